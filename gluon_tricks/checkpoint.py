@@ -1,0 +1,280 @@
+"""Checkpoints: everything a run needs to go on bit for bit, in one safetensors file, written whole or not at all.
+
+A file holds tensors and a JSON header, and nothing in it is ever executed. Tensors are named `parameter/NAME`
+(structural names of the network) and `optimizer/NAME/K` (the K-th array of the optimiser's state).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import mxnet as mx
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from gluon_tricks.network import parameters_by_name, set_parameters, untrained
+from gluon_tricks.recipe import Recipe, read_recipe
+from gluon_tricks.runtime import Refused
+from model_zoo import get_model
+
+FORMAT = "gluon_tricks checkpoint 1"
+_SUFFIX = ".safetensors"
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a run stands: what a checkpoint holds besides arrays.
+
+    Args:
+        step: updates done since the start.
+        loss_sum, images: of the current epoch so far.
+        seconds: of training in the current epoch so far.
+        loss_scale, good_steps: of the dynamic loss scale (float16).
+        history: one row per finished epoch, as in metrics.csv.
+        best: the checkpoint with the highest validation top-1, as its file name, and that top-1.
+    """
+
+    step: int = 0
+    loss_sum: float = 0.0
+    images: int = 0
+    seconds: float = 0.0
+    loss_scale: float = 1.0
+    good_steps: int = 0
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    best: tuple[str, float] = ("", -1.0)
+
+
+# --- writing ------------------------------------------------------------------------------------------------------
+
+
+def write_atomically(path: pathlib.Path, write: Callable[[pathlib.Path], None]) -> None:
+    """Calls write(temporary path), then flushes the file to the disk and renames it to `path`."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def save_checkpoint(
+    path: pathlib.Path, net, trainer: mx.gluon.Trainer, progress: Progress, recipe: Recipe, data_digest: str
+) -> None:
+    """Writes a checkpoint; waits for every pending computation on the parameters.
+
+    Args:
+        path: ends in .safetensors; appears only when the file is whole and on the disk.
+        data_digest: of the training records; resuming on others is refused.
+    """
+    arrays = {f"parameter/{name}": p.data().asnumpy() for name, p in parameters_by_name(net).items()}
+    arrays.update(_optimizer_arrays(net, trainer))
+    header = {
+        "format": FORMAT,
+        "progress": dataclasses.asdict(progress),
+        "recipe": recipe.to_json(),
+        "data": data_digest,
+        "sha256": {name: _digest(array) for name, array in arrays.items()},
+    }
+    metadata = {"gluon_tricks": json.dumps(header)}
+    write_atomically(path, lambda temporary: temporary.write_bytes(safetensors.numpy.save(arrays, metadata)))
+
+
+def save_final(net, folder: pathlib.Path, recipe: Recipe) -> None:
+    """Writes the trained network in float32: final.params, and exported final-symbol.json + final-0000.params."""
+    net.cast("float32")
+    net.hybridize()
+    net(mx.nd.zeros((1, 3, recipe.input_size, recipe.input_size), ctx=next(iter(net.collect_params().values())).list_ctx()[0]))
+    write_atomically(folder / "final.params", lambda temporary: net.save_parameters(str(temporary)))
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".export") as scratch:
+        net.export(f"{scratch}/final")
+        for path in sorted(pathlib.Path(scratch).iterdir()):
+            os.replace(path, folder / path.name)
+
+
+def prune(folder: pathlib.Path, keep: int, best: str) -> None:
+    """Deletes all but the newest `keep` checkpoints of a folder and the best one."""
+    for path in list_checkpoints(folder)[:-keep]:
+        if path.name != best:
+            path.unlink()
+
+
+def checkpoint_path(folder: pathlib.Path, step: int) -> pathlib.Path:
+    return folder / f"step-{step:09d}{_SUFFIX}"
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+def list_checkpoints(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The checkpoints of a folder, oldest first."""
+    return sorted(folder.glob(f"step-*{_SUFFIX}"))
+
+
+def read_checkpoint(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """A checkpoint's arrays and header, every digest checked.
+
+    Raises:
+        Refused: not a whole checkpoint of this project.
+    """
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            header = json.loads((file.metadata() or {}).get("gluon_tricks", "{}"))
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise Refused(f"{path} is not a whole checkpoint ({error}): use an older one, or start anew") from error
+    if header.get("format") != FORMAT:
+        raise Refused(f"{path} is not a checkpoint of this version: expected {FORMAT!r}, saw {header.get('format')!r}")
+    damaged = [name for name, digest in header["sha256"].items() if name not in arrays or _digest(arrays[name]) != digest]
+    if damaged or len(arrays) != len(header["sha256"]):
+        raise Refused(f"{path} is damaged (digest of {damaged or 'its list of arrays'}): use an older checkpoint")
+    return arrays, header
+
+
+def restore(
+    path: pathlib.Path, net, trainer: mx.gluon.Trainer, recipe: Recipe, data_digest: str, contexts: Sequence[mx.Context]
+) -> Progress:
+    """Puts the network and the optimiser where a checkpoint has them, and says where the run stands.
+
+    Raises:
+        Refused: a damaged file, another recipe, or other records.
+    """
+    arrays, header = read_checkpoint(path)
+    differing = _differences(header["recipe"], recipe.to_json())
+    if differing:
+        raise Refused(
+            f"{path} belongs to another recipe ({'; '.join(differing)}): resume with the same one, or give "
+            "another --save-dir"
+        )
+    if header["data"] != data_digest:
+        raise Refused(f"{path} was trained on other records than those given: resume with the same files")
+    set_parameters(net, _named(arrays, "parameter"), path)
+    _restore_optimizer(net, trainer, arrays, contexts)
+    values = header["progress"]
+    return Progress(**{**values, "best": tuple(values["best"])})
+
+
+def load_network(run_or_file, *, model: str = "", classes: int | None = None, ctx=None):
+    """The trained network of a run, ready to use in predict mode.
+
+    Args:
+        run_or_file: a run directory, one of its checkpoints, its final.params or its exported symbol; or any
+            parameter file that get_model takes, with `model` (and `classes` where it is not 1000).
+        model, classes: of a parameter file that lies in no run directory.
+        ctx: a context or a list of them; the CPU by default.
+
+    Returns:
+        a HybridBlock from images (N, 3, H, W), normalised, to logits (N, classes).
+
+    Raises:
+        Refused: nothing trained there, or the file does not say its network.
+    """
+    path = pathlib.Path(run_or_file).expanduser()
+    contexts = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx or mx.cpu()]
+    if not path.exists():
+        raise Refused(f"there is no run or parameter file at {path}")
+    if path.is_dir():
+        path = _result_of(path)
+    if path.name.endswith("-symbol.json"):
+        return _import_symbol(path, contexts)
+    if path.suffix == _SUFFIX and not model:
+        arrays, header = read_checkpoint(path)
+        net = untrained(Recipe.from_json(header["recipe"]))
+        net.initialize(ctx=contexts)
+        set_parameters(net, _named(arrays, "parameter", "float32"), path)
+        return net
+    if model:
+        return get_model(model, pretrained=str(path), ctx=contexts, **({} if classes is None else {"classes": classes}))
+    if not (path.parent / "recipe.json").exists():
+        raise Refused(f"{path} lies in no run directory, so its network is not known: name it with model=")
+    return untrained(read_recipe(path.parent / "recipe.json"), pretrained=str(path), ctx=contexts)
+
+
+def _result_of(run: pathlib.Path) -> pathlib.Path:
+    """The final parameters of a run, or its newest checkpoint while it has none."""
+    if (run / "final.params").exists():
+        return run / "final.params"
+    checkpoints = list_checkpoints(run / "checkpoints") or list_checkpoints(run)
+    if not checkpoints:
+        raise Refused(f"{run} holds neither final.params nor a checkpoint: train there first")
+    return checkpoints[-1]
+
+
+def _import_symbol(path: pathlib.Path, contexts: list[mx.Context]):
+    parameters = path.with_name(path.name.replace("-symbol.json", "-0000.params"))
+    if not parameters.exists():
+        raise Refused(f"{path} has no {parameters.name} beside it")
+    return mx.gluon.SymbolBlock.imports(str(path), ["data"], str(parameters), ctx=contexts)
+
+
+# --- the parts ----------------------------------------------------------------------------------------------------
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def _named(arrays: dict[str, np.ndarray], kind: str, dtype: str | None = None) -> dict[str, np.ndarray]:
+    """The arrays of a kind by the rest of their name."""
+    found = {name[len(kind) + 1 :]: array for name, array in arrays.items() if name.startswith(f"{kind}/")}
+    return {name: array.astype(dtype) for name, array in found.items()} if dtype else found
+
+
+def _leaves(state: Any) -> Iterator[mx.nd.NDArray]:
+    """The arrays of an optimiser's state for one parameter, in order: nested tuples, None where there is none."""
+    if isinstance(state, (tuple, list)):
+        for part in state:
+            yield from _leaves(part)
+    elif state is not None:
+        yield state
+
+
+def _names_by_index(net, trainer: mx.gluon.Trainer) -> dict[int, str]:
+    """The structural names of the trainer's parameters by the index that optimiser states are kept under."""
+    names = {id(parameter): name for name, parameter in parameters_by_name(net).items()}
+    return {index: names[id(parameter)] for index, parameter in enumerate(trainer._params)}
+
+
+def _optimizer_arrays(net, trainer: mx.gluon.Trainer) -> dict[str, np.ndarray]:
+    """The optimiser's state on the first device; the devices' states are equal."""
+    names = _names_by_index(net, trainer)
+    return {
+        f"optimizer/{names[index]}/{k}": leaf.asnumpy()
+        for index, state in trainer._updaters[0].states.items()
+        for k, leaf in enumerate(_leaves(state))
+    }
+
+
+def _restore_optimizer(net, trainer: mx.gluon.Trainer, arrays: dict[str, np.ndarray], contexts) -> None:
+    """Gives every device's updater the state of a checkpoint (Trainer.load_states would read a pickle)."""
+    saved = _named(arrays, "optimizer")
+    names = _names_by_index(net, trainer)
+    for updater, context in zip(trainer._updaters, contexts):
+        for index, parameter in enumerate(trainer._params):
+            if f"{names[index]}/0" not in saved:
+                continue
+            state = trainer.optimizer.create_state_multi_precision(index, parameter.data(context))
+            for k, leaf in enumerate(_leaves(state)):
+                leaf[:] = mx.nd.array(saved[f"{names[index]}/{k}"], ctx=context, dtype=leaf.dtype)
+            updater.states[index] = state
+            updater.states_synced[index] = True
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Where two recipes differ, in words."""
+    old, new = json.loads(json.dumps(old)), json.loads(json.dumps(new))
+    return [f"{key} was {old.get(key)!r} and is {new.get(key)!r}" for key in new if old.get(key) != new.get(key)]

@@ -1,0 +1,148 @@
+"""Devices and precision: what the machine has, what MXNet's build can use of it, and what was asked for."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+
+import mxnet as mx
+
+from gluon_tricks.runtime import Refused
+
+# The machine code in libmxnet.so of mxnet-cu112 and mxnet-cu117 1.9.1; there is no PTX, so nothing newer runs.
+_OLDEST, _NEWEST = (5, 0), (8, 9)
+
+
+@dataclasses.dataclass(frozen=True)
+class Gpu:
+    """A GPU as the driver names it: its index there, and its compute capability (major, minor)."""
+
+    index: int
+    capability: tuple[int, int]
+
+    @property
+    def usable(self) -> bool:
+        return _OLDEST <= self.capability <= _NEWEST
+
+    def __str__(self) -> str:
+        return f"GPU {self.index} (compute capability {self.capability[0]}.{self.capability[1]})"
+
+
+def find_gpus() -> list[Gpu]:
+    """The GPUs of this machine, asked of the CUDA driver; none without a driver."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return []
+    count = ctypes.c_int()
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return []
+    gpus = []
+    for index in range(count.value):
+        numbers = []
+        for attribute in (75, 76):  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
+            number = ctypes.c_int()
+            driver.cuDeviceGetAttribute(ctypes.byref(number), attribute, index)
+            numbers.append(number.value)
+        gpus.append(Gpu(index, (numbers[0], numbers[1])))
+    return gpus
+
+
+def choose_contexts(
+    num_gpus: int | None,
+    *,
+    gpus: Sequence[Gpu] | None = None,
+    cuda_build: bool | None = None,
+    say: Callable[[str], None] = print,
+) -> list[mx.Context]:
+    """The contexts to train on.
+
+    Args:
+        num_gpus: None: every usable GPU, else the CPU; 0: the CPU; more than there are is an error.
+        gpus: the machine's GPUs (asked of the driver).
+        cuda_build: whether this MXNet was built with CUDA (asked of MXNet).
+        say: takes one line about a GPU that is there and cannot be used.
+
+    Raises:
+        Refused: fewer usable GPUs than num_gpus.
+    """
+    gpus = find_gpus() if gpus is None else gpus
+    cuda_build = mx.runtime.Features().is_enabled("CUDA") if cuda_build is None else cuda_build
+    if num_gpus == 0:
+        return [mx.cpu()]
+    problem = _why_unusable(gpus, cuda_build)
+    usable = [gpu for gpu in gpus if gpu.usable] if cuda_build else []
+    if num_gpus is not None and (num_gpus < 0 or num_gpus > len(usable)):
+        raise Refused(
+            f"--num-gpus {num_gpus}: this machine has {len(usable)} that MXNet can use"
+            + (f" ({problem})" if problem else "")
+            + f"; give 0 to {len(usable)}, 0 being the CPU"
+        )
+    if problem:
+        say(problem)
+    return [mx.gpu(gpu.index) for gpu in usable[:num_gpus]] or [mx.cpu()]
+
+
+def _why_unusable(gpus: Sequence[Gpu], cuda_build: bool) -> str:
+    if gpus and not cuda_build:
+        return "there is a GPU, but this MXNet is the CPU build: pip install '.[cu117]' in an environment of its own"
+    new = [str(gpu) for gpu in gpus if not gpu.usable]
+    if new:
+        return f"{', '.join(new)} cannot be used: MXNet 1.9.1 has code for compute capability 5.0 to 8.9"
+    return ""
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 (AVX512_BF16 or AMX_BF16)."""
+    try:
+        text = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return "avx512_bf16" in text or "amx_bf16" in text
+
+
+def choose_precision(
+    dtype: str, contexts: Sequence[mx.Context], *, has_bfloat16: bool | None = None
+) -> tuple[str, str]:
+    """The precision a run will really use, and one line that says why where it is not the one asked for.
+
+    Args:
+        dtype: "float32", "float16" or "bfloat16".
+        contexts: the devices; all GPUs or all CPUs.
+        has_bfloat16: whether the CPU multiplies bfloat16 (read from the CPU's flags).
+
+    Returns:
+        (precision, line): line is "" where precision is dtype.
+    """
+    on_gpu = contexts[0].device_type == "gpu"
+    if dtype == "float32" or (dtype == "float16" and on_gpu):
+        return dtype, ""
+    if on_gpu:
+        raise Refused("bfloat16 runs on CPUs only with MXNet 1.9.1: use --dtype float16 on a GPU")
+    has_bfloat16 = cpu_has_bfloat16() if has_bfloat16 is None else has_bfloat16
+    if not has_bfloat16:
+        return "float32", f"{dtype} was asked for; this CPU has no bfloat16, so float32 is used"
+    if dtype == "float16":
+        return "bfloat16", "float16 was asked for; MXNet has no float16 on CPUs, so bfloat16 is used"
+    return dtype, ""
+
+
+_precision_of_process = ["float32"]
+
+
+def start_precision(precision: str) -> None:
+    """Makes networks built from here on compute in bfloat16, if that is the precision.
+
+    Raises:
+        Refused: the process is in bfloat16 already (MXNet's AMP rewrites its operators and cannot be undone) and
+            another precision is asked for.
+    """
+    if precision == "bfloat16" and _precision_of_process[0] != "bfloat16":
+        from mxnet.contrib import amp
+
+        amp.init("bfloat16")
+        _precision_of_process[0] = "bfloat16"
+    if precision != "bfloat16" and _precision_of_process[0] == "bfloat16":
+        raise Refused(f"this process computes in bfloat16 for good: run {precision} in a process of its own")

@@ -1,0 +1,88 @@
+"""Top-1, top-5 and loss over exactly the images there are."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+
+import mxnet as mx
+import numpy as np
+
+from gluon_tricks import distributed
+from gluon_tricks.network import restore_plain_layout
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """Fractions of images, the mean cross-entropy in nats, and how many images they are over."""
+
+    top1: float
+    top5: float
+    loss: float
+    images: int
+
+
+def count_correct(logits: mx.nd.NDArray, labels: mx.nd.NDArray, real: mx.nd.NDArray) -> mx.nd.NDArray:
+    """What evaluation adds up over batches, on the device.
+
+    An image is right in the top k if fewer than k classes come before its own; of equal logits the lower class
+    comes first, and a logit that is not a number comes before everything, so a broken network is never right.
+
+    Args:
+        logits: (N, K) float32.
+        labels: (N,) class indices.
+        real: (N,) 1 for images, 0 for padding.
+
+    Returns:
+        (3,) float32: right in the top 1, right in the top 5, summed loss.
+    """
+    own = logits.pick(labels, axis=1).expand_dims(1)  # (N, 1)
+    classes = mx.nd.arange(logits.shape[1], ctx=logits.context).expand_dims(0)  # (1, K)
+    not_below = 1 - mx.nd.broadcast_lesser_equal(logits, own)
+    ties_before = mx.nd.broadcast_equal(logits, own) * mx.nd.broadcast_lesser(classes, labels.expand_dims(1))
+    rank = (not_below + ties_before).sum(axis=1)  # (N,)
+    loss = -logits.log_softmax(axis=1).pick(labels, axis=1)
+    right = [((rank < k) * real).sum() for k in (1, 5)]
+    return mx.nd.concat(*right, mx.nd.where(real, loss, mx.nd.zeros_like(loss)).sum(), dim=0)
+
+
+def evaluate(
+    net: mx.gluon.HybridBlock,
+    batches: Iterable,
+    preprocess: Callable,
+    contexts: Sequence[mx.Context],
+) -> Scores:
+    """Scores a network over all batches of all ranks.
+
+    Args:
+        net: in any layout; left in the plain one (see restore_plain_layout).
+        batches: of data.loader.Loader(train=False).
+        preprocess: (images uint8 NHWC ndarray, context) -> the network's input on that device.
+        contexts: each batch is split over them.
+    """
+    sums, pending = np.zeros(4), collections.deque()
+    for batch in batches:
+        real = np.arange(len(batch.labels)) < batch.count
+        shares = zip(contexts, *(np.array_split(part, len(contexts)) for part in (batch.images, batch.labels, real)))
+        pending.append([_count_share(net, preprocess, *share) for share in shares])
+        sums[3] += batch.count
+        if len(pending) > 2:  # the device is never more than two batches behind
+            sums[:3] += _read(pending.popleft())
+    for counts in pending:
+        sums[:3] += _read(counts)
+    restore_plain_layout(net)
+    top1, top5, loss, images = distributed.total(sums)
+    if images == 0:
+        raise RuntimeError("there is no image to evaluate on: every one of the records was undecodable or none was given")
+    return Scores(top1 / images, top5 / images, loss / images, int(images))
+
+
+def _count_share(net, preprocess, context, images, labels, real) -> mx.nd.NDArray:
+    logits = net(preprocess(images, context)).astype("float32")
+    labels = mx.nd.array(labels, ctx=context, dtype="float32")
+    return count_correct(logits, labels, mx.nd.array(real, ctx=context, dtype="float32"))
+
+
+def _read(counts: list[mx.nd.NDArray]) -> np.ndarray:
+    return np.sum([count.asnumpy() for count in counts], axis=0, dtype="float64")

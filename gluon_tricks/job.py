@@ -1,0 +1,259 @@
+"""What has to be in place before the first line of Algorithm 1: every check, then everything the loop works with."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import platform
+import shutil
+from collections.abc import Callable, Sequence
+
+import mxnet as mx
+import numpy as np
+
+import gluon_tricks
+from gluon_tricks import checkpoint, distributed
+from gluon_tricks.data.augment import Preprocess, coefficients
+from gluon_tricks.data.catalog import count_classes, find_records
+from gluon_tricks.data.loader import Batch, Loader
+from gluon_tricks.devices import choose_contexts, choose_precision, start_precision
+from gluon_tricks.journal import Journal
+from gluon_tricks.loss_scale import LossScale
+from gluon_tricks.network import initialized, parameters_by_name
+from gluon_tricks.recipe import Recipe
+from gluon_tricks.runtime import Refused
+from gluon_tricks.schedule import Plan, Schedule
+from gluon_tricks.tricks import Draw, Loss
+
+Shares = list[tuple[mx.nd.NDArray, mx.nd.NDArray]]  # per device: network input (n, 3, H, W), target (n, K)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What a run does besides learning; none of it changes the result.
+
+    Args:
+        contexts: devices, all CPUs or all GPUs; None: every usable GPU, else the CPU.
+        threads: of the loader; None: all cores.
+        resume: go on from the newest checkpoint in the run directory, if there is one.
+        log_interval: steps between log lines.
+        checkpoint_epochs: epochs between checkpoints; the last epoch always has one.
+        checkpoint_steps: also every so many steps; 0: not.
+        keep: how many of the newest checkpoints stay, besides the best.
+        extra_log: one more file for the log lines.
+        notes: lines the journal starts with.
+        should_stop: asked after every step; True ends the run resumably.
+    """
+
+    contexts: Sequence[mx.Context] | None = None
+    threads: int | None = None
+    resume: bool = False
+    log_interval: int = 50
+    checkpoint_epochs: int = 1
+    checkpoint_steps: int = 0
+    keep: int = 2
+    extra_log: pathlib.Path | None = None
+    notes: tuple[str, ...] = ()
+    should_stop: Callable[[], bool] = lambda: False
+
+    def __post_init__(self) -> None:
+        for name in ("log_interval", "checkpoint_epochs", "keep"):
+            if getattr(self, name) < 1:
+                raise Refused(f"{name} is {getattr(self, name)}: it takes 1 or more")
+        if self.checkpoint_steps < 0:
+            raise Refused(f"checkpoint_steps is {self.checkpoint_steps}: it takes 0 (never) or more")
+
+
+@dataclasses.dataclass
+class Job:
+    """A run ready to go."""
+
+    recipe: Recipe
+    options: Options
+    contexts: list[mx.Context]
+    journal: Journal
+    train: Loader
+    val: Loader
+    preprocess: Preprocess
+    net: mx.gluon.HybridBlock
+    trainer: mx.gluon.Trainer
+    loss: Loss
+    lr_at: Schedule
+    plan: Plan
+    scale: LossScale
+    progress: checkpoint.Progress
+
+    @property
+    def epochs(self) -> range:
+        """The epochs that are not finished."""
+        return range(self.recipe.start_epoch + len(self.progress.history), self.recipe.epochs)
+
+    def training_shares(self, batch: Batch, epoch: int) -> Shares:
+        """A loader's batch as the devices get it: augmented, mixed, smoothed."""
+        recipe, draw = self.recipe, Draw(self.recipe.seed, self.progress.step, self.plan)
+        matrix, flip = coefficients(recipe.augment, recipe.seed, epoch, batch.indices, recipe.mean, recipe.std)
+        shares = []
+        for context, *share in zip(self.contexts, *self._split(batch.images, matrix, flip, batch.labels)):
+            images, labels = self.preprocess(*(_array(part, context) for part in share[:3])), share[3]
+            target = mx.nd.one_hot(_array(labels, context), recipe.classes)  # (n, K)
+            for trick in recipe.tricks:
+                images, target = trick.batch(images, target, draw)
+            shares.append((images, target))
+        return shares
+
+    def evaluation_input(self, images: np.ndarray, context: mx.Context) -> mx.nd.NDArray:
+        """Images (n, H, W, 3) uint8 as the network sees them: normalised, not augmented."""
+        matrix, flip = coefficients("none", 0, 0, range(len(images)), self.recipe.mean, self.recipe.std)
+        return self.preprocess(*(_array(part, context) for part in (images, matrix, flip)))
+
+    def checkpoint(self) -> None:
+        """Writes a checkpoint of this moment (rank 0) and removes those that are no longer kept."""
+        if distributed.rank() != 0:
+            return
+        folder = self.journal.folder / "checkpoints"
+        self.progress.loss_scale, self.progress.good_steps = self.scale.value, self.scale.good_steps
+        path = checkpoint.checkpoint_path(folder, self.progress.step)
+        digest = self.train.records.digest
+        checkpoint.save_checkpoint(path, self.net, self.trainer, self.progress, self.recipe, digest)
+        checkpoint.prune(folder, self.options.keep, self.progress.best[0])
+        self.journal.event("checkpoint", step=self.progress.step, file=path.name)
+
+    def _split(self, *parts: np.ndarray) -> list[list[np.ndarray]]:
+        return [np.split(part, len(self.contexts)) for part in parts]
+
+
+def prepare(recipe: Recipe, run_dir: pathlib.Path, options: Options) -> Job:
+    """Checks everything that can be checked, then builds a job.
+
+    Raises:
+        Refused: one sentence on what cannot work; nothing has been written but the empty run directory.
+    """
+    distributed.start()
+    said = list(options.notes)
+    contexts = _contexts(options, said)
+    precision, why = choose_precision(recipe.dtype, contexts)
+    start_precision(precision)
+    train, val = find_records(recipe)
+    classes = count_classes(train, val, recipe.classes)
+    recipe = recipe.set(classes=classes, dtype=precision)
+    share = _rank_batch(recipe, contexts)
+    common = dict(size=recipe.input_size, batch_size=share, seed=recipe.seed, threads=options.threads)
+    common.update(rank=distributed.rank(), ranks=distributed.ranks(), classes=classes)
+    train_loader = Loader(train, train=True, area=(recipe.min_area, 1.0), **common)
+    val_loader = Loader(val, train=False, crop_ratio=recipe.crop_ratio, **common)
+    net = _network(recipe, contexts)
+    loss = recipe.loss(cross_entropy, contexts)
+    lr_at, plan = recipe.schedule(train_loader.steps_per_epoch)
+    trainer = _trainer(net, recipe, contexts)
+    _require_space(net, run_dir, options.keep)
+    progress = checkpoint.Progress(step=recipe.start_epoch * plan.steps_per_epoch)
+    if distributed.rank() == 0 and (run_dir / "recipe.json").exists() and not options.resume:
+        raise Refused(f"{run_dir} holds a run already: continue it with --resume auto, or give another --save-dir")
+    journal = Journal(run_dir, silent=distributed.rank() != 0, extra_log=options.extra_log)
+    saved = checkpoint.list_checkpoints(run_dir / "checkpoints") if options.resume else []
+    if saved:
+        progress = checkpoint.restore(saved[-1], net, trainer, recipe, train.digest, contexts)
+    scale = LossScale(precision == "float16")
+    if saved and scale.active:
+        scale = LossScale(True, progress.loss_scale, progress.good_steps)
+    job = Job(
+        recipe, options, contexts, journal, train_loader, val_loader, Preprocess(_input_dtype(precision)), net, trainer,
+        loss, lr_at, plan, scale, progress,
+    )  # fmt: skip
+    if recipe.mode == "hybrid":
+        job.preprocess.hybridize(static_alloc=True, static_shape=True)
+    _announce(job, [*said, why], resumed_from=saved[-1].name if saved else "")
+    return job
+
+
+def cross_entropy(images, logits, target):
+    """-sum_i q_i log p_i per image: (N, K), (N, K) -> (N,). Source: equation 3."""
+    return -(logits.log_softmax(axis=1) * target).sum(axis=1)
+
+
+def _contexts(options: Options, said: list[str]) -> list[mx.Context]:
+    if options.contexts is None:
+        contexts = choose_contexts(None, say=said.append)
+    else:
+        contexts = list(options.contexts)
+    if not contexts or len({context.device_type for context in contexts}) > 1:
+        raise Refused(f"the devices are {contexts}: give at least one, all CPUs or all GPUs")
+    if distributed.ranks() > 1 and contexts[0].device_type == "gpu":
+        return [contexts[distributed.local_rank() % len(contexts)]]
+    return contexts
+
+
+def _rank_batch(recipe: Recipe, contexts: Sequence[mx.Context]) -> int:
+    """Images of this rank in each step."""
+    devices = len(contexts) * distributed.ranks()
+    if recipe.batch_size % devices:
+        raise Refused(
+            f"a batch of {recipe.batch_size} cannot be shared by {devices} devices "
+            f"({len(contexts)} on each of {distributed.ranks()} ranks): make it a multiple of {devices}"
+        )
+    return recipe.batch_size // distributed.ranks()
+
+
+def _network(recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gluon.HybridBlock:
+    net = initialized(recipe, contexts)
+    net.cast(_input_dtype(recipe.dtype))
+    if recipe.mode == "hybrid":
+        net.hybridize(static_alloc=True, static_shape=True)
+    return net
+
+
+def _input_dtype(precision: str) -> str:
+    """What the network is fed: under AMP float32, which the first layer turns into bfloat16."""
+    return "float16" if precision == "float16" else "float32"
+
+
+def _trainer(net, recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gluon.Trainer:
+    numbers = {"learning_rate": recipe.base_lr(), "momentum": recipe.momentum, "wd": recipe.wd}
+    store = None if len(contexts) == 1 else "device" if contexts[0].device_type == "gpu" else "local"
+    numbers["multi_precision"] = recipe.dtype == "float16"  # the float32 master copy of section 3.2
+    return mx.gluon.Trainer(net.collect_params(), recipe.optimizer, numbers, kvstore=store, update_on_kvstore=False)
+
+
+def _require_space(net, run_dir: pathlib.Path, keep: int) -> None:
+    """Refuses a disk without room for the checkpoints that will lie there at once."""
+    size = sum(int(np.prod(parameter.shape)) * 4 for parameter in parameters_by_name(net).values())
+    needed = (keep + 2) * 2 * size + 2 * size  # parameters and momentum; best and temporary; final and exported
+    folder = next(path for path in (run_dir.absolute(), *run_dir.absolute().parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise Refused(
+            f"{folder} has {free / 1e9:.1f} GB free and the checkpoints need {needed / 1e9:.1f} GB: "
+            "make room, keep fewer, or give another --save-dir"
+        )
+
+
+def _announce(job: Job, lines: Sequence[str], resumed_from: str) -> None:
+    """Tells what is going to happen, to the person and to the record."""
+    recipe, journal = job.recipe, job.journal
+    for line in filter(None, lines):
+        journal.say(line)
+    devices = ", ".join(map(str, job.contexts)) + (f" on {distributed.ranks()} ranks" if distributed.ranks() > 1 else "")
+    journal.say(
+        f"{recipe.model} on {len(job.train.records)} images of {recipe.classes} classes at {recipe.input_size} px: "
+        f"{recipe.epochs} epochs of {job.plan.steps_per_epoch} steps, batch {recipe.batch_size}, "
+        f"{recipe.dtype}, {devices}"
+    )
+    if resumed_from:
+        journal.say(f"going on from {resumed_from}, after step {job.progress.step} of {job.plan.steps}")
+    journal.event(
+        "resume" if resumed_from else "start",
+        step=job.progress.step,
+        precision=recipe.dtype,
+        contexts=[str(context) for context in job.contexts],
+        ranks=distributed.ranks(),
+        base_lr=recipe.base_lr(),
+        steps_per_epoch=job.plan.steps_per_epoch,
+        versions={"gluon_tricks": gluon_tricks.__version__, "mxnet": mx.__version__, "python": platform.python_version()},
+        machine=platform.platform(),
+    )
+    journal.start(recipe.to_json(), job.progress.history)
+    journal.start_steps(job.plan, recipe.batch_size, job.progress.step, job.options.log_interval)
+
+
+def _array(part: np.ndarray, context: mx.Context) -> mx.nd.NDArray:
+    return mx.nd.array(part, ctx=context, dtype=part.dtype)

@@ -1,0 +1,188 @@
+"""What a run tells while it goes: the progress bar, the log, events.jsonl, metrics.csv and TensorBoard files."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import fcntl
+import itertools
+import json
+import logging
+import math
+import pathlib
+import sys
+import time
+from typing import Any
+
+import tensorboardX
+import tqdm
+
+from gluon_tricks.runtime import Refused
+from gluon_tricks.schedule import Plan
+
+METRICS = ("epoch", "train_loss", "val_loss", "val_top1", "val_top5", "lr", "images_per_second")
+
+
+def next_run_directory(root: pathlib.Path, name: str) -> pathlib.Path:
+    """root/name-N for the first N from 1 that is not there."""
+    stem = name.replace("/", "-")
+    return next(path for n in itertools.count(1) if not (path := root / f"{stem}-{n}").exists())
+
+
+def newest_run_directory(root: pathlib.Path, name: str) -> pathlib.Path | None:
+    """root/name-N with the highest N, if there is one."""
+    stem = name.replace("/", "-")
+    runs = [path for path in root.glob(f"{stem}-*") if path.name[len(stem) + 1 :].isdigit()]
+    return max(runs, key=lambda path: int(path.name[len(stem) + 1 :]), default=None)
+
+
+class Journal:
+    """A run directory, held by one process, and what is written in it besides parameters.
+
+    Args:
+        folder: made if it is not there.
+        silent: rank other than 0: nothing is written, printed or held.
+        extra_log: one more file for the log lines (GluonCV's --logging-file).
+
+    Raises:
+        Refused: another process is working in the folder, or it cannot be written.
+    """
+
+    def __init__(self, folder: pathlib.Path, *, silent: bool = False, extra_log: pathlib.Path | None = None):
+        self.folder, self.silent, self._bar, self._files = folder, silent, None, []
+        if silent:
+            return
+        try:
+            (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+            self._lock = open(folder / ".lock", "a")  # noqa: SIM115  held until close
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when the process dies
+        except BlockingIOError:
+            raise Refused(f"{folder} is in use by another run: wait for it, or give another --save-dir") from None
+        except OSError as error:
+            raise Refused(f"{folder} cannot be used as a run directory ({error}): give another --save-dir") from error
+        self._events = open(folder / "events.jsonl", "a", encoding="utf-8")  # noqa: SIM115
+        logs = [folder / "log.txt"] + ([extra_log] if extra_log else [])
+        self._files = [open(path, "a", encoding="utf-8") for path in logs]  # noqa: SIM115
+        self._board = tensorboardX.SummaryWriter(str(folder / "tensorboard"))
+        self._handler = _LogHandler(self)
+        logging.getLogger("gluon_tricks").addHandler(self._handler)
+
+    def say(self, line: str) -> None:
+        """One line for a person: on the terminal above the bar, and in the log."""
+        if self.silent:
+            return
+        self._log(line)
+        tqdm.tqdm.write(line, file=sys.stdout)
+        sys.stdout.flush()
+
+    def _log(self, line: str) -> None:
+        for file in self._files:
+            print(f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S} {line}", file=file, flush=True)
+
+    def event(self, kind: str, **values: Any) -> None:
+        """One line of events.jsonl: the time (UTC), the kind, and what belongs to it."""
+        if self.silent:
+            return
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+        print(json.dumps({"time": now, "event": kind, **values}), file=self._events, flush=True)
+
+    def start(self, recipe: dict[str, Any], rows: list[dict[str, float]]) -> None:
+        """Writes the resolved recipe and the metrics so far (a resumed run forgets what came after its checkpoint)."""
+        if self.silent:
+            return
+        (self.folder / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
+        self._write_metrics(rows)
+
+    def start_steps(self, plan: Plan, batch_size: int, step: int, log_interval: int) -> None:
+        """Starts the progress bar (a terminal) or the plain lines (anything else) at a step."""
+        self._plan, self._batch_size, self._log_interval = plan, batch_size, log_interval
+        self._from, self._since = step, time.monotonic()
+        if not self.silent and sys.stderr.isatty():
+            total = plan.steps * batch_size
+            self._bar = tqdm.tqdm(total=total, initial=step * batch_size, unit="img", dynamic_ncols=True, smoothing=0.1)
+
+    def step(self, step: int, loss: float, lr: float) -> None:
+        """Tells of `step` updates done, with the mean loss of late."""
+        if self.silent:
+            return
+        if self._bar is not None:
+            self._bar.set_description(f"epoch {(step - 1) // self._plan.steps_per_epoch + 1}/{self._plan.epochs}", False)
+            self._bar.set_postfix_str(f"loss {loss:.3f}, lr {lr:.4f}", False)
+            self._bar.update(step * self._batch_size - self._bar.n)
+        if step % self._log_interval == 0:
+            self._board.add_scalar("train/loss", loss, step)
+            self._board.add_scalar("train/lr", lr, step)
+            self._tell_plainly(step, loss, lr)
+
+    def _tell_plainly(self, step: int, loss: float, lr: float) -> None:
+        pace = (time.monotonic() - self._since) / (step - self._from)
+        epoch, within = (step - 1) // self._plan.steps_per_epoch + 1, (step - 1) % self._plan.steps_per_epoch + 1
+        line = (
+            f"epoch {epoch}/{self._plan.epochs}  step {within}/{self._plan.steps_per_epoch}  loss {loss:.3f}  "
+            f"lr {lr:.4f}  {self._batch_size / pace:.0f} images/s  {_clock((self._plan.steps - step) * pace)} left"
+        )
+        if self._bar is None:
+            self.say(line)
+        else:
+            self._log(line)
+
+    def epoch(self, rows: list[dict[str, float]]) -> None:
+        """Tells of a finished epoch: the last row; metrics.csv is the rows so far."""
+        if self.silent:
+            return
+        self._write_metrics(rows)
+        row = rows[-1]
+        for name in METRICS[1:]:
+            self._board.add_scalar(f"epoch/{name}", row[name], int(row["epoch"]))
+        self._board.flush()
+        self.say(
+            f"epoch {row['epoch']}/{self._plan.epochs}: top-1 {row['val_top1']:.2%}, top-5 {row['val_top5']:.2%}, "
+            f"val loss {row['val_loss']:.3f}, train loss {row['train_loss']:.3f}, "
+            f"{row['images_per_second']:.0f} images/s"
+        )
+        self.event("epoch", **row)
+
+    def _write_metrics(self, rows: list[dict[str, float]]) -> None:
+        with open(self.folder / "metrics.csv", "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, METRICS)
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def close(self) -> None:
+        if self.silent:
+            return
+        if self._bar is not None:
+            self._bar.close()
+        logging.getLogger("gluon_tricks").removeHandler(self._handler)
+        self._board.close()
+        for file in (self._events, *self._files, self._lock):
+            file.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        if error is not None:
+            self.event("stopped", error=f"{kind.__name__}: {error}")
+            if not self.silent:
+                self._log(f"stopped by {kind.__name__}: {error}")
+        self.close()
+
+
+class _LogHandler(logging.Handler):
+    """Warnings of the packages (an undecodable image, ...) become lines of the journal."""
+
+    def __init__(self, journal: Journal):
+        super().__init__(logging.WARNING)
+        self._journal = journal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._journal.say(record.getMessage())
+        self._journal.event("warning", message=record.getMessage())
+
+
+def _clock(seconds: float) -> str:
+    """Seconds as h:mm:ss, or m:ss below an hour."""
+    seconds = math.ceil(seconds)
+    hours, minutes = seconds // 3600, seconds // 60 % 60
+    return f"{hours}:{minutes:02d}:{seconds % 60:02d}" if hours else f"{minutes}:{seconds % 60:02d}"

@@ -1,0 +1,91 @@
+"""From a recipe to a network: built, initialised, and its parameters by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mxnet as mx
+import numpy as np
+
+from gluon_tricks.recipe import Recipe
+from gluon_tricks.runtime import Refused
+from model_zoo import get_model
+
+_NORM_LAYERS = {"BatchNorm": mx.gluon.nn.BatchNorm, "GroupNorm": mx.gluon.nn.GroupNorm}
+
+
+def untrained(recipe: Recipe, pretrained: str = "", ctx=None) -> mx.gluon.HybridBlock:
+    """The recipe's network, uninitialised unless `pretrained` names a parameter file.
+
+    Raises:
+        Refused: a model or keyword that the zoo does not know.
+    """
+    kwargs = recipe.net_kwargs()
+    if recipe.classes is not None:
+        kwargs["classes"] = recipe.classes
+    if "norm_layer" in kwargs:
+        name = kwargs["norm_layer"]
+        if name not in _NORM_LAYERS:
+            raise Refused(f"net.norm_layer is {name!r}: choose one of {', '.join(_NORM_LAYERS)}")
+        kwargs["norm_layer"] = _NORM_LAYERS[name]
+    return get_model(recipe.model, pretrained=pretrained or False, ctx=ctx, **kwargs)
+
+
+def initialized(recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gluon.HybridBlock:
+    """The recipe's network with parameters on every device, the same for the same seed.
+
+    init "paper": Xavier uniform, a = sqrt(6 / (fan_in + fan_out)), the fans including the kernel's area; biases 0,
+    gamma 1, beta 0. "gluoncv": He's normal initialisation for leaky units of slope 1/4, as GluonCV's script has it.
+
+    Source: section 2.1. Differs: the paper gives channel sizes for the fans; with 3x3 kernels that diverges.
+    """
+    mx.random.seed(recipe.seed)
+    net = untrained(recipe, pretrained=recipe.pretrained, ctx=list(contexts))
+    if not recipe.pretrained:
+        init = mx.init.Xavier("uniform", "avg", 3) if recipe.init == "paper" else mx.init.MSRAPrelu()
+        net.initialize(init, ctx=list(contexts))
+    _materialise(net, recipe.input_size)
+    for trick in recipe.tricks:
+        trick.after_initialize(net)
+    return net
+
+
+def _materialise(net: mx.gluon.HybridBlock, input_size: int) -> None:
+    """Gives parameters of deferred shape their data without a forward, which could change layout or statistics."""
+    parameters = net.collect_params().values()
+    if any(parameter._deferred_init for parameter in parameters):
+        net.infer_shape(mx.nd.zeros((1, 3, input_size, input_size)))
+        for parameter in parameters:
+            parameter._finish_deferred_init()
+
+
+def parameters_by_name(net: mx.gluon.Block) -> dict[str, mx.gluon.Parameter]:
+    """The network's parameters by structural name, as save_parameters writes them."""
+    return net._collect_params_with_prefix()
+
+
+def set_parameters(net: mx.gluon.Block, arrays: dict[str, np.ndarray], source) -> None:
+    """Sets every parameter of a network, on all its devices, in the plain layout.
+
+    Args:
+        arrays: by structural name; all of them and no others.
+        source: what an error names.
+    """
+    parameters = parameters_by_name(net)
+    if set(parameters) != set(arrays):
+        odd = sorted(set(parameters) ^ set(arrays))
+        raise Refused(f"{source} is of another network: {len(odd)} parameters differ in name, such as {odd[0]}")
+    for name, parameter in parameters.items():
+        if parameter.shape != arrays[name].shape:
+            raise Refused(f"{source}: {name} has shape {arrays[name].shape}, this network's has {parameter.shape}")
+        parameter.set_data(mx.nd.array(arrays[name], dtype=arrays[name].dtype))
+
+
+def restore_plain_layout(net: mx.gluon.Block) -> None:
+    """Undoes what a predict-mode forward does on a CPU: oneDNN leaves weights in a blocked layout.
+
+    The arithmetic that follows would differ in the last bits from that of a run that never evaluated, and Horovod
+    cannot send such arrays.
+    """
+    for parameter in parameters_by_name(net).values():
+        parameter.set_data(mx.nd.array(parameter.data().asnumpy(), dtype=parameter.dtype))

@@ -1,0 +1,24 @@
+"""ImageNet recipes: the paper's two starting points, and what GluonCV's flags mean by default."""
+
+from gluon_tricks.recipe import Recipe
+from gluon_tricks.tricks import LinearScaling, NoBiasDecay, StepDecay, Warmup, ZeroGamma
+
+# Section 2.1: 120 epochs of NAG, batch 256, lr 0.1 divided by 10 at epochs 30, 60 and 90.
+BASELINE = Recipe(name="baseline", model="resnet50_v1b", tricks=(LinearScaling(), StepDecay((30, 60, 90))))
+
+# Section 3, the "efficient" column of table 3: batch 1024 in float16 with all of the section's heuristics.
+EFFICIENT = (
+    BASELINE.set(name="efficient", batch_size=1024, dtype="float16").add(Warmup(5), ZeroGamma(), NoBiasDecay())
+)
+
+# GluonCV's train_imagenet.py without a flag (its model has no default).
+GLUONCV = Recipe(
+    name="imagenet",
+    epochs=3,
+    batch_size=32,
+    init="gluoncv",
+    augment="gluoncv",
+    tricks=(LinearScaling(), StepDecay((40, 60))),
+)
+
+RECIPES = (GLUONCV, BASELINE, EFFICIENT)

@@ -1,0 +1,156 @@
+"""The training loop: Algorithm 1 of the paper. What it works with is built in job.py; no trick is named here."""
+
+from __future__ import annotations
+
+import collections
+import pathlib
+import time
+from collections.abc import Sequence
+
+import mxnet as mx
+import numpy as np
+from mxnet import autograd
+
+from gluon_tricks import distributed
+from gluon_tricks.checkpoint import checkpoint_path, save_final
+from gluon_tricks.evaluate import Scores, evaluate
+from gluon_tricks.job import Job, Options, Shares, prepare
+from gluon_tricks.loss_scale import LossScale
+from gluon_tricks.recipe import Recipe
+from gluon_tricks.report import draw_curves
+from gluon_tricks.runtime import generator
+from gluon_tricks.tricks import Loss
+
+
+class Interrupted(RuntimeError):
+    """The run was asked to stop; its last checkpoint continues it."""
+
+
+def train_and_evaluate(recipe: Recipe, run_dir: pathlib.Path, options: Options | None = None) -> Scores:
+    """Trains a recipe, evaluating after every epoch; everything about it is written to `run_dir`.
+
+    Returns:
+        the last epoch's scores on the validation records; final.params in run_dir has the network.
+
+    Raises:
+        Refused: something that cannot work, before any work.
+        Interrupted: options.should_stop said so; a checkpoint has been written.
+
+    Source: Algorithm 1.
+    """
+    job = prepare(recipe, pathlib.Path(run_dir), options or Options())
+    with job.journal:
+        for epoch in job.epochs:
+            train_epoch(job, epoch)
+            scores = evaluate(job.net, job.val.epoch(), job.evaluation_input, job.contexts)
+            finish_epoch(job, epoch, scores)
+        return finish_run(job)
+
+
+def train_epoch(job: Job, epoch: int) -> None:
+    """The inner loop of Algorithm 1, from the step where the run stands to the end of the epoch.
+
+    A step is dispatched and not waited for. Reading the loss of the step before last, which the log shows, is what
+    bounds the queue of pending work; nothing else synchronises.
+    """
+    options, progress, plan = job.options, job.progress, job.plan
+    pending: collections.deque = collections.deque()
+    clock = time.monotonic()
+    for batch in job.train.epoch(epoch, progress.step - epoch * plan.steps_per_epoch):
+        if len(pending) == 2:
+            read_loss(job, *pending.popleft())
+        lr = job.lr_at(progress.step)
+        seed_network(job.recipe.seed, progress.step)
+        job.trainer.set_learning_rate(lr)
+        shares = job.training_shares(batch, epoch)
+        losses = train_step(job.net, job.loss, job.trainer, shares, job.recipe.batch_size, job.scale)
+        progress.step += 1
+        pending.append((progress.step, losses, lr))
+        stop = options.should_stop()
+        if stop or (options.checkpoint_steps and progress.step % options.checkpoint_steps == 0):
+            clock = settle(job, pending, clock)
+            job.checkpoint()
+        if stop:
+            raise Interrupted(f"stopped after step {progress.step} of {plan.steps}")
+    settle(job, pending, clock)
+
+
+def train_step(
+    net: mx.gluon.HybridBlock, loss: Loss, trainer: mx.gluon.Trainer, shares: Shares, batch_size: int, scale: LossScale
+) -> list[mx.nd.NDArray]:
+    """One update with the mean gradient of the global batch.
+
+    Args:
+        shares: what each device of this rank works on.
+        batch_size: the global one, which the summed gradient is divided by.
+
+    Returns:
+        the summed loss of each share, still on its device.
+    """
+    factor = scale.value
+    with autograd.record():
+        losses = [loss(images, net(images).astype("float32"), target) for images, target in shares]  # each (n,)
+        scaled = [values * factor for values in losses] if scale.active else losses
+    autograd.backward(scaled)
+    trained = [parameter for parameter in trainer._params if parameter.grad_req != "null"]
+    trainer.allreduce_grads()  # over the devices of this rank
+    distributed.sum_gradients(trained)  # over the ranks
+    if scale.accepts([parameter.list_grad()[0] for parameter in trained]):
+        trainer.update(batch_size * factor)
+    return [values.sum() for values in losses]
+
+
+def seed_network(seed: int, step: int) -> None:
+    """Dropout's numbers follow from (seed, step): MXNet's own random state cannot be read, so cannot be saved."""
+    mx.random.seed(int(generator(seed, "network", step, distributed.rank()).integers(2**31)))
+
+
+def read_loss(job: Job, step: int, losses: Sequence[mx.nd.NDArray], lr: float) -> None:
+    """Adds a step's loss to the epoch's, which waits for it, and tells the journal."""
+    summed = sum(float(loss.asscalar()) for loss in losses)
+    job.progress.loss_sum += summed
+    job.progress.images += job.train.batch_size
+    job.journal.step(step, summed / job.train.batch_size, lr)
+
+
+def settle(job: Job, pending: collections.deque, since: float) -> float:
+    """Waits for everything dispatched, so that the run can be saved or timed; returns the time it is now."""
+    while pending:
+        read_loss(job, *pending.popleft())
+    mx.nd.waitall()
+    now = time.monotonic()
+    job.progress.seconds += now - since
+    return now
+
+
+def finish_epoch(job: Job, epoch: int, scores: Scores) -> None:
+    """Records an epoch and writes its checkpoint."""
+    progress, recipe = job.progress, job.recipe
+    loss_sum, images = distributed.total(np.array([progress.loss_sum, progress.images]))
+    row = {
+        "epoch": epoch + 1,
+        "train_loss": loss_sum / images,
+        "val_loss": scores.loss,
+        "val_top1": scores.top1,
+        "val_top5": scores.top5,
+        "lr": job.lr_at(progress.step - 1),
+        "images_per_second": images / progress.seconds,
+    }
+    progress.history.append(row)
+    progress.loss_sum, progress.images, progress.seconds = 0.0, 0, 0.0
+    job.journal.epoch(progress.history)
+    if (epoch + 1) % job.options.checkpoint_epochs == 0 or epoch + 1 == recipe.epochs:
+        if scores.top1 > progress.best[1]:
+            progress.best = (checkpoint_path(job.journal.folder, progress.step).name, scores.top1)
+        job.checkpoint()
+
+
+def finish_run(job: Job) -> Scores:
+    """Writes the final network and the curves; returns the last epoch's scores."""
+    last = job.progress.history[-1]
+    scores = Scores(last["val_top1"], last["val_top5"], last["val_loss"], len(job.val.records))
+    if distributed.rank() == 0:
+        save_final(job.net, job.journal.folder, job.recipe)
+        draw_curves(job.progress.history, job.journal.folder / "curves.png", job.recipe)
+    job.journal.event("done", top1=scores.top1, top5=scores.top5, loss=scores.loss)
+    return scores

@@ -1,0 +1,32 @@
+"""Every refinement of the paper, one file each. Recipes are read back from JSON against TRICKS and nothing else."""
+
+from __future__ import annotations
+
+from gluon_tricks.tricks.base import Draw, Loss, Trick
+from gluon_tricks.tricks.cosine import Cosine
+from gluon_tricks.tricks.distillation import Distillation
+from gluon_tricks.tricks.label_smoothing import LabelSmoothing
+from gluon_tricks.tricks.linear_decay import LinearDecay
+from gluon_tricks.tricks.linear_scaling import LinearScaling
+from gluon_tricks.tricks.mixup import Mixup
+from gluon_tricks.tricks.no_bias_decay import NoBiasDecay
+from gluon_tricks.tricks.poly_decay import PolyDecay
+from gluon_tricks.tricks.step_decay import StepDecay
+from gluon_tricks.tricks.warmup import Warmup
+from gluon_tricks.tricks.zero_gamma import ZeroGamma
+
+TRICKS: tuple[type[Trick], ...] = (
+    LinearScaling,
+    Warmup,
+    ZeroGamma,
+    NoBiasDecay,
+    StepDecay,
+    Cosine,
+    LinearDecay,
+    PolyDecay,
+    LabelSmoothing,
+    Distillation,
+    Mixup,
+)
+
+__all__ = ["TRICKS", "Draw", "Loss", "Trick", *(trick.__name__ for trick in TRICKS)]

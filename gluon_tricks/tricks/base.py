@@ -1,0 +1,96 @@
+"""The protocol of a trick: the places of the training loop that a refinement can change.
+
+    lr   = base_lr(0.1, batch size)          in the recipe's order, unless the recipe fixes lr itself
+    net  = get_model(..., **net_kwargs())
+    initialize(net);  after_initialize(net)
+    lr_at = schedule(constant lr, plan)      plan: the run's length, after every trick's plan()
+    for each step:
+        images, target = batch(images, target, draw)
+        l = loss(images, net(images), target)
+
+Hooks return new values and change nothing (after_initialize apart, whose purpose it is). Their order is the
+order of the tricks in the recipe.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gluon_tricks.runtime import Refused, generator
+from gluon_tricks.schedule import Plan, Schedule
+
+if TYPE_CHECKING:
+    import mxnet as mx
+
+# loss(images (N, C, H, W), logits (N, K) float32, target (N, K) float32) -> (N,) float32
+Loss = Callable[["mx.nd.NDArray", "mx.nd.NDArray", "mx.nd.NDArray"], "mx.nd.NDArray"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """What a batch hook may know of the moment: random numbers keyed by (seed, step), the same on every rank."""
+
+    seed: int
+    step: int
+    plan: Plan
+
+    @property
+    def epoch(self) -> int:
+        return self.step // self.plan.steps_per_epoch
+
+    def generator(self, stream: str) -> np.random.Generator:
+        """A generator for one trick's draws at this step."""
+        return generator(self.seed, stream, self.step)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trick:
+    """One refinement: a frozen set of numbers, with only the hooks it needs."""
+
+    @classmethod
+    def slot(cls) -> str:
+        """Of the tricks that share a slot a recipe holds one: adding another replaces it."""
+        return cls.label()
+
+    @classmethod
+    def label(cls) -> str:
+        """The trick's name in recipes: LabelSmoothing is label_smoothing."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+    def net_kwargs(self) -> dict:
+        """Keyword arguments for get_model."""
+        return {}
+
+    def after_initialize(self, net) -> None:
+        """Changes to the initialised network or to its parameters' wd_mult and lr_mult."""
+
+    def base_lr(self, lr: float, batch_size: int) -> float:
+        """The base learning rate for a global batch size."""
+        return lr
+
+    def plan(self, plan: Plan) -> Plan:
+        """The plan of the run."""
+        return plan
+
+    def schedule(self, lr_at: Schedule, plan: Plan) -> Schedule:
+        """step -> lr."""
+        return lr_at
+
+    def batch(self, images, target, draw: Draw):
+        """A device's images (N, 3, H, W) and target (N, K), rows summing to 1."""
+        return images, target
+
+    def loss(self, loss: Loss, contexts: list) -> Loss:
+        """The loss per image; contexts: the devices it will be asked for on."""
+        return loss
+
+
+def require(condition: bool, trick: Trick, what: str) -> None:
+    """Refuses a trick whose numbers make no sense: says what is asked for and what was seen."""
+    if not condition:
+        raise Refused(f"{trick.label()}: {what}, but got {trick}")

@@ -1,0 +1,24 @@
+"""What the decays have in common: one of them a recipe, a factor on the rate, untouched warm-up."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from gluon_tricks.schedule import Plan, Schedule
+from gluon_tricks.tricks.base import Trick
+
+
+@dataclasses.dataclass(frozen=True)
+class Decay(Trick):
+    """lr_t = factor(t) * lr: a family of which a recipe holds one."""
+
+    @classmethod
+    def slot(cls) -> str:
+        return "decay"
+
+    def factor(self, step: int, plan: Plan) -> float:
+        """The factor at a step, 1 while the warm-up lasts."""
+        raise TypeError(f"{self.label()} does not say its factor")
+
+    def schedule(self, lr_at: Schedule, plan: Plan) -> Schedule:
+        return lambda step: self.factor(step, plan) * lr_at(step)

@@ -1,0 +1,19 @@
+"""Linear decay."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from gluon_tricks import schedule
+from gluon_tricks.tricks.decay import Decay
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearDecay(Decay):
+    """lr_t = (1 - t/T) eta, T the batches after the warm-up.
+
+    Source: cvjena's ImageNet models with batch normalisation (linear decay to 0); GluonCV's --lr-mode linear.
+    """
+
+    def factor(self, step: int, plan: schedule.Plan) -> float:
+        return schedule.polynomial(plan.progress(step), 1.0)

@@ -1,0 +1,26 @@
+"""Linear scaling of the learning rate with the batch size."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from gluon_tricks.tricks.base import Trick, require
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearScaling(Trick):
+    """lr = lr * b / 256, b the global batch size: the noise of the mean gradient falls with the batch.
+
+    Args:
+        reference: the batch size that the base learning rate belongs to.
+
+    Source: section 3.1, linear scaling learning rate.
+    """
+
+    reference: int = 256
+
+    def __post_init__(self) -> None:
+        require(self.reference > 0, self, "reference must be a positive batch size")
+
+    def base_lr(self, lr: float, batch_size: int) -> float:
+        return lr * batch_size / self.reference

@@ -1,0 +1,31 @@
+"""Step decay: the baseline's schedule."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from gluon_tricks import schedule
+from gluon_tricks.tricks.base import require
+from gluon_tricks.tricks.decay import Decay
+
+
+@dataclasses.dataclass(frozen=True)
+class StepDecay(Decay):
+    """lr is multiplied by `by` at each of `epochs`, counted from the start of the run.
+
+    Args:
+        epochs: rising, in epochs; the warm-up is not subtracted.
+        by: what the rate is multiplied by, in (0, 1].
+
+    Source: section 2.1 (divided by 10 at epochs 30, 60 and 90 of 120).
+    """
+
+    epochs: tuple[float, ...] = (30, 60, 90)
+    by: float = 0.1
+
+    def __post_init__(self) -> None:
+        require(0 < self.by <= 1, self, "by must lie in (0, 1]")
+        require(tuple(sorted(self.epochs)) == tuple(self.epochs), self, "epochs must rise")
+
+    def factor(self, step: int, plan: schedule.Plan) -> float:
+        return schedule.steps(step / plan.steps_per_epoch, self.epochs, self.by)

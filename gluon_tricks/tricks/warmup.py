@@ -1,0 +1,35 @@
+"""Learning-rate warm-up."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from gluon_tricks import schedule
+from gluon_tricks.tricks.base import Trick, require
+
+
+@dataclasses.dataclass(frozen=True)
+class Warmup(Trick):
+    """lr = i eta / m at batch i of the first m: small steps while the parameters are far from anything.
+
+    Args:
+        epochs: length of the warm-up, in epochs; may be a fraction.
+        start_lr: the rate it rises from.
+
+    Source: section 3.1, learning rate warmup (5 epochs, from 0).
+    Differs: from GluonCV, whose --warmup-lr was accepted and not used; and whose first step has lr 0.
+    """
+
+    epochs: float = 5
+    start_lr: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(self.epochs >= 0, self, "epochs must be 0 or more")
+        require(self.start_lr >= 0, self, "start_lr must be 0 or more")
+
+    def plan(self, plan: schedule.Plan) -> schedule.Plan:
+        steps = min(round(self.epochs * plan.steps_per_epoch), plan.steps)
+        return dataclasses.replace(plan, warmup_steps=steps)
+
+    def schedule(self, lr_at: schedule.Schedule, plan: schedule.Plan) -> schedule.Schedule:
+        return schedule.warmup(lr_at, plan.warmup_steps, self.start_lr)

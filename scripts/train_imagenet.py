@@ -1,0 +1,77 @@
+"""Train a network on ImageNet, or on any images in RecordIO files. `--help` lists the flags, GluonCV's among them.
+
+Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable (--resume auto), 1 anything else.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import signal
+import sys
+import time
+
+from gluon_tricks import distributed, flags
+from gluon_tricks.data.loader import UndecodableImages
+from gluon_tricks.devices import choose_contexts
+from gluon_tricks.job import Options
+from gluon_tricks.journal import newest_run_directory, next_run_directory
+from gluon_tricks.runtime import Refused, quiet_native_messages
+from gluon_tricks.train import Interrupted, train_and_evaluate
+
+
+class StopRequest:
+    """SIGINT or SIGTERM asks the run to stop after its step; a second one ends the process at once."""
+
+    def __init__(self) -> None:
+        self.made = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._note)
+
+    def _note(self, number, frame) -> None:
+        self.made = True
+        signal.signal(number, signal.SIG_DFL)
+
+    def __call__(self) -> bool:
+        return self.made
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = flags.parse(argv)
+    quiet_native_messages()
+    started = time.monotonic()
+    try:
+        distributed.start()
+        notes: list[str] = []
+        contexts = choose_contexts(args.num_gpus, say=notes.append)
+        per_rank = 1 if distributed.ranks() > 1 else len(contexts)
+        recipe, more = flags.recipe_from_flags(args, per_rank * distributed.ranks())
+        run = args.save_dir or _default_run(recipe.name, args.resume is not None)
+        options = Options(
+            **flags.options_from_flags(args, contexts=contexts, notes=(*notes, *more), should_stop=StopRequest())
+        )
+        scores = train_and_evaluate(recipe, run, options)
+    except Refused as error:
+        print(f"refused: {error}", file=sys.stderr)
+        return 2
+    except Interrupted as stop:
+        print(f"{stop}; go on with the same command and --resume auto --save-dir {run}")
+        return 75
+    except UndecodableImages as error:
+        print(f"stopped: {error}", file=sys.stderr)
+        return 1
+    if distributed.rank() == 0:
+        minutes, seconds = divmod(round(time.monotonic() - started), 60)
+        print(
+            f"{recipe.model} has {scores.top1:.2%} top-1 and {scores.top5:.2%} top-5 on {scores.images} held-out images "
+            f"after {recipe.epochs} epochs, in {minutes}:{seconds:02d}; everything about it is in {run}"
+        )
+    return 0
+
+
+def _default_run(name: str, resume: bool) -> pathlib.Path:
+    root = pathlib.Path("runs")
+    return (newest_run_directory(root, name) if resume else None) or next_run_directory(root, name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
