@@ -1,0 +1,80 @@
+"""Networks for image classification, by name: `get_model("resnet50_v1d", classes=10)`.
+
+Networks only: no data and no training.
+"""
+
+from __future__ import annotations
+
+from gluon_tricks import runtime  # first: it prepares the process for `import mxnet`
+
+# isort: split
+import difflib
+import inspect
+import os
+
+from mxnet.gluon import HybridBlock
+
+from model_zoo import resnet, weights
+
+__all__ = ["get_model", "list_models"]
+
+_REGISTRY = {  # name -> constructor with explicit keywords; a family registers by a line
+    **resnet.MODELS,
+}
+
+
+def list_models() -> list[str]:
+    """The names that get_model knows."""
+    return list(_REGISTRY)
+
+
+def get_model(name: str, pretrained: bool | str | os.PathLike = False, ctx=None, **kwargs) -> HybridBlock:
+    """A network of the zoo.
+
+    Args:
+        name: one of list_models().
+        pretrained: the file its parameters come from (see weights.load_parameters); False: the network is returned
+            uninitialised.
+        ctx: context or list of contexts for the parameters of a file; the default is the CPU.
+        kwargs: the keywords of the network's constructor, such as classes=10. None is swallowed.
+
+    Returns: the network: float images (N, 3, H, W) -> logits (N, classes).
+
+    Raises:
+        Refused: an unknown name or keyword, or a file that does not hold this network's parameters.
+    """
+    constructor = _lookup(name, kwargs)
+    if pretrained is True:
+        raise runtime.Refused(
+            f"get_model({name!r}, pretrained=True): no published weights can be downloaded; "
+            "give the file that holds them, pretrained='PATH'"
+        )
+    if not pretrained:
+        return constructor(**kwargs)
+    values = weights.read(pretrained)
+    net = constructor(**kwargs)
+    try:
+        weights.assign(net, values, ctx, source=pretrained)
+    except weights.OtherModel as error:
+        likely = [other for other in _REGISTRY if weights.naming(_REGISTRY[other](), values)]
+        raise runtime.Refused(f"{error}; it looks like a {' or '.join(likely)}" if likely else str(error)) from None
+    return net
+
+
+def _lookup(name: str, kwargs: dict):
+    """The constructor of that name, which has all of these keywords."""
+    if name not in _REGISTRY:
+        raise runtime.Refused(f"there is no model {name!r}; {_near(name, list(_REGISTRY))}")
+    known = list(inspect.signature(_REGISTRY[name]).parameters)
+    for key in kwargs:
+        if key not in known:
+            raise runtime.Refused(f"{name} has no argument {key!r}; {_near(key, known)}")
+    return _REGISTRY[name]
+
+
+def _near(word: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(word.lower(), known, n=3, cutoff=0.5)
+    rest = [other for other in known if other not in near]
+    return (
+        f"did you mean {' or '.join(near)}? Known are also: {', '.join(rest)}" if near else f"known: {', '.join(known)}"
+    )

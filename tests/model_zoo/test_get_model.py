@@ -1,0 +1,59 @@
+"""The registry: every name builds, and what is misspelt is refused with what is near."""
+
+import functools
+import subprocess
+import sys
+
+import pytest
+
+import model_zoo
+from gluon_tricks.runtime import Refused
+from model_zoo import get_model, list_models
+
+
+def test_the_resnets_are_listed():
+    names = [name for name in list_models() if name.startswith("resnet")]
+    assert len(names) == 5 * 4
+    assert names[0] == "resnet18_v1" and names[-1] == "resnet152_v1d"
+
+
+def test_a_network_knows_its_name():
+    assert get_model("resnet34_v1c").name == "resnet34_v1c"
+
+
+@pytest.mark.parametrize(
+    "name, near", [("resnet50_v1dd", "resnet50_v1d"), ("ResNet50_v1b", "resnet50_v1b"), ("resnet51_v1", "resnet50_v1")]
+)
+def test_unknown_names_are_refused_with_near_ones(name, near):
+    with pytest.raises(Refused, match=f"no model '{name}'; did you mean .*{near}.*Known are also: .*resnet18_v1"):
+        get_model(name)
+
+
+def test_a_name_like_no_other_gets_the_list():
+    with pytest.raises(Refused, match="no model 'zzz'; known: resnet18_v1, "):
+        get_model("zzz")
+
+
+def test_unknown_arguments_are_refused_before_anything_is_built(monkeypatch):
+    def build(depth, *, classes=1000, last_gamma=False):
+        pytest.fail("built")
+
+    monkeypatch.setitem(model_zoo._REGISTRY, "resnet50_v1d", functools.partial(build, 50))
+    with pytest.raises(Refused, match="resnet50_v1d has no argument 'last_gama'; did you mean last_gamma.*classes"):
+        get_model("resnet50_v1d", last_gama=True)
+    with pytest.raises(Refused, match="resnet50_v1d has no argument 'depth'"):  # part of the name
+        get_model("resnet50_v1d", depth=18)
+
+
+def test_published_weights_are_refused_until_they_can_be_had():
+    with pytest.raises(Refused, match="give the file"):
+        get_model("resnet50_v1d", pretrained=True)
+
+
+def test_model_zoo_may_be_the_first_import():
+    """It prepares numpy for mxnet, and it pulls in no part of the training."""
+    code = "import sys, model_zoo; print(sorted(m for m in sys.modules if m.startswith('gluon_tricks')))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=model_zoo.__path__[0] + "/.."
+    )
+    assert done.stdout.strip() == "['gluon_tricks', 'gluon_tricks.runtime']"
