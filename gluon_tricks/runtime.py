@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.metadata
-import os
 import pathlib
-import subprocess
 import sys
 import warnings
 import zlib
@@ -82,29 +80,3 @@ def generator(seed: int, stream: str, *index: int) -> np.random.Generator:
     """
     place = (*index, 0, 0)[:2]
     return np.random.Generator(np.random.Philox(key=[seed, zlib.crc32(stream.encode())], counter=[0, 0, *place]))
-
-
-# oneDNN says this once per average pooling layer and training pass, as information, and offers no switch.
-_NOISE = rb"mkldnn_pooling\.cc.*prop_kind is forward_scoring"
-_FILTER = (
-    "import os, re, signal, sys\n"
-    "signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-    "noise = re.compile(os.fsencode(sys.argv[1]))\n"
-    "for line in sys.stdin.buffer:\n"
-    "    if not noise.search(line): os.write(2, line)\n"
-)
-
-
-def quiet_native_messages() -> None:
-    """Takes oneDNN's pooling messages out of what the process's native code writes to stderr.
-
-    File descriptor 2 goes through a small process of its own, which outlives a crash of this one, so that no last
-    words are lost; Python's sys.stderr keeps the descriptor it had, terminal or not. For scripts; call it once.
-    """
-    sys.stderr.flush()
-    original = os.dup(2)
-    sink = subprocess.Popen([sys.executable, "-S", "-c", _FILTER, os.fsdecode(_NOISE)], stdin=subprocess.PIPE)
-    os.dup2(sink.stdin.fileno(), 2)
-    sink.stdin.close()
-    sink.returncode = 0  # it ends by itself, with this process's last copy of the pipe
-    sys.stderr = open(original, "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")

@@ -67,7 +67,8 @@ def make_shortcut(variant: Variant, norm: Callable, in_channels: int, channels: 
     with shortcut.name_scope():
         if variant.pooled_shortcut:
             # ceil_mode keeps an odd last row, as the 3x3 convolution does; its window averages the pixels there are.
-            pool = nn.AvgPool2D(stride, stride, ceil_mode=True, count_include_pad=False)
+            # Without padding count_include_pad changes nothing; set to False, oneDNN reports on stderr at every step.
+            pool = nn.AvgPool2D(stride, stride, ceil_mode=True)
             shortcut.add(pool if stride > 1 else Identity())  # Identity: parameters are named alike in all stages
         shortcut.add(conv1x1(in_channels, channels, 1 if variant.pooled_shortcut else stride))
         shortcut.add(norm(in_channels=channels))

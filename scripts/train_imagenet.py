@@ -15,7 +15,7 @@ from gluon_tricks.data.loader import UndecodableImages
 from gluon_tricks.devices import choose_contexts
 from gluon_tricks.job import Options
 from gluon_tricks.journal import newest_run_directory, next_run_directory
-from gluon_tricks.runtime import Refused, quiet_native_messages
+from gluon_tricks.runtime import Refused
 from gluon_tricks.train import Interrupted, train_and_evaluate
 
 
@@ -37,7 +37,6 @@ class StopRequest:
 
 def main(argv: list[str] | None = None) -> int:
     args = flags.parse(argv)
-    quiet_native_messages()
     started = time.monotonic()
     try:
         distributed.start()

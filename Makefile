@@ -1,0 +1,36 @@
+# make train | make test | make lint | make venv: each makes .venv first if it is missing or setup.py has changed.
+# PYTHON=python3.12 picks the interpreter, EXTRA=cu117 the build of MXNet for NVIDIA GPUs.
+
+PYTHON ?= python3
+EXTRA ?= cpu
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: train test lint venv clean
+
+train: venv
+	$(RUN) scripts/train_imagenet.py --mode hybrid --dtype float16
+
+test: $(VENV)/.dev
+	$(RUN) -m pytest
+
+lint: $(VENV)/.dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+venv: $(VENV)/.$(EXTRA)
+
+$(VENV)/.$(EXTRA): setup.py scripts/install_horovod.sh
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 9) <= sys.version_info < (3, 13))' || \
+	  { echo "$(PYTHON) is $$($(PYTHON) --version): MXNet needs Python 3.9 to 3.12, such as make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --editable '.[$(EXTRA)]'
+	sh scripts/install_horovod.sh $(VENV)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.$(EXTRA)
+	$(VENV)/bin/pip install --quiet --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info

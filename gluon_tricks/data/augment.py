@@ -1,0 +1,216 @@
+"""From the loader's uint8 batch to the network's input: flip, colour, PCA noise and normalisation on the device.
+
+Every colour operation is affine in RGB, so on the host they compose to one 3x7 matrix per image, and the device
+does one small product:
+
+    y = A x + B m + c,    matrix = [A | B | c],    x: a pixel's RGB, m: the mean RGB of its image
+
+`coefficients` draws and composes, `Preprocess` applies.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import mxnet as mx
+import numpy as np
+
+from gluon_tricks.runtime import Refused, generator
+
+MEAN_RGB = (123.68, 116.779, 103.939)
+STD_RGB = (58.393, 57.12, 57.375)
+
+# RGB to YIQ (NTSC, 1953). The rows of I and Q sum to 0: a grey pixel has no chroma and hue leaves it alone.
+_YIQ = np.array([[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
+# Replaces R, G and B by the pixel's grey.
+_GREY = np.tile(_YIQ[0], (3, 1))
+
+# Principal components of ImageNet's RGB values, on the scale 0..255; a column is an eigenvector.
+_PCA_VALUES = np.array([55.46, 4.794, 1.148])
+_PCA_VECTORS = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
+
+
+@dataclasses.dataclass(frozen=True)
+class Augment:
+    """How far each operation may go; 0 leaves it out.
+
+    Args:
+        flip: probability of a horizontal flip.
+        brightness, contrast, saturation, hue: the coefficient is uniform in [1 - value, 1 + value].
+        pca_noise: standard deviation of the coefficient of each principal component.
+    """
+
+    flip: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    pca_noise: float = 0.0
+
+
+AUGMENTS = {
+    "paper": Augment(flip=0.5, brightness=0.4, saturation=0.4, hue=0.4, pca_noise=0.1),
+    "gluoncv": Augment(flip=0.5, brightness=0.4, contrast=0.4, saturation=0.4, pca_noise=0.1),
+    "none": Augment(),
+}
+
+
+def saturation_matrix(coefficient: np.ndarray) -> np.ndarray:
+    """Blends a pixel with its grey: s x + (1 - s) grey(x); 0 is grey, 1 the identity. (N,) -> (N, 3, 3).
+
+    Differs: the grey of `mx.nd.image.random_saturation` (1.9.1) is 0.114 times blue, red and green forgotten.
+    `mx.image.SaturationJitterAug` agrees with this.
+    """
+    s = np.asarray(coefficient, np.float64)[:, None, None]
+    return s * np.eye(3) + (1 - s) * _GREY
+
+
+def hue_matrix(coefficient: np.ndarray) -> np.ndarray:
+    """Turns the chroma (I, Q) by (coefficient - 1) x 360 degrees, red towards yellow. (N,) -> (N, 3, 3).
+
+    Differs: `mx.nd.image.random_hue` turns by the same angle in the same direction in HLS, which is not affine:
+    lightness stays and saturated colours come out otherwise. `mx.image.HueJitterAug` turns in YIQ like this,
+    by -180 degrees x its coefficient.
+    """
+    angle = 2 * np.pi * (np.asarray(coefficient, np.float64) - 1)
+    turn = np.tile(np.eye(3), (len(angle), 1, 1))
+    turn[:, 1, 1] = turn[:, 2, 2] = np.cos(angle)
+    turn[:, 1, 2] = np.sin(angle)
+    turn[:, 2, 1] = -np.sin(angle)
+    return np.linalg.inv(_YIQ) @ turn @ _YIQ
+
+
+def pca_offset(coefficient: np.ndarray) -> np.ndarray:
+    """What PCA noise adds to every pixel: eigenvectors (coefficient * eigenvalues). (N, 3) -> (N, 3) levels."""
+    return (np.asarray(coefficient, np.float64) * _PCA_VALUES) @ _PCA_VECTORS.T
+
+
+def compose(
+    brightness: np.ndarray,
+    contrast: np.ndarray,
+    saturation: np.ndarray,
+    hue: np.ndarray,
+    pca: np.ndarray,
+    mean: Sequence[float] = MEAN_RGB,
+    std: Sequence[float] = STD_RGB,
+) -> np.ndarray:
+    """All the colour operations of each image and its normalisation as one affine map.
+
+        y = (b (c S H x + (1 - c) grey(m)) + pca_offset - mean) / std
+
+    with brightness b, contrast c (about the image's mean grey), saturation S and hue H. The order of these four is
+    immaterial: S and H keep a pixel's grey, and keep a grey pixel, so all of them commute while nothing is clipped.
+
+    Args:
+        brightness, contrast, saturation, hue: coefficients, (N,); 1 changes nothing.
+        pca: coefficients of the principal components, (N, 3); 0 changes nothing.
+        mean, std: of R, G and B, in levels 0..255.
+
+    Returns: (N, 3, 7) float32, [A | B | c] of the module's formula.
+    """
+    brightness, contrast = (np.asarray(value, np.float64)[:, None, None] for value in (brightness, contrast))
+    matrix = np.empty((len(brightness), 3, 7))
+    matrix[:, :, :3] = brightness * contrast * (saturation_matrix(saturation) @ hue_matrix(hue))
+    matrix[:, :, 3:6] = brightness * (1 - contrast) * _GREY
+    matrix[:, :, 6] = pca_offset(pca) - mean
+    return (matrix / np.reshape(std, (3, 1))).astype(np.float32)
+
+
+def coefficients(
+    kind: str,
+    seed: int,
+    epoch: int,
+    images: Sequence[int],
+    mean: Sequence[float] = MEAN_RGB,
+    std: Sequence[float] = STD_RGB,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws the augmentation of each image: what `Preprocess` needs beside the images.
+
+    Args:
+        kind: a key of AUGMENTS: "paper", "gluoncv" or "none" (normalise only).
+        seed, epoch: whole numbers >= 0.
+        images: the images' numbers in the data set, (N,). The draws depend on seed, epoch and this alone: they
+            are the same for any number of ranks, devices and threads.
+        mean, std: of R, G and B, in levels 0..255.
+
+    Returns:
+        matrix: (N, 3, 7) float32, from `compose`.
+        flip: (N,) float32, 1 to mirror the image, else 0.
+
+    Raises:
+        Refused: there is no augmentation of that name.
+
+    Source: Bag of Tricks, section 2.1: flip with probability 0.5, coefficients of hue, saturation and brightness
+        uniform in [0.6, 1.4], PCA noise with a coefficient from N(0, 0.1).
+    Differs: GluonCV ("gluoncv") has contrast in the place of hue, and applies its three operations in random
+        order. ImageRecordIter moreover clips between them, takes R for B in them and cuts PCA noise down to whole
+        levels; here nothing is clipped or rounded.
+    """
+    if kind not in AUGMENTS:
+        raise Refused(f"there is no augmentation {kind!r}: choose one of {', '.join(AUGMENTS)}")
+    augment, number = AUGMENTS[kind], len(images)
+    if augment == Augment():
+        one, zero = np.ones(number), np.zeros(number, np.float32)
+        return compose(one, one, one, one, np.zeros((number, 3)), mean, std), zero
+    uniform, normal = _draws(seed, epoch, images)
+    reach = [augment.brightness, augment.contrast, augment.saturation, augment.hue]
+    jitter = 1 + (2 * uniform[:, 1:] - 1) * reach  # (N, 4)
+    flip = uniform[:, 0] < augment.flip
+    return compose(*jitter.T, augment.pca_noise * normal, mean, std), flip.astype(np.float32)
+
+
+def _draws(seed: int, epoch: int, images: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Per image, for every kind of augmentation the same: (N, 5) uniform in [0, 1), (N, 3) standard normal."""
+    streams = [generator(seed, "augment", epoch, int(image)) for image in images]
+    return np.array([rng.random(5) for rng in streams]), np.array([rng.standard_normal(3) for rng in streams])
+
+
+class Preprocess(mx.gluon.HybridBlock):
+    """Applies `coefficients` to a batch: mirrored where flip is 1, then y = A x + B m + c at every pixel.
+
+    Always computed in float32, also under `amp.init("bfloat16")`.
+
+    Args:
+        dtype: of the result: the network's own.
+
+    Inputs:
+        images: (N, H, W, 3) uint8, RGB, of any size.
+        matrix: (N, 3, 7) float32.
+        flip: (N,) float32, 0 or 1.
+
+    Returns: (N, 3, H, W).
+    """
+
+    def __init__(self, dtype: str = "float32"):
+        super().__init__()
+        self._dtype = dtype
+
+    def hybrid_forward(self, F, images, matrix, flip):
+        slope, of_mean, offset = (
+            F.slice_axis(matrix, axis=2, begin=begin, end=end) for begin, end in ((0, 3), (3, 6), (6, 7))
+        )
+        source, area = self._source(F, images, flip)
+        pixels = F.cast(F.take(images.reshape((-1, 3)), source, axis=0), "float32")  # (N, H*W, 3)
+        # As a product with ones: the mean operator along this axis takes ten times as long.
+        ones = F.ones_like(F.cast(source, "float32")).expand_dims(2)
+        mean = F.broadcast_div(F.batch_dot(pixels, ones, transpose_a=True), area)  # (N, 3, 1)
+        offset = offset + F.batch_dot(of_mean, mean)  # (N, 3, 1)
+        # Transposing the pixels inside the product gives the network's layout for nothing.
+        result = F.broadcast_add(F.batch_dot(slope, pixels, transpose_b=True), offset)  # (N, 3, H*W)
+        result = F.reshape_like(result, images, lhs_begin=2, lhs_end=3, rhs_begin=1, rhs_end=3)  # (N, 3, H, W)
+        return result if self._dtype == "float32" else F.cast(result, self._dtype)
+
+    def _source(self, F, images, flip):
+        """The number of the pixel that comes to each place, (N, H*W) int32, and H * W, (1, 1, 1) float32.
+
+        Gathering pixels is three times as fast as reversing everything and choosing. The counting starts from the
+        inputs because `arange` cannot be traced under AMP and the shape is unknown here.
+        """
+        plane = F.cast(F.slice(images, begin=(0, 0, 0, 0), end=(1, None, None, 1)), "float32")
+        order = F.contrib.arange_like(plane)  # (1, H, W, 1): y W + x
+        orders = F.concat(order, F.reverse(order, axis=2), dim=0).reshape((2, -1))  # as it is, mirrored
+        area = F.max(order, keepdims=True).reshape((1, 1, 1)) + 1
+        stride = F.cast(area.reshape((1, 1)), "int32")
+        image = F.cast(F.contrib.arange_like(flip, axis=0), "int32").reshape((-1, 1))  # (N, 1)
+        return F.broadcast_add(F.take(F.cast(orders, "int32"), flip), F.broadcast_mul(image, stride)), area

@@ -1,0 +1,270 @@
+"""Packing images into RecordIO: PREFIX.rec, PREFIX.idx and PREFIX.json (the manifest), all three or none."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Sequence
+
+import cv2
+
+import gluon_tricks
+from gluon_tricks.data.parallel import in_order
+from gluon_tricks.data.recordio import encode_record, walk
+from gluon_tricks.data.records import decode_image
+from gluon_tricks.data.sources import Entry, Source
+from gluon_tricks.runtime import Refused, generator
+
+FORMAT = 1  # of the manifest
+_RECORD_OVERHEAD = 64  # bytes per image, at most: mark, header, padding and the line of the .idx
+_LONGEST_JPEG = 65500  # px of an edge
+_PARTIAL = ".partial"
+_IMAGE_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"RIFF", b"II*\x00", b"MM\x00*")
+
+
+class RecordWriter:
+    """Writes one set of .rec, .idx and .json; a context manager.
+
+    The files grow under temporary names beside the target (PREFIX.rec.partial, ...). Leaving the context in peace
+    flushes them to the disk and renames them, the manifest last; leaving it by an error removes them. What a killed
+    run left is overwritten by the next, and a lock (which dies with its process) keeps two runs apart.
+
+    Args:
+        prefix: the files' common name, without .rec.
+        classes: class names in label order.
+        overwrite: replace files that are there.
+        about: further entries of the manifest.
+
+    Raises: Refused when the files exist and overwrite is False, or another process is writing them.
+    """
+
+    def __init__(
+        self, prefix: str | os.PathLike, classes: Sequence[str], *, overwrite: bool = False, about: dict | None = None
+    ):
+        if str(prefix).endswith((".rec", ".idx", ".json")):
+            raise Refused(
+                f"{prefix} should be the files' common name without its ending: .rec, .idx and .json are added"
+            )
+        self.classes, self.about = tuple(classes), dict(about or {})
+        self.targets = {ending: pathlib.Path(f"{prefix}{ending}") for ending in (".rec", ".idx", ".json")}
+        there = [str(path) for path in self.targets.values() if path.exists()]
+        if there and not overwrite:
+            raise Refused(f"{' and '.join(there)} exist already: give --overwrite, or another name")
+        self._partial = {ending: pathlib.Path(f"{path}{_PARTIAL}") for ending, path in self.targets.items()}
+
+    def __enter__(self) -> RecordWriter:
+        self.targets[".rec"].parent.mkdir(parents=True, exist_ok=True)
+        self._rec = _open_alone(self._partial[".rec"])
+        self._idx = open(self._partial[".idx"], "wb")  # noqa: SIM115  closed by __exit__
+        self._hashes = {".rec": hashlib.sha256(), ".idx": hashlib.sha256()}
+        self._per_class = [0] * len(self.classes)
+        return self
+
+    def add(self, label: int, id: int, image: bytes) -> None:
+        """Appends one encoded image (JPEG, PNG, ...); label in [0, len(classes)), id unique in the file."""
+        line = f"{id}\t{self._rec.tell()}\n".encode()
+        record = encode_record(label, id, image)
+        with _full_disk_told(self.targets[".rec"].parent):
+            for file, ending, data in ((self._rec, ".rec", record), (self._idx, ".idx", line)):
+                file.write(data)
+                self._hashes[ending].update(data)
+        self._per_class[label] += 1
+
+    def manifest(self) -> dict:
+        """What goes into the .json: format, version, classes, counts, and size and sha256 of the other two."""
+        sizes = {".rec": self._rec.tell(), ".idx": self._idx.tell()}
+        return {
+            "format": FORMAT,
+            "gluon_tricks": gluon_tricks.__version__,
+            "count": sum(self._per_class),
+            **self.about,
+            **{end[1:]: {"bytes": sizes[end], "sha256": self._hashes[end].hexdigest()} for end in sizes},
+            "classes": list(self.classes),
+            "images_per_class": self._per_class,
+        }
+
+    def __exit__(self, kind, error, trace) -> None:
+        try:
+            if error is None:
+                self._commit()
+        except BaseException:
+            self._discard()
+            raise
+        else:
+            if error is not None:
+                self._discard()
+        finally:
+            for file in (self._idx, self._rec):  # .rec last: it holds the lock
+                with contextlib.suppress(OSError):  # a full disk has been told by then
+                    file.close()
+
+    def _discard(self) -> None:
+        for path in self._partial.values():
+            path.unlink(missing_ok=True)
+
+    def _commit(self) -> None:
+        with _full_disk_told(self.targets[".rec"].parent):
+            with open(self._partial[".json"], "w") as file:
+                json.dump(self.manifest(), file, indent=1)
+                _to_disk(file)
+            _to_disk(self._rec)
+            _to_disk(self._idx)
+        # An old manifest or index must never stand beside new records, not even if the power fails here.
+        self.targets[".json"].unlink(missing_ok=True)
+        self.targets[".idx"].unlink(missing_ok=True)
+        for ending, path in self.targets.items():
+            self._partial[ending].replace(path)
+        folder = os.open(self.targets[".rec"].parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+
+
+def _open_alone(path: pathlib.Path):
+    """Opens a temporary file for this process only: empty, and locked until it is closed."""
+    file = open(path, "ab")  # noqa: SIM115
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+            raise FileNotFoundError
+    except (BlockingIOError, FileNotFoundError):  # locked, or renamed by its owner while we waited
+        file.close()
+        raise Refused(
+            f"another process is writing {str(path)[: -len(_PARTIAL)]}: wait for it, or choose another name"
+        ) from None
+    file.seek(0)
+    file.truncate()
+    return file
+
+
+def _to_disk(file) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _full_disk_told(folder: pathlib.Path):
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise Refused(f"the disk of {folder} is full; nothing was packed: free some space, or give --resize") from None
+
+
+def pack(
+    source: Source,
+    prefix: str | os.PathLike,
+    *,
+    resize: int | None = None,
+    quality: int | None = None,
+    seed: int = 0,
+    jobs: int | None = None,
+    overwrite: bool = False,
+) -> tuple[dict, list[str]]:
+    """Packs the images of a source, globally shuffled, into PREFIX.rec, .idx and .json.
+
+    Without `resize` the files' own bytes are stored, untouched and undecoded. With it the shorter edge becomes
+    `resize` px: images are turned as their EXIF says, made smaller or larger (as MXNet's im2rec does) and stored as
+    JPEG; one that has this size already, or would be too long for a JPEG, is stored untouched. What is no image is
+    left out.
+
+    Args:
+        source: the images and classes: one of the functions of sources.py makes it.
+        prefix: the files' common name.
+        resize: px of the shorter edge, >= 1, or None.
+        quality: of the JPEGs that are made, 1 to 100; default 95. Only with resize.
+        seed: of the shuffle.
+        jobs: threads; default: all cores.
+        overwrite: replace files that are there.
+
+    Returns: (manifest, what was left out and why).
+
+    Raises: Refused when there is nothing to pack, the disk is too small, the files exist, or an argument is wrong.
+
+    Differs: im2rec shrinks by bilinear sampling, which aliases; here pixels are averaged (cv2.INTER_AREA).
+    """
+    if resize is None and quality is not None:
+        raise Refused("--quality is for images made anew: give --resize too; without it files are stored as they are")
+    if not (resize is None or resize >= 1) or not 1 <= (quality or 95) <= 100:
+        raise Refused(f"--resize must be at least 1 and --quality 1 to 100, not {resize} and {quality}")
+    quality = None if resize is None else quality or 95
+    if resize is None:
+        _require_space(source.entries, pathlib.Path(prefix).parent)
+    shuffled = [source.entries[i] for i in generator(seed, "pack").permutation(len(source.entries))]
+    left_out = list(source.left_out)
+    about = {"resize": resize, "quality": quality, "seed": seed}
+    cv2.setNumThreads(0)  # the images are what runs in parallel
+    with RecordWriter(prefix, source.classes, overwrite=overwrite, about=about) as writer:
+        packed = in_order(lambda entry: _encoded(entry.path, resize, quality), shuffled, jobs=jobs, what="packing")
+        for entry, image in zip(shuffled, packed):
+            if image is None:
+                left_out.append(f"{entry.path} (no image{' that can be decoded' if resize else ''})")
+            else:
+                writer.add(entry.label, entry.id, image)
+        manifest = writer.manifest()
+        if manifest["count"] == 0:
+            raise Refused(f"no images found: none of the {len(shuffled)} files is one, such as {shuffled[0].path}")
+    return manifest, sorted(left_out)
+
+
+def _require_space(entries: Sequence[Entry], folder: pathlib.Path) -> None:
+    while not folder.exists():
+        folder = folder.parent
+    needed, free = sum(entry.size + _RECORD_OVERHEAD for entry in entries), shutil.disk_usage(folder).free
+    if needed > free:
+        raise Refused(
+            f"packing needs {needed / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB free: "
+            "free some space, choose another disk, or give --resize"
+        )
+
+
+def _encoded(path: str, resize: int | None, quality: int | None) -> bytes | None:
+    """The bytes to store for one file; None if it is no image."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise Refused(f"cannot read {path}: {error.strerror}") from None
+    if not data.startswith(_IMAGE_BEGINNINGS):
+        return None
+    if resize is None:
+        return data
+    image = decode_image(data)
+    if image is None:
+        return None
+    height, width = image.shape[:2]
+    short = min(height, width)
+    shape = (width * resize // short, height * resize // short)
+    if short == resize or max(shape) > _LONGEST_JPEG:
+        return data
+    image = cv2.resize(image, shape, interpolation=cv2.INTER_AREA if resize < short else cv2.INTER_LINEAR)
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def write_index(rec: str | os.PathLike) -> int:
+    """Makes FILE.idx anew from FILE.rec; returns the number of records.
+
+    The keys are the images' ids, as when it was first written; if ids repeat, the keys are 0, 1, 2, ...
+
+    Raises: Refused when the .rec is missing, empty or damaged.
+    """
+    rec = pathlib.Path(rec)
+    if not rec.is_file():
+        raise Refused(f"there is no {rec}: check the name")
+    records = list(walk(rec))
+    if not records:
+        raise Refused(f"{rec} is empty: pack it again")
+    if len({id for _, id in records}) < len(records):
+        records = [(offset, key) for key, (offset, _) in enumerate(records)]
+    index, partial = rec.with_suffix(".idx"), rec.with_suffix(".idx" + _PARTIAL)
+    with open(partial, "w") as file:
+        file.writelines(f"{id}\t{offset}\n" for offset, id in records)
+        _to_disk(file)
+    partial.replace(index)
+    return len(records)

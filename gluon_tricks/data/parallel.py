@@ -1,0 +1,61 @@
+"""Work on many images with all cores: results in order, a bounded number in flight, progress shown."""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+import tqdm
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def usable_cores() -> int:
+    """The number of cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def in_order(
+    work: Callable[[Item], Result], items: Sequence[Item], *, jobs: int | None = None, what: str
+) -> Iterator[Result]:
+    """Yields work(item) for each item, in the items' order, computed on threads.
+
+    Threads suit what OpenCV, file reading and hashing do: they let go of Python's lock.
+
+    Args:
+        jobs: number of threads; default: all cores.
+        what: what the progress bar calls this ("packing").
+    """
+    return _progress(_results(work, items, jobs or usable_cores()), len(items), what)
+
+
+def _results(work: Callable, items: Iterable, jobs: int) -> Iterator:
+    pool, pending = concurrent.futures.ThreadPoolExecutor(jobs), collections.deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(work, item))
+            if len(pending) > 8 * jobs:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _progress(results: Iterable, total: int, what: str, seconds: float = 30) -> Iterator:
+    """A bar on a terminal; in a log file or pipe a plain line every `seconds`."""
+    if sys.stderr.isatty():
+        yield from tqdm.tqdm(results, total=total, desc=what, unit=" images")
+        return
+    said = time.monotonic()
+    for done, result in enumerate(results, start=1):
+        yield result
+        if time.monotonic() - said >= seconds:
+            said = time.monotonic()
+            print(f"{what}: {done} of {total} images", file=sys.stderr, flush=True)

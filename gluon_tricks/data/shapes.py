@@ -1,0 +1,340 @@
+"""The built-in data set `shapes`: pictures of ten things that differ in form and in nothing else.
+
+Size, place, rotation, colour, texture, clutter and occlusion are drawn without regard to the class, so pixel
+values say almost nothing about it and only the outline does. No class changes its name when it is mirrored,
+turned, stretched by a third or given other colours: the usual augmentation is safe.
+
+Geometry comes first (`outline`, `pose`, `silhouette`), rendering after it (`draw`).
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import json
+import os
+import pathlib
+import sys
+import tempfile
+from collections.abc import Iterable
+
+import cv2
+import mxnet as mx
+import numpy as np
+from tqdm import tqdm
+
+from gluon_tricks.runtime import Refused, generator
+
+# Another number for any change that changes a picture.
+VERSION = 1
+SPLITS = ("train", "val")
+
+# ---- Geometry: contours in the unit disc, (P, 2) float64 as x, y; an inner contour is a hole.
+
+
+def _polar(radii: np.ndarray) -> np.ndarray:
+    """The closed contour through these radii at equal angles."""
+    angles = np.arange(len(radii)) * (2 * np.pi / len(radii))
+    return np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=1)
+
+
+_CIRCLE = _polar(np.ones(72))
+
+
+def _disc(rng: np.random.Generator) -> list[np.ndarray]:
+    return [_CIRCLE]
+
+
+def _ring(rng: np.random.Generator) -> list[np.ndarray]:
+    return [_CIRCLE, _CIRCLE * rng.uniform(0.5, 0.72)]
+
+
+def _triangle(rng: np.random.Generator) -> list[np.ndarray]:
+    return [_polar(np.ones(3))]
+
+
+def _square(rng: np.random.Generator) -> list[np.ndarray]:
+    return [_polar(np.ones(4))]
+
+
+def _star(rng: np.random.Generator) -> list[np.ndarray]:
+    return [_polar(np.tile([1, rng.uniform(0.36, 0.48)], 5))]
+
+
+def _cross(rng: np.random.Generator) -> list[np.ndarray]:
+    half = rng.uniform(0.2, 0.32)  # of the arm's width
+    quarter = np.array([[0.95, -half], [0.95, half], [half, half]])
+    turn = np.array([[0, 1], [-1, 0]])
+    return [np.concatenate([quarter @ np.linalg.matrix_power(turn, k) for k in range(4)])]
+
+
+def _crescent(rng: np.random.Generator) -> list[np.ndarray]:
+    radius, shift = rng.uniform(0.75, 0.85), rng.uniform(0.4, 0.55)  # of the disc that bites into the unit disc
+    x = (1 - radius**2 + shift**2) / (2 * shift)  # where the two circles meet
+    y = np.sqrt(1 - x**2)
+    outer = np.linspace(np.arctan2(y, x), 2 * np.pi - np.arctan2(y, x), 48)
+    inner = np.linspace(2 * np.pi - np.arctan2(y, x - shift), np.arctan2(y, x - shift), 48)
+    bite = np.stack([shift + radius * np.cos(inner), radius * np.sin(inner)], axis=1)
+    return [np.concatenate([np.stack([np.cos(outer), np.sin(outer)], axis=1), bite])]
+
+
+def _heart(rng: np.random.Generator) -> list[np.ndarray]:
+    t = np.linspace(0, 2 * np.pi, 72, endpoint=False)
+    x = 16 * np.sin(t) ** 3
+    y = 2.5 + 13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)
+    return [np.stack([x, -y], axis=1) / 16]
+
+
+def _arrow(rng: np.random.Generator) -> list[np.ndarray]:
+    neck, head, shaft = rng.uniform(0, 0.3), rng.uniform(0.6, 0.8), rng.uniform(0.14, 0.26)
+    upper = np.array([[neck, head], [neck, shaft], [-1, shaft]])
+    return [np.concatenate([[[1, 0]], upper, upper[::-1] * [1, -1]])]
+
+
+def _gear(rng: np.random.Generator) -> list[np.ndarray]:
+    root = rng.uniform(0.68, 0.76)
+    wheel = _polar(np.tile([1, 1, root, root], rng.integers(7, 10)))
+    return [wheel, _CIRCLE * rng.uniform(0.22, 0.4)] if rng.random() < 0.5 else [wheel]
+
+
+_OUTLINES = {
+    "arrow": _arrow,
+    "crescent": _crescent,
+    "cross": _cross,
+    "disc": _disc,
+    "gear": _gear,
+    "heart": _heart,
+    "ring": _ring,
+    "square": _square,
+    "star": _star,
+    "triangle": _triangle,
+}
+CLASSES = tuple(_OUTLINES)
+
+
+def outline(label: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """The contours of one thing of class `label`, about the origin and in the unit disc; the second is a hole."""
+    return _OUTLINES[CLASSES[label]](rng)
+
+
+def pose(contours: list[np.ndarray], radius: float, rng: np.random.Generator) -> list[np.ndarray]:
+    """The contours turned by any angle, scaled to `radius` pixels and squeezed to 80 to 100 % along any direction."""
+    turn, along = rng.uniform(0, 2 * np.pi, size=2)
+    squeeze = np.diag([radius, radius * rng.uniform(0.8, 1)])
+    transform = _rotation(along).T @ squeeze @ _rotation(along) @ _rotation(turn)
+    return [contour @ transform.T for contour in contours]
+
+
+def _rotation(angle: float) -> np.ndarray:
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
+def silhouette(contours: list[np.ndarray], height: int, width: int) -> np.ndarray:
+    """What the contours (in pixels) enclose: (height, width) uint8, 0 outside to 255 inside, smooth at the edge."""
+    mask = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(mask, [_fixed_point(contour) for contour in contours], 255, cv2.LINE_AA, shift=4)
+    return mask
+
+
+def _fixed_point(points: np.ndarray) -> np.ndarray:
+    """OpenCV's sub-pixel coordinates: whole sixteenths of a pixel."""
+    return np.round(points * 16).astype(np.int32)
+
+
+# ---- Rendering: float32 pictures (H, W, 3), RGB, 0..255.
+
+
+def _colour(rng: np.random.Generator, darkest: float, lightest: float) -> np.ndarray:
+    """Any colour whose grey level lies in that range."""
+    while True:
+        colour = rng.uniform(0, 255, size=3)
+        if darkest <= colour @ (0.299, 0.587, 0.114) <= lightest:
+            return colour.astype(np.float32)
+
+
+def _pattern(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    """A random texture (H, W, 1), 0 to 1: plain, gradient, stripes, checks, dots or clouds."""
+    angle, period, phase = rng.uniform(0, 2 * np.pi), rng.uniform(7, 16), rng.uniform(0, 2 * np.pi, size=2)
+    cos, sin = np.cos(angle) * 2 * np.pi / period, np.sin(angle) * 2 * np.pi / period
+    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
+    u = cos * x + sin * y + phase[0]
+    v = cos * y - sin * x + phase[1]
+    kind = rng.integers(6)
+    if kind == 0:
+        t = np.zeros_like(u)
+    elif kind == 1:
+        t = (u - u.min()) / max(np.ptp(u), 1)
+    elif kind == 2:
+        t = np.clip(0.5 + 2 * np.sin(u), 0, 1)
+    elif kind == 3:
+        t = np.clip(0.5 + 3 * np.sin(u) * np.sin(v), 0, 1)
+    elif kind == 4:
+        t = np.clip(2 * (np.cos(u) + np.cos(v)) - 1, 0, 1)
+    else:
+        coarse = rng.random((3 + height // 12, 3 + width // 12), dtype=np.float32)
+        t = np.clip(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), 0, 1)
+    return t[:, :, None].astype(np.float32)
+
+
+def _paint(image: np.ndarray, mask: np.ndarray, colour: np.ndarray, rng: np.random.Generator) -> None:
+    """Fills the mask in place with a textured colour; the texture stays within 30 levels of it."""
+    left, top, width, height = cv2.boundingRect(mask)
+    if not width:
+        return
+    box = slice(top, top + height), slice(left, left + width)
+    second = np.clip(colour + rng.uniform(-30, 30, size=3), 0, 255).astype(np.float32)
+    texture = colour + _pattern(height, width, rng) * (second - colour)
+    image[box] += mask[box][:, :, None] * np.float32(1 / 255) * (texture - image[box])
+
+
+def _scrap(centre: np.ndarray, reach: float, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    """The mask of something that is none of the classes: a ragged blob or a bent stroke about `centre`."""
+    if rng.random() < 0.5:
+        blob = _polar(rng.uniform(0.35, 1, size=rng.integers(6, 10))) * reach
+        return silhouette([blob + centre], height, width)
+    stroke = np.cumsum(rng.normal(0, reach, size=(4, 2)), axis=0)
+    stroke += centre - stroke[rng.integers(4)]
+    mask = np.zeros((height, width), np.uint8)
+    cv2.polylines(mask, [_fixed_point(stroke)], False, 255, int(rng.integers(2, 6)), cv2.LINE_AA, shift=4)
+    return mask
+
+
+def _finish(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Uneven light, a little blur or none, and sensor noise; uint8."""
+    height, width = image.shape[:2]
+    light = rng.uniform(0.75, 1.2, size=(2, 2)).astype(np.float32)
+    image = image * cv2.resize(light, (width, height), interpolation=cv2.INTER_LINEAR)[:, :, None]
+    if rng.random() < 0.3:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.1))
+    image = image + rng.uniform(1, 10) * rng.standard_normal(image.shape, dtype=np.float32)
+    return np.clip(np.round(image), 0, 255).astype(np.uint8)
+
+
+def draw(seed: int, split: str, index: int) -> tuple[np.ndarray, int]:
+    """One picture with one thing in it.
+
+    Args:
+        seed: 0 <= seed < 2**64.
+        split: "train" or "val".
+        index: the picture's number in its split; its class is index % 10, so classes are balanced.
+
+    Returns:
+        image: (H, W, 3) uint8, RGB, H and W each 96 to 160.
+        label: index into CLASSES.
+    """
+    rng = generator(seed, "shapes", SPLITS.index(split), index)
+    label = index % len(CLASSES)
+    height, width = (int(side) for side in rng.integers(96, 161, size=2))
+    size, short = np.array([width, height]), min(height, width)
+
+    thing = pose(outline(label, rng), short * rng.uniform(0.28, 0.46), rng)
+    low, high = thing[0].min(axis=0), thing[0].max(axis=0)
+    # Inside the central square, so that a centre crop shows nearly all of it.
+    place = (size - short) / 2 + rng.uniform(-low, short - high)
+    thing = [contour + place for contour in thing]
+    mask = silhouette(thing, height, width)
+
+    colour, ground = _colour(rng, 150, 245), _colour(rng, 10, 100)
+    image = np.zeros((height, width, 3), np.float32)
+    _paint(image, np.full_like(mask, 255), ground, rng)
+    for _ in range(rng.integers(1, 5)):
+        scrap = _scrap(rng.uniform(0, size), rng.uniform(5, 14), height, width, rng)
+        _paint(image, scrap, _colour(rng, 10, 110), rng)
+    _paint(image, mask, colour, rng)
+    for _ in range(rng.integers(0, 3)):
+        scrap = _scrap(thing[0][rng.integers(len(thing[0]))], rng.uniform(5, 12), height, width, rng)
+        if np.mean(scrap[mask > 127] > 127) < 0.1:  # more would leave some forms without a name
+            _paint(image, scrap, _colour(rng, 10, 110), rng)
+    return _finish(image, rng), label
+
+
+# ---- Files.
+
+
+def make(folder: str | os.PathLike, *, train: int = 5000, val: int = 1000, seed: int = 0) -> None:
+    """Draws the data set into `folder`: train and val, each .rec, .idx and .json (the manifest).
+
+    Args:
+        folder: an existing folder.
+        train, val: pictures per split, at least 10.
+        seed: 0 <= seed < 2**64.
+
+    Raises:
+        Refused: a split would not have every class.
+    """
+    counts = {"train": train, "val": val}
+    for split, count in counts.items():
+        if count < len(CLASSES):
+            raise Refused(f"{count} pictures in {split} cannot show all {len(CLASSES)} classes: ask for more")
+    terminal = sys.stderr.isatty()
+    if not terminal:
+        print(f"drawing {train + val} pictures for the data set shapes", file=sys.stderr)
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        with tqdm(total=train + val, desc="drawing shapes", unit=" pictures", disable=not terminal) as bar:
+            for split, count in counts.items():
+                pictures = pool.map(functools.partial(_encoded, seed, split), range(count))
+                _write(pathlib.Path(folder) / split, pictures, {"seed": seed, "version": VERSION}, bar)
+
+
+def _encoded(seed: int, split: str, index: int) -> tuple[bytes, int]:
+    """The picture as a JPEG file, and its label."""
+    image, label = draw(seed, split, index)
+    quality = int(generator(seed, "shapes quality", SPLITS.index(split), index).integers(75, 96))
+    done, data = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    assert done, "OpenCV could not encode a picture as JPEG"
+    return data.tobytes(), label
+
+
+def _write(prefix: pathlib.Path, pictures: Iterable[tuple[bytes, int]], about: dict, bar: tqdm) -> None:
+    """Writes prefix.rec, prefix.idx and the manifest prefix.json; a record's id is its place."""
+    record = mx.recordio.MXIndexedRecordIO(f"{prefix}.idx", f"{prefix}.rec", "w")
+    count = 0
+    for data, label in pictures:
+        record.write_idx(count, mx.recordio.pack(mx.recordio.IRHeader(0, float(label), count, 0), data))
+        count += 1
+        bar.update()
+    record.close()
+    pathlib.Path(f"{prefix}.json").write_text(json.dumps({"classes": CLASSES, "count": count, **about}) + "\n")
+
+
+def ensure(
+    folder: str | os.PathLike | None = None, *, train: int = 5000, val: int = 1000, seed: int = 0
+) -> pathlib.Path:
+    """The folder with train.rec and val.rec. Made on first use, whole or not at all.
+
+    Args:
+        folder: default $GLUON_TRICKS_CACHE/shapes-v1, without that variable ~/.cache/gluon_tricks/shapes-v1.
+        train, val, seed: as for `make`.
+
+    Raises:
+        Refused: the folder holds something else.
+    """
+    if folder is None:
+        cache = os.environ.get("GLUON_TRICKS_CACHE") or pathlib.Path.home() / ".cache" / "gluon_tricks"
+        folder = pathlib.Path(cache) / f"shapes-v{VERSION}"
+    folder = pathlib.Path(folder).absolute()
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch:
+            whole = pathlib.Path(scratch) / folder.name
+            whole.mkdir()
+            make(whole, train=train, val=val, seed=seed)
+            try:
+                whole.rename(folder)
+            except OSError:  # another process was first and has made the same
+                if not folder.is_dir():
+                    raise
+    _require(folder, {"train": train, "val": val}, seed)
+    return folder
+
+
+def _require(folder: pathlib.Path, counts: dict[str, int], seed: int) -> None:
+    """Refuses a folder that does not hold these pictures."""
+    for split, count in counts.items():
+        wanted = {"classes": list(CLASSES), "count": count, "seed": seed, "version": VERSION}
+        manifest = folder / f"{split}.json"
+        seen = json.loads(manifest.read_text()) if manifest.is_file() else {}
+        missing = [name for name in (f"{split}.rec", f"{split}.idx", f"{split}.json") if not (folder / name).is_file()]
+        if missing or any(seen.get(key) != value for key, value in wanted.items()):
+            what = f"lacks {', '.join(missing)}" if missing else f"holds other pictures in {split} than were asked for"
+            raise Refused(f"{folder} {what}: delete it, or name another folder, and shapes is drawn again")

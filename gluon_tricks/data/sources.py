@@ -1,0 +1,253 @@
+"""Where the images to pack come from: class folders, a list file, ImageNet's validation folder.
+
+Whatever the source, label k is the k-th class name, and without other orders the names are sorted: a training and a
+validation set packed from the same classes have the same labels.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import pathlib
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from gluon_tricks.runtime import Refused
+
+
+class Entry(NamedTuple):
+    """One file to pack: its id (unique), label, path and size in bytes."""
+
+    id: int
+    label: int
+    path: str
+    size: int
+
+
+class Source(NamedTuple):
+    """The files to pack, the class names in label order, and what was seen and left out, with the reason."""
+
+    entries: list[Entry]
+    classes: tuple[str, ...]
+    left_out: list[str]
+
+
+def read_classes(path: str | os.PathLike) -> tuple[str, ...]:
+    """Class names in label order, from the manifest of packed records or from a text file, one name a line."""
+    try:
+        text = pathlib.Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(
+            f"cannot read the classes of {path} ({error}): give a .json manifest or a file of names"
+        ) from None
+    if str(path).endswith(".json"):
+        try:
+            return tuple(json.loads(text)["classes"])
+        except (ValueError, KeyError, TypeError):
+            raise Refused(f'{path} is no manifest: it has no "classes"; give one that pack_records wrote') from None
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
+def class_folders(folder: str | os.PathLike, classes: Sequence[str] | None = None) -> Source:
+    """The files FOLDER/<class>/*; labels 0 .. K-1 in the sorted order of the folder names, or that of `classes`.
+
+    Raises: Refused when there are no class folders, no files in them, or a folder that is not in `classes`.
+    """
+    children = _listed(folder)
+    folders = [child for child in children if child.is_dir()]
+    left_out = [f"{child.path} (not in a class folder)" for child in children if not child.is_dir()]
+    if not folders:
+        raise Refused(
+            f"no images found: {folder} has {len(left_out)} files and no class folders; "
+            "for a flat folder give --list, or --ground-truth for ImageNet's validation images"
+        )
+    classes = tuple(classes) if classes else tuple(child.name for child in folders)
+    label_of = {name: label for label, name in enumerate(classes)}
+    unknown = [child.name for child in folders if child.name not in label_of]
+    if unknown:
+        raise Refused(f"{_some(unknown)} in {folder} not among the {len(classes)} classes given: check --classes")
+    entries: list[Entry] = []
+    for child in folders:
+        for file in _listed(child.path):
+            if file.is_file():
+                entries.append(Entry(len(entries), label_of[child.name], file.path, file.stat().st_size))
+            else:
+                left_out.append(f"{file.path} (no file)")
+    if not entries:
+        raise Refused(
+            f"no images found: the {len(folders)} folders of {folder}, such as {folders[0].name}, hold no files"
+        )
+    return Source(entries, classes, left_out)
+
+
+def list_file(folder: str | os.PathLike, path: str | os.PathLike, classes: Sequence[str] | None = None) -> Source:
+    """The files of an im2rec list: lines "index<tab>label<tab>path", paths relative to FOLDER.
+
+    Without `classes` there are as many as the highest label says. They take the names of the files' folders if every
+    label has a folder of its own, else their numbers.
+
+    Raises: Refused naming the line with a wrong form, a label that is no class, a path that leaves FOLDER, a missing
+    file or an index that comes twice.
+    """
+    rows = []
+    for number, line in _lines(path):
+        fields = line.split("\t")
+        try:
+            index, label, name = int(fields[0]), float(fields[1]), fields[2]
+        except (ValueError, IndexError):
+            raise Refused(f'{path} line {number} is {line!r}: it should be "index<tab>label<tab>path"') from None
+        if len(fields) > 3:
+            raise Refused(f"{path} line {number} has {len(fields) - 2} labels: classification has one for each image")
+        if not label.is_integer() or not 0 <= label < (len(classes) if classes else float("inf")):
+            known = f"0 to {len(classes) - 1}" if classes else "whole numbers from 0"
+            raise Refused(f"{path} line {number} has the unknown class {fields[1]}: labels are {known}")
+        rows.append((index, int(label), name))
+    twice = [str(index) for index, times in collections.Counter(row[0] for row in rows).items() if times > 1]
+    if twice:
+        raise Refused(f"{path} has {_some(twice)} more than once: the index must tell the images apart")
+    if not rows:
+        raise Refused(f"no images found: {path} is empty")
+    classes = tuple(classes) if classes else _names(rows)
+    return Source(_entries(folder, rows, str(path)), classes, [])
+
+
+def imagenet_validation(
+    folder: str | os.PathLike,
+    ground_truth: str | os.PathLike,
+    meta: str | os.PathLike | None = None,
+    classes: Sequence[str] | None = None,
+) -> Source:
+    """ImageNet's flat validation folder; labels are those of the training folders, the places of the sorted wnids.
+
+    Args:
+        folder: holds ILSVRC2012_val_00000001.JPEG and so on.
+        ground_truth: the development kit's ILSVRC2012_validation_ground_truth.txt (line k: the ILSVRC2012_ID of image
+            k, whose order is *not* that of the sorted wnids), or lines "image wnid" or "image,wnid ..." (Kaggle's
+            LOC_val_solution.csv), or "image label" (Caffe's val.txt, labels from 0 in the order of the sorted wnids).
+        meta: for the development kit's form: its meta.mat, or a text file of lines "ILSVRC2012_ID wnid".
+        classes: the wnids in label order; default: all those of meta or ground_truth, sorted.
+
+    Raises: Refused when the files do not fit together; see the texts.
+    """
+    rows = [(number, re.split(r"[,\s]+", line)) for number, line in _lines(ground_truth)]
+    rows = [(number, fields) for number, fields in rows if fields[0] != "ImageId"]  # Kaggle's heading
+    if all(len(fields) == 1 for _, fields in rows):
+        wnid_of = _read_meta(meta)
+        classes = tuple(classes) if classes else tuple(sorted(wnid_of.values()))
+        rows = [
+            (number, [f"ILSVRC2012_val_{number:08d}", wnid_of.get(id, f"ILSVRC2012_ID {id}")]) for number, (id,) in rows
+        ]
+    short = [number for number, fields in rows if len(fields) < 2]
+    if short or not rows:
+        raise Refused(f'{ground_truth} line {short[0] if short else 1} should be "image wnid" or "image label"')
+    given = [fields[1] for _, fields in rows]
+    if all(name.isdigit() for name in given):
+        labels = [int(name) for name in given]
+        if min(labels) == 1 and max(labels) in (1000, len(classes or ())):
+            raise Refused(
+                f"the labels of {ground_truth} run from 1 to {max(labels)}: these are ILSVRC2012_IDs, not places of "
+                "sorted wnids; give one number a line, in the images' order, and --meta"
+            )
+        classes = tuple(classes) if classes else tuple(str(label) for label in range(max(labels) + 1))
+    else:
+        classes = tuple(classes) if classes else tuple(sorted(set(given)))
+        label_of = {wnid: label for label, wnid in enumerate(classes)}
+        unknown = sorted(set(given) - set(classes))
+        if unknown:
+            raise Refused(
+                f"{ground_truth} names {_some(unknown)}, unknown among the {len(classes)} classes: check --classes"
+            )
+        labels = [label_of[wnid] for wnid in given]
+    if max(labels) >= len(classes):
+        raise Refused(f"{ground_truth} has label {max(labels)}, and there are {len(classes)} classes: check --classes")
+    return _matched(folder, str(ground_truth), [fields[0] for _, fields in rows], labels, classes)
+
+
+def _matched(
+    folder: str | os.PathLike, listing: str, images: Sequence[str], labels: Sequence[int], classes: tuple[str, ...]
+) -> Source:
+    """Brings the files of a flat folder and the labels of a listing together, by the names without ending."""
+    files = {pathlib.Path(file.name).stem: file.name for file in _listed(folder) if file.is_file()}
+    stems = [pathlib.Path(image).stem for image in images]
+    missing = [stem for stem in stems if stem not in files]
+    if missing:
+        raise Refused(f"{folder} lacks {_some(missing)} of the {len(stems)} images in {listing}: check the two")
+    known = set(stems)
+    if len(known) < len(stems):
+        twice = [stem for stem, times in collections.Counter(stems).items() if times > 1]
+        raise Refused(f"{listing} names {_some(twice)} more than once: every image has one label")
+    left_out = [f"{name} (not in {listing})" for stem, name in files.items() if stem not in known]
+    rows = [(index, label, files[stem]) for index, (stem, label) in enumerate(zip(stems, labels))]
+    return Source(_entries(folder, rows, listing), classes, left_out)
+
+
+def _read_meta(path: str | os.PathLike | None) -> dict[str, str]:
+    """ILSVRC2012_ID -> wnid of the classes, from meta.mat or from lines "id wnid"."""
+    if path is None:
+        raise Refused(
+            "the ground truth holds ILSVRC2012_IDs, whose order is not that of the wnids: give --meta meta.mat"
+        )
+    if not str(path).endswith(".mat"):
+        pairs = [line.split()[:2] for _, line in _lines(path)]
+        if not all(len(pair) == 2 and pair[0].isdigit() for pair in pairs):
+            raise Refused(f'{path} should hold lines "ILSVRC2012_ID wnid"')
+        return dict(pairs)
+    import scipy.io  # comes with gluoncv
+
+    try:
+        synsets = np.atleast_1d(scipy.io.loadmat(path, squeeze_me=True)["synsets"])
+    except (OSError, ValueError, KeyError) as error:
+        raise Refused(f"cannot read the synsets of {path} ({error}): give the development kit's meta.mat") from None
+    # Behind the 1000 classes meta.mat lists the groups they belong to, which have children.
+    return {str(s["ILSVRC2012_ID"]): str(s["WNID"]) for s in synsets if s["num_children"] == 0}
+
+
+def _entries(folder: str | os.PathLike, rows: Iterable[tuple[int, int, str]], listing: str) -> list[Entry]:
+    entries, missing = [], []
+    for index, label, name in rows:
+        if os.path.isabs(name) or os.path.normpath(name).split(os.sep)[0] == os.pardir:
+            raise Refused(f"{listing} names {name!r}, which lies outside {folder}: paths are relative to the folder")
+        path = os.path.join(folder, name)
+        if os.path.isfile(path):
+            entries.append(Entry(index, label, path, os.path.getsize(path)))
+        else:
+            missing.append(name)
+    if missing:
+        raise Refused(f"{folder} lacks {_some(missing)} of the images in {listing}: check the two")
+    return entries
+
+
+def _names(rows: Iterable[tuple[int, int, str]]) -> tuple[str, ...]:
+    """Class names for the labels of a list: the folders' names where they stand one for one, else the numbers."""
+    pairs = {(label, os.path.basename(os.path.dirname(name))) for _, label, name in rows}
+    count, names = 1 + max(label for label, _ in pairs), {name for _, name in pairs}
+    if len(pairs) == len(names) == count and "" not in names:
+        return tuple(name for _, name in sorted(pairs))
+    return tuple(str(label) for label in range(count))
+
+
+def _listed(folder: str | os.PathLike) -> list[os.DirEntry]:
+    """What a folder holds, hidden entries apart, sorted by name."""
+    try:
+        return sorted((e for e in os.scandir(folder) if not e.name.startswith(".")), key=lambda e: e.name)
+    except OSError as error:
+        raise Refused(f"cannot read the folder {folder}: {error.strerror}") from None
+
+
+def _lines(path: str | os.PathLike) -> list[tuple[int, str]]:
+    """The non-empty lines of a text file with their numbers, from 1."""
+    try:
+        lines = pathlib.Path(path).read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(f"cannot read {path}: {error}") from None
+    return [(number, line.rstrip()) for number, line in enumerate(lines, start=1) if line.strip()]
+
+
+def _some(names: Sequence[str], shown: int = 3) -> str:
+    """A few of many names, for a message."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more

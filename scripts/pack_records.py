@@ -1,0 +1,125 @@
+#!/usr/bin/env python
+"""Pack images into RecordIO, check packed files, or make a lost .idx anew.
+
+    pack_records.py FOLDER OUT_PREFIX                       class folders FOLDER/<class>/*
+    pack_records.py FOLDER OUT_PREFIX --list FILE           an im2rec list: index<tab>label<tab>path
+    pack_records.py FOLDER OUT_PREFIX --ground-truth FILE   ImageNet's flat validation folder
+    pack_records.py --check FILE.rec ...                    look for what would spoil a training
+    pack_records.py --index FILE.rec                        make FILE.idx anew
+
+Packing writes OUT_PREFIX.rec, .idx and .json (the manifest), globally shuffled. Exit code: 0 done, 2 refused, or
+--check found a problem; 1 anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import signal
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # works from a clone that is not installed
+
+from gluon_tricks.data import sources
+from gluon_tricks.data.check import check
+from gluon_tricks.data.pack import pack, write_index
+from gluon_tricks.data.records import Records
+from gluon_tricks.runtime import Refused
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", help="the images")
+    parser.add_argument("out_prefix", nargs="?", help="the packed files' name without ending")
+    parser.add_argument("--list", metavar="FILE", help="pack what an im2rec list names, paths relative to FOLDER")
+    parser.add_argument(
+        "--ground-truth",
+        metavar="FILE",
+        help="pack ImageNet's validation images: ILSVRC2012_validation_ground_truth.txt (with --meta), "
+        'or lines "image wnid" or "image label"',
+    )
+    parser.add_argument("--meta", metavar="FILE", help='the development kit\'s meta.mat, or lines "ILSVRC2012_ID wnid"')
+    parser.add_argument("--classes", metavar="FILE", help="class names in label order: train.json, or one name a line")
+    parser.add_argument("--resize", type=int, metavar="N", help="make the shorter edge N px (default: as it is)")
+    parser.add_argument("--quality", type=int, metavar="Q", help="of the JPEGs that --resize makes (default: 95)")
+    parser.add_argument("--seed", type=int, default=0, help="of the shuffle (default: 0)")
+    parser.add_argument("--jobs", type=int, metavar="N", help="threads (default: all cores)")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    parser.add_argument("--check", nargs="+", metavar="FILE", help="report on packed files")
+    parser.add_argument("--index", metavar="FILE", help="make the .idx of a .rec anew")
+    parser.add_argument("--verbose", action="store_true", help="list every class, file and record")
+    options = parser.parse_args(argv)
+    if sum([options.out_prefix is not None, options.check is not None, options.index is not None]) != 1:
+        parser.error("give FOLDER and OUT_PREFIX, or --check, or --index")
+    if options.folder is not None and options.out_prefix is None:
+        parser.error("give FOLDER and OUT_PREFIX")
+    if options.list and options.ground_truth or options.meta and not options.ground_truth:
+        parser.error("give one of --list and --ground-truth; --meta belongs to --ground-truth")
+    if options.jobs is not None and options.jobs < 1 or options.seed < 0:
+        parser.error("--jobs must be at least 1 and --seed at least 0")
+    return options
+
+
+def find(options: argparse.Namespace) -> sources.Source:
+    classes = sources.read_classes(options.classes) if options.classes else None
+    if options.list:
+        return sources.list_file(options.folder, options.list, classes)
+    if options.ground_truth:
+        return sources.imagenet_validation(options.folder, options.ground_truth, options.meta, classes)
+    return sources.class_folders(options.folder, classes)
+
+
+def pack_and_tell(options: argparse.Namespace) -> int:
+    manifest, left_out = pack(
+        find(options),
+        options.out_prefix,
+        resize=options.resize,
+        quality=options.quality,
+        seed=options.seed,
+        jobs=options.jobs,
+        overwrite=options.overwrite,
+    )
+    for line in left_out if options.verbose else left_out[:10]:
+        print(f"left out: {line}")
+    if len(left_out) > 10 and not options.verbose:
+        print(f"left out: {len(left_out) - 10} more (--verbose lists all)")
+    empty = [name for name, count in zip(manifest["classes"], manifest["images_per_class"]) if count == 0]
+    if empty:
+        more = "" if options.verbose or len(empty) <= 10 else f" and {len(empty) - 10} more"
+        print(f"classes without images: {', '.join(empty if options.verbose else empty[:10])}{more}")
+    print(
+        f"{options.out_prefix}.rec: {manifest['count']} images, {len(manifest['classes'])} classes, "
+        f"{manifest['rec']['bytes'] / 1e6:.1f} MB"
+    )
+    return 0
+
+
+def check_and_tell(options: argparse.Namespace) -> int:
+    spoilt = False
+    for path in options.check:
+        report = check(Records(path), jobs=options.jobs)
+        print(f"{path}: " + "\n".join(report.lines(options.verbose)))
+        spoilt = spoilt or bool(report.problems)
+    return 2 if spoilt else 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = parse(argv)
+    try:
+        if options.check:
+            return check_and_tell(options)
+        if options.index:
+            print(f"{options.index}: the .idx lists {write_index(options.index)} records")
+            return 0
+        return pack_and_tell(options)
+    except Refused as refusal:
+        print(refusal, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: nothing was written", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: temporary files are removed
+    sys.exit(main())

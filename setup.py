@@ -1,0 +1,54 @@
+"""Packages, dependencies and their limits. `make venv` installs all of it; see README.md."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+ROOT = pathlib.Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "gluon_tricks" / "__init__.py").read_text()).group(1)
+
+# The libraries that mxnet-cu117's libmxnet.so is linked to, in the versions it was checked with; runtime.py loads
+# them, so no CUDA toolkit has to be installed. The driver's libcuda.so.1 is all that is left.
+CUDA = [
+    "nvidia-cuda-runtime-cu11==11.8.89",
+    "nvidia-cuda-nvrtc-cu11==11.8.89",
+    "nvidia-nvtx-cu11==11.8.86",
+    "nvidia-cublas-cu11==11.11.3.6",
+    "nvidia-cufft-cu11==10.9.0.58",
+    "nvidia-curand-cu11==10.3.0.86",
+    "nvidia-cusparse-cu11==11.7.5.86",
+    "nvidia-cusolver-cu11==11.4.1.48",
+    "nvidia-cudnn-cu11==8.9.6.50",
+    "nvidia-nccl-cu11==2.16.5",
+]
+
+setup(
+    name="gluon_tricks",
+    version=VERSION,
+    description="Bag of Tricks for Image Classification with Convolutional Neural Networks, in MXNet/Gluon",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["gluon_tricks*", "model_zoo*"]),
+    python_requires=">=3.9,<3.13",  # mxnet 1.9.1 fails to import on 3.13: modules it uses have left the library
+    install_requires=[
+        # np.bool and its like, which MXNet 1.9.1 uses, went in 1.24. Python 3.12 has nothing older than 1.26, where
+        # runtime.py gives them back; with numpy 2 even that does not help (np.PZERO and more are gone).
+        "numpy>=1.23.5,<1.24; python_version < '3.12'",
+        "numpy>=1.26,<2; python_version >= '3.12'",
+        "gluoncv==0.10.5.post0",
+        "opencv-python>=4.8,<4.12",  # 4.12 asks for numpy 2
+        "scipy",
+        "tqdm>=4.62",
+        "matplotlib>=3.6",
+        "tensorboardX>=2.6",
+        "safetensors>=0.4",
+    ],
+    extras_require={
+        "cpu": ["mxnet==1.9.1"],
+        "cu117": ["mxnet-cu117==1.9.1", *CUDA],
+        "horovod": ["horovod==0.28.1"],  # needs MXNet installed first: scripts/install_horovod.sh
+        "dev": ["pytest>=7", "ruff==0.17.5"],  # another ruff formats otherwise
+    },
+)

@@ -1,0 +1,57 @@
+"""Which devices and which precision a machine gets, for machines that are not here."""
+
+import mxnet as mx
+import pytest
+
+from gluon_tricks.devices import Gpu, choose_contexts, choose_precision
+from gluon_tricks.runtime import Refused
+
+V100, H100 = Gpu(0, (7, 0)), Gpu(1, (9, 0))
+
+
+def choose(num_gpus, gpus, cuda_build=True):
+    said = []
+    return choose_contexts(num_gpus, gpus=gpus, cuda_build=cuda_build, say=said.append), said
+
+
+def test_every_usable_gpu_else_the_cpu():
+    assert choose(None, [V100, Gpu(1, (8, 9))]) == ([mx.gpu(0), mx.gpu(1)], [])
+    assert choose(None, []) == ([mx.cpu()], [])
+    assert choose(0, [V100]) == ([mx.cpu()], [])
+    assert choose(1, [V100, Gpu(1, (8, 0))])[0] == [mx.gpu(0)]
+
+
+def test_hopper_is_left_out_and_named():
+    contexts, said = choose(None, [H100])
+    assert contexts == [mx.cpu()] and "compute capability 9.0" in said[0] and "5.0 to 8.9" in said[0]
+
+
+def test_more_than_there_are_is_an_error():
+    with pytest.raises(Refused, match="has 1 that MXNet can use .*compute capability 9.0.* give 0 to 1"):
+        choose(2, [V100, H100])
+    with pytest.raises(Refused, match="CPU build"):
+        choose(1, [V100], cuda_build=False)
+    with pytest.raises(Refused, match="has 0 that"):
+        choose(-1, [])
+
+
+@pytest.mark.parametrize(
+    "dtype, context, bfloat16, used",
+    [
+        ("float32", mx.cpu(), True, "float32"),
+        ("float16", mx.gpu(0), False, "float16"),
+        ("float16", mx.cpu(), True, "bfloat16"),
+        ("float16", mx.cpu(), False, "float32"),
+        ("bfloat16", mx.cpu(), True, "bfloat16"),
+        ("bfloat16", mx.cpu(), False, "float32"),
+    ],
+)
+def test_precision(dtype, context, bfloat16, used):
+    got, line = choose_precision(dtype, [context], has_bfloat16=bfloat16)
+    assert got == used
+    assert bool(line) == (used != dtype) and (not line or (dtype in line and used in line))
+
+
+def test_bfloat16_on_a_gpu_is_refused():
+    with pytest.raises(Refused, match="use --dtype float16"):
+        choose_precision("bfloat16", [mx.gpu(0)])

@@ -1,0 +1,93 @@
+"""GluonCV's command lines, and what they mean here."""
+
+import pytest
+
+from gluon_tricks import flags
+from gluon_tricks.runtime import Refused
+from gluon_tricks.tricks import Cosine, LabelSmoothing, LinearScaling, Mixup, NoBiasDecay, StepDecay, Warmup, ZeroGamma
+
+
+@pytest.fixture(autouse=True)
+def no_imagenet(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("train.rec", "val.rec"):
+        (tmp_path / name).write_bytes(b"not looked into")
+    monkeypatch.chdir(tmp_path)
+
+
+def recipe(line, devices=1):
+    return flags.recipe_from_flags(flags.parse(line.split()), devices)[0]
+
+
+RECORDS = "--rec-train train.rec --rec-train-idx train.idx --rec-val val.rec --rec-val-idx val.idx --use-rec "
+
+
+def test_the_published_command_of_resnet50_v1d():
+    got = recipe(
+        RECORDS + "--model resnet50_v1d --mode hybrid --lr 0.4 --lr-mode cosine --num-epochs 200 --batch-size 128 "
+        "--num-gpus 8 -j 60 --warmup-epochs 5 --dtype float16 --last-gamma --no-wd --label-smoothing --mixup "
+        "--save-dir params_resnet50_v1d_mixup --logging-file resnet50_v1d_mixup.log",
+        devices=8,
+    )
+    assert (got.model, got.lr, got.epochs, got.batch_size, got.dtype) == ("resnet50_v1d", 0.4, 200, 1024, "float16")
+    assert got.base_lr() == 0.4 and got.init == got.augment == "gluoncv" and got.data == "records"
+    assert got.tricks == (
+        LinearScaling(),
+        Cosine(),
+        Warmup(5),
+        ZeroGamma(),
+        NoBiasDecay(),
+        LabelSmoothing(0.1, "gluoncv"),
+        Mixup(0.2),
+    )
+
+
+def test_gluoncvs_defaults():
+    got = recipe(RECORDS + "--mode hybrid", devices=2)
+    assert (got.epochs, got.batch_size, got.wd, got.momentum) == (3, 64, 1e-4, 0.9)
+    assert got.tricks == (LinearScaling(), StepDecay((40, 60)))
+    assert got.base_lr() == pytest.approx(0.1 * 64 / 256)
+
+
+def test_what_gluoncv_ignored_or_fixed():
+    got = recipe(RECORDS + "--warmup-epochs 2 --warmup-lr 0.01 --label-smoothing 0.2")
+    assert Warmup(2, 0.01) in got.tricks and LabelSmoothing(0.2, "gluoncv") in got.tricks
+
+
+def test_step_decay_flags():
+    assert StepDecay((2, 4), 0.5) in recipe(RECORDS + "--num-epochs 6 --lr-decay-period 2 --lr-decay 0.5").tricks
+    assert StepDecay((10, 20)) in recipe(RECORDS + "--lr-decay-epoch 10,20").tricks
+    assert recipe(RECORDS + "--lr-mode constant").tricks == (LinearScaling(),)
+
+
+def test_without_data_the_recipe_is_shapes():
+    got, notes = flags.recipe_from_flags(flags.parse(["--mode", "hybrid", "--dtype", "float16"]), 1)
+    assert got.name == got.data == "shapes" and got.dtype == "float16"
+    assert "running the recipe `shapes`" in notes[0]
+
+
+def test_any_flag_overrides_a_recipe():
+    got = recipe("--recipe efficient --num-epochs 10 --lr-mode cosine --set mixup.alpha=0.4 --batch-size 64", devices=2)
+    assert (got.epochs, got.batch_size) == (10, 128) and Cosine() in got.tricks and Mixup(0.4) in got.tricks
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ("--mode symbolic", "hybrid is its successor"),
+        ("--rec-train nowhere.rec --rec-val val.rec", "there is no nowhere.rec"),
+        ("--use-rec", "there is no train.rec and val.rec"),
+        ("--data-dir /imagenet", "image folders are packed first"),
+        ("--resume-states x.states", "use --resume auto"),
+        ("--resume-epoch 3", "goes with --resume-params"),
+        ("--resume-params none.params", "there is no file none.params"),
+        ("--rec-train train.rec --rec-train-idx other.idx --rec-val val.rec", "lies beside its .rec"),
+        ("--recipe tabel6", "there is no recipe called 'tabel6'"),
+        ("--rgb-mean 1,2,x", "takes numbers with commas"),
+        ("--lr-decay-epoch 3 --recipe shapes", "go with --lr-mode step"),
+        ("--use-pretrained", "name the file"),
+    ],
+)
+def test_refusals_say_what_to_do(line, words):
+    with pytest.raises(Refused, match=words):
+        recipe(line)

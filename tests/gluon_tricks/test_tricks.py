@@ -1,0 +1,122 @@
+"""Each refinement against numbers worked out by hand."""
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from gluon_tricks.job import cross_entropy
+from gluon_tricks.runtime import Refused
+from gluon_tricks.schedule import Plan
+from gluon_tricks.tricks import TRICKS, Cosine, Draw, LabelSmoothing, Mixup, NoBiasDecay, StepDecay, Warmup, ZeroGamma
+from model_zoo import get_model
+
+DRAW = Draw(seed=3, step=5, plan=Plan(steps_per_epoch=2, epochs=10))
+
+
+def one_hot(labels, classes):
+    return mx.nd.one_hot(mx.nd.array(labels), classes)
+
+
+def test_label_smoothing_of_the_paper():
+    _, target = LabelSmoothing(0.1).batch(None, one_hot([2], 5), DRAW)
+    assert target.asnumpy() == pytest.approx(np.array([[0.025, 0.025, 0.9, 0.025, 0.025]]))
+
+
+def test_label_smoothing_of_gluoncv():
+    _, target = LabelSmoothing(0.1, "gluoncv").batch(None, one_hot([2], 5), DRAW)
+    assert target.asnumpy() == pytest.approx(np.array([[0.02, 0.02, 0.92, 0.02, 0.02]]))
+
+
+def test_equation_5_by_optimising_logits():
+    """K = 1000, eps = 0.1: the best logits are log(999 x 0.9 / 0.1) = log 8991 = 9.1040 apart."""
+    _, target = LabelSmoothing(0.1).batch(None, one_hot([0], 1000), DRAW)
+    logits = mx.nd.zeros((1, 1000))
+    logits.attach_grad()
+    for _ in range(4000):
+        with mx.autograd.record():
+            loss = cross_entropy(None, logits, target)
+        loss.backward()
+        # The curvature is p (1 - p): divided by about that, every logit moves at its own pace.
+        logits -= 0.5 * logits.grad / mx.nd.maximum(target, 0.01)
+    gap = (logits[0, 0] - logits[0, 1:].mean()).asscalar()
+    assert gap == pytest.approx(9.1040, abs=2e-2)
+
+
+def test_equal_logits_at_the_largest_eps():
+    _, target = LabelSmoothing(0.9).batch(None, one_hot([0], 10), DRAW)
+    assert target.asnumpy() == pytest.approx(np.full((1, 10), 0.1))
+
+
+def test_mixup_mixes_mirrored_partners_by_one_lambda():
+    images = mx.nd.array([[[[0.0]]], [[[1.0]]], [[[10.0]]], [[[100.0]]]])
+    target = one_hot([0, 1, 2, 3], 4)
+    mixed, mixed_target = Mixup(0.2).batch(images, target, DRAW)
+    lam = float(mixed_target[0, 0].asscalar())
+    assert 0 < lam < 1
+    assert mixed.reshape(-1).asnumpy() == pytest.approx(
+        [100 * (1 - lam), lam + 10 * (1 - lam), 10 * lam + 1 - lam, 100 * lam], rel=1e-5
+    )
+    assert mixed_target[1].asnumpy() == pytest.approx([0, lam, 1 - lam, 0], abs=1e-6)
+
+
+def test_mixups_lambda_is_beta():
+    """Beta(a, a) has mean 1/2 and variance 1 / (4 (2a + 1)): 0.17857 for a = 0.2."""
+    plan, one = Plan(20000, 1), one_hot([0, 1], 2)
+    lams = [Mixup(0.2).batch(one, one, Draw(0, step, plan))[1][0, 0] for step in range(3000)]
+    lams = mx.nd.concat(*lams, dim=0).asnumpy()
+    assert lams.mean() == pytest.approx(0.5, abs=0.025)  # 3 standard errors
+    assert lams.var() == pytest.approx(0.17857, abs=0.01)
+
+
+def test_mixup_rests_in_the_last_epochs():
+    images, target = mx.nd.array([[1.0], [2.0]]), one_hot([0, 1], 2)
+    plan = Plan(steps_per_epoch=2, epochs=10)
+    for step, mixed in ((15, True), (16, False), (19, False)):
+        result = Mixup(0.2, off_epochs=2).batch(images, target, Draw(0, step, plan))[1]
+        assert bool((result != target).sum().asscalar()) is mixed
+
+
+def test_cross_entropy_by_hand():
+    loss = cross_entropy(None, mx.nd.array([[0.0, np.log(3.0)]]), mx.nd.array([[0.25, 0.75]]))
+    assert loss.asscalar() == pytest.approx(-0.25 * np.log(0.25) - 0.75 * np.log(0.75))
+
+
+def test_no_bias_decay_leaves_weights_of_convolutions_and_dense_layers():
+    net = get_model("resnet18_v1", classes=3)
+    net.initialize()
+    NoBiasDecay().after_initialize(net)
+    decayed = [name for name, p in net.collect_params().items() if p.grad_req != "null" and p.wd_mult]
+    assert len(decayed) == 21  # 17 + 3 shortcut convolutions + 1 dense layer
+    assert all(name.endswith("weight") for name in decayed)
+    assert len(net.collect_params()) > 2 * len(decayed)
+
+
+def test_zero_gamma_asks_the_network():
+    assert ZeroGamma().net_kwargs() == {"last_gamma": True}
+
+
+def test_every_trick_is_named_once():
+    labels = [trick.label() for trick in TRICKS]
+    assert len(set(labels)) == len(labels) == 11
+    assert LabelSmoothing.label() == "label_smoothing"
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: LabelSmoothing(1.0), "eps must lie in"),
+        (lambda: LabelSmoothing(0.1, "mine"), "form must be"),
+        (lambda: Mixup(-0.1), "alpha must be 0 or more"),
+        (lambda: StepDecay((60, 30)), "epochs must rise"),
+        (lambda: Warmup(-1), "epochs must be 0 or more"),
+    ],
+)
+def test_numbers_without_sense_are_refused(make, words):
+    with pytest.raises(Refused, match=words):
+        make()
+
+
+def test_hooks_that_a_trick_lacks_change_nothing():
+    trick, image = Cosine(), object()
+    assert trick.batch(image, image, DRAW) == (image, image)
+    assert trick.loss(image, []) is image and trick.base_lr(0.1, 1024) == 0.1 and trick.net_kwargs() == {}
