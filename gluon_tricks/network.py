@@ -11,7 +11,6 @@ from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
 from model_zoo import get_model
 
-_NORM_LAYERS = {"BatchNorm": mx.gluon.nn.BatchNorm, "GroupNorm": mx.gluon.nn.GroupNorm}
 
 
 def untrained(recipe: Recipe, pretrained: str = "", ctx=None) -> mx.gluon.HybridBlock:
@@ -24,11 +23,18 @@ def untrained(recipe: Recipe, pretrained: str = "", ctx=None) -> mx.gluon.Hybrid
     if recipe.classes is not None:
         kwargs["classes"] = recipe.classes
     if "norm_layer" in kwargs:
-        name = kwargs["norm_layer"]
-        if name not in _NORM_LAYERS:
-            raise Refused(f"net.norm_layer is {name!r}: choose one of {', '.join(_NORM_LAYERS)}")
-        kwargs["norm_layer"] = _NORM_LAYERS[name]
+        kwargs["norm_layer"] = _norm_layer(kwargs["norm_layer"])
     return get_model(recipe.model, pretrained=pretrained or False, ctx=ctx, **kwargs)
+
+
+def _norm_layer(name: str) -> type[mx.gluon.HybridBlock]:
+    if name == "BatchNorm":
+        return mx.gluon.nn.BatchNorm
+    if name == "GroupNorm":  # of 32 channels, what GluonCV's --use-gn takes
+        from gluoncv.nn import GroupNorm
+
+        return GroupNorm
+    raise Refused(f"net.norm_layer is {name!r}: choose BatchNorm or GroupNorm")
 
 
 def initialized(recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gluon.HybridBlock:

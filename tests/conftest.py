@@ -3,9 +3,11 @@
 import os
 import pathlib
 
+import cv2
+import numpy as np
 import pytest
 
-import gluon_tricks  # noqa: F401  prepares the process for `import mxnet`
+from gluon_tricks.data.pack import RecordWriter
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -23,4 +25,18 @@ def shared_data() -> pathlib.Path:
     folder = pathlib.Path(os.environ.get("GLUON_TRICKS_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
         unavailable(f"no test data at {folder}: set GLUON_TRICKS_DATA to the folder that holds imagenette160")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_records(tmp_path_factory) -> pathlib.Path:
+    """A folder with train.rec (48 images) and val.rec (20) of 4 classes, each a colour with noise, 40x48 px."""
+    folder = tmp_path_factory.mktemp("tiny")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 48), ("val", 20)):
+        with RecordWriter(folder / split, ["red", "green", "blue", "grey"]) as writer:
+            for k in range(count):
+                image = rng.integers(0, 60, (40, 48, 3)).astype(np.uint8)
+                image[:, :, (2 - k % 4) if k % 4 < 3 else slice(None)] += 150
+                writer.add(k % 4, k, cv2.imencode(".jpg", image)[1].tobytes())
     return folder

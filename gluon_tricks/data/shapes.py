@@ -118,9 +118,9 @@ def outline(label: int, rng: np.random.Generator) -> list[np.ndarray]:
 
 
 def pose(contours: list[np.ndarray], radius: float, rng: np.random.Generator) -> list[np.ndarray]:
-    """The contours turned by any angle, scaled to `radius` pixels and squeezed to 80 to 100 % along any direction."""
+    """The contours turned by any angle, scaled to `radius` pixels and squeezed to 85 to 100 % along any direction."""
     turn, along = rng.uniform(0, 2 * np.pi, size=2)
-    squeeze = np.diag([radius, radius * rng.uniform(0.8, 1)])
+    squeeze = np.diag([radius, radius * rng.uniform(0.85, 1)])
     transform = _rotation(along).T @ squeeze @ _rotation(along) @ _rotation(turn)
     return [contour @ transform.T for contour in contours]
 
@@ -206,7 +206,7 @@ def _finish(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     image = image * cv2.resize(light, (width, height), interpolation=cv2.INTER_LINEAR)[:, :, None]
     if rng.random() < 0.3:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.1))
-    image = image + rng.uniform(1, 10) * rng.standard_normal(image.shape, dtype=np.float32)
+    image = image + rng.uniform(1, 8) * rng.standard_normal(image.shape, dtype=np.float32)
     return np.clip(np.round(image), 0, 255).astype(np.uint8)
 
 
@@ -227,7 +227,7 @@ def draw(seed: int, split: str, index: int) -> tuple[np.ndarray, int]:
     height, width = (int(side) for side in rng.integers(96, 161, size=2))
     size, short = np.array([width, height]), min(height, width)
 
-    thing = pose(outline(label, rng), short * rng.uniform(0.28, 0.46), rng)
+    thing = pose(outline(label, rng), short * rng.uniform(0.32, 0.47), rng)
     low, high = thing[0].min(axis=0), thing[0].max(axis=0)
     # Inside the central square, so that a centre crop shows nearly all of it.
     place = (size - short) / 2 + rng.uniform(-low, short - high)
@@ -243,7 +243,7 @@ def draw(seed: int, split: str, index: int) -> tuple[np.ndarray, int]:
     _paint(image, mask, colour, rng)
     for _ in range(rng.integers(0, 3)):
         scrap = _scrap(thing[0][rng.integers(len(thing[0]))], rng.uniform(5, 12), height, width, rng)
-        if np.mean(scrap[mask > 127] > 127) < 0.1:  # more would leave some forms without a name
+        if np.mean(scrap[mask > 127] > 127) < 0.08:  # more would leave some forms without a name
             _paint(image, scrap, _colour(rng, 10, 110), rng)
     return _finish(image, rng), label
 
@@ -269,11 +269,14 @@ def make(folder: str | os.PathLike, *, train: int = 5000, val: int = 1000, seed:
     terminal = sys.stderr.isatty()
     if not terminal:
         print(f"drawing {train + val} pictures for the data set shapes", file=sys.stderr)
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+    try:
         with tqdm(total=train + val, desc="drawing shapes", unit=" pictures", disable=not terminal) as bar:
             for split, count in counts.items():
                 pictures = pool.map(functools.partial(_encoded, seed, split), range(count))
                 _write(pathlib.Path(folder) / split, pictures, {"seed": seed, "version": VERSION}, bar)
+    finally:
+        pool.shutdown(cancel_futures=True)  # an interruption does not wait for the rest
 
 
 def _encoded(seed: int, split: str, index: int) -> tuple[bytes, int]:

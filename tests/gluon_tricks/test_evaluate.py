@@ -22,7 +22,7 @@ def test_ranks_and_loss():
     top1, top5, loss = counts(logits, [0, 0, 1])  # ranks 0, 5, 4
     assert (top1, top5) == (1, 2)
     log_sum = math.log(sum(math.exp(k) for k in range(6)))
-    assert loss == pytest.approx(3 * log_sum - (5 + 0 + 1), rel=1e-6)
+    assert loss == pytest.approx(3 * log_sum - (5 + 0 + 1), rel=1e-5)
 
 
 def test_equal_logits_count_once():
@@ -37,7 +37,7 @@ def test_a_broken_network_is_never_right():
 
 def test_padding_does_not_count():
     top1, top5, loss = counts([[1, 0], [1, 0], [NAN, NAN]], [0, 0, 0], real=[1, 0, 0])
-    assert (top1, top5) == (1, 1) and loss == pytest.approx(math.log(1 + math.exp(-1)), rel=1e-6)
+    assert (top1, top5) == (1, 1) and loss == pytest.approx(math.log(1 + math.exp(-1)), rel=1e-5)
 
 
 def test_every_image_once_over_uneven_batches_and_devices():
@@ -54,7 +54,7 @@ def test_every_image_once_over_uneven_batches_and_devices():
     scores = evaluate(net, batches, lambda images, context: mx.nd.array(images, ctx=context), contexts)
     assert (scores.top1, scores.top5, scores.images) == (pytest.approx(2 / 3), 1.0, 3)
     by_hand = [math.log(1 + math.exp(-2) + math.exp(-3)), math.log(1 + math.e + math.exp(-1)), math.log(1 + 2 * math.exp(-9))]
-    assert scores.loss == pytest.approx(sum(by_hand) / 3, rel=1e-6)
+    assert scores.loss == pytest.approx(sum(by_hand) / 3, rel=1e-5)
 
 
 def test_no_image_at_all_is_an_error():

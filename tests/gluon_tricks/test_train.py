@@ -1,0 +1,147 @@
+"""The loop end to end on a few images: what it writes, and that it does the same on one device and on two."""
+
+import csv
+import json
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from gluon_tricks.checkpoint import load_network
+from gluon_tricks.job import Options, cross_entropy, prepare
+from gluon_tricks.loss_scale import LossScale
+from gluon_tricks.network import initialized, parameters_by_name
+from gluon_tricks.recipe import Recipe, read_recipe
+from gluon_tricks.runtime import Refused
+from gluon_tricks.train import Interrupted, train_and_evaluate, train_step
+from gluon_tricks.tricks import Cosine, LabelSmoothing, NoBiasDecay, Warmup, ZeroGamma
+
+
+@pytest.fixture
+def recipe(tiny_records):
+    return Recipe(
+        name="tiny",
+        model="resnet18_v1",
+        data="records",
+        train=(str(tiny_records / "train.rec"),),
+        val=(str(tiny_records / "val.rec"),),
+        input_size=32,
+        min_area=0.5,
+        augment="none",
+        epochs=3,
+        batch_size=16,
+        lr=0.02,
+        tricks=(Warmup(1), ZeroGamma(), NoBiasDecay(), Cosine(), LabelSmoothing()),
+    )
+
+
+def test_a_run_learns_and_leaves_all_its_records(recipe, tmp_path):
+    run = tmp_path / "run"
+    scores = train_and_evaluate(recipe, run, Options(log_interval=1))
+    assert scores.images == 20 and scores.top5 == 1.0  # there are 4 classes
+    assert scores.top1 >= 0.75  # colours are easy; chance is 0.25
+
+    assert read_recipe(run / "recipe.json") == recipe.set(classes=4)
+    rows = list(csv.DictReader(open(run / "metrics.csv")))
+    assert list(rows[0]) == ["epoch", "train_loss", "val_loss", "val_top1", "val_top5", "lr", "images_per_second"]
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"] and float(rows[-1]["val_top1"]) == scores.top1
+    assert float(rows[0]["lr"]) == 0.02  # the last step of the warm-up
+    events = [json.loads(line) for line in open(run / "events.jsonl")]
+    assert [e["event"] for e in events] == ["start", *["epoch", "checkpoint"] * 3, "done"]
+    assert events[0]["precision"] == "float32" and events[0]["steps_per_epoch"] == 3
+    log = (run / "log.txt").read_text()
+    assert "epoch 3/3  step 3/3  loss" in log and "resnet18_v1 on 48 images of 4 classes" in log
+    assert list((run / "tensorboard").iterdir())
+    assert (run / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    assert len(list((run / "checkpoints").glob("*.safetensors"))) in (2, 3)  # the newest two, and the best
+
+    inputs = mx.nd.random.uniform(shape=(2, 3, 32, 32))
+    want = load_network(run)(inputs).asnumpy()
+    for source in ("final.params", "final-symbol.json", "checkpoints/step-000000009.safetensors"):
+        assert load_network(run / source)(inputs).asnumpy() == pytest.approx(want, abs=1e-5)
+    bare = tmp_path / "elsewhere.params"
+    bare.write_bytes((run / "final.params").read_bytes())
+    assert load_network(bare, model="resnet18_v1", classes=4)(inputs).asnumpy() == pytest.approx(want, abs=1e-5)
+    with pytest.raises(Refused, match="name it with model="):
+        load_network(bare)
+    with pytest.raises(Refused, match="holds a run already"):
+        train_and_evaluate(recipe, run)
+
+
+def shares(contexts, images, target):
+    return [
+        (x.as_in_context(c), y.as_in_context(c))
+        for c, x, y in zip(contexts, mx.nd.split(images, len(contexts)), mx.nd.split(target, len(contexts)))
+    ] if len(contexts) > 1 else [(images, target)]  # fmt: skip
+
+
+def test_two_devices_do_what_one_does(recipe):
+    """Without batch statistics a step on 2 x 4 images is the step on 8."""
+    recipe = recipe.set(classes=4, net={"norm_layer": "GroupNorm"}, tricks=())
+    rng = np.random.default_rng(1)
+    images, target = mx.nd.array(rng.normal(size=(8, 3, 32, 32))), mx.nd.one_hot(mx.nd.arange(8) % 4, 4)
+    results = []
+    for contexts in ([mx.cpu(0)], [mx.cpu(0), mx.cpu(1)]):
+        net = initialized(recipe, contexts)
+        net.hybridize(static_alloc=True, static_shape=True)
+        store = "local" if len(contexts) > 1 else None
+        numbers = {"learning_rate": 0.01, "momentum": 0.9}
+        trainer = mx.gluon.Trainer(net.collect_params(), "nag", numbers, kvstore=store, update_on_kvstore=False)
+        for _ in range(2):
+            losses = train_step(net, cross_entropy, trainer, shares(contexts, images, target), 8, LossScale(False))
+        results.append(
+            ({n: p.list_data()[-1].asnumpy() for n, p in parameters_by_name(net).items()}, sum(float(v.asscalar()) for v in losses))
+        )
+    (one, one_loss), (two, two_loss) = results
+    assert one_loss == pytest.approx(two_loss, rel=1e-5)
+    for name, values in one.items():
+        np.testing.assert_allclose(two[name], values, atol=2e-6, err_msg=name)
+
+
+def test_a_run_on_two_devices(recipe, tmp_path):
+    options = Options(contexts=[mx.cpu(0), mx.cpu(1)])
+    assert train_and_evaluate(recipe.set(epochs=1), tmp_path / "run", options).images == 20
+    assert "cpu(0), cpu(1)" in (tmp_path / "run" / "log.txt").read_text()
+
+
+def test_imperative_mode_gives_the_same(recipe, tmp_path):
+    hybrid = train_and_evaluate(recipe.set(epochs=1), tmp_path / "hybrid")
+    imperative = train_and_evaluate(recipe.set(epochs=1, mode="imperative"), tmp_path / "imperative")
+    assert imperative.loss == pytest.approx(hybrid.loss, rel=1e-3)
+
+
+def test_a_stop_is_resumable(recipe, tmp_path):
+    asked = iter([False, True])
+    with pytest.raises(Interrupted, match="after step 2 of 9"):
+        train_and_evaluate(recipe, tmp_path / "run", Options(should_stop=lambda: next(asked)))
+    job = prepare(recipe, tmp_path / "run", Options(resume=True))
+    job.journal.close()
+    assert job.progress.step == 2 and job.progress.images == 32 and job.epochs == range(0, 3)
+
+
+def test_refused_before_any_work(recipe, tmp_path):
+    for change, options, words in (
+        ({"batch_size": 15}, Options(contexts=[mx.cpu(0), mx.cpu(1)]), "a batch of 15 cannot be shared by 2 devices"),
+        ({"classes": 3}, Options(), "the records have 4 classes and the recipe 3"),
+        ({"batch_size": 64}, Options(), "48 images are not one batch of 64"),
+        ({"val": ()}, Options(), "name the files for both"),
+        ({"model": "resnet19_v1"}, Options(), "resnet18_v1"),
+        ({"net": {"last_gama": True}}, Options(), "last_gamma"),
+        ({"data": "cifar"}, Options(), "choose one of shapes, imagenet, records"),
+    ):
+        with pytest.raises(Refused, match=words):
+            train_and_evaluate(recipe.set(**change), tmp_path / "run", options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_too_little_disk_is_refused(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10**8}))
+    with pytest.raises(Refused, match=r"0.1 GB free and the checkpoints need 0.4 GB"):
+        train_and_evaluate(recipe, tmp_path / "run")
+
+
+def test_a_directory_in_use_is_refused(recipe, tmp_path):
+    job = prepare(recipe, tmp_path / "run", Options())
+    with pytest.raises(Refused, match="in use by another run"):
+        prepare(recipe, tmp_path / "run", Options(resume=True))
+    job.journal.close()
