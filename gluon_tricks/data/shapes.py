@@ -82,7 +82,7 @@ def _heart(rng: np.random.Generator) -> list[np.ndarray]:
     t = np.linspace(0, 2 * np.pi, 72, endpoint=False)
     x = 16 * np.sin(t) ** 3
     y = 2.5 + 13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)
-    return [np.stack([x, -y], axis=1) / 16]
+    return [np.stack([x, -y], axis=1) / 18.3]
 
 
 def _arrow(rng: np.random.Generator) -> list[np.ndarray]:

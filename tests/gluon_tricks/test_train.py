@@ -68,13 +68,6 @@ def test_a_run_learns_and_leaves_all_its_records(recipe, tmp_path):
         train_and_evaluate(recipe, run)
 
 
-def shares(contexts, images, target):
-    return [
-        (x.as_in_context(c), y.as_in_context(c))
-        for c, x, y in zip(contexts, mx.nd.split(images, len(contexts)), mx.nd.split(target, len(contexts)))
-    ] if len(contexts) > 1 else [(images, target)]  # fmt: skip
-
-
 def test_two_devices_do_what_one_does(recipe):
     """Without batch statistics a step on 2 x 4 images is the step on 8."""
     recipe = recipe.set(classes=4, net={"norm_layer": "GroupNorm"}, tricks=())
@@ -88,10 +81,10 @@ def test_two_devices_do_what_one_does(recipe):
         numbers = {"learning_rate": 0.01, "momentum": 0.9}
         trainer = mx.gluon.Trainer(net.collect_params(), "nag", numbers, kvstore=store, update_on_kvstore=False)
         for _ in range(2):
-            losses = train_step(net, cross_entropy, trainer, shares(contexts, images, target), 8, LossScale(False))
-        results.append(
-            ({n: p.list_data()[-1].asnumpy() for n, p in parameters_by_name(net).items()}, sum(float(v.asscalar()) for v in losses))
-        )
+            shares = list(zip(*(mx.gluon.utils.split_and_load(part, contexts) for part in (images, target))))
+            losses = train_step(net, cross_entropy, trainer, shares, 8, LossScale(False))
+        values = {name: p.list_data()[-1].asnumpy() for name, p in parameters_by_name(net).items()}
+        results.append((values, sum(float(loss.asscalar()) for loss in losses)))
     (one, one_loss), (two, two_loss) = results
     assert one_loss == pytest.approx(two_loss, rel=1e-5)
     for name, values in one.items():

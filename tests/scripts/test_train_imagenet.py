@@ -1,0 +1,127 @@
+"""The script as a user runs it: exit codes, what it prints, kill -9 and going on, two ranks."""
+
+import importlib.util
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from gluon_tricks.checkpoint import list_checkpoints, read_checkpoint
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SCRIPT = str(ROOT / "scripts" / "train_imagenet.py")
+
+
+def command(tiny_records, run, *more):
+    return [
+        *(sys.executable, SCRIPT, "--rec-train", str(tiny_records / "train.rec")),
+        *("--rec-val", str(tiny_records / "val.rec"), "--save-dir", str(run), "--model", "resnet18_v1"),
+        *("--input-size", "32", "--batch-size", "8", "--num-epochs", "2", "--lr", "0.01", *more),
+    ]
+
+
+def run(words, **kwargs):
+    environment = {**os.environ, **kwargs.pop("env", {})}
+    return subprocess.run(words, capture_output=True, text=True, timeout=300, env=environment, **kwargs)
+
+
+def test_a_log_file_gets_plain_lines_and_nothing_else(tiny_records, tmp_path):
+    done = run(command(tiny_records, tmp_path / "run", "--log-interval", "6", "--dtype", "float16"))
+    assert done.returncode == 0 and done.stderr == ""
+    shapes = [
+        r"float16 was asked for; .* (bfloat16|float32) is used",
+        r"resnet18_v1 on 48 images of 4 classes at 32 px: 2 epochs of 6 steps, batch 8, (bfloat16|float32), cpu\(0\)",
+        r"epoch 1/2  step 6/6  loss \d+\.\d{3}  lr 0\.0100  \d+ images/s  \d+:\d\d left",
+        r"epoch 1/2: top-1 \d+\.\d\d%, top-5 100\.00%, val loss .*",
+        r"epoch 2/2  step 6/6  loss .*",
+        r"epoch 2/2: top-1 .*",
+        r"resnet18_v1 has \d+\.\d\d% top-1 and 100\.00% top-5 on 20 held-out images after 2 epochs, in \d:\d\d; .*/run",
+    ]
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(shapes), done.stdout
+    for line, shape in zip(lines, shapes):
+        assert re.fullmatch(shape, line), line
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        (["--rec-train", "nowhere.rec", "--rec-val", "nowhere.rec"], "there is no nowhere.rec"),
+        (["--mode", "symbolic"], "hybrid is its successor"),
+        (["--num-gpus", "99"], "that MXNet can use"),
+        (["--recipe", "shapes", "--model", "resnet18_v1e"], "did you mean resnet18_v1"),
+        (["--no-such-flag"], "unrecognized arguments"),
+    ],
+)
+def test_refusals_exit_with_2_and_one_line(words, says, tmp_path):
+    done = run([sys.executable, SCRIPT, *words], cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == ""
+    assert says in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "runs").exists()
+
+
+DROPOUT_AND_MIXUP = ("--mixup", "--set", "net.final_drop=0.5", "--save-steps", "1", "--keep", "99")
+
+
+def final_arrays(run_dir):
+    return read_checkpoint(list_checkpoints(run_dir / "checkpoints")[-1])[0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_kill_and_resume_is_bit_identical(tiny_records, tmp_path, dtype):
+    """12 steps; and killed at step 9, in the second epoch, after an evaluation, then resumed."""
+    words = ("--dtype", dtype, *DROPOUT_AND_MIXUP)
+    assert run(command(tiny_records, tmp_path / "whole", *words)).returncode == 0
+
+    killed = subprocess.Popen(command(tiny_records, tmp_path / "killed", *words), stdout=subprocess.DEVNULL)
+    reached = tmp_path / "killed" / "checkpoints" / "step-000000009.safetensors"
+    deadline = time.monotonic() + 200
+    while not reached.exists():
+        assert killed.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    last = list_checkpoints(tmp_path / "killed" / "checkpoints")[-1].name
+    assert last < "step-000000012"
+
+    resumed = run(command(tiny_records, tmp_path / "killed", *words, "--resume", "auto"))
+    assert resumed.returncode == 0 and f"going on from {last}" in resumed.stdout
+    whole, again = final_arrays(tmp_path / "whole"), final_arrays(tmp_path / "killed")
+    assert whole.keys() == again.keys()
+    for name, array in whole.items():
+        np.testing.assert_array_equal(again[name], array, err_msg=name)
+    for column in range(6):  # all of metrics.csv but the speed
+        texts = [(tmp_path / r / "metrics.csv").read_text().splitlines() for r in ("whole", "killed")]
+        assert [row.split(",")[column] for row in texts[0]] == [row.split(",")[column] for row in texts[1]]
+
+
+def test_sigterm_leaves_a_resumable_run(tiny_records, tmp_path):
+    words = command(tiny_records, tmp_path / "run", "--num-epochs", "50", "--log-interval", "1")
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if " step " in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    rest = process.stdout.read()
+    assert process.wait(timeout=60) == 75
+    assert "--resume auto" in rest and list_checkpoints(tmp_path / "run" / "checkpoints")
+
+
+def test_two_ranks(tiny_records, tmp_path):
+    if importlib.util.find_spec("horovod") is None:
+        from conftest import unavailable
+
+        unavailable("Horovod is not installed: make venv builds it where there is a C++ compiler")
+    launcher = shutil.which("horovodrun", path=str(pathlib.Path(sys.executable).parent)) or "horovodrun"
+    words = [launcher, "--gloo", "-np", "2", *command(tiny_records, tmp_path / "run", "-j", "1")]
+    done = run(words, env={"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    assert "2 epochs of 3 steps, batch 16, float32, cpu(0) on 2 ranks" in done.stdout
+    assert done.stdout.count("on 20 held-out images") == 1
