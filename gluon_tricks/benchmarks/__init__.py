@@ -1,0 +1,1 @@
+"""Speed, measured side by side: every contestant in a process of its own, in turn, in one run."""

@@ -1,0 +1,126 @@
+"""The whole training loop: against its parts, in both precisions, and against a loop of GluonCV's parts."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import itertools
+import pathlib
+import tempfile
+import time
+from collections.abc import Callable
+
+import mxnet as mx
+
+from gluon_tricks.benchmarks.contest import Contestant, compare, measure
+from gluon_tricks.benchmarks.loader import image_record_iter_options
+from gluon_tricks.job import Job, Options, prepare
+from gluon_tricks.recipe import Recipe
+from gluon_tricks.train import train_epoch, train_step
+from gluon_tricks.tricks import NoBiasDecay, ZeroGamma
+
+
+def run(
+    rec: str, model: str, size: int, batch_size: int, threads: int, steps: int, rounds: int
+) -> tuple[dict[str, list[float]], list[str]]:
+    """Returns images/s of every contestant and round, and a line per comparison.
+
+    Args:
+        rec: training records.
+        model: of both zoos.
+        size: px; batch_size: images per step; threads: of either loader.
+        steps: a round's.
+    """
+    common = dict(rec=rec, model=model, size=size, batch_size=batch_size, threads=threads, steps=steps)
+    contestants = [
+        *(Contestant(f"{n}, {d}", f"{__name__}:{f}", {**common, "dtype": d})
+          for d in ("float32", "bfloat16") for n, f in (("the loop", "loop"), ("one fixed batch", "fixed_batch"))),
+        Contestant("GluonCV's loop, float32", f"{__name__}:gluoncv_loop", common),
+    ]  # fmt: skip
+    results = measure(contestants, rounds)
+    what = f"training {model} at {size} px, batch {batch_size}"
+    return results, [
+        compare(results, what, "the loop, float32", "one fixed batch, float32"),
+        compare(results, what, "the loop, bfloat16", "one fixed batch, bfloat16"),
+        compare(results, what, "the loop, bfloat16", "the loop, float32"),
+        compare(results, what, "the loop, float32", "GluonCV's loop, float32"),
+    ]
+
+
+def loop(**arguments) -> Callable[[], float]:
+    """Our loop as train_and_evaluate runs it: train_epoch, an epoch being a round."""
+    job, epochs = _job(**arguments), itertools.count()
+
+    def play() -> float:
+        epoch, job.progress.seconds = next(epochs), 0.0
+        train_epoch(job, epoch)
+        return job.plan.steps_per_epoch * job.recipe.batch_size / job.progress.seconds
+
+    return play
+
+
+def fixed_batch(**arguments) -> Callable[[], float]:
+    """Augmentation and step on one batch of pixels that is there already: what the loop would be without a loader."""
+    job = _job(**arguments)
+    batch = next(iter(job.train.epoch(0)))
+
+    def play() -> float:
+        pending: collections.deque = collections.deque()
+        started = time.perf_counter()
+        for _ in range(job.plan.steps_per_epoch):
+            if len(pending) == 2:
+                pending.popleft().wait_to_read()
+            shares = job.training_shares(batch, 0)
+            pending.extend(train_step(job.net, job.loss, job.trainer, shares, job.recipe.batch_size, job.scale))
+        mx.nd.waitall()
+        return job.plan.steps_per_epoch * job.recipe.batch_size / (time.perf_counter() - started)
+
+    return play
+
+
+def gluoncv_loop(rec: str, model: str, size: int, batch_size: int, threads: int, steps: int) -> Callable[[], float]:
+    """GluonCV's network, MXNet's ImageRecordIter and Trainer, and the accuracy read after every batch."""
+    from gluoncv.model_zoo import get_model
+
+    net = get_model(model, classes=1000)
+    net.initialize(mx.init.MSRAPrelu())
+    net.hybridize(static_alloc=True, static_shape=True)
+    source = mx.io.ImageRecordIter(**image_record_iter_options(rec, size, batch_size, threads, augmented=True))
+    numbers = {"learning_rate": 0.01, "wd": 1e-4, "momentum": 0.9}
+    trainer = mx.gluon.Trainer(net.collect_params(), "nag", numbers)
+    loss, accuracy = mx.gluon.loss.SoftmaxCrossEntropyLoss(), mx.metric.Accuracy()
+
+    def batches():
+        while True:
+            source.reset()
+            yield from source
+
+    stream = batches()
+
+    def play() -> float:
+        started = time.perf_counter()
+        for _ in range(steps):
+            batch = next(stream)
+            images, labels = batch.data[0], batch.label[0]
+            with mx.autograd.record():
+                logits = net(images)
+                value = loss(logits, labels)
+            value.backward()
+            trainer.step(batch_size)
+            accuracy.update(labels, logits)
+        mx.nd.waitall()
+        return steps * batch_size / (time.perf_counter() - started)
+
+    return play
+
+
+def _job(rec: str, model: str, size: int, batch_size: int, threads: int, steps: int, dtype: str) -> Job:
+    recipe = Recipe(
+        name="benchmark", model=model, classes=1000, data="records", train=(rec,), val=(rec,), input_size=size,
+        batch_size=batch_size, lr=0.01, augment="gluoncv", dtype=dtype, tricks=(ZeroGamma(), NoBiasDecay()), epochs=999,
+    )  # fmt: skip
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="gluon_tricks_benchmark_"))
+    job = prepare(recipe, folder, Options(threads=threads, contexts=[mx.cpu()], log_interval=10**9))
+    job.train.steps_per_epoch = min(steps, job.train.steps_per_epoch)
+    job.plan = dataclasses.replace(job.plan, steps_per_epoch=job.train.steps_per_epoch)
+    return job

@@ -1,0 +1,68 @@
+"""Measure speed side by side, in one run, taking turns: scripts/benchmark.py loader | train.
+
+Prints a line per comparison: what, ours, theirs, and the ratio. --out keeps every round as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import sys
+import tempfile
+
+from gluon_tricks.benchmarks import contest, loader, train
+from gluon_tricks.data import shapes
+from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.data.parallel import usable_cores
+from gluon_tricks.runtime import Refused
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("loader", "train"))
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--rec", help="records to read (the built-in shapes)")
+    source.add_argument("--photos", type=pathlib.Path, help="a folder of images, repeated to about 1000")
+    parser.add_argument("--input-size", type=int, default=224, metavar="PX")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="default 64 for loader, 16 for train")
+    parser.add_argument("--threads", type=int, default=usable_cores())
+    parser.add_argument("--model", default="resnet50_v1d", help="for train")
+    parser.add_argument("--steps", type=int, default=8, help="for train: steps in a round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="write every round as JSON")
+    args = parser.parse_args(argv)
+    try:
+        with tempfile.TemporaryDirectory(prefix="gluon_tricks_benchmark_") as scratch:
+            rec = args.rec or (_packed(args.photos, scratch) if args.photos else str(shapes.ensure() / "train.rec"))
+            if args.what == "loader":
+                batch_size = args.batch_size or 64
+                results, lines = loader.run(rec, args.input_size, batch_size, args.threads, args.rounds)
+            else:
+                batch_size = args.batch_size or 16
+                results, lines = train.run(
+                    rec, args.model, args.input_size, batch_size, args.threads, args.steps, args.rounds
+                )
+    except Refused as error:
+        print(f"refused: {error}", file=sys.stderr)
+        return 2
+    print(*lines, sep="\n")
+    if args.out:
+        record = {"what": lines, "machine": contest.machine(), "images_per_second": results}
+        args.out.write_text(json.dumps(record, indent=2) + "\n")
+    return 0
+
+
+def _packed(folder: pathlib.Path, scratch: str) -> str:
+    """The images of a folder as records, each as often as it takes to have 1000."""
+    images = [path.read_bytes() for path in sorted(folder.glob("*")) if path.suffix.lower() in (".jpg", ".jpeg", ".png")]
+    if not images:
+        raise Refused(f"{folder} holds no .jpg, .jpeg or .png: name a folder of images")
+    with RecordWriter(f"{scratch}/photos", ["any"]) as writer:
+        for k in range(len(images) * -(-1000 // len(images))):
+            writer.add(0, k, images[k % len(images)])
+    return f"{scratch}/photos.rec"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
