@@ -98,7 +98,11 @@ def save_final(net, folder: pathlib.Path, recipe: Recipe) -> None:
     """Writes the trained network in float32: final.params, and exported final-symbol.json + final-0000.params."""
     net.cast("float32")
     net.hybridize()
-    net(mx.nd.zeros((1, 3, recipe.input_size, recipe.input_size), ctx=next(iter(net.collect_params().values())).list_ctx()[0]))
+    net(
+        mx.nd.zeros(
+            (1, 3, recipe.input_size, recipe.input_size), ctx=next(iter(net.collect_params().values())).list_ctx()[0]
+        )
+    )
     write_atomically(folder / "final.params", lambda temporary: net.save_parameters(str(temporary)))
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export") as scratch:
         net.export(f"{scratch}/final")
@@ -139,7 +143,9 @@ def read_checkpoint(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str
         raise Refused(f"{path} is not a whole checkpoint ({error}): use an older one, or start anew") from error
     if header.get("format") != FORMAT:
         raise Refused(f"{path} is not a checkpoint of this version: expected {FORMAT!r}, saw {header.get('format')!r}")
-    damaged = [name for name, digest in header["sha256"].items() if name not in arrays or _digest(arrays[name]) != digest]
+    damaged = [
+        name for name, digest in header["sha256"].items() if name not in arrays or _digest(arrays[name]) != digest
+    ]
     if damaged or len(arrays) != len(header["sha256"]):
         raise Refused(f"{path} is damaged (digest of {damaged or 'its list of arrays'}): use an older checkpoint")
     return arrays, header

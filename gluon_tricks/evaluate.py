@@ -74,7 +74,9 @@ def evaluate(
     restore_plain_layout(net)
     top1, top5, loss, images = distributed.total(sums)
     if images == 0:
-        raise RuntimeError("there is no image to evaluate on: every one of the records was undecodable or none was given")
+        raise RuntimeError(
+            "there is no image to evaluate on: every one of the records was undecodable or none was given"
+        )
     return Scores(top1 / images, top5 / images, loss / images, int(images))
 
 

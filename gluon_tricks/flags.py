@@ -46,8 +46,13 @@ def parser() -> argparse.ArgumentParser:
 
 def _recipe_flags(group) -> None:
     group.add_argument("--recipe", metavar="NAME", help=f"start from a named recipe: {', '.join(list_recipes())}")
-    group.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
-                       help="change a field (epochs=10), a trick (mixup.alpha=0.4, mixup=off) or net.KEYWORD")
+    group.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a field (epochs=10), a trick (mixup.alpha=0.4, mixup=off) or net.KEYWORD",
+    )
     group.add_argument("--init", choices=("paper", "gluoncv"), help="Xavier uniform, or GluonCV's MSRA")
     group.add_argument("--augment", choices=tuple(AUGMENTS), help="hue, saturation, brightness; or GluonCV's set")
     group.add_argument("--seed", type=int, help="of every random number (0)")

@@ -232,7 +232,9 @@ def _announce(job: Job, lines: Sequence[str], resumed_from: str) -> None:
     recipe, journal = job.recipe, job.journal
     for line in filter(None, lines):
         journal.say(line)
-    devices = ", ".join(map(str, job.contexts)) + (f" on {distributed.ranks()} ranks" if distributed.ranks() > 1 else "")
+    devices = ", ".join(map(str, job.contexts)) + (
+        f" on {distributed.ranks()} ranks" if distributed.ranks() > 1 else ""
+    )
     journal.say(
         f"{recipe.model} on {len(job.train.records)} images of {recipe.classes} classes at {recipe.input_size} px: "
         f"{recipe.epochs} epochs of {job.plan.steps_per_epoch} steps, batch {recipe.batch_size}, "
@@ -248,7 +250,11 @@ def _announce(job: Job, lines: Sequence[str], resumed_from: str) -> None:
         ranks=distributed.ranks(),
         base_lr=recipe.base_lr(),
         steps_per_epoch=job.plan.steps_per_epoch,
-        versions={"gluon_tricks": gluon_tricks.__version__, "mxnet": mx.__version__, "python": platform.python_version()},
+        versions={
+            "gluon_tricks": gluon_tricks.__version__,
+            "mxnet": mx.__version__,
+            "python": platform.python_version(),
+        },
         machine=platform.platform(),
     )
     journal.start(recipe.to_json(), job.progress.history)

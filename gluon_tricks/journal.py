@@ -106,7 +106,9 @@ class Journal:
         if self.silent:
             return
         if self._bar is not None:
-            self._bar.set_description(f"epoch {(step - 1) // self._plan.steps_per_epoch + 1}/{self._plan.epochs}", False)
+            self._bar.set_description(
+                f"epoch {(step - 1) // self._plan.steps_per_epoch + 1}/{self._plan.epochs}", False
+            )
             self._bar.set_postfix_str(f"loss {loss:.3f}, lr {lr:.4f}", False)
             self._bar.update(step * self._batch_size - self._bar.n)
         if step % self._log_interval == 0:

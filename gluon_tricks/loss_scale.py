@@ -40,5 +40,8 @@ class LossScale:
 
 def all_finite(arrays: Sequence[mx.nd.NDArray]) -> bool:
     """Whether no array of one device holds an infinity or a NaN; waits for them."""
-    flags = [mx.nd.multi_all_finite(*arrays[i : i + 200], num_arrays=len(arrays[i : i + 200])) for i in range(0, len(arrays), 200)]
+    flags = [
+        mx.nd.multi_all_finite(*arrays[i : i + 200], num_arrays=len(arrays[i : i + 200]))
+        for i in range(0, len(arrays), 200)
+    ]
     return all(bool(flag.asscalar()) for flag in flags)

@@ -12,7 +12,6 @@ from gluon_tricks.runtime import Refused
 from model_zoo import get_model
 
 
-
 def untrained(recipe: Recipe, pretrained: str = "", ctx=None) -> mx.gluon.HybridBlock:
     """The recipe's network, uninitialised unless `pretrained` names a parameter file.
 

@@ -55,7 +55,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _packed(folder: pathlib.Path, scratch: str) -> str:
     """The images of a folder as records, each as often as it takes to have 1000."""
-    images = [path.read_bytes() for path in sorted(folder.glob("*")) if path.suffix.lower() in (".jpg", ".jpeg", ".png")]
+    images = [
+        path.read_bytes() for path in sorted(folder.glob("*")) if path.suffix.lower() in (".jpg", ".jpeg", ".png")
+    ]
     if not images:
         raise Refused(f"{folder} holds no .jpg, .jpeg or .png: name a folder of images")
     with RecordWriter(f"{scratch}/photos", ["any"]) as writer:

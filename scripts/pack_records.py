@@ -14,16 +14,13 @@ Packing writes OUT_PREFIX.rec, .idx and .json (the manifest), globally shuffled.
 from __future__ import annotations
 
 import argparse
-import pathlib
 import signal
 import sys
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # works from a clone that is not installed
 
 from gluon_tricks.data import sources
 from gluon_tricks.data.check import check
 from gluon_tricks.data.pack import pack, write_index
-from gluon_tricks.data.records import Records
+from gluon_tricks.data.records import BadRecord, Records
 from gluon_tricks.runtime import Refused
 
 
@@ -112,8 +109,8 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{options.index}: the .idx lists {write_index(options.index)} records")
             return 0
         return pack_and_tell(options)
-    except Refused as refusal:
-        print(refusal, file=sys.stderr)
+    except (Refused, BadRecord) as refusal:
+        print(f"refused: {refusal}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted: nothing was written", file=sys.stderr)

@@ -11,7 +11,7 @@ import sys
 import time
 
 from gluon_tricks import distributed, flags
-from gluon_tricks.data.loader import UndecodableImages
+from gluon_tricks.data.records import BadRecord
 from gluon_tricks.devices import choose_contexts
 from gluon_tricks.job import Options
 from gluon_tricks.journal import newest_run_directory, next_run_directory
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     except Interrupted as stop:
         print(f"{stop}; go on with the same command and --resume auto --save-dir {run}")
         return 75
-    except UndecodableImages as error:
+    except BadRecord as error:
         print(f"stopped: {error}", file=sys.stderr)
         return 1
     if distributed.rank() == 0:

@@ -19,7 +19,7 @@ import numpy as np
 
 from gluon_tricks.data.crop import centre_crop, random_crop
 from gluon_tricks.data.parallel import usable_cores
-from gluon_tricks.data.records import Records, decode_image
+from gluon_tricks.data.records import BadRecord, Records, decode_image
 from gluon_tricks.runtime import Refused, generator
 
 log = logging.getLogger("gluon_tricks.data")
@@ -28,7 +28,7 @@ _TRIES = 10  # at a random crop that fits, before the middle of the image is tak
 _CHUNK = 8  # images per task: few enough to share a batch between threads, enough to hide the cost of a task
 
 
-class UndecodableImages(RuntimeError):
+class UndecodableImages(BadRecord):
     """More than 1 % of the images cannot be decoded; the message lists id, file and byte offset of each."""
 
 
@@ -137,7 +137,8 @@ class Loader:
 
         Raises:
             UndecodableImages: more than 1 % of all images are known to be undecodable.
-            ValueError: start_step is out of range, or an image has a label that is no class.
+            BadRecord: a damaged record, or an image whose label is no class.
+            ValueError: start_step is out of range.
         """
         if not 0 <= start_step <= self.steps_per_epoch:
             raise ValueError(f"start_step is {start_step}: an epoch has {self.steps_per_epoch} steps")
@@ -205,7 +206,7 @@ class Loader:
         if not (label.is_integer() and 0 <= label < (math.inf if self.classes is None else self.classes)):
             path, offset = self.records.place(image)
             known = "a whole number from 0" if self.classes is None else f"one of the classes 0 to {self.classes - 1}"
-            raise ValueError(
+            raise BadRecord(
                 f"image {image} (id {id}) of {path} at byte {offset} has label {label:g}, which is not {known}: "
                 "look through the file with scripts/pack_records.py --check"
             )

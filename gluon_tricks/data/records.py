@@ -25,6 +25,10 @@ from gluon_tricks.runtime import Refused
 _INDEX_REMEDY = "make the .idx anew with `scripts/pack_records.py --index {}`"
 
 
+class BadRecord(RuntimeError):
+    """A record that cannot be used, met while training: the message names it, its file and its byte offset."""
+
+
 def decode_image(data: bytes) -> np.ndarray | None:
     """The (height, width, 3) uint8 BGR pixels of an encoded image, turned as its EXIF says; None if it has none."""
     try:
@@ -188,7 +192,7 @@ class Records:
     def read(self, i: int) -> tuple[float, int, bytes]:
         """The (label, id, encoded image) of image i; label is nan if the record holds several (detection).
 
-        Raises: Refused when the record is damaged.
+        Raises: BadRecord when the record is damaged.
         """
         file, k = self._find(i)
         try:
@@ -196,7 +200,9 @@ class Records:
         except ValueError as error:
             path, offset = self.place(i)
             remedy = _INDEX_REMEDY.format(path)
-            raise Refused(f"record {k} of {path} at byte {offset}: {error}; copy the file again, or {remedy}") from None
+            raise BadRecord(
+                f"record {k} of {path} at byte {offset}: {error}; copy the file again, or {remedy}"
+            ) from None
 
     def place(self, i: int) -> tuple[pathlib.Path, int]:
         """The (file, byte offset) where image i lies, for messages."""

@@ -7,9 +7,7 @@ from gluon_tricks.tricks import LinearScaling, NoBiasDecay, StepDecay, Warmup, Z
 BASELINE = Recipe(name="baseline", model="resnet50_v1b", tricks=(LinearScaling(), StepDecay((30, 60, 90))))
 
 # Section 3, the "efficient" column of table 3: batch 1024 in float16 with all of the section's heuristics.
-EFFICIENT = (
-    BASELINE.set(name="efficient", batch_size=1024, dtype="float16").add(Warmup(5), ZeroGamma(), NoBiasDecay())
-)
+EFFICIENT = BASELINE.set(name="efficient", batch_size=1024, dtype="float16").add(Warmup(5), ZeroGamma(), NoBiasDecay())
 
 # GluonCV's train_imagenet.py without a flag (its model has no default).
 GLUONCV = Recipe(

@@ -114,6 +114,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 
 def test_states_of_multi_precision_are_kept(tmp_path):
     """float16: momentum and the float32 master copy, which the parameter's float16 value does not determine."""
+
     class Net(mx.gluon.Block):
         def __init__(self):
             super().__init__(prefix="net_")

@@ -53,7 +53,11 @@ def test_every_image_once_over_uneven_batches_and_devices():
     contexts = [mx.cpu(0), mx.cpu(1)]
     scores = evaluate(net, batches, lambda images, context: mx.nd.array(images, ctx=context), contexts)
     assert (scores.top1, scores.top5, scores.images) == (pytest.approx(2 / 3), 1.0, 3)
-    by_hand = [math.log(1 + math.exp(-2) + math.exp(-3)), math.log(1 + math.e + math.exp(-1)), math.log(1 + 2 * math.exp(-9))]
+    by_hand = [
+        math.log(1 + math.exp(-2) + math.exp(-3)),
+        math.log(1 + math.e + math.exp(-1)),
+        math.log(1 + 2 * math.exp(-9)),
+    ]
     assert scores.loss == pytest.approx(sum(by_hand) / 3, rel=1e-5)
 
 

@@ -10,7 +10,7 @@ import pytest
 from gluon_tricks.data.crop import random_crop
 from gluon_tricks.data.loader import Loader, UndecodableImages
 from gluon_tricks.data.pack import RecordWriter
-from gluon_tricks.data.records import Records
+from gluon_tricks.data.records import BadRecord, Records
 from gluon_tricks.runtime import Refused
 
 AREA, ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)
@@ -284,7 +284,7 @@ def test_nothing_but_undecodable_images_ends_too(tmp_path):
 
 def test_a_label_that_is_no_class_names_the_record(tmp_path):
     records = pack(tmp_path, [plain((9, 9, 9))] * 8)
-    with pytest.raises(ValueError, match=r"image 5 \(id 1005\) of .*images.rec at byte \d+ has label 5.*0 to 4"):
+    with pytest.raises(BadRecord, match=r"image 5 \(id 1005\) of .*images.rec at byte \d+ has label 5.*0 to 4"):
         epoch_of(records, train=False, classes=5)
 
 

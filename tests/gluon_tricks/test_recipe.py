@@ -18,7 +18,14 @@ def test_every_recipe_survives_json(name):
 
 def test_settings():
     recipe = Recipe(tricks=(Warmup(5),))
-    for setting in ("epochs=7", "lr=0.3", "warmup.epochs=2", "mixup.alpha=0.4", "label_smoothing=on", "net.final_drop=0.5"):
+    for setting in (
+        "epochs=7",
+        "lr=0.3",
+        "warmup.epochs=2",
+        "mixup.alpha=0.4",
+        "label_smoothing=on",
+        "net.final_drop=0.5",
+    ):
         recipe = apply_setting(recipe, setting)
     assert (recipe.epochs, recipe.lr, recipe.net) == (7, 0.3, {"final_drop": 0.5})
     assert recipe.tricks == (Warmup(2), Mixup(0.4), LabelSmoothing(0.1))

@@ -9,7 +9,7 @@ import pytest
 
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.data.recordio import MARK, decode_record, encode_record, walk
-from gluon_tricks.data.records import Records
+from gluon_tricks.data.records import BadRecord, Records
 from gluon_tricks.runtime import Refused
 
 # A record is 8 bytes of mark and length, 24 of image header and the image, padded to 4 bytes.
@@ -193,7 +193,7 @@ def test_a_damaged_record_is_named(packed):
     damaged[44:48] = struct.pack("<I", 1000)  # the length of record 1
     packed.write_bytes(damaged)
     records = Records(packed)
-    with pytest.raises(Refused, match="record 1 of .*a.rec at byte 40: the record is cut off"):
+    with pytest.raises(BadRecord, match="record 1 of .*a.rec at byte 40: the record is cut off"):
         records.read(1)
     damaged[40] ^= 1
     packed.write_bytes(damaged)

@@ -64,7 +64,7 @@ def test_the_arrow_and_the_crescent():
 def test_outlines_lie_in_the_unit_disc_and_fill_a_good_part_of_it(label):
     for seed in range(20):
         contours = shapes.outline(label, np.random.default_rng(seed))
-        assert max(np.linalg.norm(contour, axis=1).max() for contour in contours) < 1.1
+        assert max(np.linalg.norm(contour, axis=1).max() for contour in contours) < 1.01
         assert 0.2 < (area(contours[0]) - sum(area(hole) for hole in contours[1:])) / math.pi <= 1
 
 
@@ -84,9 +84,10 @@ def test_the_silhouette_is_the_inside_and_leaves_out_the_hole():
     mask = shapes.silhouette([square], 80, 100)
     assert mask.shape == (80, 100) and mask.dtype == np.uint8
     assert mask[40, 50] == mask[25, 35] == mask[55, 65] == 255 and mask[40, 75] == mask[65, 50] == 0
-    assert mask.sum() / 255 == pytest.approx(1600, rel=0.04)
+    # OpenCV counts the pixels on the border in: 41 x 41, and 19 x 19 are left of a hole of 20 x 20.
+    assert (mask > 127).sum() == 41**2
     ring = shapes.silhouette([square, (square - [50, 40]) / 2 + [50, 40]], 80, 100)
-    assert ring[40, 50] == 0 and ring.sum() / 255 == pytest.approx(1200, rel=0.06)
+    assert ring[40, 50] == 0 and (ring > 127).sum() == 41**2 - 19**2
 
 
 def test_a_picture_depends_on_its_seed_split_and_index_alone():
@@ -107,7 +108,7 @@ def test_pictures_are_rgb_of_96_to_160_pixels_with_balanced_classes():
 
 
 def test_a_linear_classifier_on_pixels_does_badly():
-    """Ridge regression on 32x32 pixels: chance is 10 %, a small ResNet gets over 95 %."""
+    """Ridge regression on 32x32 pixels: chance is 10 %, ResNet-18-D gets over 95 %."""
 
     def pixels(split, count):
         with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -123,7 +124,6 @@ def test_a_linear_classifier_on_pixels_does_badly():
         dual = np.linalg.solve(gram + penalty * np.eye(len(gram), dtype=np.float32), np.eye(10)[labels] - 0.1)
         scores = (val - mean) @ ((train - mean).T @ dual)
         top1.append((scores.argmax(axis=1) == truth).mean())
-    print("top-1 of ridge regression:", top1)
     assert max(top1) < 0.4
 
 

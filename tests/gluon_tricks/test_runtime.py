@@ -1,0 +1,40 @@
+"""The ground floor."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from gluon_tricks.runtime import _CUDA_LIBRARIES, generator
+
+
+def test_random_numbers_depend_on_their_place_alone():
+    first = generator(7, "crop", 3, 5).random(4)
+    generator(7, "crop", 3, 6).random(100)
+    np.testing.assert_array_equal(generator(7, "crop", 3, 5).random(4), first)
+    for other in ((8, "crop", 3, 5), (7, "mixup", 3, 5), (7, "crop", 5, 3), (7, "crop", 3, 6)):
+        assert not np.isin(generator(*other).random(4), first).any()
+
+
+def test_places_do_not_overlap():
+    """Neighbouring places are 2**128 draws apart: no stretch of one occurs in the next."""
+    one, two = generator(0, "x", 0, 0).random(10000), generator(0, "x", 0, 1).random(10000)
+    assert not np.intersect1d(one, two).size
+
+
+@pytest.mark.parametrize("package", ["gluon_tricks", "model_zoo"])
+def test_either_package_prepares_for_mxnet_and_nothing_is_printed(package):
+    code = f"import {package}; import mxnet; print(mxnet.nd.ones(2).sum().asscalar())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr, done.returncode) == ("2.0\n", "", 0)
+
+
+def test_every_cuda_library_of_setup_is_loaded():
+    """setup.py's wheels and runtime.py's list name the same packages."""
+    import pathlib
+    import re
+
+    text = (pathlib.Path(__file__).resolve().parents[2] / "setup.py").read_text()
+    wheels = {name.replace("-", "_") for name in re.findall(r'"nvidia-(.+)-cu11==', text)}
+    assert wheels == {package for package, _ in _CUDA_LIBRARIES} and len(wheels) == 10

@@ -1,0 +1,76 @@
+"""The lines the house is built along: who may import whom."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+FILES = {
+    str(path.relative_to(ROOT).with_suffix("")).replace("/", ".").removesuffix(".__init__"): path
+    for package in ("gluon_tricks", "model_zoo", "scripts")
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
+# From the ground up; a module may import from its own floor and those below. Longest prefix counts.
+FLOORS = {
+    "gluon_tricks": 0,  # the package itself imports runtime
+    "gluon_tricks.runtime": 0,
+    "gluon_tricks.schedule": 1,
+    "gluon_tricks.devices": 1,
+    "gluon_tricks.distributed": 1,
+    "gluon_tricks.loss_scale": 1,
+    "model_zoo": 1,
+    "gluon_tricks.data": 2,
+    "gluon_tricks.tricks": 3,
+    "gluon_tricks.recipe": 4,
+    "gluon_tricks.recipes": 5,
+    "gluon_tricks.data.catalog": 5,
+    "gluon_tricks.network": 5,
+    "gluon_tricks.journal": 5,
+    "gluon_tricks.evaluate": 6,
+    "gluon_tricks.checkpoint": 6,
+    "gluon_tricks.report": 7,
+    "gluon_tricks.job": 7,
+    "gluon_tricks.train": 8,
+    "gluon_tricks.flags": 8,
+    "gluon_tricks.benchmarks": 9,
+    "scripts": 10,
+}
+LATE = {("gluon_tricks.tricks.distillation", "gluon_tricks.checkpoint")}  # inside a function: a teacher is a run
+
+
+def floor(module):
+    parts = module.split(".")
+    return next(FLOORS[name] for k in range(len(parts), 0, -1) if (name := ".".join(parts[:k])) in FLOORS)
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def ours(path):
+    for name in imported(path):
+        if name.split(".")[0] in ("gluon_tricks", "model_zoo"):
+            yield name if name in FILES else name.rpartition(".")[0]
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_imports_run_one_way(module):
+    above = [other for other in ours(FILES[module]) if floor(other) > floor(module) and (module, other) not in LATE]
+    assert not above
+
+
+def test_only_distributed_knows_horovod():
+    assert [m for m, path in FILES.items() if any(n.startswith("horovod") for n in imported(path))] == [
+        "gluon_tricks.distributed"
+    ]
+
+
+def test_the_loop_names_no_trick():
+    for module in ("gluon_tricks.train", "gluon_tricks.job"):
+        concrete = [name for name in imported(FILES[module]) if name.startswith("gluon_tricks.tricks.")]
+        assert set(concrete) <= {"gluon_tricks.tricks.Draw", "gluon_tricks.tricks.Loss"}
