@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 
-from gluon_tricks import distributed, flags
+from gluon_tricks import command_line, distributed
 from gluon_tricks.data.records import BadRecord
 from gluon_tricks.devices import choose_contexts
 from gluon_tricks.job import Options
@@ -36,17 +36,17 @@ class StopRequest:
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = flags.parse(argv)
+    args = command_line.parse(argv)
     started = time.monotonic()
     try:
         distributed.start()
         notes: list[str] = []
         contexts = choose_contexts(args.num_gpus, say=notes.append)
         per_rank = 1 if distributed.ranks() > 1 else len(contexts)
-        recipe, more = flags.recipe_from_flags(args, per_rank * distributed.ranks())
+        recipe, more = command_line.recipe_from_flags(args, per_rank * distributed.ranks())
         run = args.save_dir or _default_run(recipe.name, args.resume is not None)
         options = Options(
-            **flags.options_from_flags(args, contexts=contexts, notes=(*notes, *more), should_stop=StopRequest())
+            **command_line.options_from_flags(args, contexts=contexts, notes=(*notes, *more), should_stop=StopRequest())
         )
         scores = train_and_evaluate(recipe, run, options)
     except Refused as error:
@@ -61,8 +61,8 @@ def main(argv: list[str] | None = None) -> int:
     if distributed.rank() == 0:
         minutes, seconds = divmod(round(time.monotonic() - started), 60)
         print(
-            f"{recipe.model} has {scores.top1:.2%} top-1 and {scores.top5:.2%} top-5 on {scores.images} held-out images "
-            f"after {recipe.epochs} epochs, in {minutes}:{seconds:02d}; everything about it is in {run}"
+            f"{recipe.model} has {scores.top1:.2%} top-1 and {scores.top5:.2%} top-5 on {scores.images} held-out "
+            f"images after {recipe.epochs} epochs, in {minutes}:{seconds:02d}; everything about it is in {run}"
         )
     return 0
 

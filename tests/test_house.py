@@ -33,8 +33,9 @@ FLOORS = {
     "gluon_tricks.job": 7,
     "gluon_tricks.train": 8,
     "gluon_tricks.flags": 8,
-    "gluon_tricks.benchmarks": 9,
-    "scripts": 10,
+    "gluon_tricks.command_line": 9,
+    "gluon_tricks.benchmarks": 10,
+    "scripts": 11,
 }
 LATE = {("gluon_tricks.tricks.distillation", "gluon_tricks.checkpoint")}  # inside a function: a teacher is a run
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gluon_tricks import flags
+from gluon_tricks.command_line import parse, recipe_from_flags
 from gluon_tricks.runtime import Refused
 from gluon_tricks.tricks import Cosine, LabelSmoothing, LinearScaling, Mixup, NoBiasDecay, StepDecay, Warmup, ZeroGamma
 
@@ -16,7 +16,7 @@ def no_imagenet(monkeypatch, tmp_path):
 
 
 def recipe(line, devices=1):
-    return flags.recipe_from_flags(flags.parse(line.split()), devices)[0]
+    return recipe_from_flags(parse(line.split()), devices)[0]
 
 
 RECORDS = "--rec-train train.rec --rec-train-idx train.idx --rec-val val.rec --rec-val-idx val.idx --use-rec "
@@ -61,7 +61,7 @@ def test_step_decay_flags():
 
 
 def test_without_data_the_recipe_is_shapes():
-    got, notes = flags.recipe_from_flags(flags.parse(["--mode", "hybrid", "--dtype", "float16"]), 1)
+    got, notes = recipe_from_flags(parse(["--mode", "hybrid", "--dtype", "float16"]), 1)
     assert got.name == got.data == "shapes" and got.dtype == "float16"
     assert "running the recipe `shapes`" in notes[0]
 

@@ -1,0 +1,219 @@
+"""What a command line means: a recipe, and what the run does besides.
+
+A flag that is not given changes nothing, so any flag overrides any recipe. `--batch-size` is per device and rank,
+as in GluonCV; a recipe's batch_size is global.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+from collections.abc import Sequence
+
+from gluon_tricks import flags
+from gluon_tricks.data.catalog import IMAGENET_FOLDER, imagenet_is_here
+from gluon_tricks.recipe import Recipe, apply_setting
+from gluon_tricks.recipes import get_recipe
+from gluon_tricks.runtime import Refused
+from gluon_tricks.tricks import (
+    Cosine,
+    Distillation,
+    LabelSmoothing,
+    LinearDecay,
+    Mixup,
+    NoBiasDecay,
+    PolyDecay,
+    StepDecay,
+    Warmup,
+    ZeroGamma,
+)
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The flags of a command line; argparse itself exits with 2 on those it does not know."""
+    return flags.parser().parse_args(argv)
+
+
+def recipe_from_flags(args: argparse.Namespace, devices: int) -> tuple[Recipe, list[str]]:
+    """The recipe that a command line means.
+
+    Args:
+        args: from parse().
+        devices: over all ranks, which --batch-size is multiplied by.
+
+    Returns:
+        the recipe, and lines to tell about choices that were not asked for.
+
+    Raises:
+        Refused: flags that name what is not there, or that do not go together.
+    """
+    _refuse_what_is_replaced(args)
+    recipe, notes = _start(args)
+    gluoncv = args.recipe is None and recipe.name == "imagenet"
+    if args.batch_size is not None or gluoncv:
+        recipe = recipe.set(batch_size=(recipe.batch_size if args.batch_size is None else args.batch_size) * devices)
+    recipe = _with_data(recipe, args)
+    recipe = _with_fields(recipe, args)
+    recipe = _with_network(recipe, args)
+    recipe = _with_schedule(recipe, args)
+    recipe = _with_refinements(recipe, args, "gluoncv" if gluoncv else "paper")
+    for setting in args.set:
+        recipe = apply_setting(recipe, setting)
+    if args.num_training_samples is not None:
+        notes.append(f"--num-training-samples {args.num_training_samples}: not used, the records are counted")
+    return recipe, notes
+
+
+def _refuse_what_is_replaced(args: argparse.Namespace) -> None:
+    if args.mode == "symbolic":
+        raise Refused("--mode symbolic: hybrid is its successor, as fast and with the same network: --mode hybrid")
+    if args.resume_states:
+        raise Refused(f"--resume-states {args.resume_states}: a pickle runs code when read; use --resume auto")
+    if args.data_dir and not args.rec_train:
+        raise Refused(
+            f"--data-dir {args.data_dir}: image folders are packed first (scripts/pack_records.py "
+            f"{args.data_dir}/train train, and the same for val) and named with --rec-train and --rec-val"
+        )
+    if args.resume_epoch and not args.resume_params:
+        raise Refused(f"--resume-epoch {args.resume_epoch} goes with --resume-params FILE; --resume auto needs neither")
+
+
+def _start(args: argparse.Namespace) -> tuple[Recipe, list[str]]:
+    """The recipe that the flags change: the one named, GluonCV's defaults, or `shapes` where there is no data."""
+    if args.recipe:
+        return get_recipe(args.recipe), []
+    if args.rec_train or args.rec_val or args.use_rec or imagenet_is_here():
+        return get_recipe("imagenet"), []
+    return get_recipe("shapes"), [
+        f"no data named and no ImageNet in {IMAGENET_FOLDER}: running the recipe `shapes` on built-in data"
+    ]
+
+
+def _with_data(recipe: Recipe, args: argparse.Namespace) -> Recipe:
+    for split in ("train", "val"):
+        files, index = getattr(args, f"rec_{split}"), getattr(args, f"rec_{split}_idx")
+        expected = [str(pathlib.Path(file).with_suffix(".idx")) for file in files or []]
+        if index and [str(pathlib.Path(path)) for path in index] != expected:
+            raise Refused(f"--rec-{split}-idx {' '.join(index)}: the .idx lies beside its .rec, with the same name")
+        if files:
+            missing = [file for file in files if not pathlib.Path(file).expanduser().is_file()]
+            if missing:
+                raise Refused(f"--rec-{split}: there is no {missing[0]}; pack it with scripts/pack_records.py")
+            paths = tuple(str(pathlib.Path(file).expanduser().absolute()) for file in files)
+            recipe = recipe.set(data="records", **{split: paths})
+    if args.use_rec and not args.rec_train and not imagenet_is_here():
+        raise Refused(f"--use-rec: there is no train.rec and val.rec in {IMAGENET_FOLDER}; name --rec-train, --rec-val")
+    return recipe
+
+
+_FIELDS = {  # flag -> field
+    "input_size": "input_size",
+    "crop_ratio": "crop_ratio",
+    "model": "model",
+    "mode": "mode",
+    "dtype": "dtype",
+    "num_epochs": "epochs",
+    "lr": "lr",
+    "momentum": "momentum",
+    "wd": "wd",
+    "init": "init",
+    "augment": "augment",
+    "seed": "seed",
+}
+
+
+def _with_fields(recipe: Recipe, args: argparse.Namespace) -> Recipe:
+    given = {field: getattr(args, flag) for flag, field in _FIELDS.items() if getattr(args, flag) is not None}
+    for flag, field in (("rgb_mean", "mean"), ("rgb_std", "std")):
+        if getattr(args, flag):
+            given[field] = _numbers(getattr(args, flag), f"--{flag.replace('_', '-')}")
+    if args.resume_params:
+        given["pretrained"] = _existing(args.resume_params, "--resume-params")
+        given["start_epoch"] = args.resume_epoch or 0
+    return recipe.set(**given)
+
+
+def _with_network(recipe: Recipe, args: argparse.Namespace) -> Recipe:
+    if args.use_pretrained is not None:
+        if not args.use_pretrained:
+            raise Refused("--use-pretrained: name the file, as published weights cannot be downloaded any more")
+        recipe = recipe.set(pretrained=_existing(args.use_pretrained, "--use-pretrained"))
+    if args.use_se:
+        recipe = recipe.set(model=f"se_{recipe.model}")
+    if args.batch_norm:
+        recipe = recipe.set(model=f"{recipe.model}_bn")
+    if args.use_gn:
+        recipe = recipe.set(net={**recipe.net, "norm_layer": "GroupNorm"})
+    return recipe
+
+
+def _with_schedule(recipe: Recipe, args: argparse.Namespace) -> Recipe:
+    decays = {"cosine": Cosine, "poly": PolyDecay, "linear": LinearDecay}
+    stepped = any(v is not None for v in (args.lr_decay, args.lr_decay_period, args.lr_decay_epoch))
+    present = [trick for trick in recipe.tricks if isinstance(trick, StepDecay)]
+    if args.lr_mode in decays:
+        recipe = recipe.add(decays[args.lr_mode]())
+    elif args.lr_mode == "constant":
+        for trick in recipe.tricks:
+            recipe = recipe.without(trick.label()) if trick.slot() == "decay" else recipe
+    elif args.lr_mode == "step" or (stepped and present):
+        recipe = recipe.add(_step_decay(args, recipe.epochs, present[0] if present else StepDecay()))
+    if stepped and not any(isinstance(trick, StepDecay) for trick in recipe.tricks) and args.lr_mode is None:
+        raise Refused("--lr-decay, --lr-decay-period and --lr-decay-epoch go with --lr-mode step")
+    if args.warmup_epochs is not None or args.warmup_lr is not None:
+        old = next((trick for trick in recipe.tricks if isinstance(trick, Warmup)), Warmup(0))
+        epochs = old.epochs if args.warmup_epochs is None else args.warmup_epochs
+        recipe = recipe.add(Warmup(epochs, args.warmup_lr or 0.0))
+    return recipe
+
+
+def _step_decay(args: argparse.Namespace, epochs: int, old: StepDecay) -> StepDecay:
+    at = old.epochs
+    if args.lr_decay_epoch:
+        at = _numbers(args.lr_decay_epoch, "--lr-decay-epoch")
+    if args.lr_decay_period:
+        at = tuple(range(args.lr_decay_period, epochs, args.lr_decay_period))
+    return StepDecay(at, old.by if args.lr_decay is None else args.lr_decay)
+
+
+def _with_refinements(recipe: Recipe, args: argparse.Namespace, form: str) -> Recipe:
+    if args.last_gamma:
+        recipe = recipe.add(ZeroGamma())
+    if args.no_wd:
+        recipe = recipe.add(NoBiasDecay())
+    if args.label_smoothing is not None:
+        recipe = recipe.add(LabelSmoothing(args.label_smoothing, form))
+    if args.teacher:
+        weight = 0.5 if args.hard_weight is None else args.hard_weight
+        recipe = recipe.add(Distillation(args.teacher, 20.0 if args.temperature is None else args.temperature, weight))
+    if args.mixup:
+        alpha = 0.2 if args.mixup_alpha is None else args.mixup_alpha
+        recipe = recipe.add(Mixup(alpha, args.mixup_off_epoch or 0))
+    return recipe
+
+
+def _numbers(text: str, flag: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise Refused(f"{flag} takes numbers with commas between them, but got {text!r}") from None
+
+
+def _existing(path: str, flag: str) -> str:
+    if not pathlib.Path(path).expanduser().is_file():
+        raise Refused(f"{flag}: there is no file {path}")
+    return str(pathlib.Path(path).expanduser().absolute())
+
+
+def options_from_flags(args: argparse.Namespace, **rest) -> dict:
+    """The keyword arguments of train.Options that the flags give."""
+    return dict(
+        threads=args.num_data_workers,
+        resume=args.resume == "auto",
+        log_interval=args.log_interval,
+        checkpoint_epochs=args.save_frequency,
+        checkpoint_steps=args.save_steps,
+        keep=args.keep,
+        extra_log=args.logging_file,
+        **rest,
+    )
