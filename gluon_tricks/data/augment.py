@@ -144,8 +144,8 @@ def coefficients(
     Source: Bag of Tricks, section 2.1: flip with probability 0.5, coefficients of hue, saturation and brightness
         uniform in [0.6, 1.4], PCA noise with a coefficient from N(0, 0.1).
     Differs: GluonCV ("gluoncv") has contrast in the place of hue, and applies its three operations in random
-        order. ImageRecordIter moreover clips between them, takes R for B in them and cuts PCA noise down to whole
-        levels; here nothing is clipped or rounded.
+        order. ImageRecordIter moreover takes R for B in them and cuts PCA noise down to whole levels; here nothing
+        is clipped or rounded.
     """
     if kind not in AUGMENTS:
         raise Refused(f"there is no augmentation {kind!r}: choose one of {', '.join(AUGMENTS)}")

@@ -1,10 +1,11 @@
 """The built-in data set `shapes`: pictures of ten things that differ in form and in nothing else.
 
-Size, place, rotation, colour, texture, clutter and occlusion are drawn without regard to the class, so pixel
-values say almost nothing about it and only the outline does. No class changes its name when it is mirrored,
-turned, stretched by a third or given other colours: the usual augmentation is safe.
+Size, place, rotation, colour, texture, clutter and occlusion are drawn without regard to the class: only the outline
+tells it, and ridge regression on pixels gets under 30 %. No class changes its name when mirrored, turned, squeezed
+or given other colours: the usual augmentation is safe. The thing is always lighter than what surrounds it: where
+it could be darker too, ResNet-18-D at 64 px was still at 13 % after 15,000 images, over half of a first run.
 
-Geometry comes first (`outline`, `pose`, `silhouette`), rendering after it (`draw`).
+Geometry comes first (`outline`, `pose`, `silhouette`), rendering after it (`draw`), files last (`ensure`).
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def _heart(rng: np.random.Generator) -> list[np.ndarray]:
 
 def _arrow(rng: np.random.Generator) -> list[np.ndarray]:
     neck, head, shaft = rng.uniform(0, 0.3), rng.uniform(0.6, 0.8), rng.uniform(0.14, 0.26)
-    upper = np.array([[neck, head], [neck, shaft], [-1, shaft]])
+    upper = np.array([[neck, head], [neck, shaft], [-0.95, shaft]])
     return [np.concatenate([[[1, 0]], upper, upper[::-1] * [1, -1]])]
 
 
