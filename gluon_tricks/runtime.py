@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import importlib.metadata
+import os
 import pathlib
+import platform
 import sys
 import warnings
 import zlib
@@ -61,6 +63,43 @@ def _load_cuda_libraries() -> None:
                 ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
 
 
+def usable_cores() -> int:
+    """The logical cores this process may use: those of the machine, or its share if a launcher started several."""
+    share = int(os.environ.get("HOROVOD_LOCAL_SIZE", os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", "1")))
+    return max(len(os.sched_getaffinity(0)) // share, 1)
+
+
+def _threads_per_core() -> int:
+    try:
+        siblings = pathlib.Path("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list").read_text("ascii")
+    except OSError:
+        return 1
+    return max(len(siblings.replace("-", ",").split(",")), 1)
+
+
+def _use_every_core() -> None:
+    """One thread per physical core: left alone, MXNet takes half the logical ones, hyper-threads or not."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(usable_cores() // _threads_per_core(), 1)))
+
+
+def _allow_amx() -> None:
+    """Lets oneDNN 2.4, which is inside MXNet 1.9.1, multiply bfloat16 in the CPU's AMX tiles.
+
+    It does so only where asked by this variable, and Linux lets a process use the tiles only where it asked for
+    them: without the grant the first tile instruction ends the process, so a grant is asked for first.
+    """
+    try:
+        flags = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return
+    if "amx_bf16" in flags and platform.machine() == "x86_64":
+        arch_prctl, request_permission, tile_data = 158, 0x1023, 18
+        if ctypes.CDLL(None).syscall(arch_prctl, request_permission, tile_data) == 0:
+            os.environ.setdefault("DNNL_MAX_CPU_ISA", "AVX512_CORE_AMX")
+
+
+_use_every_core()
+_allow_amx()
 _restore_numpy_aliases()
 _load_cuda_libraries()
 

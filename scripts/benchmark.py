@@ -14,8 +14,7 @@ import tempfile
 from gluon_tricks.benchmarks import contest, loader, train
 from gluon_tricks.data import shapes
 from gluon_tricks.data.pack import RecordWriter
-from gluon_tricks.data.parallel import usable_cores
-from gluon_tricks.runtime import Refused
+from gluon_tricks.runtime import Refused, usable_cores
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -60,9 +59,9 @@ def _packed(folder: pathlib.Path, scratch: str) -> str:
     ]
     if not images:
         raise Refused(f"{folder} holds no .jpg, .jpeg or .png: name a folder of images")
-    with RecordWriter(f"{scratch}/photos", ["any"]) as writer:
+    with RecordWriter(f"{scratch}/photos", [str(k) for k in range(len(images))]) as writer:
         for k in range(len(images) * -(-1000 // len(images))):
-            writer.add(0, k, images[k % len(images)])
+            writer.add(k % len(images), k, images[k % len(images)])
     return f"{scratch}/photos.rec"
 
 

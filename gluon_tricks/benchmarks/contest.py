@@ -64,7 +64,7 @@ def compare(results: dict[str, list[float]], what: str, ours: str, theirs: str) 
 
 def machine() -> dict[str, Any]:
     """What the numbers were measured on."""
-    from gluon_tricks.data.parallel import usable_cores
+    from gluon_tricks.runtime import usable_cores
 
     names = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
     return {"cpu": names[0] if names else "", "cores": usable_cores(), "python": platform.python_version()}

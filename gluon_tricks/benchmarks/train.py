@@ -14,6 +14,7 @@ import mxnet as mx
 
 from gluon_tricks.benchmarks.contest import Contestant, compare, measure
 from gluon_tricks.benchmarks.loader import image_record_iter_options
+from gluon_tricks.data.records import Records
 from gluon_tricks.job import Job, Options, prepare
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.train import train_epoch, train_step
@@ -82,7 +83,7 @@ def gluoncv_loop(rec: str, model: str, size: int, batch_size: int, threads: int,
     """GluonCV's network, MXNet's ImageRecordIter and Trainer, and the accuracy read after every batch."""
     from gluoncv.model_zoo import get_model
 
-    net = get_model(model, classes=1000)
+    net = get_model(model, classes=len(Records(rec).classes))
     net.initialize(mx.init.MSRAPrelu())
     net.hybridize(static_alloc=True, static_shape=True)
     source = mx.io.ImageRecordIter(**image_record_iter_options(rec, size, batch_size, threads, augmented=True))
@@ -116,7 +117,7 @@ def gluoncv_loop(rec: str, model: str, size: int, batch_size: int, threads: int,
 
 def _job(rec: str, model: str, size: int, batch_size: int, threads: int, steps: int, dtype: str) -> Job:
     recipe = Recipe(
-        name="benchmark", model=model, classes=1000, data="records", train=(rec,), val=(rec,), input_size=size,
+        name="benchmark", model=model, data="records", train=(rec,), val=(rec,), input_size=size,
         batch_size=batch_size, lr=0.01, augment="gluoncv", dtype=dtype, tricks=(ZeroGamma(), NoBiasDecay()), epochs=999,
     )  # fmt: skip
     folder = pathlib.Path(tempfile.mkdtemp(prefix="gluon_tricks_benchmark_"))

@@ -18,9 +18,8 @@ import cv2
 import numpy as np
 
 from gluon_tricks.data.crop import centre_crop, random_crop
-from gluon_tricks.data.parallel import usable_cores
 from gluon_tricks.data.records import BadRecord, Records, decode_image
-from gluon_tricks.runtime import Refused, generator
+from gluon_tricks.runtime import Refused, generator, usable_cores
 
 log = logging.getLogger("gluon_tricks.data")
 
