@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Sequence
 
 import mxnet as mx
 import numpy as np
+from mxnet.base import _LIB, check_call
 
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
@@ -90,8 +92,10 @@ def set_parameters(net: mx.gluon.Block, arrays: dict[str, np.ndarray], source) -
 def restore_plain_layout(net: mx.gluon.Block) -> None:
     """Undoes what a predict-mode forward does on a CPU: oneDNN leaves weights in a blocked layout.
 
-    The arithmetic that follows would differ in the last bits from that of a run that never evaluated, and Horovod
-    cannot send such arrays.
+    The next update would differ in the last bits, and not always alike: the NAG kernel reads the weight again after
+    writing it, so its weight decay depends on whether it works in place, which it does not on a blocked array. And
+    Horovod cannot send such arrays. Setting the data anew may leave them blocked; asking for their address does not.
     """
     for parameter in parameters_by_name(net).values():
-        parameter.set_data(mx.nd.array(parameter.data().asnumpy(), dtype=parameter.dtype))
+        for array in parameter.list_data():
+            check_call(_LIB.MXNDArrayGetData(array.handle, ctypes.byref(ctypes.c_void_p())))

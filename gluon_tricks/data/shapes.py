@@ -20,10 +20,10 @@ import tempfile
 from collections.abc import Iterable
 
 import cv2
-import mxnet as mx
 import numpy as np
 from tqdm import tqdm
 
+from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.runtime import Refused, generator
 
 # Another number for any change that changes a picture.
@@ -291,14 +291,10 @@ def _encoded(seed: int, split: str, index: int) -> tuple[bytes, int]:
 
 def _write(prefix: pathlib.Path, pictures: Iterable[tuple[bytes, int]], about: dict, bar: tqdm) -> None:
     """Writes prefix.rec, prefix.idx and the manifest prefix.json; a record's id is its place."""
-    record = mx.recordio.MXIndexedRecordIO(f"{prefix}.idx", f"{prefix}.rec", "w")
-    count = 0
-    for data, label in pictures:
-        record.write_idx(count, mx.recordio.pack(mx.recordio.IRHeader(0, float(label), count, 0), data))
-        count += 1
-        bar.update()
-    record.close()
-    pathlib.Path(f"{prefix}.json").write_text(json.dumps({"classes": CLASSES, "count": count, **about}) + "\n")
+    with RecordWriter(prefix, CLASSES, about=about) as writer:
+        for id, (data, label) in enumerate(pictures):
+            writer.add(label, id, data)
+            bar.update()
 
 
 def ensure(
