@@ -13,12 +13,14 @@ import platform
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import tqdm
 
 _MARK = "round: "
+_REST = 1.0  # seconds between turns, in which the last contestant's threads finish what they make ahead
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,7 @@ def measure(contestants: Sequence[Contestant], rounds: int) -> dict[str, list[fl
     try:
         turns = [(k, name) for k in range(rounds + 1) for name in workers]
         for k, name in tqdm.tqdm(turns, desc="measuring", unit=" rounds", disable=None):
+            time.sleep(_REST)
             value = _round(workers[name], name)
             if k > 0:
                 results[name].append(value)
