@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 import platform
 import shutil
@@ -142,7 +143,7 @@ def prepare(recipe: Recipe, run_dir: pathlib.Path, options: Options) -> Job:
     train_loader = Loader(train, train=True, area=(recipe.min_area, 1.0), **common)
     val_loader = Loader(val, train=False, crop_ratio=recipe.crop_ratio, **common)
     net = _network(recipe, contexts)
-    loss = recipe.loss(cross_entropy, contexts)
+    loss = recipe.loss(cross_entropy, functools.partial(checkpoint.load_network, ctx=contexts))
     lr_at, plan = recipe.schedule(train_loader.steps_per_epoch)
     trainer = _trainer(net, recipe, contexts)
     _require_space(net, run_dir, options.keep)

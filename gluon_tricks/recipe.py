@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+from collections.abc import Callable
 from typing import Any
 
 from gluon_tricks import tricks
@@ -142,10 +143,10 @@ class Recipe:
             lr_at = trick.schedule(lr_at, plan)
         return lr_at, plan
 
-    def loss(self, loss: Loss, contexts: list) -> Loss:
-        """The loss per image with every trick's change."""
+    def loss(self, loss: Loss, load_network: Callable) -> Loss:
+        """The loss per image with every trick's change (see Trick.loss)."""
         for trick in self.tricks:
-            loss = trick.loss(loss, contexts)
+            loss = trick.loss(loss, load_network)
         return loss
 
     # --- on paper -------------------------------------------------------------------------------------------------

@@ -102,7 +102,7 @@ def gluoncv_loop(rec: str, model: str, size: int, batch_size: int, threads: int,
         started = time.perf_counter()
         for _ in range(steps):
             batch = next(stream)
-            images, labels = batch.data[0], batch.label[0]
+            images, labels = (part[0].as_in_context(mx.cpu()) for part in (batch.data, batch.label))
             with mx.autograd.record():
                 logits = net(images)
                 value = loss(logits, labels)

@@ -85,8 +85,8 @@ class Trick:
         """A device's images (N, 3, H, W) and target (N, K), rows summing to 1."""
         return images, target
 
-    def loss(self, loss: Loss, contexts: list) -> Loss:
-        """The loss per image; contexts: the devices it will be asked for on."""
+    def loss(self, loss: Loss, load_network: Callable) -> Loss:
+        """The loss per image; load_network(run or file): a trained network on the devices of this run."""
         return loss
 
 

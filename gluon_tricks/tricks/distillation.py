@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+
+from mxnet import autograd
 
 from gluon_tricks.tricks.base import Loss, Trick, require
 
@@ -29,12 +32,8 @@ class Distillation(Trick):
         require(self.temperature > 0, self, "temperature must be positive")
         require(self.hard_weight is None or 0 <= self.hard_weight <= 1, self, "hard_weight must lie in [0, 1]")
 
-    def loss(self, loss: Loss, contexts: list) -> Loss:
-        from mxnet import autograd
-
-        from gluon_tricks.checkpoint import load_network
-
-        teacher = load_network(self.teacher, ctx=contexts)
+    def loss(self, loss: Loss, load_network: Callable) -> Loss:
+        teacher = load_network(self.teacher)
         teacher.hybridize(static_alloc=True, static_shape=True)
         hard, soft = (1.0, 1.0) if self.hard_weight is None else (self.hard_weight, 1.0 - self.hard_weight)
         temperature = self.temperature

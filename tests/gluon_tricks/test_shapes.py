@@ -11,7 +11,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_tricks.data import shapes
+from gluon_tricks.data import outlines, shapes
 from gluon_tricks.runtime import Refused
 
 SMALL = {"train": 30, "val": 20}
@@ -42,13 +42,13 @@ def area(contour):
     ],
 )
 def test_outlines_have_the_areas_of_their_forms(name, areas):
-    contours = shapes.outline(shapes.CLASSES.index(name), Fixed())
+    contours = outlines.outline(shapes.CLASSES.index(name), Fixed())
     np.testing.assert_allclose([area(contour) for contour in contours], areas, rtol=2e-3)
 
 
 def test_the_arrow_and_the_crescent():
     # Head: a triangle 1 long and 1.2 wide; shaft: 0.95 by 0.28 (with the lower bounds neck 0, head 0.6, shaft 0.14).
-    assert area(shapes.outline(shapes.CLASSES.index("arrow"), Fixed())[0]) == pytest.approx(0.6 + 0.266)
+    assert area(outlines.outline(shapes.CLASSES.index("arrow"), Fixed())[0]) == pytest.approx(0.6 + 0.266)
     # The unit disc less its lens with a disc of radius 0.75 at 0.4.
     r, d = 0.75, 0.4
     lens = (
@@ -56,23 +56,23 @@ def test_the_arrow_and_the_crescent():
         + r**2 * math.acos((d**2 + r**2 - 1) / (2 * d * r))
         - math.sqrt((-d + r + 1) * (d + r - 1) * (d - r + 1) * (d + r + 1)) / 2
     )
-    crescent = shapes.outline(shapes.CLASSES.index("crescent"), Fixed())[0]
+    crescent = outlines.outline(shapes.CLASSES.index("crescent"), Fixed())[0]
     assert area(crescent) == pytest.approx(math.pi - lens, rel=5e-3)
 
 
 @pytest.mark.parametrize("label", range(10))
 def test_outlines_lie_in_the_unit_disc_and_fill_a_good_part_of_it(label):
     for seed in range(20):
-        contours = shapes.outline(label, np.random.default_rng(seed))
+        contours = outlines.outline(label, np.random.default_rng(seed))
         assert max(np.linalg.norm(contour, axis=1).max() for contour in contours) < 1.01
         assert 0.2 < (area(contours[0]) - sum(area(hole) for hole in contours[1:])) / math.pi <= 1
 
 
 def test_pose_squeezes_by_at_most_15_percent_and_keeps_the_middle():
-    disc = shapes.outline(shapes.CLASSES.index("disc"), None)
+    disc = outlines.outline(shapes.CLASSES.index("disc"), None)
     shares = []
     for seed in range(50):
-        (posed,) = shapes.pose(disc, 10, np.random.default_rng(seed))
+        (posed,) = outlines.pose(disc, 10, np.random.default_rng(seed))
         reach = np.linalg.norm(posed, axis=1)
         assert reach.max() == pytest.approx(10, rel=2e-3) and np.abs(posed.mean(axis=0)).max() < 1e-9
         shares.append(reach.min() / reach.max())
@@ -81,12 +81,12 @@ def test_pose_squeezes_by_at_most_15_percent_and_keeps_the_middle():
 
 def test_the_silhouette_is_the_inside_and_leaves_out_the_hole():
     square = np.array([[1, -1], [1, 1], [-1, 1], [-1, -1]]) * 20.0 + [50, 40]
-    mask = shapes.silhouette([square], 80, 100)
+    mask = outlines.silhouette([square], 80, 100)
     assert mask.shape == (80, 100) and mask.dtype == np.uint8
     assert mask[40, 50] == mask[25, 35] == mask[55, 65] == 255 and mask[40, 75] == mask[65, 50] == 0
     # OpenCV counts the pixels on the border in: 41 x 41, and 19 x 19 are left of a hole of 20 x 20.
     assert (mask > 127).sum() == 41**2
-    ring = shapes.silhouette([square, (square - [50, 40]) / 2 + [50, 40]], 80, 100)
+    ring = outlines.silhouette([square, (square - [50, 40]) / 2 + [50, 40]], 80, 100)
     assert ring[40, 50] == 0 and (ring > 127).sum() == 41**2 - 19**2
 
 

@@ -7,7 +7,18 @@ import pytest
 from gluon_tricks.job import cross_entropy
 from gluon_tricks.runtime import Refused
 from gluon_tricks.schedule import Plan
-from gluon_tricks.tricks import TRICKS, Cosine, Draw, LabelSmoothing, Mixup, NoBiasDecay, StepDecay, Warmup, ZeroGamma
+from gluon_tricks.tricks import (
+    TRICKS,
+    Cosine,
+    Distillation,
+    Draw,
+    LabelSmoothing,
+    Mixup,
+    NoBiasDecay,
+    StepDecay,
+    Warmup,
+    ZeroGamma,
+)
 from model_zoo import get_model
 
 DRAW = Draw(seed=3, step=5, plan=Plan(steps_per_epoch=2, epochs=10))
@@ -81,6 +92,46 @@ def test_cross_entropy_by_hand():
     assert loss.asscalar() == pytest.approx(-0.25 * np.log(0.25) - 0.75 * np.log(0.75), rel=1e-5)
 
 
+def soft_loss(student, teacher, temperature):
+    """T^2 times the cross-entropy of softmax(student/T) against softmax(teacher/T), in float64."""
+    q = np.exp(teacher / temperature) / np.exp(teacher / temperature).sum(axis=1, keepdims=True)
+    log_p = student / temperature - np.log(np.exp(student / temperature).sum(axis=1, keepdims=True))
+    return -(temperature**2) * (q * log_p).sum(axis=1)
+
+
+@pytest.mark.parametrize("hard_weight, hard, soft", [(None, 1.0, 1.0), (0.3, 0.3, 0.7)])
+def test_distillation_and_its_gradient(hard_weight, hard, soft):
+    """Equation 6, and its gradient by central differences."""
+    rng = np.random.default_rng(0)
+    logits, teacher, images = rng.normal(size=(2, 4)), rng.normal(size=(2, 4)), mx.nd.array([[1.0], [2.0]])
+    asked = []
+
+    def load_network(name):
+        asked.append(name)
+        return type("Teacher", (), {"hybridize": lambda *a, **k: None, "__call__": lambda s, x: mx.nd.array(teacher)})()
+
+    trick = Distillation("runs/teacher", 3.0, hard_weight)
+    loss = trick.loss(cross_entropy, load_network)
+    target = one_hot([1, 3], 4)
+
+    def by_hand(z):
+        log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+        return hard * -log_p[[0, 1], [1, 3]] + soft * soft_loss(z, teacher, 3.0)
+
+    student = mx.nd.array(logits)
+    student.attach_grad()
+    with mx.autograd.record():
+        values = loss(images, student, target)
+    values.backward()
+    assert asked == ["runs/teacher"]
+    assert values.asnumpy() == pytest.approx(by_hand(logits), rel=1e-5)
+    for i in np.ndindex(2, 4):
+        step = np.zeros((2, 4))
+        step[i] = 1e-6
+        slope = (by_hand(logits + step) - by_hand(logits - step)).sum() / 2e-6
+        assert student.grad[i].asscalar() == pytest.approx(slope, abs=1e-4)
+
+
 def test_no_bias_decay_leaves_weights_of_convolutions_and_dense_layers():
     net = get_model("resnet18_v1", classes=3)
     net.initialize()
@@ -107,6 +158,8 @@ def test_every_trick_is_named_once():
         (lambda: LabelSmoothing(1.0), "eps must lie in"),
         (lambda: LabelSmoothing(0.1, "mine"), "form must be"),
         (lambda: Mixup(-0.1), "alpha must be 0 or more"),
+        (lambda: Distillation(""), "teacher must name"),
+        (lambda: Distillation("run", 0.0), "temperature must be positive"),
         (lambda: StepDecay((60, 30)), "epochs must rise"),
         (lambda: Warmup(-1), "epochs must be 0 or more"),
     ],
@@ -119,4 +172,4 @@ def test_numbers_without_sense_are_refused(make, words):
 def test_hooks_that_a_trick_lacks_change_nothing():
     trick, image = Cosine(), object()
     assert trick.batch(image, image, DRAW) == (image, image)
-    assert trick.loss(image, []) is image and trick.base_lr(0.1, 1024) == 0.1 and trick.net_kwargs() == {}
+    assert trick.loss(image, None) is image and trick.base_lr(0.1, 1024) == 0.1 and trick.net_kwargs() == {}
