@@ -39,6 +39,7 @@ class Progress:
         seconds: of training in the current epoch so far.
         loss_scale, good_steps: of the dynamic loss scale (float16).
         history: one row per finished epoch, as in metrics.csv.
+        val_images: how many images the last of them was evaluated on.
         best: the checkpoint with the highest validation top-1, as its file name, and that top-1.
     """
 
@@ -49,6 +50,7 @@ class Progress:
     loss_scale: float = 1.0
     good_steps: int = 0
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    val_images: int = 0
     best: tuple[str, float] = ("", -1.0)
 
 
@@ -81,7 +83,7 @@ def save_checkpoint(
         path: ends in .safetensors; appears only when the file is whole and on the disk.
         data_digest: of the training records; resuming on others is refused.
     """
-    arrays = {f"parameter/{name}": p.data().asnumpy() for name, p in parameters_by_name(net).items()}
+    arrays = {f"parameter/{name}": p.list_data()[0].asnumpy() for name, p in parameters_by_name(net).items()}
     arrays.update(_optimizer_arrays(net, trainer))
     header = {
         "format": FORMAT,
@@ -122,6 +124,12 @@ def checkpoint_path(folder: pathlib.Path, step: int) -> pathlib.Path:
 
 
 # --- reading ------------------------------------------------------------------------------------------------------
+
+
+def remove_leftovers(folder: pathlib.Path) -> None:
+    """Deletes the half-written files of a process that was killed; call it with the run directory's lock held."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink()
 
 
 def list_checkpoints(folder: pathlib.Path) -> list[pathlib.Path]:

@@ -94,6 +94,18 @@ def _why_unusable(gpus: Sequence[Gpu], cuda_build: bool) -> str:
     return ""
 
 
+def require_usable(contexts: Sequence[mx.Context], *, gpus: Sequence[Gpu] | None = None) -> None:
+    """Refuses GPUs that MXNet's build has no code for, which would fail late as "no kernel image"."""
+    found = {gpu.index: gpu for gpu in (find_gpus() if gpus is None else gpus)}
+    for context in contexts:
+        if context.device_id not in found:
+            raise Refused(f"there is no GPU {context.device_id}: this machine has {len(found)}")
+        if not found[context.device_id].usable:
+            raise Refused(
+                f"{found[context.device_id]} cannot be used: MXNet 1.9.1 has code for compute capability 5.0 to 8.9"
+            )
+
+
 def cpu_has_bfloat16() -> bool:
     """Whether this CPU multiplies bfloat16 (AVX512_BF16 or AMX_BF16)."""
     try:

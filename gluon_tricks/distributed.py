@@ -52,14 +52,15 @@ def sum_gradients(parameters: Sequence[mx.gluon.Parameter]) -> None:
     if ranks() == 1:
         return
     gradients = [parameter.list_grad() for parameter in parameters]
-    flat = mx.nd.concat(*(grads[0].reshape(-1) for grads in gradients), dim=0)
+    # float32 also for float16 gradients: their sum may overflow, and Gloo adds float16 at half the speed.
+    flat = mx.nd.concat(*(grads[0].reshape(-1).astype("float32") for grads in gradients), dim=0)
     flat = _horovod.allreduce(flat, average=False, name="gradients")
     start = 0
     for grads in gradients:
         part = flat[start : start + grads[0].size].reshape(grads[0].shape)
         start += grads[0].size
         for grad in grads:
-            part.copyto(grad)
+            part.copyto(grad)  # casts
 
 
 def total(values: np.ndarray) -> np.ndarray:
@@ -67,3 +68,8 @@ def total(values: np.ndarray) -> np.ndarray:
     if ranks() == 1:
         return values
     return _horovod.allreduce(mx.nd.array(values, dtype="float64"), average=False, name="total").asnumpy()
+
+
+def agree(asked: bool) -> bool:
+    """Whether any rank was asked; every rank gets the same answer at the same step."""
+    return bool(total(np.array([float(asked)]))[0]) if ranks() > 1 else asked

@@ -17,7 +17,7 @@ from gluon_tricks import checkpoint, distributed
 from gluon_tricks.data.augment import Preprocess, coefficients
 from gluon_tricks.data.catalog import count_classes, find_records
 from gluon_tricks.data.loader import Batch, Loader
-from gluon_tricks.devices import choose_contexts, choose_precision, start_precision
+from gluon_tricks.devices import choose_contexts, choose_precision, require_usable, start_precision
 from gluon_tricks.journal import Journal
 from gluon_tricks.loss_scale import LossScale
 from gluon_tricks.network import initialized, parameters_by_name
@@ -134,42 +134,88 @@ def prepare(recipe: Recipe, run_dir: pathlib.Path, options: Options) -> Job:
     contexts = _contexts(options, said)
     precision, why = choose_precision(recipe.dtype, contexts)
     start_precision(precision)
-    train, val = find_records(recipe)
-    classes = count_classes(train, val, recipe.classes)
-    recipe = recipe.set(classes=classes, dtype=precision)
-    share = _rank_batch(recipe, contexts)
-    common = dict(size=recipe.input_size, batch_size=share, seed=recipe.seed, threads=options.threads)
-    common.update(rank=distributed.rank(), ranks=distributed.ranks(), classes=classes)
-    train_loader = Loader(train, train=True, area=(recipe.min_area, 1.0), **common)
-    val_loader = Loader(val, train=False, crop_ratio=recipe.crop_ratio, **common)
+    recipe, train, val = _loaders(recipe.set(dtype=precision), contexts, options)
     net = _network(recipe, contexts)
-    loss = recipe.loss(cross_entropy, functools.partial(checkpoint.load_network, ctx=contexts))
-    lr_at, plan = recipe.schedule(train_loader.steps_per_epoch)
+    loss = recipe.loss(cross_entropy, functools.partial(_load_teacher, recipe=recipe, contexts=contexts))
+    lr_at, plan = recipe.schedule(train.steps_per_epoch)
     trainer = _trainer(net, recipe, contexts)
-    _require_space(net, run_dir, options.keep)
-    progress = checkpoint.Progress(step=recipe.start_epoch * plan.steps_per_epoch)
-    if distributed.rank() == 0 and (run_dir / "recipe.json").exists() and not options.resume:
-        raise Refused(f"{run_dir} holds a run already: continue it with --resume auto, or give another --save-dir")
-    journal = Journal(run_dir, silent=distributed.rank() != 0, extra_log=options.extra_log)
-    saved = checkpoint.list_checkpoints(run_dir / "checkpoints") if options.resume else []
-    if saved:
-        progress = checkpoint.restore(saved[-1], net, trainer, recipe, train.digest, contexts)
-    scale = LossScale(precision == "float16")
-    if saved and scale.active:
-        scale = LossScale(True, progress.loss_scale, progress.good_steps)
-    job = Job(
-        recipe, options, contexts, journal, train_loader, val_loader, Preprocess(_input_dtype(precision)), net, trainer,
-        loss, lr_at, plan, scale, progress,
-    )  # fmt: skip
+    preprocess = Preprocess(_input_dtype(precision))
     if recipe.mode == "hybrid":
-        job.preprocess.hybridize(static_alloc=True, static_shape=True)
-    _announce(job, [*said, why], resumed_from=saved[-1].name if saved else "")
+        preprocess.hybridize(static_alloc=True, static_shape=True)
+    journal = _open_run(net, run_dir, options)
+    try:
+        job = Job(
+            recipe, options, contexts, journal, train, val, preprocess, net, trainer, loss, lr_at, plan,
+            LossScale(precision == "float16"), checkpoint.Progress(step=recipe.start_epoch * plan.steps_per_epoch),
+        )  # fmt: skip
+        _announce(job, [*said, why], resumed_from=_resume(job))
+    except BaseException:
+        journal.close()
+        raise
     return job
+
+
+def _loaders(recipe: Recipe, contexts: Sequence[mx.Context], options: Options) -> tuple[Recipe, Loader, Loader]:
+    """The recipe with its number of classes, and the loaders of its records."""
+    train, val = find_records(recipe)
+    recipe = recipe.set(classes=count_classes(train, val, recipe.classes))
+    common = dict(
+        size=recipe.input_size, batch_size=_rank_batch(recipe, contexts), seed=recipe.seed, threads=options.threads,
+        rank=distributed.rank(), ranks=distributed.ranks(), classes=recipe.classes,
+    )  # fmt: skip
+    return (
+        recipe,
+        Loader(train, train=True, area=(recipe.min_area, 1.0), **common),
+        Loader(val, train=False, crop_ratio=recipe.crop_ratio, **common),
+    )
+
+
+def _open_run(net: mx.gluon.Block, run_dir: pathlib.Path, options: Options) -> Journal:
+    """Claims the run directory."""
+    if distributed.rank() == 0:
+        _require_space(net, run_dir, options)
+        if (run_dir / "recipe.json").exists() and not options.resume:
+            raise Refused(f"{run_dir} holds a run already: continue it with --resume auto, or give another --save-dir")
+    return Journal(run_dir, silent=distributed.rank() != 0, extra_log=options.extra_log)
+
+
+def _resume(job: Job) -> str:
+    """Goes to the newest checkpoint, if resuming was asked for and there is one; returns its name."""
+    folder = job.journal.folder / "checkpoints"
+    if distributed.rank() == 0:
+        checkpoint.remove_leftovers(folder)
+    saved = checkpoint.list_checkpoints(folder) if job.options.resume else []
+    if saved:
+        digest = job.train.records.digest
+        job.progress = checkpoint.restore(saved[-1], job.net, job.trainer, job.recipe, digest, job.contexts)
+        if job.scale.active:
+            job.scale = LossScale(True, job.progress.loss_scale, job.progress.good_steps)
+        if distributed.rank() != 0:  # the sums of the epoch so far are rank 0's
+            job.progress.loss_sum, job.progress.images = 0.0, 0
+    if distributed.total(np.array([job.progress.step]))[0] != distributed.ranks() * job.progress.step:
+        raise Refused(f"the ranks do not see the same checkpoints: put {folder} on a disk that all of them share")
+    return saved[-1].name if saved else ""
 
 
 def cross_entropy(images, logits, target):
     """-sum_i q_i log p_i per image: (N, K), (N, K) -> (N,). Source: equation 3."""
     return -(logits.log_softmax(axis=1) * target).sum(axis=1)
+
+
+def _load_teacher(source: str, recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gluon.Block:
+    """A trained network that takes the recipe's images and knows its classes."""
+    teacher = checkpoint.load_network(source, ctx=contexts)
+    try:
+        shape = teacher(mx.nd.zeros((1, 3, recipe.input_size, recipe.input_size), ctx=contexts[0])).shape
+    except mx.MXNetError as error:
+        raise Refused(
+            f"{source} does not take images of {recipe.input_size} px: {str(error).splitlines()[-1]}"
+        ) from None
+    if shape != (1, recipe.classes):
+        raise Refused(
+            f"{source} tells {shape[-1]} classes apart and the data has {recipe.classes}: train it on this data"
+        )
+    return teacher
 
 
 def _contexts(options: Options, said: list[str]) -> list[mx.Context]:
@@ -179,8 +225,12 @@ def _contexts(options: Options, said: list[str]) -> list[mx.Context]:
         contexts = list(options.contexts)
     if not contexts or len({context.device_type for context in contexts}) > 1:
         raise Refused(f"the devices are {contexts}: give at least one, all CPUs or all GPUs")
-    if distributed.ranks() > 1 and contexts[0].device_type == "gpu":
-        return [contexts[distributed.local_rank() % len(contexts)]]
+    if contexts[0].device_type == "gpu":
+        require_usable(contexts)
+        if distributed.ranks() > 1:
+            if distributed.local_rank() >= len(contexts):
+                raise Refused(f"rank {distributed.rank()} has no GPU: start {len(contexts)} ranks on each machine")
+            return [contexts[distributed.local_rank()]]
     return contexts
 
 
@@ -197,6 +247,9 @@ def _rank_batch(recipe: Recipe, contexts: Sequence[mx.Context]) -> int:
 
 def _network(recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gluon.HybridBlock:
     net = initialized(recipe, contexts)
+    smallest = getattr(net, "smallest_side", 1)
+    if recipe.input_size < smallest:
+        raise Refused(f"{recipe.model} takes images of at least {smallest} px and input_size is {recipe.input_size}")
     net.cast(_input_dtype(recipe.dtype))
     if recipe.mode == "hybrid":
         net.hybridize(static_alloc=True, static_shape=True)
@@ -215,10 +268,12 @@ def _trainer(net, recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gluon.Tr
     return mx.gluon.Trainer(net.collect_params(), recipe.optimizer, numbers, kvstore=store, update_on_kvstore=False)
 
 
-def _require_space(net, run_dir: pathlib.Path, keep: int) -> None:
+def _require_space(net: mx.gluon.Block, run_dir: pathlib.Path, options: Options) -> None:
     """Refuses a disk without room for the checkpoints that will lie there at once."""
-    size = sum(int(np.prod(parameter.shape)) * 4 for parameter in parameters_by_name(net).values())
-    needed = (keep + 2) * 2 * size + 2 * size  # parameters and momentum; best and temporary; final and exported
+    numbers = sum(int(np.prod(parameter.shape)) for parameter in parameters_by_name(net).values())
+    there = len(checkpoint.list_checkpoints(run_dir / "checkpoints"))
+    checkpoints = max(options.keep + 2 - there, 1)  # and the best, and one being written
+    needed = numbers * (10 * checkpoints + 8)  # float16: 2 + 4 master + 4 momentum bytes; final and exported
     folder = next(path for path in (run_dir.absolute(), *run_dir.absolute().parents) if path.exists())
     free = shutil.disk_usage(folder).free
     if free < needed:

@@ -56,13 +56,13 @@ class Journal:
             (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
             self._lock = open(folder / ".lock", "a")  # noqa: SIM115  held until close
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when the process dies
+            self._events = open(folder / "events.jsonl", "a", encoding="utf-8")  # noqa: SIM115
+            logs = [folder / "log.txt"] + ([extra_log] if extra_log else [])
+            self._files = [open(path, "a", encoding="utf-8") for path in logs]  # noqa: SIM115
         except BlockingIOError:
             raise Refused(f"{folder} is in use by another run: wait for it, or give another --save-dir") from None
         except OSError as error:
-            raise Refused(f"{folder} cannot be used as a run directory ({error}): give another --save-dir") from error
-        self._events = open(folder / "events.jsonl", "a", encoding="utf-8")  # noqa: SIM115
-        logs = [folder / "log.txt"] + ([extra_log] if extra_log else [])
-        self._files = [open(path, "a", encoding="utf-8") for path in logs]  # noqa: SIM115
+            raise Refused(f"the records of a run cannot be written ({error}): give another place for them") from error
         self._board = tensorboardX.SummaryWriter(str(folder / "tensorboard"))
         self._handler = _LogHandler(self)
         logging.getLogger("gluon_tricks").addHandler(self._handler)

@@ -39,9 +39,13 @@ class LossScale:
 
 
 def all_finite(arrays: Sequence[mx.nd.NDArray]) -> bool:
-    """Whether no array of one device holds an infinity or a NaN; waits for them."""
-    flags = [
-        mx.nd.multi_all_finite(*arrays[i : i + 200], num_arrays=len(arrays[i : i + 200]))
-        for i in range(0, len(arrays), 200)
-    ]
+    """Whether no array of one device holds an infinity or a NaN; waits for them.
+
+    The operator takes one dtype and a bounded number at a time (batch normalisation stays float32 in a float16 net).
+    """
+    flags = []
+    for dtype in {array.dtype for array in arrays}:
+        alike = [array for array in arrays if array.dtype == dtype]
+        chunks = [alike[i : i + 200] for i in range(0, len(alike), 200)]
+        flags += [mx.nd.multi_all_finite(*chunk, num_arrays=len(chunk)) for chunk in chunks]
     return all(bool(flag.asscalar()) for flag in flags)

@@ -9,6 +9,7 @@ import mxnet as mx
 import numpy as np
 from mxnet.base import _LIB, check_call
 
+from gluon_tricks import distributed
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
 from model_zoo import get_model
@@ -87,6 +88,20 @@ def set_parameters(net: mx.gluon.Block, arrays: dict[str, np.ndarray], source) -
         if parameter.shape != arrays[name].shape:
             raise Refused(f"{source}: {name} has shape {arrays[name].shape}, this network's has {parameter.shape}")
         parameter.set_data(mx.nd.array(arrays[name], dtype=arrays[name].dtype))
+
+
+def average_statistics(net: mx.gluon.Block) -> None:
+    """Gives every device of every rank the mean of their running statistics, each having seen its share only.
+
+    So there is one network to evaluate and to save. On one device of one rank nothing is done.
+    """
+    running = [p for p in parameters_by_name(net).values() if p.grad_req == "null"]
+    if not running or len(running[0].list_data()) * distributed.ranks() == 1:
+        return
+    means = [np.mean([array.asnumpy() for array in p.list_data()], axis=0, dtype="float64") for p in running]
+    flat = distributed.total(np.concatenate([mean.ravel() for mean in means])) / distributed.ranks()
+    for p, mean in zip(running, np.split(flat, np.cumsum([mean.size for mean in means])[:-1])):
+        p.set_data(mx.nd.array(mean.reshape(p.shape), dtype=p.dtype))
 
 
 def restore_plain_layout(net: mx.gluon.Block) -> None:

@@ -16,6 +16,7 @@ from gluon_tricks.checkpoint import checkpoint_path, save_final
 from gluon_tricks.evaluate import Scores, evaluate
 from gluon_tricks.job import Job, Options, Shares, prepare
 from gluon_tricks.loss_scale import LossScale
+from gluon_tricks.network import average_statistics
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.report import draw_curves
 from gluon_tricks.runtime import generator
@@ -66,7 +67,7 @@ def train_epoch(job: Job, epoch: int) -> None:
         losses = train_step(job.net, job.loss, job.trainer, shares, job.recipe.batch_size, job.scale)
         progress.step += 1
         pending.append((progress.step, losses, lr))
-        stop = options.should_stop()
+        stop = distributed.agree(options.should_stop())
         if stop or (options.checkpoint_steps and progress.step % options.checkpoint_steps == 0):
             clock = settle(job, pending, clock)
             job.checkpoint()
@@ -114,10 +115,11 @@ def read_loss(job: Job, step: int, losses: Sequence[mx.nd.NDArray], lr: float) -
 
 
 def settle(job: Job, pending: collections.deque, since: float) -> float:
-    """Waits for everything dispatched, so that the run can be saved or timed; returns the time it is now."""
+    """Waits for everything dispatched, so that the run can be saved or evaluated; returns the time it is now."""
     while pending:
         read_loss(job, *pending.popleft())
     mx.nd.waitall()
+    average_statistics(job.net)
     now = time.monotonic()
     job.progress.seconds += now - since
     return now
@@ -137,6 +139,7 @@ def finish_epoch(job: Job, epoch: int, scores: Scores) -> None:
         "images_per_second": images / progress.seconds,
     }
     progress.history.append(row)
+    progress.val_images = scores.images
     progress.loss_sum, progress.images, progress.seconds = 0.0, 0, 0.0
     job.journal.epoch(progress.history)
     if (epoch + 1) % job.options.checkpoint_epochs == 0 or epoch + 1 == recipe.epochs:
@@ -148,7 +151,7 @@ def finish_epoch(job: Job, epoch: int, scores: Scores) -> None:
 def finish_run(job: Job) -> Scores:
     """Writes the final network and the curves; returns the last epoch's scores."""
     last = job.progress.history[-1]
-    scores = Scores(last["val_top1"], last["val_top5"], last["val_loss"], len(job.val.records))
+    scores = Scores(last["val_top1"], last["val_top5"], last["val_loss"], job.progress.val_images)
     if distributed.rank() == 0:
         save_final(job.net, job.journal.folder, job.recipe)
         draw_curves(job.progress.history, job.journal.folder / "curves.png", job.recipe)

@@ -53,7 +53,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"refused: {error}", file=sys.stderr)
         return 2
     except Interrupted as stop:
-        print(f"{stop}; go on with the same command and --resume auto --save-dir {run}")
+        if distributed.rank() == 0:
+            print(f"{stop}; go on with the same command and --resume auto --save-dir {run}")
         return 75
     except BadRecord as error:
         print(f"stopped: {error}", file=sys.stderr)

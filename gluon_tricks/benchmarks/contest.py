@@ -9,10 +9,13 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import os
+import pathlib
 import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -40,19 +43,20 @@ class Contestant:
 
 def measure(contestants: Sequence[Contestant], rounds: int) -> dict[str, list[float]]:
     """Images/s of each contestant in each round, after one round of warming up that does not count."""
-    workers = {contestant.name: _start(contestant) for contestant in contestants}
-    results: dict[str, list[float]] = {name: [] for name in workers}
-    try:
-        turns = [(k, name) for k in range(rounds + 1) for name in workers]
-        for k, name in tqdm.tqdm(turns, desc="measuring", unit=" rounds", disable=None):
-            time.sleep(_REST)
-            value = _round(workers[name], name)
-            if k > 0:
-                results[name].append(value)
-    finally:
-        for worker in workers.values():
-            worker.kill()
-            worker.wait()
+    results: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
+    with tempfile.TemporaryDirectory(prefix="gluon_tricks_contest_") as scratch:
+        workers = {contestant.name: _start(contestant, scratch) for contestant in contestants}
+        try:
+            turns = [(k, name) for k in range(rounds + 1) for name in workers]
+            for k, name in tqdm.tqdm(turns, desc="measuring", unit=" rounds", disable=None):
+                time.sleep(_REST)
+                value = _round(workers[name], name, scratch)
+                if k > 0:
+                    results[name].append(value)
+        finally:
+            for worker in workers.values():
+                worker.kill()
+                worker.wait()
     return results
 
 
@@ -73,12 +77,21 @@ def machine() -> dict[str, Any]:
     return {"cpu": names[0] if names else "", "cores": usable_cores(), "python": platform.python_version()}
 
 
-def _start(contestant: Contestant) -> subprocess.Popen:
+def _start(contestant: Contestant, scratch: str) -> subprocess.Popen:
     words = [sys.executable, "-m", __name__, contestant.place, json.dumps(contestant.arguments)]
-    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    environment = {**os.environ, "TMPDIR": scratch}
+    with open(_errors(scratch, contestant.name), "w") as errors:
+        return subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
+        )
 
 
-def _round(worker: subprocess.Popen, name: str) -> float:
+def _errors(scratch: str, name: str) -> pathlib.Path:
+    """What a contestant writes to stderr: in a file, as a full pipe would stop it."""
+    return pathlib.Path(scratch) / f"{name}.stderr"
+
+
+def _round(worker: subprocess.Popen, name: str, scratch: str) -> float:
     try:
         worker.stdin.write("\n")
         worker.stdin.flush()
@@ -87,7 +100,7 @@ def _round(worker: subprocess.Popen, name: str) -> float:
     for line in worker.stdout:
         if line.startswith(_MARK):
             return float(line[len(_MARK) :])
-    raise RuntimeError(f"the contestant {name} died: {worker.stderr.read()[-2000:]}")
+    raise RuntimeError(f"the contestant {name} died: {_errors(scratch, name).read_text()[-2000:]}")
 
 
 def _serve(place: str, arguments: dict[str, Any]) -> None:

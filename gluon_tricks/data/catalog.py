@@ -61,6 +61,10 @@ def count_classes(train: Records, val: Records, expected: int | None) -> int:
     classes = found if expected is None else expected
     if highest >= classes or (names and len(names) != classes):
         raise Refused(f"the records have {found} classes and the recipe {classes}: give --set classes={found}")
-    if classes < 2 or (train.labels() == train.labels()[0]).all():
-        raise Refused("every training image has the same label: pack a folder that has one folder per class")
+    for records, what in ((train, "training"), (val, "validation")):
+        if len(records) > 1 and (records.labels() == records.labels()[0]).all():
+            raise Refused(
+                f"every {what} image has the same label: pack a folder that has one folder per class (for ImageNet's "
+                "flat validation folder, --ground-truth)"
+            )
     return classes

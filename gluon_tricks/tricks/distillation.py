@@ -40,7 +40,7 @@ class Distillation(Trick):
 
         def distilled(images, logits, target):
             with autograd.pause():
-                teacher_logits = teacher(images).astype("float32")
+                teacher_logits = teacher(images.astype("float32")).astype("float32")
             teacher_target = (teacher_logits / temperature).softmax()  # (N, K)
             soft_loss = -((logits / temperature).log_softmax() * teacher_target).sum(axis=1)  # (N,)
             return hard * loss(images, logits, target) + soft * temperature**2 * soft_loss

@@ -3,7 +3,7 @@
 import mxnet as mx
 import pytest
 
-from gluon_tricks.devices import Gpu, choose_contexts, choose_precision
+from gluon_tricks.devices import Gpu, choose_contexts, choose_precision, require_usable
 from gluon_tricks.runtime import Refused
 
 V100, H100 = Gpu(0, (7, 0)), Gpu(1, (9, 0))
@@ -24,6 +24,14 @@ def test_every_usable_gpu_else_the_cpu():
 def test_hopper_is_left_out_and_named():
     contexts, said = choose(None, [H100])
     assert contexts == [mx.cpu()] and "compute capability 9.0" in said[0] and "5.0 to 8.9" in said[0]
+
+
+def test_contexts_given_by_hand_are_checked():
+    require_usable([mx.gpu(0)], gpus=[V100, H100])
+    with pytest.raises(Refused, match="GPU 1 .compute capability 9.0. cannot be used"):
+        require_usable([mx.gpu(0), mx.gpu(1)], gpus=[V100, H100])
+    with pytest.raises(Refused, match="there is no GPU 2: this machine has 2"):
+        require_usable([mx.gpu(2)], gpus=[V100, H100])
 
 
 def test_more_than_there_are_is_an_error():

@@ -25,6 +25,14 @@ def test_more_arrays_than_one_check_takes():
     assert not LossScale(True).accepts([*arrays, mx.nd.array([float("inf")])])
 
 
+def test_float16_and_float32_gradients_together():
+    """A float16 network's batch normalisation stays float32."""
+    half, single = mx.nd.ones(3, dtype="float16"), mx.nd.ones(3)
+    assert LossScale(True).accepts([half, single, half])
+    assert not LossScale(True).accepts([half, mx.nd.array([float("inf")]), half])
+    assert not LossScale(True).accepts([mx.nd.array([float("inf")], dtype="float16"), single])
+
+
 def test_the_master_copy_takes_steps_that_float16_cannot():
     """1 - 1e-4 is 1 in float16: without the float32 copy the weight would never move."""
     weight = mx.gluon.Parameter("weight", shape=(1,), dtype="float16", init=mx.init.One())

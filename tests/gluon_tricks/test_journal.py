@@ -1,0 +1,70 @@
+"""The run directory: its name, its lock, its records."""
+
+import csv
+import logging
+
+import pytest
+
+from gluon_tricks.journal import Journal, _clock, newest_run_directory, next_run_directory
+from gluon_tricks.runtime import Refused
+from gluon_tricks.schedule import Plan
+
+ROW = dict(epoch=1, train_loss=2.0, val_loss=1.5, val_top1=0.25, val_top5=0.5, lr=0.1, images_per_second=100.0)
+
+
+def test_names_of_run_directories(tmp_path):
+    assert newest_run_directory(tmp_path, "table6/mixup") is None
+    for name in ("table6-mixup-1", "table6-mixup-10", "table6-mixup-2", "table6-mixup-old", "other-99"):
+        (tmp_path / name).mkdir()
+    assert newest_run_directory(tmp_path, "table6/mixup").name == "table6-mixup-10"
+    assert next_run_directory(tmp_path, "table6/mixup").name == "table6-mixup-3"
+
+
+def test_a_lock_ends_with_its_holder(tmp_path):
+    with Journal(tmp_path / "run"):
+        with pytest.raises(Refused, match="in use by another run"):
+            Journal(tmp_path / "run")
+    Journal(tmp_path / "run").close()
+
+
+def test_a_place_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Refused, match="the records of a run cannot be written .*give another place"):
+        Journal(tmp_path / "file" / "run")
+
+
+def test_resuming_forgets_later_rows(tmp_path, capsys):
+    with Journal(tmp_path / "run") as journal:
+        journal.start({}, [])
+        journal.start_steps(Plan(10, 2), 8, 0, 5)
+        journal.epoch([ROW, {**ROW, "epoch": 2}])
+    with Journal(tmp_path / "run") as journal:
+        journal.start({}, [ROW])
+    rows = list(csv.DictReader(open(tmp_path / "run" / "metrics.csv")))
+    assert rows == [{name: str(value) for name, value in ROW.items()}]
+
+
+def test_warnings_of_the_packages_reach_the_log(tmp_path, capsys):
+    with Journal(tmp_path / "run", extra_log=tmp_path / "more.log") as journal:
+        logging.getLogger("gluon_tricks.data").warning("image 3 cannot be decoded")
+        journal.start_steps(Plan(10, 2), 8, 0, 5)
+        journal.step(5, 1.25, 0.1)
+    assert "image 3 cannot be decoded" in capsys.readouterr().out
+    for path in (tmp_path / "run" / "log.txt", tmp_path / "more.log"):
+        text = path.read_text()
+        assert "image 3 cannot be decoded" in text and "epoch 1/2  step 5/10  loss 1.250  lr 0.1000" in text
+
+
+def test_other_ranks_write_nothing(tmp_path, capsys):
+    with Journal(tmp_path / "run", silent=True) as journal:
+        journal.say("x")
+        journal.start({}, [])
+        journal.event("x")
+    assert not (tmp_path / "run").exists() and capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "seconds, text", [(0, "0:00"), (59.2, "1:00"), (61, "1:01"), (3600, "1:00:00"), (37230, "10:20:30")]
+)
+def test_time_left(seconds, text):
+    assert _clock(seconds) == text
