@@ -35,10 +35,10 @@ def train(net, trainer, contexts, steps):
 
 
 def values(net):
-    return {name: p.data().asnumpy() for name, p in net._collect_params_with_prefix().items()}
+    return {name: p.list_data()[-1].asnumpy() for name, p in net._collect_params_with_prefix().items()}
 
 
-@pytest.mark.parametrize("contexts", [[mx.cpu(0)], [mx.cpu(0), mx.cpu(1)]])
+@pytest.mark.parametrize("contexts", [[mx.cpu(0)], [mx.cpu(0), mx.cpu(1)], [mx.cpu(1), mx.cpu(2)]])
 def test_training_goes_on_exactly(tmp_path, contexts):
     net, trainer = small_net(contexts)
     train(net, trainer, contexts, 3)
@@ -97,6 +97,13 @@ def test_the_newest_and_the_best_stay(tmp_path):
         "step-000000020.safetensors",
         "step-1000000000.safetensors",
     ]
+
+
+def test_leftovers_of_a_killed_process_go(tmp_path):
+    for name in (".step-000000005.safetensors.123.tmp", "step-000000005.safetensors"):
+        (tmp_path / name).touch()
+    checkpoint.remove_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000000005.safetensors"]
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):

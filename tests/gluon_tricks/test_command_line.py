@@ -66,6 +66,12 @@ def test_without_data_the_recipe_is_shapes():
     assert "running the recipe `shapes`" in notes[0]
 
 
+def test_the_small_recipes_scale_their_rate():
+    assert recipe("--recipe shapes").base_lr() == pytest.approx(0.1)
+    assert recipe("--recipe shapes --batch-size 64", devices=4).base_lr() == pytest.approx(0.4)
+    assert recipe("--recipe shapes --batch-size 64 --lr 0.05", devices=4).base_lr() == 0.05
+
+
 def test_any_flag_overrides_a_recipe():
     got = recipe("--recipe efficient --num-epochs 10 --lr-mode cosine --set mixup.alpha=0.4 --batch-size 64", devices=2)
     assert (got.epochs, got.batch_size) == (10, 128) and Cosine() in got.tricks and Mixup(0.4) in got.tricks

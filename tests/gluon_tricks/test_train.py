@@ -10,11 +10,11 @@ import pytest
 from gluon_tricks.checkpoint import load_network
 from gluon_tricks.job import Options, cross_entropy, prepare
 from gluon_tricks.loss_scale import LossScale
-from gluon_tricks.network import initialized, parameters_by_name
+from gluon_tricks.network import average_statistics, initialized, parameters_by_name
 from gluon_tricks.recipe import Recipe, read_recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.train import Interrupted, train_and_evaluate, train_step
-from gluon_tricks.tricks import Cosine, LabelSmoothing, NoBiasDecay, Warmup, ZeroGamma
+from gluon_tricks.tricks import Cosine, Distillation, LabelSmoothing, NoBiasDecay, Warmup, ZeroGamma
 
 
 @pytest.fixture
@@ -92,9 +92,34 @@ def test_two_devices_do_what_one_does(recipe):
 
 
 def test_a_run_on_two_devices(recipe, tmp_path):
-    options = Options(contexts=[mx.cpu(0), mx.cpu(1)])
-    assert train_and_evaluate(recipe.set(epochs=1), tmp_path / "run", options).images == 20
-    assert "cpu(0), cpu(1)" in (tmp_path / "run" / "log.txt").read_text()
+    """The devices have seen different images; the network that is evaluated, saved and loaded is one."""
+    options = Options(contexts=[mx.cpu(1), mx.cpu(2)])
+    scores = train_and_evaluate(recipe.set(epochs=1), tmp_path / "run", options)
+    assert scores.images == 20 and "cpu(1), cpu(2)" in (tmp_path / "run" / "log.txt").read_text()
+    one = load_network(tmp_path / "run" / "final.params")
+    other = load_network(tmp_path / "run" / "checkpoints" / "step-000000003.safetensors")
+    for name, parameter in parameters_by_name(one).items():
+        saved = parameters_by_name(other)[name].data().asnumpy()
+        np.testing.assert_allclose(parameter.data().asnumpy(), saved, rtol=1e-6, err_msg=name)
+
+
+def test_statistics_are_averaged_over_devices():
+    net = mx.gluon.nn.BatchNorm(in_channels=2)
+    net.initialize(ctx=[mx.cpu(0), mx.cpu(1)])
+    for array, values in zip(net.running_mean.list_data(), ([1.0, 2.0], [3.0, 6.0])):
+        array[:] = mx.nd.array(values)
+    average_statistics(net)
+    assert [array.asnumpy().tolist() for array in net.running_mean.list_data()] == [[2.0, 4.0], [2.0, 4.0]]
+
+
+def test_a_teacher_is_checked_before_training(recipe, tmp_path, monkeypatch):
+    train_and_evaluate(recipe.set(epochs=1), tmp_path / "teacher")
+    distilled = recipe.set(epochs=1).add(Distillation(str(tmp_path / "teacher"), 2.0))
+    assert train_and_evaluate(distilled, tmp_path / "student").images == 20
+    five = initialized(recipe.set(classes=5), [mx.cpu()])
+    monkeypatch.setattr("gluon_tricks.checkpoint.load_network", lambda source, ctx: five)
+    with pytest.raises(Refused, match="tells 5 classes apart and the data has 4"):
+        train_and_evaluate(distilled, tmp_path / "other")
 
 
 def test_imperative_mode_gives_the_same(recipe, tmp_path):
