@@ -34,11 +34,13 @@ class Contestant:
         name: what the table calls it.
         place: "module:function" of a function(**arguments) that gets ready and returns round() -> images/s.
         arguments: JSON values.
+        environment: variables of its process.
     """
 
     name: str
     place: str
     arguments: dict[str, Any]
+    environment: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def measure(contestants: Sequence[Contestant], rounds: int) -> dict[str, list[float]]:
@@ -79,7 +81,7 @@ def machine() -> dict[str, Any]:
 
 def _start(contestant: Contestant, scratch: str) -> subprocess.Popen:
     words = [sys.executable, "-m", __name__, contestant.place, json.dumps(contestant.arguments)]
-    environment = {**os.environ, "TMPDIR": scratch}
+    environment = {**os.environ, "TMPDIR": scratch, **contestant.environment}
     with open(_errors(scratch, contestant.name), "w") as errors:
         return subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
