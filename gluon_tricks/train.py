@@ -1,4 +1,4 @@
-"""The training loop: Algorithm 1 of the paper. What it works with is built in job.py; no trick is named here."""
+"""The training loop: Algorithm 1 of the paper. What it works with is a Job, which prepare.py builds; no trick is named."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from mxnet import autograd
 from gluon_tricks import distributed
 from gluon_tricks.checkpoint import checkpoint_path, save_final
 from gluon_tricks.evaluate import Scores, evaluate
-from gluon_tricks.job import Job, Options, Shares, prepare
+from gluon_tricks.job import Job, Options, Shares
 from gluon_tricks.loss_scale import LossScale
 from gluon_tricks.network import average_statistics
+from gluon_tricks.prepare import prepare
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.report import draw_curves
 from gluon_tricks.runtime import generator

@@ -15,7 +15,8 @@ import mxnet as mx
 from gluon_tricks.benchmarks.contest import Contestant, compare, measure
 from gluon_tricks.benchmarks.loader import image_record_iter_options
 from gluon_tricks.data.records import Records
-from gluon_tricks.job import Job, Options, prepare
+from gluon_tricks.job import Job, Options
+from gluon_tricks.prepare import prepare
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import usable_cores
 from gluon_tricks.train import train_epoch, train_step

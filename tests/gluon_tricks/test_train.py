@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from gluon_tricks.checkpoint import load_network
-from gluon_tricks.job import Options, cross_entropy, prepare
+from gluon_tricks.job import Options
 from gluon_tricks.loss_scale import LossScale
 from gluon_tricks.network import average_statistics, initialized, parameters_by_name
+from gluon_tricks.prepare import cross_entropy, prepare
 from gluon_tricks.recipe import Recipe, read_recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.train import Interrupted, train_and_evaluate, train_step
