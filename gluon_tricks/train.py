@@ -1,4 +1,4 @@
-"""The training loop: Algorithm 1 of the paper. What it works with is a Job, which prepare.py builds; no trick is named."""
+"""The training loop: Algorithm 1 of the paper, on a Job that prepare.py builds. No trick is named here."""
 
 from __future__ import annotations
 
