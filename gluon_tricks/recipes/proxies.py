@@ -20,16 +20,6 @@ SHAPES = Recipe(
 )
 
 # Ten ImageNet classes from class folders packed by pack_records: --rec-train and --rec-val name the files.
-IMAGENETTE = Recipe(
-    name="imagenette",
-    model="resnet18_v1d",
-    data="records",
-    input_size=64,
-    min_area=0.35,
-    epochs=10,
-    batch_size=64,
-    dtype="float16",
-    tricks=_EFFICIENT,
-)
+IMAGENETTE = SHAPES.set(name="imagenette", data="records", min_area=0.35, epochs=10)
 
 RECIPES = (SHAPES, IMAGENETTE)
