@@ -7,6 +7,7 @@ Importing this module (any import of gluon_tricks or model_zoo does it) gives nu
 from __future__ import annotations
 
 import ctypes
+import importlib
 import importlib.metadata
 import os
 import pathlib
@@ -102,6 +103,18 @@ _use_every_core()
 _allow_amx()
 _restore_numpy_aliases()
 _load_cuda_libraries()
+
+
+def import_gluoncv():
+    """The module gluoncv, also where PyTorch is installed: it refuses to be imported beside torch 2, which it never uses."""
+    torch = sys.modules.get("torch")
+    sys.modules["torch"] = None  # "not installed", which GluonCV takes calmly
+    try:
+        return importlib.import_module("gluoncv")
+    finally:
+        del sys.modules["torch"]
+        if torch is not None:
+            sys.modules["torch"] = torch
 
 
 def generator(seed: int, stream: str, *index: int) -> np.random.Generator:

@@ -12,11 +12,11 @@ import dataclasses
 import functools
 from typing import Callable
 
-import mxnet as mx
 from mxnet.gluon import HybridBlock, nn
 from mxnet.gluon.contrib.nn import Identity
 
 from gluon_tricks.runtime import Refused
+from model_zoo.classifier import Classifier, Peer, check_drop, normalisation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,20 +29,32 @@ class Variant:
         biased_1x1: the 1x1 convolutions of a bottleneck have biases (the BatchNorm after them makes them idle).
         deep_stem: three 3x3 convolutions (32, 32, 64 channels) in place of one 7x7 (64).
         pooled_shortcut: a shortcut that changes the size averages 2x2 before its 1x1 convolution.
+        groups, widening: the 3x3 convolution of a bottleneck has that many groups and that many times the channels.
+        se: squeeze and excitation: every channel of the residual is scaled by a number in (0, 1) that two layers find
+            from the means of all channels: "dense" layers without bias, or "conv" 1x1 with biases.
 
-    Source: Bag of Tricks, section 4.1 and figure 2.
+    Source: Bag of Tricks, section 4.1 and figure 2; Xie et al., Aggregated residual transformations (CVPR 2017), for
+        groups; Hu et al., Squeeze-and-excitation networks (CVPR 2018), for se.
     """
 
     stride_on_3x3: bool = False
     biased_1x1: bool = False
     deep_stem: bool = False
     pooled_shortcut: bool = False
+    groups: int = 1
+    widening: int = 1
+    se: str | None = None
 
 
+_A = Variant(biased_1x1=True)
 _B = Variant(stride_on_3x3=True)
 _C = dataclasses.replace(_B, deep_stem=True)
 _D = dataclasses.replace(_C, pooled_shortcut=True)
-VARIANTS = {"v1": Variant(biased_1x1=True), "v1b": _B, "v1c": _C, "v1d": _D}
+_X = dataclasses.replace(_B, groups=32, widening=2)  # 32 groups of 4 channels where ResNet-50 has 64 channels
+VARIANTS = {
+    **{"v1": _A, "v1b": _B, "v1c": _C, "v1d": _D, "32x4d": _X},
+    **{"se_v1": dataclasses.replace(_A, se="dense"), "se_32x4d": dataclasses.replace(_X, se="conv")},
+}
 
 WIDTHS = (64, 128, 256, 512)  # of the 3x3 convolutions of stage 1 to 4; a stage's output has expansion times as many
 GRIDS = {  # dilated -> strides, dilations of stage 1 to 4
@@ -51,8 +63,9 @@ GRIDS = {  # dilated -> strides, dilations of stage 1 to 4
 }
 
 
-def conv3x3(in_channels: int, channels: int, stride: int = 1, dilation: int = 1) -> nn.Conv2D:
-    return nn.Conv2D(channels, 3, stride, padding=dilation, dilation=dilation, use_bias=False, in_channels=in_channels)
+def conv3x3(in_channels: int, channels: int, stride: int = 1, dilation: int = 1, groups: int = 1) -> nn.Conv2D:
+    shape = dict(padding=dilation, dilation=dilation, groups=groups, in_channels=in_channels)
+    return nn.Conv2D(channels, 3, stride, use_bias=False, **shape)
 
 
 def conv1x1(in_channels: int, channels: int, stride: int = 1, use_bias: bool = False) -> nn.Conv2D:
@@ -75,6 +88,32 @@ def make_shortcut(variant: Variant, norm: Callable, in_channels: int, channels: 
     return shortcut
 
 
+def make_excitation(kind: str | None, channels: int, reduction: int = 16):
+    """Channel means -> factors in (0, 1); None without squeeze and excitation."""
+    if kind is None:
+        return None
+    excitation = nn.HybridSequential(prefix="se_")
+    with excitation.name_scope():
+        for width, inputs, activation in (
+            (channels // reduction, channels, "relu"),
+            (channels, channels // reduction, "sigmoid"),
+        ):
+            if kind == "dense":
+                excitation.add(nn.Dense(width, use_bias=False, in_units=inputs))
+            else:
+                excitation.add(conv1x1(inputs, width, use_bias=True))
+            excitation.add(nn.Activation(activation))
+    return excitation
+
+
+def excite(F, x, excitation):
+    """x (N, C, H, W) with every channel scaled by what the excitation makes of the channels' means."""
+    if excitation is None:
+        return x
+    factors = excitation(F.Pooling(x, kernel=(1, 1), pool_type="avg", global_pool=True))
+    return F.broadcast_mul(x, F.reshape(factors, shape=(0, -1, 1, 1)))
+
+
 class BasicBlock(HybridBlock):
     """Two 3x3 convolutions (18 and 34 layers).
 
@@ -95,11 +134,12 @@ class BasicBlock(HybridBlock):
             self.conv2 = conv3x3(width, width, 1, dilations[1])
             self.bn2 = last_norm(in_channels=width)
             self.relu2 = nn.Activation("relu")
+            self.se = make_excitation(variant.se, width)
             self.shortcut = make_shortcut(variant, norm, in_channels, width, stride)
 
     def hybrid_forward(self, F, x):
         out = self.relu1(self.bn1(self.conv1(x)))
-        out = self.bn2(self.conv2(out))
+        out = excite(F, self.bn2(self.conv2(out)), self.se)
         return self.relu2(out + (x if self.shortcut is None else self.shortcut(x)))
 
 
@@ -110,24 +150,25 @@ class Bottleneck(HybridBlock):
 
     def __init__(self, variant: Variant, norm: Callable, last_norm: Callable, in_channels, width, stride, dilations):
         super().__init__()
-        channels = width * self.expansion
+        channels, width = width * self.expansion, width * variant.widening
         stride_1x1, stride_3x3 = (1, stride) if variant.stride_on_3x3 else (stride, 1)
         with self.name_scope():
             self.conv1 = conv1x1(in_channels, width, stride_1x1, variant.biased_1x1)
             self.bn1 = norm(in_channels=width)
             self.relu1 = nn.Activation("relu")
-            self.conv2 = conv3x3(width, width, stride_3x3, dilations[0])
+            self.conv2 = conv3x3(width, width, stride_3x3, dilations[0], variant.groups)
             self.bn2 = norm(in_channels=width)
             self.relu2 = nn.Activation("relu")
             self.conv3 = conv1x1(width, channels, 1, variant.biased_1x1)
             self.bn3 = last_norm(in_channels=channels)
             self.relu3 = nn.Activation("relu")
+            self.se = make_excitation(variant.se, channels)
             self.shortcut = make_shortcut(variant, norm, in_channels, channels, stride)
 
     def hybrid_forward(self, F, x):
         out = self.relu1(self.bn1(self.conv1(x)))
         out = self.relu2(self.bn2(self.conv2(out)))
-        out = self.bn3(self.conv3(out))
+        out = excite(F, self.bn3(self.conv3(out)), self.se)
         return self.relu3(out + (x if self.shortcut is None else self.shortcut(x)))
 
 
@@ -140,10 +181,11 @@ STAGES = {  # depth -> block, blocks in stage 1 to 4
 }
 
 
-class ResNet(HybridBlock):
-    """A residual network for classification; net.stem, net.stage1 .. net.stage4 and net.head are its parts.
+class ResNet(Classifier):
+    """A residual network for classification.
 
     Args:
+        name: as in the registry.
         depth: a key of STAGES.
         variant: a key of VARIANTS.
         classes: number of logits, at least 1.
@@ -161,13 +203,14 @@ class ResNet(HybridBlock):
         Refused: an argument out of its range; images of another shape or too small for the network.
 
     Source: He et al., Deep residual learning (CVPR 2016); Bag of Tricks, section 4 (v1b, v1c, v1d are its ResNet-B, C
-        and D), 3.1 (zero gamma) and 6.2 (a dilated base network for FCN).
-    Differs: GluonCV ignores last_gamma in the basic blocks of v1b; it has no v1c and v1d of 18 and 34 layers, and in
-        v1 neither use_global_stats nor final_drop.
+        and D), 3.1 (zero gamma), 6.2 (a dilated base network for FCN) and table 1 (the others).
+    Differs: GluonCV ignores last_gamma in the basic blocks of v1b and turns its meaning round in ResNeXt; it has no
+        v1c and v1d of 18 and 34 layers, in v1 neither use_global_stats nor final_drop, and no dilated ResNeXt.
     """
 
     def __init__(
         self,
+        name: str,
         depth: int,
         variant: str,
         *,
@@ -179,20 +222,14 @@ class ResNet(HybridBlock):
         dilated: bool = False,
         final_drop: float = 0.0,
     ):
-        name, traits, (block, counts) = f"resnet{depth}_{variant}", VARIANTS[variant], STAGES[depth]
-        if classes < 1:
-            raise Refused(f"{name}: classes={classes}, but a classifier needs at least 1 class")
-        if not 0 <= final_drop < 1:
-            raise Refused(f"{name}: final_drop={final_drop}, but a probability to drop lies in [0, 1)")
+        traits, (block, counts) = VARIANTS[variant], STAGES[depth]
         if dilated and not traits.stride_on_3x3:
             raise Refused(f"{name} has no dilated form: with dilated=True use resnet{depth}_v1b, _v1c or _v1d")
-        super().__init__(prefix=f"{name}_")
-        self.family, self.variant = "resnet", variant  # which name tables of weights.py hold for it
-        norm_kwargs = dict(norm_kwargs or {}, **({"use_global_stats": True} if use_global_stats else {}))
-        norm = functools.partial(norm_layer, **norm_kwargs)
-        last_norm = functools.partial(norm, gamma_initializer="zeros") if last_gamma else norm
         # MXNet refuses a 2x2 pool on a 1x1 map; the last such pool sees the images at stride 16 (4 if dilated).
-        self.smallest_side = 1 if not traits.pooled_shortcut else 5 if dilated else 17
+        smallest_side = 1 if not traits.pooled_shortcut else 5 if dilated else 17
+        super().__init__(name, classes=classes, smallest_side=smallest_side, peers=_peers(name, depth, variant))
+        norm = normalisation(norm_layer, norm_kwargs, use_global_stats)
+        last_norm = functools.partial(norm, gamma_initializer="zeros") if last_gamma else norm
         with self.name_scope():
             self.stem = _make_stem((32, 32, 64) if traits.deep_stem else (64,), norm)
             in_channels = WIDTHS[0]
@@ -201,26 +238,11 @@ class ResNet(HybridBlock):
                 channels = (in_channels, width * block.expansion)
                 setattr(self, f"stage{i}", _make_stage(i, build, count, channels, stride, dilation))
                 in_channels = channels[1]
-            self.pool = nn.GlobalAvgPool2D()
-            self.drop = nn.Dropout(final_drop) if final_drop else None
+            self.neck = nn.HybridSequential(prefix="neck_")
+            self.neck.add(nn.GlobalAvgPool2D())
+            if check_drop(name, final_drop):
+                self.neck.add(nn.Dropout(final_drop))
             self.head = nn.Dense(classes, in_units=in_channels)
-
-    def forward(self, images, *args):
-        if isinstance(images, mx.nd.NDArray):
-            shape, side = images.shape, self.smallest_side
-            if len(shape) != 4 or shape[1] != 3:
-                raise Refused(f"{self.name} takes images of shape (N, 3, height, width), but got {shape}")
-            if min(shape[2:]) < side:
-                raise Refused(
-                    f"{self.name} takes images of at least {side}x{side} pixels, but got {shape[2]}x{shape[3]}"
-                )
-        return super().forward(images, *args)
-
-    def hybrid_forward(self, F, images):
-        x = self.stem(images)
-        x = self.stage4(self.stage3(self.stage2(self.stage1(x))))
-        x = self.pool(x)
-        return self.head(x if self.drop is None else self.drop(x))
 
 
 def _make_stem(widths: tuple[int, ...], norm: Callable) -> nn.HybridSequential:
@@ -250,4 +272,42 @@ def _make_stage(number: int, build: Callable, count: int, channels: tuple[int, i
     return stage
 
 
-MODELS = {f"resnet{d}_{v}": functools.partial(ResNet, d, v) for d in STAGES for v in VARIANTS}
+_V1 = {
+    **{"stem.0": "features.0", "stem.1": "features.1"},
+    **{"stage1": "features.4", "stage2": "features.5", "stage3": "features.6", "stage4": "features.7"},
+    **{"conv1": "body.0", "bn1": "body.1", "conv2": "body.3", "bn2": "body.4", "conv3": "body.6", "bn3": "body.7"},
+    **{"shortcut": "downsample", "head": "output"},
+}
+_V1B = {
+    **{"stem.0": "conv1", "stem.1": "bn1"},
+    **{"stage1": "layer1", "stage2": "layer2", "stage3": "layer3", "stage4": "layer4"},
+    **{"se.0": "se.fc1", "se.2": "se.fc2", "shortcut": "downsample", "head": "fc"},
+}
+_V1C = {
+    **_V1B,
+    **{"stem.0": "conv1.0", "stem.1": "conv1.1", "stem.3": "conv1.3", "stem.4": "conv1.4"},
+    **{"stem.6": "conv1.6", "stem.7": "bn1"},
+}
+
+
+def _peers(name: str, depth: int, variant: str) -> dict[str, Peer]:
+    deep_stem = VARIANTS[variant].deep_stem
+    torch = _V1C if deep_stem else _V1B
+    gluoncv = torch if variant in ("v1b", "v1c", "v1d") else _V1
+    peers = {"gluoncv": Peer(None if deep_stem and depth < 50 else name, gluoncv)}
+    timm = {"v1b": f"resnet{depth}", "v1d": f"resnet{depth}d", "32x4d": name, "se_32x4d": name.replace("_", "", 1)}
+    if depth >= 50:
+        timm["v1c"] = f"resnet{depth}c"
+    if variant in timm:
+        peers["timm"] = Peer(timm[variant], torch)
+    if variant == "v1b" or name == "resnext50_32x4d":
+        peers["torchvision"] = Peer(timm[variant], torch)
+    return peers
+
+
+_NAMES = {
+    **{f"resnet{d}_{v}": (d, v) for d in STAGES for v in ("v1", "v1b", "v1c", "v1d")},
+    **{f"resnext{d}_32x4d": (d, "32x4d") for d in (50, 101)},
+    **{"se_resnet50_v1": (50, "se_v1"), "se_resnext50_32x4d": (50, "se_32x4d")},
+}
+MODELS = {name: functools.partial(ResNet, name, *parts) for name, parts in _NAMES.items()}

@@ -21,35 +21,9 @@ class OtherModel(Refused):
     """The file holds parameters, but their names are not this network's."""
 
 
-# Our name -> GluonCV's, by whole segments of a name; what is not listed is called the same.
-_GLUONCV_V1 = {
-    **{"stem.0": "features.0", "stem.1": "features.1"},
-    **{"stage1": "features.4", "stage2": "features.5", "stage3": "features.6", "stage4": "features.7"},
-    **{"conv1": "body.0", "bn1": "body.1", "conv2": "body.3", "bn2": "body.4", "conv3": "body.6", "bn3": "body.7"},
-    **{"shortcut": "downsample", "head": "output"},
-}
-_GLUONCV_V1B = {
-    **{"stem.0": "conv1", "stem.1": "bn1"},
-    **{"stage1": "layer1", "stage2": "layer2", "stage3": "layer3", "stage4": "layer4"},
-    **{"shortcut": "downsample", "head": "fc"},
-}
-_GLUONCV_V1C = {
-    **_GLUONCV_V1B,
-    **{"stem.0": "conv1.0", "stem.1": "conv1.1", "stem.3": "conv1.3", "stem.4": "conv1.4"},
-    **{"stem.6": "conv1.6", "stem.7": "bn1"},
-}
-
-GLUONCV = {  # (family, variant) -> table
-    ("resnet", "v1"): _GLUONCV_V1,
-    ("resnet", "v1b"): _GLUONCV_V1B,
-    ("resnet", "v1c"): _GLUONCV_V1C,
-    ("resnet", "v1d"): _GLUONCV_V1C,
-}
-
-
 def rename(name: str, table: dict[str, str]) -> str:
     """The name with every listed run of segments replaced, in one pass: "stem.1" is no part of "stem.10"."""
-    pattern = "|".join(rf"\b{re.escape(segments)}\b" for segments in table)
+    pattern = "|".join(rf"\b{re.escape(segments)}\b" for segments in sorted(table, key=len, reverse=True))
     return re.sub(pattern, lambda found: table[found[0]], name)
 
 
@@ -72,7 +46,7 @@ def load_parameters(net: HybridBlock, path: str | os.PathLike, ctx=None) -> None
 
 def save_gluoncv(net: HybridBlock, path: str | os.PathLike) -> None:
     """Writes the network's parameters so that `load_parameters` of GluonCV's network of the same name takes them."""
-    table = GLUONCV[net.family, net.variant]
+    table = net.peers["gluoncv"].names
     parameters = _parameters(net)
     values = {rename(name, table): p.data(p.list_ctx()[0]) for name, p in parameters.items()}
     mx.nd.save(os.fspath(path), values)
@@ -109,9 +83,8 @@ def _namings(net: HybridBlock) -> dict[str, dict[str, str]]:
         "ours": {name: name for name in parameters},
         "exported": {p.name: name for name, p in parameters.items()},
     }
-    table = GLUONCV.get((net.family, net.variant))
-    if table is not None:
-        formats["GluonCV's"] = {rename(name, table): name for name in parameters}
+    if "gluoncv" in net.peers:
+        formats["GluonCV's"] = {rename(name, net.peers["gluoncv"].names): name for name in parameters}
     return formats
 
 

@@ -7,7 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
+from gluon_tricks import runtime
 from gluon_tricks.data.pack import RecordWriter
+
+runtime.import_gluoncv()  # for the tests that say `import gluoncv`, wherever torch is installed too
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 

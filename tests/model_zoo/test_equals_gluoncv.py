@@ -16,6 +16,7 @@ from model_zoo import weights
 
 NAMES = [f"resnet{depth}_{variant}" for depth in (18, 34) for variant in ("v1", "v1b")]
 NAMES += [f"resnet{depth}_{variant}" for depth in (50, 101, 152) for variant in ("v1", "v1b", "v1c", "v1d")]
+NAMES += ["resnext50_32x4d", "resnext101_32x4d", "se_resnet50_v1", "se_resnext50_32x4d"]
 
 
 def randomise(net):
@@ -68,7 +69,7 @@ def test_logits_loss_and_gradients(name, tmp_path):
     parameters, compared = ours._collect_params_with_prefix(), 0
     x = images(2, side, "float64")
     np.testing.assert_allclose(loss_and_backward(ours, x), loss_and_backward(theirs, x), rtol=1e-8)
-    table = weights.GLUONCV[ours.family, ours.variant]
+    table = ours.peers["gluoncv"].names
     names = {weights.rename(key, table): key for key in parameters}
     for key, parameter in theirs._collect_params_with_prefix().items():
         if parameter.grad_req == "null":

@@ -161,7 +161,7 @@ def test_channels_last_images_are_refused():
     [
         ("resnet50_v1", {"dilated": True}, "resnet50_v1 has no dilated form.* resnet50_v1b"),
         ("resnet18_v1b", {"classes": 0}, "classes=0.* at least 1 class"),
-        ("resnet18_v1b", {"final_drop": 1.0}, r"final_drop=1.0.*\[0, 1\)"),
+        ("resnet18_v1b", {"final_drop": 1.0}, r"a dropout of 1.0.*\[0, 1\)"),
     ],
 )
 def test_arguments_out_of_range_are_refused(name, kwargs, text):

@@ -1,0 +1,143 @@
+"""What every network of the zoo is made of, and what it knows about itself.
+
+images -> stem -> stage1 -> ... -> stageN -> neck -> head -> logits
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+
+import mxnet as mx
+from mxnet.gluon import HybridBlock, nn
+
+from gluon_tricks.runtime import Refused
+
+
+@dataclasses.dataclass(frozen=True)
+class Peer:
+    """The same network in another library.
+
+    Args:
+        model: its name there; None: it can be built there, but has no name.
+        names: our parameter names -> theirs, by whole segments ("stage1" -> "layer1"); what is not listed is called the
+            same. torch's words for a norm's gamma and beta are not listed: weights.py adds them.
+    """
+
+    model: str | None
+    names: Mapping[str, str]
+
+
+class Classifier(HybridBlock):
+    """Base of all networks. A subclass sets stem (or none), stage1, stage2, ..., neck and head, in this order.
+
+    neck turns the last feature map into a vector per image (pooling, hidden dense layers, dropout); head is the dense
+    layer that gives the logits.
+
+    Args:
+        name: the name in the registry; the parameters' prefix.
+        classes: number of logits, at least 1.
+        input_size: pixels of the images' sides that the network was made for.
+        smallest_side: images with fewer pixels on a side are refused.
+        peers: "gluoncv", "timm", "torchvision" -> the same network there.
+
+    Returns: called with images (N, 3, H, W): logits (N, classes), both of the parameters' dtype.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        classes: int,
+        input_size: int = 224,
+        smallest_side: int = 1,
+        peers: Mapping[str, Peer] | None = None,
+    ):
+        if classes < 1:
+            raise Refused(f"{name}: classes={classes}, but a classifier needs at least 1 class")
+        super().__init__(prefix=f"{name}_")
+        self.classes, self.input_size, self.smallest_side = classes, input_size, smallest_side
+        self.peers = dict(peers or {})
+
+    @property
+    def trunk(self) -> list[HybridBlock]:
+        """The stem, if there is one, and the stages, in order."""
+        return [part for name, part in self._children.items() if name == "stem" or name.startswith("stage")]
+
+    def features_at(self, *stages: int) -> HybridBlock:
+        """The network up to a stage, for detection, segmentation and transfer; it shares the network's parameters.
+
+        Args:
+            stages: numbers of stages, ascending, from 1.
+
+        Returns: images (N, 3, H, W) -> the stage's feature map (N, C, h, w); a list of maps for several stages.
+
+        Raises:
+            Refused: no stage, one that the network does not have, or stages not ascending.
+        """
+        last = sum(name.startswith("stage") for name in self._children)
+        if not stages or list(stages) != sorted({*stages} & {*range(1, last + 1)}):
+            raise Refused(f"{self.name}.features_at{stages}: name stages from 1 to {last}, in ascending order")
+        return _Features(self, stages)
+
+    def forward(self, images, *args):
+        if isinstance(images, mx.nd.NDArray):
+            self.check_images(images.shape)
+        return super().forward(images, *args)
+
+    def check_images(self, shape: tuple[int, ...]) -> None:
+        """Refuses images of a shape that the network cannot take."""
+        if len(shape) != 4 or shape[1] != 3:
+            raise Refused(f"{self.name} takes images of shape (N, 3, height, width), but got {shape}")
+        side = self.smallest_side
+        if min(shape[2:]) < side:
+            raise Refused(f"{self.name} takes images of at least {side}x{side} pixels, but got {shape[2]}x{shape[3]}")
+
+    def hybrid_forward(self, F, images):
+        x = images
+        for part in self.trunk:
+            x = part(x)
+        return self.head(self.neck(x))
+
+
+class _Features(HybridBlock):
+    def __init__(self, net: Classifier, stages: tuple[int, ...]):
+        super().__init__(prefix=net.prefix)
+        stem = len(net.trunk) - sum(name.startswith("stage") for name in net._children)  # 1 or 0
+        self._wanted = [stage + stem - 1 for stage in stages]
+        for part in net.trunk[: self._wanted[-1] + 1]:
+            self.register_child(part)
+
+    def hybrid_forward(self, F, images):
+        maps, x = [], images
+        for k, part in enumerate(self._children.values()):
+            x = part(x)
+            if k in self._wanted:
+                maps.append(x)
+        return maps if len(maps) > 1 else maps[0]
+
+
+def normalisation(
+    norm_layer: Callable = nn.BatchNorm,
+    norm_kwargs: Mapping | None = None,
+    use_global_stats: bool = False,
+    **fixed,
+) -> Callable[..., HybridBlock]:
+    """in_channels= -> a normalisation layer.
+
+    Args:
+        norm_layer: its class, called with in_channels=..., **fixed, **norm_kwargs.
+        norm_kwargs: further arguments of the user's.
+        use_global_stats: normalise by the running statistics in training too.
+        fixed: what the network itself asks for, such as epsilon; norm_kwargs come after and win.
+    """
+    chosen = {**fixed, **(norm_kwargs or {}), **({"use_global_stats": True} if use_global_stats else {})}
+    return functools.partial(norm_layer, **chosen)
+
+
+def check_drop(name: str, drop: float) -> float:
+    """The probability itself, if it is one with which Dropout can work."""
+    if not 0 <= drop < 1:
+        raise Refused(f"{name}: a dropout of {drop}, but a probability to drop lies in [0, 1)")
+    return drop
