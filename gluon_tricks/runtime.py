@@ -106,7 +106,7 @@ _load_cuda_libraries()
 
 
 def import_gluoncv():
-    """The module gluoncv, also where PyTorch is installed: it refuses to be imported beside torch 2, which it never uses."""
+    """The module gluoncv, also where PyTorch is installed: it refuses to stand beside torch 2, which it never uses."""
     torch = sys.modules.get("torch")
     sys.modules["torch"] = None  # "not installed", which GluonCV takes calmly
     try:

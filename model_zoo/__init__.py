@@ -14,12 +14,31 @@ import os
 
 from mxnet.gluon import HybridBlock
 
-from model_zoo import resnet, weights
+from model_zoo import (
+    alexnet,
+    cifar_resnet,
+    cvjena,
+    densenet,
+    googlenet,
+    inception,
+    mobilenet,
+    resnet,
+    vgg,
+    weights,
+)
 
 __all__ = ["get_model", "list_models"]
 
 _REGISTRY = {  # name -> constructor with explicit keywords; a family registers by a line
     **resnet.MODELS,
+    **mobilenet.MODELS,
+    **inception.MODELS,
+    **densenet.MODELS,
+    **googlenet.MODELS,
+    **vgg.MODELS,
+    **alexnet.MODELS,
+    **cifar_resnet.MODELS,
+    **cvjena.MODELS,
 }
 
 

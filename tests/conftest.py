@@ -23,6 +23,12 @@ def unavailable(reason: str):
 
 
 @pytest.fixture(scope="session")
+def missing():
+    """missing(reason): what a fixture calls when a piece is not there."""
+    return unavailable
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> pathlib.Path:
     """The folder of real photos and published weights: GLUON_TRICKS_DATA, else ../shared/data."""
     folder = pathlib.Path(os.environ.get("GLUON_TRICKS_DATA", ROOT.parent / "shared" / "data"))

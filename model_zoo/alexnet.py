@@ -1,0 +1,3 @@
+"""AlexNet, ZFNet and CaffeNet."""
+
+MODELS = {}

@@ -1,0 +1,3 @@
+"""CIFAR residual and plain networks."""
+
+MODELS = {}

@@ -1,0 +1,3 @@
+"""Networks with batch normalisation."""
+
+MODELS = {}

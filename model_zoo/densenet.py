@@ -1,0 +1,3 @@
+"""DenseNet."""
+
+MODELS = {}

@@ -1,0 +1,3 @@
+"""GoogLeNet."""
+
+MODELS = {}

@@ -1,0 +1,3 @@
+"""Inception-V3."""
+
+MODELS = {}

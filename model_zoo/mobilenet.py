@@ -1,0 +1,3 @@
+"""MobileNet."""
+
+MODELS = {}
