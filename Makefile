@@ -30,7 +30,7 @@ $(VENV)/.$(EXTRA): setup.py scripts/install_horovod.sh
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.$(EXTRA)
-	$(VENV)/bin/pip install --quiet --editable '.[dev]'
+	$(VENV)/bin/pip install --quiet --editable '.[dev,export,interop]'
 	@touch $@
 
 clean:

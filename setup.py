@@ -49,6 +49,13 @@ setup(
         "cpu": ["mxnet==1.9.1"],
         "cu117": ["mxnet-cu117==1.9.1", *CUDA],
         "horovod": ["horovod==0.28.1"],  # needs MXNet installed first: scripts/install_horovod.sh
+        # The versions MXNet's exporter works with: onnx 1.16 and later lack a module that it imports.
+        "export": ["onnx>=1.13.1,<1.16; python_version < '3.12'", "onnxruntime; python_version < '3.12'"],
+        # To read and write files of PyTorch, and to test against timm and torchvision. torchvision fits one torch only.
+        "interop": [
+            f"{package}; python_version >= '3.10'"
+            for package in ("torch==2.13.0", "torchvision==0.28.0", "timm==1.0.31")
+        ],
         "dev": ["pytest>=7", "ruff==0.17.5"],  # another ruff formats otherwise
     },
 )

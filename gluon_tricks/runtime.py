@@ -117,6 +117,24 @@ def import_gluoncv():
             sys.modules["torch"] = torch
 
 
+_torch_operators = []  # kept: torch forgets operators with the object that defined them
+
+
+def import_torchvision():
+    """The module torchvision (timm needs it too), also where its compiled operators do not load.
+
+    They do not where torchvision's wheel was built for CUDA and torch for CPUs; the import then fails only because
+    two operators are unknown to torch. The networks use neither.
+    """
+    torch = importlib.import_module("torch")
+    for name in ("nms", "qnms"):
+        if "torchvision" not in sys.modules and not hasattr(torch.ops.torchvision, name):
+            library = torch.library.Library("torchvision", "FRAGMENT")
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            _torch_operators.append(library)
+    return importlib.import_module("torchvision")
+
+
 def generator(seed: int, stream: str, *index: int) -> np.random.Generator:
     """A random generator for one purpose at one place: the same numbers whoever asks, in whatever order.
 

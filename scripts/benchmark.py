@@ -1,4 +1,4 @@
-"""Measure speed side by side, in one run, taking turns: scripts/benchmark.py loader | train.
+"""Measure speed side by side, in one run, taking turns: scripts/benchmark.py loader | train | models.
 
 Prints a line per comparison: what, ours, theirs, and the ratio. --out keeps every round as JSON.
 """
@@ -11,7 +11,7 @@ import pathlib
 import sys
 import tempfile
 
-from gluon_tricks.benchmarks import contest, loader, train
+from gluon_tricks.benchmarks import contest, loader, models, train
 from gluon_tricks.data import shapes
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.runtime import Refused, usable_cores
@@ -19,29 +19,20 @@ from gluon_tricks.runtime import Refused, usable_cores
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("loader", "train"))
+    parser.add_argument("what", choices=("loader", "train", "models"))
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--rec", help="records to read (the built-in shapes)")
     source.add_argument("--photos", type=pathlib.Path, help="a folder of images, repeated to about 1000")
     parser.add_argument("--input-size", type=int, default=224, metavar="PX")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="default 64 for loader, 16 for train")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="default 64 for loader, else 16")
     parser.add_argument("--threads", type=int, default=usable_cores())
-    parser.add_argument("--model", default="resnet50_v1d", help="for train")
-    parser.add_argument("--steps", type=int, default=8, help="for train: steps in a round")
+    parser.add_argument("--model", help="for train and models (resnet50_v1d; models: mobilenet1.0 and inceptionv3 too)")
+    parser.add_argument("--steps", type=int, default=8, help="for train and models: steps in a round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="write every round as JSON")
     args = parser.parse_args(argv)
     try:
-        with tempfile.TemporaryDirectory(prefix="gluon_tricks_benchmark_") as scratch:
-            rec = args.rec or (_packed(args.photos, scratch) if args.photos else str(shapes.ensure() / "train.rec"))
-            if args.what == "loader":
-                batch_size = args.batch_size or 64
-                results, lines = loader.run(rec, args.input_size, batch_size, args.threads, args.rounds)
-            else:
-                batch_size = args.batch_size or 16
-                results, lines = train.run(
-                    rec, args.model, args.input_size, batch_size, args.threads, args.steps, args.rounds
-                )
+        results, lines = _measure(args)
     except Refused as error:
         print(f"refused: {error}", file=sys.stderr)
         return 2
@@ -50,6 +41,18 @@ def main(argv: list[str] | None = None) -> int:
         record = {"what": lines, "machine": contest.machine(), "images_per_second": results}
         args.out.write_text(json.dumps(record, indent=2) + "\n")
     return 0
+
+
+def _measure(args: argparse.Namespace) -> tuple[dict[str, list[float]], list[str]]:
+    if args.what == "models":
+        names = [args.model] if args.model else ["resnet50_v1d", "mobilenet1.0", "inceptionv3"]
+        return models.run(names, args.batch_size or 16, args.steps, args.rounds)
+    with tempfile.TemporaryDirectory(prefix="gluon_tricks_benchmark_") as scratch:
+        rec = args.rec or (_packed(args.photos, scratch) if args.photos else str(shapes.ensure() / "train.rec"))
+        if args.what == "loader":
+            return loader.run(rec, args.input_size, args.batch_size or 64, args.threads, args.rounds)
+        model = args.model or "resnet50_v1d"
+        return train.run(rec, model, args.input_size, args.batch_size or 16, args.threads, args.steps, args.rounds)
 
 
 def _packed(folder: pathlib.Path, scratch: str) -> str:

@@ -18,7 +18,7 @@ from gluon_tricks.data.records import Records
 from gluon_tricks.job import Job, Options
 from gluon_tricks.prepare import prepare
 from gluon_tricks.recipe import Recipe
-from gluon_tricks.runtime import usable_cores
+from gluon_tricks.runtime import import_gluoncv, usable_cores
 from gluon_tricks.train import train_epoch, train_step
 from gluon_tricks.tricks import NoBiasDecay, ZeroGamma
 
@@ -89,9 +89,7 @@ def fixed_batch(**arguments) -> Callable[[], float]:
 
 def gluoncv_loop(rec: str, model: str, size: int, batch_size: int, threads: int, steps: int) -> Callable[[], float]:
     """GluonCV's network, MXNet's ImageRecordIter and Trainer, and the accuracy read after every batch."""
-    from gluoncv.model_zoo import get_model
-
-    net = get_model(model, classes=len(Records(rec).classes))
+    net = import_gluoncv().model_zoo.get_model(model, classes=len(Records(rec).classes))
     net.initialize(mx.init.MSRAPrelu())
     net.hybridize(static_alloc=True, static_shape=True)
     source = mx.io.ImageRecordIter(**image_record_iter_options(rec, size, batch_size, threads, augmented=True))

@@ -7,7 +7,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_tricks.runtime import generator
+from gluon_tricks import runtime
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +32,7 @@ def images():
     """images(count, side, dtype): the same standard normal numbers every time, (count, 3, side, side)."""
 
     def draw(count, side, dtype="float32"):
-        return mx.nd.array(generator(1, "test images").standard_normal((count, 3, side, side)), dtype=dtype)
+        return mx.nd.array(runtime.generator(1, "test images").standard_normal((count, 3, side, side)), dtype=dtype)
 
     return draw
 
@@ -44,11 +44,5 @@ def torch_libraries(missing):
         torch = importlib.import_module("torch")
     except ImportError:
         missing("PyTorch is not installed: pip install '.[interop]' (Python 3.10 and up)")
-    # torchvision's wheels are built for CUDA. Beside a CPU build of torch their compiled operators do not load, and
-    # the import fails only because two of them are then unknown; the networks use none of them.
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):
-        if not hasattr(torch.ops.torchvision, name):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    libraries = {name: importlib.import_module(name) for name in ("timm", "torchvision")}
-    return types.SimpleNamespace(torch=torch, library=library, **libraries)
+    torchvision = runtime.import_torchvision()
+    return types.SimpleNamespace(torch=torch, torchvision=torchvision, timm=importlib.import_module("timm"))

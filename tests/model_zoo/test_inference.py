@@ -1,0 +1,53 @@
+"""Fused and 8-bit prediction, beside the network they are made of."""
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from gluon_tricks.runtime import Refused
+from model_zoo import get_model
+from model_zoo.inference import fuse, quantise
+
+
+@pytest.fixture(scope="module")
+def net():
+    """A small network whose running statistics fit its images."""
+    mx.random.seed(1)
+    net = get_model("resnet18_v1d", classes=10)
+    net.initialize(mx.init.Xavier())
+    with mx.autograd.train_mode():
+        for k in range(40):
+            net(mx.nd.random.normal(shape=(8, 3, 48, 48)) + k % 3)
+    return net
+
+
+def test_fused_is_the_same_and_training_goes_on_after_hybridize(net, images):
+    x = images(4, 48)
+    expected = net(x).asnumpy()
+    fuse(net, x)
+    np.testing.assert_allclose(net(x).asnumpy(), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    net.hybridize()
+    with mx.autograd.record():
+        net(x).sum().backward()
+    assert net.stem[0].weight.grad().asnumpy().any()
+    net.hybridize(False)
+
+
+def test_8_bits_stay_near(net, images):
+    x = images(8, 48)
+    expected = net(x).asnumpy()
+    quantised = quantise(net, [x[:4], x[4:]])
+    seen = quantised(x[:4]).asnumpy()
+    assert not np.array_equal(seen, expected[:4])
+    assert np.corrcoef(seen.ravel(), expected[:4].ravel())[0, 1] > 0.98
+    integers = [p for p in quantised.collect_params().values() if "int" in str(p.dtype) or "quantize" in p.name]
+    assert integers
+
+
+@pytest.mark.parametrize(
+    "shapes, mode, text",
+    [([], "naive", "got none"), ([(1, 3, 48, 48), (1, 3, 32, 32)], "naive", "32, 32"), ([(1, 3, 48, 48)], "x", "'x'")],
+)
+def test_what_gives_no_scales_is_refused(net, shapes, mode, text):
+    with pytest.raises(Refused, match=text):
+        quantise(net, [mx.nd.zeros(shape) for shape in shapes], mode)
