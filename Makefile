@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 EXTRA ?= cpu
+TEST_EXTRAS ?= dev,export,interop
 VENV := .venv
 RUN := $(VENV)/bin/python
 
@@ -30,7 +31,7 @@ $(VENV)/.$(EXTRA): setup.py scripts/install_horovod.sh
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.$(EXTRA)
-	$(VENV)/bin/pip install --quiet --editable '.[dev,export,interop]'
+	$(VENV)/bin/pip install --quiet --editable '.[$(TEST_EXTRAS)]'
 	@touch $@
 
 clean:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-
-from gluon_tricks.recipe import Recipe
-from gluon_tricks.recipes import imagenet, proxies
-from gluon_tricks.runtime import Refused
+from gluon_tricks.recipe import Recipe, read_recipe
+from gluon_tricks.recipes import imagenet, proxies, table3, table4, table5, table6, table7
+from gluon_tricks.table import Table, known
 
 _RECIPES = {recipe.name: recipe for recipe in (*imagenet.RECIPES, *proxies.RECIPES)}
+TABLES: dict[str, Table] = {module.TABLE.name: module.TABLE for module in (table3, table4, table5, table6, table7)}
 
 
 def list_recipes() -> list[str]:
@@ -16,9 +15,21 @@ def list_recipes() -> list[str]:
     return list(_RECIPES)
 
 
+def get_table(name: str) -> Table:
+    """The table of a name. Raises Refused for an unknown one, listing near names."""
+    return TABLES[known(name, list(TABLES), "table")]
+
+
 def get_recipe(name: str) -> Recipe:
-    """The recipe of a name. Raises Refused for an unknown one, listing near names."""
-    if name not in _RECIPES:
-        near = difflib.get_close_matches(name, _RECIPES, n=3) or list(_RECIPES)
-        raise Refused(f"there is no recipe called {name!r}: did you mean {', '.join(near)}?")
-    return _RECIPES[name]
+    """The recipe of a name, of a table's cell such as table6/resnet50_v1d/mixup, or in a .json file.
+
+    Raises:
+        Refused: there is none of that name; near ones are listed.
+    """
+    if name.endswith(".json"):
+        return read_recipe(name)
+    if name.count("/") == 2:
+        table, column, row = name.split("/")
+        return get_table(table).recipe(column, row)
+    cells = [cell for table in TABLES.values() for cell in table.names()]
+    return _RECIPES[known(name, list(_RECIPES) if "/" not in name else cells, "recipe")]

@@ -1,0 +1,200 @@
+"""The cells of the paper's tables: each a training run in its own directory; and running those that are missing."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import functools
+import json
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from gluon_tricks.recipe import Recipe
+from gluon_tricks.recipes import TABLES, get_table
+from gluon_tricks.runtime import Refused
+from gluon_tricks.scales import SCALES, Scale
+from gluon_tricks.tricks import Distillation
+
+INTERRUPTED = 75  # the exit code of a training that was asked to stop
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One seed of one row in one column.
+
+    Args:
+        name: table/column/row; of equal recipes in several tables the first one's, so that they are run once.
+        recipe: at its scale, with seed and data.
+        folder: of the run.
+        teacher: the cell whose network it learns from.
+    """
+
+    name: str
+    recipe: Recipe
+    folder: pathlib.Path
+    teacher: Cell | None = None
+
+    @property
+    def failure(self) -> pathlib.Path:
+        """The file that says why the last attempt failed."""
+        return self.folder.with_name(self.folder.name + ".failed")
+
+    def metrics(self) -> list[dict[str, float]]:
+        """A row per finished epoch."""
+        path = self.folder / "metrics.csv"
+        if not path.is_file():
+            return []
+        with open(path, newline="", encoding="utf-8") as file:
+            return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+    def is_done(self) -> bool:
+        """Whether all its epochs are there, and were trained by this recipe.
+
+        Raises:
+            Refused: the directory holds a run of another recipe.
+        """
+        path = self.folder / "recipe.json"
+        if not path.is_file():
+            return False
+        differences = _differences(json.loads(path.read_text(encoding="utf-8")), self.recipe.to_json())
+        if differences:
+            raise Refused(f"{self.folder} holds a run of another recipe ({differences}): move it away, or use --runs")
+        return len(self.metrics()) == self.recipe.epochs
+
+    def state(self) -> str:
+        """In words: done, failed, some epochs, or not run."""
+        epochs = len(self.metrics())
+        if self.is_done():
+            return "done"
+        if self.failure.is_file():
+            return "failed: " + self.failure.read_text(encoding="utf-8").strip()
+        return f"{epochs} of {self.recipe.epochs} epochs" if epochs else "not run"
+
+    def scores(self) -> tuple[float, float] | None:
+        """The last epoch's top-1 and top-5, if it is done."""
+        if not self.is_done():
+            return None
+        last = self.metrics()[-1]
+        return last["val_top1"], last["val_top5"]
+
+
+_DECISIVE = ("model", "net", "input_size", "min_area", "augment", "epochs", "batch_size", "lr", "momentum", "wd")
+_DECISIVE += ("optimizer", "init", "seed")
+
+
+def _differences(stored: dict[str, Any], wanted: dict[str, Any]) -> str:
+    wanted = json.loads(json.dumps(wanted))  # tuples become lists
+    names = [name for name in _DECISIVE if stored.get(name) != wanted[name]]
+    tricks = [[{**trick, "teacher": ""} for trick in side.get("tricks", [])] for side in (stored, wanted)]
+    return ", ".join(names + (["tricks"] if tricks[0] != tricks[1] else []))
+
+
+@dataclasses.dataclass(frozen=True)
+class Runs:
+    """All cells of a scale, below one folder.
+
+    Args:
+        root: where the runs lie: root/scale/table-column-row/seedK.
+        scale: how large.
+        train, val: packed images; () for the recipe's own data.
+    """
+
+    root: pathlib.Path
+    scale: Scale
+    train: tuple[str, ...] = ()
+    val: tuple[str, ...] = ()
+
+    def cell(self, name: str, seed: int) -> Cell | None:
+        """The cell of a name such as table6/resnet50_v1d/mixup; None if its network has no proxy at this scale."""
+        table, column, row = name.split("/")
+        recipe = self.scale.recipe(get_table(table), column, row)
+        if recipe is None:
+            return None
+        first = _first_names(self.scale.name)[_digest(recipe)]
+        recipe = recipe.set(name=first, seed=seed)
+        if self.train:
+            recipe = recipe.set(data="records", train=self.train, val=self.val)
+        folder = self.root / self.scale.name / first.replace("/", "-") / f"seed{seed}"
+        teacher = None
+        for trick in recipe.tricks:
+            if isinstance(trick, Distillation):
+                teacher = self.cell(trick.teacher, seed)
+                recipe = recipe.add(dataclasses.replace(trick, teacher=str(teacher.folder)))
+        return Cell(first, recipe, folder, teacher)
+
+    def cells(self, table: str, columns: Sequence[str], rows: Sequence[str], seeds: int) -> list[Cell]:
+        """The cells a table shows, seed by seed, so that whole tables appear early; teachers are not listed.
+
+        Args:
+            columns, rows: only these; () for all.
+        """
+        found = []
+        for seed in range(seeds):
+            for column in columns or get_table(table).columns:
+                for row in get_table(table).shown(column):
+                    if not rows or row.key in rows:
+                        found.append(self.cell(f"{table}/{column}/{row.key}", seed))
+        return [cell for cell in found if cell is not None]
+
+
+@functools.cache
+def _first_names(scale_name: str) -> dict[str, str]:
+    scale, names = SCALES[scale_name], {}
+    for table in TABLES.values():
+        for name in table.names():
+            recipe = scale.recipe(table, *name.split("/")[1:])
+            if recipe is not None:
+                names.setdefault(_digest(recipe), name)
+    return names
+
+
+def _digest(recipe: Recipe) -> str:
+    return json.dumps(recipe.set(name="").to_json(), sort_keys=True)
+
+
+def missing(cells: Iterable[Cell]) -> list[Cell]:
+    """What has to be run for these cells, in order: teachers come before those who learn from them."""
+    wanted: list[Cell] = []
+    for cell in cells:
+        if cell.is_done() or cell in wanted:
+            continue
+        if cell.teacher and not (cell.teacher.folder / "final.params").is_file() and cell.teacher not in wanted:
+            wanted.append(cell.teacher)
+        wanted.append(cell)
+    return wanted
+
+
+def run(cell: Cell, train: Sequence[str], say: Callable[[str], None]) -> bool:
+    """Trains a cell to its end, from its newest checkpoint if it has one; returns whether it got there.
+
+    Args:
+        train: the words of the command that trains, such as python scripts/train_imagenet.py.
+        say: takes every line of its output.
+
+    Raises:
+        KeyboardInterrupt: the training was asked to stop.
+    """
+    cell.folder.parent.mkdir(parents=True, exist_ok=True)
+    cell.failure.unlink(missing_ok=True)
+    recipe = cell.folder.with_name(cell.folder.name + ".json")
+    recipe.write_text(json.dumps(cell.recipe.to_json(), indent=2) + "\n", encoding="utf-8")
+    words = [*train, "--recipe", str(recipe), "--save-dir", str(cell.folder), "--resume", "auto"]
+    lines: list[str] = []
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        for line in process.stdout:
+            lines.append(line.rstrip())
+            say(lines[-1])
+    if process.returncode == INTERRUPTED or process.returncode in (-2, -15):
+        raise KeyboardInterrupt
+    if process.returncode:
+        reason = next((line for line in reversed(lines) if line.strip()), f"exit code {process.returncode}")
+        cell.failure.write_text(reason + "\n", encoding="utf-8")
+    return process.returncode == 0
+
+
+def trainer(script: pathlib.Path, launcher: Sequence[str] = ()) -> list[str]:
+    """The words that start a training: launcher such as horovodrun -np 8, then this Python and the script."""
+    return [*launcher, sys.executable, str(script)]

@@ -1,0 +1,89 @@
+"""Scales: the paper's recipes as they are, or shrunk to a proxy that a small machine trains in minutes or seconds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from gluon_tricks.recipe import Recipe
+from gluon_tricks.table import Table, known
+from gluon_tricks.tricks import LinearScaling, Trick
+
+_SMALL_MODELS = {
+    **{f"resnet50_{variant}": f"resnet18_{variant}" for variant in ("v1", "v1b", "v1c", "v1d")},
+    **{"resnet152_v1d": "resnet34_v1d", "mobilenet1.0": "mobilenet0.25"},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """What a scale changes of every recipe.
+
+    Args:
+        name: of the scale.
+        title: what a proxy's results are: said wherever they are shown; "" for the paper's own setting.
+        epochs: factor on every number of epochs: the run's, the warm-up's, the decay's.
+        batch_size: factor on the batch size; the learning rate that belongs to a batch stays with it.
+        models: the paper's network -> the one in its place; networks that are not there have no proxy. None: all stay.
+        set: further recipe fields.
+    """
+
+    name: str
+    title: str = ""
+    epochs: float = 1.0
+    batch_size: float = 1.0
+    models: Mapping[str, str] | None = None
+    set: Mapping[str, object] = dataclasses.field(default_factory=dict)
+
+    def recipe(self, table: Table, column: str, row: str) -> Recipe | None:
+        """The recipe of a cell at this scale; None if its network has no proxy."""
+        recipe = table.recipe(column, row)
+        if self.models is None:
+            return recipe
+        if recipe.model not in self.models:
+            return None
+        changes = dict(
+            model=self.models[recipe.model],
+            epochs=max(round(recipe.epochs * self.epochs), 1),
+            batch_size=round(recipe.batch_size * self.batch_size),
+            classes=None,
+            tricks=tuple(self._shrunk(trick) for trick in recipe.tricks),
+        )
+        return recipe.set(**{**changes, **self.set, **table.proxy})
+
+    def _shrunk(self, trick: Trick) -> Trick:
+        if isinstance(trick, LinearScaling):
+            return dataclasses.replace(trick, reference=round(trick.reference * self.batch_size))
+        epochs = getattr(trick, "epochs", None)  # of a warm-up, or the epochs of a step decay
+        if isinstance(epochs, tuple):
+            return dataclasses.replace(trick, epochs=tuple(epoch * self.epochs for epoch in epochs))
+        return trick if epochs is None else dataclasses.replace(trick, epochs=epochs * self.epochs)
+
+
+SCALES = {
+    scale.name: scale
+    for scale in (
+        Scale(
+            "smoke",
+            "a test of the machinery on drawn shapes at 32 px: its numbers say nothing about the paper's",
+            epochs=1 / 120,
+            batch_size=1 / 4,
+            models=_SMALL_MODELS,
+            set=dict(data="shapes", input_size=32, min_area=0.5),
+        ),
+        Scale(
+            "imagenette",
+            "a proxy: small networks on small photos, a twentieth of the paper's epochs",
+            epochs=1 / 20,
+            batch_size=1 / 4,
+            models=_SMALL_MODELS,
+            set=dict(data="records", input_size=64, min_area=0.35),
+        ),
+        Scale("imagenet"),
+    )
+}
+
+
+def get_scale(name: str) -> Scale:
+    """The scale of a name. Raises Refused for an unknown one."""
+    return SCALES[known(name, list(SCALES), "scale")]

@@ -1,0 +1,93 @@
+"""A table of the paper: rows that are differences, in columns that each start from a recipe of their own."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from gluon_tricks.recipe import Recipe
+from gluon_tricks.runtime import Refused
+from gluon_tricks.tricks import Trick
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One row: what it changes of the row it builds on.
+
+    Args:
+        key: in names such as table6/resnet50_v1d/mixup.
+        label: as the paper prints it.
+        set: recipe fields it changes.
+        add: tricks it adds; one takes the place of another in the same slot.
+        also: column -> tricks it adds in that column only.
+        base: key of the row it builds on; "" for the column's recipe; None is for ladder() and variants() to fill in.
+        paper: column -> the paper's (top-1, top-5) in percent; columns that the paper leaves out are not there.
+    """
+
+    key: str
+    label: str
+    set: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    add: tuple[Trick, ...] = ()
+    also: Mapping[str, tuple[Trick, ...]] = dataclasses.field(default_factory=dict)
+    base: str | None = None
+    paper: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+
+
+def ladder(*rows: Row) -> tuple[Row, ...]:
+    """Rows that stack: each builds on the one above, unless it names its base."""
+    above = ("", *(row.key for row in rows))
+    return tuple(dataclasses.replace(r, base=b) if r.base is None else r for r, b in zip(rows, above))
+
+
+def variants(*rows: Row) -> tuple[Row, ...]:
+    """Rows that stand side by side: each builds on the column's recipe, unless it names its base."""
+    return tuple(dataclasses.replace(row, base="") if row.base is None else row for row in rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table of the paper.
+
+    Args:
+        name: "table6".
+        title: what it shows.
+        columns: key -> the recipe its rows start from. Of a column in which no row has the paper's numbers (a
+            teacher's) only the rows are run that others need.
+        rows: by ladder() or variants().
+        proxy: recipe fields of its proxies at small scales, beyond what the scale itself sets.
+    """
+
+    name: str
+    title: str
+    columns: Mapping[str, Recipe]
+    rows: tuple[Row, ...]
+    proxy: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def row(self, key: str) -> Row:
+        return next(row for row in self.rows if row.key == known(key, [row.key for row in self.rows], "row", self.name))
+
+    def shown(self, column: str) -> list[Row]:
+        """The rows that the paper has in a column."""
+        return [row for row in self.rows if column in row.paper]
+
+    def recipe(self, column: str, key: str) -> Recipe:
+        """The recipe of a cell, called table/column/row."""
+        known(column, list(self.columns), "column", self.name)
+        row = self.row(key)
+        base = self.recipe(column, row.base) if row.base else self.columns[column]
+        return base.set(name=f"{self.name}/{column}/{key}", **row.set).add(*row.add, *row.also.get(column, ()))
+
+    def names(self) -> list[str]:
+        """Of all its recipes."""
+        return [f"{self.name}/{column}/{row.key}" for column in self.columns for row in self.rows]
+
+
+def known(name: str, names: list[str], what: str, where: str = "") -> str:
+    """The name itself. Raises Refused if it is not one of them, listing the near ones."""
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=3) or names
+        place = f" in {where}" if where else ""
+        raise Refused(f"there is no {what} {name!r}{place}: did you mean {', '.join(near)}?")
+    return name
