@@ -5,6 +5,7 @@ from __future__ import annotations
 from gluon_tricks.tricks.base import Draw, Loss, Trick
 from gluon_tricks.tricks.cosine import Cosine
 from gluon_tricks.tricks.distillation import Distillation
+from gluon_tricks.tricks.exponential_decay import ExponentialDecay
 from gluon_tricks.tricks.label_smoothing import LabelSmoothing
 from gluon_tricks.tricks.linear_decay import LinearDecay
 from gluon_tricks.tricks.linear_scaling import LinearScaling
@@ -22,6 +23,7 @@ TRICKS: tuple[type[Trick], ...] = (
     NoBiasDecay,
     StepDecay,
     Cosine,
+    ExponentialDecay,
     LinearDecay,
     PolyDecay,
     LabelSmoothing,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+import mxnet as mx
+import numpy as np
+
 from gluon_tricks.tricks.base import Draw, Trick, require
 
 
@@ -11,27 +14,37 @@ from gluon_tricks.tricks.base import Draw, Trick, require
 class Mixup(Trick):
     """x = lam x_i + (1 - lam) x_j, the targets likewise, lam ~ Beta(alpha, alpha); only mixed examples are trained on.
 
-    One lam for the global batch; the partner j of an image is the one at its mirrored place in the device's share.
-
     Args:
         alpha: of the Beta distribution, 0 or more; 0 mixes nothing.
         off_epochs: the last epochs, which train on unmixed images.
+        per: one lam for the global "batch", as GluonCV has it, or one for each "image".
+        partner: j is the image at the mirrored place of the device's share ("reversed", as GluonCV has it), or at a
+            place of a random permutation of it ("permuted").
 
     Source: section 5.4, equations 7 and 8 (alpha 0.2).
     """
 
     alpha: float = 0.2
     off_epochs: int = 0
+    per: str = "batch"
+    partner: str = "reversed"
 
     def __post_init__(self) -> None:
         require(self.alpha >= 0, self, "alpha must be 0 or more")
         require(self.off_epochs >= 0, self, "off_epochs must be 0 or more")
+        require(self.per in ("batch", "image"), self, "per must be 'batch' or 'image'")
+        require(self.partner in ("reversed", "permuted"), self, "partner must be 'reversed' or 'permuted'")
 
     def batch(self, images, target, draw: Draw):
         if self.alpha == 0 or draw.epoch >= draw.plan.epochs - self.off_epochs:
             return images, target
-        lam = float(draw.generator("mixup").beta(self.alpha, self.alpha))
-        return (
-            lam * images + (1 - lam) * images[::-1],
-            lam * target + (1 - lam) * target[::-1],
-        )
+        generator, count = draw.generator("mixup"), len(target)
+        lams = generator.beta(self.alpha, self.alpha, size=count if self.per == "image" else 1)  # (N,) or (1,)
+        order = np.arange(count)[::-1] if self.partner == "reversed" else generator.permutation(count)
+        partner = mx.nd.array(order, ctx=target.context, dtype="int32")
+        return self._mixed(images, partner, lams), self._mixed(target, partner, lams)
+
+    @staticmethod
+    def _mixed(values, partner, lams):
+        lam = mx.nd.array(lams.reshape(-1, *[1] * (values.ndim - 1)), ctx=values.context, dtype=values.dtype)
+        return mx.nd.broadcast_mul(values, lam) + mx.nd.broadcast_mul(values.take(partner), 1 - lam)

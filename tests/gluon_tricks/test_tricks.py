@@ -12,6 +12,7 @@ from gluon_tricks.tricks import (
     Cosine,
     Distillation,
     Draw,
+    ExponentialDecay,
     LabelSmoothing,
     Mixup,
     NoBiasDecay,
@@ -79,12 +80,35 @@ def test_mixups_lambda_is_beta():
     assert lams.var() == pytest.approx(0.17857, abs=0.01)
 
 
+def test_mixup_by_image_with_permuted_partners():
+    """Images that are powers of two, so that each sum tells its two parts."""
+    values = 2.0 ** np.arange(8)
+    images, target = mx.nd.array(values.reshape(8, 1, 1, 1)), one_hot(np.arange(8), 8)
+    mixed, mixed_target = Mixup(1.0, per="image", partner="permuted").batch(images, target, DRAW)
+    weights = mixed_target.asnumpy()  # (i, j): the share of image j in mixed image i
+    np.testing.assert_allclose(mixed.reshape(-1).asnumpy(), weights @ values, rtol=1e-5)
+    np.testing.assert_allclose(weights.sum(axis=1), np.ones(8), rtol=1e-6)
+    own = np.diag(weights)
+    alone = own > 1 - 1e-6  # a permutation may leave an image where it is
+    assert len(set(own[~alone].round(6))) == (~alone).sum() >= 4  # a lambda each
+    partners = (weights - np.diag(own)).argmax(axis=1)[~alone]
+    assert len(set(partners)) == len(partners)  # each is the partner of one
+    assert list(partners) != [7 - i for i in np.flatnonzero(~alone)]
+
+
 def test_mixup_rests_in_the_last_epochs():
     images, target = mx.nd.array([[1.0], [2.0]]), one_hot([0, 1], 2)
     plan = Plan(steps_per_epoch=2, epochs=10)
     for step, mixed in ((15, True), (16, False), (19, False)):
         result = Mixup(0.2, off_epochs=2).batch(images, target, Draw(0, step, plan))[1]
         assert bool((result != target).sum().asscalar()) is mixed
+
+
+def test_exponential_decay_at_its_boundaries():
+    """0.94 every two epochs of three steps: 1 up to step 5, 0.94 from step 6, 0.8836 from step 12."""
+    plan = Plan(steps_per_epoch=3, epochs=10)
+    lr_at = ExponentialDecay().schedule(lambda step: 2.0, plan)
+    assert [lr_at(step) for step in (0, 5, 6, 11, 12)] == pytest.approx([2, 2, 1.88, 1.88, 1.7672])
 
 
 def test_cross_entropy_by_hand():
@@ -148,7 +172,7 @@ def test_zero_gamma_asks_the_network():
 
 def test_every_trick_is_named_once():
     labels = [trick.label() for trick in TRICKS]
-    assert len(set(labels)) == len(labels) == 11
+    assert len(set(labels)) == len(labels) == 12
     assert LabelSmoothing.label() == "label_smoothing"
 
 
@@ -158,6 +182,8 @@ def test_every_trick_is_named_once():
         (lambda: LabelSmoothing(1.0), "eps must lie in"),
         (lambda: LabelSmoothing(0.1, "mine"), "form must be"),
         (lambda: Mixup(-0.1), "alpha must be 0 or more"),
+        (lambda: Mixup(per="pixel"), "per must be"),
+        (lambda: ExponentialDecay(every=0), "every must be positive"),
         (lambda: Distillation(""), "teacher must name"),
         (lambda: Distillation("run", 0.0), "temperature must be positive"),
         (lambda: StepDecay((60, 30)), "epochs must rise"),

@@ -1,0 +1,31 @@
+"""Exponential decay."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from gluon_tricks import schedule
+from gluon_tricks.tricks.base import require
+from gluon_tricks.tricks.decay import Decay
+
+
+@dataclasses.dataclass(frozen=True)
+class ExponentialDecay(Decay):
+    """lr is multiplied by `by` every `every` epochs, counted from the start of the run.
+
+    Args:
+        by: in (0, 1].
+        every: epochs between two drops, positive.
+
+    Source: section 5.1, which cites 0.94 every two epochs (Szegedy et al., Rethinking the Inception architecture).
+    """
+
+    by: float = 0.94
+    every: float = 2.0
+
+    def __post_init__(self) -> None:
+        require(0 < self.by <= 1, self, "by must lie in (0, 1]")
+        require(self.every > 0, self, "every must be positive")
+
+    def factor(self, step: int, plan: schedule.Plan) -> float:
+        return self.by ** (step // max(round(self.every * plan.steps_per_epoch), 1))

@@ -1,0 +1,127 @@
+"""The rows of the paper's tables: each differs from its base in what it names, and in nothing else."""
+
+import dataclasses
+
+import pytest
+
+from gluon_tricks.recipes import TABLES, get_recipe, get_table
+from gluon_tricks.runtime import Refused
+from gluon_tricks.scales import SCALES, get_scale
+from gluon_tricks.table import Row, Table, ladder, variants
+from gluon_tricks.tricks import Cosine, LinearScaling, StepDecay, Warmup
+
+# table -> row -> what its recipe has that the one it builds on has not (the first rows: nothing).
+DIFFERENCES = {
+    "table4": {
+        "linear_scaling": {},
+        "warmup": {"warmup"},
+        "zero_gamma": {"zero_gamma"},
+        "no_bias_decay": {"no_bias_decay"},
+        "fp16": {"dtype"},
+    },
+    "table5": {"v1": {}, "v1b": {"model"}, "v1c": {"model"}, "v1d": {"model"}},
+    "table6": {
+        "efficient": {},
+        "cosine": {"step_decay", "cosine"},
+        "smooth": {"label_smoothing"},
+        "distill": {"distillation"},
+        "mixup": {"mixup", "epochs"},
+        "distill_mixup": {"distillation"},
+    },
+    "table7": {"efficient": {}, "best": {"step_decay", "cosine", "label_smoothing", "mixup", "epochs"}},
+}
+
+
+def changed(one, other):
+    """Names of the fields and tricks in which two recipes differ."""
+    fields = {f.name for f in dataclasses.fields(one) if getattr(one, f.name) != getattr(other, f.name)}
+    tricks = {trick.label() for trick in set(one.tricks) ^ set(other.tricks)}
+    return fields - {"name", "tricks"} | tricks
+
+
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_each_row_differs_from_its_base_in_what_it_names(name):
+    table = TABLES[name]
+    assert [row.key for row in table.rows] == list(DIFFERENCES[name])
+    for column in table.columns:
+        for row in table.rows:
+            base = table.recipe(column, row.base) if row.base else table.columns[column]
+            expected = DIFFERENCES[name][row.key]
+            if name == "table5" and row.key == "v1":
+                expected = set()
+            assert changed(table.recipe(column, row.key), base) == set(expected), (column, row.key)
+
+
+def test_efficient_training_of_table_3():
+    """Batch 1024, 16 bit, warm-up, no bias decay; zero gamma where there are residual blocks."""
+    for column, zero_gamma in (("resnet50_v1", {"zero_gamma"}), ("inceptionv3", set()), ("mobilenet1.0", set())):
+        one, other = (get_recipe(f"table3/{column}/{row}") for row in ("baseline", "efficient"))
+        assert changed(one, other) == {"batch_size", "dtype", "warmup", "no_bias_decay"} | zero_gamma
+        assert (one.base_lr(), other.base_lr()) == (0.1, 0.4)
+    assert get_recipe("table3/inceptionv3/baseline").input_size == 299
+
+
+def test_the_last_rows_of_table_6_stand_on_label_smoothing():
+    labels = {
+        row: {t.label() for t in get_recipe(f"table6/resnet50_v1d/{row}").tricks} for row in DIFFERENCES["table6"]
+    }
+    assert labels["distill"] - labels["smooth"] == {"distillation"}
+    assert labels["mixup"] - labels["smooth"] == {"mixup"} and labels["smooth"] < labels["mixup"]
+    assert labels["distill_mixup"] - labels["mixup"] == {"distillation"}
+
+
+def test_the_teacher_is_resnet_152_d_and_sees_mixup_where_its_student_does():
+    for row, mixed in (("distill", False), ("distill_mixup", True)):
+        (trick,) = [t for t in get_recipe(f"table6/inceptionv3/{row}").tricks if t.label() == "distillation"]
+        teacher = get_recipe(trick.teacher)
+        assert trick.temperature == 20 and trick.hard_weight is None
+        assert teacher.model == "resnet152_v1d"
+        labels = {t.label() for t in teacher.tricks}
+        assert {"cosine", "label_smoothing"} < labels and ("mixup" in labels) == mixed
+
+
+def test_every_name_gives_its_recipe():
+    names = [name for table in TABLES.values() for name in table.names()]
+    assert len(names) == len(set(names)) == 3 * 2 + 2 * 5 + 4 + 4 * 6 + 2
+    assert all(get_recipe(name).name == name for name in names)
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("table6/resnet50_v1d/mixupp", "no row 'mixupp' in table6: did you mean mixup"),
+        ("table6/resnet50/mixup", "no column 'resnet50' in table6: did you mean resnet50_v1d"),
+        ("table66/resnet50_v1d/mixup", "no table 'table66': did you mean table6"),
+        ("efficent", "no recipe 'efficent': did you mean efficient"),
+    ],
+)
+def test_unknown_names_list_near_ones(name, text):
+    with pytest.raises(Refused, match=text):
+        get_recipe(name)
+
+
+def test_ladder_stacks_and_variants_do_not():
+    rows = (Row("a", "A", set=dict(epochs=7)), Row("b", "B", add=(Cosine(),)), Row("c", "C", base="a"))
+    base = get_recipe("baseline")
+    stacked = Table("t", "", {"x": base}, ladder(*rows))
+    beside = Table("t", "", {"x": base}, variants(*rows))
+    assert [row.base for row in stacked.rows] == ["", "a", "a"]
+    assert stacked.recipe("x", "b").epochs == 7 and beside.recipe("x", "b").epochs == 120
+    assert beside.recipe("x", "c").epochs == 7
+
+
+def test_a_small_scale_shrinks_every_number_of_epochs_alike():
+    recipe = get_scale("imagenette").recipe(get_table("table4"), "1024", "warmup")
+    assert (recipe.model, recipe.epochs, recipe.batch_size, recipe.input_size) == ("resnet18_v1", 6, 256, 64)
+    assert recipe.tricks == (LinearScaling(64), StepDecay((1.5, 3.0, 4.5)), Warmup(0.25))
+    assert recipe.base_lr() == pytest.approx(0.4)  # the paper's for batch 1024
+
+
+def test_inception_has_no_small_proxy():
+    assert SCALES["smoke"].recipe(get_table("table6"), "inceptionv3", "cosine") is None
+
+
+def test_the_imagenet_scale_changes_nothing():
+    for table in TABLES.values():
+        for name in table.names():
+            assert SCALES["imagenet"].recipe(table, *name.split("/")[1:]) == get_recipe(name)
