@@ -1,0 +1,149 @@
+"""Cells: which runs a table needs, in which order, how far they are, and the table made of them."""
+
+import csv
+import io
+import json
+import sys
+
+import pytest
+
+from gluon_tricks import cells, comparison
+from gluon_tricks.cells import Runs
+from gluon_tricks.runtime import Refused
+from gluon_tricks.scales import get_scale
+
+METRICS = ("epoch", "val_top1", "val_top5")
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return Runs(tmp_path, get_scale("imagenette"), ("train.rec",), ("val.rec",))
+
+
+def leave(cell, top1, top5=0.9, epochs=None, **changes):
+    """What a finished (or shorter) run leaves."""
+    cell.folder.mkdir(parents=True)
+    stored = json.loads(json.dumps(cell.recipe.to_json()))
+    (cell.folder / "recipe.json").write_text(json.dumps({**stored, "dtype": "bfloat16", "classes": 10, **changes}))
+    with open(cell.folder / "metrics.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(METRICS)
+        writer.writerows((e + 1, top1, top5) for e in range(cell.recipe.epochs if epochs is None else epochs))
+
+
+def test_a_cell_knows_its_recipe_and_folder(runs):
+    cell = runs.cell("table6/resnet50_v1d/smooth", 2)
+    assert cell.folder == runs.root / "imagenette" / "table6-resnet50_v1d-smooth" / "seed2"
+    assert (cell.recipe.model, cell.recipe.seed, cell.recipe.train) == ("resnet18_v1d", 2, ("train.rec",))
+    assert cell.recipe.data == "records" and cell.state() == "not run"
+
+
+def test_equal_recipes_of_two_tables_are_one_cell(runs):
+    """ResNet-50-D of table 5 is the efficient row of table 6."""
+    assert runs.cell("table6/resnet50_v1d/efficient", 0) == runs.cell("table5/resnet50/v1d", 0)
+
+
+def test_the_teacher_comes_first_and_once(runs):
+    wanted = cells.missing(runs.cells("table6", ["resnet50_v1d", "mobilenet1.0"], ["distill"], 1))
+    names = [cell.name for cell in wanted]
+    assert names == [
+        "table6/resnet152_v1d/smooth",
+        "table6/resnet50_v1d/distill",
+        "table6/mobilenet1.0/distill",
+    ]
+    (distillation,) = [t for t in wanted[1].recipe.tricks if t.label() == "distillation"]
+    assert distillation.teacher == str(wanted[0].folder)
+    (wanted[0].folder).mkdir(parents=True)
+    (wanted[0].folder / "final.params").write_bytes(b"")
+    assert [c.name for c in cells.missing(wanted[1:])] == names[1:]
+
+
+def test_seeds_come_one_after_the_other(runs):
+    wanted = runs.cells("table5", (), ("v1", "v1d"), 2)
+    assert [(c.name.split("/")[2], c.recipe.seed) for c in wanted] == [("fp16", 0), ("v1d", 0), ("fp16", 1), ("v1d", 1)]
+
+
+def test_inception_has_no_cells_at_a_small_scale(runs):
+    assert {cell.name.split("/")[1] for cell in runs.cells("table6", (), (), 1)} == {
+        "resnet50", "resnet50_v1d", "mobilenet1.0",
+    }  # fmt: skip
+
+
+def test_states(runs):
+    cell = runs.cell("table5/resnet50/v1b", 0)
+    leave(cell, 0.5, epochs=2)
+    assert cell.state() == "2 of 6 epochs" and cell.scores() is None
+    cell.failure.write_text("refused: there is no train.rec\n")
+    assert cell.state() == "failed: refused: there is no train.rec"
+    done = runs.cell("table5/resnet50/v1c", 0)
+    leave(done, 0.5)
+    assert done.state() == "done" and done.scores() == (0.5, 0.9)
+    assert cells.missing([cell, done]) == [cell]
+
+
+@pytest.mark.parametrize(
+    "changes, text", [({"input_size": 32}, "input_size"), ({"tricks": []}, "tricks"), ({"seed": 9}, "seed")]
+)
+def test_a_run_of_another_recipe_is_refused(runs, changes, text):
+    cell = runs.cell("table5/resnet50/v1b", 0)
+    leave(cell, 0.5, **changes)
+    with pytest.raises(Refused, match=rf"seed0 holds a run of another recipe \({text}\)"):
+        cell.is_done()
+
+
+def test_the_shown_table(runs):
+    """Differences by hand: v1b - v1 is 2, 2.2, 1.8 points: mean 2, std 0.2, bound 4.303 x 0.2 / sqrt(3) = 0.497."""
+    for seed, (v1, v1b, v1c) in enumerate([(0.60, 0.62, 0.65), (0.61, 0.632, 0.60), (0.62, 0.638, 0.61)]):
+        for row, top1 in (("v1", v1), ("v1b", v1b), ("v1c", v1c)):
+            leave(runs.cell(f"table5/resnet50/{row}", seed), top1)
+    text = comparison.markdown("table5", runs, 3)
+    assert text.startswith("# table5: model tweaks (a proxy: small networks on small photos")
+    assert "## resnet50: resnet18_v1 at 64 px, resnet18_v1b at 64 px" in text
+    lines = [line for line in text.splitlines() if line.startswith("| ResNet")]
+    assert lines[0] == "| ResNet-50 | 76.21 / 92.97 | 61.00 ± 1.00 (3) | 90.00 ± 0.00 (3) |  |  |"
+    # 62, 63.2, 63.8: mean 63, std 0.9165
+    assert lines[1] == "| ResNet-50-B | 76.66 / 93.28 | 63.00 ± 0.92 (3) | 90.00 ± 0.00 (3) | +0.45 | +2.00 * |"
+    # 3, -3.2, -2.8: mean -1, std 3.47: bound 8.6
+    assert lines[2] == "| ResNet-50-C | 76.87 / 93.48 | 62.00 ± 2.65 (3) | 90.00 ± 0.00 (3) | +0.21 | -1.00 ~ |"
+    assert lines[3] == "| ResNet-50-D | 77.16 / 93.52 | not run |  | +0.29 |  |"
+
+
+def test_rows_are_compared_with_the_row_they_build_on(runs):
+    for row, top1 in (("smooth", 0.70), ("distill", 0.74), ("mixup", 0.71)):
+        leave(runs.cell(f"table6/resnet50_v1d/{row}", 0), top1)
+    found = comparison.sections("table6", runs, 1, ["resnet50_v1d"])["resnet50_v1d"]
+    by_label = {line.label: line for line in found}
+    assert by_label["+ mixup w/o distill"].gain() == "+1.00 ?"  # against label smoothing, not against distillation
+    assert by_label["+ mixup w/o distill"].paper_gain() == "+0.64"  # 79.01 - 78.37
+    assert by_label["+ cosine decay"].gain() == ""
+
+
+def test_csv_has_a_line_per_run(runs):
+    leave(runs.cell("table5/resnet50/v1", 0), 0.625)
+    rows = list(csv.DictReader(io.StringIO(comparison.as_csv("table5", runs, 2))))
+    assert len(rows) == 4 * 2
+    assert rows[0]["top1"] == "62.5" and rows[0]["state"] == "done" and rows[0]["paper_top1"] == "76.21"
+    assert rows[1]["top1"] == "" and rows[1]["state"] == "not run"
+
+
+def test_running_a_cell(runs):
+    cell = runs.cell("table5/resnet50/v1b", 0)
+    said = []
+    script = "import sys; print('hello', *sys.argv[1:])"
+    assert cells.run(cell, [sys.executable, "-c", script], said.append)
+    recipe = f"{cell.folder}.json"
+    assert said == [f"hello --recipe {recipe} --save-dir {cell.folder} --resume auto"]
+    with open(recipe) as file:
+        assert json.load(file)["name"] == "table5/resnet50/v1b"
+
+
+def test_a_failed_cell_says_why(runs):
+    cell = runs.cell("table5/resnet50/v1b", 0)
+    script = "import sys; print('a'); print('refused: no data', file=sys.stderr); sys.exit(2)"
+    assert not cells.run(cell, [sys.executable, "-c", script], lambda line: None)
+    assert cell.state() == "failed: refused: no data"
+
+
+def test_an_interrupted_cell_interrupts(runs):
+    with pytest.raises(KeyboardInterrupt):
+        cells.run(runs.cell("table5/resnet50/v1b", 0), [sys.executable, "-c", "exit(75)"], print)
