@@ -34,6 +34,7 @@ FLOORS = {
     "gluon_tricks.evaluate": 6,
     "gluon_tricks.checkpoint": 6,
     "gluon_tricks.report": 7,
+    "gluon_tricks.diagrams": 7,
     "gluon_tricks.job": 7,
     "gluon_tricks.prepare": 8,
     "gluon_tricks.train": 9,

@@ -1,0 +1,237 @@
+"""Networks for use elsewhere: ONNX, or MXNet's symbol and parameters; beside them what is done to a photo first."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import io
+import json
+import math
+import os
+import pathlib
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from gluon_tricks.runtime import Refused, generator
+
+# isort: split
+import mxnet as mx
+from mxnet.gluon import HybridBlock
+
+from model_zoo.graph import trace
+
+IMAGENET = {"mean": (123.68, 116.779, 103.939), "std": (58.393, 57.12, 57.375), "crop_ratio": 0.875}
+CIFAR10 = {"mean": (125.307, 122.961, 113.8575), "std": (51.5865, 50.847, 51.255), "crop_ratio": 1.0}
+OPSET, IR_VERSION = 13, 7  # the newest that MXNet 1.9.1 writes nodes for, whichever onnx is installed
+TOLERANCE = 1e-4  # of the largest logit
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """What turns a photo into the network's input; the default is that of ImageNet.
+
+    Args:
+        input_size: side of the input, px.
+        crop_ratio: the crop's side / the shorter edge of the resized photo, in (0, 1].
+        mean, std: of R, G and B on the 0..255 scale: input = (pixel - mean) / std.
+        classes: the classes' names in the order of the logits, if they are known.
+
+    Source: Bag of Tricks, section 2.1; for CIFAR-10 GluonCV's training script.
+    """
+
+    input_size: int
+    crop_ratio: float = IMAGENET["crop_ratio"]
+    mean: tuple[float, float, float] = IMAGENET["mean"]
+    std: tuple[float, float, float] = IMAGENET["std"]
+    classes: tuple[str, ...] | None = None
+
+    def __post_init__(self):
+        if self.input_size < 1 or not 0 < self.crop_ratio <= 1 or min(self.std) <= 0:
+            raise Refused(
+                f"input_size {self.input_size}, crop_ratio {self.crop_ratio}, std {self.std}: sizes take 1 and more, "
+                "crop_ratio lies in (0, 1], std is positive"
+            )
+
+    def to_json(self) -> dict:
+        """A JSON object that says every step in order."""
+        return {
+            "colours": "RGB",
+            "pixels": [0, 255],
+            "resize": {
+                "shorter_edge": math.ceil(self.input_size / self.crop_ratio - 1e-9),  # 1e-9: 0.8 is less than 4/5
+                "interpolation": "bilinear",
+            },
+            "crop": {"place": "centre", "height": self.input_size, "width": self.input_size},
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "layout": "NCHW",
+            "dtype": "float32",
+            "crop_ratio": self.crop_ratio,
+            "classes": None if self.classes is None else list(self.classes),
+        }
+
+
+def usual_preprocessing(net: HybridBlock) -> Preprocessing:
+    """That of the data set a network of the zoo is made for."""
+    return Preprocessing(net.input_size, **(CIFAR10 if net.name.startswith("cifar_") else IMAGENET))
+
+
+def export_onnx(
+    net: HybridBlock, path: str | os.PathLike, preprocessing: Preprocessing, batch_size: int | None = None
+) -> float | None:
+    """Writes PATH.onnx, with the preprocessing in its metadata and in PATH-preprocessing.json.
+
+    The file gets its name only after it gave the network's logits in onnxruntime, where that is installed.
+
+    Args:
+        net: any initialised hybrid network with float32 parameters, GluonCV's too. Input "data", (N, 3, H, W).
+        path: ends in .onnx.
+        preprocessing: its input_size is the input's height and width in the file.
+        batch_size: N in the file; None leaves it open.
+
+    Returns: the largest difference to the network's logits as a share of the largest logit; None: not checked.
+
+    Raises:
+        Refused: onnx is missing or too new, an operator that MXNet cannot export, or logits that differ.
+    """
+    path = pathlib.Path(path)
+    if path.suffix != ".onnx":
+        raise Refused(f"{path}: the name of an ONNX file ends in .onnx")
+    if batch_size is not None and batch_size < 1:
+        raise Refused(f"batch_size is {batch_size}: it takes 1 or more, or None for any")
+    onnx = _import_onnx()
+    symbol, parameters, images, logits = _snapshot(net, preprocessing, batch_size or 2)
+
+    def write(folder: pathlib.Path) -> float | None:
+        file = str(folder / path.name)
+        one = (batch_size or 1, *images.shape[1:])
+        opened = {} if batch_size else {"dynamic": True, "dynamic_input_shapes": [(None, *images.shape[1:])]}
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                mx.onnx.export_model(symbol, parameters, [one], np.float32, file, **opened)
+        except (AttributeError, NotImplementedError) as error:  # how MXNet says that it has no translation
+            raise Refused(f"MXNet cannot export {net.name} to ONNX ({error}): export the symbol instead") from error
+        model = onnx.load(file)
+        model.opset_import[0].version, model.ir_version = OPSET, IR_VERSION
+        described = json.dumps(_description(net, preprocessing, symbol))
+        onnx.helper.set_model_props(model, {"preprocessing": described})
+        onnx.checker.check_model(model)
+        onnx.save(model, file)
+        (folder / f"{path.stem}-preprocessing.json").write_text(described, encoding="utf-8")
+        seen = _run_onnx(file, images)
+        return None if seen is None else _compare(logits, seen, f"{path.name} in onnxruntime", net)
+
+    return _write_beside(path, write)
+
+
+def export_symbol(net: HybridBlock, prefix: str | os.PathLike, preprocessing: Preprocessing) -> float:
+    """Writes PREFIX-symbol.json, PREFIX-0000.params and PREFIX-preprocessing.json; reads them back and compares.
+
+    Args:
+        net, preprocessing: as for export_onnx; a symbol takes any batch size.
+        prefix: path and beginning of the names.
+
+    Returns: the largest difference to the network's logits as a share of the largest logit.
+
+    Raises:
+        Refused: no parameters or not float32, or logits that differ.
+    """
+    prefix = pathlib.Path(prefix)
+    symbol, parameters, images, logits = _snapshot(net, preprocessing, 2)
+    auxiliary = set(symbol.list_auxiliary_states())
+
+    def write(folder: pathlib.Path) -> float:
+        graph, values = (str(folder / f"{prefix.name}-{end}") for end in ("symbol.json", "0000.params"))
+        symbol.save(graph)
+        named = {f"{'aux' if name in auxiliary else 'arg'}:{name}": value for name, value in parameters.items()}
+        mx.nd.save(values, named)
+        described = json.dumps(_description(net, preprocessing, symbol))
+        (folder / f"{prefix.name}-preprocessing.json").write_text(described, encoding="utf-8")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that the type of "data" is open, as it always is
+            read = mx.gluon.SymbolBlock.imports(graph, ["data"], values)
+        return _compare(logits, _arrays(read(mx.nd.array(images))), f"{prefix.name}-symbol.json read back", net)
+
+    return _write_beside(prefix, write)
+
+
+def _import_onnx():
+    try:
+        onnx = importlib.import_module("onnx")
+    except ImportError:
+        raise Refused("ONNX files need the package onnx: pip install '.[export]'") from None
+    try:
+        importlib.import_module("onnx.mapping")
+    except ImportError:
+        raise Refused(
+            f"onnx {onnx.__version__} is too new for MXNet 1.9.1, which takes 1.13.1 to 1.15.0: pip install '.[export]'"
+        ) from None
+    return onnx
+
+
+def _snapshot(net: HybridBlock, preprocessing: Preprocessing, batch_size: int):
+    """The graph, its parameters on the CPU, random images, and the network's logits for them."""
+    parameters = net.collect_params()
+    try:
+        context = [p.list_ctx()[0] for p in parameters.values()][0]
+    except (RuntimeError, IndexError):
+        raise Refused(f"{net.name} has no parameters yet: initialise it, or give get_model pretrained=") from None
+    odd = next((p for p in parameters.values() if np.dtype(p.dtype) != np.float32), None)
+    if odd is not None:
+        raise Refused(f"{odd.name} is of type {np.dtype(odd.dtype).name}, but float32 is exported: net.cast('float32')")
+    size = preprocessing.input_size
+    images = generator(0, "export").standard_normal((batch_size, 3, size, size)).astype("float32")
+    logits = _arrays(net(mx.nd.array(images, ctx=context)))  # also gives parameters of deferred shape their data
+    if preprocessing.classes is not None and len(preprocessing.classes) != logits[0].shape[1]:
+        raise Refused(f"{len(preprocessing.classes)} class names for a network with {logits[0].shape[1]} logits")
+    symbol = trace(net)
+    names = [*symbol.list_arguments(), *symbol.list_auxiliary_states()]
+    values = {name: parameters[name].data(context).as_in_context(mx.cpu()) for name in names if name != "data"}
+    return symbol, values, images, logits
+
+
+def _description(net: HybridBlock, preprocessing: Preprocessing, symbol: mx.sym.Symbol) -> dict:
+    outputs = [name.removesuffix("_output") for name in symbol.list_outputs()]
+    return {"model": net.name, "input": "data", "outputs": outputs, **preprocessing.to_json()}
+
+
+def _arrays(outputs) -> list[np.ndarray]:
+    return [out.asnumpy() for out in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
+
+
+def _run_onnx(file: str, images: np.ndarray) -> list[np.ndarray] | None:
+    """The outputs in onnxruntime; None where it is not installed."""
+    try:
+        onnxruntime = importlib.import_module("onnxruntime")
+    except ImportError:
+        return None
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors only
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    return session.run(None, {"data": images})
+
+
+def _compare(expected: Sequence[np.ndarray], seen: Sequence[np.ndarray], what: str, net: HybridBlock) -> float:
+    """The largest difference as a share of the largest logit, if it is small enough."""
+    if [a.shape for a in expected] != [b.shape for b in seen]:
+        raise Refused(f"{what} gives outputs {[b.shape for b in seen]}, not {[a.shape for a in expected]}: not written")
+    differences = [np.abs(a - b).max() / max(np.abs(a).max(), np.finfo("float32").tiny) for a, b in zip(expected, seen)]
+    worst = float(np.max(differences))
+    if not worst <= TOLERANCE:  # nor if it is not a number
+        raise Refused(f"{what} differs from {net.name} by {worst:.1e} of the largest logit: not written")
+    return worst
+
+
+def _write_beside(path: pathlib.Path, write: Callable[[pathlib.Path], float | None]) -> float | None:
+    """Calls write(folder), then moves the folder's files to where `path` lies: all of them, or none if it failed."""
+    if not path.parent.is_dir():
+        raise Refused(f"there is no folder {path.parent} to write {path.name} to")
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export") as scratch:
+        result = write(pathlib.Path(scratch))
+        for file in pathlib.Path(scratch).iterdir():
+            os.replace(file, path.parent / file.name)
+    return result

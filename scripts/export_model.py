@@ -1,0 +1,121 @@
+"""Export a network to ONNX, or to MXNet's symbol and parameters, with its preprocessing as JSON beside it.
+
+    python scripts/export_model.py RUN_DIRECTORY resnet.onnx --to onnx
+    python scripts/export_model.py weights.params out/resnet --to symbol --model resnet50_v1d --classes 10
+    python scripts/export_model.py resnet50_v1d/117a384e resnet50_v1d.onnx --to onnx
+
+What is written was read back and gives the same logits: in onnxruntime (if it is installed) or in MXNet.
+Exit codes: 0 done, 2 refused, with nothing written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import pathlib
+import sys
+
+from gluon_tricks.checkpoint import load_network
+from gluon_tricks.data import shapes, sources
+from gluon_tricks.recipe import Recipe, read_recipe
+from gluon_tricks.runtime import Refused
+from model_zoo import get_model, list_models
+from model_zoo.export import Preprocessing, export_onnx, export_symbol, usual_preprocessing
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "source", metavar="SRC", help="a run directory, a checkpoint, a parameter file, or a published NAME or NAME/TAG"
+    )
+    parser.add_argument("target", metavar="DST", help="FILE.onnx, or the beginning of the names of a symbol's files")
+    parser.add_argument("--to", required=True, choices=("onnx", "symbol"))
+    parser.add_argument("--model", metavar="NAME", help="of a parameter file that lies in no run directory")
+    parser.add_argument("--classes", type=int, metavar="K", help="number of logits (default: the network's own)")
+    parser.add_argument("--input-size", type=int, metavar="PX", help="default: the run's, else the network's own")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="fix it in an ONNX file (default: any)")
+    parser.add_argument("--crop-ratio", type=float, metavar="R", help="crop / shorter edge (default: the run's)")
+    for name in ("mean", "std"):
+        parser.add_argument(f"--rgb-{name}", metavar="R,G,B", help=f"{name} on the 0..255 scale (default: the run's)")
+    parser.add_argument("--class-names", metavar="FILE", help="a manifest of packed records, or one name a line")
+    options = parser.parse_args(argv)
+    if options.batch_size is not None and options.to == "symbol":
+        parser.error("--batch-size belongs to --to onnx: a symbol takes any")
+    return options
+
+
+def load(options: argparse.Namespace) -> tuple:
+    """The network, and the recipe of the run it comes from, if it does."""
+    source = pathlib.Path(options.source).expanduser()
+    if source.exists():
+        net = load_network(source, model=options.model or "", classes=options.classes)
+        folders = () if options.model else (source, source.parent, source.parent.parent)
+        found = next((folder / "recipe.json" for folder in folders if (folder / "recipe.json").is_file()), None)
+        return net, read_recipe(found) if found else None
+    name, _, tag = options.source.partition("/")
+    if name not in list_models() or options.model not in (None, name):
+        raise Refused(f"there is no run or file {source}, and no published network of this name")
+    classes = {} if options.classes is None else {"classes": options.classes}
+    return get_model(name, pretrained=tag or True, **classes), None
+
+
+def class_names(recipe: Recipe) -> tuple[str, ...] | None:
+    """Those of the run's training records, if they still lie there."""
+    if recipe.data == "shapes":
+        return tuple(shapes.CLASSES)
+    manifests = [pathlib.Path(path).expanduser().with_suffix(".json") for path in recipe.train]
+    return sources.read_classes(manifests[0]) if manifests and manifests[0].is_file() else None
+
+
+def preprocessing(options: argparse.Namespace, net, recipe: Recipe | None) -> Preprocessing:
+    if recipe is not None:
+        kwargs = {"mean": recipe.mean, "std": recipe.std, "crop_ratio": recipe.crop_ratio}
+        start = Preprocessing(recipe.input_size, classes=class_names(recipe), **kwargs)
+    elif hasattr(net, "input_size"):
+        start = usual_preprocessing(net)
+    elif options.input_size:  # a symbol does not say it
+        start = Preprocessing(options.input_size)
+    else:
+        raise Refused(f"{options.source} does not say which images it takes: give --input-size")
+    given = {
+        "input_size": options.input_size,
+        "crop_ratio": options.crop_ratio,
+        "mean": _three(options.rgb_mean, "--rgb-mean"),
+        "std": _three(options.rgb_std, "--rgb-std"),
+        "classes": sources.read_classes(options.class_names) if options.class_names else None,
+    }
+    return dataclasses.replace(start, **{key: value for key, value in given.items() if value is not None})
+
+
+def _three(text: str | None, flag: str) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        r, g, b = map(float, text.split(","))
+    except ValueError:
+        raise Refused(f"{flag} takes three numbers such as 123.68,116.779,103.939, but got {text!r}") from None
+    return r, g, b
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = parse(argv)
+    try:
+        net, recipe = load(options)
+        steps = preprocessing(options, net, recipe)
+        if options.to == "onnx":
+            difference = export_onnx(net, options.target, steps, options.batch_size)
+        else:
+            difference = export_symbol(net, options.target, steps)
+    except Refused as refusal:
+        print(f"refused: {refusal}", file=sys.stderr)
+        return 2
+    checked = "not checked: onnxruntime is not installed"
+    if difference is not None:
+        checked = f"read back, its logits differ by at most {difference:.1e} of the largest"
+    print(f"{options.target}: {net.name}, {steps.input_size}x{steps.input_size} px; {checked}")
+    print(f"preprocessing {'of the run' if recipe else 'assumed'}: mean {steps.mean}, std {steps.std} (RGB, 0..255)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

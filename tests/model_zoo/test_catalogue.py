@@ -1,0 +1,41 @@
+import inspect
+
+import model_zoo
+from model_zoo import catalogue, list_models
+
+
+def test_the_page_is_what_would_be_written():
+    assert catalogue.main(["--check"]) == 0
+
+
+def test_every_network_has_a_row_with_its_numbers():
+    rows = {
+        line.split("`")[1]: [cell.strip() for cell in line.split("|")[2:-1]]
+        for line in catalogue.TARGET.read_text(encoding="utf-8").splitlines()
+        if line.startswith("| `") and line.count("|") == 8
+    }
+    assert list(rows) == sorted(rows, key=list_models().index) and rows.keys() == set(list_models())
+    source, *numbers, accuracy, peers = rows["resnet50_v1b"]
+    assert source.endswith("Bag of Tricks (CVPR 2019): ResNet-B")
+    assert numbers == ["224", "25,557,032", "4.09 G"]
+    assert accuracy == "77.67 / 93.82 (`0ecdba34`)"  # GluonCV's page
+    assert peers == "GluonCV `resnet50_v1b`, timm `resnet50`, torchvision `resnet50`"
+    assert rows["zfnet"][-1] == "by hand" and rows["zfnet"][0].startswith("Zeiler and Fergus")
+    assert rows["googlenet_2014"][-2] == ""
+
+
+def test_every_keyword_is_explained():
+    known = {key for model in model_zoo._REGISTRY.values() for key in inspect.signature(model).parameters}
+    assert known == set(catalogue.KEYWORDS)
+
+
+def test_a_stale_page_is_told(tmp_path, monkeypatch, capsys):
+    page = tmp_path / "model_zoo.md"
+    monkeypatch.setattr(catalogue, "TARGET", page)
+    monkeypatch.setattr(catalogue, "catalogue", lambda: "new")
+    assert catalogue.main(["--check"]) == 2  # not there
+    assert catalogue.main([]) == 0 and page.read_text() == "new"
+    assert catalogue.main(["--check"]) == 0
+    page.write_text("old")
+    assert catalogue.main(["--check"]) == 2
+    assert "run python -m model_zoo.catalogue" in capsys.readouterr().err

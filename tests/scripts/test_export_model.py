@@ -1,0 +1,124 @@
+import importlib.util
+import json
+import pathlib
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from gluon_tricks.recipe import Recipe
+from model_zoo import get_model
+
+SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "export_model.py"
+_spec = importlib.util.spec_from_file_location("export_model", SCRIPT)
+script = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(script)
+
+
+@pytest.fixture(scope="module")
+def net():
+    mx.random.seed(3)
+    net = get_model("resnet18_v1", classes=10)
+    net.initialize(mx.init.Xavier())
+    net(mx.nd.zeros((1, 3, 32, 32)))
+    return net
+
+
+@pytest.fixture
+def run_directory(net, tmp_path):
+    """What a finished run leaves."""
+    recipe = Recipe(model="resnet18_v1", classes=10, data="shapes", input_size=48, crop_ratio=0.8, mean=(1.0, 2.0, 3.0))
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "recipe.json").write_text(json.dumps(recipe.to_json()))
+    net.save_parameters(str(folder / "final.params"))
+    return folder
+
+
+def main(*arguments) -> int:
+    return script.main([str(argument) for argument in arguments])
+
+
+def test_a_run_brings_its_preprocessing(net, run_directory, tmp_path, capsys):
+    assert main(run_directory, tmp_path / "out", "--to", "symbol") == 0
+    out = capsys.readouterr().out
+    assert "resnet18_v1, 48x48 px; read back" in out and "of the run" in out
+    steps = json.loads((tmp_path / "out-preprocessing.json").read_text())
+    assert steps["resize"]["shorter_edge"] == 60 and steps["mean"] == [1.0, 2.0, 3.0]
+    assert len(steps["classes"]) == 10 and "triangle" in steps["classes"]
+    read = mx.gluon.SymbolBlock.imports(str(tmp_path / "out-symbol.json"), ["data"], str(tmp_path / "out-0000.params"))
+    images = mx.nd.random.normal(shape=(3, 3, 48, 48))
+    np.testing.assert_allclose(read(images).asnumpy(), net(images).asnumpy(), rtol=0, atol=1e-5)
+
+
+def test_a_parameter_file_with_its_flags(run_directory, tmp_path, capsys):
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join("abcdefghij"))
+    flags = ["--model", "resnet18_v1", "--classes", 10, "--input-size", 32, "--rgb-std", "4,5,6", "--crop-ratio", 1]
+    source = run_directory / "final.params"
+    assert main(source, tmp_path / "out", "--to", "symbol", *flags, "--class-names", names) == 0
+    assert "assumed: mean (123.68, 116.779, 103.939), std (4.0, 5.0, 6.0)" in capsys.readouterr().out
+    steps = json.loads((tmp_path / "out-preprocessing.json").read_text())
+    assert steps["std"] == [4, 5, 6] and steps["crop"]["width"] == 32 == steps["resize"]["shorter_edge"]
+    assert steps["classes"] == list("abcdefghij")
+
+
+def test_onnx(run_directory, tmp_path, missing, capsys):
+    for name in ("onnx", "onnxruntime"):
+        if importlib.util.find_spec(name) is None:
+            missing(f"{name} is not installed: pip install '.[export]'")
+    assert main(run_directory, tmp_path / "out.onnx", "--to", "onnx", "--batch-size", 2) == 0
+    assert "read back, its logits differ by at most" in capsys.readouterr().out
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(tmp_path / "out.onnx"), providers=["CPUExecutionProvider"])
+    assert session.get_inputs()[0].shape == [2, 3, 48, 48]
+
+
+def test_an_exported_symbol_says_no_size(run_directory, tmp_path, capsys):
+    assert main(run_directory, tmp_path / "out", "--to", "symbol") == 0
+    assert main(tmp_path / "out-symbol.json", tmp_path / "again", "--to", "symbol") == 2
+    assert "give --input-size" in capsys.readouterr().err
+    assert main(tmp_path / "out-symbol.json", tmp_path / "again", "--to", "symbol", "--input-size", 48) == 0
+
+
+def test_a_published_name_is_asked_for_by_tag(net, tmp_path, monkeypatch):
+    asked = []
+
+    def get(name, **kwargs):
+        asked.append((name, kwargs))
+        return net
+
+    monkeypatch.setattr(script, "get_model", get)
+    assert main("resnet18_v1/a0666292", tmp_path / "a", "--to", "symbol", "--input-size", 32) == 0
+    assert main("resnet18_v1", tmp_path / "b", "--to", "symbol", "--input-size", 32, "--classes", 10) == 0
+    assert asked == [
+        ("resnet18_v1", {"pretrained": "a0666292"}),
+        ("resnet18_v1", {"pretrained": True, "classes": 10}),
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["nowhere", "out", "--to", "symbol"], "no run or file nowhere, and no published network"),
+        (["RUN", "out.bin", "--to", "onnx"], "ends in .onnx"),
+        (["RUN", "out", "--to", "symbol", "--rgb-mean", "1,2"], "--rgb-mean takes three numbers"),
+        (["RUN", "out", "--to", "symbol", "--crop-ratio", "2"], "crop_ratio 2.0"),
+        (["RUN", "out", "--to", "symbol", "--input-size", "0"], "input_size 0"),
+        (["RUN", "missing/out", "--to", "symbol"], "no folder"),
+    ],
+)
+def test_refused(run_directory, tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    if message == "ends in .onnx" and importlib.util.find_spec("onnx") is None:
+        pytest.skip("needs onnx")
+    assert main(*[str(run_directory) if a == "RUN" else a for a in arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_symbol_has_no_batch_size(capsys):
+    with pytest.raises(SystemExit):
+        main("run", "out", "--to", "symbol", "--batch-size", 2)
+    assert "belongs to --to onnx" in capsys.readouterr().err
