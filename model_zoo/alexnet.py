@@ -1,3 +1,275 @@
-"""AlexNet, ZFNet and CaffeNet."""
+"""AlexNet and its kin: ZFNet and CaffeNet. Also what they share with VGG: convolutions in a row, hidden dense layers.
 
-MODELS = {}
+stage1 -> stage2 -> stage3 (three convolutions) -> two hidden dense layers -> head
+Each stage ends with an overlapping max pool, 3x3 with stride 2.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+
+import mxnet as mx
+import numpy as np
+from mxnet.gluon import HybridBlock, nn
+
+from gluon_tricks.runtime import Refused
+from model_zoo.classifier import Classifier, Peer, check_drop
+
+HIDDEN_WIDTHS = (4096, 4096)
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """What the numbers of a layer are before training.
+
+    Args:
+        weight: the weights' initialiser; None: the one given to net.initialize.
+        bias: the value of all biases.
+    """
+
+    weight: mx.init.Initializer | None = None
+    bias: float = 0.0
+
+    @property
+    def initializers(self) -> dict:
+        return {"weight_initializer": self.weight, "bias_initializer": mx.init.Constant(self.bias)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Conv:
+    """A convolution with biases. groups: 2 is AlexNet's two towers, which do not see each other's channels."""
+
+    channels: int
+    kernel: int = 3
+    stride: int = 1
+    padding: int = 1
+    groups: int = 1
+    start: Start = Start()
+
+
+def add_convolutions(stage: nn.HybridSequential, in_channels: int, convs: Sequence[Conv], norm: Callable | None = None):
+    """Adds convolution, [norm(in_channels=),] relu for each of convs."""
+    for conv in convs:
+        shape = dict(padding=conv.padding, groups=conv.groups, in_channels=in_channels)
+        stage.add(nn.Conv2D(conv.channels, conv.kernel, conv.stride, **shape, **conv.start.initializers))
+        if norm is not None:
+            stage.add(norm(in_channels=conv.channels))
+        stage.add(nn.Activation("relu"))
+        in_channels = conv.channels
+
+
+def make_hidden_layers(start: Start, drop: float | None = None, norm: Callable | None = None) -> nn.HybridSequential:
+    """The neck: flatten, then dense, [norm(in_channels=),] relu, [dropout] for each of HIDDEN_WIDTHS."""
+    neck = nn.HybridSequential(prefix="neck_")
+    with neck.name_scope():
+        neck.add(nn.Flatten())
+        for in_units, width in zip((0, *HIDDEN_WIDTHS), HIDDEN_WIDTHS):  # 0: the first images decide
+            neck.add(nn.Dense(width, in_units=in_units, **start.initializers))
+            if norm is not None:
+                neck.add(norm(in_channels=width))
+            neck.add(nn.Activation("relu"))
+            if drop is not None:
+                neck.add(nn.Dropout(drop))
+    return neck
+
+
+class HiddenLayersClassifier(Classifier):
+    """A classifier whose neck is make_hidden_layers: the first images, or a file, decide for which size it is."""
+
+    _fitting = None  # height and width of the last images that were found to fit
+
+    def check_images(self, shape: tuple[int, ...]) -> None:
+        super().check_images(shape)
+        first_dense = self.neck[1].weight
+        if first_dense.shape[1] <= 0 or shape[2:] == self._fitting:
+            return
+        seen, wanted = self._count_features(*shape[2:]), first_dense.shape[1]
+        if seen != wanted:
+            side = self.input_size
+            usual = f" ({side}x{side} would)" if self._count_features(side, side) == wanted else ""
+            raise Refused(
+                f"{self.name}: its dense layers take {wanted} features per image, but images of {shape[2]}x{shape[3]} "
+                f"pixels give {seen}: use images of the size that its first images had{usual}"
+            )
+        self._fitting = shape[2:]
+
+    def _count_features(self, height: int, width: int) -> int:
+        """How many numbers the last feature map of an image of that size has."""
+        x = mx.sym.var("images")
+        for part in self.trunk:
+            x = part(x)
+        return int(np.prod(x.infer_shape(images=(1, 3, height, width))[1][0]))
+
+
+class LRN(HybridBlock):
+    """Local response normalisation: b[i] = a[i] / (k + alpha * sum of a[j]^2 over the n channels j around i)^beta.
+
+    Args:
+        k, alpha, n, beta: as in the formula; alpha belongs to the sum. n is odd.
+
+    Returns: called with maps (N, C, H, W): maps of the same shape.
+
+    Source: Krizhevsky et al., ImageNet classification with deep convolutional neural networks (NIPS 2012), section 3.3.
+    Differs: MXNet and Caffe divide alpha by n; here it is the paper's. MXNet's own operator is not used: on a CPU its
+        gradient is wrong where a convolution or a pool follows, and it knows float32 only.
+    """
+
+    def __init__(self, k: float, alpha: float, n: int = 5, beta: float = 0.75):
+        super().__init__()
+        self.k, self.alpha, self.n, self.beta = k, alpha, n, beta
+
+    def hybrid_forward(self, F, x):
+        squares = F.expand_dims(F.square(x), axis=1)  # (N, 1, C, H, W)
+        shape = dict(kernel=(self.n, 1, 1), pad=(self.n // 2, 0, 0), stride=(1, 1, 1))
+        mean = F.squeeze(F.Pooling(squares, pool_type="avg", **shape), axis=1)  # beyond the first and last: zeros
+        return x * (self.k + self.alpha * self.n * mean) ** -self.beta
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """What the members of the family differ in.
+
+    Args:
+        stages: the convolutions of each stage.
+        lrn: the normalisation after the first two stages' convolutions; None: without it.
+        norm_first: the normalisation comes before the pool, not after it.
+        ceil_mode: a pool's last window may reach beyond the map, so no row is lost.
+        hidden, head: where the dense layers start.
+        input_size, smallest_side: pixels.
+    """
+
+    stages: tuple[tuple[Conv, ...], ...]
+    lrn: Callable[[], LRN] | None = None
+    norm_first: bool = False
+    ceil_mode: bool = False
+    hidden: Start = Start()
+    head: Start = Start()
+    input_size: int = 224
+    smallest_side: int = 63
+
+
+def two_towers(first: Start, second: Start, padding: int) -> tuple[tuple[Conv, ...], ...]:
+    """AlexNet's stages with groups; first: start of convolutions 1 and 3, second: of 2, 4, 5; padding: of the first."""
+    return (
+        (Conv(96, 11, 4, padding, start=first),),
+        (Conv(256, 5, padding=2, groups=2, start=second),),
+        (Conv(384, start=first), Conv(384, groups=2, start=second), Conv(256, groups=2, start=second)),
+    )
+
+
+def _zfnet(*channels: int) -> Variant:
+    gauss = Start(mx.init.Normal(0.01))
+    stages = (
+        (Conv(96, 7, 2, 1, start=gauss),),
+        (Conv(256, 5, 2, 0, start=gauss),),
+        tuple(Conv(c, start=gauss) for c in channels),
+    )
+    return Variant(stages, functools.partial(LRN, k=2, alpha=1e-4), ceil_mode=True, hidden=gauss, head=gauss)
+
+
+_GAUSS, _GAUSS_1 = Start(mx.init.Normal(0.01)), Start(mx.init.Normal(0.01), bias=1.0)
+_CAFFENET = Variant(
+    two_towers(_GAUSS, _GAUSS_1, padding=0),
+    lrn=functools.partial(LRN, k=1, alpha=1e-4 / 5),
+    ceil_mode=True,
+    hidden=Start(mx.init.Normal(0.005), bias=1.0),
+    head=_GAUSS,
+    input_size=227,
+    smallest_side=55,
+)
+VARIANTS = {
+    "alexnet": Variant(((Conv(64, 11, 4, 2),), (Conv(192, 5, 1, 2),), (Conv(384), Conv(256), Conv(256)))),
+    "alexnet_2012": Variant(
+        two_towers(_GAUSS, _GAUSS_1, padding=2),
+        lrn=functools.partial(LRN, k=2, alpha=1e-4),
+        norm_first=True,
+        hidden=_GAUSS_1,
+        head=_GAUSS,
+    ),
+    "zfnet": _zfnet(384, 384, 256),
+    "zfnet_512_1024_512": _zfnet(512, 1024, 512),
+    "caffenet": _CAFFENET,
+    "caffenet_no_lrn": dataclasses.replace(_CAFFENET, lrn=None),
+}
+
+
+class AlexNet(HiddenLayersClassifier):
+    """AlexNet or a network of its kind.
+
+    Args:
+        name: a key of VARIANTS.
+        classes: number of logits, at least 1.
+        hidden_drop: probability with which Dropout zeroes a number after each hidden dense layer, in [0, 1).
+
+    Returns: called with images (N, 3, H, W): logits (N, classes), both of the parameters' dtype. The first images
+        decide the size for which the dense layers are made.
+
+    Raises:
+        Refused: an argument out of its range; images of another shape, too small, or of another size than the first.
+
+    Source:
+        alexnet: Krizhevsky, One weird trick for parallelizing convolutional neural networks (2014); Gluon's network.
+        alexnet_2012: Krizhevsky et al., ImageNet classification with deep convolutional neural networks (NIPS 2012),
+            sections 3.3 to 3.5 and 5.
+        zfnet, zfnet_512_1024_512: Zeiler and Fergus, Visualizing and understanding convolutional networks (ECCV 2014),
+            figure 3, section 3 and table 2.
+        caffenet: the reference network of Jia et al., Caffe (ACM Multimedia 2014); caffenet_no_lrn: Kraehenbuehl et
+            al., Data-dependent initializations of convolutional neural networks (ICLR 2016), section 4.5.
+    Differs:
+        alexnet_2012: with images of 224 pixels the paper's first convolution does not come out even: (224 - 11) / 4 is
+            no whole number, and the figure's 253,440 neurons are no square times 96. What follows (27x27, 13x13) needs
+            a 55x55 map, so the images are padded by 2. The normalisation runs over all channels, as the formula says;
+            on two GPUs the two channels at either side of the towers' border could not see each other. The hidden
+            dense layers have biases of 1, the head of 0: it has no relu to keep alive.
+        zfnet: the contrast normalisation across maps is given no formula; it is AlexNet's with AlexNet's constants, as
+            is common. The paper's sizes (110, 55, 26, 13, 6) need a padding of 1 and pools that round up. Weights start
+            Gaussian with a deviation of 0.01, where the paper names 0.01 only.
+        caffenet: its alpha of 1e-4 is divided by n = 5, as Caffe does.
+    """
+
+    def __init__(self, name: str, *, classes: int = 1000, hidden_drop: float = 0.5):
+        variant = VARIANTS[name]
+        sizes = dict(input_size=variant.input_size, smallest_side=variant.smallest_side)
+        super().__init__(name, classes=classes, peers=_PEERS if name == "alexnet" else None, **sizes)
+        with self.name_scope():
+            in_channels = 3
+            for number, convs in enumerate(variant.stages, start=1):
+                setattr(self, f"stage{number}", _make_stage(number, in_channels, convs, variant))
+                in_channels = convs[-1].channels
+            self.neck = make_hidden_layers(variant.hidden, drop=check_drop(name, hidden_drop))
+            self.head = nn.Dense(classes, in_units=HIDDEN_WIDTHS[-1], **variant.head.initializers)
+
+
+def _make_stage(number: int, in_channels: int, convs: tuple[Conv, ...], variant: Variant) -> nn.HybridSequential:
+    stage = nn.HybridSequential(prefix=f"stage{number}_")
+    with stage.name_scope():
+        add_convolutions(stage, in_channels, convs)
+        closing = [nn.MaxPool2D(3, 2, ceil_mode=variant.ceil_mode)]
+        if variant.lrn is not None and number <= 2:
+            closing.insert(0 if variant.norm_first else 1, variant.lrn())
+        stage.add(*closing)
+    return stage
+
+
+_PEERS = {
+    "gluoncv": Peer(
+        "alexnet",
+        {
+            **{"stage1.0": "features.0", "stage2.0": "features.2"},
+            **{"stage3.0": "features.4", "stage3.2": "features.5", "stage3.4": "features.6"},
+            **{"neck.1": "features.9", "neck.4": "features.11", "head": "output"},
+        },
+    ),
+    "torchvision": Peer(
+        "alexnet",
+        {
+            **{"stage1.0": "features.0", "stage2.0": "features.3"},
+            **{"stage3.0": "features.6", "stage3.2": "features.8", "stage3.4": "features.10"},
+            **{"neck.1": "classifier.1", "neck.4": "classifier.4", "head": "classifier.6"},
+        },
+    ),
+}
+
+MODELS = {name: functools.partial(AlexNet, name) for name in VARIANTS}

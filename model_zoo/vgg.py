@@ -1,3 +1,115 @@
-"""VGG."""
+"""VGG: stacks of 3x3 convolutions, each closed by a 2x2 max pool; every member is one line of STAGES.
 
-MODELS = {}
+stage1 -> ... -> stage5 -> two hidden dense layers -> head
+stride  2 4 8 16 32
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import mxnet as mx
+from mxnet.gluon import nn
+
+from model_zoo.alexnet import HIDDEN_WIDTHS, Conv, HiddenLayersClassifier, Start, add_convolutions, make_hidden_layers
+from model_zoo.classifier import Peer, check_drop, normalisation
+
+STAGES = {  # depth -> convolutions in stage 1 to 5
+    11: (1, 1, 2, 2, 2),
+    13: (2, 2, 2, 2, 2),
+    16: (2, 2, 3, 3, 3),
+    19: (2, 2, 4, 4, 4),
+}
+WIDTHS = (64, 128, 256, 512, 512)  # channels of stage 1 to 5
+
+
+def make_stages(depth: int, start: Start, norm: Callable | None = None, ceil_mode: bool = False):
+    """The five stages of a VGG.
+
+    Args:
+        depth: a key of STAGES.
+        start: of all convolutions.
+        norm: in_channels -> normalisation layer between each convolution and its relu; None: without it.
+        ceil_mode: a pool keeps an odd last row.
+    """
+    for number, (in_channels, width, count) in enumerate(zip((3, *WIDTHS), WIDTHS, STAGES[depth]), start=1):
+        stage = nn.HybridSequential(prefix=f"stage{number}_")
+        with stage.name_scope():
+            add_convolutions(stage, in_channels, [Conv(width, start=start)] * count, norm)
+            stage.add(nn.MaxPool2D(2, 2, ceil_mode=ceil_mode))
+        yield stage
+
+
+class VGG(HiddenLayersClassifier):
+    """A VGG network.
+
+    Args:
+        name: as in the registry.
+        depth: a key of STAGES: layers with weights.
+        norm: in_channels -> normalisation layer between each convolution and its relu; None: without it.
+        classes: number of logits, at least 1.
+        hidden_drop: probability with which Dropout zeroes a number after each hidden dense layer, in [0, 1).
+
+    Returns: called with images (N, 3, H, W): logits (N, classes), both of the parameters' dtype. The first images
+        decide the size for which the dense layers are made.
+
+    Raises:
+        Refused: an argument out of its range; images of another shape, too small, or of another size than the first.
+
+    Source: Simonyan and Zisserman, Very deep convolutional networks for large-scale image recognition (ICLR 2015),
+        section 2 and table 1 (A, B, D and E).
+    Differs: the convolutions start as in GluonCV, Gaussian with a variance of 2 / (9 * channels); the paper has 0.01
+        for all layers and trains a shallow network first.
+    """
+
+    def __init__(self, name: str, depth: int, norm: Callable | None, *, classes: int = 1000, hidden_drop: float = 0.5):
+        super().__init__(name, classes=classes, smallest_side=32, peers=_peers(name, depth, norm is not None))
+        he = Start(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2))
+        gauss = Start(mx.init.Normal(0.01))
+        with self.name_scope():
+            for number, stage in enumerate(make_stages(depth, he, norm), start=1):
+                setattr(self, f"stage{number}", stage)
+            self.neck = make_hidden_layers(gauss, drop=check_drop(name, hidden_drop))
+            self.head = nn.Dense(classes, in_units=HIDDEN_WIDTHS[-1], **gauss.initializers)
+
+
+def vgg_bn(
+    name: str,
+    depth: int,
+    *,
+    classes: int = 1000,
+    hidden_drop: float = 0.5,
+    use_global_stats: bool = False,
+    norm_layer: Callable = nn.BatchNorm,
+    norm_kwargs: dict | None = None,
+) -> VGG:
+    """A VGG network with normalisation after every convolution (not after the dense layers), as GluonCV has it.
+
+    Args: name, depth, classes, hidden_drop: as for VGG.
+        use_global_stats: BatchNorm normalises by its running statistics in training too.
+        norm_layer: class of the normalisation layers, called with in_channels=..., **norm_kwargs.
+        norm_kwargs: further arguments for norm_layer.
+    """
+    norm = normalisation(norm_layer, norm_kwargs, use_global_stats)
+    return VGG(name, depth, norm, classes=classes, hidden_drop=hidden_drop)
+
+
+def _peers(name: str, depth: int, normalised: bool) -> dict[str, Peer]:
+    """The others number the layers of all stages through, as features."""
+    layers = [3 * count + 1 if normalised else 2 * count + 1 for count in STAGES[depth]]
+    stages = {}
+    for number, count in enumerate(layers, start=1):
+        stages.update({f"stage{number}.{i}": f"features.{len(stages) + i}" for i in range(count)})
+    dense = {
+        "gluoncv": {"neck.1": f"features.{len(stages)}", "neck.4": f"features.{len(stages) + 2}", "head": "output"},
+        "torchvision": {"neck.1": "classifier.0", "neck.4": "classifier.3", "head": "classifier.6"},
+        "timm": {"neck.1": "pre_logits.fc1", "neck.4": "pre_logits.fc2", "head": "head.fc"},
+    }
+    return {library: Peer(name, {**stages, **names}) for library, names in dense.items()}
+
+
+MODELS = {
+    **{f"vgg{depth}": functools.partial(VGG, f"vgg{depth}", depth, None) for depth in STAGES},
+    **{f"vgg{depth}_bn": functools.partial(vgg_bn, f"vgg{depth}_bn", depth) for depth in STAGES},
+}
