@@ -40,6 +40,7 @@ class Classifier(HybridBlock):
         classes: number of logits, at least 1.
         input_size: pixels of the images' sides that the network was made for.
         smallest_side: images with fewer pixels on a side are refused.
+        largest_side: images with more are, because a pool of fixed size would see them in several windows; None: none.
         peers: "gluoncv", "timm", "torchvision" -> the same network there.
 
     Returns: called with images (N, 3, H, W): logits (N, classes), both of the parameters' dtype.
@@ -52,12 +53,14 @@ class Classifier(HybridBlock):
         classes: int,
         input_size: int = 224,
         smallest_side: int = 1,
+        largest_side: int | None = None,
         peers: Mapping[str, Peer] | None = None,
     ):
         if classes < 1:
             raise Refused(f"{name}: classes={classes}, but a classifier needs at least 1 class")
         super().__init__(prefix=f"{name}_")
-        self.classes, self.input_size, self.smallest_side = classes, input_size, smallest_side
+        self.classes, self.input_size = classes, input_size
+        self.smallest_side, self.largest_side = smallest_side, largest_side
         self.peers = dict(peers or {})
 
     @property
@@ -90,9 +93,13 @@ class Classifier(HybridBlock):
         """Refuses images of a shape that the network cannot take."""
         if len(shape) != 4 or shape[1] != 3:
             raise Refused(f"{self.name} takes images of shape (N, 3, height, width), but got {shape}")
-        side = self.smallest_side
-        if min(shape[2:]) < side:
-            raise Refused(f"{self.name} takes images of at least {side}x{side} pixels, but got {shape[2]}x{shape[3]}")
+        for side, bound, beyond in (
+            (self.smallest_side, "least", min(shape[2:]) < self.smallest_side),
+            (self.largest_side, "most", self.largest_side is not None and max(shape[2:]) > self.largest_side),
+        ):
+            if beyond:
+                seen = f"{shape[2]}x{shape[3]}"
+                raise Refused(f"{self.name} takes images of at {bound} {side}x{side} pixels, but got {seen}")
 
     def hybrid_forward(self, F, images):
         x = images

@@ -15,8 +15,7 @@ from typing import Callable
 from mxnet.gluon import HybridBlock, nn
 from mxnet.gluon.contrib.nn import Identity
 
-from model_zoo.classifier import Peer, check_drop, normalisation
-from model_zoo.inception import WindowClassifier
+from model_zoo.classifier import Classifier, Peer, check_drop, normalisation
 
 STAGES = {  # depth -> layers of dense block 1 to 4
     121: (6, 12, 24, 16),
@@ -70,7 +69,7 @@ class Transition(HybridBlock):
         return self.pool(self.conv(self.relu(self.bn(x))))
 
 
-class DenseNet(WindowClassifier):
+class DenseNet(Classifier):
     """A DenseNet (with bottlenecks and compression, growth rate 32) for classification.
 
     Args:

@@ -15,9 +15,9 @@ from typing import Callable
 import mxnet as mx
 from mxnet.gluon import nn
 
-from model_zoo.alexnet import LRN
 from model_zoo.classifier import Classifier, Peer, check_drop, normalisation
-from model_zoo.inception import Conv, NormedConv, WindowClassifier, make_sequence
+from model_zoo.inception import Conv, NormedConv, make_sequence
+from model_zoo.lrn import LRN
 
 HALVING = functools.partial(nn.MaxPool2D, 3, 2, ceil_mode=True)
 NEIGHBOURHOOD = functools.partial(nn.MaxPool2D, 3, 1, 1)
@@ -67,7 +67,7 @@ def _make_trunk(net: Classifier, unit: Callable, *, kernel: int, last_pool: Call
     return channels
 
 
-class GoogLeNet(WindowClassifier):
+class GoogLeNet(Classifier):
     """GoogLeNet with a norm after every convolution, as GluonCV (and torchvision) have it.
 
     Args:
@@ -123,7 +123,7 @@ def _biased_conv(in_channels: int, conv: Conv) -> nn.Conv2D:
     return nn.Conv2D(*conv, in_channels=in_channels, activation="relu", **_caffe())
 
 
-class GoogLeNet2014(WindowClassifier):
+class GoogLeNet2014(Classifier):
     """GoogLeNet as of 2014: biases, LRN, no batch normalisation, no auxiliary classifiers.
 
     Args:
@@ -145,7 +145,7 @@ class GoogLeNet2014(WindowClassifier):
     """
 
     def __init__(self, name: str, *, classes: int = 1000, final_drop: float = 0.4):
-        super().__init__(name, classes=classes, smallest_side=47, largest_side=None)  # 47: 3x3 before the last pool
+        super().__init__(name, classes=classes, smallest_side=47)  # 47: 3x3 before the last pool
         with self.name_scope():
             channels = _make_trunk(self, _biased_conv, kernel=5, last_pool=HALVING, norms=[CAFFE_LRN])
             self.neck = nn.HybridSequential(prefix="neck_")

@@ -16,7 +16,6 @@ from typing import Callable, NamedTuple
 from mxnet.gluon import HybridBlock, nn
 from mxnet.gluon.contrib.nn import HybridConcurrent
 
-from gluon_tricks.runtime import Refused
 from model_zoo.classifier import Classifier, Peer, check_drop, normalisation
 
 
@@ -97,26 +96,6 @@ class NormedConv(HybridBlock):
         return self.relu(self.bn(self.conv(x)))
 
 
-class WindowClassifier(Classifier):
-    """A classifier that averages a window of fixed side, so that images can be too large as well.
-
-    Args:
-        largest_side: images with more pixels on a side, for which there would be several windows, are refused; None:
-            there is no such side.
-        others: as Classifier.
-    """
-
-    def __init__(self, name: str, *, largest_side: int | None, **others):
-        super().__init__(name, **others)
-        self.largest_side = largest_side
-
-    def check_images(self, shape: tuple[int, ...]) -> None:
-        super().check_images(shape)
-        side = self.largest_side
-        if side is not None and max(shape[2:]) > side:
-            raise Refused(f"{self.name} takes images of at most {side}x{side} pixels, but got {shape[2]}x{shape[3]}")
-
-
 HALVING = functools.partial(nn.MaxPool2D, 3, 2)
 SMOOTHING = functools.partial(nn.AvgPool2D, 3, 1, 1)
 
@@ -164,7 +143,7 @@ PARTS = {
 }
 
 
-class InceptionV3(WindowClassifier):
+class InceptionV3(Classifier):
     """Inception-V3 for classification.
 
     Args:

@@ -6,7 +6,7 @@ import pytest
 
 from gluon_tricks.runtime import Refused
 from model_zoo import get_model
-from model_zoo.alexnet import LRN
+from model_zoo.lrn import LRN
 
 # alexnet_2012, images of 224 pixels padded by 2 (figure 2; side = floor((side + 2 pad - kernel) / stride) + 1)
 #   conv1  11x11/4, 96     55x55   96 * 3 * 121 + 96          =     34,944
