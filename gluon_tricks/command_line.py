@@ -27,6 +27,7 @@ from gluon_tricks.tricks import (
     Warmup,
     ZeroGamma,
 )
+from model_zoo.published import is_tag
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -58,7 +59,11 @@ def recipe_from_flags(args: argparse.Namespace, devices: int) -> tuple[Recipe, l
     recipe = _with_schedule(recipe, args)
     recipe = _with_refinements(recipe, args, "gluoncv" if gluoncv else "paper")
     for setting in args.set:
-        recipe = apply_setting(recipe, setting)
+        key, _, text = setting.partition("=")
+        if key == "pretrained":  # a tag such as 121e1579 would be read as a number
+            recipe = recipe.set(pretrained=_pretrained(text, "--set pretrained"))
+        else:
+            recipe = apply_setting(recipe, setting)
     if args.num_training_samples is not None:
         notes.append(f"--num-training-samples {args.num_training_samples}: not used, the records are counted")
     return recipe, notes
@@ -135,9 +140,7 @@ def _with_fields(recipe: Recipe, args: argparse.Namespace) -> Recipe:
 
 def _with_network(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     if args.use_pretrained is not None:
-        if not args.use_pretrained:
-            raise Refused("--use-pretrained: name the file, as published weights cannot be downloaded any more")
-        recipe = recipe.set(pretrained=_existing(args.use_pretrained, "--use-pretrained"))
+        recipe = recipe.set(pretrained=_pretrained(args.use_pretrained, "--use-pretrained"))
     if args.use_se:
         recipe = recipe.set(model=f"se_{recipe.model}")
     if args.batch_norm:
@@ -197,6 +200,13 @@ def _numbers(text: str, flag: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise Refused(f"{flag} takes numbers with commas between them, but got {text!r}") from None
+
+
+def _pretrained(text: str, flag: str) -> str:
+    """What Recipe.pretrained holds: "true" for GluonCV's default file, a tag, a path, or "" for none of them."""
+    if text.lower() in ("true", "false", ""):
+        return "true" if text.lower() == "true" else ""
+    return text if is_tag(text) else _existing(text, flag)
 
 
 def _existing(path: str, flag: str) -> str:

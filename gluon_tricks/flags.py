@@ -59,7 +59,13 @@ def _network_flags(group) -> None:
     group.add_argument("--model", help="a name of the model zoo")
     group.add_argument("--mode", choices=("hybrid", "imperative", "symbolic"), help="hybrid compiles the network")
     group.add_argument("--dtype", choices=("float32", "float16", "bfloat16"))
-    group.add_argument("--use-pretrained", nargs="?", const="", metavar="FILE", help="start from a parameter file")
+    group.add_argument(
+        "--use-pretrained",
+        nargs="?",
+        const="true",
+        metavar="WHAT",
+        help="start from a parameter file, one that GluonCV published by its tag, or (no WHAT) its default",
+    )
     group.add_argument("--use_se", "--use-se", action="store_true", help="the model with squeeze and excitation")
     group.add_argument("--batch-norm", action="store_true", help="VGG with batch normalisation")
     group.add_argument("--use-gn", action="store_true", help="group normalisation")

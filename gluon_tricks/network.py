@@ -16,7 +16,10 @@ from model_zoo import get_model
 
 
 def untrained(recipe: Recipe, pretrained: str = "", ctx=None) -> mx.gluon.HybridBlock:
-    """The recipe's network, uninitialised unless `pretrained` names a parameter file.
+    """The recipe's network, uninitialised unless `pretrained` says where its parameters come from.
+
+    Args:
+        pretrained: a parameter file, the tag of one that GluonCV published, or "true" for the default one; "": none.
 
     Raises:
         Refused: a model or keyword that the zoo does not know.
@@ -26,7 +29,7 @@ def untrained(recipe: Recipe, pretrained: str = "", ctx=None) -> mx.gluon.Hybrid
         kwargs["classes"] = recipe.classes
     if "norm_layer" in kwargs:
         kwargs["norm_layer"] = _norm_layer(kwargs["norm_layer"])
-    return get_model(recipe.model, pretrained=pretrained or False, ctx=ctx, **kwargs)
+    return get_model(recipe.model, pretrained={"": False, "true": True}.get(pretrained, pretrained), ctx=ctx, **kwargs)
 
 
 def _norm_layer(name: str) -> Callable[..., mx.gluon.HybridBlock]:

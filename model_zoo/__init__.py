@@ -8,10 +8,13 @@ from __future__ import annotations
 from gluon_tricks import runtime  # first: it prepares the process for `import mxnet`
 
 # isort: split
+import contextlib
 import difflib
 import inspect
 import os
+from collections.abc import Mapping
 
+import numpy as np
 from mxnet.gluon import HybridBlock
 
 from model_zoo import (
@@ -19,15 +22,17 @@ from model_zoo import (
     cifar_resnet,
     cvjena,
     densenet,
+    formats,
     googlenet,
     inception,
     mobilenet,
+    published,
     resnet,
     vgg,
     weights,
 )
 
-__all__ = ["get_model", "list_models"]
+__all__ = ["get_model", "list_models", "recognise"]
 
 _REGISTRY = {  # name -> constructor with explicit keywords; a family registers by a line
     **resnet.MODELS,
@@ -52,32 +57,44 @@ def get_model(name: str, pretrained: bool | str | os.PathLike = False, ctx=None,
 
     Args:
         name: one of list_models().
-        pretrained: the file its parameters come from (see weights.load_parameters); False: the network is returned
-            uninitialised.
+        pretrained: where its parameters come from. True: the file that GluonCV published as its default; a tag such
+            as "117a384e": another of its files (published.PUBLISHED lists them); both are downloaded where this
+            machine does not have them. Else the path of a file (see weights.load_parameters). False: the network is
+            returned uninitialised.
         ctx: context or list of contexts for the parameters of a file; the default is the CPU.
         kwargs: the keywords of the network's constructor, such as classes=10. None is swallowed.
 
     Returns: the network: float images (N, 3, H, W) -> logits (N, classes).
 
     Raises:
-        Refused: an unknown name or keyword, or a file that does not hold this network's parameters.
+        Refused: an unknown name or keyword, a published file that cannot be had, or a file that does not hold this
+            network's parameters.
     """
     constructor = _lookup(name, kwargs)
-    if pretrained is True:
-        raise runtime.Refused(
-            f"get_model({name!r}, pretrained=True): no published weights can be downloaded; "
-            "give the file that holds them, pretrained='PATH'"
-        )
     if not pretrained:
         return constructor(**kwargs)
-    values = weights.read(pretrained)
+    if pretrained is True or published.is_tag(pretrained):
+        pretrained = published.fetch(name, None if pretrained is True else pretrained)
+    values = formats.read(pretrained)
     net = constructor(**kwargs)
     try:
         weights.assign(net, values, ctx, source=pretrained)
     except weights.OtherModel as error:
-        likely = [other for other in _REGISTRY if weights.naming(_REGISTRY[other](), values)]
+        likely = [other for other, _ in recognise(values)]
         raise runtime.Refused(f"{error}; it looks like a {' or '.join(likely)}" if likely else str(error)) from None
     return net
+
+
+def recognise(values: Mapping[str, np.ndarray]) -> list[tuple[str, int]]:
+    """The networks whose parameters these may be, by their names and shapes: (name, classes)."""
+    found = []
+    for name, constructor in _REGISTRY.items():
+        classes = weights.head_classes(constructor(), values)
+        if classes:
+            with contextlib.suppress(runtime.Refused):
+                weights.as_ours(constructor(classes=classes), values)
+                found.append((name, classes))
+    return found
 
 
 def _lookup(name: str, kwargs: dict):

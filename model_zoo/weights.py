@@ -1,98 +1,240 @@
-"""Parameters from and to files: our own, and those of GluonCV, whose names for the same parameters differ.
+"""Parameters into a network and out of it, under our names and under those of GluonCV, timm and torchvision.
 
-A parameter's name here is its place in the network, such as `stage1.0.conv1.weight`.
+A parameter's name here is its place in the network, such as `stage1.0.conv1.weight`. What the others call the same
+parameter stands in the tables of `net.peers`.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
-import struct
-from typing import BinaryIO
+from collections.abc import Iterable, Mapping
 
 import mxnet as mx
+import numpy as np
 from mxnet.gluon import HybridBlock
 
 from gluon_tricks.runtime import Refused
+from model_zoo import formats
+
+log = logging.getLogger("model_zoo")
+
+TORCH = ("timm", "torchvision")
+NAMINGS = ("ours", "gluoncv", *TORCH)
+# Of torch files: a counter that our norms do not have, and the classifiers that torchvision trained Inception v3 and
+# GoogLeNet with and does not predict with.
+_LEFT_OUT = re.compile(r"(^|\.)num_batches_tracked$|^(AuxLogits|aux1|aux2)\.")
+# timm keeps VGG's hidden dense layers as convolutions over the 7x7 map: the same numbers in the same order.
+_CONVOLUTIONS = {"pre_logits.fc1.weight": (-1, 512, 7, 7), "pre_logits.fc2.weight": (-1, 4096, 1, 1)}
 
 
 class OtherModel(Refused):
     """The file holds parameters, but their names are not this network's."""
 
 
-def rename(name: str, table: dict[str, str]) -> str:
-    """The name with every listed run of segments replaced, in one pass: "stem.1" is no part of "stem.10"."""
-    pattern = "|".join(rf"\b{re.escape(segments)}\b" for segments in sorted(table, key=len, reverse=True))
-    return re.sub(pattern, lambda found: table[found[0]], name)
-
-
 def load_parameters(net: HybridBlock, path: str | os.PathLike, ctx=None) -> None:
     """Gives a network of the zoo the parameters of a file; nothing is changed if they do not fit.
 
-    The file is GluonCV's `net.save_parameters` of the same model, our own, or the .params of our `net.export`; its
-    names tell which. Numbers are cast to the network's dtype (float16 files load into float32 networks).
+    The file is of any kind that formats.read knows: our own, GluonCV's of the same model (saved or exported), or
+    timm's or torchvision's; its names tell which. Numbers are cast to the network's dtype.
 
     Args:
-        net: a network of the zoo, initialised or not.
+        net: a network of the zoo, initialised or not, its shapes known or deferred.
         path: the file.
         ctx: context or list of contexts for a network not yet initialised; the default is the CPU.
 
     Raises:
-        Refused: the file is missing, truncated or no parameter file; its names or shapes are not the network's.
+        Refused: the file is missing, damaged or no parameter file; its names or shapes are not the network's.
     """
-    assign(net, read(path), ctx, source=path)
+    assign(net, formats.read(path), ctx, source=path)
+
+
+def assign(net: HybridBlock, values: Mapping[str, np.ndarray], ctx=None, source: str | os.PathLike = "") -> None:
+    """load_parameters with the file read already; source: the file's name for errors."""
+    parameters = _parameters(net)
+    arrays = {
+        parameters[name].name: mx.nd.array(value, dtype=value.dtype)
+        for name, value in as_ours(net, values, source).items()
+    }
+    net.collect_params().load_dict(arrays, ctx, cast_dtype=True)
+
+
+def save(net: HybridBlock, path: str | os.PathLike, naming: str = "ours") -> None:
+    """Writes the network's parameters under the names of one of NAMINGS.
+
+    Args:
+        path: ends in .safetensors, whose metadata then says model, naming and classes, or in .params.
+
+    Raises:
+        Refused: another ending, or the other library does not have this network.
+    """
+    formats.write(path, as_theirs(net, values_of(net), naming), about(net, naming))
 
 
 def save_gluoncv(net: HybridBlock, path: str | os.PathLike) -> None:
     """Writes the network's parameters so that `load_parameters` of GluonCV's network of the same name takes them."""
-    table = net.peers["gluoncv"].names
-    parameters = _parameters(net)
-    values = {rename(name, table): p.data(p.list_ctx()[0]) for name, p in parameters.items()}
-    mx.nd.save(os.fspath(path), values)
+    save(net, path, "gluoncv")
 
 
-def assign(net: HybridBlock, values: dict[str, mx.nd.NDArray], ctx=None, source: str | os.PathLike = "") -> None:
-    """load_parameters with the file read already; source: the file's name for errors."""
-    names = naming(net, values)
-    parameters = _parameters(net)
+def values_of(net: HybridBlock) -> dict[str, np.ndarray]:
+    """The network's parameters by our names."""
+    mx.nd.waitall()  # a forward still under way changes its weights' layout; read meanwhile they come out wrong
+    return {name: p.data(p.list_ctx()[0]).asnumpy() for name, p in _parameters(net).items()}
+
+
+def about(net: HybridBlock, naming: str) -> dict[str, str]:
+    """What the metadata of a safetensors file says."""
+    return {"model": net.name, "naming": naming, "classes": str(net.classes)}
+
+
+def as_ours(net: HybridBlock, values: Mapping[str, np.ndarray], source: str | os.PathLike = "") -> dict:
+    """The arrays of a file under our names and in our shapes.
+
+    Raises:
+        OtherModel: the names are not those of this network in any naming.
+        Refused: a shape is not.
+    """
+    names, parameters = names_in(net, values), _parameters(net)
     if names is None:
         raise OtherModel(_name_differences(net, values, source))
-    for theirs, name in names.items():
+    wrong = {t: name for t, name in names.items() if not _fits(values[t].shape, parameters[name].shape)}
+    for theirs, name in wrong.items():
         seen, wanted = values[theirs].shape, parameters[name].shape
-        if seen == wanted:
-            continue
-        if name.startswith("head.") and seen[1:] == wanted[1:]:
+        if name.startswith("head.") and seen and _fits((wanted[0], *seen[1:]), wanted):
             raise Refused(
                 f"{source} was saved with {seen[0]} classes, but {net.name} has {wanted[0]}: pass classes={seen[0]}"
             )
+    for theirs, name in wrong.items():
+        seen, wanted = values[theirs].shape, parameters[name].shape
         raise Refused(f"{source} does not fit {net.name}: {theirs} has the shape {seen}, not {wanted}")
-    by_parameter = {parameters[name].name: values[theirs] for theirs, name in names.items()}
-    net.collect_params().load_dict(by_parameter, ctx, cast_dtype=True)
+    # By the parameter itself, as a network may hold one under two names of which the file has one.
+    arrays = {parameters[name].name: _shaped(values[t], parameters[name].shape) for t, name in names.items()}
+    return {name: arrays[parameter.name] for name, parameter in parameters.items()}
 
 
-def naming(net: HybridBlock, values: dict[str, mx.nd.NDArray]) -> dict[str, str] | None:
-    """{name in the file: our name}, in the naming that holds precisely the file's names; None if there is no such."""
-    return next((names for names in _namings(net).values() if names.keys() == values.keys()), None)
+def as_theirs(net: HybridBlock, values: Mapping[str, np.ndarray], naming: str) -> dict[str, np.ndarray]:
+    """The opposite of as_ours: arrays under our names, renamed to one of NAMINGS.
+
+    Raises:
+        Refused: the other library does not have this network.
+    """
+    known = {name: names for name, names in _namings(net).items() if name in NAMINGS}
+    if naming not in known:
+        raise Refused(f"{net.name} has no counterpart in {naming!r}: choose {' or '.join(known)}")
+    renamed = {theirs: values[name] for theirs, name in reversed(known[naming].items())}
+    for name, shape in _CONVOLUTIONS.items() if naming == "timm" else ():
+        if name in renamed:
+            renamed[name] = renamed[name].reshape(shape)
+    return renamed
+
+
+def head_classes(net: HybridBlock, values: Mapping[str, np.ndarray]) -> int | None:
+    """How many classes the file's head has; None if the file's names are not this network's."""
+    names = names_in(net, values)
+    heads = [theirs for theirs, name in (names or {}).items() if name.startswith("head.")]
+    return next((values[theirs].shape[0] for theirs in heads if values[theirs].shape), None)
+
+
+# --- names --------------------------------------------------------------------------------------------------------
+
+
+def rename(name: str, table: Mapping[str, str]) -> str:
+    """The name with every listed run of segments replaced, in one pass: "stem.1" is no part of "stem.10"."""
+    pattern = "|".join(rf"\b{re.escape(segments)}\b" for segments in sorted(table, key=len, reverse=True))
+    return re.sub(pattern, lambda found: table[found[0]], name) if table else name
+
+
+def names_in(net: HybridBlock, values: Mapping[str, np.ndarray]) -> dict[str, str] | None:
+    """{name in the file: our name}, in the naming that the file follows; None if it follows none."""
+    for kind, names in _namings(net).items():
+        extra = values.keys() - names.keys()
+        if kind in TORCH:
+            left_out = {name for name in extra if _LEFT_OUT.search(name)}
+            extra -= left_out
+        if not extra and names.keys() <= values.keys():
+            if kind in TORCH and left_out:
+                log.debug("%s: left out %d arrays that are no part of it: %s", net.name, len(left_out), left_out)
+            return names
+    return _by_order(net, values)
 
 
 def _namings(net: HybridBlock) -> dict[str, dict[str, str]]:
-    """Format -> {name in the file: our name}."""
+    """Naming -> {name in a file: our name}."""
     parameters = _parameters(net)
-    formats = {
+    namings = {
         "ours": {name: name for name in parameters},
         "exported": {p.name: name for name, p in parameters.items()},
     }
-    if "gluoncv" in net.peers:
-        formats["GluonCV's"] = {rename(name, net.peers["gluoncv"].names): name for name in parameters}
-    return formats
+    for library, peer in net.peers.items():
+        words = {"gamma": "weight", "beta": "bias"} if library in TORCH else {}
+        namings[library] = {_end(rename(name, peer.names), words): name for name in reversed(parameters)}
+    return namings
+
+
+def _end(name: str, words: Mapping[str, str]) -> str:
+    """The name with its last segment replaced as listed."""
+    place, dot, kind = name.rpartition(".")
+    return f"{place}{dot}{words.get(kind, kind)}"
+
+
+def _by_order(net: HybridBlock, values: Mapping[str, np.ndarray]) -> dict[str, str] | None:
+    """The naming of a file that GluonCV exported, such as resnetv10_stage1_conv0_weight: no places, but their order.
+
+    Layer for layer the file must have the same kinds of parameters in the same shapes, its layers numbered upwards
+    wherever they are numbered: then no other order is possible. Two variants of the same shapes have their letter in
+    the names (resnetv1c, resnetv1d).
+    """
+    peer = net.peers.get("gluoncv")
+    theirs, parameters = _layers(values, "_"), _parameters(net)
+    if peer is None or peer.model is None or not theirs or not _numbered_upwards(theirs):
+        return None
+    variant = re.match(r"[a-z]+\d*_?(v\d[a-z])_", next(iter(theirs)))
+    if variant and variant[1] not in net.name:
+        return None
+    once: dict[str, str] = {}  # a parameter with two names counts by its first
+    for name, parameter in parameters.items():
+        once.setdefault(parameter.name, name)
+    ours = _layers(once.values(), "[.]")
+    if [kinds.keys() for kinds in theirs.values()] != [kinds.keys() for kinds in ours.values()]:
+        return None
+    names = {t[kind]: o[kind] for t, o in zip(theirs.values(), ours.values()) for kind in t}
+    for their_name, name in names.items():
+        free = slice(1 if name.startswith("head.") else 0, None)  # another number of classes is told later
+        if not _fits(values[their_name].shape[free], parameters[name].shape[free]):
+            return None
+    return names
+
+
+def _layers(names: Iterable[str], separator: str) -> dict[str, dict[str, str]] | None:
+    """Layer -> kind -> the parameter's name, in the order of the names; None if one of them has no kind."""
+    layers: dict[str, dict[str, str]] = {}
+    for name in names:
+        parts = re.fullmatch(rf"(.*){separator}(weight|bias|gamma|beta|running_mean|running_var)", name)
+        if parts is None:
+            return None
+        layers.setdefault(parts[1], {})[parts[2]] = name
+    return layers
+
+
+def _numbered_upwards(layers: Iterable[str]) -> bool:
+    """Whether within each scope the layers and the scopes of one kind come in the order of their numbers."""
+    last: dict[tuple[str, str], int] = {}
+    for layer in layers:
+        for part in re.finditer(r"([^_]*?)(\d+)(_|$)", layer):
+            place, number = (layer[: part.start()], part[1]), int(part[2])
+            if number < last.get(place, 0):
+                return False
+            last[place] = number
+    return True
 
 
 def _parameters(net: HybridBlock) -> dict[str, mx.gluon.Parameter]:
     return net._collect_params_with_prefix()  # the only way to these names; save_parameters writes them
 
 
-def _name_differences(net: HybridBlock, values: dict, source) -> str:
+def _name_differences(net: HybridBlock, values: Mapping, source) -> str:
     names = max(_namings(net).values(), key=lambda names: len(names.keys() & values.keys()))
     missing, unknown = sorted(names.keys() - values.keys()), sorted(values.keys() - names.keys())
     parts = [
@@ -103,46 +245,19 @@ def _name_differences(net: HybridBlock, values: dict, source) -> str:
     return f"{source} does not hold the parameters of {net.name}: of its names the file {' and '.join(parts)}"
 
 
-def read(path: str | os.PathLike) -> dict[str, mx.nd.NDArray]:
-    """The arrays of an MXNet parameter file by name, on the CPU; `arg:` and `aux:` of an export are cut off."""
-    if not os.path.isfile(path):
-        raise Refused(f"there is no parameter file {path}")
-    with open(path, "rb") as file:
-        _check_sizes(file, path)
-    try:
-        arrays = mx.nd.load(os.fspath(path))
-    except mx.base.MXNetError as error:
-        raise Refused(f"{path} is damaged, get it again: {str(error).splitlines()[-1]}") from None
-    if not isinstance(arrays, dict):
-        raise Refused(f"{path} holds {len(arrays)} arrays without names: save it with net.save_parameters")
-    return {re.sub("^(arg|aux):", "", name): array for name, array in arrays.items()}
+# --- shapes -------------------------------------------------------------------------------------------------------
 
 
-_LIST_MAGIC, _ARRAY_MAGICS = 0x112, (0xF993FAC9, 0xF993FACA)
-_ITEM_BYTES = {0: 4, 1: 8, 2: 2, 3: 1, 4: 4, 5: 1, 6: 8, 7: 1, 12: 2}  # by MXNet's type flag
+def _fits(seen: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether an array has the shape of a parameter, whose 0s are dimensions not known yet.
+
+    With another number of dimensions (a dense layer kept as a convolution) the first and the count must be the same;
+    with the same number nothing may differ, or a 1x7 kernel would pass for a 7x1.
+    """
+    if len(seen) == len(wanted):
+        return all(w in (0, s) for s, w in zip(seen, wanted))
+    return seen[:1] == wanted[:1] and (0 in wanted or math.prod(seen) == math.prod(wanted))
 
 
-def _check_sizes(file: BinaryIO, path) -> None:
-    """Walks over the arrays without reading them: libmxnet allocates whatever size a damaged file names."""
-    end = os.fstat(file.fileno()).st_size
-
-    def unpack(layout: str):
-        content = file.read(struct.calcsize(layout))
-        if len(content) < struct.calcsize(layout):
-            raise Refused(f"{path} is truncated (it ends after {end} bytes): get it again")
-        return struct.unpack(layout, content)
-
-    if end < 8 or unpack("<Q") != (_LIST_MAGIC,):
-        raise Refused(f"{path} is no MXNet parameter file: give one that net.save_parameters wrote")
-    _, count = unpack("<QQ")
-    for _ in range(count):
-        magic, storage, ndim = unpack("<Iii")
-        if magic not in _ARRAY_MAGICS or storage != 0 or not 1 <= ndim <= 32:
-            raise Refused(
-                f"{path} is damaged, or not of MXNet 1.0 or newer: array header {magic:#x}, {storage}, {ndim}"
-            )
-        *shape, _, _, flag = unpack(f"<{ndim}q3i")
-        size = math.prod(shape) * _ITEM_BYTES.get(flag, 1)
-        if min(shape) < 0 or file.tell() + size > end:
-            raise Refused(f"{path} is truncated: an array of shape {tuple(shape)} reaches beyond its {end} bytes")
-        file.seek(size, os.SEEK_CUR)
+def _shaped(value: np.ndarray, wanted: tuple[int, ...]) -> np.ndarray:
+    return value if value.ndim == len(wanted) else value.reshape([size or -1 for size in wanted])

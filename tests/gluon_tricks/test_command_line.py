@@ -88,12 +88,30 @@ def test_any_flag_overrides_a_recipe():
         ("--resume-epoch 3", "goes with --resume-params"),
         ("--resume-params none.params", "there is no file none.params"),
         ("--rec-train train.rec --rec-train-idx other.idx --rec-val val.rec", "lies beside its .rec"),
-        ("--recipe tabel6", "there is no recipe called 'tabel6'"),
+        ("--recipe tabel6", "there is no recipe 'tabel6'"),
         ("--rgb-mean 1,2,x", "takes numbers with commas"),
         ("--lr-decay-epoch 3 --recipe shapes", "go with --lr-mode step"),
-        ("--use-pretrained", "name the file"),
+        ("--use-pretrained none.params", "there is no file none.params"),
     ],
 )
 def test_refusals_say_what_to_do(line, words):
     with pytest.raises(Refused, match=words):
         recipe(line)
+
+
+@pytest.mark.parametrize(
+    "line, pretrained",
+    [
+        ("--use-pretrained", "true"),
+        ("--use-pretrained 121e1579", "121e1579"),  # as a number it would be infinite
+        ("--set pretrained=True", "true"),
+        ("--set pretrained=00319ddc", "00319ddc"),
+        ("--use-pretrained --set pretrained=false", ""),
+    ],
+)
+def test_where_parameters_come_from(line, pretrained):
+    assert recipe(line).pretrained == pretrained
+
+
+def test_a_file_of_parameters_is_named_in_full(tmp_path):
+    assert recipe("--use-pretrained train.rec").pretrained == str(tmp_path / "train.rec")

@@ -45,11 +45,6 @@ def test_unknown_arguments_are_refused_before_anything_is_built(monkeypatch):
         get_model("resnet50_v1d", depth=18)
 
 
-def test_published_weights_are_refused_until_they_can_be_had():
-    with pytest.raises(Refused, match="give the file"):
-        get_model("resnet50_v1d", pretrained=True)
-
-
 def test_model_zoo_may_be_the_first_import():
     """It prepares numpy for mxnet, and it pulls in no part of the training."""
     code = "import sys, model_zoo; print(sorted(m for m in sys.modules if m.startswith('gluon_tricks')))"

@@ -1,8 +1,5 @@
 """Files: what is read, and what is refused in which words. (Equality with GluonCV: test_equals_gluoncv.py)"""
 
-import pickle
-import struct
-
 import gluoncv
 import mxnet as mx
 import numpy as np
@@ -85,38 +82,6 @@ def test_a_missing_file_is_refused(tmp_path):
         get_model(NAME, pretrained=tmp_path / "none.params")
 
 
-@pytest.mark.parametrize("content", [b"", b"\x12\x01", pickle.dumps({"a": 1}), b"PK\x03\x04" + bytes(99)])
-def test_other_files_are_refused(content, tmp_path):
-    (tmp_path / "x.params").write_bytes(content)
-    with pytest.raises(Refused, match="x.params is no MXNet parameter file"):
-        weights.read(tmp_path / "x.params")
-
-
-@pytest.mark.parametrize("kept", [12, 30, 70, 1000, 0.5, -1])
-def test_truncated_files_are_refused(kept, saved, tmp_path):
-    content = saved.read_bytes()
-    kept = int(kept * len(content)) if isinstance(kept, float) else kept
-    (tmp_path / "x.params").write_bytes(content[:kept])
-    with pytest.raises(Refused, match="x.params is (truncated|damaged)"):
-        weights.read(tmp_path / "x.params")
-
-
-def test_a_size_beyond_the_file_is_refused_before_it_is_allocated(tmp_path):
-    path = tmp_path / "x.params"
-    mx.nd.save(str(path), {"a.weight": mx.nd.zeros((2, 3))})
-    content = bytearray(path.read_bytes())
-    content[36:44] = struct.pack("<q", 1 << 60)  # 24 bytes of list header, 12 of array header, then the shape (2, 3)
-    path.write_bytes(content)
-    with pytest.raises(Refused, match="truncated: an array of shape .1152921504606846976, 3. reaches beyond"):
-        weights.read(path)
-
-
-def test_arrays_without_names_are_refused(tmp_path):
-    mx.nd.save(str(tmp_path / "x.params"), [mx.nd.zeros(3)])
-    with pytest.raises(Refused, match="holds 1 arrays without names"):
-        weights.read(tmp_path / "x.params")
-
-
 def test_another_model_is_named(tmp_path):
     other = gluoncv.model_zoo.get_model("resnet34_v1b", classes=10)
     other.initialize()
@@ -158,3 +123,96 @@ def test_another_shape_is_refused_and_nothing_changed(net, tmp_path):
     with pytest.raises(Refused, match=r"stage2.0.conv1.weight has the shape \(1, 2, 3, 3\), not \(128, 64, 3, 3\)"):
         weights.load_parameters(net, tmp_path / "x.params")
     assert_equal(net, before)
+
+
+# --- files that GluonCV exported: known by their order -------------------------------------------------------------
+
+EXPORTED = ["resnet18_v1", "resnet50_v1d", "se_resnext50_32x4d", "mobilenet0.25", "vgg11_bn", "cifar_resnet20_v1"]
+EXPORTED += ["densenet121", "inceptionv3", "googlenet"]
+
+
+def exported(name, classes=7):
+    """What export writes for GluonCV's network: {name in the file: array}, and the same by structural names."""
+    net = gluoncv.model_zoo.get_model(name, classes=classes)
+    net.initialize(mx.init.Normal(0.1))
+    side = {"inceptionv3": 299, "densenet121": 224, "googlenet": 224}.get(name, 32)
+    net(mx.nd.zeros((1, 3, side, side)))
+    mx.nd.waitall()  # weights that are read while a forward is under way come out wrong
+    in_order = {p.name: p.data().asnumpy() for p in net.collect_params().values()}
+    return in_order, {key: p.data().asnumpy() for key, p in net._collect_params_with_prefix().items()}
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_an_export_of_gluoncv_is_known_by_its_order(name):
+    """Each array is what the file of the same network with structural names has there."""
+    in_order, by_place = exported(name)
+    for order in (in_order, dict(sorted(in_order.items(), key=lambda item: "running" in item[0]))):  # aux: after arg:
+        seen = weights.as_ours(get_model(name, classes=7), order)
+        expected = weights.as_ours(get_model(name, classes=7), by_place)
+        assert seen.keys() == expected.keys()
+        for key in expected:
+            np.testing.assert_array_equal(seen[key], expected[key], err_msg=key)
+
+
+def test_another_order_is_refused():
+    in_order, _ = exported("cifar_resnet20_v1")
+    names = list(in_order)
+    assert names[5].endswith("stage1_conv0_weight") and names[10].endswith("stage1_conv1_weight")
+    layers = [names[:5], names[10:15], names[5:10], names[15:]]
+    swapped = {name: in_order[name] for layer in layers for name in layer}
+    with pytest.raises(Refused, match="does not hold the parameters"):
+        weights.as_ours(get_model("cifar_resnet20_v1", classes=7), swapped)
+    with pytest.raises(Refused, match="does not hold the parameters"):
+        weights.as_ours(get_model("cifar_resnet20_v1", classes=7), dict(sorted(in_order.items())))
+
+
+def test_exports_of_two_variants_of_one_shape_are_told_apart():
+    in_order, _ = exported("resnet50_v1c")
+    assert weights.as_ours(get_model("resnet50_v1c", classes=7), in_order)
+    with pytest.raises(Refused, match="does not hold the parameters of resnet50_v1d"):
+        weights.as_ours(get_model("resnet50_v1d", classes=7), in_order)
+
+
+def test_an_export_with_other_classes_names_them():
+    in_order, _ = exported("cifar_resnet20_v1")
+    with pytest.raises(Refused, match="saved with 7 classes, but cifar_resnet20_v1 has 10: pass classes=7"):
+        weights.as_ours(get_model("cifar_resnet20_v1"), in_order)
+
+
+# --- shapes --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "seen, wanted, fits",
+    [
+        ((4, 3), (4, 3), True),
+        ((4, 3), (4, 0), True),  # 0: not known yet
+        ((5, 3), (4, 0), False),
+        ((4, 2, 3, 3), (4, 18), True),  # a dense layer kept as a convolution
+        ((4, 2, 3, 3), (4, 0), True),
+        ((4, 2, 3, 3), (4, 9), False),
+        ((2, 4, 3, 3), (4, 18), False),  # the first axis is not the same
+        ((4, 4, 1, 7), (4, 4, 7, 1), False),  # as many numbers, but another kernel
+        ((), (4,), False),
+    ],
+)
+def test_shapes_that_fit(seen, wanted, fits):
+    assert weights._fits(seen, wanted) is fits
+
+
+def test_a_convolution_becomes_a_dense_layer_and_back():
+    net = get_model("vgg11", classes=7)
+    values = {}
+    for number, (name, p) in enumerate(net._collect_params_with_prefix().items()):
+        shape = {"neck.1.weight": (4096, 25088), "neck.4.weight": (4096, 4096)}.get(name, p.shape)
+        values[name] = np.broadcast_to(np.float32(number), [size or 4096 for size in shape])
+    timm = weights.as_theirs(net, values, "timm")
+    assert timm["pre_logits.fc1.weight"].shape == (4096, 512, 7, 7)  # 25088 = 512 * 49
+    assert timm["pre_logits.fc2.weight"].shape == (4096, 4096, 1, 1)
+    back = weights.as_ours(net, timm)
+    assert {name: value.shape for name, value in back.items()} == {name: v.shape for name, v in values.items()}
+
+
+def test_a_library_without_this_network_is_refused(net, tmp_path):
+    with pytest.raises(Refused, match="no counterpart in 'timm': choose ours or gluoncv"):
+        weights.as_theirs(get_model("resnet18_v1"), {}, "timm")

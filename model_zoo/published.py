@@ -1,0 +1,257 @@
+"""The parameter files that GluonCV published: which there are, how accurate they were, and how to get one."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import http.client
+import os
+import pathlib
+import re
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import zipfile
+import zlib
+from typing import BinaryIO
+
+import tqdm
+
+from gluon_tricks.runtime import Refused
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """A published parameter file.
+
+    Args:
+        tag: the first 8 hex digits of its sha1, which are part of its name.
+        sha1: all of them; None: only the tag is known.
+        top1, top5: accuracy on the validation images as published, percent; None: not published.
+        note: how it was trained, where that was said.
+    """
+
+    tag: str
+    sha1: str | None
+    top1: float | None = None
+    top5: float | None = None
+    note: str = ""
+
+
+def _file(sha1: str, top1: float, top5: float | None = None, note: str = "") -> Published:
+    return Published(sha1[:8], sha1 if len(sha1) == 40 else None, top1, top5, note)
+
+
+_MIXUP, _SMOOTHING = "mixup, label smoothing", "label smoothing"
+_CIFAR = "CIFAR-10, mixup (as GluonCV's page says of its files; without mixup {})"
+
+# The first of a name is its default.
+# Source: digests: gluoncv 0.10.5, model_zoo/model_store.py; accuracies, further tags and which of two files had mixup:
+#     gluon-cv, docs/model_zoo/csv_tables/Classifications/*.csv.
+PUBLISHED: dict[str, tuple[Published, ...]] = {
+    "resnet18_v1": (_file("a0666292f0a30ff61f857b0b66efc0228eb6a54b", 70.93, 89.92),),
+    "resnet34_v1": (_file("48216ba99a8b1005d75c0f3a0c422301a0473233", 74.37, 91.87),),
+    "resnet50_v1": (_file("cc729d95031ca98cf2ff362eb57dee4d9994e4b2", 77.36, 93.57),),
+    "resnet101_v1": (_file("d988c13d6159779e907140a638c56f229634cb02", 78.34, 94.01),),
+    "resnet152_v1": (_file("acfd09703b113143af9c33898bad8b6154fd6fb0", 79.22, 94.64),),
+    "resnet18_v1b": (_file("2d9d980c990442f826f20781ed039851e78dabe3", 70.94, 89.83),),
+    "resnet34_v1b": (_file("8e16b84814e84f64d897854003f049872991eaa6", 74.65, 92.08),),
+    "resnet50_v1b": (_file("0ecdba34691be172036ddf244ff1b2eade75ffde", 77.67, 93.82),),
+    "resnet101_v1b": (_file("a455932aa95cb7dcfa05fd040b9b5a5660733c39", 79.20, 94.61),),
+    "resnet152_v1b": (_file("a5a61ee1ce5ab7c09720775b223360f3c60e211d", 79.69, 94.74),),
+    "resnet50_v1c": (_file("2a4e070854db538595cc7ee02e1a914bdd49ca02", 78.03, 94.09),),
+    "resnet101_v1c": (_file("064858f23f9878bfbbe378a88ccb25d612b149a1", 79.60, 94.75),),
+    "resnet152_v1c": (_file("75babab699e1c93f5da3c1ce4fd0092d1075f9a0", 80.01, 94.96),),
+    "resnet50_v1d": (
+        _file("117a384ecf61490eb31ea147eb0e61e6d2b8a449", 79.15, 94.58, _MIXUP),
+        _file("00319ddc", 78.48, 94.20, _SMOOTHING),
+    ),
+    "resnet101_v1d": (
+        _file("1b2b825feff86b0354642a4ab59f9b6e35e47338", 80.51, 95.12, _MIXUP),
+        _file("8659a9d6", 79.78, 94.80, _SMOOTHING),
+    ),
+    "resnet152_v1d": (
+        _file("cddbc86ff24a5544f57242ded0acb14ef1fbd437", 80.61, 95.34, _MIXUP),
+        _file("cfe0220d", 80.26, 95.00, _SMOOTHING),
+    ),
+    "resnext50_32x4d": (_file("4ecf62e29336e0cbc5a2f844652635a330928b5a", 79.32, 94.53),),
+    "resnext101_32x4d": (_file("8654ca5d0ba30a7868c5b42a7d4cc0ff2ba04dbc", 80.37, 95.06),),
+    "se_resnext50_32x4d": (_file("7906e0e16013ef8d195cbc05463cc37783ec7a8a", 79.95, 94.93),),
+    "inceptionv3": (
+        _file("a5050dbcbfc54908fc1b7700698eb7ffbc150417", 78.77, 94.39, _MIXUP),
+        _file("e132adf2", 78.41, 94.13, _SMOOTHING),
+    ),
+    "mobilenet1.0": (
+        _file("efbb2ca3881998d5a8c5cb6c457a28c1e085fed5", 73.28, 91.30, _MIXUP),
+        _file("cce75496", 72.93, 91.14, _SMOOTHING),
+    ),
+    "mobilenet0.75": (_file("84c801e27b1ac5040b6e945c0d1f8d49e9a59f3d", 70.25, 89.49),),
+    "mobilenet0.5": (_file("0130d2aa2f7e3a63db35579b243e25f512172371", 65.20, 86.34),),
+    "mobilenet0.25": (_file("f0046a3da4e150b85da58ea31913dbb86e7540d1", 52.91, 76.94),),
+    "densenet121": (_file("f27dbf2dbd5ce9a80b102d89c7483342cd33cb31", 74.97, 92.25),),
+    "densenet169": (_file("2603f878403c6aa5a71a124c4a3307143d6820e9", 76.17, 93.17),),
+    "densenet201": (_file("1cdbc116bc3a1b65832b18cf53e1cb8e7da017eb", 77.32, 93.62),),
+    "googlenet": (_file("c7c89366fb4410c0aeb34827795f7dab9423f950", 72.87, 91.17, _MIXUP),),
+    "alexnet": (_file("44335d1f0046b328243b32a26a4fbd62d9057b45", 54.92, 78.03),),
+    "vgg11": (_file("dd221b160977f36a53f464cb54648d227c707a05", 66.62, 87.34),),
+    "vgg13": (_file("6bc5de58a05a5e2e7f493e2d75a580d83efde38c", 67.74, 88.11),),
+    "vgg16": (_file("e660d4569ccb679ec68f1fd3cce07a387252a90a", 73.23, 91.31),),
+    "vgg19": (_file("ad2f660d101905472b83590b59708b71ea22b2e5", 74.11, 91.35),),
+    "vgg11_bn": (_file("ee79a8098a91fbe05b7a973fed2017a6117723a8", 68.59, 88.72),),
+    "vgg13_bn": (_file("7d97a06c3c7a1aecc88b6e7385c2b373a249e95e", 68.84, 88.82),),
+    "vgg16_bn": (_file("7f01cf050d357127a73826045c245041b0df7363", 73.10, 91.76),),
+    "vgg19_bn": (_file("f360b758e856f1074a85abd5fd873ed1d98297c3", 74.33, 91.85),),
+    "cifar_resnet20_v1": (
+        _file("121e1579d811b091940b3b1fa033e1f0d1dca40f", 92.9, None, _CIFAR.format(92.1)),
+    ),
+    "cifar_resnet56_v1": (
+        _file("2fb251e60babdceb103e9659b3baa0dea20a14d7", 94.2, None, _CIFAR.format(93.6)),
+    ),
+    "cifar_resnet110_v1": (
+        _file("a0e1f860475bf5369f6da07e0c2e03a4ae9cff9c", 95.2, None, _CIFAR.format(93.0)),
+    ),
+}  # fmt: skip
+
+REPOSITORY = "https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/"
+_WAITS = (1.0, 3.0, 9.0)  # seconds before the second, third and fourth try
+_TIMEOUT = 30.0  # seconds without a byte
+_LARGEST = 1 << 30  # bytes, of a file and of the archive it comes in; VGG-19's have 5.7e8
+
+
+def is_tag(text: object) -> bool:
+    """Whether it is a tag: 8 hex digits, as in resnet50_v1d-117a384e.params."""
+    return isinstance(text, str) and re.fullmatch("[0-9a-f]{8}", text) is not None
+
+
+def lookup(name: str, tag: str | None = None) -> Published:
+    """What is known of a published file; of a tag that is not in the table, the tag.
+
+    Args:
+        name: of a network; tag: None for the default.
+
+    Raises:
+        Refused: no tag is given and no file of that network is in the table.
+    """
+    known = PUBLISHED.get(name, ())
+    if tag is None and not known:
+        raise Refused(
+            f"no parameters of {name} were published: give pretrained='FILE', or one of {', '.join(PUBLISHED)}"
+        )
+    return next((file for file in known if tag in (None, file.tag)), None) or Published(str(tag), None)
+
+
+def fetch(name: str, tag: str | None = None) -> pathlib.Path:
+    """The published parameter file of a network: the one on this machine, else downloaded.
+
+    It lies in $MXNET_HOME/models, else in ~/.mxnet/models, as GluonCV's own. Any number of processes may fetch it at
+    once: each downloads for itself, and the name appears when the file is whole and its digest right.
+
+    Args:
+        name: of a network; tag: None for the default.
+
+    Raises:
+        Refused: there is no such file, or it cannot be had; then it says what to put where.
+    """
+    file = lookup(name, tag)
+    path = folder() / f"{name}-{file.tag}.params"
+    if path.is_file() and _is_right(path, file):
+        return path
+    repository = os.environ.get("MXNET_GLUON_REPO", REPOSITORY).rstrip("/")
+    url = f"{repository}/gluon/models/{name}-{file.tag}.zip"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.") as scratch:
+            archive, unpacked = pathlib.Path(scratch, "archive"), pathlib.Path(scratch, "unpacked")
+            _Download(url, archive).run()
+            _unpack(archive, path.name, unpacked)
+            if not _is_right(unpacked, file):
+                raise _Unusable(f"what is there has the sha1 {_sha1(unpacked)}")
+            os.replace(unpacked, path)
+    except (_Unusable, OSError, http.client.HTTPException, ValueError) as error:
+        known = ", ".join(other.tag for other in PUBLISHED.get(name, ()))
+        raise Refused(
+            f"{path.name} cannot be had from {url} ({error}): put the file whose sha1 "
+            f"{f'is {file.sha1}' if file.sha1 else f'starts with {file.tag}'} at {path}, or give the path of another; "
+            f"published tags of {name}: {known or 'none'}"
+        ) from None
+    return path
+
+
+def folder() -> pathlib.Path:
+    """Where published files lie."""
+    return pathlib.Path(os.environ.get("MXNET_HOME") or "~/.mxnet").expanduser() / "models"
+
+
+class _Unusable(Exception):
+    """Why what a server has is of no use."""
+
+
+def _sha1(path: pathlib.Path) -> str:
+    digest = hashlib.sha1(usedforsecurity=False)
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _is_right(path: pathlib.Path, file: Published) -> bool:
+    return _sha1(path).startswith(file.sha1 or file.tag)
+
+
+def _unpack(archive: pathlib.Path, name: str, target: pathlib.Path) -> None:
+    """Writes the one member that is wanted to target; no name in the archive is used as a path."""
+    try:
+        with zipfile.ZipFile(archive) as members, members.open(name) as source, open(target, "wb") as file:
+            _copy(source, file)
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, zlib.error, EOFError) as error:
+        raise _Unusable(f"what is there is no zip file with {name} in it: {error}") from None
+
+
+def _copy(source: BinaryIO, file: BinaryIO, bar: tqdm.tqdm | None = None) -> None:
+    while chunk := source.read(1 << 18):
+        if file.tell() + len(chunk) > _LARGEST:
+            raise _Unusable(f"it has more than {_LARGEST} bytes, as no parameter file of the table")
+        file.write(chunk)
+        if bar is not None:
+            bar.update(len(chunk))
+
+
+class _Download:
+    """What is at url, written to path: tried again after each of _WAITS, from where it broke off if the server can."""
+
+    def __init__(self, url: str, path: pathlib.Path):
+        self.url, self.path = url, path
+        self.version = ""  # the server's mark of the version that path holds a part of
+
+    def run(self) -> None:
+        for wait in _WAITS:
+            try:
+                return self._try()
+            except urllib.error.HTTPError as error:
+                if error.code < 500 and error.code not in (408, 429):  # asking again will not help
+                    raise
+            except (OSError, http.client.HTTPException):
+                pass
+            time.sleep(wait)
+        return self._try()
+
+    def _try(self) -> None:
+        done = self.path.stat().st_size if self.version else 0
+        headers = {"Range": f"bytes={done}-", "If-Range": self.version} if done else {}
+        request = urllib.request.Request(self.url, headers=headers)
+        with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
+            resumed = done > 0 and response.status == 206
+            done = done if resumed else 0
+            mark = response.headers.get("ETag", "")
+            self.version = "" if mark.startswith("W/") else mark  # a weak mark promises no equal bytes
+            length = response.headers.get("Content-Length")
+            total = done + int(length) if length else None
+            with open(self.path, "ab" if resumed else "wb") as file, self._bar(done, total) as bar:
+                _copy(response, file, bar)
+                if total is not None and file.tell() < total:
+                    raise OSError(f"it broke off after {file.tell()} of {total} bytes")
+
+    def _bar(self, done: int, total: int | None) -> tqdm.tqdm:
+        name = self.url.rpartition("/")[2]
+        return tqdm.tqdm(desc=name, initial=done, total=total, unit="B", unit_scale=True, disable=None)

@@ -1,0 +1,113 @@
+"""With the same weights, each network computes what timm's and torchvision's networks of its peers compute.
+
+The weights go both ways through files: what torch saves is loaded here, what is written here is loaded there.
+"""
+
+import mxnet as mx
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from model_zoo import get_model, list_models, weights
+
+OPTIONS = {  # beside the number of classes
+    "inception_v3": {"torchvision": dict(aux_logits=False, transform_input=False, init_weights=False)},
+    "googlenet": {"torchvision": dict(aux_logits=False, transform_input=False, init_weights=False)},
+    "mobilenetv1_100": {"timm": dict(act_layer="relu")},
+}
+PEERS = [
+    (name, library, peer.model)
+    for name in list_models()
+    for library, peer in get_model(name).peers.items()
+    if library in weights.TORCH and peer.model
+]
+LARGE = ("101", "152", "169", "201", "resnet34", "vgg")  # the same code as their smaller sisters
+SMALL = [peer for peer in PEERS if not any(part in peer[0] for part in LARGE)] + [("vgg11", "timm", "vgg11")]
+
+
+def build(libraries, library, model):
+    options = OPTIONS.get(model, {}).get(library, {})
+    if library == "timm":
+        return libraries.timm.create_model(model, pretrained=False, num_classes=7, **options).eval()
+    return libraries.torchvision.models.get_model(model, weights=None, num_classes=7, **options).eval()
+
+
+def randomise(torch, net):
+    """Random numbers in every parameter, of a size that keeps the logits near 1."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, value in net.state_dict().items():
+            if name.endswith("running_var") or (value.ndim == 1 and name.endswith("weight")):
+                value.uniform_(0.4, 1.1)
+            elif value.is_floating_point():
+                bound = (4.5 / value[0].numel()) ** 0.5 if value.ndim > 1 else 0.4
+                value.uniform_(-bound, bound)
+
+
+def logits(torch, net, x):
+    with torch.no_grad():
+        return net(torch.from_numpy(x.asnumpy())).numpy()
+
+
+def assert_close(seen, expected):
+    assert seen.shape == expected.shape and expected.std() > 1e-3
+    np.testing.assert_allclose(seen, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name, library, model", SMALL)
+def test_logits_both_ways(name, library, model, torch_libraries, images):
+    torch = torch_libraries.torch
+    theirs = build(torch_libraries, library, model)
+    randomise(torch, theirs)
+    ours = get_model(name, classes=7)
+    x = images(1, 224 if name.startswith(("alexnet", "vgg")) else max(ours.smallest_side, 33))
+    expected = logits(torch, theirs, x)
+    state = {key: value.numpy() for key, value in theirs.state_dict().items()}
+    weights.assign(ours, state)
+    assert_close(ours(x).asnumpy(), expected)
+
+    written = weights.as_theirs(ours, weights.values_of(ours), library)
+    for key, value in state.items():
+        if not key.endswith("num_batches_tracked"):
+            np.testing.assert_array_equal(written[key], value, err_msg=key)  # bit by bit, and the shape
+    theirs.load_state_dict({key: torch.tensor(value) for key, value in written.items()})  # strict: no key too many
+    np.testing.assert_array_equal(logits(torch, theirs, x), expected)
+
+
+@pytest.mark.parametrize("name, library, model", PEERS)
+def test_names_and_shapes_of_all(name, library, model, torch_libraries):
+    with torch_libraries.torch.device("meta"):  # shapes without numbers
+        theirs = build(torch_libraries, library, model).state_dict()
+    expected = {key: tuple(value.shape) for key, value in theirs.items() if not key.endswith("num_batches_tracked")}
+    empty = {key: np.broadcast_to(np.float32(0), shape) for key, shape in expected.items()}
+    ours = get_model(name, classes=7)
+    written = weights.as_theirs(ours, weights.as_ours(ours, empty), library)
+    assert {key: value.shape for key, value in written.items()} == expected
+
+
+def test_through_files(torch_libraries, tmp_path, images):
+    torch, x = torch_libraries.torch, images(2, 33)
+    mx.random.seed(1)
+    ours = get_model("resnet18_v1d", classes=7)
+    ours.initialize(mx.init.Xavier())
+    weights.save(ours, tmp_path / "ours.safetensors", "timm")
+    theirs = build(torch_libraries, "timm", "resnet18d")
+    theirs.load_state_dict(
+        {k: torch.tensor(v) for k, v in safetensors.numpy.load_file(tmp_path / "ours.safetensors").items()}
+    )
+    assert_close(logits(torch, theirs, x), ours(x).asnumpy())
+    torch.save(theirs.state_dict(), tmp_path / "theirs.pth")
+    again = get_model("resnet18_v1d", pretrained=tmp_path / "theirs.pth", classes=7)
+    np.testing.assert_array_equal(again(x).asnumpy(), ours(x).asnumpy())
+
+
+@pytest.mark.parametrize("name, model", [("googlenet", "googlenet"), ("inceptionv3", "inception_v3")])
+def test_auxiliary_classifiers_of_torchvision_are_left_out(name, model, torch_libraries):
+    """torchvision's own files of Inception v3 and GoogLeNet hold them."""
+    with torch_libraries.torch.device("meta"):
+        theirs = torch_libraries.torchvision.models.get_model(model, weights=None, init_weights=False, aux_logits=True)
+    shapes = {key: tuple(value.shape) for key, value in theirs.state_dict().items()}
+    assert any(key.lower().startswith("aux") for key in shapes)
+    ours = get_model(name)
+    values = weights.as_ours(ours, {key: np.broadcast_to(np.float32(0), shape) for key, shape in shapes.items()})
+    assert values.keys() == ours._collect_params_with_prefix().keys()

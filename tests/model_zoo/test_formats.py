@@ -1,0 +1,257 @@
+"""Kinds of parameter files, told by content: what each gives, and what is refused in which words."""
+
+import pickle
+import struct
+import zipfile
+
+import mxnet as mx
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from gluon_tricks.runtime import Refused
+from model_zoo import formats
+
+VALUES = {
+    "stem.weight": np.arange(6, dtype="float32").reshape(2, 3),
+    "stem.bias": np.array([0.5, -2], "float16"),
+    "count": np.array([[7]], "int64"),
+    "exact": np.array([1 / 3], "float64"),
+}
+
+
+def assert_equal(seen, expected):
+    assert list(seen) == list(expected)
+    for name, value in expected.items():
+        assert seen[name].dtype == value.dtype
+        np.testing.assert_array_equal(seen[name], value, err_msg=name)
+
+
+def saved(path, values=VALUES):
+    mx.nd.save(str(path), {name: mx.nd.array(value, dtype=value.dtype) for name, value in values.items()})
+    return path
+
+
+def packed(name, array):
+    """A .params with one array, given as bytes."""
+    return struct.pack("<QQQ", 0x112, 0, 1) + array + struct.pack("<QQ", 1, len(name)) + name.encode()
+
+
+# --- MXNet --------------------------------------------------------------------------------------------------------
+
+
+def test_params_whatever_they_are_called(tmp_path):
+    assert_equal(formats.read(saved(tmp_path / "x.safetensors")), VALUES)
+
+
+def test_an_exported_file_keeps_order_and_loses_arg_and_aux(tmp_path):
+    values = {"arg:b_weight": VALUES["stem.weight"], "aux:a_running_mean": VALUES["exact"]}
+    assert list(formats.read(saved(tmp_path / "x", values))) == ["b_weight", "a_running_mean"]
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        struct.pack("<Iiqqiii", 0xF993FAC8, 2, 2, 3, 1, 0, 0),  # MXNet 0.12: 64 bit sizes
+        struct.pack("<IIIiii", 2, 2, 3, 1, 0, 0),  # before: 32 bit sizes, no mark
+    ],
+)
+def test_params_of_old(tmp_path, array):
+    """As libmxnet itself reads them."""
+    path = tmp_path / "x.params"
+    path.write_bytes(packed("a", array + VALUES["stem.weight"].tobytes()))
+    np.testing.assert_array_equal(mx.nd.load(str(path))["a"].asnumpy(), VALUES["stem.weight"])
+    assert_equal(formats.read(path), {"a": VALUES["stem.weight"]})
+
+
+def test_bfloat16_params_become_float32(tmp_path):
+    bfloat16 = np.dtype([("bfloat16", np.uint16)])  # MXNet's own name for it
+    value = mx.nd.array([1, -2.5, 3.140625]).astype(bfloat16)  # 8 significant bits are enough for these
+    mx.nd.save(str(tmp_path / "x.params"), {"a": value})
+    assert_equal(formats.read(tmp_path / "x.params"), {"a": np.array([1, -2.5, 3.140625], "float32")})
+
+
+@pytest.mark.parametrize("kept", [12, 30, 70, 100, 0.5, -1])
+def test_truncated_params_are_refused(kept, tmp_path):
+    content = saved(tmp_path / "x.params", {"a.weight": np.ones((64, 3, 3, 3), "float32")}).read_bytes()
+    kept = int(kept * len(content)) if isinstance(kept, float) else kept
+    (tmp_path / "x.params").write_bytes(content[:kept])
+    with pytest.raises(Refused, match="x.params is (truncated|no parameter file)"):
+        formats.read(tmp_path / "x.params")
+
+
+def test_a_size_beyond_the_file_is_refused_before_it_is_allocated(tmp_path):
+    path = saved(tmp_path / "x.params", {"a.weight": np.zeros((2, 3), "float32")})
+    content = bytearray(path.read_bytes())
+    content[36:44] = struct.pack("<q", 1 << 60)  # 24 bytes of list header, 12 of array header, then the shape (2, 3)
+    path.write_bytes(content)
+    with pytest.raises(Refused, match="truncated: an array of shape .1152921504606846976, 3. reaches beyond"):
+        formats.read(path)
+
+
+def test_arrays_without_names_are_refused(tmp_path):
+    mx.nd.save(str(tmp_path / "x.params"), [mx.nd.zeros(3)])
+    with pytest.raises(Refused, match="holds 1 arrays without names"):
+        formats.read(tmp_path / "x.params")
+
+
+def test_two_arrays_of_one_name_are_refused(tmp_path):
+    array = struct.pack("<Iiiqiii", 0xF993FAC9, 0, 1, 1, 1, 0, 0) + bytes(4)
+    name = struct.pack("<Q", 1) + b"a"
+    content = struct.pack("<QQQ", 0x112, 0, 2) + array * 2 + struct.pack("<Q", 2) + name * 2
+    (tmp_path / "x.params").write_bytes(content)
+    with pytest.raises(Refused, match="damaged: 2 arrays and 1 names"):
+        formats.read(tmp_path / "x.params")
+
+
+# --- safetensors --------------------------------------------------------------------------------------------------
+
+
+def test_safetensors_whatever_they_are_called(tmp_path):
+    (tmp_path / "x.params").write_bytes(safetensors.numpy.save(VALUES, {"model": "a"}))
+    seen = formats.read(tmp_path / "x.params")
+    assert_equal({name: seen[name] for name in VALUES}, VALUES)
+    assert formats.metadata(tmp_path / "x.params") == {"model": "a"}
+    assert formats.metadata(saved(tmp_path / "y.params")) == {}
+
+
+def test_bfloat16_safetensors_become_float32(tmp_path):
+    header = b'{"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'
+    content = struct.pack("<Q", len(header)) + header + bytes([0x80, 0x3F, 0x20, 0xC0])  # 1.0 = 3f80, -2.5 = c020
+    (tmp_path / "x").write_bytes(content)
+    assert_equal(formats.read(tmp_path / "x"), {"a": np.array([1, -2.5], "float32")})
+
+
+def test_other_types_of_safetensors_are_refused(tmp_path):
+    header = b'{"a":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}}'
+    (tmp_path / "x").write_bytes(struct.pack("<Q", len(header)) + header + bytes(2))
+    with pytest.raises(Refused, match="x: a is of type F8_E4M3"):
+        formats.read(tmp_path / "x")
+
+
+def test_truncated_safetensors_are_refused(tmp_path):
+    (tmp_path / "x").write_bytes(safetensors.numpy.save(VALUES)[:-1])
+    with pytest.raises(Refused, match="x is damaged, get it again: SafetensorError"):
+        formats.read(tmp_path / "x")
+
+
+# --- PyTorch ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("new", [True, False])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: state,
+        lambda state: {"state_dict": state, "epoch": 90, "arch": "a"},
+        lambda state: {"model": {f"module.{name}": value for name, value in state.items()}},
+    ],
+)
+def test_state_dicts(torch_libraries, tmp_path, wrap, new):
+    torch = torch_libraries.torch
+    state = {name: torch.tensor(value) for name, value in VALUES.items()}
+    torch.save(wrap(state), tmp_path / "x", _use_new_zipfile_serialization=new)
+    assert_equal(formats.read(tmp_path / "x"), VALUES)
+
+
+def test_bfloat16_tensors_and_those_with_a_gradient(torch_libraries, tmp_path):
+    torch = torch_libraries.torch
+    tensor = torch.tensor([1.0, -2.5], dtype=torch.bfloat16)
+    torch.save({"a": tensor, "b": torch.nn.Parameter(torch.ones(2, 1).t())}, tmp_path / "x")
+    expected = {"a": np.array([1, -2.5], "float32"), "b": np.ones((1, 2), "float32")}
+    assert_equal(formats.read(tmp_path / "x"), expected)
+
+
+class Evil:
+    def __reduce__(self):
+        return exec, ("import pathlib; pathlib.Path('evil').touch()",)
+
+
+def test_no_pickle_is_executed(torch_libraries, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch = torch_libraries.torch
+    for new in (True, False):
+        torch.save({"a": torch.ones(1), "b": Evil()}, "x", _use_new_zipfile_serialization=new)
+        with pytest.raises(Refused, match="x is damaged, get it again: UnpicklingError"):
+            formats.read("x")
+    (tmp_path / "y").write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(Refused, match="y is no parameter file"):
+        formats.read("y")
+    assert not (tmp_path / "evil").exists()
+    torch.load("x", weights_only=False)  # the trap does work
+    assert (tmp_path / "evil").exists()
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"a": 1}, {1: None}])
+def test_torch_files_of_something_else_are_refused(torch_libraries, tmp_path, content):
+    torch_libraries.torch.save(content, tmp_path / "x")
+    with pytest.raises(Refused, match="x holds no state dict: save one with"):
+        formats.read(tmp_path / "x")
+
+
+def test_a_tensor_larger_than_its_file_is_refused(torch_libraries, tmp_path):
+    """An expanded tensor is one number that says it is many."""
+    torch_libraries.torch.save({"a": torch_libraries.torch.ones(1).expand(1 << 40)}, tmp_path / "x")
+    with pytest.raises(Refused, match="x names more numbers than it holds"):
+        formats.read(tmp_path / "x")
+
+
+def test_compressed_torch_files_are_refused(torch_libraries, tmp_path):
+    torch_libraries.torch.save({"a": torch_libraries.torch.zeros(1 << 20)}, tmp_path / "x")
+    with zipfile.ZipFile(tmp_path / "x") as old, zipfile.ZipFile(tmp_path / "y", "w", zipfile.ZIP_DEFLATED) as new:
+        for member in old.namelist():
+            new.writestr(member, old.read(member))
+    with pytest.raises(Refused, match="y is damaged, or not written by torch.save"):
+        formats.read(tmp_path / "y")
+
+
+def test_another_zip_file_is_refused(torch_libraries, tmp_path):
+    with zipfile.ZipFile(tmp_path / "x", "w") as archive:
+        archive.writestr("resnet50_v1d-117a384e.params", b"")
+    with pytest.raises(Refused, match="x is a zip file, but not torch.save's: unpack it first"):
+        formats.read(tmp_path / "x")
+
+
+def test_without_pytorch_its_files_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    (tmp_path / "x").write_bytes(b"PK\x03\x04" + bytes(30))
+    with pytest.raises(Refused, match="x is a PyTorch file: to read it, pip install 'gluon_tricks.interop.'"):
+        formats.read(tmp_path / "x")
+
+
+def test_a_pytorch_that_runs_code_is_not_asked(torch_libraries, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch_libraries.torch, "__version__", "2.5.1+cpu")
+    (tmp_path / "x").write_bytes(b"PK\x03\x04" + bytes(30))
+    with pytest.raises(Refused, match="PyTorch 2.5.1.cpu can be made to run code by such files: install 2.10 or newer"):
+        formats.read(tmp_path / "x")
+
+
+# --- all ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [b"", b"\x12\x01", b"\x89PNG\r\n\x1a\n", bytes(100)])
+def test_other_files_are_refused(content, tmp_path):
+    (tmp_path / "x.params").write_bytes(content)
+    with pytest.raises(Refused, match="x.params is no parameter file: give one of"):
+        formats.read(tmp_path / "x.params")
+
+
+@pytest.mark.parametrize("name", ["x.safetensors", "x.params"])
+def test_written_and_read(name, tmp_path):
+    formats.write(tmp_path / name, VALUES, {"model": "a"})
+    seen = formats.read(tmp_path / name)
+    assert_equal({key: seen[key] for key in VALUES}, VALUES)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_arrays_that_are_not_contiguous_are_written(tmp_path):
+    formats.write(tmp_path / "x.safetensors", {"a": np.arange(6.0).reshape(2, 3).T}, {})
+    np.testing.assert_array_equal(formats.read(tmp_path / "x.safetensors")["a"], [[0, 3], [1, 4], [2, 5]])
+
+
+@pytest.mark.parametrize(
+    "name, says", [("x.pth", "should end in .safetensors or .params"), ("no/x.params", "no folder")]
+)
+def test_where_nothing_can_be_written(name, says, tmp_path):
+    with pytest.raises(Refused, match=says):
+        formats.write(tmp_path / name, VALUES, {})

@@ -1,0 +1,249 @@
+"""Published files: found, downloaded from a server on this machine, and refused; no test needs the internet."""
+
+import contextlib
+import hashlib
+import http.server
+import io
+import re
+import subprocess
+import sys
+import threading
+import zipfile
+
+import pytest
+
+import model_zoo
+from gluon_tricks.runtime import Refused
+from model_zoo import get_model, published
+
+NAME = "resnet18_v1b"
+CONTENT = bytes(range(256)) * 2000  # 512000 bytes
+SHA1 = hashlib.sha1(CONTENT).hexdigest()
+TAG = SHA1[:8]
+MEMBER = f"{NAME}-{TAG}.params"
+
+
+def zipped(members, **kwargs):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", **kwargs) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+GOOD = zipped({MEMBER: CONTENT})
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers with what the test has put into server.answers, the last of them again and again."""
+
+    def do_GET(self):
+        answers, requests = self.server.answers, self.server.requests
+        requests.append((self.path, self.headers.get("Range"), self.headers.get("If-Range")))
+        status, body, sent, etag = answers.pop(0) if len(answers) > 1 else answers[0]
+        start = 0
+        if status == 200 and etag and self.headers.get("If-Range") == etag:
+            status, start = 206, int(re.fullmatch(r"bytes=(\d+)-", self.headers["Range"])[1])
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body) - start))
+        if etag:
+            self.send_header("ETag", etag)
+        self.end_headers()
+        with contextlib.suppress(OSError):  # the client may have hung up
+            self.wfile.write(body[start : len(body) if sent is None else sent])
+
+    def log_message(self, *args):
+        pass
+
+
+def answer(body=GOOD, status=200, sent=None, etag=""):
+    return status, body, sent, etag
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A server that GluonCV's variables lead to, and an empty folder of models: server.folder."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        server.answers, server.requests, server.folder = [answer()], [], tmp_path / "home" / "models"
+        server.url = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("MXNET_GLUON_REPO", server.url)
+        monkeypatch.setenv("MXNET_HOME", str(tmp_path / "home"))
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        monkeypatch.setattr(published, "_WAITS", (0.01, 0.01, 0.01))
+        yield server
+        server.shutdown()
+
+
+def fetched(server):
+    path = published.fetch(NAME, TAG)
+    assert path == server.folder / MEMBER and path.read_bytes() == CONTENT
+    assert [other.name for other in server.folder.iterdir()] == [MEMBER]  # nothing else is left
+    return path
+
+
+def refusal(server):
+    with pytest.raises(Refused) as error:
+        published.fetch(NAME, TAG)
+    assert not server.folder.exists() or not list(server.folder.iterdir())
+    said = str(error.value)
+    assert f"{server.url}/gluon/models/{NAME}-{TAG}.zip" in said  # where from
+    assert f"the file whose sha1 starts with {TAG} at {server.folder / MEMBER}" in said  # what to put where
+    return said
+
+
+def test_it_is_downloaded_once(server):
+    fetched(server)
+    fetched(server)
+    assert server.requests == [(f"/gluon/models/{NAME}-{TAG}.zip", None, None)]
+
+
+def test_without_mxnet_home_it_lies_where_gluoncv_looks(monkeypatch):
+    monkeypatch.delenv("MXNET_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert str(published.folder()) == "/home/somebody/.mxnet/models"
+
+
+def test_a_file_of_another_digest_is_downloaded_again(server):
+    server.folder.mkdir(parents=True)
+    (server.folder / MEMBER).write_bytes(CONTENT[:1000])
+    fetched(server)
+
+
+def test_a_missing_file_is_refused_without_asking_again(server):
+    server.answers = [answer(b"gone", 404)]
+    said = refusal(server)
+    assert "HTTP Error 404" in said and said.endswith("published tags of resnet18_v1b: 2d9d980c")
+    assert len(server.requests) == 1
+
+
+def test_a_busy_server_is_asked_again(server):
+    server.answers = [answer(b"", 503), answer(b"", 429), answer()]
+    fetched(server)
+    assert len(server.requests) == 3
+
+
+def test_an_unreachable_server_is_refused(server):
+    server.shutdown()
+    server.server_close()
+    assert "Connection refused" in refusal(server)
+
+
+def test_a_broken_download_goes_on_where_it_broke(server):
+    server.answers = [answer(sent=100_000, etag='"a"'), answer(sent=300_000, etag='"a"'), answer(etag='"a"')]
+    fetched(server)
+    # 100 000 bytes came the first time; the second answer starts there and ends at 300 000
+    assert server.requests[1:] == [
+        (f"/gluon/models/{NAME}-{TAG}.zip", "bytes=100000-", '"a"'),
+        (f"/gluon/models/{NAME}-{TAG}.zip", "bytes=300000-", '"a"'),
+    ]
+
+
+def test_a_download_starts_anew_if_the_file_has_changed(server):
+    other = zipped({MEMBER: bytes(600_000)})
+    server.answers = [answer(other, sent=100_000, etag='"a"'), answer(etag='"b"')]
+    fetched(server)
+    assert server.requests[1][1:] == ("bytes=100000-", '"a"')
+
+
+def test_a_download_starts_anew_if_the_server_cannot_tell(server):
+    server.answers = [answer(sent=100_000), answer(sent=100_000, etag='W/"a"'), answer()]
+    fetched(server)
+    assert [asked[1] for asked in server.requests] == [None, None, None]
+
+
+def test_one_that_always_breaks_off_is_refused(server):
+    server.answers = [answer(sent=100_000)]
+    assert f"it broke off after 100000 of {len(GOOD)} bytes" in refusal(server)
+    assert len(server.requests) == 4
+
+
+def test_another_digest_is_refused(server):
+    server.answers = [answer(zipped({MEMBER: b"other"}))]
+    assert f"has the sha1 {hashlib.sha1(b'other').hexdigest()}" in refusal(server)
+
+
+@pytest.mark.parametrize(
+    "members", [{}, {f"../{MEMBER}": CONTENT}, {f"/tmp/{MEMBER}": CONTENT}, {f"{NAME}.params": CONTENT}]
+)
+def test_only_the_one_member_is_taken(server, members):
+    server.answers = [answer(zipped(members))]
+    assert f"no zip file with {MEMBER} in it" in refusal(server)
+    assert not (server.folder.parent / MEMBER).exists()
+
+
+def test_members_beside_it_are_not_unpacked(server, tmp_path):
+    server.answers = [answer(zipped({"../../evil": b"evil", MEMBER: CONTENT}))]
+    fetched(server)
+    assert not list(tmp_path.rglob("evil"))
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", GOOD[: len(GOOD) // 2], GOOD[:99] + bytes(999) + GOOD[1098:]])
+def test_what_is_no_zip_file_is_refused(server, body):
+    server.answers = [answer(body)]
+    assert "no zip file" in refusal(server)
+
+
+def test_a_bomb_is_refused(server, monkeypatch):
+    monkeypatch.setattr(published, "_LARGEST", 1 << 20)
+    server.answers = [answer(zipped({MEMBER: bytes(1 << 24)}, compression=zipfile.ZIP_DEFLATED))]
+    assert "it has more than 1048576 bytes" in refusal(server)
+    server.answers = [answer(bytes(1 << 21))]  # and what never ends is not read to its end
+    assert "it has more than 1048576 bytes" in refusal(server)
+
+
+def test_two_processes_at_once(server):
+    code = f"from model_zoo import published; print(published.fetch({NAME!r}, {TAG!r}).stat().st_size)"
+    words = dict(stdout=subprocess.PIPE, text=True, cwd=model_zoo.__path__[0] + "/..")
+    processes = [subprocess.Popen([sys.executable, "-c", code], **words) for _ in range(2)]
+    assert [process.communicate(timeout=60)[0] for process in processes] == [f"{len(CONTENT)}\n"] * 2
+    fetched(server)
+
+
+def test_get_model_takes_the_default_or_a_tag(server, tmp_path, monkeypatch):
+    net = get_model(NAME, classes=10)
+    net.initialize()
+    net.save_parameters(str(tmp_path / "net.params"))
+    content = (tmp_path / "net.params").read_bytes()
+    sha1 = hashlib.sha1(content).hexdigest()
+    server.answers = [answer(zipped({f"{NAME}-{sha1[:8]}.params": content}))]
+    monkeypatch.setitem(published.PUBLISHED, NAME, (published.Published(sha1[:8], sha1),))
+    for pretrained in (True, sha1[:8]):
+        loaded = get_model(NAME, pretrained=pretrained, classes=10)
+        assert (loaded.head.weight.data() == net.head.weight.data()).asnumpy().all()
+    assert len(server.requests) == 1
+    with pytest.raises(Refused, match=rf"{NAME}-{sha1[:8]}.params was saved with 10 classes.*: pass classes=10"):
+        get_model(NAME, pretrained=True)
+
+
+def test_a_default_names_its_whole_digest(server):
+    server.answers = [answer(b"gone", 404)]
+    with pytest.raises(Refused, match="whose sha1 is 117a384ecf61490eb31ea147eb0e61e6d2b8a449 at .*: 117a384e, 00319d"):
+        get_model("resnet50_v1d", pretrained=True)
+
+
+def test_a_network_without_published_files_is_refused():
+    with pytest.raises(Refused, match="no parameters of resnet18_v1d were published: give pretrained='FILE'"):
+        get_model("resnet18_v1d", pretrained=True)
+
+
+def test_the_table_agrees_with_gluoncv():
+    from gluoncv.model_zoo import model_store
+
+    for name, files in published.PUBLISHED.items():
+        assert files[0].sha1 == model_store._model_sha1[name]
+        for file in files:
+            assert published.is_tag(file.tag) and (file.sha1 or file.tag).startswith(file.tag)
+            assert 50 < file.top1 < 97 and (file.top5 is None or file.top1 < file.top5 < 96)
+    assert published.PUBLISHED.keys() <= set(model_zoo.list_models())
+    missing = {name for name in model_zoo.list_models() if name in model_store._model_sha1} - published.PUBLISHED.keys()
+    assert not missing
+
+
+def test_a_published_accuracy():
+    """The paper's ResNet-50-D: 77.16 in table 5; GluonCV's files after all refinements but distillation, and more."""
+    files = published.PUBLISHED["resnet50_v1d"]
+    assert [(file.tag, file.top1, file.top5) for file in files] == [
+        ("117a384e", 79.15, 94.58),
+        ("00319ddc", 78.48, 94.20),
+    ]

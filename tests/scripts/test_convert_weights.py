@@ -1,0 +1,125 @@
+"""The script as a user runs it: there and back, bit by bit."""
+
+import importlib.util
+import json
+import pathlib
+import shutil
+
+import mxnet as mx
+import numpy as np
+import pytest
+import safetensors
+
+from gluon_tricks.recipe import Recipe
+from model_zoo import formats, get_model, published, weights
+
+PATH = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "convert_weights.py"
+spec = importlib.util.spec_from_file_location("convert_weights", PATH)
+script = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(script)
+
+
+MODEL = ("--model", "resnet18_v1b")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """Our file of a resnet18_v1b with 7 classes."""
+    mx.random.seed(1)
+    net = get_model("resnet18_v1b", classes=7)
+    net.initialize(mx.init.Normal(0.1))
+    path = tmp_path_factory.mktemp("convert") / "ours.params"
+    net.save_parameters(str(path))
+    return path
+
+
+def convert(*words):
+    assert script.main([str(word) for word in words]) == 0
+    return formats.read(words[1])
+
+
+def refused(capsys, *words):
+    assert script.main([str(word) for word in words]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("refused: ") and said.count("\n") == 1
+    return said
+
+
+def assert_equal(seen, expected):
+    assert seen.keys() == expected.keys()
+    for name in expected:
+        assert seen[name].dtype == expected[name].dtype
+        np.testing.assert_array_equal(seen[name], expected[name], err_msg=name)
+
+
+@pytest.mark.parametrize("to", ["timm", "torchvision", "gluoncv", "ours"])
+@pytest.mark.parametrize("suffix", ["safetensors", "params"])
+def test_there_and_back(source, tmp_path, to, suffix, capsys):
+    there = convert(source, tmp_path / f"x.{suffix}", "--to", to, *MODEL)
+    line = capsys.readouterr().out
+    # 20 convolutions, 20 norms of 4 tensors, the head's weight and bias; 11.18 M of ImageNet's 11.69 M parameters are
+    # not in the head (torchvision: 11,689,512 - 513,000); 7 x 513 in this head; 2 x 4800 running statistics
+    assert line == (
+        f"resnet18_v1b with 7 classes: 102 tensors, {11_689_512 - 513_000 + 7 * 513 + 2 * 4800:,} numbers, "
+        f"from {source} to {tmp_path}/x.{suffix}, named as {to}\n"
+    )
+    assert ("layer1.0.bn1.weight" in there) == (to in ("timm", "torchvision"))
+    assert ("layer1.0.bn1.gamma" in there) == (to == "gluoncv")
+    told = MODEL if to == "ours" and suffix == "params" else ()
+    assert_equal(convert(tmp_path / f"x.{suffix}", tmp_path / "back.params", *told), formats.read(source))
+
+
+def test_metadata(source, tmp_path):
+    convert(source, tmp_path / "x.safetensors", "--to", "timm", *MODEL)
+    with safetensors.safe_open(tmp_path / "x.safetensors", framework="np") as file:
+        assert file.metadata() == {"model": "resnet18_v1b", "naming": "timm", "classes": "7"}
+
+
+def test_half_precision_stays(tmp_path, source):
+    half = {name: value.astype("float16") for name, value in formats.read(source).items()}
+    formats.write(tmp_path / "half.params", half, {})
+    there = convert(tmp_path / "half.params", tmp_path / "x.safetensors", "--to", "timm", *MODEL)
+    assert {value.dtype for value in there.values()} == {np.dtype("float16")}
+    assert_equal(convert(tmp_path / "x.safetensors", tmp_path / "back.params"), half)
+
+
+def test_a_published_file(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(published, "fetch", lambda name, tag: {("resnet18_v1b", "2d9d980c"): source}[name, tag])
+    there = convert("resnet18_v1b/2d9d980c", tmp_path / "x.params")
+    assert_equal(there, formats.read(source))
+
+
+def test_a_run_directory(source, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    recipe = Recipe(model="resnet18_v1b", classes=7, input_size=32)
+    (run / "recipe.json").write_text(json.dumps(recipe.to_json()))
+    shutil.copy(source, run / "final.params")
+    assert_equal(convert(run, tmp_path / "x.params"), formats.read(source))
+
+
+def test_names_of_several_networks_ask_for_one(source, tmp_path, capsys):
+    """Of 18 layers, v1 and v1b are one network under our names."""
+    says = refused(capsys, source, tmp_path / "x.params")
+    assert "are those of resnet18_v1 or resnet18_v1b: name the network with --model" in says
+
+
+def test_names_of_no_network(source, tmp_path, capsys):
+    values = {f"x.{name}": value for name, value in formats.read(source).items()}
+    formats.write(tmp_path / "x.params", values, {})
+    says = refused(capsys, tmp_path / "x.params", tmp_path / "y.params")
+    assert "are those of no network of the zoo: name the network with --model" in says
+    says = refused(capsys, tmp_path / "x.params", tmp_path / "y.params", *MODEL)
+    assert "does not hold the parameters of resnet18_v1b" in says
+    assert not (tmp_path / "y.params").exists()
+
+
+def test_refusals(source, tmp_path, capsys):
+    assert "there is no parameter file" in refused(capsys, tmp_path / "none", tmp_path / "x.params")
+    assert "should end in .safetensors or .params" in refused(capsys, source, tmp_path / "x.pth", *MODEL)
+    assert "neither final.params nor a checkpoint" in refused(capsys, tmp_path, tmp_path / "x.params")
+    net = get_model("cifar_resnet20_v1")
+    net.initialize()
+    weights.save(net, tmp_path / "c.safetensors")
+    says = refused(capsys, tmp_path / "c.safetensors", tmp_path / "x.params", "--to", "timm")
+    assert "cifar_resnet20_v1 has no counterpart in 'timm': choose ours or gluoncv" in says

@@ -1,0 +1,131 @@
+"""The script as a user runs it: its figures against those of training, and what it refuses before any work."""
+
+import importlib.util
+import json
+import pathlib
+import shutil
+import sys
+
+import cv2
+import mxnet as mx
+import numpy as np
+import pytest
+
+from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.recipe import Recipe
+from model_zoo import get_model, published, weights
+
+PATH = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "evaluate.py"
+spec = importlib.util.spec_from_file_location("evaluate_script", PATH)
+script = importlib.util.module_from_spec(spec)
+sys.modules[spec.name] = script  # where its dataclass looks for it
+spec.loader.exec_module(script)
+
+COLOURS = ["red", "green", "blue", "grey"]
+
+
+@pytest.fixture(scope="module")
+def parameters(tmp_path_factory):
+    """A cifar_resnet20_v1 of 4 classes that always says class 2 before 1, 0 and 3."""
+    net = get_model("cifar_resnet20_v1", classes=4)
+    net.initialize(mx.init.Zero())
+    net.head.bias.set_data(mx.nd.array([1, 2, 3, 0]))
+    path = tmp_path_factory.mktemp("evaluate") / "net.params"
+    weights.save(net, path)
+    return path
+
+
+def evaluated(capsys, *words):
+    code = script.main([*map(str, words), "--num-gpus", "0"])
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    return said.out.splitlines()
+
+
+def refused(capsys, *words):
+    assert script.main([*map(str, words), "--num-gpus", "0"]) == 2
+    return capsys.readouterr().err
+
+
+def common(parameters, records, *more):
+    return ("--model", "cifar_resnet20_v1", "--pretrained", parameters, "--classes", 4, "--rec-val", records, *more)
+
+
+def test_exact_figures(parameters, tiny_records, tmp_path, capsys):
+    """20 images, 5 of each class, in batches of 8: class 2 is right for 5 of them, 4 classes are all in the top 5."""
+    words = common(parameters, tiny_records / "val.rec", "--batch-size", 8, "--json", tmp_path / "out.json")
+    lines = evaluated(capsys, *words)
+    assert lines[0].startswith("cifar_resnet20_v1") and lines[0].endswith(f"on 20 images of {tiny_records}/val.rec")
+    # Wilson, p = 0.25, n = 20, z^2 = 3.8415: middle (0.25 + 0.096037) / 1.192073 = 0.290282,
+    # half 1.959964 / 1.192073 * sqrt(0.009375 + 0.0024009) = 0.178419
+    assert lines[1] == "top-1 25.00% (95 % interval 11.19% to 46.87%)"
+    assert lines[2] == "top-5 100.00% (95 % interval 83.89% to 100.00%)"  # 1 / (1 + 0.192073)
+    # logits 1, 2, 3, 0: log sum exp 3.44019, minus the mean logit 1.5
+    assert lines[3].startswith("loss 1.9402; ") and lines[3].endswith("images/s at 32 px, float32")
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert (result["top1"], result["images"], result["undecodable"]) == (0.25, 20, 0)
+    assert result["top1_interval"] == pytest.approx([0.111863, 0.468701], abs=1e-5)
+
+
+def test_the_published_figure_stands_beside(parameters, tiny_records, tmp_path, monkeypatch, capsys):
+    net = get_model("cifar_resnet20_v1", classes=4)
+    file = published.Published("12345678", None, 92.5, None)
+    monkeypatch.setitem(published.PUBLISHED, net.name, (file,))
+    monkeypatch.setattr(published, "fetch", lambda name, tag: parameters)
+    words = ("--model", net.name, "--classes", 4, "--rec-val", tiny_records / "val.rec")
+    for more in ((), ("--pretrained", "12345678")):
+        lines = evaluated(capsys, *words, *more)
+        assert lines[1].startswith("top-1 25.00%") and lines[1].endswith(", published 92.50%")
+        assert "published" not in lines[2]
+
+
+def test_a_run_brings_what_it_needs(parameters, tiny_records, tmp_path, capsys):
+    files = {split: (str(tiny_records / f"{split}.rec"),) for split in ("train", "val")}
+    recipe = Recipe(model="cifar_resnet20_v1", classes=4, input_size=24, crop_ratio=0.75, data="records", **files)
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe.to_json()))
+    shutil.copy(parameters, tmp_path / "final.params")
+    lines = evaluated(capsys, "--pretrained", tmp_path)
+    assert lines[1].startswith("top-1 25.00%") and lines[3].endswith("at 24 px, float32")
+    with RecordWriter(tmp_path / "other", ["red", "blue", "green", "grey"]) as writer:
+        writer.add(0, 0, cv2.imencode(".jpg", np.zeros((40, 40, 3), np.uint8))[1].tobytes())
+    says = refused(capsys, "--pretrained", tmp_path, "--rec-val", tmp_path / "other.rec")
+    assert "was trained on other classes than" in says and "(the first difference: green and blue)" in says
+
+
+def test_refusals_before_any_work(parameters, tiny_records, tmp_path, capsys):
+    val = tiny_records / "val.rec"
+    assert "there is no nowhere.rec" in refused(capsys, *common(parameters, "nowhere.rec"))
+    assert "--rec-val is missing" in refused(capsys, "--model", "cifar_resnet20_v1", "--pretrained", parameters)
+    assert "name its network with --model" in refused(capsys, "--pretrained", parameters, "--rec-val", val)
+    words = ("--model", "cifar_resnet20_v1", "--pretrained", parameters, "--rec-val", val)
+    assert "pass classes=4" in refused(capsys, *words)
+    with RecordWriter(tmp_path / "five", [*COLOURS, "black"]) as writer:
+        writer.add(0, 0, cv2.imencode(".jpg", np.zeros((40, 40, 3), np.uint8))[1].tobytes())
+    says = refused(capsys, *common(parameters, tmp_path / "five.rec"))
+    assert "five.rec has 5 classes and cifar_resnet20_v1 tells 4 apart" in says
+    assert "no such folder" in refused(capsys, *common(parameters, val, "--json", tmp_path / "no" / "x.json"))
+    assert "--batch-size 0" in refused(capsys, *common(parameters, val, "--batch-size", 0))
+
+
+def test_imagenet_in_another_order_is_refused(parameters, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(published, "fetch", lambda name, tag: parameters)
+    with RecordWriter(tmp_path / "val", ["n02105641", "n01440764", "n02979186", "n02102040"]) as writer:
+        writer.add(0, 0, cv2.imencode(".jpg", np.zeros((40, 40, 3), np.uint8))[1].tobytes())
+    words = ("--model", "cifar_resnet20_v1", "--classes", 4, "--rec-val", tmp_path / "val.rec")
+    assert "are not in ImageNet's order" in refused(capsys, *words)
+
+
+def test_the_published_cifar_resnet20_on_real_images(shared_data, tmp_path, capsys, monkeypatch):
+    """99 of 100 with CIFAR's own mean; ImageNet's, which the script uses, and no crop leave most of them right."""
+    folder = shared_data / "gluoncv_params"
+    labels = dict(row.split(",") for row in (folder / "cifar10_png_100" / "trainLabels.csv").read_text().split()[1:])
+    classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    with RecordWriter(tmp_path / "val", classes) as writer:
+        for k, path in enumerate(sorted((folder / "cifar10_png_100" / "train_tiny").glob("*.png"))):
+            writer.add(classes.index(labels[path.stem]), k, path.read_bytes())
+    words = ("--model", "cifar_resnet20_v1", "--pretrained", folder / "cifar_resnet20_v1-0000.params")
+    lines = evaluated(
+        capsys, *words, "--rec-val", tmp_path / "val.rec", "--crop-ratio", 1, "--json", tmp_path / "x.json"
+    )
+    result = json.loads((tmp_path / "x.json").read_text())
+    assert "on 100 images" in lines[0] and 0.9 <= result["top1"] <= result["top5"] <= 1
