@@ -105,6 +105,7 @@ def save_final(net, folder: pathlib.Path, recipe: Recipe) -> None:
             (1, 3, recipe.input_size, recipe.input_size), ctx=next(iter(net.collect_params().values())).list_ctx()[0]
         )
     )
+    mx.nd.waitall()  # a forward under way changes its weights' layout; read meanwhile they can come out wrong
     write_atomically(folder / "final.params", lambda temporary: net.save_parameters(str(temporary)))
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export") as scratch:
         net.export(f"{scratch}/final")

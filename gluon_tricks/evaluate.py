@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 import mxnet as mx
@@ -78,6 +79,30 @@ def evaluate(
             "there is no image to evaluate on: every one of the records was undecodable or none was given"
         )
     return Scores(top1 / images, top5 / images, loss / images, int(images))
+
+
+def collect_logits(
+    net: mx.gluon.HybridBlock, batches: Iterable, preprocess: Callable, context: mx.Context
+) -> tuple[np.ndarray, np.ndarray]:
+    """All logits (N, K) float32 and labels (N,), in the order of the batches. Args: as for evaluate."""
+    logits, labels = [], []
+    for batch in batches:
+        logits.append(net(preprocess(batch.images, context)).astype("float32").asnumpy()[: batch.count])
+        labels.append(batch.labels[: batch.count])
+    return np.concatenate(logits), np.concatenate(labels)
+
+
+Z = 1.959964  # 95 % of a normal distribution lie within so many standard deviations
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a probability that was seen as a share of count.
+
+    Source: Wilson, Probable inference, the law of succession, and statistical inference (JASA 1927).
+    """
+    middle = (share + Z**2 / (2 * count)) / (1 + Z**2 / count)
+    half = Z / (1 + Z**2 / count) * math.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
+    return middle - half, middle + half
 
 
 def _count_share(net, preprocess, context, images, labels, real) -> mx.nd.NDArray:

@@ -32,7 +32,7 @@ class Recipe:
         model: a name of the model zoo.
         net: keyword arguments for get_model beyond those of the tricks.
         classes: K; None: as many as the training records have.
-        pretrained: a parameter file to start from; "" for random parameters.
+        pretrained: where to start from: a parameter file, a tag of GluonCV's, "true" for its default file; "": random.
         data: "shapes" (built in), "imagenet" (GluonCV's default place), or "records" with train and val given.
         train, val: RecordIO files; several act as one.
         input_size: side of the network's input, pixels.

@@ -32,7 +32,8 @@ from model_zoo import (
     resnet,
     vgg,
 )
-from model_zoo.export import Preprocessing, export_onnx
+from model_zoo.export import export_onnx
+from model_zoo.preprocessing import Preprocessing
 from model_zoo.published import PUBLISHED
 from model_zoo.summary import human, summarise
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import importlib
 import io
 import json
-import math
 import os
 import pathlib
 import tempfile
@@ -23,61 +21,10 @@ import mxnet as mx
 from mxnet.gluon import HybridBlock
 
 from model_zoo.graph import trace
+from model_zoo.preprocessing import Preprocessing
 
-IMAGENET = {"mean": (123.68, 116.779, 103.939), "std": (58.393, 57.12, 57.375), "crop_ratio": 0.875}
-CIFAR10 = {"mean": (125.307, 122.961, 113.8575), "std": (51.5865, 50.847, 51.255), "crop_ratio": 1.0}
 OPSET, IR_VERSION = 13, 7  # the newest that MXNet 1.9.1 writes nodes for, whichever onnx is installed
 TOLERANCE = 1e-4  # of the largest logit
-
-
-@dataclasses.dataclass(frozen=True)
-class Preprocessing:
-    """What turns a photo into the network's input; the default is that of ImageNet.
-
-    Args:
-        input_size: side of the input, px.
-        crop_ratio: the crop's side / the shorter edge of the resized photo, in (0, 1].
-        mean, std: of R, G and B on the 0..255 scale: input = (pixel - mean) / std.
-        classes: the classes' names in the order of the logits, if they are known.
-
-    Source: Bag of Tricks, section 2.1; for CIFAR-10 GluonCV's training script.
-    """
-
-    input_size: int
-    crop_ratio: float = IMAGENET["crop_ratio"]
-    mean: tuple[float, float, float] = IMAGENET["mean"]
-    std: tuple[float, float, float] = IMAGENET["std"]
-    classes: tuple[str, ...] | None = None
-
-    def __post_init__(self):
-        if self.input_size < 1 or not 0 < self.crop_ratio <= 1 or min(self.std) <= 0:
-            raise Refused(
-                f"input_size {self.input_size}, crop_ratio {self.crop_ratio}, std {self.std}: sizes take 1 and more, "
-                "crop_ratio lies in (0, 1], std is positive"
-            )
-
-    def to_json(self) -> dict:
-        """A JSON object that says every step in order."""
-        return {
-            "colours": "RGB",
-            "pixels": [0, 255],
-            "resize": {
-                "shorter_edge": math.ceil(self.input_size / self.crop_ratio - 1e-9),  # 1e-9: 0.8 is less than 4/5
-                "interpolation": "bilinear",
-            },
-            "crop": {"place": "centre", "height": self.input_size, "width": self.input_size},
-            "mean": list(self.mean),
-            "std": list(self.std),
-            "layout": "NCHW",
-            "dtype": "float32",
-            "crop_ratio": self.crop_ratio,
-            "classes": None if self.classes is None else list(self.classes),
-        }
-
-
-def usual_preprocessing(net: HybridBlock) -> Preprocessing:
-    """That of the data set a network of the zoo is made for."""
-    return Preprocessing(net.input_size, **(CIFAR10 if net.name.startswith("cifar_") else IMAGENET))
 
 
 def export_onnx(

@@ -20,7 +20,8 @@ from gluon_tricks.data import shapes, sources
 from gluon_tricks.recipe import Recipe, read_recipe
 from gluon_tricks.runtime import Refused
 from model_zoo import get_model, list_models
-from model_zoo.export import Preprocessing, export_onnx, export_symbol, usual_preprocessing
+from model_zoo.export import export_onnx, export_symbol
+from model_zoo.preprocessing import Preprocessing, usual_preprocessing
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

@@ -33,6 +33,8 @@ FLOORS = {
     "gluon_tricks.journal": 5,
     "gluon_tricks.evaluate": 6,
     "gluon_tricks.checkpoint": 6,
+    "gluon_tricks.subject": 7,
+    "gluon_tricks.figures": 8,
     "gluon_tricks.report": 7,
     "gluon_tricks.diagrams": 7,
     "gluon_tricks.job": 7,

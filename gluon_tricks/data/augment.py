@@ -17,9 +17,9 @@ import mxnet as mx
 import numpy as np
 
 from gluon_tricks.runtime import Refused, generator
+from model_zoo.preprocessing import IMAGENET
 
-MEAN_RGB = (123.68, 116.779, 103.939)
-STD_RGB = (58.393, 57.12, 57.375)
+MEAN_RGB, STD_RGB = IMAGENET["mean"], IMAGENET["std"]
 
 # RGB to YIQ (NTSC, 1953). The rows of I and Q sum to 0: a grey pixel has no chroma and hue leaves it alone.
 _YIQ = np.array([[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])

@@ -11,7 +11,8 @@ import pytest
 
 from gluon_tricks.runtime import Refused
 from model_zoo import export, get_model
-from model_zoo.export import Preprocessing, export_onnx, export_symbol, usual_preprocessing
+from model_zoo.export import export_onnx, export_symbol
+from model_zoo.preprocessing import Preprocessing, usual_preprocessing
 from model_zoo.resnet import ResNet
 
 SMALL = {  # every operator of the zoo; python -m model_zoo.catalogue --try-onnx takes all networks

@@ -4,7 +4,6 @@ import importlib.util
 import json
 import pathlib
 import shutil
-import sys
 
 import cv2
 import mxnet as mx
@@ -18,7 +17,6 @@ from model_zoo import get_model, published, weights
 PATH = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "evaluate.py"
 spec = importlib.util.spec_from_file_location("evaluate_script", PATH)
 script = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = script  # where its dataclass looks for it
 spec.loader.exec_module(script)
 
 COLOURS = ["red", "green", "blue", "grey"]
@@ -115,17 +113,31 @@ def test_imagenet_in_another_order_is_refused(parameters, tmp_path, monkeypatch,
     assert "are not in ImageNet's order" in refused(capsys, *words)
 
 
-def test_the_published_cifar_resnet20_on_real_images(shared_data, tmp_path, capsys, monkeypatch):
-    """99 of 100 with CIFAR's own mean; ImageNet's, which the script uses, and no crop leave most of them right."""
-    folder = shared_data / "gluoncv_params"
+@pytest.fixture(scope="module")
+def cifar(shared_data, tmp_path_factory):
+    """The flags for GluonCV's published network and 100 packed CIFAR-10 images."""
+    folder, out = shared_data / "gluoncv_params", tmp_path_factory.mktemp("cifar") / "val"
     labels = dict(row.split(",") for row in (folder / "cifar10_png_100" / "trainLabels.csv").read_text().split()[1:])
     classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-    with RecordWriter(tmp_path / "val", classes) as writer:
+    with RecordWriter(out, classes) as writer:
         for k, path in enumerate(sorted((folder / "cifar10_png_100" / "train_tiny").glob("*.png"))):
             writer.add(classes.index(labels[path.stem]), k, path.read_bytes())
     words = ("--model", "cifar_resnet20_v1", "--pretrained", folder / "cifar_resnet20_v1-0000.params")
-    lines = evaluated(
-        capsys, *words, "--rec-val", tmp_path / "val.rec", "--crop-ratio", 1, "--json", tmp_path / "x.json"
+    return (*words, "--rec-val", f"{out}.rec")
+
+
+def test_the_published_cifar_resnet20_on_real_images(cifar, capsys):
+    """99 of the 100, seen as CIFAR's images are: all of them, with the mean and deviation of that data set."""
+    lines = evaluated(capsys, *cifar)
+    assert "on 100 images" in lines[0] and lines[1].startswith("top-1 99.00%")
+
+
+def test_8_bits_and_fused_operators_beside_float32(cifar, tmp_path, capsys):
+    for form, least in (("fused", 1.0), ("int8", 0.95)):
+        lines = evaluated(capsys, *cifar, "--form", form, "--batch-size", 50, "--json", tmp_path / "x.json")
+        result = json.loads((tmp_path / "x.json").read_text())
+        assert lines[1].startswith("float32: top-1 99.00%") and lines[2].startswith(f"{form}: top-1 ")
+        assert result["agreement"] >= least and result[form]["top1"] >= 0.95
+    assert "--form int8 is for CPUs, and beside float32" in refused(
+        capsys, *cifar, "--form", "int8", "--dtype", "bfloat16"
     )
-    result = json.loads((tmp_path / "x.json").read_text())
-    assert "on 100 images" in lines[0] and 0.9 <= result["top1"] <= result["top5"] <= 1

@@ -1,0 +1,134 @@
+"""A trained network with the images to look at it with: what evaluation and figures start from."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import re
+from collections.abc import Callable, Sequence
+
+import mxnet as mx
+import numpy as np
+
+from gluon_tricks.checkpoint import load_network
+from gluon_tricks.data.augment import Preprocess, coefficients
+from gluon_tricks.data.catalog import find_records
+from gluon_tricks.data.loader import Loader
+from gluon_tricks.data.records import Records
+from gluon_tricks.recipe import Recipe, read_recipe
+from gluon_tricks.runtime import Refused
+from model_zoo import get_model, published
+from model_zoo.preprocessing import Preprocessing, usual_preprocessing
+
+
+@dataclasses.dataclass
+class Subject:
+    """A network, packed images whose labels are its classes, and what it expects images to be."""
+
+    net: mx.gluon.HybridBlock
+    records: Records
+    preprocessing: Preprocessing
+    published: published.Published | None = None
+
+    def loader(self, batch_size: int, threads: int | None = None) -> Loader:
+        """Every image once, in the order of the records."""
+        return Loader(
+            self.records, size=self.preprocessing.input_size, batch_size=batch_size, train=False, threads=threads,
+            classes=self.net.classes, crop_ratio=self.preprocessing.crop_ratio,
+        )  # fmt: skip
+
+    def preprocess(self, dtype: str) -> Callable[[np.ndarray, mx.Context], mx.nd.NDArray]:
+        """(images (n, H, W, 3) uint8, context) -> the network's input (n, 3, H, W) of the dtype."""
+        normalise = Preprocess(dtype)
+        normalise.hybridize(static_alloc=True, static_shape=True)
+        mean, std = self.preprocessing.mean, self.preprocessing.std
+
+        def preprocess(images, context):
+            matrix, flip = coefficients("none", 0, 0, range(len(images)), mean, std)
+            return normalise(*(mx.nd.array(part, ctx=context, dtype=part.dtype) for part in (images, matrix, flip)))
+
+        return preprocess
+
+
+def open_subject(
+    pretrained: str, contexts: Sequence[mx.Context], *, model: str | None = None, classes: int | None = None,
+    rec_val: Sequence[str] = (), input_size: int | None = None, crop_ratio: float | None = None,
+) -> Subject:  # fmt: skip
+    """A network and the images to look at it with, checked to fit together.
+
+    Args:
+        pretrained: a run directory; else with model: a parameter file, a published tag, or "true" for the default one.
+        model, classes: the network, where it is not a run's.
+        rec_val: packed images; of a run by default its own.
+        input_size, crop_ratio: other ones than the network's, or the run's.
+
+    Raises:
+        Refused: something is missing or does not fit; in one sentence.
+    """
+    records = Records(rec_val) if rec_val else None
+    if pathlib.Path(pretrained).expanduser().is_dir():
+        subject = _open_run(pathlib.Path(pretrained).expanduser(), records, contexts)
+    elif records is None:
+        raise Refused("--rec-val is missing: name the packed images to evaluate on")
+    elif model is None:
+        raise Refused(f"--pretrained {pretrained} is no run directory: name its network with --model")
+    else:
+        subject = _open_model(model, pretrained, classes, records, contexts)
+    asked = {"input_size": input_size, "crop_ratio": crop_ratio}
+    given = {name: value for name, value in asked.items() if value is not None}
+    subject.preprocessing = dataclasses.replace(subject.preprocessing, **given)
+    smallest = getattr(subject.net, "smallest_side", 1)
+    if subject.preprocessing.input_size < smallest:
+        raise Refused(f"{subject.net.name} takes images of at least {smallest} px: --input-size")
+    _check_labels(subject)
+    return subject
+
+
+def _open_model(model: str, pretrained: str, classes: int | None, records: Records, contexts) -> Subject:
+    what = {"true": True}.get(pretrained.lower(), pretrained)
+    file = None
+    if what is True or published.is_tag(what):
+        file = published.lookup(model, None if what is True else what)
+    kwargs = {} if classes is None else {"classes": classes}
+    net = get_model(model, pretrained=what, ctx=contexts, **kwargs)
+    names = records.classes or ()
+    if file and all(re.fullmatch(r"n\d{8}", name) for name in names) and list(names) != sorted(names):
+        raise Refused(
+            f"the classes of {records.paths[0]} are not in ImageNet's order, that of their ids: pack it again"
+        )
+    return Subject(net, records, usual_preprocessing(net), file)
+
+
+def _open_run(run: pathlib.Path, records: Records | None, contexts) -> Subject:
+    recipe = read_recipe(run / "recipe.json")
+    train = _training_records(recipe, required=records is None)
+    records = records or find_records(recipe)[1]
+    if train and train.classes and records.classes and train.classes != records.classes:
+        odd = next((a, b) for a, b in zip((*train.classes, None), (*records.classes, None)) if a != b)
+        raise Refused(
+            f"{run} was trained on other classes than {records.paths[0]} has (the first difference: {odd[0]} and "
+            f"{odd[1]}): pack it with --classes and the training records' .json"
+        )
+    preprocessing = Preprocessing(recipe.input_size, recipe.crop_ratio, recipe.mean, recipe.std, records.classes)
+    return Subject(load_network(run, ctx=contexts), records, preprocessing)
+
+
+def _training_records(recipe: Recipe, required: bool) -> Records | None:
+    """The records that a run was trained on; None if they are here no more."""
+    try:
+        return find_records(recipe)[0]
+    except Refused:
+        if required:
+            raise
+        return None
+
+
+def _check_labels(subject: Subject) -> None:
+    """Refuses images whose labels are not the network's, before any is read."""
+    records, net = subject.records, subject.net
+    labels = records.labels()
+    found = len(records.classes) if records.classes else int(labels.max()) + 1
+    if not (labels >= 0).all() or (labels % 1).any():
+        raise Refused(f"{records.paths[0]} has labels that are no classes: see scripts/pack_records.py --check")
+    if found > net.classes or (records.classes and found != net.classes) or labels.max() >= net.classes:
+        raise Refused(f"{records.paths[0]} has {found} classes and {net.name} tells {net.classes} apart: these differ")
