@@ -3,10 +3,13 @@
 The weights go through a file that GluonCV saved, so these tests hold for weights.py too.
 """
 
+import functools
+
 import gluoncv
 import mxnet as mx
 import numpy as np
 import pytest
+from gluoncv.model_zoo.cifarresnet import get_cifar_resnet
 from gluoncv.model_zoo.resnetv1b import BasicBlockV1b, ResNetV1b
 from mxnet import autograd, gluon
 
@@ -76,6 +79,7 @@ def test_logits_loss_and_gradients(name, tmp_path, randomise, images):
 def test_every_peer_is_compared():
     peers = {name: model_zoo.get_model(name).peers.get("gluoncv") for name in model_zoo.list_models()}
     assert {name for name, peer in peers.items() if peer and peer.model} == set(NAMES)
+    assert {name for name, peer in peers.items() if peer and not peer.model} == set(UNNAMED)
 
 
 @pytest.mark.parametrize("name", ["resnet18_v1b", "resnet50_v1b", "resnet50_v1d"])
@@ -86,9 +90,23 @@ def test_dilated(name, tmp_path, randomise, images):
     assert ours.features_at(4)(images(1, 64)).shape == (1, 512 if "18" in name else 2048, 8, 8)  # output stride 8
 
 
-def test_a_basic_block_d_is_built_as_gluoncv_would(tmp_path, randomise, images):
-    theirs = randomise(ResNetV1b(BasicBlockV1b, [2, 2, 2, 2], deep_stem=True, avg_down=True, classes=10), SIDE)
-    assert_same_logits(through_file(theirs, "resnet18_v1d", tmp_path, classes=10), theirs, images(2, SIDE))
+# What GluonCV's classes can build, but has no name for.
+UNNAMED = {
+    **{f"cifar_resnet{depth}_v1": functools.partial(get_cifar_resnet, 1, depth) for depth in (32, 44)},
+    **{
+        f"resnet{depth}_{variant}": functools.partial(
+            ResNetV1b, BasicBlockV1b, counts, deep_stem=True, avg_down=variant == "v1d"
+        )
+        for depth, counts in ((18, [2, 2, 2, 2]), (34, [3, 4, 6, 3]))
+        for variant in ("v1c", "v1d")
+    },
+}
+
+
+@pytest.mark.parametrize("name", UNNAMED)
+def test_what_gluoncv_can_build(name, tmp_path, randomise, images):
+    theirs = randomise(UNNAMED[name](classes=10), SIDE)
+    assert_same_logits(through_file(theirs, name, tmp_path, classes=10), theirs, images(2, SIDE))
 
 
 @pytest.mark.parametrize("name", NAMES)
