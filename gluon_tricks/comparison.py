@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import scipy.stats
 
 from gluon_tricks.cells import Cell, Runs
-from gluon_tricks.recipes import get_table
-from gluon_tricks.table import Table
+from gluon_tricks.recipes import get_table, table3
+from model_zoo import get_model
+from model_zoo.summary import PAPER, human, summarise
 
 CONFIDENCE = 0.95
+IMAGENET_IMAGES = 1_281_167
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,13 +22,16 @@ class Line:
     """One row of a shown table. Accuracies in percent.
 
     Args:
-        label: as the paper prints it.
-        paper: its (top-1, top-5).
+        key, label: the row's name in recipes, and as the paper prints it.
+        column: which of the table's columns it is in.
+        paper: the paper's (top-1, top-5).
         cells: of the seeds.
         above: the line that its differences are to: the row it builds on, else the one above; None for the first.
     """
 
+    key: str
     label: str
+    column: str
     paper: tuple[float, float]
     cells: tuple[Cell, ...]
     above: Line | None
@@ -39,11 +42,10 @@ class Line:
         return {seed: 100 * score[k] for seed, score in scores.items() if score is not None}
 
     def ours(self, k: int) -> str:
-        """mean +- standard deviation (number of seeds), or what there is instead."""
+        """mean ± standard deviation (number of seeds), or what there is instead."""
         values = list(self.top(k).values())
         if not values:
-            states = [cell.state() for cell in self.cells]
-            return max(states, key=lambda state: state != "not run") if states else "no proxy"
+            return "no proxy" if not self.cells else max((c.state() for c in self.cells), key=lambda s: s != "not run")
         spread = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
         return f"{np.mean(values):.2f}{spread} ({len(values)})"
 
@@ -51,85 +53,118 @@ class Line:
         return f"{self.paper[0] - self.above.paper[0]:+.2f}" if self.above else ""
 
     def gain(self) -> str:
-        """The mean difference of top-1 over the seeds that both rows have; * if it exceeds its noise."""
+        """The mean difference of top-1 over the seeds that both rows have, marked by `mark`."""
         if self.above is None:
             return ""
         ours, theirs = self.top(0), self.above.top(0)
         pairs = [ours[seed] - theirs[seed] for seed in ours.keys() & theirs.keys()]
-        return f"{np.mean(pairs):+.2f}{mark(pairs)}" if pairs else ""
+        return f"{np.mean(pairs):+.2f} {mark(pairs)}" if pairs else ""
 
 
 def mark(differences: Sequence[float]) -> str:
     """* if the mean of paired differences is not 0 at the 5 % level (t-test), ~ if it may be noise, ? for one pair."""
     if len(differences) < 2:
-        return " ?"
-    spread = np.std(differences, ddof=1) / np.sqrt(len(differences))
-    bound = scipy.stats.t.ppf((1 + CONFIDENCE) / 2, len(differences) - 1) * spread
-    return " *" if abs(np.mean(differences)) > bound else " ~"
+        return "?"
+    error = np.std(differences, ddof=1) / np.sqrt(len(differences))
+    bound = scipy.stats.t.ppf((1 + CONFIDENCE) / 2, len(differences) - 1) * error
+    return "*" if abs(np.mean(differences)) > bound else "~"
 
 
 LEGEND = (
-    "Top-1 / top-5 in percent on the validation images after the last epoch; ours: mean ± standard deviation (seeds). "
-    "Differences are of top-1, to the row that a row builds on (the one above where it builds on none), paired by "
-    "seed: `*` exceeds its noise (t-test, 95 %), `~` does not, `?` is a single pair."
+    "Top-1 and top-5 in percent on the validation images after the last epoch; ours: mean ± standard deviation "
+    "(seeds). Differences are of top-1, to the row that a row builds on (the one above where it builds on none), "
+    "paired by seed: * exceeds its noise (t-test, 95 %), ~ does not, ? is a single pair."
 )
 
 
-def sections(
+def _accuracy(line: Line) -> dict[str, str]:
+    return {
+        "Row": line.label,
+        "Paper": f"{line.paper[0]:.2f} / {line.paper[1]:.2f}",
+        "Ours, top-1": line.ours(0),
+        "Ours, top-5": line.ours(1) if line.top(1) else "",
+        "Paper's difference": line.paper_gain(),
+        "Our difference": line.gain(),
+    }
+
+
+def _speed(line: Line) -> dict[str, str]:
+    """Table 3: what an epoch takes, and would take with ImageNet's images."""
+    rates = [row["images_per_second"] for cell in line.cells if cell.is_done() for row in cell.metrics()]
+    seconds = 1 / np.median(rates) if rates else None
+    return {
+        "Paper, min/epoch": f"{table3.PAPER_MINUTES[line.key][line.column]:.1f}",
+        "Ours, images/s": f"{1 / seconds:.0f}" if seconds else "",
+        "Projected, min/epoch of ImageNet": f"{seconds * IMAGENET_IMAGES / 60:.0f}" if seconds else "",
+    }
+
+
+def _cost(line: Line) -> dict[str, str]:
+    """Table 5: the networks' size and cost, counted from the networks that were trained."""
+    recipe = line.cells[0].recipe
+    total = summarise(get_model(recipe.model, classes=recipe.classes or 1000), recipe.input_size).total
+    theirs = {name: (parameters, flops) for _, name, parameters, flops in PAPER[5]}[f"resnet50_{line.key}"]
+    return {
+        "Paper, parameters": f"{theirs[0]} M",
+        "Paper, FLOPs": f"{theirs[1]} G",
+        "Ours, parameters": human(total.parameters),
+        "Ours, multiply-adds": human(total.multiply_adds),
+    }
+
+
+_MORE: Mapping[str, Callable[[Line], dict[str, str]]] = {"table3": _speed, "table5": _cost}
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A column of the paper's table as a table of its own: heading -> texts in every row."""
+
+    title: str
+    lines: tuple[Line, ...]
+    rows: tuple[dict[str, str], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """A table of the paper with ours beside it."""
+
+    name: str
+    title: str
+    sections: tuple[Section, ...]
+
+
+def compare(
     table_name: str, runs: Runs, seeds: int, columns: Sequence[str] = (), rows: Sequence[str] = ()
-) -> dict[str, list[Line]]:
-    """Column -> its lines."""
-    table, found = get_table(table_name), {}
+) -> Comparison:
+    """What there is of a table.
+
+    Args:
+        seeds: 0 to seeds - 1 are looked for.
+        columns, rows: only these; () for all.
+    """
+    table = get_table(table_name)
+    sections = []
     for column in columns or table.columns:
-        lines: dict[str, Line] = {}
-        for row in table.shown(column):
-            if rows and row.key not in rows:
-                continue
-            cells = [runs.cell(f"{table.name}/{column}/{row.key}", seed) for seed in range(seeds)]
-            above = lines.get(row.base) or (list(lines.values())[-1] if lines else None)
-            lines[row.key] = Line(row.label, row.paper[column], tuple(c for c in cells if c is not None), above)
+        lines = _lines(table_name, column, runs, seeds, rows)
+        texts = [{**_accuracy(line), **(_MORE[table_name](line) if table_name in _MORE else {})} for line in lines]
         if lines:
-            found[column] = list(lines.values())
-    return found
-
-
-HEADER = ("Row", "Paper", "Ours top-1", "Ours top-5", "Paper's difference", "Our difference")
-
-
-def cells_of(line: Line) -> tuple[str, ...]:
-    paper = f"{line.paper[0]:.2f} / {line.paper[1]:.2f}"
-    return (line.label, paper, line.ours(0), line.ours(1) if line.top(1) else "", line.paper_gain(), line.gain())
-
-
-def title(table: Table, runs: Runs) -> str:
+            sections.append(Section(_column_title(column, lines), tuple(lines), tuple(texts)))
     proxy = f" ({runs.scale.title})" if runs.scale.title else ""
-    return f"{table.name}: {table.title}{proxy}"
+    return Comparison(table_name, f"{table.name}: {table.title}{proxy}", tuple(sections))
 
 
-def columns_title(column: str, lines: Sequence[Line]) -> str:
+def _lines(table_name: str, column: str, runs: Runs, seeds: int, rows: Sequence[str]) -> list[Line]:
+    table, lines = get_table(table_name), {}
+    for row in table.shown(column):
+        if not rows or row.key in rows:
+            cells = [runs.cell(f"{table_name}/{column}/{row.key}", seed) for seed in range(seeds)]
+            above = lines.get(row.base) or (list(lines.values())[-1] if lines else None)
+            there = tuple(cell for cell in cells if cell is not None)
+            lines[row.key] = Line(row.key, row.label, column, row.paper[column], there, above)
+    return list(lines.values())
+
+
+def _column_title(column: str, lines: Sequence[Line]) -> str:
     """The column, and what stands for it where it is a proxy."""
-    models = sorted({f"{c.recipe.model} at {c.recipe.input_size} px" for line in lines for c in line.cells})
+    models = dict.fromkeys(f"{c.recipe.model} at {c.recipe.input_size} px" for line in lines for c in line.cells)
     return f"{column}: {', '.join(models)}" if models else f"{column}: no proxy at this scale"
-
-
-def markdown(table_name: str, runs: Runs, seeds: int, columns: Sequence[str] = (), rows: Sequence[str] = ()) -> str:
-    """The table in Markdown."""
-    parts = [f"# {title(get_table(table_name), runs)}", LEGEND]
-    for column, lines in sections(table_name, runs, seeds, columns, rows).items():
-        body = [HEADER, ["---"] * len(HEADER), *(cells_of(line) for line in lines)]
-        parts += [f"## {columns_title(column, lines)}", "\n".join(f"| {' | '.join(row)} |" for row in body)]
-    return "\n\n".join(parts) + "\n"
-
-
-def as_csv(table_name: str, runs: Runs, seeds: int, columns: Sequence[str] = (), rows: Sequence[str] = ()) -> str:
-    """A line per run: what it is, the paper's numbers, and ours where it is done."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(("table", "column", "row", "model", "seed", "paper_top1", "paper_top5", "top1", "top5", "state"))
-    for column, lines in sections(table_name, runs, seeds, columns, rows).items():
-        for line in lines:
-            for cell in line.cells:
-                seed, recipe = cell.recipe.seed, cell.recipe
-                ours = [line.top(k).get(seed, "") for k in (0, 1)]
-                writer.writerow((table_name, column, line.label, recipe.model, seed, *line.paper, *ours, cell.state()))
-    return out.getvalue()

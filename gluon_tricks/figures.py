@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import pathlib
+from collections.abc import Iterator, Sequence
 
+import mxnet as mx
 import numpy as np
 
+from gluon_tricks import diagrams
 from gluon_tricks.cells import Cell, Runs
+from gluon_tricks.comparison import IMAGENET_IMAGES
+from gluon_tricks.evaluate import collect_logits
 from gluon_tricks.recipes import get_recipe
 from gluon_tricks.runtime import Refused
+from gluon_tricks.subject import open_subject
 
-IMAGENET_IMAGES = 1_281_167
+SMOOTHING = {"without label smoothing": "cosine", "with label smoothing": "smooth"}
 SCHEDULES = {"step decay": "efficient", "cosine decay": "cosine"}  # rows of table 6
 
 
@@ -65,12 +71,18 @@ def figure4a(classes: int = 1000):
     return figure
 
 
-def figure4b(gaps: Mapping[str, np.ndarray], runs: Runs):
-    """Histograms of the largest logit minus the mean of the others, over validation images. Source: figure 4b.
+def figure4b(runs: Runs, seeds: int):
+    """Histograms of the largest logit minus the mean of the others, over the validation images. Source: figure 4b.
 
-    Args:
-        gaps: label -> a number per image.
+    Raises:
+        Refused: one of the two has not been run.
     """
+    gaps = {}
+    for label, row in SMOOTHING.items():
+        cell = done(runs, f"table6/resnet50_v1d/{row}", seeds)[0]
+        subject = open_subject(str(cell.folder), [mx.cpu()], rec_val=cell.recipe.val)
+        batches = subject.loader(64).epoch()
+        gaps[label] = logit_gaps(collect_logits(subject.net, batches, subject.preprocess("float32"), mx.cpu())[0])
     texts = dict(xlabel="largest logit minus the mean of the others", ylabel="share of images")
     figure, panel = _panel(**texts, title=_title("logits with and without label smoothing", runs))
     edges = np.linspace(0, max(values.max() for values in gaps.values()), 60)
@@ -108,3 +120,29 @@ def _title(what: str, runs: Runs) -> str:
 
 def _seeds(count: int) -> str:
     return f"{count} seed{'s' if count > 1 else ''}"
+
+
+# name -> panel -> how it is drawn
+FIGURES = {
+    "figure1": {"": lambda runs, seeds: diagrams.figure1()},
+    "figure2": {"": lambda runs, seeds: diagrams.figure2()},
+    "figure3": {"a": lambda runs, seeds: figure3a(), "b": figure3b},
+    "figure4": {"a": lambda runs, seeds: figure4a(), "b": figure4b},
+}
+
+
+def draw(name: str, runs: Runs, seeds: int) -> Iterator[pathlib.Path]:
+    """Draws a figure's panels as PNGs beside the runs, and says where they are one by one."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    folder = runs.root / runs.scale.name
+    folder.mkdir(parents=True, exist_ok=True)
+    for panel, make in FIGURES[name].items():
+        figure = make(runs, seeds)
+        path = folder / f"{name}{panel}.png"
+        figure.savefig(path, dpi=110)
+        pyplot.close(figure)
+        yield path

@@ -1,11 +1,13 @@
-"""Reproduce a table of the paper: run what is missing of it, then show it with the paper's numbers beside ours.
+"""Reproduce a table or figure of the paper: run what is missing of it, then show it with the paper's numbers beside.
 
-    scripts/reproduce.py table6                                     on ImageNet, the paper's setting
-    scripts/reproduce.py table6 --scale imagenette --data PHOTOS    a proxy, minutes a cell on two cores
-    scripts/reproduce.py table5 --show                              only what there is
+    reproduce.py table6                                      on ImageNet, the paper's setting
+    reproduce.py table6 --scale imagenette --data PHOTOS     a proxy, minutes a cell on two cores
+    reproduce.py table6 --plan                               what would be run, and roughly how long it would take
+    reproduce.py table5 --show                               only what there is
+    reproduce.py figure3 --scale imagenette                  drawn from the networks and from runs that are done
 
-A cell is a run directory: done ones are kept, interrupted ones go on. Exit codes: 0 done, 1 a cell failed, 2 refused,
-75 interrupted (the same command goes on).
+A cell is a run directory: done ones are kept, interrupted ones go on. What is shown is also written as Markdown, CSV
+and HTML beside the runs. Exit codes: 0 done, 1 a cell failed, 2 refused, 75 interrupted (the same command goes on).
 """
 
 from __future__ import annotations
@@ -14,27 +16,31 @@ import argparse
 import pathlib
 import shlex
 import sys
+from collections.abc import Sequence
 
-from gluon_tricks import cells, comparison
+from gluon_tricks import cells, estimate, figures, tables
+from gluon_tricks.comparison import compare
 from gluon_tricks.data.pack import pack
 from gluon_tricks.data.sources import class_folders
 from gluon_tricks.recipes import TABLES, get_table
 from gluon_tricks.runtime import Refused
 from gluon_tricks.scales import SCALES, get_scale
-from gluon_tricks.table import known
+from gluon_tricks.table import Table, known
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", metavar="TABLE", help=", ".join(TABLES))
+    parser.add_argument("what", metavar="TABLE|FIGURE", help=", ".join((*TABLES, *figures.FIGURES)))
     parser.add_argument("--scale", default="imagenet", help=f"{', '.join(SCALES)} (imagenet)")
     parser.add_argument("--columns", default="", metavar="NAME,NAME", help="only these columns, such as resnet50_v1d")
-    parser.add_argument("--rows", default="", metavar="ROW,ROW", help="only these rows")
+    parser.add_argument("--rows", default="", metavar="ROW,ROW", help="only these rows, such as cosine,mixup")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds 0 to N-1 of every row (1)")
     parser.add_argument("--data", type=pathlib.Path, metavar="PATH", help="train.rec and val.rec, or class folders")
     parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs/tables"), help="where the runs lie")
-    parser.add_argument("--show", action="store_true", help="run nothing, show what there is")
-    parser.add_argument("--csv", type=pathlib.Path, metavar="FILE", help="also write every run as a line of this file")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--plan", action="store_true", help="run nothing, say what would be run and for how long")
+    mode.add_argument("--show", action="store_true", help="run nothing, show what there is")
+    parser.add_argument("--csv", type=pathlib.Path, metavar="FILE", help="write the CSV there too")
     parser.add_argument("--launch", default="", metavar="WORDS", help='before the training: "horovodrun -np 8"')
     return parser.parse_args(argv)
 
@@ -52,25 +58,51 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _reproduce(args: argparse.Namespace) -> int:
-    table, scale = get_table(args.table), get_scale(args.scale)
-    columns = [known(column, list(table.columns), "column", table.name) for column in args.columns.split(",") if column]
-    rows = [known(row, [r.key for r in table.rows], "row", table.name) for row in args.rows.split(",") if row]
+    known(args.what, [*TABLES, *figures.FIGURES], "table or figure")
+    scale = get_scale(args.scale)
     if args.seeds < 1:
         raise Refused(f"--seeds {args.seeds}: give 1 or more")
     train, val = _records(args.data, args.runs / scale.name / "data")
     runs = cells.Runs(args.runs, scale, train, val)
-    failed = 0
-    if not args.show:
-        todo = cells.missing(runs.cells(table.name, columns, rows, args.seeds))
-        words = cells.trainer(pathlib.Path(__file__).with_name("train_imagenet.py"), shlex.split(args.launch))
-        for k, cell in enumerate(todo, start=1):
-            print(f"--- {k} of {len(todo)}: {cell.name}, seed {cell.recipe.seed}", flush=True)
-            failed += not cells.run(cell, words, lambda line: print(line, flush=True))
-    text = comparison.markdown(table.name, runs, args.seeds, columns, rows)
-    print(text)
-    if args.csv:
-        args.csv.write_text(comparison.as_csv(table.name, runs, args.seeds, columns, rows), encoding="utf-8")
+    if args.what in figures.FIGURES:
+        for path in figures.draw(args.what, runs, args.seeds):
+            print(path)
+        return 0
+    table = get_table(args.what)
+    columns = _names(args.columns, list(table.columns), "column", table)
+    rows = _names(args.rows, [row.key for row in table.rows], "row", table)
+    wanted = runs.cells(table.name, columns, rows, args.seeds)
+    if args.plan:
+        print(*estimate.plan(cells.missing(wanted)), sep="\n")
+        return 0
+    failed = 0 if args.show else _run(cells.missing(wanted), shlex.split(args.launch))
+    _show(table, runs, args, columns, rows)
     return 1 if failed else 0
+
+
+def _names(text: str, names: list[str], what: str, table: Table) -> list[str]:
+    return [known(name, names, what, table.name) for name in text.split(",") if name]
+
+
+def _run(todo: Sequence[cells.Cell], launcher: Sequence[str]) -> int:
+    """Runs the cells one after the other; returns how many failed."""
+    failed, words = 0, cells.trainer(pathlib.Path(__file__).with_name("train_imagenet.py"), launcher)
+    for k, cell in enumerate(todo, start=1):
+        print(f"--- {k} of {len(todo)}: {cell.name}, seed {cell.recipe.seed}", flush=True)
+        failed += not cells.run(cell, words, lambda line: print(line, flush=True))
+    return failed
+
+
+def _show(table: Table, runs: cells.Runs, args: argparse.Namespace, columns: list[str], rows: list[str]) -> None:
+    comparison = compare(table.name, runs, args.seeds, columns, rows)
+    print(tables.markdown(comparison))
+    folder = runs.root / runs.scale.name
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {".md": tables.markdown(comparison), ".csv": tables.as_csv(comparison), ".html": tables.page(comparison)}
+    for suffix, text in texts.items():
+        (folder / f"{table.name}{suffix}").write_text(text, encoding="utf-8")
+    if args.csv:
+        args.csv.write_text(texts[".csv"], encoding="utf-8")
 
 
 def _records(data: pathlib.Path | None, cache: pathlib.Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -84,6 +116,7 @@ def _records(data: pathlib.Path | None, cache: pathlib.Path) -> tuple[tuple[str,
         if not (data / split).is_dir():
             raise Refused(f"--data {data}: it has neither {split}.rec nor a folder {split} of class folders")
     train = class_folders(data / "train")
+    cache.mkdir(parents=True, exist_ok=True)
     pack(train, cache / "train")
     pack(class_folders(data / "val", train.classes), cache / "val")
     return _records(cache, cache)

@@ -34,7 +34,8 @@ FLOORS = {
     "gluon_tricks.evaluate": 6,
     "gluon_tricks.checkpoint": 6,
     "gluon_tricks.subject": 7,
-    "gluon_tricks.figures": 8,
+    "gluon_tricks.figures": 9,
+    "gluon_tricks.tables": 9,
     "gluon_tricks.report": 7,
     "gluon_tricks.diagrams": 7,
     "gluon_tricks.job": 7,
@@ -43,6 +44,7 @@ FLOORS = {
     "gluon_tricks.flags": 8,
     "gluon_tricks.command_line": 9,
     "gluon_tricks.benchmarks": 10,
+    "gluon_tricks.estimate": 10,
     "scripts": 11,
 }
 

@@ -7,12 +7,13 @@ import sys
 
 import pytest
 
-from gluon_tricks import cells, comparison
+from gluon_tricks import cells, tables
 from gluon_tricks.cells import Runs
+from gluon_tricks.comparison import compare
 from gluon_tricks.runtime import Refused
 from gluon_tricks.scales import get_scale
 
-METRICS = ("epoch", "val_top1", "val_top5")
+METRICS = ("epoch", "val_top1", "val_top5", "images_per_second")
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def leave(cell, top1, top5=0.9, epochs=None, **changes):
     with open(cell.folder / "metrics.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(METRICS)
-        writer.writerows((e + 1, top1, top5) for e in range(cell.recipe.epochs if epochs is None else epochs))
+        writer.writerows((e + 1, top1, top5, 200.0) for e in range(cell.recipe.epochs if epochs is None else epochs))
 
 
 def test_a_cell_knows_its_recipe_and_folder(runs):
@@ -91,39 +92,66 @@ def test_a_run_of_another_recipe_is_refused(runs, changes, text):
         cell.is_done()
 
 
+def cells_of(markdown, label):
+    """The texts of the row with that label."""
+    rows = [[text.strip() for text in line.strip("|").split("|")] for line in markdown.splitlines()]
+    return next(row[1:] for row in rows if row[0] == label)
+
+
 def test_the_shown_table(runs):
     """Differences by hand: v1b - v1 is 2, 2.2, 1.8 points: mean 2, std 0.2, bound 4.303 x 0.2 / sqrt(3) = 0.497."""
     for seed, (v1, v1b, v1c) in enumerate([(0.60, 0.62, 0.65), (0.61, 0.632, 0.60), (0.62, 0.638, 0.61)]):
         for row, top1 in (("v1", v1), ("v1b", v1b), ("v1c", v1c)):
             leave(runs.cell(f"table5/resnet50/{row}", seed), top1)
-    text = comparison.markdown("table5", runs, 3)
+    text = tables.markdown(compare("table5", runs, 3))
     assert text.startswith("# table5: model tweaks (a proxy: small networks on small photos")
     assert "## resnet50: resnet18_v1 at 64 px, resnet18_v1b at 64 px" in text
-    lines = [line for line in text.splitlines() if line.startswith("| ResNet")]
-    assert lines[0] == "| ResNet-50 | 76.21 / 92.97 | 61.00 ± 1.00 (3) | 90.00 ± 0.00 (3) |  |  |"
+    top5 = "90.00 ± 0.00 (3)"
+    # ResNet-18 has 11.7 M parameters; at 64 px its 1.81 G multiply-adds are a good twelfth.
+    cost = ["25 M", "3.8 G", "11.7 M", "149 M"]
+    assert cells_of(text, "ResNet-50") == ["76.21 / 92.97", "61.00 ± 1.00 (3)", top5, "", "", *cost]
     # 62, 63.2, 63.8: mean 63, std 0.9165
-    assert lines[1] == "| ResNet-50-B | 76.66 / 93.28 | 63.00 ± 0.92 (3) | 90.00 ± 0.00 (3) | +0.45 | +2.00 * |"
+    assert cells_of(text, "ResNet-50-B")[:5] == ["76.66 / 93.28", "63.00 ± 0.92 (3)", top5, "+0.45", "+2.00 *"]
     # 3, -3.2, -2.8: mean -1, std 3.47: bound 8.6
-    assert lines[2] == "| ResNet-50-C | 76.87 / 93.48 | 62.00 ± 2.65 (3) | 90.00 ± 0.00 (3) | +0.21 | -1.00 ~ |"
-    assert lines[3] == "| ResNet-50-D | 77.16 / 93.52 | not run |  | +0.29 |  |"
+    assert cells_of(text, "ResNet-50-C")[:5] == ["76.87 / 93.48", "62.00 ± 2.65 (3)", top5, "+0.21", "-1.00 ~"]
+    assert cells_of(text, "ResNet-50-D")[:5] == ["77.16 / 93.52", "not run", "", "+0.29", ""]
 
 
 def test_rows_are_compared_with_the_row_they_build_on(runs):
     for row, top1 in (("smooth", 0.70), ("distill", 0.74), ("mixup", 0.71)):
         leave(runs.cell(f"table6/resnet50_v1d/{row}", 0), top1)
-    found = comparison.sections("table6", runs, 1, ["resnet50_v1d"])["resnet50_v1d"]
-    by_label = {line.label: line for line in found}
-    assert by_label["+ mixup w/o distill"].gain() == "+1.00 ?"  # against label smoothing, not against distillation
-    assert by_label["+ mixup w/o distill"].paper_gain() == "+0.64"  # 79.01 - 78.37
-    assert by_label["+ cosine decay"].gain() == ""
+    (section,) = compare("table6", runs, 1, ["resnet50_v1d"]).sections
+    lines = {line.key: line for line in section.lines}
+    assert lines["mixup"].gain() == "+1.00 ?"  # against label smoothing, not against distillation
+    assert lines["mixup"].paper_gain() == "+0.64"  # 79.01 - 78.37
+    assert lines["cosine"].gain() == ""
+
+
+def test_table_3_projects_an_epoch_of_imagenet(runs):
+    """1,281,167 images at 200 images/s are 106.8 minutes."""
+    leave(runs.cell("table3/resnet50_v1/baseline", 0), 0.5)
+    text = tables.markdown(compare("table3", runs, 1, ["resnet50_v1"]))
+    assert cells_of(text, "Baseline, batch 256, FP32")[-3:] == ["13.3", "200", "107"]
+    assert cells_of(text, "Efficient, batch 1024, FP16")[-3:] == ["4.4", "", ""]
 
 
 def test_csv_has_a_line_per_run(runs):
     leave(runs.cell("table5/resnet50/v1", 0), 0.625)
-    rows = list(csv.DictReader(io.StringIO(comparison.as_csv("table5", runs, 2))))
+    rows = list(csv.DictReader(io.StringIO(tables.as_csv(compare("table5", runs, 2)))))
     assert len(rows) == 4 * 2
     assert rows[0]["top1"] == "62.5" and rows[0]["state"] == "done" and rows[0]["paper_top1"] == "76.21"
     assert rows[1]["top1"] == "" and rows[1]["state"] == "not run"
+
+
+def test_the_page_stands_alone_and_has_curves_where_something_was_run(runs):
+    assert "<img" not in tables.page(compare("table5", runs, 1))
+    cell = runs.cell("table5/resnet50/v1", 0)
+    leave(cell, 0.625)
+    page = tables.page(compare("table5", runs, 1))
+    assert page.count("<img") == 1 and "data:image/png;base64,iVBOR" in page
+    runs.cell("table5/resnet50/v1b", 0).folder.parent.mkdir()
+    runs.cell("table5/resnet50/v1b", 0).failure.write_text("refused: <script>")
+    assert "failed: refused: &lt;script&gt;" in tables.page(compare("table5", runs, 1))
 
 
 def test_running_a_cell(runs):

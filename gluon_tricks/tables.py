@@ -1,0 +1,95 @@
+"""A compared table as text: Markdown, CSV with a line per run, and an HTML page with the runs' curves."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import html
+import io
+
+from gluon_tricks.comparison import LEGEND, Comparison, Section
+
+
+def markdown(comparison: Comparison) -> str:
+    """The tables, with aligned columns."""
+    parts = [f"# {comparison.title}", LEGEND]
+    for section in comparison.sections:
+        parts += [f"## {section.title}", _markdown_table(section)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_table(section: Section) -> str:
+    body = [list(section.rows[0]), *(list(row.values()) for row in section.rows)]
+    widths = [max(map(len, column)) for column in zip(*body)]
+    lines = ["| " + " | ".join(text.ljust(width) for text, width in zip(row, widths)) + " |" for row in body]
+    return "\n".join([lines[0], "| " + " | ".join("-" * width for width in widths) + " |", *lines[1:]])
+
+
+def as_csv(comparison: Comparison) -> str:
+    """A line per run: what it is, the paper's numbers, and ours where it is done. Accuracies in percent."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(("table", "column", "row", "model", "seed", "paper_top1", "paper_top5", "top1", "top5", "state"))
+    for line in (line for section in comparison.sections for line in section.lines):
+        for cell in line.cells:
+            seed = cell.recipe.seed
+            ours = [line.top(k).get(seed, "") for k in (0, 1)]
+            row = (comparison.name, line.column, line.key, cell.recipe.model, seed, *line.paper, *ours, cell.state())
+            writer.writerow(row)
+    return out.getvalue()
+
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
+table { border-collapse: collapse; margin: 1rem 0 }
+th, td { padding: .3rem .8rem; border-bottom: 1px solid #ddd; text-align: left; font-variant-numeric: tabular-nums }
+th { background: #f4f6f9 }
+img { max-width: 100% }
+"""
+
+
+def page(comparison: Comparison) -> str:
+    """A page that needs no other file."""
+    title = html.escape(comparison.title)
+    parts = [f"<h1>{title}</h1>", f"<p>{html.escape(LEGEND)}</p>"]
+    for section in comparison.sections:
+        parts += [f"<h2>{html.escape(section.title)}</h2>", _html_table(section), _curves(section)]
+    body = "\n".join(parts)
+    head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
+
+
+def _html_table(section: Section) -> str:
+    def row(texts, tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in texts) + "</tr>"
+
+    rows = "\n".join(row(line.values(), "td") for line in section.rows)
+    return f"<table>\n{row(section.rows[0], 'th')}\n{rows}\n</table>"
+
+
+def _curves(section: Section) -> str:
+    """Validation top-1 against epoch, the mean over the seeds of each row; nothing where nothing was run."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import numpy as np
+    from matplotlib import pyplot
+
+    figure, panel = pyplot.subplots(figsize=(8, 4.2), layout="constrained")
+    for line in section.lines:
+        histories = [[100 * row["val_top1"] for row in cell.metrics()] for cell in line.cells if cell.is_done()]
+        if histories:
+            mean = np.mean(histories, axis=0)
+            panel.plot(range(1, len(mean) + 1), mean, marker="." if len(mean) < 40 else "", label=line.label)
+    drawn = bool(panel.lines)
+    if drawn:
+        panel.set(xlabel="epoch", ylabel="validation top-1, %")
+        panel.grid(alpha=0.3)
+        panel.legend()
+        out = io.BytesIO()
+        figure.savefig(out, format="png", dpi=110)
+    pyplot.close(figure)
+    if not drawn:
+        return ""
+    picture = base64.b64encode(out.getvalue()).decode()
+    return f'<img alt="validation top-1 against epoch" src="data:image/png;base64,{picture}">'

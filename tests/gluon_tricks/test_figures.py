@@ -1,0 +1,72 @@
+"""Figures: what they are drawn from."""
+
+import numpy as np
+import pytest
+
+from gluon_tricks import diagrams, figures
+from gluon_tricks.cells import Runs
+from gluon_tricks.runtime import Refused
+from gluon_tricks.scales import get_scale
+from model_zoo import get_model
+
+
+def lines_of(name, variant_stage, channels=256, side=56):
+    net = get_model(name)
+    block = net.stem if variant_stage == "stem" else net.stage2[0]
+    return {box.lines[0]: box for box in diagrams.boxes(block, channels, side).values()}
+
+
+def test_the_downsampling_blocks_are_those_of_figure_2():
+    """Where the stride is: the first 1x1, the 3x3, and in D a pool before the shortcut's 1x1."""
+    assert set(lines_of("resnet50_v1", "stage2")) == {
+        "input: 256 × 56 × 56", "conv 1 × 1, 128, stride 2", "conv 3 × 3, 128", "conv 1 × 1, 512",
+        "conv 1 × 1, 512, stride 2", "+",
+    }  # fmt: skip
+    assert set(lines_of("resnet50_v1b", "stage2")) == {
+        "input: 256 × 56 × 56", "conv 1 × 1, 128", "conv 3 × 3, 128, stride 2", "conv 1 × 1, 512",
+        "conv 1 × 1, 512, stride 2", "+",
+    }  # fmt: skip
+    d = diagrams.boxes(get_model("resnet50_v1d").stage2[0], 256, 56).values()
+    shortcut = [box for box in d if box.path == 1]
+    assert [box.lines[0] for box in shortcut] == ["avg pool 2 × 2, stride 2", "conv 1 × 1, 512"]
+
+
+def test_the_stem_of_c_has_three_convolutions():
+    found = lines_of("resnet50_v1c", "stem", 3, 224)
+    assert [line for line in found if line.startswith("conv")] == [
+        "conv 3 × 3, 32, stride 2", "conv 3 × 3, 32", "conv 3 × 3, 64",
+    ]  # fmt: skip
+    assert found["conv 3 × 3, 64"].lines == ["conv 3 × 3, 64", "BN", "ReLU"]
+
+
+def test_logit_gaps_by_hand():
+    """4 - (1 + 1 + 0) / 3; 2 - (2 + 2 + 2) / 3."""
+    assert figures.logit_gaps(np.array([[1, 4, 1, 0], [2, 2, 2, 2]])) == pytest.approx([10 / 3, 0])
+
+
+def test_the_theoretical_gap():
+    """log(999 x 0.9 / 0.1) = log 8991 = 9.1040 at eps 0.1."""
+    (line,) = figures.figure4a().axes[0].lines
+    eps, gap = line.get_data()
+    assert np.interp(0.1, eps, gap) == pytest.approx(9.1040, abs=1e-3)
+
+
+def test_the_schedules():
+    """Both rise to 0.4 in five epochs; after half of the remaining 115 cosine is at 0.2, steps (30, 60) at 0.004."""
+    by_label = {line.get_label(): line.get_data() for line in figures.figure3a().axes[0].lines}
+    assert set(by_label) == {"step decay", "cosine decay"}
+    for label, middle in (("cosine decay", 0.2), ("step decay", 0.004)):
+        epochs, lr = by_label[label]
+        assert np.interp(2.5, epochs, lr) == pytest.approx(0.2, rel=1e-2)
+        assert np.interp(62.5, epochs, lr) == pytest.approx(middle, rel=1e-2)
+
+
+def test_figures_of_runs_that_were_not_made_are_refused(tmp_path):
+    runs = Runs(tmp_path, get_scale("imagenette"))
+    with pytest.raises(Refused, match="drawn from runs of table6/resnet50_v1d/efficient, and there is none"):
+        list(figures.draw("figure3", runs, 1))
+
+
+def test_figures_are_files(tmp_path):
+    (path,) = figures.draw("figure2", Runs(tmp_path, get_scale("smoke")), 1)
+    assert path.name == "figure2.png" and path.read_bytes().startswith(b"\x89PNG")
