@@ -4,6 +4,7 @@
     pack_records.py FOLDER OUT_PREFIX                       class folders FOLDER/<class>/*
     pack_records.py FOLDER OUT_PREFIX --list FILE           an im2rec list: index<tab>label<tab>path
     pack_records.py FOLDER OUT_PREFIX --ground-truth FILE   ImageNet's flat validation folder
+    pack_records.py FOLDER OUT_PREFIX --places365 LIST --classes categories_places365.txt
     pack_records.py --check FILE.rec ...                    look for what would spoil a training
     pack_records.py --index FILE.rec                        make FILE.idx anew
 
@@ -20,6 +21,7 @@ import sys
 from gluon_tricks.data import sources
 from gluon_tricks.data.check import check
 from gluon_tricks.data.pack import pack, write_index
+from gluon_tricks.data.places365 import categories, places365
 from gluon_tricks.data.records import BadRecord, Records
 from gluon_tricks.runtime import Refused
 
@@ -35,6 +37,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="pack ImageNet's validation images: ILSVRC2012_validation_ground_truth.txt (with --meta), "
         'or lines "image wnid" or "image label"',
     )
+    parser.add_argument("--places365", metavar="LIST", help="pack what one of the official lists of Places365 names")
     parser.add_argument("--meta", metavar="FILE", help='the development kit\'s meta.mat, or lines "ILSVRC2012_ID wnid"')
     parser.add_argument("--classes", metavar="FILE", help="class names in label order: train.json, or one name a line")
     parser.add_argument("--resize", type=int, metavar="N", help="make the shorter edge N px (default: as it is)")
@@ -50,14 +53,18 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error("give FOLDER and OUT_PREFIX, or --check, or --index")
     if options.folder is not None and options.out_prefix is None:
         parser.error("give FOLDER and OUT_PREFIX")
-    if options.list and options.ground_truth or options.meta and not options.ground_truth:
-        parser.error("give one of --list and --ground-truth; --meta belongs to --ground-truth")
+    if sum(map(bool, (options.list, options.ground_truth, options.places365))) > 1:
+        parser.error("give one of --list, --ground-truth and --places365")
+    if options.meta and not options.ground_truth or options.places365 and not options.classes:
+        parser.error("--meta belongs to --ground-truth, and --places365 takes --classes categories_places365.txt")
     if options.jobs is not None and options.jobs < 1 or options.seed < 0:
         parser.error("--jobs must be at least 1 and --seed at least 0")
     return options
 
 
 def find(options: argparse.Namespace) -> sources.Source:
+    if options.places365:
+        return places365(options.folder, options.places365, categories(options.classes))
     classes = sources.read_classes(options.classes) if options.classes else None
     if options.list:
         return sources.list_file(options.folder, options.list, classes)

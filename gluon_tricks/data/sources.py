@@ -94,7 +94,7 @@ def list_file(folder: str | os.PathLike, path: str | os.PathLike, classes: Seque
     file or an index that comes twice.
     """
     rows = []
-    for number, line in _lines(path):
+    for number, line in read_lines(path):
         fields = line.split("\t")
         try:
             index, label, name = int(fields[0]), float(fields[1]), fields[2]
@@ -112,7 +112,7 @@ def list_file(folder: str | os.PathLike, path: str | os.PathLike, classes: Seque
     if not rows:
         raise Refused(f"no images found: {path} is empty")
     classes = tuple(classes) if classes else _names(rows)
-    return Source(_entries(folder, rows, str(path)), classes, [])
+    return Source(listed_entries(folder, rows, str(path)), classes, [])
 
 
 def imagenet_validation(
@@ -133,7 +133,7 @@ def imagenet_validation(
 
     Raises: Refused when the files do not fit together; see the texts.
     """
-    rows = [(number, re.split(r"[,\s]+", line)) for number, line in _lines(ground_truth)]
+    rows = [(number, re.split(r"[,\s]+", line)) for number, line in read_lines(ground_truth)]
     rows = [(number, fields) for number, fields in rows if fields[0] != "ImageId"]  # Kaggle's heading
     if all(len(fields) == 1 for _, fields in rows):
         wnid_of = _read_meta(meta)
@@ -182,7 +182,7 @@ def _matched(
         raise Refused(f"{listing} names {_some(twice)} more than once: every image has one label")
     left_out = [f"{name} (not in {listing})" for stem, name in files.items() if stem not in known]
     rows = [(index, label, files[stem]) for index, (stem, label) in enumerate(zip(stems, labels))]
-    return Source(_entries(folder, rows, listing), classes, left_out)
+    return Source(listed_entries(folder, rows, listing), classes, left_out)
 
 
 def _read_meta(path: str | os.PathLike | None) -> dict[str, str]:
@@ -192,7 +192,7 @@ def _read_meta(path: str | os.PathLike | None) -> dict[str, str]:
             "the ground truth holds ILSVRC2012_IDs, whose order is not that of the wnids: give --meta meta.mat"
         )
     if not str(path).endswith(".mat"):
-        pairs = [line.split()[:2] for _, line in _lines(path)]
+        pairs = [line.split()[:2] for _, line in read_lines(path)]
         if not all(len(pair) == 2 and pair[0].isdigit() for pair in pairs):
             raise Refused(f'{path} should hold lines "ILSVRC2012_ID wnid"')
         return dict(pairs)
@@ -206,7 +206,8 @@ def _read_meta(path: str | os.PathLike | None) -> dict[str, str]:
     return {str(s["ILSVRC2012_ID"]): str(s["WNID"]) for s in synsets if s["num_children"] == 0}
 
 
-def _entries(folder: str | os.PathLike, rows: Iterable[tuple[int, int, str]], listing: str) -> list[Entry]:
+def listed_entries(folder: str | os.PathLike, rows: Iterable[tuple[int, int, str]], listing: str) -> list[Entry]:
+    """The files of a list, rows being (index, label, path). Raises Refused for missing ones and paths that lead out."""
     entries, missing = [], []
     for index, label, name in rows:
         if os.path.isabs(name) or os.path.normpath(name).split(os.sep)[0] == os.pardir:
@@ -238,7 +239,7 @@ def _listed(folder: str | os.PathLike) -> list[os.DirEntry]:
         raise Refused(f"cannot read the folder {folder}: {error.strerror}") from None
 
 
-def _lines(path: str | os.PathLike) -> list[tuple[int, str]]:
+def read_lines(path: str | os.PathLike) -> list[tuple[int, str]]:
     """The non-empty lines of a text file with their numbers, from 1."""
     try:
         lines = pathlib.Path(path).read_text().splitlines()
