@@ -87,7 +87,7 @@ def collect_logits(
     """All logits (N, K) float32 and labels (N,), in the order of the batches. Args: as for evaluate."""
     logits, labels = [], []
     for batch in batches:
-        logits.append(net(preprocess(batch.images, context)).astype("float32").asnumpy()[: batch.count])
+        logits.append(_logits(net, preprocess(batch.images, context)).asnumpy()[: batch.count])
         labels.append(batch.labels[: batch.count])
     return np.concatenate(logits), np.concatenate(labels)
 
@@ -106,9 +106,15 @@ def wilson(share: float, count: int) -> tuple[float, float]:
 
 
 def _count_share(net, preprocess, context, images, labels, real) -> mx.nd.NDArray:
-    logits = net(preprocess(images, context)).astype("float32")
+    logits = _logits(net, preprocess(images, context))
     labels = mx.nd.array(labels, ctx=context, dtype="float32")
     return count_correct(logits, labels, mx.nd.array(real, ctx=context, dtype="float32"))
+
+
+def _logits(net: mx.gluon.HybridBlock, images: mx.nd.NDArray) -> mx.nd.NDArray:
+    """The network's logits in float32; those of auxiliary classifiers, which come after its own, are left out."""
+    logits = net(images)
+    return (logits[0] if isinstance(logits, (list, tuple)) else logits).astype("float32")
 
 
 def _read(counts: list[mx.nd.NDArray]) -> np.ndarray:

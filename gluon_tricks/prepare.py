@@ -20,7 +20,7 @@ from gluon_tricks.devices import choose_contexts, choose_precision, require_usab
 from gluon_tricks.job import Job, Options
 from gluon_tricks.journal import Journal
 from gluon_tricks.loss_scale import LossScale
-from gluon_tricks.network import initialized, parameters_by_name
+from gluon_tricks.network import initialized, parameters_by_name, untrained
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
 
@@ -35,7 +35,7 @@ def prepare(recipe: Recipe, run_dir: pathlib.Path, options: Options) -> Job:
     said = list(options.notes)
     contexts = _contexts(options, said)
     precision, why = choose_precision(recipe.dtype, contexts)
-    start_precision(precision)
+    start_precision(precision, untrained(recipe))
     recipe, train, val = _loaders(recipe.set(dtype=precision), contexts, options)
     net = _network(recipe, contexts)
     loss = recipe.loss(cross_entropy, functools.partial(_load_teacher, recipe=recipe, contexts=contexts))
@@ -152,6 +152,8 @@ def _network(recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gluon.HybridB
     smallest = getattr(net, "smallest_side", 1)
     if recipe.input_size < smallest:
         raise Refused(f"{recipe.model} takes images of at least {smallest} px and input_size is {recipe.input_size}")
+    if isinstance(net(mx.sym.Variable("data")), (list, tuple)):
+        raise Refused(f"{recipe.model} has auxiliary classifiers, which this loop does not train: use one without")
     net.cast(_input_dtype(recipe.dtype))
     if recipe.mode == "hybrid":
         net.hybridize(static_alloc=True, static_shape=True)

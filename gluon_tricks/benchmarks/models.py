@@ -64,8 +64,8 @@ def mxnet_network(
     zoo: str, model: str, work: str, dtype: str, batch_size: int, size: int, steps: int, form: str = "plain"
 ) -> Callable[[], float]:
     """A hybridized network of ours or GluonCV's; form: as it is, with fused operators, or in 8-bit integers."""
-    start_precision(dtype)
     net = get_model(model) if zoo == "ours" else runtime.import_gluoncv().model_zoo.get_model(model)
+    start_precision(dtype, net if work == "training" else None)
     net.initialize(mx.init.MSRAPrelu())
     images = mx.nd.array(_images(batch_size, size))
     labels = mx.nd.arange(batch_size)
@@ -98,7 +98,9 @@ def timm_network(
     import torch
 
     runtime.import_torchvision()
-    net = importlib.import_module("timm").create_model(name, pretrained=False).to(memory_format=torch.channels_last)
+    options = {"act_layer": "relu"} if name.startswith("mobilenetv1") else {}  # its own default is ReLU6
+    net = importlib.import_module("timm").create_model(name, pretrained=False, **options)
+    net = net.to(memory_format=torch.channels_last)
     images = torch.from_numpy(_images(batch_size, size)).to(memory_format=torch.channels_last)
     labels = torch.arange(batch_size)
     loss = torch.nn.CrossEntropyLoss()

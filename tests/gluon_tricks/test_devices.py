@@ -1,11 +1,16 @@
 """Which devices and which precision a machine gets, for machines that are not here."""
 
+import pathlib
+import subprocess
+import sys
+
 import mxnet as mx
 import pytest
 
 from gluon_tricks.devices import Gpu, choose_contexts, choose_precision, require_usable
 from gluon_tricks.runtime import Refused
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 V100, H100 = Gpu(0, (7, 0)), Gpu(1, (9, 0))
 
 
@@ -63,3 +68,26 @@ def test_precision(dtype, context, bfloat16, used):
 def test_bfloat16_on_a_gpu_is_refused():
     with pytest.raises(Refused, match="use --dtype float16"):
         choose_precision("bfloat16", [mx.gpu(0)])
+
+
+def test_amx_is_left_off_where_grouped_convolutions_are_trained_in_bfloat16():
+    """In a process of its own, as bfloat16 cannot be left again: what oneDNN will read at its first operator."""
+    code = """
+import os, sys
+import gluon_tricks
+os.environ["DNNL_MAX_CPU_ISA"] = "AVX512_CORE_AMX"
+from gluon_tricks.devices import start_precision
+from model_zoo import get_model
+start_precision(sys.argv[2], get_model(sys.argv[1]) if sys.argv[1] else None)
+print(os.environ["DNNL_MAX_CPU_ISA"])
+"""
+    for model, precision, isa in (
+        ("mobilenet0.25", "bfloat16", "AVX512_CORE_BF16"),
+        ("resnext50_32x4d", "bfloat16", "AVX512_CORE_BF16"),
+        ("mobilenet0.25", "float32", "AVX512_CORE_AMX"),
+        ("resnet18_v1d", "bfloat16", "AVX512_CORE_AMX"),
+        ("", "bfloat16", "AVX512_CORE_AMX"),  # for prediction AMX is the faster one
+    ):
+        words = [sys.executable, "-c", code, model, precision]
+        done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT)
+        assert done.stdout.strip() == isa, (model, precision)
