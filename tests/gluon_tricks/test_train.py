@@ -147,7 +147,7 @@ def test_refused_before_any_work(recipe, tmp_path):
         ({"model": "resnet19_v1"}, Options(), "resnet18_v1"),
         ({"net": {"last_gama": True}}, Options(), "last_gamma"),
         ({"data": "cifar"}, Options(), "choose one of shapes, imagenet, records"),
-        ({"model": "googlenet_2014_aux", "input_size": 191, "net": {}}, Options(), "auxiliary classifiers"),
+        ({"model": "googlenet_2014_aux", "input_size": 191, "tricks": ()}, Options(), "auxiliary classifiers"),
     ):
         with pytest.raises(Refused, match=words):
             train_and_evaluate(recipe.set(**change), tmp_path / "run", options)
