@@ -33,7 +33,7 @@ class Recipe:
         net: keyword arguments for get_model beyond those of the tricks.
         classes: K; None: as many as the training records have.
         pretrained: where to start from: a parameter file, a tag of GluonCV's, "true" for its default file; "": random.
-        data: "shapes" (built in), "imagenet" (GluonCV's default place), or "records" with train and val given.
+        data: "shapes" or "few_shapes" (built in), "imagenet" (GluonCV's default place), "records" with train and val.
         train, val: RecordIO files; several act as one.
         input_size: side of the network's input, pixels.
         crop_ratio: validation crops input_size from images of shorter edge ceil(input_size / crop_ratio).

@@ -67,9 +67,9 @@ SCALES = {
             "smoke",
             "a test of the machinery on drawn shapes at 32 px: its numbers say nothing about the paper's",
             epochs=1 / 120,
-            batch_size=1 / 4,
+            batch_size=1 / 16,
             models=_SMALL_MODELS,
-            set=dict(data="shapes", input_size=32, min_area=0.5),
+            set=dict(data="few_shapes", input_size=32, min_area=0.5),
         ),
         Scale(
             "imagenette",

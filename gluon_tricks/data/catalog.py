@@ -12,7 +12,7 @@ from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
 
 IMAGENET_FOLDER = pathlib.Path("~/.mxnet/datasets/imagenet/rec")  # GluonCV's default place
-DATA_SETS = ("shapes", "imagenet", "records")
+DATA_SETS = (*shapes.DATA_SETS, "imagenet", "records")
 
 
 def imagenet_is_here() -> bool:
@@ -32,7 +32,8 @@ def find_records(recipe: Recipe) -> tuple[Records, Records]:
         if not recipe.train or not recipe.val:
             raise Refused("data is 'records': name the files for both train and val (--rec-train and --rec-val)")
         return Records(recipe.train), Records(recipe.val)
-    folder = shapes.ensure() if recipe.data == "shapes" else IMAGENET_FOLDER.expanduser()
+    drawn = recipe.data in shapes.DATA_SETS
+    folder = shapes.ensure(name=recipe.data) if drawn else IMAGENET_FOLDER.expanduser()
     return Records(folder / "train.rec"), Records(folder / "val.rec")
 
 

@@ -186,21 +186,32 @@ def _write(prefix: pathlib.Path, pictures: Iterable[tuple[bytes, int]], about: d
             bar.update()
 
 
+# name -> training and validation images; "few_shapes" is for trying the machinery in seconds.
+DATA_SETS = {"shapes": (5000, 1000), "few_shapes": (640, 200)}
+
+
 def ensure(
-    folder: str | os.PathLike | None = None, *, train: int = 5000, val: int = 1000, seed: int = 0
+    folder: str | os.PathLike | None = None,
+    *,
+    name: str = "shapes",
+    train: int | None = None,
+    val: int | None = None,
+    seed: int = 0,
 ) -> pathlib.Path:
     """The folder with train.rec and val.rec. Made on first use, whole or not at all.
 
     Args:
         folder: default $GLUON_TRICKS_CACHE/shapes-v1, without that variable ~/.cache/gluon_tricks/shapes-v1.
+        name: a key of DATA_SETS, whose number of images train and val are by default.
         train, val, seed: as for `make`.
 
     Raises:
         Refused: the folder holds something else.
     """
+    train, val = (given or usual for given, usual in zip((train, val), DATA_SETS[name]))
     if folder is None:
         cache = os.environ.get("GLUON_TRICKS_CACHE") or pathlib.Path.home() / ".cache" / "gluon_tricks"
-        folder = pathlib.Path(cache) / f"shapes-v{VERSION}"
+        folder = pathlib.Path(cache) / f"{name}-v{VERSION}"
     folder = pathlib.Path(folder).absolute()
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -146,7 +146,7 @@ def test_refused_before_any_work(recipe, tmp_path):
         ({"val": ()}, Options(), "name the files for both"),
         ({"model": "resnet19_v1"}, Options(), "resnet18_v1"),
         ({"net": {"last_gama": True}}, Options(), "last_gamma"),
-        ({"data": "cifar"}, Options(), "choose one of shapes, imagenet, records"),
+        ({"data": "cifar"}, Options(), "choose one of shapes, few_shapes, imagenet, records"),
         ({"model": "googlenet_2014_aux", "input_size": 191, "tricks": ()}, Options(), "auxiliary classifiers"),
     ):
         with pytest.raises(Refused, match=words):
