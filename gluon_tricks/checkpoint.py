@@ -23,10 +23,11 @@ import safetensors.numpy
 from gluon_tricks.network import parameters_by_name, set_parameters, untrained
 from gluon_tricks.recipe import Recipe, read_recipe
 from gluon_tricks.runtime import Refused
-from model_zoo import get_model
+from model_zoo import formats, load_model
 
 FORMAT = "gluon_tricks checkpoint 1"
 _SUFFIX = ".safetensors"
+_HEADER = "gluon_tricks"  # its place in the file's metadata
 
 
 @dataclasses.dataclass
@@ -92,7 +93,7 @@ def save_checkpoint(
         "data": data_digest,
         "sha256": {name: _digest(array) for name, array in arrays.items()},
     }
-    metadata = {"gluon_tricks": json.dumps(header)}
+    metadata = {_HEADER: json.dumps(header)}
     write_atomically(path, lambda temporary: temporary.write_bytes(safetensors.numpy.save(arrays, metadata)))
 
 
@@ -146,7 +147,7 @@ def read_checkpoint(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str
     """
     try:
         with safetensors.safe_open(path, framework="np") as file:
-            header = json.loads((file.metadata() or {}).get("gluon_tricks", "{}"))
+            header = json.loads((file.metadata() or {}).get(_HEADER, "{}"))
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise Refused(f"{path} is not a whole checkpoint ({error}): use an older one, or start anew") from error
@@ -183,40 +184,58 @@ def restore(
     return Progress(**{**values, "best": tuple(values["best"])})
 
 
-def load_network(run_or_file, *, model: str = "", classes: int | None = None, ctx=None):
-    """The trained network of a run, ready to use in predict mode.
+def load_network(run_or_file, *, model: str = "", classes: int | None = None, ctx=None) -> mx.gluon.HybridBlock:
+    """The network of open_trained, ready to use in predict mode."""
+    return open_trained(run_or_file, model=model, classes=classes, ctx=ctx)[0]
+
+
+def open_trained(
+    run_or_file, *, model: str = "", classes: int | None = None, ctx=None
+) -> tuple[mx.gluon.HybridBlock, Recipe | None, pathlib.Path | None]:
+    """A trained network, the recipe of its run and the parameter file that was read.
 
     Args:
         run_or_file: a run directory, one of its checkpoints, its final.params or its exported symbol; or any
-            parameter file that get_model takes, with `model` (and `classes` where it is not 1000).
-        model, classes: of a parameter file that lies in no run directory.
+            parameter file that model_zoo.load_model takes.
+        model, classes: of a parameter file that does not say its network; elsewhere they must agree with what is found.
         ctx: a context or a list of them; the CPU by default.
 
     Returns:
-        a HybridBlock from images (N, 3, H, W), normalised, to logits (N, classes).
+        a HybridBlock from images (N, 3, H, W), normalised, to logits (N, classes); the recipe, None of a file that
+        lies in no run directory; the file, None of a checkpoint and a symbol.
 
     Raises:
-        Refused: nothing trained there, or the file does not say its network.
+        Refused: nothing trained there, the file does not say its network, or model or classes contradict it.
     """
-    path = pathlib.Path(run_or_file).expanduser()
+    path, recipe, file = pathlib.Path(run_or_file).expanduser(), None, None
     contexts = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx or mx.cpu()]
     if not path.exists():
         raise Refused(f"there is no run or parameter file at {path}")
     if path.is_dir():
         path = _result_of(path)
+    if (path.parent / "recipe.json").exists():
+        recipe = read_recipe(path.parent / "recipe.json")
     if path.name.endswith("-symbol.json"):
-        return _import_symbol(path, contexts)
-    if path.suffix == _SUFFIX and not model:
+        net = _import_symbol(path, contexts)
+    elif _HEADER in formats.metadata(path):
         arrays, header = read_checkpoint(path)
-        net = untrained(Recipe.from_json(header["recipe"]))
+        recipe = Recipe.from_json(header["recipe"])
+        net = untrained(recipe)
         net.initialize(ctx=contexts)
         set_parameters(net, _named(arrays, "parameter", "float32"), path)
-        return net
-    if model:
-        return get_model(model, pretrained=str(path), ctx=contexts, **({} if classes is None else {"classes": classes}))
-    if not (path.parent / "recipe.json").exists():
-        raise Refused(f"{path} lies in no run directory, so its network is not known: name it with model=")
-    return untrained(read_recipe(path.parent / "recipe.json"), pretrained=str(path), ctx=contexts)
+    elif recipe:
+        net, file = untrained(recipe, pretrained=str(path), ctx=contexts), path
+    else:
+        net, file = load_model(path, model or None, classes, contexts), path
+    _check_agrees(run_or_file, net, model, classes)
+    return net, recipe, file
+
+
+def _check_agrees(source, net: mx.gluon.HybridBlock, model: str, classes: int | None) -> None:
+    """Refuses what was said of a network if the network says something else."""
+    for flag, said, seen in (("model", model or None, net.name), ("classes", classes, getattr(net, "classes", None))):
+        if said not in (None, seen):
+            raise Refused(f"--{flag} {said} contradicts {source}, whose {flag} is {seen}: leave the flag away")
 
 
 def _result_of(run: pathlib.Path) -> pathlib.Path:

@@ -10,15 +10,16 @@ from collections.abc import Callable, Sequence
 import mxnet as mx
 import numpy as np
 
-from gluon_tricks.checkpoint import load_network
 from gluon_tricks.data.augment import Preprocess, coefficients
 from gluon_tricks.data.catalog import find_records
 from gluon_tricks.data.loader import Loader
 from gluon_tricks.data.records import Records
-from gluon_tricks.recipe import Recipe, read_recipe
+from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
-from model_zoo import get_model, published
-from model_zoo.preprocessing import Preprocessing, usual_preprocessing
+from gluon_tricks.trained import Trained, open_network
+from model_zoo import published
+from model_zoo.classifier import Classifier
+from model_zoo.preprocessing import Preprocessing
 
 
 @dataclasses.dataclass
@@ -57,8 +58,7 @@ def open_subject(
     """A network and the images to look at it with, checked to fit together.
 
     Args:
-        pretrained: a run directory; else with model: a parameter file, a published tag, or "true" for the default one.
-        model, classes: the network, where it is not a run's.
+        pretrained, model, classes: which network, as open_network takes them.
         rec_val: packed images; of a run by default its own.
         input_size, crop_ratio: other ones than the network's, or the run's.
 
@@ -66,14 +66,18 @@ def open_subject(
         Refused: something is missing or does not fit; in one sentence.
     """
     records = Records(rec_val) if rec_val else None
-    if pathlib.Path(pretrained).expanduser().is_dir():
-        subject = _open_run(pathlib.Path(pretrained).expanduser(), records, contexts)
-    elif records is None:
+    if records is None and not pathlib.Path(pretrained).expanduser().exists():  # only a run brings its own
         raise Refused("--rec-val is missing: name the packed images to evaluate on")
-    elif model is None:
-        raise Refused(f"--pretrained {pretrained} is no run directory: name its network with --model")
+    trained = open_network(pretrained, model=model, classes=classes, ctx=contexts)
+    if not isinstance(trained.net, Classifier):
+        raise Refused(f"{pretrained} is an exported graph only: give the run directory or a parameter file")
+    if trained.recipe is not None:
+        subject = _of_run(pretrained, trained, records)
+    elif records is None:
+        raise Refused(f"{pretrained} belongs to no run, so --rec-val is missing: name the packed images")
     else:
-        subject = _open_model(model, pretrained, classes, records, contexts)
+        _check_order(trained, records)
+        subject = Subject(trained.net, records, trained.net.preprocessing, trained.published)
     asked = {"input_size": input_size, "crop_ratio": crop_ratio}
     given = {name: value for name, value in asked.items() if value is not None}
     subject.preprocessing = dataclasses.replace(subject.preprocessing, **given)
@@ -84,23 +88,18 @@ def open_subject(
     return subject
 
 
-def _open_model(model: str, pretrained: str, classes: int | None, records: Records, contexts) -> Subject:
-    what = {"true": True}.get(pretrained.lower(), pretrained)
-    file = None
-    if what is True or published.is_tag(what):
-        file = published.lookup(model, None if what is True else what)
-    kwargs = {} if classes is None else {"classes": classes}
-    net = get_model(model, pretrained=what, ctx=contexts, **kwargs)
-    names = records.classes or ()
-    if file and all(re.fullmatch(r"n\d{8}", name) for name in names) and list(names) != sorted(names):
+def _check_order(trained: Trained, records: Records) -> None:
+    """Refuses ImageNet's classes in another order than that of the published files."""
+    names = list(records.classes or ())
+    if trained.published and all(re.fullmatch(r"n\d{8}", name) for name in names) and names != sorted(names):
         raise Refused(
             f"the classes of {records.paths[0]} are not in ImageNet's order, that of their ids: pack it again"
         )
-    return Subject(net, records, usual_preprocessing(net), file)
 
 
-def _open_run(run: pathlib.Path, records: Records | None, contexts) -> Subject:
-    recipe = read_recipe(run / "recipe.json")
+def _of_run(run: str, trained: Trained, records: Records | None) -> Subject:
+    """With the run's preprocessing, and its own validation images unless others are given."""
+    recipe = trained.recipe
     train = _training_records(recipe, required=records is None)
     records = records or find_records(recipe)[1]
     if train and train.classes and records.classes and train.classes != records.classes:
@@ -110,7 +109,7 @@ def _open_run(run: pathlib.Path, records: Records | None, contexts) -> Subject:
             f"{odd[1]}): pack it with --classes and the training records' .json"
         )
     preprocessing = Preprocessing(recipe.input_size, recipe.crop_ratio, recipe.mean, recipe.std, records.classes)
-    return Subject(load_network(run, ctx=contexts), records, preprocessing)
+    return Subject(trained.net, records, preprocessing)
 
 
 def _training_records(recipe: Recipe, required: bool) -> Records | None:

@@ -32,7 +32,7 @@ from model_zoo import (
     weights,
 )
 
-__all__ = ["get_model", "list_models", "recognise"]
+__all__ = ["get_model", "list_models", "load_model", "recognise"]
 
 _REGISTRY = {  # name -> constructor with explicit keywords; a family registers by a line
     **resnet.MODELS,
@@ -59,9 +59,10 @@ def get_model(name: str, pretrained: bool | str | os.PathLike = False, ctx=None,
         name: one of list_models().
         pretrained: where its parameters come from. True: the file that GluonCV published as its default; a tag such
             as "117a384e": another of its files (published.PUBLISHED lists them); both are downloaded where this
-            machine does not have them. Else the path of a file (see weights.load_parameters). False: the network is
-            returned uninitialised.
-        ctx: context or list of contexts for the parameters of a file; the default is the CPU.
+            machine does not have them. Else the path of a file (see weights.load_parameters). False or None: the
+            network is returned uninitialised.
+        ctx: context or list of contexts for the parameters of a file; the default is the CPU. It goes with
+            pretrained: a network without parameters yet gets its contexts from net.initialize.
         kwargs: the keywords of the network's constructor, such as classes=10. None is swallowed.
 
     Returns: the network: float images (N, 3, H, W) -> logits (N, classes).
@@ -71,18 +72,33 @@ def get_model(name: str, pretrained: bool | str | os.PathLike = False, ctx=None,
             network's parameters.
     """
     constructor = _lookup(name, kwargs)
-    if not pretrained:
+    if pretrained is False or pretrained is None:
         return constructor(**kwargs)
-    if pretrained is True or published.is_tag(pretrained):
-        pretrained = published.fetch(name, None if pretrained is True else pretrained)
-    values = formats.read(pretrained)
-    net = constructor(**kwargs)
-    try:
-        weights.assign(net, values, ctx, source=pretrained)
-    except weights.OtherModel as error:
-        likely = [other for other, _ in recognise(values)]
-        raise runtime.Refused(f"{error}; it looks like a {' or '.join(likely)}" if likely else str(error)) from None
-    return net
+    path = _file(name, pretrained)
+    return _filled(constructor(**kwargs), formats.read(path), ctx, path)
+
+
+def load_model(path: str | os.PathLike, name: str | None = None, classes: int | None = None, ctx=None) -> HybridBlock:
+    """The network whose parameters a file holds, with them.
+
+    Args:
+        path: the file, as weights.load_parameters takes it.
+        name: one of list_models(); None: the name in the file's metadata (weights.save writes it into safetensors),
+            else the only network that has the names and shapes in the file.
+        classes: number of logits; None: as many as the file has.
+        ctx: context or list of contexts; the default is the CPU.
+
+    Raises:
+        Refused: the file is missing or damaged, does not hold that network, or fits several.
+    """
+    values, about = formats.read(path), formats.metadata(path)
+    told = about.get("model") if about.get("naming") in weights.NAMINGS else None
+    if name and told in _REGISTRY and name != told:
+        raise runtime.Refused(f"{path} says that it holds a {told}, not a {name}: name that, or leave it away")
+    name = name or (told if told in _REGISTRY else _recognised(path, values))
+    if classes is None:
+        classes = weights.head_classes(get_model(name), values)
+    return _filled(get_model(name, **({} if classes is None else {"classes": classes})), values, ctx, path)
 
 
 def recognise(values: Mapping[str, np.ndarray]) -> list[tuple[str, int]]:
@@ -95,6 +111,38 @@ def recognise(values: Mapping[str, np.ndarray]) -> list[tuple[str, int]]:
                 weights.as_ours(constructor(classes=classes), values)
                 found.append((name, classes))
     return found
+
+
+def _recognised(path, values: Mapping[str, np.ndarray]) -> str:
+    found = [name for name, _ in recognise(values)]
+    if len(found) != 1:
+        whose = " or ".join(found) or "no network of the zoo"
+        raise runtime.Refused(f"the names and shapes in {path} are those of {whose}: name it with model= (--model)")
+    return found[0]
+
+
+def _file(name: str, pretrained) -> str | os.PathLike:
+    """The parameter file that get_model's argument of this name means."""
+    if pretrained is True:
+        return published.fetch(name)
+    if isinstance(pretrained, str) and published.is_tag(pretrained.lower()):
+        return published.fetch(name, pretrained.lower())
+    if not os.path.isfile(pretrained):
+        raise runtime.Refused(
+            f"there is no parameter file {os.fspath(pretrained)!r}, and it is no tag (8 hex digits); published tags of "
+            f"{name}: {published.tags(name)}"
+        )
+    return pretrained
+
+
+def _filled(net: HybridBlock, values: Mapping[str, np.ndarray], ctx, source) -> HybridBlock:
+    """The network with the parameters that were read from source."""
+    try:
+        weights.assign(net, values, ctx, source=source)
+    except weights.OtherModel as error:
+        likely = [other for other, _ in recognise(values)]
+        raise runtime.Refused(f"{error}; it looks like a {' or '.join(likely)}" if likely else str(error)) from None
+    return net
 
 
 def _lookup(name: str, kwargs: dict):

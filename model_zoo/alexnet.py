@@ -1,4 +1,4 @@
-"""AlexNet and its kin: ZFNet and CaffeNet. Also what they share with VGG: convolutions in a row, hidden dense layers.
+"""AlexNet and its kin: ZFNet and CaffeNet.
 
 stage1 -> stage2 -> stage3 (three convolutions) -> two hidden dense layers -> head
 Each stage ends with an overlapping max pool, 3x3 with stride 2.
@@ -8,100 +8,22 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import mxnet as mx
-import numpy as np
 from mxnet.gluon import nn
 
-from gluon_tricks.runtime import Refused
-from model_zoo.classifier import Classifier, Peer, check_drop
-from model_zoo.lrn import LRN
-
-HIDDEN_WIDTHS = (4096, 4096)
-
-
-@dataclasses.dataclass(frozen=True)
-class Start:
-    """What the numbers of a layer are before training.
-
-    Args:
-        weight: the weights' initialiser; None: the one given to net.initialize.
-        bias: the value of all biases.
-    """
-
-    weight: mx.init.Initializer | None = None
-    bias: float = 0.0
-
-    @property
-    def initializers(self) -> dict:
-        return {"weight_initializer": self.weight, "bias_initializer": mx.init.Constant(self.bias)}
-
-
-@dataclasses.dataclass(frozen=True)
-class Conv:
-    """A convolution with biases. groups: 2 is AlexNet's two towers, which do not see each other's channels."""
-
-    channels: int
-    kernel: int = 3
-    stride: int = 1
-    padding: int = 1
-    groups: int = 1
-    start: Start = Start()
-
-
-def add_convolutions(stage: nn.HybridSequential, in_channels: int, convs: Sequence[Conv], norm: Callable | None = None):
-    """Adds convolution, [norm(in_channels=),] relu for each of convs."""
-    for conv in convs:
-        shape = dict(padding=conv.padding, groups=conv.groups, in_channels=in_channels)
-        stage.add(nn.Conv2D(conv.channels, conv.kernel, conv.stride, **shape, **conv.start.initializers))
-        if norm is not None:
-            stage.add(norm(in_channels=conv.channels))
-        stage.add(nn.Activation("relu"))
-        in_channels = conv.channels
-
-
-def make_hidden_layers(start: Start, drop: float | None = None, norm: Callable | None = None) -> nn.HybridSequential:
-    """The neck: flatten, then dense, [norm(in_channels=),] relu, [dropout] for each of HIDDEN_WIDTHS."""
-    neck = nn.HybridSequential(prefix="neck_")
-    with neck.name_scope():
-        neck.add(nn.Flatten())
-        for in_units, width in zip((0, *HIDDEN_WIDTHS), HIDDEN_WIDTHS):  # 0: the first images decide
-            neck.add(nn.Dense(width, in_units=in_units, **start.initializers))
-            if norm is not None:
-                neck.add(norm(in_channels=width))
-            neck.add(nn.Activation("relu"))
-            if drop is not None:
-                neck.add(nn.Dropout(drop))
-    return neck
-
-
-class HiddenLayersClassifier(Classifier):
-    """A classifier whose neck is make_hidden_layers: the first images, or a file, decide for which size it is."""
-
-    _fitting = None  # height and width of the last images that were found to fit
-
-    def check_images(self, shape: tuple[int, ...]) -> None:
-        super().check_images(shape)
-        first_dense = self.neck[1].weight
-        if first_dense.shape[1] <= 0 or shape[2:] == self._fitting:
-            return
-        seen, wanted = self._count_features(*shape[2:]), first_dense.shape[1]
-        if seen != wanted:
-            side = self.input_size
-            usual = f" ({side}x{side} would)" if self._count_features(side, side) == wanted else ""
-            raise Refused(
-                f"{self.name}: its dense layers take {wanted} features per image, but images of {shape[2]}x{shape[3]} "
-                f"pixels give {seen}: use images of the size that its first images had{usual}"
-            )
-        self._fitting = shape[2:]
-
-    def _count_features(self, height: int, width: int) -> int:
-        """How many numbers the last feature map of an image of that size has."""
-        x = mx.sym.var("images")
-        for part in self.trunk:
-            x = part(x)
-        return int(np.prod(x.infer_shape(images=(1, 3, height, width))[1][0]))
+from model_zoo.classifier import Peer, check_drop
+from model_zoo.hidden_layers import (
+    HIDDEN_WIDTHS,
+    BiasedConv,
+    HiddenLayersClassifier,
+    Start,
+    add_convolutions,
+    make_hidden_layers,
+)
+from model_zoo.lrn import CAFFE_LRN, LRN
+from model_zoo.preprocessing import CAFFE, Preprocessing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,34 +36,39 @@ class Variant:
         norm_first: the normalisation comes before the pool, not after it.
         ceil_mode: a pool's last window may reach beyond the map, so no row is lost.
         hidden, head: where the dense layers start.
-        input_size, smallest_side: pixels.
+        preprocessing: of photos.
+        smallest_side: of images, px.
     """
 
-    stages: tuple[tuple[Conv, ...], ...]
+    stages: tuple[tuple[BiasedConv, ...], ...]
     lrn: Callable[[], LRN] | None = None
     norm_first: bool = False
     ceil_mode: bool = False
     hidden: Start = Start()
     head: Start = Start()
-    input_size: int = 224
+    preprocessing: Preprocessing = Preprocessing(224, **CAFFE)
     smallest_side: int = 63
 
 
-def two_towers(first: Start, second: Start, padding: int) -> tuple[tuple[Conv, ...], ...]:
+def two_towers(first: Start, second: Start, padding: int) -> tuple[tuple[BiasedConv, ...], ...]:
     """AlexNet's stages with groups; first: start of convolutions 1 and 3, second: of 2, 4, 5; padding: of the first."""
     return (
-        (Conv(96, 11, 4, padding, start=first),),
-        (Conv(256, 5, padding=2, groups=2, start=second),),
-        (Conv(384, start=first), Conv(384, groups=2, start=second), Conv(256, groups=2, start=second)),
+        (BiasedConv(96, 11, 4, padding, start=first),),
+        (BiasedConv(256, 5, padding=2, groups=2, start=second),),
+        (
+            BiasedConv(384, start=first),
+            BiasedConv(384, groups=2, start=second),
+            BiasedConv(256, groups=2, start=second),
+        ),
     )
 
 
 def _zfnet(*channels: int) -> Variant:
     gauss = Start(mx.init.Normal(0.01))
     stages = (
-        (Conv(96, 7, 2, 1, start=gauss),),
-        (Conv(256, 5, 2, 0, start=gauss),),
-        tuple(Conv(c, start=gauss) for c in channels),
+        (BiasedConv(96, 7, 2, 1, start=gauss),),
+        (BiasedConv(256, 5, 2, 0, start=gauss),),
+        tuple(BiasedConv(c, start=gauss) for c in channels),
     )
     return Variant(stages, functools.partial(LRN, k=2, alpha=1e-4), ceil_mode=True, hidden=gauss, head=gauss)
 
@@ -149,15 +76,18 @@ def _zfnet(*channels: int) -> Variant:
 _GAUSS, _GAUSS_1 = Start(mx.init.Normal(0.01)), Start(mx.init.Normal(0.01), bias=1.0)
 _CAFFENET = Variant(
     two_towers(_GAUSS, _GAUSS_1, padding=0),
-    lrn=functools.partial(LRN, k=1, alpha=1e-4 / 5),
+    lrn=CAFFE_LRN,
     ceil_mode=True,
     hidden=Start(mx.init.Normal(0.005), bias=1.0),
     head=_GAUSS,
-    input_size=227,
+    preprocessing=Preprocessing(227, crop_ratio=227 / 256, **CAFFE),
     smallest_side=55,
 )
 VARIANTS = {
-    "alexnet": Variant(((Conv(64, 11, 4, 2),), (Conv(192, 5, 1, 2),), (Conv(384), Conv(256), Conv(256)))),
+    "alexnet": Variant(
+        ((BiasedConv(64, 11, 4, 2),), (BiasedConv(192, 5, 1, 2),), (BiasedConv(384), BiasedConv(256), BiasedConv(256))),
+        preprocessing=Preprocessing(224),
+    ),
     "alexnet_2012": Variant(
         two_towers(_GAUSS, _GAUSS_1, padding=2),
         lrn=functools.partial(LRN, k=2, alpha=1e-4),
@@ -208,7 +138,7 @@ class AlexNet(HiddenLayersClassifier):
 
     def __init__(self, name: str, *, classes: int = 1000, hidden_drop: float = 0.5):
         variant = VARIANTS[name]
-        sizes = dict(input_size=variant.input_size, smallest_side=variant.smallest_side)
+        sizes = dict(preprocessing=variant.preprocessing, smallest_side=variant.smallest_side)
         super().__init__(name, classes=classes, peers=_PEERS if name == "alexnet" else None, **sizes)
         with self.name_scope():
             in_channels = 3
@@ -219,7 +149,7 @@ class AlexNet(HiddenLayersClassifier):
             self.head = nn.Dense(classes, in_units=HIDDEN_WIDTHS[-1], **variant.head.initializers)
 
 
-def _make_stage(number: int, in_channels: int, convs: tuple[Conv, ...], variant: Variant) -> nn.HybridSequential:
+def _make_stage(number: int, in_channels: int, convs: tuple[BiasedConv, ...], variant: Variant) -> nn.HybridSequential:
     stage = nn.HybridSequential(prefix=f"stage{number}_")
     with stage.name_scope():
         add_convolutions(stage, in_channels, convs)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from mxnet.gluon import nn
 
 from model_zoo.classifier import Classifier, Peer, normalisation
+from model_zoo.preprocessing import CIFAR10, Preprocessing
 from model_zoo.resnet import BasicBlock, Variant, conv3x3
 
 DEPTHS = (20, 32, 44, 56, 110)  # 6n + 2: the stem, n blocks of two convolutions in each of three stages, and the head
@@ -25,7 +26,7 @@ class _CifarNet(Classifier):
     """Args: block: makes a block from in_channels=, width=, stride=; norm: in_channels -> normalisation layer."""
 
     def __init__(self, name: str, depth: int, block: Callable, norm: Callable, classes: int, peers: dict):
-        super().__init__(name, classes=classes, input_size=32, peers=peers)
+        super().__init__(name, classes=classes, preprocessing=Preprocessing(32, **CIFAR10), peers=peers)
         with self.name_scope():
             self.stem = nn.HybridSequential(prefix="stem_")
             with self.stem.name_scope():
@@ -51,7 +52,8 @@ class CifarResNet(_CifarNet):
         classes: number of logits, at least 1.
         last_gamma: zero gamma: the last norm of every residual branch starts at gamma = 0.
         use_global_stats: BatchNorm normalises by its running statistics in training too.
-        norm_layer: class of the normalisation layers, called with in_channels=..., **norm_kwargs.
+        norm_layer: class of the normalisation layers, called with **norm_kwargs and, if it takes that,
+            in_channels=...
         norm_kwargs: further arguments for norm_layer.
 
     Returns: called with images (N, 3, H, W): logits (N, classes), both of the parameters' dtype.

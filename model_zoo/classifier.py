@@ -6,13 +6,17 @@ images -> stem -> stage1 -> ... -> stageN -> neck -> head -> logits
 from __future__ import annotations
 
 import dataclasses
-import functools
+import inspect
+import numbers
 from collections.abc import Callable, Mapping
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock, nn
 
 from gluon_tricks.runtime import Refused
+from model_zoo.preprocessing import Preprocessing
+
+_USUAL = Preprocessing(224)  # ImageNet's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,10 +27,12 @@ class Peer:
         model: its name there; None: it can be built there, but has no name.
         names: our parameter names -> theirs, by whole segments ("stage1" -> "layer1"); what is not listed is called the
             same. torch's words for a norm's gamma and beta are not listed: weights.py adds them.
+        formerly: their names -> those of files from before they renamed parameters, likewise.
     """
 
     model: str | None
     names: Mapping[str, str]
+    formerly: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 class Classifier(HybridBlock):
@@ -38,8 +44,9 @@ class Classifier(HybridBlock):
     Args:
         name: the name in the registry; the parameters' prefix.
         classes: number of logits, at least 1.
-        input_size: pixels of the images' sides that the network was made for.
+        preprocessing: what the network expects to have been done to photos.
         smallest_side: images with fewer pixels on a side are refused.
+        smallest_for_features: the same for features_at, where it is the neck that asks for more; None: smallest_side.
         largest_side: images with more are, because a pool of fixed size would see them in several windows; None: none.
         peers: "gluoncv", "timm", "torchvision" -> the same network there.
 
@@ -51,17 +58,24 @@ class Classifier(HybridBlock):
         name: str,
         *,
         classes: int,
-        input_size: int = 224,
+        preprocessing: Preprocessing = _USUAL,
         smallest_side: int = 1,
+        smallest_for_features: int | None = None,
         largest_side: int | None = None,
         peers: Mapping[str, Peer] | None = None,
     ):
-        if classes < 1:
-            raise Refused(f"{name}: classes={classes}, but a classifier needs at least 1 class")
+        if not is_whole(classes) or classes < 1:
+            raise Refused(f"{name}: classes={classes!r}, but it is a whole number, at least 1 class")
         super().__init__(prefix=f"{name}_")
-        self.classes, self.input_size = classes, input_size
+        self.classes, self.preprocessing = classes, preprocessing
         self.smallest_side, self.largest_side = smallest_side, largest_side
+        self.smallest_for_features = smallest_side if smallest_for_features is None else smallest_for_features
         self.peers = dict(peers or {})
+
+    @property
+    def input_size(self) -> int:
+        """Pixels of the images' sides that the network was made for."""
+        return self.preprocessing.input_size
 
     @property
     def trunk(self) -> list[HybridBlock]:
@@ -74,7 +88,8 @@ class Classifier(HybridBlock):
         Args:
             stages: numbers of stages, ascending, from 1.
 
-        Returns: images (N, 3, H, W) -> the stage's feature map (N, C, h, w); a list of maps for several stages.
+        Returns: images (N, 3, H, W) -> the stage's feature map (N, C, h, w); a list of maps for several stages. Images
+            of a shape that the stages cannot take are refused.
 
         Raises:
             Refused: no stage, one that the network does not have, or stages not ascending.
@@ -91,15 +106,7 @@ class Classifier(HybridBlock):
 
     def check_images(self, shape: tuple[int, ...]) -> None:
         """Refuses images of a shape that the network cannot take."""
-        if len(shape) != 4 or shape[1] != 3:
-            raise Refused(f"{self.name} takes images of shape (N, 3, height, width), but got {shape}")
-        for side, bound, beyond in (
-            (self.smallest_side, "least", min(shape[2:]) < self.smallest_side),
-            (self.largest_side, "most", self.largest_side is not None and max(shape[2:]) > self.largest_side),
-        ):
-            if beyond:
-                seen = f"{shape[2]}x{shape[3]}"
-                raise Refused(f"{self.name} takes images of at {bound} {side}x{side} pixels, but got {seen}")
+        _check_shape(self.name, shape, self.smallest_side, self.largest_side)
 
     def hybrid_forward(self, F, images):
         x = images
@@ -111,10 +118,16 @@ class Classifier(HybridBlock):
 class _Features(HybridBlock):
     def __init__(self, net: Classifier, stages: tuple[int, ...]):
         super().__init__(prefix=net.prefix)
+        self._smallest_side = net.smallest_for_features
         stem = len(net.trunk) - sum(name.startswith("stage") for name in net._children)  # 1 or 0
         self._wanted = [stage + stem - 1 for stage in stages]
         for part in net.trunk[: self._wanted[-1] + 1]:
             self.register_child(part)
+
+    def forward(self, images, *args):
+        if isinstance(images, mx.nd.NDArray):
+            _check_shape(self.name, images.shape, self._smallest_side)
+        return super().forward(images, *args)
 
     def hybrid_forward(self, F, images):
         maps, x = [], images
@@ -123,6 +136,17 @@ class _Features(HybridBlock):
             if k in self._wanted:
                 maps.append(x)
         return maps if len(maps) > 1 else maps[0]
+
+
+def _check_shape(name: str, shape: tuple[int, ...], smallest_side: int, largest_side: int | None = None) -> None:
+    if len(shape) != 4 or shape[1] != 3:
+        raise Refused(f"{name} takes images of shape (N, 3, height, width), but got {shape}")
+    for side, bound, beyond in (
+        (smallest_side, "least", min(shape[2:]) < smallest_side),
+        (largest_side, "most", largest_side is not None and max(shape[2:]) > largest_side),
+    ):
+        if beyond:
+            raise Refused(f"{name} takes images of at {bound} {side}x{side} pixels, but got {shape[2]}x{shape[3]}")
 
 
 def normalisation(
@@ -134,17 +158,46 @@ def normalisation(
     """in_channels= -> a normalisation layer.
 
     Args:
-        norm_layer: its class, called with in_channels=..., **fixed, **norm_kwargs.
+        norm_layer: its class, called with **fixed, **norm_kwargs and, if it takes that, in_channels=...
         norm_kwargs: further arguments of the user's.
         use_global_stats: normalise by the running statistics in training too.
         fixed: what the network itself asks for, such as epsilon; norm_kwargs come after and win.
+
+    Raises:
+        Refused: no class, or one that does not take these arguments, such as GroupNorm with use_global_stats. The
+            function returned raises it too.
     """
+    if not callable(norm_layer) or not isinstance(norm_kwargs, (Mapping, type(None))):
+        raise Refused(
+            f"norm_layer={norm_layer!r}, norm_kwargs={norm_kwargs!r}: give a class such as mxnet.gluon.nn.BatchNorm, "
+            "and a dictionary of its arguments"
+        )
     chosen = {**fixed, **(norm_kwargs or {}), **({"use_global_stats": True} if use_global_stats else {})}
-    return functools.partial(norm_layer, **chosen)
+    parameters = inspect.signature(norm_layer).parameters.values()
+    sized = any(p.name == "in_channels" or p.kind is p.VAR_KEYWORD for p in parameters)
+
+    def norm(in_channels: int, **further) -> HybridBlock:
+        arguments = {**({"in_channels": in_channels} if sized else {}), **chosen, **further}
+        try:
+            return norm_layer(**arguments)
+        except TypeError as error:
+            called = getattr(norm_layer, "__name__", repr(norm_layer))
+            raise Refused(f"norm_layer={called} cannot be made with {', '.join(arguments)}: {error}") from error
+
+    return norm
+
+
+def first_dilation(dilation: int) -> int:
+    """Half the dilation, for the convolution that would have had the stride: it sees the grid of the stage before."""
+    return max(1, dilation // 2)
+
+
+def is_whole(number: object) -> bool:
+    return isinstance(number, numbers.Integral) and not isinstance(number, bool)
 
 
 def check_drop(name: str, drop: float) -> float:
     """The probability itself, if it is one with which Dropout can work."""
-    if not 0 <= drop < 1:
-        raise Refused(f"{name}: a dropout of {drop}, but a probability to drop lies in [0, 1)")
+    if not isinstance(drop, numbers.Real) or not 0 <= drop < 1:
+        raise Refused(f"{name}: a dropout of {drop!r}, but a probability to drop lies in [0, 1)")
     return drop

@@ -15,16 +15,11 @@ from mxnet.gluon import HybridBlock, nn
 
 from gluon_tricks.runtime import Refused
 from model_zoo import vgg
-from model_zoo.alexnet import (
-    HIDDEN_WIDTHS,
-    HiddenLayersClassifier,
-    Start,
-    add_convolutions,
-    make_hidden_layers,
-    two_towers,
-)
-from model_zoo.classifier import Classifier, normalisation
-from model_zoo.resnet import GRIDS, WIDTHS
+from model_zoo.alexnet import two_towers
+from model_zoo.classifier import Classifier, first_dilation, is_whole, normalisation
+from model_zoo.hidden_layers import HIDDEN_WIDTHS, HiddenLayersClassifier, Start, add_convolutions, make_hidden_layers
+from model_zoo.preprocessing import RAW, Preprocessing
+from model_zoo.resnet import STRIDES_AND_DILATIONS, WIDTHS
 
 HE = Start(mx.init.MSRAPrelu("in", slope=0))  # Gaussian, variance 2 / inputs of an output
 
@@ -36,13 +31,14 @@ class Variant:
     Args:
         make_stages: norm= -> the stages, each a sequence of layers.
         hidden, head: where the dense layers start.
-        input_size, smallest_side: pixels.
+        preprocessing: of photos.
+        smallest_side: of images, px.
     """
 
     make_stages: Callable[..., Iterable[nn.HybridSequential]]
     hidden: Start
     head: Start
-    input_size: int
+    preprocessing: Preprocessing
     smallest_side: int
 
 
@@ -59,12 +55,18 @@ def _make_alexnet_stages(norm: Callable):
 
 _GAUSS = Start(mx.init.Normal(0.01))
 VARIANTS = {
-    "cvjena_alexnet": Variant(_make_alexnet_stages, hidden=HE, head=HE, input_size=227, smallest_side=55),
+    "cvjena_alexnet": Variant(
+        _make_alexnet_stages,
+        hidden=HE,
+        head=HE,
+        preprocessing=Preprocessing(227, crop_ratio=227 / 256, **RAW),
+        smallest_side=55,
+    ),
     "cvjena_vgg19": Variant(
         functools.partial(vgg.make_stages, 19, _GAUSS, ceil_mode=True),
         hidden=Start(mx.init.Normal(0.005), bias=1.0),
         head=_GAUSS,
-        input_size=224,
+        preprocessing=Preprocessing(224, **RAW),
         smallest_side=17,
     ),
 }
@@ -80,7 +82,8 @@ class NormalisedNet(HiddenLayersClassifier):
         classes: number of logits, at least 1.
         use_global_stats: BatchNorm normalises by its running statistics in training too; the paper's advice for
             batches of 16 images and fewer.
-        norm_layer: class of the normalisation layers, called with in_channels=..., **norm_kwargs.
+        norm_layer: class of the normalisation layers, called with **norm_kwargs and, if it takes that,
+            in_channels=...
         norm_kwargs: further arguments for norm_layer.
 
     Returns: called with images (N, 3, H, W), of any range: logits (N, classes), both of the parameters' dtype. The
@@ -103,8 +106,12 @@ class NormalisedNet(HiddenLayersClassifier):
         norm_layer: Callable = nn.BatchNorm,
         norm_kwargs: dict | None = None,
     ):
+        if isinstance(norm_layer, type) and issubclass(norm_layer, (nn.GroupNorm, nn.InstanceNorm)):
+            raise Refused(
+                f"{name} has norms after its hidden dense layers too, but {norm_layer.__name__} takes maps only"
+            )
         variant, norm = VARIANTS[name], normalisation(norm_layer, norm_kwargs, use_global_stats)
-        sizes = dict(input_size=variant.input_size, smallest_side=variant.smallest_side)
+        sizes = dict(preprocessing=variant.preprocessing, smallest_side=variant.smallest_side)
         super().__init__(name, classes=classes, **sizes)
         with self.name_scope():
             self.stem = nn.HybridSequential(prefix="stem_")
@@ -140,8 +147,10 @@ def split_depth(name: str, depth: int) -> tuple[bool, tuple[int, ...]]:
     def can_be_built(depth):
         return depth >= 10 and (depth - 2) % convolutions(depth) == 0
 
-    if not isinstance(depth, int) or not can_be_built(depth):
-        near = int(max(depth, 10))
+    if not is_whole(depth):
+        raise Refused(f"{name}: depth={depth!r}, but it is a whole number of layers, such as 26")
+    if not can_be_built(depth):
+        near = max(depth, 10)
         below = next(d for d in itertools.count(near, -1) if can_be_built(d))
         above = next(d for d in itertools.count(below + 1) if can_be_built(d))
         raise Refused(
@@ -200,7 +209,8 @@ class CvjenaResNet(Classifier):
         depth: layers with weights: 10, 12, ... 48 with basic blocks, 50, 53, 56, ... with bottlenecks.
         classes: number of logits, at least 1.
         use_global_stats: BatchNorm normalises by its running statistics in training too.
-        norm_layer: class of the normalisation layers, called with in_channels=..., **norm_kwargs.
+        norm_layer: class of the normalisation layers, called with **norm_kwargs and, if it takes that,
+            in_channels=...
         norm_kwargs: further arguments for norm_layer.
         dilated: output stride 8 for segmentation: stages 3 and 4 have stride 1 and dilations 2 and 4.
 
@@ -228,15 +238,15 @@ class CvjenaResNet(Classifier):
         dilated: bool = False,
     ):
         bottleneck, counts = split_depth(name, depth)
-        super().__init__(name, classes=classes, smallest_side=5)
+        super().__init__(name, classes=classes, smallest_side=5, preprocessing=Preprocessing(224, **RAW))
         norm = normalisation(norm_layer, norm_kwargs, use_global_stats)
         with self.name_scope():
             self.stem = _make_stem(norm)
             channels = WIDTHS[0]
-            for number, grid in enumerate(zip(WIDTHS, counts, *GRIDS[bool(dilated)]), start=1):
+            for number, sizes in enumerate(zip(WIDTHS, counts, *STRIDES_AND_DILATIONS[bool(dilated)]), start=1):
                 stage = nn.HybridSequential(prefix=f"stage{number}_")
                 with stage.name_scope():
-                    channels = _add_blocks(stage, norm, channels, bottleneck, *grid)
+                    channels = _add_blocks(stage, norm, channels, bottleneck, *sizes)
                     if number == 4:
                         stage.add(norm(in_channels=channels), nn.Activation("relu"))
                 setattr(self, f"stage{number}", stage)
@@ -263,8 +273,7 @@ def _add_blocks(
     out = 4 * width if bottleneck else width
     for k in range(count):
         first = width == WIDTHS[0] and k == 0
-        # The convolution that would have had the stride still sees the grid of the stage before: half the dilation.
-        step = (stride, max(1, dilation // 2)) if k == 0 else (1, dilation)
+        step = (stride, first_dilation(dilation)) if k == 0 else (1, dilation)
         if bottleneck:
             convs = [(width, 1, 1, 1), (width, 3, *step), (out, 1, 1, 1)]
         else:

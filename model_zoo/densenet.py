@@ -77,7 +77,8 @@ class DenseNet(Classifier):
         depth: a key of STAGES.
         classes: number of logits, at least 1.
         use_global_stats: BatchNorm normalises by its running statistics in training too.
-        norm_layer: class of the normalisation layers, called with in_channels=..., **norm_kwargs.
+        norm_layer: class of the normalisation layers, called with **norm_kwargs and, if it takes that,
+            in_channels=...
         norm_kwargs: further arguments for norm_layer.
         dilated: output stride 8 for segmentation: the last two transitions do not pool, the 3x3 convolutions of stages
             3 and 4 have dilations 2 and 4, and the neck averages the whole map.
@@ -109,8 +110,8 @@ class DenseNet(Classifier):
     ):
         # The last map is 7x7 at least and not 14x14, where there would be four windows. If dilated, one 2x2 pool is
         # left, which MXNet refuses on a 1x1 map.
-        smallest, largest = (5, None) if dilated else (221, 444)
-        sides = dict(smallest_side=smallest, largest_side=largest)
+        smallest, features, largest = (5, 5, None) if dilated else (221, 29, 444)
+        sides = dict(smallest_side=smallest, smallest_for_features=features, largest_side=largest)
         super().__init__(name, classes=classes, peers=_peers(name, depth), **sides)
         norm = normalisation(norm_layer, norm_kwargs, use_global_stats)
         drop = check_drop(name, layer_drop)
@@ -145,6 +146,10 @@ def _make_stage(number: int, norm: Callable, layer: Callable, channels: int, cou
     return stage, channels
 
 
+# In the files that torchvision distributes; its own loader renames them.
+_TORCH_FORMERLY = {"norm1": "norm.1", "conv1": "conv.1", "norm2": "norm.2", "conv2": "conv.2"}
+
+
 def _peers(name: str, depth: int) -> dict[str, Peer]:
     last_norm = f"stage4.{1 + STAGES[depth][3]}"
     gluoncv = {
@@ -162,7 +167,8 @@ def _peers(name: str, depth: int) -> dict[str, Peer]:
         for k in range(count):
             gluoncv[f"stage{i}.{first + k}"] = f"features.{2 * i + 2}.{k}.1"  # .0 is the identity
             torch[f"stage{i}.{first + k}"] = f"features.denseblock{i}.denselayer{k + 1}"
-    return {"gluoncv": Peer(name, gluoncv), "timm": Peer(name, torch), "torchvision": Peer(name, torch)}
+    theirs = Peer(name, torch, formerly=_TORCH_FORMERLY)
+    return {"gluoncv": Peer(name, gluoncv), "timm": theirs, "torchvision": theirs}
 
 
 MODELS = {f"densenet{depth}": functools.partial(DenseNet, f"densenet{depth}", depth) for depth in STAGES}

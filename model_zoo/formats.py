@@ -1,7 +1,7 @@
 """Parameter files as arrays by name: MXNet's, safetensors' and PyTorch's, told apart by their content.
 
-Files are not trusted. Nothing in them is executed, and a size that they name is compared with the file before
-anything is allocated: libmxnet believes them, so .params are read here and not by it.
+Files are not trusted. No pickle of a file is executed. The sizes that .params and safetensors name are compared with
+the file before anything is allocated: libmxnet believes them, so .params are read here and not by it.
 """
 
 from __future__ import annotations
@@ -72,18 +72,28 @@ def write(path: str | os.PathLike, values: Mapping[str, np.ndarray], about: Mapp
 
     Args:
         about: the metadata of a safetensors file; .params has no place for it.
+
+    Raises:
+        Refused: another ending; no such folder, or the file cannot be written there.
     """
     path = pathlib.Path(path)
     if path.suffix not in (".safetensors", ".params"):
         raise Refused(f"{path} should end in .safetensors or .params, which says the kind of file to write")
     if not path.absolute().parent.is_dir():
         raise Refused(f"there is no folder {path.absolute().parent} to write {path.name} in")
-    with replacing(path) as temporary:
-        if path.suffix == ".params":
-            mx.nd.save(str(temporary), {name: mx.nd.array(value, dtype=value.dtype) for name, value in values.items()})
-        else:
-            contiguous = {name: np.ascontiguousarray(value) for name, value in values.items()}
-            temporary.write_bytes(safetensors.numpy.save(contiguous, dict(about)))
+    try:
+        with replacing(path) as temporary:
+            _write(temporary, path.suffix, values, about)
+    except (OSError, mx.MXNetError) as error:  # libmxnet's own when it cannot open or fill the file
+        raise Refused(f"{path} cannot be written: {str(error).strip().splitlines()[-1]}") from None
+
+
+def _write(path: pathlib.Path, suffix: str, values: Mapping[str, np.ndarray], about: Mapping[str, str]) -> None:
+    if suffix == ".params":
+        mx.nd.save(str(path), {name: mx.nd.array(value, dtype=value.dtype) for name, value in values.items()})
+    else:
+        contiguous = {name: np.ascontiguousarray(value) for name, value in values.items()}
+        path.write_bytes(safetensors.numpy.save(contiguous, dict(about)))
 
 
 @contextlib.contextmanager
@@ -174,7 +184,7 @@ def _take(file: BinaryIO, length: int, size: int, path, what: str = "a name") ->
 # --- safetensors --------------------------------------------------------------------------------------------------
 
 _SAFETENSORS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "?", "U8": "u1", "I8": "i1"}
-_SAFETENSORS |= {"I16": "<i2", "I32": "<i4", "I64": "<i8"}
+_SAFETENSORS |= {"I32": "<i4", "I64": "<i8"}
 
 
 def _read_safetensors(path) -> dict[str, np.ndarray]:
@@ -190,6 +200,7 @@ def _read_safetensors(path) -> dict[str, np.ndarray]:
 
 # --- PyTorch ------------------------------------------------------------------------------------------------------
 
+_TORCH = ("float64", "float32", "float16", "bfloat16", "bool", "uint8", "int8", "int32", "int64")  # what MXNet has
 _ZIP = b"PK\x03\x04"
 _TORCH_BEFORE_1_6 = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # a pickle of its magic number
 
@@ -207,6 +218,9 @@ def _read_torch(path) -> dict[str, np.ndarray]:
                 content = content[wrapper]
         if not isinstance(content, dict) or not all(_is_parameter(torch, *item) for item in content.items()):
             raise Refused(f"{path} holds no state dict: save one with torch.save(model.state_dict(), FILE)")
+        for name, tensor in content.items():
+            if str(tensor.dtype) not in [f"torch.{kind}" for kind in _TORCH]:
+                raise Refused(f"{path}: {name} is of type {tensor.dtype}, which is no type of parameters")
         if sum(tensor.numel() * tensor.element_size() for tensor in content.values()) > 2 * size:
             raise Refused(f"{path} names more numbers than it holds: get it again")
         return {name: _to_numpy(torch, tensor) for name, tensor in content.items()}

@@ -3,25 +3,25 @@
     stem -> stage1 -> stage2 -> stage3 -> stage4 -> average pool -> head
     stride  2         4         8         16        32
 
-Written in the grammar of inception.py. Stage 2 has the paper's modules 3a and 3b, stage 3 4a to 4e, stage 4 5a and 5b.
+Written in the grammar of branches.py. Stage 2 has the paper's modules 3a and 3b, stage 3 4a to 4e, stage 4 5a and 5b.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
-from typing import Callable
+from collections.abc import Callable
 
 import mxnet as mx
 from mxnet.gluon import nn
 
+from model_zoo.branches import Conv, NormedConv, make_sequence
 from model_zoo.classifier import Classifier, Peer, check_drop, normalisation
-from model_zoo.inception import Conv, NormedConv, make_sequence
-from model_zoo.lrn import LRN
+from model_zoo.lrn import CAFFE_LRN
+from model_zoo.preprocessing import CAFFE, Preprocessing
 
-HALVING = functools.partial(nn.MaxPool2D, 3, 2, ceil_mode=True)
+HALVING_CEIL = functools.partial(nn.MaxPool2D, 3, 2, ceil_mode=True)
 NEIGHBOURHOOD = functools.partial(nn.MaxPool2D, 3, 1, 1)
-CAFFE_LRN = functools.partial(LRN, k=1, alpha=1e-4 / 5)  # Caffe's alpha is divided by the 5 channels
 MODULES = {  # channels of 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection: table 1 of the paper
     "3a": (64, 96, 128, 16, 32, 32),
     "3b": (128, 128, 192, 32, 96, 64),
@@ -55,9 +55,9 @@ def _make_trunk(net: Classifier, unit: Callable, *, kernel: int, last_pool: Call
     """
     trunk = {
         "stem": [Conv(64, 7, 2, padding=3)],
-        "stage1": [HALVING, *norms, Conv(64, 1), Conv(192, 3), *norms],
-        "stage2": [HALVING, *_modules("3a 3b", kernel)],
-        "stage3": [HALVING, *_modules("4a 4b 4c 4d 4e", kernel)],
+        "stage1": [HALVING_CEIL, *norms, Conv(64, 1), Conv(192, 3), *norms],
+        "stage2": [HALVING_CEIL, *_modules("3a 3b", kernel)],
+        "stage3": [HALVING_CEIL, *_modules("4a 4b 4c 4d 4e", kernel)],
         "stage4": [last_pool, *_modules("5a 5b", kernel)],
     }
     channels = 3
@@ -74,7 +74,8 @@ class GoogLeNet(Classifier):
         name: as in the registry.
         classes: number of logits, at least 1.
         use_global_stats: BatchNorm normalises by its running statistics in training too.
-        norm_layer: class of the normalisation layers, called with in_channels=..., epsilon=0.001, **norm_kwargs.
+        norm_layer: class of the normalisation layers, called with epsilon=0.001, **norm_kwargs and, if it takes
+            that, in_channels=...
         norm_kwargs: further arguments for norm_layer.
         final_drop: probability with which Dropout zeroes a feature before the head, in [0, 1).
 
@@ -101,7 +102,7 @@ class GoogLeNet(Classifier):
         norm_kwargs: dict | None = None,
         final_drop: float = 0.4,
     ):
-        sides = dict(smallest_side=223, largest_side=446)  # a last map of 7x7 to 13x13
+        sides = dict(smallest_side=223, smallest_for_features=31, largest_side=446)  # a last map of 7x7 to 13x13
         super().__init__(name, classes=classes, peers=_peers(name), **sides)
         norm = normalisation(norm_layer, norm_kwargs, use_global_stats, epsilon=0.001)
         unit, last_pool = functools.partial(NormedConv, norm), functools.partial(nn.MaxPool2D, 2, 2)
@@ -145,9 +146,10 @@ class GoogLeNet2014(Classifier):
     """
 
     def __init__(self, name: str, *, classes: int = 1000, final_drop: float = 0.4):
-        super().__init__(name, classes=classes, smallest_side=47)  # 47: 3x3 before the last pool
+        sides = dict(smallest_side=47)  # 3x3 before the last pool
+        super().__init__(name, classes=classes, preprocessing=Preprocessing(224, **CAFFE), **sides)
         with self.name_scope():
-            channels = _make_trunk(self, _biased_conv, kernel=5, last_pool=HALVING, norms=[CAFFE_LRN])
+            channels = _make_trunk(self, _biased_conv, kernel=5, last_pool=HALVING_CEIL, norms=[CAFFE_LRN])
             self.neck = nn.HybridSequential(prefix="neck_")
             self.neck.add(nn.GlobalAvgPool2D(), nn.Dropout(check_drop(name, final_drop)))
             self.head = nn.Dense(classes, in_units=channels, **_caffe(bias=0))

@@ -1,102 +1,21 @@
-"""Inception-V3, and the grammar in which it and GoogLeNet are written.
+"""Inception-V3, written in the grammar of branches.py.
 
-    stem -> stage1 -> stage2 -> stage3 -> stage4 -> average pool -> head
-    stride  2         4         8         16        32
-
-A network is written as parts: a convolution, a layer without parameters, or a module, which is a list of branches;
-a branch is a list of parts again. The outputs of a module's branches are concatenated.
+stem -> stage1 -> stage2 -> stage3 -> stage4 -> average pool -> head
+stride  2         4         8         16        32
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
-from typing import Callable, NamedTuple
+from collections.abc import Callable
 
-from mxnet.gluon import HybridBlock, nn
-from mxnet.gluon.contrib.nn import HybridConcurrent
+from mxnet.gluon import nn
 
+from model_zoo.branches import Conv, NormedConv, make_sequence, places
 from model_zoo.classifier import Classifier, Peer, check_drop, normalisation
+from model_zoo.preprocessing import Preprocessing
 
-
-class Conv(NamedTuple):
-    """A convolution with what follows it. padding None: stride 1 keeps the size, another stride has no padding."""
-
-    channels: int
-    kernel: int | tuple[int, int]
-    stride: int = 1
-    padding: int | tuple[int, int] | None = None
-
-    @property
-    def resolved(self) -> Conv:
-        """With kernel and padding as pairs."""
-        kernel = (self.kernel, self.kernel) if isinstance(self.kernel, int) else self.kernel
-        same = tuple(side // 2 if self.stride == 1 else 0 for side in kernel)
-        return Conv(self.channels, kernel, self.stride, same if self.padding is None else self.padding)
-
-
-def make_sequence(parts: Sequence, in_channels: int, unit: Callable, prefix: str | None = None):
-    """The parts one after the other.
-
-    Args:
-        parts: Conv, list of branches, or constructor of a layer without parameters.
-        in_channels: into the first part.
-        unit: (in_channels, conv) -> the block for a Conv.
-        prefix: of the parameters' names.
-
-    Returns: the block, and the channels of its output.
-    """
-    sequence = nn.HybridSequential(prefix=prefix)
-    channels = in_channels
-    with sequence.name_scope():
-        for part in parts:
-            if isinstance(part, Conv):
-                sequence.add(unit(channels, part.resolved))
-                channels = part.channels
-            elif isinstance(part, list):
-                module, channels = make_module(part, channels, unit)
-                sequence.add(module)
-            else:
-                sequence.add(part())
-    return sequence, channels
-
-
-def make_module(branches: list, in_channels: int, unit: Callable):
-    """The branches side by side, concatenated along the channels. Args, Returns: as make_sequence."""
-    module, total = HybridConcurrent(axis=1), 0
-    with module.name_scope():
-        for parts in branches:
-            branch, channels = make_sequence(parts, in_channels, unit)
-            module.add(branch)
-            total += channels
-    return module, total
-
-
-def places(parts: Sequence, path: str) -> Iterator[str]:
-    """The places of all convolutions, in the order in which make_sequence makes them."""
-    for k, part in enumerate(parts):
-        if isinstance(part, Conv):
-            yield f"{path}.{k}"
-        elif isinstance(part, list):
-            for j, branch in enumerate(part):
-                yield from places(branch, f"{path}.{k}.{j}")
-
-
-class NormedConv(HybridBlock):
-    """Convolution without bias, norm, ReLU."""
-
-    def __init__(self, norm: Callable, in_channels: int, conv: Conv):
-        super().__init__()
-        with self.name_scope():
-            self.conv = nn.Conv2D(*conv, use_bias=False, in_channels=in_channels)
-            self.bn = norm(in_channels=conv.channels)
-            self.relu = nn.Activation("relu")
-
-    def hybrid_forward(self, F, x):
-        return self.relu(self.bn(self.conv(x)))
-
-
-HALVING = functools.partial(nn.MaxPool2D, 3, 2)
+HALVING_FLOOR = functools.partial(nn.MaxPool2D, 3, 2)
 SMOOTHING = functools.partial(nn.AvgPool2D, 3, 1, 1)
 
 
@@ -122,11 +41,11 @@ def _c(width: int) -> list:
 
 
 _FORK = [[Conv(384, (1, 3))], [Conv(384, (3, 1))]]
-_B = [[Conv(384, 3, 2)], [Conv(64, 1), Conv(96, 3), Conv(96, 3, 2)], [HALVING]]
+_B = [[Conv(384, 3, 2)], [Conv(64, 1), Conv(96, 3), Conv(96, 3, 2)], [HALVING_FLOOR]]
 _D = [
     [Conv(192, 1), Conv(320, 3, 2)],
     [Conv(192, 1), Conv(192, (1, 7)), Conv(192, (7, 1)), Conv(192, 3, 2)],
-    [HALVING],
+    [HALVING_FLOOR],
 ]
 _E = [  # figure 7
     [Conv(320, 1)],
@@ -136,8 +55,8 @@ _E = [  # figure 7
 ]
 PARTS = {
     "stem": [Conv(32, 3, 2), Conv(32, 3, padding=0), Conv(64, 3)],
-    "stage1": [HALVING, Conv(80, 1), Conv(192, 3, padding=0)],
-    "stage2": [HALVING, _a(32), _a(64), _a(64)],
+    "stage1": [HALVING_FLOOR, Conv(80, 1), Conv(192, 3, padding=0)],
+    "stage2": [HALVING_FLOOR, _a(32), _a(64), _a(64)],
     "stage3": [_B, _c(128), _c(160), _c(160), _c(192)],
     "stage4": [_D, _E, _E],
 }
@@ -150,7 +69,8 @@ class InceptionV3(Classifier):
         name: as in the registry.
         classes: number of logits, at least 1.
         use_global_stats: BatchNorm normalises by its running statistics in training too.
-        norm_layer: class of the normalisation layers, called with in_channels=..., epsilon=0.001, **norm_kwargs.
+        norm_layer: class of the normalisation layers, called with epsilon=0.001, **norm_kwargs and, if it takes
+            that, in_channels=...
         norm_kwargs: further arguments for norm_layer.
         final_drop: probability with which Dropout zeroes a feature before the head, in [0, 1).
 
@@ -176,8 +96,8 @@ class InceptionV3(Classifier):
         norm_kwargs: dict | None = None,
         final_drop: float = 0.5,
     ):
-        sides = dict(input_size=299, smallest_side=299, largest_side=554)  # a last map of 8x8 to 15x15
-        super().__init__(name, classes=classes, peers=_peers(name), **sides)
+        sides = dict(smallest_side=299, smallest_for_features=75, largest_side=554)  # a last map of 8x8 to 15x15
+        super().__init__(name, classes=classes, preprocessing=Preprocessing(299), peers=_peers(name), **sides)
         norm = normalisation(norm_layer, norm_kwargs, use_global_stats, epsilon=0.001)
         with self.name_scope():
             channels = 3

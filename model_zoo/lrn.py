@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from mxnet.gluon import HybridBlock
 
 
@@ -27,3 +29,6 @@ class LRN(HybridBlock):
         shape = dict(kernel=(self.n, 1, 1), pad=(self.n // 2, 0, 0), stride=(1, 1, 1))
         mean = F.squeeze(F.Pooling(squares, pool_type="avg", **shape), axis=1)  # beyond the first and last: zeros
         return x * (self.k + self.alpha * self.n * mean) ** -self.beta
+
+
+CAFFE_LRN = functools.partial(LRN, k=1, alpha=1e-4 / 5)  # Caffe's alpha of 1e-4 is divided by the 5 channels

@@ -13,11 +13,11 @@ from typing import Callable
 
 from mxnet.gluon import HybridBlock, nn
 
-from model_zoo.classifier import Classifier, Peer, check_drop, normalisation
+from model_zoo.classifier import Classifier, Peer, check_drop, first_dilation, normalisation
 
 STEM_WIDTH = 32
 STAGES = ((64, 1), (128, 2), (256, 2), (512, 6), (1024, 2))  # channels, blocks of stage 1 to 5
-GRIDS = {  # dilated -> strides, dilations of stage 1 to 5
+STRIDES_AND_DILATIONS = {  # dilated -> strides, dilations of stage 1 to 5
     False: ((1, 2, 2, 2, 2), (1, 1, 1, 1, 1)),
     True: ((1, 2, 2, 1, 1), (1, 1, 1, 2, 4)),
 }
@@ -56,7 +56,8 @@ class MobileNet(Classifier):
         multiplier: width multiplier: every layer has this part of the channels of mobilenet1.0.
         classes: number of logits, at least 1.
         use_global_stats: BatchNorm normalises by its running statistics in training too.
-        norm_layer: class of the normalisation layers, called with in_channels=..., **norm_kwargs.
+        norm_layer: class of the normalisation layers, called with **norm_kwargs and, if it takes that,
+            in_channels=...
         norm_kwargs: further arguments for norm_layer.
         dilated: output stride 8 for segmentation: stages 4 and 5 have stride 1 and dilations 2 and 4.
         final_drop: probability with which Dropout zeroes a feature before the head, in [0, 1).
@@ -92,7 +93,8 @@ class MobileNet(Classifier):
             with self.stem.name_scope():
                 self.stem.add(nn.Conv2D(in_channels, 3, 2, padding=1, use_bias=False, in_channels=3))
                 self.stem.add(norm(in_channels=in_channels), nn.Activation("relu"))
-            for i, ((width, count), stride, dilation) in enumerate(zip(STAGES, *GRIDS[bool(dilated)]), start=1):
+            stages = zip(STAGES, *STRIDES_AND_DILATIONS[bool(dilated)])
+            for i, ((width, count), stride, dilation) in enumerate(stages, start=1):
                 channels = (in_channels, int(width * multiplier))
                 setattr(self, f"stage{i}", _make_stage(i, norm, count, channels, stride, dilation))
                 in_channels = channels[1]
@@ -107,8 +109,7 @@ def _make_stage(number: int, norm: Callable, count: int, channels: tuple[int, in
     """A sequence of separable blocks; channels: into and out of the stage."""
     stage = nn.HybridSequential(prefix=f"stage{number}_")
     with stage.name_scope():
-        # The convolution that would have had the stride still sees the grid of the stage before: half the dilation.
-        stage.add(SeparableBlock(norm, *channels, stride, max(1, dilation // 2)))
+        stage.add(SeparableBlock(norm, *channels, stride, first_dilation(dilation)))
         for _ in range(count - 1):
             stage.add(SeparableBlock(norm, channels[1], channels[1], 1, dilation))
     return stage

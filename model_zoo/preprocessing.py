@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from mxnet.gluon import HybridBlock
-
 from gluon_tricks.runtime import Refused
 
 IMAGENET = {"mean": (123.68, 116.779, 103.939), "std": (58.393, 57.12, 57.375), "crop_ratio": 0.875}
+CAFFE = {"mean": IMAGENET["mean"], "std": (1.0, 1.0, 1.0)}  # the mean subtracted, and no more
+RAW = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}  # pixels as they are
 CIFAR10 = {"mean": (125.307, 122.961, 113.8575), "std": (51.5865, 50.847, 51.255), "crop_ratio": 1.0}
 
 
@@ -56,8 +56,3 @@ class Preprocessing:
             "crop_ratio": self.crop_ratio,
             "classes": None if self.classes is None else list(self.classes),
         }
-
-
-def usual_preprocessing(net: HybridBlock) -> Preprocessing:
-    """That of the data set a network of the zoo is made for."""
-    return Preprocessing(net.input_size, **(CIFAR10 if net.name.startswith("cifar_") else IMAGENET))

@@ -124,6 +124,11 @@ def is_tag(text: object) -> bool:
     return isinstance(text, str) and re.fullmatch("[0-9a-f]{8}", text) is not None
 
 
+def tags(name: str) -> str:
+    """The tags of a network's files, for a sentence."""
+    return ", ".join(file.tag for file in PUBLISHED.get(name, ())) or "none"
+
+
 def lookup(name: str, tag: str | None = None) -> Published:
     """What is known of a published file; of a tag that is not in the table, the tag.
 
@@ -155,7 +160,8 @@ def fetch(name: str, tag: str | None = None) -> pathlib.Path:
     """
     file = lookup(name, tag)
     path = folder() / f"{name}-{file.tag}.params"
-    if path.is_file() and _is_right(path, file):
+    there = _sha1(path) if path.is_file() else ""
+    if there.startswith(file.sha1 or file.tag):
         return path
     repository = os.environ.get("MXNET_GLUON_REPO", REPOSITORY).rstrip("/")
     url = f"{repository}/gluon/models/{name}-{file.tag}.zip"
@@ -165,15 +171,15 @@ def fetch(name: str, tag: str | None = None) -> pathlib.Path:
             archive, unpacked = pathlib.Path(scratch, "archive"), pathlib.Path(scratch, "unpacked")
             _Download(url, archive).run()
             _unpack(archive, path.name, unpacked)
-            if not _is_right(unpacked, file):
+            if not _sha1(unpacked).startswith(file.sha1 or file.tag):
                 raise _Unusable(f"what is there has the sha1 {_sha1(unpacked)}")
             os.replace(unpacked, path)
     except (_Unusable, OSError, http.client.HTTPException, ValueError) as error:
-        known = ", ".join(other.tag for other in PUBLISHED.get(name, ()))
+        wrong = f"; the file that is at {path} has the sha1 {there} and is not it" if there else ""
         raise Refused(
-            f"{path.name} cannot be had from {url} ({error}): put the file whose sha1 "
+            f"{path.name} cannot be had from {url} ({error}){wrong}: put the file whose sha1 "
             f"{f'is {file.sha1}' if file.sha1 else f'starts with {file.tag}'} at {path}, or give the path of another; "
-            f"published tags of {name}: {known or 'none'}"
+            f"published tags of {name}: {tags(name)}"
         ) from None
     return path
 
@@ -193,10 +199,6 @@ def _sha1(path: pathlib.Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _is_right(path: pathlib.Path, file: Published) -> bool:
-    return _sha1(path).startswith(file.sha1 or file.tag)
 
 
 def _unpack(archive: pathlib.Path, name: str, target: pathlib.Path) -> None:

@@ -16,7 +16,7 @@ from mxnet.gluon import HybridBlock, nn
 from mxnet.gluon.contrib.nn import Identity
 
 from gluon_tricks.runtime import Refused
-from model_zoo.classifier import Classifier, Peer, check_drop, normalisation
+from model_zoo.classifier import Classifier, Peer, check_drop, first_dilation, normalisation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,7 @@ VARIANTS = {
 }
 
 WIDTHS = (64, 128, 256, 512)  # of the 3x3 convolutions of stage 1 to 4; a stage's output has expansion times as many
-GRIDS = {  # dilated -> strides, dilations of stage 1 to 4
+STRIDES_AND_DILATIONS = {  # dilated -> strides, dilations of stage 1 to 4
     False: ((1, 2, 2, 2), (1, 1, 1, 1)),
     True: ((1, 2, 1, 1), (1, 1, 2, 4)),
 }
@@ -192,7 +192,8 @@ class ResNet(Classifier):
         last_gamma: zero gamma: the last norm of every residual branch starts at gamma = 0, so each block starts as
             relu(shortcut(x)). Not the shortcut's own norm.
         use_global_stats: BatchNorm normalises by its running statistics in training too.
-        norm_layer: class of the normalisation layers, called with in_channels=..., **norm_kwargs.
+        norm_layer: class of the normalisation layers, called with **norm_kwargs and, if it takes that,
+            in_channels=...
         norm_kwargs: further arguments for norm_layer.
         dilated: output stride 8 for segmentation: stages 3 and 4 have stride 1 and dilations 2 and 4. Not for v1.
         final_drop: probability with which Dropout zeroes a feature before the head, in [0, 1).
@@ -233,7 +234,8 @@ class ResNet(Classifier):
         with self.name_scope():
             self.stem = _make_stem((32, 32, 64) if traits.deep_stem else (64,), norm)
             in_channels = WIDTHS[0]
-            for i, (width, count, stride, dilation) in enumerate(zip(WIDTHS, counts, *GRIDS[bool(dilated)]), start=1):
+            stages = zip(WIDTHS, counts, *STRIDES_AND_DILATIONS[bool(dilated)])
+            for i, (width, count, stride, dilation) in enumerate(stages, start=1):
                 build = functools.partial(block, traits, norm, last_norm, width=width)
                 channels = (in_channels, width * block.expansion)
                 setattr(self, f"stage{i}", _make_stage(i, build, count, channels, stride, dilation))
@@ -264,9 +266,7 @@ def _make_stage(number: int, build: Callable, count: int, channels: tuple[int, i
     """A sequence of blocks made by build(in_channels=, stride=, dilations=); channels: into and out of the stage."""
     stage = nn.HybridSequential(prefix=f"stage{number}_")
     with stage.name_scope():
-        # The convolution that would have had the stride still sees the grid of the stage before: half the dilation.
-        dilations = (max(1, dilation // 2), dilation)
-        stage.add(build(in_channels=channels[0], stride=stride, dilations=dilations))
+        stage.add(build(in_channels=channels[0], stride=stride, dilations=(first_dilation(dilation), dilation)))
         for _ in range(count - 1):
             stage.add(build(in_channels=channels[1], stride=1, dilations=(dilation, dilation)))
     return stage

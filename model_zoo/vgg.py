@@ -12,8 +12,15 @@ from collections.abc import Callable
 import mxnet as mx
 from mxnet.gluon import nn
 
-from model_zoo.alexnet import HIDDEN_WIDTHS, Conv, HiddenLayersClassifier, Start, add_convolutions, make_hidden_layers
 from model_zoo.classifier import Peer, check_drop, normalisation
+from model_zoo.hidden_layers import (
+    HIDDEN_WIDTHS,
+    BiasedConv,
+    HiddenLayersClassifier,
+    Start,
+    add_convolutions,
+    make_hidden_layers,
+)
 
 STAGES = {  # depth -> convolutions in stage 1 to 5
     11: (1, 1, 2, 2, 2),
@@ -36,7 +43,7 @@ def make_stages(depth: int, start: Start, norm: Callable | None = None, ceil_mod
     for number, (in_channels, width, count) in enumerate(zip((3, *WIDTHS), WIDTHS, STAGES[depth]), start=1):
         stage = nn.HybridSequential(prefix=f"stage{number}_")
         with stage.name_scope():
-            add_convolutions(stage, in_channels, [Conv(width, start=start)] * count, norm)
+            add_convolutions(stage, in_channels, [BiasedConv(width, start=start)] * count, norm)
             stage.add(nn.MaxPool2D(2, 2, ceil_mode=ceil_mode))
         yield stage
 
@@ -88,7 +95,8 @@ def vgg_bn(
 
     Args: name, depth, classes, hidden_drop: as for VGG.
         use_global_stats: BatchNorm normalises by its running statistics in training too.
-        norm_layer: class of the normalisation layers, called with in_channels=..., **norm_kwargs.
+        norm_layer: class of the normalisation layers, called with **norm_kwargs and, if it takes that,
+            in_channels=...
         norm_kwargs: further arguments for norm_layer.
     """
     norm = normalisation(norm_layer, norm_kwargs, use_global_stats)

@@ -28,6 +28,16 @@ NAMINGS = ("ours", "gluoncv", *TORCH)
 _LEFT_OUT = re.compile(r"(^|\.)num_batches_tracked$|^(AuxLogits|aux1|aux2)\.")
 # timm keeps VGG's hidden dense layers as convolutions over the 7x7 map: the same numbers in the same order.
 _CONVOLUTIONS = {"pre_logits.fc1.weight": (-1, 512, 7, 7), "pre_logits.fc2.weight": (-1, 4096, 1, 1)}
+_TRANSFORMED = (
+    "torchvision's own file was trained with auxiliary classifiers, which are left out, and on images normalised by "
+    "mean 127.5 and std 127.5 on the 0..255 scale (its transform_input=True), so give it such and not ImageNet's usual"
+)
+# By the network's name there: in what a file that fits may still differ. Logged when one is loaded.
+NOTES = {
+    "inception_v3": _TRANSFORMED,
+    "googlenet": _TRANSFORMED,
+    "mobilenetv1_100": "timm's own files were trained with ReLU6 where this network has ReLU, so logits are not timm's",
+}
 
 
 class OtherModel(Refused):
@@ -47,6 +57,8 @@ def load_parameters(net: HybridBlock, path: str | os.PathLike, ctx=None) -> None
 
     Raises:
         Refused: the file is missing, damaged or no parameter file; its names or shapes are not the network's.
+
+    Differs: where the file's own network may compute something else, a warning says what (NOTES).
     """
     assign(net, formats.read(path), ctx, source=path)
 
@@ -54,10 +66,11 @@ def load_parameters(net: HybridBlock, path: str | os.PathLike, ctx=None) -> None
 def assign(net: HybridBlock, values: Mapping[str, np.ndarray], ctx=None, source: str | os.PathLike = "") -> None:
     """load_parameters with the file read already; source: the file's name for errors."""
     parameters = _parameters(net)
-    arrays = {
-        parameters[name].name: mx.nd.array(value, dtype=value.dtype)
-        for name, value in as_ours(net, values, source).items()
-    }
+    ours = as_ours(net, values, source)
+    note = _note(net, values)
+    if note:
+        log.warning("%s, named as in PyTorch, into %s: %s", source or "parameters", net.name, note)
+    arrays = {parameters[name].name: mx.nd.array(value, dtype=value.dtype) for name, value in ours.items()}
     net.collect_params().load_dict(arrays, ctx, cast_dtype=True)
 
 
@@ -120,7 +133,7 @@ def as_theirs(net: HybridBlock, values: Mapping[str, np.ndarray], naming: str) -
     Raises:
         Refused: the other library does not have this network.
     """
-    known = {name: names for name, names in _namings(net).items() if name in NAMINGS}
+    known = {library: names for (library, today), names in _namings(net).items() if today and library in NAMINGS}
     if naming not in known:
         raise Refused(f"{net.name} has no counterpart in {naming!r}: choose {' or '.join(known)}")
     renamed = {theirs: values[name] for theirs, name in reversed(known[naming].items())}
@@ -148,28 +161,41 @@ def rename(name: str, table: Mapping[str, str]) -> str:
 
 def names_in(net: HybridBlock, values: Mapping[str, np.ndarray]) -> dict[str, str] | None:
     """{name in the file: our name}, in the naming that the file follows; None if it follows none."""
-    for kind, names in _namings(net).items():
+    return _naming_in(net, values)[1]
+
+
+def _naming_in(net: HybridBlock, values: Mapping[str, np.ndarray]) -> tuple[str, dict[str, str] | None]:
+    """names_in, and before it the library that the naming belongs to."""
+    for (library, _), names in _namings(net).items():
         extra = values.keys() - names.keys()
-        if kind in TORCH:
+        if library in TORCH:
             left_out = {name for name in extra if _LEFT_OUT.search(name)}
             extra -= left_out
         if not extra and names.keys() <= values.keys():
-            if kind in TORCH and left_out:
+            if library in TORCH and left_out:
                 log.debug("%s: left out %d arrays that are no part of it: %s", net.name, len(left_out), left_out)
-            return names
-    return _by_order(net, values)
+            return library, names
+    return "gluoncv", _by_order(net, values)
 
 
-def _namings(net: HybridBlock) -> dict[str, dict[str, str]]:
-    """Naming -> {name in a file: our name}."""
+def _note(net: HybridBlock, values: Mapping[str, np.ndarray]) -> str | None:
+    library, _ = _naming_in(net, values)
+    return NOTES.get(net.peers[library].model) if library in TORCH else None
+
+
+def _namings(net: HybridBlock) -> dict[tuple[str, bool], dict[str, str]]:
+    """(one of NAMINGS or "exported", whether as they are today) -> {name in a file: our name}."""
     parameters = _parameters(net)
     namings = {
-        "ours": {name: name for name in parameters},
-        "exported": {p.name: name for name, p in parameters.items()},
+        ("ours", True): {name: name for name in parameters},
+        ("exported", True): {p.name: name for name, p in parameters.items()},
     }
     for library, peer in net.peers.items():
         words = {"gamma": "weight", "beta": "bias"} if library in TORCH else {}
-        namings[library] = {_end(rename(name, peer.names), words): name for name in reversed(parameters)}
+        today = {_end(rename(name, peer.names), words): name for name in reversed(parameters)}
+        namings[library, True] = today
+        if peer.formerly:
+            namings[library, False] = {rename(theirs, peer.formerly): name for theirs, name in today.items()}
     return namings
 
 

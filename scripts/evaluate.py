@@ -2,7 +2,7 @@
 """Top-1 and top-5 of a trained network on packed images: each image exactly once, nothing else.
 
     evaluate.py --model resnet50_v1d --pretrained 117a384e --rec-val val.rec   a file that GluonCV published
-    evaluate.py --model resnet50_v1d --pretrained FILE --rec-val val.rec       a parameter file
+    evaluate.py --pretrained FILE --rec-val val.rec                            a parameter file
     evaluate.py --pretrained runs/imagenet-3                                   a run, on its own validation images
     evaluate.py --pretrained runs/imagenet-3 --form int8                       how much 8-bit integers change
 
@@ -33,11 +33,12 @@ from model_zoo.inference import fuse, quantise
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", metavar="NAME", help="a name of the model zoo; a run directory brings its own")
+    parser.add_argument("--model", metavar="NAME", help="the network, where --pretrained does not say it")
     parser.add_argument(
-        "--pretrained", default="true", metavar="WHAT", help="tag, file or run (GluonCV's default file)"
-    )
-    parser.add_argument("--classes", type=int, metavar="N", help="of the parameter file, where not the model's default")
+        "--pretrained", default="true", metavar="WHAT",
+        help="a run directory, a checkpoint, a parameter file, or a published TAG or NAME/TAG (GluonCV's default file)",
+    )  # fmt: skip
+    parser.add_argument("--classes", type=int, metavar="N", help="number of logits, to be sure: it must be the file's")
     parser.add_argument(
         "--rec-val", nargs="+", default=(), metavar="FILE", help="records; of a run, by default its own"
     )

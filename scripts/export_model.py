@@ -1,7 +1,7 @@
 """Export a network to ONNX, or to MXNet's symbol and parameters, with its preprocessing as JSON beside it.
 
     python scripts/export_model.py RUN_DIRECTORY resnet.onnx --to onnx
-    python scripts/export_model.py weights.params out/resnet --to symbol --model resnet50_v1d --classes 10
+    python scripts/export_model.py weights.params out/resnet --to symbol --model resnet50_v1d
     python scripts/export_model.py resnet50_v1d/117a384e resnet50_v1d.onnx --to onnx
 
 What is written was read back and gives the same logits: in onnxruntime (if it is installed) or in MXNet.
@@ -15,13 +15,12 @@ import dataclasses
 import pathlib
 import sys
 
-from gluon_tricks.checkpoint import load_network
 from gluon_tricks.data import shapes, sources
-from gluon_tricks.recipe import Recipe, read_recipe
+from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
-from model_zoo import get_model, list_models
+from gluon_tricks.trained import open_network
 from model_zoo.export import export_onnx, export_symbol
-from model_zoo.preprocessing import Preprocessing, usual_preprocessing
+from model_zoo.preprocessing import Preprocessing
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -31,8 +30,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("target", metavar="DST", help="FILE.onnx, or the beginning of the names of a symbol's files")
     parser.add_argument("--to", required=True, choices=("onnx", "symbol"))
-    parser.add_argument("--model", metavar="NAME", help="of a parameter file that lies in no run directory")
-    parser.add_argument("--classes", type=int, metavar="K", help="number of logits (default: the network's own)")
+    parser.add_argument("--model", metavar="NAME", help="the network, where SRC's parameters fit several")
+    parser.add_argument("--classes", type=int, metavar="K", help="number of logits, to be sure: it must be SRC's")
     parser.add_argument("--input-size", type=int, metavar="PX", help="default: the run's, else the network's own")
     parser.add_argument("--batch-size", type=int, metavar="N", help="fix it in an ONNX file (default: any)")
     parser.add_argument("--crop-ratio", type=float, metavar="R", help="crop / shorter edge (default: the run's)")
@@ -43,21 +42,6 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     if options.batch_size is not None and options.to == "symbol":
         parser.error("--batch-size belongs to --to onnx: a symbol takes any")
     return options
-
-
-def load(options: argparse.Namespace) -> tuple:
-    """The network, and the recipe of the run it comes from, if it does."""
-    source = pathlib.Path(options.source).expanduser()
-    if source.exists():
-        net = load_network(source, model=options.model or "", classes=options.classes)
-        folders = () if options.model else (source, source.parent, source.parent.parent)
-        found = next((folder / "recipe.json" for folder in folders if (folder / "recipe.json").is_file()), None)
-        return net, read_recipe(found) if found else None
-    name, _, tag = options.source.partition("/")
-    if name not in list_models() or options.model not in (None, name):
-        raise Refused(f"there is no run or file {source}, and no published network of this name")
-    classes = {} if options.classes is None else {"classes": options.classes}
-    return get_model(name, pretrained=tag or True, **classes), None
 
 
 def class_names(recipe: Recipe) -> tuple[str, ...] | None:
@@ -72,8 +56,8 @@ def preprocessing(options: argparse.Namespace, net, recipe: Recipe | None) -> Pr
     if recipe is not None:
         kwargs = {"mean": recipe.mean, "std": recipe.std, "crop_ratio": recipe.crop_ratio}
         start = Preprocessing(recipe.input_size, classes=class_names(recipe), **kwargs)
-    elif hasattr(net, "input_size"):
-        start = usual_preprocessing(net)
+    elif hasattr(net, "preprocessing"):
+        start = net.preprocessing
     elif options.input_size:  # a symbol does not say it
         start = Preprocessing(options.input_size)
     else:
@@ -101,7 +85,8 @@ def _three(text: str | None, flag: str) -> tuple[float, ...] | None:
 def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
     try:
-        net, recipe = load(options)
+        trained = open_network(options.source, model=options.model, classes=options.classes)
+        net, recipe = trained.net, trained.recipe
         steps = preprocessing(options, net, recipe)
         if options.to == "onnx":
             difference = export_onnx(net, options.target, steps, options.batch_size)

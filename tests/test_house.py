@@ -34,6 +34,7 @@ FLOORS = {
     "gluon_tricks.evaluate": 6,
     "gluon_tricks.checkpoint": 6,
     "gluon_tricks.subject": 7,
+    "gluon_tricks.trained": 7,
     "gluon_tricks.figures": 9,
     "gluon_tricks.tables": 9,
     "gluon_tricks.report": 7,

@@ -61,7 +61,6 @@ def store(sources, monkeypatch):
         ("run/checkpoints/step-000000003.safetensors", True, None),
         ("checkpoint.safetensors", True, None),  # its recipe is inside
         ("ours.params", False, "ours.params"),  # recognised
-        ("gluoncv.params", False, "gluoncv.params"),
         ("said.safetensors", False, "said.safetensors"),
     ],
 )

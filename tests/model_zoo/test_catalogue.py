@@ -29,6 +29,22 @@ def test_every_keyword_is_explained():
     assert known == set(catalogue.KEYWORDS)
 
 
+def test_the_keyword_table_tells_who_takes_dilated():
+    rows = dict(line[3:].split("` | ", 1) for line in catalogue._keywords().splitlines() if line.startswith("| `"))
+    basic = ", ".join(f"`resnet{depth}_v1`" for depth in (18, 34, 50, 101, 152))
+    assert rows["dilated"].split(" | ")[1] == (
+        f"ResNet, ResNeXt, SE-ResNet but {basic}, `se_resnet50_v1`; MobileNet; DenseNet; "
+        "CNN models with batch normalisation but `cvjena_alexnet`, `cvjena_vgg19` |"
+    )
+    assert rows["final_drop"].endswith("| ResNet, ResNeXt, SE-ResNet; MobileNet; Inception-v3; GoogLeNet |")
+
+
+def test_the_page_names_what_is_compared_by_names_only():
+    page = catalogue.TARGET.read_text(encoding="utf-8")
+    assert all(f"`{name}`" in page.split("but for:\n")[1].split(".\nOf these")[0] for name in catalogue.NAMES_ONLY)
+    assert set(catalogue.NAMES_ONLY) < set(list_models())
+
+
 def test_a_stale_page_is_told(tmp_path, monkeypatch, capsys):
     page = tmp_path / "model_zoo.md"
     monkeypatch.setattr(catalogue, "TARGET", page)

@@ -157,7 +157,6 @@ def test_blocks_are_dealt_out_and_none_is_lost():
         (49, "48 and 50"),
         (51, "50 and 53"),
         (52, "50 and 53"),
-        (26.5, "26 and 28"),
     ],
 )
 def test_other_depths_are_refused_with_the_near_ones(depth, near):
@@ -220,3 +219,16 @@ def test_dilated_keeps_the_parameters_and_the_map(depth, images):
 def test_features_end_rectified(images):
     features = initialised("cvjena_resnet10").features_at(4)(images(2, 64)).asnumpy()
     assert features.min() == 0 and features.max() > 0
+
+
+@pytest.mark.parametrize("depth", [26.5, 26.0, float("inf"), float("nan"), "abc", "26", True, None])
+def test_a_depth_that_is_no_whole_number_is_refused(depth):
+    with pytest.raises(Refused, match=f"cvjena_resnet: depth={depth!r}, but it is a whole number of layers"):
+        get_model("cvjena_resnet", depth=depth)
+
+
+@pytest.mark.parametrize("name", ["cvjena_alexnet", "cvjena_vgg19"])
+@pytest.mark.parametrize("layer", ["GroupNorm", "InstanceNorm"])
+def test_norms_of_maps_only_are_refused(name, layer):
+    with pytest.raises(Refused, match=f"{name} .*hidden dense layers.* {layer}"):
+        get_model(name, norm_layer=getattr(mx.gluon.nn, layer))

@@ -3,12 +3,14 @@
 The weights go both ways through files: what torch saves is loaded here, what is written here is loaded there.
 """
 
+import re
+
 import mxnet as mx
 import numpy as np
 import pytest
 import safetensors.numpy
 
-from model_zoo import get_model, list_models, weights
+from model_zoo import catalogue, get_model, list_models, weights
 
 OPTIONS = {  # beside the number of classes
     "inception_v3": {"torchvision": dict(aux_logits=False, transform_input=False, init_weights=False)},
@@ -21,8 +23,7 @@ PEERS = [
     for library, peer in get_model(name).peers.items()
     if library in weights.TORCH and peer.model
 ]
-LARGE = ("101", "152", "169", "201", "resnet34", "vgg")  # the same code as their smaller sisters
-SMALL = [peer for peer in PEERS if not any(part in peer[0] for part in LARGE)] + [("vgg11", "timm", "vgg11")]
+SMALL = [peer for peer in PEERS if peer[0] not in catalogue.NAMES_ONLY]  # as the page says
 
 
 def build(libraries, library, model):
@@ -111,3 +112,32 @@ def test_auxiliary_classifiers_of_torchvision_are_left_out(name, model, torch_li
     ours = get_model(name)
     values = weights.as_ours(ours, {key: np.broadcast_to(np.float32(0), shape) for key, shape in shapes.items()})
     assert values.keys() == ours._collect_params_with_prefix().keys()
+
+
+def test_densenets_as_torchvision_distributes_them(torch_libraries):
+    """Its files say norm.1 where its network says norm1; its own loader renames them."""
+    state = build(torch_libraries, "torchvision", "densenet121").state_dict()
+    old = {re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)\.", r"\1.\2.", key): value for key, value in state.items()}
+    old = {key: value for key, value in old.items() if not key.endswith("num_batches_tracked")}
+    assert "features.denseblock1.denselayer1.norm.1.running_mean" in old and "features.norm0.weight" in old
+    net = get_model("densenet121", classes=7)
+    seen = weights.as_ours(net, {key: value.numpy() for key, value in old.items()})
+    expected = weights.as_ours(net, {key: value.numpy() for key, value in state.items()})
+    assert seen.keys() == expected.keys()
+    for name in expected:
+        np.testing.assert_array_equal(seen[name], expected[name], err_msg=name)
+    # What it is written as is what torchvision calls it today.
+    assert weights.as_theirs(net, seen, "torchvision").keys() <= state.keys()
+
+
+def test_transformed_input_of_torchvision(torch_libraries):
+    """transform_input after ImageNet's mean and deviation is the mean and deviation that the warning names."""
+    torch = torch_libraries.torch
+    net = torch_libraries.torchvision.models.GoogLeNet(
+        num_classes=2, aux_logits=False, transform_input=True, init_weights=False
+    )
+    pixels = torch.rand(1, 3, 4, 4) * 255
+    mean, std = (torch.tensor(rgb).reshape(3, 1, 1) for rgb in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    seen = net._transform_input((pixels / 255 - mean) / std)
+    np.testing.assert_allclose(seen.numpy(), ((pixels - 127.5) / 127.5).numpy(), rtol=0, atol=1e-5)
+    assert "mean 127.5 and std 127.5" in weights.NOTES["googlenet"]

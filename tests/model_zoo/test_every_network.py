@@ -11,6 +11,7 @@ from gluon_tricks.runtime import Refused
 from model_zoo import get_model, list_models
 
 LARGEST = {"resnet101", "resnet152", "resnet34", "densenet169", "densenet201", "vgg13", "vgg16", "cifar_resnet110"}
+DENSE_NORMS = ("cvjena_alexnet", "cvjena_vgg19")  # GroupNorm takes maps only
 SMALLER = [name for name in list_models() if name.split("_")[0] not in LARGEST]  # one of each kind
 
 
@@ -106,7 +107,9 @@ def test_norm_layer_reaches_every_norm(name):
             made.append(kwargs["momentum"])
             super().__init__(**kwargs)
 
-    net = get_model(name, norm_layer=Norm, norm_kwargs={"momentum": 0.5})
+    arguments = {"momentum": 0.5}
+    net = get_model(name, norm_layer=Norm, norm_kwargs=arguments)
+    assert arguments == {"momentum": 0.5}  # the caller's own
     gammas = [key for key in net._collect_params_with_prefix() if key.endswith("gamma")]
     assert made == [0.5] * len(gammas) and made
 
@@ -119,3 +122,84 @@ def test_zero_gamma_is_in_the_last_norm_of_each_branch(name):
         k for k, p in net._collect_params_with_prefix().items() if k.endswith("gamma") and not p.data().asnumpy().any()
     ]
     assert len(zero) == sum(len(part) for part in net.trunk[1:])  # one in each block
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in SMALLER if "norm_layer" in keywords(name) and name not in DENSE_NORMS]
+)
+def test_group_norm_which_takes_no_in_channels(name, x):
+    net = get_model(name, classes=7, norm_layer=mx.gluon.nn.GroupNorm)  # one group
+    net.initialize(mx.init.Xavier())
+    with mx.autograd.record():
+        out = first(net(x(net)))
+    assert out.shape == (2, 7) and np.isfinite(out.asnumpy()).all() and out.asnumpy().std() > 0
+    assert not [key for key in net._collect_params_with_prefix() if "running" in key]
+
+
+@pytest.mark.parametrize(
+    "kwargs, text",
+    [
+        (dict(norm_layer=mx.gluon.nn.GroupNorm, use_global_stats=True), "norm_layer=GroupNorm .*'use_global_stats'"),
+        (dict(norm_kwargs={"epsilom": 1e-3}), "norm_layer=BatchNorm .*'epsilom'"),
+        (dict(norm_layer="GroupNorm"), "norm_layer='GroupNorm'.* give a class"),
+        (dict(norm_kwargs="abc"), "norm_kwargs='abc'.* a dictionary"),
+        (dict(classes="abc"), "classes='abc'.* a whole number"),
+        (dict(classes=2.5), r"classes=2\.5.* a whole number"),
+        (dict(classes=True), "classes=True.* a whole number"),
+        (dict(final_drop="abc"), "a dropout of 'abc'"),
+    ],
+)
+def test_arguments_of_another_type_are_refused(kwargs, text):
+    with pytest.raises(Refused, match=text):
+        get_model("resnet18_v1", **kwargs)
+
+
+def test_a_numpy_integer_is_a_number_of_classes():
+    assert get_model("resnet18_v1", classes=np.int64(7)).head.weight.shape == (7, 512)
+
+
+# The least sides at which no window is larger than its map, worked out backwards from the last pool: densenet's last
+# transition needs 2x2, so 4, 8 before the two others, 15 before the stem's pool (8 = ceil(15 / 2)) and 29 at its start.
+@pytest.mark.parametrize(
+    "name, side", [("resnet18_v1d", 17), ("densenet121", 29), ("googlenet", 31), ("inceptionv3", 75), ("alexnet", 63)]
+)
+@pytest.mark.parametrize("hybridize", [False, True])
+def test_features_at_checks_images(name, side, hybridize, nets):
+    last = sum(child.startswith("stage") for child in nets(name)._children)
+    features = nets(name).features_at(last)
+    if hybridize:
+        features.hybridize()
+    assert min(features(mx.nd.ones((1, 3, side, side))).shape[2:]) >= 1
+    for shape, text in (
+        ((1, 3, 300, side - 1), f"at least {side}x{side} pixels, but got 300x{side - 1}"),
+        ((1, 300, 300, 3), r"\(N, 3, height, width\), but got \(1, 300, 300, 3\)"),
+        ((3, 300, 300), r"but got \(3, 300, 300\)"),
+    ):
+        with pytest.raises(Refused, match=f"{name}.* takes images of .*{text}"):
+            features(mx.nd.ones(shape))
+    features.hybridize(False)
+
+
+IMAGENET_MEAN, UNSCALED = (123.68, 116.779, 103.939), (1, 1, 1)  # GluonCV's (0.485, 0.456, 0.406) * 255
+
+
+@pytest.mark.parametrize(
+    "names, edge, crop, mean, std",
+    [
+        ("resnet50_v1d mobilenet1.0 vgg16 googlenet alexnet", 256, 224, IMAGENET_MEAN, (58.393, 57.12, 57.375)),
+        ("inceptionv3", 342, 299, IMAGENET_MEAN, (58.393, 57.12, 57.375)),
+        ("alexnet_2012 zfnet zfnet_512_1024_512", 256, 224, IMAGENET_MEAN, UNSCALED),
+        ("googlenet_2014 googlenet_2014_aux", 256, 224, IMAGENET_MEAN, UNSCALED),
+        ("caffenet caffenet_no_lrn", 256, 227, IMAGENET_MEAN, UNSCALED),
+        ("cvjena_alexnet", 256, 227, (0, 0, 0), UNSCALED),
+        ("cvjena_vgg19 cvjena_resnet cvjena_resnet10 cvjena_resnet50", 256, 224, (0, 0, 0), UNSCALED),
+        # 0.4914 * 255 and so on; 32 px are not cropped
+        ("cifar_resnet20_v1 cifar_plain20", 32, 32, (125.307, 122.961, 113.8575), (51.5865, 50.847, 51.255)),
+    ],
+)
+def test_each_network_says_what_it_expects_of_photos(names, edge, crop, mean, std):
+    for name in names.split():
+        net = get_model(name)
+        steps = net.preprocessing.to_json()
+        assert (steps["resize"]["shorter_edge"], steps["crop"]["height"], net.input_size) == (edge, crop, crop), name
+        assert (tuple(steps["mean"]), tuple(steps["std"])) == (mean, std), name

@@ -129,6 +129,13 @@ def test_other_types_of_safetensors_are_refused(tmp_path):
         formats.read(tmp_path / "x")
 
 
+@pytest.mark.parametrize("dtype", ["int16", "uint16", "uint32", "uint64"])
+def test_types_that_no_parameter_has_are_refused(dtype, tmp_path):
+    (tmp_path / "x").write_bytes(safetensors.numpy.save({"a": np.ones(2, dtype)}))
+    with pytest.raises(Refused, match="x: a is of type [IU](16|32|64), which is no type of parameters"):
+        formats.read(tmp_path / "x")
+
+
 def test_truncated_safetensors_are_refused(tmp_path):
     (tmp_path / "x").write_bytes(safetensors.numpy.save(VALUES)[:-1])
     with pytest.raises(Refused, match="x is damaged, get it again: SafetensorError"):
@@ -160,6 +167,14 @@ def test_bfloat16_tensors_and_those_with_a_gradient(torch_libraries, tmp_path):
     torch.save({"a": tensor, "b": torch.nn.Parameter(torch.ones(2, 1).t())}, tmp_path / "x")
     expected = {"a": np.array([1, -2.5], "float32"), "b": np.ones((1, 2), "float32")}
     assert_equal(formats.read(tmp_path / "x"), expected)
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int16", "complex64", "float8_e4m3fn"])
+def test_tensors_of_types_that_no_parameter_has_are_refused(torch_libraries, tmp_path, dtype):
+    torch = torch_libraries.torch
+    torch.save({"a": torch.zeros(2, dtype=getattr(torch, dtype))}, tmp_path / "x")
+    with pytest.raises(Refused, match=f"x: a is of type torch.{dtype}, which is no type of parameters"):
+        formats.read(tmp_path / "x")
 
 
 class Evil:

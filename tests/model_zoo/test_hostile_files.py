@@ -1,6 +1,7 @@
 """Damaged files, a few hundred, in a process of its own: each is refused or read."""
 
 import collections
+import importlib.util
 import json
 import pathlib
 import subprocess
@@ -16,8 +17,8 @@ COUNT = 80  # mutations of each file
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory, torch_libraries):
-    """A folder with one good file of each kind."""
+def files(tmp_path_factory):
+    """A folder with one good file of each kind; those of PyTorch where it is installed."""
     folder = tmp_path_factory.mktemp("hostile") / "good"
     folder.mkdir()
     net = get_model("cifar_resnet20_v1")
@@ -28,10 +29,11 @@ def files(tmp_path_factory, torch_libraries):
     weights.save(net, folder / "gluoncv.safetensors", "gluoncv")
     net.export(str(folder / "exported"))
     (folder / "exported-symbol.json").unlink()
-    torch = torch_libraries.torch
-    state = {name: torch.tensor(value) for name, value in weights.values_of(net).items()}
-    torch.save({"state_dict": state, "epoch": 3}, folder / "torch.pth")
-    torch.save(state, folder / "torch-of-old.pth", _use_new_zipfile_serialization=False)
+    if importlib.util.find_spec("torch"):
+        torch = importlib.import_module("torch")
+        state = {name: torch.tensor(value) for name, value in weights.values_of(net).items()}
+        torch.save({"state_dict": state, "epoch": 3}, folder / "torch.pth")
+        torch.save(state, folder / "torch-of-old.pth", _use_new_zipfile_serialization=False)
     return folder
 
 

@@ -110,6 +110,18 @@ def test_a_file_of_another_digest_is_downloaded_again(server):
     fetched(server)
 
 
+def test_a_wrong_file_in_its_place_is_named_where_there_is_no_other(server):
+    server.answers = [answer(b"gone", 404)]
+    server.folder.mkdir(parents=True)
+    path = server.folder / MEMBER
+    path.write_bytes(b"other")
+    with pytest.raises(Refused) as error:
+        published.fetch(NAME, TAG)
+    said = f"the file that is at {path} has the sha1 {hashlib.sha1(b'other').hexdigest()} and is not it"
+    assert said in str(error.value) and "HTTP Error 404" in str(error.value)
+    assert path.read_bytes() == b"other"  # the user's: left alone
+
+
 def test_a_missing_file_is_refused_without_asking_again(server):
     server.answers = [answer(b"gone", 404)]
     said = refusal(server)
@@ -208,7 +220,7 @@ def test_get_model_takes_the_default_or_a_tag(server, tmp_path, monkeypatch):
     sha1 = hashlib.sha1(content).hexdigest()
     server.answers = [answer(zipped({f"{NAME}-{sha1[:8]}.params": content}))]
     monkeypatch.setitem(published.PUBLISHED, NAME, (published.Published(sha1[:8], sha1),))
-    for pretrained in (True, sha1[:8]):
+    for pretrained in (True, sha1[:8], sha1[:8].upper()):
         loaded = get_model(NAME, pretrained=pretrained, classes=10)
         assert (loaded.head.weight.data() == net.head.weight.data()).asnumpy().all()
     assert len(server.requests) == 1
@@ -227,23 +239,48 @@ def test_a_network_without_published_files_is_refused():
         get_model("resnet18_v1d", pretrained=True)
 
 
-def test_the_table_agrees_with_gluoncv():
+@pytest.mark.parametrize("text", ["abc", "", "117a384", "final.params"])
+def test_what_is_neither_file_nor_tag_names_the_tags(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Refused) as error:
+        get_model("resnet50_v1d", pretrained=text)
+    assert f"no parameter file {text!r}, and it is no tag" in str(error.value)
+    assert str(error.value).endswith("published tags of resnet50_v1d: 117a384e, 00319ddc")
+    with pytest.raises(Refused, match="published tags of zfnet: none"):
+        get_model("zfnet", pretrained=text)
+
+
+def test_the_digests_are_gluoncvs():
     from gluoncv.model_zoo import model_store
 
     for name, files in published.PUBLISHED.items():
+        assert files[0].tag == model_store.short_hash(name)
         assert files[0].sha1 == model_store._model_sha1[name]
-        for file in files:
-            assert published.is_tag(file.tag) and (file.sha1 or file.tag).startswith(file.tag)
-            assert 50 < file.top1 < 97 and (file.top5 is None or file.top1 < file.top5 < 96)
+        assert all(published.is_tag(file.tag) for file in files)
+        assert all(file.top5 is None or file.top1 < file.top5 for file in files)
     assert published.PUBLISHED.keys() <= set(model_zoo.list_models())
     missing = {name for name in model_zoo.list_models() if name in model_store._model_sha1} - published.PUBLISHED.keys()
     assert not missing
 
 
-def test_a_published_accuracy():
-    """The paper's ResNet-50-D: 77.16 in table 5; GluonCV's files after all refinements but distillation, and more."""
-    files = published.PUBLISHED["resnet50_v1d"]
-    assert [(file.tag, file.top1, file.top5) for file in files] == [
-        ("117a384e", 79.15, 94.58),
-        ("00319ddc", 78.48, 94.20),
-    ]
+@pytest.mark.parametrize(
+    "name, tag, top1, top5, mixup",  # of the zoo's page, as its training logs and the recipes beside them have it
+    [
+        ("resnet50_v1d", "117a384e", 79.15, 94.58, True),
+        ("resnet50_v1d", "00319ddc", 78.48, 94.20, False),
+        ("resnet152_v1d", "cddbc86f", 80.61, 95.34, True),
+        ("resnet152_v1d", "cfe0220d", 80.26, 95.00, False),
+        ("inceptionv3", "a5050dbc", 78.77, 94.39, True),
+        ("inceptionv3", "e132adf2", 78.41, 94.13, False),
+        ("mobilenet1.0", "efbb2ca3", 73.28, 91.30, True),
+        ("mobilenet1.0", "cce75496", 72.93, 91.14, False),
+        ("resnet50_v1", "cc729d95", 77.36, None, None),
+        ("resnet50_v1b", "0ecdba34", 77.67, None, None),
+        ("resnet50_v1c", "2a4e0708", 78.03, None, None),
+    ],
+)
+def test_published_accuracies(name, tag, top1, top5, mixup):
+    file = published.lookup(name, tag)
+    assert file.top1 == top1 and (top5 is None or file.top5 == top5)
+    assert mixup is None or ("mixup" in file.note) == mixup
+    assert published.lookup(name).tag == tag or mixup is False  # the default is the one with mixup

@@ -97,37 +97,6 @@ def test_stride_is_in_the_first_1x1_of_v1_and_in_the_3x3_of_v1b():
     assert maps == {"resnet50_v1": ((4, 4), (4, 4)), "resnet50_v1b": ((8, 8), (4, 4))}
 
 
-@pytest.mark.parametrize("name", ["resnet18_v1b", "resnet50_v1d"])
-def test_hybridized_is_imperative(name):
-    net, x = initialised(name), images(2, 3, 40, 40)
-    imperative = net(x).asnumpy()
-    net.hybridize(static_alloc=True, static_shape=True)
-    for _ in range(2):
-        np.testing.assert_allclose(net(x).asnumpy(), imperative, rtol=0, atol=1e-5 * np.abs(imperative).max())
-
-
-def test_global_stats_hold_in_training_mode():
-    net, x = initialised("resnet18_v1b", use_global_stats=True), images(2, 3, 32, 32)
-    expected = net(x).asnumpy()
-    with mx.autograd.train_mode():
-        np.testing.assert_allclose(net(x).asnumpy(), expected, rtol=1e-5)
-        assert not np.allclose(initialised("resnet18_v1b")(x).asnumpy(), expected, rtol=1e-2)
-
-
-def test_norm_layer_and_its_arguments_reach_every_norm():
-    made = []
-
-    class Norm(mx.gluon.nn.BatchNorm):
-        def __init__(self, **kwargs):
-            made.append(kwargs["epsilon"])
-            super().__init__(**kwargs)
-
-    arguments = {"epsilon": 1e-3}
-    get_model("resnet50_v1b", norm_layer=Norm, norm_kwargs=arguments, use_global_stats=True)
-    assert made == [1e-3] * (1 + 16 * 3 + 4)
-    assert arguments == {"epsilon": 1e-3}  # the caller's own
-
-
 def test_final_drop_acts_in_training_only():
     net, x = initialised("resnet18_v1b", final_drop=0.5), images(2, 3, 40, 40)
     assert (net(x) == net(x)).asnumpy().all()

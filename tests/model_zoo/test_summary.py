@@ -151,6 +151,11 @@ def test_the_command(tmp_path, capsys):
     [
         (["resnet18_v1", "--set", "zero=1"], "has no argument 'zero'"),
         (["resnet18_v1", "--set", "zero"], "takes key=value"),
+        (["resnet18_v1", "--set", "classes=abc"], "classes='abc'"),
+        (["cvjena_resnet", "--set", "depth=abc"], "depth='abc'"),
+        (["cvjena_resnet", "--set", "depth=Infinity"], "depth=inf"),
+        (["cvjena_resnet", "--set", "depth=inf"], "depth='inf'"),
+        (["resnet18_v1", "--set", "norm_layer=GroupNorm"], "norm_layer='GroupNorm'"),
         (["resnet18_v1d", "--input-size", "8"], "at least 17x17"),
     ],
 )

@@ -216,3 +216,35 @@ def test_a_convolution_becomes_a_dense_layer_and_back():
 def test_a_library_without_this_network_is_refused(net, tmp_path):
     with pytest.raises(Refused, match="no counterpart in 'timm': choose ours or gluoncv"):
         weights.as_theirs(get_model("resnet18_v1"), {}, "timm")
+
+
+# --- what a warning says -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name, library, says",
+    [
+        ("mobilenet1.0", "timm", "timm's own files were trained with ReLU6 where this network has ReLU"),
+        (
+            "inceptionv3",
+            "torchvision",
+            "auxiliary classifiers, which are left out, and on images normalised by mean 127",
+        ),
+        ("googlenet", "torchvision", "on images normalised by mean 127.5 and std 127.5 on the 0..255 scale"),
+        ("resnet18_v1b", "torchvision", None),
+    ],
+)
+def test_a_file_that_may_mean_another_network_is_told(name, library, says, tmp_path, caplog):
+    net = get_model(name, classes=2)
+    net.initialize(mx.init.Zero())
+    if name == "googlenet":  # its shapes are deferred, or may be
+        net(mx.nd.zeros((1, 3, 224, 224)))
+    for naming in ("ours", "gluoncv", library):
+        weights.save(net, tmp_path / "x.safetensors", naming)
+        caplog.clear()
+        get_model(name, pretrained=tmp_path / "x.safetensors", classes=2)
+        told = [record.getMessage() for record in caplog.records if record.name == "model_zoo"]
+        if naming == library and says:
+            assert len(told) == 1 and says in told[0] and str(tmp_path / "x.safetensors") in told[0]
+        else:
+            assert not told

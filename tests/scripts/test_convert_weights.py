@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import safetensors
 
+from gluon_tricks.checkpoint import Progress, save_checkpoint
 from gluon_tricks.recipe import Recipe
 from model_zoo import formats, get_model, published, weights
 
@@ -84,9 +85,10 @@ def test_half_precision_stays(tmp_path, source):
 
 
 def test_a_published_file(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(published, "fetch", lambda name, tag: {("resnet18_v1b", "2d9d980c"): source}[name, tag])
-    there = convert("resnet18_v1b/2d9d980c", tmp_path / "x.params")
-    assert_equal(there, formats.read(source))
+    files = {("resnet18_v1b", "2d9d980c"): source, ("resnet18_v1b", None): source}
+    monkeypatch.setattr(published, "fetch", lambda name, tag: files[name, tag])
+    for src in ("resnet18_v1b/2d9d980c", "resnet18_v1b"):
+        assert_equal(convert(src, tmp_path / "x.params"), formats.read(source))
 
 
 def test_a_run_directory(source, tmp_path):
@@ -96,26 +98,32 @@ def test_a_run_directory(source, tmp_path):
     (run / "recipe.json").write_text(json.dumps(recipe.to_json()))
     shutil.copy(source, run / "final.params")
     assert_equal(convert(run, tmp_path / "x.params"), formats.read(source))
+    (run / "final.params").unlink()
+    net = get_model("resnet18_v1b", pretrained=source, classes=7)
+    trainer = mx.gluon.Trainer(net.collect_params(), "sgd")
+    save_checkpoint(run / "step-000000001.safetensors", net, trainer, Progress(), recipe, "")
+    for src in (run, run / "step-000000001.safetensors"):
+        assert_equal(convert(src, tmp_path / "x.params"), formats.read(source))
 
 
 def test_names_of_several_networks_ask_for_one(source, tmp_path, capsys):
     """Of 18 layers, v1 and v1b are one network under our names."""
     says = refused(capsys, source, tmp_path / "x.params")
-    assert "are those of resnet18_v1 or resnet18_v1b: name the network with --model" in says
+    assert "are those of resnet18_v1 or resnet18_v1b: name it with model= (--model)" in says
 
 
 def test_names_of_no_network(source, tmp_path, capsys):
     values = {f"x.{name}": value for name, value in formats.read(source).items()}
     formats.write(tmp_path / "x.params", values, {})
     says = refused(capsys, tmp_path / "x.params", tmp_path / "y.params")
-    assert "are those of no network of the zoo: name the network with --model" in says
+    assert "are those of no network of the zoo: name it with model= (--model)" in says
     says = refused(capsys, tmp_path / "x.params", tmp_path / "y.params", *MODEL)
     assert "does not hold the parameters of resnet18_v1b" in says
     assert not (tmp_path / "y.params").exists()
 
 
 def test_refusals(source, tmp_path, capsys):
-    assert "there is no parameter file" in refused(capsys, tmp_path / "none", tmp_path / "x.params")
+    assert "there is no run or file" in refused(capsys, tmp_path / "none", tmp_path / "x.params")
     assert "should end in .safetensors or .params" in refused(capsys, source, tmp_path / "x.pth", *MODEL)
     assert "neither final.params nor a checkpoint" in refused(capsys, tmp_path, tmp_path / "x.params")
     net = get_model("cifar_resnet20_v1")
@@ -123,3 +131,23 @@ def test_refusals(source, tmp_path, capsys):
     weights.save(net, tmp_path / "c.safetensors")
     says = refused(capsys, tmp_path / "c.safetensors", tmp_path / "x.params", "--to", "timm")
     assert "cifar_resnet20_v1 has no counterpart in 'timm': choose ours or gluoncv" in says
+    says = refused(capsys, tmp_path / "c.safetensors", tmp_path / "x.params", "--model", "vgg16")
+    assert "says that it holds a cifar_resnet20_v1, not a vgg16" in says
+
+
+@pytest.mark.parametrize("name", ["d.safetensors", "d.params"])
+def test_where_nothing_can_be_written(source, tmp_path, capsys, name):
+    (tmp_path / name).mkdir()
+    assert f"{name} cannot be written: " in refused(capsys, source, tmp_path / name, *MODEL)
+    assert [path.name for path in tmp_path.iterdir()] == [name]  # nothing half-written is left
+    assert "proc/x.params cannot be written: " in refused(capsys, source, "/proc/x.params", *MODEL)
+
+
+def test_an_exported_graph_has_no_names(source, tmp_path, capsys):
+    net = get_model("resnet18_v1b", pretrained=source, classes=7)
+    net.hybridize()
+    net(mx.nd.zeros((1, 3, 32, 32)))
+    net.export(str(tmp_path / "x"))
+    assert "x-symbol.json is an exported graph only" in refused(
+        capsys, tmp_path / "x-symbol.json", tmp_path / "y.params"
+    )

@@ -82,7 +82,10 @@ def test_a_run_brings_what_it_needs(parameters, tiny_records, tmp_path, capsys):
     recipe = Recipe(model="cifar_resnet20_v1", classes=4, input_size=24, crop_ratio=0.75, data="records", **files)
     (tmp_path / "recipe.json").write_text(json.dumps(recipe.to_json()))
     shutil.copy(parameters, tmp_path / "final.params")
-    lines = evaluated(capsys, "--pretrained", tmp_path)
+    for pretrained in (tmp_path, tmp_path / "final.params"):
+        lines = evaluated(capsys, "--pretrained", pretrained)
+    says = refused(capsys, "--pretrained", tmp_path, "--model", "vgg16", "--classes", 77)
+    assert f"--model vgg16 contradicts {tmp_path}, whose model is cifar_resnet20_v1" in says
     assert lines[1].startswith("top-1 25.00%") and lines[3].endswith("at 24 px, float32")
     with RecordWriter(tmp_path / "other", ["red", "blue", "green", "grey"]) as writer:
         writer.add(0, 0, cv2.imencode(".jpg", np.zeros((40, 40, 3), np.uint8))[1].tobytes())
@@ -94,9 +97,10 @@ def test_refusals_before_any_work(parameters, tiny_records, tmp_path, capsys):
     val = tiny_records / "val.rec"
     assert "there is no nowhere.rec" in refused(capsys, *common(parameters, "nowhere.rec"))
     assert "--rec-val is missing" in refused(capsys, "--model", "cifar_resnet20_v1", "--pretrained", parameters)
-    assert "name its network with --model" in refused(capsys, "--pretrained", parameters, "--rec-val", val)
+    assert "--rec-val is missing" in refused(capsys, "--model", "cifar_resnet20_v1")
+    assert "name it with --model" in refused(capsys, "--rec-val", val)
     words = ("--model", "cifar_resnet20_v1", "--pretrained", parameters, "--rec-val", val)
-    assert "pass classes=4" in refused(capsys, *words)
+    assert "pass classes=4" in refused(capsys, *words, "--classes", 5)
     with RecordWriter(tmp_path / "five", [*COLOURS, "black"]) as writer:
         writer.add(0, 0, cv2.imencode(".jpg", np.zeros((40, 40, 3), np.uint8))[1].tobytes())
     says = refused(capsys, *common(parameters, tmp_path / "five.rec"))

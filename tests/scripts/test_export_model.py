@@ -1,13 +1,14 @@
 import importlib.util
 import json
 import pathlib
+import shutil
 
 import mxnet as mx
 import numpy as np
 import pytest
 
 from gluon_tricks.recipe import Recipe
-from model_zoo import get_model
+from model_zoo import get_model, published, weights
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "export_model.py"
 _spec = importlib.util.spec_from_file_location("export_model", SCRIPT)
@@ -55,7 +56,7 @@ def test_a_parameter_file_with_its_flags(run_directory, tmp_path, capsys):
     names = tmp_path / "names.txt"
     names.write_text("\n".join("abcdefghij"))
     flags = ["--model", "resnet18_v1", "--classes", 10, "--input-size", 32, "--rgb-std", "4,5,6", "--crop-ratio", 1]
-    source = run_directory / "final.params"
+    source = shutil.copy(run_directory / "final.params", tmp_path / "elsewhere.params")  # in the run its recipe counts
     assert main(source, tmp_path / "out", "--to", "symbol", *flags, "--class-names", names) == 0
     assert "assumed: mean (123.68, 116.779, 103.939), std (4.0, 5.0, 6.0)" in capsys.readouterr().out
     steps = json.loads((tmp_path / "out-preprocessing.json").read_text())
@@ -82,26 +83,33 @@ def test_an_exported_symbol_says_no_size(run_directory, tmp_path, capsys):
     assert main(tmp_path / "out-symbol.json", tmp_path / "again", "--to", "symbol", "--input-size", 48) == 0
 
 
-def test_a_published_name_is_asked_for_by_tag(net, tmp_path, monkeypatch):
+def test_a_published_name_is_asked_for_by_tag(net, run_directory, tmp_path, monkeypatch):
     asked = []
 
-    def get(name, **kwargs):
-        asked.append((name, kwargs))
-        return net
+    def fetch(name, tag):
+        asked.append((name, tag))
+        return run_directory.parent / "published.params"
 
-    monkeypatch.setattr(script, "get_model", get)
+    net.save_parameters(str(run_directory.parent / "published.params"))
+    monkeypatch.setattr(published, "fetch", fetch)
     assert main("resnet18_v1/a0666292", tmp_path / "a", "--to", "symbol", "--input-size", 32) == 0
     assert main("resnet18_v1", tmp_path / "b", "--to", "symbol", "--input-size", 32, "--classes", 10) == 0
-    assert asked == [
-        ("resnet18_v1", {"pretrained": "a0666292"}),
-        ("resnet18_v1", {"pretrained": True, "classes": 10}),
-    ]
+    assert asked == [("resnet18_v1", "a0666292"), ("resnet18_v1", None)]
+    assert (tmp_path / "a-0000.params").read_bytes() == (tmp_path / "b-0000.params").read_bytes()
+
+
+def test_a_converted_file_says_its_network(net, tmp_path):
+    weights.save(net, tmp_path / "x.safetensors", "gluoncv")
+    assert main(tmp_path / "x.safetensors", tmp_path / "a", "--to", "symbol", "--input-size", 32) == 0
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
         (["nowhere", "out", "--to", "symbol"], "no run or file nowhere, and no published network"),
+        (["resnet18_v1/recipe.json", "out", "--to", "symbol"], "'recipe.json' is no tag (8 hex digits)"),
+        (["RUN", "out", "--to", "symbol", "--model", "vgg16"], "--model vgg16 contradicts"),
+        (["RUN", "out", "--to", "symbol", "--classes", "7"], "--classes 7 contradicts"),
         (["RUN", "out.bin", "--to", "onnx"], "ends in .onnx"),
         (["RUN", "out", "--to", "symbol", "--rgb-mean", "1,2"], "--rgb-mean takes three numbers"),
         (["RUN", "out", "--to", "symbol", "--crop-ratio", "2"], "crop_ratio 2.0"),

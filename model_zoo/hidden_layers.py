@@ -1,0 +1,100 @@
+"""What AlexNet, VGG and their kin are made of: convolutions in a row, then hidden dense layers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import mxnet as mx
+import numpy as np
+from mxnet.gluon import nn
+
+from gluon_tricks.runtime import Refused
+from model_zoo.classifier import Classifier
+
+HIDDEN_WIDTHS = (4096, 4096)
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """What the numbers of a layer are before training.
+
+    Args:
+        weight: the weights' initialiser; None: the one given to net.initialize.
+        bias: the value of all biases.
+    """
+
+    weight: mx.init.Initializer | None = None
+    bias: float = 0.0
+
+    @property
+    def initializers(self) -> dict:
+        return {"weight_initializer": self.weight, "bias_initializer": mx.init.Constant(self.bias)}
+
+
+@dataclasses.dataclass(frozen=True)
+class BiasedConv:
+    """A convolution with biases. groups: 2 is AlexNet's two towers, which do not see each other's channels."""
+
+    channels: int
+    kernel: int = 3
+    stride: int = 1
+    padding: int = 1
+    groups: int = 1
+    start: Start = Start()
+
+
+def add_convolutions(
+    stage: nn.HybridSequential, in_channels: int, convs: Sequence[BiasedConv], norm: Callable | None = None
+):
+    """Adds convolution, [norm(in_channels=),] relu for each of convs."""
+    for conv in convs:
+        shape = dict(padding=conv.padding, groups=conv.groups, in_channels=in_channels)
+        stage.add(nn.Conv2D(conv.channels, conv.kernel, conv.stride, **shape, **conv.start.initializers))
+        if norm is not None:
+            stage.add(norm(in_channels=conv.channels))
+        stage.add(nn.Activation("relu"))
+        in_channels = conv.channels
+
+
+def make_hidden_layers(start: Start, drop: float | None = None, norm: Callable | None = None) -> nn.HybridSequential:
+    """The neck: flatten, then dense, [norm(in_channels=),] relu, [dropout] for each of HIDDEN_WIDTHS."""
+    neck = nn.HybridSequential(prefix="neck_")
+    with neck.name_scope():
+        neck.add(nn.Flatten())
+        for in_units, width in zip((0, *HIDDEN_WIDTHS), HIDDEN_WIDTHS):  # 0: the first images decide
+            neck.add(nn.Dense(width, in_units=in_units, **start.initializers))
+            if norm is not None:
+                neck.add(norm(in_channels=width))
+            neck.add(nn.Activation("relu"))
+            if drop is not None:
+                neck.add(nn.Dropout(drop))
+    return neck
+
+
+class HiddenLayersClassifier(Classifier):
+    """A classifier whose neck is make_hidden_layers: the first images, or a file, decide for which size it is."""
+
+    _fitting = None  # height and width of the last images that were found to fit
+
+    def check_images(self, shape: tuple[int, ...]) -> None:
+        super().check_images(shape)
+        first_dense = self.neck[1].weight
+        if first_dense.shape[1] <= 0 or shape[2:] == self._fitting:
+            return
+        seen, wanted = self._count_features(*shape[2:]), first_dense.shape[1]
+        if seen != wanted:
+            side = self.input_size
+            usual = f" ({side}x{side} would)" if self._count_features(side, side) == wanted else ""
+            raise Refused(
+                f"{self.name}: its dense layers take {wanted} features per image, but images of {shape[2]}x{shape[3]} "
+                f"pixels give {seen}: use images of the size that its first images had{usual}"
+            )
+        self._fitting = shape[2:]
+
+    def _count_features(self, height: int, width: int) -> int:
+        """How many numbers the last feature map of an image of that size has."""
+        x = mx.sym.var("images")
+        for part in self.trunk:
+            x = part(x)
+        return int(np.prod(x.infer_shape(images=(1, 3, height, width))[1][0]))
