@@ -24,12 +24,17 @@ from model_zoo.preprocessing import Preprocessing
 
 @dataclasses.dataclass
 class Subject:
-    """A network, packed images whose labels are its classes, and what it expects images to be."""
+    """A network, packed images whose labels are its classes, and what it expects images to be.
+
+    Args:
+        train: the records it was trained on, if it comes from a run and they are here.
+    """
 
     net: mx.gluon.HybridBlock
     records: Records
     preprocessing: Preprocessing
     published: published.Published | None = None
+    train: Records | None = None
 
     def loader(self, batch_size: int, threads: int | None = None) -> Loader:
         """Every image once, in the order of the records."""
@@ -109,7 +114,7 @@ def _of_run(run: str, trained: Trained, records: Records | None) -> Subject:
             f"{odd[1]}): pack it with --classes and the training records' .json"
         )
     preprocessing = Preprocessing(recipe.input_size, recipe.crop_ratio, recipe.mean, recipe.std, records.classes)
-    return Subject(trained.net, records, preprocessing)
+    return Subject(trained.net, records, preprocessing, train=train)
 
 
 def _training_records(recipe: Recipe, required: bool) -> Records | None:

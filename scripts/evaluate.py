@@ -23,7 +23,7 @@ import time
 import mxnet as mx
 import tqdm
 
-from gluon_tricks.data.records import BadRecord
+from gluon_tricks.data.records import BadRecord, Records
 from gluon_tricks.devices import choose_contexts, choose_precision, start_precision
 from gluon_tricks.evaluate import collect_logits, evaluate, wilson
 from gluon_tricks.runtime import Refused
@@ -49,7 +49,13 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--form", choices=("fused", "int8"), help="evaluate it twice, as it is and in this faster form (CPU, float32)"
     )
-    parser.add_argument("--calibration-batches", type=int, default=4, help="whose images give int8 its scales (4)")
+    parser.add_argument(
+        "--calibration",
+        nargs="+",
+        metavar="FILE",
+        help="images to find int8's scales on (of a run: its training set)",
+    )
+    parser.add_argument("--calibration-batches", type=int, default=4, help="as many batches of them (4)")
     parser.add_argument("--num-gpus", type=int, metavar="N", help="default all usable, else the CPU; 0 is the CPU")
     parser.add_argument("-j", "--num-data-workers", type=int, metavar="N", help="threads of the loader (all cores)")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the result there too")
@@ -78,8 +84,7 @@ def compare(subject: Subject, args: argparse.Namespace, context: mx.Context) -> 
         if form == "fused":
             fuse(net, mx.nd.zeros((args.batch_size, 3, *[subject.preprocessing.input_size] * 2)))
         elif form == "int8":
-            batches = itertools.islice(subject.loader(args.batch_size).epoch(), args.calibration_batches)
-            net = quantise(net, [preprocess(batch.images, context) for batch in batches])
+            net = quantise(net, _calibration_images(subject, args, preprocess, context))
         started = time.monotonic()
         logits, labels = collect_logits(net, _shown(loader), preprocess, context)
         seconds = time.monotonic() - started
@@ -88,6 +93,15 @@ def compare(subject: Subject, args: argparse.Namespace, context: mx.Context) -> 
         found.setdefault("guesses", []).append(guess)
     one, other = found.pop("guesses")
     return {**found, "images": len(one), "agreement": float((one == other).mean())}
+
+
+def _calibration_images(subject: Subject, args: argparse.Namespace, preprocess, context) -> list[mx.nd.NDArray]:
+    """Batches of images other than those that are scored."""
+    records = Records(args.calibration) if args.calibration else subject.train
+    if records is None:
+        raise Refused("--form int8 needs images to find its scales on, others than the scored: name --calibration FILE")
+    loader = dataclasses.replace(subject, records=records).loader(args.batch_size)
+    return [preprocess(batch.images, context) for batch in itertools.islice(loader.epoch(), args.calibration_batches)]
 
 
 def _shown(loader):
