@@ -120,7 +120,10 @@ and the `cvjena` networks pixels as they are. A run has its recipe's own.
 
 **Weights in and out.** `pretrained=` takes True (the first tag below), a tag, or a path. Formats are told by content:
 Gluon's `.params`, exported `arg:`/`aux:` files, `.safetensors`, and PyTorch state dicts of timm and torchvision.
-`scripts/convert_weights.py` writes the same network's file under the other library's names.
+`scripts/convert_weights.py` writes the same network's file under the other library's names. Two kinds of published
+files need more than their numbers, which a warning says when they are loaded: torchvision's Inception-v3 and GoogLeNet
+want images normalised by mean 127.5 and deviation 127.5, and timm's MobileNet was trained with ReLU6, where this one
+has ReLU.
 
 **Export.** `scripts/export_model.py SRC DST --to onnx` (or `symbol`) writes the network, and its preprocessing as JSON
 beside it. An ONNX file is opset 13 and takes any batch size, unless one is given; it is kept only if onnxruntime gives
