@@ -108,6 +108,7 @@ def test_a_file_of_another_digest_is_downloaded_again(server):
     server.folder.mkdir(parents=True)
     (server.folder / MEMBER).write_bytes(CONTENT[:1000])
     fetched(server)
+    assert len(server.requests) == 1
 
 
 def test_a_wrong_file_in_its_place_is_named_where_there_is_no_other(server):
