@@ -72,7 +72,10 @@ def open_subject(
     """
     records = Records(rec_val) if rec_val else None
     if records is None and not pathlib.Path(pretrained).expanduser().exists():  # only a run brings its own
-        raise Refused("--rec-val is missing: name the packed images to evaluate on")
+        raise Refused(
+            f"there is no run {pretrained}, and --rec-val is missing: name a run directory, or the packed images "
+            "that a published network is to be evaluated on"
+        )
     trained = open_network(pretrained, model=model, classes=classes, ctx=contexts)
     if not isinstance(trained.net, Classifier):
         raise Refused(f"{pretrained} is an exported graph only: give the run directory or a parameter file")

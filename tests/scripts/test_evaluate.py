@@ -96,6 +96,7 @@ def test_a_run_brings_what_it_needs(parameters, tiny_records, tmp_path, capsys):
 def test_refusals_before_any_work(parameters, tiny_records, tmp_path, capsys):
     val = tiny_records / "val.rec"
     assert "there is no nowhere.rec" in refused(capsys, *common(parameters, "nowhere.rec"))
+    assert "there is no run nowhere" in refused(capsys, "--pretrained", "nowhere")
     assert "--rec-val is missing" in refused(capsys, "--model", "cifar_resnet20_v1", "--pretrained", parameters)
     assert "--rec-val is missing" in refused(capsys, "--model", "cifar_resnet20_v1")
     assert "name it with --model" in refused(capsys, "--rec-val", val)
