@@ -7,14 +7,16 @@ import dataclasses
 import functools
 import json
 import pathlib
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from gluon_tricks.data.catalog import IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.recipes import TABLES, get_table
-from gluon_tricks.runtime import Refused
+from gluon_tricks.runtime import Refused, inherited_environment
 from gluon_tricks.scales import SCALES, Scale
 from gluon_tricks.tricks import Distillation
 
@@ -49,6 +51,10 @@ class Cell:
             return []
         with open(path, newline="", encoding="utf-8") as file:
             return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+    def has_result(self) -> bool:
+        """Whether its trained network is there, to be learnt from or looked at."""
+        return (self.folder / "final.params").is_file()
 
     def is_done(self) -> bool:
         """Whether all its epochs are there, and were trained by this recipe.
@@ -121,7 +127,7 @@ class Runs:
         teacher = None
         for trick in recipe.tricks:
             if isinstance(trick, Distillation):
-                teacher = self.cell(trick.teacher, seed)
+                teacher = self.cell(trick.teacher, 0)  # one for all seeds, as the paper takes one network
                 recipe = recipe.add(dataclasses.replace(trick, teacher=str(teacher.folder)))
         return Cell(first, recipe, folder, teacher)
 
@@ -138,6 +144,26 @@ class Runs:
                     if not rows or row.key in rows:
                         found.append(self.cell(f"{table}/{column}/{row.key}", seed))
         return [cell for cell in found if cell is not None]
+
+    def require_data(self, table: str) -> None:
+        """Refuses in one sentence, before the first cell, what every one of them would fail for.
+
+        Raises:
+            Refused: the table's images are not named and not here; says what to pack.
+        """
+        if self.train:
+            return
+        data = self.scale.set.get("data") or next(iter(get_table(table).columns.values())).data
+        if data == "records":
+            photos = self.scale.photos or get_table(table).photos
+            raise Refused(
+                f"{table} at the scale {self.scale.name} is trained on {photos}: name their folder with --data"
+            )
+        if data == "imagenet" and not imagenet_is_here():
+            raise Refused(
+                f"{table} is trained on ImageNet, and there is no train.rec and val.rec in {IMAGENET_FOLDER}: pack it "
+                "with scripts/pack_records.py and name the folder with --data, or choose a smaller --scale"
+            )
 
 
 @functools.cache
@@ -161,7 +187,7 @@ def missing(cells: Iterable[Cell]) -> list[Cell]:
     for cell in cells:
         if cell.is_done() or cell in wanted:
             continue
-        if cell.teacher and not (cell.teacher.folder / "final.params").is_file() and cell.teacher not in wanted:
+        if cell.teacher and not cell.teacher.has_result() and cell.teacher not in wanted:
             wanted.append(cell.teacher)
         wanted.append(cell)
     return wanted
@@ -169,6 +195,8 @@ def missing(cells: Iterable[Cell]) -> list[Cell]:
 
 def run(cell: Cell, train: Sequence[str], say: Callable[[str], None]) -> bool:
     """Trains a cell to its end, from its newest checkpoint if it has one; returns whether it got there.
+
+    An interruption is passed on to the training, once, which then writes a checkpoint.
 
     Args:
         train: the words of the command that trains, such as python scripts/train_imagenet.py.
@@ -179,20 +207,35 @@ def run(cell: Cell, train: Sequence[str], say: Callable[[str], None]) -> bool:
     """
     cell.folder.parent.mkdir(parents=True, exist_ok=True)
     cell.failure.unlink(missing_ok=True)
+    if cell.teacher and not cell.teacher.has_result():
+        return _failed(cell, f"its teacher {cell.teacher.name} has no result ({cell.teacher.state()})", say)
     recipe = cell.folder.with_name(cell.folder.name + ".json")
     recipe.write_text(json.dumps(cell.recipe.to_json(), indent=2) + "\n", encoding="utf-8")
     words = [*train, "--recipe", str(recipe), "--save-dir", str(cell.folder), "--resume", "auto"]
-    lines: list[str] = []
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        for line in process.stdout:
-            lines.append(line.rstrip())
-            say(lines[-1])
-    if process.returncode == INTERRUPTED or process.returncode in (-2, -15):
+    pipes, last = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True), ""
+    # In a session of its own a Ctrl-C does not reach it beside us: a second signal would end it at once.
+    with subprocess.Popen(words, env=inherited_environment(), start_new_session=True, **pipes) as process:
+        try:
+            for line in process.stdout:
+                say(line.rstrip())
+                last = line.strip() or last
+        except KeyboardInterrupt:
+            process.terminate()
+            for line in process.stdout:
+                say(line.rstrip())
+            raise
+    code = process.returncode
+    if code == INTERRUPTED or code in (-signal.SIGINT, -signal.SIGTERM):
         raise KeyboardInterrupt
-    if process.returncode:
-        reason = next((line for line in reversed(lines) if line.strip()), f"exit code {process.returncode}")
-        cell.failure.write_text(reason + "\n", encoding="utf-8")
-    return process.returncode == 0
+    if code < 0:  # what it said last is then no reason
+        last = f"killed by {signal.Signals(-code).name}; the same command goes on"
+    return code == 0 or _failed(cell, last or f"exit code {code}", say)
+
+
+def _failed(cell: Cell, reason: str, say: Callable[[str], None]) -> bool:
+    cell.failure.write_text(reason + "\n", encoding="utf-8")
+    say(f"failed: {reason}")
+    return False
 
 
 def trainer(script: pathlib.Path, launcher: Sequence[str] = ()) -> list[str]:

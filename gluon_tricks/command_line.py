@@ -7,13 +7,15 @@ as in GluonCV; a recipe's batch_size is global.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 from gluon_tricks import flags
 from gluon_tricks.data.catalog import IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.recipe import Recipe, apply_setting
-from gluon_tricks.recipes import get_recipe
+from gluon_tricks.recipes import get_recipe, is_cell
 from gluon_tricks.runtime import Refused
 from gluon_tricks.tricks import (
     Cosine,
@@ -24,6 +26,7 @@ from gluon_tricks.tricks import (
     NoBiasDecay,
     PolyDecay,
     StepDecay,
+    Trick,
     Warmup,
     ZeroGamma,
 )
@@ -51,8 +54,11 @@ def recipe_from_flags(args: argparse.Namespace, devices: int) -> tuple[Recipe, l
     _refuse_what_is_replaced(args)
     recipe, notes = _start(args)
     gluoncv = args.recipe is None and recipe.name == "imagenet"
+    if args.accumulate is not None:
+        recipe = recipe.set(accumulate=args.accumulate)
     if args.batch_size is not None or gluoncv:
-        recipe = recipe.set(batch_size=(recipe.batch_size if args.batch_size is None else args.batch_size) * devices)
+        each = recipe.batch_size if args.batch_size is None else args.batch_size
+        recipe = recipe.set(batch_size=each * recipe.accumulate * devices)
     recipe = _with_data(recipe, args)
     recipe = _with_fields(recipe, args)
     recipe = _with_network(recipe, args)
@@ -64,9 +70,37 @@ def recipe_from_flags(args: argparse.Namespace, devices: int) -> tuple[Recipe, l
             recipe = recipe.set(pretrained=_pretrained(text, "--set pretrained"))
         else:
             recipe = apply_setting(recipe, setting)
+    _require_teachers(recipe)
     if args.num_training_samples is not None:
         notes.append(f"--num-training-samples {args.num_training_samples}: not used, the records are counted")
     return recipe, notes
+
+
+def with_batch_of_run(recipe: Recipe, stored: dict, parts: int) -> tuple[Recipe, list[str]]:
+    """The recipe with the global batch that a run was started with, when it goes on with another number of devices.
+
+    Args:
+        recipe: what the command line means with this many devices.
+        stored: the run's recipe.json.
+        parts: devices over all ranks, times rounds.
+
+    Returns:
+        the recipe, and a line that tells of the change.
+
+    Raises:
+        Refused: the batch cannot be shared by so many devices.
+    """
+    batch, each = stored.get("batch_size"), recipe.batch_size // parts
+    if not isinstance(batch, int) or batch == recipe.batch_size or each < 1 or batch % each:
+        return recipe, []
+    if batch % parts:
+        raise Refused(
+            f"the run has a global batch of {batch}, which {parts} devices cannot share: go on with a number of "
+            f"devices that divides {batch}"
+        )
+    return recipe.set(batch_size=batch), [
+        f"going on with the run's global batch of {batch}: {batch // parts} images on each of {parts} devices"
+    ]
 
 
 def _refuse_what_is_replaced(args: argparse.Namespace) -> None:
@@ -145,8 +179,10 @@ def _with_network(recipe: Recipe, args: argparse.Namespace) -> Recipe:
         recipe = recipe.set(model=f"se_{recipe.model}")
     if args.batch_norm:
         recipe = recipe.set(model=f"{recipe.model}_bn")
-    if args.use_gn:
-        recipe = recipe.set(net={**recipe.net, "norm_layer": "GroupNorm"})
+    if args.use_gn and args.sync_bn:
+        raise Refused("--use-gn and --sync-bn: group normalisation has no statistics of a batch; give one of them")
+    if args.use_gn or args.sync_bn:
+        recipe = recipe.set(net={**recipe.net, "norm_layer": "GroupNorm" if args.use_gn else "SyncBatchNorm"})
     return recipe
 
 
@@ -185,14 +221,44 @@ def _with_refinements(recipe: Recipe, args: argparse.Namespace, form: str) -> Re
     if args.no_wd:
         recipe = recipe.add(NoBiasDecay())
     if args.label_smoothing is not None:
-        recipe = recipe.add(LabelSmoothing(args.label_smoothing, form))
-    if args.teacher:
-        weight = 0.5 if args.hard_weight is None else args.hard_weight
-        recipe = recipe.add(Distillation(args.teacher, 20.0 if args.temperature is None else args.temperature, weight))
-    if args.mixup:
-        alpha = 0.2 if args.mixup_alpha is None else args.mixup_alpha
-        recipe = recipe.add(Mixup(alpha, args.mixup_off_epoch or 0))
-    return recipe
+        recipe = _with_trick(recipe, LabelSmoothing, True, {"form": form}, {"eps": args.label_smoothing})
+    given = {"temperature": args.temperature, "hard_weight": args.hard_weight, "teacher": args.teacher or None}
+    flags = "--temperature and --hard-weight go with --teacher RUN"
+    default = {"hard_weight": 0.5 if form == "gluoncv" else None}
+    recipe = _with_trick(recipe, Distillation, bool(args.teacher), default, given, flags)
+    given = {"alpha": args.mixup_alpha, "off_epochs": args.mixup_off_epoch}
+    return _with_trick(recipe, Mixup, args.mixup, {}, given, "--mixup-alpha and --mixup-off-epoch go with --mixup")
+
+
+def _with_trick(
+    recipe: Recipe, kind: type[Trick], asked: bool, default: dict[str, Any], given: dict[str, Any], flags: str = ""
+) -> Recipe:
+    """The recipe with a trick added, or changed where it has it: what no flag gives stays as the recipe has it.
+
+    Args:
+        asked: whether it is to be added.
+        default: fields of one that is added.
+        given: fields by flags, None where a flag is not given.
+        flags: what to say where they are given and there is no such trick.
+    """
+    present = next((trick for trick in recipe.tricks if isinstance(trick, kind)), None)
+    given = {field: value for field, value in given.items() if value is not None}
+    if present:
+        return recipe.add(dataclasses.replace(present, **given))
+    if not asked and given:
+        raise Refused(flags)
+    return recipe.add(kind(**{**default, **given})) if asked else recipe
+
+
+def _require_teachers(recipe: Recipe) -> None:
+    """Refuses a teacher that is a recipe of a table and no run: reproduce.py puts the run in its place."""
+    for trick in recipe.tricks:
+        if isinstance(trick, Distillation) and is_cell(trick.teacher) and not pathlib.Path(trick.teacher).exists():
+            table = trick.teacher.partition("/")[0]
+            raise Refused(
+                f"the teacher {trick.teacher} is a recipe and no run yet: train it (--recipe {trick.teacher}) and name "
+                f"its run with --teacher RUN, or use scripts/reproduce.py {table}, which does both"
+            )
 
 
 def _numbers(text: str, flag: str) -> tuple[float, ...]:

@@ -84,29 +84,22 @@ def draw_block(panel, block: HybridBlock, channels: int, side: int, title: str) 
         for name, b in found.items()
     }
     style = dict(boxstyle="round,pad=0.4", facecolor="#eef3fa", edgecolor="#4a6fa5")
+    texts = {}
     for name, box in found.items():
-        if len(box.inputs) == 2 and at[box.inputs[1]] == at["data"]:
-            _arrow(panel, at["data"], at[name], bend=0.6)
+        lines = "\n".join((box.lines[0], ", ".join(filter(None, box.lines[1:])))).strip()
+        texts[name] = panel.text(*at[name], lines, ha="center", va="center", fontsize=9, bbox=style, zorder=3)
+    for name, box in found.items():
         for source in box.inputs:
-            if not (len(box.inputs) == 2 and source == "data"):
-                _arrow(panel, at[source], at[name])
-    for name, box in found.items():
-        panel.text(
-            *at[name],
-            "\n".join((box.lines[0], ", ".join(filter(None, box.lines[1:])))).strip(),
-            ha="center",
-            va="center",
-            fontsize=8.5,
-            bbox=style,
-            zorder=3,
-        )
-    panel.set(xlim=(0, 1), ylim=(-deepest - 0.6, 0.6), title=title)
+            _arrow(panel, texts[source], texts[name], bend=0.6 if len(box.inputs) == 2 and source == "data" else 0)
+    panel.set(xlim=(0, 1), ylim=(-deepest - 0.5, 0.5), title=title)
     panel.axis("off")
 
 
-def _arrow(panel, start, end, bend: float = 0.0) -> None:
-    style = dict(arrowstyle="-|>", color="#555555", shrinkA=14, shrinkB=16, connectionstyle=f"arc3,rad={-bend}")
-    panel.annotate("", end, start, arrowprops=style, zorder=1)
+def _arrow(panel, source, target, bend: float = 0.0) -> None:
+    """From the edge of one text's box to that of another's."""
+    ends = dict(patchA=source.get_bbox_patch(), patchB=target.get_bbox_patch(), shrinkA=0, shrinkB=0)
+    style = dict(arrowstyle="-|>", color="#555555", connectionstyle=f"arc3,rad={-bend}", **ends)
+    panel.annotate("", target.get_position(), source.get_position(), arrowprops=style, zorder=1)
 
 
 def figure1():
@@ -132,10 +125,13 @@ def _draw_parts(panel, net: HybridBlock, side: int) -> None:
         parts.append((name + blocks, x.infer_shape(data=(1, 3, side, side))[1][0][1:]))
     parts.append(("average pool, dense", (net.classes,)))
     style = dict(boxstyle="round,pad=0.5", facecolor="#fdf3e1", edgecolor="#b07d2b")
+    above = None
     for k, (name, shape) in enumerate(parts):
-        panel.text(0.5, -k, f"{name}\n{' × '.join(map(str, shape))}", ha="center", va="center", fontsize=9, bbox=style)
-        if k:
-            _arrow(panel, (0.5, 1 - k), (0.5, -k))
+        lines = f"{name}\n{' × '.join(map(str, shape))}"
+        text = panel.text(0.5, -k, lines, ha="center", va="center", fontsize=9, bbox=style)
+        if above:
+            _arrow(panel, above, text)
+        above = text
     panel.set(xlim=(0, 1), ylim=(-len(parts) + 0.4, 0.6), title=net.name)
     panel.axis("off")
 

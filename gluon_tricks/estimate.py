@@ -1,62 +1,94 @@
-"""How long cells would take, from a short measurement of each kind of training step on this machine."""
+"""How long cells would take, from a short measurement of each kind of training on this machine."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import mxnet as mx
+import dataclasses
+import itertools
+import pathlib
+import tempfile
+from collections.abc import Callable, Sequence
 
 from gluon_tricks.benchmarks.contest import Contestant, measure
 from gluon_tricks.cells import Cell
-from gluon_tricks.comparison import IMAGENET_IMAGES
 from gluon_tricks.data import shapes
 from gluon_tricks.data.catalog import find_records
-from gluon_tricks.devices import choose_precision
+from gluon_tricks.devices import choose_contexts
+from gluon_tricks.job import Options
+from gluon_tricks.prepare import prepare
+from gluon_tricks.recipe import Recipe
+from gluon_tricks.recipes import get_table
 from gluon_tricks.runtime import Refused, usable_cores
+from gluon_tricks.train import train_epoch
 
 FORWARD = 1 / 3  # of a training step: the backward pass computes two products where the forward has one
 _STEPS = 2
+_PIXELS = {"cpu": 16 * 224**2, "gpu": 128 * 224**2}  # of a device's part of a measured batch, at most
 
 
 def plan(todo: Sequence[Cell]) -> list[str]:
-    """A line per cell and the sum. The steps are measured on drawn images, whatever the data."""
+    """A line per cell and the sum. The steps are measured on drawn pictures, whatever the data."""
     if not todo:
         return ["nothing is missing"]
-    rates = _rates({_kind(cell) for cell in (*todo, *(cell.teacher for cell in todo if cell.teacher))})
+    contexts = choose_contexts(None)
+    devices = f"{len(contexts)} GPUs" if contexts[0].device_type == "gpu" else f"{usable_cores()} cores"
+    rates = _rates([*todo, *(cell.teacher for cell in todo if cell.teacher)])
     lines, total = [], 0.0
     for cell in todo:
         train, val = _images(cell)
-        step = 1 / rates[_kind(cell)]
+        seconds = 1 / rates[_kind(cell)]  # an image
         teacher = FORWARD / rates[_kind(cell.teacher)] if cell.teacher else 0.0
         epochs = cell.recipe.epochs - len(cell.metrics())
-        hours = epochs * (train * (step + teacher) + val * step * FORWARD) / 3600
+        hours = epochs * (train * (seconds + teacher) + val * seconds * FORWARD) / 3600
         total += hours
-        lines.append(f"{cell.name}, seed {cell.recipe.seed}: {epochs} epochs of {train} images, about {hours:.2f} h")
-    return [*lines, f"{len(todo)} cells, about {total:.1f} hours on this machine ({usable_cores()} cores)"]
+        images = f"{epochs} epoch{'s' if epochs > 1 else ''} of {train} images"
+        lines.append(f"{cell.name}, seed {cell.recipe.seed}: {images}, about {_time(hours)}")
+    return [*lines, f"{len(todo)} cells, about {_time(total)} of training on this machine ({devices})"]
+
+
+def _time(hours: float) -> str:
+    if hours >= 1:
+        return f"{hours:.1f} hours"
+    return f"{60 * hours:.1f} minutes" if 60 * hours >= 1 else f"{3600 * hours:.0f} seconds"
 
 
 def _kind(cell: Cell) -> tuple[str, int, int, str]:
     recipe = cell.recipe
-    precision = choose_precision(recipe.dtype, [mx.cpu()])[0]
-    return recipe.model, recipe.input_size, recipe.batch_size, precision
+    return recipe.model, recipe.input_size, recipe.batch_size, recipe.dtype
 
 
-def _rates(kinds) -> dict[tuple, float]:
-    """Kind of step -> images/s."""
-    rec, found = str(shapes.ensure() / "train.rec"), {}
-    for kind in sorted(kinds):
-        model, size, batch_size, dtype = kind
-        arguments = dict(
-            rec=rec, model=model, size=size, batch_size=batch_size, threads=usable_cores(), steps=_STEPS, dtype=dtype
-        )
-        place = "gluon_tricks.benchmarks.train:fixed_batch"
-        (found[kind],) = measure([Contestant(model, place, arguments)], rounds=1)[model]
+def _rates(cells: Sequence[Cell]) -> dict[tuple, float]:
+    """Kind of training -> images/s, of the first cell of each kind."""
+    rec, found = str(shapes.ensure(name="few_shapes") / "train.rec"), {}
+    for kind, cell in {_kind(cell): cell for cell in reversed(cells)}.items():
+        recipe = cell.recipe.set(data="records", train=(rec,), val=(rec,), classes=None, epochs=999)
+        arguments = dict(recipe=recipe.without("distillation").to_json())
+        contestant = Contestant(recipe.model, f"{__name__}:training", arguments)
+        (found[kind],) = measure([contestant], rounds=1)[recipe.model]
     return found
 
 
+def training(recipe: dict) -> Callable[[], float]:
+    """A contestant: a few steps of a recipe in JSON, with batches that any machine has room for."""
+    read, contexts = Recipe.from_json(recipe), choose_contexts(None)
+    most = _PIXELS[contexts[0].device_type] // read.input_size**2
+    images = max(min(read.batch_size // len(contexts), most), 1)
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="gluon_tricks_plan_"))  # below the contest's own, and gone with it
+    options = Options(contexts=contexts, log_interval=10**9)
+    job = prepare(read.set(batch_size=images * len(contexts)), folder, options)
+    job.train.steps_per_epoch = min(_STEPS, job.train.steps_per_epoch)
+    job.plan, epochs = dataclasses.replace(job.plan, steps_per_epoch=job.train.steps_per_epoch), itertools.count()
+
+    def play() -> float:
+        job.progress.seconds = 0.0
+        train_epoch(job, next(epochs))
+        return job.plan.steps_per_epoch * job.recipe.batch_size / job.progress.seconds
+
+    return play
+
+
 def _images(cell: Cell) -> tuple[int, int]:
-    """Training and validation images: those of the records, or ImageNet's where it is not here."""
+    """Training and validation images: those of the records, or those of the paper where they are not here."""
     try:
         return tuple(len(records) for records in find_records(cell.recipe))
     except Refused:
-        return IMAGENET_IMAGES, 50_000
+        return get_table(cell.name.split("/")[0]).images

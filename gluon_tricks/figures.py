@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import textwrap
 from collections.abc import Iterator, Sequence
 
 import mxnet as mx
@@ -10,11 +11,11 @@ import numpy as np
 
 from gluon_tricks import diagrams
 from gluon_tricks.cells import Cell, Runs
-from gluon_tricks.comparison import IMAGENET_IMAGES
 from gluon_tricks.evaluate import collect_logits
 from gluon_tricks.recipes import get_recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.subject import open_subject
+from gluon_tricks.table import IMAGENET_IMAGES
 
 SMOOTHING = {"without label smoothing": "cosine", "with label smoothing": "smooth"}
 SCHEDULES = {"step decay": "efficient", "cosine decay": "cosine"}  # rows of table 6
@@ -34,7 +35,7 @@ def figure3a():
     figure, panel = _panel(xlabel="epoch", ylabel="learning rate", title="schedules, batch 1024")
     for label, row in SCHEDULES.items():
         recipe = get_recipe(f"table6/resnet50_v1d/{row}")
-        steps = IMAGENET_IMAGES // recipe.batch_size
+        steps = IMAGENET_IMAGES[0] // recipe.batch_size
         lr_at, plan = recipe.schedule(steps)
         at = np.arange(0, plan.steps, steps // 20)
         panel.plot(at / steps, [lr_at(int(step)) for step in at], label=label)
@@ -56,6 +57,7 @@ def figure3b(runs: Runs, seeds: int):
         panel.plot(epochs, top1.mean(axis=0), marker=".", label=f"{label} ({_seeds(len(histories))})")
         if len(top1) > 1:
             panel.fill_between(epochs, top1.min(axis=0), top1.max(axis=0), alpha=0.2)
+    panel.xaxis.get_major_locator().set_params(integer=True)
     panel.legend()
     return figure
 
@@ -68,6 +70,8 @@ def figure4a(classes: int = 1000):
     eps = np.linspace(1e-4, 0.99, 500)
     figure, panel = _panel(xlabel="eps", ylabel="gap", title=f"theoretical gap of the logits, K = {classes}")
     panel.plot(eps, np.log((classes - 1) * (1 - eps) / eps))
+    chosen = np.log((classes - 1) * 0.9 / 0.1)
+    panel.annotate(f"eps 0.1: {chosen:.2f}", (0.1, chosen), (0.2, chosen + 3), arrowprops=dict(arrowstyle="-|>"))
     return figure
 
 
@@ -82,7 +86,10 @@ def figure4b(runs: Runs, seeds: int):
         cell = done(runs, f"table6/resnet50_v1d/{row}", seeds)[0]
         subject = open_subject(str(cell.folder), [mx.cpu()], rec_val=cell.recipe.val)
         batches = subject.loader(64).epoch()
-        gaps[label] = logit_gaps(collect_logits(subject.net, batches, subject.preprocess("float32"), mx.cpu())[0])
+        logits = collect_logits(subject.net, batches, subject.preprocess("float32"), mx.cpu())[0]
+        if not np.isfinite(logits).all():
+            raise Refused(f"the network of {cell.folder} has diverged: its logits are not all finite")
+        gaps[label] = logit_gaps(logits)
     texts = dict(xlabel="largest logit minus the mean of the others", ylabel="share of images")
     figure, panel = _panel(**texts, title=_title("logits with and without label smoothing", runs))
     edges = np.linspace(0, max(values.max() for values in gaps.values()), 60)
@@ -115,7 +122,7 @@ def done(runs: Runs, name: str, seeds: int) -> Sequence[Cell]:
 
 
 def _title(what: str, runs: Runs) -> str:
-    return f"{what}\n({runs.scale.title})" if runs.scale.title else what
+    return "\n".join([what, *textwrap.wrap(f"({runs.scale.title})", 62)]) if runs.scale.title else what
 
 
 def _seeds(count: int) -> str:

@@ -69,11 +69,13 @@ def _network_flags(group) -> None:
     group.add_argument("--use_se", "--use-se", action="store_true", help="the model with squeeze and excitation")
     group.add_argument("--batch-norm", action="store_true", help="VGG with batch normalisation")
     group.add_argument("--use-gn", action="store_true", help="group normalisation")
+    group.add_argument("--sync-bn", action="store_true", help="batch normalisation over the images of all ranks")
     group.add_argument("--last-gamma", action="store_true", help="zero gamma")
 
 
 def _optimisation_flags(group) -> None:
     group.add_argument("--batch-size", type=int, metavar="N", help="per device and rank")
+    group.add_argument("--accumulate", type=int, metavar="K", help="one update for K batches, sent once (1)")
     group.add_argument("--num-gpus", type=int, metavar="N", help="default all usable, else the CPU; 0 is the CPU")
     group.add_argument("--num-epochs", type=int, metavar="N")
     group.add_argument("--lr", type=float, help="the rate used, never rescaled (0.1 x global batch / 256)")
@@ -93,9 +95,9 @@ def _refinement_flags(group) -> None:
     group.add_argument("--mixup", action="store_true")
     group.add_argument("--mixup-alpha", type=float, help="of the Beta distribution (0.2)")
     group.add_argument("--mixup-off-epoch", type=int, metavar="N", help="no mixup in the last N epochs")
-    group.add_argument("--teacher", metavar="RUN", help="distillation: a run directory or parameter file")
+    group.add_argument("--teacher", metavar="SRC", help="distillation: a run, a file, or a published NAME[/TAG]")
     group.add_argument("--temperature", type=float, help="of distillation (20)")
-    group.add_argument("--hard-weight", type=float, help="weight of the hard loss (0.5; --set for the paper's sum)")
+    group.add_argument("--hard-weight", type=float, help="weight of the hard loss (0.5; with --recipe the paper's sum)")
 
 
 def _run_flags(group) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gluon_tricks import tricks
@@ -36,6 +36,7 @@ class Recipe:
         data: "shapes" or "few_shapes" (built in), "imagenet" (GluonCV's default place), "records" with train and val.
         train, val: RecordIO files; several act as one.
         input_size: side of the network's input, pixels.
+        teacher_size: side of the images that a teacher was trained on; None: input_size.
         crop_ratio: validation crops input_size from images of shorter edge ceil(input_size / crop_ratio).
         min_area: a training crop covers a share of the image uniform in [min_area, 1].
         augment: "paper" (brightness, saturation, hue), "gluoncv" (brightness, contrast, saturation) or "none".
@@ -43,6 +44,7 @@ class Recipe:
         epochs: passes over the training images.
         start_epoch: the first epoch to train, for going on from parameters alone (`pretrained`).
         batch_size: images per update over all devices and ranks.
+        accumulate: rounds that a device takes its part of a batch in, one gradient being summed over them.
         lr: the base rate as it is used; None: 0.1, changed by the tricks (linear scaling).
         momentum, wd: of the optimiser.
         optimizer: "nag" or "sgd".
@@ -62,6 +64,7 @@ class Recipe:
     train: tuple[str, ...] = ()
     val: tuple[str, ...] = ()
     input_size: int = 224
+    teacher_size: int | None = None
     crop_ratio: float = 0.875
     min_area: float = 0.08
     augment: str = "paper"
@@ -70,6 +73,7 @@ class Recipe:
     epochs: int = 120
     start_epoch: int = 0
     batch_size: int = 256
+    accumulate: int = 1
     lr: float | None = None
     momentum: float = 0.9
     wd: float = 1e-4
@@ -93,7 +97,7 @@ class Recipe:
     def set(self, **changes: Any) -> Recipe:
         """The recipe with some fields changed."""
         for name in changes:
-            _known(name, [field.name for field in dataclasses.fields(self)], "recipe field")
+            known(name, [field.name for field in dataclasses.fields(self)], "recipe field")
         return dataclasses.replace(self, **changes)
 
     def add(self, *new: Trick) -> Recipe:
@@ -180,9 +184,8 @@ def read_recipe(path) -> Recipe:
 
 def trick_named(label: str) -> type[Trick]:
     """The trick of a label."""
-    known = {trick.label(): trick for trick in tricks.TRICKS}
-    _known(label, list(known), "trick")
-    return known[label]
+    by_label = {trick.label(): trick for trick in tricks.TRICKS}
+    return by_label[known(label, list(by_label), "trick")]
 
 
 def apply_setting(recipe: Recipe, setting: str) -> Recipe:
@@ -205,7 +208,7 @@ def apply_setting(recipe: Recipe, setting: str) -> Recipe:
     labels = [trick.label() for trick in tricks.TRICKS]
     fields = [f.name for f in dataclasses.fields(recipe) if f.name != "tricks"]
     if head not in labels:
-        _known(key, [*fields, *labels], "recipe field or trick")
+        known(key, [*fields, *labels], "recipe field or trick")
         return recipe.set(**{key: value})
     if not dot and value in ("on", "off"):
         return recipe.add(trick_named(head)()) if value == "on" else recipe.without(head)
@@ -221,16 +224,19 @@ def _trick_from_json(values: dict[str, Any]) -> Trick:
     numbers = {name: value for name, value in values.items() if name != "trick"}
     fields = {field.name: field for field in dataclasses.fields(trick)}
     for name, value in numbers.items():
-        _known(name, list(fields), f"number of the trick {trick.label()}")
+        known(name, list(fields), "number", f"the trick {trick.label()}")
         numbers[name] = value = tuple(value) if isinstance(value, list) else value
         _check_type(fields[name], value)
     return trick(**numbers)
 
 
-def _known(name: str, names: list[str], what: str) -> None:
+def known(name: str, names: Sequence[str], what: str, where: str = "") -> str:
+    """The name itself. Raises Refused if it is not one of the names, listing the near ones, or all if none is near."""
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=3) or sorted(names)
-        raise Refused(f"there is no {what} called {name!r}: did you mean {', '.join(near)}?")
+        near, place = difflib.get_close_matches(name, names, n=3), f" in {where}" if where else ""
+        remedy = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(names)}"
+        raise Refused(f"there is no {what} {name!r}{place}: {remedy}")
+    return name
 
 
 _KINDS = {
@@ -263,8 +269,13 @@ def _check_ranges(recipe: Recipe) -> None:
             f"start_epoch is {recipe.start_epoch}: it must lie in [0, epochs), epochs being {recipe.epochs}",
         ),
         (recipe.batch_size >= 1, f"batch_size is {recipe.batch_size}: it takes 1 or more"),
+        (recipe.accumulate >= 1, f"accumulate is {recipe.accumulate}: it takes 1 or more"),
         (recipe.classes is None or recipe.classes >= 2, f"classes is {recipe.classes}: it takes 2 or more"),
         (recipe.input_size >= 1, f"input_size is {recipe.input_size}: it takes a size in pixels"),
+        (
+            recipe.teacher_size is None or recipe.teacher_size >= 1,
+            f"teacher_size is {recipe.teacher_size}: it takes a size in pixels",
+        ),
         (0 < recipe.crop_ratio <= 1, f"crop_ratio is {recipe.crop_ratio}: it must lie in (0, 1]"),
         (0 < recipe.min_area <= 1, f"min_area is {recipe.min_area}: it must lie in (0, 1]"),
         (recipe.lr is None or recipe.lr >= 0, f"lr is {recipe.lr}: it must be 0 or more"),

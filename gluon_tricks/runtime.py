@@ -64,9 +64,13 @@ def _load_cuda_libraries() -> None:
                 ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
 
 
+# How many processes a launcher started on this machine. Slurm's srun binds each to its own cores by itself.
+_LOCAL_SIZES = ("HOROVOD_LOCAL_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS")
+
+
 def usable_cores() -> int:
     """The logical cores this process may use: those of the machine, or its share if a launcher started several."""
-    share = int(os.environ.get("HOROVOD_LOCAL_SIZE", os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", "1")))
+    share = next((int(os.environ[name]) for name in _LOCAL_SIZES if name in os.environ), 1)
     return max(len(os.sched_getaffinity(0)) // share, 1)
 
 
@@ -78,9 +82,23 @@ def _threads_per_core() -> int:
     return max(len(siblings.replace("-", ",").split(",")), 1)
 
 
+_set_here: set[str] = set()
+
+
+def _set_by_default(variable: str, value: str) -> None:
+    if variable not in os.environ:
+        os.environ[variable] = value
+        _set_here.add(variable)
+
+
+def inherited_environment() -> dict[str, str]:
+    """The environment without what this module put there: for processes that choose by themselves, such as ranks."""
+    return {name: value for name, value in os.environ.items() if name not in _set_here}
+
+
 def _use_every_core() -> None:
     """One thread per physical core: left alone, MXNet takes half the logical ones, hyper-threads or not."""
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(usable_cores() // _threads_per_core(), 1)))
+    _set_by_default("OMP_NUM_THREADS", str(max(usable_cores() // _threads_per_core(), 1)))
 
 
 def _allow_amx() -> None:
@@ -96,7 +114,7 @@ def _allow_amx() -> None:
     if "amx_bf16" in flags and platform.machine() == "x86_64":
         arch_prctl, request_permission, tile_data = 158, 0x1023, 18
         if ctypes.CDLL(None).syscall(arch_prctl, request_permission, tile_data) == 0:
-            os.environ.setdefault("DNNL_MAX_CPU_ISA", "AVX512_CORE_AMX")
+            _set_by_default("DNNL_MAX_CPU_ISA", "AVX512_CORE_AMX")
 
 
 _use_every_core()
@@ -107,10 +125,22 @@ _load_cuda_libraries()
 
 def import_gluoncv():
     """The module gluoncv, also where PyTorch is installed: it refuses to stand beside torch 2, which it never uses."""
+    return _import_without_torch("gluoncv")
+
+
+def import_tensorboard():
+    """The module tensorboardX without PyTorch, which it would import where it is installed.
+
+    PyTorch's copy of Gloo and Horovod's get in each other's way: a rank that loads both dies sooner or later.
+    """
+    return _import_without_torch("tensorboardX")
+
+
+def _import_without_torch(name: str):
     torch = sys.modules.get("torch")
-    sys.modules["torch"] = None  # "not installed", which GluonCV takes calmly
+    sys.modules["torch"] = None  # "not installed", which both take calmly
     try:
-        return importlib.import_module("gluoncv")
+        return importlib.import_module(name)
     finally:
         del sys.modules["torch"]
         if torch is not None:

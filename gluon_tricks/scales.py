@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from gluon_tricks.recipe import Recipe
-from gluon_tricks.table import Table, known
+from gluon_tricks.recipe import Recipe, known
+from gluon_tricks.table import Table
 from gluon_tricks.tricks import LinearScaling, Trick
 
 _SMALL_MODELS = {
@@ -26,6 +26,7 @@ class Scale:
         batch_size: factor on the batch size; the learning rate that belongs to a batch stays with it.
         models: the paper's network -> the one in its place; networks that are not there have no proxy. None: all stay.
         set: further recipe fields.
+        photos: what its records are packed from; "": what the table's are.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Scale:
     batch_size: float = 1.0
     models: Mapping[str, str] | None = None
     set: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    photos: str = ""
 
     def recipe(self, table: Table, column: str, row: str) -> Recipe | None:
         """The recipe of a cell at this scale; None if its network has no proxy."""
@@ -69,7 +71,8 @@ SCALES = {
             epochs=1 / 120,
             batch_size=1 / 16,
             models=_SMALL_MODELS,
-            set=dict(data="few_shapes", input_size=32, min_area=0.5),
+            # The paper's rates would blow up in so few steps.
+            set=dict(data="few_shapes", input_size=32, min_area=0.5, lr=0.05),
         ),
         Scale(
             "imagenette",
@@ -78,6 +81,7 @@ SCALES = {
             batch_size=1 / 4,
             models=_SMALL_MODELS,
             set=dict(data="records", input_size=64, min_area=0.35),
+            photos="small photos in class folders train/CLASS and val/CLASS, such as those of Imagenette",
         ),
         Scale("imagenet"),
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from gluon_tricks.recipe import Recipe
-from gluon_tricks.runtime import Refused
+from gluon_tricks.recipe import Recipe, known
 from gluon_tricks.tricks import Trick
+
+IMAGENET_IMAGES = (1_281_167, 50_000)  # training, validation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +57,8 @@ class Table:
             teacher's) only the rows are run that others need.
         rows: by ladder() or variants().
         proxy: recipe fields of its proxies at small scales, beyond what the scale itself sets.
+        photos: what its columns' records are packed from, if they are not ImageNet.
+        images: how many of them are for training and for validation.
     """
 
     name: str
@@ -64,6 +66,8 @@ class Table:
     columns: Mapping[str, Recipe]
     rows: tuple[Row, ...]
     proxy: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    photos: str = ""
+    images: tuple[int, int] = IMAGENET_IMAGES
 
     def row(self, key: str) -> Row:
         return next(row for row in self.rows if row.key == known(key, [row.key for row in self.rows], "row", self.name))
@@ -82,12 +86,3 @@ class Table:
     def names(self) -> list[str]:
         """Of all its recipes."""
         return [f"{self.name}/{column}/{row.key}" for column in self.columns for row in self.rows]
-
-
-def known(name: str, names: list[str], what: str, where: str = "") -> str:
-    """The name itself. Raises Refused if it is not one of them, listing the near ones."""
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=3) or names
-        place = f" in {where}" if where else ""
-        raise Refused(f"there is no {what} {name!r}{place}: did you mean {', '.join(near)}?")
-    return name

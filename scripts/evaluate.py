@@ -5,6 +5,7 @@
     evaluate.py --pretrained FILE --rec-val val.rec                            a parameter file
     evaluate.py --pretrained runs/imagenet-3                                   a run, on its own validation images
     evaluate.py --pretrained runs/imagenet-3 --form int8                       how much 8-bit integers change
+    evaluate.py --pretrained RUN --rec-val test.rec --places365 places365_test.txt --submission FILE   for its server
 
 Images as in GluonCV: the shorter edge to ceil(input size / crop ratio), the middle, minus the data set's mean, over
 its standard deviation; a run brings its own. Intervals are Wilson's, of 95 %. Exit code: 0 done, 2 refused.
@@ -23,6 +24,7 @@ import time
 import mxnet as mx
 import tqdm
 
+from gluon_tricks.data.places365 import complete, image_names, write_submission
 from gluon_tricks.data.records import BadRecord, Records
 from gluon_tricks.devices import choose_contexts, choose_precision, start_precision
 from gluon_tricks.evaluate import collect_logits, evaluate, wilson
@@ -56,6 +58,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="images to find int8's scales on (of a run: its training set)",
     )
     parser.add_argument("--calibration-batches", type=int, default=4, help="as many batches of them (4)")
+    parser.add_argument("--places365", metavar="LIST", help="the list that Places365's test images were packed by")
+    parser.add_argument(
+        "--submission", type=pathlib.Path, metavar="FILE", help="5 classes for each of them, for the test server"
+    )
     parser.add_argument("--num-gpus", type=int, metavar="N", help="default all usable, else the CPU; 0 is the CPU")
     parser.add_argument("-j", "--num-data-workers", type=int, metavar="N", help="threads of the loader (all cores)")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the result there too")
@@ -74,6 +80,17 @@ def measure(subject: Subject, args: argparse.Namespace, contexts: list[mx.Contex
         "top5_interval": wilson(scores.top5, scores.images),
         "images_per_second": scores.images / (time.monotonic() - started),
     }
+
+
+def submit(subject: Subject, args: argparse.Namespace, context: mx.Context, precision: str) -> dict:
+    """Writes the file for the server of Places365; what was done. The labels, and so the scores, are the server's."""
+    names = image_names(args.places365, subject.records)
+    loader, started = subject.loader(args.batch_size, args.num_data_workers), time.monotonic()
+    preprocess = subject.preprocess("float16" if precision == "float16" else "float32")
+    logits, _ = collect_logits(subject.net, complete(_shown(loader), loader, names), preprocess, context)
+    write_submission(args.submission, names, logits)
+    rate = len(names) / (time.monotonic() - started)
+    return {"images": len(names), "submission": str(args.submission), "images_per_second": rate}
 
 
 def compare(subject: Subject, args: argparse.Namespace, context: mx.Context) -> dict:
@@ -117,6 +134,8 @@ def lines(result: dict) -> list[str]:
             numbers = result[form]
             out.append(f"{form}: top-1 {numbers['top1']:.2%}, {numbers['images_per_second']:.0f} images/s")
         return [*out, f"both name the same class for {result['agreement']:.2%} of the images"]
+    if "submission" in result:
+        return [*out, f"{result['submission']} has their 5 surest classes, for the server, which alone can score them"]
     theirs = result["published"] or {}
     for kind in ("top1", "top5"):
         low, high = result[f"{kind}_interval"]
@@ -136,8 +155,11 @@ def run(args: argparse.Namespace) -> dict:
     for flag, value in (("--batch-size", args.batch_size), ("--calibration-batches", args.calibration_batches)):
         if value < 1:
             raise Refused(f"{flag} {value}: it takes 1 or more")
-    if args.json and not args.json.absolute().parent.is_dir():
-        raise Refused(f"--json {args.json}: there is no such folder")
+    for flag, path in (("--json", args.json), ("--submission", args.submission)):
+        if path and not path.absolute().parent.is_dir():
+            raise Refused(f"{flag} {path}: there is no such folder")
+    if bool(args.submission) != bool(args.places365) or args.submission and args.form:
+        raise Refused("--submission FILE and --places365 LIST go together, and without --form")
     contexts = choose_contexts(args.num_gpus)
     precision, why = choose_precision(args.dtype, contexts)
     if args.form and (precision != "float32" or contexts[0].device_type != "cpu"):
@@ -149,9 +171,14 @@ def run(args: argparse.Namespace) -> dict:
         args.pretrained, contexts, model=args.model, classes=args.classes, rec_val=args.rec_val,
         input_size=args.input_size, crop_ratio=args.crop_ratio,
     )  # fmt: skip
+    if args.submission and subject.net.classes < 5:
+        raise Refused(f"--submission: {subject.net.name} tells {subject.net.classes} classes apart, fewer than 5")
     subject.net.hybridize(static_alloc=True, static_shape=True)
     subject.net.cast("float16" if precision == "float16" else "float32")
-    measured = compare(subject, args, contexts[0]) if args.form else measure(subject, args, contexts, precision)
+    if args.submission:
+        measured = submit(subject, args, contexts[0], precision)
+    else:
+        measured = compare(subject, args, contexts[0]) if args.form else measure(subject, args, contexts, precision)
     return {
         "model": subject.net.name,
         "pretrained": args.pretrained,

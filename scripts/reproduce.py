@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import pathlib
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -22,10 +23,11 @@ from gluon_tricks import cells, estimate, figures, tables
 from gluon_tricks.comparison import compare
 from gluon_tricks.data.pack import pack
 from gluon_tricks.data.sources import class_folders
+from gluon_tricks.recipe import known
 from gluon_tricks.recipes import TABLES, get_table
 from gluon_tricks.runtime import Refused
 from gluon_tricks.scales import SCALES, get_scale
-from gluon_tricks.table import Table, known
+from gluon_tricks.table import Table
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -69,13 +71,15 @@ def _reproduce(args: argparse.Namespace) -> int:
             print(path)
         return 0
     table = get_table(args.what)
-    columns = _names(args.columns, list(table.columns), "column", table)
+    columns = _names(args.columns, [column for column in table.columns if table.shown(column)], "column", table)
     rows = _names(args.rows, [row.key for row in table.rows], "row", table)
     wanted = runs.cells(table.name, columns, rows, args.seeds)
     if args.plan:
+        if scale.title:  # of the paper's own images the numbers are known
+            runs.require_data(table.name)
         print(*estimate.plan(cells.missing(wanted)), sep="\n")
         return 0
-    failed = 0 if args.show else _run(cells.missing(wanted), shlex.split(args.launch))
+    failed = 0 if args.show else _run(cells.missing(wanted), runs, table, shlex.split(args.launch))
     _show(table, runs, args, columns, rows)
     return 1 if failed else 0
 
@@ -84,8 +88,10 @@ def _names(text: str, names: list[str], what: str, table: Table) -> list[str]:
     return [known(name, names, what, table.name) for name in text.split(",") if name]
 
 
-def _run(todo: Sequence[cells.Cell], launcher: Sequence[str]) -> int:
+def _run(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table, launcher: Sequence[str]) -> int:
     """Runs the cells one after the other; returns how many failed."""
+    if todo:
+        runs.require_data(table.name)
     failed, words = 0, cells.trainer(pathlib.Path(__file__).with_name("train_imagenet.py"), launcher)
     for k, cell in enumerate(todo, start=1):
         print(f"--- {k} of {len(todo)}: {cell.name}, seed {cell.recipe.seed}", flush=True)
@@ -123,4 +129,5 @@ def _records(data: pathlib.Path | None, cache: pathlib.Path) -> tuple[tuple[str,
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: the cell leaves a checkpoint
     sys.exit(main())

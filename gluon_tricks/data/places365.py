@@ -6,12 +6,15 @@ Source: the Places365 development kit: categories_places365.txt ("/a/airfield 0"
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from gluon_tricks.data.loader import Batch, Loader, UndecodableImages
+from gluon_tricks.data.records import Records
 from gluon_tricks.data.sources import Source, listed_entries, read_lines
 from gluon_tricks.runtime import Refused
 
@@ -55,6 +58,52 @@ def places365(folder: str | os.PathLike, listing: str | os.PathLike, classes: Se
     return Source(listed_entries(folder, rows, str(listing)), tuple(classes), [])
 
 
+def image_names(listing: str | os.PathLike, records: Records) -> list[str]:
+    """The file names of packed test images, in the order of the records.
+
+    Args:
+        listing: the list that they were packed by, places365_test.txt: the records' ids are the places in it.
+
+    Raises: Refused when it is another list, or images of it are not in the records: every one needs a line.
+    """
+    lines = read_lines(listing)
+    labelled = next((f"line {number} is {line!r}" for number, line in lines if " " in line), "")
+    if labelled or not lines:
+        raise Refused(f"{listing} is not the list of the test images, a name in each line: {labelled or 'it is empty'}")
+    names, ids = [line.lstrip("/") for _, line in lines], [records.read(i)[1] for i in range(len(records))]
+    files = ", ".join(map(str, records.paths))
+    if len(set(ids)) < len(ids) or not set(ids) <= set(range(len(names))):
+        raise Refused(
+            f"{files} with {len(ids)} images was not packed by {listing}, which names {len(names)}: give the packed "
+            "test images with --rec-val, and the list they were packed by"
+        )
+    missing = sorted(set(range(len(names))) - set(ids))
+    if missing:
+        raise Refused(
+            f"{files} lacks {len(missing)} of the images in {listing}, such as {names[missing[0]]}, and the server "
+            "wants a line for every one: get these files again and pack anew"
+        )
+    return [names[id] for id in ids]
+
+
+def complete(batches: Iterator[Batch], loader: Loader, names: Sequence[str]) -> Iterator[Batch]:
+    """The loader's batches as they are, up to the first image that cannot be decoded.
+
+    Raises: Refused naming it: every one needs a line.
+    """
+    with contextlib.suppress(UndecodableImages):  # told below
+        for batch in batches:
+            if loader.undecodable:
+                break
+            yield batch
+    if loader.undecodable:
+        bad = ", ".join(names[image] for image in list(loader.undecodable)[:3])
+        raise Refused(
+            f"{bad} cannot be decoded, and the server wants a line for every image: get such files again and pack anew "
+            "(scripts/pack_records.py --check lists all of them)"
+        )
+
+
 def write_submission(path: str | os.PathLike, names: Sequence[str], logits: np.ndarray) -> None:
     """The test server's file: a line per image in the order of the names, "name l1 l2 l3 l4 l5", surest first.
 
@@ -62,6 +111,6 @@ def write_submission(path: str | os.PathLike, names: Sequence[str], logits: np.n
         names: file names of the images.
         logits: (N, K), K at least 5, in the order of the names.
     """
-    best = np.argsort(-logits, axis=1, kind="stable")[:, :5]
+    best = (np.argsort(-row, kind="stable")[:5] for row in logits)
     lines = sorted(f"{os.path.basename(name)} {' '.join(map(str, row))}\n" for name, row in zip(names, best))
     pathlib.Path(path).write_text("".join(lines), encoding="ascii")

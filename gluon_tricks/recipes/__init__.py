@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gluon_tricks.recipe import Recipe, read_recipe
+from gluon_tricks.recipe import Recipe, known, read_recipe
 from gluon_tricks.recipes import imagenet, proxies, table3, table4, table5, table6, table7
-from gluon_tricks.table import Table, known
+from gluon_tricks.table import Table
 
 _RECIPES = {recipe.name: recipe for recipe in (*imagenet.RECIPES, *proxies.RECIPES)}
 TABLES: dict[str, Table] = {module.TABLE.name: module.TABLE for module in (table3, table4, table5, table6, table7)}
@@ -31,5 +31,13 @@ def get_recipe(name: str) -> Recipe:
     if name.count("/") == 2:
         table, column, row = name.split("/")
         return get_table(table).recipe(column, row)
-    cells = [cell for table in TABLES.values() for cell in table.names()]
-    return _RECIPES[known(name, list(_RECIPES) if "/" not in name else cells, "recipe")]
+    return _RECIPES[known(name, list(_RECIPES) if "/" not in name else _cells(), "recipe")]
+
+
+def is_cell(name: str) -> bool:
+    """Whether it is the name of a table's cell."""
+    return name in _cells()
+
+
+def _cells() -> list[str]:
+    return [cell for table in TABLES.values() for cell in table.names()]

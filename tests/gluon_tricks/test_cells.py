@@ -9,7 +9,7 @@ import pytest
 
 from gluon_tricks import cells, tables
 from gluon_tricks.cells import Runs
-from gluon_tricks.comparison import compare
+from gluon_tricks.comparison import compare, mark
 from gluon_tricks.runtime import Refused
 from gluon_tricks.scales import get_scale
 
@@ -135,6 +135,22 @@ def test_table_3_projects_an_epoch_of_imagenet(runs):
     assert cells_of(text, "Efficient, batch 1024, FP16")[-3:] == ["4.4", "", ""]
 
 
+def test_equal_differences_are_no_measure_of_noise():
+    assert mark([2.5, 2.5]) == "?" and mark([2.5]) == "?"
+    # mean 2, std 0.2, bound 12.706 x 0.2 / sqrt(2) = 1.797
+    assert mark([1.8586, 2.1414]) == "*" and mark([1.7, 2.3]) == "~"  # here the bound is 3.8
+
+
+def test_table_7_has_the_test_servers_column(runs):
+    leave(runs.cell("table7/resnet50_v1d/best", 0), 0.5)
+    text = tables.markdown(compare("table7", runs, 1))
+    ours = "the server tells: evaluate.py --submission"
+    assert cells_of(text, "ResNet-50-D Efficient") == [
+        *("56.34 / 86.87", "not run", "", "", "", "57.18 / 87.28", ours)
+    ]  # fmt: skip
+    assert cells_of(text, "ResNet-50-D Best")[-2:] == ["57.63 / 87.82", ours]
+
+
 def test_csv_has_a_line_per_run(runs):
     leave(runs.cell("table5/resnet50/v1", 0), 0.625)
     rows = list(csv.DictReader(io.StringIO(tables.as_csv(compare("table5", runs, 2)))))
@@ -170,6 +186,60 @@ def test_a_failed_cell_says_why(runs):
     script = "import sys; print('a'); print('refused: no data', file=sys.stderr); sys.exit(2)"
     assert not cells.run(cell, [sys.executable, "-c", script], lambda line: None)
     assert cell.state() == "failed: refused: no data"
+
+
+def test_a_killed_cell_does_not_blame_its_last_line(runs):
+    cell = runs.cell("table5/resnet50/v1b", 0)
+    script = "import os; print('epoch 1/6: top-1 50.00%', flush=True); os.kill(os.getpid(), 9)"
+    assert not cells.run(cell, [sys.executable, "-c", script], lambda line: None)
+    assert cell.state() == "failed: killed by SIGKILL; the same command goes on"
+
+
+def test_a_student_of_a_failed_teacher_is_not_trained(runs):
+    cell = runs.cell("table6/resnet50_v1d/distill", 0)
+    cell.teacher.folder.parent.mkdir(parents=True)
+    cell.teacher.failure.write_text("killed by SIGKILL\n")
+    (cell.teacher.folder / "checkpoints").mkdir(parents=True)  # a teacher half trained is none
+    assert not cells.run(cell, ["no such command"], lambda line: None)
+    says = "failed: its teacher table6/resnet152_v1d/smooth has no result (failed: killed by SIGKILL)"
+    assert cell.state() == says
+
+
+def test_an_interruption_is_passed_on_once_and_waited_for(runs, tmp_path):
+    script = """
+import signal, sys, time
+def stop(number, frame):
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as the training does: a second one ends it
+    time.sleep(0.3)
+    print("saved", flush=True)
+    sys.exit(75)
+signal.signal(signal.SIGTERM, stop)
+print("ready", flush=True)
+time.sleep(60)
+"""
+    said = []
+
+    def say(line):
+        said.append(line)
+        if line == "ready":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cells.run(runs.cell("table5/resnet50/v1b", 0), [sys.executable, "-c", script], say)
+    assert said == ["ready", "saved"]
+
+
+def test_data_that_is_not_here_is_told_before_the_first_cell(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for scale, table, says in (
+        ("imagenet", "table6", "table6 is trained on ImageNet, and there is no train.rec and val.rec in ~/.mxnet"),
+        ("imagenet", "table7", "trained on Places365-Standard, .*: name their folder with --data"),
+        ("imagenette", "table7", "table7 at the scale imagenette is trained on small photos in class folders"),
+    ):
+        with pytest.raises(Refused, match=says):
+            Runs(tmp_path, get_scale(scale)).require_data(table)
+    Runs(tmp_path, get_scale("smoke")).require_data("table7")
+    Runs(tmp_path, get_scale("imagenet"), ("train.rec",), ("val.rec",)).require_data("table7")
 
 
 def test_an_interrupted_cell_interrupts(runs):

@@ -2,9 +2,20 @@
 
 import pytest
 
-from gluon_tricks.command_line import parse, recipe_from_flags
+from gluon_tricks.command_line import parse, recipe_from_flags, with_batch_of_run
+from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
-from gluon_tricks.tricks import Cosine, LabelSmoothing, LinearScaling, Mixup, NoBiasDecay, StepDecay, Warmup, ZeroGamma
+from gluon_tricks.tricks import (
+    Cosine,
+    Distillation,
+    LabelSmoothing,
+    LinearScaling,
+    Mixup,
+    NoBiasDecay,
+    StepDecay,
+    Warmup,
+    ZeroGamma,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -77,9 +88,46 @@ def test_any_flag_overrides_a_recipe():
     assert (got.epochs, got.batch_size) == (10, 128) and Cosine() in got.tricks and Mixup(0.4) in got.tricks
 
 
+DISTILL = "--recipe table6/resnet50_v1d/distill "
+
+
+@pytest.mark.parametrize(
+    "line, trick",
+    [
+        (DISTILL + "--teacher runs/t", Distillation("runs/t", 20.0, None)),  # the paper's unweighted sum
+        (DISTILL + "--teacher runs/t --temperature 4", Distillation("runs/t", 4.0, None)),
+        (DISTILL + "--teacher runs/t --hard-weight 0.3", Distillation("runs/t", 20.0, 0.3)),
+        (DISTILL + "--set distillation.teacher=runs/t", Distillation("runs/t", 20.0, None)),
+        ("--recipe efficient --teacher runs/t", Distillation("runs/t", 20.0, None)),
+        (RECORDS + "--teacher runs/t", Distillation("runs/t", 20.0, 0.5)),  # GluonCV's
+        (RECORDS + "--teacher runs/t --temperature 2 --hard-weight 0.9", Distillation("runs/t", 2.0, 0.9)),
+    ],
+)
+def test_whose_form_distillation_has(line, trick):
+    assert [t for t in recipe(line).tricks if isinstance(t, Distillation)] == [trick]
+
+
+def test_flags_change_what_the_recipe_has_and_nothing_beside_it():
+    mixup = "--recipe table6/resnet50_v1d/mixup --set mixup.partner=permuted "
+    assert Mixup(0.4, partner="permuted") in recipe(mixup + "--set mixup.alpha=0.4").tricks
+    assert Mixup(0.4) in recipe("--recipe table6/resnet50_v1d/mixup --mixup-alpha 0.4").tricks
+    assert Mixup(0.2, 20) in recipe("--recipe table6/resnet50_v1d/mixup --mixup --mixup-off-epoch 20").tricks
+    assert LabelSmoothing(0.3, "paper") in recipe("--recipe table6/resnet50_v1d/smooth --label-smoothing 0.3").tricks
+
+
+def test_a_teacher_that_is_a_cell_says_how_to_come_by_it(tmp_path):
+    says = "teacher table6/resnet152_v1d/smooth is a recipe and no run yet: .* --teacher RUN, or .*reproduce.py table6"
+    with pytest.raises(Refused, match=says):
+        recipe(DISTILL)
+    (tmp_path / "table6/resnet152_v1d/smooth").mkdir(parents=True)  # it may also be a folder
+    assert recipe(DISTILL).tricks[-1] == Distillation("table6/resnet152_v1d/smooth")
+
+
 @pytest.mark.parametrize(
     "line, words",
     [
+        ("--recipe shapes --temperature 4", "go with --teacher RUN"),
+        ("--recipe shapes --mixup-alpha 0.4", "go with --mixup"),
         ("--mode symbolic", "hybrid is its successor"),
         ("--rec-train nowhere.rec --rec-val val.rec", "there is no nowhere.rec"),
         ("--use-rec", "there is no train.rec and val.rec"),
@@ -115,3 +163,28 @@ def test_where_parameters_come_from(line, pretrained):
 
 def test_a_file_of_parameters_is_named_in_full(tmp_path):
     assert recipe("--use-pretrained train.rec").pretrained == str(tmp_path / "train.rec")
+
+
+def test_rounds_and_synchronised_statistics():
+    """--batch-size is what a device takes at once: 8 x 3 rounds x 2 devices; a recipe's batch is shared."""
+    got = recipe(RECORDS + "--batch-size 8 --accumulate 3 --sync-bn", devices=2)
+    assert (got.batch_size, got.accumulate, got.net["norm_layer"]) == (48, 3, "SyncBatchNorm")
+    assert got.base_lr() == pytest.approx(0.1 * 48 / 256)
+    assert recipe("--recipe shapes --accumulate 2").batch_size == recipe("--recipe shapes").batch_size
+    with pytest.raises(Refused, match="accumulate is 0"):
+        recipe("--recipe shapes --accumulate 0")
+    with pytest.raises(Refused, match="--use-gn and --sync-bn"):
+        recipe("--recipe shapes --use-gn --sync-bn")
+
+
+def test_a_run_keeps_its_global_batch_when_the_number_of_devices_changes():
+    """Started with 3 devices of 8 images; `--batch-size 8` with 2 devices means 16, with 4 devices 32."""
+    recipe, said = with_batch_of_run(Recipe(batch_size=16), {"batch_size": 24}, parts=2)
+    assert recipe.batch_size == 24 and said == [
+        "going on with the run's global batch of 24: 12 images on each of 2 devices"
+    ]
+    assert with_batch_of_run(Recipe(batch_size=32), {"batch_size": 24}, parts=4)[0].batch_size == 24
+    with pytest.raises(Refused, match="global batch of 24, which 5 devices cannot share"):
+        with_batch_of_run(Recipe(batch_size=40), {"batch_size": 24}, parts=5)
+    for stored in ({"batch_size": 16}, {"batch_size": 100}, {}):  # the same; asked for another one; no run
+        assert with_batch_of_run(Recipe(batch_size=16), stored, parts=2) == (Recipe(batch_size=16), [])

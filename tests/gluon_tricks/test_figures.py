@@ -1,13 +1,16 @@
 """Figures: what they are drawn from."""
 
+import json
+
+import mxnet as mx
 import numpy as np
 import pytest
 
 from gluon_tricks import diagrams, figures
-from gluon_tricks.cells import Runs
+from gluon_tricks.cells import Cell, Runs
 from gluon_tricks.runtime import Refused
 from gluon_tricks.scales import get_scale
-from model_zoo import get_model
+from model_zoo import get_model, weights
 
 
 def lines_of(name, variant_stage, channels=256, side=56):
@@ -65,6 +68,27 @@ def test_figures_of_runs_that_were_not_made_are_refused(tmp_path):
     runs = Runs(tmp_path, get_scale("imagenette"))
     with pytest.raises(Refused, match="drawn from runs of table6/resnet50_v1d/efficient, and there is none"):
         list(figures.draw("figure3", runs, 1))
+
+
+def test_logits_of_runs(tmp_path, monkeypatch, tiny_records):
+    """Networks that always give the logits (bias, 0, 0, 0): the gap is the bias."""
+    runs = Runs(tmp_path, get_scale("smoke"), *((str(tiny_records / f"{split}.rec"),) for split in ("train", "val")))
+    for row, bias in (("cosine", 3), ("smooth", 1)):
+        cell = runs.cell(f"table6/resnet50_v1d/{row}", 0)
+        cell.folder.mkdir(parents=True)
+        recipe = cell.recipe.set(model="cifar_resnet20_v1", classes=4).without("zero_gamma")
+        net = get_model(recipe.model, classes=4)
+        net.initialize(mx.init.Zero())
+        net.head.bias.set_data(mx.nd.array([bias, 0, 0, 0]))
+        weights.save(net, cell.folder / "final.params")
+        (cell.folder / "recipe.json").write_text(json.dumps(recipe.to_json()))
+        (cell.folder / "metrics.csv").write_text("epoch,val_top1\n1,0.25\n")
+    monkeypatch.setattr(Cell, "is_done", lambda cell: True)  # these are of another network than the table's
+    panel = figures.figure4b(runs, 1).axes[0]
+    labels = [text.get_text() for text in panel.get_legend().get_texts()]
+    assert labels == ["without label smoothing: mean 3.00", "with label smoothing: mean 1.00"]
+    title = panel.get_title().split("\n")
+    assert title[-1].endswith("nothing about the paper's)") and max(map(len, title)) < 65  # no wider than the panel
 
 
 def test_figures_are_files(tmp_path):

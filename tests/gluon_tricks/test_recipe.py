@@ -35,8 +35,11 @@ def test_settings():
 @pytest.mark.parametrize(
     "setting, words",
     [
-        ("mixpu=on", "did you mean mixup"),
-        ("mixup.alhpa=1", "did you mean alpha"),
+        ("mixpu=on", "no recipe field or trick 'mixpu': did you mean mixup"),
+        ("mixup.alhpa=1", "no number 'alhpa' in the trick mixup: did you mean alpha"),
+        ("mixup.alpha=-1", "alpha must be 0 or more"),
+        ("label_smoothing.eps=1", r"eps must lie in \[0, 1\)"),
+        ("teacher_size=0", "teacher_size is 0"),
         ("epoch=3", "did you mean .*epochs"),
         ("epochs=0", "epochs is 0: it takes 1 or more"),
         ("epochs=2.5", "epochs must be int, but got 2.5"),
@@ -57,7 +60,7 @@ def test_bad_settings_are_refused_in_one_sentence(setting, words):
 def test_a_recipe_file_names_only_known_tricks(tmp_path):
     path = tmp_path / "recipe.json"
     path.write_text(json.dumps({"tricks": [{"trick": "os.system", "alpha": "rm"}]}))
-    with pytest.raises(Refused, match="no trick called 'os.system'"):
+    with pytest.raises(Refused, match="no trick 'os.system': there are linear_scaling, "):
         read_recipe(path)
     path.write_text("{")
     with pytest.raises(Refused, match="cannot be read as a recipe"):

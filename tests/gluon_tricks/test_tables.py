@@ -117,6 +117,12 @@ def test_a_small_scale_shrinks_every_number_of_epochs_alike():
     assert recipe.base_lr() == pytest.approx(0.4)  # the paper's for batch 1024
 
 
+def test_inception_learns_from_the_teacher_of_the_others():
+    recipe = get_recipe("table6/inceptionv3/distill")
+    (trick,) = [trick for trick in recipe.tricks if trick.label() == "distillation"]
+    assert recipe.input_size == 299 and recipe.teacher_size == get_recipe(trick.teacher).input_size == 224
+
+
 def test_inception_has_no_small_proxy():
     assert SCALES["smoke"].recipe(get_table("table6"), "inceptionv3", "cosine") is None
 

@@ -1,8 +1,17 @@
-"""The script as a user runs it: a cell at the smoke scale, what it shows, and what it refuses before any work."""
+"""The script as a user runs it: cells at the smoke scale, killed and resumed, and what it refuses before any work."""
 
+import csv
 import importlib.util
+import os
 import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
 
+import cv2
+import numpy as np
 import pytest
 
 PATH = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "reproduce.py"
@@ -25,6 +34,85 @@ def test_a_cell_is_run_once_and_shown(tmp_path, capsys):
     assert "--- 1 of" not in out and row in out
 
 
+@pytest.fixture
+def photos(tmp_path):
+    """Class folders with 64 images for training and 12 for validation, of 3 colours."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 64), ("val", 12)):
+        for k in range(count):
+            folder = tmp_path / "photos" / split / ("red", "green", "blue")[k % 3]
+            folder.mkdir(parents=True, exist_ok=True)
+            image = rng.integers(0, 60, (40, 40, 3)).astype(np.uint8)
+            image[:, :, 2 - k % 3] += 150
+            cv2.imwrite(str(folder / f"{k}.jpg"), image)
+    return tmp_path / "photos"
+
+
+def killed_in_its_first_cell(words, cell):
+    """Runs the script and kills the training of the first cell after its first epoch; returns (exit code, output)."""
+    process = subprocess.Popen([sys.executable, str(PATH), *words], stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list((cell / "checkpoints").glob("step-*.safetensors")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
+    (child,) = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(child), signal.SIGKILL)
+    out = process.communicate(timeout=120)[0]
+    return process.returncode, out
+
+
+MIXUP, DISTILLED = "| + mixup w/o distill", "| + distill w/ mixup"
+
+
+def shown(out, label):
+    return [text.strip() for text in next(line for line in out.splitlines() if line.startswith(label)).split("|")[1:-1]]
+
+
+def test_rows_with_a_teacher_from_class_folders_to_the_table(photos, tmp_path, capsys):
+    """Teacher before student; a killed cell is shown as failed and goes on by the same command; --show runs nothing."""
+    words = ["table6", "--columns", "resnet50_v1d", "--rows", "mixup,distill_mixup", "--scale", "smoke"]
+    words += ["--data", str(photos), "--runs", str(tmp_path / "runs"), "--csv", str(tmp_path / "out.csv")]
+    folder = tmp_path / "runs" / "smoke"
+    code, out = killed_in_its_first_cell(words, folder / "table6-resnet50_v1d-mixup" / "seed0")
+    assert code == 1
+    assert re.findall("^--- (.*)", out, re.MULTILINE) == [
+        "1 of 3: table6/resnet50_v1d/mixup, seed 0",
+        "2 of 3: table6/resnet152_v1d/mixup, seed 0",
+        "3 of 3: table6/resnet50_v1d/distill_mixup, seed 0",
+    ]
+    assert shown(out, MIXUP)[2:4] == ["failed: killed by SIGKILL; the same command goes on", ""]
+    assert re.fullmatch(r"\d+\.\d\d \(1\)", shown(out, DISTILLED)[2])
+    assert "killed by SIGKILL" in (folder / "table6.html").read_text()
+
+    assert script.main(words) == 0
+    out = capsys.readouterr().out
+    assert re.findall("^--- (.*)", out, re.MULTILINE) == ["1 of 1: table6/resnet50_v1d/mixup, seed 0"]
+    assert "going on from step-000000001.safetensors, after step 1 of 2" in out  # 64 images are one batch
+    assert shown(out, DISTILLED)[4] == "+0.32"  # 79.33 - 79.01
+    ours, gain = float(shown(out, MIXUP)[2].split()[0]), float(shown(out, DISTILLED)[5].split()[0])
+    assert float(shown(out, DISTILLED)[2].split()[0]) - ours == pytest.approx(gain, abs=0.011)
+    rows = list(csv.DictReader((tmp_path / "out.csv").open()))
+    assert [(row["row"], row["seed"], row["state"]) for row in rows] == [
+        ("mixup", "0", "done"),
+        ("distill_mixup", "0", "done"),
+    ]
+    assert (folder / "table6.html").read_text().count("data:image/png;base64,") == 1
+
+    assert script.main([*words, "--show"]) == 0
+    again = capsys.readouterr().out
+    assert "---" not in again.replace("| -", "").replace("--", "") and again in out
+
+
+def test_the_plan_measures_each_kind_of_network(tmp_path, capsys):
+    """MobileNet has no residual blocks, and so no zero gamma."""
+    words = ["table6", "--columns", "mobilenet1.0", "--rows", "efficient,mixup", "--scale", "smoke", "--plan"]
+    assert script.main([*words, "--runs", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"table3/mobilenet1.0/efficient, seed 0: 1 epoch of 640 images, about .*", lines[0])
+    assert re.fullmatch(r"table6/mobilenet1.0/mixup, seed 0: 2 epochs of 640 images, about .*", lines[1])
+    assert re.fullmatch(r"2 cells, about .* of training on this machine \(.*\)", lines[2])
+
+
 def test_show_runs_nothing(tmp_path, capsys):
     assert script.main(["table4", "--show", "--scale", "smoke", "--runs", str(tmp_path), "--seeds", "2"]) == 0
     out = capsys.readouterr().out
@@ -36,6 +124,12 @@ def test_show_runs_nothing(tmp_path, capsys):
     "words, says",
     [
         (["tabel6"], "no table or figure 'tabel6': did you mean table6"),
+        (["figure5"], "no table or figure 'figure5': did you mean figure4"),
+        (["table7"], "packed from its lists with scripts/pack_records.py --places365: name their folder with --data"),
+        (["table5", "--scale", "imagenette"], "name their folder with --data"),
+        (["table5", "--scale", "imagenette", "--plan"], "name their folder with --data"),
+        (["table5"], "there is no train.rec and val.rec in ~/.mxnet/datasets/imagenet/rec"),
+        (["table6", "--columns", "resnet152_v1d"], "no column 'resnet152_v1d' in table6: did you mean resnet50_v1d"),
         (["table6", "--rows", "mixupp"], "no row 'mixupp' in table6: did you mean mixup"),
         (["table6", "--columns", "resnet"], "no column 'resnet' in table6"),
         (["table6", "--scale", "imagenete"], "no scale 'imagenete': did you mean imagenet"),
@@ -44,6 +138,7 @@ def test_show_runs_nothing(tmp_path, capsys):
         (["figure3", "--scale", "smoke"], "drawn from runs of table6/resnet50_v1d/efficient"),
     ],
 )
-def test_refusals(words, says, tmp_path, capsys):
+def test_refusals(words, says, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
     assert script.main([*words, "--runs", str(tmp_path)]) == 2
     assert says in capsys.readouterr().err
