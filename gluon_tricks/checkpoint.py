@@ -98,18 +98,20 @@ def save_checkpoint(
 
 
 def save_final(net, folder: pathlib.Path, recipe: Recipe) -> None:
-    """Writes the trained network in float32: final.params, and exported final-symbol.json + final-0000.params."""
-    net.cast("float32")
-    net.hybridize()
-    net(
-        mx.nd.zeros(
-            (1, 3, recipe.input_size, recipe.input_size), ctx=next(iter(net.collect_params().values())).list_ctx()[0]
-        )
-    )
+    """Writes the trained network in float32: final.params, and exported final-symbol.json + final-0000.params.
+
+    Exported is the network of one process: without the layers that work over ranks.
+    """
     mx.nd.waitall()  # a forward under way changes its weights' layout; read meanwhile they can come out wrong
-    write_atomically(folder / "final.params", lambda temporary: net.save_parameters(str(temporary)))
+    arrays = {name: p.list_data()[0].asnumpy().astype("float32") for name, p in parameters_by_name(net).items()}
+    plain = untrained(recipe)
+    plain.initialize()
+    set_parameters(plain, arrays, folder)
+    write_atomically(folder / "final.params", lambda temporary: plain.save_parameters(str(temporary)))
+    plain.hybridize()
+    plain(mx.nd.zeros((1, 3, recipe.input_size, recipe.input_size))).wait_to_read()
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export") as scratch:
-        net.export(f"{scratch}/final")
+        plain.export(f"{scratch}/final")
         for path in sorted(pathlib.Path(scratch).iterdir()):
             os.replace(path, folder / path.name)
 
@@ -146,10 +148,25 @@ def read_checkpoint(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str
         Refused: not a whole checkpoint of this project.
     """
     try:
-        with safetensors.safe_open(path, framework="np") as file:
-            header = json.loads((file.metadata() or {}).get(_HEADER, "{}"))
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        return parse_checkpoint(path.read_bytes(), path)
+    except OSError as error:
+        raise Refused(f"{path} cannot be read ({error}): use another checkpoint") from error
+
+
+def parse_checkpoint(data: bytes, path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and header that a checkpoint's bytes hold, every digest checked.
+
+    Args:
+        path: what an error names.
+
+    Raises:
+        Refused: not a whole checkpoint of this project.
+    """
+    try:
+        arrays = safetensors.numpy.load(data)  # checks the lengths that the file claims
+        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
+        header = json.loads(metadata.get(_HEADER, "{}"))
+    except (ValueError, RecursionError, KeyError, safetensors.SafetensorError) as error:
         raise Refused(f"{path} is not a whole checkpoint ({error}): use an older one, or start anew") from error
     if header.get("format") != FORMAT:
         raise Refused(f"{path} is not a checkpoint of this version: expected {FORMAT!r}, saw {header.get('format')!r}")
@@ -162,14 +179,19 @@ def read_checkpoint(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str
 
 
 def restore(
-    path: pathlib.Path, net, trainer: mx.gluon.Trainer, recipe: Recipe, data_digest: str, contexts: Sequence[mx.Context]
-) -> Progress:
+    path: pathlib.Path, read: tuple[dict[str, np.ndarray], dict[str, Any]], net, trainer: mx.gluon.Trainer,
+    recipe: Recipe, data_digest: str, contexts: Sequence[mx.Context],
+) -> Progress:  # fmt: skip
     """Puts the network and the optimiser where a checkpoint has them, and says where the run stands.
 
+    Args:
+        path: what an error names.
+        read: what parse_checkpoint gave.
+
     Raises:
-        Refused: a damaged file, another recipe, or other records.
+        Refused: another recipe, or other records.
     """
-    arrays, header = read_checkpoint(path)
+    arrays, header = read
     differing = _differences(header["recipe"], recipe.to_json())
     if differing:
         raise Refused(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from gluon_tricks import checkpoint, distributed
 from gluon_tricks.data.augment import Preprocess, coefficients
 from gluon_tricks.data.loader import Batch, Loader
+from gluon_tricks.gradients import Gradients
 from gluon_tricks.journal import Journal
 from gluon_tricks.loss_scale import LossScale
 from gluon_tricks.recipe import Recipe
@@ -71,6 +72,7 @@ class Job:
     preprocess: Preprocess
     net: mx.gluon.HybridBlock
     trainer: mx.gluon.Trainer
+    gradients: Gradients
     loss: Loss
     lr_at: Schedule
     plan: Plan
@@ -82,18 +84,22 @@ class Job:
         """The epochs that are not finished."""
         return range(self.recipe.start_epoch + len(self.progress.history), self.recipe.epochs)
 
-    def training_shares(self, batch: Batch, epoch: int) -> Shares:
-        """A loader's batch as the devices get it: augmented, mixed, smoothed."""
+    def training_rounds(self, batch: Batch, epoch: int) -> Iterator[Shares]:
+        """A loader's batch as the devices get it, round by round (recipe.accumulate): augmented, mixed, smoothed."""
         recipe, draw = self.recipe, Draw(self.recipe.seed, self.progress.step, self.plan)
         matrix, flip = coefficients(recipe.augment, recipe.seed, epoch, batch.indices, recipe.mean, recipe.std)
-        shares = []
-        for context, *share in zip(self.contexts, *self._split(batch.images, matrix, flip, batch.labels)):
-            images, labels = self.preprocess(*(_array(part, context) for part in share[:3])), share[3]
-            target = mx.nd.one_hot(_array(labels, context), recipe.classes)  # (n, K)
-            for trick in recipe.tricks:
-                images, target = trick.batch(images, target, draw)
-            shares.append((images, target))
-        return shares
+        parts = (batch.images, matrix, flip, batch.labels)
+        for pieces in zip(*(np.split(part, recipe.accumulate) for part in parts)):
+            shares = zip(self.contexts, *(np.split(piece, len(self.contexts)) for piece in pieces))
+            yield [self._share(context, *share, draw) for context, *share in shares]
+
+    def _share(self, context: mx.Context, images, matrix, flip, labels, draw: Draw) -> tuple:
+        """One device's images (n, 3, H, W) and target (n, K)."""
+        images = self.preprocess(*(_array(part, context) for part in (images, matrix, flip)))
+        target = mx.nd.one_hot(_array(labels, context), self.recipe.classes)
+        for trick in self.recipe.tricks:
+            images, target = trick.batch(images, target, draw)
+        return images, target
 
     def evaluation_input(self, images: np.ndarray, context: mx.Context) -> mx.nd.NDArray:
         """Images (n, H, W, 3) uint8 as the network sees them: normalised, not augmented."""
@@ -101,19 +107,18 @@ class Job:
         return self.preprocess(*(_array(part, context) for part in (images, matrix, flip)))
 
     def checkpoint(self) -> None:
-        """Writes a checkpoint of this moment (rank 0) and removes those that are no longer kept."""
+        """Writes a checkpoint of this moment (rank 0, for all) and removes those that are no longer kept."""
+        progress = self.progress
+        loss_sum, images = distributed.total(np.array([progress.loss_sum, progress.images]))
         if distributed.rank() != 0:
             return
         folder = self.journal.folder / "checkpoints"
-        self.progress.loss_scale, self.progress.good_steps = self.scale.value, self.scale.good_steps
-        path = checkpoint.checkpoint_path(folder, self.progress.step)
-        digest = self.train.records.digest
-        checkpoint.save_checkpoint(path, self.net, self.trainer, self.progress, self.recipe, digest)
+        progress.loss_scale, progress.good_steps = self.scale.value, self.scale.good_steps
+        path = checkpoint.checkpoint_path(folder, progress.step)
+        all_ranks = dataclasses.replace(progress, loss_sum=float(loss_sum), images=int(images))
+        checkpoint.save_checkpoint(path, self.net, self.trainer, all_ranks, self.recipe, self.train.records.digest)
         checkpoint.prune(folder, self.options.keep, self.progress.best[0])
         self.journal.event("checkpoint", step=self.progress.step, file=path.name)
-
-    def _split(self, *parts: np.ndarray) -> list[list[np.ndarray]]:
-        return [np.split(part, len(self.contexts)) for part in parts]
 
 
 def _array(part: np.ndarray, context: mx.Context) -> mx.nd.NDArray:

@@ -14,10 +14,9 @@ import sys
 import time
 from typing import Any
 
-import tensorboardX
 import tqdm
 
-from gluon_tricks.runtime import Refused
+from gluon_tricks.runtime import Refused, import_tensorboard
 from gluon_tricks.schedule import Plan
 
 METRICS = ("epoch", "train_loss", "val_loss", "val_top1", "val_top5", "lr", "images_per_second")
@@ -63,7 +62,7 @@ class Journal:
             raise Refused(f"{folder} is in use by another run: wait for it, or give another --save-dir") from None
         except OSError as error:
             raise Refused(f"the records of a run cannot be written ({error}): give another place for them") from error
-        self._board = tensorboardX.SummaryWriter(str(folder / "tensorboard"))
+        self._board = import_tensorboard().SummaryWriter(str(folder / "tensorboard"))
         self._handler = _LogHandler(self)
         logging.getLogger("gluon_tricks").addHandler(self._handler)
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 from collections.abc import Callable, Sequence
 
 import mxnet as mx
 import numpy as np
+import safetensors.numpy
 from mxnet.base import _LIB, check_call
 
 from gluon_tricks import distributed
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
+from gluon_tricks.sync_batch_norm import SyncBatchNorm
 from model_zoo import get_model
 
 
-def untrained(recipe: Recipe, pretrained: str = "", ctx=None) -> mx.gluon.HybridBlock:
+def untrained(recipe: Recipe, pretrained: str = "", ctx=None, to_train: bool = False) -> mx.gluon.HybridBlock:
     """The recipe's network, uninitialised unless `pretrained` says where its parameters come from.
 
     Args:
+        to_train: with layers that work over all ranks, where the recipe has them and there are several.
         pretrained: a parameter file, the tag of one that GluonCV published, or "true" for the default one; "": none.
 
     Raises:
@@ -28,14 +32,18 @@ def untrained(recipe: Recipe, pretrained: str = "", ctx=None) -> mx.gluon.Hybrid
     if recipe.classes is not None:
         kwargs["classes"] = recipe.classes
     if "norm_layer" in kwargs:
-        kwargs["norm_layer"] = _norm_layer(kwargs["norm_layer"])
+        kwargs["norm_layer"] = _norm_layer(kwargs["norm_layer"], to_train and distributed.ranks() > 1)
     return get_model(recipe.model, pretrained={"": False, "true": True}.get(pretrained, pretrained), ctx=ctx, **kwargs)
 
 
-def _norm_layer(name: str) -> Callable[..., mx.gluon.HybridBlock]:
-    if name not in ("BatchNorm", "GroupNorm"):
-        raise Refused(f"net.norm_layer is {name!r}: choose BatchNorm or GroupNorm")
-    return mx.gluon.nn.BatchNorm if name == "BatchNorm" else _group_norm
+def _norm_layer(name: str, over_ranks: bool) -> Callable[..., mx.gluon.HybridBlock]:
+    layers = {"BatchNorm": mx.gluon.nn.BatchNorm, "GroupNorm": _group_norm, "SyncBatchNorm": mx.gluon.nn.BatchNorm}
+    if name not in layers:
+        raise Refused(f"net.norm_layer is {name!r}: choose one of {', '.join(layers)}")
+    if name != "SyncBatchNorm" or not over_ranks:
+        return layers[name]
+    number = itertools.count()
+    return lambda **kwargs: SyncBatchNorm(f"sync_batch_norm.{next(number)}", **kwargs)
 
 
 def _group_norm(in_channels: int, **kwargs) -> mx.gluon.nn.GroupNorm:
@@ -52,7 +60,7 @@ def initialized(recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gluon.Hybr
     Source: section 2.1. Differs: the paper gives channel sizes for the fans; with 3x3 kernels that diverges.
     """
     mx.random.seed(recipe.seed)
-    net = untrained(recipe, pretrained=recipe.pretrained, ctx=list(contexts))
+    net = untrained(recipe, pretrained=recipe.pretrained, ctx=list(contexts), to_train=True)
     if not recipe.pretrained:
         init = mx.init.Xavier("uniform", "avg", 3) if recipe.init == "paper" else mx.init.MSRAPrelu()
         net.initialize(init, ctx=list(contexts))
@@ -91,6 +99,15 @@ def set_parameters(net: mx.gluon.Block, arrays: dict[str, np.ndarray], source) -
         if parameter.shape != arrays[name].shape:
             raise Refused(f"{source}: {name} has shape {arrays[name].shape}, this network's has {parameter.shape}")
         parameter.set_data(mx.nd.array(arrays[name], dtype=arrays[name].dtype))
+
+
+def share_parameters(net: mx.gluon.Block) -> None:
+    """Gives every rank the parameters that rank 0 has."""
+    if distributed.ranks() == 1:
+        return
+    arrays = {name: p.list_data()[0].asnumpy() for name, p in parameters_by_name(net).items()}
+    data = distributed.broadcast(safetensors.numpy.save(arrays) if distributed.rank() == 0 else b"")
+    set_parameters(net, safetensors.numpy.load(data), "rank 0's network")
 
 
 def average_statistics(net: mx.gluon.Block) -> None:

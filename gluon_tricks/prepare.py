@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import pathlib
 import platform
 import shutil
@@ -17,12 +18,14 @@ from gluon_tricks.data.augment import Preprocess
 from gluon_tricks.data.catalog import count_classes, find_records
 from gluon_tricks.data.loader import Loader
 from gluon_tricks.devices import choose_contexts, choose_precision, require_usable, start_precision
+from gluon_tricks.gradients import Gradients
 from gluon_tricks.job import Job, Options
 from gluon_tricks.journal import Journal
 from gluon_tricks.loss_scale import LossScale
-from gluon_tricks.network import initialized, parameters_by_name, untrained
+from gluon_tricks.network import initialized, parameters_by_name, share_parameters, untrained
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
+from gluon_tricks.trained import open_network
 
 
 def prepare(recipe: Recipe, run_dir: pathlib.Path, options: Options) -> Job:
@@ -37,17 +40,19 @@ def prepare(recipe: Recipe, run_dir: pathlib.Path, options: Options) -> Job:
     precision, why = choose_precision(recipe.dtype, contexts)
     start_precision(precision, untrained(recipe))
     recipe, train, val = _loaders(recipe.set(dtype=precision), contexts, options)
+    _require_alike(recipe, train, val)
     net = _network(recipe, contexts)
     loss = recipe.loss(cross_entropy, functools.partial(_load_teacher, recipe=recipe, contexts=contexts))
     lr_at, plan = recipe.schedule(train.steps_per_epoch)
     trainer = _trainer(net, recipe, contexts)
+    gradients = Gradients(trainer._params, accumulate=recipe.accumulate > 1)
     preprocess = Preprocess(_input_dtype(precision))
     if recipe.mode == "hybrid":
         preprocess.hybridize(static_alloc=True, static_shape=True)
     journal = _open_run(net, run_dir, options)
     try:
         job = Job(
-            recipe, options, contexts, journal, train, val, preprocess, net, trainer, loss, lr_at, plan,
+            recipe, options, contexts, journal, train, val, preprocess, net, trainer, gradients, loss, lr_at, plan,
             LossScale(precision == "float16"), checkpoint.Progress(step=recipe.start_epoch * plan.steps_per_epoch),
         )  # fmt: skip
         _announce(job, [*said, why], resumed_from=_resume(job))
@@ -72,6 +77,18 @@ def _loaders(recipe: Recipe, contexts: Sequence[mx.Context], options: Options) -
     )
 
 
+def _require_alike(recipe: Recipe, train: Loader, val: Loader) -> None:
+    """Refuses ranks that would train something else than rank 0 does; where their files lie may differ."""
+    recipe = recipe.set(train=(), val=())
+    digests = train.records.digest, val.records.digest
+    odd = distributed.differing(json.dumps([recipe.to_json(), digests, gluon_tricks.__version__, mx.__version__]))
+    if odd:
+        raise Refused(
+            f"of {distributed.ranks()} ranks, {', '.join(map(str, odd))} have another recipe, precision, version or "
+            "other records than rank 0: give all the same command, the same installation and the same files"
+        )
+
+
 def _open_run(net: mx.gluon.Block, run_dir: pathlib.Path, options: Options) -> Journal:
     """Claims the run directory."""
     if distributed.rank() == 0:
@@ -83,20 +100,24 @@ def _open_run(net: mx.gluon.Block, run_dir: pathlib.Path, options: Options) -> J
 
 def _resume(job: Job) -> str:
     """Goes to the newest checkpoint, if resuming was asked for and there is one; returns its name."""
-    folder = job.journal.folder / "checkpoints"
+    folder, name, data = job.journal.folder / "checkpoints", "", b""
     if distributed.rank() == 0:
         checkpoint.remove_leftovers(folder)
-    saved = checkpoint.list_checkpoints(folder) if job.options.resume else []
-    if saved:
-        digest = job.train.records.digest
-        job.progress = checkpoint.restore(saved[-1], job.net, job.trainer, job.recipe, digest, job.contexts)
-        if job.scale.active:
-            job.scale = LossScale(True, job.progress.loss_scale, job.progress.good_steps)
-        if distributed.rank() != 0:  # the sums of the epoch so far are rank 0's
-            job.progress.loss_sum, job.progress.images = 0.0, 0
-    if distributed.total(np.array([job.progress.step]))[0] != distributed.ranks() * job.progress.step:
-        raise Refused(f"the ranks do not see the same checkpoints: put {folder} on a disk that all of them share")
-    return saved[-1].name if saved else ""
+        saved = checkpoint.list_checkpoints(folder) if job.options.resume else []
+        name, data = (saved[-1].name, saved[-1].read_bytes()) if saved else ("", b"")
+    name = distributed.broadcast(name.encode()).decode()
+    if not name:
+        share_parameters(job.net)
+        return ""
+    read = checkpoint.parse_checkpoint(distributed.broadcast(data), folder / name)
+    job.progress = checkpoint.restore(
+        folder / name, read, job.net, job.trainer, job.recipe, job.train.records.digest, job.contexts
+    )
+    if job.scale.active:
+        job.scale = LossScale(True, job.progress.loss_scale, job.progress.good_steps)
+    if distributed.rank() != 0:  # the sums of the epoch so far are over all ranks: one of them goes on from there
+        job.progress.loss_sum, job.progress.images = 0.0, 0
+    return name
 
 
 def cross_entropy(images, logits, target):
@@ -105,17 +126,29 @@ def cross_entropy(images, logits, target):
 
 
 def _load_teacher(source: str, recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gluon.Block:
-    """A trained network that takes the recipe's images and knows its classes."""
-    teacher = checkpoint.load_network(source, ctx=contexts)
+    """A trained network that takes the recipe's images and knows its classes.
+
+    Raises:
+        Refused: there is none, or it was trained on images of another size or on other classes.
+    """
+    trained = open_network(source, ctx=contexts)
+    teacher, wanted = trained.net, recipe.teacher_size or recipe.input_size
+    seen = trained.recipe.input_size if trained.recipe else teacher.preprocessing.input_size if trained.published else 0
+    if seen not in (0, wanted):
+        raise Refused(
+            f"the teacher {source} was trained on images of {seen} px and these have {wanted} px: train one on such "
+            f"images, or say that it is meant with --set teacher_size={seen}"
+        )
     try:
         shape = teacher(mx.nd.zeros((1, 3, recipe.input_size, recipe.input_size), ctx=contexts[0])).shape
     except mx.MXNetError as error:
         raise Refused(
-            f"{source} does not take images of {recipe.input_size} px: {str(error).splitlines()[-1]}"
+            f"the teacher {source} does not take images of {recipe.input_size} px: {str(error).splitlines()[-1]}"
         ) from None
     if shape != (1, recipe.classes):
         raise Refused(
-            f"{source} tells {shape[-1]} classes apart and the data has {recipe.classes}: train it on this data"
+            f"the teacher {source} tells {shape[-1]} classes apart and the data has {recipe.classes}: "
+            "train it on this data"
         )
     return teacher
 
@@ -138,16 +171,19 @@ def _contexts(options: Options, said: list[str]) -> list[mx.Context]:
 
 def _rank_batch(recipe: Recipe, contexts: Sequence[mx.Context]) -> int:
     """Images of this rank in each step."""
-    devices = len(contexts) * distributed.ranks()
-    if recipe.batch_size % devices:
+    parts = len(contexts) * distributed.ranks() * recipe.accumulate
+    if recipe.batch_size % parts:
+        rounds = f", {recipe.accumulate} rounds each" if recipe.accumulate > 1 else ""
         raise Refused(
-            f"a batch of {recipe.batch_size} cannot be shared by {devices} devices "
-            f"({len(contexts)} on each of {distributed.ranks()} ranks): make it a multiple of {devices}"
+            f"a batch of {recipe.batch_size} cannot be shared by {len(contexts) * distributed.ranks()} devices "
+            f"({len(contexts)} on each of {distributed.ranks()} ranks{rounds}): make it a multiple of {parts}"
         )
     return recipe.batch_size // distributed.ranks()
 
 
 def _network(recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gluon.HybridBlock:
+    if recipe.net.get("norm_layer") == "SyncBatchNorm" and len(contexts) > 1:
+        raise Refused(f"SyncBatchNorm is over ranks and this one has {len(contexts)} devices: start a rank for each")
     net = initialized(recipe, contexts)
     smallest = getattr(net, "smallest_side", 1)
     if recipe.input_size < smallest:

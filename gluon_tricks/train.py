@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -14,6 +14,7 @@ from mxnet import autograd
 from gluon_tricks import distributed
 from gluon_tricks.checkpoint import checkpoint_path, save_final
 from gluon_tricks.evaluate import Scores, evaluate
+from gluon_tricks.gradients import Gradients
 from gluon_tricks.job import Job, Options, Shares
 from gluon_tricks.loss_scale import LossScale
 from gluon_tricks.network import average_statistics
@@ -64,8 +65,8 @@ def train_epoch(job: Job, epoch: int) -> None:
         lr = job.lr_at(progress.step)
         seed_network(job.recipe.seed, progress.step)
         job.trainer.set_learning_rate(lr)
-        shares = job.training_shares(batch, epoch)
-        losses = train_step(job.net, job.loss, job.trainer, shares, job.recipe.batch_size, job.scale)
+        rounds = job.training_rounds(batch, epoch)
+        losses = train_step(job.net, job.loss, job.trainer, job.gradients, rounds, job.recipe.batch_size, job.scale)
         progress.step += 1
         pending.append((progress.step, losses, lr))
         stop = distributed.agree(options.should_stop())
@@ -73,33 +74,39 @@ def train_epoch(job: Job, epoch: int) -> None:
             clock = settle(job, pending, clock)
             job.checkpoint()
         if stop:
+            distributed.wait_for_all()  # a rank that leaves earlier ends the others, rank 0 while it writes
             raise Interrupted(f"stopped after step {progress.step} of {plan.steps}")
     settle(job, pending, clock)
 
 
 def train_step(
-    net: mx.gluon.HybridBlock, loss: Loss, trainer: mx.gluon.Trainer, shares: Shares, batch_size: int, scale: LossScale
-) -> list[mx.nd.NDArray]:
+    net: mx.gluon.HybridBlock, loss: Loss, trainer: mx.gluon.Trainer, gradients: Gradients, rounds: Iterable[Shares],
+    batch_size: int, scale: LossScale,
+) -> list[mx.nd.NDArray]:  # fmt: skip
     """One update with the mean gradient of the global batch.
 
     Args:
-        shares: what each device of this rank works on.
+        gradients: of the network's parameters.
+        rounds: what each device of this rank works on, one after the other where gradients accumulate.
         batch_size: the global one, which the summed gradient is divided by.
 
     Returns:
         the summed loss of each share, still on its device.
     """
-    factor = scale.value
-    with autograd.record():
-        losses = [loss(images, net(images).astype("float32"), target) for images, target in shares]  # each (n,)
-        scaled = [values * factor for values in losses] if scale.active else losses
-    autograd.backward(scaled)
-    trained = [parameter for parameter in trainer._params if parameter.grad_req != "null"]
+    factor, sums = scale.value, []
+    if gradients.accumulate:
+        gradients.clear()
+    for shares in rounds:
+        with autograd.record():
+            losses = [loss(images, net(images).astype("float32"), target) for images, target in shares]  # each (n,)
+            scaled = [values * factor for values in losses] if scale.active else losses
+        autograd.backward(scaled)
+        sums += [values.sum() for values in losses]
     trainer.allreduce_grads()  # over the devices of this rank
-    distributed.sum_gradients(trained)  # over the ranks
-    if scale.accepts([parameter.list_grad()[0] for parameter in trained]):
+    gradients.sum_over_ranks()
+    if scale.accepts(gradients.first()):
         trainer.update(batch_size * factor)
-    return [values.sum() for values in losses]
+    return sums
 
 
 def seed_network(seed: int, step: int) -> None:

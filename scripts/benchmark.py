@@ -1,4 +1,4 @@
-"""Measure speed side by side, in one run, taking turns: scripts/benchmark.py loader | train | models.
+"""Measure speed side by side, in one run, taking turns: scripts/benchmark.py loader | train | models | scaling.
 
 Prints a line per comparison: what, ours, theirs, and the ratio. --out keeps every round as JSON.
 """
@@ -11,7 +11,7 @@ import pathlib
 import sys
 import tempfile
 
-from gluon_tricks.benchmarks import contest, loader, models, train
+from gluon_tricks.benchmarks import contest, loader, models, scaling, train
 from gluon_tricks.data import shapes
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.runtime import Refused, usable_cores
@@ -19,7 +19,7 @@ from gluon_tricks.runtime import Refused, usable_cores
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("loader", "train", "models"))
+    parser.add_argument("what", choices=("loader", "train", "models", "scaling"))
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--rec", help="records to read (the built-in shapes)")
     source.add_argument("--photos", type=pathlib.Path, help="a folder of images, repeated to about 1000")
@@ -29,6 +29,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--model", help="for train and models (resnet50_v1d; models: mobilenet1.0 and inceptionv3 too)")
     parser.add_argument("--steps", type=int, default=8, help="for train and models: steps in a round")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--ranks", type=int, default=2, metavar="N", help="for scaling: compared with one (2)")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="for scaling")
+    parser.add_argument("--accumulate", type=int, default=1, metavar="K", help="for scaling: rounds a step (1)")
+    parser.add_argument("--bucket", type=float, default=32, metavar="MIB", help="for scaling: of one message (32)")
     parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="write every round as JSON")
     args = parser.parse_args(argv)
     try:
@@ -38,7 +42,8 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     print(*lines, sep="\n")
     if args.out:
-        record = {"what": lines, "machine": contest.machine(), "images_per_second": results}
+        kind = "seconds" if args.what == "scaling" else "images_per_second"
+        record = {"what": lines, "machine": contest.machine(), kind: results}
         args.out.write_text(json.dumps(record, indent=2) + "\n")
     return 0
 
@@ -47,6 +52,11 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, list[float]], list[str
     if args.what == "models":
         names = [args.model] if args.model else ["resnet50_v1d", "mobilenet1.0", "inceptionv3"]
         return models.run(names, args.batch_size or 16, args.steps, args.rounds)
+    if args.what == "scaling":
+        return scaling.run(
+            args.model or "resnet50_v1d", args.input_size, args.batch_size or 16, args.dtype, args.ranks, args.steps,
+            args.rounds, int(args.bucket * 2**20), args.accumulate,
+        )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="gluon_tricks_benchmark_") as scratch:
         rec = args.rec or (_packed(args.photos, scratch) if args.photos else str(shapes.ensure() / "train.rec"))
         if args.what == "loader":

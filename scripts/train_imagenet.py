@@ -5,6 +5,7 @@ Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable (--r
 
 from __future__ import annotations
 
+import json
 import pathlib
 import signal
 import sys
@@ -42,9 +43,13 @@ def main(argv: list[str] | None = None) -> int:
         distributed.start()
         notes: list[str] = []
         contexts = choose_contexts(args.num_gpus, say=notes.append)
-        per_rank = 1 if distributed.ranks() > 1 else len(contexts)
-        recipe, more = command_line.recipe_from_flags(args, per_rank * distributed.ranks())
+        devices = (1 if distributed.ranks() > 1 else len(contexts)) * distributed.ranks()
+        recipe, more = command_line.recipe_from_flags(args, devices)
         run = args.save_dir or _default_run(recipe.name, args.resume is not None)
+        if args.resume:
+            stored = json.loads(distributed.broadcast(_stored_recipe(run)))
+            recipe, changed = command_line.with_batch_of_run(recipe, stored, devices * recipe.accumulate)
+            more += changed
         options = Options(
             **command_line.options_from_flags(args, contexts=contexts, notes=(*notes, *more), should_stop=StopRequest())
         )
@@ -66,6 +71,12 @@ def main(argv: list[str] | None = None) -> int:
             f"images after {recipe.epochs} epochs, in {minutes}:{seconds:02d}; everything about it is in {run}"
         )
     return 0
+
+
+def _stored_recipe(run: pathlib.Path) -> bytes:
+    """The run's recipe.json, which rank 0 may be the only one to see."""
+    path = run / "recipe.json"
+    return path.read_bytes() if distributed.rank() == 0 and path.is_file() else b"{}"
 
 
 def _default_run(name: str, resume: bool) -> pathlib.Path:

@@ -47,7 +47,8 @@ def test_training_goes_on_exactly(tmp_path, contexts):
     train(net, trainer, contexts, 3)
 
     other, other_trainer = small_net(contexts)
-    assert restore(tmp_path / "c.safetensors", other, other_trainer, Recipe(), "data", contexts) == progress
+    path = tmp_path / "c.safetensors"
+    assert restore(path, read_checkpoint(path), other, other_trainer, Recipe(), "data", contexts) == progress
     train(other, other_trainer, contexts, 3)
     for name, array in values(net).items():
         np.testing.assert_array_equal(values(other)[name], array, err_msg=name)
@@ -83,9 +84,9 @@ def test_another_recipe_or_other_data_is_refused(tmp_path):
     path = tmp_path / "c.safetensors"
     save_checkpoint(path, net, trainer, Progress(), Recipe(), "data")
     with pytest.raises(Refused, match="lr was None and is 0.3"):
-        restore(path, net, trainer, Recipe(lr=0.3), "data", [mx.cpu()])
+        restore(path, read_checkpoint(path), net, trainer, Recipe(lr=0.3), "data", [mx.cpu()])
     with pytest.raises(Refused, match="other records"):
-        restore(path, net, trainer, Recipe(), "other", [mx.cpu()])
+        restore(path, read_checkpoint(path), net, trainer, Recipe(), "other", [mx.cpu()])
 
 
 def test_the_newest_and_the_best_stay(tmp_path):
@@ -152,6 +153,7 @@ def test_states_of_multi_precision_are_kept(tmp_path):
     }
     go(net, trainer, 20)
     other, other_trainer = start()
-    restore(tmp_path / "c.safetensors", other, other_trainer, Recipe(), "", [mx.cpu()])
+    path = tmp_path / "c.safetensors"
+    restore(path, read_checkpoint(path), other, other_trainer, Recipe(), "", [mx.cpu()])
     go(other, other_trainer, 20)
     assert net.weight.data().asnumpy().tolist() == other.weight.data().asnumpy().tolist()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gluon_tricks.checkpoint import load_network
+from gluon_tricks.gradients import Gradients
 from gluon_tricks.job import Options
 from gluon_tricks.loss_scale import LossScale
 from gluon_tricks.network import average_statistics, initialized, parameters_by_name
@@ -81,9 +82,10 @@ def test_two_devices_do_what_one_does(recipe):
         store = "local" if len(contexts) > 1 else None
         numbers = {"learning_rate": 0.01, "momentum": 0.9}
         trainer = mx.gluon.Trainer(net.collect_params(), "nag", numbers, kvstore=store, update_on_kvstore=False)
+        gradients = Gradients(trainer._params)
         for _ in range(2):
             shares = list(zip(*(mx.gluon.utils.split_and_load(part, contexts) for part in (images, target))))
-            losses = train_step(net, cross_entropy, trainer, shares, 8, LossScale(False))
+            losses = train_step(net, cross_entropy, trainer, gradients, [shares], 8, LossScale(False))
         values = {name: p.list_data()[-1].asnumpy() for name, p in parameters_by_name(net).items()}
         results.append((values, sum(float(loss.asscalar()) for loss in losses)))
     (one, one_loss), (two, two_loss) = results
@@ -113,14 +115,10 @@ def test_statistics_are_averaged_over_devices():
     assert [array.asnumpy().tolist() for array in net.running_mean.list_data()] == [[2.0, 4.0], [2.0, 4.0]]
 
 
-def test_a_teacher_is_checked_before_training(recipe, tmp_path, monkeypatch):
+def test_a_student_learns_from_a_run(recipe, tmp_path):
     train_and_evaluate(recipe.set(epochs=1), tmp_path / "teacher")
     distilled = recipe.set(epochs=1).add(Distillation(str(tmp_path / "teacher"), 2.0))
     assert train_and_evaluate(distilled, tmp_path / "student").images == 20
-    five = initialized(recipe.set(classes=5), [mx.cpu()])
-    monkeypatch.setattr("gluon_tricks.checkpoint.load_network", lambda source, ctx: five)
-    with pytest.raises(Refused, match="tells 5 classes apart and the data has 4"):
-        train_and_evaluate(distilled, tmp_path / "other")
 
 
 def test_imperative_mode_gives_the_same(recipe, tmp_path):

@@ -4,7 +4,6 @@ import importlib.util
 import os
 import pathlib
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -67,6 +66,35 @@ def test_refusals_exit_with_2_and_one_line(words, says, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        ("--mixup --mixup-alpha -0.2", "mixup: alpha must be 0 or more"),
+        ("--set mixup.alpha=-1", "mixup: alpha must be 0 or more"),
+        ("--label-smoothing 1", "label_smoothing: eps must lie in [0, 1)"),
+        ("--label-smoothing -0.1", "label_smoothing: eps must lie in [0, 1)"),
+        ("--teacher run --temperature 0", "distillation: temperature must be positive"),
+        ("--teacher run --hard-weight 2", "distillation: hard_weight must lie in [0, 1]"),
+        ("--teacher nowhere", "there is no run or file nowhere"),
+        ("--recipe table6/resnet50_v1d/distill", "the teacher table6/resnet152_v1d/smooth is a recipe and no run yet"),
+        ("--recipe table6/resnet50_v1d/mixpu", "there is no row 'mixpu' in table6: did you mean mixup"),
+        ("--set mixpu.alpha=1", "there is no recipe field or trick 'mixpu.alpha': did you mean"),
+        ("--set epoch=3", "there is no recipe field or trick 'epoch': did you mean epochs"),
+    ],
+)
+def test_numbers_and_names_without_sense(words, says, tmp_path, monkeypatch, capsys):
+    """In this process: one sentence, exit code 2, nothing written."""
+    spec = importlib.util.spec_from_file_location("train_imagenet_script", SCRIPT)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    monkeypatch.chdir(tmp_path)
+    recipe = [] if "--recipe" in words else ["--recipe", "shapes", "--set", "data=few_shapes"]
+    assert script.main([*recipe, *words.split(), "--num-gpus", "0", "--dtype", "float32"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("refused: ") and says in line
+    assert not list(tmp_path.rglob("*.params"))
+
+
 DROPOUT_AND_MIXUP = ("--mixup", "--set", "net.final_drop=0.5", "--save-steps", "1", "--keep", "99")
 
 
@@ -112,16 +140,3 @@ def test_sigterm_leaves_a_resumable_run(tiny_records, tmp_path):
     rest = process.stdout.read()
     assert process.wait(timeout=60) == 75
     assert "--resume auto" in rest and list_checkpoints(tmp_path / "run" / "checkpoints")
-
-
-def test_two_ranks(tiny_records, tmp_path):
-    if importlib.util.find_spec("horovod") is None:
-        from conftest import unavailable
-
-        unavailable("Horovod is not installed: make venv builds it where there is a C++ compiler")
-    launcher = shutil.which("horovodrun", path=str(pathlib.Path(sys.executable).parent)) or "horovodrun"
-    words = [launcher, "--gloo", "-np", "2", *command(tiny_records, tmp_path / "run", "-j", "1")]
-    done = run(words, env={"OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stderr
-    assert "2 epochs of 3 steps, batch 16, float32, cpu(0) on 2 ranks" in done.stdout
-    assert done.stdout.count("on 20 held-out images") == 1

@@ -1,0 +1,146 @@
+"""What a second rank gains: images/s of one rank and of several with a thread each, and what their messages cost."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+import mxnet as mx
+import tqdm
+
+from gluon_tricks import distributed, launcher
+from gluon_tricks.data import shapes
+from gluon_tricks.gradients import BUCKET_BYTES, Gradients
+from gluon_tricks.job import Options
+from gluon_tricks.prepare import prepare
+from gluon_tricks.recipe import Recipe
+from gluon_tricks.train import train_step
+from gluon_tricks.tricks import NoBiasDecay, ZeroGamma
+
+PARTS = ("step", "compute", "messages")
+
+
+def run(
+    model: str, size: int, batch_size: int, dtype: str, ranks: int, steps: int, rounds: int,
+    bucket_bytes: int = BUCKET_BYTES, accumulate: int = 1,
+) -> tuple[dict[str, list[float]], list[str]]:  # fmt: skip
+    """Returns seconds of every part in every round, and lines that say what they mean.
+
+    The jobs of a round are started one after the other, so that no rank that waits takes time from another.
+
+    Args:
+        model: of the zoo; size: px; batch_size: images of a rank in a round of a step; dtype: float32 or bfloat16.
+        ranks: compared with one; each has one thread.
+        steps: timed in a row.
+        bucket_bytes, accumulate: see Gradients and Recipe.
+    """
+    arguments = dict(
+        model=model, size=size, batch_size=batch_size, dtype=dtype, steps=steps, bucket_bytes=bucket_bytes,
+        accumulate=accumulate,
+    )  # fmt: skip
+    found: dict[str, list[float]] = {}
+    facts: dict = {}
+    for number in tqdm.tqdm([1, ranks] * rounds, desc="measuring", unit=" jobs", disable=None):
+        facts = _job(number, arguments)
+        for part in PARTS:
+            found.setdefault(f"{number} ranks, {part}, s", []).append(facts[part])
+    return found, _lines(found, facts, ranks, batch_size * accumulate, f"{model} at {size} px, {dtype}")
+
+
+def _job(ranks: int, arguments: dict) -> dict:
+    """What rank 0 of a job measured."""
+    with tempfile.TemporaryDirectory(prefix="gluon_tricks_scaling_") as scratch:
+        out = pathlib.Path(scratch) / "out.json"
+        words = [sys.executable, "-m", __name__, json.dumps(arguments), str(out)]
+        logs, more = pathlib.Path(scratch) / "logs", {"OMP_NUM_THREADS": "1"}
+        with open(pathlib.Path(scratch) / "said", "w") as said:
+            job = launcher.Launch(
+                words, ranks, launcher.parse_hosts(None, ranks), logs, launcher.horovodrun(), out=said, more=more
+            )
+            failure = job.wait()
+        if failure is not None:
+            raise RuntimeError(f"{failure}: {' / '.join(failure.tail)}")
+        return json.loads(out.read_text())
+
+
+def _lines(found: dict[str, list[float]], facts: dict, ranks: int, images: int, what: str) -> list[str]:
+    def median(number: int, part: str) -> float:
+        return statistics.median(found[f"{number} ranks, {part}, s"])
+
+    def ratio(a: str, b: str) -> float:
+        return statistics.median(x / y for x, y in zip(found[a], found[b]))
+
+    efficiency = ratio("1 ranks, step, s", f"{ranks} ranks, step, s")
+    contention = ratio("1 ranks, compute, s", f"{ranks} ranks, compute, s")
+    compute, step, messages = (median(ranks, part) for part in ("compute", "step", "messages"))
+    hidden = 1 - min(max(step - compute, 0.0) / messages, 1.0)
+    return [
+        f"{what}, {images} images a rank and step, one thread a rank",
+        f"1 rank: {images / median(1, 'step'):.2f} images/s; {ranks} ranks: {ranks * images / step:.2f} images/s; "
+        f"efficiency {efficiency:.3f}",
+        f"without messages the ranks would have {contention:.3f}: the rest is the machine's (memory, clock)",
+        f"a step of {ranks} ranks: {step:.3f} s; without messages {compute:.3f} s; messages alone {messages:.3f} s, "
+        f"of which {hidden:.0%} are hidden behind the backward pass",
+        f"{facts['bytes'] / 1e6:.1f} MB from each rank and step, in {facts['buckets']} buckets",
+    ]
+
+
+def measure_rank(
+    model: str, size: int, batch_size: int, dtype: str, steps: int, bucket_bytes: int, accumulate: int
+) -> dict:
+    """Seconds a step on this rank: as it is, without messages, and the messages alone; the same on every rank."""
+    distributed.start()
+    rec = str(shapes.ensure(name="few_shapes") / "train.rec")
+    recipe = Recipe(
+        name="scaling", model=model, data="records", train=(rec,), val=(rec,), input_size=size, dtype=dtype, lr=0.01,
+        batch_size=batch_size * accumulate * distributed.ranks(), accumulate=accumulate, augment="gluoncv",
+        tricks=(NoBiasDecay(), ZeroGamma()), epochs=999,
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="gluon_tricks_scaling_") as folder:
+        job = prepare(recipe, pathlib.Path(folder), Options(contexts=[mx.cpu()], threads=1, log_interval=10**9))
+        job.journal.close()
+    job.gradients = Gradients(job.trainer._params, accumulate > 1, bucket_bytes)
+    batch, mute = next(iter(job.train.epoch(0))), _Mute(job.gradients)
+
+    def step(gradients) -> None:
+        rounds = job.training_rounds(batch, 0)
+        train_step(job.net, job.loss, job.trainer, gradients, rounds, recipe.batch_size, job.scale)
+
+    parts = {"step": lambda: step(job.gradients), "compute": lambda: step(mute)}
+    parts["messages"] = job.gradients.sum_over_ranks
+    for play in parts.values():  # warms up
+        _seconds(play, 1)
+    found = {name: _seconds(play, steps) for name, play in parts.items()}
+    return {**found, "bytes": job.gradients.bytes, "buckets": len(job.gradients.buckets)}
+
+
+class _Mute:
+    """Gradients that stay on their rank."""
+
+    def __init__(self, gradients: Gradients):
+        self.accumulate, self.clear, self.first = gradients.accumulate, gradients.clear, gradients.first
+
+    def sum_over_ranks(self) -> None:
+        pass
+
+
+def _seconds(play: Callable[[], None], times: int) -> float:
+    """Mean of several in a row, from a moment when all ranks are ready to one when this one has finished all."""
+    mx.nd.waitall()
+    distributed.wait_for_all()
+    started = time.perf_counter()
+    for _ in range(times):
+        play()
+        mx.nd.waitall()
+    return (time.perf_counter() - started) / times
+
+
+if __name__ == "__main__":
+    result = measure_rank(**json.loads(sys.argv[1]))
+    if distributed.rank() == 0:
+        pathlib.Path(sys.argv[2]).write_text(json.dumps(result))

@@ -1,0 +1,210 @@
+"""Starting a training as several ranks: horovodrun, with checks before it, a log per rank and the names of failures."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Sequence
+from typing import TextIO
+
+import gluon_tricks
+from gluon_tricks.runtime import Refused, inherited_environment
+
+RESUMABLE = 75  # of a training that was asked to stop and has a checkpoint
+_MARK = "GLUON_TRICKS_LAUNCH"  # in the environment of every rank: which launch it belongs to
+_LINE = re.compile(r"\[(\d+)\]<(stdout|stderr)>:")
+_EXIT = re.compile(r"Process (\d+) exit with status code (-?\d+)")
+_TAIL = 12  # last lines of the log that are shown of a rank that failed
+
+
+@dataclasses.dataclass(frozen=True)
+class Host:
+    """A machine and how many ranks it takes."""
+
+    name: str
+    slots: int
+
+    @property
+    def is_here(self) -> bool:
+        return self.name in ("localhost", "127.0.0.1", socket.gethostname(), socket.getfqdn())
+
+
+def parse_hosts(text: str | None, ranks: int) -> list[Host]:
+    """The hosts of "host1:4,host2:4"; without any, this machine.
+
+    Raises:
+        Refused: another form, a host twice, or places for fewer ranks.
+    """
+    if ranks < 1:
+        raise Refused(f"-np {ranks}: give 1 or more ranks")
+    if not text:
+        return [Host("localhost", ranks)]
+    hosts = []
+    for part in text.split(","):
+        name, _, slots = part.strip().rpartition(":")
+        if not name or not slots.isdigit() or int(slots) < 1:
+            raise Refused(f"-H {text}: {part!r} is not host:ranks, such as node1:4")
+        hosts.append(Host(name, int(slots)))
+    if len({host.name for host in hosts}) < len(hosts):
+        raise Refused(f"-H {text}: name each host once")
+    places = sum(host.slots for host in hosts)
+    if places < ranks:
+        raise Refused(f"-np {ranks}: the hosts of -H have places for {places} ranks")
+    return hosts
+
+
+def horovodrun() -> str:
+    """The launcher that belongs to this Python, checked to be able to start ranks.
+
+    Raises:
+        Refused: Horovod is not there, or was built without MXNet or Gloo.
+    """
+    path = shutil.which("horovodrun", path=f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if path is None:
+        raise Refused("there is no horovodrun beside this Python: sh scripts/install_horovod.sh ENVIRONMENT builds it")
+    built = subprocess.run([path, "--check-build"], capture_output=True, text=True, env=inherited_environment())
+    for part in ("MXNet", "Gloo"):
+        if f"[X] {part}" not in built.stdout:
+            said = (built.stdout + built.stderr).strip().splitlines()
+            raise Refused(
+                f"this Horovod was built without {part} (horovodrun --check-build: {said[-1] if said else 'nothing'}): "
+                "build it anew with scripts/install_horovod.sh"
+            )
+    return path
+
+
+def check_hosts(hosts: Sequence[Host], script: pathlib.Path, ssh_port: int | None = None) -> list[str]:
+    """What is wrong with each host, in words: it must answer, and have the same Python, package and script there."""
+    test = f"import gluon_tricks; assert gluon_tricks.__version__ == '{gluon_tricks.__version__}'"
+    words = f"cd {shlex.quote(os.getcwd())} && test -f {shlex.quote(str(script))}"
+    words += f" && {shlex.quote(sys.executable)} -c {shlex.quote(test)}"
+    port = ["-p", str(ssh_port)] if ssh_port else []
+    wrong = []
+    for host in hosts:
+        if not host.is_here:
+            ssh = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", *port, host.name, words]
+            done = subprocess.run(ssh, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+            said = (done.stderr.strip().splitlines() or ["no such folder or script there"])[-1]
+            if done.returncode == 255:
+                wrong.append(f"{host.name} does not answer ssh without a password ({said})")
+            elif done.returncode:
+                wrong.append(f"{host.name} has not the same folder, Python and gluon_tricks as this machine ({said})")
+    return wrong
+
+
+@dataclasses.dataclass
+class Failure:
+    """How a job ended that did not end well: the first rank to go, its exit code, the end of its log."""
+
+    rank: int | None
+    code: int
+    tail: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self.rank is None:
+            return f"horovodrun ended with exit code {self.code}"
+        number = -self.code if self.code < 0 else self.code - 128
+        named = number in {s.value for s in signal.Signals}
+        return f"rank {self.rank} ended by {signal.Signals(number).name if named else f'exit code {self.code}'}"
+
+
+class Launch:
+    """One start of a job.
+
+    Args:
+        command: what each rank runs.
+        ranks, hosts: how many, and where.
+        logs: a folder for rank.N.log and horovodrun.log.
+        runner: horovodrun.
+        out, err: take rank 0's lines.
+        more: environment variables of the ranks.
+    """
+
+    def __init__(
+        self, command: Sequence[str], ranks: int, hosts: Sequence[Host], logs: pathlib.Path, runner: str,
+        ssh_port: int | None = None, out: TextIO = sys.stdout, err: TextIO = sys.stderr,
+        more: dict[str, str] | None = None,
+    ):  # fmt: skip
+        self.logs, self.out, self.err, self.stops = logs, out, err, 0
+        self.mark = uuid.uuid4().hex
+        words = [runner, "--gloo", "-np", str(ranks), "-H", ",".join(f"{host.name}:{host.slots}" for host in hosts)]
+        words += ["--disable-cache", *(["-p", str(ssh_port)] if ssh_port else []), *command]
+        logs.mkdir(parents=True, exist_ok=True)
+        self._files = {}
+        self.process = subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+            env={**inherited_environment(), **(more or {}), _MARK: self.mark},
+            start_new_session=True,  # Ctrl-C is for this process, which passes it on to a rank
+        )  # fmt: skip
+
+    def wait(self, heard: Callable[[int, str], bool] = lambda rank, line: True) -> Failure | None:
+        """Passes lines on until the job ends.
+
+        Args:
+            heard: called with each line of a rank; whether it is to be kept and shown.
+        """
+        first: Failure | None = None
+        for line in self.process.stdout:
+            found = _LINE.match(line)
+            if found is None:
+                left = _EXIT.search(line)
+                first = first or (Failure(int(left[1]), _signed(int(left[2]))) if left else None)
+                self._write("horovodrun.log", line)
+            elif heard(int(found[1]), line[found.end() :]):
+                self._show(int(found[1]), found[2], line[found.end() :])
+        code = self.process.wait()
+        for file in self._files.values():
+            file.close()
+        if code and first is None:
+            return Failure(None, code, self._tail("horovodrun.log"))
+        return dataclasses.replace(first, tail=self._tail(f"rank.{first.rank}.log")) if first else None
+
+    def stop(self, number: int) -> None:
+        """Passes a signal on: to a rank here, which makes all of them stop together; otherwise, or again, to all."""
+        self.stops += 1
+        here = ranks_here(self.mark)
+        if self.stops > 1 or not here:
+            self.process.terminate()  # horovodrun ends every rank, after 5 seconds by force
+        for pid in here.values() if self.stops > 1 else list(here.values())[:1]:
+            os.kill(pid, number)
+
+    def _show(self, rank: int, stream: str, line: str) -> None:
+        self._write(f"rank.{rank}.log", line)
+        if rank == 0:
+            print(line.rstrip("\n"), file=self.out if stream == "stdout" else self.err, flush=True)
+
+    def _write(self, name: str, line: str) -> None:
+        if name not in self._files:
+            self._files[name] = open(self.logs / name, "a", encoding="utf-8")  # noqa: SIM115  closed by wait
+        print(line.rstrip("\n"), file=self._files[name], flush=True)
+
+    def _tail(self, name: str) -> tuple[str, ...]:
+        path = self.logs / name
+        return tuple(path.read_text(encoding="utf-8").splitlines()[-_TAIL:]) if path.is_file() else ()
+
+
+def _signed(code: int) -> int:
+    """horovodrun shows a process that signal 9 ended as 256 - 9."""
+    return code - 256 if code > 192 else code
+
+
+def ranks_here(mark: str) -> dict[int, int]:
+    """Rank -> process id of the ranks of a launch that run on this machine."""
+    found = {}
+    for path in pathlib.Path("/proc").glob("[0-9]*/environ"):
+        try:
+            variables = dict(part.split("=", 1) for part in path.read_text(errors="replace").split("\0") if "=" in part)
+        except OSError:  # ended meanwhile, or another user's
+            continue
+        if variables.get(_MARK) == mark and "HOROVOD_RANK" in variables:
+            found[int(variables["HOROVOD_RANK"])] = int(path.parent.name)
+    return dict(sorted(found.items()))

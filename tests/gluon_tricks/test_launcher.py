@@ -1,0 +1,108 @@
+"""What is checked before ranks are started, and how their ends are named."""
+
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from gluon_tricks import launcher
+from gluon_tricks.launcher import Failure, Host, check_hosts, parse_hosts
+from gluon_tricks.runtime import Refused, inherited_environment
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def test_hosts():
+    assert parse_hosts(None, 3) == [Host("localhost", 3)]
+    assert parse_hosts("node1:4,10.0.0.2:2", 5) == [Host("node1", 4), Host("10.0.0.2", 2)]
+    assert Host("localhost", 1).is_here and Host(socket.gethostname(), 1).is_here and not Host("node1", 1).is_here
+
+
+@pytest.mark.parametrize(
+    "text, ranks, said",
+    [
+        (None, 0, "-np 0: give 1 or more"),
+        ("node1", 1, "'node1' is not host:ranks, such as node1:4"),
+        ("node1:x", 1, "'node1:x' is not"),
+        ("node1:0", 1, "'node1:0' is not"),
+        ("node1:2,node1:2", 4, "name each host once"),
+        ("node1:2,node2:1", 4, "have places for 3 ranks"),
+    ],
+)
+def test_hosts_that_make_no_sense(text, ranks, said):
+    with pytest.raises(Refused, match=said):
+        parse_hosts(text, ranks)
+
+
+@pytest.fixture
+def ssh(tmp_path, monkeypatch):
+    """An ssh that runs the command here, for the host "near"; "far" does not answer, "bare" has no package."""
+    script = tmp_path / "bin" / "ssh"
+    script.parent.mkdir()
+    script.write_text(
+        "#!/bin/sh\n"
+        'for word; do last=$word; case "$word" in near|far|bare) host=$word;; esac; done\n'
+        'if [ "$host" = far ]; then echo "ssh: connect to host far port 22: No route to host" >&2; exit 255; fi\n'
+        'if [ "$host" = bare ]; then echo "ModuleNotFoundError: No module named \'gluon_tricks\'" >&2; exit 1; fi\n'
+        'exec sh -c "$last"\n'
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
+
+
+def test_hosts_are_asked_before_anything_is_started(ssh, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    script = pathlib.Path("scripts/train_imagenet.py")
+    assert check_hosts([Host("localhost", 1), Host("near", 1)], script) == []
+    assert check_hosts([Host("near", 1), Host("far", 1), Host("bare", 1)], script) == [
+        "far does not answer ssh without a password (ssh: connect to host far port 22: No route to host)",
+        "bare has not the same folder, Python and gluon_tricks as this machine (ModuleNotFoundError: No module named "
+        "'gluon_tricks')",
+    ]
+    (wrong,) = check_hosts([Host("near", 1)], pathlib.Path("scripts/none.py"))
+    assert wrong.endswith("(no such folder or script there)")
+
+
+def test_a_horovod_without_gloo_is_refused(tmp_path, monkeypatch):
+    fake = tmp_path / "horovodrun"
+    fake.write_text("#!/bin/sh\necho '    [X] MXNet'\necho '    [ ] Gloo'\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(Refused, match="was built without Gloo"):
+        launcher.horovodrun()
+    fake.unlink()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Refused, match="there is no horovodrun beside this Python"):
+        launcher.horovodrun()
+
+
+def test_ends_are_named():
+    assert str(Failure(2, launcher._signed(256 - 9))) == "rank 2 ended by SIGKILL"
+    assert str(Failure(0, launcher._signed(128 + 6))) == "rank 0 ended by SIGABRT"
+    assert str(Failure(1, launcher._signed(2))) == "rank 1 ended by exit code 2"
+    assert str(Failure(None, 1)) == "horovodrun ended with exit code 1"
+
+
+def run(*words):
+    return subprocess.run([sys.executable, "scripts/launch.py", *words], capture_output=True, text=True, cwd=ROOT)
+
+
+def test_bad_command_lines():
+    for words, said in (
+        (("-np", "2", "--", "scripts/none.py"), "refused: there is no script scripts/none.py"),
+        (("-np", "9", "-H", "a:2", "--", "scripts/train_imagenet.py"), "refused: -np 9: the hosts of -H have places"),
+    ):
+        done = run(*words)
+        assert done.returncode == 2 and done.stderr.startswith(said)
+
+
+def test_ranks_choose_their_own_threads():
+    """What the package sets for one process of the whole machine is not handed on; what the user sets is."""
+    code = "from gluon_tricks import runtime; print(runtime.inherited_environment().get('OMP_NUM_THREADS'))"
+    bare = {name: value for name, value in inherited_environment().items() if name != "OMP_NUM_THREADS"}
+    for more, said in (({}, "None"), ({"OMP_NUM_THREADS": "5"}, "5")):
+        done = subprocess.run([sys.executable, "-c", code], env={**bare, **more}, capture_output=True, text=True)
+        assert done.stdout.strip() == said

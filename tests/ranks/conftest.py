@@ -1,0 +1,51 @@
+"""Programs on several ranks. Each rank takes one thread: CI has two cores."""
+
+import importlib.util
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def launch(missing):
+    """launch(ranks, logs, words...) runs scripts/launch.py to its end; its stdout, stderr and exit code."""
+    if importlib.util.find_spec("horovod") is None:
+        missing("Horovod is not installed: make venv builds it where there is a C++ compiler")
+
+    def run(ranks, logs, *words, flags=(), **more):
+        done = subprocess.run(
+            command(ranks, logs, *words, flags=flags), capture_output=True, text=True, cwd=ROOT, timeout=300,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **more},
+        )  # fmt: skip
+        return done
+
+    return run
+
+
+def command(ranks, logs, *words, flags=()):
+    front = [sys.executable, "scripts/launch.py", "-np", str(ranks), "--logs", str(logs), *flags, "--"]
+    return front + [str(word) for word in words]
+
+
+def training(records, save_dir, *more):
+    """The words of a small training on `tiny_records`: 2 epochs of 4 steps of 12 images, without batch statistics."""
+    words = ["scripts/train_imagenet.py", "--rec-train", records / "train.rec", "--rec-val", records / "val.rec"]
+    words += ["--model", "resnet18_v1", "--input-size", "32", "--num-epochs", "2", "--lr", "0.001", "--use-gn"]
+    return [*words, "-j", "1", "--log-interval", "1", "--save-dir", save_dir, *more]
+
+
+def rank_process(word, rank):
+    """The process id of a rank whose command line has a word."""
+    for path in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            variables, words = ((path / name).read_bytes().split(b"\0") for name in ("environ", "cmdline"))
+        except OSError:  # ended meanwhile
+            continue
+        if str(word).encode() in words and f"HOROVOD_RANK={rank}".encode() in variables:
+            return int(path.name)
+    raise AssertionError(f"there is no rank {rank} of {word}")

@@ -1,0 +1,119 @@
+"""What the tests run on every rank: program.py FOLDER RECORDS. Each rank leaves FOLDER/rankN.npz."""
+
+import pathlib
+import sys
+
+import mxnet as mx
+import numpy as np
+
+from gluon_tricks import distributed
+from gluon_tricks.data.augment import Preprocess, coefficients
+from gluon_tricks.data.loader import Loader
+from gluon_tricks.data.records import Records
+from gluon_tricks.evaluate import evaluate
+from gluon_tricks.gradients import Gradients
+from gluon_tricks.loss_scale import LossScale
+from gluon_tricks.network import initialized, parameters_by_name, share_parameters
+from gluon_tricks.prepare import cross_entropy
+from gluon_tricks.recipe import Recipe
+from gluon_tricks.train import train_step
+
+IMAGES = 12  # of the global batch
+
+
+def batch(dtype):
+    """The same images (12, 3, 32, 32) and target (12, 4) on every rank; and which of them are this rank's."""
+    images = np.random.default_rng(5).normal(1.0, 2.0, (IMAGES, 3, 32, 32))
+    target = np.eye(4)[np.arange(IMAGES) % 4]
+    share = slice(*(IMAGES * k // distributed.ranks() for k in (distributed.rank(), distributed.rank() + 1)))
+    return mx.nd.array(images[share], dtype=dtype), mx.nd.array(target[share], dtype=dtype)
+
+
+def step_of_a_resnet():
+    """Gradients and statistics of one forward and backward of a ResNet-18 in float64, by name."""
+    recipe = Recipe(model="resnet18_v1", classes=4, net={"norm_layer": "SyncBatchNorm"}, seed=distributed.rank())
+    net = initialized(recipe, [mx.cpu()])
+    share_parameters(net)  # the seed was another one on each rank
+    net.cast("float64")
+    net.hybridize(static_alloc=True, static_shape=True)
+    gradients = Gradients(list(net.collect_params().values()), bucket_bytes=2**20)
+    images, target = batch("float64")
+    with mx.autograd.record():
+        loss = -(net(images).log_softmax(axis=1) * target).sum(axis=1)  # the loop's is float32
+    loss.backward()
+    gradients.sum_over_ranks()
+    return named(net, gradients)
+
+
+def twenty_steps(accumulate=1):
+    """Parameters of a small network without batch statistics after 20 updates in float32, by name."""
+    net = mx.gluon.nn.HybridSequential()
+    for channels, wide in ((3, 8), (8, 8)):
+        net.add(mx.gluon.nn.Conv2D(wide, 3, 2, 1, in_channels=channels), mx.gluon.nn.Activation("relu"))
+    net.add(mx.gluon.nn.GlobalAvgPool2D(), mx.gluon.nn.Dense(4, in_units=8))
+    mx.random.seed(0)
+    net.initialize(mx.init.Xavier())
+    net.hybridize(static_alloc=True, static_shape=True)
+    trainer = mx.gluon.Trainer(net.collect_params(), "nag", {"learning_rate": 0.1, "momentum": 0.9}, kvstore=None)
+    gradients = Gradients(trainer._params, accumulate > 1, bucket_bytes=1000)
+    images, target = batch("float32")
+    size = len(images) // accumulate
+    for _ in range(20):
+        rounds = ([(images[k : k + size], target[k : k + size])] for k in range(0, len(images), size))
+        train_step(net, cross_entropy, trainer, gradients, rounds, IMAGES, LossScale(False))
+    return named(net, gradients)
+
+
+def named(net, gradients):
+    parameters = parameters_by_name(net)
+    found = {f"gradient/{name}": p.grad().asnumpy() for name, p in parameters.items() if p in gradients.trained}
+    return {**found, **{f"parameter/{name}": p.data().asnumpy() for name, p in parameters.items()}}
+
+
+def scores(records):
+    """Top-1, top-5, loss and number of images of an untrained network on 20 images, whatever the number of ranks."""
+    net = initialized(Recipe(model="resnet18_v1", classes=4, input_size=32), [mx.cpu()])
+    loader = Loader(
+        Records(records / "val.rec"), size=32, batch_size=2, train=False, threads=1,
+        rank=distributed.rank(), ranks=distributed.ranks(),
+    )  # fmt: skip
+    preprocess, recipe = Preprocess("float32"), Recipe()
+
+    def prepared(images, context):
+        matrix, flip = coefficients("none", 0, 0, range(len(images)), recipe.mean, recipe.std)
+        return preprocess(*(mx.nd.array(part, dtype=part.dtype) for part in (images, matrix, flip)))
+
+    found = evaluate(net, loader.epoch(), prepared, [mx.cpu()])
+    return np.array([found.top1, found.top5, found.loss, found.images])
+
+
+def messages():
+    """What the ranks tell each other."""
+    rank, ranks = distributed.rank(), distributed.ranks()
+    whole, distributed._PIECE = distributed._PIECE, 4  # bytes: so that ten need three pieces
+    found = {
+        "ranks": ranks,
+        "total": distributed.total(np.array([rank + 1.0, 0.1])),
+        "nobody": distributed.agree(False),
+        "one": distributed.agree(rank == ranks - 1),
+        "bytes": np.frombuffer(distributed.broadcast(b"0123456789" if rank == 0 else b"else"), np.uint8),
+        "nothing": np.frombuffer(distributed.broadcast(b""), np.uint8),
+        "odd": distributed.differing("a" if rank != 1 else "b"),
+        "even": distributed.differing("a"),
+    }
+    distributed._PIECE = whole
+    return found
+
+
+def results(records):
+    found = {f"message/{name}": value for name, value in messages().items()}
+    found.update({f"sync/{name}": value for name, value in step_of_a_resnet().items()})
+    for rounds in (1, 2):
+        found.update({f"steps{rounds}/{name}": value for name, value in twenty_steps(rounds).items()})
+    return {**found, "scores": scores(records)}
+
+
+if __name__ == "__main__":
+    distributed.start()
+    folder, records = map(pathlib.Path, sys.argv[1:])
+    np.savez(folder / f"rank{distributed.rank()}.npz", **results(records))
