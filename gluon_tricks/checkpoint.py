@@ -12,7 +12,7 @@ import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import mxnet as mx
@@ -20,10 +20,13 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from gluon_tricks.network import parameters_by_name, set_parameters, untrained
+from gluon_tricks.disk import write_atomically, writing
+from gluon_tricks.network import check_parameters, parameters_by_name, set_parameters, untrained
+from gluon_tricks.optimizer_state import optimizer_arrays, restore_optimizer
 from gluon_tricks.recipe import Recipe, read_recipe
 from gluon_tricks.runtime import Refused
 from model_zoo import formats, load_model
+from model_zoo.symbols import import_symbol
 
 FORMAT = "gluon_tricks checkpoint 1"
 _SUFFIX = ".safetensors"
@@ -36,12 +39,13 @@ class Progress:
 
     Args:
         step: updates done since the start.
-        loss_sum, images: of the current epoch so far.
+        loss_sum, images: of the current epoch so far, over all ranks.
         seconds: of training in the current epoch so far.
         loss_scale, good_steps: of the dynamic loss scale (float16).
         history: one row per finished epoch, as in metrics.csv.
         val_images: how many images the last of them was evaluated on.
         best: the checkpoint with the highest validation top-1, as its file name, and that top-1.
+        rollbacks: the steps that the run was taken back to.
     """
 
     step: int = 0
@@ -53,26 +57,10 @@ class Progress:
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
     val_images: int = 0
     best: tuple[str, float] = ("", -1.0)
+    rollbacks: list[int] = dataclasses.field(default_factory=list)
 
 
 # --- writing ------------------------------------------------------------------------------------------------------
-
-
-def write_atomically(path: pathlib.Path, write: Callable[[pathlib.Path], None]) -> None:
-    """Calls write(temporary path), then flushes the file to the disk and renames it to `path`."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def save_checkpoint(
@@ -85,7 +73,7 @@ def save_checkpoint(
         data_digest: of the training records; resuming on others is refused.
     """
     arrays = {f"parameter/{name}": p.list_data()[0].asnumpy() for name, p in parameters_by_name(net).items()}
-    arrays.update(_optimizer_arrays(net, trainer))
+    arrays.update({f"optimizer/{name}": array for name, array in optimizer_arrays(net, trainer).items()})
     header = {
         "format": FORMAT,
         "progress": dataclasses.asdict(progress),
@@ -93,6 +81,7 @@ def save_checkpoint(
         "data": data_digest,
         "sha256": {name: _digest(array) for name, array in arrays.items()},
     }
+    header["header_sha256"] = _header_digest(header)
     metadata = {_HEADER: json.dumps(header)}
     write_atomically(path, lambda temporary: temporary.write_bytes(safetensors.numpy.save(arrays, metadata)))
 
@@ -110,7 +99,7 @@ def save_final(net, folder: pathlib.Path, recipe: Recipe) -> None:
     write_atomically(folder / "final.params", lambda temporary: plain.save_parameters(str(temporary)))
     plain.hybridize()
     plain(mx.nd.zeros((1, 3, recipe.input_size, recipe.input_size))).wait_to_read()
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".export") as scratch:
+    with writing(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".export") as scratch:
         plain.export(f"{scratch}/final")
         for path in sorted(pathlib.Path(scratch).iterdir()):
             os.replace(path, folder / path.name)
@@ -168,8 +157,13 @@ def parse_checkpoint(data: bytes, path: pathlib.Path) -> tuple[dict[str, np.ndar
         header = json.loads(metadata.get(_HEADER, "{}"))
     except (ValueError, RecursionError, KeyError, safetensors.SafetensorError) as error:
         raise Refused(f"{path} is not a whole checkpoint ({error}): use an older one, or start anew") from error
-    if header.get("format") != FORMAT:
-        raise Refused(f"{path} is not a checkpoint of this version: expected {FORMAT!r}, saw {header.get('format')!r}")
+    seen = header.get("format") if isinstance(header, dict) else None
+    if seen != FORMAT:
+        raise Refused(f"{path} is not a checkpoint of this version: expected {FORMAT!r}, saw {str(seen)[:50]!r}")
+    if [type(header.get(part)) for part in ("sha256", "progress", "recipe", "data")] != [dict, dict, dict, str]:
+        raise Refused(f"{path} is damaged (its header): use an older checkpoint")
+    if header.get("header_sha256", _header_digest(header)) != _header_digest(header):  # older ones have none
+        raise Refused(f"{path} is damaged (digest of its header): use an older checkpoint")
     damaged = [
         name for name, digest in header["sha256"].items() if name not in arrays or _digest(arrays[name]) != digest
     ]
@@ -201,8 +195,19 @@ def restore(
     if header["data"] != data_digest:
         raise Refused(f"{path} was trained on other records than those given: resume with the same files")
     set_parameters(net, _named(arrays, "parameter"), path)
-    _restore_optimizer(net, trainer, arrays, contexts)
-    values = header["progress"]
+    restore_optimizer(net, trainer, _named(arrays, "optimizer"), contexts)
+    return _progress(header["progress"], path)
+
+
+def _progress(values: dict[str, Any], path: pathlib.Path) -> Progress:
+    values = {**dataclasses.asdict(Progress()), **values}  # what an older version did not know has its default
+    values["best"] = list(values["best"]) if isinstance(values["best"], tuple) else values["best"]
+    wanted = {f.name: type(value) for f, value in zip(dataclasses.fields(Progress), dataclasses.astuple(Progress()))}
+    wanted["best"] = list  # JSON's
+    if {name: type(value) for name, value in values.items()} != wanted or not 0 <= values["step"] < 1 << 53:
+        raise Refused(f"{path} is damaged (where the run stands): use an older checkpoint")
+    if [type(part) for part in values["best"]] != [str, float] or not all(type(r) is dict for r in values["history"]):
+        raise Refused(f"{path} is damaged (its history): use an older checkpoint")
     return Progress(**{**values, "best": tuple(values["best"])})
 
 
@@ -238,13 +243,14 @@ def open_trained(
     if (path.parent / "recipe.json").exists():
         recipe = read_recipe(path.parent / "recipe.json")
     if path.name.endswith("-symbol.json"):
-        net = _import_symbol(path, contexts)
+        net = import_symbol(path, contexts)
     elif _HEADER in formats.metadata(path):
         arrays, header = read_checkpoint(path)
         recipe = Recipe.from_json(header["recipe"])
-        net = untrained(recipe)
+        net, arrays = untrained(recipe), _named(arrays, "parameter", "float32")
+        check_parameters(net, arrays, path)  # before the recipe's number of classes is believed
         net.initialize(ctx=contexts)
-        set_parameters(net, _named(arrays, "parameter", "float32"), path)
+        set_parameters(net, arrays, path)
     elif recipe:
         net, file = untrained(recipe, pretrained=str(path), ctx=contexts), path
     else:
@@ -270,18 +276,16 @@ def _result_of(run: pathlib.Path) -> pathlib.Path:
     return checkpoints[-1]
 
 
-def _import_symbol(path: pathlib.Path, contexts: list[mx.Context]):
-    parameters = path.with_name(path.name.replace("-symbol.json", "-0000.params"))
-    if not parameters.exists():
-        raise Refused(f"{path} has no {parameters.name} beside it")
-    return mx.gluon.SymbolBlock.imports(str(path), ["data"], str(parameters), ctx=contexts)
-
-
 # --- the parts ----------------------------------------------------------------------------------------------------
 
 
 def _digest(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def _header_digest(header: dict[str, Any]) -> str:
+    parts = {part: header[part] for part in ("progress", "recipe", "data")}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _named(arrays: dict[str, np.ndarray], kind: str, dtype: str | None = None) -> dict[str, np.ndarray]:
@@ -290,47 +294,7 @@ def _named(arrays: dict[str, np.ndarray], kind: str, dtype: str | None = None) -
     return {name: array.astype(dtype) for name, array in found.items()} if dtype else found
 
 
-def _leaves(state: Any) -> Iterator[mx.nd.NDArray]:
-    """The arrays of an optimiser's state for one parameter, in order: nested tuples, None where there is none."""
-    if isinstance(state, (tuple, list)):
-        for part in state:
-            yield from _leaves(part)
-    elif state is not None:
-        yield state
-
-
-def _names_by_index(net, trainer: mx.gluon.Trainer) -> dict[int, str]:
-    """The structural names of the trainer's parameters by the index that optimiser states are kept under."""
-    names = {id(parameter): name for name, parameter in parameters_by_name(net).items()}
-    return {index: names[id(parameter)] for index, parameter in enumerate(trainer._params)}
-
-
-def _optimizer_arrays(net, trainer: mx.gluon.Trainer) -> dict[str, np.ndarray]:
-    """The optimiser's state on the first device; the devices' states are equal."""
-    names = _names_by_index(net, trainer)
-    return {
-        f"optimizer/{names[index]}/{k}": leaf.asnumpy()
-        for index, state in trainer._updaters[0].states.items()
-        for k, leaf in enumerate(_leaves(state))
-    }
-
-
-def _restore_optimizer(net, trainer: mx.gluon.Trainer, arrays: dict[str, np.ndarray], contexts) -> None:
-    """Gives every device's updater the state of a checkpoint (Trainer.load_states would read a pickle)."""
-    saved = _named(arrays, "optimizer")
-    names = _names_by_index(net, trainer)
-    for updater, context in zip(trainer._updaters, contexts):
-        for index, parameter in enumerate(trainer._params):
-            if f"{names[index]}/0" not in saved:
-                continue
-            state = trainer.optimizer.create_state_multi_precision(index, parameter.data(context))
-            for k, leaf in enumerate(_leaves(state)):
-                leaf[:] = mx.nd.array(saved[f"{names[index]}/{k}"], ctx=context, dtype=leaf.dtype)
-            updater.states[index] = state
-            updater.states_synced[index] = True
-
-
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Where two recipes differ, in words."""
-    old, new = json.loads(json.dumps(old)), json.loads(json.dumps(new))
+    """Where two recipes differ, in words; what an older version did not know has its default."""
+    old, new = json.loads(json.dumps({**Recipe().to_json(), **old})), json.loads(json.dumps(new))
     return [f"{key} was {old.get(key)!r} and is {new.get(key)!r}" for key in new if old.get(key) != new.get(key)]

@@ -12,6 +12,7 @@ import numpy as np
 from gluon_tricks import checkpoint, distributed
 from gluon_tricks.data.augment import Preprocess, coefficients
 from gluon_tricks.data.loader import Batch, Loader
+from gluon_tricks.divergence import Watch
 from gluon_tricks.gradients import Gradients
 from gluon_tricks.journal import Journal
 from gluon_tricks.loss_scale import LossScale
@@ -37,6 +38,7 @@ class Options:
         keep: how many of the newest checkpoints stay, besides the best.
         extra_log: one more file for the log lines.
         notes: lines the journal starts with.
+        restarted: why a launcher started the job again; "": it did not.
         should_stop: asked after every step; True ends the run resumably.
     """
 
@@ -49,6 +51,7 @@ class Options:
     keep: int = 2
     extra_log: pathlib.Path | None = None
     notes: tuple[str, ...] = ()
+    restarted: str = ""
     should_stop: Callable[[], bool] = lambda: False
 
     def __post_init__(self) -> None:
@@ -78,6 +81,8 @@ class Job:
     plan: Plan
     scale: LossScale
     progress: checkpoint.Progress
+    watch: Watch
+    lr_factor: float = 1.0
 
     @property
     def epochs(self) -> range:
@@ -106,17 +111,33 @@ class Job:
         matrix, flip = coefficients("none", 0, 0, range(len(images)), self.recipe.mean, self.recipe.std)
         return self.preprocess(*(_array(part, context) for part in (images, matrix, flip)))
 
+    def restore(self, path: pathlib.Path, data: bytes) -> None:
+        """Goes to where a checkpoint stands.
+
+        Args:
+            path: what an error names.
+            data: the file's bytes, which rank 0 may be the only one to have read.
+        """
+        read, digest = checkpoint.parse_checkpoint(data, path), self.train.records.digest
+        self.progress = checkpoint.restore(path, read, self.net, self.trainer, self.recipe, digest, self.contexts)
+        if self.scale.active:
+            self.scale = LossScale(True, self.progress.loss_scale, self.progress.good_steps)
+        self.choose_luck()
+
+    def choose_luck(self) -> None:
+        """The shuffle and the factor on learning rates that belong to so many rollbacks."""
+        times = len(self.progress.rollbacks)
+        self.train.seed = (self.recipe.seed + 1_000_003 * times) % 2**31
+        self.lr_factor = 1.0 if self.scale.active else 0.5**times
+
     def checkpoint(self) -> None:
         """Writes a checkpoint of this moment (rank 0, for all) and removes those that are no longer kept."""
-        progress = self.progress
-        loss_sum, images = distributed.total(np.array([progress.loss_sum, progress.images]))
         if distributed.rank() != 0:
             return
-        folder = self.journal.folder / "checkpoints"
+        folder, progress = self.journal.folder / "checkpoints", self.progress
         progress.loss_scale, progress.good_steps = self.scale.value, self.scale.good_steps
         path = checkpoint.checkpoint_path(folder, progress.step)
-        all_ranks = dataclasses.replace(progress, loss_sum=float(loss_sum), images=int(images))
-        checkpoint.save_checkpoint(path, self.net, self.trainer, all_ranks, self.recipe, self.train.records.digest)
+        checkpoint.save_checkpoint(path, self.net, self.trainer, progress, self.recipe, self.train.records.digest)
         checkpoint.prune(folder, self.options.keep, self.progress.best[0])
         self.journal.event("checkpoint", step=self.progress.step, file=path.name)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import fcntl
+import io
 import itertools
 import json
 import logging
@@ -16,6 +18,7 @@ from typing import Any
 
 import tqdm
 
+from gluon_tricks.disk import CannotWrite, write_atomically, writing
 from gluon_tricks.runtime import Refused, import_tensorboard
 from gluon_tricks.schedule import Plan
 
@@ -58,11 +61,11 @@ class Journal:
             self._events = open(folder / "events.jsonl", "a", encoding="utf-8")  # noqa: SIM115
             logs = [folder / "log.txt"] + ([extra_log] if extra_log else [])
             self._files = [open(path, "a", encoding="utf-8") for path in logs]  # noqa: SIM115
+            self._board = _Board(folder / "tensorboard")
         except BlockingIOError:
             raise Refused(f"{folder} is in use by another run: wait for it, or give another --save-dir") from None
         except OSError as error:
             raise Refused(f"the records of a run cannot be written ({error}): give another place for them") from error
-        self._board = import_tensorboard().SummaryWriter(str(folder / "tensorboard"))
         self._handler = _LogHandler(self)
         logging.getLogger("gluon_tricks").addHandler(self._handler)
 
@@ -75,30 +78,40 @@ class Journal:
         sys.stdout.flush()
 
     def _log(self, line: str) -> None:
-        for file in self._files:
-            print(f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S} {line}", file=file, flush=True)
+        with writing(self.folder / "log.txt"):
+            for file in self._files:
+                print(f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S} {line}", file=file, flush=True)
 
     def event(self, kind: str, **values: Any) -> None:
         """One line of events.jsonl: the time (UTC), the kind, and what belongs to it."""
         if self.silent:
             return
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
-        print(json.dumps({"time": now, "event": kind, **values}), file=self._events, flush=True)
+        with writing(self.folder / "events.jsonl"):
+            print(json.dumps({"time": now, "event": kind, **values}), file=self._events, flush=True)
 
     def start(self, recipe: dict[str, Any], rows: list[dict[str, float]]) -> None:
         """Writes the resolved recipe and the metrics so far (a resumed run forgets what came after its checkpoint)."""
         if self.silent:
             return
-        (self.folder / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(recipe, indent=2) + "\n"
+        write_atomically(self.folder / "recipe.json", lambda temporary: temporary.write_text(text, encoding="utf-8"))
         self._write_metrics(rows)
 
     def start_steps(self, plan: Plan, batch_size: int, step: int, log_interval: int) -> None:
         """Starts the progress bar (a terminal) or the plain lines (anything else) at a step."""
         self._plan, self._batch_size, self._log_interval = plan, batch_size, log_interval
-        self._from, self._since = step, time.monotonic()
         if not self.silent and sys.stderr.isatty():
             total = plan.steps * batch_size
             self._bar = tqdm.tqdm(total=total, initial=step * batch_size, unit="img", dynamic_ncols=True, smoothing=0.1)
+        self.go_to(step)
+
+    def go_to(self, step: int) -> None:
+        """From here on the pace is that of the steps after this one."""
+        self._from, self._since = step, time.monotonic()
+        if self._bar is not None:
+            self._bar.n = step * self._batch_size
+            self._bar.refresh()
 
     def step(self, step: int, loss: float, lr: float) -> None:
         """Tells of `step` updates done, with the mean loss of late."""
@@ -111,8 +124,7 @@ class Journal:
             self._bar.set_postfix_str(f"loss {loss:.3f}, lr {lr:.4f}", False)
             self._bar.update(step * self._batch_size - self._bar.n)
         if step % self._log_interval == 0:
-            self._board.add_scalar("train/loss", loss, step)
-            self._board.add_scalar("train/lr", lr, step)
+            self._board.add(step, **{"train/loss": loss, "train/lr": lr})
             self._tell_plainly(step, loss, lr)
 
     def _tell_plainly(self, step: int, loss: float, lr: float) -> None:
@@ -133,9 +145,7 @@ class Journal:
             return
         self._write_metrics(rows)
         row = rows[-1]
-        for name in METRICS[1:]:
-            self._board.add_scalar(f"epoch/{name}", row[name], int(row["epoch"]))
-        self._board.flush()
+        self._board.add(int(row["epoch"]), **{f"epoch/{name}": row[name] for name in METRICS[1:]})
         self.say(
             f"epoch {row['epoch']}/{self._plan.epochs}: top-1 {row['val_top1']:.2%}, top-5 {row['val_top5']:.2%}, "
             f"val loss {row['val_loss']:.3f}, train loss {row['train_loss']:.3f}, "
@@ -144,10 +154,11 @@ class Journal:
         self.event("epoch", **row)
 
     def _write_metrics(self, rows: list[dict[str, float]]) -> None:
-        with open(self.folder / "metrics.csv", "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, METRICS)
-            writer.writeheader()
-            writer.writerows(rows)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, METRICS)
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(self.folder / "metrics.csv", lambda temporary: temporary.write_bytes(text.getvalue().encode()))
 
     def close(self) -> None:
         if self.silent:
@@ -155,19 +166,40 @@ class Journal:
         if self._bar is not None:
             self._bar.close()
         logging.getLogger("gluon_tricks").removeHandler(self._handler)
-        self._board.close()
-        for file in (self._events, *self._files, self._lock):
-            file.close()
+        for file in (self._board, self._events, *self._files, self._lock):
+            with contextlib.suppress(OSError):  # what a full disk did not take has been told of already
+                file.close()
 
     def __enter__(self) -> Journal:
         return self
 
     def __exit__(self, kind, error, trace) -> None:
-        if error is not None:
-            self.event("stopped", error=f"{kind.__name__}: {error}")
-            if not self.silent:
+        if error is not None and not self.silent:
+            with contextlib.suppress(CannotWrite):  # it may be what stopped the run
+                self.event("stopped", error=f"{kind.__name__}: {error}")
                 self._log(f"stopped by {kind.__name__}: {error}")
         self.close()
+
+
+class _Board:
+    """TensorBoard's scalars, written at once: tensorboardX's own writer has a thread, which a full disk would hang."""
+
+    def __init__(self, folder: pathlib.Path):
+        import_tensorboard()
+        from tensorboardX.event_file_writer import EventsWriter
+
+        folder.mkdir(exist_ok=True)
+        self._folder, self._file = folder, EventsWriter(str(folder / "events"))
+        self.close = self._file.close
+
+    def add(self, step: int, **values: float) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.summary import scalar
+
+        with writing(self._folder):
+            for name, value in values.items():
+                self._file.write_event(Event(wall_time=time.time(), step=step, summary=scalar(name, value)))
+            self._file.flush()
 
 
 class _LogHandler(logging.Handler):

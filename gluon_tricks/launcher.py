@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import pathlib
 import re
@@ -12,14 +13,18 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
 import gluon_tricks
+from gluon_tricks import heartbeat
 from gluon_tricks.runtime import Refused, inherited_environment
 
 RESUMABLE = 75  # of a training that was asked to stop and has a checkpoint
+RESTARTED = "GLUON_TRICKS_RESTARTED"  # in the environment of ranks that were started again: why
 _MARK = "GLUON_TRICKS_LAUNCH"  # in the environment of every rank: which launch it belongs to
 _LINE = re.compile(r"\[(\d+)\]<(stdout|stderr)>:")
 _EXIT = re.compile(r"Process (\d+) exit with status code (-?\d+)")
@@ -82,39 +87,73 @@ def horovodrun() -> str:
     return path
 
 
-def check_hosts(hosts: Sequence[Host], script: pathlib.Path, ssh_port: int | None = None) -> list[str]:
-    """What is wrong with each host, in words: it must answer, and have the same Python, package and script there."""
+def check_hosts(hosts: Sequence[Host], script: pathlib.Path, ssh_port: int | None = None) -> dict[str, str]:
+    """Host -> what is wrong with it: it must answer, and have the same Python, package and script there."""
     test = f"import gluon_tricks; assert gluon_tricks.__version__ == '{gluon_tricks.__version__}'"
     words = f"cd {shlex.quote(os.getcwd())} && test -f {shlex.quote(str(script))}"
     words += f" && {shlex.quote(sys.executable)} -c {shlex.quote(test)}"
     port = ["-p", str(ssh_port)] if ssh_port else []
-    wrong = []
+    wrong = {}
     for host in hosts:
         if not host.is_here:
             ssh = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", *port, host.name, words]
             done = subprocess.run(ssh, capture_output=True, text=True, stdin=subprocess.DEVNULL)
             said = (done.stderr.strip().splitlines() or ["no such folder or script there"])[-1]
             if done.returncode == 255:
-                wrong.append(f"{host.name} does not answer ssh without a password ({said})")
+                wrong[host.name] = f"{host.name} does not answer ssh without a password ({said})"
             elif done.returncode:
-                wrong.append(f"{host.name} has not the same folder, Python and gluon_tricks as this machine ({said})")
+                wrong[host.name] = f"{host.name} has not the same folder, Python and gluon_tricks as here ({said})"
     return wrong
 
 
 @dataclasses.dataclass
 class Failure:
-    """How a job ended that did not end well: the first rank to go, its exit code, the end of its log."""
+    """How a job ended that did not end well: the first rank to go, its exit code, the end of its log; or why it had to.
+
+    Args:
+        stuck: which ranks stood still, in words.
+    """
 
     rank: int | None
     code: int
     tail: tuple[str, ...] = ()
+    stuck: str = ""
 
     def __str__(self) -> str:
+        if self.stuck:
+            return self.stuck
         if self.rank is None:
             return f"horovodrun ended with exit code {self.code}"
         number = -self.code if self.code < 0 else self.code - 128
         named = number in {s.value for s in signal.Signals}
         return f"rank {self.rank} ended by {signal.Signals(number).name if named else f'exit code {self.code}'}"
+
+
+class Lives:
+    """What the ranks' heartbeats tell: which of them stands still while the others wait for it."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self._beats: dict[int, tuple[float, float, str, list[str]]] = {}  # rank -> last beat, last move, step, words
+
+    def hear(self, rank: int, line: str) -> bool:
+        """Whether a line of a rank is a heartbeat."""
+        if not line.startswith(heartbeat.MARK):
+            return False
+        step, *words = line[len(heartbeat.MARK) :].split()
+        now, (_, moved, _, before) = self._clock(), self._beats.get(rank, (0, self._clock(), "", []))
+        self._beats[rank] = now, moved if words[:1] == before[:1] else now, step, words
+        return True
+
+    def stuck(self, after: float) -> str:
+        """Which ranks have been silent for so many seconds, or else stand still while others wait; "": none."""
+        now, beats = self._clock(), sorted(self._beats.items())
+        silent = [(rank, step) for rank, (beat, _, step, _) in beats if now - beat > after]
+        still = [(rank, step) for rank, (_, moved, step, words) in beats if now - moved > after and words[1:] == ["0"]]
+        if len(still) == len(beats):  # nobody waits: a long start, or a long step of all
+            still = []
+        words = f"has not moved for {after:g} s; the step it last reported:"
+        return ", ".join(f"rank {rank} {words} {step}" for rank, step in silent or still)
 
 
 class Launch:
@@ -124,34 +163,36 @@ class Launch:
         command: what each rank runs.
         ranks, hosts: how many, and where.
         logs: a folder for rank.N.log and horovodrun.log.
-        runner: horovodrun.
+        runner: horovodrun, and more words for it.
         out, err: take rank 0's lines.
         more: environment variables of the ranks.
     """
 
     def __init__(
-        self, command: Sequence[str], ranks: int, hosts: Sequence[Host], logs: pathlib.Path, runner: str,
-        ssh_port: int | None = None, out: TextIO = sys.stdout, err: TextIO = sys.stderr,
-        more: dict[str, str] | None = None,
+        self, command: Sequence[str], ranks: int, hosts: Sequence[Host], logs: pathlib.Path, runner: Sequence[str],
+        out: TextIO = sys.stdout, err: TextIO = sys.stderr, more: dict[str, str] | None = None,
     ):  # fmt: skip
         self.logs, self.out, self.err, self.stops = logs, out, err, 0
+        self.lives, self.stuck = Lives(), ""
         self.mark = uuid.uuid4().hex
-        words = [runner, "--gloo", "-np", str(ranks), "-H", ",".join(f"{host.name}:{host.slots}" for host in hosts)]
-        words += ["--disable-cache", *(["-p", str(ssh_port)] if ssh_port else []), *command]
+        words = [*runner, "--gloo", "--disable-cache", "-np", str(ranks)]
+        words += ["-H", ",".join(f"{host.name}:{host.slots}" for host in hosts), *command]
         logs.mkdir(parents=True, exist_ok=True)
         self._files = {}
         self.process = subprocess.Popen(
             words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-            env={**inherited_environment(), **(more or {}), _MARK: self.mark},
+            env={**inherited_environment(), heartbeat.VARIABLE: "1", **(more or {}), _MARK: self.mark},
             start_new_session=True,  # Ctrl-C is for this process, which passes it on to a rank
         )  # fmt: skip
 
-    def wait(self, heard: Callable[[int, str], bool] = lambda rank, line: True) -> Failure | None:
+    def wait(self, stuck_after: float = math.inf) -> Failure | None:
         """Passes lines on until the job ends.
 
         Args:
-            heard: called with each line of a rank; whether it is to be kept and shown.
+            stuck_after: seconds after which a job in which a rank stands still is ended.
         """
+        watcher = threading.Thread(target=self._watch, args=(stuck_after,), daemon=True)
+        watcher.start()
         first: Failure | None = None
         for line in self.process.stdout:
             found = _LINE.match(line)
@@ -159,14 +200,23 @@ class Launch:
                 left = _EXIT.search(line)
                 first = first or (Failure(int(left[1]), _signed(int(left[2]))) if left else None)
                 self._write("horovodrun.log", line)
-            elif heard(int(found[1]), line[found.end() :]):
+            elif not self.lives.hear(int(found[1]), line[found.end() :]):
                 self._show(int(found[1]), found[2], line[found.end() :])
         code = self.process.wait()
         for file in self._files.values():
             file.close()
+        if self.stuck:
+            return Failure(None, code, stuck=self.stuck)
         if code and first is None:
             return Failure(None, code, self._tail("horovodrun.log"))
         return dataclasses.replace(first, tail=self._tail(f"rank.{first.rank}.log")) if first else None
+
+    def _watch(self, stuck_after: float) -> None:
+        while self.process.poll() is None and not self.stuck:
+            time.sleep(0.5)
+            self.stuck = self.lives.stuck(stuck_after)
+        if self.stuck:
+            self.process.terminate()
 
     def stop(self, number: int) -> None:
         """Passes a signal on: to a rank here, which makes all of them stop together; otherwise, or again, to all."""

@@ -84,6 +84,18 @@ def parameters_by_name(net: mx.gluon.Block) -> dict[str, mx.gluon.Parameter]:
     return net._collect_params_with_prefix()
 
 
+def check_parameters(net: mx.gluon.Block, arrays: dict[str, np.ndarray], source) -> None:
+    """Refuses arrays that are not those of a network, before memory is taken for what the network says it has."""
+    parameters = parameters_by_name(net)
+    if set(parameters) != set(arrays):
+        odd = sorted(set(parameters) ^ set(arrays))
+        raise Refused(f"{source} is of another network: {len(odd)} parameters differ in name, such as {odd[0]}")
+    for name, parameter in parameters.items():
+        seen, wanted = arrays[name].shape, parameter.shape  # 0: not known yet
+        if len(seen) != len(wanted) or any(w not in (0, s) for s, w in zip(seen, wanted)):
+            raise Refused(f"{source}: {name} has shape {seen}, this network's has {wanted}")
+
+
 def set_parameters(net: mx.gluon.Block, arrays: dict[str, np.ndarray], source) -> None:
     """Sets every parameter of a network, on all its devices, in the plain layout.
 
@@ -91,13 +103,8 @@ def set_parameters(net: mx.gluon.Block, arrays: dict[str, np.ndarray], source) -
         arrays: by structural name; all of them and no others.
         source: what an error names.
     """
-    parameters = parameters_by_name(net)
-    if set(parameters) != set(arrays):
-        odd = sorted(set(parameters) ^ set(arrays))
-        raise Refused(f"{source} is of another network: {len(odd)} parameters differ in name, such as {odd[0]}")
-    for name, parameter in parameters.items():
-        if parameter.shape != arrays[name].shape:
-            raise Refused(f"{source}: {name} has shape {arrays[name].shape}, this network's has {parameter.shape}")
+    check_parameters(net, arrays, source)
+    for name, parameter in parameters_by_name(net).items():
         parameter.set_data(mx.nd.array(arrays[name], dtype=arrays[name].dtype))
 
 

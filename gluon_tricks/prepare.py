@@ -18,6 +18,7 @@ from gluon_tricks.data.augment import Preprocess
 from gluon_tricks.data.catalog import count_classes, find_records
 from gluon_tricks.data.loader import Loader
 from gluon_tricks.devices import choose_contexts, choose_precision, require_usable, start_precision
+from gluon_tricks.divergence import Watch
 from gluon_tricks.gradients import Gradients
 from gluon_tricks.job import Job, Options
 from gluon_tricks.journal import Journal
@@ -54,6 +55,7 @@ def prepare(recipe: Recipe, run_dir: pathlib.Path, options: Options) -> Job:
         job = Job(
             recipe, options, contexts, journal, train, val, preprocess, net, trainer, gradients, loss, lr_at, plan,
             LossScale(precision == "float16"), checkpoint.Progress(step=recipe.start_epoch * plan.steps_per_epoch),
+            Watch(recipe),
         )  # fmt: skip
         _announce(job, [*said, why], resumed_from=_resume(job))
     except BaseException:
@@ -109,14 +111,7 @@ def _resume(job: Job) -> str:
     if not name:
         share_parameters(job.net)
         return ""
-    read = checkpoint.parse_checkpoint(distributed.broadcast(data), folder / name)
-    job.progress = checkpoint.restore(
-        folder / name, read, job.net, job.trainer, job.recipe, job.train.records.digest, job.contexts
-    )
-    if job.scale.active:
-        job.scale = LossScale(True, job.progress.loss_scale, job.progress.good_steps)
-    if distributed.rank() != 0:  # the sums of the epoch so far are over all ranks: one of them goes on from there
-        job.progress.loss_sum, job.progress.images = 0.0, 0
+    job.restore(folder / name, distributed.broadcast(data))
     return name
 
 
@@ -238,6 +233,8 @@ def _announce(job: Job, lines: Sequence[str], resumed_from: str) -> None:
     )
     if resumed_from:
         journal.say(f"going on from {resumed_from}, after step {job.progress.step} of {job.plan.steps}")
+    if job.options.restarted:
+        journal.event("restart", reason=job.options.restarted)
     journal.event(
         "resume" if resumed_from else "start",
         step=job.progress.step,

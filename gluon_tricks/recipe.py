@@ -52,6 +52,9 @@ class Recipe:
         dtype: the precision asked for.
         mode: "hybrid" or "imperative".
         seed: of every random number of the run.
+        divergence_factor, divergence_steps: a loss over so many times its running median for so many steps in a row,
+            or one that is not finite, takes the run back to a checkpoint.
+        rollbacks: how often at most.
         tricks: the refinements, in the order in which their hooks are called.
     """
 
@@ -82,6 +85,9 @@ class Recipe:
     dtype: str = "float32"
     mode: str = "hybrid"
     seed: int = 0
+    divergence_factor: float = 3.0
+    divergence_steps: int = 20
+    rollbacks: int = 3
     tricks: tuple[Trick, ...] = ()
 
     def __post_init__(self) -> None:
@@ -178,7 +184,7 @@ def read_recipe(path) -> Recipe:
     try:
         with open(path, encoding="utf-8") as file:
             return Recipe.from_json(json.load(file))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise Refused(f"{path} cannot be read as a recipe: {error}") from error
 
 
@@ -281,6 +287,12 @@ def _check_ranges(recipe: Recipe) -> None:
         (recipe.lr is None or recipe.lr >= 0, f"lr is {recipe.lr}: it must be 0 or more"),
         (0 <= recipe.momentum < 1, f"momentum is {recipe.momentum}: it must lie in [0, 1)"),
         (recipe.wd >= 0, f"wd is {recipe.wd}: it must be 0 or more"),
+        (
+            recipe.divergence_factor > 1 and recipe.divergence_steps >= 1,
+            f"divergence_factor {recipe.divergence_factor} and divergence_steps {recipe.divergence_steps}: they take "
+            "more than 1, and 1 or more",
+        ),
+        (recipe.rollbacks >= 0, f"rollbacks is {recipe.rollbacks}: it takes 0 (never) or more"),
         (0 <= recipe.seed < 2**31, f"seed is {recipe.seed}: it must lie in [0, 2**31)"),
         (len(recipe.mean) == 3 and len(recipe.std) == 3, "mean and std take three numbers each, for R, G and B"),
         (all(value > 0 for value in recipe.std), f"std is {recipe.std}: it must be positive"),

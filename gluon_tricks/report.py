@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
 
-from gluon_tricks.checkpoint import write_atomically
+from gluon_tricks.checkpoint import Progress
+from gluon_tricks.disk import write_atomically
 from gluon_tricks.recipe import Recipe
 
 
-def draw_curves(history: Sequence[dict[str, float]], path: pathlib.Path, recipe: Recipe) -> None:
-    """Loss, accuracy and learning rate over the epochs, as a PNG.
+def draw_curves(progress: Progress, steps_per_epoch: int, path: pathlib.Path, recipe: Recipe) -> None:
+    """Loss, accuracy and learning rate over the epochs, as a PNG; dotted lines are where it was taken back to.
 
     Args:
-        history: the rows of metrics.csv.
+        progress: with a row for each epoch.
         path: where the picture goes.
         recipe: what the title names.
     """
@@ -23,6 +23,7 @@ def draw_curves(history: Sequence[dict[str, float]], path: pathlib.Path, recipe:
     from matplotlib import pyplot
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+    history = progress.history
     epochs = [row["epoch"] for row in history]
     figure, (losses, accuracies, rates) = pyplot.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
     for panel, title, columns in (
@@ -32,6 +33,8 @@ def draw_curves(history: Sequence[dict[str, float]], path: pathlib.Path, recipe:
     ):
         for label, column in columns.items():
             panel.plot(epochs, [row[column] for row in history], label=label, marker="." if len(epochs) < 40 else "")
+        for step in progress.rollbacks:
+            panel.axvline(step / steps_per_epoch, color="0.4", linestyle=":")
         panel.set(title=title, xlabel="epoch")
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.grid(alpha=0.3)
@@ -39,6 +42,7 @@ def draw_curves(history: Sequence[dict[str, float]], path: pathlib.Path, recipe:
             panel.legend()
     accuracies.yaxis.set_major_formatter(PercentFormatter(1.0))
     last = history[-1]
-    figure.suptitle(f"{recipe.name}: {recipe.model} at {recipe.input_size} px, top-1 {last['val_top1']:.2%}")
+    back = f", taken back {len(progress.rollbacks)} times (dotted)" if progress.rollbacks else ""
+    figure.suptitle(f"{recipe.name}: {recipe.model} at {recipe.input_size} px, top-1 {last['val_top1']:.2%}{back}")
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))
     pyplot.close(figure)

@@ -5,22 +5,25 @@ from __future__ import annotations
 import collections
 import pathlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NoReturn
 
 import mxnet as mx
-import numpy as np
 from mxnet import autograd
 
-from gluon_tricks import distributed
+from gluon_tricks import distributed, heartbeat
 from gluon_tricks.checkpoint import checkpoint_path, save_final
+from gluon_tricks.data.loader import Batch
+from gluon_tricks.divergence import Diverged
 from gluon_tricks.evaluate import Scores, evaluate
 from gluon_tricks.gradients import Gradients
 from gluon_tricks.job import Job, Options, Shares
 from gluon_tricks.loss_scale import LossScale
-from gluon_tricks.network import average_statistics
+from gluon_tricks.network import average_statistics, restore_plain_layout
 from gluon_tricks.prepare import prepare
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.report import draw_curves
+from gluon_tricks.rollback import roll_back
 from gluon_tricks.runtime import generator
 from gluon_tricks.tricks import Loss
 
@@ -38,15 +41,21 @@ def train_and_evaluate(recipe: Recipe, run_dir: pathlib.Path, options: Options |
     Raises:
         Refused: something that cannot work, before any work.
         Interrupted: options.should_stop said so; a checkpoint has been written.
+        Diverged: it has been taken back to a checkpoint recipe.rollbacks times already.
+        CannotWrite: run_dir's disk is full, read-only or gone.
 
     Source: Algorithm 1.
     """
     job = prepare(recipe, pathlib.Path(run_dir), options or Options())
     with job.journal:
-        for epoch in job.epochs:
-            train_epoch(job, epoch)
-            scores = evaluate(job.net, job.val.epoch(), job.evaluation_input, job.contexts)
-            finish_epoch(job, epoch, scores)
+        while job.epochs:
+            epoch = job.epochs[0]
+            try:
+                train_epoch(job, epoch)
+                scores = evaluate(job.net, until_stopped(job, job.val.epoch()), job.evaluation_input, job.contexts)
+                finish_epoch(job, epoch, scores)
+            except Diverged as found:
+                roll_back(job, found)
         return finish_run(job)
 
 
@@ -62,20 +71,19 @@ def train_epoch(job: Job, epoch: int) -> None:
     for batch in job.train.epoch(epoch, progress.step - epoch * plan.steps_per_epoch):
         if len(pending) == 2:
             read_loss(job, *pending.popleft())
-        lr = job.lr_at(progress.step)
+        lr = job.lr_factor * job.lr_at(progress.step)
         seed_network(job.recipe.seed, progress.step)
         job.trainer.set_learning_rate(lr)
         rounds = job.training_rounds(batch, epoch)
         losses = train_step(job.net, job.loss, job.trainer, job.gradients, rounds, job.recipe.batch_size, job.scale)
         progress.step += 1
-        pending.append((progress.step, losses, lr))
+        pending.append((progress.step, sum_over_ranks(losses, progress.step), lr))
         stop = distributed.agree(options.should_stop())
         if stop or (options.checkpoint_steps and progress.step % options.checkpoint_steps == 0):
             clock = settle(job, pending, clock)
             job.checkpoint()
         if stop:
-            distributed.wait_for_all()  # a rank that leaves earlier ends the others, rank 0 while it writes
-            raise Interrupted(f"stopped after step {progress.step} of {plan.steps}")
+            leave(job)
     settle(job, pending, clock)
 
 
@@ -114,12 +122,22 @@ def seed_network(seed: int, step: int) -> None:
     mx.random.seed(int(generator(seed, "network", step, distributed.rank()).integers(2**31)))
 
 
+def sum_over_ranks(losses: list[mx.nd.NDArray], step: int) -> list[mx.nd.NDArray]:
+    """The summed losses of this rank's shares as those of all ranks, without waiting for them."""
+    if distributed.ranks() == 1:
+        return losses
+    summed = mx.nd.add_n(*losses).reshape(1)  # a rank has one device
+    return [distributed.sum_(summed, f"loss.{step % 4}")]  # at most two steps are under way
+
+
 def read_loss(job: Job, step: int, losses: Sequence[mx.nd.NDArray], lr: float) -> None:
-    """Adds a step's loss to the epoch's, which waits for it, and tells the journal."""
-    summed = sum(float(loss.asscalar()) for loss in losses)
+    """Adds a step's loss to the epoch's, which waits for it; tells the journal and looks whether all is well."""
+    summed, batch_size = sum(float(loss.asscalar()) for loss in losses), job.recipe.batch_size
+    heartbeat.moved(step)
+    job.watch.look(step, summed / batch_size)
     job.progress.loss_sum += summed
-    job.progress.images += job.train.batch_size
-    job.journal.step(step, summed / job.train.batch_size, lr)
+    job.progress.images += batch_size
+    job.journal.step(step, summed / batch_size, lr)
 
 
 def settle(job: Job, pending: collections.deque, since: float) -> float:
@@ -133,18 +151,34 @@ def settle(job: Job, pending: collections.deque, since: float) -> float:
     return now
 
 
+def until_stopped(job: Job, batches: Iterable[Batch]) -> Iterator[Batch]:
+    """The batches of an evaluation. A stop in the middle of it is one at the end of the epoch's training."""
+    for batch in batches:
+        if distributed.agree(job.options.should_stop()):
+            restore_plain_layout(job.net)
+            job.checkpoint()
+            leave(job)
+        heartbeat.moved()
+        yield batch
+
+
+def leave(job: Job) -> NoReturn:
+    """Ends a run that has been saved."""
+    distributed.wait_for_all()  # a rank that leaves earlier ends the others, rank 0 while it writes
+    raise Interrupted(f"stopped after step {job.progress.step} of {job.plan.steps}")
+
+
 def finish_epoch(job: Job, epoch: int, scores: Scores) -> None:
     """Records an epoch and writes its checkpoint."""
     progress, recipe = job.progress, job.recipe
-    loss_sum, images = distributed.total(np.array([progress.loss_sum, progress.images]))
     row = {
         "epoch": epoch + 1,
-        "train_loss": loss_sum / images,
+        "train_loss": progress.loss_sum / progress.images,
         "val_loss": scores.loss,
         "val_top1": scores.top1,
         "val_top5": scores.top5,
-        "lr": job.lr_at(progress.step - 1),
-        "images_per_second": images / progress.seconds,
+        "lr": job.lr_factor * job.lr_at(progress.step - 1),
+        "images_per_second": progress.images / progress.seconds,
     }
     progress.history.append(row)
     progress.val_images = scores.images
@@ -162,6 +196,6 @@ def finish_run(job: Job) -> Scores:
     scores = Scores(last["val_top1"], last["val_top5"], last["val_loss"], job.progress.val_images)
     if distributed.rank() == 0:
         save_final(job.net, job.journal.folder, job.recipe)
-        draw_curves(job.progress.history, job.journal.folder / "curves.png", job.recipe)
+        draw_curves(job.progress, job.plan.steps_per_epoch, job.journal.folder / "curves.png", job.recipe)
     job.journal.event("done", top1=scores.top1, top5=scores.top5, loss=scores.loss)
     return scores

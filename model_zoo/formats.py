@@ -7,6 +7,7 @@ the file before anything is allocated: libmxnet believes them, so .params are re
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import os
 import pathlib
@@ -212,7 +213,8 @@ def _read_torch(path) -> dict[str, np.ndarray]:
         with open(path, "rb") as file:
             if file.read(4) == _ZIP:
                 _check_zip(path, size)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        data = io.BytesIO(pathlib.Path(path).read_bytes())  # of a file torch reads as much as it claims to hold
+        content = torch.load(data, map_location="cpu", weights_only=True)
         for wrapper in ("state_dict", "model"):
             if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
                 content = content[wrapper]

@@ -204,8 +204,15 @@ def _sha1(path: pathlib.Path) -> str:
 def _unpack(archive: pathlib.Path, name: str, target: pathlib.Path) -> None:
     """Writes the one member that is wanted to target; no name in the archive is used as a path."""
     try:
-        with zipfile.ZipFile(archive) as members, members.open(name) as source, open(target, "wb") as file:
-            _copy(source, file)
+        with zipfile.ZipFile(archive) as members:
+            member = members.getinfo(name)
+            if member.compress_type not in (
+                zipfile.ZIP_STORED,
+                zipfile.ZIP_DEFLATED,
+            ):  # LZMA takes up to 4 GB to unpack
+                raise _Unusable("what is there is compressed in a way in which none was published")
+            with members.open(member) as source, open(target, "wb") as file:
+                _copy(source, file)
     except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, zlib.error, EOFError) as error:
         raise _Unusable(f"what is there is no zip file with {name} in it: {error}") from None
 

@@ -7,7 +7,8 @@
 It is a front of horovodrun: the build and the hosts are checked first, each rank takes its share of its machine's
 cores, its output goes to LOGS/rank.N.log (rank 0's is shown too), and the rank that failed is named. Hosts need ssh
 without a password, and the same folder with the same environment. SIGINT, SIGTERM and SIGUSR1 stop all ranks after
-their step, with a checkpoint; a second one ends them.
+their step, with a checkpoint; a second one ends them. --max-restarts starts a job whose rank was lost again, from its
+newest checkpoint and on the hosts that still answer.
 
 Exit codes: 0 done, 2 refused, 75 interrupted and resumable, 1 anything else.
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+import shlex
 import signal
 import sys
 import time
@@ -29,31 +31,65 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("-np", "--ranks", type=int, required=True, metavar="N", help="how many")
     parser.add_argument("-H", "--hosts", metavar="HOST:RANKS,...", help="where (this machine)")
     parser.add_argument("--ssh-port", type=int, metavar="PORT")
+    parser.add_argument("--max-restarts", type=int, default=0, metavar="R", help="start a lost job again so often (0)")
+    parser.add_argument(
+        "--stuck-after",
+        type=float,
+        default=600,
+        metavar="S",
+        help="end a job whose rank stands still for S seconds (600)",
+    )
+    parser.add_argument("--horovodrun", default="", metavar="WORDS", help='such as "--network-interfaces eth1"')
     parser.add_argument("--logs", type=pathlib.Path, metavar="DIR", help="default runs/launch-<date>-<time>")
     parser.add_argument("command", nargs="+", metavar="-- SCRIPT ...", help="a Python script and its arguments")
     return parser.parse_args(argv)
 
 
 def launch(args: argparse.Namespace) -> int:
-    script = pathlib.Path(args.command[0])
+    """Starts the job, and starts it again as often as that was asked for."""
+    script, command = pathlib.Path(args.command[0]), [sys.executable, *args.command]
     if not script.is_file():
         raise Refused(f"there is no script {script}: name one after --, such as scripts/train_imagenet.py")
+    if args.max_restarts < 0 or args.stuck_after <= 0:
+        raise Refused(f"--max-restarts {args.max_restarts} and --stuck-after {args.stuck_after}: 0 or more, and over 0")
     hosts = launcher.parse_hosts(args.hosts, args.ranks)
     wrong = launcher.check_hosts(hosts, script, args.ssh_port)
     if wrong:
-        raise Refused(f"{'; '.join(wrong)}: mend it, or leave the host out of -H")
-    runner = launcher.horovodrun()
-    logs = args.logs or pathlib.Path("runs") / time.strftime("launch-%Y%m%d-%H%M%S")
-    job = launcher.Launch([sys.executable, *args.command], args.ranks, hosts, logs, runner, args.ssh_port)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, lambda number, frame: job.stop(number))
-    failure = job.wait()
-    if failure is None:
-        return 0
-    if failure.code == launcher.RESUMABLE:
-        return launcher.RESUMABLE
-    print(f"{failure}; the end of its log in {logs}:", *failure.tail, sep="\n  ", file=sys.stderr)
-    return failure.code if failure.code == 2 else 1
+        raise Refused(f"{'; '.join(wrong.values())}: mend it, or leave the host out of -H")
+    runner = [launcher.horovodrun(), *(["-p", str(args.ssh_port)] if args.ssh_port else [])]
+    runner += shlex.split(args.horovodrun)
+    logs, ranks, more = args.logs or pathlib.Path("runs") / time.strftime("launch-%Y%m%d-%H%M%S"), args.ranks, {}
+    for restart in range(args.max_restarts + 1):
+        job = launcher.Launch(command, ranks, hosts, logs, runner, more=more)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, lambda number, frame, job=job: job.stop(number))
+        failure = job.wait(args.stuck_after)
+        if failure is None:
+            return 0
+        if failure.code == launcher.RESUMABLE and not failure.stuck:
+            return launcher.RESUMABLE
+        print(f"{failure}; the logs are in {logs}", *failure.tail, sep="\n  ", file=sys.stderr, flush=True)
+        if failure.code == 2 or job.stops or restart == args.max_restarts:
+            return 2 if failure.code == 2 else 1
+        hosts, ranks = _those_that_answer(hosts, args, script)
+        if "--resume" not in command:
+            command += ["--resume", "auto"]
+        more = {launcher.RESTARTED: f"restart {restart + 1} of {args.max_restarts}, {failure}"}
+        print(f"starting it again ({restart + 1} of {args.max_restarts}) with {ranks} ranks", flush=True)
+    return 1
+
+
+def _those_that_answer(hosts, args: argparse.Namespace, script: pathlib.Path):
+    """The hosts that are still there, and how many ranks they take."""
+    wrong = launcher.check_hosts(hosts, script, args.ssh_port)
+    left = [host for host in hosts if host.name not in wrong]
+    if not left:
+        raise Refused(
+            f"no host is left ({'; '.join(wrong.values())}): mend them, then the same command and --resume auto"
+        )
+    for line in wrong.values():
+        print(f"left out: {line}", file=sys.stderr)
+    return left, min(args.ranks, sum(host.slots for host in left))
 
 
 def main(argv: list[str] | None = None) -> int:

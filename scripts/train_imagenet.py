@@ -6,31 +6,38 @@ Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable (--r
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import signal
 import sys
 import time
 
-from gluon_tricks import command_line, distributed
+from gluon_tricks import command_line, distributed, heartbeat, launcher
+from gluon_tricks.checkpoint import list_checkpoints
 from gluon_tricks.data.records import BadRecord
 from gluon_tricks.devices import choose_contexts
+from gluon_tricks.disk import CannotWrite
+from gluon_tricks.divergence import Diverged
 from gluon_tricks.job import Options
 from gluon_tricks.journal import newest_run_directory, next_run_directory
 from gluon_tricks.runtime import Refused
 from gluon_tricks.train import Interrupted, train_and_evaluate
 
+_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
 
 class StopRequest:
-    """SIGINT or SIGTERM asks the run to stop after its step; a second one ends the process at once."""
+    """SIGINT, SIGTERM or SIGUSR1 asks the run to stop after its step; a second one ends the process at once."""
 
     def __init__(self) -> None:
         self.made = False
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _STOP:
             signal.signal(number, self._note)
 
     def _note(self, number, frame) -> None:
         self.made = True
-        signal.signal(number, signal.SIG_DFL)
+        for number in _STOP:
+            signal.signal(number, signal.SIG_DFL)
 
     def __call__(self) -> bool:
         return self.made
@@ -40,8 +47,10 @@ def main(argv: list[str] | None = None) -> int:
     args = command_line.parse(argv)
     started = time.monotonic()
     try:
-        distributed.start()
-        notes: list[str] = []
+        distributed.start(chatty=args.sync_bn)
+        heartbeat.start()
+        restarted = os.environ.get(launcher.RESTARTED, "")
+        notes = [f"started again: {restarted}"] if restarted else []
         contexts = choose_contexts(args.num_gpus, say=notes.append)
         devices = (1 if distributed.ranks() > 1 else len(contexts)) * distributed.ranks()
         recipe, more = command_line.recipe_from_flags(args, devices)
@@ -51,7 +60,9 @@ def main(argv: list[str] | None = None) -> int:
             recipe, changed = command_line.with_batch_of_run(recipe, stored, devices * recipe.accumulate)
             more += changed
         options = Options(
-            **command_line.options_from_flags(args, contexts=contexts, notes=(*notes, *more), should_stop=StopRequest())
+            **command_line.options_from_flags(
+                args, contexts=contexts, notes=(*notes, *more), restarted=restarted, should_stop=StopRequest()
+            )
         )
         scores = train_and_evaluate(recipe, run, options)
     except Refused as error:
@@ -61,9 +72,15 @@ def main(argv: list[str] | None = None) -> int:
         if distributed.rank() == 0:
             print(f"{stop}; go on with the same command and --resume auto --save-dir {run}")
         return 75
-    except BadRecord as error:
+    except (BadRecord, Diverged) as error:
         print(f"stopped: {error}", file=sys.stderr)
         return 1
+    except CannotWrite as error:
+        saved, remedy = list_checkpoints(run / "checkpoints"), "there is no checkpoint to go on from"
+        if saved:
+            remedy = f"make room, then the same command and --resume auto --save-dir {run} go on from {saved[-1].name}"
+        print(f"stopped: {error}; {remedy}", file=sys.stderr)
+        return 75 if saved else 1
     if distributed.rank() == 0:
         minutes, seconds = divmod(round(time.monotonic() - started), 60)
         print(

@@ -60,7 +60,7 @@ def _job(ranks: int, arguments: dict) -> dict:
         logs, more = pathlib.Path(scratch) / "logs", {"OMP_NUM_THREADS": "1"}
         with open(pathlib.Path(scratch) / "said", "w") as said:
             job = launcher.Launch(
-                words, ranks, launcher.parse_hosts(None, ranks), logs, launcher.horovodrun(), out=said, more=more
+                words, ranks, launcher.parse_hosts(None, ranks), logs, [launcher.horovodrun()], out=said, more=more
             )
             failure = job.wait()
         if failure is not None:
@@ -130,13 +130,14 @@ class _Mute:
 
 
 def _seconds(play: Callable[[], None], times: int) -> float:
-    """Mean of several in a row, from a moment when all ranks are ready to one when this one has finished all."""
+    """Mean of several in a row; each begins and ends when all ranks are ready, so it is that of the slowest."""
     mx.nd.waitall()
     distributed.wait_for_all()
     started = time.perf_counter()
     for _ in range(times):
         play()
         mx.nd.waitall()
+        distributed.wait_for_all()
     return (time.perf_counter() - started) / times
 
 

@@ -58,6 +58,11 @@ def count_classes(train: Records, val: Records, expected: int | None) -> int:
                 "whole numbers from 0; see scripts/pack_records.py --check"
             )
     highest = int(max(train.labels().max(), val.labels().max()))
+    if expected is None and names is None and highest >= len(train):  # or a damaged label decides the network's size
+        raise Refused(
+            f"the highest label is {highest}, and {len(train)} training images cannot show as many classes: "
+            "give --set classes=..., or see scripts/pack_records.py --check"
+        )
     found = len(names) if names else highest + 1
     classes = found if expected is None else expected
     if highest >= classes or (names and len(names) != classes):

@@ -2,70 +2,14 @@
 
 from __future__ import annotations
 
-import struct
 import zlib
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from gluon_tricks.data.headers import image_header
 from gluon_tricks.data.parallel import in_order
-from gluon_tricks.data.records import Records, decode_image
-
-
-class ImageHeader(NamedTuple):
-    """What an image's header says: format ("jpeg", "png", "other"), components, EXIF orientation (1: upright)."""
-
-    format: str
-    components: int
-    orientation: int
-
-
-# Colour types of PNG's IHDR: grey, RGB, palette (shown as RGB), grey with alpha, RGB with alpha.
-_PNG_COMPONENTS = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}
-
-
-def image_header(image: bytes) -> ImageHeader:
-    """Reads format, components (1 grey, 3 colour, 4 CMYK) and EXIF orientation of an image without decoding it.
-
-    What cannot be read is taken for 3 components and upright.
-    """
-    if image.startswith(b"\x89PNG") and len(image) > 25:
-        return ImageHeader("png", _PNG_COMPONENTS.get(image[25], 3), 1)
-    if not image.startswith(b"\xff\xd8"):
-        return ImageHeader("other", 3, 1)
-    components, orientation, at = 3, 1, 2
-    while at + 4 <= len(image):
-        if image[at] != 0xFF or image[at + 1] == 0xFF:  # fill bytes may stand before a marker
-            at += 1
-            continue
-        marker, length = image[at + 1], int.from_bytes(image[at + 2 : at + 4], "big")
-        if marker == 0xE1 and image[at + 4 : at + 10] == b"Exif\0\0":
-            orientation = _orientation(image[at + 10 : at + 2 + length])
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and at + 9 < len(image):  # a start of frame
-            components = image[at + 9]
-            break
-        if marker == 0xDA:  # the picture itself begins: no frame was found before it
-            break
-        at += 2 + length
-    return ImageHeader("jpeg", components, orientation)
-
-
-def _orientation(tiff: bytes) -> int:
-    """Tag 0x0112 of the first directory of an EXIF block; 1 if there is none."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
-    try:
-        if order:
-            (start,) = struct.unpack_from(order + "I", tiff, 4)
-            (count,) = struct.unpack_from(order + "H", tiff, start)
-            for at in range(start + 2, start + 2 + 12 * count, 12):
-                tag, _, _, value = struct.unpack_from(order + "HHIH", tiff, at)
-                if tag == 0x0112 and 1 <= value <= 8:
-                    return value
-    except struct.error:
-        pass  # a damaged block turns nothing
-    return 1
-
+from gluon_tricks.data.records import MOST_CLASSES, Records, decode_image
 
 # One row per record. `content` tells copies apart: two checksums, 64 bits together.
 _ROW = np.dtype(
@@ -101,7 +45,7 @@ class Report:
     def __init__(self, records: Records, rows: np.ndarray):
         self._records, self._rows = records, rows
         label = rows["label"]
-        whole = (label >= 0) & (label == np.floor(label)) & (label < 2**24)
+        whole = (label >= 0) & (label == np.floor(label)) & (label < MOST_CLASSES)
         highest = int(label[whole].max()) if whole.any() else -1
         self.classes = records.classes or tuple(str(k) for k in range(highest + 1))
         in_range = whole & (label < len(self.classes))
@@ -120,7 +64,10 @@ class Report:
 
     def _problems(self) -> list[str]:
         count, found = len(self._rows), self.found
-        problems = []
+        problems = [
+            f"{path} has not the sha256 that its manifest says, so it is damaged or not its own: copy or pack it again"
+            for path in self._records.not_as_packed()
+        ]
         for kind in ("labels not whole", "labels out of range"):
             if len(found[kind]):
                 i = int(found[kind][0])
@@ -171,7 +118,7 @@ def check(records: Records, *, jobs: int | None = None) -> Report:
     Args:
         jobs: threads; default: all cores.
 
-    Raises: Refused when a record is damaged.
+    Raises: BadRecord when a record is damaged.
     """
     cv2.setNumThreads(0)  # the images are what runs in parallel
     rows = in_order(lambda i: _row(records, i), range(len(records)), jobs=jobs, what="checking")

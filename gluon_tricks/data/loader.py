@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from gluon_tricks.data.crop import centre_crop, random_crop
-from gluon_tricks.data.records import BadRecord, Records, decode_image
+from gluon_tricks.data.records import MOST_CLASSES, BadRecord, Records, decode_image
 from gluon_tricks.runtime import Refused, generator, usable_cores
 
 log = logging.getLogger("gluon_tricks.data")
@@ -136,7 +136,7 @@ class Loader:
 
         Raises:
             UndecodableImages: more than 1 % of all images are known to be undecodable.
-            BadRecord: a damaged record, or an image whose label is no class.
+            BadRecord: a damaged record, one whose file was written to meanwhile, or an image whose label is no class.
             ValueError: start_step is out of range.
         """
         if not 0 <= start_step <= self.steps_per_epoch:
@@ -202,7 +202,7 @@ class Loader:
     def _load(self, image: int, epoch: int, out: np.ndarray) -> int | None:
         """Decodes and crops one image into `out`; returns its label, or None if it cannot be decoded."""
         label, id, data = self.records.read(image)
-        if not (label.is_integer() and 0 <= label < (math.inf if self.classes is None else self.classes)):
+        if not (label.is_integer() and 0 <= label < (MOST_CLASSES if self.classes is None else self.classes)):
             path, offset = self.records.place(image)
             known = "a whole number from 0" if self.classes is None else f"one of the classes 0 to {self.classes - 1}"
             raise BadRecord(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -27,7 +28,7 @@ def categories(path: str | os.PathLike) -> tuple[str, ...]:
     pairs = {}
     for number, line in read_lines(path):
         name, _, label = line.rpartition(" ")
-        if not name or not label.isdigit() or int(label) in pairs:
+        if not name or not re.fullmatch("[0-9]{1,9}", label) or int(label) in pairs:
             raise Refused(f'{path} line {number} is {line!r}: it should be "name id", every id once')
         pairs[int(label)] = name.strip("/")
     if sorted(pairs) != list(range(len(pairs))) or not pairs:
@@ -48,7 +49,7 @@ def places365(folder: str | os.PathLike, listing: str | os.PathLike, classes: Se
     rows = []
     for number, line in read_lines(listing):
         name, _, label = line.rpartition(" ") if " " in line else (line, "", "0")
-        if not label.isdigit() or int(label) >= len(classes):
+        if not re.fullmatch("[0-9]{1,9}", label) or int(label) >= len(classes):
             raise Refused(
                 f'{listing} line {number} is {line!r}: it should be "name label", labels 0 to {len(classes) - 1}'
             )

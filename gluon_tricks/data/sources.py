@@ -7,16 +7,18 @@ validation set packed from the same classes have the same labels.
 from __future__ import annotations
 
 import collections
-import json
 import os
 import pathlib
 import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
+from gluon_tricks.data.manifest import read_manifest
+from gluon_tricks.data.matlab import read_structures
+from gluon_tricks.data.records import MOST_CLASSES
 from gluon_tricks.runtime import Refused
+
+_LARGEST_LIST = 1 << 30  # bytes; that of ImageNet's 14 million images would have 0.7e9
 
 
 class Entry(NamedTuple):
@@ -38,18 +40,12 @@ class Source(NamedTuple):
 
 def read_classes(path: str | os.PathLike) -> tuple[str, ...]:
     """Class names in label order, from the manifest of packed records or from a text file, one name a line."""
-    try:
-        text = pathlib.Path(path).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refused(
-            f"cannot read the classes of {path} ({error}): give a .json manifest or a file of names"
-        ) from None
-    if str(path).endswith(".json"):
-        try:
-            return tuple(json.loads(text)["classes"])
-        except (ValueError, KeyError, TypeError):
-            raise Refused(f'{path} is no manifest: it has no "classes"; give one that pack_records wrote') from None
-    return tuple(line.strip() for line in text.splitlines() if line.strip())
+    if not str(path).endswith(".json"):
+        return tuple(line.strip() for _, line in read_lines(path))
+    manifest, _ = read_manifest(pathlib.Path(path))
+    if "classes" not in manifest:
+        raise Refused(f'{path} is no manifest: it has no "classes"; give one that pack_records wrote')
+    return tuple(manifest["classes"])
 
 
 def class_folders(folder: str | os.PathLike, classes: Sequence[str] | None = None) -> Source:
@@ -102,7 +98,9 @@ def list_file(folder: str | os.PathLike, path: str | os.PathLike, classes: Seque
             raise Refused(f'{path} line {number} is {line!r}: it should be "index<tab>label<tab>path"') from None
         if len(fields) > 3:
             raise Refused(f"{path} line {number} has {len(fields) - 2} labels: classification has one for each image")
-        if not label.is_integer() or not 0 <= label < (len(classes) if classes else float("inf")):
+        if not 0 <= index < 1 << 64:
+            raise Refused(f"{path} line {number} has the index {index}: a record's id lies in [0, 2**64)")
+        if not label.is_integer() or not 0 <= label < (len(classes) if classes else MOST_CLASSES):
             known = f"0 to {len(classes) - 1}" if classes else "whole numbers from 0"
             raise Refused(f"{path} line {number} has the unknown class {fields[1]}: labels are {known}")
         rows.append((index, int(label), name))
@@ -145,13 +143,15 @@ def imagenet_validation(
     if short or not rows:
         raise Refused(f'{ground_truth} line {short[0] if short else 1} should be "image wnid" or "image label"')
     given = [fields[1] for _, fields in rows]
-    if all(name.isdigit() for name in given):
+    if all(re.fullmatch("[0-9]{1,9}", name) for name in given):
         labels = [int(name) for name in given]
         if min(labels) == 1 and max(labels) in (1000, len(classes or ())):
             raise Refused(
                 f"the labels of {ground_truth} run from 1 to {max(labels)}: these are ILSVRC2012_IDs, not places of "
                 "sorted wnids; give one number a line, in the images' order, and --meta"
             )
+        if max(labels) >= MOST_CLASSES:
+            raise Refused(f"{ground_truth} has label {max(labels)}: labels are places of sorted wnids, counted from 0")
         classes = tuple(classes) if classes else tuple(str(label) for label in range(max(labels) + 1))
     else:
         classes = tuple(classes) if classes else tuple(sorted(set(given)))
@@ -193,17 +193,15 @@ def _read_meta(path: str | os.PathLike | None) -> dict[str, str]:
         )
     if not str(path).endswith(".mat"):
         pairs = [line.split()[:2] for _, line in read_lines(path)]
-        if not all(len(pair) == 2 and pair[0].isdigit() for pair in pairs):
+        if not all(len(pair) == 2 and pair[0].isdecimal() for pair in pairs):
             raise Refused(f'{path} should hold lines "ILSVRC2012_ID wnid"')
         return dict(pairs)
-    import scipy.io  # comes with gluoncv
-
     try:
-        synsets = np.atleast_1d(scipy.io.loadmat(path, squeeze_me=True)["synsets"])
-    except (OSError, ValueError, KeyError) as error:
+        synsets = read_structures(path, "synsets")
+        # Behind the 1000 classes meta.mat lists the groups they belong to, which have children.
+        return {str(int(s["ILSVRC2012_ID"])): str(s["WNID"]) for s in synsets if s["num_children"] == 0}
+    except (OSError, ValueError, KeyError, OverflowError) as error:
         raise Refused(f"cannot read the synsets of {path} ({error}): give the development kit's meta.mat") from None
-    # Behind the 1000 classes meta.mat lists the groups they belong to, which have children.
-    return {str(s["ILSVRC2012_ID"]): str(s["WNID"]) for s in synsets if s["num_children"] == 0}
 
 
 def listed_entries(folder: str | os.PathLike, rows: Iterable[tuple[int, int, str]], listing: str) -> list[Entry]:
@@ -242,7 +240,9 @@ def _listed(folder: str | os.PathLike) -> list[os.DirEntry]:
 def read_lines(path: str | os.PathLike) -> list[tuple[int, str]]:
     """The non-empty lines of a text file with their numbers, from 1."""
     try:
-        lines = pathlib.Path(path).read_text().splitlines()
+        if os.path.getsize(path) > _LARGEST_LIST:
+            raise Refused(f"{path} has {os.path.getsize(path)} bytes, which is too much for a list: check the name")
+        lines = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise Refused(f"cannot read {path}: {error}") from None
     return [(number, line.rstrip()) for number, line in enumerate(lines, start=1) if line.strip()]

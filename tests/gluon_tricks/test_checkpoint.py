@@ -107,19 +107,6 @@ def test_leftovers_of_a_killed_process_go(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000005.safetensors"]
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / "file"
-    path.write_text("old")
-
-    def fails(temporary):
-        temporary.write_text("half")
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        checkpoint.write_atomically(path, fails)
-    assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
-
-
 def test_states_of_multi_precision_are_kept(tmp_path):
     """float16: momentum and the float32 master copy, which the parameter's float16 value does not determine."""
 

@@ -56,13 +56,13 @@ def ssh(tmp_path, monkeypatch):
 def test_hosts_are_asked_before_anything_is_started(ssh, monkeypatch):
     monkeypatch.chdir(ROOT)
     script = pathlib.Path("scripts/train_imagenet.py")
-    assert check_hosts([Host("localhost", 1), Host("near", 1)], script) == []
-    assert check_hosts([Host("near", 1), Host("far", 1), Host("bare", 1)], script) == [
-        "far does not answer ssh without a password (ssh: connect to host far port 22: No route to host)",
-        "bare has not the same folder, Python and gluon_tricks as this machine (ModuleNotFoundError: No module named "
+    assert check_hosts([Host("localhost", 1), Host("near", 1)], script) == {}
+    assert check_hosts([Host("near", 1), Host("far", 1), Host("bare", 1)], script) == {
+        "far": "far does not answer ssh without a password (ssh: connect to host far port 22: No route to host)",
+        "bare": "bare has not the same folder, Python and gluon_tricks as here (ModuleNotFoundError: No module named "
         "'gluon_tricks')",
-    ]
-    (wrong,) = check_hosts([Host("near", 1)], pathlib.Path("scripts/none.py"))
+    }
+    (wrong,) = check_hosts([Host("near", 1)], pathlib.Path("scripts/none.py")).values()
     assert wrong.endswith("(no such folder or script there)")
 
 

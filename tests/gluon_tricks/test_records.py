@@ -197,5 +197,30 @@ def test_a_damaged_record_is_named(packed):
         records.read(1)
     damaged[40] ^= 1
     packed.write_bytes(damaged)
-    with pytest.raises(Refused, match="damaged"):
+    with pytest.raises(Refused, match="no record starts at byte 40"):
+        Records(packed)
+
+
+def test_an_index_with_one_wrong_line_is_found_when_the_record_is_read(tmp_path):
+    with RecordWriter(tmp_path / "many", ["cat"]) as writer:
+        for id in range(40):
+            writer.add(0, id, b"12345678")  # 8 + 24 + 8 = 40 bytes each
+    index = tmp_path / "many.idx"
+    index.write_text(index.read_text().replace("1\t40\n", "1\t44\n", 1))
+    records = Records(tmp_path / "many.rec")  # 16 of the 40 are looked at, and the second is not among them
+    with pytest.raises(BadRecord, match="record 1 of .*many.rec at byte 44: no RecordIO mark"):
+        records.read(1)
+    with pytest.raises(Refused, match="many.rec or its .idx is damaged"):
         records.labels()
+
+
+def test_a_record_is_read_without_what_the_index_leaves_out_behind_it(tmp_path):
+    with RecordWriter(tmp_path / "few", ["cat"]) as writer:
+        for id in range(3):
+            writer.add(0, id, bytes(3 << 20))
+    (tmp_path / "few.json").unlink()
+    index = tmp_path / "few.idx"
+    index.write_text("".join(line for line in index.read_text().splitlines(keepends=True) if line[0] != "1"))
+    records = Records(tmp_path / "few.rec")
+    assert len(records._files[0].record(0)) == 8 + 24 + (3 << 20)
+    assert [records.read(i)[1] for i in range(2)] == [0, 2]

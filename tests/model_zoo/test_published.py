@@ -205,6 +205,11 @@ def test_a_bomb_is_refused(server, monkeypatch):
     assert "it has more than 1048576 bytes" in refusal(server)
 
 
+def test_another_compression_is_refused(server):
+    server.answers = [answer(zipped({MEMBER: CONTENT}, compression=zipfile.ZIP_LZMA))]
+    assert "compressed in a way in which none was published" in refusal(server)
+
+
 def test_two_processes_at_once(server):
     code = f"from model_zoo import published; print(published.fetch({NAME!r}, {TAG!r}).stat().st_size)"
     words = dict(stdout=subprocess.PIPE, text=True, cwd=model_zoo.__path__[0] + "/..")

@@ -114,6 +114,6 @@ def results(records):
 
 
 if __name__ == "__main__":
-    distributed.start()
+    distributed.start(chatty=True)
     folder, records = map(pathlib.Path, sys.argv[1:])
     np.savez(folder / f"rank{distributed.rank()}.npz", **results(records))

@@ -1,0 +1,56 @@
+"""The manifest of packed records: the .json beside a .rec, with its classes, counts, sizes and digests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pathlib
+from typing import Any
+
+from gluon_tricks.runtime import Refused
+
+_LARGEST = 1 << 26  # bytes: room for a million class names
+
+
+def read_manifest(path: pathlib.Path) -> tuple[dict[str, Any], str]:
+    """The manifest and its sha256.
+
+    Every entry may be missing. Those that this project reads are of their kind: count, classes, and of rec and idx
+    their bytes and sha256.
+
+    Raises: Refused when it cannot be read, is no JSON object, is too large, or has an entry of another kind.
+    """
+    remedy = "pack again, or remove it to go without names"
+    try:
+        size = path.stat().st_size
+        if size > _LARGEST:
+            raise Refused(f"{path} has {size} bytes, which is too much for a manifest: {remedy}")
+        content = path.read_bytes()
+    except OSError as error:
+        raise Refused(f"{path} cannot be read ({error.strerror}): {remedy}") from None
+    try:
+        manifest = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"{path} is not JSON ({error}): {remedy}") from None
+    wrong = _wrong_entry(manifest)
+    if wrong:
+        raise Refused(f"{path} is no manifest: {wrong}; {remedy}")
+    return manifest, hashlib.sha256(content).hexdigest()
+
+
+def _wrong_entry(manifest: Any) -> str:
+    """The first entry of another kind than it must be, in words; "" if there is none."""
+    if not isinstance(manifest, dict):
+        return f"it is a JSON {type(manifest).__name__}, not an object"
+    if not all(isinstance(manifest.get(part, {}), dict) for part in ("rec", "idx")):
+        return '"rec" and "idx" should be objects with "bytes" and "sha256"'
+    rec, idx = manifest.get("rec", {}), manifest.get("idx", {})
+    if not all(isinstance(part.get("sha256", ""), str) for part in (rec, idx)):
+        return '"sha256" should be text'
+    numbers = (manifest.get("count", 0), rec.get("bytes", 0), idx.get("bytes", 0))
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        return '"count" and "bytes" should be whole numbers'
+    classes = manifest.get("classes", [])
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        return '"classes" should be a list of names'
+    return ""

@@ -1,0 +1,76 @@
+"""Taking a training that has diverged back to a checkpoint from before."""
+
+from __future__ import annotations
+
+import pathlib
+
+import mxnet as mx
+import numpy as np
+
+from gluon_tricks import checkpoint, distributed
+from gluon_tricks.divergence import Diverged, Watch
+from gluon_tricks.job import Job
+from gluon_tricks.loss_scale import LossScale
+from gluon_tricks.network import initialized, parameters_by_name, set_parameters
+
+
+def roll_back(job: Job, found: Diverged) -> None:
+    """Takes a job back to its newest checkpoint from before, or to its start, and changes what it does next.
+
+    It goes on with another shuffle, and with half the learning rate (float16: a 16th of the loss scale instead).
+
+    Raises:
+        Diverged: it has been taken back so often already.
+    """
+    recipe, earlier = job.recipe, job.progress.rollbacks
+    if len(earlier) >= recipe.rollbacks:
+        raise Diverged(
+            found.step,
+            f"{found}, after {len(earlier)} of {recipe.rollbacks} rollbacks: use a lower --lr, a longer warm-up, or "
+            "--init paper",
+        )
+    mx.nd.waitall()
+    folder = job.journal.folder / "checkpoints"
+    name, data = _newest_good(folder, found.step) if distributed.rank() == 0 else ("", b"")
+    name = distributed.broadcast(name.encode()).decode()
+    if name:
+        job.restore(folder / name, distributed.broadcast(data))
+    else:
+        _start_again(job)
+    if job.scale.active:
+        job.scale = LossScale(True, max(job.scale.value / 16, 1.0))
+    job.progress.rollbacks = [*earlier, job.progress.step]
+    job.choose_luck()
+    job.watch = Watch(recipe)
+    job.checkpoint()  # so that a resumed run knows of it
+    changed = f"loss scale {job.scale.value:g}" if job.scale.active else f"learning rates times {job.lr_factor:g}"
+    job.journal.say(f"{found}: back to step {job.progress.step}, with another shuffle and {changed}")
+    job.journal.event(
+        "rollback", reason=str(found), seen_at=found.step, step=job.progress.step, shuffle_seed=job.train.seed,
+        lr_factor=job.lr_factor, loss_scale=job.scale.value,
+    )  # fmt: skip
+    job.journal.start(recipe.to_json(), job.progress.history)
+    job.journal.go_to(job.progress.step)
+
+
+def _newest_good(folder: pathlib.Path, before: int) -> tuple[str, bytes]:
+    """Name and bytes of the newest checkpoint from before a step with finite numbers only; newer ones are deleted."""
+    for path in reversed(checkpoint.list_checkpoints(folder)):
+        data = path.read_bytes()
+        arrays, header = checkpoint.parse_checkpoint(data, path)
+        if header["progress"]["step"] < before and all(np.isfinite(array).all() for array in arrays.values()):
+            return path.name, data
+        path.unlink()
+    return "", b""
+
+
+def _start_again(job: Job) -> None:
+    """The job as it was before its first step."""
+    fresh = initialized(job.recipe, job.contexts)
+    arrays = {name: p.list_data()[0].asnumpy() for name, p in parameters_by_name(fresh).items()}
+    dtypes = {name: p.dtype for name, p in parameters_by_name(job.net).items()}
+    set_parameters(job.net, {name: array.astype(dtypes[name]) for name, array in arrays.items()}, "the start")
+    for updater in job.trainer._updaters:
+        updater.states.clear()
+        updater.states_synced.clear()
+    job.progress = checkpoint.Progress(step=job.recipe.start_epoch * job.plan.steps_per_epoch)

@@ -1,0 +1,72 @@
+"""Trains in child processes that are killed one after the other: killed_children.py SEED PHASES RUN WORDS...
+
+Each letter of PHASES kills one child: at a random moment of a step (s), of an evaluation (e) or of the writing of a
+checkpoint (c). The last child is left alone. Every checkpoint must be whole at any time.
+"""
+
+import os
+import pathlib
+import random
+import signal
+import sys
+import time
+
+from gluon_tricks import checkpoint, train
+
+sys.path.insert(0, "scripts")
+import train_imagenet  # noqa: E402
+
+DURATION = {"s": 0.15, "e": 0.1, "c": 0.1}  # seconds, roughly
+
+
+def child(words, pipe):
+    """Never returns; tells the parent which phase begins."""
+
+    def telling(function, phase):
+        def told(*arguments):
+            os.write(pipe, phase)
+            return function(*arguments)
+
+        return told
+
+    train.train_step = telling(train.train_step, b"s")
+    train.evaluate = telling(train.evaluate, b"e")
+    checkpoint.write_atomically = telling(checkpoint.write_atomically, b"c")
+    os._exit(train_imagenet.main(words))
+
+
+def start(words):
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(ours)
+        child(words, theirs)
+    os.close(theirs)
+    return pid, ours
+
+
+def kill_in(phase, chance, words):
+    """Kills a child in the first, second or third phase of a kind; returns whether it came so far."""
+    pid, pipe = start(words)
+    left = chance.randint(1, 3 if phase == "s" else 2 if phase == "c" else 1)
+    while left and (seen := os.read(pipe, 1)):
+        left -= seen == phase.encode()
+    time.sleep(chance.random() * DURATION[phase])
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    os.close(pipe)
+    return left == 0
+
+
+def main(seed, phases, run, words):
+    chance = random.Random(int(seed))
+    for phase in phases:
+        assert kill_in(phase, chance, words), f"the training was over before it could be killed in {phase}"
+        for path in checkpoint.list_checkpoints(pathlib.Path(run) / "checkpoints"):
+            checkpoint.read_checkpoint(path)
+    pid, _ = start(words)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:4], sys.argv[4:]))

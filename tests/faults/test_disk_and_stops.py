@@ -1,0 +1,131 @@
+"""A disk that fills up or goes away in mid-run, and requests to stop: what is there stays, and can be gone on with."""
+
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from gluon_tricks.checkpoint import list_checkpoints, read_checkpoint
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def start(records, run, *more):
+    files = ["--rec-train", records / "train.rec", "--rec-val", records / "val.rec", "--save-dir", run]
+    net = ["--model", "cifar_resnet20_v1", "--input-size", "32", "--batch-size", "8", "--lr", "0.01"]
+    words = [sys.executable, "scripts/train_imagenet.py", *files, *net, "-j", "1", "--log-interval", "1", *more]
+    return subprocess.Popen(
+        [str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
+
+
+def wait_for(process, condition):
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 24 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("a file system of a few MB cannot be mounted by this user")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_full_disk(tiny_records, small_disk):
+    """The error names the place, the newest checkpoint is whole, the exit code says that it can be gone on with."""
+    run = small_disk / "run"
+    words = ("--num-epochs", "300", "--save-steps", "1", "--keep", "1")
+    process = start(tiny_records, run, *words)
+    wait_for(process, lambda: len(list_checkpoints(run / "checkpoints")) >= 1)
+    filler = small_disk / "filler"
+    with open(filler, "wb", buffering=0) as file:
+        while process.poll() is None:
+            try:
+                file.write(bytes(2**16))
+            except OSError:  # full; a checkpoint that is deleted makes room for a moment
+                time.sleep(0.01)
+    out, err = process.communicate()
+    assert process.returncode == 75, err
+    assert f"stopped: {run}" in err and "cannot be written: No space left on device; make room" in err
+    last = list_checkpoints(run / "checkpoints")[-1]
+    assert f"go on from {last.name}" in err
+    step = read_checkpoint(last)[1]["progress"]["step"]
+    filler.unlink()
+    again = start(tiny_records, run, *words, "--resume", "auto")
+    wait_for(again, lambda: int(list_checkpoints(run / "checkpoints")[-1].stem[5:]) > step)
+    again.send_signal(signal.SIGTERM)
+    out, _ = again.communicate()
+    assert again.returncode == 75 and f"going on from {last.name}" in out
+
+
+def test_a_run_directory_that_vanishes(tiny_records, tmp_path):
+    process = start(tiny_records, tmp_path / "run", "--num-epochs", "300", "--save-steps", "2")
+    wait_for(process, lambda: len(list_checkpoints(tmp_path / "run" / "checkpoints")) >= 1)
+    shutil.rmtree(tmp_path / "run")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"stopped: {tmp_path / 'run'}" in err and "No such file or directory; there is no checkpoint" in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_signal_leaves_a_checkpoint(tiny_records, tmp_path, number):
+    """Within a step; the exit code is 75."""
+    process = start(tiny_records, tmp_path / "run", "--num-epochs", "300")
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("epoch 2/300  step 1/6"):
+            break
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 75 and err == ""
+    shown = [line for line in (*lines, *out.splitlines()) if "  step " in line]
+    stopped = int(out.splitlines()[-1].split("stopped after step ")[1].split()[0])
+    assert stopped - 7 <= 4 and len(shown) == stopped  # the loss is shown two steps late
+    last = list_checkpoints(tmp_path / "run" / "checkpoints")[-1]
+    assert read_checkpoint(last)[1]["progress"]["step"] == stopped
+
+
+def test_a_second_signal_ends_at_once(tiny_records, tmp_path):
+    process = start(tiny_records, tmp_path / "run", "--num-epochs", "300", "--batch-size", "48", "--input-size", "128")
+    for line in process.stdout:
+        if "  step " in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    while process.poll() is None:  # one that comes before the first is noticed counts as the same
+        process.send_signal(signal.SIGUSR1)
+        time.sleep(0.02)
+    assert process.returncode == -signal.SIGUSR1
+
+
+def test_a_stop_during_an_evaluation(tiny_records, tmp_path, monkeypatch):
+    """It is a stop at the end of the epoch's training: what goes on begins with that evaluation."""
+    import mxnet as mx
+
+    from gluon_tricks import train
+    from gluon_tricks.job import Options
+    from gluon_tricks.recipe import Recipe
+
+    recipe = Recipe(
+        name="tiny", model="cifar_resnet20_v1", data="records", train=(str(tiny_records / "train.rec"),),
+        val=(str(tiny_records / "val.rec"),), input_size=32, batch_size=8, epochs=2, lr=0.01,
+    )  # fmt: skip
+    evaluating = []
+    evaluate = train.evaluate
+    monkeypatch.setattr(train, "evaluate", lambda *a: evaluating.append(1) or evaluate(*a))
+    run, options = tmp_path / "run", dict(contexts=[mx.cpu()])
+    with pytest.raises(train.Interrupted, match="stopped after step 6 of 12"):
+        train.train_and_evaluate(recipe, run, Options(**options, should_stop=lambda: bool(evaluating)))
+    evaluating.clear()
+    stopped = train.train_and_evaluate(recipe, run, Options(**options, resume=True))
+    whole = train.train_and_evaluate(recipe, tmp_path / "whole", Options(**options))
+    assert stopped == whole and len(evaluating) == 4

@@ -1,0 +1,90 @@
+"""What happens to a job when one of its ranks is asked to stop, or stands still."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+from gluon_tricks.checkpoint import list_checkpoints
+from gluon_tricks.launcher import Lives
+
+from .conftest import ROOT, command, rank_process, training
+
+
+def start(ranks, logs, words, *flags):
+    return subprocess.Popen(
+        command(ranks, logs, *words, flags=flags), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def wait_for_checkpoints(job, run, count):
+    while len(list_checkpoints(run / "checkpoints")) < count:
+        assert job.poll() is None, job.stderr.read()
+        time.sleep(0.05)
+
+
+def test_a_signal_to_any_rank_stops_all_of_them(launch, tiny_records, tmp_path):
+    """Preemption: SIGUSR1 to rank 1; the launcher's exit code is 75, and the checkpoint that of the last step."""
+    run = tmp_path / "run"
+    job = start(2, tmp_path / "logs", training(tiny_records, run, "--batch-size", "6", "--num-epochs", "300"))
+    wait_for_checkpoints(job, run, 1)
+    os.kill(rank_process(run, 1), signal.SIGUSR1)
+    out, err = job.communicate(timeout=60)
+    assert job.returncode == 75, err
+    stopped = int(out.splitlines()[-1].split("stopped after step ")[1].split()[0])
+    assert list_checkpoints(run / "checkpoints")[-1].name == f"step-{stopped:09d}.safetensors"
+
+
+def test_a_signal_to_the_launcher_stops_the_job(launch, tiny_records, tmp_path):
+    run = tmp_path / "run"
+    job = start(2, tmp_path / "logs", training(tiny_records, run, "--batch-size", "6", "--num-epochs", "300"))
+    wait_for_checkpoints(job, run, 1)
+    job.send_signal(signal.SIGTERM)
+    out, err = job.communicate(timeout=60)
+    assert job.returncode == 75 and "stopped after step" in out, err
+
+
+def test_a_rank_that_stands_still_is_named_and_the_job_started_again(launch, tiny_records, tmp_path):
+    """Rank 1 is frozen; after 8 seconds it is named and the job ended; the restart finishes and is an event."""
+    run = tmp_path / "run"
+    words = training(tiny_records, run, "--batch-size", "6", "--num-epochs", "6", "--save-steps", "1")
+    job = start(2, tmp_path / "logs", words, "--stuck-after", "8", "--max-restarts", "1")
+    wait_for_checkpoints(job, run, 2)
+    os.kill(rank_process(run, 1), signal.SIGSTOP)
+    out, err = job.communicate(timeout=120)
+    assert job.returncode == 0, err
+    assert "rank 1 has not moved for 8 s; the step it last reported: " in err
+    assert "starting it again (1 of 1) with 2 ranks" in out and "going on from step-" in out
+    events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    (restart,) = (event for event in events if event["event"] == "restart")
+    assert restart["reason"].startswith("restart 1 of 1, rank 1 has not moved")
+
+
+def test_who_stands_still():
+    """By the clock: ranks 0 and 2 wait (1), rank 1 does not (0) and is where it was."""
+    now = [0.0]
+    lives = Lives(lambda: now[0])
+
+    def hear(*beats):
+        for rank, (step, moves, waits) in enumerate(beats):
+            assert lives.hear(rank, f"gluon_tricks heartbeat: {step} {moves} {waits}\n")
+
+    assert not lives.hear(0, "epoch 1/2\n")
+    hear((7, 7, 0), (7, 7, 0), (7, 7, 0))
+    now[0] = 9.0
+    hear((8, 8, 1), (7, 7, 0), (8, 8, 1))
+    assert lives.stuck(10) == ""
+    now[0] = 11.0
+    hear((8, 8, 1), (7, 7, 0), (8, 8, 1))
+    assert lives.stuck(10) == "rank 1 has not moved for 10 s; the step it last reported: 7"
+    now[0] = 15.0
+    hear((8, 8, 1), (8, 9, 0), (8, 8, 1))  # it moves after all
+    assert lives.stuck(10) == ""
+    now[0] = 30.0
+    hear((8, 8, 0), (8, 9, 0), (8, 8, 0))  # nobody waits: a long step of all
+    assert lives.stuck(10) == ""
+    now[0] = 41.0
+    hear((9, 9, 1), (9, 10, 1))  # rank 2 is silent
+    assert lives.stuck(10) == "rank 2 has not moved for 10 s; the step it last reported: 8"
