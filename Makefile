@@ -13,7 +13,7 @@ train: venv
 	$(RUN) scripts/train_imagenet.py --mode hybrid --dtype float16
 
 test: $(VENV)/.dev
-	$(RUN) -m pytest
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
