@@ -10,7 +10,10 @@ from gluon_tricks import train
 from gluon_tricks.checkpoint import list_checkpoints
 from gluon_tricks.divergence import Diverged, Watch
 from gluon_tricks.job import Options
+from gluon_tricks.loss_scale import LossScale
+from gluon_tricks.prepare import prepare
 from gluon_tricks.recipe import Recipe
+from gluon_tricks.rollback import roll_back
 
 
 def watched(losses, **numbers):
@@ -101,6 +104,17 @@ def test_a_checkpoint_with_nan_is_passed_over(recipe, tmp_path, monkeypatch):
     train.train_and_evaluate(recipe, tmp_path / "run", Options(contexts=[mx.cpu()], should_stop=stop))
     (back,) = events(tmp_path / "run", "rollback")
     assert broken == [13] and back["step"] == 12
+
+
+def test_in_float16_the_loss_scale_is_lowered(recipe, tmp_path):
+    """A 16th of it, and the learning rate stays."""
+    job = prepare(recipe, tmp_path / "run", Options(contexts=[mx.cpu()]))
+    with job.journal:
+        job.scale = LossScale(True, 1024.0)
+        roll_back(job, Diverged(3, "found by hand"))
+        assert (job.scale.value, job.lr_factor, job.progress.rollbacks) == (64.0, 1.0, [0])
+    (back,) = events(tmp_path / "run", "rollback")
+    assert back["loss_scale"] == 64.0 and back["reason"] == "found by hand"
 
 
 def test_it_gives_up_after_so_many_times(recipe, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """What is checked before ranks are started, and how their ends are named."""
 
+import importlib.util
 import os
 import pathlib
 import socket
@@ -64,6 +65,19 @@ def test_hosts_are_asked_before_anything_is_started(ssh, monkeypatch):
     }
     (wrong,) = check_hosts([Host("near", 1)], pathlib.Path("scripts/none.py")).values()
     assert wrong.endswith("(no such folder or script there)")
+
+
+def test_a_restart_takes_the_hosts_that_answer(ssh, monkeypatch, capsys):
+    spec = importlib.util.spec_from_file_location("launch_script", ROOT / "scripts" / "launch.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    monkeypatch.chdir(ROOT)
+    args = script.parse(["-np", "5", "--", "scripts/train_imagenet.py"])
+    hosts, ranks = script._those_that_answer([Host("near", 3), Host("far", 2)], args, pathlib.Path(args.command[0]))
+    assert (hosts, ranks) == ([Host("near", 3)], 3)
+    assert "left out: far does not answer ssh" in capsys.readouterr().err
+    with pytest.raises(Refused, match="no host is left"):
+        script._those_that_answer([Host("far", 2)], args, pathlib.Path(args.command[0]))
 
 
 def test_a_horovod_without_gloo_is_refused(tmp_path, monkeypatch):

@@ -8,18 +8,25 @@ import sys
 
 import pytest
 
+from gluon_tricks import launcher
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")
 def launch(missing):
-    """launch(ranks, logs, words...) runs scripts/launch.py to its end; its stdout, stderr and exit code."""
+    """launch(ranks, logs, words...) runs scripts/launch.py to its end, or (plain) horovodrun without it.
+
+    Returns stdout, stderr and exit code.
+    """
     if importlib.util.find_spec("horovod") is None:
         missing("Horovod is not installed: make venv builds it where there is a C++ compiler")
 
-    def run(ranks, logs, *words, flags=(), **more):
+    def run(ranks, logs, *words, flags=(), plain=False, **more):
+        horovodrun = [launcher.horovodrun(), "--gloo", "-np", str(ranks), sys.executable, *map(str, words)]
         done = subprocess.run(
-            command(ranks, logs, *words, flags=flags), capture_output=True, text=True, cwd=ROOT, timeout=300,
+            horovodrun if plain else command(ranks, logs, *words, flags=flags),
+            capture_output=True, text=True, cwd=ROOT, timeout=300,
             env={**os.environ, "OMP_NUM_THREADS": "1", **more},
         )  # fmt: skip
         return done

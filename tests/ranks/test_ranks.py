@@ -119,8 +119,9 @@ def test_ranks_that_differ_are_refused(launch, tiny_records, tmp_path):
 
 def test_sync_bn_trains_and_leaves_an_ordinary_network(launch, tiny_records, tmp_path):
     words = [word for word in training(tiny_records, tmp_path / "run", "--batch-size", "6") if word != "--use-gn"]
-    done = launch(2, tmp_path / "logs", *words, "--sync-bn")
+    done = launch(2, tmp_path / "logs", *words, "--sync-bn", plain=True)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.count("on 20 held-out images") == 1
     assert json.loads((tmp_path / "run" / "recipe.json").read_text())["net"] == {"norm_layer": "SyncBatchNorm"}
     assert "gluon_tricks" not in (tmp_path / "run" / "final-symbol.json").read_text()
     assert type(load_network(tmp_path / "run").stem[1]).__name__ == "BatchNorm"

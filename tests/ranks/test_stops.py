@@ -62,6 +62,27 @@ def test_a_rank_that_stands_still_is_named_and_the_job_started_again(launch, tin
     assert restart["reason"].startswith("restart 1 of 1, rank 1 has not moved")
 
 
+def test_all_ranks_go_back_together(launch, tiny_records, tmp_path):
+    """The loss of rank 1 alone is NaN, in the update of step 7: both go back to the checkpoint of step 6."""
+    words = [str(word) for word in training(tiny_records, tmp_path / "run", "--batch-size", "6", "--save-steps", "3")]
+    wrapper = tmp_path / "poisoned.py"
+    wrapper.write_text(
+        "import itertools, math, os, sys\n"
+        "from gluon_tricks import train\n"
+        "sys.path.insert(0, 'scripts')\n"
+        "import train_imagenet\n"
+        "step, count = train.train_step, itertools.count(1)\n"
+        "bad = 7 if os.environ['HOROVOD_RANK'] == '1' else None\n"
+        "train.train_step = lambda *a: [loss * (math.nan if next(count) == bad else 1) for loss in step(*a)]\n"
+        f"sys.exit(train_imagenet.main({words[1:]!r}))\n"
+    )
+    done = launch(2, tmp_path / "logs", wrapper)
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
+    (back,) = (event for event in events if event["event"] == "rollback")
+    assert (back["seen_at"], back["step"]) == (7, 6) and events[-1]["event"] == "done"
+
+
 def test_who_stands_still():
     """By the clock: ranks 0 and 2 wait (1), rank 1 does not (0) and is where it was."""
     now = [0.0]
