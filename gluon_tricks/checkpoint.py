@@ -6,13 +6,14 @@ A file holds tensors and a JSON header, and nothing in it is ever executed. Tens
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import mxnet as mx
@@ -20,7 +21,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from gluon_tricks.disk import write_atomically, writing
+from gluon_tricks.disk import CannotWrite, write_atomically, writing
 from gluon_tricks.network import check_parameters, parameters_by_name, set_parameters, untrained
 from gluon_tricks.optimizer_state import optimizer_arrays, restore_optimizer
 from gluon_tricks.recipe import Recipe, read_recipe
@@ -96,20 +97,37 @@ def save_final(net, folder: pathlib.Path, recipe: Recipe) -> None:
     plain = untrained(recipe)
     plain.initialize()
     set_parameters(plain, arrays, folder)
-    write_atomically(folder / "final.params", lambda temporary: plain.save_parameters(str(temporary)))
+    with _mxnet_writing(folder):
+        write_atomically(folder / "final.params", lambda temporary: plain.save_parameters(str(temporary)))
     plain.hybridize()
     plain(mx.nd.zeros((1, 3, recipe.input_size, recipe.input_size))).wait_to_read()
-    with writing(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".export") as scratch:
+    with _mxnet_writing(folder), writing(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".export") as scratch:
         plain.export(f"{scratch}/final")
         for path in sorted(pathlib.Path(scratch).iterdir()):
             os.replace(path, folder / path.name)
 
 
-def prune(folder: pathlib.Path, keep: int, best: str) -> None:
-    """Deletes all but the newest `keep` checkpoints of a folder and the best one."""
-    for path in list_checkpoints(folder)[:-keep]:
-        if path.name != best:
-            path.unlink()
+@contextlib.contextmanager
+def _mxnet_writing(folder: pathlib.Path) -> Iterator[None]:
+    """MXNet has an error of its own for a disk that is full."""
+    try:
+        yield
+    except mx.MXNetError as error:
+        raise CannotWrite(f"{folder} cannot be written: {str(error).strip().splitlines()[-1]}") from error
+
+
+def prune(folder: pathlib.Path, keep: int, best: str, before: int) -> None:
+    """Deletes all but the newest `keep` checkpoints of a folder, the best one, and the newest from before a step.
+
+    Args:
+        before: a divergence that is seen now may have begun there.
+    """
+    paths = list_checkpoints(folder)
+    earlier = [path.name for path in paths if path.name < checkpoint_path(folder, before).name]
+    for path in paths[:-keep]:
+        if path.name not in (best, *earlier[-1:]):
+            with writing(path):
+                path.unlink(missing_ok=True)
 
 
 def checkpoint_path(folder: pathlib.Path, step: int) -> pathlib.Path:

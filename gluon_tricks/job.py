@@ -35,7 +35,7 @@ class Options:
         log_interval: steps between log lines.
         checkpoint_epochs: epochs between checkpoints; the last epoch always has one.
         checkpoint_steps: also every so many steps; 0: not.
-        keep: how many of the newest checkpoints stay, besides the best.
+        keep: how many of the newest checkpoints stay, besides the best and one that a rollback could go to.
         extra_log: one more file for the log lines.
         notes: lines the journal starts with.
         restarted: why a launcher started the job again; "": it did not.
@@ -138,7 +138,7 @@ class Job:
         progress.loss_scale, progress.good_steps = self.scale.value, self.scale.good_steps
         path = checkpoint.checkpoint_path(folder, progress.step)
         checkpoint.save_checkpoint(path, self.net, self.trainer, progress, self.recipe, self.train.records.digest)
-        checkpoint.prune(folder, self.options.keep, self.progress.best[0])
+        checkpoint.prune(folder, self.options.keep, progress.best[0], progress.step - self.recipe.divergence_steps)
         self.journal.event("checkpoint", step=self.progress.step, file=path.name)
 
 

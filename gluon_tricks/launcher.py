@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import dataclasses
 import math
 import os
@@ -76,7 +78,8 @@ def horovodrun() -> str:
     path = shutil.which("horovodrun", path=f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if path is None:
         raise Refused("there is no horovodrun beside this Python: sh scripts/install_horovod.sh ENVIRONMENT builds it")
-    built = subprocess.run([path, "--check-build"], capture_output=True, text=True, env=inherited_environment())
+    words = [path, "--check-build"]
+    built = subprocess.run(words, capture_output=True, text=True, env=inherited_environment(), timeout=300)
     for part in ("MXNet", "Gloo"):
         if f"[X] {part}" not in built.stdout:
             said = (built.stdout + built.stderr).strip().splitlines()
@@ -97,7 +100,11 @@ def check_hosts(hosts: Sequence[Host], script: pathlib.Path, ssh_port: int | Non
     for host in hosts:
         if not host.is_here:
             ssh = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", *port, host.name, words]
-            done = subprocess.run(ssh, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+            try:
+                done = subprocess.run(ssh, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+            except subprocess.TimeoutExpired:
+                wrong[host.name] = f"{host.name} lets nobody in (ssh did not end within 60 s)"
+                continue
             said = (done.stderr.strip().splitlines() or ["no such folder or script there"])[-1]
             if done.returncode == 255:
                 wrong[host.name] = f"{host.name} does not answer ssh without a password ({said})"
@@ -118,6 +125,24 @@ class Failure:
     code: int
     tail: tuple[str, ...] = ()
     stuck: str = ""
+
+    def consequence(self) -> int:
+        """How much it looks like what the end of another rank has led to; the ends' order alone does not tell.
+
+        Of a rank that is lost the others hear at once: Horovod shuts down in them, or horovodrun ends them.
+        """
+        if self.code in (-signal.SIGTERM, 128 + signal.SIGTERM):
+            return 3
+        if self.code in (-signal.SIGABRT, 128 + signal.SIGABRT):
+            return 2
+        return int(self.code == 1 and any("Horovod has been shut down" in line for line in self.tail))
+
+    def is_loss(self) -> bool:
+        """Whether a rank was lost, so that starting again may help: it ended by a signal, stood still, or has said why.
+
+        A training that is refused or stops by itself ("stopped: ...") would do so again.
+        """
+        return bool(self.stuck) or self.code != 2 and not any(line.startswith("stopped: ") for line in self.tail)
 
     def __str__(self) -> str:
         if self.stuck:
@@ -150,8 +175,10 @@ class Lives:
         now, beats = self._clock(), sorted(self._beats.items())
         silent = [(rank, step) for rank, (beat, _, step, _) in beats if now - beat > after]
         still = [(rank, step) for rank, (_, moved, step, words) in beats if now - moved > after and words[1:] == ["0"]]
-        if len(still) == len(beats):  # nobody waits: a long start, or a long step of all
-            still = []
+        if len(still) == len(beats) and not all(int(words[0]) for _, (_, _, _, words) in beats):
+            still = []  # a long start
+        if not still and beats and all(now - moved > after for _, (_, moved, _, _) in beats):
+            still = [(rank, step) for rank, (_, _, step, _) in beats]  # all wait for each other
         words = f"has not moved for {after:g} s; the step it last reported:"
         return ", ".join(f"rank {rank} {words} {step}" for rank, step in silent or still)
 
@@ -183,6 +210,7 @@ class Launch:
             words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
             env={**inherited_environment(), heartbeat.VARIABLE: "1", **(more or {}), _MARK: self.mark},
             start_new_session=True,  # Ctrl-C is for this process, which passes it on to a rank
+            preexec_fn=_as_a_child,
         )  # fmt: skip
 
     def wait(self, stuck_after: float = math.inf) -> Failure | None:
@@ -193,23 +221,25 @@ class Launch:
         """
         watcher = threading.Thread(target=self._watch, args=(stuck_after,), daemon=True)
         watcher.start()
-        first: Failure | None = None
+        ends: list[Failure] = []
         for line in self.process.stdout:
             found = _LINE.match(line)
             if found is None:
                 left = _EXIT.search(line)
-                first = first or (Failure(int(left[1]), _signed(int(left[2]))) if left else None)
+                ends += [Failure(int(left[1]), _signed(int(left[2])))] if left else []
                 self._write("horovodrun.log", line)
             elif not self.lives.hear(int(found[1]), line[found.end() :]):
                 self._show(int(found[1]), found[2], line[found.end() :])
         code = self.process.wait()
         for file in self._files.values():
-            file.close()
+            with contextlib.suppress(OSError):
+                file.close()
         if self.stuck:
             return Failure(None, code, stuck=self.stuck)
-        if code and first is None:
+        if code and not ends:
             return Failure(None, code, self._tail("horovodrun.log"))
-        return dataclasses.replace(first, tail=self._tail(f"rank.{first.rank}.log")) if first else None
+        ends = [dataclasses.replace(end, tail=self._tail(f"rank.{end.rank}.log")) for end in ends]
+        return min(ends, key=Failure.consequence, default=None)
 
     def _watch(self, stuck_after: float) -> None:
         while self.process.poll() is None and not self.stuck:
@@ -225,21 +255,30 @@ class Launch:
         if self.stops > 1 or not here:
             self.process.terminate()  # horovodrun ends every rank, after 5 seconds by force
         for pid in here.values() if self.stops > 1 else list(here.values())[:1]:
-            os.kill(pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(pid, number)
 
     def _show(self, rank: int, stream: str, line: str) -> None:
         self._write(f"rank.{rank}.log", line)
         if rank == 0:
-            print(line.rstrip("\n"), file=self.out if stream == "stdout" else self.err, flush=True)
+            with contextlib.suppress(OSError):  # a terminal that is gone is no reason to end a job
+                print(line.rstrip("\n"), file=self.out if stream == "stdout" else self.err, flush=True)
 
     def _write(self, name: str, line: str) -> None:
-        if name not in self._files:
-            self._files[name] = open(self.logs / name, "a", encoding="utf-8")  # noqa: SIM115  closed by wait
-        print(line.rstrip("\n"), file=self._files[name], flush=True)
+        with contextlib.suppress(OSError):  # nor is a full disk: the ranks find that out by themselves
+            if name not in self._files:
+                self._files[name] = open(self.logs / name, "a", encoding="utf-8")  # noqa: SIM115  closed by wait
+            print(line.rstrip("\n"), file=self._files[name], flush=True)
 
     def _tail(self, name: str) -> tuple[str, ...]:
         path = self.logs / name
         return tuple(path.read_text(encoding="utf-8").splitlines()[-_TAIL:]) if path.is_file() else ()
+
+
+def _as_a_child() -> None:
+    """horovodrun ends with its launcher, however that ends, and leaves SIGUSR1 to the ranks."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
 def _signed(code: int) -> int:

@@ -13,12 +13,13 @@ import mxnet as mx
 import numpy as np
 
 import gluon_tricks
-from gluon_tricks import checkpoint, distributed
+from gluon_tricks import checkpoint, distributed, doctor
 from gluon_tricks.data.augment import Preprocess
 from gluon_tricks.data.catalog import count_classes, find_records
 from gluon_tricks.data.loader import Loader
 from gluon_tricks.devices import choose_contexts, choose_precision, require_usable, start_precision
 from gluon_tricks.divergence import Watch
+from gluon_tricks.findings import PROBLEM, WARNING
 from gluon_tricks.gradients import Gradients
 from gluon_tricks.job import Job, Options
 from gluon_tricks.journal import Journal
@@ -41,12 +42,14 @@ def prepare(recipe: Recipe, run_dir: pathlib.Path, options: Options) -> Job:
     precision, why = choose_precision(recipe.dtype, contexts)
     start_precision(precision, untrained(recipe))
     recipe, train, val = _loaders(recipe.set(dtype=precision), contexts, options)
+    said += _look_at_the_machine(len(train.records.paths) + len(val.records.paths))
     _require_alike(recipe, train, val)
     net = _network(recipe, contexts)
     loss = recipe.loss(cross_entropy, functools.partial(_load_teacher, recipe=recipe, contexts=contexts))
     lr_at, plan = recipe.schedule(train.steps_per_epoch)
     trainer = _trainer(net, recipe, contexts)
-    gradients = Gradients(trainer._params, accumulate=recipe.accumulate > 1)
+    # In the order of the layers, which a Trainer's own list, sorted by name, has not.
+    gradients = Gradients(list(net.collect_params().values()), accumulate=recipe.accumulate > 1)
     preprocess = Preprocess(_input_dtype(precision))
     if recipe.mode == "hybrid":
         preprocess.hybridize(static_alloc=True, static_shape=True)
@@ -79,6 +82,19 @@ def _loaders(recipe: Recipe, contexts: Sequence[mx.Context], options: Options) -
     )
 
 
+def _look_at_the_machine(files: int) -> list[str]:
+    """What scripts/doctor.py would warn of that concerns a training; the disk is looked at when its need is known.
+
+    Raises:
+        Refused: what it would call a problem.
+    """
+    findings = doctor.examine_memory(), doctor.examine_descriptors(files)
+    for finding in findings:
+        if finding.level == PROBLEM:
+            raise Refused(f"{finding.what}: {finding.remedy}")
+    return [f"{finding.what}: {finding.remedy}" for finding in findings if finding.level == WARNING]
+
+
 def _require_alike(recipe: Recipe, train: Loader, val: Loader) -> None:
     """Refuses ranks that would train something else than rank 0 does; where their files lie may differ."""
     recipe = recipe.set(train=(), val=())
@@ -92,12 +108,22 @@ def _require_alike(recipe: Recipe, train: Loader, val: Loader) -> None:
 
 
 def _open_run(net: mx.gluon.Block, run_dir: pathlib.Path, options: Options) -> Journal:
-    """Claims the run directory."""
-    if distributed.rank() == 0:
-        _require_space(net, run_dir, options)
-        if (run_dir / "recipe.json").exists() and not options.resume:
-            raise Refused(f"{run_dir} holds a run already: continue it with --resume auto, or give another --save-dir")
-    return Journal(run_dir, silent=distributed.rank() != 0, extra_log=options.extra_log)
+    """Claims the run directory: rank 0 for all, so that all are refused if it is."""
+    journal, refusal = None, ""
+    try:
+        if distributed.rank() == 0:
+            _require_space(net, run_dir, options)
+            if (run_dir / "recipe.json").exists() and not options.resume:
+                raise Refused(
+                    f"{run_dir} holds a run already: continue it with --resume auto, or give another --save-dir"
+                )
+        journal = Journal(run_dir, silent=distributed.rank() != 0, extra_log=options.extra_log)
+    except Refused as error:
+        refusal = str(error)
+    refusal = distributed.broadcast(refusal.encode()).decode()
+    if refusal:
+        raise Refused(refusal)
+    return journal
 
 
 def _resume(job: Job) -> str:
@@ -207,7 +233,7 @@ def _require_space(net: mx.gluon.Block, run_dir: pathlib.Path, options: Options)
     """Refuses a disk without room for the checkpoints that will lie there at once."""
     numbers = sum(int(np.prod(parameter.shape)) for parameter in parameters_by_name(net).values())
     there = len(checkpoint.list_checkpoints(run_dir / "checkpoints"))
-    checkpoints = max(options.keep + 2 - there, 1)  # and the best, and one being written
+    checkpoints = max(options.keep + 3 - there, 1)  # and the best, one to roll back to, and one being written
     needed = numbers * (10 * checkpoints + 8)  # float16: 2 + 4 master + 4 momentum bytes; final and exported
     folder = next(path for path in (run_dir.absolute(), *run_dir.absolute().parents) if path.exists())
     free = shutil.disk_usage(folder).free

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 
 import mxnet as mx
 import numpy as np
 
 from gluon_tricks import checkpoint, distributed
+from gluon_tricks.disk import writing
 from gluon_tricks.divergence import Diverged, Watch
 from gluon_tricks.job import Job
 from gluon_tricks.loss_scale import LossScale
-from gluon_tricks.network import initialized, parameters_by_name, set_parameters
+from gluon_tricks.network import initialized, parameters_by_name, set_parameters, share_parameters
+from gluon_tricks.runtime import Refused
 
 
 def roll_back(job: Job, found: Diverged) -> None:
@@ -54,13 +57,18 @@ def roll_back(job: Job, found: Diverged) -> None:
 
 
 def _newest_good(folder: pathlib.Path, before: int) -> tuple[str, bytes]:
-    """Name and bytes of the newest checkpoint from before a step with finite numbers only; newer ones are deleted."""
+    """Name and bytes of the newest whole checkpoint from before a step with finite numbers only.
+
+    The loss of step s comes from the parameters after step s - 1: the last good ones are those of s - 2. Newer
+    checkpoints are deleted, so that a run that is resumed does not go on from them.
+    """
     for path in reversed(checkpoint.list_checkpoints(folder)):
-        data = path.read_bytes()
-        arrays, header = checkpoint.parse_checkpoint(data, path)
-        if header["progress"]["step"] < before and all(np.isfinite(array).all() for array in arrays.values()):
-            return path.name, data
-        path.unlink()
+        with writing(path), contextlib.suppress(Refused):  # a damaged one
+            data = path.read_bytes()
+            arrays, header = checkpoint.parse_checkpoint(data, path)
+            if header["progress"]["step"] < before - 1 and all(np.isfinite(array).all() for array in arrays.values()):
+                return path.name, data
+            path.unlink()
     return "", b""
 
 
@@ -70,6 +78,7 @@ def _start_again(job: Job) -> None:
     arrays = {name: p.list_data()[0].asnumpy() for name, p in parameters_by_name(fresh).items()}
     dtypes = {name: p.dtype for name, p in parameters_by_name(job.net).items()}
     set_parameters(job.net, {name: array.astype(dtypes[name]) for name, array in arrays.items()}, "the start")
+    share_parameters(job.net)
     for updater in job.trainer._updaters:
         updater.states.clear()
         updater.states_synced.clear()

@@ -7,8 +7,6 @@ import numpy as np
 
 from gluon_tricks import distributed
 
-_HALF = ("float16", "bfloat16")  # computed in float32
-
 
 class SyncBatchNorm(mx.gluon.nn.BatchNorm):
     """y = gamma (x - mean) / sqrt(var + eps) + beta, mean and var over the images of all ranks, here as in backward.

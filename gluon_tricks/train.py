@@ -155,6 +155,7 @@ def until_stopped(job: Job, batches: Iterable[Batch]) -> Iterator[Batch]:
     """The batches of an evaluation. A stop in the middle of it is one at the end of the epoch's training."""
     for batch in batches:
         if distributed.agree(job.options.should_stop()):
+            mx.nd.waitall()  # a forward under way changes its weights' layout; read meanwhile they can come out wrong
             restore_plain_layout(job.net)
             job.checkpoint()
             leave(job)
@@ -164,7 +165,6 @@ def until_stopped(job: Job, batches: Iterable[Batch]) -> Iterator[Batch]:
 
 def leave(job: Job) -> NoReturn:
     """Ends a run that has been saved."""
-    distributed.wait_for_all()  # a rank that leaves earlier ends the others, rank 0 while it writes
     raise Interrupted(f"stopped after step {job.progress.step} of {job.plan.steps}")
 
 
@@ -198,4 +198,5 @@ def finish_run(job: Job) -> Scores:
         save_final(job.net, job.journal.folder, job.recipe)
         draw_curves(job.progress, job.plan.steps_per_epoch, job.journal.folder / "curves.png", job.recipe)
     job.journal.event("done", top1=scores.top1, top5=scores.top5, loss=scores.loss)
+    distributed.wait_for_all()  # a rank that had left would count as standing still
     return scores

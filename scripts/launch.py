@@ -50,6 +50,8 @@ def launch(args: argparse.Namespace) -> int:
     script, command = pathlib.Path(args.command[0]), [sys.executable, *args.command]
     if not script.is_file():
         raise Refused(f"there is no script {script}: name one after --, such as scripts/train_imagenet.py")
+    if args.max_restarts and "--save-dir" not in command:
+        raise Refused("--max-restarts goes on in the job's run directory: name it with --save-dir after the script")
     if args.max_restarts < 0 or args.stuck_after <= 0:
         raise Refused(f"--max-restarts {args.max_restarts} and --stuck-after {args.stuck_after}: 0 or more, and over 0")
     hosts = launcher.parse_hosts(args.hosts, args.ranks)
@@ -63,13 +65,16 @@ def launch(args: argparse.Namespace) -> int:
         job = launcher.Launch(command, ranks, hosts, logs, runner, more=more)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
             signal.signal(number, lambda number, frame, job=job: job.stop(number))
+        signal.signal(signal.SIGHUP, lambda number, frame, job=job: job.stop(signal.SIGTERM))  # the terminal is gone
         failure = job.wait(args.stuck_after)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)  # until the next start there is no job to stop
         if failure is None:
             return 0
         if failure.code == launcher.RESUMABLE and not failure.stuck:
             return launcher.RESUMABLE
         print(f"{failure}; the logs are in {logs}", *failure.tail, sep="\n  ", file=sys.stderr, flush=True)
-        if failure.code == 2 or job.stops or restart == args.max_restarts:
+        if not failure.is_loss() or job.stops or restart == args.max_restarts:
             return 2 if failure.code == 2 else 1
         hosts, ranks = _those_that_answer(hosts, args, script)
         if "--resume" not in command:

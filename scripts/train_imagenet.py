@@ -9,8 +9,12 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import sys
+import threading
 import time
+
+import mxnet as mx
 
 from gluon_tricks import command_line, distributed, heartbeat, launcher
 from gluon_tricks.checkpoint import list_checkpoints
@@ -20,6 +24,7 @@ from gluon_tricks.disk import CannotWrite
 from gluon_tricks.divergence import Diverged
 from gluon_tricks.job import Options
 from gluon_tricks.journal import newest_run_directory, next_run_directory
+from gluon_tricks.recipe import read_recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.train import Interrupted, train_and_evaluate
 
@@ -27,17 +32,28 @@ _STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class StopRequest:
-    """SIGINT, SIGTERM or SIGUSR1 asks the run to stop after its step; a second one ends the process at once."""
+    """SIGINT, SIGTERM or SIGUSR1 asks the run to stop after its step; a second one ends the process at once.
+
+    What follows within a second is the same request: a scheduler signals a launcher and its ranks alike. A thread
+    listens, because Python's own handlers wait while the main thread is in MXNet.
+    """
 
     def __init__(self) -> None:
-        self.made = False
+        self.made, (self._ear, mouth) = False, socket.socketpair()
+        mouth.setblocking(False)
+        self._mouth = mouth  # kept open
+        signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
         for number in _STOP:
-            signal.signal(number, self._note)
+            signal.signal(number, lambda number, frame: None)
+        threading.Thread(target=self._listen, daemon=True).start()
 
-    def _note(self, number, frame) -> None:
-        self.made = True
-        for number in _STOP:
-            signal.signal(number, signal.SIG_DFL)
+    def _listen(self) -> None:
+        first = 0.0
+        while number := self._ear.recv(1)[0]:
+            if number in _STOP and self.made and time.monotonic() - first > 1:
+                os._exit(128 + number)
+            if number in _STOP and not self.made:
+                self.made, first = True, time.monotonic()
 
     def __call__(self) -> bool:
         return self.made
@@ -47,8 +63,8 @@ def main(argv: list[str] | None = None) -> int:
     args = command_line.parse(argv)
     started = time.monotonic()
     try:
-        distributed.start(chatty=args.sync_bn)
         heartbeat.start()
+        distributed.start(chatty=args.sync_bn or any("SyncBatchNorm" in setting for setting in args.set))
         restarted = os.environ.get(launcher.RESTARTED, "")
         notes = [f"started again: {restarted}"] if restarted else []
         contexts = choose_contexts(args.num_gpus, say=notes.append)
@@ -70,8 +86,15 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     except Interrupted as stop:
         if distributed.rank() == 0:
-            print(f"{stop}; go on with the same command and --resume auto --save-dir {run}")
+            print(f"{stop}; go on with the same command and --resume auto --save-dir {run}", flush=True)
+        distributed.wait_for_all()  # a rank that leaves ends the others: rank 0 has now written and said everything
         return 75
+    except mx.MXNetError as error:
+        if "Horovod has been shut down" not in str(error):
+            raise
+        print("another rank has ended, so this one cannot go on", file=sys.stderr, flush=True)
+        time.sleep(10)  # the launcher is to see the end of that one first
+        return 1
     except (BadRecord, Diverged) as error:
         print(f"stopped: {error}", file=sys.stderr)
         return 1
@@ -91,9 +114,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _stored_recipe(run: pathlib.Path) -> bytes:
-    """The run's recipe.json, which rank 0 may be the only one to see."""
+    """The run's recipe as JSON, which rank 0 may be the only one to see; {} without one."""
     path = run / "recipe.json"
-    return path.read_bytes() if distributed.rank() == 0 and path.is_file() else b"{}"
+    there = distributed.rank() == 0 and path.is_file()
+    return json.dumps(read_recipe(path).to_json() if there else {}).encode()
 
 
 def _default_run(name: str, resume: bool) -> pathlib.Path:

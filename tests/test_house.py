@@ -26,6 +26,8 @@ FLOORS = {
     "gluon_tricks.sync_batch_norm": 2,
     "model_zoo": 1,
     "gluon_tricks.data": 2,
+    "gluon_tricks.findings": 2,
+    "gluon_tricks.doctor": 3,
     "gluon_tricks.tricks": 3,
     "gluon_tricks.recipe": 4,
     "gluon_tricks.table": 4,

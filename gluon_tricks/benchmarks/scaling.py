@@ -104,7 +104,7 @@ def measure_rank(
     with tempfile.TemporaryDirectory(prefix="gluon_tricks_scaling_") as folder:
         job = prepare(recipe, pathlib.Path(folder), Options(contexts=[mx.cpu()], threads=1, log_interval=10**9))
         job.journal.close()
-    job.gradients = Gradients(job.trainer._params, accumulate > 1, bucket_bytes)
+    job.gradients = Gradients(list(job.net.collect_params().values()), accumulate > 1, bucket_bytes)
     batch, mute = next(iter(job.train.epoch(0))), _Mute(job.gradients)
 
     def step(gradients) -> None:

@@ -95,16 +95,20 @@ def test_a_signal_leaves_a_checkpoint(tiny_records, tmp_path, number):
     assert read_checkpoint(last)[1]["progress"]["step"] == stopped
 
 
-def test_a_second_signal_ends_at_once(tiny_records, tmp_path):
-    process = start(tiny_records, tmp_path / "run", "--num-epochs", "300", "--batch-size", "48", "--input-size", "128")
-    for line in process.stdout:
-        if "  step " in line:
-            break
+def test_a_second_signal_ends_at_once():
+    """Also while the main thread is elsewhere; within the first second it counts as the same request."""
+    code = "import sys, time; sys.path.insert(0, 'scripts'); import train_imagenet as t; stop = t.StopRequest()\n"
+    code += "print('ready', flush=True)\nwhile not stop():\n  time.sleep(0.01)\nprint('asked', flush=True)\n"
+    code += "time.sleep(600)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGTERM)
-    while process.poll() is None:  # one that comes before the first is noticed counts as the same
-        process.send_signal(signal.SIGUSR1)
-        time.sleep(0.02)
-    assert process.returncode == -signal.SIGUSR1
+    assert process.stdout.readline() == "asked\n"
+    process.send_signal(signal.SIGTERM)
+    time.sleep(1.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGUSR1)
+    assert process.wait(timeout=10) == 128 + signal.SIGUSR1
 
 
 def test_a_stop_during_an_evaluation(tiny_records, tmp_path, monkeypatch):
@@ -119,12 +123,19 @@ def test_a_stop_during_an_evaluation(tiny_records, tmp_path, monkeypatch):
         name="tiny", model="cifar_resnet20_v1", data="records", train=(str(tiny_records / "train.rec"),),
         val=(str(tiny_records / "val.rec"),), input_size=32, batch_size=8, epochs=2, lr=0.01,
     )  # fmt: skip
-    evaluating = []
+    evaluating, asked = [], []
     evaluate = train.evaluate
     monkeypatch.setattr(train, "evaluate", lambda *a: evaluating.append(1) or evaluate(*a))
+
+    def stop():
+        """At the third batch of the first evaluation: two are under way."""
+        if evaluating:
+            asked.append(1)
+        return len(asked) == 3
+
     run, options = tmp_path / "run", dict(contexts=[mx.cpu()])
     with pytest.raises(train.Interrupted, match="stopped after step 6 of 12"):
-        train.train_and_evaluate(recipe, run, Options(**options, should_stop=lambda: bool(evaluating)))
+        train.train_and_evaluate(recipe, run, Options(**options, should_stop=stop))
     evaluating.clear()
     stopped = train.train_and_evaluate(recipe, run, Options(**options, resume=True))
     whole = train.train_and_evaluate(recipe, tmp_path / "whole", Options(**options))

@@ -89,12 +89,13 @@ def test_another_recipe_or_other_data_is_refused(tmp_path):
         restore(path, read_checkpoint(path), net, trainer, Recipe(), "other", [mx.cpu()])
 
 
-def test_the_newest_and_the_best_stay(tmp_path):
-    for step in (10, 5, 1000000000, 20):
+def test_the_newest_the_best_and_one_from_before_stay(tmp_path):
+    for step in (10, 15, 5, 1000000000, 16, 20):
         checkpoint.checkpoint_path(tmp_path, step).touch()
-    prune(tmp_path, keep=2, best="step-000000005.safetensors")
+    prune(tmp_path, keep=2, best="step-000000005.safetensors", before=16)
     assert [path.name for path in list_checkpoints(tmp_path)] == [
         "step-000000005.safetensors",
+        "step-000000015.safetensors",
         "step-000000020.safetensors",
         "step-1000000000.safetensors",
     ]

@@ -100,6 +100,16 @@ def test_ends_are_named():
     assert str(Failure(None, 1)) == "horovodrun ended with exit code 1"
 
 
+def test_the_cause_is_told_from_its_consequences():
+    """In any order: a killed rank, one that Horovod shut down in, an aborted one, one that horovodrun ended."""
+    shut = Failure(0, 1, ("...", "mxnet.base.MXNetError: Horovod has been shut down. This was caused by ..."))
+    killed, aborted, ended = Failure(1, -9), Failure(2, 134), Failure(3, 143)
+    for ends in ([shut, aborted, killed, ended], [ended, killed, aborted, shut]):
+        assert min(ends, key=Failure.consequence) is killed
+    assert min([ended, aborted, shut], key=Failure.consequence) is shut
+    assert min([Failure(0, 2), Failure(1, 2)], key=Failure.consequence).rank == 0
+
+
 def run(*words):
     return subprocess.run([sys.executable, "scripts/launch.py", *words], capture_output=True, text=True, cwd=ROOT)
 

@@ -35,7 +35,7 @@ def test_a_killed_rank_is_named_and_fewer_ranks_go_on(launch, tiny_records, tmp_
         time.sleep(0.05)
     os.kill(rank_process(run, 1), signal.SIGKILL)
     _, said = job.communicate(timeout=60)
-    assert job.returncode == 1 and "rank 1 ended by SIGKILL; the end of its log in" in said
+    assert job.returncode == 1 and "rank 1 ended by SIGKILL; the logs are in" in said
 
     step = int(list_checkpoints(run / "checkpoints")[-1].stem.split("-")[1])
     assert 2 <= step < 16
@@ -48,5 +48,6 @@ def test_a_killed_rank_is_named_and_fewer_ranks_go_on(launch, tiny_records, tmp_
     assert alone.returncode == 0, alone.stderr
     assert losses(run) == pytest.approx(losses(tmp_path / "one"), rel=1e-3)
     one, other = (parameters_by_name(load_network(folder)) for folder in (tmp_path / "one", run))
-    for name, parameter in one.items():  # they moved by hundredths
-        np.testing.assert_allclose(other[name].data().asnumpy(), parameter.data().asnumpy(), atol=1e-3, err_msg=name)
+    for name, parameter in one.items():
+        apart = np.abs(other[name].data().asnumpy() - parameter.data().asnumpy())
+        assert apart.mean() < 1e-4, name
