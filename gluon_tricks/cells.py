@@ -70,6 +70,11 @@ class Cell:
             raise Refused(f"{self.folder} holds a run of another recipe ({differences}): move it away, or use --runs")
         return len(self.metrics()) == self.recipe.epochs
 
+    def precision(self) -> str:
+        """What it was computed in, which the machine may have decided; "" before it has begun."""
+        path = self.folder / "recipe.json"
+        return json.loads(path.read_text(encoding="utf-8"))["dtype"] if path.is_file() else ""
+
     def state(self) -> str:
         """In words: done, failed, some epochs, or not run."""
         epochs = len(self.metrics())

@@ -10,7 +10,7 @@ import scipy.stats
 
 from gluon_tricks.cells import Cell, Runs
 from gluon_tricks.recipes import get_table, table3, table7
-from gluon_tricks.table import IMAGENET_IMAGES
+from gluon_tricks.table import IMAGENET_IMAGES, Row
 from model_zoo import get_model
 from model_zoo.summary import PAPER, human, summarise
 
@@ -172,8 +172,14 @@ def _lines(table_name: str, column: str, runs: Runs, seeds: int, rows: Sequence[
             cells = [runs.cell(f"{table_name}/{column}/{row.key}", seed) for seed in range(seeds)]
             above = lines.get(row.base) or (list(lines.values())[-1] if lines else None)
             there = tuple(cell for cell in cells if cell is not None)
-            lines[row.key] = Line(row.key, row.label, column, row.paper[column], there, above)
+            lines[row.key] = Line(row.key, _label(row, there), column, row.paper[column], there, above)
     return list(lines.values())
+
+
+def _label(row: Row, cells: Sequence[Cell]) -> str:
+    """The row's name, and what stands for its precision where the machine has not what it names."""
+    found = {cell.precision() for cell in cells} - {"", row.set.get("dtype")}
+    return f"{row.label} ({', '.join(sorted(found))} in its place)" if "dtype" in row.set and found else row.label
 
 
 def _column_title(column: str, lines: Sequence[Line]) -> str:

@@ -127,6 +127,13 @@ def test_rows_are_compared_with_the_row_they_build_on(runs):
     assert lines["cosine"].gain() == ""
 
 
+def test_another_precision_is_named_where_the_row_is_about_it(runs):
+    assert [line.label for line in compare("table4", runs, 1, ["256"]).sections[0].lines][-1] == "+ FP16"
+    leave(runs.cell("table4/256/fp16", 0), 0.5)
+    labels = [line.label for line in compare("table4", runs, 1, ["256"]).sections[0].lines]
+    assert labels[-1] == "+ FP16 (bfloat16 in its place)" and labels[0] == "Linear scaling"
+
+
 def test_table_3_projects_an_epoch_of_imagenet(runs):
     """1,281,167 images at 200 images/s are 106.8 minutes."""
     leave(runs.cell("table3/resnet50_v1/baseline", 0), 0.5)
