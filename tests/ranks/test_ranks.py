@@ -97,7 +97,7 @@ def test_a_run_of_two_ranks(launch, tiny_records, tmp_path):
     values = [parameters_by_name(load_network(tmp_path / run)) for run in ("one", "two")]
     for name, parameter in values[0].items():
         apart = np.abs(values[1][name].data().asnumpy() - parameter.data().asnumpy())
-        assert apart.mean() < 1e-5, (
+        assert apart.mean() < 1e-4, (
             name
         )  # rounding grows in a ResNet: a few of its millions of numbers go further apart
 
