@@ -100,15 +100,18 @@ def test_a_second_signal_ends_at_once():
     code = "import sys, time; sys.path.insert(0, 'scripts'); import train_imagenet as t; stop = t.StopRequest()\n"
     code += "print('ready', flush=True)\nwhile not stop():\n  time.sleep(0.01)\nprint('asked', flush=True)\n"
     code += "time.sleep(600)"
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    assert process.stdout.readline() == "ready\n"
-    process.send_signal(signal.SIGTERM)
-    assert process.stdout.readline() == "asked\n"
-    process.send_signal(signal.SIGTERM)
-    time.sleep(1.5)
-    assert process.poll() is None
-    process.send_signal(signal.SIGUSR1)
-    assert process.wait(timeout=10) == 128 + signal.SIGUSR1
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        try:
+            assert process.stdout.readline() == "ready\n"
+            process.send_signal(signal.SIGTERM)
+            assert process.stdout.readline() == "asked\n"
+            process.send_signal(signal.SIGTERM)
+            time.sleep(1.5)
+            assert process.poll() is None
+            process.send_signal(signal.SIGUSR1)
+            assert process.wait(timeout=10) == 128 + signal.SIGUSR1
+        finally:
+            process.kill()
 
 
 def test_a_stop_during_an_evaluation(tiny_records, tmp_path, monkeypatch):
