@@ -13,7 +13,7 @@ train: venv
 	$(RUN) scripts/train_imagenet.py --mode hybrid --dtype float16
 
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --maxprocesses 8 --dist loadfile
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

@@ -43,6 +43,7 @@ setup(
         "tqdm>=4.62",
         "matplotlib>=3.6",
         "tensorboardX>=2.6",
+        "pillow",
         "safetensors>=0.4",
     ],
     extras_require={

@@ -24,8 +24,9 @@ import safetensors.numpy
 from gluon_tricks.disk import CannotWrite, write_atomically, writing
 from gluon_tricks.network import check_parameters, parameters_by_name, set_parameters, untrained
 from gluon_tricks.optimizer_state import optimizer_arrays, restore_optimizer
-from gluon_tricks.recipe import Recipe, read_recipe
+from gluon_tricks.recipe import KINDS, read_recipe, recipe_from_json
 from gluon_tricks.runtime import Refused
+from gluon_tricks.settings import Settings
 from model_zoo import formats, load_model
 from model_zoo.symbols import import_symbol
 
@@ -65,7 +66,7 @@ class Progress:
 
 
 def save_checkpoint(
-    path: pathlib.Path, net, trainer: mx.gluon.Trainer, progress: Progress, recipe: Recipe, data_digest: str
+    path: pathlib.Path, net, trainer: mx.gluon.Trainer, progress: Progress, recipe: Settings, data_digest: str
 ) -> None:
     """Writes a checkpoint; waits for every pending computation on the parameters.
 
@@ -87,18 +88,21 @@ def save_checkpoint(
     write_atomically(path, lambda temporary: temporary.write_bytes(safetensors.numpy.save(arrays, metadata)))
 
 
-def save_final(net, folder: pathlib.Path, recipe: Recipe) -> None:
-    """Writes the trained network in float32: final.params, and exported final-symbol.json + final-0000.params.
+def save_final(net, folder: pathlib.Path, recipe: Settings) -> None:
+    """Writes the trained network in float32: final.params, and of a classifier final-symbol.json + final-0000.params.
 
-    Exported is the network of one process: without the layers that work over ranks.
+    Both are of the network of one process: without the layers that work over ranks.
     """
     mx.nd.waitall()  # a forward under way changes its weights' layout; read meanwhile they can come out wrong
     arrays = {name: p.list_data()[0].asnumpy().astype("float32") for name, p in parameters_by_name(net).items()}
     plain = untrained(recipe)
-    plain.initialize()
+    if recipe.task == "classification":  # the others' networks come with parameters
+        plain.initialize()
     set_parameters(plain, arrays, folder)
     with _mxnet_writing(folder):
         write_atomically(folder / "final.params", lambda temporary: plain.save_parameters(str(temporary)))
+    if recipe.task != "classification":
+        return
     plain.hybridize()
     plain(mx.nd.zeros((1, 3, recipe.input_size, recipe.input_size))).wait_to_read()
     with _mxnet_writing(folder), writing(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".export") as scratch:
@@ -192,7 +196,7 @@ def parse_checkpoint(data: bytes, path: pathlib.Path) -> tuple[dict[str, np.ndar
 
 def restore(
     path: pathlib.Path, read: tuple[dict[str, np.ndarray], dict[str, Any]], net, trainer: mx.gluon.Trainer,
-    recipe: Recipe, data_digest: str, contexts: Sequence[mx.Context],
+    recipe: Settings, data_digest: str, contexts: Sequence[mx.Context],
 ) -> Progress:  # fmt: skip
     """Puts the network and the optimiser where a checkpoint has them, and says where the run stands.
 
@@ -236,7 +240,7 @@ def load_network(run_or_file, *, model: str = "", classes: int | None = None, ct
 
 def open_trained(
     run_or_file, *, model: str = "", classes: int | None = None, ctx=None
-) -> tuple[mx.gluon.HybridBlock, Recipe | None, pathlib.Path | None]:
+) -> tuple[mx.gluon.HybridBlock, Settings | None, pathlib.Path | None]:
     """A trained network, the recipe of its run and the parameter file that was read.
 
     Args:
@@ -264,10 +268,11 @@ def open_trained(
         net = import_symbol(path, contexts)
     elif _HEADER in formats.metadata(path):
         arrays, header = read_checkpoint(path)
-        recipe = Recipe.from_json(header["recipe"])
-        net, arrays = untrained(recipe), _named(arrays, "parameter", "float32")
+        recipe = recipe_from_json(header["recipe"])
+        net, arrays = untrained(recipe, ctx=contexts), _named(arrays, "parameter", "float32")
         check_parameters(net, arrays, path)  # before the recipe's number of classes is believed
-        net.initialize(ctx=contexts)
+        if recipe.task == "classification":
+            net.initialize(ctx=contexts)
         set_parameters(net, arrays, path)
     elif recipe:
         net, file = untrained(recipe, pretrained=str(path), ctx=contexts), path
@@ -314,5 +319,5 @@ def _named(arrays: dict[str, np.ndarray], kind: str, dtype: str | None = None) -
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Where two recipes differ, in words; what an older version did not know has its default."""
-    old, new = json.loads(json.dumps({**Recipe().to_json(), **old})), json.loads(json.dumps(new))
+    old, new = json.loads(json.dumps({**KINDS[new["task"]]().to_json(), **old})), json.loads(json.dumps(new))
     return [f"{key} was {old.get(key)!r} and is {new.get(key)!r}" for key in new if old.get(key) != new.get(key)]

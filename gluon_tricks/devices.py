@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import mxnet as mx
 
+from gluon_tricks import distributed
 from gluon_tricks.runtime import Refused
 
 # The machine code in libmxnet.so of mxnet-cu112 and mxnet-cu117 1.9.1; there is no PTX, so nothing newer runs.
@@ -87,7 +88,7 @@ def choose_contexts(
 
 
 def _why_unusable(gpus: Sequence[Gpu], cuda_build: bool) -> str:
-    if gpus and not cuda_build:
+    if not cuda_build and any(gpu.usable for gpu in gpus):
         return "there is a GPU, but this MXNet is the CPU build: pip install '.[cu117]' in an environment of its own"
     new = [str(gpu) for gpu in gpus if not gpu.usable]
     if new:
@@ -96,7 +97,11 @@ def _why_unusable(gpus: Sequence[Gpu], cuda_build: bool) -> str:
 
 
 def require_usable(contexts: Sequence[mx.Context], *, gpus: Sequence[Gpu] | None = None) -> None:
-    """Refuses GPUs that MXNet's build has no code for, which would fail late as "no kernel image"."""
+    """Refuses GPUs that MXNet's build has no code for, or whose arrays Horovod's build cannot send between ranks.
+
+    Both would fail late, as "no kernel image" or as a crash.
+    """
+    distributed.require_messages_of_gpus()
     found = {gpu.index: gpu for gpu in (find_gpus() if gpus is None else gpus)}
     for context in contexts:
         if context.device_id not in found:

@@ -53,6 +53,19 @@ def start(chatty: bool = False) -> None:
     _horovod = horovod
 
 
+def require_messages_of_gpus() -> None:
+    """Refuses a Horovod that was built for CPUs only: it would read a GPU's addresses as the CPU's.
+
+    Raises:
+        Refused: there are several ranks, and Horovod has neither NCCL nor CUDA.
+    """
+    if _horovod is not None and not (_horovod.nccl_built() or _horovod.cuda_built()):
+        raise Refused(
+            "this Horovod was built without CUDA and cannot send what is on a GPU: build it anew with "
+            "HOROVOD_GPU_OPERATIONS=NCCL, or train on the CPUs with --num-gpus 0"
+        )
+
+
 def rank() -> int:
     return _horovod.rank() if _horovod else 0
 

@@ -6,7 +6,7 @@ import collections
 import math
 import statistics
 
-from gluon_tricks.recipe import Recipe
+from gluon_tricks.settings import Settings
 
 _WINDOW, _ENOUGH = 200, 20  # losses that the median is of, and how many it takes
 
@@ -30,7 +30,7 @@ class Watch:
         recipe: divergence_factor and divergence_steps: how far over the running median, for how many steps in a row.
     """
 
-    def __init__(self, recipe: Recipe):
+    def __init__(self, recipe: Settings):
         self._factor, self._patience = recipe.divergence_factor, recipe.divergence_steps
         self._losses: collections.deque = collections.deque(maxlen=_WINDOW)
         self._high = 0

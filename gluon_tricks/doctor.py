@@ -131,7 +131,7 @@ def examine(run_dir: pathlib.Path, rec: Sequence[str] = ()) -> Iterator[Finding]
 def _examine_devices(mx, cuda_package: bool) -> Iterator[Finding]:
     """What asks MXNet (None: it cannot be imported) or starts processes that need it."""
     cuda_build = mx.runtime.Features().is_enabled("CUDA") if mx else cuda_package
-    missing = [library for _, library in runtime._CUDA_LIBRARIES if not _loads(library)] if cuda_build else []
+    missing = [library for _, library in runtime.CUDA_LIBRARIES if not _loads(library)] if cuda_build else []
     if mx:
         from gluon_tricks import devices, launcher
 

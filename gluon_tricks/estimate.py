@@ -75,8 +75,8 @@ def training(recipe: dict) -> Callable[[], float]:
     folder = pathlib.Path(tempfile.mkdtemp(prefix="gluon_tricks_plan_"))  # below the contest's own, and gone with it
     options = Options(contexts=contexts, log_interval=10**9)
     job = prepare(read.set(batch_size=images * len(contexts)), folder, options)
-    job.train.steps_per_epoch = min(_STEPS, job.train.steps_per_epoch)
-    job.plan, epochs = dataclasses.replace(job.plan, steps_per_epoch=job.train.steps_per_epoch), itertools.count()
+    job.task.train.steps_per_epoch = min(_STEPS, job.task.train.steps_per_epoch)
+    job.plan, epochs = dataclasses.replace(job.plan, steps_per_epoch=job.task.train.steps_per_epoch), itertools.count()
 
     def play() -> float:
         job.progress.seconds = 0.0

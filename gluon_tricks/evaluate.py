@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar
 
 import mxnet as mx
 import numpy as np
@@ -18,10 +19,29 @@ from gluon_tricks.network import restore_plain_layout
 class Scores:
     """Fractions of images, the mean cross-entropy in nats, and how many images they are over."""
 
+    labels: ClassVar[dict[str, str]] = {"val_loss": "loss", "val_top1": "top-1", "val_top5": "top-5"}
+
     top1: float
     top5: float
     loss: float
     images: int
+
+    @property
+    def best(self) -> float:
+        """By which checkpoints are compared."""
+        return self.top1
+
+    def row(self) -> dict[str, float]:
+        """Its columns of metrics.csv."""
+        return {"val_loss": self.loss, "val_top1": self.top1, "val_top5": self.top5}
+
+    @classmethod
+    def from_row(cls, row: dict[str, float], images: int) -> Scores:
+        """The scores of a row of metrics.csv."""
+        return cls(row["val_top1"], row["val_top5"], row["val_loss"], images)
+
+    def __str__(self) -> str:
+        return f"top-1 {self.top1:.2%}, top-5 {self.top5:.2%}, val loss {self.loss:.3f}"
 
 
 def count_correct(logits: mx.nd.NDArray, labels: mx.nd.NDArray, real: mx.nd.NDArray) -> mx.nd.NDArray:

@@ -97,7 +97,7 @@ def check_gpus(found: Sequence[Gpu], cuda_build: bool) -> Finding:
         return Finding(OK, "no GPU, and MXNet's CPU build: training takes the CPU")
     said: list[str] = []
     some = any(gpu.usable for gpu in found)
-    choose_contexts(None, gpus=found, cuda_build=cuda_build or not some, say=said.append)
+    choose_contexts(None, gpus=found, cuda_build=cuda_build, say=said.append)
     if not said:
         return Finding(OK, names)
     if not some:

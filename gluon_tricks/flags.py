@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
     _network_flags(parser.add_argument_group("network"))
     _optimisation_flags(parser.add_argument_group("optimisation"))
     _refinement_flags(parser.add_argument_group("refinements"))
-    _run_flags(parser.add_argument_group("run"))
+    run_flags(parser.add_argument_group("run"))
     return parser
 
 
@@ -100,7 +100,7 @@ def _refinement_flags(group) -> None:
     group.add_argument("--hard-weight", type=float, help="weight of the hard loss (0.5; with --recipe the paper's sum)")
 
 
-def _run_flags(group) -> None:
+def run_flags(group) -> None:
     group.add_argument("--save-dir", type=pathlib.Path, metavar="RUN", help="run directory (runs/<recipe>-<n>)")
     group.add_argument("--save-frequency", type=int, default=1, metavar="N", help="epochs between checkpoints (1)")
     group.add_argument("--save-steps", type=int, default=0, metavar="N", help="also a checkpoint every N steps")

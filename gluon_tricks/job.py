@@ -1,4 +1,4 @@
-"""A run ready to go: everything that Algorithm 1 works with, and how a loader's batch becomes the devices' shares."""
+"""A run ready to go: everything that Algorithm 1 works with."""
 
 from __future__ import annotations
 
@@ -7,21 +7,17 @@ import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
 import mxnet as mx
-import numpy as np
 
 from gluon_tricks import checkpoint, distributed
-from gluon_tricks.data.augment import Preprocess, coefficients
-from gluon_tricks.data.loader import Batch, Loader
 from gluon_tricks.divergence import Watch
 from gluon_tricks.gradients import Gradients
 from gluon_tricks.journal import Journal
 from gluon_tricks.loss_scale import LossScale
-from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.schedule import Plan, Schedule
-from gluon_tricks.tricks import Draw, Loss
-
-Shares = list[tuple[mx.nd.NDArray, mx.nd.NDArray]]  # per device: network input (n, 3, H, W), target (n, K)
+from gluon_tricks.settings import Settings
+from gluon_tricks.task import Shares, StepLoss, Task
+from gluon_tricks.tricks import Draw
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,17 +62,15 @@ class Options:
 class Job:
     """A run ready to go."""
 
-    recipe: Recipe
+    recipe: Settings
     options: Options
     contexts: list[mx.Context]
     journal: Journal
-    train: Loader
-    val: Loader
-    preprocess: Preprocess
+    task: Task
     net: mx.gluon.HybridBlock
     trainer: mx.gluon.Trainer
     gradients: Gradients
-    loss: Loss
+    loss: StepLoss
     lr_at: Schedule
     plan: Plan
     scale: LossScale
@@ -89,27 +83,9 @@ class Job:
         """The epochs that are not finished."""
         return range(self.recipe.start_epoch + len(self.progress.history), self.recipe.epochs)
 
-    def training_rounds(self, batch: Batch, epoch: int) -> Iterator[Shares]:
-        """A loader's batch as the devices get it, round by round (recipe.accumulate): augmented, mixed, smoothed."""
-        recipe, draw = self.recipe, Draw(self.recipe.seed, self.progress.step, self.plan)
-        matrix, flip = coefficients(recipe.augment, recipe.seed, epoch, batch.indices, recipe.mean, recipe.std)
-        parts = (batch.images, matrix, flip, batch.labels)
-        for pieces in zip(*(np.split(part, recipe.accumulate) for part in parts)):
-            shares = zip(self.contexts, *(np.split(piece, len(self.contexts)) for piece in pieces))
-            yield [self._share(context, *share, draw) for context, *share in shares]
-
-    def _share(self, context: mx.Context, images, matrix, flip, labels, draw: Draw) -> tuple:
-        """One device's images (n, 3, H, W) and target (n, K)."""
-        images = self.preprocess(*(_array(part, context) for part in (images, matrix, flip)))
-        target = mx.nd.one_hot(_array(labels, context), self.recipe.classes)
-        for trick in self.recipe.tricks:
-            images, target = trick.batch(images, target, draw)
-        return images, target
-
-    def evaluation_input(self, images: np.ndarray, context: mx.Context) -> mx.nd.NDArray:
-        """Images (n, H, W, 3) uint8 as the network sees them: normalised, not augmented."""
-        matrix, flip = coefficients("none", 0, 0, range(len(images)), self.recipe.mean, self.recipe.std)
-        return self.preprocess(*(_array(part, context) for part in (images, matrix, flip)))
+    def training_rounds(self, batch, epoch: int) -> Iterator[Shares]:
+        """A loader's batch as the devices get it at this step."""
+        return self.task.rounds(batch, epoch, Draw(self.recipe.seed, self.progress.step, self.plan))
 
     def restore(self, path: pathlib.Path, data: bytes) -> None:
         """Goes to where a checkpoint stands.
@@ -118,7 +94,7 @@ class Job:
             path: what an error names.
             data: the file's bytes, which rank 0 may be the only one to have read.
         """
-        read, digest = checkpoint.parse_checkpoint(data, path), self.train.records.digest
+        read, digest = checkpoint.parse_checkpoint(data, path), self.task.train.records.digest
         self.progress = checkpoint.restore(path, read, self.net, self.trainer, self.recipe, digest, self.contexts)
         if self.scale.active:
             self.scale = LossScale(True, self.progress.loss_scale, self.progress.good_steps)
@@ -127,7 +103,7 @@ class Job:
     def choose_luck(self) -> None:
         """The shuffle and the factor on learning rates that belong to so many rollbacks."""
         times = len(self.progress.rollbacks)
-        self.train.seed = (self.recipe.seed + 1_000_003 * times) % 2**31
+        self.task.train.seed = (self.recipe.seed + 1_000_003 * times) % 2**31
         self.lr_factor = 1.0 if self.scale.active else 0.5**times
 
     def checkpoint(self) -> None:
@@ -137,10 +113,6 @@ class Job:
         folder, progress = self.journal.folder / "checkpoints", self.progress
         progress.loss_scale, progress.good_steps = self.scale.value, self.scale.good_steps
         path = checkpoint.checkpoint_path(folder, progress.step)
-        checkpoint.save_checkpoint(path, self.net, self.trainer, progress, self.recipe, self.train.records.digest)
+        checkpoint.save_checkpoint(path, self.net, self.trainer, progress, self.recipe, self.task.train.records.digest)
         checkpoint.prune(folder, self.options.keep, progress.best[0], progress.step - self.recipe.divergence_steps)
         self.journal.event("checkpoint", step=self.progress.step, file=path.name)
-
-
-def _array(part: np.ndarray, context: mx.Context) -> mx.nd.NDArray:
-    return mx.nd.array(part, ctx=context, dtype=part.dtype)

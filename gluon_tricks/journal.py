@@ -14,6 +14,7 @@ import math
 import pathlib
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import tqdm
@@ -21,8 +22,6 @@ import tqdm
 from gluon_tricks.disk import CannotWrite, write_atomically, writing
 from gluon_tricks.runtime import Refused, import_tensorboard
 from gluon_tricks.schedule import Plan
-
-METRICS = ("epoch", "train_loss", "val_loss", "val_top1", "val_top5", "lr", "images_per_second")
 
 
 def next_run_directory(root: pathlib.Path, name: str) -> pathlib.Path:
@@ -45,13 +44,18 @@ class Journal:
         folder: made if it is not there.
         silent: rank other than 0: nothing is written, printed or held.
         extra_log: one more file for the log lines (GluonCV's --logging-file).
+        scores: the columns of metrics.csv that an evaluation gives.
 
     Raises:
         Refused: another process is working in the folder, or it cannot be written.
     """
 
-    def __init__(self, folder: pathlib.Path, *, silent: bool = False, extra_log: pathlib.Path | None = None):
+    def __init__(
+        self, folder: pathlib.Path, *, silent: bool = False, extra_log: pathlib.Path | None = None,
+        scores: Iterable[str] = (),
+    ):  # fmt: skip
         self.folder, self.silent, self._bar, self._files = folder, silent, None, []
+        self._columns = ("epoch", "train_loss", *scores, "lr", "images_per_second")
         if silent:
             return
         try:
@@ -132,30 +136,29 @@ class Journal:
         epoch, within = (step - 1) // self._plan.steps_per_epoch + 1, (step - 1) % self._plan.steps_per_epoch + 1
         line = (
             f"epoch {epoch}/{self._plan.epochs}  step {within}/{self._plan.steps_per_epoch}  loss {loss:.3f}  "
-            f"lr {lr:.4f}  {self._batch_size / pace:.0f} images/s  {_clock((self._plan.steps - step) * pace)} left"
+            f"lr {lr:.4f}  {_rate(self._batch_size / pace)} images/s  {_clock((self._plan.steps - step) * pace)} left"
         )
         if self._bar is None:
             self.say(line)
         else:
             self._log(line)
 
-    def epoch(self, rows: list[dict[str, float]]) -> None:
-        """Tells of a finished epoch: the last row; metrics.csv is the rows so far."""
+    def epoch(self, rows: list[dict[str, float]], scores: str) -> None:
+        """Tells of a finished epoch, its scores in words; metrics.csv is the rows so far."""
         if self.silent:
             return
         self._write_metrics(rows)
         row = rows[-1]
-        self._board.add(int(row["epoch"]), **{f"epoch/{name}": row[name] for name in METRICS[1:]})
+        self._board.add(int(row["epoch"]), **{f"epoch/{name}": row[name] for name in self._columns[1:]})
         self.say(
-            f"epoch {row['epoch']}/{self._plan.epochs}: top-1 {row['val_top1']:.2%}, top-5 {row['val_top5']:.2%}, "
-            f"val loss {row['val_loss']:.3f}, train loss {row['train_loss']:.3f}, "
-            f"{row['images_per_second']:.0f} images/s"
+            f"epoch {row['epoch']}/{self._plan.epochs}: {scores}, train loss {row['train_loss']:.3f}, "
+            f"{_rate(row['images_per_second'])} images/s"
         )
         self.event("epoch", **row)
 
     def _write_metrics(self, rows: list[dict[str, float]]) -> None:
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, METRICS)
+        writer = csv.DictWriter(text, self._columns)
         writer.writeheader()
         writer.writerows(rows)
         write_atomically(self.folder / "metrics.csv", lambda temporary: temporary.write_bytes(text.getvalue().encode()))
@@ -212,6 +215,10 @@ class _LogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self._journal.say(record.getMessage())
         self._journal.event("warning", message=record.getMessage())
+
+
+def _rate(value: float) -> str:
+    return f"{value:.0f}" if value >= 5 else f"{value:.2f}"
 
 
 def _clock(seconds: float) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import mxnet as mx
 import numpy as np
@@ -12,13 +14,18 @@ import safetensors.numpy
 from mxnet.base import _LIB, check_call
 
 from gluon_tricks import distributed
+from gluon_tricks.detection.network import build_detector
+from gluon_tricks.detection.settings import ROI_SETTINGS
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
+from gluon_tricks.segmentation.network import build_segmenter
+from gluon_tricks.settings import Settings
 from gluon_tricks.sync_batch_norm import SyncBatchNorm
-from model_zoo import get_model
+from gluon_tricks.transfer import DetectionRecipe, TransferRecipe
+from model_zoo import formats, get_model, keywords
 
 
-def untrained(recipe: Recipe, pretrained: str = "", ctx=None, to_train: bool = False) -> mx.gluon.HybridBlock:
+def untrained(recipe: Settings, pretrained: str = "", ctx=None, to_train: bool = False) -> mx.gluon.HybridBlock:
     """The recipe's network, uninitialised unless `pretrained` says where its parameters come from.
 
     Args:
@@ -28,12 +35,62 @@ def untrained(recipe: Recipe, pretrained: str = "", ctx=None, to_train: bool = F
     Raises:
         Refused: a model or keyword that the zoo does not know.
     """
-    kwargs = recipe.net_kwargs()
+    if isinstance(recipe, TransferRecipe):
+        base, layers = base_network(recipe, 1000, ctx, to_train)
+        return on_base(recipe, base, layers, pretrained)
+    kwargs = _kwargs(recipe, to_train)
     if recipe.classes is not None:
         kwargs["classes"] = recipe.classes
+    return get_model(recipe.model, pretrained={"": False, "true": True}.get(pretrained, pretrained), ctx=ctx, **kwargs)
+
+
+def _kwargs(recipe: Settings, to_train: bool) -> dict[str, Any]:
+    """The recipe's keywords of its network, a normalisation layer being made from its name."""
+    kwargs = recipe.net_kwargs()
     if "norm_layer" in kwargs:
         kwargs["norm_layer"] = _norm_layer(kwargs["norm_layer"], to_train and distributed.ranks() > 1)
-    return get_model(recipe.model, pretrained={"": False, "true": True}.get(pretrained, pretrained), ctx=ctx, **kwargs)
+    return kwargs
+
+
+def base_network(
+    recipe: TransferRecipe, classes: int, ctx=None, to_train: bool = False
+) -> tuple[mx.gluon.HybridBlock, dict[str, Any]]:
+    """A detector's or segmenter's base network with random parameters, and the keywords of its normalisation layers.
+
+    Args:
+        classes: that it tells apart as a classifier; its head is not used.
+
+    Raises:
+        Refused: a network without batch normalisation of this kind, or without a dilated form.
+    """
+    detecting = isinstance(recipe, DetectionRecipe)
+    wanted = {"use_global_stats": True} if detecting else {"dilated": True}
+    kwargs, known = _kwargs(recipe, to_train), keywords(recipe.model)
+    wanted = {name: value for name, value in wanted.items() if name in known}  # VGG has no statistics
+    base = get_model(recipe.model, classes=classes, **{**wanted, **kwargs})
+    base.initialize(ctx=ctx or mx.cpu())
+    return base, {name: kwargs[name] for name in ("norm_layer", "norm_kwargs") if name in kwargs}
+
+
+def on_base(
+    recipe: TransferRecipe, base: mx.gluon.HybridBlock, norm_layers: dict[str, Any], pretrained: str = ""
+) -> mx.gluon.HybridBlock:
+    """The recipe's detector or segmenter on a base network, which has its parameters.
+
+    Args:
+        norm_layers: of base_network.
+        pretrained: a parameter file of the whole; "": what is new is random.
+    """
+    if isinstance(recipe, DetectionRecipe):
+        settings = dataclasses.replace(ROI_SETTINGS[recipe.roi], short=recipe.short, longest=recipe.long)
+        net = build_detector(base, recipe.class_names or ("thing",), settings, recipe.frozen_stages)
+    else:
+        net = build_segmenter(base, recipe.classes or 1, aux=recipe.aux_weight > 0, **norm_layers)
+        for head in net.heads:
+            head.initialize(mx.init.Xavier(), ctx=next(iter(base.collect_params().values())).list_ctx())
+    if pretrained:
+        set_parameters(net, formats.read(pretrained), pretrained)
+    return net
 
 
 def _norm_layer(name: str, over_ranks: bool) -> Callable[..., mx.gluon.HybridBlock]:
@@ -68,6 +125,11 @@ def initialized(recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gluon.Hybr
     for trick in recipe.tricks:
         trick.after_initialize(net)
     return net
+
+
+def input_dtype(precision: str) -> str:
+    """What a network is fed: under AMP float32, which the first layer turns into bfloat16."""
+    return "float16" if precision == "float16" else "float32"
 
 
 def _materialise(net: mx.gluon.HybridBlock, input_size: int) -> None:

@@ -6,16 +6,18 @@ import pathlib
 
 from gluon_tricks.checkpoint import Progress
 from gluon_tricks.disk import write_atomically
-from gluon_tricks.recipe import Recipe
+from gluon_tricks.settings import Settings
+from gluon_tricks.task import Scores
 
 
-def draw_curves(progress: Progress, steps_per_epoch: int, path: pathlib.Path, recipe: Recipe) -> None:
-    """Loss, accuracy and learning rate over the epochs, as a PNG; dotted lines are where it was taken back to.
+def draw_curves(progress: Progress, steps_per_epoch: int, path: pathlib.Path, recipe: Settings, scores: Scores) -> None:
+    """Losses, scores and learning rate over the epochs, as a PNG; dotted lines are where it was taken back to.
 
     Args:
         progress: with a row for each epoch.
         path: where the picture goes.
         recipe: what the title names.
+        scores: of the last epoch.
     """
     import matplotlib
 
@@ -25,10 +27,12 @@ def draw_curves(progress: Progress, steps_per_epoch: int, path: pathlib.Path, re
 
     history = progress.history
     epochs = [row["epoch"] for row in history]
-    figure, (losses, accuracies, rates) = pyplot.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
+    measured = {label: column for column, label in scores.labels.items() if column != "val_loss"}
+    lost = {"training": "train_loss", **({"validation": "val_loss"} if "val_loss" in scores.labels else {})}
+    figure, (losses, shares, rates) = pyplot.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
     for panel, title, columns in (
-        (losses, "cross-entropy, nats", {"training": "train_loss", "validation": "val_loss"}),
-        (accuracies, "validation accuracy", {"top-1": "val_top1", "top-5": "val_top5"}),
+        (losses, "loss per image", lost),
+        (shares, "validation", measured),
         (rates, "learning rate at the epoch's end", {"lr": "lr"}),
     ):
         for label, column in columns.items():
@@ -40,9 +44,8 @@ def draw_curves(progress: Progress, steps_per_epoch: int, path: pathlib.Path, re
         panel.grid(alpha=0.3)
         if len(columns) > 1:
             panel.legend()
-    accuracies.yaxis.set_major_formatter(PercentFormatter(1.0))
-    last = history[-1]
+    shares.yaxis.set_major_formatter(PercentFormatter(1.0))
     back = f", taken back {len(progress.rollbacks)} times (dotted)" if progress.rollbacks else ""
-    figure.suptitle(f"{recipe.name}: {recipe.model} at {recipe.input_size} px, top-1 {last['val_top1']:.2%}{back}")
+    figure.suptitle(f"{recipe.name}: {recipe.model}, {scores}{back}")
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))
     pyplot.close(figure)

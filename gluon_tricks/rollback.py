@@ -13,7 +13,7 @@ from gluon_tricks.disk import writing
 from gluon_tricks.divergence import Diverged, Watch
 from gluon_tricks.job import Job
 from gluon_tricks.loss_scale import LossScale
-from gluon_tricks.network import initialized, parameters_by_name, set_parameters, share_parameters
+from gluon_tricks.network import parameters_by_name, set_parameters, share_parameters
 from gluon_tricks.runtime import Refused
 
 
@@ -49,7 +49,7 @@ def roll_back(job: Job, found: Diverged) -> None:
     changed = f"loss scale {job.scale.value:g}" if job.scale.active else f"learning rates times {job.lr_factor:g}"
     job.journal.say(f"{found}: back to step {job.progress.step}, with another shuffle and {changed}")
     job.journal.event(
-        "rollback", reason=str(found), seen_at=found.step, step=job.progress.step, shuffle_seed=job.train.seed,
+        "rollback", reason=str(found), seen_at=found.step, step=job.progress.step, shuffle_seed=job.task.train.seed,
         lr_factor=job.lr_factor, loss_scale=job.scale.value,
     )  # fmt: skip
     job.journal.start(recipe.to_json(), job.progress.history)
@@ -74,7 +74,7 @@ def _newest_good(folder: pathlib.Path, before: int) -> tuple[str, bytes]:
 
 def _start_again(job: Job) -> None:
     """The job as it was before its first step."""
-    fresh = initialized(job.recipe, job.contexts)
+    fresh = job.task.network()
     arrays = {name: p.list_data()[0].asnumpy() for name, p in parameters_by_name(fresh).items()}
     dtypes = {name: p.dtype for name, p in parameters_by_name(job.net).items()}
     set_parameters(job.net, {name: array.astype(dtypes[name]) for name, array in arrays.items()}, "the start")

@@ -36,7 +36,7 @@ def _restore_numpy_aliases() -> None:
 
 
 # The libraries libmxnet.so of mxnet-cu117 is linked to, in an order in which each finds what it needs already loaded.
-_CUDA_LIBRARIES = (
+CUDA_LIBRARIES = (
     ("cuda_runtime", "libcudart.so.11.0"),
     ("cuda_nvrtc", "libnvrtc.so.11.2"),
     ("nvtx", "libnvToolsExt.so.1"),
@@ -58,7 +58,7 @@ def _load_cuda_libraries() -> None:
     except importlib.metadata.PackageNotFoundError:
         return
     for root in map(pathlib.Path, sys.path):
-        for package, library in _CUDA_LIBRARIES:
+        for package, library in CUDA_LIBRARIES:
             path = root / "nvidia" / package / "lib" / library
             if path.exists():
                 ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
@@ -96,6 +96,14 @@ def inherited_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in _set_here}
 
 
+def _limit_images() -> None:
+    """A few bytes may claim any size: OpenCV, MXNet's copy of it too, is to refuse 2**27 pixels (400 MB) and more.
+
+    It reads the variable when it is loaded; where it was before, its own limit holds, which is 2**30.
+    """
+    _set_by_default("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 27))
+
+
 def _use_every_core() -> None:
     """One thread per physical core: left alone, MXNet takes half the logical ones, hyper-threads or not."""
     _set_by_default("OMP_NUM_THREADS", str(max(usable_cores() // _threads_per_core(), 1)))
@@ -118,6 +126,7 @@ def _allow_amx() -> None:
 
 
 _use_every_core()
+_limit_images()
 _allow_amx()
 _restore_numpy_aliases()
 _load_cuda_libraries()

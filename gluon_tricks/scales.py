@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from gluon_tricks.recipe import Recipe, known
+from gluon_tricks.recipe import Recipe
+from gluon_tricks.settings import known
 from gluon_tricks.table import Table
 from gluon_tricks.tricks import LinearScaling, Trick
 

@@ -6,6 +6,7 @@ import mxnet as mx
 import numpy as np
 
 from gluon_tricks import distributed
+from gluon_tricks.runtime import Refused
 
 
 class SyncBatchNorm(mx.gluon.nn.BatchNorm):
@@ -16,16 +17,26 @@ class SyncBatchNorm(mx.gluon.nn.BatchNorm):
 
     Args:
         name: of its messages, unique among the layers of the network and the same on all ranks.
-        axis, momentum, epsilon, in_channels: as of nn.BatchNorm; axis 1 only.
+        axis, momentum, epsilon and the others: as of nn.BatchNorm; axis 1 only. With use_global_stats the running
+            statistics are used, so that there is nothing to send.
+
+    Raises:
+        Refused: another axis.
 
     Source: Peng et al., MegDet (CVPR 2018), section 3.3; GluonCV's --syncbn in segmentation.
     """
 
     def __init__(self, name: str, axis: int = 1, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs):
+        if axis != 1:
+            raise Refused(f"SyncBatchNorm was given axis {axis}: it knows channels in axis 1 only (NCHW)")
         super().__init__(axis=axis, momentum=momentum, epsilon=epsilon, **kwargs)
         self._numbers = {"label": name, "momentum": momentum, "epsilon": epsilon}
 
     def hybrid_forward(self, F, x, gamma, beta, running_mean, running_var):
+        if self._kwargs["use_global_stats"]:
+            return super().hybrid_forward(F, x, gamma, beta, running_mean, running_var)
+        if self._kwargs["fix_gamma"]:  # scale=False: 1, whatever it was initialised to
+            gamma = F.ones_like(gamma)
         return F.Custom(x, gamma, beta, running_mean, running_var, op_type="gluon_tricks_sync_bn", **self._numbers)
 
 

@@ -13,30 +13,28 @@ from mxnet import autograd
 
 from gluon_tricks import distributed, heartbeat
 from gluon_tricks.checkpoint import checkpoint_path, save_final
-from gluon_tricks.data.loader import Batch
 from gluon_tricks.divergence import Diverged
-from gluon_tricks.evaluate import Scores, evaluate
 from gluon_tricks.gradients import Gradients
-from gluon_tricks.job import Job, Options, Shares
+from gluon_tricks.job import Job, Options
 from gluon_tricks.loss_scale import LossScale
 from gluon_tricks.network import average_statistics, restore_plain_layout
 from gluon_tricks.prepare import prepare
-from gluon_tricks.recipe import Recipe
 from gluon_tricks.report import draw_curves
 from gluon_tricks.rollback import roll_back
 from gluon_tricks.runtime import generator
-from gluon_tricks.tricks import Loss
+from gluon_tricks.settings import Settings
+from gluon_tricks.task import Scores, Shares, StepLoss
 
 
 class Interrupted(RuntimeError):
     """The run was asked to stop; its last checkpoint continues it."""
 
 
-def train_and_evaluate(recipe: Recipe, run_dir: pathlib.Path, options: Options | None = None) -> Scores:
+def train_and_evaluate(recipe: Settings, run_dir: pathlib.Path, options: Options | None = None) -> Scores:
     """Trains a recipe, evaluating after every epoch; everything about it is written to `run_dir`.
 
     Returns:
-        the last epoch's scores on the validation records; final.params in run_dir has the network.
+        the last epoch's scores on the validation images; final.params in run_dir has the network.
 
     Raises:
         Refused: something that cannot work, before any work.
@@ -52,7 +50,7 @@ def train_and_evaluate(recipe: Recipe, run_dir: pathlib.Path, options: Options |
             epoch = job.epochs[0]
             try:
                 train_epoch(job, epoch)
-                scores = evaluate(job.net, until_stopped(job, job.val.epoch()), job.evaluation_input, job.contexts)
+                scores = job.task.evaluate(job.net, until_stopped(job, job.task.val.epoch()))
                 finish_epoch(job, epoch, scores)
             except Diverged as found:
                 roll_back(job, found)
@@ -68,7 +66,7 @@ def train_epoch(job: Job, epoch: int) -> None:
     options, progress, plan = job.options, job.progress, job.plan
     pending: collections.deque = collections.deque()
     clock = time.monotonic()
-    for batch in job.train.epoch(epoch, progress.step - epoch * plan.steps_per_epoch):
+    for batch in job.task.train.epoch(epoch, progress.step - epoch * plan.steps_per_epoch):
         if len(pending) == 2:
             read_loss(job, *pending.popleft())
         lr = job.lr_factor * job.lr_at(progress.step)
@@ -88,8 +86,8 @@ def train_epoch(job: Job, epoch: int) -> None:
 
 
 def train_step(
-    net: mx.gluon.HybridBlock, loss: Loss, trainer: mx.gluon.Trainer, gradients: Gradients, rounds: Iterable[Shares],
-    batch_size: int, scale: LossScale,
+    net: mx.gluon.HybridBlock, loss: StepLoss, trainer: mx.gluon.Trainer, gradients: Gradients,
+    rounds: Iterable[Shares], batch_size: int, scale: LossScale,
 ) -> list[mx.nd.NDArray]:  # fmt: skip
     """One update with the mean gradient of the global batch.
 
@@ -106,7 +104,7 @@ def train_step(
         gradients.clear()
     for shares in rounds:
         with autograd.record():
-            losses = [loss(images, net(images).astype("float32"), target) for images, target in shares]  # each (n,)
+            losses = [loss(net, *share) for share in shares]  # each (n,)
             scaled = [values * factor for values in losses] if scale.active else losses
         autograd.backward(scaled)
         sums += [values.sum() for values in losses]
@@ -151,7 +149,7 @@ def settle(job: Job, pending: collections.deque, since: float) -> float:
     return now
 
 
-def until_stopped(job: Job, batches: Iterable[Batch]) -> Iterator[Batch]:
+def until_stopped(job: Job, batches: Iterable) -> Iterator:
     """The batches of an evaluation. A stop in the middle of it is one at the end of the epoch's training."""
     for batch in batches:
         if distributed.agree(job.options.should_stop()):
@@ -174,29 +172,26 @@ def finish_epoch(job: Job, epoch: int, scores: Scores) -> None:
     row = {
         "epoch": epoch + 1,
         "train_loss": progress.loss_sum / progress.images,
-        "val_loss": scores.loss,
-        "val_top1": scores.top1,
-        "val_top5": scores.top5,
+        **scores.row(),
         "lr": job.lr_factor * job.lr_at(progress.step - 1),
         "images_per_second": progress.images / progress.seconds,
     }
     progress.history.append(row)
     progress.val_images = scores.images
     progress.loss_sum, progress.images, progress.seconds = 0.0, 0, 0.0
-    job.journal.epoch(progress.history)
+    job.journal.epoch(progress.history, str(scores))
     if (epoch + 1) % job.options.checkpoint_epochs == 0 or epoch + 1 == recipe.epochs:
-        if scores.top1 > progress.best[1]:
-            progress.best = (checkpoint_path(job.journal.folder, progress.step).name, scores.top1)
+        if scores.best > progress.best[1]:
+            progress.best = (checkpoint_path(job.journal.folder, progress.step).name, scores.best)
         job.checkpoint()
 
 
 def finish_run(job: Job) -> Scores:
     """Writes the final network and the curves; returns the last epoch's scores."""
-    last = job.progress.history[-1]
-    scores = Scores(last["val_top1"], last["val_top5"], last["val_loss"], job.progress.val_images)
+    scores = job.task.scores.from_row(job.progress.history[-1], job.progress.val_images)
     if distributed.rank() == 0:
         save_final(job.net, job.journal.folder, job.recipe)
-        draw_curves(job.progress, job.plan.steps_per_epoch, job.journal.folder / "curves.png", job.recipe)
-    job.journal.event("done", top1=scores.top1, top5=scores.top5, loss=scores.loss)
+        draw_curves(job.progress, job.plan.steps_per_epoch, job.journal.folder / "curves.png", job.recipe, scores)
+    job.journal.event("done", **scores.row())
     distributed.wait_for_all()  # a rank that had left would count as standing still
     return scores

@@ -78,6 +78,11 @@ def get_model(name: str, pretrained: bool | str | os.PathLike = False, ctx=None,
     return _filled(constructor(**kwargs), formats.read(path), ctx, path)
 
 
+def keywords(name: str) -> list[str]:
+    """The keywords that get_model takes for a network. Raises Refused for an unknown name."""
+    return list(inspect.signature(_lookup(name, {})).parameters)
+
+
 def load_model(path: str | os.PathLike, name: str | None = None, classes: int | None = None, ctx=None) -> HybridBlock:
     """The network whose parameters a file holds, with them.
 

@@ -23,10 +23,10 @@ from gluon_tricks import cells, estimate, figures, tables
 from gluon_tricks.comparison import compare
 from gluon_tricks.data.pack import pack
 from gluon_tricks.data.sources import class_folders
-from gluon_tricks.recipe import known
 from gluon_tricks.recipes import TABLES, get_table
 from gluon_tricks.runtime import Refused
 from gluon_tricks.scales import SCALES, get_scale
+from gluon_tricks.settings import known
 from gluon_tricks.table import Table
 
 

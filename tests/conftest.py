@@ -15,6 +15,20 @@ runtime.import_gluoncv()  # for the tests that say `import gluoncv`, wherever to
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
+# What starts many processes or trains for long, longest first: begun last, one of these would be waited for alone.
+LONG = ("faults/test_kills", "ranks/", "faults/test_hostile_networks", "faults/test_memory", "faults/")
+
+
+def pytest_collection_modifyitems(items):
+    """Puts the long files first; `--dist loadfile --no-loadscope-reorder` hands files out in this order."""
+
+    def place(item):
+        path = item.path.relative_to(ROOT / "tests").as_posix()
+        return next((k for k, start in enumerate(LONG) if path.startswith(start)), len(LONG))
+
+    items.sort(key=place)
+
+
 def unavailable(reason: str):
     """Skips the test with its reason; under CI a missing piece is a failure."""
     if os.environ.get("CI"):

@@ -105,7 +105,7 @@ def measure_rank(
         job = prepare(recipe, pathlib.Path(folder), Options(contexts=[mx.cpu()], threads=1, log_interval=10**9))
         job.journal.close()
     job.gradients = Gradients(list(job.net.collect_params().values()), accumulate > 1, bucket_bytes)
-    batch, mute = next(iter(job.train.epoch(0))), _Mute(job.gradients)
+    batch, mute = next(iter(job.task.train.epoch(0))), _Mute(job.gradients)
 
     def step(gradients) -> None:
         rounds = job.training_rounds(batch, 0)

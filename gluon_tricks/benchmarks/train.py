@@ -71,7 +71,7 @@ def loop(**arguments) -> Callable[[], float]:
 def fixed_batch(**arguments) -> Callable[[], float]:
     """Augmentation and step on one batch of pixels that is there already: what the loop would be without a loader."""
     job = _job(**arguments)
-    batch = next(iter(job.train.epoch(0)))
+    batch = next(iter(job.task.train.epoch(0)))
 
     def play() -> float:
         pending: collections.deque = collections.deque()
@@ -129,6 +129,6 @@ def _job(rec: str, model: str, size: int, batch_size: int, threads: int, steps: 
     )  # fmt: skip
     folder = pathlib.Path(tempfile.mkdtemp(prefix="gluon_tricks_benchmark_"))
     job = prepare(recipe, folder, Options(threads=threads, contexts=[mx.cpu()], log_interval=10**9))
-    job.train.steps_per_epoch = min(steps, job.train.steps_per_epoch)
-    job.plan = dataclasses.replace(job.plan, steps_per_epoch=job.train.steps_per_epoch)
+    job.task.train.steps_per_epoch = min(steps, job.task.train.steps_per_epoch)
+    job.plan = dataclasses.replace(job.plan, steps_per_epoch=job.task.train.steps_per_epoch)
     return job

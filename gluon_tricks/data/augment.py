@@ -117,6 +117,15 @@ def compose(
     return (matrix / np.reshape(std, (3, 1))).astype(np.float32)
 
 
+def normalised(
+    images: np.ndarray, context: mx.Context, mean: Sequence[float] = MEAN_RGB, std: Sequence[float] = STD_RGB
+) -> mx.nd.NDArray:
+    """(pixels - mean) / std on a device: uint8 RGB (n, H, W, 3) -> float32 (n, 3, H, W)."""
+    pixels = mx.nd.array(images, ctx=context, dtype="uint8").astype("float32")
+    mean, std = (mx.nd.array(value, ctx=context).reshape((1, 1, 1, 3)) for value in (mean, std))
+    return mx.nd.broadcast_div(mx.nd.broadcast_sub(pixels, mean), std).transpose((0, 3, 1, 2))
+
+
 def coefficients(
     kind: str,
     seed: int,

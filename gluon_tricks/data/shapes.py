@@ -17,7 +17,7 @@ import os
 import pathlib
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import cv2
 import numpy as np
@@ -34,7 +34,7 @@ SPLITS = ("train", "val")
 # ---- Rendering: float32 pictures (H, W, 3), RGB, 0..255.
 
 
-def _colour(rng: np.random.Generator, darkest: float, lightest: float) -> np.ndarray:
+def random_colour(rng: np.random.Generator, darkest: float, lightest: float) -> np.ndarray:
     """Any colour whose grey level lies in that range."""
     while True:
         colour = rng.uniform(0, 255, size=3)
@@ -66,7 +66,7 @@ def _pattern(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     return t[:, :, None].astype(np.float32)
 
 
-def _paint(image: np.ndarray, mask: np.ndarray, colour: np.ndarray, rng: np.random.Generator) -> None:
+def paint(image: np.ndarray, mask: np.ndarray, colour: np.ndarray, rng: np.random.Generator) -> None:
     """Fills the mask in place with a textured colour; the texture stays within 30 levels of it."""
     left, top, width, height = cv2.boundingRect(mask)
     if not width:
@@ -77,7 +77,7 @@ def _paint(image: np.ndarray, mask: np.ndarray, colour: np.ndarray, rng: np.rand
     image[box] += mask[box][:, :, None] * np.float32(1 / 255) * (texture - image[box])
 
 
-def _scrap(centre: np.ndarray, reach: float, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+def random_scrap(centre: np.ndarray, reach: float, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     """The mask of something that is none of the classes: a ragged blob or a bent stroke about `centre`."""
     if rng.random() < 0.5:
         blob = polar(rng.uniform(0.35, 1, size=rng.integers(6, 10))) * reach
@@ -89,7 +89,7 @@ def _scrap(centre: np.ndarray, reach: float, height: int, width: int, rng: np.ra
     return mask
 
 
-def _finish(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def finish(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Uneven light, a little blur or none, and sensor noise; uint8."""
     height, width = image.shape[:2]
     light = rng.uniform(0.75, 1.2, size=(2, 2)).astype(np.float32)
@@ -124,18 +124,18 @@ def draw(seed: int, split: str, index: int) -> tuple[np.ndarray, int]:
     thing = [contour + place for contour in thing]
     mask = silhouette(thing, height, width)
 
-    colour, ground = _colour(rng, 150, 245), _colour(rng, 10, 100)
+    colour, ground = random_colour(rng, 150, 245), random_colour(rng, 10, 100)
     image = np.zeros((height, width, 3), np.float32)
-    _paint(image, np.full_like(mask, 255), ground, rng)
+    paint(image, np.full_like(mask, 255), ground, rng)
     for _ in range(rng.integers(1, 5)):
-        scrap = _scrap(rng.uniform(0, size), rng.uniform(5, 14), height, width, rng)
-        _paint(image, scrap, _colour(rng, 10, 110), rng)
-    _paint(image, mask, colour, rng)
+        scrap = random_scrap(rng.uniform(0, size), rng.uniform(5, 14), height, width, rng)
+        paint(image, scrap, random_colour(rng, 10, 110), rng)
+    paint(image, mask, colour, rng)
     for _ in range(rng.integers(0, 3)):
-        scrap = _scrap(thing[0][rng.integers(len(thing[0]))], rng.uniform(5, 12), height, width, rng)
+        scrap = random_scrap(thing[0][rng.integers(len(thing[0]))], rng.uniform(5, 12), height, width, rng)
         if np.mean(scrap[mask > 127] > 127) < 0.08:  # more would leave some forms without a name
-            _paint(image, scrap, _colour(rng, 10, 110), rng)
-    return _finish(image, rng), label
+            paint(image, scrap, random_colour(rng, 10, 110), rng)
+    return finish(image, rng), label
 
 
 # ---- Files.
@@ -209,22 +209,28 @@ def ensure(
         Refused: the folder holds something else.
     """
     train, val = (given or usual for given, usual in zip((train, val), DATA_SETS[name]))
+    folder = made_once(folder, f"{name}-v{VERSION}", lambda whole: make(whole, train=train, val=val, seed=seed))
+    _require(folder, {"train": train, "val": val}, seed)
+    return folder
+
+
+def made_once(folder: str | os.PathLike | None, name: str, make_into: Callable[[pathlib.Path], None]) -> pathlib.Path:
+    """The folder, made on first use, whole or not at all; where None is given, `name` in the cache."""
     if folder is None:
         cache = os.environ.get("GLUON_TRICKS_CACHE") or pathlib.Path.home() / ".cache" / "gluon_tricks"
-        folder = pathlib.Path(cache) / f"{name}-v{VERSION}"
+        folder = pathlib.Path(cache) / name
     folder = pathlib.Path(folder).absolute()
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch:
             whole = pathlib.Path(scratch) / folder.name
             whole.mkdir()
-            make(whole, train=train, val=val, seed=seed)
+            make_into(whole)
             try:
                 whole.rename(folder)
             except OSError:  # another process was first and has made the same
                 if not folder.is_dir():
                     raise
-    _require(folder, {"train": train, "val": val}, seed)
     return folder
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from gluon_tricks.recipe import Recipe, known, read_recipe
+from gluon_tricks.recipe import Recipe, read_recipe
 from gluon_tricks.recipes import imagenet, proxies, table3, table4, table5, table6, table7
+from gluon_tricks.settings import known
 from gluon_tricks.table import Table
 
 _RECIPES = {recipe.name: recipe for recipe in (*imagenet.RECIPES, *proxies.RECIPES)}

@@ -30,14 +30,27 @@ def wait_for(process, condition):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def mounted(missing):
+    """mounted(folder, words...): a file system mounted there until the test ends."""
+    folders = []
+
+    def mount(folder, *words):
+        folder.mkdir(exist_ok=True)
+        done = subprocess.run(["mount", *map(str, words), folder], capture_output=True, text=True)
+        if done.returncode:
+            missing(f"this user or system cannot mount what the test needs: {done.stderr.strip()}")
+        folders.append(folder)
+        return folder
+
+    yield mount
+    for folder in reversed(folders):
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.fixture
+def small_disk(mounted, tmp_path):
     """A file system of 24 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], capture_output=True).returncode:
-        pytest.skip("a file system of a few MB cannot be mounted by this user")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+    return mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=24m", "tmpfs")
 
 
 def test_a_full_disk(tiny_records, small_disk):
@@ -65,6 +78,47 @@ def test_a_full_disk(tiny_records, small_disk):
     again.send_signal(signal.SIGTERM)
     out, _ = again.communicate()
     assert again.returncode == 75 and f"going on from {last.name}" in out
+
+
+def read_only_for_new_files(mounted, tmp_path):
+    """Files that are open can still be written; other file systems refuse to become read-only while any are."""
+    disk, aside = mounted(tmp_path / "disk", "-t", "tmpfs", "tmpfs"), tmp_path / "aside"
+    (disk / "run").mkdir()
+
+    def turn():
+        mounted(aside, "--bind", disk / "run")
+        subprocess.run(["mount", "-o", "remount,ro,bind", aside], check=True)
+        mounted(disk / "run", "--bind", aside)
+
+    return disk, turn
+
+
+def read_only_at_once(mounted, tmp_path):
+    """What ext4 does when its disk fails: open files can no longer be written either."""
+    image = tmp_path / "image"
+    with open(image, "wb") as file:
+        file.truncate(64 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
+    disk = mounted(tmp_path / "disk", "-o", "loop,errors=remount-ro", image)
+    return disk, lambda: subprocess.run(["mount", "-o", "remount,abort", disk], check=True)
+
+
+@pytest.mark.parametrize("disk_of", [read_only_for_new_files, read_only_at_once])
+def test_a_disk_that_turns_read_only(tiny_records, mounted, tmp_path, disk_of):
+    """The error names the place, the checkpoints that were there are whole, the exit code says: resumable."""
+    disk, turn_read_only = disk_of(mounted, tmp_path)
+    run = disk / "run"
+    process = start(tiny_records, run, "--num-epochs", "300", "--save-steps", "1")
+    wait_for(process, lambda: len(list_checkpoints(run / "checkpoints")) >= 2)
+    turn_read_only()
+    there = list_checkpoints(run / "checkpoints")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 75, err
+    assert f"stopped: {run}" in err and "cannot be written: Read-only file system" in err
+    assert list_checkpoints(run / "checkpoints") == there and len(there) >= 2
+    assert f"go on from {there[-1].name}" in err
+    for path in there:
+        assert read_checkpoint(path)[1]["progress"]["step"] == int(path.stem[5:])
 
 
 def test_a_run_directory_that_vanishes(tiny_records, tmp_path):
@@ -97,7 +151,7 @@ def test_a_signal_leaves_a_checkpoint(tiny_records, tmp_path, number):
 
 def test_a_second_signal_ends_at_once():
     """Also while the main thread is elsewhere; within the first second it counts as the same request."""
-    code = "import sys, time; sys.path.insert(0, 'scripts'); import train_imagenet as t; stop = t.StopRequest()\n"
+    code = "import time; from gluon_tricks.program import StopRequest; stop = StopRequest()\n"
     code += "print('ready', flush=True)\nwhile not stop():\n  time.sleep(0.01)\nprint('asked', flush=True)\n"
     code += "time.sleep(600)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
@@ -118,7 +172,7 @@ def test_a_stop_during_an_evaluation(tiny_records, tmp_path, monkeypatch):
     """It is a stop at the end of the epoch's training: what goes on begins with that evaluation."""
     import mxnet as mx
 
-    from gluon_tricks import train
+    from gluon_tricks import classification, train
     from gluon_tricks.job import Options
     from gluon_tricks.recipe import Recipe
 
@@ -127,8 +181,8 @@ def test_a_stop_during_an_evaluation(tiny_records, tmp_path, monkeypatch):
         val=(str(tiny_records / "val.rec"),), input_size=32, batch_size=8, epochs=2, lr=0.01,
     )  # fmt: skip
     evaluating, asked = [], []
-    evaluate = train.evaluate
-    monkeypatch.setattr(train, "evaluate", lambda *a: evaluating.append(1) or evaluate(*a))
+    evaluate = classification.evaluate
+    monkeypatch.setattr(classification, "evaluate", lambda *a: evaluating.append(1) or evaluate(*a))
 
     def stop():
         """At the third batch of the first evaluation: two are under way."""

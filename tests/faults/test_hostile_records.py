@@ -1,6 +1,7 @@
 """Images that claim to be huge, labels that claim a million classes, and pickles in the place of every file."""
 
 import json
+import os
 import pickle
 import resource
 import struct
@@ -15,7 +16,7 @@ from gluon_tricks.data import sources
 from gluon_tricks.data.catalog import count_classes
 from gluon_tricks.data.loader import Loader
 from gluon_tricks.data.pack import RecordWriter, pack, write_index
-from gluon_tricks.data.records import BadRecord, Records, decode_image
+from gluon_tricks.data.records import MOST_PIXELS, BadRecord, Records, decode_image
 from gluon_tricks.recipe import Recipe, read_recipe
 from gluon_tricks.runtime import Refused
 from model_zoo import formats, load_model
@@ -47,6 +48,21 @@ def test_an_image_that_claims_to_be_huge_is_not_decoded(size):
     for image in (jpeg(*size), jpeg(*size, progressive=1)):
         assert decode_image(image) is None
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+
+
+def test_nor_is_one_of_another_format(child):
+    """Other formats that OpenCV reads: a few bytes say 50000 x 50000 (WebP: 16384 x 16384)."""
+    done = child("huge_images.py")
+    assert done.returncode == 0, done.stderr
+    found = [line.split() for line in done.stdout.splitlines()]
+    assert [name for name, *_ in found] == "bmp tiff webp jpeg2000 ppm pam pfm sun hdr".split()
+    for name, _, huge, megabytes in found:
+        assert (huge, int(megabytes) < 100) == ("False", True), name
+    assert all(small == "True" for _, small, *_ in found)  # of 64 x 64 they are images
+
+
+def test_the_limit_is_the_decoders_own():
+    assert int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"]) == MOST_PIXELS
 
 
 def test_a_huge_image_that_is_all_there_is_not_decoded():

@@ -17,7 +17,7 @@ HARD = ("--set", "net.final_drop=0.5", "--mixup", "--no-wd", "--warmup-epochs", 
 
 def words(records, run, dtype):
     files = ["--rec-train", records / "train.rec", "--rec-val", records / "val.rec", "--save-dir", run]
-    net = ["--model", "resnet18_v1", "--input-size", "32", "--batch-size", "8", "--num-epochs", "3", "--lr", "0.01"]
+    net = ["--model", "mobilenet0.25", "--input-size", "32", "--batch-size", "8", "--num-epochs", "3", "--lr", "0.01"]
     return [str(word) for word in (*files, *net, "--dtype", dtype, "-j", "1", *HARD)]
 
 

@@ -3,10 +3,12 @@
 import pathlib
 import subprocess
 import sys
+import types
 
 import mxnet as mx
 import pytest
 
+from gluon_tricks import distributed
 from gluon_tricks.devices import Gpu, choose_contexts, choose_precision, require_usable
 from gluon_tricks.runtime import Refused
 
@@ -29,6 +31,27 @@ def test_every_usable_gpu_else_the_cpu():
 def test_hopper_is_left_out_and_named():
     contexts, said = choose(None, [H100])
     assert contexts == [mx.cpu()] and "compute capability 9.0" in said[0] and "5.0 to 8.9" in said[0]
+
+
+def test_a_cpu_build_is_told_of_the_cuda_build_only_where_that_would_help():
+    assert "cu117" in choose(None, [V100, H100], cuda_build=False)[1][0]
+    contexts, (said,) = choose(None, [H100], cuda_build=False)
+    assert contexts == [mx.cpu()] and "cannot be used" in said and "cu117" not in said
+    with pytest.raises(Refused, match="compute capability 9.0. cannot be used"):
+        choose(1, [H100], cuda_build=False)
+
+
+@pytest.mark.parametrize("nccl, cuda", [(21605, True), (0, True), (0, False)])
+def test_ranks_on_gpus_need_a_horovod_that_can_send_from_them(nccl, cuda, monkeypatch):
+    """Built with NCCL; with CUDA alone, which copies through the CPU; with Gloo only. One rank needs none."""
+    require_usable([mx.gpu(0)], gpus=[V100])
+    horovod = types.SimpleNamespace(nccl_built=lambda: nccl, cuda_built=lambda: cuda)
+    monkeypatch.setattr(distributed, "_horovod", horovod)
+    if cuda:
+        require_usable([mx.gpu(0)], gpus=[V100])
+    else:
+        with pytest.raises(Refused, match="built without CUDA .* HOROVOD_GPU_OPERATIONS=NCCL"):
+            require_usable([mx.gpu(0)], gpus=[V100])
 
 
 def test_contexts_given_by_hand_are_checked():

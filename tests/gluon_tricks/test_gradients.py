@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from mxnet import autograd
 
+from gluon_tricks.classification import cross_entropy, of_logits
 from gluon_tricks.gradients import Gradients
 from gluon_tricks.loss_scale import LossScale
 from gluon_tricks.network import initialized
-from gluon_tricks.prepare import cross_entropy
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.train import train_step
 
@@ -73,7 +73,9 @@ def test_several_rounds_are_one_batch():
         gradients = Gradients(trainer._params, accumulate=rounds > 1)
         for _ in range(2):
             parts = zip(images.split(rounds, axis=0) if rounds > 1 else [images], target.reshape((rounds, -1, 4)))
-            losses = train_step(net, cross_entropy, trainer, gradients, ([part] for part in parts), 8, LossScale(False))
+            losses = train_step(
+                net, of_logits(cross_entropy), trainer, gradients, ([part] for part in parts), 8, LossScale(False)
+            )
         results.append(([p.data().asnumpy() for p in gradients.trained], sum(float(x.asscalar()) for x in losses)))
     (one, one_loss), (two, two_loss) = results
     assert one_loss == pytest.approx(two_loss, rel=1e-5)

@@ -9,6 +9,7 @@ from gluon_tricks.journal import Journal, _clock, newest_run_directory, next_run
 from gluon_tricks.runtime import Refused
 from gluon_tricks.schedule import Plan
 
+SCORES = ("val_loss", "val_top1", "val_top5")
 ROW = dict(epoch=1, train_loss=2.0, val_loss=1.5, val_top1=0.25, val_top5=0.5, lr=0.1, images_per_second=100.0)
 
 
@@ -34,18 +35,18 @@ def test_a_place_that_cannot_be_written(tmp_path):
 
 
 def test_resuming_forgets_later_rows(tmp_path, capsys):
-    with Journal(tmp_path / "run") as journal:
+    with Journal(tmp_path / "run", scores=SCORES) as journal:
         journal.start({}, [])
         journal.start_steps(Plan(10, 2), 8, 0, 5)
-        journal.epoch([ROW, {**ROW, "epoch": 2}])
-    with Journal(tmp_path / "run") as journal:
+        journal.epoch([ROW, {**ROW, "epoch": 2}], "all is well")
+    with Journal(tmp_path / "run", scores=SCORES) as journal:
         journal.start({}, [ROW])
     rows = list(csv.DictReader(open(tmp_path / "run" / "metrics.csv")))
     assert rows == [{name: str(value) for name, value in ROW.items()}]
 
 
 def test_warnings_of_the_packages_reach_the_log(tmp_path, capsys):
-    with Journal(tmp_path / "run", extra_log=tmp_path / "more.log") as journal:
+    with Journal(tmp_path / "run", extra_log=tmp_path / "more.log", scores=SCORES) as journal:
         logging.getLogger("gluon_tricks.data").warning("image 3 cannot be decoded")
         journal.start_steps(Plan(10, 2), 8, 0, 5)
         journal.step(5, 1.25, 0.1)

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from gluon_tricks.runtime import _CUDA_LIBRARIES, generator
+from gluon_tricks.runtime import CUDA_LIBRARIES, generator
 
 
 def test_random_numbers_depend_on_their_place_alone():
@@ -37,4 +37,4 @@ def test_every_cuda_library_of_setup_is_loaded():
 
     text = (pathlib.Path(__file__).resolve().parents[2] / "setup.py").read_text()
     wheels = {name.replace("-", "_") for name in re.findall(r'"nvidia-(.+)-cu11==', text)}
-    assert wheels == {package for package, _ in _CUDA_LIBRARIES} and len(wheels) == 10
+    assert wheels == {package for package, _ in CUDA_LIBRARIES} and len(wheels) == 10

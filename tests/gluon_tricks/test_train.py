@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from gluon_tricks.checkpoint import load_network
+from gluon_tricks.classification import cross_entropy, of_logits
 from gluon_tricks.gradients import Gradients
 from gluon_tricks.job import Options
 from gluon_tricks.loss_scale import LossScale
 from gluon_tricks.network import average_statistics, initialized, parameters_by_name
-from gluon_tricks.prepare import cross_entropy, prepare
+from gluon_tricks.prepare import prepare
 from gluon_tricks.recipe import Recipe, read_recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.train import Interrupted, train_and_evaluate, train_step
@@ -85,7 +86,7 @@ def test_two_devices_do_what_one_does(recipe):
         gradients = Gradients(trainer._params)
         for _ in range(2):
             shares = list(zip(*(mx.gluon.utils.split_and_load(part, contexts) for part in (images, target))))
-            losses = train_step(net, cross_entropy, trainer, gradients, [shares], 8, LossScale(False))
+            losses = train_step(net, of_logits(cross_entropy), trainer, gradients, [shares], 8, LossScale(False))
         values = {name: p.list_data()[-1].asnumpy() for name, p in parameters_by_name(net).items()}
         results.append((values, sum(float(loss.asscalar()) for loss in losses)))
     (one, one_loss), (two, two_loss) = results

@@ -4,7 +4,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_tricks.prepare import cross_entropy
+from gluon_tricks.classification import cross_entropy
 from gluon_tricks.runtime import Refused
 from gluon_tricks.schedule import Plan
 from gluon_tricks.tricks import (

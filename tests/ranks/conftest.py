@@ -11,6 +11,7 @@ import pytest
 from gluon_tricks import launcher
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+NO_STATISTICS = ("--set", "net.use_global_stats=true")  # of the batch, so that it does not matter how it is shared
 
 
 @pytest.fixture(scope="session")
@@ -39,11 +40,21 @@ def command(ranks, logs, *words, flags=()):
     return front + [str(word) for word in words]
 
 
-def training(records, save_dir, *more):
-    """The words of a small training on `tiny_records`: 2 epochs of 4 steps of 12 images, without batch statistics."""
+def training(records, save_dir, *more, norm=NO_STATISTICS):
+    """The words of a small training on `tiny_records`: 2 epochs of 4 steps of 12 images."""
     words = ["scripts/train_imagenet.py", "--rec-train", records / "train.rec", "--rec-val", records / "val.rec"]
-    words += ["--model", "resnet18_v1", "--input-size", "32", "--num-epochs", "2", "--lr", "0.001", "--use-gn"]
-    return [*words, "-j", "1", "--log-interval", "1", "--save-dir", save_dir, *more]
+    words += ["--model", "cifar_resnet20_v1", "--input-size", "32", "--num-epochs", "2", "--lr", "0.01", "--last-gamma"]
+    return [*words, *norm, "-j", "1", "--log-interval", "1", "--save-dir", save_dir, *more]
+
+
+def alone(*words):
+    """A script as one process that knows of no ranks, run to its end: it must end well."""
+    done = subprocess.run(
+        [sys.executable, *map(str, words)], capture_output=True, text=True, cwd=ROOT, timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 def rank_process(word, rank):

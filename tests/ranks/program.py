@@ -7,6 +7,7 @@ import mxnet as mx
 import numpy as np
 
 from gluon_tricks import distributed
+from gluon_tricks.classification import cross_entropy, of_logits
 from gluon_tricks.data.augment import Preprocess, coefficients
 from gluon_tricks.data.loader import Loader
 from gluon_tricks.data.records import Records
@@ -14,7 +15,6 @@ from gluon_tricks.evaluate import evaluate
 from gluon_tricks.gradients import Gradients
 from gluon_tricks.loss_scale import LossScale
 from gluon_tricks.network import initialized, parameters_by_name, share_parameters
-from gluon_tricks.prepare import cross_entropy
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.train import train_step
 
@@ -30,13 +30,13 @@ def batch(dtype):
 
 
 def step_of_a_resnet():
-    """Gradients and statistics of one forward and backward of a ResNet-18 in float64, by name."""
-    recipe = Recipe(model="resnet18_v1", classes=4, net={"norm_layer": "SyncBatchNorm"}, seed=distributed.rank())
+    """Gradients and statistics of one forward and backward of a ResNet-20 in float64, by name."""
+    recipe = Recipe(model="cifar_resnet20_v1", classes=4, net={"norm_layer": "SyncBatchNorm"}, seed=distributed.rank())
     net = initialized(recipe, [mx.cpu()])
     share_parameters(net)  # the seed was another one on each rank
     net.cast("float64")
     net.hybridize(static_alloc=True, static_shape=True)
-    gradients = Gradients(list(net.collect_params().values()), bucket_bytes=2**20)
+    gradients = Gradients(list(net.collect_params().values()), bucket_bytes=2**19)  # of 2 MB
     images, target = batch("float64")
     with mx.autograd.record():
         loss = -(net(images).log_softmax(axis=1) * target).sum(axis=1)  # the loop's is float32
@@ -60,7 +60,7 @@ def twenty_steps(accumulate=1):
     size = len(images) // accumulate
     for _ in range(20):
         rounds = ([(images[k : k + size], target[k : k + size])] for k in range(0, len(images), size))
-        train_step(net, cross_entropy, trainer, gradients, rounds, IMAGES, LossScale(False))
+        train_step(net, of_logits(cross_entropy), trainer, gradients, rounds, IMAGES, LossScale(False))
     return named(net, gradients)
 
 
@@ -72,7 +72,7 @@ def named(net, gradients):
 
 def scores(records):
     """Top-1, top-5, loss and number of images of an untrained network on 20 images, whatever the number of ranks."""
-    net = initialized(Recipe(model="resnet18_v1", classes=4, input_size=32), [mx.cpu()])
+    net = initialized(Recipe(model="cifar_resnet20_v1", classes=4, input_size=32), [mx.cpu()])
     loader = Loader(
         Records(records / "val.rec"), size=32, batch_size=2, train=False, threads=1,
         rank=distributed.rank(), ranks=distributed.ranks(),

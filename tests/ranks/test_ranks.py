@@ -1,15 +1,10 @@
 """Several ranks compute what one does: statistics, gradients, updates, scores and messages."""
 
-import json
 import pathlib
 
 import numpy as np
 import pytest
 
-from gluon_tricks.checkpoint import load_network
-from gluon_tricks.network import parameters_by_name
-
-from .conftest import training
 from .program import scores, step_of_a_resnet, twenty_steps
 
 PROGRAM = pathlib.Path(__file__).with_name("program.py")
@@ -82,46 +77,3 @@ def test_unequal_shards_are_scored_exactly(ranks, alone):
     for found in ranks:
         np.testing.assert_allclose(found["scores"], alone["scores"], rtol=1e-6)
         assert found["scores"][3] == 20
-
-
-def test_a_run_of_two_ranks(launch, tiny_records, tmp_path):
-    """Rank 0 alone writes and prints; each rank has its log; the result is that of one rank."""
-    steep = ("--lr", "0.01")  # at which rounding grows least
-    done = launch(2, tmp_path / "logs", *training(tiny_records, tmp_path / "two", "--batch-size", "6", *steep))
-    assert done.returncode == 0, done.stderr
-    assert "2 epochs of 4 steps, batch 12, float32, cpu(0) on 2 ranks" in done.stdout
-    assert done.stdout.count("on 20 held-out images") == 1
-    assert (tmp_path / "logs" / "rank.0.log").read_text() == done.stdout
-    assert not (tmp_path / "logs" / "rank.1.log").exists()  # it had nothing to say
-    one = launch(1, tmp_path / "logs", *training(tiny_records, tmp_path / "one", "--batch-size", "12", *steep))
-    assert one.returncode == 0, one.stderr
-    values = [parameters_by_name(load_network(tmp_path / run)) for run in ("one", "two")]
-    for name, parameter in values[0].items():
-        other = values[1][name].data().asnumpy()
-        np.testing.assert_allclose(other, parameter.data().asnumpy(), atol=1e-5, err_msg=name)
-
-
-def test_ranks_that_differ_are_refused(launch, tiny_records, tmp_path):
-    """A rank with another seed is named; nothing is trained."""
-    wrapper = tmp_path / "odd.py"
-    words = [str(word) for word in training(tiny_records, tmp_path / "run", "--batch-size", "6")]
-    wrapper.write_text(
-        "import os, runpy, sys\n"
-        f"sys.argv = {words!r} + ['--seed', os.environ['HOROVOD_RANK']]\n"
-        "sys.path.insert(0, 'scripts')\n"
-        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
-    )
-    done = launch(2, tmp_path / "logs", wrapper)
-    assert done.returncode == 2
-    assert "refused: of 2 ranks, 1 have another recipe" in done.stderr
-    assert not list((tmp_path / "run").glob("checkpoints/*"))
-
-
-def test_sync_bn_trains_and_leaves_an_ordinary_network(launch, tiny_records, tmp_path):
-    words = [word for word in training(tiny_records, tmp_path / "run", "--batch-size", "6") if word != "--use-gn"]
-    done = launch(2, tmp_path / "logs", *words, "--sync-bn", plain=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("on 20 held-out images") == 1
-    assert json.loads((tmp_path / "run" / "recipe.json").read_text())["net"] == {"norm_layer": "SyncBatchNorm"}
-    assert "gluon_tricks" not in (tmp_path / "run" / "final-symbol.json").read_text()
-    assert type(load_network(tmp_path / "run").stem[1]).__name__ == "BatchNorm"

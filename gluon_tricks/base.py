@@ -1,0 +1,40 @@
+"""The base network of a detector or a segmenter: a classifier that has been trained, in the form they need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mxnet as mx
+
+from gluon_tricks.network import base_network, input_dtype, on_base, parameters_by_name, set_parameters
+from gluon_tricks.runtime import Refused
+from gluon_tricks.trained import open_network
+from gluon_tricks.transfer import TransferRecipe
+
+
+def on_trained_base(recipe: TransferRecipe, contexts: Sequence[mx.Context]) -> mx.gluon.HybridBlock:
+    """The recipe's detector or segmenter before its first step: the base trained, the rest random by the recipe's seed.
+
+    Args:
+        contexts: devices of this rank.
+
+    Raises:
+        Refused: base_params is nothing trained, or another network than recipe.model.
+    """
+    mx.random.seed(recipe.seed)
+    if recipe.base_params:
+        trained = open_network(recipe.base_params, model=None).net
+        if trained.name != recipe.model:
+            raise Refused(f"{recipe.base_params} is a {trained.name}, and the base is to be a {recipe.model}")
+        base, layers = base_network(recipe, trained.classes, list(contexts), to_train=True)
+        arrays = {name: parameter.data().asnumpy() for name, parameter in parameters_by_name(trained).items()}
+        set_parameters(base, arrays, recipe.base_params)
+    else:
+        base, layers = base_network(recipe, 1000, list(contexts), to_train=True)
+    net = on_base(recipe, base, layers)
+    for trick in recipe.tricks:
+        trick.after_initialize(net)
+    net.cast(input_dtype(recipe.dtype))
+    if recipe.mode == "hybrid":
+        net.hybridize(static_alloc=True)  # the shapes of images differ
+    return net

@@ -1,0 +1,133 @@
+"""Classification as a task of the training loop: its records, its network, its loss, its scores."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+
+import mxnet as mx
+import numpy as np
+
+from gluon_tricks import distributed
+from gluon_tricks.data.augment import Preprocess, coefficients
+from gluon_tricks.data.catalog import count_classes, find_records
+from gluon_tricks.data.loader import Batch, Loader
+from gluon_tricks.evaluate import Scores, evaluate
+from gluon_tricks.network import initialized, input_dtype
+from gluon_tricks.recipe import Recipe
+from gluon_tricks.runtime import Refused
+from gluon_tricks.task import Shares, StepLoss
+from gluon_tricks.trained import open_network
+from gluon_tricks.tricks import Draw, Loss
+
+
+class Classification:
+    """See task.Task."""
+
+    scores = Scores
+
+    def __init__(self, recipe: Recipe, contexts: Sequence[mx.Context], threads: int | None):
+        train, val = find_records(recipe)
+        self.recipe, self.contexts = recipe.set(classes=count_classes(train, val, recipe.classes)), list(contexts)
+        common = dict(
+            size=recipe.input_size, batch_size=recipe.batch_size // distributed.ranks(), seed=recipe.seed,
+            threads=threads, rank=distributed.rank(), ranks=distributed.ranks(), classes=self.recipe.classes,
+        )  # fmt: skip
+        self.train = Loader(train, train=True, area=(recipe.min_area, 1.0), **common)
+        self.val = Loader(val, train=False, crop_ratio=recipe.crop_ratio, **common)
+        self.preprocess = Preprocess(input_dtype(recipe.dtype))
+        if recipe.mode == "hybrid":
+            self.preprocess.hybridize(static_alloc=True, static_shape=True)
+
+    @property
+    def open_files(self) -> int:
+        return len(self.train.records.paths) + len(self.val.records.paths)
+
+    def network(self) -> mx.gluon.HybridBlock:
+        recipe, net = self.recipe, initialized(self.recipe, self.contexts)
+        smallest = getattr(net, "smallest_side", 1)
+        if recipe.input_size < smallest:
+            raise Refused(
+                f"{recipe.model} takes images of at least {smallest} px and input_size is {recipe.input_size}"
+            )
+        if isinstance(net(mx.sym.Variable("data")), (list, tuple)):
+            raise Refused(f"{recipe.model} has auxiliary classifiers, which this loop does not train: use one without")
+        net.cast(input_dtype(recipe.dtype))
+        if recipe.mode == "hybrid":
+            net.hybridize(static_alloc=True, static_shape=True)
+        return net
+
+    def loss(self) -> StepLoss:
+        return of_logits(self.recipe.loss(cross_entropy, functools.partial(_load_teacher, self.recipe, self.contexts)))
+
+    def rounds(self, batch: Batch, epoch: int, draw: Draw) -> Iterator[Shares]:
+        """Per device images (n, 3, H, W) and target (n, K): augmented, mixed, smoothed."""
+        recipe = self.recipe
+        matrix, flip = coefficients(recipe.augment, recipe.seed, epoch, batch.indices, recipe.mean, recipe.std)
+        parts = (batch.images, matrix, flip, batch.labels)
+        for pieces in zip(*(np.split(part, recipe.accumulate) for part in parts)):
+            shares = zip(self.contexts, *(np.split(piece, len(self.contexts)) for piece in pieces))
+            yield [self._share(context, *share, draw) for context, *share in shares]
+
+    def _share(self, context: mx.Context, images, matrix, flip, labels, draw: Draw) -> tuple:
+        images = self.preprocess(*(_array(part, context) for part in (images, matrix, flip)))
+        target = mx.nd.one_hot(_array(labels, context), self.recipe.classes)
+        for trick in self.recipe.tricks:
+            images, target = trick.batch(images, target, draw)
+        return images, target
+
+    def evaluation_input(self, images: np.ndarray, context: mx.Context) -> mx.nd.NDArray:
+        """Images (n, H, W, 3) uint8 as the network sees them: normalised, not augmented."""
+        matrix, flip = coefficients("none", 0, 0, range(len(images)), self.recipe.mean, self.recipe.std)
+        return self.preprocess(*(_array(part, context) for part in (images, matrix, flip)))
+
+    def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> Scores:
+        return evaluate(net, batches, self.evaluation_input, self.contexts)
+
+    def describe(self) -> str:
+        recipe = self.recipe
+        return (
+            f"{recipe.model} on {len(self.train.records)} images of {recipe.classes} classes at {recipe.input_size} px"
+        )
+
+
+def cross_entropy(images, logits, target):
+    """-sum_i q_i log p_i per image: (N, K), (N, K) -> (N,). Source: equation 3."""
+    return -(logits.log_softmax(axis=1) * target).sum(axis=1)
+
+
+def of_logits(loss: Loss) -> StepLoss:
+    """A loss of logits as train_step takes it: of the network and what a device works on."""
+    return lambda net, images, target: loss(images, net(images).astype("float32"), target)
+
+
+def _load_teacher(recipe: Recipe, contexts: Sequence[mx.Context], source: str) -> mx.gluon.Block:
+    """A trained network that takes the recipe's images and knows its classes.
+
+    Raises:
+        Refused: there is none, or it was trained on images of another size or on other classes.
+    """
+    trained = open_network(source, ctx=contexts)
+    teacher, wanted = trained.net, recipe.teacher_size or recipe.input_size
+    seen = trained.recipe.input_size if trained.recipe else teacher.preprocessing.input_size if trained.published else 0
+    if seen not in (0, wanted):
+        raise Refused(
+            f"the teacher {source} was trained on images of {seen} px and these have {wanted} px: train one on such "
+            f"images, or say that it is meant with --set teacher_size={seen}"
+        )
+    try:
+        shape = teacher(mx.nd.zeros((1, 3, recipe.input_size, recipe.input_size), ctx=contexts[0])).shape
+    except mx.MXNetError as error:
+        raise Refused(
+            f"the teacher {source} does not take images of {recipe.input_size} px: {str(error).splitlines()[-1]}"
+        ) from None
+    if shape != (1, recipe.classes):
+        raise Refused(
+            f"the teacher {source} tells {shape[-1]} classes apart and the data has {recipe.classes}: "
+            "train it on this data"
+        )
+    return teacher
+
+
+def _array(part: np.ndarray, context: mx.Context) -> mx.nd.NDArray:
+    return mx.nd.array(part, ctx=context, dtype=part.dtype)

@@ -1,0 +1,111 @@
+"""Images with boxes or masks: reading them as they are stored, and telling of all that is wrong with them at once.
+
+Annotations count the pixels of the file as it is stored. So pictures are not turned by their EXIF orientation here,
+other than in classification; MATLAB, in which the development kits of VOC and ADE20K are written, does not turn either.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import PIL.Image
+
+from gluon_tricks.data.headers import image_header
+from gluon_tricks.data.parallel import in_order
+from gluon_tricks.data.records import MOST_PIXELS, BadRecord
+from gluon_tricks.runtime import Refused
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
+
+_SHOWN = 3  # problems told of in an error
+
+
+class Problem(ValueError):
+    """What is wrong with one file: the text names it."""
+
+
+def read_all(
+    read: Callable[[Item], Result], items: Sequence[Item], *, what: str, folder: str | os.PathLike, jobs: int | None
+) -> list[Result]:
+    """read(item) of each item, on threads and with progress, where all are tried before any is complained of.
+
+    Args:
+        read: raises Problem.
+        what: for the progress bar ("reading annotations").
+        folder: for the message.
+        jobs: threads; default: all cores.
+
+    Raises: Refused naming the first few problems and how many there are.
+    """
+    results = list(in_order(functools.partial(_attempt, read), items, jobs=jobs, what=what))
+    refuse([str(result) for result in results if isinstance(result, Problem)], len(items), folder)
+    return results
+
+
+def _attempt(read: Callable, item: object) -> object:
+    try:
+        return read(item)
+    except Problem as problem:
+        return problem
+
+
+def refuse(problems: Sequence[str], total: int, folder: str | os.PathLike) -> None:
+    """Raises Refused if there are problems: the first few and how many of `total` images they are."""
+    if problems:
+        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise Refused(
+            f"{len(problems)} of {total} images of {folder} cannot be used: {'; '.join(problems[:_SHOWN])}{more}. "
+            "Mend them, or take them out of the list or folder"
+        )
+
+
+def file_bytes(path: pathlib.Path) -> int:
+    """The size of a file. Raises Problem when there is none or none in it."""
+    if not path.is_file():
+        raise Problem(f"there is no {path}")
+    size = path.stat().st_size
+    if size == 0:
+        raise Problem(f"{path} is empty")
+    return size
+
+
+def stored_size(path: pathlib.Path) -> tuple[int, int]:
+    """The (height, width) that the header of an image file says; its pixels are not read.
+
+    Raises: Problem when it is not an image or has more than MOST_PIXELS.
+    """
+    try:
+        with PIL.Image.open(path) as image:
+            width, height = image.size
+    except PIL.Image.DecompressionBombError:
+        width = height = MOST_PIXELS
+    except (OSError, ValueError, SyntaxError):  # Pillow's, by the kind of damage
+        raise Problem(f"{path} is not an image") from None
+    if width * height > MOST_PIXELS:
+        raise Problem(f"{path} has more than {MOST_PIXELS} pixels")
+    return height, width
+
+
+def read_stored(path: pathlib.Path) -> np.ndarray | None:
+    """The (height, width, 3) uint8 BGR pixels of an image file as they are stored; None if they cannot be decoded.
+
+    Raises: BadRecord when the file cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadRecord(f"{path} cannot be read ({error.strerror}): look after the disk or the rights") from None
+    if image_header(data).pixels > MOST_PIXELS:
+        return None
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:  # no bytes at all, or more pixels than OpenCV accepts
+        return None

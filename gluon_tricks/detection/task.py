@@ -1,0 +1,84 @@
+"""Detection as a task of the training loop: its images with boxes, its network, its loss, its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import mxnet as mx
+import numpy as np
+
+from gluon_tricks import distributed
+from gluon_tricks.base import on_trained_base
+from gluon_tricks.data import scenes
+from gluon_tricks.data.augment import normalised
+from gluon_tricks.data.boxes import BoxedImages, read_voc
+from gluon_tricks.data.transfer_loader import DetectionBatch, DetectionLoader
+from gluon_tricks.detection.evaluation import evaluate_detector, image_sizes
+from gluon_tricks.detection.loss import detection_loss
+from gluon_tricks.detection.metrics import DetectionScores
+from gluon_tricks.runtime import Refused, generator
+from gluon_tricks.task import Shares, StepLoss
+from gluon_tricks.transfer import DetectionRecipe
+from gluon_tricks.tricks import Draw
+
+
+class Detection:
+    """See task.Task."""
+
+    scores = DetectionScores
+    open_files = 0
+
+    def __init__(self, recipe: DetectionRecipe, contexts: Sequence[mx.Context], threads: int | None):
+        if recipe.dtype == "float16":
+            raise Refused("Faster-RCNN is trained in float32 or bfloat16: its boxes need the range of their exponents")
+        train, val = find_boxes(recipe)
+        self.contexts = list(contexts)
+        self.recipe = recipe.set(classes=len(train.classes), class_names=train.classes)
+        common = dict(
+            batch_size=recipe.batch_size // distributed.ranks(), short=recipe.short, long=recipe.long, threads=threads,
+            seed=recipe.seed, rank=distributed.rank(), ranks=distributed.ranks(),
+        )  # fmt: skip
+        self.train = DetectionLoader(train, train=True, **common)
+        self.val = DetectionLoader(val, train=False, **{**common, "batch_size": len(self.contexts)})
+
+    def network(self) -> mx.gluon.HybridBlock:
+        return on_trained_base(self.recipe, self.contexts)
+
+    def loss(self) -> StepLoss:
+        return detection_loss
+
+    def rounds(self, batch: DetectionBatch, epoch: int, draw: Draw) -> Iterator[Shares]:
+        """Per device images (n, 3, H, W), boxes (n, M, 5), numbers for the sample of anchors, sizes (n, 2)."""
+        recipe = self.recipe
+        rng = generator(recipe.seed, "anchors", draw.step, distributed.rank())
+        parts = (batch.images, batch.boxes, image_sizes(batch, self.train.records))
+        for pieces in zip(*(np.split(part, recipe.accumulate) for part in parts)):
+            shares = zip(self.contexts, *(np.split(piece, len(self.contexts)) for piece in pieces))
+            yield [
+                (normalised(images, context, recipe.mean, recipe.std), boxes, rng, sizes)
+                for context, images, boxes, sizes in shares
+            ]
+
+    def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> DetectionScores:
+        return evaluate_detector(net, batches, self.contexts, self.val.records)
+
+    def describe(self) -> str:
+        recipe = self.recipe
+        return (
+            f"Faster-RCNN on {recipe.model}, {len(self.train.records)} images of {recipe.classes} classes at "
+            f"{recipe.short} px"
+        )
+
+
+def find_boxes(recipe: DetectionRecipe) -> tuple[BoxedImages, BoxedImages]:
+    """The training and the validation images of a recipe; `scenes` is drawn on first use.
+
+    Raises:
+        Refused: a data set that is not there, or with annotations that contradict themselves or the images.
+    """
+    if recipe.dataset != "voc":
+        folder = scenes.ensure(name=recipe.dataset)
+        return tuple(read_voc(folder, (f"2007_{name}",), scenes.CLASSES) for name in scenes.VOC_SPLITS.values())
+    if not recipe.data:
+        raise Refused("the data set is voc: name the folder of its VOCdevkit with --data")
+    return read_voc(recipe.data, recipe.train_splits), read_voc(recipe.data, recipe.val_splits)

@@ -1,0 +1,145 @@
+"""What the training scripts have in common: from parsed flags to an exit code.
+
+Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable (--resume auto), 1 anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import mxnet as mx
+
+from gluon_tricks import distributed, heartbeat, launcher
+from gluon_tricks.checkpoint import list_checkpoints
+from gluon_tricks.command_line import options_from_flags, with_batch_of_run
+from gluon_tricks.data.records import BadRecord
+from gluon_tricks.devices import choose_contexts
+from gluon_tricks.disk import CannotWrite
+from gluon_tricks.divergence import Diverged
+from gluon_tricks.job import Options
+from gluon_tricks.journal import newest_run_directory, next_run_directory
+from gluon_tricks.recipe import read_recipe
+from gluon_tricks.runtime import Refused
+from gluon_tricks.settings import Settings
+from gluon_tricks.train import Interrupted, train_and_evaluate
+
+_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+class StopRequest:
+    """SIGINT, SIGTERM or SIGUSR1 asks the run to stop after its step; a second one ends the process at once.
+
+    What follows within a second is the same request: a scheduler signals a launcher and its ranks alike. A thread
+    listens, because Python's own handlers wait while the main thread is in MXNet.
+    """
+
+    def __init__(self) -> None:
+        self.made, (self._ear, mouth) = False, socket.socketpair()
+        mouth.setblocking(False)
+        self._mouth = mouth  # kept open
+        signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
+        for number in _STOP:
+            signal.signal(number, lambda number, frame: None)
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        first = 0.0
+        while number := self._ear.recv(1)[0]:
+            if number in _STOP and self.made and time.monotonic() - first > 1:
+                os._exit(128 + number)
+            if number in _STOP and not self.made:
+                self.made, first = True, time.monotonic()
+
+    def __call__(self) -> bool:
+        return self.made
+
+
+def train(
+    args: argparse.Namespace,
+    recipe_from_flags: Callable[[argparse.Namespace, int], tuple[Settings, list[str]]],
+    chatty: bool = False,
+) -> int:
+    """Trains what the flags say; returns the exit code, having told the person why.
+
+    Args:
+        args: with the flags of flags.run_flags and --num-gpus.
+        recipe_from_flags: (args, devices over all ranks) -> the recipe, and lines to tell.
+        chatty: see distributed.start.
+    """
+    started = time.monotonic()
+    try:
+        heartbeat.start()
+        distributed.start(chatty=chatty)
+        restarted = os.environ.get(launcher.RESTARTED, "")
+        notes = [f"started again: {restarted}"] if restarted else []
+        contexts = choose_contexts(args.num_gpus, say=notes.append)
+        devices = (1 if distributed.ranks() > 1 else len(contexts)) * distributed.ranks()
+        recipe, more = recipe_from_flags(args, devices)
+        run = args.save_dir or _default_run(recipe.name, args.resume is not None)
+        if args.resume:
+            stored = json.loads(distributed.broadcast(_stored_recipe(run)))
+            recipe, changed = with_batch_of_run(recipe, stored, devices * recipe.accumulate)
+            more += changed
+        options = Options(
+            **options_from_flags(
+                args, contexts=contexts, notes=(*notes, *more), restarted=restarted, should_stop=StopRequest()
+            )
+        )
+        scores = train_and_evaluate(recipe, run, options)
+    except Refused as error:
+        print(f"refused: {error}", file=sys.stderr)
+        return 2
+    except Interrupted as stop:
+        if distributed.rank() == 0:
+            print(f"{stop}; go on with the same command and --resume auto --save-dir {run}", flush=True)
+        distributed.wait_for_all()  # a rank that leaves ends the others: rank 0 has now written and said everything
+        return 75
+    except mx.MXNetError as error:
+        if "Horovod has been shut down" not in str(error):
+            raise
+        print("another rank has ended, so this one cannot go on", file=sys.stderr, flush=True)
+        time.sleep(10)  # the launcher is to see the end of that one first
+        return 1
+    except (BadRecord, Diverged) as error:
+        print(f"stopped: {error}", file=sys.stderr)
+        return 1
+    except CannotWrite as error:
+        return _cannot_write(error, run)
+    if distributed.rank() == 0:
+        minutes, seconds = divmod(round(time.monotonic() - started), 60)
+        shares = {label: scores.row()[column] for column, label in scores.labels.items() if column != "val_loss"}
+        said = " and ".join(f"{share:.2%} {label}" for label, share in shares.items())
+        print(
+            f"{recipe.model} has {said} on {scores.images} held-out images after "
+            f"{recipe.epochs} epochs, in {minutes}:{seconds:02d}; everything about it is in {run}"
+        )
+    return 0
+
+
+def _cannot_write(error: CannotWrite, run: pathlib.Path) -> int:
+    saved, remedy = list_checkpoints(run / "checkpoints"), "there is no checkpoint to go on from"
+    if saved:
+        remedy = f"make room, then the same command and --resume auto --save-dir {run} go on from {saved[-1].name}"
+    print(f"stopped: {error}; {remedy}", file=sys.stderr)
+    return 75 if saved else 1
+
+
+def _stored_recipe(run: pathlib.Path) -> bytes:
+    """The run's recipe as JSON, which rank 0 may be the only one to see; {} without one."""
+    path = run / "recipe.json"
+    there = distributed.rank() == 0 and path.is_file()
+    return json.dumps(read_recipe(path).to_json() if there else {}).encode()
+
+
+def _default_run(name: str, resume: bool) -> pathlib.Path:
+    root = pathlib.Path("runs")
+    return (newest_run_directory(root, name) if resume else None) or next_run_directory(root, name)

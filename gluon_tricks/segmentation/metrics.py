@@ -1,0 +1,79 @@
+"""pixAcc and mIoU from a confusion matrix."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentationScores:
+    """How well pixels that are not void are classified, over all images together.
+
+    Args:
+        pix_acc: the fraction of them whose class is right.
+        miou: the mean of per_class_iou over the classes that occur.
+        per_class_iou: (K,) float64: pixels rightly of the class / pixels of the class in mask or prediction; NaN for a
+            class that occurs in neither.
+        images: how many they are over.
+    """
+
+    labels: ClassVar[dict[str, str]] = {"val_pix_acc": "pixAcc", "val_miou": "mIoU"}
+
+    pix_acc: float
+    miou: float
+    per_class_iou: np.ndarray
+    images: int
+
+    @classmethod
+    def of(cls, matrix: np.ndarray, images: int) -> SegmentationScores:
+        """The scores of a confusion matrix, see confusion_matrix.
+
+        Source: the ADE20K development kit (CSAILVision/sceneparsing), demoEvaluation.m: what is predicted on void
+            pixels counts nowhere; intersections and unions are summed over images before they are divided.
+        Differs: the kit's mean (and GluonCV's) takes a class that occurs nowhere as 0, with which a small set of
+            images could not reach 1. Where every class occurs the two are the same.
+        """
+        right = np.diagonal(matrix).astype(np.float64)
+        pixels = matrix.sum()
+        union = matrix.sum(axis=1) + matrix[:, : len(matrix)].sum(axis=0) - right
+        iou = np.where(union > 0, right / np.maximum(union, 1), np.nan)
+        if pixels == 0:
+            return cls(float("nan"), float("nan"), iou, images)
+        return cls(float(right.sum() / pixels), float(np.nanmean(iou)), iou, images)
+
+    @property
+    def best(self) -> float:
+        """What the best epoch is chosen by: mIoU, because pixAcc is mostly about the few classes that fill images."""
+        return self.miou
+
+    def row(self) -> dict[str, float]:
+        """What a table of epochs shows."""
+        return {"val_pix_acc": self.pix_acc, "val_miou": self.miou}
+
+    @classmethod
+    def from_row(cls, row: dict[str, float], images: int) -> SegmentationScores:
+        """The scores of such a row, which does not have the classes."""
+        return cls(row["val_pix_acc"], row["val_miou"], np.zeros(0), images)
+
+    def __str__(self) -> str:
+        return f"pixAcc {self.pix_acc:.1%}, mIoU {self.miou:.1%}"
+
+
+def confusion_matrix(predictions: np.ndarray, masks: np.ndarray, classes: int) -> np.ndarray:
+    """Counts pixels by their class and the class that was predicted.
+
+    Args:
+        predictions: class indices; anything outside 0..K-1: nothing was predicted.
+        masks: class indices of the same shape; below 0: void, which counts nowhere.
+        classes: K.
+
+    Returns: (K, K + 1) int64: row: class in the mask; column: class predicted, the last one: nothing was.
+    """
+    real = masks >= 0
+    label, predicted = masks[real].astype(np.int64), predictions[real].astype(np.int64)
+    predicted = np.where((predicted < 0) | (predicted >= classes), classes, predicted)
+    counts = np.bincount(label * (classes + 1) + predicted, minlength=classes * (classes + 1))
+    return counts.reshape(classes, classes + 1)

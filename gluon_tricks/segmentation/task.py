@@ -1,0 +1,102 @@
+"""Segmentation as a task of the training loop: its images with masks, its network, its loss, its scores."""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+
+import mxnet as mx
+import numpy as np
+
+from gluon_tricks import distributed
+from gluon_tricks.base import on_trained_base
+from gluon_tricks.data import scenes
+from gluon_tricks.data.augment import normalised
+from gluon_tricks.data.masks import MaskedImages, check_values, read_ade20k, read_masks
+from gluon_tricks.data.transfer_loader import SegmentationBatch, SegmentationLoader
+from gluon_tricks.network import input_dtype
+from gluon_tricks.runtime import Refused
+from gluon_tricks.segmentation.evaluation import evaluate_segmenter
+from gluon_tricks.segmentation.metrics import SegmentationScores
+from gluon_tricks.segmentation.network import segmentation_loss
+from gluon_tricks.task import Shares, StepLoss
+from gluon_tricks.transfer import SegmentationRecipe
+from gluon_tricks.tricks import Draw
+
+
+class Segmentation:
+    """See task.Task."""
+
+    scores = SegmentationScores
+    open_files = 0
+
+    def __init__(self, recipe: SegmentationRecipe, contexts: Sequence[mx.Context], threads: int | None):
+        train, val = find_masks(recipe)
+        self.contexts = list(contexts)
+        self.recipe = recipe.set(classes=len(train.classes), class_names=train.classes)
+        common = dict(seed=recipe.seed, threads=threads, rank=distributed.rank(), ranks=distributed.ranks())
+        sizes = dict(batch_size=recipe.batch_size // distributed.ranks(), crop=recipe.crop, base=recipe.base_size)
+        self.train = SegmentationLoader(train, train=True, **sizes, **common)
+        self.val = SegmentationLoader(val, train=False, batch_size=1, **common)
+
+    def network(self) -> mx.gluon.HybridBlock:
+        return on_trained_base(self.recipe, self.contexts)
+
+    def loss(self) -> StepLoss:
+        return functools.partial(segmentation_loss, aux_weight=self.recipe.aux_weight)
+
+    def rounds(self, batch: SegmentationBatch, epoch: int, draw: Draw) -> Iterator[Shares]:
+        """Per device images (n, 3, H, W) and masks (n, H, W), -1 where void."""
+        for pieces in zip(*(np.split(part, self.recipe.accumulate) for part in (batch.images, batch.masks))):
+            shares = zip(self.contexts, *(np.split(piece, len(self.contexts)) for piece in pieces))
+            yield [
+                (self.network_input(images, context), mx.nd.array(masks, ctx=context, dtype="float32"))
+                for context, images, masks in shares
+            ]
+
+    def network_input(self, images: np.ndarray, context: mx.Context) -> mx.nd.NDArray:
+        """Images (n, H, W, 3) uint8 as the network sees them."""
+        recipe = self.recipe
+        return normalised(images, context, recipe.mean, recipe.std).astype(input_dtype(recipe.dtype), copy=False)
+
+    def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> SegmentationScores:
+        return evaluate_segmenter(net, batches, self.network_input, self.contexts, self.recipe.classes)
+
+    def describe(self) -> str:
+        recipe = self.recipe
+        return (
+            f"FCN on {recipe.model}, {len(self.train.records)} images of {recipe.classes} classes in crops of "
+            f"{recipe.crop} px"
+        )
+
+
+def find_masks(recipe: SegmentationRecipe) -> tuple[MaskedImages, MaskedImages]:
+    """The training and the validation images of a recipe; `scenes` is drawn on first use.
+
+    Raises:
+        Refused: a data set that is not there, or with masks that do not fit their images or the classes.
+    """
+    if recipe.dataset in scenes.DATA_SETS:
+        folder = scenes.ensure(name=recipe.dataset)
+        return tuple(
+            read_masks(
+                folder / "images" / split, folder / "annotations" / split, scenes.MASK_CLASSES, void=(0,), offset=1
+            )
+            for split in scenes.ADE20K_SPLITS.values()
+        )
+    if not recipe.data:
+        raise Refused(f"the data set is {recipe.dataset}: name its folder with --data")
+    if recipe.dataset == "ade20k":
+        found = tuple(read_ade20k(recipe.data, split) for split in ("training", "validation"))
+    else:
+        if recipe.classes is None:
+            raise Refused("the data set is masks: say how many classes they have, --set classes=K")
+        folder, names = pathlib.Path(recipe.data), recipe.class_names or recipe.classes
+        found = tuple(
+            read_masks(folder / "images" / split, folder / "masks" / split, names, void=(recipe.void,))
+            for split in ("train", "val")
+        )
+    for records in found:
+        check_values(records)
+    return found

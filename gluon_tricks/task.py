@@ -1,0 +1,85 @@
+"""What the training loop leaves open: what is learnt, from which data, and how it is scored."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+import mxnet as mx
+
+from gluon_tricks.settings import Settings
+from gluon_tricks.tricks import Draw
+
+Shares = list[tuple[mx.nd.NDArray, ...]]  # per device: what the loss takes besides the network
+StepLoss = Callable[..., mx.nd.NDArray]  # (net, *share) -> (n,) float32, one number per image
+
+
+class Scores(Protocol):
+    """What an evaluation finds.
+
+    Attributes:
+        labels: column of metrics.csv -> what it is called; the losses among them need not be there.
+        images: how many it is over.
+        best: by which checkpoints are compared, in [0, 1], more being better.
+    """
+
+    labels: dict[str, str]
+    images: int
+
+    @property
+    def best(self) -> float: ...
+
+    def row(self) -> dict[str, float]:
+        """Its columns of metrics.csv, `labels` among them, all called val_..."""
+
+    @classmethod
+    def from_row(cls, row: dict[str, float], images: int) -> Scores:
+        """The scores of a row that was written before."""
+
+
+class Loader(Protocol):
+    """Batches in an order that is a pure function of (seed, epoch), which training can go on with anywhere."""
+
+    records: Any  # len(), digest, paths
+    steps_per_epoch: int
+    seed: int
+
+    def epoch(self, epoch: int = 0, start_step: int = 0) -> Iterator[Any]: ...
+
+
+class Task(Protocol):
+    """One of classification, detection and segmentation; made from a recipe, devices and a number of threads.
+
+    Attributes:
+        scores: the class of what evaluate returns.
+        recipe: the one given, with what the data says (classes).
+        train, val: the loaders of this rank.
+        open_files: how many data files they hold open.
+    """
+
+    scores: type[Scores]
+    recipe: Settings
+    train: Loader
+    val: Loader
+    open_files: int
+
+    def __init__(self, recipe: Settings, contexts: Sequence[mx.Context], threads: int | None): ...
+
+    def network(self) -> mx.gluon.HybridBlock:
+        """The network before its first step, on every device, in the recipe's precision."""
+
+    def loss(self) -> StepLoss:
+        """The loss per image. Raises Refused where it needs what is not there (a teacher)."""
+
+    def rounds(self, batch: Any, epoch: int, draw: Draw) -> Iterator[Shares]:
+        """A loader's batch as the devices get it, round by round (recipe.accumulate)."""
+
+    def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> Scores:
+        """Scores of a network over all batches of all ranks; leaves it in the plain layout."""
+
+    def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
+        """What the network makes of a fixed handful of validation images, as a PNG; leaves it in the plain layout."""
+
+    def describe(self) -> str:
+        """What is trained on what, in words."""

@@ -1,0 +1,112 @@
+"""Recipes of section 6: detectors and segmenters, whose base network is a classifier that has been trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from gluon_tricks.settings import Settings
+from gluon_tricks.tricks import PolyDecay, StepDecay, Trick, Warmup
+
+
+@dataclasses.dataclass(frozen=True)
+class TransferRecipe(Settings):
+    """What both have in common: a base network and a data set.
+
+    Args: as for Settings, and
+        base_params: what the base network starts from: a run, a parameter file, NAME/TAG of one that GluonCV
+            published; "": random numbers.
+        dataset: what kind of data set it is.
+        data: the folder it lies in; "" for one that is built in.
+        class_names: of the data set's classes; (): as it says.
+    """
+
+    optimizer: str = "sgd"
+    base_params: str = ""
+    dataset: str = "scenes"
+    data: str = ""
+    class_names: tuple[str, ...] = ()
+
+    def ranges(self) -> Iterator[tuple[bool, str]]:
+        yield from super().ranges()
+        yield self.classes is None or self.classes <= 2**16, f"classes is {self.classes}: masks have at most {2**16}"
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectionRecipe(TransferRecipe):
+    """The training of a Faster-RCNN. The defaults are the paper's and GluonCV's for Pascal VOC.
+
+    Args: as for TransferRecipe, and
+        dataset: "voc" (a VOCdevkit at `data`), "scenes" or "few_scenes" (built in).
+        train_splits, val_splits: of VOC, as year_list: ImageSets/Main/list.txt of VOCyear.
+        short, long: images are scaled to this shorter side, px, or less, so that the longer is at most `long`.
+        roi: named RoI settings of detection.network: "paper" or "small".
+        frozen_stages: the stem and so many stages of the base are not trained; BN statistics never are.
+
+    Source: section 6.1; GluonCV's recipe for its numbers.
+    """
+
+    task = "detection"
+    choices = {**Settings.choices, "dataset": ("voc", "scenes", "few_scenes"), "roi": ("paper", "small")}
+
+    name: str = "faster_rcnn"
+    model: str = "resnet50_v1b"
+    dataset: str = "voc"
+    train_splits: tuple[str, ...] = ("2007_trainval", "2012_trainval")
+    val_splits: tuple[str, ...] = ("2007_test",)
+    short: int = 600
+    long: int = 1000
+    roi: str = "paper"
+    frozen_stages: int = 1
+    epochs: int = 20
+    batch_size: int = 4
+    lr: float | None = 1e-3
+    wd: float = 5e-4
+    tricks: tuple[Trick, ...] = (Warmup(epochs=0.25), StepDecay(epochs=(14, 20)))
+
+    def ranges(self) -> Iterator[tuple[bool, str]]:
+        yield from super().ranges()
+        yield (
+            1 <= self.short <= self.long,
+            f"short {self.short} and long {self.long}: pixels, the shorter side being the smaller number",
+        )
+        yield 0 <= self.frozen_stages <= 4, f"frozen_stages is {self.frozen_stages}: it takes 0 to 4"
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentationRecipe(TransferRecipe):
+    """The training of an FCN. The defaults are the paper's and GluonCV's for ADE20K.
+
+    Args: as for TransferRecipe, and
+        dataset: "ade20k" (ADE20K's folders at `data`), "masks" (images/{train,val} and masks/{train,val} at `data`),
+            "scenes" or "few_scenes" (built in).
+        void: of "masks": the index in the masks that is no class.
+        crop: side of a training crop, px.
+        base_size: what an image's shorter side is scaled to, times a random factor of 0.5 to 2, before the crop.
+        aux_weight: of the auxiliary head's loss.
+
+    Source: section 6.2; GluonCV's recipe for its numbers.
+    """
+
+    task = "segmentation"
+    choices = {**Settings.choices, "dataset": ("ade20k", "masks", "scenes", "few_scenes")}
+
+    name: str = "fcn"
+    model: str = "resnet50_v1b"
+    net: dict[str, Any] = dataclasses.field(default_factory=lambda: {"norm_layer": "SyncBatchNorm"})
+    dataset: str = "ade20k"
+    void: int = 255
+    crop: int = 480
+    base_size: int = 520
+    aux_weight: float = 0.5
+    epochs: int = 120
+    batch_size: int = 16
+    lr: float | None = 0.01
+    tricks: tuple[Trick, ...] = (PolyDecay(power=0.9),)
+
+    def ranges(self) -> Iterator[tuple[bool, str]]:
+        yield from super().ranges()
+        yield self.crop >= 1 and self.base_size >= 1, f"crop {self.crop} and base_size {self.base_size} take pixels"
+        yield 0 <= self.void <= 65535, f"void is {self.void}: it takes an index, 0 to 65535"
+        yield self.aux_weight >= 0, f"aux_weight is {self.aux_weight}: it takes 0 (no auxiliary head) or more"

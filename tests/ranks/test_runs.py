@@ -1,0 +1,102 @@
+"""Trainings on several ranks: what they leave, and what a frozen or killed rank costs (nothing but time)."""
+
+import csv
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from gluon_tricks.checkpoint import list_checkpoints, load_network, read_checkpoint
+from gluon_tricks.network import parameters_by_name
+
+from .conftest import alone, training
+
+
+@pytest.fixture(scope="module")
+def two(launch, tiny_records, tmp_path_factory):
+    """(what it said, folder) of an undisturbed run of two ranks; in the folder are run and logs."""
+    folder = tmp_path_factory.mktemp("two")
+    done = launch(2, folder / "logs", *training(tiny_records, folder / "run", "--batch-size", "6"))
+    assert done.returncode == 0, done.stderr
+    return done.stdout, folder
+
+
+def values(run):
+    return {name: parameter.data().asnumpy() for name, parameter in parameters_by_name(load_network(run)).items()}
+
+
+def test_a_run_of_two_ranks(two, tiny_records, tmp_path):
+    """Rank 0 alone writes and prints; each rank has its log; the result is that of one process."""
+    said, folder = two
+    assert "2 epochs of 4 steps, batch 12, float32, cpu(0) on 2 ranks" in said
+    assert said.count("on 20 held-out images") == 1
+    assert (folder / "logs" / "rank.0.log").read_text() == said
+    assert not (folder / "logs" / "rank.1.log").exists()  # it had nothing to say
+    alone(*training(tiny_records, tmp_path / "one", "--batch-size", "12"))
+    others = values(tmp_path / "one")
+    for name, value in values(folder / "run").items():
+        np.testing.assert_allclose(others[name], value, atol=1e-5, err_msg=name)
+
+
+def outcome(run):
+    """Arrays of the last checkpoint, rows of metrics.csv."""
+    with open(run / "metrics.csv") as file:
+        rows = [{k: v for k, v in row.items() if k != "images_per_second"} for row in csv.DictReader(file)]
+    return read_checkpoint(list_checkpoints(run / "checkpoints")[-1])[0], rows
+
+
+def test_lost_ranks_cost_nothing_but_time(two, launch, tiny_records, tmp_path):
+    """Frozen in a step, killed in an evaluation and in a write: each is named and an event, the end is bit for bit."""
+    run, script = tmp_path / "run", pathlib.Path(__file__).with_name("lost_ranks.py")
+    words = training(tiny_records, run, "--batch-size", "6", "--save-steps", "3")[1:]
+    done = launch(2, tmp_path / "logs", script, *words, flags=("--stuck-after", "20", "--max-restarts", "3"))
+    assert done.returncode == 0, done.stderr
+    frozen = "rank 1 has not moved for 20 s; the step it last reported: "
+    losses = [frozen, "rank 1 ended by SIGKILL; the logs", "rank 0 ended by SIGKILL; the logs"]
+    places = [done.stderr.index(words) for words in losses]
+    assert places == sorted(places)
+    told = [line for line in done.stdout.splitlines() if line.startswith(("starting it again", "going on from"))]
+    assert told == [
+        line
+        for restart, step in ((1, 4), (2, 6), (3, 6))
+        for line in (
+            f"starting it again ({restart} of 3) with 2 ranks",
+            f"going on from step-00000000{step}.safetensors, after step {step} of 8",
+        )
+    ]
+    events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    reasons = [event["reason"] for event in events if event["event"] == "restart"]
+    assert reasons[0].startswith("restart 1 of 3, rank 1 has not moved for 20 s")
+    assert reasons[1:] == ["restart 2 of 3, rank 1 ended by SIGKILL", "restart 3 of 3, rank 0 ended by SIGKILL"]
+    (arrays, rows), (others, other_rows) = outcome(two[1] / "run"), outcome(run)
+    assert arrays.keys() == others.keys() and rows == other_rows and len(rows) == 2
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(others[name], array, err_msg=name)
+    assert not list((run / "checkpoints").glob(".*"))  # what the third start left half written
+
+
+def test_ranks_that_differ_are_refused(launch, tiny_records, tmp_path):
+    """A rank with another seed is named; nothing is trained."""
+    wrapper = tmp_path / "odd.py"
+    words = [str(word) for word in training(tiny_records, tmp_path / "run", "--batch-size", "6")]
+    wrapper.write_text(
+        "import os, runpy, sys\n"
+        f"sys.argv = {words!r} + ['--seed', os.environ['HOROVOD_RANK']]\n"
+        "sys.path.insert(0, 'scripts')\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    done = launch(2, tmp_path / "logs", wrapper)
+    assert done.returncode == 2
+    assert "refused: of 2 ranks, 1 have another recipe" in done.stderr
+    assert not list((tmp_path / "run").glob("checkpoints/*"))
+
+
+def test_sync_bn_trains_and_leaves_an_ordinary_network(launch, tiny_records, tmp_path):
+    words = training(tiny_records, tmp_path / "run", "--batch-size", "6", norm=("--sync-bn",))
+    done = launch(2, tmp_path / "logs", *words, plain=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("on 20 held-out images") == 1
+    assert json.loads((tmp_path / "run" / "recipe.json").read_text())["net"]["norm_layer"] == "SyncBatchNorm"
+    assert "gluon_tricks" not in (tmp_path / "run" / "final-symbol.json").read_text()
+    assert type(load_network(tmp_path / "run").stem[1]).__name__ == "BatchNorm"
