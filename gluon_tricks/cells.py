@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from gluon_tricks.data.catalog import IMAGENET_FOLDER, imagenet_is_here
-from gluon_tricks.recipe import Recipe
 from gluon_tricks.recipes import TABLES, get_table
 from gluon_tricks.runtime import Refused, inherited_environment
-from gluon_tricks.scales import SCALES, Scale
+from gluon_tricks.scales import Scale, TransferScale, scales_of
+from gluon_tricks.settings import Settings
+from gluon_tricks.table import Table
+from gluon_tricks.transfer import TransferRecipe
 from gluon_tricks.tricks import Distillation
 
 INTERRUPTED = 75  # the exit code of a training that was asked to stop
@@ -31,13 +33,13 @@ class Cell:
         name: table/column/row; of equal recipes in several tables the first one's, so that they are run once.
         recipe: at its scale, with seed and data.
         folder: of the run.
-        teacher: the cell whose network it learns from.
+        source: the cell whose network it learns from (a teacher) or starts from (a base network).
     """
 
     name: str
-    recipe: Recipe
+    recipe: Settings
     folder: pathlib.Path
-    teacher: Cell | None = None
+    source: Cell | None = None
 
     @property
     def failure(self) -> pathlib.Path:
@@ -85,20 +87,26 @@ class Cell:
         return f"{epochs} of {self.recipe.epochs} epochs" if epochs else "not run"
 
     def scores(self) -> tuple[float, float] | None:
-        """The last epoch's top-1 and top-5, if it is done."""
+        """The last epoch's two scores (COLUMNS), if it is done."""
         if not self.is_done():
             return None
         last = self.metrics()[-1]
-        return last["val_top1"], last["val_top5"]
+        return tuple(last[column] for column in COLUMNS[self.recipe.task])
 
 
+COLUMNS = {  # of metrics.csv, by task
+    "classification": ("val_top1", "val_top5"),
+    "detection": ("val_map07", "val_map"),
+    "segmentation": ("val_pix_acc", "val_miou"),
+}
 _DECISIVE = ("model", "net", "input_size", "min_area", "augment", "epochs", "batch_size", "lr", "momentum", "wd")
-_DECISIVE += ("optimizer", "init", "seed")
+_DECISIVE += ("optimizer", "init", "seed", "dataset", "train_splits", "val_splits", "short", "long", "roi")
+_DECISIVE += ("frozen_stages", "crop", "base_size", "aux_weight", "head_lr")
 
 
 def _differences(stored: dict[str, Any], wanted: dict[str, Any]) -> str:
     wanted = json.loads(json.dumps(wanted))  # tuples become lists
-    names = [name for name in _DECISIVE if stored.get(name) != wanted[name]]
+    names = [name for name in _DECISIVE if name in wanted and stored.get(name) != wanted[name]]
     tricks = [[{**trick, "teacher": ""} for trick in side.get("tricks", [])] for side in (stored, wanted)]
     return ", ".join(names + (["tricks"] if tricks[0] != tricks[1] else []))
 
@@ -111,12 +119,19 @@ class Runs:
         root: where the runs lie: root/scale/table-column-row/seedK.
         scale: how large.
         train, val: packed images; () for the recipe's own data.
+        data: tables 8 and 9: the folder of their images; "" for what is built in. train and val are the bases'.
     """
 
     root: pathlib.Path
-    scale: Scale
+    scale: Scale | TransferScale
     train: tuple[str, ...] = ()
     val: tuple[str, ...] = ()
+    data: str = ""
+
+    @property
+    def bases(self) -> Runs:
+        """The runs of the base networks that those of this scale start from."""
+        return Runs(self.root, self.scale.bases, self.train, self.val)
 
     def cell(self, name: str, seed: int) -> Cell | None:
         """The cell of a name such as table6/resnet50_v1d/mixup; None if its network has no proxy at this scale."""
@@ -124,11 +139,14 @@ class Runs:
         recipe = self.scale.recipe(get_table(table), column, row)
         if recipe is None:
             return None
-        first = _first_names(self.scale.name)[_digest(recipe)]
+        first = _first_names(self.scale.name, isinstance(recipe, TransferRecipe))[_digest(recipe)]
         recipe = recipe.set(name=first, seed=seed)
+        folder = self.root / self.scale.name / first.replace("/", "-") / f"seed{seed}"
+        if isinstance(recipe, TransferRecipe):
+            base = self.bases.cell(recipe.base_params, seed)
+            return Cell(first, recipe.set(base_params=str(base.folder), data=self.data), folder, base)
         if self.train:
             recipe = recipe.set(data="records", train=self.train, val=self.val)
-        folder = self.root / self.scale.name / first.replace("/", "-") / f"seed{seed}"
         teacher = None
         for trick in recipe.tricks:
             if isinstance(trick, Distillation):
@@ -156,6 +174,9 @@ class Runs:
         Raises:
             Refused: the table's images are not named and not here; says what to pack.
         """
+        if isinstance(self.scale, TransferScale):
+            self._require_transfer_data(get_table(table))
+            return
         if self.train:
             return
         data = self.scale.set.get("data") or next(iter(get_table(table).columns.values())).data
@@ -170,30 +191,48 @@ class Runs:
                 "with scripts/pack_records.py and name the folder with --data, or choose a smaller --scale"
             )
 
+    def _require_transfer_data(self, table: Table) -> None:
+        built_in = "dataset" in self.scale.set.get(table.task, {}) and table.task not in self.scale.photos
+        if not self.data and not built_in:
+            photos = self.scale.photos.get(table.task, table.photos)
+            raise Refused(
+                f"{table.name} at the scale {self.scale.name} is trained on {photos}: name its folder with --data"
+            )
+        base = self.bases.cell(self.scale.recipe(table, *table.names()[0].split("/")[1:]).base_params, 0)
+        if not base.has_result():
+            try:
+                self.bases.require_data(base.name.split("/")[0])
+            except Refused as refused:
+                raise Refused(f"for the base networks, {refused}".replace("--data", "--base-data")) from None
+
 
 @functools.cache
-def _first_names(scale_name: str) -> dict[str, str]:
-    scale, names = SCALES[scale_name], {}
+def _first_names(scale: str, transfer: bool) -> dict[str, str]:
+    names: dict[str, str] = {}
     for table in TABLES.values():
-        for name in table.names():
-            recipe = scale.recipe(table, *name.split("/")[1:])
-            if recipe is not None:
-                names.setdefault(_digest(recipe), name)
+        if (table.task != "classification") == transfer:
+            for name in table.names():
+                recipe = scales_of(table)[scale].recipe(table, *name.split("/")[1:])
+                if recipe is not None:
+                    names.setdefault(_digest(recipe), name)
     return names
 
 
-def _digest(recipe: Recipe) -> str:
+def _digest(recipe: Settings) -> str:
     return json.dumps(recipe.set(name="").to_json(), sort_keys=True)
 
 
 def missing(cells: Iterable[Cell]) -> list[Cell]:
-    """What has to be run for these cells, in order: teachers come before those who learn from them."""
+    """What has to be run for these cells, in order: teachers and base networks come before those who need them."""
     wanted: list[Cell] = []
     for cell in cells:
         if cell.is_done() or cell in wanted:
             continue
-        if cell.teacher and not cell.teacher.has_result() and cell.teacher not in wanted:
-            wanted.append(cell.teacher)
+        source = cell.source
+        if source and source.source and not source.has_result():  # a base network with a teacher
+            wanted += [other for other in missing([source.source]) if other not in wanted]
+        if source and not source.has_result() and source not in wanted:
+            wanted.append(source)
         wanted.append(cell)
     return wanted
 
@@ -212,8 +251,9 @@ def run(cell: Cell, train: Sequence[str], say: Callable[[str], None]) -> bool:
     """
     cell.folder.parent.mkdir(parents=True, exist_ok=True)
     cell.failure.unlink(missing_ok=True)
-    if cell.teacher and not cell.teacher.has_result():
-        return _failed(cell, f"its teacher {cell.teacher.name} has no result ({cell.teacher.state()})", say)
+    if cell.source and not cell.source.has_result():
+        what = "base network" if isinstance(cell.recipe, TransferRecipe) else "teacher"
+        return _failed(cell, f"its {what} {cell.source.name} has no result ({cell.source.state()})", say)
     recipe = cell.folder.with_name(cell.folder.name + ".json")
     recipe.write_text(json.dumps(cell.recipe.to_json(), indent=2) + "\n", encoding="utf-8")
     words = [*train, "--recipe", str(recipe), "--save-dir", str(cell.folder), "--resume", "auto"]
@@ -243,6 +283,9 @@ def _failed(cell: Cell, reason: str, say: Callable[[str], None]) -> bool:
     return False
 
 
-def trainer(script: pathlib.Path, launcher: Sequence[str] = ()) -> list[str]:
-    """The words that start a training: launcher such as horovodrun -np 8, then this Python and the script."""
-    return [*launcher, sys.executable, str(script)]
+_SCRIPTS = {"classification": "train_imagenet", "detection": "train_faster_rcnn", "segmentation": "train_fcn"}
+
+
+def trainer(cell: Cell, scripts: pathlib.Path, launcher: Sequence[str] = ()) -> list[str]:
+    """The words that start a cell's training: launcher such as horovodrun -np 8, this Python, its task's script."""
+    return [*launcher, sys.executable, str(scripts / f"{_SCRIPTS[cell.recipe.task]}.py")]

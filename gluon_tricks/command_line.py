@@ -165,7 +165,7 @@ def _with_fields(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     given = {field: getattr(args, flag) for flag, field in _FIELDS.items() if getattr(args, flag) is not None}
     for flag, field in (("rgb_mean", "mean"), ("rgb_std", "std")):
         if getattr(args, flag):
-            given[field] = _numbers(getattr(args, flag), f"--{flag.replace('_', '-')}")
+            given[field] = numbers(getattr(args, flag), f"--{flag.replace('_', '-')}")
     if args.resume_params:
         given["pretrained"] = _existing(args.resume_params, "--resume-params")
         given["start_epoch"] = args.resume_epoch or 0
@@ -209,7 +209,7 @@ def _with_schedule(recipe: Recipe, args: argparse.Namespace) -> Recipe:
 def _step_decay(args: argparse.Namespace, epochs: int, old: StepDecay) -> StepDecay:
     at = old.epochs
     if args.lr_decay_epoch:
-        at = _numbers(args.lr_decay_epoch, "--lr-decay-epoch")
+        at = numbers(args.lr_decay_epoch, "--lr-decay-epoch")
     if args.lr_decay_period:
         at = tuple(range(args.lr_decay_period, epochs, args.lr_decay_period))
     return StepDecay(at, old.by if args.lr_decay is None else args.lr_decay)
@@ -261,7 +261,8 @@ def _require_teachers(recipe: Recipe) -> None:
             )
 
 
-def _numbers(text: str, flag: str) -> tuple[float, ...]:
+def numbers(text: str, flag: str) -> tuple[float, ...]:
+    """The numbers of a flag such as 30,60,90."""
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:

@@ -9,7 +9,8 @@ import numpy as np
 import scipy.stats
 
 from gluon_tricks.cells import Cell, Runs
-from gluon_tricks.recipes import get_table, table3, table7
+from gluon_tricks.recipes import base_networks, get_table, table3, table7
+from gluon_tricks.scales import side
 from gluon_tricks.table import IMAGENET_IMAGES, Row
 from model_zoo import get_model
 from model_zoo.summary import PAPER, human, summarise
@@ -24,7 +25,7 @@ class Line:
     Args:
         key, label: the row's name in recipes, and as the paper prints it.
         column: which of the table's columns it is in.
-        paper: the paper's (top-1, top-5).
+        paper: the paper's two scores, nan where it has none.
         cells: of the seeds.
         above: the line that its differences are to: the row it builds on, else the one above; None for the first.
     """
@@ -37,7 +38,7 @@ class Line:
     above: Line | None
 
     def top(self, k: int) -> dict[int, float]:
-        """Seed -> top-1 (k = 0) or top-5 (k = 1) of the runs that are done."""
+        """Seed -> the first (k = 0) or second (k = 1) score of the runs that are done."""
         scores = {cell.recipe.seed: cell.scores() for cell in self.cells}
         return {seed: 100 * score[k] for seed, score in scores.items() if score is not None}
 
@@ -46,19 +47,28 @@ class Line:
         values = list(self.top(k).values())
         if not values:
             return "no proxy" if not self.cells else max((c.state() for c in self.cells), key=lambda s: s != "not run")
-        spread = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
-        return f"{np.mean(values):.2f}{spread} ({len(values)})"
+        return _mean(values)
+
+    def bases(self) -> dict[int, float]:
+        """Seed -> top-1 of the base network, of the runs that are done and whose base is."""
+        scores = {c.recipe.seed: c.source.scores() for c in self.cells if c.source and c.recipe.seed in self.top(0)}
+        return {seed: 100 * score[0] for seed, score in scores.items() if score is not None}
 
     def paper_gain(self) -> str:
         return f"{self.paper[0] - self.above.paper[0]:+.2f}" if self.above else ""
 
     def gain(self) -> str:
-        """The mean difference of top-1 over the seeds that both rows have, marked by `mark`."""
+        """The mean difference of the first score over the seeds that both rows have, marked by `mark`."""
         if self.above is None:
             return ""
         ours, theirs = self.top(0), self.above.top(0)
         pairs = [ours[seed] - theirs[seed] for seed in ours.keys() & theirs.keys()]
         return f"{np.mean(pairs):+.2f} {mark(pairs)}" if pairs else ""
+
+
+def _mean(values: Sequence[float]) -> str:
+    spread = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.2f}{spread} ({len(values)})"
 
 
 def mark(differences: Sequence[float]) -> str:
@@ -74,18 +84,18 @@ def mark(differences: Sequence[float]) -> str:
 
 
 LEGEND = (
-    "Top-1 and top-5 in percent on the validation images after the last epoch; ours: mean ± standard deviation "
-    "(seeds). Differences are of top-1, to the row that a row builds on (else the one above), paired by seed: "
-    "* exceeds its noise (t-test, 95 %), ~ does not, ? cannot be told from one pair or equal ones."
+    "Scores in percent on the validation images after the last epoch; ours: mean ± standard deviation "
+    "(seeds). Differences are of the first score, to the row that a row builds on (else the one above), paired by "
+    "seed: * exceeds its noise (t-test, 95 %), ~ does not, ? cannot be told from one pair or equal ones."
 )
 
 
-def _accuracy(line: Line) -> dict[str, str]:
+def _scores(line: Line, names: tuple[str, str]) -> dict[str, str]:
     return {
         "Row": line.label,
-        "Paper": f"{line.paper[0]:.2f} / {line.paper[1]:.2f}",
-        "Ours, top-1": line.ours(0),
-        "Ours, top-5": line.ours(1) if line.top(1) else "",
+        "Paper": " / ".join("-" if np.isnan(score) else f"{score:.2f}" for score in line.paper),
+        f"Ours, {names[0]}": line.ours(0),
+        f"Ours, {names[1]}": line.ours(1) if line.top(1) else "",
         "Paper's difference": line.paper_gain(),
         "Our difference": line.gain(),
     }
@@ -124,16 +134,49 @@ def _test_server(line: Line) -> dict[str, str]:
     }
 
 
-_MORE: Mapping[str, Callable[[Line], dict[str, str]]] = {"table3": _speed, "table5": _cost, "table7": _test_server}
+def _base(line: Line) -> dict[str, str]:
+    """Tables 8 and 9: how good the base network is as a classifier."""
+    ours = list(line.bases().values())
+    return {
+        "Paper, top-1 of the base": f"{base_networks.TOP1[line.key]:.2f}",
+        "Ours, top-1 of the base": _mean(ours) if ours else "",
+    }
+
+
+def _correlations(lines: Sequence[Line], names: tuple[str, str]) -> str:
+    """Whether a better base network gives a better detector or segmenter: Spearman's rank correlation over the rows."""
+    said, done = [], [line for line in lines if line.bases()]
+    for k, name in enumerate(names):
+        paper = [(base_networks.TOP1[line.key], line.paper[k]) for line in lines]
+        ours = [(np.mean(list(line.bases().values())), np.mean(list(line.top(k).values()))) for line in done]
+        said.append(f"{name}: paper {_spearman(paper)}, ours {_spearman(ours)}")
+    return f"Rank correlation (Spearman) of the base's top-1 with {'; '.join(said)}."
+
+
+def _spearman(pairs: Sequence[tuple[float, float]]) -> str:
+    """In words; of fewer than three pairs it would be 1 or -1 by chance."""
+    if len(pairs) < 3 or np.isnan(pairs).any():
+        return "- (three rows at least)" if len(pairs) < 3 else "- (it has none)"
+    return f"{scipy.stats.spearmanr(*zip(*pairs)).correlation:+.2f} ({len(pairs)} rows)"
+
+
+_MORE: Mapping[str, Callable[[Line], dict[str, str]]] = {
+    "table3": _speed,
+    "table5": _cost,
+    "table7": _test_server,
+    "table8": _base,
+    "table9": _base,
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A column of the paper's table as a table of its own: heading -> texts in every row."""
+    """A column of the paper's table as a table of its own: heading -> texts in every row; a note stands below."""
 
     title: str
     lines: tuple[Line, ...]
     rows: tuple[dict[str, str], ...]
+    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +185,7 @@ class Comparison:
 
     name: str
     title: str
+    scores: tuple[str, str]
     sections: tuple[Section, ...]
 
 
@@ -158,11 +202,13 @@ def compare(
     sections = []
     for column in columns or table.columns:
         lines = _lines(table_name, column, runs, seeds, rows)
-        texts = [{**_accuracy(line), **(_MORE[table_name](line) if table_name in _MORE else {})} for line in lines]
+        more = _MORE.get(table_name, lambda line: {})
+        texts = [{**_scores(line, table.scores), **more(line)} for line in lines]
         if lines:
-            sections.append(Section(_column_title(column, lines), tuple(lines), tuple(texts)))
+            note = "" if table.task == "classification" else _correlations(lines, table.scores)
+            sections.append(Section(_column_title(column, lines), tuple(lines), tuple(texts), note))
     proxy = f" ({runs.scale.title})" if runs.scale.title else ""
-    return Comparison(table_name, f"{table.name}: {table.title}{proxy}", tuple(sections))
+    return Comparison(table_name, f"{table.name}: {table.title}{proxy}", table.scores, tuple(sections))
 
 
 def _lines(table_name: str, column: str, runs: Runs, seeds: int, rows: Sequence[str]) -> list[Line]:
@@ -184,5 +230,6 @@ def _label(row: Row, cells: Sequence[Cell]) -> str:
 
 def _column_title(column: str, lines: Sequence[Line]) -> str:
     """The column, and what stands for it where it is a proxy."""
-    models = dict.fromkeys(f"{c.recipe.model} at {c.recipe.input_size} px" for line in lines for c in line.cells)
+    recipes = [cell.recipe for line in lines for cell in line.cells]
+    models = dict.fromkeys(f"{r.model} at {side(r)} px" for r in recipes)
     return f"{column}: {', '.join(models)}" if models else f"{column}: no proxy at this scale"

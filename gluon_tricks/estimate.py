@@ -12,13 +12,17 @@ from gluon_tricks.benchmarks.contest import Contestant, measure
 from gluon_tricks.cells import Cell
 from gluon_tricks.data import shapes
 from gluon_tricks.data.catalog import find_records
+from gluon_tricks.detection.task import find_boxes
 from gluon_tricks.devices import choose_contexts
 from gluon_tricks.job import Options
 from gluon_tricks.prepare import prepare
-from gluon_tricks.recipe import Recipe
+from gluon_tricks.recipe import recipe_from_json
 from gluon_tricks.recipes import get_table
 from gluon_tricks.runtime import Refused, usable_cores
+from gluon_tricks.scales import side
+from gluon_tricks.segmentation.task import find_masks
 from gluon_tricks.train import train_epoch
+from gluon_tricks.tricks import Distillation
 
 FORWARD = 1 / 3  # of a training step: the backward pass computes two products where the forward has one
 _STEPS = 2
@@ -31,12 +35,13 @@ def plan(todo: Sequence[Cell]) -> list[str]:
         return ["nothing is missing"]
     contexts = choose_contexts(None)
     devices = f"{len(contexts)} GPUs" if contexts[0].device_type == "gpu" else f"{usable_cores()} cores"
-    rates = _rates([*todo, *(cell.teacher for cell in todo if cell.teacher)])
+    rates = _rates([*todo, *(cell.source for cell in todo if cell.source)])
     lines, total = [], 0.0
     for cell in todo:
         train, val = _images(cell)
         seconds = 1 / rates[_kind(cell)]  # an image
-        teacher = FORWARD / rates[_kind(cell.teacher)] if cell.teacher else 0.0
+        learns = any(isinstance(trick, Distillation) for trick in cell.recipe.tricks)
+        teacher = FORWARD / rates[_kind(cell.source)] if learns else 0.0
         epochs = cell.recipe.epochs - len(cell.metrics())
         hours = epochs * (train * (seconds + teacher) + val * seconds * FORWARD) / 3600
         total += hours
@@ -51,16 +56,18 @@ def _time(hours: float) -> str:
     return f"{60 * hours:.1f} minutes" if 60 * hours >= 1 else f"{3600 * hours:.0f} seconds"
 
 
-def _kind(cell: Cell) -> tuple[str, int, int, str]:
+def _kind(cell: Cell) -> tuple:
     recipe = cell.recipe
-    return recipe.model, recipe.input_size, recipe.batch_size, recipe.dtype
+    return recipe.task, recipe.model, side(recipe), recipe.batch_size, recipe.dtype
 
 
 def _rates(cells: Sequence[Cell]) -> dict[tuple, float]:
     """Kind of training -> images/s, of the first cell of each kind."""
     rec, found = str(shapes.ensure(name="few_shapes") / "train.rec"), {}
+    drawn = dict(data="records", train=(rec,), val=(rec,)), dict(dataset="few_scenes", base_params="")
     for kind, cell in {_kind(cell): cell for cell in reversed(cells)}.items():
-        recipe = cell.recipe.set(data="records", train=(rec,), val=(rec,), classes=None, epochs=999)
+        data = drawn[cell.recipe.task != "classification"]
+        recipe = cell.recipe.set(**data, classes=None, epochs=999)
         arguments = dict(recipe=recipe.without("distillation").to_json())
         contestant = Contestant(recipe.model, f"{__name__}:training", arguments)
         (found[kind],) = measure([contestant], rounds=1)[recipe.model]
@@ -69,8 +76,8 @@ def _rates(cells: Sequence[Cell]) -> dict[tuple, float]:
 
 def training(recipe: dict) -> Callable[[], float]:
     """A contestant: a few steps of a recipe in JSON, with batches that any machine has room for."""
-    read, contexts = Recipe.from_json(recipe), choose_contexts(None)
-    most = _PIXELS[contexts[0].device_type] // read.input_size**2
+    read, contexts = recipe_from_json(recipe), choose_contexts(None)
+    most = _PIXELS[contexts[0].device_type] // side(read) ** 2
     images = max(min(read.batch_size // len(contexts), most), 1)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="gluon_tricks_plan_"))  # below the contest's own, and gone with it
     options = Options(contexts=contexts, log_interval=10**9)
@@ -89,6 +96,7 @@ def training(recipe: dict) -> Callable[[], float]:
 def _images(cell: Cell) -> tuple[int, int]:
     """Training and validation images: those of the records, or those of the paper where they are not here."""
     try:
-        return tuple(len(records) for records in find_records(cell.recipe))
+        find = {"classification": find_records, "detection": find_boxes, "segmentation": find_masks}[cell.recipe.task]
+        return tuple(len(records) for records in find(cell.recipe))
     except Refused:
         return get_table(cell.name.split("/")[0]).images

@@ -88,6 +88,7 @@ def on_base(
         net = build_segmenter(base, recipe.classes or 1, aux=recipe.aux_weight > 0, **norm_layers)
         for head in net.heads:
             head.initialize(mx.init.Xavier(), ctx=next(iter(base.collect_params().values())).list_ctx())
+            head.collect_params().setattr("lr_mult", recipe.head_lr)
     if pretrained:
         set_parameters(net, formats.read(pretrained), pretrained)
     return net

@@ -22,7 +22,7 @@ from gluon_tricks.runtime import Refused
 
 LONGER_SIDE = (400, 1280)  # pixels, at least and at most
 _SHORTER_SIDE = 120  # a strip of a photo is drawn on so much paper at least
-_PAPER, _INK, _FAINT, _BAR = (255, 255, 255), (20, 20, 20), (225, 228, 232), (54, 112, 184)
+_PAPER, _INK, _FAINT, _BAR, _TRUE = (255, 255, 255), (20, 20, 20), (225, 228, 232), (54, 112, 184), (40, 150, 70)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX  # its capitals are 22 pixels high
 
 
@@ -34,7 +34,9 @@ def colour(number: int) -> tuple[int, int, int]:
     return tuple(int(level) for level in cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0])
 
 
-def bars(image: np.ndarray, names: Sequence[str], probabilities: np.ndarray, top: int = 5) -> np.ndarray:
+def bars(
+    image: np.ndarray, names: Sequence[str], probabilities: np.ndarray, top: int = 5, truth: int | None = None
+) -> np.ndarray:
     """A photo and beside it the likeliest classes with their probabilities as bars.
 
     Args:
@@ -42,23 +44,28 @@ def bars(image: np.ndarray, names: Sequence[str], probabilities: np.ndarray, top
         names: of the K classes.
         probabilities: (K,) in [0, 1].
         top: how many.
+        truth: the image's class, which is named above them, and whose bar is green; None: not known.
     """
     photo, _ = _prepared(image)
     text = _text_height(photo)
     row, width, edge = 4 * text, 26 * text, 2 * text
     best = np.argsort(-np.nan_to_num(probabilities), kind="stable")[:top]
-    paper = _paper(max(len(photo), len(best) * row + edge), photo.shape[1] + width)
+    lines = len(best) * row + (0 if truth is None else row)
+    paper = _paper(max(len(photo), lines + edge), photo.shape[1] + width)
     start = (len(paper) - len(photo)) // 2
     paper[start : start + len(photo), : photo.shape[1]] = photo
     left, right = photo.shape[1] + edge, paper.shape[1] - edge
-    y = (len(paper) - len(best) * row) // 2
+    y = (len(paper) - lines) // 2
+    if truth is not None:
+        _write(paper, _shortened(f"is: {names[truth]}", text, right - left), (left, y + 3 * text // 2), text, _TRUE)
+        y += row
     for k in best:
         share = float(np.clip(np.nan_to_num(probabilities[k]), 0, 1))
         percent, top_edge, bottom = f"{share:.1%}", y + 2 * text, y + 3 * text
         end = right - _size("100.0%", text)[0] - text // 2  # of a full bar
         _write(paper, _shortened(names[k], text, right - left), (left, y + 3 * text // 2), text, _INK)
         paper[top_edge:bottom, left:end] = _FAINT
-        paper[top_edge:bottom, left : left + round(share * (end - left))] = _BAR
+        paper[top_edge:bottom, left : left + round(share * (end - left))] = _TRUE if k == truth else _BAR
         _write(paper, percent, (right - _size(percent, text)[0], bottom), text, _INK)
         y += row
     return paper
@@ -161,13 +168,18 @@ def save_png(path: pathlib.Path, image: np.ndarray) -> None:
     write_atomically(path, lambda temporary: temporary.write_bytes(data))
 
 
-def contact_sheet(folder: pathlib.Path, title: str = "Pictures") -> pathlib.Path:
-    """Writes index.html in a folder: all its PNGs, small, with their names, each linked to itself and to its JSON.
+def contact_sheet(
+    folder: pathlib.Path, title: str = "Pictures", pictures: Sequence[pathlib.Path] | None = None
+) -> pathlib.Path:
+    """Writes index.html in a folder: its PNGs, small, with their names, each linked to itself and to its JSON.
+
+    Args:
+        pictures: which, and in which order; None: all PNGs of the folder by name.
 
     Returns: the page's path. It needs nothing but the folder.
     """
     items = []
-    for picture in sorted(folder.glob("*.png")):
+    for picture in sorted(folder.glob("*.png")) if pictures is None else pictures:
         link, name = urllib.parse.quote(picture.name), html.escape(picture.stem)
         data = picture.with_suffix(".json")
         more = f' <a href="{urllib.parse.quote(data.name)}">JSON</a>' if data.exists() else ""

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from gluon_tricks.recipe import Recipe
-from gluon_tricks.settings import known
+from gluon_tricks.settings import Settings, known
 from gluon_tricks.table import Table
 from gluon_tricks.tricks import LinearScaling, Trick
 
@@ -18,7 +18,7 @@ _SMALL_MODELS = {
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """What a scale changes of every recipe.
+    """What a scale changes of every recipe of a classifier.
 
     Args:
         name: of the scale.
@@ -57,10 +57,15 @@ class Scale:
     def _shrunk(self, trick: Trick) -> Trick:
         if isinstance(trick, LinearScaling):
             return dataclasses.replace(trick, reference=round(trick.reference * self.batch_size))
-        epochs = getattr(trick, "epochs", None)  # of a warm-up, or the epochs of a step decay
-        if isinstance(epochs, tuple):
-            return dataclasses.replace(trick, epochs=tuple(epoch * self.epochs for epoch in epochs))
-        return trick if epochs is None else dataclasses.replace(trick, epochs=epochs * self.epochs)
+        return _sooner(trick, self.epochs)
+
+
+def _sooner(trick: Trick, factor: float) -> Trick:
+    """The trick with its epochs (of a warm-up, of a step decay) times a factor."""
+    epochs = getattr(trick, "epochs", None)
+    if isinstance(epochs, tuple):
+        return dataclasses.replace(trick, epochs=tuple(epoch * factor for epoch in epochs))
+    return trick if epochs is None else dataclasses.replace(trick, epochs=epochs * factor)
 
 
 SCALES = {
@@ -89,6 +94,84 @@ SCALES = {
 }
 
 
-def get_scale(name: str) -> Scale:
+@dataclasses.dataclass(frozen=True)
+class TransferScale:
+    """What a scale changes of tables 8 and 9.
+
+    Args:
+        name, title: as of Scale.
+        bases: the scale that the base networks are trained at.
+        epochs: factor on every number of epochs.
+        set: task -> further recipe fields.
+        photos: task -> what the data is; of a task that is not there it is what the table's is, or built in.
+    """
+
+    name: str
+    title: str
+    bases: Scale
+    epochs: float = 1.0
+    set: Mapping[str, Mapping[str, object]] = dataclasses.field(default_factory=dict)
+    photos: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def recipe(self, table: Table, column: str, row: str) -> Settings | None:
+        """The recipe of a cell at this scale."""
+        recipe = table.recipe(column, row)
+        if self.bases.models is None:
+            return recipe
+        changes = dict(
+            model=self.bases.models[recipe.model],
+            epochs=max(round(recipe.epochs * self.epochs), 1),
+            tricks=tuple(_sooner(trick, self.epochs) for trick in recipe.tricks),
+        )
+        return recipe.set(**{**changes, **self.set[recipe.task]})
+
+
+TRANSFER_SCALES = {
+    scale.name: scale
+    for scale in (
+        TransferScale(
+            "smoke",
+            "a test of the machinery on drawn scenes: its numbers say nothing about the paper's",
+            SCALES["smoke"],
+            epochs=1 / 120,
+            set={
+                "detection": dict(dataset="few_scenes", short=120, long=200, roi="small", batch_size=4, lr=0.001),
+                "segmentation": dict(dataset="few_scenes", crop=64, base_size=160, batch_size=8),
+            },
+        ),
+        TransferScale(
+            "small",
+            "a proxy: small base networks of small photos, a hundred images or two, a few epochs",
+            SCALES["imagenette"],
+            epochs=1 / 5,
+            set={
+                "detection": dict(
+                    **dict(train_splits=("2007_trainval",), short=300, long=500, roi="small", batch_size=2, lr=0.005),
+                ),
+                "segmentation": dict(
+                    **dict(dataset="masks", classes=11, void=11, crop=120, base_size=240, epochs=6, batch_size=8),
+                ),
+            },
+            photos={
+                "detection": "VOC2007 or a part of it (a VOCdevkit with the lists trainval and test)",
+                "segmentation": "photos with masks of 11 classes and void 11: images/{train,val}, masks/{train,val}",
+            },
+        ),
+        TransferScale("paper", "", SCALES["imagenet"]),
+    )
+}
+
+
+def side(recipe: Settings) -> int:
+    """How large its images are, px: their side, their shorter side, that of the crops."""
+    return getattr(recipe, {"classification": "input_size", "detection": "short", "segmentation": "crop"}[recipe.task])
+
+
+def scales_of(table: Table) -> Mapping[str, Scale | TransferScale]:
+    """The scales that a table can be run at."""
+    return SCALES if table.task == "classification" else TRANSFER_SCALES
+
+
+def get_scale(name: str, scales: Mapping[str, Scale | TransferScale] = SCALES) -> Scale | TransferScale:
     """The scale of a name. Raises Refused for an unknown one."""
-    return SCALES[known(name, list(SCALES), "scale")]
+    return scales[known(name, list(scales), "scale")]

@@ -6,8 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from gluon_tricks.recipe import Recipe
-from gluon_tricks.settings import known
+from gluon_tricks.settings import Settings, known
 from gluon_tricks.tricks import Trick
 
 IMAGENET_IMAGES = (1_281_167, 50_000)  # training, validation
@@ -24,7 +23,8 @@ class Row:
         add: tricks it adds; one takes the place of another in the same slot.
         also: column -> tricks it adds in that column only.
         base: key of the row it builds on; "" for the column's recipe; None is for ladder() and variants() to fill in.
-        paper: column -> the paper's (top-1, top-5) in percent; columns that the paper leaves out are not there.
+        paper: column -> the paper's two scores in percent, nan where it has none; columns that the paper leaves out are
+            not there.
     """
 
     key: str
@@ -60,15 +60,17 @@ class Table:
         proxy: recipe fields of its proxies at small scales, beyond what the scale itself sets.
         photos: what its columns' records are packed from, if they are not ImageNet.
         images: how many of them are for training and for validation.
+        scores: what the two numbers of a cell are called.
     """
 
     name: str
     title: str
-    columns: Mapping[str, Recipe]
+    columns: Mapping[str, Settings]
     rows: tuple[Row, ...]
     proxy: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     photos: str = ""
     images: tuple[int, int] = IMAGENET_IMAGES
+    scores: tuple[str, str] = ("top-1", "top-5")
 
     def row(self, key: str) -> Row:
         return next(row for row in self.rows if row.key == known(key, [row.key for row in self.rows], "row", self.name))
@@ -77,7 +79,12 @@ class Table:
         """The rows that the paper has in a column."""
         return [row for row in self.rows if column in row.paper]
 
-    def recipe(self, column: str, key: str) -> Recipe:
+    @property
+    def task(self) -> str:
+        """What its cells learn."""
+        return next(iter(self.columns.values())).task
+
+    def recipe(self, column: str, key: str) -> Settings:
         """The recipe of a cell, called table/column/row."""
         known(column, list(self.columns), "column", self.name)
         row = self.row(key)

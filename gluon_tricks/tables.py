@@ -6,7 +6,9 @@ import base64
 import csv
 import html
 import io
+import math
 
+from gluon_tricks.cells import COLUMNS
 from gluon_tricks.comparison import LEGEND, Comparison, Section
 
 
@@ -14,7 +16,7 @@ def markdown(comparison: Comparison) -> str:
     """The tables, with aligned columns."""
     parts = [f"# {comparison.title}", LEGEND]
     for section in comparison.sections:
-        parts += [f"## {section.title}", _markdown_table(section)]
+        parts += [f"## {section.title}", _markdown_table(section), *([section.note] if section.note else [])]
     return "\n\n".join(parts) + "\n"
 
 
@@ -29,16 +31,20 @@ def as_csv(comparison: Comparison) -> str:
     """A line per run: what it is, the paper's numbers, and ours where it is done. Accuracies in percent."""
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(("table", "column", "row", "model", "seed", "paper_top1", "paper_top5", "top1", "top5", "state"))
+    names = [_CSV_NAMES.get(name, name) for name in comparison.scores]
+    paper = [f"paper_{name}" for name in names]
+    writer.writerow(("table", "column", "row", "model", "seed", *paper, *names, "base_top1", "state"))
     for line in (line for section in comparison.sections for line in section.lines):
         for cell in line.cells:
             seed = cell.recipe.seed
             ours = [line.top(k).get(seed, "") for k in (0, 1)]
-            row = (comparison.name, line.column, line.key, cell.recipe.model, seed, *line.paper, *ours, cell.state())
-            writer.writerow(row)
+            paper = ["" if math.isnan(score) else score for score in line.paper]
+            what = (comparison.name, line.column, line.key, cell.recipe.model, seed)
+            writer.writerow((*what, *paper, *ours, line.bases().get(seed, ""), cell.state()))
     return out.getvalue()
 
 
+_CSV_NAMES = {"top-1": "top1", "top-5": "top5"}
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
 table { border-collapse: collapse; margin: 1rem 0 }
@@ -53,7 +59,8 @@ def page(comparison: Comparison) -> str:
     title = html.escape(comparison.title)
     parts = [f"<h1>{title}</h1>", f"<p>{html.escape(LEGEND)}</p>"]
     for section in comparison.sections:
-        parts += [f"<h2>{html.escape(section.title)}</h2>", _html_table(section), _curves(section)]
+        parts += [f"<h2>{html.escape(section.title)}</h2>", _html_table(section)]
+        parts += [f"<p>{html.escape(section.note)}</p>" if section.note else "", _curves(section, comparison.scores[0])]
     body = "\n".join(parts)
     head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
@@ -67,8 +74,8 @@ def _html_table(section: Section) -> str:
     return f"<table>\n{row(section.rows[0], 'th')}\n{rows}\n</table>"
 
 
-def _curves(section: Section) -> str:
-    """Validation top-1 against epoch, the mean over the seeds of each row; nothing where nothing was run."""
+def _curves(section: Section, score: str) -> str:
+    """The first score against epoch, the mean over the seeds of each row; nothing where nothing was run."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -77,13 +84,14 @@ def _curves(section: Section) -> str:
 
     figure, panel = pyplot.subplots(figsize=(8, 4.2), layout="constrained")
     for line in section.lines:
-        histories = [[100 * row["val_top1"] for row in cell.metrics()] for cell in line.cells if cell.is_done()]
+        done = [cell for cell in line.cells if cell.is_done()]
+        histories = [[100 * row[COLUMNS[cell.recipe.task][0]] for row in cell.metrics()] for cell in done]
         if histories:
             mean = np.mean(histories, axis=0)
             panel.plot(range(1, len(mean) + 1), mean, marker="." if len(mean) < 40 else "", label=line.label)
     drawn = bool(panel.lines)
     if drawn:
-        panel.set(xlabel="epoch", ylabel="validation top-1, %")
+        panel.set(xlabel="epoch", ylabel=f"validation {score}, %")
         panel.grid(alpha=0.3)
         panel.legend()
         out = io.BytesIO()
@@ -92,4 +100,4 @@ def _curves(section: Section) -> str:
     if not drawn:
         return ""
     picture = base64.b64encode(out.getvalue()).decode()
-    return f'<img alt="validation top-1 against epoch" src="data:image/png;base64,{picture}">'
+    return f'<img alt="validation {html.escape(score)} against epoch" src="data:image/png;base64,{picture}">'

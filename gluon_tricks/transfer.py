@@ -85,6 +85,7 @@ class SegmentationRecipe(TransferRecipe):
         crop: side of a training crop, px.
         base_size: what an image's shorter side is scaled to, times a random factor of 0.5 to 2, before the crop.
         aux_weight: of the auxiliary head's loss.
+        head_lr: factor on the rate of both heads, which start from random numbers.
 
     Source: section 6.2; GluonCV's recipe for its numbers.
     """
@@ -100,6 +101,7 @@ class SegmentationRecipe(TransferRecipe):
     crop: int = 480
     base_size: int = 520
     aux_weight: float = 0.5
+    head_lr: float = 10.0
     epochs: int = 120
     batch_size: int = 16
     lr: float | None = 0.01
@@ -109,4 +111,5 @@ class SegmentationRecipe(TransferRecipe):
         yield from super().ranges()
         yield self.crop >= 1 and self.base_size >= 1, f"crop {self.crop} and base_size {self.base_size} take pixels"
         yield 0 <= self.void <= 65535, f"void is {self.void}: it takes an index, 0 to 65535"
+        yield self.head_lr > 0, f"head_lr is {self.head_lr}: it takes a factor above 0"
         yield self.aux_weight >= 0, f"aux_weight is {self.aux_weight}: it takes 0 (no auxiliary head) or more"

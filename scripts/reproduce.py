@@ -4,6 +4,7 @@
     reproduce.py table6 --scale imagenette --data PHOTOS     a proxy, minutes a cell on two cores
     reproduce.py table6 --plan                               what would be run, and roughly how long it would take
     reproduce.py table5 --show                               only what there is
+    reproduce.py table8 --data VOCdevkit                     its base networks are trained first, where they are missing
     reproduce.py figure3 --scale imagenette                  drawn from the networks and from runs that are done
 
 A cell is a run directory: done ones are kept, interrupted ones go on. What is shown is also written as Markdown, CSV
@@ -25,7 +26,7 @@ from gluon_tricks.data.pack import pack
 from gluon_tricks.data.sources import class_folders
 from gluon_tricks.recipes import TABLES, get_table
 from gluon_tricks.runtime import Refused
-from gluon_tricks.scales import SCALES, get_scale
+from gluon_tricks.scales import SCALES, TRANSFER_SCALES, TransferScale, get_scale, scales_of
 from gluon_tricks.settings import known
 from gluon_tricks.table import Table
 
@@ -33,11 +34,14 @@ from gluon_tricks.table import Table
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", metavar="TABLE|FIGURE", help=", ".join((*TABLES, *figures.FIGURES)))
-    parser.add_argument("--scale", default="imagenet", help=f"{', '.join(SCALES)} (imagenet)")
+    scales = f"{', '.join(SCALES)} (imagenet); tables 8 and 9: {', '.join(TRANSFER_SCALES)} (paper)"
+    parser.add_argument("--scale", help=scales)
     parser.add_argument("--columns", default="", metavar="NAME,NAME", help="only these columns, such as resnet50_v1d")
     parser.add_argument("--rows", default="", metavar="ROW,ROW", help="only these rows, such as cosine,mixup")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds 0 to N-1 of every row (1)")
-    parser.add_argument("--data", type=pathlib.Path, metavar="PATH", help="train.rec and val.rec, or class folders")
+    photos = "train.rec and val.rec, or class folders"
+    parser.add_argument("--data", type=pathlib.Path, metavar="PATH", help=f"{photos}; tables 8 and 9: VOC, ADE20K")
+    parser.add_argument("--base-data", type=pathlib.Path, metavar="PATH", help=f"of their base networks: {photos}")
     parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs/tables"), help="where the runs lie")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--plan", action="store_true", help="run nothing, say what would be run and for how long")
@@ -61,11 +65,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _reproduce(args: argparse.Namespace) -> int:
     known(args.what, [*TABLES, *figures.FIGURES], "table or figure")
-    scale = get_scale(args.scale)
     if args.seeds < 1:
         raise Refused(f"--seeds {args.seeds}: give 1 or more")
-    train, val = _records(args.data, args.runs / scale.name / "data")
-    runs = cells.Runs(args.runs, scale, train, val)
+    runs = _runs(args)
     if args.what in figures.FIGURES:
         for path in figures.draw(args.what, runs, args.seeds):
             print(path)
@@ -75,13 +77,24 @@ def _reproduce(args: argparse.Namespace) -> int:
     rows = _names(args.rows, [row.key for row in table.rows], "row", table)
     wanted = runs.cells(table.name, columns, rows, args.seeds)
     if args.plan:
-        if scale.title:  # of the paper's own images the numbers are known
+        if runs.scale.title:  # of the paper's own images the numbers are known
             runs.require_data(table.name)
         print(*estimate.plan(cells.missing(wanted)), sep="\n")
         return 0
     failed = 0 if args.show else _run(cells.missing(wanted), runs, table, shlex.split(args.launch))
     _show(table, runs, args, columns, rows)
     return 1 if failed else 0
+
+
+def _runs(args: argparse.Namespace) -> cells.Runs:
+    scales = scales_of(get_table(args.what)) if args.what in TABLES else SCALES
+    scale = get_scale(args.scale or list(scales)[-1], scales)
+    bases = scale.bases if isinstance(scale, TransferScale) else scale
+    if bases is scale and args.base_data:
+        raise Refused(f"--base-data {args.base_data}: {args.what} has no base networks; name its images with --data")
+    train, val = _records(args.data if bases is scale else args.base_data, args.runs / bases.name / "data")
+    data = str(args.data.expanduser().absolute()) if args.data and bases is not scale else ""
+    return cells.Runs(args.runs, scale, train, val, data)
 
 
 def _names(text: str, names: list[str], what: str, table: Table) -> list[str]:
@@ -92,9 +105,11 @@ def _run(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table, launcher: S
     """Runs the cells one after the other; returns how many failed."""
     if todo:
         runs.require_data(table.name)
-    failed, words = 0, cells.trainer(pathlib.Path(__file__).with_name("train_imagenet.py"), launcher)
+    failed, sources = 0, [cell.source for cell in todo if cell.source]
     for k, cell in enumerate(todo, start=1):
-        print(f"--- {k} of {len(todo)}: {cell.name}, seed {cell.recipe.seed}", flush=True)
+        needed = ", which other cells need first" if cell in sources else ""
+        print(f"--- {k} of {len(todo)}: {cell.name}, seed {cell.recipe.seed}{needed}", flush=True)
+        words = cells.trainer(cell, pathlib.Path(__file__).parent, launcher)
         failed += not cells.run(cell, words, lambda line: print(line, flush=True))
     return failed
 

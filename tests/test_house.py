@@ -67,6 +67,7 @@ FLOORS = {
     "gluon_tricks.flags": 8,
     "gluon_tricks.command_line": 9,
     "gluon_tricks.program": 10,
+    "gluon_tricks.transfer_flags": 10,
     "gluon_tricks.benchmarks": 10,
     "gluon_tricks.estimate": 10,
     "scripts": 11,

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from gluon_tricks.recipe import Recipe, read_recipe
-from gluon_tricks.recipes import imagenet, proxies, table3, table4, table5, table6, table7
+from gluon_tricks.recipes import (
+    base_networks,
+    imagenet,
+    proxies,
+    table3,
+    table4,
+    table5,
+    table6,
+    table7,
+    table8,
+    table9,
+)
 from gluon_tricks.settings import known
 from gluon_tricks.table import Table
 
 _RECIPES = {recipe.name: recipe for recipe in (*imagenet.RECIPES, *proxies.RECIPES)}
-TABLES: dict[str, Table] = {module.TABLE.name: module.TABLE for module in (table3, table4, table5, table6, table7)}
+_MODULES = (table3, table4, table5, table6, table7, base_networks, table8, table9)
+TABLES: dict[str, Table] = {module.TABLE.name: module.TABLE for module in _MODULES}
 
 
 def list_recipes() -> list[str]:

@@ -121,9 +121,14 @@ def segmentation_loss(
         factor of the loss changes it: neither the scale of 16 bit training nor an accumulated batch could work.
         aux_weight=1 gives its gradient.
     """
-    masks = masks.astype("float32")
+    masks = masks.astype("float32", copy=False)
     real = masks >= 0
-    weight = mx.nd.broadcast_div(real, mx.nd.maximum(real.mean(), 1 / masks.size)).expand_dims(1)  # (n, 1, H, W)
-    cross_entropy = mx.gluon.loss.SoftmaxCrossEntropyLoss(axis=1)
-    main, *aux = (cross_entropy(logits.astype("float32"), masks, weight) for logits in net(images))
+    weight = mx.nd.broadcast_div(real, mx.nd.maximum(real.mean(), 1 / masks.size)).expand_dims(3)  # (n, H, W, 1)
+    cross_entropy = mx.gluon.loss.SoftmaxCrossEntropyLoss()
+    main, *aux = (cross_entropy(_classes_last(logits), masks, weight) for logits in net(images))
     return main + aux_weight * aux[0] if aux else main
+
+
+def _classes_last(logits: mx.nd.NDArray) -> mx.nd.NDArray:
+    """Logits (n, K, H, W) as (n, H, W, K): on a CPU log_softmax over K is then twice as fast, the copy included."""
+    return logits.astype("float32", copy=False).transpose((0, 2, 3, 1))

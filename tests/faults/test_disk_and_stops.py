@@ -1,6 +1,7 @@
 """A disk that fills up or goes away in mid-run, and requests to stop: what is there stays, and can be gone on with."""
 
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -114,7 +115,8 @@ def test_a_disk_that_turns_read_only(tiny_records, mounted, tmp_path, disk_of):
     there = list_checkpoints(run / "checkpoints")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 75, err
-    assert f"stopped: {run}" in err and "cannot be written: Read-only file system" in err
+    # what was under way when the disk failed may end as an error of it
+    assert re.search(f"stopped: {run}\\S* cannot be written: (Read-only file system|Input/output error)", err), err
     assert list_checkpoints(run / "checkpoints") == there and len(there) >= 2
     assert f"go on from {there[-1].name}" in err
     for path in there:

@@ -204,9 +204,9 @@ def test_a_killed_cell_does_not_blame_its_last_line(runs):
 
 def test_a_student_of_a_failed_teacher_is_not_trained(runs):
     cell = runs.cell("table6/resnet50_v1d/distill", 0)
-    cell.teacher.folder.parent.mkdir(parents=True)
-    cell.teacher.failure.write_text("killed by SIGKILL\n")
-    (cell.teacher.folder / "checkpoints").mkdir(parents=True)  # a teacher half trained is none
+    cell.source.folder.parent.mkdir(parents=True)
+    cell.source.failure.write_text("killed by SIGKILL\n")
+    (cell.source.folder / "checkpoints").mkdir(parents=True)  # a teacher half trained is none
     assert not cells.run(cell, ["no such command"], lambda line: None)
     says = "failed: its teacher table6/resnet152_v1d/smooth has no result (failed: killed by SIGKILL)"
     assert cell.state() == says

@@ -6,7 +6,7 @@ import pytest
 
 from gluon_tricks.recipes import TABLES, get_recipe, get_table
 from gluon_tricks.runtime import Refused
-from gluon_tricks.scales import SCALES, get_scale
+from gluon_tricks.scales import SCALES, get_scale, scales_of
 from gluon_tricks.table import Row, Table, ladder, variants
 from gluon_tricks.tricks import Cosine, LinearScaling, StepDecay, Warmup
 
@@ -82,7 +82,7 @@ def test_the_teacher_is_resnet_152_d_and_sees_mixup_where_its_student_does():
 
 def test_every_name_gives_its_recipe():
     names = [name for table in TABLES.values() for name in table.names()]
-    assert len(names) == len(set(names)) == 3 * 2 + 2 * 5 + 4 + 4 * 6 + 2
+    assert len(names) == len(set(names)) == 3 * 2 + 2 * 5 + 4 + 4 * 6 + 2 + 1 + 7 + 7
     assert all(get_recipe(name).name == name for name in names)
 
 
@@ -127,7 +127,7 @@ def test_inception_has_no_small_proxy():
     assert SCALES["smoke"].recipe(get_table("table6"), "inceptionv3", "cosine") is None
 
 
-def test_the_imagenet_scale_changes_nothing():
+def test_the_scales_of_the_paper_change_nothing():
     for table in TABLES.values():
         for name in table.names():
-            assert SCALES["imagenet"].recipe(table, *name.split("/")[1:]) == get_recipe(name)
+            assert list(scales_of(table).values())[-1].recipe(table, *name.split("/")[1:]) == get_recipe(name)

@@ -1,0 +1,123 @@
+"""Photos in, pictures and JSON out: the files of scripts/predict.py."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import PIL.Image
+
+from gluon_tricks import pictures
+from gluon_tricks.data.annotated import ENDINGS
+from gluon_tricks.data.records import decode_image
+from gluon_tricks.disk import write_atomically, writing
+from gluon_tricks.prediction import Prediction
+from gluon_tricks.runtime import Refused
+
+_ENDINGS = (*ENDINGS, ".webp", ".tif", ".tiff")
+
+
+def find_images(places: Sequence[str | os.PathLike]) -> list[pathlib.Path]:
+    """The files that are named, and those of folders that end as images do, each once.
+
+    Raises:
+        Refused: a place that is not there, or no image at all.
+    """
+    found: dict[str, pathlib.Path] = {}
+    for place in map(pathlib.Path, places):
+        if not place.exists():
+            raise Refused(f"there is no file or folder {place}: check the name")
+        inside = sorted(place.iterdir()) if place.is_dir() else ()
+        images = [path for path in inside if path.suffix.lower() in _ENDINGS and path.name[0] != "." and path.is_file()]
+        found.update({os.path.abspath(path): path for path in (images if place.is_dir() else [place])})
+    if not found:
+        raise Refused(
+            f"no images found: {', '.join(map(str, places))} holds no file that ends in {', '.join(_ENDINGS)}"
+        )
+    return list(found.values())
+
+
+def read_photo(path: pathlib.Path) -> np.ndarray | None:
+    """The (H, W, 3) uint8 RGB pixels of an image file, turned as its EXIF says; None if it is no image."""
+    try:
+        pixels = decode_image(path.read_bytes())
+    except OSError:
+        return None
+    return None if pixels is None else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+class Results:
+    """A folder of predictions: of each image NAME.png, NAME.json and, of a segmenter, NAME.mask.png.
+
+    Two images of one name get NAME and NAME-2, whether they come in one run or in two; one that comes again takes the
+    place that it had.
+
+    Args:
+        folder: made if it is not there.
+    """
+
+    def __init__(self, folder: pathlib.Path):
+        self.folder, self.pictures = folder, []
+        self._taken: set[str] = set()
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def add(self, path: pathlib.Path, prediction: Prediction, about: dict[str, Any]) -> pathlib.Path:
+        """Writes what was said of an image; returns the JSON's path.
+
+        Args:
+            about: what the JSON says besides the image's file and the prediction.
+        """
+        file = printable(os.path.abspath(path))
+        picture, data, mask = self._place(path, file)
+        values = {"file": file, **about, **prediction.values}
+        pictures.save_png(picture, prediction.picture)
+        if prediction.mask is not None:
+            values["mask"] = mask.name
+            write_atomically(mask, functools.partial(_save_indices, prediction.mask))
+        else:
+            with writing(mask):  # of an earlier network
+                mask.unlink(missing_ok=True)
+        text = json.dumps(values, indent=2) + "\n"
+        write_atomically(data, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        self.pictures.append(picture)
+        return data
+
+    def _place(self, path: pathlib.Path, file: str) -> list[pathlib.Path]:
+        """The three files of an image that are free, or its own from before."""
+        number = 1
+        while True:
+            name = printable(path.stem) + (f"-{number}" if number > 1 else "")
+            paths = [self.folder / f"{name}{ending}" for ending in (".png", ".json", ".mask.png")]
+            names = {place.name for place in paths}
+            if not names & self._taken and (not any(map(os.path.lexists, paths)) or _told_of(paths[1]) == file):
+                self._taken |= names
+                return paths
+            number += 1
+
+
+def printable(name: str | os.PathLike) -> str:
+    """A file's name as UTF-8 has it; Linux allows names that are no text."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _told_of(path: pathlib.Path) -> str | None:
+    """The image that a JSON file tells of."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        return json.loads(path.read_text(encoding="utf-8")).get("file")
+    return None
+
+
+def _save_indices(mask: np.ndarray, path: pathlib.Path) -> None:
+    """As a PNG whose pixels are the indices; up to 255 classes, they show as the picture's colours."""
+    image = PIL.Image.fromarray(mask)
+    if mask.dtype == np.uint8:
+        image.putpalette([level for k in range(255) for level in pictures.colour(k)] + [0, 0, 0])
+    image.save(path, format="png")

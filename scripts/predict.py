@@ -1,0 +1,85 @@
+#!/usr/bin/env python
+"""What a trained network says of photos: the classes of each, the things in it, or the class of every pixel.
+
+    predict.py photo.jpg --params runs/imagenet-3                 a classifier: the 5 likeliest classes, with bars
+    predict.py photos --params resnet50_v1d/117a384e              one that GluonCV published, on a folder of photos
+    predict.py photos --params runs/faster_rcnn-1 --threshold 0.7  a detector: boxes with names and scores
+    predict.py photo.jpg --params runs/fcn-1 --multi-scale        a segmenter: the mask over the photo
+
+Which of the three it is follows from the run. Of each image --out gets NAME.png and NAME.json, of a segmenter also
+NAME.mask.png with the index of each pixel's class; of several images, index.html shows all. Exit code: 0 done, 1 some
+files are no images (the others are done) or the disk is full, 2 refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import sys
+
+from gluon_tricks import pictures
+from gluon_tricks.devices import choose_contexts
+from gluon_tricks.disk import CannotWrite
+from gluon_tricks.photos import Results, find_images, printable, read_photo
+from gluon_tricks.prediction import open_predictor
+from gluon_tricks.runtime import Refused
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="files, or folders of them (not those inside them)")
+    parser.add_argument(
+        "--params", required=True, metavar="RUN_OR_FILE",
+        help="a run directory or one of its checkpoints; of a classifier also a parameter file, or a published NAME or "
+        "NAME/TAG",
+    )  # fmt: skip
+    parser.add_argument("--model", metavar="NAME", help="the network, where a parameter file fits several")
+    parser.add_argument("--classes", metavar="FILE", help="the classes' names, one a line (default: the run's)")
+    parser.add_argument("--threshold", type=float, default=0.5, metavar="S", help="of boxes: the least score (0.5)")
+    parser.add_argument("--multi-scale", action="store_true", help="of masks: the mean over 6 scales and mirror images")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("predictions"), metavar="FOLDER")
+    parser.add_argument("--num-gpus", type=int, metavar="N", help="0: the CPU (default: one GPU, if one is usable)")
+    return parser.parse_args(argv)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Everything from the flags to the pictures; how many files are no images."""
+    paths, out = find_images(args.images), args.out.expanduser()
+    if out.resolve() in {path.parent.resolve() for path in paths}:
+        raise Refused(f"--out {out} is where images lie that are to be looked at: name another folder")
+    predictor = open_predictor(
+        args.params, model=args.model, class_file=args.classes, context=choose_contexts(args.num_gpus)[0],
+        threshold=args.threshold, multi_scale=args.multi_scale,
+    )  # fmt: skip
+    results, about = Results(out), {"network": predictor.network, "kind": predictor.kind, "params": args.params}
+    broken = 0
+    for path in paths:
+        image = read_photo(path)
+        if image is None:
+            print(f"{printable(path)} is no image that can be decoded: left out", file=sys.stderr, flush=True)
+            broken += 1
+            continue
+        prediction = predictor.predict(image)
+        results.add(path, prediction, {**about, "height": image.shape[0], "width": image.shape[1]})
+        note = f" ({prediction.note})" if prediction.note else ""
+        print(f"{printable(path)}: {prediction.words}{note}", flush=True)
+    if len(paths) > 1 and results.pictures:
+        page = pictures.contact_sheet(out, f"{predictor.network}: {predictor.kind}", results.pictures)
+        print(f"{page} shows them all: {len(results.pictures)} images")
+    return broken
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    try:
+        return 1 if run(args) else 0
+    except Refused as error:
+        print(f"refused: {error}", file=sys.stderr)
+        return 2
+    except CannotWrite as error:
+        print(f"stopped: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+"""Train FCN on any base network of the zoo (section 6.2): on ADE20K, on images with index masks, on built-in scenes.
+
+    train_fcn.py --base resnet50_v1d --base-params RUN --data ADEChallengeData2016
+    train_fcn.py --dataset masks --data FOLDER --num-classes 11 --void 11 --base-params RUN
+    train_fcn.py --dataset scenes --base-params runs/shapes-1
+
+Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable (--resume auto), 1 anything else.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+
+from gluon_tricks import program, transfer_flags
+from gluon_tricks.recipes.transfer import SEGMENTATION
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = transfer_flags.parser(__doc__, SEGMENTATION, "ade20k").parse_args(argv)
+    words = functools.partial(transfer_flags.recipe_from_flags, recipes=SEGMENTATION, default="ade20k")
+    return program.train(args, words, chatty=True)  # its batch normalisation is over all ranks
+
+
+if __name__ == "__main__":
+    sys.exit(main())
