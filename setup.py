@@ -57,6 +57,6 @@ setup(
             f"{package}; python_version >= '3.10'"
             for package in ("torch==2.13.0", "torchvision==0.28.0", "timm==1.0.31")
         ],
-        "dev": ["pytest>=7", "pytest-xdist>=3", "ruff==0.17.5"],  # another ruff formats otherwise
+        "dev": ["pytest>=7", "pytest-xdist>=3.7", "ruff==0.17.5"],  # another ruff formats otherwise
     },
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Sequence
 
 import mxnet as mx
@@ -23,7 +24,8 @@ def on_trained_base(recipe: TransferRecipe, contexts: Sequence[mx.Context]) -> m
     """
     mx.random.seed(recipe.seed)
     if recipe.base_params:
-        trained = open_network(recipe.base_params, model=None).net
+        told = pathlib.Path(recipe.base_params).expanduser().is_dir()  # a run says what it trained, a file may not
+        trained = open_network(recipe.base_params, model=None if told else recipe.model).net
         if trained.name != recipe.model:
             raise Refused(f"{recipe.base_params} is a {trained.name}, and the base is to be a {recipe.model}")
         base, layers = base_network(recipe, trained.classes, list(contexts), to_train=True)

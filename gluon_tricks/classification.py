@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import functools
+import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 
 import mxnet as mx
 import numpy as np
 
-from gluon_tricks import distributed
+from gluon_tricks import distributed, pictures
+from gluon_tricks.class_names import in_words
 from gluon_tricks.data.augment import Preprocess, coefficients
 from gluon_tricks.data.catalog import count_classes, find_records
 from gluon_tricks.data.loader import Batch, Loader
 from gluon_tricks.evaluate import Scores, evaluate
-from gluon_tricks.network import initialized, input_dtype
+from gluon_tricks.network import initialized, input_dtype, restore_plain_layout
+from gluon_tricks.prediction import handful, probabilities
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.task import Shares, StepLoss
@@ -83,6 +86,24 @@ class Classification:
 
     def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> Scores:
         return evaluate(net, batches, self.evaluation_input, self.contexts)
+
+    def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
+        """A handful of images with the likeliest classes as bars, the right one's in green."""
+        val, recipe = self.val, self.recipe
+        share = val.batch_size // len(self.contexts)  # a device's part in evaluation; another would be a new graph
+        one_by_one = Loader(
+            val.records, train=False, size=recipe.input_size, crop_ratio=recipe.crop_ratio, classes=recipe.classes,
+            batch_size=1, threads=1, prefetch=1,
+        )  # fmt: skip
+        shown = list(handful(one_by_one, min(8, share)))
+        images, labels, indices = (np.concatenate(column) for column in list(zip(*shown))[:3])
+        padding = np.zeros((share - len(images), *images.shape[1:]), np.uint8)
+        batch = Batch(np.concatenate([images, padding]), labels, indices, len(images))
+        found = probabilities(net, [batch], self.evaluation_input, self.contexts[0])
+        restore_plain_layout(net)
+        names = in_words(self.train.records.classes or [f"class {k}" for k in range(recipe.classes)])
+        drawn = [pictures.bars(image, names, of_it, truth=k) for image, of_it, k in zip(images, found, labels)]
+        pictures.save_png(path, pictures.grid(drawn))
 
     def describe(self) -> str:
         recipe = self.recipe

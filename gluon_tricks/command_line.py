@@ -290,6 +290,7 @@ def options_from_flags(args: argparse.Namespace, **rest) -> dict:
         log_interval=args.log_interval,
         checkpoint_epochs=args.save_frequency,
         checkpoint_steps=args.save_steps,
+        picture_epochs=args.picture_epochs,
         keep=args.keep,
         extra_log=args.logging_file,
         **rest,

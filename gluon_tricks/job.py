@@ -31,6 +31,7 @@ class Options:
         log_interval: steps between log lines.
         checkpoint_epochs: epochs between checkpoints; the last epoch always has one.
         checkpoint_steps: also every so many steps; 0: not.
+        picture_epochs: epochs between pictures of what the network makes of some validation images; 0: none.
         keep: how many of the newest checkpoints stay, besides the best and one that a rollback could go to.
         extra_log: one more file for the log lines.
         notes: lines the journal starts with.
@@ -44,6 +45,7 @@ class Options:
     log_interval: int = 50
     checkpoint_epochs: int = 1
     checkpoint_steps: int = 0
+    picture_epochs: int = 5
     keep: int = 2
     extra_log: pathlib.Path | None = None
     notes: tuple[str, ...] = ()
@@ -54,8 +56,9 @@ class Options:
         for name in ("log_interval", "checkpoint_epochs", "keep"):
             if getattr(self, name) < 1:
                 raise Refused(f"{name} is {getattr(self, name)}: it takes 1 or more")
-        if self.checkpoint_steps < 0:
-            raise Refused(f"checkpoint_steps is {self.checkpoint_steps}: it takes 0 (never) or more")
+        for name in ("checkpoint_steps", "picture_epochs"):
+            if getattr(self, name) < 0:
+                raise Refused(f"{name} is {getattr(self, name)}: it takes 0 (never) or more")
 
 
 @dataclasses.dataclass

@@ -32,16 +32,22 @@ def find_images(places: Sequence[str | os.PathLike]) -> list[pathlib.Path]:
     """
     found: dict[str, pathlib.Path] = {}
     for place in map(pathlib.Path, places):
-        if not place.exists():
-            raise Refused(f"there is no file or folder {place}: check the name")
-        inside = sorted(place.iterdir()) if place.is_dir() else ()
-        images = [path for path in inside if path.suffix.lower() in _ENDINGS and path.name[0] != "." and path.is_file()]
-        found.update({os.path.abspath(path): path for path in (images if place.is_dir() else [place])})
+        found.update({os.path.abspath(path): path for path in _images_of(place)})
     if not found:
         raise Refused(
             f"no images found: {', '.join(map(str, places))} holds no file that ends in {', '.join(_ENDINGS)}"
         )
     return list(found.values())
+
+
+def _images_of(place: pathlib.Path) -> list[pathlib.Path]:
+    try:
+        if place.is_file():
+            return [place]
+        inside = sorted(place.iterdir())
+        return [path for path in inside if path.suffix.lower() in _ENDINGS and path.name[0] != "." and path.is_file()]
+    except OSError as error:
+        raise Refused(f"{place} is no file or folder that can be read ({error.strerror}): check the name") from None
 
 
 def read_photo(path: pathlib.Path) -> np.ndarray | None:
@@ -61,10 +67,13 @@ class Results:
 
     Args:
         folder: made if it is not there.
+
+    Attributes:
+        said: file name of each picture -> what was said of it.
     """
 
     def __init__(self, folder: pathlib.Path):
-        self.folder, self.pictures = folder, []
+        self.folder, self.said = folder, {}
         self._taken: set[str] = set()
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -78,16 +87,17 @@ class Results:
         file = printable(os.path.abspath(path))
         picture, data, mask = self._place(path, file)
         values = {"file": file, **about, **prediction.values}
-        pictures.save_png(picture, prediction.picture)
         if prediction.mask is not None:
             values["mask"] = mask.name
+        text = json.dumps(values, indent=2) + "\n"
+        write_atomically(data, lambda temporary: temporary.write_text(text, encoding="utf-8"))  # first: it says whose
+        pictures.save_png(picture, prediction.picture)
+        if prediction.mask is not None:
             write_atomically(mask, functools.partial(_save_indices, prediction.mask))
         else:
             with writing(mask):  # of an earlier network
                 mask.unlink(missing_ok=True)
-        text = json.dumps(values, indent=2) + "\n"
-        write_atomically(data, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-        self.pictures.append(picture)
+        self.said[picture.name] = prediction.words
         return data
 
     def _place(self, path: pathlib.Path, file: str) -> list[pathlib.Path]:

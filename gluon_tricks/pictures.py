@@ -12,7 +12,7 @@ import math
 import pathlib
 import unicodedata
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -168,24 +168,22 @@ def save_png(path: pathlib.Path, image: np.ndarray) -> None:
     write_atomically(path, lambda temporary: temporary.write_bytes(data))
 
 
-def contact_sheet(
-    folder: pathlib.Path, title: str = "Pictures", pictures: Sequence[pathlib.Path] | None = None
-) -> pathlib.Path:
+def contact_sheet(folder: pathlib.Path, title: str = "Pictures", said: Mapping[str, str] | None = None) -> pathlib.Path:
     """Writes index.html in a folder: its PNGs, small, with their names, each linked to itself and to its JSON.
 
     Args:
-        pictures: which, and in which order; None: all PNGs of the folder by name.
+        said: file name of each picture, in their order -> what is said of it; None: all PNGs by name, without words.
 
     Returns: the page's path. It needs nothing but the folder.
     """
-    items = []
-    for picture in sorted(folder.glob("*.png")) if pictures is None else pictures:
+    said, items = dict.fromkeys(sorted(path.name for path in folder.glob("*.png")), "") if said is None else said, []
+    for picture, words in ((folder / name, words) for name, words in said.items()):
         link, name = urllib.parse.quote(picture.name), html.escape(picture.stem)
         data = picture.with_suffix(".json")
         more = f' <a href="{urllib.parse.quote(data.name)}">JSON</a>' if data.exists() else ""
         items.append(
             f'<figure><a href="{link}"><img src="{link}" alt="{name}" loading="lazy"></a>'
-            f"<figcaption>{name}{more}</figcaption></figure>"
+            f"<figcaption>{name}{more}{'<br>' if words else ''}{html.escape(words)}</figcaption></figure>"
         )
     page = _PAGE.format(title=html.escape(title), count=len(items), items="\n".join(items))
     write_atomically(folder / "index.html", lambda temporary: temporary.write_text(page, encoding="utf-8"))

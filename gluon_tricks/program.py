@@ -128,7 +128,8 @@ def train(
 def _cannot_write(error: CannotWrite, run: pathlib.Path) -> int:
     saved, remedy = list_checkpoints(run / "checkpoints"), "there is no checkpoint to go on from"
     if saved:
-        remedy = f"make room, then the same command and --resume auto --save-dir {run} go on from {saved[-1].name}"
+        go_on = f"the same command and --resume auto --save-dir {run} go on from {saved[-1].name}"
+        remedy = f"once files can be written there, {go_on}"
     print(f"stopped: {error}; {remedy}", file=sys.stderr)
     return 75 if saved else 1
 

@@ -13,6 +13,7 @@ from mxnet import autograd
 
 from gluon_tricks import distributed, heartbeat
 from gluon_tricks.checkpoint import checkpoint_path, save_final
+from gluon_tricks.disk import writing
 from gluon_tricks.divergence import Diverged
 from gluon_tricks.gradients import Gradients
 from gluon_tricks.job import Job, Options
@@ -180,10 +181,21 @@ def finish_epoch(job: Job, epoch: int, scores: Scores) -> None:
     progress.val_images = scores.images
     progress.loss_sum, progress.images, progress.seconds = 0.0, 0, 0.0
     job.journal.epoch(progress.history, str(scores))
+    draw_predictions(job, epoch)
     if (epoch + 1) % job.options.checkpoint_epochs == 0 or epoch + 1 == recipe.epochs:
         if scores.best > progress.best[1]:
             progress.best = (checkpoint_path(job.journal.folder, progress.step).name, scores.best)
         job.checkpoint()
+
+
+def draw_predictions(job: Job, epoch: int) -> None:
+    """Draws what the network makes of a few validation images, every few epochs and at the end."""
+    every, last = job.options.picture_epochs, epoch + 1 == job.recipe.epochs
+    if distributed.rank() == 0 and every and (last or (epoch + 1) % every == 0):
+        folder = job.journal.folder / "pictures"
+        with writing(folder):
+            folder.mkdir(exist_ok=True)
+        job.task.draw(job.net, folder / f"epoch-{epoch + 1:04d}.png")
 
 
 def finish_run(job: Job) -> Scores:

@@ -1,4 +1,4 @@
-"""Measure speed side by side, in one run, taking turns: scripts/benchmark.py loader | train | models | scaling.
+"""Measure speed side by side, in one run, taking turns: scripts/benchmark.py WHAT.
 
 Prints a line per comparison: what, ours, theirs, and the ratio. --out keeps every round as JSON.
 """
@@ -11,7 +11,7 @@ import pathlib
 import sys
 import tempfile
 
-from gluon_tricks.benchmarks import contest, loader, models, scaling, train
+from gluon_tricks.benchmarks import contest, loader, models, scaling, train, transfer
 from gluon_tricks.data import shapes
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.runtime import Refused, usable_cores
@@ -19,15 +19,20 @@ from gluon_tricks.runtime import Refused, usable_cores
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("loader", "train", "models", "scaling"))
+    parser.add_argument("what", choices=("loader", "train", "models", "scaling", "transfer"))
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--rec", help="records to read (the built-in shapes)")
     source.add_argument("--photos", type=pathlib.Path, help="a folder of images, repeated to about 1000")
     parser.add_argument("--input-size", type=int, default=224, metavar="PX")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="default 64 for loader, else 16")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="default 64 for loader, 2 for transfer, else 16")
     parser.add_argument("--threads", type=int, default=usable_cores())
-    parser.add_argument("--model", help="for train and models (resnet50_v1d; models: mobilenet1.0 and inceptionv3 too)")
-    parser.add_argument("--steps", type=int, default=8, help="for train and models: steps in a round")
+    parser.add_argument(
+        "--model", help="(resnet50_v1d; models: mobilenet1.0 and inceptionv3 too; transfer: resnet50_v1b)"
+    )
+    parser.add_argument("--scale", default="small", help="for transfer: small (images of 300 and 240 px) or paper")
+    parser.add_argument(
+        "--steps", type=int, default=8, help="for train, models, scaling and transfer: steps in a round"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--ranks", type=int, default=2, metavar="N", help="for scaling: compared with one (2)")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="for scaling")
@@ -42,7 +47,8 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     print(*lines, sep="\n")
     if args.out:
-        kind = "seconds" if args.what == "scaling" else "images_per_second"
+        kinds = {"scaling": "seconds", "transfer": "seconds_per_image"}
+        kind = kinds.get(args.what, "images_per_second")
         record = {"what": lines, "machine": contest.machine(), kind: results}
         args.out.write_text(json.dumps(record, indent=2) + "\n")
     return 0
@@ -57,6 +63,9 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, list[float]], list[str
             args.model or "resnet50_v1d", args.input_size, args.batch_size or 16, args.dtype, args.ranks, args.steps,
             args.rounds, int(args.bucket * 2**20), args.accumulate,
         )  # fmt: skip
+    if args.what == "transfer":
+        model = args.model or "resnet50_v1b"
+        return transfer.run(model, args.scale, args.batch_size or 2, args.threads, args.steps, args.rounds)
     with tempfile.TemporaryDirectory(prefix="gluon_tricks_benchmark_") as scratch:
         rec = args.rec or (_packed(args.photos, scratch) if args.photos else str(shapes.ensure() / "train.rec"))
         if args.what == "loader":

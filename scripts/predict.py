@@ -63,9 +63,9 @@ def run(args: argparse.Namespace) -> int:
         results.add(path, prediction, {**about, "height": image.shape[0], "width": image.shape[1]})
         note = f" ({prediction.note})" if prediction.note else ""
         print(f"{printable(path)}: {prediction.words}{note}", flush=True)
-    if len(paths) > 1 and results.pictures:
-        page = pictures.contact_sheet(out, f"{predictor.network}: {predictor.kind}", results.pictures)
-        print(f"{page} shows them all: {len(results.pictures)} images")
+    if len(paths) > 1 and results.said:
+        page = pictures.contact_sheet(out, f"{predictor.network}: {predictor.kind}", results.said)
+        print(f"{page} shows them all: {len(results.said)} images")
     return broken
 
 

@@ -41,7 +41,7 @@ class BadRecord(RuntimeError):
 def decode_image(data: bytes) -> np.ndarray | None:
     """The (height, width, 3) uint8 BGR pixels of an encoded image, turned as its EXIF says; None if it has none.
 
-    Nor are there any of a JPEG or PNG that says that it has more than MOST_PIXELS: it is not decoded.
+    Nor are there any of an image that says that it has more than MOST_PIXELS: it is not decoded.
     """
     if image_header(data).pixels > MOST_PIXELS:
         return None

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 
 import mxnet as mx
 import numpy as np
 
-from gluon_tricks import distributed
+from gluon_tricks import distributed, pictures
 from gluon_tricks.base import on_trained_base
 from gluon_tricks.data import scenes
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.data.boxes import BoxedImages, read_voc
 from gluon_tricks.data.transfer_loader import DetectionBatch, DetectionLoader
-from gluon_tricks.detection.evaluation import evaluate_detector, image_sizes
+from gluon_tricks.detection.evaluation import evaluate_detector, image_sizes, predict
 from gluon_tricks.detection.loss import detection_loss
 from gluon_tricks.detection.metrics import DetectionScores
+from gluon_tricks.network import restore_plain_layout
+from gluon_tricks.prediction import handful
 from gluon_tricks.runtime import Refused, generator
 from gluon_tricks.task import Shares, StepLoss
 from gluon_tricks.transfer import DetectionRecipe
@@ -61,6 +64,20 @@ class Detection:
 
     def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> DetectionScores:
         return evaluate_detector(net, batches, self.contexts, self.val.records)
+
+    def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
+        """A handful of images, with the annotated boxes and with those found that have a score of 0.5 or more."""
+        recipe, names, drawn = self.recipe, self.recipe.class_names, []
+        one_by_one = DetectionLoader(
+            self.val.records, train=False, batch_size=1, short=recipe.short, long=recipe.long, threads=1, prefetch=1
+        )
+        for batch in handful(one_by_one):
+            found = predict(net, normalised(batch.images, self.contexts[0], recipe.mean, recipe.std))
+            ids, scores, boxes = (part.asnumpy()[0] for part in found)
+            drawn.append(pictures.boxes(batch.images[0], batch.boxes[0], names))
+            drawn.append(pictures.boxes(batch.images[0], np.column_stack([boxes, ids]), names, scores))
+        restore_plain_layout(net)
+        pictures.save_png(path, pictures.grid(drawn, columns=4, titles=("annotated", "found (0.5 or more)") * 2))
 
     def describe(self) -> str:
         recipe = self.recipe

@@ -9,15 +9,16 @@ from collections.abc import Iterable, Iterator, Sequence
 import mxnet as mx
 import numpy as np
 
-from gluon_tricks import distributed
+from gluon_tricks import distributed, pictures
 from gluon_tricks.base import on_trained_base
 from gluon_tricks.data import scenes
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.data.masks import MaskedImages, check_values, read_ade20k, read_masks
 from gluon_tricks.data.transfer_loader import SegmentationBatch, SegmentationLoader
-from gluon_tricks.network import input_dtype
+from gluon_tricks.network import input_dtype, restore_plain_layout
+from gluon_tricks.prediction import handful
 from gluon_tricks.runtime import Refused
-from gluon_tricks.segmentation.evaluation import evaluate_segmenter
+from gluon_tricks.segmentation.evaluation import class_probabilities, classify_pixels, evaluate_segmenter
 from gluon_tricks.segmentation.metrics import SegmentationScores
 from gluon_tricks.segmentation.network import segmentation_loss
 from gluon_tricks.task import Shares, StepLoss
@@ -62,6 +63,16 @@ class Segmentation:
 
     def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> SegmentationScores:
         return evaluate_segmenter(net, batches, self.network_input, self.contexts, self.recipe.classes)
+
+    def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
+        """A handful of images, under the annotated mask and under the one found."""
+        names, drawn = self.recipe.class_names, []
+        for batch in handful(SegmentationLoader(self.val.records, train=False, batch_size=1, threads=1, prefetch=1)):
+            found = classify_pixels(class_probabilities(net, self.network_input(batch.images, self.contexts[0])))
+            drawn.append(pictures.overlay(batch.images[0], batch.masks[0], names))
+            drawn.append(pictures.overlay(batch.images[0], found.asnumpy()[0], names))
+        restore_plain_layout(net)
+        pictures.save_png(path, pictures.grid(drawn, columns=4, titles=("annotated", "found") * 2))
 
     def describe(self) -> str:
         recipe = self.recipe

@@ -69,7 +69,7 @@ def test_a_full_disk(tiny_records, small_disk):
                 time.sleep(0.01)
     out, err = process.communicate()
     assert process.returncode == 75, err
-    assert f"stopped: {run}" in err and "cannot be written: No space left on device; make room" in err
+    assert f"stopped: {run}" in err and "cannot be written: No space left on device; once files can be" in err
     last = list_checkpoints(run / "checkpoints")[-1]
     assert f"go on from {last.name}" in err
     step = read_checkpoint(last)[1]["progress"]["step"]

@@ -82,11 +82,14 @@ def test_a_restart_takes_the_hosts_that_answer(ssh, monkeypatch, capsys):
 
 def test_a_horovod_without_gloo_is_refused(tmp_path, monkeypatch):
     fake = tmp_path / "horovodrun"
-    fake.write_text("#!/bin/sh\necho '    [X] MXNet'\necho '    [ ] Gloo'\n")
-    fake.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    with pytest.raises(Refused, match="was built without Gloo"):
-        launcher.horovodrun()
+    python = tmp_path / "python"
+    for words, part in (("echo Gloo: False", "Gloo"), ("echo ImportError: MXNet >&2; exit 1", "MXNet")):
+        for path in (fake, python):
+            path.write_text(f"#!/bin/sh\n{words}\n")
+            path.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(python))
+        with pytest.raises(Refused, match=f"was built without {part} "):
+            launcher.horovodrun()
     fake.unlink()
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Refused, match="there is no horovodrun beside this Python"):

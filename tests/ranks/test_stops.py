@@ -77,6 +77,12 @@ def test_who_stands_still():
             assert lives.hear(rank, f"gluon_tricks heartbeat: {step} {moves} {waits}\n")
 
     assert not lives.hear(0, "epoch 1/2\n")
+    hear((0, 0, 0), (0, 0, 0), (0, 0, 0))
+    now[0] = 20.0
+    hear((7, 7, 0), (0, 0, 0), (7, 7, 0))  # after a long start rank 1 has not been heard of since
+    assert lives.stuck(10) == ""
+    now[0] = 0.0
+    lives = Lives(lambda: now[0])
     hear((7, 7, 0), (7, 7, 0), (7, 7, 0))
     now[0] = 9.0
     hear((8, 8, 1), (7, 7, 0), (8, 8, 1))

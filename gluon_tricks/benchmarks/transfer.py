@@ -1,0 +1,234 @@
+"""Faster-RCNN and FCN: ours beside GluonCV's own on the same batches, and what our loader takes of a step.
+
+GluonCV's networks stand on its own base network of the same name and have our parameters. They learn as its scripts
+have it: the same parameters are frozen, anchors' targets by its generator, its losses, Trainer.step. Nothing that is
+done once per image before a step (decoding, resizing, normalising) is timed, but for the loop and the loader.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import pathlib
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import mxnet as mx
+
+from gluon_tricks.benchmarks.contest import Contestant, measure
+from gluon_tricks.benchmarks.gluoncv_transfer import gluoncv_detector, gluoncv_segmenter
+from gluon_tricks.data import scenes
+from gluon_tricks.detection.evaluation import predict
+from gluon_tricks.job import Job, Options
+from gluon_tricks.prepare import prepare
+from gluon_tricks.runtime import Refused
+from gluon_tricks.segmentation.evaluation import class_probabilities, classify_pixels
+from gluon_tricks.settings import known
+from gluon_tricks.task import Shares
+from gluon_tricks.train import train_epoch, train_step
+from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
+from gluon_tricks.tricks import ZeroGamma
+
+# Sizes, RoI settings and numbers of classes of the recipes; "paper": those of VOC (whose 20 classes are 10) and ADE20K.
+SCALES = {
+    "small": {"detection": dict(roi="small", short=300, long=500), "segmentation": dict(crop=240, base_size=260)},
+    "paper": {"detection": {}, "segmentation": dict(classes=150)},
+}
+_TITLES = {"detection": "Faster-RCNN", "segmentation": "FCN"}
+_WORK = {
+    "training": {"ours": "training", "GluonCV": "gluoncv_training", "the loop": "loop", "the loader": "loader"},
+    "prediction": {"ours": "prediction", "GluonCV": "gluoncv_prediction"},
+}
+
+
+def run(
+    model: str, scale: str, batch_size: int, threads: int, steps: int, rounds: int
+) -> tuple[dict[str, list[float]], list[str]]:
+    """Returns seconds per image of every contestant and round, and a line per comparison.
+
+    Args:
+        model: base network, a ResNet v1b, v1c or v1d of both zoos.
+        scale: of SCALES.
+        batch_size: images per step; threads: of the loader; steps: a round's.
+
+    Raises:
+        Refused: no such scale, or fewer images than a round takes.
+    """
+    known(scale, list(SCALES), "scale")
+    drawn = scenes.DATA_SETS["few_scenes"][0]
+    if steps * batch_size > drawn:
+        raise Refused(f"{steps} steps of {batch_size} images are more than the {drawn} there are: take fewer")
+    results, lines = {}, []
+    with tempfile.TemporaryDirectory(prefix="gluon_tricks_benchmark_") as scratch:
+        arrange(pathlib.Path(scratch))
+        for task, title in _TITLES.items():
+            fields = {"model": model, **SCALES[scale][task]}
+            common = dict(task=task, fields=fields, batch_size=batch_size, threads=threads, steps=steps, data=scratch)
+            found = {}
+            for work, sides in _WORK.items():
+                names = {side: f"{title}, {work}: {side}" for side in sides}
+                measured = measure(
+                    [Contestant(names[side], f"{__name__}:{place}", common) for side, place in sides.items()], rounds
+                )
+                results.update(measured)
+                found[work] = {side: measured[name] for side, name in names.items()}
+            lines += compared(f"{title} on {model}, {scale} scale, batch {batch_size}", found)
+    return results, lines
+
+
+def compared(what: str, found: dict[str, dict[str, list[float]]]) -> list[str]:
+    """Lines that say what was found; ratios are medians over the rounds.
+
+    Args:
+        found: work -> side -> seconds per image in each round.
+    """
+
+    def ratio(a: Sequence[float], b: Sequence[float]) -> float:
+        return statistics.median(x / y for x, y in zip(a, b))
+
+    lines = []
+    for work, sides in found.items():
+        ours, theirs = sides["ours"], sides["GluonCV"]
+        lines.append(
+            f"{what}, {work}: ours {statistics.median(ours):.3f} s an image, GluonCV on the same base "
+            f"{statistics.median(theirs):.3f} s: ours takes {ratio(ours, theirs):.2f} of its time"
+        )
+    step, loop, loader = (found["training"][side] for side in ("ours", "the loop", "the loader"))
+    lines.append(
+        f"{what}, the loop: {statistics.median(loop):.3f} s an image, {ratio(loop, step):.2f} of a step whose batch is "
+        f"there; the loader alone {statistics.median(loader):.4f} s, {ratio(loader, step):.1%} of such a step"
+    )
+    return lines
+
+
+def arrange(folder: pathlib.Path) -> None:
+    """The drawn scenes as a folder of images and masks, of which a recipe may say how many classes it has."""
+    drawn = scenes.ensure(name="few_scenes")
+    for kind, place in (("images", "images"), ("masks", "annotations")):
+        (folder / kind).mkdir()
+        for split, name in scenes.ADE20K_SPLITS.items():
+            (folder / kind / split).symlink_to(drawn / place / name)
+
+
+# ---- The contestants: each is f(**arguments) -> play() -> seconds per image.
+
+
+def training(**arguments: Any) -> Callable[[], float]:
+    """Our step on batches that are there already."""
+    job = open_job(**arguments)
+
+    def step(shares: Shares) -> mx.nd.NDArray:
+        return train_step(job.net, job.loss, job.trainer, job.gradients, [shares], job.recipe.batch_size, job.scale)[0]
+
+    return _timed(step, prepared(job), job.recipe.batch_size)
+
+
+def gluoncv_training(**arguments: Any) -> Callable[[], float]:
+    """The same batches in GluonCV's network."""
+    job, theirs = _both(**arguments)
+    numbers = {"learning_rate": job.recipe.lr, "momentum": job.recipe.momentum, "wd": job.recipe.wd}
+    trainer = mx.gluon.Trainer(theirs.net.collect_params(), job.recipe.optimizer, numbers)
+
+    def step(shares: Shares) -> mx.nd.NDArray:
+        with mx.autograd.record():
+            loss = theirs.loss(*shares[0])
+        loss.backward()
+        trainer.step(job.recipe.batch_size)
+        return loss
+
+    return _timed(step, prepared(job), job.recipe.batch_size)
+
+
+def prediction(**arguments: Any) -> Callable[[], float]:
+    """What our evaluations ask of the network, of the images of the same batches."""
+    job = open_job(**arguments)
+    return _timed(lambda shares: predicted(job, shares)[0], prepared(job), job.recipe.batch_size)
+
+
+def gluoncv_prediction(**arguments: Any) -> Callable[[], float]:
+    """What GluonCV's scripts ask of its network."""
+    job, theirs = _both(**arguments)
+    return _timed(lambda shares: theirs.predict(*shares[0])[0], prepared(job), job.recipe.batch_size)
+
+
+def loop(**arguments: Any) -> Callable[[], float]:
+    """Our loop as train_and_evaluate runs it, with the same images in every round."""
+    job = open_job(**arguments)
+
+    def play() -> float:
+        job.progress.step, job.progress.seconds = 0, 0.0
+        train_epoch(job, 0)
+        return job.progress.seconds / (job.plan.steps_per_epoch * job.recipe.batch_size)
+
+    return play
+
+
+def loader(**arguments: Any) -> Callable[[], float]:
+    """Our loader with nothing to wait for its batches."""
+    job = open_job(**arguments)
+
+    def play() -> float:
+        started = time.perf_counter()
+        images = sum(batch.count for batch in job.task.train.epoch(0))
+        return (time.perf_counter() - started) / images
+
+    return play
+
+
+def open_job(task: str, fields: dict[str, Any], batch_size: int, threads: int, steps: int, data: str) -> Job:
+    """A run whose epochs have so many steps.
+
+    Args:
+        task: "detection" or "segmentation".
+        fields: of its recipe.
+        data: see `arrange`.
+    """
+    common = dict(name="benchmark", batch_size=batch_size, lr=1e-6, tricks=(ZeroGamma(),), epochs=999)
+    if task == "detection":
+        recipe = DetectionRecipe(**{**common, "dataset": "few_scenes", **fields})
+    else:
+        masks = dict(dataset="masks", data=data, classes=len(scenes.MASK_CLASSES) + 1, void=scenes.VOID)
+        recipe = SegmentationRecipe(**{**common, **masks, **fields})
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="gluon_tricks_benchmark_"))
+    job = prepare(recipe, folder, Options(threads=threads, contexts=[mx.cpu()], log_interval=10**9))
+    job.task.train.steps_per_epoch = steps
+    job.plan = dataclasses.replace(job.plan, steps_per_epoch=steps)
+    return job
+
+
+def prepared(job: Job) -> list[Shares]:
+    """The steps' batches as the network takes them."""
+    return [shares for batch in job.task.train.epoch(0) for shares in job.training_rounds(batch, 0)]
+
+
+def predicted(job: Job, shares: Shares) -> Sequence[mx.nd.NDArray]:
+    """Our network's detections, or the classes of pixels."""
+    images, *targets = shares[0]
+    if job.recipe.task == "detection":
+        return predict(job.net, images, targets[-1])
+    return [classify_pixels(class_probabilities(job.net, images))]
+
+
+def _both(**arguments: Any):
+    job = open_job(**arguments)
+    make = gluoncv_detector if job.recipe.task == "detection" else gluoncv_segmenter
+    return job, make(job.net, job.recipe)
+
+
+def _timed(step: Callable[[Shares], mx.nd.NDArray], batches: list[Shares], batch_size: int) -> Callable[[], float]:
+    """play(): seconds per image over all batches, at most two of which are under way at a time, as in our loop."""
+
+    def play() -> float:
+        pending: collections.deque = collections.deque()
+        started = time.perf_counter()
+        for shares in batches:
+            if len(pending) == 2:
+                pending.popleft().wait_to_read()
+            pending.append(step(shares))
+        mx.nd.waitall()
+        return (time.perf_counter() - started) / (len(batches) * batch_size)
+
+    return play

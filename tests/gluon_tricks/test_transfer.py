@@ -1,0 +1,183 @@
+"""Detectors and segmenters through the same loop as classifiers: trained, stopped, resumed, loaded, refused."""
+
+import csv
+import json
+import shutil
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from gluon_tricks import train, transfer_flags
+from gluon_tricks.base import on_trained_base
+from gluon_tricks.checkpoint import load_network
+from gluon_tricks.data import scenes
+from gluon_tricks.job import Options
+from gluon_tricks.network import parameters_by_name
+from gluon_tricks.recipe import Recipe, read_recipe, recipe_from_json
+from gluon_tricks.recipes.transfer import DETECTION, SEGMENTATION
+from gluon_tricks.runtime import Refused
+from gluon_tricks.train import Interrupted, train_and_evaluate
+from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
+from gluon_tricks.tricks import PolyDecay, StepDecay, Warmup
+from model_zoo import get_model
+
+TINY = {
+    "detection": DetectionRecipe(
+        model="resnet18_v1b", dataset="few_scenes", short=96, long=128, roi="small", epochs=2, batch_size=2, lr=1e-3,
+    ),
+    "segmentation": SegmentationRecipe(
+        model="resnet18_v1b", dataset="few_scenes", crop=48, base_size=96, epochs=2, batch_size=2,
+    ),
+}  # fmt: skip
+COLUMNS = {"detection": ["val_map07", "val_map"], "segmentation": ["val_pix_acc", "val_miou"]}
+
+
+@pytest.fixture(autouse=True)
+def four_scenes(monkeypatch, tmp_path_factory):
+    """Four pictures to train on and two to validate: two steps an epoch."""
+    monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setitem(scenes.DATA_SETS, "few_scenes", (4, 2))
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A file with the parameters of a base network."""
+    path = tmp_path_factory.mktemp("base") / "base.params"
+    mx.random.seed(1)
+    net = get_model("resnet18_v1b", classes=7)
+    net.initialize(mx.init.Xavier())
+    net.save_parameters(str(path))
+    return path
+
+
+def arrays(net):
+    return {name: parameter.data().asnumpy() for name, parameter in parameters_by_name(net).items()}
+
+
+@pytest.mark.parametrize("task", TINY)
+def test_a_stopped_training_goes_on_bit_for_bit(task, base, tmp_path):
+    recipe, options = TINY[task].set(base_params=str(base)), dict(contexts=[mx.cpu()], threads=1, picture_epochs=2)
+    scores = train_and_evaluate(recipe, tmp_path / "whole", Options(**options))
+    asked = iter([False] * 4 + [True])  # two steps, two images evaluated, and after the third of four steps
+    with pytest.raises(Interrupted, match="after step 3 of 4"):
+        train_and_evaluate(recipe, tmp_path / "run", Options(**options, should_stop=lambda: next(asked)))
+    resumed = train_and_evaluate(recipe, tmp_path / "run", Options(**options, resume=True))
+    assert resumed.row() == scores.row() and resumed.images == scores.images == 2
+    whole, run = (arrays(load_network(tmp_path / name)) for name in ("whole", "run"))
+    for name, array in whole.items():
+        np.testing.assert_array_equal(run[name], array, err_msg=name)
+    with open(tmp_path / "run" / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["epoch", "train_loss", *COLUMNS[task], "lr", "images_per_second"] and len(rows) == 2
+    assert (tmp_path / "run" / "pictures" / "epoch-0002.png").stat().st_size > 1000
+    assert (tmp_path / "run" / "curves.png").is_file()
+    stored = read_recipe(tmp_path / "run" / "recipe.json")
+    assert stored.task == task and len(stored.class_names) == stored.classes == {"detection": 10}.get(task, 11)
+    learnt = {name for name, array in whole.items() if not np.array_equal(array, arrays(load_network_of(recipe))[name])}
+    assert any("stage4" in name or ".base.4" in f".{name}" for name in learnt)
+
+
+def load_network_of(recipe):
+    """As it is before the first step."""
+    classes = dict(classes=10, class_names=scenes.CLASSES) if recipe.task == "detection" else dict(classes=11)
+    return on_trained_base(recipe.set(**classes), [mx.cpu()])
+
+
+def test_the_base_is_the_trained_one_and_its_stem_stays(base, tmp_path):
+    recipe = TINY["detection"].set(base_params=str(base), epochs=1)
+    train_and_evaluate(recipe, tmp_path / "run", Options(contexts=[mx.cpu()], threads=1, picture_epochs=0))
+    trained, source = arrays(load_network(tmp_path / "run")), mx.nd.load(str(base))
+    for ours, theirs in (("features.stem.0.weight", "stem.0.weight"), ("features.stage1.0.bn1.running_mean",) * 2):
+        np.testing.assert_array_equal(trained[ours], source[theirs.removeprefix("features.")].asnumpy())
+    changed = "stage4.0.conv1.weight"
+    assert not np.array_equal(trained[f"top_features.{changed}"], source[changed].asnumpy())
+    assert not (tmp_path / "run" / "pictures").exists()
+
+
+def test_the_heads_of_a_segmenter_learn_faster():
+    net = on_trained_base(TINY["segmentation"].set(classes=11), [mx.cpu()])
+    factors = {name: p.lr_mult for name, p in parameters_by_name(net).items()}
+    assert {name.split(".")[0]: factor for name, factor in factors.items()} == {"base": 1, "head": 10, "aux_head": 10}
+
+
+def test_another_network_than_the_named_base_is_refused(base):
+    recipe = TINY["detection"].set(model="resnet34_v1b", base_params=str(base), classes=2)
+    with pytest.raises(Refused, match="it looks like a resnet18_v1 or resnet18_v1b"):
+        on_trained_base(recipe, [mx.cpu()])
+    run = base.with_name("run")
+    run.mkdir()
+    shutil.copy(base, run / "final.params")
+    (run / "recipe.json").write_text(json.dumps(Recipe(model="resnet18_v1b", classes=7).to_json()))
+    with pytest.raises(Refused, match="run is a resnet18_v1b, and the base is to be a resnet34_v1b"):
+        on_trained_base(recipe.set(base_params=str(run)), [mx.cpu()])
+
+
+@pytest.mark.parametrize(
+    "recipe, says",
+    [
+        (DetectionRecipe(), "name the folder of its VOCdevkit with --data"),
+        (SegmentationRecipe(), "the data set is ade20k: name its folder with --data"),
+        (SegmentationRecipe(dataset="masks", data="x"), "how many classes"),
+        (TINY["detection"].set(dtype="float16"), "float32 or bfloat16"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_any_work(recipe, says, tmp_path, monkeypatch):
+    monkeypatch.setattr("gluon_tricks.prepare.choose_precision", lambda dtype, contexts: (dtype, ""))
+    with pytest.raises(Refused, match=says):
+        train_and_evaluate(recipe, tmp_path / "run", Options(contexts=[mx.cpu()]))
+    assert not (tmp_path / "run").exists()
+
+
+def test_recipes_survive_json():
+    for recipe in (*DETECTION.values(), *SEGMENTATION.values()):
+        assert recipe_from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+    assert isinstance(recipe_from_json({"epochs": 3}), Recipe)  # from before there were other tasks
+    with pytest.raises(Refused, match="there is no task 'detektion': did you mean detection"):
+        recipe_from_json({"task": "detektion"})
+
+
+def test_the_defaults_are_the_papers():
+    """Section 6 and GluonCV's recipes: facts that the tables rest on."""
+    voc, ade = DETECTION["voc"], SEGMENTATION["ade20k"]
+    assert (voc.short, voc.long, voc.lr, voc.wd, voc.momentum, voc.epochs) == (600, 1000, 1e-3, 5e-4, 0.9, 20)
+    assert voc.train_splits == ("2007_trainval", "2012_trainval") and voc.val_splits == ("2007_test",)
+    lr_at, plan = voc.schedule(100)
+    assert [round(lr_at(step), 9) for step in (0, 24, 1399, 1400, 1999)] == [4e-5, 1e-3, 1e-3, 1e-4, 1e-4]
+    assert (ade.crop, ade.lr, ade.wd, ade.batch_size, ade.epochs, ade.aux_weight) == (480, 0.01, 1e-4, 16, 120, 0.5)
+    assert ade.tricks == (PolyDecay(0.9),) and ade.net == {"norm_layer": "SyncBatchNorm"}
+
+
+def words(text, recipes, default):
+    args = transfer_flags.parser("", recipes, default).parse_args(text.split())
+    return transfer_flags.recipe_from_flags(args, 2, recipes, default)[0]
+
+
+def test_flags_change_what_they_name():
+    recipe = words(
+        "--base resnet50_v1d --lr 0.002 --lr-decay-epoch 3,4 --lr-decay 0.5 --batch-size 3", DETECTION, "voc"
+    )
+    assert (recipe.model, recipe.lr, recipe.batch_size) == ("resnet50_v1d", 0.002, 6)  # 3 on each of two devices
+    assert recipe.tricks == (Warmup(0.25), StepDecay((3.0, 4.0), 0.5))
+    recipe = words(
+        "--dataset masks --num-classes 11 --void 11 --crop-size 96 --set aux_weight=0", SEGMENTATION, "ade20k"
+    )
+    assert (recipe.classes, recipe.void, recipe.crop, recipe.aux_weight) == (11, 11, 96, 0)
+
+
+def test_flags_that_cannot_be_are_refused(tmp_path):
+    with pytest.raises(Refused, match="--resume-params: use --resume auto"):
+        words("--resume-params x", DETECTION, "voc")
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(SEGMENTATION["scenes"].to_json()))
+    with pytest.raises(Refused, match="is a recipe of segmentation, and this script is for detection"):
+        words(f"--recipe {path}", DETECTION, "voc")
+    with pytest.raises(Refused, match="short 1200 and long 1000"):
+        words("--short 1200", DETECTION, "voc")
+
+
+def test_the_loop_knows_no_task():
+    """train.py names none of the three."""
+    with open(train.__file__, encoding="utf-8") as file:
+        text = file.read()
+    assert not [word for word in ("classification", "detection", "segmentation", "top1") if word in text]

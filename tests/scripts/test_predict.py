@@ -1,0 +1,286 @@
+"""The script as a user runs it: what it says, writes and refuses, of a classifier, a detector and a segmenter."""
+
+import importlib.util
+import json
+import pathlib
+
+import cv2
+import mxnet as mx
+import numpy as np
+import PIL.Image
+import pytest
+
+from gluon_tricks import prediction
+from gluon_tricks.base import on_trained_base
+from gluon_tricks.checkpoint import load_network, save_final
+from gluon_tricks.data import scenes
+from gluon_tricks.data.loader import Loader
+from gluon_tricks.data.masks import read_masks
+from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.data.records import Records
+from gluon_tricks.evaluate import collect_logits
+from gluon_tricks.recipe import Recipe
+from gluon_tricks.subject import Subject
+from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
+from model_zoo import get_model
+
+PATH = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "predict.py"
+spec = importlib.util.spec_from_file_location("predict_script", PATH)
+script = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(script)
+
+MEAN, STD = np.array([123.68, 116.779, 103.939]), np.array([58.393, 57.12, 57.375])
+
+
+def planted(biases):
+    """A network that gives every image these logits."""
+    net = get_model("cifar_resnet20_v1", classes=len(biases))
+    net.initialize(mx.init.Zero())
+    net.head.bias.set_data(mx.nd.array(biases))
+    return net
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory, tiny_records):
+    """A run on records of red, green, blue and grey that always says blue, green, red, grey."""
+    run = tmp_path_factory.mktemp("classifier")
+    recipe = Recipe(
+        model="cifar_resnet20_v1", data="records", train=(str(tiny_records / "train.rec"),), input_size=24, classes=4,
+        val=(str(tiny_records / "val.rec"),), crop_ratio=0.75, mean=(10.0, 20.0, 30.0), std=(50.0, 60.0, 70.0),
+    )  # fmt: skip
+    (run / "recipe.json").write_text(json.dumps(recipe.to_json()))
+    planted([1, 2, 3, 0]).save_parameters(str(run / "final.params"))
+    return run
+
+
+def run_of(recipe, run):
+    """What a run leaves of its network, here that before the first step."""
+    recipe = recipe.set(classes=len(recipe.class_names))
+    save_final(on_trained_base(recipe, [mx.cpu()]), run, recipe)
+    (run / "recipe.json").write_text(json.dumps(recipe.to_json()))
+    return run
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory):
+    recipe = DetectionRecipe(model="resnet18_v1b", class_names=scenes.CLASSES, short=64, long=96, roi="small")
+    return run_of(recipe, tmp_path_factory.mktemp("detector"))
+
+
+@pytest.fixture(scope="module")
+def segmenter(tmp_path_factory):
+    recipe = SegmentationRecipe(model="resnet18_v1b", class_names=scenes.MASK_CLASSES)
+    return run_of(recipe, tmp_path_factory.mktemp("segmenter"))
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder with two photos without losses: wide.png (90 x 60) and upright.png (40 x 70)."""
+    folder, rng = tmp_path / "photos", np.random.default_rng(3)
+    folder.mkdir()
+    for name, (height, width) in {"wide": (60, 90), "upright": (70, 40)}.items():
+        pixels = cv2.resize(rng.integers(0, 256, (5, 5, 3)).astype(np.uint8), (width, height))
+        cv2.imwrite(str(folder / f"{name}.png"), pixels)
+    return folder
+
+
+def predicted(capsys, *words, code=0):
+    assert script.main([*map(str, words), "--num-gpus", "0"]) == code
+    said = capsys.readouterr()
+    return said.out.splitlines(), said.err
+
+
+def values_of(path):
+    return json.loads(path.read_text())
+
+
+def network_input(path, width, height):
+    """A photo resized to these sides and normalised, (1, 3, H, W)."""
+    pixels = cv2.resize(cv2.imread(str(path))[:, :, ::-1].copy(), (width, height))
+    return mx.nd.array(((pixels - MEAN) / STD).transpose(2, 0, 1)[None])
+
+
+def test_a_classifier_says_what_was_planted(classifier, photos, tmp_path, capsys):
+    """Logits 3, 2, 1, 0: e^3, e^2, e and 1 over their sum, 31.1928."""
+    out = tmp_path / "out"
+    lines, _ = predicted(capsys, photos / "wide.png", "--params", classifier, "--out", out)
+    assert lines == [f"{photos}/wide.png: blue 64.4 %, green 23.7 %, red 8.7 %, grey 3.2 %"]
+    assert sorted(path.name for path in out.iterdir()) == ["wide.json", "wide.png"]
+    values = values_of(out / "wide.json")
+    assert [(found["name"], found["index"]) for found in values["classes"]] == [
+        ("blue", 2), ("green", 1), ("red", 0), ("grey", 3),
+    ]  # fmt: skip
+    expected = [0.643914, 0.236883, 0.087144, 0.032059]
+    assert [found["score"] for found in values["classes"]] == pytest.approx(expected, abs=1e-6)
+    assert (values["file"], values["kind"]) == (str(photos / "wide.png"), "classification")
+    assert (values["network"], values["height"], values["width"]) == ("cifar_resnet20_v1", 60, 90)
+    assert cv2.imread(str(out / "wide.png")).shape[1] > 400 + 200  # the photo, 400 px wide, and the bars
+
+
+def test_a_classifier_sees_images_as_evaluation_does(classifier, photos, tmp_path, capsys):
+    net = get_model("cifar_resnet20_v1", classes=4)
+    mx.random.seed(0)
+    net.initialize(mx.init.Xavier())
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "recipe.json").write_bytes((classifier / "recipe.json").read_bytes())
+    net.save_parameters(str(run / "final.params"))
+    recipe = Recipe.from_json(values_of(run / "recipe.json"))
+    with RecordWriter(tmp_path / "photos", ["red", "green", "blue", "grey"]) as writer:
+        for k, name in enumerate(("upright", "wide")):
+            writer.add(k, k, (photos / f"{name}.png").read_bytes())
+    records = Records(tmp_path / "photos.rec")
+    subject = Subject(net, records, prediction._preprocessing(prediction.Trained(net, recipe)))
+    assert subject.preprocessing.input_size == 24 and subject.preprocessing.mean == (10.0, 20.0, 30.0)
+    loader = Loader(records, size=24, batch_size=2, train=False, crop_ratio=0.75)
+    logits, _ = collect_logits(net, loader.epoch(), subject.preprocess("float32"), mx.cpu())
+    assert np.abs(logits[0] - logits[1]).max() > 0.01  # they are told apart
+    predicted(capsys, photos, "--params", run, "--out", tmp_path / "out")
+    for name, of_image in zip(("upright", "wide"), mx.nd.array(logits).softmax().asnumpy()):
+        found = {one["index"]: one["score"] for one in values_of(tmp_path / "out" / f"{name}.json")["classes"]}
+        assert [found[k] for k in range(4)] == pytest.approx(of_image.tolist(), abs=1e-5)
+
+
+def test_a_detector_gives_boxes_of_the_photo(detector, photos, tmp_path, capsys):
+    """60 x 90 px come to the network as 64 x 96, and boxes go back by 15/16; the five surest of many are asked for."""
+    ids, scores, boxes = (p.asnumpy()[0] for p in load_network(detector)(network_input(photos / "wide.png", 96, 64)))
+    order = np.argsort(-scores[:, 0])[:6]
+    threshold = scores[order[4:], 0].mean()
+    words = (photos / "wide.png", "--params", detector, "--threshold", threshold, "--out", tmp_path / "out")
+    lines, _ = predicted(capsys, *words)
+    values = values_of(tmp_path / "out" / "wide.json")
+    assert values["kind"] == "detection" and len(values["boxes"]) == 5
+    for found, k in zip(values["boxes"], order):
+        assert (found["index"], found["name"]) == (ids[k, 0], scenes.CLASSES[int(ids[k, 0])])
+        assert found["score"] == pytest.approx(scores[k, 0], abs=1e-5)
+        assert found["box"] == pytest.approx((np.clip(boxes[k], 0, [96, 64, 96, 64]) * 15 / 16).tolist(), abs=0.01)
+    surest = values["boxes"][0]
+    assert lines[0].startswith(f"{photos}/wide.png: {surest['name']} {100 * surest['score']:.1f} %, ")
+
+
+def test_a_segmenter_gives_every_pixel_its_class(segmenter, photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    lines, _ = predicted(capsys, photos, "--params", segmenter, "--out", out)
+    logits = load_network(segmenter)(network_input(photos / "wide.png", 90, 60))[0].asnumpy()[0]
+    mask = np.asarray(PIL.Image.open(out / "wide.mask.png"))  # of a palette: the numbers, not the colours
+    assert mask.shape == (60, 90) and (mask == logits.argmax(axis=0)).mean() > 0.999
+    values = values_of(out / "wide.json")
+    assert (values["mask"], values["kind"], values["none"]) == ("wide.mask.png", "segmentation", 255)
+    shares = {found["index"]: found["share"] for found in values["classes"]}
+    assert shares == {int(k): pytest.approx(n / 5400) for k, n in zip(*np.unique(mask, return_counts=True))}
+    first = values["classes"][0]
+    assert first["name"] == scenes.MASK_CLASSES[first["index"]] and first["share"] == max(shares.values())
+    assert lines[1].startswith(f"{photos}/wide.png: {first['name']} {100 * first['share']:.1f} %")
+    assert cv2.imread(str(out / "upright.png")).shape[0] > 400  # the legend comes below
+    # What was written can be evaluated against, as the masks of any data set.
+    (tmp_path / "masks").mkdir()
+    for name in ("wide", "upright"):
+        (out / f"{name}.mask.png").rename(tmp_path / "masks" / f"{name}.png")
+    read = read_masks(photos, tmp_path / "masks", 11, void=(255,)).read_mask(1)
+    np.testing.assert_array_equal(read, mask)
+
+
+def test_large_photos_are_looked_at_smaller(segmenter, photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(prediction, "LONGEST", 60)
+    words = (photos / "wide.png", "--params", segmenter, "--out", tmp_path / "out")
+    lines, _ = predicted(capsys, *words)
+    assert lines[0].endswith(" (90 x 60 px are many: the network has seen 60 x 40)")
+    assert PIL.Image.open(tmp_path / "out" / "wide.mask.png").size == (90, 60)
+    lines, _ = predicted(capsys, *words, "--multi-scale")
+    assert lines[0].endswith(" (90 x 60 px are many: the network has seen 30 x 20)")
+
+
+def test_several_images_give_a_contact_sheet(classifier, photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    lines, _ = predicted(capsys, photos, "--params", classifier, "--out", out)
+    assert [line.split(":")[0] for line in lines[:2]] == [f"{photos}/upright.png", f"{photos}/wide.png"]
+    assert lines[2] == f"{out}/index.html shows them all: 2 images"
+    page = (out / "index.html").read_text()
+    assert page.count("<figure>") == 2 and 'href="wide.json"' in page and page.count("blue 64.4 %") == 2
+
+
+def test_images_of_one_name_keep_apart(classifier, photos, tmp_path, capsys):
+    other, out = tmp_path / "other", tmp_path / "out"
+    other.mkdir()
+    (photos / "wide.png").rename(photos / "a.png")
+    (photos / "upright.png").rename(other / "a.png")
+    words = ("--params", classifier, "--out", out)
+    predicted(capsys, photos / "a.png", photos, other / "a.png", other / "../other/a.png", *words)
+    files = {name: values_of(out / name)["file"] for name in ("a.json", "a-2.json")}
+    assert files == {"a.json": f"{photos}/a.png", "a-2.json": f"{other}/a.png"}
+    (out / "b.png").write_bytes(b"somebody's")
+    (other / "a.png").rename(other / "b.png")
+    predicted(capsys, other / "b.png", photos / "a.png", *words)
+    assert (out / "b.png").read_bytes() == b"somebody's" and values_of(out / "b-2.json")["file"] == f"{other}/b.png"
+    assert sorted(path.stem for path in out.glob("*.json")) == ["a", "a-2", "b-2"]
+
+
+def test_another_network_takes_its_masks_away(classifier, segmenter, photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    for run, there in ((segmenter, True), (classifier, False)):
+        predicted(capsys, photos / "wide.png", "--params", run, "--out", out)
+        assert (out / "wide.mask.png").exists() == there
+
+
+def test_photos_are_turned_as_they_say(classifier, tmp_path, capsys):
+    image = PIL.Image.new("RGB", (80, 60), (200, 10, 10))
+    exif = image.getexif()
+    exif[0x0112] = 6  # a quarter turn
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    predicted(capsys, tmp_path / "turned.jpg", "--params", classifier, "--out", tmp_path / "out")
+    values = values_of(tmp_path / "out" / "turned.json")
+    assert (values["height"], values["width"]) == (80, 60)
+
+
+def test_what_is_no_image_is_named_and_left_out(classifier, photos, tmp_path, capsys):
+    (photos / "text.jpg").write_text("no image")
+    (photos / "empty.jpg").touch()
+    (photos / "notes.txt").write_text("not looked at")
+    lines, errors = predicted(capsys, photos, "--params", classifier, "--out", tmp_path / "out", code=1)
+    assert len(lines) == 3 and lines[2].endswith("shows them all: 2 images")
+    assert errors.splitlines() == [
+        f"{photos}/{name} is no image that can be decoded: left out" for name in ("empty.jpg", "text.jpg")
+    ]
+
+
+def test_names_come_from_a_file_the_records_or_imagenet(classifier, photos, tmp_path, capsys):
+    words = (photos / "wide.png", "--out", tmp_path / "out", "--params")
+    (tmp_path / "names.txt").write_text("rot\ngrün\nblau\ngrau\n", encoding="utf-8")
+    lines, _ = predicted(capsys, *words, classifier, "--classes", tmp_path / "names.txt")
+    assert ": blau 64.4 %, grün 23.7 %" in lines[0]
+
+    biases = np.zeros(1000)
+    biases[1] = 20
+    planted(biases).save_parameters(str(tmp_path / "thousand.params"))
+    lines, _ = predicted(capsys, *words, tmp_path / "thousand.params", "--model", "cifar_resnet20_v1")
+    assert ": goldfish 100.0 %, tench 0.0 %, " in lines[0]
+    planted([0, 9]).save_parameters(str(tmp_path / "two.params"))
+    lines, _ = predicted(capsys, *words, tmp_path / "two.params", "--model", "cifar_resnet20_v1")
+    assert lines[0].endswith(": class 1 100.0 %, class 0 0.0 %")  # 1 / (1 + e^9) is 0.01 %
+
+
+def test_refused_before_anything_is_written(classifier, photos, tmp_path, capsys):
+    (tmp_path / "names.txt").write_text("one\ntwo\n")
+    (tmp_path / "none").mkdir()
+    planted([np.nan, 0]).save_parameters(str(tmp_path / "nan.params"))
+    wide, run = photos / "wide.png", ("--params", classifier)
+    for words, message in (
+        ((tmp_path / "none", *run), "no images found"),
+        ((tmp_path / "nowhere.jpg", *run), "nowhere.jpg is no file or folder that can be read"),
+        ((wide, *run, "--classes", tmp_path / "names.txt"), "names.txt has 2 names and"),
+        ((wide, *run, "--classes", tmp_path / "no.txt"), "cannot read"),
+        ((wide, *run, "--threshold", 1.5), "the threshold is 1.5"),
+        ((wide, *run, "--out", photos), "is where images lie"),
+        ((wide, "--params", tmp_path / "no-run"), "there is no run or file"),
+        ((wide, "--params", tmp_path / "none"), "holds neither final.params nor a checkpoint"),
+        ((wide, "--params", tmp_path / "nan.params", "--model", "cifar_resnet20_v1"), "the network gives no numbers"),
+    ):
+        lines, errors = predicted(capsys, "--out", tmp_path / "out", *words, code=2)
+        assert not lines and errors.startswith("refused: ") and errors.count("\n") == 1 and message in errors
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_a_full_disk_is_named(classifier, photos, tmp_path, capsys):
+    (tmp_path / "out").write_text("a file")
+    lines, errors = predicted(capsys, photos, "--params", classifier, "--out", tmp_path / "out", code=1)
+    assert not lines and errors == f"stopped: {tmp_path}/out cannot be written: File exists\n"
