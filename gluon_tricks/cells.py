@@ -143,14 +143,14 @@ class Runs:
         recipe = recipe.set(name=first, seed=seed)
         folder = self.root / self.scale.name / first.replace("/", "-") / f"seed{seed}"
         if isinstance(recipe, TransferRecipe):
-            base = self.bases.cell(recipe.base_params, seed)
+            base = self.bases.cell(recipe.base_params, 0)  # one network for all seeds, as in the paper
             return Cell(first, recipe.set(base_params=str(base.folder), data=self.data), folder, base)
         if self.train:
             recipe = recipe.set(data="records", train=self.train, val=self.val)
         teacher = None
         for trick in recipe.tricks:
             if isinstance(trick, Distillation):
-                teacher = self.cell(trick.teacher, 0)  # one for all seeds, as the paper takes one network
+                teacher = self.cell(trick.teacher, 0)  # one network for all seeds, as in the paper
                 recipe = recipe.add(dataclasses.replace(trick, teacher=str(teacher.folder)))
         return Cell(first, recipe, folder, teacher)
 

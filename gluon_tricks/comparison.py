@@ -49,10 +49,10 @@ class Line:
             return "no proxy" if not self.cells else max((c.state() for c in self.cells), key=lambda s: s != "not run")
         return _mean(values)
 
-    def bases(self) -> dict[int, float]:
-        """Seed -> top-1 of the base network, of the runs that are done and whose base is."""
-        scores = {c.recipe.seed: c.source.scores() for c in self.cells if c.source and c.recipe.seed in self.top(0)}
-        return {seed: 100 * score[0] for seed, score in scores.items() if score is not None}
+    def base(self) -> float | None:
+        """Top-1 of the base network that all seeds start from, once one of them is done."""
+        scores = self.cells[0].source.scores() if self.top(0) and self.cells[0].source else None
+        return None if scores is None else 100 * scores[0]
 
     def paper_gain(self) -> str:
         return f"{self.paper[0] - self.above.paper[0]:+.2f}" if self.above else ""
@@ -136,19 +136,19 @@ def _test_server(line: Line) -> dict[str, str]:
 
 def _base(line: Line) -> dict[str, str]:
     """Tables 8 and 9: how good the base network is as a classifier."""
-    ours = list(line.bases().values())
+    ours = line.base()
     return {
         "Paper, top-1 of the base": f"{base_networks.TOP1[line.key]:.2f}",
-        "Ours, top-1 of the base": _mean(ours) if ours else "",
+        "Ours, top-1 of the base": "" if ours is None else f"{ours:.2f}",
     }
 
 
 def _correlations(lines: Sequence[Line], names: tuple[str, str]) -> str:
     """Whether a better base network gives a better detector or segmenter: Spearman's rank correlation over the rows."""
-    said, done = [], [line for line in lines if line.bases()]
+    said, done = [], [line for line in lines if line.base() is not None]
     for k, name in enumerate(names):
         paper = [(base_networks.TOP1[line.key], line.paper[k]) for line in lines]
-        ours = [(np.mean(list(line.bases().values())), np.mean(list(line.top(k).values()))) for line in done]
+        ours = [(line.base(), np.mean(list(line.top(k).values()))) for line in done]
         said.append(f"{name}: paper {_spearman(paper)}, ours {_spearman(ours)}")
     return f"Rank correlation (Spearman) of the base's top-1 with {'; '.join(said)}."
 

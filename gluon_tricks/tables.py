@@ -35,12 +35,13 @@ def as_csv(comparison: Comparison) -> str:
     paper = [f"paper_{name}" for name in names]
     writer.writerow(("table", "column", "row", "model", "seed", *paper, *names, "base_top1", "state"))
     for line in (line for section in comparison.sections for line in section.lines):
+        base = "" if line.base() is None else line.base()
         for cell in line.cells:
             seed = cell.recipe.seed
             ours = [line.top(k).get(seed, "") for k in (0, 1)]
             paper = ["" if math.isnan(score) else score for score in line.paper]
             what = (comparison.name, line.column, line.key, cell.recipe.model, seed)
-            writer.writerow((*what, *paper, *ours, line.bases().get(seed, ""), cell.state()))
+            writer.writerow((*what, *paper, *ours, base, cell.state()))
     return out.getvalue()
 
 

@@ -1,5 +1,6 @@
 """What is said of a photo, and the pictures of a training: what is on them, and that they change nothing."""
 
+import sys
 import types
 
 import cv2
@@ -37,14 +38,18 @@ def few_scenes(monkeypatch, tmp_path_factory):
 
 
 def drawn(task, net, path):
-    """The picture; numbers drawn at random and parameters are those of a process that did not draw it."""
+    """The picture; random numbers and parameters are those of a process that did not draw it, in the plain layout."""
+    plain, module = [], sys.modules[type(task).__module__]
     mx.random.seed(5)
     np.random.seed(5)
     before = {name: p.data().asnumpy() for name, p in parameters_by_name(net).items()}
     numbers = mx.nd.random.uniform(shape=3).asnumpy(), np.random.random(3)
     mx.random.seed(5)
     np.random.seed(5)
-    task.draw(net, path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "restore_plain_layout", plain.append)
+        task.draw(net, path)
+    assert plain == [net]
     for had, has in zip(numbers, (mx.nd.random.uniform(shape=3).asnumpy(), np.random.random(3))):
         np.testing.assert_array_equal(had, has)
     for name, parameter in parameters_by_name(net).items():
@@ -70,6 +75,16 @@ def test_a_handful_is_spread_evenly_and_always_the_same():
         assert [batch.step for batch in prediction.handful(loader)] == [0, 6, 9, 12, 15, 18, 21]
     loader.steps_per_epoch = 2
     assert [batch.step for batch in prediction.handful(loader)] == [0, 1]
+
+
+def test_the_true_class_is_named_and_green():
+    image, names, shares = np.full((300, 400, 3), 90, np.uint8), list("abcdef"), np.array([0.1, 0.6, 0.3, 0, 0, 0])
+    green = {}
+    for truth in (None, 1, 2, 5):
+        panel = pictures.bars(image, names, shares, top=3, truth=truth)[:, 400:]
+        green[truth] = (panel == pictures._TRUE).all(axis=2).sum(axis=1).max()  # of the longest row
+    assert green[None] == 0 < green[5] < 20  # the sixth class is not among the three: only its name is there
+    assert green[1] == pytest.approx(2 * green[2], abs=2) and green[2] > 40
 
 
 def test_pictures_of_a_classifier(recipe, tmp_path, monkeypatch):
