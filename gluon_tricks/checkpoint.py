@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -141,10 +142,13 @@ def checkpoint_path(folder: pathlib.Path, step: int) -> pathlib.Path:
 # --- reading ------------------------------------------------------------------------------------------------------
 
 
-def remove_leftovers(folder: pathlib.Path) -> None:
-    """Deletes the half-written files of a process that was killed; call it with the run directory's lock held."""
-    for path in folder.glob(".*.tmp"):
-        path.unlink()
+def remove_leftovers(run: pathlib.Path) -> None:
+    """Deletes what a killed process left half-written in a run directory; call it with the directory's lock held."""
+    for folder in (run, run / "checkpoints", run / "pictures"):
+        for path in folder.glob(".*.tmp"):
+            path.unlink()
+    for path in run.glob(".export*"):
+        shutil.rmtree(path)
 
 
 def list_checkpoints(folder: pathlib.Path) -> list[pathlib.Path]:

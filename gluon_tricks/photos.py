@@ -60,7 +60,7 @@ def read_photo(path: pathlib.Path) -> np.ndarray | None:
 
 
 class Results:
-    """A folder of predictions: of each image NAME.png, NAME.json and, of a segmenter, NAME.mask.png.
+    """A folder of predictions: of each image NAME.png, NAME.json and, of a segmenter, masks/NAME.png.
 
     Two images of one name get NAME and NAME-2, whether they come in one run or in two; one that comes again takes the
     place that it had.
@@ -74,7 +74,6 @@ class Results:
 
     def __init__(self, folder: pathlib.Path):
         self.folder, self.said = folder, {}
-        self._taken: set[str] = set()
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -88,11 +87,13 @@ class Results:
         picture, data, mask = self._place(path, file)
         values = {"file": file, **about, **prediction.values}
         if prediction.mask is not None:
-            values["mask"] = mask.name
+            values["mask"] = f"masks/{mask.name}"
         text = json.dumps(values, indent=2) + "\n"
         write_atomically(data, lambda temporary: temporary.write_text(text, encoding="utf-8"))  # first: it says whose
         pictures.save_png(picture, prediction.picture)
         if prediction.mask is not None:
+            with writing(mask.parent):
+                mask.parent.mkdir(exist_ok=True)
             write_atomically(mask, functools.partial(_save_indices, prediction.mask))
         else:
             with writing(mask):  # of an earlier network
@@ -105,10 +106,8 @@ class Results:
         number = 1
         while True:
             name = printable(path.stem) + (f"-{number}" if number > 1 else "")
-            paths = [self.folder / f"{name}{ending}" for ending in (".png", ".json", ".mask.png")]
-            names = {place.name for place in paths}
-            if not names & self._taken and (not any(map(os.path.lexists, paths)) or _told_of(paths[1]) == file):
-                self._taken |= names
+            paths = [self.folder / place for place in (f"{name}.png", f"{name}.json", f"masks/{name}.png")]
+            if not any(map(os.path.lexists, paths)) or _told_of(paths[1]) == file:
                 return paths
             number += 1
 

@@ -122,7 +122,7 @@ def _resume(job: Job) -> str:
     """Goes to the newest checkpoint, if resuming was asked for and there is one; returns its name."""
     folder, name, data = job.journal.folder / "checkpoints", "", b""
     if distributed.rank() == 0:
-        checkpoint.remove_leftovers(folder)
+        checkpoint.remove_leftovers(job.journal.folder)
         saved = checkpoint.list_checkpoints(folder) if job.options.resume else []
         name, data = (saved[-1].name, saved[-1].read_bytes()) if saved else ("", b"")
     name = distributed.broadcast(name.encode()).decode()

@@ -7,7 +7,7 @@
     predict.py photo.jpg --params runs/fcn-1 --multi-scale        a segmenter: the mask over the photo
 
 Which of the three it is follows from the run. Of each image --out gets NAME.png and NAME.json, of a segmenter also
-NAME.mask.png with the index of each pixel's class; of several images, index.html shows all. Exit code: 0 done, 1 some
+masks/NAME.png with the index of each pixel's class; of several images, index.html shows all. Exit code: 0 done, 1 some
 files are no images (the others are done) or the disk is full, 2 refused.
 """
 

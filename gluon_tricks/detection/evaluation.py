@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -52,7 +52,9 @@ def predict(
     return tuple(mx.nd.concat(*part, dim=0) for part in zip(*found))
 
 
-def evaluate_detector(net: HybridBlock, batches: Iterable, contexts: Sequence[mx.Context], records) -> DetectionScores:
+def evaluate_detector(
+    net: HybridBlock, batches: Iterable, contexts: Sequence[mx.Context], records, preprocess: Callable = normalised
+) -> DetectionScores:
     """Scores a detector over all batches of all ranks, by the devkit's rules and against the annotated boxes.
 
     Args:
@@ -60,6 +62,7 @@ def evaluate_detector(net: HybridBlock, batches: Iterable, contexts: Sequence[mx
         batches: DetectionBatches, every image once over all ranks.
         contexts: images go to them in turn.
         records: the BoxedImages that batches' indices are of.
+        preprocess: (images uint8 NHWC ndarray, context) -> the network's input on that device.
 
     Raises:
         Refused: there is nothing to find in the images, or no image.
@@ -70,7 +73,7 @@ def evaluate_detector(net: HybridBlock, batches: Iterable, contexts: Sequence[mx
         sizes = image_sizes(batch, records)
         for k in np.flatnonzero(batch.indices >= 0):
             context = contexts[k % len(contexts)]
-            found = predict(net, normalised(batch.images[k : k + 1], context), sizes[k : k + 1])
+            found = predict(net, preprocess(batch.images[k : k + 1], context), sizes[k : k + 1])
             pending.append((int(batch.indices[k]), float(batch.scales[k]), found))
             if len(pending) > 2 * len(contexts):  # the devices are never further ahead
                 judged.append(_judge_image(records, *pending.popleft()))

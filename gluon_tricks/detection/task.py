@@ -57,13 +57,14 @@ class Detection:
         parts = (batch.images, batch.boxes, image_sizes(batch, self.train.records))
         for pieces in zip(*(np.split(part, recipe.accumulate) for part in parts)):
             shares = zip(self.contexts, *(np.split(piece, len(self.contexts)) for piece in pieces))
-            yield [
-                (normalised(images, context, recipe.mean, recipe.std), boxes, rng, sizes)
-                for context, images, boxes, sizes in shares
-            ]
+            yield [(self.network_input(images, context), boxes, rng, sizes) for context, images, boxes, sizes in shares]
+
+    def network_input(self, images: np.ndarray, context: mx.Context) -> mx.nd.NDArray:
+        """Images (n, H, W, 3) uint8 as the network sees them."""
+        return normalised(images, context, self.recipe.mean, self.recipe.std)
 
     def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> DetectionScores:
-        return evaluate_detector(net, batches, self.contexts, self.val.records)
+        return evaluate_detector(net, batches, self.contexts, self.val.records, self.network_input)
 
     def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
         """A handful of images, with the annotated boxes and with those found that have a score of 0.5 or more."""
@@ -72,7 +73,7 @@ class Detection:
             self.val.records, train=False, batch_size=1, short=recipe.short, long=recipe.long, threads=1, prefetch=1
         )
         for batch in handful(one_by_one):
-            found = predict(net, normalised(batch.images, self.contexts[0], recipe.mean, recipe.std))
+            found = predict(net, self.network_input(batch.images, self.contexts[0]))
             ids, scores, boxes = (part.asnumpy()[0] for part in found)
             drawn.append(pictures.boxes(batch.images[0], batch.boxes[0], names))
             drawn.append(pictures.boxes(batch.images[0], np.column_stack([boxes, ids]), names, scores))

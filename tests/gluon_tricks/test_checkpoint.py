@@ -102,10 +102,14 @@ def test_the_newest_the_best_and_one_from_before_stay(tmp_path):
 
 
 def test_leftovers_of_a_killed_process_go(tmp_path):
-    for name in (".step-000000005.safetensors.123.tmp", "step-000000005.safetensors"):
-        (tmp_path / name).touch()
+    half = (".metrics.csv.123.tmp", "checkpoints/.step-000000005.safetensors.123.tmp", "pictures/.epoch-0005.png.1.tmp")
+    for name in (*half, "checkpoints/step-000000005.safetensors", "metrics.csv", ".exportab12/final-symbol.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
     checkpoint.remove_leftovers(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["step-000000005.safetensors"]
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert left == ["checkpoints/step-000000005.safetensors", "metrics.csv"]
+
 
 
 def test_states_of_multi_precision_are_kept(tmp_path):

@@ -19,6 +19,7 @@ from gluon_tricks.data.masks import read_masks
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.data.records import Records
 from gluon_tricks.evaluate import collect_logits
+from gluon_tricks.pictures import colour
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.subject import Subject
 from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
@@ -162,10 +163,12 @@ def test_a_segmenter_gives_every_pixel_its_class(segmenter, photos, tmp_path, ca
     out = tmp_path / "out"
     lines, _ = predicted(capsys, photos, "--params", segmenter, "--out", out)
     logits = load_network(segmenter)(network_input(photos / "wide.png", 90, 60))[0].asnumpy()[0]
-    mask = np.asarray(PIL.Image.open(out / "wide.mask.png"))  # of a palette: the numbers, not the colours
+    picture = PIL.Image.open(out / "masks" / "wide.png")
+    mask, colours = np.asarray(picture), np.asarray(picture.convert("RGB"))
+    assert all(tuple(colours[mask == k][0]) == colour(k) for k in np.unique(mask))
     assert mask.shape == (60, 90) and (mask == logits.argmax(axis=0)).mean() > 0.999
     values = values_of(out / "wide.json")
-    assert (values["mask"], values["kind"], values["none"]) == ("wide.mask.png", "segmentation", 255)
+    assert (values["mask"], values["kind"], values["none"]) == ("masks/wide.png", "segmentation", 255)
     shares = {found["index"]: found["share"] for found in values["classes"]}
     assert shares == {int(k): pytest.approx(n / 5400) for k, n in zip(*np.unique(mask, return_counts=True))}
     first = values["classes"][0]
@@ -173,11 +176,7 @@ def test_a_segmenter_gives_every_pixel_its_class(segmenter, photos, tmp_path, ca
     assert lines[1].startswith(f"{photos}/wide.png: {first['name']} {100 * first['share']:.1f} %")
     assert cv2.imread(str(out / "upright.png")).shape[0] > 400  # the legend comes below
     # What was written can be evaluated against, as the masks of any data set.
-    (tmp_path / "masks").mkdir()
-    for name in ("wide", "upright"):
-        (out / f"{name}.mask.png").rename(tmp_path / "masks" / f"{name}.png")
-    read = read_masks(photos, tmp_path / "masks", 11, void=(255,)).read_mask(1)
-    np.testing.assert_array_equal(read, mask)
+    np.testing.assert_array_equal(read_masks(photos, out / "masks", 11, void=(255,)).read_mask(1), mask)
 
 
 def test_large_photos_are_looked_at_smaller(segmenter, photos, tmp_path, monkeypatch, capsys):
@@ -185,7 +184,7 @@ def test_large_photos_are_looked_at_smaller(segmenter, photos, tmp_path, monkeyp
     words = (photos / "wide.png", "--params", segmenter, "--out", tmp_path / "out")
     lines, _ = predicted(capsys, *words)
     assert lines[0].endswith(" (90 x 60 px are many: the network has seen 60 x 40)")
-    assert PIL.Image.open(tmp_path / "out" / "wide.mask.png").size == (90, 60)
+    assert PIL.Image.open(tmp_path / "out" / "masks" / "wide.png").size == (90, 60)
     lines, _ = predicted(capsys, *words, "--multi-scale")
     assert lines[0].endswith(" (90 x 60 px are many: the network has seen 30 x 20)")
 
@@ -219,7 +218,7 @@ def test_another_network_takes_its_masks_away(classifier, segmenter, photos, tmp
     out = tmp_path / "out"
     for run, there in ((segmenter, True), (classifier, False)):
         predicted(capsys, photos / "wide.png", "--params", run, "--out", out)
-        assert (out / "wide.mask.png").exists() == there
+        assert (out / "masks" / "wide.png").exists() == there
 
 
 def test_photos_are_turned_as_they_say(classifier, tmp_path, capsys):
