@@ -111,7 +111,6 @@ def test_leftovers_of_a_killed_process_go(tmp_path):
     assert left == ["checkpoints/step-000000005.safetensors", "metrics.csv"]
 
 
-
 def test_states_of_multi_precision_are_kept(tmp_path):
     """float16: momentum and the float32 master copy, which the parameter's float16 value does not determine."""
 
