@@ -11,7 +11,7 @@ from gluon_tricks import cells, tables
 from gluon_tricks.cells import Runs
 from gluon_tricks.comparison import compare, mark
 from gluon_tricks.runtime import Refused
-from gluon_tricks.scales import get_scale
+from gluon_tricks.scales import TRANSFER_SCALES, get_scale
 
 METRICS = ("epoch", "val_top1", "val_top5", "images_per_second")
 
@@ -21,14 +21,14 @@ def runs(tmp_path):
     return Runs(tmp_path, get_scale("imagenette"), ("train.rec",), ("val.rec",))
 
 
-def leave(cell, top1, top5=0.9, epochs=None, **changes):
+def leave(cell, top1, top5=0.9, epochs=None, columns=METRICS, **changes):
     """What a finished (or shorter) run leaves."""
     cell.folder.mkdir(parents=True)
     stored = json.loads(json.dumps(cell.recipe.to_json()))
     (cell.folder / "recipe.json").write_text(json.dumps({**stored, "dtype": "bfloat16", "classes": 10, **changes}))
     with open(cell.folder / "metrics.csv", "w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(METRICS)
+        writer.writerow(columns)
         writer.writerows((e + 1, top1, top5, 200.0) for e in range(cell.recipe.epochs if epochs is None else epochs))
 
 
@@ -42,6 +42,47 @@ def test_a_cell_knows_its_recipe_and_folder(runs):
 def test_equal_recipes_of_two_tables_are_one_cell(runs):
     """ResNet-50-D of table 5 is the efficient row of table 6."""
     assert runs.cell("table6/resnet50_v1d/efficient", 0) == runs.cell("table5/resnet50/v1d", 0)
+
+
+@pytest.fixture
+def transfers(tmp_path):
+    return Runs(tmp_path, get_scale("small", TRANSFER_SCALES), ("train.rec",), ("val.rec",), "/voc")
+
+
+def test_a_transfer_starts_from_one_base_network_for_all_seeds(transfers):
+    """Bases are cells of tables 5 and 6; one with a teacher needs that first."""
+    cell = transfers.cell("table8/voc/distill", 2)
+    base = Runs(transfers.root, get_scale("imagenette"), ("train.rec",), ("val.rec",)).cell(
+        "table6/resnet50_v1d/distill", 0
+    )
+    assert cell.source == base and cell.recipe.base_params == str(base.folder)
+    assert (cell.recipe.model, cell.recipe.seed, cell.recipe.data, cell.recipe.short) == (
+        "resnet18_v1d",
+        2,
+        "/voc",
+        300,
+    )
+    wanted = cells.missing(transfers.cells("table8", [], ["distill"], 2))
+    assert [(c.name, c.recipe.seed) for c in wanted] == [
+        ("table6/resnet152_v1d/smooth", 0),
+        ("table6/resnet50_v1d/distill", 0),
+        ("table8/voc/distill", 0),
+        ("table8/voc/distill", 1),
+    ]
+
+
+def test_correlations_are_of_ranks(transfers):
+    """Three rows whose order of bases is that of their scores but for one swap: 1 - 6 * 2 / (3 * 8) = 0.5."""
+    for key, top1, score in (("standard", 0.3, 0.2), ("efficient", 0.5, 0.4), ("cosine", 0.6, 0.3)):
+        cell = transfers.cell(f"table9/ade20k/{key}", 0)
+        leave(cell, score, score / 2, columns=("epoch", "val_pix_acc", "val_miou", "images_per_second"))
+        if not cell.source.folder.exists():
+            leave(cell.source, top1)
+    comparison = compare("table9", transfers, 1)
+    assert "pixAcc: paper +0.07 (7 rows), ours +0.50 (3 rows)" in comparison.sections[0].note
+    row = comparison.sections[0].rows[1]
+    assert row["Ours, pixAcc"] == "40.00 (1)" and row["Ours, top-1 of the base"] == "50.00"
+    assert "val_pix_acc" not in tables.page(comparison) and "validation pixAcc" in tables.page(comparison)
 
 
 def test_the_teacher_comes_first_and_once(runs):

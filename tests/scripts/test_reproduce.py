@@ -77,7 +77,7 @@ def test_rows_with_a_teacher_from_class_folders_to_the_table(photos, tmp_path, c
     assert code == 1
     assert re.findall("^--- (.*)", out, re.MULTILINE) == [
         "1 of 3: table6/resnet50_v1d/mixup, seed 0",
-        "2 of 3: table6/resnet152_v1d/mixup, seed 0",
+        "2 of 3: table6/resnet152_v1d/mixup, seed 0, which other cells need first",
         "3 of 3: table6/resnet50_v1d/distill_mixup, seed 0",
     ]
     assert shown(out, MIXUP)[2:4] == ["failed: killed by SIGKILL; the same command goes on", ""]
@@ -101,6 +101,24 @@ def test_rows_with_a_teacher_from_class_folders_to_the_table(photos, tmp_path, c
     assert script.main([*words, "--show"]) == 0
     again = capsys.readouterr().out
     assert "---" not in again.replace("| -", "").replace("--", "") and again in out
+
+
+def test_a_transfer_from_its_base_network_to_the_table(photos, tmp_path, capsys, monkeypatch):
+    """Table 9 trains the missing base network first and says so; its top-1 stands beside the scores."""
+    monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path / "cache"))
+    words = ["table9", "--rows", "standard", "--scale", "smoke", "--base-data", str(photos)]
+    words += ["--runs", str(tmp_path / "runs"), "--csv", str(tmp_path / "out.csv")]
+    assert script.main(words) == 0
+    out = capsys.readouterr().out
+    assert re.findall("^--- (.*)", out, re.MULTILINE) == [
+        "1 of 2: base/resnet50_v1b/standard, seed 0, which other cells need first",
+        "2 of 2: table9/ade20k/standard, seed 0",
+    ]
+    line = shown(out, "| B-standard")
+    assert line[1] == "78.08 / 37.05" and re.fullmatch(r"\d+\.\d\d \(1\)", line[2]) and line[-2] == "76.14"
+    (row,) = csv.DictReader((tmp_path / "out.csv").open())
+    assert (row["paper_pixAcc"], row["state"]) == ("78.08", "done") and f"{float(row['base_top1']):.2f}" == line[-1]
+    assert "pixAcc: paper - (three rows at least), ours - (three rows at least)" in out
 
 
 def test_the_plan_measures_each_kind_of_network(tmp_path, capsys):
@@ -135,6 +153,13 @@ def test_show_runs_nothing(tmp_path, capsys):
         (["table6", "--scale", "imagenete"], "no scale 'imagenete': did you mean imagenet"),
         (["table6", "--seeds", "0"], "--seeds 0: give 1 or more"),
         (["table6", "--data", "/nowhere"], "neither train.rec nor a folder train"),
+        (["table8"], "table8 at the scale paper is trained on Pascal VOC"),
+        (
+            ["table9", "--scale", "small", "--data", "x"],
+            "for the base networks, base at the scale imagenette",
+        ),
+        (["table8", "--scale", "imagenette"], "no scale 'imagenette': there are smoke, small, paper"),
+        (["table6", "--base-data", "x"], "--base-data x: table6 has no base networks"),
         (["figure3", "--scale", "smoke"], "drawn from runs of table6/resnet50_v1d/efficient"),
     ],
 )
