@@ -86,6 +86,8 @@ def evaluate_segmenter(
     """
     matrix, images, pending = np.zeros((classes, classes + 1), np.int64), 0, collections.deque()
     for number, batch in enumerate(batches):
+        if batch.count == 0:  # this rank has no image in the last step
+            continue
         inputs = preprocess(batch.images[: batch.count], contexts[number % len(contexts)])
         pending.append((classify_pixels(class_probabilities(net, inputs, scales, flips)), batch.masks[: batch.count]))
         images += batch.count

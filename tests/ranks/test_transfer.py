@@ -1,0 +1,77 @@
+"""A detector and a segmenter trained on two ranks: who writes, and that all images are scored once."""
+
+import csv
+
+import cv2
+import mxnet as mx
+import numpy as np
+import pytest
+
+from gluon_tricks.checkpoint import load_network
+from gluon_tricks.data import scenes
+from gluon_tricks.data.boxes import VOC_CLASSES
+from gluon_tricks.prepare import TASKS
+from gluon_tricks.recipe import read_recipe
+
+TINY = ("--base", "resnet18_v1b", "--epochs", "1", "--batch-size", "1", "-j", "1", "--picture-epochs", "1")
+
+
+@pytest.fixture(scope="module")
+def voc(tmp_path_factory):
+    """Scenes whose things go by names of VOC's: 4 to train on and 3 to validate."""
+    folder = tmp_path_factory.mktemp("voc")
+    scenes.make(folder, train=4, val=3)
+    for path in (folder / "VOC2007" / "Annotations").iterdir():
+        text = path.read_text()
+        for ours, theirs in zip(scenes.CLASSES, VOC_CLASSES):
+            text = text.replace(f"<name>{ours}</name>", f"<name>{theirs}</name>")
+        path.write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def masks(tmp_path_factory):
+    """Noise with a grey square: 4 to train on and 3 to validate."""
+    folder, rng = tmp_path_factory.mktemp("masks"), np.random.default_rng(0)
+    for split, count in (("train", 4), ("val", 3)):
+        for k in range(count):
+            image, mask = rng.integers(0, 255, (48, 64, 3)).astype(np.uint8), np.zeros((48, 64), np.uint8)
+            image[8:30, 4 * k + 4 : 4 * k + 30], mask[8:30, 4 * k + 4 : 4 * k + 30] = 128, 1
+            for kind, array in (("images", image), ("masks", mask)):
+                (folder / kind / split).mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(folder / kind / split / f"{k}.png"), array)
+    return folder
+
+
+@pytest.mark.parametrize("task", ["detection", "segmentation"])
+def test_two_ranks(launch, voc, masks, tmp_path, task):
+    """Validation has an odd number of images, so one rank has an image less in the last step."""
+    words = {
+        "detection": (
+            "scripts/train_faster_rcnn.py",
+            "--data",
+            voc,
+            "--short",
+            "96",
+            "--long",
+            "128",
+            "--roi",
+            "small",
+        ),
+        "segmentation": ("scripts/train_fcn.py", "--dataset", "masks", "--data", masks, "--num-classes", "2"),
+    }[task]
+    more = {
+        "detection": ("--roi", "small", "--lr", "0.0001", "--set", 'train_splits=["2007_trainval"]'),
+        "segmentation": ("--crop-size", "32", "--base-size", "64"),
+    }[task]
+    done = launch(2, tmp_path / "logs", *words, *TINY, *more, "--save-dir", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert "1 epochs of 2 steps, batch 2, float32, cpu(0) on 2 ranks" in done.stdout
+    assert done.stdout.count("on 3 held-out images") == 1 and not (tmp_path / "logs" / "rank.1.log").exists()
+    assert (tmp_path / "run" / "pictures" / "epoch-0001.png").is_file()
+    with open(tmp_path / "run" / "metrics.csv") as file:
+        (row,) = csv.DictReader(file)
+    recipe = read_recipe(tmp_path / "run" / "recipe.json")
+    alone = TASKS[task](recipe, [mx.cpu()], 1)
+    scores = alone.evaluate(load_network(tmp_path / "run"), alone.val.epoch())
+    assert {name: float(row[name]) for name in scores.row()} == pytest.approx(scores.row(), abs=1e-6)
