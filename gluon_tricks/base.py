@@ -6,10 +6,11 @@ import pathlib
 from collections.abc import Sequence
 
 import mxnet as mx
+import numpy as np
 
 from gluon_tricks.network import base_network, input_dtype, on_base, parameters_by_name, set_parameters
 from gluon_tricks.runtime import Refused
-from gluon_tricks.trained import open_network
+from gluon_tricks.trained import Trained, open_network
 from gluon_tricks.transfer import TransferRecipe
 
 
@@ -25,9 +26,13 @@ def on_trained_base(recipe: TransferRecipe, contexts: Sequence[mx.Context]) -> m
     mx.random.seed(recipe.seed)
     if recipe.base_params:
         told = pathlib.Path(recipe.base_params).expanduser().is_dir()  # a run says what it trained, a file may not
-        trained = open_network(recipe.base_params, model=None if told else recipe.model).net
+        opened = open_network(recipe.base_params, model=None if told else recipe.model)
+        trained = opened.net
+        if opened.recipe is not None and opened.recipe.task != "classification":
+            raise Refused(f"{recipe.base_params} is a run of {opened.recipe.task}: a base network is a classifier")
         if trained.name != recipe.model:
             raise Refused(f"{recipe.base_params} is a {trained.name}, and the base is to be a {recipe.model}")
+        _require_same_normalisation(recipe, opened)
         base, layers = base_network(recipe, trained.classes, list(contexts), to_train=True)
         arrays = {name: parameter.data().asnumpy() for name, parameter in parameters_by_name(trained).items()}
         set_parameters(base, arrays, recipe.base_params)
@@ -40,3 +45,12 @@ def on_trained_base(recipe: TransferRecipe, contexts: Sequence[mx.Context]) -> m
     if recipe.mode == "hybrid":
         net.hybridize(static_alloc=True)  # the shapes of images differ
     return net
+
+
+def _require_same_normalisation(recipe: TransferRecipe, trained: Trained) -> None:
+    seen = trained.recipe or trained.net.preprocessing
+    if not (np.allclose(seen.mean, recipe.mean) and np.allclose(seen.std, recipe.std)):
+        raise Refused(
+            f"{recipe.base_params} takes images of mean {list(seen.mean)} and deviation {list(seen.std)}: give both "
+            "with --set mean=[...] and --set std=[...]"
+        )

@@ -198,12 +198,6 @@ class Runs:
             raise Refused(
                 f"{table.name} at the scale {self.scale.name} is trained on {photos}: name its folder with --data"
             )
-        base = self.bases.cell(self.scale.recipe(table, *table.names()[0].split("/")[1:]).base_params, 0)
-        if not base.has_result():
-            try:
-                self.bases.require_data(base.name.split("/")[0])
-            except Refused as refused:
-                raise Refused(f"for the base networks, {refused}".replace("--data", "--base-data")) from None
 
 
 @functools.cache

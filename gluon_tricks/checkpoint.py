@@ -273,17 +273,27 @@ def open_trained(
     elif _HEADER in formats.metadata(path):
         arrays, header = read_checkpoint(path)
         recipe = recipe_from_json(header["recipe"])
+        _require_classes(recipe, arrays, path)
         net, arrays = untrained(recipe, ctx=contexts), _named(arrays, "parameter", "float32")
         check_parameters(net, arrays, path)  # before the recipe's number of classes is believed
         if recipe.task == "classification":
             net.initialize(ctx=contexts)
         set_parameters(net, arrays, path)
     elif recipe:
+        if recipe.task != "classification":
+            _require_classes(recipe, formats.read(path), path)
         net, file = untrained(recipe, pretrained=str(path), ctx=contexts), path
     else:
         net, file = load_model(path, model or None, classes, contexts), path
     _check_agrees(run_or_file, net, model, classes)
     return net, recipe, file
+
+
+def _require_classes(recipe: Settings, arrays: dict[str, np.ndarray], path: pathlib.Path) -> None:
+    """Refuses a detector or segmenter whose recipe says more classes than the file has, before memory is taken."""
+    outputs = (recipe.classes or 1) + (recipe.task == "detection")
+    if recipe.task != "classification" and outputs not in {a.shape[0] for a in arrays.values() if a.ndim}:
+        raise Refused(f"{path} has no layer for the {recipe.classes} classes that its recipe says: it is another run's")
 
 
 def _check_agrees(source, net: mx.gluon.HybridBlock, model: str, classes: int | None) -> None:

@@ -129,6 +129,8 @@ def _load_teacher(recipe: Recipe, contexts: Sequence[mx.Context], source: str) -
         Refused: there is none, or it was trained on images of another size or on other classes.
     """
     trained = open_network(source, ctx=contexts)
+    if trained.recipe is not None and trained.recipe.task != "classification":
+        raise Refused(f"the teacher {source} is a run of {trained.recipe.task}: a teacher is a classifier")
     teacher, wanted = trained.net, recipe.teacher_size or recipe.input_size
     seen = trained.recipe.input_size if trained.recipe else teacher.preprocessing.input_size if trained.published else 0
     if seen not in (0, wanted):

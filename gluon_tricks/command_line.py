@@ -120,7 +120,13 @@ def _refuse_what_is_replaced(args: argparse.Namespace) -> None:
 def _start(args: argparse.Namespace) -> tuple[Recipe, list[str]]:
     """The recipe that the flags change: the one named, GluonCV's defaults, or `shapes` where there is no data."""
     if args.recipe:
-        return get_recipe(args.recipe), []
+        recipe = get_recipe(args.recipe)
+        if recipe.task != Recipe.task:
+            scripts = "train_faster_rcnn.py and train_fcn.py"
+            raise Refused(
+                f"{args.recipe} is a recipe of {recipe.task}, and this script is for classifiers: see {scripts}"
+            )
+        return recipe, []
     if args.rec_train or args.rec_val or args.use_rec or imagenet_is_here():
         return get_recipe("imagenet"), []
     return get_recipe("shapes"), [

@@ -12,6 +12,7 @@ from gluon_tricks.cells import Cell, Runs
 from gluon_tricks.recipes import base_networks, get_table, table3, table7
 from gluon_tricks.scales import side
 from gluon_tricks.table import IMAGENET_IMAGES, Row
+from gluon_tricks.transfer import TransferRecipe
 from model_zoo import get_model
 from model_zoo.summary import PAPER, human, summarise
 
@@ -51,7 +52,8 @@ class Line:
 
     def base(self) -> float | None:
         """Top-1 of the base network that all seeds start from, once one of them is done."""
-        scores = self.cells[0].source.scores() if self.top(0) and self.cells[0].source else None
+        transferred = self.top(0) and isinstance(self.cells[0].recipe, TransferRecipe)
+        scores = self.cells[0].source.scores() if transferred else None
         return None if scores is None else 100 * scores[0]
 
     def paper_gain(self) -> str:
@@ -157,6 +159,8 @@ def _spearman(pairs: Sequence[tuple[float, float]]) -> str:
     """In words; of fewer than three pairs it would be 1 or -1 by chance."""
     if len(pairs) < 3 or np.isnan(pairs).any():
         return "- (three rows at least)" if len(pairs) < 3 else "- (it has none)"
+    if np.ptp(pairs, axis=0).min() == 0:
+        return "- (all are equal)"
     return f"{scipy.stats.spearmanr(*zip(*pairs)).correlation:+.2f} ({len(pairs)} rows)"
 
 

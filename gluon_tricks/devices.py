@@ -155,13 +155,14 @@ def start_precision(precision: str, to_train: mx.gluon.HybridBlock | None = None
 
     Args:
         precision: "float32", "float16" or "bfloat16".
-        to_train: the network that this process is going to train, of which grouped convolutions are looked for.
+        to_train: the network that this process is going to train, in which grouped and dilated convolutions are
+            looked for.
 
     Raises:
         Refused: the process is in bfloat16 already (MXNet's AMP rewrites its operators and cannot be undone) and
             another precision is asked for.
     """
-    if precision == "bfloat16" and to_train is not None and has_grouped_convolutions(to_train):
+    if precision == "bfloat16" and to_train is not None and needs_amx_off(to_train):
         _leave_amx_off()
     if precision == "bfloat16" and _precision_of_process[0] != "bfloat16":
         from mxnet.contrib import amp
@@ -172,11 +173,14 @@ def start_precision(precision: str, to_train: mx.gluon.HybridBlock | None = None
         raise Refused(f"this process computes in bfloat16 for good: run {precision} in a process of its own")
 
 
-def has_grouped_convolutions(block: mx.gluon.Block) -> bool:
-    """Whether some convolution does not see all channels: depthwise ones (MobileNet), groups (ResNeXt)."""
-    if isinstance(block, mx.gluon.nn.Conv2D) and block._kwargs["num_group"] > 1:
+def needs_amx_off(block: mx.gluon.Block) -> bool:
+    """Whether some convolution does not see all channels (MobileNet, ResNeXt) or is dilated (FCN's base networks).
+
+    The second kind corrupts memory: a dilated ResNet-18 in training on crops of 48 px ends the process.
+    """
+    if isinstance(block, mx.gluon.nn.Conv2D) and (block._kwargs["num_group"] > 1 or max(block._kwargs["dilate"]) > 1):
         return True
-    return any(has_grouped_convolutions(child) for child in block._children.values())
+    return any(needs_amx_off(child) for child in block._children.values())
 
 
 def _leave_amx_off() -> None:

@@ -36,9 +36,10 @@ def plan(todo: Sequence[Cell]) -> list[str]:
     contexts = choose_contexts(None)
     devices = f"{len(contexts)} GPUs" if contexts[0].device_type == "gpu" else f"{usable_cores()} cores"
     rates = _rates([*todo, *(cell.source for cell in todo if cell.source)])
-    lines, total = [], 0.0
+    lines, total, counted = [], 0.0, {}
     for cell in todo:
-        train, val = _images(cell)
+        data = cell.recipe.task, cell.recipe.data, getattr(cell.recipe, "train", ""), cell.name.split("/")[0]
+        train, val = counted[data] = counted.get(data) or _images(cell)
         seconds = 1 / rates[_kind(cell)]  # an image
         learns = any(isinstance(trick, Distillation) for trick in cell.recipe.tricks)
         teacher = FORWARD / rates[_kind(cell.source)] if learns else 0.0
@@ -77,6 +78,8 @@ def _rates(cells: Sequence[Cell]) -> dict[tuple, float]:
 def training(recipe: dict) -> Callable[[], float]:
     """A contestant: a few steps of a recipe in JSON, with batches that any machine has room for."""
     read, contexts = recipe_from_json(recipe), choose_contexts(None)
+    if read.net.get("norm_layer") == "SyncBatchNorm":
+        contexts = contexts[:1]  # a rank has one
     most = _PIXELS[contexts[0].device_type] // side(read) ** 2
     images = max(min(read.batch_size // len(contexts), most), 1)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="gluon_tricks_plan_"))  # below the contest's own, and gone with it

@@ -26,7 +26,7 @@ from model_zoo import formats, get_model, keywords
 
 
 def untrained(recipe: Settings, pretrained: str = "", ctx=None, to_train: bool = False) -> mx.gluon.HybridBlock:
-    """The recipe's network, uninitialised unless `pretrained` says where its parameters come from.
+    """The recipe's network: a classifier is uninitialised unless `pretrained` says where its parameters come from.
 
     Args:
         to_train: with layers that work over all ranks, where the recipe has them and there are several.
@@ -47,6 +47,8 @@ def untrained(recipe: Settings, pretrained: str = "", ctx=None, to_train: bool =
 def _kwargs(recipe: Settings, to_train: bool) -> dict[str, Any]:
     """The recipe's keywords of its network, a normalisation layer being made from its name."""
     kwargs = recipe.net_kwargs()
+    for name in {"classes", "pretrained", "ctx"} & kwargs.keys():
+        raise Refused(f"net.{name} is not a trait of the network: use --set classes=K, --use-pretrained, --num-gpus")
     if "norm_layer" in kwargs:
         kwargs["norm_layer"] = _norm_layer(kwargs["norm_layer"], to_train and distributed.ranks() > 1)
     return kwargs
@@ -63,13 +65,23 @@ def base_network(
     Raises:
         Refused: a network without batch normalisation of this kind, or without a dilated form.
     """
-    detecting = isinstance(recipe, DetectionRecipe)
-    wanted = {"use_global_stats": True} if detecting else {"dilated": True}
-    kwargs, known = _kwargs(recipe, to_train), keywords(recipe.model)
-    wanted = {name: value for name, value in wanted.items() if name in known}  # VGG has no statistics
-    base = get_model(recipe.model, classes=classes, **{**wanted, **kwargs})
+    kwargs = _base_kwargs(recipe, to_train)
+    base = get_model(recipe.model, classes=classes, **kwargs)
     base.initialize(ctx=ctx or mx.cpu())
     return base, {name: kwargs[name] for name in ("norm_layer", "norm_kwargs") if name in kwargs}
+
+
+def _base_kwargs(recipe: TransferRecipe, to_train: bool) -> dict[str, Any]:
+    wanted = "use_global_stats" if isinstance(recipe, DetectionRecipe) else "dilated"
+    given = {wanted: True} if wanted in keywords(recipe.model) else {}  # VGG has no statistics
+    return {**given, **_kwargs(recipe, to_train)}
+
+
+def architecture(recipe: Settings) -> mx.gluon.HybridBlock:
+    """The recipe's network, or its base network, without parameters: to be looked at."""
+    if isinstance(recipe, TransferRecipe):
+        return get_model(recipe.model, **_base_kwargs(recipe, False))
+    return untrained(recipe)
 
 
 def on_base(
@@ -185,7 +197,7 @@ def average_statistics(net: mx.gluon.Block) -> None:
 
     So there is one network to evaluate and to save. On one device of one rank nothing is done.
     """
-    running = [p for p in parameters_by_name(net).values() if p.grad_req == "null"]
+    running = [p for name, p in parameters_by_name(net).items() if name.endswith(("running_mean", "running_var"))]
     if not running or len(running[0].list_data()) * distributed.ranks() == 1:
         return
     means = [np.mean([array.asnumpy() for array in p.list_data()], axis=0, dtype="float64") for p in running]

@@ -22,7 +22,7 @@ from gluon_tricks.gradients import Gradients
 from gluon_tricks.job import Job, Options
 from gluon_tricks.journal import Journal
 from gluon_tricks.loss_scale import LossScale
-from gluon_tricks.network import parameters_by_name, share_parameters, untrained
+from gluon_tricks.network import architecture, parameters_by_name, share_parameters
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.segmentation.task import Segmentation
@@ -47,7 +47,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     said = list(options.notes)
     contexts = _contexts(options, said)
     precision, why = choose_precision(recipe.dtype, contexts)
-    start_precision(precision, untrained(recipe))
+    start_precision(precision, architecture(recipe) if precision == "bfloat16" else None)
     _require_shareable(recipe, contexts)
     task = TASKS[recipe.task](recipe.set(dtype=precision), contexts, options.threads)
     recipe = task.recipe
@@ -87,7 +87,11 @@ def _look_at_the_machine(files: int) -> list[str]:
 
 def _require_alike(task: Task) -> None:
     """Refuses ranks that would train something else than rank 0 does; where their files lie may differ."""
-    recipe = {name: value for name, value in task.recipe.to_json().items() if name not in ("train", "val", "data")}
+    recipe = {
+        name: value
+        for name, value in task.recipe.to_json().items()
+        if name not in ("train", "val", "data", "base_params")
+    }
     digests = task.train.records.digest, task.val.records.digest
     odd = distributed.differing(json.dumps([recipe, digests, gluon_tricks.__version__, mx.__version__]))
     if odd:

@@ -29,8 +29,7 @@ def roll_back(job: Job, found: Diverged) -> None:
     if len(earlier) >= recipe.rollbacks:
         raise Diverged(
             found.step,
-            f"{found}, after {len(earlier)} of {recipe.rollbacks} rollbacks: use a lower --lr, a longer warm-up, or "
-            "--init paper",
+            f"{found}, after {len(earlier)} of {recipe.rollbacks} rollbacks: use a lower --lr or a longer warm-up",
         )
     mx.nd.waitall()
     folder = job.journal.folder / "checkpoints"

@@ -133,10 +133,10 @@ TRANSFER_SCALES = {
             "smoke",
             "a test of the machinery on drawn scenes: its numbers say nothing about the paper's",
             SCALES["smoke"],
-            epochs=1 / 120,
+            epochs=1 / 20,
             set={
                 "detection": dict(dataset="few_scenes", short=120, long=200, roi="small", batch_size=4, lr=0.001),
-                "segmentation": dict(dataset="few_scenes", crop=64, base_size=160, batch_size=8),
+                "segmentation": dict(dataset="few_scenes", crop=64, base_size=160, batch_size=8, epochs=1),
             },
         ),
         TransferScale(

@@ -17,6 +17,7 @@ from gluon_tricks.data.records import Records
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.trained import Trained, open_network
+from gluon_tricks.transfer import TransferRecipe
 from model_zoo import published
 from model_zoo.classifier import Classifier
 from model_zoo.preprocessing import Preprocessing
@@ -59,6 +60,7 @@ class Subject:
 def open_subject(
     pretrained: str, contexts: Sequence[mx.Context], *, model: str | None = None, classes: int | None = None,
     rec_val: Sequence[str] = (), input_size: int | None = None, crop_ratio: float | None = None,
+    trained: Trained | None = None,
 ) -> Subject:  # fmt: skip
     """A network and the images to look at it with, checked to fit together.
 
@@ -66,6 +68,7 @@ def open_subject(
         pretrained, model, classes: which network, as open_network takes them.
         rec_val: packed images; of a run by default its own.
         input_size, crop_ratio: other ones than the network's, or the run's.
+        trained: the network, if it is open already.
 
     Raises:
         Refused: something is missing or does not fit; in one sentence.
@@ -76,7 +79,9 @@ def open_subject(
             f"there is no run {pretrained}, and --rec-val is missing: name a run directory, or the packed images "
             "that a published network is to be evaluated on"
         )
-    trained = open_network(pretrained, model=model, classes=classes, ctx=contexts)
+    trained = trained or open_network(pretrained, model=model, classes=classes, ctx=contexts)
+    if isinstance(trained.recipe, TransferRecipe):
+        raise Refused(f"{pretrained} is a run of {trained.recipe.task}: name a classifier's")
     if not isinstance(trained.net, Classifier):
         raise Refused(f"{pretrained} is an exported graph only: give the run directory or a parameter file")
     if trained.recipe is not None:

@@ -10,6 +10,7 @@ import math
 
 from gluon_tricks.cells import COLUMNS
 from gluon_tricks.comparison import LEGEND, Comparison, Section
+from gluon_tricks.recipes import get_table
 
 
 def markdown(comparison: Comparison) -> str:
@@ -33,15 +34,16 @@ def as_csv(comparison: Comparison) -> str:
     writer = csv.writer(out)
     names = [_CSV_NAMES.get(name, name) for name in comparison.scores]
     paper = [f"paper_{name}" for name in names]
-    writer.writerow(("table", "column", "row", "model", "seed", *paper, *names, "base_top1", "state"))
+    base = ["base_top1"] if get_table(comparison.name).task != "classification" else []
+    writer.writerow(("table", "column", "row", "model", "seed", *paper, *names, *base, "state"))
     for line in (line for section in comparison.sections for line in section.lines):
-        base = "" if line.base() is None else line.base()
+        of_base = ["" if line.base() is None else line.base()] if base else []
         for cell in line.cells:
             seed = cell.recipe.seed
             ours = [line.top(k).get(seed, "") for k in (0, 1)]
             paper = ["" if math.isnan(score) else score for score in line.paper]
             what = (comparison.name, line.column, line.key, cell.recipe.model, seed)
-            writer.writerow((*what, *paper, *ours, base, cell.state()))
+            writer.writerow((*what, *paper, *ours, *of_base, cell.state()))
     return out.getvalue()
 
 

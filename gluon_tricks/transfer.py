@@ -19,7 +19,7 @@ class TransferRecipe(Settings):
             published; "": random numbers.
         dataset: what kind of data set it is.
         data: the folder it lies in; "" for one that is built in.
-        class_names: of the data set's classes; (): as it says.
+        class_names: of the data set's classes; (): as it says, or of "masks" their numbers.
     """
 
     optimizer: str = "sgd"
@@ -31,6 +31,13 @@ class TransferRecipe(Settings):
     def ranges(self) -> Iterator[tuple[bool, str]]:
         yield from super().ranges()
         yield self.classes is None or self.classes <= 2**16, f"classes is {self.classes}: masks have at most {2**16}"
+        yield (
+            len(self.class_names) in (0, self.classes),
+            f"class_names are {len(self.class_names)} and classes is {self.classes}: give as many names as classes",
+        )
+        for trick in self.tricks:
+            changed = [name for name in ("batch", "loss", "net_kwargs") if name in vars(type(trick))]
+            yield not changed, f"{trick.label()} is for the training of classifiers: the base network's, not this one"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,14 +48,19 @@ class DetectionRecipe(TransferRecipe):
         dataset: "voc" (a VOCdevkit at `data`), "scenes" or "few_scenes" (built in).
         train_splits, val_splits: of VOC, as year_list: ImageSets/Main/list.txt of VOCyear.
         short, long: images are scaled to this shorter side, px, or less, so that the longer is at most `long`.
-        roi: named RoI settings of detection.network: "paper" or "small".
+        roi: named RoI settings of detection.settings: "paper" or "small".
         frozen_stages: the stem and so many stages of the base are not trained; BN statistics never are.
 
     Source: section 6.1; GluonCV's recipe for its numbers.
     """
 
     task = "detection"
-    choices = {**Settings.choices, "dataset": ("voc", "scenes", "few_scenes"), "roi": ("paper", "small")}
+    choices = {
+        **Settings.choices,
+        "dataset": ("voc", "scenes", "few_scenes"),
+        "roi": ("paper", "small"),
+        "dtype": ("float32",),  # MXNet's AMP cannot trace GluonCV's network, and a box needs more than float16's range
+    }
 
     name: str = "faster_rcnn"
     model: str = "resnet50_v1b"
@@ -83,7 +95,7 @@ class SegmentationRecipe(TransferRecipe):
             "scenes" or "few_scenes" (built in).
         void: of "masks": the index in the masks that is no class.
         crop: side of a training crop, px.
-        base_size: what an image's shorter side is scaled to, times a random factor of 0.5 to 2, before the crop.
+        base_size: what an image's longer side is scaled to, times a random factor of 0.5 to 2, before the crop.
         aux_weight: of the auxiliary head's loss.
         head_lr: factor on the rate of both heads, which start from random numbers.
 

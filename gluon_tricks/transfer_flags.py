@@ -96,9 +96,14 @@ def recipe_from_flags(
     if recipe.task != task:
         raise Refused(f"{args.recipe} is a recipe of {recipe.task}, and this script is for {task}")
     if args.recipe and args.dataset:
-        recipe = recipe.set(dataset=args.dataset)
+        recipe = recipe.set(dataset=args.dataset, classes=None, class_names=())
+    _refuse_what_has_no_effect(args, recipe)
+    if getattr(args, "num_classes", None) is not None:
+        recipe = recipe.set(classes=None, class_names=())
     given = {field: getattr(args, flag, None) for flag, field in _FIELDS.items()}
     recipe = recipe.set(**{field: value for field, value in given.items() if value is not None})
+    if pathlib.Path(recipe.base_params).expanduser().exists() and recipe.base_params:
+        recipe = recipe.set(base_params=str(pathlib.Path(recipe.base_params).expanduser().absolute()))
     if args.data:
         recipe = recipe.set(data=str(args.data.expanduser().absolute()))
     if args.accumulate is not None:
@@ -110,6 +115,14 @@ def recipe_from_flags(
         recipe = apply_setting(recipe, setting)
     notes = [] if recipe.base_params else ["no --base-params: the base network starts from random numbers"]
     return recipe, notes
+
+
+def _refuse_what_has_no_effect(args: argparse.Namespace, recipe: TransferRecipe) -> None:
+    if args.data and recipe.dataset.endswith("scenes"):
+        raise Refused(f"--data {args.data}: {recipe.dataset} is built in; name the kind of your data with --dataset")
+    for flag in ("num_classes", "void"):
+        if getattr(args, flag, None) is not None and recipe.dataset != "masks":
+            raise Refused(f"--{flag.replace('_', '-')} goes with --dataset masks: {recipe.dataset} has its own")
 
 
 def _with_schedule(recipe: TransferRecipe, args: argparse.Namespace) -> TransferRecipe:

@@ -1,13 +1,15 @@
 #!/usr/bin/env python
-"""Top-1 and top-5 of a trained network on packed images: each image exactly once, nothing else.
+"""The scores of a trained network: each validation image exactly once, nothing else.
 
     evaluate.py --model resnet50_v1d --pretrained 117a384e --rec-val val.rec   a file that GluonCV published
     evaluate.py --pretrained FILE --rec-val val.rec                            a parameter file
     evaluate.py --pretrained runs/imagenet-3                                   a run, on its own validation images
     evaluate.py --pretrained runs/imagenet-3 --form int8                       how much 8-bit integers change
     evaluate.py --pretrained RUN --rec-val test.rec --places365 places365_test.txt --submission FILE   for its server
+    evaluate.py --pretrained runs/faster_rcnn-1                                a detector's run: mAP, and of each class
+    evaluate.py --pretrained runs/fcn-1 --multi-scale                          a segmenter's: pixAcc, mIoU, each IoU
 
-Images as in GluonCV: the shorter edge to ceil(input size / crop ratio), the middle, minus the data set's mean, over
+A classifier is told by its top-1 and top-5 on packed images. Images as in GluonCV: the shorter edge to ceil(input size / crop ratio), the middle, minus the data set's mean, over
 its standard deviation; a run brings its own. Intervals are Wilson's, of 95 %. Exit code: 0 done, 2 refused.
 """
 
@@ -24,13 +26,22 @@ import time
 import mxnet as mx
 import tqdm
 
+from gluon_tricks import transfer_scores
 from gluon_tricks.data.places365 import complete, image_names, write_submission
 from gluon_tricks.data.records import BadRecord, Records
 from gluon_tricks.devices import choose_contexts, choose_precision, start_precision
 from gluon_tricks.evaluate import collect_logits, evaluate, wilson
 from gluon_tricks.runtime import Refused
 from gluon_tricks.subject import Subject, open_subject
+from gluon_tricks.trained import Trained, open_network
+from gluon_tricks.transfer import TransferRecipe
 from model_zoo.inference import fuse, quantise
+
+OF_CLASSIFIERS = (
+    "rec_val", "batch_size", "input_size", "crop_ratio", "form", "calibration", "calibration_batches", "places365",
+    "submission",
+)  # fmt: skip
+OF_THE_OTHERS = ("data", "multi_scale")
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -62,6 +73,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--submission", type=pathlib.Path, metavar="FILE", help="5 classes for each of them, for the test server"
     )
+    parser.add_argument("--data", metavar="PATH", help="of a detector or segmenter: another folder than its run's")
+    parser.add_argument("--multi-scale", action="store_true", help="of a segmenter: the mean over 6 scales and flips")
     parser.add_argument("--num-gpus", type=int, metavar="N", help="default all usable, else the CPU; 0 is the CPU")
     parser.add_argument("-j", "--num-data-workers", type=int, metavar="N", help="threads of the loader (all cores)")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the result there too")
@@ -112,6 +125,32 @@ def compare(subject: Subject, args: argparse.Namespace, context: mx.Context) -> 
     return {**found, "images": len(one), "agreement": float((one == other).mean())}
 
 
+def measure_transfer(trained: Trained, args: argparse.Namespace, contexts: list[mx.Context], precision: str) -> dict:
+    """Runs a detector or segmenter over the validation images of its recipe; what was found."""
+    data = args.data and str(pathlib.Path(args.data).expanduser().absolute())
+    validation = transfer_scores.open_validation(
+        trained.recipe, args.pretrained, data=data, batch_size=len(contexts), threads=args.num_data_workers
+    )
+    names, started = validation.records.classes, time.monotonic()
+    scores = transfer_scores.score(
+        trained.net, validation, _shown(validation.loader), contexts, precision, args.multi_scale
+    )
+    seconds = time.monotonic() - started
+    return {
+        "model": trained.recipe.model,
+        "task": trained.recipe.task,
+        "pretrained": args.pretrained,
+        "data": validation.place,
+        "dtype": precision,
+        "multi_scale": args.multi_scale,
+        "said": str(scores),
+        "table": transfer_scores.table(scores, names),
+        **transfer_scores.values(scores, names),
+        "undecodable": len(validation.loader.undecodable),
+        "images_per_second": scores.images / seconds,
+    }
+
+
 def _calibration_images(subject: Subject, args: argparse.Namespace, preprocess, context) -> list[mx.nd.NDArray]:
     """Batches of images other than those that are scored."""
     records = Records(args.calibration) if args.calibration else subject.train
@@ -128,6 +167,8 @@ def _shown(loader):
 
 def lines(result: dict) -> list[str]:
     """The result as it is printed."""
+    if "task" in result:
+        return _transfer_lines(result)
     out = [f"{result['model']} ({result['pretrained']}) on {result['images']} images of {', '.join(result['records'])}"]
     if "agreement" in result:
         for form in (form for form in ("float32", "fused", "int8") if form in result):
@@ -145,9 +186,31 @@ def lines(result: dict) -> list[str]:
         f"loss {result['loss']:.4f}; {result['images_per_second']:.0f} images/s at {result['input_size']} px, "
         f"{result['dtype']}"
     )
-    if result["undecodable"]:
-        out.append(f"{result['undecodable']} more images cannot be decoded and are not counted")
-    return out
+    return out + _undecodable(result)
+
+
+def _transfer_lines(result: dict) -> list[str]:
+    kind = {"detection": "Faster-RCNN", "segmentation": "FCN"}[result["task"]]
+    return [
+        f"{kind} on {result['model']} ({result['pretrained']}) on {result['images']} images of {result['data']}",
+        result["said"] + (" at 6 scales, with flips" if result["multi_scale"] else ""),
+        result["table"],
+        f"{result['images_per_second']:.1f} images/s, {result['dtype']}",
+        *_undecodable(result),
+    ]
+
+
+def _undecodable(result: dict) -> list[str]:
+    count = result["undecodable"]
+    return [f"{count} more images cannot be decoded and are not counted"] if count else []
+
+
+def _refuse_flags(args: argparse.Namespace, flags: tuple[str, ...], what: str) -> None:
+    """Refuses those of the flags that were given."""
+    default = parse([])
+    for flag in flags:
+        if getattr(args, flag) != getattr(default, flag):
+            raise Refused(f"--{flag.replace('_', '-')}: {args.pretrained} is a {what}, which it is not for")
 
 
 def run(args: argparse.Namespace) -> dict:
@@ -167,9 +230,23 @@ def run(args: argparse.Namespace) -> dict:
     start_precision(precision)
     if why:
         print(why)
+    trained = None
+    if pathlib.Path(args.pretrained).expanduser().exists():
+        trained = open_network(args.pretrained, model=args.model, classes=args.classes, ctx=contexts)
+        if isinstance(trained.recipe, TransferRecipe):
+            _refuse_flags(args, OF_CLASSIFIERS, {"detection": "detector"}.get(trained.recipe.task, "segmenter"))
+            return measure_transfer(trained, args, contexts, precision)
+    _refuse_flags(args, OF_THE_OTHERS, "classifier")
+    return run_classifier(trained, args, contexts, precision)
+
+
+def run_classifier(
+    trained: Trained | None, args: argparse.Namespace, contexts: list[mx.Context], precision: str
+) -> dict:
+    """From the flags to the result of a classifier. Args: trained: it, if it is no published one."""
     subject = open_subject(
         args.pretrained, contexts, model=args.model, classes=args.classes, rec_val=args.rec_val,
-        input_size=args.input_size, crop_ratio=args.crop_ratio,
+        input_size=args.input_size, crop_ratio=args.crop_ratio, trained=trained,
     )  # fmt: skip
     if args.submission and subject.net.classes < 5:
         raise Refused(f"--submission: {subject.net.name} tells {subject.net.classes} classes apart, fewer than 5")

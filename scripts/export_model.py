@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import pathlib
 import sys
 
-from gluon_tricks.data import shapes, sources
+from gluon_tricks.class_names import training_names
+from gluon_tricks.data import sources
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.trained import open_network
+from gluon_tricks.transfer import TransferRecipe
 from model_zoo.export import export_onnx, export_symbol
 from model_zoo.preprocessing import Preprocessing
 
@@ -44,18 +45,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def class_names(recipe: Recipe) -> tuple[str, ...] | None:
-    """Those of the run's training records, if they still lie there."""
-    if recipe.data == "shapes":
-        return tuple(shapes.CLASSES)
-    manifests = [pathlib.Path(path).expanduser().with_suffix(".json") for path in recipe.train]
-    return sources.read_classes(manifests[0]) if manifests and manifests[0].is_file() else None
-
-
 def preprocessing(options: argparse.Namespace, net, recipe: Recipe | None) -> Preprocessing:
     if recipe is not None:
         kwargs = {"mean": recipe.mean, "std": recipe.std, "crop_ratio": recipe.crop_ratio}
-        start = Preprocessing(recipe.input_size, classes=class_names(recipe), **kwargs)
+        start = Preprocessing(recipe.input_size, classes=training_names(recipe), **kwargs)
     elif hasattr(net, "preprocessing"):
         start = net.preprocessing
     elif options.input_size:  # a symbol does not say it
@@ -87,6 +80,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         trained = open_network(options.source, model=options.model, classes=options.classes)
         net, recipe = trained.net, trained.recipe
+        if isinstance(recipe, TransferRecipe):
+            raise Refused(f"{options.source} is a run of {recipe.task}, and only classifiers can be exported")
         steps = preprocessing(options, net, recipe)
         if options.to == "onnx":
             difference = export_onnx(net, options.target, steps, options.batch_size)

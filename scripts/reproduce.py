@@ -24,9 +24,11 @@ from gluon_tricks import cells, estimate, figures, tables
 from gluon_tricks.comparison import compare
 from gluon_tricks.data.pack import pack
 from gluon_tricks.data.sources import class_folders
+from gluon_tricks.detection.task import find_boxes
 from gluon_tricks.recipes import TABLES, get_table
 from gluon_tricks.runtime import Refused
 from gluon_tricks.scales import SCALES, TRANSFER_SCALES, TransferScale, get_scale, scales_of
+from gluon_tricks.segmentation.task import find_masks
 from gluon_tricks.settings import known
 from gluon_tricks.table import Table
 
@@ -78,7 +80,7 @@ def _reproduce(args: argparse.Namespace) -> int:
     wanted = runs.cells(table.name, columns, rows, args.seeds)
     if args.plan:
         if runs.scale.title:  # of the paper's own images the numbers are known
-            runs.require_data(table.name)
+            _require_data(cells.missing(wanted), runs, table)
         print(*estimate.plan(cells.missing(wanted)), sep="\n")
         return 0
     failed = 0 if args.show else _run(cells.missing(wanted), runs, table, shlex.split(args.launch))
@@ -97,6 +99,19 @@ def _runs(args: argparse.Namespace) -> cells.Runs:
     return cells.Runs(args.runs, scale, train, val, data)
 
 
+def _require_data(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table) -> None:
+    """Refuses, before the first cell, data that one of them would be refused for."""
+    runs.require_data(table.name)
+    transfers = [cell.recipe for cell in todo if cell.recipe.task != "classification"]
+    for recipe in transfers[:1]:
+        {"detection": find_boxes, "segmentation": find_masks}[recipe.task](recipe)
+    if transfers and len(transfers) < len(todo):
+        try:
+            runs.bases.require_data(next(cell.name for cell in todo if cell.source is None).split("/")[0])
+        except Refused as refused:
+            raise Refused(f"for the base networks, {refused}".replace("--data", "--base-data")) from None
+
+
 def _names(text: str, names: list[str], what: str, table: Table) -> list[str]:
     return [known(name, names, what, table.name) for name in text.split(",") if name]
 
@@ -104,7 +119,7 @@ def _names(text: str, names: list[str], what: str, table: Table) -> list[str]:
 def _run(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table, launcher: Sequence[str]) -> int:
     """Runs the cells one after the other; returns how many failed."""
     if todo:
-        runs.require_data(table.name)
+        _require_data(todo, runs, table)
     failed, sources = 0, [cell.source for cell in todo if cell.source]
     for k, cell in enumerate(todo, start=1):
         needed = ", which other cells need first" if cell in sources else ""

@@ -21,6 +21,7 @@ FLOORS = {
     "gluon_tricks.loss_scale": 1,
     "gluon_tricks.pictures": 2,
     "gluon_tricks.photos": 9,
+    "gluon_tricks.transfer_scores": 9,
     "gluon_tricks.class_names": 7,
     "gluon_tricks.prediction": 8,
     "gluon_tricks.disk": 1,

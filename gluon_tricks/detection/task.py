@@ -32,9 +32,8 @@ class Detection:
     open_files = 0
 
     def __init__(self, recipe: DetectionRecipe, contexts: Sequence[mx.Context], threads: int | None):
-        if recipe.dtype == "float16":
-            raise Refused("Faster-RCNN is trained in float32 or bfloat16: its boxes need the range of their exponents")
         train, val = find_boxes(recipe)
+        require_trainable(train, val)
         self.contexts = list(contexts)
         self.recipe = recipe.set(classes=len(train.classes), class_names=train.classes)
         common = dict(
@@ -86,6 +85,20 @@ class Detection:
             f"Faster-RCNN on {recipe.model}, {len(self.train.records)} images of {recipe.classes} classes at "
             f"{recipe.short} px"
         )
+
+
+def require_trainable(train: BoxedImages, val: BoxedImages) -> None:
+    """Refuses now what the network or the scores would refuse in the middle of a run."""
+    from gluon_tricks.detection.detector import MOST_OBJECTS  # imports gluoncv
+
+    crowded = [path for path, boxes in zip(train.paths, train.boxes) if len(boxes) > MOST_OBJECTS]
+    if crowded:
+        raise Refused(
+            f"{crowded[0]} has more than {MOST_OBJECTS} objects ({len(crowded)} such images in all), which training "
+            "does not take: leave them out of the list"
+        )
+    if not any((boxes[:, 5] == 0).any() for boxes in val.boxes):
+        raise Refused(f"none of the {len(val)} validation images has an object that is not difficult: check the lists")
 
 
 def find_boxes(recipe: DetectionRecipe) -> tuple[BoxedImages, BoxedImages]:

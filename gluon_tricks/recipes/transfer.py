@@ -39,5 +39,3 @@ SEGMENTATION = {
     "scenes": _MASKS,
     "few_scenes": _MASKS.set(name="fcn_few_scenes", dataset="few_scenes"),
 }
-
-RECIPES = (*DETECTION.values(), *SEGMENTATION.values())

@@ -108,6 +108,10 @@ def find_masks(recipe: SegmentationRecipe) -> tuple[MaskedImages, MaskedImages]:
             read_masks(folder / "images" / split, folder / "masks" / split, names, void=(recipe.void,))
             for split in ("train", "val")
         )
+    if found[0].digest == found[1].digest:
+        raise Refused(
+            f"{recipe.data} has the same images to train on and to validate: put them into folders of their own"
+        )
     for records in found:
         check_values(records)
     return found

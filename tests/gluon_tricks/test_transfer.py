@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pathlib
 import shutil
 
 import mxnet as mx
@@ -12,6 +13,8 @@ from gluon_tricks import train, transfer_flags
 from gluon_tricks.base import on_trained_base
 from gluon_tricks.checkpoint import load_network
 from gluon_tricks.data import scenes
+from gluon_tricks.data.boxes import BoxedImages
+from gluon_tricks.detection.task import require_trainable
 from gluon_tricks.job import Options
 from gluon_tricks.network import parameters_by_name
 from gluon_tricks.recipe import Recipe, read_recipe, recipe_from_json
@@ -19,7 +22,7 @@ from gluon_tricks.recipes.transfer import DETECTION, SEGMENTATION
 from gluon_tricks.runtime import Refused
 from gluon_tricks.train import Interrupted, train_and_evaluate
 from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
-from gluon_tricks.tricks import PolyDecay, StepDecay, Warmup
+from gluon_tricks.tricks import Mixup, PolyDecay, StepDecay, Warmup, ZeroGamma
 from model_zoo import get_model
 
 TINY = {
@@ -119,14 +122,55 @@ def test_another_network_than_the_named_base_is_refused(base):
         (DetectionRecipe(), "name the folder of its VOCdevkit with --data"),
         (SegmentationRecipe(), "the data set is ade20k: name its folder with --data"),
         (SegmentationRecipe(dataset="masks", data="x"), "how many classes"),
-        (TINY["detection"].set(dtype="float16"), "float32 or bfloat16"),
     ],
 )
-def test_what_cannot_work_is_refused_before_any_work(recipe, says, tmp_path, monkeypatch):
-    monkeypatch.setattr("gluon_tricks.prepare.choose_precision", lambda dtype, contexts: (dtype, ""))
+def test_what_cannot_work_is_refused_before_any_work(recipe, says, tmp_path):
     with pytest.raises(Refused, match=says):
         train_and_evaluate(recipe, tmp_path / "run", Options(contexts=[mx.cpu()]))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "settings, says",
+    [
+        (dict(dtype="bfloat16"), "dtype is 'bfloat16': choose one of float32"),
+        (dict(tricks=(Mixup(),)), "mixup is for the training of classifiers"),
+        (dict(tricks=(ZeroGamma(),)), "zero_gamma is for the training of classifiers"),
+        (dict(classes=3, class_names=("a", "b")), "class_names are 2 and classes is 3"),
+        (dict(classes=10**9), "classes is 1000000000"),
+    ],
+)
+def test_settings_that_make_no_sense(settings, says):
+    with pytest.raises(Refused, match=says):
+        TINY["detection"].set(**settings)
+
+
+def test_a_recipe_that_claims_more_classes_than_its_file_has(base, tmp_path):
+    """Memory for what it claims is not taken."""
+    shutil.copy(base, tmp_path / "final.params")
+    (tmp_path / "recipe.json").write_text(json.dumps(TINY["segmentation"].set(classes=60000).to_json()))
+    with pytest.raises(Refused, match="no layer for the 60000 classes"):
+        load_network(tmp_path)
+
+
+def test_a_base_of_other_normalisation_is_refused(base, tmp_path):
+    shutil.copy(base, tmp_path / "final.params")
+    recipe = Recipe(model="resnet18_v1b", classes=7, mean=(0, 0, 0), std=(255, 255, 255))
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe.to_json()))
+    with pytest.raises(Refused, match="give both with --set mean"):
+        on_trained_base(TINY["segmentation"].set(base_params=str(tmp_path), classes=2), [mx.cpu()])
+
+
+def test_annotations_that_training_would_stumble_over():
+    image = pathlib.Path("a.jpg")
+    crowd, hard = np.zeros((101, 6), np.float32), np.array([[0, 0, 9, 9, 0, 1]], np.float32)
+    sizes = np.array([[32, 32]])
+    crowded = BoxedImages(("thing",), [image], sizes, [crowd], "")
+    only_difficult = BoxedImages(("thing",), [image], sizes, [hard], "")
+    with pytest.raises(Refused, match=r"a.jpg has more than 100 objects \(1 such"):
+        require_trainable(crowded, crowded)
+    with pytest.raises(Refused, match="none of the 1 validation images has an object that is not difficult"):
+        require_trainable(only_difficult, only_difficult)
 
 
 def test_recipes_survive_json():
@@ -172,6 +216,10 @@ def test_flags_that_cannot_be_are_refused(tmp_path):
     path.write_text(json.dumps(SEGMENTATION["scenes"].to_json()))
     with pytest.raises(Refused, match="is a recipe of segmentation, and this script is for detection"):
         words(f"--recipe {path}", DETECTION, "voc")
+    with pytest.raises(Refused, match="--num-classes goes with --dataset masks: ade20k has its own"):
+        words("--num-classes 3", SEGMENTATION, "ade20k")
+    with pytest.raises(Refused, match="scenes is built in"):
+        words("--dataset scenes --data x", SEGMENTATION, "ade20k")
     with pytest.raises(Refused, match="short 1200 and long 1000"):
         words("--short 1200", DETECTION, "voc")
 
