@@ -91,11 +91,9 @@ def score(
         multi_scale: a segmenter's mean over six scales and their mirror images.
 
     Raises:
-        Refused: float16 or several scales for a detector; nothing to find in the images.
+        Refused: float16 for a detector; nothing to find in the images.
     """
     recipe, detecting = validation.recipe, isinstance(validation.recipe, DetectionRecipe)
-    if detecting and multi_scale:
-        raise Refused("--multi-scale is for segmenters, and this is a detector: leave it away")
     if detecting and precision == "float16":
         raise Refused("--dtype float16 is too narrow for a detector's boxes: use float32 or bfloat16")
     dtype = input_dtype(precision)

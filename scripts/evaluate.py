@@ -9,8 +9,9 @@
     evaluate.py --pretrained runs/faster_rcnn-1                                a detector's run: mAP, and of each class
     evaluate.py --pretrained runs/fcn-1 --multi-scale                          a segmenter's: pixAcc, mIoU, each IoU
 
-A classifier is told by its top-1 and top-5 on packed images. Images as in GluonCV: the shorter edge to ceil(input size / crop ratio), the middle, minus the data set's mean, over
-its standard deviation; a run brings its own. Intervals are Wilson's, of 95 %. Exit code: 0 done, 2 refused.
+A classifier is told by its top-1 and top-5 on packed images, with Wilson's intervals of 95 %. Images as in GluonCV: the
+shorter edge to ceil(input size / crop ratio), the middle, minus the data set's mean, over its standard deviation; a run
+brings its own. Exit code: 0 done, 2 refused.
 """
 
 from __future__ import annotations
@@ -125,8 +126,10 @@ def compare(subject: Subject, args: argparse.Namespace, context: mx.Context) -> 
     return {**found, "images": len(one), "agreement": float((one == other).mean())}
 
 
-def measure_transfer(trained: Trained, args: argparse.Namespace, contexts: list[mx.Context], precision: str) -> dict:
-    """Runs a detector or segmenter over the validation images of its recipe; what was found."""
+def measure_transfer(
+    trained: Trained, args: argparse.Namespace, contexts: list[mx.Context], precision: str
+) -> tuple[dict, list[str]]:
+    """Runs a detector or segmenter over the validation images of its recipe; what was found, and as it is printed."""
     data = args.data and str(pathlib.Path(args.data).expanduser().absolute())
     validation = transfer_scores.open_validation(
         trained.recipe, args.pretrained, data=data, batch_size=len(contexts), threads=args.num_data_workers
@@ -136,19 +139,25 @@ def measure_transfer(trained: Trained, args: argparse.Namespace, contexts: list[
         trained.net, validation, _shown(validation.loader), contexts, precision, args.multi_scale
     )
     seconds = time.monotonic() - started
-    return {
+    result = {
         "model": trained.recipe.model,
         "task": trained.recipe.task,
         "pretrained": args.pretrained,
         "data": validation.place,
         "dtype": precision,
         "multi_scale": args.multi_scale,
-        "said": str(scores),
-        "table": transfer_scores.table(scores, names),
         **transfer_scores.values(scores, names),
         "undecodable": len(validation.loader.undecodable),
         "images_per_second": scores.images / seconds,
     }
+    kind = {"detection": "Faster-RCNN", "segmentation": "FCN"}[result["task"]]
+    return result, [
+        f"{kind} on {result['model']} ({args.pretrained}) on {scores.images} images of {validation.place}",
+        f"{scores}{' over 6 scales and flips' if args.multi_scale else ''}",
+        transfer_scores.table(scores, names),
+        f"{result['images_per_second']:.1f} images/s, {precision}",
+        *_undecodable(result),
+    ]
 
 
 def _calibration_images(subject: Subject, args: argparse.Namespace, preprocess, context) -> list[mx.nd.NDArray]:
@@ -166,9 +175,7 @@ def _shown(loader):
 
 
 def lines(result: dict) -> list[str]:
-    """The result as it is printed."""
-    if "task" in result:
-        return _transfer_lines(result)
+    """A classifier's result as it is printed."""
     out = [f"{result['model']} ({result['pretrained']}) on {result['images']} images of {', '.join(result['records'])}"]
     if "agreement" in result:
         for form in (form for form in ("float32", "fused", "int8") if form in result):
@@ -189,17 +196,6 @@ def lines(result: dict) -> list[str]:
     return out + _undecodable(result)
 
 
-def _transfer_lines(result: dict) -> list[str]:
-    kind = {"detection": "Faster-RCNN", "segmentation": "FCN"}[result["task"]]
-    return [
-        f"{kind} on {result['model']} ({result['pretrained']}) on {result['images']} images of {result['data']}",
-        result["said"] + (" at 6 scales, with flips" if result["multi_scale"] else ""),
-        result["table"],
-        f"{result['images_per_second']:.1f} images/s, {result['dtype']}",
-        *_undecodable(result),
-    ]
-
-
 def _undecodable(result: dict) -> list[str]:
     count = result["undecodable"]
     return [f"{count} more images cannot be decoded and are not counted"] if count else []
@@ -213,8 +209,8 @@ def _refuse_flags(args: argparse.Namespace, flags: tuple[str, ...], what: str) -
             raise Refused(f"--{flag.replace('_', '-')}: {args.pretrained} is a {what}, which it is not for")
 
 
-def run(args: argparse.Namespace) -> dict:
-    """Everything from the flags to the result."""
+def run(args: argparse.Namespace) -> tuple[dict, list[str]]:
+    """Everything from the flags to the result, and the result as it is printed."""
     for flag, value in (("--batch-size", args.batch_size), ("--calibration-batches", args.calibration_batches)):
         if value < 1:
             raise Refused(f"{flag} {value}: it takes 1 or more")
@@ -234,10 +230,13 @@ def run(args: argparse.Namespace) -> dict:
     if pathlib.Path(args.pretrained).expanduser().exists():
         trained = open_network(args.pretrained, model=args.model, classes=args.classes, ctx=contexts)
         if isinstance(trained.recipe, TransferRecipe):
-            _refuse_flags(args, OF_CLASSIFIERS, {"detection": "detector"}.get(trained.recipe.task, "segmenter"))
+            detecting = trained.recipe.task == "detection"
+            flags = (*OF_CLASSIFIERS, "multi_scale") if detecting else OF_CLASSIFIERS
+            _refuse_flags(args, flags, "detector" if detecting else "segmenter")
             return measure_transfer(trained, args, contexts, precision)
     _refuse_flags(args, OF_THE_OTHERS, "classifier")
-    return run_classifier(trained, args, contexts, precision)
+    result = run_classifier(trained, args, contexts, precision)
+    return result, lines(result)
 
 
 def run_classifier(
@@ -271,11 +270,11 @@ def run_classifier(
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     try:
-        result = run(args)
+        result, said = run(args)
     except (Refused, BadRecord) as error:
         print(f"refused: {error}", file=sys.stderr)
         return 2
-    print(*lines(result), sep="\n")
+    print(*said, sep="\n")
     if args.json:
         args.json.write_text(json.dumps(result, indent=2) + "\n")
     return 0

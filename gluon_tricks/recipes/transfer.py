@@ -11,7 +11,7 @@ _SCENES = DetectionRecipe(
     short=200,
     long=320,
     roi="small",
-    epochs=6,
+    epochs=4,
     batch_size=2,
     lr=0.01,
     tricks=(Warmup(epochs=0.5), Cosine()),

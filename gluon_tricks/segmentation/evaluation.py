@@ -48,14 +48,29 @@ def class_probabilities(
 
 
 def _probabilities(net: Segmenter, images: mx.nd.NDArray, sides: tuple[int, int]) -> mx.nd.NDArray:
-    logits = net.coarse(images).astype("float32")
-    return mx.nd.contrib.BilinearResize2D(logits, height=sides[0], width=sides[1]).softmax(axis=1)
+    return _resized(net.coarse(images), sides).softmax(axis=1)
+
+
+def _resized(logits: mx.nd.NDArray, sides: tuple[int, int]) -> mx.nd.NDArray:
+    return mx.nd.contrib.BilinearResize2D(logits.astype("float32", copy=False), height=sides[0], width=sides[1])
 
 
 def classify_pixels(probabilities: mx.nd.NDArray) -> mx.nd.NDArray:
     """(n, K, H, W) -> the likeliest class of every pixel, (n, H, W); -1 where a network gave no numbers."""
     total = probabilities.sum(axis=1)
     return mx.nd.where(total == total, probabilities.argmax(axis=1), -mx.nd.ones_like(total))
+
+
+def predict_classes(
+    net: Segmenter, images: mx.nd.NDArray, scales: Sequence[float] = (1.0,), flips: bool = False
+) -> mx.nd.NDArray:
+    """The likeliest class of every pixel, (n, H, W), as by classify_pixels. Args: as for class_probabilities."""
+    if tuple(scales) != (1.0,) or flips:
+        return classify_pixels(class_probabilities(net, images, scales, flips))
+    coarse = net.coarse(images).astype("float32", copy=False)  # the likeliest class of one copy needs no probabilities
+    total = _resized(coarse.sum(axis=1, keepdims=True), images.shape[2:]).squeeze(axis=1)
+    classes = _resized(coarse, images.shape[2:]).argmax(axis=1)
+    return mx.nd.where(total - total == 0, classes, -mx.nd.ones_like(total))  # infinite and NaN sums are not
 
 
 def evaluate_segmenter(
@@ -89,7 +104,7 @@ def evaluate_segmenter(
         if batch.count == 0:  # this rank has no image in the last step
             continue
         inputs = preprocess(batch.images[: batch.count], contexts[number % len(contexts)])
-        pending.append((classify_pixels(class_probabilities(net, inputs, scales, flips)), batch.masks[: batch.count]))
+        pending.append((predict_classes(net, inputs, scales, flips), batch.masks[: batch.count]))
         images += batch.count
         if len(pending) > len(contexts):  # each device has one batch to work on while another is counted
             matrix += _count(*pending.popleft(), classes)

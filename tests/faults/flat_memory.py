@@ -1,4 +1,4 @@
-"""Trains and evaluates a small network and prints the resident megabytes of each epoch. Arguments: FOLDER EPOCHS."""
+"""Trains, evaluates and draws a small network; prints the resident megabytes of each epoch. Arguments: FOLDER EPOCHS."""
 
 import json
 import os
@@ -24,7 +24,8 @@ def main(folder, epochs):
         model="cifar_resnet20_v1", data="records", train=(str(folder / "train.rec"),), val=(str(folder / "val.rec"),),
         input_size=32, epochs=epochs, batch_size=16, lr=0.01,
     )  # fmt: skip
-    train_and_evaluate(recipe, folder / "run", Options(contexts=[mx.cpu()], threads=2, should_stop=look))
+    options = Options(contexts=[mx.cpu()], threads=2, picture_epochs=1, should_stop=look)
+    train_and_evaluate(recipe, folder / "run", options)
     steps = len(seen) // epochs
     print(json.dumps([max(seen[epoch * steps : (epoch + 1) * steps]) for epoch in range(epochs)]))
 

@@ -7,7 +7,10 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from gluon_tricks.base import on_trained_base
+from gluon_tricks.checkpoint import save_final
 from gluon_tricks.recipe import Recipe
+from gluon_tricks.transfer import SegmentationRecipe
 from model_zoo import get_model, published, weights
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "export_model.py"
@@ -124,6 +127,15 @@ def test_refused(run_directory, tmp_path, monkeypatch, capsys, arguments, messag
     assert main(*[str(run_directory) if a == "RUN" else a for a in arguments]) == 2
     assert message in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_segmenter_is_refused(tmp_path, capsys):
+    recipe = SegmentationRecipe(model="resnet18_v1b", classes=2)
+    save_final(on_trained_base(recipe, [mx.cpu()]), tmp_path, recipe)
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe.to_json()))
+    assert main(tmp_path, tmp_path / "out", "--to", "symbol") == 2
+    message = f"refused: {tmp_path} is a run of segmentation, and only classifiers can be exported\n"
+    assert capsys.readouterr().err == message
 
 
 def test_a_symbol_has_no_batch_size(capsys):
