@@ -1,4 +1,4 @@
-"""Trains, evaluates and draws a small network; prints the resident megabytes of each epoch. Arguments: FOLDER EPOCHS."""
+"""Trains, evaluates and draws a small network; prints the resident MB of each epoch. Arguments: FOLDER EPOCHS."""
 
 import json
 import os
