@@ -87,15 +87,15 @@ def score(
 
     Args:
         batches: of the loader.
-        precision: "float32", "bfloat16" (start_precision has been called) or, of a segmenter, "float16".
+        precision: "float32"; of a segmenter also "float16", or "bfloat16" after start_precision.
         multi_scale: a segmenter's mean over six scales and their mirror images.
 
     Raises:
-        Refused: float16 for a detector; nothing to find in the images.
+        Refused: another precision than float32 for a detector; nothing to find in the images.
     """
     recipe, detecting = validation.recipe, isinstance(validation.recipe, DetectionRecipe)
-    if detecting and precision == "float16":
-        raise Refused("--dtype float16 is too narrow for a detector's boxes: use float32 or bfloat16")
+    if detecting and precision != "float32":
+        raise Refused(f"--dtype {precision}: a detector computes in float32 alone")
     dtype = input_dtype(precision)
     net.cast(dtype)
     net.hybridize(static_alloc=True)  # the shapes of images differ
