@@ -91,11 +91,9 @@ def score(
         multi_scale: a segmenter's mean over six scales and their mirror images.
 
     Raises:
-        Refused: another precision than float32 for a detector; nothing to find in the images.
+        Refused: nothing to find in the images.
     """
     recipe, detecting = validation.recipe, isinstance(validation.recipe, DetectionRecipe)
-    if detecting and precision != "float32":
-        raise Refused(f"--dtype {precision}: a detector computes in float32 alone")
     dtype = input_dtype(precision)
     net.cast(dtype)
     net.hybridize(static_alloc=True)  # the shapes of images differ

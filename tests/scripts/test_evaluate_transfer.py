@@ -16,7 +16,6 @@ from gluon_tricks.data import scenes
 from gluon_tricks.detection import evaluation
 from gluon_tricks.detection.metrics import DetectionScores
 from gluon_tricks.detection.task import Detection, find_boxes
-from gluon_tricks.runtime import Refused
 from gluon_tricks.segmentation.metrics import SegmentationScores
 from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
 
@@ -162,15 +161,19 @@ def test_what_makes_no_sense_is_refused(detector, segmenter, tmp_path, tiny_reco
         says = evaluated(capsys, "--pretrained", run, *words, code=2)
         assert says == f"refused: {words[0]}: {run} is a {what}, which it is not for\n"
     says = evaluated(capsys, "--pretrained", segmenter, "--data", tmp_path, code=2)
-    validation = transfer_scores.open_validation(DetectionRecipe(dataset="few_scenes"), "RUN")
-    with pytest.raises(Refused, match="--dtype bfloat16: a detector computes in float32 alone"):
-        transfer_scores.score(None, validation, [], [mx.cpu()], "bfloat16")  # asked for, it stays in the process
     assert "the data set of" in says and "is few_scenes, which is built in" in says
     recipe = json.loads((segmenter / "recipe.json").read_text())
     other = SegmentationRecipe.from_json({**recipe, "class_names": [*scenes.CLASSES, "sky"]})
     (tmp_path / "run").mkdir()
     says = evaluated(capsys, "--pretrained", run_of(other, tmp_path / "run"), code=2)
     assert "(the first difference: sky and background)" in says
+
+
+def test_a_detector_computes_in_float32_alone(detector, monkeypatch, capsys):
+    monkeypatch.setattr(script, "choose_precision", lambda dtype, contexts: (dtype, ""))
+    for source in (detector, detector / "final.params", detector / "checkpoints" / "step-000000001.safetensors"):
+        says = evaluated(capsys, "--pretrained", source, "--dtype", "bfloat16", code=2)
+        assert says == f"refused: --dtype bfloat16: {source} is a detector, which computes in float32 alone\n"
 
 
 def test_tables_and_values_of_classes_that_do_not_occur():
