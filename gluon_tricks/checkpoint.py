@@ -291,9 +291,11 @@ def open_trained(
 
 def _require_classes(recipe: Settings, arrays: dict[str, np.ndarray], path: pathlib.Path) -> None:
     """Refuses a detector or segmenter whose recipe says more classes than the file has, before memory is taken."""
-    outputs = (recipe.classes or 1) + (recipe.task == "detection")
-    if recipe.task != "classification" and outputs not in {a.shape[0] for a in arrays.values() if a.ndim}:
-        raise Refused(f"{path} has no layer for the {recipe.classes} classes that its recipe says: it is another run's")
+    if recipe.task == "classification":
+        return
+    classes = len(recipe.class_names) or recipe.classes or 1
+    if classes + (recipe.task == "detection") not in {array.shape[0] for array in arrays.values() if array.ndim}:
+        raise Refused(f"{path} has no layer for the {classes} classes that its recipe says: it is another run's")
 
 
 def _check_agrees(source, net: mx.gluon.HybridBlock, model: str, classes: int | None) -> None:

@@ -32,7 +32,7 @@ class TransferRecipe(Settings):
         yield from super().ranges()
         yield self.classes is None or self.classes <= 2**16, f"classes is {self.classes}: masks have at most {2**16}"
         yield (
-            len(self.class_names) in (0, self.classes),
+            self.classes is None or len(self.class_names) in (0, self.classes),
             f"class_names are {len(self.class_names)} and classes is {self.classes}: give as many names as classes",
         )
         for trick in self.tricks:
