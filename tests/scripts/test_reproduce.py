@@ -156,7 +156,7 @@ def test_show_runs_nothing(tmp_path, capsys):
         (["table8"], "table8 at the scale paper is trained on Pascal VOC"),
         (
             ["table9", "--scale", "small", "--data", "x"],
-            "for the base networks, base at the scale imagenette",
+            "x/images/train: check the names of the folders",
         ),
         (["table8", "--scale", "imagenette"], "no scale 'imagenette': there are smoke, small, paper"),
         (["table6", "--base-data", "x"], "--base-data x: table6 has no base networks"),
