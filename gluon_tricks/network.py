@@ -47,7 +47,7 @@ def untrained(recipe: Settings, pretrained: str = "", ctx=None, to_train: bool =
 def _kwargs(recipe: Settings, to_train: bool) -> dict[str, Any]:
     """The recipe's keywords of its network, a normalisation layer being made from its name."""
     kwargs = recipe.net_kwargs()
-    for name in {"classes", "pretrained", "ctx"} & kwargs.keys():
+    for name in {"pretrained", "ctx", *(["classes"] if isinstance(recipe, TransferRecipe) else [])} & kwargs.keys():
         raise Refused(f"net.{name} is not a trait of the network: use --set classes=K, --use-pretrained, --num-gpus")
     if "norm_layer" in kwargs:
         kwargs["norm_layer"] = _norm_layer(kwargs["norm_layer"], to_train and distributed.ranks() > 1)
