@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import collections
 import concurrent.futures
 import logging
@@ -22,7 +23,7 @@ class UndecodableImages(BadRecord):
     """More than 1 % of the images cannot be decoded; the message lists where each of them lies."""
 
 
-class StepLoader:
+class StepLoader(abc.ABC):
     """Batches of images in an order that is a pure function of (seed, epoch).
 
     Training (train=True): each epoch is one global shuffle. Step s takes places [s B R, (s+1) B R) of it, and rank r
@@ -105,21 +106,21 @@ class StepLoader:
             return self._images
         return self._images[generator(self.seed, "shuffle", epoch).permutation(len(self._images))]
 
+    @abc.abstractmethod
     def _begin(self, count: int) -> Any:
         """An empty batch with `count` slots to fill."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _load(self, image: int, epoch: int, batch: Any, slot: int) -> bool:
         """Puts an image into a slot of the batch, on one of the threads; False if it cannot be decoded."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _complete(self, batch: Any) -> Any:
         """The batch as it is handed out, once all its slots are dealt with; some may have stayed empty."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _place(self, image: int) -> tuple:
         """Where an image lies, for messages."""
-        raise NotImplementedError
 
     def _batches(self, epoch: int, start_step: int) -> Iterator:
         order = self._order(epoch)
