@@ -6,15 +6,12 @@ A file holds tensors and a JSON header, and nothing in it is ever executed. Tens
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import mxnet as mx
@@ -22,7 +19,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from gluon_tricks.disk import CannotWrite, write_atomically, writing
+from gluon_tricks.disk import write_atomically, writing
 from gluon_tricks.network import check_parameters, parameters_by_name, set_parameters, untrained
 from gluon_tricks.optimizer_state import optimizer_arrays, restore_optimizer
 from gluon_tricks.recipe import KINDS, read_recipe, recipe_from_json
@@ -87,38 +84,6 @@ def save_checkpoint(
     header["header_sha256"] = _header_digest(header)
     metadata = {_HEADER: json.dumps(header)}
     write_atomically(path, lambda temporary: temporary.write_bytes(safetensors.numpy.save(arrays, metadata)))
-
-
-def save_final(net, folder: pathlib.Path, recipe: Settings) -> None:
-    """Writes the trained network in float32: final.params, and of a classifier final-symbol.json + final-0000.params.
-
-    Both are of the network of one process: without the layers that work over ranks.
-    """
-    mx.nd.waitall()  # a forward under way changes its weights' layout; read meanwhile they can come out wrong
-    arrays = {name: p.list_data()[0].asnumpy().astype("float32") for name, p in parameters_by_name(net).items()}
-    plain = untrained(recipe)
-    if recipe.task == "classification":  # the others' networks come with parameters
-        plain.initialize()
-    set_parameters(plain, arrays, folder)
-    with _mxnet_writing(folder):
-        write_atomically(folder / "final.params", lambda temporary: plain.save_parameters(str(temporary)))
-    if recipe.task != "classification":
-        return
-    plain.hybridize()
-    plain(mx.nd.zeros((1, 3, recipe.input_size, recipe.input_size))).wait_to_read()
-    with _mxnet_writing(folder), writing(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".export") as scratch:
-        plain.export(f"{scratch}/final")
-        for path in sorted(pathlib.Path(scratch).iterdir()):
-            os.replace(path, folder / path.name)
-
-
-@contextlib.contextmanager
-def _mxnet_writing(folder: pathlib.Path) -> Iterator[None]:
-    """MXNet has an error of its own for a disk that is full."""
-    try:
-        yield
-    except mx.MXNetError as error:
-        raise CannotWrite(f"{folder} cannot be written: {str(error).strip().splitlines()[-1]}") from error
 
 
 def prune(folder: pathlib.Path, keep: int, best: str, before: int) -> None:

@@ -12,9 +12,10 @@ import mxnet as mx
 from mxnet import autograd
 
 from gluon_tricks import distributed, heartbeat
-from gluon_tricks.checkpoint import checkpoint_path, save_final
+from gluon_tricks.checkpoint import checkpoint_path
 from gluon_tricks.disk import writing
 from gluon_tricks.divergence import Diverged
+from gluon_tricks.final import save_final
 from gluon_tricks.gradients import Gradients
 from gluon_tricks.job import Job, Options
 from gluon_tricks.loss_scale import LossScale

@@ -61,14 +61,13 @@ def open_validation(
     recipe = recipe.set(data=data) if data else recipe
     detecting, place = isinstance(recipe, DetectionRecipe), recipe.data or recipe.dataset
     if detecting:
-        # Read in place of the training images, which need not be here.
-        records = find_boxes(recipe.set(train_splits=recipe.val_splits))[1]
+        (records,) = find_boxes(recipe, ("val",))
         place += f" ({', '.join(recipe.val_splits)})" if recipe.data else ""
         loader = DetectionLoader(
             records, train=False, batch_size=batch_size, short=recipe.short, long=recipe.long, threads=threads
         )
     else:
-        records = find_masks(recipe)[1]
+        (records,) = find_masks(recipe, ("val",))
         loader = SegmentationLoader(records, train=False, batch_size=1, threads=threads)
     names = training_names(recipe)
     if names and tuple(names) != records.classes:

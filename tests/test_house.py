@@ -52,6 +52,7 @@ FLOORS = {
     "gluon_tricks.evaluate": 6,
     "gluon_tricks.optimizer_state": 6,
     "gluon_tricks.checkpoint": 6,
+    "gluon_tricks.final": 6,
     "gluon_tricks.subject": 7,
     "gluon_tricks.trained": 7,
     "gluon_tricks.figures": 9,

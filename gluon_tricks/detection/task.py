@@ -101,15 +101,16 @@ def require_trainable(train: BoxedImages, val: BoxedImages) -> None:
         raise Refused(f"none of the {len(val)} validation images has an object that is not difficult: check the lists")
 
 
-def find_boxes(recipe: DetectionRecipe) -> tuple[BoxedImages, BoxedImages]:
-    """The training and the validation images of a recipe; `scenes` is drawn on first use.
+def find_boxes(recipe: DetectionRecipe, splits: Sequence[str] = scenes.SPLITS) -> tuple[BoxedImages, ...]:
+    """The images of a recipe, "train" and "val" in the order of `splits`; `scenes` is drawn on first use.
 
     Raises:
         Refused: a data set that is not there, or with annotations that contradict themselves or the images.
     """
-    if recipe.dataset != "voc":
+    if recipe.dataset in scenes.DATA_SETS:
         folder = scenes.ensure(name=recipe.dataset)
-        return tuple(read_voc(folder, (f"2007_{name}",), scenes.CLASSES) for name in scenes.VOC_SPLITS.values())
+        return tuple(read_voc(folder, (f"2007_{scenes.VOC_SPLITS[split]}",), scenes.CLASSES) for split in splits)
     if not recipe.data:
         raise Refused("the data set is voc: name the folder of its VOCdevkit with --data")
-    return read_voc(recipe.data, recipe.train_splits), read_voc(recipe.data, recipe.val_splits)
+    lists = {"train": recipe.train_splits, "val": recipe.val_splits}
+    return tuple(read_voc(recipe.data, lists[split]) for split in splits)

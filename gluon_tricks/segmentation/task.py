@@ -82,36 +82,37 @@ class Segmentation:
         )
 
 
-def find_masks(recipe: SegmentationRecipe) -> tuple[MaskedImages, MaskedImages]:
-    """The training and the validation images of a recipe; `scenes` is drawn on first use.
+def find_masks(recipe: SegmentationRecipe, splits: Sequence[str] = scenes.SPLITS) -> tuple[MaskedImages, ...]:
+    """The images of a recipe, "train" and "val" in the order of `splits`; `scenes` is drawn on first use.
 
     Raises:
         Refused: a data set that is not there, or with masks that do not fit their images or the classes.
     """
     if recipe.dataset in scenes.DATA_SETS:
         folder = scenes.ensure(name=recipe.dataset)
-        return tuple(
-            read_masks(
-                folder / "images" / split, folder / "annotations" / split, scenes.MASK_CLASSES, void=(0,), offset=1
-            )
-            for split in scenes.ADE20K_SPLITS.values()
-        )
+        return tuple(_read_scenes(folder, scenes.ADE20K_SPLITS[split]) for split in splits)
     if not recipe.data:
         raise Refused(f"the data set is {recipe.dataset}: name its folder with --data")
-    if recipe.dataset == "ade20k":
-        found = tuple(read_ade20k(recipe.data, split) for split in ("training", "validation"))
-    else:
-        if recipe.classes is None:
-            raise Refused("the data set is masks: say how many classes they have, --set classes=K")
-        folder, names = pathlib.Path(recipe.data), recipe.class_names or recipe.classes
-        found = tuple(
-            read_masks(folder / "images" / split, folder / "masks" / split, names, void=(recipe.void,))
-            for split in ("train", "val")
-        )
-    if found[0].digest == found[1].digest:
-        raise Refused(
-            f"{recipe.data} has the same images to train on and to validate: put them into folders of their own"
-        )
+    read = {"ade20k": _read_ade20k, "masks": _read_folders}[recipe.dataset]
+    found = tuple(read(recipe, split) for split in splits)
+    if len(found) > 1 and len({records.digest for records in found}) == 1:
+        raise Refused(f"{recipe.data} has the same images to train on and to validate: give each a folder of its own")
     for records in found:
         check_values(records)
     return found
+
+
+def _read_scenes(folder: pathlib.Path, split: str) -> MaskedImages:
+    places = (folder / "images" / split, folder / "annotations" / split)
+    return read_masks(*places, scenes.MASK_CLASSES, void=(scenes.VOID,), offset=1)
+
+
+def _read_ade20k(recipe: SegmentationRecipe, split: str) -> MaskedImages:
+    return read_ade20k(recipe.data, scenes.ADE20K_SPLITS[split])
+
+
+def _read_folders(recipe: SegmentationRecipe, split: str) -> MaskedImages:
+    if recipe.classes is None:
+        raise Refused("the data set is masks: say how many classes they have, --num-classes K")
+    folder, names = pathlib.Path(recipe.data), recipe.class_names or recipe.classes
+    return read_masks(folder / "images" / split, folder / "masks" / split, names, void=(recipe.void,))

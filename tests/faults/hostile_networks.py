@@ -9,6 +9,7 @@ import mxnet as mx
 from mutate import generator, judge, limit_memory, of_bytes, of_json
 
 from gluon_tricks import checkpoint
+from gluon_tricks.final import save_final
 from gluon_tricks.network import untrained
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
@@ -28,7 +29,7 @@ def make(run):
     trainer = mx.gluon.Trainer(net.collect_params(), "nag", {"momentum": 0.9})
     checkpoint.save_checkpoint(run / CHECKPOINT, net, trainer, checkpoint.Progress(step=3), RECIPE, "digest")
     (run / "recipe.json").write_text(json.dumps(RECIPE.to_json()))
-    checkpoint.save_final(net, run, RECIPE)
+    save_final(net, run, RECIPE)
 
 
 def restore(path):

@@ -11,11 +11,12 @@ import pytest
 
 from gluon_tricks import transfer_scores
 from gluon_tricks.base import on_trained_base
-from gluon_tricks.checkpoint import load_network, save_final
+from gluon_tricks.checkpoint import load_network
 from gluon_tricks.data import scenes
 from gluon_tricks.detection import evaluation
 from gluon_tricks.detection.metrics import DetectionScores
 from gluon_tricks.detection.task import Detection, find_boxes
+from gluon_tricks.final import save_final
 from gluon_tricks.segmentation.metrics import SegmentationScores
 from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gluon_tricks.base import on_trained_base
-from gluon_tricks.checkpoint import save_final
+from gluon_tricks.final import save_final
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.transfer import SegmentationRecipe
 from model_zoo import get_model, published, weights

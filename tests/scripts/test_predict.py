@@ -12,13 +12,14 @@ import pytest
 
 from gluon_tricks import prediction
 from gluon_tricks.base import on_trained_base
-from gluon_tricks.checkpoint import load_network, save_final
+from gluon_tricks.checkpoint import load_network
 from gluon_tricks.data import scenes
 from gluon_tricks.data.loader import Loader
 from gluon_tricks.data.masks import read_masks
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.data.records import Records
 from gluon_tricks.evaluate import collect_logits
+from gluon_tricks.final import save_final
 from gluon_tricks.pictures import colour
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.subject import Subject
