@@ -23,19 +23,13 @@ def first(output):
     return output[0] if isinstance(output, (list, tuple)) else output
 
 
-@pytest.fixture(scope="module")
-def nets():
-    """name -> the network with 7 classes, initialised; made once."""
-    made = {}
-
-    def make(name):
-        if name not in made:
-            mx.random.seed(1)
-            made[name] = get_model(name, classes=7)
-            made[name].initialize(mx.init.Xavier())
-        return made[name]
-
-    return make
+@pytest.fixture(scope="module", params=SMALLER)
+def net(request):
+    """A network with 7 classes, initialised. Its tests follow one another, so that one at a time is in memory."""
+    mx.random.seed(1)
+    net = get_model(request.param, classes=7)
+    net.initialize(mx.init.Xavier())
+    return net
 
 
 @pytest.fixture
@@ -43,9 +37,7 @@ def x(images):
     return lambda net, count=2: images(count, max(net.smallest_side, 32))
 
 
-@pytest.mark.parametrize("name", SMALLER)
-def test_hybridized_is_imperative(name, nets, x):
-    net = nets(name)
+def test_hybridized_is_imperative(net, x):
     imperative = first(net(x(net))).asnumpy()
     assert imperative.shape == (2, 7) and imperative.std() > 0
     net.hybridize(static_alloc=True, static_shape=True)
@@ -55,9 +47,7 @@ def test_hybridized_is_imperative(name, nets, x):
     net.hybridize(False)
 
 
-@pytest.mark.parametrize("name", SMALLER)
-def test_features_at_lead_to_the_logits(name, nets, x):
-    net = nets(name)
+def test_features_at_lead_to_the_logits(net, x):
     stages = range(1, sum(child.startswith("stage") for child in net._children) + 1)
     maps = net.features_at(*stages)(x(net))
     sides = [out.shape[2] for out in maps]
@@ -88,7 +78,7 @@ def test_classes_and_layout_are_checked(name):
 
 
 @pytest.mark.parametrize("name", [name for name in SMALLER if "use_global_stats" in keywords(name)])
-def test_global_stats_hold_in_training_mode(name, nets, x):
+def test_global_stats_hold_in_training_mode(name, x):
     kwargs = {key: 0.0 for key in keywords(name) if key.endswith("drop")}
     net = get_model(name, classes=7, use_global_stats=True, **kwargs)
     net.initialize(mx.init.Xavier())
@@ -164,9 +154,10 @@ def test_a_numpy_integer_is_a_number_of_classes():
     "name, side", [("resnet18_v1d", 17), ("densenet121", 29), ("googlenet", 31), ("inceptionv3", 75), ("alexnet", 63)]
 )
 @pytest.mark.parametrize("hybridize", [False, True])
-def test_features_at_checks_images(name, side, hybridize, nets):
-    last = sum(child.startswith("stage") for child in nets(name)._children)
-    features = nets(name).features_at(last)
+def test_features_at_checks_images(name, side, hybridize):
+    net = get_model(name, classes=7)
+    net.initialize(mx.init.Xavier())
+    features = net.features_at(sum(child.startswith("stage") for child in net._children))
     if hybridize:
         features.hybridize()
     assert min(features(mx.nd.ones((1, 3, side, side))).shape[2:]) >= 1
@@ -177,7 +168,6 @@ def test_features_at_checks_images(name, side, hybridize, nets):
     ):
         with pytest.raises(Refused, match=f"{name}.* takes images of .*{text}"):
             features(mx.nd.ones(shape))
-    features.hybridize(False)
 
 
 IMAGENET_MEAN, UNSCALED = (123.68, 116.779, 103.939), (1, 1, 1)  # GluonCV's (0.485, 0.456, 0.406) * 255
