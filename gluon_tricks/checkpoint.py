@@ -20,13 +20,12 @@ import safetensors
 import safetensors.numpy
 
 from gluon_tricks.disk import write_atomically, writing
-from gluon_tricks.network import check_parameters, parameters_by_name, set_parameters, untrained
+from gluon_tricks.network import parameters_by_name, set_parameters
 from gluon_tricks.optimizer_state import optimizer_arrays, restore_optimizer
-from gluon_tricks.recipe import KINDS, read_recipe, recipe_from_json
+from gluon_tricks.recipe import KINDS
 from gluon_tricks.runtime import Refused
 from gluon_tricks.settings import Settings
-from model_zoo import formats, load_model
-from model_zoo.symbols import import_symbol
+from model_zoo import formats
 
 FORMAT = "gluon_tricks checkpoint 1"
 _SUFFIX = ".safetensors"
@@ -121,6 +120,11 @@ def list_checkpoints(folder: pathlib.Path) -> list[pathlib.Path]:
     return sorted(folder.glob(f"step-*{_SUFFIX}"))
 
 
+def is_checkpoint(path: pathlib.Path) -> bool:
+    """Whether a file is one, by what it says of itself."""
+    return _HEADER in formats.metadata(path)
+
+
 def read_checkpoint(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """A checkpoint's arrays and header, every digest checked.
 
@@ -185,8 +189,8 @@ def restore(
         )
     if header["data"] != data_digest:
         raise Refused(f"{path} was trained on other records than those given: resume with the same files")
-    set_parameters(net, _named(arrays, "parameter"), path)
-    restore_optimizer(net, trainer, _named(arrays, "optimizer"), contexts)
+    set_parameters(net, named(arrays, "parameter"), path)
+    restore_optimizer(net, trainer, named(arrays, "optimizer"), contexts)
     return _progress(header["progress"], path)
 
 
@@ -202,84 +206,6 @@ def _progress(values: dict[str, Any], path: pathlib.Path) -> Progress:
     return Progress(**{**values, "best": tuple(values["best"])})
 
 
-def load_network(run_or_file, *, model: str = "", classes: int | None = None, ctx=None) -> mx.gluon.HybridBlock:
-    """The network of open_trained, ready to use in predict mode."""
-    return open_trained(run_or_file, model=model, classes=classes, ctx=ctx)[0]
-
-
-def open_trained(
-    run_or_file, *, model: str = "", classes: int | None = None, ctx=None
-) -> tuple[mx.gluon.HybridBlock, Settings | None, pathlib.Path | None]:
-    """A trained network, the recipe of its run and the parameter file that was read.
-
-    Args:
-        run_or_file: a run directory, one of its checkpoints, its final.params or its exported symbol; or any
-            parameter file that model_zoo.load_model takes.
-        model, classes: of a parameter file that does not say its network; elsewhere they must agree with what is found.
-        ctx: a context or a list of them; the CPU by default.
-
-    Returns:
-        a HybridBlock from images (N, 3, H, W), normalised, to logits (N, classes); the recipe, None of a file that
-        lies in no run directory; the file, None of a checkpoint and a symbol.
-
-    Raises:
-        Refused: nothing trained there, the file does not say its network, or model or classes contradict it.
-    """
-    path, recipe, file = pathlib.Path(run_or_file).expanduser(), None, None
-    contexts = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx or mx.cpu()]
-    if not path.exists():
-        raise Refused(f"there is no run or parameter file at {path}")
-    if path.is_dir():
-        path = _result_of(path)
-    if (path.parent / "recipe.json").exists():
-        recipe = read_recipe(path.parent / "recipe.json")
-    if path.name.endswith("-symbol.json"):
-        net = import_symbol(path, contexts)
-    elif _HEADER in formats.metadata(path):
-        arrays, header = read_checkpoint(path)
-        recipe = recipe_from_json(header["recipe"])
-        _require_classes(recipe, arrays, path)
-        net, arrays = untrained(recipe, ctx=contexts), _named(arrays, "parameter", "float32")
-        check_parameters(net, arrays, path)  # before the recipe's number of classes is believed
-        if recipe.task == "classification":
-            net.initialize(ctx=contexts)
-        set_parameters(net, arrays, path)
-    elif recipe:
-        if recipe.task != "classification":
-            _require_classes(recipe, formats.read(path), path)
-        net, file = untrained(recipe, pretrained=str(path), ctx=contexts), path
-    else:
-        net, file = load_model(path, model or None, classes, contexts), path
-    _check_agrees(run_or_file, net, model, classes)
-    return net, recipe, file
-
-
-def _require_classes(recipe: Settings, arrays: dict[str, np.ndarray], path: pathlib.Path) -> None:
-    """Refuses a detector or segmenter whose recipe says more classes than the file has, before memory is taken."""
-    if recipe.task == "classification":
-        return
-    classes = len(recipe.class_names) or recipe.classes or 1
-    if classes + (recipe.task == "detection") not in {array.shape[0] for array in arrays.values() if array.ndim}:
-        raise Refused(f"{path} has no layer for the {classes} classes that its recipe says: it is another run's")
-
-
-def _check_agrees(source, net: mx.gluon.HybridBlock, model: str, classes: int | None) -> None:
-    """Refuses what was said of a network if the network says something else."""
-    for flag, said, seen in (("model", model or None, net.name), ("classes", classes, getattr(net, "classes", None))):
-        if said not in (None, seen):
-            raise Refused(f"--{flag} {said} contradicts {source}, whose {flag} is {seen}: leave the flag away")
-
-
-def _result_of(run: pathlib.Path) -> pathlib.Path:
-    """The final parameters of a run, or its newest checkpoint while it has none."""
-    if (run / "final.params").exists():
-        return run / "final.params"
-    checkpoints = list_checkpoints(run / "checkpoints") or list_checkpoints(run)
-    if not checkpoints:
-        raise Refused(f"{run} holds neither final.params nor a checkpoint: train there first")
-    return checkpoints[-1]
-
-
 # --- the parts ----------------------------------------------------------------------------------------------------
 
 
@@ -292,7 +218,7 @@ def _header_digest(header: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _named(arrays: dict[str, np.ndarray], kind: str, dtype: str | None = None) -> dict[str, np.ndarray]:
+def named(arrays: dict[str, np.ndarray], kind: str, dtype: str | None = None) -> dict[str, np.ndarray]:
     """The arrays of a kind by the rest of their name."""
     found = {name[len(kind) + 1 :]: array for name, array in arrays.items() if name.startswith(f"{kind}/")}
     return {name: array.astype(dtype) for name, array in found.items()} if dtype else found

@@ -35,6 +35,10 @@ class Scores:
         """Its columns of metrics.csv."""
         return {"val_loss": self.loss, "val_top1": self.top1, "val_top5": self.top5}
 
+    def per_class(self) -> dict[str, list[float | None]]:
+        """Nothing: what is counted is over all images."""
+        return {}
+
     @classmethod
     def from_row(cls, row: dict[str, float], images: int) -> Scores:
         """The scores of a row of metrics.csv."""

@@ -143,8 +143,8 @@ class Journal:
         else:
             self._log(line)
 
-    def epoch(self, rows: list[dict[str, float]], scores: str) -> None:
-        """Tells of a finished epoch, its scores in words; metrics.csv is the rows so far."""
+    def epoch(self, rows: list[dict[str, float]], scores: str, per_class: dict[str, list] | None = None) -> None:
+        """Tells of a finished epoch, its scores in words; metrics.csv is the rows so far, its event has the classes."""
         if self.silent:
             return
         self._write_metrics(rows)
@@ -154,7 +154,7 @@ class Journal:
             f"epoch {row['epoch']}/{self._plan.epochs}: {scores}, train loss {row['train_loss']:.3f}, "
             f"{_rate(row['images_per_second'])} images/s"
         )
-        self.event("epoch", **row)
+        self.event("epoch", **row, **(per_class or {}))
 
     def _write_metrics(self, rows: list[dict[str, float]]) -> None:
         text = io.StringIO(newline="")

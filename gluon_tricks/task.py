@@ -33,6 +33,9 @@ class Scores(Protocol):
     def row(self) -> dict[str, float]:
         """Its columns of metrics.csv, `labels` among them, all called val_..."""
 
+    def per_class(self) -> dict[str, list[float | None]]:
+        """Scores of each class, in the order of the classes; None: the class does not occur. {}: there are none."""
+
     @classmethod
     def from_row(cls, row: dict[str, float], images: int) -> Scores:
         """The scores of a row that was written before."""

@@ -181,7 +181,7 @@ def finish_epoch(job: Job, epoch: int, scores: Scores) -> None:
     progress.history.append(row)
     progress.val_images = scores.images
     progress.loss_sum, progress.images, progress.seconds = 0.0, 0, 0.0
-    job.journal.epoch(progress.history, str(scores))
+    job.journal.epoch(progress.history, str(scores), scores.per_class())
     if (epoch + 1) % job.options.checkpoint_epochs == 0 or epoch + 1 == recipe.epochs:
         if scores.best > progress.best[1]:
             progress.best = (checkpoint_path(job.journal.folder, progress.step).name, scores.best)

@@ -8,11 +8,15 @@ import pathlib
 from collections.abc import Sequence
 
 import mxnet as mx
+import numpy as np
 
-from gluon_tricks.checkpoint import open_trained
-from gluon_tricks.recipe import Recipe
+from gluon_tricks.checkpoint import is_checkpoint, list_checkpoints, named, read_checkpoint
+from gluon_tricks.network import check_parameters, set_parameters, untrained
+from gluon_tricks.recipe import read_recipe, recipe_from_json
 from gluon_tricks.runtime import Refused
-from model_zoo import get_model, list_models, published
+from gluon_tricks.settings import Settings
+from model_zoo import formats, get_model, list_models, load_model, published
+from model_zoo.symbols import import_symbol
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Trained:
     """
 
     net: mx.gluon.HybridBlock
-    recipe: Recipe | None = None
+    recipe: Settings | None = None
     file: pathlib.Path | None = None
     published: published.Published | None = None
 
@@ -72,3 +76,93 @@ def _name_and_tag(source: str, model: str | None) -> tuple[str, str | None]:
     if model is None:
         raise Refused(f"{source!r} alone does not say which network's published file it is: name it with --model")
     return model, None if word == "true" else word
+
+
+def load_network(run_or_file, *, model: str = "", classes: int | None = None, ctx=None) -> mx.gluon.HybridBlock:
+    """The network of open_trained, ready to use in predict mode."""
+    return open_trained(run_or_file, model=model, classes=classes, ctx=ctx)[0]
+
+
+def open_trained(
+    run_or_file, *, model: str = "", classes: int | None = None, ctx=None
+) -> tuple[mx.gluon.HybridBlock, Settings | None, pathlib.Path | None]:
+    """A trained network, the recipe of its run and the parameter file that was read.
+
+    Args:
+        run_or_file: a run directory, one of its checkpoints, its final.params or its exported symbol; or any
+            parameter file that model_zoo.load_model takes.
+        model, classes: of a parameter file that does not say its network; elsewhere they must agree with what is found.
+        ctx: a context or a list of them; the CPU by default.
+
+    Returns:
+        a HybridBlock from images (N, 3, H, W), normalised, to logits (N, classes); the recipe, None of a file that
+        lies in no run directory; the file, None of a checkpoint and a symbol.
+
+    Raises:
+        Refused: nothing trained there, the file does not say its network, or model or classes contradict it.
+    """
+    path, file = _file_of(run_or_file), None
+    contexts = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx or mx.cpu()]
+    recipe = _recipe_beside(path)
+    if path.name.endswith("-symbol.json"):
+        net = import_symbol(path, contexts)
+    elif is_checkpoint(path):
+        arrays, header = read_checkpoint(path)
+        recipe = recipe_from_json(header["recipe"])
+        _require_classes(recipe, arrays, path)
+        net, arrays = untrained(recipe, ctx=contexts), named(arrays, "parameter", "float32")
+        check_parameters(net, arrays, path)  # before the recipe's number of classes is believed
+        if recipe.task == "classification":
+            net.initialize(ctx=contexts)
+        set_parameters(net, arrays, path)
+    elif recipe:
+        if recipe.task != "classification":
+            _require_classes(recipe, formats.read(path), path)
+        net, file = untrained(recipe, pretrained=str(path), ctx=contexts), path
+    else:
+        net, file = load_model(path, model or None, classes, contexts), path
+    _check_agrees(run_or_file, net, model, classes)
+    return net, recipe, file
+
+
+def recipe_of(run_or_file) -> Settings | None:
+    """The recipe that open_trained would return, without a network being built. Raises Refused as it does."""
+    path = _file_of(run_or_file)
+    if is_checkpoint(path):
+        return recipe_from_json(read_checkpoint(path)[1]["recipe"])
+    return _recipe_beside(path)
+
+
+def _require_classes(recipe: Settings, arrays: dict[str, np.ndarray], path: pathlib.Path) -> None:
+    """Refuses a detector or segmenter whose recipe says more classes than the file has, before memory is taken."""
+    if recipe.task == "classification":
+        return
+    classes = len(recipe.class_names) or recipe.classes or 1
+    if classes + (recipe.task == "detection") not in {array.shape[0] for array in arrays.values() if array.ndim}:
+        raise Refused(f"{path} has no layer for the {classes} classes that its recipe says: it is another run's")
+
+
+def _check_agrees(source, net: mx.gluon.HybridBlock, model: str, classes: int | None) -> None:
+    """Refuses what was said of a network if the network says something else."""
+    for flag, said, seen in (("model", model or None, net.name), ("classes", classes, getattr(net, "classes", None))):
+        if said not in (None, seen):
+            raise Refused(f"--{flag} {said} contradicts {source}, whose {flag} is {seen}: leave the flag away")
+
+
+def _file_of(run_or_file) -> pathlib.Path:
+    """Of a run its final parameters, or its newest checkpoint while it has none; a file is itself."""
+    path = pathlib.Path(run_or_file).expanduser()
+    if not path.exists():
+        raise Refused(f"there is no run or parameter file at {path}")
+    if path.is_file():
+        return path
+    if (path / "final.params").exists():
+        return path / "final.params"
+    checkpoints = list_checkpoints(path / "checkpoints") or list_checkpoints(path)
+    if not checkpoints:
+        raise Refused(f"{path} holds neither final.params nor a checkpoint: train there first")
+    return checkpoints[-1]
+
+
+def _recipe_beside(path: pathlib.Path) -> Settings | None:
+    return read_recipe(path.parent / "recipe.json") if (path.parent / "recipe.json").exists() else None

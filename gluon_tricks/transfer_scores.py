@@ -120,12 +120,5 @@ def table(scores: DetectionScores | SegmentationScores, names: Sequence[str]) ->
 
 def values(scores: DetectionScores | SegmentationScores, names: Sequence[str]) -> dict[str, Any]:
     """The scores as they are written to JSON, those of the classes in their order; None: it does not occur."""
-    found: dict[str, Any] = {"classes": list(names)}
-    for field in dataclasses.fields(scores):
-        value = getattr(scores, field.name)
-        if field.name.startswith("per_class"):
-            listed = value.values() if isinstance(scores, DetectionScores) else value
-            found[field.name] = [None if math.isnan(x) else float(x) for x in listed]
-        else:
-            found[field.name] = value
-    return found
+    means = {name: value for name, value in vars(scores).items() if not name.startswith("per_class")}
+    return {"classes": list(names), **means, **scores.per_class()}

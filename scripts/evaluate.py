@@ -32,11 +32,10 @@ from gluon_tricks.data.places365 import complete, image_names, write_submission
 from gluon_tricks.data.records import BadRecord, Records
 from gluon_tricks.devices import choose_contexts, choose_precision, start_precision
 from gluon_tricks.evaluate import collect_logits, evaluate, wilson
-from gluon_tricks.recipe import read_recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.subject import Subject, open_subject
-from gluon_tricks.trained import Trained, open_network
-from gluon_tricks.transfer import TransferRecipe
+from gluon_tricks.trained import Trained, open_network, recipe_of
+from gluon_tricks.transfer import DetectionRecipe, TransferRecipe
 from model_zoo.inference import fuse, quantise
 
 OF_CLASSIFIERS = (
@@ -202,13 +201,6 @@ def _undecodable(result: dict) -> list[str]:
     return [f"{count} more images cannot be decoded and are not counted"] if count else []
 
 
-def _of_a_detector(source: str) -> bool:
-    """Whether a run, or the run that a file or checkpoint lies in, is a detector's: asked before it can be opened."""
-    path = pathlib.Path(source).expanduser()
-    recipes = [folder / "recipe.json" for folder in (path, path.parent, path.parent.parent)]
-    return next((read_recipe(file).task == "detection" for file in recipes if file.is_file()), False)
-
-
 def _refuse_flags(args: argparse.Namespace, flags: tuple[str, ...], what: str) -> None:
     """Refuses those of the flags that were given."""
     default = parse([])
@@ -231,13 +223,14 @@ def run(args: argparse.Namespace) -> tuple[dict, list[str]]:
     precision, why = choose_precision(args.dtype, contexts)
     if args.form and (precision != "float32" or contexts[0].device_type != "cpu"):
         raise Refused(f"--form {args.form} is for CPUs, and beside float32: use --num-gpus 0 --dtype float32")
-    if precision != "float32" and _of_a_detector(args.pretrained):
+    local = pathlib.Path(args.pretrained).expanduser().exists()
+    if precision != "float32" and local and isinstance(recipe_of(args.pretrained), DetectionRecipe):
         raise Refused(f"--dtype {args.dtype}: {args.pretrained} is a detector, which computes in float32 alone")
     start_precision(precision)
     if why:
         print(why)
     trained = None
-    if pathlib.Path(args.pretrained).expanduser().exists():
+    if local:
         trained = open_network(args.pretrained, model=args.model, classes=args.classes, ctx=contexts)
         if isinstance(trained.recipe, TransferRecipe):
             detecting = trained.recipe.task == "detection"

@@ -41,6 +41,11 @@ class DetectionScores:
         """The numbers of an epoch's row."""
         return {"val_map07": self.map07, "val_map": self.map_area}
 
+    def per_class(self) -> dict[str, list[float | None]]:
+        """Average precisions in the order of the classes; None: the class does not occur."""
+        both = {"per_class_07": self.per_class_07, "per_class_area": self.per_class_area}
+        return {name: [None if math.isnan(ap) else ap for ap in aps.values()] for name, aps in both.items()}
+
     @classmethod
     def from_row(cls, row: dict[str, float], images: int) -> DetectionScores:
         """The scores of such a row, which does not have the classes."""

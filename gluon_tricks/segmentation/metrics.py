@@ -53,6 +53,10 @@ class SegmentationScores:
         """What a table of epochs shows."""
         return {"val_pix_acc": self.pix_acc, "val_miou": self.miou}
 
+    def per_class(self) -> dict[str, list[float | None]]:
+        """Intersections over unions in the order of the classes; None: the class does not occur."""
+        return {"per_class_iou": [None if np.isnan(iou) else float(iou) for iou in self.per_class_iou]}
+
     @classmethod
     def from_row(cls, row: dict[str, float], images: int) -> SegmentationScores:
         """The scores of such a row, which does not have the classes."""

@@ -8,7 +8,7 @@ import sys
 import mxnet as mx
 from mutate import generator, judge, limit_memory, of_bytes, of_json
 
-from gluon_tricks import checkpoint
+from gluon_tricks import checkpoint, trained
 from gluon_tricks.final import save_final
 from gluon_tricks.network import untrained
 from gluon_tricks.recipe import Recipe
@@ -42,7 +42,7 @@ def restore(path):
 
 
 def predict(path):
-    net = checkpoint.load_network(path)
+    net = trained.load_network(path)
     try:
         net(mx.nd.zeros((1, 3, 32, 32))).wait_to_read()
     except mx.MXNetError as error:  # sizes that do not go together come to light when images come

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_tricks import checkpoint
+from gluon_tricks import checkpoint, trained
 from gluon_tricks.data import sources
 from gluon_tricks.data.catalog import count_classes
 from gluon_tricks.data.loader import Loader
@@ -129,7 +129,7 @@ def test_a_pickle_in_the_place_of_any_file_is_not_executed(tmp_path):
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         evil = pickle.dumps({"state_dict": Evil(trace)}, protocol=protocol)
         for number, read in enumerate(
-            (formats.read, load_model, checkpoint.read_checkpoint, checkpoint.load_network, read_recipe, Records,
+            (formats.read, load_model, checkpoint.read_checkpoint, trained.load_network, read_recipe, Records,
              write_index, lambda path: sources.list_file(tmp_path, path), sources.read_classes)
         ):  # fmt: skip
             for ending in (".safetensors", ".params", ".json", ".rec"):

@@ -7,7 +7,6 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_tricks.checkpoint import load_network
 from gluon_tricks.classification import cross_entropy, of_logits
 from gluon_tricks.gradients import Gradients
 from gluon_tricks.job import Options
@@ -17,6 +16,7 @@ from gluon_tricks.prepare import prepare
 from gluon_tricks.recipe import Recipe, read_recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.train import Interrupted, train_and_evaluate, train_step
+from gluon_tricks.trained import load_network
 from gluon_tricks.tricks import Cosine, Distillation, LabelSmoothing, NoBiasDecay, Warmup, ZeroGamma
 
 

@@ -7,10 +7,10 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_tricks.checkpoint import Progress, load_network, save_checkpoint
+from gluon_tricks.checkpoint import Progress, save_checkpoint
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
-from gluon_tricks.trained import open_network
+from gluon_tricks.trained import load_network, open_network
 from model_zoo import get_model, published, weights
 
 NAME = "cifar_resnet20_v1"

@@ -11,7 +11,6 @@ import pytest
 
 from gluon_tricks import train, transfer_flags
 from gluon_tricks.base import on_trained_base
-from gluon_tricks.checkpoint import load_network
 from gluon_tricks.data import scenes
 from gluon_tricks.data.boxes import BoxedImages
 from gluon_tricks.detection.task import require_trainable
@@ -21,6 +20,7 @@ from gluon_tricks.recipe import Recipe, read_recipe, recipe_from_json
 from gluon_tricks.recipes.transfer import DETECTION, SEGMENTATION
 from gluon_tricks.runtime import Refused
 from gluon_tricks.train import Interrupted, train_and_evaluate
+from gluon_tricks.trained import load_network
 from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.tricks import Mixup, PolyDecay, StepDecay, Warmup, ZeroGamma
 from model_zoo import get_model
@@ -34,6 +34,7 @@ TINY = {
     ),
 }  # fmt: skip
 COLUMNS = {"detection": ["val_map07", "val_map"], "segmentation": ["val_pix_acc", "val_miou"]}
+PER_CLASS = {"detection": {"per_class_07": 10, "per_class_area": 10}, "segmentation": {"per_class_iou": 11}}
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +74,8 @@ def test_a_stopped_training_goes_on_bit_for_bit(task, base, tmp_path):
     with open(tmp_path / "run" / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["epoch", "train_loss", *COLUMNS[task], "lr", "images_per_second"] and len(rows) == 2
+    epochs = [e for e in map(json.loads, open(tmp_path / "run" / "events.jsonl")) if e["event"] == "epoch"]
+    assert {name: len(values) for name, values in epochs[-1].items() if name in PER_CLASS[task]} == PER_CLASS[task]
     assert (tmp_path / "run" / "pictures" / "epoch-0002.png").stat().st_size > 1000
     assert (tmp_path / "run" / "curves.png").is_file()
     stored = read_recipe(tmp_path / "run" / "recipe.json")

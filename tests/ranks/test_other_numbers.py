@@ -9,8 +9,9 @@ import time
 import numpy as np
 import pytest
 
-from gluon_tricks.checkpoint import list_checkpoints, load_network
+from gluon_tricks.checkpoint import list_checkpoints
 from gluon_tricks.network import parameters_by_name
+from gluon_tricks.trained import load_network
 
 from .conftest import ROOT, alone, command, rank_process, training
 

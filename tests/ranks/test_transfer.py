@@ -7,11 +7,11 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_tricks.checkpoint import load_network
 from gluon_tricks.data import scenes
 from gluon_tricks.data.boxes import VOC_CLASSES
 from gluon_tricks.prepare import TASKS
 from gluon_tricks.recipe import read_recipe
+from gluon_tricks.trained import load_network
 
 TINY = ("--base", "resnet18_v1b", "--epochs", "1", "--batch-size", "1", "-j", "1", "--picture-epochs", "1")
 

@@ -11,13 +11,15 @@ import pytest
 
 from gluon_tricks import transfer_scores
 from gluon_tricks.base import on_trained_base
-from gluon_tricks.checkpoint import load_network
+from gluon_tricks.checkpoint import Progress, save_checkpoint
 from gluon_tricks.data import scenes
 from gluon_tricks.detection import evaluation
 from gluon_tricks.detection.metrics import DetectionScores
 from gluon_tricks.detection.task import Detection, find_boxes
 from gluon_tricks.final import save_final
+from gluon_tricks.recipe import read_recipe
 from gluon_tricks.segmentation.metrics import SegmentationScores
+from gluon_tricks.trained import load_network
 from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
 
 PATH = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "evaluate.py"
@@ -170,9 +172,12 @@ def test_what_makes_no_sense_is_refused(detector, segmenter, tmp_path, tiny_reco
     assert "(the first difference: sky and background)" in says
 
 
-def test_a_detector_computes_in_float32_alone(detector, monkeypatch, capsys):
+def test_a_detector_computes_in_float32_alone(detector, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(script, "choose_precision", lambda dtype, contexts: (dtype, ""))
-    for source in (detector, detector / "final.params", detector / "checkpoints" / "step-000000001.safetensors"):
+    recipe, alone = read_recipe(detector / "recipe.json"), tmp_path / "step-000000001.safetensors"
+    net = on_trained_base(recipe, [mx.cpu()])
+    save_checkpoint(alone, net, mx.gluon.Trainer(net.collect_params(), "sgd"), Progress(step=1), recipe, "digest")
+    for source in (detector, detector / "final.params", alone):
         says = evaluated(capsys, "--pretrained", source, "--dtype", "bfloat16", code=2)
         assert says == f"refused: --dtype bfloat16: {source} is a detector, which computes in float32 alone\n"
 

@@ -12,7 +12,6 @@ import pytest
 
 from gluon_tricks import prediction
 from gluon_tricks.base import on_trained_base
-from gluon_tricks.checkpoint import load_network
 from gluon_tricks.data import scenes
 from gluon_tricks.data.loader import Loader
 from gluon_tricks.data.masks import read_masks
@@ -23,6 +22,7 @@ from gluon_tricks.final import save_final
 from gluon_tricks.pictures import colour
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.subject import Subject
+from gluon_tricks.trained import load_network
 from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
 from model_zoo import get_model
 
