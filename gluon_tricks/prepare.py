@@ -48,7 +48,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     contexts = _contexts(options, said)
     precision, why = choose_precision(recipe.dtype, contexts)
     start_precision(precision, architecture(recipe) if precision == "bfloat16" else None)
-    _require_shareable(recipe, contexts)
+    require_shareable(recipe, contexts)
     task = TASKS[recipe.task](recipe.set(dtype=precision), contexts, options.threads)
     recipe = task.recipe
     said += _look_at_the_machine(task.open_files)
@@ -153,7 +153,7 @@ def _contexts(options: Options, said: list[str]) -> list[mx.Context]:
     return contexts
 
 
-def _require_shareable(recipe: Settings, contexts: Sequence[mx.Context]) -> None:
+def require_shareable(recipe: Settings, contexts: Sequence[mx.Context]) -> None:
     """Refuses a batch that the devices cannot share alike, and statistics that they cannot."""
     parts = len(contexts) * distributed.ranks() * recipe.accumulate
     if recipe.batch_size % parts:

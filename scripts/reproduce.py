@@ -25,6 +25,8 @@ from gluon_tricks.comparison import compare
 from gluon_tricks.data.pack import pack
 from gluon_tricks.data.sources import class_folders
 from gluon_tricks.detection.task import find_boxes
+from gluon_tricks.devices import choose_contexts
+from gluon_tricks.prepare import require_shareable
 from gluon_tricks.recipes import TABLES, get_table
 from gluon_tricks.runtime import Refused
 from gluon_tricks.scales import SCALES, TRANSFER_SCALES, TransferScale, get_scale, scales_of
@@ -112,6 +114,16 @@ def _require_data(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table) ->
             raise Refused(f"for the base networks, {refused}".replace("--data", "--base-data")) from None
 
 
+def _require_shareable(todo: Sequence[cells.Cell]) -> None:
+    """Refuses, before the first cell, what the devices of one process could not train."""
+    contexts = choose_contexts(None)
+    for cell in todo:
+        try:
+            require_shareable(cell.recipe, contexts)
+        except Refused as refused:
+            raise Refused(f"{cell.name}: {refused} (--launch)") from None
+
+
 def _names(text: str, names: list[str], what: str, table: Table) -> list[str]:
     return [known(name, names, what, table.name) for name in text.split(",") if name]
 
@@ -120,6 +132,8 @@ def _run(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table, launcher: S
     """Runs the cells one after the other; returns how many failed."""
     if todo:
         _require_data(todo, runs, table)
+        if not launcher:
+            _require_shareable(todo)
     failed, sources = 0, [cell.source for cell in todo if cell.source]
     for k, cell in enumerate(todo, start=1):
         needed = ", which other cells need first" if cell in sources else ""

@@ -11,6 +11,7 @@ import sys
 import time
 
 import cv2
+import mxnet as mx
 import numpy as np
 import pytest
 
@@ -119,6 +120,18 @@ def test_a_transfer_from_its_base_network_to_the_table(photos, tmp_path, capsys,
     (row,) = csv.DictReader((tmp_path / "out.csv").open())
     assert (row["paper_pixAcc"], row["state"]) == ("78.08", "done") and f"{float(row['base_top1']):.2f}" == line[-1]
     assert "pixAcc: paper - (three rows at least), ours - (three rows at least)" in out
+
+
+def test_what_one_process_cannot_train_is_refused_before_the_first_cell(tmp_path, capsys, monkeypatch):
+    """Table 9 has batch normalisation over ranks: two devices take two of them. A launcher starts those itself."""
+    monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(script, "choose_contexts", lambda count: [mx.gpu(0), mx.gpu(1)])
+    words = ["table9", "--scale", "smoke", "--rows", "standard", "--runs", str(tmp_path / "runs")]
+    assert script.main(words) == 2
+    said = capsys.readouterr()
+    assert "table9/ade20k/standard: SyncBatchNorm is over ranks and this one has 2 devices" in said.err
+    assert said.err.endswith("start a rank for each (--launch)\n") and "---" not in said.out
+    assert script.main([*words, "--launch", "true"]) == 1  # which trains nothing
 
 
 def test_the_plan_measures_each_kind_of_network(tmp_path, capsys):
