@@ -151,24 +151,12 @@ def _with_data(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     return recipe
 
 
-_FIELDS = {  # flag -> field
-    "input_size": "input_size",
-    "crop_ratio": "crop_ratio",
-    "model": "model",
-    "mode": "mode",
-    "dtype": "dtype",
-    "num_epochs": "epochs",
-    "lr": "lr",
-    "momentum": "momentum",
-    "wd": "wd",
-    "init": "init",
-    "augment": "augment",
-    "seed": "seed",
-}
+_FIELDS = ("input_size", "crop_ratio", "model", "mode", "dtype", "epochs", "lr", "momentum", "wd")
+_FIELDS += ("init", "augment", "seed")  # flags that are fields of the recipe
 
 
 def _with_fields(recipe: Recipe, args: argparse.Namespace) -> Recipe:
-    given = {field: getattr(args, flag) for flag, field in _FIELDS.items() if getattr(args, flag) is not None}
+    given = {field: getattr(args, field) for field in _FIELDS if getattr(args, field) is not None}
     for flag, field in (("rgb_mean", "mean"), ("rgb_std", "std")):
         if getattr(args, flag):
             given[field] = numbers(getattr(args, flag), f"--{flag.replace('_', '-')}")

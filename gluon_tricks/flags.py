@@ -74,20 +74,25 @@ def _network_flags(group) -> None:
 
 
 def _optimisation_flags(group) -> None:
-    group.add_argument("--batch-size", type=int, metavar="N", help="per device and rank")
-    group.add_argument("--accumulate", type=int, metavar="K", help="one update for K batches, sent once (1)")
-    group.add_argument("--num-gpus", type=int, metavar="N", help="default all usable, else the CPU; 0 is the CPU")
-    group.add_argument("--num-epochs", type=int, metavar="N")
-    group.add_argument("--lr", type=float, help="the rate used, never rescaled (0.1 x global batch / 256)")
-    group.add_argument("--momentum", type=float)
-    group.add_argument("--wd", type=float, help="weight decay")
+    optimisation_flags(group, without_lr=" (0.1 x global batch / 256)")
     group.add_argument("--lr-mode", choices=("step", "cosine", "poly", "linear", "constant"))
-    group.add_argument("--lr-decay", type=float, help="step: the factor (0.1)")
-    group.add_argument("--lr-decay-period", type=int, metavar="N", help="step: every N epochs")
-    group.add_argument("--lr-decay-epoch", metavar="A,B", help="step: at these epochs")
-    group.add_argument("--warmup-epochs", type=float, metavar="N")
+    group.add_argument("--lr-decay-period", type=int, metavar="N", help="step decay: every N epochs")
     group.add_argument("--warmup-lr", type=float, help="where the warm-up starts (0)")
     group.add_argument("--no-wd", action="store_true", help="no weight decay on biases, gamma and beta")
+
+
+def optimisation_flags(group, without_lr: str = "") -> None:
+    """Those of every training. Args: without_lr: for the help, which rate it is then."""
+    group.add_argument("--batch-size", type=int, metavar="N", help="images per device and rank")
+    group.add_argument("--accumulate", type=int, metavar="K", help="one update for K batches, sent once (1)")
+    group.add_argument("--num-gpus", type=int, metavar="N", help="default all usable, else the CPU; 0 is the CPU")
+    group.add_argument("--epochs", "--num-epochs", type=int, metavar="N")
+    group.add_argument("--lr", type=float, help=f"the rate used, never rescaled{without_lr}")
+    group.add_argument("--lr-decay-epoch", metavar="A,B", help="step decay: at these epochs")
+    group.add_argument("--lr-decay", type=float, help="step decay: the factor (0.1)")
+    group.add_argument("--warmup-epochs", type=float, metavar="N")
+    group.add_argument("--momentum", type=float)
+    group.add_argument("--wd", type=float, help="weight decay")
 
 
 def _refinement_flags(group) -> None:
@@ -101,6 +106,7 @@ def _refinement_flags(group) -> None:
 
 
 def run_flags(group) -> None:
+    """Those of every training: where it is kept, how it goes on, what it tells."""
     group.add_argument("--save-dir", type=pathlib.Path, metavar="RUN", help="run directory (runs/<recipe>-<n>)")
     group.add_argument("--save-frequency", type=int, default=1, metavar="N", help="epochs between checkpoints (1)")
     group.add_argument("--save-steps", type=int, default=0, metavar="N", help="also a checkpoint every N steps")

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Mapping
 
 from gluon_tricks.command_line import numbers
-from gluon_tricks.flags import run_flags
+from gluon_tricks.flags import optimisation_flags, run_flags
 from gluon_tricks.recipe import apply_setting, read_recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.transfer import TransferRecipe
@@ -50,16 +50,7 @@ def parser(description: str, recipes: Mapping[str, TransferRecipe], default: str
     detecting = next(iter(recipes.values())).task == "detection"
     (_detection_flags if detecting else _segmentation_flags)(group)
     group = parser.add_argument_group("optimisation")
-    group.add_argument("--batch-size", type=int, metavar="N", help="images per device and rank")
-    group.add_argument("--accumulate", type=int, metavar="K", help="one update for K batches, sent once (1)")
-    group.add_argument("--num-gpus", type=int, metavar="N", help="default all usable, else the CPU; 0 is the CPU")
-    group.add_argument("--epochs", "--num-epochs", type=int, metavar="N")
-    group.add_argument("--lr", type=float, help="the rate used, never rescaled")
-    group.add_argument("--lr-decay-epoch", metavar="A,B", help="step decay: at these epochs")
-    group.add_argument("--lr-decay", type=float, help="step decay: the factor (0.1)")
-    group.add_argument("--warmup-epochs", type=float, metavar="N")
-    group.add_argument("--momentum", type=float)
-    group.add_argument("--wd", type=float, help="weight decay")
+    optimisation_flags(group)
     group.add_argument("--dtype", choices=("float32", "float16", "bfloat16"))
     group.add_argument("--seed", type=int, help="of every random number (0)")
     group.add_argument("-j", "--num-data-workers", type=int, metavar="N", help="threads of the loader (all cores)")
