@@ -19,7 +19,7 @@ from gluon_tricks.network import initialized, input_dtype, restore_plain_layout
 from gluon_tricks.prediction import handful, probabilities
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
-from gluon_tricks.task import Shares, StepLoss
+from gluon_tricks.task import Shares, StepLoss, split_batch
 from gluon_tricks.trained import open_network
 from gluon_tricks.tricks import Draw, Loss
 
@@ -68,9 +68,8 @@ class Classification:
         recipe = self.recipe
         matrix, flip = coefficients(recipe.augment, recipe.seed, epoch, batch.indices, recipe.mean, recipe.std)
         parts = (batch.images, matrix, flip, batch.labels)
-        for pieces in zip(*(np.split(part, recipe.accumulate) for part in parts)):
-            shares = zip(self.contexts, *(np.split(piece, len(self.contexts)) for piece in pieces))
-            yield [self._share(context, *share, draw) for context, *share in shares]
+        for shares in split_batch(parts, recipe.accumulate, self.contexts):
+            yield [self._share(*share, draw) for share in shares]
 
     def _share(self, context: mx.Context, images, matrix, flip, labels, draw: Draw) -> tuple:
         images = self.preprocess(*(_array(part, context) for part in (images, matrix, flip)))

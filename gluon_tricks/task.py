@@ -7,12 +7,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import mxnet as mx
+import numpy as np
 
 from gluon_tricks.settings import Settings
 from gluon_tricks.tricks import Draw
 
 Shares = list[tuple[mx.nd.NDArray, ...]]  # per device: what the loss takes besides the network
 StepLoss = Callable[..., mx.nd.NDArray]  # (net, *share) -> (n,) float32, one number per image
+
+
+def split_batch(
+    parts: Sequence[np.ndarray], rounds: int, contexts: Sequence[mx.Context]
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Round by round: each device with its share of every part, all of them split along their first axis."""
+    for pieces in zip(*(np.split(part, rounds) for part in parts)):
+        yield list(zip(contexts, *(np.split(piece, len(contexts)) for piece in pieces)))
 
 
 class Scores(Protocol):

@@ -20,7 +20,7 @@ from gluon_tricks.detection.metrics import DetectionScores
 from gluon_tricks.network import restore_plain_layout
 from gluon_tricks.prediction import handful
 from gluon_tricks.runtime import Refused, generator
-from gluon_tricks.task import Shares, StepLoss
+from gluon_tricks.task import Shares, StepLoss, split_batch
 from gluon_tricks.transfer import DetectionRecipe
 from gluon_tricks.tricks import Draw
 
@@ -54,8 +54,7 @@ class Detection:
         recipe = self.recipe
         rng = generator(recipe.seed, "anchors", draw.step, distributed.rank())
         parts = (batch.images, batch.boxes, image_sizes(batch, self.train.records))
-        for pieces in zip(*(np.split(part, recipe.accumulate) for part in parts)):
-            shares = zip(self.contexts, *(np.split(piece, len(self.contexts)) for piece in pieces))
+        for shares in split_batch(parts, recipe.accumulate, self.contexts):
             yield [(self.network_input(images, context), boxes, rng, sizes) for context, images, boxes, sizes in shares]
 
     def network_input(self, images: np.ndarray, context: mx.Context) -> mx.nd.NDArray:

@@ -21,7 +21,7 @@ from gluon_tricks.runtime import Refused
 from gluon_tricks.segmentation.evaluation import class_probabilities, classify_pixels, evaluate_segmenter
 from gluon_tricks.segmentation.metrics import SegmentationScores
 from gluon_tricks.segmentation.network import segmentation_loss
-from gluon_tricks.task import Shares, StepLoss
+from gluon_tricks.task import Shares, StepLoss, split_batch
 from gluon_tricks.transfer import SegmentationRecipe
 from gluon_tricks.tricks import Draw
 
@@ -49,8 +49,7 @@ class Segmentation:
 
     def rounds(self, batch: SegmentationBatch, epoch: int, draw: Draw) -> Iterator[Shares]:
         """Per device images (n, 3, H, W) and masks (n, H, W), -1 where void."""
-        for pieces in zip(*(np.split(part, self.recipe.accumulate) for part in (batch.images, batch.masks))):
-            shares = zip(self.contexts, *(np.split(piece, len(self.contexts)) for piece in pieces))
+        for shares in split_batch((batch.images, batch.masks), self.recipe.accumulate, self.contexts):
             yield [
                 (self.network_input(images, context), mx.nd.array(masks, ctx=context, dtype="float32"))
                 for context, images, masks in shares
