@@ -10,28 +10,26 @@ import numpy as np
 
 from gluon_tricks.network import base_network, input_dtype, on_base, parameters_by_name, set_parameters
 from gluon_tricks.runtime import Refused
-from gluon_tricks.trained import Trained, open_network
+from gluon_tricks.trained import Trained, model_of, open_network, recipe_of
 from gluon_tricks.transfer import TransferRecipe
 
 
-def on_trained_base(recipe: TransferRecipe, contexts: Sequence[mx.Context]) -> mx.gluon.HybridBlock:
+def on_trained_base(
+    recipe: TransferRecipe, contexts: Sequence[mx.Context], restored: bool = False
+) -> mx.gluon.HybridBlock:
     """The recipe's detector or segmenter before its first step: the base trained, the rest random by the recipe's seed.
 
     Args:
         contexts: devices of this rank.
+        restored: its numbers are going to be a checkpoint's: the base's file is not read.
 
     Raises:
         Refused: base_params is nothing trained, or another network than recipe.model.
     """
     mx.random.seed(recipe.seed)
-    if recipe.base_params:
-        told = pathlib.Path(recipe.base_params).expanduser().is_dir()  # a run says what it trained, a file may not
-        opened = open_network(recipe.base_params, model=None if told else recipe.model)
+    if recipe.base_params and not restored:
+        opened = _open_classifier(recipe)
         trained = opened.net
-        if opened.recipe is not None and opened.recipe.task != "classification":
-            raise Refused(f"{recipe.base_params} is a run of {opened.recipe.task}: a base network is a classifier")
-        if trained.name != recipe.model:
-            raise Refused(f"{recipe.base_params} is a {trained.name}, and the base is to be a {recipe.model}")
         _require_same_normalisation(recipe, opened)
         base, layers = base_network(recipe, trained.classes, list(contexts), to_train=True)
         arrays = {name: parameter.data().asnumpy() for name, parameter in parameters_by_name(trained).items()}
@@ -45,6 +43,17 @@ def on_trained_base(recipe: TransferRecipe, contexts: Sequence[mx.Context]) -> m
     if recipe.mode == "hybrid":
         net.hybridize(static_alloc=True)  # the shapes of images differ
     return net
+
+
+def _open_classifier(recipe: TransferRecipe) -> Trained:
+    source, path = recipe.base_params, pathlib.Path(recipe.base_params).expanduser()
+    stored = recipe_of(path) if path.exists() else None
+    if stored is not None and stored.task != "classification":
+        raise Refused(f"{source} is a run of {stored.task}: a base network is a classifier")
+    said = model_of(source)
+    if said not in (None, recipe.model):
+        raise Refused(f"{source} is a {said}, and the base is to be a {recipe.model}: --base {said}")
+    return open_network(source, model=None if said else recipe.model)
 
 
 def _require_same_normalisation(recipe: TransferRecipe, trained: Trained) -> None:

@@ -46,8 +46,9 @@ class Classification:
     def open_files(self) -> int:
         return len(self.train.records.paths) + len(self.val.records.paths)
 
-    def network(self) -> mx.gluon.HybridBlock:
-        recipe, net = self.recipe, initialized(self.recipe, self.contexts)
+    def network(self, restored: bool = False) -> mx.gluon.HybridBlock:
+        recipe = self.recipe
+        net = initialized(recipe.set(pretrained="") if restored else recipe, self.contexts)
         smallest = getattr(net, "smallest_side", 1)
         if recipe.input_size < smallest:
             raise Refused(

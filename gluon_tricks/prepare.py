@@ -53,7 +53,8 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     recipe = task.recipe
     said += _look_at_the_machine(task.open_files)
     _require_alike(task)
-    net, loss = task.network(), task.loss()
+    goes_on = _goes_on(run_dir, options)
+    net, loss = task.network(restored=goes_on), task.loss()
     lr_at, plan = recipe.schedule(task.train.steps_per_epoch)
     trainer = _trainer(net, recipe, contexts)
     # In the order of the layers, which a Trainer's own list, sorted by name, has not.
@@ -65,7 +66,10 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
             LossScale(precision == "float16"), checkpoint.Progress(step=recipe.start_epoch * plan.steps_per_epoch),
             Watch(recipe),
         )  # fmt: skip
-        _announce(job, [*said, why], resumed_from=_resume(job))
+        resumed_from = _resume(job)
+        if goes_on and not resumed_from:
+            raise Refused(f"{run_dir} had a checkpoint a moment ago and has none: see what else works there")
+        _announce(job, [*said, why], resumed_from)
     except BaseException:
         journal.close()
         raise
@@ -120,6 +124,12 @@ def _open_run(net: mx.gluon.Block, run_dir: pathlib.Path, options: Options, task
     if refusal:
         raise Refused(refusal)
     return journal
+
+
+def _goes_on(run_dir: pathlib.Path, options: Options) -> bool:
+    """Whether there is a checkpoint to go on from, which rank 0 looks for."""
+    there = distributed.rank() == 0 and options.resume and checkpoint.list_checkpoints(run_dir / "checkpoints")
+    return distributed.broadcast(b"yes" if there else b"") == b"yes"
 
 
 def _resume(job: Job) -> str:

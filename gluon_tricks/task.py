@@ -78,8 +78,12 @@ class Task(Protocol):
 
     def __init__(self, recipe: Settings, contexts: Sequence[mx.Context], threads: int | None): ...
 
-    def network(self) -> mx.gluon.HybridBlock:
-        """The network before its first step, on every device, in the recipe's precision."""
+    def network(self, restored: bool = False) -> mx.gluon.HybridBlock:
+        """The network before its first step, on every device, in the recipe's precision.
+
+        Args:
+            restored: its numbers are going to be a checkpoint's: what it would start from need not be there.
+        """
 
     def loss(self) -> StepLoss:
         """The loss per image. Raises Refused where it needs what is not there (a teacher)."""

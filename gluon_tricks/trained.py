@@ -133,6 +133,16 @@ def recipe_of(run_or_file) -> Settings | None:
     return _recipe_beside(path)
 
 
+def model_of(source: str | os.PathLike) -> str | None:
+    """The network that open_network's SRC says it has, without it being built; None: one has to be named."""
+    path = pathlib.Path(source).expanduser()
+    if path.exists():
+        recipe = recipe_of(path)
+        return recipe.model if recipe is not None and recipe.task == "classification" else None
+    name = str(source).partition("/")[0]
+    return name if name in list_models() else None
+
+
 def _require_classes(recipe: Settings, arrays: dict[str, np.ndarray], path: pathlib.Path) -> None:
     """Refuses a detector or segmenter whose recipe says more classes than the file has, before memory is taken."""
     if recipe.task == "classification":

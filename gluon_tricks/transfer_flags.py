@@ -10,12 +10,12 @@ from gluon_tricks.command_line import numbers
 from gluon_tricks.flags import optimisation_flags, run_flags
 from gluon_tricks.recipe import apply_setting, read_recipe
 from gluon_tricks.runtime import Refused
+from gluon_tricks.trained import model_of
 from gluon_tricks.transfer import TransferRecipe
 from gluon_tricks.tricks import StepDecay, Warmup
 
 _FIELDS = {  # flag -> field
     "base": "model",
-    "base_params": "base_params",
     "dtype": "dtype",
     "epochs": "epochs",
     "lr": "lr",
@@ -45,7 +45,7 @@ def parser(description: str, recipes: Mapping[str, TransferRecipe], default: str
     group.add_argument("--recipe", metavar="FILE", help="start from a recipe.json instead")
     group.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change any field or trick")
     group.add_argument("--data", type=pathlib.Path, metavar="PATH", help="the data set's folder, where it has one")
-    group.add_argument("--base", metavar="MODEL", help="base network, a name of the model zoo")
+    group.add_argument("--base", metavar="MODEL", help="base network, of the model zoo (what --base-params is)")
     group.add_argument("--base-params", metavar="SRC", help="its parameters: a run, a file, or a published NAME[/TAG]")
     detecting = next(iter(recipes.values())).task == "detection"
     (_detection_flags if detecting else _segmentation_flags)(group)
@@ -93,8 +93,8 @@ def recipe_from_flags(
         recipe = recipe.set(classes=None, class_names=())
     given = {field: getattr(args, flag, None) for flag, field in _FIELDS.items()}
     recipe = recipe.set(**{field: value for field, value in given.items() if value is not None})
-    if pathlib.Path(recipe.base_params).expanduser().exists() and recipe.base_params:
-        recipe = recipe.set(base_params=str(pathlib.Path(recipe.base_params).expanduser().absolute()))
+    if args.base_params:
+        recipe = _with_base(recipe, args)
     if args.data:
         recipe = recipe.set(data=str(args.data.expanduser().absolute()))
     if args.accumulate is not None:
@@ -106,6 +106,14 @@ def recipe_from_flags(
         recipe = apply_setting(recipe, setting)
     notes = [] if recipe.base_params else ["no --base-params: the base network starts from random numbers"]
     return recipe, notes
+
+
+def _with_base(recipe: TransferRecipe, args: argparse.Namespace) -> TransferRecipe:
+    """What --base-params says of the network goes before the recipe's; a file is named by its whole path."""
+    path, said = pathlib.Path(args.base_params).expanduser(), model_of(args.base_params)
+    if said and not args.base:
+        recipe = recipe.set(model=said)
+    return recipe.set(base_params=str(path.absolute()) if path.exists() or not said else args.base_params)
 
 
 def _refuse_what_has_no_effect(args: argparse.Namespace, recipe: TransferRecipe) -> None:

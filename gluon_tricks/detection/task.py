@@ -43,8 +43,8 @@ class Detection:
         self.train = DetectionLoader(train, train=True, **common)
         self.val = DetectionLoader(val, train=False, **{**common, "batch_size": len(self.contexts)})
 
-    def network(self) -> mx.gluon.HybridBlock:
-        return on_trained_base(self.recipe, self.contexts)
+    def network(self, restored: bool = False) -> mx.gluon.HybridBlock:
+        return on_trained_base(self.recipe, self.contexts, restored)
 
     def loss(self) -> StepLoss:
         return detection_loss

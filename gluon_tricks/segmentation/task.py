@@ -41,8 +41,8 @@ class Segmentation:
         self.train = SegmentationLoader(train, train=True, **sizes, **common)
         self.val = SegmentationLoader(val, train=False, batch_size=1, **common)
 
-    def network(self) -> mx.gluon.HybridBlock:
-        return on_trained_base(self.recipe, self.contexts)
+    def network(self, restored: bool = False) -> mx.gluon.HybridBlock:
+        return on_trained_base(self.recipe, self.contexts, restored)
 
     def loss(self) -> StepLoss:
         return functools.partial(segmentation_loss, aux_weight=self.recipe.aux_weight)

@@ -61,11 +61,14 @@ def arrays(net):
 
 @pytest.mark.parametrize("task", TINY)
 def test_a_stopped_training_goes_on_bit_for_bit(task, base, tmp_path):
-    recipe, options = TINY[task].set(base_params=str(base)), dict(contexts=[mx.cpu()], threads=1, picture_epochs=2)
+    """The base network's file is needed at the start alone."""
+    copy = pathlib.Path(shutil.copy(base, tmp_path / "copy.params"))
+    recipe, options = TINY[task].set(base_params=str(copy)), dict(contexts=[mx.cpu()], threads=1, picture_epochs=2)
     scores = train_and_evaluate(recipe, tmp_path / "whole", Options(**options))
     asked = iter([False] * 4 + [True])  # two steps, two images evaluated, and after the third of four steps
     with pytest.raises(Interrupted, match="after step 3 of 4"):
         train_and_evaluate(recipe, tmp_path / "run", Options(**options, should_stop=lambda: next(asked)))
+    copy.unlink()
     resumed = train_and_evaluate(recipe, tmp_path / "run", Options(**options, resume=True))
     assert resumed.row() == scores.row() and resumed.images == scores.images == 2
     whole, run = (arrays(load_network(tmp_path / name)) for name in ("whole", "run"))
@@ -80,7 +83,8 @@ def test_a_stopped_training_goes_on_bit_for_bit(task, base, tmp_path):
     assert (tmp_path / "run" / "curves.png").is_file()
     stored = read_recipe(tmp_path / "run" / "recipe.json")
     assert stored.task == task and len(stored.class_names) == stored.classes == {"detection": 10}.get(task, 11)
-    learnt = {name for name, array in whole.items() if not np.array_equal(array, arrays(load_network_of(recipe))[name])}
+    start = arrays(load_network_of(recipe.set(base_params=str(base))))
+    learnt = {name for name, array in whole.items() if not np.array_equal(array, start[name])}
     assert any("stage4" in name or ".base.4" in f".{name}" for name in learnt)
 
 
@@ -115,7 +119,16 @@ def test_another_network_than_the_named_base_is_refused(base):
     run.mkdir()
     shutil.copy(base, run / "final.params")
     (run / "recipe.json").write_text(json.dumps(Recipe(model="resnet18_v1b", classes=7).to_json()))
-    with pytest.raises(Refused, match="run is a resnet18_v1b, and the base is to be a resnet34_v1b"):
+    for source in (run, run / "final.params"):
+        with pytest.raises(Refused, match="is a resnet18_v1b, and the base is to be a resnet34_v1b: --base resnet18_"):
+            on_trained_base(recipe.set(base_params=str(source)), [mx.cpu()])
+        assert words(f"--base-params {source}", DETECTION, "voc").model == "resnet18_v1b"
+        said = words(f"--base-params {source} --base resnet34_v1b", DETECTION, "voc")
+        assert (said.model, said.base_params) == ("resnet34_v1b", str(source))
+    published = words("--base-params mobilenet1.0/efbb2ca3", DETECTION, "voc")
+    assert (published.model, published.base_params) == ("mobilenet1.0", "mobilenet1.0/efbb2ca3")
+    (run / "recipe.json").write_text(json.dumps(TINY["detection"].to_json()))
+    with pytest.raises(Refused, match="is a run of detection: a base network is a classifier"):
         on_trained_base(recipe.set(base_params=str(run)), [mx.cpu()])
 
 
