@@ -86,6 +86,15 @@ class Cell:
             return "failed: " + self.failure.read_text(encoding="utf-8").strip()
         return f"{epochs} of {self.recipe.epochs} epochs" if epochs else "not run"
 
+    def images_per_epoch(self) -> int | None:
+        """How many it trains on, as the run itself told; None: it has left no record of its events."""
+        path = self.folder / "events.jsonl"
+        if not path.is_file():
+            return None
+        with open(path, encoding="utf-8") as file:
+            steps = (json.loads(line).get("steps_per_epoch") for line in file)
+            return next((count * self.recipe.batch_size for count in steps if count), None)
+
     def scores(self) -> tuple[float, float] | None:
         """The last epoch's two scores (COLUMNS), if it is done."""
         if not self.is_done():
@@ -107,8 +116,19 @@ _DECISIVE += ("frozen_stages", "crop", "base_size", "aux_weight", "head_lr")
 def _differences(stored: dict[str, Any], wanted: dict[str, Any]) -> str:
     wanted = json.loads(json.dumps(wanted))  # tuples become lists
     names = [name for name in _DECISIVE if name in wanted and stored.get(name) != wanted[name]]
+    files = ("data",) if "base_params" in wanted else ("train", "val")
+    names += [name for name in files if _are_others(stored.get(name), wanted[name])]
     tricks = [[{**trick, "teacher": ""} for trick in side.get("tricks", [])] for side in (stored, wanted)]
     return ", ".join(names + (["tricks"] if tricks[0] != tricks[1] else []))
+
+
+def _are_others(stored: str | Sequence[str] | None, wanted: str | Sequence[str] | None) -> bool:
+    """Whether files that a run was trained on are still there and are not those wanted now."""
+    if not stored or not wanted:
+        return False
+    sides = [[paths] if isinstance(paths, str) else paths for paths in (stored, wanted)]
+    old, new = ([pathlib.Path(path).resolve() for path in paths] for paths in sides)
+    return old != new and all(path.exists() for path in old)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -70,7 +71,8 @@ class Classification:
         matrix, flip = coefficients(recipe.augment, recipe.seed, epoch, batch.indices, recipe.mean, recipe.std)
         parts = (batch.images, matrix, flip, batch.labels)
         for shares in split_batch(parts, recipe.accumulate, self.contexts):
-            yield [self._share(*share, draw) for share in shares]
+            first, draw = draw.share, dataclasses.replace(draw, share=draw.share + len(shares))
+            yield [self._share(*share, dataclasses.replace(draw, share=first + k)) for k, share in enumerate(shares)]
 
     def _share(self, context: mx.Context, images, matrix, flip, labels, draw: Draw) -> tuple:
         images = self.preprocess(*(_array(part, context) for part in (images, matrix, flip)))

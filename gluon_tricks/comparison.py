@@ -44,11 +44,18 @@ class Line:
         return {seed: 100 * score[k] for seed, score in scores.items() if score is not None}
 
     def ours(self, k: int) -> str:
-        """mean ± standard deviation (number of seeds), or what there is instead."""
+        """mean ± standard deviation (number of seeds), or what there is instead; seeds that failed, with the reason."""
         values = list(self.top(k).values())
         if not values:
             return "no proxy" if not self.cells else max((c.state() for c in self.cells), key=lambda s: s != "not run")
-        return _mean(values)
+        failed = [f"; seed {c.recipe.seed} {c.state()}" for c in self.cells if c.state().startswith("failed")]
+        computed = sorted(self.precisions())
+        mixed = f" in {' and '.join(computed)}" if len(computed) > 1 else ""
+        return _mean(values) + mixed + "".join(failed)
+
+    def precisions(self) -> set[str]:
+        """What its finished runs were computed in."""
+        return {cell.precision() for cell in self.cells if cell.is_done()}
 
     def base(self) -> float | None:
         """Top-1 of the base network that all seeds start from, once one of them is done."""
@@ -105,17 +112,20 @@ def _scores(line: Line, names: tuple[str, str]) -> dict[str, str]:
 
 def _speed(line: Line) -> dict[str, str]:
     """Table 3: what an epoch takes, and would take with ImageNet's images."""
-    rates = [row["images_per_second"] for cell in line.cells if cell.is_done() for row in cell.metrics()]
-    seconds = 1 / np.median(rates) if rates else None
+    done = [cell for cell in line.cells if cell.is_done()]
+    rates = [row["images_per_second"] for cell in done for row in cell.metrics()]
+    minutes = 1 / np.median(rates) / 60 if rates else None  # an image
+    images = next(filter(None, (cell.images_per_epoch() for cell in done)), None)
     return {
         "Paper, min/epoch": f"{table3.PAPER_MINUTES[line.key][line.column]:.1f}",
-        "Ours, images/s": f"{1 / seconds:.0f}" if seconds else "",
-        "Projected, min/epoch of ImageNet": f"{seconds * IMAGENET_IMAGES[0] / 60:.0f}" if seconds else "",
+        "Ours, images/s": f"{1 / minutes / 60:.0f}" if minutes else "",
+        "Ours, min/epoch": f"{minutes * images:.1f}" if minutes and images else "",
+        "Projected, min/epoch of ImageNet": f"{minutes * IMAGENET_IMAGES[0]:.0f}" if minutes else "",
     }
 
 
 def _cost(line: Line) -> dict[str, str]:
-    """Table 5: the networks' size and cost, counted from the networks that were trained."""
+    """Table 5: the networks' size and cost, counted from those that the row trains; of 1000 classes if not said."""
     recipe = line.cells[0].recipe
     total = summarise(get_model(recipe.model, classes=recipe.classes or 1000), recipe.input_size).total
     theirs = {name: (parameters, flops) for _, name, parameters, flops in PAPER[5]}[f"resnet50_{line.key}"]
@@ -188,6 +198,7 @@ class Comparison:
     """A table of the paper with ours beside it."""
 
     name: str
+    scale: str
     title: str
     scores: tuple[str, str]
     sections: tuple[Section, ...]
@@ -212,7 +223,7 @@ def compare(
             note = "" if table.task == "classification" else _correlations(lines, table.scores)
             sections.append(Section(_column_title(column, lines), tuple(lines), tuple(texts), note))
     proxy = f" ({runs.scale.title})" if runs.scale.title else ""
-    return Comparison(table_name, f"{table.name}: {table.title}{proxy}", table.scores, tuple(sections))
+    return Comparison(table_name, runs.scale.name, f"{table.name}: {table.title}{proxy}", table.scores, tuple(sections))
 
 
 def _lines(table_name: str, column: str, runs: Runs, seeds: int, rows: Sequence[str]) -> list[Line]:
@@ -233,7 +244,8 @@ def _label(row: Row, cells: Sequence[Cell]) -> str:
 
 
 def _column_title(column: str, lines: Sequence[Line]) -> str:
-    """The column, and what stands for it where it is a proxy."""
+    """The column, what stands for it where it is a proxy, and what it was computed in."""
     recipes = [cell.recipe for line in lines for cell in line.cells]
     models = dict.fromkeys(f"{r.model} at {side(r)} px" for r in recipes)
-    return f"{column}: {', '.join(models)}" if models else f"{column}: no proxy at this scale"
+    computed = sorted(set().union(*(line.precisions() for line in lines)))
+    return f"{column}: {', '.join([*models, *computed])}" if models else f"{column}: no proxy at this scale"

@@ -116,7 +116,7 @@ def done(runs: Runs, name: str, seeds: int) -> Sequence[Cell]:
     if not cells:
         raise Refused(
             f"this figure is drawn from runs of {name}, and there is none at the scale {runs.scale.name}: "
-            f"run reproduce.py {name.split('/')[0]} --rows {name.split('/')[2]} first"
+            f"run reproduce.py {name.split('/')[0]} --rows {name.split('/')[2]} --scale {runs.scale.name} first"
         )
     return cells
 
@@ -128,6 +128,8 @@ def _title(what: str, runs: Runs) -> str:
 def _seeds(count: int) -> str:
     return f"{count} seed{'s' if count > 1 else ''}"
 
+
+ROWS = {"figure3": list(SCHEDULES.values()), "figure4": list(SMOOTHING.values())}  # of table 6, that are drawn from
 
 # name -> panel -> how it is drawn
 FIGURES = {

@@ -88,7 +88,8 @@ class Job:
 
     def training_rounds(self, batch, epoch: int) -> Iterator[Shares]:
         """A loader's batch as the devices get it at this step."""
-        return self.task.rounds(batch, epoch, Draw(self.recipe.seed, self.progress.step, self.plan))
+        first = distributed.rank() * self.recipe.accumulate * len(self.contexts)
+        return self.task.rounds(batch, epoch, Draw(self.recipe.seed, self.progress.step, self.plan, first))
 
     def restore(self, path: pathlib.Path, data: bytes) -> None:
         """Goes to where a checkpoint stands.

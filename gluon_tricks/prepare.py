@@ -170,10 +170,13 @@ def require_shareable(recipe: Settings, contexts: Sequence[mx.Context]) -> None:
         rounds = f", {recipe.accumulate} rounds each" if recipe.accumulate > 1 else ""
         raise Refused(
             f"a batch of {recipe.batch_size} cannot be shared by {len(contexts) * distributed.ranks()} devices "
-            f"({len(contexts)} on each of {distributed.ranks()} ranks{rounds}): make it a multiple of {parts}"
+            f"({len(contexts)} on each of {distributed.ranks()} ranks{rounds}): make it a multiple of {parts}, or "
+            "use fewer"
         )
     if recipe.net.get("norm_layer") == "SyncBatchNorm" and len(contexts) > 1:
-        raise Refused(f"SyncBatchNorm is over ranks and this one has {len(contexts)} devices: start a rank for each")
+        raise Refused(
+            f"SyncBatchNorm is over ranks and this one has {len(contexts)} devices: start a rank for each, or use one"
+        )
 
 
 def _trainer(net, recipe: Settings, contexts: Sequence[mx.Context]) -> mx.gluon.Trainer:

@@ -104,7 +104,7 @@ def apply_setting(recipe: Settings, setting: str) -> Settings:
     labels = [trick.label() for trick in tricks.TRICKS]
     fields = [f.name for f in dataclasses.fields(recipe) if f.name != "tricks"]
     if head not in labels:
-        known(key, [*fields, *labels], "recipe field or trick")
+        known(head if dot else key, [*fields, *labels], "recipe field or trick")
         return recipe.set(**{key: value})
     if not dot and value in ("on", "off"):
         return recipe.add(trick_named(head)()) if value == "on" else recipe.without(head)

@@ -82,7 +82,7 @@ SCALES = {
         ),
         Scale(
             "imagenette",
-            "a proxy: small networks on small photos, a twentieth of the paper's epochs",
+            "a proxy: small networks on small photos, a quarter of the paper's batch, a twentieth of its epochs",
             epochs=1 / 20,
             batch_size=1 / 4,
             models=_SMALL_MODELS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -76,6 +77,9 @@ class Settings:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             _check_type(field, getattr(self, field.name))
+        for trick in self.tricks:
+            for field in dataclasses.fields(trick):
+                _check_type(field, getattr(trick, field.name), f"{trick.label()}: ")
         for field, choices in self.choices.items():
             if getattr(self, field) not in choices:
                 raise Refused(f"{field} is {getattr(self, field)!r}: choose one of {', '.join(choices)}")
@@ -225,7 +229,7 @@ _KINDS = {
 }
 
 
-def _check_type(field: dataclasses.Field, value: Any) -> None:
+def _check_type(field: dataclasses.Field, value: Any, where: str = "") -> None:
     """Refuses a value of another type than the field's annotation names (tuples by their elements)."""
     kind = str(field.type)
     if kind.startswith("tuple["):
@@ -234,4 +238,7 @@ def _check_type(field: dataclasses.Field, value: Any) -> None:
     else:
         fine = isinstance(value, _KINDS[kind])
     if not fine or isinstance(value, bool):
-        raise Refused(f"{field.name} must be {kind}, but got {value!r}")
+        raise Refused(f"{where}{field.name} must be {kind}, but got {value!r}")
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, float) and not math.isfinite(number):
+            raise Refused(f"{where}{field.name} must be finite, but got {value!r}")

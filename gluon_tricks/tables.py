@@ -35,14 +35,14 @@ def as_csv(comparison: Comparison) -> str:
     names = [_CSV_NAMES.get(name, name) for name in comparison.scores]
     paper = [f"paper_{name}" for name in names]
     base = ["base_top1"] if get_table(comparison.name).task != "classification" else []
-    writer.writerow(("table", "column", "row", "model", "seed", *paper, *names, *base, "state"))
+    writer.writerow(("table", "scale", "column", "row", "model", "dtype", "seed", *paper, *names, *base, "state"))
     for line in (line for section in comparison.sections for line in section.lines):
         of_base = ["" if line.base() is None else line.base()] if base else []
         for cell in line.cells:
             seed = cell.recipe.seed
             ours = [line.top(k).get(seed, "") for k in (0, 1)]
             paper = ["" if math.isnan(score) else score for score in line.paper]
-            what = (comparison.name, line.column, line.key, cell.recipe.model, seed)
+            what = (comparison.name, comparison.scale, line.column, line.key, cell.recipe.model, cell.precision(), seed)
             writer.writerow((*what, *paper, *ours, *of_base, cell.state()))
     return out.getvalue()
 

@@ -41,6 +41,8 @@ def open_source(src: str, model: str | None) -> tuple[Classifier, dict[str, np.n
         Refused: there is no such thing, or it does not say which network it is.
     """
     trained = open_network(src, model=model)
+    if trained.recipe is not None and trained.recipe.task != "classification":
+        raise Refused(f"{src} is a run of {trained.recipe.task}: other libraries' names are known of classifiers alone")
     if not isinstance(trained.net, Classifier):
         raise Refused(f"{src} is an exported graph only: give the run directory or a parameter file")
     if trained.file is None:

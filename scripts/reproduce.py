@@ -14,6 +14,7 @@ and HTML beside the runs. Exit codes: 0 done, 1 a cell failed, 2 refused, 75 int
 from __future__ import annotations
 
 import argparse
+import hashlib
 import pathlib
 import shlex
 import signal
@@ -71,23 +72,43 @@ def _reproduce(args: argparse.Namespace) -> int:
     known(args.what, [*TABLES, *figures.FIGURES], "table or figure")
     if args.seeds < 1:
         raise Refused(f"--seeds {args.seeds}: give 1 or more")
+    if args.csv and not args.csv.absolute().parent.is_dir():
+        raise Refused(f"--csv {args.csv}: there is no such folder")
     runs = _runs(args)
     if args.what in figures.FIGURES:
-        for path in figures.draw(args.what, runs, args.seeds):
-            print(path)
-        return 0
+        return _figure(args, runs)
     table = get_table(args.what)
     columns = _names(args.columns, [column for column in table.columns if table.shown(column)], "column", table)
     rows = _names(args.rows, [row.key for row in table.rows], "row", table)
     wanted = runs.cells(table.name, columns, rows, args.seeds)
     if args.plan:
-        if runs.scale.title:  # of the paper's own images the numbers are known
-            _require_data(cells.missing(wanted), runs, table)
-        print(*estimate.plan(cells.missing(wanted)), sep="\n")
-        return 0
+        return _plan(cells.missing(wanted), runs, table)
     failed = 0 if args.show else _run(cells.missing(wanted), runs, table, shlex.split(args.launch))
     _show(table, runs, args, columns, rows)
     return 1 if failed else 0
+
+
+def _figure(args: argparse.Namespace, runs: cells.Runs) -> int:
+    """Draws a figure, after the cells of table 6 that it is drawn from."""
+    for flag in ("columns", "rows", "csv"):
+        if getattr(args, flag):
+            raise Refused(f"--{flag} is for tables, and {args.what} is a figure")
+    table = get_table("table6")
+    rows = figures.ROWS.get(args.what, ())
+    todo = cells.missing(runs.cells(table.name, ["resnet50_v1d"], rows, args.seeds)) if rows else []
+    if args.plan:
+        return _plan(todo, runs, table)
+    failed = 0 if args.show else _run(todo, runs, table, shlex.split(args.launch))
+    for path in figures.draw(args.what, runs, args.seeds):
+        print(path)
+    return 1 if failed else 0
+
+
+def _plan(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table) -> int:
+    if runs.scale.title:  # of the paper's own images the numbers are known
+        _require_data(todo, runs, table)
+    print(*estimate.plan(todo), sep="\n")
+    return 0
 
 
 def _runs(args: argparse.Namespace) -> cells.Runs:
@@ -96,7 +117,8 @@ def _runs(args: argparse.Namespace) -> cells.Runs:
     bases = scale.bases if isinstance(scale, TransferScale) else scale
     if bases is scale and args.base_data:
         raise Refused(f"--base-data {args.base_data}: {args.what} has no base networks; name its images with --data")
-    train, val = _records(args.data if bases is scale else args.base_data, args.runs / bases.name / "data")
+    photos = args.data if bases is scale else args.base_data
+    train, val = ((), ()) if args.show else _records(photos, args.runs / bases.name / "data")
     data = str(args.data.expanduser().absolute()) if args.data and bases is not scale else ""
     return cells.Runs(args.runs, scale, train, val, data)
 
@@ -121,7 +143,7 @@ def _require_shareable(todo: Sequence[cells.Cell]) -> None:
         try:
             require_shareable(cell.recipe, contexts)
         except Refused as refused:
-            raise Refused(f"{cell.name}: {refused} (--launch)") from None
+            raise Refused(f'{cell.name}: {refused} (--launch "horovodrun -np N")') from None
 
 
 def _names(text: str, names: list[str], what: str, table: Table) -> list[str]:
@@ -159,6 +181,9 @@ def _records(data: pathlib.Path | None, cache: pathlib.Path) -> tuple[tuple[str,
     """Training and validation records of --data; class folders are packed once."""
     if data is None:
         return (), ()
+    if not data.is_dir():
+        raise Refused(f"--data {data}: there is no such folder")
+    cache /= hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:8]  # of these photos and no others
     for folder in (data, cache):
         if all((folder / f"{split}.rec").is_file() for split in ("train", "val")):
             return tuple((str((folder / f"{split}.rec").absolute()),) for split in ("train", "val"))
@@ -167,9 +192,9 @@ def _records(data: pathlib.Path | None, cache: pathlib.Path) -> tuple[tuple[str,
             raise Refused(f"--data {data}: it has neither {split}.rec nor a folder {split} of class folders")
     train = class_folders(data / "train")
     cache.mkdir(parents=True, exist_ok=True)
-    pack(train, cache / "train")
-    pack(class_folders(data / "val", train.classes), cache / "val")
-    return _records(cache, cache)
+    pack(train, cache / "train", overwrite=True)  # what an interrupted one has left
+    pack(class_folders(data / "val", train.classes), cache / "val", overwrite=True)
+    return tuple((str((cache / f"{split}.rec").absolute()),) for split in ("train", "val"))
 
 
 if __name__ == "__main__":

@@ -187,13 +187,15 @@ def _mask_size(path: pathlib.Path) -> tuple[int, int]:
 def check_values(records: MaskedImages, *, jobs: int | None = None) -> None:
     """Decodes every mask and looks whether its values are classes or void: seconds for each 1,000 masks.
 
-    Raises: Refused naming the first few masks that are not as they should be and how many in all.
+    Raises: Refused naming the first few masks that are not as they should be and how many in all, or all being void.
     """
 
-    def check(i: int) -> None:
+    def check(i: int) -> bool:
         try:
-            records.read_mask(i)
+            return bool((records.read_mask(i) >= 0).any())
         except OSError as error:
             raise Problem(f"{records.masks[i]} cannot be decoded ({error})") from None
 
-    read_all(check, range(len(records)), what="checking masks", folder=records.masks[0].parent, jobs=jobs)
+    folder = records.masks[0].parent
+    if not any(read_all(check, range(len(records)), what="checking masks", folder=folder, jobs=jobs)):
+        raise Refused(f"all pixels of the {len(records)} masks of {folder} are void: check the value that is no class")

@@ -33,19 +33,24 @@ Loss = Callable[["mx.nd.NDArray", "mx.nd.NDArray", "mx.nd.NDArray"], "mx.nd.NDAr
 
 @dataclasses.dataclass(frozen=True)
 class Draw:
-    """What a batch hook may know of the moment: random numbers keyed by (seed, step), the same on every rank."""
+    """What a batch hook may know of the moment: random numbers keyed by (seed, step), the same on every rank.
+
+    Args:
+        share: which part of the global batch the hook is given, of all rounds, ranks and devices.
+    """
 
     seed: int
     step: int
     plan: Plan
+    share: int = 0
 
     @property
     def epoch(self) -> int:
         return self.step // self.plan.steps_per_epoch
 
-    def generator(self, stream: str) -> np.random.Generator:
-        """A generator for one trick's draws at this step."""
-        return generator(self.seed, stream, self.step)
+    def generator(self, stream: str, of_share: bool = False) -> np.random.Generator:
+        """A generator for one trick's draws at this step: the same for all shares, or one for each."""
+        return generator(self.seed, stream, self.step, self.share if of_share else 0)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,7 +38,7 @@ class Mixup(Trick):
     def batch(self, images, target, draw: Draw):
         if self.alpha == 0 or draw.epoch >= draw.plan.epochs - self.off_epochs:
             return images, target
-        generator, count = draw.generator("mixup"), len(target)
+        generator, count = draw.generator("mixup", of_share=self.per == "image"), len(target)
         lams = generator.beta(self.alpha, self.alpha, size=count if self.per == "image" else 1)  # (N,) or (1,)
         order = np.arange(count)[::-1] if self.partner == "reversed" else generator.permutation(count)
         partner = mx.nd.array(order, ctx=target.context, dtype="int32")

@@ -40,8 +40,13 @@ def test_a_cell_knows_its_recipe_and_folder(runs):
 
 
 def test_equal_recipes_of_two_tables_are_one_cell(runs):
-    """ResNet-50-D of table 5 is the efficient row of table 6."""
-    assert runs.cell("table6/resnet50_v1d/efficient", 0) == runs.cell("table5/resnet50/v1d", 0)
+    """ResNet-50-D of table 5 is the efficient row of table 6; table 4 ends in the efficient setting of table 3."""
+    for one, other in (
+        ("table6/resnet50_v1d/efficient", "table5/resnet50/v1d"),
+        ("table4/1024/fp16", "table3/resnet50_v1/efficient"),
+        ("table4/256/linear_scaling", "table3/resnet50_v1/baseline"),
+    ):
+        assert runs.cell(one, 0) == runs.cell(other, 0)
 
 
 @pytest.fixture
@@ -133,6 +138,26 @@ def test_a_run_of_another_recipe_is_refused(runs, changes, text):
         cell.is_done()
 
 
+def test_a_run_of_other_photos_is_refused(runs, tmp_path):
+    """As long as they are there: photos that have moved are the same ones."""
+    cell, other = runs.cell("table5/resnet50/v1b", 0), tmp_path / "other.rec"
+    leave(cell, 0.5, train=[str(other)])
+    assert cell.is_done()
+    other.touch()
+    with pytest.raises(Refused, match=r"seed0 holds a run of another recipe \(train\): move it away"):
+        cell.is_done()
+    assert Runs(runs.root, runs.scale).cell("table5/resnet50/v1b", 0).is_done()  # shown, without naming photos
+
+
+def test_a_seed_that_failed_and_other_precisions_are_told_of(runs):
+    for seed, top1 in ((0, 0.5), (1, 0.6)):
+        leave(runs.cell("table5/resnet50/v1b", seed), top1, dtype=("float32", "bfloat16")[seed])
+    runs.cell("table5/resnet50/v1b", 2).failure.write_text("refused: no room")
+    text = tables.markdown(compare("table5", runs, 3))
+    shown = "55.00 ± 7.07 (2) in bfloat16 and float32; seed 2 failed: refused: no room"
+    assert cells_of(text, "ResNet-50-B")[1] == shown and "at 64 px, bfloat16, float32\n" in text
+
+
 def cells_of(markdown, label):
     """The texts of the row with that label."""
     rows = [[text.strip() for text in line.strip("|").split("|")] for line in markdown.splitlines()]
@@ -176,11 +201,15 @@ def test_another_precision_is_named_where_the_row_is_about_it(runs):
 
 
 def test_table_3_projects_an_epoch_of_imagenet(runs):
-    """1,281,167 images at 200 images/s are 106.8 minutes."""
-    leave(runs.cell("table3/resnet50_v1/baseline", 0), 0.5)
+    """1,281,167 images at 200 images/s are 106.8 minutes; 150 steps of batch 64, 0.8."""
+    cell = runs.cell("table3/resnet50_v1/baseline", 0)
+    leave(cell, 0.5)
+    (cell.folder / "events.jsonl").write_text('{"event": "warning"}\n{"event": "start", "steps_per_epoch": 150}\n')
     text = tables.markdown(compare("table3", runs, 1, ["resnet50_v1"]))
-    assert cells_of(text, "Baseline, batch 256, FP32")[-3:] == ["13.3", "200", "107"]
-    assert cells_of(text, "Efficient, batch 1024, FP16")[-3:] == ["4.4", "", ""]
+    assert cells_of(text, "Baseline, batch 256, FP32")[-4:] == ["13.3", "200", "0.8", "107"]
+    assert cells_of(text, "Efficient, batch 1024, FP16")[-4:] == ["4.4", "", "", ""]
+    (cell.folder / "events.jsonl").unlink()
+    assert cell.images_per_epoch() is None
 
 
 def test_equal_differences_are_no_measure_of_noise():

@@ -103,6 +103,13 @@ def test_folders_and_names(folders, caplog):
         read_masks(images, masks, 0)
 
 
+def test_masks_without_a_class_are_refused(folders):
+    some = folders(u1([11, 11]), u1([11, 0]))
+    check_values(read_masks(*some, 11, void=(11,)))
+    with pytest.raises(Refused, match="all pixels of the 2 masks of .* are void: check the value"):
+        check_values(read_masks(*some, 11, void=(0, 11)))
+
+
 def test_a_mask_that_is_cut_short(folders):
     import gluoncv.data  # noqa: F401  tells Pillow to pass over it
 

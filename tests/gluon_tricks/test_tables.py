@@ -8,35 +8,51 @@ from gluon_tricks.recipes import TABLES, get_recipe, get_table
 from gluon_tricks.runtime import Refused
 from gluon_tricks.scales import SCALES, get_scale, scales_of
 from gluon_tricks.table import Row, Table, ladder, variants
-from gluon_tricks.tricks import Cosine, LinearScaling, StepDecay, Warmup
+from gluon_tricks.tricks import (
+    Cosine,
+    Distillation,
+    LabelSmoothing,
+    LinearScaling,
+    Mixup,
+    NoBiasDecay,
+    StepDecay,
+    Warmup,
+    ZeroGamma,
+)
 
-# table -> row -> what its recipe has that the one it builds on has not (the first rows: nothing).
+COSINE = {"step_decay": None, "cosine": Cosine()}
+MIXUP = {"mixup": Mixup(alpha=0.2, off_epochs=0, per="batch", partner="reversed"), "epochs": 200}
+SMOOTH = {"label_smoothing": LabelSmoothing(eps=0.1, form="paper")}
+# table -> row -> what its recipe has that the one it builds on has not, and None for what only that one has.
 DIFFERENCES = {
     "table4": {
         "linear_scaling": {},
-        "warmup": {"warmup"},
-        "zero_gamma": {"zero_gamma"},
-        "no_bias_decay": {"no_bias_decay"},
-        "fp16": {"dtype"},
+        "warmup": {"warmup": Warmup(epochs=5)},
+        "zero_gamma": {"zero_gamma": ZeroGamma()},
+        "no_bias_decay": {"no_bias_decay": NoBiasDecay()},
+        "fp16": {"dtype": "float16"},
     },
-    "table5": {"v1": {}, "v1b": {"model"}, "v1c": {"model"}, "v1d": {"model"}},
+    "table5": {"v1": {}, **{row: {"model": f"resnet50_{row}"} for row in ("v1b", "v1c", "v1d")}},
     "table6": {
         "efficient": {},
-        "cosine": {"step_decay", "cosine"},
-        "smooth": {"label_smoothing"},
-        "distill": {"distillation"},
-        "mixup": {"mixup", "epochs"},
-        "distill_mixup": {"distillation"},
+        "cosine": COSINE,
+        "smooth": SMOOTH,
+        "distill": {"distillation": Distillation("table6/resnet152_v1d/smooth", 20, None)},
+        "mixup": MIXUP,
+        "distill_mixup": {"distillation": Distillation("table6/resnet152_v1d/mixup", 20, None)},
     },
-    "table7": {"efficient": {}, "best": {"step_decay", "cosine", "label_smoothing", "mixup", "epochs"}},
+    "table7": {"efficient": {}, "best": {**COSINE, **SMOOTH, **MIXUP}},
 }
 
 
 def changed(one, other):
-    """Names of the fields and tricks in which two recipes differ."""
-    fields = {f.name for f in dataclasses.fields(one) if getattr(one, f.name) != getattr(other, f.name)}
-    tricks = {trick.label() for trick in set(one.tricks) ^ set(other.tricks)}
-    return fields - {"name", "tricks"} | tricks
+    """Fields and tricks in which two recipes differ: name -> what the first has."""
+    fields = {f.name: getattr(one, f.name) for f in dataclasses.fields(one) if f.name not in ("name", "tricks")}
+    mine, theirs = ({trick.label(): trick for trick in recipe.tricks} for recipe in (one, other))
+    return {
+        **{name: value for name, value in fields.items() if value != getattr(other, name)},
+        **{label: mine.get(label) for label in mine.keys() | theirs.keys() if mine.get(label) != theirs.get(label)},
+    }
 
 
 @pytest.mark.parametrize("name", DIFFERENCES)
@@ -46,17 +62,27 @@ def test_each_row_differs_from_its_base_in_what_it_names(name):
     for column in table.columns:
         for row in table.rows:
             base = table.recipe(column, row.base) if row.base else table.columns[column]
-            expected = DIFFERENCES[name][row.key]
-            if name == "table5" and row.key == "v1":
-                expected = set()
-            assert changed(table.recipe(column, row.key), base) == set(expected), (column, row.key)
+            assert changed(table.recipe(column, row.key), base) == DIFFERENCES[name][row.key], (column, row.key)
+
+
+def test_what_the_tables_start_from():
+    """Section 2.1, and section 3 with everything of it."""
+    base, efficient = get_recipe("baseline"), get_recipe("efficient")
+    assert (base.batch_size, base.epochs, base.momentum, base.wd, base.optimizer) == (256, 120, 0.9, 1e-4, "nag")
+    assert (base.dtype, base.base_lr(), base.input_size) == ("float32", 0.1, 224)
+    assert base.tricks == (LinearScaling(), StepDecay((30, 60, 90), 0.1))
+    everything = {"warmup": Warmup(5), "zero_gamma": ZeroGamma(), "no_bias_decay": NoBiasDecay()}
+    assert changed(efficient, base) == {"batch_size": 1024, "dtype": "float16", **everything}
+    assert efficient.base_lr() == 0.4
 
 
 def test_efficient_training_of_table_3():
     """Batch 1024, 16 bit, warm-up, no bias decay; zero gamma where there are residual blocks."""
-    for column, zero_gamma in (("resnet50_v1", {"zero_gamma"}), ("inceptionv3", set()), ("mobilenet1.0", set())):
+    common = {"batch_size": 1024, "dtype": "float16", "warmup": Warmup(5), "no_bias_decay": NoBiasDecay()}
+    zero_gammas = {"resnet50_v1": {"zero_gamma": ZeroGamma()}, "inceptionv3": {}, "mobilenet1.0": {}}
+    for column, zero_gamma in zero_gammas.items():
         one, other = (get_recipe(f"table3/{column}/{row}") for row in ("baseline", "efficient"))
-        assert changed(one, other) == {"batch_size", "dtype", "warmup", "no_bias_decay"} | zero_gamma
+        assert changed(other, one) == common | zero_gamma
         assert (one.base_lr(), other.base_lr()) == (0.1, 0.4)
     assert get_recipe("table3/inceptionv3/baseline").input_size == 299
 

@@ -7,6 +7,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from gluon_tricks import classification
 from gluon_tricks.classification import cross_entropy, of_logits
 from gluon_tricks.gradients import Gradients
 from gluon_tricks.job import Options
@@ -17,7 +18,7 @@ from gluon_tricks.recipe import Recipe, read_recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.train import Interrupted, train_and_evaluate, train_step
 from gluon_tricks.trained import load_network
-from gluon_tricks.tricks import Cosine, Distillation, LabelSmoothing, NoBiasDecay, Warmup, ZeroGamma
+from gluon_tricks.tricks import Cosine, Distillation, LabelSmoothing, Mixup, NoBiasDecay, Warmup, ZeroGamma
 
 
 @pytest.fixture
@@ -120,6 +121,30 @@ def test_a_student_learns_from_a_run(recipe, tmp_path):
     train_and_evaluate(recipe.set(epochs=1), tmp_path / "teacher")
     distilled = recipe.set(epochs=1).add(Distillation(str(tmp_path / "teacher"), 2.0))
     assert train_and_evaluate(distilled, tmp_path / "student").images == 20
+
+
+def test_the_teacher_sees_the_images_of_its_student(recipe, tmp_path, monkeypatch):
+    seen, plain = [], recipe.without("mixup")
+
+    class Teacher:
+        def hybridize(self, **kwargs):
+            pass
+
+        def __call__(self, images):
+            seen.append(images.asnumpy())
+            return mx.nd.zeros((len(images), 4))
+
+    monkeypatch.setattr(classification, "_load_teacher", lambda *args: Teacher())
+    given = []
+    for k, tricks in enumerate([(), (Mixup(1.0),)]):
+        job = prepare(plain.add(*tricks, Distillation("teacher")), tmp_path / str(k), Options(contexts=[mx.cpu()]))
+        ((images, target),) = next(job.training_rounds(next(job.task.train.epoch(0)), 0))
+        with mx.autograd.record():
+            job.loss(job.net, images, target)
+        np.testing.assert_array_equal(seen[-1], images.asnumpy())
+        given.append(seen[-1])
+        job.journal.close()
+    assert not np.allclose(*given)  # the second were mixed
 
 
 def test_imperative_mode_gives_the_same(recipe, tmp_path):

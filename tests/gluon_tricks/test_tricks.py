@@ -1,5 +1,7 @@
 """Each refinement against numbers worked out by hand."""
 
+import dataclasses
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -41,22 +43,27 @@ def test_label_smoothing_of_gluoncv():
 
 def test_equation_5_by_optimising_logits():
     """K = 1000, eps = 0.1: the best logits are log(999 x 0.9 / 0.1) = log 8991 = 9.1040 apart."""
-    _, target = LabelSmoothing(0.1).batch(None, one_hot([0], 1000), DRAW)
-    logits = mx.nd.zeros((1, 1000))
-    logits.attach_grad()
-    for _ in range(4000):
-        with mx.autograd.record():
-            loss = cross_entropy(None, logits, target)
-        loss.backward()
-        # The curvature is p (1 - p): divided by about that, every logit moves at its own pace.
-        logits -= 0.5 * logits.grad / mx.nd.maximum(target, 0.01)
-    gap = (logits[0, 0] - logits[0, 1:].mean()).asscalar()
-    assert gap == pytest.approx(9.1040, abs=2e-2)
+    assert optimal_gap(LabelSmoothing(0.1), 1000) == pytest.approx(9.1040, abs=2e-4)
+    assert optimal_gap(LabelSmoothing(0.1, "gluoncv"), 1000) == pytest.approx(9.1051, abs=2e-4)  # log 9001
 
 
 def test_equal_logits_at_the_largest_eps():
-    _, target = LabelSmoothing(0.9).batch(None, one_hot([0], 10), DRAW)
-    assert target.asnumpy() == pytest.approx(np.full((1, 10), 0.1))
+    """(K - 1)/K: every class is as likely as any other."""
+    assert optimal_gap(LabelSmoothing(0.9), 10) == pytest.approx(0, abs=1e-6)
+
+
+def optimal_gap(smoothing, classes):
+    """The true logit minus the mean of the others where gradient descent on the loss ends."""
+    _, target = smoothing.batch(None, mx.nd.one_hot(mx.nd.array([0]), classes, dtype="float64"), DRAW)
+    logits = mx.nd.array([np.linspace(-1, 1, classes)], dtype="float64")
+    logits.attach_grad()
+    for _ in range(300):
+        with mx.autograd.record():
+            loss = cross_entropy(None, logits, target)
+        loss.backward()
+        logits -= 0.5 * logits.grad / target  # about the curvature, so every logit moves at its own pace
+    assert abs(logits.grad).max().asscalar() < 1e-9
+    return (logits[0, 0] - logits[0, 1:].mean()).asscalar()
 
 
 def test_mixup_mixes_mirrored_partners_by_one_lambda():
@@ -94,6 +101,16 @@ def test_mixup_by_image_with_permuted_partners():
     partners = (weights - np.diag(own)).argmax(axis=1)[~alone]
     assert len(set(partners)) == len(partners)  # each is the partner of one
     assert list(partners) != [7 - i for i in np.flatnonzero(~alone)]
+
+
+def test_shares_of_a_batch_have_one_lambda_or_others():
+    images, target = mx.nd.ones((2, 1, 1, 1)), one_hot([0, 1], 2)
+    for per, alike in (("batch", True), ("image", False)):
+        drawn = [
+            Mixup(1.0, per=per).batch(images, target, dataclasses.replace(DRAW, share=share))[1].asnumpy()
+            for share in (0, 1, 2)
+        ]
+        assert np.array_equal(drawn[0], drawn[1]) == np.array_equal(drawn[1], drawn[2]) == alike
 
 
 def test_mixup_rests_in_the_last_epochs():

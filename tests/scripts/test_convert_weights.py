@@ -11,7 +11,10 @@ import pytest
 import safetensors
 
 from gluon_tricks.checkpoint import Progress, save_checkpoint
+from gluon_tricks.final import save_final
+from gluon_tricks.network import untrained
 from gluon_tricks.recipe import Recipe
+from gluon_tricks.transfer import SegmentationRecipe
 from model_zoo import formats, get_model, published, weights
 
 PATH = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "convert_weights.py"
@@ -141,6 +144,13 @@ def test_where_nothing_can_be_written(source, tmp_path, capsys, name):
     assert f"{name} cannot be written: " in refused(capsys, source, tmp_path / name, *MODEL)
     assert [path.name for path in tmp_path.iterdir()] == [name]  # nothing half-written is left
     assert "proc/x.params cannot be written: " in refused(capsys, source, "/proc/x.params", *MODEL)
+
+
+def test_a_segmenter_has_no_other_names(tmp_path, capsys):
+    recipe = SegmentationRecipe(model="resnet18_v1b", classes=3)
+    save_final(untrained(recipe), tmp_path, recipe)
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe.to_json()))
+    assert "is a run of segmentation: other libraries' names" in refused(capsys, tmp_path, tmp_path / "y.params")
 
 
 def test_an_exported_graph_has_no_names(source, tmp_path, capsys):

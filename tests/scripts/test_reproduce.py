@@ -5,6 +5,7 @@ import importlib.util
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import cv2
 import mxnet as mx
 import numpy as np
 import pytest
+
+from gluon_tricks.data.records import Records
 
 PATH = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "reproduce.py"
 spec = importlib.util.spec_from_file_location("reproduce_script", PATH)
@@ -121,6 +124,13 @@ def test_a_transfer_from_its_base_network_to_the_table(photos, tmp_path, capsys,
     assert (row["paper_pixAcc"], row["state"]) == ("78.08", "done") and f"{float(row['base_top1']):.2f}" == line[-1]
     assert "pixAcc: paper - (three rows at least), ours - (three rows at least)" in out
 
+    words[0] = "table8"  # with the same base network
+    assert script.main(words) == 0
+    out = capsys.readouterr().out
+    assert re.findall("^--- (.*)", out, re.MULTILINE) == ["1 of 1: table8/voc/standard, seed 0"]
+    line = shown(out, "| B-standard")
+    assert line[1] == "77.54 / -" and re.fullmatch(r"\d+\.\d\d \(1\)", line[2]) and line[-2] == "76.14"
+
 
 def test_what_one_process_cannot_train_is_refused_before_the_first_cell(tmp_path, capsys, monkeypatch):
     """Table 9 has batch normalisation over ranks: two devices take two of them. A launcher starts those itself."""
@@ -130,8 +140,34 @@ def test_what_one_process_cannot_train_is_refused_before_the_first_cell(tmp_path
     assert script.main(words) == 2
     said = capsys.readouterr()
     assert "table9/ade20k/standard: SyncBatchNorm is over ranks and this one has 2 devices" in said.err
-    assert said.err.endswith("start a rank for each (--launch)\n") and "---" not in said.out
+    assert (
+        said.err.endswith('start a rank for each, or use one (--launch "horovodrun -np N")\n') and "---" not in said.out
+    )
     assert script.main([*words, "--launch", "true"]) == 1  # which trains nothing
+
+
+def test_a_figure_runs_what_it_is_drawn_from(tmp_path, capsys):
+    words = ["figure4", "--scale", "smoke", "--runs", str(tmp_path)]
+    assert script.main([*words, "--plan"]) == 0
+    assert "2 cells, about" in capsys.readouterr().out and not list(tmp_path.glob("smoke/table6*"))
+    assert script.main(words) == 0
+    out = capsys.readouterr().out.splitlines()
+    started = [line for line in out if line.startswith("---")]
+    assert [line.split(",")[0].split("/")[-1] for line in started] == ["cosine", "smooth"]
+    assert out[-2:] == [str(tmp_path / "smoke" / f"figure4{panel}.png") for panel in "ab"]
+    assert cv2.imread(out[-1]).std() > 10
+    assert script.main(words) == 0 and "---" not in capsys.readouterr().out
+
+
+def test_photos_are_packed_once_and_not_mistaken_for_others(photos, tmp_path):
+    packed = script._records(photos, tmp_path / "data")
+    times = [pathlib.Path(paths[0]).stat().st_mtime_ns for paths in packed]
+    assert script._records(photos, tmp_path / "data") == packed
+    assert [pathlib.Path(paths[0]).stat().st_mtime_ns for paths in packed] == times
+    other = shutil.copytree(photos, tmp_path / "other")
+    (other / "val" / "red" / "0.jpg").unlink()
+    (_,), (val,) = script._records(other, tmp_path / "data")
+    assert val != packed[1][0] and len(Records([val])) == 11 and len(Records([packed[1][0]])) == 12
 
 
 def test_the_plan_measures_each_kind_of_network(tmp_path, capsys):
@@ -165,7 +201,8 @@ def test_show_runs_nothing(tmp_path, capsys):
         (["table6", "--columns", "resnet"], "no column 'resnet' in table6"),
         (["table6", "--scale", "imagenete"], "no scale 'imagenete': did you mean imagenet"),
         (["table6", "--seeds", "0"], "--seeds 0: give 1 or more"),
-        (["table6", "--data", "/nowhere"], "neither train.rec nor a folder train"),
+        (["table6", "--data", "/nowhere"], "--data /nowhere: there is no such folder"),
+        (["table6", "--data", "/"], "--data /: it has neither train.rec nor a folder train"),
         (["table8"], "table8 at the scale paper is trained on Pascal VOC"),
         (
             ["table9", "--scale", "small", "--data", "x"],
@@ -173,7 +210,10 @@ def test_show_runs_nothing(tmp_path, capsys):
         ),
         (["table8", "--scale", "imagenette"], "no scale 'imagenette': there are smoke, small, paper"),
         (["table6", "--base-data", "x"], "--base-data x: table6 has no base networks"),
-        (["figure3", "--scale", "smoke"], "drawn from runs of table6/resnet50_v1d/efficient"),
+        (["figure3", "--scale", "smoke", "--show"], "reproduce.py table6 --rows efficient --scale smoke first"),
+        (["figure3"], "table6 is trained on ImageNet"),
+        (["figure3", "--rows", "cosine"], "--rows is for tables, and figure3 is a figure"),
+        (["table6", "--show", "--csv", "/nowhere/x.csv"], "--csv /nowhere/x.csv: there is no such folder"),
     ],
 )
 def test_refusals(words, says, tmp_path, capsys, monkeypatch):
