@@ -27,6 +27,7 @@ class Line:
         key, label: the row's name in recipes, and as the paper prints it.
         column: which of the table's columns it is in.
         paper: the paper's two scores, nan where it has none.
+        spread: their standard deviations, nan where it has none.
         cells: of the seeds.
         above: the line that its differences are to: the row it builds on, else the one above; None for the first.
     """
@@ -35,6 +36,7 @@ class Line:
     label: str
     column: str
     paper: tuple[float, float]
+    spread: tuple[float, float]
     cells: tuple[Cell, ...]
     above: Line | None
 
@@ -102,12 +104,16 @@ LEGEND = (
 def _scores(line: Line, names: tuple[str, str]) -> dict[str, str]:
     return {
         "Row": line.label,
-        "Paper": " / ".join("-" if np.isnan(score) else f"{score:.2f}" for score in line.paper),
+        "Paper": " / ".join(map(_paper, line.paper, line.spread)),
         f"Ours, {names[0]}": line.ours(0),
         f"Ours, {names[1]}": line.ours(1) if line.top(1) else "",
         "Paper's difference": line.paper_gain(),
         "Our difference": line.gain(),
     }
+
+
+def _paper(score: float, spread: float) -> str:
+    return "-" if np.isnan(score) else f"{score:.2f}" + ("" if np.isnan(spread) else f" ± {spread:.2f}")
 
 
 def _speed(line: Line) -> dict[str, str]:
@@ -233,7 +239,8 @@ def _lines(table_name: str, column: str, runs: Runs, seeds: int, rows: Sequence[
             cells = [runs.cell(f"{table_name}/{column}/{row.key}", seed) for seed in range(seeds)]
             above = lines.get(row.base) or (list(lines.values())[-1] if lines else None)
             there = tuple(cell for cell in cells if cell is not None)
-            lines[row.key] = Line(row.key, _label(row, there), column, row.paper[column], there, above)
+            spread = row.spread.get(column, (np.nan, np.nan))
+            lines[row.key] = Line(row.key, _label(row, there), column, row.paper[column], spread, there, above)
     return list(lines.values())
 
 

@@ -25,6 +25,7 @@ class Row:
         base: key of the row it builds on; "" for the column's recipe; None is for ladder() and variants() to fill in.
         paper: column -> the paper's two scores in percent, nan where it has none; columns that the paper leaves out are
             not there.
+        spread: column -> their standard deviations over the paper's runs, where it gives them.
     """
 
     key: str
@@ -34,6 +35,7 @@ class Row:
     also: Mapping[str, tuple[Trick, ...]] = dataclasses.field(default_factory=dict)
     base: str | None = None
     paper: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    spread: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
 
 
 def ladder(*rows: Row) -> tuple[Row, ...]:
