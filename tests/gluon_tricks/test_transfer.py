@@ -88,6 +88,22 @@ def test_a_stopped_training_goes_on_bit_for_bit(task, base, tmp_path):
     assert any("stage4" in name or ".base.4" in f".{name}" for name in learnt)
 
 
+@pytest.mark.parametrize("task", TINY)
+def test_two_rounds_on_a_device_are_one_on_two(task, tmp_path):
+    """The same shares of the batch, in turn or side by side, make the same step (but for running statistics)."""
+    recipe = TINY[task].set(epochs=1, batch_size=4, net={"norm_layer": "BatchNorm"})
+    found = []
+    for contexts, accumulate in (([mx.cpu()], 2), ([mx.cpu(0), mx.cpu(1)], 1)):
+        run = tmp_path / str(accumulate)
+        options = Options(contexts=contexts, threads=1, picture_epochs=0)
+        train_and_evaluate(recipe.set(accumulate=accumulate), run, options)
+        found.append({name: array for name, array in arrays(load_network(run)).items() if "running" not in name})
+    for name, array in found[0].items():
+        np.testing.assert_allclose(found[1][name], array, rtol=1e-5, atol=1e-6, err_msg=name)
+    start = arrays(load_network_of(recipe))
+    assert any(not np.array_equal(array, start[name]) for name, array in found[0].items())
+
+
 def load_network_of(recipe):
     """As it is before the first step."""
     classes = dict(classes=10, class_names=scenes.CLASSES) if recipe.task == "detection" else dict(classes=11)
