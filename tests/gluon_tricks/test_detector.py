@@ -84,14 +84,15 @@ def test_parameters_of_a_vgg():
         ("inceptionv3", 768, 2048),
         ("googlenet", 832, 1024),
         ("vgg16_bn", 512, 4096),
+        ("vgg19", 512, 4096),  # the paper's predecessor
         ("alexnet", 256, 4096),
     ],
 )
 def test_other_networks_split_at_stride_16(name, channels, top, monkeypatch):
     """Traced only: to compute them all would take a minute."""
-    classifier = get_model(name, classes=3, **({} if name == "alexnet" else {"use_global_stats": True}))
+    classifier = get_model(name, classes=3, **({} if name in ("vgg19", "alexnet") else {"use_global_stats": True}))
     classifier.initialize()
-    if name in ("vgg16_bn", "alexnet"):
+    if name in ("vgg16_bn", "vgg19", "alexnet"):
         classifier.neck[1].weight.shape = (4096, {"alexnet": 256 * 6 * 6}.get(name, 512 * 7 * 7))
     monkeypatch.setattr(mx.gluon.Parameter, "_finish_deferred_init", lambda self: None)  # no memory is taken
     net = build_detector(classifier, CLASSES, ROI_SETTINGS["small"])
