@@ -55,7 +55,8 @@ class Cell:
             return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
     def has_result(self) -> bool:
-        """Whether its trained network is there, to be learnt from or looked at."""
+        """Whether its trained network is there, to be learnt from. Raises Refused as is_done does."""
+        self.is_done()
         return (self.folder / "final.params").is_file()
 
     def is_done(self) -> bool:

@@ -138,6 +138,14 @@ def test_a_run_of_another_recipe_is_refused(runs, changes, text):
         cell.is_done()
 
 
+def test_a_teacher_of_another_recipe_is_refused(runs):
+    teacher = runs.cell("table6/resnet152_v1d/smooth", 0)
+    leave(teacher, 0.5, tricks=[])
+    (teacher.folder / "final.params").touch()
+    with pytest.raises(Refused, match=r"table6-resnet152_v1d-smooth/seed0 holds a run of another recipe \(tricks\)"):
+        cells.missing(runs.cells("table6", ["resnet50_v1d"], ["distill"], 1))
+
+
 def test_a_run_of_other_photos_is_refused(runs, tmp_path):
     """As long as they are there: photos that have moved are the same ones."""
     cell, other = runs.cell("table5/resnet50/v1b", 0), tmp_path / "other.rec"
