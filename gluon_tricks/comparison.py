@@ -53,7 +53,7 @@ class Line:
         failed = [f"; seed {c.recipe.seed} {c.state()}" for c in self.cells if c.state().startswith("failed")]
         computed = sorted(self.precisions())
         mixed = f" in {' and '.join(computed)}" if len(computed) > 1 else ""
-        return _mean(values) + mixed + "".join(failed)
+        return _mean(values) + mixed + "".join(failed if k == 0 else ())
 
     def precisions(self) -> set[str]:
         """What its finished runs were computed in."""

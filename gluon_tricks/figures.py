@@ -83,13 +83,8 @@ def figure4b(runs: Runs, seeds: int):
     """
     gaps = {}
     for label, row in SMOOTHING.items():
-        cell = done(runs, f"table6/resnet50_v1d/{row}", seeds)[0]
-        subject = open_subject(str(cell.folder), [mx.cpu()], rec_val=cell.recipe.val)
-        batches = subject.loader(64).epoch()
-        logits = collect_logits(subject.net, batches, subject.preprocess("float32"), mx.cpu())[0]
-        if not np.isfinite(logits).all():
-            raise Refused(f"the network of {cell.folder} has diverged: its logits are not all finite")
-        gaps[label] = logit_gaps(logits)
+        cells = done(runs, f"table6/resnet50_v1d/{row}", seeds)
+        gaps[f"{label} ({_seeds(len(cells))})"] = np.concatenate([logit_gaps(_logits(cell)) for cell in cells])
     texts = dict(xlabel="largest logit minus the mean of the others", ylabel="share of images")
     figure, panel = _panel(**texts, title=_title("logits with and without label smoothing", runs))
     edges = np.linspace(0, max(values.max() for values in gaps.values()), 60)
@@ -98,6 +93,16 @@ def figure4b(runs: Runs, seeds: int):
         panel.hist(values, edges, weights=weights, alpha=0.55, label=f"{label}: mean {values.mean():.2f}")
     panel.legend()
     return figure
+
+
+def _logits(cell: Cell) -> np.ndarray:
+    """(N, K) of the cell's network on its validation images."""
+    subject = open_subject(str(cell.folder), [mx.cpu()], rec_val=cell.recipe.val)
+    batches = subject.loader(64).epoch()
+    logits = collect_logits(subject.net, batches, subject.preprocess("float32"), mx.cpu())[0]
+    if not np.isfinite(logits).all():
+        raise Refused(f"the network of {cell.folder} has diverged: its logits are not all finite")
+    return logits
 
 
 def logit_gaps(logits: np.ndarray) -> np.ndarray:

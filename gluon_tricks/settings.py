@@ -215,7 +215,7 @@ def trick_from_json(values: dict[str, Any]) -> Trick:
     for name, value in numbers.items():
         known(name, list(fields), "number", f"the trick {trick.label()}")
         numbers[name] = value = tuple(value) if isinstance(value, list) else value
-        _check_type(fields[name], value)
+        _check_type(fields[name], value, f"{trick.label()}: ")
     return trick(**numbers)
 
 

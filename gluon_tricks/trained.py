@@ -143,6 +143,11 @@ def model_of(source: str | os.PathLike) -> str | None:
     return name if name in list_models() else None
 
 
+def means_published(source: str) -> bool:
+    """Whether open_network's SRC, where no such file is, means one that GluonCV published."""
+    return source.partition("/")[0] in list_models() or published.is_tag(source.lower()) or source.lower() == "true"
+
+
 def _require_classes(recipe: Settings, arrays: dict[str, np.ndarray], path: pathlib.Path) -> None:
     """Refuses a detector or segmenter whose recipe says more classes than the file has, before memory is taken."""
     if recipe.task == "classification":

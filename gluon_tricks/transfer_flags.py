@@ -10,7 +10,7 @@ from gluon_tricks.command_line import numbers
 from gluon_tricks.flags import optimisation_flags, run_flags
 from gluon_tricks.recipe import apply_setting, read_recipe
 from gluon_tricks.runtime import Refused
-from gluon_tricks.trained import model_of
+from gluon_tricks.trained import means_published, model_of
 from gluon_tricks.transfer import TransferRecipe
 from gluon_tricks.tricks import StepDecay, Warmup
 
@@ -109,11 +109,20 @@ def recipe_from_flags(
 
 
 def _with_base(recipe: TransferRecipe, args: argparse.Namespace) -> TransferRecipe:
-    """What --base-params says of the network goes before the recipe's; a file is named by its whole path."""
-    path, said = pathlib.Path(args.base_params).expanduser(), model_of(args.base_params)
-    if said and not args.base:
-        recipe = recipe.set(model=said)
-    return recipe.set(base_params=str(path.absolute()) if path.exists() or not said else args.base_params)
+    """What --base-params says of the network goes before the recipe's; a file is named by its whole path.
+
+    A run that goes on says itself what it stands on, so that the base's file need not be there any more.
+    """
+    path, source = pathlib.Path(args.base_params).expanduser(), args.base_params
+    if path.exists() or not means_published(source):
+        source = str(path.absolute())
+    stored = args.save_dir / "recipe.json" if args.resume and args.save_dir else None
+    if stored is not None and stored.is_file():
+        begun = read_recipe(stored)
+        said = begun.model if getattr(begun, "base_params", "") == source else None
+    else:
+        said = model_of(source)
+    return recipe.set(base_params=source, model=recipe.model if args.base or not said else said)
 
 
 def _refuse_what_has_no_effect(args: argparse.Namespace, recipe: TransferRecipe) -> None:

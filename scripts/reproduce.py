@@ -98,14 +98,15 @@ def _figure(args: argparse.Namespace, runs: cells.Runs) -> int:
     todo = cells.missing(runs.cells(table.name, ["resnet50_v1d"], rows, args.seeds)) if rows else []
     if args.plan:
         return _plan(todo, runs, table)
-    failed = 0 if args.show else _run(todo, runs, table, shlex.split(args.launch))
+    if not args.show and _run(todo, runs, table, shlex.split(args.launch)):
+        return 1
     for path in figures.draw(args.what, runs, args.seeds):
         print(path)
-    return 1 if failed else 0
+    return 0
 
 
 def _plan(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table) -> int:
-    if runs.scale.title:  # of the paper's own images the numbers are known
+    if todo and runs.scale.title:  # of the paper's own images the numbers are known
         _require_data(todo, runs, table)
     print(*estimate.plan(todo), sep="\n")
     return 0
@@ -117,8 +118,8 @@ def _runs(args: argparse.Namespace) -> cells.Runs:
     bases = scale.bases if isinstance(scale, TransferScale) else scale
     if bases is scale and args.base_data:
         raise Refused(f"--base-data {args.base_data}: {args.what} has no base networks; name its images with --data")
-    photos = args.data if bases is scale else args.base_data
-    train, val = ((), ()) if args.show else _records(photos, args.runs / bases.name / "data")
+    flag, photos = ("--data", args.data) if bases is scale else ("--base-data", args.base_data)
+    train, val = _records(photos, args.runs / bases.name / "data", flag, packing=not args.show)
     data = str(args.data.expanduser().absolute()) if args.data and bases is not scale else ""
     return cells.Runs(args.runs, scale, train, val, data)
 
@@ -177,19 +178,23 @@ def _show(table: Table, runs: cells.Runs, args: argparse.Namespace, columns: lis
         args.csv.write_text(texts[".csv"], encoding="utf-8")
 
 
-def _records(data: pathlib.Path | None, cache: pathlib.Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Training and validation records of --data; class folders are packed once."""
+def _records(
+    data: pathlib.Path | None, cache: pathlib.Path, flag: str = "--data", packing: bool = True
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Training and validation records of --data; class folders are packed once, or not where nothing is to be run."""
     if data is None:
         return (), ()
     if not data.is_dir():
-        raise Refused(f"--data {data}: there is no such folder")
+        raise Refused(f"{flag} {data}: there is no such folder")
     cache /= hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:8]  # of these photos and no others
     for folder in (data, cache):
         if all((folder / f"{split}.rec").is_file() for split in ("train", "val")):
             return tuple((str((folder / f"{split}.rec").absolute()),) for split in ("train", "val"))
     for split in ("train", "val"):
         if not (data / split).is_dir():
-            raise Refused(f"--data {data}: it has neither {split}.rec nor a folder {split} of class folders")
+            raise Refused(f"{flag} {data}: it has neither {split}.rec nor a folder {split} of class folders")
+    if not packing:
+        return (), ()
     train = class_folders(data / "train")
     cache.mkdir(parents=True, exist_ok=True)
     pack(train, cache / "train", overwrite=True)  # what an interrupted one has left

@@ -33,7 +33,7 @@ Loss = Callable[["mx.nd.NDArray", "mx.nd.NDArray", "mx.nd.NDArray"], "mx.nd.NDAr
 
 @dataclasses.dataclass(frozen=True)
 class Draw:
-    """What a batch hook may know of the moment: random numbers keyed by (seed, step), the same on every rank.
+    """What a batch hook may know of the moment; its random numbers are keyed by (seed, step), or (seed, step, share).
 
     Args:
         share: which part of the global batch the hook is given, of all rounds, ranks and devices.

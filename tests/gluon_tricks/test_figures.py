@@ -86,7 +86,7 @@ def test_logits_of_runs(tmp_path, monkeypatch, tiny_records):
     monkeypatch.setattr(Cell, "is_done", lambda cell: True)  # these are of another network than the table's
     panel = figures.figure4b(runs, 1).axes[0]
     labels = [text.get_text() for text in panel.get_legend().get_texts()]
-    assert labels == ["without label smoothing: mean 3.00", "with label smoothing: mean 1.00"]
+    assert labels == ["without label smoothing (1 seed): mean 3.00", "with label smoothing (1 seed): mean 1.00"]
     title = panel.get_title().split("\n")
     assert title[-1].endswith("nothing about the paper's)") and max(map(len, title)) < 65  # no wider than the panel
 

@@ -143,6 +143,9 @@ def test_another_network_than_the_named_base_is_refused(base):
         assert (said.model, said.base_params) == ("resnet34_v1b", str(source))
     published = words("--base-params mobilenet1.0/efbb2ca3", DETECTION, "voc")
     assert (published.model, published.base_params) == ("mobilenet1.0", "mobilenet1.0/efbb2ca3")
+    for source in ("true", "efbb2ca3"):
+        published = words(f"--base mobilenet1.0 --base-params {source}", DETECTION, "voc")
+        assert (published.model, published.base_params) == ("mobilenet1.0", source)
     (run / "recipe.json").write_text(json.dumps(TINY["detection"].to_json()))
     with pytest.raises(Refused, match="is a run of detection: a base network is a classifier"):
         on_trained_base(recipe.set(base_params=str(run)), [mx.cpu()])
@@ -227,6 +230,17 @@ def test_the_defaults_are_the_papers():
 def words(text, recipes, default):
     args = transfer_flags.parser("", recipes, default).parse_args(text.split())
     return transfer_flags.recipe_from_flags(args, 2, recipes, default)[0]
+
+
+def test_a_run_that_goes_on_says_what_it_stands_on(tmp_path):
+    """The base's run is not there any more."""
+    base = tmp_path / "gone"
+    begun = DETECTION["voc"].set(model="mobilenet1.0", base_params=str(base))
+    (tmp_path / "recipe.json").write_text(json.dumps(begun.to_json()))
+    flags = f"--base-params {base} --save-dir {tmp_path}"
+    assert words(f"{flags} --resume auto", DETECTION, "voc") == begun
+    assert words(flags, DETECTION, "voc").model == DETECTION["voc"].model
+    assert words(f"--base-params other --save-dir {tmp_path} --resume auto", DETECTION, "voc") != begun
 
 
 def test_flags_change_what_they_name():

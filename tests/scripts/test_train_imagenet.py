@@ -66,6 +66,7 @@ def test_refusals_exit_with_2_and_one_line(words, says, tmp_path):
     [
         ("--mixup --mixup-alpha -0.2", "mixup: alpha must be 0 or more"),
         ("--set mixup.alpha=-1", "mixup: alpha must be 0 or more"),
+        ("--mixup --mixup-alpha inf", "mixup: alpha must be finite"),
         ("--label-smoothing 1", "label_smoothing: eps must lie in [0, 1)"),
         ("--label-smoothing -0.1", "label_smoothing: eps must lie in [0, 1)"),
         ("--teacher run --temperature 0", "distillation: temperature must be positive"),
@@ -73,7 +74,7 @@ def test_refusals_exit_with_2_and_one_line(words, says, tmp_path):
         ("--teacher nowhere", "there is no run or file nowhere"),
         ("--recipe table6/resnet50_v1d/distill", "the teacher table6/resnet152_v1d/smooth is a recipe and no run yet"),
         ("--recipe table6/resnet50_v1d/mixpu", "there is no row 'mixpu' in table6: did you mean mixup"),
-        ("--set mixpu.alpha=1", "there is no recipe field or trick 'mixpu.alpha': did you mean"),
+        ("--set mixpu.alpha=1", "there is no recipe field or trick 'mixpu': did you mean mixup"),
         ("--set epoch=3", "there is no recipe field or trick 'epoch': did you mean epochs"),
     ],
 )
