@@ -138,16 +138,8 @@ def read_masks(
     names = tuple(str(k) for k in range(classes)) if isinstance(classes, int) else tuple(classes)
     if not names:
         raise Refused("there are no classes: name at least one")
-    for folder in (images, masks):
-        if not folder.is_dir():
-            raise Refused(f"there is no folder {folder}: check the names of the folders of images and masks")
-    paths = sorted(path for path in images.iterdir() if path.suffix.lower() in ENDINGS and path.name[0] != ".")
-    if not paths:
-        raise Refused(f"no images found: {images} holds no file that ends in {', '.join(ENDINGS)}")
+    paths = _list_images(images, masks)
     uses = collections.Counter(path.stem for path in paths)
-    alone = sum(path.suffix.lower() == ".png" and path.stem not in uses for path in masks.iterdir())
-    if alone:
-        log.warning("%d masks of %s have no image and are left out", alone, masks)
 
     def read(path: pathlib.Path) -> tuple[pathlib.Path, tuple[int, int], tuple[int, int]]:
         if uses[path.stem] > 1:
@@ -170,6 +162,21 @@ def read_masks(
         offset,
         hashlib.sha256(repr(identity).encode()).hexdigest(),
     )
+
+
+def _list_images(images: pathlib.Path, masks: pathlib.Path) -> list[pathlib.Path]:
+    """The images of a folder, sorted; how many masks have none is logged. Raises Refused: no folder, or no images."""
+    for folder in (images, masks):
+        if not folder.is_dir():
+            raise Refused(f"there is no folder {folder}: check the names of the folders of images and masks")
+    paths = sorted(path for path in images.iterdir() if path.suffix.lower() in ENDINGS and path.name[0] != ".")
+    if not paths:
+        raise Refused(f"no images found: {images} holds no file that ends in {', '.join(ENDINGS)}")
+    stems = {path.stem for path in paths}
+    alone = sum(path.suffix.lower() == ".png" and path.stem not in stems for path in masks.iterdir())
+    if alone:
+        log.warning("%d masks of %s have no image and are left out", alone, masks)
+    return paths
 
 
 def _mask_size(path: pathlib.Path) -> tuple[int, int]:
