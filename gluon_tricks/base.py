@@ -50,7 +50,7 @@ def _open_classifier(recipe: TransferRecipe) -> Trained:
     stored = recipe_of(path) if path.exists() else None
     if stored is not None and stored.task != "classification":
         raise Refused(f"{source} is a run of {stored.task}: a base network is a classifier")
-    said = model_of(source)
+    said = stored.model if stored is not None else model_of(source)
     if said not in (None, recipe.model):
         raise Refused(f"{source} is a {said}, and the base is to be a {recipe.model}: --base {said}")
     return open_network(source, model=None if said else recipe.model)
