@@ -11,9 +11,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 from gluon_tricks.data.catalog import IMAGENET_FOLDER, imagenet_is_here
+from gluon_tricks.recipe import read_recipe
 from gluon_tricks.recipes import TABLES, get_table
 from gluon_tricks.runtime import Refused, inherited_environment
 from gluon_tricks.scales import Scale, TransferScale, scales_of
@@ -68,7 +68,8 @@ class Cell:
         path = self.folder / "recipe.json"
         if not path.is_file():
             return False
-        differences = _differences(json.loads(path.read_text(encoding="utf-8")), self.recipe.to_json())
+        # Read as a recipe: of an older version's it may lack fields, which then have the value they had there.
+        differences = _differences(read_recipe(path), self.recipe)
         if differences:
             raise Refused(f"{self.folder} holds a run of another recipe ({differences}): move it away, or use --runs")
         return len(self.metrics()) == self.recipe.epochs
@@ -114,12 +115,12 @@ _DECISIVE += ("optimizer", "init", "seed", "dataset", "train_splits", "val_split
 _DECISIVE += ("frozen_stages", "crop", "base_size", "aux_weight", "head_lr")
 
 
-def _differences(stored: dict[str, Any], wanted: dict[str, Any]) -> str:
-    wanted = json.loads(json.dumps(wanted))  # tuples become lists
+def _differences(stored: Settings, wanted: Settings) -> str:
+    stored, wanted = stored.to_json(), wanted.to_json()
     names = [name for name in _DECISIVE if name in wanted and stored.get(name) != wanted[name]]
     files = ("data",) if "base_params" in wanted else ("train", "val")
     names += [name for name in files if _are_others(stored.get(name), wanted[name])]
-    tricks = [[{**trick, "teacher": ""} for trick in side.get("tricks", [])] for side in (stored, wanted)]
+    tricks = [[{**trick, "teacher": ""} for trick in side["tricks"]] for side in (stored, wanted)]
     return ", ".join(names + (["tricks"] if tricks[0] != tricks[1] else []))
 
 

@@ -217,9 +217,10 @@ def _with_refinements(recipe: Recipe, args: argparse.Namespace, form: str) -> Re
     if args.label_smoothing is not None:
         recipe = _with_trick(recipe, LabelSmoothing, True, {"form": form}, {"eps": args.label_smoothing})
     given = {"temperature": args.temperature, "hard_weight": args.hard_weight, "teacher": args.teacher or None}
+    if args.hard_weight is not None:
+        given["form"] = "gluoncv"  # the one that has such a weight
     flags = "--temperature and --hard-weight go with --teacher RUN"
-    default = {"hard_weight": 0.5 if form == "gluoncv" else None}
-    recipe = _with_trick(recipe, Distillation, bool(args.teacher), default, given, flags)
+    recipe = _with_trick(recipe, Distillation, bool(args.teacher), {"form": form}, given, flags)
     given = {"alpha": args.mixup_alpha, "off_epochs": args.mixup_off_epoch}
     return _with_trick(recipe, Mixup, args.mixup, {}, given, "--mixup-alpha and --mixup-off-epoch go with --mixup")
 

@@ -102,7 +102,7 @@ def _refinement_flags(group) -> None:
     group.add_argument("--mixup-off-epoch", type=int, metavar="N", help="no mixup in the last N epochs")
     group.add_argument("--teacher", metavar="SRC", help="distillation: a run, a file, or a published NAME[/TAG]")
     group.add_argument("--temperature", type=float, help="of distillation (20)")
-    group.add_argument("--hard-weight", type=float, help="weight of the hard loss (0.5; with --recipe the paper's sum)")
+    group.add_argument("--hard-weight", type=float, help="of the hard loss in GluonCV's form (0.5)")
 
 
 def run_flags(group) -> None:

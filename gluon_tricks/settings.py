@@ -239,6 +239,7 @@ def _check_type(field: dataclasses.Field, value: Any, where: str = "") -> None:
         fine = isinstance(value, _KINDS[kind])
     if not fine or isinstance(value, bool):
         raise Refused(f"{where}{field.name} must be {kind}, but got {value!r}")
-    for number in value if isinstance(value, tuple) else (value,):
+    numbers = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else (value,)
+    for number in numbers:
         if isinstance(number, float) and not math.isfinite(number):
             raise Refused(f"{where}{field.name} must be finite, but got {value!r}")

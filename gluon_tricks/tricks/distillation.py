@@ -17,25 +17,28 @@ class Distillation(Trick):
     Args:
         teacher: a run directory or a parameter file, as load_network takes it.
         temperature: T > 0.
-        hard_weight: None for the paper's unweighted sum; h in [0, 1] for GluonCV's
-            h l(hard) + (1 - h) T^2 l(soft).
+        form: "paper" as above; "gluoncv": h l(p, softmax(z)) + (1 - h) T^2 l(softmax(r/T), softmax(z/T)).
+        hard_weight: h in [0, 1] of the form "gluoncv"; None: 0.5.
 
     Source: section 5.3, equation 6 (T = 20).
     """
 
     teacher: str = ""
     temperature: float = 20.0
+    form: str = "paper"
     hard_weight: float | None = None
 
     def __post_init__(self) -> None:
         require(bool(self.teacher), self, "teacher must name a run directory or a parameter file")
         require(self.temperature > 0, self, "temperature must be positive")
+        require(self.form in ("paper", "gluoncv"), self, "form must be 'paper' or 'gluoncv'")
+        require(self.form == "gluoncv" or self.hard_weight is None, self, "hard_weight goes with form 'gluoncv'")
         require(self.hard_weight is None or 0 <= self.hard_weight <= 1, self, "hard_weight must lie in [0, 1]")
 
     def loss(self, loss: Loss, load_network: Callable) -> Loss:
         teacher = load_network(self.teacher)
         teacher.hybridize(static_alloc=True, static_shape=True)
-        hard, soft = (1.0, 1.0) if self.hard_weight is None else (self.hard_weight, 1.0 - self.hard_weight)
+        hard, soft = self._weights()
         temperature = self.temperature
 
         def distilled(images, logits, target):
@@ -46,3 +49,9 @@ class Distillation(Trick):
             return hard * loss(images, logits, target) + soft * temperature**2 * soft_loss
 
         return distilled
+
+    def _weights(self) -> tuple[float, float]:
+        if self.form == "paper":
+            return 1.0, 1.0
+        hard = 0.5 if self.hard_weight is None else self.hard_weight
+        return hard, 1.0 - hard

@@ -138,6 +138,15 @@ def test_a_run_of_another_recipe_is_refused(runs, changes, text):
         cell.is_done()
 
 
+def test_a_run_of_an_older_version_may_lack_fields(runs):
+    """It was trained by what is now their default."""
+    cell = runs.cell("table6/resnet50_v1d/distill", 0)
+    tricks = json.loads(json.dumps(cell.recipe.to_json()["tricks"]))
+    assert tricks[-1].pop("form") == "paper"
+    leave(cell, 0.5, tricks=tricks)
+    assert cell.is_done()
+
+
 def test_a_teacher_of_another_recipe_is_refused(runs):
     teacher = runs.cell("table6/resnet152_v1d/smooth", 0)
     leave(teacher, 0.5, tricks=[])

@@ -94,13 +94,14 @@ DISTILL = "--recipe table6/resnet50_v1d/distill "
 @pytest.mark.parametrize(
     "line, trick",
     [
-        (DISTILL + "--teacher runs/t", Distillation("runs/t", 20.0, None)),  # the paper's unweighted sum
-        (DISTILL + "--teacher runs/t --temperature 4", Distillation("runs/t", 4.0, None)),
-        (DISTILL + "--teacher runs/t --hard-weight 0.3", Distillation("runs/t", 20.0, 0.3)),
-        (DISTILL + "--set distillation.teacher=runs/t", Distillation("runs/t", 20.0, None)),
-        ("--recipe efficient --teacher runs/t", Distillation("runs/t", 20.0, None)),
-        (RECORDS + "--teacher runs/t", Distillation("runs/t", 20.0, 0.5)),  # GluonCV's
-        (RECORDS + "--teacher runs/t --temperature 2 --hard-weight 0.9", Distillation("runs/t", 2.0, 0.9)),
+        (DISTILL + "--teacher runs/t", Distillation("runs/t", 20.0, "paper")),  # the paper's unweighted sum
+        (DISTILL + "--teacher runs/t --temperature 4", Distillation("runs/t", 4.0, "paper")),
+        (DISTILL + "--teacher runs/t --hard-weight 0.3", Distillation("runs/t", 20.0, "gluoncv", 0.3)),
+        (DISTILL + "--teacher runs/t --set distillation.form=gluoncv", Distillation("runs/t", 20.0, "gluoncv")),
+        (DISTILL + "--set distillation.teacher=runs/t", Distillation("runs/t", 20.0, "paper")),
+        ("--recipe efficient --teacher runs/t", Distillation("runs/t", 20.0, "paper")),
+        (RECORDS + "--teacher runs/t", Distillation("runs/t", 20.0, "gluoncv")),  # GluonCV's
+        (RECORDS + "--teacher runs/t --temperature 2 --hard-weight 0.9", Distillation("runs/t", 2.0, "gluoncv", 0.9)),
     ],
 )
 def test_whose_form_distillation_has(line, trick):

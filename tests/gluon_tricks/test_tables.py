@@ -37,9 +37,9 @@ DIFFERENCES = {
         "efficient": {},
         "cosine": COSINE,
         "smooth": SMOOTH,
-        "distill": {"distillation": Distillation("table6/resnet152_v1d/smooth", 20, None)},
+        "distill": {"distillation": Distillation("table6/resnet152_v1d/smooth", 20, "paper")},
         "mixup": MIXUP,
-        "distill_mixup": {"distillation": Distillation("table6/resnet152_v1d/mixup", 20, None)},
+        "distill_mixup": {"distillation": Distillation("table6/resnet152_v1d/mixup", 20, "paper")},
     },
     "table7": {"efficient": {}, "best": {**COSINE, **SMOOTH, **MIXUP}},
 }
@@ -100,7 +100,7 @@ def test_the_teacher_is_resnet_152_d_and_sees_mixup_where_its_student_does():
     for row, mixed in (("distill", False), ("distill_mixup", True)):
         (trick,) = [t for t in get_recipe(f"table6/inceptionv3/{row}").tricks if t.label() == "distillation"]
         teacher = get_recipe(trick.teacher)
-        assert trick.temperature == 20 and trick.hard_weight is None
+        assert trick.temperature == 20 and trick.form == "paper"
         assert teacher.model == "resnet152_v1d"
         labels = {t.label() for t in teacher.tricks}
         assert {"cosine", "label_smoothing"} < labels and ("mixup" in labels) == mixed

@@ -140,8 +140,10 @@ def soft_loss(student, teacher, temperature):
     return -(temperature**2) * (q * log_p).sum(axis=1)
 
 
-@pytest.mark.parametrize("hard_weight, hard, soft", [(None, 1.0, 1.0), (0.3, 0.3, 0.7)])
-def test_distillation_and_its_gradient(hard_weight, hard, soft):
+@pytest.mark.parametrize(
+    "form, hard, soft", [(("paper",), 1.0, 1.0), (("gluoncv",), 0.5, 0.5), (("gluoncv", 0.3), 0.3, 0.7)]
+)
+def test_distillation_and_its_gradient(form, hard, soft):
     """Equation 6, and its gradient by central differences."""
     rng = np.random.default_rng(0)
     logits, teacher, images = rng.normal(size=(2, 4)), rng.normal(size=(2, 4)), mx.nd.array([[1.0], [2.0]])
@@ -151,7 +153,7 @@ def test_distillation_and_its_gradient(hard_weight, hard, soft):
         asked.append(name)
         return type("Teacher", (), {"hybridize": lambda *a, **k: None, "__call__": lambda s, x: mx.nd.array(teacher)})()
 
-    trick = Distillation("runs/teacher", 3.0, hard_weight)
+    trick = Distillation("runs/teacher", 3.0, *form)
     loss = trick.loss(cross_entropy, load_network)
     target = one_hot([1, 3], 4)
 
@@ -203,6 +205,10 @@ def test_every_trick_is_named_once():
         (lambda: ExponentialDecay(every=0), "every must be positive"),
         (lambda: Distillation(""), "teacher must name"),
         (lambda: Distillation("run", 0.0), "temperature must be positive"),
+        (lambda: Distillation("run", form="sum"), "form must be 'paper' or 'gluoncv'"),
+        (lambda: Distillation("run", hard_weight=0.5), "hard_weight goes with form 'gluoncv'"),
+        (lambda: Distillation("run", form="sum"), "form must be .paper. or .gluoncv."),
+        (lambda: Distillation("run", hard_weight=0.5), "hard_weight goes with form .gluoncv."),
         (lambda: StepDecay((60, 30)), "epochs must rise"),
         (lambda: Warmup(-1), "epochs must be 0 or more"),
     ],

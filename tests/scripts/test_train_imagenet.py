@@ -71,6 +71,7 @@ def test_refusals_exit_with_2_and_one_line(words, says, tmp_path):
         ("--label-smoothing -0.1", "label_smoothing: eps must lie in [0, 1)"),
         ("--teacher run --temperature 0", "distillation: temperature must be positive"),
         ("--teacher run --hard-weight 2", "distillation: hard_weight must lie in [0, 1]"),
+        ("--teacher run --set distillation.form=hard", "distillation: form must be 'paper' or 'gluoncv'"),
         ("--teacher nowhere", "there is no run or file nowhere"),
         ("--recipe table6/resnet50_v1d/distill", "the teacher table6/resnet152_v1d/smooth is a recipe and no run yet"),
         ("--recipe table6/resnet50_v1d/mixpu", "there is no row 'mixpu' in table6: did you mean mixup"),
