@@ -59,7 +59,7 @@ class DetectionRecipe(TransferRecipe):
         **Settings.choices,
         "dataset": ("voc", "scenes", "few_scenes"),
         "roi": ("paper", "small"),
-        "dtype": ("float32",),  # MXNet's AMP cannot trace GluonCV's network, and a box needs more than float16's range
+        "dtype": ("float32", "bfloat16"),  # a box needs more than float16's 11 bits
     }
 
     name: str = "faster_rcnn"

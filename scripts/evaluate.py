@@ -224,8 +224,8 @@ def run(args: argparse.Namespace) -> tuple[dict, list[str]]:
     if args.form and (precision != "float32" or contexts[0].device_type != "cpu"):
         raise Refused(f"--form {args.form} is for CPUs, and beside float32: use --num-gpus 0 --dtype float32")
     local = pathlib.Path(args.pretrained).expanduser().exists()
-    if precision != "float32" and local and isinstance(recipe_of(args.pretrained), DetectionRecipe):
-        raise Refused(f"--dtype {args.dtype}: {args.pretrained} is a detector, which computes in float32 alone")
+    if precision == "float16" and local and isinstance(recipe_of(args.pretrained), DetectionRecipe):
+        raise Refused(f"--dtype float16: {args.pretrained} is a detector, whose boxes need more: use --dtype float32")
     start_precision(precision)
     if why:
         print(why)

@@ -168,7 +168,7 @@ def test_what_cannot_work_is_refused_before_any_work(recipe, says, tmp_path):
 @pytest.mark.parametrize(
     "settings, says",
     [
-        (dict(dtype="bfloat16"), "dtype is 'bfloat16': choose one of float32"),
+        (dict(dtype="float16"), "dtype is 'float16': choose one of float32, bfloat16"),
         (dict(tricks=(Mixup(),)), "mixup is for the training of classifiers"),
         (dict(tricks=(ZeroGamma(),)), "zero_gamma is for the training of classifiers"),
         (dict(classes=3, class_names=("a", "b")), "class_names are 2 and classes is 3"),

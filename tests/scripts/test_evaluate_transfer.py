@@ -172,14 +172,14 @@ def test_what_makes_no_sense_is_refused(detector, segmenter, tmp_path, tiny_reco
     assert "(the first difference: sky and background)" in says
 
 
-def test_a_detector_computes_in_float32_alone(detector, tmp_path, monkeypatch, capsys):
+def test_a_detector_does_not_compute_in_float16(detector, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(script, "choose_precision", lambda dtype, contexts: (dtype, ""))
     recipe, alone = read_recipe(detector / "recipe.json"), tmp_path / "step-000000001.safetensors"
     net = on_trained_base(recipe, [mx.cpu()])
     save_checkpoint(alone, net, mx.gluon.Trainer(net.collect_params(), "sgd"), Progress(step=1), recipe, "digest")
     for source in (detector, detector / "final.params", alone):
-        says = evaluated(capsys, "--pretrained", source, "--dtype", "bfloat16", code=2)
-        assert says == f"refused: --dtype bfloat16: {source} is a detector, which computes in float32 alone\n"
+        says = evaluated(capsys, "--pretrained", source, "--dtype", "float16", code=2)
+        assert says == f"refused: --dtype float16: {source} is a detector, whose boxes need more: use --dtype float32\n"
 
 
 def test_tables_and_values_of_classes_that_do_not_occur():
