@@ -6,11 +6,10 @@ import pathlib
 from collections.abc import Sequence
 
 import mxnet as mx
-import numpy as np
 
 from gluon_tricks.network import base_network, input_dtype, on_base, parameters_by_name, set_parameters
 from gluon_tricks.runtime import Refused
-from gluon_tricks.trained import Trained, model_of, open_network, recipe_of
+from gluon_tricks.trained import Trained, model_of, open_network, recipe_of, require_same_normalisation
 from gluon_tricks.transfer import TransferRecipe
 
 
@@ -30,7 +29,7 @@ def on_trained_base(
     if recipe.base_params and not restored:
         opened = _open_classifier(recipe)
         trained = opened.net
-        _require_same_normalisation(recipe, opened)
+        require_same_normalisation(recipe, opened, recipe.base_params)
         base, layers = base_network(recipe, trained.classes, list(contexts), to_train=True)
         arrays = {name: parameter.data().asnumpy() for name, parameter in parameters_by_name(trained).items()}
         set_parameters(base, arrays, recipe.base_params)
@@ -54,12 +53,3 @@ def _open_classifier(recipe: TransferRecipe) -> Trained:
     if said not in (None, recipe.model):
         raise Refused(f"{source} is a {said}, and the base is to be a {recipe.model}: --base {said}")
     return open_network(source, model=None if said else recipe.model)
-
-
-def _require_same_normalisation(recipe: TransferRecipe, trained: Trained) -> None:
-    seen = trained.recipe or trained.net.preprocessing
-    if not (np.allclose(seen.mean, recipe.mean) and np.allclose(seen.std, recipe.std)):
-        raise Refused(
-            f"{recipe.base_params} takes images of mean {list(seen.mean)} and deviation {list(seen.std)}: give both "
-            "with --set mean=[...] and --set std=[...]"
-        )

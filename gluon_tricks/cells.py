@@ -1,28 +1,25 @@
-"""The cells of the paper's tables: each a training run in its own directory; and running those that are missing."""
+"""The cells of the paper's tables: each a training run in its own directory; which there are, and which are missing."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import functools
 import json
 import pathlib
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from gluon_tricks.data.catalog import IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.recipe import read_recipe
 from gluon_tricks.recipes import TABLES, get_table
-from gluon_tricks.runtime import Refused, inherited_environment
+from gluon_tricks.runtime import Refused
 from gluon_tricks.scales import Scale, TransferScale, scales_of
 from gluon_tricks.settings import Settings
 from gluon_tricks.table import Table
 from gluon_tricks.transfer import TransferRecipe
 from gluon_tricks.tricks import Distillation
-
-INTERRUPTED = 75  # the exit code of a training that was asked to stop
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,12 +31,14 @@ class Cell:
         recipe: at its scale, with seed and data.
         folder: of the run.
         source: the cell whose network it learns from (a teacher) or starts from (a base network).
+        digest: of the records that a classifier is trained on (Records.digest); "": not known.
     """
 
     name: str
     recipe: Settings
     folder: pathlib.Path
     source: Cell | None = None
+    digest: str = ""
 
     @property
     def failure(self) -> pathlib.Path:
@@ -47,12 +46,20 @@ class Cell:
         return self.folder.with_name(self.folder.name + ".failed")
 
     def metrics(self) -> list[dict[str, float]]:
-        """A row per finished epoch."""
+        """A row per finished epoch. Raises Refused for a damaged file."""
         path = self.folder / "metrics.csv"
         if not path.is_file():
             return []
-        with open(path, newline="", encoding="utf-8") as file:
-            return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+        try:
+            with open(path, newline="", encoding="utf-8") as file:
+                return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+        except (ValueError, TypeError) as error:
+            raise Refused(f"{path} is damaged ({error}): move {self.folder} away, and it is run again") from None
+
+    def stored(self) -> Settings | None:
+        """What it was trained by, of an older version's with today's defaults; None before it has begun."""
+        path = self.folder / "recipe.json"
+        return read_recipe(path) if path.is_file() else None
 
     def has_result(self) -> bool:
         """Whether its trained network is there, to be learnt from. Raises Refused as is_done does."""
@@ -60,24 +67,28 @@ class Cell:
         return (self.folder / "final.params").is_file()
 
     def is_done(self) -> bool:
-        """Whether all its epochs are there, and were trained by this recipe.
+        """Whether it has been trained to its end, by this recipe and on these images.
 
         Raises:
-            Refused: the directory holds a run of another recipe.
+            Refused: the directory holds a run of another recipe, or on other images.
         """
-        path = self.folder / "recipe.json"
-        if not path.is_file():
+        stored = self.stored()
+        if stored is None:
             return False
-        # Read as a recipe: of an older version's it may lack fields, which then have the value they had there.
-        differences = _differences(read_recipe(path), self.recipe)
+        differences = _differences(stored, self.recipe)
+        told = next((event["records"] for event in self.events() if "records" in event), "")
+        if self.digest and told and self.digest != told:
+            differences.append("other images")
         if differences:
-            raise Refused(f"{self.folder} holds a run of another recipe ({differences}): move it away, or use --runs")
-        return len(self.metrics()) == self.recipe.epochs
+            text = ", ".join(differences)
+            raise Refused(f"{self.folder} holds a run of another recipe ({text}): move it away, or use --runs")
+        ended = (self.folder / "final.params").is_file() or not (self.folder / "checkpoints").is_dir()
+        return len(self.metrics()) == self.recipe.epochs and ended  # of some only the metrics have been kept
 
     def precision(self) -> str:
         """What it was computed in, which the machine may have decided; "" before it has begun."""
-        path = self.folder / "recipe.json"
-        return json.loads(path.read_text(encoding="utf-8"))["dtype"] if path.is_file() else ""
+        stored = self.stored()
+        return stored.dtype if stored else ""
 
     def state(self) -> str:
         """In words: done, failed, some epochs, or not run."""
@@ -88,14 +99,13 @@ class Cell:
             return "failed: " + self.failure.read_text(encoding="utf-8").strip()
         return f"{epochs} of {self.recipe.epochs} epochs" if epochs else "not run"
 
-    def images_per_epoch(self) -> int | None:
-        """How many it trains on, as the run itself told; None: it has left no record of its events."""
+    def events(self) -> Iterator[dict[str, Any]]:
+        """What the run has told of itself; none where only its metrics have been kept."""
         path = self.folder / "events.jsonl"
-        if not path.is_file():
-            return None
-        with open(path, encoding="utf-8") as file:
-            steps = (json.loads(line).get("steps_per_epoch") for line in file)
-            return next((count * self.recipe.batch_size for count in steps if count), None)
+        if path.is_file():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                with contextlib.suppress(json.JSONDecodeError):  # one that was cut short
+                    yield json.loads(line)
 
     def scores(self) -> tuple[float, float] | None:
         """The last epoch's two scores (COLUMNS), if it is done."""
@@ -115,22 +125,24 @@ _DECISIVE += ("optimizer", "init", "seed", "dataset", "train_splits", "val_split
 _DECISIVE += ("frozen_stages", "crop", "base_size", "aux_weight", "head_lr")
 
 
-def _differences(stored: Settings, wanted: Settings) -> str:
-    stored, wanted = stored.to_json(), wanted.to_json()
-    names = [name for name in _DECISIVE if name in wanted and stored.get(name) != wanted[name]]
-    files = ("data",) if "base_params" in wanted else ("train", "val")
-    names += [name for name in files if _are_others(stored.get(name), wanted[name])]
-    tricks = [[{**trick, "teacher": ""} for trick in side["tricks"]] for side in (stored, wanted)]
-    return ", ".join(names + (["tricks"] if tricks[0] != tricks[1] else []))
+def _differences(stored: Settings, wanted: Settings) -> list[str]:
+    """The names of what decides a result and differs."""
+    old, new = stored.to_json(), wanted.to_json()
+    names = [name for name in _DECISIVE if name in new and old.get(name) != new[name]]
+    if new.get("classes") not in (None, old["classes"]):  # None: as many as the images have
+        names.append("classes")
+    if _are_others(old["data"], new["data"], drawn=wanted.task == "classification"):
+        names.append("data")
+    tricks = [[{**trick, "teacher": ""} for trick in side["tricks"]] for side in (old, new)]
+    return names + (["tricks"] if tricks[0] != tricks[1] else [])
 
 
-def _are_others(stored: str | Sequence[str] | None, wanted: str | Sequence[str] | None) -> bool:
-    """Whether files that a run was trained on are still there and are not those wanted now."""
-    if not stored or not wanted:
-        return False
-    sides = [[paths] if isinstance(paths, str) else paths for paths in (stored, wanted)]
-    old, new = ([pathlib.Path(path).resolve() for path in paths] for paths in sides)
-    return old != new and all(path.exists() for path in old)
+def _are_others(stored: str, wanted: str, drawn: bool) -> bool:
+    """Whether `data` means other images: drawn ones and no drawn ones, or another folder beside the old one."""
+    if drawn:
+        return stored != wanted and not {"records", "imagenet"} >= {stored, wanted}
+    folders = [pathlib.Path(folder).resolve() for folder in (stored, wanted) if folder]
+    return len(folders) == 2 and folders[0] != folders[1] and folders[0].exists()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +154,7 @@ class Runs:
         scale: how large.
         train, val: packed images; () for the recipe's own data.
         data: tables 8 and 9: the folder of their images; "" for what is built in. train and val are the bases'.
+        digest: of the training records (Records.digest); "": not known.
     """
 
     root: pathlib.Path
@@ -149,11 +162,12 @@ class Runs:
     train: tuple[str, ...] = ()
     val: tuple[str, ...] = ()
     data: str = ""
+    digest: str = ""
 
     @property
     def bases(self) -> Runs:
         """The runs of the base networks that those of this scale start from."""
-        return Runs(self.root, self.scale.bases, self.train, self.val)
+        return Runs(self.root, self.scale.bases, self.train, self.val, digest=self.digest)
 
     def cell(self, name: str, seed: int) -> Cell | None:
         """The cell of a name such as table6/resnet50_v1d/mixup; None if its network has no proxy at this scale."""
@@ -161,20 +175,20 @@ class Runs:
         recipe = self.scale.recipe(get_table(table), column, row)
         if recipe is None:
             return None
-        first = _first_names(self.scale.name, isinstance(recipe, TransferRecipe))[_digest(recipe)]
-        recipe = recipe.set(name=first, seed=seed)
+        first = _first_names(self.scale.name, isinstance(recipe, TransferRecipe))[_kind(get_table(table), recipe)]
+        recipe = recipe.set(name=first, seed=seed, rollbacks=0)  # at half its learning rate it would be another recipe
         folder = self.root / self.scale.name / first.replace("/", "-") / f"seed{seed}"
         if isinstance(recipe, TransferRecipe):
-            base = self.bases.cell(recipe.base_params, 0)  # one network for all seeds, as in the paper
+            base = self.bases.cell(recipe.base_params, 0)  # one network for all seeds
             return Cell(first, recipe.set(base_params=str(base.folder), data=self.data), folder, base)
         if self.train:
             recipe = recipe.set(data="records", train=self.train, val=self.val)
         teacher = None
         for trick in recipe.tricks:
             if isinstance(trick, Distillation):
-                teacher = self.cell(trick.teacher, 0)  # one network for all seeds, as in the paper
+                teacher = self.cell(trick.teacher, 0)  # one network for all seeds
                 recipe = recipe.add(dataclasses.replace(trick, teacher=str(teacher.folder)))
-        return Cell(first, recipe, folder, teacher)
+        return Cell(first, recipe, folder, teacher, self.digest)
 
     def cells(self, table: str, columns: Sequence[str], rows: Sequence[str], seeds: int) -> list[Cell]:
         """The cells a table shows, seed by seed, so that whole tables appear early; teachers are not listed.
@@ -189,6 +203,11 @@ class Runs:
                     if not rows or row.key in rows:
                         found.append(self.cell(f"{table}/{column}/{row.key}", seed))
         return [cell for cell in found if cell is not None]
+
+    def seeds(self, cells: Iterable[Cell]) -> int:
+        """How many seeds, from 0 on, there are runs of beside these cells'."""
+        found = [path.name for cell in cells for path in cell.folder.parent.glob("seed*")]
+        return max((int(name[4:]) + 1 for name in found if name[4:].isdigit()), default=0)
 
     def require_data(self, table: str) -> None:
         """Refuses in one sentence, before the first cell, what every one of them would fail for.
@@ -230,19 +249,24 @@ def _first_names(scale: str, transfer: bool) -> dict[str, str]:
             for name in table.names():
                 recipe = scales_of(table)[scale].recipe(table, *name.split("/")[1:])
                 if recipe is not None:
-                    names.setdefault(_digest(recipe), name)
+                    names.setdefault(_kind(table, recipe), name)
     return names
 
 
-def _digest(recipe: Settings) -> str:
-    return json.dumps(recipe.set(name="").to_json(), sort_keys=True)
+def _kind(table: Table, recipe: Settings) -> str:
+    """Equal for cells that are one run: of one recipe, on the same images."""
+    return json.dumps([table.photos, recipe.set(name="").to_json()], sort_keys=True)
 
 
-def missing(cells: Iterable[Cell]) -> list[Cell]:
-    """What has to be run for these cells, in order: teachers and base networks come before those who need them."""
+def missing(cells: Iterable[Cell], networks: bool = False) -> list[Cell]:
+    """What has to be run for these cells, in order: teachers and base networks come before those who need them.
+
+    Args:
+        networks: whether the trained networks are needed, and not their scores alone.
+    """
     wanted: list[Cell] = []
     for cell in cells:
-        if cell.is_done() or cell in wanted:
+        if (cell.has_result() if networks else cell.is_done()) or cell in wanted:
             continue
         source = cell.source
         if source and source.source and not source.has_result():  # a base network with a teacher
@@ -251,57 +275,3 @@ def missing(cells: Iterable[Cell]) -> list[Cell]:
             wanted.append(source)
         wanted.append(cell)
     return wanted
-
-
-def run(cell: Cell, train: Sequence[str], say: Callable[[str], None]) -> bool:
-    """Trains a cell to its end, from its newest checkpoint if it has one; returns whether it got there.
-
-    An interruption is passed on to the training, once, which then writes a checkpoint.
-
-    Args:
-        train: the words of the command that trains, such as python scripts/train_imagenet.py.
-        say: takes every line of its output.
-
-    Raises:
-        KeyboardInterrupt: the training was asked to stop.
-    """
-    cell.folder.parent.mkdir(parents=True, exist_ok=True)
-    cell.failure.unlink(missing_ok=True)
-    if cell.source and not cell.source.has_result():
-        what = "base network" if isinstance(cell.recipe, TransferRecipe) else "teacher"
-        return _failed(cell, f"its {what} {cell.source.name} has no result ({cell.source.state()})", say)
-    recipe = cell.folder.with_name(cell.folder.name + ".json")
-    recipe.write_text(json.dumps(cell.recipe.to_json(), indent=2) + "\n", encoding="utf-8")
-    words = [*train, "--recipe", str(recipe), "--save-dir", str(cell.folder), "--resume", "auto"]
-    pipes, last = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True), ""
-    # In a session of its own a Ctrl-C does not reach it beside us: a second signal would end it at once.
-    with subprocess.Popen(words, env=inherited_environment(), start_new_session=True, **pipes) as process:
-        try:
-            for line in process.stdout:
-                say(line.rstrip())
-                last = line.strip() or last
-        except KeyboardInterrupt:
-            process.terminate()
-            for line in process.stdout:
-                say(line.rstrip())
-            raise
-    code = process.returncode
-    if code == INTERRUPTED or code in (-signal.SIGINT, -signal.SIGTERM):
-        raise KeyboardInterrupt
-    if code < 0:  # what it said last is then no reason
-        last = f"killed by {signal.Signals(-code).name}; the same command goes on"
-    return code == 0 or _failed(cell, last or f"exit code {code}", say)
-
-
-def _failed(cell: Cell, reason: str, say: Callable[[str], None]) -> bool:
-    cell.failure.write_text(reason + "\n", encoding="utf-8")
-    say(f"failed: {reason}")
-    return False
-
-
-_SCRIPTS = {"classification": "train_imagenet", "detection": "train_faster_rcnn", "segmentation": "train_fcn"}
-
-
-def trainer(cell: Cell, scripts: pathlib.Path, launcher: Sequence[str] = ()) -> list[str]:
-    """The words that start a cell's training: launcher such as horovodrun -np 8, this Python, its task's script."""
-    return [*launcher, sys.executable, str(scripts / f"{_SCRIPTS[cell.recipe.task]}.py")]

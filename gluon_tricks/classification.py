@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -20,8 +19,9 @@ from gluon_tricks.network import initialized, input_dtype, restore_plain_layout
 from gluon_tricks.prediction import handful, probabilities
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
+from gluon_tricks.subject import require_same_classes
 from gluon_tricks.task import Shares, StepLoss, split_batch
-from gluon_tricks.trained import open_network
+from gluon_tricks.trained import open_network, require_same_normalisation
 from gluon_tricks.tricks import Draw, Loss
 
 
@@ -63,7 +63,39 @@ class Classification:
         return net
 
     def loss(self) -> StepLoss:
-        return of_logits(self.recipe.loss(cross_entropy, functools.partial(_load_teacher, self.recipe, self.contexts)))
+        return of_logits(self.recipe.loss(cross_entropy, self._load_teacher))
+
+    def _load_teacher(self, source: str) -> mx.gluon.Block:
+        """A trained network that takes the recipe's images and knows its classes.
+
+        Raises:
+            Refused: there is none, or it was trained on other images than these or on other classes.
+        """
+        recipe, trained = self.recipe, open_network(source, ctx=self.contexts)
+        if trained.recipe is not None and trained.recipe.task != "classification":
+            raise Refused(f"the teacher {source} is a run of {trained.recipe.task}: a teacher is a classifier")
+        teacher, wanted = trained.net, recipe.teacher_size or recipe.input_size
+        known = trained.recipe or (teacher.preprocessing if trained.published else None)
+        seen = known.input_size if known else 0
+        if seen not in (0, wanted):
+            raise Refused(
+                f"the teacher {source} was trained on images of {seen} px and these have {wanted} px: train one on "
+                f"such images, or say that it is meant with --set teacher_size={seen}"
+            )
+        require_same_normalisation(recipe, trained, f"the teacher {source}")
+        side = recipe.input_size
+        try:
+            shape = teacher(mx.nd.zeros((1, 3, side, side), ctx=self.contexts[0])).shape
+        except mx.MXNetError as error:
+            why = str(error).splitlines()[-1]
+            raise Refused(f"the teacher {source} does not take images of {side} px: {why}") from None
+        if shape != (1, recipe.classes):
+            raise Refused(
+                f"the teacher {source} tells {shape[-1]} classes apart and the data has {recipe.classes}: "
+                "train it on this data"
+            )
+        require_same_classes(f"the teacher {source}", trained, self.train.records)
+        return teacher
 
     def rounds(self, batch: Batch, epoch: int, draw: Draw) -> Iterator[Shares]:
         """Per device images (n, 3, H, W) and target (n, K): augmented, mixed, smoothed."""
@@ -122,36 +154,6 @@ def cross_entropy(images, logits, target):
 def of_logits(loss: Loss) -> StepLoss:
     """A loss of logits as train_step takes it: of the network and what a device works on."""
     return lambda net, images, target: loss(images, net(images).astype("float32"), target)
-
-
-def _load_teacher(recipe: Recipe, contexts: Sequence[mx.Context], source: str) -> mx.gluon.Block:
-    """A trained network that takes the recipe's images and knows its classes.
-
-    Raises:
-        Refused: there is none, or it was trained on images of another size or on other classes.
-    """
-    trained = open_network(source, ctx=contexts)
-    if trained.recipe is not None and trained.recipe.task != "classification":
-        raise Refused(f"the teacher {source} is a run of {trained.recipe.task}: a teacher is a classifier")
-    teacher, wanted = trained.net, recipe.teacher_size or recipe.input_size
-    seen = trained.recipe.input_size if trained.recipe else teacher.preprocessing.input_size if trained.published else 0
-    if seen not in (0, wanted):
-        raise Refused(
-            f"the teacher {source} was trained on images of {seen} px and these have {wanted} px: train one on such "
-            f"images, or say that it is meant with --set teacher_size={seen}"
-        )
-    try:
-        shape = teacher(mx.nd.zeros((1, 3, recipe.input_size, recipe.input_size), ctx=contexts[0])).shape
-    except mx.MXNetError as error:
-        raise Refused(
-            f"the teacher {source} does not take images of {recipe.input_size} px: {str(error).splitlines()[-1]}"
-        ) from None
-    if shape != (1, recipe.classes):
-        raise Refused(
-            f"the teacher {source} tells {shape[-1]} classes apart and the data has {recipe.classes}: "
-            "train it on this data"
-        )
-    return teacher
 
 
 def _array(part: np.ndarray, context: mx.Context) -> mx.nd.NDArray:

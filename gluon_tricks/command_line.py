@@ -205,6 +205,8 @@ def _step_decay(args: argparse.Namespace, epochs: int, old: StepDecay) -> StepDe
     if args.lr_decay_epoch:
         at = numbers(args.lr_decay_epoch, "--lr-decay-epoch")
     if args.lr_decay_period:
+        if not 0 < args.lr_decay_period < epochs:
+            raise Refused(f"--lr-decay-period {args.lr_decay_period}: it takes 1 to {epochs - 1}, of {epochs} epochs")
         at = tuple(range(args.lr_decay_period, epochs, args.lr_decay_period))
     return StepDecay(at, old.by if args.lr_decay is None else args.lr_decay)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import scipy.stats
@@ -16,7 +17,7 @@ from gluon_tricks.transfer import TransferRecipe
 from model_zoo import get_model
 from model_zoo.summary import PAPER, human, summarise
 
-CONFIDENCE = 0.95
+LEVEL = 0.05  # of significance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +49,11 @@ class Line:
     def ours(self, k: int) -> str:
         """mean ± standard deviation (number of seeds), or what there is instead; seeds that failed, with the reason."""
         values = list(self.top(k).values())
+        if not self.cells:
+            return "no proxy"
         if not values:
-            return "no proxy" if not self.cells else max((c.state() for c in self.cells), key=lambda s: s != "not run")
+            begun = [(f"seed {c.recipe.seed} ", c.state()) for c in self.cells if c.state() != "not run"]
+            return "; ".join((seed if len(self.cells) > 1 else "") + state for seed, state in begun) or "not run"
         failed = [f"; seed {c.recipe.seed} {c.state()}" for c in self.cells if c.state().startswith("failed")]
         computed = sorted(self.precisions())
         mixed = f" in {' and '.join(computed)}" if len(computed) > 1 else ""
@@ -83,21 +87,21 @@ def _mean(values: Sequence[float]) -> str:
 
 
 def mark(differences: Sequence[float]) -> str:
-    """* if the mean of paired differences is not 0 at the 5 % level (t-test), ~ if it may be noise, ? if unknown.
+    """* if the mean of paired differences is not 0 at the 5 % level (t-test), ~ if it may be noise, each with its p.
 
-    One pair says nothing about noise, and a few equal ones, as few images give them, hardly more.
+    "?": unknown. One pair says nothing about noise, and a few equal ones, as few images give them, hardly more.
     """
     if np.ptp(differences) < 1e-9:
         return "?"
-    error = np.std(differences, ddof=1) / np.sqrt(len(differences))
-    bound = scipy.stats.t.ppf((1 + CONFIDENCE) / 2, len(differences) - 1) * error
-    return "*" if abs(np.mean(differences)) > bound else "~"
+    p = scipy.stats.ttest_1samp(differences, 0).pvalue
+    return f"{'*' if p < LEVEL else '~'} (p {p:.3f})"
 
 
 LEGEND = (
     "Scores in percent on the validation images after the last epoch; ours: mean ± standard deviation "
     "(seeds). Differences are of the first score, to the row that a row builds on (else the one above), paired by "
-    "seed: * exceeds its noise (t-test, 95 %), ~ does not, ? cannot be told from one pair or equal ones."
+    "seed: * exceeds its noise (paired t-test, p < 0.05), ~ does not, ? cannot be told from one pair or equal ones. "
+    "Each is tested by itself: of twenty differences that are all noise one gets a *."
 )
 
 
@@ -117,23 +121,36 @@ def _paper(score: float, spread: float) -> str:
 
 
 def _speed(line: Line) -> dict[str, str]:
-    """Table 3: what an epoch takes, and would take with ImageNet's images."""
-    done = [cell for cell in line.cells if cell.is_done()]
-    rates = [row["images_per_second"] for cell in done for row in cell.metrics()]
+    """Table 3: what an epoch takes on the devices that the runs name, and would take with ImageNet's images."""
+    told = [(cell, event) for cell in line.cells if cell.is_done() for event in cell.events() if "contexts" in event]
+    runs = {cell.folder: cell for cell, _ in told}.values()
+    rates = [row["images_per_second"] for cell in runs for row in cell.metrics()]
     minutes = 1 / np.median(rates) / 60 if rates else None  # an image
-    images = next(filter(None, (cell.images_per_epoch() for cell in done)), None)
+    images = next((event["steps_per_epoch"] * cell.recipe.batch_size for cell, event in told), None)
+    pixels = f" at {side(line.cells[0].recipe)} px" if line.cells else ""
     return {
         "Paper, min/epoch": f"{table3.PAPER_MINUTES[line.key][line.column]:.1f}",
+        "Ours, on": " and ".join(sorted({_devices(event) for _, event in told})),
         "Ours, images/s": f"{1 / minutes / 60:.0f}" if minutes else "",
-        "Ours, min/epoch": f"{minutes * images:.1f}" if minutes and images else "",
-        "Projected, min/epoch of ImageNet": f"{minutes * IMAGENET_IMAGES[0]:.0f}" if minutes else "",
+        "Ours, min/epoch": f"{minutes * images:.1f}" if minutes else "",
+        f"Projected, min/epoch of ImageNet{pixels}": f"{minutes * IMAGENET_IMAGES[0]:.0f}" if minutes else "",
     }
 
 
+def _devices(event: Mapping[str, Any]) -> str:
+    """What a run says that it began or went on with."""
+    contexts, ranks = event["contexts"], event["ranks"]
+    if contexts[0].startswith("gpu"):
+        return f"{len(contexts) * ranks} GPUs" if len(contexts) * ranks > 1 else "1 GPU"
+    return f"{event['cores']} cores" if ranks == 1 else f"{ranks} ranks of {event['cores']} cores"
+
+
 def _cost(line: Line) -> dict[str, str]:
-    """Table 5: the networks' size and cost, counted from those that the row trains; of 1000 classes if not said."""
+    """Table 5: the networks' size and cost, counted from those that were trained; of 1000 classes if none has been."""
     recipe = line.cells[0].recipe
-    total = summarise(get_model(recipe.model, classes=recipe.classes or 1000), recipe.input_size).total
+    trained = [stored.classes for cell in line.cells if (stored := cell.stored())]
+    classes = next(filter(None, trained), recipe.classes or 1000)
+    total = summarise(get_model(recipe.model, classes=classes), recipe.input_size).total
     theirs = {name: (parameters, flops) for _, name, parameters, flops in PAPER[5]}[f"resnet50_{line.key}"]
     return {
         "Paper, parameters": f"{theirs[0]} M",
@@ -148,7 +165,7 @@ def _test_server(line: Line) -> dict[str, str]:
     top1, top5 = table7.PAPER_TEST[line.key]
     return {
         "Paper, test server": f"{top1:.2f} / {top5:.2f}",
-        "Ours, test server": "the server tells: evaluate.py --submission",
+        "Ours, test server": "scored by its server alone: evaluate.py --submission",
     }
 
 
@@ -233,15 +250,15 @@ def compare(
 
 
 def _lines(table_name: str, column: str, runs: Runs, seeds: int, rows: Sequence[str]) -> list[Line]:
+    """All rows of a column, of which those wanted are returned: a difference may be to one that is not."""
     table, lines = get_table(table_name), {}
     for row in table.shown(column):
-        if not rows or row.key in rows:
-            cells = [runs.cell(f"{table_name}/{column}/{row.key}", seed) for seed in range(seeds)]
-            above = lines.get(row.base) or (list(lines.values())[-1] if lines else None)
-            there = tuple(cell for cell in cells if cell is not None)
-            spread = row.spread.get(column, (np.nan, np.nan))
-            lines[row.key] = Line(row.key, _label(row, there), column, row.paper[column], spread, there, above)
-    return list(lines.values())
+        cells = [runs.cell(f"{table_name}/{column}/{row.key}", seed) for seed in range(seeds)]
+        above = lines.get(row.base) or (list(lines.values())[-1] if lines else None)
+        there = tuple(cell for cell in cells if cell is not None)
+        spread = row.spread.get(column, (np.nan, np.nan))
+        lines[row.key] = Line(row.key, _label(row, there), column, row.paper[column], spread, there, above)
+    return [line for line in lines.values() if not rows or line.key in rows]
 
 
 def _label(row: Row, cells: Sequence[Cell]) -> str:
@@ -254,5 +271,6 @@ def _column_title(column: str, lines: Sequence[Line]) -> str:
     """The column, what stands for it where it is a proxy, and what it was computed in."""
     recipes = [cell.recipe for line in lines for cell in line.cells]
     models = dict.fromkeys(f"{r.model} at {side(r)} px" for r in recipes)
+    batches = dict.fromkeys(f"batch {r.batch_size}" for r in recipes)
     computed = sorted(set().union(*(line.precisions() for line in lines)))
-    return f"{column}: {', '.join([*models, *computed])}" if models else f"{column}: no proxy at this scale"
+    return f"{column}: {', '.join([*models, *batches, *computed])}" if models else f"{column}: no proxy at this scale"

@@ -21,6 +21,7 @@ from gluon_tricks.recipes import get_table
 from gluon_tricks.runtime import Refused, usable_cores
 from gluon_tricks.scales import side
 from gluon_tricks.segmentation.task import find_masks
+from gluon_tricks.settings import Settings
 from gluon_tricks.train import train_epoch
 from gluon_tricks.tricks import Distillation
 
@@ -35,14 +36,13 @@ def plan(todo: Sequence[Cell]) -> list[str]:
         return ["nothing is missing"]
     contexts = choose_contexts(None)
     devices = f"{len(contexts)} GPUs" if contexts[0].device_type == "gpu" else f"{usable_cores()} cores"
-    rates = _rates([*todo, *(cell.source for cell in todo if cell.source)])
+    rates = _rates([*(cell.recipe for cell in todo), *(_teaching(cell) for cell in todo if _learns(cell))])
     lines, total, counted = [], 0.0, {}
     for cell in todo:
         data = cell.recipe.task, cell.recipe.data, getattr(cell.recipe, "train", ""), cell.name.split("/")[0]
         train, val = counted[data] = counted.get(data) or _images(cell)
-        seconds = 1 / rates[_kind(cell)]  # an image
-        learns = any(isinstance(trick, Distillation) for trick in cell.recipe.tricks)
-        teacher = FORWARD / rates[_kind(cell.source)] if learns else 0.0
+        seconds = 1 / rates[_kind(cell.recipe)]  # an image
+        teacher = FORWARD / rates[_kind(_teaching(cell))] if _learns(cell) else 0.0
         epochs = cell.recipe.epochs - len(cell.metrics())
         hours = epochs * (train * (seconds + teacher) + val * seconds * FORWARD) / 3600
         total += hours
@@ -57,18 +57,26 @@ def _time(hours: float) -> str:
     return f"{60 * hours:.1f} minutes" if 60 * hours >= 1 else f"{3600 * hours:.0f} seconds"
 
 
-def _kind(cell: Cell) -> tuple:
-    recipe = cell.recipe
+def _learns(cell: Cell) -> bool:
+    return any(isinstance(trick, Distillation) for trick in cell.recipe.tricks)
+
+
+def _teaching(cell: Cell) -> Settings:
+    """The training of a cell's teacher whose forward pass is that of teaching: float32, on the student's images."""
+    return cell.source.recipe.set(input_size=cell.recipe.input_size, dtype="float32")
+
+
+def _kind(recipe: Settings) -> tuple:
     return recipe.task, recipe.model, side(recipe), recipe.batch_size, recipe.dtype
 
 
-def _rates(cells: Sequence[Cell]) -> dict[tuple, float]:
-    """Kind of training -> images/s, of the first cell of each kind."""
+def _rates(recipes: Sequence[Settings]) -> dict[tuple, float]:
+    """Kind of training -> images/s, of the first recipe of each kind."""
     rec, found = str(shapes.ensure(name="few_shapes") / "train.rec"), {}
     drawn = dict(data="records", train=(rec,), val=(rec,)), dict(dataset="few_scenes", base_params="")
-    for kind, cell in {_kind(cell): cell for cell in reversed(cells)}.items():
-        data = drawn[cell.recipe.task != "classification"]
-        recipe = cell.recipe.set(**data, classes=None, epochs=999)
+    for kind, recipe in {_kind(recipe): recipe for recipe in reversed(recipes)}.items():
+        data = drawn[recipe.task != "classification"]
+        recipe = recipe.set(**data, classes=None, epochs=999)
         arguments = dict(recipe=recipe.without("distillation").to_json())
         contestant = Contestant(recipe.model, f"{__name__}:training", arguments)
         (found[kind],) = measure([contestant], rounds=1)[recipe.model]

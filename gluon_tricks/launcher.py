@@ -25,7 +25,6 @@ import gluon_tricks
 from gluon_tricks import heartbeat
 from gluon_tricks.runtime import Refused, inherited_environment
 
-RESUMABLE = 75  # of a training that was asked to stop and has a checkpoint
 RESTARTED = "GLUON_TRICKS_RESTARTED"  # in the environment of ranks that were started again: why
 _MARK = "GLUON_TRICKS_LAUNCH"  # in the environment of every rank: which launch it belongs to
 _LINE = re.compile(r"\[(\d+)\]<(stdout|stderr)>:")

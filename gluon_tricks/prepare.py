@@ -24,7 +24,7 @@ from gluon_tricks.journal import Journal
 from gluon_tricks.loss_scale import LossScale
 from gluon_tricks.network import architecture, parameters_by_name, share_parameters
 from gluon_tricks.recipe import Recipe
-from gluon_tricks.runtime import Refused
+from gluon_tricks.runtime import Refused, usable_cores
 from gluon_tricks.segmentation.task import Segmentation
 from gluon_tricks.settings import Settings
 from gluon_tricks.task import Task
@@ -223,6 +223,8 @@ def _announce(job: Job, lines: Sequence[str], resumed_from: str) -> None:
         precision=recipe.dtype,
         contexts=[str(context) for context in job.contexts],
         ranks=distributed.ranks(),
+        cores=usable_cores(),
+        records=job.task.train.records.digest,
         base_lr=recipe.base_lr(),
         steps_per_epoch=job.plan.steps_per_epoch,
         versions={

@@ -28,7 +28,7 @@ from gluon_tricks.divergence import Diverged
 from gluon_tricks.job import Options
 from gluon_tricks.journal import newest_run_directory, next_run_directory
 from gluon_tricks.recipe import read_recipe
-from gluon_tricks.runtime import Refused
+from gluon_tricks.runtime import RESUMABLE, Refused
 from gluon_tricks.settings import Settings
 from gluon_tricks.train import Interrupted, train_and_evaluate
 
@@ -102,7 +102,7 @@ def train(
         if distributed.rank() == 0:
             print(f"{stop}; go on with the same command and --resume auto --save-dir {run}", flush=True)
         distributed.wait_for_all()  # a rank that leaves ends the others: rank 0 has now written and said everything
-        return 75
+        return RESUMABLE
     except mx.MXNetError as error:
         if "Horovod has been shut down" not in str(error):
             raise
@@ -131,7 +131,7 @@ def _cannot_write(error: CannotWrite, run: pathlib.Path) -> int:
         go_on = f"the same command and --resume auto --save-dir {run} go on from {saved[-1].name}"
         remedy = f"once files can be written there, {go_on}"
     print(f"stopped: {error}; {remedy}", file=sys.stderr)
-    return 75 if saved else 1
+    return RESUMABLE if saved else 1
 
 
 def _stored_recipe(run: pathlib.Path) -> bytes:

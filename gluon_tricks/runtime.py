@@ -18,6 +18,8 @@ import zlib
 
 import numpy as np
 
+RESUMABLE = 75  # the exit code of a training that was asked to stop and has a checkpoint
+
 
 class Refused(ValueError):
     """Input that cannot be worked with, found before any work is lost: one sentence with the remedy.

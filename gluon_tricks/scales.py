@@ -42,7 +42,7 @@ class Scale:
         """The recipe of a cell at this scale; None if its network has no proxy."""
         recipe = table.recipe(column, row)
         if self.models is None:
-            return recipe
+            return recipe.set(classes=table.classes)
         if recipe.model not in self.models:
             return None
         changes = dict(
@@ -73,7 +73,7 @@ SCALES = {
     for scale in (
         Scale(
             "smoke",
-            "a test of the machinery on drawn shapes at 32 px: its numbers say nothing about the paper's",
+            "a test of the machinery on a few images at 32 px: its numbers say nothing about the paper's",
             epochs=1 / 120,
             batch_size=1 / 16,
             models=_SMALL_MODELS,
@@ -82,7 +82,7 @@ SCALES = {
         ),
         Scale(
             "imagenette",
-            "a proxy: small networks on small photos, a quarter of the paper's batch, a twentieth of its epochs",
+            "a proxy: small networks on small photos, a small batch, a twentieth of the paper's epochs",
             epochs=1 / 20,
             batch_size=1 / 4,
             models=_SMALL_MODELS,
@@ -131,7 +131,7 @@ TRANSFER_SCALES = {
     for scale in (
         TransferScale(
             "smoke",
-            "a test of the machinery on drawn scenes: its numbers say nothing about the paper's",
+            "a test of the machinery on a few images: its numbers say nothing about the paper's",
             SCALES["smoke"],
             epochs=1 / 20,
             set={

@@ -89,7 +89,7 @@ def open_subject(
     elif records is None:
         raise Refused(f"{pretrained} belongs to no run, so --rec-val is missing: name the packed images")
     else:
-        _check_order(trained, records)
+        require_same_classes(pretrained, trained, records)
         subject = Subject(trained.net, records, trained.net.preprocessing, trained.published)
     asked = {"input_size": input_size, "crop_ratio": crop_ratio}
     given = {name: value for name, value in asked.items() if value is not None}
@@ -101,12 +101,23 @@ def open_subject(
     return subject
 
 
-def _check_order(trained: Trained, records: Records) -> None:
-    """Refuses ImageNet's classes in another order than that of the published files."""
+def require_same_classes(source: str, trained: Trained, records: Records) -> None:
+    """Refuses images of other classes than a network's, or in another order, as far as both have names.
+
+    Args:
+        source: the network in a message.
+    """
     names = list(records.classes or ())
     if trained.published and all(re.fullmatch(r"n\d{8}", name) for name in names) and names != sorted(names):
         raise Refused(
             f"the classes of {records.paths[0]} are not in ImageNet's order, that of their ids: pack it again"
+        )
+    train = _training_records(trained.recipe, required=False) if trained.recipe else None
+    if train and train.classes and names and train.classes != records.classes:
+        odd = next((a, b) for a, b in zip((*train.classes, None), (*names, None)) if a != b)
+        raise Refused(
+            f"{source} was trained on other classes than {records.paths[0]} has (the first difference: {odd[0]} and "
+            f"{odd[1]}): pack it with --classes and the training records' .json"
         )
 
 
@@ -115,12 +126,7 @@ def _of_run(run: str, trained: Trained, records: Records | None) -> Subject:
     recipe = trained.recipe
     train = _training_records(recipe, required=records is None)
     records = records or find_records(recipe)[1]
-    if train and train.classes and records.classes and train.classes != records.classes:
-        odd = next((a, b) for a, b in zip((*train.classes, None), (*records.classes, None)) if a != b)
-        raise Refused(
-            f"{run} was trained on other classes than {records.paths[0]} has (the first difference: {odd[0]} and "
-            f"{odd[1]}): pack it with --classes and the training records' .json"
-        )
+    require_same_classes(run, trained, records)
     preprocessing = Preprocessing(recipe.input_size, recipe.crop_ratio, recipe.mean, recipe.std, records.classes)
     return Subject(trained.net, records, preprocessing, train=train)
 

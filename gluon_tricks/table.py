@@ -62,6 +62,7 @@ class Table:
         proxy: recipe fields of its proxies at small scales, beyond what the scale itself sets.
         photos: what its columns' records are packed from, if they are not ImageNet.
         images: how many of them are for training and for validation.
+        classes: how many they have.
         scores: what the two numbers of a cell are called.
     """
 
@@ -72,6 +73,7 @@ class Table:
     proxy: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     photos: str = ""
     images: tuple[int, int] = IMAGENET_IMAGES
+    classes: int = 1000
     scores: tuple[str, str] = ("top-1", "top-5")
 
     def row(self, key: str) -> Row:

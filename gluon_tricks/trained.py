@@ -143,6 +143,16 @@ def model_of(source: str | os.PathLike) -> str | None:
     return name if name in list_models() else None
 
 
+def require_same_normalisation(recipe: Settings, trained: Trained, source: str) -> None:
+    """Refuses a network that was trained on images of another mean or deviation than a recipe's are."""
+    seen = trained.recipe or getattr(trained.net, "preprocessing", recipe)  # an exported graph does not say it
+    if not (np.allclose(seen.mean, recipe.mean) and np.allclose(seen.std, recipe.std)):
+        raise Refused(
+            f"{source} takes images of mean {list(seen.mean)} and deviation {list(seen.std)}: give both with --set "
+            "mean=[...] and --set std=[...]"
+        )
+
+
 def means_published(source: str) -> bool:
     """Whether open_network's SRC, where no such file is, means one that GluonCV published."""
     return source.partition("/")[0] in list_models() or published.is_tag(source.lower()) or source.lower() == "true"

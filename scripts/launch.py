@@ -23,7 +23,7 @@ import sys
 import time
 
 from gluon_tricks import launcher
-from gluon_tricks.runtime import Refused
+from gluon_tricks.runtime import RESUMABLE, Refused
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -71,8 +71,8 @@ def launch(args: argparse.Namespace) -> int:
             signal.signal(number, signal.SIG_DFL)  # until the next start there is no job to stop
         if failure is None:
             return 0
-        if failure.code == launcher.RESUMABLE and not failure.stuck:
-            return launcher.RESUMABLE
+        if failure.code == RESUMABLE and not failure.stuck:
+            return RESUMABLE
         print(f"{failure}; the logs are in {logs}", *failure.tail, sep="\n  ", file=sys.stderr, flush=True)
         if not failure.is_loss() or job.stops or restart == args.max_restarts:
             return 2 if failure.code == 2 else 1

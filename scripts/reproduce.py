@@ -7,29 +7,29 @@
     reproduce.py table8 --data VOCdevkit                     its base networks are trained first, where they are missing
     reproduce.py figure3 --scale imagenette                  drawn from the networks and from runs that are done
 
-A cell is a run directory: done ones are kept, interrupted ones go on. What is shown is also written as Markdown, CSV
+A cell is a run directory: done ones are kept, interrupted ones go on. The whole table is also written as Markdown, CSV
 and HTML beside the runs. Exit codes: 0 done, 1 a cell failed, 2 refused, 75 interrupted (the same command goes on).
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import pathlib
 import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
 
-from gluon_tricks import cells, estimate, figures, tables
+from gluon_tricks import cells, estimate, figures, run_cells, tables
 from gluon_tricks.comparison import compare
-from gluon_tricks.data.pack import pack
-from gluon_tricks.data.sources import class_folders
+from gluon_tricks.data.packed import packed_photos
+from gluon_tricks.data.records import Records
 from gluon_tricks.detection.task import find_boxes
 from gluon_tricks.devices import choose_contexts
 from gluon_tricks.prepare import require_shareable
 from gluon_tricks.recipes import TABLES, get_table
-from gluon_tricks.runtime import Refused
+from gluon_tricks.runtime import RESUMABLE, Refused
 from gluon_tricks.scales import SCALES, TRANSFER_SCALES, TransferScale, get_scale, scales_of
 from gluon_tricks.segmentation.task import find_masks
 from gluon_tricks.settings import known
@@ -43,7 +43,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--scale", help=scales)
     parser.add_argument("--columns", default="", metavar="NAME,NAME", help="only these columns, such as resnet50_v1d")
     parser.add_argument("--rows", default="", metavar="ROW,ROW", help="only these rows, such as cosine,mixup")
-    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds 0 to N-1 of every row (1)")
+    parser.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N-1 of every row (1; shown: all)")
     photos = "train.rec and val.rec, or class folders"
     parser.add_argument("--data", type=pathlib.Path, metavar="PATH", help=f"{photos}; tables 8 and 9: VOC, ADE20K")
     parser.add_argument("--base-data", type=pathlib.Path, metavar="PATH", help=f"of their base networks: {photos}")
@@ -65,42 +65,58 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print("interrupted: the same command goes on where it stopped", file=sys.stderr)
-        return cells.INTERRUPTED
+        return RESUMABLE
 
 
 def _reproduce(args: argparse.Namespace) -> int:
     known(args.what, [*TABLES, *figures.FIGURES], "table or figure")
-    if args.seeds < 1:
-        raise Refused(f"--seeds {args.seeds}: give 1 or more")
-    if args.csv and not args.csv.absolute().parent.is_dir():
-        raise Refused(f"--csv {args.csv}: there is no such folder")
+    launcher = _check(args)
     runs = _runs(args)
     if args.what in figures.FIGURES:
-        return _figure(args, runs)
+        return _figure(args, runs, launcher)
     table = get_table(args.what)
     columns = _names(args.columns, [column for column in table.columns if table.shown(column)], "column", table)
     rows = _names(args.rows, [row.key for row in table.rows], "row", table)
-    wanted = runs.cells(table.name, columns, rows, args.seeds)
+    wanted = runs.cells(table.name, columns, rows, args.seeds or 1)
     if args.plan:
         return _plan(cells.missing(wanted), runs, table)
-    failed = 0 if args.show else _run(cells.missing(wanted), runs, table, shlex.split(args.launch))
+    failed = 0 if args.show else _run(cells.missing(wanted), runs, table, launcher)
     _show(table, runs, args, columns, rows)
     return 1 if failed else 0
 
 
-def _figure(args: argparse.Namespace, runs: cells.Runs) -> int:
+def _check(args: argparse.Namespace) -> list[str]:
+    """Refuses what would fail only after the cells have been run; returns the words of --launch."""
+    if args.seeds is not None and args.seeds < 1:
+        raise Refused(f"--seeds {args.seeds}: give 1 or more")
+    if args.csv and (args.csv.is_dir() or not args.csv.absolute().parent.is_dir()):
+        raise Refused(f"--csv {args.csv}: {'it is a folder' if args.csv.is_dir() else 'there is no such folder'}")
+    try:
+        args.runs.mkdir(parents=True, exist_ok=True)
+        launcher = shlex.split(args.launch)
+    except OSError as error:
+        raise Refused(f"--runs {args.runs}: no folder can be made there ({error.strerror})") from None
+    except ValueError as error:
+        raise Refused(f"--launch {args.launch}: {error}") from None
+    if launcher and not shutil.which(launcher[0]):
+        raise Refused(f"--launch {args.launch}: there is no program {launcher[0]}")
+    return launcher
+
+
+def _figure(args: argparse.Namespace, runs: cells.Runs, launcher: Sequence[str]) -> int:
     """Draws a figure, after the cells of table 6 that it is drawn from."""
     for flag in ("columns", "rows", "csv"):
         if getattr(args, flag):
             raise Refused(f"--{flag} is for tables, and {args.what} is a figure")
     table = get_table("table6")
     rows = figures.ROWS.get(args.what, ())
-    todo = cells.missing(runs.cells(table.name, ["resnet50_v1d"], rows, args.seeds)) if rows else []
+    wanted = runs.cells(table.name, ["resnet50_v1d"], rows, args.seeds or 1) if rows else []
+    todo = cells.missing(wanted, networks=args.what == "figure4")
     if args.plan:
         return _plan(todo, runs, table)
-    if not args.show and _run(todo, runs, table, shlex.split(args.launch)):
+    if not args.show and _run(todo, runs, table, launcher):
         return 1
-    for path in figures.draw(args.what, runs, args.seeds):
+    for path in figures.draw(args.what, runs, args.seeds or max(runs.seeds(wanted), 1)):
         print(path)
     return 0
 
@@ -119,9 +135,11 @@ def _runs(args: argparse.Namespace) -> cells.Runs:
     if bases is scale and args.base_data:
         raise Refused(f"--base-data {args.base_data}: {args.what} has no base networks; name its images with --data")
     flag, photos = ("--data", args.data) if bases is scale else ("--base-data", args.base_data)
-    train, val = _records(photos, args.runs / bases.name / "data", flag, packing=not args.show)
+    train, val = (), ()
+    if photos:
+        train, val = packed_photos(photos, args.runs / bases.name / "data", flag, packing=not args.show)
     data = str(args.data.expanduser().absolute()) if args.data and bases is not scale else ""
-    return cells.Runs(args.runs, scale, train, val, data)
+    return cells.Runs(args.runs, scale, train, val, data, Records(train).digest if train else "")
 
 
 def _require_data(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table) -> None:
@@ -161,45 +179,24 @@ def _run(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table, launcher: S
     for k, cell in enumerate(todo, start=1):
         needed = ", which other cells need first" if cell in sources else ""
         print(f"--- {k} of {len(todo)}: {cell.name}, seed {cell.recipe.seed}{needed}", flush=True)
-        words = cells.trainer(cell, pathlib.Path(__file__).parent, launcher)
-        failed += not cells.run(cell, words, lambda line: print(line, flush=True))
+        words = run_cells.trainer(cell, pathlib.Path(__file__).parent, launcher)
+        failed += not run_cells.run(cell, words, lambda line: print(line, flush=True))
     return failed
 
 
 def _show(table: Table, runs: cells.Runs, args: argparse.Namespace, columns: list[str], rows: list[str]) -> None:
-    comparison = compare(table.name, runs, args.seeds, columns, rows)
-    print(tables.markdown(comparison))
+    """Prints what was asked for, and writes the whole table beside the runs."""
+    there = max(runs.seeds(runs.cells(table.name, (), (), 1)), 1)
+    asked = compare(table.name, runs, args.seeds or there, columns, rows)
+    print(tables.markdown(asked))
+    if args.csv:
+        args.csv.write_text(tables.as_csv(asked), encoding="utf-8")
     folder = runs.root / runs.scale.name
     folder.mkdir(parents=True, exist_ok=True)
-    texts = {".md": tables.markdown(comparison), ".csv": tables.as_csv(comparison), ".html": tables.page(comparison)}
+    whole = compare(table.name, runs, max(args.seeds or 1, there))
+    texts = {".md": tables.markdown(whole), ".csv": tables.as_csv(whole), ".html": tables.page(whole)}
     for suffix, text in texts.items():
         (folder / f"{table.name}{suffix}").write_text(text, encoding="utf-8")
-    if args.csv:
-        args.csv.write_text(texts[".csv"], encoding="utf-8")
-
-
-def _records(
-    data: pathlib.Path | None, cache: pathlib.Path, flag: str = "--data", packing: bool = True
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Training and validation records of --data; class folders are packed once, or not where nothing is to be run."""
-    if data is None:
-        return (), ()
-    if not data.is_dir():
-        raise Refused(f"{flag} {data}: there is no such folder")
-    cache /= hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:8]  # of these photos and no others
-    for folder in (data, cache):
-        if all((folder / f"{split}.rec").is_file() for split in ("train", "val")):
-            return tuple((str((folder / f"{split}.rec").absolute()),) for split in ("train", "val"))
-    for split in ("train", "val"):
-        if not (data / split).is_dir():
-            raise Refused(f"{flag} {data}: it has neither {split}.rec nor a folder {split} of class folders")
-    if not packing:
-        return (), ()
-    train = class_folders(data / "train")
-    cache.mkdir(parents=True, exist_ok=True)
-    pack(train, cache / "train", overwrite=True)  # what an interrupted one has left
-    pack(class_folders(data / "val", train.classes), cache / "val", overwrite=True)
-    return tuple((str((cache / f"{split}.rec").absolute()),) for split in ("train", "val"))
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ FLOORS = {
     "gluon_tricks.recipes": 5,
     "gluon_tricks.scales": 6,
     "gluon_tricks.cells": 7,
+    "gluon_tricks.run_cells": 8,
     "gluon_tricks.comparison": 8,
     "gluon_tricks.data.catalog": 5,
     "gluon_tricks.network": 5,

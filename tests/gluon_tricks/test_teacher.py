@@ -1,10 +1,14 @@
 """A teacher that does not fit stops before training: nothing is written, one sentence says why."""
 
 import json
+import pathlib
 
+import cv2
 import mxnet as mx
+import numpy as np
 import pytest
 
+from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.train import train_and_evaluate
@@ -14,11 +18,11 @@ from model_zoo import get_model, weights
 NAME = "cifar_resnet20_v1"
 
 
-def leave_run(folder, classes=4, input_size=32):
+def leave_run(folder, classes=4, input_size=32, **fields):
     net = get_model(NAME, classes=classes)
     net.initialize()
     folder.mkdir()
-    recipe = Recipe(model=NAME, classes=classes, input_size=input_size)
+    recipe = Recipe(model=NAME, classes=classes, input_size=input_size, **fields)
     (folder / "recipe.json").write_text(json.dumps(recipe.to_json()))
     weights.save(net, folder / "final.params")
     return folder
@@ -44,6 +48,25 @@ def test_one_that_is_not_there(recipe, tmp_path):
 def test_other_classes(recipe, tmp_path):
     says = refused(recipe, leave_run(tmp_path / "five", classes=5), tmp_path)
     assert "five tells 5 classes apart and the data has 4: train it on this data" in says
+
+
+def test_as_many_classes_of_other_names(recipe, tmp_path):
+    files = {}
+    for split in ("train", "val"):
+        with RecordWriter(tmp_path / split, ["one", "two", "three", "four"]) as writer:
+            for k in range(8):
+                writer.add(k % 4, k, cv2.imencode(".jpg", np.full((8, 8, 3), 30 * k, np.uint8))[1].tobytes())
+        files[split] = (str(tmp_path / f"{split}.rec"),)
+    teacher = leave_run(tmp_path / "numbers", data="records", **files)
+    says = refused(recipe, teacher, tmp_path)
+    assert "the teacher" in says and "on other classes than" in says and "(the first difference: one and red)" in says
+    pathlib.Path(files["train"][0]).unlink()  # nobody knows any more
+    assert train_and_evaluate(recipe.add(Distillation(str(teacher))), tmp_path / "unknown").images == 20
+
+
+def test_other_normalisation(recipe, tmp_path):
+    teacher = leave_run(tmp_path / "grey", mean=(127.5, 127.5, 127.5))
+    assert "grey takes images of mean [127.5, 127.5, 127.5] and deviation" in refused(recipe, teacher, tmp_path)
 
 
 def test_another_input_size(recipe, tmp_path):

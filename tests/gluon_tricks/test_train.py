@@ -134,7 +134,7 @@ def test_the_teacher_sees_the_images_of_its_student(recipe, tmp_path, monkeypatc
             seen.append(images.asnumpy())
             return mx.nd.zeros((len(images), 4))
 
-    monkeypatch.setattr(classification, "_load_teacher", lambda *args: Teacher())
+    monkeypatch.setattr(classification.Classification, "_load_teacher", lambda *args: Teacher())
     given = []
     for k, tricks in enumerate([(), (Mixup(1.0),)]):
         job = prepare(plain.add(*tricks, Distillation("teacher")), tmp_path / str(k), Options(contexts=[mx.cpu()]))

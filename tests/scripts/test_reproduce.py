@@ -5,7 +5,6 @@ import importlib.util
 import os
 import pathlib
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records
 
 PATH = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "reproduce.py"
@@ -29,13 +29,21 @@ def test_a_cell_is_run_once_and_shown(tmp_path, capsys):
     assert script.main(words) == 0
     out = capsys.readouterr().out
     assert "--- 1 of 1: table5/resnet50/v1b, seed 0" in out
-    assert "a test of the machinery on drawn shapes" in out
+    assert "a test of the machinery on a few images" in out
     row = next(line for line in out.splitlines() if line.startswith("| ResNet-50-B"))
     assert "76.66 / 93.28" in row and "(1)" in row
     assert {p.suffix for p in (tmp_path / "smoke").glob("table5.*")} == {".md", ".csv", ".html"}
     assert script.main(words) == 0
     out = capsys.readouterr().out
     assert "--- 1 of" not in out and row in out
+    written = (tmp_path / "smoke" / "table5.md").read_text()
+    assert row in written and written.count("not run") == 3  # all of the table, whatever was asked for
+    assert (
+        script.main([*words, "--seeds", "2"]) == 0
+        and "--- 1 of 1: table5/resnet50/v1b, seed 1" in capsys.readouterr().out
+    )
+    assert script.main([*words, "--show"]) == 0  # all seeds that there are
+    assert re.search(r"ResNet-50-B \|.* \(2\)", capsys.readouterr().out)
 
 
 @pytest.fixture
@@ -159,15 +167,20 @@ def test_a_figure_runs_what_it_is_drawn_from(tmp_path, capsys):
     assert script.main(words) == 0 and "---" not in capsys.readouterr().out
 
 
-def test_photos_are_packed_once_and_not_mistaken_for_others(photos, tmp_path):
-    packed = script._records(photos, tmp_path / "data")
-    times = [pathlib.Path(paths[0]).stat().st_mtime_ns for paths in packed]
-    assert script._records(photos, tmp_path / "data") == packed
-    assert [pathlib.Path(paths[0]).stat().st_mtime_ns for paths in packed] == times
-    other = shutil.copytree(photos, tmp_path / "other")
-    (other / "val" / "red" / "0.jpg").unlink()
-    (_,), (val,) = script._records(other, tmp_path / "data")
-    assert val != packed[1][0] and len(Records([val])) == 11 and len(Records([packed[1][0]])) == 12
+def test_photos_are_packed_once_and_again_when_they_change(photos, tmp_path):
+    def packed(folder=photos, **kwargs):
+        return packed_photos(folder, tmp_path / "data", "--data", **kwargs)
+
+    assert packed(packing=False) == ((), ())
+    first = packed()
+    times = [pathlib.Path(paths[0]).stat().st_mtime_ns for paths in first]
+    assert packed() == first == packed(packing=False)
+    assert [pathlib.Path(paths[0]).stat().st_mtime_ns for paths in first] == times
+    assert packed(pathlib.Path(first[0][0]).parent) == first  # a folder of records is what it is
+    (photos / "val" / "red" / "0.jpg").unlink()
+    assert packed(packing=False) == ((), ())
+    (_,), (val,) = packed()
+    assert val != first[1][0] and len(Records([val])) == 11 and len(Records([first[1][0]])) == 12
 
 
 def test_the_plan_measures_each_kind_of_network(tmp_path, capsys):
@@ -213,6 +226,9 @@ def test_show_runs_nothing(tmp_path, capsys):
         (["figure3", "--scale", "smoke", "--show"], "reproduce.py table6 --rows efficient --scale smoke first"),
         (["figure3"], "table6 is trained on ImageNet"),
         (["figure3", "--rows", "cosine"], "--rows is for tables, and figure3 is a figure"),
+        (["table6", "--show", "--csv", "/tmp"], "--csv /tmp: it is a folder"),
+        (["table6", "--launch", "nosuchprogram -np 2"], "there is no program nosuchprogram"),
+        (["table6", "--launch", '"'], '--launch ": No closing quotation'),
         (["table6", "--show", "--csv", "/nowhere/x.csv"], "--csv /nowhere/x.csv: there is no such folder"),
     ],
 )
