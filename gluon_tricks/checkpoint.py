@@ -225,6 +225,10 @@ def named(arrays: dict[str, np.ndarray], kind: str, dtype: str | None = None) ->
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Where two recipes differ, in words; what an older version did not know has its default."""
+    """Where two recipes differ, in words; what an older version did not know has its default.
+
+    Where a folder of images lies is no difference: what is in it has a digest.
+    """
     old, new = json.loads(json.dumps({**KINDS[new["task"]]().to_json(), **old})), json.loads(json.dumps(new))
-    return [f"{key} was {old.get(key)!r} and is {new.get(key)!r}" for key in new if old.get(key) != new.get(key)]
+    decisive = [key for key in new if key != "data" or new["task"] == "classification"]
+    return [f"{key} was {old.get(key)!r} and is {new.get(key)!r}" for key in decisive if old.get(key) != new.get(key)]

@@ -151,19 +151,19 @@ _precision_of_process = ["float32"]
 _WITHOUT_INPUTS = ("_arange", "_eye", "_full", "_linspace", "_ones", "_random_", "_zeros")
 
 
-def start_precision(precision: str, to_train: mx.gluon.HybridBlock | None = None) -> None:
+def start_precision(precision: str, net: mx.gluon.HybridBlock | None = None) -> None:
     """Makes networks built from here on compute in bfloat16, if that is the precision.
 
     Args:
         precision: "float32", "float16" or "bfloat16".
-        to_train: the network that this process is going to train, in which grouped and dilated convolutions are
-            looked for.
+        net: the network that this process is going to train, or a detector's or segmenter's base network, in which
+            grouped and dilated convolutions are looked for.
 
     Raises:
         Refused: the process is in bfloat16 already (MXNet's AMP rewrites its operators and cannot be undone) and
             another precision is asked for.
     """
-    if precision == "bfloat16" and to_train is not None and needs_amx_off(to_train):
+    if precision == "bfloat16" and net is not None and needs_amx_off(net):
         _leave_amx_off()
     if precision == "bfloat16" and _precision_of_process[0] != "bfloat16":
         from mxnet.contrib import amp
@@ -179,7 +179,7 @@ def start_precision(precision: str, to_train: mx.gluon.HybridBlock | None = None
 def needs_amx_off(block: mx.gluon.Block) -> bool:
     """Whether some convolution does not see all channels (MobileNet, ResNeXt) or is dilated (FCN's base networks).
 
-    The second kind corrupts memory: a dilated ResNet-18 in training on crops of 48 px ends the process.
+    The second kind corrupts memory: a dilated ResNet-18 on images of 48 px ends the process, or hangs it.
     """
     if isinstance(block, mx.gluon.nn.Conv2D) and (block._kwargs["num_group"] > 1 or max(block._kwargs["dilate"]) > 1):
         return True

@@ -37,6 +37,12 @@ def newest_run_directory(root: pathlib.Path, name: str) -> pathlib.Path | None:
     return max(runs, key=lambda path: int(path.name[len(stem) + 1 :]), default=None)
 
 
+def run_directory(given: pathlib.Path | None, name: str, resume: bool) -> pathlib.Path:
+    """The one given, else below runs/ the newest of that name to go on with, else a new one."""
+    root = pathlib.Path("runs")
+    return given or (newest_run_directory(root, name) if resume else None) or next_run_directory(root, name)
+
+
 class Journal:
     """A run directory, held by one process, and what is written in it besides parameters.
 

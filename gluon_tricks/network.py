@@ -73,6 +73,11 @@ def base_network(
 
 def _base_kwargs(recipe: TransferRecipe, to_train: bool) -> dict[str, Any]:
     wanted = "use_global_stats" if isinstance(recipe, DetectionRecipe) else "dilated"
+    if wanted == "dilated" and wanted not in keywords(recipe.model):
+        raise Refused(
+            f"{recipe.model} has no dilated form, which an FCN stands on: use a ResNet v1b, v1c or v1d, a ResNeXt, "
+            "SE-ResNeXt, MobileNet or DenseNet"
+        )
     given = {wanted: True} if wanted in keywords(recipe.model) else {}  # VGG has no statistics
     return {**given, **_kwargs(recipe, to_train)}
 
@@ -95,7 +100,8 @@ def on_base(
     """
     if isinstance(recipe, DetectionRecipe):
         settings = dataclasses.replace(ROI_SETTINGS[recipe.roi], short=recipe.short, longest=recipe.long)
-        net = build_detector(base, recipe.class_names or ("thing",), settings, recipe.frozen_stages)
+        names = recipe.class_names or ("thing",)
+        net = build_detector(base, names, settings, recipe.frozen_stages, recipe.dense_side)
     else:
         net = build_segmenter(base, recipe.classes or 1, aux=recipe.aux_weight > 0, **norm_layers)
         for head in net.heads:

@@ -30,6 +30,7 @@ from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
 from model_zoo.preprocessing import Preprocessing
 
 LONGEST = 2048  # px that a segmenter looks at; half as many at several scales, of which the largest is 1.75
+THRESHOLD = 0.5
 _TOP = 5
 
 
@@ -71,7 +72,7 @@ class Predictor:
 
 def open_predictor(
     source: str, *, model: str | None = None, class_file: str | None = None, context: mx.Context | None = None,
-    threshold: float = 0.5, multi_scale: bool = False,
+    threshold: float | None = None, multi_scale: bool = False,
 ) -> Predictor:  # fmt: skip
     """The predictor of a run, or of a classifier's parameter file.
 
@@ -79,13 +80,13 @@ def open_predictor(
         source, model: as open_network takes them.
         class_file: other names than those known, one a line or a manifest of packed records.
         context: the CPU by default.
-        threshold: the least score of a box that a detector tells of, in [0, 1].
+        threshold: the least score of a box that a detector tells of, in [0, 1]; default: THRESHOLD.
         multi_scale: a segmenter's mean over six scales and their mirror images.
 
     Raises:
         Refused: nothing trained there, names that do not fit, a threshold out of range.
     """
-    if not 0 <= threshold <= 1:
+    if threshold is not None and not 0 <= threshold <= 1:
         raise Refused(f"the threshold is {threshold}: it lies in [0, 1]")
     context = context or mx.cpu()
     trained = open_network(source, model=model, ctx=context)
@@ -93,6 +94,12 @@ def open_predictor(
     if isinstance(net, mx.gluon.SymbolBlock):
         raise Refused(f"{source} is an exported graph only: give the run directory or a parameter file")
     names = _names(trained, source, class_file)
+    task = (recipe or Recipe).task
+    if multi_scale and task != SegmentationRecipe.task:
+        raise Refused(f"--multi-scale is for segmenters, and {source} is one of {task}")
+    if threshold is not None and task != DetectionRecipe.task:
+        raise Refused(f"--threshold is for detectors, and {source} is one of {task}")
+    threshold = THRESHOLD if threshold is None else threshold
     if isinstance(recipe, DetectionRecipe):
         look = functools.partial(detect, net, recipe, names, context, threshold)
     elif isinstance(recipe, SegmentationRecipe):
@@ -101,7 +108,7 @@ def open_predictor(
         net.cast("float32")
         net.hybridize(static_alloc=True, static_shape=True)
         look = functools.partial(classify, net, _preprocessing(trained), names, context)
-    return Predictor(recipe.model if recipe else net.name, (recipe or Recipe).task, names, look)
+    return Predictor(recipe.model if recipe else net.name, task, names, look)
 
 
 def _preprocessing(trained: Trained) -> Preprocessing:

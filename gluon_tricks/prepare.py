@@ -50,11 +50,11 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     start_precision(precision, architecture(recipe) if precision == "bfloat16" else None)
     require_shareable(recipe, contexts)
     task = TASKS[recipe.task](recipe.set(dtype=precision), contexts, options.threads)
-    recipe = task.recipe
     said += _look_at_the_machine(task.open_files)
     _require_alike(task)
     goes_on = _goes_on(run_dir, options)
     net, loss = task.network(restored=goes_on), task.loss()
+    recipe = task.recipe
     lr_at, plan = recipe.schedule(task.train.steps_per_epoch)
     trainer = _trainer(net, recipe, contexts)
     # In the order of the layers, which a Trainer's own list, sorted by name, has not.

@@ -26,7 +26,7 @@ from gluon_tricks.devices import choose_contexts
 from gluon_tricks.disk import CannotWrite
 from gluon_tricks.divergence import Diverged
 from gluon_tricks.job import Options
-from gluon_tricks.journal import newest_run_directory, next_run_directory
+from gluon_tricks.journal import run_directory
 from gluon_tricks.recipe import read_recipe
 from gluon_tricks.runtime import RESUMABLE, Refused
 from gluon_tricks.settings import Settings
@@ -84,7 +84,7 @@ def train(
         contexts = choose_contexts(args.num_gpus, say=notes.append)
         devices = (1 if distributed.ranks() > 1 else len(contexts)) * distributed.ranks()
         recipe, more = recipe_from_flags(args, devices)
-        run = args.save_dir or _default_run(recipe.name, args.resume is not None)
+        run = run_directory(args.save_dir, recipe.name, args.resume is not None)
         if args.resume:
             stored = json.loads(distributed.broadcast(_stored_recipe(run)))
             recipe, changed = with_batch_of_run(recipe, stored, devices * recipe.accumulate)
@@ -139,8 +139,3 @@ def _stored_recipe(run: pathlib.Path) -> bytes:
     path = run / "recipe.json"
     there = distributed.rank() == 0 and path.is_file()
     return json.dumps(read_recipe(path).to_json() if there else {}).encode()
-
-
-def _default_run(name: str, resume: bool) -> pathlib.Path:
-    root = pathlib.Path("runs")
-    return (newest_run_directory(root, name) if resume else None) or next_run_directory(root, name)

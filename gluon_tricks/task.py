@@ -65,7 +65,7 @@ class Task(Protocol):
 
     Attributes:
         scores: the class of what evaluate returns.
-        recipe: the one given, with what the data says (classes).
+        recipe: the one given, with what the data says (classes) and, once it is there, the network.
         train, val: the loaders of this rank.
         open_files: how many data files they hold open.
     """

@@ -121,7 +121,7 @@ def open_trained(
         net, file = untrained(recipe, pretrained=str(path), ctx=contexts), path
     else:
         net, file = load_model(path, model or None, classes, contexts), path
-    _check_agrees(run_or_file, net, model, classes)
+    _check_agrees(run_or_file, net, recipe, model, classes)
     return net, recipe, file
 
 
@@ -167,11 +167,16 @@ def _require_classes(recipe: Settings, arrays: dict[str, np.ndarray], path: path
         raise Refused(f"{path} has no layer for the {classes} classes that its recipe says: it is another run's")
 
 
-def _check_agrees(source, net: mx.gluon.HybridBlock, model: str, classes: int | None) -> None:
-    """Refuses what was said of a network if the network says something else."""
-    for flag, said, seen in (("model", model or None, net.name), ("classes", classes, getattr(net, "classes", None))):
-        if said not in (None, seen):
-            raise Refused(f"--{flag} {said} contradicts {source}, whose {flag} is {seen}: leave the flag away")
+def _check_agrees(source, net: mx.gluon.HybridBlock, recipe: Settings | None, model: str, classes: int | None) -> None:
+    """Refuses what was said of a network, or of a detector's base, if that says something else."""
+    there = getattr(net, "classes", None)
+    seen = {
+        "model": recipe.model if recipe else net.name,
+        "classes": there if isinstance(there, (int, type(None))) else len(there),
+    }
+    for flag, said in (("model", model or None), ("classes", classes)):
+        if said not in (None, seen[flag]):
+            raise Refused(f"--{flag} {said} contradicts {source}, whose {flag} is {seen[flag]}: leave the flag out")
 
 
 def _file_of(run_or_file) -> pathlib.Path:

@@ -35,6 +35,14 @@ class TransferRecipe(Settings):
             self.classes is None or len(self.class_names) in (0, self.classes),
             f"class_names are {len(self.class_names)} and classes is {self.classes}: give as many names as classes",
         )
+        yield (
+            self.start_epoch == 0,
+            f"start_epoch is {self.start_epoch}: use --resume auto, which goes on with everything",
+        )
+        yield (
+            not self.data or not self.dataset.endswith("scenes"),
+            f"data is {self.data!r}: {self.dataset} is built in; name the kind of your data with dataset",
+        )
         for trick in self.tricks:
             changed = [name for name in ("batch", "loss", "net_kwargs") if name in vars(type(trick))]
             yield not changed, f"{trick.label()} is for the training of classifiers: the base network's, not this one"
@@ -50,6 +58,8 @@ class DetectionRecipe(TransferRecipe):
         short, long: images are scaled to this shorter side, px, or less, so that the longer is at most `long`.
         roi: named RoI settings of detection.settings: "paper" or "small".
         frozen_stages: the stem and so many stages of the base are not trained; BN statistics never are.
+        dense_side: of a base with hidden dense layers (VGG, AlexNet) the side of the map that they take, which a run
+            finds in base_params; None: not known yet.
 
     Source: section 6.1; GluonCV's recipe for its numbers.
     """
@@ -71,6 +81,7 @@ class DetectionRecipe(TransferRecipe):
     long: int = 1000
     roi: str = "paper"
     frozen_stages: int = 1
+    dense_side: int | None = None
     epochs: int = 20
     batch_size: int = 4
     lr: float | None = 1e-3
@@ -83,6 +94,7 @@ class DetectionRecipe(TransferRecipe):
             1 <= self.short <= self.long,
             f"short {self.short} and long {self.long}: pixels, the shorter side being the smaller number",
         )
+        yield self.dense_side is None or self.dense_side >= 1, f"dense_side is {self.dense_side}: it takes 1 or more"
         yield 0 <= self.frozen_stages <= 4, f"frozen_stages is {self.frozen_stages}: it takes 0 to 4"
 
 
@@ -123,5 +135,9 @@ class SegmentationRecipe(TransferRecipe):
         yield from super().ranges()
         yield self.crop >= 1 and self.base_size >= 1, f"crop {self.crop} and base_size {self.base_size} take pixels"
         yield 0 <= self.void <= 65535, f"void is {self.void}: it takes an index, 0 to 65535"
+        yield (
+            self.dataset == "masks" or self.void == 255,
+            f"void is {self.void}: it goes with the data set masks, {self.dataset} has its own",
+        )
         yield self.head_lr > 0, f"head_lr is {self.head_lr}: it takes a factor above 0"
         yield self.aux_weight >= 0, f"aux_weight is {self.aux_weight}: it takes 0 (no auxiliary head) or more"

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from gluon_tricks.command_line import numbers
 from gluon_tricks.flags import optimisation_flags, run_flags
+from gluon_tricks.journal import run_directory
 from gluon_tricks.recipe import apply_setting, read_recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.trained import means_published, model_of
@@ -116,13 +117,16 @@ def _with_base(recipe: TransferRecipe, args: argparse.Namespace) -> TransferReci
     path, source = pathlib.Path(args.base_params).expanduser(), args.base_params
     if path.exists() or not means_published(source):
         source = str(path.absolute())
-    stored = args.save_dir / "recipe.json" if args.resume and args.save_dir else None
-    if stored is not None and stored.is_file():
-        begun = read_recipe(stored)
-        said = begun.model if getattr(begun, "base_params", "") == source else None
-    else:
+    recipe = recipe.set(base_params=source)
+    stored = run_directory(args.save_dir, recipe.name, resume=True) / "recipe.json" if args.resume else None
+    if stored is None or not stored.is_file():
         said = model_of(source)
-    return recipe.set(base_params=source, model=recipe.model if args.base or not said else said)
+        return recipe.set(model=recipe.model if args.base or not said else said)
+    begun = read_recipe(stored)
+    if getattr(begun, "base_params", "") != source or args.base not in (None, begun.model):
+        return recipe
+    found = {field: getattr(begun, field) for field in ("model", "dense_side") if hasattr(begun, field)}
+    return recipe.set(**found)
 
 
 def _refuse_what_has_no_effect(args: argparse.Namespace, recipe: TransferRecipe) -> None:
@@ -135,7 +139,10 @@ def _refuse_what_has_no_effect(args: argparse.Namespace, recipe: TransferRecipe)
 
 def _with_schedule(recipe: TransferRecipe, args: argparse.Namespace) -> TransferRecipe:
     if args.lr_decay is not None or args.lr_decay_epoch:
-        old = next((trick for trick in recipe.tricks if isinstance(trick, StepDecay)), StepDecay())
+        old = next((trick for trick in recipe.tricks if isinstance(trick, StepDecay)), None)
+        if old is None and not args.lr_decay_epoch:
+            raise Refused(f"--lr-decay {args.lr_decay} goes with --lr-decay-epoch: {recipe.name} has no step decay")
+        old = old or StepDecay()
         at = numbers(args.lr_decay_epoch, "--lr-decay-epoch") if args.lr_decay_epoch else old.epochs
         recipe = recipe.add(StepDecay(at, old.by if args.lr_decay is None else args.lr_decay))
     if args.warmup_epochs is not None:

@@ -32,6 +32,7 @@ from gluon_tricks.data.places365 import complete, image_names, write_submission
 from gluon_tricks.data.records import BadRecord, Records
 from gluon_tricks.devices import choose_contexts, choose_precision, start_precision
 from gluon_tricks.evaluate import collect_logits, evaluate, wilson
+from gluon_tricks.network import architecture
 from gluon_tricks.runtime import Refused
 from gluon_tricks.subject import Subject, open_subject
 from gluon_tricks.trained import Trained, open_network, recipe_of
@@ -215,8 +216,8 @@ def run(args: argparse.Namespace) -> tuple[dict, list[str]]:
         if value < 1:
             raise Refused(f"{flag} {value}: it takes 1 or more")
     for flag, path in (("--json", args.json), ("--submission", args.submission)):
-        if path and not path.absolute().parent.is_dir():
-            raise Refused(f"{flag} {path}: there is no such folder")
+        if path and (path.is_dir() or not path.absolute().parent.is_dir()):
+            raise Refused(f"{flag} {path}: {'it is a folder' if path.is_dir() else 'there is no such folder'}")
     if bool(args.submission) != bool(args.places365) or args.submission and args.form:
         raise Refused("--submission FILE and --places365 LIST go together, and without --form")
     contexts = choose_contexts(args.num_gpus)
@@ -224,9 +225,10 @@ def run(args: argparse.Namespace) -> tuple[dict, list[str]]:
     if args.form and (precision != "float32" or contexts[0].device_type != "cpu"):
         raise Refused(f"--form {args.form} is for CPUs, and beside float32: use --num-gpus 0 --dtype float32")
     local = pathlib.Path(args.pretrained).expanduser().exists()
-    if precision == "float16" and local and isinstance(recipe_of(args.pretrained), DetectionRecipe):
+    recipe = recipe_of(args.pretrained) if local and precision != "float32" else None
+    if precision == "float16" and isinstance(recipe, DetectionRecipe):
         raise Refused(f"--dtype float16: {args.pretrained} is a detector, whose boxes need more: use --dtype float32")
-    start_precision(precision)
+    start_precision(precision, architecture(recipe) if isinstance(recipe, TransferRecipe) else None)
     if why:
         print(why)
     trained = None

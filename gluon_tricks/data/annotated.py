@@ -10,7 +10,7 @@ import functools
 import os
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -26,6 +26,12 @@ Result = TypeVar("Result")
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
 
 _SHOWN = 3  # problems told of in an error
+
+
+class Annotated(Protocol):
+    """Images with boxes or masks."""
+
+    paths: Sequence[pathlib.Path]
 
 
 class Problem(ValueError):
@@ -64,6 +70,18 @@ def refuse(problems: Sequence[str], total: int, folder: str | os.PathLike) -> No
         raise Refused(
             f"{len(problems)} of {total} images of {folder} cannot be used: {'; '.join(problems[:_SHOWN])}{more}. "
             "Mend them, or take them out of the list or folder"
+        )
+
+
+def require_apart(train: Annotated, val: Annotated) -> None:
+    """Refuses validation images that are trained on too: the same files, or copies of the same name."""
+    trained = {(path.name, path.stat().st_size): path for path in train.paths}
+    pairs = [(path, trained.get((path.name, path.stat().st_size))) for path in val.paths]
+    both = [path for path, other in pairs if other and (path == other or path.read_bytes() == other.read_bytes())]
+    if both:
+        raise Refused(
+            f"{len(both)} of the {len(val.paths)} validation images are trained on too, such as {both[0]}: keep them "
+            "out of one of the two"
         )
 
 

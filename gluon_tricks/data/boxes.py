@@ -213,5 +213,7 @@ def _box(thing: ElementTree.Element, size: tuple[int, int], index_of: dict[str, 
         raise Problem(f"{what} is outside the image of {width} x {height} px")
     if inside[2] <= inside[0] or inside[3] <= inside[1]:
         raise Problem(f"{what} is empty within the image of {width} x {height} px")
-    difficult = thing.findtext("difficult", "").strip() == "1"
-    return *(inside - 1).tolist(), index_of[name], difficult
+    difficult = thing.findtext("difficult", "").strip() or "0"
+    if difficult not in ("0", "1"):
+        raise Problem(f"<difficult> of a {name} is {difficult!r}, and it takes 0 or 1")
+    return *(inside - 1).tolist(), index_of[name], difficult == "1"

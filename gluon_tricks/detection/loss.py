@@ -11,6 +11,7 @@ from mxnet import autograd
 from mxnet.gluon import HybridBlock
 from mxnet.gluon.loss import HuberLoss, SigmoidBinaryCrossEntropyLoss, SoftmaxCrossEntropyLoss
 
+from gluon_tricks.detection.network import map_size, with_room
 from gluon_tricks.detection.settings import ANCHOR_GRID, STRIDE
 from gluon_tricks.runtime import Refused, import_gluoncv
 
@@ -60,7 +61,7 @@ def detection_losses(
         sizes: (n, 2), height and width in px of each image without its padding, where no anchor is taken; None: H, W.
 
     Raises:
-        Refused: more objects in an image than the network was made for, or an image too small for its proposals.
+        Refused: more objects in an image than the network was made for, or an image too large for its anchors.
 
     Source: Ren et al., Faster R-CNN (NIPS 2015), section 3.1.2; losses and weights of GluonCV's train_faster_rcnn.py.
     Differs: as in GluonCV an object's best anchor is no positive sample if it overlaps it by less than 0.3.
@@ -70,6 +71,8 @@ def detection_losses(
     boxes = boxes.asnumpy() if isinstance(boxes, mx.nd.NDArray) else np.asarray(boxes, np.float32)
     if boxes.shape[1] > MOST_OBJECTS:
         raise Refused(f"an image has {boxes.shape[1]} objects: training takes at most {MOST_OBJECTS} an image")
+    sizes = [images.shape[2:]] * len(images) if sizes is None else sizes
+    images = with_room(net, images, net.settings.proposals)
     targets = anchor_targets(net, images.shape[2:], boxes, rng, sizes)
     context = images.context
     classes, offsets, weights = (mx.nd.array(target, ctx=context, dtype="float32") for target in targets)
@@ -106,11 +109,6 @@ def anchor_targets(
         where there is none; weights (n, A, 4) of the offsets, 0 or 1.
     """
     anchors = _anchors(net, shape)
-    if len(anchors) < net.settings.proposals:
-        raise Refused(
-            f"images of {shape[0]}x{shape[1]} px have {len(anchors)} anchors, fewer than the "
-            f"{net.settings.proposals} proposals of the settings: make the images larger or the proposals fewer"
-        )
     import_gluoncv()
     from gluoncv.model_zoo.rcnn.rpn.rpn_target import RPNTargetGenerator
 
@@ -151,11 +149,8 @@ def _sample_anchors(overlaps: np.ndarray, samples: int, rng: np.random.Generator
 def _anchors(net: HybridBlock, shape: tuple[int, int]) -> np.ndarray:
     """(A, 4) corners in px, in the order of the network's outputs, for images of that height and width."""
     if not hasattr(net, "anchor_grid"):
-        net.anchor_grid, net.map_sizes = net.rpn.anchor_generator.anchors.list_data()[0].asnumpy()[0, 0], {}
-    if shape not in net.map_sizes:
-        features = net.features(mx.sym.var("images"))
-        net.map_sizes[shape] = features.infer_shape(images=(1, 3, *shape))[1][0][2:]
-    height, width = net.map_sizes[shape]
+        net.anchor_grid = net.rpn.anchor_generator.anchors.list_data()[0].asnumpy()[0, 0]
+    height, width = map_size(net, *shape)
     if max(height, width) > len(net.anchor_grid):
         raise Refused(f"images of {shape[0]}x{shape[1]} px are too large: a side has at most {STRIDE * ANCHOR_GRID} px")
     return net.anchor_grid[:height, :width].reshape(-1, 4)

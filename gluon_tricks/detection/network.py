@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import mxnet as mx
+import numpy as np
 from mxnet.gluon import HybridBlock, nn
 
 from gluon_tricks.data.augment import MEAN_RGB, STD_RGB
-from gluon_tricks.detection.settings import ANCHOR_GRID, ROI_SETTINGS, STRIDE, RoISettings
+from gluon_tricks.detection.settings import ANCHOR_GRID, ASPECTS, ROI_SETTINGS, STRIDE, RoISettings
 from gluon_tricks.runtime import Refused
 from model_zoo.classifier import Classifier
 from model_zoo.hidden_layers import HiddenLayersClassifier
 
-_ASPECTS = (0.5, 1, 2)
 _WORKING = (
     "use a ResNet, SE-ResNet or ResNeXt that is not dilated, a MobileNet, DenseNet, Inception-V3, GoogLeNet, VGG or "
     "AlexNet, trained on photos normalised by mean and deviation"
@@ -28,6 +28,7 @@ def build_detector(
     classes: Sequence[str],
     settings: RoISettings = ROI_SETTINGS["paper"],
     frozen_stages: int = 1,
+    dense_side: int | None = None,
 ) -> HybridBlock:
     """Faster-RCNN on a base network, whose parameters it takes over (they are the same arrays).
 
@@ -40,6 +41,8 @@ def build_detector(
         classes: names of the objects.
         settings: numbers of anchors, proposals and regions.
         frozen_stages: so many stages, and the stem before them, do not learn; 0: all learn.
+        dense_side: of a base with hidden dense layers whose parameters do not say it yet, the side of the map that
+            they take; None: that of images of the size that the base is for.
 
     Returns: a detector.Detector on the base's devices, its new layers initialised (by mx.random's numbers), grad_req
         "null" on all that does not learn: the frozen stages, and gamma and beta of every batch normalisation.
@@ -59,7 +62,8 @@ def build_detector(
     features, top, dense = _split(base)
     if frozen_stages not in range(_count_stages(features) + 1):
         raise Refused(f"frozen_stages is {frozen_stages}: {base.name} has 0 to {_count_stages(features)} to freeze")
-    roi_size = settings.roi_size if dense is None else _roi_size(base, dense, features)
+    side = None if dense is None else _dense_side(base, dense, features) or dense_side or _side_of(base)
+    roi_size = side or settings.roi_size
     net = Detector(
         _sequence(features),
         None if dense else _sequence(top),
@@ -68,17 +72,40 @@ def build_detector(
         prefix=f"faster_rcnn_{base.prefix}",
         **dict(short=settings.short, max_size=settings.longest, strides=STRIDE, alloc_size=(ANCHOR_GRID, ANCHOR_GRID)),
         **dict(nms_thresh=0.3, nms_topk=400, roi_mode="align", roi_size=(roi_size, roi_size)),
-        **dict(rpn_channel=settings.channels, base_size=16, scales=settings.anchor_scales, ratios=_ASPECTS),
+        **dict(rpn_channel=settings.channels, base_size=16, scales=settings.anchor_scales, ratios=ASPECTS),
         **dict(rpn_train_pre_nms=settings.candidates, rpn_train_post_nms=settings.proposals),
         rpn_test_pre_nms=settings.candidates_in_prediction,
         rpn_test_post_nms=settings.proposals_in_prediction,
         **dict(rpn_nms_thresh=0.7, rpn_min_size=settings.smallest_proposal),
         **dict(num_sample=settings.roi_samples, pos_iou_thresh=0.5, pos_ratio=0.25, max_num_gt=MOST_OBJECTS),
     )
-    net.settings = settings
+    net.settings, net.dense_side = settings, side
     _initialise(net, next(iter(base.collect_params().values())).list_ctx(), settings.longest)
     _freeze(net, features, frozen_stages)
     return net
+
+
+def map_size(net: HybridBlock, height: int, width: int) -> tuple[int, int]:
+    """Height and width of the feature map of images of a size in px; found out once for each."""
+    sizes = net.__dict__.setdefault("map_sizes", {})
+    if (height, width) not in sizes:
+        features = net.features(mx.sym.var("images"))
+        sizes[height, width] = features.infer_shape(images=(1, 3, height, width))[1][0][2:]
+    return sizes[height, width]
+
+
+def with_room(net: HybridBlock, images: mx.nd.NDArray, proposals: int) -> mx.nd.NDArray:
+    """Images (n, 3, H, W) with zeros at the right and at the bottom until there are so many anchors.
+
+    A strip or a small image has fewer, which GluonCV's network does not take.
+    """
+    height, width = images.shape[2:]
+    while np.prod(map_size(net, height, width)) * len(net.settings.anchor_scales) * len(ASPECTS) < proposals:
+        height, width = (height + STRIDE, width) if height <= width else (height, width + STRIDE)
+    more = (height - images.shape[2], width - images.shape[3])
+    if not any(more):
+        return images
+    return mx.nd.pad(images, mode="constant", pad_width=(0, 0, 0, 0, 0, more[0], 0, more[1]), constant_value=0)
 
 
 def _check(base: Classifier, classes: Sequence[str]) -> None:
@@ -145,13 +172,23 @@ def _count_stages(parts: Mapping[str, HybridBlock]) -> int:
     return sum(name.startswith("stage") for name in parts)
 
 
-def _roi_size(base: Classifier, dense: HybridBlock, features: Mapping[str, HybridBlock]) -> int:
-    """The side of the map that the dense layers were trained for (7 px for VGG at 224), as it was then."""
+def _dense_side(base: Classifier, dense: HybridBlock, features: Mapping[str, HybridBlock]) -> int | None:
+    """The side of the map that the dense layers were trained for; None before they have parameters."""
     taken, channels = dense[1].weight.shape[1], _shapes(features)[-1][1]
-    side = round((taken / channels) ** 0.5) if taken else 7
-    if taken and side * side * channels != taken:
+    if not taken:
+        return None
+    side = round((taken / channels) ** 0.5)
+    if side * side * channels != taken:
         raise Refused(f"the dense layers of {base.name} take {taken} features, which are no square map of {channels}")
     return side
+
+
+def _side_of(base: Classifier) -> int:
+    """The side of the map before the dense layers, of images as the base takes them (VGG 7, AlexNet 6 at 224 px)."""
+    x, size = mx.sym.var("images"), base.preprocessing.input_size
+    for part in base.trunk:
+        x = part(x)
+    return x.infer_shape(images=(1, 3, size, size))[1][0][2]
 
 
 def _initialise(net: HybridBlock, contexts: list[mx.Context], side: int) -> None:

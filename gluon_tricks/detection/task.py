@@ -11,6 +11,7 @@ import numpy as np
 from gluon_tricks import distributed, pictures
 from gluon_tricks.base import on_trained_base
 from gluon_tricks.data import scenes
+from gluon_tricks.data.annotated import require_apart
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.data.boxes import BoxedImages, read_voc
 from gluon_tricks.data.transfer_loader import DetectionBatch, DetectionLoader
@@ -33,6 +34,7 @@ class Detection:
 
     def __init__(self, recipe: DetectionRecipe, contexts: Sequence[mx.Context], threads: int | None):
         train, val = find_boxes(recipe)
+        require_apart(train, val)
         require_trainable(train, val)
         self.contexts = list(contexts)
         self.recipe = recipe.set(classes=len(train.classes), class_names=train.classes)
@@ -44,7 +46,9 @@ class Detection:
         self.val = DetectionLoader(val, train=False, **{**common, "batch_size": len(self.contexts)})
 
     def network(self, restored: bool = False) -> mx.gluon.HybridBlock:
-        return on_trained_base(self.recipe, self.contexts, restored)
+        net = on_trained_base(self.recipe, self.contexts, restored)
+        self.recipe = self.recipe.set(dense_side=net.dense_side)  # for whom will not have the base's parameters
+        return net
 
     def loss(self) -> StepLoss:
         return detection_loss

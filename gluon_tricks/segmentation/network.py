@@ -101,18 +101,18 @@ def _channels(base: Classifier, features: HybridBlock) -> list[int]:
 
 
 def segmentation_loss(
-    net: Segmenter, images: mx.nd.NDArray, masks: mx.nd.NDArray, aux_weight: float = 0.5
+    net: Segmenter, images: mx.nd.NDArray, masks: mx.nd.NDArray, real: float | None = None, aux_weight: float = 0.5
 ) -> mx.nd.NDArray:
     """The mean cross-entropy of the pixels that are not void, of the head plus aux_weight times that of the auxiliary.
 
-    Every pixel of the n images that is not void counts alike, so an image's part is n * (sum over its pixels) /
-    (pixels of all n that are not void).
+    Every pixel of the batch that is not void counts alike, so an image's part is (sum over its pixels) / real.
 
     Args:
         images: (n, 3, H, W), normalised, float32.
         masks: (n, H, W) class indices; below 0: void.
+        real: pixels that are not void, the mean over the images of the batch that these n are a share of; None: all.
 
-    Returns: (n,) float32, whose mean is the loss; 0 where all is void.
+    Returns: (n,) float32, whose mean over the batch is the loss; 0 where all is void.
 
     Source: GluonCV's MixSoftmaxCrossEntropyLoss as it trains, aux_weight 0.5; PSPNet, section 3.3, has 0.4.
     Differs: that class is not used, because the gradient it gives (by SoftmaxOutput) is not that of the value it
@@ -122,8 +122,9 @@ def segmentation_loss(
         aux_weight=1 gives its gradient.
     """
     masks = masks.astype("float32", copy=False)
-    real = masks >= 0
-    weight = mx.nd.broadcast_div(real, mx.nd.maximum(real.mean(), 1 / masks.size)).expand_dims(3)  # (n, H, W, 1)
+    counted, pixels = masks >= 0, masks[0].size
+    share = counted.mean() if real is None else mx.nd.array([real / pixels], ctx=masks.context)
+    weight = mx.nd.broadcast_div(counted, mx.nd.maximum(share, 1 / masks.size)).expand_dims(3)  # (n, H, W, 1)
     cross_entropy = mx.gluon.loss.SoftmaxCrossEntropyLoss()
     main, *aux = (cross_entropy(_classes_last(logits), masks, weight) for logits in net(images))
     return main + aux_weight * aux[0] if aux else main

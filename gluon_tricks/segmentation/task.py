@@ -12,6 +12,7 @@ import numpy as np
 from gluon_tricks import distributed, pictures
 from gluon_tricks.base import on_trained_base
 from gluon_tricks.data import scenes
+from gluon_tricks.data.annotated import require_apart
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.data.masks import MaskedImages, check_values, read_ade20k, read_masks
 from gluon_tricks.data.transfer_loader import SegmentationBatch, SegmentationLoader
@@ -34,6 +35,7 @@ class Segmentation:
 
     def __init__(self, recipe: SegmentationRecipe, contexts: Sequence[mx.Context], threads: int | None):
         train, val = find_masks(recipe)
+        require_apart(train, val)
         self.contexts = list(contexts)
         self.recipe = recipe.set(classes=len(train.classes), class_names=train.classes)
         common = dict(seed=recipe.seed, threads=threads, rank=distributed.rank(), ranks=distributed.ranks())
@@ -48,10 +50,11 @@ class Segmentation:
         return functools.partial(segmentation_loss, aux_weight=self.recipe.aux_weight)
 
     def rounds(self, batch: SegmentationBatch, epoch: int, draw: Draw) -> Iterator[Shares]:
-        """Per device images (n, 3, H, W) and masks (n, H, W), -1 where void."""
+        """Per device images (n, 3, H, W), masks (n, H, W), -1 where void, and how many pixels of an image are not."""
+        real = float(distributed.total(np.array([(batch.masks >= 0).sum()], "float64"))[0]) / self.recipe.batch_size
         for shares in split_batch((batch.images, batch.masks), self.recipe.accumulate, self.contexts):
             yield [
-                (self.network_input(images, context), mx.nd.array(masks, ctx=context, dtype="float32"))
+                (self.network_input(images, context), mx.nd.array(masks, ctx=context, dtype="float32"), real)
                 for context, images, masks in shares
             ]
 
@@ -94,8 +97,6 @@ def find_masks(recipe: SegmentationRecipe, splits: Sequence[str] = scenes.SPLITS
         raise Refused(f"the data set is {recipe.dataset}: name its folder with --data")
     read = {"ade20k": _read_ade20k, "masks": _read_folders}[recipe.dataset]
     found = tuple(read(recipe, split) for split in splits)
-    if len(found) > 1 and len({records.digest for records in found}) == 1:
-        raise Refused(f"{recipe.data} has the same images to train on and to validate: give each a folder of its own")
     for records in found:
         check_values(records)
     return found

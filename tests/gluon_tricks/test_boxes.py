@@ -198,3 +198,9 @@ def test_equals_gluoncv_on_real_annotations(shared_data):
     stacked = np.concatenate(images.boxes)
     assert (len(stacked), stacked[:, 5].sum()) == (807, 177)  # counted in the files with grep
     assert pathlib.Path(theirs._image_path.format(*theirs._items[7])) == images.paths[7]
+
+
+@pytest.mark.parametrize("written", ["true", "1.0", "yes"])
+def test_difficult_is_0_or_1(voc, written):
+    with pytest.raises(Refused, match=f"<difficult> of a cat is '{written}', and it takes 0 or 1"):
+        read_voc(voc(annotation(thing(more=f"<difficult>{written}</difficult>"))), ("2007_trainval",))

@@ -9,7 +9,7 @@ import pytest
 from mxnet import autograd
 
 from gluon_tricks.detection.loss import anchor_targets, detection_loss, detection_losses
-from gluon_tricks.detection.network import build_detector
+from gluon_tricks.detection.network import build_detector, with_room
 from gluon_tricks.detection.settings import RoISettings
 from gluon_tricks.runtime import Refused, generator
 from model_zoo import get_model
@@ -187,12 +187,22 @@ def test_the_same_seeds_give_the_same_bits(scene):
     assert all((first[name] == again[name]).all() for name in first)
 
 
-def test_too_many_objects_and_too_few_anchors_are_refused(net):
+def test_a_strip_has_room_for_the_proposals(net):
+    """32 x 64 px have 24 anchors and 30 proposals: the image is padded, and its anchors are those of before."""
+    with autograd.record():
+        loss = detection_loss(net, mx.nd.zeros((1, 3, 32, 64)), rows([2, 4, 60, 30, 1])[None], generator(0, "anchors"))
+    assert np.isfinite(loss.asnumpy()).all()
+    padded = with_room(net, mx.nd.ones((1, 3, 32, 64)), 30)
+    assert padded.shape == (1, 3, 48, 64) and padded[0, 0].asnumpy()[32:].max() == 0 and padded.sum() == 3 * 32 * 64
+    assert with_room(net, padded, 30) is padded
+    inside = anchor_targets(net, (48, 64), rows(BOX)[None], generator(0, "anchors"), np.array([[32, 64]]))[0][0]
+    assert (inside[24:] == -1).all() and (inside[:24] >= 0).any()
+
+
+def test_too_many_objects_and_too_large_images_are_refused(net):
     arguments = (np.full((1, 101, 5), -1), generator(0, "anchors"))
     with pytest.raises(Refused, match="101 objects: training takes at most 100"):
         detection_loss(net, mx.nd.zeros((1, 3, 64, 64)), *arguments)
-    with pytest.raises(Refused, match="32x64 px have 24 anchors, fewer than the 30 proposals"):
-        detection_loss(net, mx.nd.zeros((1, 3, 32, 64)), rows(BOX)[None], generator(0, "anchors"))
     with pytest.raises(Refused, match="2064x64 px are too large: a side has at most 2048 px"):
         detection_loss(
             SimpleNamespace(**vars(Answers(net)), settings=SETTINGS),

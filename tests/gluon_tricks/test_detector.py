@@ -9,7 +9,7 @@ from gluon_tricks.data.augment import normalised
 from gluon_tricks.detection.evaluation import predict
 from gluon_tricks.detection.loss import detection_loss
 from gluon_tricks.detection.metrics import overlaps
-from gluon_tricks.detection.network import build_detector
+from gluon_tricks.detection.network import _side_of, build_detector
 from gluon_tricks.detection.settings import ROI_SETTINGS, RoISettings
 from gluon_tricks.network import parameters_by_name, restore_plain_layout
 from gluon_tricks.runtime import Refused, generator
@@ -100,6 +100,11 @@ def test_other_networks_split_at_stride_16(name, channels, top, monkeypatch):
     assert maps[1] == channels and abs(maps[2] - 20) <= 3 and abs(maps[3] - 30) <= 3
     assert parameters_by_name(net)["class_predictor.weight"].shape == (3, top)
     assert net._roi_size == ((6, 6) if name == "alexnet" else (7, 7))
+
+
+@pytest.mark.parametrize("name, side", [("vgg11", 7), ("alexnet", 6)])
+def test_dense_layers_without_parameters_take_maps_of_224_px(name, side):
+    assert _side_of(get_model(name)) == side
 
 
 def test_unfit_bases_are_refused():

@@ -12,10 +12,13 @@ from gluoncv.model_zoo.fcn import FCN, _FCNHead
 from mxnet import autograd
 
 import model_zoo
+from gluon_tricks.data.transfer_loader import SegmentationBatch
 from gluon_tricks.runtime import Refused
 from gluon_tricks.segmentation.evaluation import class_probabilities, classify_pixels, evaluate_segmenter
 from gluon_tricks.segmentation.network import build_segmenter, segmentation_loss
+from gluon_tricks.segmentation.task import Segmentation
 from gluon_tricks.sync_batch_norm import SyncBatchNorm
+from gluon_tricks.transfer import SegmentationRecipe
 
 
 def segmenter(name="mobilenet0.25", classes=3, **kwargs):
@@ -172,9 +175,29 @@ def test_loss_beside_gluoncvs():
     expected = gradients(net, lambda: theirs(*net.logits, masks))
     assert np.abs(expected).max() > 0.005
     for weight in (1, 0.5):
-        head, aux = gradients(net, lambda weight=weight: segmentation_loss(net, images, masks, weight).mean())
+        head, aux = gradients(
+            net, lambda weight=weight: segmentation_loss(net, images, masks, aux_weight=weight).mean()
+        )
         np.testing.assert_allclose(head, expected[0], atol=1e-7)
         np.testing.assert_allclose(aux, weight * expected[1], atol=1e-7)
+
+
+def test_every_pixel_of_a_batch_counts_alike_however_it_is_shared(monkeypatch):
+    """One image of 30 real pixels and one of 3: in shares of their own the second would count ten times as much."""
+    rng = np.random.default_rng(3)
+    logits, masks = rng.normal(size=(2, 1, 4, 5, 6)), np.full((2, 5, 6), -1, np.int32)
+    masks[0], masks[1, 0, :3] = 1, 2
+    batch = SegmentationBatch(np.zeros((2, 5, 6, 3), np.uint8), masks, np.arange(2), 2)
+    together = Fixed(np.concatenate(logits))
+    whole = segmentation_loss(together, mx.nd.zeros((2, 3, 5, 6)), mx.nd.array(masks)).asnumpy()
+    for contexts, rounds in (([mx.cpu(0), mx.cpu(1)], 1), ([mx.cpu()], 2), ([mx.cpu()], 1)):
+        task = object.__new__(Segmentation)
+        task.recipe, task.contexts = SegmentationRecipe(batch_size=2, accumulate=rounds), contexts
+        shares = [share for of_round in task.rounds(batch, 0, None) for share in of_round]
+        nets = [together] if len(shares) == 1 else [Fixed(part) for part in logits]
+        parts = [segmentation_loss(net, *share).asnumpy() for net, share in zip(nets, shares)]
+        assert np.concatenate(parts) == pytest.approx(whole, rel=1e-5)
+    assert whole[0] / whole[1] > 4
 
 
 def three_regions():

@@ -4,6 +4,7 @@ import csv
 import json
 import pathlib
 import shutil
+import types
 
 import mxnet as mx
 import numpy as np
@@ -12,13 +13,16 @@ import pytest
 from gluon_tricks import train, transfer_flags
 from gluon_tricks.base import on_trained_base
 from gluon_tricks.data import scenes
+from gluon_tricks.data.annotated import require_apart
 from gluon_tricks.data.boxes import BoxedImages
+from gluon_tricks.detection import task as detection_task
 from gluon_tricks.detection.task import require_trainable
 from gluon_tricks.job import Options
 from gluon_tricks.network import parameters_by_name
 from gluon_tricks.recipe import Recipe, read_recipe, recipe_from_json
 from gluon_tricks.recipes.transfer import DETECTION, SEGMENTATION
 from gluon_tricks.runtime import Refused
+from gluon_tricks.segmentation import task as segmentation_task
 from gluon_tricks.train import Interrupted, train_and_evaluate
 from gluon_tricks.trained import load_network
 from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
@@ -121,6 +125,43 @@ def test_the_base_is_the_trained_one_and_its_stem_stays(base, tmp_path):
     assert not (tmp_path / "run" / "pictures").exists()
 
 
+def test_dense_layers_of_another_size_come_back(tmp_path):
+    """Of a VGG of 64 px images they take 2 x 2 places; only its run knows, once the base's file is gone."""
+    net = get_model("vgg11", classes=3)
+    net.initialize()
+    net(mx.nd.zeros((1, 3, 64, 64)))
+    path = tmp_path / "vgg.params"
+    net.save_parameters(str(path))
+    recipe = TINY["detection"].set(model="vgg11", base_params=str(path), epochs=1)
+    train_and_evaluate(recipe, tmp_path / "run", Options(contexts=[mx.cpu()], threads=1, picture_epochs=0))
+    path.unlink()
+    stored = read_recipe(tmp_path / "run" / "recipe.json")
+    assert stored.dense_side == 2
+    for source in (tmp_path / "run", *(tmp_path / "run" / "checkpoints").iterdir()):
+        assert load_network(source)._roi_size == (2, 2)
+    assert on_trained_base(stored, [mx.cpu()], restored=True)._roi_size == (2, 2)
+
+
+@pytest.mark.parametrize("task", TINY)
+def test_images_that_are_trained_on_are_no_validation(task, tmp_path, monkeypatch):
+    module = {"detection": detection_task, "segmentation": segmentation_task}[task]
+    name = {"detection": "find_boxes", "segmentation": "find_masks"}[task]
+    found = getattr(module, name)(TINY[task])
+    monkeypatch.setattr(module, name, lambda recipe: found[1:] * 2)
+    with pytest.raises(Refused, match=r"2 of the 2 validation images are trained on too, such as .*: keep them out"):
+        train_and_evaluate(TINY[task], tmp_path / "run", Options(contexts=[mx.cpu()]))
+
+
+def test_copies_are_the_same_images(tmp_path):
+    for folder, text in (("train", "one"), ("copy", "one"), ("other", "two")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.jpg").write_text(text)
+    train, copy, other = (types.SimpleNamespace(paths=[tmp_path / f / "1.jpg"]) for f in ("train", "copy", "other"))
+    require_apart(train, other)
+    with pytest.raises(Refused, match="1 of the 1 validation images are trained on too"):
+        require_apart(train, copy)
+
+
 def test_the_heads_of_a_segmenter_learn_faster():
     net = on_trained_base(TINY["segmentation"].set(classes=11), [mx.cpu()])
     factors = {name: p.lr_mult for name, p in parameters_by_name(net).items()}
@@ -173,6 +214,9 @@ def test_what_cannot_work_is_refused_before_any_work(recipe, says, tmp_path):
         (dict(tricks=(ZeroGamma(),)), "zero_gamma is for the training of classifiers"),
         (dict(classes=3, class_names=("a", "b")), "class_names are 2 and classes is 3"),
         (dict(classes=10**9), "classes is 1000000000"),
+        (dict(start_epoch=1), "start_epoch is 1: use --resume auto"),
+        (dict(data="VOCdevkit"), "data is 'VOCdevkit': few_scenes is built in; name the kind of your data"),
+        (dict(dense_side=0), "dense_side is 0: it takes 1 or more"),
     ],
 )
 def test_settings_that_make_no_sense(settings, says):
@@ -186,6 +230,21 @@ def test_a_recipe_that_claims_more_classes_than_its_file_has(base, tmp_path):
     (tmp_path / "recipe.json").write_text(json.dumps(TINY["segmentation"].set(classes=60000).to_json()))
     with pytest.raises(Refused, match="no layer for the 60000 classes"):
         load_network(tmp_path)
+
+
+def test_a_base_without_a_dilated_form_is_refused():
+    for model in ("vgg11", "inceptionv3"):
+        with pytest.raises(Refused, match=f"{model} has no dilated form, which an FCN stands on: use a ResNet"):
+            on_trained_base(TINY["segmentation"].set(model=model), [mx.cpu()])
+
+
+def test_a_detector_says_its_base_and_its_classes(base, tmp_path):
+    train_and_evaluate(TINY["detection"].set(epochs=1), tmp_path, Options(contexts=[mx.cpu()], threads=1))
+    assert load_network(tmp_path, model="resnet18_v1b", classes=10)
+    with pytest.raises(Refused, match="--model vgg11 contradicts .*, whose model is resnet18_v1b"):
+        load_network(tmp_path, model="vgg11")
+    with pytest.raises(Refused, match="--classes 9 contradicts .*, whose classes is 10"):
+        load_network(tmp_path, classes=9)
 
 
 def test_a_base_of_other_normalisation_is_refused(base, tmp_path):
@@ -232,7 +291,7 @@ def words(text, recipes, default):
     return transfer_flags.recipe_from_flags(args, 2, recipes, default)[0]
 
 
-def test_a_run_that_goes_on_says_what_it_stands_on(tmp_path):
+def test_a_run_that_goes_on_says_what_it_stands_on(tmp_path, monkeypatch):
     """The base's run is not there any more."""
     base = tmp_path / "gone"
     begun = DETECTION["voc"].set(model="mobilenet1.0", base_params=str(base))
@@ -241,6 +300,12 @@ def test_a_run_that_goes_on_says_what_it_stands_on(tmp_path):
     assert words(f"{flags} --resume auto", DETECTION, "voc") == begun
     assert words(flags, DETECTION, "voc").model == DETECTION["voc"].model
     assert words(f"--base-params other --save-dir {tmp_path} --resume auto", DETECTION, "voc") != begun
+    assert words(f"{flags} --resume auto --base resnet50_v1d", DETECTION, "voc").model == "resnet50_v1d"
+    monkeypatch.chdir(tmp_path)  # without --save-dir it is the newest of its name
+    run = tmp_path / "runs" / f"{begun.name}-3"
+    run.mkdir(parents=True)
+    (run / "recipe.json").write_text(json.dumps(begun.set(model="vgg16", dense_side=2).to_json()))
+    assert words(f"--base-params {base} --resume auto", DETECTION, "voc") == begun.set(model="vgg16", dense_side=2)
 
 
 def test_flags_change_what_they_name():
@@ -266,6 +331,8 @@ def test_flags_that_cannot_be_are_refused(tmp_path):
         words("--num-classes 3", SEGMENTATION, "ade20k")
     with pytest.raises(Refused, match="scenes is built in"):
         words("--dataset scenes --data x", SEGMENTATION, "ade20k")
+    with pytest.raises(Refused, match="--lr-decay 0.5 goes with --lr-decay-epoch: fcn_ade20k has no step decay"):
+        words("--lr-decay 0.5", SEGMENTATION, "ade20k")
     with pytest.raises(Refused, match="short 1200 and long 1000"):
         words("--short 1200", DETECTION, "voc")
 

@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import pathlib
+import subprocess
+import sys
 
 import cv2
 import mxnet as mx
@@ -16,6 +18,7 @@ from gluon_tricks.data import scenes
 from gluon_tricks.detection import evaluation
 from gluon_tricks.detection.metrics import DetectionScores
 from gluon_tricks.detection.task import Detection, find_boxes
+from gluon_tricks.devices import cpu_has_bfloat16
 from gluon_tricks.final import save_final
 from gluon_tricks.recipe import read_recipe
 from gluon_tricks.segmentation.metrics import SegmentationScores
@@ -180,6 +183,23 @@ def test_a_detector_does_not_compute_in_float16(detector, tmp_path, monkeypatch,
     for source in (detector, detector / "final.params", alone):
         says = evaluated(capsys, "--pretrained", source, "--dtype", "float16", code=2)
         assert says == f"refused: --dtype float16: {source} is a detector, whose boxes need more: use --dtype float32\n"
+
+
+@pytest.mark.skipif(not cpu_has_bfloat16(), reason="this CPU has no bfloat16")
+def test_a_segmenter_computes_in_bfloat16(tmp_path):
+    """Images of 48 px, on which dilated convolutions with AMX end the process; in a process of its own."""
+    rng = np.random.default_rng(0)
+    for kind, shape in (("images", (48, 48, 3)), ("masks", (48, 48))):
+        (tmp_path / kind / "val").mkdir(parents=True)
+        for k in range(2):
+            cv2.imwrite(str(tmp_path / kind / "val" / f"{k}.png"), rng.integers(0, 3, shape).astype(np.uint8))
+    recipe = SegmentationRecipe(model="resnet18_v1b", dataset="masks", data=str(tmp_path), classes=3)
+    (tmp_path / "run").mkdir()
+    run = run_of(recipe, tmp_path / "run")
+    done = subprocess.run(
+        [sys.executable, PATH, "--pretrained", run, "--dtype", "bfloat16"], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0 and "bfloat16" in done.stdout, done.stderr
 
 
 def test_tables_and_values_of_classes_that_do_not_occur():

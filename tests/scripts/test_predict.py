@@ -160,6 +160,15 @@ def test_a_detector_gives_boxes_of_the_photo(detector, photos, tmp_path, capsys)
     assert lines[0].startswith(f"{photos}/wide.png: {surest['name']} {100 * surest['score']:.1f} %, ")
 
 
+def test_a_strip_is_an_image_too(detector, tmp_path, capsys):
+    """Its own size has fewer places for anchors than there are proposals."""
+    (tmp_path / "strips").mkdir()
+    for shape in ((3, 300, 3), (300, 3, 3)):
+        cv2.imwrite(str(tmp_path / "strips" / f"{shape[0]}.png"), np.full(shape, 99, np.uint8))
+    said = predicted(capsys, tmp_path / "strips", "--params", detector, "--out", tmp_path / "out")
+    assert "300.png" in str(said) and (tmp_path / "out" / "3.json").is_file()
+
+
 def test_a_segmenter_gives_every_pixel_its_class(segmenter, photos, tmp_path, capsys):
     out = tmp_path / "out"
     lines, _ = predicted(capsys, photos, "--params", segmenter, "--out", out)
@@ -270,6 +279,8 @@ def test_refused_before_anything_is_written(classifier, photos, tmp_path, capsys
         ((wide, *run, "--classes", tmp_path / "names.txt"), "names.txt has 2 names and"),
         ((wide, *run, "--classes", tmp_path / "no.txt"), "cannot read"),
         ((wide, *run, "--threshold", 1.5), "the threshold is 1.5"),
+        ((wide, *run, "--threshold", 0.7), "--threshold is for detectors, and"),
+        ((wide, *run, "--multi-scale"), "--multi-scale is for segmenters, and"),
         ((wide, *run, "--out", photos), "is where images lie"),
         ((wide, "--params", tmp_path / "no-run"), "there is no run or file"),
         ((wide, "--params", tmp_path / "none"), "holds neither final.params nor a checkpoint"),
