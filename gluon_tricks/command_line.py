@@ -53,7 +53,8 @@ def recipe_from_flags(args: argparse.Namespace, devices: int) -> tuple[Recipe, l
     """
     _refuse_what_is_replaced(args)
     recipe, notes = _start(args)
-    gluoncv = args.recipe is None and recipe.name == "imagenet"
+    form = "gluoncv" if recipe.name == "imagenet" else "paper"
+    gluoncv = args.recipe is None and form == "gluoncv"
     if args.accumulate is not None:
         recipe = recipe.set(accumulate=args.accumulate)
     if args.batch_size is not None or gluoncv:
@@ -63,7 +64,7 @@ def recipe_from_flags(args: argparse.Namespace, devices: int) -> tuple[Recipe, l
     recipe = _with_fields(recipe, args)
     recipe = _with_network(recipe, args)
     recipe = _with_schedule(recipe, args)
-    recipe = _with_refinements(recipe, args, "gluoncv" if gluoncv else "paper")
+    recipe = _with_refinements(recipe, args, form)
     for setting in args.set:
         key, _, text = setting.partition("=")
         if key == "pretrained":  # a tag such as 121e1579 would be read as a number

@@ -99,6 +99,7 @@ DISTILL = "--recipe table6/resnet50_v1d/distill "
         (DISTILL + "--teacher runs/t --hard-weight 0.3", Distillation("runs/t", 20.0, "gluoncv", 0.3)),
         (DISTILL + "--teacher runs/t --set distillation.form=gluoncv", Distillation("runs/t", 20.0, "gluoncv")),
         (DISTILL + "--set distillation.teacher=runs/t", Distillation("runs/t", 20.0, "paper")),
+        ("--recipe imagenet --teacher runs/t", Distillation("runs/t", 20.0, "gluoncv")),
         ("--recipe efficient --teacher runs/t", Distillation("runs/t", 20.0, "paper")),
         (RECORDS + "--teacher runs/t", Distillation("runs/t", 20.0, "gluoncv")),  # GluonCV's
         (RECORDS + "--teacher runs/t --temperature 2 --hard-weight 0.9", Distillation("runs/t", 2.0, "gluoncv", 0.9)),
