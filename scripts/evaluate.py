@@ -6,8 +6,8 @@
     evaluate.py --pretrained runs/imagenet-3                                   a run, on its own validation images
     evaluate.py --pretrained runs/imagenet-3 --form int8                       how much 8-bit integers change
     evaluate.py --pretrained RUN --rec-val test.rec --places365 places365_test.txt --submission FILE   for its server
-    evaluate.py --pretrained runs/faster_rcnn-1                                a detector's run: mAP, and of each class
-    evaluate.py --pretrained runs/fcn-1 --multi-scale                          a segmenter's: pixAcc, mIoU, each IoU
+    evaluate.py --pretrained runs/faster_rcnn_voc-1                            a detector's run: mAP, and of each class
+    evaluate.py --pretrained runs/fcn_ade20k-1 --multi-scale                   a segmenter's: pixAcc, mIoU, each IoU
 
 A classifier is told by its top-1 and top-5 on packed images, with Wilson's intervals of 95 %. Images as in GluonCV: the
 shorter edge to ceil(input size / crop ratio), the middle, minus the data set's mean, over its standard deviation; a run

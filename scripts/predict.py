@@ -1,10 +1,10 @@
 #!/usr/bin/env python
 """What a trained network says of photos: the classes of each, the things in it, or the class of every pixel.
 
-    predict.py photo.jpg --params runs/imagenet-3                 a classifier: the 5 likeliest classes, with bars
-    predict.py photos --params resnet50_v1d/117a384e              one that GluonCV published, on a folder of photos
-    predict.py photos --params runs/faster_rcnn-1 --threshold 0.7  a detector: boxes with names and scores
-    predict.py photo.jpg --params runs/fcn-1 --multi-scale        a segmenter: the mask over the photo
+    predict.py photo.jpg --params runs/imagenet-3                      a classifier: the 5 likeliest classes, with bars
+    predict.py photos --params resnet50_v1d/117a384e                   one that GluonCV published, on a folder of photos
+    predict.py photos --params runs/faster_rcnn_voc-1 --threshold 0.7  a detector: boxes with names and scores
+    predict.py photo.jpg --params runs/fcn_ade20k-1 --multi-scale      a segmenter: the mask over the photo
 
 Which of the three it is follows from the run. Of each image --out gets NAME.png and NAME.json, of a segmenter also
 masks/NAME.png with the index of each pixel's class; of several images, index.html shows all. Exit code: 0 done, 1 some
