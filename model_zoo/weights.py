@@ -79,16 +79,12 @@ def save(net: HybridBlock, path: str | os.PathLike, naming: str = "ours") -> Non
 
     Args:
         path: ends in .safetensors, whose metadata then says model, naming and classes, or in .params.
+        naming: "gluoncv" for a .params file that `load_parameters` of GluonCV's network of the same name takes.
 
     Raises:
         Refused: another ending, or the other library does not have this network.
     """
     formats.write(path, as_theirs(net, values_of(net), naming), about(net, naming))
-
-
-def save_gluoncv(net: HybridBlock, path: str | os.PathLike) -> None:
-    """Writes the network's parameters so that `load_parameters` of GluonCV's network of the same name takes them."""
-    save(net, path, "gluoncv")
 
 
 def values_of(net: HybridBlock) -> dict[str, np.ndarray]:
