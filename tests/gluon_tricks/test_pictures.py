@@ -26,7 +26,8 @@ def test_colours_are_distinct_and_stable():
     shades = np.array([pictures.colour(k) for k in range(42)])
     apart = np.abs(shades[:, None] - shades[None]).max(axis=2) + 255 * np.eye(len(shades), dtype=int)
     assert apart[:21, :21].min() >= 50 and apart.min() >= 16
-    assert pictures.colour(0) == pictures.colour(0) and all(type(level) is int for level in pictures.colour(7))
+    # Hue 0 (red), saturation 230 and value 235 of 255: green and blue are 235 (1 - 230 / 255) = 23.04.
+    assert pictures.colour(0) == (235, 23, 23) and all(type(level) is int for level in pictures.colour(7))
 
 
 @pytest.mark.parametrize("size", SIZES)
