@@ -1,6 +1,5 @@
 """What is checked before ranks are started, and how their ends are named."""
 
-import importlib.util
 import os
 import pathlib
 import socket
@@ -12,6 +11,7 @@ import pytest
 from gluon_tricks import launcher
 from gluon_tricks.launcher import Failure, Host, check_hosts, parse_hosts
 from gluon_tricks.runtime import Refused, inherited_environment
+from scripts import launch
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -68,16 +68,13 @@ def test_hosts_are_asked_before_anything_is_started(ssh, monkeypatch):
 
 
 def test_a_restart_takes_the_hosts_that_answer(ssh, monkeypatch, capsys):
-    spec = importlib.util.spec_from_file_location("launch_script", ROOT / "scripts" / "launch.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
     monkeypatch.chdir(ROOT)
-    args = script.parse(["-np", "5", "--", "scripts/train_imagenet.py"])
-    hosts, ranks = script._those_that_answer([Host("near", 3), Host("far", 2)], args, pathlib.Path(args.command[0]))
+    args = launch.parse(["-np", "5", "--", "scripts/train_imagenet.py"])
+    hosts, ranks = launch._those_that_answer([Host("near", 3), Host("far", 2)], args, pathlib.Path(args.command[0]))
     assert (hosts, ranks) == ([Host("near", 3)], 3)
     assert "left out: far does not answer ssh" in capsys.readouterr().err
     with pytest.raises(Refused, match="no host is left"):
-        script._those_that_answer([Host("far", 2)], args, pathlib.Path(args.command[0]))
+        launch._those_that_answer([Host("far", 2)], args, pathlib.Path(args.command[0]))
 
 
 def test_a_horovod_without_gloo_is_refused(tmp_path, monkeypatch):

@@ -1,8 +1,6 @@
 """The script as a user runs it: its figures against those of training, and what it refuses before any work."""
 
-import importlib.util
 import json
-import pathlib
 import shutil
 
 import cv2
@@ -13,11 +11,7 @@ import pytest
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.recipe import Recipe
 from model_zoo import get_model, published, weights
-
-PATH = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "evaluate.py"
-spec = importlib.util.spec_from_file_location("evaluate_script", PATH)
-script = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(script)
+from scripts import evaluate as script
 
 COLOURS = ["red", "green", "blue", "grey"]
 

@@ -1,8 +1,6 @@
 """The script on runs of detectors and segmenters: their scores against planted answers, and what is refused."""
 
-import importlib.util
 import json
-import pathlib
 
 import cv2
 import mxnet as mx
@@ -21,11 +19,7 @@ from gluon_tricks.recipe import read_recipe
 from gluon_tricks.segmentation.metrics import SegmentationScores
 from gluon_tricks.trained import load_network
 from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
-
-PATH = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "evaluate.py"
-spec = importlib.util.spec_from_file_location("evaluate_transfer_script", PATH)
-script = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(script)
+from scripts import evaluate as script
 
 BACKGROUND = 10
 
