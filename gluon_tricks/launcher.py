@@ -102,13 +102,15 @@ def check_hosts(hosts: Sequence[Host], script: pathlib.Path, ssh_port: int | Non
             try:
                 done = subprocess.run(ssh, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
             except subprocess.TimeoutExpired:
-                wrong[host.name] = f"{host.name} lets nobody in (ssh did not end within 60 s)"
+                wrong[host.name] = f"{host.name} did not answer over ssh within 60 s"
                 continue
             said = (done.stderr.strip().splitlines() or ["no such folder or script there"])[-1]
             if done.returncode == 255:
                 wrong[host.name] = f"{host.name} does not answer ssh without a password ({said})"
             elif done.returncode:
-                wrong[host.name] = f"{host.name} has not the same folder, Python and gluon_tricks as here ({said})"
+                wrong[host.name] = (
+                    f"{host.name} does not have the same folder, Python and gluon_tricks as here ({said})"
+                )
     return wrong
 
 

@@ -63,7 +63,7 @@ def _name_and_tag(source: str, model: str | None) -> tuple[str, str | None]:
     name, _, tag = source.partition("/")
     if published.is_tag(tag.lower()) or (name in list_models() and not tag):
         if model not in (None, name):
-            raise Refused(f"--model {model} contradicts {source}, which names a {name}: leave one away")
+            raise Refused(f"--model {model} contradicts {source}, which names a {name}: leave one out")
         return name, tag.lower() or None
     if name in list_models():
         raise Refused(
@@ -171,7 +171,7 @@ def _check_agrees(source, net: mx.gluon.HybridBlock, model: str, classes: int | 
     """Refuses what was said of a network if the network says something else."""
     for flag, said, seen in (("model", model or None, net.name), ("classes", classes, getattr(net, "classes", None))):
         if said not in (None, seen):
-            raise Refused(f"--{flag} {said} contradicts {source}, whose {flag} is {seen}: leave the flag away")
+            raise Refused(f"--{flag} {said} contradicts {source}, whose {flag} is {seen}: leave the flag out")
 
 
 def _file_of(run_or_file) -> pathlib.Path:

@@ -260,11 +260,11 @@ def _name_differences(net: HybridBlock, values: Mapping, source) -> str:
     names = max(_namings(net).values(), key=lambda names: len(names.keys() & values.keys()))
     missing, unknown = sorted(names.keys() - values.keys()), sorted(values.keys() - names.keys())
     parts = [
-        f"{what} {len(some)} ({', '.join(some[:3])}{', ...' if len(some) > 3 else ''})"
-        for what, some in (("lacks", missing), ("has as unknown", unknown))
+        f"{what.format(len(some))} ({', '.join(some[:3])}{', ...' if len(some) > 3 else ''})"
+        for what, some in (("lacks {} of its names", missing), ("has {} other names", unknown))
         if some
     ]
-    return f"{source} does not hold the parameters of {net.name}: of its names the file {' and '.join(parts)}"
+    return f"{source} does not hold the parameters of {net.name}: the file {' and '.join(parts)}"
 
 
 # --- shapes -------------------------------------------------------------------------------------------------------

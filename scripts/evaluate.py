@@ -52,7 +52,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--pretrained", default="true", metavar="WHAT",
         help="a run directory, a checkpoint, a parameter file, or a published TAG or NAME/TAG (GluonCV's default file)",
     )  # fmt: skip
-    parser.add_argument("--classes", type=int, metavar="N", help="number of logits, to be sure: it must be the file's")
+    parser.add_argument("--classes", type=int, metavar="N", help="number of logits; another than the file's is refused")
     parser.add_argument(
         "--rec-val", nargs="+", default=(), metavar="FILE", help="records; of a run, by default its own"
     )
@@ -206,7 +206,7 @@ def _refuse_flags(args: argparse.Namespace, flags: tuple[str, ...], what: str) -
     default = parse([])
     for flag in flags:
         if getattr(args, flag) != getattr(default, flag):
-            raise Refused(f"--{flag.replace('_', '-')}: {args.pretrained} is a {what}, which it is not for")
+            raise Refused(f"--{flag.replace('_', '-')} does not apply: {args.pretrained} is a {what}")
 
 
 def run(args: argparse.Namespace) -> tuple[dict, list[str]]:

@@ -60,8 +60,8 @@ def test_hosts_are_asked_before_anything_is_started(ssh, monkeypatch):
     assert check_hosts([Host("localhost", 1), Host("near", 1)], script) == {}
     assert check_hosts([Host("near", 1), Host("far", 1), Host("bare", 1)], script) == {
         "far": "far does not answer ssh without a password (ssh: connect to host far port 22: No route to host)",
-        "bare": "bare has not the same folder, Python and gluon_tricks as here (ModuleNotFoundError: No module named "
-        "'gluon_tricks')",
+        "bare": "bare does not have the same folder, Python and gluon_tricks as here (ModuleNotFoundError: No module "
+        "named 'gluon_tricks')",
     }
     (wrong,) = check_hosts([Host("near", 1)], pathlib.Path("scripts/none.py")).values()
     assert wrong.endswith("(no such folder or script there)")

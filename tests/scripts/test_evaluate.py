@@ -101,8 +101,8 @@ def test_refusals_before_any_work(parameters, tiny_records, tmp_path, capsys):
     says = refused(capsys, *common(parameters, tmp_path / "five.rec"))
     assert "five.rec has 5 classes and cifar_resnet20_v1 tells 4 apart" in says
     assert "no such folder" in refused(capsys, *common(parameters, val, "--json", tmp_path / "no" / "x.json"))
-    assert "--multi-scale: " in (says := refused(capsys, *common(parameters, val, "--multi-scale")))
-    assert says.endswith("is a classifier, which it is not for\n")
+    says = refused(capsys, *common(parameters, val, "--multi-scale"))
+    assert "--multi-scale does not apply: " in says and says.endswith(" is a classifier\n")
     assert "--batch-size 0" in refused(capsys, *common(parameters, val, "--batch-size", 0))
 
 

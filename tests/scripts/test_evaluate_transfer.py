@@ -156,7 +156,7 @@ def test_what_makes_no_sense_is_refused(detector, segmenter, tmp_path, tiny_reco
         (segmenter, "segmenter", ("--places365", "list", "--submission", tmp_path / "x")),
     ):
         says = evaluated(capsys, "--pretrained", run, *words, code=2)
-        assert says == f"refused: {words[0]}: {run} is a {what}, which it is not for\n"
+        assert says == f"refused: {words[0]} does not apply: {run} is a {what}\n"
     says = evaluated(capsys, "--pretrained", segmenter, "--data", tmp_path, code=2)
     assert "the data set of" in says and "is few_scenes, which is built in" in says
     recipe = json.loads((segmenter / "recipe.json").read_text())
