@@ -182,7 +182,11 @@ class Settings:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Settings:
-        """The recipe that to_json described; only its own fields and tricks of tricks.TRICKS are read."""
+        """The recipe that to_json described; only its own fields and tricks of tricks.TRICKS are read.
+
+        Raises:
+            Refused: it names a field or trick that there is not, or a value is of another type or out of its range.
+        """
         if not isinstance(values, dict):
             raise Refused(f"a recipe is a JSON object, but got {type(values).__name__}")
         values = {name: value for name, value in values.items() if name != "task"}
