@@ -27,6 +27,7 @@ FLOORS = {
     "gluon_tricks.prediction": 8,
     "gluon_tricks.disk": 1,
     "gluon_tricks.heartbeat": 1,
+    "gluon_tricks.hosts": 1,
     "gluon_tricks.launcher": 2,
     "gluon_tricks.gradients": 2,
     "gluon_tricks.sync_batch_norm": 2,
