@@ -17,10 +17,9 @@ import argparse
 import pathlib
 import sys
 
-from gluon_tricks import pictures
 from gluon_tricks.devices import choose_contexts
 from gluon_tricks.disk import CannotWrite
-from gluon_tricks.photos import Results, find_images, printable, read_photo
+from gluon_tricks.photos import Results, contact_sheet, find_images, printable, read_photo
 from gluon_tricks.prediction import open_predictor
 from gluon_tricks.runtime import Refused
 
@@ -64,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         note = f" ({prediction.note})" if prediction.note else ""
         print(f"{printable(path)}: {prediction.words}{note}", flush=True)
     if len(paths) > 1 and results.said:
-        page = pictures.contact_sheet(out, f"{predictor.network}: {predictor.kind}", results.said)
+        page = contact_sheet(out, f"{predictor.network}: {predictor.kind}", results.said)
         print(f"{page} shows them all: {len(results.said)} images")
     return broken
 
