@@ -9,8 +9,8 @@ from typing import Any
 
 from gluon_tricks import tricks
 from gluon_tricks.data.augment import AUGMENTS
-from gluon_tricks.runtime import Refused
-from gluon_tricks.settings import Settings, known, trick_from_json, trick_named
+from gluon_tricks.runtime import Refused, known
+from gluon_tricks.settings import Settings, trick_from_json, trick_named
 from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.tricks import Loss
 
