@@ -133,6 +133,9 @@ def choose_precision(
 
     Returns:
         (precision, line): line is "" where precision is dtype.
+
+    Raises:
+        Refused: bfloat16 on a GPU.
     """
     on_gpu = contexts[0].device_type == "gpu"
     if dtype == "float32" or (dtype == "float16" and on_gpu):

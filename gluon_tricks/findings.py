@@ -142,7 +142,9 @@ def check_disk(folder: pathlib.Path, free: int, writable: bool, needed: int = 2 
     """
     what = f"{folder}: {free / _GB:.1f} GB free"
     if not writable:
-        return Finding(PROBLEM, f"{folder} cannot be written", "change its rights, or name another folder (--save-dir)")
+        return Finding(
+            PROBLEM, f"{folder} cannot be written", "change its permissions, or name another folder (--save-dir)"
+        )
     if free < needed:
         level = PROBLEM if free < needed / 10 else WARNING
         remedy = "make room, or name another folder (--save-dir)"

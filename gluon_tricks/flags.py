@@ -110,7 +110,9 @@ def run_flags(group) -> None:
     group.add_argument("--save-dir", type=pathlib.Path, metavar="RUN", help="run directory (runs/<recipe>-<n>)")
     group.add_argument("--save-frequency", type=int, default=1, metavar="N", help="epochs between checkpoints (1)")
     group.add_argument("--save-steps", type=int, default=0, metavar="N", help="also a checkpoint every N steps")
-    group.add_argument("--picture-epochs", type=int, default=5, metavar="N", help="... between pictures (5; 0: none)")
+    group.add_argument(
+        "--picture-epochs", type=int, default=5, metavar="N", help="epochs between pictures (5; 0: none)"
+    )
     group.add_argument("--keep", type=int, default=2, metavar="K", help="newest checkpoints kept, and the best (2)")
     group.add_argument("--resume", choices=("auto",), help="go on from the newest checkpoint of the run directory")
     group.add_argument("--resume-params", metavar="FILE", help="start from parameters alone")

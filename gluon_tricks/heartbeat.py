@@ -1,13 +1,14 @@
-"""Signs of life of a rank, for scripts/launch.py: where it is, whether it moves, and whether it waits for others."""
+"""Signs of life of ranks: each tells where it is, whether it moves and whether it waits; the launcher, who is stuck."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 MARK = "gluon_tricks heartbeat:"  # then: step, number of moves so far, 1 if it waits for other ranks
 VARIABLE = "GLUON_TRICKS_HEARTBEAT"  # seconds between two; without it there are none
@@ -43,3 +44,36 @@ def _beat(seconds: float) -> None:
         sys.stderr.write(f"{MARK} {_place['step']} {_place['moves']} {_place['waiting']}\n")
         sys.stderr.flush()
         time.sleep(seconds)
+
+
+class Lives:
+    """What the ranks' heartbeats tell: which of them stands still while the others wait for it."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self._begun = math.inf  # when one first moved or waited: until then all start, which may take long
+        self._beats: dict[int, tuple[float, float, str, list[str]]] = {}  # rank -> last beat, last move, step, words
+
+    def hear(self, rank: int, line: str) -> bool:
+        """Whether a line of a rank is a heartbeat."""
+        if not line.startswith(MARK):
+            return False
+        step, *words = line[len(MARK) :].split()
+        now, (_, moved, _, before) = self._clock(), self._beats.get(rank, (0, self._clock(), "", []))
+        self._begun = min(self._begun, now if words != ["0", "0"] else math.inf)
+        self._beats[rank] = now, moved if words[:1] == before[:1] else now, step, words
+        return True
+
+    def stuck(self, after: float) -> str:
+        """Which ranks have been silent for so many seconds, or else stand still while others wait; "": none."""
+        now, beats = self._clock(), sorted(self._beats.items())
+        silent = [(rank, step) for rank, (beat, _, step, _) in beats if now - beat > after]
+        still = [
+            (rank, step)
+            for rank, (_, moved, step, words) in beats
+            if now - max(moved, self._begun) > after and words[1:] == ["0"]
+        ]
+        if not still and beats and all(now - moved > after for _, (_, moved, _, _) in beats):
+            still = [(rank, step) for rank, (_, _, step, _) in beats]  # all wait for each other
+        words = f"has not moved for {after:g} s; the step it last reported:"
+        return ", ".join(f"rank {rank} {words} {step}" for rank, step in silent or still)

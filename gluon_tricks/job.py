@@ -63,7 +63,25 @@ class Options:
 
 @dataclasses.dataclass
 class Job:
-    """A run ready to go."""
+    """A run ready to go.
+
+    Args:
+        recipe: with what the data and the devices have decided: its classes, the precision that is used.
+        options: what the run does besides learning.
+        contexts: the devices of this rank.
+        journal: the run directory.
+        task: the data, and how it is learnt and scored.
+        net: on every device, in the recipe's precision.
+        trainer: sums gradients over this rank's devices, and makes the updates.
+        gradients: of the network's parameters; sums them over the ranks.
+        loss: (net, *share) -> (n,) float32, the tricks' changes included.
+        lr_at: step -> learning rate, before lr_factor.
+        plan: the run's length in steps.
+        scale: of the loss; it does nothing unless the precision is float16.
+        progress: where the run stands.
+        watch: is shown every step's loss, and tells when they diverge.
+        lr_factor: on every learning rate, in (0, 1]; rollbacks lower it.
+    """
 
     recipe: Settings
     options: Options

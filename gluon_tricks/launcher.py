@@ -9,20 +9,18 @@ import math
 import os
 import pathlib
 import re
-import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TextIO
 
-import gluon_tricks
 from gluon_tricks import heartbeat
+from gluon_tricks.hosts import Host
 from gluon_tricks.runtime import Refused, inherited_environment
 
 RESTARTED = "GLUON_TRICKS_RESTARTED"  # in the environment of ranks that were started again: why
@@ -30,42 +28,6 @@ _MARK = "GLUON_TRICKS_LAUNCH"  # in the environment of every rank: which launch 
 _LINE = re.compile(r"\[(\d+)\]<(stdout|stderr)>:")
 _EXIT = re.compile(r"Process (\d+) exit with status code (-?\d+)")
 _TAIL = 12  # last lines of the log that are shown of a rank that failed
-
-
-@dataclasses.dataclass(frozen=True)
-class Host:
-    """A machine and how many ranks it takes."""
-
-    name: str
-    slots: int
-
-    @property
-    def is_here(self) -> bool:
-        return self.name in ("localhost", "127.0.0.1", socket.gethostname(), socket.getfqdn())
-
-
-def parse_hosts(text: str | None, ranks: int) -> list[Host]:
-    """The hosts of "host1:4,host2:4"; without any, this machine.
-
-    Raises:
-        Refused: another form, a host twice, or places for fewer ranks.
-    """
-    if ranks < 1:
-        raise Refused(f"-np {ranks}: give 1 or more ranks")
-    if not text:
-        return [Host("localhost", ranks)]
-    hosts = []
-    for part in text.split(","):
-        name, _, slots = part.strip().rpartition(":")
-        if not name or not slots.isdigit() or int(slots) < 1:
-            raise Refused(f"-H {text}: {part!r} is not host:ranks, such as node1:4")
-        hosts.append(Host(name, int(slots)))
-    if len({host.name for host in hosts}) < len(hosts):
-        raise Refused(f"-H {text}: name each host once")
-    places = sum(host.slots for host in hosts)
-    if places < ranks:
-        raise Refused(f"-np {ranks}: the hosts of -H have places for {places} ranks")
-    return hosts
 
 
 def horovodrun() -> str:
@@ -87,29 +49,6 @@ def horovodrun() -> str:
             f"({said[-1] if said else 'it says nothing'}): build it anew with scripts/install_horovod.sh"
         )
     return path
-
-
-def check_hosts(hosts: Sequence[Host], script: pathlib.Path, ssh_port: int | None = None) -> dict[str, str]:
-    """Host -> what is wrong with it: it must answer, and have the same Python, package and script there."""
-    test = f"import gluon_tricks; assert gluon_tricks.__version__ == '{gluon_tricks.__version__}'"
-    words = f"cd {shlex.quote(os.getcwd())} && test -f {shlex.quote(str(script))}"
-    words += f" && {shlex.quote(sys.executable)} -c {shlex.quote(test)}"
-    port = ["-p", str(ssh_port)] if ssh_port else []
-    wrong = {}
-    for host in hosts:
-        if not host.is_here:
-            ssh = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", *port, host.name, words]
-            try:
-                done = subprocess.run(ssh, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
-            except subprocess.TimeoutExpired:
-                wrong[host.name] = f"{host.name} lets nobody in (ssh did not end within 60 s)"
-                continue
-            said = (done.stderr.strip().splitlines() or ["no such folder or script there"])[-1]
-            if done.returncode == 255:
-                wrong[host.name] = f"{host.name} does not answer ssh without a password ({said})"
-            elif done.returncode:
-                wrong[host.name] = f"{host.name} has not the same folder, Python and gluon_tricks as here ({said})"
-    return wrong
 
 
 @dataclasses.dataclass
@@ -153,39 +92,6 @@ class Failure:
         return f"rank {self.rank} ended by {signal.Signals(number).name if named else f'exit code {self.code}'}"
 
 
-class Lives:
-    """What the ranks' heartbeats tell: which of them stands still while the others wait for it."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic):
-        self._clock = clock
-        self._begun = math.inf  # when one first moved or waited: until then all start, which may take long
-        self._beats: dict[int, tuple[float, float, str, list[str]]] = {}  # rank -> last beat, last move, step, words
-
-    def hear(self, rank: int, line: str) -> bool:
-        """Whether a line of a rank is a heartbeat."""
-        if not line.startswith(heartbeat.MARK):
-            return False
-        step, *words = line[len(heartbeat.MARK) :].split()
-        now, (_, moved, _, before) = self._clock(), self._beats.get(rank, (0, self._clock(), "", []))
-        self._begun = min(self._begun, now if words != ["0", "0"] else math.inf)
-        self._beats[rank] = now, moved if words[:1] == before[:1] else now, step, words
-        return True
-
-    def stuck(self, after: float) -> str:
-        """Which ranks have been silent for so many seconds, or else stand still while others wait; "": none."""
-        now, beats = self._clock(), sorted(self._beats.items())
-        silent = [(rank, step) for rank, (beat, _, step, _) in beats if now - beat > after]
-        still = [
-            (rank, step)
-            for rank, (_, moved, step, words) in beats
-            if now - max(moved, self._begun) > after and words[1:] == ["0"]
-        ]
-        if not still and beats and all(now - moved > after for _, (_, moved, _, _) in beats):
-            still = [(rank, step) for rank, (_, _, step, _) in beats]  # all wait for each other
-        words = f"has not moved for {after:g} s; the step it last reported:"
-        return ", ".join(f"rank {rank} {words} {step}" for rank, step in silent or still)
-
-
 class Launch:
     """One start of a job.
 
@@ -203,7 +109,7 @@ class Launch:
         out: TextIO = sys.stdout, err: TextIO = sys.stderr, more: dict[str, str] | None = None,
     ):  # fmt: skip
         self.logs, self.out, self.err, self.stops = logs, out, err, 0
-        self.lives, self.stuck = Lives(), ""
+        self.lives, self.stuck = heartbeat.Lives(), ""
         self.mark = uuid.uuid4().hex
         words = [*runner, "--gloo", "--disable-cache", "-np", str(ranks)]
         words += ["-H", ",".join(f"{host.name}:{host.slots}" for host in hosts), *command]

@@ -1,4 +1,4 @@
-"""What a network says, drawn: bars beside a photo, boxes and masks over it, many pictures as one, and a page of them.
+"""What a network says, drawn: bars beside a photo, boxes and masks over it, and many pictures as one.
 
 Every picture takes and gives uint8 RGB arrays. A photo's longer side is brought to between 400 and 1280 pixels, so that
 text can be read on it. Text is in ASCII, which is what OpenCV has.
@@ -6,13 +6,11 @@ text can be read on it. Text is in ASCII, which is what OpenCV has.
 
 from __future__ import annotations
 
-import html
 import itertools
 import math
 import pathlib
 import unicodedata
-import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -166,49 +164,6 @@ def save_png(path: pathlib.Path, image: np.ndarray) -> None:
     """Writes an RGB picture as PNG, whole or not at all."""
     data = cv2.imencode(".png", _checked(image)[:, :, ::-1])[1].tobytes()
     write_atomically(path, lambda temporary: temporary.write_bytes(data))
-
-
-def contact_sheet(folder: pathlib.Path, title: str = "Pictures", said: Mapping[str, str] | None = None) -> pathlib.Path:
-    """Writes index.html in a folder: its PNGs, small, with their names, each linked to itself and to its JSON.
-
-    Args:
-        said: file name of each picture, in their order -> what is said of it; None: all PNGs by name, without words.
-
-    Returns: the page's path. It needs nothing but the folder.
-    """
-    said, items = dict.fromkeys(sorted(path.name for path in folder.glob("*.png")), "") if said is None else said, []
-    for picture, words in ((folder / name, words) for name, words in said.items()):
-        link, name = urllib.parse.quote(picture.name), html.escape(picture.stem)
-        data = picture.with_suffix(".json")
-        more = f' <a href="{urllib.parse.quote(data.name)}">JSON</a>' if data.exists() else ""
-        items.append(
-            f'<figure><a href="{link}"><img src="{link}" alt="{name}" loading="lazy"></a>'
-            f"<figcaption>{name}{more}{'<br>' if words else ''}{html.escape(words)}</figcaption></figure>"
-        )
-    page = _PAGE.format(title=html.escape(title), count=len(items), items="\n".join(items))
-    write_atomically(folder / "index.html", lambda temporary: temporary.write_text(page, encoding="utf-8"))
-    return folder / "index.html"
-
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>{title}</title>
-<style>
-body {{ font: 15px sans-serif; margin: 24px; color: #222; background: #fff }}
-main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(280px, 1fr)); gap: 16px }}
-figure {{ margin: 0; padding: 8px; border: 1px solid #ddd; border-radius: 6px }}
-img {{ width: 100%; height: 240px; object-fit: contain }}
-figcaption {{ margin-top: 6px; overflow-wrap: anywhere }}
-</style>
-<h1>{title}</h1>
-<p>{count} pictures</p>
-<main>
-{items}
-</main>
-</html>
-"""
 
 
 def _checked(image: np.ndarray) -> np.ndarray:

@@ -68,7 +68,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
         )  # fmt: skip
         resumed_from = _resume(job)
         if goes_on and not resumed_from:
-            raise Refused(f"{run_dir} had a checkpoint a moment ago and has none: see what else works there")
+            raise Refused(f"the checkpoint of {run_dir} has just disappeared: check what else uses the folder")
         _announce(job, [*said, why], resumed_from)
     except BaseException:
         journal.close()

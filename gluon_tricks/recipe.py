@@ -9,8 +9,8 @@ from typing import Any
 
 from gluon_tricks import tricks
 from gluon_tricks.data.augment import AUGMENTS
-from gluon_tricks.runtime import Refused
-from gluon_tricks.settings import Settings, known, trick_from_json, trick_named
+from gluon_tricks.runtime import Refused, known
+from gluon_tricks.settings import Settings, trick_from_json, trick_named
 from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.tricks import Loss
 
@@ -68,7 +68,11 @@ KINDS: dict[str, type[Settings]] = {kind.task: kind for kind in (Recipe, Detecti
 
 
 def recipe_from_json(values: Any) -> Settings:
-    """The recipe, of whatever task, that a JSON object describes."""
+    """The recipe, of whatever task, that a JSON object describes.
+
+    Raises:
+        Refused: it is no object, or names a task, field or trick that there is not, or a value out of its range.
+    """
     if not isinstance(values, dict):
         raise Refused(f"a recipe is a JSON object, but got {type(values).__name__}")
     task = str(values.get("task", Recipe.task))  # recipes of before there were others do not say it
@@ -76,7 +80,11 @@ def recipe_from_json(values: Any) -> Settings:
 
 
 def read_recipe(path) -> Settings:
-    """The recipe in a JSON file."""
+    """The recipe in a JSON file.
+
+    Raises:
+        Refused: the file cannot be read, is not JSON, or describes no recipe (see recipe_from_json).
+    """
     try:
         with open(path, encoding="utf-8") as file:
             return recipe_from_json(json.load(file))
@@ -89,6 +97,9 @@ def apply_setting(recipe: Settings, setting: str) -> Settings:
 
     `epochs=10` sets a field, `net.final_drop=0.2` a keyword of the network, `mixup.alpha=0.4` a number of a trick
     (added if it is not there), `mixup=on` and `mixup=off` add and remove one. Values are JSON, else text.
+
+    Raises:
+        Refused: it is not of this form, there is no such field, trick or number, or the value is not one it takes.
     """
     key, equals, text = setting.partition("=")
     if not equals:

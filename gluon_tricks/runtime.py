@@ -7,6 +7,7 @@ Importing this module (any import of gluon_tricks or model_zoo does it) gives nu
 from __future__ import annotations
 
 import ctypes
+import difflib
 import importlib
 import importlib.metadata
 import os
@@ -15,6 +16,7 @@ import platform
 import sys
 import warnings
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -174,6 +176,22 @@ def import_torchvision():
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
             _torch_operators.append(library)
     return importlib.import_module("torchvision")
+
+
+def known(name: str, names: Sequence[str], what: str, where: str = "") -> str:
+    """The name itself, if it is one of the names (in small letters).
+
+    Args:
+        what, where: for the message: "model", or "argument" and the model's name.
+
+    Raises:
+        Refused: it is none of them; the near ones are listed, or all if none is near.
+    """
+    if name not in names:
+        near, place = difflib.get_close_matches(name.lower(), names, n=3), f" in {where}" if where else ""
+        remedy = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(names)}"
+        raise Refused(f"there is no {what} {name!r}{place}: {remedy}")
+    return name
 
 
 def generator(seed: int, stream: str, *index: int) -> np.random.Generator:

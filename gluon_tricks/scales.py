@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 
 from gluon_tricks.recipe import Recipe
-from gluon_tricks.settings import Settings, known
+from gluon_tricks.runtime import known
+from gluon_tricks.settings import Settings
 from gluon_tricks.table import Table
 from gluon_tricks.tricks import LinearScaling, Trick
 

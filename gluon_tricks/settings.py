@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from gluon_tricks import tricks
 from gluon_tricks.data.augment import MEAN_RGB, STD_RGB
-from gluon_tricks.runtime import Refused
+from gluon_tricks.runtime import Refused, known
 from gluon_tricks.schedule import Plan, Schedule
 from gluon_tricks.tricks import Trick
 
@@ -182,7 +181,11 @@ class Settings:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Settings:
-        """The recipe that to_json described; only its own fields and tricks of tricks.TRICKS are read."""
+        """The recipe that to_json described; only its own fields and tricks of tricks.TRICKS are read.
+
+        Raises:
+            Refused: it names a field or trick that there is not, or a value is of another type or out of its range.
+        """
         if not isinstance(values, dict):
             raise Refused(f"a recipe is a JSON object, but got {type(values).__name__}")
         values = {name: value for name, value in values.items() if name != "task"}
@@ -191,15 +194,6 @@ class Settings:
             raise Refused('"tricks" of a recipe is a list of JSON objects such as {"trick": "mixup", "alpha": 0.2}')
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         return cls().set(**values, tricks=tuple(trick_from_json(trick) for trick in listed))
-
-
-def known(name: str, names: Sequence[str], what: str, where: str = "") -> str:
-    """The name itself. Raises Refused if it is not one of the names, listing the near ones, or all if none is near."""
-    if name not in names:
-        near, place = difflib.get_close_matches(name, names, n=3), f" in {where}" if where else ""
-        remedy = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(names)}"
-        raise Refused(f"there is no {what} {name!r}{place}: {remedy}")
-    return name
 
 
 def trick_named(label: str) -> type[Trick]:

@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from gluon_tricks.settings import Settings, known
+from gluon_tricks.runtime import known
+from gluon_tricks.settings import Settings
 from gluon_tricks.tricks import Trick
 
 IMAGENET_IMAGES = (1_281_167, 50_000)  # training, validation

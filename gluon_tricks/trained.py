@@ -63,7 +63,7 @@ def _name_and_tag(source: str, model: str | None) -> tuple[str, str | None]:
     name, _, tag = source.partition("/")
     if published.is_tag(tag.lower()) or (name in list_models() and not tag):
         if model not in (None, name):
-            raise Refused(f"--model {model} contradicts {source}, which names a {name}: leave one away")
+            raise Refused(f"--model {model} contradicts {source}, which names a {name}: leave one out")
         return name, tag.lower() or None
     if name in list_models():
         raise Refused(

@@ -57,7 +57,7 @@ def open_validation(
         Refused: the images are not there, or have other classes than the run was trained on.
     """
     if data and not recipe.data:
-        raise Refused(f"--data {data}: the data set of {source} is {recipe.dataset}, which is built in: leave it away")
+        raise Refused(f"--data {data}: the data set of {source} is {recipe.dataset}, which is built in: leave it out")
     recipe = recipe.set(data=data) if data else recipe
     detecting, place = isinstance(recipe, DetectionRecipe), recipe.data or recipe.dataset
     if detecting:

@@ -9,7 +9,6 @@ from gluon_tricks import runtime  # first: it prepares the process for `import m
 
 # isort: split
 import contextlib
-import difflib
 import inspect
 import os
 from collections.abc import Mapping
@@ -99,7 +98,7 @@ def load_model(path: str | os.PathLike, name: str | None = None, classes: int | 
     values, about = formats.read(path), formats.metadata(path)
     told = about.get("model") if about.get("naming") in weights.NAMINGS else None
     if name and told in _REGISTRY and name != told:
-        raise runtime.Refused(f"{path} says that it holds a {told}, not a {name}: name that, or leave it away")
+        raise runtime.Refused(f"{path} says that it holds a {told}, not a {name}: name that, or leave it out")
     name = name or (told if told in _REGISTRY else _recognised(path, values))
     if classes is None:
         classes = weights.head_classes(get_model(name), values)
@@ -152,18 +151,7 @@ def _filled(net: HybridBlock, values: Mapping[str, np.ndarray], ctx, source) -> 
 
 def _lookup(name: str, kwargs: dict):
     """The constructor of that name, which has all of these keywords."""
-    if name not in _REGISTRY:
-        raise runtime.Refused(f"there is no model {name!r}; {_near(name, list(_REGISTRY))}")
-    known = list(inspect.signature(_REGISTRY[name]).parameters)
+    constructor = _REGISTRY[runtime.known(name, list(_REGISTRY), "model")]
     for key in kwargs:
-        if key not in known:
-            raise runtime.Refused(f"{name} has no argument {key!r}; {_near(key, known)}")
-    return _REGISTRY[name]
-
-
-def _near(word: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(word.lower(), known, n=3, cutoff=0.5)
-    rest = [other for other in known if other not in near]
-    return (
-        f"did you mean {' or '.join(near)}? Known are also: {', '.join(rest)}" if near else f"known: {', '.join(known)}"
-    )
+        runtime.known(key, list(inspect.signature(constructor).parameters), "argument", name)
+    return constructor

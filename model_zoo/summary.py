@@ -58,7 +58,13 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """A network's operators in the order they run, and the sums over them. COUNTED says what is counted."""
+    """A network's operators in the order they run, and the sums over them. COUNTED says what is counted.
+
+    Args:
+        name: of the network.
+        input: shape of the images, (N, C, H, W).
+        rows: one for each operator.
+    """
 
     name: str
     input: tuple[int, ...]

@@ -79,16 +79,12 @@ def save(net: HybridBlock, path: str | os.PathLike, naming: str = "ours") -> Non
 
     Args:
         path: ends in .safetensors, whose metadata then says model, naming and classes, or in .params.
+        naming: "gluoncv" for a .params file that `load_parameters` of GluonCV's network of the same name takes.
 
     Raises:
         Refused: another ending, or the other library does not have this network.
     """
     formats.write(path, as_theirs(net, values_of(net), naming), about(net, naming))
-
-
-def save_gluoncv(net: HybridBlock, path: str | os.PathLike) -> None:
-    """Writes the network's parameters so that `load_parameters` of GluonCV's network of the same name takes them."""
-    save(net, path, "gluoncv")
 
 
 def values_of(net: HybridBlock) -> dict[str, np.ndarray]:
@@ -264,11 +260,11 @@ def _name_differences(net: HybridBlock, values: Mapping, source) -> str:
     names = max(_namings(net).values(), key=lambda names: len(names.keys() & values.keys()))
     missing, unknown = sorted(names.keys() - values.keys()), sorted(values.keys() - names.keys())
     parts = [
-        f"{what} {len(some)} ({', '.join(some[:3])}{', ...' if len(some) > 3 else ''})"
-        for what, some in (("lacks", missing), ("has as unknown", unknown))
+        f"{what.format(len(some))} ({', '.join(some[:3])}{', ...' if len(some) > 3 else ''})"
+        for what, some in (("lacks {} of its names", missing), ("has {} other names", unknown))
         if some
     ]
-    return f"{source} does not hold the parameters of {net.name}: of its names the file {' and '.join(parts)}"
+    return f"{source} does not hold the parameters of {net.name}: the file {' and '.join(parts)}"
 
 
 # --- shapes -------------------------------------------------------------------------------------------------------

@@ -6,8 +6,8 @@
     evaluate.py --pretrained runs/imagenet-3                                   a run, on its own validation images
     evaluate.py --pretrained runs/imagenet-3 --form int8                       how much 8-bit integers change
     evaluate.py --pretrained RUN --rec-val test.rec --places365 places365_test.txt --submission FILE   for its server
-    evaluate.py --pretrained runs/faster_rcnn-1                                a detector's run: mAP, and of each class
-    evaluate.py --pretrained runs/fcn-1 --multi-scale                          a segmenter's: pixAcc, mIoU, each IoU
+    evaluate.py --pretrained runs/faster_rcnn_voc-1                            a detector's run: mAP, and of each class
+    evaluate.py --pretrained runs/fcn_ade20k-1 --multi-scale                   a segmenter's: pixAcc, mIoU, each IoU
 
 A classifier is told by its top-1 and top-5 on packed images, with Wilson's intervals of 95 %. Images as in GluonCV: the
 shorter edge to ceil(input size / crop ratio), the middle, minus the data set's mean, over its standard deviation; a run
@@ -53,7 +53,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--pretrained", default="true", metavar="WHAT",
         help="a run directory, a checkpoint, a parameter file, or a published TAG or NAME/TAG (GluonCV's default file)",
     )  # fmt: skip
-    parser.add_argument("--classes", type=int, metavar="N", help="number of logits, to be sure: it must be the file's")
+    parser.add_argument("--classes", type=int, metavar="N", help="number of logits; another than the file's is refused")
     parser.add_argument(
         "--rec-val", nargs="+", default=(), metavar="FILE", help="records; of a run, by default its own"
     )
@@ -207,7 +207,7 @@ def _refuse_flags(args: argparse.Namespace, flags: tuple[str, ...], what: str) -
     default = parse([])
     for flag in flags:
         if getattr(args, flag) != getattr(default, flag):
-            raise Refused(f"--{flag.replace('_', '-')}: {args.pretrained} is a {what}, which it is not for")
+            raise Refused(f"--{flag.replace('_', '-')} does not apply: {args.pretrained} is a {what}")
 
 
 def run(args: argparse.Namespace) -> tuple[dict, list[str]]:

@@ -32,7 +32,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("target", metavar="DST", help="FILE.onnx, or the beginning of the names of a symbol's files")
     parser.add_argument("--to", required=True, choices=("onnx", "symbol"))
     parser.add_argument("--model", metavar="NAME", help="the network, where SRC's parameters fit several")
-    parser.add_argument("--classes", type=int, metavar="K", help="number of logits, to be sure: it must be SRC's")
+    parser.add_argument("--classes", type=int, metavar="K", help="number of logits; another than SRC's is refused")
     parser.add_argument("--input-size", type=int, metavar="PX", help="default: the run's, else the network's own")
     parser.add_argument("--batch-size", type=int, metavar="N", help="fix it in an ONNX file (default: any)")
     parser.add_argument("--crop-ratio", type=float, metavar="R", help="crop / shorter edge (default: the run's)")

@@ -23,6 +23,7 @@ import sys
 import time
 
 from gluon_tricks import launcher
+from gluon_tricks.hosts import check_hosts, parse_hosts
 from gluon_tricks.runtime import RESUMABLE, Refused
 
 
@@ -54,8 +55,8 @@ def launch(args: argparse.Namespace) -> int:
         raise Refused("--max-restarts goes on in the job's run directory: name it with --save-dir after the script")
     if args.max_restarts < 0 or args.stuck_after <= 0:
         raise Refused(f"--max-restarts {args.max_restarts} and --stuck-after {args.stuck_after}: 0 or more, and over 0")
-    hosts = launcher.parse_hosts(args.hosts, args.ranks)
-    wrong = launcher.check_hosts(hosts, script, args.ssh_port)
+    hosts = parse_hosts(args.hosts, args.ranks)
+    wrong = check_hosts(hosts, script, args.ssh_port)
     if wrong:
         raise Refused(f"{'; '.join(wrong.values())}: mend it, or leave the host out of -H")
     runner = [launcher.horovodrun(), *(["-p", str(args.ssh_port)] if args.ssh_port else [])]
@@ -86,7 +87,7 @@ def launch(args: argparse.Namespace) -> int:
 
 def _those_that_answer(hosts, args: argparse.Namespace, script: pathlib.Path):
     """The hosts that are still there, and how many ranks they take."""
-    wrong = launcher.check_hosts(hosts, script, args.ssh_port)
+    wrong = check_hosts(hosts, script, args.ssh_port)
     left = [host for host in hosts if host.name not in wrong]
     if not left:
         raise Refused(

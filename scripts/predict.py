@@ -1,10 +1,10 @@
 #!/usr/bin/env python
 """What a trained network says of photos: the classes of each, the things in it, or the class of every pixel.
 
-    predict.py photo.jpg --params runs/imagenet-3                 a classifier: the 5 likeliest classes, with bars
-    predict.py photos --params resnet50_v1d/117a384e              one that GluonCV published, on a folder of photos
-    predict.py photos --params runs/faster_rcnn-1 --threshold 0.7  a detector: boxes with names and scores
-    predict.py photo.jpg --params runs/fcn-1 --multi-scale        a segmenter: the mask over the photo
+    predict.py photo.jpg --params runs/imagenet-3                      a classifier: the 5 likeliest classes, with bars
+    predict.py photos --params resnet50_v1d/117a384e                   one that GluonCV published, on a folder of photos
+    predict.py photos --params runs/faster_rcnn_voc-1 --threshold 0.7  a detector: boxes with names and scores
+    predict.py photo.jpg --params runs/fcn_ade20k-1 --multi-scale      a segmenter: the mask over the photo
 
 Which of the three it is follows from the run. Of each image --out gets NAME.png and NAME.json, of a segmenter also
 masks/NAME.png with the index of each pixel's class; of several images, index.html shows all. Exit code: 0 done, 1 some
@@ -17,10 +17,9 @@ import argparse
 import pathlib
 import sys
 
-from gluon_tricks import pictures
 from gluon_tricks.devices import choose_contexts
 from gluon_tricks.disk import CannotWrite
-from gluon_tricks.photos import Results, find_images, printable, read_photo
+from gluon_tricks.photos import Results, contact_sheet, find_images, printable, read_photo
 from gluon_tricks.prediction import open_predictor
 from gluon_tricks.runtime import Refused
 
@@ -64,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         note = f" ({prediction.note})" if prediction.note else ""
         print(f"{printable(path)}: {prediction.words}{note}", flush=True)
     if len(paths) > 1 and results.said:
-        page = pictures.contact_sheet(out, f"{predictor.network}: {predictor.kind}", results.said)
+        page = contact_sheet(out, f"{predictor.network}: {predictor.kind}", results.said)
         print(f"{page} shows them all: {len(results.said)} images")
     return broken
 

@@ -29,10 +29,9 @@ from gluon_tricks.detection.task import find_boxes
 from gluon_tricks.devices import choose_contexts
 from gluon_tricks.prepare import require_shareable
 from gluon_tricks.recipes import TABLES, get_table
-from gluon_tricks.runtime import RESUMABLE, Refused
+from gluon_tricks.runtime import RESUMABLE, Refused, known
 from gluon_tricks.scales import SCALES, TRANSFER_SCALES, TransferScale, get_scale, scales_of
 from gluon_tricks.segmentation.task import find_masks
-from gluon_tricks.settings import known
 from gluon_tricks.table import Table
 
 

@@ -16,6 +16,7 @@ import tqdm
 from gluon_tricks import distributed, launcher
 from gluon_tricks.data import shapes
 from gluon_tricks.gradients import BUCKET_BYTES, Gradients
+from gluon_tricks.hosts import parse_hosts
 from gluon_tricks.job import Options
 from gluon_tricks.prepare import prepare
 from gluon_tricks.recipe import Recipe
@@ -60,7 +61,7 @@ def _job(ranks: int, arguments: dict) -> dict:
         logs, more = pathlib.Path(scratch) / "logs", {"OMP_NUM_THREADS": "1"}
         with open(pathlib.Path(scratch) / "said", "w") as said:
             job = launcher.Launch(
-                words, ranks, launcher.parse_hosts(None, ranks), logs, [launcher.horovodrun()], out=said, more=more
+                words, ranks, parse_hosts(None, ranks), logs, [launcher.horovodrun()], out=said, more=more
             )
             failure = job.wait()
         if failure is not None:

@@ -24,9 +24,8 @@ from gluon_tricks.data import scenes
 from gluon_tricks.detection.evaluation import predict
 from gluon_tricks.job import Job, Options
 from gluon_tricks.prepare import prepare
-from gluon_tricks.runtime import Refused
+from gluon_tricks.runtime import Refused, known
 from gluon_tricks.segmentation.evaluation import predict_classes
-from gluon_tricks.settings import known
 from gluon_tricks.task import Shares
 from gluon_tricks.train import train_epoch, train_step
 from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe

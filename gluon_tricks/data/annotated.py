@@ -120,7 +120,9 @@ def read_stored(path: pathlib.Path) -> np.ndarray | None:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise BadRecord(f"{path} cannot be read ({error.strerror}): look after the disk or the rights") from None
+        raise BadRecord(
+            f"{path} cannot be read ({error.strerror}): check the disk and the file's permissions"
+        ) from None
     if image_header(data).pixels > MOST_PIXELS:
         return None
     try:

@@ -65,7 +65,7 @@ class Report:
     def _problems(self) -> list[str]:
         count, found = len(self._rows), self.found
         problems = [
-            f"{path} has not the sha256 that its manifest says, so it is damaged or not its own: copy or pack it again"
+            f"{path} does not have the sha256 in its manifest, so it is damaged or not its own: copy or pack it again"
             for path in self._records.not_as_packed()
         ]
         for kind in ("labels not whole", "labels out of range"):

@@ -13,10 +13,8 @@ import numpy as np
 
 from gluon_tricks.data.crop import centre_crop, random_crop
 from gluon_tricks.data.records import MOST_CLASSES, BadRecord, Records, decode_image
-from gluon_tricks.data.steps import StepLoader, UndecodableImages
+from gluon_tricks.data.steps import StepLoader
 from gluon_tricks.runtime import Refused, generator
-
-__all__ = ["Batch", "Loader", "UndecodableImages"]
 
 _TRIES = 10  # at a random crop that fits, before the middle of the image is taken
 

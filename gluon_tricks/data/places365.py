@@ -14,9 +14,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from gluon_tricks.data.loader import Batch, Loader, UndecodableImages
+from gluon_tricks.data.loader import Batch, Loader
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.sources import Source, listed_entries, read_lines
+from gluon_tricks.data.steps import UndecodableImages
 from gluon_tricks.runtime import Refused
 
 

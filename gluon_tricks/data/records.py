@@ -56,7 +56,7 @@ def _unreadable_told(path: pathlib.Path, kind: type[Exception] = BadRecord) -> I
     try:
         yield
     except OSError as error:
-        raise kind(f"{path} cannot be read ({error.strerror}): look after the disk or the rights") from None
+        raise kind(f"{path} cannot be read ({error.strerror}): check the disk and the file's permissions") from None
 
 
 class _File:

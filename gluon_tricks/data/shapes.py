@@ -208,7 +208,7 @@ def ensure(
     Raises:
         Refused: the folder holds something else.
     """
-    train, val = (given or usual for given, usual in zip((train, val), DATA_SETS[name]))
+    train, val = (usual if given is None else given for given, usual in zip((train, val), DATA_SETS[name]))
     folder = made_once(folder, f"{name}-v{VERSION}", lambda whole: make(whole, train=train, val=val, seed=seed))
     _require(folder, {"train": train, "val": val}, seed)
     return folder

@@ -31,7 +31,13 @@ class Entry(NamedTuple):
 
 
 class Source(NamedTuple):
-    """The files to pack, the class names in label order, and what was seen and left out, with the reason."""
+    """What there is to pack.
+
+    Attributes:
+        entries: the files to pack, in any order: packing shuffles them.
+        classes: the class names in label order.
+        left_out: what was seen and is not packed, each as "path (reason)".
+    """
 
     entries: list[Entry]
     classes: tuple[str, ...]

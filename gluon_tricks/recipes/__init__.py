@@ -15,7 +15,7 @@ from gluon_tricks.recipes import (
     table8,
     table9,
 )
-from gluon_tricks.settings import known
+from gluon_tricks.runtime import known
 from gluon_tricks.table import Table
 
 _RECIPES = {recipe.name: recipe for recipe in (*imagenet.RECIPES, *proxies.RECIPES)}

@@ -13,6 +13,7 @@ class LinearDecay(Decay):
     """lr_t = (1 - t/T) eta, T the batches after the warm-up.
 
     Source: cvjena's ImageNet models with batch normalisation (linear decay to 0); GluonCV's --lr-mode linear.
+    Differs: from GluonCV, which divides by T - 1 (see Cosine).
     """
 
     def factor(self, step: int, plan: schedule.Plan) -> float:

@@ -15,6 +15,9 @@ class PolyDecay(Decay):
 
     Args:
         power: 2 in GluonCV's --lr-mode poly; 0.9 in its segmentation.
+
+    Source: GluonCV's --lr-mode poly; Chen et al., DeepLab (2017), which multiplies so with power 0.9.
+    Differs: from GluonCV, which divides by T - 1 (see Cosine).
     """
 
     power: float = 2.0

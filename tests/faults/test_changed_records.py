@@ -111,4 +111,4 @@ def test_other_bytes_than_were_packed_are_a_problem_of_check(rec):
     data[1000] ^= 1
     assert check(Records(rec), jobs=1).problems == []
     rec.write_bytes(data)
-    assert any(f"{rec} has not the sha256 that its manifest says" in text for text in check(Records(rec)).problems)
+    assert any(f"{rec} does not have the sha256 in its manifest" in text for text in check(Records(rec)).problems)

@@ -8,9 +8,10 @@ import PIL.Image
 import pytest
 
 from gluon_tricks.data.crop import random_crop
-from gluon_tricks.data.loader import Loader, UndecodableImages
+from gluon_tricks.data.loader import Loader
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.data.records import BadRecord, Records
+from gluon_tricks.data.steps import UndecodableImages
 from gluon_tricks.runtime import Refused
 
 AREA, ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)

@@ -207,3 +207,5 @@ def test_refusals(tmp_path):
         shapes.ensure(folder, **SMALL)
     with pytest.raises(Refused, match="9 pictures in val cannot show all 10 classes"):
         shapes.make(tmp_path, train=10, val=9)
+    with pytest.raises(Refused, match="0 pictures in train cannot show"):  # not as many as usual
+        shapes.ensure(tmp_path / "none", train=0, val=20)

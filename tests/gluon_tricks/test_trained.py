@@ -105,7 +105,7 @@ def test_published_files(store, monkeypatch, tmp_path, source, model, tag, top1)
         (f"{NAME}/0a1b2c3d", dict(model="vgg16"), f"--model vgg16 contradicts {NAME}/0a1b2c3d"),
         (NAME, dict(model="vgg16"), f"--model vgg16 contradicts {NAME}"),
         (f"{NAME}/final.params", {}, "there is no file .*'final.params' is no tag .*published tags of .*: 121e1579$"),
-        (f"{NAME}x/0a1b2c3d", {}, f"no model '{NAME}x'; did you mean {NAME}"),
+        (f"{NAME}x/0a1b2c3d", {}, f"no model '{NAME}x': did you mean {NAME}"),
         ("0a1b2c3d", dict(model=f"{NAME}x"), f"no model '{NAME}x'"),
         ("0a1b2c3d", {}, "name it with --model"),
         ("true", {}, "name it with --model"),

@@ -210,5 +210,5 @@ def test_dropout_follows_both_hidden_layers(name):
 
 
 def test_alexnet_has_no_norm_to_choose():
-    with pytest.raises(Refused, match="alexnet_2012 has no argument 'norm_layer'; known: classes, hidden_drop"):
+    with pytest.raises(Refused, match="no argument 'norm_layer' in alexnet_2012: there are classes, hidden_drop"):
         get_model("alexnet_2012", norm_layer=mx.gluon.nn.BatchNorm)

@@ -169,9 +169,9 @@ def test_the_published_depths_are_two_calls_of_the_generator(images):
     assert nets[0]._collect_params_with_prefix().keys() == nets[1]._collect_params_with_prefix().keys()
     out = [net(images(2, 32)).asnumpy() for net in nets]
     np.testing.assert_array_equal(out[0], out[1])
-    with pytest.raises(Refused, match="cvjena_resnet10 has no argument 'depth'"):
+    with pytest.raises(Refused, match="no argument 'depth' in cvjena_resnet10"):
         get_model("cvjena_resnet10", depth=18)
-    with pytest.raises(Refused, match="cvjena_resnet50 has no argument 'last_gamma'"):
+    with pytest.raises(Refused, match="no argument 'last_gamma' in cvjena_resnet50"):
         get_model("cvjena_resnet50", last_gamma=True)
 
 

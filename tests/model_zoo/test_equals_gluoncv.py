@@ -104,10 +104,10 @@ def test_dilated(name, tmp_path, randomise, images):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_gluoncv_reads_what_save_gluoncv_writes(name, tmp_path, randomise, images):
+def test_gluoncv_reads_what_save_writes(name, tmp_path, randomise, images):
     side = max(SIDE, model_zoo.get_model(name).smallest_side)
     ours = randomise(model_zoo.get_model(name, classes=7), side)
-    weights.save_gluoncv(ours, tmp_path / "ours.params")
+    weights.save(ours, tmp_path / "ours.params", "gluoncv")
     theirs = gluoncv.model_zoo.get_model(name, classes=7)
     theirs.load_parameters(str(tmp_path / "ours.params"))
     (tmp_path / "ours.params").unlink()

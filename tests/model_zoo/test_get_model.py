@@ -25,12 +25,12 @@ def test_a_network_knows_its_name():
     "name, near", [("resnet50_v1dd", "resnet50_v1d"), ("ResNet50_v1b", "resnet50_v1b"), ("resnet51_v1", "resnet50_v1")]
 )
 def test_unknown_names_are_refused_with_near_ones(name, near):
-    with pytest.raises(Refused, match=f"no model '{name}'; did you mean .*{near}.*Known are also: .*resnet18_v1"):
+    with pytest.raises(Refused, match=rf"no model '{name}': did you mean (\w+, )*{near}(, \w+)*\?$"):
         get_model(name)
 
 
 def test_a_name_like_no_other_gets_the_list():
-    with pytest.raises(Refused, match="no model 'zzz'; known: resnet18_v1, "):
+    with pytest.raises(Refused, match="no model 'zzz': there are resnet18_v1, "):
         get_model("zzz")
 
 
@@ -39,9 +39,9 @@ def test_unknown_arguments_are_refused_before_anything_is_built(monkeypatch):
         pytest.fail("built")
 
     monkeypatch.setitem(model_zoo._REGISTRY, "resnet50_v1d", functools.partial(build, 50))
-    with pytest.raises(Refused, match="resnet50_v1d has no argument 'last_gama'; did you mean last_gamma.*classes"):
+    with pytest.raises(Refused, match=r"no argument 'last_gama' in resnet50_v1d: did you mean last_gamma\?$"):
         get_model("resnet50_v1d", last_gama=True)
-    with pytest.raises(Refused, match="resnet50_v1d has no argument 'depth'"):  # part of the name
+    with pytest.raises(Refused, match="no argument 'depth' in resnet50_v1d"):  # part of the name
         get_model("resnet50_v1d", depth=18)
 
 

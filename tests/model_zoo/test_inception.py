@@ -94,5 +94,5 @@ def test_sizes(side, words):
 
 
 def test_there_is_no_dilated_form():
-    with pytest.raises(Refused, match="inceptionv3 has no argument 'dilated'"):
+    with pytest.raises(Refused, match="no argument 'dilated' in inceptionv3"):
         get_model("inceptionv3", dilated=True)

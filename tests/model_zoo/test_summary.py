@@ -149,7 +149,7 @@ def test_the_command(tmp_path, capsys):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["resnet18_v1", "--set", "zero=1"], "has no argument 'zero'"),
+        (["resnet18_v1", "--set", "zero=1"], "no argument 'zero' in resnet18_v1"),
         (["resnet18_v1", "--set", "zero"], "takes key=value"),
         (["resnet18_v1", "--set", "classes=abc"], "classes='abc'"),
         (["cvjena_resnet", "--set", "depth=abc"], "depth='abc'"),

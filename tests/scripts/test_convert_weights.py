@@ -1,8 +1,6 @@
 """The script as a user runs it: there and back, bit by bit."""
 
-import importlib.util
 import json
-import pathlib
 import shutil
 
 import mxnet as mx
@@ -16,12 +14,7 @@ from gluon_tricks.network import untrained
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.transfer import SegmentationRecipe
 from model_zoo import formats, get_model, published, weights
-
-PATH = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "convert_weights.py"
-spec = importlib.util.spec_from_file_location("convert_weights", PATH)
-script = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(script)
-
+from scripts import convert_weights as script
 
 MODEL = ("--model", "resnet18_v1b")
 

@@ -1,5 +1,4 @@
 import functools
-import importlib.util
 import os
 import pathlib
 import subprocess
@@ -9,12 +8,9 @@ import pytest
 
 from gluon_tricks import doctor, launcher
 from gluon_tricks.runtime import Refused
+from scripts import doctor as script
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / "scripts" / "doctor.py"
-_spec = importlib.util.spec_from_file_location("doctor_script", SCRIPT)
-script = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(script)
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +51,7 @@ def test_a_problem_is_exit_code_2(tiny_records, tmp_path, capsys):
 def run(*python_flags, tiny_records, tmp_path):
     (tmp_path / "mxnet.py").write_text("raise OSError('libcuda.so.1: cannot open shared object file')")
     return subprocess.run(
-        [sys.executable, *python_flags, SCRIPT, "--run-dir", tmp_path, "--rec", tiny_records / "val.rec"],
+        [sys.executable, *python_flags, script.__file__, "--run-dir", tmp_path, "--rec", tiny_records / "val.rec"],
         capture_output=True, text=True, timeout=60,
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
     )  # fmt: skip

@@ -1,8 +1,6 @@
 """The script on runs of detectors and segmenters: their scores against planted answers, and what is refused."""
 
-import importlib.util
 import json
-import pathlib
 import subprocess
 import sys
 
@@ -24,11 +22,7 @@ from gluon_tricks.recipe import read_recipe
 from gluon_tricks.segmentation.metrics import SegmentationScores
 from gluon_tricks.trained import load_network
 from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
-
-PATH = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "evaluate.py"
-spec = importlib.util.spec_from_file_location("evaluate_transfer_script", PATH)
-script = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(script)
+from scripts import evaluate as script
 
 BACKGROUND = 10
 
@@ -165,7 +159,7 @@ def test_what_makes_no_sense_is_refused(detector, segmenter, tmp_path, tiny_reco
         (segmenter, "segmenter", ("--places365", "list", "--submission", tmp_path / "x")),
     ):
         says = evaluated(capsys, "--pretrained", run, *words, code=2)
-        assert says == f"refused: {words[0]}: {run} is a {what}, which it is not for\n"
+        assert says == f"refused: {words[0]} does not apply: {run} is a {what}\n"
     says = evaluated(capsys, "--pretrained", segmenter, "--data", tmp_path, code=2)
     assert "the data set of" in says and "is few_scenes, which is built in" in says
     recipe = json.loads((segmenter / "recipe.json").read_text())
@@ -197,7 +191,10 @@ def test_a_segmenter_computes_in_bfloat16(tmp_path):
     (tmp_path / "run").mkdir()
     run = run_of(recipe, tmp_path / "run")
     done = subprocess.run(
-        [sys.executable, PATH, "--pretrained", run, "--dtype", "bfloat16"], capture_output=True, text=True, timeout=300
+        [sys.executable, script.__file__, "--pretrained", run, "--dtype", "bfloat16"],
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0 and "bfloat16" in done.stdout, done.stderr
 

@@ -1,6 +1,5 @@
 import importlib.util
 import json
-import pathlib
 import shutil
 
 import mxnet as mx
@@ -12,11 +11,7 @@ from gluon_tricks.final import save_final
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.transfer import SegmentationRecipe
 from model_zoo import get_model, published, weights
-
-SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "export_model.py"
-_spec = importlib.util.spec_from_file_location("export_model", SCRIPT)
-script = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(script)
+from scripts import export_model as script
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 import errno
 import hashlib
-import importlib.util
 import io
 import json
 import os
@@ -23,11 +22,7 @@ from gluon_tricks.data.headers import image_header
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.data.records import Records
 from gluon_tricks.runtime import Refused
-
-SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "pack_records.py"
-_spec = importlib.util.spec_from_file_location("pack_records", SCRIPT)
-script = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(script)
+from scripts import pack_records as script
 
 
 def jpeg(value: int, width=40, height=30, mode="RGB", **options) -> bytes:
@@ -338,7 +333,7 @@ def test_an_interrupted_run_leaves_nothing_half_made(folder, tmp_path, kill):
     slow = jpeg(5, 3000, 3000)  # about 0.1 s each to decode, resize and encode
     for k in range(200):
         write(tmp_path / "slow" / "x" / f"{k}.jpg", slow)
-    command = [sys.executable, SCRIPT, tmp_path / "slow", tmp_path / "a", "--resize", "2900", "--jobs", "1"]
+    command = [sys.executable, script.__file__, tmp_path / "slow", tmp_path / "a", "--resize", "2900", "--jobs", "1"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "a.rec.partial").exists():
         assert process.poll() is None, process.stderr.read()

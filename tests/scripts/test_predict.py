@@ -1,8 +1,6 @@
 """The script as a user runs it: what it says, writes and refuses, of a classifier, a detector and a segmenter."""
 
-import importlib.util
 import json
-import pathlib
 
 import cv2
 import mxnet as mx
@@ -25,11 +23,7 @@ from gluon_tricks.subject import Subject
 from gluon_tricks.trained import load_network
 from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
 from model_zoo import get_model
-
-PATH = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "predict.py"
-spec = importlib.util.spec_from_file_location("predict_script", PATH)
-script = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(script)
+from scripts import predict as script
 
 MEAN, STD = np.array([123.68, 116.779, 103.939]), np.array([58.393, 57.12, 57.375])
 

@@ -1,7 +1,6 @@
 """The script as a user runs it: cells at the smoke scale, killed and resumed, and what it refuses before any work."""
 
 import csv
-import importlib.util
 import os
 import pathlib
 import re
@@ -17,11 +16,7 @@ import pytest
 
 from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records
-
-PATH = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "reproduce.py"
-spec = importlib.util.spec_from_file_location("reproduce_script", PATH)
-script = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(script)
+from scripts import reproduce as script
 
 
 def test_a_cell_is_run_once_and_shown(tmp_path, capsys):
@@ -62,7 +57,7 @@ def photos(tmp_path):
 
 def killed_in_its_first_cell(words, cell):
     """Runs the script and kills the training of the first cell after its first epoch; returns (exit code, output)."""
-    process = subprocess.Popen([sys.executable, str(PATH), *words], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, script.__file__, *words], stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not list((cell / "checkpoints").glob("step-*.safetensors")):
         assert process.poll() is None and time.monotonic() < deadline

@@ -1,8 +1,6 @@
 """Places365's test images from official files to the test server's file, with nothing but the two scripts."""
 
-import importlib.util
 import json
-import pathlib
 
 import cv2
 import mxnet as mx
@@ -12,18 +10,8 @@ import pytest
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.recipe import Recipe
 from model_zoo import get_model, weights
+from scripts import evaluate, pack_records
 
-SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(f"{name}_of_submission", SCRIPTS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-evaluate, pack_records = load("evaluate"), load("pack_records")
 CATEGORIES = ["a/airfield", "a/airplane_cabin", "a/alley", "b/beach", "c/canyon", "s/swimming_pool/outdoor"]
 NAMES = [f"Places365_test_{number:08d}.jpg" for number in (7, 2, 5, 1, 6, 3, 4)]  # not in order, as a list may be
 

@@ -1,6 +1,5 @@
 """The script as a user runs it: what it prints, and what it refuses. (tests/faults: what goes wrong in mid-run)"""
 
-import importlib.util
 import os
 import pathlib
 import re
@@ -8,6 +7,8 @@ import subprocess
 import sys
 
 import pytest
+
+from scripts import train_imagenet
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCRIPT = str(ROOT / "scripts" / "train_imagenet.py")
@@ -81,12 +82,9 @@ def test_refusals_exit_with_2_and_one_line(words, says, tmp_path):
 )
 def test_numbers_and_names_without_sense(words, says, tmp_path, monkeypatch, capsys):
     """In this process: one sentence, exit code 2, nothing written."""
-    spec = importlib.util.spec_from_file_location("train_imagenet_script", SCRIPT)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
     monkeypatch.chdir(tmp_path)
     recipe = [] if "--recipe" in words else ["--recipe", "shapes", "--set", "data=few_shapes"]
-    assert script.main([*recipe, *words.split(), "--num-gpus", "0", "--dtype", "float32"]) == 2
+    assert train_imagenet.main([*recipe, *words.split(), "--num-gpus", "0", "--dtype", "float32"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("refused: ") and says in line
     assert not list(tmp_path.rglob("*.params"))

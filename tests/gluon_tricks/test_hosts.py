@@ -1,0 +1,74 @@
+"""The hosts of a launch: how they are named, and what is found out about them before anything is started."""
+
+import os
+import pathlib
+import socket
+
+import pytest
+
+from gluon_tricks.hosts import Host, check_hosts, parse_hosts
+from gluon_tricks.runtime import Refused
+from scripts import launch
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def test_hosts():
+    assert parse_hosts(None, 3) == [Host("localhost", 3)]
+    assert parse_hosts("node1:4,10.0.0.2:2", 5) == [Host("node1", 4), Host("10.0.0.2", 2)]
+    assert Host("localhost", 1).is_here and Host(socket.gethostname(), 1).is_here and not Host("node1", 1).is_here
+
+
+@pytest.mark.parametrize(
+    "text, ranks, said",
+    [
+        (None, 0, "-np 0: give 1 or more"),
+        ("node1", 1, "'node1' is not host:ranks, such as node1:4"),
+        ("node1:x", 1, "'node1:x' is not"),
+        ("node1:0", 1, "'node1:0' is not"),
+        ("node1:2,node1:2", 4, "name each host once"),
+        ("node1:2,node2:1", 4, "have places for 3 ranks"),
+    ],
+)
+def test_hosts_that_make_no_sense(text, ranks, said):
+    with pytest.raises(Refused, match=said):
+        parse_hosts(text, ranks)
+
+
+@pytest.fixture
+def ssh(tmp_path, monkeypatch):
+    """An ssh that runs the command here, for the host "near"; "far" does not answer, "bare" has no package."""
+    script = tmp_path / "bin" / "ssh"
+    script.parent.mkdir()
+    script.write_text(
+        "#!/bin/sh\n"
+        'for word; do last=$word; case "$word" in near|far|bare) host=$word;; esac; done\n'
+        'if [ "$host" = far ]; then echo "ssh: connect to host far port 22: No route to host" >&2; exit 255; fi\n'
+        'if [ "$host" = bare ]; then echo "ModuleNotFoundError: No module named \'gluon_tricks\'" >&2; exit 1; fi\n'
+        'exec sh -c "$last"\n'
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
+
+
+def test_hosts_are_asked_before_anything_is_started(ssh, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    script = pathlib.Path("scripts/train_imagenet.py")
+    assert check_hosts([Host("localhost", 1), Host("near", 1)], script) == {}
+    assert check_hosts([Host("near", 1), Host("far", 1), Host("bare", 1)], script) == {
+        "far": "far does not answer ssh without a password (ssh: connect to host far port 22: No route to host)",
+        "bare": "bare does not have the same folder, Python and gluon_tricks as here (ModuleNotFoundError: No module "
+        "named 'gluon_tricks')",
+    }
+    (wrong,) = check_hosts([Host("near", 1)], pathlib.Path("scripts/none.py")).values()
+    assert wrong.endswith("(no such folder or script there)")
+
+
+def test_a_restart_takes_the_hosts_that_answer(ssh, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    args = launch.parse(["-np", "5", "--", "scripts/train_imagenet.py"])
+    hosts, ranks = launch._those_that_answer([Host("near", 3), Host("far", 2)], args, pathlib.Path(args.command[0]))
+    assert (hosts, ranks) == ([Host("near", 3)], 3)
+    assert "left out: far does not answer ssh" in capsys.readouterr().err
+    with pytest.raises(Refused, match="no host is left"):
+        launch._those_that_answer([Host("far", 2)], args, pathlib.Path(args.command[0]))
