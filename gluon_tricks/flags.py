@@ -64,7 +64,8 @@ def _network_flags(group) -> None:
         nargs="?",
         const="true",
         metavar="WHAT",
-        help="start from a parameter file, one that GluonCV published by its tag, or (no WHAT) its default",
+        help="start from a parameter file, one that GluonCV published by its tag, or (no WHAT) its default; if it has "
+        "another number of classes, the head is new",
     )
     group.add_argument("--use_se", "--use-se", action="store_true", help="the model with squeeze and excitation")
     group.add_argument("--batch-norm", action="store_true", help="VGG with batch normalisation")

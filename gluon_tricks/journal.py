@@ -14,7 +14,7 @@ import math
 import pathlib
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import tqdm
@@ -76,7 +76,7 @@ class Journal:
             raise Refused(f"{folder} is in use by another run: wait for it, or give another --save-dir") from None
         except OSError as error:
             raise Refused(f"the records of a run cannot be written ({error}): give another place for them") from error
-        self._handler = _LogHandler(self)
+        self._handler = _LogHandler(self.warn)
         logging.getLogger("gluon_tricks").addHandler(self._handler)
 
     def say(self, line: str) -> None:
@@ -86,6 +86,11 @@ class Journal:
         self._log(line)
         tqdm.tqdm.write(line, file=sys.stdout)
         sys.stdout.flush()
+
+    def warn(self, line: str) -> None:
+        """say, and an event."""
+        self.say(line)
+        self.event("warning", message=line)
 
     def _log(self, line: str) -> None:
         with writing(self.folder / "log.txt"):
@@ -211,16 +216,30 @@ class _Board:
             self._file.flush()
 
 
-class _LogHandler(logging.Handler):
-    """Warnings of the packages (an undecodable image, ...) become lines of the journal."""
+@contextlib.contextmanager
+def early_warnings() -> Iterator[list[str]]:
+    """Warnings of the packages while there is no journal yet, to be told when there is."""
+    lines: list[str] = []
+    handler = _LogHandler(lines.append)
+    loggers = [logging.getLogger(name) for name in ("gluon_tricks", "model_zoo")]
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield lines
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
 
-    def __init__(self, journal: Journal):
+
+class _LogHandler(logging.Handler):
+    """Tells the warnings of the packages (an undecodable image, ...), line by line."""
+
+    def __init__(self, tell: Callable[[str], None]):
         super().__init__(logging.WARNING)
-        self._journal = journal
+        self._tell = tell
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._journal.say(record.getMessage())
-        self._journal.event("warning", message=record.getMessage())
+        self._tell(record.getMessage())
 
 
 def _rate(value: float) -> str:

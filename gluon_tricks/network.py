@@ -29,7 +29,8 @@ def untrained(recipe: Settings, pretrained: str = "", ctx=None, to_train: bool =
     """The recipe's network: a classifier is uninitialised unless `pretrained` says where its parameters come from.
 
     Args:
-        to_train: with layers that work over all ranks, where the recipe has them and there are several.
+        to_train: with layers that work over all ranks, where the recipe has them and there are several; and, at
+            epoch 0, with an uninitialised head where `pretrained` has another number of classes.
         pretrained: a parameter file, the tag of one that GluonCV published, or "true" for the default one; "": none.
 
     Raises:
@@ -41,13 +42,16 @@ def untrained(recipe: Settings, pretrained: str = "", ctx=None, to_train: bool =
     kwargs = _kwargs(recipe, to_train)
     if recipe.classes is not None:
         kwargs["classes"] = recipe.classes
-    return get_model(recipe.model, pretrained={"": False, "true": True}.get(pretrained, pretrained), ctx=ctx, **kwargs)
+    source = {"": False, "true": True}.get(pretrained, pretrained)
+    begins = to_train and not recipe.start_epoch
+    return get_model(recipe.model, pretrained=source, ctx=ctx, any_classes=begins, **kwargs)
 
 
 def _kwargs(recipe: Settings, to_train: bool) -> dict[str, Any]:
     """The recipe's keywords of its network, a normalisation layer being made from its name."""
     kwargs = recipe.net_kwargs()
-    for name in {"pretrained", "ctx", *(["classes"] if isinstance(recipe, TransferRecipe) else [])} & kwargs.keys():
+    others = {"pretrained", "ctx", "any_classes", *(["classes"] if isinstance(recipe, TransferRecipe) else [])}
+    for name in others & kwargs.keys():
         raise Refused(f"net.{name} is not a trait of the network: use --set classes=K, --use-pretrained, --num-gpus")
     if "norm_layer" in kwargs:
         kwargs["norm_layer"] = _norm_layer(kwargs["norm_layer"], to_train and distributed.ranks() > 1)
@@ -132,14 +136,16 @@ def initialized(recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gluon.Hybr
 
     init "paper": Xavier uniform, a = sqrt(6 / (fan_in + fan_out)), the fans including the kernel's area; biases 0,
     gamma 1, beta 0. "gluoncv": He's normal initialisation for leaky units of slope 1/4, as GluonCV's script has it.
+    With recipe.pretrained the file gives the parameters, except those of a head of another number of classes.
 
     Source: section 2.1. Differs: the paper gives channel sizes for the fans; with 3x3 kernels that diverges.
     """
     mx.random.seed(recipe.seed)
     net = untrained(recipe, pretrained=recipe.pretrained, ctx=list(contexts), to_train=True)
-    if not recipe.pretrained:
-        init = mx.init.Xavier("uniform", "avg", 3) if recipe.init == "paper" else mx.init.MSRAPrelu()
-        net.initialize(init, ctx=list(contexts))
+    init = mx.init.Xavier("uniform", "avg", 3) if recipe.init == "paper" else mx.init.MSRAPrelu()
+    for parameter in net.collect_params().values():
+        if parameter._data is None:  # no file gave it
+            parameter.initialize(ctx=list(contexts), default_init=init)
     _materialise(net, recipe.input_size)
     for trick in recipe.tricks:
         trick.after_initialize(net)

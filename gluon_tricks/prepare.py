@@ -20,7 +20,7 @@ from gluon_tricks.divergence import Watch
 from gluon_tricks.findings import PROBLEM, WARNING
 from gluon_tricks.gradients import Gradients
 from gluon_tricks.job import Job, Options
-from gluon_tricks.journal import Journal
+from gluon_tricks.journal import Journal, early_warnings
 from gluon_tricks.loss_scale import LossScale
 from gluon_tricks.network import architecture, parameters_by_name, share_parameters
 from gluon_tricks.recipe import Recipe
@@ -53,7 +53,8 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     said += _look_at_the_machine(task.open_files)
     _require_alike(task)
     goes_on = _goes_on(run_dir, options)
-    net, loss = task.network(restored=goes_on), task.loss()
+    with early_warnings() as warned:
+        net, loss = task.network(restored=goes_on), task.loss()
     recipe = task.recipe
     lr_at, plan = recipe.schedule(task.train.steps_per_epoch)
     trainer = _trainer(net, recipe, contexts)
@@ -69,6 +70,8 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
         resumed_from = _resume(job)
         if goes_on and not resumed_from:
             raise Refused(f"the checkpoint of {run_dir} has just disappeared: check what else uses the folder")
+        for line in warned:
+            journal.warn(line)
         _announce(job, [*said, why], resumed_from)
     except BaseException:
         journal.close()

@@ -51,7 +51,9 @@ def list_models() -> list[str]:
     return list(_REGISTRY)
 
 
-def get_model(name: str, pretrained: bool | str | os.PathLike = False, ctx=None, **kwargs) -> HybridBlock:
+def get_model(
+    name: str, pretrained: bool | str | os.PathLike = False, ctx=None, *, any_classes: bool = False, **kwargs
+) -> HybridBlock:
     """A network of the zoo.
 
     Args:
@@ -62,6 +64,7 @@ def get_model(name: str, pretrained: bool | str | os.PathLike = False, ctx=None,
             network is returned uninitialised.
         ctx: context or list of contexts for the parameters of a file; the default is the CPU. It goes with
             pretrained: a network without parameters yet gets its contexts from net.initialize.
+        any_classes: take all but the head of a file with another number of classes; net.head is then uninitialised.
         kwargs: the keywords of the network's constructor, such as classes=10. None is swallowed.
 
     Returns: the network: float images (N, 3, H, W) -> logits (N, classes).
@@ -74,7 +77,7 @@ def get_model(name: str, pretrained: bool | str | os.PathLike = False, ctx=None,
     if pretrained is False or pretrained is None:
         return constructor(**kwargs)
     path = _file(name, pretrained)
-    return _filled(constructor(**kwargs), formats.read(path), ctx, path)
+    return _filled(constructor(**kwargs), formats.read(path), ctx, path, any_classes)
 
 
 def keywords(name: str) -> list[str]:
@@ -139,10 +142,10 @@ def _file(name: str, pretrained) -> str | os.PathLike:
     return pretrained
 
 
-def _filled(net: HybridBlock, values: Mapping[str, np.ndarray], ctx, source) -> HybridBlock:
+def _filled(net: HybridBlock, values: Mapping[str, np.ndarray], ctx, source, any_classes=False) -> HybridBlock:
     """The network with the parameters that were read from source."""
     try:
-        weights.assign(net, values, ctx, source=source)
+        weights.assign(net, values, ctx, source, any_classes)
     except weights.OtherModel as error:
         likely = [other for other, _ in recognise(values)]
         raise runtime.Refused(f"{error}; it looks like a {' or '.join(likely)}" if likely else str(error)) from None

@@ -63,15 +63,29 @@ def load_parameters(net: HybridBlock, path: str | os.PathLike, ctx=None) -> None
     assign(net, formats.read(path), ctx, source=path)
 
 
-def assign(net: HybridBlock, values: Mapping[str, np.ndarray], ctx=None, source: str | os.PathLike = "") -> None:
-    """load_parameters with the file read already; source: the file's name for errors."""
+def assign(
+    net: HybridBlock, values: Mapping[str, np.ndarray], ctx=None, source: str | os.PathLike = "",
+    any_classes: bool = False,
+) -> None:  # fmt: skip
+    """load_parameters with the file read already.
+
+    Args:
+        source: the file's name for errors.
+        any_classes: take all but the head of a file with another number of classes, which a warning tells.
+    """
     parameters = _parameters(net)
-    ours = as_ours(net, values, source)
+    new_head = any_classes and (seen := head_classes(net, values)) not in (None, net.classes)
+    ours = as_ours(net, values, source, head=not new_head)
+    if new_head:
+        log.warning(
+            "%s has a head of %d classes and %s is to have %d: all but the head is taken from it, the head starts anew",
+            source or "the file", seen, net.name, net.classes,
+        )  # fmt: skip
     note = _note(net, values)
     if note:
         log.warning("%s, named as in PyTorch, into %s: %s", source or "parameters", net.name, note)
     arrays = {parameters[name].name: mx.nd.array(value, dtype=value.dtype) for name, value in ours.items()}
-    net.collect_params().load_dict(arrays, ctx, cast_dtype=True)
+    net.collect_params().load_dict(arrays, ctx, allow_missing=new_head, cast_dtype=True)
 
 
 def save(net: HybridBlock, path: str | os.PathLike, naming: str = "ours") -> None:
@@ -98,8 +112,10 @@ def about(net: HybridBlock, naming: str) -> dict[str, str]:
     return {"model": net.name, "naming": naming, "classes": str(net.classes)}
 
 
-def as_ours(net: HybridBlock, values: Mapping[str, np.ndarray], source: str | os.PathLike = "") -> dict:
-    """The arrays of a file under our names and in our shapes.
+def as_ours(
+    net: HybridBlock, values: Mapping[str, np.ndarray], source: str | os.PathLike = "", head: bool = True
+) -> dict[str, np.ndarray]:
+    """The arrays of a file under our names and in our shapes; head: with those of the head, which must be there.
 
     Raises:
         OtherModel: the names are not those of this network in any naming.
@@ -108,6 +124,9 @@ def as_ours(net: HybridBlock, values: Mapping[str, np.ndarray], source: str | os
     names, parameters = names_in(net, values), _parameters(net)
     if names is None:
         raise OtherModel(_name_differences(net, values, source))
+    if not head:
+        heads = set(net.head.collect_params().keys())
+        names = {theirs: name for theirs, name in names.items() if parameters[name].name not in heads}
     wrong = {t: name for t, name in names.items() if not _fits(values[t].shape, parameters[name].shape)}
     for theirs, name in wrong.items():
         seen, wanted = values[theirs].shape, parameters[name].shape
@@ -120,7 +139,7 @@ def as_ours(net: HybridBlock, values: Mapping[str, np.ndarray], source: str | os
         raise Refused(f"{source} does not fit {net.name}: {theirs} has the shape {seen}, not {wanted}")
     # By the parameter itself, as a network may hold one under two names of which the file has one.
     arrays = {parameters[name].name: _shaped(values[t], parameters[name].shape) for t, name in names.items()}
-    return {name: arrays[parameter.name] for name, parameter in parameters.items()}
+    return {name: arrays[parameter.name] for name, parameter in parameters.items() if parameter.name in arrays}
 
 
 def as_theirs(net: HybridBlock, values: Mapping[str, np.ndarray], naming: str) -> dict[str, np.ndarray]:
@@ -182,9 +201,9 @@ def _note(net: HybridBlock, values: Mapping[str, np.ndarray]) -> str | None:
 def _namings(net: HybridBlock) -> dict[tuple[str, bool], dict[str, str]]:
     """(one of NAMINGS or "exported", whether as they are today) -> {name in a file: our name}."""
     parameters = _parameters(net)
-    namings = {
+    namings = {  # reversed: of two names the first is the parameter's
         ("ours", True): {name: name for name in parameters},
-        ("exported", True): {p.name: name for name, p in parameters.items()},
+        ("exported", True): {p.name: name for name, p in reversed(parameters.items())},
     }
     for library, peer in net.peers.items():
         words = {"gamma": "weight", "beta": "bias"} if library in TORCH else {}

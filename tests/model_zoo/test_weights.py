@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gluon_tricks.runtime import Refused
-from model_zoo import get_model, weights
+from model_zoo import formats, get_model, weights
 
 NAME = "resnet18_v1b"
 
@@ -175,6 +175,42 @@ def test_an_export_with_other_classes_names_them():
     in_order, _ = exported("cifar_resnet20_v1")
     with pytest.raises(Refused, match="saved with 7 classes, but cifar_resnet20_v1 has 10: pass classes=7"):
         weights.as_ours(get_model("cifar_resnet20_v1"), in_order)
+
+
+# --- all but the head ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("naming", ["ours", "gluoncv", "torchvision", "exported"])
+def test_all_but_a_head_under_two_names(naming):
+    """GluonCV's googlenet calls its head `output` too."""
+    net, new = get_model("googlenet", classes=10), get_model("googlenet", classes=4)
+    parameters = net._collect_params_with_prefix()
+    values = {name: np.broadcast_to(np.float32(0), [size or 8 for size in p.shape]) for name, p in parameters.items()}
+    if naming == "exported":
+        theirs = {p.name: values[name] for name, p in parameters.items()}
+    else:
+        theirs = weights.as_theirs(net, values, naming)
+    assert weights.head_classes(new, theirs) == 10
+    kept = weights.as_ours(new, theirs, head=False)
+    assert values.keys() - kept.keys() == {"head.weight", "head.bias", "output.weight", "output.bias"}
+
+
+def test_all_but_the_head_of_an_export_by_order():
+    in_order, by_place = exported("cifar_resnet20_v1")
+    seen = weights.as_ours(get_model("cifar_resnet20_v1"), in_order, head=False)
+    expected = weights.as_ours(get_model("cifar_resnet20_v1", classes=7), by_place)
+    assert expected.keys() - seen.keys() == {"head.weight", "head.bias"}
+    for key in seen:
+        np.testing.assert_array_equal(seen[key], expected[key], err_msg=key)
+
+
+def test_an_initialised_head_stays(saved):
+    net = get_model(NAME, classes=4)
+    net.initialize()
+    before = net.head.weight.data().asnumpy()
+    weights.assign(net, formats.read(saved), any_classes=True)
+    np.testing.assert_array_equal(net.head.weight.data().asnumpy(), before)
+    assert get_model(NAME, pretrained=saved, any_classes=True, classes=4).head.weight._data is None
 
 
 # --- shapes --------------------------------------------------------------------------------------------------------
