@@ -11,6 +11,7 @@ from gluon_tricks import checkpoint
 from gluon_tricks.checkpoint import Progress, list_checkpoints, prune, read_checkpoint, restore, save_checkpoint
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
+from gluon_tricks.transfer import DetectionRecipe
 
 
 def small_net(contexts, dtype="float32"):
@@ -148,3 +149,12 @@ def test_states_of_multi_precision_are_kept(tmp_path):
     restore(path, read_checkpoint(path), other, other_trainer, Recipe(), "", [mx.cpu()])
     go(other, other_trainer, 20)
     assert net.weight.data().asnumpy().tolist() == other.weight.data().asnumpy().tolist()
+
+
+def test_where_a_folder_of_images_lies_is_no_other_recipe():
+    """What is in it has a digest. Of a classifier `data` is what the images are."""
+    there, elsewhere = (DetectionRecipe(data=folder).to_json() for folder in ("VOCdevkit", "/mnt/VOCdevkit"))
+    assert checkpoint._differences(there, elsewhere) == []
+    assert checkpoint._differences(there, {**elsewhere, "short": 300}) == ["short was 600 and is 300"]
+    drawn, packed = (Recipe(data=data).to_json() for data in ("shapes", "records"))
+    assert checkpoint._differences(drawn, packed) == ["data was 'shapes' and is 'records'"]
