@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from gluon_tricks.data.catalog import IMAGENET_FOLDER, imagenet_is_here
+from gluon_tricks.data.records import Records
 from gluon_tricks.recipe import read_recipe
 from gluon_tricks.recipes import TABLES, get_table
 from gluon_tricks.runtime import Refused
@@ -219,6 +220,7 @@ class Runs:
             self._require_transfer_data(get_table(table))
             return
         if self.train:
+            self._require_classes(get_table(table))
             return
         data = self.scale.set.get("data") or next(iter(get_table(table).columns.values())).data
         if data == "records":
@@ -230,6 +232,14 @@ class Runs:
             raise Refused(
                 f"{table} is trained on ImageNet, and there is no train.rec and val.rec in {IMAGENET_FOLDER}: pack it "
                 "with scripts/pack_records.py and name the folder with --data, or choose a smaller --scale"
+            )
+
+    def _require_classes(self, table: Table) -> None:
+        names, wanted = Records(self.train).classes, self.scale.recipe(table, *table.names()[0].split("/")[1:]).classes
+        if wanted and names and len(names) != wanted:
+            raise Refused(
+                f"{table.name} at the scale {self.scale.name} has {wanted} classes and {self.train[0]} has "
+                f"{len(names)}: name the paper's images with --data, or choose a smaller --scale"
             )
 
     def _require_transfer_data(self, table: Table) -> None:

@@ -11,6 +11,7 @@ import pytest
 from gluon_tricks import cells, run_cells, tables
 from gluon_tricks.cells import Runs
 from gluon_tricks.comparison import compare, mark
+from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.runtime import Refused
 from gluon_tricks.scales import TRANSFER_SCALES, get_scale
 
@@ -191,6 +192,13 @@ def test_the_papers_scale_is_imagenets(tmp_path):
         cell.is_done()
     places = Runs(tmp_path, get_scale("imagenet")).cell("table7/resnet50_v1d/best", 0)
     assert places.recipe.classes == 365
+
+
+def test_a_proxys_images_are_refused_at_the_papers_scale(tmp_path, tiny_records):
+    train, val = ((str(tiny_records / f"{split}.rec"),) for split in ("train", "val"))
+    with pytest.raises(Refused, match="table6 at the scale imagenet has 1000 classes and .*train.rec has 4: name the"):
+        Runs(tmp_path, get_scale("imagenet"), train, val).require_data("table6")
+    Runs(tmp_path, get_scale("imagenette"), train, val).require_data("table6")
 
 
 def test_places_are_no_imagenet(runs):
@@ -436,7 +444,10 @@ def test_data_that_is_not_here_is_told_before_the_first_cell(tmp_path, monkeypat
         with pytest.raises(Refused, match=says):
             Runs(tmp_path, get_scale(scale)).require_data(table)
     Runs(tmp_path, get_scale("smoke")).require_data("table7")
-    Runs(tmp_path, get_scale("imagenet"), ("train.rec",), ("val.rec",)).require_data("table7")
+    with RecordWriter(tmp_path / "places", [f"place {k}" for k in range(365)]) as writer:
+        writer.add(0, 0, b"an image")
+    places = (str(tmp_path / "places.rec"),)
+    Runs(tmp_path, get_scale("imagenet"), places, places).require_data("table7")
 
 
 def test_an_interrupted_cell_interrupts(runs):
