@@ -17,9 +17,9 @@ from gluon_tricks.class_names import imagenet_names, in_words, training_names
 from gluon_tricks.data import sources
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.data.crop import centre_crop
+from gluon_tricks.data.detection_loader import resized_shape
 from gluon_tricks.data.loader import Batch
 from gluon_tricks.data.steps import StepLoader
-from gluon_tricks.data.transfer_loader import resized_shape
 from gluon_tricks.detection.evaluation import predict
 from gluon_tricks.evaluate import collect_logits
 from gluon_tricks.recipe import Recipe

@@ -14,8 +14,9 @@ import numpy as np
 from gluon_tricks.class_names import training_names
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.data.boxes import BoxedImages
+from gluon_tricks.data.detection_loader import DetectionLoader
 from gluon_tricks.data.masks import MaskedImages
-from gluon_tricks.data.transfer_loader import DetectionLoader, SegmentationLoader
+from gluon_tricks.data.segmentation_loader import SegmentationLoader
 from gluon_tricks.detection.evaluation import evaluate_detector
 from gluon_tricks.detection.metrics import DetectionScores
 from gluon_tricks.detection.task import find_boxes

@@ -19,6 +19,7 @@ import PIL.Image
 from gluon_tricks.data.headers import image_header
 from gluon_tricks.data.parallel import in_order
 from gluon_tricks.data.records import MOST_PIXELS, BadRecord
+from gluon_tricks.data.steps import StepLoader
 from gluon_tricks.runtime import Refused
 
 Item = TypeVar("Item")
@@ -129,3 +130,20 @@ def read_stored(path: pathlib.Path) -> np.ndarray | None:
         return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:  # no bytes at all, or more pixels than OpenCV accepts
         return None
+
+
+class AnnotatedLoader(StepLoader):
+    """Reads images of files, and keeps the slots of a batch as a list until it is complete."""
+
+    def _begin(self, count: int) -> list:
+        return [None] * count
+
+    def _place(self, image: int) -> tuple[pathlib.Path]:
+        return (self.records.paths[image],)
+
+    def _pixels(self, image: int) -> np.ndarray | None:
+        """The BGR pixels of an image; None if it cannot be decoded."""
+        pixels = read_stored(self.records.paths[image])
+        if pixels is not None and pixels.shape[:2] != tuple(self.records.sizes[image]):
+            raise BadRecord(f"{self.records.paths[image]} has another size than when the run began: start it again")
+        return pixels

@@ -14,7 +14,7 @@ from gluon_tricks.data import scenes
 from gluon_tricks.data.annotated import require_apart
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.data.boxes import BoxedImages, read_voc
-from gluon_tricks.data.transfer_loader import DetectionBatch, DetectionLoader
+from gluon_tricks.data.detection_loader import DetectionBatch, DetectionLoader
 from gluon_tricks.detection.evaluation import evaluate_detector, image_sizes, predict
 from gluon_tricks.detection.loss import detection_loss
 from gluon_tricks.detection.metrics import DetectionScores

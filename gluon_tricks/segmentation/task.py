@@ -15,7 +15,7 @@ from gluon_tricks.data import scenes
 from gluon_tricks.data.annotated import require_apart
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.data.masks import MaskedImages, check_values, read_ade20k, read_masks
-from gluon_tricks.data.transfer_loader import SegmentationBatch, SegmentationLoader
+from gluon_tricks.data.segmentation_loader import SegmentationBatch, SegmentationLoader
 from gluon_tricks.network import input_dtype, restore_plain_layout
 from gluon_tricks.prediction import handful
 from gluon_tricks.runtime import Refused

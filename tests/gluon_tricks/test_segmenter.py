@@ -12,7 +12,7 @@ from gluoncv.model_zoo.fcn import FCN, _FCNHead
 from mxnet import autograd
 
 import model_zoo
-from gluon_tricks.data.transfer_loader import SegmentationBatch
+from gluon_tricks.data.segmentation_loader import SegmentationBatch
 from gluon_tricks.runtime import Refused
 from gluon_tricks.segmentation.evaluation import class_probabilities, classify_pixels, evaluate_segmenter
 from gluon_tricks.segmentation.network import build_segmenter, segmentation_loss

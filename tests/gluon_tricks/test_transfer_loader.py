@@ -7,16 +7,11 @@ import PIL.Image
 import pytest
 
 from gluon_tricks.data.boxes import BoxedImages, read_voc
+from gluon_tricks.data.detection_loader import DetectionLoader, flip_boxes, resized_shape
 from gluon_tricks.data.masks import MaskedImages, read_masks
 from gluon_tricks.data.records import BadRecord
+from gluon_tricks.data.segmentation_loader import SegmentationLoader, scale_and_crop
 from gluon_tricks.data.steps import UndecodableImages
-from gluon_tricks.data.transfer_loader import (
-    DetectionLoader,
-    SegmentationLoader,
-    flip_boxes,
-    resized_shape,
-    scale_and_crop,
-)
 from gluon_tricks.runtime import Refused
 
 
