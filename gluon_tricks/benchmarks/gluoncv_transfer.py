@@ -129,10 +129,10 @@ def gluoncv_segmenter(ours: HybridBlock, recipe: SegmentationRecipe) -> GluonCVN
     net.hybridize(static_alloc=True)
     criterion = MixSoftmaxCrossEntropyLoss(aux=True, aux_weight=recipe.aux_weight)
 
-    def loss(images, masks):
+    def loss(images, masks, real):
         return criterion(*net(images), masks)
 
-    def predict(images, masks):
+    def predict(images, masks, real):
         return [net.predict(images).argmax(axis=1)]
 
     return GluonCVNetwork(net, loss, predict)
