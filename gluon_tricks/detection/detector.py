@@ -8,6 +8,7 @@ import mxnet as mx
 from mxnet import autograd
 
 from gluon_tricks import runtime
+from gluon_tricks.detection.anchors import with_room
 
 # isort: split
 runtime.import_gluoncv()
@@ -23,6 +24,8 @@ class Detector(FasterRCNN):
     Called in training mode with images (n, 3, H, W), boxes (n, M, 4) and labels (n, M, 1), padded with -1, and in
     prediction with one image (1, 3, H, W); returns what FasterRCNN does.
 
+    In prediction an image with fewer anchors than proposals (a strip) is padded with zeros at the right or the bottom.
+
     Differs: GluonCV's network is built for one number of images in training, and its users hybridize it anew whenever
         they turn from training to prediction: its graph is another in each, and only the first is traced.
     """
@@ -33,6 +36,8 @@ class Detector(FasterRCNN):
         if not isinstance(images, mx.nd.NDArray):
             return super().forward(images, *targets)
         use = len(images) if autograd.is_training() else "prediction"
+        if use == "prediction":
+            images = with_room(self, images, self.settings.proposals_in_prediction)
         if use == self._traced_for:
             return super().forward(images, *targets)
         if use != "prediction":

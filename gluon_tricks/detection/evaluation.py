@@ -13,7 +13,6 @@ from mxnet.gluon import HybridBlock
 from gluon_tricks import distributed
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.detection.metrics import DetectionScores, average_precisions, judge
-from gluon_tricks.detection.network import with_room
 from gluon_tricks.network import restore_plain_layout
 from gluon_tricks.runtime import Refused
 
@@ -33,8 +32,7 @@ def predict(
     Args:
         net: of build_detector; its weights are left in another layout (network.restore_plain_layout).
         images: (n, 3, H, W) float32, normalised.
-        sizes: (n, 2), height and width in px of each without its padding, which is cut off; None: H, W. A strip is
-            padded anew, or it would have fewer places for anchors than there are proposals.
+        sizes: (n, 2), height and width in px of each without its padding, which is cut off; None: H, W.
 
     Returns: class (n, K), -1: nothing; score (n, K) in [0, 1]; xmin, ymin, xmax, ymax (n, K, 4) in px of the images as
         given, within them. All float32; K is the same for all images.
@@ -44,7 +42,6 @@ def predict(
     found = []
     for k, (height, width) in enumerate([images.shape[2:]] * len(images) if sizes is None else sizes):
         image = images.slice(begin=(k, 0, 0, 0), end=(k + 1, None, int(height), int(width)))
-        image = with_room(net, image, net.settings.proposals_in_prediction)
         with autograd.predict_mode():
             ids, scores, boxes = net(image)
         far = mx.nd.array([width, height, width, height], ctx=images.context).reshape((1, 1, 4))

@@ -11,8 +11,7 @@ from mxnet import autograd
 from mxnet.gluon import HybridBlock
 from mxnet.gluon.loss import HuberLoss, SigmoidBinaryCrossEntropyLoss, SoftmaxCrossEntropyLoss
 
-from gluon_tricks.detection.network import map_size, with_room
-from gluon_tricks.detection.settings import ANCHOR_GRID, STRIDE
+from gluon_tricks.detection.anchors import anchors_of, with_room
 from gluon_tricks.runtime import Refused, import_gluoncv
 
 _POSITIVE, _NEGATIVE = 0.7, 0.3  # an anchor's overlap (IoU) with the object it is for; with any object, at most
@@ -108,7 +107,7 @@ def anchor_targets(
     Returns: classes (n, A), 1 object, 0 none, -1 not sampled; offsets (n, A, 4) from the anchors to their objects, 0
         where there is none; weights (n, A, 4) of the offsets, 0 or 1.
     """
-    anchors = _anchors(net, shape)
+    anchors = anchors_of(net, shape)
     import_gluoncv()
     from gluoncv.model_zoo.rcnn.rpn.rpn_target import RPNTargetGenerator
 
@@ -144,13 +143,3 @@ def _sample_anchors(overlaps: np.ndarray, samples: int, rng: np.random.Generator
             kinds[rng.choice(there, len(there) - most, replace=False)] = 0
         most = samples - min(len(there), most)
     return kinds, nearest
-
-
-def _anchors(net: HybridBlock, shape: tuple[int, int]) -> np.ndarray:
-    """(A, 4) corners in px, in the order of the network's outputs, for images of that height and width."""
-    if not hasattr(net, "anchor_grid"):
-        net.anchor_grid = net.rpn.anchor_generator.anchors.list_data()[0].asnumpy()[0, 0]
-    height, width = map_size(net, *shape)
-    if max(height, width) > len(net.anchor_grid):
-        raise Refused(f"images of {shape[0]}x{shape[1]} px are too large: a side has at most {STRIDE * ANCHOR_GRID} px")
-    return net.anchor_grid[:height, :width].reshape(-1, 4)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import mxnet as mx
-import numpy as np
 from mxnet.gluon import HybridBlock, nn
 
 from gluon_tricks.data.augment import MEAN_RGB, STD_RGB
@@ -83,29 +82,6 @@ def build_detector(
     _initialise(net, next(iter(base.collect_params().values())).list_ctx(), settings.longest)
     _freeze(net, features, frozen_stages)
     return net
-
-
-def map_size(net: HybridBlock, height: int, width: int) -> tuple[int, int]:
-    """Height and width of the feature map of images of a size in px; found out once for each."""
-    sizes = net.__dict__.setdefault("map_sizes", {})
-    if (height, width) not in sizes:
-        features = net.features(mx.sym.var("images"))
-        sizes[height, width] = features.infer_shape(images=(1, 3, height, width))[1][0][2:]
-    return sizes[height, width]
-
-
-def with_room(net: HybridBlock, images: mx.nd.NDArray, proposals: int) -> mx.nd.NDArray:
-    """Images (n, 3, H, W) with zeros at the right and at the bottom until there are so many anchors.
-
-    A strip or a small image has fewer, which GluonCV's network does not take.
-    """
-    height, width = images.shape[2:]
-    while np.prod(map_size(net, height, width)) * len(net.settings.anchor_scales) * len(ASPECTS) < proposals:
-        height, width = (height + STRIDE, width) if height <= width else (height, width + STRIDE)
-    more = (height - images.shape[2], width - images.shape[3])
-    if not any(more):
-        return images
-    return mx.nd.pad(images, mode="constant", pad_width=(0, 0, 0, 0, 0, more[0], 0, more[1]), constant_value=0)
 
 
 def _check(base: Classifier, classes: Sequence[str]) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from mxnet import autograd
 
+from gluon_tricks.detection.anchors import with_room
 from gluon_tricks.detection.loss import anchor_targets, detection_loss, detection_losses
-from gluon_tricks.detection.network import build_detector, with_room
+from gluon_tricks.detection.network import build_detector
 from gluon_tricks.detection.settings import RoISettings
 from gluon_tricks.runtime import Refused, generator
 from model_zoo import get_model
