@@ -49,9 +49,8 @@ def test_gluoncvs_segmenter_does_what_ours_does(arguments):
     (classes,) = transfer.predicted(job, shares)
     assert classes.shape == (2, 32, 32) and len(np.unique(classes.asnumpy())) > 1
     assert (theirs.predict(images, masks, real)[0] == classes).mean().asscalar() > 0.999
-    ours, other = losses(
-        (lambda *share: job.loss(job.net, *share), theirs.loss), (images, mx.nd.abs(masks), masks[0].size)
-    )  # no void
+    no_void = images, mx.nd.abs(masks), masks[0].size
+    ours, other = losses((lambda *share: job.loss(job.net, *share), theirs.loss), no_void)
     assert ours == pytest.approx(other, rel=1e-4)
 
 
