@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import difflib
 import importlib
+import importlib.abc
 import importlib.metadata
 import os
 import pathlib
@@ -150,14 +151,25 @@ def import_tensorboard():
 
 
 def _import_without_torch(name: str):
-    torch = sys.modules.get("torch")
-    sys.modules["torch"] = None  # "not installed", which both take calmly
+    torch, hidden = sys.modules.pop("torch", None), _NoTorch()
+    sys.meta_path.insert(0, hidden)
     try:
         return importlib.import_module(name)
     finally:
-        del sys.modules["torch"]
+        sys.meta_path.remove(hidden)
         if torch is not None:
             sys.modules["torch"] = torch
+
+
+class _NoTorch(importlib.abc.MetaPathFinder):
+    """Finds PyTorch not installed, which both take calmly.
+
+    None in sys.modules would say so too, but scipy, which is imported with them, takes that for the module.
+    """
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname == "torch":
+            raise ModuleNotFoundError("torch is hidden for this import", name="torch")
 
 
 _torch_operators = []  # kept: torch forgets operators with the object that defined them

@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
 
+from gluon_tricks import runtime
 from gluon_tricks.runtime import CUDA_LIBRARIES, generator
 
 
@@ -38,3 +40,16 @@ def test_every_cuda_library_of_setup_is_loaded():
     text = (pathlib.Path(__file__).resolve().parents[2] / "setup.py").read_text()
     wheels = {name.replace("-", "_") for name in re.findall(r'"nvidia-(.+)-cu11==', text)}
     assert wheels == {package for package, _ in CUDA_LIBRARIES} and len(wheels) == 10
+
+
+def test_an_import_without_torch(tmp_path, monkeypatch):
+    """It is not installed for that import, not None in sys.modules, and is there again after it."""
+    (tmp_path / "asks_for_torch.py").write_text(
+        "import sys\nknown = 'torch' in sys.modules\ntry:\n    import torch\nexcept ImportError:\n    torch = None\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    finders, there = list(sys.meta_path), types.ModuleType("torch")
+    monkeypatch.setitem(sys.modules, "torch", there)
+    module = runtime._import_without_torch("asks_for_torch")
+    assert module.torch is None and not module.known
+    assert sys.modules["torch"] is there and sys.meta_path == finders
