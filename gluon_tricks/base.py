@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import mxnet as mx
 
+from gluon_tricks import distributed
 from gluon_tricks.network import base_network, input_dtype, on_base, parameters_by_name, set_parameters
 from gluon_tricks.runtime import Refused
 from gluon_tricks.trained import Trained, model_of, open_network, recipe_of, require_same_normalisation
@@ -40,7 +41,9 @@ def on_trained_base(
         trick.after_initialize(net)
     net.cast(input_dtype(recipe.dtype))
     if recipe.mode == "hybrid":
-        net.hybridize(static_alloc=True)  # the shapes of images differ
+        # Not static_shape, as the shapes of images differ; but see SyncBatchNorm.
+        over_ranks = distributed.ranks() > 1 and recipe.net.get("norm_layer") == "SyncBatchNorm"
+        net.hybridize(static_alloc=True, static_shape=over_ranks)
     return net
 
 

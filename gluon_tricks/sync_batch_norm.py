@@ -20,6 +20,9 @@ class SyncBatchNorm(mx.gluon.nn.BatchNorm):
         axis, momentum, epsilon and the others: as of nn.BatchNorm; axis 1 only. With use_global_stats the running
             statistics are used, so that there is nothing to send.
 
+    A hybridized network must have static_shape: without it the layer computes now and then from arrays that MXNet has
+    overwritten (on CPUs, in float32: losses of 1e30).
+
     Raises:
         Refused: another axis.
 

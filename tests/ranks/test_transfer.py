@@ -9,8 +9,10 @@ import pytest
 
 from gluon_tricks.data import scenes
 from gluon_tricks.data.boxes import VOC_CLASSES
+from gluon_tricks.job import Options
 from gluon_tricks.prepare import TASKS
 from gluon_tricks.recipe import read_recipe
+from gluon_tricks.train import train_and_evaluate
 from gluon_tricks.trained import load_network
 
 TINY = ("--base", "resnet18_v1b", "--epochs", "1", "--batch-size", "1", "-j", "1", "--picture-epochs", "1")
@@ -75,3 +77,9 @@ def test_two_ranks(launch, voc, masks, tmp_path, task):
     alone = TASKS[task](recipe, [mx.cpu()], 1)
     scores = alone.evaluate(load_network(tmp_path / "run"), alone.val.epoch())
     assert {name: float(row[name]) for name in scores.row()} == pytest.approx(scores.row(), abs=1e-6)
+    options = Options(contexts=[mx.cpu()], threads=1, picture_epochs=0)
+    train_and_evaluate(recipe, tmp_path / "alone", options)
+    with open(tmp_path / "alone" / "metrics.csv") as file:
+        (by_one,) = csv.DictReader(file)
+    # The same batches; dropout, and the samples of anchors and regions, are drawn anew on each rank.
+    assert float(row["train_loss"]) == pytest.approx(float(by_one["train_loss"]), rel=0.1)
