@@ -21,17 +21,19 @@ lint: $(VENV)/.dev
 
 venv: $(VENV)/.$(EXTRA)
 
-$(VENV)/.$(EXTRA): setup.py scripts/install_horovod.sh
+$(VENV)/.$(EXTRA): setup.py scripts/install_opencv.sh scripts/install_horovod.sh
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 9) <= sys.version_info < (3, 13))' || \
 	  { echo "$(PYTHON) is $$($(PYTHON) --version): MXNet needs Python 3.9 to 3.12, such as make PYTHON=python3.11"; exit 1; }
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --editable '.[$(EXTRA)]'
-	sh scripts/install_horovod.sh $(VENV)
+	@sh scripts/install_opencv.sh $(VENV)
+	@sh scripts/install_horovod.sh $(VENV)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.$(EXTRA)
 	$(VENV)/bin/pip install --quiet --editable '.[$(TEST_EXTRAS)]'
+	@sh scripts/install_opencv.sh $(VENV)
 	@touch $@
 
 clean:

@@ -1,33 +1,78 @@
 #!/bin/sh
 # Builds Horovod for MXNet into a virtual environment that has MXNet: scripts/install_horovod.sh .venv
 # Without a C++ compiler, or if the build fails, one line says so: training then runs as one process.
+# HOROVOD_WITH_MPI=1 builds it anew with MPI besides Gloo.
 set -u
-bin=$1/bin
+venv=$(cd "$1" && pwd) || exit 1
+python=$venv/bin/python
+log=$venv/horovod-build.log
 
 # Horovod's build and horovodrun import MXNet themselves. Under numpy 1.24 and later (Python 3.12) that needs the
 # names that gluon_tricks/runtime.py gives back, in every process of the environment.
-"$bin/python" - <<'PY'
+give_numpy_names() {
+  "$python" - <<'PY'
 import pathlib, sysconfig
 import numpy
 if tuple(map(int, numpy.__version__.split(".")[:2])) >= (1, 24):
     line = "import numpy; numpy.bool, numpy.float, numpy.int, numpy.object = bool, float, int, object\n"
     pathlib.Path(sysconfig.get_path("purelib"), "mxnet_numpy_names.pth").write_text(line)
 PY
+}
 
-if "$bin/python" -c 'import gluon_tricks, horovod.mxnet' >/dev/null 2>&1; then exit 0; fi
+works() {
+  "$python" -c 'import gluon_tricks, horovod.mxnet as h; h.gloo_built() or exit("ImportError: Horovod has no Gloo")'
+}
+
+has() { "$python" -c "import importlib.metadata as m; m.version('$1')" >/dev/null 2>&1; }
+
+# build [NAME=VALUE]: from source, since a wheel in pip's cache may be for another MXNet, or for PyTorch alone.
+# The environment's CMake is named by its full path: the build would take the first one of the PATH.
+build() {
+  "$python" -m pip uninstall --quiet --yes horovod
+  env "$@" HOROVOD_CMAKE="$venv/bin/cmake" MAKEFLAGS="-j$(nproc)" HOROVOD_WITH_MXNET=1 HOROVOD_WITH_GLOO=1 \
+    HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITHOUT_TENSORFLOW=1 \
+    "$python" -m pip install --quiet --no-build-isolation --no-cache-dir --no-binary horovod horovod==0.28.1 && works
+}
+
+# The last line of the log that names a cause, not what followed from it.
+reason() {
+  awk '
+    NF { last = $0 }
+    below && NF { cause = $0; below = 0; next }
+    /CMake Error at/ { below = 1; next }
+    /subprocess-exited|CalledProcess|[Ff]ailed (to build|building)|build wheels|ld returned/ { next }
+    /from versions|No matching/ { next }
+    /[Ee]rror: |ERROR: |cannot find|connection broken|No space left/ { cause = $0 }
+    END { print cause ? cause : last }' "$log" | sed 's/^ *//' | cut -c1-300
+}
+
+give_numpy_names
+if [ -z "${HOROVOD_WITH_MPI:-}" ]; then
+  if works >/dev/null 2>&1; then exit 0; fi
+  export HOROVOD_WITHOUT_MPI=1
+fi
 if ! command -v g++ >/dev/null 2>&1; then
   echo "Horovod is not built (there is no g++): training runs as one process"
   exit 0
 fi
-log=$1/horovod-build.log
-# Gradients on GPUs travel by NCCL, which is compiled in where there is a CUDA compiler (not tried: no GPU was there).
-if command -v nvcc >/dev/null 2>&1; then export HOROVOD_GPU_OPERATIONS=NCCL; fi
 echo "building Horovod, about 70 seconds on 2 cores (log: $log)"
+unset HOROVOD_GPU_OPERATIONS
 # setuptools 70 and later lack what Horovod's setup.py imports; CMake 4 rejects Horovod's copy of Gloo.
-if "$bin/pip" install --quiet 'setuptools<70' wheel 'cmake>=3.13,<4' >"$log" 2>&1 &&
-  PATH="$bin:$PATH" HOROVOD_WITH_MXNET=1 HOROVOD_WITH_GLOO=1 HOROVOD_WITHOUT_MPI=1 \
-    HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITHOUT_TENSORFLOW=1 \
-    "$bin/pip" install --quiet --no-build-isolation horovod==0.28.1 >>"$log" 2>&1; then
-  exit 0
+if "$python" -m pip install --quiet 'setuptools<70' wheel 'cmake>=3.13,<4' >"$log" 2>&1; then
+  if has mxnet-cu117; then
+    # The build imports MXNet without gluon_tricks, which would have loaded the CUDA libraries.
+    LD_LIBRARY_PATH=$(printf '%s:' "$venv"/lib/python*/site-packages/nvidia/*/lib)${LD_LIBRARY_PATH:-}
+    export LD_LIBRARY_PATH
+    if ! command -v nvcc >/dev/null 2>&1; then
+      why="there is no nvcc"
+    elif build HOROVOD_GPU_OPERATIONS=NCCL >"$log" 2>&1; then # not tried: no GPU was there
+      exit 0
+    else
+      why=$(reason)
+      mv "$log" "$venv/horovod-nccl-build.log"
+    fi
+    echo "Horovod is built without NCCL ($why): on GPUs, ranks are slower or cannot exchange gradients at all"
+  fi
+  if build >"$log" 2>&1; then exit 0; fi
 fi
-echo "Horovod could not be built (see $log): training runs as one process"
+echo "Horovod could not be built: $(reason) (log: $log): training runs as one process"
