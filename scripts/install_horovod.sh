@@ -43,7 +43,7 @@ reason() {
     /subprocess-exited|CalledProcess|[Ff]ailed (to build|building)|build wheels|ld returned/ { next }
     /from versions|No matching/ { next }
     /[Ee]rror: |ERROR: |cannot find|connection broken|No space left/ { cause = $0 }
-    END { print cause ? cause : last }' "$log" | sed 's/^ *//' | cut -c1-300
+    END { print cause ? cause : last }' "$log" | sed 's/^ *//; s/.*\(connection broken\)/\1/' | cut -c1-300
 }
 
 give_numpy_names
@@ -71,7 +71,8 @@ if "$python" -m pip install --quiet 'setuptools<70' wheel 'cmake>=3.13,<4' >"$lo
       why=$(reason)
       mv "$log" "$venv/horovod-nccl-build.log"
     fi
-    echo "Horovod is built without NCCL ($why): on GPUs, ranks are slower or cannot exchange gradients at all"
+    echo "Horovod is built without NCCL ($why):" \
+      "ranks on GPUs exchange gradients through the CPU's memory, which is slower"
   fi
   if build >"$log" 2>&1; then exit 0; fi
 fi

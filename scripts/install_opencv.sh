@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes `import cv2` work in a virtual environment on a machine without libGL or libglib: scripts/install_opencv.sh .venv
+# Lets a virtual environment import cv2 on a machine without libGL or libglib: scripts/install_opencv.sh .venv
 # opencv-python-headless needs neither. Its files overwrite those of opencv-python, which pip keeps listing as
 # installed: GluonCV asks for it by that name.
 set -eu

@@ -1,0 +1,218 @@
+"""What scripts/install_horovod.sh and install_opencv.sh decide, on pretended machines: nothing is really built."""
+
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
+SYSTEM = (
+    "sh",
+    "awk",
+    "sed",
+    "cut",
+    "tail",
+    "env",
+    "nproc",
+    "mv",
+    "rm",
+    "touch",
+    "cat",
+)  # what the scripts and fakes call
+
+# Stands for the environment's Python. The files beside it are the state of the machine: what is installed, what fails.
+PYTHON = r"""#!/bin/sh
+here=${0%/*}
+case "$*" in
+-) ;;  # the names for numpy
+*"import gluon_tricks, horovod.mxnet"*) [ -e "$here/horovod" ] || { echo "ImportError: no Horovod" >&2; exit 1; } ;;
+*"m.version('mxnet-cu117')"*) [ -e "$here/mxnet-cu117" ] ;;
+*'m.version("opencv-python")'*) echo 4.11.0.86 ;;
+"-c import cv2") [ ! -e "$here/no_cv2" ] || { echo "Traceback"; cat "$here/no_cv2"; exit 1; } >&2 ;;
+"-m pip uninstall"*horovod) rm -f "$here/horovod" ;;
+"-m pip install"*opencv*) echo "$*" >>"$here/calls"; rm "$here/no_cv2" ;;
+"-m pip install"*cmake*) [ ! -e "$here/no_network" ] || { cat "$here/no_network"; exit 1; } ;;
+"-m pip install"*horovod==*)
+  echo "$*" >>"$here/calls"
+  echo "NCCL=${HOROVOD_GPU_OPERATIONS:-} MPI=${HOROVOD_WITHOUT_MPI:-built} CMAKE=$HOROVOD_CMAKE" >>"$here/builds"
+  if [ "${HOROVOD_GPU_OPERATIONS:-}" ]; then log=$here/nccl_fails; else log=$here/build_fails; fi
+  [ ! -e "$log" ] || { cat "$log"; exit 1; }
+  [ -e "$here/nothing_comes" ] || touch "$here/horovod" ;;
+*) echo "an unexpected call: $*" >>"$here/calls" ;;
+esac
+"""
+
+# Ends of logs as pip 23.2, CMake 3.31 and g++ 12 write them, shortened.
+NO_TOOLKIT = """
+      CMake Error at /e/share/cmake-3.31/Modules/FindPackageHandleStandardArgs.cmake:233 (message):
+        Could NOT find CUDAToolkit (missing: CUDAToolkit_INCLUDE_DIR CUDA_CUDART)
+        (found version "13.0.88")
+      Call Stack (most recent call first):
+        CMakeLists.txt:181 (find_package)
+      subprocess.CalledProcessError: Command '['/e/bin/cmake', '/tmp/x']' returned non-zero exit status 1.
+      [end of output]
+
+  note: This error originates from a subprocess, and is likely not a problem with pip.
+  ERROR: Failed building wheel for horovod
+ERROR: Could not build wheels for horovod, which is required to install pyproject.toml-based projects
+"""
+NO_MEMORY = """
+      c++: fatal error: Killed signal terminated program cc1plus
+      make[2]: *** [CMakeFiles/mxnet.dir/build.make:76: common.cc.o] Error 1
+      subprocess.CalledProcessError: Command '['/e/bin/cmake', '--build', '.']' returned non-zero exit status 2.
+  ERROR: Failed building wheel for horovod
+ERROR: Failed to build installable wheels for some pyproject.toml based projects (horovod)
+"""
+NO_NETWORK = """
+WARNING: Retrying (Retry(total=0)) after connection broken by '[Errno -2] Name or service not known'
+ERROR: Could not find a version that satisfies the requirement cmake<4,>=3.13 (from versions: none)
+ERROR: No matching distribution found for cmake<4,>=3.13
+"""
+
+
+class Machine:
+    """A pretended machine: a PATH of its own, and an environment whose Python notes how it is called."""
+
+    def __init__(self, folder: pathlib.Path):
+        self.tools, self.venv = folder / "tools", folder / "venv"
+        self.bin = self.venv / "bin"
+        self.bin.mkdir(parents=True)
+        self.tools.mkdir()
+        for tool in SYSTEM:
+            (self.tools / tool).symlink_to(shutil.which(tool))
+        self.has(self.bin / "python", PYTHON)
+
+    def has(self, path: pathlib.Path, text: str = "#!/bin/sh\nexit 1\n"):
+        with path.open("x") as file:  # never through a link to a tool of the real machine
+            file.write(text)
+        path.chmod(0o755)
+
+    def run(self, script: str, **variables: str) -> tuple[int, list[str]]:
+        """The exit code and the lines printed. The environment is named by a relative path, as make names it."""
+        done = subprocess.run(
+            [self.tools / "sh", SCRIPTS / script, self.venv.name],
+            cwd=self.venv.parent,
+            env={"PATH": str(self.tools), **variables},
+            capture_output=True,
+            text=True,
+        )
+        assert done.stderr == ""
+        return done.returncode, done.stdout.splitlines()
+
+    def noted(self, name: str) -> list[str]:
+        path = self.bin / name
+        return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
+
+
+@pytest.fixture
+def built(machine):
+    """built(): the lines that tell of builds, of a machine with g++, after the script ended well."""
+
+    def run(**variables):
+        machine.has(machine.tools / "g++")
+        code, lines = machine.run("install_horovod.sh", **variables)
+        assert code == 0  # training as one process does not need Horovod
+        assert lines[0] == f"building Horovod, about 70 seconds on 2 cores (log: {machine.venv}/horovod-build.log)"
+        return lines[1:]
+
+    return run
+
+
+@pytest.mark.parametrize("tools", [(), ("cmake",), ("nvcc",), ("cmake", "nvcc")])
+def test_cpu_build_takes_neither_nccl_nor_the_systems_cmake(machine, built, tools):
+    for tool in tools:
+        machine.has(machine.tools / tool)
+    assert built(HOROVOD_GPU_OPERATIONS="NCCL") == []
+    assert machine.noted("builds") == [f"NCCL= MPI=1 CMAKE={machine.bin}/cmake"]
+    assert machine.noted("calls") == [
+        "-m pip install --quiet --no-build-isolation --no-cache-dir --no-binary horovod horovod==0.28.1"
+    ]
+
+
+def test_no_compiler(machine):
+    said = ["Horovod is not built (there is no g++): training runs as one process"]
+    assert machine.run("install_horovod.sh") == (0, said)
+    assert machine.noted("builds") == []
+
+
+def test_no_network(machine, built):
+    (machine.bin / "no_network").write_text(NO_NETWORK)
+    assert built() == [
+        "Horovod could not be built: connection broken by '[Errno -2] Name or service not known' "
+        f"(log: {machine.venv}/horovod-build.log): training runs as one process"
+    ]
+    assert machine.noted("builds") == []
+
+
+def test_cause_of_a_failed_build(machine, built):
+    (machine.bin / "horovod").touch()  # one is installed: MPI is asked for, so it is built anew
+    (machine.bin / "build_fails").write_text(NO_MEMORY)
+    assert built(HOROVOD_WITH_MPI="1") == [
+        "Horovod could not be built: c++: fatal error: Killed signal terminated program cc1plus "
+        f"(log: {machine.venv}/horovod-build.log): training runs as one process"
+    ]
+    assert machine.noted("builds") == [f"NCCL= MPI=built CMAKE={machine.bin}/cmake"]
+
+
+def test_nothing_is_built_where_horovod_works(machine):
+    machine.has(machine.tools / "g++")
+    (machine.bin / "horovod").touch()
+    assert machine.run("install_horovod.sh") == (0, [])
+    assert machine.noted("builds") == []
+
+
+def test_build_that_does_not_import(machine, built):
+    (machine.bin / "nothing_comes").touch()
+    assert "Horovod could not be built: ImportError: no Horovod (log: " in built()[0]
+
+
+def test_nccl_with_mxnet_for_cuda(machine, built):
+    (machine.bin / "mxnet-cu117").touch()
+    machine.has(machine.tools / "nvcc")
+    assert built() == []
+    assert machine.noted("builds") == [f"NCCL=NCCL MPI=1 CMAKE={machine.bin}/cmake"]
+
+
+def test_without_nccl_where_it_fails(machine, built):
+    (machine.bin / "mxnet-cu117").touch()
+    machine.has(machine.tools / "nvcc")
+    (machine.bin / "nccl_fails").write_text(NO_TOOLKIT)
+    assert built() == [
+        "Horovod is built without NCCL (Could NOT find CUDAToolkit (missing: CUDAToolkit_INCLUDE_DIR CUDA_CUDART)): "
+        "ranks on GPUs exchange gradients through the CPU's memory, which is slower"
+    ]
+    assert [line.split()[0] for line in machine.noted("builds")] == ["NCCL=NCCL", "NCCL="]
+    assert "CUDAToolkit" in (machine.venv / "horovod-nccl-build.log").read_text()
+
+
+def test_mxnet_for_cuda_without_nvcc(machine, built):
+    (machine.bin / "mxnet-cu117").touch()
+    (machine.bin / "build_fails").write_text(NO_TOOLKIT)
+    first, second = built()
+    assert first.startswith("Horovod is built without NCCL (there is no nvcc): ")
+    assert second.startswith("Horovod could not be built: Could NOT find CUDAToolkit (missing: ")
+    assert [line.split()[0] for line in machine.noted("builds")] == ["NCCL="]
+
+
+@pytest.mark.parametrize("library", ["libGL.so.1", "libgthread-2.0.so.0"])
+def test_headless_opencv_where_a_library_is_missing(machine, library):
+    (machine.bin / "no_cv2").write_text(f"ImportError: {library}: cannot open shared object file: No such file\n")
+    said = [f"this machine has no {library}: opencv-python-headless 4.11.0.86 takes the place of opencv-python"]
+    assert machine.run("install_opencv.sh") == (0, said)
+    assert machine.noted("calls") == [
+        "-m pip install --quiet --no-deps --force-reinstall opencv-python-headless==4.11.0.86"
+    ]
+    assert machine.run("install_opencv.sh") == (0, [])
+
+
+def test_another_failure_of_opencv(machine):
+    (machine.bin / "no_cv2").write_text("ImportError: numpy.core.multiarray failed to import\n")
+    said = ["OpenCV cannot be imported: ImportError: numpy.core.multiarray failed to import"]
+    assert machine.run("install_opencv.sh") == (1, said)
+    assert machine.noted("calls") == []
