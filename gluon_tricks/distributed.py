@@ -45,7 +45,7 @@ def start(chatty: bool = False) -> None:
     if "HOROVOD_SIZE" not in os.environ and not horovod.mpi_built():
         raise Refused(
             f"{launched} ranks were started by MPI or Slurm, and this Horovod was built without MPI: build it with "
-            "HOROVOD_WITH_MPI=1, or start the ranks with scripts/launch.py"
+            "HOROVOD_WITH_MPI=1 sh scripts/install_horovod.sh ENVIRONMENT, or start the ranks with scripts/launch.py"
         )
     horovod.init()
     if horovod.size() != launched:
@@ -61,8 +61,9 @@ def require_messages_of_gpus() -> None:
     """
     if _horovod is not None and not (_horovod.nccl_built() or _horovod.cuda_built()):
         raise Refused(
-            "this Horovod was built without CUDA and cannot send what is on a GPU: build it anew with "
-            "HOROVOD_GPU_OPERATIONS=NCCL, or train on the CPUs with --num-gpus 0"
+            "this Horovod was built without CUDA and cannot send what is on a GPU: "
+            "HOROVOD_GPU_OPERATIONS=NCCL sh scripts/install_horovod.sh ENVIRONMENT builds another, "
+            "or train on the CPUs with --num-gpus 0"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import sys
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
@@ -80,7 +81,9 @@ def check_opencv(version: str, error: str) -> Finding:
     """Whether images can be decoded; version is "" if OpenCV could not be imported, error says why."""
     if version:
         return Finding(OK, f"OpenCV {version}")
-    remedy = "apt-get install libgl1" if "libGL" in error else "pip install 'opencv-python>=4.8,<4.12'"
+    remedy = "pip install 'opencv-python>=4.8,<4.12'"
+    if "cannot open shared object file" in error:  # libGL, libglib
+        remedy = f"sh scripts/install_opencv.sh {sys.prefix}"
     return Finding(PROBLEM, f"OpenCV cannot be imported: {error}", remedy)
 
 

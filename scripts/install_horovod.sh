@@ -1,11 +1,12 @@
 #!/bin/sh
 # Builds Horovod for MXNet into a virtual environment that has MXNet: scripts/install_horovod.sh .venv
 # Without a C++ compiler, or if the build fails, one line says so: training then runs as one process.
-# HOROVOD_WITH_MPI=1 builds it anew with MPI besides Gloo.
+# One that works is kept, unless HOROVOD_WITH_MPI=1 (MPI besides Gloo) or HOROVOD_GPU_OPERATIONS=NCCL asks for another.
 set -u
 venv=$(cd "$1" && pwd) || exit 1
 python=$venv/bin/python
 log=$venv/horovod-build.log
+instead=": training runs as one process (sh $0 $1 tries again)"
 
 # Horovod's build and horovodrun import MXNet themselves. Under numpy 1.24 and later (Python 3.12) that needs the
 # names that gluon_tricks/runtime.py gives back, in every process of the environment.
@@ -28,10 +29,10 @@ has() { "$python" -c "import importlib.metadata as m; m.version('$1')" >/dev/nul
 # build [NAME=VALUE]: from source, since a wheel in pip's cache may be for another MXNet, or for PyTorch alone.
 # The environment's CMake is named by its full path: the build would take the first one of the PATH.
 build() {
-  "$python" -m pip uninstall --quiet --yes horovod
   env "$@" HOROVOD_CMAKE="$venv/bin/cmake" MAKEFLAGS="-j$(nproc)" HOROVOD_WITH_MXNET=1 HOROVOD_WITH_GLOO=1 \
     HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITHOUT_TENSORFLOW=1 \
-    "$python" -m pip install --quiet --no-build-isolation --no-cache-dir --no-binary horovod horovod==0.28.1 && works
+    "$python" -m pip install --quiet --no-build-isolation --no-cache-dir --no-binary horovod --force-reinstall \
+    horovod==0.28.1 && works
 }
 
 # The last line of the log that names a cause, not what followed from it.
@@ -47,16 +48,14 @@ reason() {
 }
 
 give_numpy_names
-if [ -z "${HOROVOD_WITH_MPI:-}" ]; then
-  if works >/dev/null 2>&1; then exit 0; fi
-  export HOROVOD_WITHOUT_MPI=1
-fi
+if [ -z "${HOROVOD_WITH_MPI:-}${HOROVOD_GPU_OPERATIONS:-}" ] && works >/dev/null 2>&1; then exit 0; fi
 if ! command -v g++ >/dev/null 2>&1; then
-  echo "Horovod is not built (there is no g++): training runs as one process"
+  echo "Horovod is not built, there is no g++$instead"
   exit 0
 fi
 echo "building Horovod, about 70 seconds on 2 cores (log: $log)"
-unset HOROVOD_GPU_OPERATIONS
+if [ -z "${HOROVOD_WITH_MPI:-}" ]; then export HOROVOD_WITHOUT_MPI=1; fi
+unset HOROVOD_GPU_OPERATIONS # asked of the CPU build of MXNet, it ends the build
 # setuptools 70 and later lack what Horovod's setup.py imports; CMake 4 rejects Horovod's copy of Gloo.
 if "$python" -m pip install --quiet 'setuptools<70' wheel 'cmake>=3.13,<4' >"$log" 2>&1; then
   if has mxnet-cu117; then
@@ -76,4 +75,4 @@ if "$python" -m pip install --quiet 'setuptools<70' wheel 'cmake>=3.13,<4' >"$lo
   fi
   if build >"$log" 2>&1; then exit 0; fi
 fi
-echo "Horovod could not be built: $(reason) (log: $log): training runs as one process"
+echo "Horovod could not be built: $(reason) (log: $log)$instead"

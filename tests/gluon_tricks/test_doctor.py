@@ -56,7 +56,7 @@ def test_mxnet():
 
 def test_opencv():
     expect(findings.check_opencv("4.11.0", ""), OK)
-    expect(findings.check_opencv("", "libGL.so.1: cannot open shared object file"), PROBLEM, "apt-get install libgl1")
+    expect(findings.check_opencv("", "libGL.so.1: cannot open shared object file"), PROBLEM, "install_opencv.sh")
     expect(findings.check_opencv("", "No module named 'cv2'"), PROBLEM, "pip install 'opencv-python")
 
 

@@ -30,7 +30,6 @@ case "$*" in
 *"m.version('mxnet-cu117')"*) [ -e "$here/mxnet-cu117" ] ;;
 *'m.version("opencv-python")'*) echo 4.11.0.86 ;;
 "-c import cv2") [ ! -e "$here/no_cv2" ] || { echo "Traceback"; cat "$here/no_cv2"; exit 1; } >&2 ;;
-"-m pip uninstall"*horovod) rm -f "$here/horovod" ;;
 "-m pip install"*opencv*) echo "$*" >>"$here/calls"; rm "$here/no_cv2" ;;
 "-m pip install"*cmake*) [ ! -e "$here/no_network" ] || { cat "$here/no_network"; exit 1; } ;;
 "-m pip install"*horovod==*)
@@ -69,6 +68,7 @@ WARNING: Retrying (Retry(total=0)) after connection broken by '[Errno -2] Name o
 ERROR: Could not find a version that satisfies the requirement cmake<4,>=3.13 (from versions: none)
 ERROR: No matching distribution found for cmake<4,>=3.13
 """
+INSTEAD = f": training runs as one process (sh {SCRIPTS}/install_horovod.sh venv tries again)"
 
 
 class Machine:
@@ -130,13 +130,12 @@ def test_cpu_build_takes_neither_nccl_nor_the_systems_cmake(machine, built, tool
         machine.has(machine.tools / tool)
     assert built(HOROVOD_GPU_OPERATIONS="NCCL") == []
     assert machine.noted("builds") == [f"NCCL= MPI=1 CMAKE={machine.bin}/cmake"]
-    assert machine.noted("calls") == [
-        "-m pip install --quiet --no-build-isolation --no-cache-dir --no-binary horovod horovod==0.28.1"
-    ]
+    (call,) = machine.noted("calls")
+    assert "--no-cache-dir --no-binary horovod" in call  # no wheel that was built for something else
 
 
 def test_no_compiler(machine):
-    said = ["Horovod is not built (there is no g++): training runs as one process"]
+    said = [f"Horovod is not built, there is no g++{INSTEAD}"]
     assert machine.run("install_horovod.sh") == (0, said)
     assert machine.noted("builds") == []
 
@@ -145,7 +144,7 @@ def test_no_network(machine, built):
     (machine.bin / "no_network").write_text(NO_NETWORK)
     assert built() == [
         "Horovod could not be built: connection broken by '[Errno -2] Name or service not known' "
-        f"(log: {machine.venv}/horovod-build.log): training runs as one process"
+        f"(log: {machine.venv}/horovod-build.log){INSTEAD}"
     ]
     assert machine.noted("builds") == []
 
@@ -155,9 +154,17 @@ def test_cause_of_a_failed_build(machine, built):
     (machine.bin / "build_fails").write_text(NO_MEMORY)
     assert built(HOROVOD_WITH_MPI="1") == [
         "Horovod could not be built: c++: fatal error: Killed signal terminated program cc1plus "
-        f"(log: {machine.venv}/horovod-build.log): training runs as one process"
+        f"(log: {machine.venv}/horovod-build.log){INSTEAD}"
     ]
     assert machine.noted("builds") == [f"NCCL= MPI=built CMAKE={machine.bin}/cmake"]
+
+
+def test_another_build_is_asked_for(machine, built):
+    (machine.bin / "horovod").touch()
+    (machine.bin / "mxnet-cu117").touch()
+    machine.has(machine.tools / "nvcc")
+    assert built(HOROVOD_GPU_OPERATIONS="NCCL") == []
+    assert machine.noted("builds") == [f"NCCL=NCCL MPI=1 CMAKE={machine.bin}/cmake"]
 
 
 def test_nothing_is_built_where_horovod_works(machine):
