@@ -34,7 +34,7 @@ from model_zoo.published import is_tag
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The flags of a command line; argparse itself exits with 2 on those it does not know."""
+    """The flags of a command line; a mistake in them ends the process with exit code 2."""
     return flags.parser().parse_args(argv)
 
 

@@ -6,6 +6,7 @@ import argparse
 import pathlib
 from collections.abc import Mapping
 
+from gluon_tricks.arguments import Parser
 from gluon_tricks.command_line import numbers
 from gluon_tricks.flags import optimisation_flags, run_flags
 from gluon_tricks.journal import run_directory
@@ -33,27 +34,37 @@ _FIELDS = {  # flag -> field
 }
 
 
-def parser(description: str, recipes: Mapping[str, TransferRecipe], default: str) -> argparse.ArgumentParser:
+def parser(description: str, recipes: Mapping[str, TransferRecipe], default: str) -> Parser:
     """The flags of one of the scripts.
 
     Args:
         recipes: data set -> the recipe that --dataset starts from.
         default: the data set without --dataset.
     """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description, usage="%(prog)s [FLAGS]")
     group = parser.add_argument_group("recipe")
     group.add_argument("--dataset", choices=tuple(recipes), help=f"what to start from ({default})")
-    group.add_argument("--recipe", metavar="FILE", help="start from a recipe.json instead")
-    group.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change any field or trick")
+    group.add_argument("--recipe", metavar="FILE", help="start from a recipe instead: RUN/recipe.json")
+    group.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a field or trick; repeatable",
+    )
     group.add_argument("--data", type=pathlib.Path, metavar="PATH", help="the data set's folder, where it has one")
-    group.add_argument("--base", metavar="MODEL", help="base network, of the model zoo (what --base-params is)")
-    group.add_argument("--base-params", metavar="SRC", help="its parameters: a run, a file, or a published NAME[/TAG]")
+    group.add_argument("--base", metavar="MODEL", help="base network, of the zoo (what --base-params is)")
+    group.add_argument(
+        "--base-params", metavar="SRC", help="its parameters: a run, a file, a published NAME[/TAG] (none)"
+    )
     detecting = next(iter(recipes.values())).task == "detection"
     (_detection_flags if detecting else _segmentation_flags)(group)
     group = parser.add_argument_group("optimisation")
     optimisation_flags(group)
-    group.add_argument("--dtype", choices=("float32", "float16", "bfloat16"))
-    group.add_argument("--seed", type=int, help="of every random number (0)")
+    group.add_argument(
+        "--dtype", choices=("float32", "float16", "bfloat16"), help="precision; float16 is for GPUs (the recipe's)"
+    )
+    group.add_argument("--seed", type=int, help="of every random number (the recipe's, 0)")
     group.add_argument("-j", "--num-data-workers", type=int, metavar="N", help="threads of the loader (all cores)")
     run_flags(parser.add_argument_group("run"))
     return parser
@@ -62,13 +73,13 @@ def parser(description: str, recipes: Mapping[str, TransferRecipe], default: str
 def _detection_flags(group) -> None:
     group.add_argument("--short", type=int, metavar="PX", help="images are scaled to this shorter side (600)")
     group.add_argument("--long", type=int, metavar="PX", help="or to this longer side, if they would exceed it (1000)")
-    group.add_argument("--roi", choices=("paper", "small"), help="counts and sizes of anchors, proposals and regions")
+    group.add_argument("--roi", choices=("paper", "small"), help="sizes of anchors, proposals, regions (the recipe's)")
 
 
 def _segmentation_flags(group) -> None:
     group.add_argument("--crop-size", type=int, metavar="PX", help="side of the training crops (480)")
     group.add_argument("--base-size", type=int, metavar="PX", help="longer side before scale and crop (520)")
-    group.add_argument("--num-classes", type=int, metavar="K", help="--dataset masks: how many classes there are")
+    group.add_argument("--num-classes", type=int, metavar="K", help="--dataset masks: the number of classes")
     group.add_argument("--void", type=int, metavar="V", help="--dataset masks: the value that is no class (255)")
 
 

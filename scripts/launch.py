@@ -15,6 +15,9 @@ Exit codes: 0 done, 2 refused, 75 interrupted and resumable, 1 anything else.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupt  # first: a Ctrl-C during the imports below
+
 import argparse
 import pathlib
 import shlex
@@ -23,15 +26,19 @@ import sys
 import time
 
 from gluon_tricks import launcher
+from gluon_tricks.arguments import Parser
 from gluon_tricks.hosts import check_hosts, parse_hosts
 from gluon_tricks.runtime import RESUMABLE, Refused
 
+_STOPS = {number: number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}  # and what the ranks get
+_STOPS[signal.SIGHUP] = signal.SIGTERM  # the terminal is gone
+
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-np", "--ranks", type=int, required=True, metavar="N", help="how many")
+    parser = Parser(__doc__)
+    parser.add_argument("-np", "--ranks", type=int, required=True, metavar="N", help="how many (no default)")
     parser.add_argument("-H", "--hosts", metavar="HOST:RANKS,...", help="where (this machine)")
-    parser.add_argument("--ssh-port", type=int, metavar="PORT")
+    parser.add_argument("--ssh-port", type=int, metavar="PORT", help="of the hosts (22)")
     parser.add_argument("--max-restarts", type=int, default=0, metavar="R", help="start a lost job again so often (0)")
     parser.add_argument(
         "--stuck-after",
@@ -40,8 +47,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         metavar="S",
         help="end a job whose rank stands still for S seconds (600)",
     )
-    parser.add_argument("--horovodrun", default="", metavar="WORDS", help='such as "--network-interfaces eth1"')
-    parser.add_argument("--logs", type=pathlib.Path, metavar="DIR", help="default runs/launch-<date>-<time>")
+    parser.add_argument("--horovodrun", default="", metavar="WORDS", help='more words for it: "--verbose" (none)')
+    parser.add_argument("--logs", type=pathlib.Path, metavar="DIR", help="of the ranks (runs/launch-<date>-<time>)")
     parser.add_argument("command", nargs="+", metavar="-- SCRIPT ...", help="a Python script and its arguments")
     return parser.parse_args(argv)
 
@@ -64,12 +71,12 @@ def launch(args: argparse.Namespace) -> int:
     logs, ranks, more = args.logs or pathlib.Path("runs") / time.strftime("launch-%Y%m%d-%H%M%S"), args.ranks, {}
     for restart in range(args.max_restarts + 1):
         job = launcher.Launch(command, ranks, hosts, logs, runner, more=more)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-            signal.signal(number, lambda number, frame, job=job: job.stop(number))
-        signal.signal(signal.SIGHUP, lambda number, frame, job=job: job.stop(signal.SIGTERM))  # the terminal is gone
+        before = {number: signal.getsignal(number) for number in _STOPS}
+        for number in _STOPS:
+            signal.signal(number, lambda number, frame, job=job: job.stop(_STOPS[number]))
         failure = job.wait(args.stuck_after)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)  # until the next start there is no job to stop
+        for number, handler in before.items():  # until the next start there is no job to stop
+            signal.signal(number, handler)
         if failure is None:
             return 0
         if failure.code == RESUMABLE and not failure.stuck:
@@ -107,4 +114,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    interrupt.run(main)

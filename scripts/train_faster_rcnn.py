@@ -8,6 +8,9 @@ Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable (--r
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupt  # noqa: F401  first: a Ctrl-C during the imports below
+
 import functools
 import sys
 
