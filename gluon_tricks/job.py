@@ -109,8 +109,8 @@ class Job:
         first = distributed.rank() * self.recipe.accumulate * len(self.contexts)
         return self.task.rounds(batch, epoch, Draw(self.recipe.seed, self.progress.step, self.plan, first))
 
-    def restore(self, path: pathlib.Path, data: bytes) -> None:
-        """Goes to where a checkpoint stands.
+    def restore(self, path: pathlib.Path, data: bytes) -> int:
+        """Goes to where a checkpoint stands; returns how many epochs the run was to have when it was written.
 
         Args:
             path: what an error names.
@@ -121,6 +121,7 @@ class Job:
         if self.scale.active:
             self.scale = LossScale(True, self.progress.loss_scale, self.progress.good_steps)
         self.choose_luck()
+        return read[1]["recipe"].get("epochs", self.recipe.epochs)
 
     def choose_luck(self) -> None:
         """The shuffle and the factor on learning rates that belong to so many rollbacks."""

@@ -67,9 +67,10 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
             LossScale(precision == "float16"), checkpoint.Progress(step=recipe.start_epoch * plan.steps_per_epoch),
             Watch(recipe),
         )  # fmt: skip
-        resumed_from = _resume(job)
+        resumed_from, epochs = _resume(job)
         if goes_on and not resumed_from:
             raise Refused(f"the checkpoint of {run_dir} has just disappeared: check what else uses the folder")
+        said += _changed_epochs(job, epochs) if epochs != recipe.epochs else []
         for line in warned:
             journal.warn(line)
         _announce(job, [*said, why], resumed_from)
@@ -135,8 +136,8 @@ def _goes_on(run_dir: pathlib.Path, options: Options) -> bool:
     return distributed.broadcast(b"yes" if there else b"") == b"yes"
 
 
-def _resume(job: Job) -> str:
-    """Goes to the newest checkpoint, if resuming was asked for and there is one; returns its name."""
+def _resume(job: Job) -> tuple[str, int]:
+    """Goes to the newest checkpoint, if resuming was asked for and there is one; its name, and its number of epochs."""
     folder, name, data = job.journal.folder / "checkpoints", "", b""
     if distributed.rank() == 0:
         checkpoint.remove_leftovers(job.journal.folder)
@@ -145,9 +146,28 @@ def _resume(job: Job) -> str:
     name = distributed.broadcast(name.encode()).decode()
     if not name:
         share_parameters(job.net)
-        return ""
-    job.restore(folder / name, distributed.broadcast(data))
-    return name
+        return "", job.recipe.epochs
+    return name, job.restore(folder / name, distributed.broadcast(data))
+
+
+def _changed_epochs(job: Job, before: int) -> list[str]:
+    """Records that a run goes on for another number of epochs; the line that tells what this makes of the schedule.
+
+    Raises:
+        Refused: more of them are done.
+    """
+    recipe, step, each = job.recipe, job.progress.step, job.plan.steps_per_epoch
+    if step > job.plan.steps:
+        raise Refused(f"--num-epochs {recipe.epochs}: {step / each:.4g} epochs of the run are done already: give more")
+    was = job.lr_factor * recipe.set(epochs=before).schedule(each)[0](max(step - 1, 0))
+    now = job.lr_factor * job.lr_at(step)
+    job.journal.event("epochs", step=step, before=before, now=recipe.epochs, lr_before=was, lr_now=now)
+    line = f"{recipe.epochs} epochs in place of {before}"
+    if step == job.plan.steps:
+        return [f"{line}: all of them are done"]
+    decay = next((trick.label() for trick in recipe.tricks if trick.slot() == "decay"), "no decay")
+    rate = f"stays at {now:.4g}" if was == now else f"was {was:.4g} and goes on with {now:.4g}"
+    return [f"{line}: the schedule ({decay}) is that of {recipe.epochs} epochs, so the learning rate {rate}"]
 
 
 def _contexts(options: Options, said: list[str]) -> list[mx.Context]:

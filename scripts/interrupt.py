@@ -1,7 +1,8 @@
 """Ctrl-C and SIGTERM, from a script's first moment on: each script imports this file before everything else.
 
 Python raises an exception wherever the program happens to be. That loses it where a library that is being imported
-catches everything (the run then goes to its end), and shows a traceback where nothing does.
+catches everything (the run then goes to its end), and shows a traceback where nothing does. What is imported here has
+been imported by Python's own start, or is small.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import NoReturn
 
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 
@@ -22,7 +22,7 @@ def _handle(handler: Callable) -> None:
             signal.signal(number, handler)
 
 
-def _leave(number: int, frame) -> NoReturn:
+def _leave(number: int, frame) -> None:
     os.write(2, b"interrupted before anything was started\n")
     os._exit(128 + number)
 
@@ -30,7 +30,7 @@ def _leave(number: int, frame) -> NoReturn:
 _handle(_leave)  # until run, or until a training has its own handler (program.StopRequest)
 
 
-def run(main: Callable[[], int], interrupted: str = "interrupted") -> NoReturn:
+def run(main: Callable[[], int], interrupted: str = "interrupted") -> None:
     """Ends the process with main's exit code; or, when a signal ends it, with a line and 130 (Ctrl-C) or 143 (SIGTERM).
 
     main sees the signal as KeyboardInterrupt, so that its `finally` removes what is half-written.

@@ -19,8 +19,10 @@ from gluon_tricks.recipes.transfer import DETECTION
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = transfer_flags.parser(__doc__, DETECTION, "voc").parse_args(argv)
-    return program.train(args, functools.partial(transfer_flags.recipe_from_flags, recipes=DETECTION, default="voc"))
+    recipes = dict(recipes=DETECTION, default="voc")
+    args = transfer_flags.parser(__doc__, **recipes).parse_args(argv)
+    words = [functools.partial(means, **recipes) for means in (transfer_flags.start, transfer_flags.recipe_from_flags)]
+    return program.train(args, *words)
 
 
 if __name__ == "__main__":

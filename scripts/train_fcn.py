@@ -20,9 +20,10 @@ from gluon_tricks.recipes.transfer import SEGMENTATION
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = transfer_flags.parser(__doc__, SEGMENTATION, "ade20k").parse_args(argv)
-    words = functools.partial(transfer_flags.recipe_from_flags, recipes=SEGMENTATION, default="ade20k")
-    return program.train(args, words, chatty=True)  # its batch normalisation is over all ranks
+    recipes = dict(recipes=SEGMENTATION, default="ade20k")
+    args = transfer_flags.parser(__doc__, **recipes).parse_args(argv)
+    words = [functools.partial(means, **recipes) for means in (transfer_flags.start, transfer_flags.recipe_from_flags)]
+    return program.train(args, *words, chatty=True)  # its batch normalisation is over all ranks
 
 
 if __name__ == "__main__":

@@ -181,12 +181,12 @@ def test_rounds_and_synchronised_statistics():
 
 def test_a_run_keeps_its_global_batch_when_the_number_of_devices_changes():
     """Started with 3 devices of 8 images; `--batch-size 8` with 2 devices means 16, with 4 devices 32."""
-    recipe, said = with_batch_of_run(Recipe(batch_size=16), {"batch_size": 24}, parts=2)
+    recipe, said = with_batch_of_run(Recipe(batch_size=16), 24, parts=2)
     assert recipe.batch_size == 24 and said == [
         "going on with the run's global batch of 24: 12 images on each of 2 devices"
     ]
-    assert with_batch_of_run(Recipe(batch_size=32), {"batch_size": 24}, parts=4)[0].batch_size == 24
+    assert with_batch_of_run(Recipe(batch_size=32), 24, parts=4)[0].batch_size == 24
     with pytest.raises(Refused, match="global batch of 24, which 5 devices cannot share"):
-        with_batch_of_run(Recipe(batch_size=40), {"batch_size": 24}, parts=5)
-    for stored in ({"batch_size": 16}, {"batch_size": 100}, {}):  # the same; asked for another one; no run
+        with_batch_of_run(Recipe(batch_size=40), 24, parts=5)
+    for stored in (16, 100):  # the same; asked for another one
         assert with_batch_of_run(Recipe(batch_size=16), stored, parts=2) == (Recipe(batch_size=16), [])
