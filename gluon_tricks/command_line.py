@@ -305,5 +305,6 @@ def options_from_flags(args: argparse.Namespace, **rest) -> dict:
         picture_epochs=args.picture_epochs,
         keep=args.keep,
         extra_log=args.logging_file,
+        dtype_given=args.dtype is not None or any(setting.startswith("dtype=") for setting in args.set),
         **rest,
     )

@@ -34,6 +34,7 @@ class Options:
         picture_epochs: epochs between pictures of what the network makes of some validation images; 0: none.
         keep: how many of the newest checkpoints stay, besides the best and one that a rollback could go to.
         extra_log: one more file for the log lines.
+        dtype_given: the precision is asked for by itself, not by the recipe alone: another one is explained.
         notes: lines the journal starts with.
         restarted: why a launcher started the job again; "": it did not.
         should_stop: asked after every step; True ends the run resumably.
@@ -48,6 +49,7 @@ class Options:
     picture_epochs: int = 5
     keep: int = 2
     extra_log: pathlib.Path | None = None
+    dtype_given: bool = False
     notes: tuple[str, ...] = ()
     restarted: str = ""
     should_stop: Callable[[], bool] = lambda: False

@@ -43,6 +43,9 @@ def run(main: Callable[[], int], interrupted: str = "interrupted") -> None:
     except KeyboardInterrupt:
         code = 128 + request.number
         print(interrupted, file=sys.stderr, flush=True)
+    except SystemExit as end:  # of --help and of a mistake in the flags
+        code = end.code
+    signal.setitimer(signal.ITIMER_REAL, 0)
     _handle(lambda number, frame: os._exit(code))  # all is done and said: what is left is Python's own end
     sys.exit(code)
 

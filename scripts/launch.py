@@ -19,6 +19,7 @@ if __name__ == "__main__":
     import interrupt  # first: a Ctrl-C during the imports below
 
 import argparse
+import os
 import pathlib
 import shlex
 import signal
@@ -48,7 +49,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="end a job whose rank stands still for S seconds (600)",
     )
     parser.add_argument("--horovodrun", default="", metavar="WORDS", help='more words for it: "--verbose" (none)')
-    parser.add_argument("--logs", type=pathlib.Path, metavar="DIR", help="of the ranks (runs/launch-<date>-<time>)")
+    parser.add_argument(
+        "--logs", type=pathlib.Path, metavar="DIR", help="of the ranks (runs/launch-<date>-<time>-<pid>)"
+    )
     parser.add_argument("command", nargs="+", metavar="-- SCRIPT ...", help="a Python script and its arguments")
     return parser.parse_args(argv)
 
@@ -65,10 +68,14 @@ def launch(args: argparse.Namespace) -> int:
     hosts = parse_hosts(args.hosts, args.ranks)
     wrong = check_hosts(hosts, script, args.ssh_port)
     if wrong:
-        raise Refused(f"{'; '.join(wrong.values())}: mend it, or leave the host out of -H")
+        raise Refused(f"{'; '.join(wrong.values())}: fix it, or leave the host out of -H")
     runner = [launcher.horovodrun(), *(["-p", str(args.ssh_port)] if args.ssh_port else [])]
     runner += shlex.split(args.horovodrun)
-    logs, ranks, more = args.logs or pathlib.Path("runs") / time.strftime("launch-%Y%m%d-%H%M%S"), args.ranks, {}
+    logs, ranks, more = (
+        args.logs or pathlib.Path("runs") / time.strftime(f"launch-%Y%m%d-%H%M%S-{os.getpid()}"),
+        args.ranks,
+        {},
+    )
     for restart in range(args.max_restarts + 1):
         job = launcher.Launch(command, ranks, hosts, logs, runner, more=more)
         before = {number: signal.getsignal(number) for number in _STOPS}
@@ -98,7 +105,7 @@ def _those_that_answer(hosts, args: argparse.Namespace, script: pathlib.Path):
     left = [host for host in hosts if host.name not in wrong]
     if not left:
         raise Refused(
-            f"no host is left ({'; '.join(wrong.values())}): mend them, then the same command and --resume auto"
+            f"no host is left ({'; '.join(wrong.values())}): fix them, then the same command and --resume auto"
         )
     for line in wrong.values():
         print(f"left out: {line}", file=sys.stderr)
