@@ -10,7 +10,8 @@ without a password, and the same folder with the same environment. SIGINT, SIGTE
 their step, with a checkpoint; a second one ends them. --max-restarts starts a job whose rank was lost again, from its
 newest checkpoint and on the hosts that still answer.
 
-Exit codes: 0 done, 2 refused, 75 interrupted and resumable, 1 anything else.
+Exit codes: 0 done, 2 refused, 75 interrupted and resumable, 130 and 143 interrupted before anything was
+started (Ctrl-C, SIGTERM), 1 anything else.
 """
 
 from __future__ import annotations

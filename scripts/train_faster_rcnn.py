@@ -3,7 +3,8 @@
     train_faster_rcnn.py --base resnet50_v1d --base-params RUN --data VOCdevkit
     train_faster_rcnn.py --dataset scenes --base-params runs/shapes-1
 
-Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable (--resume auto), 1 anything else.
+Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable (--resume auto --save-dir
+RUN), 130 and 143 interrupted before anything was started (Ctrl-C, SIGTERM), 1 anything else.
 """
 
 from __future__ import annotations

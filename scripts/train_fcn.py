@@ -4,7 +4,8 @@
     train_fcn.py --dataset masks --data FOLDER --num-classes 11 --void 11 --base-params RUN
     train_fcn.py --dataset scenes --base-params runs/shapes-1
 
-Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable (--resume auto), 1 anything else.
+Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable (--resume auto --save-dir
+RUN), 130 and 143 interrupted before anything was started (Ctrl-C, SIGTERM), 1 anything else.
 """
 
 from __future__ import annotations

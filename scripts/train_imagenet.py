@@ -1,6 +1,7 @@
 """Train a network on ImageNet, or on any images in RecordIO files. `--help` lists the flags, GluonCV's among them.
 
-Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable (--resume auto), 1 anything else.
+Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable (--resume auto --save-dir
+RUN), 130 and 143 interrupted before anything was started (Ctrl-C, SIGTERM), 1 anything else.
 """
 
 from __future__ import annotations
