@@ -183,9 +183,11 @@ def restore(
     arrays, header = read
     differing = _differences(header["recipe"], recipe.to_json())
     if differing:
+        run = path.parent.parent
+        anew = " --resume-params FILE" if recipe.task == "classification" else ""
         raise Refused(
-            f"{path} belongs to another recipe ({'; '.join(differing)}): resume with the same one, or give "
-            "another --save-dir"
+            f"{path} belongs to another recipe ({'; '.join(differing)}): leave that out, as --resume auto --save-dir "
+            f"{run} takes it from the run ({run / 'recipe.json'}), or start another run: --save-dir NEW{anew}"
         )
     if header["data"] != data_digest:
         raise Refused(f"{path} was trained on other records than those given: resume with the same files")
@@ -227,8 +229,18 @@ def named(arrays: dict[str, np.ndarray], kind: str, dtype: str | None = None) ->
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Where two recipes differ, in words; what an older version did not know has its default.
 
-    Where a folder of images lies is no difference: what is in it has a digest.
+    How many epochs there are to be is no difference, nor where a folder of images lies: what is in it has a digest.
     """
-    old, new = json.loads(json.dumps({**KINDS[new["task"]]().to_json(), **old})), json.loads(json.dumps(new))
-    decisive = [key for key in new if key != "data" or new["task"] == "classification"]
-    return [f"{key} was {old.get(key)!r} and is {new.get(key)!r}" for key in decisive if old.get(key) != new.get(key)]
+    free = ("epochs",) if new["task"] == "classification" else ("epochs", "data")
+    old, new = _flat({**KINDS[new["task"]]().to_json(), **old}), _flat(new)
+    decisive = [key for key in new if key not in free and ("." not in key or key in old)]
+    return [f"{key} was {old.get(key)!r} and is {new[key]!r}" for key in decisive if old.get(key) != new[key]]
+
+
+def _flat(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's JSON with the names of its tricks, and their numbers as "mixup.alpha"."""
+    flat = json.loads(json.dumps(recipe))
+    listed = flat["tricks"]
+    flat["tricks"] = [trick["trick"] for trick in listed]
+    numbers = {f"{t['trick']}.{name}": value for t in listed for name, value in t.items() if name != "trick"}
+    return {**flat, **numbers}

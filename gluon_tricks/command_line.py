@@ -17,6 +17,7 @@ from gluon_tricks.data.catalog import IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.recipe import Recipe, apply_setting
 from gluon_tricks.recipes import get_recipe, is_cell
 from gluon_tricks.runtime import Refused
+from gluon_tricks.settings import Settings
 from gluon_tricks.tricks import (
     Cosine,
     Distillation,
@@ -34,16 +35,19 @@ from model_zoo.published import is_tag
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The flags of a command line; argparse itself exits with 2 on those it does not know."""
+    """The flags of a command line; a mistake in them ends the process with exit code 2."""
     return flags.parser().parse_args(argv)
 
 
-def recipe_from_flags(args: argparse.Namespace, devices: int) -> tuple[Recipe, list[str]]:
+def recipe_from_flags(
+    args: argparse.Namespace, devices: int, begun: Settings | None = None
+) -> tuple[Recipe, list[str]]:
     """The recipe that a command line means.
 
     Args:
         args: from parse().
         devices: over all ranks, which --batch-size is multiplied by.
+        begun: the recipe of the run that goes on, which has what no flag gives; None: a new run.
 
     Returns:
         the recipe, and lines to tell about choices that were not asked for.
@@ -52,9 +56,10 @@ def recipe_from_flags(args: argparse.Namespace, devices: int) -> tuple[Recipe, l
         Refused: flags that name what is not there, or that do not go together.
     """
     _refuse_what_is_replaced(args)
-    recipe, notes = _start(args)
+    recipe, notes = start(args, begun)
+    before = recipe
     form = "gluoncv" if recipe.name == "imagenet" else "paper"
-    gluoncv = args.recipe is None and form == "gluoncv"
+    gluoncv = args.recipe is None and begun is None and form == "gluoncv"
     if args.accumulate is not None:
         recipe = recipe.set(accumulate=args.accumulate)
     if args.batch_size is not None or gluoncv:
@@ -72,17 +77,24 @@ def recipe_from_flags(args: argparse.Namespace, devices: int) -> tuple[Recipe, l
         else:
             recipe = apply_setting(recipe, setting)
     _require_teachers(recipe)
+    notes += new_doubts(recipe, before)
     if args.num_training_samples is not None:
         notes.append(f"--num-training-samples {args.num_training_samples}: not used, the records are counted")
     return recipe, notes
 
 
-def with_batch_of_run(recipe: Recipe, stored: dict, parts: int) -> tuple[Recipe, list[str]]:
+def new_doubts(recipe: Settings, before: Settings) -> list[str]:
+    """Lines on tricks that have no effect in so few epochs, but for those that had none in the recipe before either."""
+    old = {trick for trick in before.tricks if trick.doubt(before.epochs)}
+    return [line for trick in recipe.tricks if trick not in old and (line := trick.doubt(recipe.epochs))]
+
+
+def with_batch_of_run(recipe: Settings, stored: int, parts: int) -> tuple[Settings, list[str]]:
     """The recipe with the global batch that a run was started with, when it goes on with another number of devices.
 
     Args:
         recipe: what the command line means with this many devices.
-        stored: the run's recipe.json.
+        stored: the run's global batch.
         parts: devices over all ranks, times rounds.
 
     Returns:
@@ -91,16 +103,16 @@ def with_batch_of_run(recipe: Recipe, stored: dict, parts: int) -> tuple[Recipe,
     Raises:
         Refused: the batch cannot be shared by so many devices.
     """
-    batch, each = stored.get("batch_size"), recipe.batch_size // parts
-    if not isinstance(batch, int) or batch == recipe.batch_size or each < 1 or batch % each:
+    each = recipe.batch_size // parts
+    if stored == recipe.batch_size or each < 1 or stored % each:
         return recipe, []
-    if batch % parts:
+    if stored % parts:
         raise Refused(
-            f"the run has a global batch of {batch}, which {parts} devices cannot share: go on with a number of "
-            f"devices that divides {batch}"
+            f"the run has a global batch of {stored}, which {parts} devices cannot share: go on with a number of "
+            f"devices that divides {stored}"
         )
-    return recipe.set(batch_size=batch), [
-        f"going on with the run's global batch of {batch}: {batch // parts} images on each of {parts} devices"
+    return recipe.set(batch_size=stored), [
+        f"going on with the run's global batch of {stored}: {stored // parts} images on each of {parts} devices"
     ]
 
 
@@ -118,14 +130,14 @@ def _refuse_what_is_replaced(args: argparse.Namespace) -> None:
         raise Refused(f"--resume-epoch {args.resume_epoch} goes with --resume-params FILE; --resume auto needs neither")
 
 
-def _start(args: argparse.Namespace) -> tuple[Recipe, list[str]]:
-    """The recipe that the flags change: the one named, GluonCV's defaults, or `shapes` where there is no data."""
-    if args.recipe:
-        recipe = get_recipe(args.recipe)
+def start(args: argparse.Namespace, begun: Settings | None = None) -> tuple[Recipe, list[str]]:
+    """The recipe that the flags change: the one named, the run's, GluonCV's, or `shapes` where there is no data."""
+    if args.recipe or begun:
+        recipe = get_recipe(args.recipe) if args.recipe else begun
         if recipe.task != Recipe.task:
-            scripts = "train_faster_rcnn.py and train_fcn.py"
             raise Refused(
-                f"{args.recipe} is a recipe of {recipe.task}, and this script is for classifiers: see {scripts}"
+                f"{args.recipe or recipe.name} is a recipe of {recipe.task}, and this script is for classifiers: see "
+                "train_faster_rcnn.py and train_fcn.py"
             )
         return recipe, []
     if args.rec_train or args.rec_val or args.use_rec or imagenet_is_here():
@@ -170,9 +182,11 @@ def _with_fields(recipe: Recipe, args: argparse.Namespace) -> Recipe:
 def _with_network(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     if args.use_pretrained is not None:
         recipe = recipe.set(pretrained=_pretrained(args.use_pretrained, "--use-pretrained"))
-    if args.use_se:
+    if args.use_se and not recipe.model.startswith("se_"):
         recipe = recipe.set(model=f"se_{recipe.model}")
-    if args.batch_norm:
+    if args.batch_norm and not recipe.model.endswith("_bn"):
+        if not recipe.model.startswith("vgg"):
+            raise Refused(f"--batch-norm is for VGG, and {recipe.model} is none: leave it out")
         recipe = recipe.set(model=f"{recipe.model}_bn")
     if args.use_gn and args.sync_bn:
         raise Refused("--use-gn and --sync-bn: group normalisation has no statistics of a batch; give one of them")
@@ -206,9 +220,9 @@ def _step_decay(args: argparse.Namespace, epochs: int, old: StepDecay) -> StepDe
     if args.lr_decay_epoch:
         at = numbers(args.lr_decay_epoch, "--lr-decay-epoch")
     if args.lr_decay_period:
-        if not 0 < args.lr_decay_period < epochs:
-            raise Refused(f"--lr-decay-period {args.lr_decay_period}: it takes 1 to {epochs - 1}, of {epochs} epochs")
-        at = tuple(range(args.lr_decay_period, epochs, args.lr_decay_period))
+        if args.lr_decay_period < 1:
+            raise Refused(f"--lr-decay-period {args.lr_decay_period}: it takes 1 or more epochs")
+        at = tuple(range(args.lr_decay_period, max(epochs, args.lr_decay_period + 1), args.lr_decay_period))
     return StepDecay(at, old.by if args.lr_decay is None else args.lr_decay)
 
 
@@ -291,5 +305,6 @@ def options_from_flags(args: argparse.Namespace, **rest) -> dict:
         picture_epochs=args.picture_epochs,
         keep=args.keep,
         extra_log=args.logging_file,
+        dtype_given=args.dtype is not None or any(setting.startswith("dtype=") for setting in args.set),
         **rest,
     )

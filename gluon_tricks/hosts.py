@@ -52,25 +52,43 @@ def parse_hosts(text: str | None, ranks: int) -> list[Host]:
 
 
 def check_hosts(hosts: Sequence[Host], script: pathlib.Path, ssh_port: int | None = None) -> dict[str, str]:
-    """Host -> what is wrong with it: it must answer, and have the same Python, package and script there."""
-    test = f"import gluon_tricks; assert gluon_tricks.__version__ == '{gluon_tricks.__version__}'"
+    """Host -> what is wrong with it: it must answer, have the same Python, package and script, and its own name."""
+    test = f"from gluon_tricks import __version__, hosts; assert __version__ == {gluon_tricks.__version__!r}"
+    test += "; print(*hosts.identity())"
     words = f"cd {shlex.quote(os.getcwd())} && test -f {shlex.quote(str(script))}"
     words += f" && {shlex.quote(sys.executable)} -c {shlex.quote(test)}"
     port = ["-p", str(ssh_port)] if ssh_port else []
-    wrong = {}
+    wrong, named = {}, {}  # named: host name -> who has it, of -H, and which machine that is
     for host in hosts:
-        if not host.is_here:
-            ssh = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", *port, host.name, words]
-            try:
-                done = subprocess.run(ssh, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
-            except subprocess.TimeoutExpired:
-                wrong[host.name] = f"{host.name} did not answer over ssh within 60 s"
-                continue
-            said = (done.stderr.strip().splitlines() or ["no such folder or script there"])[-1]
-            if done.returncode == 255:
-                wrong[host.name] = f"{host.name} does not answer ssh without a password ({said})"
-            elif done.returncode:
-                wrong[host.name] = (
-                    f"{host.name} does not have the same folder, Python and gluon_tricks as here ({said})"
-                )
+        who, problem = (" ".join(identity()), "") if host.is_here else _ask(host.name, port, words)
+        if not problem:
+            name, _, machine = who.partition(" ")
+            other, its = named.setdefault(name, (host.name, machine))
+            problem = its != machine and (
+                f"{other} and {host.name} are two machines with one host name, {name}, by which Horovod takes them for "
+                "one (sudo hostnamectl set-hostname NAME gives another)"
+            )
+        if problem:
+            wrong[host.name] = problem
     return wrong
+
+
+def _ask(name: str, port: Sequence[str], words: str) -> tuple[str, str]:
+    """The last line that a command prints on another machine, or what is wrong with it."""
+    ssh = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", *port, name, words]
+    try:
+        done = subprocess.run(ssh, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+    except subprocess.TimeoutExpired:
+        return "", f"{name} did not answer over ssh within 60 s"
+    said = (done.stderr.strip().splitlines() or ["no such folder or script there"])[-1]
+    if done.returncode == 255:
+        return "", f"{name} does not answer ssh without a password ({said})"
+    if done.returncode:
+        return "", f"{name} does not have the same folder, Python and gluon_tricks as here ({said})"
+    return (done.stdout.strip().splitlines() or [""])[-1], ""
+
+
+def identity() -> tuple[str, str, str]:
+    """This machine's host name; and its boot and network, which no other machine has."""
+    boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return socket.gethostname(), boot, os.readlink("/proc/self/ns/net")

@@ -34,6 +34,7 @@ class Options:
         picture_epochs: epochs between pictures of what the network makes of some validation images; 0: none.
         keep: how many of the newest checkpoints stay, besides the best and one that a rollback could go to.
         extra_log: one more file for the log lines.
+        dtype_given: the precision is asked for by itself, not by the recipe alone: another one is explained.
         notes: lines the journal starts with.
         restarted: why a launcher started the job again; "": it did not.
         should_stop: asked after every step; True ends the run resumably.
@@ -48,6 +49,7 @@ class Options:
     picture_epochs: int = 5
     keep: int = 2
     extra_log: pathlib.Path | None = None
+    dtype_given: bool = False
     notes: tuple[str, ...] = ()
     restarted: str = ""
     should_stop: Callable[[], bool] = lambda: False
@@ -109,8 +111,8 @@ class Job:
         first = distributed.rank() * self.recipe.accumulate * len(self.contexts)
         return self.task.rounds(batch, epoch, Draw(self.recipe.seed, self.progress.step, self.plan, first))
 
-    def restore(self, path: pathlib.Path, data: bytes) -> None:
-        """Goes to where a checkpoint stands.
+    def restore(self, path: pathlib.Path, data: bytes) -> int:
+        """Goes to where a checkpoint stands; returns how many epochs the run was to have when it was written.
 
         Args:
             path: what an error names.
@@ -121,6 +123,7 @@ class Job:
         if self.scale.active:
             self.scale = LossScale(True, self.progress.loss_scale, self.progress.good_steps)
         self.choose_luck()
+        return read[1]["recipe"].get("epochs", self.recipe.epochs)
 
     def choose_luck(self) -> None:
         """The shuffle and the factor on learning rates that belong to so many rollbacks."""

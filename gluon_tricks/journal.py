@@ -23,24 +23,29 @@ from gluon_tricks.disk import CannotWrite, write_atomically, writing
 from gluon_tricks.runtime import Refused, import_tensorboard
 from gluon_tricks.schedule import Plan
 
+RUNS = pathlib.Path("runs")  # where runs lie that are given no place
 
-def next_run_directory(root: pathlib.Path, name: str) -> pathlib.Path:
-    """root/name-N for the first N from 1 that is not there."""
+
+def make_run_directory(name: str, root: pathlib.Path = RUNS) -> pathlib.Path:
+    """root/name-N for the first N from 1 that is not there, made: two runs that start at once get one each."""
     stem = name.replace("/", "-")
-    return next(path for n in itertools.count(1) if not (path := root / f"{stem}-{n}").exists())
+    for n in itertools.count(1):
+        path = root / f"{stem}-{n}"
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise Refused(f"{path} cannot be made ({error.strerror}): name a place with --save-dir") from error
+        return path
 
 
-def newest_run_directory(root: pathlib.Path, name: str) -> pathlib.Path | None:
-    """root/name-N with the highest N, if there is one."""
+def newest_run_directory(name: str, root: pathlib.Path = RUNS) -> pathlib.Path | None:
+    """root/name-N with the highest N in which a run has begun, if there is one."""
     stem = name.replace("/", "-")
-    runs = [path for path in root.glob(f"{stem}-*") if path.name[len(stem) + 1 :].isdigit()]
+    begun = [path.parent for path in root.glob(f"{stem}-*/recipe.json")]
+    runs = [path for path in begun if path.name[len(stem) + 1 :].isdigit()]
     return max(runs, key=lambda path: int(path.name[len(stem) + 1 :]), default=None)
-
-
-def run_directory(given: pathlib.Path | None, name: str, resume: bool) -> pathlib.Path:
-    """The one given, else below runs/ the newest of that name to go on with, else a new one."""
-    root = pathlib.Path("runs")
-    return given or (newest_run_directory(root, name) if resume else None) or next_run_directory(root, name)
 
 
 class Journal:

@@ -46,7 +46,8 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     distributed.start()
     said = list(options.notes)
     contexts = _contexts(options, said)
-    precision, why = choose_precision(recipe.dtype, contexts)
+    asked = recipe.dtype
+    precision, why = choose_precision(asked, contexts)
     start_precision(precision, architecture(recipe) if precision == "bfloat16" else None)
     require_shareable(recipe, contexts)
     task = TASKS[recipe.task](recipe.set(dtype=precision), contexts, options.threads)
@@ -67,12 +68,14 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
             LossScale(precision == "float16"), checkpoint.Progress(step=recipe.start_epoch * plan.steps_per_epoch),
             Watch(recipe),
         )  # fmt: skip
-        resumed_from = _resume(job)
+        resumed_from, epochs = _resume(job)
         if goes_on and not resumed_from:
             raise Refused(f"the checkpoint of {run_dir} has just disappeared: check what else uses the folder")
+        said += _changed_epochs(job, epochs) if epochs != recipe.epochs else []
         for line in warned:
             journal.warn(line)
-        _announce(job, [*said, why], resumed_from)
+        asked = f" in place of {asked}" if why and not options.dtype_given else ""
+        _announce(job, [*said, why if options.dtype_given else ""], resumed_from, asked)
     except BaseException:
         journal.close()
         raise
@@ -135,8 +138,8 @@ def _goes_on(run_dir: pathlib.Path, options: Options) -> bool:
     return distributed.broadcast(b"yes" if there else b"") == b"yes"
 
 
-def _resume(job: Job) -> str:
-    """Goes to the newest checkpoint, if resuming was asked for and there is one; returns its name."""
+def _resume(job: Job) -> tuple[str, int]:
+    """Goes to the newest checkpoint, if resuming was asked for and there is one; its name, and its number of epochs."""
     folder, name, data = job.journal.folder / "checkpoints", "", b""
     if distributed.rank() == 0:
         checkpoint.remove_leftovers(job.journal.folder)
@@ -145,9 +148,33 @@ def _resume(job: Job) -> str:
     name = distributed.broadcast(name.encode()).decode()
     if not name:
         share_parameters(job.net)
-        return ""
-    job.restore(folder / name, distributed.broadcast(data))
-    return name
+        return "", job.recipe.epochs
+    return name, job.restore(folder / name, distributed.broadcast(data))
+
+
+def _changed_epochs(job: Job, before: int) -> list[str]:
+    """Records that a run goes on for another number of epochs; the line that tells what this makes of the schedule.
+
+    Raises:
+        Refused: more of them are done.
+    """
+    recipe, step, each = job.recipe, job.progress.step, job.plan.steps_per_epoch
+    if step > job.plan.steps:
+        raise Refused(
+            f"--num-epochs {recipe.epochs}: {step / each:.4g} epochs of the run are done already: give as many or more"
+        )
+    was = job.lr_factor * recipe.set(epochs=before).schedule(each)[0](max(step - 1, 0))
+    now = job.lr_factor * job.lr_at(step)
+    job.journal.event("epochs", step=step, before=before, now=recipe.epochs, lr_before=was, lr_now=now)
+    line = f"{recipe.epochs} epochs in place of {before}"
+    if step == job.plan.steps:
+        return [f"{line}: all of them are done"]
+    decay = next((trick.label() for trick in recipe.tricks if trick.slot() == "decay"), "no decay")
+    rate = f"stays at {now:.4g}" if was == now else f"was {was:.4g} and goes on with {now:.4g}"
+    until = (
+        f"; until its end final.params is that of {before}" if (job.journal.folder / "final.params").exists() else ""
+    )
+    return [f"{line}: the schedule ({decay}) is that of {recipe.epochs} epochs, so the learning rate {rate}{until}"]
 
 
 def _contexts(options: Options, said: list[str]) -> list[mx.Context]:
@@ -204,8 +231,8 @@ def _require_space(net: mx.gluon.Block, run_dir: pathlib.Path, options: Options)
         )
 
 
-def _announce(job: Job, lines: Sequence[str], resumed_from: str) -> None:
-    """Tells what is going to happen, to the person and to the record."""
+def _announce(job: Job, lines: Sequence[str], resumed_from: str, of_precision: str) -> None:
+    """Tells what is going to happen, to the person and to the record. Args: of_precision: words that follow it."""
     recipe, journal = job.recipe, job.journal
     for line in filter(None, lines):
         journal.say(line)
@@ -214,7 +241,7 @@ def _announce(job: Job, lines: Sequence[str], resumed_from: str) -> None:
     )
     journal.say(
         f"{job.task.describe()}: {recipe.epochs} epochs of {job.plan.steps_per_epoch} steps, "
-        f"batch {recipe.batch_size}, {recipe.dtype}, {devices}"
+        f"batch {recipe.batch_size}, {recipe.dtype}{of_precision}, {devices}"
     )
     if resumed_from:
         journal.say(f"going on from {resumed_from}, after step {job.progress.step} of {job.plan.steps}")

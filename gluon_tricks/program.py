@@ -1,11 +1,13 @@
 """What the training scripts have in common: from parsed flags to an exit code.
 
-Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable (--resume auto), 1 anything else.
+Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable (--resume auto), 1 anything else;
+the scripts themselves end with 130 or 143 on a signal before anything was started.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -26,8 +28,8 @@ from gluon_tricks.devices import choose_contexts
 from gluon_tricks.disk import CannotWrite
 from gluon_tricks.divergence import Diverged
 from gluon_tricks.job import Options
-from gluon_tricks.journal import run_directory
-from gluon_tricks.recipe import read_recipe
+from gluon_tricks.journal import make_run_directory, newest_run_directory
+from gluon_tricks.recipe import read_recipe, recipe_from_json
 from gluon_tricks.runtime import RESUMABLE, Refused
 from gluon_tricks.settings import Settings
 from gluon_tricks.train import Interrupted, train_and_evaluate
@@ -65,35 +67,22 @@ class StopRequest:
 
 def train(
     args: argparse.Namespace,
-    recipe_from_flags: Callable[[argparse.Namespace, int], tuple[Settings, list[str]]],
+    start: Callable[[argparse.Namespace], tuple[Settings, list[str]]],
+    recipe_from_flags: Callable[[argparse.Namespace, int, Settings | None], tuple[Settings, list[str]]],
     chatty: bool = False,
 ) -> int:
     """Trains what the flags say; returns the exit code, having told the person why.
 
     Args:
         args: with the flags of flags.run_flags and --num-gpus.
-        recipe_from_flags: (args, devices over all ranks) -> the recipe, and lines to tell.
+        start: args -> the recipe that the flags change, and lines to tell.
+        recipe_from_flags: (args, devices over all ranks, the recipe of the run that goes on or None) -> the recipe, and
+            lines to tell.
         chatty: see distributed.start.
     """
-    started = time.monotonic()
+    started, run = time.monotonic(), None
     try:
-        heartbeat.start()
-        distributed.start(chatty=chatty)
-        restarted = os.environ.get(launcher.RESTARTED, "")
-        notes = [f"started again: {restarted}"] if restarted else []
-        contexts = choose_contexts(args.num_gpus, say=notes.append)
-        devices = (1 if distributed.ranks() > 1 else len(contexts)) * distributed.ranks()
-        recipe, more = recipe_from_flags(args, devices)
-        run = run_directory(args.save_dir, recipe.name, args.resume is not None)
-        if args.resume:
-            stored = json.loads(distributed.broadcast(_stored_recipe(run)))
-            recipe, changed = with_batch_of_run(recipe, stored, devices * recipe.accumulate)
-            more += changed
-        options = Options(
-            **options_from_flags(
-                args, contexts=contexts, notes=(*notes, *more), restarted=restarted, should_stop=StopRequest()
-            )
-        )
+        recipe, run, options = _what_to_train(args, start, recipe_from_flags, chatty)
         scores = train_and_evaluate(recipe, run, options)
     except Refused as error:
         print(f"refused: {error}", file=sys.stderr)
@@ -114,6 +103,11 @@ def train(
         return 1
     except CannotWrite as error:
         return _cannot_write(error, run)
+    finally:
+        if run is not None and run != args.save_dir and distributed.rank() == 0:
+            with contextlib.suppress(OSError):  # it is not empty: the run has begun
+                run.rmdir()
+                run.parent.rmdir()
     if distributed.rank() == 0:
         minutes, seconds = divmod(round(time.monotonic() - started), 60)
         shares = {label: scores.row()[column] for column, label in scores.labels.items() if column != "val_loss"}
@@ -134,8 +128,40 @@ def _cannot_write(error: CannotWrite, run: pathlib.Path) -> int:
     return RESUMABLE if saved else 1
 
 
-def _stored_recipe(run: pathlib.Path) -> bytes:
-    """The run's recipe as JSON, which rank 0 may be the only one to see; {} without one."""
-    path = run / "recipe.json"
-    there = distributed.rank() == 0 and path.is_file()
-    return json.dumps(read_recipe(path).to_json() if there else {}).encode()
+def _what_to_train(
+    args: argparse.Namespace, start: Callable, recipe_from_flags: Callable, chatty: bool
+) -> tuple[Settings, pathlib.Path, Options]:
+    """The recipe, the run directory and the rest, of the arguments of train."""
+    heartbeat.start()
+    distributed.start(chatty=chatty)
+    restarted = os.environ.get(launcher.RESTARTED, "")
+    notes = [f"started again: {restarted}"] if restarted else []
+    contexts = choose_contexts(args.num_gpus, say=notes.append)
+    devices = (1 if distributed.ranks() > 1 else len(contexts)) * distributed.ranks()
+    run, begun = _run_to_go_on_with(args, start) if args.resume else (args.save_dir, None)
+    recipe, more = recipe_from_flags(args, devices, begun)
+    if begun is not None:
+        recipe, changed = with_batch_of_run(recipe, begun.batch_size, devices * recipe.accumulate)
+        more += changed
+    rest = dict(contexts=contexts, notes=(*notes, *more), restarted=restarted)
+    options = Options(**options_from_flags(args, **rest, should_stop=StopRequest()))
+    return recipe, run or _new_run(recipe.name), options
+
+
+def _new_run(name: str) -> pathlib.Path:
+    """A new run directory, which rank 0 makes for all."""
+    made = str(make_run_directory(name)) if distributed.rank() == 0 else ""
+    return pathlib.Path(distributed.broadcast(made.encode()).decode())
+
+
+def _run_to_go_on_with(args: argparse.Namespace, start: Callable) -> tuple[pathlib.Path | None, Settings | None]:
+    """The run directory that --resume auto means, and its recipe; None where there is none.
+
+    Rank 0 looks, which may be the only one to see it.
+    """
+    name = next((setting[5:] for setting in args.set if setting.startswith("name=")), None)
+    run = args.save_dir or newest_run_directory(name or start(args)[0].name)
+    there = distributed.rank() == 0 and run is not None and (run / "recipe.json").is_file()
+    found = str(run or ""), read_recipe(run / "recipe.json").to_json() if there else None
+    run, stored = json.loads(distributed.broadcast(json.dumps(found).encode()))
+    return pathlib.Path(run) if run else None, recipe_from_json(stored) if stored else None

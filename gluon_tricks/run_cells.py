@@ -47,7 +47,8 @@ def run(cell: Cell, train: Sequence[str], say: Callable[[str], None]) -> bool:
                 say(line.rstrip())
             raise
     code = process.returncode
-    if code == RESUMABLE or code in (-signal.SIGINT, -signal.SIGTERM):
+    stops = (signal.SIGINT, signal.SIGTERM)  # before a training has its handler, and before Python has any
+    if code == RESUMABLE or code in [128 + number for number in stops] or -code in stops:
         raise KeyboardInterrupt
     if code < 0:  # what it said last is then no reason
         last = f"killed by {signal.Signals(-code).name}; the same command goes on"

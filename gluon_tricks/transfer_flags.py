@@ -6,11 +6,12 @@ import argparse
 import pathlib
 from collections.abc import Mapping
 
-from gluon_tricks.command_line import numbers
+from gluon_tricks.arguments import Parser
+from gluon_tricks.command_line import new_doubts, numbers
 from gluon_tricks.flags import optimisation_flags, run_flags
-from gluon_tricks.journal import run_directory
 from gluon_tricks.recipe import apply_setting, read_recipe
 from gluon_tricks.runtime import Refused
+from gluon_tricks.settings import Settings
 from gluon_tricks.trained import means_published, model_of
 from gluon_tricks.transfer import TransferRecipe
 from gluon_tricks.tricks import StepDecay, Warmup
@@ -33,27 +34,37 @@ _FIELDS = {  # flag -> field
 }
 
 
-def parser(description: str, recipes: Mapping[str, TransferRecipe], default: str) -> argparse.ArgumentParser:
+def parser(description: str, recipes: Mapping[str, TransferRecipe], default: str) -> Parser:
     """The flags of one of the scripts.
 
     Args:
         recipes: data set -> the recipe that --dataset starts from.
         default: the data set without --dataset.
     """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description, usage="%(prog)s [FLAGS]")
     group = parser.add_argument_group("recipe")
     group.add_argument("--dataset", choices=tuple(recipes), help=f"what to start from ({default})")
-    group.add_argument("--recipe", metavar="FILE", help="start from a recipe.json instead")
-    group.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change any field or trick")
+    group.add_argument("--recipe", metavar="FILE", help="start from a recipe instead: RUN/recipe.json")
+    group.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a field or trick; repeatable",
+    )
     group.add_argument("--data", type=pathlib.Path, metavar="PATH", help="the data set's folder, where it has one")
-    group.add_argument("--base", metavar="MODEL", help="base network, of the model zoo (what --base-params is)")
-    group.add_argument("--base-params", metavar="SRC", help="its parameters: a run, a file, or a published NAME[/TAG]")
+    group.add_argument("--base", metavar="MODEL", help="base network, of the zoo (what --base-params is)")
+    group.add_argument(
+        "--base-params", metavar="SRC", help="its parameters: a run, a file, a published NAME[/TAG] (none)"
+    )
     detecting = next(iter(recipes.values())).task == "detection"
     (_detection_flags if detecting else _segmentation_flags)(group)
     group = parser.add_argument_group("optimisation")
     optimisation_flags(group)
-    group.add_argument("--dtype", choices=("float32", "float16", "bfloat16"))
-    group.add_argument("--seed", type=int, help="of every random number (0)")
+    group.add_argument(
+        "--dtype", choices=("float32", "float16", "bfloat16"), help="precision; float16 is for GPUs (the recipe's)"
+    )
+    group.add_argument("--seed", type=int, help="of every random number (the recipe's, 0)")
     group.add_argument("-j", "--num-data-workers", type=int, metavar="N", help="threads of the loader (all cores)")
     run_flags(parser.add_argument_group("run"))
     return parser
@@ -62,20 +73,38 @@ def parser(description: str, recipes: Mapping[str, TransferRecipe], default: str
 def _detection_flags(group) -> None:
     group.add_argument("--short", type=int, metavar="PX", help="images are scaled to this shorter side (600)")
     group.add_argument("--long", type=int, metavar="PX", help="or to this longer side, if they would exceed it (1000)")
-    group.add_argument("--roi", choices=("paper", "small"), help="counts and sizes of anchors, proposals and regions")
+    group.add_argument("--roi", choices=("paper", "small"), help="sizes of anchors, proposals, regions (the recipe's)")
 
 
 def _segmentation_flags(group) -> None:
     group.add_argument("--crop-size", type=int, metavar="PX", help="side of the training crops (480)")
     group.add_argument("--base-size", type=int, metavar="PX", help="longer side before scale and crop (520)")
-    group.add_argument("--num-classes", type=int, metavar="K", help="--dataset masks: how many classes there are")
+    group.add_argument("--num-classes", type=int, metavar="K", help="--dataset masks: the number of classes")
     group.add_argument("--void", type=int, metavar="V", help="--dataset masks: the value that is no class (255)")
 
 
-def recipe_from_flags(
-    args: argparse.Namespace, devices: int, recipes: Mapping[str, TransferRecipe], default: str
+def start(
+    args: argparse.Namespace, recipes: Mapping[str, TransferRecipe], default: str, begun: Settings | None = None
 ) -> tuple[TransferRecipe, list[str]]:
-    """The recipe that a command line means, and lines to tell. Args: devices: over all ranks; the rest as for parser.
+    """The recipe that the flags change (the file's, the run's, the data set's), and lines to tell. Args: see below."""
+    task = recipes[default].task
+    recipe = read_recipe(args.recipe) if args.recipe else begun or recipes[args.dataset or default]
+    if recipe.task != task:
+        raise Refused(f"{args.recipe or recipe.name} is a recipe of {recipe.task}, and this script is for {task}")
+    if args.dataset and args.dataset != recipe.dataset:
+        recipe = recipe.set(dataset=args.dataset, classes=None, class_names=())
+    return recipe, []
+
+
+def recipe_from_flags(
+    args: argparse.Namespace, devices: int, begun: Settings | None, recipes: Mapping[str, TransferRecipe], default: str
+) -> tuple[TransferRecipe, list[str]]:
+    """The recipe that a command line means, and lines to tell.
+
+    Args:
+        devices: over all ranks.
+        begun: the recipe of the run that goes on, which has what no flag gives; None: a new run.
+        recipes, default: as for parser.
 
     Raises:
         Refused: flags that name what is not there, or that do not go together.
@@ -83,19 +112,15 @@ def recipe_from_flags(
     for flag in ("resume_params", "resume_states", "resume_epoch"):
         if getattr(args, flag):
             raise Refused(f"--{flag.replace('_', '-')}: use --resume auto, which goes on with everything")
-    task = recipes[default].task
-    recipe = read_recipe(args.recipe) if args.recipe else recipes[args.dataset or default]
-    if recipe.task != task:
-        raise Refused(f"{args.recipe} is a recipe of {recipe.task}, and this script is for {task}")
-    if args.recipe and args.dataset:
-        recipe = recipe.set(dataset=args.dataset, classes=None, class_names=())
+    recipe, notes = start(args, recipes, default, begun)
+    before = recipe
     _refuse_what_has_no_effect(args, recipe)
     if getattr(args, "num_classes", None) is not None:
         recipe = recipe.set(classes=None, class_names=())
     given = {field: getattr(args, flag, None) for flag, field in _FIELDS.items()}
     recipe = recipe.set(**{field: value for field, value in given.items() if value is not None})
     if args.base_params:
-        recipe = _with_base(recipe, args)
+        recipe = _with_base(recipe, args, begun)
     if args.data:
         recipe = recipe.set(data=str(args.data.expanduser().absolute()))
     if args.accumulate is not None:
@@ -105,11 +130,12 @@ def recipe_from_flags(
     recipe = _with_schedule(recipe, args)
     for setting in args.set:
         recipe = apply_setting(recipe, setting)
-    notes = [] if recipe.base_params else ["no --base-params: the base network starts from random numbers"]
-    return recipe, notes
+    if not recipe.base_params and begun is None:
+        notes.append("no --base-params: the base network starts from random numbers")
+    return recipe, notes + new_doubts(recipe, before)
 
 
-def _with_base(recipe: TransferRecipe, args: argparse.Namespace) -> TransferRecipe:
+def _with_base(recipe: TransferRecipe, args: argparse.Namespace, begun: Settings | None) -> TransferRecipe:
     """What --base-params says of the network goes before the recipe's; a file is named by its whole path.
 
     A run that goes on says itself what it stands on, so that the base's file need not be there any more.
@@ -118,11 +144,9 @@ def _with_base(recipe: TransferRecipe, args: argparse.Namespace) -> TransferReci
     if path.exists() or not means_published(source):
         source = str(path.absolute())
     recipe = recipe.set(base_params=source)
-    stored = run_directory(args.save_dir, recipe.name, resume=True) / "recipe.json" if args.resume else None
-    if stored is None or not stored.is_file():
+    if begun is None:
         said = model_of(source)
         return recipe.set(model=recipe.model if args.base or not said else said)
-    begun = read_recipe(stored)
     if getattr(begun, "base_params", "") != source or args.base not in (None, begun.model):
         return recipe
     found = {field: getattr(begun, field) for field in ("model", "dense_side") if hasattr(begun, field)}

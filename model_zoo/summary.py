@@ -8,13 +8,14 @@ Everything is read from the traced graph and its inferred shapes: nothing is com
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import math
 import sys
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 
+from gluon_tricks.arguments import Parser
 from gluon_tricks.runtime import Refused  # first: it prepares the process for `import mxnet`
 
 # isort: split
@@ -220,8 +221,8 @@ def paper_table(number: int) -> str:
 # --- the command --------------------------------------------------------------------------------------------------
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m model_zoo.summary", description="The size of a network.")
+def _parse(argv: Sequence[str] | None) -> Namespace:
+    parser = Parser("The size of a network.", prog="python -m model_zoo.summary")
     parser.add_argument("model", nargs="?", help="a name of the zoo")
     parser.add_argument("--input-size", type=int, metavar="PX", help="side of the images (default: the network's own)")
     parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="images in the batch (default: 1)")
@@ -269,6 +270,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (Refused, OSError) as error:
         print(f"refused: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     return 0
 
 

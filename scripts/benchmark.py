@@ -5,12 +5,16 @@ Prints a line per comparison: what, ours, theirs, and the ratio. --out keeps eve
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupt  # first: a Ctrl-C during the imports below
+
 import argparse
 import json
 import pathlib
 import sys
 import tempfile
 
+from gluon_tricks.arguments import Parser
 from gluon_tricks.benchmarks import contest, loader, models, scaling, train, transfer
 from gluon_tricks.data import shapes
 from gluon_tricks.data.pack import RecordWriter
@@ -18,24 +22,26 @@ from gluon_tricks.runtime import Refused, usable_cores
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("loader", "train", "models", "scaling", "transfer"))
+    parser = Parser(__doc__)
+    parser.add_argument("what", choices=("loader", "train", "models", "scaling", "transfer"), help="what is timed")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--rec", help="records to read (the built-in shapes)")
     source.add_argument("--photos", type=pathlib.Path, help="a folder of images, repeated to about 1000")
-    parser.add_argument("--input-size", type=int, default=224, metavar="PX")
+    parser.add_argument("--input-size", type=int, default=224, metavar="PX", help="side of the images (224)")
     parser.add_argument("--batch-size", type=int, metavar="N", help="default 64 for loader, 2 for transfer, else 16")
-    parser.add_argument("--threads", type=int, default=usable_cores())
+    parser.add_argument("--threads", type=int, default=usable_cores(), metavar="N", help="of the loaders (%(default)s)")
     parser.add_argument(
-        "--model", help="(resnet50_v1d; models: mobilenet1.0 and inceptionv3 too; transfer: resnet50_v1b)"
+        "--model",
+        metavar="NAME",
+        help="(resnet50_v1d; models: mobilenet1.0, inceptionv3 too; transfer: resnet50_v1b)",
     )
     parser.add_argument("--scale", default="small", help="for transfer: small (images of 300 and 240 px) or paper")
     parser.add_argument(
-        "--steps", type=int, default=8, help="for train, models, scaling and transfer: steps in a round"
+        "--steps", type=int, default=8, metavar="N", help="of a round of train, models, scaling, transfer (8)"
     )
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns that each takes (5)")
     parser.add_argument("--ranks", type=int, default=2, metavar="N", help="for scaling: compared with one (2)")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="for scaling")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="for scaling (float32)")
     parser.add_argument("--accumulate", type=int, default=1, metavar="K", help="for scaling: rounds a step (1)")
     parser.add_argument("--bucket", type=float, default=32, metavar="MIB", help="for scaling: of one message (32)")
     parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="write every round as JSON")
@@ -88,4 +94,4 @@ def _packed(folder: pathlib.Path, scratch: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    interrupt.run(main)

@@ -11,12 +11,16 @@ DST ends in .safetensors or .params. The numbers stay as they are. Exit code: 0 
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupt  # first: a Ctrl-C during the imports below
+
 import argparse
 import pathlib
 import sys
 
 import numpy as np
 
+from gluon_tricks.arguments import Parser
 from gluon_tricks.runtime import Refused
 from gluon_tricks.trained import open_network
 from model_zoo import formats, weights
@@ -26,7 +30,7 @@ SOURCE = "a run directory, a checkpoint, a parameter file of any kind, or a publ
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("src", metavar="SRC", help=SOURCE)
     parser.add_argument("dst", metavar="DST", type=pathlib.Path, help="the file to write")
     parser.add_argument("--model", metavar="NAME", help="the network, where SRC's parameters fit several")
@@ -69,4 +73,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    interrupt.run(main)

@@ -9,23 +9,23 @@ are read whole, as by pack_records.py --check. Exit code: 0, or 2 if there is a 
 
 from __future__ import annotations
 
-import argparse
+if __name__ == "__main__":
+    import interrupt  # first: a Ctrl-C during the imports below
+
 import pathlib
-import sys
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--run-dir", type=pathlib.Path, default=pathlib.Path("runs"), metavar="DIR", help="of trainings (runs)"
-    )
-    parser.add_argument("--rec", nargs="+", default=[], metavar="FILE", help="records to look through")
-    options = parser.parse_args(argv)
     try:
-        from gluon_tricks import doctor, findings
+        from gluon_tricks import arguments, doctor, findings
     except ImportError as error:  # the doctor is for environments that are not in order
         print(f"problem  {error}; pip install '.[cpu]', or '.[cu117]' for GPUs, in a new environment")
         return 2
+    parser = arguments.Parser(__doc__)
+    runs = pathlib.Path("runs")
+    parser.add_argument("--run-dir", type=pathlib.Path, default=runs, metavar="DIR", help="of trainings (runs)")
+    parser.add_argument("--rec", nargs="+", default=[], metavar="FILE", help="records to look through (none)")
+    options = parser.parse_args(argv)
     levels = []
     for finding in doctor.examine(options.run_dir, options.rec):
         print(finding, flush=True)
@@ -35,4 +35,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    interrupt.run(main)

@@ -16,6 +16,9 @@ brings its own. Exit code: 0 done, 2 refused.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupt  # first: a Ctrl-C during the imports below
+
 import argparse
 import dataclasses
 import itertools
@@ -28,6 +31,7 @@ import mxnet as mx
 import tqdm
 
 from gluon_tricks import transfer_scores
+from gluon_tricks.arguments import Parser
 from gluon_tricks.data.places365 import complete, image_names, write_submission
 from gluon_tricks.data.records import BadRecord, Records
 from gluon_tricks.devices import choose_contexts, choose_precision, start_precision
@@ -47,11 +51,11 @@ OF_THE_OTHERS = ("data", "multi_scale")
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("--model", metavar="NAME", help="the network, where --pretrained does not say it")
     parser.add_argument(
         "--pretrained", default="true", metavar="WHAT",
-        help="a run directory, a checkpoint, a parameter file, or a published TAG or NAME/TAG (GluonCV's default file)",
+        help="a run directory, a checkpoint, a parameter file, a published TAG or NAME/TAG (true: GluonCV's default)",
     )  # fmt: skip
     parser.add_argument("--classes", type=int, metavar="N", help="number of logits; another than the file's is refused")
     parser.add_argument(
@@ -60,7 +64,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="on each device (64)")
     parser.add_argument("--input-size", type=int, metavar="PX", help="side of the network's input (its own)")
     parser.add_argument("--crop-ratio", type=float, help="input size over the shorter edge (the network's)")
-    parser.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), default="float32")
+    parser.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), default="float32", help="(float32)")
     parser.add_argument(
         "--form", choices=("fused", "int8"), help="evaluate it twice, as it is and in this faster form (CPU, float32)"
     )
@@ -286,4 +290,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    interrupt.run(main)

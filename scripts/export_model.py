@@ -10,10 +10,14 @@ Exit codes: 0 done, 2 refused, with nothing written.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupt  # first: a Ctrl-C during the imports below
+
 import argparse
 import dataclasses
 import sys
 
+from gluon_tricks.arguments import Parser
 from gluon_tricks.class_names import training_names
 from gluon_tricks.data import sources
 from gluon_tricks.recipe import Recipe
@@ -25,12 +29,12 @@ from model_zoo.preprocessing import Preprocessing
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument(
         "source", metavar="SRC", help="a run directory, a checkpoint, a parameter file, or a published NAME or NAME/TAG"
     )
     parser.add_argument("target", metavar="DST", help="FILE.onnx, or the beginning of the names of a symbol's files")
-    parser.add_argument("--to", required=True, choices=("onnx", "symbol"))
+    parser.add_argument("--to", required=True, choices=("onnx", "symbol"), help="which form")
     parser.add_argument("--model", metavar="NAME", help="the network, where SRC's parameters fit several")
     parser.add_argument("--classes", type=int, metavar="K", help="number of logits; another than SRC's is refused")
     parser.add_argument("--input-size", type=int, metavar="PX", help="default: the run's, else the network's own")
@@ -99,4 +103,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    interrupt.run(main)

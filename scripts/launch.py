@@ -10,12 +10,17 @@ without a password, and the same folder with the same environment. SIGINT, SIGTE
 their step, with a checkpoint; a second one ends them. --max-restarts starts a job whose rank was lost again, from its
 newest checkpoint and on the hosts that still answer.
 
-Exit codes: 0 done, 2 refused, 75 interrupted and resumable, 1 anything else.
+Exit codes: 0 done, 2 refused, 75 interrupted and resumable, 130 and 143 interrupted before anything was
+started (Ctrl-C, SIGTERM), 1 anything else.
 """
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupt  # first: a Ctrl-C during the imports below
+
 import argparse
+import os
 import pathlib
 import shlex
 import signal
@@ -23,15 +28,19 @@ import sys
 import time
 
 from gluon_tricks import launcher
+from gluon_tricks.arguments import Parser
 from gluon_tricks.hosts import check_hosts, parse_hosts
 from gluon_tricks.runtime import RESUMABLE, Refused
 
+_STOPS = {number: number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}  # and what the ranks get
+_STOPS[signal.SIGHUP] = signal.SIGTERM  # the terminal is gone
+
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-np", "--ranks", type=int, required=True, metavar="N", help="how many")
+    parser = Parser(__doc__)
+    parser.add_argument("-np", "--ranks", type=int, required=True, metavar="N", help="how many (no default)")
     parser.add_argument("-H", "--hosts", metavar="HOST:RANKS,...", help="where (this machine)")
-    parser.add_argument("--ssh-port", type=int, metavar="PORT")
+    parser.add_argument("--ssh-port", type=int, metavar="PORT", help="of the hosts (22)")
     parser.add_argument("--max-restarts", type=int, default=0, metavar="R", help="start a lost job again so often (0)")
     parser.add_argument(
         "--stuck-after",
@@ -40,8 +49,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         metavar="S",
         help="end a job whose rank stands still for S seconds (600)",
     )
-    parser.add_argument("--horovodrun", default="", metavar="WORDS", help='such as "--network-interfaces eth1"')
-    parser.add_argument("--logs", type=pathlib.Path, metavar="DIR", help="default runs/launch-<date>-<time>")
+    parser.add_argument("--horovodrun", default="", metavar="WORDS", help='more words for it: "--verbose" (none)')
+    parser.add_argument(
+        "--logs", type=pathlib.Path, metavar="DIR", help="of the ranks (runs/launch-<date>-<time>-<pid>)"
+    )
     parser.add_argument("command", nargs="+", metavar="-- SCRIPT ...", help="a Python script and its arguments")
     return parser.parse_args(argv)
 
@@ -58,18 +69,22 @@ def launch(args: argparse.Namespace) -> int:
     hosts = parse_hosts(args.hosts, args.ranks)
     wrong = check_hosts(hosts, script, args.ssh_port)
     if wrong:
-        raise Refused(f"{'; '.join(wrong.values())}: mend it, or leave the host out of -H")
+        raise Refused(f"{'; '.join(wrong.values())}: fix it, or leave the host out of -H")
     runner = [launcher.horovodrun(), *(["-p", str(args.ssh_port)] if args.ssh_port else [])]
     runner += shlex.split(args.horovodrun)
-    logs, ranks, more = args.logs or pathlib.Path("runs") / time.strftime("launch-%Y%m%d-%H%M%S"), args.ranks, {}
+    logs, ranks, more = (
+        args.logs or pathlib.Path("runs") / time.strftime(f"launch-%Y%m%d-%H%M%S-{os.getpid()}"),
+        args.ranks,
+        {},
+    )
     for restart in range(args.max_restarts + 1):
         job = launcher.Launch(command, ranks, hosts, logs, runner, more=more)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-            signal.signal(number, lambda number, frame, job=job: job.stop(number))
-        signal.signal(signal.SIGHUP, lambda number, frame, job=job: job.stop(signal.SIGTERM))  # the terminal is gone
+        before = {number: signal.getsignal(number) for number in _STOPS}
+        for number in _STOPS:
+            signal.signal(number, lambda number, frame, job=job: job.stop(_STOPS[number]))
         failure = job.wait(args.stuck_after)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)  # until the next start there is no job to stop
+        for number, handler in before.items():  # until the next start there is no job to stop
+            signal.signal(number, handler)
         if failure is None:
             return 0
         if failure.code == RESUMABLE and not failure.stuck:
@@ -91,7 +106,7 @@ def _those_that_answer(hosts, args: argparse.Namespace, script: pathlib.Path):
     left = [host for host in hosts if host.name not in wrong]
     if not left:
         raise Refused(
-            f"no host is left ({'; '.join(wrong.values())}): mend them, then the same command and --resume auto"
+            f"no host is left ({'; '.join(wrong.values())}): fix them, then the same command and --resume auto"
         )
     for line in wrong.values():
         print(f"left out: {line}", file=sys.stderr)
@@ -107,4 +122,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    interrupt.run(main)

@@ -9,15 +9,18 @@
     pack_records.py --index FILE.rec                        make FILE.idx anew
 
 Packing writes OUT_PREFIX.rec, .idx and .json (the manifest), globally shuffled. Exit code: 0 done, 2 refused, or
---check found a problem; 1 anything else.
+--check found a problem; 130 interrupted (143 by SIGTERM); 1 anything else.
 """
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupt  # first: a Ctrl-C during the imports below
+
 import argparse
-import signal
 import sys
 
+from gluon_tricks.arguments import Parser
 from gluon_tricks.data import sources
 from gluon_tricks.data.check import check
 from gluon_tricks.data.pack import pack, write_index
@@ -27,7 +30,7 @@ from gluon_tricks.runtime import Refused
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("folder", nargs="?", help="the images")
     parser.add_argument("out_prefix", nargs="?", help="the packed files' name without ending")
     parser.add_argument("--list", metavar="FILE", help="pack what an im2rec list names, paths relative to FOLDER")
@@ -42,7 +45,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--classes", metavar="FILE", help="class names in label order: train.json, or one name a line")
     parser.add_argument("--resize", type=int, metavar="N", help="make the shorter edge N px (default: as it is)")
     parser.add_argument("--quality", type=int, metavar="Q", help="of the JPEGs that --resize makes (default: 95)")
-    parser.add_argument("--seed", type=int, default=0, help="of the shuffle (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the shuffle (default: 0)")
     parser.add_argument("--jobs", type=int, metavar="N", help="threads (default: all cores)")
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     parser.add_argument("--check", nargs="+", metavar="FILE", help="report on packed files")
@@ -119,11 +122,7 @@ def main(argv: list[str] | None = None) -> int:
     except (Refused, BadRecord) as refusal:
         print(f"refused: {refusal}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted: nothing was written", file=sys.stderr)
-        return 1
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: temporary files are removed
-    sys.exit(main())
+    interrupt.run(main, "interrupted: nothing was written")

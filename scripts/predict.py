@@ -13,10 +13,14 @@ files are no images (the others are done) or the disk is full, 2 refused.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupt  # first: a Ctrl-C during the imports below
+
 import argparse
 import pathlib
 import sys
 
+from gluon_tricks.arguments import Parser
 from gluon_tricks.devices import choose_contexts
 from gluon_tricks.disk import CannotWrite
 from gluon_tricks.photos import Results, contact_sheet, find_images, printable, read_photo
@@ -25,7 +29,7 @@ from gluon_tricks.runtime import Refused
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="files, or folders of them (not those inside them)")
     parser.add_argument(
         "--params", required=True, metavar="RUN_OR_FILE",
@@ -36,7 +40,13 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--classes", metavar="FILE", help="the classes' names, one a line (default: the run's)")
     parser.add_argument("--threshold", type=float, metavar="S", help="of boxes: the least score (0.5)")
     parser.add_argument("--multi-scale", action="store_true", help="of masks: the mean over 6 scales and mirror images")
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("predictions"), metavar="FOLDER")
+    parser.add_argument(
+        "--out",
+        type=pathlib.Path,
+        default=pathlib.Path("predictions"),
+        metavar="FOLDER",
+        help="what is made of them (predictions)",
+    )
     parser.add_argument("--num-gpus", type=int, metavar="N", help="0: the CPU (default: one GPU, if one is usable)")
     return parser.parse_args(argv)
 
@@ -81,4 +91,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    interrupt.run(main)

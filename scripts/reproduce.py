@@ -13,15 +13,18 @@ and HTML beside the runs. Exit codes: 0 done, 1 a cell failed, 2 refused, 75 int
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupt  # first: a Ctrl-C during the imports below
+
 import argparse
 import pathlib
 import shlex
 import shutil
-import signal
 import sys
 from collections.abc import Sequence
 
 from gluon_tricks import cells, estimate, figures, run_cells, tables
+from gluon_tricks.arguments import Parser
 from gluon_tricks.comparison import compare
 from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records
@@ -36,22 +39,28 @@ from gluon_tricks.table import Table
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("what", metavar="TABLE|FIGURE", help=", ".join((*TABLES, *figures.FIGURES)))
     scales = f"{', '.join(SCALES)} (imagenet); tables 8 and 9: {', '.join(TRANSFER_SCALES)} (paper)"
     parser.add_argument("--scale", help=scales)
-    parser.add_argument("--columns", default="", metavar="NAME,NAME", help="only these columns, such as resnet50_v1d")
-    parser.add_argument("--rows", default="", metavar="ROW,ROW", help="only these rows, such as cosine,mixup")
+    parser.add_argument("--columns", default="", metavar="NAME,NAME", help="such as resnet50_v1d (all columns)")
+    parser.add_argument("--rows", default="", metavar="ROW,ROW", help="such as cosine,mixup (all rows)")
     parser.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N-1 of every row (1; shown: all)")
     photos = "train.rec and val.rec, or class folders"
     parser.add_argument("--data", type=pathlib.Path, metavar="PATH", help=f"{photos}; tables 8 and 9: VOC, ADE20K")
     parser.add_argument("--base-data", type=pathlib.Path, metavar="PATH", help=f"of their base networks: {photos}")
-    parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs/tables"), help="where the runs lie")
+    parser.add_argument(
+        "--runs",
+        type=pathlib.Path,
+        default=pathlib.Path("runs/tables"),
+        metavar="DIR",
+        help="where the runs lie (runs/tables)",
+    )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--plan", action="store_true", help="run nothing, say what would be run and for how long")
     mode.add_argument("--show", action="store_true", help="run nothing, show what there is")
     parser.add_argument("--csv", type=pathlib.Path, metavar="FILE", help="write the CSV there too")
-    parser.add_argument("--launch", default="", metavar="WORDS", help='before the training: "horovodrun -np 8"')
+    parser.add_argument("--launch", default="", metavar="WORDS", help='before a training: "horovodrun -np 8" (none)')
     return parser.parse_args(argv)
 
 
@@ -199,5 +208,4 @@ def _show(table: Table, runs: cells.Runs, args: argparse.Namespace, columns: lis
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: the cell leaves a checkpoint
-    sys.exit(main())
+    interrupt.run(main)

@@ -3,10 +3,14 @@
     train_faster_rcnn.py --base resnet50_v1d --base-params RUN --data VOCdevkit
     train_faster_rcnn.py --dataset scenes --base-params runs/shapes-1
 
-Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable (--resume auto), 1 anything else.
+Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable (--resume auto --save-dir
+RUN), 130 and 143 interrupted before anything was started (Ctrl-C, SIGTERM), 1 anything else.
 """
 
 from __future__ import annotations
+
+if __name__ == "__main__":
+    import interrupt  # noqa: F401  first: a Ctrl-C during the imports below
 
 import functools
 import sys
@@ -16,8 +20,10 @@ from gluon_tricks.recipes.transfer import DETECTION
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = transfer_flags.parser(__doc__, DETECTION, "voc").parse_args(argv)
-    return program.train(args, functools.partial(transfer_flags.recipe_from_flags, recipes=DETECTION, default="voc"))
+    recipes = dict(recipes=DETECTION, default="voc")
+    args = transfer_flags.parser(__doc__, **recipes).parse_args(argv)
+    words = [functools.partial(means, **recipes) for means in (transfer_flags.start, transfer_flags.recipe_from_flags)]
+    return program.train(args, *words)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,14 @@
     train_fcn.py --dataset masks --data FOLDER --num-classes 11 --void 11 --base-params RUN
     train_fcn.py --dataset scenes --base-params runs/shapes-1
 
-Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable (--resume auto), 1 anything else.
+Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable (--resume auto --save-dir
+RUN), 130 and 143 interrupted before anything was started (Ctrl-C, SIGTERM), 1 anything else.
 """
 
 from __future__ import annotations
+
+if __name__ == "__main__":
+    import interrupt  # noqa: F401  first: a Ctrl-C during the imports below
 
 import functools
 import sys
@@ -17,9 +21,10 @@ from gluon_tricks.recipes.transfer import SEGMENTATION
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = transfer_flags.parser(__doc__, SEGMENTATION, "ade20k").parse_args(argv)
-    words = functools.partial(transfer_flags.recipe_from_flags, recipes=SEGMENTATION, default="ade20k")
-    return program.train(args, words, chatty=True)  # its batch normalisation is over all ranks
+    recipes = dict(recipes=SEGMENTATION, default="ade20k")
+    args = transfer_flags.parser(__doc__, **recipes).parse_args(argv)
+    words = [functools.partial(means, **recipes) for means in (transfer_flags.start, transfer_flags.recipe_from_flags)]
+    return program.train(args, *words, chatty=True)  # its batch normalisation is over all ranks
 
 
 if __name__ == "__main__":

@@ -1,9 +1,13 @@
 """Train a network on ImageNet, or on any images in RecordIO files. `--help` lists the flags, GluonCV's among them.
 
-Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable (--resume auto), 1 anything else.
+Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable (--resume auto --save-dir
+RUN), 130 and 143 interrupted before anything was started (Ctrl-C, SIGTERM), 1 anything else.
 """
 
 from __future__ import annotations
+
+if __name__ == "__main__":
+    import interrupt  # noqa: F401  first: a Ctrl-C during the imports below
 
 import sys
 
@@ -13,7 +17,7 @@ from gluon_tricks import command_line, program
 def main(argv: list[str] | None = None) -> int:
     args = command_line.parse(argv)
     synchronised = args.sync_bn or any("SyncBatchNorm" in setting for setting in args.set)
-    return program.train(args, command_line.recipe_from_flags, chatty=synchronised)
+    return program.train(args, command_line.start, command_line.recipe_from_flags, chatty=synchronised)
 
 
 if __name__ == "__main__":

@@ -82,6 +82,10 @@ class Trick:
         """The plan of the run."""
         return plan
 
+    def doubt(self, epochs: int) -> str:
+        """What of it has no effect in a run of so many epochs, as a line to tell; "": all has."""
+        return ""
+
     def schedule(self, lr_at: Schedule, plan: Plan) -> Schedule:
         """step -> lr."""
         return lr_at

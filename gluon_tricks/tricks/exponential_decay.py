@@ -27,5 +27,9 @@ class ExponentialDecay(Decay):
         require(0 < self.by <= 1, self, "by must lie in (0, 1]")
         require(self.every > 0, self, "every must be positive")
 
+    def doubt(self, epochs: int) -> str:
+        line = f"exponential decay every {self.every:g} epochs: it has no effect, as the run ends at epoch {epochs}"
+        return line if self.every >= epochs else ""
+
     def factor(self, step: int, plan: schedule.Plan) -> float:
         return self.by ** (step // max(round(self.every * plan.steps_per_epoch), 1))

@@ -35,6 +35,10 @@ class Mixup(Trick):
         require(self.per in ("batch", "image"), self, "per must be 'batch' or 'image'")
         require(self.partner in ("reversed", "permuted"), self, "partner must be 'reversed' or 'permuted'")
 
+    def doubt(self, epochs: int) -> str:
+        line = f"mixup is off in the last {self.off_epochs} epochs: it has no effect, as the run ends at epoch {epochs}"
+        return line if self.off_epochs >= epochs else ""
+
     def batch(self, images, target, draw: Draw):
         if self.alpha == 0 or draw.epoch >= draw.plan.epochs - self.off_epochs:
             return images, target

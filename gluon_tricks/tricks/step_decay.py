@@ -27,5 +27,9 @@ class StepDecay(Decay):
         require(0 < self.by <= 1, self, "by must lie in (0, 1]")
         require(tuple(sorted(self.epochs)) == tuple(self.epochs), self, "epochs must rise")
 
+    def doubt(self, epochs: int) -> str:
+        late = ", ".join(f"{epoch:g}" for epoch in self.epochs if epoch >= epochs)
+        return f"step decay at epoch {late}: it has no effect, as the run ends at epoch {epochs}" if late else ""
+
     def factor(self, step: int, plan: schedule.Plan) -> float:
         return schedule.steps(step / plan.steps_per_epoch, self.epochs, self.by)

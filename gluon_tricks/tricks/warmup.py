@@ -31,5 +31,11 @@ class Warmup(Trick):
         steps = min(round(self.epochs * plan.steps_per_epoch), plan.steps)
         return dataclasses.replace(plan, warmup_steps=steps)
 
+    def doubt(self, epochs: int) -> str:
+        if self.epochs == 0 and self.start_lr:
+            return f"warm-up of 0 epochs: the rate {self.start_lr:g} that it starts from has no effect"
+        cut = f"it is cut to the run's {epochs}, whose last step alone has the full rate"
+        return f"warm-up of {self.epochs:g} epochs: {cut}" if self.epochs > epochs else ""
+
     def schedule(self, lr_at: schedule.Schedule, plan: schedule.Plan) -> schedule.Schedule:
         return schedule.warmup(lr_at, plan.warmup_steps, self.start_lr)

@@ -181,12 +181,70 @@ def test_rounds_and_synchronised_statistics():
 
 def test_a_run_keeps_its_global_batch_when_the_number_of_devices_changes():
     """Started with 3 devices of 8 images; `--batch-size 8` with 2 devices means 16, with 4 devices 32."""
-    recipe, said = with_batch_of_run(Recipe(batch_size=16), {"batch_size": 24}, parts=2)
+    recipe, said = with_batch_of_run(Recipe(batch_size=16), 24, parts=2)
     assert recipe.batch_size == 24 and said == [
         "going on with the run's global batch of 24: 12 images on each of 2 devices"
     ]
-    assert with_batch_of_run(Recipe(batch_size=32), {"batch_size": 24}, parts=4)[0].batch_size == 24
+    assert with_batch_of_run(Recipe(batch_size=32), 24, parts=4)[0].batch_size == 24
     with pytest.raises(Refused, match="global batch of 24, which 5 devices cannot share"):
-        with_batch_of_run(Recipe(batch_size=40), {"batch_size": 24}, parts=5)
-    for stored in ({"batch_size": 16}, {"batch_size": 100}, {}):  # the same; asked for another one; no run
+        with_batch_of_run(Recipe(batch_size=40), 24, parts=5)
+    for stored in (16, 100):  # the same; asked for another one
         assert with_batch_of_run(Recipe(batch_size=16), stored, parts=2) == (Recipe(batch_size=16), [])
+
+
+@pytest.mark.parametrize(
+    "line, says",
+    [
+        (
+            "--warmup-epochs 10",
+            "warm-up of 10 epochs: it is cut to the run's 3, whose last step alone has the full rate",
+        ),
+        ("--warmup-lr 0.1", "warm-up of 0 epochs: the rate 0.1 that it starts from has no effect"),
+        ("--lr-decay-epoch 2,3,60", "step decay at epoch 3, 60: it has no effect, as the run ends at epoch 3"),
+        ("--lr-decay-period 30", "step decay at epoch 30: it has no effect, as the run ends at epoch 3"),
+        (
+            "--mixup --mixup-off-epoch 3",
+            "mixup is off in the last 3 epochs: it has no effect, as the run ends at epoch 3",
+        ),
+        (
+            "--lr-mode constant --set exponential_decay.every=3",
+            "exponential decay every 3 epochs: it has no effect, as the run ends at epoch 3",
+        ),
+        ("--warmup-epochs 3 --lr-decay-epoch 1,2", None),
+        ("", None),  # GluonCV's own defaults, a decay at 40 and 60 of 3 epochs, are nobody's wish
+    ],
+)
+def test_what_a_run_is_too_short_for(line, says):
+    notes = recipe_from_flags(parse((RECORDS + "--num-epochs 3 " + line).split()), 1)[1]
+    assert notes == ([] if says is None else [says])
+
+
+def test_a_shorter_run_of_a_recipe_says_what_falls_away():
+    _, notes = recipe_from_flags(parse("--recipe baseline --num-epochs 60".split()), 1)
+    assert notes == ["step decay at epoch 60, 90: it has no effect, as the run ends at epoch 60"]
+
+
+@pytest.mark.parametrize(
+    "line, model",
+    [
+        ("--model vgg16_bn --batch-norm", "vgg16_bn"),  # GluonCV's published line
+        ("--model vgg16 --batch-norm", "vgg16_bn"),
+        ("--model se_resnet50_v1 --use_se", "se_resnet50_v1"),
+        ("--model resnet50_v1 --use-se", "se_resnet50_v1"),
+    ],
+)
+def test_a_flag_that_the_model_says_already(line, model):
+    assert recipe(RECORDS + line).model == model
+    with pytest.raises(Refused, match="--batch-norm is for VGG, and resnet50_v1d is none"):
+        recipe(RECORDS + "--model resnet50_v1d --batch-norm")
+
+
+def test_a_run_that_goes_on_has_what_no_flag_gives():
+    """Also with the whole command again, whatever number of devices there is."""
+    line = RECORDS + "--model vgg16 --batch-norm --lr-decay-period 2 --num-epochs 5 --batch-size 8 --mixup --no-wd "
+    line += "--lr-mode step --warmup-epochs 1 --warmup-lr 0.01 --label-smoothing --use-gn --accumulate 2 --seed 3"
+    begun = recipe_from_flags(parse(line.split()), 3)[0]
+    assert begun.batch_size == 48 and begun.model == "vgg16_bn"
+    for again in ("", line):
+        assert recipe_from_flags(parse(again.split()), 3, begun) == (begun, [])
+    assert recipe_from_flags(parse(["--num-epochs", "7"]), 1, begun) == (begun.set(epochs=7), [])

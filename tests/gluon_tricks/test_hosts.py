@@ -37,14 +37,16 @@ def test_hosts_that_make_no_sense(text, ranks, said):
 
 @pytest.fixture
 def ssh(tmp_path, monkeypatch):
-    """An ssh that runs the command here, for the host "near"; "far" does not answer, "bare" has no package."""
+    """An ssh that runs the command here, for the host "near"; "far" does not answer, "bare" has no package; "twin" has
+    the name of this machine."""
     script = tmp_path / "bin" / "ssh"
     script.parent.mkdir()
     script.write_text(
         "#!/bin/sh\n"
-        'for word; do last=$word; case "$word" in near|far|bare) host=$word;; esac; done\n'
+        'for word; do last=$word; case "$word" in near|far|bare|twin) host=$word;; esac; done\n'
         'if [ "$host" = far ]; then echo "ssh: connect to host far port 22: No route to host" >&2; exit 255; fi\n'
         'if [ "$host" = bare ]; then echo "ModuleNotFoundError: No module named \'gluon_tricks\'" >&2; exit 1; fi\n'
+        'if [ "$host" = twin ]; then echo "$(hostname) another-boot net:[1]"; exit; fi\n'
         'exec sh -c "$last"\n'
     )
     script.chmod(0o755)
@@ -62,6 +64,20 @@ def test_hosts_are_asked_before_anything_is_started(ssh, monkeypatch):
     }
     (wrong,) = check_hosts([Host("near", 1)], pathlib.Path("scripts/none.py")).values()
     assert wrong.endswith("(no such folder or script there)")
+
+
+def test_two_machines_of_one_name(ssh, monkeypatch, capsys):
+    """Gloo would end in "Connection refused"; one machine under two names is none of it."""
+    monkeypatch.chdir(ROOT)
+    words = ["scripts/train_imagenet.py", "--no-such-flag"]
+    assert launch.main(["-np", "2", "-H", "near:1,twin:1", "--", *words]) == 2
+    said = f"near and twin are two machines with one host name, {socket.gethostname()}, by which Horovod"
+    err = capsys.readouterr().err
+    assert err.startswith(f"refused: {said} takes them for one (sudo ") and err.endswith(
+        "or leave the host out of -H\n"
+    )
+    hosts = [Host(name, 1) for name in ("localhost", "near", "twin")]
+    assert list(check_hosts(hosts, pathlib.Path(words[0]))) == ["twin"]
 
 
 def test_a_restart_takes_the_hosts_that_answer(ssh, monkeypatch, capsys):

@@ -1,11 +1,12 @@
 """The run directory: its name, its lock, its records."""
 
+import concurrent.futures
 import csv
 import logging
 
 import pytest
 
-from gluon_tricks.journal import Journal, _clock, newest_run_directory, next_run_directory
+from gluon_tricks.journal import Journal, _clock, make_run_directory, newest_run_directory
 from gluon_tricks.runtime import Refused
 from gluon_tricks.schedule import Plan
 
@@ -14,11 +15,22 @@ ROW = dict(epoch=1, train_loss=2.0, val_loss=1.5, val_top1=0.25, val_top5=0.5, l
 
 
 def test_names_of_run_directories(tmp_path):
-    assert newest_run_directory(tmp_path, "table6/mixup") is None
+    assert newest_run_directory("table6/mixup", tmp_path) is None
     for name in ("table6-mixup-1", "table6-mixup-10", "table6-mixup-2", "table6-mixup-old", "other-99"):
         (tmp_path / name).mkdir()
-    assert newest_run_directory(tmp_path, "table6/mixup").name == "table6-mixup-10"
-    assert next_run_directory(tmp_path, "table6/mixup").name == "table6-mixup-3"
+        (tmp_path / name / "recipe.json").touch()
+    assert make_run_directory("table6/mixup", tmp_path).name == "table6-mixup-3"
+    (tmp_path / "table6-mixup-11").mkdir()  # made by a run that has not begun
+    assert newest_run_directory("table6/mixup", tmp_path).name == "table6-mixup-10"
+
+
+def test_runs_that_start_at_once_get_a_directory_each(tmp_path):
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: make_run_directory("tiny", tmp_path / "runs"), range(40)))
+    assert sorted(path.name for path in made) == sorted(f"tiny-{n}" for n in range(1, 41))
+    (tmp_path / "file").touch()
+    with pytest.raises(Refused, match="file/tiny-1 cannot be made .*: name a place with --save-dir"):
+        make_run_directory("tiny", tmp_path / "file")
 
 
 def test_a_lock_ends_with_its_holder(tmp_path):

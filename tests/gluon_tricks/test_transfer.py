@@ -286,26 +286,25 @@ def test_the_defaults_are_the_papers():
     assert ade.tricks == (PolyDecay(0.9),) and ade.net == {"norm_layer": "SyncBatchNorm"}
 
 
-def words(text, recipes, default):
+def words(text, recipes, default, begun=None):
     args = transfer_flags.parser("", recipes, default).parse_args(text.split())
-    return transfer_flags.recipe_from_flags(args, 2, recipes, default)[0]
+    return transfer_flags.recipe_from_flags(args, 2, begun, recipes, default)[0]
 
 
-def test_a_run_that_goes_on_says_what_it_stands_on(tmp_path, monkeypatch):
+def test_a_run_that_goes_on_says_what_it_stands_on(tmp_path):
     """The base's run is not there any more."""
     base = tmp_path / "gone"
     begun = DETECTION["voc"].set(model="mobilenet1.0", base_params=str(base))
-    (tmp_path / "recipe.json").write_text(json.dumps(begun.to_json()))
-    flags = f"--base-params {base} --save-dir {tmp_path}"
-    assert words(f"{flags} --resume auto", DETECTION, "voc") == begun
+    flags = f"--base-params {base}"
+    assert words(flags, DETECTION, "voc", begun) == words("", DETECTION, "voc", begun) == begun
     assert words(flags, DETECTION, "voc").model == DETECTION["voc"].model
-    assert words(f"--base-params other --save-dir {tmp_path} --resume auto", DETECTION, "voc") != begun
-    assert words(f"{flags} --resume auto --base resnet50_v1d", DETECTION, "voc").model == "resnet50_v1d"
-    monkeypatch.chdir(tmp_path)  # without --save-dir it is the newest of its name
-    run = tmp_path / "runs" / f"{begun.name}-3"
-    run.mkdir(parents=True)
-    (run / "recipe.json").write_text(json.dumps(begun.set(model="vgg16", dense_side=2).to_json()))
-    assert words(f"--base-params {base} --resume auto", DETECTION, "voc") == begun.set(model="vgg16", dense_side=2)
+    assert words("--base-params other", DETECTION, "voc", begun) != begun
+    assert words(f"{flags} --base resnet50_v1d", DETECTION, "voc", begun).model == "resnet50_v1d"
+    dense = begun.set(model="vgg16", dense_side=2)
+    assert words(flags, DETECTION, "voc", dense) == dense
+    path = tmp_path / "recipe.json"  # which knows no dense_side yet, as a cell's
+    path.write_text(json.dumps(begun.to_json()))
+    assert words(f"--recipe {path} {flags}", DETECTION, "voc", dense) == dense
 
 
 def test_flags_change_what_they_name():

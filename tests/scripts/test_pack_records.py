@@ -347,7 +347,7 @@ def test_an_interrupted_run_leaves_nothing_half_made(folder, tmp_path, kill):
         write(tmp_path / "a.rec.partial", b"half a record" * 9999)  # had it been killed later
         write(tmp_path / "a.json.partial", b"{")
     else:
-        assert process.returncode == 1 and left == [] and said == "interrupted: nothing was written\n"
+        assert process.returncode == 128 + kill and left == [] and said == "interrupted: nothing was written\n"
     assert run(folder, tmp_path / "a") == 0
     assert sorted(path.name for path in tmp_path.glob("a.*")) == ["a.idx", "a.json", "a.rec"]
     assert len(Records(tmp_path / "a.rec")) == 18

@@ -52,7 +52,7 @@ def test_a_log_file_gets_plain_lines_and_nothing_else(tiny_records, tmp_path):
         (["--mode", "symbolic"], "hybrid is its successor"),
         (["--num-gpus", "99"], "that MXNet can use"),
         (["--recipe", "shapes", "--model", "resnet18_v1e"], "did you mean resnet18_v1"),
-        (["--no-such-flag"], "unrecognized arguments"),
+        (["--no-such-flag"], "there is no flag --no-such-flag: --help lists them"),
     ],
 )
 def test_refusals_exit_with_2_and_one_line(words, says, tmp_path):

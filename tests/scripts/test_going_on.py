@@ -1,0 +1,134 @@
+"""--resume auto: what it takes from the run, what may change, what is refused; and directories that runs claim."""
+
+import json
+
+import pytest
+
+from gluon_tricks import program
+from gluon_tricks.checkpoint import list_checkpoints, read_checkpoint
+from gluon_tricks.recipe import Recipe
+from gluon_tricks.recipes.transfer import DETECTION, SEGMENTATION
+from gluon_tricks.runtime import Refused
+from gluon_tricks.tricks import Cosine, Mixup
+from scripts import train_faster_rcnn, train_fcn, train_imagenet
+
+ON = ["--resume", "auto", "-j", "1", "--num-gpus", "0"]
+
+
+@pytest.fixture(scope="module")
+def flags(tiny_records):
+    files = ["--rec-train", tiny_records / "train.rec", "--rec-val", tiny_records / "val.rec"]
+    net = ["--model", "cifar_resnet20_v1", "--input-size", "32", "--batch-size", "8", "--lr", "0.01"]
+    return [str(word) for word in (*files, *net, "-j", "1", "--num-gpus", "0", "--picture-epochs", "0")]
+
+
+def train(*words):
+    return train_imagenet.main([str(word) for word in words])
+
+
+def parameters(run):
+    arrays, header = read_checkpoint(list_checkpoints(run / "checkpoints")[-1])
+    return {name: array.tobytes() for name, array in arrays.items()}, header["progress"]["step"]
+
+
+def test_a_run_goes_on_for_longer(flags, tmp_path, capsys):
+    """At a constant rate --resume auto --save-dir RUN --num-epochs 2 after one epoch is a run of two, to the bit."""
+    constant = [*flags, "--lr-mode", "constant", "--mixup", "--no-wd"]
+    assert train(*constant, "--num-epochs", 2, "--save-dir", tmp_path / "whole") == 0
+    assert train(*constant, "--num-epochs", 1, "--save-dir", tmp_path / "run") == 0
+    assert train(*ON, "--num-epochs", 2, "--save-dir", tmp_path / "run") == 0
+    assert (
+        "2 epochs in place of 1: the schedule (no decay) is that of 2 epochs, so the learning rate stays at 0.01; "
+        in (capsys.readouterr().out)
+    )
+    assert parameters(tmp_path / "run") == parameters(tmp_path / "whole")
+    stored = [json.loads((tmp_path / run / "recipe.json").read_text()) for run in ("run", "whole")]
+    assert stored[0] == stored[1] and stored[0]["epochs"] == 2
+
+
+@pytest.fixture(scope="module")
+def run(flags, tmp_path_factory):
+    """A run of one epoch, which is six steps, with a cosine decay."""
+    run = tmp_path_factory.mktemp("run") / "run"
+    assert train(*flags, "--lr-mode", "cosine", "--mixup", "--num-epochs", 1, "--save-dir", run) == 0
+    return run
+
+
+def test_what_other_epochs_make_of_the_schedule(run, capsys):
+    """0.01 (1 + cos(5 pi/6))/2 = 0.0006699 in the last of 6 steps; 0.005 in the middle of 12."""
+    assert train(*ON, "--save-dir", run, "--num-epochs", 2) == 0
+    said = capsys.readouterr().out
+    assert (
+        "2 epochs in place of 1: the schedule (cosine) is that of 2 epochs, so the learning rate was 0.0006699 and "
+        in (said)
+    )
+    assert "goes on with 0.005; until its end final.params is that of 1" in said
+    events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    (event,) = [event for event in events if event["event"] == "epochs"]
+    assert (event["step"], event["before"], event["now"]) == (6, 1, 2)
+    assert event["lr_before"] == pytest.approx(0.0006699, abs=1e-7) and event["lr_now"] == pytest.approx(0.005)
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        ("--wd 0.1", "(wd was 0.0001 and is 0.1): leave that out, as --resume auto --save-dir "),
+        ("--mixup-alpha 0.4", "(mixup.alpha was 0.2 and is 0.4): leave that out"),
+        ("--label-smoothing", "'mixup'] and is ['linear_scaling', 'cosine', 'mixup', 'label_smoothing'])"),
+        ("--model cifar_resnet32_v1", "model was 'cifar_resnet20_v1' and is 'cifar_resnet32_v1'"),
+        ("--seed 3", "(seed was 0 and is 3)"),
+    ],
+)
+def test_what_decides_the_result_may_not_change(run, words, says, capsys):
+    before = (run / "recipe.json").read_text()
+    assert train(*ON, "--save-dir", run, *words.split()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("refused: ") and says in line and "start another run: --save-dir NEW --resume-params" in line
+    assert (run / "recipe.json").read_text() == before
+
+
+def test_fewer_epochs_than_are_done(flags, run, capsys):
+    """At step 12 of six an epoch: one is refused."""
+    assert train(*ON, "--save-dir", run, "--num-epochs", 2) == 0
+    assert train(*ON, "--save-dir", run, "--num-epochs", 1) == 2
+    assert "--num-epochs 1: 2 epochs of the run are done already: give as many or more" in capsys.readouterr().err
+
+
+def test_a_run_of_another_task(run, capsys):
+    assert train_fcn.main(["--resume", "auto", "--save-dir", str(run)]) == 2
+    assert "imagenet is a recipe of classification, and this script is for segmentation" in capsys.readouterr().err
+
+
+TASKS = [
+    (train_imagenet, Recipe(name="x", data="few_shapes", epochs=3, batch_size=48, tricks=(Cosine(), Mixup(0.4, 1)))),
+    (train_faster_rcnn, DETECTION["few_scenes"].set(model="vgg16", dense_side=2, base_params="gone", seed=5)),
+    (train_fcn, SEGMENTATION["masks"].set(data="photos", classes=3, class_names=("a", "b", "c"), void=9)),
+]
+
+
+@pytest.mark.parametrize("script, recipe", TASKS, ids=[recipe.task for _, recipe in TASKS])
+def test_what_no_flag_gives_is_the_runs(script, recipe, tmp_path, monkeypatch, capsys):
+    """Of every task: everything, data and base network too."""
+    seen = []
+
+    def look(recipe, run, options):
+        seen.append((recipe, run, options.resume))
+        raise Refused("enough")
+
+    monkeypatch.setattr(program, "train_and_evaluate", look)
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe.to_json()))
+    assert script.main([*ON, "--save-dir", str(tmp_path)]) == 2
+    assert script.main([*ON, "--save-dir", str(tmp_path), "--num-epochs", "9", "--wd", "0.5"]) == 2
+    assert seen == [(recipe, tmp_path, True), (recipe.set(epochs=9, wd=0.5), tmp_path, True)]
+    assert capsys.readouterr().err == "refused: enough\n" * 2
+
+
+def test_a_refused_run_leaves_no_directory_and_one_that_begins_takes_the_next(flags, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert train(*flags, "--batch-size", "999") == 2
+    assert not (tmp_path / "runs").exists()
+    (tmp_path / "runs" / "imagenet-1").mkdir(parents=True)  # of another one that has just started
+    assert train(*flags, "--num-epochs", "1") == 0
+    assert "everything about it is in runs/imagenet-2" in capsys.readouterr().out
+    assert train(*ON, "--rec-train", flags[1], "--rec-val", flags[3]) == 0  # the one that has begun
+    assert "everything about it is in runs/imagenet-2" in capsys.readouterr().out

@@ -1,0 +1,91 @@
+"""Ctrl-C and SIGTERM while a script starts and while it works: one line, the exit code, nothing swallowed."""
+
+import pathlib
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
+COMMANDS = sorted(path.stem for path in SCRIPTS.glob("*.py") if path.stem not in ("interrupt", "doctor"))
+# doctor.py imports when it works, so that it can say what is missing
+
+
+def python(code, *words):
+    code = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r})\n{textwrap.dedent(code)}"
+    return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_signal_during_the_imports(command, number):
+    """It comes while numpy is imported, the first that takes time, and by a library that catches everything."""
+    start = """
+        import importlib.abc, os, runpy, time
+        class Signalled(importlib.abc.MetaPathFinder):
+            def find_spec(self, name, path=None, target=None):
+                if name == "numpy":
+                    try:
+                        os.kill(os.getpid(), number)
+                        time.sleep(0.2)
+                    except BaseException:
+                        pass
+        sys.meta_path.insert(0, Signalled())
+        number = int(sys.argv.pop())
+        runpy.run_path(sys.argv.pop(), run_name="__main__")
+    """
+    done = python(start, str(SCRIPTS / f"{command}.py"), str(int(number)))
+    assert (done.returncode, done.stdout) == (128 + number, "")
+    assert done.stderr == "interrupted before anything was started\n"
+
+
+WORK = """
+import os, pathlib, signal, time, interrupt
+def hit():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM if "term" in sys.argv else signal.SIGINT)
+        time.sleep(0.05)
+    except BaseException:
+        print("swallowed")
+class Deleted:
+    def __del__(self):
+        hit()
+def main():
+    try:
+        {what}
+        time.sleep(5)
+    finally:
+        print("cleaned up")
+    return 0
+interrupt.run(main, "interrupted: nothing was written")
+"""
+
+
+@pytest.mark.parametrize("word, code", [("int", 130), ("term", 143)])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "os.kill(os.getpid(), signal.SIGTERM if 'term' in sys.argv else signal.SIGINT)",
+        "Deleted()",  # Python drops what is raised there: NDArrays have such a method
+        "sys.path.insert(0, sys.argv[2]); import swallows",
+    ],
+)
+def test_a_signal_during_the_work(what, word, code, tmp_path):
+    """At once, or as soon as an exception is not dropped any more; `finally` has its turn."""
+    (tmp_path / "swallows.py").write_text("import __main__; __main__.hit()")
+    done = python(WORK.format(what=what), word, str(tmp_path))
+    assert (done.returncode, done.stdout) == (code, "cleaned up\n")
+    assert done.stderr == "interrupted: nothing was written\n"
+
+
+def test_what_is_ignored_stays_so():
+    """As in the background of a shell's script: Ctrl-C is for the others."""
+    code = """
+        import os, signal
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        import interrupt
+        interrupt.run(lambda: os.kill(os.getpid(), signal.SIGINT) or 7)
+    """
+    assert python(code).returncode == 7
