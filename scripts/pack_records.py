@@ -18,6 +18,7 @@ import argparse
 import signal
 import sys
 
+from gluon_tricks.commands import command
 from gluon_tricks.data import sources
 from gluon_tricks.data.check import check
 from gluon_tricks.data.pack import pack, write_index
@@ -107,6 +108,7 @@ def check_and_tell(options: argparse.Namespace) -> int:
     return 2 if spoilt else 0
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
     try:
@@ -116,9 +118,8 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{options.index}: the .idx lists {write_index(options.index)} records")
             return 0
         return pack_and_tell(options)
-    except (Refused, BadRecord) as refusal:
-        print(f"refused: {refusal}", file=sys.stderr)
-        return 2
+    except BadRecord as error:
+        raise Refused(str(error)) from None
     except KeyboardInterrupt:
         print("interrupted: nothing was written", file=sys.stderr)
         return 1
