@@ -157,7 +157,7 @@ def _full_disk_told(folder: pathlib.Path):
         yield
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            wrong = f"the disk of {folder} is full; nothing was packed: free some space, or give --resize"
+            wrong = f"the disk of {folder} is full; nothing was packed: free some space, or choose another"
         else:
             wrong = f"{folder} cannot be written: {error.strerror or error}; nothing was packed"
         raise CannotWrite(wrong) from None

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from gluon_tricks.data.outlines import CLASSES, fixed_point, outline, polar, pose, silhouette
 from gluon_tricks.data.pack import RecordWriter
-from gluon_tricks.disk import writing
+from gluon_tricks.disk import CannotWrite, writing
 from gluon_tricks.runtime import Refused, generator
 
 # Another number for any change that changes a picture.
@@ -223,8 +223,11 @@ def made_once(folder: str | os.PathLike | None, name: str, make_into: Callable[[
         folder = pathlib.Path(cache) / name
     folder = pathlib.Path(folder).absolute()
     if not folder.exists():
-        with writing(folder):
-            _make_whole(folder, make_into)
+        try:
+            with writing(folder):
+                _make_whole(folder, make_into)
+        except CannotWrite as error:
+            raise CannotWrite(f"{error}; GLUON_TRICKS_CACHE=FOLDER puts built-in pictures elsewhere") from error
     return folder
 
 

@@ -4,6 +4,7 @@ import csv
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +29,10 @@ def test_a_cell_is_run_once_and_shown(tmp_path, capsys):
     row = next(line for line in out.splitlines() if line.startswith("| ResNet-50-B"))
     assert "76.66 / 93.28" in row and "(1)" in row
     assert {p.suffix for p in (tmp_path / "smoke").glob("table5.*")} == {".md", ".csv", ".html"}
+    assert out.endswith(f"the whole table is in {tmp_path}/smoke/table5.html (with curves), .md and .csv\n")
+    assert "to train: 1 cell, 1 epoch in all\n" in out
+    assert "float16 was asked for" not in out and out.count("the recipe asks for float16") == 1
+    assert "float16 was asked for" in (tmp_path / "smoke/table5-resnet50-v1b/seed0/log.txt").read_text()
     assert script.main(words) == 0
     out = capsys.readouterr().out
     assert "--- 1 of" not in out and row in out
@@ -192,13 +197,36 @@ def test_show_runs_nothing(tmp_path, capsys):
     assert script.main(["table4", "--show", "--scale", "smoke", "--runs", str(tmp_path), "--seeds", "2"]) == 0
     out = capsys.readouterr().out
     assert out.count("not run") == 10 and "---" not in out.replace("| -", "").replace("--", "")
-    assert not [path for path in (tmp_path / "smoke").iterdir() if path.is_dir()]
+    assert f"nothing of table4 has been run at the scale smoke in {tmp_path}\n" in out
+    assert not list(tmp_path.iterdir())  # nor does it write
+
+
+def test_a_look_changes_nothing(tmp_path, capsys):
+    """Of runs that are there it says so where another scale was asked for; --csv is written, as it was named."""
+    runs = tmp_path / "tables"
+    shutil.copytree(pathlib.Path(script.__file__).parents[1] / "results" / "tables", runs)
+    before = sorted((path, path.stat().st_mtime_ns) for path in runs.rglob("*"))
+    words = ["table6", "--show", "--runs", str(runs)]
+    assert script.main([*words, "--scale", "imagenette", "--csv", str(tmp_path / "t.csv")]) == 0
+    assert shown(capsys.readouterr().out, "| + cosine decay")[1:5] == [
+        "77.73 ± 0.13 / 93.82 ± 0.08",
+        "73.31 ± 0.55 (3)",
+        "96.79 ± 0.08 (3)",
+        "+0.47",
+    ]
+    assert (tmp_path / "t.csv").is_file()
+    assert script.main(words) == 0
+    assert "nothing of table6 has been run at the scale imagenet" in (out := capsys.readouterr().out)
+    assert out.endswith("runs of other scales are there: --scale imagenette\n")
+    assert sorted((path, path.stat().st_mtime_ns) for path in runs.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
     "words, says",
     [
         (["tabel6"], "no table or figure 'tabel6': did you mean table6"),
+        (["table1"], "table1: nothing is trained for it; python -m model_zoo.summary --table1 shows it"),
+        (["table2"], "reproduce.py table3 --rows baseline trains and shows it"),
         (["figure5"], "no table or figure 'figure5': did you mean figure4"),
         (["table7"], "packed from its lists with scripts/pack_records.py --places365: name their folder with --data"),
         (["table5", "--scale", "imagenette"], "name their folder with --data"),
