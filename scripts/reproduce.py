@@ -190,7 +190,7 @@ def _announce(todo: Sequence[cells.Cell], runs: cells.Runs, launcher: Sequence[s
     print(f"to train: {amount}; measuring how long that takes on this machine", flush=True)
     try:
         print(estimate.plan(todo)[-1], flush=True)
-    except RuntimeError as error:  # what the training itself may not meet
+    except RuntimeError as error:  # of the measurement alone
         print(f"how long cannot be told: {str(error).strip().splitlines()[-1]}", flush=True)
 
 

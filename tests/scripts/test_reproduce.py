@@ -167,6 +167,31 @@ def test_a_figure_runs_what_it_is_drawn_from(tmp_path, capsys):
     assert script.main(words) == 0 and "---" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "what, rows", [("figure4", []), ("table6", ["--rows", "cosine,smooth", "--columns", "resnet50_v1d"])]
+)
+def test_a_long_training_is_announced(what, rows, photos, tmp_path, capsys, monkeypatch):
+    """How many cells and epochs, and how long, before the first cell: tables and figures alike."""
+    monkeypatch.setattr(
+        script.estimate, "plan", lambda todo: ["a line a cell", f"{len(todo)} cells, about 38.2 minutes"]
+    )
+    monkeypatch.setattr(script.run_cells, "run", lambda cell, words, say: say("training") or False)
+    words = [what, *rows, "--scale", "imagenette", "--data", str(photos), "--runs", str(tmp_path / "runs")]
+    assert script.main(words) == 1
+    out = capsys.readouterr().out
+    told = out[: out.index("--- 1 of 2")].splitlines()
+    assert told[-2:] == [
+        "to train: 2 cells, 12 epochs in all; measuring how long that takes on this machine",
+        "2 cells, about 38.2 minutes",
+    ]
+
+    def fails(todo):
+        raise RuntimeError("the contestant died: Traceback\nMemoryError")
+
+    monkeypatch.setattr(script.estimate, "plan", fails)
+    assert script.main(words) == 1 and "how long cannot be told: MemoryError\n--- 1 of 2" in capsys.readouterr().out
+
+
 def test_photos_are_packed_once_and_again_when_they_change(photos, tmp_path):
     def packed(folder=photos, **kwargs):
         return packed_photos(folder, tmp_path / "data", "--data", **kwargs)
