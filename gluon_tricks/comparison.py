@@ -44,7 +44,7 @@ class Line:
     def top(self, k: int) -> dict[int, float]:
         """Seed -> the first (k = 0) or second (k = 1) score of the runs that are done."""
         scores = {cell.recipe.seed: cell.scores() for cell in self.cells}
-        return {seed: 100 * score[k] for seed, score in scores.items() if score is not None}
+        return {seed: 100 * score[k] for seed, score in scores.items() if score is not None and np.isfinite(score[k])}
 
     def ours(self, k: int) -> str:
         """mean ± standard deviation (number of seeds), or what there is instead; seeds that failed, with the reason."""
@@ -53,7 +53,8 @@ class Line:
             return "no proxy"
         if not values:
             begun = [(f"seed {c.recipe.seed} ", c.state()) for c in self.cells if c.state() != "not run"]
-            return "; ".join((seed if len(self.cells) > 1 else "") + state for seed, state in begun) or "not run"
+            told = [(seed if len(self.cells) > 1 else "") + state for seed, state in begun]
+            return "; ".join(told).replace("done", "done, without a score") or "not run"
         failed = [f"; seed {c.recipe.seed} {c.state()}" for c in self.cells if c.state().startswith("failed")]
         computed = sorted(self.precisions())
         mixed = f" in {' and '.join(computed)}" if len(computed) > 1 else ""
@@ -70,7 +71,10 @@ class Line:
         return None if scores is None else 100 * scores[0]
 
     def paper_gain(self) -> str:
-        return f"{self.paper[0] - self.above.paper[0]:+.2f}" if self.above else ""
+        if self.above is None:
+            return ""
+        gain = self.paper[0] - self.above.paper[0]
+        return "-" if np.isnan(gain) else f"{gain:+.2f}"
 
     def gain(self) -> str:
         """The mean difference of the first score over the seeds that both rows have, marked by `mark`."""
@@ -117,7 +121,12 @@ def _scores(line: Line, names: tuple[str, str]) -> dict[str, str]:
 
 
 def _paper(score: float, spread: float) -> str:
-    return "-" if np.isnan(score) else f"{score:.2f}" + ("" if np.isnan(spread) else f" ± {spread:.2f}")
+    return _number(score) + ("" if np.isnan(spread) else f" ± {spread:.2f}")
+
+
+def _number(value: float | None, digits: str = ".2f") -> str:
+    """The paper's number, "-" where it has none."""
+    return "-" if value is None or np.isnan(value) else format(value, digits)
 
 
 def _speed(line: Line) -> dict[str, str]:
@@ -129,7 +138,7 @@ def _speed(line: Line) -> dict[str, str]:
     images = next((event["steps_per_epoch"] * cell.recipe.batch_size for cell, event in told), None)
     pixels = f" at {side(line.cells[0].recipe)} px" if line.cells else ""
     return {
-        "Paper, min/epoch": f"{table3.PAPER_MINUTES[line.key][line.column]:.1f}",
+        "Paper, min/epoch": _number(table3.PAPER_MINUTES.get(line.key, {}).get(line.column), ".1f"),
         "Ours, on": " and ".join(sorted({_devices(event) for _, event in told})),
         "Ours, images/s": f"{1 / minutes / 60:.0f}" if minutes else "",
         "Ours, min/epoch": f"{minutes * images:.1f}" if minutes else "",
@@ -151,10 +160,10 @@ def _cost(line: Line) -> dict[str, str]:
     trained = [stored.classes for cell in line.cells if (stored := cell.stored())]
     classes = next(filter(None, trained), recipe.classes or 1000)
     total = summarise(get_model(recipe.model, classes=classes), recipe.input_size).total
-    theirs = {name: (parameters, flops) for _, name, parameters, flops in PAPER[5]}[f"resnet50_{line.key}"]
+    theirs = {name: (parameters, flops) for _, name, parameters, flops in PAPER[5]}.get(f"resnet50_{line.key}")
     return {
-        "Paper, parameters": f"{theirs[0]} M",
-        "Paper, FLOPs": f"{theirs[1]} G",
+        "Paper, parameters": f"{theirs[0]} M" if theirs else "-",
+        "Paper, FLOPs": f"{theirs[1]} G" if theirs else "-",
         "Ours, parameters": human(total.parameters),
         "Ours, multiply-adds": human(total.multiply_adds),
     }
@@ -162,9 +171,8 @@ def _cost(line: Line) -> dict[str, str]:
 
 def _test_server(line: Line) -> dict[str, str]:
     """Table 7: labels of the test images are not public; only the server of Places365 can score them."""
-    top1, top5 = table7.PAPER_TEST[line.key]
     return {
-        "Paper, test server": f"{top1:.2f} / {top5:.2f}",
+        "Paper, test server": " / ".join(_number(score) for score in table7.PAPER_TEST.get(line.key, (None, None))),
         "Ours, test server": "scored by its server alone: evaluate.py --submission",
     }
 
@@ -173,7 +181,7 @@ def _base(line: Line) -> dict[str, str]:
     """Tables 8 and 9: how good the base network is as a classifier."""
     ours = line.base()
     return {
-        "Paper, top-1 of the base": f"{base_networks.TOP1[line.key]:.2f}",
+        "Paper, top-1 of the base": _number(base_networks.TOP1.get(line.key)),
         "Ours, top-1 of the base": "" if ours is None else f"{ours:.2f}",
     }
 
@@ -182,19 +190,20 @@ def _correlations(lines: Sequence[Line], names: tuple[str, str]) -> str:
     """Whether a better base network gives a better detector or segmenter: Spearman's rank correlation over the rows."""
     said, done = [], [line for line in lines if line.base() is not None]
     for k, name in enumerate(names):
-        paper = [(base_networks.TOP1[line.key], line.paper[k]) for line in lines]
-        ours = [(line.base(), np.mean(list(line.top(k).values()))) for line in done]
+        paper = [(base_networks.TOP1.get(line.key, np.nan), line.paper[k]) for line in lines]
+        ours = [(line.base(), np.mean(list(line.top(k).values()) or [np.nan])) for line in done]
         said.append(f"{name}: paper {_spearman(paper)}, ours {_spearman(ours)}")
     return f"Rank correlation (Spearman) of the base's top-1 with {'; '.join(said)}."
 
 
 def _spearman(pairs: Sequence[tuple[float, float]]) -> str:
     """In words; of fewer than three pairs it would be 1 or -1 by chance."""
-    if len(pairs) < 3 or np.isnan(pairs).any():
-        return "- (three rows at least)" if len(pairs) < 3 else "- (it has none)"
-    if np.ptp(pairs, axis=0).min() == 0:
+    whole = [pair for pair in pairs if not np.isnan(pair).any()]
+    if len(whole) < 3:
+        return "- (it has none)" if len(pairs) >= 3 and not whole else "- (three rows at least)"
+    if np.ptp(whole, axis=0).min() == 0:
         return "- (all are equal)"
-    return f"{scipy.stats.spearmanr(*zip(*pairs)).correlation:+.2f} ({len(pairs)} rows)"
+    return f"{scipy.stats.spearmanr(*zip(*whole)).correlation:+.2f} ({len(whole)} rows)"
 
 
 _MORE: Mapping[str, Callable[[Line], dict[str, str]]] = {
@@ -257,7 +266,8 @@ def _lines(table_name: str, column: str, runs: Runs, seeds: int, rows: Sequence[
         above = lines.get(row.base) or (list(lines.values())[-1] if lines else None)
         there = tuple(cell for cell in cells if cell is not None)
         spread = row.spread.get(column, (np.nan, np.nan))
-        lines[row.key] = Line(row.key, _label(row, there), column, row.paper[column], spread, there, above)
+        paper = row.paper.get(column, (np.nan, np.nan))
+        lines[row.key] = Line(row.key, _label(row, there), column, paper, spread, there, above)
     return [line for line in lines.values() if not rows or line.key in rows]
 
 

@@ -35,7 +35,8 @@ def plan(todo: Sequence[Cell]) -> list[str]:
     if not todo:
         return ["nothing is missing"]
     contexts = choose_contexts(None)
-    devices = f"{len(contexts)} GPUs" if contexts[0].device_type == "gpu" else f"{usable_cores()} cores"
+    gpus = contexts[0].device_type == "gpu"
+    devices = _count(len(contexts), "GPU") if gpus else _count(usable_cores(), "core")
     rates = _rates([*(cell.recipe for cell in todo), *(_teaching(cell) for cell in todo if _learns(cell))])
     lines, total, counted = [], 0.0, {}
     for cell in todo:
@@ -46,9 +47,19 @@ def plan(todo: Sequence[Cell]) -> list[str]:
         epochs = cell.recipe.epochs - len(cell.metrics())
         hours = epochs * (train * (seconds + teacher) + val * seconds * FORWARD) / 3600
         total += hours
-        images = f"{epochs} epoch{'s' if epochs > 1 else ''} of {train} images"
+        images = f"{_count(epochs, 'epoch')} of {train} images"
         lines.append(f"{cell.name}, seed {cell.recipe.seed}: {images}, about {_time(hours)}")
-    return [*lines, f"{len(todo)} cells, about {_time(total)} of training on this machine ({devices})"]
+    return [*lines, f"{_count(len(todo), 'cell')}, about {_time(total)} of training on this machine ({devices})"]
+
+
+def amount(todo: Sequence[Cell]) -> str:
+    """How many cells, and how many epochs are left of them."""
+    epochs = sum(cell.recipe.epochs - len(cell.metrics()) for cell in todo)
+    return f"{_count(len(todo), 'cell')}, {_count(epochs, 'epoch')} in all"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _time(hours: float) -> str:

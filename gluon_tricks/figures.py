@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ import numpy as np
 
 from gluon_tricks import diagrams
 from gluon_tricks.cells import Cell, Runs
+from gluon_tricks.disk import write_atomically, writing
 from gluon_tricks.evaluate import collect_logits
 from gluon_tricks.recipes import get_recipe
 from gluon_tricks.runtime import Refused
@@ -153,10 +155,11 @@ def draw(name: str, runs: Runs, seeds: int) -> Iterator[pathlib.Path]:
     from matplotlib import pyplot
 
     folder = runs.root / runs.scale.name
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     for panel, make in FIGURES[name].items():
         figure = make(runs, seeds)
         path = folder / f"{name}{panel}.png"
-        figure.savefig(path, dpi=110)
+        write_atomically(path, functools.partial(figure.savefig, format="png", dpi=110))
         pyplot.close(figure)
         yield path

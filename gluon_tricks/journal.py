@@ -19,7 +19,7 @@ from typing import Any
 
 import tqdm
 
-from gluon_tricks.disk import CannotWrite, write_atomically, writing
+from gluon_tricks.disk import CannotWrite, write_atomically, write_text, writing
 from gluon_tricks.runtime import Refused, import_tensorboard
 from gluon_tricks.schedule import Plan
 
@@ -115,7 +115,7 @@ class Journal:
         if self.silent:
             return
         text = json.dumps(recipe, indent=2) + "\n"
-        write_atomically(self.folder / "recipe.json", lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        write_text(self.folder / "recipe.json", text)
         self._write_metrics(rows)
 
     def start_steps(self, plan: Plan, batch_size: int, step: int, log_interval: int) -> None:

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from gluon_tricks import heartbeat
+from gluon_tricks.disk import writing
 from gluon_tricks.hosts import Host
 from gluon_tricks.runtime import Refused, inherited_environment
 
@@ -113,7 +114,8 @@ class Launch:
         self.mark = uuid.uuid4().hex
         words = [*runner, "--gloo", "--disable-cache", "-np", str(ranks)]
         words += ["-H", ",".join(f"{host.name}:{host.slots}" for host in hosts), *command]
-        logs.mkdir(parents=True, exist_ok=True)
+        with writing(logs):
+            logs.mkdir(parents=True, exist_ok=True)
         self._files = {}
         self.process = subprocess.Popen(
             words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",

@@ -19,7 +19,7 @@ import PIL.Image
 from gluon_tricks import pictures
 from gluon_tricks.data.annotated import ENDINGS
 from gluon_tricks.data.records import decode_image
-from gluon_tricks.disk import write_atomically, writing
+from gluon_tricks.disk import write_atomically, write_text, writing
 from gluon_tricks.prediction import Prediction
 from gluon_tricks.runtime import Refused
 
@@ -91,7 +91,7 @@ class Results:
         if prediction.mask is not None:
             values["mask"] = f"masks/{mask.name}"
         text = json.dumps(values, indent=2) + "\n"
-        write_atomically(data, lambda temporary: temporary.write_text(text, encoding="utf-8"))  # first: it says whose
+        write_text(data, text)  # first: it says whose
         pictures.save_png(picture, prediction.picture)
         if prediction.mask is not None:
             with writing(mask.parent):
@@ -137,7 +137,7 @@ def contact_sheet(folder: pathlib.Path, title: str = "Pictures", said: Mapping[s
             f"<figcaption>{name}{more}{'<br>' if words else ''}{html.escape(words)}</figcaption></figure>"
         )
     page = _PAGE.format(title=html.escape(title), count=len(items), items="\n".join(items))
-    write_atomically(folder / "index.html", lambda temporary: temporary.write_text(page, encoding="utf-8"))
+    write_text(folder / "index.html", page)
     return folder / "index.html"
 
 

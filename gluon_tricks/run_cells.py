@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from gluon_tricks.cells import Cell
+from gluon_tricks.disk import write_text, writing
 from gluon_tricks.runtime import RESUMABLE, inherited_environment
 from gluon_tricks.transfer import TransferRecipe
 
@@ -26,13 +27,14 @@ def run(cell: Cell, train: Sequence[str], say: Callable[[str], None]) -> bool:
     Raises:
         KeyboardInterrupt: the training was asked to stop.
     """
-    cell.folder.parent.mkdir(parents=True, exist_ok=True)
-    cell.failure.unlink(missing_ok=True)
+    with writing(cell.folder.parent):
+        cell.folder.parent.mkdir(parents=True, exist_ok=True)
+        cell.failure.unlink(missing_ok=True)
     if cell.source and not cell.source.has_result():
         what = "base network" if isinstance(cell.recipe, TransferRecipe) else "teacher"
         return _failed(cell, f"its {what} {cell.source.name} has no result ({cell.source.state()})", say)
     recipe = cell.folder.with_name(cell.folder.name + ".json")
-    recipe.write_text(json.dumps(cell.recipe.to_json(), indent=2) + "\n", encoding="utf-8")
+    write_text(recipe, json.dumps(cell.recipe.to_json(), indent=2) + "\n")
     words = [*train, "--recipe", str(recipe), "--save-dir", str(cell.folder), "--resume", "auto"]
     pipes, last = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True), ""
     # In a session of its own a Ctrl-C does not reach it beside us: a second signal would end it at once.
@@ -48,7 +50,8 @@ def run(cell: Cell, train: Sequence[str], say: Callable[[str], None]) -> bool:
             raise
     code = process.returncode
     stops = (signal.SIGINT, signal.SIGTERM)  # before a training has its handler, and before Python has any
-    if code == RESUMABLE or code in [128 + number for number in stops] or -code in stops:
+    full = last.startswith("stopped: ")  # by itself: its disk is full
+    if code == RESUMABLE and not full or code in [128 + number for number in stops] or -code in stops:
         raise KeyboardInterrupt
     if code < 0:  # what it said last is then no reason
         last = f"killed by {signal.Signals(-code).name}; the same command goes on"
@@ -58,8 +61,8 @@ def run(cell: Cell, train: Sequence[str], say: Callable[[str], None]) -> bool:
 
 
 def _failed(cell: Cell, reason: str, say: Callable[[str], None]) -> bool:
-    cell.failure.write_text(reason + "\n", encoding="utf-8")
     say(f"failed: {reason}")
+    write_text(cell.failure, reason + "\n")
     return False
 
 

@@ -24,8 +24,8 @@ class Row:
         add: tricks it adds; one takes the place of another in the same slot.
         also: column -> tricks it adds in that column only.
         base: key of the row it builds on; "" for the column's recipe; None is for ladder() and variants() to fill in.
-        paper: column -> the paper's two scores in percent, nan where it has none; columns that the paper leaves out are
-            not there.
+        paper: column -> the paper's two scores in percent, nan where it has none; columns in which the paper does not
+            have the row may be left out.
         spread: column -> their standard deviations over the paper's runs, where it gives them.
     """
 
@@ -81,8 +81,8 @@ class Table:
         return next(row for row in self.rows if row.key == known(key, [row.key for row in self.rows], "row", self.name))
 
     def shown(self, column: str) -> list[Row]:
-        """The rows that the paper has in a column."""
-        return [row for row in self.rows if column in row.paper]
+        """All rows, of a column in which one has the paper's numbers; else none."""
+        return list(self.rows) if any(column in row.paper for row in self.rows) else []
 
     @property
     def task(self) -> str:

@@ -14,7 +14,9 @@ import tempfile
 import textwrap
 from collections.abc import Callable, Sequence
 
-from gluon_tricks.runtime import Refused  # first: it prepares the process for `import mxnet`
+from gluon_tricks.commands import command
+from gluon_tricks.disk import write_text, writing
+from gluon_tricks.runtime import Refused  # before `import mxnet`, for which it prepares the process
 
 # isort: split
 import mxnet as mx
@@ -267,6 +269,7 @@ def _try_onnx() -> int:
     return wrong
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m model_zoo.catalogue", description="Write docs/model_zoo.md.")
     parser.add_argument("--check", action="store_true", help="exit with 2 if the file is not what would be written")
@@ -276,8 +279,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2 if _try_onnx() else 0
     text = catalogue()
     if not options.check:
-        TARGET.parent.mkdir(exist_ok=True)
-        TARGET.write_text(text, encoding="utf-8")
+        with writing(TARGET.parent):
+            TARGET.parent.mkdir(exist_ok=True)
+        write_text(TARGET, text)
         print(f"wrote {TARGET.name}")
     elif not TARGET.is_file() or TARGET.read_text(encoding="utf-8") != text:
         print(f"{TARGET.name} is stale: run python -m model_zoo.catalogue", file=sys.stderr)

@@ -8,12 +8,12 @@ import io
 import json
 import os
 import pathlib
-import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
+from gluon_tricks.disk import bytes_of, require_writable, write_together
 from gluon_tricks.runtime import Refused, generator
 
 # isort: split
@@ -43,11 +43,11 @@ def export_onnx(
     Returns: the largest difference to the network's logits as a share of the largest logit; None: not checked.
 
     Raises:
-        Refused: onnx is missing or too new, an operator that MXNet cannot export, or logits that differ.
+        Refused: onnx is missing or too new, an operator that MXNet cannot export, logits that differ, no such folder.
+        CannotWrite: the disk is full or read-only; nothing was written.
     """
     path = pathlib.Path(path)
-    if path.suffix != ".onnx":
-        raise Refused(f"{path}: the name of an ONNX file ends in .onnx")
+    require_place(path, "onnx")
     if batch_size is not None and batch_size < 1:
         raise Refused(f"batch_size is {batch_size}: it takes 1 or more, or None for any")
     onnx = _import_onnx()
@@ -72,7 +72,7 @@ def export_onnx(
         seen = _run_onnx(file, images)
         return None if seen is None else _compare(logits, seen, f"{path.name} in onnxruntime", net)
 
-    return _write_beside(path, write)
+    return write_together(path.parent, write)
 
 
 def export_symbol(net: HybridBlock, prefix: str | os.PathLike, preprocessing: Preprocessing) -> float:
@@ -85,17 +85,19 @@ def export_symbol(net: HybridBlock, prefix: str | os.PathLike, preprocessing: Pr
     Returns: the largest difference to the network's logits as a share of the largest logit.
 
     Raises:
-        Refused: no parameters or not float32, or logits that differ.
+        Refused: no parameters or not float32, logits that differ, or no such folder.
+        CannotWrite: the disk is full or read-only; nothing was written.
     """
     prefix = pathlib.Path(prefix)
+    require_place(prefix, "symbol")
     symbol, parameters, images, logits = _snapshot(net, preprocessing, 2)
     auxiliary = set(symbol.list_auxiliary_states())
 
     def write(folder: pathlib.Path) -> float:
         graph, values = (str(folder / f"{prefix.name}-{end}") for end in ("symbol.json", "0000.params"))
-        symbol.save(graph)
+        pathlib.Path(graph).write_text(symbol.tojson(), encoding="utf-8")
         named = {f"{'aux' if name in auxiliary else 'arg'}:{name}": value for name, value in parameters.items()}
-        mx.nd.save(values, named)
+        pathlib.Path(values).write_bytes(bytes_of(lambda file: mx.nd.save(file, named)))
         described = json.dumps(_description(net, preprocessing, symbol))
         (folder / f"{prefix.name}-preprocessing.json").write_text(described, encoding="utf-8")
         with warnings.catch_warnings():
@@ -103,7 +105,24 @@ def export_symbol(net: HybridBlock, prefix: str | os.PathLike, preprocessing: Pr
             read = mx.gluon.SymbolBlock.imports(graph, ["data"], values)
         return _compare(logits, _arrays(read(mx.nd.array(images))), f"{prefix.name}-symbol.json read back", net)
 
-    return _write_beside(prefix, write)
+    return write_together(prefix.parent, write)
+
+
+def require_place(target: str | os.PathLike, form: str) -> None:
+    """Finds out before any work whether export_onnx (form "onnx") or export_symbol ("symbol") can write there.
+
+    Raises:
+        Refused: there is no such folder, or the name is wrong.
+        CannotWrite: the disk is full or read-only.
+    """
+    path = pathlib.Path(target)
+    if form == "onnx" and path.suffix != ".onnx":
+        raise Refused(f"{path}: the name of an ONNX file ends in .onnx")
+    if not path.parent.is_dir():
+        raise Refused(f"there is no folder {path.parent} to write {path.name} to")
+    ends = {"onnx": (f"{path.stem}.onnx",), "symbol": (f"{path.name}-symbol.json", f"{path.name}-0000.params")}
+    for name in ends[form]:
+        require_writable(path.parent / name, "DST")
 
 
 def _import_onnx():
@@ -171,14 +190,3 @@ def _compare(expected: Sequence[np.ndarray], seen: Sequence[np.ndarray], what: s
     if not worst <= TOLERANCE:  # nor if it is not a number
         raise Refused(f"{what} differs from {net.name} by {worst:.1e} of the largest logit: not written")
     return worst
-
-
-def _write_beside(path: pathlib.Path, write: Callable[[pathlib.Path], float | None]) -> float | None:
-    """Calls write(folder), then moves the folder's files to where `path` lies: all of them, or none if it failed."""
-    if not path.parent.is_dir():
-        raise Refused(f"there is no folder {path.parent} to write {path.name} to")
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export") as scratch:
-        result = write(pathlib.Path(scratch))
-        for file in pathlib.Path(scratch).iterdir():
-            os.replace(file, path.parent / file.name)
-    return result

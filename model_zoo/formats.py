@@ -13,7 +13,6 @@ import os
 import pathlib
 import re
 import struct
-import uuid
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
@@ -22,6 +21,7 @@ import mxnet as mx
 import numpy as np
 import safetensors.numpy
 
+from gluon_tricks.disk import bytes_of, require_writable, write_atomically
 from gluon_tricks.runtime import Refused
 
 _OLDEST_TORCH = (2, 10)  # before it, crafted files got past weights_only
@@ -75,37 +75,27 @@ def write(path: str | os.PathLike, values: Mapping[str, np.ndarray], about: Mapp
         about: the metadata of a safetensors file; .params has no place for it.
 
     Raises:
-        Refused: another ending; no such folder, or the file cannot be written there.
+        Refused: another ending, or no such folder.
+        CannotWrite: the disk is full or read-only.
     """
     path = pathlib.Path(path)
+    require_place(path)
+    if path.suffix == ".params":
+        arrays = {name: mx.nd.array(value, dtype=value.dtype) for name, value in values.items()}
+        data = bytes_of(lambda file: mx.nd.save(file, arrays))
+    else:
+        contiguous = {name: np.ascontiguousarray(value) for name, value in values.items()}
+        data = safetensors.numpy.save(contiguous, dict(about))
+    write_atomically(path, lambda temporary: temporary.write_bytes(data))
+
+
+def require_place(path: pathlib.Path) -> None:
+    """Finds out before any work whether `write` can write there. Raises Refused and CannotWrite as it does."""
     if path.suffix not in (".safetensors", ".params"):
         raise Refused(f"{path} should end in .safetensors or .params, which says the kind of file to write")
     if not path.absolute().parent.is_dir():
         raise Refused(f"there is no folder {path.absolute().parent} to write {path.name} in")
-    try:
-        with replacing(path) as temporary:
-            _write(temporary, path.suffix, values, about)
-    except (OSError, mx.MXNetError) as error:  # libmxnet's own when it cannot open or fill the file
-        raise Refused(f"{path} cannot be written: {str(error).strip().splitlines()[-1]}") from None
-
-
-def _write(path: pathlib.Path, suffix: str, values: Mapping[str, np.ndarray], about: Mapping[str, str]) -> None:
-    if suffix == ".params":
-        mx.nd.save(str(path), {name: mx.nd.array(value, dtype=value.dtype) for name, value in values.items()})
-    else:
-        contiguous = {name: np.ascontiguousarray(value) for name, value in values.items()}
-        path.write_bytes(safetensors.numpy.save(contiguous, dict(about)))
-
-
-@contextlib.contextmanager
-def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A file of one's own beside path, which takes its place if the block ends in peace, else goes."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    require_writable(path, "DST")
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import http.client
@@ -14,10 +15,12 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
+from collections.abc import Iterator
 from typing import BinaryIO
 
 import tqdm
 
+from gluon_tricks.disk import CannotWrite, writing
 from gluon_tricks.runtime import Refused
 
 
@@ -157,6 +160,7 @@ def fetch(name: str, tag: str | None = None) -> pathlib.Path:
 
     Raises:
         Refused: there is no such file, or it cannot be had; then it says what to put where.
+        CannotWrite: the disk is full or read-only.
     """
     file = lookup(name, tag)
     path = folder() / f"{name}-{file.tag}.params"
@@ -166,14 +170,14 @@ def fetch(name: str, tag: str | None = None) -> pathlib.Path:
     repository = os.environ.get("MXNET_GLUON_REPO", REPOSITORY).rstrip("/")
     url = f"{repository}/gluon/models/{name}-{file.tag}.zip"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.") as scratch:
+        with _scratch(path) as scratch:
             archive, unpacked = pathlib.Path(scratch, "archive"), pathlib.Path(scratch, "unpacked")
             _Download(url, archive).run()
             _unpack(archive, path.name, unpacked)
             if not _sha1(unpacked).startswith(file.sha1 or file.tag):
                 raise _Unusable(f"what is there has the sha1 {_sha1(unpacked)}")
-            os.replace(unpacked, path)
+            with writing(path):
+                os.replace(unpacked, path)
     except (_Unusable, OSError, http.client.HTTPException, ValueError) as error:
         wrong = f"; the file that is at {path} has the sha1 {there} and is not it" if there else ""
         raise Refused(
@@ -187,6 +191,16 @@ def fetch(name: str, tag: str | None = None) -> pathlib.Path:
 def folder() -> pathlib.Path:
     """Where published files lie."""
     return pathlib.Path(os.environ.get("MXNET_HOME") or "~/.mxnet").expanduser() / "models"
+
+
+@contextlib.contextmanager
+def _scratch(path: pathlib.Path) -> Iterator[str]:
+    """A temporary folder beside the file."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.")
+    with scratch as name:
+        yield name
 
 
 class _Unusable(Exception):
@@ -213,6 +227,8 @@ def _unpack(archive: pathlib.Path, name: str, target: pathlib.Path) -> None:
                 raise _Unusable("what is there is compressed in a way in which none was published")
             with members.open(member) as source, open(target, "wb") as file:
                 _copy(source, file)
+    except CannotWrite:
+        raise
     except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, zlib.error, EOFError) as error:
         raise _Unusable(f"what is there is no zip file with {name} in it: {error}") from None
 
@@ -221,7 +237,9 @@ def _copy(source: BinaryIO, file: BinaryIO, bar: tqdm.tqdm | None = None) -> Non
     while chunk := source.read(1 << 18):
         if file.tell() + len(chunk) > _LARGEST:
             raise _Unusable(f"it has more than {_LARGEST} bytes, as no parameter file of the table")
-        file.write(chunk)
+        with writing(file.name):
+            file.write(chunk)
+            file.flush()
         if bar is not None:
             bar.update(len(chunk))
 

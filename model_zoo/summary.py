@@ -11,12 +11,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import pathlib
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 
 from gluon_tricks.arguments import Parser
-from gluon_tricks.runtime import Refused  # first: it prepares the process for `import mxnet`
+from gluon_tricks.commands import command
+from gluon_tricks.disk import require_writable, write_text
+from gluon_tricks.runtime import Refused  # before `import mxnet`, for which it prepares the process
 
 # isort: split
 from mxnet.gluon import Constant, HybridBlock
@@ -229,7 +232,7 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument("--classes", type=int, metavar="K", help="number of logits (default: the network's own)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a keyword of the network")
     parser.add_argument("--layers", action="store_true", help="one row per operator, not per stage")
-    parser.add_argument("--json", metavar="FILE", help="write all of it there as well")
+    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write all of it there as well")
     parser.add_argument("--table1", action="store_true", help="the paper's table 1 with our counts beside it")
     parser.add_argument("--table5", action="store_true", help="the same for table 5")
     options = parser.parse_args(argv)
@@ -252,29 +255,28 @@ def keywords(settings: Sequence[str]) -> dict:
     return values
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
     options = _parse(argv)
-    try:
-        for number in (1, 5):
-            if getattr(options, f"table{number}"):
-                print(paper_table(number), end="\n\n" if number == 1 and options.table5 else "\n")
-        if options.model:
-            given = keywords(options.set) | ({} if options.classes is None else {"classes": options.classes})
-            net = get_model(options.model, **given)
-            size = net.input_size if options.input_size is None else options.input_size
-            summary = summarise(net, size, options.batch_size)
-            print(as_text(summary, options.layers))
-            if options.json:
-                with open(options.json, "w", encoding="utf-8") as file:
-                    json.dump(summary.to_json(), file, indent=1)
-    except (Refused, OSError) as error:
-        print(f"refused: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    if options.json:
+        require_writable(options.json, "--json")
+    for number in (1, 5):
+        if getattr(options, f"table{number}"):
+            print(paper_table(number), end="\n\n" if number == 1 and options.table5 else "\n")
+    if options.model:
+        given = keywords(options.set) | ({} if options.classes is None else {"classes": options.classes})
+        net = get_model(options.model, **given)
+        size = net.input_size if options.input_size is None else options.input_size
+        summary = summarise(net, size, options.batch_size)
+        print(as_text(summary, options.layers))
+        if options.json:
+            write_text(options.json, json.dumps(summary.to_json(), indent=1))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

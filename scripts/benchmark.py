@@ -11,16 +11,18 @@ if __name__ == "__main__":
 import argparse
 import json
 import pathlib
-import sys
 import tempfile
 
 from gluon_tricks.arguments import Parser
 from gluon_tricks.benchmarks import contest, loader, models, scaling, train, transfer
+from gluon_tricks.commands import command
 from gluon_tricks.data import shapes
 from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.disk import require_writable, write_text
 from gluon_tricks.runtime import Refused, usable_cores
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
     parser = Parser(__doc__)
     parser.add_argument("what", choices=("loader", "train", "models", "scaling", "transfer"), help="what is timed")
@@ -46,17 +48,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--bucket", type=float, default=32, metavar="MIB", help="for scaling: of one message (32)")
     parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="write every round as JSON")
     args = parser.parse_args(argv)
-    try:
-        results, lines = _measure(args)
-    except Refused as error:
-        print(f"refused: {error}", file=sys.stderr)
-        return 2
+    if args.out:
+        require_writable(args.out, "--out")
+    results, lines = _measure(args)
     print(*lines, sep="\n")
     if args.out:
         kinds = {"scaling": "seconds", "transfer": "seconds_per_image"}
         kind = kinds.get(args.what, "images_per_second")
         record = {"what": lines, "machine": contest.machine(), kind: results}
-        args.out.write_text(json.dumps(record, indent=2) + "\n")
+        write_text(args.out, json.dumps(record, indent=2) + "\n")
     return 0
 
 

@@ -6,7 +6,8 @@
     convert_weights.py runs/imagenet-3 final.safetensors --to timm                a run of ours, or a checkpoint
     convert_weights.py resnet50.pth resnet50_v1b.params --to gluoncv              what torch.save wrote
 
-DST ends in .safetensors or .params. The numbers stay as they are. Exit code: 0 done, 2 refused.
+DST ends in .safetensors or .params. The numbers stay as they are. Exit code: 0 done, 1 DST cannot be
+written, 2 refused.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ if __name__ == "__main__":
 
 import argparse
 import pathlib
-import sys
 
 import numpy as np
 
 from gluon_tricks.arguments import Parser
+from gluon_tricks.commands import command
 from gluon_tricks.runtime import Refused
 from gluon_tricks.trained import open_network
 from model_zoo import formats, weights
@@ -55,15 +56,13 @@ def open_source(src: str, model: str | None) -> tuple[Classifier, dict[str, np.n
     return trained.net, weights.as_ours(trained.net, values, trained.file)
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
-    try:
-        net, values = open_source(args.src, args.model)
-        values = weights.as_theirs(net, values, args.to)
-        formats.write(args.dst, values, weights.about(net, args.to))
-    except Refused as error:
-        print(f"refused: {error}", file=sys.stderr)
-        return 2
+    formats.require_place(args.dst)
+    net, values = open_source(args.src, args.model)
+    values = weights.as_theirs(net, values, args.to)
+    formats.write(args.dst, values, weights.about(net, args.to))
     numbers = sum(value.size for value in values.values())
     print(
         f"{net.name} with {net.classes} classes: {len(values)} tensors, {numbers:,} numbers, "

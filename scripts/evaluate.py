@@ -11,7 +11,7 @@
 
 A classifier is told by its top-1 and top-5 on packed images, with Wilson's intervals of 95 %. Images as in GluonCV: the
 shorter edge to ceil(input size / crop ratio), the middle, minus the data set's mean, over its standard deviation; a run
-brings its own. Exit code: 0 done, 2 refused.
+brings its own. Exit code: 0 done, 1 a file cannot be written, 2 refused.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ import dataclasses
 import itertools
 import json
 import pathlib
-import sys
 import time
 
 import mxnet as mx
@@ -32,9 +31,11 @@ import tqdm
 
 from gluon_tricks import transfer_scores
 from gluon_tricks.arguments import Parser
+from gluon_tricks.commands import command
 from gluon_tricks.data.places365 import complete, image_names, write_submission
 from gluon_tricks.data.records import BadRecord, Records
 from gluon_tricks.devices import choose_contexts, choose_precision, start_precision
+from gluon_tricks.disk import require_writable, write_text
 from gluon_tricks.evaluate import collect_logits, evaluate, wilson
 from gluon_tricks.network import architecture
 from gluon_tricks.runtime import Refused
@@ -220,8 +221,8 @@ def run(args: argparse.Namespace) -> tuple[dict, list[str]]:
         if value < 1:
             raise Refused(f"{flag} {value}: it takes 1 or more")
     for flag, path in (("--json", args.json), ("--submission", args.submission)):
-        if path and (path.is_dir() or not path.absolute().parent.is_dir()):
-            raise Refused(f"{flag} {path}: {'it is a folder' if path.is_dir() else 'there is no such folder'}")
+        if path:
+            require_writable(path, flag)
     if bool(args.submission) != bool(args.places365) or args.submission and args.form:
         raise Refused("--submission FILE and --places365 LIST go together, and without --form")
     contexts = choose_contexts(args.num_gpus)
@@ -276,16 +277,16 @@ def run_classifier(
     }
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     try:
         result, said = run(args)
-    except (Refused, BadRecord) as error:
-        print(f"refused: {error}", file=sys.stderr)
-        return 2
+    except BadRecord as error:
+        raise Refused(str(error)) from None
     print(*said, sep="\n")
     if args.json:
-        args.json.write_text(json.dumps(result, indent=2) + "\n")
+        write_text(args.json, json.dumps(result, indent=2) + "\n")
     return 0
 
 

@@ -5,7 +5,7 @@
     python scripts/export_model.py resnet50_v1d/117a384e resnet50_v1d.onnx --to onnx
 
 What is written was read back and gives the same logits: in onnxruntime (if it is installed) or in MXNet.
-Exit codes: 0 done, 2 refused, with nothing written.
+Exit codes: 0 done; 1 the files cannot be written, 2 refused, with nothing written.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ if __name__ == "__main__":
 
 import argparse
 import dataclasses
-import sys
 
 from gluon_tricks.arguments import Parser
 from gluon_tricks.class_names import training_names
+from gluon_tricks.commands import command
 from gluon_tricks.data import sources
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.trained import open_network
 from gluon_tricks.transfer import TransferRecipe
-from model_zoo.export import export_onnx, export_symbol
+from model_zoo.export import export_onnx, export_symbol, require_place
 from model_zoo.preprocessing import Preprocessing
 
 
@@ -79,21 +79,19 @@ def _three(text: str | None, flag: str) -> tuple[float, ...] | None:
     return r, g, b
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
-    try:
-        trained = open_network(options.source, model=options.model, classes=options.classes)
-        net, recipe = trained.net, trained.recipe
-        if isinstance(recipe, TransferRecipe):
-            raise Refused(f"{options.source} is a run of {recipe.task}, and only classifiers can be exported")
-        steps = preprocessing(options, net, recipe)
-        if options.to == "onnx":
-            difference = export_onnx(net, options.target, steps, options.batch_size)
-        else:
-            difference = export_symbol(net, options.target, steps)
-    except Refused as refusal:
-        print(f"refused: {refusal}", file=sys.stderr)
-        return 2
+    require_place(options.target, options.to)
+    trained = open_network(options.source, model=options.model, classes=options.classes)
+    net, recipe = trained.net, trained.recipe
+    if isinstance(recipe, TransferRecipe):
+        raise Refused(f"{options.source} is a run of {recipe.task}, and only classifiers can be exported")
+    steps = preprocessing(options, net, recipe)
+    if options.to == "onnx":
+        difference = export_onnx(net, options.target, steps, options.batch_size)
+    else:
+        difference = export_symbol(net, options.target, steps)
     checked = "not checked: onnxruntime is not installed"
     if difference is not None:
         checked = f"read back, its logits differ by at most {difference:.1e} of the largest"

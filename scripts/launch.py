@@ -29,6 +29,7 @@ import time
 
 from gluon_tricks import launcher
 from gluon_tricks.arguments import Parser
+from gluon_tricks.commands import command
 from gluon_tricks.hosts import check_hosts, parse_hosts
 from gluon_tricks.runtime import RESUMABLE, Refused
 
@@ -113,12 +114,9 @@ def _those_that_answer(hosts, args: argparse.Namespace, script: pathlib.Path):
     return left, min(args.ranks, sum(host.slots for host in left))
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
-    try:
-        return launch(parse(argv))
-    except Refused as error:
-        print(f"refused: {error}", file=sys.stderr)
-        return 2
+    return launch(parse(argv))
 
 
 if __name__ == "__main__":

@@ -18,9 +18,9 @@ if __name__ == "__main__":
     import interrupt  # first: a Ctrl-C during the imports below
 
 import argparse
-import sys
 
 from gluon_tricks.arguments import Parser
+from gluon_tricks.commands import command
 from gluon_tricks.data import sources
 from gluon_tricks.data.check import check
 from gluon_tricks.data.pack import pack, write_index
@@ -110,6 +110,7 @@ def check_and_tell(options: argparse.Namespace) -> int:
     return 2 if spoilt else 0
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
     try:
@@ -119,9 +120,8 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{options.index}: the .idx lists {write_index(options.index)} records")
             return 0
         return pack_and_tell(options)
-    except (Refused, BadRecord) as refusal:
-        print(f"refused: {refusal}", file=sys.stderr)
-        return 2
+    except BadRecord as error:
+        raise Refused(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ import pathlib
 import sys
 
 from gluon_tricks.arguments import Parser
+from gluon_tricks.commands import command
 from gluon_tricks.devices import choose_contexts
-from gluon_tricks.disk import CannotWrite
 from gluon_tricks.photos import Results, contact_sheet, find_images, printable, read_photo
 from gluon_tricks.prediction import open_predictor
 from gluon_tricks.runtime import Refused
@@ -78,16 +78,9 @@ def run(args: argparse.Namespace) -> int:
     return broken
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
-    args = parse(argv)
-    try:
-        return 1 if run(args) else 0
-    except Refused as error:
-        print(f"refused: {error}", file=sys.stderr)
-        return 2
-    except CannotWrite as error:
-        print(f"stopped: {error}", file=sys.stderr)
-        return 1
+    return 1 if run(parse(argv)) else 0
 
 
 if __name__ == "__main__":

@@ -5,10 +5,12 @@
     reproduce.py table6 --plan                               what would be run, and roughly how long it would take
     reproduce.py table5 --show                               only what there is
     reproduce.py table8 --data VOCdevkit                     its base networks are trained first, where they are missing
-    reproduce.py figure3 --scale imagenette                  drawn from the networks and from runs that are done
+    reproduce.py figure1                                     drawn from the networks, as figure2 is
+    reproduce.py figure3 --scale imagenette --data PHOTOS    drawn from runs, as figure4 is: trained where missing
 
-A cell is a run directory: done ones are kept, interrupted ones go on. The whole table is also written as Markdown, CSV
-and HTML beside the runs. Exit codes: 0 done, 1 a cell failed, 2 refused, 75 interrupted (the same command goes on).
+A cell is a run directory: done ones are kept, interrupted ones go on. After a training the whole table is also written
+as Markdown, CSV and HTML beside the runs; --show writes no table. Table 1: python -m model_zoo.summary --table1.
+Exit codes: 0 done, 1 a cell failed or a disk is full, 2 refused, 75 interrupted (the same command goes on).
 """
 
 from __future__ import annotations
@@ -25,11 +27,13 @@ from collections.abc import Sequence
 
 from gluon_tricks import cells, estimate, figures, run_cells, tables
 from gluon_tricks.arguments import Parser
+from gluon_tricks.commands import command
 from gluon_tricks.comparison import compare
 from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records
 from gluon_tricks.detection.task import find_boxes
-from gluon_tricks.devices import choose_contexts
+from gluon_tricks.devices import choose_contexts, choose_precision
+from gluon_tricks.disk import require_writable, write_text, writing
 from gluon_tricks.prepare import require_shareable
 from gluon_tricks.recipes import TABLES, get_table
 from gluon_tricks.runtime import RESUMABLE, Refused, known
@@ -64,19 +68,25 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+_ELSEWHERE = {
+    "table1": "nothing is trained for it; python -m model_zoo.summary --table1 shows it",
+    "table2": "its baseline is that of table 3; reproduce.py table3 --rows baseline trains and shows it",
+}
+
+
+@command
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     try:
         return _reproduce(args)
-    except Refused as error:
-        print(f"refused: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("interrupted: the same command goes on where it stopped", file=sys.stderr)
         return RESUMABLE
 
 
 def _reproduce(args: argparse.Namespace) -> int:
+    if args.what in _ELSEWHERE:
+        raise Refused(f"{args.what}: {_ELSEWHERE[args.what]}")
     known(args.what, [*TABLES, *figures.FIGURES], "table or figure")
     launcher = _check(args)
     runs = _runs(args)
@@ -90,6 +100,8 @@ def _reproduce(args: argparse.Namespace) -> int:
         return _plan(cells.missing(wanted), runs, table)
     failed = 0 if args.show else _run(cells.missing(wanted), runs, table, launcher)
     _show(table, runs, args, columns, rows)
+    if not args.show:
+        _write(table, runs, args.seeds or 1)
     return 1 if failed else 0
 
 
@@ -97,10 +109,11 @@ def _check(args: argparse.Namespace) -> list[str]:
     """Refuses what would fail only after the cells have been run; returns the words of --launch."""
     if args.seeds is not None and args.seeds < 1:
         raise Refused(f"--seeds {args.seeds}: give 1 or more")
-    if args.csv and (args.csv.is_dir() or not args.csv.absolute().parent.is_dir()):
-        raise Refused(f"--csv {args.csv}: {'it is a folder' if args.csv.is_dir() else 'there is no such folder'}")
+    if args.csv:
+        require_writable(args.csv, "--csv")
     try:
-        args.runs.mkdir(parents=True, exist_ok=True)
+        if not args.show:
+            args.runs.mkdir(parents=True, exist_ok=True)
         launcher = shlex.split(args.launch)
     except OSError as error:
         raise Refused(f"--runs {args.runs}: no folder can be made there ({error.strerror})") from None
@@ -177,34 +190,70 @@ def _names(text: str, names: list[str], what: str, table: Table) -> list[str]:
     return [known(name, names, what, table.name) for name in text.split(",") if name]
 
 
+def _announce(todo: Sequence[cells.Cell], runs: cells.Runs, launcher: Sequence[str]) -> None:
+    """Says, before the first cell, how much is going to be trained and roughly for how long."""
+    amount = estimate.amount(todo)
+    if launcher or runs.scale.name == "smoke":  # of other machines nothing is known; these take seconds
+        print(f"to train: {amount}", flush=True)
+        return
+    print(f"to train: {amount}; measuring how long that takes on this machine", flush=True)
+    try:
+        print(estimate.plan(todo)[-1], flush=True)
+    except RuntimeError as error:  # of the measurement alone
+        print(f"how long cannot be told: {str(error).strip().splitlines()[-1]}", flush=True)
+
+
+def _told_once(todo: Sequence[cells.Cell]) -> set[str]:
+    """Says which precision stands for the recipes' on this machine; returns the lines in which every cell says so."""
+    contexts, dtypes = choose_contexts(None), sorted({cell.recipe.dtype for cell in todo})
+    for dtype in dtypes:
+        line = choose_precision(dtype, contexts, asker="the recipe")[1]
+        if line:
+            print(line, flush=True)
+    return {choose_precision(dtype, contexts)[1] for dtype in dtypes} - {""}
+
+
 def _run(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table, launcher: Sequence[str]) -> int:
     """Runs the cells one after the other; returns how many failed."""
+    told: set[str] = set()
     if todo:
         _require_data(todo, runs, table)
         if not launcher:
             _require_shareable(todo)
+            told = _told_once(todo)
+        _announce(todo, runs, launcher)
     failed, sources = 0, [cell.source for cell in todo if cell.source]
     for k, cell in enumerate(todo, start=1):
         needed = ", which other cells need first" if cell in sources else ""
         print(f"--- {k} of {len(todo)}: {cell.name}, seed {cell.recipe.seed}{needed}", flush=True)
         words = run_cells.trainer(cell, pathlib.Path(__file__).parent, launcher)
-        failed += not run_cells.run(cell, words, lambda line: print(line, flush=True))
+        failed += not run_cells.run(cell, words, lambda line: line in told or print(line, flush=True))
     return failed
 
 
 def _show(table: Table, runs: cells.Runs, args: argparse.Namespace, columns: list[str], rows: list[str]) -> None:
-    """Prints what was asked for, and writes the whole table beside the runs."""
-    there = max(runs.seeds(runs.cells(table.name, (), (), 1)), 1)
-    asked = compare(table.name, runs, args.seeds or there, columns, rows)
+    """Prints what was asked for; writes nothing but --csv."""
+    there = runs.seeds(runs.cells(table.name, (), (), 1))
+    asked = compare(table.name, runs, args.seeds or max(there, 1), columns, rows)
     print(tables.markdown(asked))
     if args.csv:
-        args.csv.write_text(tables.as_csv(asked), encoding="utf-8")
+        write_text(args.csv, tables.as_csv(asked))
+    if not there:
+        others = [name for name in scales_of(table) if any((runs.root / name).glob("*/seed*/recipe.json"))]
+        elsewhere = f"; runs of other scales are there: --scale {' or '.join(others)}" if others else ""
+        print(f"nothing of {table.name} has been run at the scale {runs.scale.name} in {runs.root}{elsewhere}")
+
+
+def _write(table: Table, runs: cells.Runs, seeds: int) -> None:
+    """Writes the whole table beside the runs, and says where."""
+    whole = compare(table.name, runs, max(seeds, runs.seeds(runs.cells(table.name, (), (), 1))))
     folder = runs.root / runs.scale.name
-    folder.mkdir(parents=True, exist_ok=True)
-    whole = compare(table.name, runs, max(args.seeds or 1, there))
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     texts = {".md": tables.markdown(whole), ".csv": tables.as_csv(whole), ".html": tables.page(whole)}
     for suffix, text in texts.items():
-        (folder / f"{table.name}{suffix}").write_text(text, encoding="utf-8")
+        write_text(folder / f"{table.name}{suffix}", text)
+    print(f"the whole table is in {folder / table.name}.html (with curves), .md and .csv")
 
 
 if __name__ == "__main__":

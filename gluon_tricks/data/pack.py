@@ -19,6 +19,7 @@ from gluon_tricks.data.parallel import in_order
 from gluon_tricks.data.recordio import encode_record, walk
 from gluon_tricks.data.records import decode_image
 from gluon_tricks.data.sources import Entry, Source
+from gluon_tricks.disk import CannotWrite, write_text
 from gluon_tricks.runtime import Refused, generator
 
 FORMAT = 1  # of the manifest
@@ -59,9 +60,10 @@ class RecordWriter:
         self._partial = {ending: pathlib.Path(f"{path}{_PARTIAL}") for ending, path in self.targets.items()}
 
     def __enter__(self) -> RecordWriter:
-        self.targets[".rec"].parent.mkdir(parents=True, exist_ok=True)
-        self._rec = _open_alone(self._partial[".rec"])
-        self._idx = open(self._partial[".idx"], "wb")  # noqa: SIM115  closed by __exit__
+        with _full_disk_told(self.targets[".rec"].parent):
+            self.targets[".rec"].parent.mkdir(parents=True, exist_ok=True)
+            self._rec = _open_alone(self._partial[".rec"])
+            self._idx = open(self._partial[".idx"], "wb")  # noqa: SIM115  closed by __exit__
         self._hashes = {".rec": hashlib.sha256(), ".idx": hashlib.sha256()}
         self._per_class = [0] * len(self.classes)
         return self
@@ -92,7 +94,8 @@ class RecordWriter:
     def __exit__(self, kind, error, trace) -> None:
         try:
             if error is None:
-                self._commit()
+                with _full_disk_told(self.targets[".rec"].parent):
+                    self._commit()
         except BaseException:
             self._discard()
             raise
@@ -106,7 +109,8 @@ class RecordWriter:
 
     def _discard(self) -> None:
         for path in self._partial.values():
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a disk that turned read-only has been told by then
+                path.unlink(missing_ok=True)
 
     def _commit(self) -> None:
         with _full_disk_told(self.targets[".rec"].parent):
@@ -152,9 +156,11 @@ def _full_disk_told(folder: pathlib.Path):
     try:
         yield
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise Refused(f"the disk of {folder} is full; nothing was packed: free some space, or give --resize") from None
+        if error.errno == errno.ENOSPC:
+            wrong = f"the disk of {folder} is full; nothing was packed: free some space, or choose another"
+        else:
+            wrong = f"{folder} cannot be written: {error.strerror or error}; nothing was packed"
+        raise CannotWrite(wrong) from None
 
 
 def pack(
@@ -185,7 +191,9 @@ def pack(
 
     Returns: (manifest, what was left out and why).
 
-    Raises: Refused when there is nothing to pack, the disk is too small, the files exist, or an argument is wrong.
+    Raises:
+        Refused: there is nothing to pack, the disk is too small, the files exist, or an argument is wrong.
+        CannotWrite: the disk is full or read-only; nothing was packed.
 
     Differs: im2rec shrinks by bilinear sampling, which aliases; here pixels are averaged (cv2.INTER_AREA).
     """
@@ -262,9 +270,5 @@ def write_index(rec: str | os.PathLike) -> int:
         raise Refused(f"{rec} is empty: pack it again")
     if len({id for _, id in records}) < len(records):
         records = [(offset, key) for key, (offset, _) in enumerate(records)]
-    index, partial = rec.with_suffix(".idx"), rec.with_suffix(".idx" + _PARTIAL)
-    with open(partial, "w") as file:
-        file.writelines(f"{id}\t{offset}\n" for offset, id in records)
-        _to_disk(file)
-    partial.replace(index)
+    write_text(rec.with_suffix(".idx"), "".join(f"{id}\t{offset}\n" for offset, id in records))
     return len(records)

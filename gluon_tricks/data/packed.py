@@ -36,7 +36,6 @@ def packed_photos(
     cache /= _fingerprint(data)
     if packing and not _packed_in(cache):
         train = class_folders(data / "train")
-        cache.mkdir(parents=True, exist_ok=True)
         pack(train, cache / "train", overwrite=True)  # what an interrupted one has left
         pack(class_folders(data / "val", train.classes), cache / "val", overwrite=True)
     return _packed_in(cache) or ((), ())

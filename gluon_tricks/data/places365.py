@@ -18,6 +18,7 @@ from gluon_tricks.data.loader import Batch, Loader
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.sources import Source, listed_entries, read_lines
 from gluon_tricks.data.steps import UndecodableImages
+from gluon_tricks.disk import write_text
 from gluon_tricks.runtime import Refused
 
 
@@ -115,4 +116,4 @@ def write_submission(path: str | os.PathLike, names: Sequence[str], logits: np.n
     """
     best = (np.argsort(-row, kind="stable")[:5] for row in logits)
     lines = sorted(f"{os.path.basename(name)} {' '.join(map(str, row))}\n" for name, row in zip(names, best))
-    pathlib.Path(path).write_text("".join(lines), encoding="ascii")
+    write_text(pathlib.Path(path), "".join(lines))

@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from gluon_tricks.data.outlines import CLASSES, fixed_point, outline, polar, pose, silhouette
 from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.disk import CannotWrite, writing
 from gluon_tricks.runtime import Refused, generator
 
 # Another number for any change that changes a picture.
@@ -207,6 +208,7 @@ def ensure(
 
     Raises:
         Refused: the folder holds something else.
+        CannotWrite: the disk is full or read-only.
     """
     train, val = (usual if given is None else given for given, usual in zip((train, val), DATA_SETS[name]))
     folder = made_once(folder, f"{name}-v{VERSION}", lambda whole: make(whole, train=train, val=val, seed=seed))
@@ -221,17 +223,25 @@ def made_once(folder: str | os.PathLike | None, name: str, make_into: Callable[[
         folder = pathlib.Path(cache) / name
     folder = pathlib.Path(folder).absolute()
     if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch:
-            whole = pathlib.Path(scratch) / folder.name
-            whole.mkdir()
-            make_into(whole)
-            try:
-                whole.rename(folder)
-            except OSError:  # another process was first and has made the same
-                if not folder.is_dir():
-                    raise
+        try:
+            with writing(folder):
+                _make_whole(folder, make_into)
+        except CannotWrite as error:
+            raise CannotWrite(f"{error}; GLUON_TRICKS_CACHE=FOLDER puts built-in pictures elsewhere") from error
     return folder
+
+
+def _make_whole(folder: pathlib.Path, make_into: Callable[[pathlib.Path], None]) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch:
+        whole = pathlib.Path(scratch) / folder.name
+        whole.mkdir()
+        make_into(whole)
+        try:
+            whole.rename(folder)
+        except OSError:  # another process was first and has made the same
+            if not folder.is_dir():
+                raise
 
 
 def _require(folder: pathlib.Path, counts: dict[str, int], seed: int) -> None:

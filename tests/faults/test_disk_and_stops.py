@@ -31,24 +31,6 @@ def wait_for(process, condition):
 
 
 @pytest.fixture
-def mounted(missing):
-    """mounted(folder, words...): a file system mounted there until the test ends."""
-    folders = []
-
-    def mount(folder, *words):
-        folder.mkdir(exist_ok=True)
-        done = subprocess.run(["mount", *map(str, words), folder], capture_output=True, text=True)
-        if done.returncode:
-            missing(f"this user or system cannot mount what the test needs: {done.stderr.strip()}")
-        folders.append(folder)
-        return folder
-
-    yield mount
-    for folder in reversed(folders):
-        subprocess.run(["umount", "-l", folder], check=True)
-
-
-@pytest.fixture
 def small_disk(mounted, tmp_path):
     """A file system of 24 MB."""
     return mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=24m", "tmpfs")

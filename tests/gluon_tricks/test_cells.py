@@ -12,8 +12,10 @@ from gluon_tricks import cells, run_cells, tables
 from gluon_tricks.cells import Runs
 from gluon_tricks.comparison import compare, mark
 from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.recipes import TABLES
 from gluon_tricks.runtime import Refused
 from gluon_tricks.scales import TRANSFER_SCALES, get_scale
+from gluon_tricks.table import Row
 
 METRICS = ("epoch", "val_top1", "val_top5", "images_per_second")
 
@@ -296,6 +298,46 @@ def test_rows_are_compared_with_the_row_they_build_on(runs):
     assert {row["Row"]: row["Paper"] for row in section.rows}["+ cosine decay"] == "77.73 ± 0.13 / 93.82 ± 0.08"
 
 
+@pytest.fixture
+def with_own_row(monkeypatch):
+    """with_own_row(table): the table has one more row, "own", of which the paper has no numbers."""
+
+    def add(name):
+        table = TABLES[name]
+        own = Row("own", "an own row", set=dict(wd=0.001), base=table.rows[0].key)
+        monkeypatch.setitem(TABLES, name, dataclasses.replace(table, rows=(*table.rows, own)))
+        cells._first_names.cache_clear()
+
+    yield add
+    cells._first_names.cache_clear()
+
+
+@pytest.mark.parametrize("name", [*TABLES])
+def test_a_row_without_the_papers_numbers_is_shown(name, runs, transfers, with_own_row):
+    with_own_row(name)
+    task = TABLES[name].task
+    where, columns = (runs, METRICS) if task == "classification" else (transfers, ("epoch", *cells.COLUMNS[task], "x"))
+    if task != "classification":
+        leave(where.bases.cell(TABLES[name].rows[0].set["base_params"], 0), 0.3)
+    column = next(iter(TABLES[name].columns))
+    leave(where.cell(f"{name}/{column}/{TABLES[name].rows[0].key}", 0), 0.5, columns=columns)
+    leave(where.cell(f"{name}/{column}/own", 0), 0.625, columns=columns)
+    comparison = compare(name, where, 1, [column])
+    row = comparison.sections[0].rows[-1]
+    assert (row["Paper"], row["Paper's difference"]) == ("- / -", "-")
+    assert row[f"Ours, {comparison.scores[0]}"] == "62.50 (1)" and row["Our difference"] == "+12.50 ?"
+    assert "nan" not in tables.markdown(comparison) + tables.as_csv(comparison)
+
+
+def test_a_score_that_is_no_number(runs):
+    """Such as the mAP of a detector that found nothing."""
+    leave(runs.cell("table5/resnet50/v1", 0), float("nan"))
+    leave(runs.cell("table5/resnet50/v1b", 0), 0.5)
+    text = tables.markdown(compare("table5", runs, 1))
+    assert cells_of(text, "ResNet-50")[1] == "done, without a score" and cells_of(text, "ResNet-50-B")[4] == ""
+    assert "nan" not in text
+
+
 def test_another_precision_is_named_where_the_row_is_about_it(runs):
     assert [line.label for line in compare("table4", runs, 1, ["256"]).sections[0].lines][-1] == "+ FP16"
     leave(runs.cell("table4/256/fp16", 0), 0.5)
@@ -391,6 +433,14 @@ def test_a_failed_cell_says_why(runs):
     script = "import sys; print('a'); print('refused: no data', file=sys.stderr); sys.exit(2)"
     assert not run_cells.run(cell, [sys.executable, "-c", script], lambda line: None)
     assert cell.state() == "failed: refused: no data"
+
+
+def test_a_full_disk_is_no_interruption(runs):
+    """The training leaves a checkpoint and the exit code of one that was asked to stop."""
+    cell = runs.cell("table5/resnet50/v1b", 0)
+    script = "import sys; print('stopped: x cannot be written: No space left on device'); sys.exit(75)"
+    assert not run_cells.run(cell, [sys.executable, "-c", script], lambda line: None)
+    assert cell.state() == "failed: stopped: x cannot be written: No space left on device"
 
 
 def test_a_killed_cell_does_not_blame_its_last_line(runs):

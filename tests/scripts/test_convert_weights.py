@@ -134,9 +134,10 @@ def test_refusals(source, tmp_path, capsys):
 @pytest.mark.parametrize("name", ["d.safetensors", "d.params"])
 def test_where_nothing_can_be_written(source, tmp_path, capsys, name):
     (tmp_path / name).mkdir()
-    assert f"{name} cannot be written: " in refused(capsys, source, tmp_path / name, *MODEL)
+    assert f"{name}: it is a folder" in refused(capsys, source, tmp_path / name, *MODEL)
     assert [path.name for path in tmp_path.iterdir()] == [name]  # nothing half-written is left
-    assert "proc/x.params cannot be written: " in refused(capsys, source, "/proc/x.params", *MODEL)
+    assert script.main([str(source), "/proc/x.params", *MODEL]) == 1
+    assert capsys.readouterr().err == "stopped: /proc/x.params cannot be written: No such file or directory\n"
 
 
 def test_a_segmenter_has_no_other_names(tmp_path, capsys):

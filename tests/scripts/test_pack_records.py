@@ -301,7 +301,8 @@ def test_too_little_disk_is_refused(folder, tmp_path, capsys, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    assert "is full; nothing was packed" in refused(capsys, folder, tmp_path / "a")
+    assert run(folder, tmp_path / "a") == 1
+    assert f"stopped: the disk of {tmp_path} is full; nothing was packed" in capsys.readouterr().err
     assert not list(tmp_path.glob("a.*"))
 
 

@@ -4,6 +4,7 @@ import csv
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +29,10 @@ def test_a_cell_is_run_once_and_shown(tmp_path, capsys):
     row = next(line for line in out.splitlines() if line.startswith("| ResNet-50-B"))
     assert "76.66 / 93.28" in row and "(1)" in row
     assert {p.suffix for p in (tmp_path / "smoke").glob("table5.*")} == {".md", ".csv", ".html"}
+    assert out.endswith(f"the whole table is in {tmp_path}/smoke/table5.html (with curves), .md and .csv\n")
+    assert "to train: 1 cell, 1 epoch in all\n" in out
+    assert "float16 was asked for" not in out and out.count("the recipe asks for float16") == 1
+    assert "float16 was asked for" in (tmp_path / "smoke/table5-resnet50-v1b/seed0/log.txt").read_text()
     assert script.main(words) == 0
     out = capsys.readouterr().out
     assert "--- 1 of" not in out and row in out
@@ -162,6 +167,31 @@ def test_a_figure_runs_what_it_is_drawn_from(tmp_path, capsys):
     assert script.main(words) == 0 and "---" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "what, rows", [("figure4", []), ("table6", ["--rows", "cosine,smooth", "--columns", "resnet50_v1d"])]
+)
+def test_a_long_training_is_announced(what, rows, photos, tmp_path, capsys, monkeypatch):
+    """How many cells and epochs, and how long, before the first cell: tables and figures alike."""
+    monkeypatch.setattr(
+        script.estimate, "plan", lambda todo: ["a line a cell", f"{len(todo)} cells, about 38.2 minutes"]
+    )
+    monkeypatch.setattr(script.run_cells, "run", lambda cell, words, say: say("training") or False)
+    words = [what, *rows, "--scale", "imagenette", "--data", str(photos), "--runs", str(tmp_path / "runs")]
+    assert script.main(words) == 1
+    out = capsys.readouterr().out
+    told = out[: out.index("--- 1 of 2")].splitlines()
+    assert told[-2:] == [
+        "to train: 2 cells, 12 epochs in all; measuring how long that takes on this machine",
+        "2 cells, about 38.2 minutes",
+    ]
+
+    def fails(todo):
+        raise RuntimeError("the contestant died: Traceback\nMemoryError")
+
+    monkeypatch.setattr(script.estimate, "plan", fails)
+    assert script.main(words) == 1 and "how long cannot be told: MemoryError\n--- 1 of 2" in capsys.readouterr().out
+
+
 def test_photos_are_packed_once_and_again_when_they_change(photos, tmp_path):
     def packed(folder=photos, **kwargs):
         return packed_photos(folder, tmp_path / "data", "--data", **kwargs)
@@ -192,13 +222,36 @@ def test_show_runs_nothing(tmp_path, capsys):
     assert script.main(["table4", "--show", "--scale", "smoke", "--runs", str(tmp_path), "--seeds", "2"]) == 0
     out = capsys.readouterr().out
     assert out.count("not run") == 10 and "---" not in out.replace("| -", "").replace("--", "")
-    assert not [path for path in (tmp_path / "smoke").iterdir() if path.is_dir()]
+    assert f"nothing of table4 has been run at the scale smoke in {tmp_path}\n" in out
+    assert not list(tmp_path.iterdir())  # nor does it write
+
+
+def test_a_look_changes_nothing(tmp_path, capsys):
+    """Of runs that are there it says so where another scale was asked for; --csv is written, as it was named."""
+    runs = tmp_path / "tables"
+    shutil.copytree(pathlib.Path(script.__file__).parents[1] / "results" / "tables", runs)
+    before = sorted((path, path.stat().st_mtime_ns) for path in runs.rglob("*"))
+    words = ["table6", "--show", "--runs", str(runs)]
+    assert script.main([*words, "--scale", "imagenette", "--csv", str(tmp_path / "t.csv")]) == 0
+    assert shown(capsys.readouterr().out, "| + cosine decay")[1:5] == [
+        "77.73 ± 0.13 / 93.82 ± 0.08",
+        "73.31 ± 0.55 (3)",
+        "96.79 ± 0.08 (3)",
+        "+0.47",
+    ]
+    assert (tmp_path / "t.csv").is_file()
+    assert script.main(words) == 0
+    assert "nothing of table6 has been run at the scale imagenet" in (out := capsys.readouterr().out)
+    assert out.endswith("runs of other scales are there: --scale imagenette\n")
+    assert sorted((path, path.stat().st_mtime_ns) for path in runs.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
     "words, says",
     [
         (["tabel6"], "no table or figure 'tabel6': did you mean table6"),
+        (["table1"], "table1: nothing is trained for it; python -m model_zoo.summary --table1 shows it"),
+        (["table2"], "reproduce.py table3 --rows baseline trains and shows it"),
         (["figure5"], "no table or figure 'figure5': did you mean figure4"),
         (["table7"], "packed from its lists with scripts/pack_records.py --places365: name their folder with --data"),
         (["table5", "--scale", "imagenette"], "name their folder with --data"),
