@@ -314,7 +314,7 @@ def test_evaluation_gives_whole_images(masks):
 def test_bad_masks_while_training(tmp_path):
     records = masked(tmp_path, [(20, 20)] * 101)
     cv2.imwrite(str(records.masks[3]), np.full((20, 20), 9, np.uint8))
-    with pytest.raises(BadRecord, match="003.png has the value 9, and the classes are 0 to 2, void 3: mend it"):
+    with pytest.raises(BadRecord, match="003.png has the value 9, and the classes are 0 to 2, void 3: fix it"):
         segment(records)
     records.masks[3].write_bytes(records.masks[3].read_bytes()[:60])
     (batch,) = segment(records, batch_size=101)
