@@ -12,6 +12,7 @@ import numpy as np
 from gluon_tricks import diagrams
 from gluon_tricks.cells import Cell, Runs
 from gluon_tricks.evaluate import collect_logits
+from gluon_tricks.lettering import import_pyplot
 from gluon_tricks.recipes import get_recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.subject import open_subject
@@ -147,11 +148,7 @@ FIGURES = {
 
 def draw(name: str, runs: Runs, seeds: int) -> Iterator[pathlib.Path]:
     """Draws a figure's panels as PNGs beside the runs, and says where they are one by one."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
+    pyplot = import_pyplot()
     folder = runs.root / runs.scale.name
     folder.mkdir(parents=True, exist_ok=True)
     for panel, make in FIGURES[name].items():

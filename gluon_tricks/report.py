@@ -6,6 +6,7 @@ import pathlib
 
 from gluon_tricks.checkpoint import Progress
 from gluon_tricks.disk import write_atomically
+from gluon_tricks.lettering import import_pyplot
 from gluon_tricks.settings import Settings
 from gluon_tricks.task import Scores
 
@@ -19,13 +20,9 @@ def draw_curves(progress: Progress, steps_per_epoch: int, path: pathlib.Path, re
         recipe: what the title names.
         scores: of the last epoch.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-    history = progress.history
+    pyplot, history = import_pyplot(), progress.history
     epochs = [row["epoch"] for row in history]
     measured = {label: column for column, label in scores.labels.items() if column != "val_loss"}
     lost = {"training": "train_loss", **({"validation": "val_loss"} if "val_loss" in scores.labels else {})}
