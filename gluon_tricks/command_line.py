@@ -30,6 +30,7 @@ from gluon_tricks.tricks import (
     Warmup,
     ZeroGamma,
 )
+from gluon_tricks.wording import plural
 from model_zoo.published import is_tag
 
 
@@ -100,7 +101,8 @@ def with_batch_of_run(recipe: Recipe, stored: dict, parts: int) -> tuple[Recipe,
             f"devices that divides {batch}"
         )
     return recipe.set(batch_size=batch), [
-        f"going on with the run's global batch of {batch}: {batch // parts} images on each of {parts} devices"
+        f"going on with the run's global batch of {batch}: {plural(batch // parts, 'image')} on each of "
+        f"{plural(parts, 'device')}"
     ]
 
 

@@ -31,6 +31,7 @@ from gluon_tricks.recipe import read_recipe
 from gluon_tricks.runtime import RESUMABLE, Refused
 from gluon_tricks.settings import Settings
 from gluon_tricks.train import Interrupted, train_and_evaluate
+from gluon_tricks.wording import plural
 
 _STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -120,7 +121,7 @@ def train(
         said = " and ".join(f"{share:.2%} {label}" for label, share in shares.items())
         print(
             f"{recipe.model} has {said} on {scores.images} held-out images after "
-            f"{recipe.epochs} epochs, in {minutes}:{seconds:02d}; everything about it is in {run}"
+            f"{plural(recipe.epochs, 'epoch')}, in {minutes}:{seconds:02d}; everything about it is in {run}"
         )
     return 0
 

@@ -9,6 +9,7 @@ from gluon_tricks.disk import write_atomically
 from gluon_tricks.lettering import import_pyplot
 from gluon_tricks.settings import Settings
 from gluon_tricks.task import Scores
+from gluon_tricks.wording import plural
 
 
 def draw_curves(progress: Progress, steps_per_epoch: int, path: pathlib.Path, recipe: Settings, scores: Scores) -> None:
@@ -42,7 +43,7 @@ def draw_curves(progress: Progress, steps_per_epoch: int, path: pathlib.Path, re
         if len(columns) > 1:
             panel.legend()
     shares.yaxis.set_major_formatter(PercentFormatter(1.0))
-    back = f", taken back {len(progress.rollbacks)} times (dotted)" if progress.rollbacks else ""
+    back = f", taken back {plural(len(progress.rollbacks), 'time')} (dotted)" if progress.rollbacks else ""
     figure.suptitle(f"{recipe.name}: {recipe.model}, {scores}{back}")
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))
     pyplot.close(figure)

@@ -13,7 +13,7 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'es' if noun.endswith(('ss', 'x', 'tch', 'sh')) else 's'}"
 
 
-def size(count: float) -> str:
+def byte_size(count: float) -> str:
     """A number of bytes with three digits, in the unit that fits: 512 bytes, 4.1 kB, 97.8 MB, 1.23 GB."""
     if count < 1000:
         return plural(int(count), "byte")

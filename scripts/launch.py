@@ -25,6 +25,7 @@ import time
 from gluon_tricks import launcher
 from gluon_tricks.hosts import check_hosts, parse_hosts
 from gluon_tricks.runtime import RESUMABLE, Refused
+from gluon_tricks.wording import plural
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -81,7 +82,7 @@ def launch(args: argparse.Namespace) -> int:
         if "--resume" not in command:
             command += ["--resume", "auto"]
         more = {launcher.RESTARTED: f"restart {restart + 1} of {args.max_restarts}, {failure}"}
-        print(f"starting it again ({restart + 1} of {args.max_restarts}) with {ranks} ranks", flush=True)
+        print(f"starting it again ({restart + 1} of {args.max_restarts}) with {plural(ranks, 'rank')}", flush=True)
     return 1
 
 

@@ -22,6 +22,7 @@ from gluon_tricks.disk import CannotWrite
 from gluon_tricks.photos import Results, contact_sheet, find_images, printable, read_photo
 from gluon_tricks.prediction import open_predictor
 from gluon_tricks.runtime import Refused
+from gluon_tricks.wording import plural
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{printable(path)}: {prediction.words}{note}", flush=True)
     if len(paths) > 1 and results.said:
         page = contact_sheet(out, f"{predictor.network}: {predictor.kind}", results.said)
-        print(f"{page} shows them all: {len(results.said)} images")
+        print(f"{page} shows them all: {plural(len(results.said), 'image')}")
     return broken
 
 

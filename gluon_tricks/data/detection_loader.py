@@ -14,6 +14,7 @@ import numpy as np
 from gluon_tricks.data.annotated import AnnotatedLoader
 from gluon_tricks.data.boxes import BoxedImages
 from gluon_tricks.runtime import Refused, generator
+from gluon_tricks.wording import plural
 
 log = logging.getLogger("gluon_tricks.data")
 
@@ -105,7 +106,11 @@ class DetectionLoader(AnnotatedLoader):
         if train:
             images = np.flatnonzero([len(boxes) > 0 for boxes in records.boxes])
             if len(images) < len(records):
-                log.warning("%d of %d images have no box: not trained on", len(records) - len(images), len(records))
+                log.warning(
+                    "not trained on for want of a box: %d of %s",
+                    len(records) - len(images),
+                    plural(len(records), "image"),
+                )
         super().__init__(
             records,
             batch_size=batch_size,

@@ -213,7 +213,7 @@ def _list_images(images: pathlib.Path, masks: pathlib.Path) -> list[pathlib.Path
     stems = {path.stem for path in paths}
     alone = sum(path.suffix.lower() == ".png" and path.stem not in stems for path in masks.iterdir())
     if alone:
-        log.warning("%d masks of %s have no image and are left out", alone, masks)
+        log.warning("left out for want of an image: %s of %s", plural(alone, "mask"), masks)
     return paths
 
 

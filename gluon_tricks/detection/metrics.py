@@ -26,6 +26,7 @@ class DetectionScores:
         images: how many were looked at.
     """
 
+    columns: ClassVar[tuple[str, ...]] = ("val_map07", "val_map")
     labels: ClassVar[dict[str, str]] = {"val_map07": "mAP (VOC07, 11 points)", "val_map": "mAP (area)"}
 
     map07: float

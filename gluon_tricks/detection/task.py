@@ -85,11 +85,8 @@ class Detection:
         pictures.save_png(path, pictures.grid(drawn, columns=4, titles=("annotated", "found (0.5 or more)") * 2))
 
     def describe(self) -> str:
-        recipe = self.recipe
-        return (
-            f"Faster-RCNN on {recipe.model}, {len(self.train.records)} images of {recipe.classes} classes at "
-            f"{recipe.short} px"
-        )
+        recipe, images = self.recipe, plural(len(self.train.records), "image")
+        return f"Faster-RCNN on {recipe.model}, {images} of {plural(recipe.classes, 'class')} at {recipe.short} px"
 
 
 def require_trainable(train: BoxedImages, val: BoxedImages) -> None:
@@ -103,11 +100,9 @@ def require_trainable(train: BoxedImages, val: BoxedImages) -> None:
             "does not take: leave them out of the list"
         )
     if not any(len(boxes) for boxes in train.boxes):
-        raise Refused(f"none of the {plural(len(train), 'training image')} has a box: check the lists and annotations")
+        raise Refused(f"no training image (of {len(train)}) has a box: check the lists and annotations")
     if not any((boxes[:, 5] == 0).any() for boxes in val.boxes):
-        raise Refused(
-            f"none of the {plural(len(val), 'validation image')} has an object that is not difficult: check the lists"
-        )
+        raise Refused(f"no validation image (of {len(val)}) has an object that is not difficult: check the lists")
 
 
 def find_boxes(recipe: DetectionRecipe, splits: Sequence[str] = scenes.SPLITS) -> tuple[BoxedImages, ...]:

@@ -25,6 +25,7 @@ from gluon_tricks.segmentation.network import segmentation_loss
 from gluon_tricks.task import Shares, StepLoss, split_batch
 from gluon_tricks.transfer import SegmentationRecipe
 from gluon_tricks.tricks import Draw
+from gluon_tricks.wording import plural
 
 
 class Segmentation:
@@ -78,11 +79,8 @@ class Segmentation:
         pictures.save_png(path, pictures.grid(drawn, columns=4, titles=("annotated", "found") * 2))
 
     def describe(self) -> str:
-        recipe = self.recipe
-        return (
-            f"FCN on {recipe.model}, {len(self.train.records)} images of {recipe.classes} classes in crops of "
-            f"{recipe.crop} px"
-        )
+        recipe, images = self.recipe, plural(len(self.train.records), "image")
+        return f"FCN on {recipe.model}, {images} of {plural(recipe.classes, 'class')} in crops of {recipe.crop} px"
 
 
 def find_masks(recipe: SegmentationRecipe, splits: Sequence[str] = scenes.SPLITS) -> tuple[MaskedImages, ...]:

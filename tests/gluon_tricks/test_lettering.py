@@ -56,7 +56,9 @@ def test_a_picture_shows_different_names_differently():
 
 def test_what_no_font_has_is_a_code_point():
     assert [run.text for run in runs("a\U00012000")] == ["aU+12000"]
-    assert [run.text for run in runs("a\ud800 \ufe0f\u200bb\n\tc")] == ["aU+D800 \u200bb c"]  # the space of no width is in the font
+    assert [run.text for run in runs("a\ud800 \ufe0f\u200bb\n\tc")] == [
+        "aU+D800 \u200bb c"
+    ]  # the space of no width is in the font
 
 
 def test_spaces_go_with_what_follows_another_script():

@@ -1,4 +1,4 @@
-from gluon_tricks.wording import columns, padded, plural, size, some
+from gluon_tricks.wording import byte_size, columns, padded, plural, some
 
 
 def test_counts_have_the_form_of_their_noun():
@@ -10,8 +10,8 @@ def test_counts_have_the_form_of_their_noun():
 def test_a_size_has_three_digits_in_a_unit_that_fits():
     sizes = (0, 1, 999, 1000, 4096, 999_499, 999_500, 97_781_000, 1_234_567_890, 5e15)
     said = ["0 bytes", "1 byte", "999 bytes", "1 kB", "4.1 kB", "999 kB", "1 MB", "97.8 MB", "1.23 GB", "5 PB"]
-    assert [size(count) for count in sizes] == said
-    assert size(10_400_000) != size(9_800_000)  # what is free and what is needed never look the same by rounding to 0.0
+    assert [byte_size(count) for count in sizes] == said
+    assert byte_size(10_400_000) != byte_size(9_800_000)  # free and needed look different
 
 
 def test_names_are_cut_and_padded_by_what_is_seen():
