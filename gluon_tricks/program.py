@@ -31,7 +31,7 @@ from gluon_tricks.recipe import read_recipe
 from gluon_tricks.runtime import RESUMABLE, Refused
 from gluon_tricks.settings import Settings
 from gluon_tricks.train import Interrupted, train_and_evaluate
-from gluon_tricks.wording import plural
+from gluon_tricks.wording import plural, print_any_letter
 
 _STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -77,6 +77,7 @@ def train(
         chatty: see distributed.start.
     """
     started = time.monotonic()
+    print_any_letter()
     try:
         heartbeat.start()
         distributed.start(chatty=chatty)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from collections.abc import Sequence
 
@@ -25,6 +26,12 @@ def some(names: Sequence[object], most: int = 5) -> str:
     """The first few of several names: a, b, c and 4 more."""
     said = ", ".join(map(str, names[:most]))
     return said + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def print_any_letter() -> None:
+    """A terminal of another encoding than UTF-8 gets \\u732b for what it does not have, and no program ends by that."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")
 
 
 def columns(text: str) -> int:

@@ -37,7 +37,7 @@ from gluon_tricks.runtime import Refused
 from gluon_tricks.subject import Subject, open_subject
 from gluon_tricks.trained import Trained, open_network, recipe_of
 from gluon_tricks.transfer import DetectionRecipe, TransferRecipe
-from gluon_tricks.wording import plural
+from gluon_tricks.wording import plural, print_any_letter
 from model_zoo.inference import fuse, quantise
 
 OF_CLASSIFIERS = (
@@ -277,6 +277,7 @@ def run_classifier(
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
+    print_any_letter()
     try:
         result, said = run(args)
     except (Refused, BadRecord) as error:

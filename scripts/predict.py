@@ -22,7 +22,7 @@ from gluon_tricks.disk import CannotWrite
 from gluon_tricks.photos import Results, contact_sheet, find_images, printable, read_photo
 from gluon_tricks.prediction import open_predictor
 from gluon_tricks.runtime import Refused
-from gluon_tricks.wording import plural
+from gluon_tricks.wording import plural, print_any_letter
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -71,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
+    print_any_letter()
     try:
         return 1 if run(args) else 0
     except Refused as error:

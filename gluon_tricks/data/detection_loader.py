@@ -14,7 +14,6 @@ import numpy as np
 from gluon_tricks.data.annotated import AnnotatedLoader
 from gluon_tricks.data.boxes import BoxedImages
 from gluon_tricks.runtime import Refused, generator
-from gluon_tricks.wording import plural
 
 log = logging.getLogger("gluon_tricks.data")
 
@@ -107,9 +106,7 @@ class DetectionLoader(AnnotatedLoader):
             images = np.flatnonzero([len(boxes) > 0 for boxes in records.boxes])
             if len(images) < len(records):
                 log.warning(
-                    "not trained on for want of a box: %d of %s",
-                    len(records) - len(images),
-                    plural(len(records), "image"),
+                    "images without a box are not trained on: %d of %d", len(records) - len(images), len(records)
                 )
         super().__init__(
             records,

@@ -213,7 +213,7 @@ def _list_images(images: pathlib.Path, masks: pathlib.Path) -> list[pathlib.Path
     stems = {path.stem for path in paths}
     alone = sum(path.suffix.lower() == ".png" and path.stem not in stems for path in masks.iterdir())
     if alone:
-        log.warning("left out for want of an image: %s of %s", plural(alone, "mask"), masks)
+        log.warning("masks without an image are left out: %d of %s", alone, masks)
     return paths
 
 

@@ -150,7 +150,7 @@ def test_folders_and_names(folders, caplog):
     (images / "1.jpg").unlink()
     with caplog.at_level(logging.WARNING):
         assert len(read_masks(images, masks, 2)) == 1
-    assert "1 masks of" in caplog.text  # the one without an image
+    assert "masks without an image are left out: 1 of" in caplog.text  # the one without an image
     (images / "0.png").write_bytes((masks / "0.png").read_bytes())
     with pytest.raises(Refused, match="2 of 2 .*0.jpg has the same mask as another"):
         read_masks(images, masks, 2)

@@ -79,7 +79,7 @@ def test_a_run_brings_what_it_needs(parameters, tiny_records, tmp_path, capsys):
         lines = evaluated(capsys, "--pretrained", pretrained)
     says = refused(capsys, "--pretrained", tmp_path, "--model", "vgg16", "--classes", 77)
     assert f"--model vgg16 contradicts {tmp_path}, whose model is cifar_resnet20_v1" in says
-    assert lines[1].startswith("top-1 25.00%") and lines[3].endswith("at 24 px, float32")
+    assert lines[1].startswith("top-1 25.00%") and lines[2].endswith("at 24 px, float32")
     with RecordWriter(tmp_path / "other", ["red", "blue", "green", "grey"]) as writer:
         writer.add(0, 0, cv2.imencode(".jpg", np.zeros((40, 40, 3), np.uint8))[1].tobytes())
     says = refused(capsys, "--pretrained", tmp_path, "--rec-val", tmp_path / "other.rec")
