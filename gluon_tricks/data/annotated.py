@@ -28,6 +28,7 @@ Result = TypeVar("Result")
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
 
 _SHOWN = 3  # problems told of in an error
+_REMEDY = "Fix them, or take them out of the list or folder"
 
 
 class Annotated(Protocol):
@@ -77,11 +78,10 @@ def refuse(problems: Sequence[Problem], total: int, folder: str | os.PathLike) -
     """Raises Refused if there are problems: the first few and how many of `total` images they are."""
     if problems:
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        remedies = dict.fromkeys(problem.remedy for problem in problems if problem.remedy)
+        remedies = dict.fromkeys(problem.remedy.rstrip(".") or _REMEDY for problem in problems)
         raise Refused(
             f"{len(problems)} of {plural(total, 'image')} of {folder} cannot be used: "
-            f"{'; '.join(map(str, problems[:_SHOWN]))}{more}. "
-            f"{' '.join(remedies) or 'Fix them, or take them out of the list or folder'}"
+            f"{'; '.join(map(str, problems[:_SHOWN]))}{more}. {'. '.join(remedies)}"
         )
 
 

@@ -246,10 +246,10 @@ def _mask_size(mask: pathlib.Path) -> tuple[int, int]:
     """The (height, width) of a PNG with one channel."""
     header = _header(mask)
     if header.colour not in (0, 3):
-        kind = {2: "RGB colours", 4: "grey and alpha", 6: "RGB colours and alpha"}.get(
-            header.colour, "another colour type"
+        kind = {2: "RGB", 4: "grey and alpha"}.get(header.colour, "RGB and alpha")
+        raise Problem(
+            f"{mask} holds {kind}, and not one number for each pixel", "Write classes as numbers, not colours"
         )
-        raise Problem(f"{mask} holds {kind}, and not one number of a class for each pixel")
     return header.height, header.width
 
 
@@ -291,19 +291,15 @@ def require_classes(records: MaskedImages, counts: np.ndarray, *, train: bool) -
     Args:
         counts: of check_values.
     """
-    folder, absent = (
-        records.masks[0].parent,
-        [k for k, v in enumerate(records.values) if not counts[v] or v in records.void],
-    )
+    folder = records.masks[0].parent
+    absent = [k for k, v in enumerate(records.values) if not counts[v] or v in records.void]
     if train and len(records.classes) - len(absent) < 2:
         raise Refused(
             f"only one class occurs in the {plural(len(records), 'mask')} of {folder}: they hold the values "
             f"{some(np.flatnonzero(counts).tolist(), 10)}, and {records.told_values()}. {REMEDY}"
         )
     if absent:
-        said = [
-            f"{records.classes[k]} (value {records.values[k]})" if str(records.values[k]) != records.classes[k]
-            else records.classes[k] for k in absent
-        ]  # fmt: skip
+        names = ((records.classes[k], str(records.values[k])) for k in absent)
+        said = [name if name == value else f"{name} (value {value})" for name, value in names]
         what = "it cannot be learnt" if train else "the mean is over the others"
         log.warning("no mask of %s has the class %s: %s", folder, some(said), what)

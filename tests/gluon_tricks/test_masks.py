@@ -137,10 +137,11 @@ def test_what_headers_show_is_found_before(folders):
         said[i] = str(caught.value)
     assert "0.jpg has no mask" in said[0] and "0.png" in said[0]
     assert "1.png has 2 x 2 px and its image 2 x 1" in said[1]
-    assert "2.png holds RGB colours, and not one number" in said[2]
-    assert "3.png holds RGB colours and alpha, and not" in said[3]
+    assert "2.png holds RGB, and not one number" in said[2]
+    assert "3.png holds RGB and alpha, and not" in said[3]
+    assert said[2].endswith("Write classes as numbers, not colours")
     assert "4.png is not a PNG" in said[4] and "5.jpg is not an image" in said[5]
-    with pytest.raises(Refused, match="6 of 7 images of .*; and 3 more. Fix them"):
+    with pytest.raises(Refused, match="6 of 7 images of .*; and 3 more. Fix them, .*. Write classes as numbers"):
         read_masks(images, masks, 2)
 
 
