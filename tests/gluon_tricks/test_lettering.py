@@ -1,6 +1,7 @@
 import importlib.util
 
 import numpy as np
+import PIL.features
 import pytest
 
 from gluon_tricks import lettering, pictures
@@ -64,6 +65,16 @@ def test_what_no_font_has_is_a_code_point():
 def test_spaces_go_with_what_follows_another_script():
     """Raqm puts a space at the end of Arabic to its left, where the score would then stand close to the letters."""
     assert [run.text for run in runs("قطة سوداء 0.78")] == ["قطة سوداء", " 0.78"]
+
+
+def test_chinese_characters_have_their_form_of_japanese_beside_kana():
+    """骨 turns its upper corner to the left in China and to the right in Japan; the font is one."""
+    if not PIL.features.check("raqm"):
+        pytest.skip("this Pillow has no Raqm, which chooses between the forms")
+    chinese, japanese = drawn("骨", 60), drawn("骨ね", 60)
+    letter = width("骨", 60) + 40
+    assert runs("骨")[0].font == runs("骨ね")[0].font
+    assert (chinese[:, :letter] != japanese[:, :letter]).sum() > 100
 
 
 def test_decomposed_letters_are_composed():
