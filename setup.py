@@ -44,6 +44,12 @@ setup(
         "matplotlib>=3.6",
         "tensorboardX>=2.6",
         "pillow",
+        # Class names in any script are drawn in pictures (lettering.py): matplotlib's DejaVu Sans has Latin, Greek and
+        # Cyrillic; these data-only wheels have Arabic, Hebrew, Indian scripts, Thai and emoji (4 MB), and Chinese,
+        # Japanese and Korean (14 MB). All are Noto, under the SIL Open Font License. Pinned, for the same pictures.
+        "manimgx-fonts==2026.9.26.post1",
+        "noto-cjk-sans-jp-regular==0.0.1",
+        "fonttools",  # what letters a font has; matplotlib needs it too
         "safetensors>=0.4",
     ],
     extras_require={

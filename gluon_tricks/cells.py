@@ -21,6 +21,7 @@ from gluon_tricks.settings import Settings
 from gluon_tricks.table import Table
 from gluon_tricks.transfer import TransferRecipe
 from gluon_tricks.tricks import Distillation
+from gluon_tricks.wording import plural
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Cell:
             return "done"
         if self.failure.is_file():
             return "failed: " + self.failure.read_text(encoding="utf-8").strip()
-        return f"{epochs} of {self.recipe.epochs} epochs" if epochs else "not run"
+        return f"{epochs} of {plural(self.recipe.epochs, 'epoch')}" if epochs else "not run"
 
     def events(self) -> Iterator[dict[str, Any]]:
         """What the run has told of itself; none where only its metrics have been kept."""

@@ -14,7 +14,7 @@ from gluon_tricks.class_names import in_words
 from gluon_tricks.data.augment import Preprocess, coefficients
 from gluon_tricks.data.catalog import count_classes, find_records
 from gluon_tricks.data.loader import Batch, Loader
-from gluon_tricks.evaluate import Scores, evaluate
+from gluon_tricks.evaluate import Scores, evaluate, scores_of
 from gluon_tricks.network import initialized, input_dtype, restore_plain_layout
 from gluon_tricks.prediction import handful, probabilities
 from gluon_tricks.recipe import Recipe
@@ -23,16 +23,16 @@ from gluon_tricks.subject import require_same_classes
 from gluon_tricks.task import Shares, StepLoss, split_batch
 from gluon_tricks.trained import open_network, require_same_normalisation
 from gluon_tricks.tricks import Draw, Loss
+from gluon_tricks.wording import plural
 
 
 class Classification:
     """See task.Task."""
 
-    scores = Scores
-
     def __init__(self, recipe: Recipe, contexts: Sequence[mx.Context], threads: int | None):
         train, val = find_records(recipe)
         self.recipe, self.contexts = recipe.set(classes=count_classes(train, val, recipe.classes)), list(contexts)
+        self.scores = scores_of(self.recipe.classes)
         common = dict(
             size=recipe.input_size, batch_size=recipe.batch_size // distributed.ranks(), seed=recipe.seed,
             threads=threads, rank=distributed.rank(), ranks=distributed.ranks(), classes=self.recipe.classes,
@@ -119,7 +119,7 @@ class Classification:
         return self.preprocess(*(_array(part, context) for part in (images, matrix, flip)))
 
     def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> Scores:
-        return evaluate(net, batches, self.evaluation_input, self.contexts)
+        return evaluate(net, batches, self.evaluation_input, self.contexts, self.scores)
 
     def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
         """A handful of images with the likeliest classes as bars, the right one's in green."""
@@ -140,10 +140,8 @@ class Classification:
         pictures.save_png(path, pictures.grid(drawn))
 
     def describe(self) -> str:
-        recipe = self.recipe
-        return (
-            f"{recipe.model} on {len(self.train.records)} images of {recipe.classes} classes at {recipe.input_size} px"
-        )
+        recipe, images = self.recipe, plural(len(self.train.records), "image")
+        return f"{recipe.model} on {images} of {plural(recipe.classes, 'class')} at {recipe.input_size} px"
 
 
 def cross_entropy(images, logits, target):

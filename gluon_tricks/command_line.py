@@ -31,6 +31,7 @@ from gluon_tricks.tricks import (
     Warmup,
     ZeroGamma,
 )
+from gluon_tricks.wording import plural
 from model_zoo.published import is_tag
 
 
@@ -112,7 +113,8 @@ def with_batch_of_run(recipe: Settings, stored: int, parts: int) -> tuple[Settin
             f"devices that divides {stored}"
         )
     return recipe.set(batch_size=stored), [
-        f"going on with the run's global batch of {stored}: {stored // parts} images on each of {parts} devices"
+        f"going on with the run's global batch of {stored}: {plural(stored // parts, 'image')} on each of "
+        f"{plural(parts, 'device')}"
     ]
 
 

@@ -14,6 +14,7 @@ from gluon_tricks.recipes import base_networks, get_table, table3, table7
 from gluon_tricks.scales import side
 from gluon_tricks.table import IMAGENET_IMAGES, Row
 from gluon_tricks.transfer import TransferRecipe
+from gluon_tricks.wording import plural
 from model_zoo import get_model
 from model_zoo.summary import PAPER, human, summarise
 
@@ -59,6 +60,12 @@ class Line:
         computed = sorted(self.precisions())
         mixed = f" in {' and '.join(computed)}" if len(computed) > 1 else ""
         return _mean(values) + mixed + "".join(failed if k == 0 else ())
+
+    def has_second_score(self) -> bool:
+        """Whether there is one that says something: the top 5 of at most five classes are all of them."""
+        stored = [cell.stored() for cell in self.cells if cell.is_done()]
+        few = any(recipe.task == "classification" and (recipe.classes or 6) <= 5 for recipe in stored if recipe)
+        return bool(self.top(1)) and not few
 
     def precisions(self) -> set[str]:
         """What its finished runs were computed in."""
@@ -114,7 +121,7 @@ def _scores(line: Line, names: tuple[str, str]) -> dict[str, str]:
         "Row": line.label,
         "Paper": " / ".join(map(_paper, line.paper, line.spread)),
         f"Ours, {names[0]}": line.ours(0),
-        f"Ours, {names[1]}": line.ours(1) if line.top(1) else "",
+        f"Ours, {names[1]}": line.ours(1) if line.has_second_score() else "",
         "Paper's difference": line.paper_gain(),
         "Our difference": line.gain(),
     }
@@ -150,8 +157,9 @@ def _devices(event: Mapping[str, Any]) -> str:
     """What a run says that it began or went on with."""
     contexts, ranks = event["contexts"], event["ranks"]
     if contexts[0].startswith("gpu"):
-        return f"{len(contexts) * ranks} GPUs" if len(contexts) * ranks > 1 else "1 GPU"
-    return f"{event['cores']} cores" if ranks == 1 else f"{ranks} ranks of {event['cores']} cores"
+        return plural(len(contexts) * ranks, "GPU")
+    cores = plural(event["cores"], "core")
+    return cores if ranks == 1 else f"{plural(ranks, 'rank')} of {cores}"
 
 
 def _cost(line: Line) -> dict[str, str]:
@@ -203,7 +211,7 @@ def _spearman(pairs: Sequence[tuple[float, float]]) -> str:
         return "- (it has none)" if len(pairs) >= 3 and not whole else "- (three rows at least)"
     if np.ptp(whole, axis=0).min() == 0:
         return "- (all are equal)"
-    return f"{scipy.stats.spearmanr(*zip(*whole)).correlation:+.2f} ({len(whole)} rows)"
+    return f"{scipy.stats.spearmanr(*zip(*whole)).correlation:+.2f} ({plural(len(whole), 'row')})"
 
 
 _MORE: Mapping[str, Callable[[Line], dict[str, str]]] = {

@@ -24,6 +24,7 @@ from gluon_tricks.segmentation.task import find_masks
 from gluon_tricks.settings import Settings
 from gluon_tricks.train import train_epoch
 from gluon_tricks.tricks import Distillation
+from gluon_tricks.wording import plural
 
 FORWARD = 1 / 3  # of a training step: the backward pass computes two products where the forward has one
 _STEPS = 2
@@ -35,8 +36,7 @@ def plan(todo: Sequence[Cell]) -> list[str]:
     if not todo:
         return ["nothing is missing"]
     contexts = choose_contexts(None)
-    gpus = contexts[0].device_type == "gpu"
-    devices = _count(len(contexts), "GPU") if gpus else _count(usable_cores(), "core")
+    devices = plural(len(contexts), "GPU") if contexts[0].device_type == "gpu" else plural(usable_cores(), "core")
     rates = _rates([*(cell.recipe for cell in todo), *(_teaching(cell) for cell in todo if _learns(cell))])
     lines, total, counted = [], 0.0, {}
     for cell in todo:
@@ -47,19 +47,15 @@ def plan(todo: Sequence[Cell]) -> list[str]:
         epochs = cell.recipe.epochs - len(cell.metrics())
         hours = epochs * (train * (seconds + teacher) + val * seconds * FORWARD) / 3600
         total += hours
-        images = f"{_count(epochs, 'epoch')} of {train} images"
+        images = f"{plural(epochs, 'epoch')} of {plural(train, 'image')}"
         lines.append(f"{cell.name}, seed {cell.recipe.seed}: {images}, about {_time(hours)}")
-    return [*lines, f"{_count(len(todo), 'cell')}, about {_time(total)} of training on this machine ({devices})"]
+    return [*lines, f"{plural(len(todo), 'cell')}, about {_time(total)} of training on this machine ({devices})"]
 
 
 def amount(todo: Sequence[Cell]) -> str:
     """How many cells, and how many epochs are left of them."""
     epochs = sum(cell.recipe.epochs - len(cell.metrics()) for cell in todo)
-    return f"{_count(len(todo), 'cell')}, {_count(epochs, 'epoch')} in all"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    return f"{plural(len(todo), 'cell')}, {plural(epochs, 'epoch')} in all"
 
 
 def _time(hours: float) -> str:

@@ -19,6 +19,7 @@ from gluon_tricks.network import restore_plain_layout
 class Scores:
     """Fractions of images, the mean cross-entropy in nats, and how many images they are over."""
 
+    columns: ClassVar[tuple[str, ...]] = ("val_loss", "val_top1", "val_top5")
     labels: ClassVar[dict[str, str]] = {"val_loss": "loss", "val_top1": "top-1", "val_top5": "top-5"}
 
     top1: float
@@ -45,7 +46,20 @@ class Scores:
         return cls(row["val_top1"], row["val_top5"], row["val_loss"], images)
 
     def __str__(self) -> str:
-        return f"top-1 {self.top1:.2%}, top-5 {self.top5:.2%}, val loss {self.loss:.3f}"
+        row = self.row()
+        shares = [f"{label} {row[column]:.2%}" for column, label in self.labels.items() if column != "val_loss"]
+        return f"{', '.join(shares)}, val loss {self.loss:.3f}"
+
+
+class ScoresOfFew(Scores):
+    """Of at most five classes, which are all among the top 5: the top 1 alone is told."""
+
+    labels: ClassVar[dict[str, str]] = {"val_loss": "loss", "val_top1": "top-1"}
+
+
+def scores_of(classes: int) -> type[Scores]:
+    """What scores of so many classes are told as."""
+    return ScoresOfFew if classes <= 5 else Scores
 
 
 def count_correct(logits: mx.nd.NDArray, labels: mx.nd.NDArray, real: mx.nd.NDArray) -> mx.nd.NDArray:
@@ -77,6 +91,7 @@ def evaluate(
     batches: Iterable,
     preprocess: Callable,
     contexts: Sequence[mx.Context],
+    kind: type[Scores] = Scores,
 ) -> Scores:
     """Scores a network over all batches of all ranks.
 
@@ -85,6 +100,7 @@ def evaluate(
         batches: of data.loader.Loader(train=False).
         preprocess: (images uint8 NHWC ndarray, context) -> the network's input on that device.
         contexts: each batch is split over them.
+        kind: of scores, see scores_of.
     """
     sums, pending = np.zeros(4), collections.deque()
     for batch in batches:
@@ -102,7 +118,7 @@ def evaluate(
         raise RuntimeError(
             "there is no image to evaluate on: every one of the records was undecodable or none was given"
         )
-    return Scores(top1 / images, top5 / images, loss / images, int(images))
+    return kind(top1 / images, top5 / images, loss / images, int(images))
 
 
 def collect_logits(

@@ -14,10 +14,12 @@ from gluon_tricks import diagrams
 from gluon_tricks.cells import Cell, Runs
 from gluon_tricks.disk import write_atomically, writing
 from gluon_tricks.evaluate import collect_logits
+from gluon_tricks.lettering import import_pyplot
 from gluon_tricks.recipes import get_recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.subject import open_subject
 from gluon_tricks.table import IMAGENET_IMAGES
+from gluon_tricks.wording import plural
 
 SMOOTHING = {"without label smoothing": "cosine", "with label smoothing": "smooth"}
 SCHEDULES = {"step decay": "efficient", "cosine decay": "cosine"}  # rows of table 6
@@ -56,7 +58,7 @@ def figure3b(runs: Runs, seeds: int):
         histories = [cell.metrics() for cell in done(runs, f"table6/resnet50_v1d/{row}", seeds)]
         top1 = 100 * np.array([[epoch["val_top1"] for epoch in history] for history in histories])  # (seeds, epochs)
         epochs = np.arange(1, top1.shape[1] + 1)
-        panel.plot(epochs, top1.mean(axis=0), marker=".", label=f"{label} ({_seeds(len(histories))})")
+        panel.plot(epochs, top1.mean(axis=0), marker=".", label=f"{label} ({plural(len(histories), 'seed')})")
         if len(top1) > 1:
             panel.fill_between(epochs, top1.min(axis=0), top1.max(axis=0), alpha=0.2)
     panel.xaxis.get_major_locator().set_params(integer=True)
@@ -86,7 +88,7 @@ def figure4b(runs: Runs, seeds: int):
     gaps = {}
     for label, row in SMOOTHING.items():
         cells = done(runs, f"table6/resnet50_v1d/{row}", seeds)
-        gaps[f"{label} ({_seeds(len(cells))})"] = np.concatenate([logit_gaps(_logits(cell)) for cell in cells])
+        gaps[f"{label} ({plural(len(cells), 'seed')})"] = np.concatenate([logit_gaps(_logits(cell)) for cell in cells])
     texts = dict(xlabel="largest logit minus the mean of the others", ylabel="share of images")
     figure, panel = _panel(**texts, title=_title("logits with and without label smoothing", runs))
     edges = np.linspace(0, max(values.max() for values in gaps.values()), 60)
@@ -132,10 +134,6 @@ def _title(what: str, runs: Runs) -> str:
     return "\n".join([what, *textwrap.wrap(f"({runs.scale.title})", 62)]) if runs.scale.title else what
 
 
-def _seeds(count: int) -> str:
-    return f"{count} seed{'s' if count > 1 else ''}"
-
-
 ROWS = {"figure3": list(SCHEDULES.values()), "figure4": list(SMOOTHING.values())}  # of table 6, that are drawn from
 
 # name -> panel -> how it is drawn
@@ -149,11 +147,7 @@ FIGURES = {
 
 def draw(name: str, runs: Runs, seeds: int) -> Iterator[pathlib.Path]:
     """Draws a figure's panels as PNGs beside the runs, and says where they are one by one."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
+    pyplot = import_pyplot()
     folder = runs.root / runs.scale.name
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -8,11 +8,14 @@ import sys
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+from gluon_tricks.wording import byte_size, plural
+
 if TYPE_CHECKING:
     from gluon_tricks.data.check import Report
     from gluon_tricks.devices import Gpu
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
+
 _GB = 10**9
 _DESCRIPTORS = 256  # of a training besides its records: libraries, TensorBoard, the other ranks
 _SLOW = 100  # images/s per core: photos of 110 KB came at 800
@@ -134,7 +137,7 @@ def check_horovod(refusal: str) -> Finding:
 def check_cpu(cores: int, has_bfloat16: bool) -> Finding:
     """Cores and bfloat16; there is no remedy for either."""
     precision = "multiplies bfloat16" if has_bfloat16 else "no bfloat16 (--dtype bfloat16 computes in float32)"
-    return Finding(OK, f"CPU: {cores} core{'s' if cores > 1 else ''} for this process, {precision}")
+    return Finding(OK, f"CPU: {plural(cores, 'core')} for this process, {precision}")
 
 
 def check_disk(folder: pathlib.Path, free: int, writable: bool, needed: int = 2 * _GB) -> Finding:
@@ -143,7 +146,7 @@ def check_disk(folder: pathlib.Path, free: int, writable: bool, needed: int = 2 
     Args:
         free, needed: bytes; the checkpoints of a run of ResNet-50 need about 2 GB.
     """
-    what = f"{folder}: {free / _GB:.1f} GB free"
+    what = f"{folder}: {byte_size(free)} free"
     if not writable:
         return Finding(
             PROBLEM, f"{folder} cannot be written", "change its permissions, or name another folder (--save-dir)"
@@ -151,13 +154,13 @@ def check_disk(folder: pathlib.Path, free: int, writable: bool, needed: int = 2 
     if free < needed:
         level = PROBLEM if free < needed / 10 else WARNING
         remedy = "make room, or name another folder (--save-dir)"
-        return Finding(level, f"{what}, and a run of ResNet-50 needs {needed / _GB:.1f} GB", remedy)
+        return Finding(level, f"{what}, and a run of ResNet-50 needs {byte_size(needed)}", remedy)
     return Finding(OK, what)
 
 
 def check_memory(available: int, needed: int = 4 * _GB) -> Finding:
     """What processes can still take, in bytes."""
-    what = f"memory: {available / _GB:.1f} GB available"
+    what = f"memory: {byte_size(available)} available"
     if available >= needed:
         return Finding(OK, what)
     level = PROBLEM if available < needed / 4 else WARNING
@@ -182,13 +185,15 @@ def check_report(path: str, report: Report) -> list[Finding]:
         return [Finding(PROBLEM, f"{path}: {problem}", more) for problem in report.problems]
     undecodable = len(report.found["undecodable"])
     if undecodable:
-        return [Finding(WARNING, f"{path}: cannot be decoded and will be left out: {undecodable} images", more)]
+        return [
+            Finding(WARNING, f"{path}: cannot be decoded and will be left out: {plural(undecodable, 'image')}", more)
+        ]
     return [Finding(OK, f"{path}: {report.lines()[0]}")]
 
 
 def check_loader(path: str, images_per_second: float, cores: int) -> Finding:
     """How fast batches of 224 px come out of the loader, nothing else going on."""
-    what = f"{path}: {images_per_second:.0f} images/s from the loader alone, {cores} thread{'s' if cores > 1 else ''}"
+    what = f"{path}: {images_per_second:.0f} images/s from the loader alone, {plural(cores, 'thread')}"
     if images_per_second >= _SLOW * cores:
         return Finding(OK, what)
     return Finding(WARNING, what, "a faster disk, or smaller images: scripts/pack_records.py --resize 480")

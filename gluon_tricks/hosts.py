@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import gluon_tricks
 from gluon_tricks.runtime import Refused
+from gluon_tricks.wording import plural
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,7 @@ def parse_hosts(text: str | None, ranks: int) -> list[Host]:
         raise Refused(f"-H {text}: name each host once")
     places = sum(host.slots for host in hosts)
     if places < ranks:
-        raise Refused(f"-np {ranks}: the hosts of -H have places for {places} ranks")
+        raise Refused(f"-np {ranks}: the hosts of -H have places for {plural(places, 'rank')}")
     return hosts
 
 

@@ -223,7 +223,7 @@ class _Board:
 
 @contextlib.contextmanager
 def early_warnings() -> Iterator[list[str]]:
-    """Warnings of the packages while there is no journal yet, to be told when there is."""
+    """Warnings of the packages while there is no journal yet: told when there is, or on stderr if it comes to none."""
     lines: list[str] = []
     handler = _LogHandler(lines.append)
     loggers = [logging.getLogger(name) for name in ("gluon_tricks", "model_zoo")]
@@ -231,6 +231,10 @@ def early_warnings() -> Iterator[list[str]]:
         logger.addHandler(handler)
     try:
         yield lines
+    except BaseException:
+        for line in lines:
+            print(line, file=sys.stderr)
+        raise
     finally:
         for logger in loggers:
             logger.removeHandler(handler)

@@ -22,6 +22,7 @@ from gluon_tricks.data.records import decode_image
 from gluon_tricks.disk import write_atomically, write_text, writing
 from gluon_tricks.prediction import Prediction
 from gluon_tricks.runtime import Refused
+from gluon_tricks.wording import plural
 
 _ENDINGS = (*ENDINGS, ".webp", ".tif", ".tiff")
 
@@ -136,7 +137,7 @@ def contact_sheet(folder: pathlib.Path, title: str = "Pictures", said: Mapping[s
             f'<figure><a href="{link}"><img src="{link}" alt="{name}" loading="lazy"></a>'
             f"<figcaption>{name}{more}{'<br>' if words else ''}{html.escape(words)}</figcaption></figure>"
         )
-    page = _PAGE.format(title=html.escape(title), count=len(items), items="\n".join(items))
+    page = _PAGE.format(title=html.escape(title), count=plural(len(items), "picture"), items="\n".join(items))
     write_text(folder / "index.html", page)
     return folder / "index.html"
 
@@ -154,7 +155,7 @@ img {{ width: 100%; height: 240px; object-fit: contain }}
 figcaption {{ margin-top: 6px; overflow-wrap: anywhere }}
 </style>
 <h1>{title}</h1>
-<p>{count} pictures</p>
+<p>{count}</p>
 <main>
 {items}
 </main>

@@ -1,7 +1,7 @@
 """What a network says, drawn: bars beside a photo, boxes and masks over it, and many pictures as one.
 
 Every picture takes and gives uint8 RGB arrays. A photo's longer side is brought to between 400 and 1280 pixels, so that
-text can be read on it. Text is in ASCII, which is what OpenCV has.
+text can be read on it.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 import itertools
 import math
 import pathlib
-import unicodedata
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
 from gluon_tricks.disk import write_atomically
+from gluon_tricks.lettering import shortened, write
+from gluon_tricks.lettering import width as text_width
 from gluon_tricks.runtime import Refused
 
 LONGER_SIDE = (400, 1280)  # pixels, at least and at most
 _SHORTER_SIDE = 120  # a strip of a photo is drawn on so much paper at least
 _PAPER, _INK, _FAINT, _BAR, _TRUE = (255, 255, 255), (20, 20, 20), (225, 228, 232), (54, 112, 184), (40, 150, 70)
-_FONT = cv2.FONT_HERSHEY_SIMPLEX  # its capitals are 22 pixels high
 
 
 def colour(number: int) -> tuple[int, int, int]:
@@ -55,16 +55,16 @@ def bars(
     left, right = photo.shape[1] + edge, paper.shape[1] - edge
     y = (len(paper) - lines) // 2
     if truth is not None:
-        _write(paper, _shortened(f"is: {names[truth]}", text, right - left), (left, y + 3 * text // 2), text, _TRUE)
+        write(paper, shortened(f"is: {names[truth]}", text, right - left), (left, y + 3 * text // 2), text, _TRUE)
         y += row
     for k in best:
         share = float(np.clip(np.nan_to_num(probabilities[k]), 0, 1))
         percent, top_edge, bottom = f"{share:.1%}", y + 2 * text, y + 3 * text
-        end = right - _size("100.0%", text)[0] - text // 2  # of a full bar
-        _write(paper, _shortened(names[k], text, right - left), (left, y + 3 * text // 2), text, _INK)
+        end = right - text_width("100.0%", text) - text // 2  # of a full bar
+        write(paper, shortened(names[k], text, right - left), (left, y + 3 * text // 2), text, _INK)
         paper[top_edge:bottom, left:end] = _FAINT
         paper[top_edge:bottom, left : left + round(share * (end - left))] = _TRUE if k == truth else _BAR
-        _write(paper, percent, (right - _size(percent, text)[0], bottom), text, _INK)
+        write(paper, percent, (right - text_width(percent, text), bottom), text, _INK)
         y += row
     return paper
 
@@ -100,13 +100,13 @@ def boxes(
     taken: list[tuple[int, int, int, int]] = []
     for k in drawn:
         name = names[int(boxes[k, 4])] + ("" if scores is None else f" {certain[k]:.2f}")
-        name = _shortened(name, text, photo.shape[1] - text)
-        place = _free_place(corners[k], (_size(name, text)[0] + text, 2 * text), photo.shape, taken)
+        name = shortened(name, text, photo.shape[1] - text)
+        place = _free_place(corners[k], (text_width(name, text) + text, 2 * text), photo.shape, taken)
         if place:
             taken.append(place)
             shade = colour(int(boxes[k, 4]))
             cv2.rectangle(photo, place[:2], (place[2] - 1, place[3] - 1), shade, cv2.FILLED)
-            _write(photo, name, (place[0] + text // 2, place[3] - text // 2), text, _ink_on(shade))
+            write(photo, name, (place[0] + text // 2, place[3] - text // 2), text, _ink_on(shade))
     return photo
 
 
@@ -152,7 +152,7 @@ def grid(images: Sequence[np.ndarray], columns: int | None = None, titles: Seque
     top = gap + (2 * text if titles else 0)
     paper = _paper(top + math.ceil(len(tiles) / columns) * (height + gap), gap + columns * (width + gap))
     for k, title in enumerate(titles[:columns]):
-        _write(paper, _shortened(title, text, width), (gap + k * (width + gap), gap + text), text, _INK)
+        write(paper, shortened(title, text, width), (gap + k * (width + gap), gap + text), text, _INK)
     for k, tile in enumerate(tiles):
         y = top + k // columns * (height + gap) + (height - tile.shape[0]) // 2
         x = gap + k % columns * (width + gap) + (width - tile.shape[1]) // 2
@@ -201,28 +201,6 @@ def _text_height(photo: np.ndarray) -> int:
     return max(round(max(photo.shape[:2]) / 60), 10)
 
 
-def _size(text: str, height: int) -> tuple[int, int]:
-    return cv2.getTextSize(text, _FONT, height / 22, _thickness(height))[0]
-
-
-def _thickness(height: int) -> int:
-    return max(round(height / 10), 1)
-
-
-def _shortened(text: str, height: int, width: int) -> str:
-    """The text in ASCII, without its accents, and without its end if it is wider than that."""
-    text = unicodedata.normalize("NFKD", text)
-    text = "".join(c for c in text if not unicodedata.combining(c)).encode("ascii", "replace").decode()
-    if _size(text, height)[0] <= width:
-        return text
-    shorter = (text[:end].rstrip(" ,") + "..." for end in range(len(text) - 1, 0, -1))
-    return next((short for short in shorter if _size(short, height)[0] <= width), "")
-
-
-def _write(picture: np.ndarray, text: str, at: tuple[int, int], height: int, ink: tuple[int, int, int]) -> None:
-    cv2.putText(picture, text, at, _FONT, height / 22, ink, _thickness(height), cv2.LINE_AA)
-
-
 def _ink_on(shade: tuple[int, int, int]) -> tuple[int, int, int]:
     """Black on light colours, white on dark ones."""
     return (0, 0, 0) if np.dot(shade, (0.299, 0.587, 0.114)) > 128 else (255, 255, 255)
@@ -247,8 +225,8 @@ def _free_place(box, size, shape, taken) -> tuple[int, int, int, int] | None:
 
 def _legend(classes: Sequence[int], names: Sequence[str], width: int, text: int) -> np.ndarray:
     """A strip with a square of each class's colour and its name, in as many columns as there is room for."""
-    shown = [_shortened(names[k], text, width - 4 * text) for k in classes]
-    cell = max((_size(name, text)[0] for name in shown), default=0) + 4 * text
+    shown = [shortened(names[k], text, width - 4 * text) for k in classes]
+    cell = max((text_width(name, text) for name in shown), default=0) + 4 * text
     columns = max(width // cell, 1)
     rows = math.ceil(len(shown) / columns)
     strip = _paper((2 * rows + 1) * text if shown else 0, width)
@@ -256,5 +234,5 @@ def _legend(classes: Sequence[int], names: Sequence[str], width: int, text: int)
         x, y = text + place % columns * cell, text + 2 * text * (place // columns)
         cv2.rectangle(strip, (x, y), (x + text, y + text), colour(int(k)), cv2.FILLED)
         cv2.rectangle(strip, (x, y), (x + text, y + text), _INK, 1)
-        _write(strip, name, (x + 2 * text, y + text), text, _INK)
+        write(strip, name, (x + 2 * text, y + text), text, _INK)
     return strip

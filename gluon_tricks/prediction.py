@@ -27,6 +27,7 @@ from gluon_tricks.runtime import Refused
 from gluon_tricks.segmentation.evaluation import MULTI_SCALE, class_probabilities, classify_pixels
 from gluon_tricks.trained import Trained, open_network
 from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
+from gluon_tricks.wording import plural
 from model_zoo.preprocessing import Preprocessing
 
 LONGEST = 2048  # px that a segmenter looks at; half as many at several scales, of which the largest is 1.75
@@ -210,8 +211,8 @@ def _names(trained: Trained, source: str, class_file: str | None) -> tuple[str, 
         names = sources.read_classes(class_file)
         if len(names) != classes:
             raise Refused(
-                f"{class_file} has {len(names)} names and {source} tells {classes} classes apart: give one for each, "
-                "in the order of the labels"
+                f"{class_file} has {plural(len(names), 'name')} and {source} has {plural(classes, 'class')}: give "
+                "one for each, in the order of the labels"
             )
         return names
     known = training_names(trained.recipe) if trained.recipe else net.preprocessing.classes

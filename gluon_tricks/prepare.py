@@ -29,6 +29,7 @@ from gluon_tricks.segmentation.task import Segmentation
 from gluon_tricks.settings import Settings
 from gluon_tricks.task import Task
 from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
+from gluon_tricks.wording import byte_size, plural
 
 TASKS: dict[str, type[Task]] = {
     Recipe.task: Classification,
@@ -50,11 +51,11 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     precision, why = choose_precision(asked, contexts)
     start_precision(precision, architecture(recipe) if precision == "bfloat16" else None)
     require_shareable(recipe, contexts)
-    task = TASKS[recipe.task](recipe.set(dtype=precision), contexts, options.threads)
-    said += _look_at_the_machine(task.open_files)
-    _require_alike(task)
-    goes_on = _goes_on(run_dir, options)
     with early_warnings() as warned:
+        task = TASKS[recipe.task](recipe.set(dtype=precision), contexts, options.threads)
+        said += _look_at_the_machine(task.open_files)
+        _require_alike(task)
+        goes_on = _goes_on(run_dir, options)
         net, loss = task.network(restored=goes_on), task.loss()
     recipe = task.recipe
     lr_at, plan = recipe.schedule(task.train.steps_per_epoch)
@@ -122,7 +123,7 @@ def _open_run(net: mx.gluon.Block, run_dir: pathlib.Path, options: Options, task
                     f"{run_dir} holds a run already: continue it with --resume auto, or give another --save-dir"
                 )
         journal = Journal(
-            run_dir, silent=distributed.rank() != 0, extra_log=options.extra_log, scores=task.scores.labels
+            run_dir, silent=distributed.rank() != 0, extra_log=options.extra_log, scores=task.scores.columns
         )
     except Refused as error:
         refusal = str(error)
@@ -188,7 +189,9 @@ def _contexts(options: Options, said: list[str]) -> list[mx.Context]:
         require_usable(contexts)
         if distributed.ranks() > 1:
             if distributed.local_rank() >= len(contexts):
-                raise Refused(f"rank {distributed.rank()} has no GPU: start {len(contexts)} ranks on each machine")
+                raise Refused(
+                    f"rank {distributed.rank()} has no GPU: start {plural(len(contexts), 'rank')} on each machine"
+                )
             return [contexts[distributed.local_rank()]]
     return contexts
 
@@ -200,8 +203,8 @@ def require_shareable(recipe: Settings, contexts: Sequence[mx.Context]) -> None:
         rounds = f", {recipe.accumulate} rounds each" if recipe.accumulate > 1 else ""
         raise Refused(
             f"a batch of {recipe.batch_size} cannot be shared by {len(contexts) * distributed.ranks()} devices "
-            f"({len(contexts)} on each of {distributed.ranks()} ranks{rounds}): make it a multiple of {parts}, or "
-            "use fewer"
+            f"({len(contexts)} on each of {plural(distributed.ranks(), 'rank')}{rounds}): make it a multiple of "
+            f"{parts}, or use fewer"
         )
     if recipe.net.get("norm_layer") == "SyncBatchNorm" and len(contexts) > 1:
         raise Refused(
@@ -226,7 +229,7 @@ def _require_space(net: mx.gluon.Block, run_dir: pathlib.Path, options: Options)
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise Refused(
-            f"{folder} has {free / 1e9:.1f} GB free and the checkpoints need {needed / 1e9:.1f} GB: "
+            f"{folder} has {byte_size(free)} free and the checkpoints need {byte_size(needed)}: "
             "make room, keep fewer, or give another --save-dir"
         )
 
@@ -240,7 +243,7 @@ def _announce(job: Job, lines: Sequence[str], resumed_from: str, of_precision: s
         f" on {distributed.ranks()} ranks" if distributed.ranks() > 1 else ""
     )
     journal.say(
-        f"{job.task.describe()}: {recipe.epochs} epochs of {job.plan.steps_per_epoch} steps, "
+        f"{job.task.describe()}: {plural(recipe.epochs, 'epoch')} of {plural(job.plan.steps_per_epoch, 'step')}, "
         f"batch {recipe.batch_size}, {recipe.dtype}{of_precision}, {devices}"
     )
     if resumed_from:

@@ -33,6 +33,7 @@ from gluon_tricks.recipe import read_recipe, recipe_from_json
 from gluon_tricks.runtime import RESUMABLE, Refused
 from gluon_tricks.settings import Settings
 from gluon_tricks.train import Interrupted, train_and_evaluate
+from gluon_tricks.wording import plural, print_any_letter
 
 _STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -81,6 +82,7 @@ def train(
         chatty: see distributed.start.
     """
     started, run = time.monotonic(), None
+    print_any_letter()
     try:
         recipe, run, options = _what_to_train(args, start, recipe_from_flags, chatty)
         scores = train_and_evaluate(recipe, run, options)
@@ -114,7 +116,7 @@ def train(
         said = " and ".join(f"{share:.2%} {label}" for label, share in shares.items())
         print(
             f"{recipe.model} has {said} on {scores.images} held-out images after "
-            f"{recipe.epochs} epochs, in {minutes}:{seconds:02d}; everything about it is in {run}"
+            f"{plural(recipe.epochs, 'epoch')}, in {minutes}:{seconds:02d}; everything about it is in {run}"
         )
     return 0
 

@@ -6,8 +6,10 @@ import pathlib
 
 from gluon_tricks.checkpoint import Progress
 from gluon_tricks.disk import write_atomically
+from gluon_tricks.lettering import import_pyplot
 from gluon_tricks.settings import Settings
 from gluon_tricks.task import Scores
+from gluon_tricks.wording import plural
 
 
 def draw_curves(progress: Progress, steps_per_epoch: int, path: pathlib.Path, recipe: Settings, scores: Scores) -> None:
@@ -19,13 +21,9 @@ def draw_curves(progress: Progress, steps_per_epoch: int, path: pathlib.Path, re
         recipe: what the title names.
         scores: of the last epoch.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-    history = progress.history
+    pyplot, history = import_pyplot(), progress.history
     epochs = [row["epoch"] for row in history]
     measured = {label: column for column, label in scores.labels.items() if column != "val_loss"}
     lost = {"training": "train_loss", **({"validation": "val_loss"} if "val_loss" in scores.labels else {})}
@@ -45,7 +43,7 @@ def draw_curves(progress: Progress, steps_per_epoch: int, path: pathlib.Path, re
         if len(columns) > 1:
             panel.legend()
     shares.yaxis.set_major_formatter(PercentFormatter(1.0))
-    back = f", taken back {len(progress.rollbacks)} times (dotted)" if progress.rollbacks else ""
+    back = f", taken back {plural(len(progress.rollbacks), 'time')} (dotted)" if progress.rollbacks else ""
     figure.suptitle(f"{recipe.name}: {recipe.model}, {scores}{back}")
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))
     pyplot.close(figure)

@@ -41,10 +41,12 @@ class Settings:
 
     Attributes:
         task: what is learnt, which decides the loop's data, loss and scores (task.py).
+        least_classes: how many there must be.
         choices: field -> the words it takes.
     """
 
     task: ClassVar[str] = ""
+    least_classes: ClassVar[int] = 2
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "optimizer": ("nag", "sgd"),
         "dtype": ("float32", "float16", "bfloat16"),
@@ -95,7 +97,8 @@ class Settings:
         )
         yield self.batch_size >= 1, f"batch_size is {self.batch_size}: it takes 1 or more"
         yield self.accumulate >= 1, f"accumulate is {self.accumulate}: it takes 1 or more"
-        yield self.classes is None or self.classes >= 2, f"classes is {self.classes}: it takes 2 or more"
+        least = self.least_classes
+        yield self.classes is None or self.classes >= least, f"classes is {self.classes}: it takes {least} or more"
         yield self.lr is None or self.lr >= 0, f"lr is {self.lr}: it must be 0 or more"
         yield 0 <= self.momentum < 1, f"momentum is {self.momentum}: it must lie in [0, 1)"
         yield self.wd >= 0, f"wd is {self.wd}: it must be 0 or more"

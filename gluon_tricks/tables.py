@@ -10,7 +10,9 @@ import math
 
 from gluon_tricks.cells import COLUMNS
 from gluon_tricks.comparison import LEGEND, Comparison, Section
+from gluon_tricks.lettering import import_pyplot
 from gluon_tricks.recipes import get_table
+from gluon_tricks.wording import columns, padded
 
 
 def markdown(comparison: Comparison) -> str:
@@ -23,8 +25,8 @@ def markdown(comparison: Comparison) -> str:
 
 def _markdown_table(section: Section) -> str:
     body = [list(section.rows[0]), *(list(row.values()) for row in section.rows)]
-    widths = [max(map(len, column)) for column in zip(*body)]
-    lines = ["| " + " | ".join(text.ljust(width) for text, width in zip(row, widths)) + " |" for row in body]
+    widths = [max(map(columns, column)) for column in zip(*body)]
+    lines = ["| " + " | ".join(padded(text, width) for text, width in zip(row, widths)) + " |" for row in body]
     return "\n".join([lines[0], "| " + " | ".join("-" * width for width in widths) + " |", *lines[1:]])
 
 
@@ -79,12 +81,9 @@ def _html_table(section: Section) -> str:
 
 def _curves(section: Section, score: str) -> str:
     """The first score against epoch, the mean over the seeds of each row; nothing where nothing was run."""
-    import matplotlib
-
-    matplotlib.use("Agg")
     import numpy as np
-    from matplotlib import pyplot
 
+    pyplot = import_pyplot()
     figure, panel = pyplot.subplots(figsize=(8, 4.2), layout="constrained")
     for line in section.lines:
         done = [cell for cell in line.cells if cell.is_done()]

@@ -28,11 +28,13 @@ class Scores(Protocol):
     """What an evaluation finds.
 
     Attributes:
-        labels: column of metrics.csv -> what it is called; the losses among them need not be there.
+        columns: of metrics.csv.
+        labels: those of them that are told -> what they are called; the losses among them need not be there.
         images: how many it is over.
         best: by which checkpoints are compared, in [0, 1], more being better.
     """
 
+    columns: tuple[str, ...]
     labels: dict[str, str]
     images: int
 

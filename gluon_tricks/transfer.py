@@ -19,7 +19,7 @@ class TransferRecipe(Settings):
             published; "": random numbers.
         dataset: what kind of data set it is.
         data: the folder it lies in; "" for one that is built in.
-        class_names: of the data set's classes; (): as it says, or of "masks" their numbers.
+        class_names: of the data set's classes, of "voc" and "masks" any; (): VOC's, or of "masks" their numbers.
     """
 
     optimizer: str = "sgd"
@@ -34,6 +34,10 @@ class TransferRecipe(Settings):
         yield (
             self.classes is None or len(self.class_names) in (0, self.classes),
             f"class_names are {len(self.class_names)} and classes is {self.classes}: give as many names as classes",
+        )
+        yield (
+            len({*self.class_names}) == len(self.class_names) and all(name.strip() for name in self.class_names),
+            f"class_names are {', '.join(self.class_names)}: give each class a name of its own",
         )
         yield (
             self.start_epoch == 0,
@@ -54,7 +58,8 @@ class DetectionRecipe(TransferRecipe):
 
     Args: as for TransferRecipe, and
         dataset: "voc" (a VOCdevkit at `data`), "scenes" or "few_scenes" (built in).
-        train_splits, val_splits: of VOC, as year_list: ImageSets/Main/list.txt of VOCyear.
+        train_splits, val_splits: of VOC, as year_list: ImageSets/Main/list.txt of VOCyear; where `data` itself has
+            JPEGImages: list.
         short, long: images are scaled to this shorter side, px, or less, so that the longer is at most `long`.
         roi: named RoI settings of detection.settings: "paper" or "small".
         frozen_stages: the stem and so many stages of the base are not trained; BN statistics never are.
@@ -65,6 +70,7 @@ class DetectionRecipe(TransferRecipe):
     """
 
     task = "detection"
+    least_classes = 1  # beside the background
     choices = {
         **Settings.choices,
         "dataset": ("voc", "scenes", "few_scenes"),
@@ -105,7 +111,8 @@ class SegmentationRecipe(TransferRecipe):
     Args: as for TransferRecipe, and
         dataset: "ade20k" (ADE20K's folders at `data`), "masks" (images/{train,val} and masks/{train,val} at `data`),
             "scenes" or "few_scenes" (built in).
-        void: of "masks": the index in the masks that is no class.
+        void: of "masks": the value in the masks that is no class, unless it is one of mask_values.
+        mask_values: of "masks": the value in the masks of each class; (): 0, 1, 2, ...
         crop: side of a training crop, px.
         base_size: what an image's longer side is scaled to, times a random factor of 0.5 to 2, before the crop.
         aux_weight: of the auxiliary head's loss.
@@ -122,6 +129,7 @@ class SegmentationRecipe(TransferRecipe):
     net: dict[str, Any] = dataclasses.field(default_factory=lambda: {"norm_layer": "SyncBatchNorm"})
     dataset: str = "ade20k"
     void: int = 255
+    mask_values: tuple[int, ...] = ()
     crop: int = 480
     base_size: int = 520
     aux_weight: float = 0.5
@@ -138,6 +146,15 @@ class SegmentationRecipe(TransferRecipe):
         yield (
             self.dataset == "masks" or self.void == 255,
             f"void is {self.void}: it goes with the data set masks, {self.dataset} has its own",
+        )
+        yield (
+            not self.mask_values or self.dataset == "masks",
+            f"mask_values go with the data set masks: {self.dataset} has its own",
+        )
+        yield (
+            not self.mask_values or (self.classes or len(self.mask_values)) == len(self.mask_values) >= 2,
+            f"mask_values are {', '.join(map(str, self.mask_values))} and classes is {self.classes}: give one value "
+            "for each class, at least two",
         )
         yield self.head_lr > 0, f"head_lr is {self.head_lr}: it takes a factor above 0"
         yield self.aux_weight >= 0, f"aux_weight is {self.aux_weight}: it takes 0 (no auxiliary head) or more"

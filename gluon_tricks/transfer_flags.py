@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 from gluon_tricks.arguments import Parser
 from gluon_tricks.command_line import new_doubts, numbers
+from gluon_tricks.data.sources import read_classes
 from gluon_tricks.flags import optimisation_flags, run_flags
 from gluon_tricks.recipe import apply_setting, read_recipe
 from gluon_tricks.runtime import Refused
@@ -31,6 +33,14 @@ _FIELDS = {  # flag -> field
     "base_size": "base_size",
     "void": "void",
     "num_classes": "classes",
+}
+_OWN_DATA = {  # flag -> the data sets that it goes with
+    "classes": ("voc", "masks"),
+    "num_classes": ("masks",),
+    "void": ("masks",),
+    "mask_values": ("masks",),
+    "train_splits": ("voc",),
+    "val_splits": ("voc",),
 }
 
 
@@ -57,6 +67,9 @@ def parser(description: str, recipes: Mapping[str, TransferRecipe], default: str
     group.add_argument(
         "--base-params", metavar="SRC", help="its parameters: a run, a file, a published NAME[/TAG] (none)"
     )
+    group.add_argument(
+        "--classes", metavar="NAMES", help="your classes: names with commas between them, or a file of one a line"
+    )
     detecting = next(iter(recipes.values())).task == "detection"
     (_detection_flags if detecting else _segmentation_flags)(group)
     group = parser.add_argument_group("optimisation")
@@ -75,12 +88,20 @@ def _detection_flags(group) -> None:
     group.add_argument("--long", type=int, metavar="PX", help="or to this longer side, if they would exceed it (1000)")
     group.add_argument("--roi", choices=("paper", "small"), help="sizes of anchors, proposals, regions (the recipe's)")
 
+    group.add_argument(
+        "--train-splits", metavar="LISTS", help="--dataset voc: lists to train on (2007_trainval,2012_trainval)"
+    )
+    group.add_argument("--val-splits", metavar="LISTS", help="--dataset voc: lists to validate on (2007_test)")
+
 
 def _segmentation_flags(group) -> None:
     group.add_argument("--crop-size", type=int, metavar="PX", help="side of the training crops (480)")
     group.add_argument("--base-size", type=int, metavar="PX", help="longer side before scale and crop (520)")
     group.add_argument("--num-classes", type=int, metavar="K", help="--dataset masks: the number of classes")
     group.add_argument("--void", type=int, metavar="V", help="--dataset masks: the value that is no class (255)")
+    group.add_argument(
+        "--mask-values", metavar="V,V", help="--dataset masks: the value of each class (0,1,2,...), such as 0,255"
+    )
 
 
 def start(
@@ -115,10 +136,9 @@ def recipe_from_flags(
     recipe, notes = start(args, recipes, default, begun)
     before = recipe
     _refuse_what_has_no_effect(args, recipe)
-    if getattr(args, "num_classes", None) is not None:
-        recipe = recipe.set(classes=None, class_names=())
     given = {field: getattr(args, flag, None) for flag, field in _FIELDS.items()}
-    recipe = recipe.set(**{field: value for field, value in given.items() if value is not None})
+    given = {field: value for field, value in given.items() if value is not None}
+    recipe = recipe.set(**{**_of_own_data(args), **given})
     if args.base_params:
         recipe = _with_base(recipe, args, begun)
     if args.data:
@@ -156,9 +176,39 @@ def _with_base(recipe: TransferRecipe, args: argparse.Namespace, begun: Settings
 def _refuse_what_has_no_effect(args: argparse.Namespace, recipe: TransferRecipe) -> None:
     if args.data and recipe.dataset.endswith("scenes"):
         raise Refused(f"--data {args.data}: {recipe.dataset} is built in; name the kind of your data with --dataset")
-    for flag in ("num_classes", "void"):
-        if getattr(args, flag, None) is not None and recipe.dataset != "masks":
-            raise Refused(f"--{flag.replace('_', '-')} goes with --dataset masks: {recipe.dataset} has its own")
+    for flag, datasets in _OWN_DATA.items():
+        if getattr(args, flag, None) is not None and recipe.dataset not in datasets:
+            fit = [name for name in recipe.choices["dataset"] if name in datasets]
+            raise Refused(
+                f"--{flag.replace('_', '-')} goes with --dataset {' or '.join(fit)}: {recipe.dataset} has its own"
+            )
+
+
+def _of_own_data(args: argparse.Namespace) -> dict[str, Any]:
+    """Fields that say what own data is: its classes, their values in masks, its lists."""
+    fields: dict[str, Any] = {}
+    if args.classes is not None:
+        fields.update(classes=None, class_names=_names(args.classes))
+    elif getattr(args, "num_classes", None) is not None or getattr(args, "mask_values", None) is not None:
+        fields.update(classes=None, class_names=())
+    if getattr(args, "mask_values", None) is not None:
+        fields["mask_values"] = values = tuple(int(v) for v in numbers(args.mask_values, "--mask-values"))
+        if args.void in values:
+            raise Refused(f"--void {args.void} is one of --mask-values {args.mask_values}: a value is a class or none")
+    for flag in ("train_splits", "val_splits"):
+        if getattr(args, flag, None) is not None:
+            fields[flag] = tuple(getattr(args, flag).split(","))
+    return fields
+
+
+def _names(given: str) -> tuple[str, ...]:
+    """The class names of --classes: those of a file, else those between commas."""
+    path = pathlib.Path(given).expanduser()
+    if path.is_file():
+        return read_classes(path)
+    if path.suffix in (".txt", ".json", ".names") or "/" in given:
+        raise Refused(f"--classes {given}: there is no such file")
+    return tuple(name.strip() for name in given.split(","))
 
 
 def _with_schedule(recipe: TransferRecipe, args: argparse.Namespace) -> TransferRecipe:

@@ -26,6 +26,7 @@ from gluon_tricks.segmentation.evaluation import MULTI_SCALE, evaluate_segmenter
 from gluon_tricks.segmentation.metrics import SegmentationScores
 from gluon_tricks.segmentation.task import find_masks
 from gluon_tricks.transfer import DetectionRecipe, TransferRecipe
+from gluon_tricks.wording import columns, padded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,9 +115,11 @@ def table(scores: DetectionScores | SegmentationScores, names: Sequence[str]) ->
     if isinstance(scores, DetectionScores):
         return scores.per_class_table()
     rows = [*zip(names, scores.per_class_iou), ("mean", scores.miou)]
-    width = max(len(name) for name, _ in rows)
+    width = max(columns(name) for name, _ in rows)
     shown = ["-" if math.isnan(iou) else f"{100 * iou:.1f}" for _, iou in rows]
-    return "\n".join([f"{'':{width}}  IoU %", *(f"{name:{width}}  {iou:>5}" for (name, _), iou in zip(rows, shown))])
+    return "\n".join(
+        [f"{'':{width}}  IoU %", *(f"{padded(name, width)}  {iou:>5}" for (name, _), iou in zip(rows, shown))]
+    )
 
 
 def values(scores: DetectionScores | SegmentationScores, names: Sequence[str]) -> dict[str, Any]:

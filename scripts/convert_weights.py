@@ -24,6 +24,7 @@ from gluon_tricks.arguments import Parser
 from gluon_tricks.commands import command
 from gluon_tricks.runtime import Refused
 from gluon_tricks.trained import open_network
+from gluon_tricks.wording import plural
 from model_zoo import formats, weights
 from model_zoo.classifier import Classifier
 
@@ -65,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     formats.write(args.dst, values, weights.about(net, args.to))
     numbers = sum(value.size for value in values.values())
     print(
-        f"{net.name} with {net.classes} classes: {len(values)} tensors, {numbers:,} numbers, "
+        f"{net.name} with {plural(net.classes, 'class')}: {plural(len(values), 'tensor')}, {numbers:,} numbers, "
         f"from {args.src} to {args.dst}, named as {args.to}"
     )
     return 0

@@ -42,6 +42,7 @@ from gluon_tricks.runtime import Refused
 from gluon_tricks.subject import Subject, open_subject
 from gluon_tricks.trained import Trained, open_network, recipe_of
 from gluon_tricks.transfer import DetectionRecipe, TransferRecipe
+from gluon_tricks.wording import plural, print_any_letter
 from model_zoo.inference import fuse, quantise
 
 OF_CLASSIFIERS = (
@@ -158,7 +159,7 @@ def measure_transfer(
     }
     kind = {"detection": "Faster-RCNN", "segmentation": "FCN"}[result["task"]]
     return result, [
-        f"{kind} on {result['model']} ({args.pretrained}) on {scores.images} images of {validation.place}",
+        f"{kind} on {result['model']} ({args.pretrained}) on {plural(scores.images, 'image')} of {validation.place}",
         f"{scores}{' over 6 scales and flips' if args.multi_scale else ''}",
         transfer_scores.table(scores, names),
         f"{result['images_per_second']:.1f} images/s, {precision}",
@@ -182,7 +183,8 @@ def _shown(loader):
 
 def lines(result: dict) -> list[str]:
     """A classifier's result as it is printed."""
-    out = [f"{result['model']} ({result['pretrained']}) on {result['images']} images of {', '.join(result['records'])}"]
+    images = plural(result["images"], "image")
+    out = [f"{result['model']} ({result['pretrained']}) on {images} of {', '.join(result['records'])}"]
     if "agreement" in result:
         for form in (form for form in ("float32", "fused", "int8") if form in result):
             numbers = result[form]
@@ -191,7 +193,7 @@ def lines(result: dict) -> list[str]:
     if "submission" in result:
         return [*out, f"{result['submission']} has their 5 surest classes, for the server, which alone can score them"]
     theirs = result["published"] or {}
-    for kind in ("top1", "top5"):
+    for kind in ("top1", "top5") if result["classes"] > 5 else ("top1",):
         low, high = result[f"{kind}_interval"]
         beside = f", published {theirs[kind]:.2f}%" if theirs.get(kind) is not None else ""
         out.append(f"top-{kind[3]} {result[kind]:.2%} (95 % interval {low:.2%} to {high:.2%}){beside}")
@@ -204,7 +206,7 @@ def lines(result: dict) -> list[str]:
 
 def _undecodable(result: dict) -> list[str]:
     count = result["undecodable"]
-    return [f"{count} more images cannot be decoded and are not counted"] if count else []
+    return [f"not counted, for they cannot be decoded: {plural(count, 'image')}"] if count else []
 
 
 def _refuse_flags(args: argparse.Namespace, flags: tuple[str, ...], what: str) -> None:
@@ -258,7 +260,7 @@ def run_classifier(
         input_size=args.input_size, crop_ratio=args.crop_ratio, trained=trained,
     )  # fmt: skip
     if args.submission and subject.net.classes < 5:
-        raise Refused(f"--submission: {subject.net.name} tells {subject.net.classes} classes apart, fewer than 5")
+        raise Refused(f"--submission: {subject.net.name} has {plural(subject.net.classes, 'class')}, fewer than 5")
     subject.net.hybridize(static_alloc=True, static_shape=True)
     subject.net.cast("float16" if precision == "float16" else "float32")
     if args.submission:
@@ -269,6 +271,7 @@ def run_classifier(
         "model": subject.net.name,
         "pretrained": args.pretrained,
         "records": [str(path) for path in subject.records.paths],
+        "classes": subject.net.classes,
         "input_size": subject.preprocessing.input_size,
         "crop_ratio": subject.preprocessing.crop_ratio,
         "dtype": precision,
@@ -280,6 +283,7 @@ def run_classifier(
 @command
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
+    print_any_letter()
     try:
         result, said = run(args)
     except BadRecord as error:

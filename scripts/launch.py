@@ -32,6 +32,7 @@ from gluon_tricks.arguments import Parser
 from gluon_tricks.commands import command
 from gluon_tricks.hosts import check_hosts, parse_hosts
 from gluon_tricks.runtime import RESUMABLE, Refused
+from gluon_tricks.wording import plural
 
 _STOPS = {number: number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}  # and what the ranks get
 _STOPS[signal.SIGHUP] = signal.SIGTERM  # the terminal is gone
@@ -97,7 +98,7 @@ def launch(args: argparse.Namespace) -> int:
         if "--resume" not in command:
             command += ["--resume", "auto"]
         more = {launcher.RESTARTED: f"restart {restart + 1} of {args.max_restarts}, {failure}"}
-        print(f"starting it again ({restart + 1} of {args.max_restarts}) with {ranks} ranks", flush=True)
+        print(f"starting it again ({restart + 1} of {args.max_restarts}) with {plural(ranks, 'rank')}", flush=True)
     return 1
 
 

@@ -27,6 +27,7 @@ from gluon_tricks.data.pack import pack, write_index
 from gluon_tricks.data.places365 import categories, places365
 from gluon_tricks.data.records import BadRecord, Records
 from gluon_tricks.runtime import Refused
+from gluon_tricks.wording import byte_size, plural
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -95,8 +96,8 @@ def pack_and_tell(options: argparse.Namespace) -> int:
         more = "" if options.verbose or len(empty) <= 10 else f" and {len(empty) - 10} more"
         print(f"classes without images: {', '.join(empty if options.verbose else empty[:10])}{more}")
     print(
-        f"{options.out_prefix}.rec: {manifest['count']} images, {len(manifest['classes'])} classes, "
-        f"{manifest['rec']['bytes'] / 1e6:.1f} MB"
+        f"{options.out_prefix}.rec: {plural(manifest['count'], 'image')}, {plural(len(manifest['classes']), 'class')}, "
+        f"{byte_size(manifest['rec']['bytes'])}"
     )
     return 0
 
@@ -117,7 +118,7 @@ def main(argv: list[str] | None = None) -> int:
         if options.check:
             return check_and_tell(options)
         if options.index:
-            print(f"{options.index}: the .idx lists {write_index(options.index)} records")
+            print(f"{options.index}: the .idx lists {plural(write_index(options.index), 'record')}")
             return 0
         return pack_and_tell(options)
     except BadRecord as error:

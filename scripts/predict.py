@@ -26,6 +26,7 @@ from gluon_tricks.devices import choose_contexts
 from gluon_tricks.photos import Results, contact_sheet, find_images, printable, read_photo
 from gluon_tricks.prediction import open_predictor
 from gluon_tricks.runtime import Refused
+from gluon_tricks.wording import plural, print_any_letter
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -74,12 +75,13 @@ def run(args: argparse.Namespace) -> int:
         print(f"{printable(path)}: {prediction.words}{note}", flush=True)
     if len(paths) > 1 and results.said:
         page = contact_sheet(out, f"{predictor.network}: {predictor.kind}", results.said)
-        print(f"{page} shows them all: {len(results.said)} images")
+        print(f"{page} shows them all: {plural(len(results.said), 'image')}")
     return broken
 
 
 @command
 def main(argv: list[str] | None = None) -> int:
+    print_any_letter()
     return 1 if run(parse(argv)) else 0
 
 

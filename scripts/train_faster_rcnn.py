@@ -1,6 +1,7 @@
 """Train Faster-RCNN on any base network of the zoo (section 6.1): on Pascal VOC, or on built-in scenes.
 
     train_faster_rcnn.py --base resnet50_v1d --base-params RUN --data VOCdevkit
+    train_faster_rcnn.py --data FOLDER --classes cat,dog --train-splits train --val-splits val --base-params RUN
     train_faster_rcnn.py --dataset scenes --base-params runs/shapes-1
 
 Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable (--resume auto --save-dir

@@ -2,6 +2,7 @@
 
     train_fcn.py --base resnet50_v1d --base-params RUN --data ADEChallengeData2016
     train_fcn.py --dataset masks --data FOLDER --num-classes 11 --void 11 --base-params RUN
+    train_fcn.py --dataset masks --data FOLDER --mask-values 0,255 --classes paper,ink --base-params RUN
     train_fcn.py --dataset scenes --base-params runs/shapes-1
 
 Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable (--resume auto --save-dir

@@ -17,6 +17,8 @@ FLOORS = {
     "gluon_tricks": 0,  # the package itself imports runtime
     "gluon_tricks.runtime": 0,
     "gluon_tricks.arguments": 0,
+    "gluon_tricks.wording": 0,
+    "gluon_tricks.lettering": 1,
     "gluon_tricks.schedule": 1,
     "gluon_tricks.devices": 1,
     "gluon_tricks.distributed": 1,

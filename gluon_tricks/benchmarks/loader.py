@@ -13,6 +13,7 @@ from gluon_tricks.data.augment import Preprocess, coefficients
 from gluon_tricks.data.loader import Loader
 from gluon_tricks.data.records import Records
 from gluon_tricks.runtime import Refused
+from gluon_tricks.wording import plural
 
 
 def run(rec: str, size: int, batch_size: int, threads: int, rounds: int) -> tuple[dict[str, list[float]], list[str]]:
@@ -22,7 +23,7 @@ def run(rec: str, size: int, batch_size: int, threads: int, rounds: int) -> tupl
         images/s of every contestant and round; a line per comparison.
     """
     if len(Records(rec)) < batch_size:
-        raise Refused(f"{rec} has {len(Records(rec))} images, less than a batch of {batch_size}")
+        raise Refused(f"{rec} has {plural(len(Records(rec)), 'image')}, less than a batch of {batch_size}")
     common = dict(rec=rec, size=size, batch_size=batch_size, threads=threads)
     names = {"crop": "ours, crop", "full": "ours, augmented"}
     theirs = {"crop": "ImageRecordIter, crop", "full": "ImageRecordIter, augmented"}
@@ -32,7 +33,7 @@ def run(rec: str, size: int, batch_size: int, threads: int, rounds: int) -> tupl
         for who, function in ((names, "ours"), (theirs, "image_record_iter"))
     ]
     results = measure(contestants, rounds)
-    what = f"loader at {size} px, {threads} threads"
+    what = f"loader at {size} px, {plural(threads, 'thread')}"
     return results, [compare(results, what, names[work], theirs[work]) for work in names]
 
 

@@ -22,6 +22,7 @@ from gluon_tricks.prepare import prepare
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.train import train_step
 from gluon_tricks.tricks import NoBiasDecay, ZeroGamma
+from gluon_tricks.wording import byte_size, plural
 
 PARTS = ("step", "compute", "messages")
 
@@ -87,7 +88,7 @@ def _lines(found: dict[str, list[float]], facts: dict, ranks: int, images: int, 
         f"without messages the ranks would have {contention:.3f}: the rest is the machine's (memory, clock)",
         f"a step of {ranks} ranks: {step:.3f} s; without messages {compute:.3f} s; messages alone {messages:.3f} s, "
         f"of which {hidden:.0%} are hidden behind the backward pass",
-        f"{facts['bytes'] / 1e6:.1f} MB from each rank and step, in {facts['buckets']} buckets",
+        f"{byte_size(facts['bytes'])} from each rank and step, in {plural(facts['buckets'], 'bucket')}",
     ]
 
 

@@ -21,12 +21,14 @@ from gluon_tricks.data.parallel import in_order
 from gluon_tricks.data.records import MOST_PIXELS, BadRecord
 from gluon_tricks.data.steps import StepLoader
 from gluon_tricks.runtime import Refused
+from gluon_tricks.wording import plural, some
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
 
 _SHOWN = 3  # problems told of in an error
+_REMEDY = "Fix them, or take them out of the list or folder"
 
 
 class Annotated(Protocol):
@@ -36,7 +38,15 @@ class Annotated(Protocol):
 
 
 class Problem(ValueError):
-    """What is wrong with one file: the text names it."""
+    """What is wrong with one file: the text names it.
+
+    Args:
+        remedy: a sentence that is said once, however many files have the problem.
+    """
+
+    def __init__(self, text: str, remedy: str = ""):
+        super().__init__(text)
+        self.remedy = remedy
 
 
 def read_all(
@@ -53,7 +63,7 @@ def read_all(
     Raises: Refused naming the first few problems and how many there are.
     """
     results = list(in_order(functools.partial(_attempt, read), items, jobs=jobs, what=what))
-    refuse([str(result) for result in results if isinstance(result, Problem)], len(items), folder)
+    refuse([result for result in results if isinstance(result, Problem)], len(items), folder)
     return results
 
 
@@ -64,13 +74,29 @@ def _attempt(read: Callable, item: object) -> object:
         return problem
 
 
-def refuse(problems: Sequence[str], total: int, folder: str | os.PathLike) -> None:
+def refuse(problems: Sequence[Problem], total: int, folder: str | os.PathLike) -> None:
     """Raises Refused if there are problems: the first few and how many of `total` images they are."""
     if problems:
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        remedies = dict.fromkeys(problem.remedy.rstrip(".") or _REMEDY for problem in problems)
         raise Refused(
-            f"{len(problems)} of {total} images of {folder} cannot be used: {'; '.join(problems[:_SHOWN])}{more}. "
-            "Mend them, or take them out of the list or folder"
+            f"{len(problems)} of {plural(total, 'image')} of {folder} cannot be used: "
+            f"{'; '.join(map(str, problems[:_SHOWN]))}{more}. {'. '.join(remedies)}"
+        )
+
+
+def require_own_classes(count: int | None, names: Sequence[str], own: Sequence[str], dataset: str) -> None:
+    """Refuses other classes than a data set has.
+
+    Args:
+        count, names: as a recipe gives them; None and (): those of the data set.
+        own: names of the data set's classes.
+    """
+    if (names and tuple(names) != tuple(own)) or count not in (None, len(own)):
+        given = f"class_names {some(names)}" if names else f"classes={count}"
+        raise Refused(
+            f"{given}: the data set {dataset} has its own {plural(len(own), 'class')} ({some(own)}): leave it out, "
+            "or name the kind of your data with --dataset and its classes with --classes"
         )
 
 

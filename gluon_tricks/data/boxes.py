@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import logging
 import math
 import os
 import pathlib
@@ -22,6 +23,9 @@ import numpy as np
 from gluon_tricks.data.annotated import ENDINGS, Problem, file_bytes, read_all, stored_size
 from gluon_tricks.data.sources import read_lines
 from gluon_tricks.runtime import Refused
+from gluon_tricks.wording import some
+
+log = logging.getLogger("gluon_tricks.data")
 
 VOC_CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog"),
@@ -77,8 +81,9 @@ def read_voc(
     are cut at its border. An annotation without <size>, or an object without <difficult> (then 0), is taken as it is.
 
     Args:
-        root: the folder VOCdevkit, or the one it lies in.
-        splits: "YEAR_LIST": the images of VOC{YEAR}/ImageSets/Main/{LIST}.txt, such as "2007_test".
+        root: the folder VOCdevkit, or the one it lies in, or one that has JPEGImages, Annotations and ImageSets.
+        splits: "YEAR_LIST": the images of VOC{YEAR}/ImageSets/Main/{LIST}.txt, such as "2007_test"; of a root that
+            has JPEGImages itself "LIST": ImageSets/Main/{LIST}.txt or ImageSets/{LIST}.txt there.
         classes: names in the order of the class indices.
         jobs: threads; default: all cores.
 
@@ -96,13 +101,15 @@ def read_voc(
         raise Refused(f"classes must be different names, at least one: {', '.join(twice) or 'none'} was given")
     if not splits:
         raise Refused('no split is named: give at least one, such as "2007_trainval"')
-    entries = _listed(pathlib.Path(root).expanduser(), splits)
+    root = pathlib.Path(root).expanduser()
+    entries = _listed(root, splits)
     index_of = {name: k for k, name in enumerate(classes)}
     read = read_all(lambda entry: _read(entry, index_of), entries, what="reading annotations", folder=root, jobs=jobs)
     paths, sizes, boxes, lengths = (list(column) for column in zip(*read))
     digest = hashlib.sha256(repr(classes).encode())
     for entry, size, length, of_image in zip(entries, sizes, lengths, boxes):
-        digest.update(repr((entry.folder.name, entry.name, size, length)).encode() + of_image.astype("<f4").tobytes())
+        folder = "" if entry.folder == root else entry.folder.name
+        digest.update(repr((folder, entry.name, size, length)).encode() + of_image.astype("<f4").tobytes())
     return BoxedImages(classes, paths, np.array(sizes, np.int64), boxes, digest.hexdigest())
 
 
@@ -110,16 +117,7 @@ def _listed(root: pathlib.Path, splits: Sequence[str]) -> list[_Entry]:
     entries: list[_Entry] = []
     known: set[tuple[pathlib.Path, str]] = set()
     for split in splits:
-        year, _, name = split.partition("_")
-        if not year or not name or pathlib.Path(split).name != split:
-            raise Refused(f'the split is {split!r}: it should be "YEAR_LIST", such as "2007_trainval"')
-        places = [root / f"VOC{year}", root / "VOCdevkit" / f"VOC{year}"]
-        folder = next((place for place in places if place.is_dir()), None)
-        if folder is None:
-            raise Refused(
-                f"there is no folder VOC{year} in {root} or {root / 'VOCdevkit'}: check --data and the splits"
-            )
-        listing = folder / "ImageSets" / "Main" / f"{name}.txt"
+        listing, folder = _listing(root, split)
         for _, line in read_lines(listing):
             key = folder, os.path.normpath(line.strip())
             entries.append(_Entry(folder, line.strip(), listing, key in known))
@@ -127,6 +125,49 @@ def _listed(root: pathlib.Path, splits: Sequence[str]) -> list[_Entry]:
     if not entries:
         raise Refused(f"the lists {', '.join(splits)} of {root} name no image: check the files in ImageSets/Main")
     return entries
+
+
+def _listing(root: pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.Path]:
+    """The list of a split, and the folder whose images it names."""
+    if not split or pathlib.Path(split).name != split:
+        raise Refused(f'the split is {split!r}: it should be "YEAR_LIST", such as "2007_trainval", or "LIST"')
+    if (root / "JPEGImages").is_dir():
+        folder, name = root, split
+    else:
+        year, _, name = split.partition("_")
+        if not year or not name:
+            raise Refused(
+                f'the split is {split!r}: it should be "YEAR_LIST", such as "2007_trainval"; {root} has no JPEGImages '
+                'itself, where "LIST" would do'
+            )
+        places = [root / f"VOC{year}", root / "VOCdevkit" / f"VOC{year}"]
+        folder = next((place for place in places if place.is_dir()), None)
+        if folder is None:
+            raise Refused(
+                f"there is no folder JPEGImages or VOC{year} in {root}, nor VOC{year} in {root / 'VOCdevkit'}: check "
+                "--data and the splits"
+            )
+    lists = folder / "ImageSets" / "Main"
+    if not lists.is_dir():
+        lists = folder / "ImageSets"
+    listing = lists / f"{name}.txt"
+    if not listing.is_file():
+        there = [path.stem for path in sorted(lists.glob("*.txt"))] if lists.is_dir() else []
+        raise Refused(
+            f"there is no list {listing} (there are {some(there, 10) or 'none'}): name the lists with --train-splits "
+            "and --val-splits"
+        )
+    return listing, folder
+
+
+def report_classes(records: BoxedImages, folder: str | os.PathLike, *, train: bool) -> None:
+    """Names the classes that no annotation has; in validation, none whose object is not difficult."""
+    boxes = np.concatenate([*records.boxes, np.zeros((0, 6))])
+    occur = {*(boxes if train else boxes[boxes[:, 5] == 0])[:, 4].astype(int).tolist()}
+    absent = [name for k, name in enumerate(records.classes) if k not in occur]
+    if absent:
+        which, what = ("training", "it cannot be learnt") if train else ("validation", "the mean is over the others")
+        log.warning("no %s image of %s has the class %s: %s", which, folder, some(absent), what)
 
 
 def _read(entry: _Entry, index_of: dict[str, int]) -> tuple[pathlib.Path, tuple[int, int], np.ndarray, int]:
@@ -158,7 +199,7 @@ def _read_annotation(path: pathlib.Path, size: tuple[int, int], index_of: dict[s
             )
         boxes = [_box(thing, size, index_of) for thing in root.findall("object")]
     except Problem as problem:
-        raise Problem(f"{path}: {problem}") from None
+        raise Problem(f"{path}: {problem}", problem.remedy) from None
     return np.array(boxes, np.float32).reshape(-1, 6)
 
 
@@ -201,7 +242,10 @@ def _box(thing: ElementTree.Element, size: tuple[int, int], index_of: dict[str, 
     height, width = size
     name, corners = thing.findtext("name", "").strip(), thing.find("bndbox")
     if name not in index_of:
-        raise Problem(f"unknown class {name!r}")
+        known = (
+            f"The classes are {some([*index_of], 30)}: name those of your data with --classes, or fix the annotations"
+        )
+        raise Problem(f"unknown class {name!r}", known)
     if corners is None:
         raise Problem(f"a {name} has no <bndbox>")
     xmin, ymin, xmax, ymax = (_number(corners, corner) for corner in _CORNERS)

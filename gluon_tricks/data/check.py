@@ -10,6 +10,7 @@ import numpy as np
 from gluon_tricks.data.headers import image_header
 from gluon_tricks.data.parallel import in_order
 from gluon_tricks.data.records import MOST_CLASSES, Records, decode_image
+from gluon_tricks.wording import byte_size, plural
 
 # One row per record. `content` tells copies apart: two checksums, 64 bits together.
 _ROW = np.dtype(
@@ -77,7 +78,7 @@ class Report:
                 )
         if 100 * len(found["undecodable"]) > count:
             problems.append(
-                f"{len(found['undecodable'])} of {count} images, more than 1 %, cannot be decoded: pack again"
+                f"{len(found['undecodable'])} of {plural(count, 'image')}, more than 1 %, cannot be decoded: pack again"
             )
         if np.count_nonzero(self.per_class) == 1 and count > 1:
             only = self.classes[int(np.argmax(self.per_class))]
@@ -90,7 +91,7 @@ class Report:
     def lines(self, verbose: bool = False) -> list[str]:
         """The report as lines of text; verbose: every class, and every record found."""
         counts, size = self.per_class, int(self._rows["bytes"].sum(dtype=np.int64))
-        lines = [f"{len(self._rows)} images, {len(self.classes)} classes, {size / 1e6:.1f} MB"]
+        lines = [f"{plural(len(self._rows), 'image')}, {plural(len(self.classes), 'class')}, {byte_size(size)}"]
         if len(counts):
             lines.append(f"images per class: min {counts.min()}, median {np.median(counts):g}, max {counts.max()}")
             order = np.argsort(counts, kind="stable") if not verbose else np.arange(len(counts))

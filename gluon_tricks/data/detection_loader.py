@@ -105,7 +105,9 @@ class DetectionLoader(AnnotatedLoader):
         if train:
             images = np.flatnonzero([len(boxes) > 0 for boxes in records.boxes])
             if len(images) < len(records):
-                log.warning("%d of %d images have no box: not trained on", len(records) - len(images), len(records))
+                log.warning(
+                    "images without a box are not trained on: %d of %d", len(records) - len(images), len(records)
+                )
         super().__init__(
             records,
             batch_size=batch_size,

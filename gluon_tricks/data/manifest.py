@@ -8,6 +8,7 @@ import pathlib
 from typing import Any
 
 from gluon_tricks.runtime import Refused
+from gluon_tricks.wording import byte_size
 
 _LARGEST = 1 << 26  # bytes: room for a million class names
 
@@ -24,7 +25,7 @@ def read_manifest(path: pathlib.Path) -> tuple[dict[str, Any], str]:
     try:
         size = path.stat().st_size
         if size > _LARGEST:
-            raise Refused(f"{path} has {size} bytes, which is too much for a manifest: {remedy}")
+            raise Refused(f"{path} has {byte_size(size)}, which is too much for a manifest: {remedy}")
         content = path.read_bytes()
     except OSError as error:
         raise Refused(f"{path} cannot be read ({error.strerror}): {remedy}") from None

@@ -21,6 +21,7 @@ from gluon_tricks.data.records import decode_image
 from gluon_tricks.data.sources import Entry, Source
 from gluon_tricks.disk import CannotWrite, write_text
 from gluon_tricks.runtime import Refused, generator
+from gluon_tricks.wording import byte_size
 
 FORMAT = 1  # of the manifest
 _RECORD_OVERHEAD = 64  # bytes per image, at most: mark, header, padding and the line of the .idx
@@ -227,7 +228,7 @@ def _require_space(entries: Sequence[Entry], folder: pathlib.Path) -> None:
     needed, free = sum(entry.size + _RECORD_OVERHEAD for entry in entries), shutil.disk_usage(folder).free
     if needed > free:
         raise Refused(
-            f"packing needs {needed / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB free: "
+            f"packing needs {byte_size(needed)} and {folder} has {byte_size(free)} free: "
             "free some space, choose another disk, or give --resize"
         )
 

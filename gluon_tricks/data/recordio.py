@@ -19,6 +19,7 @@ import struct
 from collections.abc import Iterator
 
 from gluon_tricks.runtime import Refused
+from gluon_tricks.wording import byte_size
 
 MARK = struct.pack("<I", 0xCED7230A)
 PART = struct.Struct("<4sI")  # mark, kind and length
@@ -33,7 +34,7 @@ def encode_record(label: float, id: int, image: bytes) -> bytes:
     """
     payload = _HEADER.pack(0, label, id, 0) + image
     if len(payload) > MAX_LENGTH:
-        raise Refused(f"image {id} has {len(image)} bytes, and a record can hold 512 MB at most: leave it out")
+        raise Refused(f"image {id} has {byte_size(len(image))}, and a record can hold 512 MB at most: leave it out")
     cuts, at = [], payload.find(MARK)
     while at >= 0:
         if at % 4 == 0:

@@ -124,7 +124,7 @@ class SegmentationLoader(AnnotatedLoader):
         except OSError:
             return False
         except Problem as problem:
-            raise BadRecord(f"{problem}: mend it") from None
+            raise BadRecord(f"{problem}: fix it") from None
         if pixels is None:
             return False
         if self.train:

@@ -7,6 +7,7 @@ import collections
 import concurrent.futures
 import logging
 import math
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,8 +16,12 @@ import numpy as np
 
 from gluon_tricks.data.records import BadRecord
 from gluon_tricks.runtime import Refused, generator, usable_cores
+from gluon_tricks.wording import plural
 
 log = logging.getLogger("gluon_tricks.data")
+
+
+_told: weakref.WeakKeyDictionary[Any, set[int]] = weakref.WeakKeyDictionary()  # records -> images told of
 
 
 class UndecodableImages(BadRecord):
@@ -30,8 +35,9 @@ class StepLoader(abc.ABC):
     the r-th B of these, so a step's images are the same for any number of ranks R at an equal global batch B R.
     The last incomplete global batch is dropped. Validation: the images in order, each exactly once over all ranks.
 
-    An image that cannot be decoded is named in the log once. Training takes the next one that can be decoded in its
-    place; validation leaves it out. OpenCV's own threads are switched off for the process.
+    An image that cannot be decoded is named in the log once, however many loaders of the same records meet it. Training
+    takes the next one that can be decoded in its place; validation leaves it out. OpenCV's own threads are switched off
+    for the process.
 
     A loader says what a batch is: `_begin`, `_load`, `_complete`; and where an image lies: `_place`.
 
@@ -75,11 +81,14 @@ class StepLoader(abc.ABC):
         self.records, self.batch_size, self.train, self.seed = records, batch_size, train, seed
         self.threads, self.rank, self.ranks, self.prefetch = threads, rank, ranks, prefetch
         self.undecodable: dict[int, tuple] = {}
+        self._told = _told.setdefault(records, set())
         self._images = np.arange(len(records)) if images is None else images
         n, global_batch = len(self._images), batch_size * ranks
         self.steps_per_epoch = n // global_batch if train else math.ceil(n / global_batch)
         if self.steps_per_epoch == 0:
-            raise Refused(f"{n} images are not one batch of {batch_size} on {ranks} ranks: make the batch smaller")
+            raise Refused(
+                f"{n} images are not one batch of {batch_size} on {plural(ranks, 'rank')}: make the batch smaller"
+            )
         cv2.setNumThreads(0)
 
     def epoch(self, epoch: int = 0, start_step: int = 0) -> Iterator:
@@ -97,7 +106,7 @@ class StepLoader(abc.ABC):
             ValueError: start_step is out of range.
         """
         if not 0 <= start_step <= self.steps_per_epoch:
-            raise ValueError(f"start_step is {start_step}: an epoch has {self.steps_per_epoch} steps")
+            raise ValueError(f"start_step is {start_step}: an epoch has {plural(self.steps_per_epoch, 'step')}")
         return self._batches(epoch, start_step)
 
     def _order(self, epoch: int) -> np.ndarray:
@@ -172,10 +181,12 @@ class StepLoader(abc.ABC):
         if image in self.undecodable:
             return
         self.undecodable[image] = self._place(image)
-        log.warning(self._said, image, *self.undecodable[image])
+        if image not in self._told:
+            self._told.add(image)
+            log.warning(self._said, image, *self.undecodable[image])
         if self._too_many(len(self.undecodable)):
             listed = "\n".join(self._listed.format(*place) for place in self.undecodable.values())
             raise UndecodableImages(
-                f"{len(self.undecodable)} of {len(self.records)} images, more than 1 %, cannot be decoded: "
+                f"{len(self.undecodable)} of {plural(len(self.records), 'image')}, more than 1 %, cannot be decoded: "
                 f"{self._remedy}. Met so far:\n{listed}"
             )

@@ -9,6 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from gluon_tricks.wording import columns, padded
+
 RIGHT, WRONG, IGNORED = 1, 0, -1  # what a detection may be
 _LEAST_OVERLAP = 0.5
 
@@ -24,6 +26,7 @@ class DetectionScores:
         images: how many were looked at.
     """
 
+    columns: ClassVar[tuple[str, ...]] = ("val_map07", "val_map")
     labels: ClassVar[dict[str, str]] = {"val_map07": "mAP (VOC07, 11 points)", "val_map": "mAP (area)"}
 
     map07: float
@@ -58,11 +61,11 @@ class DetectionScores:
         """A line of text for each class, and one for their mean."""
         rows = [(name, ap, self.per_class_07[name]) for name, ap in self.per_class_area.items()]
         rows.append(("mean", self.map_area, self.map07))
-        width = max(len(name) for name, _, _ in rows)
+        width = max(columns(name) for name, _, _ in rows)
         lines = [f"{'':{width}}    AP %  11-point %"]
         for name, *values in rows:
             shown = ["-" if math.isnan(value) else f"{100 * value:.1f}" for value in values]
-            lines.append(f"{name:{width}}  {shown[0]:>6}  {shown[1]:>10}")
+            lines.append(f"{padded(name, width)}  {shown[0]:>6}  {shown[1]:>10}")
         return "\n".join(lines)
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from gluon_tricks import distributed, pictures
 from gluon_tricks.base import on_trained_base
 from gluon_tricks.data import scenes
-from gluon_tricks.data.annotated import require_apart
+from gluon_tricks.data.annotated import require_apart, require_own_classes
 from gluon_tricks.data.augment import normalised
-from gluon_tricks.data.boxes import BoxedImages, read_voc
+from gluon_tricks.data.boxes import VOC_CLASSES, BoxedImages, read_voc, report_classes
 from gluon_tricks.data.detection_loader import DetectionBatch, DetectionLoader
 from gluon_tricks.detection.evaluation import evaluate_detector, image_sizes, predict
 from gluon_tricks.detection.loss import detection_loss
@@ -24,6 +24,7 @@ from gluon_tricks.runtime import Refused, generator
 from gluon_tricks.task import Shares, StepLoss, split_batch
 from gluon_tricks.transfer import DetectionRecipe
 from gluon_tricks.tricks import Draw
+from gluon_tricks.wording import plural
 
 
 class Detection:
@@ -34,6 +35,7 @@ class Detection:
 
     def __init__(self, recipe: DetectionRecipe, contexts: Sequence[mx.Context], threads: int | None):
         train, val = find_boxes(recipe)
+        require_own_classes(recipe.classes, recipe.class_names, train.classes, recipe.dataset)
         require_apart(train, val)
         require_trainable(train, val)
         self.contexts = list(contexts)
@@ -83,11 +85,8 @@ class Detection:
         pictures.save_png(path, pictures.grid(drawn, columns=4, titles=("annotated", "found (0.5 or more)") * 2))
 
     def describe(self) -> str:
-        recipe = self.recipe
-        return (
-            f"Faster-RCNN on {recipe.model}, {len(self.train.records)} images of {recipe.classes} classes at "
-            f"{recipe.short} px"
-        )
+        recipe, images = self.recipe, plural(len(self.train.records), "image")
+        return f"Faster-RCNN on {recipe.model}, {images} of {plural(recipe.classes, 'class')} at {recipe.short} px"
 
 
 def require_trainable(train: BoxedImages, val: BoxedImages) -> None:
@@ -100,8 +99,10 @@ def require_trainable(train: BoxedImages, val: BoxedImages) -> None:
             f"{crowded[0]} has more than {MOST_OBJECTS} objects ({len(crowded)} such images in all), which training "
             "does not take: leave them out of the list"
         )
+    if not any(len(boxes) for boxes in train.boxes):
+        raise Refused(f"no training image (of {len(train)}) has a box: check the lists and annotations")
     if not any((boxes[:, 5] == 0).any() for boxes in val.boxes):
-        raise Refused(f"none of the {len(val)} validation images has an object that is not difficult: check the lists")
+        raise Refused(f"no validation image (of {len(val)}) has an object that is not difficult: check the lists")
 
 
 def find_boxes(recipe: DetectionRecipe, splits: Sequence[str] = scenes.SPLITS) -> tuple[BoxedImages, ...]:
@@ -116,4 +117,8 @@ def find_boxes(recipe: DetectionRecipe, splits: Sequence[str] = scenes.SPLITS) -
     if not recipe.data:
         raise Refused("the data set is voc: name the folder of its VOCdevkit with --data")
     lists = {"train": recipe.train_splits, "val": recipe.val_splits}
-    return tuple(read_voc(recipe.data, lists[split]) for split in splits)
+    names = recipe.class_names or VOC_CLASSES
+    found = tuple(read_voc(recipe.data, lists[split], names) for split in splits)
+    for split, records in zip(splits, found):
+        report_classes(records, recipe.data, train=split == "train")
+    return found

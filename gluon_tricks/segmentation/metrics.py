@@ -20,6 +20,7 @@ class SegmentationScores:
         images: how many they are over.
     """
 
+    columns: ClassVar[tuple[str, ...]] = ("val_pix_acc", "val_miou")
     labels: ClassVar[dict[str, str]] = {"val_pix_acc": "pixAcc", "val_miou": "mIoU"}
 
     pix_acc: float

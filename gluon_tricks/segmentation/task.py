@@ -12,9 +12,9 @@ import numpy as np
 from gluon_tricks import distributed, pictures
 from gluon_tricks.base import on_trained_base
 from gluon_tricks.data import scenes
-from gluon_tricks.data.annotated import require_apart
+from gluon_tricks.data.annotated import require_apart, require_own_classes
 from gluon_tricks.data.augment import normalised
-from gluon_tricks.data.masks import MaskedImages, check_values, read_ade20k, read_masks
+from gluon_tricks.data.masks import MaskedImages, check_values, read_ade20k, read_masks, require_classes
 from gluon_tricks.data.segmentation_loader import SegmentationBatch, SegmentationLoader
 from gluon_tricks.network import input_dtype, restore_plain_layout
 from gluon_tricks.prediction import handful
@@ -25,6 +25,7 @@ from gluon_tricks.segmentation.network import segmentation_loss
 from gluon_tricks.task import Shares, StepLoss, split_batch
 from gluon_tricks.transfer import SegmentationRecipe
 from gluon_tricks.tricks import Draw
+from gluon_tricks.wording import plural
 
 
 class Segmentation:
@@ -35,6 +36,7 @@ class Segmentation:
 
     def __init__(self, recipe: SegmentationRecipe, contexts: Sequence[mx.Context], threads: int | None):
         train, val = find_masks(recipe)
+        require_own_classes(recipe.classes, recipe.class_names, train.classes, recipe.dataset)
         require_apart(train, val)
         self.contexts = list(contexts)
         self.recipe = recipe.set(classes=len(train.classes), class_names=train.classes)
@@ -77,11 +79,8 @@ class Segmentation:
         pictures.save_png(path, pictures.grid(drawn, columns=4, titles=("annotated", "found") * 2))
 
     def describe(self) -> str:
-        recipe = self.recipe
-        return (
-            f"FCN on {recipe.model}, {len(self.train.records)} images of {recipe.classes} classes in crops of "
-            f"{recipe.crop} px"
-        )
+        recipe, images = self.recipe, plural(len(self.train.records), "image")
+        return f"FCN on {recipe.model}, {images} of {plural(recipe.classes, 'class')} in crops of {recipe.crop} px"
 
 
 def find_masks(recipe: SegmentationRecipe, splits: Sequence[str] = scenes.SPLITS) -> tuple[MaskedImages, ...]:
@@ -97,14 +96,14 @@ def find_masks(recipe: SegmentationRecipe, splits: Sequence[str] = scenes.SPLITS
         raise Refused(f"the data set is {recipe.dataset}: name its folder with --data")
     read = {"ade20k": _read_ade20k, "masks": _read_folders}[recipe.dataset]
     found = tuple(read(recipe, split) for split in splits)
-    for records in found:
-        check_values(records)
+    for split, records in zip(splits, found):
+        require_classes(records, check_values(records), train=split == "train")
     return found
 
 
 def _read_scenes(folder: pathlib.Path, split: str) -> MaskedImages:
     places = (folder / "images" / split, folder / "annotations" / split)
-    return read_masks(*places, scenes.MASK_CLASSES, void=(scenes.VOID,), offset=1)
+    return read_masks(*places, scenes.MASK_CLASSES, void=(scenes.VOID,), values=range(1, len(scenes.MASK_CLASSES) + 1))
 
 
 def _read_ade20k(recipe: SegmentationRecipe, split: str) -> MaskedImages:
@@ -112,7 +111,11 @@ def _read_ade20k(recipe: SegmentationRecipe, split: str) -> MaskedImages:
 
 
 def _read_folders(recipe: SegmentationRecipe, split: str) -> MaskedImages:
-    if recipe.classes is None:
-        raise Refused("the data set is masks: say how many classes they have, --num-classes K")
-    folder, names = pathlib.Path(recipe.data), recipe.class_names or recipe.classes
-    return read_masks(folder / "images" / split, folder / "masks" / split, names, void=(recipe.void,))
+    classes = recipe.class_names or recipe.classes or len(recipe.mask_values)
+    if not classes:
+        raise Refused(
+            "the data set is masks: say how many classes they have, --num-classes K, or their names, --classes"
+        )
+    folder, void = pathlib.Path(recipe.data), () if recipe.void in recipe.mask_values else (recipe.void,)
+    places = folder / "images" / split, folder / "masks" / split
+    return read_masks(*places, classes, void=void, values=recipe.mask_values)

@@ -6,7 +6,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from gluon_tricks.data.boxes import VOC_CLASSES, read_voc
+from gluon_tricks.data.boxes import VOC_CLASSES, read_voc, report_classes
 from gluon_tricks.runtime import Refused
 
 OBJECT = (
@@ -118,7 +118,7 @@ def test_all_problems_are_counted_and_three_are_shown(voc):
     with pytest.raises(Refused) as caught:
         read(root, jobs=3)
     text = str(caught.value)
-    assert text.startswith("7 of 10 images") and "; and 4 more. Mend them" in text
+    assert text.startswith("7 of 10 images") and "; and 4 more. " in text
     assert "there is no" in text and "0.xml" in text and "1.xml" in text and "2.jpg" in text and "3.xml" not in text
 
 
@@ -133,17 +133,40 @@ def test_all_problems_are_counted_and_three_are_shown(voc):
     ],
 )
 def test_a_bad_list_is_named(voc, listed, says):
-    with pytest.raises(Refused, match=f"1 of . images .*{says}"):
+    with pytest.raises(Refused, match=f"1 of . images? .*{says}"):
         read(voc(annotation(), annotation(), listed=listed))
+
+
+def test_own_classes_in_a_folder_without_a_year(voc, tmp_path, caplog):
+    """VOC's layout without VOC2007 about it, with names of its own, one of which no annotation has."""
+    root = voc(annotation(thing("Käfer")), annotation(thing("wombat"), thing("Käfer", more="<difficult>1</difficult>")))
+    own = (root / "VOCdevkit/VOC2007").rename(tmp_path / "own")
+    names = ("wombat", "Käfer", "猫")
+    images = read_voc(own, ("trainval",), names)
+    assert images.classes == names and [boxes[:, 4].tolist() for boxes in images.boxes] == [[1], [0, 1]]
+    moved = own.rename(tmp_path / "moved")
+    assert read_voc(moved, ("trainval",), names).digest == images.digest
+    report_classes(images, own, train=True)
+    assert caplog.messages == [f"no training image of {own} has the class 猫: it cannot be learnt"]
+    report_classes(images, own, train=False)  # the beetle of image 0 is not difficult
+    assert caplog.messages[1:] == [f"no validation image of {own} has the class 猫: the mean is over the others"]
+    with pytest.raises(Refused) as caught:
+        read_voc(moved, ("trainval",), ("cat", "dog"))
+    text = str(caught.value)
+    assert "0.xml: unknown class 'Käfer'" in text and "1.xml: unknown class 'wombat'" in text
+    assert text.count("The classes are cat, dog: name those of your data with --classes") == 1
+    (moved / "ImageSets/Main/trainval.txt").rename(moved / "ImageSets/train.txt")
+    (moved / "ImageSets/Main").rmdir()
+    assert len(read_voc(moved, ("train",), names)) == 2
 
 
 def test_lists_that_are_not_there(voc):
     root = voc(annotation(), listed="\n")
     with pytest.raises(Refused, match="name no image"):
         read(root)
-    with pytest.raises(Refused, match="cannot read .*test.txt"):
+    with pytest.raises(Refused, match="no list .*test.txt .there are trainval.: .* --train-splits"):
         read_voc(root, ("2007_test",))
-    with pytest.raises(Refused, match="there is no folder VOC2012"):
+    with pytest.raises(Refused, match="there is no folder JPEGImages or VOC2012"):
         read_voc(root, ("2007_trainval", "2012_trainval"))
     for split in ("2007", "_test", "2007_../../x"):
         with pytest.raises(Refused, match="YEAR_LIST"):

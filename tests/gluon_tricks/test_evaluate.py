@@ -7,7 +7,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_tricks.evaluate import count_correct, evaluate
+from gluon_tricks.evaluate import count_correct, evaluate, scores_of
 
 NAN = float("nan")
 
@@ -64,3 +64,16 @@ def test_every_image_once_over_uneven_batches_and_devices():
 def test_no_image_at_all_is_an_error():
     with pytest.raises(RuntimeError, match="no image to evaluate"):
         evaluate(mx.gluon.nn.HybridLambda(lambda F, x: x), [], None, [mx.cpu()])
+
+
+def test_the_top_5_of_few_classes_are_not_told():
+    """Five classes are all among the top 5; of six, five are not."""
+    six, five = (scores_of(classes)(0.5, 0.75, 1.25, 20) for classes in (6, 5))
+    assert str(six) == "top-1 50.00%, top-5 75.00%, val loss 1.250"
+    assert str(five) == "top-1 50.00%, val loss 1.250"
+    assert list(six.labels) == ["val_loss", "val_top1", "val_top5"] and list(five.labels) == ["val_loss", "val_top1"]
+    assert five.row() == six.row() and five.columns == six.columns  # metrics.csv has the same columns for all
+    net = mx.gluon.nn.HybridLambda(lambda F, x: x)
+    batch = SimpleNamespace(images=np.eye(2, dtype="float32"), labels=np.array([0, 0]), count=2)
+    found = evaluate(net, [batch], lambda images, context: mx.nd.array(images), [mx.cpu()], scores_of(2))
+    assert str(found).startswith("top-1 50.00%, val loss")

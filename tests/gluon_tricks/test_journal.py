@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from gluon_tricks.journal import Journal, _clock, make_run_directory, newest_run_directory
+from gluon_tricks.journal import Journal, _clock, early_warnings, make_run_directory, newest_run_directory
 from gluon_tricks.runtime import Refused
 from gluon_tricks.schedule import Plan
 
@@ -81,3 +81,21 @@ def test_other_ranks_write_nothing(tmp_path, capsys):
 )
 def test_time_left(seconds, text):
     assert _clock(seconds) == text
+
+
+def test_early_warnings_are_told_once(tmp_path, capsys):
+    """In the journal, when there is one; on stderr, where the run comes to none."""
+    log = logging.getLogger("gluon_tricks.data")
+    with early_warnings() as lines:
+        log.warning("no mask has the class %s", "猫")
+    with Journal(tmp_path / "run") as journal:
+        for line in lines:
+            journal.warn(line)
+    seen = capsys.readouterr()
+    assert seen.out == "no mask has the class 猫\n" and seen.err == ""
+    assert (tmp_path / "run/log.txt").read_text(encoding="utf-8").count("猫") == 1
+    with pytest.raises(Refused), early_warnings():
+        log.warning("no mask has the class %s", "猫")
+        raise Refused("something else")
+    seen = capsys.readouterr()
+    assert seen.err == "no mask has the class 猫\n" and seen.out == ""

@@ -247,6 +247,9 @@ def test_an_undecodable_image_is_replaced_by_the_next_and_named_once(spoilt, cap
     assert loader.undecodable[8] == (1008, *records.place(8))
     named = [record.getMessage() for record in caplog.records]
     assert len(named) == 3 and any("image 7 (id 1007)" in text and "images.rec at byte" in text for text in named)
+    again = Loader(records, size=24, batch_size=10, train=False)  # as evaluate and the pictures have another loader
+    list(again.epoch())
+    assert sorted(again.undecodable) == [7, 8, 299] and len(caplog.records) == 3
 
 
 def pack_clean(spoilt):
@@ -291,7 +294,7 @@ def test_a_label_that_is_no_class_names_the_record(tmp_path):
 
 def test_arguments_out_of_range_are_refused(many):
     for options, text in [
-        ({"batch_size": 121}, "120 images are not one batch of 121 on 1 ranks"),
+        ({"batch_size": 121}, "120 images are not one batch of 121 on 1 rank"),
         ({"batch_size": 61, "ranks": 2}, "120 images are not one batch of 61 on 2 ranks"),
         ({"threads": 0}, "threads is 0"),
         ({"rank": 2, "ranks": 2}, "rank 2 of 2"),

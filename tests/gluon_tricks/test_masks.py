@@ -1,12 +1,13 @@
 import logging
+import struct
+import zlib
 
-import cv2
 import numpy as np
 import PIL.Image
 import pytest
 
 from gluon_tricks.data.annotated import Problem
-from gluon_tricks.data.masks import check_values, read_ade20k, read_masks
+from gluon_tricks.data.masks import check_values, read_ade20k, read_masks, require_classes
 from gluon_tricks.runtime import Refused
 
 
@@ -31,10 +32,10 @@ def u1(*rows):
 
 
 def test_values_become_classes_and_void(folders):
-    images = read_masks(*folders(u1([0, 1, 2], [255, 9, 2])), ["sky", "sea"], void=(0, 9, 255), offset=1)
+    images = read_masks(*folders(u1([0, 1, 2], [255, 9, 2])), ["sky", "sea"], void=(0, 9, 255), values=(1, 2))
     mask = images.read_mask(0)
     assert mask.tolist() == [[-1, 0, 1], [-1, -1, 1]] and mask.dtype == np.int32
-    assert (images.classes, images.void, images.offset) == (("sky", "sea"), (0, 9, 255), 1)
+    assert (images.classes, images.void, images.values) == (("sky", "sea"), (0, 9, 255), (1, 2))
     assert images.sizes.tolist() == [[2, 3]] and len(images) == 1
 
 
@@ -48,13 +49,70 @@ def test_all_kinds_of_masks(folders):
     check_values(images)
 
 
+def test_masks_of_one_two_and_four_bits(folders):
+    """PNG's grey of few bits, which Pillow does not write: of 2 bits 0 1 2 3, of 4 bits 15 0 7 1, of 1 bit 0 1 1 0."""
+    images = read_masks(*folders(*[u1([0, 0, 0, 0])] * 3), 16)
+    for path, bits, row in zip(images.masks, (1, 2, 4), ((0, 1, 1, 0), (0, 1, 2, 3), (15, 0, 7, 1))):
+        packed = sum(value << (bits * (3 - k)) for k, value in enumerate(row)) << (-4 * bits % 8)
+        chunks = (
+            (b"IHDR", struct.pack(">IIBBBBB", 4, 1, bits, 0, 0, 0, 0)),
+            (b"IDAT", zlib.compress(b"\0" + packed.to_bytes((4 * bits + 7) // 8, "big"))),
+            (b"IEND", b""),
+        )
+        path.write_bytes(
+            b"\x89PNG\r\n\x1a\n"
+            + b"".join(
+                struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+                for kind, data in chunks
+            )
+        )
+    images = read_masks(images.paths[0].parent, images.masks[0].parent, 16)
+    assert [images.read_mask(i)[0].tolist() for i in range(3)] == [[0, 1, 1, 0], [0, 1, 2, 3], [15, 0, 7, 1]]
+
+
+def test_black_and_white_masks(folders, caplog):
+    places = folders(u1([0, 255, 255]), u1([0, 0, 0]))
+    images = read_masks(*places, ["paper", "ink"], values=(0, 255))
+    assert images.read_mask(0).tolist() == [[0, 1, 1]]
+    counts = check_values(images)
+    assert (counts[0], counts[255], counts.sum()) == (4, 2, 6)
+    require_classes(images, counts, train=True)
+    assert not caplog.text
+    void = read_masks(*places, 2, void=(255,))
+    with pytest.raises(
+        Refused, match=r"only one class occurs .* hold the values 0, 255, and .* 0 to 1, void 255.*0,255"
+    ):
+        require_classes(void, check_values(void), train=True)
+    require_classes(void, check_values(void), train=False)  # a part of the images to validate on may show one class
+    assert "no mask of" in caplog.text and "has the class 1: the mean is over the others" in caplog.text
+    with pytest.raises(Refused, match="the mask values 0, 255 of 3 classes"):
+        read_masks(*places, 3, values=(0, 255))
+    with pytest.raises(Refused, match="the mask values 0, 255 of 2 classes and 255 of void"):
+        read_masks(*places, 2, values=(0, 255), void=(255,))
+
+
+def test_blurred_masks_are_told_as_such(folders):
+    images = read_masks(*folders(u1(np.arange(0, 256, 8), np.arange(0, 256, 8))), 2, values=(0, 248))
+    with pytest.raises(Refused, match="has the values 8, 16, 24, 32, 40 and 25 more, .*0, 248, .*come from JPEG"):
+        check_values(images)
+
+
+def test_a_mask_of_another_format_is_named(folders):
+    images, masks = folders(u1([0, 1]))
+    (masks / "0.png").rename(masks / "0.jpg")
+    with pytest.raises(Refused, match="0.jpg has no mask .*0.png: 0.jpg there is not a PNG"):
+        read_masks(images, masks, 2)
+
+
 def test_values_beyond_the_classes_are_named(folders):
     images = read_masks(*folders(u1([0, 1]), u1([2, 0]), u1([12, 1]), u1([11, 0])), 2, void=(11,))
     with pytest.raises(Refused, match=r"2 of 4 images .*1.png has the value 2, .* 0 to 1, void 11; .*2.png has .* 12"):
         check_values(images, jobs=2)
     with pytest.raises(Problem, match="2.png has the value 12"):
         images.read_mask(2)
-    below = read_masks(images.paths[0].parent, images.masks[0].parent, 12, offset=1)  # 0 is neither class nor void
+    below = read_masks(
+        images.paths[0].parent, images.masks[0].parent, 12, values=range(1, 13)
+    )  # 0 is neither class nor void
     with pytest.raises(Problem, match="0.png has the value 0, and the classes are 1 to 12, void none"):
         below.read_mask(0)
 
@@ -64,7 +122,7 @@ def test_what_headers_show_is_found_before(folders):
     (masks / "0.png").unlink()
     PIL.Image.new("L", (2, 2)).save(masks / "1.png")
     PIL.Image.new("RGB", (2, 1)).save(masks / "2.png")
-    cv2.imwrite(str(masks / "3.png"), u1([0, 1]), [cv2.IMWRITE_PNG_BILEVEL, 1])
+    PIL.Image.new("RGBA", (2, 1)).save(masks / "3.png")
     PIL.Image.new("L", (2, 1)).save(masks / "4.png", format="BMP")
     (images / "5.jpg").write_text("nothing")
     said = {}
@@ -77,11 +135,13 @@ def test_what_headers_show_is_found_before(folders):
         with pytest.raises(Refused) as caught:
             read_masks(keep, masks, 2)
         said[i] = str(caught.value)
-    assert "there is no" in said[0] and "0.png" in said[0]
+    assert "0.jpg has no mask" in said[0] and "0.png" in said[0]
     assert "1.png has 2 x 2 px and its image 2 x 1" in said[1]
-    assert "2.png is not a mask of one channel" in said[2] and "3.png is not a mask of one channel" in said[3]
+    assert "2.png holds RGB, and not one number" in said[2]
+    assert "3.png holds RGB and alpha, and not" in said[3]
+    assert said[2].endswith("Write classes as numbers, not colours")
     assert "4.png is not a PNG" in said[4] and "5.jpg is not an image" in said[5]
-    with pytest.raises(Refused, match="6 of 7 images of .*; and 3 more. Mend them"):
+    with pytest.raises(Refused, match="6 of 7 images of .*; and 3 more. Fix them, .*. Write classes as numbers"):
         read_masks(images, masks, 2)
 
 
@@ -91,7 +151,7 @@ def test_folders_and_names(folders, caplog):
     (images / "1.jpg").unlink()
     with caplog.at_level(logging.WARNING):
         assert len(read_masks(images, masks, 2)) == 1
-    assert "1 masks of" in caplog.text  # the one without an image
+    assert "masks without an image are left out: 1 of" in caplog.text  # the one without an image
     (images / "0.png").write_bytes((masks / "0.png").read_bytes())
     with pytest.raises(Refused, match="2 of 2 .*0.jpg has the same mask as another"):
         read_masks(images, masks, 2)
@@ -106,7 +166,7 @@ def test_folders_and_names(folders, caplog):
 def test_masks_without_a_class_are_refused(folders):
     some = folders(u1([11, 11]), u1([11, 0]))
     check_values(read_masks(*some, 11, void=(11,)))
-    with pytest.raises(Refused, match="all pixels of the 2 masks of .* are void: check the value"):
+    with pytest.raises(Refused, match="all pixels of the 2 masks of .* are void: the classes are 0 to 10"):
         check_values(read_masks(*some, 11, void=(0, 11)))
 
 
@@ -117,7 +177,7 @@ def test_a_mask_that_is_cut_short(folders):
     images.masks[0].write_bytes(images.masks[0].read_bytes()[:500])
     with pytest.raises(OSError):
         images.read_mask(0)
-    with pytest.raises(Refused, match="1 of 1 images .*0.png cannot be decoded"):
+    with pytest.raises(Refused, match="1 of 1 image .*0.png cannot be decoded"):
         check_values(images)
 
 

@@ -106,7 +106,11 @@ def test_both_layouts_show_the_same_pictures(folder):
     for split, count in SMALL.items():
         ade = scenes.ADE20K_SPLITS[split]
         masks = read_masks(
-            folder / "images" / ade, folder / "annotations" / ade, scenes.MASK_CLASSES, void=(scenes.VOID,), offset=1
+            folder / "images" / ade,
+            folder / "annotations" / ade,
+            scenes.MASK_CLASSES,
+            void=(scenes.VOID,),
+            values=range(1, len(scenes.MASK_CLASSES) + 1),
         )
         check_values(masks)
         assert len(voc[split]) == len(masks) == count

@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import types
 
+import cv2
 import mxnet as mx
 import numpy as np
 import pytest
@@ -16,16 +17,18 @@ from gluon_tricks.data import scenes
 from gluon_tricks.data.annotated import require_apart
 from gluon_tricks.data.boxes import BoxedImages
 from gluon_tricks.detection import task as detection_task
-from gluon_tricks.detection.task import require_trainable
+from gluon_tricks.detection.task import Detection, require_trainable
 from gluon_tricks.job import Options
 from gluon_tricks.network import parameters_by_name
 from gluon_tricks.recipe import Recipe, read_recipe, recipe_from_json
 from gluon_tricks.recipes.transfer import DETECTION, SEGMENTATION
 from gluon_tricks.runtime import Refused
 from gluon_tricks.segmentation import task as segmentation_task
+from gluon_tricks.segmentation.task import Segmentation
 from gluon_tricks.train import Interrupted, train_and_evaluate
 from gluon_tricks.trained import load_network
 from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
+from gluon_tricks.transfer_scores import open_validation
 from gluon_tricks.tricks import Mixup, PolyDecay, StepDecay, Warmup, ZeroGamma
 from model_zoo import get_model
 
@@ -263,7 +266,7 @@ def test_annotations_that_training_would_stumble_over():
     only_difficult = BoxedImages(("thing",), [image], sizes, [hard], "")
     with pytest.raises(Refused, match=r"a.jpg has more than 100 objects \(1 such"):
         require_trainable(crowded, crowded)
-    with pytest.raises(Refused, match="none of the 1 validation images has an object that is not difficult"):
+    with pytest.raises(Refused, match=r"no validation image \(of 1\) has an object that is not difficult"):
         require_trainable(only_difficult, only_difficult)
 
 
@@ -317,6 +320,82 @@ def test_flags_change_what_they_name():
         "--dataset masks --num-classes 11 --void 11 --crop-size 96 --set aux_weight=0", SEGMENTATION, "ade20k"
     )
     assert (recipe.classes, recipe.void, recipe.crop, recipe.aux_weight) == (11, 11, 96, 0)
+
+
+def test_flags_of_own_data(tmp_path):
+    recipe = words("--classes Käfer,猫 --train-splits train --val-splits val,more", DETECTION, "voc")
+    assert (recipe.class_names, recipe.train_splits, recipe.val_splits) == (
+        ("Käfer", "猫"),
+        ("train",),
+        ("val", "more"),
+    )
+    (tmp_path / "names.txt").write_text("Käfer\nгусь, серый\n", encoding="utf-8")
+    assert words(f"--classes {tmp_path}/names.txt", DETECTION, "voc").class_names == ("Käfer", "гусь, серый")
+    assert words("--classes cat", DETECTION, "voc").class_names == ("cat",)  # one class beside the background
+    assert words('--set class_names=["cat","dog"]', DETECTION, "voc").class_names == ("cat", "dog")
+    recipe = words("--dataset masks --mask-values 0,255 --classes paper,ink", SEGMENTATION, "ade20k")
+    assert (recipe.mask_values, recipe.class_names) == ((0, 255), ("paper", "ink"))
+    stored = tmp_path / "recipe.json"  # of a run, whose classes the data has told
+    stored.write_text(json.dumps(DETECTION["voc"].set(classes=2, class_names=("cat", "dog")).to_json()))
+    assert words(f"--recipe {stored} --classes a,b,c", DETECTION, "voc").class_names == ("a", "b", "c")
+    for flags, recipes, says in (
+        ("--classes names.txt", DETECTION, "--classes names.txt: there is no such file"),
+        ("--classes cat,cat", DETECTION, "class_names are cat, cat: give each class a name of its own"),
+        ("--dataset scenes --classes cat,dog", DETECTION, "--classes goes with --dataset voc: scenes has its own"),
+        ("--classes cat,dog", SEGMENTATION, "--classes goes with --dataset masks: ade20k has its own"),
+        ("--mask-values 0,255", SEGMENTATION, "--mask-values goes with --dataset masks"),
+        ("--dataset masks --mask-values 0,255 --void 255", SEGMENTATION, "--void 255 is one of --mask-values 0,255"),
+        ("--dataset masks --mask-values 0,255 --num-classes 3", SEGMENTATION, "one value for each class"),
+    ):
+        with pytest.raises(Refused, match=says):
+            words(flags, recipes, "voc" if recipes is DETECTION else "ade20k")
+
+
+def own_voc(root, names=("Käfer", "猫")):
+    """A folder with JPEGImages, Annotations and ImageSets of two images to train on and one to validate on."""
+    for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (root / name).mkdir(parents=True)
+    for i, name in enumerate((*names, names[0])):
+        cv2.imwrite(str(root / f"JPEGImages/{i}.jpg"), np.full((30, 40, 3), 60 * i, np.uint8))
+        box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>20</xmax><ymax>20</ymax></bndbox>"
+        text = f"<annotation><object><name>{name}</name>{box}</object></annotation>"
+        (root / f"Annotations/{i}.xml").write_text(text, encoding="utf-8")
+    (root / "ImageSets/Main/train.txt").write_text("0\n1\n")
+    (root / "ImageSets/Main/val.txt").write_text("2\n")
+    return root
+
+
+def test_own_classes_of_a_detector_reach_its_run_and_its_evaluation(tmp_path, caplog):
+    own = dict(data=str(own_voc(tmp_path)), train_splits=("train",), val_splits=("val",), batch_size=1)
+    recipe = DetectionRecipe(class_names=("Käfer", "猫"), **own)
+    task = Detection(recipe, [mx.cpu()], 1)
+    assert task.recipe.class_names == ("Käfer", "猫") and task.recipe.classes == 2
+    assert open_validation(recipe_from_json(json.loads(json.dumps(task.recipe.to_json()))), "run").records.classes == (
+        "Käfer",
+        "猫",
+    )
+    assert all("no validation image" in line and "猫: the mean is over" in line for line in caplog.messages)
+    with pytest.raises(
+        Refused, match="0.xml: unknown class 'Käfer'.*The classes are cat, dog: name those of your data"
+    ):
+        Detection(recipe.set(class_names=("cat", "dog")), [mx.cpu()], 1)
+
+
+@pytest.mark.parametrize(
+    ("task", "change"),
+    [
+        (Detection, dict(class_names=("cat", "dog"))),
+        (Detection, dict(classes=7)),
+        (Segmentation, dict(class_names=("cat", "dog"))),
+        (Segmentation, dict(classes=7)),
+    ],
+)
+def test_classes_that_built_in_data_does_not_have_are_refused(task, change):
+    kind = DetectionRecipe if task is Detection else SegmentationRecipe
+    with pytest.raises(
+        Refused, match="(class_names cat, dog|classes=7): the data set few_scenes has its own 1[01] class"
+    ):
+        task(kind(dataset="few_scenes", **change), [mx.cpu()], 1)
 
 
 def test_flags_that_cannot_be_are_refused(tmp_path):

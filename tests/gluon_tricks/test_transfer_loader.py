@@ -202,7 +202,7 @@ def test_images_without_boxes_are_not_trained_on(tmp_path, caplog):
     records = boxed(tmp_path, [(20, 30)] * 12, boxes)
     with caplog.at_level(logging.WARNING):
         loader = DetectionLoader(records, batch_size=4, train=True)
-    assert "4 of 12 images have no box" in caplog.text and loader.steps_per_epoch == 2
+    assert "images without a box are not trained on: 4 of 12" in caplog.text and loader.steps_per_epoch == 2
     assert sorted(indices(loader.epoch(0))) == [1, 2, 4, 5, 7, 8, 10, 11]
     assert sorted(indices(detect(records, train=False))) == list(range(12))
     with pytest.raises(Refused, match="0 images are not one batch"):
@@ -314,7 +314,7 @@ def test_evaluation_gives_whole_images(masks):
 def test_bad_masks_while_training(tmp_path):
     records = masked(tmp_path, [(20, 20)] * 101)
     cv2.imwrite(str(records.masks[3]), np.full((20, 20), 9, np.uint8))
-    with pytest.raises(BadRecord, match="003.png has the value 9, and the classes are 0 to 2, void 3: mend it"):
+    with pytest.raises(BadRecord, match="003.png has the value 9, and the classes are 0 to 2, void 3: fix it"):
         segment(records)
     records.masks[3].write_bytes(records.masks[3].read_bytes()[:60])
     (batch,) = segment(records, batch_size=101)
@@ -323,7 +323,7 @@ def test_bad_masks_while_training(tmp_path):
 
 def test_arguments_out_of_range_are_refused(mixed, masks):
     for run, options, text in [
-        (detect, {"batch_size": 41}, "40 images are not one batch of 41 on 1 ranks"),
+        (detect, {"batch_size": 41}, "40 images are not one batch of 41 on 1 rank"),
         (detect, {"short": 61}, "short is 61 and long is 60"),
         (detect, {"threads": 0}, "threads is 0"),
         (segment, {"train": False}, "batch_size is 4: evaluation takes"),

@@ -1,0 +1,44 @@
+"""Numbers and names as messages say them: counts with their nouns, sizes in a unit that fits, columns of text."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from collections.abc import Sequence
+
+
+def plural(count: int, noun: str) -> str:
+    """A count and its noun: 1 epoch, 2 epochs, 1 class, 0 classes, 3 batches; of several words the last one changes."""
+    if count == 1:
+        return f"{count} {noun}"
+    return f"{count} {noun}{'es' if noun.endswith(('ss', 'x', 'tch', 'sh')) else 's'}"
+
+
+def byte_size(count: float) -> str:
+    """A number of bytes with three digits, in the unit that fits: 512 bytes, 4.1 kB, 97.8 MB, 1.23 GB."""
+    if count < 1000:
+        return plural(int(count), "byte")
+    power = next((k for k in range(1, 5) if count < 999.5 * 1000**k), 5)
+    return f"{count / 1000**power:.3g} {('kB', 'MB', 'GB', 'TB', 'PB')[power - 1]}"
+
+
+def some(names: Sequence[object], most: int = 5) -> str:
+    """The first few of several names: a, b, c and 4 more."""
+    said = ", ".join(map(str, names[:most]))
+    return said + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def print_any_letter() -> None:
+    """A terminal of another encoding than UTF-8 gets \\u732b for what it does not have, and no program ends by that."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes: two a Chinese, Japanese or Korean letter, none an accent."""
+    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
+
+
+def padded(text: str, width: int) -> str:
+    """A text with spaces behind it, that it takes so many columns."""
+    return text + " " * (width - columns(text))
