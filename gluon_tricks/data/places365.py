@@ -14,9 +14,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from gluon_tricks.data.lists import read_lines, require_distinct
 from gluon_tricks.data.loader import Batch, Loader
 from gluon_tricks.data.records import Records
-from gluon_tricks.data.sources import Source, listed_entries, read_lines
+from gluon_tricks.data.sources import Source, listed_entries
 from gluon_tricks.data.steps import UndecodableImages
 from gluon_tricks.runtime import Refused
 
@@ -34,7 +35,7 @@ def categories(path: str | os.PathLike) -> tuple[str, ...]:
         pairs[int(label)] = name.strip("/")
     if sorted(pairs) != list(range(len(pairs))) or not pairs:
         raise Refused(f"{path} has {len(pairs)} ids, which are not 0 to {len(pairs) - 1}: get the file again")
-    return tuple(pairs[label] for label in range(len(pairs)))
+    return require_distinct([pairs[label] for label in range(len(pairs))], path)
 
 
 def places365(folder: str | os.PathLike, listing: str | os.PathLike, classes: Sequence[str]) -> Source:

@@ -13,12 +13,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from gluon_tricks.data.lists import read_lines, require_distinct, words
 from gluon_tricks.data.manifest import read_manifest
 from gluon_tricks.data.matlab import read_structures
 from gluon_tricks.data.records import MOST_CLASSES
 from gluon_tricks.runtime import Refused
-
-_LARGEST_LIST = 1 << 30  # bytes; that of ImageNet's 14 million images would have 0.7e9
 
 
 class Entry(NamedTuple):
@@ -47,11 +46,11 @@ class Source(NamedTuple):
 def read_classes(path: str | os.PathLike) -> tuple[str, ...]:
     """Class names in label order, from the manifest of packed records or from a text file, one name a line."""
     if not str(path).endswith(".json"):
-        return tuple(line.strip() for _, line in read_lines(path))
+        return require_distinct([line.strip(" \t") for _, line in read_lines(path)], path)
     manifest, _ = read_manifest(pathlib.Path(path))
     if "classes" not in manifest:
         raise Refused(f'{path} is no manifest: it has no "classes"; give one that pack_records wrote')
-    return tuple(manifest["classes"])
+    return require_distinct(manifest["classes"], path)
 
 
 def class_folders(folder: str | os.PathLike, classes: Sequence[str] | None = None) -> Source:
@@ -137,7 +136,7 @@ def imagenet_validation(
 
     Raises: Refused when the files do not fit together; see the texts.
     """
-    rows = [(number, re.split(r"[,\s]+", line)) for number, line in read_lines(ground_truth)]
+    rows = [(number, words(line, also=",")) for number, line in read_lines(ground_truth)]
     rows = [(number, fields) for number, fields in rows if fields[0] != "ImageId"]  # Kaggle's heading
     if all(len(fields) == 1 for _, fields in rows):
         wnid_of = _read_meta(meta)
@@ -198,7 +197,7 @@ def _read_meta(path: str | os.PathLike | None) -> dict[str, str]:
             "the ground truth holds ILSVRC2012_IDs, whose order is not that of the wnids: give --meta meta.mat"
         )
     if not str(path).endswith(".mat"):
-        pairs = [line.split()[:2] for _, line in read_lines(path)]
+        pairs = [words(line)[:2] for _, line in read_lines(path)]
         if not all(len(pair) == 2 and pair[0].isdecimal() for pair in pairs):
             raise Refused(f'{path} should hold lines "ILSVRC2012_ID wnid"')
         return dict(pairs)
@@ -241,17 +240,6 @@ def _listed(folder: str | os.PathLike) -> list[os.DirEntry]:
         return sorted((e for e in os.scandir(folder) if not e.name.startswith(".")), key=lambda e: e.name)
     except OSError as error:
         raise Refused(f"cannot read the folder {folder}: {error.strerror}") from None
-
-
-def read_lines(path: str | os.PathLike) -> list[tuple[int, str]]:
-    """The non-empty lines of a text file with their numbers, from 1."""
-    try:
-        if os.path.getsize(path) > _LARGEST_LIST:
-            raise Refused(f"{path} has {os.path.getsize(path)} bytes, which is too much for a list: check the name")
-        lines = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refused(f"cannot read {path}: {error}") from None
-    return [(number, line.rstrip()) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
 def _some(names: Sequence[str], shown: int = 3) -> str:
