@@ -23,8 +23,18 @@ class ImageHeader(NamedTuple):
 
 # Colour types of PNG's IHDR: grey, RGB, palette (shown as RGB), grey with alpha, RGB with alpha.
 _PNG_COMPONENTS = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}
+_BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # bytes
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG's markers of a start of frame
 _WITHOUT_LENGTH = (0x00, 0x01, *range(0xD0, 0xD9))  # what JPEG's markers are followed by at once; 0: no marker
+
+
+def begins_like_image(data: bytes) -> bool:
+    """Whether the first 18 bytes of a file may be those of a JPEG, PNG, BMP, WebP or TIFF."""
+    if data.startswith(b"BM"):  # as many a text does: behind the file's size stands that of a second header
+        return int.from_bytes(data[14:18], "little") in _BMP_HEADERS
+    if data.startswith(b"RIFF"):  # as sound and video do
+        return data[8:12] == b"WEBP"
+    return data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*"))
 
 
 def image_header(image: bytes) -> ImageHeader:

@@ -49,6 +49,6 @@ def require_distinct(classes: Sequence[str], source: str | os.PathLike) -> tuple
     places: dict[str, int] = {}
     for label, name in enumerate(classes):
         if name in places:
-            raise Refused(f"{source} names the class {name!r} twice, for labels {places[name]} and {label}: give one label")
+            raise Refused(f"{source} names the class {name!r} twice, labels {places[name]} and {label}: give it one")
         places[name] = label
     return tuple(classes)

@@ -58,7 +58,7 @@ def places365(folder: str | os.PathLike, listing: str | os.PathLike, classes: Se
         rows.append((len(rows), int(label), name.lstrip("/")))
     if not rows:
         raise Refused(f"no images found: {listing} is empty")
-    return Source(listed_entries(folder, rows, str(listing)), tuple(classes), [])
+    return Source(listed_entries(folder, rows, str(listing)), tuple(classes), [], str(folder))
 
 
 def image_names(listing: str | os.PathLike, records: Records) -> list[str]:

@@ -111,9 +111,7 @@ class Records:
             file.require_unchanged()
             (path, offset), name = self.place(i), self.name(i)
             record, remedy = f"record {k}" + (f" ({name})" if name else ""), INDEX_REMEDY.format(path)
-            raise BadRecord(
-                f"{record} of {path} at byte {offset}: {error}; copy the file again, or {remedy}"
-            ) from None
+            raise BadRecord(f"{record} of {path} at byte {offset}: {error}; copy the file again, or {remedy}") from None
 
     def place(self, i: int) -> tuple[pathlib.Path, int]:
         """The (file, byte offset) where image i lies, for messages."""
