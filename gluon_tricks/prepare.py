@@ -49,11 +49,12 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     precision, why = choose_precision(recipe.dtype, contexts)
     start_precision(precision, architecture(recipe) if precision == "bfloat16" else None)
     require_shareable(recipe, contexts)
-    task = TASKS[recipe.task](recipe.set(dtype=precision), contexts, options.threads)
+    with early_warnings() as warned:
+        task = TASKS[recipe.task](recipe.set(dtype=precision), contexts, options.threads)
     said += _look_at_the_machine(task.open_files)
     _require_alike(task)
     goes_on = _goes_on(run_dir, options)
-    with early_warnings() as warned:
+    with early_warnings() as more:
         net, loss = task.network(restored=goes_on), task.loss()
     recipe = task.recipe
     lr_at, plan = recipe.schedule(task.train.steps_per_epoch)
@@ -70,7 +71,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
         resumed_from = _resume(job)
         if goes_on and not resumed_from:
             raise Refused(f"the checkpoint of {run_dir} has just disappeared: check what else uses the folder")
-        for line in warned:
+        for line in [*warned, *more]:
             journal.warn(line)
         _announce(job, [*said, why], resumed_from)
     except BaseException:

@@ -153,6 +153,13 @@ class RecordFile:
         self.require_unchanged()
         return data
 
+    def same_as(self, other: RecordFile) -> bool:
+        """Whether both hold the same records: as their indices say, and a few of the records themselves."""
+        if self.identity[:2] != other.identity[:2]:
+            return False
+        places = np.linspace(0, len(self.offsets) - 1, 16).astype(int)
+        return all(self.record(k) == other.record(k) for k in places)
+
     def is_as_packed(self) -> bool:
         """Whether the file's sha256 is that of the manifest; True if there is none."""
         digest = hashlib.sha256()

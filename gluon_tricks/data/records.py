@@ -10,7 +10,7 @@ import bisect
 import hashlib
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -128,6 +128,13 @@ class Records:
         path, offset = self.place(i)
         named = [name] if (name := self.name(i)) else []
         return f"image {i} ({', '.join([*named, f'id {id}'])}) of {path} at byte {offset}"
+
+    def copies(self, other: Records) -> Iterator[tuple[pathlib.Path, pathlib.Path]]:
+        """Pairs of files, one of these and one of the other records, that hold the same images; each pair once."""
+        for k, mine in enumerate(self._files):
+            for theirs in self._files[k + 1 :] if other is self else other._files:
+                if mine.same_as(theirs):
+                    yield mine.path, theirs.path
 
     def not_as_packed(self) -> list[pathlib.Path]:
         """The files that differ from what was packed, by the sha256 of their manifests; all of them are read."""

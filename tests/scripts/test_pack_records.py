@@ -407,7 +407,7 @@ def test_check_counts_what_there_is(tmp_path, capsys):
         "labels not whole: 0",
     ]:
         assert line in lines, line
-    assert f"  record 3 (id 3) in {tmp_path / 'a.rec'} at byte" in "\n".join(lines)
+    assert f"  image 3 (id 3) of {tmp_path / 'a.rec'} at byte" in "\n".join(lines)
 
 
 def test_check_finds_what_spoils_a_training(tmp_path, capsys):
@@ -421,10 +421,14 @@ def test_check_finds_what_spoils_a_training(tmp_path, capsys):
         theirs.write_idx(key, mx.recordio.pack(mx.recordio.IRHeader(0, label, key, 0), jpeg(key)))
     theirs.close()
     for name, texts in {
-        "one": ["all 5 images are of one class (bee)", "--ground-truth"],
+        "one": ["all 5 images of ", "one.rec have label 1 (bee)", "--ground-truth"],
         "broken": ["1 of 50 images, more than 1 %"],
-        "range": ["3 labels out of range, first 2 in record 2: the classes are 0 to 1"],
-        "half": ["2 labels not whole, first 0.5 in record 2", "1 labels out of range, first -1 in record 3"],
+        "range": ["labels out of range: 3, first 2 of image 2 (id 2) of ", ": the classes are 0 to 1"],
+        "half": [
+            "labels not whole: 1, first 0.5 of image 2",
+            "labels out of range: 1, first -1 of image 3",
+            "1 of 5 records have several labels, first image 4 (id 4)",
+        ],
     }.items():
         assert run("--check", tmp_path / f"{name}.rec") == 2
         said = capsys.readouterr().out
