@@ -36,13 +36,25 @@ def unreadable_told(path: pathlib.Path, kind: type[Exception] = BadRecord) -> It
         raise kind(f"{path} cannot be read ({error.strerror}): check the disk and the file's permissions") from None
 
 
+def require_rec(path: pathlib.Path, flag: str = "") -> None:
+    """Refuses what is no file, telling what to do about a folder. Args: flag: what the message begins with."""
+    if path.is_dir():
+        found = sorted(path.glob("*.rec"))[:3]
+        images = path / "train" if (path / "train").is_dir() else path
+        remedy = f"pack its images with `scripts/pack_records.py {images} PREFIX` and name PREFIX.rec"
+        if found:
+            remedy = f"name the records in it, such as {' or '.join(map(str, found))}"
+        raise Refused(f"{flag}{path} is a folder: {remedy}")
+    if not path.is_file():
+        raise Refused(f"{flag}there is no {path}: check the name, or pack it with scripts/pack_records.py")
+
+
 class RecordFile:
     """One .rec with its .idx and, if there is one, its manifest; everything that can be seen cheaply is checked."""
 
     def __init__(self, path: pathlib.Path):
         self.path = path
-        if not path.is_file():
-            raise Refused(f"there is no {path}: check the name, or pack it with scripts/pack_records.py")
+        require_rec(path)
         with unreadable_told(path, Refused):
             self.file = open(path, "rb", buffering=0)  # noqa: SIM115  open as long as the records are
         self.size, self.written = self._state()
