@@ -139,7 +139,7 @@ def _runs(args: argparse.Namespace) -> cells.Runs:
     if photos:
         train, val = packed_photos(photos, args.runs / bases.name / "data", flag, packing=not args.show)
     data = str(args.data.expanduser().absolute()) if args.data and bases is not scale else ""
-    if train:
+    if train and not args.show:
         require_apart(Records(train), Records(val))
     return cells.Runs(args.runs, scale, train, val, data, Records(train).digest if train else "")
 

@@ -36,7 +36,7 @@ def read_names(rec: pathlib.Path, manifest: dict[str, Any]) -> bytes:
 
 
 def name_at(lines: bytes, offset: int) -> str:
-    """The name in the line of the record at a byte offset; "" if there is none."""
+    """The name, as `in_print`, in the line of the record at a byte offset; "" if there is none."""
     mark = b"\t%d\t" % offset  # stands nowhere else: a name's own tabs are written as \t
     start = lines.find(mark)
     if start < 0:
@@ -45,4 +45,9 @@ def name_at(lines: bytes, offset: int) -> str:
         name = json.loads(lines[start + len(mark) : lines.index(b"\n", start)])
     except ValueError:
         return ""
-    return name if isinstance(name, str) else ""
+    return in_print(name) if isinstance(name, str) else ""
+
+
+def in_print(name: str) -> str:
+    """A file's name on one line: what cannot be printed (line feeds, bytes that are no UTF-8) as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)

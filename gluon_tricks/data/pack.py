@@ -16,7 +16,7 @@ import cv2
 
 import gluon_tricks
 from gluon_tricks.data.encoding import NoImage, encoded
-from gluon_tricks.data.file_names import ENDING, last_line, name_line
+from gluon_tricks.data.file_names import ENDING, in_print, last_line, name_line
 from gluon_tricks.data.lists import require_distinct
 from gluon_tricks.data.parallel import in_order, silent_codecs
 from gluon_tricks.data.recordio import encode_record, walk
@@ -213,7 +213,7 @@ def pack(
     if resize is None:
         _require_space(source.entries, pathlib.Path(prefix).parent)
     shuffled = [source.entries[i] for i in generator(seed, "pack").permutation(len(source.entries))]
-    left_out = list(source.left_out)
+    broken: list[str] = []
     about = {"resize": resize, "quality": quality, "seed": seed}
     cv2.setNumThreads(0)  # the images are what runs in parallel
 
@@ -226,14 +226,15 @@ def pack(
     with RecordWriter(prefix, source.classes, overwrite=overwrite, about=about) as writer, silent_codecs():
         for entry, image in zip(shuffled, in_order(attempt, shuffled, jobs=jobs, what="packing")):
             if isinstance(image, NoImage):
-                left_out.append(f"{entry.path} ({image})")
+                broken.append(f"{entry.path} ({image})")
             else:
                 writer.add(entry.label, entry.id, image, entry.path.removeprefix(f"{source.folder}{os.sep}"))
         manifest = writer.manifest()
         if manifest["count"] == 0:
-            raise Refused(f"no images found: none of the {len(shuffled)} files is one, such as {min(left_out)}")
-    _list_left_out(prefix, sorted(left_out))
-    return manifest, sorted(left_out)
+            raise Refused(f"no images found: none of the {len(shuffled)} files is one, such as {min(broken)}")
+    left_out = [in_print(line) for line in (*sorted(broken), *sorted(source.left_out))]
+    _list_left_out(prefix, left_out)
+    return manifest, left_out
 
 
 def _list_left_out(prefix: str | os.PathLike, left_out: Sequence[str]) -> None:
@@ -242,7 +243,7 @@ def _list_left_out(prefix: str | os.PathLike, left_out: Sequence[str]) -> None:
     path.unlink(missing_ok=True)
     if len(left_out) > _SHOWN:
         with _full_disk_told(path.parent):
-            path.write_text("".join(f"{line}\n" for line in left_out), encoding="utf-8", errors="surrogateescape")
+            path.write_text("".join(f"{line}\n" for line in left_out), encoding="utf-8")
 
 
 def left_out_lines(left_out: Sequence[str], prefix: str | os.PathLike, verbose: bool = False) -> list[str]:

@@ -28,15 +28,12 @@ def class_labels(records: Records, classes: int | None = None, said_by: str = ""
             "have several): classification takes one label for each image; see scripts/pack_records.py --check"
         )
     known = np.isfinite(labels) & (labels >= 0) & (labels == np.floor(labels))
-    wanted = "classification needs whole numbers from 0"
+    why = "classification needs whole numbers from 0: pack again (scripts/pack_records.py --check finds all such)"
     if known.all() and classes is not None:
-        known, wanted = labels < classes, f"{said_by} has the classes 0 to {classes - 1}"
+        known, why = labels < classes, f"{said_by} has the classes 0 to {classes - 1}: pack again with --classes"
     if not known.all():
         i = int(np.flatnonzero(~known)[0])
-        raise Refused(
-            f"{_image(records, i)} has label {labels[i]:g}, and {wanted}: pack again; "
-            "see scripts/pack_records.py --check"
-        )
+        raise Refused(f"{_image(records, i)} has label {labels[i]:g}, and {why}")
     return labels
 
 
@@ -51,8 +48,8 @@ def of_one_class(records: Records) -> str:
         return ""
     name = f" ({records.classes[int(labels[0])]})" if records.classes and labels[0] < len(records.classes) else ""
     return (
-        f"all {len(labels)} images of {records.paths[0]} have label {labels[0]:g}{name}, as where an unlabelled folder "
-        "was packed as if it were a class: pack class folders, or give --ground-truth for ImageNet's validation images"
+        f"all {len(labels)} images of {records.paths[0]} have label {labels[0]:g}{name}; if an unlabelled folder was "
+        "packed as one class, pack class folders, or give --ground-truth for ImageNet's validation images"
     )
 
 
