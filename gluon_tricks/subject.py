@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import pathlib
 import re
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ from gluon_tricks.data.augment import Preprocess, coefficients
 from gluon_tricks.data.catalog import find_records
 from gluon_tricks.data.loader import Loader
 from gluon_tricks.data.records import Records
-from gluon_tricks.data.requirements import class_labels, of_one_class
+from gluon_tricks.data.requirements import class_labels
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.trained import Trained, open_network
@@ -23,8 +22,6 @@ from gluon_tricks.transfer import TransferRecipe
 from model_zoo import published
 from model_zoo.classifier import Classifier
 from model_zoo.preprocessing import Preprocessing
-
-log = logging.getLogger("gluon_tricks")
 
 
 @dataclasses.dataclass
@@ -152,5 +149,3 @@ def _check_labels(subject: Subject) -> None:
     if names and len(names) != net.classes:
         raise Refused(f"{path} has {len(names)} classes and {net.name} has {net.classes}: these differ")
     class_labels(records, net.classes, net.name)
-    if said := of_one_class(records):
-        log.warning("%s", said)

@@ -30,6 +30,7 @@ import tqdm
 from gluon_tricks import transfer_scores
 from gluon_tricks.data.places365 import complete, image_names, write_submission
 from gluon_tricks.data.records import BadRecord, Records
+from gluon_tricks.data.requirements import of_one_class
 from gluon_tricks.devices import choose_contexts, choose_precision, start_precision
 from gluon_tricks.evaluate import collect_logits, evaluate, wilson
 from gluon_tricks.network import architecture
@@ -253,7 +254,9 @@ def run_classifier(
         input_size=args.input_size, crop_ratio=args.crop_ratio, trained=trained,
     )  # fmt: skip
     if args.submission and subject.net.classes < 5:
-        raise Refused(f"--submission: {subject.net.name} tells {subject.net.classes} classes apart, fewer than 5")
+        raise Refused(f"--submission: {subject.net.name} has {subject.net.classes} classes, fewer than 5")
+    if not args.submission and (said := of_one_class(subject.records)):  # the server's images have no labels
+        print(f"warning: {said}", file=sys.stderr)
     subject.net.hybridize(static_alloc=True, static_shape=True)
     subject.net.cast("float16" if precision == "float16" else "float32")
     if args.submission:
