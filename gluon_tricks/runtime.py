@@ -109,11 +109,6 @@ def _limit_images() -> None:
     _set_by_default("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 27))
 
 
-def _silence_opencv() -> None:
-    """OpenCV prints its source lines for every broken image, without the image's name; we name it."""
-    _set_by_default("OPENCV_LOG_LEVEL", "SILENT")
-
-
 def _use_every_core() -> None:
     """One thread per physical core: left alone, MXNet takes half the logical ones, hyper-threads or not."""
     _set_by_default("OMP_NUM_THREADS", str(max(usable_cores() // _threads_per_core(), 1)))
@@ -137,7 +132,6 @@ def _allow_amx() -> None:
 
 _use_every_core()
 _limit_images()
-_silence_opencv()
 _allow_amx()
 _restore_numpy_aliases()
 _load_cuda_libraries()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 
 from gluon_tricks.data import shapes
+from gluon_tricks.data.lists import require_distinct
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import class_labels, of_one_class, warn_of_empty_classes
 from gluon_tricks.recipe import Recipe
@@ -49,7 +50,7 @@ def count_classes(train: Records, val: Records, expected: int | None) -> int:
             f"({', '.join(odd)} ...): pack validation with the training classes"
         )
     named = next((records for records in (train, val) if records.classes), None)
-    known = len(named.classes) if named else None
+    known = len(require_distinct(named.classes, named.paths[0])) if named else None
     for records in (train, val):
         class_labels(records, known, str(named.paths[0]) if named else "")
     if expected is not None and known not in (None, expected):

@@ -24,6 +24,7 @@ MOST_CLASSES = 1 << 20  # far beyond any data set; the label of a damaged record
 # Of an image: 1.5 times what the largest cameras give, and 400 MB decoded. An image of a few hundred bytes may claim
 # 60000 x 60000, and libjpeg would fill all of it with grey.
 MOST_PIXELS = 1 << 27
+cv2.setLogLevel(0)  # for a broken image it prints lines of its source; we name the image
 
 
 def decode_image(data: bytes) -> np.ndarray | None:
