@@ -215,6 +215,7 @@ def pack(
     shuffled = [source.entries[i] for i in generator(seed, "pack").permutation(len(source.entries))]
     broken: list[str] = []
     about = {"resize": resize, "quality": quality, "seed": seed}
+    folder = os.path.join(source.folder, "")
     cv2.setNumThreads(0)  # the images are what runs in parallel
 
     def attempt(entry: Entry) -> bytes | NoImage:
@@ -228,12 +229,12 @@ def pack(
             if isinstance(image, NoImage):
                 broken.append(f"{entry.path} ({image})")
             else:
-                writer.add(entry.label, entry.id, image, entry.path.removeprefix(f"{source.folder}{os.sep}"))
+                writer.add(entry.label, entry.id, image, entry.path.removeprefix(folder))
         manifest = writer.manifest()
         if manifest["count"] == 0:
             raise Refused(f"no images found: none of the {len(shuffled)} files is one, such as {min(broken)}")
-    left_out = [in_print(line) for line in (*sorted(broken), *sorted(source.left_out))]
-    _list_left_out(prefix, left_out)
+        left_out = [in_print(line) for line in (*sorted(broken), *sorted(source.left_out))]
+        _list_left_out(prefix, left_out)
     return manifest, left_out
 
 

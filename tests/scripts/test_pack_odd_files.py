@@ -13,6 +13,7 @@ import PIL.ImageOps
 import pytest
 
 from gluon_tricks.data.headers import image_header, is_cut_jpeg
+from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records, decode_image
 from scripts import pack_records as script
 
@@ -66,6 +67,7 @@ BROKEN = {
     "page.jpg": (b"<html>404</html>", "no JPEG, PNG, BMP, WebP or TIFF"),
     "moving.gif": (picture("GIF"), "no JPEG, PNG, BMP, WebP or TIFF"),
     "empty.jpg": (b"", "empty"),
+    "bomb.png": (PNG[:16] + (60000).to_bytes(4, "big") * 2 + PNG[24:], "more than 134 million pixels"),
 }
 
 
@@ -118,9 +120,9 @@ def test_without_looking_a_later_message_names_the_photo(tmp_path, capfd):
 
 
 def test_names_do_not_change_the_datas_identity(tmp_path):
-    for folder in ("one", "two"):
+    for folder, end in (("one", ""), ("two", "/")):
         write(tmp_path / folder / "a", {f"{folder}.jpg": JPEG})
-        assert run(tmp_path / folder, tmp_path / folder) == 0
+        assert run(f"{tmp_path / folder}{end}", tmp_path / folder) == 0
     one, two = Records(tmp_path / "one.rec"), Records(tmp_path / "two.rec")
     assert one.digest == two.digest and (one.name(0), two.name(0)) == ("a/one.jpg", "a/two.jpg")
 
@@ -184,3 +186,12 @@ def test_the_parent_of_train_and_val_is_told(tmp_path, capsys):
     write(tmp_path / "vehicles" / "train", {"1.jpg": JPEG})
     write(tmp_path / "vehicles" / "bus", {"1.jpg": JPEG})
     assert run(tmp_path / "vehicles", tmp_path / "out") == 0  # a class may be called train
+
+
+def test_reproduce_tells_what_of_its_photos_is_left_out(tmp_path, capsys):
+    for split in ("train", "val"):
+        write(tmp_path / "data" / split / "ant", {"1.jpg": JPEG})
+        write(tmp_path / "data" / split / "bee", {"1.jpg": JPEG, "2.jpg": BROKEN["cut.jpg"][0]})
+    packed_photos(tmp_path / "data", tmp_path / "cache", "--data")
+    lines = [f"left out: {tmp_path}/data/{split}/bee/2.jpg (a JPEG that is cut off)" for split in ("train", "val")]
+    assert capsys.readouterr().err.splitlines() == lines
