@@ -38,7 +38,8 @@ def class_folders(folder: str | os.PathLike, classes: Sequence[str] | None = Non
     left_out += [f"{child.path} (no class)" for child in children if child.is_dir() and child not in folders]
     _refuse_splits(folder, folders)
     inside = {child.name: listed(child.path) for child in folders}
-    named = [child for child in folders if child.name in (classes or ()) or _may_be_class(inside[child.name])]
+    given = set(classes or ())
+    named = [child for child in folders if child.name in given or _may_be_class(inside[child.name])]
     if not named:
         _refuse_without_class(folder, folders, sum(not child.is_dir() for child in children))
     left_out += [f"{child.path} (no image in it)" for child in folders if child not in named]

@@ -197,7 +197,6 @@ def pack(
         jobs: threads; default: all cores.
         overwrite: replace files that are there.
         verify: decode every image, to leave out what is broken; else only the first bytes are looked at.
-        overwrite: replace files that are there.
 
     Returns: (manifest, what was left out and why).
 

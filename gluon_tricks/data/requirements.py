@@ -46,7 +46,7 @@ def of_one_class(records: Records) -> str:
     labels = records.labels()
     if len(labels) < 2 or not (labels == labels[0]).all():
         return ""
-    name = f" ({records.classes[int(labels[0])]})" if records.classes and labels[0] < len(records.classes) else ""
+    name = f" ({records.classes[int(labels[0])]})" if 0 <= labels[0] < len(records.classes or ()) else ""
     return (
         f"all {len(labels)} images of {records.paths[0]} have label {labels[0]:g}{name}; if an unlabelled folder was "
         "packed as one class, pack class folders, or give --ground-truth for ImageNet's validation images"
