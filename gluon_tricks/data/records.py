@@ -1,7 +1,8 @@
 """Reading .rec files: one or several as one list of images.
 
 Beside FILE.rec lies FILE.idx with a line "key<tab>offset" per record and, if scripts/pack_records.py wrote it,
-FILE.json, the manifest: classes, counts and sizes. Files of MXNet's im2rec (.rec and .idx) are read as well.
+FILE.json, the manifest: classes, counts and sizes; and FILE.files, what the images' files were called. Files of
+MXNet's im2rec (.rec and .idx) are read as well.
 """
 
 from __future__ import annotations
