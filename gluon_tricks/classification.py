@@ -14,6 +14,7 @@ from gluon_tricks.class_names import in_words
 from gluon_tricks.data.augment import Preprocess, coefficients
 from gluon_tricks.data.catalog import count_classes, find_records
 from gluon_tricks.data.loader import Batch, Loader
+from gluon_tricks.data.requirements import require_apart
 from gluon_tricks.evaluate import Scores, evaluate, scores_of
 from gluon_tricks.network import initialized, input_dtype, restore_plain_layout
 from gluon_tricks.prediction import handful, probabilities
@@ -31,6 +32,7 @@ class Classification:
 
     def __init__(self, recipe: Recipe, contexts: Sequence[mx.Context], threads: int | None):
         train, val = find_records(recipe)
+        require_apart(train, val)
         self.recipe, self.contexts = recipe.set(classes=count_classes(train, val, recipe.classes)), list(contexts)
         self.scores = scores_of(self.recipe.classes)
         common = dict(

@@ -14,6 +14,7 @@ from typing import Any
 
 from gluon_tricks import flags
 from gluon_tricks.data.catalog import IMAGENET_FOLDER, imagenet_is_here
+from gluon_tricks.data.record_file import require_rec
 from gluon_tricks.recipe import Recipe, apply_setting
 from gluon_tricks.recipes import get_recipe, is_cell
 from gluon_tricks.runtime import Refused
@@ -156,10 +157,10 @@ def _with_data(recipe: Recipe, args: argparse.Namespace) -> Recipe:
         if index and [str(pathlib.Path(path)) for path in index] != expected:
             raise Refused(f"--rec-{split}-idx {' '.join(index)}: the .idx lies beside its .rec, with the same name")
         if files:
-            missing = [file for file in files if not pathlib.Path(file).expanduser().is_file()]
-            if missing:
-                raise Refused(f"--rec-{split}: there is no {missing[0]}; pack it with scripts/pack_records.py")
-            paths = tuple(str(pathlib.Path(file).expanduser().absolute()) for file in files)
+            places = [pathlib.Path(file).expanduser() for file in files]
+            for place in places:
+                require_rec(place, f"--rec-{split}: ")
+            paths = tuple(str(place.absolute()) for place in places)
             recipe = recipe.set(data="records", **{split: paths})
     if args.use_rec and not args.rec_train and not imagenet_is_here():
         raise Refused(f"--use-rec: there is no train.rec and val.rec in {IMAGENET_FOLDER}; name --rec-train, --rec-val")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from gluon_tricks.disk import CannotWrite
 from gluon_tricks.runtime import Refused
+from gluon_tricks.wording import print_any_letter
 
 
 def command(main: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence[str] | None], int]:
@@ -20,6 +21,7 @@ def command(main: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence[s
 
     @functools.wraps(main)
     def told(argv: Sequence[str] | None = None) -> int:
+        print_any_letter()
         try:
             code = main(argv)
             sys.stdout.flush()

@@ -79,8 +79,9 @@ def _kind(recipe: Settings) -> tuple:
 
 def _rates(recipes: Sequence[Settings]) -> dict[tuple, float]:
     """Kind of training -> images/s, of the first recipe of each kind."""
-    rec, found = str(shapes.ensure(name="few_shapes") / "train.rec"), {}
-    drawn = dict(data="records", train=(rec,), val=(rec,)), dict(dataset="few_scenes", base_params="")
+    folder, found = shapes.ensure(name="few_shapes"), {}
+    files = {split: (str(folder / f"{split}.rec"),) for split in ("train", "val")}
+    drawn = dict(data="records", **files), dict(dataset="few_scenes", base_params="")
     for kind, recipe in {_kind(recipe): recipe for recipe in reversed(recipes)}.items():
         data = drawn[recipe.task != "classification"]
         recipe = recipe.set(**data, classes=None, epochs=999)

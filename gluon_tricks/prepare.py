@@ -53,9 +53,10 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     require_shareable(recipe, contexts)
     with early_warnings() as warned:
         task = TASKS[recipe.task](recipe.set(dtype=precision), contexts, options.threads)
-        said += _look_at_the_machine(task.open_files)
-        _require_alike(task)
-        goes_on = _goes_on(run_dir, options)
+    said += _look_at_the_machine(task.open_files)
+    _require_alike(task)
+    goes_on = _goes_on(run_dir, options)
+    with early_warnings() as more:
         net, loss = task.network(restored=goes_on), task.loss()
     recipe = task.recipe
     lr_at, plan = recipe.schedule(task.train.steps_per_epoch)
@@ -73,7 +74,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
         if goes_on and not resumed_from:
             raise Refused(f"the checkpoint of {run_dir} has just disappeared: check what else uses the folder")
         said += _changed_epochs(job, epochs) if epochs != recipe.epochs else []
-        for line in warned:
+        for line in [*warned, *more]:
             journal.warn(line)
         asked = f" in place of {asked}" if why and not options.dtype_given else ""
         _announce(job, [*said, why if options.dtype_given else ""], resumed_from, asked)

@@ -14,6 +14,7 @@ from gluon_tricks.data.augment import Preprocess, coefficients
 from gluon_tricks.data.catalog import find_records
 from gluon_tricks.data.loader import Loader
 from gluon_tricks.data.records import Records
+from gluon_tricks.data.requirements import class_labels
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.trained import Trained, open_network
@@ -144,9 +145,7 @@ def _training_records(recipe: Recipe, required: bool) -> Records | None:
 def _check_labels(subject: Subject) -> None:
     """Refuses images whose labels are not the network's, before any is read."""
     records, net = subject.records, subject.net
-    labels = records.labels()
-    found = len(records.classes) if records.classes else int(labels.max()) + 1
-    if not (labels >= 0).all() or (labels % 1).any():
-        raise Refused(f"{records.paths[0]} has labels that are no classes: see scripts/pack_records.py --check")
-    if found > net.classes or (records.classes and found != net.classes) or labels.max() >= net.classes:
-        raise Refused(f"{records.paths[0]} has {found} classes and {net.name} tells {net.classes} apart: these differ")
+    path, names = records.paths[0], records.classes
+    if names and len(names) != net.classes:
+        raise Refused(f"{path} has {len(names)} classes and {net.name} has {net.classes}: these differ")
+    class_labels(records, net.classes, net.name)

@@ -24,6 +24,7 @@ import dataclasses
 import itertools
 import json
 import pathlib
+import sys
 import time
 
 import mxnet as mx
@@ -34,6 +35,7 @@ from gluon_tricks.arguments import Parser
 from gluon_tricks.commands import command
 from gluon_tricks.data.places365 import complete, image_names, write_submission
 from gluon_tricks.data.records import BadRecord, Records
+from gluon_tricks.data.requirements import of_one_class
 from gluon_tricks.devices import choose_contexts, choose_precision, start_precision
 from gluon_tricks.disk import require_writable, write_text
 from gluon_tricks.evaluate import collect_logits, evaluate, wilson
@@ -42,7 +44,7 @@ from gluon_tricks.runtime import Refused
 from gluon_tricks.subject import Subject, open_subject
 from gluon_tricks.trained import Trained, open_network, recipe_of
 from gluon_tricks.transfer import DetectionRecipe, TransferRecipe
-from gluon_tricks.wording import plural, print_any_letter
+from gluon_tricks.wording import plural
 from model_zoo.inference import fuse, quantise
 
 OF_CLASSIFIERS = (
@@ -261,6 +263,8 @@ def run_classifier(
     )  # fmt: skip
     if args.submission and subject.net.classes < 5:
         raise Refused(f"--submission: {subject.net.name} has {plural(subject.net.classes, 'class')}, fewer than 5")
+    if not args.submission and (said := of_one_class(subject.records)):  # the server's images have no labels
+        print(f"warning: {said}", file=sys.stderr)
     subject.net.hybridize(static_alloc=True, static_shape=True)
     subject.net.cast("float16" if precision == "float16" else "float32")
     if args.submission:
@@ -283,7 +287,6 @@ def run_classifier(
 @command
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
-    print_any_letter()
     try:
         result, said = run(args)
     except BadRecord as error:

@@ -8,8 +8,9 @@
     pack_records.py --check FILE.rec ...                    look for what would spoil a training
     pack_records.py --index FILE.rec                        make FILE.idx anew
 
-Packing writes OUT_PREFIX.rec, .idx and .json (the manifest), globally shuffled. Exit code: 0 done, 2 refused, or
---check found a problem; 130 interrupted (143 by SIGTERM); 1 anything else.
+Packing writes OUT_PREFIX.rec, .idx, .json (the manifest) and .files (the photos' names), globally shuffled. Every image
+is decoded, and broken ones are left out. Exit code: 0 done, 2 refused, or --check found a problem; 130 interrupted (143
+by SIGTERM); 1 anything else.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from gluon_tricks.arguments import Parser
 from gluon_tricks.commands import command
 from gluon_tricks.data import sources
 from gluon_tricks.data.check import check
-from gluon_tricks.data.pack import pack, write_index
+from gluon_tricks.data.folders import class_folders
+from gluon_tricks.data.pack import left_out_lines, pack, write_index
 from gluon_tricks.data.places365 import categories, places365
 from gluon_tricks.data.records import BadRecord, Records
 from gluon_tricks.runtime import Refused
@@ -48,6 +50,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--quality", type=int, metavar="Q", help="of the JPEGs that --resize makes (default: 95)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the shuffle (default: 0)")
     parser.add_argument("--jobs", type=int, metavar="N", help="threads (default: all cores)")
+    parser.add_argument(
+        "--no-verify", dest="verify", action="store_false", help="do not decode the images: faster, keeps broken ones"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     parser.add_argument("--check", nargs="+", metavar="FILE", help="report on packed files")
     parser.add_argument("--index", metavar="FILE", help="make the .idx of a .rec anew")
@@ -74,7 +79,7 @@ def find(options: argparse.Namespace) -> sources.Source:
         return sources.list_file(options.folder, options.list, classes)
     if options.ground_truth:
         return sources.imagenet_validation(options.folder, options.ground_truth, options.meta, classes)
-    return sources.class_folders(options.folder, classes)
+    return class_folders(options.folder, classes)
 
 
 def pack_and_tell(options: argparse.Namespace) -> int:
@@ -86,11 +91,10 @@ def pack_and_tell(options: argparse.Namespace) -> int:
         seed=options.seed,
         jobs=options.jobs,
         overwrite=options.overwrite,
+        verify=options.verify,
     )
-    for line in left_out if options.verbose else left_out[:10]:
-        print(f"left out: {line}")
-    if len(left_out) > 10 and not options.verbose:
-        print(f"left out: {len(left_out) - 10} more (--verbose lists all)")
+    for line in left_out_lines(left_out, options.out_prefix, options.verbose):
+        print(line)
     empty = [name for name, count in zip(manifest["classes"], manifest["images_per_class"]) if count == 0]
     if empty:
         more = "" if options.verbose or len(empty) <= 10 else f" and {len(empty) - 10} more"

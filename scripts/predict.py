@@ -26,7 +26,7 @@ from gluon_tricks.devices import choose_contexts
 from gluon_tricks.photos import Results, contact_sheet, find_images, printable, read_photo
 from gluon_tricks.prediction import open_predictor
 from gluon_tricks.runtime import Refused
-from gluon_tricks.wording import plural, print_any_letter
+from gluon_tricks.wording import plural
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -81,7 +81,6 @@ def run(args: argparse.Namespace) -> int:
 
 @command
 def main(argv: list[str] | None = None) -> int:
-    print_any_letter()
     return 1 if run(parse(argv)) else 0
 
 

@@ -31,6 +31,7 @@ from gluon_tricks.commands import command
 from gluon_tricks.comparison import compare
 from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records
+from gluon_tricks.data.requirements import require_apart
 from gluon_tricks.detection.task import find_boxes
 from gluon_tricks.devices import choose_contexts, choose_precision
 from gluon_tricks.disk import require_writable, write_text, writing
@@ -160,6 +161,8 @@ def _runs(args: argparse.Namespace) -> cells.Runs:
     if photos:
         train, val = packed_photos(photos, args.runs / bases.name / "data", flag, packing=not args.show)
     data = str(args.data.expanduser().absolute()) if args.data and bases is not scale else ""
+    if train and not args.show:
+        require_apart(Records(train), Records(val))
     return cells.Runs(args.runs, scale, train, val, data, Records(train).digest if train else "")
 
 

@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable
 
 import mxnet as mx
+import numpy as np
 
 from gluon_tricks.benchmarks.contest import Contestant, compare, measure
 from gluon_tricks.benchmarks.loader import image_record_iter_options
+from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.data.records import Records
 from gluon_tricks.job import Job, Options
 from gluon_tricks.prepare import prepare
@@ -123,12 +125,23 @@ def gluoncv_loop(rec: str, model: str, size: int, batch_size: int, threads: int,
 
 
 def _job(rec: str, model: str, size: int, batch_size: int, threads: int, steps: int, dtype: str) -> Job:
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="gluon_tricks_benchmark_"))
     recipe = Recipe(
-        name="benchmark", model=model, data="records", train=(rec,), val=(rec,), input_size=size,
+        name="benchmark", model=model, data="records", train=(rec,), val=(_two_images(rec, folder),), input_size=size,
         batch_size=batch_size, lr=0.01, augment="gluoncv", dtype=dtype, tricks=(ZeroGamma(), NoBiasDecay()), epochs=999,
     )  # fmt: skip
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="gluon_tricks_benchmark_"))
     job = prepare(recipe, folder, Options(threads=threads, contexts=[mx.cpu()], log_interval=10**9))
     job.task.train.steps_per_epoch = min(steps, job.task.train.steps_per_epoch)
     job.plan = dataclasses.replace(job.plan, steps_per_epoch=job.task.train.steps_per_epoch)
     return job
+
+
+def _two_images(rec: str, folder: pathlib.Path) -> str:
+    """Validation records, which a job must have and which are not looked at: two images of two classes."""
+    records = Records(rec)
+    labels = records.labels()
+    with RecordWriter(folder / "val", records.classes or [str(k) for k in range(int(labels.max()) + 1)]) as writer:
+        for i in (0, int(np.flatnonzero(labels != labels[0])[0])):
+            label, id, image = records.read(i)
+            writer.add(int(label), id, image)
+    return str(folder / "val.rec")

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import PIL.Image
 
-from gluon_tricks.data.headers import image_header
+from gluon_tricks.data.headers import image_header, is_cut_jpeg
 from gluon_tricks.data.parallel import in_order
 from gluon_tricks.data.records import MOST_PIXELS, BadRecord
 from gluon_tricks.data.steps import StepLoader
@@ -150,7 +150,7 @@ def read_stored(path: pathlib.Path) -> np.ndarray | None:
         raise BadRecord(
             f"{path} cannot be read ({error.strerror}): check the disk and the file's permissions"
         ) from None
-    if image_header(data).pixels > MOST_PIXELS:
+    if image_header(data).pixels > MOST_PIXELS or is_cut_jpeg(data):
         return None
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)

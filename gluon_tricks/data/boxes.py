@@ -21,7 +21,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from gluon_tricks.data.annotated import ENDINGS, Problem, file_bytes, read_all, stored_size
-from gluon_tricks.data.sources import read_lines
+from gluon_tricks.data.lists import read_lines
 from gluon_tricks.runtime import Refused
 from gluon_tricks.wording import some
 
@@ -119,8 +119,8 @@ def _listed(root: pathlib.Path, splits: Sequence[str]) -> list[_Entry]:
     for split in splits:
         listing, folder = _listing(root, split)
         for _, line in read_lines(listing):
-            key = folder, os.path.normpath(line.strip())
-            entries.append(_Entry(folder, line.strip(), listing, key in known))
+            key = folder, os.path.normpath(line.strip(" \t"))
+            entries.append(_Entry(folder, line.strip(" \t"), listing, key in known))
             known.add(key)
     if not entries:
         raise Refused(f"the lists {', '.join(splits)} of {root} name no image: check the files in ImageSets/Main")

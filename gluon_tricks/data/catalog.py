@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pathlib
 
-import numpy as np
-
 from gluon_tricks.data import shapes
+from gluon_tricks.data.lists import require_distinct
 from gluon_tricks.data.records import Records
+from gluon_tricks.data.requirements import class_labels, of_one_class, warn_of_empty_classes
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
 
@@ -49,28 +49,26 @@ def count_classes(train: Records, val: Records, expected: int | None) -> int:
             f"training has {len(train.classes)} classes and validation {len(val.classes)}, and they are not the same "
             f"({', '.join(odd)} ...): pack validation with the training classes"
         )
-    names = train.classes or val.classes
+    named = next((records for records in (train, val) if records.classes), None)
+    known = len(require_distinct(named.classes, named.paths[0])) if named else None
     for records in (train, val):
-        odd = np.flatnonzero(~(np.mod(records.labels(), 1) == 0) | (records.labels() < 0))
-        if len(odd):
-            raise Refused(
-                f"image {odd[0]} of {records.paths[0]} has label {records.labels()[odd[0]]:g}: classification needs "
-                "whole numbers from 0; see scripts/pack_records.py --check"
-            )
+        class_labels(records, known, str(named.paths[0]) if named else "")
+    if expected is not None and known not in (None, expected):
+        raise Refused(f"the records have {known} classes and the recipe {expected}: give --set classes={known}")
     highest = int(max(train.labels().max(), val.labels().max()))
-    if expected is None and names is None and highest >= len(train):  # or a damaged label decides the network's size
+    if expected is None and known is None and highest >= len(train):  # or a damaged label decides the network's size
         raise Refused(
             f"the highest label is {highest}, and {len(train)} training images cannot show as many classes: "
             "give --set classes=..., or see scripts/pack_records.py --check"
         )
-    found = len(names) if names else highest + 1
-    classes = found if expected is None else expected
-    if highest >= classes or (names and len(names) != classes):
-        raise Refused(f"the records have {found} classes and the recipe {classes}: give --set classes={found}")
-    for records, what in ((train, "training"), (val, "validation")):
-        if len(records) > 1 and (records.labels() == records.labels()[0]).all():
-            raise Refused(
-                f"every {what} image has the same label: pack a folder that has one folder per class (for ImageNet's "
-                "flat validation folder, --ground-truth)"
-            )
+    if expected is not None and highest >= expected:
+        raise Refused(
+            f"the records have labels up to {highest} and the recipe {expected} classes: "
+            f"give --set classes={highest + 1}"
+        )
+    for records in (train, val):
+        if said := of_one_class(records):
+            raise Refused(said)
+    classes = expected or known or highest + 1
+    warn_of_empty_classes(train, classes)
     return classes

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 
 from gluon_tricks.data.headers import image_header
-from gluon_tricks.data.parallel import in_order
+from gluon_tricks.data.parallel import in_order, silent_codecs
 from gluon_tricks.data.records import MOST_CLASSES, Records, decode_image
+from gluon_tricks.data.requirements import of_one_class
 from gluon_tricks.wording import byte_size, plural
 
 # One row per record. `content` tells copies apart: two checksums, 64 bits together.
@@ -45,7 +46,7 @@ class Report:
 
     def __init__(self, records: Records, rows: np.ndarray):
         self._records, self._rows = records, rows
-        label = rows["label"]
+        label, several = rows["label"], records.label_counts() > 1
         whole = (label >= 0) & (label == np.floor(label)) & (label < MOST_CLASSES)
         highest = int(label[whole].max()) if whole.any() else -1
         self.classes = records.classes or tuple(str(k) for k in range(highest + 1))
@@ -58,7 +59,8 @@ class Report:
             "rotated (EXIF)": np.flatnonzero(rows["turned"]),
             "duplicate ids": _repeated(rows["id"]),
             "duplicate contents": _repeated(rows["content"]),
-            "labels not whole": np.flatnonzero(~whole & ~(label < 0)),
+            "several labels": np.flatnonzero(several),
+            "labels not whole": np.flatnonzero(~whole & ~several & ~(label < 0)),
             "labels out of range": np.flatnonzero((whole & ~in_range) | (label < 0)),
         }
         self.problems = self._problems()
@@ -69,24 +71,29 @@ class Report:
             f"{path} does not have the sha256 in its manifest, so it is damaged or not its own: copy or pack it again"
             for path in self._records.not_as_packed()
         ]
+        if len(found["several labels"]):
+            problems.append(
+                f"{len(found['several labels'])} of {count} records have several labels, first "
+                f"{self._described(found['several labels'][0])}: classification takes one label for each image"
+            )
         for kind in ("labels not whole", "labels out of range"):
             if len(found[kind]):
                 i = int(found[kind][0])
+                known = f": the classes are 0 to {len(self.classes) - 1}" if self.classes else ""
                 problems.append(
-                    f"{len(found[kind])} {kind}, first {self._rows['label'][i]:g} in record {i}: "
-                    f"the classes are 0 to {len(self.classes) - 1}; pack again"
+                    f"{kind}: {len(found[kind])}, first {self._rows['label'][i]:g} of {self._described(i)}{known}; "
+                    "pack again"
                 )
         if 100 * len(found["undecodable"]) > count:
             problems.append(
                 f"{len(found['undecodable'])} of {plural(count, 'image')}, more than 1 %, cannot be decoded: pack again"
             )
-        if np.count_nonzero(self.per_class) == 1 and count > 1:
-            only = self.classes[int(np.argmax(self.per_class))]
-            problems.append(
-                f"all {count} images are of one class ({only}): an unlabelled folder was packed as if it were a class; "
-                "for ImageNet's validation images give --ground-truth"
-            )
+        if said := of_one_class(self._records):
+            problems.append(said)
         return problems
+
+    def _described(self, i: int) -> str:
+        return self._records.describe(int(i), int(self._rows["id"][i]))
 
     def lines(self, verbose: bool = False) -> list[str]:
         """The report as lines of text; verbose: every class, and every record found."""
@@ -100,10 +107,8 @@ class Report:
             lines.append(f"{heading}: " + ", ".join(f"{self.classes[k]} {counts[k]}" for k in shown))
         for kind, indices in self.found.items():
             lines.append(f"{kind}: {len(indices)}")
-            if verbose or kind in ("undecodable", "labels not whole", "labels out of range"):
-                for i in indices if verbose else indices[:5]:
-                    path, offset = self._records.place(int(i))
-                    lines.append(f"  record {i} (id {self._rows['id'][i]}) in {path} at byte {offset}")
+            if verbose or kind in ("undecodable", "several labels", "labels not whole", "labels out of range"):
+                lines += [f"  {self._described(i)}" for i in (indices if verbose else indices[:5])]
         return lines + [f"PROBLEM: {problem}" for problem in self.problems]
 
 
@@ -122,5 +127,6 @@ def check(records: Records, *, jobs: int | None = None) -> Report:
     Raises: BadRecord when a record is damaged.
     """
     cv2.setNumThreads(0)  # the images are what runs in parallel
-    rows = in_order(lambda i: _row(records, i), range(len(records)), jobs=jobs, what="checking")
-    return Report(records, np.fromiter(rows, _ROW, len(records)))
+    with silent_codecs():
+        rows = in_order(lambda i: _row(records, i), range(len(records)), jobs=jobs, what="checking")
+        return Report(records, np.fromiter(rows, _ROW, len(records)))

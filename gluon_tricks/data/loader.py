@@ -74,7 +74,6 @@ class Loader(StepLoader):
     """
 
     _chunk = 8  # few enough to share a batch between threads, enough to hide the cost of a task
-    _said, _listed = "image %d (id %d) of %s at byte %d cannot be decoded", "id {} in {} at byte {}"
     _remedy = "pack again (scripts/pack_records.py --check lists all)"
 
     def __init__(
@@ -129,10 +128,9 @@ class Loader(StepLoader):
     def _load(self, image: int, epoch: int, batch: Batch, slot: int) -> bool:
         label, id, data = self.records.read(image)
         if not (label.is_integer() and 0 <= label < (MOST_CLASSES if self.classes is None else self.classes)):
-            path, offset = self.records.place(image)
             known = "a whole number from 0" if self.classes is None else f"one of the classes 0 to {self.classes - 1}"
             raise BadRecord(
-                f"image {image} (id {id}) of {path} at byte {offset} has label {label:g}, which is not {known}: "
+                f"{self.records.describe(image, id)} has label {label:g}, which is not {known}: "
                 "look through the file with scripts/pack_records.py --check"
             )
         pixels = decode_image(data)
@@ -152,3 +150,6 @@ class Loader(StepLoader):
     def _place(self, image: int) -> tuple:
         path, offset = self.records.place(image)
         return self.records.read(image)[1], path, offset
+
+    def _describe(self, image: int) -> str:
+        return self.records.describe(image, self.undecodable[image][0])

@@ -1,4 +1,4 @@
-"""Packing images into RecordIO: PREFIX.rec, PREFIX.idx and PREFIX.json (the manifest), all three or none."""
+"""Packing images into RecordIO: PREFIX.rec, .idx, .json (the manifest) and .files (names), all of them or none."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from collections.abc import Sequence
 import cv2
 
 import gluon_tricks
-from gluon_tricks.data.parallel import in_order
+from gluon_tricks.data.encoding import NoImage, encoded
+from gluon_tricks.data.file_names import ENDING, in_print, last_line, name_line
+from gluon_tricks.data.lists import require_distinct
+from gluon_tricks.data.parallel import in_order, silent_codecs
 from gluon_tricks.data.recordio import encode_record, walk
-from gluon_tricks.data.records import decode_image
 from gluon_tricks.data.sources import Entry, Source
 from gluon_tricks.disk import CannotWrite, write_text
 from gluon_tricks.runtime import Refused, generator
@@ -25,13 +27,13 @@ from gluon_tricks.wording import byte_size
 
 FORMAT = 1  # of the manifest
 _RECORD_OVERHEAD = 64  # bytes per image, at most: mark, header, padding and the line of the .idx
-_LONGEST_JPEG = 65500  # px of an edge
 _PARTIAL = ".partial"
-_IMAGE_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"RIFF", b"II*\x00", b"MM\x00*")
+_LEFT_OUT = ".left_out.txt"
+_SHOWN = 10  # files left out that are told one by one
 
 
 class RecordWriter:
-    """Writes one set of .rec, .idx and .json; a context manager.
+    """Writes one set of .rec, .idx, .json and, where names are given, .files; a context manager.
 
     The files grow under temporary names beside the target (PREFIX.rec.partial, ...). Leaving the context in peace
     flushes them to the disk and renames them, the manifest last; leaving it by an error removes them. What a killed
@@ -53,8 +55,8 @@ class RecordWriter:
             raise Refused(
                 f"{prefix} should be the files' common name without its ending: .rec, .idx and .json are added"
             )
-        self.classes, self.about = tuple(classes), dict(about or {})
-        self.targets = {ending: pathlib.Path(f"{prefix}{ending}") for ending in (".rec", ".idx", ".json")}
+        self.classes, self.about = require_distinct(classes, f"{prefix}.rec"), dict(about or {})
+        self.targets = {ending: pathlib.Path(f"{prefix}{ending}") for ending in (".rec", ".idx", ENDING, ".json")}
         there = [str(path) for path in self.targets.values() if path.exists()]
         if there and not overwrite:
             raise Refused(f"{' and '.join(there)} exist already: give --overwrite, or another name")
@@ -67,10 +69,16 @@ class RecordWriter:
             self._idx = open(self._partial[".idx"], "wb")  # noqa: SIM115  closed by __exit__
         self._hashes = {".rec": hashlib.sha256(), ".idx": hashlib.sha256()}
         self._per_class = [0] * len(self.classes)
+        self._names: list[str] = []  # lines of .files
         return self
 
-    def add(self, label: int, id: int, image: bytes) -> None:
-        """Appends one encoded image (JPEG, PNG, ...); label in [0, len(classes)), id unique in the file."""
+    def add(self, label: int, id: int, image: bytes, name: str = "") -> None:
+        """Appends one encoded image (JPEG, PNG, ...); label in [0, len(classes)), id unique in the file.
+
+        `name` is that of the image's file, for messages.
+        """
+        if name:
+            self._names.append(name_line(id, self._rec.tell(), name))
         line = f"{id}\t{self._rec.tell()}\n".encode()
         record = encode_record(label, id, image)
         with _full_disk_told(self.targets[".rec"].parent):
@@ -118,13 +126,18 @@ class RecordWriter:
             with open(self._partial[".json"], "w") as file:
                 json.dump(self.manifest(), file, indent=1)
                 _to_disk(file)
+            with open(self._partial[ENDING], "w") as file:
+                file.writelines([*self._names, last_line(self._hashes[".rec"].hexdigest())])
+                _to_disk(file)
             _to_disk(self._rec)
             _to_disk(self._idx)
         # An old manifest or index must never stand beside new records, not even if the power fails here.
-        self.targets[".json"].unlink(missing_ok=True)
-        self.targets[".idx"].unlink(missing_ok=True)
-        for ending, path in self.targets.items():
-            self._partial[ending].replace(path)
+        for ending in (".json", ".idx", ENDING):
+            self.targets[ending].unlink(missing_ok=True)
+        if not self._names:
+            self._partial.pop(ENDING).unlink()
+        for ending, partial in self._partial.items():
+            partial.replace(self.targets[ending])
         folder = os.open(self.targets[".rec"].parent, os.O_RDONLY)
         os.fsync(folder)
         os.close(folder)
@@ -173,13 +186,14 @@ def pack(
     seed: int = 0,
     jobs: int | None = None,
     overwrite: bool = False,
+    verify: bool = True,
 ) -> tuple[dict, list[str]]:
-    """Packs the images of a source, globally shuffled, into PREFIX.rec, .idx and .json.
+    """Packs the images of a source, globally shuffled, into PREFIX.rec, .idx, .json and .files.
 
-    Without `resize` the files' own bytes are stored, untouched and undecoded. With it the shorter edge becomes
+    Without `resize` the files' own bytes are stored, untouched. With it the shorter edge becomes
     `resize` px: images are turned as their EXIF says, made smaller or larger (as MXNet's im2rec does) and stored as
     JPEG; one that has this size already, or would be too long for a JPEG, is stored untouched. What is no image is
-    left out.
+    left out; if that is many files, PREFIX.left_out.txt lists them.
 
     Args:
         source: the images and classes: one of the functions of sources.py makes it.
@@ -189,6 +203,7 @@ def pack(
         seed: of the shuffle.
         jobs: threads; default: all cores.
         overwrite: replace files that are there.
+        verify: decode every image, to leave out what is broken; else only the first bytes are looked at.
 
     Returns: (manifest, what was left out and why).
 
@@ -206,20 +221,48 @@ def pack(
     if resize is None:
         _require_space(source.entries, pathlib.Path(prefix).parent)
     shuffled = [source.entries[i] for i in generator(seed, "pack").permutation(len(source.entries))]
-    left_out = list(source.left_out)
+    broken: list[str] = []
     about = {"resize": resize, "quality": quality, "seed": seed}
+    folder = os.path.join(source.folder, "")
     cv2.setNumThreads(0)  # the images are what runs in parallel
-    with RecordWriter(prefix, source.classes, overwrite=overwrite, about=about) as writer:
-        packed = in_order(lambda entry: _encoded(entry.path, resize, quality), shuffled, jobs=jobs, what="packing")
-        for entry, image in zip(shuffled, packed):
-            if image is None:
-                left_out.append(f"{entry.path} (no image{' that can be decoded' if resize else ''})")
+
+    def attempt(entry: Entry) -> bytes | NoImage:
+        try:
+            return encoded(entry.path, resize, quality, verify)
+        except NoImage as why:
+            return why
+
+    with RecordWriter(prefix, source.classes, overwrite=overwrite, about=about) as writer, silent_codecs():
+        for entry, image in zip(shuffled, in_order(attempt, shuffled, jobs=jobs, what="packing")):
+            if isinstance(image, NoImage):
+                broken.append(f"{entry.path} ({image})")
             else:
-                writer.add(entry.label, entry.id, image)
+                writer.add(entry.label, entry.id, image, entry.path.removeprefix(folder))
         manifest = writer.manifest()
         if manifest["count"] == 0:
-            raise Refused(f"no images found: none of the {len(shuffled)} files is one, such as {shuffled[0].path}")
-    return manifest, sorted(left_out)
+            raise Refused(f"no images found: none of the {len(shuffled)} files is one, such as {min(broken)}")
+        left_out = [in_print(line) for line in (*sorted(broken), *sorted(source.left_out))]
+        _list_left_out(prefix, left_out)
+    return manifest, left_out
+
+
+def _list_left_out(prefix: str | os.PathLike, left_out: Sequence[str]) -> None:
+    """Writes what does not fit on a screen to a file beside the records; removes that of an earlier packing."""
+    path = pathlib.Path(f"{prefix}{_LEFT_OUT}")
+    path.unlink(missing_ok=True)
+    if len(left_out) > _SHOWN:
+        with _full_disk_told(path.parent):
+            path.write_text("".join(f"{line}\n" for line in left_out), encoding="utf-8")
+
+
+def left_out_lines(left_out: Sequence[str], prefix: str | os.PathLike, verbose: bool = False) -> list[str]:
+    """What packing left out, in words: how much, the first few of it, and where the rest is listed."""
+    shown = left_out if verbose else left_out[:_SHOWN]
+    lines = [f"left out: {line}" for line in shown]
+    if len(left_out) > 1:
+        rest = f"; {prefix}{_LEFT_OUT} lists all" if len(left_out) > _SHOWN else ""
+        lines.append(f"left out: {len(left_out)} files and folders in all{rest}")
+    return lines
 
 
 def _require_space(entries: Sequence[Entry], folder: pathlib.Path) -> None:
@@ -231,29 +274,6 @@ def _require_space(entries: Sequence[Entry], folder: pathlib.Path) -> None:
             f"packing needs {byte_size(needed)} and {folder} has {byte_size(free)} free: "
             "free some space, choose another disk, or give --resize"
         )
-
-
-def _encoded(path: str, resize: int | None, quality: int | None) -> bytes | None:
-    """The bytes to store for one file; None if it is no image."""
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except OSError as error:
-        raise Refused(f"cannot read {path}: {error.strerror}") from None
-    if not data.startswith(_IMAGE_BEGINNINGS):
-        return None
-    if resize is None:
-        return data
-    image = decode_image(data)
-    if image is None:
-        return None
-    height, width = image.shape[:2]
-    short = min(height, width)
-    shape = (width * resize // short, height * resize // short)
-    if short == resize or max(shape) > _LONGEST_JPEG:
-        return data
-    image = cv2.resize(image, shape, interpolation=cv2.INTER_AREA if resize < short else cv2.INTER_LINEAR)
-    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def write_index(rec: str | os.PathLike) -> int:

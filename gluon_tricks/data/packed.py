@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import pathlib
+import sys
 
-from gluon_tricks.data.pack import pack
-from gluon_tricks.data.sources import class_folders
+from gluon_tricks.data.folders import class_folders
+from gluon_tricks.data.pack import left_out_lines, pack
 from gluon_tricks.runtime import Refused
 
 _SPLITS = ("train", "val")
@@ -36,8 +37,9 @@ def packed_photos(
     cache /= _fingerprint(data)
     if packing and not _packed_in(cache):
         train = class_folders(data / "train")
-        pack(train, cache / "train", overwrite=True)  # what an interrupted one has left
-        pack(class_folders(data / "val", train.classes), cache / "val", overwrite=True)
+        for split, source in (("train", train), ("val", class_folders(data / "val", train.classes))):
+            _, left_out = pack(source, cache / split, overwrite=True)  # what an interrupted one has left
+            print(*left_out_lines(left_out, cache / split), sep="\n", end="\n" if left_out else "", file=sys.stderr)
     return _packed_in(cache) or ((), ())
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 import tqdm
 
@@ -29,6 +31,34 @@ def in_order(
         what: what the progress bar calls this ("packing").
     """
     return _progress(_results(work, items, jobs or usable_cores()), len(items), what)
+
+
+@contextlib.contextmanager
+def silent_codecs() -> Iterator[None]:
+    """Keeps what libjpeg and libpng write of odd images to file descriptor 2 from the terminal; it names no file.
+
+    Python's own sys.stderr goes on to where it went.
+    """
+    theirs, nowhere, ours = os.dup(2), os.open(os.devnull, os.O_WRONLY), sys.stderr
+    try:
+        ours.flush()
+        if _descriptor(ours) == 2:
+            sys.stderr = open(theirs, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        sys.stderr.flush()
+        sys.stderr = ours
+        os.dup2(theirs, 2)
+        os.close(theirs)
+        os.close(nowhere)
+
+
+def _descriptor(file: TextIO) -> int:
+    try:
+        return file.fileno()
+    except (OSError, ValueError, AttributeError):  # something else stands in for it
+        return -1
 
 
 def _results(work: Callable, items: Iterable, jobs: int) -> Iterator:

@@ -14,9 +14,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from gluon_tricks.data.lists import read_lines, require_distinct
 from gluon_tricks.data.loader import Batch, Loader
 from gluon_tricks.data.records import Records
-from gluon_tricks.data.sources import Source, listed_entries, read_lines
+from gluon_tricks.data.sources import Source, listed_entries
 from gluon_tricks.data.steps import UndecodableImages
 from gluon_tricks.disk import write_text
 from gluon_tricks.runtime import Refused
@@ -35,7 +36,7 @@ def categories(path: str | os.PathLike) -> tuple[str, ...]:
         pairs[int(label)] = name.strip("/")
     if sorted(pairs) != list(range(len(pairs))) or not pairs:
         raise Refused(f"{path} has {len(pairs)} ids, which are not 0 to {len(pairs) - 1}: get the file again")
-    return tuple(pairs[label] for label in range(len(pairs)))
+    return require_distinct([pairs[label] for label in range(len(pairs))], path)
 
 
 def places365(folder: str | os.PathLike, listing: str | os.PathLike, classes: Sequence[str]) -> Source:
@@ -58,7 +59,7 @@ def places365(folder: str | os.PathLike, listing: str | os.PathLike, classes: Se
         rows.append((len(rows), int(label), name.lstrip("/")))
     if not rows:
         raise Refused(f"no images found: {listing} is empty")
-    return Source(listed_entries(folder, rows, str(listing)), tuple(classes), [])
+    return Source(listed_entries(folder, rows, str(listing)), tuple(classes), [], str(folder))
 
 
 def image_names(listing: str | os.PathLike, records: Records) -> list[str]:

@@ -1,4 +1,4 @@
-"""Where the images to pack come from: class folders, a list file, ImageNet's validation folder.
+"""Where the images to pack come from: a list file, ImageNet's validation folder; class folders: see folders.py.
 
 Whatever the source, label k is the k-th class name, and without other orders the names are sorted: a training and a
 validation set packed from the same classes have the same labels.
@@ -13,12 +13,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from gluon_tricks.data.lists import read_lines, require_distinct, words
 from gluon_tricks.data.manifest import read_manifest
 from gluon_tricks.data.matlab import read_structures
 from gluon_tricks.data.records import MOST_CLASSES
 from gluon_tricks.runtime import Refused
-
-_LARGEST_LIST = 1 << 30  # bytes; that of ImageNet's 14 million images would have 0.7e9
 
 
 class Entry(NamedTuple):
@@ -37,53 +36,23 @@ class Source(NamedTuple):
         entries: the files to pack, in any order: packing shuffles them.
         classes: the class names in label order.
         left_out: what was seen and is not packed, each as "path (reason)".
+        folder: what the names of the files are told relative to.
     """
 
     entries: list[Entry]
     classes: tuple[str, ...]
     left_out: list[str]
+    folder: str
 
 
 def read_classes(path: str | os.PathLike) -> tuple[str, ...]:
     """Class names in label order, from the manifest of packed records or from a text file, one name a line."""
     if not str(path).endswith(".json"):
-        return tuple(line.strip() for _, line in read_lines(path))
+        return require_distinct([line.strip(" \t") for _, line in read_lines(path)], path)
     manifest, _ = read_manifest(pathlib.Path(path))
     if "classes" not in manifest:
         raise Refused(f'{path} is no manifest: it has no "classes"; give one that pack_records wrote')
-    return tuple(manifest["classes"])
-
-
-def class_folders(folder: str | os.PathLike, classes: Sequence[str] | None = None) -> Source:
-    """The files FOLDER/<class>/*; labels 0 .. K-1 in the sorted order of the folder names, or that of `classes`.
-
-    Raises: Refused when there are no class folders, no files in them, or a folder that is not in `classes`.
-    """
-    children = _listed(folder)
-    folders = [child for child in children if child.is_dir()]
-    left_out = [f"{child.path} (not in a class folder)" for child in children if not child.is_dir()]
-    if not folders:
-        raise Refused(
-            f"no images found: {folder} has {len(left_out)} files and no class folders; "
-            "for a flat folder give --list, or --ground-truth for ImageNet's validation images"
-        )
-    classes = tuple(classes) if classes else tuple(child.name for child in folders)
-    label_of = {name: label for label, name in enumerate(classes)}
-    unknown = [child.name for child in folders if child.name not in label_of]
-    if unknown:
-        raise Refused(f"{_some(unknown)} in {folder} not among the {len(classes)} classes given: check --classes")
-    entries: list[Entry] = []
-    for child in folders:
-        for file in _listed(child.path):
-            if file.is_file():
-                entries.append(Entry(len(entries), label_of[child.name], file.path, file.stat().st_size))
-            else:
-                left_out.append(f"{file.path} (no file)")
-    if not entries:
-        raise Refused(
-            f"no images found: the {len(folders)} folders of {folder}, such as {folders[0].name}, hold no files"
-        )
-    return Source(entries, classes, left_out)
+    return require_distinct(manifest["classes"], path)
 
 
 def list_file(folder: str | os.PathLike, path: str | os.PathLike, classes: Sequence[str] | None = None) -> Source:
@@ -112,11 +81,11 @@ def list_file(folder: str | os.PathLike, path: str | os.PathLike, classes: Seque
         rows.append((index, int(label), name))
     twice = [str(index) for index, times in collections.Counter(row[0] for row in rows).items() if times > 1]
     if twice:
-        raise Refused(f"{path} has {_some(twice)} more than once: the index must tell the images apart")
+        raise Refused(f"{path} has {some(twice)} more than once: the index must tell the images apart")
     if not rows:
         raise Refused(f"no images found: {path} is empty")
     classes = tuple(classes) if classes else _names(rows)
-    return Source(listed_entries(folder, rows, str(path)), classes, [])
+    return Source(listed_entries(folder, rows, str(path)), classes, [], str(folder))
 
 
 def imagenet_validation(
@@ -137,7 +106,7 @@ def imagenet_validation(
 
     Raises: Refused when the files do not fit together; see the texts.
     """
-    rows = [(number, re.split(r"[,\s]+", line)) for number, line in read_lines(ground_truth)]
+    rows = [(number, words(line, also=",")) for number, line in read_lines(ground_truth)]
     rows = [(number, fields) for number, fields in rows if fields[0] != "ImageId"]  # Kaggle's heading
     if all(len(fields) == 1 for _, fields in rows):
         wnid_of = _read_meta(meta)
@@ -165,7 +134,7 @@ def imagenet_validation(
         unknown = sorted(set(given) - set(classes))
         if unknown:
             raise Refused(
-                f"{ground_truth} names {_some(unknown)}, unknown among the {len(classes)} classes: check --classes"
+                f"{ground_truth} names {some(unknown)}, unknown among the {len(classes)} classes: check --classes"
             )
         labels = [label_of[wnid] for wnid in given]
     if max(labels) >= len(classes):
@@ -177,18 +146,18 @@ def _matched(
     folder: str | os.PathLike, listing: str, images: Sequence[str], labels: Sequence[int], classes: tuple[str, ...]
 ) -> Source:
     """Brings the files of a flat folder and the labels of a listing together, by the names without ending."""
-    files = {pathlib.Path(file.name).stem: file.name for file in _listed(folder) if file.is_file()}
+    files = {pathlib.Path(file.name).stem: file.name for file in listed(folder) if file.is_file()}
     stems = [pathlib.Path(image).stem for image in images]
     missing = [stem for stem in stems if stem not in files]
     if missing:
-        raise Refused(f"{folder} lacks {_some(missing)} of the {len(stems)} images in {listing}: check the two")
+        raise Refused(f"{folder} lacks {some(missing)} of the {len(stems)} images in {listing}: check the two")
     known = set(stems)
     if len(known) < len(stems):
         twice = [stem for stem, times in collections.Counter(stems).items() if times > 1]
-        raise Refused(f"{listing} names {_some(twice)} more than once: every image has one label")
+        raise Refused(f"{listing} names {some(twice)} more than once: every image has one label")
     left_out = [f"{name} (not in {listing})" for stem, name in files.items() if stem not in known]
     rows = [(index, label, files[stem]) for index, (stem, label) in enumerate(zip(stems, labels))]
-    return Source(listed_entries(folder, rows, listing), classes, left_out)
+    return Source(listed_entries(folder, rows, listing), classes, left_out, str(folder))
 
 
 def _read_meta(path: str | os.PathLike | None) -> dict[str, str]:
@@ -198,7 +167,7 @@ def _read_meta(path: str | os.PathLike | None) -> dict[str, str]:
             "the ground truth holds ILSVRC2012_IDs, whose order is not that of the wnids: give --meta meta.mat"
         )
     if not str(path).endswith(".mat"):
-        pairs = [line.split()[:2] for _, line in read_lines(path)]
+        pairs = [words(line)[:2] for _, line in read_lines(path)]
         if not all(len(pair) == 2 and pair[0].isdecimal() for pair in pairs):
             raise Refused(f'{path} should hold lines "ILSVRC2012_ID wnid"')
         return dict(pairs)
@@ -222,7 +191,7 @@ def listed_entries(folder: str | os.PathLike, rows: Iterable[tuple[int, int, str
         else:
             missing.append(name)
     if missing:
-        raise Refused(f"{folder} lacks {_some(missing)} of the images in {listing}: check the two")
+        raise Refused(f"{folder} lacks {some(missing)} of the images in {listing}: check the two")
     return entries
 
 
@@ -235,7 +204,7 @@ def _names(rows: Iterable[tuple[int, int, str]]) -> tuple[str, ...]:
     return tuple(str(label) for label in range(count))
 
 
-def _listed(folder: str | os.PathLike) -> list[os.DirEntry]:
+def listed(folder: str | os.PathLike) -> list[os.DirEntry]:
     """What a folder holds, hidden entries apart, sorted by name."""
     try:
         return sorted((e for e in os.scandir(folder) if not e.name.startswith(".")), key=lambda e: e.name)
@@ -243,18 +212,7 @@ def _listed(folder: str | os.PathLike) -> list[os.DirEntry]:
         raise Refused(f"cannot read the folder {folder}: {error.strerror}") from None
 
 
-def read_lines(path: str | os.PathLike) -> list[tuple[int, str]]:
-    """The non-empty lines of a text file with their numbers, from 1."""
-    try:
-        if os.path.getsize(path) > _LARGEST_LIST:
-            raise Refused(f"{path} has {os.path.getsize(path)} bytes, which is too much for a list: check the name")
-        lines = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refused(f"cannot read {path}: {error}") from None
-    return [(number, line.rstrip()) for number, line in enumerate(lines, start=1) if line.strip()]
-
-
-def _some(names: Sequence[str], shown: int = 3) -> str:
+def some(names: Sequence[str], shown: int = 3) -> str:
     """A few of many names, for a message."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more

@@ -39,7 +39,8 @@ class StepLoader(abc.ABC):
     takes the next one that can be decoded in its place; validation leaves it out. OpenCV's own threads are switched off
     for the process.
 
-    A loader says what a batch is: `_begin`, `_load`, `_complete`; and where an image lies: `_place`.
+    A loader says what a batch is: `_begin`, `_load`, `_complete`; and where an image lies: `_place` and
+    `_describe`.
 
     Args:
         records: has a length and a digest.
@@ -56,8 +57,7 @@ class StepLoader(abc.ABC):
     """
 
     _chunk = 1  # images per task
-    # How `undecodable` is told: of one image in the log, in the list of them, and what to do.
-    _said, _listed, _remedy = "image %d of %s cannot be decoded", "{}", "replace them by sound copies"
+    _remedy = "replace them by sound copies"  # what to do about undecodable images
 
     def __init__(
         self,
@@ -129,7 +129,11 @@ class StepLoader(abc.ABC):
 
     @abc.abstractmethod
     def _place(self, image: int) -> tuple:
-        """Where an image lies, for messages."""
+        """Where an image lies, for `undecodable`."""
+
+    def _describe(self, image: int) -> str:
+        """An undecodable image in words, for messages."""
+        return f"image {image} of {self.undecodable[image][0]}"
 
     def _batches(self, epoch: int, start_step: int) -> Iterator:
         order = self._order(epoch)
@@ -183,9 +187,9 @@ class StepLoader(abc.ABC):
         self.undecodable[image] = self._place(image)
         if image not in self._told:
             self._told.add(image)
-            log.warning(self._said, image, *self.undecodable[image])
+            log.warning("%s cannot be decoded", self._describe(image))
         if self._too_many(len(self.undecodable)):
-            listed = "\n".join(self._listed.format(*place) for place in self.undecodable.values())
+            listed = "\n".join(map(self._describe, self.undecodable))
             raise UndecodableImages(
                 f"{len(self.undecodable)} of {plural(len(self.records), 'image')}, more than 1 %, cannot be decoded: "
                 f"{self._remedy}. Met so far:\n{listed}"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gluon_tricks import checkpoint, trained
-from gluon_tricks.data import sources
+from gluon_tricks.data import folders, sources
 from gluon_tricks.data.catalog import count_classes
 from gluon_tricks.data.loader import Loader
 from gluon_tricks.data.pack import RecordWriter, pack, write_index
@@ -89,7 +89,7 @@ def test_a_bomb_is_left_out_of_packing(tmp_path):
     (tmp_path / "photos" / "cat").mkdir(parents=True)
     for name, image in (("good.jpg", JPEG), ("bomb.jpg", jpeg(30000, 30000))):
         (tmp_path / "photos" / "cat" / name).write_bytes(image)
-    manifest, left_out = pack(sources.class_folders(tmp_path / "photos"), tmp_path / "a", resize=8)
+    manifest, left_out = pack(folders.class_folders(tmp_path / "photos"), tmp_path / "a", resize=8)
     assert manifest["count"] == 1
     assert left_out == [f"{tmp_path}/photos/cat/bomb.jpg (no image that can be decoded)"]
 

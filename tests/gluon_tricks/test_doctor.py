@@ -185,7 +185,7 @@ def test_bad_records_are_problems(tmp_path):
         writer.add(0, 1, b"no image")
     found = list(doctor.examine_records(str(tmp_path / "one.rec")))
     assert [finding.level for finding in found] == [PROBLEM, PROBLEM]
-    assert "1 of 2 images" in found[0].what and "of one class (a)" in found[1].what
+    assert "1 of 2 images" in found[0].what and "(a)" in found[1].what
     (missing,) = doctor.examine_records(str(tmp_path / "none.rec"))
     assert missing.level == PROBLEM and "there is no" in missing.what
 

@@ -277,7 +277,7 @@ def test_more_than_one_percent_undecodable_stops_the_run(tmp_path, train):
     with pytest.raises(UndecodableImages, match="2 of 199 images, more than 1 %") as caught:
         list(loader.epoch(0))
     path, offset = loader.records.place(60)
-    assert f"id 1060 in {path} at byte {offset}" in str(caught.value) and "id 1050" in str(caught.value)
+    assert f"id 1060) of {path} at byte {offset}" in str(caught.value) and "id 1050" in str(caught.value)
     assert not loader_threads()
 
 

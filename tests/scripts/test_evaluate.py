@@ -98,7 +98,7 @@ def test_refusals_before_any_work(parameters, tiny_records, tmp_path, capsys):
     with RecordWriter(tmp_path / "five", [*COLOURS, "black"]) as writer:
         writer.add(0, 0, cv2.imencode(".jpg", np.zeros((40, 40, 3), np.uint8))[1].tobytes())
     says = refused(capsys, *common(parameters, tmp_path / "five.rec"))
-    assert "five.rec has 5 classes and cifar_resnet20_v1 tells 4 apart" in says
+    assert "five.rec has 5 classes and cifar_resnet20_v1 has 4" in says
     assert "no such folder" in refused(capsys, *common(parameters, val, "--json", tmp_path / "no" / "x.json"))
     says = refused(capsys, *common(parameters, val, "--multi-scale"))
     assert "--multi-scale does not apply: " in says and says.endswith(" is a classifier\n")

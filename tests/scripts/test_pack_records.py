@@ -76,7 +76,7 @@ def test_class_folders_are_packed_untouched_and_shuffled(folder, tmp_path, capsy
     for ending in ("rec", "idx"):
         data = (tmp_path / "out" / f"train.{ending}").read_bytes()
         assert manifest[ending] == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    assert sorted(os.listdir(tmp_path / "out")) == ["train.idx", "train.json", "train.rec"]
+    assert sorted(os.listdir(tmp_path / "out")) == [f"train.{ending}" for ending in ("files", "idx", "json", "rec")]
 
 
 def test_the_file_depends_on_the_seed_and_not_on_the_threads(folder, tmp_path):
@@ -132,15 +132,19 @@ def test_what_is_no_image_is_listed_and_left_out(folder, tmp_path, capsys):
     write(folder / ".git" / "config", b"hidden")
     write(folder / "cow" / "half.jpg", jpeg(5)[:300])
     (folder / "dodo").mkdir()
-    assert run(folder, tmp_path / "a") == 0
+    assert run(folder, tmp_path / "hurry", "--no-verify") == 0
     said = capsys.readouterr().out
     for name in ("notes.txt", "page.jpg", "more", "README"):
         assert f"{name} (" in said
     assert "half.jpg" not in said and "19 images, 4 classes" in said  # stored as it is: it was not decoded
     assert "classes without images: dodo" in said
+    assert run(folder, tmp_path / "a") == 0
+    said = capsys.readouterr().out
+    assert "half.jpg (a JPEG that is cut off)" in said and "18 images, 4 classes" in said
+    assert "left out: 5 files and folders in all" in said
     assert run(folder, tmp_path / "b", "--resize", 20) == 0
     said = capsys.readouterr().out
-    assert "half.jpg (no image that can be decoded)" in said and "18 images" in said
+    assert "half.jpg (a JPEG that is cut off)" in said and "18 images" in said
 
 
 def test_a_list_file_is_packed_as_im2rec_does(folder, tmp_path):
@@ -350,7 +354,7 @@ def test_an_interrupted_run_leaves_nothing_half_made(folder, tmp_path, kill):
     else:
         assert process.returncode == 128 + kill and left == [] and said == "interrupted: nothing was written\n"
     assert run(folder, tmp_path / "a") == 0
-    assert sorted(path.name for path in tmp_path.glob("a.*")) == ["a.idx", "a.json", "a.rec"]
+    assert sorted(path.name for path in tmp_path.glob("a.*")) == ["a.files", "a.idx", "a.json", "a.rec"]
     assert len(Records(tmp_path / "a.rec")) == 18
 
 
@@ -404,7 +408,7 @@ def test_check_counts_what_there_is(tmp_path, capsys):
         "labels not whole: 0",
     ]:
         assert line in lines, line
-    assert f"  record 3 (id 3) in {tmp_path / 'a.rec'} at byte" in "\n".join(lines)
+    assert f"  image 3 (id 3) of {tmp_path / 'a.rec'} at byte" in "\n".join(lines)
 
 
 def test_check_finds_what_spoils_a_training(tmp_path, capsys):
@@ -418,10 +422,14 @@ def test_check_finds_what_spoils_a_training(tmp_path, capsys):
         theirs.write_idx(key, mx.recordio.pack(mx.recordio.IRHeader(0, label, key, 0), jpeg(key)))
     theirs.close()
     for name, texts in {
-        "one": ["all 5 images are of one class (bee)", "--ground-truth"],
+        "one": ["all 5 images of ", "one.rec have label 1 (bee)", "--ground-truth"],
         "broken": ["1 of 50 images, more than 1 %"],
-        "range": ["3 labels out of range, first 2 in record 2: the classes are 0 to 1"],
-        "half": ["2 labels not whole, first 0.5 in record 2", "1 labels out of range, first -1 in record 3"],
+        "range": ["labels out of range: 3, first 2 of image 2 (id 2) of ", ": the classes are 0 to 1"],
+        "half": [
+            "labels not whole: 1, first 0.5 of image 2",
+            "labels out of range: 1, first -1 of image 3",
+            "1 of 5 records have several labels, first image 4 (id 4)",
+        ],
     }.items():
         assert run("--check", tmp_path / f"{name}.rec") == 2
         said = capsys.readouterr().out

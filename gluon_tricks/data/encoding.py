@@ -1,0 +1,60 @@
+"""The bytes to store for one file: its own, or a smaller image's; and why some files have none."""
+
+from __future__ import annotations
+
+import cv2
+
+from gluon_tricks.data.headers import begins_like_image, image_header, is_cut_jpeg
+from gluon_tricks.data.recordio import MAX_LENGTH
+from gluon_tricks.data.records import MOST_PIXELS, decode_image
+from gluon_tricks.runtime import Refused
+
+_LONGEST_JPEG = 65500  # px of an edge
+
+
+class NoImage(ValueError):
+    """A file cannot be packed; the message is the reason in a few words."""
+
+
+def encoded(path: str, resize: int | None, quality: int | None, verify: bool) -> bytes:
+    """The bytes to store for a file.
+
+    Args:
+        resize: px of the shorter edge of a JPEG that is made of it, or None: the file as it is.
+        quality: of that JPEG.
+        verify: decode the image though it is stored as it is.
+
+    Raises:
+        NoImage: it is none.
+        Refused: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise Refused(f"cannot read {path}: {error.strerror}") from None
+    if not data:
+        raise NoImage("empty")
+    if not begins_like_image(data):
+        raise NoImage("no JPEG, PNG, BMP, WebP or TIFF")
+    if len(data) > MAX_LENGTH - 64:
+        raise NoImage("512 MB or more, which a record cannot hold")
+    if resize is None and not verify:
+        return data
+    image = decode_image(data)
+    if image is None:
+        raise NoImage(_why_not(data))
+    height, width = image.shape[:2]
+    short = min(height, width)
+    shape = (width * resize // short, height * resize // short) if resize else (width, height)
+    if resize in (None, short) or max(shape) > _LONGEST_JPEG:
+        return data
+    image = cv2.resize(image, shape, interpolation=cv2.INTER_AREA if resize < short else cv2.INTER_LINEAR)
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def _why_not(data: bytes) -> str:
+    """Why decode_image finds no pixels."""
+    if image_header(data).pixels > MOST_PIXELS:
+        return f"more than {MOST_PIXELS / 1e6:.0f} million pixels"
+    return "a JPEG that is cut off" if is_cut_jpeg(data) else "no image that can be decoded"

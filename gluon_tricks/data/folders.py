@@ -1,0 +1,107 @@
+"""Class folders FOLDER/<class>/* as a source of images; and what lies in such folders without being a class."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import NoReturn
+
+from gluon_tricks.data.headers import begins_like_image
+from gluon_tricks.data.sources import Entry, Source, listed, some
+from gluon_tricks.runtime import Refused
+
+# Folders that archivers, file managers, network drives and notebooks leave behind, in small letters. Hidden ones
+# (.ipynb_checkpoints, .Trashes) are passed over anyway.
+_LEAVINGS = {
+    *("__macosx", "@eadir", "#recycle", "@recycle", "@recently-snapshot", "$recycle.bin", "recycler", "lost+found"),
+    *("system volume information", "ipynb_checkpoints", "__pycache__"),
+}
+_SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
+_ENDINGS = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"),
+    *(".gif", ".heic", ".avif", ".jp2", ".ppm", ".pgm"),  # cannot be packed, but their folder is a class
+}
+
+
+def class_folders(folder: str | os.PathLike, classes: Sequence[str] | None = None) -> Source:
+    """The files FOLDER/<class>/*; labels 0 .. K-1 in the sorted order of the folder names, or that of `classes`.
+
+    A folder with files of which none looks like an image is no class, nor is what file managers and the like leave.
+
+    Raises: Refused when there are no class folders, no files in them, a folder that is not in `classes`, or a level of
+        folders too many.
+    """
+    children = listed(folder)
+    left_out = [f"{child.path} (not in a class folder)" for child in children if not child.is_dir()]
+    folders = [child for child in children if child.is_dir() and child.name.lower() not in _LEAVINGS]
+    left_out += [f"{child.path} (no class)" for child in children if child.is_dir() and child not in folders]
+    _refuse_splits(folder, folders)
+    inside = {child.name: listed(child.path) for child in folders}
+    given = set(classes or ())
+    named = [child for child in folders if child.name in given or _may_be_class(inside[child.name])]
+    if not named:
+        _refuse_without_class(folder, folders, sum(not child.is_dir() for child in children))
+    left_out += [f"{child.path} (no image in it)" for child in folders if child not in named]
+    classes = tuple(classes) if classes else tuple(child.name for child in named)
+    label_of = {name: label for label, name in enumerate(classes)}
+    unknown = [child.name for child in named if child.name not in label_of]
+    if unknown:
+        raise Refused(f"{some(unknown)} in {folder} not among the {len(classes)} classes given: check --classes")
+    entries: list[Entry] = []
+    for child in named:
+        for file in inside[child.name]:
+            if file.is_file():
+                entries.append(Entry(len(entries), label_of[child.name], file.path, file.stat().st_size))
+            else:
+                left_out.append(f"{file.path} (no file)")
+    if not entries:
+        raise Refused(f"no images found: the {len(named)} folders of {folder}, such as {named[0].name}, hold no files")
+    return Source(entries, classes, left_out, str(folder))
+
+
+def _may_be_class(files: Sequence[os.DirEntry]) -> bool:
+    """Whether one of a folder's files looks like an image, by its ending or by its content; or it is empty."""
+    return not files or any(file.is_file() and _looks_like_image(file.path) for file in files)
+
+
+def _looks_like_image(path: str) -> bool:
+    if pathlib.PurePath(path).suffix.lower() in _ENDINGS:
+        return True
+    try:
+        with open(path, "rb") as file:
+            return begins_like_image(file.read(32))
+    except OSError:
+        return False  # packing tells that it cannot be read, if the folder is a class
+
+
+def _refuse_splits(folder: str | os.PathLike, folders: Sequence[os.DirEntry]) -> None:
+    """Refuses the parent of train/ and val/."""
+    splits = [child for child in folders if child.name.lower() in _SPLITS]
+    hold_folders = not any(_may_be_class(listed(child.path)) for child in splits)
+    if splits and (len(splits) == len(folders) or len(splits) > 1 and hold_folders):
+        first = next((child.path for child in splits if child.name.lower().startswith("train")), splits[0].path)
+        raise Refused(
+            f"{folder} holds {some([child.name for child in splits])}, which are no classes: pack each by itself, "
+            f"first {first}, the others with --classes and its .json"
+        )
+
+
+def _refuse_without_class(folder: str | os.PathLike, folders: Sequence[os.DirEntry], beside: int) -> NoReturn:
+    """Refuses a folder without class folders, telling what it has instead."""
+    inside = [entry for child in folders for entry in listed(child.path)]
+    for below in inside:
+        if below.is_dir() and (images := listed(below.path)) and _may_be_class(images):
+            raise Refused(
+                f"no images found: those of {folder} lie a folder too deep, such as {images[0].path}: pack "
+                f"{os.path.dirname(below.path)}"
+            )
+    files = [entry.path for entry in inside if entry.is_file()]
+    if files:
+        raise Refused(
+            f"no images found: none of the {len(files)} files in the folders of {folder} is one, such as {files[0]}"
+        )
+    raise Refused(
+        f"no images found: {folder} has {beside} files and no class folders; "
+        "for a flat folder give --list, or --ground-truth for ImageNet's validation images"
+    )

@@ -1,0 +1,54 @@
+"""Reading lists: of images, of classes, of ground truth, the image sets of VOC and the lists of Places365."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import pathlib
+import re
+from collections.abc import Sequence
+
+from gluon_tricks.runtime import Refused
+
+_LARGEST = 1 << 30  # bytes; a list of ImageNet's 14 million images would have 0.7e9
+_BLANK = " \t"  # U+2028, U+0085, form feeds and other things that Python takes for white space are in real file names
+
+
+def read_lines(path: str | os.PathLike) -> list[tuple[int, str]]:
+    """The non-empty lines of a UTF-8 text file with their numbers, from 1; blanks and tabs at the end are dropped.
+
+    Lines end at line feeds only (a carriage return before one is dropped); a byte order mark is passed over.
+
+    Raises: Refused naming the first line that is not UTF-8, or when the file cannot be read.
+    """
+    try:
+        size = os.path.getsize(path)
+        if size > _LARGEST:
+            raise Refused(f"{path} has {size} bytes, which is too much for a list: check the name")
+        content = pathlib.Path(path).read_bytes()
+    except OSError as error:
+        raise Refused(f"cannot read {path}: {error.strerror}") from None
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise Refused(f"cannot read {path}: it is UTF-16: save it as UTF-8")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, byte = content.count(b"\n", 0, error.start) + 1, content[error.start]
+        raise Refused(f"cannot read {path}: line {line} is not UTF-8 (byte 0x{byte:02x}): save it as UTF-8") from None
+    lines = [line.removesuffix("\r").rstrip(_BLANK) for line in text.split("\n")]
+    return [(number, line) for number, line in enumerate(lines, start=1) if line]
+
+
+def words(line: str, also: str = "") -> list[str]:
+    """The parts of a line between blanks, tabs and the characters of `also`."""
+    return re.split(f"[{_BLANK}{also}]+", line.strip(_BLANK))
+
+
+def require_distinct(classes: Sequence[str], source: str | os.PathLike) -> tuple[str, ...]:
+    """The class names themselves. Raises Refused naming one that comes twice."""
+    places: dict[str, int] = {}
+    for label, name in enumerate(classes):
+        if name in places:
+            raise Refused(f"{source} names the class {name!r} twice, labels {places[name]} and {label}: give it one")
+        places[name] = label
+    return tuple(classes)

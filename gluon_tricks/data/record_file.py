@@ -1,0 +1,210 @@
+"""One .rec with its .idx and manifest: opened with every check that is cheap, then read at the offsets of the .idx."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import functools
+import hashlib
+import math
+import os
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from gluon_tricks.data.file_names import name_at, read_names
+from gluon_tricks.data.manifest import read_manifest
+from gluon_tricks.data.recordio import MARK, MAX_LENGTH, PART
+from gluon_tricks.runtime import Refused
+
+_NO_MANIFEST = hashlib.sha256(b"{}").hexdigest()
+_HEAD = PART.size + 28  # bytes of a record in which its label stands
+_LONG = 1 << 20  # bytes
+INDEX_REMEDY = "make the .idx anew with `scripts/pack_records.py --index {}`"
+
+
+class BadRecord(RuntimeError):
+    """A record that cannot be used, met while training: the message names it, its file and its byte offset."""
+
+
+@contextlib.contextmanager
+def unreadable_told(path: pathlib.Path, kind: type[Exception] = BadRecord) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"{path} cannot be read ({error.strerror}): check the disk and the file's permissions") from None
+
+
+def require_rec(path: pathlib.Path, flag: str = "") -> None:
+    """Refuses what is no file, telling what to do about a folder. Args: flag: what the message begins with."""
+    if path.is_dir():
+        found = sorted(path.glob("*.rec"))[:3]
+        images = path / "train" if (path / "train").is_dir() else path
+        remedy = f"pack its images with `scripts/pack_records.py {images} PREFIX` and name PREFIX.rec"
+        if found:
+            remedy = f"name the records in it, such as {' or '.join(map(str, found))}"
+        raise Refused(f"{flag}{path} is a folder: {remedy}")
+    if not path.is_file():
+        raise Refused(f"{flag}there is no {path}: check the name, or pack it with scripts/pack_records.py")
+
+
+class RecordFile:
+    """One .rec with its .idx and, if there is one, its manifest; everything that can be seen cheaply is checked."""
+
+    def __init__(self, path: pathlib.Path):
+        self.path = path
+        require_rec(path)
+        with unreadable_told(path, Refused):
+            self.file = open(path, "rb", buffering=0)  # noqa: SIM115  open as long as the records are
+        self.size, self.written = self._state()
+        if self.size == 0:
+            raise Refused(f"{path} is empty: pack it again with scripts/pack_records.py")
+        if self._bytes(0, 4) != MARK:
+            raise Refused(f"{path} is not a RecordIO file: its first bytes are {self._bytes(0, 4)!r}")
+        index = path.with_suffix(".idx")
+        if not index.is_file():
+            raise Refused(f"there is no {index} beside {path.name}: " + INDEX_REMEDY.format(path))
+        if index.stat().st_size > 2 * self.size + (1 << 20):  # a line has at most 42 bytes, a record at least 32
+            raise Refused(
+                f"{index} lists more records than {path.name} has room for: {path.name} is truncated, or "
+                + INDEX_REMEDY.format(path)
+            )
+        with unreadable_told(index, Refused):
+            listing = index.read_bytes()
+        self.offsets = self._parse(index, listing)
+        manifest = path.with_suffix(".json")
+        self.manifest, digest = read_manifest(manifest) if manifest.is_file() else ({}, _NO_MANIFEST)
+        self.identity = (self.size, hashlib.sha256(listing).hexdigest(), digest)
+        self.ends = self._check()
+
+    def _parse(self, index: pathlib.Path, listing: bytes) -> np.ndarray:
+        try:
+            offsets = np.array(listing.split(), np.int64).reshape(-1, 2)[:, 1]
+        except (ValueError, OverflowError):
+            offsets = np.array([-1])
+        if (offsets < 0).any() or (offsets % 4).any() or not listing.endswith(b"\n"):
+            what = "empty" if not listing else 'damaged or truncated: a line is not "key<tab>offset"'
+            raise Refused(f"{index} is {what}; " + INDEX_REMEDY.format(self.path))
+        return offsets
+
+    def _check(self) -> np.ndarray:
+        """Compares .rec, .idx and manifest; returns where each record ends at the latest."""
+        path, count, remedy = self.path, len(self.offsets), INDEX_REMEDY.format(self.path)
+        in_order = np.sort(self.offsets)
+        last = int(in_order[-1])
+        end = self._end(last) if last + PART.size <= self.size else math.inf
+        if end > self.size:
+            raise Refused(
+                f"{path} is truncated: it has {self.size} bytes, and the last record of its .idx starts at byte {last} "
+                "and ends beyond: copy or pack it again"
+            )
+        expected = self.manifest.get("rec", {}).get("bytes", self.size)
+        if expected != self.size:
+            how = "has grown since it was packed" if self.size > expected else "is not whole"
+            raise Refused(
+                f"{path} {how}: it has {self.size} bytes where its manifest says {expected}; "
+                "copy .rec, .idx and .json again"
+            )
+        expected = self.manifest.get("count", count)
+        if end < self.size or expected != count:
+            listed = f"it lists {count} records up to byte {int(min(end, self.size))} of {self.size}"
+            told = f"; the manifest says {expected}" if "count" in self.manifest else ""
+            raise Refused(
+                f"the .idx of {path} is truncated, or the .rec has grown since it was made ({listed}{told}): {remedy}"
+            )
+        for i in np.linspace(0, count - 1, 16).astype(int):  # a few places tell the index of another file
+            if self._bytes(self.offsets[i], 4) != MARK:
+                raise Refused(
+                    f"the .idx of {path} is not its own: no record starts at byte {self.offsets[i]}; {remedy}"
+                )
+        following = np.append(in_order[1:], self.size)
+        return following[np.searchsorted(in_order, self.offsets)]
+
+    def _bytes(self, start: int, length: int) -> bytes:
+        with unreadable_told(self.path):
+            return os.pread(self.file.fileno(), int(length), int(start))
+
+    def _state(self) -> tuple[int, int]:
+        state = os.fstat(self.file.fileno())
+        return state.st_size, state.st_mtime_ns
+
+    def require_unchanged(self) -> None:
+        """To be called after reading: what was read counts only if nobody has written to the file since it was opened.
+
+        A file that was replaced or removed by its name is still there for those who have it open.
+        """
+        size, written = self._state()
+        if (size, written) != (self.size, self.written):
+            how = f"it had {self.size} bytes and has {size}" if size != self.size else f"it still has {size} bytes"
+            raise BadRecord(
+                f"{self.path} was written to while it was in use ({how}), so its images may be others: "
+                "copy it again (with its .idx and .json), then go on from the last checkpoint"
+            )
+
+    def _end(self, start: int) -> float:
+        """Where the record at `start` ends; infinity if a part of it lies beyond the file's end."""
+        kind = 1
+        while kind in (1, 2):
+            head = self._bytes(start, PART.size)
+            if len(head) < PART.size:
+                return math.inf
+            mark, word = PART.unpack(head)
+            if mark != MARK:
+                remedy = INDEX_REMEDY.format(self.path)
+                raise Refused(f"the .idx of {self.path} is not its own: no record starts at byte {start}; {remedy}")
+            kind, length = word >> 29, word & MAX_LENGTH
+            start += PART.size + length + -length % 4
+        return start
+
+    def record(self, i: int) -> bytes:
+        start, end = int(self.offsets[i]), int(self.ends[i])
+        if end - start > _LONG:  # an .idx that leaves records out may have any number of them in between
+            end = min(end, self._end(start))
+        data = self._bytes(start, end - start)
+        self.require_unchanged()
+        return data
+
+    def same_as(self, other: RecordFile) -> bool:
+        """Whether both hold the same records: as their indices say, and a few of the records themselves."""
+        if self.identity[:2] != other.identity[:2]:
+            return False
+        places = np.linspace(0, len(self.offsets) - 1, 16).astype(int)
+        return all(self.record(k) == other.record(k) for k in places)
+
+    def is_as_packed(self) -> bool:
+        """Whether the file's sha256 is that of the manifest; True if there is none."""
+        digest = hashlib.sha256()
+        for start in range(0, self.size, _LONG):
+            digest.update(self._bytes(start, _LONG))
+        return self.manifest.get("rec", {}).get("sha256", digest.hexdigest()) == digest.hexdigest()
+
+    @functools.cached_property
+    def labels(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) float32 label words (nan where a record holds several), and (n,) uint32 how many each record holds."""
+        # Not through a memory map: a file that is cut while it is read would end the process.
+
+        def gather(offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            heads = b"".join(self._bytes(at, _HEAD).ljust(_HEAD, b"\0") for at in offsets.tolist())
+            words = np.frombuffer(heads, "<u4").reshape(-1, _HEAD // 4)  # mark, length, flag, label, ids, further label
+            flag = words[:, 2]
+            label = np.where(flag == 1, words[:, 8], words[:, 3]).view("<f4")
+            if (words[:, 0] != np.frombuffer(MARK, "<u4")).any():
+                self.require_unchanged()
+                raise Refused(f"{self.path} or its .idx is damaged; " + INDEX_REMEDY.format(self.path))
+            return np.where(flag <= 1, label, np.float32(math.nan)), np.maximum(flag, 1)
+
+        pieces = np.array_split(self.offsets, math.ceil(len(self.offsets) / 4096))
+        with concurrent.futures.ThreadPoolExecutor(32) as pool:  # hide the latency of a disk asked for each of them
+            labels, counts = map(np.concatenate, zip(*pool.map(gather, pieces)))
+        self.require_unchanged()
+        labels.flags.writeable = counts.flags.writeable = False
+        return labels, counts
+
+    @functools.cached_property
+    def _names(self) -> bytes:
+        return read_names(self.path, self.manifest)
+
+    def name(self, k: int) -> str:
+        """The name of the file that record k was packed from; "" if it is not known."""
+        return name_at(self._names, int(self.offsets[k]))

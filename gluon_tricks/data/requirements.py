@@ -1,0 +1,74 @@
+"""What training and evaluating a classifier ask of its records: labels that are classes, and validation apart."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from gluon_tricks.data.records import Records
+from gluon_tricks.runtime import Refused
+
+log = logging.getLogger("gluon_tricks.data")
+
+
+def class_labels(records: Records, classes: int | None = None, said_by: str = "") -> np.ndarray:
+    """The labels (n,) float32: whole numbers in [0, classes), or from 0 on if that is None.
+
+    Args:
+        said_by: who says that there are so many classes, for the message.
+
+    Raises: Refused naming the first image that has several labels, or one that is no class.
+    """
+    counts, labels = records.label_counts(), records.labels()
+    several = np.flatnonzero(counts > 1)
+    if len(several):
+        raise Refused(
+            f"{_image(records, several[0])} has {counts[several[0]]} labels ({len(several)} of {len(records)} records "
+            "have several): classification takes one label for each image; see scripts/pack_records.py --check"
+        )
+    known = np.isfinite(labels) & (labels >= 0) & (labels == np.floor(labels))
+    why = "classification needs whole numbers from 0: pack again (scripts/pack_records.py --check finds all such)"
+    if known.all() and classes is not None:
+        known, why = labels < classes, f"{said_by} has the classes 0 to {classes - 1}: pack again with --classes"
+    if not known.all():
+        i = int(np.flatnonzero(~known)[0])
+        raise Refused(f"{_image(records, i)} has label {labels[i]:g}, and {why}")
+    return labels
+
+
+def _image(records: Records, i: int) -> str:
+    return records.describe(int(i), records.read(int(i))[1])
+
+
+def of_one_class(records: Records) -> str:
+    """That all images of the records have one label, in words; "" where they have several."""
+    labels = records.labels()
+    if len(labels) < 2 or not (labels == labels[0]).all():
+        return ""
+    name = f" ({records.classes[int(labels[0])]})" if 0 <= labels[0] < len(records.classes or ()) else ""
+    return (
+        f"all {len(labels)} images of {records.paths[0]} have label {labels[0]:g}{name}; if an unlabelled folder was "
+        "packed as one class, pack class folders, or give --ground-truth for ImageNet's validation images"
+    )
+
+
+def warn_of_empty_classes(records: Records, classes: int) -> None:
+    """Tells which classes have no image to train on, if there are such."""
+    empty = np.setdiff1d(np.arange(classes), records.labels())
+    if len(empty):
+        names = [records.classes[k] if records.classes else str(k) for k in empty[:3]]
+        more = f" and {len(empty) - len(names)} more" if len(empty) > len(names) else ""
+        log.warning("%d of %d classes have no training image: %s%s", len(empty), classes, ", ".join(names), more)
+
+
+def require_apart(train: Records, val: Records) -> None:
+    """Refuses records that are trained and validated on, or named twice: the same files, or copies of them."""
+    for one, other in train.copies(val):
+        raise Refused(
+            f"{other} is trained on too{'' if one == other else f', as {one}'}: the scores would be those of images "
+            "that the network has learnt; name other validation records"
+        )
+    for records in (train, val):
+        for one, other in records.copies(records):
+            raise Refused(f"{one} and {other} hold the same images: name them once")
