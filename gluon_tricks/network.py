@@ -184,7 +184,7 @@ def check_parameters(net: mx.gluon.Block, arrays: dict[str, np.ndarray], source)
 
 
 def set_parameters(net: mx.gluon.Block, arrays: dict[str, np.ndarray], source) -> None:
-    """Sets every parameter of a network, on all its devices, in the plain layout.
+    """Sets every parameter of a network, on all its devices, in the plain layout; the arrays give open shapes.
 
     Args:
         arrays: by structural name; all of them and no others.
@@ -193,6 +193,7 @@ def set_parameters(net: mx.gluon.Block, arrays: dict[str, np.ndarray], source) -
     check_parameters(net, arrays, source)
     for name, parameter in parameters_by_name(net).items():
         parameter.set_data(mx.nd.array(arrays[name], dtype=arrays[name].dtype))
+        parameter._finish_deferred_init()  # of a first dense layer, whose shape the images would give
 
 
 def share_parameters(net: mx.gluon.Block) -> None:
