@@ -50,11 +50,6 @@ class Classification:
     def network(self, restored: bool = False) -> mx.gluon.HybridBlock:
         recipe = self.recipe
         net = initialized(recipe.set(pretrained="") if restored else recipe, self.contexts)
-        smallest = getattr(net, "smallest_side", 1)
-        if recipe.input_size < smallest:
-            raise Refused(
-                f"{recipe.model} takes images of at least {smallest} px and input_size is {recipe.input_size}"
-            )
         if isinstance(net(mx.sym.Variable("data")), (list, tuple)):
             raise Refused(f"{recipe.model} has auxiliary classifiers, which this loop does not train: use one without")
         net.cast(input_dtype(recipe.dtype))

@@ -22,6 +22,7 @@ from gluon_tricks.data.loader import Batch
 from gluon_tricks.data.steps import StepLoader
 from gluon_tricks.detection.evaluation import predict
 from gluon_tricks.evaluate import collect_logits
+from gluon_tricks.network import require_images
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.segmentation.evaluation import MULTI_SCALE, class_probabilities, classify_pixels
@@ -107,7 +108,9 @@ def open_predictor(
     else:
         net.cast("float32")
         net.hybridize(static_alloc=True, static_shape=True)
-        look = functools.partial(classify, net, _preprocessing(trained), names, context)
+        seen_as = _preprocessing(trained)
+        require_images(net, (1, seen_as.input_size, seen_as.input_size), context)
+        look = functools.partial(classify, net, seen_as, names, context)
     return Predictor(recipe.model if recipe else net.name, task, names, look)
 
 

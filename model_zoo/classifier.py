@@ -82,6 +82,11 @@ class Classifier(HybridBlock):
         """The stem, if there is one, and the stages, in order."""
         return [part for name, part in self._children.items() if name == "stem" or name.startswith("stage")]
 
+    @property
+    def stages(self) -> int:
+        """How many stages there are."""
+        return sum(name.startswith("stage") for name in self._children)
+
     def features_at(self, *stages: int) -> HybridBlock:
         """The network up to a stage, for detection, segmentation and transfer; it shares the network's parameters.
 
@@ -94,9 +99,8 @@ class Classifier(HybridBlock):
         Raises:
             Refused: no stage, one that the network does not have, or stages not ascending.
         """
-        last = sum(name.startswith("stage") for name in self._children)
-        if not stages or list(stages) != sorted({*stages} & {*range(1, last + 1)}):
-            raise Refused(f"{self.name}.features_at{stages}: name stages from 1 to {last}, in ascending order")
+        if not stages or list(stages) != sorted({*stages} & {*range(1, self.stages + 1)}):
+            raise Refused(f"{self.name}.features_at{stages}: name stages from 1 to {self.stages}, in ascending order")
         return _Features(self, stages)
 
     def forward(self, images, *args):
@@ -119,7 +123,7 @@ class _Features(HybridBlock):
     def __init__(self, net: Classifier, stages: tuple[int, ...]):
         super().__init__(prefix=net.prefix)
         self._smallest_side = net.smallest_for_features
-        stem = len(net.trunk) - sum(name.startswith("stage") for name in net._children)  # 1 or 0
+        stem = len(net.trunk) - net.stages  # 1 or 0
         self._wanted = [stage + stem - 1 for stage in stages]
         for part in net.trunk[: self._wanted[-1] + 1]:
             self.register_child(part)

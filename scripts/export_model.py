@@ -14,8 +14,11 @@ import argparse
 import dataclasses
 import sys
 
+import mxnet as mx
+
 from gluon_tricks.class_names import training_names
 from gluon_tricks.data import sources
+from gluon_tricks.network import require_images
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.trained import open_network
@@ -83,6 +86,7 @@ def main(argv: list[str] | None = None) -> int:
         if isinstance(recipe, TransferRecipe):
             raise Refused(f"{options.source} is a run of {recipe.task}, and only classifiers can be exported")
         steps = preprocessing(options, net, recipe)
+        require_images(net, (max(options.batch_size or 2, 1), steps.input_size, steps.input_size), mx.cpu())
         if options.to == "onnx":
             difference = export_onnx(net, options.target, steps, options.batch_size)
         else:
