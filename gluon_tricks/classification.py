@@ -21,7 +21,7 @@ from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.subject import require_same_classes
 from gluon_tricks.task import Shares, StepLoss, split_batch
-from gluon_tricks.trained import open_network, require_same_normalisation
+from gluon_tricks.trained import check_start, open_network, require_same_normalisation
 from gluon_tricks.tricks import Draw, Loss
 
 
@@ -32,10 +32,11 @@ class Classification:
 
     def __init__(self, recipe: Recipe, contexts: Sequence[mx.Context], threads: int | None):
         train, val = find_records(recipe)
-        self.recipe, self.contexts = recipe.set(classes=count_classes(train, val, recipe.classes)), list(contexts)
+        recipe = recipe.set(classes=count_classes(train, val, recipe.classes)).resolved()
+        self.recipe, self.contexts = recipe, list(contexts)
         common = dict(
             size=recipe.input_size, batch_size=recipe.batch_size // distributed.ranks(), seed=recipe.seed,
-            threads=threads, rank=distributed.rank(), ranks=distributed.ranks(), classes=self.recipe.classes,
+            threads=threads, rank=distributed.rank(), ranks=distributed.ranks(), classes=recipe.classes,
         )  # fmt: skip
         self.train = Loader(train, train=True, area=(recipe.min_area, 1.0), **common)
         self.val = Loader(val, train=False, crop_ratio=recipe.crop_ratio, **common)
@@ -50,6 +51,8 @@ class Classification:
     def network(self, restored: bool = False) -> mx.gluon.HybridBlock:
         recipe = self.recipe
         net = initialized(recipe.set(pretrained="") if restored else recipe, self.contexts)
+        if recipe.pretrained and not restored:
+            check_start(recipe, net)
         if isinstance(net(mx.sym.Variable("data")), (list, tuple)):
             raise Refused(f"{recipe.model} has auxiliary classifiers, which this loop does not train: use one without")
         net.cast(input_dtype(recipe.dtype))

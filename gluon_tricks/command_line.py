@@ -74,7 +74,7 @@ def recipe_from_flags(args: argparse.Namespace, devices: int) -> tuple[Recipe, l
     _require_teachers(recipe)
     if args.num_training_samples is not None:
         notes.append(f"--num-training-samples {args.num_training_samples}: not used, the records are counted")
-    return recipe, notes
+    return recipe.resolved(), notes
 
 
 def with_batch_of_run(recipe: Recipe, stored: dict, parts: int) -> tuple[Recipe, list[str]]:

@@ -128,8 +128,7 @@ def _of_run(run: str, trained: Trained, records: Records | None) -> Subject:
     train = _training_records(recipe, required=records is None)
     records = records or find_records(recipe)[1]
     require_same_classes(run, trained, records)
-    preprocessing = Preprocessing(recipe.input_size, recipe.crop_ratio, recipe.mean, recipe.std, records.classes)
-    return Subject(trained.net, records, preprocessing, train=train)
+    return Subject(trained.net, records, trained.net.preprocessing, train=train)
 
 
 def _training_records(recipe: Recipe, required: bool) -> Records | None:

@@ -106,7 +106,7 @@ def recipe_from_flags(
     for setting in args.set:
         recipe = apply_setting(recipe, setting)
     notes = [] if recipe.base_params else ["no --base-params: the base network starts from random numbers"]
-    return recipe, notes
+    return recipe.resolved(), notes
 
 
 def _with_base(recipe: TransferRecipe, args: argparse.Namespace) -> TransferRecipe:

@@ -37,7 +37,7 @@ class Segmentation:
         train, val = find_masks(recipe)
         require_apart(train, val)
         self.contexts = list(contexts)
-        self.recipe = recipe.set(classes=len(train.classes), class_names=train.classes)
+        self.recipe = recipe.set(classes=len(train.classes), class_names=train.classes).resolved()
         common = dict(seed=recipe.seed, threads=threads, rank=distributed.rank(), ranks=distributed.ranks())
         sizes = dict(batch_size=recipe.batch_size // distributed.ranks(), crop=recipe.crop, base=recipe.base_size)
         self.train = SegmentationLoader(train, train=True, **sizes, **common)
