@@ -30,6 +30,7 @@ from gluon_tricks.tricks import (
     Warmup,
     ZeroGamma,
 )
+from model_zoo import keywords
 from model_zoo.published import is_tag
 
 
@@ -72,6 +73,8 @@ def recipe_from_flags(args: argparse.Namespace, devices: int) -> tuple[Recipe, l
         else:
             recipe = apply_setting(recipe, setting)
     _require_teachers(recipe)
+    recipe, left_out = _without_what_cannot_be(recipe, args)
+    notes += left_out
     if args.num_training_samples is not None:
         notes.append(f"--num-training-samples {args.num_training_samples}: not used, the records are counted")
     return recipe.resolved(), notes
@@ -246,6 +249,19 @@ def _with_trick(
     if not asked and given:
         raise Refused(flags)
     return recipe.add(kind(**{**default, **given})) if asked else recipe
+
+
+def _without_what_cannot_be(recipe: Recipe, args: argparse.Namespace) -> tuple[Recipe, list[str]]:
+    """The recipe without its tricks that the network has no keyword for; one that was asked for stays, to be refused."""
+    asked = {setting.partition("=")[0].partition(".")[0] for setting in args.set}
+    asked |= {ZeroGamma.label()} if args.last_gamma else set()
+    said = []
+    for trick in recipe.tricks:
+        missing = set(trick.net_kwargs()) - set(keywords(recipe.model))
+        if missing and trick.label() not in asked:
+            recipe = recipe.without(trick.label())
+            said.append(f"{trick.label()} is left out: {recipe.model} has no {', '.join(sorted(missing))}")
+    return recipe, said
 
 
 def _require_teachers(recipe: Recipe) -> None:

@@ -67,7 +67,7 @@ def test_each_row_differs_from_its_base_in_what_it_names(name):
 
 def test_what_the_tables_start_from():
     """Section 2.1, and section 3 with everything of it."""
-    base, efficient = get_recipe("baseline").resolved(), get_recipe("efficient")
+    base, efficient = get_recipe("baseline").resolved(), get_recipe("efficient").resolved()
     assert (base.batch_size, base.epochs, base.momentum, base.wd, base.optimizer) == (256, 120, 0.9, 1e-4, "nag")
     assert (base.dtype, base.base_lr(), base.input_size) == ("float32", 0.1, 224)
     assert base.tricks == (LinearScaling(), StepDecay((30, 60, 90), 0.1))
