@@ -252,7 +252,7 @@ def _with_trick(
 
 
 def _without_what_cannot_be(recipe: Recipe, args: argparse.Namespace) -> tuple[Recipe, list[str]]:
-    """The recipe without its tricks that the network has no keyword for; one that was asked for stays, to be refused."""
+    """The recipe without its tricks that the network has no keyword for; one that was asked for is refused later."""
     asked = {setting.partition("=")[0].partition(".")[0] for setting in args.set}
     asked |= {ZeroGamma.label()} if args.last_gamma else set()
     said = []

@@ -78,6 +78,46 @@ class Classifier(HybridBlock):
         return self.preprocessing.input_size
 
     @property
+    def output(self) -> HybridBlock:
+        """The head, by GluonCV's name for it. A dense layer that is put in its place is the head from then on:
+
+        with net.name_scope():
+            net.output = nn.Dense(3)
+        net.output.initialize()
+        """
+        return self.head
+
+    @property
+    def features(self) -> HybridBlock:
+        """All before the head: images (N, 3, H, W) -> (N, C) or (N, C, 1, 1). It shares the network's layers.
+
+        Those of another network of this kind that are put in its place take the places of the network's own.
+        """
+        features = nn.HybridSequential(prefix=self.prefix)
+        for name, part in self._children.items():
+            if part in self.trunk or name == "neck":
+                features.register_child(part, name)
+        return features
+
+    def __setattr__(self, name, value):
+        if name in ("output", "head"):
+            self._check_head(value)
+            name, self.classes = "head", value._units
+            if "output" in self._children:
+                self.register_child(value, "output")
+        if name != "features":
+            return super().__setattr__(name, value)
+        parts, own = getattr(value, "_children", {}), self.features._children
+        if parts.keys() != own.keys() or any(type(part) is not type(own[key]) for key, part in parts.items()):
+            raise Refused(f"{self.name}.features: give those of another {self.name}, but got {type(value).__name__}")
+        for key, part in parts.items():
+            super().__setattr__(key, part)
+
+    def _check_head(self, head: object) -> None:
+        if not isinstance(head, nn.Dense):
+            raise Refused(f"{self.name}.output: give a dense layer such as nn.Dense(3), but got {type(head).__name__}")
+
+    @property
     def trunk(self) -> list[HybridBlock]:
         """The stem, if there is one, and the stages, in order."""
         return [part for name, part in self._children.items() if name == "stem" or name.startswith("stage")]
