@@ -8,7 +8,15 @@ from collections.abc import Sequence
 import mxnet as mx
 
 from gluon_tricks import distributed
-from gluon_tricks.network import base_network, input_dtype, on_base, parameters_by_name, set_parameters
+from gluon_tricks.network import (
+    base_network,
+    input_dtype,
+    on_base,
+    parameters_by_name,
+    require_images,
+    set_parameters,
+    training_shape,
+)
 from gluon_tricks.runtime import Refused
 from gluon_tricks.trained import Trained, model_of, open_network, recipe_of, require_same_normalisation
 from gluon_tricks.transfer import TransferRecipe
@@ -36,6 +44,9 @@ def on_trained_base(
         set_parameters(base, arrays, recipe.base_params)
     else:
         base, layers = base_network(recipe, 1000, list(contexts), to_train=True)
+    require_images(
+        base.features_at(base.stages), training_shape(recipe, contexts, *recipe.sides), contexts[0], to_train=True
+    )
     net = on_base(recipe, base, layers)
     for trick in recipe.tricks:
         trick.after_initialize(net)

@@ -22,7 +22,7 @@ from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.subject import require_same_classes
 from gluon_tricks.task import Shares, StepLoss, split_batch
-from gluon_tricks.trained import open_network, require_same_normalisation
+from gluon_tricks.trained import check_start, open_network, require_same_normalisation
 from gluon_tricks.tricks import Draw, Loss
 from gluon_tricks.wording import plural
 
@@ -33,11 +33,12 @@ class Classification:
     def __init__(self, recipe: Recipe, contexts: Sequence[mx.Context], threads: int | None):
         train, val = find_records(recipe)
         require_apart(train, val)
-        self.recipe, self.contexts = recipe.set(classes=count_classes(train, val, recipe.classes)), list(contexts)
-        self.scores = scores_of(self.recipe.classes)
+        recipe = recipe.set(classes=count_classes(train, val, recipe.classes)).resolved()
+        self.recipe, self.contexts = recipe, list(contexts)
+        self.scores = scores_of(recipe.classes)
         common = dict(
             size=recipe.input_size, batch_size=recipe.batch_size // distributed.ranks(), seed=recipe.seed,
-            threads=threads, rank=distributed.rank(), ranks=distributed.ranks(), classes=self.recipe.classes,
+            threads=threads, rank=distributed.rank(), ranks=distributed.ranks(), classes=recipe.classes,
         )  # fmt: skip
         self.train = Loader(train, train=True, area=(recipe.min_area, 1.0), **common)
         self.val = Loader(val, train=False, crop_ratio=recipe.crop_ratio, **common)
@@ -52,11 +53,8 @@ class Classification:
     def network(self, restored: bool = False) -> mx.gluon.HybridBlock:
         recipe = self.recipe
         net = initialized(recipe.set(pretrained="") if restored else recipe, self.contexts)
-        smallest = getattr(net, "smallest_side", 1)
-        if recipe.input_size < smallest:
-            raise Refused(
-                f"{recipe.model} takes images of at least {smallest} px and input_size is {recipe.input_size}"
-            )
+        if recipe.pretrained and not restored:
+            check_start(recipe, net)
         if isinstance(net(mx.sym.Variable("data")), (list, tuple)):
             raise Refused(f"{recipe.model} has auxiliary classifiers, which this loop does not train: use one without")
         net.cast(input_dtype(recipe.dtype))

@@ -33,6 +33,7 @@ from gluon_tricks.tricks import (
     ZeroGamma,
 )
 from gluon_tricks.wording import plural
+from model_zoo import keywords
 from model_zoo.published import is_tag
 
 
@@ -79,10 +80,11 @@ def recipe_from_flags(
         else:
             recipe = apply_setting(recipe, setting)
     _require_teachers(recipe)
-    notes += new_doubts(recipe, before)
+    recipe, left_out = _without_what_cannot_be(recipe, args)
+    notes += [*left_out, *new_doubts(recipe, before)]
     if args.num_training_samples is not None:
         notes.append(f"--num-training-samples {args.num_training_samples}: not used, the records are counted")
-    return recipe, notes
+    return recipe.resolved(), notes
 
 
 def new_doubts(recipe: Settings, before: Settings) -> list[str]:
@@ -263,6 +265,19 @@ def _with_trick(
     if not asked and given:
         raise Refused(flags)
     return recipe.add(kind(**{**default, **given})) if asked else recipe
+
+
+def _without_what_cannot_be(recipe: Recipe, args: argparse.Namespace) -> tuple[Recipe, list[str]]:
+    """The recipe without its tricks that the network has no keyword for; one that was asked for is refused later."""
+    asked = {setting.partition("=")[0].partition(".")[0] for setting in args.set}
+    asked |= {ZeroGamma.label()} if args.last_gamma else set()
+    said = []
+    for trick in recipe.tricks:
+        missing = set(trick.net_kwargs()) - set(keywords(recipe.model))
+        if missing and trick.label() not in asked:
+            recipe = recipe.without(trick.label())
+            said.append(f"{trick.label()} is left out: {recipe.model} has no {', '.join(sorted(missing))}")
+    return recipe, said
 
 
 def _require_teachers(recipe: Recipe) -> None:

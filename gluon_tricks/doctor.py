@@ -36,9 +36,18 @@ def available_memory(root: pathlib.Path = pathlib.Path("/")) -> int:
     Args:
         root: where /proc and /sys are.
     """
+    return _memory(root, "MemAvailable:")
+
+
+def whole_memory(root: pathlib.Path = pathlib.Path("/")) -> int:
+    """The same, if nothing were taken yet."""
+    return _memory(root, "MemTotal:")
+
+
+def _memory(root: pathlib.Path, field: str) -> int:
     lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()
-    available = [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
-    return min([*available, *_memory_limits(root)])
+    there = [1024 * int(line.split()[1]) for line in lines if line.startswith(field)]
+    return min([*there, *_memory_limits(root)])
 
 
 def _memory_limits(root: pathlib.Path) -> Iterator[int]:

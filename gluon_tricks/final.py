@@ -26,22 +26,29 @@ def save_final(net, folder: pathlib.Path, recipe: Settings) -> None:
     if recipe.task == "classification":  # the others' networks come with parameters
         plain.initialize()
     set_parameters(plain, arrays, folder)
-    with _mxnet_writing(folder):
-        write_atomically(folder / "final.params", lambda temporary: plain.save_parameters(str(temporary)))
+    write_atomically(folder / "final.params", lambda temporary: _save_parameters(plain, temporary))
     if recipe.task != "classification":
         return
     plain.hybridize()
     plain(mx.nd.zeros((1, 3, recipe.input_size, recipe.input_size))).wait_to_read()
-    with _mxnet_writing(folder), writing(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".export") as scratch:
-        plain.export(f"{scratch}/final")
+    with writing(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".export") as scratch:
+        with _mxnet_writing(folder):
+            plain.export(f"{scratch}/final")
         for path in sorted(pathlib.Path(scratch).iterdir()):
             os.replace(path, folder / path.name)
 
 
+def _save_parameters(net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
+    with _mxnet_writing(path.parent):
+        net.save_parameters(str(path))
+
+
 @contextlib.contextmanager
 def _mxnet_writing(folder: pathlib.Path) -> Iterator[None]:
-    """MXNet has an error of its own for a disk that is full."""
+    """MXNet has an error of its own for a disk that is full. It comes from one file of its sources."""
     try:
         yield
     except mx.MXNetError as error:
+        if "local_filesys.cc" not in str(error):
+            raise
         raise CannotWrite(f"{folder} cannot be written: {str(error).strip().splitlines()[-1]}") from error

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import functools
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +15,7 @@ import numpy as np
 import safetensors.numpy
 from mxnet.base import _LIB, check_call
 
-from gluon_tricks import distributed
+from gluon_tricks import distributed, doctor
 from gluon_tricks.detection.network import build_detector
 from gluon_tricks.detection.settings import ROI_SETTINGS
 from gluon_tricks.recipe import Recipe
@@ -23,6 +25,8 @@ from gluon_tricks.settings import Settings
 from gluon_tricks.sync_batch_norm import SyncBatchNorm
 from gluon_tricks.transfer import DetectionRecipe, TransferRecipe
 from model_zoo import formats, get_model, keywords
+from model_zoo.classifier import is_whole
+from model_zoo.summary import summarise
 
 
 def untrained(recipe: Settings, pretrained: str = "", ctx=None, to_train: bool = False) -> mx.gluon.HybridBlock:
@@ -54,7 +58,7 @@ def _kwargs(recipe: Settings, to_train: bool) -> dict[str, Any]:
     for name in others & kwargs.keys():
         raise Refused(f"net.{name} is not a trait of the network: use --set classes=K, --use-pretrained, --num-gpus")
     if "norm_layer" in kwargs:
-        kwargs["norm_layer"] = _norm_layer(kwargs["norm_layer"], to_train and distributed.ranks() > 1)
+        kwargs["norm_layer"] = _norm_layer(kwargs["norm_layer"], recipe.model, to_train and distributed.ranks() > 1)
     return kwargs
 
 
@@ -71,6 +75,10 @@ def base_network(
     """
     kwargs = _base_kwargs(recipe, to_train)
     base = get_model(recipe.model, classes=classes, **kwargs)
+    if recipe.sides[0] < base.smallest_for_features:
+        raise Refused(
+            f"{recipe.model} takes images of at least {base.smallest_for_features} px, and these have {recipe.sides[0]}"
+        )
     base.initialize(ctx=ctx or mx.cpu())
     return base, {name: kwargs[name] for name in ("norm_layer", "norm_kwargs") if name in kwargs}
 
@@ -116,8 +124,9 @@ def on_base(
     return net
 
 
-def _norm_layer(name: str, over_ranks: bool) -> Callable[..., mx.gluon.HybridBlock]:
-    layers = {"BatchNorm": mx.gluon.nn.BatchNorm, "GroupNorm": _group_norm, "SyncBatchNorm": mx.gluon.nn.BatchNorm}
+def _norm_layer(name: str, model: str, over_ranks: bool) -> Callable[..., mx.gluon.HybridBlock]:
+    grouped = functools.partial(_group_norm, model)
+    layers = {"BatchNorm": mx.gluon.nn.BatchNorm, "GroupNorm": grouped, "SyncBatchNorm": mx.gluon.nn.BatchNorm}
     if name not in layers:
         raise Refused(f"net.norm_layer is {name!r}: choose one of {', '.join(layers)}")
     if name != "SyncBatchNorm" or not over_ranks:
@@ -126,9 +135,57 @@ def _norm_layer(name: str, over_ranks: bool) -> Callable[..., mx.gluon.HybridBlo
     return lambda **kwargs: SyncBatchNorm(f"sync_batch_norm.{next(number)}", **kwargs)
 
 
-def _group_norm(in_channels: int, **kwargs) -> mx.gluon.nn.GroupNorm:
+def _group_norm(model: str, in_channels: int, num_groups: int = 32, **kwargs) -> mx.gluon.nn.GroupNorm:
     """Groups of 32 as in GluonCV's --use-gn, whose own layer MXNet 1.9.1 cannot hybridize. It infers in_channels."""
-    return mx.gluon.nn.GroupNorm(num_groups=32, **kwargs)
+    if not is_whole(num_groups) or num_groups < 1 or in_channels % num_groups:
+        raise Refused(
+            f"{model} has a layer of {in_channels} channels, which {num_groups} groups do not divide: choose another "
+            f"number of groups with --set 'net.norm_kwargs={{\"num_groups\": {math.gcd(in_channels, 32)}}}', or "
+            "leave out --use-gn"
+        )
+    return mx.gluon.nn.GroupNorm(num_groups=num_groups, **kwargs)
+
+
+def require_images(
+    net: mx.gluon.HybridBlock, shape: tuple[int, int, int], context: mx.Context, to_train: bool = False,
+    number_bytes: int = 4,
+) -> None:  # fmt: skip
+    """Refuses images that a network cannot take, or that take more memory than its device has, before any is taken.
+
+    Counted is the least that is needed: the images, the parameters, and the outputs of convolutions and dense layers,
+    of which training keeps all and prediction one at a time.
+
+    Args:
+        shape: how many images the device has at a time, their height and width, px.
+        number_bytes: of a number in the network.
+
+    Raises:
+        Refused: too small, too large, or too many for the memory.
+    """
+    images, height, width = shape
+    needed, there = images * 3 * height * width * (1 + number_bytes), _memory_of(context)
+    if needed <= there and not isinstance(net, mx.gluon.SymbolBlock):
+        summary = summarise(net, (height, width), images)
+        outputs = [row.activation_bytes for row in summary.rows if row.layers]
+        needed += number_bytes * (sum(outputs) if to_train else max(outputs)) // 4
+        needed += number_bytes * summary.total.parameters * (3 if to_train else 1)  # gradients and momentum
+    if needed > there:
+        raise Refused(
+            f"{net.name} needs at least {needed / 1e9:.1f} GB of memory for {images} images of {height}x{width} px, "
+            f"and {context} has {there / 1e9:.1f} GB: use smaller images or a smaller batch"
+        )
+
+
+def _memory_of(context: mx.Context) -> int:
+    if context.device_type == "gpu":
+        return mx.context.gpu_memory_info(context.device_id)[1]
+    return doctor.whole_memory()
+
+
+def training_shape(recipe: Settings, contexts: Sequence[mx.Context], height: int, width: int) -> tuple[int, int, int]:
+    """What a device has at a time in training: images, height, width; several "CPUs" are one."""
+    devices = len(contexts) if contexts[0].device_type == "gpu" else 1
+    return recipe.batch_size // (distributed.ranks() * recipe.accumulate * devices), height, width
 
 
 def initialized(recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gluon.HybridBlock:
@@ -142,6 +199,8 @@ def initialized(recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gluon.Hybr
     """
     mx.random.seed(recipe.seed)
     net = untrained(recipe, pretrained=recipe.pretrained, ctx=list(contexts), to_train=True)
+    shape = training_shape(recipe, contexts, recipe.input_size, recipe.input_size)
+    require_images(net, shape, contexts[0], to_train=True, number_bytes=4 if recipe.dtype == "float32" else 2)
     init = mx.init.Xavier("uniform", "avg", 3) if recipe.init == "paper" else mx.init.MSRAPrelu()
     for parameter in net.collect_params().values():
         if parameter._data is None:  # no file gave it
@@ -184,7 +243,7 @@ def check_parameters(net: mx.gluon.Block, arrays: dict[str, np.ndarray], source)
 
 
 def set_parameters(net: mx.gluon.Block, arrays: dict[str, np.ndarray], source) -> None:
-    """Sets every parameter of a network, on all its devices, in the plain layout.
+    """Sets every parameter of a network, on all its devices, in the plain layout; the arrays give open shapes.
 
     Args:
         arrays: by structural name; all of them and no others.
@@ -193,6 +252,7 @@ def set_parameters(net: mx.gluon.Block, arrays: dict[str, np.ndarray], source) -
     check_parameters(net, arrays, source)
     for name, parameter in parameters_by_name(net).items():
         parameter.set_data(mx.nd.array(arrays[name], dtype=arrays[name].dtype))
+        parameter._finish_deferred_init()  # of a first dense layer, whose shape the images would give
 
 
 def share_parameters(net: mx.gluon.Block) -> None:

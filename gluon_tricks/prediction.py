@@ -22,6 +22,7 @@ from gluon_tricks.data.loader import Batch
 from gluon_tricks.data.steps import StepLoader
 from gluon_tricks.detection.evaluation import predict
 from gluon_tricks.evaluate import collect_logits
+from gluon_tricks.network import require_images
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.segmentation.evaluation import MULTI_SCALE, class_probabilities, classify_pixels
@@ -108,16 +109,10 @@ def open_predictor(
     else:
         net.cast("float32")
         net.hybridize(static_alloc=True, static_shape=True)
-        look = functools.partial(classify, net, _preprocessing(trained), names, context)
+        seen_as = net.preprocessing
+        require_images(net, (1, seen_as.input_size, seen_as.input_size), context)
+        look = functools.partial(classify, net, seen_as, names, context)
     return Predictor(recipe.model if recipe else net.name, task, names, look)
-
-
-def _preprocessing(trained: Trained) -> Preprocessing:
-    """As evaluation has it: the run's, else the network's own."""
-    recipe = trained.recipe
-    if recipe is None:
-        return trained.net.preprocessing
-    return Preprocessing(recipe.input_size, recipe.crop_ratio, recipe.mean, recipe.std)
 
 
 # --- the three kinds ----------------------------------------------------------------------------------------------
@@ -215,7 +210,7 @@ def _names(trained: Trained, source: str, class_file: str | None) -> tuple[str, 
                 "one for each, in the order of the labels"
             )
         return names
-    known = training_names(trained.recipe) if trained.recipe else net.preprocessing.classes
+    known = net.preprocessing.classes if hasattr(net, "preprocessing") else training_names(trained.recipe)
     if known and len(known) == classes:
         return in_words(known)
     return tuple(imagenet_names().values()) if classes == 1000 else tuple(f"class {k}" for k in range(classes))

@@ -23,9 +23,10 @@ class Recipe(Settings):
         pretrained: where to start from: a parameter file, a tag of GluonCV's, "true" for its default file; "": random.
         data: "shapes" or "few_shapes" (built in), "imagenet" (GluonCV's default place), "records" with train and val.
         train, val: RecordIO files; several act as one.
-        input_size: side of the network's input, pixels.
+        input_size: side of the network's input, pixels; None: the network's own.
         teacher_size: side of the images that a teacher was trained on; None: input_size.
-        crop_ratio: validation crops input_size from images of shorter edge ceil(input_size / crop_ratio).
+        crop_ratio: validation crops input_size from images of shorter edge ceil(input_size / crop_ratio); None: the
+            network's own.
         min_area: a training crop covers a share of the image uniform in [min_area, 1].
         augment: "paper" (brightness, saturation, hue), "gluoncv" (brightness, contrast, saturation) or "none".
         init: "paper" (Xavier uniform) or "gluoncv" (MSRA).
@@ -40,21 +41,22 @@ class Recipe(Settings):
     data: str = "imagenet"
     train: tuple[str, ...] = ()
     val: tuple[str, ...] = ()
-    input_size: int = 224
+    input_size: int | None = None
     teacher_size: int | None = None
-    crop_ratio: float = 0.875
+    crop_ratio: float | None = None
     min_area: float = 0.08
     augment: str = "paper"
     init: str = "paper"
 
     def ranges(self) -> Iterator[tuple[bool, str]]:
         yield from super().ranges()
-        yield self.input_size >= 1, f"input_size is {self.input_size}: it takes a size in pixels"
+        for field in ("input_size", "teacher_size"):
+            side = getattr(self, field)
+            yield side is None or side >= 1, f"{field} is {side}: it takes a size in pixels"
         yield (
-            self.teacher_size is None or self.teacher_size >= 1,
-            f"teacher_size is {self.teacher_size}: it takes a size in pixels",
+            self.crop_ratio is None or 0 < self.crop_ratio <= 1,
+            f"crop_ratio is {self.crop_ratio}: it must lie in (0, 1]",
         )
-        yield 0 < self.crop_ratio <= 1, f"crop_ratio is {self.crop_ratio}: it must lie in (0, 1]"
         yield 0 < self.min_area <= 1, f"min_area is {self.min_area}: it must lie in (0, 1]"
 
     def loss(self, loss: Loss, load_network: Callable) -> Loss:

@@ -40,10 +40,10 @@ class Scale:
     photos: str = ""
 
     def recipe(self, table: Table, column: str, row: str) -> Recipe | None:
-        """The recipe of a cell at this scale; None if its network has no proxy."""
+        """The resolved recipe of a cell at this scale; None if its network has no proxy."""
         recipe = table.recipe(column, row)
         if self.models is None:
-            return recipe.set(classes=table.classes)
+            return recipe.set(classes=table.classes).resolved()
         if recipe.model not in self.models:
             return None
         changes = dict(
@@ -53,7 +53,7 @@ class Scale:
             classes=None,
             tricks=tuple(self._shrunk(trick) for trick in recipe.tricks),
         )
-        return recipe.set(**{**changes, **self.set, **table.proxy})
+        return recipe.set(**{**changes, **self.set, **table.proxy}).resolved()
 
     def _shrunk(self, trick: Trick) -> Trick:
         if isinstance(trick, LinearScaling):
@@ -115,16 +115,16 @@ class TransferScale:
     photos: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def recipe(self, table: Table, column: str, row: str) -> Settings | None:
-        """The recipe of a cell at this scale."""
+        """The resolved recipe of a cell at this scale."""
         recipe = table.recipe(column, row)
         if self.bases.models is None:
-            return recipe
+            return recipe.resolved()
         changes = dict(
             model=self.bases.models[recipe.model],
             epochs=max(round(recipe.epochs * self.epochs), 1),
             tricks=tuple(_sooner(trick, self.epochs) for trick in recipe.tricks),
         )
-        return recipe.set(**{**changes, **self.set[recipe.task]})
+        return recipe.set(**{**changes, **self.set[recipe.task]}).resolved()
 
 
 TRANSFER_SCALES = {

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from gluon_tricks import tricks
-from gluon_tricks.data.augment import MEAN_RGB, STD_RGB
 from gluon_tricks.runtime import Refused, known
 from gluon_tricks.schedule import Plan, Schedule
 from gluon_tricks.tricks import Trick
+from model_zoo import get_model
+from model_zoo.preprocessing import Preprocessing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Settings:
         model: a name of the model zoo: the network, or the base network of a detector or segmenter.
         net: keyword arguments for get_model beyond those of the tricks.
         classes: K; None: as many as the training data has.
-        mean, std: per channel (RGB), on the 0..255 scale.
+        mean, std: per channel (RGB), on the 0..255 scale; None: the network's own (see resolved).
         epochs: passes over the training images.
         start_epoch: the first epoch to train, for going on from parameters alone.
         batch_size: images per update over all devices and ranks.
@@ -57,8 +59,8 @@ class Settings:
     model: str = ""
     net: dict[str, Any] = dataclasses.field(default_factory=dict)
     classes: int | None = None
-    mean: tuple[float, ...] = MEAN_RGB
-    std: tuple[float, ...] = STD_RGB
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
     epochs: int = 120
     start_epoch: int = 0
     batch_size: int = 256
@@ -109,8 +111,9 @@ class Settings:
         )
         yield self.rollbacks >= 0, f"rollbacks is {self.rollbacks}: it takes 0 (never) or more"
         yield 0 <= self.seed < 2**31, f"seed is {self.seed}: it must lie in [0, 2**31)"
-        yield len(self.mean) == 3 and len(self.std) == 3, "mean and std take three numbers each, for R, G and B"
-        yield all(value > 0 for value in self.std), f"std is {self.std}: it must be positive"
+        for values in filter(None.__ne__, (self.mean, self.std)):
+            yield len(values) == 3, "mean and std take three numbers each, for R, G and B"
+        yield all(value > 0 for value in self.std or ()), f"std is {self.std}: it must be positive"
         yield (
             len({trick.slot() for trick in self.tricks}) == len(self.tricks),
             f"of {', '.join(t.label() for t in self.tricks)} two do the same work: keep one of them",
@@ -138,6 +141,16 @@ class Settings:
     def without(self, label: str) -> Settings:
         """The recipe without the trick of this label."""
         return dataclasses.replace(self, tricks=tuple(trick for trick in self.tricks if trick.label() != label))
+
+    def resolved(self) -> Settings:
+        """The recipe with the network's own preprocessing (size, crop ratio, mean, deviation) where it says none.
+
+        Raises:
+            Refused: there is no such network.
+        """
+        fields = ("input_size", "crop_ratio", "mean", "std")
+        left = [field for field in fields if getattr(self, field, "of another task") is None]
+        return self.set(**{field: getattr(_preprocessing(self.model), field) for field in left}) if left else self
 
     # --- what the tricks make of it -------------------------------------------------------------------------------
 
@@ -199,6 +212,11 @@ class Settings:
         return cls().set(**values, tricks=tuple(trick_from_json(trick) for trick in listed))
 
 
+@functools.cache
+def _preprocessing(model: str) -> Preprocessing:
+    return get_model(model).preprocessing
+
+
 def trick_named(label: str) -> type[Trick]:
     """The trick of a label."""
     by_label = {trick.label(): trick for trick in tricks.TRICKS}
@@ -229,11 +247,11 @@ _KINDS = {
 def _check_type(field: dataclasses.Field, value: Any, where: str = "") -> None:
     """Refuses a value of another type than the field's annotation names (tuples by their elements)."""
     kind = str(field.type)
-    if kind.startswith("tuple["):
+    if kind.startswith("tuple[") and not (value is None and kind.endswith("| None")):
         element = kind[len("tuple[") :].split(",")[0]
         fine = isinstance(value, tuple) and all(isinstance(v, _KINDS.get(element, (Trick,))) for v in value)
     else:
-        fine = isinstance(value, _KINDS[kind])
+        fine = isinstance(value, _KINDS.get(kind, (type(None),)))
     if not fine or isinstance(value, bool):
         raise Refused(f"{where}{field.name} must be {kind}, but got {value!r}")
     numbers = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else (value,)

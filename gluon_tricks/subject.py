@@ -15,6 +15,7 @@ from gluon_tricks.data.catalog import find_records
 from gluon_tricks.data.loader import Loader
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import class_labels
+from gluon_tricks.network import require_images
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.trained import Trained, open_network
@@ -61,7 +62,7 @@ class Subject:
 def open_subject(
     pretrained: str, contexts: Sequence[mx.Context], *, model: str | None = None, classes: int | None = None,
     rec_val: Sequence[str] = (), input_size: int | None = None, crop_ratio: float | None = None,
-    trained: Trained | None = None,
+    trained: Trained | None = None, batch_size: int = 1,
 ) -> Subject:  # fmt: skip
     """A network and the images to look at it with, checked to fit together.
 
@@ -70,6 +71,7 @@ def open_subject(
         rec_val: packed images; of a run by default its own.
         input_size, crop_ratio: other ones than the network's, or the run's.
         trained: the network, if it is open already.
+        batch_size: how many images a device is to have at a time.
 
     Raises:
         Refused: something is missing or does not fit; in one sentence.
@@ -95,9 +97,8 @@ def open_subject(
     asked = {"input_size": input_size, "crop_ratio": crop_ratio}
     given = {name: value for name, value in asked.items() if value is not None}
     subject.preprocessing = dataclasses.replace(subject.preprocessing, **given)
-    smallest = getattr(subject.net, "smallest_side", 1)
-    if subject.preprocessing.input_size < smallest:
-        raise Refused(f"{subject.net.name} takes images of at least {smallest} px: --input-size")
+    side = subject.preprocessing.input_size
+    require_images(subject.net, (batch_size, side, side), contexts[0])
     _check_labels(subject)
     return subject
 
@@ -128,8 +129,7 @@ def _of_run(run: str, trained: Trained, records: Records | None) -> Subject:
     train = _training_records(recipe, required=records is None)
     records = records or find_records(recipe)[1]
     require_same_classes(run, trained, records)
-    preprocessing = Preprocessing(recipe.input_size, recipe.crop_ratio, recipe.mean, recipe.std, records.classes)
-    return Subject(trained.net, records, preprocessing, train=train)
+    return Subject(trained.net, records, trained.net.preprocessing, train=train)
 
 
 def _training_records(recipe: Recipe, required: bool) -> Records | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import pathlib
 from collections.abc import Sequence
@@ -11,12 +12,16 @@ import mxnet as mx
 import numpy as np
 
 from gluon_tricks.checkpoint import is_checkpoint, list_checkpoints, named, read_checkpoint
+from gluon_tricks.class_names import training_names
 from gluon_tricks.network import check_parameters, set_parameters, untrained
 from gluon_tricks.recipe import read_recipe, recipe_from_json
 from gluon_tricks.runtime import Refused
 from gluon_tricks.settings import Settings
 from model_zoo import formats, get_model, list_models, load_model, published
+from model_zoo.preprocessing import Preprocessing
 from model_zoo.symbols import import_symbol
+
+log = logging.getLogger("gluon_tricks.trained")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,8 +100,8 @@ def open_trained(
         ctx: a context or a list of them; the CPU by default.
 
     Returns:
-        a HybridBlock from images (N, 3, H, W), normalised, to logits (N, classes); the recipe, None of a file that
-        lies in no run directory; the file, None of a checkpoint and a symbol.
+        a HybridBlock from images (N, 3, H, W), normalised, to logits (N, classes), whose `preprocessing` is the run's;
+        the recipe, None of a file that lies in no run directory; the file, None of a checkpoint and a symbol.
 
     Raises:
         Refused: nothing trained there, the file does not say its network, or model or classes contradict it.
@@ -108,7 +113,7 @@ def open_trained(
         net = import_symbol(path, contexts)
     elif is_checkpoint(path):
         arrays, header = read_checkpoint(path)
-        recipe = recipe_from_json(header["recipe"])
+        recipe = recipe_from_json(header["recipe"]).resolved()
         _require_classes(recipe, arrays, path)
         net, arrays = untrained(recipe, ctx=contexts), named(arrays, "parameter", "float32")
         check_parameters(net, arrays, path)  # before the recipe's number of classes is believed
@@ -122,14 +127,24 @@ def open_trained(
     else:
         net, file = load_model(path, model or None, classes, contexts), path
     _check_agrees(run_or_file, net, recipe, model, classes)
+    if recipe and recipe.task == "classification":
+        net.preprocessing = _preprocessing(recipe)
     return net, recipe, file
+
+
+def _preprocessing(recipe: Settings) -> Preprocessing:
+    """What a run's network was trained on."""
+    names = training_names(recipe)
+    if names and recipe.classes not in (None, len(names)):
+        names = None  # other images lie there now
+    return Preprocessing(recipe.input_size, recipe.crop_ratio, recipe.mean, recipe.std, names)
 
 
 def recipe_of(run_or_file) -> Settings | None:
     """The recipe that open_trained would return, without a network being built. Raises Refused as it does."""
     path = _file_of(run_or_file)
     if is_checkpoint(path):
-        return recipe_from_json(read_checkpoint(path)[1]["recipe"])
+        return recipe_from_json(read_checkpoint(path)[1]["recipe"]).resolved()
     return _recipe_beside(path)
 
 
@@ -145,12 +160,30 @@ def model_of(source: str | os.PathLike) -> str | None:
 
 def require_same_normalisation(recipe: Settings, trained: Trained, source: str) -> None:
     """Refuses a network that was trained on images of another mean or deviation than a recipe's are."""
+    recipe = recipe.resolved()
     seen = trained.recipe or getattr(trained.net, "preprocessing", recipe)  # an exported graph does not say it
-    if not (np.allclose(seen.mean, recipe.mean) and np.allclose(seen.std, recipe.std)):
+    if not _alike(seen, recipe):
         raise Refused(
             f"{source} takes images of mean {list(seen.mean)} and deviation {list(seen.std)}: give both with --set "
             "mean=[...] and --set std=[...]"
         )
+
+
+def check_start(recipe: Settings, net: mx.gluon.HybridBlock) -> None:
+    """The same for what a training starts from, recipe.pretrained; a file that does not say it gets a warning."""
+    path = pathlib.Path(recipe.pretrained).expanduser()
+    stored = recipe_of(path) if path.exists() else None
+    if stored or not path.exists():
+        require_same_normalisation(recipe, Trained(net, stored), recipe.pretrained)
+    elif not _alike(net.preprocessing, recipe):
+        log.warning(
+            "%s does not say which mean and deviation its images had: usual for %s are %s and %s, these have %s and %s",
+            path, net.name, *map(list, (net.preprocessing.mean, net.preprocessing.std, recipe.mean, recipe.std)),
+        )  # fmt: skip
+
+
+def _alike(one: Settings | Preprocessing, other: Settings) -> bool:
+    return np.allclose(one.mean, other.mean) and np.allclose(one.std, other.std)
 
 
 def means_published(source: str) -> bool:
@@ -195,4 +228,5 @@ def _file_of(run_or_file) -> pathlib.Path:
 
 
 def _recipe_beside(path: pathlib.Path) -> Settings | None:
-    return read_recipe(path.parent / "recipe.json") if (path.parent / "recipe.json").exists() else None
+    stored = path.parent / "recipe.json"
+    return read_recipe(stored).resolved() if stored.exists() else None

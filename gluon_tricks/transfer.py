@@ -9,6 +9,8 @@ from typing import Any
 from gluon_tricks.settings import Settings
 from gluon_tricks.tricks import PolyDecay, StepDecay, Trick, Warmup
 
+_LARGEST_BASE = 8192  # px; training scales a photo to twice as much, and takes the crop from that
+
 
 @dataclasses.dataclass(frozen=True)
 class TransferRecipe(Settings):
@@ -103,6 +105,11 @@ class DetectionRecipe(TransferRecipe):
         yield self.dense_side is None or self.dense_side >= 1, f"dense_side is {self.dense_side}: it takes 1 or more"
         yield 0 <= self.frozen_stages <= 4, f"frozen_stages is {self.frozen_stages}: it takes 0 to 4"
 
+    @property
+    def sides(self) -> tuple[int, int]:
+        """The shorter and the longer side of what the network is trained on, px."""
+        return self.short, self.long
+
 
 @dataclasses.dataclass(frozen=True)
 class SegmentationRecipe(TransferRecipe):
@@ -141,7 +148,10 @@ class SegmentationRecipe(TransferRecipe):
 
     def ranges(self) -> Iterator[tuple[bool, str]]:
         yield from super().ranges()
-        yield self.crop >= 1 and self.base_size >= 1, f"crop {self.crop} and base_size {self.base_size} take pixels"
+        yield (
+            1 <= self.crop and 1 <= self.base_size <= _LARGEST_BASE,
+            f"crop is {self.crop} and base_size {self.base_size}: they take pixels, base_size at most {_LARGEST_BASE}",
+        )
         yield 0 <= self.void <= 65535, f"void is {self.void}: it takes an index, 0 to 65535"
         yield (
             self.dataset == "masks" or self.void == 255,
@@ -158,3 +168,8 @@ class SegmentationRecipe(TransferRecipe):
         )
         yield self.head_lr > 0, f"head_lr is {self.head_lr}: it takes a factor above 0"
         yield self.aux_weight >= 0, f"aux_weight is {self.aux_weight}: it takes 0 (no auxiliary head) or more"
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """The sides of what the network is trained on, px."""
+        return self.crop, self.crop

@@ -152,7 +152,7 @@ def recipe_from_flags(
         recipe = apply_setting(recipe, setting)
     if not recipe.base_params and begun is None:
         notes.append("no --base-params: the base network starts from random numbers")
-    return recipe, notes + new_doubts(recipe, before)
+    return recipe.resolved(), notes + new_doubts(recipe, before)
 
 
 def _with_base(recipe: TransferRecipe, args: argparse.Namespace, begun: Settings | None) -> TransferRecipe:

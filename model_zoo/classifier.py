@@ -78,9 +78,54 @@ class Classifier(HybridBlock):
         return self.preprocessing.input_size
 
     @property
+    def output(self) -> HybridBlock:
+        """The head, by GluonCV's name for it. A dense layer that is put in its place is the head from then on:
+
+        with net.name_scope():
+            net.output = nn.Dense(3)
+        net.output.initialize()
+        """
+        return self.head
+
+    @property
+    def features(self) -> HybridBlock:
+        """All before the head: images (N, 3, H, W) -> (N, C) or (N, C, 1, 1). It shares the network's layers.
+
+        Those of another network of this kind that are put in its place take the places of the network's own.
+        """
+        features = nn.HybridSequential(prefix=self.prefix)
+        for name, part in self._children.items():
+            if part in self.trunk or name == "neck":
+                features.register_child(part, name)
+        return features
+
+    def __setattr__(self, name, value):
+        if name in ("output", "head"):
+            self._check_head(value)
+            name, self.classes = "head", value._units
+            if "output" in self._children:
+                self.register_child(value, "output")
+        if name != "features":
+            return super().__setattr__(name, value)
+        parts, own = getattr(value, "_children", {}), self.features._children
+        if parts.keys() != own.keys() or any(type(part) is not type(own[key]) for key, part in parts.items()):
+            raise Refused(f"{self.name}.features: give those of another {self.name}, but got {type(value).__name__}")
+        for key, part in parts.items():
+            super().__setattr__(key, part)
+
+    def _check_head(self, head: object) -> None:
+        if not isinstance(head, nn.Dense):
+            raise Refused(f"{self.name}.output: give a dense layer such as nn.Dense(3), but got {type(head).__name__}")
+
+    @property
     def trunk(self) -> list[HybridBlock]:
         """The stem, if there is one, and the stages, in order."""
         return [part for name, part in self._children.items() if name == "stem" or name.startswith("stage")]
+
+    @property
+    def stages(self) -> int:
+        """How many stages there are."""
+        return sum(name.startswith("stage") for name in self._children)
 
     def features_at(self, *stages: int) -> HybridBlock:
         """The network up to a stage, for detection, segmentation and transfer; it shares the network's parameters.
@@ -94,9 +139,8 @@ class Classifier(HybridBlock):
         Raises:
             Refused: no stage, one that the network does not have, or stages not ascending.
         """
-        last = sum(name.startswith("stage") for name in self._children)
-        if not stages or list(stages) != sorted({*stages} & {*range(1, last + 1)}):
-            raise Refused(f"{self.name}.features_at{stages}: name stages from 1 to {last}, in ascending order")
+        if not stages or list(stages) != sorted({*stages} & {*range(1, self.stages + 1)}):
+            raise Refused(f"{self.name}.features_at{stages}: name stages from 1 to {self.stages}, in ascending order")
         return _Features(self, stages)
 
     def forward(self, images, *args):
@@ -119,7 +163,7 @@ class _Features(HybridBlock):
     def __init__(self, net: Classifier, stages: tuple[int, ...]):
         super().__init__(prefix=net.prefix)
         self._smallest_side = net.smallest_for_features
-        stem = len(net.trunk) - sum(name.startswith("stage") for name in net._children)  # 1 or 0
+        stem = len(net.trunk) - net.stages  # 1 or 0
         self._wanted = [stage + stem - 1 for stage in stages]
         for part in net.trunk[: self._wanted[-1] + 1]:
             self.register_child(part)

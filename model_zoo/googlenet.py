@@ -15,6 +15,7 @@ from collections.abc import Callable
 import mxnet as mx
 from mxnet.gluon import nn
 
+from gluon_tricks.runtime import Refused
 from model_zoo.branches import Conv, NormedConv, make_sequence
 from model_zoo.classifier import Classifier, Peer, check_drop, normalisation
 from model_zoo.lrn import CAFFE_LRN
@@ -111,7 +112,7 @@ class GoogLeNet(Classifier):
             self.neck = nn.HybridSequential(prefix="neck_")
             self.neck.add(nn.AvgPool2D(7), nn.Dropout(check_drop(name, final_drop)))
             self.head = nn.Dense(classes, in_units=channels)
-        self.output = self.head  # GluonCV's network holds its head under two names, and so do its files
+        self.register_child(self.head, "output")  # GluonCV's network holds its head under two names, as do its files
 
 
 def _caffe(bias: float = 0.2) -> dict:
@@ -181,6 +182,11 @@ class GoogLeNet2014Aux(GoogLeNet2014):
         with self.name_scope():
             self.aux1 = _make_auxiliary("aux1_", 512, classes, drop)
             self.aux2 = _make_auxiliary("aux2_", 528, classes, drop)
+
+    def _check_head(self, head: object) -> None:
+        if hasattr(self, "aux1"):
+            raise Refused(f"{self.name}.output: the auxiliary classifiers would stay; get_model has classes=K")
+        super()._check_head(head)
 
     def forward(self, images, *args):
         return tuple(super().forward(images, *args))  # hybridized, MXNet makes it a list

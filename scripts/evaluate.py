@@ -259,7 +259,7 @@ def run_classifier(
     """From the flags to the result of a classifier. Args: trained: it, if it is no published one."""
     subject = open_subject(
         args.pretrained, contexts, model=args.model, classes=args.classes, rec_val=args.rec_val,
-        input_size=args.input_size, crop_ratio=args.crop_ratio, trained=trained,
+        input_size=args.input_size, crop_ratio=args.crop_ratio, trained=trained, batch_size=args.batch_size,
     )  # fmt: skip
     if args.submission and subject.net.classes < 5:
         raise Refused(f"--submission: {subject.net.name} has {plural(subject.net.classes, 'class')}, fewer than 5")

@@ -16,11 +16,12 @@ if __name__ == "__main__":
 import argparse
 import dataclasses
 
+import mxnet as mx
+
 from gluon_tricks.arguments import Parser
-from gluon_tricks.class_names import training_names
 from gluon_tricks.commands import command
 from gluon_tricks.data import sources
-from gluon_tricks.recipe import Recipe
+from gluon_tricks.network import require_images
 from gluon_tricks.runtime import Refused
 from gluon_tricks.trained import open_network
 from gluon_tricks.transfer import TransferRecipe
@@ -49,11 +50,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def preprocessing(options: argparse.Namespace, net, recipe: Recipe | None) -> Preprocessing:
-    if recipe is not None:
-        kwargs = {"mean": recipe.mean, "std": recipe.std, "crop_ratio": recipe.crop_ratio}
-        start = Preprocessing(recipe.input_size, classes=training_names(recipe), **kwargs)
-    elif hasattr(net, "preprocessing"):
+def preprocessing(options: argparse.Namespace, net) -> Preprocessing:
+    if hasattr(net, "preprocessing"):
         start = net.preprocessing
     elif options.input_size:  # a symbol does not say it
         start = Preprocessing(options.input_size)
@@ -87,7 +85,8 @@ def main(argv: list[str] | None = None) -> int:
     net, recipe = trained.net, trained.recipe
     if isinstance(recipe, TransferRecipe):
         raise Refused(f"{options.source} is a run of {recipe.task}, and only classifiers can be exported")
-    steps = preprocessing(options, net, recipe)
+    steps = preprocessing(options, net)
+    require_images(net, (max(options.batch_size or 2, 1), steps.input_size, steps.input_size), mx.cpu())
     if options.to == "onnx":
         difference = export_onnx(net, options.target, steps, options.batch_size)
     else:

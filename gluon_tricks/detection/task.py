@@ -39,7 +39,7 @@ class Detection:
         require_apart(train, val)
         require_trainable(train, val)
         self.contexts = list(contexts)
-        self.recipe = recipe.set(classes=len(train.classes), class_names=train.classes)
+        self.recipe = recipe.set(classes=len(train.classes), class_names=train.classes).resolved()
         common = dict(
             batch_size=recipe.batch_size // distributed.ranks(), short=recipe.short, long=recipe.long, threads=threads,
             seed=recipe.seed, rank=distributed.rank(), ranks=distributed.ranks(),

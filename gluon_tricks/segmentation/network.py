@@ -32,10 +32,9 @@ class Segmenter(HybridBlock):
 
         super().__init__(prefix=f"{base.name}_fcn_")
         self.classes, self.smallest_side = classes, base.smallest_for_features
-        last = sum(name.startswith("stage") for name in base._children)
         norm = dict(norm_layer=norm_layer, norm_kwargs=dict(norm_kwargs or {}))
         with self.name_scope():
-            self.base = base.features_at(last - 1, last)
+            self.base = base.features_at(base.stages - 1, base.stages)
             channels = _channels(base, self.base)
             self.head = Head(channels[1], classes, **norm)
             self.aux_head = Head(channels[0], classes, **norm) if aux else None

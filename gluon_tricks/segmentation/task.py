@@ -39,7 +39,7 @@ class Segmentation:
         require_own_classes(recipe.classes, recipe.class_names, train.classes, recipe.dataset)
         require_apart(train, val)
         self.contexts = list(contexts)
-        self.recipe = recipe.set(classes=len(train.classes), class_names=train.classes)
+        self.recipe = recipe.set(classes=len(train.classes), class_names=train.classes).resolved()
         common = dict(seed=recipe.seed, threads=threads, rank=distributed.rank(), ranks=distributed.ranks())
         sizes = dict(batch_size=recipe.batch_size // distributed.ranks(), crop=recipe.crop, base=recipe.base_size)
         self.train = SegmentationLoader(train, train=True, **sizes, **common)

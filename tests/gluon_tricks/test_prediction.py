@@ -172,7 +172,7 @@ def test_boxes_below_the_threshold_are_not_told_of(monkeypatch):
     """An image of 50 x 100 px comes to the network as 100 x 200, so boxes are halved."""
     found = [[4, 1, -1, 0]], [[0.5, 0.9, -1, 0.49]], [[[0, 0, 200, 100], [20, 40, 60, 80], [-1] * 4, [0, 0, 9, 9]]]
     monkeypatch.setattr(prediction, "predict", lambda net, images: tuple(map(mx.nd.array, found)))
-    recipe, image = DetectionRecipe(short=100, long=300), np.zeros((50, 100, 3), np.uint8)
+    recipe, image = DetectionRecipe(short=100, long=300).resolved(), np.zeros((50, 100, 3), np.uint8)
     said = prediction.detect(None, recipe, list("abcde"), mx.cpu(), 0.5, image)
     assert said.words == "b 90.0 %, e 50.0 %"
     assert said.values["boxes"] == [
@@ -190,7 +190,7 @@ def test_pixels_without_numbers_are_of_no_class(monkeypatch):
     monkeypatch.setattr(prediction, "class_probabilities", lambda *args, **kwargs: mx.nd.array(logits))
     names = [f"class {k}" for k in range(300)]
     image = np.zeros((4, 4, 3), np.uint8)
-    said = prediction.segment(None, SegmentationRecipe(), names, mx.cpu(), False, image)
+    said = prediction.segment(None, SegmentationRecipe().resolved(), names, mx.cpu(), False, image)
     assert said.words == "class 5 50.0 %, class 280 25.0 %" and said.values["none"] == 65535
     assert said.mask.dtype == np.uint16
     assert said.mask.tolist() == [[280, 280, 65535, 65535]] * 2 + [[5] * 4] * 2

@@ -67,7 +67,7 @@ def test_each_row_differs_from_its_base_in_what_it_names(name):
 
 def test_what_the_tables_start_from():
     """Section 2.1, and section 3 with everything of it."""
-    base, efficient = get_recipe("baseline"), get_recipe("efficient")
+    base, efficient = get_recipe("baseline").resolved(), get_recipe("efficient").resolved()
     assert (base.batch_size, base.epochs, base.momentum, base.wd, base.optimizer) == (256, 120, 0.9, 1e-4, "nag")
     assert (base.dtype, base.base_lr(), base.input_size) == ("float32", 0.1, 224)
     assert base.tricks == (LinearScaling(), StepDecay((30, 60, 90), 0.1))
@@ -146,7 +146,7 @@ def test_a_small_scale_shrinks_every_number_of_epochs_alike():
 def test_inception_learns_from_the_teacher_of_the_others():
     recipe = get_recipe("table6/inceptionv3/distill")
     (trick,) = [trick for trick in recipe.tricks if trick.label() == "distillation"]
-    assert recipe.input_size == 299 and recipe.teacher_size == get_recipe(trick.teacher).input_size == 224
+    assert recipe.input_size == 299 and recipe.teacher_size == get_recipe(trick.teacher).resolved().input_size == 224
 
 
 def test_inception_has_no_small_proxy():
@@ -159,4 +159,4 @@ def test_the_scales_of_the_paper_change_nothing():
         for name in table.names():
             recipe, at_scale = get_recipe(name), list(scales_of(table).values())[-1].recipe(table, *name.split("/")[1:])
             classes = table.classes if table.task == "classification" else recipe.classes
-            assert at_scale == recipe.set(classes=classes)
+            assert at_scale == recipe.set(classes=classes).resolved()

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from gluon_tricks.classification import cross_entropy
+from gluon_tricks.divergence import Diverged, Watch
+from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.schedule import Plan
 from gluon_tricks.tricks import (
@@ -134,10 +136,17 @@ def test_cross_entropy_by_hand():
 
 
 def soft_loss(student, teacher, temperature):
-    """T^2 times the cross-entropy of softmax(student/T) against softmax(teacher/T), in float64."""
+    """T^2 times the divergence of softmax(student/T) from softmax(teacher/T), in float64."""
     q = np.exp(teacher / temperature) / np.exp(teacher / temperature).sum(axis=1, keepdims=True)
     log_p = student / temperature - np.log(np.exp(student / temperature).sum(axis=1, keepdims=True))
-    return -(temperature**2) * (q * log_p).sum(axis=1)
+    return temperature**2 * (q * (np.log(q) - log_p)).sum(axis=1)
+
+
+def distilled(trick, student, teacher, target):
+    """The values of the trick's loss, the teacher being a network that always says the same."""
+    net = type("Teacher", (), {"hybridize": lambda *a, **k: None, "__call__": lambda s, x: mx.nd.array(teacher)})()
+    loss = trick.loss(cross_entropy, lambda name: net)
+    return loss(mx.nd.zeros((len(teacher), 1)), mx.nd.array(student), target).asnumpy()
 
 
 @pytest.mark.parametrize(
@@ -167,12 +176,44 @@ def test_distillation_and_its_gradient(form, hard, soft):
         values = loss(images, student, target)
     values.backward()
     assert asked == ["runs/teacher"]
-    assert values.asnumpy() == pytest.approx(by_hand(logits), rel=1e-5)
+    assert values.asnumpy() == pytest.approx(by_hand(logits), rel=1e-4)
     for i in np.ndindex(2, 4):
         step = np.zeros((2, 4))
         step[i] = 1e-6
         slope = (by_hand(logits + step) - by_hand(logits - step)).sum() / 2e-6
         assert student.grad[i].asscalar() == pytest.approx(slope, abs=1e-4)
+
+
+@pytest.mark.parametrize("form", ["paper", "gluoncv"])
+@pytest.mark.parametrize("classes", [10, 1000])
+def test_a_distilled_loss_is_0_at_best_and_its_explosion_is_seen(form, classes):
+    """All logits are 0 but the first of the teacher, 50: at T = 20 the softmax is [e^2.5, 1, ...] / (e^2.5 + K - 1).
+
+    With the entropy of equation 6 (646 for 10 classes, 2750 for 1000) four times the rest would hardly show.
+    """
+    teacher = np.zeros((4, classes))
+    teacher[:, 0] = 50
+    truth, trick = one_hot([0] * 4, classes), Distillation("run", 20.0, form)
+    assert distilled(trick, teacher, teacher, truth) == pytest.approx(np.zeros(4), abs=2e-3)
+    calm, wild = (distilled(trick, share * teacher, teacher, truth).mean() for share in (0.9, -4.0))
+    assert 0 < calm and wild > 4 * calm
+    watch = Watch(Recipe())
+    with pytest.raises(Diverged, match="for 20 steps up to 50"):
+        for step in range(1, 51):
+            watch.look(step, calm if step <= 30 else 4 * calm)
+
+
+def test_a_distilled_loss_under_mixup_and_smoothing():
+    """The teacher says the same of every image, so only the hard part knows of the mixed and smoothed targets."""
+    rng = np.random.default_rng(3)
+    student, teacher, target = rng.normal(size=(4, 5)), rng.normal(size=(4, 5)), one_hot([0, 1, 2, 3], 5)
+    images = mx.nd.zeros((4, 3, 2, 2))
+    for trick in (LabelSmoothing(), Mixup(alpha=1.0)):
+        images, target = trick.batch(images, target, DRAW)
+    log_p = student - np.log(np.exp(student).sum(axis=1, keepdims=True))
+    hard = -(target.asnumpy() * log_p).sum(axis=1)
+    seen = distilled(Distillation("run"), student, teacher, target)
+    assert seen == pytest.approx(hard + soft_loss(student, teacher, 20.0), abs=1e-3)
 
 
 def test_no_bias_decay_leaves_weights_of_convolutions_and_dense_layers():

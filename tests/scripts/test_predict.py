@@ -121,12 +121,12 @@ def test_a_classifier_sees_images_as_evaluation_does(classifier, photos, tmp_pat
     run.mkdir()
     (run / "recipe.json").write_bytes((classifier / "recipe.json").read_bytes())
     net.save_parameters(str(run / "final.params"))
-    recipe = Recipe.from_json(values_of(run / "recipe.json"))
+    net = load_network(run)
     with RecordWriter(tmp_path / "photos", ["red", "green", "blue", "grey"]) as writer:
         for k, name in enumerate(("upright", "wide")):
             writer.add(k, k, (photos / f"{name}.png").read_bytes())
     records = Records(tmp_path / "photos.rec")
-    subject = Subject(net, records, prediction._preprocessing(prediction.Trained(net, recipe)))
+    subject = Subject(net, records, net.preprocessing)
     assert subject.preprocessing.input_size == 24 and subject.preprocessing.mean == (10.0, 20.0, 30.0)
     loader = Loader(records, size=24, batch_size=2, train=False, crop_ratio=0.75)
     logits, _ = collect_logits(net, loader.epoch(), subject.preprocess("float32"), mx.cpu())

@@ -10,6 +10,7 @@ import pytest
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.recipe import Recipe
 from model_zoo import get_model, weights
+from model_zoo.preprocessing import IMAGENET
 from scripts import evaluate, pack_records
 
 CATEGORIES = ["a/airfield", "a/airplane_cabin", "a/alley", "b/beach", "c/canyon", "s/swimming_pool/outdoor"]
@@ -39,7 +40,8 @@ def places(net, tmp_path_factory):
         pixels = rng.integers(0, 256, (1, 1, 3)) * np.ones((40, 40, 1)) + rng.normal(0, 40, (40, 40, 3))
         cv2.imwrite(str(folder / "test_256" / name), pixels.clip(0, 255).astype(np.uint8))
     assert pack(folder) == 0
-    recipe = Recipe(model=net.name, classes=6, input_size=32, crop_ratio=0.8)  # of 40 px the middle 32
+    seen_as = dict(input_size=32, crop_ratio=0.8, mean=IMAGENET["mean"], std=IMAGENET["std"])  # of 40 px the middle 32
+    recipe = Recipe(model=net.name, classes=6, **seen_as)
     (folder / "run").mkdir()
     (folder / "run" / "recipe.json").write_text(json.dumps(recipe.to_json()))
     weights.save(net, folder / "run" / "final.params")
