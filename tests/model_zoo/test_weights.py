@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gluon_tricks.runtime import Refused
-from model_zoo import formats, get_model, weights
+from model_zoo import formats, get_model, naming, weights
 
 NAME = "resnet18_v1b"
 
@@ -38,9 +38,9 @@ def assert_equal(net, expected):
 
 def test_rename_takes_whole_segments_in_one_pass():
     table = {"stem.1": "conv1.1", "conv1": "body.0", "stage1": "layer1"}
-    assert weights.rename("stem.1.gamma", table) == "conv1.1.gamma"  # its conv1 is not renamed again
-    assert weights.rename("stem.10.gamma", table) == "stem.10.gamma"
-    assert weights.rename("stage1.11.conv1.weight", table) == "layer1.11.body.0.weight"
+    assert naming.rename("stem.1.gamma", table) == "conv1.1.gamma"  # its conv1 is not renamed again
+    assert naming.rename("stem.10.gamma", table) == "stem.10.gamma"
+    assert naming.rename("stage1.11.conv1.weight", table) == "layer1.11.body.0.weight"
 
 
 def test_our_own_file(net, saved):
@@ -231,7 +231,7 @@ def test_an_initialised_head_stays(saved):
     ],
 )
 def test_shapes_that_fit(seen, wanted, fits):
-    assert weights._fits(seen, wanted) is fits
+    assert naming.fits(seen, wanted) is fits
 
 
 def test_a_convolution_becomes_a_dense_layer_and_back():
@@ -250,6 +250,34 @@ def test_a_convolution_becomes_a_dense_layer_and_back():
 def test_a_library_without_this_network_is_refused(net, tmp_path):
     with pytest.raises(Refused, match="no counterpart in 'timm': choose ours or gluoncv"):
         weights.as_theirs(get_model("resnet18_v1"), {}, "timm")
+
+
+# --- what wrappers put before the names ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("whose", ["ours", "gluoncv", "torchvision"])
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "backbone.", "net.", "module._orig_mod.model."])
+def test_a_prefix_is_stripped_and_said(prefix, whose, tmp_path, caplog):
+    net = get_model("resnet18_v1b", classes=2)
+    net.initialize(mx.init.Xavier())
+    net(mx.nd.zeros((1, 3, 32, 32)))
+    theirs = weights.as_theirs(net, weights.values_of(net), whose)
+    path = tmp_path / "x.safetensors"
+    formats.write(path, {f"{prefix}{name}": value for name, value in theirs.items()} | {"n_averaged": np.array(3)}, {})
+    loaded = get_model("resnet18_v1b", pretrained=path, classes=2)
+    np.testing.assert_array_equal(loaded.head.weight.data().asnumpy(), net.head.weight.data().asnumpy())
+    count = len(theirs)
+    assert [r.getMessage() for r in caplog.records] == [f"{path}: stripped the prefix {prefix!r} from {count} names"]
+
+
+@pytest.mark.parametrize("odd", ["module.fc.extra", "fc.extra"])
+def test_a_prefix_stays_where_not_all_names_fit(odd, tmp_path):
+    net = get_model("resnet18_v1b", classes=2)
+    net.initialize()
+    values = {f"module.{name}": value for name, value in {"a": np.zeros(2)}.items()}
+    formats.write(tmp_path / "x.safetensors", {**values, odd: np.zeros(2)}, {})
+    with pytest.raises(Refused, match="x.safetensors does not hold the parameters of resnet18_v1b.* has 2 other names"):
+        weights.load_parameters(net, tmp_path / "x.safetensors")
 
 
 # --- what a warning says -------------------------------------------------------------------------------------------
@@ -273,12 +301,12 @@ def test_a_file_that_may_mean_another_network_is_told(name, library, says, tmp_p
     net.initialize(mx.init.Zero())
     if name == "googlenet":  # its shapes are deferred, or may be
         net(mx.nd.zeros((1, 3, 224, 224)))
-    for naming in ("ours", "gluoncv", library):
-        weights.save(net, tmp_path / "x.safetensors", naming)
+    for whose in ("ours", "gluoncv", library):
+        weights.save(net, tmp_path / "x.safetensors", whose)
         caplog.clear()
         get_model(name, pretrained=tmp_path / "x.safetensors", classes=2)
         told = [record.getMessage() for record in caplog.records if record.name == "model_zoo"]
-        if naming == library and says:
+        if whose == library and says:
             assert len(told) == 1 and says in told[0] and str(tmp_path / "x.safetensors") in told[0]
         else:
             assert not told
