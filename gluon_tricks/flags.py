@@ -8,6 +8,7 @@ import pathlib
 from gluon_tricks.data.augment import AUGMENTS
 from gluon_tricks.data.catalog import IMAGENET_FOLDER
 from gluon_tricks.recipes import list_recipes
+from gluon_tricks.trained import SOURCE
 
 
 def parser() -> argparse.ArgumentParser:
@@ -63,9 +64,9 @@ def _network_flags(group) -> None:
         "--use-pretrained",
         nargs="?",
         const="true",
-        metavar="WHAT",
-        help="start from a parameter file, one that GluonCV published by its tag, or (no WHAT) its default; if it has "
-        "another number of classes, the head is new",
+        metavar="SRC",
+        help=f"start from {SOURCE}, a TAG, or (no SRC) GluonCV's default file; if it has another number of classes, "
+        "the head is new",
     )
     group.add_argument("--use_se", "--use-se", action="store_true", help="the model with squeeze and excitation")
     group.add_argument("--batch-norm", action="store_true", help="VGG with batch normalisation")
@@ -101,7 +102,7 @@ def _refinement_flags(group) -> None:
     group.add_argument("--mixup", action="store_true")
     group.add_argument("--mixup-alpha", type=float, help="of the Beta distribution (0.2)")
     group.add_argument("--mixup-off-epoch", type=int, metavar="N", help="no mixup in the last N epochs")
-    group.add_argument("--teacher", metavar="SRC", help="distillation: a run, a file, or a published NAME[/TAG]")
+    group.add_argument("--teacher", metavar="SRC", help=f"distillation: {SOURCE}")
     group.add_argument("--temperature", type=float, help="of distillation (20)")
     group.add_argument("--hard-weight", type=float, help="of the hard loss in GluonCV's form (0.5)")
 

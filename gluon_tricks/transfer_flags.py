@@ -11,7 +11,7 @@ from gluon_tricks.flags import optimisation_flags, run_flags
 from gluon_tricks.journal import run_directory
 from gluon_tricks.recipe import apply_setting, read_recipe
 from gluon_tricks.runtime import Refused
-from gluon_tricks.trained import means_published, model_of
+from gluon_tricks.trained import SOURCE, is_there, means_published, model_of
 from gluon_tricks.transfer import TransferRecipe
 from gluon_tricks.tricks import StepDecay, Warmup
 
@@ -47,7 +47,7 @@ def parser(description: str, recipes: Mapping[str, TransferRecipe], default: str
     group.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change any field or trick")
     group.add_argument("--data", type=pathlib.Path, metavar="PATH", help="the data set's folder, where it has one")
     group.add_argument("--base", metavar="MODEL", help="base network, of the model zoo (what --base-params is)")
-    group.add_argument("--base-params", metavar="SRC", help="its parameters: a run, a file, or a published NAME[/TAG]")
+    group.add_argument("--base-params", metavar="SRC", help=f"its parameters: {SOURCE}")
     detecting = next(iter(recipes.values())).task == "detection"
     (_detection_flags if detecting else _segmentation_flags)(group)
     group = parser.add_argument_group("optimisation")
@@ -114,9 +114,9 @@ def _with_base(recipe: TransferRecipe, args: argparse.Namespace) -> TransferReci
 
     A run that goes on says itself what it stands on, so that the base's file need not be there any more.
     """
-    path, source = pathlib.Path(args.base_params).expanduser(), args.base_params
-    if path.exists() or not means_published(source):
-        source = str(path.absolute())
+    source = args.base_params
+    if is_there(source) or not means_published(source):
+        source = str(pathlib.Path(source).expanduser().absolute())
     recipe = recipe.set(base_params=source)
     stored = run_directory(args.save_dir, recipe.name, resume=True) / "recipe.json" if args.resume else None
     if stored is None or not stored.is_file():

@@ -77,7 +77,7 @@ def _without_prefix(net: HybridBlock, values: Mapping[str, np.ndarray]) -> tuple
             if library in TORCH and left_out:
                 log.debug("%s: left out %d arrays that are no part of it: %s", net.name, len(left_out), left_out)
             return library, names
-    return "gluoncv", _by_order(net, values)
+    return "gluoncv", _by_number(net, values)
 
 
 def namings(net: HybridBlock) -> dict[tuple[str, bool], dict[str, str]]:
@@ -102,16 +102,17 @@ def _end(name: str, words: Mapping[str, str]) -> str:
     return f"{place}{dot}{words.get(kind, kind)}"
 
 
-def _by_order(net: HybridBlock, values: Mapping[str, np.ndarray]) -> dict[str, str] | None:
-    """The naming of a file that GluonCV exported, such as resnetv10_stage1_conv0_weight: no places, but their order.
+def _by_number(net: HybridBlock, values: Mapping[str, np.ndarray]) -> dict[str, str] | None:
+    """The naming of a file that GluonCV exported, such as resnetv10_stage1_conv0_weight: no places, but their numbers.
 
-    Layer for layer the file must have the same kinds of parameters in the same shapes, its layers numbered upwards
-    wherever they are numbered: then no other order is possible. Two variants of the same shapes have their letter in
-    the names (resnetv1c, resnetv1d).
+    The numbers say in which order a scope's layers of one kind were made, which is our order. Layer for layer of ours
+    the next of some scope and kind must have the same parameters in the same shapes; of several the one that the file
+    has first, as scopes follow each other there: MXNet 1.9.1 exports in the order in which a network computes. Two
+    variants of the same shapes have their letter in the names (resnetv1c, resnetv1d).
     """
     peer = net.peers.get("gluoncv")
     theirs, parameters = _layers(values, "_"), parameters_of(net)
-    if peer is None or peer.model is None or not theirs or not _numbered_upwards(theirs):
+    if peer is None or peer.model is None or not theirs or not _scopes_upwards(theirs):
         return None
     variant = re.match(r"[a-z]+\d*_?(v\d[a-z])_", next(iter(theirs)))
     if variant and variant[1] not in net.name:
@@ -119,15 +120,32 @@ def _by_order(net: HybridBlock, values: Mapping[str, np.ndarray]) -> dict[str, s
     once: dict[str, str] = {}  # a parameter with two names counts by its first
     for name, parameter in parameters.items():
         once.setdefault(parameter.name, name)
-    ours = _layers(once.values(), "[.]")
-    if [kinds.keys() for kinds in theirs.values()] != [kinds.keys() for kinds in ours.values()]:
-        return None
-    names = {t[kind]: o[kind] for t, o in zip(theirs.values(), ours.values()) for kind in t}
-    for their_name, name in names.items():
-        free = slice(1 if name.startswith("head.") else 0, None)  # another number of classes is told later
-        if not fits(values[their_name].shape[free], parameters[name].shape[free]):
+    names: dict[str, str] = {}
+    place, queues = {layer: k for k, layer in enumerate(theirs)}, _queues(theirs)
+    for ours in _layers(once.values(), "[.]").values():
+        fitting = [queue for queue in queues if queue and _same(theirs[queue[0]], ours, values, parameters)]
+        if not fitting:
             return None
-    return names
+        layer = min(fitting, key=lambda queue: place[queue[0]]).pop(0)
+        names.update({theirs[layer][kind]: ours[kind] for kind in ours})
+    return None if any(queues) else names
+
+
+def _queues(layers: Iterable[str]) -> list[list[str]]:
+    """The layers of each scope and kind, such as the convolutions of stage 1, in the order of their numbers."""
+    queues: dict[str, list[tuple[int, str]]] = {}
+    for layer in layers:
+        kind, number = re.fullmatch(r"(.*?)(\d*)", layer).groups()
+        queues.setdefault(kind, []).append((int(number or 0), layer))
+    return [[layer for _, layer in sorted(queue)] for queue in queues.values()]
+
+
+def _same(theirs: Mapping[str, str], ours: Mapping[str, str], values, parameters) -> bool:
+    """Whether a layer of theirs has the parameters of one of ours; another number of classes is told later."""
+    free = slice(1 if next(iter(ours.values())).startswith("head.") else 0, None)
+    return theirs.keys() == ours.keys() and all(
+        fits(values[theirs[kind]].shape[free], parameters[name].shape[free]) for kind, name in ours.items()
+    )
 
 
 def _layers(names: Iterable[str], separator: str) -> dict[str, dict[str, str]] | None:
@@ -141,11 +159,11 @@ def _layers(names: Iterable[str], separator: str) -> dict[str, dict[str, str]] |
     return layers
 
 
-def _numbered_upwards(layers: Iterable[str]) -> bool:
-    """Whether within each scope the layers and the scopes of one kind come in the order of their numbers."""
+def _scopes_upwards(layers: Iterable[str]) -> bool:
+    """Whether within each scope those of one kind come in the order of their numbers."""
     last: dict[tuple[str, str], int] = {}
     for layer in layers:
-        for part in re.finditer(r"([^_]*?)(\d+)(_|$)", layer):
+        for part in re.finditer(r"([^_]*?)(\d+)_", layer):
             place, number = (layer[: part.start()], part[1]), int(part[2])
             if number < last.get(place, 0):
                 return False

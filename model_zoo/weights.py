@@ -82,14 +82,18 @@ def assign(
         log.warning("%s, named as in PyTorch, into %s: %s", source or "parameters", net.name, note)
     arrays = {parameters[name].name: mx.nd.array(value, dtype=value.dtype) for name, value in ours.items()}
     net.collect_params().load_dict(arrays, ctx, allow_missing=new_head, cast_dtype=True)
-    net.preprocessing = _with_pixels(net.preprocessing, values)
+    pixels = {PIXELS.search(name)[1]: value for name, value in values.items() if PIXELS.search(name)}
+    if pixels:
+        net.preprocessing = _with_pixels(net.preprocessing, pixels, source)
+        log.warning("%s says of its images: mean %s, std %s", source, net.preprocessing.mean, net.preprocessing.std)
 
 
-def _with_pixels(preprocessing: Preprocessing, values: Mapping[str, np.ndarray]) -> Preprocessing:
-    """With the mean and the deviation that a file of GluonCV's export_block holds."""
-    found = {PIXELS.search(name)[1]: value.ravel().tolist() for name, value in values.items() if PIXELS.search(name)}
-    given = {field: tuple(found[kind]) for field, kind in (("mean", "mean"), ("std", "scale")) if kind in found}
-    return dataclasses.replace(preprocessing, **given)
+def _with_pixels(preprocessing: Preprocessing, pixels: Mapping[str, np.ndarray], source) -> Preprocessing:
+    """With the mean and the deviation that a file of GluonCV's export_block holds, called "mean" and "scale"."""
+    if {kind: value.size for kind, value in pixels.items()} != {"mean": 3, "scale": 3}:
+        raise Refused(f"{source} has init_mean and init_scale that are not three numbers each, for R, G and B")
+    mean, std = (tuple(round(float(value), 4) for value in pixels[kind].flat) for kind in ("mean", "scale"))
+    return dataclasses.replace(preprocessing, mean=mean, std=std)
 
 
 def save(net: HybridBlock, path: str | os.PathLike, naming: str = "ours") -> None:
