@@ -187,8 +187,11 @@ def recipe_of(run_or_file) -> Settings | None:
 def model_of(source: str | os.PathLike) -> str | None:
     """The network that open_network's SRC says it has, without it being built; None: one has to be named."""
     if is_there(source):
-        recipe = recipe_of(source)
-        return recipe.model if recipe is not None and recipe.task == "classification" else None
+        recipe, path = recipe_of(source), _file_of(source)
+        if recipe is None:
+            told = formats.metadata(path).get("model")
+            return told if told in list_models() else None
+        return recipe.model if recipe.task == "classification" else None
     name = str(source).partition("/")[0]
     return name if name in list_models() else None
 
