@@ -191,20 +191,14 @@ def test_every_form_for_every_option(option, form, folder, few_networks, tiny_re
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.__name__.strip("_"))
 def test_graphs(option, folder, few_networks, tiny_records, capsys):
-    """An exported one is enough for some; GluonCV's, which takes pixels, for none, and then its parameters are named."""
+    """An exported one is enough for some; GluonCV's of pixels for none, and its parameters are named."""
     for name, fine in (("run/final", (_export, _teacher)), ("block", ())):
         source = f"{folder}/{name}-symbol.json"
         if option in fine:
             np.testing.assert_allclose(option(source, [], tiny_records, folder, capsys), BIAS, atol=1e-5)
             continue
         with pytest.raises(Refused) as refused:
-            option(
-                source,
-                ["--model", NAME] if option in (_use_pretrained, _resume_params) else [],
-                tiny_records,
-                folder,
-                capsys,
-            )
+            option(source, [], tiny_records, folder, capsys)
         assert f"{folder}/{name}-0000.params" in str(refused.value) and str(refused.value).count("\n") <= 1
 
 
