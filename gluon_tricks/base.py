@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Sequence
 
 import mxnet as mx
@@ -18,7 +17,15 @@ from gluon_tricks.network import (
     training_shape,
 )
 from gluon_tricks.runtime import Refused
-from gluon_tricks.trained import Trained, model_of, open_network, recipe_of, require_same_normalisation
+from gluon_tricks.trained import (
+    Trained,
+    is_there,
+    model_of,
+    open_network,
+    recipe_of,
+    require_classifier,
+    require_same_normalisation,
+)
 from gluon_tricks.transfer import TransferRecipe
 
 
@@ -37,7 +44,7 @@ def on_trained_base(
     mx.random.seed(recipe.seed)
     if recipe.base_params and not restored:
         opened = _open_classifier(recipe)
-        trained = opened.net
+        trained = require_classifier(opened, recipe.base_params)
         require_same_normalisation(recipe, opened, recipe.base_params)
         base, layers = base_network(recipe, trained.classes, list(contexts), to_train=True)
         arrays = {name: parameter.data().asnumpy() for name, parameter in parameters_by_name(trained).items()}
@@ -59,8 +66,8 @@ def on_trained_base(
 
 
 def _open_classifier(recipe: TransferRecipe) -> Trained:
-    source, path = recipe.base_params, pathlib.Path(recipe.base_params).expanduser()
-    stored = recipe_of(path) if path.exists() else None
+    source = recipe.base_params
+    stored = recipe_of(source) if is_there(source) else None
     if stored is not None and stored.task != "classification":
         raise Refused(f"{source} is a run of {stored.task}: a base network is a classifier")
     said = stored.model if stored is not None else model_of(source)

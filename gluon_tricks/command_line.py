@@ -19,6 +19,7 @@ from gluon_tricks.recipe import Recipe, apply_setting
 from gluon_tricks.recipes import get_recipe, is_cell
 from gluon_tricks.runtime import Refused
 from gluon_tricks.settings import Settings
+from gluon_tricks.trained import model_of, starting_point
 from gluon_tricks.tricks import (
     Cosine,
     Distillation,
@@ -76,7 +77,7 @@ def recipe_from_flags(
     for setting in args.set:
         key, _, text = setting.partition("=")
         if key == "pretrained":  # a tag such as 121e1579 would be read as a number
-            recipe = recipe.set(pretrained=_pretrained(text, "--set pretrained"))
+            recipe = _from_trained(recipe, text, "--set pretrained", named=True)
         else:
             recipe = apply_setting(recipe, setting)
     _require_teachers(recipe)
@@ -179,14 +180,11 @@ def _with_fields(recipe: Recipe, args: argparse.Namespace) -> Recipe:
         if getattr(args, flag):
             given[field] = numbers(getattr(args, flag), f"--{flag.replace('_', '-')}")
     if args.resume_params:
-        given["pretrained"] = _existing(args.resume_params, "--resume-params")
         given["start_epoch"] = args.resume_epoch or 0
     return recipe.set(**given)
 
 
 def _with_network(recipe: Recipe, args: argparse.Namespace) -> Recipe:
-    if args.use_pretrained is not None:
-        recipe = recipe.set(pretrained=_pretrained(args.use_pretrained, "--use-pretrained"))
     if args.use_se and not recipe.model.startswith("se_"):
         recipe = recipe.set(model=f"se_{recipe.model}")
     if args.batch_norm and not recipe.model.endswith("_bn"):
@@ -197,6 +195,9 @@ def _with_network(recipe: Recipe, args: argparse.Namespace) -> Recipe:
         raise Refused("--use-gn and --sync-bn: group normalisation has no statistics of a batch; give one of them")
     if args.use_gn or args.sync_bn:
         recipe = recipe.set(net={**recipe.net, "norm_layer": "GroupNorm" if args.use_gn else "SyncBatchNorm"})
+    for source, flag in ((args.resume_params, "--resume-params"), (args.use_pretrained, "--use-pretrained")):
+        if source is not None:
+            recipe = _from_trained(recipe, source, flag, named=bool(args.model or args.use_se or args.batch_norm))
     return recipe
 
 
@@ -299,17 +300,21 @@ def numbers(text: str, flag: str) -> tuple[float, ...]:
         raise Refused(f"{flag} takes numbers with commas between them, but got {text!r}") from None
 
 
-def _pretrained(text: str, flag: str) -> str:
-    """What Recipe.pretrained holds: "true" for GluonCV's default file, a tag, a path, or "" for none of them."""
+def _from_trained(recipe: Recipe, text: str, flag: str, named: bool) -> Recipe:
+    """The recipe that starts from SRC, from "true" (GluonCV's default file), a tag, or from nothing ("false" or "").
+
+    Args:
+        named: the network is named by a flag; else it is the one that SRC says it has, if it does.
+    """
     if text.lower() in ("true", "false", ""):
-        return "true" if text.lower() == "true" else ""
-    return text if is_tag(text) else _existing(text, flag)
-
-
-def _existing(path: str, flag: str) -> str:
-    if not pathlib.Path(path).expanduser().is_file():
-        raise Refused(f"{flag}: there is no file {path}")
-    return str(pathlib.Path(path).expanduser().absolute())
+        return recipe.set(pretrained="true" if text.lower() == "true" else "")
+    if is_tag(text):
+        return recipe.set(pretrained=text)
+    try:
+        model = recipe.model if named else model_of(text) or recipe.model
+        return recipe.set(model=model, pretrained=starting_point(text, model))
+    except Refused as error:
+        raise Refused(f"{flag}: {error}") from None
 
 
 def options_from_flags(args: argparse.Namespace, **rest) -> dict:

@@ -8,6 +8,7 @@ from gluon_tricks.arguments import Parser
 from gluon_tricks.data.augment import AUGMENTS
 from gluon_tricks.data.catalog import IMAGENET_FOLDER
 from gluon_tricks.recipes import list_recipes
+from gluon_tricks.trained import SOURCE
 
 _DESCRIPTION = """\
 Train a network on images in RecordIO files. Without data it runs the recipe `shapes`.
@@ -87,9 +88,9 @@ def _network_flags(group) -> None:
         "--use-pretrained",
         nargs="?",
         const="true",
-        metavar="WHAT",
-        help="start from a parameter file, one that GluonCV published by its tag, or (no WHAT) its default; if it has "
-        "another number of classes, the head is new",
+        metavar="SRC",
+        help=f"start from {SOURCE}, a TAG, or (no SRC) GluonCV's default file; if it has another number of classes, "
+        "the head is new",
     )
     group.add_argument("--use_se", "--use-se", action="store_true", help="squeeze and excitation: se_MODEL")
     group.add_argument("--batch-norm", action="store_true", help="VGG with batch normalisation: MODEL_bn")
@@ -129,7 +130,7 @@ def _refinement_flags(group) -> None:
     group.add_argument("--mixup", action="store_true", help="train on mixed pairs of images")
     group.add_argument("--mixup-alpha", type=float, metavar="A", help="of mixup's Beta distribution (0.2)")
     group.add_argument("--mixup-off-epoch", type=int, metavar="N", help="no mixup in the last N epochs (0)")
-    group.add_argument("--teacher", metavar="SRC", help="distillation: a run, a file, or a published NAME[/TAG]")
+    group.add_argument("--teacher", metavar="SRC", help=f"distillation: {SOURCE}")
     group.add_argument("--temperature", type=float, metavar="T", help="of distillation (20)")
     group.add_argument("--hard-weight", type=float, metavar="W", help="of the hard loss in GluonCV's form (0.5)")
 

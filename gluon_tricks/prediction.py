@@ -26,7 +26,7 @@ from gluon_tricks.network import require_images
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.segmentation.evaluation import MULTI_SCALE, class_probabilities, classify_pixels
-from gluon_tricks.trained import Trained, open_network
+from gluon_tricks.trained import Trained, open_network, require_classifier
 from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.wording import plural
 from model_zoo.preprocessing import Preprocessing
@@ -94,7 +94,7 @@ def open_predictor(
     trained = open_network(source, model=model, ctx=context)
     net, recipe = trained.net, trained.recipe
     if isinstance(net, mx.gluon.SymbolBlock):
-        raise Refused(f"{source} is an exported graph only: give the run directory or a parameter file")
+        require_classifier(trained, source)
     names = _names(trained, source, class_file)
     task = (recipe or Recipe).task
     if multi_scale and task != SegmentationRecipe.task:

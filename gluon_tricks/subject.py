@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 import re
 from collections.abc import Callable, Sequence
 
@@ -18,10 +17,8 @@ from gluon_tricks.data.requirements import class_labels
 from gluon_tricks.network import require_images
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
-from gluon_tricks.trained import Trained, open_network
-from gluon_tricks.transfer import TransferRecipe
+from gluon_tricks.trained import Trained, is_there, open_network, require_classifier
 from model_zoo import published
-from model_zoo.classifier import Classifier
 from model_zoo.preprocessing import Preprocessing
 
 
@@ -77,16 +74,13 @@ def open_subject(
         Refused: something is missing or does not fit; in one sentence.
     """
     records = Records(rec_val) if rec_val else None
-    if records is None and not pathlib.Path(pretrained).expanduser().exists():  # only a run brings its own
+    if records is None and not is_there(pretrained):  # only a run brings its own
         raise Refused(
             f"there is no run {pretrained}, and --rec-val is missing: name a run directory, or the packed images "
             "that a published network is to be evaluated on"
         )
     trained = trained or open_network(pretrained, model=model, classes=classes, ctx=contexts)
-    if isinstance(trained.recipe, TransferRecipe):
-        raise Refused(f"{pretrained} is a run of {trained.recipe.task}: name a classifier's")
-    if not isinstance(trained.net, Classifier):
-        raise Refused(f"{pretrained} is an exported graph only: give the run directory or a parameter file")
+    require_classifier(trained, pretrained)
     if trained.recipe is not None:
         subject = _of_run(pretrained, trained, records)
     elif records is None:

@@ -18,10 +18,14 @@ from gluon_tricks.recipe import read_recipe, recipe_from_json
 from gluon_tricks.runtime import Refused
 from gluon_tricks.settings import Settings
 from model_zoo import formats, get_model, list_models, load_model, published
+from model_zoo.classifier import Classifier
 from model_zoo.preprocessing import Preprocessing
 from model_zoo.symbols import import_symbol
 
 log = logging.getLogger("gluon_tricks.trained")
+
+# What every option that names a trained network takes, in the words of --help.
+SOURCE = "a run, a checkpoint, a parameter file (FILE#PART: see docs/model_zoo.md) or a published NAME or NAME/TAG"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +59,59 @@ def open_network(
     Raises:
         Refused: there is no such thing, it does not say its network, or model or classes contradict it.
     """
-    path, known = pathlib.Path(source).expanduser(), None
-    if not path.exists():
+    known, path = None, source
+    if not is_there(source):
         model, tag = _name_and_tag(str(source), model)
         get_model(model)  # refuses a misspelt name before anything is asked of a server
         known, path = published.lookup(model, tag), published.fetch(model, tag)
     return Trained(*open_trained(path, model=model or "", classes=classes, ctx=ctx), known)
+
+
+def is_there(source: str | os.PathLike) -> bool:
+    """Whether SRC is a run or a file of this machine."""
+    return formats.split(source)[0].exists()
+
+
+def starting_point(source: str, model: str) -> str:
+    """SRC as Recipe.pretrained has it: a file's absolute path, a published file's tag, or "true" for the default one.
+
+    Args:
+        source: as for open_network; of a run the final parameters, or the newest checkpoint while it has none.
+        model: the network that is to start from it.
+
+    Raises:
+        Refused: nothing trained there, a network of another task or name, or an exported graph.
+    """
+    if not is_there(source):
+        return _name_and_tag(source, model)[1] or "true"
+    path = _file_of(source)
+    if path.name.endswith("-symbol.json"):
+        raise Refused(_only_a_graph(path))
+    recipe = recipe_of(path)
+    if recipe is not None and recipe.task != "classification":
+        raise Refused(f"{source} is a run of {recipe.task}, and a classifier starts from a classifier")
+    if recipe is not None and recipe.model != model:
+        raise Refused(f"{source} is a {recipe.model}, and the network is to be a {model}: --model {recipe.model}")
+    part = "#parameter" if is_checkpoint(path) and not formats.split(path)[1] else ""
+    return f"{path.absolute()}{part}"
+
+
+def require_classifier(trained: Trained, source: str | os.PathLike) -> Classifier:
+    """The network itself, if it is one of the zoo's and no exported graph.
+
+    Raises:
+        Refused: it is a graph, or a run of another task.
+    """
+    if trained.recipe is not None and trained.recipe.task != "classification":
+        raise Refused(f"{source} is a run of {trained.recipe.task}, and this is for classifiers")
+    if not isinstance(trained.net, Classifier):
+        raise Refused(_only_a_graph(source))
+    return trained.net
+
+
+def _only_a_graph(source: str | os.PathLike) -> str:
+    parameters = str(source).replace("-symbol.json", "-0000.params")
+    return f"{source} is an exported graph only: name its parameters, {parameters}, or the run"
 
 
 def _name_and_tag(source: str, model: str | None) -> tuple[str, str | None]:
@@ -95,7 +146,7 @@ def open_trained(
 
     Args:
         run_or_file: a run directory, one of its checkpoints, its final.params or its exported symbol; or any
-            parameter file that model_zoo.load_model takes.
+            parameter file that model_zoo.load_model takes, as FILE#PART too.
         model, classes: of a parameter file that does not say its network; elsewhere they must agree with what is found.
         ctx: a context or a list of them; the CPU by default.
 
@@ -112,7 +163,7 @@ def open_trained(
     if path.name.endswith("-symbol.json"):
         net = import_symbol(path, contexts)
     elif is_checkpoint(path):
-        arrays, header = read_checkpoint(path)
+        arrays, header = read_checkpoint(formats.split(path)[0])
         recipe = recipe_from_json(header["recipe"]).resolved()
         _require_classes(recipe, arrays, path)
         net, arrays = untrained(recipe, ctx=contexts), named(arrays, "parameter", "float32")
@@ -144,16 +195,18 @@ def recipe_of(run_or_file) -> Settings | None:
     """The recipe that open_trained would return, without a network being built. Raises Refused as it does."""
     path = _file_of(run_or_file)
     if is_checkpoint(path):
-        return recipe_from_json(read_checkpoint(path)[1]["recipe"]).resolved()
+        return recipe_from_json(read_checkpoint(formats.split(path)[0])[1]["recipe"]).resolved()
     return _recipe_beside(path)
 
 
 def model_of(source: str | os.PathLike) -> str | None:
     """The network that open_network's SRC says it has, without it being built; None: one has to be named."""
-    path = pathlib.Path(source).expanduser()
-    if path.exists():
-        recipe = recipe_of(path)
-        return recipe.model if recipe is not None and recipe.task == "classification" else None
+    if is_there(source):
+        recipe, path = recipe_of(source), _file_of(source)
+        if recipe is None:
+            told = formats.metadata(path).get("model")
+            return told if told in list_models() else None
+        return recipe.model if recipe.task == "classification" else None
     name = str(source).partition("/")[0]
     return name if name in list_models() else None
 
@@ -214,11 +267,11 @@ def _check_agrees(source, net: mx.gluon.HybridBlock, recipe: Settings | None, mo
 
 def _file_of(run_or_file) -> pathlib.Path:
     """Of a run its final parameters, or its newest checkpoint while it has none; a file is itself."""
-    path = pathlib.Path(run_or_file).expanduser()
+    path = formats.split(run_or_file)[0]
     if not path.exists():
         raise Refused(f"there is no run or parameter file at {path}")
     if path.is_file():
-        return path
+        return pathlib.Path(run_or_file).expanduser()  # with its #PART
     if (path / "final.params").exists():
         return path / "final.params"
     checkpoints = list_checkpoints(path / "checkpoints") or list_checkpoints(path)

@@ -14,7 +14,7 @@ from gluon_tricks.flags import optimisation_flags, run_flags
 from gluon_tricks.recipe import apply_setting, read_recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.settings import Settings
-from gluon_tricks.trained import means_published, model_of
+from gluon_tricks.trained import SOURCE, is_there, means_published, model_of
 from gluon_tricks.transfer import TransferRecipe
 from gluon_tricks.tricks import StepDecay, Warmup
 
@@ -64,9 +64,7 @@ def parser(description: str, recipes: Mapping[str, TransferRecipe], default: str
     )
     group.add_argument("--data", type=pathlib.Path, metavar="PATH", help="the data set's folder, where it has one")
     group.add_argument("--base", metavar="MODEL", help="base network, of the zoo (what --base-params is)")
-    group.add_argument(
-        "--base-params", metavar="SRC", help="its parameters: a run, a file, a published NAME[/TAG] (none)"
-    )
+    group.add_argument("--base-params", metavar="SRC", help=f"its parameters: {SOURCE} (none)")
     group.add_argument(
         "--classes", metavar="NAMES", help="your classes: names with commas between them, or a file of one a line"
     )
@@ -160,9 +158,9 @@ def _with_base(recipe: TransferRecipe, args: argparse.Namespace, begun: Settings
 
     A run that goes on says itself what it stands on, so that the base's file need not be there any more.
     """
-    path, source = pathlib.Path(args.base_params).expanduser(), args.base_params
-    if path.exists() or not means_published(source):
-        source = str(path.absolute())
+    source = args.base_params
+    if is_there(source) or not means_published(source):
+        source = str(pathlib.Path(source).expanduser().absolute())
     recipe = recipe.set(base_params=source)
     if begun is None:
         said = model_of(source)

@@ -7,15 +7,13 @@ the file before anything is allocated: libmxnet believes them, so .params are re
 from __future__ import annotations
 
 import contextlib
-import io
 import math
 import os
 import pathlib
 import re
 import struct
-import zipfile
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import mxnet as mx
 import numpy as np
@@ -23,44 +21,62 @@ import safetensors.numpy
 
 from gluon_tricks.disk import bytes_of, require_writable, write_atomically
 from gluon_tricks.runtime import Refused
+from model_zoo import torch_files
 
-_OLDEST_TORCH = (2, 10)  # before it, crafted files got past weights_only
+
+def split(source: str | os.PathLike) -> tuple[pathlib.Path, str]:
+    """FILE and PART of FILE#PART; "" without one. A # in the name of a file that exists belongs to the name."""
+    path = pathlib.Path(source).expanduser()
+    before, mark, part = str(path).rpartition("#")
+    return (pathlib.Path(before), part) if mark and not path.exists() and os.path.isfile(before) else (path, "")
 
 
-def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
+def read(source: str | os.PathLike, tell: bool = True) -> dict[str, np.ndarray]:
     """The arrays of a parameter file by name, in the file's order.
 
     Args:
-        path: .params of `save_parameters`, `nd.save` or `export` (`arg:` and `aux:` are cut off the names);
-            safetensors; or a state dict of `torch.save`, also inside {"state_dict": ...} or {"model": ...}, and with
-            the "module." that DataParallel puts before every name.
+        source: .params of `save_parameters`, `nd.save` or `export` (`arg:` and `aux:` are cut off the names);
+            safetensors; or a file of torch.save with a state dict, alone or in a checkpoint. FILE#PART: of the
+            checkpoint's state dicts that of this key; or the names that begin with PART, which is cut off.
+        tell: say in the log which of several state dicts is taken.
 
     Returns: name -> array, of the file's dtype; bfloat16, which numpy lacks, as the equal float32.
 
     Raises:
         Refused: there is no such file, it is damaged or of no such kind, or it is PyTorch's and PyTorch is not here.
     """
-    if not os.path.isfile(path):
+    path, part = split(source)
+    if not path.is_file():
         raise Refused(f"there is no parameter file {path}")
     with open(path, "rb") as file:
         start = file.read(16)
-    if start[8:9] == b"{":
+    if start.startswith((torch_files.ZIP, torch_files.BEFORE_1_6)):
+        with _damage_told(path):
+            values, part = torch_files.read(path, part, tell)
+    elif start[8:9] == b"{":
         values = _read_safetensors(path)
     elif start.startswith(_LIST_MAGIC):
         values = _read_params(path)
-    elif start.startswith((_ZIP, _TORCH_BEFORE_1_6)):
-        values = _read_torch(path)
     else:
         raise Refused(
             f"{path} is no parameter file: give one of net.save_parameters, net.export, safetensors or torch.save"
         )
-    if values and all(name.startswith("module.") for name in values):
-        values = {name[len("module.") :]: value for name, value in values.items()}
-    return values
+    return _part(values, part, path)
 
 
-def metadata(path: str | os.PathLike) -> dict[str, str]:
+def _part(values: dict[str, np.ndarray], part: str, path) -> dict[str, np.ndarray]:
+    """The arrays whose names begin with a part, without it."""
+    if not part:
+        return values
+    inner = {name[len(part) + 1 :]: values[name] for name in values if name.startswith((f"{part}.", f"{part}/"))}
+    if not inner:
+        raise Refused(f"{path} has no names that begin with {part!r}, such as {part}.weight")
+    return inner
+
+
+def metadata(source: str | os.PathLike) -> dict[str, str]:
     """What a safetensors file says about itself; {} for other kinds."""
+    path, _ = split(source)
     with open(path, "rb") as file:
         if file.read(16)[8:9] != b"{":
             return {}
@@ -187,67 +203,3 @@ def _read_safetensors(path) -> dict[str, np.ndarray]:
             array = np.frombuffer(tensor["data"], _SAFETENSORS[tensor["dtype"]]).reshape(tensor["shape"])
             values[name] = _widened(array) if tensor["dtype"] == "BF16" else array
     return values
-
-
-# --- PyTorch ------------------------------------------------------------------------------------------------------
-
-_TORCH = ("float64", "float32", "float16", "bfloat16", "bool", "uint8", "int8", "int32", "int64")  # what MXNet has
-_ZIP = b"PK\x03\x04"
-_TORCH_BEFORE_1_6 = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # a pickle of its magic number
-
-
-def _read_torch(path) -> dict[str, np.ndarray]:
-    torch = _import_torch(path)
-    size = os.path.getsize(path)
-    with _damage_told(path):
-        with open(path, "rb") as file:
-            if file.read(4) == _ZIP:
-                _check_zip(path, size)
-        data = io.BytesIO(pathlib.Path(path).read_bytes())  # of a file torch reads as much as it claims to hold
-        content = torch.load(data, map_location="cpu", weights_only=True)
-        for wrapper in ("state_dict", "model"):
-            if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-                content = content[wrapper]
-        if not isinstance(content, dict) or not all(_is_parameter(torch, *item) for item in content.items()):
-            raise Refused(f"{path} holds no state dict: save one with torch.save(model.state_dict(), FILE)")
-        for name, tensor in content.items():
-            if str(tensor.dtype) not in [f"torch.{kind}" for kind in _TORCH]:
-                raise Refused(f"{path}: {name} is of type {tensor.dtype}, which is no type of parameters")
-        if sum(tensor.numel() * tensor.element_size() for tensor in content.values()) > 2 * size:
-            raise Refused(f"{path} names more numbers than it holds: get it again")
-        return {name: _to_numpy(torch, tensor) for name, tensor in content.items()}
-
-
-def _import_torch(path):
-    try:
-        import torch
-    except ImportError:
-        raise Refused(f"{path} is a PyTorch file: to read it, pip install 'gluon_tricks[interop]'") from None
-    if tuple(map(int, re.findall(r"\d+", torch.__version__)[:2])) < _OLDEST_TORCH:
-        raise Refused(
-            f"{path} is a PyTorch file, and PyTorch {torch.__version__} can be made to run code by such files: "
-            f"install {'.'.join(map(str, _OLDEST_TORCH))} or newer"
-        )
-    return torch
-
-
-def _check_zip(path, size: int) -> None:
-    """torch.save compresses nothing, so what is compressed is no file of its, and may unpack to any size."""
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-    if not any(member.filename.endswith("/data.pkl") for member in members):
-        raise Refused(f"{path} is a zip file, but not torch.save's: unpack it first")
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members) or (
-        sum(member.file_size for member in members) > size
-    ):
-        raise Refused(f"{path} is damaged, or not written by torch.save: get it again")
-
-
-def _is_parameter(torch, name: Any, tensor: Any) -> bool:
-    dense = isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided and tensor.device.type == "cpu"
-    return dense and isinstance(name, str) and not tensor.is_quantized
-
-
-def _to_numpy(torch, tensor) -> np.ndarray:
-    tensor = tensor.detach()
-    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()

@@ -21,6 +21,7 @@ import mxnet as mx
 from mxnet.gluon import SymbolBlock
 
 from model_zoo import formats
+from model_zoo.naming import PIXELS
 
 _LARGEST = 1 << 26  # bytes; the graph of a network of 200 layers has 3e5
 # What the networks of the zoo and their like are made of, by the number of inputs (libmxnet does not count them).
@@ -58,13 +59,18 @@ def import_symbol(path: str | os.PathLike, ctx=None) -> SymbolBlock:
 
     Raises:
         Refused: a file is missing, damaged or does not fit the other; or the graph has operators or settings that
-            networks for images do not have.
+            networks for images do not have, or takes pixels, as that of `export_block` with its preprocessing does.
     """
     path = pathlib.Path(path)
     beside = path.with_name(path.name.replace("-symbol.json", "-0000.params"))
     if not path.name.endswith("-symbol.json") or not beside.is_file():
         raise Refused(f"{path} should be called PREFIX-symbol.json and have PREFIX-0000.params beside it")
     arrays = formats.read(beside)
+    if any(PIXELS.search(name) for name in arrays):
+        raise Refused(
+            f"{path} takes pixels as (N, height, width, 3), which GluonCV's export_block made it do: name {beside}, "
+            "which is read as the network with its mean and deviation"
+        )
     try:
         symbol = mx.sym.load_json(json.dumps(_graph(path)))
     except mx.MXNetError as error:

@@ -22,13 +22,10 @@ import numpy as np
 
 from gluon_tricks.arguments import Parser
 from gluon_tricks.commands import command
-from gluon_tricks.runtime import Refused
-from gluon_tricks.trained import open_network
+from gluon_tricks.trained import SOURCE, open_network, require_classifier
 from gluon_tricks.wording import plural
 from model_zoo import formats, weights
 from model_zoo.classifier import Classifier
-
-SOURCE = "a run directory, a checkpoint, a parameter file of any kind, or a published NAME or NAME/TAG"
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -47,14 +44,11 @@ def open_source(src: str, model: str | None) -> tuple[Classifier, dict[str, np.n
         Refused: there is no such thing, or it does not say which network it is.
     """
     trained = open_network(src, model=model)
-    if trained.recipe is not None and trained.recipe.task != "classification":
-        raise Refused(f"{src} is a run of {trained.recipe.task}: other libraries' names are known of classifiers alone")
-    if not isinstance(trained.net, Classifier):
-        raise Refused(f"{src} is an exported graph only: give the run directory or a parameter file")
+    net = require_classifier(trained, src)
     if trained.file is None:
-        return trained.net, weights.values_of(trained.net)
-    values = formats.read(trained.file)  # again, as the network's own are float32 by now
-    return trained.net, weights.as_ours(trained.net, values, trained.file)
+        return net, weights.values_of(net)
+    values = formats.read(trained.file, tell=False)  # again, as the network's own are float32 by now
+    return net, weights.as_ours(net, values, trained.file)
 
 
 @command

@@ -42,7 +42,7 @@ from gluon_tricks.evaluate import collect_logits, evaluate, wilson
 from gluon_tricks.network import architecture
 from gluon_tricks.runtime import Refused
 from gluon_tricks.subject import Subject, open_subject
-from gluon_tricks.trained import Trained, open_network, recipe_of
+from gluon_tricks.trained import SOURCE, Trained, is_there, open_network, recipe_of
 from gluon_tricks.transfer import DetectionRecipe, TransferRecipe
 from gluon_tricks.wording import plural
 from model_zoo.inference import fuse, quantise
@@ -58,8 +58,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("--model", metavar="NAME", help="the network, where --pretrained does not say it")
     parser.add_argument(
-        "--pretrained", default="true", metavar="WHAT",
-        help="a run directory, a checkpoint, a parameter file, a published TAG or NAME/TAG (true: GluonCV's default)",
+        "--pretrained", default="true", metavar="SRC",
+        help=f"{SOURCE}; beside --model also a TAG (default: GluonCV's default file)",
     )  # fmt: skip
     parser.add_argument("--classes", type=int, metavar="N", help="number of logits; another than the file's is refused")
     parser.add_argument(
@@ -233,7 +233,7 @@ def run(args: argparse.Namespace) -> tuple[dict, list[str]]:
     precision, why = choose_precision(args.dtype, contexts)
     if args.form and (precision != "float32" or contexts[0].device_type != "cpu"):
         raise Refused(f"--form {args.form} is for CPUs, and beside float32: use --num-gpus 0 --dtype float32")
-    local = pathlib.Path(args.pretrained).expanduser().exists()
+    local = is_there(args.pretrained)
     recipe = recipe_of(args.pretrained) if local and precision != "float32" else None
     if precision == "float16" and isinstance(recipe, DetectionRecipe):
         raise Refused(f"--dtype float16: {args.pretrained} is a detector, whose boxes need more: use --dtype float32")

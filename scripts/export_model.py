@@ -23,7 +23,7 @@ from gluon_tricks.commands import command
 from gluon_tricks.data import sources
 from gluon_tricks.network import require_images
 from gluon_tricks.runtime import Refused
-from gluon_tricks.trained import open_network
+from gluon_tricks.trained import SOURCE, open_network
 from gluon_tricks.transfer import TransferRecipe
 from model_zoo.export import export_onnx, export_symbol, require_place
 from model_zoo.preprocessing import Preprocessing
@@ -31,9 +31,7 @@ from model_zoo.preprocessing import Preprocessing
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument(
-        "source", metavar="SRC", help="a run directory, a checkpoint, a parameter file, or a published NAME or NAME/TAG"
-    )
+    parser.add_argument("source", metavar="SRC", help=SOURCE)
     parser.add_argument("target", metavar="DST", help="FILE.onnx, or the beginning of the names of a symbol's files")
     parser.add_argument("--to", required=True, choices=("onnx", "symbol"), help="which form")
     parser.add_argument("--model", metavar="NAME", help="the network, where SRC's parameters fit several")

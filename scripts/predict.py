@@ -26,6 +26,7 @@ from gluon_tricks.devices import choose_contexts
 from gluon_tricks.photos import Results, contact_sheet, find_images, printable, read_photo
 from gluon_tricks.prediction import open_predictor
 from gluon_tricks.runtime import Refused
+from gluon_tricks.trained import SOURCE
 from gluon_tricks.wording import plural
 
 
@@ -33,9 +34,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="files, or folders of them (not those inside them)")
     parser.add_argument(
-        "--params", required=True, metavar="RUN_OR_FILE",
-        help="a run directory or one of its checkpoints; of a classifier also a parameter file, or a published NAME or "
-        "NAME/TAG",
+        "--params", required=True, metavar="SRC",
+        help=f"{SOURCE}; of detectors and segmenters a run or a checkpoint",
     )  # fmt: skip
     parser.add_argument("--model", metavar="NAME", help="the network, where a parameter file fits several")
     parser.add_argument("--classes", metavar="FILE", help="the classes' names, one a line (default: the run's)")

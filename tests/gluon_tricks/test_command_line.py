@@ -136,12 +136,12 @@ def test_a_teacher_that_is_a_cell_says_how_to_come_by_it(tmp_path):
         ("--data-dir /imagenet", "image folders are packed first"),
         ("--resume-states x.states", "use --resume auto"),
         ("--resume-epoch 3", "goes with --resume-params"),
-        ("--resume-params none.params", "there is no file none.params"),
+        ("--resume-params none.params", "there is no run or file none.params"),
         ("--rec-train train.rec --rec-train-idx other.idx --rec-val val.rec", "lies beside its .rec"),
         ("--recipe tabel6", "there is no recipe 'tabel6'"),
         ("--rgb-mean 1,2,x", "takes numbers with commas"),
         ("--lr-decay-epoch 3 --recipe shapes", "go with --lr-mode step"),
-        ("--use-pretrained none.params", "there is no file none.params"),
+        ("--use-pretrained none.params", "there is no run or file none.params"),
     ],
 )
 def test_refusals_say_what_to_do(line, words):

@@ -14,7 +14,7 @@ from gluoncv.model_zoo.resnetv1b import BasicBlockV1b, ResNetV1b
 from mxnet import autograd, gluon
 
 import model_zoo
-from model_zoo import weights
+from model_zoo import naming, weights
 
 NAMES = [f"resnet{depth}_{variant}" for depth in (18, 34) for variant in ("v1", "v1b")]
 NAMES += [f"resnet{depth}_{variant}" for depth in (50, 101, 152) for variant in ("v1", "v1b", "v1c", "v1d")]
@@ -76,7 +76,7 @@ def test_logits_loss_and_gradients(name, tmp_path, randomise, images):
     x = images(2, side, "float64")
     np.testing.assert_allclose(loss_and_backward(ours, x), loss_and_backward(theirs, x), rtol=1e-8)
     table = ours.peers["gluoncv"].names
-    names = {weights.rename(key, table): key for key in parameters}
+    names = {naming.rename(key, table): key for key in parameters}
     for key, parameter in theirs._collect_params_with_prefix().items():
         if parameter.grad_req == "null":
             continue

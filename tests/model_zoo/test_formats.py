@@ -1,7 +1,12 @@
 """Kinds of parameter files, told by content: what each gives, and what is refused in which words."""
 
+import argparse
+import collections
+import enum
+import pathlib
 import pickle
 import struct
+import warnings
 import zipfile
 
 import mxnet as mx
@@ -151,7 +156,10 @@ def test_truncated_safetensors_are_refused(tmp_path):
     [
         lambda state: state,
         lambda state: {"state_dict": state, "epoch": 90, "arch": "a"},
-        lambda state: {"model": {f"module.{name}": value for name, value in state.items()}},
+        lambda state: {"model": state, "epoch": 3, "args": argparse.Namespace(lr=0.1, output=pathlib.Path("runs"))},
+        lambda state: {"state_dict": state, "hyper_parameters": AttributeDict(kind=Kind.LARGE), "callbacks": {}},
+        lambda state: {"net": state, "best": np.float64(0.5), "random": np.random.get_state(), "args": EasyDict()},
+        lambda state: {"model_ema": state, "metric": {"top1": state["count"].sum()}},  # numbers without a dimension
     ],
 )
 def test_state_dicts(torch_libraries, tmp_path, wrap, new):
@@ -177,6 +185,109 @@ def test_tensors_of_types_that_no_parameter_has_are_refused(torch_libraries, tmp
         formats.read(tmp_path / "x")
 
 
+class AttributeDict(dict):  # as Lightning's: items and a state
+    def __init__(self, **items):
+        super().__init__(**items)
+        self.__dict__ = self
+
+
+class EasyDict(collections.OrderedDict):
+    pass
+
+
+class Kind(enum.Enum):
+    LARGE = 1
+
+
+class Slotted:
+    __slots__ = ("width",)
+
+    def __init__(self):
+        self.width = 1
+
+
+@pytest.mark.parametrize(
+    "keys, taken, others",
+    [
+        (["state_dict", "state_dict_ema"], "state_dict", "state_dict_ema"),
+        (["model_ema", "model"], "model", "model_ema"),
+        (["generator", "ema_generator"], "generator", "ema_generator"),
+        (["discriminator", "net"], "net", "discriminator"),
+    ],
+)
+def test_of_two_sets_one_is_taken_and_said(torch_libraries, tmp_path, caplog, keys, taken, others):
+    torch, path = torch_libraries.torch, tmp_path / "x.pth"
+    torch.save({key: {"a.weight": torch.full((2,), float(k))} for k, key in enumerate(keys)}, path)
+    assert formats.read(path)["a.weight"].tolist() == [keys.index(taken)] * 2
+    said = f"{path} holds {keys[0]} and {keys[1]}: {taken} is taken, {path}#{others} is the other"
+    assert [record.getMessage() for record in caplog.records] == [said]
+    caplog.clear()
+    assert formats.read(f"{path}#{others}")["a.weight"].tolist() == [keys.index(others)] * 2
+    assert not caplog.records
+    with pytest.raises(Refused, match=f"x.pth holds {keys[0]} and {keys[1]}, and no 'swa'"):
+        formats.read(f"{path}#swa")
+
+
+def test_two_sets_of_which_none_is_the_usual_one(torch_libraries, tmp_path):
+    torch = torch_libraries.torch
+    torch.save({key: {"a": torch.ones(2)} for key in ("student", "teacher")}, tmp_path / "x.pth")
+    with pytest.raises(Refused, match="x.pth holds student and teacher: name one, as .*x.pth#student"):
+        formats.read(tmp_path / "x.pth")
+    assert formats.read(f"{tmp_path}/x.pth#teacher")["a"].tolist() == [1, 1]
+
+
+def test_a_part_of_the_names(torch_libraries, tmp_path):
+    """Whatever the kind of the file; a # in the name of a file that is there is not one."""
+    values = {"model.a.weight": np.zeros(2, "float32"), "ema.a.weight": np.ones(2, "float32")}
+    formats.write(tmp_path / "x.safetensors", values, {})
+    saved(tmp_path / "x.params", values)
+    torch_libraries.torch.save(
+        {"model": {n: torch_libraries.torch.tensor(v) for n, v in values.items()}}, tmp_path / "x"
+    )
+    for name in ("x.safetensors", "x.params", "x"):
+        assert_equal(formats.read(f"{tmp_path / name}#ema"), {"a.weight": np.ones(2, "float32")})
+    with pytest.raises(Refused, match="x.params has no names that begin with 'swa'"):
+        formats.read(f"{tmp_path}/x.params#swa")
+    saved(tmp_path / "x.params#ema")
+    assert_equal(formats.read(tmp_path / "x.params#ema"), VALUES)
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_what_is_not_read_is_named(torch_libraries, tmp_path, new):
+    torch = torch_libraries.torch
+    state, net = {"a": torch.ones(2)}, torch.nn.Linear(2, 3)
+    for content, says in (
+        ({"model": state, "x": Slotted()}, r"holds objects that are not read \(tests?.*test_formats.Slotted\)"),
+        ({"model": net}, "torch.nn.modules.linear.Linear"),
+        (net, "torch.nn.modules.linear.Linear"),
+    ):
+        torch.save(content, tmp_path / "x", _use_new_zipfile_serialization=new)
+        with pytest.raises(Refused, match=says) as refused:
+            formats.read(tmp_path / "x")
+        assert str(refused.value).endswith(": save the state dict alone, with torch.save(model.state_dict(), FILE)")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch's own, that it will go
+        torch.jit.script(net).save(tmp_path / "x")
+    with pytest.raises(Refused, match="x is a TorchScript program: load it with torch.jit.load"):
+        formats.read(tmp_path / "x")
+    torch.save(state, tmp_path / "x", pickle_protocol=4)
+    with pytest.raises(Refused, match="x is damaged, or saved with another pickle_protocol than torch.save's own"):
+        formats.read(tmp_path / "x")
+
+
+@pytest.mark.parametrize("new", [True, False])
+@pytest.mark.parametrize("kept", [100, 0.5, -1])
+def test_damaged_checkpoints_are_said_to_be(torch_libraries, tmp_path, new, kept):
+    torch = torch_libraries.torch
+    content = {"model": {"a": torch.ones(3000)}, "args": argparse.Namespace(a=1)}
+    torch.save(content, tmp_path / "x", _use_new_zipfile_serialization=new)
+    data = (tmp_path / "x").read_bytes()
+    (tmp_path / "x").write_bytes(data[: int(kept * len(data)) if isinstance(kept, float) else kept])
+    with pytest.raises(Refused, match="x is damaged, get it again: ") as refused:
+        formats.read(tmp_path / "x")
+    assert "\x1b" not in str(refused.value) and "weights_only" not in str(refused.value)
+
+
 class Evil:
     def __reduce__(self):
         return exec, ("import pathlib; pathlib.Path('evil').touch()",)
@@ -187,8 +298,10 @@ def test_no_pickle_is_executed(torch_libraries, tmp_path, monkeypatch):
     torch = torch_libraries.torch
     for new in (True, False):
         torch.save({"a": torch.ones(1), "b": Evil()}, "x", _use_new_zipfile_serialization=new)
-        with pytest.raises(Refused, match="x is damaged, get it again: UnpicklingError"):
+        with pytest.raises(Refused, match="x holds no state dict"):
             formats.read("x")
+        torch.save({"model": {"a": torch.ones(1)}, "b": Evil()}, "z", _use_new_zipfile_serialization=new)
+        assert_equal(formats.read("z"), {"a": np.ones(1, "float32")})
     (tmp_path / "y").write_bytes(pickle.dumps(Evil()))
     with pytest.raises(Refused, match="y is no parameter file"):
         formats.read("y")
@@ -200,7 +313,7 @@ def test_no_pickle_is_executed(torch_libraries, tmp_path, monkeypatch):
 @pytest.mark.parametrize("content", [[1, 2], {"a": 1}, {1: None}])
 def test_torch_files_of_something_else_are_refused(torch_libraries, tmp_path, content):
     torch_libraries.torch.save(content, tmp_path / "x")
-    with pytest.raises(Refused, match="x holds no state dict: save one with"):
+    with pytest.raises(Refused, match="x holds no state dict: save the state dict alone, with"):
         formats.read(tmp_path / "x")
 
 

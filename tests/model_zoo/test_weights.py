@@ -1,12 +1,15 @@
 """Files: what is read, and what is refused in which words. (Equality with GluonCV: test_equals_gluoncv.py)"""
 
+import re
+
 import gluoncv
 import mxnet as mx
 import numpy as np
 import pytest
 
 from gluon_tricks.runtime import Refused
-from model_zoo import formats, get_model, weights
+from model_zoo import formats, get_model, naming, weights
+from model_zoo.graph import trace
 
 NAME = "resnet18_v1b"
 
@@ -38,9 +41,9 @@ def assert_equal(net, expected):
 
 def test_rename_takes_whole_segments_in_one_pass():
     table = {"stem.1": "conv1.1", "conv1": "body.0", "stage1": "layer1"}
-    assert weights.rename("stem.1.gamma", table) == "conv1.1.gamma"  # its conv1 is not renamed again
-    assert weights.rename("stem.10.gamma", table) == "stem.10.gamma"
-    assert weights.rename("stage1.11.conv1.weight", table) == "layer1.11.body.0.weight"
+    assert naming.rename("stem.1.gamma", table) == "conv1.1.gamma"  # its conv1 is not renamed again
+    assert naming.rename("stem.10.gamma", table) == "stem.10.gamma"
+    assert naming.rename("stage1.11.conv1.weight", table) == "layer1.11.body.0.weight"
 
 
 def test_our_own_file(net, saved):
@@ -123,7 +126,7 @@ def test_another_shape_is_refused_and_nothing_changed(net, tmp_path):
     assert_equal(net, before)
 
 
-# --- files that GluonCV exported: known by their order -------------------------------------------------------------
+# --- files that GluonCV exported: known by their numbers -----------------------------------------------------------
 
 EXPORTED = ["resnet18_v1", "resnet50_v1d", "se_resnext50_32x4d", "mobilenet0.25", "vgg11_bn", "cifar_resnet20_v1"]
 EXPORTED += ["densenet121", "inceptionv3", "googlenet"]
@@ -134,17 +137,23 @@ def exported(name, classes=7):
     net = gluoncv.model_zoo.get_model(name, classes=classes)
     net.initialize(mx.init.Normal(0.1))
     side = {"inceptionv3": 299, "densenet121": 224, "googlenet": 224}.get(name, 32)
+    net.hybridize()
     net(mx.nd.zeros((1, 3, side, side)))
     mx.nd.waitall()  # weights that are read while a forward is under way come out wrong
     in_order = {p.name: p.data().asnumpy() for p in net.collect_params().values()}
-    return in_order, {key: p.data().asnumpy() for key, p in net._collect_params_with_prefix().items()}
+    computed = {name: in_order[name] for name in trace(net).list_inputs() if name != "data"}
+    return in_order, {key: p.data().asnumpy() for key, p in net._collect_params_with_prefix().items()}, computed
 
 
 @pytest.mark.parametrize("name", EXPORTED)
-def test_an_export_of_gluoncv_is_known_by_its_order(name):
-    """Each array is what the file of the same network with structural names has there."""
-    in_order, by_place = exported(name)
-    for order in (in_order, dict(sorted(in_order.items(), key=lambda item: "running" in item[0]))):  # aux: after arg:
+def test_an_export_of_gluoncv_is_known_by_its_numbers(name):
+    """Each array is what the file of the same network with structural names has there.
+
+    Today's MXNet exports in the order of computing, a shortcut before its body; older ones in that of making, or with
+    the running statistics at the end.
+    """
+    in_order, by_place, computed = exported(name)
+    for order in (in_order, dict(sorted(in_order.items(), key=lambda item: "running" in item[0])), computed):
         seen = weights.as_ours(get_model(name, classes=7), order)
         expected = weights.as_ours(get_model(name, classes=7), by_place)
         assert seen.keys() == expected.keys()
@@ -152,27 +161,29 @@ def test_an_export_of_gluoncv_is_known_by_its_order(name):
             np.testing.assert_array_equal(seen[key], expected[key], err_msg=key)
 
 
-def test_another_order_is_refused():
-    in_order, _ = exported("cifar_resnet20_v1")
-    names = list(in_order)
-    assert names[5].endswith("stage1_conv0_weight") and names[10].endswith("stage1_conv1_weight")
-    layers = [names[:5], names[10:15], names[5:10], names[15:]]
-    swapped = {name: in_order[name] for layer in layers for name in layer}
-    with pytest.raises(Refused, match="does not hold the parameters"):
-        weights.as_ours(get_model("cifar_resnet20_v1", classes=7), swapped)
-    with pytest.raises(Refused, match="does not hold the parameters"):
-        weights.as_ours(get_model("cifar_resnet20_v1", classes=7), dict(sorted(in_order.items())))
+def test_other_numbers_are_refused():
+    """Stages in another order; a convolution whose number another one of other shape should have."""
+    in_order, *_ = exported("cifar_resnet20_v1")
+    swapped = {
+        name.replace("stage1", "stage0").replace("stage2", "stage1").replace("stage0", "stage2"): value
+        for name, value in in_order.items()
+    }
+    other = {"stage2_conv0": "stage2_conv2", "stage2_conv2": "stage2_conv0"}
+    renamed = {re.sub("stage2_conv[02]", lambda found: other[found[0]], name): v for name, v in in_order.items()}
+    for values in (swapped, renamed, {**in_order, "cifarresnetv10_dense1_weight": np.zeros((2, 2))}):
+        with pytest.raises(Refused, match="does not hold the parameters"):
+            weights.as_ours(get_model("cifar_resnet20_v1", classes=7), values)
 
 
 def test_exports_of_two_variants_of_one_shape_are_told_apart():
-    in_order, _ = exported("resnet50_v1c")
+    in_order, *_ = exported("resnet50_v1c")
     assert weights.as_ours(get_model("resnet50_v1c", classes=7), in_order)
     with pytest.raises(Refused, match="does not hold the parameters of resnet50_v1d"):
         weights.as_ours(get_model("resnet50_v1d", classes=7), in_order)
 
 
 def test_an_export_with_other_classes_names_them():
-    in_order, _ = exported("cifar_resnet20_v1")
+    in_order, *_ = exported("cifar_resnet20_v1")
     with pytest.raises(Refused, match="saved with 7 classes, but cifar_resnet20_v1 has 10: pass classes=7"):
         weights.as_ours(get_model("cifar_resnet20_v1"), in_order)
 
@@ -231,7 +242,7 @@ def test_an_initialised_head_stays(saved):
     ],
 )
 def test_shapes_that_fit(seen, wanted, fits):
-    assert weights._fits(seen, wanted) is fits
+    assert naming.fits(seen, wanted) is fits
 
 
 def test_a_convolution_becomes_a_dense_layer_and_back():
@@ -250,6 +261,34 @@ def test_a_convolution_becomes_a_dense_layer_and_back():
 def test_a_library_without_this_network_is_refused(net, tmp_path):
     with pytest.raises(Refused, match="no counterpart in 'timm': choose ours or gluoncv"):
         weights.as_theirs(get_model("resnet18_v1"), {}, "timm")
+
+
+# --- what wrappers put before the names ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("whose", ["ours", "gluoncv", "torchvision"])
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "backbone.", "net.", "module._orig_mod.model."])
+def test_a_prefix_is_stripped_and_said(prefix, whose, tmp_path, caplog):
+    net = get_model("resnet18_v1b", classes=2)
+    net.initialize(mx.init.Xavier())
+    net(mx.nd.zeros((1, 3, 32, 32)))
+    theirs = weights.as_theirs(net, weights.values_of(net), whose)
+    path = tmp_path / "x.safetensors"
+    formats.write(path, {f"{prefix}{name}": value for name, value in theirs.items()} | {"n_averaged": np.array(3)}, {})
+    loaded = get_model("resnet18_v1b", pretrained=path, classes=2)
+    np.testing.assert_array_equal(loaded.head.weight.data().asnumpy(), net.head.weight.data().asnumpy())
+    count = len(theirs)
+    assert [r.getMessage() for r in caplog.records] == [f"{path}: stripped the prefix {prefix!r} from {count} names"]
+
+
+@pytest.mark.parametrize("odd", ["module.fc.extra", "fc.extra"])
+def test_a_prefix_stays_where_not_all_names_fit(odd, tmp_path):
+    net = get_model("resnet18_v1b", classes=2)
+    net.initialize()
+    values = {f"module.{name}": value for name, value in {"a": np.zeros(2)}.items()}
+    formats.write(tmp_path / "x.safetensors", {**values, odd: np.zeros(2)}, {})
+    with pytest.raises(Refused, match="x.safetensors does not hold the parameters of resnet18_v1b.* has 2 other names"):
+        weights.load_parameters(net, tmp_path / "x.safetensors")
 
 
 # --- what a warning says -------------------------------------------------------------------------------------------
@@ -273,12 +312,12 @@ def test_a_file_that_may_mean_another_network_is_told(name, library, says, tmp_p
     net.initialize(mx.init.Zero())
     if name == "googlenet":  # its shapes are deferred, or may be
         net(mx.nd.zeros((1, 3, 224, 224)))
-    for naming in ("ours", "gluoncv", library):
-        weights.save(net, tmp_path / "x.safetensors", naming)
+    for whose in ("ours", "gluoncv", library):
+        weights.save(net, tmp_path / "x.safetensors", whose)
         caplog.clear()
         get_model(name, pretrained=tmp_path / "x.safetensors", classes=2)
         told = [record.getMessage() for record in caplog.records if record.name == "model_zoo"]
-        if naming == library and says:
+        if whose == library and says:
             assert len(told) == 1 and says in told[0] and str(tmp_path / "x.safetensors") in told[0]
         else:
             assert not told

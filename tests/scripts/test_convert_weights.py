@@ -109,7 +109,7 @@ def test_names_of_several_networks_ask_for_one(source, tmp_path, capsys):
 
 
 def test_names_of_no_network(source, tmp_path, capsys):
-    values = {f"x.{name}": value for name, value in formats.read(source).items()}
+    values = {f"x{name}": value for name, value in formats.read(source).items()}
     formats.write(tmp_path / "x.params", values, {})
     says = refused(capsys, tmp_path / "x.params", tmp_path / "y.params")
     assert "are those of no network of the zoo: name it with model= (--model)" in says
@@ -144,7 +144,7 @@ def test_a_segmenter_has_no_other_names(tmp_path, capsys):
     recipe = SegmentationRecipe(model="resnet18_v1b", classes=3)
     save_final(untrained(recipe), tmp_path, recipe)
     (tmp_path / "recipe.json").write_text(json.dumps(recipe.to_json()))
-    assert "is a run of segmentation: other libraries' names" in refused(capsys, tmp_path, tmp_path / "y.params")
+    assert "is a run of segmentation, and this is for classifiers" in refused(capsys, tmp_path, tmp_path / "y.params")
 
 
 def test_an_exported_graph_has_no_names(source, tmp_path, capsys):
