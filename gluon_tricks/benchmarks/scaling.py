@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import statistics
@@ -106,14 +107,13 @@ def measure_rank(
         job = prepare(recipe, pathlib.Path(folder), Options(contexts=[mx.cpu()], threads=1, log_interval=10**9))
         job.journal.close()
     job.gradients = Gradients(list(job.net.collect_params().values()), accumulate > 1, bucket_bytes)
-    batch, mute = next(iter(job.task.train.epoch(0))), _Mute(job.gradients)
-
-    def step(gradients) -> None:
-        rounds = job.training_rounds(batch, 0)
-        train_step(job.net, job.loss, job.trainer, gradients, rounds, recipe.batch_size, job.scale)
-
-    parts = {"step": lambda: step(job.gradients), "compute": lambda: step(mute)}
-    parts["messages"] = job.gradients.sum_over_ranks
+    batch = next(iter(job.task.train.epoch(0)))
+    alone = dataclasses.replace(job, gradients=_Mute(job.gradients))
+    parts = {
+        "step": lambda: train_step(job, batch),
+        "compute": lambda: train_step(alone, batch),
+        "messages": job.gradients.sum_over_ranks,
+    }
     for play in parts.values():  # warms up
         _seconds(play, 1)
     found = {name: _seconds(play, steps) for name, play in parts.items()}
