@@ -21,9 +21,9 @@ from gluon_tricks.prediction import handful, probabilities
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.subject import require_same_classes
-from gluon_tricks.task import Shares, StepLoss, split_batch
+from gluon_tricks.task import Share, TaskLoss, split_batch
 from gluon_tricks.trained import check_start, open_network, require_same_normalisation
-from gluon_tricks.tricks import Draw, Loss
+from gluon_tricks.tricks import Draw
 from gluon_tricks.wording import plural
 
 
@@ -42,9 +42,9 @@ class Classification:
         )  # fmt: skip
         self.train = Loader(train, train=True, area=(recipe.min_area, 1.0), **common)
         self.val = Loader(val, train=False, crop_ratio=recipe.crop_ratio, **common)
-        self.preprocess = Preprocess(input_dtype(recipe.dtype))
+        self.network_input = Preprocess(input_dtype(recipe.dtype))
         if recipe.mode == "hybrid":
-            self.preprocess.hybridize(static_alloc=True, static_shape=True)
+            self.network_input.hybridize(static_alloc=True, static_shape=True)
 
     @property
     def open_files(self) -> int:
@@ -62,8 +62,8 @@ class Classification:
             net.hybridize(static_alloc=True, static_shape=True)
         return net
 
-    def loss(self) -> StepLoss:
-        return of_logits(self.recipe.loss(cross_entropy, self._load_teacher))
+    def loss(self) -> TaskLoss:
+        return self.recipe.loss(cross_entropy, self._load_teacher)
 
     def _load_teacher(self, source: str) -> mx.gluon.Block:
         """A trained network that takes the recipe's images and knows its classes.
@@ -97,26 +97,32 @@ class Classification:
         require_same_classes(f"the teacher {source}", trained, self.train.records)
         return teacher
 
-    def rounds(self, batch: Batch, epoch: int, draw: Draw) -> Iterator[Shares]:
-        """Per device images (n, 3, H, W) and target (n, K): augmented, mixed, smoothed."""
+    def micro_batches(self, batch: Batch, draw: Draw) -> Iterator[list[Share]]:
+        """Of every device: its context, images (n, H, W, 3) uint8, colour matrices, flips, labels, and draw."""
         recipe = self.recipe
-        matrix, flip = coefficients(recipe.augment, recipe.seed, epoch, batch.indices, recipe.mean, recipe.std)
-        parts = (batch.images, matrix, flip, batch.labels)
-        for shares in split_batch(parts, recipe.accumulate, self.contexts):
-            first, draw = draw.share, dataclasses.replace(draw, share=draw.share + len(shares))
-            yield [self._share(*share, dataclasses.replace(draw, share=first + k)) for k, share in enumerate(shares)]
+        matrix, flip = coefficients(recipe.augment, recipe.seed, draw.epoch, batch.indices, recipe.mean, recipe.std)
+        shares = split_batch((batch.images, matrix, flip, batch.labels), recipe.accumulate, self.contexts)
+        for k, devices in enumerate(shares):
+            first = draw.share + k * len(devices)
+            yield [(*share, dataclasses.replace(draw, share=first + d)) for d, share in enumerate(devices)]
 
-    def _share(self, context: mx.Context, images, matrix, flip, labels, draw: Draw) -> tuple:
-        images = self.preprocess(*(_array(part, context) for part in (images, matrix, flip)))
+    def preprocess(self, share: Share) -> tuple[mx.nd.NDArray, mx.nd.NDArray]:
+        """Images (n, 3, H, W) and target (n, K): augmented, mixed, smoothed. Source: section 2.1, Algorithm 1."""
+        context, images, matrix, flip, labels, draw = share
+        images = self.network_input(*(_array(part, context) for part in (images, matrix, flip)))
         target = mx.nd.one_hot(_array(labels, context), self.recipe.classes)
         for trick in self.recipe.tricks:
             images, target = trick.batch(images, target, draw)
         return images, target
 
+    def forward(self, net: mx.gluon.HybridBlock, X: mx.nd.NDArray) -> mx.nd.NDArray:
+        """Logits (n, K) float32."""
+        return net(X).astype("float32")
+
     def evaluation_input(self, images: np.ndarray, context: mx.Context) -> mx.nd.NDArray:
         """Images (n, H, W, 3) uint8 as the network sees them: normalised, not augmented."""
         matrix, flip = coefficients("none", 0, 0, range(len(images)), self.recipe.mean, self.recipe.std)
-        return self.preprocess(*(_array(part, context) for part in (images, matrix, flip)))
+        return self.network_input(*(_array(part, context) for part in (images, matrix, flip)))
 
     def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> Scores:
         return evaluate(net, batches, self.evaluation_input, self.contexts, self.scores)
@@ -147,11 +153,6 @@ class Classification:
 def cross_entropy(images, logits, target):
     """-sum_i q_i log p_i per image: (N, K), (N, K) -> (N,). Source: equation 3."""
     return -(logits.log_softmax(axis=1) * target).sum(axis=1)
-
-
-def of_logits(loss: Loss) -> StepLoss:
-    """A loss of logits as train_step takes it: of the network and what a device works on."""
-    return lambda net, images, target: loss(images, net(images).astype("float32"), target)
 
 
 def _array(part: np.ndarray, context: mx.Context) -> mx.nd.NDArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import mxnet as mx
 
@@ -16,7 +17,7 @@ from gluon_tricks.loss_scale import LossScale
 from gluon_tricks.runtime import Refused
 from gluon_tricks.schedule import Plan, Schedule
 from gluon_tricks.settings import Settings
-from gluon_tricks.task import Shares, StepLoss, Task
+from gluon_tricks.task import Task, TaskLoss
 from gluon_tricks.tricks import Draw
 
 
@@ -76,7 +77,7 @@ class Job:
         net: on every device, in the recipe's precision.
         trainer: sums gradients over this rank's devices, and makes the updates.
         gradients: of the network's parameters; sums them over the ranks.
-        loss: (net, *share) -> (n,) float32, the tricks' changes included.
+        loss: (X, z, y) -> (n,) float32, the tricks' changes included.
         lr_at: step -> learning rate, before lr_factor.
         plan: the run's length in steps.
         scale: of the loss; it does nothing unless the precision is float16.
@@ -93,7 +94,7 @@ class Job:
     net: mx.gluon.HybridBlock
     trainer: mx.gluon.Trainer
     gradients: Gradients
-    loss: StepLoss
+    loss: TaskLoss
     lr_at: Schedule
     plan: Plan
     scale: LossScale
@@ -106,10 +107,14 @@ class Job:
         """The epochs that are not finished."""
         return range(self.recipe.start_epoch + len(self.progress.history), self.recipe.epochs)
 
-    def training_rounds(self, batch, epoch: int) -> Iterator[Shares]:
-        """A loader's batch as the devices get it at this step."""
+    def batches(self, epoch: int) -> Iterator[Any]:
+        """The loader's batches of an epoch, from the step where the run stands."""
+        return self.task.train.epoch(epoch, self.progress.step - epoch * self.plan.steps_per_epoch)
+
+    def draw(self) -> Draw:
+        """What the tricks may know of the next step, on the first share of this rank."""
         first = distributed.rank() * self.recipe.accumulate * len(self.contexts)
-        return self.task.rounds(batch, epoch, Draw(self.recipe.seed, self.progress.step, self.plan, first))
+        return Draw(self.recipe.seed, self.progress.step, self.plan, first)
 
     def restore(self, path: pathlib.Path, data: bytes) -> int:
         """Goes to where a checkpoint stands; returns how many epochs the run was to have when it was written.

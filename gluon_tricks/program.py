@@ -32,7 +32,8 @@ from gluon_tricks.journal import make_run_directory, newest_run_directory
 from gluon_tricks.recipe import read_recipe, recipe_from_json
 from gluon_tricks.runtime import RESUMABLE, Refused
 from gluon_tricks.settings import Settings
-from gluon_tricks.train import Interrupted, train_and_evaluate
+from gluon_tricks.steps import Interrupted
+from gluon_tricks.train import train_and_evaluate
 from gluon_tricks.wording import plural, print_any_letter
 
 _STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)

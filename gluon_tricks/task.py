@@ -12,15 +12,15 @@ import numpy as np
 from gluon_tricks.settings import Settings
 from gluon_tricks.tricks import Draw
 
-Shares = list[tuple[mx.nd.NDArray, ...]]  # per device: what the loss takes besides the network
-StepLoss = Callable[..., mx.nd.NDArray]  # (net, *share) -> (n,) float32, one number per image
+Share = (
+    tuple  # of a micro-batch, what one device works on: the context, arrays on the host, what else `preprocess` needs
+)
+TaskLoss = Callable[[Any, Any, Any], mx.nd.NDArray]  # (X, z, y) of one device -> (n,) float32, one number per image
 
 
-def split_batch(
-    parts: Sequence[np.ndarray], rounds: int, contexts: Sequence[mx.Context]
-) -> Iterator[list[tuple[Any, ...]]]:
-    """Round by round: each device with its share of every part, all of them split along their first axis."""
-    for pieces in zip(*(np.split(part, rounds) for part in parts)):
+def split_batch(parts: Sequence[np.ndarray], count: int, contexts: Sequence[mx.Context]) -> Iterator[list[Share]]:
+    """So many micro-batches: each device with its share of every part, all of them split along their first axis."""
+    for pieces in zip(*(np.split(part, count) for part in parts)):
         yield list(zip(contexts, *(np.split(piece, len(contexts)) for piece in pieces)))
 
 
@@ -87,11 +87,17 @@ class Task(Protocol):
             restored: its numbers are going to be a checkpoint's: what it would start from need not be there.
         """
 
-    def loss(self) -> StepLoss:
+    def loss(self) -> TaskLoss:
         """The loss per image. Raises Refused where it needs what is not there (a teacher)."""
 
-    def rounds(self, batch: Any, epoch: int, draw: Draw) -> Iterator[Shares]:
-        """A loader's batch as the devices get it, round by round (recipe.accumulate)."""
+    def micro_batches(self, batch: Any, draw: Draw) -> Iterator[list[Share]]:
+        """A loader's batch in recipe.accumulate parts, each as the shares of the devices, still on the host."""
+
+    def preprocess(self, share: Share) -> tuple[Any, Any]:
+        """X, what the network takes, and y, what the loss compares its output with, on the share's device."""
+
+    def forward(self, net: mx.gluon.HybridBlock, X: Any) -> Any:
+        """z, the network's output, to be called under autograd.record()."""
 
     def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> Scores:
         """Scores of a network over all batches of all ranks; leaves it in the plain layout."""

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import collections
 import pathlib
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NoReturn
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import mxnet as mx
 from mxnet import autograd
 
-from gluon_tricks import distributed, heartbeat
+from gluon_tricks import distributed
 from gluon_tricks.checkpoint import checkpoint_path
 from gluon_tricks.disk import writing
 from gluon_tricks.divergence import Diverged
 from gluon_tricks.final import save_final
-from gluon_tricks.gradients import Gradients
 from gluon_tricks.job import Job, Options
-from gluon_tricks.loss_scale import LossScale
-from gluon_tricks.network import average_statistics, restore_plain_layout
 from gluon_tricks.prepare import prepare
 from gluon_tricks.report import draw_curves
 from gluon_tricks.rollback import roll_back
-from gluon_tricks.runtime import generator
 from gluon_tricks.settings import Settings
-from gluon_tricks.task import Scores, Shares, StepLoss
-
-
-class Interrupted(RuntimeError):
-    """The run was asked to stop; its last checkpoint continues it."""
+from gluon_tricks.steps import Steps, until_stopped
+from gluon_tricks.task import Scores, Share
 
 
 def train_and_evaluate(recipe: Settings, run_dir: pathlib.Path, options: Options | None = None) -> Scores:
@@ -62,110 +53,68 @@ def train_and_evaluate(recipe: Settings, run_dir: pathlib.Path, options: Options
 def train_epoch(job: Job, epoch: int) -> None:
     """The inner loop of Algorithm 1, from the step where the run stands to the end of the epoch.
 
-    A step is dispatched and not waited for. Reading the loss of the step before last, which the log shows, is what
-    bounds the queue of pending work; nothing else synchronises.
+    A step is dispatched and not waited for: `Steps` bounds the queue of pending work, and nothing else synchronises.
     """
-    options, progress, plan = job.options, job.progress, job.plan
-    pending: collections.deque = collections.deque()
-    clock = time.monotonic()
-    for batch in job.task.train.epoch(epoch, progress.step - epoch * plan.steps_per_epoch):
-        if len(pending) == 2:
-            read_loss(job, *pending.popleft())
-        lr = job.lr_factor * job.lr_at(progress.step)
-        seed_network(job.recipe.seed, progress.step)
-        job.trainer.set_learning_rate(lr)
-        rounds = job.training_rounds(batch, epoch)
-        losses = train_step(job.net, job.loss, job.trainer, job.gradients, rounds, job.recipe.batch_size, job.scale)
-        progress.step += 1
-        pending.append((progress.step, sum_over_ranks(losses, progress.step), lr))
-        stop = distributed.agree(options.should_stop())
-        if stop or (options.checkpoint_steps and progress.step % options.checkpoint_steps == 0):
-            clock = settle(job, pending, clock)
-            job.checkpoint()
-        if stop:
-            leave(job)
-    settle(job, pending, clock)
+    with Steps(job) as steps:
+        for batch in job.batches(epoch):  # sample b images
+            steps.begin()
+            steps.end(train_step(job, batch))
 
 
-def train_step(
-    net: mx.gluon.HybridBlock, loss: StepLoss, trainer: mx.gluon.Trainer, gradients: Gradients,
-    rounds: Iterable[Shares], batch_size: int, scale: LossScale,
-) -> list[mx.nd.NDArray]:  # fmt: skip
-    """One update with the mean gradient of the global batch.
-
-    Args:
-        gradients: of the network's parameters.
-        rounds: what each device of this rank works on, one after the other where gradients accumulate.
-        batch_size: the global one, which the summed gradient is divided by.
+def train_step(job: Job, batch: Any) -> list[mx.nd.NDArray]:
+    """One update with the mean gradient of the global batch. X, y, z and losses are lists, of each device's share.
 
     Returns:
         the summed loss of each share, still on its device.
     """
-    factor, sums = scale.value, []
-    if gradients.accumulate:
-        gradients.clear()
-    for shares in rounds:
+    sums = []
+    for images in micro_batches(job, batch):  # one, unless gradients accumulate
+        X, y = preprocess(job, images)
         with autograd.record():
-            losses = [loss(net, *share) for share in shares]  # each (n,)
-            scaled = [values * factor for values in losses] if scale.active else losses
-        autograd.backward(scaled)
+            z = forward(job, X)
+            losses = loss(job, X, z, y)
+        backward(job, losses)
         sums += [values.sum() for values in losses]
-    trainer.allreduce_grads()  # over the devices of this rank
-    gradients.sum_over_ranks()
-    if scale.accepts(gradients.first()):
-        trainer.update(batch_size * factor)
+    update(job)
     return sums
 
 
-def seed_network(seed: int, step: int) -> None:
-    """Dropout's numbers follow from (seed, step): MXNet's own random state cannot be read, so cannot be saved."""
-    mx.random.seed(int(generator(seed, "network", step, distributed.rank()).integers(2**31)))
+def micro_batches(job: Job, batch: Any) -> Iterator[Sequence[Share]]:
+    """The loader's batch in recipe.accumulate parts, one after the other; of each the share of every device."""
+    if job.gradients.accumulate:
+        job.gradients.clear()
+    return job.task.micro_batches(batch, job.draw())
 
 
-def sum_over_ranks(losses: list[mx.nd.NDArray], step: int) -> list[mx.nd.NDArray]:
-    """The summed losses of this rank's shares as those of all ranks, without waiting for them."""
-    if distributed.ranks() == 1:
-        return losses
-    summed = mx.nd.add_n(*losses).reshape(1)  # a rank has one device
-    return [distributed.sum_(summed, f"loss.{step % 4}")]  # at most two steps are under way
+def preprocess(job: Job, images: Sequence[Share]) -> tuple[list, list]:
+    """What the network takes (augmented, mixed), and what the loss compares with (smoothed), on each device."""
+    X, y = zip(*(job.task.preprocess(share) for share in images))
+    return list(X), list(y)
 
 
-def read_loss(job: Job, step: int, losses: Sequence[mx.nd.NDArray], lr: float) -> None:
-    """Adds a step's loss to the epoch's, which waits for it; tells the journal and looks whether all is well."""
-    summed, batch_size = sum(float(loss.asscalar()) for loss in losses), job.recipe.batch_size
-    heartbeat.moved(step)
-    job.watch.look(step, summed / batch_size)
-    job.progress.loss_sum += summed
-    job.progress.images += batch_size
-    job.journal.step(step, summed / batch_size, lr)
+def forward(job: Job, X: Sequence) -> list:
+    return [job.task.forward(job.net, x) for x in X]
 
 
-def settle(job: Job, pending: collections.deque, since: float) -> float:
-    """Waits for everything dispatched, so that the run can be saved or evaluated; returns the time it is now."""
-    while pending:
-        read_loss(job, *pending.popleft())
-    mx.nd.waitall()
-    average_statistics(job.net)
-    now = time.monotonic()
-    job.progress.seconds += now - since
-    return now
+def loss(job: Job, X: Sequence, z: Sequence, y: Sequence) -> list[mx.nd.NDArray]:
+    """Each (n,) float32, one number an image."""
+    return [job.loss(*share) for share in zip(X, z, y)]
 
 
-def until_stopped(job: Job, batches: Iterable) -> Iterator:
-    """The batches of an evaluation. A stop in the middle of it is one at the end of the epoch's training."""
-    for batch in batches:
-        if distributed.agree(job.options.should_stop()):
-            mx.nd.waitall()  # a forward under way changes its weights' layout; read meanwhile they can come out wrong
-            restore_plain_layout(job.net)
-            job.checkpoint()
-            leave(job)
-        heartbeat.moved()
-        yield batch
+def backward(job: Job, losses: Sequence[mx.nd.NDArray]) -> None:
+    """Adds to, or replaces, the gradients of every device."""
+    with autograd.record():
+        scaled = [values * job.scale.value for values in losses] if job.scale.active else losses
+    autograd.backward(scaled)
 
 
-def leave(job: Job) -> NoReturn:
-    """Ends a run that has been saved."""
-    raise Interrupted(f"stopped after step {job.progress.step} of {job.plan.steps}")
+def update(job: Job) -> None:
+    """Sums the gradients over devices and ranks, and moves the parameters by their mean over the global batch."""
+    job.trainer.allreduce_grads()  # over the devices of this rank
+    job.gradients.sum_over_ranks()
+    factor = job.scale.value
+    if job.scale.accepts(job.gradients.first()):
+        job.trainer.update(job.recipe.batch_size * factor)
 
 
 def finish_epoch(job: Job, epoch: int, scores: Scores) -> None:

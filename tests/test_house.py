@@ -75,6 +75,7 @@ FLOORS = {
     "gluon_tricks.classification": 8,
     "gluon_tricks.prepare": 9,
     "gluon_tricks.rollback": 9,
+    "gluon_tricks.steps": 9,
     "gluon_tricks.train": 9,
     "gluon_tricks.flags": 8,
     "gluon_tricks.command_line": 9,
@@ -133,6 +134,6 @@ def test_only_distributed_knows_horovod():
 
 
 def test_the_loop_names_no_trick():
-    for module in ("gluon_tricks.train", "gluon_tricks.prepare", "gluon_tricks.job"):
+    for module in ("gluon_tricks.train", "gluon_tricks.steps", "gluon_tricks.prepare", "gluon_tricks.job"):
         concrete = [name for name in imported(FILES[module]) if name.startswith("gluon_tricks.tricks")]
         assert set(concrete) <= {"gluon_tricks.tricks.Draw", "gluon_tricks.tricks.Loss"}

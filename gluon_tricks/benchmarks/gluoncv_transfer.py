@@ -21,8 +21,8 @@ class GluonCVNetwork(NamedTuple):
     """A network of GluonCV and what its scripts do with it.
 
     Attributes:
-        loss: (share of our task.rounds) -> (n,), to be called under autograd.record().
-        predict: (share) -> its detections of every image, or [the classes of pixels].
+        loss: (what transfer.on_device returns) -> (n,), to be called under autograd.record().
+        predict: (the same) -> its detections of every image, or [the classes of pixels].
     """
 
     net: HybridBlock
@@ -57,7 +57,7 @@ def gluoncv_detector(ours: HybridBlock, recipe: DetectionRecipe) -> GluonCVNetwo
     net.hybridize(static_alloc=True)
     targets, clip = _AnchorTargets(net, settings.anchor_samples), BBoxClipToImage()
 
-    def predict(images, boxes, rng, sizes):
+    def predict(images, boxes, sizes, rng):
         found = []
         for k, (height, width) in enumerate(sizes):
             image = images.slice(begin=(k, 0, 0, 0), end=(k + 1, None, int(height), int(width)))
@@ -65,7 +65,7 @@ def gluoncv_detector(ours: HybridBlock, recipe: DetectionRecipe) -> GluonCVNetwo
             found.append((ids, scores, clip(corners, image)))
         return [mx.nd.concat(*part, dim=0) for part in zip(*found)]
 
-    def loss(images, boxes, rng, sizes):
+    def loss(images, boxes, sizes, rng):
         truths = mx.nd.array(boxes)
         outputs = net(images, truths[:, :, :4], truths[:, :, 4:])
         return _detection_loss(outputs, *targets(images, boxes, sizes))
@@ -130,7 +130,7 @@ def gluoncv_segmenter(ours: HybridBlock, recipe: SegmentationRecipe) -> GluonCVN
     criterion = MixSoftmaxCrossEntropyLoss(aux=True, aux_weight=recipe.aux_weight)
 
     def loss(images, masks, real):
-        return criterion(*net(images), masks)
+        return criterion(*net(images), mx.nd.array(masks))
 
     def predict(images, masks, real):
         return [net.predict(images).argmax(axis=1)]

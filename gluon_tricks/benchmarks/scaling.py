@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 import pathlib
 import statistics
@@ -9,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from typing import Any
 
 import mxnet as mx
 import tqdm
@@ -17,14 +20,14 @@ from gluon_tricks import distributed, launcher
 from gluon_tricks.data import shapes
 from gluon_tricks.gradients import BUCKET_BYTES, Gradients
 from gluon_tricks.hosts import parse_hosts
-from gluon_tricks.job import Options
+from gluon_tricks.job import Job, Options
 from gluon_tricks.prepare import prepare
 from gluon_tricks.recipe import Recipe
-from gluon_tricks.train import train_step
+from gluon_tricks.train import train_epoch, train_step
 from gluon_tricks.tricks import NoBiasDecay, ZeroGamma
 from gluon_tricks.wording import byte_size, plural
 
-PARTS = ("step", "compute", "messages")
+PARTS = ("step", "compute", "messages", "loop", "waiting loop")
 
 
 def run(
@@ -81,6 +84,7 @@ def _lines(found: dict[str, list[float]], facts: dict, ranks: int, images: int, 
     contention = ratio("1 ranks, compute, s", f"{ranks} ranks, compute, s")
     compute, step, messages = (median(ranks, part) for part in ("compute", "step", "messages"))
     hidden = 1 - min(max(step - compute, 0.0) / messages, 1.0)
+    loop, waiting = (median(ranks, part) for part in ("loop", "waiting loop"))
     return [
         f"{what}, {images} images a rank and step, one thread a rank",
         f"1 rank: {images / median(1, 'step'):.2f} images/s; {ranks} ranks: {ranks * images / step:.2f} images/s; "
@@ -88,6 +92,8 @@ def _lines(found: dict[str, list[float]], facts: dict, ranks: int, images: int, 
         f"without messages the ranks would have {contention:.3f}: the rest is the machine's (memory, clock)",
         f"a step of {ranks} ranks: {step:.3f} s; without messages {compute:.3f} s; messages alone {messages:.3f} s, "
         f"of which {hidden:.0%} are hidden behind the backward pass",
+        f"a step of the loop on {ranks} ranks: {1000 * loop:.1f} ms; if it asked all ranks after every step whether to "
+        f"stop, and waited for the answer: {1000 * waiting:.1f} ms",
         f"{byte_size(facts['bytes'])} from each rank and step, in {plural(facts['buckets'], 'bucket')}",
     ]
 
@@ -107,18 +113,30 @@ def measure_rank(
         job = prepare(recipe, pathlib.Path(folder), Options(contexts=[mx.cpu()], threads=1, log_interval=10**9))
         job.journal.close()
     job.gradients = Gradients(list(job.net.collect_params().values()), accumulate > 1, bucket_bytes)
-    batch, mute = next(iter(job.task.train.epoch(0))), _Mute(job.gradients)
-
-    def step(gradients) -> None:
-        rounds = job.training_rounds(batch, 0)
-        train_step(job.net, job.loss, job.trainer, gradients, rounds, recipe.batch_size, job.scale)
-
-    parts = {"step": lambda: step(job.gradients), "compute": lambda: step(mute)}
-    parts["messages"] = job.gradients.sum_over_ranks
+    batch = next(iter(job.task.train.epoch(0)))
+    alone = dataclasses.replace(job, gradients=_Mute(job.gradients))
+    parts = {
+        "step": lambda: train_step(job, batch),
+        "compute": lambda: train_step(alone, batch),
+        "messages": job.gradients.sum_over_ranks,
+    }
     for play in parts.values():  # warms up
         _seconds(play, 1)
     found = {name: _seconds(play, steps) for name, play in parts.items()}
+    job.plan = dataclasses.replace(job.plan, steps_per_epoch=steps)
+    asking = dataclasses.replace(job.options, should_stop=lambda: distributed.agree(False))
+    found["loop"] = _loop(job, batch)
+    found["waiting loop"] = _loop(dataclasses.replace(job, options=asking), batch)
     return {**found, "bytes": job.gradients.bytes, "buckets": len(job.gradients.buckets)}
+
+
+def _loop(job: Job, batch: Any) -> float:
+    """Seconds a step of train_epoch whose loader has the same batch every time."""
+    job.batches = lambda epoch: itertools.repeat(batch, job.plan.steps_per_epoch)
+    job.progress.seconds = 0.0
+    distributed.wait_for_all()
+    train_epoch(job, 0)
+    return job.progress.seconds / job.plan.steps_per_epoch
 
 
 class _Mute:

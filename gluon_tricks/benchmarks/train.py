@@ -81,9 +81,7 @@ def fixed_batch(**arguments) -> Callable[[], float]:
         for _ in range(job.plan.steps_per_epoch):
             if len(pending) == 2:
                 pending.popleft().wait_to_read()
-            rounds = job.training_rounds(batch, 0)
-            arguments = job.net, job.loss, job.trainer, job.gradients, rounds, job.recipe.batch_size, job.scale
-            pending.extend(train_step(*arguments))
+            pending.extend(train_step(job, batch))
         mx.nd.waitall()
         return job.plan.steps_per_epoch * job.recipe.batch_size / (time.perf_counter() - started)
 

@@ -1,8 +1,8 @@
 """Faster-RCNN and FCN: ours beside GluonCV's own on the same batches, and what our loader takes of a step.
 
 GluonCV's networks stand on its own base network of the same name and have our parameters. They learn as its scripts
-have it: the same parameters are frozen, anchors' targets by its generator, its losses, Trainer.step. Nothing that is
-done once per image before a step (decoding, resizing, normalising) is timed, but for the loop and the loader.
+have it: the same parameters are frozen, anchors' targets by its generator, its losses, Trainer.step. Decoding and
+resizing are not timed, but for the loop and the loader.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import mxnet as mx
+import numpy as np
 
 from gluon_tricks.benchmarks.contest import Contestant, measure
 from gluon_tricks.benchmarks.gluoncv_transfer import gluoncv_detector, gluoncv_segmenter
@@ -26,7 +27,6 @@ from gluon_tricks.job import Job, Options
 from gluon_tricks.prepare import prepare
 from gluon_tricks.runtime import Refused, known
 from gluon_tricks.segmentation.evaluation import predict_classes
-from gluon_tricks.task import Shares
 from gluon_tricks.train import train_epoch, train_step
 from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
 
@@ -118,10 +118,7 @@ def training(**arguments: Any) -> Callable[[], float]:
     """Our step on batches that are there already."""
     job = open_job(**arguments)
 
-    def step(shares: Shares) -> mx.nd.NDArray:
-        return train_step(job.net, job.loss, job.trainer, job.gradients, [shares], job.recipe.batch_size, job.scale)[0]
-
-    return _timed(step, prepared(job), job.recipe.batch_size)
+    return _timed(lambda batch: train_step(job, batch)[0], batches(job), job.recipe.batch_size)
 
 
 def gluoncv_training(**arguments: Any) -> Callable[[], float]:
@@ -130,26 +127,27 @@ def gluoncv_training(**arguments: Any) -> Callable[[], float]:
     numbers = {"learning_rate": job.recipe.lr, "momentum": job.recipe.momentum, "wd": job.recipe.wd}
     trainer = mx.gluon.Trainer(theirs.net.collect_params(), job.recipe.optimizer, numbers)
 
-    def step(shares: Shares) -> mx.nd.NDArray:
+    def step(batch: Any) -> mx.nd.NDArray:
+        share = on_device(job, batch)
         with mx.autograd.record():
-            loss = theirs.loss(*shares[0])
+            loss = theirs.loss(*share)
         loss.backward()
         trainer.step(job.recipe.batch_size)
         return loss
 
-    return _timed(step, prepared(job), job.recipe.batch_size)
+    return _timed(step, batches(job), job.recipe.batch_size)
 
 
 def prediction(**arguments: Any) -> Callable[[], float]:
     """What our evaluations ask of the network, of the images of the same batches."""
     job = open_job(**arguments)
-    return _timed(lambda shares: predicted(job, shares)[0], prepared(job), job.recipe.batch_size)
+    return _timed(lambda batch: predicted(job, *on_device(job, batch))[0], batches(job), job.recipe.batch_size)
 
 
 def gluoncv_prediction(**arguments: Any) -> Callable[[], float]:
     """What GluonCV's scripts ask of its network."""
     job, theirs = _both(**arguments)
-    return _timed(lambda shares: theirs.predict(*shares[0])[0], prepared(job), job.recipe.batch_size)
+    return _timed(lambda batch: theirs.predict(*on_device(job, batch))[0], batches(job), job.recipe.batch_size)
 
 
 def loop(**arguments: Any) -> Callable[[], float]:
@@ -199,16 +197,22 @@ def open_job(task: str, fields: dict[str, Any], batch_size: int, threads: int, s
     return job
 
 
-def prepared(job: Job) -> list[Shares]:
-    """The steps' batches as the network takes them."""
-    return [shares for batch in job.task.train.epoch(0) for shares in job.training_rounds(batch, 0)]
+def batches(job: Job) -> list[Any]:
+    """The loader's batches of an epoch."""
+    return list(job.task.train.epoch(0))
 
 
-def predicted(job: Job, shares: Shares) -> Sequence[mx.nd.NDArray]:
+def on_device(job: Job, batch: Any) -> tuple:
+    """A batch as both sides take it: images (n, 3, H, W), normalised, and what else its share has (see the tasks)."""
+    ((share,),) = job.task.micro_batches(batch, job.draw())
+    context, images, *others = share
+    return job.task.network_input(images, context), *others
+
+
+def predicted(job: Job, images: mx.nd.NDArray, truths: np.ndarray, *others) -> Sequence[mx.nd.NDArray]:
     """Our network's detections, or the classes of pixels."""
-    images, *targets = shares[0]
     if job.recipe.task == "detection":
-        return predict(job.net, images, targets[-1])
+        return predict(job.net, images, others[0])  # their sizes without padding
     return [predict_classes(job.net, images)]
 
 
@@ -218,16 +222,16 @@ def _both(**arguments: Any):
     return job, make(job.net, job.recipe)
 
 
-def _timed(step: Callable[[Shares], mx.nd.NDArray], batches: list[Shares], batch_size: int) -> Callable[[], float]:
+def _timed(step: Callable[[Any], mx.nd.NDArray], batches: list[Any], batch_size: int) -> Callable[[], float]:
     """play(): seconds per image over all batches, at most two of which are under way at a time, as in our loop."""
 
     def play() -> float:
         pending: collections.deque = collections.deque()
         started = time.perf_counter()
-        for shares in batches:
+        for batch in batches:
             if len(pending) == 2:
                 pending.popleft().wait_to_read()
-            pending.append(step(shares))
+            pending.append(step(batch))
         mx.nd.waitall()
         return (time.perf_counter() - started) / (len(batches) * batch_size)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import mxnet as mx
 import numpy as np
-from mxnet import autograd
 from mxnet.gluon import HybridBlock
 from mxnet.gluon.loss import HuberLoss, SigmoidBinaryCrossEntropyLoss, SoftmaxCrossEntropyLoss
 
@@ -19,23 +19,12 @@ _POSITIVE_SHARE = 0.5  # of the sampled anchors, at most
 
 
 class DetectionLosses(NamedTuple):
-    """The parts of the loss, each (n,) float32 on the images' device; their sum is detection_loss."""
+    """The parts of the loss, each (n,) float32 on the images' device; their sum is what is trained with."""
 
     rpn_class: mx.nd.NDArray
     rpn_box: mx.nd.NDArray
     rcnn_class: mx.nd.NDArray
     rcnn_box: mx.nd.NDArray
-
-
-def detection_loss(
-    net: HybridBlock,
-    images: mx.nd.NDArray,
-    boxes: np.ndarray,
-    rng: np.random.Generator,
-    sizes: np.ndarray | None = None,
-) -> mx.nd.NDArray:
-    """The sum of detection_losses, (n,) float32. Args: as there."""
-    return sum(detection_losses(net, images, boxes, rng, sizes))
 
 
 def detection_losses(
@@ -47,10 +36,20 @@ def detection_losses(
 ) -> DetectionLosses:
     """What a detector does worse than it should, in four parts; to be called under autograd.record().
 
-        part_i = n (summed loss of the samples of image i) / (number of samples of all n images)
+    Args: as for with_targets. Returns: as losses_of.
+    """
+    inputs, targets = with_targets(net, images, boxes, rng, sizes)
+    return losses_of(net(*inputs), targets)
 
-    so the mean over the images is the mean over the samples. Classes: cross-entropy in nats. Boxes: Huber losses of
-    the four offsets, which turn from quadratic to linear at 1/9 (anchors) and at 1 (regions).
+
+def with_targets(
+    net: HybridBlock,
+    images: mx.nd.NDArray,
+    boxes: np.ndarray,
+    rng: np.random.Generator,
+    sizes: np.ndarray | None = None,
+) -> tuple[tuple[mx.nd.NDArray, ...], tuple[mx.nd.NDArray, ...]]:
+    """What a detector takes in training, and what the loss compares its answers about the anchors with.
 
     Args:
         net: of build_detector.
@@ -59,11 +58,11 @@ def detection_losses(
         rng: draws the sample of anchors. The sample of regions follows mx.random.seed.
         sizes: (n, 2), height and width in px of each image without its padding, where no anchor is taken; None: H, W.
 
+    Returns: images, padded to have room for the proposals, boxes (n, M, 4) and classes (n, M, 1); and anchor_targets.
+        All float32 on the images' device.
+
     Raises:
         Refused: more objects in an image than the network was made for, or an image too large for its anchors.
-
-    Source: Ren et al., Faster R-CNN (NIPS 2015), section 3.1.2; losses and weights of GluonCV's train_faster_rcnn.py.
-    Differs: as in GluonCV an object's best anchor is no positive sample if it overlaps it by less than 0.3.
     """
     from gluon_tricks.detection.detector import MOST_OBJECTS  # imports gluoncv
 
@@ -74,10 +73,27 @@ def detection_losses(
     images = with_room(net, images, net.settings.proposals)
     targets = anchor_targets(net, images.shape[2:], boxes, rng, sizes)
     context = images.context
-    classes, offsets, weights = (mx.nd.array(target, ctx=context, dtype="float32") for target in targets)
     truths = mx.nd.array(boxes, ctx=context, dtype="float32")
-    with autograd.train_mode():
-        outputs = net(images, truths.slice_axis(2, 0, 4), truths.slice_axis(2, 4, 5))
+    inputs = images, truths.slice_axis(2, 0, 4), truths.slice_axis(2, 4, 5)
+    return inputs, tuple(mx.nd.array(target, ctx=context, dtype="float32") for target in targets)
+
+
+def losses_of(outputs: Sequence[mx.nd.NDArray], targets: Sequence[mx.nd.NDArray]) -> DetectionLosses:
+    """The four losses of what a detector said in training mode.
+
+        part_i = n (summed loss of the samples of image i) / (number of samples of all n images)
+
+    so the mean over the images is the mean over the samples. Classes: cross-entropy in nats. Boxes: Huber losses of
+    the four offsets, which turn from quadratic to linear at 1/9 (anchors) and at 1 (regions).
+
+    Args:
+        outputs: of the network for the inputs of with_targets.
+        targets: of the anchors, from there.
+
+    Source: Ren et al., Faster R-CNN (NIPS 2015), section 3.1.2; losses and weights of GluonCV's train_faster_rcnn.py.
+    Differs: as in GluonCV an object's best anchor is no positive sample if it overlaps it by less than 0.3.
+    """
+    classes, offsets, weights = targets
     logits, box_offsets, _, _, _, scores, anchor_offsets, _, labels, box_targets, box_weights, _ = outputs
     sampled, regions = classes >= 0, labels >= 0
     return DetectionLosses(

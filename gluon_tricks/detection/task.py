@@ -16,12 +16,12 @@ from gluon_tricks.data.augment import normalised
 from gluon_tricks.data.boxes import VOC_CLASSES, BoxedImages, read_voc, report_classes
 from gluon_tricks.data.detection_loader import DetectionBatch, DetectionLoader
 from gluon_tricks.detection.evaluation import evaluate_detector, image_sizes, predict
-from gluon_tricks.detection.loss import detection_loss
+from gluon_tricks.detection.loss import losses_of, with_targets
 from gluon_tricks.detection.metrics import DetectionScores
 from gluon_tricks.network import restore_plain_layout
 from gluon_tricks.prediction import handful
 from gluon_tricks.runtime import Refused, generator
-from gluon_tricks.task import Shares, StepLoss, split_batch
+from gluon_tricks.task import Share, TaskLoss, split_batch
 from gluon_tricks.transfer import DetectionRecipe
 from gluon_tricks.tricks import Draw
 from gluon_tricks.wording import plural
@@ -48,20 +48,27 @@ class Detection:
         self.val = DetectionLoader(val, train=False, **{**common, "batch_size": len(self.contexts)})
 
     def network(self, restored: bool = False) -> mx.gluon.HybridBlock:
-        net = on_trained_base(self.recipe, self.contexts, restored)
+        net = self._net = on_trained_base(self.recipe, self.contexts, restored)
         self.recipe = self.recipe.set(dense_side=net.dense_side)  # for whom will not have the base's parameters
         return net
 
-    def loss(self) -> StepLoss:
-        return detection_loss
+    def loss(self) -> TaskLoss:
+        return lambda X, z, y: sum(losses_of(z, y))
 
-    def rounds(self, batch: DetectionBatch, epoch: int, draw: Draw) -> Iterator[Shares]:
-        """Per device images (n, 3, H, W), boxes (n, M, 5), numbers for the sample of anchors, sizes (n, 2)."""
-        recipe = self.recipe
-        rng = generator(recipe.seed, "anchors", draw.step, distributed.rank())
+    def micro_batches(self, batch: DetectionBatch, draw: Draw) -> Iterator[list[Share]]:
+        """Of every device: its context, images (n, H, W, 3), boxes (n, M, 5), sizes (n, 2), numbers for the sample."""
+        rng = generator(self.recipe.seed, "anchors", draw.step, distributed.rank())
         parts = (batch.images, batch.boxes, image_sizes(batch, self.train.records))
-        for shares in split_batch(parts, recipe.accumulate, self.contexts):
-            yield [(self.network_input(images, context), boxes, rng, sizes) for context, images, boxes, sizes in shares]
+        for shares in split_batch(parts, self.recipe.accumulate, self.contexts):
+            yield [(*share, rng) for share in shares]
+
+    def preprocess(self, share: Share) -> tuple[tuple, tuple]:
+        """Images and objects for the network, which samples regions by them, and the targets of its anchors."""
+        context, images, boxes, sizes, rng = share
+        return with_targets(self._net, self.network_input(images, context), boxes, rng, sizes)
+
+    def forward(self, net: mx.gluon.HybridBlock, X: tuple) -> list[mx.nd.NDArray]:
+        return net(*X)
 
     def network_input(self, images: np.ndarray, context: mx.Context) -> mx.nd.NDArray:
         """Images (n, H, W, 3) uint8 as the network sees them."""

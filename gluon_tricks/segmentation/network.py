@@ -7,7 +7,7 @@ stride    8, 8                 8                              1
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock, nn
@@ -100,16 +100,17 @@ def _channels(base: Classifier, features: HybridBlock) -> list[int]:
 
 
 def segmentation_loss(
-    net: Segmenter, images: mx.nd.NDArray, masks: mx.nd.NDArray, real: float | None = None, aux_weight: float = 0.5
+    outputs: Sequence[mx.nd.NDArray], masks: mx.nd.NDArray, real: mx.nd.NDArray | None = None, aux_weight: float = 0.5
 ) -> mx.nd.NDArray:
     """The mean cross-entropy of the pixels that are not void, of the head plus aux_weight times that of the auxiliary.
 
     Every pixel of the batch that is not void counts alike, so an image's part is (sum over its pixels) / real.
 
     Args:
-        images: (n, 3, H, W), normalised, float32.
+        outputs: logits (n, K, H, W) of the head and, if there is one, of the auxiliary head.
         masks: (n, H, W) class indices; below 0: void.
-        real: pixels that are not void, the mean over the images of the batch that these n are a share of; None: all.
+        real: (1,) float32, pixels that are not void, the mean over the images of the batch that these n are a share
+            of; None: these n are all.
 
     Returns: (n,) float32, whose mean over the batch is the loss; 0 where all is void.
 
@@ -122,10 +123,10 @@ def segmentation_loss(
     """
     masks = masks.astype("float32", copy=False)
     counted, pixels = masks >= 0, masks[0].size
-    share = counted.mean() if real is None else mx.nd.array([real / pixels], ctx=masks.context)
+    share = counted.mean() if real is None else real / pixels
     weight = mx.nd.broadcast_div(counted, mx.nd.maximum(share, 1 / masks.size)).expand_dims(3)  # (n, H, W, 1)
     cross_entropy = mx.gluon.loss.SoftmaxCrossEntropyLoss()
-    main, *aux = (cross_entropy(_classes_last(logits), masks, weight) for logits in net(images))
+    main, *aux = (cross_entropy(_classes_last(logits), masks, weight) for logits in outputs)
     return main + aux_weight * aux[0] if aux else main
 
 

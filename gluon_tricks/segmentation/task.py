@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -22,7 +21,7 @@ from gluon_tricks.runtime import Refused
 from gluon_tricks.segmentation.evaluation import class_probabilities, classify_pixels, evaluate_segmenter
 from gluon_tricks.segmentation.metrics import SegmentationScores
 from gluon_tricks.segmentation.network import segmentation_loss
-from gluon_tricks.task import Shares, StepLoss, split_batch
+from gluon_tricks.task import Share, TaskLoss, split_batch
 from gluon_tricks.transfer import SegmentationRecipe
 from gluon_tricks.tricks import Draw
 from gluon_tricks.wording import plural
@@ -48,17 +47,28 @@ class Segmentation:
     def network(self, restored: bool = False) -> mx.gluon.HybridBlock:
         return on_trained_base(self.recipe, self.contexts, restored)
 
-    def loss(self) -> StepLoss:
-        return functools.partial(segmentation_loss, aux_weight=self.recipe.aux_weight)
+    def loss(self) -> TaskLoss:
+        return lambda X, z, y: segmentation_loss(z, *y, aux_weight=self.recipe.aux_weight)
 
-    def rounds(self, batch: SegmentationBatch, epoch: int, draw: Draw) -> Iterator[Shares]:
-        """Per device images (n, 3, H, W), masks (n, H, W), -1 where void, and how many pixels of an image are not."""
-        real = float(distributed.total(np.array([(batch.masks >= 0).sum()], "float64"))[0]) / self.recipe.batch_size
+    def micro_batches(self, batch: SegmentationBatch, draw: Draw) -> Iterator[list[Share]]:
+        """Of every device: its context, images (n, H, W, 3), masks (n, H, W), and how many pixels are not void.
+
+        That number, (1,), is the mean over the images of the global batch. It is not waited for: the loss needs it.
+        """
+        real = mx.nd.array([(batch.masks >= 0).sum()], ctx=self.contexts[0], dtype="float64")
+        real = distributed.sum_(real, f"real_pixels.{draw.step % 4}") / self.recipe.batch_size
         for shares in split_batch((batch.images, batch.masks), self.recipe.accumulate, self.contexts):
-            yield [
-                (self.network_input(images, context), mx.nd.array(masks, ctx=context, dtype="float32"), real)
-                for context, images, masks in shares
-            ]
+            yield [(*share, real) for share in shares]
+
+    def preprocess(self, share: Share) -> tuple[mx.nd.NDArray, tuple]:
+        """Images (n, 3, H, W); masks (n, H, W), -1 where void, and how many pixels of an image are not."""
+        context, images, masks, real = share
+        y = mx.nd.array(masks, ctx=context, dtype="float32"), real.as_in_context(context).astype("float32")
+        return self.network_input(images, context), y
+
+    def forward(self, net: mx.gluon.HybridBlock, X: mx.nd.NDArray) -> list[mx.nd.NDArray]:
+        """Logits (n, K, H, W) of each head."""
+        return net(X)
 
     def network_input(self, images: np.ndarray, context: mx.Context) -> mx.nd.NDArray:
         """Images (n, H, W, 3) uint8 as the network sees them."""

@@ -9,7 +9,7 @@ import pytest
 from mxnet import autograd
 
 from gluon_tricks.detection.anchors import with_room
-from gluon_tricks.detection.loss import anchor_targets, detection_loss, detection_losses
+from gluon_tricks.detection.loss import anchor_targets, detection_losses
 from gluon_tricks.detection.network import build_detector
 from gluon_tricks.detection.settings import RoISettings
 from gluon_tricks.runtime import Refused, generator
@@ -110,13 +110,14 @@ class Answers:
 def test_losses_by_hand(net):
     """30 anchors of the first image and 20 of the second are sampled; each costs ln 2. The offset of 2/15, which is
     above 1/9, costs 2/15 - 1/18 in either image. 4 and 1 regions cost ln 4 each; the offset of 3 costs 3 - 1/2."""
-    losses = detection_losses(
-        Answers(net),
-        mx.nd.zeros((2, 3, 64, 64)),
-        np.stack([rows(BOX), rows(BOX)]),
-        generator(0, "anchors"),
-        np.array([[64, 64], [48, 64]]),
-    )
+    with autograd.train_mode():
+        losses = detection_losses(
+            Answers(net),
+            mx.nd.zeros((2, 3, 64, 64)),
+            np.stack([rows(BOX), rows(BOX)]),
+            generator(0, "anchors"),
+            np.array([[64, 64], [48, 64]]),
+        )
     offset = 2 / 15 - 1 / 18
     for part, expected in zip(
         losses,
@@ -180,7 +181,7 @@ def test_the_same_seeds_give_the_same_bits(scene):
 
     def step(net):
         with autograd.record():
-            loss = detection_loss(net, images, boxes, generator(5, "anchors", 3))
+            loss = sum(detection_losses(net, images, boxes, generator(5, "anchors", 3)))
         loss.backward()
 
     first, again = (gradients(net, lambda net=net: step(net)) for net in (make_detector(), make_detector()))
@@ -191,7 +192,9 @@ def test_the_same_seeds_give_the_same_bits(scene):
 def test_a_strip_has_room_for_the_proposals(net):
     """32 x 64 px have 24 anchors and 30 proposals: the image is padded, and its anchors are those of before."""
     with autograd.record():
-        loss = detection_loss(net, mx.nd.zeros((1, 3, 32, 64)), rows([2, 4, 60, 30, 1])[None], generator(0, "anchors"))
+        loss = sum(
+            detection_losses(net, mx.nd.zeros((1, 3, 32, 64)), rows([2, 4, 60, 30, 1])[None], generator(0, "anchors"))
+        )
     assert np.isfinite(loss.asnumpy()).all()
     padded = with_room(net, mx.nd.ones((1, 3, 32, 64)), 30)
     assert padded.shape == (1, 3, 48, 64) and padded[0, 0].asnumpy()[32:].max() == 0 and padded.sum() == 3 * 32 * 64
@@ -203,10 +206,12 @@ def test_a_strip_has_room_for_the_proposals(net):
 def test_too_many_objects_and_too_large_images_are_refused(net):
     arguments = (np.full((1, 101, 5), -1), generator(0, "anchors"))
     with pytest.raises(Refused, match="101 objects: training takes at most 100"):
-        detection_loss(net, mx.nd.zeros((1, 3, 64, 64)), *arguments)
+        sum(detection_losses(net, mx.nd.zeros((1, 3, 64, 64)), *arguments))
     with pytest.raises(Refused, match="2064x64 px are too large: a side has at most 2048 px"):
-        detection_loss(
-            SimpleNamespace(**vars(Answers(net)), settings=SETTINGS),
-            mx.nd.zeros((1, 3, 2064, 64)),
-            *[rows(BOX)[None], generator(0, "anchors")],
+        sum(
+            detection_losses(
+                SimpleNamespace(**vars(Answers(net)), settings=SETTINGS),
+                mx.nd.zeros((1, 3, 2064, 64)),
+                *[rows(BOX)[None], generator(0, "anchors")],
+            )
         )

@@ -7,7 +7,7 @@ from mxnet import autograd
 
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.detection.evaluation import predict
-from gluon_tricks.detection.loss import detection_loss
+from gluon_tricks.detection.loss import detection_losses
 from gluon_tricks.detection.metrics import overlaps
 from gluon_tricks.detection.network import _side_of, build_detector
 from gluon_tricks.detection.settings import ROI_SETTINGS, RoISettings
@@ -188,7 +188,7 @@ def test_learns_a_scene_by_heart(scene, tmp_path):
     for step in range(32):
         mx.random.seed(step)
         with autograd.record():
-            loss = detection_loss(net, images, boxes, generator(0, "anchors", step))
+            loss = sum(detection_losses(net, images, boxes, generator(0, "anchors", step)))
         loss.backward()
         trainer.step(1)
         losses.append(loss.asscalar())
@@ -219,7 +219,7 @@ def test_predictions_leave_training_as_it_was(scene):
         for count in (1, 2, 1):
             mx.random.seed(count)
             with autograd.record():
-                loss = detection_loss(net, several[:count], np.repeat(boxes, count, 0), generator(0, "anchors"))
+                loss = sum(detection_losses(net, several[:count], np.repeat(boxes, count, 0), generator(0, "anchors")))
             loss.backward()
             found[hybrid] += [loss, parameters_by_name(net)["features.stage2.0.pointwise.weight"].grad().copy()]
             found[hybrid] += predict(net, several, np.array([[96, 96], [64, 80]]))

@@ -1,11 +1,13 @@
 """Gradients in flat buffers: the same numbers as without, in buckets that follow backward."""
 
+import types
+
 import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import autograd
 
-from gluon_tricks.classification import cross_entropy, of_logits
+from gluon_tricks.classification import cross_entropy
 from gluon_tricks.gradients import Gradients
 from gluon_tricks.loss_scale import LossScale
 from gluon_tricks.network import initialized
@@ -71,11 +73,17 @@ def test_several_rounds_are_one_batch():
         net = initialized(recipe, [mx.cpu()])
         trainer = mx.gluon.Trainer(net.collect_params(), "nag", {"learning_rate": 0.01, "momentum": 0.9}, kvstore=None)
         gradients = Gradients(trainer._params, accumulate=rounds > 1)
+        task = types.SimpleNamespace(
+            micro_batches=lambda batch, draw: ([part] for part in zip(*(np.split(part, draw) for part in batch))),
+            preprocess=lambda share: tuple(map(mx.nd.array, share)),
+            forward=lambda net, X: net(X),
+        )
+        job = types.SimpleNamespace(
+            task=task, net=net, trainer=trainer, gradients=gradients, loss=cross_entropy, scale=LossScale(False),
+            recipe=recipe.set(batch_size=8), draw=lambda rounds=rounds: rounds,
+        )  # fmt: skip
         for _ in range(2):
-            parts = zip(images.split(rounds, axis=0) if rounds > 1 else [images], target.reshape((rounds, -1, 4)))
-            losses = train_step(
-                net, of_logits(cross_entropy), trainer, gradients, ([part] for part in parts), 8, LossScale(False)
-            )
+            losses = train_step(job, (images.asnumpy(), target.asnumpy()))
         results.append(([p.data().asnumpy() for p in gradients.trained], sum(float(x.asscalar()) for x in losses)))
     (one, one_loss), (two, two_loss) = results
     assert one_loss == pytest.approx(two_loss, rel=1e-5)

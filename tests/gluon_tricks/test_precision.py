@@ -87,7 +87,7 @@ with mx.autograd.record():
         loss = parts.rpn_class + parts.rpn_box  # the regions that the others are of may change places
     else:
         masks = (images[:, 0] > 0) - (images[:, 1] > 1)  # -1 is void
-        loss = segmentation_loss(net, images, masks, recipe.aux_weight)
+        loss = segmentation_loss(net(images), masks, aux_weight=recipe.aux_weight)
 loss.backward()
 out = {name: p.grad().asnumpy() for name, p in parameters_by_name(net).items() if p.grad_req != "null"}
 found = net(images[:1])

@@ -100,7 +100,7 @@ def test_without_the_auxiliary_head():
     net, images = segmenter(aux=False), normal(1, 3, 16, 16)
     assert [logits.shape for logits in net(images)] == [(1, 3, 16, 16)]
     assert net.heads == [net.head]
-    assert segmentation_loss(net, images, mx.nd.zeros((1, 16, 16))).shape == (1,)
+    assert segmentation_loss(net(images), mx.nd.zeros((1, 16, 16))).shape == (1,)
 
 
 def test_layers_over_ranks_are_numbered_through():
@@ -148,11 +148,11 @@ def test_loss_by_hand():
     main = np.array([[[[0, log3]], [[0, 0]]], [[[0, 0]], [[0, 0]]]])  # (2, 2, 1, 2): pixel 2 of image 1 favours class 0
     net = Fixed(main, np.zeros_like(main))
     masks = mx.nd.array([[[0, 1]], [[1, -1]]], dtype="int32")  # three pixels are not void
-    loss = segmentation_loss(net, mx.nd.zeros((2, 3, 1, 2)), masks).asnumpy()
+    loss = segmentation_loss(net(None), masks).asnumpy()
     by_hand = [2 / 3 * (log2 + log4 + 0.5 * 2 * log2), 2 / 3 * 1.5 * log2]
     np.testing.assert_allclose(loss, by_hand, rtol=1e-5)
     np.testing.assert_allclose(loss.mean(), (log2 + log4 + log2) / 3 + 0.5 * log2, rtol=1e-5)
-    assert segmentation_loss(net, mx.nd.zeros((2, 3, 1, 2)), -mx.nd.ones((2, 1, 2))).asnumpy().tolist() == [0, 0]
+    assert segmentation_loss(net(None), -mx.nd.ones((2, 1, 2))).asnumpy().tolist() == [0, 0]
 
 
 def gradients(net, loss):
@@ -168,7 +168,7 @@ def test_loss_beside_gluoncvs():
     net, images = Fixed(*rng.normal(size=(2, 3, 4, 5, 6))), mx.nd.zeros((3, 3, 5, 6))
     theirs = MixSoftmaxCrossEntropyLoss(aux=True, aux_weight=0.5)
     masks = mx.nd.array(rng.integers(0, 4, (3, 5, 6)))
-    ours = segmentation_loss(net, images, masks).mean().asscalar()
+    ours = segmentation_loss(net(images), masks).mean().asscalar()
     assert ours == pytest.approx(theirs(*net.logits, masks).mean().asscalar(), rel=1e-5)
 
     masks = mx.nd.array(rng.integers(-1, 4, (3, 5, 6)))
@@ -176,7 +176,7 @@ def test_loss_beside_gluoncvs():
     assert np.abs(expected).max() > 0.005
     for weight in (1, 0.5):
         head, aux = gradients(
-            net, lambda weight=weight: segmentation_loss(net, images, masks, aux_weight=weight).mean()
+            net, lambda weight=weight: segmentation_loss(net(images), masks, aux_weight=weight).mean()
         )
         np.testing.assert_allclose(head, expected[0], atol=1e-7)
         np.testing.assert_allclose(aux, weight * expected[1], atol=1e-7)
@@ -189,13 +189,15 @@ def test_every_pixel_of_a_batch_counts_alike_however_it_is_shared(monkeypatch):
     masks[0], masks[1, 0, :3] = 1, 2
     batch = SegmentationBatch(np.zeros((2, 5, 6, 3), np.uint8), masks, np.arange(2), 2)
     together = Fixed(np.concatenate(logits))
-    whole = segmentation_loss(together, mx.nd.zeros((2, 3, 5, 6)), mx.nd.array(masks)).asnumpy()
+    whole = segmentation_loss(together(None), mx.nd.array(masks)).asnumpy()
     for contexts, rounds in (([mx.cpu(0), mx.cpu(1)], 1), ([mx.cpu()], 2), ([mx.cpu()], 1)):
         task = object.__new__(Segmentation)
         task.recipe, task.contexts = SegmentationRecipe(batch_size=2, accumulate=rounds), contexts
-        shares = [share for of_round in task.rounds(batch, 0, None) for share in of_round]
+        draw = types.SimpleNamespace(step=0)
+        shares = [share for micro_batch in task.micro_batches(batch, draw) for share in micro_batch]
         nets = [together] if len(shares) == 1 else [Fixed(part) for part in logits]
-        parts = [segmentation_loss(net, *share).asnumpy() for net, share in zip(nets, shares)]
+        parts = [segmentation_loss(net(None), *task.preprocess(share)[1]) for net, share in zip(nets, shares)]
+        parts = [part.asnumpy() for part in parts]
         assert np.concatenate(parts) == pytest.approx(whole, rel=1e-5)
     assert whole[0] / whole[1] > 4
 
@@ -225,7 +227,7 @@ def test_overfits_one_image():
     images, masks, losses = normalised(image, mx.cpu()), mx.nd.array(mask), []
     for _ in range(13):
         with autograd.record():
-            loss = segmentation_loss(net, images, masks)
+            loss = segmentation_loss(net(images), masks)
         loss.backward()
         trainer.step(1)
         losses.append(loss.asscalar())

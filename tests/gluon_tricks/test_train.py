@@ -2,13 +2,14 @@
 
 import csv
 import json
+import types
 
 import mxnet as mx
 import numpy as np
 import pytest
 
 from gluon_tricks import classification
-from gluon_tricks.classification import cross_entropy, of_logits
+from gluon_tricks.classification import cross_entropy
 from gluon_tricks.gradients import Gradients
 from gluon_tricks.job import Options
 from gluon_tricks.loss_scale import LossScale
@@ -16,7 +17,8 @@ from gluon_tricks.network import average_statistics, initialized, parameters_by_
 from gluon_tricks.prepare import prepare
 from gluon_tricks.recipe import Recipe, read_recipe
 from gluon_tricks.runtime import Refused
-from gluon_tricks.train import Interrupted, train_and_evaluate, train_step
+from gluon_tricks.steps import Interrupted
+from gluon_tricks.train import train_and_evaluate, train_step
 from gluon_tricks.trained import load_network
 from gluon_tricks.tricks import Cosine, Distillation, LabelSmoothing, Mixup, NoBiasDecay, Warmup, ZeroGamma
 
@@ -84,10 +86,18 @@ def test_two_devices_do_what_one_does(recipe):
         store = "local" if len(contexts) > 1 else None
         numbers = {"learning_rate": 0.01, "momentum": 0.9}
         trainer = mx.gluon.Trainer(net.collect_params(), "nag", numbers, kvstore=store, update_on_kvstore=False)
-        gradients = Gradients(trainer._params)
+        task = types.SimpleNamespace(
+            micro_batches=lambda batch, draw: [list(zip(*batch))],
+            preprocess=lambda share: share,
+            forward=lambda net, X: net(X),
+        )
+        job = types.SimpleNamespace(
+            task=task, net=net, trainer=trainer, gradients=Gradients(trainer._params), loss=cross_entropy,
+            scale=LossScale(False), recipe=recipe.set(batch_size=8), draw=lambda: None,
+        )  # fmt: skip
+        batch = [mx.gluon.utils.split_and_load(part, contexts) for part in (images, target)]
         for _ in range(2):
-            shares = list(zip(*(mx.gluon.utils.split_and_load(part, contexts) for part in (images, target))))
-            losses = train_step(net, of_logits(cross_entropy), trainer, gradients, [shares], 8, LossScale(False))
+            losses = train_step(job, batch)
         values = {name: p.list_data()[-1].asnumpy() for name, p in parameters_by_name(net).items()}
         results.append((values, sum(float(loss.asscalar()) for loss in losses)))
     (one, one_loss), (two, two_loss) = results
@@ -141,9 +151,10 @@ def test_the_teacher_sees_the_images_of_its_student(recipe, tmp_path, monkeypatc
     given = []
     for k, tricks in enumerate([(), (Mixup(1.0),)]):
         job = prepare(plain.add(*tricks, Distillation("teacher")), tmp_path / str(k), Options(contexts=[mx.cpu()]))
-        ((images, target),) = next(job.training_rounds(next(job.task.train.epoch(0)), 0))
+        ((share,),) = job.task.micro_batches(next(job.batches(0)), job.draw())
+        images, target = job.task.preprocess(share)
         with mx.autograd.record():
-            job.loss(job.net, images, target)
+            job.loss(images, job.task.forward(job.net, images), target)
         np.testing.assert_array_equal(seen[-1], images.asnumpy())
         given.append(seen[-1])
         job.journal.close()

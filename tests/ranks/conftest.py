@@ -6,6 +6,8 @@ import pathlib
 import subprocess
 import sys
 
+import cv2
+import numpy as np
 import pytest
 
 from gluon_tricks import launcher
@@ -67,3 +69,16 @@ def rank_process(word, rank):
         if str(word).encode() in words and f"HOROVOD_RANK={rank}".encode() in variables:
             return int(path.name)
     raise AssertionError(f"there is no rank {rank} of {word}")
+
+
+def make_masks(folder, train, val):
+    """Images of noise with a grey square, and masks of two classes, in the layout that `masks` reads."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", train), ("val", val)):
+        for k in range(count):
+            image, mask = rng.integers(0, 255, (48, 64, 3)).astype(np.uint8), np.zeros((48, 64), np.uint8)
+            image[8:30, 4 * k + 4 : 4 * k + 30], mask[8:30, 4 * k + 4 : 4 * k + 30] = 128, 1
+            for kind, array in (("images", image), ("masks", mask)):
+                (folder / kind / split).mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(folder / kind / split / f"{k}.png"), array)
+    return folder

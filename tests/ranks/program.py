@@ -2,12 +2,13 @@
 
 import pathlib
 import sys
+import types
 
 import mxnet as mx
 import numpy as np
 
 from gluon_tricks import distributed
-from gluon_tricks.classification import cross_entropy, of_logits
+from gluon_tricks.classification import cross_entropy
 from gluon_tricks.data.augment import Preprocess, coefficients
 from gluon_tricks.data.loader import Loader
 from gluon_tricks.data.records import Records
@@ -58,9 +59,19 @@ def twenty_steps(accumulate=1):
     gradients = Gradients(trainer._params, accumulate > 1, bucket_bytes=1000)
     images, target = batch("float32")
     size = len(images) // accumulate
+    task = types.SimpleNamespace(
+        micro_batches=lambda batch, draw: (
+            [[part[k : k + size] for part in batch]] for k in range(0, len(images), size)
+        ),
+        preprocess=lambda share: share,
+        forward=lambda net, X: net(X),
+    )
+    job = types.SimpleNamespace(
+        task=task, net=net, trainer=trainer, gradients=gradients, loss=cross_entropy, scale=LossScale(False),
+        recipe=Recipe(batch_size=IMAGES), draw=lambda: None,
+    )  # fmt: skip
     for _ in range(20):
-        rounds = ([(images[k : k + size], target[k : k + size])] for k in range(0, len(images), size))
-        train_step(net, of_logits(cross_entropy), trainer, gradients, rounds, IMAGES, LossScale(False))
+        train_step(job, (images, target))
     return named(net, gradients)
 
 

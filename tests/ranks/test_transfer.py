@@ -2,9 +2,7 @@
 
 import csv
 
-import cv2
 import mxnet as mx
-import numpy as np
 import pytest
 
 from gluon_tricks.data import scenes
@@ -14,6 +12,8 @@ from gluon_tricks.prepare import TASKS
 from gluon_tricks.recipe import read_recipe
 from gluon_tricks.train import train_and_evaluate
 from gluon_tricks.trained import load_network
+
+from .conftest import make_masks
 
 TINY = ("--base", "resnet18_v1b", "--epochs", "1", "--batch-size", "1", "-j", "1", "--picture-epochs", "1")
 
@@ -33,16 +33,8 @@ def voc(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def masks(tmp_path_factory):
-    """Noise with a grey square: 4 to train on and 3 to validate."""
-    folder, rng = tmp_path_factory.mktemp("masks"), np.random.default_rng(0)
-    for split, count in (("train", 4), ("val", 3)):
-        for k in range(count):
-            image, mask = rng.integers(0, 255, (48, 64, 3)).astype(np.uint8), np.zeros((48, 64), np.uint8)
-            image[8:30, 4 * k + 4 : 4 * k + 30], mask[8:30, 4 * k + 4 : 4 * k + 30] = 128, 1
-            for kind, array in (("images", image), ("masks", mask)):
-                (folder / kind / split).mkdir(parents=True, exist_ok=True)
-                cv2.imwrite(str(folder / kind / split / f"{k}.png"), array)
-    return folder
+    """4 to train on and 3 to validate."""
+    return make_masks(tmp_path_factory.mktemp("masks"), train=4, val=3)
 
 
 @pytest.mark.parametrize("task", ["detection", "segmentation"])

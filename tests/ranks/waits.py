@@ -1,0 +1,62 @@
+"""What a test runs on every rank: waits.py FOLDER RECORDS MASKS. Each rank leaves FOLDER/waitsN.json.
+
+task -> for every step of an epoch the functions by which the host waited for arrays since the step before.
+"""
+
+import json
+import pathlib
+import sys
+
+import mxnet as mx
+
+from gluon_tricks import distributed, train
+from gluon_tricks.job import Options
+from gluon_tricks.prepare import prepare
+from gluon_tricks.recipe import Recipe
+from gluon_tricks.transfer import SegmentationRecipe
+from gluon_tricks.tricks import LabelSmoothing, Mixup
+
+
+def waits_of(recipe, folder):
+    job = prepare(recipe, folder, Options(contexts=[mx.cpu()], threads=1))
+    steps, step, waits = [], train.train_step, []
+    originals = {(owner, name): getattr(owner, name) for owner, name in WAITING}
+
+    def counted(owner, name):
+        return lambda *arguments: waits.append(name) or originals[owner, name](*arguments)
+
+    def told(*arguments):
+        losses = step(*arguments)
+        steps.append(list(waits))
+        waits.clear()
+        return losses
+
+    for owner, name in WAITING:
+        setattr(owner, name, counted(owner, name))
+    train.train_step = told
+    with job.journal:
+        train.train_epoch(job, 0)
+    train.train_step = step
+    for (owner, name), original in originals.items():
+        setattr(owner, name, original)
+    return steps
+
+
+WAITING = (mx.nd.NDArray, "asnumpy"), (mx.nd.NDArray, "wait_to_read"), (mx.nd, "waitall")
+
+if __name__ == "__main__":
+    distributed.start()
+    folder, records, masks = map(pathlib.Path, sys.argv[1:])
+    train_rec, val_rec = (str(records / f"{split}.rec") for split in ("train", "val"))
+    recipes = {
+        "classification": Recipe(
+            model="cifar_resnet20_v1", data="records", train=(train_rec,), val=(val_rec,), input_size=32, batch_size=6,
+            lr=0.01, tricks=(LabelSmoothing(), Mixup()),
+        ),
+        "segmentation": SegmentationRecipe(
+            model="resnet18_v1b", dataset="masks", data=str(masks), classes=2, batch_size=2, crop=32, base_size=64,
+            epochs=1, lr=0.01,
+        ),
+    }  # fmt: skip
+    found = {task: waits_of(recipe, folder / task) for task, recipe in recipes.items()}
+    (folder / f"waits{distributed.rank()}.json").write_text(json.dumps(found))
