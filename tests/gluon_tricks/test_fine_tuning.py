@@ -10,7 +10,8 @@ from gluon_tricks.job import Options
 from gluon_tricks.network import initialized, untrained
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
-from gluon_tricks.train import Interrupted, train_and_evaluate
+from gluon_tricks.steps import Interrupted
+from gluon_tricks.train import train_and_evaluate
 from gluon_tricks.trained import load_network
 from gluon_tricks.tricks import NoBiasDecay
 from model_zoo import get_model, published, weights
