@@ -25,7 +25,8 @@ from gluon_tricks.recipes.transfer import DETECTION, SEGMENTATION
 from gluon_tricks.runtime import Refused
 from gluon_tricks.segmentation import task as segmentation_task
 from gluon_tricks.segmentation.task import Segmentation
-from gluon_tricks.train import Interrupted, train_and_evaluate
+from gluon_tricks.steps import Interrupted
+from gluon_tricks.train import train_and_evaluate
 from gluon_tricks.trained import load_network
 from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.transfer_scores import open_validation
