@@ -19,6 +19,12 @@ class CannotWrite(RuntimeError):
     """A disk is full, read-only or gone; the message names the place."""
 
 
+def amount(number: float) -> str:
+    """Bytes in words: 1.3 GB, 0.1 GB, 54.2 MB, 5.0 kB."""
+    size, unit = next(((size, unit) for size, unit in ((1e9, "GB"), (1e6, "MB")) if number >= size / 10), (1e3, "kB"))
+    return f"{number / size:.1f} {unit}"
+
+
 @contextlib.contextmanager
 def writing(path: str | os.PathLike) -> Iterator[None]:
     """Turns the errors of the file system into CannotWrite."""

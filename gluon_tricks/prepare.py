@@ -12,7 +12,7 @@ import mxnet as mx
 import numpy as np
 
 import gluon_tricks
-from gluon_tricks import checkpoint, distributed, doctor
+from gluon_tricks import checkpoint, disk, distributed, doctor
 from gluon_tricks.classification import Classification
 from gluon_tricks.detection.task import Detection
 from gluon_tricks.devices import choose_contexts, choose_precision, require_usable, start_precision
@@ -199,7 +199,7 @@ def _require_space(net: mx.gluon.Block, run_dir: pathlib.Path, options: Options)
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise Refused(
-            f"{folder} has {free / 1e9:.1f} GB free and the checkpoints need {needed / 1e9:.1f} GB: "
+            f"{folder} has {disk.amount(free)} free and the checkpoints need {disk.amount(needed)}: "
             "make room, keep fewer, or give another --save-dir"
         )
 

@@ -19,7 +19,7 @@ from gluon_tricks.data.parallel import in_order
 from gluon_tricks.data.recordio import encode_record, walk
 from gluon_tricks.data.records import decode_image
 from gluon_tricks.data.sources import Entry, Source
-from gluon_tricks.disk import CannotWrite, write_text
+from gluon_tricks.disk import CannotWrite, amount, write_text
 from gluon_tricks.runtime import Refused, generator
 
 FORMAT = 1  # of the manifest
@@ -227,7 +227,7 @@ def _require_space(entries: Sequence[Entry], folder: pathlib.Path) -> None:
     needed, free = sum(entry.size + _RECORD_OVERHEAD for entry in entries), shutil.disk_usage(folder).free
     if needed > free:
         raise Refused(
-            f"packing needs {needed / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB free: "
+            f"packing needs {amount(needed)} and {folder} has {amount(free)} free: "
             "free some space, choose another disk, or give --resize"
         )
 
