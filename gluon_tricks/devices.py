@@ -122,7 +122,7 @@ def cpu_has_bfloat16() -> bool:
 
 
 def choose_precision(
-    dtype: str, contexts: Sequence[mx.Context], *, has_bfloat16: bool | None = None, asker: str = ""
+    dtype: str, contexts: Sequence[mx.Context], *, has_bfloat16: bool | None = None
 ) -> tuple[str, str]:
     """The precision a run will really use, and one line that says why where it is not the one asked for.
 
@@ -130,7 +130,6 @@ def choose_precision(
         dtype: "float32", "float16" or "bfloat16".
         contexts: the devices; all GPUs or all CPUs.
         has_bfloat16: whether the CPU multiplies bfloat16 (read from the CPU's flags).
-        asker: who asks for dtype, in the line; "": the person at the terminal.
 
     Returns:
         (precision, line): line is "" where precision is dtype.
@@ -144,11 +143,10 @@ def choose_precision(
     if on_gpu:
         raise Refused("bfloat16 runs on CPUs only with MXNet 1.9.1: use --dtype float16 on a GPU")
     has_bfloat16 = cpu_has_bfloat16() if has_bfloat16 is None else has_bfloat16
-    asked = f"{asker} asks for {dtype}" if asker else f"{dtype} was asked for"
     if not has_bfloat16:
-        return "float32", f"{asked}; this CPU has no bfloat16, so float32 is used"
+        return "float32", f"{dtype} was asked for; this CPU has no bfloat16, so float32 is used"
     if dtype == "float16":
-        return "bfloat16", f"{asked}; MXNet has no float16 on CPUs, so bfloat16 is used"
+        return "bfloat16", "float16 was asked for; MXNet has no float16 on CPUs, so bfloat16 is used"
     return dtype, ""
 
 

@@ -41,8 +41,8 @@ def require_writable(path: pathlib.Path, what: str) -> None:
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise Refused(f"{what} {path}: {'it is a folder' if path.is_dir() else 'there is no such folder'}")
     if not _is_device(path):
-        with writing(path), tempfile.TemporaryFile(dir=path.absolute().parent, buffering=0) as probe:
-            probe.write(bytes(4096))
+        with writing(path):
+            _require_room(path.absolute().parent)
 
 
 def write_atomically(path: pathlib.Path, write: Callable[[pathlib.Path], object]) -> None:
@@ -63,6 +63,7 @@ def write_atomically(path: pathlib.Path, write: Callable[[pathlib.Path], object]
         try:
             write(temporary)
             _to_disk(temporary)
+            _require_room(target.parent)
             os.replace(temporary, target)
         finally:
             with contextlib.suppress(OSError):
@@ -84,6 +85,7 @@ def write_together(folder: pathlib.Path, write: Callable[[pathlib.Path], _Result
     with writing(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".writing") as scratch:
         result = write(pathlib.Path(scratch))
         files = sorted(pathlib.Path(scratch).iterdir())
+        _require_room(folder)
         for file in files:
             _to_disk(file)
             if (folder / file.name).is_dir():
@@ -97,11 +99,20 @@ def write_together(folder: pathlib.Path, write: Callable[[pathlib.Path], _Result
 def bytes_of(write: Callable[[str], object]) -> bytes:
     """What write(name of a file) writes.
 
-    For libmxnet: it does not notice when a full disk refuses the end of a file, so it writes to memory.
+    For libmxnet, which has errors of its own for a disk and does not notice when the end of a file is refused.
     """
     with os.fdopen(os.memfd_create("bytes_of"), "rb") as file:
         write(f"/proc/self/fd/{file.fileno()}")
         return file.read()
+
+
+def _require_room(folder: pathlib.Path) -> None:
+    """Raises OSError where a disk has no room for one more block.
+
+    After a file was written: C libraries, libmxnet's among them, do not say that the disk refused their last block.
+    """
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as probe:
+        probe.write(bytes(4096))
 
 
 def _to_disk(path: pathlib.Path) -> None:

@@ -33,7 +33,7 @@ from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
 from gluon_tricks.detection.task import find_boxes
-from gluon_tricks.devices import choose_contexts, choose_precision
+from gluon_tricks.devices import choose_contexts
 from gluon_tricks.disk import require_writable, write_text, writing
 from gluon_tricks.prepare import require_shareable
 from gluon_tricks.recipes import TABLES, get_table
@@ -206,31 +206,19 @@ def _announce(todo: Sequence[cells.Cell], runs: cells.Runs, launcher: Sequence[s
         print(f"how long cannot be told: {str(error).strip().splitlines()[-1]}", flush=True)
 
 
-def _told_once(todo: Sequence[cells.Cell]) -> set[str]:
-    """Says which precision stands for the recipes' on this machine; returns the lines in which every cell says so."""
-    contexts, dtypes = choose_contexts(None), sorted({cell.recipe.dtype for cell in todo})
-    for dtype in dtypes:
-        line = choose_precision(dtype, contexts, asker="the recipe")[1]
-        if line:
-            print(line, flush=True)
-    return {choose_precision(dtype, contexts)[1] for dtype in dtypes} - {""}
-
-
 def _run(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table, launcher: Sequence[str]) -> int:
     """Runs the cells one after the other; returns how many failed."""
-    told: set[str] = set()
     if todo:
         _require_data(todo, runs, table)
         if not launcher:
             _require_shareable(todo)
-            told = _told_once(todo)
         _announce(todo, runs, launcher)
     failed, sources = 0, [cell.source for cell in todo if cell.source]
     for k, cell in enumerate(todo, start=1):
         needed = ", which other cells need first" if cell in sources else ""
         print(f"--- {k} of {len(todo)}: {cell.name}, seed {cell.recipe.seed}{needed}", flush=True)
         words = run_cells.trainer(cell, pathlib.Path(__file__).parent, launcher)
-        failed += not run_cells.run(cell, words, lambda line: line in told or print(line, flush=True))
+        failed += not run_cells.run(cell, words, lambda line: print(line, flush=True))
     return failed
 
 

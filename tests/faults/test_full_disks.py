@@ -142,8 +142,12 @@ def test_the_last_bytes_that_libmxnet_loses(numbers, small, tmp_path):
     whole = (tmp_path / "whole").read_bytes()
     assert 65536 < len(whole) < 65536 + 4096
     assert disk.bytes_of(lambda name: mx.nd.save(name, arrays)) == whole
+    for write in (lambda path: path.write_bytes(whole), lambda path: mx.nd.save(str(path), arrays)):
+        with pytest.raises(disk.CannotWrite, match="No space left on device"):
+            disk.write_atomically(small / "x", write)
     with pytest.raises(disk.CannotWrite, match="No space left on device"):
-        disk.write_atomically(small / "x", lambda path: path.write_bytes(whole))
+        disk.write_together(small, lambda folder: mx.nd.save(f"{folder}/x", arrays))
+    assert not files(small)
 
 
 def test_the_catalogue(read_only, monkeypatch, capsys):

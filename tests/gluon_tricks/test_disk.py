@@ -2,9 +2,11 @@
 
 import errno
 import os
+import pathlib
 
 import pytest
 
+from gluon_tricks import disk
 from gluon_tricks.disk import CannotWrite, write_atomically
 
 
@@ -19,3 +21,18 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     with pytest.raises(CannotWrite, match="file cannot be written: No space left on device"):
         write_atomically(path, fails)
     assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_link_stays_one(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there" / "file")
+    disk.write_text(tmp_path / "link", "text")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "there" / "file").read_text() == "text"
+
+
+def test_devices_are_not_replaced(tmp_path):
+    """Root could: /dev/null would be a file from then on."""
+    disk.write_text(pathlib.Path("/dev/null"), "text")
+    assert pathlib.Path("/dev/null").is_char_device()
+    with pytest.raises(CannotWrite, match="/dev/full cannot be written: No space left on device"):
+        disk.write_text(pathlib.Path("/dev/full"), "text")
