@@ -119,7 +119,7 @@ def gather(rows: np.ndarray) -> np.ndarray:
 def _scores(rows: np.ndarray, objects: np.ndarray, classes: Sequence[str]) -> DetectionScores:
     if objects[:-1].sum() == 0:
         raise Refused(
-            f"the {int(objects[-1])} images to evaluate on have no object that is not difficult: check split and folder"
+            f"no image to evaluate on (of {int(objects[-1])}) has an object that is not difficult: check the lists"
         )
     aps = []
     for label in range(len(classes)):

@@ -60,7 +60,7 @@ def test_two_ranks(launch, voc, masks, tmp_path, task):
     }[task]
     done = launch(2, tmp_path / "logs", *words, *TINY, *more, "--save-dir", tmp_path / "run")
     assert done.returncode == 0, done.stderr
-    assert "1 epochs of 2 steps, batch 2, float32, cpu(0) on 2 ranks" in done.stdout
+    assert "1 epoch of 2 steps, batch 2, float32, cpu(0) on 2 ranks" in done.stdout
     assert done.stdout.count("on 3 held-out images") == 1 and not (tmp_path / "logs" / "rank.1.log").exists()
     assert (tmp_path / "run" / "pictures" / "epoch-0001.png").is_file()
     with open(tmp_path / "run" / "metrics.csv") as file:

@@ -145,7 +145,7 @@ def test_another_folder(tmp_path, capsys):
     (tmp_path / "run").mkdir()
     run = run_of(recipe, tmp_path / "run", say_background)
     lines = evaluated(capsys, "--pretrained", run, "--data", tmp_path)
-    assert lines[0].endswith(f"on 1 images of {tmp_path}") and lines[1] == "pixAcc 76.9%, mIoU 38.5%"  # 30 / 39
+    assert lines[0].endswith(f"on 1 image of {tmp_path}") and lines[1] == "pixAcc 76.9%, mIoU 38.5%"  # 30 / 39
     assert "nowhere" in evaluated(capsys, "--pretrained", run, code=2)
 
 

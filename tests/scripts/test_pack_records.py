@@ -298,7 +298,7 @@ def test_new_records_never_stand_beside_an_old_index(folder, tmp_path, monkeypat
 def test_too_little_disk_is_refused(folder, tmp_path, capsys, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=5000))  # 18 images of 700 bytes
-    assert f"{tmp_path} has 5.0 kB free" in refused(capsys, folder, tmp_path / "new" / "a")
+    assert f"{tmp_path} has 5 kB free" in refused(capsys, folder, tmp_path / "new" / "a")
     monkeypatch.undo()
 
     def full(descriptor):
