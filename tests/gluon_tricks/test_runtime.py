@@ -1,5 +1,9 @@
 """The ground floor."""
 
+import importlib.metadata
+import importlib.util
+import pathlib
+import re
 import subprocess
 import sys
 import types
@@ -34,9 +38,6 @@ def test_either_package_prepares_for_mxnet_and_nothing_is_printed(package):
 
 def test_every_cuda_library_of_setup_is_loaded():
     """setup.py's wheels and runtime.py's list name the same packages."""
-    import pathlib
-    import re
-
     text = (pathlib.Path(__file__).resolve().parents[2] / "setup.py").read_text()
     wheels = {name.replace("-", "_") for name in re.findall(r'"nvidia-(.+)-cu11==', text)}
     assert wheels == {package for package, _ in CUDA_LIBRARIES} and len(wheels) == 10
@@ -53,3 +54,14 @@ def test_an_import_without_torch(tmp_path, monkeypatch):
     module = runtime._import_without_torch("asks_for_torch")
     assert module.torch is None and not module.known
     assert sys.modules["torch"] is there and sys.meta_path == finders
+
+
+def test_gluoncv_and_timm_beside_torch(missing):
+    """The README's lines, then the plain imports that fail without them in this environment."""
+    if not importlib.util.find_spec("timm"):
+        missing("timm is not installed: pip install '.[interop]' (Python 3.10 and up)")
+    blocks = (pathlib.Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8").split("```")
+    (block,) = (block.removeprefix("python") for block in blocks if "import_torchvision" in block)
+    code = f"{block}\nimport gluoncv, torch\nprint(gluoncv.model_zoo.__name__, timm.__version__, torch.ones(2).sum())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.stdout == f"gluoncv.model_zoo {importlib.metadata.version('timm')} tensor(2.)\n", done.stderr
