@@ -46,7 +46,7 @@ def run(main: Callable[[], int], interrupted: str = "interrupted") -> None:
     except SystemExit as end:  # of --help and of a mistake in the flags
         code = end.code
     signal.setitimer(signal.ITIMER_REAL, 0)
-    _handle(lambda number, frame: os._exit(code))  # all is done and said: what is left is Python's own end
+    _handle(signal.SIG_IGN)  # all is done and said; a handler would go before Python's own end is over
     sys.exit(code)
 
 

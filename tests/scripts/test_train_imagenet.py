@@ -1,5 +1,6 @@
 """The script as a user runs it: what it prints, and what it refuses. (tests/faults: what goes wrong in mid-run)"""
 
+import json
 import os
 import pathlib
 import re
@@ -8,6 +9,7 @@ import sys
 
 import pytest
 
+from gluon_tricks.recipe import Recipe
 from scripts import train_imagenet
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -43,6 +45,18 @@ def test_a_log_file_gets_plain_lines_and_nothing_else(tiny_records, tmp_path):
     assert len(lines) == len(shapes), done.stdout
     for line, shape in zip(lines, shapes):
         assert re.fullmatch(shape, line), line
+
+
+def test_a_recipes_precision_is_no_line_of_its_own(tiny_records, tmp_path):
+    """Nobody asked for float16 by a flag: what is used is said with the rest, once."""
+    words = command(tiny_records, tmp_path / "run", "--num-gpus", "0", "--picture-epochs", "0")[2:]
+    model = ["--model", "cifar_resnet20_v1", "--num-epochs", "1", "-j", "1"]
+    (tmp_path / "recipe.json").write_text(json.dumps(Recipe(dtype="float16").to_json()))
+    done = run([sys.executable, SCRIPT, *words, *model, "--recipe", str(tmp_path / "recipe.json")])
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"batch 8, (bfloat16|float32) in place of float16, cpu\(0\)$", done.stdout.splitlines()[0])
+    assert done.stdout.count("float16 in place of") + done.stdout.count("float32 in place of") == 1
+    assert "asked for" not in done.stdout
 
 
 @pytest.mark.parametrize(
