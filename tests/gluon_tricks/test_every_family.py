@@ -109,7 +109,9 @@ def test_arrays_give_every_network_its_shapes(name, tmp_path):
     }
     net.initialize(mx.init.Zero())
     set_parameters(net, arrays, "arrays")
-    assert {parameter.name: parameter.data().shape for parameter in net.collect_params().values()}.items() <= shapes.items()
+    assert {
+        parameter.name: parameter.data().shape for parameter in net.collect_params().values()
+    }.items() <= shapes.items()
     assert (net.head.bias.data() == 0.5).asnumpy().all()
     if sum(array.size for array in arrays.values()) < 2_000_000:
         net.save_parameters(str(tmp_path / "net.params"))
