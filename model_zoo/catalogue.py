@@ -118,7 +118,11 @@ share the parameters of `net`. With `dilated=True` the last stages keep output s
 **Preprocessing.** `net.preprocessing` says what the network expects to have been done to photos; evaluation and export
 go by it. Most take RGB minus ImageNet's mean and divided by its deviation, the CIFAR networks CIFAR-10's;
 `alexnet_2012`, `zfnet`, `caffenet` and `googlenet_2014` with their variants take pixels from 0 to 255 minus the mean,
-and the `cvjena` networks pixels as they are. A run has its recipe's own.
+and the `cvjena` networks pixels as they are. Training goes by it too, unless flags or recipe say otherwise;
+`load_network(run).preprocessing` is what the run was trained on.
+
+**Fine-tuning.** `net.output = nn.Dense(3)` puts another head in the place of the network's, as in GluonCV's tutorials
+(`net.output.initialize()` comes after it); `net.features` is all before the head.
 
 **Weights in and out.** `pretrained=` takes True (the first tag below), a tag, or a path. Formats are told by content:
 Gluon's `.params`, exported `arg:`/`aux:` files, `.safetensors`, and PyTorch state dicts of timm and torchvision.

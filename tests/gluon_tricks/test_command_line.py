@@ -125,6 +125,41 @@ def test_a_teacher_that_is_a_cell_says_how_to_come_by_it(tmp_path):
     assert recipe(DISTILL).tricks[-1] == Distillation("table6/resnet152_v1d/smooth")
 
 
+RAW_227 = (227, 227 / 256, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))  # what cvjena_alexnet was trained on
+IMAGENET = ((123.68, 116.779, 103.939), (58.393, 57.12, 57.375))
+CIFAR10 = ((125.307, 122.961, 113.8575), (51.5865, 50.847, 51.255))
+
+
+@pytest.mark.parametrize(
+    "line, expected",
+    [
+        (RECORDS + "--model cvjena_alexnet", RAW_227),
+        (RECORDS + "--model inceptionv3", (299, 0.875, *IMAGENET)),
+        (RECORDS + "--model inceptionv3 --input-size 320", (320, 0.875, *IMAGENET)),
+        (RECORDS + "--model resnet50_v1d", (224, 0.875, *IMAGENET)),
+        (RECORDS + "--model cvjena_alexnet --rgb-mean 1,2,3 --crop-ratio 0.5", (227, 0.5, (1, 2, 3), RAW_227[3])),
+        ("--recipe imagenette --model cifar_resnet20_v1", (64, 1.0, *CIFAR10)),  # 64 is what the recipe says
+        ("--recipe baseline --model inceptionv3", (299, 0.875, *IMAGENET)),
+        ("--recipe baseline --model cvjena_alexnet --set input_size=64", (64, *RAW_227[1:])),
+    ],
+)
+def test_a_networks_own_preprocessing_is_the_default(line, expected):
+    got = recipe(line)
+    assert (got.input_size, got.crop_ratio, got.mean, got.std) == expected
+    assert got.resolved() == got == Recipe.from_json(got.to_json())  # nothing is left open in what is written
+
+
+def test_a_trick_of_the_recipe_that_the_network_cannot_have_is_left_out():
+    line = "--recipe imagenette --model mobilenet0.25"
+    got, notes = recipe_from_flags(parse(line.split()), 1)
+    assert notes == ["zero_gamma is left out: mobilenet0.25 has no last_gamma"]
+    assert "zero_gamma" not in {trick.label() for trick in got.tricks} and len(got.tricks) == 5
+    for asked in ("--last-gamma", "--set zero_gamma=on"):  # these stay, and the network refuses them
+        got, notes = recipe_from_flags(parse(f"{line} {asked}".split()), 1)
+        assert ZeroGamma() in got.tricks and not notes
+    assert ZeroGamma() in recipe("--recipe imagenette").tricks
+
+
 @pytest.mark.parametrize(
     "line, words",
     [

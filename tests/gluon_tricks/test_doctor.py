@@ -156,6 +156,7 @@ def machine(root, cgroup, limits):
 )
 def test_memory_is_that_of_the_container_or_job(tmp_path, cgroup, limits, available):
     assert machine(tmp_path, cgroup, limits) == available
+    assert doctor.whole_memory(tmp_path) == (16384000 if available == 8192000 else available)
 
 
 def test_the_disk_of_a_folder_that_is_not_there_yet(tmp_path):

@@ -6,6 +6,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from gluon_tricks.classification import Classification
 from gluon_tricks.job import Options
 from gluon_tricks.network import initialized, untrained
 from gluon_tricks.recipe import Recipe
@@ -152,3 +153,28 @@ def test_a_run_starts_there_and_resumes_without_the_file(tiny_records, tmp_path,
     assert train_and_evaluate(recipe, run, Options(contexts=[mx.cpu()], resume=True)).images == 20
     assert (run / "log.txt").read_text().count(line) == 1
     assert load_network(run).head.weight.shape == (4, 64)
+
+
+def test_weights_of_images_with_another_mean_are_refused(tiny_records, tmp_path, caplog, monkeypatch):
+    """Known of a run and of what GluonCV published; a file of neither gets a warning."""
+    files = {split: (str(tiny_records / f"{split}.rec"),) for split in ("train", "val")}
+    (tmp_path / "run").mkdir()
+    mean, path = (10.0, 20.0, 30.0), saved(tmp_path / "run" / "final.params", classes=4)
+    of_run = Recipe(model=CIFAR, classes=4, input_size=32, mean=mean)
+    (tmp_path / "run" / "recipe.json").write_text(json.dumps(of_run.to_json()))
+    recipe = Recipe(model=CIFAR, data="records", **files, input_size=32, epochs=1, batch_size=16, pretrained=path)
+
+    def network(**changes):
+        return Classification(recipe.set(**changes), [mx.cpu()], 1).network()
+
+    with pytest.raises(Refused, match=r"final.params takes images of mean \[10.0, 20.0, 30.0\] .* --set mean="):
+        network()
+    network(mean=mean)
+    monkeypatch.setattr(published, "fetch", lambda name, tag=None: path)
+    for what in ("true", "121e1579"):
+        network(pretrained=what)
+        with pytest.raises(Refused, match=rf"{what} takes images of mean \[125.307, 122.961, 113.8575\]"):
+            network(pretrained=what, mean=mean)
+    assert not caplog.records
+    network(pretrained=saved(tmp_path / "bare.params", classes=4), mean=mean)
+    assert "bare.params does not say which mean and deviation its images had" in caplog.text

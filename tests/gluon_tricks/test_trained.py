@@ -12,6 +12,7 @@ from gluon_tricks.recipe import Recipe
 from gluon_tricks.runtime import Refused
 from gluon_tricks.trained import load_network, open_network
 from model_zoo import get_model, published, weights
+from model_zoo.preprocessing import Preprocessing
 
 NAME = "cifar_resnet20_v1"
 BIAS = [1, 2, 3, 0]  # of the head, by which the network is known
@@ -72,6 +73,19 @@ def test_files_and_runs(sources, source, of_a_run, file):
         assert (trained.recipe.input_size if trained.recipe else None) == (24 if of_a_run else None)
         assert trained.file == (sources / file if file else None) and trained.published is None
     assert load_network(sources / source).head.bias.data().asnumpy().tolist() == BIAS  # a teacher is named likewise
+
+
+def test_a_runs_network_says_what_it_was_trained_on(sources, tmp_path):
+    manifest = {"classes": ["a", "b", "c", "d"]}
+    (tmp_path / "train.json").write_text(json.dumps(manifest))
+    shutil.copytree(sources / "run", tmp_path / "run")
+    seen_as = dict(input_size=64, crop_ratio=0.9, mean=(1.0, 2.0, 3.0), std=(4.0, 5.0, 6.0))
+    recipe = Recipe(model=NAME, classes=4, data="records", train=(str(tmp_path / "train.rec"),), **seen_as)
+    (tmp_path / "run" / "recipe.json").write_text(json.dumps(recipe.to_json()))
+    assert load_network(tmp_path / "run").preprocessing == Preprocessing(**seen_as, classes=("a", "b", "c", "d"))
+    (tmp_path / "train.json").write_text(json.dumps({"classes": ["a", "b"]}))  # other images lie there now
+    assert load_network(tmp_path / "run").preprocessing == Preprocessing(**seen_as)
+    assert load_network(sources / "said.safetensors").preprocessing == get_model(NAME).preprocessing
 
 
 @pytest.mark.parametrize(

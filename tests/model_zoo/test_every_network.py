@@ -9,6 +9,7 @@ import pytest
 import model_zoo
 from gluon_tricks.runtime import Refused
 from model_zoo import get_model, list_models
+from model_zoo.graph import trace
 
 LARGEST = {"resnet101", "resnet152", "resnet34", "densenet169", "densenet201", "vgg13", "vgg16", "cifar_resnet110"}
 DENSE_NORMS = ("cvjena_alexnet", "cvjena_vgg19")  # GroupNorm takes maps only
@@ -146,6 +147,31 @@ def test_arguments_of_another_type_are_refused(kwargs, text):
 
 def test_a_numpy_integer_is_a_number_of_classes():
     assert get_model("resnet18_v1", classes=np.int64(7)).head.weight.shape == (7, 512)
+
+
+def fits(net, side, whole=True):
+    """Whether MXNet finds shapes for images of this side, without our own check; whole: up to the logits."""
+    x = mx.sym.Variable("data")
+    for part in net.trunk:
+        x = part(x)
+    try:
+        _, (shape, *_), _ = (trace(net) if whole else x).infer_shape(data=(1, 3, side, side))
+    except mx.MXNetError:
+        return False
+    return min(shape) > 0
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_the_sides_are_the_least_and_the_most_that_work(name, capfd):
+    net = get_model(name, classes=7)
+    least, features, most = net.smallest_side, net.smallest_for_features, net.largest_side
+    assert fits(net, least) and fits(net, features, whole=False)
+    assert least == 1 or not fits(net, least - 1)
+    assert features == 1 or not fits(net, features - 1, whole=False)
+    assert most is None or fits(net, most) and not fits(net, most + 1)
+    for side in {least - 1, most + 1 if most else 0} - {0}:
+        with pytest.raises(Refused, match=f"{name} takes images of at (least|most) .* but got {side}x{side}"):
+            net.check_images((1, 3, side, side))
 
 
 # The least sides at which no window is larger than its map, worked out backwards from the last pool: densenet's last
