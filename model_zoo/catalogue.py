@@ -125,7 +125,19 @@ and the `cvjena` networks pixels as they are. Training goes by it too, unless fl
 (`net.output.initialize()` comes after it); `net.features` is all before the head.
 
 **Weights in and out.** `pretrained=` takes True (the first tag below), a tag, or a path. Formats are told by content:
-Gluon's `.params`, exported `arg:`/`aux:` files, `.safetensors`, and PyTorch state dicts of timm and torchvision.
+Gluon's `.params`, exported `arg:`/`aux:` files, `.safetensors`, and PyTorch state dicts of timm and torchvision. In a
+checkpoint of `torch.save` what is no number (an `argparse.Namespace`, a path, Lightning's hyperparameters) is passed
+over and never executed. Of several state dicts the one called `state_dict`, `model`, ... is taken, not its moving
+average, and a line says so; `FILE#KEY` takes another: `checkpoint.pth#state_dict_ema`. `FILE#PART` also takes the
+names that begin with `PART.`. What a wrapper puts before all names (`module.`, `_orig_mod.`, `model.`) is stripped, if
+the rest are the network's names, and a line says so. The parameters of GluonCV's `export_block` are read with the mean
+and the deviation in them; its graph, which takes pixels, is refused.
+
+A trained network has the same forms everywhere: `--pretrained` of evaluate, `--params` of predict, `--use-pretrained`,
+`--resume-params`, `--teacher`, `--base-params` and the SRC of convert_weights and export_model take a run directory, a
+checkpoint, any parameter file, and a published NAME or NAME/TAG. An exported graph (`-symbol.json`) is enough for a
+teacher and for export; elsewhere its parameters are named, `-0000.params`.
+
 `scripts/convert_weights.py` writes the same network's file under the other library's names. Two kinds of published
 files need more than their numbers, which a warning says when they are loaded: torchvision's Inception-v3 and GoogLeNet
 want images normalised by mean 127.5 and deviation 127.5, and timm's MobileNet was trained with ReLU6, where this one
@@ -136,6 +148,7 @@ beside it. An ONNX file is opset 13 and takes any batch size, unless one is give
 the network's logits to 1e-4 of the largest. MXNet's exporter works with onnx 1.13.1 to 1.15.0
 (`pip install '.[export]'`). All networks below export. What cannot be exported is a network
 built with `norm_layer=GroupNorm`, an operator that MXNet's exporter does not know; `--to symbol` takes it.
+[export.md](export.md) says what the JSON means and has a script that runs the file without this project.
 
 ## Keywords
 

@@ -52,6 +52,7 @@ def export_onnx(
         raise Refused(f"batch_size is {batch_size}: it takes 1 or more, or None for any")
     onnx = _import_onnx()
     symbol, parameters, images, logits = _snapshot(net, preprocessing, batch_size or 2)
+    parameters.update({name: mx.nd.ones_like(parameters[name]) for name in _fixed_gammas(symbol)})
 
     def write(folder: pathlib.Path) -> float | None:
         file = str(folder / path.name)
@@ -64,6 +65,7 @@ def export_onnx(
             raise Refused(f"MXNet cannot export {net.name} to ONNX ({error}): export the symbol instead") from error
         model = onnx.load(file)
         model.opset_import[0].version, model.ir_version = OPSET, IR_VERSION
+        _keep_constants_from_inputs(model.graph)
         described = json.dumps(_description(net, preprocessing, symbol))
         onnx.helper.set_model_props(model, {"preprocessing": described})
         onnx.checker.check_model(model)
@@ -167,6 +169,22 @@ def _description(net: HybridBlock, preprocessing: Preprocessing, symbol: mx.sym.
 
 def _arrays(outputs) -> list[np.ndarray]:
     return [out.asnumpy() for out in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
+
+
+def _fixed_gammas(symbol: mx.sym.Symbol) -> list[str]:
+    """The gammas that BatchNorm takes for 1 whatever they are, which MXNet's exporter does not know."""
+    nodes = json.loads(symbol.tojson())["nodes"]
+    norms = [node for node in nodes if node["op"] == "BatchNorm"]
+    fixed = [node for node in norms if node.get("attrs", {}).get("fix_gamma", "True") in ("True", "1")]
+    return [nodes[node["inputs"][1][0]]["name"] for node in fixed]
+
+
+def _keep_constants_from_inputs(graph) -> None:
+    """Takes the weights out of an ONNX graph's inputs, where MXNet lists them: so they are constants, to be folded."""
+    constants = {constant.name for constant in graph.initializer}
+    inputs = [given for given in graph.input if given.name not in constants]
+    del graph.input[:]
+    graph.input.extend(inputs)
 
 
 def _run_onnx(file: str, images: np.ndarray) -> list[np.ndarray] | None:

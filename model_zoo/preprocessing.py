@@ -40,15 +40,21 @@ class Preprocessing:
             )
 
     def to_json(self) -> dict:
-        """A JSON object that says every step in order."""
+        """A JSON object that says every step in order; docs/export.md says what its words mean."""
         return {
+            "orientation": "as EXIF says",
             "colours": "RGB",
             "pixels": [0, 255],
+            "longest_aspect": 8,
             "resize": {
                 "shorter_edge": math.ceil(self.input_size / self.crop_ratio - 1e-9),  # 1e-9: 0.8 is less than 4/5
+                "longer_edge": "rounded down",
                 "interpolation": "bilinear",
+                "antialias": False,
+                "coordinates": "half_pixel",
+                "arithmetic": "cv2.resize of uint8 with INTER_LINEAR",
             },
-            "crop": {"place": "centre", "height": self.input_size, "width": self.input_size},
+            "crop": {"place": "centre", "offset": "rounded down", "height": self.input_size, "width": self.input_size},
             "mean": list(self.mean),
             "std": list(self.std),
             "layout": "NCHW",

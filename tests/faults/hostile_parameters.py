@@ -3,6 +3,7 @@
 Those of PyTorch are among them where it is installed.
 """
 
+import argparse
 import importlib
 import importlib.util
 import itertools
@@ -33,7 +34,8 @@ def make(folder):
     if importlib.util.find_spec("torch"):
         torch = importlib.import_module("torch")
         state = {name: torch.tensor(value) for name, value in weights.values_of(NET).items()}
-        torch.save({"state_dict": state, "epoch": 3}, folder / "torch.pth")
+        args = argparse.Namespace(lr=0.1, output=pathlib.PurePosixPath("runs"))
+        torch.save({"state_dict": state, "epoch": 3, "args": args}, folder / "torch.pth")
         torch.save(state, folder / "torch-of-old.pth", _use_new_zipfile_serialization=False)
 
 

@@ -12,6 +12,7 @@ import pytest
 from gluon_tricks.runtime import Refused
 from model_zoo import export, get_model
 from model_zoo.export import export_onnx, export_symbol
+from model_zoo.graph import trace
 from model_zoo.preprocessing import Preprocessing
 from model_zoo.resnet import ResNet
 
@@ -19,7 +20,7 @@ SMALL = {  # every operator of the zoo; python -m model_zoo.catalogue --try-onnx
     **{name: functools.partial(get_model, name) for name in ("mobilenet0.25", "densenet121", "googlenet_2014_aux")},
     **{name: functools.partial(get_model, name) for name in ("caffenet", "cifar_resnet20_v1", "cvjena_resnet10")},
     "se_resnet18_v1": functools.partial(ResNet, "se_resnet18_v1", 18, "se_v1"),
-    "resnet18_v1d": functools.partial(get_model, "resnet18_v1d"),
+    **{name: functools.partial(get_model, name) for name in ("resnet18_v1d", "inceptionv3", "googlenet", "vgg11_bn")},
 }
 STEPS = Preprocessing(32)
 
@@ -91,6 +92,28 @@ def test_every_family_exports_to_onnx(name, tmp_path, onnx_libraries):
     net.initialize(mx.init.Xavier())
     side = max(net.smallest_side, 33)  # odd, so that pools meet maps of 9 and 5 px
     assert export_onnx(net, tmp_path / "net.onnx", Preprocessing(side)) < 1e-4
+    model = onnx_libraries.onnx.load(tmp_path / "net.onnx")
+    assert [given.name for given in model.graph.input] == ["data"]  # the weights are constants
+    weights = {parameter.name for parameter in net.collect_params().values()}
+    assert {constant.name for constant in model.graph.initializer} >= weights and model.ir_version >= 4
+
+
+def test_a_fixed_gamma_is_written_as_1_whatever_it_was(images, tmp_path, onnx_libraries, capfd):
+    """BatchNorm(scale=False): MXNet computes with 1 (and, on a CPU, writes it), ONNX with what is in the file."""
+    net = mx.gluon.nn.HybridSequential()
+    net.add(mx.gluon.nn.Conv2D(3, 1), mx.gluon.nn.BatchNorm(scale=False), mx.gluon.nn.BatchNorm())
+    net.initialize(mx.init.Xavier())
+    net(images(1, 8))
+    for norm in (net[1], net[2]):
+        norm.gamma.set_data(mx.nd.array([2, 3, 4]))
+    assert export._fixed_gammas(trace(net)) == [net[1].gamma.name]
+    assert export_onnx(net, tmp_path / "net.onnx", Preprocessing(8)) < 1e-5
+    written = onnx_libraries.onnx.load(tmp_path / "net.onnx").graph.initializer
+    gammas = [onnx_libraries.onnx.numpy_helper.to_array(w).tolist() for w in written if w.name.endswith("gamma")]
+    assert sorted(gammas) == [[1, 1, 1], [2, 3, 4]]
+    _, (logits,) = outputs(tmp_path / "net.onnx", images(2, 8), onnx_libraries)
+    assert_near(logits, net(images(2, 8)).asnumpy())
+    assert "nitializer" not in capfd.readouterr().err  # onnxruntime's warning of a weight that is an input
 
 
 def test_an_operator_that_cannot_be_exported(tmp_path, onnx_libraries):

@@ -1,6 +1,9 @@
 import importlib.util
 import json
+import pathlib
 import shutil
+import subprocess
+import sys
 
 import mxnet as mx
 import numpy as np
@@ -8,10 +11,14 @@ import pytest
 
 from gluon_tricks.base import on_trained_base
 from gluon_tricks.final import save_final
+from gluon_tricks.photos import read_photo
+from gluon_tricks.prediction import open_predictor
 from gluon_tricks.recipe import Recipe
 from gluon_tricks.transfer import SegmentationRecipe
 from model_zoo import get_model, published, weights
 from scripts import export_model as script
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +79,34 @@ def test_onnx(run_directory, tmp_path, missing, capsys):
 
     session = onnxruntime.InferenceSession(str(tmp_path / "out.onnx"), providers=["CPUExecutionProvider"])
     assert session.get_inputs()[0].shape == [2, 3, 48, 48]
+
+
+def test_the_documented_script_says_what_predict_says(shared_data, tmp_path, missing):
+    """docs/export.md's script, with Pillow and onnxruntime alone, on photos of their own sizes."""
+    for name in ("onnx", "onnxruntime"):
+        if importlib.util.find_spec(name) is None:
+            missing(f"{name} is not installed: pip install '.[export]'")
+    model, pixels = "cifar_resnet20_v1", {"mean": (125.3, 123.0, 113.9), "std": (51.6, 50.8, 51.3)}
+    recipe = Recipe(model=model, classes=10, data="shapes", input_size=160, **pixels)
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe.to_json()))
+    shutil.copy(shared_data / "gluoncv_params" / f"{model}-0000.params", tmp_path / "final.params")
+    assert main(tmp_path, tmp_path / "net.onnx", "--to", "onnx") == 0
+    document = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    code = document[document.index("```python\n") + 10 :].partition("```")[0]
+    (tmp_path / "net.py").write_text(code)
+    photos = sorted((shared_data / "imagenet_photos").glob("*.J*"))[::4]
+    said = subprocess.run(
+        [sys.executable, "net.py", "net.onnx", *photos], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    lines, predictor = said.stdout.splitlines(), open_predictor(str(tmp_path))
+    assert len(lines) == len(photos) > 10
+    for line, photo in zip(lines, photos):
+        expected = predictor.predict(read_photo(photo)).values["classes"]
+        words = line.removeprefix(f"{photo} ").split(" ")
+        assert words[:2] == [str(expected[0]["index"]), expected[0]["name"]]
+        seen = np.array(words[-10:], float)
+        for likely in expected:
+            assert seen[likely["index"]] == pytest.approx(likely["score"], abs=1e-3)
 
 
 def test_an_exported_symbol_says_no_size(run_directory, tmp_path, capsys):
