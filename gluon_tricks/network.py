@@ -197,6 +197,7 @@ def initialized(recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gluon.Hybr
 
     Source: section 2.1. Differs: the paper gives channel sizes for the fans; with 3x3 kernels that diverges.
     """
+    recipe = recipe.resolved()
     mx.random.seed(recipe.seed)
     net = untrained(recipe, pretrained=recipe.pretrained, ctx=list(contexts), to_train=True)
     shape = training_shape(recipe, contexts, recipe.input_size, recipe.input_size)

@@ -88,7 +88,7 @@ def scores(records):
         Records(records / "val.rec"), size=32, batch_size=2, train=False, threads=1,
         rank=distributed.rank(), ranks=distributed.ranks(),
     )  # fmt: skip
-    preprocess, recipe = Preprocess("float32"), Recipe()
+    preprocess, recipe = Preprocess("float32"), Recipe().resolved()
 
     def prepared(images, context):
         matrix, flip = coefficients("none", 0, 0, range(len(images)), recipe.mean, recipe.std)
