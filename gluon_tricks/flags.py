@@ -152,7 +152,7 @@ def run_flags(group) -> None:
         help="go on from the newest checkpoint of --save-dir (the newest of runs/<recipe>-<n>), with what the run has "
         "where no flag is given; --num-epochs may change",
     )
-    group.add_argument("--resume-params", metavar="FILE", help="start a new run from parameters alone")
+    group.add_argument("--resume-params", metavar="SRC", help=f"start a new run from parameters alone: {SOURCE}")
     group.add_argument("--resume-epoch", type=int, metavar="N", help="with --resume-params: epochs already done (0)")
     group.add_argument("--resume-states", metavar="FILE", help="not read (a pickle runs code): use --resume auto")
     group.add_argument("--log-interval", type=int, default=50, metavar="N", help="steps between log lines (50)")

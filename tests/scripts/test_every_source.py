@@ -207,3 +207,17 @@ def test_graphs(option, folder, few_networks, tiny_records, capsys):
 def test_what_is_nothing_is_refused(option, source, folder, few_networks, tiny_records, capsys):
     with pytest.raises(Refused, match="there is no run or file|and no 'swa'"):
         option(source.replace("FOLDER", str(folder)), ["--model", NAME], tiny_records, folder, capsys)
+
+
+@pytest.mark.parametrize("option", [_use_pretrained, _resume_params])
+def test_a_start_of_another_kind_is_refused(option, folder, few_networks, tiny_records, tmp_path, capsys):
+    other = Recipe(model="mobilenet0.25", classes=4)
+    for recipe, says in (
+        (DetectionRecipe(), "run is a run of detection, and a classifier starts from a classifier"),
+        (other, f"run is a mobilenet0.25, and the network is to be a {NAME}: --model mobilenet0.25"),
+    ):
+        (tmp_path / "run").mkdir(exist_ok=True)
+        (tmp_path / "run" / "final.params").touch()
+        (tmp_path / "run" / "recipe.json").write_text(json.dumps(recipe.to_json()))
+        with pytest.raises(Refused, match=says):
+            option("run", ["--model", NAME], tiny_records, folder, capsys)

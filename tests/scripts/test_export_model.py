@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gluon_tricks.base import on_trained_base
+from gluon_tricks.data import crop
 from gluon_tricks.final import save_final
 from gluon_tricks.photos import read_photo
 from gluon_tricks.prediction import open_predictor
@@ -100,6 +101,7 @@ def test_the_documented_script_says_what_predict_says(shared_data, tmp_path, mis
     )
     lines, predictor = said.stdout.splitlines(), open_predictor(str(tmp_path))
     assert len(lines) == len(photos) > 10
+    assert json.loads((tmp_path / "net-preprocessing.json").read_text())["longest_aspect"] == crop._MAX_ASPECT
     for line, photo in zip(lines, photos):
         expected = predictor.predict(read_photo(photo)).values["classes"]
         words = line.removeprefix(f"{photo} ").split(" ")
