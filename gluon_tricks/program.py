@@ -146,6 +146,8 @@ def _what_to_train(
     if begun is not None:
         recipe, changed = with_batch_of_run(recipe, begun.batch_size, devices * recipe.accumulate)
         more += changed
+    elif args.resume and not args.recipe:  # whoever leaves everything to the run may have mistyped its name
+        more.insert(0, f"--resume auto: no run has begun in {run or 'runs'}, so a new one starts")
     rest = dict(contexts=contexts, notes=(*notes, *more), restarted=restarted)
     options = Options(**options_from_flags(args, **rest, should_stop=StopRequest()))
     return recipe, run or _new_run(recipe.name), options

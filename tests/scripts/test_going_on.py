@@ -123,6 +123,19 @@ def test_what_no_flag_gives_is_the_runs(script, recipe, tmp_path, monkeypatch, c
     assert capsys.readouterr().err == "refused: enough\n" * 2
 
 
+def test_a_run_that_is_not_there_is_said(tmp_path, monkeypatch):
+    """It starts all the same: a job that is queued again has --resume auto from the beginning."""
+    notes = []
+
+    def look(recipe, run, options):
+        notes.append(options.notes[0])
+        raise Refused("enough")
+
+    monkeypatch.setattr(program, "train_and_evaluate", look)
+    assert train(*ON, "--save-dir", tmp_path / "rnu") == 2
+    assert notes == [f"--resume auto: no run has begun in {tmp_path / 'rnu'}, so a new one starts"]
+
+
 def test_a_refused_run_leaves_no_directory_and_one_that_begins_takes_the_next(flags, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert train(*flags, "--batch-size", "999") == 2
