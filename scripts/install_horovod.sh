@@ -57,7 +57,7 @@ echo "building Horovod, about 70 seconds on 2 cores (log: $log)"
 if [ -z "${HOROVOD_WITH_MPI:-}" ]; then export HOROVOD_WITHOUT_MPI=1; fi
 unset HOROVOD_GPU_OPERATIONS # asked of the CPU build of MXNet, it ends the build
 # setuptools 70 and later lack what Horovod's setup.py imports; CMake 4 rejects Horovod's copy of Gloo.
-if "$python" -m pip install --quiet 'setuptools<70' wheel 'cmake>=3.13,<4' >"$log" 2>&1; then
+if "$python" -m pip install --quiet 'setuptools<70' wheel 'cmake>=3.21,<4' >"$log" 2>&1; then
   if has mxnet-cu117; then
     # The build imports MXNet without gluon_tricks, which would have loaded the CUDA libraries.
     LD_LIBRARY_PATH=$(printf '%s:' "$venv"/lib/python*/site-packages/nvidia/*/lib)${LD_LIBRARY_PATH:-}
@@ -72,6 +72,13 @@ if "$python" -m pip install --quiet 'setuptools<70' wheel 'cmake>=3.13,<4' >"$lo
     fi
     echo "Horovod is built without NCCL ($why):" \
       "ranks on GPUs exchange gradients through the CPU's memory, which is slower"
+  else
+    # Keeps CMake from looking for CUDA: an nvcc that it finds and cannot use ends the build, though nothing needs it.
+    cat >"$venv/no_cuda.cmake" <<'CMAKE'
+set(CMAKE_CUDA_COMPILER "")
+set(CMAKE_DISABLE_FIND_PACKAGE_CUDAToolkit TRUE)
+CMAKE
+    export CMAKE_TOOLCHAIN_FILE="$venv/no_cuda.cmake"
   fi
   if build >"$log" 2>&1; then exit 0; fi
 fi

@@ -34,7 +34,8 @@ case "$*" in
 "-m pip install"*cmake*) [ ! -e "$here/no_network" ] || { cat "$here/no_network"; exit 1; } ;;
 "-m pip install"*horovod==*)
   echo "$*" >>"$here/calls"
-  echo "NCCL=${HOROVOD_GPU_OPERATIONS:-} MPI=${HOROVOD_WITHOUT_MPI:-built} CMAKE=$HOROVOD_CMAKE" >>"$here/builds"
+  echo "NCCL=${HOROVOD_GPU_OPERATIONS:-} MPI=${HOROVOD_WITHOUT_MPI:-built} CMAKE=$HOROVOD_CMAKE" \
+    "TOOLS=${CMAKE_TOOLCHAIN_FILE:-CUDA}" >>"$here/builds"
   if [ "${HOROVOD_GPU_OPERATIONS:-}" ]; then log=$here/nccl_fails; else log=$here/build_fails; fi
   [ ! -e "$log" ] || { cat "$log"; exit 1; }
   [ -e "$here/nothing_comes" ] || touch "$here/horovod" ;;
@@ -129,7 +130,11 @@ def test_cpu_build_takes_neither_nccl_nor_the_systems_cmake(machine, built, tool
     for tool in tools:
         machine.has(machine.tools / tool)
     assert built(HOROVOD_GPU_OPERATIONS="NCCL") == []
-    assert machine.noted("builds") == [f"NCCL= MPI=1 CMAKE={machine.bin}/cmake"]
+    assert machine.noted("builds") == [f"NCCL= MPI=1 CMAKE={machine.bin}/cmake TOOLS={machine.venv}/no_cuda.cmake"]
+    assert (machine.venv / "no_cuda.cmake").read_text().splitlines() == [
+        'set(CMAKE_CUDA_COMPILER "")',
+        "set(CMAKE_DISABLE_FIND_PACKAGE_CUDAToolkit TRUE)",
+    ]
     (call,) = machine.noted("calls")
     assert "--no-cache-dir --no-binary horovod" in call  # no wheel that was built for something else
 
@@ -156,7 +161,7 @@ def test_cause_of_a_failed_build(machine, built):
         "Horovod could not be built: c++: fatal error: Killed signal terminated program cc1plus "
         f"(log: {machine.venv}/horovod-build.log){INSTEAD}"
     ]
-    assert machine.noted("builds") == [f"NCCL= MPI=built CMAKE={machine.bin}/cmake"]
+    assert machine.noted("builds") == [f"NCCL= MPI=built CMAKE={machine.bin}/cmake TOOLS={machine.venv}/no_cuda.cmake"]
 
 
 def test_another_build_is_asked_for(machine, built):
@@ -164,7 +169,7 @@ def test_another_build_is_asked_for(machine, built):
     (machine.bin / "mxnet-cu117").touch()
     machine.has(machine.tools / "nvcc")
     assert built(HOROVOD_GPU_OPERATIONS="NCCL") == []
-    assert machine.noted("builds") == [f"NCCL=NCCL MPI=1 CMAKE={machine.bin}/cmake"]
+    assert machine.noted("builds") == [f"NCCL=NCCL MPI=1 CMAKE={machine.bin}/cmake TOOLS=CUDA"]
 
 
 def test_nothing_is_built_where_horovod_works(machine):
@@ -183,7 +188,7 @@ def test_nccl_with_mxnet_for_cuda(machine, built):
     (machine.bin / "mxnet-cu117").touch()
     machine.has(machine.tools / "nvcc")
     assert built() == []
-    assert machine.noted("builds") == [f"NCCL=NCCL MPI=1 CMAKE={machine.bin}/cmake"]
+    assert machine.noted("builds") == [f"NCCL=NCCL MPI=1 CMAKE={machine.bin}/cmake TOOLS=CUDA"]
 
 
 def test_without_nccl_where_it_fails(machine, built):
