@@ -186,14 +186,14 @@ def test_refused_before_any_work(recipe, tmp_path):
         ({"net": {"last_gama": True}}, Options(), "last_gamma"),
         ({"data": "cifar"}, Options(), "choose one of shapes, few_shapes, imagenet, records"),
         ({"model": "googlenet_2014_aux", "input_size": 191, "tricks": ()}, Options(), "auxiliary classifiers"),
-        ({"model": "vgg11", "input_size": 16}, Options(), "vgg11 takes images of at least 32x32 pixels, but got 16x16"),
-        ({"model": "inceptionv3", "input_size": 600}, Options(), "at most 554x554 pixels, but got 600x600"),
-        ({"input_size": 100_000}, Options(), r"at least .* GB of memory for \d+ images of 100000x100000 px"),
+        ({"model": "vgg11", "input_size": 16, "tricks": ()}, Options(), "vgg11 takes images of at least 32x32 pixels"),
         (
-            {"net": {"norm_layer": "GroupNorm"}, "model": "mobilenet0.25"},
+            {"model": "inceptionv3", "input_size": 600, "tricks": ()},
             Options(),
-            "8 channels, which 32 groups do not",
+            "at most 554x554 pixels, but got 600x600",
         ),
+        ({"input_size": 100_000}, Options(), r"at least .* GB of memory for \d+ images of 100000x100000 px"),
+        ({"net": {"norm_layer": "GroupNorm"}, "model": "cifar_resnet20_v1"}, Options(), "16 channels, which 32 groups"),
     ):
         with pytest.raises(Refused, match=words):
             train_and_evaluate(recipe.set(**change), tmp_path / "run", options)
