@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import pathlib
-import tempfile
 from collections.abc import Iterator
 
 import mxnet as mx
 
-from gluon_tricks.disk import CannotWrite, write_atomically, writing
+from gluon_tricks.disk import CannotWrite, write_atomically, write_together
 from gluon_tricks.network import parameters_by_name, set_parameters, untrained
 from gluon_tricks.settings import Settings
 
@@ -31,11 +29,8 @@ def save_final(net, folder: pathlib.Path, recipe: Settings) -> None:
         return
     plain.hybridize()
     plain(mx.nd.zeros((1, 3, recipe.input_size, recipe.input_size))).wait_to_read()
-    with writing(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".export") as scratch:
-        with _mxnet_writing(folder):
-            plain.export(f"{scratch}/final")
-        for path in sorted(pathlib.Path(scratch).iterdir()):
-            os.replace(path, folder / path.name)
+    with _mxnet_writing(folder):
+        write_together(folder, lambda scratch: plain.export(f"{scratch}/final"))
 
 
 def _save_parameters(net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
