@@ -111,7 +111,7 @@ def remove_leftovers(run: pathlib.Path) -> None:
     for folder in (run, run / "checkpoints", run / "pictures"):
         for path in folder.glob(".*.tmp"):
             path.unlink()
-    for path in run.glob(".export*"):
+    for path in (*run.glob(".writing*"), *run.glob(".export*")):  # the second is what versions before 0.5 left
         shutil.rmtree(path)
 
 
