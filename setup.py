@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "gluon_tricks" / "__init__.py").read_text()).group(1)
 
-# The libraries that mxnet-cu117's libmxnet.so is linked to, in the versions it was checked with; runtime.py loads
+# The libraries that mxnet-cu117's libmxnet.so is linked to, in the versions it was checked with; environment.py loads
 # them, so no CUDA toolkit has to be installed. The driver's libcuda.so.1 is all that is left.
 CUDA = [
     "nvidia-cuda-runtime-cu11==11.8.89",
@@ -34,7 +34,7 @@ setup(
     python_requires=">=3.9,<3.13",  # mxnet 1.9.1 fails to import on 3.13: modules it uses have left the library
     install_requires=[
         # np.bool and its like, which MXNet 1.9.1 uses, went in 1.24. Python 3.12 has nothing older than 1.26, where
-        # runtime.py gives them back; with numpy 2 even that does not help (np.PZERO and more are gone).
+        # environment.py gives them back; with numpy 2 even that does not help (np.PZERO and more are gone).
         "numpy>=1.23.5,<1.24; python_version < '3.12'",
         "numpy>=1.26,<2; python_version >= '3.12'",
         "gluoncv==0.10.5.post0",

@@ -1,5 +1,5 @@
 """Bag of Tricks for Image Classification with Convolutional Neural Networks, in MXNet/Gluon."""
 
-import gluon_tricks.runtime  # noqa: F401  first: it prepares the process for `import mxnet`
+import gluon_tricks.core.environment  # noqa: F401  first: it prepares the process for `import mxnet`
 
 __version__ = "0.4.0"

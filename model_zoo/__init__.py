@@ -5,7 +5,8 @@ Networks only: no data and no training.
 
 from __future__ import annotations
 
-from gluon_tricks import runtime  # first: it prepares the process for `import mxnet`
+import gluon_tricks.core.environment  # noqa: F401  first: it prepares the process for `import mxnet`
+from gluon_tricks.core import errors
 
 # isort: split
 import contextlib
@@ -101,7 +102,7 @@ def load_model(path: str | os.PathLike, name: str | None = None, classes: int | 
     values, about = formats.read(path), formats.metadata(path)
     told = about.get("model") if about.get("naming") in weights.NAMINGS else None
     if name and told in _REGISTRY and name != told:
-        raise runtime.Refused(f"{path} says that it holds a {told}, not a {name}: name that, or leave it out")
+        raise errors.Refused(f"{path} says that it holds a {told}, not a {name}: name that, or leave it out")
     name = name or (told if told in _REGISTRY else _recognised(path, values))
     if classes is None:
         classes = weights.head_classes(get_model(name), values)
@@ -114,7 +115,7 @@ def recognise(values: Mapping[str, np.ndarray]) -> list[tuple[str, int]]:
     for name, constructor in _REGISTRY.items():
         classes = weights.head_classes(constructor(), values)
         if classes:
-            with contextlib.suppress(runtime.Refused):
+            with contextlib.suppress(errors.Refused):
                 weights.as_ours(constructor(classes=classes), values)
                 found.append((name, classes))
     return found
@@ -124,7 +125,7 @@ def _recognised(path, values: Mapping[str, np.ndarray]) -> str:
     found = [name for name, _ in recognise(values)]
     if len(found) != 1:
         whose = " or ".join(found) or "no network of the zoo"
-        raise runtime.Refused(f"the names and shapes in {path} are those of {whose}: name it with model= (--model)")
+        raise errors.Refused(f"the names and shapes in {path} are those of {whose}: name it with model= (--model)")
     return found[0]
 
 
@@ -135,7 +136,7 @@ def _file(name: str, pretrained) -> str | os.PathLike:
     if isinstance(pretrained, str) and published.is_tag(pretrained.lower()):
         return published.fetch(name, pretrained.lower())
     if not formats.split(pretrained)[0].is_file():
-        raise runtime.Refused(
+        raise errors.Refused(
             f"there is no parameter file {os.fspath(pretrained)!r}, and it is no tag (8 hex digits); published tags of "
             f"{name}: {published.tags(name)}"
         )
@@ -148,13 +149,13 @@ def _filled(net: HybridBlock, values: Mapping[str, np.ndarray], ctx, source, any
         weights.assign(net, values, ctx, source, any_classes)
     except weights.OtherModel as error:
         likely = [other for other, _ in recognise(values)]
-        raise runtime.Refused(f"{error}; it looks like a {' or '.join(likely)}" if likely else str(error)) from None
+        raise errors.Refused(f"{error}; it looks like a {' or '.join(likely)}" if likely else str(error)) from None
     return net
 
 
 def _lookup(name: str, kwargs: dict):
     """The constructor of that name, which has all of these keywords."""
-    constructor = _REGISTRY[runtime.known(name, list(_REGISTRY), "model")]
+    constructor = _REGISTRY[errors.require_known(name, list(_REGISTRY), "model")]
     for key in kwargs:
-        runtime.known(key, list(inspect.signature(constructor).parameters), "argument", name)
+        errors.require_known(key, list(inspect.signature(constructor).parameters), "argument", name)
     return constructor

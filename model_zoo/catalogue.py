@@ -14,9 +14,9 @@ import tempfile
 import textwrap
 from collections.abc import Callable, Sequence
 
-from gluon_tricks.commands import command
-from gluon_tricks.disk import write_text, writing
-from gluon_tricks.runtime import Refused  # before `import mxnet`, for which it prepares the process
+from gluon_tricks.core.commands import command
+from gluon_tricks.core.errors import Refused  # before `import mxnet`, for which it prepares the process
+from gluon_tricks.core.files import write_text, writing
 
 # isort: split
 import mxnet as mx

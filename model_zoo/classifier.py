@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 import mxnet as mx
 from mxnet.gluon import HybridBlock, nn
 
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
 from model_zoo.preprocessing import Preprocessing
 
 _USUAL = Preprocessing(224)  # ImageNet's

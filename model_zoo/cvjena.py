@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 import mxnet as mx
 from mxnet.gluon import HybridBlock, nn
 
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
 from model_zoo import vgg
 from model_zoo.alexnet import two_towers
 from model_zoo.classifier import Classifier, first_dilation, is_whole, normalisation

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gluon_tricks.disk import bytes_of, require_writable, write_together
-from gluon_tricks.runtime import Refused, generator
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.files import bytes_of, require_writable, write_together
+from gluon_tricks.core.keyed_random import generator
 
 # isort: split
 import mxnet as mx

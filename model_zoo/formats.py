@@ -19,8 +19,8 @@ import mxnet as mx
 import numpy as np
 import safetensors.numpy
 
-from gluon_tricks.disk import bytes_of, require_writable, write_atomically
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.files import bytes_of, require_writable, write_atomically
 from model_zoo import torch_files
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import mxnet as mx
 from mxnet.gluon import nn
 
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
 from model_zoo.branches import Conv, NormedConv, make_sequence
 from model_zoo.classifier import Classifier, Peer, check_drop, normalisation
 from model_zoo.lrn import CAFFE_LRN

@@ -8,7 +8,7 @@ import io
 import json
 import math
 
-from gluon_tricks.runtime import Refused  # first: it prepares the process for `import mxnet`
+from gluon_tricks.core.errors import Refused  # first: it prepares the process for `import mxnet`
 
 # isort: split
 import mxnet as mx

@@ -9,7 +9,7 @@ import mxnet as mx
 import numpy as np
 from mxnet.gluon import nn
 
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
 from model_zoo.classifier import Classifier
 
 HIDDEN_WIDTHS = (4096, 4096)

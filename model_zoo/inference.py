@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import mxnet as mx
 from mxnet.gluon import HybridBlock
 
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
 
 
 def fuse(net: HybridBlock, images: mx.nd.NDArray) -> None:

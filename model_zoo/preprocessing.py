@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
 
 IMAGENET = {"mean": (123.68, 116.779, 103.939), "std": (58.393, 57.12, 57.375), "crop_ratio": 0.875}
 CAFFE = {"mean": IMAGENET["mean"], "std": (1.0, 1.0, 1.0)}  # the mean subtracted, and no more

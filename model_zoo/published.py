@@ -20,8 +20,8 @@ from typing import BinaryIO
 
 import tqdm
 
-from gluon_tricks.disk import CannotWrite, writing
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.files import CannotWrite, writing
 
 
 @dataclasses.dataclass(frozen=True)

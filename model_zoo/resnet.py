@@ -15,7 +15,7 @@ from typing import Callable
 from mxnet.gluon import HybridBlock, nn
 from mxnet.gluon.contrib.nn import Identity
 
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
 from model_zoo.classifier import Classifier, Peer, check_drop, first_dilation, normalisation
 
 

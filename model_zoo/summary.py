@@ -16,10 +16,10 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 
-from gluon_tricks.arguments import Parser
-from gluon_tricks.commands import command
-from gluon_tricks.disk import require_writable, write_text
-from gluon_tricks.runtime import Refused  # before `import mxnet`, for which it prepares the process
+from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.commands import command
+from gluon_tricks.core.errors import Refused  # before `import mxnet`, for which it prepares the process
+from gluon_tricks.core.files import require_writable, write_text
 
 # isort: split
 from mxnet.gluon import Constant, HybridBlock

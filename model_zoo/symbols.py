@@ -14,7 +14,7 @@ import re
 import warnings
 from typing import Any
 
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
 
 # isort: split
 import mxnet as mx

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
 
 log = logging.getLogger("model_zoo")
 

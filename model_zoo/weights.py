@@ -11,7 +11,7 @@ import mxnet as mx
 import numpy as np
 from mxnet.gluon import HybridBlock
 
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
 from model_zoo import formats
 from model_zoo.naming import NAMINGS, PIXELS, TORCH, differences, fits, naming_in, namings, parameters_of
 from model_zoo.preprocessing import Preprocessing

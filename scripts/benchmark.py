@@ -13,13 +13,15 @@ import json
 import pathlib
 import tempfile
 
-from gluon_tricks.arguments import Parser
-from gluon_tricks.benchmarks import contest, loader, models, scaling, train, transfer
-from gluon_tricks.commands import command
-from gluon_tricks.data import shapes
+from gluon_tricks.benchmarks import loader, models, scaling, train, transfer
+from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.commands import command
+from gluon_tricks.core.environment import usable_cores
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.files import require_writable, write_text
+from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.pack import RecordWriter
-from gluon_tricks.disk import require_writable, write_text
-from gluon_tricks.runtime import Refused, usable_cores
+from gluon_tricks.paper import contest
 
 
 @command

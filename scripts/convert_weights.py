@@ -20,10 +20,10 @@ import pathlib
 
 import numpy as np
 
-from gluon_tricks.arguments import Parser
-from gluon_tricks.commands import command
-from gluon_tricks.trained import SOURCE, open_network, require_classifier
-from gluon_tricks.wording import plural
+from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.commands import command
+from gluon_tricks.core.wording import plural
+from gluon_tricks.networks.load import SOURCE, open_network, require_classifier
 from model_zoo import formats, weights
 from model_zoo.classifier import Classifier
 

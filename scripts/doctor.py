@@ -17,7 +17,8 @@ import pathlib
 
 def main(argv: list[str] | None = None) -> int:
     try:
-        from gluon_tricks import arguments, doctor, findings
+        from gluon_tricks.core import arguments
+        from gluon_tricks.machine import checks, doctor
     except ImportError as error:  # the doctor is for environments that are not in order
         print(f"problem  {error}; pip install '.[cpu]', or '.[cu117]' for GPUs, in a new environment")
         return 2
@@ -30,8 +31,8 @@ def main(argv: list[str] | None = None) -> int:
     for finding in doctor.examine(options.run_dir, options.rec):
         print(finding, flush=True)
         levels.append(finding.level)
-    print(", ".join(f"{level}: {levels.count(level)}" for level in (findings.OK, findings.WARNING, findings.PROBLEM)))
-    return 2 if findings.PROBLEM in levels else 0
+    print(", ".join(f"{level}: {levels.count(level)}" for level in (checks.OK, checks.WARNING, checks.PROBLEM)))
+    return 2 if checks.PROBLEM in levels else 0
 
 
 if __name__ == "__main__":

@@ -30,21 +30,21 @@ import time
 import mxnet as mx
 import tqdm
 
-from gluon_tricks import transfer_scores
-from gluon_tricks.arguments import Parser
-from gluon_tricks.commands import command
+from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.commands import command
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.files import require_writable, write_text
+from gluon_tricks.core.wording import plural
 from gluon_tricks.data.places365 import complete, image_names, write_submission
 from gluon_tricks.data.records import BadRecord, Records
 from gluon_tricks.data.requirements import of_one_class
-from gluon_tricks.devices import choose_contexts, choose_precision, start_precision
-from gluon_tricks.disk import require_writable, write_text
-from gluon_tricks.evaluate import collect_logits, evaluate, wilson
-from gluon_tricks.network import architecture
-from gluon_tricks.runtime import Refused
-from gluon_tricks.subject import Subject, open_subject
-from gluon_tricks.trained import SOURCE, Trained, is_there, open_network, recipe_of
-from gluon_tricks.transfer import DetectionRecipe, TransferRecipe
-from gluon_tricks.wording import plural
+from gluon_tricks.machine.devices import choose_contexts, choose_precision, start_precision
+from gluon_tricks.networks.load import SOURCE, Trained, is_there, open_network, recipe_of
+from gluon_tricks.networks.of_recipe import architecture
+from gluon_tricks.recipes.transfer import DetectionRecipe, TransferRecipe
+from gluon_tricks.tasks.classification.evaluation import collect_logits, evaluate, wilson
+from gluon_tricks.trained import transfer_scores
+from gluon_tricks.trained.evaluation_set import EvaluationSet, open_evaluation_set
 from model_zoo.inference import fuse, quantise
 
 OF_CLASSIFIERS = (
@@ -91,11 +91,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def measure(subject: Subject, args: argparse.Namespace, contexts: list[mx.Context], precision: str) -> dict:
+def measure(evaluated: EvaluationSet, args: argparse.Namespace, contexts: list[mx.Context], precision: str) -> dict:
     """Runs the network over the images; what was found."""
-    loader, started = subject.loader(args.batch_size * len(contexts), args.num_data_workers), time.monotonic()
-    preprocess = subject.preprocess("float16" if precision == "float16" else "float32")
-    scores = evaluate(subject.net, _shown(loader), preprocess, contexts)
+    loader, started = evaluated.loader(args.batch_size * len(contexts), args.num_data_workers), time.monotonic()
+    preprocess = evaluated.preprocess("float16" if precision == "float16" else "float32")
+    scores = evaluate(evaluated.net, _shown(loader), preprocess, contexts)
     return {
         **dataclasses.asdict(scores),
         "undecodable": len(loader.undecodable),
@@ -105,26 +105,26 @@ def measure(subject: Subject, args: argparse.Namespace, contexts: list[mx.Contex
     }
 
 
-def submit(subject: Subject, args: argparse.Namespace, context: mx.Context, precision: str) -> dict:
+def submit(evaluated: EvaluationSet, args: argparse.Namespace, context: mx.Context, precision: str) -> dict:
     """Writes the file for the server of Places365; what was done. The labels, and so the scores, are the server's."""
-    names = image_names(args.places365, subject.records)
-    loader, started = subject.loader(args.batch_size, args.num_data_workers), time.monotonic()
-    preprocess = subject.preprocess("float16" if precision == "float16" else "float32")
-    logits, _ = collect_logits(subject.net, complete(_shown(loader), loader, names), preprocess, context)
+    names = image_names(args.places365, evaluated.records)
+    loader, started = evaluated.loader(args.batch_size, args.num_data_workers), time.monotonic()
+    preprocess = evaluated.preprocess("float16" if precision == "float16" else "float32")
+    logits, _ = collect_logits(evaluated.net, complete(_shown(loader), loader, names), preprocess, context)
     write_submission(args.submission, names, logits)
     rate = len(names) / (time.monotonic() - started)
     return {"images": len(names), "submission": str(args.submission), "images_per_second": rate}
 
 
-def compare(subject: Subject, args: argparse.Namespace, context: mx.Context) -> dict:
+def compare(evaluated: EvaluationSet, args: argparse.Namespace, context: mx.Context) -> dict:
     """The network as it is and in a faster form: how often each is right, and how often they say the same."""
-    preprocess, found, net = subject.preprocess("float32"), {}, subject.net
+    preprocess, found, net = evaluated.preprocess("float32"), {}, evaluated.net
     for form in ("float32", args.form):
-        loader = subject.loader(args.batch_size, args.num_data_workers)
+        loader = evaluated.loader(args.batch_size, args.num_data_workers)
         if form == "fused":
-            fuse(net, mx.nd.zeros((args.batch_size, 3, *[subject.preprocessing.input_size] * 2)))
+            fuse(net, mx.nd.zeros((args.batch_size, 3, *[evaluated.preprocessing.input_size] * 2)))
         elif form == "int8":
-            net = quantise(net, _calibration_images(subject, args, preprocess, context))
+            net = quantise(net, _calibration_images(evaluated, args, preprocess, context))
         started = time.monotonic()
         logits, labels = collect_logits(net, _shown(loader), preprocess, context)
         seconds = time.monotonic() - started
@@ -169,12 +169,12 @@ def measure_transfer(
     ]
 
 
-def _calibration_images(subject: Subject, args: argparse.Namespace, preprocess, context) -> list[mx.nd.NDArray]:
+def _calibration_images(evaluated: EvaluationSet, args: argparse.Namespace, preprocess, context) -> list[mx.nd.NDArray]:
     """Batches of images other than those that are scored."""
-    records = Records(args.calibration) if args.calibration else subject.train
+    records = Records(args.calibration) if args.calibration else evaluated.train
     if records is None:
         raise Refused("--form int8 needs images to find its scales on, others than the scored: name --calibration FILE")
-    loader = dataclasses.replace(subject, records=records).loader(args.batch_size)
+    loader = dataclasses.replace(evaluated, records=records).loader(args.batch_size)
     return [preprocess(batch.images, context) for batch in itertools.islice(loader.epoch(), args.calibration_batches)]
 
 
@@ -257,30 +257,30 @@ def run_classifier(
     trained: Trained | None, args: argparse.Namespace, contexts: list[mx.Context], precision: str
 ) -> dict:
     """From the flags to the result of a classifier. Args: trained: it, if it is no published one."""
-    subject = open_subject(
+    evaluated = open_evaluation_set(
         args.pretrained, contexts, model=args.model, classes=args.classes, rec_val=args.rec_val,
         input_size=args.input_size, crop_ratio=args.crop_ratio, trained=trained, batch_size=args.batch_size,
     )  # fmt: skip
-    if args.submission and subject.net.classes < 5:
-        raise Refused(f"--submission: {subject.net.name} has {plural(subject.net.classes, 'class')}, fewer than 5")
-    if not args.submission and (said := of_one_class(subject.records)):  # the server's images have no labels
+    if args.submission and evaluated.net.classes < 5:
+        raise Refused(f"--submission: {evaluated.net.name} has {plural(evaluated.net.classes, 'class')}, fewer than 5")
+    if not args.submission and (said := of_one_class(evaluated.records)):  # the server's images have no labels
         print(f"warning: {said}", file=sys.stderr)
-    subject.net.hybridize(static_alloc=True, static_shape=True)
-    subject.net.cast("float16" if precision == "float16" else "float32")
+    evaluated.net.hybridize(static_alloc=True, static_shape=True)
+    evaluated.net.cast("float16" if precision == "float16" else "float32")
     if args.submission:
-        measured = submit(subject, args, contexts[0], precision)
+        measured = submit(evaluated, args, contexts[0], precision)
     else:
-        measured = compare(subject, args, contexts[0]) if args.form else measure(subject, args, contexts, precision)
+        measured = compare(evaluated, args, contexts[0]) if args.form else measure(evaluated, args, contexts, precision)
     return {
-        "model": subject.net.name,
+        "model": evaluated.net.name,
         "pretrained": args.pretrained,
-        "records": [str(path) for path in subject.records.paths],
-        "classes": subject.net.classes,
-        "input_size": subject.preprocessing.input_size,
-        "crop_ratio": subject.preprocessing.crop_ratio,
+        "records": [str(path) for path in evaluated.records.paths],
+        "classes": evaluated.net.classes,
+        "input_size": evaluated.preprocessing.input_size,
+        "crop_ratio": evaluated.preprocessing.crop_ratio,
         "dtype": precision,
         **measured,
-        "published": dataclasses.asdict(subject.published) if subject.published else None,
+        "published": dataclasses.asdict(evaluated.published) if evaluated.published else None,
     }
 
 

@@ -18,13 +18,13 @@ import dataclasses
 
 import mxnet as mx
 
-from gluon_tricks.arguments import Parser
-from gluon_tricks.commands import command
+from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.commands import command
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.data import sources
-from gluon_tricks.network import require_images
-from gluon_tricks.runtime import Refused
-from gluon_tricks.trained import SOURCE, open_network
-from gluon_tricks.transfer import TransferRecipe
+from gluon_tricks.networks.load import SOURCE, open_network
+from gluon_tricks.networks.of_recipe import require_images
+from gluon_tricks.recipes.transfer import TransferRecipe
 from model_zoo.export import export_onnx, export_symbol, require_place
 from model_zoo.preprocessing import Preprocessing
 

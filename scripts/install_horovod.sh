@@ -9,7 +9,7 @@ log=$venv/horovod-build.log
 instead=": training runs as one process (sh $0 $1 tries again)"
 
 # Horovod's build and horovodrun import MXNet themselves. Under numpy 1.24 and later (Python 3.12) that needs the
-# names that gluon_tricks/runtime.py gives back, in every process of the environment.
+# names that gluon_tricks/environment.py gives back, in every process of the environment.
 give_numpy_names() {
   "$python" - <<'PY'
 import pathlib, sysconfig

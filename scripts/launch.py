@@ -27,12 +27,12 @@ import signal
 import sys
 import time
 
-from gluon_tricks import launcher
-from gluon_tricks.arguments import Parser
-from gluon_tricks.commands import command
-from gluon_tricks.hosts import check_hosts, parse_hosts
-from gluon_tricks.runtime import RESUMABLE, Refused
-from gluon_tricks.wording import plural
+from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.commands import command
+from gluon_tricks.core.errors import RESUMABLE, Refused
+from gluon_tricks.core.wording import plural
+from gluon_tricks.ranks import launcher
+from gluon_tricks.ranks.hosts import check_hosts, parse_hosts
 
 _STOPS = {number: number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}  # and what the ranks get
 _STOPS[signal.SIGHUP] = signal.SIGTERM  # the terminal is gone

@@ -20,16 +20,16 @@ if __name__ == "__main__":
 
 import argparse
 
-from gluon_tricks.arguments import Parser
-from gluon_tricks.commands import command
+from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.commands import command
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import byte_size, plural
 from gluon_tricks.data import sources
 from gluon_tricks.data.check import check
 from gluon_tricks.data.folders import class_folders
 from gluon_tricks.data.pack import left_out_lines, pack, write_index
 from gluon_tricks.data.places365 import categories, places365
 from gluon_tricks.data.records import BadRecord, Records
-from gluon_tricks.runtime import Refused
-from gluon_tricks.wording import byte_size, plural
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

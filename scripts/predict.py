@@ -20,14 +20,14 @@ import argparse
 import pathlib
 import sys
 
-from gluon_tricks.arguments import Parser
-from gluon_tricks.commands import command
-from gluon_tricks.devices import choose_contexts
-from gluon_tricks.photos import Results, contact_sheet, find_images, printable, read_photo
-from gluon_tricks.prediction import open_predictor
-from gluon_tricks.runtime import Refused
-from gluon_tricks.trained import SOURCE
-from gluon_tricks.wording import plural
+from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.commands import command
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import plural
+from gluon_tricks.machine.devices import choose_contexts
+from gluon_tricks.networks.load import SOURCE
+from gluon_tricks.trained.predict import open_predictor
+from gluon_tricks.trained.prediction_files import Results, contact_sheet, find_images, printable, read_photo
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

@@ -25,22 +25,22 @@ import shutil
 import sys
 from collections.abc import Sequence
 
-from gluon_tricks import cells, estimate, figures, run_cells, tables
-from gluon_tricks.arguments import Parser
-from gluon_tricks.commands import command
-from gluon_tricks.comparison import compare
+from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.commands import command
+from gluon_tricks.core.errors import RESUMABLE, Refused, require_known
+from gluon_tricks.core.files import require_writable, write_text, writing
 from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
-from gluon_tricks.detection.task import find_boxes
-from gluon_tricks.devices import choose_contexts
-from gluon_tricks.disk import require_writable, write_text, writing
-from gluon_tricks.prepare import require_shareable
-from gluon_tricks.recipes import TABLES, get_table
-from gluon_tricks.runtime import RESUMABLE, Refused, known
-from gluon_tricks.scales import SCALES, TRANSFER_SCALES, TransferScale, get_scale, scales_of
-from gluon_tricks.segmentation.task import find_masks
-from gluon_tricks.table import Table
+from gluon_tricks.machine.devices import choose_contexts
+from gluon_tricks.paper import cells, estimate, figures, run_cells, tables
+from gluon_tricks.paper.comparison import compare
+from gluon_tricks.paper.scales import SCALES, TRANSFER_SCALES, TransferScale, get_scale, scales_of
+from gluon_tricks.recipes.registry import TABLES, get_table
+from gluon_tricks.recipes.tables.rows import Table
+from gluon_tricks.tasks.detection.task import find_boxes
+from gluon_tricks.tasks.segmentation.task import find_masks
+from gluon_tricks.training.prepare import require_shareable
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
 def _reproduce(args: argparse.Namespace) -> int:
     if args.what in _ELSEWHERE:
         raise Refused(f"{args.what}: {_ELSEWHERE[args.what]}")
-    known(args.what, [*TABLES, *figures.FIGURES], "table or figure")
+    require_known(args.what, [*TABLES, *figures.FIGURES], "table or figure")
     launcher = _check(args)
     runs = _runs(args)
     if args.what in figures.FIGURES:
@@ -190,7 +190,7 @@ def _require_shareable(todo: Sequence[cells.Cell]) -> None:
 
 
 def _names(text: str, names: list[str], what: str, table: Table) -> list[str]:
-    return [known(name, names, what, table.name) for name in text.split(",") if name]
+    return [require_known(name, names, what, table.name) for name in text.split(",") if name]
 
 
 def _announce(todo: Sequence[cells.Cell], runs: cells.Runs, launcher: Sequence[str]) -> None:

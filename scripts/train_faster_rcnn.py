@@ -16,15 +16,15 @@ if __name__ == "__main__":
 import functools
 import sys
 
-from gluon_tricks import program, transfer_flags
-from gluon_tricks.recipes.transfer import DETECTION
+from gluon_tricks.cli import training, transfer_flags
+from gluon_tricks.recipes.named.detection_segmentation import DETECTION
 
 
 def main(argv: list[str] | None = None) -> int:
     recipes = dict(recipes=DETECTION, default="voc")
     args = transfer_flags.parser(__doc__, **recipes).parse_args(argv)
     words = [functools.partial(means, **recipes) for means in (transfer_flags.start, transfer_flags.recipe_from_flags)]
-    return program.train(args, *words)
+    return training.train(args, *words)
 
 
 if __name__ == "__main__":

@@ -17,15 +17,15 @@ if __name__ == "__main__":
 import functools
 import sys
 
-from gluon_tricks import program, transfer_flags
-from gluon_tricks.recipes.transfer import SEGMENTATION
+from gluon_tricks.cli import training, transfer_flags
+from gluon_tricks.recipes.named.detection_segmentation import SEGMENTATION
 
 
 def main(argv: list[str] | None = None) -> int:
     recipes = dict(recipes=SEGMENTATION, default="ade20k")
     args = transfer_flags.parser(__doc__, **recipes).parse_args(argv)
     words = [functools.partial(means, **recipes) for means in (transfer_flags.start, transfer_flags.recipe_from_flags)]
-    return program.train(args, *words, chatty=True)  # its batch normalisation is over all ranks
+    return training.train(args, *words, chatty=True)  # its batch normalisation is over all ranks
 
 
 if __name__ == "__main__":

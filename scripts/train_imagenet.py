@@ -11,13 +11,13 @@ if __name__ == "__main__":
 
 import sys
 
-from gluon_tricks import command_line, program
+from gluon_tricks.cli import command_line, training
 
 
 def main(argv: list[str] | None = None) -> int:
     args = command_line.parse(argv)
     synchronised = args.sync_bn or any("SyncBatchNorm" in setting for setting in args.set)
-    return program.train(args, command_line.start, command_line.recipe_from_flags, chatty=synchronised)
+    return training.train(args, command_line.start, command_line.recipe_from_flags, chatty=synchronised)
 
 
 if __name__ == "__main__":

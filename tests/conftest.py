@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_tricks import runtime
+from gluon_tricks.core import foreign
 from gluon_tricks.data.pack import RecordWriter
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in a shell's background, and so in every program started here
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-runtime.import_gluoncv()  # for the tests that say `import gluoncv`, wherever torch is installed too
+foreign.import_gluoncv()  # for the tests that say `import gluoncv`, wherever torch is installed too
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 

@@ -10,9 +10,10 @@ import numpy as np
 from mxnet.gluon import HybridBlock, nn
 from mxnet.gluon.loss import HuberLoss, SigmoidBinaryCrossEntropyLoss, SoftmaxCrossEntropyLoss
 
-from gluon_tricks.detection.settings import STRIDE
-from gluon_tricks.runtime import Refused, import_gluoncv
-from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.foreign import import_gluoncv
+from gluon_tricks.networks.detector.settings import STRIDE
+from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 
 _LAYERS = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
 

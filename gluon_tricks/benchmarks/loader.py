@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable
 
 import mxnet as mx
 
-from gluon_tricks.benchmarks.contest import Contestant, compare, measure
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import plural
 from gluon_tricks.data.augment import Preprocess, coefficients
-from gluon_tricks.data.loader import Loader
+from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.records import Records
-from gluon_tricks.runtime import Refused
-from gluon_tricks.wording import plural
+from gluon_tricks.paper.contest import Contestant, compare, measure
 
 
 def run(rec: str, size: int, batch_size: int, threads: int, rounds: int) -> tuple[dict[str, list[float]], list[str]]:
@@ -39,7 +39,7 @@ def run(rec: str, size: int, batch_size: int, threads: int, rounds: int) -> tupl
 
 def ours(rec: str, size: int, batch_size: int, threads: int, augmented: bool) -> Callable[[], float]:
     """Our loader; with `augmented`, and the augmentation on the device."""
-    loader = Loader(Records(rec), size=size, batch_size=batch_size, train=True, threads=threads, classes=10**6)
+    loader = RecordLoader(Records(rec), size=size, batch_size=batch_size, train=True, threads=threads, classes=10**6)
     preprocess = Preprocess()
     preprocess.hybridize(static_alloc=True, static_shape=True)
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 import mxnet as mx
 import numpy as np
 
-from gluon_tricks import runtime
-from gluon_tricks.benchmarks.contest import Contestant, compare, measure
-from gluon_tricks.devices import start_precision
+from gluon_tricks.core import foreign, keyed_random
+from gluon_tricks.machine.devices import start_precision
+from gluon_tricks.paper.contest import Contestant, compare, measure
 from model_zoo import get_model
 from model_zoo.inference import fuse, quantise
 
@@ -64,7 +64,7 @@ def mxnet_network(
     zoo: str, model: str, work: str, dtype: str, batch_size: int, size: int, steps: int, form: str = "plain"
 ) -> Callable[[], float]:
     """A hybridized network of ours or GluonCV's; form: as it is, with fused operators, or in 8-bit integers."""
-    net = get_model(model) if zoo == "ours" else runtime.import_gluoncv().model_zoo.get_model(model)
+    net = get_model(model) if zoo == "ours" else foreign.import_gluoncv().model_zoo.get_model(model)
     start_precision(dtype, net if work == "training" else None)
     net.initialize(mx.init.MSRAPrelu())
     images = mx.nd.array(_images(batch_size, size))
@@ -97,7 +97,7 @@ def timm_network(
     """timm's network of the same architecture under PyTorch: channels_last, autocast for bfloat16."""
     import torch
 
-    runtime.import_torchvision()
+    foreign.import_torchvision()
     options = {"act_layer": "relu"} if name.startswith("mobilenetv1") else {}  # its own default is ReLU6
     net = importlib.import_module("timm").create_model(name, pretrained=False, **options)
     net = net.to(memory_format=torch.channels_last)
@@ -126,7 +126,7 @@ def timm_network(
 
 
 def _images(batch_size: int, size: int) -> np.ndarray:
-    generator = runtime.generator(0, "benchmark images")
+    generator = keyed_random.generator(0, "benchmark images")
     return generator.standard_normal((batch_size, 3, size, size), dtype=np.float32)
 
 

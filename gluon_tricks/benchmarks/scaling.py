@@ -16,16 +16,16 @@ from typing import Any
 import mxnet as mx
 import tqdm
 
-from gluon_tricks import distributed, launcher
-from gluon_tricks.data import shapes
-from gluon_tricks.gradients import BUCKET_BYTES, Gradients
-from gluon_tricks.hosts import parse_hosts
-from gluon_tricks.job import Job, Options
-from gluon_tricks.prepare import prepare
-from gluon_tricks.recipe import Recipe
-from gluon_tricks.train import train_epoch, train_step
+from gluon_tricks.core.wording import byte_size, plural
+from gluon_tricks.data.builtin import shapes
+from gluon_tricks.ranks import distributed, launcher
+from gluon_tricks.ranks.gradients import BUCKET_BYTES, Gradients
+from gluon_tricks.ranks.hosts import parse_hosts
+from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.training.job import Job, Options
+from gluon_tricks.training.loop import train_epoch, train_step
+from gluon_tricks.training.prepare import prepare
 from gluon_tricks.tricks import NoBiasDecay, ZeroGamma
-from gluon_tricks.wording import byte_size, plural
 
 PARTS = ("step", "compute", "messages", "loop", "waiting loop")
 

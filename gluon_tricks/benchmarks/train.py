@@ -13,15 +13,16 @@ from collections.abc import Callable
 import mxnet as mx
 import numpy as np
 
-from gluon_tricks.benchmarks.contest import Contestant, compare, measure
 from gluon_tricks.benchmarks.loader import image_record_iter_options
+from gluon_tricks.core.environment import usable_cores
+from gluon_tricks.core.foreign import import_gluoncv
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.data.records import Records
-from gluon_tricks.job import Job, Options
-from gluon_tricks.prepare import prepare
-from gluon_tricks.recipe import Recipe
-from gluon_tricks.runtime import import_gluoncv, usable_cores
-from gluon_tricks.train import train_epoch, train_step
+from gluon_tricks.paper.contest import Contestant, compare, measure
+from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.training.job import Job, Options
+from gluon_tricks.training.loop import train_epoch, train_step
+from gluon_tricks.training.prepare import prepare
 from gluon_tricks.tricks import NoBiasDecay, ZeroGamma
 
 # As a user of GluonCV gets it: MXNet takes half the logical cores unless OMP_NUM_THREADS says otherwise.

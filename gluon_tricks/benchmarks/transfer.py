@@ -19,16 +19,16 @@ from typing import Any
 import mxnet as mx
 import numpy as np
 
-from gluon_tricks.benchmarks.contest import Contestant, measure
 from gluon_tricks.benchmarks.gluoncv_transfer import gluoncv_detector, gluoncv_segmenter
-from gluon_tricks.data import scenes
-from gluon_tricks.detection.evaluation import predict
-from gluon_tricks.job import Job, Options
-from gluon_tricks.prepare import prepare
-from gluon_tricks.runtime import Refused, known
-from gluon_tricks.segmentation.evaluation import predict_classes
-from gluon_tricks.train import train_epoch, train_step
-from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
+from gluon_tricks.core.errors import Refused, require_known
+from gluon_tricks.data.builtin import scenes
+from gluon_tricks.paper.contest import Contestant, measure
+from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
+from gluon_tricks.tasks.detection.evaluation import predict
+from gluon_tricks.tasks.segmentation.evaluation import predict_classes
+from gluon_tricks.training.job import Job, Options
+from gluon_tricks.training.loop import train_epoch, train_step
+from gluon_tricks.training.prepare import prepare
 
 # Sizes, RoI settings and numbers of classes of the recipes; "paper": those of VOC (whose 20 classes are 10) and ADE20K.
 SCALES = {
@@ -55,7 +55,7 @@ def run(
     Raises:
         Refused: no such scale, or fewer images than a round takes.
     """
-    known(scale, list(SCALES), "scale")
+    require_known(scale, list(SCALES), "scale")
     drawn = scenes.DATA_SETS["few_scenes"][0]
     if steps * batch_size > drawn:
         raise Refused(f"{steps} steps of {batch_size} images are more than the {drawn} there are: take fewer")
@@ -204,7 +204,7 @@ def batches(job: Job) -> list[Any]:
 
 def on_device(job: Job, batch: Any) -> tuple:
     """A batch as both sides take it: images (n, 3, H, W), normalised, and what else its share has (see the tasks)."""
-    ((share,),) = job.task.micro_batches(batch, job.draw())
+    ((share,),) = job.task.micro_batches(batch, job.step_context())
     context, images, *others = share
     return job.task.network_input(images, context), *others
 

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 import mxnet as mx
 import numpy as np
 
-from gluon_tricks.runtime import Refused, generator
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.keyed_random import generator
 from model_zoo.preprocessing import IMAGENET
 
 MEAN_RGB, STD_RGB = IMAGENET["mean"], IMAGENET["std"]

@@ -7,11 +7,11 @@ import zlib
 import cv2
 import numpy as np
 
+from gluon_tricks.core.wording import byte_size, plural
 from gluon_tricks.data.headers import image_header
 from gluon_tricks.data.parallel import in_order, silent_codecs
 from gluon_tricks.data.records import MOST_CLASSES, Records, decode_image
 from gluon_tricks.data.requirements import of_one_class
-from gluon_tricks.wording import byte_size, plural
 
 # One row per record. `content` tells copies apart: two checksums, 64 bits together.
 _ROW = np.dtype(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import cv2
 
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.headers import begins_like_image, image_header, is_cut_jpeg
 from gluon_tricks.data.recordio import MAX_LENGTH
 from gluon_tricks.data.records import MOST_PIXELS, decode_image
-from gluon_tricks.runtime import Refused
 
 _LONGEST_JPEG = 65500  # px of an edge
 

@@ -8,7 +8,7 @@ import pathlib
 import re
 from collections.abc import Sequence
 
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
 
 _LARGEST = 1 << 30  # bytes; a list of ImageNet's 14 million images would have 0.7e9
 _BLANK = " \t"  # U+2028, U+0085, form feeds and other things that Python takes for white space are in real file names

@@ -11,10 +11,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.keyed_random import generator
+from gluon_tricks.data.base_loader import StepLoader
 from gluon_tricks.data.crop import centre_crop, random_crop
 from gluon_tricks.data.records import MOST_CLASSES, BadRecord, Records, decode_image
-from gluon_tricks.data.steps import StepLoader
-from gluon_tricks.runtime import Refused, generator
 
 _TRIES = 10  # at a random crop that fits, before the middle of the image is taken
 
@@ -35,7 +36,7 @@ class Batch(NamedTuple):
     count: int
 
 
-class Loader(StepLoader):
+class RecordLoader(StepLoader):
     """Batches of cropped images from records.
 
     Training (train=True): each epoch is one global shuffle. Step s takes places [s B R, (s+1) B R) of it, and rank r

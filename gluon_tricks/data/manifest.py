@@ -7,8 +7,8 @@ import json
 import pathlib
 from typing import Any
 
-from gluon_tricks.runtime import Refused
-from gluon_tricks.wording import byte_size
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import byte_size
 
 _LARGEST = 1 << 26  # bytes: room for a million class names
 

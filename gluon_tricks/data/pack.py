@@ -15,15 +15,16 @@ from collections.abc import Sequence
 import cv2
 
 import gluon_tricks
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.files import CannotWrite, write_text
+from gluon_tricks.core.keyed_random import generator
+from gluon_tricks.core.wording import byte_size
 from gluon_tricks.data.encoding import NoImage, encoded
 from gluon_tricks.data.file_names import ENDING, in_print, last_line, name_line
 from gluon_tricks.data.lists import require_distinct
 from gluon_tricks.data.parallel import in_order, silent_codecs
 from gluon_tricks.data.recordio import encode_record, walk
 from gluon_tricks.data.sources import Entry, Source
-from gluon_tricks.disk import CannotWrite, write_text
-from gluon_tricks.runtime import Refused, generator
-from gluon_tricks.wording import byte_size
 
 FORMAT = 1  # of the manifest
 _RECORD_OVERHEAD = 64  # bytes per image, at most: mark, header, padding and the line of the .idx

@@ -6,9 +6,9 @@ import hashlib
 import pathlib
 import sys
 
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.folders import class_folders
 from gluon_tricks.data.pack import left_out_lines, pack
-from gluon_tricks.runtime import Refused
 
 _SPLITS = ("train", "val")
 

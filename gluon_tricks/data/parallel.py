@@ -13,7 +13,7 @@ from typing import TextIO, TypeVar
 
 import tqdm
 
-from gluon_tricks.runtime import usable_cores
+from gluon_tricks.core.environment import usable_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

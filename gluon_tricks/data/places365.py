@@ -14,13 +14,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.files import write_text
+from gluon_tricks.data.base_loader import UndecodableImages
 from gluon_tricks.data.lists import read_lines, require_distinct
-from gluon_tricks.data.loader import Batch, Loader
+from gluon_tricks.data.loader import Batch, RecordLoader
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.sources import Source, listed_entries
-from gluon_tricks.data.steps import UndecodableImages
-from gluon_tricks.disk import write_text
-from gluon_tricks.runtime import Refused
 
 
 def categories(path: str | os.PathLike) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ def image_names(listing: str | os.PathLike, records: Records) -> list[str]:
     return [names[id] for id in ids]
 
 
-def complete(batches: Iterator[Batch], loader: Loader, names: Sequence[str]) -> Iterator[Batch]:
+def complete(batches: Iterator[Batch], loader: RecordLoader, names: Sequence[str]) -> Iterator[Batch]:
     """The loader's batches as they are, up to the first image that cannot be decoded.
 
     Raises: Refused naming it: every one needs a line.

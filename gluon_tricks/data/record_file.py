@@ -13,10 +13,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.file_names import name_at, read_names
 from gluon_tricks.data.manifest import read_manifest
 from gluon_tricks.data.recordio import MARK, MAX_LENGTH, PART
-from gluon_tricks.runtime import Refused
 
 _NO_MANIFEST = hashlib.sha256(b"{}").hexdigest()
 _HEAD = PART.size + 28  # bytes of a record in which its label stands

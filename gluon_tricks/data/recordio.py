@@ -18,8 +18,8 @@ import os
 import struct
 from collections.abc import Iterator
 
-from gluon_tricks.runtime import Refused
-from gluon_tricks.wording import byte_size
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import byte_size
 
 MARK = struct.pack("<I", 0xCED7230A)
 PART = struct.Struct("<4sI")  # mark, kind and length

@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.headers import image_header, is_cut_jpeg
 from gluon_tricks.data.record_file import INDEX_REMEDY, BadRecord, RecordFile
 from gluon_tricks.data.recordio import decode_record
-from gluon_tricks.runtime import Refused
 
 MOST_CLASSES = 1 << 20  # far beyond any data set; the label of a damaged record may be any number
 # Of an image: 1.5 times what the largest cameras give, and 400 MB decoded. An image of a few hundred bytes may claim

@@ -6,8 +6,8 @@ import logging
 
 import numpy as np
 
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.records import Records
-from gluon_tricks.runtime import Refused
 
 log = logging.getLogger("gluon_tricks.data")
 

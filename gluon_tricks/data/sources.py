@@ -13,11 +13,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.lists import read_lines, require_distinct, words
 from gluon_tricks.data.manifest import read_manifest
 from gluon_tricks.data.matlab import read_structures
 from gluon_tricks.data.records import MOST_CLASSES
-from gluon_tricks.runtime import Refused
 
 
 class Entry(NamedTuple):

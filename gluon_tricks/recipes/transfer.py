@@ -1,41 +1,175 @@
-"""Where the scripts of section 6 start from, by data set: the paper's settings, and small ones for what is built in."""
+"""Recipes of section 6: detectors and segmenters, whose base network is a classifier that has been trained."""
 
-from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
-from gluon_tricks.tricks import Cosine, PolyDecay, Warmup
+from __future__ import annotations
 
-# Pictures of 200 to 260 px need no larger side, and 400 of them are learnt in minutes.
-_SCENES = DetectionRecipe(
-    name="faster_rcnn_scenes",
-    model="resnet18_v1d",
-    dataset="scenes",
-    short=200,
-    long=320,
-    roi="small",
-    epochs=4,
-    batch_size=2,
-    lr=0.01,
-    tricks=(Warmup(epochs=0.5), Cosine()),
-)
-DETECTION = {
-    "voc": DetectionRecipe(name="faster_rcnn_voc"),
-    "scenes": _SCENES,
-    "few_scenes": _SCENES.set(name="faster_rcnn_few_scenes", dataset="few_scenes"),
-}
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
 
-_MASKS = SegmentationRecipe(
-    name="fcn_scenes",
-    model="resnet18_v1d",
-    dataset="scenes",
-    crop=160,
-    base_size=240,
-    epochs=6,
-    batch_size=8,
-    lr=0.02,
-    tricks=(PolyDecay(power=0.9),),
-)
-SEGMENTATION = {
-    "ade20k": SegmentationRecipe(name="fcn_ade20k"),
-    "masks": SegmentationRecipe(name="fcn_masks", dataset="masks"),
-    "scenes": _MASKS,
-    "few_scenes": _MASKS.set(name="fcn_few_scenes", dataset="few_scenes"),
-}
+from gluon_tricks.recipes.settings import Settings
+from gluon_tricks.tricks import PolyDecay, StepDecay, Trick, Warmup
+
+_LARGEST_BASE = 8192  # px; training scales a photo to twice as much, and takes the crop from that
+
+
+@dataclasses.dataclass(frozen=True)
+class TransferRecipe(Settings):
+    """What both have in common: a base network and a data set.
+
+    Args: as for Settings, and
+        base_params: what the base network starts from: a run, a parameter file, NAME/TAG of one that GluonCV
+            published; "": random numbers.
+        dataset: what kind of data set it is.
+        data: the folder it lies in; "" for one that is built in.
+        class_names: of the data set's classes, of "voc" and "masks" any; (): VOC's, or of "masks" their numbers.
+    """
+
+    optimizer: str = "sgd"
+    base_params: str = ""
+    dataset: str = "scenes"
+    data: str = ""
+    class_names: tuple[str, ...] = ()
+
+    def constraints(self) -> Iterator[tuple[bool, str]]:
+        yield from super().constraints()
+        yield self.classes is None or self.classes <= 2**16, f"classes is {self.classes}: masks have at most {2**16}"
+        yield (
+            self.classes is None or len(self.class_names) in (0, self.classes),
+            f"class_names are {len(self.class_names)} and classes is {self.classes}: give as many names as classes",
+        )
+        yield (
+            len({*self.class_names}) == len(self.class_names) and all(name.strip() for name in self.class_names),
+            f"class_names are {', '.join(self.class_names)}: give each class a name of its own",
+        )
+        yield (
+            self.start_epoch == 0,
+            f"start_epoch is {self.start_epoch}: use --resume auto, which goes on with everything",
+        )
+        yield (
+            not self.data or not self.dataset.endswith("scenes"),
+            f"data is {self.data!r}: {self.dataset} is built in; name the kind of your data with dataset",
+        )
+        for trick in self.tricks:
+            changed = [name for name in ("batch", "loss", "net_kwargs") if name in vars(type(trick))]
+            yield not changed, f"{trick.label()} is for the training of classifiers: the base network's, not this one"
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectionRecipe(TransferRecipe):
+    """The training of a Faster-RCNN. The defaults are the paper's and GluonCV's for Pascal VOC.
+
+    Args: as for TransferRecipe, and
+        dataset: "voc" (a VOCdevkit at `data`), "scenes" or "few_scenes" (built in).
+        train_splits, val_splits: of VOC, as year_list: ImageSets/Main/list.txt of VOCyear; where `data` itself has
+            JPEGImages: list.
+        short, long: images are scaled to this shorter side, px, or less, so that the longer is at most `long`.
+        roi: named RoI settings of detection.settings: "paper" or "small".
+        frozen_stages: the stem and so many stages of the base are not trained; BN statistics never are.
+        dense_side: of a base with hidden dense layers (VGG, AlexNet) the side of the map that they take, which a run
+            finds in base_params; None: not known yet.
+
+    Source: section 6.1; GluonCV's recipe for its numbers.
+    """
+
+    task = "detection"
+    least_classes = 1  # beside the background
+    choices = {
+        **Settings.choices,
+        "dataset": ("voc", "scenes", "few_scenes"),
+        "roi": ("paper", "small"),
+        "dtype": ("float32", "bfloat16"),  # a box needs more than float16's 11 bits
+    }
+
+    name: str = "faster_rcnn"
+    model: str = "resnet50_v1b"
+    dataset: str = "voc"
+    train_splits: tuple[str, ...] = ("2007_trainval", "2012_trainval")
+    val_splits: tuple[str, ...] = ("2007_test",)
+    short: int = 600
+    long: int = 1000
+    roi: str = "paper"
+    frozen_stages: int = 1
+    dense_side: int | None = None
+    epochs: int = 20
+    batch_size: int = 4
+    lr: float | None = 1e-3
+    wd: float = 5e-4
+    tricks: tuple[Trick, ...] = (Warmup(epochs=0.25), StepDecay(epochs=(14, 20)))
+
+    def constraints(self) -> Iterator[tuple[bool, str]]:
+        yield from super().constraints()
+        yield (
+            1 <= self.short <= self.long,
+            f"short {self.short} and long {self.long}: pixels, the shorter side being the smaller number",
+        )
+        yield self.dense_side is None or self.dense_side >= 1, f"dense_side is {self.dense_side}: it takes 1 or more"
+        yield 0 <= self.frozen_stages <= 4, f"frozen_stages is {self.frozen_stages}: it takes 0 to 4"
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """The shorter and the longer side of what the network is trained on, px."""
+        return self.short, self.long
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentationRecipe(TransferRecipe):
+    """The training of an FCN. The defaults are the paper's and GluonCV's for ADE20K.
+
+    Args: as for TransferRecipe, and
+        dataset: "ade20k" (ADE20K's folders at `data`), "masks" (images/{train,val} and masks/{train,val} at `data`),
+            "scenes" or "few_scenes" (built in).
+        void: of "masks": the value in the masks that is no class, unless it is one of mask_values.
+        mask_values: of "masks": the value in the masks of each class; (): 0, 1, 2, ...
+        crop: side of a training crop, px.
+        base_size: what an image's longer side is scaled to, times a random factor of 0.5 to 2, before the crop.
+        aux_weight: of the auxiliary head's loss.
+        head_lr: factor on the rate of both heads, which start from random numbers.
+
+    Source: section 6.2; GluonCV's recipe for its numbers.
+    """
+
+    task = "segmentation"
+    choices = {**Settings.choices, "dataset": ("ade20k", "masks", "scenes", "few_scenes")}
+
+    name: str = "fcn"
+    model: str = "resnet50_v1b"
+    net: dict[str, Any] = dataclasses.field(default_factory=lambda: {"norm_layer": "SyncBatchNorm"})
+    dataset: str = "ade20k"
+    void: int = 255
+    mask_values: tuple[int, ...] = ()
+    crop: int = 480
+    base_size: int = 520
+    aux_weight: float = 0.5
+    head_lr: float = 10.0
+    epochs: int = 120
+    batch_size: int = 16
+    lr: float | None = 0.01
+    tricks: tuple[Trick, ...] = (PolyDecay(power=0.9),)
+
+    def constraints(self) -> Iterator[tuple[bool, str]]:
+        yield from super().constraints()
+        yield (
+            1 <= self.crop and 1 <= self.base_size <= _LARGEST_BASE,
+            f"crop is {self.crop} and base_size {self.base_size}: they take pixels, base_size at most {_LARGEST_BASE}",
+        )
+        yield 0 <= self.void <= 65535, f"void is {self.void}: it takes an index, 0 to 65535"
+        yield (
+            self.dataset == "masks" or self.void == 255,
+            f"void is {self.void}: it goes with the data set masks, {self.dataset} has its own",
+        )
+        yield (
+            not self.mask_values or self.dataset == "masks",
+            f"mask_values go with the data set masks: {self.dataset} has its own",
+        )
+        yield (
+            not self.mask_values or (self.classes or len(self.mask_values)) == len(self.mask_values) >= 2,
+            f"mask_values are {', '.join(map(str, self.mask_values))} and classes is {self.classes}: give one value "
+            "for each class, at least two",
+        )
+        yield self.head_lr > 0, f"head_lr is {self.head_lr}: it takes a factor above 0"
+        yield self.aux_weight >= 0, f"aux_weight is {self.aux_weight}: it takes 0 (no auxiliary head) or more"
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """The sides of what the network is trained on, px."""
+        return self.crop, self.crop

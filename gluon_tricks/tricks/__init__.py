@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gluon_tricks.tricks.base import Draw, Loss, Trick
+from gluon_tricks.tricks.base import Loss, StepContext, Trick
 from gluon_tricks.tricks.cosine import Cosine
 from gluon_tricks.tricks.distillation import Distillation
 from gluon_tricks.tricks.exponential_decay import ExponentialDecay
@@ -31,4 +31,4 @@ TRICKS: tuple[type[Trick], ...] = (
     Mixup,
 )
 
-__all__ = ["TRICKS", "Draw", "Loss", "Trick", *(trick.__name__ for trick in TRICKS)]
+__all__ = ["TRICKS", "StepContext", "Loss", "Trick", *(trick.__name__ for trick in TRICKS)]

@@ -5,7 +5,7 @@
     initialize(net);  after_initialize(net)
     lr_at = schedule(constant lr, plan)      plan: the run's length, after every trick's plan()
     for each step:
-        images, target = batch(images, target, draw)
+        images, target = batch(images, target, step)
         l = loss(images, net(images), target)
 
 Hooks return new values and change nothing (after_initialize apart, whose purpose it is). Their order is the
@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gluon_tricks.runtime import Refused, generator
-from gluon_tricks.schedule import Plan, Schedule
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.keyed_random import generator
+from gluon_tricks.tricks.schedule import Plan, Schedule
 
 if TYPE_CHECKING:
     import mxnet as mx
@@ -32,7 +33,7 @@ Loss = Callable[["mx.nd.NDArray", "mx.nd.NDArray", "mx.nd.NDArray"], "mx.nd.NDAr
 
 
 @dataclasses.dataclass(frozen=True)
-class Draw:
+class StepContext:
     """What a batch hook may know of the moment; its random numbers are keyed by (seed, step), or (seed, step, share).
 
     Args:
@@ -90,7 +91,7 @@ class Trick:
         """step -> lr."""
         return lr_at
 
-    def batch(self, images, target, draw: Draw):
+    def batch(self, images, target, step: StepContext):
         """A device's images (N, 3, H, W) and target (N, K), rows summing to 1."""
         return images, target
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from gluon_tricks.schedule import Plan, Schedule
 from gluon_tricks.tricks.base import Trick
+from gluon_tricks.tricks.schedule import Plan, Schedule
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from gluon_tricks.tricks.base import Draw, Trick, require
+from gluon_tricks.tricks.base import StepContext, Trick, require
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,7 @@ class LabelSmoothing(Trick):
         require(0 <= self.eps < 1, self, "eps must lie in [0, 1)")
         require(self.form in ("paper", "gluoncv"), self, "form must be 'paper' or 'gluoncv'")
 
-    def batch(self, images, target, draw: Draw):
+    def batch(self, images, target, step: StepContext):
         classes = target.shape[1]
         off = self.eps / (classes - 1 if self.form == "paper" else classes)
         on = 1 - (classes - 1) * off

@@ -7,7 +7,7 @@ import dataclasses
 import mxnet as mx
 import numpy as np
 
-from gluon_tricks.tricks.base import Draw, Trick, require
+from gluon_tricks.tricks.base import StepContext, Trick, require
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Mixup(Trick):
         line = f"mixup is off in the last {self.off_epochs} epochs: it has no effect, as the run ends at epoch {epochs}"
         return line if self.off_epochs >= epochs else ""
 
-    def batch(self, images, target, draw: Draw):
-        if self.alpha == 0 or draw.epoch >= draw.plan.epochs - self.off_epochs:
+    def batch(self, images, target, step: StepContext):
+        if self.alpha == 0 or step.epoch >= step.plan.epochs - self.off_epochs:
             return images, target
-        generator, count = draw.generator("mixup", of_share=self.per == "image"), len(target)
+        generator, count = step.generator("mixup", of_share=self.per == "image"), len(target)
         lams = generator.beta(self.alpha, self.alpha, size=count if self.per == "image" else 1)  # (N,) or (1,)
         order = np.arange(count)[::-1] if self.partner == "reversed" else generator.permutation(count)
         partner = mx.nd.array(order, ctx=target.context, dtype="int32")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from gluon_tricks import schedule
+from gluon_tricks.tricks import schedule
 from gluon_tricks.tricks.base import Trick, require
 
 

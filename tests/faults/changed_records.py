@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from gluon_tricks.data.loader import Loader
+from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.data.records import BadRecord, Records
 
@@ -56,11 +56,11 @@ CASES = {function.__name__: function for function in (cut, empty, grow, overwrit
 
 def read_epoch(rec, change):
     """Prints how many batches came as they come from a file that is left alone, and what ended them."""
-    undisturbed = [batch.images for batch in Loader(Records(rec), size=16, batch_size=4, train=True).epoch()]
+    undisturbed = [batch.images for batch in RecordLoader(Records(rec), size=16, batch_size=4, train=True).epoch()]
     records, good = Records(rec), 0
     time.sleep(0.05)  # longer than the steps in which a file system counts time
     try:
-        for batch in Loader(records, size=16, batch_size=4, train=True, threads=2, prefetch=1).epoch():
+        for batch in RecordLoader(records, size=16, batch_size=4, train=True, threads=2, prefetch=1).epoch():
             if good == 3:
                 change(rec)
             np.testing.assert_array_equal(batch.images, undisturbed[good])

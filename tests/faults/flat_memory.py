@@ -7,9 +7,9 @@ import sys
 
 import mxnet as mx
 
-from gluon_tricks.job import Options
-from gluon_tricks.recipe import Recipe
-from gluon_tricks.train import train_and_evaluate
+from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.training.job import Options
+from gluon_tricks.training.loop import train_and_evaluate
 
 
 def main(folder, epochs):

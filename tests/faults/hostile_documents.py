@@ -13,13 +13,13 @@ import numpy as np
 import scipy.io
 from mutate import generator, judge, limit_memory, of_bytes, of_json, of_text
 
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.data import places365, sources
 from gluon_tricks.data.check import check
-from gluon_tricks.data.loader import Loader
+from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.pack import RecordWriter, write_index
 from gluon_tricks.data.records import BadRecord, Records, decode_image
-from gluon_tricks.recipe import Recipe, read_recipe
-from gluon_tricks.runtime import Refused
+from gluon_tricks.recipes.recipe import Recipe, read_recipe
 from gluon_tricks.tricks import TRICKS
 from model_zoo import published
 
@@ -73,7 +73,7 @@ def look_through(rec):
     records.labels()
     check(records, jobs=1)
     for train in (True, False):
-        for batch in Loader(records, size=8, batch_size=4, train=train, threads=1).epoch():
+        for batch in RecordLoader(records, size=8, batch_size=4, train=train, threads=1).epoch():
             assert 0 <= batch.labels.min() and batch.labels.max() < 1 << 20
 
 

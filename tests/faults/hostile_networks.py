@@ -8,11 +8,11 @@ import sys
 import mxnet as mx
 from mutate import generator, judge, limit_memory, of_bytes, of_json
 
-from gluon_tricks import checkpoint, trained
-from gluon_tricks.final import save_final
-from gluon_tricks.network import untrained
-from gluon_tricks.recipe import Recipe
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.networks import checkpoint, load
+from gluon_tricks.networks.of_recipe import untrained
+from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.training.final_network import save_final
 
 RECIPE = Recipe(
     model="cifar_resnet20_v1", net={"classes": 4, "norm_layer": "BatchNorm"}, input_size=32, data="shapes", classes=4
@@ -42,7 +42,7 @@ def restore(path):
 
 
 def predict(path):
-    net = trained.load_network(path)
+    net = load.load_network(path)
     try:
         net(mx.nd.zeros((1, 3, 32, 32))).wait_to_read()
     except mx.MXNetError as error:  # sizes that do not go together come to light when images come

@@ -14,7 +14,7 @@ import sys
 import mxnet as mx
 from mutate import HEAD, generator, judge, limit_memory, of_bytes
 
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
 from model_zoo import formats, get_model, load_model, weights
 
 OTHER_SAFETENSORS = [b'"I16"', b'"U16"', b'"I32"', b'"F64"', b'"C64"', b'"F16"', b'"U32"']

@@ -11,7 +11,9 @@ import signal
 import sys
 import time
 
-from gluon_tricks import checkpoint, classification, train
+from gluon_tricks.networks import checkpoint
+from gluon_tricks.tasks.classification import task
+from gluon_tricks.training import loop
 
 sys.path.insert(0, "scripts")
 import train_imagenet  # noqa: E402
@@ -29,8 +31,8 @@ def child(words, pipe):
 
         return told
 
-    train.train_step = telling(train.train_step, b"s")
-    classification.evaluate = telling(classification.evaluate, b"e")
+    loop.train_step = telling(loop.train_step, b"s")
+    task.evaluate = telling(task.evaluate, b"e")
     checkpoint.write_atomically = telling(checkpoint.write_atomically, b"c")
     os._exit(train_imagenet.main(words))
 

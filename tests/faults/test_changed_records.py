@@ -11,9 +11,9 @@ import time
 
 import pytest
 
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.check import check
 from gluon_tricks.data.records import BadRecord, Records
-from gluon_tricks.runtime import Refused
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from gluon_tricks.checkpoint import list_checkpoints, read_checkpoint
+from gluon_tricks.networks.checkpoint import list_checkpoints, read_checkpoint
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -135,7 +135,7 @@ def test_a_signal_leaves_a_checkpoint(tiny_records, tmp_path, number):
 
 def test_a_second_signal_ends_at_once():
     """Also while the main thread is elsewhere; within the first second it counts as the same request."""
-    code = "import time; from gluon_tricks.program import StopRequest; stop = StopRequest()\n"
+    code = "import time; from gluon_tricks.cli.training import StopRequest; stop = StopRequest()\n"
     code += "print('ready', flush=True)\nwhile not stop():\n  time.sleep(0.01)\nprint('asked', flush=True)\n"
     code += "time.sleep(600)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
@@ -156,17 +156,18 @@ def test_a_stop_during_an_evaluation(tiny_records, tmp_path, monkeypatch):
     """It is a stop at the end of the epoch's training: what goes on begins with that evaluation."""
     import mxnet as mx
 
-    from gluon_tricks import classification, train
-    from gluon_tricks.job import Options
-    from gluon_tricks.recipe import Recipe
+    from gluon_tricks.recipes.recipe import Recipe
+    from gluon_tricks.tasks.classification import task
+    from gluon_tricks.training import loop
+    from gluon_tricks.training.job import Options
 
     recipe = Recipe(
         name="tiny", model="cifar_resnet20_v1", data="records", train=(str(tiny_records / "train.rec"),),
         val=(str(tiny_records / "val.rec"),), input_size=32, batch_size=8, epochs=2, lr=0.01,
     )  # fmt: skip
     evaluating, asked = [], []
-    evaluate = classification.evaluate
-    monkeypatch.setattr(classification, "evaluate", lambda *a: evaluating.append(1) or evaluate(*a))
+    evaluate = task.evaluate
+    monkeypatch.setattr(task, "evaluate", lambda *a: evaluating.append(1) or evaluate(*a))
 
     def stop():
         """At the third batch of the first evaluation: two are under way."""
@@ -175,9 +176,9 @@ def test_a_stop_during_an_evaluation(tiny_records, tmp_path, monkeypatch):
         return len(asked) == 3
 
     run, options = tmp_path / "run", dict(contexts=[mx.cpu()])
-    with pytest.raises(train.Interrupted, match="stopped after step 6 of 12"):
-        train.train_and_evaluate(recipe, run, Options(**options, should_stop=stop))
+    with pytest.raises(loop.Interrupted, match="stopped after step 6 of 12"):
+        loop.train_and_evaluate(recipe, run, Options(**options, should_stop=stop))
     evaluating.clear()
-    stopped = train.train_and_evaluate(recipe, run, Options(**options, resume=True))
-    whole = train.train_and_evaluate(recipe, tmp_path / "whole", Options(**options))
+    stopped = loop.train_and_evaluate(recipe, run, Options(**options, resume=True))
+    whole = loop.train_and_evaluate(recipe, tmp_path / "whole", Options(**options))
     assert stopped == whole and len(evaluating) == 4

@@ -9,8 +9,8 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_tricks import disk
-from gluon_tricks.data import scenes, shapes
+from gluon_tricks.core import files
+from gluon_tricks.data.builtin import scenes, shapes
 from model_zoo import catalogue, get_model, published, summary
 from scripts import benchmark, convert_weights, evaluate, export_model, pack_records, predict, reproduce
 
@@ -75,18 +75,18 @@ COMMANDS = {  # name -> main, words with {from} and {to}: the folder of `source`
 LARGE = ("export onnx", "export symbol", "convert params", "convert safetensors", "pack --resize", "predict")
 
 
-def files(folder):
+def names_in(folder):
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
 def told_in_one_sentence(name, source, to, capsys):
     main, words = COMMANDS[name]
-    before = files(to)
+    before = names_in(to)
     code = main([word.format(**{"from": source, "to": to}) for word in words])
     said = capsys.readouterr().err.splitlines()
     assert code == 1 and len(said) == 1, said
     assert said[0].startswith("stopped: ") and str(to) in said[0]
-    assert files(to) == before or name == "predict"  # each of its images is whole
+    assert names_in(to) == before or name == "predict"  # each of its images is whole
     return said[0]
 
 
@@ -116,15 +116,15 @@ def test_a_folder_for_runs_on_a_read_only_disk(read_only, capsys):
 @pytest.mark.parametrize("ensure", [shapes.ensure, scenes.ensure])
 def test_built_in_pictures(ensure, small, monkeypatch):
     monkeypatch.setenv("GLUON_TRICKS_CACHE", str(small))
-    with pytest.raises(disk.CannotWrite, match=f"{small}.*(is full|No space left).*GLUON_TRICKS_CACHE"):
+    with pytest.raises(files.CannotWrite, match=f"{small}.*(is full|No space left).*GLUON_TRICKS_CACHE"):
         ensure(train=30, val=30)
-    assert not files(small)
+    assert not names_in(small)
 
 
 def test_a_published_file(read_only, monkeypatch):
     """Not "cannot be had from its server", which was not asked."""
     monkeypatch.setenv("MXNET_HOME", str(read_only))
-    with pytest.raises(disk.CannotWrite, match=f"{read_only}.*-117a384e.params cannot be written: Read-only"):
+    with pytest.raises(files.CannotWrite, match=f"{read_only}.*-117a384e.params cannot be written: Read-only"):
         published.fetch("resnet50_v1d")
 
 
@@ -141,13 +141,13 @@ def test_the_last_bytes_that_libmxnet_loses(numbers, small, tmp_path):
     mx.nd.save(str(tmp_path / "whole"), arrays)
     whole = (tmp_path / "whole").read_bytes()
     assert 65536 < len(whole) < 65536 + 4096
-    assert disk.bytes_of(lambda name: mx.nd.save(name, arrays)) == whole
+    assert files.bytes_of(lambda name: mx.nd.save(name, arrays)) == whole
     for write in (lambda path: path.write_bytes(whole), lambda path: mx.nd.save(str(path), arrays)):
-        with pytest.raises(disk.CannotWrite, match="No space left on device"):
-            disk.write_atomically(small / "x", write)
-    with pytest.raises(disk.CannotWrite, match="No space left on device"):
-        disk.write_together(small, lambda folder: mx.nd.save(f"{folder}/x", arrays))
-    assert not files(small)
+        with pytest.raises(files.CannotWrite, match="No space left on device"):
+            files.write_atomically(small / "x", write)
+    with pytest.raises(files.CannotWrite, match="No space left on device"):
+        files.write_together(small, lambda folder: mx.nd.save(f"{folder}/x", arrays))
+    assert not names_in(small)
 
 
 def test_the_catalogue(read_only, monkeypatch, capsys):
@@ -159,7 +159,7 @@ def test_the_catalogue(read_only, monkeypatch, capsys):
 
 def test_a_full_standard_output():
     """Python by itself ends with a traceback, or with exit code 120 and "Exception ignored"."""
-    code = "from gluon_tricks.commands import command\n"
+    code = "from gluon_tricks.core.commands import command\n"
     code += "@command\ndef main(argv=None):\n    print('much')\n    return 0\nraise SystemExit(main())"
     with open("/dev/full", "w") as full_output:
         words, pipe = [sys.executable, "-c", code], subprocess.PIPE

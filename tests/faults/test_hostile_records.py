@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_tricks import checkpoint, trained
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.data import folders, sources
-from gluon_tricks.data.catalog import count_classes
-from gluon_tricks.data.loader import Loader
+from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.pack import RecordWriter, pack, write_index
+from gluon_tricks.data.recipe_records import count_classes
 from gluon_tricks.data.records import MOST_PIXELS, BadRecord, Records, decode_image
-from gluon_tricks.recipe import Recipe, read_recipe
-from gluon_tricks.runtime import Refused
+from gluon_tricks.networks import checkpoint, load
+from gluon_tricks.recipes.recipe import Recipe, read_recipe
 from model_zoo import formats, load_model
 from model_zoo.symbols import import_symbol
 
@@ -79,10 +79,10 @@ def test_the_loader_counts_a_bomb_as_undecodable(tmp_path):
     with RecordWriter(tmp_path / "a", ["cat", "dog"]) as writer:
         for k in range(120):
             writer.add(k % 2, k, jpeg(30000, 30000) if k == 7 else JPEG)
-    loader = Loader(Records(tmp_path / "a.rec"), size=8, batch_size=40, train=True)
+    loader = RecordLoader(Records(tmp_path / "a.rec"), size=8, batch_size=40, train=True)
     assert [batch.count for batch in loader.epoch()] == [40, 40, 40]
     assert list(loader.undecodable) == [7] and loader.undecodable[7][0] == 7
-    assert sum(batch.count for batch in Loader(loader.records, size=8, batch_size=40, train=False).epoch()) == 119
+    assert sum(batch.count for batch in RecordLoader(loader.records, size=8, batch_size=40, train=False).epoch()) == 119
 
 
 def test_a_bomb_is_left_out_of_packing(tmp_path):
@@ -108,7 +108,7 @@ def test_labels_do_not_decide_how_large_a_network_is(tmp_path):
     with pytest.raises(Refused, match="the highest label is 1000000000, and 4 training images cannot show as many"):
         count_classes(records, records, None)
     with pytest.raises(BadRecord, match=r"image 0 \(id 0\) of .*a.rec at byte 0 has label 1e\+09, which is not"):
-        list(Loader(records, size=8, batch_size=4, train=False).epoch())
+        list(RecordLoader(records, size=8, batch_size=4, train=False).epoch())
 
 
 class Evil:
@@ -129,7 +129,7 @@ def test_a_pickle_in_the_place_of_any_file_is_not_executed(tmp_path):
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         evil = pickle.dumps({"state_dict": Evil(trace)}, protocol=protocol)
         for number, read in enumerate(
-            (formats.read, load_model, checkpoint.read_checkpoint, trained.load_network, read_recipe, Records,
+            (formats.read, load_model, checkpoint.read_checkpoint, load.load_network, read_recipe, Records,
              write_index, lambda path: sources.list_file(tmp_path, path), sources.read_classes)
         ):  # fmt: skip
             for ending in (".safetensors", ".params", ".json", ".rec"):

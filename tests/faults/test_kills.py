@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from gluon_tricks.checkpoint import list_checkpoints, read_checkpoint
+from gluon_tricks.networks.checkpoint import list_checkpoints, read_checkpoint
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # What draws random numbers on the device and on the host, and what has a state.

@@ -8,14 +8,14 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from gluon_tricks.core.files import CannotWrite
 from gluon_tricks.data.pack import RecordWriter
-from gluon_tricks.disk import CannotWrite
-from gluon_tricks.final import save_final
-from gluon_tricks.job import Options
-from gluon_tricks.network import initialized, parameters_by_name, set_parameters, untrained
-from gluon_tricks.recipe import Recipe
-from gluon_tricks.train import train_and_evaluate
-from gluon_tricks.trained import load_network
+from gluon_tricks.networks.load import load_network
+from gluon_tricks.networks.of_recipe import initialised_network, parameters_by_name, set_parameters, untrained
+from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.training.final_network import save_final
+from gluon_tricks.training.job import Options
+from gluon_tricks.training.loop import train_and_evaluate
 from model_zoo import get_model, list_models
 from model_zoo.graph import trace
 from scripts import evaluate, export_model, predict
@@ -89,7 +89,7 @@ def test_a_network_whose_images_decide_its_size_as_onnx(tmp_path):
     """export_model compares the file's logits, in onnxruntime, with the network's."""
     pytest.importorskip("onnx")
     recipe = Recipe(model="alexnet", classes=2, input_size=63).resolved()
-    save_final(initialized(recipe, [mx.cpu()]), tmp_path, recipe)
+    save_final(initialised_network(recipe, [mx.cpu()]), tmp_path, recipe)
     (tmp_path / "recipe.json").write_text(json.dumps(recipe.to_json()))
     assert export_model.main([str(tmp_path), str(tmp_path / "net.onnx"), "--to", "onnx"]) == 0
 
@@ -121,7 +121,7 @@ def test_arrays_give_every_network_its_shapes(name, tmp_path):
 
 def test_only_errors_about_writing_are_called_so(tmp_path, monkeypatch):
     recipe = Recipe(model="cifar_resnet20_v1", classes=2, input_size=8).resolved()
-    net = initialized(recipe, [mx.cpu()])
+    net = initialised_network(recipe, [mx.cpu()])
     with pytest.raises(CannotWrite, match="nowhere/.*cannot be written|nowhere cannot be written: .*No such file"):
         save_final(net, tmp_path / "nowhere", recipe)
 

@@ -7,7 +7,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_tricks import runtime
+from gluon_tricks.core import foreign, keyed_random
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +32,9 @@ def images():
     """images(count, side, dtype): the same standard normal numbers every time, (count, 3, side, side)."""
 
     def draw(count, side, dtype="float32"):
-        return mx.nd.array(runtime.generator(1, "test images").standard_normal((count, 3, side, side)), dtype=dtype)
+        return mx.nd.array(
+            keyed_random.generator(1, "test images").standard_normal((count, 3, side, side)), dtype=dtype
+        )
 
     return draw
 
@@ -44,5 +46,5 @@ def torch_libraries(missing):
         torch = importlib.import_module("torch")
     except ImportError:
         missing("PyTorch is not installed: pip install '.[interop]' (Python 3.10 and up)")
-    torchvision = runtime.import_torchvision()
+    torchvision = foreign.import_torchvision()
     return types.SimpleNamespace(torch=torch, torchvision=torchvision, timm=importlib.import_module("timm"))

@@ -4,7 +4,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
 from model_zoo import get_model
 
 # A layer with c channels coming in has 128*c + 128*32*9 weights and 2*c + 2*128 gammas and betas: 130*c + 37,120.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import model_zoo
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
 from model_zoo import get_model, list_models
 from model_zoo.graph import trace
 

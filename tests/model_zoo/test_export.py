@@ -9,7 +9,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
 from model_zoo import export, get_model
 from model_zoo.export import export_onnx, export_symbol
 from model_zoo.graph import trace

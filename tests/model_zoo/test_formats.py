@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
 from model_zoo import formats
 
 VALUES = {

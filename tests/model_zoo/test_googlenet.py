@@ -4,7 +4,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
 from model_zoo import get_model
 
 # A module from c channels on with the row (a, r3, b, r5, d, p) of table 1: c*(a + r3 + r5 + p) + 9*r3*b + 25*r5*d

@@ -4,7 +4,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
 from model_zoo import get_model
 
 # A convolution from c to d channels with k places has c*d*k weights and 2*d gammas and betas. The modules from c on:

@@ -4,7 +4,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
 from model_zoo import get_model
 
 # mobilenet1.0: a block from c to d channels has 9*c + c*d weights and 2*(c + d) gammas and betas.

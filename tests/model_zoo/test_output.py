@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from mxnet.gluon import nn
 
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
 from model_zoo import get_model
 
 

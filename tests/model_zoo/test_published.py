@@ -13,7 +13,7 @@ import zipfile
 import pytest
 
 import model_zoo
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
 from model_zoo import get_model, published
 
 NAME = "resnet18_v1b"

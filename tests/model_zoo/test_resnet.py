@@ -4,7 +4,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
 from model_zoo import get_model, list_models
 
 # resnet50_v1b: a bottleneck of width w with c channels coming in has c*w + 9*w*w + 4*w*w weights and 2*(w + w + 4*w)

@@ -4,7 +4,7 @@ import gluoncv
 import pytest
 from mxnet.gluon import nn
 
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
 from model_zoo import get_model, summary
 from model_zoo.summary import human, main, paper_table, summarise
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_tricks import launcher
+from gluon_tricks.ranks import launcher
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NO_STATISTICS = ("--set", "net.use_global_stats=true")  # of the batch, so that it does not matter how it is shared

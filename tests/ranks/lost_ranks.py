@@ -9,7 +9,10 @@ import os
 import signal
 import sys
 
-from gluon_tricks import checkpoint, classification, launcher, train
+from gluon_tricks.networks import checkpoint
+from gluon_tricks.ranks import launcher
+from gluon_tricks.tasks.classification import task
+from gluon_tricks.training import loop
 
 sys.path.insert(0, "scripts")
 import train_imagenet  # noqa: E402
@@ -20,19 +23,19 @@ def send(number):
 
 
 def frozen_in_step(last):
-    step, count = train.train_step, itertools.count(1)
-    train.train_step = lambda *a: step(*a) if next(count) != last else send(signal.SIGSTOP)
+    step, count = loop.train_step, itertools.count(1)
+    loop.train_step = lambda *a: step(*a) if next(count) != last else send(signal.SIGSTOP)
 
 
 def killed_in_evaluation():
     """With the first batch under way."""
-    evaluate = classification.evaluate
+    evaluate = task.evaluate
 
     def some(batches):
         yield next(batches)
         send(signal.SIGKILL)
 
-    classification.evaluate = lambda net, batches, *more: evaluate(net, some(batches), *more)
+    task.evaluate = lambda net, batches, *more: evaluate(net, some(batches), *more)
 
 
 def killed_in_writing():

@@ -7,17 +7,17 @@ import types
 import mxnet as mx
 import numpy as np
 
-from gluon_tricks import distributed
-from gluon_tricks.classification import cross_entropy
 from gluon_tricks.data.augment import Preprocess, coefficients
-from gluon_tricks.data.loader import Loader
+from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.records import Records
-from gluon_tricks.evaluate import evaluate
-from gluon_tricks.gradients import Gradients
-from gluon_tricks.loss_scale import LossScale
-from gluon_tricks.network import initialized, parameters_by_name, share_parameters
-from gluon_tricks.recipe import Recipe
-from gluon_tricks.train import train_step
+from gluon_tricks.networks.of_recipe import broadcast_parameters, initialised_network, parameters_by_name
+from gluon_tricks.ranks import distributed
+from gluon_tricks.ranks.gradients import Gradients
+from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.tasks.classification.evaluation import evaluate
+from gluon_tricks.tasks.classification.task import cross_entropy
+from gluon_tricks.training.loop import train_step
+from gluon_tricks.training.loss_scale import LossScale
 
 IMAGES = 12  # of the global batch
 
@@ -33,8 +33,8 @@ def batch(dtype):
 def step_of_a_resnet():
     """Gradients and statistics of one forward and backward of a ResNet-20 in float64, by name."""
     recipe = Recipe(model="cifar_resnet20_v1", classes=4, net={"norm_layer": "SyncBatchNorm"}, seed=distributed.rank())
-    net = initialized(recipe, [mx.cpu()])
-    share_parameters(net)  # the seed was another one on each rank
+    net = initialised_network(recipe, [mx.cpu()])
+    broadcast_parameters(net)  # the seed was another one on each rank
     net.cast("float64")
     net.hybridize(static_alloc=True, static_shape=True)
     gradients = Gradients(list(net.collect_params().values()), bucket_bytes=2**19)  # of 2 MB
@@ -60,7 +60,7 @@ def twenty_steps(accumulate=1):
     images, target = batch("float32")
     size = len(images) // accumulate
     task = types.SimpleNamespace(
-        micro_batches=lambda batch, draw: (
+        micro_batches=lambda batch, step: (
             [[part[k : k + size] for part in batch]] for k in range(0, len(images), size)
         ),
         preprocess=lambda share: share,
@@ -68,7 +68,7 @@ def twenty_steps(accumulate=1):
     )
     job = types.SimpleNamespace(
         task=task, net=net, trainer=trainer, gradients=gradients, loss=cross_entropy, scale=LossScale(False),
-        recipe=Recipe(batch_size=IMAGES), draw=lambda: None,
+        recipe=Recipe(batch_size=IMAGES), step_context=lambda: None,
     )  # fmt: skip
     for _ in range(20):
         train_step(job, (images, target))
@@ -83,8 +83,8 @@ def named(net, gradients):
 
 def scores(records):
     """Top-1, top-5, loss and number of images of an untrained network on 20 images, whatever the number of ranks."""
-    net = initialized(Recipe(model="cifar_resnet20_v1", classes=4, input_size=32), [mx.cpu()])
-    loader = Loader(
+    net = initialised_network(Recipe(model="cifar_resnet20_v1", classes=4, input_size=32), [mx.cpu()])
+    loader = RecordLoader(
         Records(records / "val.rec"), size=32, batch_size=2, train=False, threads=1,
         rank=distributed.rank(), ranks=distributed.ranks(),
     )  # fmt: skip

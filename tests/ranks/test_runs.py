@@ -7,9 +7,9 @@ import pathlib
 import numpy as np
 import pytest
 
-from gluon_tricks.checkpoint import list_checkpoints, read_checkpoint
-from gluon_tricks.network import parameters_by_name
-from gluon_tricks.trained import load_network
+from gluon_tricks.networks.checkpoint import list_checkpoints, read_checkpoint
+from gluon_tricks.networks.load import load_network
+from gluon_tricks.networks.of_recipe import parameters_by_name
 
 from .conftest import alone, training
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 
-from gluon_tricks.checkpoint import list_checkpoints
+from gluon_tricks.networks.checkpoint import list_checkpoints
 
 from .conftest import ROOT, command, rank_process, training
 
@@ -51,10 +51,10 @@ def test_all_ranks_go_back_together(launch, tiny_records, tmp_path):
     wrapper = tmp_path / "poisoned.py"
     wrapper.write_text(
         "import itertools, math, os, sys\n"
-        "from gluon_tricks import train\n"
+        "from gluon_tricks.training import loop\n"
         "sys.path.insert(0, 'scripts')\n"
         "import train_imagenet\n"
-        "step, count = train.train_step, itertools.count(1)\n"
+        "step, count = loop.train_step, itertools.count(1)\n"
         "bad = 7 if os.environ['HOROVOD_RANK'] == '1' else None\n"
         "train.train_step = lambda *a: [loss * (math.nan if next(count) == bad else 1) for loss in step(*a)]\n"
         f"sys.exit(train_imagenet.main({words[1:]!r}))\n"

@@ -5,13 +5,13 @@ import csv
 import mxnet as mx
 import pytest
 
-from gluon_tricks.data import scenes
-from gluon_tricks.data.boxes import VOC_CLASSES
-from gluon_tricks.job import Options
-from gluon_tricks.prepare import TASKS
-from gluon_tricks.recipe import read_recipe
-from gluon_tricks.train import train_and_evaluate
-from gluon_tricks.trained import load_network
+from gluon_tricks.data.annotations.boxes import VOC_CLASSES
+from gluon_tricks.data.builtin import scenes
+from gluon_tricks.networks.load import load_network
+from gluon_tricks.recipes.recipe import read_recipe
+from gluon_tricks.training.job import Options
+from gluon_tricks.training.loop import train_and_evaluate
+from gluon_tricks.training.prepare import TASKS
 
 from .conftest import make_masks
 

@@ -9,17 +9,18 @@ import sys
 
 import mxnet as mx
 
-from gluon_tricks import distributed, train
-from gluon_tricks.job import Options
-from gluon_tricks.prepare import prepare
-from gluon_tricks.recipe import Recipe
-from gluon_tricks.transfer import SegmentationRecipe
+from gluon_tricks.ranks import distributed
+from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.recipes.transfer import SegmentationRecipe
+from gluon_tricks.training import loop
+from gluon_tricks.training.job import Options
+from gluon_tricks.training.prepare import prepare
 from gluon_tricks.tricks import LabelSmoothing, Mixup
 
 
 def waits_of(recipe, folder):
     job = prepare(recipe, folder, Options(contexts=[mx.cpu()], threads=1))
-    steps, step, waits = [], train.train_step, []
+    steps, step, waits = [], loop.train_step, []
     originals = {(owner, name): getattr(owner, name) for owner, name in WAITING}
 
     def counted(owner, name):
@@ -33,10 +34,10 @@ def waits_of(recipe, folder):
 
     for owner, name in WAITING:
         setattr(owner, name, counted(owner, name))
-    train.train_step = told
+    loop.train_step = told
     with job.journal:
-        train.train_epoch(job, 0)
-    train.train_step = step
+        loop.train_epoch(job, 0)
+    loop.train_step = step
     for (owner, name), original in originals.items():
         setattr(owner, name, original)
     return steps

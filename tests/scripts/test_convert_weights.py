@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import safetensors
 
-from gluon_tricks.checkpoint import Progress, save_checkpoint
-from gluon_tricks.final import save_final
-from gluon_tricks.network import untrained
-from gluon_tricks.recipe import Recipe
-from gluon_tricks.transfer import SegmentationRecipe
+from gluon_tricks.networks.checkpoint import Progress, save_checkpoint
+from gluon_tricks.networks.of_recipe import untrained
+from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.recipes.transfer import SegmentationRecipe
+from gluon_tricks.training.final_network import save_final
 from model_zoo import formats, get_model, published, weights
 from scripts import convert_weights as script
 

@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from gluon_tricks import doctor, launcher
-from gluon_tricks.runtime import Refused
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.machine import doctor
+from gluon_tricks.ranks import launcher
 from scripts import doctor as script
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]

@@ -9,19 +9,19 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_tricks import transfer_scores
-from gluon_tricks.base import on_trained_base
-from gluon_tricks.checkpoint import Progress, save_checkpoint
-from gluon_tricks.data import scenes
-from gluon_tricks.detection import evaluation
-from gluon_tricks.detection.metrics import DetectionScores
-from gluon_tricks.detection.task import Detection, find_boxes
-from gluon_tricks.devices import cpu_has_bfloat16
-from gluon_tricks.final import save_final
-from gluon_tricks.recipe import read_recipe
-from gluon_tricks.segmentation.metrics import SegmentationScores
-from gluon_tricks.trained import load_network
-from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
+from gluon_tricks.data.builtin import scenes
+from gluon_tricks.machine.devices import cpu_has_bfloat16
+from gluon_tricks.networks.checkpoint import Progress, save_checkpoint
+from gluon_tricks.networks.load import load_network
+from gluon_tricks.networks.on_base import on_trained_base
+from gluon_tricks.recipes.recipe import read_recipe
+from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
+from gluon_tricks.tasks.detection import evaluation
+from gluon_tricks.tasks.detection.metrics import DetectionScores
+from gluon_tricks.tasks.detection.task import Detection, find_boxes
+from gluon_tricks.tasks.segmentation.metrics import SegmentationScores
+from gluon_tricks.trained import transfer_scores
+from gluon_tricks.training.final_network import save_final
 from scripts import evaluate as script
 
 BACKGROUND = 10

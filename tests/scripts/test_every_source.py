@@ -11,13 +11,14 @@ import pytest
 from gluoncv.utils import export_block
 
 import model_zoo
-from gluon_tricks import base, command_line, network, transfer_flags
-from gluon_tricks.checkpoint import Progress, save_checkpoint
-from gluon_tricks.classification import Classification
-from gluon_tricks.final import save_final
-from gluon_tricks.recipe import Recipe
-from gluon_tricks.runtime import Refused
-from gluon_tricks.transfer import DetectionRecipe
+from gluon_tricks.cli import command_line, transfer_flags
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.networks import of_recipe, on_base
+from gluon_tricks.networks.checkpoint import Progress, save_checkpoint
+from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.recipes.transfer import DetectionRecipe
+from gluon_tricks.tasks.classification.task import Classification
+from gluon_tricks.training.final_network import save_final
 from model_zoo import formats, get_model, published, weights
 from model_zoo.preprocessing import CIFAR10
 from scripts import convert_weights, evaluate, export_model, predict
@@ -120,7 +121,7 @@ def _start(flag, source, said, records):
     files = ["--rec-train", f"{records}/train.rec", "--rec-val", f"{records}/val.rec", "--input-size", "32"]
     recipe, _ = command_line.recipe_from_flags(command_line.parse([*files, flag, source, *said]), 1)
     assert recipe.model == NAME
-    return network.initialized(recipe.set(classes=4), [mx.cpu()]).head.bias.data().asnumpy()
+    return of_recipe.initialised_network(recipe.set(classes=4), [mx.cpu()]).head.bias.data().asnumpy()
 
 
 def _teacher(source, said, records, folder, capsys):
@@ -134,9 +135,9 @@ def _base_params(source, said, records, folder, capsys):
     args = args.parse_args(["--base-params", source, *(["--base", NAME] if said else [])])
     recipes = {"few_scenes": DetectionRecipe(dataset="few_scenes", mean=IMAGES["mean"], std=IMAGES["std"])}
     recipe, _ = transfer_flags.recipe_from_flags(args, 1, recipes, "few_scenes")
-    opened = base._open_classifier(recipe)
-    base.require_same_normalisation(recipe, opened, source)
-    return base.require_classifier(opened, source).head.bias.data().asnumpy()
+    opened = on_base._open_classifier(recipe)
+    on_base.require_same_normalisation(recipe, opened, source)
+    return on_base.require_classifier(opened, source).head.bias.data().asnumpy()
 
 
 def _main(script, words, capsys):

@@ -9,13 +9,13 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_tricks.base import on_trained_base
 from gluon_tricks.data import crop
-from gluon_tricks.final import save_final
-from gluon_tricks.photos import read_photo
-from gluon_tricks.prediction import open_predictor
-from gluon_tricks.recipe import Recipe
-from gluon_tricks.transfer import SegmentationRecipe
+from gluon_tricks.networks.on_base import on_trained_base
+from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.recipes.transfer import SegmentationRecipe
+from gluon_tricks.trained.predict import open_predictor
+from gluon_tricks.trained.prediction_files import read_photo
+from gluon_tricks.training.final_network import save_final
 from model_zoo import get_model, published, weights
 from scripts import export_model as script
 

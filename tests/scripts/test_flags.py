@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from gluon_tricks.arguments import Parser
+from gluon_tricks.core.arguments import Parser
 
 SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
 COMMANDS = sorted(f"scripts.{path.stem}" for path in SCRIPTS.glob("*.py") if path.stem != "interrupt")
@@ -72,7 +72,7 @@ def test_mistakes_of_a_command_line(words, says, capsys):
 
 def test_what_is_taken_as_before():
     """Unique beginnings, -j4, a negative number, and whatever comes after --."""
-    from gluon_tricks import command_line
+    from gluon_tricks.cli import command_line
     from scripts import launch
 
     got = command_line.parse("--num-epoch 3 -j4 --mixup-alpha -0.2 --use-pretrained".split())

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from gluon_tricks import program
-from gluon_tricks.checkpoint import list_checkpoints, read_checkpoint
-from gluon_tricks.recipe import Recipe
-from gluon_tricks.recipes.transfer import DETECTION, SEGMENTATION
-from gluon_tricks.runtime import Refused
+from gluon_tricks.cli import training
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.networks.checkpoint import list_checkpoints, read_checkpoint
+from gluon_tricks.recipes.named.detection_segmentation import DETECTION, SEGMENTATION
+from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tricks import Cosine, Mixup
 from scripts import train_faster_rcnn, train_fcn, train_imagenet
 
@@ -115,7 +115,7 @@ def test_what_no_flag_gives_is_the_runs(script, recipe, tmp_path, monkeypatch, c
         seen.append((recipe, run, options.resume))
         raise Refused("enough")
 
-    monkeypatch.setattr(program, "train_and_evaluate", look)
+    monkeypatch.setattr(training, "train_and_evaluate", look)
     (tmp_path / "recipe.json").write_text(json.dumps(recipe.to_json()))
     assert script.main([*ON, "--save-dir", str(tmp_path)]) == 2
     assert script.main([*ON, "--save-dir", str(tmp_path), "--num-epochs", "9", "--wd", "0.5"]) == 2
@@ -131,7 +131,7 @@ def test_a_run_that_is_not_there_is_said(tmp_path, monkeypatch):
         notes.append(options.notes[0])
         raise Refused("enough")
 
-    monkeypatch.setattr(program, "train_and_evaluate", look)
+    monkeypatch.setattr(training, "train_and_evaluate", look)
     assert train(*ON, "--save-dir", tmp_path / "rnu") == 2
     assert notes == [f"--resume auto: no run has begun in {tmp_path / 'rnu'}, so a new one starts"]
 

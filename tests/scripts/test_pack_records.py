@@ -18,10 +18,10 @@ import PIL.Image
 import pytest
 import scipy.io
 
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.headers import image_header
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.data.records import Records
-from gluon_tricks.runtime import Refused
 from scripts import pack_records as script
 
 

@@ -8,20 +8,20 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from gluon_tricks import prediction
-from gluon_tricks.base import on_trained_base
-from gluon_tricks.data import scenes
-from gluon_tricks.data.loader import Loader
-from gluon_tricks.data.masks import read_masks
+from gluon_tricks.data.annotations.masks import read_masks
+from gluon_tricks.data.builtin import scenes
+from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.data.records import Records
-from gluon_tricks.evaluate import collect_logits
-from gluon_tricks.final import save_final
-from gluon_tricks.pictures import colour
-from gluon_tricks.recipe import Recipe
-from gluon_tricks.subject import Subject
-from gluon_tricks.trained import load_network
-from gluon_tricks.transfer import DetectionRecipe, SegmentationRecipe
+from gluon_tricks.networks.load import load_network
+from gluon_tricks.networks.on_base import on_trained_base
+from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
+from gluon_tricks.tasks.classification.evaluation import collect_logits
+from gluon_tricks.tasks.pictures import colour
+from gluon_tricks.trained import predict
+from gluon_tricks.trained.evaluation_set import EvaluationSet
+from gluon_tricks.training.final_network import save_final
 from model_zoo import get_model
 from scripts import predict as script
 
@@ -126,9 +126,9 @@ def test_a_classifier_sees_images_as_evaluation_does(classifier, photos, tmp_pat
         for k, name in enumerate(("upright", "wide")):
             writer.add(k, k, (photos / f"{name}.png").read_bytes())
     records = Records(tmp_path / "photos.rec")
-    subject = Subject(net, records, net.preprocessing)
+    subject = EvaluationSet(net, records, net.preprocessing)
     assert subject.preprocessing.input_size == 24 and subject.preprocessing.mean == (10.0, 20.0, 30.0)
-    loader = Loader(records, size=24, batch_size=2, train=False, crop_ratio=0.75)
+    loader = RecordLoader(records, size=24, batch_size=2, train=False, crop_ratio=0.75)
     logits, _ = collect_logits(net, loader.epoch(), subject.preprocess("float32"), mx.cpu())
     assert np.abs(logits[0] - logits[1]).max() > 0.01  # they are told apart
     predicted(capsys, photos, "--params", run, "--out", tmp_path / "out")
@@ -184,7 +184,7 @@ def test_a_segmenter_gives_every_pixel_its_class(segmenter, photos, tmp_path, ca
 
 
 def test_large_photos_are_looked_at_smaller(segmenter, photos, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(prediction, "LONGEST", 60)
+    monkeypatch.setattr(predict, "LONGEST", 60)
     words = (photos / "wide.png", "--params", segmenter, "--out", tmp_path / "out")
     lines, _ = predicted(capsys, *words)
     assert lines[0].endswith(" (90 x 60 px are many: the network has seen 60 x 40)")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gluon_tricks.data.pack import RecordWriter
-from gluon_tricks.recipe import Recipe
+from gluon_tricks.recipes.recipe import Recipe
 from model_zoo import get_model, weights
 from model_zoo.preprocessing import IMAGENET
 from scripts import evaluate, pack_records

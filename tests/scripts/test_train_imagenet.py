@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from gluon_tricks.recipe import Recipe
+from gluon_tricks.recipes.recipe import Recipe
 from scripts import train_imagenet
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]

@@ -1,0 +1,1 @@
+"""The commands: flags and what they mean, a file a command, exit codes."""

@@ -1,0 +1,333 @@
+"""What a command line means: a recipe, and what the run does besides.
+
+A flag that is not given changes nothing, so any flag overrides any recipe. `--batch-size` is per device and rank,
+as in GluonCV; a recipe's batch_size is global.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from gluon_tricks.cli import flags
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import plural
+from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
+from gluon_tricks.data.record_file import require_rec
+from gluon_tricks.networks.load import model_of, starting_point
+from gluon_tricks.recipes.recipe import Recipe, apply_setting
+from gluon_tricks.recipes.registry import get_recipe, is_cell
+from gluon_tricks.recipes.settings import Settings
+from gluon_tricks.tricks import (
+    Cosine,
+    Distillation,
+    LabelSmoothing,
+    LinearDecay,
+    Mixup,
+    NoBiasDecay,
+    PolyDecay,
+    StepDecay,
+    Trick,
+    Warmup,
+    ZeroGamma,
+)
+from model_zoo import keywords
+from model_zoo.published import is_tag
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The flags of a command line; a mistake in them ends the process with exit code 2."""
+    return flags.parser().parse_args(argv)
+
+
+def recipe_from_flags(
+    args: argparse.Namespace, devices: int, begun: Settings | None = None
+) -> tuple[Recipe, list[str]]:
+    """The recipe that a command line means.
+
+    Args:
+        args: from parse().
+        devices: over all ranks, which --batch-size is multiplied by.
+        begun: the recipe of the run that goes on, which has what no flag gives; None: a new run.
+
+    Returns:
+        the recipe, and lines to tell about choices that were not asked for.
+
+    Raises:
+        Refused: flags that name what is not there, or that do not go together.
+    """
+    _refuse_what_is_replaced(args)
+    recipe, notes = start(args, begun)
+    before = recipe
+    form = "gluoncv" if recipe.name == "imagenet" else "paper"
+    gluoncv = args.recipe is None and begun is None and form == "gluoncv"
+    if args.accumulate is not None:
+        recipe = recipe.set(accumulate=args.accumulate)
+    if args.batch_size is not None or gluoncv:
+        each = recipe.batch_size if args.batch_size is None else args.batch_size
+        recipe = recipe.set(batch_size=each * recipe.accumulate * devices)
+    recipe = _with_data(recipe, args)
+    recipe = _with_fields(recipe, args)
+    recipe = _with_network(recipe, args)
+    recipe = _with_schedule(recipe, args)
+    recipe = _with_refinements(recipe, args, form)
+    for setting in args.set:
+        key, _, text = setting.partition("=")
+        if key == "pretrained":  # a tag such as 121e1579 would be read as a number
+            recipe = _from_trained(recipe, text, "--set pretrained", named=True)
+        else:
+            recipe = apply_setting(recipe, setting)
+    _require_teachers(recipe)
+    recipe, left_out = _without_what_cannot_be(recipe, args)
+    notes += [*left_out, *new_doubts(recipe, before)]
+    if args.num_training_samples is not None:
+        notes.append(f"--num-training-samples {args.num_training_samples}: not used, the records are counted")
+    return recipe.resolved(), notes
+
+
+def new_doubts(recipe: Settings, before: Settings) -> list[str]:
+    """Lines on tricks that have no effect in so few epochs, but for those that had none in the recipe before either."""
+    old = {trick for trick in before.tricks if trick.doubt(before.epochs)}
+    return [line for trick in recipe.tricks if trick not in old and (line := trick.doubt(recipe.epochs))]
+
+
+def with_batch_of_run(recipe: Settings, stored: int, parts: int) -> tuple[Settings, list[str]]:
+    """The recipe with the global batch that a run was started with, when it goes on with another number of devices.
+
+    Args:
+        recipe: what the command line means with this many devices.
+        stored: the run's global batch.
+        parts: devices over all ranks, times rounds.
+
+    Returns:
+        the recipe, and a line that tells of the change.
+
+    Raises:
+        Refused: the batch cannot be shared by so many devices.
+    """
+    each = recipe.batch_size // parts
+    if stored == recipe.batch_size or each < 1 or stored % each:
+        return recipe, []
+    if stored % parts:
+        raise Refused(
+            f"the run has a global batch of {stored}, which {parts} devices cannot share: go on with a number of "
+            f"devices that divides {stored}"
+        )
+    return recipe.set(batch_size=stored), [
+        f"going on with the run's global batch of {stored}: {plural(stored // parts, 'image')} on each of "
+        f"{plural(parts, 'device')}"
+    ]
+
+
+def _refuse_what_is_replaced(args: argparse.Namespace) -> None:
+    if args.mode == "symbolic":
+        raise Refused("--mode symbolic: hybrid is its successor, as fast and with the same network: --mode hybrid")
+    if args.resume_states:
+        raise Refused(f"--resume-states {args.resume_states}: a pickle runs code when read; use --resume auto")
+    if args.data_dir and not args.rec_train:
+        raise Refused(
+            f"--data-dir {args.data_dir}: image folders are packed first (scripts/pack_records.py "
+            f"{args.data_dir}/train train, and the same for val) and named with --rec-train and --rec-val"
+        )
+    if args.resume_epoch and not args.resume_params:
+        raise Refused(f"--resume-epoch {args.resume_epoch} goes with --resume-params FILE; --resume auto needs neither")
+
+
+def start(args: argparse.Namespace, begun: Settings | None = None) -> tuple[Recipe, list[str]]:
+    """The recipe that the flags change: the one named, the run's, GluonCV's, or `shapes` where there is no data."""
+    if args.recipe or begun:
+        recipe = get_recipe(args.recipe) if args.recipe else begun
+        if recipe.task != Recipe.task:
+            raise Refused(
+                f"{args.recipe or recipe.name} is a recipe of {recipe.task}, and this script is for classifiers: see "
+                "train_faster_rcnn.py and train_fcn.py"
+            )
+        return recipe, []
+    if args.rec_train or args.rec_val or args.use_rec or imagenet_is_here():
+        return get_recipe("imagenet"), []
+    return get_recipe("shapes"), [
+        f"no data named and no ImageNet in {IMAGENET_FOLDER}: running the recipe `shapes` on built-in data"
+    ]
+
+
+def _with_data(recipe: Recipe, args: argparse.Namespace) -> Recipe:
+    for split in ("train", "val"):
+        files, index = getattr(args, f"rec_{split}"), getattr(args, f"rec_{split}_idx")
+        expected = [str(pathlib.Path(file).with_suffix(".idx")) for file in files or []]
+        if index and [str(pathlib.Path(path)) for path in index] != expected:
+            raise Refused(f"--rec-{split}-idx {' '.join(index)}: the .idx lies beside its .rec, with the same name")
+        if files:
+            places = [pathlib.Path(file).expanduser() for file in files]
+            for place in places:
+                require_rec(place, f"--rec-{split}: ")
+            paths = tuple(str(place.absolute()) for place in places)
+            recipe = recipe.set(data="records", **{split: paths})
+    if args.use_rec and not args.rec_train and not imagenet_is_here():
+        raise Refused(f"--use-rec: there is no train.rec and val.rec in {IMAGENET_FOLDER}; name --rec-train, --rec-val")
+    return recipe
+
+
+_FIELDS = ("input_size", "crop_ratio", "model", "mode", "dtype", "epochs", "lr", "momentum", "wd")
+_FIELDS += ("init", "augment", "seed")  # flags that are fields of the recipe
+
+
+def _with_fields(recipe: Recipe, args: argparse.Namespace) -> Recipe:
+    given = {field: getattr(args, field) for field in _FIELDS if getattr(args, field) is not None}
+    for flag, field in (("rgb_mean", "mean"), ("rgb_std", "std")):
+        if getattr(args, flag):
+            given[field] = numbers(getattr(args, flag), f"--{flag.replace('_', '-')}")
+    if args.resume_params:
+        given["start_epoch"] = args.resume_epoch or 0
+    return recipe.set(**given)
+
+
+def _with_network(recipe: Recipe, args: argparse.Namespace) -> Recipe:
+    if args.use_se and not recipe.model.startswith("se_"):
+        recipe = recipe.set(model=f"se_{recipe.model}")
+    if args.batch_norm and not recipe.model.endswith("_bn"):
+        if not recipe.model.startswith("vgg"):
+            raise Refused(f"--batch-norm is for VGG, and {recipe.model} is none: leave it out")
+        recipe = recipe.set(model=f"{recipe.model}_bn")
+    if args.use_gn and args.sync_bn:
+        raise Refused("--use-gn and --sync-bn: group normalisation has no statistics of a batch; give one of them")
+    if args.use_gn or args.sync_bn:
+        recipe = recipe.set(net={**recipe.net, "norm_layer": "GroupNorm" if args.use_gn else "SyncBatchNorm"})
+    for source, flag in ((args.resume_params, "--resume-params"), (args.use_pretrained, "--use-pretrained")):
+        if source is not None:
+            recipe = _from_trained(recipe, source, flag, named=bool(args.model or args.use_se or args.batch_norm))
+    return recipe
+
+
+def _with_schedule(recipe: Recipe, args: argparse.Namespace) -> Recipe:
+    decays = {"cosine": Cosine, "poly": PolyDecay, "linear": LinearDecay}
+    stepped = any(v is not None for v in (args.lr_decay, args.lr_decay_period, args.lr_decay_epoch))
+    present = [trick for trick in recipe.tricks if isinstance(trick, StepDecay)]
+    if args.lr_mode in decays:
+        recipe = recipe.add(decays[args.lr_mode]())
+    elif args.lr_mode == "constant":
+        for trick in recipe.tricks:
+            recipe = recipe.without(trick.label()) if trick.slot() == "decay" else recipe
+    elif args.lr_mode == "step" or (stepped and present):
+        recipe = recipe.add(_step_decay(args, recipe.epochs, present[0] if present else StepDecay()))
+    if stepped and not any(isinstance(trick, StepDecay) for trick in recipe.tricks) and args.lr_mode is None:
+        raise Refused("--lr-decay, --lr-decay-period and --lr-decay-epoch go with --lr-mode step")
+    if args.warmup_epochs is not None or args.warmup_lr is not None:
+        old = next((trick for trick in recipe.tricks if isinstance(trick, Warmup)), Warmup(0))
+        epochs = old.epochs if args.warmup_epochs is None else args.warmup_epochs
+        recipe = recipe.add(Warmup(epochs, args.warmup_lr or 0.0))
+    return recipe
+
+
+def _step_decay(args: argparse.Namespace, epochs: int, old: StepDecay) -> StepDecay:
+    at = old.epochs
+    if args.lr_decay_epoch:
+        at = numbers(args.lr_decay_epoch, "--lr-decay-epoch")
+    if args.lr_decay_period:
+        if args.lr_decay_period < 1:
+            raise Refused(f"--lr-decay-period {args.lr_decay_period}: it takes 1 or more epochs")
+        at = tuple(range(args.lr_decay_period, max(epochs, args.lr_decay_period + 1), args.lr_decay_period))
+    return StepDecay(at, old.by if args.lr_decay is None else args.lr_decay)
+
+
+def _with_refinements(recipe: Recipe, args: argparse.Namespace, form: str) -> Recipe:
+    if args.last_gamma:
+        recipe = recipe.add(ZeroGamma())
+    if args.no_wd:
+        recipe = recipe.add(NoBiasDecay())
+    if args.label_smoothing is not None:
+        recipe = _with_trick(recipe, LabelSmoothing, True, {"form": form}, {"eps": args.label_smoothing})
+    given = {"temperature": args.temperature, "hard_weight": args.hard_weight, "teacher": args.teacher or None}
+    if args.hard_weight is not None:
+        given["form"] = "gluoncv"  # the one that has such a weight
+    flags = "--temperature and --hard-weight go with --teacher RUN"
+    recipe = _with_trick(recipe, Distillation, bool(args.teacher), {"form": form}, given, flags)
+    given = {"alpha": args.mixup_alpha, "off_epochs": args.mixup_off_epoch}
+    return _with_trick(recipe, Mixup, args.mixup, {}, given, "--mixup-alpha and --mixup-off-epoch go with --mixup")
+
+
+def _with_trick(
+    recipe: Recipe, kind: type[Trick], asked: bool, default: dict[str, Any], given: dict[str, Any], flags: str = ""
+) -> Recipe:
+    """The recipe with a trick added, or changed where it has it: what no flag gives stays as the recipe has it.
+
+    Args:
+        asked: whether it is to be added.
+        default: fields of one that is added.
+        given: fields by flags, None where a flag is not given.
+        flags: what to say where they are given and there is no such trick.
+    """
+    present = next((trick for trick in recipe.tricks if isinstance(trick, kind)), None)
+    given = {field: value for field, value in given.items() if value is not None}
+    if present:
+        return recipe.add(dataclasses.replace(present, **given))
+    if not asked and given:
+        raise Refused(flags)
+    return recipe.add(kind(**{**default, **given})) if asked else recipe
+
+
+def _without_what_cannot_be(recipe: Recipe, args: argparse.Namespace) -> tuple[Recipe, list[str]]:
+    """The recipe without its tricks that the network has no keyword for; one that was asked for is refused later."""
+    asked = {setting.partition("=")[0].partition(".")[0] for setting in args.set}
+    asked |= {ZeroGamma.label()} if args.last_gamma else set()
+    said = []
+    for trick in recipe.tricks:
+        missing = set(trick.net_kwargs()) - set(keywords(recipe.model))
+        if missing and trick.label() not in asked:
+            recipe = recipe.without(trick.label())
+            said.append(f"{trick.label()} is left out: {recipe.model} has no {', '.join(sorted(missing))}")
+    return recipe, said
+
+
+def _require_teachers(recipe: Recipe) -> None:
+    """Refuses a teacher that is a recipe of a table and no run: reproduce.py puts the run in its place."""
+    for trick in recipe.tricks:
+        if isinstance(trick, Distillation) and is_cell(trick.teacher) and not pathlib.Path(trick.teacher).exists():
+            table = trick.teacher.partition("/")[0]
+            raise Refused(
+                f"the teacher {trick.teacher} is a recipe and no run yet: train it (--recipe {trick.teacher}) and name "
+                f"its run with --teacher RUN, or use scripts/reproduce.py {table}, which does both"
+            )
+
+
+def numbers(text: str, flag: str) -> tuple[float, ...]:
+    """The numbers of a flag such as 30,60,90."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise Refused(f"{flag} takes numbers with commas between them, but got {text!r}") from None
+
+
+def _from_trained(recipe: Recipe, text: str, flag: str, named: bool) -> Recipe:
+    """The recipe that starts from SRC, from "true" (GluonCV's default file), a tag, or from nothing ("false" or "").
+
+    Args:
+        named: the network is named by a flag; else it is the one that SRC says it has, if it does.
+    """
+    if text.lower() in ("true", "false", ""):
+        return recipe.set(pretrained="true" if text.lower() == "true" else "")
+    if is_tag(text):
+        return recipe.set(pretrained=text)
+    try:
+        model = recipe.model if named else model_of(text) or recipe.model
+        return recipe.set(model=model, pretrained=starting_point(text, model))
+    except Refused as error:
+        raise Refused(f"{flag}: {error}") from None
+
+
+def options_from_flags(args: argparse.Namespace, **rest) -> dict:
+    """The keyword arguments of train.Options that the flags give."""
+    return dict(
+        threads=args.num_data_workers,
+        resume=args.resume == "auto",
+        log_interval=args.log_interval,
+        checkpoint_epochs=args.save_frequency,
+        checkpoint_steps=args.save_steps,
+        picture_epochs=args.picture_epochs,
+        keep=args.keep,
+        extra_log=args.logging_file,
+        dtype_given=args.dtype is not None or any(setting.startswith("dtype=") for setting in args.set),
+        **rest,
+    )

@@ -1,0 +1,222 @@
+"""The flags of scripts/train_faster_rcnn.py and train_fcn.py, GluonCV's where it has them, and what they mean."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from gluon_tricks.cli.command_line import new_doubts, numbers
+from gluon_tricks.cli.flags import optimisation_flags, run_flags
+from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.data.sources import read_classes
+from gluon_tricks.networks.load import SOURCE, is_there, means_published, model_of
+from gluon_tricks.recipes.recipe import apply_setting, read_recipe
+from gluon_tricks.recipes.settings import Settings
+from gluon_tricks.recipes.transfer import TransferRecipe
+from gluon_tricks.tricks import StepDecay, Warmup
+
+_FIELDS = {  # flag -> field
+    "base": "model",
+    "dtype": "dtype",
+    "epochs": "epochs",
+    "lr": "lr",
+    "momentum": "momentum",
+    "wd": "wd",
+    "seed": "seed",
+    "short": "short",
+    "long": "long",
+    "roi": "roi",
+    "crop_size": "crop",
+    "base_size": "base_size",
+    "void": "void",
+    "num_classes": "classes",
+}
+_OWN_DATA = {  # flag -> the data sets that it goes with
+    "classes": ("voc", "masks"),
+    "num_classes": ("masks",),
+    "void": ("masks",),
+    "mask_values": ("masks",),
+    "train_splits": ("voc",),
+    "val_splits": ("voc",),
+}
+
+
+def parser(description: str, recipes: Mapping[str, TransferRecipe], default: str) -> Parser:
+    """The flags of one of the scripts.
+
+    Args:
+        recipes: data set -> the recipe that --dataset starts from.
+        default: the data set without --dataset.
+    """
+    parser = Parser(description, usage="%(prog)s [FLAGS]")
+    group = parser.add_argument_group("recipe")
+    group.add_argument("--dataset", choices=tuple(recipes), help=f"what to start from ({default})")
+    group.add_argument("--recipe", metavar="FILE", help="start from a recipe instead: RUN/recipe.json")
+    group.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a field or trick; repeatable",
+    )
+    group.add_argument("--data", type=pathlib.Path, metavar="PATH", help="the data set's folder, where it has one")
+    group.add_argument("--base", metavar="MODEL", help="base network, of the zoo (what --base-params is)")
+    group.add_argument("--base-params", metavar="SRC", help=f"its parameters: {SOURCE} (none)")
+    group.add_argument(
+        "--classes", metavar="NAMES", help="your classes: names with commas between them, or a file of one a line"
+    )
+    detecting = next(iter(recipes.values())).task == "detection"
+    (_detection_flags if detecting else _segmentation_flags)(group)
+    group = parser.add_argument_group("optimisation")
+    optimisation_flags(group)
+    group.add_argument(
+        "--dtype", choices=("float32", "float16", "bfloat16"), help="precision; float16 is for GPUs (the recipe's)"
+    )
+    group.add_argument("--seed", type=int, help="of every random number (the recipe's, 0)")
+    group.add_argument("-j", "--num-data-workers", type=int, metavar="N", help="threads of the loader (all cores)")
+    run_flags(parser.add_argument_group("run"))
+    return parser
+
+
+def _detection_flags(group) -> None:
+    group.add_argument("--short", type=int, metavar="PX", help="images are scaled to this shorter side (600)")
+    group.add_argument("--long", type=int, metavar="PX", help="or to this longer side, if they would exceed it (1000)")
+    group.add_argument("--roi", choices=("paper", "small"), help="sizes of anchors, proposals, regions (the recipe's)")
+
+    group.add_argument(
+        "--train-splits", metavar="LISTS", help="--dataset voc: lists to train on (2007_trainval,2012_trainval)"
+    )
+    group.add_argument("--val-splits", metavar="LISTS", help="--dataset voc: lists to validate on (2007_test)")
+
+
+def _segmentation_flags(group) -> None:
+    group.add_argument("--crop-size", type=int, metavar="PX", help="side of the training crops (480)")
+    group.add_argument("--base-size", type=int, metavar="PX", help="longer side before scale and crop (520)")
+    group.add_argument("--num-classes", type=int, metavar="K", help="--dataset masks: the number of classes")
+    group.add_argument("--void", type=int, metavar="V", help="--dataset masks: the value that is no class (255)")
+    group.add_argument(
+        "--mask-values", metavar="V,V", help="--dataset masks: the value of each class (0,1,2,...), such as 0,255"
+    )
+
+
+def start(
+    args: argparse.Namespace, recipes: Mapping[str, TransferRecipe], default: str, begun: Settings | None = None
+) -> tuple[TransferRecipe, list[str]]:
+    """The recipe that the flags change (the file's, the run's, the data set's), and lines to tell. Args: see below."""
+    task = recipes[default].task
+    recipe = read_recipe(args.recipe) if args.recipe else begun or recipes[args.dataset or default]
+    if recipe.task != task:
+        raise Refused(f"{args.recipe or recipe.name} is a recipe of {recipe.task}, and this script is for {task}")
+    if args.dataset and args.dataset != recipe.dataset:
+        recipe = recipe.set(dataset=args.dataset, classes=None, class_names=())
+    return recipe, []
+
+
+def recipe_from_flags(
+    args: argparse.Namespace, devices: int, begun: Settings | None, recipes: Mapping[str, TransferRecipe], default: str
+) -> tuple[TransferRecipe, list[str]]:
+    """The recipe that a command line means, and lines to tell.
+
+    Args:
+        devices: over all ranks.
+        begun: the recipe of the run that goes on, which has what no flag gives; None: a new run.
+        recipes, default: as for parser.
+
+    Raises:
+        Refused: flags that name what is not there, or that do not go together.
+    """
+    for flag in ("resume_params", "resume_states", "resume_epoch"):
+        if getattr(args, flag):
+            raise Refused(f"--{flag.replace('_', '-')}: use --resume auto, which goes on with everything")
+    recipe, notes = start(args, recipes, default, begun)
+    before = recipe
+    _refuse_what_has_no_effect(args, recipe)
+    given = {field: getattr(args, flag, None) for flag, field in _FIELDS.items()}
+    given = {field: value for field, value in given.items() if value is not None}
+    recipe = recipe.set(**{**_of_own_data(args), **given})
+    if args.base_params:
+        recipe = _with_base(recipe, args, begun)
+    if args.data:
+        recipe = recipe.set(data=str(args.data.expanduser().absolute()))
+    if args.accumulate is not None:
+        recipe = recipe.set(accumulate=args.accumulate)
+    if args.batch_size is not None:
+        recipe = recipe.set(batch_size=args.batch_size * recipe.accumulate * devices)
+    recipe = _with_schedule(recipe, args)
+    for setting in args.set:
+        recipe = apply_setting(recipe, setting)
+    if not recipe.base_params and begun is None:
+        notes.append("no --base-params: the base network starts from random numbers")
+    return recipe.resolved(), notes + new_doubts(recipe, before)
+
+
+def _with_base(recipe: TransferRecipe, args: argparse.Namespace, begun: Settings | None) -> TransferRecipe:
+    """What --base-params says of the network goes before the recipe's; a file is named by its whole path.
+
+    A run that goes on says itself what it stands on, so that the base's file need not be there any more.
+    """
+    source = args.base_params
+    if is_there(source) or not means_published(source):
+        source = str(pathlib.Path(source).expanduser().absolute())
+    recipe = recipe.set(base_params=source)
+    if begun is None:
+        said = model_of(source)
+        return recipe.set(model=recipe.model if args.base or not said else said)
+    if getattr(begun, "base_params", "") != source or args.base not in (None, begun.model):
+        return recipe
+    found = {field: getattr(begun, field) for field in ("model", "dense_side") if hasattr(begun, field)}
+    return recipe.set(**found)
+
+
+def _refuse_what_has_no_effect(args: argparse.Namespace, recipe: TransferRecipe) -> None:
+    if args.data and recipe.dataset.endswith("scenes"):
+        raise Refused(f"--data {args.data}: {recipe.dataset} is built in; name the kind of your data with --dataset")
+    for flag, datasets in _OWN_DATA.items():
+        if getattr(args, flag, None) is not None and recipe.dataset not in datasets:
+            fit = [name for name in recipe.choices["dataset"] if name in datasets]
+            raise Refused(
+                f"--{flag.replace('_', '-')} goes with --dataset {' or '.join(fit)}: {recipe.dataset} has its own"
+            )
+
+
+def _of_own_data(args: argparse.Namespace) -> dict[str, Any]:
+    """Fields that say what own data is: its classes, their values in masks, its lists."""
+    fields: dict[str, Any] = {}
+    if args.classes is not None:
+        fields.update(classes=None, class_names=_names(args.classes))
+    elif getattr(args, "num_classes", None) is not None or getattr(args, "mask_values", None) is not None:
+        fields.update(classes=None, class_names=())
+    if getattr(args, "mask_values", None) is not None:
+        fields["mask_values"] = values = tuple(int(v) for v in numbers(args.mask_values, "--mask-values"))
+        if args.void in values:
+            raise Refused(f"--void {args.void} is one of --mask-values {args.mask_values}: a value is a class or none")
+    for flag in ("train_splits", "val_splits"):
+        if getattr(args, flag, None) is not None:
+            fields[flag] = tuple(getattr(args, flag).split(","))
+    return fields
+
+
+def _names(given: str) -> tuple[str, ...]:
+    """The class names of --classes: those of a file, else those between commas."""
+    path = pathlib.Path(given).expanduser()
+    if path.is_file():
+        return read_classes(path)
+    if path.suffix in (".txt", ".json", ".names") or "/" in given:
+        raise Refused(f"--classes {given}: there is no such file")
+    return tuple(name.strip() for name in given.split(","))
+
+
+def _with_schedule(recipe: TransferRecipe, args: argparse.Namespace) -> TransferRecipe:
+    if args.lr_decay is not None or args.lr_decay_epoch:
+        old = next((trick for trick in recipe.tricks if isinstance(trick, StepDecay)), None)
+        if old is None and not args.lr_decay_epoch:
+            raise Refused(f"--lr-decay {args.lr_decay} goes with --lr-decay-epoch: {recipe.name} has no step decay")
+        old = old or StepDecay()
+        at = numbers(args.lr_decay_epoch, "--lr-decay-epoch") if args.lr_decay_epoch else old.epochs
+        recipe = recipe.add(StepDecay(at, old.by if args.lr_decay is None else args.lr_decay))
+    if args.warmup_epochs is not None:
+        recipe = recipe.add(Warmup(args.warmup_epochs))
+    return recipe

@@ -1,0 +1,125 @@
+"""What must happen before `import mxnet`.
+
+Importing this module (any import of gluon_tricks or model_zoo does it) gives numpy the type names that MXNet
+1.9.1 still uses and loads the CUDA libraries that pip installed. After it `import mxnet` works as usual.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import importlib.abc
+import importlib.metadata
+import os
+import pathlib
+import platform
+import sys
+import warnings
+
+import numpy as np
+
+
+def _restore_numpy_aliases() -> None:
+    """MXNet 1.9.1 uses np.bool and its like, which numpy dropped in 1.24."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name, kind in {"bool": bool, "float": float, "int": int, "object": object}.items():
+            if not hasattr(np, name):
+                setattr(np, name, kind)
+
+
+# The libraries libmxnet.so of mxnet-cu117 is linked to, in an order in which each finds what it needs already loaded.
+CUDA_LIBRARIES = (
+    ("cuda_runtime", "libcudart.so.11.0"),
+    ("cuda_nvrtc", "libnvrtc.so.11.2"),
+    ("nvtx", "libnvToolsExt.so.1"),
+    ("cublas", "libcublasLt.so.11"),
+    ("cublas", "libcublas.so.11"),
+    ("cufft", "libcufft.so.10"),
+    ("curand", "libcurand.so.10"),
+    ("cusparse", "libcusparse.so.11"),
+    ("cusolver", "libcusolver.so.11"),
+    ("cudnn", "libcudnn.so.8"),
+    ("nccl", "libnccl.so.2"),
+)
+
+
+def _load_cuda_libraries() -> None:
+    """Loads the nvidia-*-cu11 wheels' libraries, so that mxnet-cu117 needs no CUDA toolkit on the machine."""
+    try:
+        importlib.metadata.version("mxnet-cu117")
+    except importlib.metadata.PackageNotFoundError:
+        return
+    for root in map(pathlib.Path, sys.path):
+        for package, library in CUDA_LIBRARIES:
+            path = root / "nvidia" / package / "lib" / library
+            if path.exists():
+                ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+
+
+# How many processes a launcher started on this machine. Slurm's srun binds each to its own cores by itself.
+_LOCAL_SIZES = ("HOROVOD_LOCAL_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS")
+
+
+def usable_cores() -> int:
+    """The logical cores this process may use: those of the machine, or its share if a launcher started several."""
+    share = next((int(os.environ[name]) for name in _LOCAL_SIZES if name in os.environ), 1)
+    return max(len(os.sched_getaffinity(0)) // share, 1)
+
+
+def _threads_per_core() -> int:
+    try:
+        siblings = pathlib.Path("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list").read_text("ascii")
+    except OSError:
+        return 1
+    return max(len(siblings.replace("-", ",").split(",")), 1)
+
+
+_set_here: set[str] = set()
+
+
+def _set_by_default(variable: str, value: str) -> None:
+    if variable not in os.environ:
+        os.environ[variable] = value
+        _set_here.add(variable)
+
+
+def inherited_environment() -> dict[str, str]:
+    """The environment without what this module put there: for processes that choose by themselves, such as ranks."""
+    return {name: value for name, value in os.environ.items() if name not in _set_here}
+
+
+def _limit_images() -> None:
+    """A few bytes may claim any size: OpenCV, MXNet's copy of it too, is to refuse 2**27 pixels (400 MB) and more.
+
+    It reads the variable when it is loaded; where it was before, its own limit holds, which is 2**30.
+    """
+    _set_by_default("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 27))
+
+
+def _use_every_core() -> None:
+    """One thread per physical core: left alone, MXNet takes half the logical ones, hyper-threads or not."""
+    _set_by_default("OMP_NUM_THREADS", str(max(usable_cores() // _threads_per_core(), 1)))
+
+
+def _allow_amx() -> None:
+    """Lets oneDNN 2.4, which is inside MXNet 1.9.1, multiply bfloat16 in the CPU's AMX tiles.
+
+    It does so only where asked by this variable, and Linux lets a process use the tiles only where it asked for
+    them: without the grant the first tile instruction ends the process, so a grant is asked for first.
+    """
+    try:
+        flags = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return
+    if "amx_bf16" in flags and platform.machine() == "x86_64":
+        arch_prctl, request_permission, tile_data = 158, 0x1023, 18
+        if ctypes.CDLL(None).syscall(arch_prctl, request_permission, tile_data) == 0:
+            _set_by_default("DNNL_MAX_CPU_ISA", "AVX512_CORE_AMX")
+
+
+_use_every_core()
+_limit_images()
+_allow_amx()
+_restore_numpy_aliases()
+_load_cuda_libraries()

@@ -1,0 +1,31 @@
+"""The exit code, the error and the check that every room knows."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+RESUMABLE = 75  # the exit code of a training that was asked to stop and has a checkpoint
+
+
+class Refused(ValueError):
+    """Input that cannot be worked with, found before any work is lost: one sentence with the remedy.
+
+    Scripts print it and exit with code 2.
+    """
+
+
+def require_known(name: str, names: Sequence[str], what: str, where: str = "") -> str:
+    """The name itself, if it is one of the names (in small letters).
+
+    Args:
+        what, where: for the message: "model", or "argument" and the model's name.
+
+    Raises:
+        Refused: it is none of them; the near ones are listed, or all if none is near.
+    """
+    if name not in names:
+        near, place = difflib.get_close_matches(name.lower(), names, n=3), f" in {where}" if where else ""
+        remedy = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(names)}"
+        raise Refused(f"there is no {what} {name!r}{place}: {remedy}")
+    return name

@@ -1,0 +1,175 @@
+"""Images with boxes or masks: reading them as they are stored, and telling of all that is wrong with them at once.
+
+Annotations count the pixels of the file as it is stored. So pictures are not turned by their EXIF orientation here,
+other than in classification; MATLAB, in which the development kits of VOC and ADE20K are written, does not turn either.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+import cv2
+import numpy as np
+import PIL.Image
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import plural, some
+from gluon_tricks.data.base_loader import StepLoader
+from gluon_tricks.data.headers import image_header, is_cut_jpeg
+from gluon_tricks.data.parallel import in_order
+from gluon_tricks.data.records import MOST_PIXELS, BadRecord
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
+
+_SHOWN = 3  # problems told of in an error
+_REMEDY = "Fix them, or take them out of the list or folder"
+
+
+class Annotated(Protocol):
+    """Images with boxes or masks."""
+
+    paths: Sequence[pathlib.Path]
+
+
+class Problem(ValueError):
+    """What is wrong with one file: the text names it.
+
+    Args:
+        remedy: a sentence that is said once, however many files have the problem.
+    """
+
+    def __init__(self, text: str, remedy: str = ""):
+        super().__init__(text)
+        self.remedy = remedy
+
+
+def read_all(
+    read: Callable[[Item], Result], items: Sequence[Item], *, what: str, folder: str | os.PathLike, jobs: int | None
+) -> list[Result]:
+    """read(item) of each item, on threads and with progress, where all are tried before any is complained of.
+
+    Args:
+        read: raises Problem.
+        what: for the progress bar ("reading annotations").
+        folder: for the message.
+        jobs: threads; default: all cores.
+
+    Raises: Refused naming the first few problems and how many there are.
+    """
+    results = list(in_order(functools.partial(_attempt, read), items, jobs=jobs, what=what))
+    refuse([result for result in results if isinstance(result, Problem)], len(items), folder)
+    return results
+
+
+def _attempt(read: Callable, item: object) -> object:
+    try:
+        return read(item)
+    except Problem as problem:
+        return problem
+
+
+def refuse(problems: Sequence[Problem], total: int, folder: str | os.PathLike) -> None:
+    """Raises Refused if there are problems: the first few and how many of `total` images they are."""
+    if problems:
+        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        remedies = dict.fromkeys(problem.remedy.rstrip(".") or _REMEDY for problem in problems)
+        raise Refused(
+            f"{len(problems)} of {plural(total, 'image')} of {folder} cannot be used: "
+            f"{'; '.join(map(str, problems[:_SHOWN]))}{more}. {'. '.join(remedies)}"
+        )
+
+
+def require_own_classes(count: int | None, names: Sequence[str], own: Sequence[str], dataset: str) -> None:
+    """Refuses other classes than a data set has.
+
+    Args:
+        count, names: as a recipe gives them; None and (): those of the data set.
+        own: names of the data set's classes.
+    """
+    if (names and tuple(names) != tuple(own)) or count not in (None, len(own)):
+        given = f"class_names {some(names)}" if names else f"classes={count}"
+        raise Refused(
+            f"{given}: the data set {dataset} has its own {plural(len(own), 'class')} ({some(own)}): leave it out, "
+            "or name the kind of your data with --dataset and its classes with --classes"
+        )
+
+
+def require_apart(train: Annotated, val: Annotated) -> None:
+    """Refuses validation images that are trained on too: the same files, or copies of the same name."""
+    trained = {(path.name, path.stat().st_size): path for path in train.paths}
+    pairs = [(path, trained.get((path.name, path.stat().st_size))) for path in val.paths]
+    both = [path for path, other in pairs if other and (path == other or path.read_bytes() == other.read_bytes())]
+    if both:
+        raise Refused(
+            f"{len(both)} of the {len(val.paths)} validation images are trained on too, such as {both[0]}: keep them "
+            "out of one of the two"
+        )
+
+
+def file_bytes(path: pathlib.Path) -> int:
+    """The size of a file. Raises Problem when there is none or none in it."""
+    if not path.is_file():
+        raise Problem(f"there is no {path}")
+    size = path.stat().st_size
+    if size == 0:
+        raise Problem(f"{path} is empty")
+    return size
+
+
+def stored_size(path: pathlib.Path) -> tuple[int, int]:
+    """The (height, width) that the header of an image file says; its pixels are not read.
+
+    Raises: Problem when it is not an image or has more than MOST_PIXELS.
+    """
+    try:
+        with PIL.Image.open(path) as image:
+            width, height = image.size
+    except PIL.Image.DecompressionBombError:
+        width = height = MOST_PIXELS
+    except (OSError, ValueError, SyntaxError):  # Pillow's, by the kind of damage
+        raise Problem(f"{path} is not an image") from None
+    if width * height > MOST_PIXELS:
+        raise Problem(f"{path} has more than {MOST_PIXELS} pixels")
+    return height, width
+
+
+def read_stored(path: pathlib.Path) -> np.ndarray | None:
+    """The (height, width, 3) uint8 BGR pixels of an image file as they are stored; None if they cannot be decoded.
+
+    Raises: BadRecord when the file cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadRecord(
+            f"{path} cannot be read ({error.strerror}): check the disk and the file's permissions"
+        ) from None
+    if image_header(data).pixels > MOST_PIXELS or is_cut_jpeg(data):
+        return None
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:  # no bytes at all, or more pixels than OpenCV accepts
+        return None
+
+
+class AnnotatedLoader(StepLoader):
+    """Reads images of files, and keeps the slots of a batch as a list until it is complete."""
+
+    def _begin(self, count: int) -> list:
+        return [None] * count
+
+    def _place(self, image: int) -> tuple[pathlib.Path]:
+        return (self.records.paths[image],)
+
+    def _pixels(self, image: int) -> np.ndarray | None:
+        """The BGR pixels of an image; None if it cannot be decoded."""
+        pixels = read_stored(self.records.paths[image])
+        if pixels is not None and pixels.shape[:2] != tuple(self.records.sizes[image]):
+            raise BadRecord(f"{self.records.paths[image]} has another size than when the run began: start it again")
+        return pixels

@@ -1,0 +1,198 @@
+"""What all loaders share: whose images a step takes, threads that load them ahead, images that cannot be decoded."""
+
+from __future__ import annotations
+
+import abc
+import collections
+import concurrent.futures
+import logging
+import math
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+
+from gluon_tricks.core.environment import usable_cores
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.keyed_random import generator
+from gluon_tricks.core.wording import plural
+from gluon_tricks.data.records import BadRecord
+
+log = logging.getLogger("gluon_tricks.data")
+
+
+_told: weakref.WeakKeyDictionary[Any, set[int]] = weakref.WeakKeyDictionary()  # records -> images told of
+
+
+class UndecodableImages(BadRecord):
+    """More than 1 % of the images cannot be decoded; the message lists where each of them lies."""
+
+
+class StepLoader(abc.ABC):
+    """Batches of images in an order that is a pure function of (seed, epoch).
+
+    Training (train=True): each epoch is one global shuffle. Step s takes places [s B R, (s+1) B R) of it, and rank r
+    the r-th B of these, so a step's images are the same for any number of ranks R at an equal global batch B R.
+    The last incomplete global batch is dropped. Validation: the images in order, each exactly once over all ranks.
+
+    An image that cannot be decoded is named in the log once, however many loaders of the same records meet it. Training
+    takes the next one that can be decoded in its place; validation leaves it out. OpenCV's own threads are switched off
+    for the process.
+
+    A loader says what a batch is: `_begin`, `_load`, `_complete`; and where an image lies: `_place` and
+    `_describe`.
+
+    Args:
+        records: has a length and a digest.
+        batch_size: B, images of this rank in each step.
+        train: all of `images` shuffled, or each once.
+        seed, threads (default: all cores), rank, ranks, prefetch (batches made ahead).
+        images: which of the records are used, in ascending order; default: all.
+
+    Attributes:
+        steps_per_epoch: n // (B R) in training, ceil(n / (B R)) in validation; the same for all ranks.
+        undecodable: image index -> where it lies, of those met so far.
+
+    Raises: Refused when an argument is out of range or a training epoch has no whole batch.
+    """
+
+    _chunk = 1  # images per task
+    _remedy = "replace them by sound copies"  # what to do about undecodable images
+
+    def __init__(
+        self,
+        records: Any,
+        *,
+        batch_size: int,
+        train: bool,
+        seed: int,
+        threads: int | None,
+        rank: int,
+        ranks: int,
+        prefetch: int,
+        images: np.ndarray | None = None,
+    ):
+        threads = usable_cores() if threads is None else threads
+        for name, value in dict(batch_size=batch_size, threads=threads, prefetch=prefetch).items():
+            if value < 1:
+                raise Refused(f"{name} is {value}: it must be at least 1")
+        if not 0 <= rank < ranks:
+            raise Refused(f"rank {rank} of {ranks}: ranks count from 0 to {ranks - 1}")
+        self.records, self.batch_size, self.train, self.seed = records, batch_size, train, seed
+        self.threads, self.rank, self.ranks, self.prefetch = threads, rank, ranks, prefetch
+        self.undecodable: dict[int, tuple] = {}
+        self._told = _told.setdefault(records, set())
+        self._images = np.arange(len(records)) if images is None else images
+        n, global_batch = len(self._images), batch_size * ranks
+        self.steps_per_epoch = n // global_batch if train else math.ceil(n / global_batch)
+        if self.steps_per_epoch == 0:
+            raise Refused(
+                f"{n} images are not one batch of {batch_size} on {plural(ranks, 'rank')}: make the batch smaller"
+            )
+        cv2.setNumThreads(0)
+
+    def epoch(self, epoch: int = 0, start_step: int = 0) -> Iterator:
+        """The batches of one epoch from `start_step` on; closing the iterator ends its threads.
+
+        Every batch has arrays of its own, which the caller may keep.
+
+        Args:
+            epoch: >= 0; without meaning in validation.
+            start_step: in [0, steps_per_epoch]; the steps before are not read.
+
+        Raises:
+            UndecodableImages: more than 1 % of all images are known to be undecodable.
+            BadRecord: an image that cannot be used, though it may be decodable; the message says why.
+            ValueError: start_step is out of range.
+        """
+        if not 0 <= start_step <= self.steps_per_epoch:
+            raise ValueError(f"start_step is {start_step}: an epoch has {plural(self.steps_per_epoch, 'step')}")
+        return self._batches(epoch, start_step)
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """The images in the order in which the steps of all ranks take them."""
+        if not self.train:
+            return self._images
+        return self._images[generator(self.seed, "shuffle", epoch).permutation(len(self._images))]
+
+    @abc.abstractmethod
+    def _begin(self, count: int) -> Any:
+        """An empty batch with `count` slots to fill."""
+
+    @abc.abstractmethod
+    def _load(self, image: int, epoch: int, batch: Any, slot: int) -> bool:
+        """Puts an image into a slot of the batch, on one of the threads; False if it cannot be decoded."""
+
+    @abc.abstractmethod
+    def _complete(self, batch: Any) -> Any:
+        """The batch as it is handed out, once all its slots are dealt with; some may have stayed empty."""
+
+    @abc.abstractmethod
+    def _place(self, image: int) -> tuple:
+        """Where an image lies, for `undecodable`."""
+
+    def _describe(self, image: int) -> str:
+        """An undecodable image in words, for messages."""
+        return f"image {image} of {self.undecodable[image][0]}"
+
+    def _batches(self, epoch: int, start_step: int) -> Iterator:
+        order = self._order(epoch)
+        pool = concurrent.futures.ThreadPoolExecutor(self.threads, thread_name_prefix="loader")
+        pending: collections.deque = collections.deque()
+        try:
+            for step in range(start_step, self.steps_per_epoch):
+                first = (step * self.ranks + self.rank) * self.batch_size
+                pending.append(self._start(pool, epoch, order[first : first + self.batch_size].tolist()))
+                if len(pending) > self.prefetch:
+                    yield self._finish(*pending.popleft())
+            while pending:
+                yield self._finish(*pending.popleft())
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _start(self, pool: concurrent.futures.Executor, epoch: int, wanted: list[int]) -> tuple[Any, list]:
+        """Hands a batch to the threads; each slot is filled by one of them."""
+        batch = self._begin(len(wanted))
+        tasks = [
+            pool.submit(self._fill, batch, epoch, slot, wanted[slot : slot + self._chunk])
+            for slot in range(0, len(wanted), self._chunk)
+        ]
+        return batch, tasks
+
+    def _fill(self, batch: Any, epoch: int, slot: int, wanted: list[int]) -> list[int]:
+        """Fills the slots from `slot` on, on one of the threads; returns the images that could not be decoded."""
+        undecodable: list[int] = []
+        for at, image in enumerate(wanted, start=slot):
+            while not self._load(image, epoch, batch, at):
+                undecodable.append(image)
+                if not self.train or self._too_many(len(undecodable)):
+                    break  # left out; or _finish stops the run
+                following = np.searchsorted(self._images, image) + 1
+                image = int(self._images[following % len(self._images)])
+        return undecodable
+
+    def _finish(self, batch: Any, tasks: list) -> Any:
+        """Waits for a batch and accounts for its undecodable images: here, in order, so that threads change nothing."""
+        for task in tasks:
+            for image in task.result():
+                self._note_undecodable(image)
+        return self._complete(batch)
+
+    def _too_many(self, undecodable: int) -> bool:
+        return 100 * undecodable > len(self.records)
+
+    def _note_undecodable(self, image: int) -> None:
+        if image in self.undecodable:
+            return
+        self.undecodable[image] = self._place(image)
+        if image not in self._told:
+            self._told.add(image)
+            log.warning("%s cannot be decoded", self._describe(image))
+        if self._too_many(len(self.undecodable)):
+            listed = "\n".join(map(self._describe, self.undecodable))
+            raise UndecodableImages(
+                f"{len(self.undecodable)} of {plural(len(self.records), 'image')}, more than 1 %, cannot be decoded: "
+                f"{self._remedy}. Met so far:\n{listed}"
+            )

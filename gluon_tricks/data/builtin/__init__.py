@@ -1,0 +1,1 @@
+"""Pictures that are drawn here, so that every command has something to run on."""

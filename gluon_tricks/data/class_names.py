@@ -1,0 +1,46 @@
+"""What the classes of a network are called."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+from collections.abc import Sequence
+
+from gluon_tricks.core.foreign import import_gluoncv
+from gluon_tricks.data import sources
+from gluon_tricks.data.builtin import shapes
+from gluon_tricks.data.recipe_records import IMAGENET_FOLDER
+from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.recipes.settings import Settings
+
+
+def training_names(recipe: Settings) -> tuple[str, ...] | None:
+    """The classes of the data that a run was trained on, if they are still known.
+
+    Raises:
+        Refused: a manifest that is damaged.
+    """
+    if not isinstance(recipe, Recipe):
+        return recipe.class_names or None
+    if recipe.data in shapes.DATA_SETS:
+        return tuple(shapes.CLASSES)
+    records = [IMAGENET_FOLDER / "train.rec"] if recipe.data == "imagenet" else map(pathlib.Path, recipe.train)
+    manifests = [path.expanduser().with_suffix(".json") for path in records]
+    return sources.read_classes(manifests[0]) if manifests and manifests[0].is_file() else None
+
+
+def in_words(names: Sequence[str]) -> tuple[str, ...]:
+    """ImageNet's ids (n01440764) as what they stand for (tench); other names as they are."""
+    if not any(re.fullmatch(r"n\d{8}", name) for name in names):
+        return tuple(names)
+    words = imagenet_names()
+    return tuple(words.get(name, name) for name in names)
+
+
+def imagenet_names() -> dict[str, str]:
+    """ImageNet's 1000 classes in the order of the published networks: id -> name, the first of its synonyms."""
+    import_gluoncv()
+    from gluoncv.data import ImageNet1kAttr
+
+    listed = ImageNet1kAttr()
+    return dict(zip(listed.synset, listed.classes))

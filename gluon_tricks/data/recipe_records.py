@@ -1,0 +1,74 @@
+"""Which records a recipe's data set is: where each one lies, and what to do where it does not."""
+
+from __future__ import annotations
+
+import pathlib
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.data.builtin import shapes
+from gluon_tricks.data.lists import require_distinct
+from gluon_tricks.data.records import Records
+from gluon_tricks.data.requirements import class_labels, of_one_class, warn_of_empty_classes
+from gluon_tricks.recipes.recipe import Recipe
+
+IMAGENET_FOLDER = pathlib.Path("~/.mxnet/datasets/imagenet/rec")  # GluonCV's default place
+DATA_SETS = (*shapes.DATA_SETS, "imagenet", "records")
+
+
+def imagenet_is_here() -> bool:
+    """Whether packed ImageNet lies at GluonCV's default place."""
+    return all((IMAGENET_FOLDER.expanduser() / name).is_file() for name in ("train.rec", "val.rec"))
+
+
+def find_records(recipe: Recipe) -> tuple[Records, Records]:
+    """The training and the validation records of a recipe; `shapes` is drawn on first use.
+
+    Raises:
+        Refused: a data set that is not there, damaged records, or labels that do not fit the recipe's classes.
+    """
+    if recipe.data not in DATA_SETS:
+        raise Refused(f"data is {recipe.data!r}: choose one of {', '.join(DATA_SETS)}")
+    if recipe.data == "records":
+        if not recipe.train or not recipe.val:
+            raise Refused("data is 'records': name the files for both train and val (--rec-train and --rec-val)")
+        return Records(recipe.train), Records(recipe.val)
+    drawn = recipe.data in shapes.DATA_SETS
+    folder = shapes.ensure(name=recipe.data) if drawn else IMAGENET_FOLDER.expanduser()
+    return Records(folder / "train.rec"), Records(folder / "val.rec")
+
+
+def count_classes(train: Records, val: Records, expected: int | None) -> int:
+    """K: as many as the recipe says, else the manifest, else the labels.
+
+    Raises:
+        Refused: labels outside [0, K), training and validation that name different classes, or records of one class.
+    """
+    if train.classes and val.classes and train.classes != val.classes:
+        odd = sorted(set(train.classes) ^ set(val.classes))[:3]
+        raise Refused(
+            f"training has {len(train.classes)} classes and validation {len(val.classes)}, and they are not the same "
+            f"({', '.join(odd)} ...): pack validation with the training classes"
+        )
+    named = next((records for records in (train, val) if records.classes), None)
+    known = len(require_distinct(named.classes, named.paths[0])) if named else None
+    for records in (train, val):
+        class_labels(records, known, str(named.paths[0]) if named else "")
+    if expected is not None and known not in (None, expected):
+        raise Refused(f"the records have {known} classes and the recipe {expected}: give --set classes={known}")
+    highest = int(max(train.labels().max(), val.labels().max()))
+    if expected is None and known is None and highest >= len(train):  # or a damaged label decides the network's size
+        raise Refused(
+            f"the highest label is {highest}, and {len(train)} training images cannot show as many classes: "
+            "give --set classes=..., or see scripts/pack_records.py --check"
+        )
+    if expected is not None and highest >= expected:
+        raise Refused(
+            f"the records have labels up to {highest} and the recipe {expected} classes: "
+            f"give --set classes={highest + 1}"
+        )
+    for records in (train, val):
+        if said := of_one_class(records):
+            raise Refused(said)
+    classes = expected or known or highest + 1
+    warn_of_empty_classes(train, classes)
+    return classes

@@ -1,0 +1,1 @@
+"""What the machine has: devices, precisions, and the doctor's checks."""

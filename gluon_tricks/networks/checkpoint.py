@@ -1,0 +1,246 @@
+"""Checkpoints: everything a run needs to go on bit for bit, in one safetensors file, written whole or not at all.
+
+A file holds tensors and a JSON header, and nothing in it is ever executed. Tensors are named `parameter/NAME`
+(structural names of the network) and `optimizer/NAME/K` (the K-th array of the optimiser's state).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+import mxnet as mx
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.files import write_atomically, writing
+from gluon_tricks.networks.of_recipe import parameters_by_name, set_parameters
+from gluon_tricks.networks.optimizer_state import optimizer_arrays, restore_optimizer
+from gluon_tricks.recipes.recipe import KINDS
+from gluon_tricks.recipes.settings import Settings
+from model_zoo import formats
+
+FORMAT = "gluon_tricks checkpoint 1"
+_SUFFIX = ".safetensors"
+_HEADER = "gluon_tricks"  # its place in the file's metadata
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a run stands: what a checkpoint holds besides arrays.
+
+    Args:
+        step: updates done since the start.
+        loss_sum, images: of the current epoch so far, over all ranks.
+        seconds: of training in the current epoch so far.
+        loss_scale, good_steps: of the dynamic loss scale (float16).
+        history: one row per finished epoch, as in metrics.csv.
+        val_images: how many images the last of them was evaluated on.
+        best: the checkpoint with the highest validation top-1, as its file name, and that top-1.
+        rollbacks: the steps that the run was taken back to.
+    """
+
+    step: int = 0
+    loss_sum: float = 0.0
+    images: int = 0
+    seconds: float = 0.0
+    loss_scale: float = 1.0
+    good_steps: int = 0
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    val_images: int = 0
+    best: tuple[str, float] = ("", -1.0)
+    rollbacks: list[int] = dataclasses.field(default_factory=list)
+
+
+# --- writing ------------------------------------------------------------------------------------------------------
+
+
+def save_checkpoint(
+    path: pathlib.Path, net, trainer: mx.gluon.Trainer, progress: Progress, recipe: Settings, data_digest: str
+) -> None:
+    """Writes a checkpoint; waits for every pending computation on the parameters.
+
+    Args:
+        path: ends in .safetensors; appears only when the file is whole and on the disk.
+        data_digest: of the training records; resuming on others is refused.
+    """
+    arrays = {f"parameter/{name}": p.list_data()[0].asnumpy() for name, p in parameters_by_name(net).items()}
+    arrays.update({f"optimizer/{name}": array for name, array in optimizer_arrays(net, trainer).items()})
+    header = {
+        "format": FORMAT,
+        "progress": dataclasses.asdict(progress),
+        "recipe": recipe.to_json(),
+        "data": data_digest,
+        "sha256": {name: _digest(array) for name, array in arrays.items()},
+    }
+    header["header_sha256"] = _header_digest(header)
+    metadata = {_HEADER: json.dumps(header)}
+    write_atomically(path, lambda temporary: temporary.write_bytes(safetensors.numpy.save(arrays, metadata)))
+
+
+def prune(folder: pathlib.Path, keep: int, best: str, before: int) -> None:
+    """Deletes all but the newest `keep` checkpoints of a folder, the best one, and the newest from before a step.
+
+    Args:
+        before: a divergence that is seen now may have begun there.
+    """
+    paths = list_checkpoints(folder)
+    earlier = [path.name for path in paths if path.name < checkpoint_path(folder, before).name]
+    for path in paths[:-keep]:
+        if path.name not in (best, *earlier[-1:]):
+            with writing(path):
+                path.unlink(missing_ok=True)
+
+
+def checkpoint_path(folder: pathlib.Path, step: int) -> pathlib.Path:
+    return folder / f"step-{step:09d}{_SUFFIX}"
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+def remove_leftovers(run: pathlib.Path) -> None:
+    """Deletes what a killed process left half-written in a run directory; call it with the directory's lock held."""
+    for folder in (run, run / "checkpoints", run / "pictures"):
+        for path in folder.glob(".*.tmp"):
+            path.unlink()
+    for path in (*run.glob(".writing*"), *run.glob(".export*")):  # the second is what versions before 0.5 left
+        shutil.rmtree(path)
+
+
+def list_checkpoints(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The checkpoints of a folder, oldest first."""
+    return sorted(folder.glob(f"step-*{_SUFFIX}"))
+
+
+def is_checkpoint(path: pathlib.Path) -> bool:
+    """Whether a file is one, by what it says of itself."""
+    return _HEADER in formats.metadata(path)
+
+
+def read_checkpoint(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """A checkpoint's arrays and header, every digest checked.
+
+    Raises:
+        Refused: not a whole checkpoint of this project.
+    """
+    try:
+        return parse_checkpoint(path.read_bytes(), path)
+    except OSError as error:
+        raise Refused(f"{path} cannot be read ({error}): use another checkpoint") from error
+
+
+def parse_checkpoint(data: bytes, path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and header that a checkpoint's bytes hold, every digest checked.
+
+    Args:
+        path: what an error names.
+
+    Raises:
+        Refused: not a whole checkpoint of this project.
+    """
+    try:
+        arrays = safetensors.numpy.load(data)  # checks the lengths that the file claims
+        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
+        header = json.loads(metadata.get(_HEADER, "{}"))
+    except (ValueError, RecursionError, KeyError, safetensors.SafetensorError) as error:
+        raise Refused(f"{path} is not a whole checkpoint ({error}): use an older one, or start anew") from error
+    seen = header.get("format") if isinstance(header, dict) else None
+    if seen != FORMAT:
+        raise Refused(f"{path} is not a checkpoint of this version: expected {FORMAT!r}, saw {str(seen)[:50]!r}")
+    if [type(header.get(part)) for part in ("sha256", "progress", "recipe", "data")] != [dict, dict, dict, str]:
+        raise Refused(f"{path} is damaged (its header): use an older checkpoint")
+    if header.get("header_sha256", _header_digest(header)) != _header_digest(header):  # older ones have none
+        raise Refused(f"{path} is damaged (digest of its header): use an older checkpoint")
+    damaged = [
+        name for name, digest in header["sha256"].items() if name not in arrays or _digest(arrays[name]) != digest
+    ]
+    if damaged or len(arrays) != len(header["sha256"]):
+        raise Refused(f"{path} is damaged (digest of {damaged or 'its list of arrays'}): use an older checkpoint")
+    return arrays, header
+
+
+def restore(
+    path: pathlib.Path, read: tuple[dict[str, np.ndarray], dict[str, Any]], net, trainer: mx.gluon.Trainer,
+    recipe: Settings, data_digest: str, contexts: Sequence[mx.Context],
+) -> Progress:  # fmt: skip
+    """Puts the network and the optimiser where a checkpoint has them, and says where the run stands.
+
+    Args:
+        path: what an error names.
+        read: what parse_checkpoint gave.
+
+    Raises:
+        Refused: another recipe, or other records.
+    """
+    arrays, header = read
+    differing = _differences(header["recipe"], recipe.to_json())
+    if differing:
+        run = path.parent.parent
+        anew = " --resume-params FILE" if recipe.task == "classification" else ""
+        raise Refused(
+            f"{path} belongs to another recipe ({'; '.join(differing)}): leave that out, as --resume auto --save-dir "
+            f"{run} takes it from the run ({run / 'recipe.json'}), or start another run: --save-dir NEW{anew}"
+        )
+    if header["data"] != data_digest:
+        raise Refused(f"{path} was trained on other records than those given: resume with the same files")
+    set_parameters(net, named(arrays, "parameter"), path)
+    restore_optimizer(net, trainer, named(arrays, "optimizer"), contexts)
+    return _progress(header["progress"], path)
+
+
+def _progress(values: dict[str, Any], path: pathlib.Path) -> Progress:
+    values = {**dataclasses.asdict(Progress()), **values}  # what an older version did not know has its default
+    values["best"] = list(values["best"]) if isinstance(values["best"], tuple) else values["best"]
+    wanted = {f.name: type(value) for f, value in zip(dataclasses.fields(Progress), dataclasses.astuple(Progress()))}
+    wanted["best"] = list  # JSON's
+    if {name: type(value) for name, value in values.items()} != wanted or not 0 <= values["step"] < 1 << 53:
+        raise Refused(f"{path} is damaged (where the run stands): use an older checkpoint")
+    if [type(part) for part in values["best"]] != [str, float] or not all(type(r) is dict for r in values["history"]):
+        raise Refused(f"{path} is damaged (its history): use an older checkpoint")
+    return Progress(**{**values, "best": tuple(values["best"])})
+
+
+# --- the parts ----------------------------------------------------------------------------------------------------
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def _header_digest(header: dict[str, Any]) -> str:
+    parts = {part: header[part] for part in ("progress", "recipe", "data")}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def named(arrays: dict[str, np.ndarray], kind: str, dtype: str | None = None) -> dict[str, np.ndarray]:
+    """The arrays of a kind by the rest of their name."""
+    found = {name[len(kind) + 1 :]: array for name, array in arrays.items() if name.startswith(f"{kind}/")}
+    return {name: array.astype(dtype) for name, array in found.items()} if dtype else found
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Where two recipes differ, in words; what an older version did not know has its default.
+
+    How many epochs there are to be is no difference, nor where a folder of images lies: what is in it has a digest.
+    """
+    free = ("epochs",) if new["task"] == "classification" else ("epochs", "data")
+    old, new = _flat({**KINDS[new["task"]]().to_json(), **old}), _flat(new)
+    decisive = [key for key in new if key not in free and ("." not in key or key in old)]
+    return [f"{key} was {old.get(key)!r} and is {new[key]!r}" for key in decisive if old.get(key) != new[key]]
+
+
+def _flat(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's JSON with the names of its tricks, and their numbers as "mixup.alpha"."""
+    flat = json.loads(json.dumps(recipe))
+    listed = flat["tricks"]
+    flat["tricks"] = [trick["trick"] for trick in listed]
+    numbers = {f"{t['trick']}.{name}": value for t in listed for name, value in t.items() if name != "trick"}
+    return {**flat, **numbers}

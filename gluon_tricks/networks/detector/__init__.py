@@ -1,0 +1,1 @@
+"""Faster-RCNN on a network of the zoo."""

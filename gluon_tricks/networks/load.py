@@ -1,0 +1,285 @@
+"""A trained network by what a user calls it: the SRC of the scripts."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import pathlib
+from collections.abc import Sequence
+
+import mxnet as mx
+import numpy as np
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.data.class_names import training_names
+from gluon_tricks.networks.checkpoint import is_checkpoint, list_checkpoints, named, read_checkpoint
+from gluon_tricks.networks.of_recipe import check_parameters, set_parameters, untrained
+from gluon_tricks.recipes.recipe import read_recipe, recipe_from_json
+from gluon_tricks.recipes.settings import Settings
+from model_zoo import formats, get_model, list_models, load_model, published
+from model_zoo.classifier import Classifier
+from model_zoo.preprocessing import Preprocessing
+from model_zoo.symbols import import_symbol
+
+log = logging.getLogger("gluon_tricks.networks.load")
+
+# What every option that names a trained network takes, in the words of --help.
+SOURCE = "a run, a checkpoint, a parameter file (FILE#PART: see docs/model_zoo.md) or a published NAME or NAME/TAG"
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A network with its parameters.
+
+    Args:
+        recipe: of the run that it comes from; None: of no run.
+        file: the parameter file that was read; None: a checkpoint or an exported symbol.
+        published: what is known of the file, if GluonCV published it.
+    """
+
+    net: mx.gluon.HybridBlock
+    recipe: Settings | None = None
+    file: pathlib.Path | None = None
+    published: published.Published | None = None
+
+
+def open_network(
+    source: str | os.PathLike, *, model: str | None = None, classes: int | None = None,
+    ctx: mx.Context | Sequence[mx.Context] | None = None,
+) -> Trained:  # fmt: skip
+    """The network that SRC means.
+
+    Args:
+        source: what open_trained takes (a run directory, a checkpoint, an exported symbol, a parameter file), else
+            NAME or NAME/TAG, a file that GluonCV published; beside `model` a tag alone, or "true" for the default one.
+        model, classes: of a parameter file that fits several networks; elsewhere they must agree with what is found.
+        ctx: a context or a list of them; the CPU by default.
+
+    Raises:
+        Refused: there is no such thing, it does not say its network, or model or classes contradict it.
+    """
+    known, path = None, source
+    if not is_there(source):
+        model, tag = _name_and_tag(str(source), model)
+        get_model(model)  # refuses a misspelt name before anything is asked of a server
+        known, path = published.lookup(model, tag), published.fetch(model, tag)
+    return Trained(*open_trained(path, model=model or "", classes=classes, ctx=ctx), known)
+
+
+def is_there(source: str | os.PathLike) -> bool:
+    """Whether SRC is a run or a file of this machine."""
+    return formats.split(source)[0].exists()
+
+
+def starting_point(source: str, model: str) -> str:
+    """SRC as Recipe.pretrained has it: a file's absolute path, a published file's tag, or "true" for the default one.
+
+    Args:
+        source: as for open_network; of a run the final parameters, or the newest checkpoint while it has none.
+        model: the network that is to start from it.
+
+    Raises:
+        Refused: nothing trained there, a network of another task or name, or an exported graph.
+    """
+    if not is_there(source):
+        return _name_and_tag(source, model)[1] or "true"
+    path = _file_of(source)
+    if path.name.endswith("-symbol.json"):
+        raise Refused(_only_a_graph(path))
+    recipe = recipe_of(path)
+    if recipe is not None and recipe.task != "classification":
+        raise Refused(f"{source} is a run of {recipe.task}, and a classifier starts from a classifier")
+    if recipe is not None and recipe.model != model:
+        raise Refused(f"{source} is a {recipe.model}, and the network is to be a {model}: --model {recipe.model}")
+    part = "#parameter" if is_checkpoint(path) and not formats.split(path)[1] else ""
+    return f"{path.absolute()}{part}"
+
+
+def require_classifier(trained: Trained, source: str | os.PathLike) -> Classifier:
+    """The network itself, if it is one of the zoo's and no exported graph.
+
+    Raises:
+        Refused: it is a graph, or a run of another task.
+    """
+    if trained.recipe is not None and trained.recipe.task != "classification":
+        raise Refused(f"{source} is a run of {trained.recipe.task}, and this is for classifiers")
+    if not isinstance(trained.net, Classifier):
+        raise Refused(_only_a_graph(source))
+    return trained.net
+
+
+def _only_a_graph(source: str | os.PathLike) -> str:
+    parameters = str(source).replace("-symbol.json", "-0000.params")
+    return f"{source} is an exported graph only: name its parameters, {parameters}, or the run"
+
+
+def _name_and_tag(source: str, model: str | None) -> tuple[str, str | None]:
+    """The published file that is meant: the network's name, and the tag, None for the default file."""
+    name, _, tag = source.partition("/")
+    if published.is_tag(tag.lower()) or (name in list_models() and not tag):
+        if model not in (None, name):
+            raise Refused(f"--model {model} contradicts {source}, which names a {name}: leave one out")
+        return name, tag.lower() or None
+    if name in list_models():
+        raise Refused(
+            f"there is no file {source}, and {tag!r} is no tag (8 hex digits); published tags of {name}: "
+            f"{published.tags(name)}"
+        )
+    word = source.lower()
+    if word != "true" and not published.is_tag(word):
+        raise Refused(f"there is no run or file {source}, and no published network of this name (NAME or NAME/TAG)")
+    if model is None:
+        raise Refused(f"{source!r} alone does not say which network's published file it is: name it with --model")
+    return model, None if word == "true" else word
+
+
+def load_network(run_or_file, *, model: str = "", classes: int | None = None, ctx=None) -> mx.gluon.HybridBlock:
+    """The network of open_trained, ready to use in predict mode."""
+    return open_trained(run_or_file, model=model, classes=classes, ctx=ctx)[0]
+
+
+def open_trained(
+    run_or_file, *, model: str = "", classes: int | None = None, ctx=None
+) -> tuple[mx.gluon.HybridBlock, Settings | None, pathlib.Path | None]:
+    """A trained network, the recipe of its run and the parameter file that was read.
+
+    Args:
+        run_or_file: a run directory, one of its checkpoints, its final.params or its exported symbol; or any
+            parameter file that model_zoo.load_model takes, as FILE#PART too.
+        model, classes: of a parameter file that does not say its network; elsewhere they must agree with what is found.
+        ctx: a context or a list of them; the CPU by default.
+
+    Returns:
+        a HybridBlock from images (N, 3, H, W), normalised, to logits (N, classes), whose `preprocessing` is the run's;
+        the recipe, None of a file that lies in no run directory; the file, None of a checkpoint and a symbol.
+
+    Raises:
+        Refused: nothing trained there, the file does not say its network, or model or classes contradict it.
+    """
+    path, file = _file_of(run_or_file), None
+    contexts = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx or mx.cpu()]
+    recipe = _recipe_beside(path)
+    if path.name.endswith("-symbol.json"):
+        net = import_symbol(path, contexts)
+    elif is_checkpoint(path):
+        arrays, header = read_checkpoint(formats.split(path)[0])
+        recipe = recipe_from_json(header["recipe"]).resolved()
+        _require_classes(recipe, arrays, path)
+        net, arrays = untrained(recipe, ctx=contexts), named(arrays, "parameter", "float32")
+        check_parameters(net, arrays, path)  # before the recipe's number of classes is believed
+        if recipe.task == "classification":
+            net.initialize(ctx=contexts)
+        set_parameters(net, arrays, path)
+    elif recipe:
+        if recipe.task != "classification":
+            _require_classes(recipe, formats.read(path), path)
+        net, file = untrained(recipe, pretrained=str(path), ctx=contexts), path
+    else:
+        net, file = load_model(path, model or None, classes, contexts), path
+    _check_agrees(run_or_file, net, recipe, model, classes)
+    if recipe and recipe.task == "classification":
+        net.preprocessing = _preprocessing(recipe)
+    return net, recipe, file
+
+
+def _preprocessing(recipe: Settings) -> Preprocessing:
+    """What a run's network was trained on."""
+    names = training_names(recipe)
+    if names and recipe.classes not in (None, len(names)):
+        names = None  # other images lie there now
+    return Preprocessing(recipe.input_size, recipe.crop_ratio, recipe.mean, recipe.std, names)
+
+
+def recipe_of(run_or_file) -> Settings | None:
+    """The recipe that open_trained would return, without a network being built. Raises Refused as it does."""
+    path = _file_of(run_or_file)
+    if is_checkpoint(path):
+        return recipe_from_json(read_checkpoint(formats.split(path)[0])[1]["recipe"]).resolved()
+    return _recipe_beside(path)
+
+
+def model_of(source: str | os.PathLike) -> str | None:
+    """The network that open_network's SRC says it has, without it being built; None: one has to be named."""
+    if is_there(source):
+        recipe, path = recipe_of(source), _file_of(source)
+        if recipe is None:
+            told = formats.metadata(path).get("model")
+            return told if told in list_models() else None
+        return recipe.model if recipe.task == "classification" else None
+    name = str(source).partition("/")[0]
+    return name if name in list_models() else None
+
+
+def require_same_normalisation(recipe: Settings, trained: Trained, source: str) -> None:
+    """Refuses a network that was trained on images of another mean or deviation than a recipe's are."""
+    recipe = recipe.resolved()
+    seen = trained.recipe or getattr(trained.net, "preprocessing", recipe)  # an exported graph does not say it
+    if not _alike(seen, recipe):
+        raise Refused(
+            f"{source} takes images of mean {list(seen.mean)} and deviation {list(seen.std)}: give both with --set "
+            "mean=[...] and --set std=[...]"
+        )
+
+
+def check_start(recipe: Settings, net: mx.gluon.HybridBlock) -> None:
+    """The same for what a training starts from, recipe.pretrained; a file that does not say it gets a warning."""
+    path = pathlib.Path(recipe.pretrained).expanduser()
+    stored = recipe_of(path) if path.exists() else None
+    if stored or not path.exists():
+        require_same_normalisation(recipe, Trained(net, stored), recipe.pretrained)
+    elif not _alike(net.preprocessing, recipe):
+        log.warning(
+            "%s does not say which mean and deviation its images had: usual for %s are %s and %s, these have %s and %s",
+            path, net.name, *map(list, (net.preprocessing.mean, net.preprocessing.std, recipe.mean, recipe.std)),
+        )  # fmt: skip
+
+
+def _alike(one: Settings | Preprocessing, other: Settings) -> bool:
+    return np.allclose(one.mean, other.mean) and np.allclose(one.std, other.std)
+
+
+def means_published(source: str) -> bool:
+    """Whether open_network's SRC, where no such file is, means one that GluonCV published."""
+    return source.partition("/")[0] in list_models() or published.is_tag(source.lower()) or source.lower() == "true"
+
+
+def _require_classes(recipe: Settings, arrays: dict[str, np.ndarray], path: pathlib.Path) -> None:
+    """Refuses a detector or segmenter whose recipe says more classes than the file has, before memory is taken."""
+    if recipe.task == "classification":
+        return
+    classes = len(recipe.class_names) or recipe.classes or 1
+    if classes + (recipe.task == "detection") not in {array.shape[0] for array in arrays.values() if array.ndim}:
+        raise Refused(f"{path} has no layer for the {classes} classes that its recipe says: it is another run's")
+
+
+def _check_agrees(source, net: mx.gluon.HybridBlock, recipe: Settings | None, model: str, classes: int | None) -> None:
+    """Refuses what was said of a network, or of a detector's base, if that says something else."""
+    there = getattr(net, "classes", None)
+    seen = {
+        "model": recipe.model if recipe else net.name,
+        "classes": there if isinstance(there, (int, type(None))) else len(there),
+    }
+    for flag, said in (("model", model or None), ("classes", classes)):
+        if said not in (None, seen[flag]):
+            raise Refused(f"--{flag} {said} contradicts {source}, whose {flag} is {seen[flag]}: leave the flag out")
+
+
+def _file_of(run_or_file) -> pathlib.Path:
+    """Of a run its final parameters, or its newest checkpoint while it has none; a file is itself."""
+    path = formats.split(run_or_file)[0]
+    if not path.exists():
+        raise Refused(f"there is no run or parameter file at {path}")
+    if path.is_file():
+        return pathlib.Path(run_or_file).expanduser()  # with its #PART
+    if (path / "final.params").exists():
+        return path / "final.params"
+    checkpoints = list_checkpoints(path / "checkpoints") or list_checkpoints(path)
+    if not checkpoints:
+        raise Refused(f"{path} holds neither final.params nor a checkpoint: train there first")
+    return checkpoints[-1]
+
+
+def _recipe_beside(path: pathlib.Path) -> Settings | None:
+    stored = path.parent / "recipe.json"
+    return read_recipe(stored).resolved() if stored.exists() else None

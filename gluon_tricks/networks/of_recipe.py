@@ -1,0 +1,292 @@
+"""From a recipe to a network: built, initialised, and its parameters by name."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import mxnet as mx
+import numpy as np
+import safetensors.numpy
+from mxnet.base import _LIB, check_call
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.machine import doctor
+from gluon_tricks.networks.detector.build import build_detector
+from gluon_tricks.networks.detector.settings import ROI_SETTINGS
+from gluon_tricks.networks.segmenter import build_segmenter
+from gluon_tricks.ranks import distributed
+from gluon_tricks.ranks.sync_batch_norm import SyncBatchNorm
+from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.recipes.settings import Settings
+from gluon_tricks.recipes.transfer import DetectionRecipe, TransferRecipe
+from model_zoo import formats, get_model, keywords
+from model_zoo.classifier import is_whole
+from model_zoo.summary import summarise
+
+
+def untrained(recipe: Settings, pretrained: str = "", ctx=None, to_train: bool = False) -> mx.gluon.HybridBlock:
+    """The recipe's network: a classifier is uninitialised unless `pretrained` says where its parameters come from.
+
+    Args:
+        to_train: with layers that work over all ranks, where the recipe has them and there are several; and, at
+            epoch 0, with an uninitialised head where `pretrained` has another number of classes.
+        pretrained: a parameter file, the tag of one that GluonCV published, or "true" for the default one; "": none.
+
+    Raises:
+        Refused: a model or keyword that the zoo does not know.
+    """
+    if isinstance(recipe, TransferRecipe):
+        base, layers = base_network(recipe, 1000, ctx, to_train)
+        return on_base(recipe, base, layers, pretrained)
+    kwargs = _kwargs(recipe, to_train)
+    if recipe.classes is not None:
+        kwargs["classes"] = recipe.classes
+    source = {"": False, "true": True}.get(pretrained, pretrained)
+    begins = to_train and not recipe.start_epoch
+    return get_model(recipe.model, pretrained=source, ctx=ctx, any_classes=begins, **kwargs)
+
+
+def _kwargs(recipe: Settings, to_train: bool) -> dict[str, Any]:
+    """The recipe's keywords of its network, a normalisation layer being made from its name."""
+    kwargs = recipe.net_kwargs()
+    others = {"pretrained", "ctx", "any_classes", *(["classes"] if isinstance(recipe, TransferRecipe) else [])}
+    for name in others & kwargs.keys():
+        raise Refused(f"net.{name} is not a trait of the network: use --set classes=K, --use-pretrained, --num-gpus")
+    if "norm_layer" in kwargs:
+        kwargs["norm_layer"] = _norm_layer(kwargs["norm_layer"], recipe.model, to_train and distributed.ranks() > 1)
+    return kwargs
+
+
+def base_network(
+    recipe: TransferRecipe, classes: int, ctx=None, to_train: bool = False
+) -> tuple[mx.gluon.HybridBlock, dict[str, Any]]:
+    """A detector's or segmenter's base network with random parameters, and the keywords of its normalisation layers.
+
+    Args:
+        classes: that it tells apart as a classifier; its head is not used.
+
+    Raises:
+        Refused: a network without batch normalisation of this kind, or without a dilated form.
+    """
+    kwargs = _base_kwargs(recipe, to_train)
+    base = get_model(recipe.model, classes=classes, **kwargs)
+    if recipe.sides[0] < base.smallest_for_features:
+        raise Refused(
+            f"{recipe.model} takes images of at least {base.smallest_for_features} px, and these have {recipe.sides[0]}"
+        )
+    base.initialize(ctx=ctx or mx.cpu())
+    return base, {name: kwargs[name] for name in ("norm_layer", "norm_kwargs") if name in kwargs}
+
+
+def _base_kwargs(recipe: TransferRecipe, to_train: bool) -> dict[str, Any]:
+    wanted = "use_global_stats" if isinstance(recipe, DetectionRecipe) else "dilated"
+    if wanted == "dilated" and wanted not in keywords(recipe.model):
+        raise Refused(
+            f"{recipe.model} has no dilated form, which an FCN stands on: use a ResNet v1b, v1c or v1d, a ResNeXt, "
+            "SE-ResNeXt, MobileNet or DenseNet"
+        )
+    given = {wanted: True} if wanted in keywords(recipe.model) else {}  # VGG has no statistics
+    return {**given, **_kwargs(recipe, to_train)}
+
+
+def architecture(recipe: Settings) -> mx.gluon.HybridBlock:
+    """The recipe's network, or its base network, without parameters: to be looked at."""
+    if isinstance(recipe, TransferRecipe):
+        return get_model(recipe.model, **_base_kwargs(recipe, False))
+    return untrained(recipe)
+
+
+def on_base(
+    recipe: TransferRecipe, base: mx.gluon.HybridBlock, norm_layers: dict[str, Any], pretrained: str = ""
+) -> mx.gluon.HybridBlock:
+    """The recipe's detector or segmenter on a base network, which has its parameters.
+
+    Args:
+        norm_layers: of base_network.
+        pretrained: a parameter file of the whole; "": what is new is random.
+    """
+    if isinstance(recipe, DetectionRecipe):
+        settings = dataclasses.replace(ROI_SETTINGS[recipe.roi], short=recipe.short, longest=recipe.long)
+        names = recipe.class_names or ("thing",)
+        net = build_detector(base, names, settings, recipe.frozen_stages, recipe.dense_side)
+    else:
+        net = build_segmenter(base, recipe.classes or 1, aux=recipe.aux_weight > 0, **norm_layers)
+        for head in net.heads:
+            head.initialize(mx.init.Xavier(), ctx=next(iter(base.collect_params().values())).list_ctx())
+            head.collect_params().setattr("lr_mult", recipe.head_lr)
+    if pretrained:
+        set_parameters(net, formats.read(pretrained), pretrained)
+    return net
+
+
+def _norm_layer(name: str, model: str, over_ranks: bool) -> Callable[..., mx.gluon.HybridBlock]:
+    grouped = functools.partial(_group_norm, model)
+    layers = {"BatchNorm": mx.gluon.nn.BatchNorm, "GroupNorm": grouped, "SyncBatchNorm": mx.gluon.nn.BatchNorm}
+    if name not in layers:
+        raise Refused(f"net.norm_layer is {name!r}: choose one of {', '.join(layers)}")
+    if name != "SyncBatchNorm" or not over_ranks:
+        return layers[name]
+    number = itertools.count()
+    return lambda **kwargs: SyncBatchNorm(f"sync_batch_norm.{next(number)}", **kwargs)
+
+
+def _group_norm(model: str, in_channels: int, num_groups: int = 32, **kwargs) -> mx.gluon.nn.GroupNorm:
+    """Groups of 32 as in GluonCV's --use-gn, whose own layer MXNet 1.9.1 cannot hybridize. It infers in_channels."""
+    if not is_whole(num_groups) or num_groups < 1 or in_channels % num_groups:
+        raise Refused(
+            f"{model} has a layer of {in_channels} channels, which {num_groups} groups do not divide: choose another "
+            f"number of groups with --set 'net.norm_kwargs={{\"num_groups\": {math.gcd(in_channels, 32)}}}', or "
+            "leave out --use-gn"
+        )
+    return mx.gluon.nn.GroupNorm(num_groups=num_groups, **kwargs)
+
+
+def require_images(
+    net: mx.gluon.HybridBlock, shape: tuple[int, int, int], context: mx.Context, to_train: bool = False,
+    number_bytes: int = 4,
+) -> None:  # fmt: skip
+    """Refuses images that a network cannot take, or that take more memory than its device has, before any is taken.
+
+    Counted is the least that is needed: the images, the parameters, and the outputs of convolutions and dense layers,
+    of which training keeps all and prediction one at a time.
+
+    Args:
+        shape: how many images the device has at a time, their height and width, px.
+        number_bytes: of a number in the network.
+
+    Raises:
+        Refused: too small, too large, or too many for the memory.
+    """
+    images, height, width = shape
+    needed, there = images * 3 * height * width * (1 + number_bytes), _memory_of(context)
+    if needed <= there and not isinstance(net, mx.gluon.SymbolBlock):
+        summary = summarise(net, (height, width), images)
+        outputs = [row.activation_bytes for row in summary.rows if row.layers]
+        needed += number_bytes * (sum(outputs) if to_train else max(outputs)) // 4
+        needed += number_bytes * summary.total.parameters * (3 if to_train else 1)  # gradients and momentum
+    if needed > there:
+        raise Refused(
+            f"{net.name} needs at least {needed / 1e9:.1f} GB of memory for {images} images of {height}x{width} px, "
+            f"and {context} has {there / 1e9:.1f} GB: use smaller images or a smaller batch"
+        )
+
+
+def _memory_of(context: mx.Context) -> int:
+    if context.device_type == "gpu":
+        return mx.context.gpu_memory_info(context.device_id)[1]
+    return doctor.whole_memory()
+
+
+def training_shape(recipe: Settings, contexts: Sequence[mx.Context], height: int, width: int) -> tuple[int, int, int]:
+    """What a device has at a time in training: images, height, width; several "CPUs" are one."""
+    devices = len(contexts) if contexts[0].device_type == "gpu" else 1
+    return recipe.batch_size // (distributed.ranks() * recipe.accumulate * devices), height, width
+
+
+def initialised_network(recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gluon.HybridBlock:
+    """The recipe's network with parameters on every device, the same for the same seed.
+
+    init "paper": Xavier uniform, a = sqrt(6 / (fan_in + fan_out)), the fans including the kernel's area; biases 0,
+    gamma 1, beta 0. "gluoncv": He's normal initialisation for leaky units of slope 1/4, as GluonCV's script has it.
+    With recipe.pretrained the file gives the parameters, except those of a head of another number of classes.
+
+    Source: section 2.1. Differs: the paper gives channel sizes for the fans; with 3x3 kernels that diverges.
+    """
+    recipe = recipe.resolved()
+    mx.random.seed(recipe.seed)
+    net = untrained(recipe, pretrained=recipe.pretrained, ctx=list(contexts), to_train=True)
+    shape = training_shape(recipe, contexts, recipe.input_size, recipe.input_size)
+    require_images(net, shape, contexts[0], to_train=True, number_bytes=4 if recipe.dtype == "float32" else 2)
+    init = mx.init.Xavier("uniform", "avg", 3) if recipe.init == "paper" else mx.init.MSRAPrelu()
+    for parameter in net.collect_params().values():
+        if parameter._data is None:  # no file gave it
+            parameter.initialize(ctx=list(contexts), default_init=init)
+    _materialise(net, recipe.input_size)
+    for trick in recipe.tricks:
+        trick.after_initialize(net)
+    return net
+
+
+def input_dtype(precision: str) -> str:
+    """What a network is fed: under AMP float32, which the first layer turns into bfloat16."""
+    return "float16" if precision == "float16" else "float32"
+
+
+def _materialise(net: mx.gluon.HybridBlock, input_size: int) -> None:
+    """Gives parameters of deferred shape their data without a forward, which could change layout or statistics."""
+    parameters = net.collect_params().values()
+    if any(parameter._deferred_init for parameter in parameters):
+        net.infer_shape(mx.nd.zeros((1, 3, input_size, input_size)))
+        for parameter in parameters:
+            parameter._finish_deferred_init()
+
+
+def parameters_by_name(net: mx.gluon.Block) -> dict[str, mx.gluon.Parameter]:
+    """The network's parameters by structural name, as save_parameters writes them."""
+    return net._collect_params_with_prefix()
+
+
+def check_parameters(net: mx.gluon.Block, arrays: dict[str, np.ndarray], source) -> None:
+    """Refuses arrays that are not those of a network, before memory is taken for what the network says it has."""
+    parameters = parameters_by_name(net)
+    if set(parameters) != set(arrays):
+        odd = sorted(set(parameters) ^ set(arrays))
+        raise Refused(f"{source} is of another network: {len(odd)} parameters differ in name, such as {odd[0]}")
+    for name, parameter in parameters.items():
+        seen, wanted = arrays[name].shape, parameter.shape  # 0: not known yet
+        if len(seen) != len(wanted) or any(w not in (0, s) for s, w in zip(seen, wanted)):
+            raise Refused(f"{source}: {name} has shape {seen}, this network's has {wanted}")
+
+
+def set_parameters(net: mx.gluon.Block, arrays: dict[str, np.ndarray], source) -> None:
+    """Sets every parameter of a network, on all its devices, in the plain layout; the arrays give open shapes.
+
+    Args:
+        arrays: by structural name; all of them and no others.
+        source: what an error names.
+    """
+    check_parameters(net, arrays, source)
+    for name, parameter in parameters_by_name(net).items():
+        parameter.set_data(mx.nd.array(arrays[name], dtype=arrays[name].dtype))
+        parameter._finish_deferred_init()  # of a first dense layer, whose shape the images would give
+
+
+def broadcast_parameters(net: mx.gluon.Block) -> None:
+    """Gives every rank the parameters that rank 0 has."""
+    if distributed.ranks() == 1:
+        return
+    arrays = {name: p.list_data()[0].asnumpy() for name, p in parameters_by_name(net).items()}
+    data = distributed.broadcast(safetensors.numpy.save(arrays) if distributed.rank() == 0 else b"")
+    set_parameters(net, safetensors.numpy.load(data), "rank 0's network")
+
+
+def average_statistics(net: mx.gluon.Block) -> None:
+    """Gives every device of every rank the mean of their running statistics, each having seen its share only.
+
+    So there is one network to evaluate and to save. On one device of one rank nothing is done.
+    """
+    running = [p for name, p in parameters_by_name(net).items() if name.endswith(("running_mean", "running_var"))]
+    if not running or len(running[0].list_data()) * distributed.ranks() == 1:
+        return
+    means = [np.mean([array.asnumpy() for array in p.list_data()], axis=0, dtype="float64") for p in running]
+    flat = distributed.total(np.concatenate([mean.ravel() for mean in means])) / distributed.ranks()
+    for p, mean in zip(running, np.split(flat, np.cumsum([mean.size for mean in means])[:-1])):
+        p.set_data(mx.nd.array(mean.reshape(p.shape), dtype=p.dtype))
+
+
+def restore_plain_layout(net: mx.gluon.Block) -> None:
+    """Undoes what a predict-mode forward does on a CPU: oneDNN leaves weights in a blocked layout.
+
+    The next update would differ in the last bits, and not always alike: the NAG kernel reads the weight again after
+    writing it, so its weight decay depends on whether it works in place, which it does not on a blocked array. And
+    Horovod cannot send such arrays. Setting the data anew may leave them blocked; asking for their address does not.
+    """
+    for parameter in parameters_by_name(net).values():
+        for array in parameter.list_data():
+            check_call(_LIB.MXNDArrayGetData(array.handle, ctypes.byref(ctypes.c_void_p())))

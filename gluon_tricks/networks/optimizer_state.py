@@ -1,0 +1,50 @@
+"""The optimiser's state as named arrays, and back: Trainer.save_states would write a pickle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import mxnet as mx
+import numpy as np
+
+from gluon_tricks.networks.of_recipe import parameters_by_name
+
+
+def _leaves(state: Any) -> Iterator[mx.nd.NDArray]:
+    """The arrays of an optimiser's state for one parameter, in order: nested tuples, None where there is none."""
+    if isinstance(state, (tuple, list)):
+        for part in state:
+            yield from _leaves(part)
+    elif state is not None:
+        yield state
+
+
+def _names_by_index(net, trainer: mx.gluon.Trainer) -> dict[int, str]:
+    """The structural names of the trainer's parameters by the index that optimiser states are kept under."""
+    names = {id(parameter): name for name, parameter in parameters_by_name(net).items()}
+    return {index: names[id(parameter)] for index, parameter in enumerate(trainer._params)}
+
+
+def optimizer_arrays(net, trainer: mx.gluon.Trainer) -> dict[str, np.ndarray]:
+    """NAME/K -> the K-th array of a parameter's state on the first device; the devices' states are equal."""
+    names = _names_by_index(net, trainer)
+    return {
+        f"{names[index]}/{k}": leaf.asnumpy()
+        for index, state in trainer._updaters[0].states.items()
+        for k, leaf in enumerate(_leaves(state))
+    }
+
+
+def restore_optimizer(net, trainer: mx.gluon.Trainer, arrays: dict[str, np.ndarray], contexts) -> None:
+    """Gives every device's updater the state that optimizer_arrays read."""
+    names = _names_by_index(net, trainer)
+    for updater, context in zip(trainer._updaters, contexts):
+        for index, parameter in enumerate(trainer._params):
+            if f"{names[index]}/0" not in arrays:
+                continue
+            state = trainer.optimizer.create_state_multi_precision(index, parameter.data(context))
+            for k, leaf in enumerate(_leaves(state)):
+                leaf[:] = mx.nd.array(arrays[f"{names[index]}/{k}"], ctx=context, dtype=leaf.dtype)
+            updater.states[index] = state
+            updater.states_synced[index] = True

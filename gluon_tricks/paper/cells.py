@@ -1,0 +1,288 @@
+"""The cells of the paper's tables: each a training run in its own directory; which there are, and which are missing."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import functools
+import json
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import plural
+from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
+from gluon_tricks.data.records import Records
+from gluon_tricks.paper.scales import Scale, TransferScale, scales_of
+from gluon_tricks.recipes.recipe import read_recipe
+from gluon_tricks.recipes.registry import TABLES, get_table
+from gluon_tricks.recipes.settings import Settings
+from gluon_tricks.recipes.tables.rows import Table
+from gluon_tricks.recipes.transfer import TransferRecipe
+from gluon_tricks.tricks import Distillation
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One seed of one row in one column.
+
+    Args:
+        name: table/column/row; of equal recipes in several tables the first one's, so that they are run once.
+        recipe: at its scale, with seed and data.
+        folder: of the run.
+        source: the cell whose network it learns from (a teacher) or starts from (a base network).
+        digest: of the records that a classifier is trained on (Records.digest); "": not known.
+    """
+
+    name: str
+    recipe: Settings
+    folder: pathlib.Path
+    source: Cell | None = None
+    digest: str = ""
+
+    @property
+    def failure(self) -> pathlib.Path:
+        """The file that says why the last attempt failed."""
+        return self.folder.with_name(self.folder.name + ".failed")
+
+    def metrics(self) -> list[dict[str, float]]:
+        """A row per finished epoch. Raises Refused for a damaged file."""
+        path = self.folder / "metrics.csv"
+        if not path.is_file():
+            return []
+        try:
+            with open(path, newline="", encoding="utf-8") as file:
+                return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+        except (ValueError, TypeError) as error:
+            raise Refused(f"{path} is damaged ({error}): move {self.folder} away, and it is run again") from None
+
+    def stored(self) -> Settings | None:
+        """What it was trained by, of an older version's with today's defaults; None before it has begun."""
+        path = self.folder / "recipe.json"
+        return read_recipe(path) if path.is_file() else None
+
+    def has_result(self) -> bool:
+        """Whether its trained network is there, to be learnt from. Raises Refused as is_done does."""
+        self.is_done()
+        return (self.folder / "final.params").is_file()
+
+    def is_done(self) -> bool:
+        """Whether it has been trained to its end, by this recipe and on these images.
+
+        Raises:
+            Refused: the directory holds a run of another recipe, or on other images.
+        """
+        stored = self.stored()
+        if stored is None:
+            return False
+        differences = _differences(stored, self.recipe)
+        told = next((event["records"] for event in self.events() if "records" in event), "")
+        if self.digest and told and self.digest != told:
+            differences.append("other images")
+        if differences:
+            text = ", ".join(differences)
+            raise Refused(f"{self.folder} holds a run of another recipe ({text}): move it away, or use --runs")
+        ended = (self.folder / "final.params").is_file() or not (self.folder / "checkpoints").is_dir()
+        return len(self.metrics()) == self.recipe.epochs and ended  # of some only the metrics have been kept
+
+    def precision(self) -> str:
+        """What it was computed in, which the machine may have decided; "" before it has begun."""
+        stored = self.stored()
+        return stored.dtype if stored else ""
+
+    def state(self) -> str:
+        """In words: done, failed, some epochs, or not run."""
+        epochs = len(self.metrics())
+        if self.is_done():
+            return "done"
+        if self.failure.is_file():
+            return "failed: " + self.failure.read_text(encoding="utf-8").strip()
+        return f"{epochs} of {plural(self.recipe.epochs, 'epoch')}" if epochs else "not run"
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """What the run has told of itself; none where only its metrics have been kept."""
+        path = self.folder / "events.jsonl"
+        if path.is_file():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                with contextlib.suppress(json.JSONDecodeError):  # one that was cut short
+                    yield json.loads(line)
+
+    def scores(self) -> tuple[float, float] | None:
+        """The last epoch's two scores (COLUMNS), if it is done."""
+        if not self.is_done():
+            return None
+        last = self.metrics()[-1]
+        return tuple(last[column] for column in COLUMNS[self.recipe.task])
+
+
+COLUMNS = {  # of metrics.csv, by task
+    "classification": ("val_top1", "val_top5"),
+    "detection": ("val_map07", "val_map"),
+    "segmentation": ("val_pix_acc", "val_miou"),
+}
+_DECISIVE = ("model", "net", "input_size", "min_area", "augment", "epochs", "batch_size", "lr", "momentum", "wd")
+_DECISIVE += ("optimizer", "init", "seed", "dataset", "train_splits", "val_splits", "short", "long", "roi")
+_DECISIVE += ("frozen_stages", "crop", "base_size", "aux_weight", "head_lr")
+
+
+def _differences(stored: Settings, wanted: Settings) -> list[str]:
+    """The names of what decides a result and differs."""
+    old, new = stored.to_json(), wanted.to_json()
+    names = [name for name in _DECISIVE if name in new and old.get(name) != new[name]]
+    if new.get("classes") not in (None, old["classes"]):  # None: as many as the images have
+        names.append("classes")
+    if _are_others(old["data"], new["data"], drawn=wanted.task == "classification"):
+        names.append("data")
+    tricks = [[{**trick, "teacher": ""} for trick in side["tricks"]] for side in (old, new)]
+    return names + (["tricks"] if tricks[0] != tricks[1] else [])
+
+
+def _are_others(stored: str, wanted: str, drawn: bool) -> bool:
+    """Whether `data` means other images: drawn ones and no drawn ones, or another folder beside the old one."""
+    if drawn:
+        return stored != wanted and not {"records", "imagenet"} >= {stored, wanted}
+    folders = [pathlib.Path(folder).resolve() for folder in (stored, wanted) if folder]
+    return len(folders) == 2 and folders[0] != folders[1] and folders[0].exists()
+
+
+@dataclasses.dataclass(frozen=True)
+class Runs:
+    """All cells of a scale, below one folder.
+
+    Args:
+        root: where the runs lie: root/scale/table-column-row/seedK.
+        scale: how large.
+        train, val: packed images; () for the recipe's own data.
+        data: tables 8 and 9: the folder of their images; "" for what is built in. train and val are the bases'.
+        digest: of the training records (Records.digest); "": not known.
+    """
+
+    root: pathlib.Path
+    scale: Scale | TransferScale
+    train: tuple[str, ...] = ()
+    val: tuple[str, ...] = ()
+    data: str = ""
+    digest: str = ""
+
+    @property
+    def bases(self) -> Runs:
+        """The runs of the base networks that those of this scale start from."""
+        return Runs(self.root, self.scale.bases, self.train, self.val, digest=self.digest)
+
+    def cell(self, name: str, seed: int) -> Cell | None:
+        """The cell of a name such as table6/resnet50_v1d/mixup; None if its network has no proxy at this scale."""
+        table, column, row = name.split("/")
+        recipe = self.scale.recipe(get_table(table), column, row)
+        if recipe is None:
+            return None
+        first = _first_names(self.scale.name, isinstance(recipe, TransferRecipe))[_kind(get_table(table), recipe)]
+        recipe = recipe.set(name=first, seed=seed, rollbacks=0)  # at half its learning rate it would be another recipe
+        folder = self.root / self.scale.name / first.replace("/", "-") / f"seed{seed}"
+        if isinstance(recipe, TransferRecipe):
+            base = self.bases.cell(recipe.base_params, 0)  # one network for all seeds
+            return Cell(first, recipe.set(base_params=str(base.folder), data=self.data), folder, base)
+        if self.train:
+            recipe = recipe.set(data="records", train=self.train, val=self.val)
+        teacher = None
+        for trick in recipe.tricks:
+            if isinstance(trick, Distillation):
+                teacher = self.cell(trick.teacher, 0)  # one network for all seeds
+                recipe = recipe.add(dataclasses.replace(trick, teacher=str(teacher.folder)))
+        return Cell(first, recipe, folder, teacher, self.digest)
+
+    def cells(self, table: str, columns: Sequence[str], rows: Sequence[str], seeds: int) -> list[Cell]:
+        """The cells a table shows, seed by seed, so that whole tables appear early; teachers are not listed.
+
+        Args:
+            columns, rows: only these; () for all.
+        """
+        found = []
+        for seed in range(seeds):
+            for column in columns or get_table(table).columns:
+                for row in get_table(table).shown(column):
+                    if not rows or row.key in rows:
+                        found.append(self.cell(f"{table}/{column}/{row.key}", seed))
+        return [cell for cell in found if cell is not None]
+
+    def seeds(self, cells: Iterable[Cell]) -> int:
+        """How many seeds, from 0 on, there are runs of beside these cells'."""
+        found = [path.name for cell in cells for path in cell.folder.parent.glob("seed*")]
+        return max((int(name[4:]) + 1 for name in found if name[4:].isdigit()), default=0)
+
+    def require_data(self, table: str) -> None:
+        """Refuses in one sentence, before the first cell, what every one of them would fail for.
+
+        Raises:
+            Refused: the table's images are not named and not here; says what to pack.
+        """
+        if isinstance(self.scale, TransferScale):
+            self._require_transfer_data(get_table(table))
+            return
+        if self.train:
+            self._require_classes(get_table(table))
+            return
+        data = self.scale.set.get("data") or next(iter(get_table(table).columns.values())).data
+        if data == "records":
+            photos = self.scale.photos or get_table(table).photos
+            raise Refused(
+                f"{table} at the scale {self.scale.name} is trained on {photos}: name their folder with --data"
+            )
+        if data == "imagenet" and not imagenet_is_here():
+            raise Refused(
+                f"{table} is trained on ImageNet, and there is no train.rec and val.rec in {IMAGENET_FOLDER}: pack it "
+                "with scripts/pack_records.py and name the folder with --data, or choose a smaller --scale"
+            )
+
+    def _require_classes(self, table: Table) -> None:
+        names, wanted = Records(self.train).classes, self.scale.recipe(table, *table.names()[0].split("/")[1:]).classes
+        if wanted and names and len(names) != wanted:
+            raise Refused(
+                f"{table.name} at the scale {self.scale.name} has {wanted} classes and {self.train[0]} has "
+                f"{len(names)}: name the paper's images with --data, or choose a smaller --scale"
+            )
+
+    def _require_transfer_data(self, table: Table) -> None:
+        built_in = "dataset" in self.scale.set.get(table.task, {}) and table.task not in self.scale.photos
+        if not self.data and not built_in:
+            photos = self.scale.photos.get(table.task, table.photos)
+            raise Refused(
+                f"{table.name} at the scale {self.scale.name} is trained on {photos}: name its folder with --data"
+            )
+
+
+@functools.cache
+def _first_names(scale: str, transfer: bool) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for table in TABLES.values():
+        if (table.task != "classification") == transfer:
+            for name in table.names():
+                recipe = scales_of(table)[scale].recipe(table, *name.split("/")[1:])
+                if recipe is not None:
+                    names.setdefault(_kind(table, recipe), name)
+    return names
+
+
+def _kind(table: Table, recipe: Settings) -> str:
+    """Equal for cells that are one run: of one recipe, on the same images."""
+    return json.dumps([table.photos, recipe.set(name="").to_json()], sort_keys=True)
+
+
+def missing(cells: Iterable[Cell], networks: bool = False) -> list[Cell]:
+    """What has to be run for these cells, in order: teachers and base networks come before those who need them.
+
+    Args:
+        networks: whether the trained networks are needed, and not their scores alone.
+    """
+    wanted: list[Cell] = []
+    for cell in cells:
+        if (cell.has_result() if networks else cell.is_done()) or cell in wanted:
+            continue
+        source = cell.source
+        if source and source.source and not source.has_result():  # a base network with a teacher
+            wanted += [other for other in missing([source.source]) if other not in wanted]
+        if source and not source.has_result() and source not in wanted:
+            wanted.append(source)
+        wanted.append(cell)
+    return wanted

@@ -1,0 +1,295 @@
+"""A table of the paper with ours beside it: what was measured, over which seeds, and what of it exceeds the noise."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import scipy.stats
+
+from gluon_tricks.core.wording import plural
+from gluon_tricks.paper.cells import Cell, Runs
+from gluon_tricks.paper.scales import side
+from gluon_tricks.recipes.registry import get_table
+from gluon_tricks.recipes.tables import base_networks, table3, table7
+from gluon_tricks.recipes.tables.rows import IMAGENET_IMAGES, Row
+from gluon_tricks.recipes.transfer import TransferRecipe
+from model_zoo import get_model
+from model_zoo.summary import PAPER, human, summarise
+
+LEVEL = 0.05  # of significance
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One row of a shown table. Accuracies in percent.
+
+    Args:
+        key, label: the row's name in recipes, and as the paper prints it.
+        column: which of the table's columns it is in.
+        paper: the paper's two scores, nan where it has none.
+        spread: their standard deviations, nan where it has none.
+        cells: of the seeds.
+        above: the line that its differences are to: the row it builds on, else the one above; None for the first.
+    """
+
+    key: str
+    label: str
+    column: str
+    paper: tuple[float, float]
+    spread: tuple[float, float]
+    cells: tuple[Cell, ...]
+    above: Line | None
+
+    def top(self, k: int) -> dict[int, float]:
+        """Seed -> the first (k = 0) or second (k = 1) score of the runs that are done."""
+        scores = {cell.recipe.seed: cell.scores() for cell in self.cells}
+        return {seed: 100 * score[k] for seed, score in scores.items() if score is not None and np.isfinite(score[k])}
+
+    def ours(self, k: int) -> str:
+        """mean ± standard deviation (number of seeds), or what there is instead; seeds that failed, with the reason."""
+        values = list(self.top(k).values())
+        if not self.cells:
+            return "no proxy"
+        if not values:
+            begun = [(f"seed {c.recipe.seed} ", c.state()) for c in self.cells if c.state() != "not run"]
+            told = [(seed if len(self.cells) > 1 else "") + state for seed, state in begun]
+            return "; ".join(told).replace("done", "done, without a score") or "not run"
+        failed = [f"; seed {c.recipe.seed} {c.state()}" for c in self.cells if c.state().startswith("failed")]
+        computed = sorted(self.precisions())
+        mixed = f" in {' and '.join(computed)}" if len(computed) > 1 else ""
+        return _mean(values) + mixed + "".join(failed if k == 0 else ())
+
+    def has_second_score(self) -> bool:
+        """Whether there is one that says something: the top 5 of at most five classes are all of them."""
+        stored = [cell.stored() for cell in self.cells if cell.is_done()]
+        few = any(recipe.task == "classification" and (recipe.classes or 6) <= 5 for recipe in stored if recipe)
+        return bool(self.top(1)) and not few
+
+    def precisions(self) -> set[str]:
+        """What its finished runs were computed in."""
+        return {cell.precision() for cell in self.cells if cell.is_done()}
+
+    def base(self) -> float | None:
+        """Top-1 of the base network that all seeds start from, once one of them is done."""
+        transferred = self.top(0) and isinstance(self.cells[0].recipe, TransferRecipe)
+        scores = self.cells[0].source.scores() if transferred else None
+        return None if scores is None else 100 * scores[0]
+
+    def paper_gain(self) -> str:
+        if self.above is None:
+            return ""
+        gain = self.paper[0] - self.above.paper[0]
+        return "-" if np.isnan(gain) else f"{gain:+.2f}"
+
+    def gain(self) -> str:
+        """The mean difference of the first score over the seeds that both rows have, marked by `mark`."""
+        if self.above is None:
+            return ""
+        ours, theirs = self.top(0), self.above.top(0)
+        pairs = [ours[seed] - theirs[seed] for seed in ours.keys() & theirs.keys()]
+        return f"{np.mean(pairs):+.2f} {mark(pairs)}" if pairs else ""
+
+
+def _mean(values: Sequence[float]) -> str:
+    spread = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.2f}{spread} ({len(values)})"
+
+
+def mark(differences: Sequence[float]) -> str:
+    """* if the mean of paired differences is not 0 at the 5 % level (t-test), ~ if it may be noise, each with its p.
+
+    "?": unknown. One pair says nothing about noise, and a few equal ones, as few images give them, hardly more.
+    """
+    if np.ptp(differences) < 1e-9:
+        return "?"
+    p = scipy.stats.ttest_1samp(differences, 0).pvalue
+    return f"{'*' if p < LEVEL else '~'} (p {p:.3f})"
+
+
+LEGEND = (
+    "Scores in percent on the validation images after the last epoch; ours: mean ± standard deviation "
+    "(seeds). Differences are of the first score, to the row that a row builds on (else the one above), paired by "
+    "seed: * exceeds its noise (paired t-test, p < 0.05), ~ does not, ? cannot be told from one pair or equal ones. "
+    "Each is tested by itself: of twenty differences that are all noise one gets a *."
+)
+
+
+def _scores(line: Line, names: tuple[str, str]) -> dict[str, str]:
+    return {
+        "Row": line.label,
+        "Paper": " / ".join(map(_paper, line.paper, line.spread)),
+        f"Ours, {names[0]}": line.ours(0),
+        f"Ours, {names[1]}": line.ours(1) if line.has_second_score() else "",
+        "Paper's difference": line.paper_gain(),
+        "Our difference": line.gain(),
+    }
+
+
+def _paper(score: float, spread: float) -> str:
+    return _number(score) + ("" if np.isnan(spread) else f" ± {spread:.2f}")
+
+
+def _number(value: float | None, digits: str = ".2f") -> str:
+    """The paper's number, "-" where it has none."""
+    return "-" if value is None or np.isnan(value) else format(value, digits)
+
+
+def _speed(line: Line) -> dict[str, str]:
+    """Table 3: what an epoch takes on the devices that the runs name, and would take with ImageNet's images."""
+    told = [(cell, event) for cell in line.cells if cell.is_done() for event in cell.events() if "contexts" in event]
+    runs = {cell.folder: cell for cell, _ in told}.values()
+    rates = [row["images_per_second"] for cell in runs for row in cell.metrics()]
+    minutes = 1 / np.median(rates) / 60 if rates else None  # an image
+    images = next((event["steps_per_epoch"] * cell.recipe.batch_size for cell, event in told), None)
+    pixels = f" at {side(line.cells[0].recipe)} px" if line.cells else ""
+    return {
+        "Paper, min/epoch": _number(table3.PAPER_MINUTES.get(line.key, {}).get(line.column), ".1f"),
+        "Ours, on": " and ".join(sorted({_devices(event) for _, event in told})),
+        "Ours, images/s": f"{1 / minutes / 60:.0f}" if minutes else "",
+        "Ours, min/epoch": f"{minutes * images:.1f}" if minutes else "",
+        f"Projected, min/epoch of ImageNet{pixels}": f"{minutes * IMAGENET_IMAGES[0]:.0f}" if minutes else "",
+    }
+
+
+def _devices(event: Mapping[str, Any]) -> str:
+    """What a run says that it began or went on with."""
+    contexts, ranks = event["contexts"], event["ranks"]
+    if contexts[0].startswith("gpu"):
+        return plural(len(contexts) * ranks, "GPU")
+    cores = plural(event["cores"], "core")
+    return cores if ranks == 1 else f"{plural(ranks, 'rank')} of {cores}"
+
+
+def _cost(line: Line) -> dict[str, str]:
+    """Table 5: the networks' size and cost, counted from those that were trained; of 1000 classes if none has been."""
+    recipe = line.cells[0].recipe
+    trained = [stored.classes for cell in line.cells if (stored := cell.stored())]
+    classes = next(filter(None, trained), recipe.classes or 1000)
+    total = summarise(get_model(recipe.model, classes=classes), recipe.input_size).total
+    theirs = {name: (parameters, flops) for _, name, parameters, flops in PAPER[5]}.get(f"resnet50_{line.key}")
+    return {
+        "Paper, parameters": f"{theirs[0]} M" if theirs else "-",
+        "Paper, FLOPs": f"{theirs[1]} G" if theirs else "-",
+        "Ours, parameters": human(total.parameters),
+        "Ours, multiply-adds": human(total.multiply_adds),
+    }
+
+
+def _test_server(line: Line) -> dict[str, str]:
+    """Table 7: labels of the test images are not public; only the server of Places365 can score them."""
+    return {
+        "Paper, test server": " / ".join(_number(score) for score in table7.PAPER_TEST.get(line.key, (None, None))),
+        "Ours, test server": "scored by its server alone: evaluate.py --submission",
+    }
+
+
+def _base(line: Line) -> dict[str, str]:
+    """Tables 8 and 9: how good the base network is as a classifier."""
+    ours = line.base()
+    return {
+        "Paper, top-1 of the base": _number(base_networks.TOP1.get(line.key)),
+        "Ours, top-1 of the base": "" if ours is None else f"{ours:.2f}",
+    }
+
+
+def _correlations(lines: Sequence[Line], names: tuple[str, str]) -> str:
+    """Whether a better base network gives a better detector or segmenter: Spearman's rank correlation over the rows."""
+    said, done = [], [line for line in lines if line.base() is not None]
+    for k, name in enumerate(names):
+        paper = [(base_networks.TOP1.get(line.key, np.nan), line.paper[k]) for line in lines]
+        ours = [(line.base(), np.mean(list(line.top(k).values()) or [np.nan])) for line in done]
+        said.append(f"{name}: paper {_spearman(paper)}, ours {_spearman(ours)}")
+    return f"Rank correlation (Spearman) of the base's top-1 with {'; '.join(said)}."
+
+
+def _spearman(pairs: Sequence[tuple[float, float]]) -> str:
+    """In words; of fewer than three pairs it would be 1 or -1 by chance."""
+    whole = [pair for pair in pairs if not np.isnan(pair).any()]
+    if len(whole) < 3:
+        return "- (it has none)" if len(pairs) >= 3 and not whole else "- (three rows at least)"
+    if np.ptp(whole, axis=0).min() == 0:
+        return "- (all are equal)"
+    return f"{scipy.stats.spearmanr(*zip(*whole)).correlation:+.2f} ({plural(len(whole), 'row')})"
+
+
+_MORE: Mapping[str, Callable[[Line], dict[str, str]]] = {
+    "table3": _speed,
+    "table5": _cost,
+    "table7": _test_server,
+    "table8": _base,
+    "table9": _base,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A column of the paper's table as a table of its own: heading -> texts in every row; a note stands below."""
+
+    title: str
+    lines: tuple[Line, ...]
+    rows: tuple[dict[str, str], ...]
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """A table of the paper with ours beside it."""
+
+    name: str
+    scale: str
+    title: str
+    scores: tuple[str, str]
+    sections: tuple[Section, ...]
+
+
+def compare(
+    table_name: str, runs: Runs, seeds: int, columns: Sequence[str] = (), rows: Sequence[str] = ()
+) -> Comparison:
+    """What there is of a table.
+
+    Args:
+        seeds: 0 to seeds - 1 are looked for.
+        columns, rows: only these; () for all.
+    """
+    table = get_table(table_name)
+    sections = []
+    for column in columns or table.columns:
+        lines = _lines(table_name, column, runs, seeds, rows)
+        more = _MORE.get(table_name, lambda line: {})
+        texts = [{**_scores(line, table.scores), **more(line)} for line in lines]
+        if lines:
+            note = "" if table.task == "classification" else _correlations(lines, table.scores)
+            sections.append(Section(_column_title(column, lines), tuple(lines), tuple(texts), note))
+    proxy = f" ({runs.scale.title})" if runs.scale.title else ""
+    return Comparison(table_name, runs.scale.name, f"{table.name}: {table.title}{proxy}", table.scores, tuple(sections))
+
+
+def _lines(table_name: str, column: str, runs: Runs, seeds: int, rows: Sequence[str]) -> list[Line]:
+    """All rows of a column, of which those wanted are returned: a difference may be to one that is not."""
+    table, lines = get_table(table_name), {}
+    for row in table.shown(column):
+        cells = [runs.cell(f"{table_name}/{column}/{row.key}", seed) for seed in range(seeds)]
+        above = lines.get(row.base) or (list(lines.values())[-1] if lines else None)
+        there = tuple(cell for cell in cells if cell is not None)
+        spread = row.spread.get(column, (np.nan, np.nan))
+        paper = row.paper.get(column, (np.nan, np.nan))
+        lines[row.key] = Line(row.key, _label(row, there), column, paper, spread, there, above)
+    return [line for line in lines.values() if not rows or line.key in rows]
+
+
+def _label(row: Row, cells: Sequence[Cell]) -> str:
+    """The row's name, and what stands for its precision where the machine has not what it names."""
+    found = {cell.precision() for cell in cells} - {"", row.set.get("dtype")}
+    return f"{row.label} ({', '.join(sorted(found))} in its place)" if "dtype" in row.set and found else row.label
+
+
+def _column_title(column: str, lines: Sequence[Line]) -> str:
+    """The column, what stands for it where it is a proxy, and what it was computed in."""
+    recipes = [cell.recipe for line in lines for cell in line.cells]
+    models = dict.fromkeys(f"{r.model} at {side(r)} px" for r in recipes)
+    batches = dict.fromkeys(f"batch {r.batch_size}" for r in recipes)
+    computed = sorted(set().union(*(line.precisions() for line in lines)))
+    return f"{column}: {', '.join([*models, *batches, *computed])}" if models else f"{column}: no proxy at this scale"

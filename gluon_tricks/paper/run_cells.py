@@ -1,0 +1,75 @@
+"""Running the cells of the paper's tables: each a training in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+from gluon_tricks.core.environment import inherited_environment
+from gluon_tricks.core.errors import RESUMABLE
+from gluon_tricks.core.files import write_text, writing
+from gluon_tricks.paper.cells import Cell
+from gluon_tricks.recipes.transfer import TransferRecipe
+
+
+def run(cell: Cell, train: Sequence[str], say: Callable[[str], None]) -> bool:
+    """Trains a cell to its end, from its newest checkpoint if it has one; returns whether it got there.
+
+    An interruption is passed on to the training, once, which then writes a checkpoint.
+
+    Args:
+        train: the words of the command that trains, such as python scripts/train_imagenet.py.
+        say: takes every line of its output.
+
+    Raises:
+        KeyboardInterrupt: the training was asked to stop.
+    """
+    with writing(cell.folder.parent):
+        cell.folder.parent.mkdir(parents=True, exist_ok=True)
+        cell.failure.unlink(missing_ok=True)
+    if cell.source and not cell.source.has_result():
+        what = "base network" if isinstance(cell.recipe, TransferRecipe) else "teacher"
+        return _failed(cell, f"its {what} {cell.source.name} has no result ({cell.source.state()})", say)
+    recipe = cell.folder.with_name(cell.folder.name + ".json")
+    write_text(recipe, json.dumps(cell.recipe.to_json(), indent=2) + "\n")
+    words = [*train, "--recipe", str(recipe), "--save-dir", str(cell.folder), "--resume", "auto"]
+    pipes, last = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True), ""
+    # In a session of its own a Ctrl-C does not reach it beside us: a second signal would end it at once.
+    with subprocess.Popen(words, env=inherited_environment(), start_new_session=True, **pipes) as process:
+        try:
+            for line in process.stdout:
+                say(line.rstrip())
+                last = line.strip() or last
+        except KeyboardInterrupt:
+            process.terminate()
+            for line in process.stdout:
+                say(line.rstrip())
+            raise
+    code = process.returncode
+    stops = (signal.SIGINT, signal.SIGTERM)  # before a training has its handler, and before Python has any
+    full = last.startswith("stopped: ")  # by itself: its disk is full
+    if code == RESUMABLE and not full or code in [128 + number for number in stops] or -code in stops:
+        raise KeyboardInterrupt
+    if code < 0:  # what it said last is then no reason
+        last = f"killed by {signal.Signals(-code).name}; the same command goes on"
+    if code == 0 and not cell.is_done():
+        last = f"the training ended without a result ({cell.state()}): see what {words[0]} starts"
+    return cell.is_done() or _failed(cell, last or f"exit code {code}", say)
+
+
+def _failed(cell: Cell, reason: str, say: Callable[[str], None]) -> bool:
+    say(f"failed: {reason}")
+    write_text(cell.failure, reason + "\n")
+    return False
+
+
+_SCRIPTS = {"classification": "train_imagenet", "detection": "train_faster_rcnn", "segmentation": "train_fcn"}
+
+
+def trainer(cell: Cell, scripts: pathlib.Path, launcher: Sequence[str] = ()) -> list[str]:
+    """The words that start a cell's training: launcher such as horovodrun -np 8, this Python, its task's script."""
+    return [*launcher, sys.executable, str(scripts / f"{_SCRIPTS[cell.recipe.task]}.py")]

@@ -1,0 +1,178 @@
+"""Scales: the paper's recipes as they are, or shrunk to a proxy that a small machine trains in minutes or seconds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from gluon_tricks.core.errors import require_known
+from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.recipes.settings import Settings
+from gluon_tricks.recipes.tables.rows import Table
+from gluon_tricks.tricks import LinearScaling, Trick
+
+_SMALL_MODELS = {
+    **{f"resnet50_{variant}": f"resnet18_{variant}" for variant in ("v1", "v1b", "v1c", "v1d")},
+    **{"resnet152_v1d": "resnet34_v1d", "mobilenet1.0": "mobilenet0.25"},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """What a scale changes of every recipe of a classifier.
+
+    Args:
+        name: of the scale.
+        title: what a proxy's results are: said wherever they are shown; "" for the paper's own setting.
+        epochs: factor on every number of epochs: the run's, the warm-up's, the decay's.
+        batch_size: factor on the batch size; the learning rate that belongs to a batch stays with it.
+        models: the paper's network -> the one in its place; networks that are not there have no proxy. None: all stay.
+        set: further recipe fields.
+        photos: what its records are packed from; "": what the table's are.
+    """
+
+    name: str
+    title: str = ""
+    epochs: float = 1.0
+    batch_size: float = 1.0
+    models: Mapping[str, str] | None = None
+    set: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    photos: str = ""
+
+    def recipe(self, table: Table, column: str, row: str) -> Recipe | None:
+        """The resolved recipe of a cell at this scale; None if its network has no proxy."""
+        recipe = table.recipe(column, row)
+        if self.models is None:
+            return recipe.set(classes=table.classes).resolved()
+        if recipe.model not in self.models:
+            return None
+        changes = dict(
+            model=self.models[recipe.model],
+            epochs=max(round(recipe.epochs * self.epochs), 1),
+            batch_size=round(recipe.batch_size * self.batch_size),
+            classes=None,
+            tricks=tuple(self._shrunk(trick) for trick in recipe.tricks),
+        )
+        return recipe.set(**{**changes, **self.set, **table.proxy}).resolved()
+
+    def _shrunk(self, trick: Trick) -> Trick:
+        if isinstance(trick, LinearScaling):
+            return dataclasses.replace(trick, reference=round(trick.reference * self.batch_size))
+        return _sooner(trick, self.epochs)
+
+
+def _sooner(trick: Trick, factor: float) -> Trick:
+    """The trick with its epochs (of a warm-up, of a step decay) times a factor."""
+    epochs = getattr(trick, "epochs", None)
+    if isinstance(epochs, tuple):
+        return dataclasses.replace(trick, epochs=tuple(epoch * factor for epoch in epochs))
+    return trick if epochs is None else dataclasses.replace(trick, epochs=epochs * factor)
+
+
+SCALES = {
+    scale.name: scale
+    for scale in (
+        Scale(
+            "smoke",
+            "a test of the machinery on a few images at 32 px: its numbers say nothing about the paper's",
+            epochs=1 / 120,
+            batch_size=1 / 16,
+            models=_SMALL_MODELS,
+            # The paper's rates would blow up in so few steps.
+            set=dict(data="few_shapes", input_size=32, min_area=0.5, lr=0.05),
+        ),
+        Scale(
+            "imagenette",
+            "a proxy: small networks on small photos, a small batch, a twentieth of the paper's epochs",
+            epochs=1 / 20,
+            batch_size=1 / 4,
+            models=_SMALL_MODELS,
+            set=dict(data="records", input_size=64, min_area=0.35),
+            photos="small photos in class folders train/CLASS and val/CLASS, such as those of Imagenette",
+        ),
+        Scale("imagenet"),
+    )
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TransferScale:
+    """What a scale changes of tables 8 and 9.
+
+    Args:
+        name, title: as of Scale.
+        bases: the scale that the base networks are trained at.
+        epochs: factor on every number of epochs.
+        set: task -> further recipe fields.
+        photos: task -> what the data is; of a task that is not there it is what the table's is, or built in.
+    """
+
+    name: str
+    title: str
+    bases: Scale
+    epochs: float = 1.0
+    set: Mapping[str, Mapping[str, object]] = dataclasses.field(default_factory=dict)
+    photos: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def recipe(self, table: Table, column: str, row: str) -> Settings | None:
+        """The resolved recipe of a cell at this scale."""
+        recipe = table.recipe(column, row)
+        if self.bases.models is None:
+            return recipe.resolved()
+        changes = dict(
+            model=self.bases.models[recipe.model],
+            epochs=max(round(recipe.epochs * self.epochs), 1),
+            tricks=tuple(_sooner(trick, self.epochs) for trick in recipe.tricks),
+        )
+        return recipe.set(**{**changes, **self.set[recipe.task]}).resolved()
+
+
+TRANSFER_SCALES = {
+    scale.name: scale
+    for scale in (
+        TransferScale(
+            "smoke",
+            "a test of the machinery on a few images: its numbers say nothing about the paper's",
+            SCALES["smoke"],
+            epochs=1 / 20,
+            set={
+                "detection": dict(dataset="few_scenes", short=120, long=200, roi="small", batch_size=4, lr=0.001),
+                "segmentation": dict(dataset="few_scenes", crop=64, base_size=160, batch_size=8, epochs=1),
+            },
+        ),
+        TransferScale(
+            "small",
+            "a proxy: small base networks of small photos, a hundred images or two, a few epochs",
+            SCALES["imagenette"],
+            epochs=1 / 5,
+            set={
+                "detection": dict(
+                    **dict(train_splits=("2007_trainval",), short=300, long=500, roi="small", batch_size=2, lr=0.005),
+                ),
+                "segmentation": dict(
+                    **dict(dataset="masks", classes=11, void=11, crop=120, base_size=240, epochs=6, batch_size=8),
+                ),
+            },
+            photos={
+                "detection": "VOC2007 or a part of it (a VOCdevkit with the lists trainval and test)",
+                "segmentation": "photos with masks of 11 classes and void 11: images/{train,val}, masks/{train,val}",
+            },
+        ),
+        TransferScale("paper", "", SCALES["imagenet"]),
+    )
+}
+
+
+def side(recipe: Settings) -> int:
+    """How large its images are, px: their side, their shorter side, that of the crops."""
+    return getattr(recipe, {"classification": "input_size", "detection": "short", "segmentation": "crop"}[recipe.task])
+
+
+def scales_of(table: Table) -> Mapping[str, Scale | TransferScale]:
+    """The scales that a table can be run at."""
+    return SCALES if table.task == "classification" else TRANSFER_SCALES
+
+
+def get_scale(name: str, scales: Mapping[str, Scale | TransferScale] = SCALES) -> Scale | TransferScale:
+    """The scale of a name. Raises Refused for an unknown one."""
+    return scales[require_known(name, list(scales), "scale")]

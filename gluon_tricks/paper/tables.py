@@ -1,0 +1,105 @@
+"""A compared table as text: Markdown, CSV with a line per run, and an HTML page with the runs' curves."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import html
+import io
+import math
+
+from gluon_tricks.core.wording import columns, padded
+from gluon_tricks.paper.cells import COLUMNS
+from gluon_tricks.paper.comparison import LEGEND, Comparison, Section
+from gluon_tricks.recipes.registry import get_table
+from gluon_tricks.tasks.lettering import import_pyplot
+
+
+def markdown(comparison: Comparison) -> str:
+    """The tables, with aligned columns."""
+    parts = [f"# {comparison.title}", LEGEND]
+    for section in comparison.sections:
+        parts += [f"## {section.title}", _markdown_table(section), *([section.note] if section.note else [])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_table(section: Section) -> str:
+    body = [list(section.rows[0]), *(list(row.values()) for row in section.rows)]
+    widths = [max(map(columns, column)) for column in zip(*body)]
+    lines = ["| " + " | ".join(padded(text, width) for text, width in zip(row, widths)) + " |" for row in body]
+    return "\n".join([lines[0], "| " + " | ".join("-" * width for width in widths) + " |", *lines[1:]])
+
+
+def as_csv(comparison: Comparison) -> str:
+    """A line per run: what it is, the paper's numbers, and ours where it is done. Accuracies in percent."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    names = [_CSV_NAMES.get(name, name) for name in comparison.scores]
+    paper = [f"paper_{name}" for name in names]
+    base = ["base_top1"] if get_table(comparison.name).task != "classification" else []
+    writer.writerow(("table", "scale", "column", "row", "model", "dtype", "seed", *paper, *names, *base, "state"))
+    for line in (line for section in comparison.sections for line in section.lines):
+        of_base = ["" if line.base() is None else line.base()] if base else []
+        for cell in line.cells:
+            seed = cell.recipe.seed
+            ours = [line.top(k).get(seed, "") for k in (0, 1)]
+            paper = ["" if math.isnan(score) else score for score in line.paper]
+            what = (comparison.name, comparison.scale, line.column, line.key, cell.recipe.model, cell.precision(), seed)
+            writer.writerow((*what, *paper, *ours, *of_base, cell.state()))
+    return out.getvalue()
+
+
+_CSV_NAMES = {"top-1": "top1", "top-5": "top5"}
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
+table { border-collapse: collapse; margin: 1rem 0 }
+th, td { padding: .3rem .8rem; border-bottom: 1px solid #ddd; text-align: left; font-variant-numeric: tabular-nums }
+th { background: #f4f6f9 }
+img { max-width: 100% }
+"""
+
+
+def page(comparison: Comparison) -> str:
+    """A page that needs no other file."""
+    title = html.escape(comparison.title)
+    parts = [f"<h1>{title}</h1>", f"<p>{html.escape(LEGEND)}</p>"]
+    for section in comparison.sections:
+        parts += [f"<h2>{html.escape(section.title)}</h2>", _html_table(section)]
+        parts += [f"<p>{html.escape(section.note)}</p>" if section.note else "", _curves(section, comparison.scores[0])]
+    body = "\n".join(parts)
+    head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
+
+
+def _html_table(section: Section) -> str:
+    def row(texts, tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in texts) + "</tr>"
+
+    rows = "\n".join(row(line.values(), "td") for line in section.rows)
+    return f"<table>\n{row(section.rows[0], 'th')}\n{rows}\n</table>"
+
+
+def _curves(section: Section, score: str) -> str:
+    """The first score against epoch, the mean over the seeds of each row; nothing where nothing was run."""
+    import numpy as np
+
+    pyplot = import_pyplot()
+    figure, panel = pyplot.subplots(figsize=(8, 4.2), layout="constrained")
+    for line in section.lines:
+        done = [cell for cell in line.cells if cell.is_done()]
+        histories = [[100 * row[COLUMNS[cell.recipe.task][0]] for row in cell.metrics()] for cell in done]
+        if histories:
+            mean = np.mean(histories, axis=0)
+            panel.plot(range(1, len(mean) + 1), mean, marker="." if len(mean) < 40 else "", label=line.label)
+    drawn = bool(panel.lines)
+    if drawn:
+        panel.set(xlabel="epoch", ylabel=f"validation {score}, %")
+        panel.grid(alpha=0.3)
+        panel.legend()
+        out = io.BytesIO()
+        figure.savefig(out, format="png", dpi=110)
+    pyplot.close(figure)
+    if not drawn:
+        return ""
+    picture = base64.b64encode(out.getvalue()).decode()
+    return f'<img alt="validation {html.escape(score)} against epoch" src="data:image/png;base64,{picture}">'

@@ -1,0 +1,1 @@
+"""Many processes: Horovod, gradients in buckets, synchronised batch normalisation, the launcher and its hosts."""

@@ -1,0 +1,79 @@
+"""Signs of life of ranks: each tells where it is, whether it moves and whether it waits; the launcher, who is stuck."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+MARK = "gluon_tricks heartbeat:"  # then: step, number of moves so far, 1 if it waits for other ranks
+VARIABLE = "GLUON_TRICKS_HEARTBEAT"  # seconds between two; without it there are none
+
+_place = {"step": 0, "moves": 0, "waiting": 0}
+
+
+def start() -> None:
+    """From now on a thread writes a line to stderr every few seconds, if a launcher asked for it."""
+    if VARIABLE in os.environ:
+        threading.Thread(target=_beat, args=(float(os.environ[VARIABLE]),), daemon=True).start()
+
+
+def moved(step: int | None = None) -> None:
+    """The process has got further: a step is done, or a batch of an evaluation."""
+    _place["moves"] += 1
+    if step is not None:
+        _place["step"] = step
+
+
+@contextlib.contextmanager
+def waiting() -> Iterator[None]:
+    """What is done inside ends only when all ranks have come there."""
+    _place["waiting"] = 1
+    try:
+        yield
+    finally:
+        _place["waiting"] = 0
+
+
+def _beat(seconds: float) -> None:
+    while True:
+        sys.stderr.write(f"{MARK} {_place['step']} {_place['moves']} {_place['waiting']}\n")
+        sys.stderr.flush()
+        time.sleep(seconds)
+
+
+class RankMonitor:
+    """What the ranks' heartbeats tell: which of them stands still while the others wait for it."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self._begun = math.inf  # when one first moved or waited: until then all start, which may take long
+        self._beats: dict[int, tuple[float, float, str, list[str]]] = {}  # rank -> last beat, last move, step, words
+
+    def hear(self, rank: int, line: str) -> bool:
+        """Whether a line of a rank is a heartbeat."""
+        if not line.startswith(MARK):
+            return False
+        step, *words = line[len(MARK) :].split()
+        now, (_, moved, _, before) = self._clock(), self._beats.get(rank, (0, self._clock(), "", []))
+        self._begun = min(self._begun, now if words != ["0", "0"] else math.inf)
+        self._beats[rank] = now, moved if words[:1] == before[:1] else now, step, words
+        return True
+
+    def stuck(self, after: float) -> str:
+        """Which ranks have been silent for so many seconds, or else stand still while others wait; "": none."""
+        now, beats = self._clock(), sorted(self._beats.items())
+        silent = [(rank, step) for rank, (beat, _, step, _) in beats if now - beat > after]
+        still = [
+            (rank, step)
+            for rank, (_, moved, step, words) in beats
+            if now - max(moved, self._begun) > after and words[1:] == ["0"]
+        ]
+        if not still and beats and all(now - moved > after for _, (_, moved, _, _) in beats):
+            still = [(rank, step) for rank, (_, _, step, _) in beats]  # all wait for each other
+        words = f"has not moved for {after:g} s; the step it last reported:"
+        return ", ".join(f"rank {rank} {words} {step}" for rank, step in silent or still)

@@ -1,0 +1,95 @@
+"""The machines that ranks are to run on: named, counted, and asked whether they are ready."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import gluon_tricks
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import plural
+
+
+@dataclasses.dataclass(frozen=True)
+class Host:
+    """A machine and how many ranks it takes."""
+
+    name: str
+    slots: int
+
+    @property
+    def is_here(self) -> bool:
+        return self.name in ("localhost", "127.0.0.1", socket.gethostname(), socket.getfqdn())
+
+
+def parse_hosts(text: str | None, ranks: int) -> list[Host]:
+    """The hosts of "host1:4,host2:4"; without any, this machine.
+
+    Raises:
+        Refused: another form, a host twice, or places for fewer ranks.
+    """
+    if ranks < 1:
+        raise Refused(f"-np {ranks}: give 1 or more ranks")
+    if not text:
+        return [Host("localhost", ranks)]
+    hosts = []
+    for part in text.split(","):
+        name, _, slots = part.strip().rpartition(":")
+        if not name or not slots.isdigit() or int(slots) < 1:
+            raise Refused(f"-H {text}: {part!r} is not host:ranks, such as node1:4")
+        hosts.append(Host(name, int(slots)))
+    if len({host.name for host in hosts}) < len(hosts):
+        raise Refused(f"-H {text}: name each host once")
+    places = sum(host.slots for host in hosts)
+    if places < ranks:
+        raise Refused(f"-np {ranks}: the hosts of -H have places for {plural(places, 'rank')}")
+    return hosts
+
+
+def check_hosts(hosts: Sequence[Host], script: pathlib.Path, ssh_port: int | None = None) -> dict[str, str]:
+    """Host -> what is wrong with it: it must answer, have the same Python, package and script, and its own name."""
+    test = f"from gluon_tricks import __version__; assert __version__ == {gluon_tricks.__version__!r}; "
+    test += "from gluon_tricks.ranks import hosts; print(*hosts.identity())"
+    words = f"cd {shlex.quote(os.getcwd())} && test -f {shlex.quote(str(script))}"
+    words += f" && {shlex.quote(sys.executable)} -c {shlex.quote(test)}"
+    port = ["-p", str(ssh_port)] if ssh_port else []
+    wrong, named = {}, {}  # named: host name -> who has it, of -H, and which machine that is
+    for host in hosts:
+        who, problem = (" ".join(identity()), "") if host.is_here else _ask(host.name, port, words)
+        if not problem:
+            name, _, machine = who.partition(" ")
+            other, its = named.setdefault(name, (host.name, machine))
+            problem = its != machine and (
+                f"{other} and {host.name} are two machines with one host name, {name}, by which Horovod takes them for "
+                "one (sudo hostnamectl set-hostname NAME gives another)"
+            )
+        if problem:
+            wrong[host.name] = problem
+    return wrong
+
+
+def _ask(name: str, port: Sequence[str], words: str) -> tuple[str, str]:
+    """The last line that a command prints on another machine, or what is wrong with it."""
+    ssh = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", *port, name, words]
+    try:
+        done = subprocess.run(ssh, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+    except subprocess.TimeoutExpired:
+        return "", f"{name} did not answer over ssh within 60 s"
+    said = (done.stderr.strip().splitlines() or ["no such folder or script there"])[-1]
+    if done.returncode == 255:
+        return "", f"{name} does not answer ssh without a password ({said})"
+    if done.returncode:
+        return "", f"{name} does not have the same folder, Python and gluon_tricks as here ({said})"
+    return (done.stdout.strip().splitlines() or [""])[-1], ""
+
+
+def identity() -> tuple[str, str, str]:
+    """This machine's host name; and its boot and network, which no other machine has."""
+    boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return socket.gethostname(), boot, os.readlink("/proc/self/ns/net")

@@ -1,0 +1,1 @@
+"""The recipes that `--recipe NAME` starts from."""

@@ -1,0 +1,25 @@
+"""Small recipes: minutes on two cores."""
+
+from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.tricks import Cosine, LabelSmoothing, LinearScaling, NoBiasDecay, Warmup, ZeroGamma
+
+# lr 0.1 belongs to batch 64 here: these images are learnt in few steps.
+_EFFICIENT = (LinearScaling(reference=64), Warmup(1), ZeroGamma(), NoBiasDecay(), Cosine(), LabelSmoothing())
+
+# The built-in data set: the whole of the main job in about two minutes.
+SHAPES = Recipe(
+    name="shapes",
+    model="resnet18_v1d",
+    data="shapes",
+    input_size=64,
+    min_area=0.5,
+    epochs=5,
+    batch_size=64,
+    dtype="float16",
+    tricks=_EFFICIENT,
+)
+
+# Ten ImageNet classes from class folders packed by pack_records: --rec-train and --rec-val name the files.
+IMAGENETTE = SHAPES.set(name="imagenette", data="records", min_area=0.35, epochs=10)
+
+RECIPES = (SHAPES, IMAGENETTE)

@@ -1,0 +1,127 @@
+"""Recipes: everything that decides what a run learns, as one frozen record that is written beside every result."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from gluon_tricks import tricks
+from gluon_tricks.core.errors import Refused, require_known
+from gluon_tricks.recipes.settings import Settings, trick_from_json, trick_named
+from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
+from gluon_tricks.tricks import Loss
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe(Settings):
+    """The training of a classifier, to the last number that decides its result.
+
+    Args: as for Settings, and
+        pretrained: where to start from: a parameter file, a tag of GluonCV's, "true" for its default file; "": random.
+        data: "shapes" or "few_shapes" (built in), "imagenet" (GluonCV's default place), "records" with train and val.
+        train, val: RecordIO files; several act as one.
+        input_size: side of the network's input, pixels; None: the network's own.
+        teacher_size: side of the images that a teacher was trained on; None: input_size.
+        crop_ratio: validation crops input_size from images of shorter edge ceil(input_size / crop_ratio); None: the
+            network's own.
+        min_area: a training crop covers a share of the image uniform in [min_area, 1].
+        augment: "paper" (brightness, saturation, hue), "gluoncv" (brightness, contrast, saturation) or "none".
+        init: "paper" (Xavier uniform) or "gluoncv" (MSRA).
+    """
+
+    task = "classification"
+    choices = {**Settings.choices, "init": ("paper", "gluoncv"), "augment": ("paper", "gluoncv", "none")}
+
+    name: str = "imagenet"
+    model: str = "resnet50_v1"
+    pretrained: str = ""
+    data: str = "imagenet"
+    train: tuple[str, ...] = ()
+    val: tuple[str, ...] = ()
+    input_size: int | None = None
+    teacher_size: int | None = None
+    crop_ratio: float | None = None
+    min_area: float = 0.08
+    augment: str = "paper"
+    init: str = "paper"
+
+    def constraints(self) -> Iterator[tuple[bool, str]]:
+        yield from super().constraints()
+        for field in ("input_size", "teacher_size"):
+            side = getattr(self, field)
+            yield side is None or side >= 1, f"{field} is {side}: it takes a size in pixels"
+        yield (
+            self.crop_ratio is None or 0 < self.crop_ratio <= 1,
+            f"crop_ratio is {self.crop_ratio}: it must lie in (0, 1]",
+        )
+        yield 0 < self.min_area <= 1, f"min_area is {self.min_area}: it must lie in (0, 1]"
+
+    def loss(self, loss: Loss, load_network: Callable) -> Loss:
+        """The loss per image with every trick's change (see Trick.loss)."""
+        for trick in self.tricks:
+            loss = trick.loss(loss, load_network)
+        return loss
+
+
+KINDS: dict[str, type[Settings]] = {kind.task: kind for kind in (Recipe, DetectionRecipe, SegmentationRecipe)}
+
+
+def recipe_from_json(values: Any) -> Settings:
+    """The recipe, of whatever task, that a JSON object describes.
+
+    Raises:
+        Refused: it is no object, or names a task, field or trick that there is not, or a value out of its range.
+    """
+    if not isinstance(values, dict):
+        raise Refused(f"a recipe is a JSON object, but got {type(values).__name__}")
+    task = str(values.get("task", Recipe.task))  # recipes of before there were others do not say it
+    return KINDS[require_known(task, list(KINDS), "task")].from_json(values)
+
+
+def read_recipe(path) -> Settings:
+    """The recipe in a JSON file.
+
+    Raises:
+        Refused: the file cannot be read, is not JSON, or describes no recipe (see recipe_from_json).
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            return recipe_from_json(json.load(file))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise Refused(f"{path} cannot be read as a recipe: {error}") from error
+
+
+def apply_setting(recipe: Settings, setting: str) -> Settings:
+    """One `--set key=value`.
+
+    `epochs=10` sets a field, `net.final_drop=0.2` a keyword of the network, `mixup.alpha=0.4` a number of a trick
+    (added if it is not there), `mixup=on` and `mixup=off` add and remove one. Values are JSON, else text.
+
+    Raises:
+        Refused: it is not of this form, there is no such field, trick or number, or the value is not one it takes.
+    """
+    key, equals, text = setting.partition("=")
+    if not equals:
+        raise Refused(f"--set takes key=value, but got {setting!r}")
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        value = text
+    value = tuple(value) if isinstance(value, list) else value
+    head, dot, field = key.partition(".")
+    if head == "net" and dot:
+        return recipe.set(net={**recipe.net, field: value})
+    labels = [trick.label() for trick in tricks.TRICKS]
+    fields = [f.name for f in dataclasses.fields(recipe) if f.name != "tricks"]
+    if head not in labels:
+        require_known(head if dot else key, [*fields, *labels], "recipe field or trick")
+        return recipe.set(**{key: value})
+    if not dot and value in ("on", "off"):
+        return recipe.add(trick_named(head)()) if value == "on" else recipe.without(head)
+    if not dot:
+        raise Refused(f"{head} is a trick: set it on or off, or one of its numbers such as {head}.NAME=VALUE")
+    present = [trick for trick in recipe.tricks if trick.label() == head]
+    numbers = dataclasses.asdict(present[0]) if present else {}
+    return recipe.add(trick_from_json({"trick": head, **numbers, field: value}))

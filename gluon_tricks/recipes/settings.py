@@ -1,0 +1,260 @@
+"""Settings: what every training run has in common, as a frozen record that is written beside every result."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from gluon_tricks import tricks
+from gluon_tricks.core.errors import Refused, require_known
+from gluon_tricks.tricks import Trick
+from gluon_tricks.tricks.schedule import Plan, Schedule
+from model_zoo import get_model
+from model_zoo.preprocessing import Preprocessing
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a recipe of any task says: of the network, of the optimisation, of the run.
+
+    Args:
+        name: what the run is called; the run directory's name by default.
+        model: a name of the model zoo: the network, or the base network of a detector or segmenter.
+        net: keyword arguments for get_model beyond those of the tricks.
+        classes: K; None: as many as the training data has.
+        mean, std: per channel (RGB), on the 0..255 scale; None: the network's own (see resolved).
+        epochs: passes over the training images.
+        start_epoch: the first epoch to train, for going on from parameters alone.
+        batch_size: images per update over all devices and ranks.
+        accumulate: rounds that a device takes its part of a batch in, one gradient being summed over them.
+        lr: the base rate as it is used; None: 0.1, changed by the tricks (linear scaling).
+        momentum, wd: of the optimiser.
+        optimizer: "nag" or "sgd".
+        dtype: the precision asked for.
+        mode: "hybrid" or "imperative".
+        seed: of every random number of the run.
+        divergence_factor, divergence_steps: a loss over so many times its running median for so many steps in a row,
+            or one that is not finite, takes the run back to a checkpoint.
+        rollbacks: how often at most.
+        tricks: the refinements, in the order in which their hooks are called.
+
+    Attributes:
+        task: what is learnt, which decides the loop's data, loss and scores (task.py).
+        least_classes: how many there must be.
+        choices: field -> the words it takes.
+    """
+
+    task: ClassVar[str] = ""
+    least_classes: ClassVar[int] = 2
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "optimizer": ("nag", "sgd"),
+        "dtype": ("float32", "float16", "bfloat16"),
+        "mode": ("hybrid", "imperative"),
+    }
+
+    name: str = ""
+    model: str = ""
+    net: dict[str, Any] = dataclasses.field(default_factory=dict)
+    classes: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    epochs: int = 120
+    start_epoch: int = 0
+    batch_size: int = 256
+    accumulate: int = 1
+    lr: float | None = None
+    momentum: float = 0.9
+    wd: float = 1e-4
+    optimizer: str = "nag"
+    dtype: str = "float32"
+    mode: str = "hybrid"
+    seed: int = 0
+    divergence_factor: float = 3.0
+    divergence_steps: int = 20
+    rollbacks: int = 3
+    tricks: tuple[Trick, ...] = ()
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check_type(field, getattr(self, field.name))
+        for trick in self.tricks:
+            for field in dataclasses.fields(trick):
+                _check_type(field, getattr(trick, field.name), f"{trick.label()}: ")
+        for field, choices in self.choices.items():
+            if getattr(self, field) not in choices:
+                raise Refused(f"{field} is {getattr(self, field)!r}: choose one of {', '.join(choices)}")
+        for condition, problem in self.constraints():
+            if not condition:
+                raise Refused(problem)
+
+    def constraints(self) -> Iterator[tuple[bool, str]]:
+        """What must hold, and what to say where it does not."""
+        yield self.epochs >= 1, f"epochs is {self.epochs}: it takes 1 or more"
+        yield (
+            0 <= self.start_epoch < self.epochs,
+            f"start_epoch is {self.start_epoch}: it must lie in [0, epochs), epochs being {self.epochs}",
+        )
+        yield self.batch_size >= 1, f"batch_size is {self.batch_size}: it takes 1 or more"
+        yield self.accumulate >= 1, f"accumulate is {self.accumulate}: it takes 1 or more"
+        least = self.least_classes
+        yield self.classes is None or self.classes >= least, f"classes is {self.classes}: it takes {least} or more"
+        yield self.lr is None or self.lr >= 0, f"lr is {self.lr}: it must be 0 or more"
+        yield 0 <= self.momentum < 1, f"momentum is {self.momentum}: it must lie in [0, 1)"
+        yield self.wd >= 0, f"wd is {self.wd}: it must be 0 or more"
+        yield (
+            self.divergence_factor > 1 and self.divergence_steps >= 1,
+            f"divergence_factor {self.divergence_factor} and divergence_steps {self.divergence_steps}: they take "
+            "more than 1, and 1 or more",
+        )
+        yield self.rollbacks >= 0, f"rollbacks is {self.rollbacks}: it takes 0 (never) or more"
+        yield 0 <= self.seed < 2**31, f"seed is {self.seed}: it must lie in [0, 2**31)"
+        for values in filter(None.__ne__, (self.mean, self.std)):
+            yield len(values) == 3, "mean and std take three numbers each, for R, G and B"
+        yield all(value > 0 for value in self.std or ()), f"std is {self.std}: it must be positive"
+        yield (
+            len({trick.slot() for trick in self.tricks}) == len(self.tricks),
+            f"of {', '.join(t.label() for t in self.tricks)} two do the same work: keep one of them",
+        )
+
+    # --- changing one -------------------------------------------------------------------------------------------
+
+    def set(self, **changes: Any) -> Settings:
+        """The recipe with some fields changed."""
+        for name in changes:
+            require_known(name, [field.name for field in dataclasses.fields(self)], "recipe field")
+        return dataclasses.replace(self, **changes)
+
+    def add(self, *new: Trick) -> Settings:
+        """The recipe with tricks added; one that shares its slot with another takes the other's place."""
+        kept = list(self.tricks)
+        for trick in new:
+            slots = [old.slot() for old in kept]
+            if trick.slot() in slots:
+                kept[slots.index(trick.slot())] = trick
+            else:
+                kept.append(trick)
+        return dataclasses.replace(self, tricks=tuple(kept))
+
+    def without(self, label: str) -> Settings:
+        """The recipe without the trick of this label."""
+        return dataclasses.replace(self, tricks=tuple(trick for trick in self.tricks if trick.label() != label))
+
+    def resolved(self) -> Settings:
+        """The recipe with the network's own preprocessing (size, crop ratio, mean, deviation) where it says none.
+
+        Raises:
+            Refused: there is no such network.
+        """
+        fields = ("input_size", "crop_ratio", "mean", "std")
+        left = [field for field in fields if getattr(self, field, "of another task") is None]
+        return self.set(**{field: getattr(_preprocessing(self.model), field) for field in left}) if left else self
+
+    # --- what the tricks make of it -------------------------------------------------------------------------------
+
+    def net_kwargs(self) -> dict[str, Any]:
+        """Keyword arguments for get_model: those of the tricks, then the recipe's own."""
+        merged: dict[str, Any] = {}
+        for trick in self.tricks:
+            merged.update(trick.net_kwargs())
+        return {**merged, **self.net}
+
+    def base_lr(self) -> float:
+        """The learning rate that the schedule starts from."""
+        if self.lr is not None:
+            return self.lr
+        lr = 0.1
+        for trick in self.tricks:
+            lr = trick.base_lr(lr, self.batch_size)
+        return lr
+
+    def schedule(self, steps_per_epoch: int) -> tuple[Schedule, Plan]:
+        """step -> lr for the whole run, and the plan it belongs to."""
+        plan = Plan(steps_per_epoch, self.epochs)
+        for trick in self.tricks:
+            plan = trick.plan(plan)
+        base = self.base_lr()
+
+        def lr_at(step: int) -> float:
+            return base
+
+        for trick in self.tricks:
+            lr_at = trick.schedule(lr_at, plan)
+        return lr_at, plan
+
+    # --- on paper -------------------------------------------------------------------------------------------------
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that from_json gives the same recipe for."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "tricks"}
+        return {
+            "task": self.task,
+            **values,
+            "tricks": [{"trick": t.label(), **dataclasses.asdict(t)} for t in self.tricks],
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Settings:
+        """The recipe that to_json described; only its own fields and tricks of tricks.TRICKS are read.
+
+        Raises:
+            Refused: it names a field or trick that there is not, or a value is of another type or out of its range.
+        """
+        if not isinstance(values, dict):
+            raise Refused(f"a recipe is a JSON object, but got {type(values).__name__}")
+        values = {name: value for name, value in values.items() if name != "task"}
+        listed = values.pop("tricks", [])
+        if not isinstance(listed, list) or not all(isinstance(trick, dict) for trick in listed):
+            raise Refused('"tricks" of a recipe is a list of JSON objects such as {"trick": "mixup", "alpha": 0.2}')
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        return cls().set(**values, tricks=tuple(trick_from_json(trick) for trick in listed))
+
+
+@functools.cache
+def _preprocessing(model: str) -> Preprocessing:
+    return get_model(model).preprocessing
+
+
+def trick_named(label: str) -> type[Trick]:
+    """The trick of a label."""
+    by_label = {trick.label(): trick for trick in tricks.TRICKS}
+    return by_label[require_known(label, list(by_label), "trick")]
+
+
+def trick_from_json(values: dict[str, Any]) -> Trick:
+    trick = trick_named(str(values.get("trick")))
+    numbers = {name: value for name, value in values.items() if name != "trick"}
+    fields = {field.name: field for field in dataclasses.fields(trick)}
+    for name, value in numbers.items():
+        require_known(name, list(fields), "number", f"the trick {trick.label()}")
+        numbers[name] = value = tuple(value) if isinstance(value, list) else value
+        _check_type(fields[name], value, f"{trick.label()}: ")
+    return trick(**numbers)
+
+
+_KINDS = {
+    "str": (str,),
+    "int": (int,),
+    "int | None": (int, type(None)),
+    "float": (int, float),
+    "float | None": (int, float, type(None)),
+    "dict[str, Any]": (dict,),
+}
+
+
+def _check_type(field: dataclasses.Field, value: Any, where: str = "") -> None:
+    """Refuses a value of another type than the field's annotation names (tuples by their elements)."""
+    kind = str(field.type)
+    if kind.startswith("tuple[") and not (value is None and kind.endswith("| None")):
+        element = kind[len("tuple[") :].split(",")[0]
+        fine = isinstance(value, tuple) and all(isinstance(v, _KINDS.get(element, (Trick,))) for v in value)
+    else:
+        fine = isinstance(value, _KINDS.get(kind, (type(None),)))
+    if not fine or isinstance(value, bool):
+        raise Refused(f"{where}{field.name} must be {kind}, but got {value!r}")
+    numbers = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else (value,)
+    for number in numbers:
+        if isinstance(number, float) and not math.isfinite(number):
+            raise Refused(f"{where}{field.name} must be finite, but got {value!r}")

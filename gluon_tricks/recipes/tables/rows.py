@@ -1,0 +1,103 @@
+"""A table of the paper: rows that are differences, in columns that each start from a recipe of their own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from gluon_tricks.core.errors import require_known
+from gluon_tricks.recipes.settings import Settings
+from gluon_tricks.tricks import Trick
+
+IMAGENET_IMAGES = (1_281_167, 50_000)  # training, validation
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One row: what it changes of the row it builds on.
+
+    Args:
+        key: in names such as table6/resnet50_v1d/mixup.
+        label: as the paper prints it.
+        set: recipe fields it changes.
+        add: tricks it adds; one takes the place of another in the same slot.
+        also: column -> tricks it adds in that column only.
+        base: key of the row it builds on; "" for the column's recipe; None is for ladder() and variants() to fill in.
+        paper: column -> the paper's two scores in percent, nan where it has none; columns in which the paper does not
+            have the row may be left out.
+        spread: column -> their standard deviations over the paper's runs, where it gives them.
+    """
+
+    key: str
+    label: str
+    set: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    add: tuple[Trick, ...] = ()
+    also: Mapping[str, tuple[Trick, ...]] = dataclasses.field(default_factory=dict)
+    base: str | None = None
+    paper: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    spread: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+
+
+def ladder(*rows: Row) -> tuple[Row, ...]:
+    """Rows that stack: each builds on the one above, unless it names its base."""
+    above = ("", *(row.key for row in rows))
+    return tuple(dataclasses.replace(r, base=b) if r.base is None else r for r, b in zip(rows, above))
+
+
+def variants(*rows: Row) -> tuple[Row, ...]:
+    """Rows that stand side by side: each builds on the column's recipe, unless it names its base."""
+    return tuple(dataclasses.replace(row, base="") if row.base is None else row for row in rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table of the paper.
+
+    Args:
+        name: "table6".
+        title: what it shows.
+        columns: key -> the recipe its rows start from. Of a column in which no row has the paper's numbers (a
+            teacher's) only the rows are run that others need.
+        rows: by ladder() or variants().
+        proxy: recipe fields of its proxies at small scales, beyond what the scale itself sets.
+        photos: what its columns' records are packed from, if they are not ImageNet.
+        images: how many of them are for training and for validation.
+        classes: how many they have.
+        scores: what the two numbers of a cell are called.
+    """
+
+    name: str
+    title: str
+    columns: Mapping[str, Settings]
+    rows: tuple[Row, ...]
+    proxy: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    photos: str = ""
+    images: tuple[int, int] = IMAGENET_IMAGES
+    classes: int = 1000
+    scores: tuple[str, str] = ("top-1", "top-5")
+
+    def row(self, key: str) -> Row:
+        return next(
+            row for row in self.rows if row.key == require_known(key, [row.key for row in self.rows], "row", self.name)
+        )
+
+    def shown(self, column: str) -> list[Row]:
+        """All rows, of a column in which one has the paper's numbers; else none."""
+        return list(self.rows) if any(column in row.paper for row in self.rows) else []
+
+    @property
+    def task(self) -> str:
+        """What its cells learn."""
+        return next(iter(self.columns.values())).task
+
+    def recipe(self, column: str, key: str) -> Settings:
+        """The recipe of a cell, called table/column/row."""
+        require_known(column, list(self.columns), "column", self.name)
+        row = self.row(key)
+        base = self.recipe(column, row.base) if row.base else self.columns[column]
+        return base.set(name=f"{self.name}/{column}/{key}", **row.set).add(*row.add, *row.also.get(column, ()))
+
+    def names(self) -> list[str]:
+        """Of all its recipes."""
+        return [f"{self.name}/{column}/{row.key}" for column in self.columns for row in self.rows]

@@ -1,0 +1,1 @@
+"""Classification, detection and segmentation: what the training loop leaves open."""

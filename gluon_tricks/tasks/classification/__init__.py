@@ -1,0 +1,1 @@
+"""Classification: its loss and scores."""

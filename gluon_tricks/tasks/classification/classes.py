@@ -1,0 +1,41 @@
+"""Whether a trained classifier and images have the same classes."""
+
+from __future__ import annotations
+
+import re
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.data.recipe_records import find_records
+from gluon_tricks.data.records import Records
+from gluon_tricks.networks.load import Trained
+from gluon_tricks.recipes.recipe import Recipe
+
+
+def require_same_classes(source: str, trained: Trained, records: Records) -> None:
+    """Refuses images of other classes than a network's, or in another order, as far as both have names.
+
+    Args:
+        source: the network in a message.
+    """
+    names = list(records.classes or ())
+    if trained.published and all(re.fullmatch(r"n\d{8}", name) for name in names) and names != sorted(names):
+        raise Refused(
+            f"the classes of {records.paths[0]} are not in ImageNet's order, that of their ids: pack it again"
+        )
+    train = training_records(trained.recipe, required=False) if trained.recipe else None
+    if train and train.classes and names and train.classes != records.classes:
+        odd = next((a, b) for a, b in zip((*train.classes, None), (*names, None)) if a != b)
+        raise Refused(
+            f"{source} was trained on other classes than {records.paths[0]} has (the first difference: {odd[0]} and "
+            f"{odd[1]}): pack it with --classes and the training records' .json"
+        )
+
+
+def training_records(recipe: Recipe, required: bool) -> Records | None:
+    """The records that a run was trained on; None if they are here no more."""
+    try:
+        return find_records(recipe)[0]
+    except Refused:
+        if required:
+            raise
+        return None

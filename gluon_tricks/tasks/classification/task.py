@@ -1,0 +1,159 @@
+"""Classification as a task of the training loop: its records, its network, its loss, its scores."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+
+import mxnet as mx
+import numpy as np
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import plural
+from gluon_tricks.data.augment import Preprocess, coefficients
+from gluon_tricks.data.class_names import in_words
+from gluon_tricks.data.loader import Batch, RecordLoader
+from gluon_tricks.data.recipe_records import count_classes, find_records
+from gluon_tricks.data.requirements import require_apart
+from gluon_tricks.networks.load import check_start, open_network, require_same_normalisation
+from gluon_tricks.networks.of_recipe import initialised_network, input_dtype, restore_plain_layout
+from gluon_tricks.ranks import distributed
+from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.tasks import pictures
+from gluon_tricks.tasks.classification.classes import require_same_classes
+from gluon_tricks.tasks.classification.evaluation import ClassificationScores, evaluate, probabilities, scores_of
+from gluon_tricks.tasks.protocol import Share, TaskLoss, handful, split_batch
+from gluon_tricks.tricks import StepContext
+
+
+class Classification:
+    """See task.Task."""
+
+    def __init__(self, recipe: Recipe, contexts: Sequence[mx.Context], threads: int | None):
+        train, val = find_records(recipe)
+        require_apart(train, val)
+        recipe = recipe.set(classes=count_classes(train, val, recipe.classes)).resolved()
+        self.recipe, self.contexts = recipe, list(contexts)
+        self.scores = scores_of(recipe.classes)
+        common = dict(
+            size=recipe.input_size, batch_size=recipe.batch_size // distributed.ranks(), seed=recipe.seed,
+            threads=threads, rank=distributed.rank(), ranks=distributed.ranks(), classes=recipe.classes,
+        )  # fmt: skip
+        self.train = RecordLoader(train, train=True, area=(recipe.min_area, 1.0), **common)
+        self.val = RecordLoader(val, train=False, crop_ratio=recipe.crop_ratio, **common)
+        self.network_input = Preprocess(input_dtype(recipe.dtype))
+        if recipe.mode == "hybrid":
+            self.network_input.hybridize(static_alloc=True, static_shape=True)
+
+    @property
+    def open_files(self) -> int:
+        return len(self.train.records.paths) + len(self.val.records.paths)
+
+    def network(self, restored: bool = False) -> mx.gluon.HybridBlock:
+        recipe = self.recipe
+        net = initialised_network(recipe.set(pretrained="") if restored else recipe, self.contexts)
+        if recipe.pretrained and not restored:
+            check_start(recipe, net)
+        if isinstance(net(mx.sym.Variable("data")), (list, tuple)):
+            raise Refused(f"{recipe.model} has auxiliary classifiers, which this loop does not train: use one without")
+        net.cast(input_dtype(recipe.dtype))
+        if recipe.mode == "hybrid":
+            net.hybridize(static_alloc=True, static_shape=True)
+        return net
+
+    def loss(self) -> TaskLoss:
+        return self.recipe.loss(cross_entropy, self._load_teacher)
+
+    def _load_teacher(self, source: str) -> mx.gluon.Block:
+        """A trained network that takes the recipe's images and knows its classes.
+
+        Raises:
+            Refused: there is none, or it was trained on other images than these or on other classes.
+        """
+        recipe, trained = self.recipe, open_network(source, ctx=self.contexts)
+        if trained.recipe is not None and trained.recipe.task != "classification":
+            raise Refused(f"the teacher {source} is a run of {trained.recipe.task}: a teacher is a classifier")
+        teacher, wanted = trained.net, recipe.teacher_size or recipe.input_size
+        known = trained.recipe or (teacher.preprocessing if trained.published else None)
+        seen = known.input_size if known else 0
+        if seen not in (0, wanted):
+            raise Refused(
+                f"the teacher {source} was trained on images of {seen} px and these have {wanted} px: train one on "
+                f"such images, or say that it is meant with --set teacher_size={seen}"
+            )
+        require_same_normalisation(recipe, trained, f"the teacher {source}")
+        side = recipe.input_size
+        try:
+            shape = teacher(mx.nd.zeros((1, 3, side, side), ctx=self.contexts[0])).shape
+        except mx.MXNetError as error:
+            why = str(error).splitlines()[-1]
+            raise Refused(f"the teacher {source} does not take images of {side} px: {why}") from None
+        if shape != (1, recipe.classes):
+            raise Refused(
+                f"the teacher {source} tells {shape[-1]} classes apart and the data has {recipe.classes}: "
+                "train it on this data"
+            )
+        require_same_classes(f"the teacher {source}", trained, self.train.records)
+        return teacher
+
+    def micro_batches(self, batch: Batch, step: StepContext) -> Iterator[list[Share]]:
+        """Of every device: its context, images (n, H, W, 3) uint8, colour matrices, flips, labels, and draw."""
+        recipe = self.recipe
+        matrix, flip = coefficients(recipe.augment, recipe.seed, step.epoch, batch.indices, recipe.mean, recipe.std)
+        shares = split_batch((batch.images, matrix, flip, batch.labels), recipe.accumulate, self.contexts)
+        for k, devices in enumerate(shares):
+            first = step.share + k * len(devices)
+            yield [(*share, dataclasses.replace(step, share=first + d)) for d, share in enumerate(devices)]
+
+    def preprocess(self, share: Share) -> tuple[mx.nd.NDArray, mx.nd.NDArray]:
+        """Images (n, 3, H, W) and target (n, K): augmented, mixed, smoothed. Source: section 2.1, Algorithm 1."""
+        context, images, matrix, flip, labels, step = share
+        images = self.network_input(*(_array(part, context) for part in (images, matrix, flip)))
+        target = mx.nd.one_hot(_array(labels, context), self.recipe.classes)
+        for trick in self.recipe.tricks:
+            images, target = trick.batch(images, target, step)
+        return images, target
+
+    def forward(self, net: mx.gluon.HybridBlock, X: mx.nd.NDArray) -> mx.nd.NDArray:
+        """Logits (n, K) float32."""
+        return net(X).astype("float32")
+
+    def evaluation_input(self, images: np.ndarray, context: mx.Context) -> mx.nd.NDArray:
+        """Images (n, H, W, 3) uint8 as the network sees them: normalised, not augmented."""
+        matrix, flip = coefficients("none", 0, 0, range(len(images)), self.recipe.mean, self.recipe.std)
+        return self.network_input(*(_array(part, context) for part in (images, matrix, flip)))
+
+    def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> ClassificationScores:
+        return evaluate(net, batches, self.evaluation_input, self.contexts, self.scores)
+
+    def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
+        """A handful of images with the likeliest classes as bars, the right one's in green."""
+        val, recipe = self.val, self.recipe
+        share = val.batch_size // len(self.contexts)  # a device's part in evaluation; another would be a new graph
+        one_by_one = RecordLoader(
+            val.records, train=False, size=recipe.input_size, crop_ratio=recipe.crop_ratio, classes=recipe.classes,
+            batch_size=1, threads=1, prefetch=1,
+        )  # fmt: skip
+        shown = list(handful(one_by_one, min(8, share)))
+        images, labels, indices = (np.concatenate(column) for column in list(zip(*shown))[:3])
+        padding = np.zeros((share - len(images), *images.shape[1:]), np.uint8)
+        batch = Batch(np.concatenate([images, padding]), labels, indices, len(images))
+        found = probabilities(net, [batch], self.evaluation_input, self.contexts[0])
+        restore_plain_layout(net)
+        names = in_words(self.train.records.classes or [f"class {k}" for k in range(recipe.classes)])
+        drawn = [pictures.bars(image, names, of_it, truth=k) for image, of_it, k in zip(images, found, labels)]
+        pictures.save_png(path, pictures.grid(drawn))
+
+    def describe(self) -> str:
+        recipe, images = self.recipe, plural(len(self.train.records), "image")
+        return f"{recipe.model} on {images} of {plural(recipe.classes, 'class')} at {recipe.input_size} px"
+
+
+def cross_entropy(images, logits, target):
+    """-sum_i q_i log p_i per image: (N, K), (N, K) -> (N,). Source: equation 3."""
+    return -(logits.log_softmax(axis=1) * target).sum(axis=1)
+
+
+def _array(part: np.ndarray, context: mx.Context) -> mx.nd.NDArray:
+    return mx.nd.array(part, ctx=context, dtype=part.dtype)

@@ -1,0 +1,132 @@
+"""Detection as a task of the training loop: its images with boxes, its network, its loss, its scores."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+
+import mxnet as mx
+import numpy as np
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.keyed_random import generator
+from gluon_tricks.core.wording import plural
+from gluon_tricks.data.annotations.annotated import require_apart, require_own_classes
+from gluon_tricks.data.annotations.boxes import VOC_CLASSES, BoxedImages, read_voc, report_classes
+from gluon_tricks.data.augment import normalised
+from gluon_tricks.data.builtin import scenes
+from gluon_tricks.networks.of_recipe import restore_plain_layout
+from gluon_tricks.networks.on_base import on_trained_base
+from gluon_tricks.ranks import distributed
+from gluon_tricks.recipes.transfer import DetectionRecipe
+from gluon_tricks.tasks import pictures
+from gluon_tricks.tasks.detection.evaluation import evaluate_detector, image_sizes, predict
+from gluon_tricks.tasks.detection.loader import DetectionBatch, DetectionLoader
+from gluon_tricks.tasks.detection.loss import losses_of, with_targets
+from gluon_tricks.tasks.detection.metrics import DetectionScores
+from gluon_tricks.tasks.protocol import Share, TaskLoss, handful, split_batch
+from gluon_tricks.tricks import StepContext
+
+
+class Detection:
+    """See task.Task."""
+
+    scores = DetectionScores
+    open_files = 0
+
+    def __init__(self, recipe: DetectionRecipe, contexts: Sequence[mx.Context], threads: int | None):
+        train, val = find_boxes(recipe)
+        require_own_classes(recipe.classes, recipe.class_names, train.classes, recipe.dataset)
+        require_apart(train, val)
+        require_trainable(train, val)
+        self.contexts = list(contexts)
+        self.recipe = recipe.set(classes=len(train.classes), class_names=train.classes).resolved()
+        common = dict(
+            batch_size=recipe.batch_size // distributed.ranks(), short=recipe.short, long=recipe.long, threads=threads,
+            seed=recipe.seed, rank=distributed.rank(), ranks=distributed.ranks(),
+        )  # fmt: skip
+        self.train = DetectionLoader(train, train=True, **common)
+        self.val = DetectionLoader(val, train=False, **{**common, "batch_size": len(self.contexts)})
+
+    def network(self, restored: bool = False) -> mx.gluon.HybridBlock:
+        net = self._net = on_trained_base(self.recipe, self.contexts, restored)
+        self.recipe = self.recipe.set(dense_side=net.dense_side)  # for whom will not have the base's parameters
+        return net
+
+    def loss(self) -> TaskLoss:
+        return lambda X, z, y: sum(losses_of(z, y))
+
+    def micro_batches(self, batch: DetectionBatch, step: StepContext) -> Iterator[list[Share]]:
+        """Of every device: its context, images (n, H, W, 3), boxes (n, M, 5), sizes (n, 2), numbers for the sample."""
+        rng = generator(self.recipe.seed, "anchors", step.step, distributed.rank())
+        parts = (batch.images, batch.boxes, image_sizes(batch, self.train.records))
+        for shares in split_batch(parts, self.recipe.accumulate, self.contexts):
+            yield [(*share, rng) for share in shares]
+
+    def preprocess(self, share: Share) -> tuple[tuple, tuple]:
+        """Images and objects for the network, which samples regions by them, and the targets of its anchors."""
+        context, images, boxes, sizes, rng = share
+        return with_targets(self._net, self.network_input(images, context), boxes, rng, sizes)
+
+    def forward(self, net: mx.gluon.HybridBlock, X: tuple) -> list[mx.nd.NDArray]:
+        return net(*X)
+
+    def network_input(self, images: np.ndarray, context: mx.Context) -> mx.nd.NDArray:
+        """Images (n, H, W, 3) uint8 as the network sees them."""
+        return normalised(images, context, self.recipe.mean, self.recipe.std)
+
+    def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> DetectionScores:
+        return evaluate_detector(net, batches, self.contexts, self.val.records, self.network_input)
+
+    def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
+        """A handful of images, with the annotated boxes and with those found that have a score of 0.5 or more."""
+        recipe, names, drawn = self.recipe, self.recipe.class_names, []
+        one_by_one = DetectionLoader(
+            self.val.records, train=False, batch_size=1, short=recipe.short, long=recipe.long, threads=1, prefetch=1
+        )
+        for batch in handful(one_by_one):
+            found = predict(net, self.network_input(batch.images, self.contexts[0]))
+            ids, scores, boxes = (part.asnumpy()[0] for part in found)
+            drawn.append(pictures.boxes(batch.images[0], batch.boxes[0], names))
+            drawn.append(pictures.boxes(batch.images[0], np.column_stack([boxes, ids]), names, scores))
+        restore_plain_layout(net)
+        pictures.save_png(path, pictures.grid(drawn, columns=4, titles=("annotated", "found (0.5 or more)") * 2))
+
+    def describe(self) -> str:
+        recipe, images = self.recipe, plural(len(self.train.records), "image")
+        return f"Faster-RCNN on {recipe.model}, {images} of {plural(recipe.classes, 'class')} at {recipe.short} px"
+
+
+def require_trainable(train: BoxedImages, val: BoxedImages) -> None:
+    """Refuses now what the network or the scores would refuse in the middle of a run."""
+    from gluon_tricks.networks.detector.faster_rcnn import MOST_OBJECTS  # imports gluoncv
+
+    crowded = [path for path, boxes in zip(train.paths, train.boxes) if len(boxes) > MOST_OBJECTS]
+    if crowded:
+        raise Refused(
+            f"{crowded[0]} has more than {MOST_OBJECTS} objects ({len(crowded)} such images in all), which training "
+            "does not take: leave them out of the list"
+        )
+    if not any(len(boxes) for boxes in train.boxes):
+        raise Refused(f"no training image (of {len(train)}) has a box: check the lists and annotations")
+    if not any((boxes[:, 5] == 0).any() for boxes in val.boxes):
+        raise Refused(f"no validation image (of {len(val)}) has an object that is not difficult: check the lists")
+
+
+def find_boxes(recipe: DetectionRecipe, splits: Sequence[str] = scenes.SPLITS) -> tuple[BoxedImages, ...]:
+    """The images of a recipe, "train" and "val" in the order of `splits`; `scenes` is drawn on first use.
+
+    Raises:
+        Refused: a data set that is not there, or with annotations that contradict themselves or the images.
+    """
+    if recipe.dataset in scenes.DATA_SETS:
+        folder = scenes.ensure(name=recipe.dataset)
+        return tuple(read_voc(folder, (f"2007_{scenes.VOC_SPLITS[split]}",), scenes.CLASSES) for split in splits)
+    if not recipe.data:
+        raise Refused("the data set is voc: name the folder of its VOCdevkit with --data")
+    lists = {"train": recipe.train_splits, "val": recipe.val_splits}
+    names = recipe.class_names or VOC_CLASSES
+    found = tuple(read_voc(recipe.data, lists[split], names) for split in splits)
+    for split, records in zip(splits, found):
+        report_classes(records, recipe.data, train=split == "train")
+    return found

@@ -1,0 +1,131 @@
+"""Segmentation as a task of the training loop: its images with masks, its network, its loss, its scores."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+
+import mxnet as mx
+import numpy as np
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import plural
+from gluon_tricks.data.annotations.annotated import require_apart, require_own_classes
+from gluon_tricks.data.annotations.masks import MaskedImages, check_values, read_ade20k, read_masks, require_classes
+from gluon_tricks.data.augment import normalised
+from gluon_tricks.data.builtin import scenes
+from gluon_tricks.networks.of_recipe import input_dtype, restore_plain_layout
+from gluon_tricks.networks.on_base import on_trained_base
+from gluon_tricks.ranks import distributed
+from gluon_tricks.recipes.transfer import SegmentationRecipe
+from gluon_tricks.tasks import pictures
+from gluon_tricks.tasks.protocol import Share, TaskLoss, handful, split_batch
+from gluon_tricks.tasks.segmentation.evaluation import class_probabilities, classify_pixels, evaluate_segmenter
+from gluon_tricks.tasks.segmentation.loader import SegmentationBatch, SegmentationLoader
+from gluon_tricks.tasks.segmentation.loss import segmentation_loss
+from gluon_tricks.tasks.segmentation.metrics import SegmentationScores
+from gluon_tricks.tricks import StepContext
+
+
+class Segmentation:
+    """See task.Task."""
+
+    scores = SegmentationScores
+    open_files = 0
+
+    def __init__(self, recipe: SegmentationRecipe, contexts: Sequence[mx.Context], threads: int | None):
+        train, val = find_masks(recipe)
+        require_own_classes(recipe.classes, recipe.class_names, train.classes, recipe.dataset)
+        require_apart(train, val)
+        self.contexts = list(contexts)
+        self.recipe = recipe.set(classes=len(train.classes), class_names=train.classes).resolved()
+        common = dict(seed=recipe.seed, threads=threads, rank=distributed.rank(), ranks=distributed.ranks())
+        sizes = dict(batch_size=recipe.batch_size // distributed.ranks(), crop=recipe.crop, base=recipe.base_size)
+        self.train = SegmentationLoader(train, train=True, **sizes, **common)
+        self.val = SegmentationLoader(val, train=False, batch_size=1, **common)
+
+    def network(self, restored: bool = False) -> mx.gluon.HybridBlock:
+        return on_trained_base(self.recipe, self.contexts, restored)
+
+    def loss(self) -> TaskLoss:
+        return lambda X, z, y: segmentation_loss(z, *y, aux_weight=self.recipe.aux_weight)
+
+    def micro_batches(self, batch: SegmentationBatch, step: StepContext) -> Iterator[list[Share]]:
+        """Of every device: its context, images (n, H, W, 3), masks (n, H, W), and how many pixels are not void.
+
+        That number, (1,), is the mean over the images of the global batch. It is not waited for: the loss needs it.
+        """
+        real = mx.nd.array([(batch.masks >= 0).sum()], ctx=self.contexts[0], dtype="float64")
+        real = distributed.sum_(real, f"real_pixels.{step.step % 4}") / self.recipe.batch_size
+        for shares in split_batch((batch.images, batch.masks), self.recipe.accumulate, self.contexts):
+            yield [(*share, real) for share in shares]
+
+    def preprocess(self, share: Share) -> tuple[mx.nd.NDArray, tuple]:
+        """Images (n, 3, H, W); masks (n, H, W), -1 where void, and how many pixels of an image are not."""
+        context, images, masks, real = share
+        y = mx.nd.array(masks, ctx=context, dtype="float32"), real.as_in_context(context).astype("float32")
+        return self.network_input(images, context), y
+
+    def forward(self, net: mx.gluon.HybridBlock, X: mx.nd.NDArray) -> list[mx.nd.NDArray]:
+        """Logits (n, K, H, W) of each head."""
+        return net(X)
+
+    def network_input(self, images: np.ndarray, context: mx.Context) -> mx.nd.NDArray:
+        """Images (n, H, W, 3) uint8 as the network sees them."""
+        recipe = self.recipe
+        return normalised(images, context, recipe.mean, recipe.std).astype(input_dtype(recipe.dtype), copy=False)
+
+    def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> SegmentationScores:
+        return evaluate_segmenter(net, batches, self.network_input, self.contexts, self.recipe.classes)
+
+    def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
+        """A handful of images, under the annotated mask and under the one found."""
+        names, drawn = self.recipe.class_names, []
+        for batch in handful(SegmentationLoader(self.val.records, train=False, batch_size=1, threads=1, prefetch=1)):
+            found = classify_pixels(class_probabilities(net, self.network_input(batch.images, self.contexts[0])))
+            drawn.append(pictures.overlay(batch.images[0], batch.masks[0], names))
+            drawn.append(pictures.overlay(batch.images[0], found.asnumpy()[0], names))
+        restore_plain_layout(net)
+        pictures.save_png(path, pictures.grid(drawn, columns=4, titles=("annotated", "found") * 2))
+
+    def describe(self) -> str:
+        recipe, images = self.recipe, plural(len(self.train.records), "image")
+        return f"FCN on {recipe.model}, {images} of {plural(recipe.classes, 'class')} in crops of {recipe.crop} px"
+
+
+def find_masks(recipe: SegmentationRecipe, splits: Sequence[str] = scenes.SPLITS) -> tuple[MaskedImages, ...]:
+    """The images of a recipe, "train" and "val" in the order of `splits`; `scenes` is drawn on first use.
+
+    Raises:
+        Refused: a data set that is not there, or with masks that do not fit their images or the classes.
+    """
+    if recipe.dataset in scenes.DATA_SETS:
+        folder = scenes.ensure(name=recipe.dataset)
+        return tuple(_read_scenes(folder, scenes.ADE20K_SPLITS[split]) for split in splits)
+    if not recipe.data:
+        raise Refused(f"the data set is {recipe.dataset}: name its folder with --data")
+    read = {"ade20k": _read_ade20k, "masks": _read_folders}[recipe.dataset]
+    found = tuple(read(recipe, split) for split in splits)
+    for split, records in zip(splits, found):
+        require_classes(records, check_values(records), train=split == "train")
+    return found
+
+
+def _read_scenes(folder: pathlib.Path, split: str) -> MaskedImages:
+    places = (folder / "images" / split, folder / "annotations" / split)
+    return read_masks(*places, scenes.MASK_CLASSES, void=(scenes.VOID,), values=range(1, len(scenes.MASK_CLASSES) + 1))
+
+
+def _read_ade20k(recipe: SegmentationRecipe, split: str) -> MaskedImages:
+    return read_ade20k(recipe.data, scenes.ADE20K_SPLITS[split])
+
+
+def _read_folders(recipe: SegmentationRecipe, split: str) -> MaskedImages:
+    classes = recipe.class_names or recipe.classes or len(recipe.mask_values)
+    if not classes:
+        raise Refused(
+            "the data set is masks: say how many classes they have, --num-classes K, or their names, --classes"
+        )
+    folder, void = pathlib.Path(recipe.data), () if recipe.void in recipe.mask_values else (recipe.void,)
+    places = folder / "images" / split, folder / "masks" / split
+    return read_masks(*places, classes, void=void, values=recipe.mask_values)

@@ -1,0 +1,178 @@
+"""Photos in, pictures, JSON and a page of them out: the files of scripts/predict.py."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import html
+import json
+import os
+import pathlib
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import PIL.Image
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.files import write_atomically, write_text, writing
+from gluon_tricks.core.wording import plural
+from gluon_tricks.data.annotations.annotated import ENDINGS
+from gluon_tricks.data.records import decode_image
+from gluon_tricks.tasks import pictures
+from gluon_tricks.trained.predict import Prediction
+
+_ENDINGS = (*ENDINGS, ".webp", ".tif", ".tiff")
+
+
+def find_images(places: Sequence[str | os.PathLike]) -> list[pathlib.Path]:
+    """The files that are named, and those of folders that end as images do, each once.
+
+    Raises:
+        Refused: a place that is not there, or no image at all.
+    """
+    found: dict[str, pathlib.Path] = {}
+    for place in map(pathlib.Path, places):
+        found.update({os.path.abspath(path): path for path in _images_of(place)})
+    if not found:
+        raise Refused(
+            f"no images found: {', '.join(map(str, places))} holds no file that ends in {', '.join(_ENDINGS)}"
+        )
+    return list(found.values())
+
+
+def _images_of(place: pathlib.Path) -> list[pathlib.Path]:
+    try:
+        if place.is_file():
+            return [place]
+        inside = sorted(place.iterdir())
+        return [path for path in inside if path.suffix.lower() in _ENDINGS and path.name[0] != "." and path.is_file()]
+    except OSError as error:
+        raise Refused(f"{place} is no file or folder that can be read ({error.strerror}): check the name") from None
+
+
+def read_photo(path: pathlib.Path) -> np.ndarray | None:
+    """The (H, W, 3) uint8 RGB pixels of an image file, turned as its EXIF says; None if it is no image."""
+    try:
+        pixels = decode_image(path.read_bytes())
+    except OSError:
+        return None
+    return None if pixels is None else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+class Results:
+    """A folder of predictions: of each image NAME.png, NAME.json and, of a segmenter, masks/NAME.png.
+
+    Two images of one name get NAME and NAME-2, whether they come in one run or in two; one that comes again takes the
+    place that it had.
+
+    Args:
+        folder: made if it is not there.
+
+    Attributes:
+        said: file name of each picture -> what was said of it.
+    """
+
+    def __init__(self, folder: pathlib.Path):
+        self.folder, self.said = folder, {}
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def add(self, path: pathlib.Path, prediction: Prediction, about: dict[str, Any]) -> pathlib.Path:
+        """Writes what was said of an image; returns the JSON's path.
+
+        Args:
+            about: what the JSON says besides the image's file and the prediction.
+        """
+        file = printable(os.path.abspath(path))
+        picture, data, mask = self._place(path, file)
+        values = {"file": file, **about, **prediction.values}
+        if prediction.mask is not None:
+            values["mask"] = f"masks/{mask.name}"
+        text = json.dumps(values, indent=2) + "\n"
+        write_text(data, text)  # first: it says whose
+        pictures.save_png(picture, prediction.picture)
+        if prediction.mask is not None:
+            with writing(mask.parent):
+                mask.parent.mkdir(exist_ok=True)
+            write_atomically(mask, functools.partial(_save_indices, prediction.mask))
+        else:
+            with writing(mask):  # of an earlier network
+                mask.unlink(missing_ok=True)
+        self.said[picture.name] = prediction.words
+        return data
+
+    def _place(self, path: pathlib.Path, file: str) -> list[pathlib.Path]:
+        """The three files of an image that are free, or its own from before."""
+        number = 1
+        while True:
+            name = printable(path.stem) + (f"-{number}" if number > 1 else "")
+            paths = [self.folder / place for place in (f"{name}.png", f"{name}.json", f"masks/{name}.png")]
+            if not any(map(os.path.lexists, paths)) or _told_of(paths[1]) == file:
+                return paths
+            number += 1
+
+
+def printable(name: str | os.PathLike) -> str:
+    """A file's name as UTF-8 has it; Linux allows names that are no text."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def contact_sheet(folder: pathlib.Path, title: str = "Pictures", said: Mapping[str, str] | None = None) -> pathlib.Path:
+    """Writes index.html in a folder: its PNGs, small, with their names, each linked to itself and to its JSON.
+
+    Args:
+        said: file name of each picture, in their order -> what is said of it; None: all PNGs by name, without words.
+
+    Returns: the page's path. It needs nothing but the folder.
+    """
+    said, items = dict.fromkeys(sorted(path.name for path in folder.glob("*.png")), "") if said is None else said, []
+    for picture, words in ((folder / name, words) for name, words in said.items()):
+        link, name = urllib.parse.quote(picture.name), html.escape(picture.stem)
+        data = picture.with_suffix(".json")
+        more = f' <a href="{urllib.parse.quote(data.name)}">JSON</a>' if data.exists() else ""
+        items.append(
+            f'<figure><a href="{link}"><img src="{link}" alt="{name}" loading="lazy"></a>'
+            f"<figcaption>{name}{more}{'<br>' if words else ''}{html.escape(words)}</figcaption></figure>"
+        )
+    page = _PAGE.format(title=html.escape(title), count=plural(len(items), "picture"), items="\n".join(items))
+    write_text(folder / "index.html", page)
+    return folder / "index.html"
+
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>
+body {{ font: 15px sans-serif; margin: 24px; color: #222; background: #fff }}
+main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(280px, 1fr)); gap: 16px }}
+figure {{ margin: 0; padding: 8px; border: 1px solid #ddd; border-radius: 6px }}
+img {{ width: 100%; height: 240px; object-fit: contain }}
+figcaption {{ margin-top: 6px; overflow-wrap: anywhere }}
+</style>
+<h1>{title}</h1>
+<p>{count}</p>
+<main>
+{items}
+</main>
+</html>
+"""
+
+
+def _told_of(path: pathlib.Path) -> str | None:
+    """The image that a JSON file tells of."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        return json.loads(path.read_text(encoding="utf-8")).get("file")
+    return None
+
+
+def _save_indices(mask: np.ndarray, path: pathlib.Path) -> None:
+    """As a PNG whose pixels are the indices; up to 255 classes, they show as the picture's colours."""
+    image = PIL.Image.fromarray(mask)
+    if mask.dtype == np.uint8:
+        image.putpalette([level for k in range(255) for level in pictures.colour(k)] + [0, 0, 0])
+    image.save(path, format="png")

@@ -1,0 +1,49 @@
+"""Results as pictures: the curves of a run."""
+
+from __future__ import annotations
+
+import pathlib
+
+from gluon_tricks.core.files import write_atomically
+from gluon_tricks.core.wording import plural
+from gluon_tricks.networks.checkpoint import Progress
+from gluon_tricks.recipes.settings import Settings
+from gluon_tricks.tasks.lettering import import_pyplot
+from gluon_tricks.tasks.protocol import Scores
+
+
+def draw_curves(progress: Progress, steps_per_epoch: int, path: pathlib.Path, recipe: Settings, scores: Scores) -> None:
+    """Losses, scores and learning rate over the epochs, as a PNG; dotted lines are where it was taken back to.
+
+    Args:
+        progress: with a row for each epoch.
+        path: where the picture goes.
+        recipe: what the title names.
+        scores: of the last epoch.
+    """
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    pyplot, history = import_pyplot(), progress.history
+    epochs = [row["epoch"] for row in history]
+    measured = {label: column for column, label in scores.labels.items() if column != "val_loss"}
+    lost = {"training": "train_loss", **({"validation": "val_loss"} if "val_loss" in scores.labels else {})}
+    figure, (losses, shares, rates) = pyplot.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
+    for panel, title, columns in (
+        (losses, "loss per image", lost),
+        (shares, "validation", measured),
+        (rates, "learning rate at the epoch's end", {"lr": "lr"}),
+    ):
+        for label, column in columns.items():
+            panel.plot(epochs, [row[column] for row in history], label=label, marker="." if len(epochs) < 40 else "")
+        for step in progress.rollbacks:
+            panel.axvline(step / steps_per_epoch, color="0.4", linestyle=":")
+        panel.set(title=title, xlabel="epoch")
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.grid(alpha=0.3)
+        if len(columns) > 1:
+            panel.legend()
+    shares.yaxis.set_major_formatter(PercentFormatter(1.0))
+    back = f", taken back {plural(len(progress.rollbacks), 'time')} (dotted)" if progress.rollbacks else ""
+    figure.suptitle(f"{recipe.name}: {recipe.model}, {scores}{back}")
+    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))
+    pyplot.close(figure)

@@ -1,0 +1,159 @@
+"""The training loop: Algorithm 1 of the paper, on a Job that prepare.py builds. No trick is named here."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import mxnet as mx
+from mxnet import autograd
+
+from gluon_tricks.core.files import writing
+from gluon_tricks.networks.checkpoint import checkpoint_path
+from gluon_tricks.ranks import distributed
+from gluon_tricks.recipes.settings import Settings
+from gluon_tricks.tasks.protocol import Scores, Share
+from gluon_tricks.training.curves import draw_curves
+from gluon_tricks.training.divergence import Diverged
+from gluon_tricks.training.final_network import save_final
+from gluon_tricks.training.job import Job, Options
+from gluon_tricks.training.prepare import prepare
+from gluon_tricks.training.rollback import roll_back
+from gluon_tricks.training.steps import Steps, until_stopped
+
+
+def train_and_evaluate(recipe: Settings, run_dir: pathlib.Path, options: Options | None = None) -> Scores:
+    """Trains a recipe, evaluating after every epoch; everything about it is written to `run_dir`.
+
+    Returns:
+        the last epoch's scores on the validation images; final.params in run_dir has the network.
+
+    Raises:
+        Refused: something that cannot work, before any work.
+        Interrupted: options.should_stop said so; a checkpoint has been written.
+        Diverged: it has been taken back to a checkpoint recipe.rollbacks times already.
+        CannotWrite: run_dir's disk is full, read-only or gone.
+
+    Source: Algorithm 1.
+    """
+    job = prepare(recipe, pathlib.Path(run_dir), options or Options())
+    with job.journal:
+        while job.epochs:
+            epoch = job.epochs[0]
+            try:
+                train_epoch(job, epoch)
+                scores = job.task.evaluate(job.net, until_stopped(job, job.task.val.epoch()))
+                finish_epoch(job, epoch, scores)
+            except Diverged as found:
+                roll_back(job, found)
+        return finish_run(job)
+
+
+def train_epoch(job: Job, epoch: int) -> None:
+    """The inner loop of Algorithm 1, from the step where the run stands to the end of the epoch.
+
+    A step is dispatched and not waited for: `Steps` bounds the queue of pending work, and nothing else synchronises.
+    """
+    with Steps(job) as steps:
+        for batch in job.batches(epoch):  # sample b images
+            steps.begin()
+            steps.end(train_step(job, batch))
+
+
+def train_step(job: Job, batch: Any) -> list[mx.nd.NDArray]:
+    """One update with the mean gradient of the global batch. X, y, z and losses are lists, of each device's share.
+
+    Returns:
+        the summed loss of each share, still on its device.
+    """
+    sums = []
+    for images in micro_batches(job, batch):  # one, unless gradients accumulate
+        X, y = preprocess(job, images)
+        with autograd.record():
+            z = forward(job, X)
+            losses = loss(job, X, z, y)
+        backward(job, losses)
+        sums += [values.sum() for values in losses]
+    update(job)
+    return sums
+
+
+def micro_batches(job: Job, batch: Any) -> Iterator[Sequence[Share]]:
+    """The loader's batch in recipe.accumulate parts, one after the other; of each the share of every device."""
+    if job.gradients.accumulate:
+        job.gradients.clear()
+    return job.task.micro_batches(batch, job.step_context())
+
+
+def preprocess(job: Job, images: Sequence[Share]) -> tuple[list, list]:
+    """What the network takes (augmented, mixed), and what the loss compares with (smoothed), on each device."""
+    X, y = zip(*(job.task.preprocess(share) for share in images))
+    return list(X), list(y)
+
+
+def forward(job: Job, X: Sequence) -> list:
+    return [job.task.forward(job.net, x) for x in X]
+
+
+def loss(job: Job, X: Sequence, z: Sequence, y: Sequence) -> list[mx.nd.NDArray]:
+    """Each (n,) float32, one number an image."""
+    return [job.loss(*share) for share in zip(X, z, y)]
+
+
+def backward(job: Job, losses: Sequence[mx.nd.NDArray]) -> None:
+    """Adds to, or replaces, the gradients of every device."""
+    with autograd.record():
+        scaled = [values * job.scale.value for values in losses] if job.scale.active else losses
+    autograd.backward(scaled)
+
+
+def update(job: Job) -> None:
+    """Sums the gradients over devices and ranks, and moves the parameters by their mean over the global batch."""
+    job.trainer.allreduce_grads()  # over the devices of this rank
+    job.gradients.sum_over_ranks()
+    factor = job.scale.value
+    if job.scale.accepts(job.gradients.first()):
+        job.trainer.update(job.recipe.batch_size * factor)
+
+
+def finish_epoch(job: Job, epoch: int, scores: Scores) -> None:
+    """Records an epoch and writes its checkpoint."""
+    progress, recipe = job.progress, job.recipe
+    row = {
+        "epoch": epoch + 1,
+        "train_loss": progress.loss_sum / progress.images,
+        **scores.row(),
+        "lr": job.lr_factor * job.lr_at(progress.step - 1),
+        "images_per_second": progress.images / progress.seconds,
+    }
+    progress.history.append(row)
+    progress.val_images = scores.images
+    progress.loss_sum, progress.images, progress.seconds = 0.0, 0, 0.0
+    job.journal.epoch(progress.history, str(scores), scores.per_class())
+    if (epoch + 1) % job.options.checkpoint_epochs == 0 or epoch + 1 == recipe.epochs:
+        if scores.best > progress.best[1]:
+            progress.best = (checkpoint_path(job.journal.folder, progress.step).name, scores.best)
+        job.checkpoint()
+    draw_predictions(job, epoch)
+
+
+def draw_predictions(job: Job, epoch: int) -> None:
+    """Draws what the network makes of a few validation images, every few epochs and at the end."""
+    every, last = job.options.picture_epochs, epoch + 1 == job.recipe.epochs
+    if distributed.rank() == 0 and every and (last or (epoch + 1) % every == 0):
+        folder = job.journal.folder / "pictures"
+        with writing(folder):
+            folder.mkdir(exist_ok=True)
+        job.task.draw(job.net, folder / f"epoch-{epoch + 1:04d}.png")
+
+
+def finish_run(job: Job) -> Scores:
+    """Writes the final network and the curves; returns the last epoch's scores."""
+    scores = job.task.scores.from_row(job.progress.history[-1], job.progress.val_images)
+    if distributed.rank() == 0:
+        save_final(job.net, job.journal.folder, job.recipe)
+        draw_curves(job.progress, job.plan.steps_per_epoch, job.journal.folder / "curves.png", job.recipe, scores)
+    job.journal.event("done", **scores.row())
+    distributed.wait_for_all()  # a rank that had left would count as standing still
+    return scores

@@ -1,0 +1,275 @@
+"""What has to be in place before the first line of Algorithm 1: every check, then the job."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import platform
+import shutil
+from collections.abc import Sequence
+
+import mxnet as mx
+import numpy as np
+
+import gluon_tricks
+from gluon_tricks.core.environment import usable_cores
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import byte_size, plural
+from gluon_tricks.machine import doctor
+from gluon_tricks.machine.checks import PROBLEM, WARNING
+from gluon_tricks.machine.devices import choose_contexts, choose_precision, require_usable, start_precision
+from gluon_tricks.networks import checkpoint
+from gluon_tricks.networks.of_recipe import architecture, broadcast_parameters, parameters_by_name
+from gluon_tricks.ranks import distributed
+from gluon_tricks.ranks.gradients import Gradients
+from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.recipes.settings import Settings
+from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
+from gluon_tricks.tasks.classification.task import Classification
+from gluon_tricks.tasks.detection.task import Detection
+from gluon_tricks.tasks.protocol import Task
+from gluon_tricks.tasks.segmentation.task import Segmentation
+from gluon_tricks.training.divergence import Watch
+from gluon_tricks.training.job import Job, Options
+from gluon_tricks.training.journal import Journal, early_warnings
+from gluon_tricks.training.loss_scale import LossScale
+
+TASKS: dict[str, type[Task]] = {
+    Recipe.task: Classification,
+    DetectionRecipe.task: Detection,
+    SegmentationRecipe.task: Segmentation,
+}
+
+
+def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
+    """Checks everything that can be checked, then builds a job.
+
+    Raises:
+        Refused: one sentence on what cannot work; nothing has been written but the empty run directory.
+    """
+    distributed.start()
+    said = list(options.notes)
+    contexts = _contexts(options, said)
+    asked = recipe.dtype
+    precision, why = choose_precision(asked, contexts)
+    start_precision(precision, architecture(recipe) if precision == "bfloat16" else None)
+    require_shareable(recipe, contexts)
+    with early_warnings() as warned:
+        task = TASKS[recipe.task](recipe.set(dtype=precision), contexts, options.threads)
+    said += _look_at_the_machine(task.open_files)
+    _require_alike(task)
+    goes_on = _goes_on(run_dir, options)
+    with early_warnings() as more:
+        net, loss = task.network(restored=goes_on), task.loss()
+    recipe = task.recipe
+    lr_at, plan = recipe.schedule(task.train.steps_per_epoch)
+    trainer = _trainer(net, recipe, contexts)
+    # In the order of the layers, which a Trainer's own list, sorted by name, has not.
+    gradients = Gradients(list(net.collect_params().values()), accumulate=recipe.accumulate > 1)
+    journal = _open_run(net, run_dir, options, task)
+    try:
+        job = Job(
+            recipe, options, contexts, journal, task, net, trainer, gradients, loss, lr_at, plan,
+            LossScale(precision == "float16"), checkpoint.Progress(step=recipe.start_epoch * plan.steps_per_epoch),
+            Watch(recipe),
+        )  # fmt: skip
+        resumed_from, epochs = _resume(job)
+        if goes_on and not resumed_from:
+            raise Refused(f"the checkpoint of {run_dir} has just disappeared: check what else uses the folder")
+        said += _changed_epochs(job, epochs) if epochs != recipe.epochs else []
+        for line in [*warned, *more]:
+            journal.warn(line)
+        asked = f" in place of {asked}" if why and not options.dtype_given else ""
+        _announce(job, [*said, why if options.dtype_given else ""], resumed_from, asked)
+    except BaseException:
+        journal.close()
+        raise
+    return job
+
+
+def _look_at_the_machine(files: int) -> list[str]:
+    """What scripts/doctor.py would warn of that concerns a training; the disk is looked at when its need is known.
+
+    Raises:
+        Refused: what it would call a problem.
+    """
+    findings = doctor.examine_memory(), doctor.examine_descriptors(files)
+    for finding in findings:
+        if finding.level == PROBLEM:
+            raise Refused(f"{finding.what}: {finding.remedy}")
+    return [f"{finding.what}: {finding.remedy}" for finding in findings if finding.level == WARNING]
+
+
+def _require_alike(task: Task) -> None:
+    """Refuses ranks that would train something else than rank 0 does; where their files lie may differ."""
+    recipe = {
+        name: value
+        for name, value in task.recipe.to_json().items()
+        if name not in ("train", "val", "data", "base_params")
+    }
+    digests = task.train.records.digest, task.val.records.digest
+    odd = distributed.differing(json.dumps([recipe, digests, gluon_tricks.__version__, mx.__version__]))
+    if odd:
+        raise Refused(
+            f"of {distributed.ranks()} ranks, {', '.join(map(str, odd))} have another recipe, precision, version or "
+            "other records than rank 0: give all the same command, the same installation and the same files"
+        )
+
+
+def _open_run(net: mx.gluon.Block, run_dir: pathlib.Path, options: Options, task: Task) -> Journal:
+    """Claims the run directory: rank 0 for all, so that all are refused if it is."""
+    journal, refusal = None, ""
+    try:
+        if distributed.rank() == 0:
+            _require_space(net, run_dir, options)
+            if (run_dir / "recipe.json").exists() and not options.resume:
+                raise Refused(
+                    f"{run_dir} holds a run already: continue it with --resume auto, or give another --save-dir"
+                )
+        journal = Journal(
+            run_dir, silent=distributed.rank() != 0, extra_log=options.extra_log, scores=task.scores.columns
+        )
+    except Refused as error:
+        refusal = str(error)
+    refusal = distributed.broadcast(refusal.encode()).decode()
+    if refusal:
+        raise Refused(refusal)
+    return journal
+
+
+def _goes_on(run_dir: pathlib.Path, options: Options) -> bool:
+    """Whether there is a checkpoint to go on from, which rank 0 looks for."""
+    there = distributed.rank() == 0 and options.resume and checkpoint.list_checkpoints(run_dir / "checkpoints")
+    return distributed.broadcast(b"yes" if there else b"") == b"yes"
+
+
+def _resume(job: Job) -> tuple[str, int]:
+    """Goes to the newest checkpoint, if resuming was asked for and there is one; its name, and its number of epochs."""
+    folder, name, data = job.journal.folder / "checkpoints", "", b""
+    if distributed.rank() == 0:
+        checkpoint.remove_leftovers(job.journal.folder)
+        saved = checkpoint.list_checkpoints(folder) if job.options.resume else []
+        name, data = (saved[-1].name, saved[-1].read_bytes()) if saved else ("", b"")
+    name = distributed.broadcast(name.encode()).decode()
+    if not name:
+        broadcast_parameters(job.net)
+        return "", job.recipe.epochs
+    return name, job.restore(folder / name, distributed.broadcast(data))
+
+
+def _changed_epochs(job: Job, before: int) -> list[str]:
+    """Records that a run goes on for another number of epochs; the line that tells what this makes of the schedule.
+
+    Raises:
+        Refused: more of them are done.
+    """
+    recipe, step, each = job.recipe, job.progress.step, job.plan.steps_per_epoch
+    if step > job.plan.steps:
+        raise Refused(
+            f"--num-epochs {recipe.epochs}: {step / each:.4g} epochs of the run are done already: give as many or more"
+        )
+    was = job.lr_factor * recipe.set(epochs=before).schedule(each)[0](max(step - 1, 0))
+    now = job.lr_factor * job.lr_at(step)
+    job.journal.event("epochs", step=step, before=before, now=recipe.epochs, lr_before=was, lr_now=now)
+    line = f"{recipe.epochs} epochs in place of {before}"
+    if step == job.plan.steps:
+        return [f"{line}: all of them are done"]
+    decay = next((trick.label() for trick in recipe.tricks if trick.slot() == "decay"), "no decay")
+    rate = f"stays at {now:.4g}" if was == now else f"was {was:.4g} and goes on with {now:.4g}"
+    until = (
+        f"; until its end final.params is that of {before}" if (job.journal.folder / "final.params").exists() else ""
+    )
+    return [f"{line}: the schedule ({decay}) is that of {recipe.epochs} epochs, so the learning rate {rate}{until}"]
+
+
+def _contexts(options: Options, said: list[str]) -> list[mx.Context]:
+    if options.contexts is None:
+        contexts = choose_contexts(None, say=said.append)
+    else:
+        contexts = list(options.contexts)
+    if not contexts or len({context.device_type for context in contexts}) > 1:
+        raise Refused(f"the devices are {contexts}: give at least one, all CPUs or all GPUs")
+    if contexts[0].device_type == "gpu":
+        require_usable(contexts)
+        if distributed.ranks() > 1:
+            if distributed.local_rank() >= len(contexts):
+                raise Refused(
+                    f"rank {distributed.rank()} has no GPU: start {plural(len(contexts), 'rank')} on each machine"
+                )
+            return [contexts[distributed.local_rank()]]
+    return contexts
+
+
+def require_shareable(recipe: Settings, contexts: Sequence[mx.Context]) -> None:
+    """Refuses a batch that the devices cannot share alike, and statistics that they cannot."""
+    parts = len(contexts) * distributed.ranks() * recipe.accumulate
+    if recipe.batch_size % parts:
+        rounds = f", {recipe.accumulate} rounds each" if recipe.accumulate > 1 else ""
+        raise Refused(
+            f"a batch of {recipe.batch_size} cannot be shared by {len(contexts) * distributed.ranks()} devices "
+            f"({len(contexts)} on each of {plural(distributed.ranks(), 'rank')}{rounds}): make it a multiple of "
+            f"{parts}, or use fewer"
+        )
+    if recipe.net.get("norm_layer") == "SyncBatchNorm" and len(contexts) > 1:
+        raise Refused(
+            f"SyncBatchNorm is over ranks and this one has {len(contexts)} devices: start a rank for each, or use one"
+        )
+
+
+def _trainer(net, recipe: Settings, contexts: Sequence[mx.Context]) -> mx.gluon.Trainer:
+    numbers = {"learning_rate": recipe.base_lr(), "momentum": recipe.momentum, "wd": recipe.wd}
+    store = None if len(contexts) == 1 else "device" if contexts[0].device_type == "gpu" else "local"
+    numbers["multi_precision"] = recipe.dtype == "float16"  # the float32 master copy of section 3.2
+    return mx.gluon.Trainer(net.collect_params(), recipe.optimizer, numbers, kvstore=store, update_on_kvstore=False)
+
+
+def _require_space(net: mx.gluon.Block, run_dir: pathlib.Path, options: Options) -> None:
+    """Refuses a disk without room for the checkpoints that will lie there at once."""
+    numbers = sum(int(np.prod(parameter.shape)) for parameter in parameters_by_name(net).values())
+    there = len(checkpoint.list_checkpoints(run_dir / "checkpoints"))
+    checkpoints = max(options.keep + 3 - there, 1)  # and the best, one to roll back to, and one being written
+    needed = numbers * (10 * checkpoints + 8)  # float16: 2 + 4 master + 4 momentum bytes; final and exported
+    folder = next(path for path in (run_dir.absolute(), *run_dir.absolute().parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise Refused(
+            f"{folder} has {byte_size(free)} free and the checkpoints need {byte_size(needed)}: "
+            "make room, keep fewer, or give another --save-dir"
+        )
+
+
+def _announce(job: Job, lines: Sequence[str], resumed_from: str, of_precision: str) -> None:
+    """Tells what is going to happen, to the person and to the record. Args: of_precision: words that follow it."""
+    recipe, journal = job.recipe, job.journal
+    for line in filter(None, lines):
+        journal.say(line)
+    devices = ", ".join(map(str, job.contexts)) + (
+        f" on {distributed.ranks()} ranks" if distributed.ranks() > 1 else ""
+    )
+    journal.say(
+        f"{job.task.describe()}: {plural(recipe.epochs, 'epoch')} of {plural(job.plan.steps_per_epoch, 'step')}, "
+        f"batch {recipe.batch_size}, {recipe.dtype}{of_precision}, {devices}"
+    )
+    if resumed_from:
+        journal.say(f"going on from {resumed_from}, after step {job.progress.step} of {job.plan.steps}")
+    if job.options.restarted:
+        journal.event("restart", reason=job.options.restarted)
+    journal.event(
+        "resume" if resumed_from else "start",
+        step=job.progress.step,
+        precision=recipe.dtype,
+        contexts=[str(context) for context in job.contexts],
+        ranks=distributed.ranks(),
+        cores=usable_cores(),
+        records=job.task.train.records.digest,
+        base_lr=recipe.base_lr(),
+        steps_per_epoch=job.plan.steps_per_epoch,
+        versions={
+            "gluon_tricks": gluon_tricks.__version__,
+            "mxnet": mx.__version__,
+            "python": platform.python_version(),
+        },
+        machine=platform.platform(),
+    )
+    journal.start(recipe.to_json(), job.progress.history)
+    journal.start_steps(job.plan, recipe.batch_size, job.progress.step, job.options.log_interval)

@@ -1,0 +1,85 @@
+"""Taking a training that has diverged back to a checkpoint from before."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+
+import mxnet as mx
+import numpy as np
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.files import writing
+from gluon_tricks.networks import checkpoint
+from gluon_tricks.networks.of_recipe import broadcast_parameters, parameters_by_name, set_parameters
+from gluon_tricks.ranks import distributed
+from gluon_tricks.training.divergence import Diverged, Watch
+from gluon_tricks.training.job import Job
+from gluon_tricks.training.loss_scale import LossScale
+
+
+def roll_back(job: Job, found: Diverged) -> None:
+    """Takes a job back to its newest checkpoint from before, or to its start, and changes what it does next.
+
+    It goes on with another shuffle, and with half the learning rate (float16: a 16th of the loss scale instead).
+
+    Raises:
+        Diverged: it has been taken back so often already.
+    """
+    recipe, earlier = job.recipe, job.progress.rollbacks
+    if len(earlier) >= recipe.rollbacks:
+        raise Diverged(
+            found.step,
+            f"{found}, after {len(earlier)} of {recipe.rollbacks} rollbacks: use a lower --lr or a longer warm-up",
+        )
+    mx.nd.waitall()
+    folder = job.journal.folder / "checkpoints"
+    name, data = _newest_good(folder, found.step) if distributed.rank() == 0 else ("", b"")
+    name = distributed.broadcast(name.encode()).decode()
+    if name:
+        job.restore(folder / name, distributed.broadcast(data))
+    else:
+        _start_again(job)
+    if job.scale.active:
+        job.scale = LossScale(True, max(job.scale.value / 16, 1.0))
+    job.progress.rollbacks = [*earlier, job.progress.step]
+    job.apply_rollbacks()
+    job.watch = Watch(recipe)
+    job.checkpoint()  # so that a resumed run knows of it
+    changed = f"loss scale {job.scale.value:g}" if job.scale.active else f"learning rates times {job.lr_factor:g}"
+    job.journal.say(f"{found}: back to step {job.progress.step}, with another shuffle and {changed}")
+    job.journal.event(
+        "rollback", reason=str(found), seen_at=found.step, step=job.progress.step, shuffle_seed=job.task.train.seed,
+        lr_factor=job.lr_factor, loss_scale=job.scale.value,
+    )  # fmt: skip
+    job.journal.start(recipe.to_json(), job.progress.history)
+    job.journal.go_to(job.progress.step)
+
+
+def _newest_good(folder: pathlib.Path, before: int) -> tuple[str, bytes]:
+    """Name and bytes of the newest whole checkpoint from before a step with finite numbers only.
+
+    The loss of step s comes from the parameters after step s - 1: the last good ones are those of s - 2. Newer
+    checkpoints are deleted, so that a run that is resumed does not go on from them.
+    """
+    for path in reversed(checkpoint.list_checkpoints(folder)):
+        with writing(path), contextlib.suppress(Refused):  # a damaged one
+            data = path.read_bytes()
+            arrays, header = checkpoint.parse_checkpoint(data, path)
+            if header["progress"]["step"] < before - 1 and all(np.isfinite(array).all() for array in arrays.values()):
+                return path.name, data
+            path.unlink()
+    return "", b""
+
+
+def _start_again(job: Job) -> None:
+    """The job as it was before its first step."""
+    fresh = job.task.network()
+    arrays = {name: p.list_data()[0].asnumpy() for name, p in parameters_by_name(fresh).items()}
+    dtypes = {name: p.dtype for name, p in parameters_by_name(job.net).items()}
+    set_parameters(job.net, {name: array.astype(dtypes[name]) for name, array in arrays.items()}, "the start")
+    broadcast_parameters(job.net)
+    for updater in job.trainer._updaters:
+        updater.states.clear()
+        updater.states_synced.clear()
+    job.progress = checkpoint.Progress(step=job.recipe.start_epoch * job.plan.steps_per_epoch)

@@ -1,0 +1,127 @@
+"""What surrounds a step of training: learning rate, the queue of pending work, reading the loss, stop, checkpoint."""
+
+from __future__ import annotations
+
+import collections
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NoReturn
+
+import mxnet as mx
+
+from gluon_tricks.core.keyed_random import generator
+from gluon_tricks.networks.of_recipe import average_statistics, restore_plain_layout
+from gluon_tricks.ranks import distributed, heartbeat
+from gluon_tricks.training.job import Job
+
+_PENDING = 2  # steps that are dispatched and not waited for
+
+
+class Interrupted(RuntimeError):
+    """The run was asked to stop; its last checkpoint continues it."""
+
+
+class Steps:
+    """The steps of an epoch, or what is left of it: `begin` before each, `end` after it, as a context around all.
+
+    A step is dispatched and not waited for. Reading the loss of the step before last, which the log shows, bounds the
+    queue of pending work. That message also says whether any rank was asked to stop, so all ranks stop at the same
+    step without waiting for each other; one rank alone stops after the step in which it was asked.
+
+    Raises:
+        Interrupted: options.should_stop said so on some rank; a checkpoint has been written.
+        Diverged: see divergence.Watch.
+    """
+
+    def __init__(self, job: Job):
+        self._job, self._pending, self._stop = job, collections.deque(), False
+
+    def __enter__(self) -> Steps:
+        self._since = time.monotonic()
+        return self
+
+    def begin(self) -> None:
+        """Before a step: waits until the queue has room, then sets the step's learning rate and random numbers."""
+        if len(self._pending) == _PENDING:
+            self._read_oldest()
+        self._stop_if_asked()
+        self._job.trainer.set_learning_rate(self._lr())
+        _seed_network(self._job.recipe.seed, self._job.progress.step)
+
+    def end(self, losses: Sequence[mx.nd.NDArray]) -> None:
+        """After a step. Args: losses: the summed loss of each share of this rank, still on its device."""
+        job, lr = self._job, self._lr()
+        job.progress.step += 1
+        asked = job.options.should_stop()
+        self._pending.append((job.progress.step, _over_ranks(losses, asked, job.progress.step), lr))
+        self._stop |= asked and distributed.ranks() == 1
+        self._stop_if_asked()
+        every = job.options.checkpoint_steps
+        if every and job.progress.step % every == 0:
+            self._settle()
+            self._stop_if_asked()
+            job.checkpoint()
+
+    def __exit__(self, kind, error, trace) -> None:
+        if kind is None:
+            self._settle()
+            self._stop_if_asked()
+
+    def _lr(self) -> float:
+        return self._job.lr_factor * self._job.lr_at(self._job.progress.step)
+
+    def _read_oldest(self) -> None:
+        """Waits for a step's loss and adds it to the epoch's; tells the journal and looks whether all is well."""
+        job, (step, message, lr) = self._job, self._pending.popleft()
+        read = [array.asnumpy() for array in message]
+        summed, batch_size = sum(float(numbers[0]) for numbers in read), job.recipe.batch_size
+        self._stop |= any(numbers[1:].any() for numbers in read)
+        heartbeat.moved(step)
+        job.watch.look(step, summed / batch_size)
+        job.progress.loss_sum += summed
+        job.progress.images += batch_size
+        job.journal.step(step, summed / batch_size, lr)
+
+    def _settle(self) -> None:
+        """Waits for everything dispatched, so that the run can be saved or evaluated."""
+        while self._pending:
+            self._read_oldest()
+        mx.nd.waitall()
+        average_statistics(self._job.net)
+        now = time.monotonic()
+        self._job.progress.seconds += now - self._since
+        self._since = now
+
+    def _stop_if_asked(self) -> None:
+        if self._stop:
+            self._settle()
+            _save_and_stop(self._job)
+
+
+def until_stopped(job: Job, batches: Iterable) -> Iterator:
+    """The batches of an evaluation. A stop in the middle of it is one at the end of the epoch's training."""
+    for batch in batches:
+        if distributed.agree(job.options.should_stop()):
+            mx.nd.waitall()  # a forward under way changes its weights' layout; read meanwhile they can come out wrong
+            restore_plain_layout(job.net)
+            _save_and_stop(job)
+        heartbeat.moved()
+        yield batch
+
+
+def _save_and_stop(job: Job) -> NoReturn:
+    job.checkpoint()
+    raise Interrupted(f"stopped after step {job.progress.step} of {job.plan.steps}")
+
+
+def _seed_network(seed: int, step: int) -> None:
+    """Dropout's numbers follow from (seed, step): MXNet's own random state cannot be read, so cannot be saved."""
+    mx.random.seed(int(generator(seed, "network", step, distributed.rank()).integers(2**31)))
+
+
+def _over_ranks(losses: Sequence[mx.nd.NDArray], asked: bool, step: int) -> list[mx.nd.NDArray]:
+    """A step's summed losses; of several ranks (sum over all, how many were asked to stop), without waiting for it."""
+    if distributed.ranks() == 1:
+        return list(losses)
+    message = mx.nd.concat(mx.nd.add_n(*losses).reshape(1), mx.nd.array([asked], ctx=losses[0].context), dim=0)
+    return [distributed.sum_(message, f"loss.{step % (_PENDING + 2)}")]  # a rank has one device

@@ -1,0 +1,107 @@
+"""The contest of detectors and segmenters: both sides do the same work, and what the lines say of the numbers."""
+
+import tempfile
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd
+
+from gluon_tricks.benchmarks import transfer
+from gluon_tricks.benchmarks.gluoncv_transfer import gluoncv_detector, gluoncv_segmenter
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.networks.detector.settings import ROI_SETTINGS, RoISettings
+
+FIELDS = {"detection": dict(roi="small", short=96, long=128), "segmentation": dict(crop=32, base_size=48)}
+TINY = RoISettings(
+    **dict(short=96, longest=128, anchor_scales=(2, 4), anchor_samples=64, smallest_proposal=8, channels=64),
+    **dict(candidates=200, candidates_in_prediction=200, proposals=32, proposals_in_prediction=12),
+    **dict(roi_size=3, roi_samples=8),
+)
+
+
+@pytest.fixture
+def arguments(tmp_path, monkeypatch):
+    """task -> what its contestants take: a step of two small images on a ResNet-18."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setitem(transfer.scenes.DATA_SETS, "few_scenes", (8, 2))
+    monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(ROI_SETTINGS, "small", TINY)
+    data = tmp_path / "data"
+    data.mkdir()
+    transfer.arrange(data)
+    common = dict(batch_size=2, threads=1, steps=1, data=str(data))
+    return lambda task: dict(common, task=task, fields={"model": "resnet18_v1b", **FIELDS[task]})
+
+
+def our_loss(job, batch):
+    ((share,),) = job.task.micro_batches(batch, job.step_context())
+    X, y = job.task.preprocess(share)
+    mx.random.seed(3)  # of the dropout and of the sample of regions
+    with autograd.record():
+        return job.loss(X, job.task.forward(job.net, X), y).mean().asscalar()
+
+
+def their_loss(theirs, share):
+    mx.random.seed(3)
+    with autograd.record():
+        return theirs.loss(*share).mean().asscalar()
+
+
+def test_gluoncvs_segmenter_does_what_ours_does(arguments):
+    job = transfer.open_job(**arguments("segmentation"))
+    (batch,) = transfer.batches(job)
+    theirs = gluoncv_segmenter(job.net, job.recipe)
+    batch.masks[:] = np.abs(batch.masks)  # no void, of which GluonCV shows another loss
+    share = transfer.on_device(job, batch)
+    (classes,) = transfer.predicted(job, *share)
+    assert classes.shape == (2, 32, 32) and len(np.unique(classes.asnumpy())) > 1
+    assert (theirs.predict(*share)[0] == classes).mean().asscalar() > 0.999
+    ours, other = our_loss(job, batch), their_loss(theirs, share)
+    assert ours == pytest.approx(other, rel=1e-4)
+
+
+def test_gluoncvs_detector_does_what_ours_does(arguments):
+    job = transfer.open_job(**arguments("detection"))
+    (batch,) = transfer.batches(job)
+    share = transfer.on_device(job, batch)
+    theirs = gluoncv_detector(job.net, job.recipe)
+    found = transfer.predicted(job, *share)
+    assert found[2].shape == (2, 120, 4) and (found[0] >= 0).sum().asscalar() > 10
+    for ours, other in zip(found, theirs.predict(*share)):
+        assert np.abs(ours.asnumpy() - other.asnumpy().reshape(ours.shape)).max() < 1e-3
+    learning = [sum(p.grad_req != "null" for p in net.collect_params().values()) for net in (job.net, theirs.net)]
+    assert learning == [25, 25]  # 5 + 5 + 5 convolutions of stages 2 to 4, and weights and biases of 5 layers on them
+    theirs.net.hybridize(static_alloc=True)  # as GluonCV's users do between prediction and training
+    ours, other = our_loss(job, batch), their_loss(theirs, share)
+    assert ours == pytest.approx(other, rel=0.02)  # the samples of anchors differ
+
+
+@pytest.mark.parametrize("task", ["detection", "segmentation"])
+def test_every_contestant_plays(arguments, task, monkeypatch):
+    job = transfer.open_job(**arguments(task))
+    monkeypatch.setattr(transfer, "open_job", lambda **_: job)
+    for work in ("training", "gluoncv_training", "prediction", "gluoncv_prediction", "loop", "loader"):
+        assert 0 < getattr(transfer, work)(**arguments(task))() < 60
+
+
+def test_lines():
+    """Ratios are of the same round: 2/1, 3/2 and 8/2 have the median 2, where the medians' ratio is 1.5."""
+    found = {
+        "training": {"ours": [2, 3, 8], "GluonCV": [1, 2, 2], "the loop": [3, 4.5, 8], "the loader": [0.02] * 3},
+        "prediction": {"ours": [1, 1, 1], "GluonCV": [2, 2, 2]},
+    }
+    training, prediction, loop = transfer.compared("FCN", found)
+    assert training.startswith("FCN, training: ours 3.000 s an image") and "takes 2.00 of" in training
+    assert "GluonCV on the same base 2.000 s: ours takes 0.50 of" in prediction
+    assert "4.500 s an image, 1.50 of a step" in loop and "0.0200 s, 0.7% of" in loop
+
+
+def test_what_cannot_be_compared_is_refused(arguments):
+    with pytest.raises(Refused, match="no scale 'smal'.*did you mean small"):
+        transfer.run("resnet18_v1b", "smal", 2, 1, 2, 1)
+    with pytest.raises(Refused, match="5 steps of 2 images are more than the 8"):
+        transfer.run("resnet18_v1b", "small", 2, 1, 5, 1)
+    there_only = {**arguments("segmentation"), "fields": {"model": "resnet18_v1d", "crop": 32}}
+    with pytest.raises(Refused, match="GluonCV has no detector and no segmenter on resnet18_v1d"):
+        transfer.gluoncv_training(**there_only)

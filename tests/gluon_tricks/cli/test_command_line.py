@@ -1,0 +1,285 @@
+"""GluonCV's command lines, and what they mean here."""
+
+import pytest
+
+from gluon_tricks.cli.command_line import parse, recipe_from_flags, with_batch_of_run
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.tricks import (
+    Cosine,
+    Distillation,
+    LabelSmoothing,
+    LinearScaling,
+    Mixup,
+    NoBiasDecay,
+    StepDecay,
+    Warmup,
+    ZeroGamma,
+)
+
+
+@pytest.fixture(autouse=True)
+def no_imagenet(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("train.rec", "val.rec"):
+        (tmp_path / name).write_bytes(b"not looked into")
+    monkeypatch.chdir(tmp_path)
+
+
+def recipe(line, devices=1):
+    return recipe_from_flags(parse(line.split()), devices)[0]
+
+
+RECORDS = "--rec-train train.rec --rec-train-idx train.idx --rec-val val.rec --rec-val-idx val.idx --use-rec "
+
+
+def test_the_published_command_of_resnet50_v1d():
+    got = recipe(
+        RECORDS + "--model resnet50_v1d --mode hybrid --lr 0.4 --lr-mode cosine --num-epochs 200 --batch-size 128 "
+        "--num-gpus 8 -j 60 --warmup-epochs 5 --dtype float16 --last-gamma --no-wd --label-smoothing --mixup "
+        "--save-dir params_resnet50_v1d_mixup --logging-file resnet50_v1d_mixup.log",
+        devices=8,
+    )
+    assert (got.model, got.lr, got.epochs, got.batch_size, got.dtype) == ("resnet50_v1d", 0.4, 200, 1024, "float16")
+    assert got.base_lr() == 0.4 and got.init == got.augment == "gluoncv" and got.data == "records"
+    assert got.tricks == (
+        LinearScaling(),
+        Cosine(),
+        Warmup(5),
+        ZeroGamma(),
+        NoBiasDecay(),
+        LabelSmoothing(0.1, "gluoncv"),
+        Mixup(0.2),
+    )
+
+
+def test_gluoncvs_defaults():
+    got = recipe(RECORDS + "--mode hybrid", devices=2)
+    assert (got.epochs, got.batch_size, got.wd, got.momentum) == (3, 64, 1e-4, 0.9)
+    assert got.tricks == (LinearScaling(), StepDecay((40, 60)))
+    assert got.base_lr() == pytest.approx(0.1 * 64 / 256)
+
+
+def test_what_gluoncv_ignored_or_fixed():
+    got = recipe(RECORDS + "--warmup-epochs 2 --warmup-lr 0.01 --label-smoothing 0.2")
+    assert Warmup(2, 0.01) in got.tricks and LabelSmoothing(0.2, "gluoncv") in got.tricks
+
+
+def test_step_decay_flags():
+    assert StepDecay((2, 4), 0.5) in recipe(RECORDS + "--num-epochs 6 --lr-decay-period 2 --lr-decay 0.5").tricks
+    assert StepDecay((10, 20)) in recipe(RECORDS + "--lr-decay-epoch 10,20").tricks
+    assert recipe(RECORDS + "--lr-mode constant").tricks == (LinearScaling(),)
+
+
+def test_without_data_the_recipe_is_shapes():
+    got, notes = recipe_from_flags(parse(["--mode", "hybrid", "--dtype", "float16"]), 1)
+    assert got.name == got.data == "shapes" and got.dtype == "float16"
+    assert "running the recipe `shapes`" in notes[0]
+
+
+def test_the_small_recipes_scale_their_rate():
+    assert recipe("--recipe shapes").base_lr() == pytest.approx(0.1)
+    assert recipe("--recipe shapes --batch-size 64", devices=4).base_lr() == pytest.approx(0.4)
+    assert recipe("--recipe shapes --batch-size 64 --lr 0.05", devices=4).base_lr() == 0.05
+
+
+def test_any_flag_overrides_a_recipe():
+    got = recipe("--recipe efficient --num-epochs 10 --lr-mode cosine --set mixup.alpha=0.4 --batch-size 64", devices=2)
+    assert (got.epochs, got.batch_size) == (10, 128) and Cosine() in got.tricks and Mixup(0.4) in got.tricks
+
+
+DISTILL = "--recipe table6/resnet50_v1d/distill "
+
+
+@pytest.mark.parametrize(
+    "line, trick",
+    [
+        (DISTILL + "--teacher runs/t", Distillation("runs/t", 20.0, "paper")),  # the paper's unweighted sum
+        (DISTILL + "--teacher runs/t --temperature 4", Distillation("runs/t", 4.0, "paper")),
+        (DISTILL + "--teacher runs/t --hard-weight 0.3", Distillation("runs/t", 20.0, "gluoncv", 0.3)),
+        (DISTILL + "--teacher runs/t --set distillation.form=gluoncv", Distillation("runs/t", 20.0, "gluoncv")),
+        (DISTILL + "--set distillation.teacher=runs/t", Distillation("runs/t", 20.0, "paper")),
+        ("--recipe imagenet --teacher runs/t", Distillation("runs/t", 20.0, "gluoncv")),
+        ("--recipe efficient --teacher runs/t", Distillation("runs/t", 20.0, "paper")),
+        (RECORDS + "--teacher runs/t", Distillation("runs/t", 20.0, "gluoncv")),  # GluonCV's
+        (RECORDS + "--teacher runs/t --temperature 2 --hard-weight 0.9", Distillation("runs/t", 2.0, "gluoncv", 0.9)),
+    ],
+)
+def test_whose_form_distillation_has(line, trick):
+    assert [t for t in recipe(line).tricks if isinstance(t, Distillation)] == [trick]
+
+
+def test_flags_change_what_the_recipe_has_and_nothing_beside_it():
+    mixup = "--recipe table6/resnet50_v1d/mixup --set mixup.partner=permuted "
+    assert Mixup(0.4, partner="permuted") in recipe(mixup + "--set mixup.alpha=0.4").tricks
+    assert Mixup(0.4) in recipe("--recipe table6/resnet50_v1d/mixup --mixup-alpha 0.4").tricks
+    assert Mixup(0.2, 20) in recipe("--recipe table6/resnet50_v1d/mixup --mixup --mixup-off-epoch 20").tricks
+    assert LabelSmoothing(0.3, "paper") in recipe("--recipe table6/resnet50_v1d/smooth --label-smoothing 0.3").tricks
+
+
+def test_a_teacher_that_is_a_cell_says_how_to_come_by_it(tmp_path):
+    says = "teacher table6/resnet152_v1d/smooth is a recipe and no run yet: .* --teacher RUN, or .*reproduce.py table6"
+    with pytest.raises(Refused, match=says):
+        recipe(DISTILL)
+    (tmp_path / "table6/resnet152_v1d/smooth").mkdir(parents=True)  # it may also be a folder
+    assert recipe(DISTILL).tricks[-1] == Distillation("table6/resnet152_v1d/smooth")
+
+
+RAW_227 = (227, 227 / 256, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))  # what cvjena_alexnet was trained on
+IMAGENET = ((123.68, 116.779, 103.939), (58.393, 57.12, 57.375))
+CIFAR10 = ((125.307, 122.961, 113.8575), (51.5865, 50.847, 51.255))
+
+
+@pytest.mark.parametrize(
+    "line, expected",
+    [
+        (RECORDS + "--model cvjena_alexnet", RAW_227),
+        (RECORDS + "--model inceptionv3", (299, 0.875, *IMAGENET)),
+        (RECORDS + "--model inceptionv3 --input-size 320", (320, 0.875, *IMAGENET)),
+        (RECORDS + "--model resnet50_v1d", (224, 0.875, *IMAGENET)),
+        (RECORDS + "--model cvjena_alexnet --rgb-mean 1,2,3 --crop-ratio 0.5", (227, 0.5, (1, 2, 3), RAW_227[3])),
+        ("--recipe imagenette --model cifar_resnet20_v1", (64, 1.0, *CIFAR10)),  # 64 is what the recipe says
+        ("--recipe baseline --model inceptionv3", (299, 0.875, *IMAGENET)),
+        ("--recipe baseline --model cvjena_alexnet --set input_size=64", (64, *RAW_227[1:])),
+    ],
+)
+def test_a_networks_own_preprocessing_is_the_default(line, expected):
+    got = recipe(line)
+    assert (got.input_size, got.crop_ratio, got.mean, got.std) == expected
+    assert got.resolved() == got == Recipe.from_json(got.to_json())  # nothing is left open in what is written
+
+
+def test_a_trick_of_the_recipe_that_the_network_cannot_have_is_left_out():
+    line = "--recipe imagenette --model mobilenet0.25"
+    got, notes = recipe_from_flags(parse(line.split()), 1)
+    assert notes == ["zero_gamma is left out: mobilenet0.25 has no last_gamma"]
+    assert "zero_gamma" not in {trick.label() for trick in got.tricks} and len(got.tricks) == 5
+    for asked in ("--last-gamma", "--set zero_gamma=on"):  # these stay, and the network refuses them
+        got, notes = recipe_from_flags(parse(f"{line} {asked}".split()), 1)
+        assert ZeroGamma() in got.tricks and not notes
+    assert ZeroGamma() in recipe("--recipe imagenette").tricks
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ("--recipe shapes --temperature 4", "go with --teacher RUN"),
+        ("--recipe shapes --mixup-alpha 0.4", "go with --mixup"),
+        ("--mode symbolic", "hybrid is its successor"),
+        ("--rec-train nowhere.rec --rec-val val.rec", "there is no nowhere.rec"),
+        ("--use-rec", "there is no train.rec and val.rec"),
+        ("--data-dir /imagenet", "image folders are packed first"),
+        ("--resume-states x.states", "use --resume auto"),
+        ("--resume-epoch 3", "goes with --resume-params"),
+        ("--resume-params none.params", "there is no run or file none.params"),
+        ("--rec-train train.rec --rec-train-idx other.idx --rec-val val.rec", "lies beside its .rec"),
+        ("--recipe tabel6", "there is no recipe 'tabel6'"),
+        ("--rgb-mean 1,2,x", "takes numbers with commas"),
+        ("--lr-decay-epoch 3 --recipe shapes", "go with --lr-mode step"),
+        ("--use-pretrained none.params", "there is no run or file none.params"),
+    ],
+)
+def test_refusals_say_what_to_do(line, words):
+    with pytest.raises(Refused, match=words):
+        recipe(line)
+
+
+@pytest.mark.parametrize(
+    "line, pretrained",
+    [
+        ("--use-pretrained", "true"),
+        ("--use-pretrained 121e1579", "121e1579"),  # as a number it would be infinite
+        ("--set pretrained=True", "true"),
+        ("--set pretrained=00319ddc", "00319ddc"),
+        ("--use-pretrained --set pretrained=false", ""),
+    ],
+)
+def test_where_parameters_come_from(line, pretrained):
+    assert recipe(line).pretrained == pretrained
+
+
+def test_a_file_of_parameters_is_named_in_full(tmp_path):
+    assert recipe("--use-pretrained train.rec").pretrained == str(tmp_path / "train.rec")
+
+
+def test_rounds_and_synchronised_statistics():
+    """--batch-size is what a device takes at once: 8 x 3 rounds x 2 devices; a recipe's batch is shared."""
+    got = recipe(RECORDS + "--batch-size 8 --accumulate 3 --sync-bn", devices=2)
+    assert (got.batch_size, got.accumulate, got.net["norm_layer"]) == (48, 3, "SyncBatchNorm")
+    assert got.base_lr() == pytest.approx(0.1 * 48 / 256)
+    assert recipe("--recipe shapes --accumulate 2").batch_size == recipe("--recipe shapes").batch_size
+    with pytest.raises(Refused, match="accumulate is 0"):
+        recipe("--recipe shapes --accumulate 0")
+    with pytest.raises(Refused, match="--use-gn and --sync-bn"):
+        recipe("--recipe shapes --use-gn --sync-bn")
+
+
+def test_a_run_keeps_its_global_batch_when_the_number_of_devices_changes():
+    """Started with 3 devices of 8 images; `--batch-size 8` with 2 devices means 16, with 4 devices 32."""
+    recipe, said = with_batch_of_run(Recipe(batch_size=16), 24, parts=2)
+    assert recipe.batch_size == 24 and said == [
+        "going on with the run's global batch of 24: 12 images on each of 2 devices"
+    ]
+    assert with_batch_of_run(Recipe(batch_size=32), 24, parts=4)[0].batch_size == 24
+    with pytest.raises(Refused, match="global batch of 24, which 5 devices cannot share"):
+        with_batch_of_run(Recipe(batch_size=40), 24, parts=5)
+    for stored in (16, 100):  # the same; asked for another one
+        assert with_batch_of_run(Recipe(batch_size=16), stored, parts=2) == (Recipe(batch_size=16), [])
+
+
+@pytest.mark.parametrize(
+    "line, says",
+    [
+        (
+            "--warmup-epochs 10",
+            "warm-up of 10 epochs: it is cut to the run's 3, whose last step alone has the full rate",
+        ),
+        ("--warmup-lr 0.1", "warm-up of 0 epochs: the rate 0.1 that it starts from has no effect"),
+        ("--lr-decay-epoch 2,3,60", "step decay at epoch 3, 60: it has no effect, as the run ends at epoch 3"),
+        ("--lr-decay-period 30", "step decay at epoch 30: it has no effect, as the run ends at epoch 3"),
+        (
+            "--mixup --mixup-off-epoch 3",
+            "mixup is off in the last 3 epochs: it has no effect, as the run ends at epoch 3",
+        ),
+        (
+            "--lr-mode constant --set exponential_decay.every=3",
+            "exponential decay every 3 epochs: it has no effect, as the run ends at epoch 3",
+        ),
+        ("--warmup-epochs 3 --lr-decay-epoch 1,2", None),
+        ("", None),  # GluonCV's own defaults, a decay at 40 and 60 of 3 epochs, are nobody's wish
+    ],
+)
+def test_what_a_run_is_too_short_for(line, says):
+    notes = recipe_from_flags(parse((RECORDS + "--num-epochs 3 " + line).split()), 1)[1]
+    assert notes == ([] if says is None else [says])
+
+
+def test_a_shorter_run_of_a_recipe_says_what_falls_away():
+    _, notes = recipe_from_flags(parse("--recipe baseline --num-epochs 60".split()), 1)
+    assert notes == ["step decay at epoch 60, 90: it has no effect, as the run ends at epoch 60"]
+
+
+@pytest.mark.parametrize(
+    "line, model",
+    [
+        ("--model vgg16_bn --batch-norm", "vgg16_bn"),  # GluonCV's published line
+        ("--model vgg16 --batch-norm", "vgg16_bn"),
+        ("--model se_resnet50_v1 --use_se", "se_resnet50_v1"),
+        ("--model resnet50_v1 --use-se", "se_resnet50_v1"),
+    ],
+)
+def test_a_flag_that_the_model_says_already(line, model):
+    assert recipe(RECORDS + line).model == model
+    with pytest.raises(Refused, match="--batch-norm is for VGG, and resnet50_v1d is none"):
+        recipe(RECORDS + "--model resnet50_v1d --batch-norm")
+
+
+def test_a_run_that_goes_on_has_what_no_flag_gives():
+    """Also with the whole command again, whatever number of devices there is."""
+    line = RECORDS + "--model vgg16 --batch-norm --lr-decay-period 2 --num-epochs 5 --batch-size 8 --mixup --no-wd "
+    line += "--lr-mode step --warmup-epochs 1 --warmup-lr 0.01 --label-smoothing --use-gn --accumulate 2 --seed 3"
+    begun = recipe_from_flags(parse(line.split()), 3)[0]
+    assert begun.batch_size == 48 and begun.model == "vgg16_bn"
+    for again in ("", line):
+        assert recipe_from_flags(parse(again.split()), 3, begun) == (begun, [])
+    assert recipe_from_flags(parse(["--num-epochs", "7"]), 1, begun) == (begun.set(epochs=7), [])

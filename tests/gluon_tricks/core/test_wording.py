@@ -1,0 +1,20 @@
+from gluon_tricks.core.wording import byte_size, columns, padded, plural, some
+
+
+def test_counts_have_the_form_of_their_noun():
+    said = [plural(1, "epoch"), plural(2, "epoch"), plural(0, "class"), plural(1, "class"), plural(3, "batch")]
+    assert said == ["1 epoch", "2 epochs", "0 classes", "1 class", "3 batches"]
+    assert plural(2, "validation image") == "2 validation images"
+
+
+def test_a_size_has_three_digits_in_a_unit_that_fits():
+    sizes = (0, 1, 999, 1000, 4096, 999_499, 999_500, 97_781_000, 1_234_567_890, 5e15)
+    said = ["0 bytes", "1 byte", "999 bytes", "1 kB", "4.1 kB", "999 kB", "1 MB", "97.8 MB", "1.23 GB", "5 PB"]
+    assert [byte_size(count) for count in sizes] == said
+    assert byte_size(10_400_000) != byte_size(9_800_000)  # free and needed look different
+
+
+def test_names_are_cut_and_padded_by_what_is_seen():
+    assert some("abc", 3) == "a, b, c" and some("abcdefg") == "a, b, c, d, e and 2 more"
+    assert [columns(name) for name in ("cat", "猫", "고양이", "café", "cafe\u0301")] == [3, 2, 6, 4, 4]
+    assert padded("猫", 4) == "猫  " and padded("toolong", 3) == "toolong"

@@ -1,0 +1,149 @@
+"""Every way to name a trained network leads to the same one; what contradicts it is refused."""
+
+import json
+import shutil
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.networks.checkpoint import Progress, save_checkpoint
+from gluon_tricks.networks.load import load_network, open_network
+from gluon_tricks.recipes.recipe import Recipe
+from model_zoo import get_model, published, weights
+from model_zoo.preprocessing import Preprocessing
+
+NAME = "cifar_resnet20_v1"
+BIAS = [1, 2, 3, 0]  # of the head, by which the network is known
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """A folder with a run of a network of 4 classes, and its parameters in files outside of it."""
+    folder = tmp_path_factory.mktemp("trained")
+    net = get_model(NAME, classes=4)
+    net.initialize(mx.init.Zero())
+    net.head.bias.set_data(mx.nd.array(BIAS))
+    recipe = Recipe(model=NAME, classes=4, input_size=24)
+    (folder / "run" / "checkpoints").mkdir(parents=True)
+    (folder / "run" / "recipe.json").write_text(json.dumps(recipe.to_json()))
+    trainer = mx.gluon.Trainer(net.collect_params(), "sgd")
+    checkpoint = folder / "run" / "checkpoints" / "step-000000003.safetensors"
+    save_checkpoint(checkpoint, net, trainer, Progress(step=3), recipe, "")
+    shutil.copy(checkpoint, folder / "checkpoint.safetensors")
+    weights.save(net, folder / "run" / "final.params")
+    weights.save(net, folder / "ours.params")
+    weights.save(net, folder / "gluoncv.params", "gluoncv")
+    weights.save(net, folder / "said.safetensors")
+    return folder
+
+
+@pytest.fixture
+def store(sources, monkeypatch):
+    """Published are the file of the tag 0a1b2c3d and, as the default, that of 121e1579; asked: what was fetched."""
+    asked = []
+    files = {None: "ours.params", "121e1579": "gluoncv.params", "0a1b2c3d": "ours.params"}
+
+    def fetch(name, tag=None):
+        asked.append((name, tag))
+        return sources / files[tag]
+
+    monkeypatch.setattr(published, "fetch", fetch)
+    return asked
+
+
+@pytest.mark.parametrize(
+    "source, of_a_run, file",
+    [
+        ("run", True, "run/final.params"),
+        ("run/final.params", True, "run/final.params"),
+        ("run/checkpoints", True, None),
+        ("run/checkpoints/step-000000003.safetensors", True, None),
+        ("checkpoint.safetensors", True, None),  # its recipe is inside
+        ("ours.params", False, "ours.params"),  # recognised
+        ("said.safetensors", False, "said.safetensors"),
+    ],
+)
+def test_files_and_runs(sources, source, of_a_run, file):
+    for flags in ({}, {"model": NAME, "classes": 4}):  # what agrees may be said
+        trained = open_network(sources / source, **flags)
+        assert (trained.net.name, trained.net.classes) == (NAME, 4)
+        assert trained.net.head.bias.data().asnumpy().tolist() == BIAS
+        assert (trained.recipe.input_size if trained.recipe else None) == (24 if of_a_run else None)
+        assert trained.file == (sources / file if file else None) and trained.published is None
+    assert load_network(sources / source).head.bias.data().asnumpy().tolist() == BIAS  # a teacher is named likewise
+
+
+def test_a_runs_network_says_what_it_was_trained_on(sources, tmp_path):
+    manifest = {"classes": ["a", "b", "c", "d"]}
+    (tmp_path / "train.json").write_text(json.dumps(manifest))
+    shutil.copytree(sources / "run", tmp_path / "run")
+    seen_as = dict(input_size=64, crop_ratio=0.9, mean=(1.0, 2.0, 3.0), std=(4.0, 5.0, 6.0))
+    recipe = Recipe(model=NAME, classes=4, data="records", train=(str(tmp_path / "train.rec"),), **seen_as)
+    (tmp_path / "run" / "recipe.json").write_text(json.dumps(recipe.to_json()))
+    assert load_network(tmp_path / "run").preprocessing == Preprocessing(**seen_as, classes=("a", "b", "c", "d"))
+    (tmp_path / "train.json").write_text(json.dumps({"classes": ["a", "b"]}))  # other images lie there now
+    assert load_network(tmp_path / "run").preprocessing == Preprocessing(**seen_as)
+    assert load_network(sources / "said.safetensors").preprocessing == get_model(NAME).preprocessing
+
+
+@pytest.mark.parametrize(
+    "source, model, tag, top1",
+    [
+        (NAME, None, None, 92.9),
+        (f"{NAME}/121e1579", None, "121e1579", 92.9),
+        (f"{NAME}/0A1B2C3D", NAME, "0a1b2c3d", None),
+        ("true", NAME, None, 92.9),
+        ("121e1579", NAME, "121e1579", 92.9),
+    ],
+)
+def test_published_files(store, monkeypatch, tmp_path, source, model, tag, top1):
+    monkeypatch.chdir(tmp_path)
+    trained = open_network(source, model=model)
+    assert store == [(NAME, tag)] and trained.published.top1 == top1
+    assert (trained.net.name, trained.net.classes) == (NAME, 4) and trained.recipe is None
+    assert trained.net.head.bias.data().asnumpy().tolist() == BIAS
+
+
+@pytest.mark.parametrize(
+    "source, flags, says",
+    [
+        ("RUN", dict(model="vgg16"), f"--model vgg16 contradicts .*run, whose model is {NAME}"),
+        ("RUN", dict(classes=77), "--classes 77 contradicts .*run, whose classes is 4"),
+        ("RUN/checkpoints/step-000000003.safetensors", dict(model="vgg16"), "--model vgg16 contradicts"),
+        ("RUN/final.params", dict(model="vgg16"), "--model vgg16 contradicts"),
+        ("RUN/../said.safetensors", dict(model="vgg16"), f"says that it holds a {NAME}, not a vgg16"),
+        ("RUN/../ours.params", dict(model="resnet18_v1"), f"of resnet18_v1: .* it looks like a {NAME}"),
+        ("RUN/../ours.params", dict(classes=5), "saved with 4 classes, but .* has 5"),
+        (f"{NAME}/0a1b2c3d", dict(model="vgg16"), f"--model vgg16 contradicts {NAME}/0a1b2c3d"),
+        (NAME, dict(model="vgg16"), f"--model vgg16 contradicts {NAME}"),
+        (f"{NAME}/final.params", {}, "there is no file .*'final.params' is no tag .*published tags of .*: 121e1579$"),
+        (f"{NAME}x/0a1b2c3d", {}, f"no model '{NAME}x': did you mean {NAME}"),
+        ("0a1b2c3d", dict(model=f"{NAME}x"), f"no model '{NAME}x'"),
+        ("0a1b2c3d", {}, "name it with --model"),
+        ("true", {}, "name it with --model"),
+        ("nowhere", {}, "there is no run or file nowhere, and no published network of this name"),
+        ("nowhere/x.params", dict(model=NAME), "there is no run or file nowhere/x.params"),
+    ],
+)
+def test_refused(sources, store, monkeypatch, tmp_path, source, flags, says):
+    (tmp_path / "final.params").touch()  # which NAME/final.params does not mean
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Refused, match=says):
+        open_network(source.replace("RUN", str(sources / "run")), **flags)
+    assert not store
+
+
+def test_a_file_of_several_networks_asks_for_one(tmp_path):
+    """Of 18 layers, v1 and v1b are one network under our names."""
+    net = get_model("resnet18_v1b", classes=3)
+    net.initialize()
+    weights.save(net, tmp_path / "x.params")
+    with pytest.raises(Refused, match="those of resnet18_v1 or resnet18_v1b: name it with model= .--model."):
+        open_network(tmp_path / "x.params")
+    assert open_network(tmp_path / "x.params", model="resnet18_v1").net.name == "resnet18_v1"
+    weights.save(net, tmp_path / "x.safetensors")
+    opened = open_network(tmp_path / "x.safetensors").net
+    assert opened.name == "resnet18_v1b"
+    np.testing.assert_array_equal(opened.head.weight.data().asnumpy(), net.head.weight.data().asnumpy())

@@ -1,0 +1,505 @@
+"""Cells: which runs a table needs, in which order, how far they are, and the table made of them."""
+
+import csv
+import dataclasses
+import io
+import json
+import sys
+
+import pytest
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.paper import cells, run_cells, tables
+from gluon_tricks.paper.cells import Runs
+from gluon_tricks.paper.comparison import compare, mark
+from gluon_tricks.paper.scales import TRANSFER_SCALES, get_scale
+from gluon_tricks.recipes.registry import TABLES
+from gluon_tricks.recipes.tables.rows import Row
+
+METRICS = ("epoch", "val_top1", "val_top5", "images_per_second")
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return Runs(tmp_path, get_scale("imagenette"), ("train.rec",), ("val.rec",))
+
+
+def leave(cell, top1, top5=0.9, epochs=None, columns=METRICS, **changes):
+    """What a finished (or shorter) run leaves."""
+    cell.folder.mkdir(parents=True)
+    stored = json.loads(json.dumps(cell.recipe.to_json()))
+    (cell.folder / "recipe.json").write_text(
+        json.dumps({**stored, "dtype": "bfloat16", "classes": stored["classes"] or 10, **changes})
+    )
+    with open(cell.folder / "metrics.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows((e + 1, top1, top5, 200.0) for e in range(cell.recipe.epochs if epochs is None else epochs))
+
+
+def test_a_cell_knows_its_recipe_and_folder(runs):
+    cell = runs.cell("table6/resnet50_v1d/smooth", 2)
+    assert cell.folder == runs.root / "imagenette" / "table6-resnet50_v1d-smooth" / "seed2"
+    assert (cell.recipe.model, cell.recipe.seed, cell.recipe.train) == ("resnet18_v1d", 2, ("train.rec",))
+    assert cell.recipe.data == "records" and cell.state() == "not run"
+
+
+def test_equal_recipes_of_two_tables_are_one_cell(runs):
+    """ResNet-50-D of table 5 is the efficient row of table 6; table 4 ends in the efficient setting of table 3."""
+    for one, other in (
+        ("table6/resnet50_v1d/efficient", "table5/resnet50/v1d"),
+        ("table4/1024/fp16", "table3/resnet50_v1/efficient"),
+        ("table4/256/linear_scaling", "table3/resnet50_v1/baseline"),
+    ):
+        assert runs.cell(one, 0) == runs.cell(other, 0)
+
+
+@pytest.fixture
+def transfers(tmp_path):
+    return Runs(tmp_path, get_scale("small", TRANSFER_SCALES), ("train.rec",), ("val.rec",), "/voc")
+
+
+def test_a_transfer_starts_from_one_base_network_for_all_seeds(transfers):
+    """Bases are cells of tables 5 and 6; one with a teacher needs that first."""
+    cell = transfers.cell("table8/voc/distill", 2)
+    base = Runs(transfers.root, get_scale("imagenette"), ("train.rec",), ("val.rec",)).cell(
+        "table6/resnet50_v1d/distill", 0
+    )
+    assert cell.source == base and cell.recipe.base_params == str(base.folder)
+    assert (cell.recipe.model, cell.recipe.seed, cell.recipe.data, cell.recipe.short) == (
+        "resnet18_v1d",
+        2,
+        "/voc",
+        300,
+    )
+    wanted = cells.missing(transfers.cells("table8", [], ["distill"], 2))
+    assert [(c.name, c.recipe.seed) for c in wanted] == [
+        ("table6/resnet152_v1d/smooth", 0),
+        ("table6/resnet50_v1d/distill", 0),
+        ("table8/voc/distill", 0),
+        ("table8/voc/distill", 1),
+    ]
+
+
+def test_correlations_are_of_ranks(transfers):
+    """Three rows whose order of bases is that of their scores but for one swap: 1 - 6 * 2 / (3 * 8) = 0.5."""
+    for key, top1, score in (("standard", 0.3, 0.2), ("efficient", 0.5, 0.4), ("cosine", 0.6, 0.3)):
+        cell = transfers.cell(f"table9/ade20k/{key}", 0)
+        leave(cell, score, score / 2, columns=("epoch", "val_pix_acc", "val_miou", "images_per_second"))
+        if not cell.source.folder.exists():
+            leave(cell.source, top1)
+    comparison = compare("table9", transfers, 1)
+    assert "pixAcc: paper +0.07 (7 rows), ours +0.50 (3 rows)" in comparison.sections[0].note
+    row = comparison.sections[0].rows[1]
+    assert row["Ours, pixAcc"] == "40.00 (1)" and row["Ours, top-1 of the base"] == "50.00"
+    assert "val_pix_acc" not in tables.page(comparison) and "validation pixAcc" in tables.page(comparison)
+
+
+def test_the_teacher_comes_first_and_once(runs):
+    wanted = cells.missing(runs.cells("table6", ["resnet50_v1d", "mobilenet1.0"], ["distill"], 1))
+    names = [cell.name for cell in wanted]
+    assert names == [
+        "table6/resnet152_v1d/smooth",
+        "table6/resnet50_v1d/distill",
+        "table6/mobilenet1.0/distill",
+    ]
+    (distillation,) = [t for t in wanted[1].recipe.tricks if t.label() == "distillation"]
+    assert distillation.teacher == str(wanted[0].folder)
+    (wanted[0].folder).mkdir(parents=True)
+    (wanted[0].folder / "final.params").write_bytes(b"")
+    assert [c.name for c in cells.missing(wanted[1:])] == names[1:]
+
+
+def test_seeds_come_one_after_the_other(runs):
+    wanted = runs.cells("table5", (), ("v1", "v1d"), 2)
+    assert [(c.name.split("/")[2], c.recipe.seed) for c in wanted] == [("fp16", 0), ("v1d", 0), ("fp16", 1), ("v1d", 1)]
+
+
+def test_inception_has_no_cells_at_a_small_scale(runs):
+    assert {cell.name.split("/")[1] for cell in runs.cells("table6", (), (), 1)} == {
+        "resnet50", "resnet50_v1d", "mobilenet1.0",
+    }  # fmt: skip
+
+
+def test_states(runs):
+    cell = runs.cell("table5/resnet50/v1b", 0)
+    leave(cell, 0.5, epochs=2)
+    assert cell.state() == "2 of 6 epochs" and cell.scores() is None
+    cell.failure.write_text("refused: there is no train.rec\n")
+    assert cell.state() == "failed: refused: there is no train.rec"
+    done = runs.cell("table5/resnet50/v1c", 0)
+    leave(done, 0.5)
+    assert done.state() == "done" and done.scores() == (0.5, 0.9)
+    assert cells.missing([cell, done]) == [cell]
+
+
+@pytest.mark.parametrize(
+    "changes, text", [({"input_size": 32}, "input_size"), ({"tricks": []}, "tricks"), ({"seed": 9}, "seed")]
+)
+def test_a_run_of_another_recipe_is_refused(runs, changes, text):
+    cell = runs.cell("table5/resnet50/v1b", 0)
+    leave(cell, 0.5, **changes)
+    with pytest.raises(Refused, match=rf"seed0 holds a run of another recipe \({text}\)"):
+        cell.is_done()
+
+
+def test_a_run_of_an_older_version_may_lack_fields(runs):
+    """It was trained by what is now their default."""
+    cell = runs.cell("table6/resnet50_v1d/distill", 0)
+    tricks = json.loads(json.dumps(cell.recipe.to_json()["tricks"]))
+    assert tricks[-1].pop("form") == "paper"
+    leave(cell, 0.5, tricks=tricks)
+    assert cell.is_done()
+
+
+def test_a_teacher_of_another_recipe_is_refused(runs):
+    teacher = runs.cell("table6/resnet152_v1d/smooth", 0)
+    leave(teacher, 0.5, tricks=[])
+    (teacher.folder / "final.params").touch()
+    with pytest.raises(Refused, match=r"table6-resnet152_v1d-smooth/seed0 holds a run of another recipe \(tricks\)"):
+        cells.missing(runs.cells("table6", ["resnet50_v1d"], ["distill"], 1))
+
+
+def test_a_run_on_other_images_is_refused(runs):
+    """Wherever they lay and lie; what a run does not tell, and what is not known when it is shown, is not compared."""
+    cell = runs.cell("table5/resnet50/v1b", 0)
+    leave(cell, 0.5)
+    asked = dataclasses.replace(runs, digest="of these").cell("table5/resnet50/v1b", 0)
+    assert asked.is_done()
+    for told in ("of these", "of those"):
+        (cell.folder / "events.jsonl").write_text(json.dumps({"event": "start", "records": told}) + '\n{"eve')
+        if told == "of these":
+            assert asked.is_done()
+    assert Runs(runs.root, runs.scale).cell("table5/resnet50/v1b", 0).is_done()
+    with pytest.raises(Refused, match=r"seed0 holds a run of another recipe \(other images\): move it away"):
+        asked.is_done()
+
+
+def test_drawn_images_are_no_photos(tmp_path):
+    drawn = Runs(tmp_path, get_scale("smoke")).cell("table5/resnet50/v1b", 0)
+    leave(drawn, 0.5)
+    assert drawn.is_done()
+    (drawn.folder / "recipe.json").write_text(json.dumps(drawn.recipe.set(data="records").to_json()))
+    with pytest.raises(Refused, match=r"another recipe \(data\)"):
+        drawn.is_done()
+
+
+def test_the_papers_scale_is_imagenets(tmp_path):
+    """Ten classes are a proxy, and this scale's title says of none."""
+    cell = Runs(tmp_path, get_scale("imagenet"), ("t.rec",), ("v.rec",)).cell("table6/resnet50_v1d/mixup", 0)
+    assert cell.recipe.classes == 1000 and cell.recipe.rollbacks == 0
+    leave(cell, 0.5, classes=10)
+    with pytest.raises(Refused, match=r"another recipe \(classes\)"):
+        cell.is_done()
+    places = Runs(tmp_path, get_scale("imagenet")).cell("table7/resnet50_v1d/best", 0)
+    assert places.recipe.classes == 365
+
+
+def test_a_proxys_images_are_refused_at_the_papers_scale(tmp_path, tiny_records):
+    train, val = ((str(tiny_records / f"{split}.rec"),) for split in ("train", "val"))
+    with pytest.raises(Refused, match="table6 at the scale imagenet has 1000 classes and .*train.rec has 4: name the"):
+        Runs(tmp_path, get_scale("imagenet"), train, val).require_data("table6")
+    Runs(tmp_path, get_scale("imagenette"), train, val).require_data("table6")
+
+
+def test_places_are_no_imagenet(runs):
+    """Their recipes are those of table 6 at small scales, and their images are not."""
+    for row, other in (("efficient", "efficient"), ("best", "mixup")):
+        ours, theirs = runs.cell(f"table7/resnet50_v1d/{row}", 0), runs.cell(f"table6/resnet50_v1d/{other}", 0)
+        assert ours.folder != theirs.folder and ours.recipe.set(name="") == theirs.recipe.set(name="")
+
+
+def test_a_cell_that_was_killed_before_its_last_checkpoint_is_not_done(runs):
+    cell = runs.cell("table5/resnet50/v1b", 0)
+    leave(cell, 0.5)
+    (cell.folder / "checkpoints").mkdir()
+    assert not cell.is_done() and cell.state() == "6 of 6 epochs"
+    (cell.folder / "final.params").touch()
+    assert cell.is_done() and cells.missing([cell], networks=True) == []
+
+
+def test_of_some_cells_only_the_metrics_have_been_kept(runs):
+    cell = runs.cell("table5/resnet50/v1b", 0)
+    leave(cell, 0.5)
+    assert cells.missing([cell]) == [] and cells.missing([cell], networks=True) == [cell]
+
+
+def test_damaged_metrics_are_told(runs):
+    cell = runs.cell("table5/resnet50/v1b", 0)
+    leave(cell, 0.5)
+    for text in ("epoch,val_top1\n1\n", "epoch,val_top1\n1,a\n"):
+        (cell.folder / "metrics.csv").write_text(text)
+        with pytest.raises(Refused, match=r"metrics.csv is damaged .*: move .*seed0 away"):
+            cell.metrics()
+
+
+def test_how_many_seeds_there_are(runs):
+    wanted = runs.cells("table5", (), (), 1)
+    assert runs.seeds(wanted) == 0
+    for seed in (0, 2):
+        leave(runs.cell("table5/resnet50/v1b", seed), 0.5)
+    runs.cell("table5/resnet50/v1b", 3).failure.touch()  # a file beside them
+    assert runs.seeds(wanted) == 3
+
+
+def test_a_seed_that_failed_and_other_precisions_are_told_of(runs):
+    for seed, top1 in ((0, 0.5), (1, 0.6)):
+        leave(runs.cell("table5/resnet50/v1b", seed), top1, dtype=("float32", "bfloat16")[seed])
+    runs.cell("table5/resnet50/v1b", 2).failure.write_text("refused: no room")
+    text = tables.markdown(compare("table5", runs, 3))
+    shown = "55.00 ± 7.07 (2) in bfloat16 and float32; seed 2 failed: refused: no room"
+    assert cells_of(text, "ResNet-50-B")[1] == shown and "at 64 px, batch 64, bfloat16, float32\n" in text
+    leave(runs.cell("table5/resnet50/v1c", 0), 0.5, epochs=2)
+    runs.cell("table5/resnet50/v1c", 1).folder.parent.mkdir(exist_ok=True)
+    runs.cell("table5/resnet50/v1c", 1).failure.write_text("refused: no room")
+    shown = "seed 0 2 of 6 epochs; seed 1 failed: refused: no room"
+    assert cells_of(tables.markdown(compare("table5", runs, 3)), "ResNet-50-C")[1] == shown
+
+
+def cells_of(markdown, label):
+    """The texts of the row with that label."""
+    rows = [[text.strip() for text in line.strip("|").split("|")] for line in markdown.splitlines()]
+    return next(row[1:] for row in rows if row[0] == label)
+
+
+def test_the_shown_table(runs):
+    """Differences by hand: v1b - v1 is 2, 2.2, 1.8 points: mean 2, std 0.2, t = 2 / (0.2 / sqrt(3)) = 17.32.
+
+    Of two degrees of freedom p = 1 - t / sqrt(t^2 + 2).
+    """
+    for seed, (v1, v1b, v1c) in enumerate([(0.60, 0.62, 0.65), (0.61, 0.632, 0.60), (0.62, 0.638, 0.61)]):
+        for row, top1 in (("v1", v1), ("v1b", v1b), ("v1c", v1c)):
+            leave(runs.cell(f"table5/resnet50/{row}", seed), top1)
+    text = tables.markdown(compare("table5", runs, 3))
+    assert text.startswith("# table5: model tweaks (a proxy: small networks on small photos")
+    assert "## resnet50: resnet18_v1 at 64 px, resnet18_v1b at 64 px" in text
+    top5 = "90.00 ± 0.00 (3)"
+    # ResNet-18 with 10 classes has 11,689,512 - 990 x 513 parameters; at 64 px its 1.81 G multiply-adds are a twelfth.
+    cost = ["25 M", "3.8 G", "11.2 M", "148.1 M"]
+    assert cells_of(text, "ResNet-50") == ["76.21 / 92.97", "61.00 ± 1.00 (3)", top5, "", "", *cost]
+    # 62, 63.2, 63.8: mean 63, std 0.9165
+    assert cells_of(text, "ResNet-50-B")[1:5] == ["63.00 ± 0.92 (3)", top5, "+0.45", "+2.00 * (p 0.003)"]
+    # 3, -3.2, -2.8: mean -1, std 3.47, t = -0.499
+    assert cells_of(text, "ResNet-50-C")[1:5] == ["62.00 ± 2.65 (3)", top5, "+0.21", "-1.00 ~ (p 0.667)"]
+    assert cells_of(text, "ResNet-50-D")[:5] == ["77.16 / 93.52", "not run", "", "+0.29", ""]
+
+
+def test_rows_are_compared_with_the_row_they_build_on(runs):
+    for row, top1 in (("smooth", 0.70), ("distill", 0.74), ("mixup", 0.71)):
+        leave(runs.cell(f"table6/resnet50_v1d/{row}", 0), top1)
+    (section,) = compare("table6", runs, 1, ["resnet50_v1d"]).sections
+    lines = {line.key: line for line in section.lines}
+    assert lines["mixup"].gain() == "+1.00 ?"  # against label smoothing, not against distillation
+    assert lines["mixup"].paper_gain() == "+0.64"  # 79.01 - 78.37
+    assert lines["cosine"].gain() == ""
+    (alone,) = compare("table6", runs, 1, ["resnet50_v1d"], ["mixup"]).sections[0].lines
+    assert alone.gain() == "+1.00 ?" and alone.paper_gain() == "+0.64"  # also where that row is not shown
+    assert {row["Row"]: row["Paper"] for row in section.rows}["+ cosine decay"] == "77.73 ± 0.13 / 93.82 ± 0.08"
+
+
+@pytest.fixture
+def with_own_row(monkeypatch):
+    """with_own_row(table): the table has one more row, "own", of which the paper has no numbers."""
+
+    def add(name):
+        table = TABLES[name]
+        own = Row("own", "an own row", set=dict(wd=0.001), base=table.rows[0].key)
+        monkeypatch.setitem(TABLES, name, dataclasses.replace(table, rows=(*table.rows, own)))
+        cells._first_names.cache_clear()
+
+    yield add
+    cells._first_names.cache_clear()
+
+
+@pytest.mark.parametrize("name", [*TABLES])
+def test_a_row_without_the_papers_numbers_is_shown(name, runs, transfers, with_own_row):
+    with_own_row(name)
+    task = TABLES[name].task
+    where, columns = (runs, METRICS) if task == "classification" else (transfers, ("epoch", *cells.COLUMNS[task], "x"))
+    if task != "classification":
+        leave(where.bases.cell(TABLES[name].rows[0].set["base_params"], 0), 0.3)
+    column = next(iter(TABLES[name].columns))
+    leave(where.cell(f"{name}/{column}/{TABLES[name].rows[0].key}", 0), 0.5, columns=columns)
+    leave(where.cell(f"{name}/{column}/own", 0), 0.625, columns=columns)
+    comparison = compare(name, where, 1, [column])
+    row = comparison.sections[0].rows[-1]
+    assert (row["Paper"], row["Paper's difference"]) == ("- / -", "-")
+    assert row[f"Ours, {comparison.scores[0]}"] == "62.50 (1)" and row["Our difference"] == "+12.50 ?"
+    assert "nan" not in tables.markdown(comparison) + tables.as_csv(comparison)
+
+
+def test_a_score_that_is_no_number(runs):
+    """Such as the mAP of a detector that found nothing."""
+    leave(runs.cell("table5/resnet50/v1", 0), float("nan"))
+    leave(runs.cell("table5/resnet50/v1b", 0), 0.5)
+    text = tables.markdown(compare("table5", runs, 1))
+    assert cells_of(text, "ResNet-50")[1] == "done, without a score" and cells_of(text, "ResNet-50-B")[4] == ""
+    assert "nan" not in text
+
+
+def test_another_precision_is_named_where_the_row_is_about_it(runs):
+    assert [line.label for line in compare("table4", runs, 1, ["256"]).sections[0].lines][-1] == "+ FP16"
+    leave(runs.cell("table4/256/fp16", 0), 0.5)
+    labels = [line.label for line in compare("table4", runs, 1, ["256"]).sections[0].lines]
+    assert labels[-1] == "+ FP16 (bfloat16 in its place)" and labels[0] == "Linear scaling"
+
+
+def test_table_3_projects_an_epoch_of_imagenet(runs):
+    """1,281,167 images at 200 images/s are 106.8 minutes; 150 steps of batch 64, 0.8."""
+    cell = runs.cell("table3/resnet50_v1/baseline", 0)
+    leave(cell, 0.5)
+    start = {"event": "start", "steps_per_epoch": 150, "contexts": ["cpu(0)"], "ranks": 1, "cores": 2}
+    (cell.folder / "events.jsonl").write_text('{"event": "warning"}\n' + json.dumps(start) + "\n")
+    text = tables.markdown(compare("table3", runs, 1, ["resnet50_v1"]))
+    assert "Projected, min/epoch of ImageNet at 64 px" in text
+    assert cells_of(text, "Baseline, batch 256, FP32")[-5:] == ["13.3", "2 cores", "200", "0.8", "107"]
+    assert cells_of(text, "Efficient, batch 1024, FP16")[-5:] == ["4.4", "", "", "", ""]
+    resumed = {**start, "event": "resume", "contexts": [f"gpu({k})" for k in range(8)]}
+    (cell.folder / "events.jsonl").write_text(f"{json.dumps(start)}\n{json.dumps(resumed)}\n")
+    text = tables.markdown(compare("table3", runs, 1, ["resnet50_v1"]))
+    assert cells_of(text, "Baseline, batch 256, FP32")[-4] == "2 cores and 8 GPUs"
+    (cell.folder / "events.jsonl").unlink()  # speeds of a machine that nobody names
+    text = tables.markdown(compare("table3", runs, 1, ["resnet50_v1"]))
+    assert cells_of(text, "Baseline, batch 256, FP32")[-5:] == ["13.3", "", "", "", ""]
+
+
+def test_equal_differences_are_no_measure_of_noise():
+    assert mark([2.5, 2.5]) == "?" and mark([2.5]) == "?"
+    # mean 2, std 0.2, bound 12.706 x 0.2 / sqrt(2) = 1.797
+    assert mark([1.8586, 2.1414]) == "* (p 0.045)" and mark([1.7, 2.3]) == "~ (p 0.095)"  # here the bound is 3.8
+
+
+def test_table_7_has_the_test_servers_column(runs):
+    leave(runs.cell("table7/resnet50_v1d/best", 0), 0.5)
+    text = tables.markdown(compare("table7", runs, 1))
+    ours = "scored by its server alone: evaluate.py --submission"
+    assert cells_of(text, "ResNet-50-D Efficient") == [
+        *("56.34 / 86.87", "not run", "", "", "", "57.18 / 87.28", ours)
+    ]  # fmt: skip
+    assert cells_of(text, "ResNet-50-D Best")[-2:] == ["57.63 / 87.82", ours]
+
+
+def test_csv_has_a_line_per_run(runs):
+    leave(runs.cell("table5/resnet50/v1", 0), 0.625)
+    rows = list(csv.DictReader(io.StringIO(tables.as_csv(compare("table5", runs, 2)))))
+    assert len(rows) == 4 * 2
+    assert rows[0]["top1"] == "62.5" and rows[0]["state"] == "done" and rows[0]["paper_top1"] == "76.21"
+    assert rows[1]["top1"] == "" and rows[1]["state"] == "not run"
+
+
+def test_the_page_stands_alone_and_has_curves_where_something_was_run(runs):
+    assert "<img" not in tables.page(compare("table5", runs, 1))
+    cell = runs.cell("table5/resnet50/v1", 0)
+    leave(cell, 0.625)
+    page = tables.page(compare("table5", runs, 1))
+    assert page.count("<img") == 1 and "data:image/png;base64,iVBOR" in page
+    runs.cell("table5/resnet50/v1b", 0).folder.parent.mkdir()
+    runs.cell("table5/resnet50/v1b", 0).failure.write_text("refused: <script>")
+    assert "failed: refused: &lt;script&gt;" in tables.page(compare("table5", runs, 1))
+
+
+TRAINING = """
+import csv, json, pathlib, sys
+print("hello", *sys.argv[1:])
+recipe, folder = json.loads(pathlib.Path(sys.argv[2]).read_text()), pathlib.Path(sys.argv[4])
+folder.mkdir()
+(folder / "recipe.json").write_text(json.dumps(recipe))
+with open(folder / "metrics.csv", "w", newline="") as file:
+    rows = [[k + 1, 0.5, 0.9] for k in range(recipe["epochs"])]
+    csv.writer(file).writerows([["epoch", "val_top1", "val_top5"], *rows])
+"""
+
+
+def test_running_a_cell(runs):
+    cell = runs.cell("table5/resnet50/v1b", 0)
+    said = []
+    assert run_cells.run(cell, [sys.executable, "-c", TRAINING], said.append)
+    recipe = f"{cell.folder}.json"
+    assert said == [f"hello --recipe {recipe} --save-dir {cell.folder} --resume auto"]
+    with open(recipe) as file:
+        assert json.load(file)["name"] == "table5/resnet50/v1b"
+    assert cell.state() == "done"
+
+
+def test_a_launcher_that_trains_nothing_has_failed(runs):
+    cell = runs.cell("table5/resnet50/v1b", 0)
+    assert not run_cells.run(cell, ["true"], lambda line: None)
+    assert cell.state() == "failed: the training ended without a result (not run): see what true starts"
+
+
+def test_a_failed_cell_says_why(runs):
+    cell = runs.cell("table5/resnet50/v1b", 0)
+    script = "import sys; print('a'); print('refused: no data', file=sys.stderr); sys.exit(2)"
+    assert not run_cells.run(cell, [sys.executable, "-c", script], lambda line: None)
+    assert cell.state() == "failed: refused: no data"
+
+
+def test_a_full_disk_is_no_interruption(runs):
+    """The training leaves a checkpoint and the exit code of one that was asked to stop."""
+    cell = runs.cell("table5/resnet50/v1b", 0)
+    script = "import sys; print('stopped: x cannot be written: No space left on device'); sys.exit(75)"
+    assert not run_cells.run(cell, [sys.executable, "-c", script], lambda line: None)
+    assert cell.state() == "failed: stopped: x cannot be written: No space left on device"
+
+
+def test_a_killed_cell_does_not_blame_its_last_line(runs):
+    cell = runs.cell("table5/resnet50/v1b", 0)
+    script = "import os; print('epoch 1/6: top-1 50.00%', flush=True); os.kill(os.getpid(), 9)"
+    assert not run_cells.run(cell, [sys.executable, "-c", script], lambda line: None)
+    assert cell.state() == "failed: killed by SIGKILL; the same command goes on"
+
+
+def test_a_student_of_a_failed_teacher_is_not_trained(runs):
+    cell = runs.cell("table6/resnet50_v1d/distill", 0)
+    cell.source.folder.parent.mkdir(parents=True)
+    cell.source.failure.write_text("killed by SIGKILL\n")
+    (cell.source.folder / "checkpoints").mkdir(parents=True)  # a teacher half trained is none
+    assert not run_cells.run(cell, ["no such command"], lambda line: None)
+    says = "failed: its teacher table6/resnet152_v1d/smooth has no result (failed: killed by SIGKILL)"
+    assert cell.state() == says
+
+
+def test_an_interruption_is_passed_on_once_and_waited_for(runs, tmp_path):
+    script = """
+import signal, sys, time
+def stop(number, frame):
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as the training does: a second one ends it
+    time.sleep(0.3)
+    print("saved", flush=True)
+    sys.exit(75)
+signal.signal(signal.SIGTERM, stop)
+print("ready", flush=True)
+time.sleep(60)
+"""
+    said = []
+
+    def say(line):
+        said.append(line)
+        if line == "ready":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_cells.run(runs.cell("table5/resnet50/v1b", 0), [sys.executable, "-c", script], say)
+    assert said == ["ready", "saved"]
+
+
+def test_data_that_is_not_here_is_told_before_the_first_cell(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for scale, table, says in (
+        ("imagenet", "table6", "table6 is trained on ImageNet, and there is no train.rec and val.rec in ~/.mxnet"),
+        ("imagenet", "table7", "trained on Places365-Standard, .*: name their folder with --data"),
+        ("imagenette", "table7", "table7 at the scale imagenette is trained on small photos in class folders"),
+    ):
+        with pytest.raises(Refused, match=says):
+            Runs(tmp_path, get_scale(scale)).require_data(table)
+    Runs(tmp_path, get_scale("smoke")).require_data("table7")
+    with RecordWriter(tmp_path / "places", [f"place {k}" for k in range(365)]) as writer:
+        writer.add(0, 0, b"an image")
+    places = (str(tmp_path / "places.rec"),)
+    Runs(tmp_path, get_scale("imagenet"), places, places).require_data("table7")
+
+
+def test_an_interrupted_cell_interrupts(runs):
+    with pytest.raises(KeyboardInterrupt):
+        run_cells.run(runs.cell("table5/resnet50/v1b", 0), [sys.executable, "-c", "exit(75)"], print)

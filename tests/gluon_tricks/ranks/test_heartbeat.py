@@ -1,0 +1,40 @@
+"""Who stands still, as the ranks' heartbeats tell."""
+
+from gluon_tricks.ranks.heartbeat import RankMonitor
+
+
+def test_who_stands_still():
+    """By the clock: ranks 0 and 2 wait (1), rank 1 does not (0) and is where it was."""
+    now = [0.0]
+    lives = RankMonitor(lambda: now[0])
+
+    def hear(*beats):
+        for rank, (step, moves, waits) in enumerate(beats):
+            assert lives.hear(rank, f"gluon_tricks heartbeat: {step} {moves} {waits}\n")
+
+    assert not lives.hear(0, "epoch 1/2\n")
+    hear((0, 0, 0), (0, 0, 0), (0, 0, 0))
+    now[0] = 20.0
+    hear((7, 7, 0), (0, 0, 0), (7, 7, 0))  # after a long start rank 1 has not been heard of since
+    assert lives.stuck(10) == ""
+    now[0] = 0.0
+    lives = RankMonitor(lambda: now[0])
+    hear((7, 7, 0), (7, 7, 0), (7, 7, 0))
+    now[0] = 9.0
+    hear((8, 8, 1), (7, 7, 0), (8, 8, 1))
+    assert lives.stuck(10) == ""
+    now[0] = 11.0
+    hear((8, 8, 1), (7, 7, 0), (8, 8, 1))
+    assert lives.stuck(10) == "rank 1 has not moved for 10 s; the step it last reported: 7"
+    now[0] = 15.0
+    hear((8, 8, 1), (8, 9, 0), (8, 8, 1))  # it moves after all
+    assert lives.stuck(10) == ""
+    now[0] = 30.0
+    hear((9, 9, 1), (9, 10, 1))  # rank 2 is silent
+    assert lives.stuck(10) == "rank 2 has not moved for 10 s; the step it last reported: 8"
+    now[0] = 41.0
+    hear((9, 9, 1), (9, 10, 1), (9, 9, 1))  # all wait for each other; rank 2 has just moved
+    assert lives.stuck(10) == ""
+    now[0] = 52.0
+    hear((9, 9, 1), (9, 10, 1), (9, 9, 1))
+    assert lives.stuck(10).count("has not moved for 10 s; the step it last reported: 9") == 3

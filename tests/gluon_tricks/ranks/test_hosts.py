@@ -1,0 +1,90 @@
+"""The hosts of a launch: how they are named, and what is found out about them before anything is started."""
+
+import os
+import pathlib
+import socket
+
+import pytest
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.ranks.hosts import Host, check_hosts, parse_hosts
+from scripts import launch
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+
+
+def test_hosts():
+    assert parse_hosts(None, 3) == [Host("localhost", 3)]
+    assert parse_hosts("node1:4,10.0.0.2:2", 5) == [Host("node1", 4), Host("10.0.0.2", 2)]
+    assert Host("localhost", 1).is_here and Host(socket.gethostname(), 1).is_here and not Host("node1", 1).is_here
+
+
+@pytest.mark.parametrize(
+    "text, ranks, said",
+    [
+        (None, 0, "-np 0: give 1 or more"),
+        ("node1", 1, "'node1' is not host:ranks, such as node1:4"),
+        ("node1:x", 1, "'node1:x' is not"),
+        ("node1:0", 1, "'node1:0' is not"),
+        ("node1:2,node1:2", 4, "name each host once"),
+        ("node1:2,node2:1", 4, "have places for 3 ranks"),
+    ],
+)
+def test_hosts_that_make_no_sense(text, ranks, said):
+    with pytest.raises(Refused, match=said):
+        parse_hosts(text, ranks)
+
+
+@pytest.fixture
+def ssh(tmp_path, monkeypatch):
+    """An ssh that runs the command here, for the host "near"; "far" does not answer, "bare" has no package; "twin" has
+    the name of this machine."""
+    script = tmp_path / "bin" / "ssh"
+    script.parent.mkdir()
+    script.write_text(
+        "#!/bin/sh\n"
+        'for word; do last=$word; case "$word" in near|far|bare|twin) host=$word;; esac; done\n'
+        'if [ "$host" = far ]; then echo "ssh: connect to host far port 22: No route to host" >&2; exit 255; fi\n'
+        'if [ "$host" = bare ]; then echo "ModuleNotFoundError: No module named \'gluon_tricks\'" >&2; exit 1; fi\n'
+        'if [ "$host" = twin ]; then echo "$(hostname) another-boot net:[1]"; exit; fi\n'
+        'exec sh -c "$last"\n'
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
+
+
+def test_hosts_are_asked_before_anything_is_started(ssh, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    script = pathlib.Path("scripts/train_imagenet.py")
+    assert check_hosts([Host("localhost", 1), Host("near", 1)], script) == {}
+    assert check_hosts([Host("near", 1), Host("far", 1), Host("bare", 1)], script) == {
+        "far": "far does not answer ssh without a password (ssh: connect to host far port 22: No route to host)",
+        "bare": "bare does not have the same folder, Python and gluon_tricks as here (ModuleNotFoundError: No module "
+        "named 'gluon_tricks')",
+    }
+    (wrong,) = check_hosts([Host("near", 1)], pathlib.Path("scripts/none.py")).values()
+    assert wrong.endswith("(no such folder or script there)")
+
+
+def test_two_machines_of_one_name(ssh, monkeypatch, capsys):
+    """Gloo would end in "Connection refused"; one machine under two names is none of it."""
+    monkeypatch.chdir(ROOT)
+    words = ["scripts/train_imagenet.py", "--no-such-flag"]
+    assert launch.main(["-np", "2", "-H", "near:1,twin:1", "--", *words]) == 2
+    said = f"near and twin are two machines with one host name, {socket.gethostname()}, by which Horovod"
+    err = capsys.readouterr().err
+    assert err.startswith(f"refused: {said} takes them for one (sudo ") and err.endswith(
+        "or leave the host out of -H\n"
+    )
+    hosts = [Host(name, 1) for name in ("localhost", "near", "twin")]
+    assert list(check_hosts(hosts, pathlib.Path(words[0]))) == ["twin"]
+
+
+def test_a_restart_takes_the_hosts_that_answer(ssh, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    args = launch.parse(["-np", "5", "--", "scripts/train_imagenet.py"])
+    hosts, ranks = launch._those_that_answer([Host("near", 3), Host("far", 2)], args, pathlib.Path(args.command[0]))
+    assert (hosts, ranks) == ([Host("near", 3)], 3)
+    assert "left out: far does not answer ssh" in capsys.readouterr().err
+    with pytest.raises(Refused, match="no host is left"):
+        launch._those_that_answer([Host("far", 2)], args, pathlib.Path(args.command[0]))

@@ -1,0 +1,69 @@
+"""What is checked before ranks are started, and how their ends are named."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from gluon_tricks.core.environment import inherited_environment
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.ranks import launcher
+from gluon_tricks.ranks.launcher import Failure
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+
+
+def test_a_horovod_without_gloo_is_refused(tmp_path, monkeypatch):
+    fake = tmp_path / "horovodrun"
+    python = tmp_path / "python"
+    for words, part in (("echo Gloo: False", "Gloo"), ("echo ImportError: MXNet >&2; exit 1", "MXNet")):
+        for path in (fake, python):
+            path.write_text(f"#!/bin/sh\n{words}\n")
+            path.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(python))
+        with pytest.raises(Refused, match=f"was built without {part} "):
+            launcher.horovodrun()
+    fake.unlink()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Refused, match="there is no horovodrun beside this Python"):
+        launcher.horovodrun()
+
+
+def test_ends_are_named():
+    assert str(Failure(2, launcher._signed(256 - 9))) == "rank 2 ended by SIGKILL"
+    assert str(Failure(0, launcher._signed(128 + 6))) == "rank 0 ended by SIGABRT"
+    assert str(Failure(1, launcher._signed(2))) == "rank 1 ended by exit code 2"
+    assert str(Failure(None, 1)) == "horovodrun ended with exit code 1"
+
+
+def test_the_cause_is_told_from_its_consequences():
+    """In any order: a killed rank, one that Horovod shut down in, an aborted one, one that horovodrun ended."""
+    shut = Failure(0, 1, ("...", "mxnet.base.MXNetError: Horovod has been shut down. This was caused by ..."))
+    killed, aborted, ended = Failure(1, -9), Failure(2, 134), Failure(3, 143)
+    for ends in ([shut, aborted, killed, ended], [ended, killed, aborted, shut]):
+        assert min(ends, key=Failure.consequence) is killed
+    assert min([ended, aborted, shut], key=Failure.consequence) is shut
+    assert min([Failure(0, 2), Failure(1, 2)], key=Failure.consequence).rank == 0
+
+
+def run(*words):
+    return subprocess.run([sys.executable, "scripts/launch.py", *words], capture_output=True, text=True, cwd=ROOT)
+
+
+def test_bad_command_lines():
+    for words, said in (
+        (("-np", "2", "--", "scripts/none.py"), "refused: there is no script scripts/none.py"),
+        (("-np", "9", "-H", "a:2", "--", "scripts/train_imagenet.py"), "refused: -np 9: the hosts of -H have places"),
+    ):
+        done = run(*words)
+        assert done.returncode == 2 and done.stderr.startswith(said)
+
+
+def test_ranks_choose_their_own_threads():
+    """What the package sets for one process of the whole machine is not handed on; what the user sets is."""
+    code = "pass  # moved; print(environment.inherited_environment().get('OMP_NUM_THREADS'))"
+    bare = {name: value for name, value in inherited_environment().items() if name != "OMP_NUM_THREADS"}
+    for more, said in (({}, "None"), ({"OMP_NUM_THREADS": "5"}, "5")):
+        done = subprocess.run([sys.executable, "-c", code], env={**bare, **more}, capture_output=True, text=True)
+        assert done.stdout.strip() == said

@@ -1,0 +1,427 @@
+"""Detectors and segmenters through the same loop as classifiers: trained, stopped, resumed, loaded, refused."""
+
+import csv
+import json
+import pathlib
+import shutil
+import types
+
+import cv2
+import mxnet as mx
+import numpy as np
+import pytest
+
+from gluon_tricks.cli import transfer_flags
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.data.annotations.annotated import require_apart
+from gluon_tricks.data.annotations.boxes import BoxedImages
+from gluon_tricks.data.builtin import scenes
+from gluon_tricks.networks.load import load_network
+from gluon_tricks.networks.of_recipe import parameters_by_name
+from gluon_tricks.networks.on_base import on_trained_base
+from gluon_tricks.recipes.named.detection_segmentation import DETECTION, SEGMENTATION
+from gluon_tricks.recipes.recipe import Recipe, read_recipe, recipe_from_json
+from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
+from gluon_tricks.tasks.detection import task as detection_task
+from gluon_tricks.tasks.detection.task import Detection, require_trainable
+from gluon_tricks.tasks.segmentation import task as segmentation_task
+from gluon_tricks.tasks.segmentation.task import Segmentation
+from gluon_tricks.trained.transfer_scores import open_validation
+from gluon_tricks.training import loop
+from gluon_tricks.training.job import Options
+from gluon_tricks.training.loop import train_and_evaluate
+from gluon_tricks.training.steps import Interrupted
+from gluon_tricks.tricks import Mixup, PolyDecay, StepDecay, Warmup, ZeroGamma
+from model_zoo import get_model
+
+TINY = {
+    "detection": DetectionRecipe(
+        model="resnet18_v1b", dataset="few_scenes", short=96, long=128, roi="small", epochs=2, batch_size=2, lr=1e-3,
+    ),
+    "segmentation": SegmentationRecipe(
+        model="resnet18_v1b", dataset="few_scenes", crop=48, base_size=96, epochs=2, batch_size=2,
+    ),
+}  # fmt: skip
+COLUMNS = {"detection": ["val_map07", "val_map"], "segmentation": ["val_pix_acc", "val_miou"]}
+PER_CLASS = {"detection": {"per_class_07": 10, "per_class_area": 10}, "segmentation": {"per_class_iou": 11}}
+
+
+@pytest.fixture(autouse=True)
+def four_scenes(monkeypatch, tmp_path_factory):
+    """Four pictures to train on and two to validate: two steps an epoch."""
+    monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setitem(scenes.DATA_SETS, "few_scenes", (4, 2))
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A file with the parameters of a base network."""
+    path = tmp_path_factory.mktemp("base") / "base.params"
+    mx.random.seed(1)
+    net = get_model("resnet18_v1b", classes=7)
+    net.initialize(mx.init.Xavier())
+    net.save_parameters(str(path))
+    return path
+
+
+def arrays(net):
+    return {name: parameter.data().asnumpy() for name, parameter in parameters_by_name(net).items()}
+
+
+@pytest.mark.parametrize("task", TINY)
+def test_a_stopped_training_goes_on_bit_for_bit(task, base, tmp_path):
+    """The base network's file is needed at the start alone."""
+    copy = pathlib.Path(shutil.copy(base, tmp_path / "copy.params"))
+    recipe, options = TINY[task].set(base_params=str(copy)), dict(contexts=[mx.cpu()], threads=1, picture_epochs=2)
+    scores = train_and_evaluate(recipe, tmp_path / "whole", Options(**options))
+    asked = iter([False] * 4 + [True])  # two steps, two images evaluated, and after the third of four steps
+    with pytest.raises(Interrupted, match="after step 3 of 4"):
+        train_and_evaluate(recipe, tmp_path / "run", Options(**options, should_stop=lambda: next(asked)))
+    copy.unlink()
+    resumed = train_and_evaluate(recipe, tmp_path / "run", Options(**options, resume=True))
+    assert resumed.row() == scores.row() and resumed.images == scores.images == 2
+    whole, run = (arrays(load_network(tmp_path / name)) for name in ("whole", "run"))
+    for name, array in whole.items():
+        np.testing.assert_array_equal(run[name], array, err_msg=name)
+    with open(tmp_path / "run" / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["epoch", "train_loss", *COLUMNS[task], "lr", "images_per_second"] and len(rows) == 2
+    epochs = [e for e in map(json.loads, open(tmp_path / "run" / "events.jsonl")) if e["event"] == "epoch"]
+    assert {name: len(values) for name, values in epochs[-1].items() if name in PER_CLASS[task]} == PER_CLASS[task]
+    assert (tmp_path / "run" / "pictures" / "epoch-0002.png").stat().st_size > 1000
+    assert (tmp_path / "run" / "curves.png").is_file()
+    stored = read_recipe(tmp_path / "run" / "recipe.json")
+    assert stored.task == task and len(stored.class_names) == stored.classes == {"detection": 10}.get(task, 11)
+    start = arrays(load_network_of(recipe.set(base_params=str(base))))
+    learnt = {name for name, array in whole.items() if not np.array_equal(array, start[name])}
+    assert any("stage4" in name or ".base.4" in f".{name}" for name in learnt)
+
+
+@pytest.mark.parametrize("task", TINY)
+def test_two_rounds_on_a_device_are_one_on_two(task, tmp_path):
+    """The same shares of the batch, in turn or side by side, make the same step (but for running statistics)."""
+    recipe = TINY[task].set(epochs=1, batch_size=4, net={"norm_layer": "BatchNorm"})
+    found = []
+    for contexts, accumulate in (([mx.cpu()], 2), ([mx.cpu(0), mx.cpu(1)], 1)):
+        run = tmp_path / str(accumulate)
+        options = Options(contexts=contexts, threads=1, picture_epochs=0)
+        train_and_evaluate(recipe.set(accumulate=accumulate), run, options)
+        found.append({name: array for name, array in arrays(load_network(run)).items() if "running" not in name})
+    for name, array in found[0].items():
+        np.testing.assert_allclose(found[1][name], array, rtol=1e-5, atol=1e-6, err_msg=name)
+    start = arrays(load_network_of(recipe))
+    assert any(not np.array_equal(array, start[name]) for name, array in found[0].items())
+
+
+def load_network_of(recipe):
+    """As it is before the first step."""
+    classes = dict(classes=10, class_names=scenes.CLASSES) if recipe.task == "detection" else dict(classes=11)
+    return on_trained_base(recipe.set(**classes), [mx.cpu()])
+
+
+def test_the_base_is_the_trained_one_and_its_stem_stays(base, tmp_path):
+    recipe = TINY["detection"].set(base_params=str(base), epochs=1)
+    train_and_evaluate(recipe, tmp_path / "run", Options(contexts=[mx.cpu()], threads=1, picture_epochs=0))
+    trained, source = arrays(load_network(tmp_path / "run")), mx.nd.load(str(base))
+    for ours, theirs in (("features.stem.0.weight", "stem.0.weight"), ("features.stage1.0.bn1.running_mean",) * 2):
+        np.testing.assert_array_equal(trained[ours], source[theirs.removeprefix("features.")].asnumpy())
+    changed = "stage4.0.conv1.weight"
+    assert not np.array_equal(trained[f"top_features.{changed}"], source[changed].asnumpy())
+    assert not (tmp_path / "run" / "pictures").exists()
+
+
+def test_dense_layers_of_another_size_come_back(tmp_path):
+    """Of a VGG of 64 px images they take 2 x 2 places; only its run knows, once the base's file is gone."""
+    net = get_model("vgg11", classes=3)
+    net.initialize()
+    net(mx.nd.zeros((1, 3, 64, 64)))
+    path = tmp_path / "vgg.params"
+    net.save_parameters(str(path))
+    recipe = TINY["detection"].set(model="vgg11", base_params=str(path), epochs=1)
+    train_and_evaluate(recipe, tmp_path / "run", Options(contexts=[mx.cpu()], threads=1, picture_epochs=0))
+    path.unlink()
+    stored = read_recipe(tmp_path / "run" / "recipe.json")
+    assert stored.dense_side == 2
+    for source in (tmp_path / "run", *(tmp_path / "run" / "checkpoints").iterdir()):
+        assert load_network(source)._roi_size == (2, 2)
+    assert on_trained_base(stored, [mx.cpu()], restored=True)._roi_size == (2, 2)
+
+
+@pytest.mark.parametrize("task", TINY)
+def test_images_that_are_trained_on_are_no_validation(task, tmp_path, monkeypatch):
+    module = {"detection": detection_task, "segmentation": segmentation_task}[task]
+    name = {"detection": "find_boxes", "segmentation": "find_masks"}[task]
+    found = getattr(module, name)(TINY[task])
+    monkeypatch.setattr(module, name, lambda recipe: found[1:] * 2)
+    with pytest.raises(Refused, match=r"2 of the 2 validation images are trained on too, such as .*: keep them out"):
+        train_and_evaluate(TINY[task], tmp_path / "run", Options(contexts=[mx.cpu()]))
+
+
+def test_copies_are_the_same_images(tmp_path):
+    for folder, text in (("train", "one"), ("copy", "one"), ("other", "two")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.jpg").write_text(text)
+    train, copy, other = (types.SimpleNamespace(paths=[tmp_path / f / "1.jpg"]) for f in ("train", "copy", "other"))
+    require_apart(train, other)
+    with pytest.raises(Refused, match="1 of the 1 validation images are trained on too"):
+        require_apart(train, copy)
+
+
+def test_the_heads_of_a_segmenter_learn_faster():
+    net = on_trained_base(TINY["segmentation"].set(classes=11), [mx.cpu()])
+    factors = {name: p.lr_mult for name, p in parameters_by_name(net).items()}
+    assert {name.split(".")[0]: factor for name, factor in factors.items()} == {"base": 1, "head": 10, "aux_head": 10}
+
+
+def test_another_network_than_the_named_base_is_refused(base):
+    recipe = TINY["detection"].set(model="resnet34_v1b", base_params=str(base), classes=2)
+    with pytest.raises(Refused, match="it looks like a resnet18_v1 or resnet18_v1b"):
+        on_trained_base(recipe, [mx.cpu()])
+    run = base.with_name("run")
+    run.mkdir()
+    shutil.copy(base, run / "final.params")
+    (run / "recipe.json").write_text(json.dumps(Recipe(model="resnet18_v1b", classes=7).to_json()))
+    for source in (run, run / "final.params"):
+        with pytest.raises(Refused, match="is a resnet18_v1b, and the base is to be a resnet34_v1b: --base resnet18_"):
+            on_trained_base(recipe.set(base_params=str(source)), [mx.cpu()])
+        assert words(f"--base-params {source}", DETECTION, "voc").model == "resnet18_v1b"
+        said = words(f"--base-params {source} --base resnet34_v1b", DETECTION, "voc")
+        assert (said.model, said.base_params) == ("resnet34_v1b", str(source))
+    published = words("--base-params mobilenet1.0/efbb2ca3", DETECTION, "voc")
+    assert (published.model, published.base_params) == ("mobilenet1.0", "mobilenet1.0/efbb2ca3")
+    for source in ("true", "efbb2ca3"):
+        published = words(f"--base mobilenet1.0 --base-params {source}", DETECTION, "voc")
+        assert (published.model, published.base_params) == ("mobilenet1.0", source)
+    (run / "recipe.json").write_text(json.dumps(TINY["detection"].to_json()))
+    with pytest.raises(Refused, match="is a run of detection: a base network is a classifier"):
+        on_trained_base(recipe.set(base_params=str(run)), [mx.cpu()])
+
+
+@pytest.mark.parametrize(
+    "recipe, says",
+    [
+        (DetectionRecipe(), "name the folder of its VOCdevkit with --data"),
+        (SegmentationRecipe(), "the data set is ade20k: name its folder with --data"),
+        (SegmentationRecipe(dataset="masks", data="x"), "how many classes"),
+        (TINY["detection"].set(model="vgg11", short=8), "vgg11 takes images of at least 32 px, and these have 8"),
+        (TINY["segmentation"].set(model="resnet18_v1d", crop=1), "takes images of at least 5 px, and these have 1"),
+        (TINY["segmentation"].set(crop=100_000), "GB of memory for . images of 100000x100000 px"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_any_work(recipe, says, tmp_path):
+    with pytest.raises(Refused, match=says):
+        train_and_evaluate(recipe, tmp_path / "run", Options(contexts=[mx.cpu()]))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "settings, says",
+    [
+        (dict(dtype="float16"), "dtype is 'float16': choose one of float32, bfloat16"),
+        (dict(tricks=(Mixup(),)), "mixup is for the training of classifiers"),
+        (dict(tricks=(ZeroGamma(),)), "zero_gamma is for the training of classifiers"),
+        (dict(classes=3, class_names=("a", "b")), "class_names are 2 and classes is 3"),
+        (dict(classes=10**9), "classes is 1000000000"),
+        (dict(start_epoch=1), "start_epoch is 1: use --resume auto"),
+        (dict(data="VOCdevkit"), "data is 'VOCdevkit': few_scenes is built in; name the kind of your data"),
+        (dict(dense_side=0), "dense_side is 0: it takes 1 or more"),
+    ],
+)
+def test_settings_that_make_no_sense(settings, says):
+    with pytest.raises(Refused, match=says):
+        TINY["detection"].set(**settings)
+
+
+def test_a_recipe_that_claims_more_classes_than_its_file_has(base, tmp_path):
+    """Memory for what it claims is not taken."""
+    shutil.copy(base, tmp_path / "final.params")
+    (tmp_path / "recipe.json").write_text(json.dumps(TINY["segmentation"].set(classes=60000).to_json()))
+    with pytest.raises(Refused, match="no layer for the 60000 classes"):
+        load_network(tmp_path)
+
+
+def test_a_base_without_a_dilated_form_is_refused():
+    for model in ("vgg11", "inceptionv3"):
+        with pytest.raises(Refused, match=f"{model} has no dilated form, which an FCN stands on: use a ResNet"):
+            on_trained_base(TINY["segmentation"].set(model=model), [mx.cpu()])
+
+
+def test_a_detector_says_its_base_and_its_classes(base, tmp_path):
+    train_and_evaluate(TINY["detection"].set(epochs=1), tmp_path, Options(contexts=[mx.cpu()], threads=1))
+    assert load_network(tmp_path, model="resnet18_v1b", classes=10)
+    with pytest.raises(Refused, match="--model vgg11 contradicts .*, whose model is resnet18_v1b"):
+        load_network(tmp_path, model="vgg11")
+    with pytest.raises(Refused, match="--classes 9 contradicts .*, whose classes is 10"):
+        load_network(tmp_path, classes=9)
+
+
+def test_a_base_of_other_normalisation_is_refused(base, tmp_path):
+    shutil.copy(base, tmp_path / "final.params")
+    recipe = Recipe(model="resnet18_v1b", classes=7, mean=(0, 0, 0), std=(255, 255, 255))
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe.to_json()))
+    with pytest.raises(Refused, match="give both with --set mean"):
+        on_trained_base(TINY["segmentation"].set(base_params=str(tmp_path), classes=2), [mx.cpu()])
+
+
+def test_annotations_that_training_would_stumble_over():
+    image = pathlib.Path("a.jpg")
+    crowd, hard = np.zeros((101, 6), np.float32), np.array([[0, 0, 9, 9, 0, 1]], np.float32)
+    sizes = np.array([[32, 32]])
+    crowded = BoxedImages(("thing",), [image], sizes, [crowd], "")
+    only_difficult = BoxedImages(("thing",), [image], sizes, [hard], "")
+    with pytest.raises(Refused, match=r"a.jpg has more than 100 objects \(1 such"):
+        require_trainable(crowded, crowded)
+    with pytest.raises(Refused, match=r"no validation image \(of 1\) has an object that is not difficult"):
+        require_trainable(only_difficult, only_difficult)
+
+
+def test_recipes_survive_json():
+    for recipe in (*DETECTION.values(), *SEGMENTATION.values()):
+        assert recipe_from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+    assert isinstance(recipe_from_json({"epochs": 3}), Recipe)  # from before there were other tasks
+    with pytest.raises(Refused, match="there is no task 'detektion': did you mean detection"):
+        recipe_from_json({"task": "detektion"})
+
+
+def test_the_defaults_are_the_papers():
+    """Section 6 and GluonCV's recipes: facts that the tables rest on."""
+    voc, ade = DETECTION["voc"], SEGMENTATION["ade20k"]
+    assert (voc.short, voc.long, voc.lr, voc.wd, voc.momentum, voc.epochs) == (600, 1000, 1e-3, 5e-4, 0.9, 20)
+    assert voc.train_splits == ("2007_trainval", "2012_trainval") and voc.val_splits == ("2007_test",)
+    lr_at, plan = voc.schedule(100)
+    assert [round(lr_at(step), 9) for step in (0, 24, 1399, 1400, 1999)] == [4e-5, 1e-3, 1e-3, 1e-4, 1e-4]
+    assert (ade.crop, ade.lr, ade.wd, ade.batch_size, ade.epochs, ade.aux_weight) == (480, 0.01, 1e-4, 16, 120, 0.5)
+    assert ade.tricks == (PolyDecay(0.9),) and ade.net == {"norm_layer": "SyncBatchNorm"}
+
+
+def words(text, recipes, default, begun=None):
+    args = transfer_flags.parser("", recipes, default).parse_args(text.split())
+    return transfer_flags.recipe_from_flags(args, 2, begun, recipes, default)[0]
+
+
+def test_a_run_that_goes_on_says_what_it_stands_on(tmp_path):
+    """The base's run is not there any more."""
+    base = tmp_path / "gone"
+    begun = DETECTION["voc"].set(model="mobilenet1.0", base_params=str(base))
+    flags = f"--base-params {base}"
+    assert words(flags, DETECTION, "voc", begun) == words("", DETECTION, "voc", begun) == begun
+    assert words(flags, DETECTION, "voc").model == DETECTION["voc"].model
+    assert words("--base-params other", DETECTION, "voc", begun) != begun
+    assert words(f"{flags} --base resnet50_v1d", DETECTION, "voc", begun).model == "resnet50_v1d"
+    dense = begun.set(model="vgg16", dense_side=2)
+    assert words(flags, DETECTION, "voc", dense) == dense
+    path = tmp_path / "recipe.json"  # which knows no dense_side yet, as a cell's
+    path.write_text(json.dumps(begun.to_json()))
+    assert words(f"--recipe {path} {flags}", DETECTION, "voc", dense) == dense
+
+
+def test_flags_change_what_they_name():
+    recipe = words(
+        "--base resnet50_v1d --lr 0.002 --lr-decay-epoch 3,4 --lr-decay 0.5 --batch-size 3", DETECTION, "voc"
+    )
+    assert (recipe.model, recipe.lr, recipe.batch_size) == ("resnet50_v1d", 0.002, 6)  # 3 on each of two devices
+    assert recipe.tricks == (Warmup(0.25), StepDecay((3.0, 4.0), 0.5))
+    recipe = words(
+        "--dataset masks --num-classes 11 --void 11 --crop-size 96 --set aux_weight=0", SEGMENTATION, "ade20k"
+    )
+    assert (recipe.classes, recipe.void, recipe.crop, recipe.aux_weight) == (11, 11, 96, 0)
+
+
+def test_flags_of_own_data(tmp_path):
+    recipe = words("--classes Käfer,猫 --train-splits train --val-splits val,more", DETECTION, "voc")
+    assert (recipe.class_names, recipe.train_splits, recipe.val_splits) == (
+        ("Käfer", "猫"),
+        ("train",),
+        ("val", "more"),
+    )
+    (tmp_path / "names.txt").write_text("Käfer\nгусь, серый\n", encoding="utf-8")
+    assert words(f"--classes {tmp_path}/names.txt", DETECTION, "voc").class_names == ("Käfer", "гусь, серый")
+    assert words("--classes cat", DETECTION, "voc").class_names == ("cat",)  # one class beside the background
+    assert words('--set class_names=["cat","dog"]', DETECTION, "voc").class_names == ("cat", "dog")
+    recipe = words("--dataset masks --mask-values 0,255 --classes paper,ink", SEGMENTATION, "ade20k")
+    assert (recipe.mask_values, recipe.class_names) == ((0, 255), ("paper", "ink"))
+    stored = tmp_path / "recipe.json"  # of a run, whose classes the data has told
+    stored.write_text(json.dumps(DETECTION["voc"].set(classes=2, class_names=("cat", "dog")).to_json()))
+    assert words(f"--recipe {stored} --classes a,b,c", DETECTION, "voc").class_names == ("a", "b", "c")
+    for flags, recipes, says in (
+        ("--classes names.txt", DETECTION, "--classes names.txt: there is no such file"),
+        ("--classes cat,cat", DETECTION, "class_names are cat, cat: give each class a name of its own"),
+        ("--dataset scenes --classes cat,dog", DETECTION, "--classes goes with --dataset voc: scenes has its own"),
+        ("--classes cat,dog", SEGMENTATION, "--classes goes with --dataset masks: ade20k has its own"),
+        ("--mask-values 0,255", SEGMENTATION, "--mask-values goes with --dataset masks"),
+        ("--dataset masks --mask-values 0,255 --void 255", SEGMENTATION, "--void 255 is one of --mask-values 0,255"),
+        ("--dataset masks --mask-values 0,255 --num-classes 3", SEGMENTATION, "one value for each class"),
+    ):
+        with pytest.raises(Refused, match=says):
+            words(flags, recipes, "voc" if recipes is DETECTION else "ade20k")
+
+
+def own_voc(root, names=("Käfer", "猫")):
+    """A folder with JPEGImages, Annotations and ImageSets of two images to train on and one to validate on."""
+    for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (root / name).mkdir(parents=True)
+    for i, name in enumerate((*names, names[0])):
+        cv2.imwrite(str(root / f"JPEGImages/{i}.jpg"), np.full((30, 40, 3), 60 * i, np.uint8))
+        box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>20</xmax><ymax>20</ymax></bndbox>"
+        text = f"<annotation><object><name>{name}</name>{box}</object></annotation>"
+        (root / f"Annotations/{i}.xml").write_text(text, encoding="utf-8")
+    (root / "ImageSets/Main/train.txt").write_text("0\n1\n")
+    (root / "ImageSets/Main/val.txt").write_text("2\n")
+    return root
+
+
+def test_own_classes_of_a_detector_reach_its_run_and_its_evaluation(tmp_path, caplog):
+    own = dict(data=str(own_voc(tmp_path)), train_splits=("train",), val_splits=("val",), batch_size=1)
+    recipe = DetectionRecipe(class_names=("Käfer", "猫"), **own)
+    task = Detection(recipe, [mx.cpu()], 1)
+    assert task.recipe.class_names == ("Käfer", "猫") and task.recipe.classes == 2
+    assert open_validation(recipe_from_json(json.loads(json.dumps(task.recipe.to_json()))), "run").records.classes == (
+        "Käfer",
+        "猫",
+    )
+    assert all("no validation image" in line and "猫: the mean is over" in line for line in caplog.messages)
+    with pytest.raises(
+        Refused, match="0.xml: unknown class 'Käfer'.*The classes are cat, dog: name those of your data"
+    ):
+        Detection(recipe.set(class_names=("cat", "dog")), [mx.cpu()], 1)
+
+
+@pytest.mark.parametrize(
+    ("task", "change"),
+    [
+        (Detection, dict(class_names=("cat", "dog"))),
+        (Detection, dict(classes=7)),
+        (Segmentation, dict(class_names=("cat", "dog"))),
+        (Segmentation, dict(classes=7)),
+    ],
+)
+def test_classes_that_built_in_data_does_not_have_are_refused(task, change):
+    kind = DetectionRecipe if task is Detection else SegmentationRecipe
+    with pytest.raises(
+        Refused, match="(class_names cat, dog|classes=7): the data set few_scenes has its own 1[01] class"
+    ):
+        task(kind(dataset="few_scenes", **change), [mx.cpu()], 1)
+
+
+def test_flags_that_cannot_be_are_refused(tmp_path):
+    with pytest.raises(Refused, match="--resume-params: use --resume auto"):
+        words("--resume-params x", DETECTION, "voc")
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(SEGMENTATION["scenes"].to_json()))
+    with pytest.raises(Refused, match="is a recipe of segmentation, and this script is for detection"):
+        words(f"--recipe {path}", DETECTION, "voc")
+    with pytest.raises(Refused, match="--num-classes goes with --dataset masks: ade20k has its own"):
+        words("--num-classes 3", SEGMENTATION, "ade20k")
+    with pytest.raises(Refused, match="scenes is built in"):
+        words("--dataset scenes --data x", SEGMENTATION, "ade20k")
+    with pytest.raises(Refused, match="--lr-decay 0.5 goes with --lr-decay-epoch: fcn_ade20k has no step decay"):
+        words("--lr-decay 0.5", SEGMENTATION, "ade20k")
+    with pytest.raises(Refused, match="short 1200 and long 1000"):
+        words("--short 1200", DETECTION, "voc")
+
+
+def test_the_loop_knows_no_task():
+    """train.py names none of the three."""
+    with open(loop.__file__, encoding="utf-8") as file:
+        text = file.read()
+    assert not [word for word in ("classification", "detection", "segmentation", "top1") if word in text]

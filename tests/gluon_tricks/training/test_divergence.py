@@ -1,0 +1,128 @@
+"""Divergence: what counts as one, and what a run does about it."""
+
+import json
+import math
+
+import mxnet as mx
+import pytest
+
+from gluon_tricks.networks.checkpoint import list_checkpoints
+from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.training import loop
+from gluon_tricks.training.divergence import Diverged, Watch
+from gluon_tricks.training.job import Options
+from gluon_tricks.training.loss_scale import LossScale
+from gluon_tricks.training.prepare import prepare
+from gluon_tricks.training.rollback import roll_back
+
+
+def watched(losses, **numbers):
+    watch = Watch(Recipe(**numbers))
+    for step, loss in enumerate(losses, start=1):
+        watch.look(step, loss)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_is_seen_at_once(bad):
+    with pytest.raises(Diverged, match=f"the loss of step 3 is {bad}") as found:
+        watched([1.0, 2.0, bad])
+    assert found.value.step == 3
+
+
+def test_a_high_loss_is_seen_when_it_stays():
+    """Median 2: the limit is 6; of steps 31 to 50 each is over it, so what began with step 31 is seen at step 50."""
+    with pytest.raises(Diverged, match="over 3 times its median of 2 for 20 steps up to 50") as found:
+        watched([2.0] * 30 + [6.1] * 20)
+    assert found.value.step == 31
+    watched([2.0] * 30 + [6.1] * 19 + [2.0] + [6.1] * 19)  # never 20 in a row
+    watched([2.0] * 30 + [6.0] * 100)  # not over
+    watched([2.0] * 9 + [100.0] * 100)  # 9 losses are too few for a median
+    with pytest.raises(Diverged):
+        watched([2.0] * 30 + [4.1] * 5, divergence_factor=2.0, divergence_steps=5)
+
+
+@pytest.fixture
+def recipe(tiny_records):
+    """4 epochs of 6 steps."""
+    return Recipe(
+        name="tiny", model="resnet18_v1", data="records", train=(str(tiny_records / "train.rec"),),
+        val=(str(tiny_records / "val.rec"),), input_size=32, batch_size=8, epochs=4, lr=0.01, seed=5,
+    )  # fmt: skip
+
+
+def poison(monkeypatch, at):
+    """Makes the losses of the updates of some numbers NaN; the numbers count every update that is made."""
+    calls, step = iter(range(1, 1000)), loop.train_step
+
+    def poisoned(*arguments):
+        losses = step(*arguments)
+        return [loss * math.nan for loss in losses] if next(calls) in at else losses
+
+    monkeypatch.setattr(loop, "train_step", poisoned)
+
+
+def events(run, kind):
+    lines = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    return [event for event in lines if event["event"] == kind]
+
+
+def test_a_run_goes_back_and_on(recipe, tmp_path, monkeypatch):
+    """NaN at step 16: back to the checkpoint of step 12, another shuffle, half the rate; the record says so."""
+    poison(monkeypatch, {16})
+    loop.train_and_evaluate(recipe, tmp_path / "run", Options(contexts=[mx.cpu()]))
+    (back,) = events(tmp_path / "run", "rollback")
+    assert (back["seen_at"], back["step"], back["lr_factor"]) == (16, 12, 0.5)
+    assert back["shuffle_seed"] == 5 + 1_000_003 and "the loss of step 16 is nan" in back["reason"]
+    rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
+    assert [row.split(",")[5] for row in rows[1:]] == ["0.01", "0.01", "0.005", "0.005"]
+    assert "back to step 12, with another shuffle and learning rates times 0.5" in (
+        (tmp_path / "run" / "log.txt").read_text()
+    )
+
+
+def test_before_the_first_checkpoint_it_starts_again(recipe, tmp_path, monkeypatch):
+    poison(monkeypatch, {4})
+    loop.train_and_evaluate(recipe.set(epochs=1), tmp_path / "run", Options(contexts=[mx.cpu()]))
+    assert [event["step"] for event in events(tmp_path / "run", "rollback")] == [0]
+    assert [event["epoch"] for event in events(tmp_path / "run", "epoch")] == [1]
+
+
+def test_a_checkpoint_with_nan_is_passed_over(recipe, tmp_path, monkeypatch):
+    """An endless loop would be: the newest checkpoint has the parameters that the loss is NaN for."""
+    broken = []
+
+    def stop():
+        if len(list_checkpoints(tmp_path / "run" / "checkpoints")) == 2 and not broken:
+            net = train_job[0].net
+            net.head.weight.set_data(net.head.weight.data() * math.nan)
+            train_job[0].checkpoint()
+            broken.append(train_job[0].progress.step)
+        return False
+
+    train_job, prepare = [], loop.prepare
+    monkeypatch.setattr(loop, "prepare", lambda *a: train_job.append(prepare(*a)) or train_job[0])
+    loop.train_and_evaluate(recipe, tmp_path / "run", Options(contexts=[mx.cpu()], should_stop=stop))
+    (back,) = events(tmp_path / "run", "rollback")
+    assert broken == [13] and back["step"] == 12
+
+
+def test_in_float16_the_loss_scale_is_lowered(recipe, tmp_path):
+    """A 16th of it, and the learning rate stays."""
+    job = prepare(recipe, tmp_path / "run", Options(contexts=[mx.cpu()]))
+    with job.journal:
+        job.scale = LossScale(True, 1024.0)
+        roll_back(job, Diverged(3, "found by hand"))
+        assert (job.scale.value, job.lr_factor, job.progress.rollbacks) == (64.0, 1.0, [0])
+    (back,) = events(tmp_path / "run", "rollback")
+    assert back["loss_scale"] == 64.0 and back["reason"] == "found by hand"
+
+
+def test_it_gives_up_after_so_many_times(recipe, tmp_path, monkeypatch):
+    poison(monkeypatch, range(8, 1000))
+    with pytest.raises(Diverged, match="the loss of step 1 is nan, after 2 of 2 rollbacks: use a lower --lr"):
+        loop.train_and_evaluate(recipe.set(rollbacks=2), tmp_path / "run", Options(contexts=[mx.cpu()]))
+    assert [event["step"] for event in events(tmp_path / "run", "rollback")] == [
+        6,
+        0,
+    ]  # what step 7 was NaN for is step 6
+    assert [path.name for path in list_checkpoints(tmp_path / "run" / "checkpoints")] == ["step-000000000.safetensors"]

@@ -1,0 +1,101 @@
+"""The run directory: its name, its lock, its records."""
+
+import concurrent.futures
+import csv
+import logging
+
+import pytest
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.training.journal import Journal, _clock, early_warnings, make_run_directory, newest_run_directory
+from gluon_tricks.tricks.schedule import Plan
+
+SCORES = ("val_loss", "val_top1", "val_top5")
+ROW = dict(epoch=1, train_loss=2.0, val_loss=1.5, val_top1=0.25, val_top5=0.5, lr=0.1, images_per_second=100.0)
+
+
+def test_names_of_run_directories(tmp_path):
+    assert newest_run_directory("table6/mixup", tmp_path) is None
+    for name in ("table6-mixup-1", "table6-mixup-10", "table6-mixup-2", "table6-mixup-old", "other-99"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "recipe.json").touch()
+    assert make_run_directory("table6/mixup", tmp_path).name == "table6-mixup-3"
+    (tmp_path / "table6-mixup-11").mkdir()  # made by a run that has not begun
+    assert newest_run_directory("table6/mixup", tmp_path).name == "table6-mixup-10"
+
+
+def test_runs_that_start_at_once_get_a_directory_each(tmp_path):
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: make_run_directory("tiny", tmp_path / "runs"), range(40)))
+    assert sorted(path.name for path in made) == sorted(f"tiny-{n}" for n in range(1, 41))
+    (tmp_path / "file").touch()
+    with pytest.raises(Refused, match="file/tiny-1 cannot be made .*: name a place with --save-dir"):
+        make_run_directory("tiny", tmp_path / "file")
+
+
+def test_a_lock_ends_with_its_holder(tmp_path):
+    with Journal(tmp_path / "run"):
+        with pytest.raises(Refused, match="in use by another run"):
+            Journal(tmp_path / "run")
+    Journal(tmp_path / "run").close()
+
+
+def test_a_place_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Refused, match="the records of a run cannot be written .*give another place"):
+        Journal(tmp_path / "file" / "run")
+
+
+def test_resuming_forgets_later_rows(tmp_path, capsys):
+    with Journal(tmp_path / "run", scores=SCORES) as journal:
+        journal.start({}, [])
+        journal.start_steps(Plan(10, 2), 8, 0, 5)
+        journal.epoch([ROW, {**ROW, "epoch": 2}], "all is well")
+    with Journal(tmp_path / "run", scores=SCORES) as journal:
+        journal.start({}, [ROW])
+    rows = list(csv.DictReader(open(tmp_path / "run" / "metrics.csv")))
+    assert rows == [{name: str(value) for name, value in ROW.items()}]
+
+
+def test_warnings_of_the_packages_reach_the_log(tmp_path, capsys):
+    with Journal(tmp_path / "run", extra_log=tmp_path / "more.log", scores=SCORES) as journal:
+        logging.getLogger("gluon_tricks.data").warning("image 3 cannot be decoded")
+        journal.start_steps(Plan(10, 2), 8, 0, 5)
+        journal.step(5, 1.25, 0.1)
+    assert "image 3 cannot be decoded" in capsys.readouterr().out
+    for path in (tmp_path / "run" / "log.txt", tmp_path / "more.log"):
+        text = path.read_text()
+        assert "image 3 cannot be decoded" in text and "epoch 1/2  step 5/10  loss 1.250  lr 0.1000" in text
+
+
+def test_other_ranks_write_nothing(tmp_path, capsys):
+    with Journal(tmp_path / "run", silent=True) as journal:
+        journal.say("x")
+        journal.start({}, [])
+        journal.event("x")
+    assert not (tmp_path / "run").exists() and capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "seconds, text", [(0, "0:00"), (59.2, "1:00"), (61, "1:01"), (3600, "1:00:00"), (37230, "10:20:30")]
+)
+def test_time_left(seconds, text):
+    assert _clock(seconds) == text
+
+
+def test_early_warnings_are_told_once(tmp_path, capsys):
+    """In the journal, when there is one; on stderr, where the run comes to none."""
+    log = logging.getLogger("gluon_tricks.data")
+    with early_warnings() as lines:
+        log.warning("no mask has the class %s", "猫")
+    with Journal(tmp_path / "run") as journal:
+        for line in lines:
+            journal.warn(line)
+    seen = capsys.readouterr()
+    assert seen.out == "no mask has the class 猫\n" and seen.err == ""
+    assert (tmp_path / "run/log.txt").read_text(encoding="utf-8").count("猫") == 1
+    with pytest.raises(Refused), early_warnings():
+        log.warning("no mask has the class %s", "猫")
+        raise Refused("something else")
+    seen = capsys.readouterr()
+    assert seen.err == "no mask has the class 猫\n" and seen.out == ""

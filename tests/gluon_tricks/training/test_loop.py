@@ -1,0 +1,213 @@
+"""The loop end to end on a few images: what it writes, and that it does the same on one device and on two."""
+
+import csv
+import json
+import types
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.networks.load import load_network
+from gluon_tricks.networks.of_recipe import average_statistics, initialised_network, parameters_by_name
+from gluon_tricks.ranks.gradients import Gradients
+from gluon_tricks.recipes.recipe import Recipe, read_recipe
+from gluon_tricks.tasks.classification import task
+from gluon_tricks.tasks.classification.task import cross_entropy
+from gluon_tricks.training.job import Options
+from gluon_tricks.training.loop import train_and_evaluate, train_step
+from gluon_tricks.training.loss_scale import LossScale
+from gluon_tricks.training.prepare import prepare
+from gluon_tricks.training.steps import Interrupted
+from gluon_tricks.tricks import Cosine, Distillation, LabelSmoothing, Mixup, NoBiasDecay, Warmup, ZeroGamma
+
+
+@pytest.fixture
+def recipe(tiny_records):
+    return Recipe(
+        name="tiny",
+        model="resnet18_v1",
+        data="records",
+        train=(str(tiny_records / "train.rec"),),
+        val=(str(tiny_records / "val.rec"),),
+        input_size=32,
+        min_area=0.5,
+        augment="none",
+        epochs=3,
+        batch_size=16,
+        lr=0.02,
+        tricks=(Warmup(1), ZeroGamma(), NoBiasDecay(), Cosine(), LabelSmoothing()),
+    )
+
+
+def test_a_run_learns_and_leaves_all_its_records(recipe, tmp_path):
+    run = tmp_path / "run"
+    scores = train_and_evaluate(recipe, run, Options(log_interval=1))
+    assert scores.images == 20 and scores.top5 == 1.0  # there are 4 classes
+    assert scores.top1 >= 0.75  # colours are easy; chance is 0.25
+
+    assert read_recipe(run / "recipe.json") == recipe.set(classes=4)
+    rows = list(csv.DictReader(open(run / "metrics.csv")))
+    assert list(rows[0]) == ["epoch", "train_loss", "val_loss", "val_top1", "val_top5", "lr", "images_per_second"]
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"] and float(rows[-1]["val_top1"]) == scores.top1
+    assert float(rows[0]["lr"]) == 0.02  # the last step of the warm-up
+    events = [json.loads(line) for line in open(run / "events.jsonl")]
+    assert [e["event"] for e in events] == ["start", *["epoch", "checkpoint"] * 3, "done"]
+    assert events[0]["precision"] == "float32" and events[0]["steps_per_epoch"] == 3
+    log = (run / "log.txt").read_text()
+    assert "epoch 3/3  step 3/3  loss" in log and "resnet18_v1 on 48 images of 4 classes" in log
+    assert list((run / "tensorboard").iterdir())
+    assert (run / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    assert len(list((run / "checkpoints").glob("*.safetensors"))) in (2, 3)  # the newest two, and the best
+
+    inputs = mx.nd.random.uniform(shape=(2, 3, 32, 32))
+    want = load_network(run)(inputs).asnumpy()
+    for source in ("final.params", "final-symbol.json", "checkpoints/step-000000009.safetensors"):
+        assert load_network(run / source)(inputs).asnumpy() == pytest.approx(want, abs=1e-5)
+    bare = tmp_path / "elsewhere.params"
+    bare.write_bytes((run / "final.params").read_bytes())
+    assert load_network(bare, model="resnet18_v1", classes=4)(inputs).asnumpy() == pytest.approx(want, abs=1e-5)
+    with pytest.raises(Refused, match="name it with model="):
+        load_network(bare)
+    with pytest.raises(Refused, match="holds a run already"):
+        train_and_evaluate(recipe, run)
+
+
+def test_two_devices_do_what_one_does(recipe):
+    """Without batch statistics a step on 2 x 4 images is the step on 8."""
+    recipe = recipe.set(classes=4, net={"norm_layer": "GroupNorm"}, tricks=())
+    rng = np.random.default_rng(1)
+    images, target = mx.nd.array(rng.normal(size=(8, 3, 32, 32))), mx.nd.one_hot(mx.nd.arange(8) % 4, 4)
+    results = []
+    for contexts in ([mx.cpu(0)], [mx.cpu(0), mx.cpu(1)]):
+        net = initialised_network(recipe, contexts)
+        net.hybridize(static_alloc=True, static_shape=True)
+        store = "local" if len(contexts) > 1 else None
+        numbers = {"learning_rate": 0.01, "momentum": 0.9}
+        trainer = mx.gluon.Trainer(net.collect_params(), "nag", numbers, kvstore=store, update_on_kvstore=False)
+        task = types.SimpleNamespace(
+            micro_batches=lambda batch, step: [list(zip(*batch))],
+            preprocess=lambda share: share,
+            forward=lambda net, X: net(X),
+        )
+        job = types.SimpleNamespace(
+            task=task, net=net, trainer=trainer, gradients=Gradients(trainer._params), loss=cross_entropy,
+            scale=LossScale(False), recipe=recipe.set(batch_size=8), step_context=lambda: None,
+        )  # fmt: skip
+        batch = [mx.gluon.utils.split_and_load(part, contexts) for part in (images, target)]
+        for _ in range(2):
+            losses = train_step(job, batch)
+        values = {name: p.list_data()[-1].asnumpy() for name, p in parameters_by_name(net).items()}
+        results.append((values, sum(float(loss.asscalar()) for loss in losses)))
+    (one, one_loss), (two, two_loss) = results
+    assert one_loss == pytest.approx(two_loss, rel=1e-5)
+    for name, values in one.items():
+        np.testing.assert_allclose(two[name], values, atol=2e-6, err_msg=name)
+
+
+def test_a_run_on_two_devices(recipe, tmp_path):
+    """The devices have seen different images; the network that is evaluated, saved and loaded is one."""
+    options = Options(contexts=[mx.cpu(1), mx.cpu(2)])
+    scores = train_and_evaluate(recipe.set(epochs=1), tmp_path / "run", options)
+    assert scores.images == 20 and "cpu(1), cpu(2)" in (tmp_path / "run" / "log.txt").read_text()
+    one = load_network(tmp_path / "run" / "final.params")
+    other = load_network(tmp_path / "run" / "checkpoints" / "step-000000003.safetensors")
+    for name, parameter in parameters_by_name(one).items():
+        saved = parameters_by_name(other)[name].data().asnumpy()
+        np.testing.assert_allclose(parameter.data().asnumpy(), saved, rtol=1e-6, err_msg=name)
+
+
+def test_statistics_are_averaged_over_devices():
+    net = mx.gluon.nn.BatchNorm(in_channels=2)
+    net.initialize(ctx=[mx.cpu(0), mx.cpu(1)])
+    for array, values in zip(net.running_mean.list_data(), ([1.0, 2.0], [3.0, 6.0])):
+        array[:] = mx.nd.array(values)
+    average_statistics(net)
+    assert [array.asnumpy().tolist() for array in net.running_mean.list_data()] == [[2.0, 4.0], [2.0, 4.0]]
+
+
+def test_a_student_learns_from_a_run(recipe, tmp_path):
+    """The teacher is the same recipe without a teacher, from the same seed: only the soft loss tells the two apart."""
+    train_and_evaluate(recipe.set(epochs=1), tmp_path / "teacher")
+    distilled = recipe.set(epochs=1).add(Distillation(str(tmp_path / "teacher"), 2.0))
+    assert train_and_evaluate(distilled, tmp_path / "student").images == 20
+    teacher, student = (load_network(tmp_path / run).head.weight.data().asnumpy() for run in ("teacher", "student"))
+    assert np.abs(student - teacher).max() > 1e-3  # two runs of one recipe differ by 1e-6 at most
+
+
+def test_the_teacher_sees_the_images_of_its_student(recipe, tmp_path, monkeypatch):
+    seen, plain = [], recipe.without("mixup")
+
+    class Teacher:
+        def hybridize(self, **kwargs):
+            pass
+
+        def __call__(self, images):
+            seen.append(images.asnumpy())
+            return mx.nd.zeros((len(images), 4))
+
+    monkeypatch.setattr(task.Classification, "_load_teacher", lambda *args: Teacher())
+    given = []
+    for k, tricks in enumerate([(), (Mixup(1.0),)]):
+        job = prepare(plain.add(*tricks, Distillation("teacher")), tmp_path / str(k), Options(contexts=[mx.cpu()]))
+        ((share,),) = job.task.micro_batches(next(job.batches(0)), job.step_context())
+        images, target = job.task.preprocess(share)
+        with mx.autograd.record():
+            job.loss(images, job.task.forward(job.net, images), target)
+        np.testing.assert_array_equal(seen[-1], images.asnumpy())
+        given.append(seen[-1])
+        job.journal.close()
+    assert not np.allclose(*given)  # the second were mixed
+
+
+def test_imperative_mode_gives_the_same(recipe, tmp_path):
+    hybrid = train_and_evaluate(recipe.set(epochs=1), tmp_path / "hybrid")
+    imperative = train_and_evaluate(recipe.set(epochs=1, mode="imperative"), tmp_path / "imperative")
+    assert imperative.loss == pytest.approx(hybrid.loss, rel=1e-3)
+
+
+def test_a_stop_is_resumable(recipe, tmp_path):
+    asked = iter([False, True])
+    with pytest.raises(Interrupted, match="after step 2 of 9"):
+        train_and_evaluate(recipe, tmp_path / "run", Options(should_stop=lambda: next(asked)))
+    job = prepare(recipe, tmp_path / "run", Options(resume=True))
+    job.journal.close()
+    assert job.progress.step == 2 and job.progress.images == 32 and job.epochs == range(0, 3)
+
+
+def test_refused_before_any_work(recipe, tmp_path):
+    for change, options, words in (
+        ({"batch_size": 15}, Options(contexts=[mx.cpu(0), mx.cpu(1)]), "a batch of 15 cannot be shared by 2 devices"),
+        ({"classes": 3}, Options(), "the records have 4 classes and the recipe 3"),
+        ({"batch_size": 64}, Options(), "48 images are not one batch of 64"),
+        ({"val": ()}, Options(), "name the files for both"),
+        ({"model": "resnet19_v1"}, Options(), "resnet18_v1"),
+        ({"net": {"last_gama": True}}, Options(), "last_gamma"),
+        ({"data": "cifar"}, Options(), "choose one of shapes, few_shapes, imagenet, records"),
+        ({"model": "googlenet_2014_aux", "input_size": 191, "tricks": ()}, Options(), "auxiliary classifiers"),
+        ({"model": "vgg11", "input_size": 16, "tricks": ()}, Options(), "vgg11 takes images of at least 32x32 pixels"),
+        (
+            {"model": "inceptionv3", "input_size": 600, "tricks": ()},
+            Options(),
+            "at most 554x554 pixels, but got 600x600",
+        ),
+        ({"input_size": 100_000}, Options(), r"at least .* GB of memory for \d+ images of 100000x100000 px"),
+        ({"net": {"norm_layer": "GroupNorm"}, "model": "cifar_resnet20_v1"}, Options(), "16 channels, which 32 groups"),
+    ):
+        with pytest.raises(Refused, match=words):
+            train_and_evaluate(recipe.set(**change), tmp_path / "run", options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_too_little_disk_is_refused(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10**8}))
+    with pytest.raises(Refused, match="has 100 MB free and the checkpoints need 649 MB"):
+        train_and_evaluate(recipe, tmp_path / "run")
+
+
+def test_a_directory_in_use_is_refused(recipe, tmp_path):
+    job = prepare(recipe, tmp_path / "run", Options())
+    with pytest.raises(Refused, match="in use by another run"):
+        prepare(recipe, tmp_path / "run", Options(resume=True))
+    job.journal.close()
