@@ -159,6 +159,7 @@ def test_a_stop_during_an_evaluation(tiny_records, tmp_path, monkeypatch):
     from gluon_tricks import classification, train
     from gluon_tricks.job import Options
     from gluon_tricks.recipe import Recipe
+    from gluon_tricks.steps import Interrupted
 
     recipe = Recipe(
         name="tiny", model="cifar_resnet20_v1", data="records", train=(str(tiny_records / "train.rec"),),
@@ -175,7 +176,7 @@ def test_a_stop_during_an_evaluation(tiny_records, tmp_path, monkeypatch):
         return len(asked) == 3
 
     run, options = tmp_path / "run", dict(contexts=[mx.cpu()])
-    with pytest.raises(train.Interrupted, match="stopped after step 6 of 12"):
+    with pytest.raises(Interrupted, match="stopped after step 6 of 12"):
         train.train_and_evaluate(recipe, run, Options(**options, should_stop=stop))
     evaluating.clear()
     stopped = train.train_and_evaluate(recipe, run, Options(**options, resume=True))
