@@ -2,4 +2,4 @@
 
 import gluon_tricks.core.environment  # noqa: F401  first: it prepares the process for `import mxnet`
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"

@@ -41,7 +41,7 @@ reason() {
     NF { last = $0 }
     below && NF { cause = $0; below = 0; next }
     /CMake Error at/ { below = 1; next }
-    /subprocess-exited|CalledProcess|[Ff]ailed (to build|building)|build wheels|ld returned/ { next }
+    /^ *error: [a-z-]+$|CalledProcess|[Ff]ailed (to build|building)|build wheels|ld returned/ { next }
     /from versions|No matching/ { next }
     /[Ee]rror: |ERROR: |cannot find|connection broken|No space left/ { cause = $0 }
     END { print cause ? cause : last }' "$log" | sed 's/^ *//; s/.*\(connection broken\)/\1/' | cut -c1-300

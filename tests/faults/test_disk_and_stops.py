@@ -160,6 +160,7 @@ def test_a_stop_during_an_evaluation(tiny_records, tmp_path, monkeypatch):
     from gluon_tricks.tasks.classification import task
     from gluon_tricks.training import loop
     from gluon_tricks.training.job import Options
+    from gluon_tricks.training.steps import Interrupted
 
     recipe = Recipe(
         name="tiny", model="cifar_resnet20_v1", data="records", train=(str(tiny_records / "train.rec"),),
@@ -176,7 +177,7 @@ def test_a_stop_during_an_evaluation(tiny_records, tmp_path, monkeypatch):
         return len(asked) == 3
 
     run, options = tmp_path / "run", dict(contexts=[mx.cpu()])
-    with pytest.raises(loop.Interrupted, match="stopped after step 6 of 12"):
+    with pytest.raises(Interrupted, match="stopped after step 6 of 12"):
         loop.train_and_evaluate(recipe, run, Options(**options, should_stop=stop))
     evaluating.clear()
     stopped = loop.train_and_evaluate(recipe, run, Options(**options, resume=True))

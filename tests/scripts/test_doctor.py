@@ -67,6 +67,6 @@ def test_without_mxnet_the_rest_is_examined(tiny_records, tmp_path):
 
 
 def test_without_the_package(tiny_records, tmp_path):
-    done = run("-I", "-S", tiny_records=tiny_records, tmp_path=tmp_path)
+    done = run("-E", "-S", tiny_records=tiny_records, tmp_path=tmp_path)
     assert (done.returncode, done.stderr) == (2, "")
     assert done.stdout.startswith("problem  No module named 'gluon_tricks'; pip install")

@@ -134,7 +134,7 @@ def _base_params(source, said, records, folder, capsys):
     args = transfer_flags.parser("", {"few_scenes": DetectionRecipe(dataset="few_scenes")}, "few_scenes")
     args = args.parse_args(["--base-params", source, *(["--base", NAME] if said else [])])
     recipes = {"few_scenes": DetectionRecipe(dataset="few_scenes", mean=IMAGES["mean"], std=IMAGES["std"])}
-    recipe, _ = transfer_flags.recipe_from_flags(args, 1, recipes, "few_scenes")
+    recipe, _ = transfer_flags.recipe_from_flags(args, 1, None, recipes, "few_scenes")
     opened = on_base._open_classifier(recipe)
     on_base.require_same_normalisation(recipe, opened, source)
     return on_base.require_classifier(opened, source).head.bias.data().asnumpy()

@@ -119,6 +119,7 @@ def test_what_no_flag_gives_is_the_runs(script, recipe, tmp_path, monkeypatch, c
     (tmp_path / "recipe.json").write_text(json.dumps(recipe.to_json()))
     assert script.main([*ON, "--save-dir", str(tmp_path)]) == 2
     assert script.main([*ON, "--save-dir", str(tmp_path), "--num-epochs", "9", "--wd", "0.5"]) == 2
+    recipe = recipe.resolved()
     assert seen == [(recipe, tmp_path, True), (recipe.set(epochs=9, wd=0.5), tmp_path, True)]
     assert capsys.readouterr().err == "refused: enough\n" * 2
 

@@ -62,6 +62,7 @@ NO_MEMORY = """
       make[2]: *** [CMakeFiles/mxnet.dir/build.make:76: common.cc.o] Error 1
       subprocess.CalledProcessError: Command '['/e/bin/cmake', '--build', '.']' returned non-zero exit status 2.
   ERROR: Failed building wheel for horovod
+error: legacy-install-failure
 ERROR: Failed to build installable wheels for some pyproject.toml based projects (horovod)
 """
 NO_NETWORK = """

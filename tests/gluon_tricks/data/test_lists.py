@@ -70,4 +70,4 @@ def test_every_kind_of_list_takes_odd_names(tmp_path):
     listing.write_bytes(written(f"{ODD}\n").read_bytes())
     with pytest.raises(Refused) as refusal:
         read_voc(tmp_path, ["2007_val"])
-    assert str(refusal.value).startswith("1 of 1 images") and f"{ODD}.jpg" in str(refusal.value)
+    assert str(refusal.value).startswith("1 of 1 image ") and f"{ODD}.jpg" in str(refusal.value)

@@ -193,7 +193,7 @@ def test_every_pixel_of_a_batch_counts_alike_however_it_is_shared(monkeypatch):
     whole = segmentation_loss(together(None), mx.nd.array(masks)).asnumpy()
     for contexts, rounds in (([mx.cpu(0), mx.cpu(1)], 1), ([mx.cpu()], 2), ([mx.cpu()], 1)):
         task = object.__new__(Segmentation)
-        task.recipe, task.contexts = SegmentationRecipe(batch_size=2, accumulate=rounds), contexts
+        task.recipe, task.contexts = SegmentationRecipe(batch_size=2, accumulate=rounds).resolved(), contexts
         draw = types.SimpleNamespace(step=0)
         shares = [share for micro_batch in task.micro_batches(batch, draw) for share in micro_batch]
         nets = [together] if len(shares) == 1 else [Fixed(part) for part in logits]

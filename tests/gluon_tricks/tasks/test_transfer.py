@@ -302,7 +302,7 @@ def words(text, recipes, default, begun=None):
 def test_a_run_that_goes_on_says_what_it_stands_on(tmp_path):
     """The base's run is not there any more."""
     base = tmp_path / "gone"
-    begun = DETECTION["voc"].set(model="mobilenet1.0", base_params=str(base))
+    begun = DETECTION["voc"].set(model="mobilenet1.0", base_params=str(base)).resolved()
     flags = f"--base-params {base}"
     assert words(flags, DETECTION, "voc", begun) == words("", DETECTION, "voc", begun) == begun
     assert words(flags, DETECTION, "voc").model == DETECTION["voc"].model
