@@ -47,8 +47,10 @@ def test_unknown_arguments_are_refused_before_anything_is_built(monkeypatch):
 
 def test_model_zoo_may_be_the_first_import():
     """It prepares numpy for mxnet, and it pulls in no part of the training."""
-    code = "import sys, model_zoo; print(sorted(m for m in sys.modules if m.startswith('gluon_tricks')))"
+    code = (
+        "import sys, model_zoo; print(sorted({m.split('.')[1] for m in sys.modules if m.startswith('gluon_tricks.')}))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=model_zoo.__path__[0] + "/.."
     )
-    assert done.stdout.strip() == "['gluon_tricks', 'gluon_tricks.core.files', 'gluon_tricks.runtime']"
+    assert done.stdout.strip() == "['core']"
