@@ -2,34 +2,35 @@
 
 import dataclasses
 
+import mxnet as mx
+import numpy as np
 import pytest
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.paper.scales import SCALES, get_scale, scales_of
 from gluon_tricks.recipes.registry import TABLES, get_recipe, get_table
 from gluon_tricks.recipes.tables.rows import Row, Table, ladder, variants
-from gluon_tricks.tricks import (
-    Cosine,
-    Distillation,
-    LabelSmoothing,
-    LinearScaling,
-    Mixup,
-    NoBiasDecay,
-    StepDecay,
-    Warmup,
-    ZeroGamma,
-)
+from gluon_tricks.tricks import Cosine, LinearScaling, StepDecay, Warmup
+from gluon_tricks.tricks.base import StepContext
 
-COSINE = {"step_decay": None, "cosine": Cosine()}
-MIXUP = {"mixup": Mixup(alpha=0.2, off_epochs=0, per="batch", partner="reversed"), "epochs": 200}
-SMOOTH = {"label_smoothing": LabelSmoothing(eps=0.1, form="paper")}
-# table -> row -> what its recipe has that the one it builds on has not, and None for what only that one has.
+STANDARD = {  # section 2.1, as `seen` sees it
+    **{"batch_size": 256, "dtype": "float32", "epochs": 120, "optimizer": "nag", "momentum": 0.9, "wd": 1e-4},
+    **{"base lr": 0.1, "lr": (1, 1, 0.01), "net": {}, "decayed": {"weight", "bias", "gamma", "beta"}},
+    **{"target": (1, 0), "alpha": None, "teacher": None, "soft": 0},
+}
+WARMUP = {"lr": (0.0002, 1, 0.01)}
+COSINE = {"lr": (0.0002, 1, 0.5)}  # after the warm-up
+SMOOTH = {"target": (0.9, 0.01)}  # 0.1 over the 10 others
+MIXUP = {"alpha": 0.2, "epochs": 200}
+ZERO_GAMMA, NO_BIAS_DECAY = {"net": {"last_gamma": True}}, {"decayed": {"weight"}}
+SOFT = 52.3  # 20^2 (3/4 ln 3/2 + 1/4 ln 1/2)
+# table -> row -> what a run of its recipe does that one of its base does not do.
 DIFFERENCES = {
     "table4": {
         "linear_scaling": {},
-        "warmup": {"warmup": Warmup(epochs=5)},
-        "zero_gamma": {"zero_gamma": ZeroGamma()},
-        "no_bias_decay": {"no_bias_decay": NoBiasDecay()},
+        "warmup": WARMUP,
+        "zero_gamma": ZERO_GAMMA,
+        "no_bias_decay": NO_BIAS_DECAY,
         "fp16": {"dtype": "float16"},
     },
     "table5": {"v1": {}, **{row: {"model": f"resnet50_{row}"} for row in ("v1b", "v1c", "v1d")}},
@@ -37,22 +38,71 @@ DIFFERENCES = {
         "efficient": {},
         "cosine": COSINE,
         "smooth": SMOOTH,
-        "distill": {"distillation": Distillation("table6/resnet152_v1d/smooth", 20, "paper")},
+        "distill": {"teacher": "table6/resnet152_v1d/smooth", "soft": SOFT},
         "mixup": MIXUP,
-        "distill_mixup": {"distillation": Distillation("table6/resnet152_v1d/mixup", 20, "paper")},
+        "distill_mixup": {"teacher": "table6/resnet152_v1d/mixup", "soft": SOFT},
     },
     "table7": {"efficient": {}, "best": {**COSINE, **SMOOTH, **MIXUP}},
 }
 
 
-def changed(one, other):
-    """Fields and tricks in which two recipes differ: name -> what the first has."""
-    fields = {f.name: getattr(one, f.name) for f in dataclasses.fields(one) if f.name not in ("name", "tricks")}
-    mine, theirs = ({trick.label(): trick for trick in recipe.tricks} for recipe in (one, other))
+def seen(recipe):
+    """Its fields but for name and tricks, and what its tricks do in a run of 1000 steps an epoch.
+
+    lr: in parts of the base lr in the first step, at the end of epoch 5 and halfway from there to the end. decayed:
+    the parameters that weight decay moves. target: of the true class of 11 and of another, without mixup. alpha: of
+    the Beta distribution that has the variance of mixup's lambda. soft: the loss of logits (0, 0) where all others
+    are 0 and the teacher's are (20 ln 3, 0).
+    """
+    fields = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe) if f.name not in ("name", "tricks")}
+    lr_at, plan = recipe.schedule(1000)
+    at = (0, 4999, 5000 + 500 * (recipe.epochs - 5))
+    target, alpha = targets(recipe, plan)
+    teachers = []
+
+    def load_network(name):
+        teachers.append(name)
+        return mx.gluon.nn.HybridLambda(lambda F, images: F.concat(20 * np.log(3) + 0 * images, 0 * images))
+
+    zero = mx.nd.zeros((1, 1))
+    soft = recipe.loss(lambda images, logits, target: 0 * logits[:, 0], load_network)(zero, mx.nd.zeros((1, 2)), zero)
     return {
-        **{name: value for name, value in fields.items() if value != getattr(other, name)},
-        **{label: mine.get(label) for label in mine.keys() | theirs.keys() if mine.get(label) != theirs.get(label)},
+        **fields,
+        **{"base lr": recipe.base_lr(), "lr": tuple(round(lr_at(step) / recipe.base_lr(), 6) for step in at)},
+        **{"net": recipe.net_kwargs(), "decayed": decayed(recipe), "target": target, "alpha": alpha},
+        **{"teacher": teachers[0] if teachers else None, "soft": round(float(soft.asscalar()), 1)},
     }
+
+
+def decayed(recipe):
+    net = mx.gluon.nn.HybridSequential()
+    net.add(mx.gluon.nn.Dense(1, in_units=1), mx.gluon.nn.BatchNorm(in_channels=1))
+    for trick in recipe.tricks:
+        trick.after_initialize(net)
+    trained = {name: p for name, p in net.collect_params().items() if p.grad_req != "null"}
+    return {name.split("_")[-1] for name, parameter in trained.items() if parameter.wd_mult}
+
+
+def targets(recipe, plan):
+    """(the true class's, another's) and mixup's alpha, of two images of 0s and 1s and the classes 0 and 1 of 11."""
+    lams = []
+    for step in range(100):
+        images, target = mx.nd.array([[0], [1]]), mx.nd.one_hot(mx.nd.arange(2), 11)
+        for trick in recipe.tricks:
+            images, target = trick.batch(images, target, StepContext(seed=0, step=step, plan=plan))
+        lams.append(images[1, 0].asscalar())  # lam * 1 + (1 - lam) * 0
+        if len(lams) == 1:
+            off, on = target[1, 5].asscalar(), (target[1, 1] - target[1, 5]).asscalar() / lams[0]
+            true = (round(float(on + off), 4), round(float(off), 4))
+            if lams[0] == 1:
+                return true, None
+    return true, round((0.25 / np.var(lams) - 1) / 2, 1)  # var = 1 / (4 (2 alpha + 1))
+
+
+def changed(one, other):
+    """What `seen` sees in which two recipes differ: name -> of the first."""
+    one, other = seen(one), seen(other)
+    return {name: value for name, value in one.items() if value != other[name]}
 
 
 @pytest.mark.parametrize("name", DIFFERENCES)
@@ -68,22 +118,21 @@ def test_each_row_differs_from_its_base_in_what_it_names(name):
 def test_what_the_tables_start_from():
     """Section 2.1, and section 3 with everything of it."""
     base, efficient = get_recipe("baseline").resolved(), get_recipe("efficient").resolved()
-    assert (base.batch_size, base.epochs, base.momentum, base.wd, base.optimizer) == (256, 120, 0.9, 1e-4, "nag")
-    assert (base.dtype, base.base_lr(), base.input_size) == ("float32", 0.1, 224)
-    assert base.tricks == (LinearScaling(), StepDecay((30, 60, 90), 0.1))
-    everything = {"warmup": Warmup(5), "zero_gamma": ZeroGamma(), "no_bias_decay": NoBiasDecay()}
-    assert changed(efficient, base) == {"batch_size": 1024, "dtype": "float16", **everything}
-    assert efficient.base_lr() == 0.4
+    assert {name: seen(base)[name] for name in STANDARD} == STANDARD and base.input_size == 224
+    # Epochs 30, 60 and 90 of 120, at 1000 steps an epoch: one step before each, and the step itself.
+    steps = (29_999, 30_000, 59_999, 60_000, 89_999, 90_000)
+    lrs = [base.schedule(1000)[0](step) for step in steps]
+    assert lrs == pytest.approx([0.1, 0.01, 0.01, 0.001, 0.001, 0.0001])
+    large = {"batch_size": 1024, "base lr": 0.4, "dtype": "float16"}
+    assert changed(efficient, base) == {**large, **WARMUP, **ZERO_GAMMA, **NO_BIAS_DECAY}
 
 
 def test_efficient_training_of_table_3():
     """Batch 1024, 16 bit, warm-up, no bias decay; zero gamma where there are residual blocks."""
-    common = {"batch_size": 1024, "dtype": "float16", "warmup": Warmup(5), "no_bias_decay": NoBiasDecay()}
-    zero_gammas = {"resnet50_v1": {"zero_gamma": ZeroGamma()}, "inceptionv3": {}, "mobilenet1.0": {}}
-    for column, zero_gamma in zero_gammas.items():
+    common = {"batch_size": 1024, "base lr": 0.4, "dtype": "float16", **WARMUP, **NO_BIAS_DECAY}
+    for column, zero_gamma in {"resnet50_v1": ZERO_GAMMA, "inceptionv3": {}, "mobilenet1.0": {}}.items():
         one, other = (get_recipe(f"table3/{column}/{row}") for row in ("baseline", "efficient"))
         assert changed(other, one) == common | zero_gamma
-        assert (one.base_lr(), other.base_lr()) == (0.1, 0.4)
     assert get_recipe("table3/inceptionv3/baseline").input_size == 299
 
 
