@@ -31,6 +31,8 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["gluon_tricks*", "model_zoo*"]),
+    py_modules=["gluon_tricks_command"],
+    entry_points={"console_scripts": ["gluon-tricks=gluon_tricks_command:main"]},
     python_requires=">=3.9,<3.13",  # mxnet 1.9.1 fails to import on 3.13: modules it uses have left the library
     install_requires=[
         # np.bool and its like, which MXNet 1.9.1 uses, went in 1.24. Python 3.12 has nothing older than 1.26, where

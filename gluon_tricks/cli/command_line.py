@@ -129,7 +129,7 @@ def _refuse_what_is_replaced(args: argparse.Namespace) -> None:
         raise Refused(f"--resume-states {args.resume_states}: a pickle runs code when read; use --resume auto")
     if args.data_dir and not args.rec_train:
         raise Refused(
-            f"--data-dir {args.data_dir}: image folders are packed first (scripts/pack_records.py "
+            f"--data-dir {args.data_dir}: image folders are packed first (gluon-tricks pack "
             f"{args.data_dir}/train train, and the same for val) and named with --rec-train and --rec-val"
         )
     if args.resume_epoch and not args.resume_params:
@@ -142,8 +142,8 @@ def start(args: argparse.Namespace, begun: Settings | None = None) -> tuple[Reci
         recipe = get_recipe(args.recipe) if args.recipe else begun
         if recipe.task != Recipe.task:
             raise Refused(
-                f"{args.recipe or recipe.name} is a recipe of {recipe.task}, and this script is for classifiers: see "
-                "train_faster_rcnn.py and train_fcn.py"
+                f"{args.recipe or recipe.name} is a recipe of {recipe.task}, and this command is for classifiers: see "
+                "gluon-tricks detect and gluon-tricks segment"
             )
         return recipe, []
     if args.rec_train or args.rec_val or args.use_rec or imagenet_is_here():
@@ -282,13 +282,13 @@ def _without_what_cannot_be(recipe: Recipe, args: argparse.Namespace) -> tuple[R
 
 
 def _require_teachers(recipe: Recipe) -> None:
-    """Refuses a teacher that is a recipe of a table and no run: reproduce.py puts the run in its place."""
+    """Refuses a teacher that is a recipe of a table and no run: gluon-tricks reproduce puts the run in its place."""
     for trick in recipe.tricks:
         if isinstance(trick, Distillation) and is_cell(trick.teacher) and not pathlib.Path(trick.teacher).exists():
             table = trick.teacher.partition("/")[0]
             raise Refused(
                 f"the teacher {trick.teacher} is a recipe and no run yet: train it (--recipe {trick.teacher}) and name "
-                f"its run with --teacher RUN, or use scripts/reproduce.py {table}, which does both"
+                f"its run with --teacher RUN, or use gluon-tricks reproduce {table}, which does both"
             )
 
 

@@ -1,4 +1,4 @@
-"""The flags of scripts/train_imagenet.py: GluonCV's, and ours beside them. command_line.py says what they mean."""
+"""The flags of gluon-tricks train: GluonCV's, and ours beside them. command_line.py says what they mean."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from gluon_tricks.recipes.registry import list_recipes
 _DESCRIPTION = """\
 Train a network on images in RecordIO files. Without data it runs the recipe `shapes`.
 
-    train_imagenet.py --rec-train train.rec --rec-val val.rec --model resnet50_v1d --num-epochs 120
-    train_imagenet.py --resume auto --save-dir RUN                  go on: everything is taken from the run
-    train_imagenet.py --resume auto --save-dir RUN --num-epochs 40  the same, for longer than it was to be
+    %(prog)s --rec-train train.rec --rec-val val.rec --model resnet50_v1d --num-epochs 120
+    %(prog)s --resume auto --save-dir RUN                  go on: everything is taken from the run
+    %(prog)s --resume auto --save-dir RUN --num-epochs 40  the same, for longer than it was to be
 
 A flag that is not given leaves what the recipe has: that of --recipe, else GluonCV's defaults. Defaults are in
 brackets. Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable, 130 and 143 interrupted before
@@ -58,7 +58,7 @@ def _recipe_flags(group) -> None:
 
 
 def _data_flags(group) -> None:
-    group.add_argument("--data-dir", help="not read: pack image folders with scripts/pack_records.py")
+    group.add_argument("--data-dir", help="not read: pack image folders with gluon-tricks pack")
     group.add_argument("--use-rec", action="store_true", help=f"packed ImageNet in {IMAGENET_FOLDER}, or --rec-train")
     group.add_argument("--rec-train", nargs="+", metavar="FILE", help="training records (the recipe's)")
     group.add_argument("--rec-train-idx", nargs="+", metavar="FILE", help="must lie beside --rec-train")

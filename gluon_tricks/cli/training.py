@@ -1,7 +1,7 @@
-"""What the training scripts have in common: from parsed flags to an exit code.
+"""What the commands that train have in common: from parsed flags to an exit code.
 
 Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable (--resume auto), 1 anything else;
-the scripts themselves end with 130 or 143 on a signal before anything was started.
+a signal before anything was started ends them with 130 or 143 (gluon_tricks_command).
 """
 
 from __future__ import annotations

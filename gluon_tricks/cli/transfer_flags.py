@@ -1,4 +1,4 @@
-"""The flags of scripts/train_faster_rcnn.py and train_fcn.py, GluonCV's where it has them, and what they mean."""
+"""The flags of gluon-tricks detect and segment, GluonCV's where it has them, and what they mean."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _OWN_DATA = {  # flag -> the data sets that it goes with
 
 
 def parser(description: str, recipes: Mapping[str, TransferRecipe], default: str) -> Parser:
-    """The flags of one of the scripts.
+    """The flags of one of the two.
 
     Args:
         recipes: data set -> the recipe that --dataset starts from.

@@ -1,10 +1,11 @@
-"""How a command that trains nothing ends: with an exit code and, where something is wrong, one sentence."""
+"""How a command ends: with an exit code and, where something is wrong, one sentence. And how another is started."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import os
+import pathlib
 import sys
 from collections.abc import Callable, Sequence
 
@@ -14,7 +15,7 @@ from gluon_tricks.core.wording import print_any_letter
 
 
 def command(main: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence[str] | None], int]:
-    """Decorates a script's main(argv): what a person or a disk can cause is told in one sentence, without a traceback.
+    """Decorates a command's main(argv): what a person or a disk can cause is told in one sentence, without a traceback.
 
     Exit codes: main's own; 2 for Refused; 1 for CannotWrite and other errors of the file system.
     """
@@ -42,6 +43,11 @@ def command(main: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence[s
         return 1
 
     return told
+
+
+def words_of(command: str) -> list[str]:
+    """The words that start gluon-tricks COMMAND with this Python, from any folder and with nothing on the PATH."""
+    return [sys.executable, str(pathlib.Path(__file__).parents[2] / "gluon_tricks_command.py"), command]
 
 
 def _close_broken_output() -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import pathlib
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
+from gluon_tricks.core.commands import words_of
 from gluon_tricks.core.environment import inherited_environment
 from gluon_tricks.core.errors import RESUMABLE
 from gluon_tricks.core.files import write_text, writing
@@ -22,7 +22,7 @@ def run(cell: Cell, train: Sequence[str], say: Callable[[str], None]) -> bool:
     An interruption is passed on to the training, once, which then writes a checkpoint.
 
     Args:
-        train: the words of the command that trains, such as python scripts/train_imagenet.py.
+        train: the words of the command that trains, such as gluon-tricks train.
         say: takes every line of its output.
 
     Raises:
@@ -67,9 +67,9 @@ def _failed(cell: Cell, reason: str, say: Callable[[str], None]) -> bool:
     return False
 
 
-_SCRIPTS = {"classification": "train_imagenet", "detection": "train_faster_rcnn", "segmentation": "train_fcn"}
+_COMMANDS = {"classification": "train", "detection": "detect", "segmentation": "segment"}
 
 
-def trainer(cell: Cell, scripts: pathlib.Path, launcher: Sequence[str] = ()) -> list[str]:
-    """The words that start a cell's training: launcher such as horovodrun -np 8, this Python, its task's script."""
-    return [*launcher, sys.executable, str(scripts / f"{_SCRIPTS[cell.recipe.task]}.py")]
+def trainer(cell: Cell, launcher: Sequence[str] = ()) -> list[str]:
+    """The words that start a cell's training: launcher such as horovodrun -np 8, this Python, its task's command."""
+    return [*launcher, *words_of(_COMMANDS[cell.recipe.task])]

@@ -52,11 +52,11 @@ def parse_hosts(text: str | None, ranks: int) -> list[Host]:
     return hosts
 
 
-def check_hosts(hosts: Sequence[Host], script: pathlib.Path, ssh_port: int | None = None) -> dict[str, str]:
-    """Host -> what is wrong with it: it must answer, have the same Python, package and script, and its own name."""
+def check_hosts(hosts: Sequence[Host], script: pathlib.Path | None, ssh_port: int | None = None) -> dict[str, str]:
+    """Host -> what is wrong with it: it must answer, have the same Python, package and script (None: none), and its own name."""
     test = f"from gluon_tricks import __version__; assert __version__ == {gluon_tricks.__version__!r}; "
     test += "from gluon_tricks.ranks import hosts; print(*hosts.identity())"
-    words = f"cd {shlex.quote(os.getcwd())} && test -f {shlex.quote(str(script))}"
+    words = f"cd {shlex.quote(os.getcwd())}" + (f" && test -f {shlex.quote(str(script))}" if script else "")
     words += f" && {shlex.quote(sys.executable)} -c {shlex.quote(test)}"
     port = ["-p", str(ssh_port)] if ssh_port else []
     wrong, named = {}, {}  # named: host name -> who has it, of -H, and which machine that is

@@ -1,0 +1,62 @@
+"""Convert a network's parameters between our names and those of GluonCV, timm and torchvision.
+
+    %(prog)s resnet50_v1d-117a384e.params resnet50d.safetensors --to timm
+    %(prog)s resnet50_v1d/117a384e resnet50d.safetensors --to timm      a published file, by name and tag
+    %(prog)s runs/imagenet-3 final.safetensors --to timm                a run of ours, or a checkpoint
+    %(prog)s resnet50.pth resnet50_v1b.params --to gluoncv              what torch.save wrote
+
+DST ends in .safetensors or .params. The numbers stay as they are. Exit code: 0 done, 1 DST cannot be
+written, 2 refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+
+import numpy as np
+
+from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.commands import command
+from gluon_tricks.core.wording import plural
+from gluon_tricks.networks.load import SOURCE, open_network, require_classifier
+from model_zoo import formats, weights
+from model_zoo.classifier import Classifier
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_argument("src", metavar="SRC", help=SOURCE)
+    parser.add_argument("dst", metavar="DST", type=pathlib.Path, help="the file to write")
+    parser.add_argument("--model", metavar="NAME", help="the network, where SRC's parameters fit several")
+    parser.add_argument("--to", choices=weights.NAMINGS, default="ours", help="whose names to write (ours)")
+    return parser.parse_args(argv)
+
+
+def open_source(src: str, model: str | None) -> tuple[Classifier, dict[str, np.ndarray]]:
+    """The network that SRC means, and its parameters under our names.
+
+    Raises:
+        Refused: there is no such thing, or it does not say which network it is.
+    """
+    trained = open_network(src, model=model)
+    net = require_classifier(trained, src)
+    if trained.file is None:
+        return net, weights.values_of(net)
+    values = formats.read(trained.file, tell=False)  # again, as the network's own are float32 by now
+    return net, weights.as_ours(net, values, trained.file)
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    formats.require_place(args.dst)
+    net, values = open_source(args.src, args.model)
+    values = weights.as_theirs(net, values, args.to)
+    formats.write(args.dst, values, weights.about(net, args.to))
+    numbers = sum(value.size for value in values.values())
+    print(
+        f"{net.name} with {plural(net.classes, 'class')}: {plural(len(values), 'tensor')}, {numbers:,} numbers, "
+        f"from {args.src} to {args.dst}, named as {args.to}"
+    )
+    return 0

@@ -1,0 +1,128 @@
+"""Start a training as several ranks with Horovod, on this machine or on several.
+
+    %(prog)s -np 2 -- gluon-tricks train --batch-size 64 ...
+    %(prog)s -np 8 -H node1:4,node2:4 -- gluon-tricks detect ...
+    %(prog)s -np 2 -- my_training.py ...
+
+It is a front of horovodrun: the build and the hosts are checked first, each rank takes its share of its machine's
+cores, its output goes to LOGS/rank.N.log (rank 0's is shown too), and the rank that failed is named. Hosts need ssh
+without a password, and the same folder with the same environment. SIGINT, SIGTERM and SIGUSR1 stop all ranks after
+their step, with a checkpoint; a second one ends them. --max-restarts starts a job whose rank was lost again, from its
+newest checkpoint and on the hosts that still answer.
+
+Exit codes: 0 done, 2 refused, 75 interrupted and resumable, 130 and 143 interrupted before anything was
+started (Ctrl-C, SIGTERM), 1 anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Sequence
+
+from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.commands import command, words_of
+from gluon_tricks.core.errors import RESUMABLE, Refused
+from gluon_tricks.core.wording import plural
+from gluon_tricks.ranks import launcher
+from gluon_tricks.ranks.hosts import check_hosts, parse_hosts
+
+_STOPS = {number: number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}  # and what the ranks get
+_STOPS[signal.SIGHUP] = signal.SIGTERM  # the terminal is gone
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_argument("-np", "--ranks", type=int, required=True, metavar="N", help="how many (no default)")
+    parser.add_argument("-H", "--hosts", metavar="HOST:RANKS,...", help="where (this machine)")
+    parser.add_argument("--ssh-port", type=int, metavar="PORT", help="of the hosts (22)")
+    parser.add_argument("--max-restarts", type=int, default=0, metavar="R", help="start a lost job again so often (0)")
+    parser.add_argument(
+        "--stuck-after",
+        type=float,
+        default=600,
+        metavar="S",
+        help="end a job whose rank stands still for S seconds (600)",
+    )
+    parser.add_argument("--horovodrun", default="", metavar="WORDS", help='more words for it: "--verbose" (none)')
+    parser.add_argument(
+        "--logs", type=pathlib.Path, metavar="DIR", help="of the ranks (runs/launch-<date>-<time>-<pid>)"
+    )
+    parser.add_argument("command", nargs="+", metavar="-- COMMAND ...", help="gluon-tricks train or a Python file, and its arguments")
+    return parser.parse_args(argv)
+
+
+def what_to_start(words: Sequence[str]) -> tuple[pathlib.Path | None, list[str]]:
+    """The Python file that the words begin with, if it is one, and what each rank runs."""
+    if words[0] == "gluon-tricks" and len(words) > 1:
+        return None, [*words_of(words[1]), *words[2:]]
+    if words[0] == sys.executable:  # as reproduce --launch puts it
+        return None, [*words]
+    script = pathlib.Path(words[0])
+    if not script.is_file():
+        raise Refused(f"there is no script {script}: after -- comes gluon-tricks train or a Python file")
+    return script, [sys.executable, *words]
+
+
+def launch(args: argparse.Namespace) -> int:
+    """Starts the job, and starts it again as often as that was asked for."""
+    script, command = what_to_start(args.command)
+    if args.max_restarts and "--save-dir" not in command:
+        raise Refused("--max-restarts goes on in the job's run directory: name it with --save-dir after --")
+    if args.max_restarts < 0 or args.stuck_after <= 0:
+        raise Refused(f"--max-restarts {args.max_restarts} and --stuck-after {args.stuck_after}: 0 or more, and over 0")
+    hosts = parse_hosts(args.hosts, args.ranks)
+    wrong = check_hosts(hosts, script, args.ssh_port)
+    if wrong:
+        raise Refused(f"{'; '.join(wrong.values())}: fix it, or leave the host out of -H")
+    runner = [launcher.horovodrun(), *(["-p", str(args.ssh_port)] if args.ssh_port else [])]
+    runner += shlex.split(args.horovodrun)
+    logs, ranks, more = (
+        args.logs or pathlib.Path("runs") / time.strftime(f"launch-%Y%m%d-%H%M%S-{os.getpid()}"),
+        args.ranks,
+        {},
+    )
+    for restart in range(args.max_restarts + 1):
+        job = launcher.Launch(command, ranks, hosts, logs, runner, more=more)
+        before = {number: signal.getsignal(number) for number in _STOPS}
+        for number in _STOPS:
+            signal.signal(number, lambda number, frame, job=job: job.stop(_STOPS[number]))
+        failure = job.wait(args.stuck_after)
+        for number, handler in before.items():  # until the next start there is no job to stop
+            signal.signal(number, handler)
+        if failure is None:
+            return 0
+        if failure.code == RESUMABLE and not failure.stuck:
+            return RESUMABLE
+        print(f"{failure}; the logs are in {logs}", *failure.tail, sep="\n  ", file=sys.stderr, flush=True)
+        if not failure.is_loss() or job.stops or restart == args.max_restarts:
+            return 2 if failure.code == 2 else 1
+        hosts, ranks = _those_that_answer(hosts, args, script)
+        if "--resume" not in command:
+            command += ["--resume", "auto"]
+        more = {launcher.RESTARTED: f"restart {restart + 1} of {args.max_restarts}, {failure}"}
+        print(f"starting it again ({restart + 1} of {args.max_restarts}) with {plural(ranks, 'rank')}", flush=True)
+    return 1
+
+
+def _those_that_answer(hosts, args: argparse.Namespace, script: pathlib.Path | None):
+    """The hosts that are still there, and how many ranks they take."""
+    wrong = check_hosts(hosts, script, args.ssh_port)
+    left = [host for host in hosts if host.name not in wrong]
+    if not left:
+        raise Refused(
+            f"no host is left ({'; '.join(wrong.values())}): fix them, then the same command and --resume auto"
+        )
+    for line in wrong.values():
+        print(f"left out: {line}", file=sys.stderr)
+    return left, min(args.ranks, sum(host.slots for host in left))
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    return launch(parse(argv))

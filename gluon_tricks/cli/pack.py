@@ -1,0 +1,127 @@
+"""Pack images into RecordIO, check packed files, or make a lost .idx anew.
+
+    %(prog)s FOLDER OUT_PREFIX                       class folders FOLDER/<class>/*
+    %(prog)s FOLDER OUT_PREFIX --list FILE           an im2rec list: index<tab>label<tab>path
+    %(prog)s FOLDER OUT_PREFIX --ground-truth FILE   ImageNet's flat validation folder
+    %(prog)s FOLDER OUT_PREFIX --places365 LIST --classes categories_places365.txt
+    %(prog)s --check FILE.rec ...                    look for what would spoil a training
+    %(prog)s --index FILE.rec                        make FILE.idx anew
+
+Packing writes OUT_PREFIX.rec, .idx, .json (the manifest) and .files (the photos' names), globally shuffled. Every image
+is decoded, and broken ones are left out. Exit code: 0 done, 2 refused, or --check found a problem; 130 interrupted (143
+by SIGTERM); 1 anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.commands import command
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import byte_size, plural
+from gluon_tricks.data import sources
+from gluon_tricks.data.check import check
+from gluon_tricks.data.folders import class_folders
+from gluon_tricks.data.pack import left_out_lines, pack, write_index
+from gluon_tricks.data.places365 import categories, places365
+from gluon_tricks.data.records import BadRecord, Records
+
+INTERRUPTED = "interrupted: nothing was written"
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_argument("folder", nargs="?", help="the images")
+    parser.add_argument("out_prefix", nargs="?", help="the packed files' name without ending")
+    parser.add_argument("--list", metavar="FILE", help="pack what an im2rec list names, paths relative to FOLDER")
+    parser.add_argument(
+        "--ground-truth",
+        metavar="FILE",
+        help="pack ImageNet's validation images: ILSVRC2012_validation_ground_truth.txt (with --meta), "
+        'or lines "image wnid" or "image label"',
+    )
+    parser.add_argument("--places365", metavar="LIST", help="pack what one of the official lists of Places365 names")
+    parser.add_argument("--meta", metavar="FILE", help='the development kit\'s meta.mat, or lines "ILSVRC2012_ID wnid"')
+    parser.add_argument("--classes", metavar="FILE", help="class names in label order: train.json, or one name a line")
+    parser.add_argument("--resize", type=int, metavar="N", help="make the shorter edge N px (default: as it is)")
+    parser.add_argument("--quality", type=int, metavar="Q", help="of the JPEGs that --resize makes (default: 95)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the shuffle (default: 0)")
+    parser.add_argument("--jobs", type=int, metavar="N", help="threads (default: all cores)")
+    parser.add_argument(
+        "--no-verify", dest="verify", action="store_false", help="do not decode the images: faster, keeps broken ones"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    parser.add_argument("--check", nargs="+", metavar="FILE", help="report on packed files")
+    parser.add_argument("--index", metavar="FILE", help="make the .idx of a .rec anew")
+    parser.add_argument("--verbose", action="store_true", help="list every class, file and record")
+    options = parser.parse_args(argv)
+    if sum([options.out_prefix is not None, options.check is not None, options.index is not None]) != 1:
+        parser.error("give FOLDER and OUT_PREFIX, or --check, or --index")
+    if options.folder is not None and options.out_prefix is None:
+        parser.error("give FOLDER and OUT_PREFIX")
+    if sum(map(bool, (options.list, options.ground_truth, options.places365))) > 1:
+        parser.error("give one of --list, --ground-truth and --places365")
+    if options.meta and not options.ground_truth or options.places365 and not options.classes:
+        parser.error("--meta belongs to --ground-truth, and --places365 takes --classes categories_places365.txt")
+    if options.jobs is not None and options.jobs < 1 or options.seed < 0:
+        parser.error("--jobs must be at least 1 and --seed at least 0")
+    return options
+
+
+def find(options: argparse.Namespace) -> sources.Source:
+    if options.places365:
+        return places365(options.folder, options.places365, categories(options.classes))
+    classes = sources.read_classes(options.classes) if options.classes else None
+    if options.list:
+        return sources.list_file(options.folder, options.list, classes)
+    if options.ground_truth:
+        return sources.imagenet_validation(options.folder, options.ground_truth, options.meta, classes)
+    return class_folders(options.folder, classes)
+
+
+def pack_and_tell(options: argparse.Namespace) -> int:
+    manifest, left_out = pack(
+        find(options),
+        options.out_prefix,
+        resize=options.resize,
+        quality=options.quality,
+        seed=options.seed,
+        jobs=options.jobs,
+        overwrite=options.overwrite,
+        verify=options.verify,
+    )
+    for line in left_out_lines(left_out, options.out_prefix, options.verbose):
+        print(line)
+    empty = [name for name, count in zip(manifest["classes"], manifest["images_per_class"]) if count == 0]
+    if empty:
+        more = "" if options.verbose or len(empty) <= 10 else f" and {len(empty) - 10} more"
+        print(f"classes without images: {', '.join(empty if options.verbose else empty[:10])}{more}")
+    print(
+        f"{options.out_prefix}.rec: {plural(manifest['count'], 'image')}, {plural(len(manifest['classes']), 'class')}, "
+        f"{byte_size(manifest['rec']['bytes'])}"
+    )
+    return 0
+
+
+def check_and_tell(options: argparse.Namespace) -> int:
+    spoilt = False
+    for path in options.check:
+        report = check(Records(path), jobs=options.jobs)
+        print(f"{path}: " + "\n".join(report.lines(options.verbose)))
+        spoilt = spoilt or bool(report.problems)
+    return 2 if spoilt else 0
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    options = parse(argv)
+    try:
+        if options.check:
+            return check_and_tell(options)
+        if options.index:
+            print(f"{options.index}: the .idx lists {plural(write_index(options.index), 'record')}")
+            return 0
+        return pack_and_tell(options)
+    except BadRecord as error:
+        raise Refused(str(error)) from None

@@ -1,0 +1,80 @@
+"""What a trained network says of photos: the classes of each, the things in it, or the class of every pixel.
+
+    %(prog)s photo.jpg --params runs/imagenet-3                      a classifier: the 5 likeliest classes, with bars
+    %(prog)s photos --params resnet50_v1d/117a384e                   one that GluonCV published, on a folder of photos
+    %(prog)s photos --params runs/faster_rcnn_voc-1 --threshold 0.7  a detector: boxes with names and scores
+    %(prog)s photo.jpg --params runs/fcn_ade20k-1 --multi-scale      a segmenter: the mask over the photo
+
+Which of the three it is follows from the run. Of each image --out gets NAME.png and NAME.json, of a segmenter also
+masks/NAME.png with the index of each pixel's class; of several images, index.html shows all. Exit code: 0 done, 1 some
+files are no images (the others are done) or the disk is full, 2 refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import sys
+
+from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.commands import command
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import plural
+from gluon_tricks.machine.devices import choose_contexts
+from gluon_tricks.networks.load import SOURCE
+from gluon_tricks.trained.predict import open_predictor
+from gluon_tricks.trained.prediction_files import Results, contact_sheet, find_images, printable, read_photo
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="files, or folders of them (not those inside them)")
+    parser.add_argument(
+        "--params", required=True, metavar="SRC",
+        help=f"{SOURCE}; of detectors and segmenters a run or a checkpoint",
+    )  # fmt: skip
+    parser.add_argument("--model", metavar="NAME", help="the network, where a parameter file fits several")
+    parser.add_argument("--classes", metavar="FILE", help="the classes' names, one a line (default: the run's)")
+    parser.add_argument("--threshold", type=float, metavar="S", help="of boxes: the least score (0.5)")
+    parser.add_argument("--multi-scale", action="store_true", help="of masks: the mean over 6 scales and mirror images")
+    parser.add_argument(
+        "--out",
+        type=pathlib.Path,
+        default=pathlib.Path("predictions"),
+        metavar="FOLDER",
+        help="what is made of them (predictions)",
+    )
+    parser.add_argument("--num-gpus", type=int, metavar="N", help="0: the CPU (default: one GPU, if one is usable)")
+    return parser.parse_args(argv)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Everything from the flags to the pictures; how many files are no images."""
+    paths, out = find_images(args.images), args.out.expanduser()
+    if out.resolve() in {path.parent.resolve() for path in paths}:
+        raise Refused(f"--out {out} is where images lie that are to be looked at: name another folder")
+    predictor = open_predictor(
+        args.params, model=args.model, class_file=args.classes, context=choose_contexts(args.num_gpus)[0],
+        threshold=args.threshold, multi_scale=args.multi_scale,
+    )  # fmt: skip
+    results, about = Results(out), {"network": predictor.network, "kind": predictor.kind, "params": args.params}
+    broken = 0
+    for path in paths:
+        image = read_photo(path)
+        if image is None:
+            print(f"{printable(path)} is no image that can be decoded: left out", file=sys.stderr, flush=True)
+            broken += 1
+            continue
+        prediction = predictor.predict(image)
+        results.add(path, prediction, {**about, "height": image.shape[0], "width": image.shape[1]})
+        note = f" ({prediction.note})" if prediction.note else ""
+        print(f"{printable(path)}: {prediction.words}{note}", flush=True)
+    if len(paths) > 1 and results.said:
+        page = contact_sheet(out, f"{predictor.network}: {predictor.kind}", results.said)
+        print(f"{page} shows them all: {plural(len(results.said), 'image')}")
+    return broken
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    return 1 if run(parse(argv)) else 0

@@ -1,0 +1,244 @@
+"""Reproduce a table or figure of the paper: run what is missing of it, then show it with the paper's numbers beside.
+
+    %(prog)s table6                                      on ImageNet, the paper's setting
+    %(prog)s table6 --scale imagenette --data PHOTOS     a proxy, minutes a cell on two cores
+    %(prog)s table6 --plan                               what would be run, and roughly how long it would take
+    %(prog)s table5 --show                               only what there is
+    %(prog)s table8 --data VOCdevkit                     its base networks are trained first, where they are missing
+    %(prog)s figure1                                     drawn from the networks, as figure2 is
+    %(prog)s figure3 --scale imagenette --data PHOTOS    drawn from runs, as figure4 is: trained where missing
+
+A cell is a run directory: done ones are kept, interrupted ones go on. After a training the whole table is also written
+as Markdown, CSV and HTML beside the runs; --show writes no table. Table 1: python -m model_zoo.summary --table1.
+Exit codes: 0 done, 1 a cell failed or a disk is full, 2 refused, 75 interrupted (the same command goes on).
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+
+from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.commands import command
+from gluon_tricks.core.errors import RESUMABLE, Refused, require_known
+from gluon_tricks.core.files import require_writable, write_text, writing
+from gluon_tricks.data.packed import packed_photos
+from gluon_tricks.data.records import Records
+from gluon_tricks.data.requirements import require_apart
+from gluon_tricks.machine.devices import choose_contexts
+from gluon_tricks.paper import cells, estimate, figures, run_cells, tables
+from gluon_tricks.paper.comparison import compare
+from gluon_tricks.paper.scales import SCALES, TRANSFER_SCALES, TransferScale, get_scale, scales_of
+from gluon_tricks.recipes.registry import TABLES, get_table
+from gluon_tricks.recipes.tables.rows import Table
+from gluon_tricks.tasks.detection.task import find_boxes
+from gluon_tricks.tasks.segmentation.task import find_masks
+from gluon_tricks.training.prepare import require_shareable
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_argument("what", metavar="TABLE|FIGURE", help=", ".join((*TABLES, *figures.FIGURES)))
+    scales = f"{', '.join(SCALES)} (imagenet); tables 8 and 9: {', '.join(TRANSFER_SCALES)} (paper)"
+    parser.add_argument("--scale", help=scales)
+    parser.add_argument("--columns", default="", metavar="NAME,NAME", help="such as resnet50_v1d (all columns)")
+    parser.add_argument("--rows", default="", metavar="ROW,ROW", help="such as cosine,mixup (all rows)")
+    parser.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N-1 of every row (1; shown: all)")
+    photos = "train.rec and val.rec, or class folders"
+    parser.add_argument("--data", type=pathlib.Path, metavar="PATH", help=f"{photos}; tables 8 and 9: VOC, ADE20K")
+    parser.add_argument("--base-data", type=pathlib.Path, metavar="PATH", help=f"of their base networks: {photos}")
+    parser.add_argument(
+        "--runs",
+        type=pathlib.Path,
+        default=pathlib.Path("runs/tables"),
+        metavar="DIR",
+        help="where the runs lie (runs/tables)",
+    )
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--plan", action="store_true", help="run nothing, say what would be run and for how long")
+    mode.add_argument("--show", action="store_true", help="run nothing, show what there is")
+    parser.add_argument("--csv", type=pathlib.Path, metavar="FILE", help="write the CSV there too")
+    parser.add_argument("--launch", default="", metavar="WORDS", help='before a training: "horovodrun -np 8" (none)')
+    return parser.parse_args(argv)
+
+
+_ELSEWHERE = {
+    "table1": "nothing is trained for it; python -m model_zoo.summary --table1 shows it",
+    "table2": "its baseline is that of table 3; gluon-tricks reproduce table3 --rows baseline trains and shows it",
+}
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    try:
+        return _reproduce(args)
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on where it stopped", file=sys.stderr)
+        return RESUMABLE
+
+
+def _reproduce(args: argparse.Namespace) -> int:
+    if args.what in _ELSEWHERE:
+        raise Refused(f"{args.what}: {_ELSEWHERE[args.what]}")
+    require_known(args.what, [*TABLES, *figures.FIGURES], "table or figure")
+    launcher = _check(args)
+    runs = _runs(args)
+    if args.what in figures.FIGURES:
+        return _figure(args, runs, launcher)
+    table = get_table(args.what)
+    columns = _names(args.columns, [column for column in table.columns if table.shown(column)], "column", table)
+    rows = _names(args.rows, [row.key for row in table.rows], "row", table)
+    wanted = runs.cells(table.name, columns, rows, args.seeds or 1)
+    if args.plan:
+        return _plan(cells.missing(wanted), runs, table)
+    failed = 0 if args.show else _run(cells.missing(wanted), runs, table, launcher)
+    _show(table, runs, args, columns, rows)
+    if not args.show:
+        _write(table, runs, args.seeds or 1)
+    return 1 if failed else 0
+
+
+def _check(args: argparse.Namespace) -> list[str]:
+    """Refuses what would fail only after the cells have been run; returns the words of --launch."""
+    if args.seeds is not None and args.seeds < 1:
+        raise Refused(f"--seeds {args.seeds}: give 1 or more")
+    if args.csv:
+        require_writable(args.csv, "--csv")
+    try:
+        if not args.show:
+            args.runs.mkdir(parents=True, exist_ok=True)
+        launcher = shlex.split(args.launch)
+    except OSError as error:
+        raise Refused(f"--runs {args.runs}: no folder can be made there ({error.strerror})") from None
+    except ValueError as error:
+        raise Refused(f"--launch {args.launch}: {error}") from None
+    if launcher and not shutil.which(launcher[0]):
+        raise Refused(f"--launch {args.launch}: there is no program {launcher[0]}")
+    return launcher
+
+
+def _figure(args: argparse.Namespace, runs: cells.Runs, launcher: Sequence[str]) -> int:
+    """Draws a figure, after the cells of table 6 that it is drawn from."""
+    for flag in ("columns", "rows", "csv"):
+        if getattr(args, flag):
+            raise Refused(f"--{flag} is for tables, and {args.what} is a figure")
+    table = get_table("table6")
+    rows = figures.ROWS.get(args.what, ())
+    wanted = runs.cells(table.name, ["resnet50_v1d"], rows, args.seeds or 1) if rows else []
+    todo = cells.missing(wanted, networks=args.what == "figure4")
+    if args.plan:
+        return _plan(todo, runs, table)
+    if not args.show and _run(todo, runs, table, launcher):
+        return 1
+    for path in figures.draw(args.what, runs, args.seeds or max(runs.seeds(wanted), 1)):
+        print(path)
+    return 0
+
+
+def _plan(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table) -> int:
+    if todo and runs.scale.title:  # of the paper's own images the numbers are known
+        _require_data(todo, runs, table)
+    print(*estimate.plan(todo), sep="\n")
+    return 0
+
+
+def _runs(args: argparse.Namespace) -> cells.Runs:
+    scales = scales_of(get_table(args.what)) if args.what in TABLES else SCALES
+    scale = get_scale(args.scale or list(scales)[-1], scales)
+    bases = scale.bases if isinstance(scale, TransferScale) else scale
+    if bases is scale and args.base_data:
+        raise Refused(f"--base-data {args.base_data}: {args.what} has no base networks; name its images with --data")
+    flag, photos = ("--data", args.data) if bases is scale else ("--base-data", args.base_data)
+    train, val = (), ()
+    if photos:
+        train, val = packed_photos(photos, args.runs / bases.name / "data", flag, packing=not args.show)
+    data = str(args.data.expanduser().absolute()) if args.data and bases is not scale else ""
+    if train and not args.show:
+        require_apart(Records(train), Records(val))
+    return cells.Runs(args.runs, scale, train, val, data, Records(train).digest if train else "")
+
+
+def _require_data(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table) -> None:
+    """Refuses, before the first cell, data that one of them would be refused for."""
+    runs.require_data(table.name)
+    transfers = [cell.recipe for cell in todo if cell.recipe.task != "classification"]
+    for recipe in transfers[:1]:
+        {"detection": find_boxes, "segmentation": find_masks}[recipe.task](recipe)
+    if transfers and len(transfers) < len(todo):
+        try:
+            runs.bases.require_data(next(cell.name for cell in todo if cell.source is None).split("/")[0])
+        except Refused as refused:
+            raise Refused(f"for the base networks, {refused}".replace("--data", "--base-data")) from None
+
+
+def _require_shareable(todo: Sequence[cells.Cell]) -> None:
+    """Refuses, before the first cell, what the devices of one process could not train."""
+    contexts = choose_contexts(None)
+    for cell in todo:
+        try:
+            require_shareable(cell.recipe, contexts)
+        except Refused as refused:
+            raise Refused(f'{cell.name}: {refused} (--launch "horovodrun -np N")') from None
+
+
+def _names(text: str, names: list[str], what: str, table: Table) -> list[str]:
+    return [require_known(name, names, what, table.name) for name in text.split(",") if name]
+
+
+def _announce(todo: Sequence[cells.Cell], runs: cells.Runs, launcher: Sequence[str]) -> None:
+    """Says, before the first cell, how much is going to be trained and roughly for how long."""
+    amount = estimate.amount(todo)
+    if launcher or runs.scale.name == "smoke":  # of other machines nothing is known; these take seconds
+        print(f"to train: {amount}", flush=True)
+        return
+    print(f"to train: {amount}; measuring how long that takes on this machine", flush=True)
+    try:
+        print(estimate.plan(todo)[-1], flush=True)
+    except RuntimeError as error:  # of the measurement alone
+        print(f"how long cannot be told: {str(error).strip().splitlines()[-1]}", flush=True)
+
+
+def _run(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table, launcher: Sequence[str]) -> int:
+    """Runs the cells one after the other; returns how many failed."""
+    if todo:
+        _require_data(todo, runs, table)
+        if not launcher:
+            _require_shareable(todo)
+        _announce(todo, runs, launcher)
+    failed, sources = 0, [cell.source for cell in todo if cell.source]
+    for k, cell in enumerate(todo, start=1):
+        needed = ", which other cells need first" if cell in sources else ""
+        print(f"--- {k} of {len(todo)}: {cell.name}, seed {cell.recipe.seed}{needed}", flush=True)
+        words = run_cells.trainer(cell, launcher)
+        failed += not run_cells.run(cell, words, lambda line: print(line, flush=True))
+    return failed
+
+
+def _show(table: Table, runs: cells.Runs, args: argparse.Namespace, columns: list[str], rows: list[str]) -> None:
+    """Prints what was asked for; writes nothing but --csv."""
+    there = runs.seeds(runs.cells(table.name, (), (), 1))
+    asked = compare(table.name, runs, args.seeds or max(there, 1), columns, rows)
+    print(tables.markdown(asked))
+    if args.csv:
+        write_text(args.csv, tables.as_csv(asked))
+    if not there:
+        others = [name for name in scales_of(table) if any((runs.root / name).glob("*/seed*/recipe.json"))]
+        elsewhere = f"; runs of other scales are there: --scale {' or '.join(others)}" if others else ""
+        print(f"nothing of {table.name} has been run at the scale {runs.scale.name} in {runs.root}{elsewhere}")
+
+
+def _write(table: Table, runs: cells.Runs, seeds: int) -> None:
+    """Writes the whole table beside the runs, and says where."""
+    whole = compare(table.name, runs, max(seeds, runs.seeds(runs.cells(table.name, (), (), 1))))
+    folder = runs.root / runs.scale.name
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    texts = {".md": tables.markdown(whole), ".csv": tables.as_csv(whole), ".html": tables.page(whole)}
+    for suffix, text in texts.items():
+        write_text(folder / f"{table.name}{suffix}", text)
+    print(f"the whole table is in {folder / table.name}.html (with curves), .md and .csv")
