@@ -115,10 +115,11 @@ with the least size.
 **Features.** `net.features_at(4)` is the network up to stage 4, `net.features_at(2, 3, 4)` gives a list of maps; both
 share the parameters of `net`. With `dilated=True` the last stages keep output stride 8.
 
-**Preprocessing.** `net.preprocessing` says what must be done to photos first; evaluation and export do it. Most take RGB minus ImageNet's mean and divided by its deviation, the CIFAR networks CIFAR-10's;
-`alexnet_2012`, `zfnet`, `caffenet` and `googlenet_2014` with their variants take pixels from 0 to 255 minus the mean,
-and the `cvjena` networks pixels as they are. Training does the same, unless flags or recipe say otherwise;
-`load_network(run).preprocessing` is what the run was trained on.
+**Preprocessing.** `net.preprocessing` says what must be done to photos first; evaluation and export do it. Most take
+RGB minus ImageNet's mean and divided by its deviation, the CIFAR networks CIFAR-10's; `alexnet_2012`, `zfnet`,
+`caffenet` and `googlenet_2014` with their variants take pixels from 0 to 255 minus the mean, and the `cvjena` networks
+pixels as they are. Training does the same, unless flags or recipe say otherwise; `load_network(run).preprocessing` is
+what the run was trained on.
 
 **Fine-tuning.** `net.output = nn.Dense(3)` puts another head in the place of the network's, as in GluonCV's tutorials
 (`net.output.initialize()` comes after it); `net.features` is all before the head.
@@ -129,8 +130,8 @@ checkpoint of `torch.save` everything but numbers (an `argparse.Namespace`, a pa
 ignored and never executed. Of several state dicts the one called `state_dict`, `model`, ... is taken, not its moving
 average, and a line reports this; `FILE#KEY` chooses another: `checkpoint.pth#state_dict_ema`. `FILE#PART` also chooses
 the names that begin with `PART.`. A prefix that a wrapper puts before all names (`module.`, `_orig_mod.`, `model.`) is
-removed if the rest are the network's names, and a line reports this. The parameters of GluonCV's `export_block` are read
-with the mean and the deviation in them; its graph, which takes pixels, is refused.
+removed if the rest are the network's names, and a line reports this. The parameters of GluonCV's `export_block` are
+read with the mean and the deviation in them; its graph, which takes pixels, is refused.
 
 A trained network has the same forms everywhere: `--pretrained` of evaluate, `--params` of predict, `--use-pretrained`,
 `--resume-params`, `--teacher`, `--base-params` and the SRC of convert_weights and export_model take a run directory, a
