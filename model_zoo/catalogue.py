@@ -115,31 +115,31 @@ with the least size.
 **Features.** `net.features_at(4)` is the network up to stage 4, `net.features_at(2, 3, 4)` gives a list of maps; both
 share the parameters of `net`. With `dilated=True` the last stages keep output stride 8.
 
-**Preprocessing.** `net.preprocessing` says what the network expects to have been done to photos; evaluation and export
-go by it. Most take RGB minus ImageNet's mean and divided by its deviation, the CIFAR networks CIFAR-10's;
-`alexnet_2012`, `zfnet`, `caffenet` and `googlenet_2014` with their variants take pixels from 0 to 255 minus the mean,
-and the `cvjena` networks pixels as they are. Training goes by it too, unless flags or recipe say otherwise;
-`load_network(run).preprocessing` is what the run was trained on.
+**Preprocessing.** `net.preprocessing` says what must be done to photos first; evaluation and export do it. Most take
+RGB minus ImageNet's mean and divided by its deviation, the CIFAR networks CIFAR-10's; `alexnet_2012`, `zfnet`,
+`caffenet` and `googlenet_2014` with their variants take pixels from 0 to 255 minus the mean, and the `cvjena` networks
+pixels as they are. Training does the same, unless flags or recipe say otherwise; `load_network(run).preprocessing` is
+what the run was trained on.
 
 **Fine-tuning.** `net.output = nn.Dense(3)` puts another head in the place of the network's, as in GluonCV's tutorials
 (`net.output.initialize()` comes after it); `net.features` is all before the head.
 
 **Weights in and out.** `pretrained=` takes True (the first tag below), a tag, or a path. Formats are told by content:
 Gluon's `.params`, exported `arg:`/`aux:` files, `.safetensors`, and PyTorch state dicts of timm and torchvision. In a
-checkpoint of `torch.save` what is no number (an `argparse.Namespace`, a path, Lightning's hyperparameters) is passed
-over and never executed. Of several state dicts the one called `state_dict`, `model`, ... is taken, not its moving
-average, and a line says so; `FILE#KEY` takes another: `checkpoint.pth#state_dict_ema`. `FILE#PART` also takes the
-names that begin with `PART.`. What a wrapper puts before all names (`module.`, `_orig_mod.`, `model.`) is stripped, if
-the rest are the network's names, and a line says so. The parameters of GluonCV's `export_block` are read with the mean
-and the deviation in them; its graph, which takes pixels, is refused.
+checkpoint of `torch.save` everything but numbers (an `argparse.Namespace`, a path, Lightning's hyperparameters) is
+ignored and never executed. Of several state dicts the one called `state_dict`, `model`, ... is taken, not its moving
+average, and a line reports this; `FILE#KEY` chooses another: `checkpoint.pth#state_dict_ema`. `FILE#PART` also chooses
+the names that begin with `PART.`. A prefix that a wrapper puts before all names (`module.`, `_orig_mod.`, `model.`) is
+removed if the rest are the network's names, and a line reports this. The parameters of GluonCV's `export_block` are
+read with the mean and the deviation in them; its graph, which takes pixels, is refused.
 
 A trained network has the same forms everywhere: `--pretrained` of evaluate, `--params` of predict, `--use-pretrained`,
 `--resume-params`, `--teacher`, `--base-params` and the SRC of convert_weights and export_model take a run directory, a
 checkpoint, any parameter file, and a published NAME or NAME/TAG. An exported graph (`-symbol.json`) is enough for a
-teacher and for export; elsewhere its parameters are named, `-0000.params`.
+teacher and for export; elsewhere name its parameters, `-0000.params`.
 
 `scripts/convert_weights.py` writes the same network's file under the other library's names. Two kinds of published
-files need more than their numbers, which a warning says when they are loaded: torchvision's Inception-v3 and GoogLeNet
+files need more than their numbers; a warning reports it when they are loaded: torchvision's Inception-v3 and GoogLeNet
 want images normalised by mean 127.5 and deviation 127.5, and timm's MobileNet was trained with ReLU6, where this one
 has ReLU.
 

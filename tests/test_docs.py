@@ -1,0 +1,207 @@
+"""README and docs: their links lead somewhere, their numbers are the code's and the records', their words are plain."""
+
+import ast
+import csv
+import functools
+import pathlib
+import re
+
+import pytest
+
+from gluon_tricks.networks.detector.settings import ROI_SETTINGS
+from gluon_tricks.paper.scales import SCALES
+from gluon_tricks.recipes.named.detection_segmentation import DETECTION, SEGMENTATION
+from gluon_tricks.recipes.registry import get_recipe, list_recipes
+from model_zoo import list_models
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+}
+SOURCES = [
+    path for folder in ("gluon_tricks", "model_zoo", "scripts") for path in sorted((ROOT / folder).rglob("*.py"))
+]
+# What has to be read twice, and how it is said instead.
+WORDS = {
+    r"st(?:ands?|ood|anding) still": "hangs",
+    r"(?:can(?:not|'t)?|has|have|is|are) (?:to )?be had|(?:has|have|is|not) to be had": "is missing, cannot be downloaded",
+    r"\bmend(?:s|ed|ing)?\b": "fix",
+    r"\btells?\b[^.\n]{0,40}\bapart\b": "has K classes, distinguishes",
+    r"\b(?:does|do|goes|went) without\b": "skips, leaves out",
+    r"\bsaying so\b": "and a line reports it",
+}
+
+
+@functools.lru_cache(maxsize=None)
+def text_of(page):
+    return PAGES[page].read_text(encoding="utf-8")
+
+
+def prose(page):
+    return " ".join(text_of(page).split())
+
+
+def records(*parts):
+    """The rows of a CSV file in results."""
+    with (ROOT / "results").joinpath(*parts).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def anchors(page):
+    """As GitHub makes them of headings: lower case, only letters, digits, blanks and hyphens, blanks as hyphens."""
+    heads = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+def test_the_readme_is_one_page():
+    assert len(text_of("README.md").splitlines()) <= 180
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", text_of(page)):
+        if link.startswith("http"):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (PAGES[page].parent / name).resolve() if name else PAGES[page]
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_page_is_linked_from_the_readme():
+    assert {page for page in PAGES if f"({page}" not in text_of("README.md")} == {"README.md"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_say_it_plainly(page):
+    assert not [found.group() for word in WORDS for found in re.finditer(word, prose(page), re.IGNORECASE)]
+
+
+def test_the_code_says_it_plainly():
+    """Messages, help and docstrings: every string of the code."""
+    found = []
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                hits = [m.group() for word in WORDS for m in re.finditer(word, node.value, re.IGNORECASE)]
+                found += [f"{path.relative_to(ROOT)}:{node.lineno}: {hit}" for hit in hits]
+    assert not found, WORDS
+
+
+def test_the_banned_words_are_found():
+    said = "a rank stands still; the file cannot be had; it has to be had; mend it; tells 5 classes apart; does without"
+    assert all(re.search(word, f"{said}, saying so") for word in WORDS)
+    assert not any(re.search(word, "amend a recommended part; a tell-tale; without") for word in WORDS)
+
+
+def test_the_number_of_networks():
+    assert f"- {len(list_models())} networks by name" in text_of("README.md")
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_the_table_of_recipes(name):
+    recipe = get_recipe(name).resolved()
+    row = (
+        f"| `{name}` | {recipe.model} | {recipe.input_size} px | {recipe.epochs} | {recipe.batch_size} "
+        f"| {recipe.base_lr():g} | {recipe.dtype} | {recipe.augment} |"
+    )
+    assert row in text_of("docs/training.md")
+
+
+@pytest.mark.parametrize("name", ["voc", "scenes"])
+def test_the_table_of_detection(name):
+    r = DETECTION[name]
+    row = f"| `{name}` | {r.model} | {r.epochs} | {r.batch_size} | {r.lr:g} | {r.wd:g} | {r.short}, {r.long} px | {r.roi} |"
+    assert row in text_of("docs/transfer.md")
+
+
+@pytest.mark.parametrize("name", ["ade20k", "masks", "scenes"])
+def test_the_table_of_segmentation(name):
+    r = SEGMENTATION[name]
+    row = f"| `{name}` | {r.model} | {r.epochs} | {r.batch_size} | {r.lr:g} | {r.crop} px | {r.base_size} px |"
+    assert row in text_of("docs/transfer.md")
+
+
+def test_the_sentences_on_detection_and_segmentation():
+    small, voc, ade20k = ROI_SETTINGS["small"], DETECTION["voc"], SEGMENTATION["ade20k"]
+    warmup, step = voc.tricks
+    for sentence in (
+        f"{small.roi_size}x{small.roi_size} regions, {small.roi_samples} of an image, {small.proposals} proposals",
+        f"the detector trains for {DETECTION['scenes'].epochs} epochs and the segmenter for "
+        f"{SEGMENTATION['scenes'].epochs}",
+        f"divided by {'ten' if step.by == 0.1 else step.by} at epoch {step.epochs[0]}",
+        f"an auxiliary head with weight {ade20k.aux_weight:g} on stage 3",
+        f"(1 - t/T)^{ade20k.tricks[0].power:g}; the heads have {'ten' if ade20k.head_lr == 10 else ade20k.head_lr} times",
+    ):
+        assert sentence in prose("docs/transfer.md")
+    assert warmup.epochs == 0.25 and "a warm-up of a quarter of an epoch" in prose("docs/transfer.md")
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_the_table_of_scales(name):
+    def share(factor):
+        return "1" if factor == 1 else f"1/{1 / factor:.0f}"
+
+    scale = SCALES[name]
+    side = f"{scale.set['input_size']} px" if scale.set else "the network's own"
+    assert f"| `{name}` | {share(scale.epochs)} | {share(scale.batch_size)} | {side} |" in text_of("docs/paper.md")
+
+
+def compared(table, column):
+    """{row's label: (the paper's top-1, ours)} of a column of a table in results."""
+    text = (ROOT / "results" / "tables" / "imagenette" / f"{table}.md").read_text(encoding="utf-8")
+    section = next(part for part in text.split("\n## ") if part.startswith(f"{column}:"))
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("| ")]
+    return {row[0]: (row[1].split(" / ")[0], row[2].removesuffix(" (3)")) for row in rows[2:]}
+
+
+@pytest.mark.parametrize(
+    "title, table, column",
+    [
+        ("table 4, batch 256", "table4", "256"),
+        ("table 5", "table5", "resnet50"),
+        ("table 6, ResNet-50-D", "table6", "resnet50_v1d"),
+        ("table 6, MobileNet", "table6", "mobilenet1.0"),
+    ],
+)
+def test_the_papers_tables_are_those_of_the_records(title, table, column):
+    shown = text_of("docs/paper.md").split(f"| {title} |")[1].split("\n\n")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in shown.splitlines()[2:]]
+    told = compared(table, column)
+    assert len(rows) == len(told)
+    for (label, paper, ours, _), (recorded, numbers) in zip(rows, told.items()):
+        assert re.split(r" \(|, ", label)[0] == re.split(r" \(|, ", recorded)[0]
+        assert (paper, ours.split(":")[0]) == numbers
+
+
+def test_the_readmes_scores_are_those_of_the_records():
+    readme = prose("README.md")
+    for epoch in records("shapes", "augment-paper.csv"):
+        top1, top5 = (f"{100 * float(epoch[key]):.2f}%" for key in ("val_top1", "val_top5"))
+        losses = f"val loss {float(epoch['val_loss']):.3f}, train loss {float(epoch['train_loss']):.3f}"
+        assert f"epoch {epoch['epoch']}/5: top-1 {top1}, top-5 {top5}, {losses}" in readme
+    photos = records("imagenette160-resnet18_v1d", "metrics.csv")[-1]
+    boxes = records("transfer", "faster_rcnn_scenes", "metrics.csv")[-1]
+    masks = records("transfer", "fcn_scenes", "metrics.csv")[-1]
+    for score in (
+        f"10 epochs | {100 * float(photos['val_top1']):.2f} % top-1",
+        f"4 epochs | {100 * float(boxes['val_map07']):.1f} % mAP (11 points)",
+        f"4 epochs | {100 * float(masks['val_pix_acc']):.1f} % pixAcc, {100 * float(masks['val_miou']):.1f} % mIoU",
+    ):
+        assert score in readme
+
+
+def test_the_house_is_as_it_is_told():
+    """Every package has its row; every file that is named is there."""
+    page = text_of("docs/house.md")
+    for folder in (ROOT / "gluon_tricks").iterdir():
+        if (folder / "__init__.py").is_file():
+            assert f"| `{folder.name}` |" in page
+    for row in re.findall(r"^\| `(\w+)/?` \|(.*)\|$", page, re.MULTILINE):
+        room = ROOT / "gluon_tricks" / row[0]
+        room = room if room.is_dir() else ROOT / row[0]
+        assert all(
+            (room / name).exists() for name in re.findall(r"`([\w/]+(?:\.py|/))`", row[1]) if "scripts" not in name
+        )
+    for path in re.findall(r"`((?:gluon_tricks|model_zoo|tests)/[\w/]+(?:\.py|/))`", page):
+        assert (ROOT / path).exists(), path
