@@ -144,7 +144,8 @@ def test_another_folder(tmp_path, capsys):
     )  # fmt: skip
     (tmp_path / "run").mkdir()
     run = run_of(recipe, tmp_path / "run", say_background)
-    lines = evaluated(capsys, "--pretrained", run, "--data", tmp_path)
+    warned, *lines = evaluated(capsys, "--pretrained", run, "--data", tmp_path)
+    assert warned.endswith("has the class 0, 1, 2, 4, 5 and 4 more: the mean is over the others")  # 11 but for 3 and 10
     assert lines[0].endswith(f"on 1 image of {tmp_path}") and lines[1] == "pixAcc 76.9%, mIoU 38.5%"  # 30 / 39
     assert "nowhere" in evaluated(capsys, "--pretrained", run, code=2)
 
