@@ -23,7 +23,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import write_atomically, writing
 from gluon_tricks.networks.of_recipe import parameters_by_name, set_parameters
 from gluon_tricks.networks.optimizer_state import optimizer_arrays, restore_optimizer
-from gluon_tricks.recipes.recipe import KINDS
+from gluon_tricks.recipes.recipe import recipe_from_json
 from gluon_tricks.recipes.settings import Settings
 from model_zoo import formats
 
@@ -63,13 +63,14 @@ class Progress:
 
 
 def save_checkpoint(
-    path: pathlib.Path, net, trainer: mx.gluon.Trainer, progress: Progress, recipe: Settings, data_digest: str
-) -> None:
+    path: pathlib.Path, net, trainer: mx.gluon.Trainer, progress: Progress, recipe: Settings, data_digest: str,
+    val_digest: str = "",
+) -> None:  # fmt: skip
     """Writes a checkpoint; waits for every pending computation on the parameters.
 
     Args:
         path: ends in .safetensors; appears only when the file is whole and on the disk.
-        data_digest: of the training records; resuming on others is refused.
+        data_digest, val_digest: of the training and the validation records; resuming on others is refused.
     """
     arrays = {f"parameter/{name}": p.list_data()[0].asnumpy() for name, p in parameters_by_name(net).items()}
     arrays.update({f"optimizer/{name}": array for name, array in optimizer_arrays(net, trainer).items()})
@@ -78,6 +79,7 @@ def save_checkpoint(
         "progress": dataclasses.asdict(progress),
         "recipe": recipe.to_json(),
         "data": data_digest,
+        "val": val_digest,
         "sha256": {name: _digest(array) for name, array in arrays.items()},
     }
     header["header_sha256"] = _header_digest(header)
@@ -169,7 +171,7 @@ def parse_checkpoint(data: bytes, path: pathlib.Path) -> tuple[dict[str, np.ndar
 
 def restore(
     path: pathlib.Path, read: tuple[dict[str, np.ndarray], dict[str, Any]], net, trainer: mx.gluon.Trainer,
-    recipe: Settings, data_digest: str, contexts: Sequence[mx.Context],
+    recipe: Settings, data_digest: str, contexts: Sequence[mx.Context], val_digest: str = "",
 ) -> Progress:  # fmt: skip
     """Puts the network and the optimiser where a checkpoint has them, and says where the run stands.
 
@@ -181,7 +183,8 @@ def restore(
         Refused: another recipe, or other records.
     """
     arrays, header = read
-    differing = _differences(header["recipe"], recipe.to_json())
+    differences = recipe.differences(recipe_from_json(header["recipe"]), "resume").items()
+    differing = [f"{name} was {old!r} and is {new!r}" for name, (old, new) in differences]
     if differing:
         run = path.parent.parent
         anew = " --resume-params FILE" if recipe.task == "classification" else ""
@@ -189,7 +192,8 @@ def restore(
             f"{path} belongs to another recipe ({'; '.join(differing)}): leave that out, as --resume auto --save-dir "
             f"{run} takes it from the run ({run / 'recipe.json'}), or start another run: --save-dir NEW{anew}"
         )
-    if header["data"] != data_digest:
+    validated = header.get("val", "")  # older ones do not say it
+    if header["data"] != data_digest or validated not in ("", val_digest):
         raise Refused(f"{path} was trained on other records than those given: resume with the same files")
     set_parameters(net, named(arrays, "parameter"), path)
     restore_optimizer(net, trainer, named(arrays, "optimizer"), contexts)
@@ -224,23 +228,3 @@ def named(arrays: dict[str, np.ndarray], kind: str, dtype: str | None = None) ->
     """The arrays of a kind by the rest of their name."""
     found = {name[len(kind) + 1 :]: array for name, array in arrays.items() if name.startswith(f"{kind}/")}
     return {name: array.astype(dtype) for name, array in found.items()} if dtype else found
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Where two recipes differ, in words; what an older version did not know has its default.
-
-    How many epochs there are to be is no difference, nor where a folder of images lies: what is in it has a digest.
-    """
-    free = ("epochs",) if new["task"] == "classification" else ("epochs", "data")
-    old, new = _flat({**KINDS[new["task"]]().to_json(), **old}), _flat(new)
-    decisive = [key for key in new if key not in free and ("." not in key or key in old)]
-    return [f"{key} was {old.get(key)!r} and is {new[key]!r}" for key in decisive if old.get(key) != new[key]]
-
-
-def _flat(recipe: dict[str, Any]) -> dict[str, Any]:
-    """A recipe's JSON with the names of its tricks, and their numbers as "mixup.alpha"."""
-    flat = json.loads(json.dumps(recipe))
-    listed = flat["tricks"]
-    flat["tricks"] = [trick["trick"] for trick in listed]
-    numbers = {f"{t['trick']}.{name}": value for t in listed for name, value in t.items() if name != "trick"}
-    return {**flat, **numbers}

@@ -13,7 +13,8 @@ from typing import Any
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural
-from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
+from gluon_tricks.data.builtin import shapes
+from gluon_tricks.data.recipe_records import DATA_SETS, IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.data.records import Records
 from gluon_tricks.paper.scales import Scale, TransferScale, scales_of
 from gluon_tricks.recipes.recipe import read_recipe
@@ -77,7 +78,9 @@ class Cell:
         stored = self.stored()
         if stored is None:
             return False
-        differences = _differences(stored, self.recipe)
+        differences = list(self.recipe.differences(stored, "cells"))
+        if _are_others(stored.data, self.recipe.data):
+            differences.append("data")
         told = next((event["records"] for event in self.events() if "records" in event), "")
         if self.digest and told and self.digest != told:
             differences.append("other images")
@@ -122,27 +125,12 @@ COLUMNS = {  # of metrics.csv, by task
     "detection": ("val_map07", "val_map"),
     "segmentation": ("val_pix_acc", "val_miou"),
 }
-_DECISIVE = ("model", "net", "input_size", "min_area", "augment", "epochs", "batch_size", "lr", "momentum", "wd")
-_DECISIVE += ("optimizer", "init", "seed", "dataset", "train_splits", "val_splits", "short", "long", "roi")
-_DECISIVE += ("frozen_stages", "crop", "base_size", "aux_weight", "head_lr")
 
 
-def _differences(stored: Settings, wanted: Settings) -> list[str]:
-    """The names of what decides a result and differs."""
-    old, new = stored.to_json(), wanted.to_json()
-    names = [name for name in _DECISIVE if name in new and old.get(name) != new[name]]
-    if new.get("classes") not in (None, old["classes"]):  # None: as many as the images have
-        names.append("classes")
-    if _are_others(old["data"], new["data"], drawn=wanted.task == "classification"):
-        names.append("data")
-    tricks = [[{**trick, "teacher": ""} for trick in side["tricks"]] for side in (old, new)]
-    return names + (["tricks"] if tricks[0] != tricks[1] else [])
-
-
-def _are_others(stored: str, wanted: str, drawn: bool) -> bool:
+def _are_others(stored: str, wanted: str) -> bool:
     """Whether `data` means other images: drawn ones and no drawn ones, or another folder beside the old one."""
-    if drawn:
-        return stored != wanted and not {"records", "imagenet"} >= {stored, wanted}
+    if {stored, wanted} & {*DATA_SETS}:
+        return stored != wanted and bool({stored, wanted} & {*shapes.DATA_SETS})
     folders = [pathlib.Path(folder).resolve() for folder in (stored, wanted) if folder]
     return len(folders) == 2 and folders[0] != folders[1] and folders[0].exists()
 

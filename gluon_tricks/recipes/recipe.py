@@ -9,7 +9,7 @@ from typing import Any
 
 from gluon_tricks import tricks
 from gluon_tricks.core.errors import Refused, require_known
-from gluon_tricks.recipes.settings import Settings, trick_from_json, trick_named
+from gluon_tricks.recipes.settings import Settings, free, trick_from_json, trick_named
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.tricks import Loss
 
@@ -36,10 +36,10 @@ class Recipe(Settings):
 
     name: str = "imagenet"
     model: str = "resnet50_v1"
-    pretrained: str = ""
-    data: str = "imagenet"
-    train: tuple[str, ...] = ()
-    val: tuple[str, ...] = ()
+    pretrained: str = free("ranks", default="")  # all start with rank 0's parameters
+    data: str = free("cells", "resume", "ranks", default="imagenet")  # what lies there has a digest
+    train: tuple[str, ...] = free("cells", "resume", "ranks", default=())
+    val: tuple[str, ...] = free("cells", "resume", "ranks", default=())
     input_size: int | None = None
     teacher_size: int | None = None
     crop_ratio: float | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
@@ -15,10 +16,27 @@ from gluon_tricks.tricks.schedule import Plan, Schedule
 from model_zoo import get_model
 from model_zoo.preprocessing import Preprocessing
 
+SITUATIONS = ("cells", "resume", "ranks")  # where two recipes are compared
+
+
+def free(*situations: str, default: Any = dataclasses.MISSING, found: bool = False) -> Any:
+    """A field that decides no result in some situations; a field without this decides it in all.
+
+    Args:
+        situations: "cells": a finished run counts as that of the recipe whatever its value; "resume": a run goes on
+            with another value; "ranks": those of one run may differ.
+        default: of the field.
+        found: the data or the base network says it where the recipe leaves it open (None, ()); what was found then
+            is no difference.
+    """
+    return dataclasses.field(default=default, metadata={"free": situations, "found": found})
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """What a recipe of any task says: of the network, of the optimisation, of the run.
+
+    What decides a result is said at the fields (see free) and compared by differences.
 
     Args:
         name: what the run is called; the run directory's name by default.
@@ -55,13 +73,13 @@ class Settings:
         "mode": ("hybrid", "imperative"),
     }
 
-    name: str = ""
+    name: str = free("cells", "resume", "ranks", default="")
     model: str = ""
     net: dict[str, Any] = dataclasses.field(default_factory=dict)
-    classes: int | None = None
+    classes: int | None = free(default=None, found=True)
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
-    epochs: int = 120
+    epochs: int = free("resume", default=120)  # the run may go on for more
     start_epoch: int = 0
     batch_size: int = 256
     accumulate: int = 1
@@ -69,12 +87,12 @@ class Settings:
     momentum: float = 0.9
     wd: float = 1e-4
     optimizer: str = "nag"
-    dtype: str = "float32"
-    mode: str = "hybrid"
+    dtype: str = free("cells", default="float32")  # the machine may have decided it
+    mode: str = free("cells", default="hybrid")
     seed: int = 0
-    divergence_factor: float = 3.0
-    divergence_steps: int = 20
-    rollbacks: int = 3
+    divergence_factor: float = free("cells", "resume", default=3.0)  # nothing until the numbers go wrong
+    divergence_steps: int = free("cells", "resume", default=20)
+    rollbacks: int = free("cells", "resume", default=3)
     tricks: tuple[Trick, ...] = ()
 
     def __post_init__(self) -> None:
@@ -111,8 +129,8 @@ class Settings:
         )
         yield self.rollbacks >= 0, f"rollbacks is {self.rollbacks}: it takes 0 (never) or more"
         yield 0 <= self.seed < 2**31, f"seed is {self.seed}: it must lie in [0, 2**31)"
-        for values in (values for values in (self.mean, self.std) if values is not None):
-            yield len(values) == 3, "mean and std take three numbers each, for R, G and B"
+        for values in (self.mean, self.std):
+            yield values is None or len(values) == 3, "mean and std take three numbers each, for R, G and B"
         yield all(value > 0 for value in self.std or ()), f"std is {self.std}: it must be positive"
         yield (
             len({trick.slot() for trick in self.tricks}) == len(self.tricks),
@@ -184,6 +202,42 @@ class Settings:
             lr_at = trick.schedule(lr_at, plan)
         return lr_at, plan
 
+    # --- comparing two ------------------------------------------------------------------------------------------
+
+    def deciding(self, situation: str) -> dict[str, Any]:
+        """What decides the result: field -> value as in JSON, the tricks' names, and their numbers as mixup.alpha."""
+        values: dict[str, Any] = {"task": self.task}
+        for field in dataclasses.fields(self):
+            if field.name != "tricks" and situation not in declared(type(self), field.name).get("free", ()):
+                values[field.name] = getattr(self, field.name)
+        values["tricks"] = [trick.label() for trick in self.tricks]
+        for trick in self.tricks:
+            for field in dataclasses.fields(trick):
+                if situation not in field.metadata.get("free", ()):
+                    values[f"{trick.label()}.{field.name}"] = getattr(trick, field.name)
+        return json.loads(json.dumps(values))
+
+    def differences(self, old: Settings, situation: str) -> dict[str, tuple[Any, Any]]:
+        """What decides the result and differs: field, or trick.number of a trick that both have -> its values.
+
+        Args:
+            old: the recipe of a run; self: the one that is wanted.
+            situation: of SITUATIONS.
+
+        Returns:
+            the old value and this one's of each.
+        """
+        wanted, there = self.deciding(situation), old.deciding(situation)
+        if self.task != old.task:
+            return {"task": (old.task, self.task)}
+        left_open = {
+            field.name
+            for field in dataclasses.fields(self)
+            if declared(type(self), field.name).get("found") and not getattr(self, field.name)
+        }
+        names = [name for name in wanted if name in there and name not in left_open]
+        return {name: (there[name], wanted[name]) for name in names if there[name] != wanted[name]}
+
     # --- on paper -------------------------------------------------------------------------------------------------
 
     def to_json(self) -> dict[str, Any]:
@@ -210,6 +264,12 @@ class Settings:
             raise Refused('"tricks" of a recipe is a list of JSON objects such as {"trick": "mixup", "alpha": 0.2}')
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         return cls().set(**values, tricks=tuple(trick_from_json(trick) for trick in listed))
+
+
+def declared(kind: type[Settings], name: str) -> Mapping[str, Any]:
+    """What is said at a field of a recipe: in the first class that has it, those below changing its default only."""
+    first = next(base for base in reversed(kind.__mro__) if name in getattr(base, "__dataclass_fields__", ()))
+    return first.__dataclass_fields__[name].metadata
 
 
 @functools.cache

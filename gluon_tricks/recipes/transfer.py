@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from gluon_tricks.recipes.settings import Settings
+from gluon_tricks.recipes.settings import Settings, free
 from gluon_tricks.tricks import PolyDecay, StepDecay, Trick, Warmup
 
 _LARGEST_BASE = 8192  # px; training scales a photo to twice as much, and takes the crop from that
@@ -25,10 +25,10 @@ class TransferRecipe(Settings):
     """
 
     optimizer: str = "sgd"
-    base_params: str = ""
+    base_params: str = free("cells", "ranks", default="")  # a cell's is a cell; all start with rank 0's parameters
     dataset: str = "scenes"
-    data: str = ""
-    class_names: tuple[str, ...] = ()
+    data: str = free("cells", "resume", "ranks", default="")  # what lies there has a digest
+    class_names: tuple[str, ...] = free(default=(), found=True)
 
     def constraints(self) -> Iterator[tuple[bool, str]]:
         yield from super().constraints()
@@ -89,7 +89,7 @@ class DetectionRecipe(TransferRecipe):
     long: int = 1000
     roi: str = "paper"
     frozen_stages: int = 1
-    dense_side: int | None = None
+    dense_side: int | None = free(default=None, found=True)
     epochs: int = 20
     batch_size: int = 4
     lr: float | None = 1e-3

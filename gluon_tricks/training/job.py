@@ -124,8 +124,8 @@ class Job:
             path: what an error names.
             data: the file's bytes, which rank 0 may be the only one to have read.
         """
-        read, digest = checkpoint.parse_checkpoint(data, path), self.task.train.records.digest
-        self.progress = checkpoint.restore(path, read, self.net, self.trainer, self.recipe, digest, self.contexts)
+        read, (train, val) = checkpoint.parse_checkpoint(data, path), self._digests()
+        self.progress = checkpoint.restore(path, read, self.net, self.trainer, self.recipe, train, self.contexts, val)
         if self.scale.active:
             self.scale = LossScale(True, self.progress.loss_scale, self.progress.good_steps)
         self.apply_rollbacks()
@@ -144,6 +144,9 @@ class Job:
         folder, progress = self.journal.folder / "checkpoints", self.progress
         progress.loss_scale, progress.good_steps = self.scale.value, self.scale.good_steps
         path = checkpoint.checkpoint_path(folder, progress.step)
-        checkpoint.save_checkpoint(path, self.net, self.trainer, progress, self.recipe, self.task.train.records.digest)
+        checkpoint.save_checkpoint(path, self.net, self.trainer, progress, self.recipe, *self._digests())
         checkpoint.prune(folder, self.options.keep, progress.best[0], progress.step - self.recipe.divergence_steps)
         self.journal.event("checkpoint", step=self.progress.step, file=path.name)
+
+    def _digests(self) -> tuple[str, str]:
+        return self.task.train.records.digest, self.task.val.records.digest

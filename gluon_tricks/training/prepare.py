@@ -102,13 +102,10 @@ def _look_at_the_machine(files: int) -> list[str]:
 
 def _require_alike(task: Task) -> None:
     """Refuses ranks that would train something else than rank 0 does; where their files lie may differ."""
-    recipe = {
-        name: value
-        for name, value in task.recipe.to_json().items()
-        if name not in ("train", "val", "data", "base_params")
-    }
     digests = task.train.records.digest, task.val.records.digest
-    odd = distributed.differing(json.dumps([recipe, digests, gluon_tricks.__version__, mx.__version__]))
+    odd = distributed.differing(
+        json.dumps([task.recipe.deciding("ranks"), digests, gluon_tricks.__version__, mx.__version__])
+    )
     if odd:
         raise Refused(
             f"of {distributed.ranks()} ranks, {', '.join(map(str, odd))} have another recipe, precision, version or "

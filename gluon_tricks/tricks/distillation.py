@@ -26,7 +26,7 @@ class Distillation(Trick):
         about T^2 ln K (2763 at T = 20 and K = 1000), beside which no change of the loss would be seen.
     """
 
-    teacher: str = ""
+    teacher: str = dataclasses.field(default="", metadata={"free": ("cells",)})  # a cell's is a cell
     temperature: float = 20.0
     form: str = "paper"
     hard_weight: float | None = None

@@ -1,5 +1,6 @@
 """Checkpoints: whole or absent, checked, and the optimiser's state with them."""
 
+import contextlib
 import json
 
 import mxnet as mx
@@ -97,6 +98,16 @@ def test_another_recipe_or_other_data_is_refused(tmp_path):
         restore(path, read_checkpoint(path), net, trainer, Recipe(), "other", [mx.cpu()])
 
 
+@pytest.mark.parametrize("written, given, fine", [("v", "v", True), ("v", "w", False), ("", "w", True)])
+def test_other_validation_images_are_refused(tmp_path, written, given, fine):
+    """An older version's checkpoint does not say which they were."""
+    net, trainer = small_net([mx.cpu()])
+    path = tmp_path / "c.safetensors"
+    save_checkpoint(path, net, trainer, Progress(), Recipe(), "data", written)
+    with contextlib.nullcontext() if fine else pytest.raises(Refused, match="other records"):
+        restore(path, read_checkpoint(path), net, trainer, Recipe(), "data", [mx.cpu()], given)
+
+
 def test_the_newest_the_best_and_one_from_before_stay(tmp_path):
     for step in (10, 15, 5, 1000000000, 16, 20):
         checkpoint.checkpoint_path(tmp_path, step).touch()
@@ -159,9 +170,7 @@ def test_states_of_multi_precision_are_kept(tmp_path):
 
 
 def test_where_a_folder_of_images_lies_is_no_other_recipe():
-    """What is in it has a digest. Of a classifier `data` is what the images are."""
-    there, elsewhere = (DetectionRecipe(data=folder).to_json() for folder in ("VOCdevkit", "/mnt/VOCdevkit"))
-    assert checkpoint._differences(there, elsewhere) == []
-    assert checkpoint._differences(there, {**elsewhere, "short": 300}) == ["short was 600 and is 300"]
-    drawn, packed = (Recipe(data=data).to_json() for data in ("shapes", "records"))
-    assert checkpoint._differences(drawn, packed) == ["data was 'shapes' and is 'records'"]
+    """What is in it has a digest."""
+    there, elsewhere = (DetectionRecipe(data=folder) for folder in ("VOCdevkit", "/mnt/VOCdevkit"))
+    assert elsewhere.differences(there, "resume") == {}
+    assert elsewhere.set(short=300).differences(there, "resume") == {"short": (600, 300)}
