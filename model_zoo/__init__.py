@@ -71,7 +71,7 @@ def get_model(
     Returns: the network: float images (N, 3, H, W) -> logits (N, classes).
 
     Raises:
-        Refused: an unknown name or keyword, a published file that cannot be had, or a file that does not hold this
+        Refused: an unknown name or keyword, a published file that cannot be downloaded, or a file that does not hold this
             network's parameters.
     """
     constructor = _lookup(name, kwargs)

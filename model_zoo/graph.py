@@ -76,7 +76,9 @@ def operators(symbol: mx.sym.Symbol, shape: tuple[int, ...]) -> list[Operator]:
     except mx.base.MXNetError as error:
         raise Refused(f"images of shape {shape} do not fit: {_reason(error)}") from None
     if found is None:
-        raise Refused(f"the shape of the images, {shape}, does not tell the shapes of all parameters: initialise first")
+        raise Refused(
+            f"the shape of the images, {shape}, does not determine the shapes of all parameters: initialise first"
+        )
     nodes = json.loads(symbol.tojson())["nodes"]
     shapes: list[list[tuple[int, ...]]] = []  # of each node's visible outputs
     last, seen = None, set()

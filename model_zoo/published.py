@@ -159,7 +159,7 @@ def fetch(name: str, tag: str | None = None) -> pathlib.Path:
         name: of a network; tag: None for the default.
 
     Raises:
-        Refused: there is no such file, or it cannot be had; then it says what to put where.
+        Refused: there is no such file, or it cannot be downloaded; the message then says what to put where.
         CannotWrite: the disk is full or read-only.
     """
     file = lookup(name, tag)
@@ -181,7 +181,7 @@ def fetch(name: str, tag: str | None = None) -> pathlib.Path:
     except (_Unusable, OSError, http.client.HTTPException, ValueError) as error:
         wrong = f"; the file that is at {path} has the sha1 {there} and is not it" if there else ""
         raise Refused(
-            f"{path.name} cannot be had from {url} ({error}){wrong}: put the file whose sha1 "
+            f"{path.name} cannot be downloaded from {url} ({error}){wrong}: put the file whose sha1 "
             f"{f'is {file.sha1}' if file.sha1 else f'starts with {file.tag}'} at {path}, or give the path of another; "
             f"published tags of {name}: {tags(name)}"
         ) from None

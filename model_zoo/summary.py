@@ -113,7 +113,7 @@ def summarise(net: HybridBlock, input_size: int | tuple[int, int], batch_size: i
     height, width = (input_size, input_size) if isinstance(input_size, int) else input_size
     shape = (batch_size, channels, height, width)
     if min(shape) < 1:
-        raise Refused(f"{net.name}: images of shape {shape} cannot be; batch and sides take 1 and more")
+        raise Refused(f"{net.name}: there are no images of shape {shape}: batch and sides take 1 or more")
     if hasattr(net, "check_images"):
         net.check_images(shape)
     symbol = trace(net)

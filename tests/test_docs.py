@@ -24,7 +24,7 @@ SOURCES = [
 # What has to be read twice, and how it is said instead.
 WORDS = {
     r"st(?:ands?|ood|anding) still": "hangs",
-    r"(?:can(?:not|'t)?|has|have|is|are) (?:to )?be had|(?:has|have|is|not) to be had": "is missing, cannot be downloaded",
+    r"\b(?:can|cannot|to) be had\b": "is missing, cannot be downloaded",
     r"\bmend(?:s|ed|ing)?\b": "fix",
     r"\btells?\b[^.\n]{0,40}\bapart\b": "has K classes, distinguishes",
     r"\b(?:does|do|goes|went) without\b": "skips, leaves out",
@@ -32,7 +32,7 @@ WORDS = {
 }
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def text_of(page):
     return PAGES[page].read_text(encoding="utf-8")
 
@@ -111,7 +111,8 @@ def test_the_table_of_recipes(name):
 @pytest.mark.parametrize("name", ["voc", "scenes"])
 def test_the_table_of_detection(name):
     r = DETECTION[name]
-    row = f"| `{name}` | {r.model} | {r.epochs} | {r.batch_size} | {r.lr:g} | {r.wd:g} | {r.short}, {r.long} px | {r.roi} |"
+    sides = f"{r.short}, {r.long} px"
+    row = f"| `{name}` | {r.model} | {r.epochs} | {r.batch_size} | {r.lr:g} | {r.wd:g} | {sides} | {r.roi} |"
     assert row in text_of("docs/transfer.md")
 
 
@@ -125,13 +126,14 @@ def test_the_table_of_segmentation(name):
 def test_the_sentences_on_detection_and_segmentation():
     small, voc, ade20k = ROI_SETTINGS["small"], DETECTION["voc"], SEGMENTATION["ade20k"]
     warmup, step = voc.tricks
+    assert (step.by, ade20k.head_lr) == (0.1, 10)
     for sentence in (
         f"{small.roi_size}x{small.roi_size} regions, {small.roi_samples} of an image, {small.proposals} proposals",
         f"the detector trains for {DETECTION['scenes'].epochs} epochs and the segmenter for "
         f"{SEGMENTATION['scenes'].epochs}",
-        f"divided by {'ten' if step.by == 0.1 else step.by} at epoch {step.epochs[0]}",
+        f"divided by ten at epoch {step.epochs[0]}",
         f"an auxiliary head with weight {ade20k.aux_weight:g} on stage 3",
-        f"(1 - t/T)^{ade20k.tricks[0].power:g}; the heads have {'ten' if ade20k.head_lr == 10 else ade20k.head_lr} times",
+        f"(1 - t/T)^{ade20k.tricks[0].power:g}; the heads have ten times",
     ):
         assert sentence in prose("docs/transfer.md")
     assert warmup.epochs == 0.25 and "a warm-up of a quarter of an epoch" in prose("docs/transfer.md")

@@ -30,7 +30,9 @@ def main(argv: list[str] | None = None) -> int:
     source.add_argument("--photos", type=pathlib.Path, help="a folder of images, repeated to about 1000")
     parser.add_argument("--input-size", type=int, default=224, metavar="PX", help="side of the images (224)")
     parser.add_argument("--batch-size", type=int, metavar="N", help="default 64 for loader, 2 for transfer, else 16")
-    parser.add_argument("--threads", type=int, default=usable_cores(), metavar="N", help="of the loaders (%(default)s)")
+    parser.add_argument(
+        "--threads", type=int, default=usable_cores(), metavar="N", help="threads of the loaders (%(default)s)"
+    )
     parser.add_argument(
         "--model",
         metavar="NAME",
@@ -38,13 +40,19 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--scale", default="small", help="for transfer: small (images of 300 and 240 px) or paper")
     parser.add_argument(
-        "--steps", type=int, default=8, metavar="N", help="of a round of train, models, scaling, transfer (8)"
+        "--steps", type=int, default=8, metavar="N", help="steps in a round of train, models, scaling, transfer (8)"
     )
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns that each takes (5)")
-    parser.add_argument("--ranks", type=int, default=2, metavar="N", help="for scaling: compared with one (2)")
+    parser.add_argument(
+        "--rounds", type=int, default=5, metavar="N", help="rounds, in each of which every contestant has a turn (5)"
+    )
+    parser.add_argument(
+        "--ranks", type=int, default=2, metavar="N", help="for scaling: number of ranks compared with one (2)"
+    )
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="for scaling (float32)")
     parser.add_argument("--accumulate", type=int, default=1, metavar="K", help="for scaling: rounds a step (1)")
-    parser.add_argument("--bucket", type=float, default=32, metavar="MIB", help="for scaling: of one message (32)")
+    parser.add_argument(
+        "--bucket", type=float, default=32, metavar="MIB", help="for scaling: size of one message, MiB (32)"
+    )
     parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="write every round as JSON")
     args = parser.parse_args(argv)
     if args.out:

@@ -19,8 +19,8 @@ from gluon_tricks.machine import checks, doctor
 def main(argv: list[str] | None = None) -> int:
     parser = Parser(__doc__)
     runs = pathlib.Path("runs")
-    parser.add_argument("--run-dir", type=pathlib.Path, default=runs, metavar="DIR", help="of trainings (runs)")
-    parser.add_argument("--rec", nargs="+", default=[], metavar="FILE", help="records to look through (none)")
+    parser.add_argument("--run-dir", type=pathlib.Path, default=runs, metavar="DIR", help="folder of the runs (runs)")
+    parser.add_argument("--rec", nargs="+", default=[], metavar="FILE", help="records to check (none)")
     options = parser.parse_args(argv)
     levels = []
     for finding in doctor.examine(options.run_dir, options.rec):

@@ -61,7 +61,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--rec-val", nargs="+", default=(), metavar="FILE", help="records; of a run, by default its own"
     )
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="on each device (64)")
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images on each device (64)")
     parser.add_argument("--input-size", type=int, metavar="PX", help="side of the network's input (its own)")
     parser.add_argument("--crop-ratio", type=float, help="input size over the shorter edge (the network's)")
     parser.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), default="float32", help="(float32)")
@@ -72,16 +72,18 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--calibration",
         nargs="+",
         metavar="FILE",
-        help="images to find int8's scales on (of a run: its training set)",
+        help="images that determine the scales of int8 (of a run: its training set)",
     )
-    parser.add_argument("--calibration-batches", type=int, default=4, help="as many batches of them (4)")
+    parser.add_argument("--calibration-batches", type=int, default=4, help="number of batches of them (4)")
     parser.add_argument("--places365", metavar="LIST", help="the list that Places365's test images were packed by")
     parser.add_argument(
         "--submission", type=pathlib.Path, metavar="FILE", help="5 classes for each of them, for the test server"
     )
     parser.add_argument("--data", metavar="PATH", help="of a detector or segmenter: another folder than its run's")
     parser.add_argument("--multi-scale", action="store_true", help="of a segmenter: the mean over 6 scales and flips")
-    parser.add_argument("--num-gpus", type=int, metavar="N", help="default all usable, else the CPU; 0 is the CPU")
+    parser.add_argument(
+        "--num-gpus", type=int, metavar="N", help="number of GPUs; 0: the CPU (all usable GPUs, else the CPU)"
+    )
     parser.add_argument("-j", "--num-data-workers", type=int, metavar="N", help="threads of the loader (all cores)")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the result there too")
     return parser.parse_args(argv)

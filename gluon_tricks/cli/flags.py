@@ -15,10 +15,9 @@ Train a network on images in RecordIO files. Without data it runs the recipe `sh
 
     %(prog)s --rec-train train.rec --rec-val val.rec --model resnet50_v1d --num-epochs 120
     %(prog)s --resume auto --save-dir RUN                  go on: everything is taken from the run
-    %(prog)s --resume auto --save-dir RUN --num-epochs 40  the same, for longer than it was to be
+    %(prog)s --resume auto --save-dir RUN --num-epochs 40  train the run for longer
 
-A flag that is not given leaves what the recipe has: that of --recipe, else GluonCV's defaults. Defaults are in
-brackets. Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable, 130 and 143 interrupted before
+Without a flag the recipe decides: that of --recipe, else GluonCV's defaults. Defaults are in brackets. Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable, 130 and 143 interrupted before
 anything was started (Ctrl-C, SIGTERM), 1 anything else."""
 
 
@@ -54,17 +53,23 @@ def _recipe_flags(group) -> None:
         choices=tuple(AUGMENTS),
         help="the paper's colours or GluonCV's (the recipe's)",
     )
-    group.add_argument("--seed", type=int, help="of every random number (the recipe's, 0)")
+    group.add_argument("--seed", type=int, help="seed of all random numbers (the recipe's, 0)")
 
 
 def _data_flags(group) -> None:
     group.add_argument("--data-dir", help="not read: pack image folders with gluon-tricks pack")
     group.add_argument("--use-rec", action="store_true", help=f"packed ImageNet in {IMAGENET_FOLDER}, or --rec-train")
     group.add_argument("--rec-train", nargs="+", metavar="FILE", help="training records (the recipe's)")
-    group.add_argument("--rec-train-idx", nargs="+", metavar="FILE", help="must lie beside --rec-train")
+    group.add_argument(
+        "--rec-train-idx", nargs="+", metavar="FILE", help="not needed: the .idx must lie beside --rec-train"
+    )
     group.add_argument("--rec-val", nargs="+", metavar="FILE", help="validation records (the recipe's)")
-    group.add_argument("--rec-val-idx", nargs="+", metavar="FILE", help="must lie beside --rec-val")
-    group.add_argument("--data-backend", choices=("mxnet", "dali-gpu", "dali-cpu"), help="one loader serves all three")
+    group.add_argument(
+        "--rec-val-idx", nargs="+", metavar="FILE", help="not needed: the .idx must lie beside --rec-val"
+    )
+    group.add_argument(
+        "--data-backend", choices=("mxnet", "dali-gpu", "dali-cpu"), help="ignored: one loader serves all three"
+    )
     group.add_argument("--num-training-samples", type=int, help="not needed: the records are counted")
     group.add_argument("-j", "--num-data-workers", type=int, metavar="N", help="threads of the loader (all cores)")
     group.add_argument("--input-size", type=int, metavar="PX", help="side of the network's input (the recipe's)")
@@ -75,12 +80,14 @@ def _data_flags(group) -> None:
         help="input size over the shorter edge in validation (0.875)",
     )
     group.add_argument("--rgb-mean", metavar="R,G,B", help="mean of the images, on the 0..255 scale (the recipe's)")
-    group.add_argument("--rgb-std", metavar="R,G,B", help="their standard deviation likewise (the recipe's)")
+    group.add_argument("--rgb-std", metavar="R,G,B", help="standard deviation of the images (the recipe's)")
 
 
 def _network_flags(group) -> None:
-    group.add_argument("--model", metavar="NAME", help="of the model zoo (the recipe's)")
-    group.add_argument("--mode", choices=("hybrid", "imperative", "symbolic"), help="hybrid: compiled (hybrid)")
+    group.add_argument("--model", metavar="NAME", help="network of the model zoo (the recipe's)")
+    group.add_argument(
+        "--mode", choices=("hybrid", "imperative", "symbolic"), help="hybrid: compiled to a graph (hybrid)"
+    )
     group.add_argument(
         "--dtype", choices=("float32", "float16", "bfloat16"), help="precision; float16 is for GPUs (the recipe's)"
     )
@@ -90,10 +97,10 @@ def _network_flags(group) -> None:
         const="true",
         metavar="SRC",
         help=f"start from {SOURCE}, a TAG, or (no SRC) GluonCV's default file; if it has another number of classes, "
-        "the head is new",
+        "the head starts from random numbers",
     )
-    group.add_argument("--use_se", "--use-se", action="store_true", help="squeeze and excitation: se_MODEL")
-    group.add_argument("--batch-norm", action="store_true", help="VGG with batch normalisation: MODEL_bn")
+    group.add_argument("--use_se", "--use-se", action="store_true", help="squeeze and excitation: the network se_MODEL")
+    group.add_argument("--batch-norm", action="store_true", help="VGG with batch normalisation: the network MODEL_bn")
     group.add_argument("--use-gn", action="store_true", help="group normalisation in place of batch normalisation")
     group.add_argument("--sync-bn", action="store_true", help="batch normalisation over the images of all ranks")
     group.add_argument("--last-gamma", action="store_true", help="zero gamma: gamma 0 where a residual branch ends")
@@ -104,7 +111,7 @@ def _optimisation_flags(group) -> None:
     group.add_argument(
         "--lr-mode", choices=("step", "cosine", "poly", "linear", "constant"), help="decay of the rate (the recipe's)"
     )
-    group.add_argument("--lr-decay-period", type=int, metavar="N", help="step decay: every N epochs (no)")
+    group.add_argument("--lr-decay-period", type=int, metavar="N", help="step decay: every N epochs (off)")
     group.add_argument("--warmup-lr", type=float, metavar="LR", help="the rate that the warm-up starts from (0)")
     group.add_argument("--no-wd", action="store_true", help="no weight decay on biases, gamma and beta")
 
@@ -112,27 +119,38 @@ def _optimisation_flags(group) -> None:
 def optimisation_flags(group, without_lr: str = "the recipe's") -> None:
     """Those of every training. Args: without_lr: for the help, which rate it is then."""
     group.add_argument("--batch-size", type=int, metavar="N", help="images per device and rank (the recipe's)")
-    group.add_argument("--accumulate", type=int, metavar="K", help="one update for K batches, sent once (1)")
-    group.add_argument("--num-gpus", type=int, metavar="N", help="0 is the CPU (all that are usable, else the CPU)")
-    group.add_argument("--epochs", "--num-epochs", type=int, metavar="N", help="of training (the recipe's)")
+    group.add_argument(
+        "--accumulate", type=int, metavar="K", help="one update for K batches; ranks send gradients once (1)"
+    )
+    group.add_argument(
+        "--num-gpus", type=int, metavar="N", help="number of GPUs; 0: the CPU (all usable GPUs, else the CPU)"
+    )
+    group.add_argument("--epochs", "--num-epochs", type=int, metavar="N", help="number of epochs (the recipe's)")
     group.add_argument("--lr", type=float, help=f"the rate used, never rescaled ({without_lr})")
     group.add_argument("--lr-decay-epoch", metavar="A,B", help="step decay: at these epochs (the recipe's)")
     group.add_argument("--lr-decay", type=float, metavar="F", help="step decay: the factor (0.1)")
-    group.add_argument("--warmup-epochs", type=float, metavar="N", help="the rate rises linearly (the recipe's)")
-    group.add_argument("--momentum", type=float, metavar="M", help="of the optimiser (the recipe's, 0.9)")
+    group.add_argument(
+        "--warmup-epochs", type=float, metavar="N", help="epochs in which the rate rises linearly (the recipe's)"
+    )
+    group.add_argument("--momentum", type=float, metavar="M", help="momentum of the optimiser (the recipe's, 0.9)")
     group.add_argument("--wd", type=float, help="weight decay (the recipe's)")
 
 
 def _refinement_flags(group) -> None:
     group.add_argument(
-        "--label-smoothing", nargs="?", type=float, const=0.1, metavar="EPS", help="of the target (no; EPS: 0.1)"
+        "--label-smoothing",
+        nargs="?",
+        type=float,
+        const=0.1,
+        metavar="EPS",
+        help="smoothing of the target (off; EPS: 0.1)",
     )
     group.add_argument("--mixup", action="store_true", help="train on mixed pairs of images")
-    group.add_argument("--mixup-alpha", type=float, metavar="A", help="of mixup's Beta distribution (0.2)")
+    group.add_argument("--mixup-alpha", type=float, metavar="A", help="alpha of mixup's Beta distribution (0.2)")
     group.add_argument("--mixup-off-epoch", type=int, metavar="N", help="no mixup in the last N epochs (0)")
     group.add_argument("--teacher", metavar="SRC", help=f"distillation: {SOURCE}")
-    group.add_argument("--temperature", type=float, metavar="T", help="of distillation (20)")
-    group.add_argument("--hard-weight", type=float, metavar="W", help="of the hard loss in GluonCV's form (0.5)")
+    group.add_argument("--temperature", type=float, metavar="T", help="temperature of distillation (20)")
+    group.add_argument("--hard-weight", type=float, metavar="W", help="weight of the hard loss in GluonCV's form (0.5)")
 
 
 def run_flags(group) -> None:
@@ -145,7 +163,9 @@ def run_flags(group) -> None:
     group.add_argument(
         "--picture-epochs", type=int, default=5, metavar="N", help="epochs between pictures (5; 0: none)"
     )
-    group.add_argument("--keep", type=int, default=2, metavar="K", help="newest checkpoints kept, and the best (2)")
+    group.add_argument(
+        "--keep", type=int, default=2, metavar="K", help="keep the K newest checkpoints, and the best (2)"
+    )
     group.add_argument(
         "--resume",
         choices=("auto",),
@@ -156,4 +176,4 @@ def run_flags(group) -> None:
     group.add_argument("--resume-epoch", type=int, metavar="N", help="with --resume-params: epochs already done (0)")
     group.add_argument("--resume-states", metavar="FILE", help="not read (a pickle runs code): use --resume auto")
     group.add_argument("--log-interval", type=int, default=50, metavar="N", help="steps between log lines (50)")
-    group.add_argument("--logging-file", type=pathlib.Path, metavar="FILE", help="one more copy of the log")
+    group.add_argument("--logging-file", type=pathlib.Path, metavar="FILE", help="write the log there too")

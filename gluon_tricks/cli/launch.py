@@ -38,20 +38,24 @@ _STOPS[signal.SIGHUP] = signal.SIGTERM  # the terminal is gone
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument("-np", "--ranks", type=int, required=True, metavar="N", help="how many (no default)")
-    parser.add_argument("-H", "--hosts", metavar="HOST:RANKS,...", help="where (this machine)")
-    parser.add_argument("--ssh-port", type=int, metavar="PORT", help="of the hosts (22)")
-    parser.add_argument("--max-restarts", type=int, default=0, metavar="R", help="start a lost job again so often (0)")
+    parser.add_argument("-np", "--ranks", type=int, required=True, metavar="N", help="number of ranks (no default)")
+    parser.add_argument("-H", "--hosts", metavar="HOST:RANKS,...", help="hosts, and ranks on each (this machine)")
+    parser.add_argument("--ssh-port", type=int, metavar="PORT", help="ssh port of the hosts (22)")
+    parser.add_argument(
+        "--max-restarts", type=int, default=0, metavar="R", help="start a lost job again at most R times (0)"
+    )
     parser.add_argument(
         "--stuck-after",
         type=float,
         default=600,
         metavar="S",
-        help="end a job whose rank stands still for S seconds (600)",
+        help="end a job in which a rank hangs for S seconds (600)",
     )
-    parser.add_argument("--horovodrun", default="", metavar="WORDS", help='more words for it: "--verbose" (none)')
     parser.add_argument(
-        "--logs", type=pathlib.Path, metavar="DIR", help="of the ranks (runs/launch-<date>-<time>-<pid>)"
+        "--horovodrun", default="", metavar="WORDS", help='more words for horovodrun: "--verbose" (none)'
+    )
+    parser.add_argument(
+        "--logs", type=pathlib.Path, metavar="DIR", help="folder of the ranks' logs (runs/launch-<date>-<time>-<pid>)"
     )
     parser.add_argument(
         "command", nargs="+", metavar="-- COMMAND ...", help="gluon-tricks train or a Python file, and its arguments"

@@ -1,11 +1,11 @@
-"""Pack images into RecordIO, check packed files, or make a lost .idx anew.
+"""Pack images into RecordIO, check packed files, or make a lost .idx again.
 
     %(prog)s FOLDER OUT_PREFIX                       class folders FOLDER/<class>/*
     %(prog)s FOLDER OUT_PREFIX --list FILE           an im2rec list: index<tab>label<tab>path
     %(prog)s FOLDER OUT_PREFIX --ground-truth FILE   ImageNet's flat validation folder
     %(prog)s FOLDER OUT_PREFIX --places365 LIST --classes categories_places365.txt
     %(prog)s --check FILE.rec ...                    look for what would spoil a training
-    %(prog)s --index FILE.rec                        make FILE.idx anew
+    %(prog)s --index FILE.rec                        make FILE.idx again
 
 Packing writes OUT_PREFIX.rec, .idx, .json (the manifest) and .files (the photos' names), globally shuffled. Every image
 is decoded, and broken ones are left out. Exit code: 0 done, 2 refused, or --check found a problem; 130 interrupted (143
@@ -45,15 +45,17 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--meta", metavar="FILE", help='the development kit\'s meta.mat, or lines "ILSVRC2012_ID wnid"')
     parser.add_argument("--classes", metavar="FILE", help="class names in label order: train.json, or one name a line")
     parser.add_argument("--resize", type=int, metavar="N", help="make the shorter edge N px (default: as it is)")
-    parser.add_argument("--quality", type=int, metavar="Q", help="of the JPEGs that --resize makes (default: 95)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the shuffle (default: 0)")
+    parser.add_argument(
+        "--quality", type=int, metavar="Q", help="quality of the JPEGs that --resize makes (default: 95)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the shuffle (default: 0)")
     parser.add_argument("--jobs", type=int, metavar="N", help="threads (default: all cores)")
     parser.add_argument(
         "--no-verify", dest="verify", action="store_false", help="do not decode the images: faster, keeps broken ones"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     parser.add_argument("--check", nargs="+", metavar="FILE", help="report on packed files")
-    parser.add_argument("--index", metavar="FILE", help="make the .idx of a .rec anew")
+    parser.add_argument("--index", metavar="FILE", help="make the .idx of a .rec again")
     parser.add_argument("--verbose", action="store_true", help="list every class, file and record")
     options = parser.parse_args(argv)
     if sum([options.out_prefix is not None, options.check is not None, options.index is not None]) != 1:

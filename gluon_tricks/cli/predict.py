@@ -35,14 +35,16 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--model", metavar="NAME", help="the network, where a parameter file fits several")
     parser.add_argument("--classes", metavar="FILE", help="the classes' names, one a line (default: the run's)")
-    parser.add_argument("--threshold", type=float, metavar="S", help="of boxes: the least score (0.5)")
-    parser.add_argument("--multi-scale", action="store_true", help="of masks: the mean over 6 scales and mirror images")
+    parser.add_argument("--threshold", type=float, metavar="S", help="least score of boxes (0.5)")
+    parser.add_argument(
+        "--multi-scale", action="store_true", help="for masks: the mean over 6 scales and mirror images"
+    )
     parser.add_argument(
         "--out",
         type=pathlib.Path,
         default=pathlib.Path("predictions"),
         metavar="FOLDER",
-        help="what is made of them (predictions)",
+        help="folder for the results (predictions)",
     )
     parser.add_argument("--num-gpus", type=int, metavar="N", help="0: the CPU (default: one GPU, if one is usable)")
     return parser.parse_args(argv)

@@ -56,7 +56,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         type=pathlib.Path,
         default=pathlib.Path("runs/tables"),
         metavar="DIR",
-        help="where the runs lie (runs/tables)",
+        help="folder of the runs (runs/tables)",
     )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--plan", action="store_true", help="run nothing, say what would be run and for how long")
@@ -200,7 +200,7 @@ def _announce(todo: Sequence[cells.Cell], runs: cells.Runs, launcher: Sequence[s
     try:
         print(estimate.plan(todo)[-1], flush=True)
     except RuntimeError as error:  # of the measurement alone
-        print(f"how long cannot be told: {str(error).strip().splitlines()[-1]}", flush=True)
+        print(f"the time cannot be estimated: {str(error).strip().splitlines()[-1]}", flush=True)
 
 
 def _run(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table, launcher: Sequence[str]) -> int:

@@ -53,7 +53,7 @@ def parser(description: str, recipes: Mapping[str, TransferRecipe], default: str
     """
     parser = Parser(description, usage="%(prog)s [FLAGS]")
     group = parser.add_argument_group("recipe")
-    group.add_argument("--dataset", choices=tuple(recipes), help=f"what to start from ({default})")
+    group.add_argument("--dataset", choices=tuple(recipes), help=f"the recipe of a data set ({default})")
     group.add_argument("--recipe", metavar="FILE", help="start from a recipe instead: RUN/recipe.json")
     group.add_argument(
         "--set",
@@ -63,10 +63,12 @@ def parser(description: str, recipes: Mapping[str, TransferRecipe], default: str
         help="change a field or trick; repeatable",
     )
     group.add_argument("--data", type=pathlib.Path, metavar="PATH", help="the data set's folder, where it has one")
-    group.add_argument("--base", metavar="MODEL", help="base network, of the zoo (what --base-params is)")
-    group.add_argument("--base-params", metavar="SRC", help=f"its parameters: {SOURCE} (none)")
+    group.add_argument("--base", metavar="MODEL", help="base network of the zoo (that of --base-params)")
     group.add_argument(
-        "--classes", metavar="NAMES", help="your classes: names with commas between them, or a file of one a line"
+        "--base-params", metavar="SRC", help=f"parameters of the base network: {SOURCE} (random numbers)"
+    )
+    group.add_argument(
+        "--classes", metavar="NAMES", help="your classes: names with commas between them, or a file with one a line"
     )
     detecting = next(iter(recipes.values())).task == "detection"
     (_detection_flags if detecting else _segmentation_flags)(group)
@@ -75,15 +77,19 @@ def parser(description: str, recipes: Mapping[str, TransferRecipe], default: str
     group.add_argument(
         "--dtype", choices=("float32", "float16", "bfloat16"), help="precision; float16 is for GPUs (the recipe's)"
     )
-    group.add_argument("--seed", type=int, help="of every random number (the recipe's, 0)")
+    group.add_argument("--seed", type=int, help="seed of all random numbers (the recipe's, 0)")
     group.add_argument("-j", "--num-data-workers", type=int, metavar="N", help="threads of the loader (all cores)")
     run_flags(parser.add_argument_group("run"))
     return parser
 
 
 def _detection_flags(group) -> None:
-    group.add_argument("--short", type=int, metavar="PX", help="images are scaled to this shorter side (600)")
-    group.add_argument("--long", type=int, metavar="PX", help="or to this longer side, if they would exceed it (1000)")
+    group.add_argument(
+        "--short", type=int, metavar="PX", help="scale images to this shorter side (the recipe's; voc: 600)"
+    )
+    group.add_argument(
+        "--long", type=int, metavar="PX", help="but to at most this longer side (the recipe's; voc: 1000)"
+    )
     group.add_argument("--roi", choices=("paper", "small"), help="sizes of anchors, proposals, regions (the recipe's)")
 
     group.add_argument(
@@ -93,8 +99,15 @@ def _detection_flags(group) -> None:
 
 
 def _segmentation_flags(group) -> None:
-    group.add_argument("--crop-size", type=int, metavar="PX", help="side of the training crops (480)")
-    group.add_argument("--base-size", type=int, metavar="PX", help="longer side before scale and crop (520)")
+    group.add_argument(
+        "--crop-size", type=int, metavar="PX", help="side of the training crops (the recipe's; ade20k: 480)"
+    )
+    group.add_argument(
+        "--base-size",
+        type=int,
+        metavar="PX",
+        help="longer side before scaling and cropping (the recipe's; ade20k: 520)",
+    )
     group.add_argument("--num-classes", type=int, metavar="K", help="--dataset masks: the number of classes")
     group.add_argument("--void", type=int, metavar="V", help="--dataset masks: the value that is no class (255)")
     group.add_argument(

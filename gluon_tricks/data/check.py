@@ -13,7 +13,7 @@ from gluon_tricks.data.parallel import in_order, silent_codecs
 from gluon_tricks.data.records import MOST_CLASSES, Records, decode_image
 from gluon_tricks.data.requirements import of_one_class
 
-# One row per record. `content` tells copies apart: two checksums, 64 bits together.
+# One row per record. `content` identifies copies: two checksums, 64 bits together.
 _ROW = np.dtype(
     [
         ("label", "f4"),

@@ -175,7 +175,7 @@ def check_descriptors(soft: int, hard: int, files: int = 0) -> Finding:
         return Finding(OK, what)
     within = hard < 0 or hard >= wanted
     remedy = f"ulimit -n {wanted}" if within else f"ask the administrator for more (hard limit: {hard})"
-    return Finding(PROBLEM if soft < files + _DESCRIPTORS // 4 else WARNING, f"{what}, wanted are {wanted}", remedy)
+    return Finding(PROBLEM if soft < files + _DESCRIPTORS // 4 else WARNING, f"{what}, and {wanted} are needed", remedy)
 
 
 def check_report(path: str, report: Report) -> list[Finding]:

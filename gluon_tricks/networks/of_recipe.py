@@ -69,7 +69,7 @@ def base_network(
     """A detector's or segmenter's base network with random parameters, and the keywords of its normalisation layers.
 
     Args:
-        classes: that it tells apart as a classifier; its head is not used.
+        classes: K of it as a classifier; its head is not used.
 
     Raises:
         Refused: a network without batch normalisation of this kind, or without a dilated form.

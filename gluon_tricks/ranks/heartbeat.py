@@ -47,7 +47,7 @@ def _beat(seconds: float) -> None:
 
 
 class RankMonitor:
-    """What the ranks' heartbeats tell: which of them stands still while the others wait for it."""
+    """What the ranks' heartbeats tell: which of them hangs while the others wait for it."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         self._clock = clock
@@ -65,7 +65,7 @@ class RankMonitor:
         return True
 
     def stuck(self, after: float) -> str:
-        """Which ranks have been silent for so many seconds, or else stand still while others wait; "": none."""
+        """Which ranks have been silent for so many seconds, or else hang while others wait; "": none."""
         now, beats = self._clock(), sorted(self._beats.items())
         silent = [(rank, step) for rank, (beat, _, step, _) in beats if now - beat > after]
         still = [

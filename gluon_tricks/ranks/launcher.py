@@ -129,7 +129,7 @@ class Launch:
         """Passes lines on until the job ends.
 
         Args:
-            stuck_after: seconds after which a job in which a rank stands still is ended.
+            stuck_after: seconds after which a job in which a rank hangs is ended.
         """
         watcher = threading.Thread(target=self._watch, args=(stuck_after,), daemon=True)
         watcher.start()

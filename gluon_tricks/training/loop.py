@@ -161,5 +161,5 @@ def finish_run(job: Job) -> Scores:
         save_final(job.net, job.journal.folder, job.recipe)
         draw_curves(job.progress, job.plan.steps_per_epoch, job.journal.folder / "curves.png", job.recipe, scores)
     job.journal.event("done", **scores.row())
-    distributed.wait_for_all()  # a rank that had left would count as standing still
+    distributed.wait_for_all()  # a rank that had left would count as hanging
     return scores

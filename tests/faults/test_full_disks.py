@@ -122,7 +122,7 @@ def test_built_in_pictures(ensure, small, monkeypatch):
 
 
 def test_a_published_file(read_only, monkeypatch):
-    """Not "cannot be had from its server", which was not asked."""
+    """Not "cannot be downloaded", as the server was not asked."""
     monkeypatch.setenv("MXNET_HOME", str(read_only))
     with pytest.raises(files.CannotWrite, match=f"{read_only}.*-117a384e.params cannot be written: Read-only"):
         published.fetch("resnet50_v1d")

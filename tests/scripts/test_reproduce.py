@@ -187,7 +187,9 @@ def test_a_long_training_is_announced(what, rows, photos, tmp_path, capsys, monk
         raise RuntimeError("the contestant died: Traceback\nMemoryError")
 
     monkeypatch.setattr(script.estimate, "plan", fails)
-    assert script.main(words) == 1 and "how long cannot be told: MemoryError\n--- 1 of 2" in capsys.readouterr().out
+    assert (
+        script.main(words) == 1 and "the time cannot be estimated: MemoryError\n--- 1 of 2" in capsys.readouterr().out
+    )
 
 
 def test_photos_are_packed_once_and_again_when_they_change(photos, tmp_path):

@@ -40,7 +40,7 @@ MASK_CLASSES = (*CLASSES, "background")  # a mask's value - 1 is the place here
 VOID = 0
 
 _MARGIN = 40  # px about the picture, in which things are drawn too
-_PLACES = 20  # tried for each thing, before the picture does without it
+_PLACES = 20  # tried for each thing, before it is left out
 _LEAST_SEEN, _EASILY_SEEN = 0.7, 0.75  # shares of a thing's pixels
 
 

@@ -91,8 +91,7 @@ class Classification:
             raise Refused(f"the teacher {source} does not take images of {side} px: {why}") from None
         if shape != (1, recipe.classes):
             raise Refused(
-                f"the teacher {source} tells {shape[-1]} classes apart and the data has {recipe.classes}: "
-                "train it on this data"
+                f"the teacher {source} has {shape[-1]} classes and the data has {recipe.classes}: train it on this data"
             )
         require_same_classes(f"the teacher {source}", trained, self.train.records)
         return teacher

@@ -1,4 +1,4 @@
-"""Who stands still, as the ranks' heartbeats tell."""
+"""Which rank hangs, as the ranks' heartbeats tell."""
 
 from gluon_tricks.ranks.heartbeat import RankMonitor
 

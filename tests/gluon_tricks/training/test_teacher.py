@@ -47,7 +47,7 @@ def test_one_that_is_not_there(recipe, tmp_path):
 
 def test_other_classes(recipe, tmp_path):
     says = refused(recipe, leave_run(tmp_path / "five", classes=5), tmp_path)
-    assert "five tells 5 classes apart and the data has 4: train it on this data" in says
+    assert "five has 5 classes and the data has 4: train it on this data" in says
 
 
 def test_as_many_classes_of_other_names(recipe, tmp_path):
