@@ -111,8 +111,8 @@ class Settings:
         )
         yield self.rollbacks >= 0, f"rollbacks is {self.rollbacks}: it takes 0 (never) or more"
         yield 0 <= self.seed < 2**31, f"seed is {self.seed}: it must lie in [0, 2**31)"
-        for values in filter(None.__ne__, (self.mean, self.std)):
-            yield len(values) == 3, "mean and std take three numbers each, for R, G and B"
+        for values in (self.mean, self.std):
+            yield values is None or len(values) == 3, "mean and std take three numbers each, for R, G and B"
         yield all(value > 0 for value in self.std or ()), f"std is {self.std}: it must be positive"
         yield (
             len({trick.slot() for trick in self.tricks}) == len(self.tricks),
