@@ -1,4 +1,4 @@
-# make train | make test | make lint | make venv: each makes .venv first if it is missing or setup.py has changed.
+# make train | make test | make test-fast | make lint | make venv: each makes .venv first if it is missing or setup.py has changed.
 # PYTHON=python3.12 picks the interpreter, EXTRA=cu117 the build of MXNet for NVIDIA GPUs.
 
 PYTHON ?= python3
@@ -6,14 +6,18 @@ EXTRA ?= cpu
 TEST_EXTRAS ?= dev,export,interop
 VENV := .venv
 RUN := $(VENV)/bin/python
+PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-.PHONY: train test lint venv clean
+.PHONY: train test test-fast lint venv clean
 
 train: venv
 	$(RUN) scripts/train_imagenet.py --mode hybrid --dtype float16
 
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
+
+test-fast: $(VENV)/.dev  # what one runs while working: nothing that starts processes or trains for long
+	$(PYTEST) -m "not slow"
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

@@ -20,16 +20,31 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 # What starts many processes or trains for long, longest first: begun last, one of these would be waited for alone.
-LONG = ("faults/test_kills", "ranks/", "faults/test_hostile_networks", "faults/test_memory", "faults/")
+LONG = (
+    *("ranks/", "scripts/test_reproduce", "gluon_tricks/test_every_family", "faults/test_hostile_networks"),
+    *("faults/test_kills", "faults/test_memory", "faults/", "gluon_tricks/tasks/test_transfer"),
+    *("gluon_tricks/machine/test_precision", "gluon_tricks/machine/test_devices", "gluon_tricks/training/"),
+    *("gluon_tricks/benchmarks/", "gluon_tricks/networks/", "gluon_tricks/trained/", "gluon_tricks/data/test_shapes"),
+    *("model_zoo/test_equals_", "model_zoo/test_every_network", "model_zoo/test_export", "model_zoo/test_catalogue"),
+    *("model_zoo/test_published_weights", "model_zoo/test_inference"),
+    *("scripts/test_interrupt", "scripts/test_install", "scripts/test_export_model", "scripts/test_every_source"),
+    *("scripts/test_train_imagenet", "scripts/test_predict", "scripts/test_evaluate", "scripts/test_submission"),
+)
 
 
 def pytest_collection_modifyitems(items):
-    """Puts the long files first; `--dist loadfile --no-loadscope-reorder` hands files out in this order."""
+    """Marks the long files as slow, and puts them first.
+
+    `--dist loadfile --no-loadscope-reorder` hands files out in this order; `make test-fast` leaves what is slow out.
+    """
 
     def place(item):
         path = item.path.relative_to(ROOT / "tests").as_posix()
         return next((k for k, start in enumerate(LONG) if path.startswith(start)), len(LONG))
 
+    for item in items:
+        if place(item) < len(LONG):
+            item.add_marker("slow")
     items.sort(key=place)
 
 
