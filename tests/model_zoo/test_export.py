@@ -20,7 +20,7 @@ SMALL = {  # every operator of the zoo; python -m model_zoo.catalogue --try-onnx
     **{name: functools.partial(get_model, name) for name in ("mobilenet0.25", "densenet121", "googlenet_2014_aux")},
     **{name: functools.partial(get_model, name) for name in ("caffenet", "cifar_resnet20_v1", "cvjena_resnet10")},
     "se_resnet18_v1": functools.partial(ResNet, "se_resnet18_v1", 18, "se_v1"),
-    **{name: functools.partial(get_model, name) for name in ("resnet18_v1d", "inceptionv3", "googlenet", "vgg11_bn")},
+    **{name: functools.partial(get_model, name) for name in ("resnet18_v1d", "inceptionv3", "googlenet")},
 }
 STEPS = Preprocessing(32)
 
