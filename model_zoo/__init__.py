@@ -71,8 +71,8 @@ def get_model(
     Returns: the network: float images (N, 3, H, W) -> logits (N, classes).
 
     Raises:
-        Refused: an unknown name or keyword, a published file that cannot be downloaded, or a file that does not hold this
-            network's parameters.
+        Refused: an unknown name or keyword, a published file that cannot be downloaded, or a file that does not hold
+            this network's parameters.
     """
     constructor = _lookup(name, kwargs)
     if pretrained is False or pretrained is None:

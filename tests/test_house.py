@@ -11,7 +11,8 @@ FILES = {
     str(path.relative_to(ROOT).with_suffix("")).replace("/", ".").removesuffix(".__init__"): path
     for package in ("gluon_tricks", "model_zoo", "scripts")
     for path in sorted((ROOT / package).rglob("*.py"))
-}
+    if not path.is_symlink()
+} | {"gluon_tricks_command": ROOT / "gluon_tricks_command.py"}
 # From the ground up: a room imports from itself and from those before it.
 ROOMS = (
     *("core", "tricks", "recipes", "data", "ranks", "machine", "networks", "tasks", "trained", "training", "paper"),
@@ -20,9 +21,11 @@ ROOMS = (
 
 
 def room(module):
-    """Its place in ROOMS; the scripts stand above all, the package itself on the ground."""
+    """Its place in ROOMS; the scripts and where they begin stand above all, the package itself on the ground."""
     first, *rest = module.split(".")
-    return len(ROOMS) if first == "scripts" else ROOMS.index(rest[0]) if rest and first == "gluon_tricks" else 0
+    if first in ("scripts", "gluon_tricks_command"):
+        return len(ROOMS)
+    return ROOMS.index(rest[0]) if rest and first == "gluon_tricks" else 0
 
 
 def imported(path):

@@ -53,7 +53,11 @@ def parse_hosts(text: str | None, ranks: int) -> list[Host]:
 
 
 def check_hosts(hosts: Sequence[Host], script: pathlib.Path | None, ssh_port: int | None = None) -> dict[str, str]:
-    """Host -> what is wrong with it: it must answer, have the same Python, package and script (None: none), and its own name."""
+    """Host -> what is wrong with it: it must answer, have the same Python, package and script, and its own name.
+
+    Args:
+        script: a file that the ranks run, if they run one.
+    """
     test = f"from gluon_tricks import __version__; assert __version__ == {gluon_tricks.__version__!r}; "
     test += "from gluon_tricks.ranks import hosts; print(*hosts.identity())"
     words = f"cd {shlex.quote(os.getcwd())}" + (f" && test -f {shlex.quote(str(script))}" if script else "")

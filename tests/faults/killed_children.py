@@ -11,12 +11,10 @@ import signal
 import sys
 import time
 
+from gluon_tricks.cli import train
 from gluon_tricks.networks import checkpoint
 from gluon_tricks.tasks.classification import task
 from gluon_tricks.training import loop
-
-sys.path.insert(0, "scripts")
-import train_imagenet  # noqa: E402
 
 DURATION = {"s": 0.1, "e": 0.1, "c": 0.01}  # seconds, roughly
 
@@ -34,7 +32,7 @@ def child(words, pipe):
     loop.train_step = telling(loop.train_step, b"s")
     task.evaluate = telling(task.evaluate, b"e")
     checkpoint.write_atomically = telling(checkpoint.write_atomically, b"c")
-    os._exit(train_imagenet.main(words))
+    os._exit(train.main(words))
 
 
 def start(words):

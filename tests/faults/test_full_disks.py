@@ -9,10 +9,10 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from gluon_tricks.cli import benchmark, convert, evaluate, export, pack, predict, reproduce
 from gluon_tricks.core import files
 from gluon_tricks.data.builtin import scenes, shapes
 from model_zoo import catalogue, get_model, published, summary
-from scripts import benchmark, convert_weights, evaluate, export_model, pack_records, predict, reproduce
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -60,11 +60,11 @@ COMMANDS = {  # name -> main, words with {from} and {to}: the folder of `source`
     "evaluate --submission": (
         evaluate.main, ["--pretrained", "{from}/net.params", "--places365", "list", "--submission", "{to}/x.txt"],
     ),
-    "export onnx": (export_model.main, ["{from}/net.params", "{to}/x.onnx", "--to", "onnx", *NET]),
-    "export symbol": (export_model.main, ["{from}/net.params", "{to}/x", "--to", "symbol", *NET]),
-    "convert params": (convert_weights.main, ["{from}/net.params", "{to}/x.params", *NET]),
-    "convert safetensors": (convert_weights.main, ["{from}/net.params", "{to}/x.safetensors", *NET]),
-    "pack --resize": (pack_records.main, ["{from}/photos", "{to}/x", "--resize", "200"]),
+    "export onnx": (export.main, ["{from}/net.params", "{to}/x.onnx", "--to", "onnx", *NET]),
+    "export symbol": (export.main, ["{from}/net.params", "{to}/x", "--to", "symbol", *NET]),
+    "convert params": (convert.main, ["{from}/net.params", "{to}/x.params", *NET]),
+    "convert safetensors": (convert.main, ["{from}/net.params", "{to}/x.safetensors", *NET]),
+    "pack --resize": (pack.main, ["{from}/photos", "{to}/x", "--resize", "200"]),
     "predict": (predict.main, ["{from}/photos/class0", "--params", "{from}/net.params", "--out", "{to}/x", *NET]),
     "reproduce --csv": (reproduce.main, ["table5", "--show", "--csv", "{to}/x.csv"]),
     "reproduce --runs": (reproduce.main, ["table5", "--scale", "smoke", "--rows", "v1", "--runs", "{to}/x"]),

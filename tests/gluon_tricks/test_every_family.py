@@ -8,6 +8,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from gluon_tricks.cli import evaluate, export, predict
 from gluon_tricks.core.files import CannotWrite
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.networks.load import load_network
@@ -18,7 +19,6 @@ from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate
 from model_zoo import get_model, list_models
 from model_zoo.graph import trace
-from scripts import evaluate, export_model, predict
 
 SMALLEST = {  # family (the module) -> its smallest member: its least side, or one with more than 1x1 px in the last map
     "resnet": {"resnet18_v1d": 32},
@@ -73,7 +73,7 @@ def test_trained_to_its_end_and_read_back(name, photos, tmp_path, capsys):
     assert json.loads((tmp_path / "scores.json").read_text())["loss"] == pytest.approx(scores.loss, rel=1e-4)
     if side > 200:  # one that takes long; what follows is the same for all
         return
-    assert export_model.main([str(run), str(tmp_path / "graph"), "--to", "symbol"]) == 0
+    assert export.main([str(run), str(tmp_path / "graph"), "--to", "symbol"]) == 0
     same(load_network(tmp_path / "graph-symbol.json")(images), expected)
     words = [str(photos / "photo.png"), "--params", str(run), "--out", str(tmp_path / "out"), "--num-gpus", "0"]
     assert predict.main(words) == 0
@@ -91,7 +91,7 @@ def test_a_network_whose_images_decide_its_size_as_onnx(tmp_path):
     recipe = Recipe(model="alexnet", classes=2, input_size=63).resolved()
     save_final(initialised_network(recipe, [mx.cpu()]), tmp_path, recipe)
     (tmp_path / "recipe.json").write_text(json.dumps(recipe.to_json()))
-    assert export_model.main([str(tmp_path), str(tmp_path / "net.onnx"), "--to", "onnx"]) == 0
+    assert export.main([str(tmp_path), str(tmp_path / "net.onnx"), "--to", "onnx"]) == 0
 
 
 @pytest.mark.parametrize("name", list_models())

@@ -9,13 +9,11 @@ import os
 import signal
 import sys
 
+from gluon_tricks.cli import train
 from gluon_tricks.networks import checkpoint
 from gluon_tricks.ranks import launcher
 from gluon_tricks.tasks.classification import task
 from gluon_tricks.training import loop
-
-sys.path.insert(0, "scripts")
-import train_imagenet  # noqa: E402
 
 
 def send(number):
@@ -63,4 +61,4 @@ if __name__ == "__main__":
         killed_in_evaluation()
     elif (rank, start) == (0, 2):
         killed_in_writing()
-    sys.exit(train_imagenet.main(sys.argv[1:]))
+    sys.exit(train.main(sys.argv[1:]))

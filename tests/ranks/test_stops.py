@@ -52,12 +52,11 @@ def test_all_ranks_go_back_together(launch, tiny_records, tmp_path):
     wrapper.write_text(
         "import itertools, math, os, sys\n"
         "from gluon_tricks.training import loop\n"
-        "sys.path.insert(0, 'scripts')\n"
-        "import train_imagenet\n"
+        "from gluon_tricks.cli import train\n"
         "step, count = loop.train_step, itertools.count(1)\n"
         "bad = 7 if os.environ['HOROVOD_RANK'] == '1' else None\n"
-        "train.train_step = lambda *a: [loss * (math.nan if next(count) == bad else 1) for loss in step(*a)]\n"
-        f"sys.exit(train_imagenet.main({words[1:]!r}))\n"
+        "loop.train_step = lambda *a: [loss * (math.nan if next(count) == bad else 1) for loss in step(*a)]\n"
+        f"sys.exit(train.main({words[1:]!r}))\n"
     )
     done = launch(2, tmp_path / "logs", wrapper)
     assert done.returncode == 0, done.stderr

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import safetensors
 
+from gluon_tricks.cli import convert as script
 from gluon_tricks.networks.checkpoint import Progress, save_checkpoint
 from gluon_tricks.networks.of_recipe import untrained
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.transfer import SegmentationRecipe
 from gluon_tricks.training.final_network import save_final
 from model_zoo import formats, get_model, published, weights
-from scripts import convert_weights as script
 
 MODEL = ("--model", "resnet18_v1b")
 

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
+from gluon_tricks.cli import doctor as script
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.machine import doctor
 from gluon_tricks.ranks import launcher
-from scripts import doctor as script
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -52,7 +52,8 @@ def test_a_problem_is_exit_code_2(tiny_records, tmp_path, capsys):
 def run(*python_flags, tiny_records, tmp_path):
     (tmp_path / "mxnet.py").write_text("raise OSError('libcuda.so.1: cannot open shared object file')")
     return subprocess.run(
-        [sys.executable, *python_flags, script.__file__, "--run-dir", tmp_path, "--rec", tiny_records / "val.rec"],
+        [sys.executable, *python_flags, ROOT / "scripts/doctor.py", "--run-dir", tmp_path]
+        + ["--rec", tiny_records / "val.rec"],
         capture_output=True, text=True, timeout=60,
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
     )  # fmt: skip
@@ -67,6 +68,6 @@ def test_without_mxnet_the_rest_is_examined(tiny_records, tmp_path):
 
 
 def test_without_the_package(tiny_records, tmp_path):
-    done = run("-I", "-S", tiny_records=tiny_records, tmp_path=tmp_path)
+    done = run("-E", "-S", tiny_records=tiny_records, tmp_path=tmp_path)
     assert (done.returncode, done.stderr) == (2, "")
     assert done.stdout.startswith("problem  No module named 'gluon_tricks'; pip install")

@@ -8,10 +8,10 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from gluon_tricks.cli import evaluate as script
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.recipes.recipe import Recipe
 from model_zoo import get_model, published, weights
-from scripts import evaluate as script
 
 COLOURS = ["red", "green", "blue", "grey"]
 

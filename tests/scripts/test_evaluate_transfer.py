@@ -2,13 +2,14 @@
 
 import json
 import subprocess
-import sys
 
 import cv2
 import mxnet as mx
 import numpy as np
 import pytest
 
+from gluon_tricks.cli import evaluate as script
+from gluon_tricks.core.commands import words_of
 from gluon_tricks.data.builtin import scenes
 from gluon_tricks.machine.devices import cpu_has_bfloat16
 from gluon_tricks.networks.checkpoint import Progress, save_checkpoint
@@ -22,7 +23,6 @@ from gluon_tricks.tasks.detection.task import Detection, find_boxes
 from gluon_tricks.tasks.segmentation.metrics import SegmentationScores
 from gluon_tricks.trained import transfer_scores
 from gluon_tricks.training.final_network import save_final
-from scripts import evaluate as script
 
 BACKGROUND = 10
 
@@ -191,7 +191,7 @@ def test_a_segmenter_computes_in_bfloat16(tmp_path):
     (tmp_path / "run").mkdir()
     run = run_of(recipe, tmp_path / "run")
     done = subprocess.run(
-        [sys.executable, script.__file__, "--pretrained", run, "--dtype", "bfloat16"],
+        [*words_of("evaluate"), "--pretrained", run, "--dtype", "bfloat16"],
         capture_output=True,
         text=True,
         timeout=300,

@@ -11,7 +11,7 @@ import pytest
 from gluoncv.utils import export_block
 
 import model_zoo
-from gluon_tricks.cli import command_line, transfer_flags
+from gluon_tricks.cli import command_line, convert, evaluate, export, predict, transfer_flags
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks import of_recipe, on_base
 from gluon_tricks.networks.checkpoint import Progress, save_checkpoint
@@ -21,7 +21,6 @@ from gluon_tricks.tasks.classification.task import Classification
 from gluon_tricks.training.final_network import save_final
 from model_zoo import formats, get_model, published, weights
 from model_zoo.preprocessing import CIFAR10
-from scripts import convert_weights, evaluate, export_model, predict
 
 NAME, TAG = "cifar_resnet20_v1", "121e1579"
 BIAS = [1, 2, 3, 0]  # of the head, by which the network is known; all its other parameters are zeros
@@ -97,13 +96,13 @@ def _predict(source, said, records, folder, capsys):
 
 
 def _convert(source, said, records, folder, capsys):
-    assert _main(convert_weights, [source, f"{folder}/c.params", *said], capsys) == 0
+    assert _main(convert, [source, f"{folder}/c.params", *said], capsys) == 0
     return formats.read(folder / "c.params")["head.bias"]
 
 
 def _export(source, said, records, folder, capsys):
     size = ["--input-size", "32"] if source.endswith("-symbol.json") else []
-    assert _main(export_model, [source, f"{folder}/x", "--to", "symbol", *said, *size], capsys) == 0
+    assert _main(export, [source, f"{folder}/x", "--to", "symbol", *said, *size], capsys) == 0
     steps = json.loads((folder / "x-preprocessing.json").read_text())
     assert size or (steps["mean"], steps["std"]) == (list(IMAGES["mean"]), list(IMAGES["std"]))
     return next(value for name, value in formats.read(folder / "x-0000.params").items() if name.endswith("_bias"))

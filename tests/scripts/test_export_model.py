@@ -9,6 +9,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from gluon_tricks.cli import export as script
 from gluon_tricks.data import crop
 from gluon_tricks.networks.on_base import on_trained_base
 from gluon_tricks.recipes.recipe import Recipe
@@ -17,7 +18,6 @@ from gluon_tricks.trained.predict import open_predictor
 from gluon_tricks.trained.prediction_files import read_photo
 from gluon_tricks.training.final_network import save_final
 from model_zoo import get_model, published, weights
-from scripts import export_model as script
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 

@@ -1,16 +1,14 @@
-"""What all scripts share: --help, and what a mistake on the command line leads to."""
+"""What all commands share: --help, and what a mistake on the command line leads to."""
 
 import importlib
-import pathlib
 import re
 
 import pytest
 
+from gluon_tricks.cli import main
 from gluon_tricks.core.arguments import Parser
 
-SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
-COMMANDS = sorted(f"scripts.{path.stem}" for path in SCRIPTS.glob("*.py") if path.stem != "interrupt")
-COMMANDS.append("model_zoo.summary")
+COMMANDS = [*(f"gluon_tricks.cli.{name}" for name in main.COMMANDS), "model_zoo.summary"]
 
 
 class Parsing(Exception):
@@ -62,18 +60,17 @@ def test_a_mistyped_flag_is_one_sentence(parser, capsys):
     ],
 )
 def test_mistakes_of_a_command_line(words, says, capsys):
-    from scripts import train_imagenet
+    from gluon_tricks.cli import train
 
     with pytest.raises(SystemExit) as exit_:
-        train_imagenet.main(words.split())
+        train.main(words.split())
     (line,) = capsys.readouterr().err.splitlines()
     assert exit_.value.code == 2 and line.startswith("refused: ") and says in line
 
 
 def test_what_is_taken_as_before():
     """Unique beginnings, -j4, a negative number, and whatever comes after --."""
-    from gluon_tricks.cli import command_line
-    from scripts import launch
+    from gluon_tricks.cli import command_line, launch
 
     got = command_line.parse("--num-epoch 3 -j4 --mixup-alpha -0.2 --use-pretrained".split())
     assert (got.epochs, got.num_data_workers, got.mixup_alpha, got.use_pretrained) == (3, 4, -0.2, "true")
@@ -83,7 +80,7 @@ def test_what_is_taken_as_before():
 
 
 def test_a_mistyped_flag_goes_before_what_is_missing_because_of_it(capsys):
-    from scripts import predict
+    from gluon_tricks.cli import predict
 
     with pytest.raises(SystemExit):
         predict.main(["photo.jpg", "--parms", "runs/x"])

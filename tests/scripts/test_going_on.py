@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from gluon_tricks.cli import training
+from gluon_tricks.cli import detect, segment, training
+from gluon_tricks.cli import train as classify
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.checkpoint import list_checkpoints, read_checkpoint
 from gluon_tricks.recipes.named.detection_segmentation import DETECTION, SEGMENTATION
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tricks import Cosine, Mixup
-from scripts import train_faster_rcnn, train_fcn, train_imagenet
 
 ON = ["--resume", "auto", "-j", "1", "--num-gpus", "0"]
 
@@ -23,7 +23,7 @@ def flags(tiny_records):
 
 
 def train(*words):
-    return train_imagenet.main([str(word) for word in words])
+    return classify.main([str(word) for word in words])
 
 
 def parameters(run):
@@ -95,14 +95,14 @@ def test_fewer_epochs_than_are_done(flags, run, capsys):
 
 
 def test_a_run_of_another_task(run, capsys):
-    assert train_fcn.main(["--resume", "auto", "--save-dir", str(run)]) == 2
+    assert segment.main(["--resume", "auto", "--save-dir", str(run)]) == 2
     assert "imagenet is a recipe of classification, and this script is for segmentation" in capsys.readouterr().err
 
 
 TASKS = [
-    (train_imagenet, Recipe(name="x", data="few_shapes", epochs=3, batch_size=48, tricks=(Cosine(), Mixup(0.4, 1)))),
-    (train_faster_rcnn, DETECTION["few_scenes"].set(model="vgg16", dense_side=2, base_params="gone", seed=5)),
-    (train_fcn, SEGMENTATION["masks"].set(data="photos", classes=3, class_names=("a", "b", "c"), void=9)),
+    (classify, Recipe(name="x", data="few_shapes", epochs=3, batch_size=48, tricks=(Cosine(), Mixup(0.4, 1)))),
+    (detect, DETECTION["few_scenes"].set(model="vgg16", dense_side=2, base_params="gone", seed=5)),
+    (segment, SEGMENTATION["masks"].set(data="photos", classes=3, class_names=("a", "b", "c"), void=9)),
 ]
 
 

@@ -12,10 +12,10 @@ import PIL.ImageCms
 import PIL.ImageOps
 import pytest
 
+from gluon_tricks.cli import pack as script
 from gluon_tricks.data.headers import image_header, is_cut_jpeg
 from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records, decode_image
-from scripts import pack_records as script
 
 
 def picture(kind: str, mode="RGB", **options) -> bytes:

@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import cv2
@@ -18,11 +17,12 @@ import PIL.Image
 import pytest
 import scipy.io
 
+from gluon_tricks.cli import pack as script
+from gluon_tricks.core.commands import words_of
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.headers import image_header
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.data.records import Records
-from scripts import pack_records as script
 
 
 def jpeg(value: int, width=40, height=30, mode="RGB", **options) -> bytes:
@@ -338,7 +338,7 @@ def test_an_interrupted_run_leaves_nothing_half_made(folder, tmp_path, kill):
     slow = jpeg(5, 3000, 3000)  # about 0.1 s each to decode, resize and encode
     for k in range(200):
         write(tmp_path / "slow" / "x" / f"{k}.jpg", slow)
-    command = [sys.executable, script.__file__, tmp_path / "slow", tmp_path / "a", "--resize", "2900", "--jobs", "1"]
+    command = [*words_of("pack"), tmp_path / "slow", tmp_path / "a", "--resize", "2900", "--jobs", "1"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "a.rec.partial").exists():
         assert process.poll() is None, process.stderr.read()

@@ -8,6 +8,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from gluon_tricks.cli import predict as script
 from gluon_tricks.data.annotations.masks import read_masks
 from gluon_tricks.data.builtin import scenes
 from gluon_tricks.data.loader import RecordLoader
@@ -23,7 +24,6 @@ from gluon_tricks.trained import predict
 from gluon_tricks.trained.evaluation_set import EvaluationSet
 from gluon_tricks.training.final_network import save_final
 from model_zoo import get_model
-from scripts import predict as script
 
 MEAN, STD = np.array([123.68, 116.779, 103.939]), np.array([58.393, 57.12, 57.375])
 

@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import cv2
@@ -15,9 +14,10 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from gluon_tricks.cli import reproduce as script
+from gluon_tricks.core.commands import words_of
 from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records
-from scripts import reproduce as script
 
 
 def test_a_cell_is_run_once_and_shown(tmp_path, capsys):
@@ -60,7 +60,7 @@ def photos(tmp_path):
 
 def killed_in_its_first_cell(words, cell):
     """Runs the script and kills the training of the first cell after its first epoch; returns (exit code, output)."""
-    process = subprocess.Popen([sys.executable, script.__file__, *words], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*words_of("reproduce"), *words], stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not list((cell / "checkpoints").glob("step-*.safetensors")):
         assert process.poll() is None and time.monotonic() < deadline
@@ -229,7 +229,7 @@ def test_show_runs_nothing(tmp_path, capsys):
 def test_a_look_changes_nothing(tmp_path, capsys):
     """Of runs that are there it says so where another scale was asked for; --csv is written, as it was named."""
     runs = tmp_path / "tables"
-    shutil.copytree(pathlib.Path(script.__file__).parents[1] / "results" / "tables", runs)
+    shutil.copytree(pathlib.Path(__file__).parents[2] / "results" / "tables", runs)
     before = sorted((path, path.stat().st_mtime_ns) for path in runs.rglob("*"))
     words = ["table6", "--show", "--runs", str(runs)]
     assert script.main([*words, "--scale", "imagenette", "--csv", str(tmp_path / "t.csv")]) == 0

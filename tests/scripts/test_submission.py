@@ -7,11 +7,12 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from gluon_tricks.cli import evaluate
+from gluon_tricks.cli import pack as packing
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.recipes.recipe import Recipe
 from model_zoo import get_model, weights
 from model_zoo.preprocessing import IMAGENET
-from scripts import evaluate, pack_records
 
 CATEGORIES = ["a/airfield", "a/airplane_cabin", "a/alley", "b/beach", "c/canyon", "s/swimming_pool/outdoor"]
 NAMES = [f"Places365_test_{number:08d}.jpg" for number in (7, 2, 5, 1, 6, 3, 4)]  # not in order, as a list may be
@@ -50,7 +51,7 @@ def places(net, tmp_path_factory):
 
 def pack(folder, out="test", listing="places365_test.txt", *more):
     words = ("--places365", folder / listing, "--classes", folder / "categories_places365.txt")
-    return run(pack_records, folder / "test_256", folder / out, *words, *more)
+    return run(packing, folder / "test_256", folder / out, *words, *more)
 
 
 def words(folder, rec="test.rec", listing="places365_test.txt"):

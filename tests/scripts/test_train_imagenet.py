@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
+from gluon_tricks.cli import train
 from gluon_tricks.recipes.recipe import Recipe
-from scripts import train_imagenet
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCRIPT = str(ROOT / "scripts" / "train_imagenet.py")
@@ -98,7 +98,7 @@ def test_numbers_and_names_without_sense(words, says, tmp_path, monkeypatch, cap
     """In this process: one sentence, exit code 2, nothing written."""
     monkeypatch.chdir(tmp_path)
     recipe = [] if "--recipe" in words else ["--recipe", "shapes", "--set", "data=few_shapes"]
-    assert train_imagenet.main([*recipe, *words.split(), "--num-gpus", "0", "--dtype", "float32"]) == 2
+    assert train.main([*recipe, *words.split(), "--num-gpus", "0", "--dtype", "float32"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("refused: ") and says in line
     assert not list(tmp_path.rglob("*.params"))

@@ -9,13 +9,14 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from gluon_tricks.cli import evaluate, pack
+from gluon_tricks.cli import train as training
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.data.recipe_records import count_classes
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import class_labels, of_one_class, require_apart
 from model_zoo import get_model, weights
-from scripts import evaluate, pack_records, train_imagenet
 
 JPEG = cv2.imencode(".jpg", np.full((32, 32, 3), 90, np.uint8))[1].tobytes()
 
@@ -59,13 +60,13 @@ def test_labels_that_are_no_classes(tmp_path, parameters, capsys, labels, says, 
     words = ["--model", "cifar_resnet20_v1", "--num-gpus", "0"]
     train = ["--rec-train", bad, "--rec-val", val, "--save-dir", tmp_path / "run", *words]
     score = ["--pretrained", parameters, "--rec-val", bad, *words]
-    for main, given in ((train_imagenet.main, train), (evaluate.main, score)):
+    for main, given in ((training.main, train), (evaluate.main, score)):
         assert main(list(map(str, given))) == 2
         said = capsys.readouterr().err
         assert len(said.splitlines()) == 1, said
         with pytest.raises(Refused, match=says):
             raise Refused(said)
-    assert pack_records.main(["--check", str(bad)]) == 2
+    assert pack.main(["--check", str(bad)]) == 2
     said = capsys.readouterr().out
     assert checked in said and "-1" not in said
 
@@ -102,7 +103,7 @@ def test_validation_of_one_class_is_told_by_all(tmp_path, parameters, capsys):
     words = ["--model", "cifar_resnet20_v1", "--pretrained", parameters, "--rec-val", one, "--num-gpus", 0]
     assert evaluate.main(list(map(str, words))) == 0
     assert capsys.readouterr().err.startswith(f"warning: {says}")
-    assert pack_records.main(["--check", str(one)]) == 2 and says in capsys.readouterr().out
+    assert pack.main(["--check", str(one)]) == 2 and says in capsys.readouterr().out
     with pytest.raises(Refused) as refusal:
         count_classes(Records(train), Records(one), None)
     assert str(refusal.value).startswith(says)
@@ -114,7 +115,7 @@ def test_the_same_records_are_refused_for_training_and_validation(tmp_path, caps
         shutil.copy(a.with_suffix(ending), tmp_path / f"copy{ending}")
     copy = tmp_path / "copy.rec"
     words = ["--rec-train", a, b, "--rec-val", copy, "--save-dir", tmp_path / "run", "--num-gpus", 0]
-    assert train_imagenet.main(list(map(str, words))) == 2
+    assert training.main(list(map(str, words))) == 2
     assert f"refused: {copy} is trained on too, as {a}: " in capsys.readouterr().err
     for train, val, says in (
         ([a, a], [b], "hold the same images"),
@@ -133,7 +134,7 @@ def test_a_folder_named_as_records(tmp_path, capsys):
         (tmp_path, f"name the records in it, such as {rec}"),
         (tmp_path / "photos", f"pack_records.py {tmp_path / 'photos' / 'train'} PREFIX` and name"),
     ):
-        assert train_imagenet.main(["--rec-train", str(folder), "--rec-val", str(rec)]) == 2
+        assert training.main(["--rec-train", str(folder), "--rec-val", str(rec)]) == 2
         said = capsys.readouterr().err
         assert f"--rec-train: {folder} is a folder: " in said and says in said
-        assert pack_records.main(["--check", str(folder)]) == 2 and says in capsys.readouterr().err
+        assert pack.main(["--check", str(folder)]) == 2 and says in capsys.readouterr().err

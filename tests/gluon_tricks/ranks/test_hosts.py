@@ -6,9 +6,9 @@ import socket
 
 import pytest
 
+from gluon_tricks.cli import launch
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.ranks.hosts import Host, check_hosts, parse_hosts
-from scripts import launch
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
