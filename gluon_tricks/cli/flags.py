@@ -17,8 +17,9 @@ Train a network on images in RecordIO files. Without data it runs the recipe `sh
     %(prog)s --resume auto --save-dir RUN                  go on: everything is taken from the run
     %(prog)s --resume auto --save-dir RUN --num-epochs 40  train the run for longer
 
-Without a flag the recipe decides: that of --recipe, else GluonCV's defaults. Defaults are in brackets. Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable, 130 and 143 interrupted before
-anything was started (Ctrl-C, SIGTERM), 1 anything else."""
+Without a flag the recipe decides: that of --recipe, else GluonCV's defaults. Defaults are in brackets. Exit codes: 0
+done, 2 refused before any work, 75 interrupted and resumable, 130 and 143 interrupted before anything was started
+(Ctrl-C, SIGTERM), 1 anything else."""
 
 
 def parser() -> Parser:

@@ -60,9 +60,6 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "command", nargs="+", metavar="-- COMMAND ...", help="gluon-tricks train or a Python file, and its arguments"
     )
-    parser.add_argument(
-        "command", nargs="+", metavar="-- COMMAND ...", help="gluon-tricks train or a Python file, and its arguments"
-    )
     return parser.parse_args(argv)
 
 
