@@ -118,7 +118,7 @@ def write(picture: np.ndarray, text: str, at: tuple[int, int], height: int, ink:
     """
     pad = 2 * height  # room for what hangs below the line, leans out of it or stands above capitals
     mask = PIL.Image.new("L", (width(text, height) + 2 * pad, 2 * pad + height))
-    drawing, x = PIL.ImageDraw.StepContext(mask), float(pad)
+    drawing, x = PIL.ImageDraw.Draw(mask), float(pad)
     for run in runs(text):
         font = _opened(run.font, height)
         drawing.text((x, pad + height), run.text, fill=255, font=font, anchor="ls", **_language(text))

@@ -31,7 +31,7 @@ def parser(request, monkeypatch):
 def test_every_flag_says_what_it_is_and_its_default(parser):
     for action in parser._actions:
         assert action.help, action.dest
-        if action.default not in (None, False, "", [], (), "==SUPPRESS=="):
+        if action.default not in (None, False, True, "", [], (), "==SUPPRESS=="):
             shown = action.help % vars(action)
             assert re.search(rf"\b{re.escape(str(action.default))}\b", shown), (action.dest, shown)
 
