@@ -8,9 +8,9 @@
     %(prog)s --pretrained runs/faster_rcnn_voc-1                            a detector's run: mAP, and of each class
     %(prog)s --pretrained runs/fcn_ade20k-1 --multi-scale                   a segmenter's: pixAcc, mIoU, each IoU
 
-A classifier is told by its top-1 and top-5 on packed images, with Wilson's intervals of 95 percent. Images as in
-GluonCV: the shorter edge to ceil(input size / crop ratio), the middle, minus the data set's mean, over its standard
-deviation; a run brings its own. Exit code: 0 done, 1 a file cannot be written, 2 refused.
+The scores of a classifier are top-1 and top-5 on packed images, with Wilson's intervals of 95 percent. Images are
+prepared as in GluonCV: the shorter edge becomes ceil(input size / crop ratio), the middle is cut out, and the data
+set's mean and deviation normalise it; a run has its own. Exit code: 0 done, 1 a file cannot be written, 2 refused.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class Failure:
     """How a job ended that did not end well: the first rank to go, its exit code, the end of its log; or why it had to.
 
     Args:
-        stuck: which ranks stood still, in words.
+        stuck: which ranks hung, in words.
     """
 
     rank: int | None
@@ -78,7 +78,7 @@ class Failure:
         return int(self.code == 1 and any("Horovod has been shut down" in line for line in self.tail))
 
     def is_loss(self) -> bool:
-        """Whether a rank was lost, so that starting again may help: it ended by a signal, stood still, or has said why.
+        """Whether a rank was lost, so that starting again may help: it ended by a signal, hung, or has said why.
 
         A training that is refused or stops by itself ("stopped: ...") would do so again.
         """

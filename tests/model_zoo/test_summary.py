@@ -99,7 +99,7 @@ def test_the_network_stays_uninitialised_and_trainable():
     "make, size, message",
     [
         (lambda: get_model("resnet18_v1d"), 8, "at least 17x17 pixels, but got 8x8"),
-        (lambda: get_model("resnet18_v1"), 0, r"\(1, 3, 0, 0\) cannot be"),
+        (lambda: get_model("resnet18_v1"), 0, r"\(1, 3, 0, 0\): batch and sides"),
         (lambda: sequence(nn.Conv2D(3, 1, in_channels=4)), 8, r"tiny: .*\(1, 3, 8, 8\) do not fit: .*\[3,4,1,1\]"),
     ],
 )
