@@ -5,12 +5,13 @@ does one small product:
 
     y = A x + B m + c,    matrix = [A | B | c],    x: a pixel's RGB, m: the mean RGB of its image
 
-`coefficients` draws and composes, `Preprocess` applies.
+`coefficients` draws and composes, `Preprocess` applies; `augmented` is both, for a loop of one's own.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import mxnet as mx
@@ -119,9 +120,20 @@ def compose(
 
 
 def normalised(
-    images: np.ndarray, context: mx.Context, mean: Sequence[float] = MEAN_RGB, std: Sequence[float] = STD_RGB
+    images: np.ndarray,
+    context: mx.Context | None = None,
+    mean: Sequence[float] = MEAN_RGB,
+    std: Sequence[float] = STD_RGB,
 ) -> mx.nd.NDArray:
-    """(pixels - mean) / std on a device: uint8 RGB (n, H, W, 3) -> float32 (n, 3, H, W)."""
+    """Images for evaluation as a network takes them, (pixels - mean) / std.
+
+    Args:
+        images: (n, H, W, 3) uint8, RGB.
+        context: the device; default: the CPU.
+        mean, std: of R, G and B, in levels 0..255; default: ImageNet's.
+
+    Returns: (n, 3, H, W) float32 on the device.
+    """
     pixels = mx.nd.array(images, ctx=context, dtype="uint8").astype("float32")
     mean, std = (mx.nd.array(value, ctx=context).reshape((1, 1, 1, 3)) for value in (mean, std))
     return mx.nd.broadcast_div(mx.nd.broadcast_sub(pixels, mean), std).transpose((0, 3, 1, 2))
@@ -224,3 +236,36 @@ class Preprocess(mx.gluon.HybridBlock):
         stride = F.cast(area.reshape((1, 1)), "int32")
         image = F.cast(F.contrib.arange_like(flip, axis=0), "int32").reshape((-1, 1))  # (N, 1)
         return F.broadcast_add(F.take(F.cast(orders, "int32"), flip), F.broadcast_mul(image, stride)), area
+
+
+def augmented(
+    images: np.ndarray, indices: Sequence[int], context: mx.Context | None = None, *, kind: str = "paper",
+    seed: int = 0, epoch: int = 0, mean: Sequence[float] = MEAN_RGB, std: Sequence[float] = STD_RGB,
+) -> mx.nd.NDArray:  # fmt: skip
+    """A loader's training images as a network takes them: flipped, jittered and normalised on the device.
+
+    Args:
+        images: (N, H, W, 3) uint8, RGB: `images` of a RecordLoader's batch.
+        indices: the images' numbers in the data set, (N,): `indices` of the batch. The draws depend on seed, epoch and
+            this alone.
+        context: the device; default: the CPU.
+        kind: "paper" (flip, brightness, saturation, hue, PCA noise), "gluoncv" (contrast in place of hue) or "none".
+        seed, epoch: whole numbers >= 0.
+        mean, std: of R, G and B, in levels 0..255: those of `net.preprocessing`; default: ImageNet's.
+
+    Returns: (N, 3, H, W) float32 on the device.
+
+    Raises:
+        Refused: there is no augmentation of that name.
+
+    Source: Bag of Tricks, section 2.1.
+    """
+    arrays = (images, *coefficients(kind, seed, epoch, indices, mean, std))
+    return _preprocess()(*(mx.nd.array(array, ctx=context, dtype=array.dtype) for array in arrays))
+
+
+@functools.cache
+def _preprocess() -> Preprocess:
+    block = Preprocess()
+    block.hybridize()
+    return block

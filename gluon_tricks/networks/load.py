@@ -134,9 +134,24 @@ def _name_and_tag(source: str, model: str | None) -> tuple[str, str | None]:
     return model, None if word == "true" else word
 
 
-def load_network(run_or_file, *, model: str = "", classes: int | None = None, ctx=None) -> mx.gluon.HybridBlock:
-    """The network of open_trained, ready to use in predict mode."""
-    return open_trained(run_or_file, model=model, classes=classes, ctx=ctx)[0]
+def load_network(
+    source: str | os.PathLike, *, model: str = "", classes: int | None = None,
+    ctx: mx.Context | Sequence[mx.Context] | None = None,
+) -> mx.gluon.HybridBlock:  # fmt: skip
+    """A trained network, ready to use in predict mode.
+
+    Args:
+        source: a run directory, one of its checkpoints, its final.params or its exported symbol; any parameter file
+            that model_zoo.load_model takes, as FILE#PART too; NAME or NAME/TAG of a file that GluonCV published.
+        model, classes: of a parameter file that fits several networks; elsewhere they must agree with what is found.
+        ctx: a context or a list of them; the CPU by default.
+
+    Returns: of a classifier, images (N, 3, H, W), normalised as its `preprocessing` says, -> logits (N, classes).
+
+    Raises:
+        Refused: there is no such thing, it does not say its network, or model or classes contradict it.
+    """
+    return open_network(source, model=model or None, classes=classes, ctx=ctx).net
 
 
 def open_trained(

@@ -72,7 +72,7 @@ class Predictor:
 
 def open_predictor(
     source: str, *, model: str | None = None, class_file: str | None = None, context: mx.Context | None = None,
-    threshold: float | None = None, multi_scale: bool = False,
+    threshold: float | None = None, multi_scale: bool = False, trained: Trained | None = None,
 ) -> Predictor:  # fmt: skip
     """The predictor of a run, or of a classifier's parameter file.
 
@@ -82,6 +82,7 @@ def open_predictor(
         context: the CPU by default.
         threshold: the least score of a box that a detector tells of, in [0, 1]; default: THRESHOLD.
         multi_scale: a segmenter's mean over six scales and their mirror images.
+        trained: the network, if it is open already.
 
     Raises:
         Refused: nothing trained there, names that do not fit, a threshold out of range.
@@ -89,7 +90,7 @@ def open_predictor(
     if threshold is not None and not 0 <= threshold <= 1:
         raise Refused(f"the threshold is {threshold}: it lies in [0, 1]")
     context = context or mx.cpu()
-    trained = open_network(source, model=model, ctx=context)
+    trained = trained or open_network(source, model=model, ctx=context)
     net, recipe = trained.net, trained.recipe
     if isinstance(net, mx.gluon.SymbolBlock):
         require_classifier(trained, source)

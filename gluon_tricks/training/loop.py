@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -23,8 +24,13 @@ from gluon_tricks.training.rollback import roll_back
 from gluon_tricks.training.steps import Steps, until_stopped
 
 
-def train_and_evaluate(recipe: Settings, run_dir: pathlib.Path, options: Options | None = None) -> Scores:
+def train_and_evaluate(recipe: Settings, run_dir: str | os.PathLike, options: Options | None = None) -> Scores:
     """Trains a recipe, evaluating after every epoch; everything about it is written to `run_dir`.
+
+    Args:
+        recipe: a Recipe, DetectionRecipe or SegmentationRecipe.
+        run_dir: a folder for this run alone; made if it is not there.
+        options: what it does besides learning: devices, threads, resuming, how often it writes; default: Options().
 
     Returns:
         the last epoch's scores on the validation images; final.params in run_dir has the network.

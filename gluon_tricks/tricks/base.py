@@ -37,6 +37,9 @@ class StepContext:
     """What a batch hook may know of the moment; its random numbers are keyed by (seed, step), or (seed, step, share).
 
     Args:
+        seed: of the run, a whole number >= 0.
+        step: updates made before this one.
+        plan: the run's length.
         share: which part of the global batch the hook is given, of all rounds, ranks and devices.
     """
 

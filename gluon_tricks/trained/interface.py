@@ -1,0 +1,151 @@
+"""A trained network from a program of one's own: `evaluate` and `predict` as plain functions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import mxnet as mx
+import numpy as np
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.networks.load import Trained, open_network
+from gluon_tricks.networks.of_recipe import restore_plain_layout
+from gluon_tricks.recipes.transfer import TransferRecipe
+from gluon_tricks.tasks.classification.evaluation import evaluate as score_classifier
+from gluon_tricks.tasks.classification.evaluation import scores_of
+from gluon_tricks.tasks.protocol import Scores
+from gluon_tricks.trained import transfer_scores
+from gluon_tricks.trained.evaluation_set import open_evaluation_set
+from gluon_tricks.trained.predict import Prediction, open_predictor
+from gluon_tricks.trained.prediction_files import find_images, read_photo
+from model_zoo.classifier import Classifier
+
+Network = mx.gluon.HybridBlock
+Photo = "str | os.PathLike | np.ndarray"
+
+
+def evaluate(
+    network: str | os.PathLike | Network, records: str | os.PathLike | Sequence[str | os.PathLike] = (), *,
+    model: str | None = None, classes: int | None = None, batch_size: int = 64, input_size: int | None = None,
+    crop_ratio: float | None = None, ctx: mx.Context | Sequence[mx.Context] | None = None, threads: int | None = None,
+) -> Scores:  # fmt: skip
+    """The scores of a trained network, each validation image exactly once, in the network's own precision.
+
+    Images as in GluonCV: the shorter edge to ceil(input_size / crop_ratio), the middle, normalised as
+    `network.preprocessing` says.
+
+    Args:
+        network: a run directory (a classifier's, detector's or segmenter's), a checkpoint, a parameter file, NAME or
+            NAME/TAG of a file that GluonCV published; or a network of get_model or load_network with its parameters.
+        records: one .rec file or several; of a run by default its own validation images. For classifiers only.
+        model, classes: of a parameter file that fits several networks.
+        batch_size: images on each device at a time, of classifiers.
+        input_size: side of the input, px; default: the network's, or the run's.
+        crop_ratio: input_size over the shorter edge, in (0, 1]; default: the network's, or the run's.
+        ctx: a context or a list of them for what is loaded; default: the CPU. A network stays where it is.
+        threads: of the loader; default: all cores.
+
+    Returns:
+        of a classifier `top1`, `top5` (fractions), `loss` (nats) and `images`; of a detector `map07` and `map_area`; of
+        a segmenter `pix_acc` and `miou`.
+
+    Raises:
+        Refused: nothing trained there, no images, or images of other classes; in one sentence.
+    """
+    records = [records] if isinstance(records, (str, os.PathLike)) else list(records)
+    trained, name, contexts = _opened(network, model, classes, ctx)
+    if isinstance(trained.recipe, TransferRecipe):
+        if records:
+            raise Refused(f"{name} is a run of {trained.recipe.task}: it is scored on the images of its recipe alone")
+        validation = transfer_scores.open_validation(trained.recipe, name, batch_size=len(contexts), threads=threads)
+        return transfer_scores.score(trained.net, validation, validation.loader.epoch(), contexts)
+    evaluated = open_evaluation_set(
+        name, contexts, rec_val=records, input_size=input_size, crop_ratio=crop_ratio, trained=trained,
+        batch_size=batch_size,
+    )  # fmt: skip
+    if trained.net is not network:
+        trained.net.hybridize(static_alloc=True, static_shape=True)
+    loader = evaluated.loader(batch_size * len(contexts), threads)
+    preprocess = evaluated.preprocess(_dtype(trained.net))
+    return score_classifier(trained.net, loader.epoch(), preprocess, contexts, scores_of(evaluated.net.classes))
+
+
+def predict(
+    network: str | os.PathLike | Network, photos: Photo | Sequence[Photo], *, model: str | None = None,
+    class_file: str | os.PathLike | None = None, ctx: mx.Context | None = None, threshold: float | None = None,
+    multi_scale: bool = False,
+) -> list[Prediction]:  # fmt: skip
+    """What a trained classifier, detector or segmenter says of photos.
+
+    Args:
+        network: as for evaluate.
+        photos: one or several: files, folders of them (not those inside), or arrays (H, W, 3) uint8 RGB of any size.
+        model: of a parameter file that fits several networks.
+        class_file: the classes' names, one a line, or a manifest of packed records; default: those of the run.
+        ctx: the device of what is loaded; default: the CPU. A network stays where it is.
+        threshold: a detector's: the least score of a box, in [0, 1]; default 0.5.
+        multi_scale: a segmenter's: the mean over six scales and their mirror images.
+
+    Returns:
+        a Prediction of each photo, in their order: `words`, a line; `values`, for JSON; `picture`, (H, W, 3) uint8 RGB;
+        `mask`, (H, W) class indices, of a segmenter.
+
+    Raises:
+        Refused: nothing trained there, a photo that cannot be read, an option of another kind of network, or a
+            network that is not in float32.
+    """
+    images = [_pixels(photo) for photo in _each(photos)]
+    trained, name, contexts = _opened(network, model, None, ctx)
+    if trained.net is network and _dtype(network) != "float32":
+        raise Refused(f"{name} has {_dtype(network)} parameters: save it and name the file, which is read as float32")
+    predictor = open_predictor(
+        name, class_file=class_file, context=contexts[0], threshold=threshold, multi_scale=multi_scale, trained=trained
+    )
+    predictions = [predictor.predict(image) for image in images]
+    restore_plain_layout(trained.net)  # it may go on being trained
+    return predictions
+
+
+def _opened(network, model: str | None, classes: int | None, ctx) -> tuple[Trained, str, list[mx.Context]]:
+    """The network, its name in messages, and its devices."""
+    if isinstance(network, (str, os.PathLike)):
+        contexts = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx or mx.cpu()]
+        trained = open_network(network, model=model, classes=classes, ctx=contexts)
+        return trained, os.fspath(network), contexts
+    if not isinstance(network, Classifier):
+        kind = type(network).__name__
+        raise Refused(f"this takes a run, a file, or a classifier of get_model or load_network, and got a {kind}")
+    parameters = network.collect_params().values()
+    if any(parameter._data is None and not parameter._deferred_init for parameter in parameters):
+        raise Refused(f"{network.name} has no parameters yet: train it, or load some with pretrained=")
+    return Trained(network), network.name, next(iter(parameters)).list_ctx()
+
+
+def _dtype(net: Network) -> str:
+    """What a network is fed. An exported graph has float32."""
+    return np.dtype(next(iter(net.collect_params().values())).dtype).name
+
+
+def _each(photos) -> list:
+    """Photos one by one, folders opened."""
+    if isinstance(photos, (str, os.PathLike, np.ndarray)):
+        photos = [photos]
+    found = []
+    for photo in photos:
+        found += [photo] if isinstance(photo, np.ndarray) else find_images([photo])
+    if not found:
+        raise Refused("there are no photos to look at: name at least one")
+    return found
+
+
+def _pixels(photo: Photo) -> np.ndarray:
+    """(H, W, 3) uint8 RGB."""
+    if not isinstance(photo, np.ndarray):
+        image = read_photo(photo)
+        if image is None:
+            raise Refused(f"{photo} is no image that can be decoded: leave it out")
+        return image
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or 0 in photo.shape:
+        raise Refused(f"a photo is an array (H, W, 3) of uint8, RGB, and got {photo.dtype} {photo.shape}")
+    return photo

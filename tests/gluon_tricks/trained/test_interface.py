@@ -1,0 +1,57 @@
+"""evaluate and predict as a program of one's own calls them: their figures, and what they refuse."""
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from gluon_tricks import Refused, evaluate, get_model, load_network, predict
+from gluon_tricks.networks.of_recipe import parameters_by_name
+
+
+@pytest.fixture(scope="module")
+def net():
+    """A cifar_resnet20_v1 of 4 classes that always says class 2 before 1, 0 and 3."""
+    net = get_model("cifar_resnet20_v1", classes=4)
+    net.initialize(mx.init.Zero())
+    net.head.bias.set_data(mx.nd.array([1, 2, 3, 0]))
+    return net
+
+
+def test_a_network_and_its_file_have_the_same_scores(net, tiny_records, tmp_path):
+    """5 of 20 images are of class 2; loss: log sum exp(1, 2, 3, 0) = 3.44019 minus the mean logit 1.5."""
+    net.save_parameters(str(tmp_path / "net.params"))
+    for source in (net, tmp_path / "net.params", load_network(tmp_path / "net.params", model=net.name)):
+        named = {} if source is net or not hasattr(source, "suffix") else {"model": net.name}
+        scores = evaluate(source, tiny_records / "val.rec", batch_size=8, **named)
+        assert (scores.top1, scores.images) == (0.25, 20) and scores.loss == pytest.approx(1.94019, abs=1e-4)
+
+
+def test_predictions_come_in_the_order_of_the_photos(net):
+    before = {name: p.data().asnumpy() for name, p in parameters_by_name(net).items()}
+    photos = [np.zeros((height, 50, 3), np.uint8) for height in (40, 60)]
+    one, other = predict(net, photos)
+    assert [value["index"] for value in one.values["classes"]] == [2, 1, 0, 3]
+    assert one.values["classes"][0]["score"] == pytest.approx(np.exp(3 - 3.44019), abs=1e-4)
+    assert one.words == other.words
+    assert [len(predict(net, photo)) for photo in photos] == [1, 1]
+    for name, parameter in parameters_by_name(net).items():
+        np.testing.assert_array_equal(parameter.data().asnumpy(), before[name])
+
+
+@pytest.mark.parametrize(
+    "call, says",
+    [
+        (lambda net, val: evaluate(net), "--rec-val is missing"),
+        (lambda net, val: evaluate(get_model(net.name), val), "has no parameters yet"),
+        (lambda net, val: evaluate(mx.gluon.nn.Dense(4), val), "and got a Dense"),
+        (lambda net, val: evaluate("nowhere", val), "there is no run or file nowhere"),
+        (lambda net, val: predict(net, np.zeros((3, 32, 32), np.uint8)), r"got uint8 \(3, 32, 32\)"),
+        (lambda net, val: predict(net, np.zeros((32, 32, 3))), "got float64"),
+        (lambda net, val: predict(net, val), "is no image that can be decoded"),
+        (lambda net, val: predict(net, []), "there are no photos"),
+        (lambda net, val: predict(net, np.zeros((9, 9, 3), np.uint8), threshold=0.5), "is for detectors"),
+    ],
+)
+def test_refused_in_one_sentence(net, tiny_records, call, says):
+    with pytest.raises(Refused, match=says):
+        call(net, tiny_records / "val.rec")
