@@ -16,7 +16,7 @@ FILES = {
 # From the ground up: a room imports from itself and from those before it.
 ROOMS = (
     *("core", "tricks", "recipes", "data", "ranks", "machine", "networks", "tasks", "trained", "training", "paper"),
-    *("cli", "benchmarks"),
+    *("benchmarks", "cli"),
 )
 
 

@@ -55,7 +55,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", metavar="NAME", help="the network, where --pretrained does not say it")
     parser.add_argument(
         "--pretrained", default="true", metavar="SRC",
-        help=f"{SOURCE}; beside --model also a TAG (default: GluonCV's default file)",
+        help=f"{SOURCE}; beside --model also a TAG (true: GluonCV's default file)",
     )  # fmt: skip
     parser.add_argument("--classes", type=int, metavar="N", help="number of logits; another than the file's is refused")
     parser.add_argument(

@@ -61,7 +61,7 @@ def test_a_script_from_another_folder(tmp_path):
     "words, says",
     [
         (["trian"], "there is no command 'trian': did you mean train?"),
-        (["train_imagenet"], "there is no command 'train_imagenet': did you mean train?"),
+        (["evalute"], "there is no command 'evalute': did you mean evaluate?"),
         (["xylophone"], "there is no command 'xylophone': there are train, detect, "),
         (["--verison"], "there is no flag --verison: did you mean --version?"),
         ([], "name a command: train, detect, segment, "),
