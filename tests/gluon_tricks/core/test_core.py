@@ -58,10 +58,10 @@ def test_an_import_without_torch(tmp_path, monkeypatch):
 
 
 def test_gluoncv_and_timm_beside_torch(missing):
-    """The README's lines, then the plain imports that fail without them in this environment."""
+    """The lines of docs/weights.md, then the plain imports that fail without them in this environment."""
     if not importlib.util.find_spec("timm"):
         missing("timm is not installed: pip install '.[interop]' (Python 3.10 and up)")
-    blocks = (pathlib.Path(__file__).resolve().parents[3] / "README.md").read_text("utf-8").split("```")
+    blocks = (pathlib.Path(__file__).resolve().parents[3] / "docs" / "weights.md").read_text("utf-8").split("```")
     (block,) = (block.removeprefix("python") for block in blocks if "import_torchvision" in block)
     code = f"{block}\nimport gluoncv, torch\nprint(gluoncv.model_zoo.__name__, timm.__version__, torch.ones(2).sum())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
