@@ -45,9 +45,13 @@ def words(line: str, also: str = "") -> list[str]:
 
 
 def require_distinct(classes: Sequence[str], source: str | os.PathLike) -> tuple[str, ...]:
-    """The class names themselves. Raises Refused naming one that comes twice."""
+    """The class names themselves. Raises Refused if there is none, naming one that comes twice or holds a NUL."""
+    if not classes:
+        raise Refused(f"{source} names no class: check the file, or leave it out")
     places: dict[str, int] = {}
     for label, name in enumerate(classes):
+        if "\0" in name:
+            raise Refused(f"{source}: the class of label {label}, {name!r}, has a NUL in its name: correct the file")
         if name in places:
             raise Refused(f"{source} names the class {name!r} twice, labels {places[name]} and {label}: give it one")
         places[name] = label

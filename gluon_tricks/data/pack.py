@@ -23,6 +23,7 @@ from gluon_tricks.data.encoding import NoImage, encoded
 from gluon_tricks.data.file_names import ENDING, in_print, last_line, name_line
 from gluon_tricks.data.lists import require_distinct
 from gluon_tricks.data.parallel import in_order, silent_codecs
+from gluon_tricks.data.record_file import require_rec
 from gluon_tricks.data.recordio import encode_record, walk
 from gluon_tricks.data.sources import Entry, Source
 
@@ -285,8 +286,7 @@ def write_index(rec: str | os.PathLike) -> int:
     Raises: Refused when the .rec is missing, empty or damaged.
     """
     rec = pathlib.Path(rec)
-    if not rec.is_file():
-        raise Refused(f"there is no {rec}: check the name")
+    require_rec(rec)
     records = list(walk(rec))
     if not records:
         raise Refused(f"{rec} is empty: pack it again")

@@ -99,8 +99,8 @@ class Journal:
         self.event("warning", message=line)
 
     def _log(self, line: str) -> None:
-        with writing(self.folder / "log.txt"):
-            for file in self._files:
+        for file in self._files:
+            with writing(file.name):
                 print(f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S} {line}", file=file, flush=True)
 
     def event(self, kind: str, **values: Any) -> None:

@@ -274,6 +274,7 @@ def test_a_look_changes_nothing(tmp_path, capsys):
         (["figure3", "--scale", "smoke", "--show"], "reproduce.py table6 --rows efficient --scale smoke first"),
         (["figure3"], "table6 is trained on ImageNet"),
         (["figure3", "--rows", "cosine"], "--rows is for tables, and figure3 is a figure"),
+        (["table6", "--show", "--runs", __file__], "it is a file; name the folder of the runs"),
         (["table6", "--show", "--csv", "/tmp"], "--csv /tmp: it is a folder"),
         (["table6", "--launch", "nosuchprogram -np 2"], "there is no program nosuchprogram"),
         (["table6", "--launch", '"'], '--launch ": No closing quotation'),

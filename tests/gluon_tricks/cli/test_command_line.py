@@ -118,7 +118,7 @@ def test_flags_change_what_the_recipe_has_and_nothing_beside_it():
 
 
 def test_a_teacher_that_is_a_cell_says_how_to_come_by_it(tmp_path):
-    says = "teacher table6/resnet152_v1d/smooth is a recipe and no run yet: .* --teacher RUN, or .*reproduce.py table6"
+    says = "teacher table6/resnet152_v1d/smooth is a recipe and no run yet: .* --teacher RUN, or .*reproduce table6"
     with pytest.raises(Refused, match=says):
         recipe(DISTILL)
     (tmp_path / "table6/resnet152_v1d/smooth").mkdir(parents=True)  # it may also be a folder

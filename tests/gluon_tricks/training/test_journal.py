@@ -3,10 +3,12 @@
 import concurrent.futures
 import csv
 import logging
+import pathlib
 
 import pytest
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.files import CannotWrite
 from gluon_tricks.training.journal import Journal, _clock, early_warnings, make_run_directory, newest_run_directory
 from gluon_tricks.tricks.schedule import Plan
 
@@ -99,3 +101,10 @@ def test_early_warnings_are_told_once(tmp_path, capsys):
         raise Refused("something else")
     seen = capsys.readouterr()
     assert seen.err == "no mask has the class 猫\n" and seen.out == ""
+
+
+def test_the_file_that_is_full_is_named(tmp_path):
+    """A second log on a full device: not the run's own log is to blame."""
+    with Journal(tmp_path / "run", extra_log=pathlib.Path("/dev/full")) as journal:
+        with pytest.raises(CannotWrite, match="^/dev/full cannot be written: No space left on device$"):
+            journal.say("a line")
