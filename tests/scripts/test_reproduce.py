@@ -251,7 +251,7 @@ def test_a_look_changes_nothing(tmp_path, capsys):
     [
         (["tabel6"], "no table or figure 'tabel6': did you mean table6"),
         (["table1"], "table1: nothing is trained for it; python -m model_zoo.summary --table1 shows it"),
-        (["table2"], "reproduce.py table3 --rows baseline trains and shows it"),
+        (["table2"], "gluon-tricks reproduce table3 --rows baseline trains and shows it"),
         (["figure5"], "no table or figure 'figure5': did you mean figure4"),
         (["table7"], "packed from its lists with scripts/pack_records.py --places365: name their folder with --data"),
         (["table5", "--scale", "imagenette"], "name their folder with --data"),
@@ -271,10 +271,12 @@ def test_a_look_changes_nothing(tmp_path, capsys):
         ),
         (["table8", "--scale", "imagenette"], "no scale 'imagenette': there are smoke, small, paper"),
         (["table6", "--base-data", "x"], "--base-data x: table6 has no base networks"),
-        (["figure3", "--scale", "smoke", "--show"], "reproduce.py table6 --rows efficient --scale smoke first"),
+        (
+            ["figure3", "--scale", "smoke", "--show"],
+            "gluon-tricks reproduce table6 --rows efficient --scale smoke first",
+        ),
         (["figure3"], "table6 is trained on ImageNet"),
         (["figure3", "--rows", "cosine"], "--rows is for tables, and figure3 is a figure"),
-        (["table6", "--show", "--runs", __file__], "it is a file; name the folder of the runs"),
         (["table6", "--show", "--csv", "/tmp"], "--csv /tmp: it is a folder"),
         (["table6", "--launch", "nosuchprogram -np 2"], "there is no program nosuchprogram"),
         (["table6", "--launch", '"'], '--launch ": No closing quotation'),
@@ -285,3 +287,8 @@ def test_refusals(words, says, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert script.main([*words, "--runs", str(tmp_path)]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_a_file_holds_no_runs(capsys):
+    assert script.main(["table6", "--show", "--runs", __file__]) == 2
+    assert "it is a file; name the folder of the runs" in capsys.readouterr().err
