@@ -125,7 +125,8 @@ def done(runs: Runs, name: str, seeds: int) -> Sequence[Cell]:
     if not cells:
         raise Refused(
             f"this figure is drawn from runs of {name}, and there is none at the scale {runs.scale.name}: "
-            f"run gluon-tricks reproduce {name.split('/')[0]} --rows {name.split('/')[2]} --scale {runs.scale.name} first"
+            f"run gluon-tricks reproduce {name.split('/')[0]} --rows {name.split('/')[2]} "
+            f"--scale {runs.scale.name} first"
         )
     return cells
 
