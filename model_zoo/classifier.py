@@ -14,7 +14,7 @@ import mxnet as mx
 from mxnet.gluon import HybridBlock, nn
 
 from gluon_tricks.core.errors import Refused
-from model_zoo.preprocessing import Preprocessing
+from model_zoo.preprocessing import FIELDS, Preprocessing
 
 _USUAL = Preprocessing(224)  # ImageNet's
 
@@ -67,10 +67,24 @@ class Classifier(HybridBlock):
         if not is_whole(classes) or classes < 1:
             raise Refused(f"{name}: classes={classes!r}, but it is a whole number, at least 1 class")
         super().__init__(prefix=f"{name}_")
-        self.classes, self.preprocessing = classes, preprocessing
+        self.classes, self.usual, self._preprocessing = classes, preprocessing, preprocessing
+        self.stated: tuple[str, ...] = ()
         self.smallest_side, self.largest_side = smallest_side, largest_side
         self.smallest_for_features = smallest_side if smallest_for_features is None else smallest_for_features
         self.peers = dict(peers or {})
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What is to be done to photos: `usual` of this network, unless a file, a run or a program states another.
+
+        `stated` names the fields that one of these does; whoever sets it states all.
+        """
+        return self._preprocessing
+
+    @preprocessing.setter
+    def preprocessing(self, preprocessing: Preprocessing) -> None:
+        self._preprocessing = preprocessing
+        self.stated = FIELDS
 
     @property
     def input_size(self) -> int:
