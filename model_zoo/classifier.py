@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import numbers
+import re
 from collections.abc import Callable, Mapping
 
 import mxnet as mx
@@ -17,6 +18,7 @@ from gluon_tricks.core.errors import Refused
 from model_zoo.preprocessing import FIELDS, Preprocessing
 
 _USUAL = Preprocessing(224)  # ImageNet's
+_PART = re.compile(r"stem|stage\d+|neck|head|aux\d+|features")  # of a network; layers by other names are not called
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +121,11 @@ class Classifier(HybridBlock):
             name, self.classes = "head", value._units
             if "output" in self._children:
                 self.register_child(value, "output")
+        elif isinstance(value, mx.gluon.Block) and not _PART.fullmatch(name):
+            raise Refused(
+                f"{self.name} has no layer {name!r}, so it would compute the same as before: its last one, which gives "
+                "the logits, is net.output"
+            )
         if name != "features":
             return super().__setattr__(name, value)
         parts, own = getattr(value, "_children", {}), self.features._children
