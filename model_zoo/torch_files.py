@@ -30,7 +30,7 @@ _OLDEST_TORCH = (2, 10)  # before it, crafted files got past weights_only
 _TYPES = ("float64", "float32", "float16", "bfloat16", "bool", "uint8", "int8", "int32", "int64")  # what MXNet has
 # What training programs call the set that they train; beside it may be its moving average, a discriminator, ...
 _TRAINED = ("state_dict", "model", "model_state_dict", "model_state", "net", "network", "module", "params", "weights")
-_AVERAGE = re.compile("(^|[_.])(ema|swa)([_.]|$)|averag", re.IGNORECASE)
+AVERAGE = re.compile("(^|[_.])(ema|swa)([_.]|$)|averag", re.IGNORECASE)
 _ALONE = "save the state dict alone, with torch.save(model.state_dict(), FILE)"
 _PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}  # how protocol 2 calls them
 
@@ -151,7 +151,7 @@ def _state_dict(torch, content: Any, path, part: str, tell: bool) -> tuple[dict[
         whole = ", ".join(str(name)[:80] for name in objects if name)
         raise Refused(f"{path} holds no state dict{whole and f', but a whole {whole}'}: {_ALONE}")
     taken = next((key for key in _TRAINED if key in states), None)
-    plain = [key for key in states if not _AVERAGE.search(key)] or list(states)
+    plain = [key for key in states if not AVERAGE.search(key)] or list(states)
     if taken is None and len(plain) > 1:
         raise Refused(f"{path} holds {' and '.join(plain)}: name one, as {path}#{plain[0]}")
     taken = taken or plain[0]
