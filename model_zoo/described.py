@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import pathlib
 import re
@@ -15,6 +16,8 @@ from gluon_tricks.core.errors import Refused
 from model_zoo import formats
 from model_zoo.naming import NAMINGS, PIXELS
 from model_zoo.preprocessing import FIELDS, Preprocessing
+
+log = logging.getLogger("model_zoo")
 
 _LARGEST = 1 << 24  # bytes of a description; that of 1000 classes has 3e4
 
@@ -38,7 +41,9 @@ def described(
     """
     pixels = {PIXELS.search(name)[1]: value for name, value in values.items() if PIXELS.search(name)}
     if pixels and usual:
-        return _with_pixels(usual, pixels, source), ("mean", "std")
+        said = _with_pixels(usual, pixels, source)
+        log.warning("%s says of its images: mean %s, std %s", source, said.mean, said.std)
+        return said, ("mean", "std")
     path, _ = formats.split(source)
     if not path.is_file():
         return None

@@ -88,8 +88,6 @@ def assign(
         if said.classes and len(said.classes) != net.classes:  # of a head that was left out
             said = dataclasses.replace(said, classes=None)
         net.preprocessing, net.stated = said, fields
-        if (net.preprocessing.mean, net.preprocessing.std) != (net.usual.mean, net.usual.std):
-            log.warning("%s says of its images: mean %s, std %s", source, net.preprocessing.mean, net.preprocessing.std)
 
 
 def save(net: HybridBlock, path: str | os.PathLike, naming: str = "ours") -> None:

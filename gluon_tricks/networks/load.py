@@ -233,7 +233,10 @@ def model_of(source: str | os.PathLike) -> str | None:
 def require_same_normalisation(recipe: Settings, trained: Trained, source: str) -> None:
     """Refuses a network that was trained on images of another mean or deviation than a recipe's are."""
     recipe = recipe.resolved()
-    seen = getattr(trained.net, "preprocessing", trained.recipe or recipe)  # an exported graph may not say it
+    _require_alike(recipe, getattr(trained.net, "preprocessing", recipe), source)  # an exported graph may not say it
+
+
+def _require_alike(recipe: Settings, seen: Settings | Preprocessing, source: str) -> None:
     if not _alike(seen, recipe):
         raise Refused(
             f"{source} takes images of mean {list(seen.mean)} and deviation {list(seen.std)}: give both with --set "
@@ -246,10 +249,9 @@ def check_start(recipe: Settings, net: Classifier) -> None:
     path = pathlib.Path(recipe.pretrained).expanduser()
     there = formats.split(path)[0].exists()
     stored = recipe_of(path) if there else None
-    if stored and not file_beside(path):
-        net.preprocessing = _preprocessing(stored)
-    if not there or "mean" in net.stated:
-        require_same_normalisation(recipe, Trained(net), recipe.pretrained)
+    seen = stored if stored and not file_beside(path) else net.preprocessing
+    if stored or not there or "mean" in net.stated:
+        _require_alike(recipe, seen, recipe.pretrained)
     elif not _alike(net.preprocessing, recipe):
         log.warning(
             "%s does not say which mean and deviation its images had: usual for %s are %s and %s, these have %s and %s",
