@@ -26,6 +26,7 @@ from model_zoo import (
     googlenet,
     inception,
     mobilenet,
+    naming,
     published,
     resnet,
     vgg,
@@ -123,6 +124,9 @@ def recognise(values: Mapping[str, np.ndarray]) -> list[tuple[str, int]]:
 
 def _recognised(path, values: Mapping[str, np.ndarray]) -> str:
     found = [name for name, _ in recognise(values)]
+    inside = [] if found else [prefix for prefix, inner in naming.networks_in(values).items() if recognise(inner)]
+    if inside:
+        raise errors.Refused(naming.which_part(path, inside))
     if len(found) != 1:
         whose = " or ".join(found) or "no network of the zoo"
         raise errors.Refused(f"the names and shapes in {path} are those of {whose}: name it with model= (--model)")

@@ -8,15 +8,17 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import numbers
+import re
 from collections.abc import Callable, Mapping
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock, nn
 
 from gluon_tricks.core.errors import Refused
-from model_zoo.preprocessing import Preprocessing
+from model_zoo.preprocessing import FIELDS, Preprocessing
 
 _USUAL = Preprocessing(224)  # ImageNet's
+_PART = re.compile(r"stem|stage\d+|neck|head|aux\d+|features")  # of a network; layers by other names are not called
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,10 +69,24 @@ class Classifier(HybridBlock):
         if not is_whole(classes) or classes < 1:
             raise Refused(f"{name}: classes={classes!r}, but it is a whole number, at least 1 class")
         super().__init__(prefix=f"{name}_")
-        self.classes, self.preprocessing = classes, preprocessing
+        self.classes, self.usual, self._preprocessing = classes, preprocessing, preprocessing
+        self.stated: tuple[str, ...] = ()
         self.smallest_side, self.largest_side = smallest_side, largest_side
         self.smallest_for_features = smallest_side if smallest_for_features is None else smallest_for_features
         self.peers = dict(peers or {})
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What is to be done to photos: `usual` of this network, unless a file, a run or a program states another.
+
+        `stated` names the fields that one of these does; whoever sets it states all.
+        """
+        return self._preprocessing
+
+    @preprocessing.setter
+    def preprocessing(self, preprocessing: Preprocessing) -> None:
+        self._preprocessing = preprocessing
+        self.stated = FIELDS
 
     @property
     def input_size(self) -> int:
@@ -105,6 +121,11 @@ class Classifier(HybridBlock):
             name, self.classes = "head", value._units
             if "output" in self._children:
                 self.register_child(value, "output")
+        elif isinstance(value, mx.gluon.Block) and not _PART.fullmatch(name):
+            raise Refused(
+                f"{self.name} has no layer {name!r}, so it would compute the same as before: its last one, which gives "
+                "the logits, is net.output"
+            )
         if name != "features":
             return super().__setattr__(name, value)
         parts, own = getattr(value, "_children", {}), self.features._children

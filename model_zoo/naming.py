@@ -17,6 +17,8 @@ import mxnet as mx
 import numpy as np
 from mxnet.gluon import HybridBlock
 
+from model_zoo.torch_files import AVERAGE
+
 log = logging.getLogger("model_zoo")
 
 TORCH = ("timm", "torchvision")
@@ -177,6 +179,9 @@ def parameters_of(net: HybridBlock) -> dict[str, mx.gluon.Parameter]:
 
 
 def differences(net: HybridBlock, values: Mapping, source) -> str:
+    inside = [prefix for prefix, inner in networks_in(values).items() if naming_in(net, inner).names is not None]
+    if inside:
+        return which_part(source, inside)
     names = max(namings(net).values(), key=lambda names: len(names.keys() & values.keys()))
     missing, unknown = sorted(names.keys() - values.keys()), sorted(values.keys() - names.keys())
     parts = [
@@ -185,6 +190,28 @@ def differences(net: HybridBlock, values: Mapping, source) -> str:
         if some
     ]
     return f"{source} does not hold the parameters of {net.name}: the file {' and '.join(parts)}"
+
+
+def networks_in(values: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """What may be networks of their own in one file, by the prefix that their names share: student, teacher.
+
+    Of the shortest prefixes that divide the names, those of a tenth of them at least, as layers are small.
+    """
+    common = os.path.commonprefix(list(values)).rpartition(".")[0]
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for name, value in values.items():
+        inner = name[len(common) + 1 :] if common else name
+        first, dot, rest = inner.partition(".")
+        if dot:
+            found.setdefault(f"{common}.{first}" if common else first, {})[rest] = value
+    return {prefix: inner for prefix, inner in found.items() if len(inner) >= len(values) / 10}
+
+
+def which_part(source, prefixes: list[str]) -> str:
+    """That a file holds networks under these prefixes, and how to name one; a moving average is named last."""
+    prefixes = sorted(prefixes, key=lambda prefix: (AVERAGE.search(prefix) is not None, prefix))
+    more = "" if len(prefixes) > 1 else " and other names"
+    return f"{source} holds {' and '.join(prefixes)}{more}: name one, as {source}#{prefixes[0]}"
 
 
 # --- shapes -------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 from gluon_tricks.core.errors import Refused
 
@@ -39,6 +40,34 @@ class Preprocessing:
                 "crop_ratio lies in (0, 1], std is positive"
             )
 
+    @classmethod
+    def from_json(cls, values: Any, usual: Preprocessing | None = None) -> tuple[Preprocessing, tuple[str, ...]]:
+        """The opposite of to_json, and the names of the fields that values say.
+
+        Args:
+            usual: has the fields that they do not say; None: they must say all.
+
+        Raises:
+            Refused: they are not of this form.
+        """
+        try:
+            said = {"input_size": values["crop"]["height"]} if "crop" in values else {}
+            said |= {name: values[name] for name in ("crop_ratio", "mean", "std", "classes") if name in values}
+            numbers = [said.get("input_size", 1), said.get("crop_ratio", 1.0)]
+            for name in {"mean", "std"} & said.keys():
+                r, g, b = said[name] = tuple(map(float, said[name]))
+                numbers += [r, g, b]
+            if said.get("classes") is not None:
+                said["classes"] = tuple(said["classes"])
+            names = said.get("classes") or ()
+            if not (all(math.isfinite(n) for n in numbers) and all(type(name) is str for name in names)):
+                raise ValueError("a number is not finite, or a class has no name")
+            if type(numbers[0]) is not int or isinstance(values.get("classes"), str):
+                raise ValueError("the input's side is no whole number, or classes is no list")
+            return (dataclasses.replace(usual, **said) if usual else cls(**said)), tuple(said)
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+            raise Refused(f"this is no preprocessing of an export ({type(error).__name__}: {error})") from None
+
     def to_json(self) -> dict:
         """A JSON object that says every step in order; docs/export.md says what its words mean."""
         return {
@@ -62,3 +91,6 @@ class Preprocessing:
             "crop_ratio": self.crop_ratio,
             "classes": None if self.classes is None else list(self.classes),
         }
+
+
+FIELDS = tuple(field.name for field in dataclasses.fields(Preprocessing))

@@ -21,6 +21,7 @@ import mxnet as mx
 from mxnet.gluon import SymbolBlock
 
 from model_zoo import formats
+from model_zoo.described import described
 from model_zoo.naming import PIXELS
 
 _LARGEST = 1 << 26  # bytes; the graph of a network of 200 layers has 3e5
@@ -57,6 +58,9 @@ def import_symbol(path: str | os.PathLike, ctx=None) -> SymbolBlock:
         path: PREFIX-symbol.json; PREFIX-0000.params lies beside it. The graph's input is called "data".
         ctx: context or list of contexts; the default is the CPU.
 
+    Returns: the network; with `preprocessing`, and `stated` as of a Classifier, if PREFIX-preprocessing.json lies
+        there too.
+
     Raises:
         Refused: a file is missing, damaged or does not fit the other; or the graph has operators or settings that
             networks for images do not have, or takes pixels, as that of `export_block` with its preprocessing does.
@@ -87,6 +91,9 @@ def import_symbol(path: str | os.PathLike, ctx=None) -> SymbolBlock:
         net.collect_params().load_dict(values, ctx, cast_dtype=True, dtype_source="saved")
     except AssertionError as error:
         raise Refused(f"{beside} does not fit {path.name}: {str(error).splitlines()[0][:200]}") from None
+    found = described(path, {}, None)
+    if found:
+        net.preprocessing, net.stated = found
     return net
 
 

@@ -30,7 +30,7 @@ _OLDEST_TORCH = (2, 10)  # before it, crafted files got past weights_only
 _TYPES = ("float64", "float32", "float16", "bfloat16", "bool", "uint8", "int8", "int32", "int64")  # what MXNet has
 # What training programs call the set that they train; beside it may be its moving average, a discriminator, ...
 _TRAINED = ("state_dict", "model", "model_state_dict", "model_state", "net", "network", "module", "params", "weights")
-_AVERAGE = re.compile("(^|_)(ema|swa)(_|$)|averag", re.IGNORECASE)
+AVERAGE = re.compile("(^|[_.])(ema|swa)([_.]|$)|averag", re.IGNORECASE)
 _ALONE = "save the state dict alone, with torch.save(model.state_dict(), FILE)"
 _PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}  # how protocol 2 calls them
 
@@ -40,8 +40,9 @@ def read(path: str | os.PathLike, part: str = "", tell: bool = True) -> tuple[di
 
     Args:
         path: a file of torch.save. Its state dict may be a value of a dictionary, as a checkpoint has it.
-        part: the key of the state dict that is meant, "" being returned then; other words choose none. Without a key
-            it is the one that a name of _TRAINED has, else the only one that is no moving average (ema).
+        part: the key of the state dict that is meant (OUTER.INNER of one that is a dictionary further in), "" being
+            returned then; other words choose none. Without a key it is the one that a name of _TRAINED has, else the
+            only one that is no moving average (ema).
         tell: say it where there are others.
 
     Raises:
@@ -138,15 +139,19 @@ def _state_dict(torch, content: Any, path, part: str, tell: bool) -> tuple[dict[
     if _is_state_dict(torch, content):
         return content, part
     there = content if isinstance(content, dict) else {}
-    states = {key: value for key, value in there.items() if isinstance(key, str) and _is_state_dict(torch, value)}
-    if part in states:
-        return states[part], ""
+    states, inner = _states(torch, there), {}
+    for key in [key for key in there if key not in states]:
+        within = _states(torch, there[key]) if isinstance(key, str) and isinstance(there[key], dict) else {}
+        inner.update({f"{key}.{name}": state for name, state in within.items()})
+    if part in {**states, **inner}:
+        return {**inner, **states}[part], ""
+    states = states or inner
     if not states:
         objects = [getattr(value, "class_name", None) for value in (content, *there.values())]
         whole = ", ".join(str(name)[:80] for name in objects if name)
         raise Refused(f"{path} holds no state dict{whole and f', but a whole {whole}'}: {_ALONE}")
     taken = next((key for key in _TRAINED if key in states), None)
-    plain = [key for key in states if not _AVERAGE.search(key)] or list(states)
+    plain = [key for key in states if not AVERAGE.search(key)] or list(states)
     if taken is None and len(plain) > 1:
         raise Refused(f"{path} holds {' and '.join(plain)}: name one, as {path}#{plain[0]}")
     taken = taken or plain[0]
@@ -156,6 +161,11 @@ def _state_dict(torch, content: Any, path, part: str, tell: bool) -> tuple[dict[
     if others and tell and not part:
         log.warning("%s holds %s: %s is taken, %s#%s is the other", path, " and ".join(states), taken, path, others[0])
     return states[taken], part
+
+
+def _states(torch, content: dict) -> dict[str, dict[str, Any]]:
+    """The values of a dictionary that are state dicts."""
+    return {key: value for key, value in content.items() if isinstance(key, str) and _is_state_dict(torch, value)}
 
 
 def _is_state_dict(torch, content: Any) -> bool:

@@ -13,8 +13,8 @@ from mxnet.gluon import HybridBlock
 
 from gluon_tricks.core.errors import Refused
 from model_zoo import formats
-from model_zoo.naming import NAMINGS, PIXELS, TORCH, differences, fits, naming_in, namings, parameters_of
-from model_zoo.preprocessing import Preprocessing
+from model_zoo.described import described, in_words
+from model_zoo.naming import NAMINGS, TORCH, differences, fits, naming_in, namings, parameters_of
 
 log = logging.getLogger("model_zoo")
 
@@ -82,25 +82,20 @@ def assign(
         log.warning("%s, named as in PyTorch, into %s: %s", source or "parameters", net.name, note)
     arrays = {parameters[name].name: mx.nd.array(value, dtype=value.dtype) for name, value in ours.items()}
     net.collect_params().load_dict(arrays, ctx, allow_missing=new_head, cast_dtype=True)
-    pixels = {PIXELS.search(name)[1]: value for name, value in values.items() if PIXELS.search(name)}
-    if pixels:
-        net.preprocessing = _with_pixels(net.preprocessing, pixels, source)
-        log.warning("%s says of its images: mean %s, std %s", source, net.preprocessing.mean, net.preprocessing.std)
-
-
-def _with_pixels(preprocessing: Preprocessing, pixels: Mapping[str, np.ndarray], source) -> Preprocessing:
-    """With the mean and the deviation that a file of GluonCV's export_block holds, called "mean" and "scale"."""
-    if {kind: value.size for kind, value in pixels.items()} != {"mean": 3, "scale": 3}:
-        raise Refused(f"{source} has init_mean and init_scale that are not three numbers each, for R, G and B")
-    mean, std = (tuple(round(float(value), 4) for value in pixels[kind].flat) for kind in ("mean", "scale"))
-    return dataclasses.replace(preprocessing, mean=mean, std=std)
+    found = described(source, values, net.preprocessing)
+    if found:
+        said, fields = found
+        if said.classes and len(said.classes) != net.classes:  # of a head that was left out
+            said = dataclasses.replace(said, classes=None)
+        net.preprocessing, net.stated = said, fields
 
 
 def save(net: HybridBlock, path: str | os.PathLike, naming: str = "ours") -> None:
     """Writes the network's parameters under the names of one of NAMINGS.
 
     Args:
-        path: ends in .safetensors, whose metadata then says model, naming and classes, or in .params.
+        path: ends in .safetensors, whose metadata then says model, naming, classes and, where it is stated (see
+            Classifier), the preprocessing; or in .params, which has no place for these.
         naming: "gluoncv" for a .params file that `load_parameters` of GluonCV's network of the same name takes.
 
     Raises:
@@ -117,7 +112,8 @@ def values_of(net: HybridBlock) -> dict[str, np.ndarray]:
 
 def about(net: HybridBlock, naming: str) -> dict[str, str]:
     """What the metadata of a safetensors file says."""
-    return {"model": net.name, "naming": naming, "classes": str(net.classes)}
+    told = {"preprocessing": in_words(net.preprocessing, net.stated)} if net.stated else {}
+    return {"model": net.name, "naming": naming, "classes": str(net.classes), **told}
 
 
 def as_ours(

@@ -5,7 +5,8 @@
     %(prog)s runs/imagenet-3 final.safetensors --to timm                a run of ours, or a checkpoint
     %(prog)s resnet50.pth resnet50_v1b.params --to gluoncv              what torch.save wrote
 
-DST ends in .safetensors or .params. The numbers stay as they are. Exit code: 0 done, 1 DST cannot be
+DST ends in .safetensors, which also keeps mean, deviation, image size, crop ratio and class names, or in
+.params, which does not. The numbers stay as they are. Exit code: 0 done, 1 DST cannot be
 written, 2 refused.
 """
 
@@ -59,4 +60,6 @@ def main(argv: list[str] | None = None) -> int:
         f"{net.name} with {plural(net.classes, 'class')}: {plural(len(values), 'tensor')}, {numbers:,} numbers, "
         f"from {args.src} to {args.dst}, named as {args.to}"
     )
+    if args.dst.suffix == ".params" and net.preprocessing != net.usual:
+        print(f"{args.dst} keeps no mean, deviation, image size and class names: write .safetensors to keep them")
     return 0

@@ -90,5 +90,6 @@ def main(argv: list[str] | None = None) -> int:
     if difference is not None:
         checked = f"read back, its logits differ by at most {difference:.1e} of the largest"
     print(f"{options.target}: {net.name}, {steps.input_size}x{steps.input_size} px; {checked}")
-    print(f"preprocessing {'of the run' if recipe else 'assumed'}: mean {steps.mean}, std {steps.std} (RGB, 0..255)")
+    whose = "of the run" if recipe else "of the file" if "mean" in getattr(net, "stated", ()) else "assumed"
+    print(f"preprocessing {whose}: mean {steps.mean}, std {steps.std} (RGB, 0..255)")
     return 0

@@ -19,6 +19,7 @@ from gluon_tricks.recipes.recipe import read_recipe, recipe_from_json
 from gluon_tricks.recipes.settings import Settings
 from model_zoo import formats, get_model, list_models, load_model, published
 from model_zoo.classifier import Classifier
+from model_zoo.described import file_beside
 from model_zoo.preprocessing import Preprocessing
 from model_zoo.symbols import import_symbol
 
@@ -64,7 +65,10 @@ def open_network(
         model, tag = _name_and_tag(str(source), model)
         get_model(model)  # refuses a misspelt name before anything is asked of a server
         known, path = published.lookup(model, tag), published.fetch(model, tag)
-    return Trained(*open_trained(path, model=model or "", classes=classes, ctx=ctx), known)
+    trained = Trained(*open_trained(path, model=model or "", classes=classes, ctx=ctx), known)
+    if known and not trained.net.stated:
+        trained.net.preprocessing = trained.net.usual  # GluonCV trained all that it published on it
+    return trained
 
 
 def is_there(source: str | os.PathLike) -> bool:
@@ -193,7 +197,7 @@ def open_trained(
     else:
         net, file = load_model(path, model or None, classes, contexts), path
     _check_agrees(run_or_file, net, recipe, model, classes)
-    if recipe and recipe.task == "classification":
+    if recipe and recipe.task == "classification" and not file_beside(path):
         net.preprocessing = _preprocessing(recipe)
     return net, recipe, file
 
@@ -229,7 +233,10 @@ def model_of(source: str | os.PathLike) -> str | None:
 def require_same_normalisation(recipe: Settings, trained: Trained, source: str) -> None:
     """Refuses a network that was trained on images of another mean or deviation than a recipe's are."""
     recipe = recipe.resolved()
-    seen = trained.recipe or getattr(trained.net, "preprocessing", recipe)  # an exported graph does not say it
+    _require_alike(recipe, getattr(trained.net, "preprocessing", recipe), source)  # an exported graph may not say it
+
+
+def _require_alike(recipe: Settings, seen: Settings | Preprocessing, source: str) -> None:
     if not _alike(seen, recipe):
         raise Refused(
             f"{source} takes images of mean {list(seen.mean)} and deviation {list(seen.std)}: give both with --set "
@@ -237,12 +244,14 @@ def require_same_normalisation(recipe: Settings, trained: Trained, source: str) 
         )
 
 
-def check_start(recipe: Settings, net: mx.gluon.HybridBlock) -> None:
+def check_start(recipe: Settings, net: Classifier) -> None:
     """The same for what a training starts from, recipe.pretrained; a file that does not say it gets a warning."""
     path = pathlib.Path(recipe.pretrained).expanduser()
-    stored = recipe_of(path) if path.exists() else None
-    if stored or not path.exists():
-        require_same_normalisation(recipe, Trained(net, stored), recipe.pretrained)
+    there = formats.split(path)[0].exists()
+    stored = recipe_of(path) if there else None
+    seen = stored if stored and not file_beside(path) else net.preprocessing
+    if stored or not there or "mean" in net.stated:
+        _require_alike(recipe, seen, recipe.pretrained)
     elif not _alike(net.preprocessing, recipe):
         log.warning(
             "%s does not say which mean and deviation its images had: usual for %s are %s and %s, these have %s and %s",

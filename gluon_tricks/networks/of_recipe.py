@@ -138,6 +138,11 @@ def _norm_layer(name: str, model: str, over_ranks: bool) -> Callable[..., mx.glu
 
 def _group_norm(model: str, in_channels: int, num_groups: int = 32, **kwargs) -> mx.gluon.nn.GroupNorm:
     """Groups of 32 as in GluonCV's --use-gn, whose own layer MXNet 1.9.1 cannot hybridize. It infers in_channels."""
+    if in_channels == 3:  # of colours
+        raise Refused(
+            f"{model} normalises its input too, whose 3 channels are no groups for GroupNorm: leave out --use-gn, or "
+            "choose another network"
+        )
     if not is_whole(num_groups) or num_groups < 1 or in_channels % num_groups:
         raise Refused(
             f"{model} has a layer of {in_channels} channels, which {num_groups} groups do not divide: choose another "

@@ -236,6 +236,26 @@ def test_two_sets_of_which_none_is_the_usual_one(torch_libraries, tmp_path):
     assert formats.read(f"{tmp_path}/x.pth#teacher")["a"].tolist() == [1, 1]
 
 
+def test_state_dicts_further_in(torch_libraries, tmp_path):
+    torch, path = torch_libraries.torch, tmp_path / "x.pth"
+
+    def of(number):
+        return {"state_dict": {"a.weight": torch.full((2,), float(number))}, "epoch": 3}
+
+    torch.save({"model": of(1), "epoch": 3}, path)
+    for source in (path, f"{path}#model.state_dict"):
+        assert formats.read(source)["a.weight"].tolist() == [1, 1]
+    torch.save({"ema": of(2), "student": of(1)}, path)
+    assert formats.read(path)["a.weight"].tolist() == [1, 1]
+    assert formats.read(f"{path}#ema.state_dict")["a.weight"].tolist() == [2, 2]
+    torch.save({"student": of(1), "teacher": of(2)}, path)
+    with pytest.raises(Refused, match=f"holds student.state_dict and .* name one, as {path}#student.state_dict"):
+        formats.read(path)
+    torch.save({"model": of(1)["state_dict"], "other": of(2)}, path)
+    assert formats.read(path)["a.weight"].tolist() == [1, 1]
+    assert formats.read(f"{path}#other.state_dict")["a.weight"].tolist() == [2, 2]
+
+
 def test_a_part_of_the_names(torch_libraries, tmp_path):
     """Whatever the kind of the file; a # in the name of a file that is there is not one."""
     values = {"model.a.weight": np.zeros(2, "float32"), "ema.a.weight": np.ones(2, "float32")}

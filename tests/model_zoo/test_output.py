@@ -73,3 +73,13 @@ def test_what_is_refused(name, attribute, value, text):
     with pytest.raises(Refused, match=text):
         setattr(net, attribute, value)
     assert net.classes == 7
+
+
+@pytest.mark.parametrize("name", ["fc", "classifier", "last_linear"])
+@pytest.mark.parametrize("model", ["resnet18_v1b", "googlenet", "mobilenet0.25", "cvjena_alexnet"])
+def test_a_head_by_another_name_is_refused(model, name):
+    """GluonCV's resnet18_v1b calls it fc; set here, it would change nothing."""
+    net = get_model(model, classes=7)
+    with pytest.raises(Refused, match=f"{model} has no layer '{name}', .* is net.output"):
+        setattr(net, name, nn.Dense(3))
+    assert not hasattr(net, name) and net.classes == 7

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gluon_tricks.core.errors import Refused
-from model_zoo import formats, get_model, naming, weights
+from model_zoo import formats, get_model, load_model, naming, weights
 from model_zoo.graph import trace
 
 NAME = "resnet18_v1b"
@@ -321,3 +321,27 @@ def test_a_file_that_may_mean_another_network_is_told(name, library, says, tmp_p
             assert len(told) == 1 and says in told[0] and str(tmp_path / "x.safetensors") in told[0]
         else:
             assert not told
+
+
+@pytest.mark.parametrize(
+    "prefixes, extra, says",
+    [
+        (["student", "teacher"], [], "holds student and teacher: name one, as FILE#student"),
+        (["model", "ema_model"], ["queue"], "holds model and ema_model: name one, as FILE#model"),
+        (
+            ["module.encoder_q", "module.encoder_k"],
+            [],
+            "module.encoder_k and module.encoder_q: name one, as FILE#module.encoder_k",
+        ),
+        (["model"], ["criterion.weight"], "holds model and other names: name one, as FILE#model"),
+    ],
+)
+def test_networks_under_prefixes_are_named(net, prefixes, extra, says, tmp_path):
+    path = tmp_path / "x.safetensors"
+    named = {f"{prefix}.{name}": value for prefix in prefixes for name, value in values(net).items()}
+    formats.write(path, {**named, **{name: np.ones(2, "float32") for name in extra}}, {})
+    for load in (lambda: get_model(NAME, path, classes=10), lambda: load_model(path)):
+        with pytest.raises(Refused, match=says.replace("FILE", str(path))):
+            load()
+    for prefix in prefixes:
+        assert_equal(get_model(NAME, f"{path}#{prefix}", classes=10), values(net))

@@ -113,6 +113,9 @@ def test_the_documented_script_says_what_predict_says(shared_data, tmp_path, mis
 
 def test_an_exported_symbol_says_no_size(run_directory, tmp_path, capsys):
     assert main(run_directory, tmp_path / "out", "--to", "symbol") == 0
+    assert main(tmp_path / "out-symbol.json", tmp_path / "told", "--to", "symbol") == 0  # the file beside it does
+    assert "told: symbolblock" in (out := capsys.readouterr().out) and "of the file: mean (1.0, 2.0, 3.0)" in out
+    (tmp_path / "out-preprocessing.json").unlink()
     assert main(tmp_path / "out-symbol.json", tmp_path / "again", "--to", "symbol") == 2
     assert "give --input-size" in capsys.readouterr().err
     assert main(tmp_path / "out-symbol.json", tmp_path / "again", "--to", "symbol", "--input-size", 48) == 0

@@ -23,8 +23,10 @@ def require_same_classes(source: str, trained: Trained, records: Records) -> Non
             f"the classes of {records.paths[0]} are not in ImageNet's order, that of their ids: pack it again"
         )
     train = training_records(trained.recipe, required=False) if trained.recipe else None
-    if train and train.classes and names and train.classes != records.classes:
-        odd = next((a, b) for a, b in zip((*train.classes, None), (*names, None)) if a != b)
+    told = getattr(trained.net, "preprocessing", None)  # of a file or an exported graph
+    known = train and train.classes if trained.recipe else told and told.classes
+    if known and names and list(known) != names:
+        odd = next((a, b) for a, b in zip((*known, None), (*names, None)) if a != b)
         raise Refused(
             f"{source} was trained on other classes than {records.paths[0]} has (the first difference: {odd[0]} and "
             f"{odd[1]}): pack it with --classes and the training records' .json"

@@ -75,8 +75,7 @@ class Classification:
         if trained.recipe is not None and trained.recipe.task != "classification":
             raise Refused(f"the teacher {source} is a run of {trained.recipe.task}: a teacher is a classifier")
         teacher, wanted = trained.net, recipe.teacher_size or recipe.input_size
-        known = trained.recipe or (teacher.preprocessing if trained.published else None)
-        seen = known.input_size if known else 0
+        seen = teacher.preprocessing.input_size if "input_size" in getattr(teacher, "stated", ()) else 0
         if seen not in (0, wanted):
             raise Refused(
                 f"the teacher {source} was trained on images of {seen} px and these have {wanted} px: train one on "

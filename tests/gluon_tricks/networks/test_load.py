@@ -1,5 +1,6 @@
 """Every way to name a trained network leads to the same one; what contradicts it is refused."""
 
+import dataclasses
 import json
 import shutil
 
@@ -7,9 +8,10 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from gluon_tricks.cli import convert, export
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.checkpoint import Progress, save_checkpoint
-from gluon_tricks.networks.load import load_network, open_network
+from gluon_tricks.networks.load import load_network, open_network, require_same_normalisation
 from gluon_tricks.recipes.recipe import Recipe
 from model_zoo import get_model, published, weights
 from model_zoo.preprocessing import Preprocessing
@@ -86,6 +88,63 @@ def test_a_runs_network_says_what_it_was_trained_on(sources, tmp_path):
     (tmp_path / "train.json").write_text(json.dumps({"classes": ["a", "b"]}))  # other images lie there now
     assert load_network(tmp_path / "run").preprocessing == Preprocessing(**seen_as)
     assert load_network(sources / "said.safetensors").preprocessing == get_model(NAME).preprocessing
+
+
+SEEN_AS = Preprocessing(24, 0.9, (10.0, 20.0, 30.0), (4.0, 5.0, 6.0), ("a", "b", "c", "d"))
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """Files of a network on images of its own, which say so; made of a run, whose folder and data are then gone."""
+    folder = tmp_path_factory.mktemp("told")
+    net = get_model(NAME, classes=4)
+    net.initialize(mx.init.Zero())
+    (folder / "run").mkdir()
+    (folder / "train.json").write_text(json.dumps({"classes": SEEN_AS.classes}))
+    fields = {name: getattr(SEEN_AS, name) for name in ("input_size", "crop_ratio", "mean", "std")}
+    recipe = Recipe(model=NAME, classes=4, data="records", train=(str(folder / "train.rec"),), **fields)
+    (folder / "run" / "recipe.json").write_text(json.dumps(recipe.to_json()))
+    weights.save(net, folder / "run" / "final.params")
+    run = str(folder / "run")
+    assert convert.main([run, str(folder / "x.safetensors")]) == 0
+    assert convert.main([str(folder / "x.safetensors"), str(folder / "timm.safetensors"), "--to", "timm"]) == 2
+    assert convert.main([str(folder / "x.safetensors"), str(folder / "gluoncv.safetensors"), "--to", "gluoncv"]) == 0
+    assert export.main([run, str(folder / "e"), "--to", "symbol"]) == 0
+    shutil.rmtree(run)
+    (folder / "train.json").unlink()
+    return folder
+
+
+@pytest.mark.parametrize("name", ["x.safetensors", "gluoncv.safetensors", "e-symbol.json", "e-0000.params"])
+def test_a_file_says_what_its_network_was_trained_on(told, name):
+    trained = open_network(told / name)
+    assert trained.recipe is None and trained.net.preprocessing == SEEN_AS
+    require_same_normalisation(Recipe(model=NAME, mean=SEEN_AS.mean, std=SEEN_AS.std), trained, name)
+    with pytest.raises(Refused, match=rf"{name} takes images of mean \[10.0, 20.0, 30.0\] and deviation \[4.0, "):
+        require_same_normalisation(Recipe(model=NAME), trained, name)
+    if name != "e-symbol.json":
+        assert get_model(NAME, told / name, classes=4).preprocessing == SEEN_AS
+        other = get_model(NAME, told / name, classes=7, any_classes=True)
+        assert other.preprocessing == dataclasses.replace(SEEN_AS, classes=None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"mean": [1, 2]}', "[", '{"crop": {}}', '{"std": [0, 1, 1]}', '{"classes": "abcd"}', '{"mean": null}', "7"],
+)
+def test_a_damaged_description_is_refused(told, tmp_path, text):
+    shutil.copy(told / "e-0000.params", tmp_path)
+    (tmp_path / "e-preprocessing.json").write_text(text)
+    with pytest.raises(Refused, match="e-preprocessing.json does not say its preprocessing rightly: "):
+        open_network(tmp_path / "e-0000.params", model=NAME)
+
+
+def test_params_do_not_keep_it_which_is_said(told, tmp_path, capsys):
+    assert convert.main([str(told / "x.safetensors"), str(tmp_path / "x.params")]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        f"{tmp_path}/x.params keeps no mean, deviation, image size and class names: write .safetensors to keep them"
+    ]
+    assert open_network(tmp_path / "x.params").net.stated == ()
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from gluon_tricks.training.loop import train_and_evaluate
 from gluon_tricks.training.steps import Interrupted
 from gluon_tricks.tricks import NoBiasDecay
 from model_zoo import get_model, published, weights
+from model_zoo.preprocessing import Preprocessing
 
 CIFAR, MOBILE = "cifar_resnet20_v1", "mobilenet0.25"
 
@@ -156,7 +157,7 @@ def test_a_run_starts_there_and_resumes_without_the_file(tiny_records, tmp_path,
 
 
 def test_weights_of_images_with_another_mean_are_refused(tiny_records, tmp_path, caplog, monkeypatch):
-    """Known of a run and of what GluonCV published; a file of neither gets a warning."""
+    """Known of a run, of what GluonCV published and of files that say it; one that does not gets a warning."""
     files = {split: (str(tiny_records / f"{split}.rec"),) for split in ("train", "val")}
     (tmp_path / "run").mkdir()
     mean, path = (10.0, 20.0, 30.0), saved(tmp_path / "run" / "final.params", classes=4)
@@ -178,3 +179,16 @@ def test_weights_of_images_with_another_mean_are_refused(tiny_records, tmp_path,
     assert not caplog.records
     network(pretrained=saved(tmp_path / "bare.params", classes=4), mean=mean)
     assert "bare.params does not say which mean and deviation its images had" in caplog.text
+    caplog.clear()
+    said = trained(classes=4)
+    said.preprocessing = Preprocessing(32, mean=mean)
+    weights.save(said, tmp_path / "said.safetensors")
+    theirs = weights.as_theirs(said, weights.values_of(said), "gluoncv")
+    arrays = {f"arg:{name}": mx.nd.array(value) for name, value in theirs.items()}
+    pixels = {"arg:net_init_mean": mx.nd.array(mean), "arg:net_init_scale": mx.nd.array(said.preprocessing.std)}
+    mx.nd.save(str(tmp_path / "block.params"), {**arrays, **pixels})
+    for name in ("said.safetensors", "block.params"):
+        network(pretrained=str(tmp_path / name), mean=mean, std=said.preprocessing.std)
+        with pytest.raises(Refused, match=rf"{name} takes images of mean \[10.0, 20.0, 30.0\]"):
+            network(pretrained=str(tmp_path / name))
+    assert "does not say which mean" not in caplog.text

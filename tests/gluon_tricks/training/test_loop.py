@@ -195,6 +195,15 @@ def test_refused_before_any_work(recipe, tmp_path):
         ),
         ({"input_size": 100_000}, Options(), r"at least .* GB of memory for \d+ images of 100000x100000 px"),
         ({"net": {"norm_layer": "GroupNorm"}, "model": "cifar_resnet20_v1"}, Options(), "16 channels, which 32 groups"),
+        *(
+            (
+                {"net": {"norm_layer": "GroupNorm", **groups}, "model": model, "tricks": ()},
+                Options(),
+                f"{model} normalises its input too",
+            )
+            for model in ("cvjena_alexnet", "cvjena_vgg19", "cvjena_resnet10", "cvjena_resnet50")
+            for groups in ({}, {"norm_kwargs": {"num_groups": 1}})
+        ),
     ):
         with pytest.raises(Refused, match=words):
             train_and_evaluate(recipe.set(**change), tmp_path / "run", options)

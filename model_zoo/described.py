@@ -1,0 +1,86 @@
+"""What a parameter file says of the images that its network takes, in itself or in a file beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import pathlib
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+from gluon_tricks.core.errors import Refused
+from model_zoo import formats
+from model_zoo.naming import NAMINGS, PIXELS
+from model_zoo.preprocessing import FIELDS, Preprocessing
+
+log = logging.getLogger("model_zoo")
+
+_LARGEST = 1 << 24  # bytes of a description; that of 1000 classes has 3e4
+
+
+def described(
+    source: str | os.PathLike, values: Mapping[str, np.ndarray], usual: Preprocessing | None
+) -> tuple[Preprocessing, tuple[str, ...]] | None:
+    """The preprocessing that a file says, and which of FIELDS it says; None: it says nothing.
+
+    It stands in the metadata of a safetensors file of weights.save; in PREFIX-preprocessing.json beside
+    PREFIX-0000.params and PREFIX-symbol.json of an export; or, mean and deviation only, among the arrays, where
+    GluonCV's export_block puts them.
+
+    Args:
+        source: the file, as formats.read takes it.
+        values: its arrays.
+        usual: has what the file does not say; None: it must say all.
+
+    Raises:
+        Refused: what it says is damaged.
+    """
+    pixels = {PIXELS.search(name)[1]: value for name, value in values.items() if PIXELS.search(name)}
+    if pixels and usual:
+        said = _with_pixels(usual, pixels, source)
+        log.warning("%s says of its images: mean %s, std %s", source, said.mean, said.std)
+        return said, ("mean", "std")
+    path, _ = formats.split(source)
+    if not path.is_file():
+        return None
+    about = formats.metadata(path)
+    if about.get("naming") in NAMINGS and "preprocessing" in about:
+        return _parsed(about["preprocessing"], path, usual)
+    beside = file_beside(path)
+    if beside is None:
+        return None
+    if beside.stat().st_size > _LARGEST:
+        raise Refused(f"{beside} has {beside.stat().st_size} bytes, which is too much for a preprocessing")
+    return _parsed(beside.read_bytes(), beside, usual)
+
+
+def file_beside(path: pathlib.Path) -> pathlib.Path | None:
+    """PREFIX-preprocessing.json of the export that a file belongs to, if it lies there."""
+    prefix = re.fullmatch(r"(.+)-(symbol\.json|\d{4}\.params)", path.name)
+    beside = path.with_name(f"{prefix[1]}-preprocessing.json") if prefix else None
+    return beside if beside and beside.is_file() else None
+
+
+def in_words(preprocessing: Preprocessing, stated: tuple[str, ...]) -> str:
+    """What `described` finds again in the metadata of a file."""
+    whole = preprocessing.to_json()
+    return json.dumps(whole if set(stated) == set(FIELDS) else {key: whole[key] for key in whole if key in stated})
+
+
+def _parsed(text: str | bytes, path, usual: Preprocessing | None) -> tuple[Preprocessing, tuple[str, ...]]:
+    try:
+        return Preprocessing.from_json(json.loads(text), usual)
+    except (ValueError, RecursionError, Refused) as error:
+        raise Refused(f"{path} does not say its preprocessing rightly: {str(error)[:200]}") from None
+
+
+def _with_pixels(preprocessing: Preprocessing, pixels: Mapping[str, np.ndarray], source) -> Preprocessing:
+    """With the mean and the deviation that a file of GluonCV's export_block holds, called "mean" and "scale"."""
+    if {kind: value.size for kind, value in pixels.items()} != {"mean": 3, "scale": 3}:
+        raise Refused(f"{source} has init_mean and init_scale that are not three numbers each, for R, G and B")
+    mean, std = (tuple(round(float(value), 4) for value in pixels[kind].flat) for kind in ("mean", "scale"))
+    return dataclasses.replace(preprocessing, mean=mean, std=std)
