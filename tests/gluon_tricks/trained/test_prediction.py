@@ -13,7 +13,7 @@ from gluon_tricks.data.builtin import scenes
 from gluon_tricks.networks.of_recipe import parameters_by_name
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
-from gluon_tricks.tasks import pictures
+from gluon_tricks.tasks import pictures, protocol
 from gluon_tricks.tasks.classification.task import Classification
 from gluon_tricks.tasks.detection.task import Detection
 from gluon_tricks.tasks.segmentation.task import Segmentation
@@ -74,9 +74,9 @@ def test_a_handful_is_spread_evenly_and_always_the_same():
 
     loader = types.SimpleNamespace(steps_per_epoch=22, epoch=epoch)
     for _ in range(2):  # every third; the one in place 3 cannot be decoded
-        assert [batch.step for batch in predict.handful(loader)] == [0, 6, 9, 12, 15, 18, 21]
+        assert [batch.step for batch in protocol.handful(loader)] == [0, 6, 9, 12, 15, 18, 21]
     loader.steps_per_epoch = 2
-    assert [batch.step for batch in predict.handful(loader)] == [0, 1]
+    assert [batch.step for batch in protocol.handful(loader)] == [0, 1]
 
 
 def test_the_true_class_is_named_and_green():
