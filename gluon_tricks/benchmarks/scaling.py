@@ -17,7 +17,6 @@ import mxnet as mx
 import tqdm
 
 from gluon_tricks.core.wording import byte_size, plural
-from gluon_tricks.data.builtin import shapes
 from gluon_tricks.ranks import distributed, launcher
 from gluon_tricks.ranks.gradients import BUCKET_BYTES, Gradients
 from gluon_tricks.ranks.hosts import parse_hosts
@@ -103,9 +102,8 @@ def measure_rank(
 ) -> dict:
     """Seconds a step on this rank: as it is, without messages, and the messages alone; the same on every rank."""
     distributed.start()
-    rec = str(shapes.ensure(name="few_shapes") / "train.rec")
     recipe = Recipe(
-        name="scaling", model=model, data="records", train=(rec,), val=(rec,), input_size=size, dtype=dtype, lr=0.01,
+        name="scaling", model=model, data="few_shapes", input_size=size, dtype=dtype, lr=0.01,
         batch_size=batch_size * accumulate * distributed.ranks(), accumulate=accumulate, augment="gluoncv",
         tricks=(NoBiasDecay(), ZeroGamma()), epochs=999,
     )  # fmt: skip
