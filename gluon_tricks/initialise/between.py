@@ -1,0 +1,250 @@
+"""Algorithm 2: the scale of each layer, so that the weights of all layers change at the same rate."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+from collections.abc import Callable
+
+import mxnet as mx
+import numpy as np
+from mxnet import autograd
+
+from gluon_tricks.core.keyed_random import generator
+from gluon_tricks.initialise.walk import Chunks, Graph, Node
+from model_zoo.lrn import LRN
+
+log = logging.getLogger("gluon_tricks.initialise")
+
+# f(s x) = s f(x) for s > 0, channel by channel.
+_OUTPUT = -1
+_HOMOGENEOUS = {"relu", "Dropout", "Flatten", "flatten", "_copy", "identity", "Cast"}
+
+
+@dataclasses.dataclass(frozen=True)
+class ChangeRate:
+    """How fast the weights of a layer would change.
+
+    Args:
+        layer: its place in the network.
+        mean: C~_k, the mean over the columns j of C~_k,j.
+        variation: standard deviation over mean of C~_k,j: 0 if all columns change alike.
+    """
+
+    layer: str
+    mean: float
+    variation: float
+
+
+def measure(graph: Graph, chunks: Chunks, rng: np.random.Generator) -> list[ChangeRate]:
+    """The change rate of every affine layer.
+
+        C_k,i,j^2 = E[(dl / dW_k(i, j))^2],  C~_k,j^2 = mean_i C_k,i,j^2 / |W_k|^2,  C~_k = mean_j C~_k,j
+        l = eta' z_N,  eta ~ N(0, I), another for each image
+
+    Of a dense layer the squared gradient of an image is z_k-1(j)^2 |y_k|^2 (equation 3).
+
+    Args:
+        chunks: of images (n, 3, H, W). The fewer images each has, the closer the estimate for convolutions (see
+            `Differs:`).
+
+    Source: equations 1 to 3.
+    Differs: of a convolution the gradient is taken of a chunk at a time. As the etas of its images are independent and
+        have mean zero, the square of the sum of their gradients has the sum of the squares as its mean.
+    """
+    layers = [*graph.affine()]
+    squares = {k: 0.0 for k, _ in layers}  # of each column, summed over rows and images
+    for chunk in chunks:
+        for k, of_columns in _squared_gradients(graph, chunk, rng).items():
+            squares[k] = squares[k] + of_columns.astype(np.float64)
+    images = sum(len(chunk) for chunk in chunks)
+    return [_rate(node.path, squares[k] / images, graph.parameter(node, 1)) for k, node in layers]
+
+
+def _squared_gradients(graph: Graph, chunk: mx.nd.NDArray, rng: np.random.Generator) -> dict[int, np.ndarray]:
+    """Of each affine layer the squares of its weights' gradients, summed over its rows: one number a column."""
+    weights, dense = {}, {}  # index -> an array to differentiate by; of dense layers the input besides
+
+    def reached(k, node, inputs) -> None:
+        if node.kind != "FullyConnected":
+            weights[k] = graph.parameter(node, 1).data()
+
+    def computed(k, node, inputs, outputs) -> Chunks:
+        if node.kind != "FullyConnected":
+            return outputs
+        nothing = mx.nd.zeros_like(outputs[0])
+        nothing.attach_grad()
+        dense[k] = nothing, inputs[0]
+        return [outputs[0] + nothing]
+
+    with autograd.record():  # predict mode leaves max pooling's gradient, with oneDNN, to what lies in memory
+        heads = [head[0] for head in graph.run([chunk], reached, computed)]
+        etas = [mx.nd.array(rng.standard_normal(z.shape), dtype=z.dtype) for z in heads]
+        loss = sum((z * eta).sum() for z, eta in zip(heads, etas))
+    gradients = autograd.grad(loss, [*weights.values(), *(nothing for nothing, _ in dense.values())])
+    found = {}
+    for (k, node), gradient in zip(((k, graph.nodes[k]) for k in [*weights, *dense]), gradients):
+        if k in weights:
+            across = 1 if node.kind == "Deconvolution" else 0
+            found[k] = mx.nd.sum(mx.nd.square(gradient), axis=across).asnumpy().ravel()
+        else:
+            inputs = dense[k][1].reshape((len(chunk), -1))
+            found[k] = mx.nd.dot(mx.nd.square(gradient).sum(axis=1), mx.nd.square(inputs)).asnumpy()
+    return found
+
+
+def _rate(layer: str, squares: np.ndarray, weight: mx.gluon.Parameter) -> ChangeRate:
+    """Args: squares: E[sum_i (dl / dW(i, j))^2] of each column j."""
+    norm = max(float(mx.nd.square(weight.data()).sum().asscalar()), 1e-30)
+    columns = np.sqrt(squares / weight.shape[0] / norm)
+    mean = float(columns.mean())
+    return ChangeRate(layer, mean, float(columns.std() / mean) if mean else 0.0)
+
+
+def initialise_between(
+    graph: Graph, chunks: Chunks, rounds: int = 10, damping: float = 0.25, seed: int = 0,
+    tell: Callable[[str], None] = log.info,
+) -> list[str]:  # fmt: skip
+    """Scales the layers until their change rates agree; what the network computes stays as it is.
+
+        repeat `rounds` times:
+            C~ = geometric mean of all C~_k  (see `measure`)
+            r_k = (C~_k / C~)^(damping / 2)
+            W_k <- r_k W_k;  b_k <- (r_1 ... r_k) b_k;  the last layer takes what keeps the output
+
+    Args:
+        damping: alpha, in (0, 1].
+
+    Returns: the layers that are left out: their scale does not reach the next layer (batch normalisation follows, so
+        that it has no effect), or not as a factor (a sigmoid, or a sum with what is not scaled alike).
+
+    Source: algorithm 2.
+    Differs: the document undoes r_k in the layer above, by dividing its weights. But a layer whose weights are
+        divided changes at r_k times the rate, so that this moves the differences up and does not reduce them. Worked
+        out for three layers of rates (4, 1, 1/4) and alpha = 1, where r = (2, 1, 1/2): dividing W_k by r_(k-1) gives
+        W the factors (2, 1/2, 1/2), and the rates, being divided by the squares of these, (1, 4, 1); scaling alone
+        gives the factors (2, 1, 1/2) and the rates (1, 1, 1), and since the product of all r_k is 1, the output is
+        the same once the biases are scaled by what has come from below. Where a path does not meet
+        every layer, C~ is the mean for which the output stays the same. Since r_k divides the rate of layer k by r_k^2, a round takes a share
+        alpha of every difference of log C~, and c rounds leave (1 - alpha)^c of it: they are taken together, and the
+        rates are measured at the beginning and after half of the rounds. Local response normalisation is taken for
+        homogeneous, as in the document; with Caffe's constants the outputs differ by about 0.2 %.
+    """
+    scaling = Scaling(graph, chunks[0].shape)
+    left = [node.path for k, node in graph.affine() if k not in scaling.free]
+    for part, count in enumerate((rounds - rounds // 2, rounds // 2)):
+        rates = measure(graph, chunks, generator(seed, "between", part))
+        logs = {k: np.log(rate.mean) for (k, _), rate in zip(graph.affine(), rates) if k in scaling.free and rate.mean}
+        if len(logs) < 2 or not count:
+            break
+        tell(f"log C~ of {len(logs)} layers: standard deviation {np.std([*logs.values()]):.3g}; {count} rounds follow")
+        scaling.apply(_rounds(scaling, logs, count, damping))
+    return left
+
+
+def _rounds(scaling: Scaling, logs: dict[int, float], count: int, damping: float) -> dict[int, float]:
+    """The product of each layer's r_k over so many rounds. Args: logs: log C~_k of the layers that can be scaled."""
+    left = (1 - damping) ** count  # of a difference, as each round takes a share alpha of it
+
+    def factors(common: float) -> dict[int, float]:
+        return {k: (1 - left) / 2 * (value - common) for k, value in logs.items()}
+
+    def surplus(common: float) -> float:
+        """By how much the log of the output would grow; linear in `common`."""
+        steps = factors(common)
+        grown = scaling.grown({k: math.exp(step) for k, step in steps.items()})
+        return float(np.mean([steps[k] + np.log(grown[k][0]).mean() for k in scaling.last & steps.keys()]))
+
+    common = float(np.mean([*logs.values()]))  # of a chain of layers it is the one that keeps the output
+    if scaling.last & logs.keys():
+        common -= surplus(common) / (surplus(common + 1) - surplus(common))
+    return {k: math.exp(step) for k, step in factors(common).items()}
+
+
+class Scaling:
+    """Which layers of a graph can be scaled so that the layers above undo it, and the doing of it.
+
+    Args:
+        shape: of images (n, 3, H, W).
+
+    Attributes:
+        free: indices of the layers that can be scaled.
+        last: those whose output is the network's; they keep it.
+    """
+
+    def __init__(self, graph: Graph, shape: tuple[int, ...]):
+        self.graph = graph
+        self._lrn = graph.prefixes(LRN)
+        self._channels = graph.channels(shape)
+        self._readers: dict[int, list[int]] = {}
+        for k, node in enumerate(graph.nodes):
+            for j, _ in node.inputs:
+                self._readers.setdefault(j, []).append(k)
+        self._own = {k for k, _ in graph.affine()}
+        ends = {k: self._ends(k) for k in self._own}
+        self.free = {k for k in self._own if ends[k] <= self._own | {_OUTPUT}}
+        self.last = {k for k in self._own if _OUTPUT in ends[k]}
+
+    def apply(self, factors: dict[int, float]) -> None:
+        """Multiplies weights of free layers by factors, biases by all factors up to them; the output stays."""
+        for k, (below, above) in self.grown(factors).items():
+            self._rescale(self.graph.nodes[k], below, above)
+
+    def grown(self, factors: dict[int, float]) -> dict[int, tuple[np.ndarray, float]]:
+        """By how much the input's channels and the output of each affine layer grow, for factors of its weights."""
+        layers: dict[int, tuple[np.ndarray, float]] = {}
+        scales: dict[int, np.ndarray] = {}  # node -> by how much each channel of its output has grown
+        for k, node in enumerate(self.graph.nodes):
+            below = scales.get(node.inputs[0][0]) if node.inputs else None
+            if below is None:
+                below = np.ones(self._channels.get(node.inputs[0][0], 1) if node.inputs else 1)
+            if k in self._own:
+                free = k in self.free and k not in self.last
+                above = factors.get(k, 1.0) * float(np.exp(np.log(below).mean())) if free else 1.0
+                layers[k] = below, above
+                scales[k] = np.full(self._channels[k], above)
+            elif node.kind in ("Concat", "concat"):
+                scales[k] = np.concatenate([scales.get(j, np.ones(self._channels.get(j, 1))) for j, _ in node.inputs])
+            elif node.kind != "null" and self._passes(node):
+                scales[k] = below
+        return layers
+
+    def _rescale(self, node: Node, below: np.ndarray, above: float) -> None:
+        """A layer whose input has grown by `below` is to give an output that has grown by `above`."""
+        weight, bias = self.graph.parameter(node, 1), self.graph.parameter(node, 2)
+        values = weight.data().asnumpy().astype(np.float64)
+        if node.kind == "FullyConnected":  # of a flattened map each channel has several columns
+            factors = above / np.repeat(below, values.shape[1] // len(below))
+        else:
+            groups = int(node.attributes.get("num_group", 1))
+            rows = np.repeat(below.reshape(groups, -1), len(values) // groups, axis=0)  # (M, C / groups)
+            factors = (above / rows).reshape(*rows.shape, *[1] * (values.ndim - 2))
+        weight.set_data(mx.nd.array(values * factors, dtype=weight.dtype))
+        if bias is not None:
+            bias.set_data(bias.data() * above)
+
+    def _passes(self, node: Node) -> bool:
+        """Whether a channel of the operator's output grows as that of its first input; of Concat, of all."""
+        if node.kind in ("Activation", "LeakyReLU"):
+            return node.attributes.get("act_type") in ("relu", "leaky", "prelu")
+        if node.kind == "Pooling":
+            return node.attributes.get("pool_type", "max") in ("max", "avg")
+        return node.kind in {*_HOMOGENEOUS, "Concat", "concat"} or node.name.startswith(self._lrn)
+
+    def _ends(self, k: int) -> set[int]:
+        """The operators that the scale of node k's output gets to: affine layers, others, _OUTPUT of the network."""
+        found, waiting, seen = set(), [k], set()
+        while waiting:
+            j = waiting.pop()
+            if j in seen:
+                continue
+            seen.add(j)
+            if any(j == head for head, _ in self.graph.heads):
+                found.add(_OUTPUT)
+            for reader in self._readers.get(j, []):
+                if self._passes(self.graph.nodes[reader]):
+                    waiting.append(reader)
+                else:
+                    found.add(reader)
+        return found

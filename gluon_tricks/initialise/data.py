@@ -1,0 +1,105 @@
+"""Initialisation from images: filters, Algorithm 1, Algorithm 2."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import mxnet as mx
+import numpy as np
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.keyed_random import generator
+from gluon_tricks.core.wording import plural, some
+from gluon_tricks.initialise.between import ChangeRate, initialise_between, measure
+from gluon_tricks.initialise.walk import Graph
+from gluon_tricks.initialise.within import FILTERS, initialise_within
+
+log = logging.getLogger("gluon_tricks.initialise")
+_CHUNK = 20  # images at a time
+_FEW = 4  # images at a time, of which one gradient is taken
+
+
+def initialise_from_data(
+    net: mx.gluon.HybridBlock, images: mx.nd.NDArray | np.ndarray, *, filters: str = "gaussian", within: bool = True,
+    between: bool = True, beta: float = 0.0, rounds: int = 10, damping: float = 0.25, seed: int = 0,
+    tell: Callable[[str], None] = log.info,
+) -> list[str]:  # fmt: skip
+    """Sets the weights of a network from images, so that all its layers learn at about the same rate.
+
+    Filters, then Algorithm 1 (`within`), then Algorithm 2 (`between`); of `between` alone the network computes
+    afterwards what it did before, so that it may be a trained one.
+
+    Args:
+        net: with initialised parameters on the CPU, in float32 or float64; not under autocast.
+        images: (n, 3, H, W), normalised as for training; 160 are enough.
+        filters: of convolutions: "gaussian", "pca" or "kmeans" of the patches that they see; dense layers have Gaussian
+            ones, or with within=False what they have.
+        within: unit variance and mean beta of every affine layer's channels.
+        between: the same change rate of all layers.
+        beta: mean of every channel; layers without biases are only scaled.
+        rounds, damping: of Algorithm 2; damping, alpha there, lies in (0, 1].
+        seed: of all random numbers: the same seed and images give the same weights.
+        tell: gets a line for each layer and each round; default: the log.
+
+    Returns: the layers whose scale `between` left alone, by their place in the network.
+
+    Raises:
+        Refused: no images, images that hold NaN, or whose shape or values no layer takes; fewer images than 2; a
+            network that cannot be traced; an unknown kind of filters.
+
+    Source: Krähenbühl et al., Data-dependent initializations of convolutional neural networks, ICLR 2016, algorithms 1
+        and 2, section 3.3.
+    Differs: see `between.initialise_between`. With batch normalisation, which makes the scale of the layer before it
+        meaningless, `between` scales the other layers alone: of a residual network that is its last layer.
+    """
+    if filters not in FILTERS:
+        raise Refused(f"filters is {filters!r}: choose one of {', '.join(FILTERS)}")
+    if not 0 < damping <= 1 or rounds < 0:
+        raise Refused(f"damping must lie in (0, 1] and rounds be 0 or more, but got {damping} and {rounds}")
+    chunks = _chunks(net, images)
+    graph = Graph(net)
+    if within or filters != "gaussian":
+        initialise_within(graph, chunks, filters, within, beta, seed, tell)
+    if not between:
+        return []
+    left = initialise_between(graph, _chunks(net, images, _FEW), rounds, damping, seed, tell)
+    if left:
+        tell(f"between layers: {plural(len(left), 'layer')} left as they are, such as {some(left)}")
+    return left
+
+
+def change_rates(
+    net: mx.gluon.HybridBlock, images: mx.nd.NDArray | np.ndarray, *, seed: int = 0, chunk: int = _FEW
+) -> list[ChangeRate]:
+    """How fast the weights of each affine layer would change, in the order of the layers (see `between.measure`).
+
+    Args:
+        net, images: as for initialise_from_data.
+        chunk: images at a time; 1 takes the square of each image's own gradient.
+
+    Source: equations 1 to 3, figure 1.
+    """
+    return measure(Graph(net), _chunks(net, images, chunk), generator(seed, "change rates"))
+
+
+def _chunks(net: mx.gluon.HybridBlock, images, size: int = _CHUNK) -> list[mx.nd.NDArray]:
+    """The images in parts, of the network's dtype; its parameters have their shapes afterwards."""
+    images = images.asnumpy() if isinstance(images, mx.nd.NDArray) else np.asarray(images)
+    if images.ndim != 4 or not len(images):
+        raise Refused(f"there are no images to initialise from: they have the shape {images.shape}, not (n, 3, H, W)")
+    if not np.isfinite(images).all():
+        bad = int((~np.isfinite(images).reshape(len(images), -1).all(axis=1)).sum())
+        raise Refused(
+            f"{plural(bad, 'image')} of {len(images)} to initialise from hold NaN or infinity: leave them out"
+        )
+    if len(images) < 2:
+        raise Refused("one image has no variance over images: give 160, or at least 2")
+    parameters = list(net.collect_params().values())
+    dtype = np.dtype(parameters[0].dtype) if parameters else np.float32
+    if any(parameter._deferred_init for parameter in parameters):
+        net.infer_shape(mx.nd.array(images[:1]))
+        for parameter in parameters:
+            parameter._finish_deferred_init()
+    parts = np.array_split(images.astype(dtype, copy=False), -(-len(images) // size))
+    return [mx.nd.array(part, dtype=dtype) for part in parts]

@@ -1,0 +1,196 @@
+"""A network computed operator by operator for a sample of images, so that a layer can be changed when it is reached.
+
+What `for each affine layer k` of Algorithm 1 needs: every layer's input has come through the layers before it as they
+are *by then*, in one pass over the network, whatever its graph.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+
+import mxnet as mx
+import numpy as np
+from mxnet import autograd
+
+from gluon_tricks.core.errors import Refused
+from model_zoo.graph import LAYERS, operators, place, places, trace
+
+Chunks = list  # of NDArrays, the sample's images in parts: (n, ...) each
+
+
+@dataclasses.dataclass(frozen=True)
+class Node:
+    """An operator, or a variable, of a traced network.
+
+    Args:
+        kind: MXNet's name of the operator; "null": a variable.
+        attributes: its settings, as text.
+        inputs: (index of a node, which of its outputs).
+        path: the block's place in the network, such as "stage1.0.conv1".
+    """
+
+    name: str
+    kind: str
+    attributes: dict[str, str]
+    inputs: tuple[tuple[int, int], ...]
+    path: str
+
+    @property
+    def is_affine(self) -> bool:
+        return self.kind in LAYERS
+
+
+class Graph:
+    """A traced network: its nodes in topological order, and its parameters.
+
+    Args:
+        net: a network with parameters of known shape.
+
+    Raises:
+        Refused: it cannot be traced (a part of it is no HybridBlock, or it decides by its input's values).
+    """
+
+    def __init__(self, net: mx.gluon.HybridBlock):
+        self.parameters = {parameter.name: parameter for parameter in net.collect_params().values()}
+        try:
+            symbol = trace(net)
+        except Exception as error:  # whatever a user's own block does with a symbol
+            why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            raise Refused(f"the network cannot be traced ({why}): it has to be a HybridBlock of HybridBlocks") from None
+        self._net, self._symbol = net, symbol
+        graph, prefixes = json.loads(symbol.tojson()), places(net)
+        nodes = (
+            Node(node["name"], node["op"], node.get("attrs", {}), tuple((j, k) for j, k, *_ in node["inputs"]), "")
+            for node in graph["nodes"]
+        )
+        self.nodes = [dataclasses.replace(node, path=place(node, prefixes)) for node in nodes]
+        self.heads = [(j, k) for j, k, *_ in graph["heads"]]
+
+    def parameter(self, node: Node, position: int) -> mx.gluon.Parameter | None:
+        """The parameter that is an input of a node (1: weight, 2: bias); None: there is none, or it is computed."""
+        if position >= len(node.inputs):
+            return None
+        source = self.nodes[node.inputs[position][0]]
+        return self.parameters.get(source.name) if source.kind == "null" else None
+
+    def affine(self) -> Iterator[tuple[int, Node]]:
+        """The affine layers that have a weight of their own, in order; of one that is used twice the first use."""
+        seen = set()
+        for k, node in enumerate(self.nodes):
+            weight = self.parameter(node, 1) if node.is_affine else None
+            if weight is not None and weight.name not in seen:
+                seen.add(weight.name)
+                yield k, node
+
+    def channels(self, shape: tuple[int, ...]) -> dict[int, int]:
+        """How many channels the first output of each node has, for images (n, 3, H, W)."""
+        found = operators(self._symbol, shape)
+        computing = [k for k, node in enumerate(self.nodes) if node.kind != "null"]
+        of_images = {k: shape[1] for k, node in enumerate(self.nodes) if node.name == "data"}
+        return of_images | {k: (*of.outputs[0], 1)[1] for k, of in zip(computing, found)}
+
+    def prefixes(self, kind: type) -> tuple[str, ...]:
+        """What the names of the operators in blocks of a class begin with."""
+        found: list[str] = []
+        self._net.apply(lambda block: found.append(block.prefix) if isinstance(block, kind) else None)
+        return tuple(found)
+
+    def run(
+        self, chunks: Chunks, reached: Callable[[int, Node, Chunks], None] | None = None,
+        computed: Callable[[int, Node, Chunks, Chunks], Chunks] | None = None,
+    ) -> list[Chunks]:  # fmt: skip
+        """Computes the network's outputs: without dropout, batch normalisation being by the statistics of the sample.
+
+        Args:
+            chunks: of the images (n, 3, H, W), normalised.
+            reached: called before each affine layer of `affine` with its index and its input; may change its
+                parameters.
+            computed: called after it with its index, its input and its output; what it returns takes the output's
+                place.
+
+        Returns: of each output of the network its chunks.
+        """
+        uses = collections.Counter(source for node in self.nodes for source in node.inputs) + collections.Counter(
+            self.heads
+        )
+        own, values = {k for k, _ in self.affine()}, {}
+        for k, node in enumerate(self.nodes):
+            if node.kind == "null":
+                values[k, 0] = self._variable(node, chunks)
+                continue
+            if k in own and reached:
+                reached(k, node, values[node.inputs[0]])
+            inputs = [values[source] for source in node.inputs]
+            for source in node.inputs:
+                uses[source] -= 1
+                if not uses[source]:
+                    del values[source]
+            for j, output in enumerate(self.compute(node, inputs)):
+                values[k, j] = computed(k, node, inputs[0], output) if k in own and computed else output
+            del inputs
+        return [values[head] for head in self.heads]
+
+    def _variable(self, node: Node, chunks: Chunks) -> object:
+        """The images, or a parameter: kept as it is, for its value may change before it is used."""
+        return list(chunks) if node.name == "data" else self.parameters[node.name]
+
+    def compute(self, node: Node, inputs: list) -> list[Chunks]:
+        """The outputs of a node, each in the chunks of its inputs; what is used for the last time is let go."""
+        inputs = [part.data() if isinstance(part, mx.gluon.Parameter) else part for part in inputs]
+        if node.kind == "Dropout":
+            return [inputs[0]]
+        if normalises_batch(node):
+            return [_normalised(node, *inputs)]
+        operator = getattr(mx.nd, node.kind, None) or getattr(mx.nd._internal, node.kind)
+        attributes = {name: value for name, value in node.attributes.items() if not name.startswith("__")}
+        count = max(len(part) for part in inputs if isinstance(part, list))
+        found: list[Chunks] = []
+        for c in range(count):
+            arrays = [part[c] if isinstance(part, list) else part for part in inputs]
+            outputs = operator(*arrays, **attributes)
+            outputs = outputs if isinstance(outputs, list) else [outputs]
+            found = found or [[] for _ in outputs]
+            for of_output, output in zip(found, outputs):
+                output.wait_to_read()  # else the queue holds the memory of all chunks
+                of_output.append(output)
+        return found
+
+
+def normalises_batch(node: Node) -> bool:
+    """Whether it is a batch normalisation that uses the statistics of the batch in training."""
+    return node.kind == "BatchNorm" and node.attributes.get("use_global_stats", "False") != "True"
+
+
+def _normalised(node: Node, chunks: Chunks, gamma, beta, running_mean, running_var) -> Chunks:
+    """Batch normalisation by the mean and variance of the whole sample, as training has it of a batch."""
+    if autograd.is_recording():  # one chunk; MXNet's operator knows the gradient of the statistics
+        attributes = {name: value for name, value in node.attributes.items() if not name.startswith("__")}
+        return [mx.nd.BatchNorm(chunks[0], gamma, beta, running_mean.copy(), running_var.copy(), **attributes)]
+    axis = int(node.attributes.get("axis", 1))
+    mean, variance = moments(chunks, axis)
+    shape = [1] * chunks[0].ndim
+    shape[axis] = -1
+    scale = 1 / np.sqrt(variance + float(node.attributes.get("eps", 1e-3)))
+    if node.attributes.get("fix_gamma", "True") != "True":
+        scale = scale * gamma.asnumpy()
+    shift = beta.asnumpy() - mean * scale
+    factor, offset = (mx.nd.array(part.reshape(shape), dtype=chunks[0].dtype) for part in (scale, shift))
+    return [mx.nd.broadcast_add(mx.nd.broadcast_mul(chunk, factor), offset) for chunk in chunks]
+
+
+def moments(chunks: Chunks, axis: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of each channel over the sample and all places of the map, (C,) float64 each."""
+    count, total, squares, shift = 0, 0.0, 0.0, None
+    for chunk in chunks:
+        others = tuple(k for k in range(chunk.ndim) if k != axis)
+        if shift is None:  # near the mean, so that float32 sums of squares lose nothing
+            shift = mx.nd.mean(chunk, axis=others)
+        centred = mx.nd.broadcast_sub(chunk, shift.reshape([-1 if k == axis else 1 for k in range(chunk.ndim)]))
+        count += chunk.size // chunk.shape[axis]
+        total = total + mx.nd.sum(centred, axis=others).asnumpy().astype(np.float64)
+        squares = squares + mx.nd.sum(mx.nd.square(centred), axis=others).asnumpy().astype(np.float64)
+    mean = total / count
+    return shift.asnumpy().astype(np.float64) + mean, np.maximum(squares / count - mean**2, 0)

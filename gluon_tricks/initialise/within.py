@@ -1,0 +1,118 @@
+"""Algorithm 1: weights and biases of each affine layer, so that every channel has unit variance and mean beta."""
+
+from __future__ import annotations
+
+import ast
+import logging
+from collections.abc import Callable
+
+import mxnet as mx
+import numpy as np
+
+from gluon_tricks.core.keyed_random import generator
+from gluon_tricks.core.wording import plural
+from gluon_tricks.initialise import filters
+from gluon_tricks.initialise.walk import Chunks, Graph, Node, moments
+
+log = logging.getLogger("gluon_tricks.initialise")
+
+FILTERS = ("gaussian", "pca", "kmeans")
+
+
+def initialise_within(
+    graph: Graph, chunks: Chunks, kind: str = "gaussian", scale: bool = True, beta: float = 0.0, seed: int = 0,
+    tell: Callable[[str], None] = log.info,
+) -> None:  # fmt: skip
+    """Sets the weights of every affine layer, each from what the layers before it, as they are by then, give it.
+
+        W_k ~ N(0, I), or filters;  b_k = 0
+        mean, std of z_k(i) over the sample and the map
+        W_k(i, :) <- W_k(i, :) / std(i);  b_k(i) <- beta - mean(i) / std(i)
+
+    Args:
+        chunks: of the sample's images (n, 3, H, W), normalised.
+        kind: "gaussian"; "pca" or "kmeans" for convolutions, dense layers being Gaussian.
+        scale: the third line; without it a Gaussian layer keeps the weights that it has.
+        beta: mean of every channel, in layers that have biases; others are only scaled.
+        tell: gets a line about each layer.
+
+    Source: algorithm 1 and section 3.3.
+    """
+    names = [node.path for _, node in graph.affine()]
+    done = iter(range(1, len(names) + 1))
+
+    def reached(k: int, node: Node, inputs: Chunks) -> None:
+        weight, bias = graph.parameter(node, 1), graph.parameter(node, 2)
+        notes = _set_weights(node, weight, inputs, kind, scale, seed, k)
+        if bias is not None and (scale or notes):
+            bias.set_data(mx.nd.zeros(bias.shape, dtype=bias.dtype))
+        if scale:
+            outputs = graph.compute(node, [inputs, weight] + ([bias] if bias is not None else []))[0]
+            notes += _scale(weight, bias, *moments(outputs), beta, node.kind == "Deconvolution")
+        tell(f"{next(done)} of {len(names)}: {node.path} {', '.join(notes)}")
+
+    graph.run(chunks, reached)
+
+
+def _set_weights(
+    node: Node, weight: mx.gluon.Parameter, inputs: Chunks, kind: str, scale: bool, seed: int, key: int
+) -> list[str]:  # fmt: skip
+    """Fills the weight of a layer; what was done, in words; nothing where it keeps what it has."""
+    shape, rng = weight.shape, generator(seed, "data init", key)
+    if node.kind == "Convolution" and kind != "gaussian" and len(shape) == 4:
+        values, notes = _from_patches(node, shape, inputs, kind, rng)
+    elif scale:
+        values, notes = rng.standard_normal(shape), ["gaussian"]
+    else:
+        return []
+    weight.set_data(mx.nd.array(values.reshape(shape), dtype=weight.dtype))
+    return notes
+
+
+def _from_patches(node: Node, shape: tuple[int, ...], inputs: Chunks, kind: str, rng) -> tuple[np.ndarray, list[str]]:
+    """Filters (M, C / groups, height, width) of a convolution, group by group."""
+    window = _window(node, shape)
+    per_group, size = shape[0] // window.groups, int(np.prod(shape[1:]))
+    found, gaussian, few = [], 0, 0
+    arrays = [chunk.asnumpy().astype(np.float32, copy=False) for chunk in inputs]
+    for group in range(window.groups):
+        rows = filters.patches(arrays, window, group, rng)
+        if len(rows) < per_group or not rows.std(axis=0).any():
+            few, own = few + 1, np.zeros((0, size))
+        elif kind == "pca":
+            own = filters.pca(rows, per_group)
+        else:
+            own = filters.kmeans(rows, per_group, rng)
+        rest = per_group - len(own)
+        spread = np.sqrt((own**2).mean()) if len(own) else 1.0
+        found += [own, spread * rng.standard_normal((rest, size))]
+        gaussian += rest
+    notes = [kind]
+    if few:
+        notes = [f"gaussian in {few} of {plural(window.groups, 'group')} (fewer patches than filters, or all alike)"]
+    elif gaussian:
+        notes.append(f"{plural(gaussian, 'filter')} gaussian (the patches have fewer dimensions)")
+    return np.concatenate(found).reshape(shape), notes
+
+
+def _window(node: Node, shape: tuple[int, ...]) -> filters.Window:
+    def pair(name: str, default: str) -> tuple[int, int]:
+        return ast.literal_eval(node.attributes.get(name, default))
+
+    kernel, groups = (shape[2], shape[3]), int(node.attributes.get("num_group", 1))
+    return filters.Window(kernel, pair("stride", "(1, 1)"), pair("pad", "(0, 0)"), pair("dilate", "(1, 1)"), groups)
+
+
+def _scale(weight, bias, mean: np.ndarray, variance: np.ndarray, beta: float, transposed: bool) -> list[str]:
+    """W(i, :) / std(i), and b(i) = beta - mean(i) / std(i)."""
+    std = np.sqrt(variance)
+    alive = std > 1e-6 * max(std.max(), 1e-30)
+    divisor = np.where(alive, std, 1.0)
+    values = weight.data().asnumpy()
+    shape = [1, -1] if transposed and values.shape[0] != len(std) else [-1, 1]
+    values = values / divisor.reshape([*shape, *[1] * (values.ndim - 2)])
+    weight.set_data(mx.nd.array(values, dtype=weight.dtype))
+    if bias is not None:
+        bias.set_data(mx.nd.array(beta - mean / divisor, dtype=bias.dtype))
+    notes = [] if bias is not None else ["no bias: only scaled"]
+    return notes + ([] if alive.all() else [f"{plural(int((~alive).sum()), 'channel')} constant: not scaled"])

@@ -1,0 +1,230 @@
+"""Both algorithms of data-dependent initialisation, on networks small enough to work things out by hand."""
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd
+from mxnet.gluon import nn
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.initialise.between import Scaling, measure
+from gluon_tricks.initialise.data import change_rates, initialise_from_data
+from gluon_tricks.initialise.walk import Graph
+from model_zoo import get_model
+
+
+def sample(count, side, seed=0):
+    """Images with neighbours alike, (count, 3, side, side) float32."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.standard_normal((count, 3, -(-side // 4), -(-side // 4)))
+    smooth = coarse.repeat(4, axis=2).repeat(4, axis=3)[:, :, :side, :side]
+    return (smooth + 0.3 * rng.standard_normal(smooth.shape)).astype(np.float32)
+
+
+class Branches(mx.gluon.HybridBlock):
+    """Convolution, then two branches that are joined, a strided convolution in groups, and two dense layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2D(8, 3, padding=1, in_channels=3)
+        self.left = nn.Conv2D(6, 1, in_channels=8)
+        self.right = nn.HybridSequential()
+        self.right.add(nn.Conv2D(4, 3, padding=1, in_channels=8, activation="relu"))
+        self.right.add(nn.Conv2D(10, 3, padding=2, dilation=2, in_channels=4, use_bias=False))
+        self.grouped = nn.Conv2D(12, 3, strides=2, groups=4, in_channels=16)
+        self.hidden = nn.Dense(20, activation="relu")
+        self.head = nn.Dense(5)
+
+    def hybrid_forward(self, F, x):
+        x = F.relu(self.stem(x))
+        x = F.Pooling(x, kernel=(2, 2), stride=(2, 2), pool_type="max")
+        x = F.relu(F.concat(self.left(x), self.right(x), dim=1))
+        return self.head(self.hidden(F.Dropout(F.relu(self.grouped(x)), 0.5)))
+
+
+def made(net, dtype="float32"):
+    net.initialize(mx.init.Xavier())
+    net.cast(dtype)
+    return net
+
+
+def outputs_of_layers(net, images, train_mode):
+    """Of every convolution and dense layer the output for all images, by Gluon's own forward, before its activation."""
+    found = {}
+    layers = [(path, block) for path, block in blocks(net) if isinstance(block, (nn.Dense, nn.Conv2D))]
+    for path, block in layers:
+        watched = block if block.act is None else None
+        if watched is not None:
+            keep = lambda _, __, output, path=path: found.__setitem__(path, output.asnumpy())  # noqa: E731
+            watched.register_forward_hook(keep)
+    with autograd.record(train_mode=train_mode):
+        net(mx.nd.array(images, dtype=images.dtype))
+    return found, len(layers)
+
+
+def blocks(block, path=()):
+    yield ".".join(path), block
+    for name, child in block._children.items():
+        yield from blocks(child, (*path, name))
+
+
+@pytest.mark.parametrize("filters", ["gaussian", "pca", "kmeans"])
+@pytest.mark.parametrize("beta", [0.0, 1.0])
+def test_every_channel_has_unit_variance_and_mean_beta(filters, beta):
+    net, images = made(Branches()), sample(40, 16)
+    initialise_from_data(net, images, filters=filters, between=False, beta=beta)
+    graph, seen = Graph(net), {}
+
+    def computed(k, node, inputs, outputs):
+        seen[node.path] = np.concatenate([chunk.asnumpy() for chunk in outputs]), graph.parameter(node, 2) is not None
+        return outputs
+
+    graph.run([mx.nd.array(images)], computed=computed)
+    assert list(seen) == ["stem", "left", "right.0", "right.1", "grouped", "hidden", "head"]
+    for path, (values, has_bias) in seen.items():
+        axes = (0, 2, 3) if values.ndim == 4 else 0
+        np.testing.assert_allclose(values.std(axis=axes), 1, atol=2e-3, err_msg=path)
+        if has_bias:
+            np.testing.assert_allclose(values.mean(axis=axes), beta, atol=2e-3, err_msg=path)
+
+
+def test_the_walk_computes_what_the_network_does():
+    net, images = made(Branches()), mx.nd.array(sample(7, 16))
+    expected = net(images).asnumpy()
+    found = Graph(net).run([images[:4], images[4:]])
+    np.testing.assert_allclose(np.concatenate([chunk.asnumpy() for chunk in found[0]]), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [("caffenet", 67), ("googlenet_2014", 64), ("vgg11", 32), ("resnet18_v1d", 32), ("cifar_resnet20_v1", 32)],
+)
+def test_networks_of_the_zoo(name, side):
+    """Measured by Gluon itself: all images as one batch, with batch statistics where there are such layers."""
+    net, images = made(get_model(name, classes=7)), sample(24, side)
+    initialise_from_data(net, images, between=False)
+    normalised = any(isinstance(block, nn.BatchNorm) for _, block in blocks(net))
+    affine = len([*Graph(net).affine()])
+    found, layers = outputs_of_layers(net, images, train_mode=normalised)
+    assert len(found) == layers == affine
+    for path, values in found.items():
+        std = values.std(axis=(0, 2, 3) if values.ndim == 4 else 0)
+        np.testing.assert_allclose(std, 1, atol=0.02, err_msg=path)
+
+
+def test_rates_of_two_layers_by_hand():
+    """z = 5 relu(3 x), x = 2: dl/dW_1 = 10 eta, dl/dW_2 = 6 eta, so C~ = 10 |eta| / 3 and 6 |eta| / 5."""
+    net = nn.HybridSequential()
+    net.add(nn.Dense(1, in_units=1, use_bias=False, activation="relu"), nn.Dense(1, in_units=1, use_bias=False))
+    net.initialize()
+    net[0].weight.set_data(mx.nd.array([[3]]))
+    net[1].weight.set_data(mx.nd.array([[5]]))
+    rates = measure(Graph(net), [mx.nd.array([[2.0]])], np.random.default_rng(1))
+    eta = abs(np.random.default_rng(1).standard_normal((1, 1))[0, 0])
+    np.testing.assert_allclose([rate.mean for rate in rates], [10 * eta / 3, 6 * eta / 5], rtol=1e-5)
+
+
+def test_a_convolution_changes_like_the_dense_layer_that_it_equals():
+    """A 2x2 convolution of a 2x2 image is a dense layer of its 4 numbers: the same columns, the same rates."""
+    weight, image = np.arange(12.0).reshape(3, 4), mx.nd.array([[[[1, -2], [3, 0.5]]]])
+    found = []
+    for layer in (nn.Conv2D(3, 2, in_channels=1), nn.Dense(3, in_units=4)):
+        net = nn.HybridSequential()
+        net.add(layer, nn.Flatten())
+        net.initialize()
+        layer.weight.set_data(mx.nd.array(weight.reshape(layer.weight.shape)))
+        found += measure(Graph(net), [image], np.random.default_rng(3))
+    eta = np.random.default_rng(3).standard_normal(3)
+    columns = abs(image.asnumpy().ravel()) * np.sqrt((eta**2).sum() / 3 / (weight**2).sum())
+    for rate in found:
+        assert rate.mean == pytest.approx(columns.mean(), rel=1e-5)
+        assert rate.variation == pytest.approx(columns.std() / columns.mean(), rel=1e-5)
+
+
+def test_three_layers_by_hand():
+    """Rates (4, 1, 1/4) and r = (2, 1, 1/2), worked out in initialise_between: scaling makes them equal."""
+    net = nn.HybridSequential()
+    for _ in range(3):
+        net.add(nn.Dense(1, in_units=1))
+    net.initialize()
+    for layer, weight, bias in zip(net, (1.0, 4.0, 16.0), (0.5, 0.25, -3.0)):
+        layer.weight.set_data(mx.nd.array([[weight]]))
+        layer.bias.set_data(mx.nd.array([bias]))
+    graph, x = Graph(net), mx.nd.array([[0.7]])
+    before = net(x).asscalar()
+    Scaling(graph, (1, 1)).apply(dict(zip((k for k, _ in graph.affine()), (2.0, 1.0, 0.5))))
+    assert [layer.weight.data().asscalar() for layer in net] == [2.0, 4.0, 8.0]
+    assert [layer.bias.data().asscalar() for layer in net] == [1.0, 0.5, -3.0]
+    assert net(x).asscalar() == pytest.approx(before, rel=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "close"), [("float32", 1e-4), ("float64", 1e-10)])
+def test_between_leaves_the_network_as_it_is_and_its_layers_alike(dtype, close):
+    net, images = made(Branches(), dtype), sample(60, 16)
+    initialise_from_data(net, images, between=False)
+    net.right[0].weight.set_data(net.right[0].weight.data() * 20)  # so that there is something to do
+    net.hidden.weight.set_data(net.hidden.weight.data() / 10)
+    x = mx.nd.array(images[:8], dtype=dtype)
+    with autograd.record(train_mode=False):
+        before = net(x).asnumpy()
+    start = [np.log(rate.mean) for rate in change_rates(net, images, chunk=1)]
+    assert initialise_from_data(net, images, within=False) == []
+    with autograd.record(train_mode=False):
+        after = net(x).asnumpy()
+    assert abs(after - before).max() < close * abs(before).max()
+    end = [np.log(rate.mean) for rate in change_rates(net, images, chunk=1, seed=1)]
+    assert np.std(end) < 0.1 * np.std(start)
+
+
+def test_layers_that_batch_normalisation_follows_are_left_out():
+    net, images = made(get_model("cifar_resnet20_v1", classes=4)), sample(8, 32)
+    lines = []
+    left = initialise_from_data(net, images, tell=lines.append)
+    layers = [node.path for _, node in Graph(net).affine()]
+    assert left == layers[:-1] and layers[-1] == "head"
+    assert lines[-1].startswith(f"between layers: {len(left)} layers left as they are, such as ")
+
+
+def test_the_same_seed_gives_the_same_weights():
+    weights = []
+    for seed in (3, 3, 4):
+        net = made(Branches())
+        initialise_from_data(net, sample(20, 16), filters="kmeans", seed=seed)
+        weights.append(net.stem.weight.data().asnumpy())
+    np.testing.assert_array_equal(weights[0], weights[1])
+    assert abs(weights[0] - weights[2]).max() > 0.01
+
+
+def test_dead_channels_and_constant_images_give_finite_weights():
+    for images in (np.ones((6, 3, 16, 16), np.float32), sample(6, 16) * [[[[1]], [[0]], [[0]]]]):
+        for filters in ("gaussian", "pca", "kmeans"):
+            net, lines = made(Branches()), []
+            initialise_from_data(net, images, filters=filters, between=False, tell=lines.append)
+            assert all(np.isfinite(p.data().asnumpy()).all() for p in net.collect_params().values())
+            assert len(lines) == 7
+    assert "gaussian in 1 of 1 group" not in lines[0]  # one colour has patches enough
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "says"),
+    [
+        (np.zeros((0, 3, 16, 16)), {}, "there are no images to initialise from"),
+        (np.zeros((3, 16, 16)), {}, r"the shape \(3, 16, 16\), not \(n, 3, H, W\)"),
+        (np.full((4, 3, 16, 16), np.nan), {}, "4 images of 4 to initialise from hold NaN or infinity"),
+        (np.zeros((1, 3, 16, 16)), {}, "one image has no variance"),
+        (np.zeros((4, 3, 16, 16)), {"filters": "ica"}, "filters is 'ica': choose one of gaussian, pca, kmeans"),
+        (np.zeros((4, 3, 16, 16)), {"damping": 0}, r"damping must lie in \(0, 1\]"),
+    ],
+)
+def test_bad_input(images, options, says):
+    with pytest.raises(Refused, match=says):
+        initialise_from_data(made(Branches()), images, **options)
+
+
+def test_a_network_that_cannot_be_traced():
+    class Odd(mx.gluon.HybridBlock):
+        def hybrid_forward(self, F, x):
+            return x * float(x.asnumpy().max())
+
+    with pytest.raises(Refused, match="the network cannot be traced"):
+        initialise_from_data(Odd(), np.zeros((4, 3, 8, 8)))
