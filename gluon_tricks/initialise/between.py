@@ -78,7 +78,8 @@ def _squared_gradients(graph: Graph, chunk: mx.nd.NDArray, rng: np.random.Genera
         dense[k] = nothing, inputs[0]
         return [outputs[0] + nothing]
 
-    with autograd.record():  # predict mode leaves max pooling's gradient, with oneDNN, to what lies in memory
+    # Not in predict mode, in which oneDNN's max pooling keeps nothing for its gradient and gives what lies in memory.
+    with autograd.record():
         heads = [head[0] for head in graph.run([chunk], reached, computed)]
         etas = [mx.nd.array(rng.standard_normal(z.shape), dtype=z.dtype) for z in heads]
         loss = sum((z * eta).sum() for z, eta in zip(heads, etas))
@@ -125,10 +126,10 @@ def initialise_between(
         out for three layers of rates (4, 1, 1/4) and alpha = 1, where r = (2, 1, 1/2): dividing W_k by r_(k-1) gives
         W the factors (2, 1/2, 1/2), and the rates, being divided by the squares of these, (1, 4, 1); scaling alone
         gives the factors (2, 1, 1/2) and the rates (1, 1, 1), and since the product of all r_k is 1, the output is
-        the same once the biases are scaled by what has come from below. Where a path does not meet
-        every layer, C~ is the mean for which the output stays the same. Since r_k divides the rate of layer k by r_k^2, a round takes a share
-        alpha of every difference of log C~, and c rounds leave (1 - alpha)^c of it: they are taken together, and the
-        rates are measured at the beginning and after half of the rounds. Local response normalisation is taken for
+        the same once the biases are scaled by what has come from below. Where a path does not meet every layer, C~ is
+        the mean for which the output stays the same. Since r_k divides the rate of layer k by r_k^2, a round takes a
+        share alpha of every difference of log C~, and c rounds leave (1 - alpha)^c of it: they are taken together, and
+        the rates are measured at the beginning and after half of the rounds. Local response normalisation is taken for
         homogeneous, as in the document; with Caffe's constants the outputs differ by about 0.2 %.
     """
     scaling = Scaling(graph, chunks[0].shape)
