@@ -68,7 +68,7 @@ def _squared_gradients(graph: Graph, chunk: mx.nd.NDArray, rng: np.random.Genera
 
     def reached(k, node, inputs) -> None:
         if node.kind != "FullyConnected":
-            weights[k] = graph.parameter(node, 1).data()
+            weights[k] = graph.parameter(node, 1).data(graph.context)
 
     def computed(k, node, inputs, outputs) -> Chunks:
         if node.kind != "FullyConnected":
@@ -81,7 +81,7 @@ def _squared_gradients(graph: Graph, chunk: mx.nd.NDArray, rng: np.random.Genera
     # Not in predict mode, in which oneDNN's max pooling keeps nothing for its gradient and gives what lies in memory.
     with autograd.record():
         heads = [head[0] for head in graph.run([chunk], reached, computed)]
-        etas = [mx.nd.array(rng.standard_normal(z.shape), dtype=z.dtype) for z in heads]
+        etas = [mx.nd.array(rng.standard_normal(z.shape), ctx=z.context, dtype=z.dtype) for z in heads]
         loss = sum((z * eta).sum() for z, eta in zip(heads, etas))
     gradients = autograd.grad(loss, [*weights.values(), *(nothing for nothing, _ in dense.values())])
     found = {}
@@ -97,7 +97,7 @@ def _squared_gradients(graph: Graph, chunk: mx.nd.NDArray, rng: np.random.Genera
 
 def _rate(layer: str, squares: np.ndarray, weight: mx.gluon.Parameter) -> ChangeRate:
     """Args: squares: E[sum_i (dl / dW(i, j))^2] of each column j."""
-    norm = max(float(mx.nd.square(weight.data()).sum().asscalar()), 1e-30)
+    norm = max(float(mx.nd.square(weight.list_data()[0]).sum().asscalar()), 1e-30)
     columns = np.sqrt(squares / weight.shape[0] / norm)
     mean = float(columns.mean())
     return ChangeRate(layer, mean, float(columns.std() / mean) if mean else 0.0)
@@ -214,7 +214,7 @@ class Scaling:
     def _rescale(self, node: Node, below: np.ndarray, above: float) -> None:
         """A layer whose input has grown by `below` is to give an output that has grown by `above`."""
         weight, bias = self.graph.parameter(node, 1), self.graph.parameter(node, 2)
-        values = weight.data().asnumpy().astype(np.float64)
+        values = weight.list_data()[0].asnumpy().astype(np.float64)
         if node.kind == "FullyConnected":  # of a flattened map each channel has several columns
             factors = above / np.repeat(below, values.shape[1] // len(below))
         else:
@@ -223,7 +223,7 @@ class Scaling:
             factors = (above / rows).reshape(*rows.shape, *[1] * (values.ndim - 2))
         weight.set_data(mx.nd.array(values * factors, dtype=weight.dtype))
         if bias is not None:
-            bias.set_data(bias.data() * above)
+            bias.set_data(bias.list_data()[0] * above)
 
     def _passes(self, node: Node) -> bool:
         """Whether a channel of the operator's output grows as that of its first input; of Concat, of all."""

@@ -31,7 +31,7 @@ def initialise_from_data(
     afterwards what it did before, so that it may be a trained one.
 
     Args:
-        net: with initialised parameters on the CPU, in float32 or float64; not under autocast.
+        net: with initialised parameters, in float32 or float64; on several devices all get the same.
         images: (n, 3, H, W), normalised as for training; 160 are enough.
         filters: of convolutions: "gaussian", "pca" or "kmeans" of the patches that they see; dense layers have Gaussian
             ones, or with within=False what they have.
@@ -96,10 +96,11 @@ def _chunks(net: mx.gluon.HybridBlock, images, size: int = _CHUNK) -> list[mx.nd
     if len(images) < 2:
         raise Refused("one image has no variance over images: give 160, or at least 2")
     parameters = list(net.collect_params().values())
+    context = parameters[0].list_ctx()[0] if parameters else mx.cpu()
     dtype = np.dtype(parameters[0].dtype) if parameters else np.float32
     if any(parameter._deferred_init for parameter in parameters):
         net.infer_shape(mx.nd.array(images[:1]))
         for parameter in parameters:
             parameter._finish_deferred_init()
     parts = np.array_split(images.astype(dtype, copy=False), -(-len(images) // size))
-    return [mx.nd.array(part, dtype=dtype) for part in parts]
+    return [mx.nd.array(part, ctx=context, dtype=dtype) for part in parts]

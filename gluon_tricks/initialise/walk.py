@@ -7,17 +7,21 @@ are *by then*, in one pass over the network, whatever its graph.
 from __future__ import annotations
 
 import collections
+import ctypes
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import mxnet as mx
 import numpy as np
 from mxnet import autograd
+from mxnet.base import _LIB, check_call
+from mxnet.ndarray.register import _imperative_invoke
 
 from gluon_tricks.core.errors import Refused
 from model_zoo.graph import LAYERS, operators, place, places, trace
 
+_CASTS = ("amp_cast", "amp_multicast")
 Chunks = list  # of NDArrays, the sample's images in parts: (n, ...) each
 
 
@@ -55,6 +59,7 @@ class Graph:
 
     def __init__(self, net: mx.gluon.HybridBlock):
         self.parameters = {parameter.name: parameter for parameter in net.collect_params().values()}
+        self.context = next((parameter.list_ctx()[0] for parameter in self.parameters.values()), mx.cpu())
         try:
             symbol = trace(net)
         except Exception as error:  # whatever a user's own block does with a symbol
@@ -67,7 +72,16 @@ class Graph:
             for node in graph["nodes"]
         )
         self.nodes = [dataclasses.replace(node, path=place(node, prefixes)) for node in nodes]
-        self.heads = [(j, k) for j, k, *_ in graph["heads"]]
+        self.nodes = [dataclasses.replace(node, inputs=tuple(map(self._uncast, node.inputs))) for node in self.nodes]
+        self.nodes = [_of_one_rank(node) for node in self.nodes]
+        self.heads = [self._uncast((j, k)) for j, k, *_ in graph["heads"]]
+
+    def _uncast(self, source: tuple[int, int]) -> tuple[int, int]:
+        """What mixed precision casts: here all is computed in the precision of the parameters."""
+        while self.nodes[source[0]].kind in _CASTS:
+            j, k = source
+            source = self.nodes[j].inputs[k]
+        return source
 
     def parameter(self, node: Node, position: int) -> mx.gluon.Parameter | None:
         """The parameter that is an input of a node (1: weight, 2: bias); None: there is none, or it is computed."""
@@ -118,6 +132,8 @@ class Graph:
         )
         own, values = {k for k, _ in self.affine()}, {}
         for k, node in enumerate(self.nodes):
+            if node.kind in _CASTS:
+                continue
             if node.kind == "null":
                 values[k, 0] = self._variable(node, chunks)
                 continue
@@ -139,24 +155,40 @@ class Graph:
 
     def compute(self, node: Node, inputs: list) -> list[Chunks]:
         """The outputs of a node, each in the chunks of its inputs; what is used for the last time is let go."""
-        inputs = [part.data() if isinstance(part, mx.gluon.Parameter) else part for part in inputs]
+        inputs = [part.data(self.context) if isinstance(part, mx.gluon.Parameter) else part for part in inputs]
         if node.kind == "Dropout":
             return [inputs[0]]
         if normalises_batch(node):
             return [_normalised(node, *inputs)]
-        operator = getattr(mx.nd, node.kind, None) or getattr(mx.nd._internal, node.kind)
-        attributes = {name: value for name, value in node.attributes.items() if not name.startswith("__")}
+        if not any(isinstance(part, list) for part in inputs):  # made of parameters alone
+            return _invoke(node, inputs)
         count = max(len(part) for part in inputs if isinstance(part, list))
         found: list[Chunks] = []
         for c in range(count):
             arrays = [part[c] if isinstance(part, list) else part for part in inputs]
-            outputs = operator(*arrays, **attributes)
-            outputs = outputs if isinstance(outputs, list) else [outputs]
+            outputs = _invoke(node, arrays)
             found = found or [[] for _ in outputs]
             for of_output, output in zip(found, outputs):
                 output.wait_to_read()  # else the queue holds the memory of all chunks
                 of_output.append(output)
         return found
+
+
+def _of_one_rank(node: Node) -> Node:
+    """Batch normalisation over all ranks as that of the sample, which one rank has alone."""
+    if node.attributes.get("op_type") != "gluon_tricks_sync_bn":
+        return node
+    numbers = {"eps": node.attributes["epsilon"], "momentum": node.attributes["momentum"], "fix_gamma": "False"}
+    return dataclasses.replace(node, kind="BatchNorm", attributes=numbers)
+
+
+def _invoke(node: Node, arrays: Sequence[mx.nd.NDArray]) -> list[mx.nd.NDArray]:
+    """The node's operator itself: under mixed precision mx.nd has wrappers in its place, which cast."""
+    handle = ctypes.c_void_p()
+    check_call(_LIB.NNGetOpHandle(ctypes.c_char_p(node.kind.encode()), ctypes.byref(handle)))
+    attributes = {name: value for name, value in node.attributes.items() if not name.startswith("__")}
+    outputs = _imperative_invoke(handle.value, list(arrays), [*attributes], [*attributes.values()], None, False, False)
+    return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
 
 
 def normalises_batch(node: Node) -> bool:
@@ -167,8 +199,7 @@ def normalises_batch(node: Node) -> bool:
 def _normalised(node: Node, chunks: Chunks, gamma, beta, running_mean, running_var) -> Chunks:
     """Batch normalisation by the mean and variance of the whole sample, as training has it of a batch."""
     if autograd.is_recording():  # one chunk; MXNet's operator knows the gradient of the statistics
-        attributes = {name: value for name, value in node.attributes.items() if not name.startswith("__")}
-        return [mx.nd.BatchNorm(chunks[0], gamma, beta, running_mean.copy(), running_var.copy(), **attributes)]
+        return [_invoke(node, [chunks[0], gamma, beta, running_mean.copy(), running_var.copy()])[:1]]
     axis = int(node.attributes.get("axis", 1))
     mean, variance = moments(chunks, axis)
     shape = [1] * chunks[0].ndim
@@ -177,7 +208,8 @@ def _normalised(node: Node, chunks: Chunks, gamma, beta, running_mean, running_v
     if node.attributes.get("fix_gamma", "True") != "True":
         scale = scale * gamma.asnumpy()
     shift = beta.asnumpy() - mean * scale
-    factor, offset = (mx.nd.array(part.reshape(shape), dtype=chunks[0].dtype) for part in (scale, shift))
+    like = dict(ctx=chunks[0].context, dtype=chunks[0].dtype)
+    factor, offset = (mx.nd.array(part.reshape(shape), **like) for part in (scale, shift))
     return [mx.nd.broadcast_add(mx.nd.broadcast_mul(chunk, factor), offset) for chunk in chunks]
 
 

@@ -108,7 +108,7 @@ def _scale(weight, bias, mean: np.ndarray, variance: np.ndarray, beta: float, tr
     std = np.sqrt(variance)
     alive = std > 1e-6 * max(std.max(), 1e-30)
     divisor = np.where(alive, std, 1.0)
-    values = weight.data().asnumpy()
+    values = weight.list_data()[0].asnumpy()
     shape = [1, -1] if transposed and values.shape[0] != len(std) else [-1, 1]
     values = values / divisor.reshape([*shape, *[1] * (values.ndim - 2)])
     weight.set_data(mx.nd.array(values, dtype=weight.dtype))
