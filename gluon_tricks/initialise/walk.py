@@ -199,7 +199,7 @@ def normalises_batch(node: Node) -> bool:
 def _normalised(node: Node, chunks: Chunks, gamma, beta, running_mean, running_var) -> Chunks:
     """Batch normalisation by the mean and variance of the whole sample, as training has it of a batch."""
     if autograd.is_recording():  # one chunk; MXNet's operator knows the gradient of the statistics
-        return [_invoke(node, [chunks[0], gamma, beta, running_mean.copy(), running_var.copy()])[:1]]
+        return _invoke(node, [chunks[0], gamma, beta, running_mean.copy(), running_var.copy()])[:1]
     axis = int(node.attributes.get("axis", 1))
     mean, variance = moments(chunks, axis)
     shape = [1] * chunks[0].ndim
