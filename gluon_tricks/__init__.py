@@ -21,6 +21,7 @@ _PUBLIC = {
     "RecordWriter": "gluon_tricks.data.pack:RecordWriter",
     "Records": "gluon_tricks.data.records:Records",
     "RecordLoader": "gluon_tricks.data.loader:RecordLoader",
+    "ReadOptions": "gluon_tricks.data.base_loader:ReadOptions",
     "augmented": "gluon_tricks.data.augment:augmented",
     "normalised": "gluon_tricks.data.augment:normalised",
     # the refinements, and what their hooks take

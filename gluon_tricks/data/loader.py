@@ -6,6 +6,7 @@ threads or ranks, nor from what was read before. So a stopped training goes on f
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
 import cv2
@@ -13,7 +14,7 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.keyed_random import generator
-from gluon_tricks.data.base_loader import StepLoader
+from gluon_tricks.data.base_loader import ReadOptions, StepLoader
 from gluon_tricks.data.crop import centre_crop, random_crop
 from gluon_tricks.data.records import MOST_CLASSES, BadRecord, Records, decode_image
 
@@ -39,34 +40,26 @@ class Batch(NamedTuple):
 class RecordLoader(StepLoader):
     """Batches of cropped images from records.
 
-    Training (train=True): each epoch is one global shuffle. Step s takes places [s B R, (s+1) B R) of it, and rank r
-    the r-th B of these, so a step's images are the same for any number of ranks R at an equal global batch B R.
-    The last incomplete global batch is dropped. Each image is a random resized crop (`random_crop`).
+    Order, ranks and undecodable images are as in StepLoader.
 
-    Validation: the records in order, each exactly once over all ranks; shorter edge to ceil(size / crop_ratio), then
-    the middle size x size. The last batch is filled up, so that all have one shape.
+    Training (train=True): each image is a random resized crop (`random_crop`). Validation: shorter edge to
+    ceil(size / crop_ratio), then the middle size x size; the last batch is filled up, so that all have one shape.
 
-    Images are turned as their EXIF says (OpenCV's default); grey and CMYK ones come out as RGB. One that cannot be
-    decoded is named in the log once. Training takes the next image that can be decoded in its place; validation
-    leaves it out (count is smaller). OpenCV's own threads are switched off for the process.
+    Images are turned as their EXIF says (OpenCV's default); grey and CMYK ones come out as RGB.
 
     Args:
         records: the images.
         size: px of the square that comes out, >= 1.
         batch_size: B, images of this rank in each step.
         train: random crops in random order, or every image once.
-        seed: of order and crops.
-        threads: that decode; default: all cores of the process.
-        rank, ranks: which of how many processes this is.
         classes: number of classes, which labels are checked against; default: what the records' manifest says.
         area: range of the random crop's share of the image, uniform.
         aspect: range of its width / height, log-uniform.
         crop_ratio: of validation, in (0, 1].
-        prefetch: batches made ahead; the memory is that of prefetch + 1 batches.
+        options: seed, threads, rank among ranks, prefetch.
+        named: any of these by its name: `seed=3` is `options=ReadOptions(seed=3)`.
 
-    Attributes:
-        steps_per_epoch: n // (B R) in training, ceil(n / (B R)) in validation; the same for all ranks.
-        undecodable: image index -> (id, file, byte offset) of those met so far.
+    Attributes: those of StepLoader; `undecodable` says (id, file, byte offset).
 
     Raises: Refused when an argument is out of range or a training epoch has no whole batch.
 
@@ -84,15 +77,12 @@ class RecordLoader(StepLoader):
         size: int,
         batch_size: int,
         train: bool,
-        seed: int = 0,
-        threads: int | None = None,
-        rank: int = 0,
-        ranks: int = 1,
         classes: int | None = None,
         area: tuple[float, float] = (0.08, 1.0),
         aspect: tuple[float, float] = (3 / 4, 4 / 3),
         crop_ratio: float = 0.875,
-        prefetch: int = 3,
+        options: ReadOptions = ReadOptions(),
+        **named: int | None,
     ):
         if size < 1:
             raise Refused(f"size is {size}: it must be at least 1")
@@ -100,16 +90,8 @@ class RecordLoader(StepLoader):
             raise Refused(
                 f"area {area} and crop_ratio {crop_ratio} must lie in (0, 1], aspect {aspect} above 0, low <= high"
             )
-        super().__init__(
-            records,
-            batch_size=batch_size,
-            train=train,
-            seed=seed,
-            threads=threads,
-            rank=rank,
-            ranks=ranks,
-            prefetch=prefetch,
-        )
+        options = dataclasses.replace(options, **named)
+        super().__init__(records, batch_size=batch_size, train=train, options=options)
         self.size, self.area, self.aspect, self.crop_ratio = size, area, aspect, crop_ratio
         self.classes = classes if classes is not None else len(records.classes) if records.classes else None
 

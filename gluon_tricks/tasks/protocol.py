@@ -10,12 +10,15 @@ from typing import Any, Protocol
 import mxnet as mx
 import numpy as np
 
+from gluon_tricks.data.base_loader import ReadOptions
+from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tricks import StepContext
 
 Share = (
     tuple  # of a micro-batch, what one device works on: the context, arrays on the host, what else `preprocess` needs
 )
+ONE_AT_A_TIME = ReadOptions(threads=1, prefetch=1)  # of a loader that `handful` reads a few images with
 TaskLoss = Callable[[Any, Any, Any], mx.nd.NDArray]  # (X, z, y) of one device -> (n,) float32, one number per image
 
 
@@ -23,6 +26,11 @@ def split_batch(parts: Sequence[np.ndarray], count: int, contexts: Sequence[mx.C
     """So many micro-batches: each device with its share of every part, all of them split along their first axis."""
     for pieces in zip(*(np.split(part, count) for part in parts)):
         yield list(zip(contexts, *(np.split(piece, len(contexts)) for piece in pieces)))
+
+
+def read_options(recipe: Settings, threads: int | None) -> ReadOptions:
+    """Those of the loaders of this rank."""
+    return ReadOptions(recipe.seed, threads, distributed.rank(), distributed.ranks())
 
 
 class Scores(Protocol):
@@ -59,6 +67,8 @@ class Loader(Protocol):
     records: Any  # len(), digest, paths
     steps_per_epoch: int
     seed: int
+
+    def reseed(self, seed: int) -> None: ...
 
     def epoch(self, epoch: int = 0, start_step: int = 0) -> Iterator[Any]: ...
 

@@ -16,6 +16,7 @@ from gluon_tricks.core.wording import columns, padded
 from gluon_tricks.data.annotations.boxes import BoxedImages
 from gluon_tricks.data.annotations.masks import MaskedImages
 from gluon_tricks.data.augment import normalised
+from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.class_names import training_names
 from gluon_tricks.networks.of_recipe import input_dtype
 from gluon_tricks.recipes.transfer import DetectionRecipe, TransferRecipe
@@ -65,12 +66,11 @@ def open_validation(
     if detecting:
         (records,) = find_boxes(recipe, ("val",))
         place += f" ({', '.join(recipe.val_splits)})" if recipe.data else ""
-        loader = DetectionLoader(
-            records, train=False, batch_size=batch_size, short=recipe.short, long=recipe.long, threads=threads
-        )
+        sizes = dict(batch_size=batch_size, short=recipe.short, long=recipe.long)
+        loader = DetectionLoader(records, train=False, **sizes, options=ReadOptions(threads=threads))
     else:
         (records,) = find_masks(recipe, ("val",))
-        loader = SegmentationLoader(records, train=False, batch_size=1, threads=threads)
+        loader = SegmentationLoader(records, train=False, batch_size=1, options=ReadOptions(threads=threads))
     names = training_names(recipe)
     if names and tuple(names) != records.classes:
         odd = next((a, b) for a, b in zip((*names, None), (*records.classes, None)) if a != b)

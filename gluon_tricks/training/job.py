@@ -134,7 +134,7 @@ class Job:
     def apply_rollbacks(self) -> None:
         """The shuffle and the factor on learning rates that belong to so many rollbacks."""
         times = len(self.progress.rollbacks)
-        self.task.train.seed = (self.recipe.seed + 1_000_003 * times) % 2**31
+        self.task.train.reseed((self.recipe.seed + 1_000_003 * times) % 2**31)
         self.lr_factor = 1.0 if self.scale.active else 0.5**times
 
     def checkpoint(self) -> None:

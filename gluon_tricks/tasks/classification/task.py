@@ -23,7 +23,7 @@ from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks import pictures
 from gluon_tricks.tasks.classification.classes import require_same_classes
 from gluon_tricks.tasks.classification.evaluation import ClassificationScores, evaluate, probabilities, scores_of
-from gluon_tricks.tasks.protocol import Share, TaskLoss, handful, split_batch
+from gluon_tricks.tasks.protocol import ONE_AT_A_TIME, Share, TaskLoss, handful, read_options, split_batch
 from gluon_tricks.tricks import StepContext
 
 
@@ -37,8 +37,8 @@ class Classification:
         self.recipe, self.contexts = recipe, list(contexts)
         self.scores = scores_of(recipe.classes)
         common = dict(
-            size=recipe.input_size, batch_size=recipe.batch_size // distributed.ranks(), seed=recipe.seed,
-            threads=threads, rank=distributed.rank(), ranks=distributed.ranks(), classes=recipe.classes,
+            size=recipe.input_size, batch_size=recipe.batch_size // distributed.ranks(), classes=recipe.classes,
+            options=read_options(recipe, threads),
         )  # fmt: skip
         self.train = RecordLoader(train, train=True, area=(recipe.min_area, 1.0), **common)
         self.val = RecordLoader(val, train=False, crop_ratio=recipe.crop_ratio, **common)
@@ -131,7 +131,7 @@ class Classification:
         share = val.batch_size // len(self.contexts)  # a device's part in evaluation; another would be a new graph
         one_by_one = RecordLoader(
             val.records, train=False, size=recipe.input_size, crop_ratio=recipe.crop_ratio, classes=recipe.classes,
-            batch_size=1, threads=1, prefetch=1,
+            batch_size=1, options=ONE_AT_A_TIME,
         )  # fmt: skip
         shown = list(handful(one_by_one, min(8, share)))
         images, labels, indices = (np.concatenate(column) for column in list(zip(*shown))[:3])

@@ -24,7 +24,7 @@ from gluon_tricks.tasks.detection.evaluation import evaluate_detector, image_siz
 from gluon_tricks.tasks.detection.loader import DetectionBatch, DetectionLoader
 from gluon_tricks.tasks.detection.loss import losses_of, with_targets
 from gluon_tricks.tasks.detection.metrics import DetectionScores
-from gluon_tricks.tasks.protocol import Share, TaskLoss, handful, split_batch
+from gluon_tricks.tasks.protocol import ONE_AT_A_TIME, Share, TaskLoss, handful, read_options, split_batch
 from gluon_tricks.tricks import StepContext
 
 
@@ -42,8 +42,8 @@ class Detection:
         self.contexts = list(contexts)
         self.recipe = recipe.set(classes=len(train.classes), class_names=train.classes).resolved()
         common = dict(
-            batch_size=recipe.batch_size // distributed.ranks(), short=recipe.short, long=recipe.long, threads=threads,
-            seed=recipe.seed, rank=distributed.rank(), ranks=distributed.ranks(),
+            batch_size=recipe.batch_size // distributed.ranks(), short=recipe.short, long=recipe.long,
+            options=read_options(recipe, threads),
         )  # fmt: skip
         self.train = DetectionLoader(train, train=True, **common)
         self.val = DetectionLoader(val, train=False, **{**common, "batch_size": len(self.contexts)})
@@ -82,7 +82,7 @@ class Detection:
         """A handful of images, with the annotated boxes and with those found that have a score of 0.5 or more."""
         recipe, names, drawn = self.recipe, self.recipe.class_names, []
         one_by_one = DetectionLoader(
-            self.val.records, train=False, batch_size=1, short=recipe.short, long=recipe.long, threads=1, prefetch=1
+            self.val.records, train=False, batch_size=1, short=recipe.short, long=recipe.long, options=ONE_AT_A_TIME
         )
         for batch in handful(one_by_one):
             found = predict(net, self.network_input(batch.images, self.contexts[0]))

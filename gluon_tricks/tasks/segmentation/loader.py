@@ -14,6 +14,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.data.annotations.annotated import AnnotatedLoader, Problem
 from gluon_tricks.data.annotations.masks import MaskedImages
+from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.records import BadRecord
 
 
@@ -74,10 +75,7 @@ class SegmentationLoader(AnnotatedLoader):
         crop: px of the square that comes out in training.
         base: px; the longer side becomes base times a number uniform in `scale` before the crop.
         scale: (low, high).
-        seed: of order and crops.
-        threads: that decode; default: all cores of the process.
-        rank, ranks: which of how many processes this is.
-        prefetch: batches made ahead.
+        options: seed (of order and crops), threads, rank among ranks, prefetch.
 
     Attributes: those of StepLoader.
 
@@ -96,27 +94,14 @@ class SegmentationLoader(AnnotatedLoader):
         crop: int = 480,
         base: int = 520,
         scale: tuple[float, float] = (0.5, 2.0),
-        seed: int = 0,
-        threads: int | None = None,
-        rank: int = 0,
-        ranks: int = 1,
-        prefetch: int = 3,
+        options: ReadOptions = ReadOptions(),
     ):
         if crop < 1 or base < 1 or not 0 < scale[0] <= scale[1]:
             raise Refused(f"crop {crop} and base {base} must be at least 1, scale {scale} above 0 and low <= high")
         if not train and batch_size != 1:
             raise Refused(f"batch_size is {batch_size}: evaluation takes whole images of any size, one at a time")
         self.crop, self.base, self.scale = crop, base, scale
-        super().__init__(
-            records,
-            batch_size=batch_size,
-            train=train,
-            seed=seed,
-            threads=threads,
-            rank=rank,
-            ranks=ranks,
-            prefetch=prefetch,
-        )
+        super().__init__(records, batch_size=batch_size, train=train, options=options)
 
     def _load(self, image: int, epoch: int, batch: list, slot: int) -> bool:
         pixels = self._pixels(image)

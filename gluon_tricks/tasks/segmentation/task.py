@@ -19,7 +19,7 @@ from gluon_tricks.networks.on_base import on_trained_base
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.transfer import SegmentationRecipe
 from gluon_tricks.tasks import pictures
-from gluon_tricks.tasks.protocol import Share, TaskLoss, handful, split_batch
+from gluon_tricks.tasks.protocol import ONE_AT_A_TIME, Share, TaskLoss, handful, read_options, split_batch
 from gluon_tricks.tasks.segmentation.evaluation import class_probabilities, classify_pixels, evaluate_segmenter
 from gluon_tricks.tasks.segmentation.loader import SegmentationBatch, SegmentationLoader
 from gluon_tricks.tasks.segmentation.loss import segmentation_loss
@@ -39,10 +39,10 @@ class Segmentation:
         require_apart(train, val)
         self.contexts = list(contexts)
         self.recipe = recipe.set(classes=len(train.classes), class_names=train.classes).resolved()
-        common = dict(seed=recipe.seed, threads=threads, rank=distributed.rank(), ranks=distributed.ranks())
+        options = read_options(recipe, threads)
         sizes = dict(batch_size=recipe.batch_size // distributed.ranks(), crop=recipe.crop, base=recipe.base_size)
-        self.train = SegmentationLoader(train, train=True, **sizes, **common)
-        self.val = SegmentationLoader(val, train=False, batch_size=1, **common)
+        self.train = SegmentationLoader(train, train=True, **sizes, options=options)
+        self.val = SegmentationLoader(val, train=False, batch_size=1, options=options)
 
     def network(self, restored: bool = False) -> mx.gluon.HybridBlock:
         return on_trained_base(self.recipe, self.contexts, restored)
@@ -81,7 +81,7 @@ class Segmentation:
     def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
         """A handful of images, under the annotated mask and under the one found."""
         names, drawn = self.recipe.class_names, []
-        for batch in handful(SegmentationLoader(self.val.records, train=False, batch_size=1, threads=1, prefetch=1)):
+        for batch in handful(SegmentationLoader(self.val.records, train=False, batch_size=1, options=ONE_AT_A_TIME)):
             found = classify_pixels(class_probabilities(net, self.network_input(batch.images, self.contexts[0])))
             drawn.append(pictures.overlay(batch.images[0], batch.masks[0], names))
             drawn.append(pictures.overlay(batch.images[0], found.asnumpy()[0], names))

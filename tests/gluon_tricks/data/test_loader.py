@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.data.base_loader import UndecodableImages
+from gluon_tricks.data.base_loader import ReadOptions, UndecodableImages
 from gluon_tricks.data.crop import random_crop
 from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.pack import RecordWriter
@@ -195,6 +195,13 @@ def test_the_stream_does_not_depend_on_threads_prefetch_or_start(many):
         loader.epoch(3, start_step=16)
 
 
+def test_another_seed_counts_from_the_next_epoch_that_begins(many):
+    loader = RecordLoader(many, size=24, batch_size=8, train=True, options=ReadOptions(threads=2))
+    loader.reseed(5)
+    assert loader.seed == 5
+    assert_same(list(loader.epoch(3)), epoch_of(many, 3, seed=5))
+
+
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_ranks_share_the_images_of_a_step(many, ranks):
     alone = epoch_of(many, 2, batch_size=18)
@@ -300,15 +307,18 @@ def test_arguments_out_of_range_are_refused(many):
     for options, text in [
         ({"batch_size": 121}, "120 images are not one batch of 121 on 1 rank"),
         ({"batch_size": 61, "ranks": 2}, "120 images are not one batch of 61 on 2 ranks"),
+        ({"batch_size": 0}, "batch_size is 0"),
         ({"threads": 0}, "threads is 0"),
+        ({"prefetch": 0}, "prefetch is 0"),
+        ({"seed": -1}, "seed is -1"),
         ({"rank": 2, "ranks": 2}, "rank 2 of 2"),
         ({"area": (0.5, 0.2)}, "area"),
         ({"crop_ratio": 1.5}, "crop_ratio 1.5"),
     ]:
         with pytest.raises(Refused, match=text):
             epoch_of(many, **options)
-    with pytest.raises(TypeError, match="bath_size"):
-        RecordLoader(many, size=24, bath_size=8, train=True)
+    with pytest.raises(TypeError, match="treads"):
+        RecordLoader(many, size=24, batch_size=8, train=True, treads=2)
 
 
 def loader_threads() -> list:

@@ -9,7 +9,7 @@ import pytest
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.annotations.boxes import BoxedImages, read_voc
 from gluon_tricks.data.annotations.masks import MaskedImages, read_masks
-from gluon_tricks.data.base_loader import UndecodableImages
+from gluon_tricks.data.base_loader import ReadOptions, UndecodableImages
 from gluon_tricks.data.records import BadRecord
 from gluon_tricks.tasks.detection.loader import DetectionLoader, flip_boxes, resized_shape
 from gluon_tricks.tasks.segmentation.loader import SegmentationLoader, scale_and_crop
@@ -53,14 +53,14 @@ def masks(tmp_path_factory):
     return masked(tmp_path_factory.mktemp("masks"), [(24 + i, 40 - i) for i in range(17)])
 
 
-def detect(records, epoch=0, start_step=0, **options):
-    options = {"batch_size": 4, "train": True, "short": 20, "long": 60, **options}
-    return list(DetectionLoader(records, **options).epoch(epoch, start_step))
+def detect(records, epoch=0, start_step=0, *, options=ReadOptions(), **more):
+    more = {"batch_size": 4, "train": True, "short": 20, "long": 60, **more}
+    return list(DetectionLoader(records, options=options, **more).epoch(epoch, start_step))
 
 
-def segment(records, epoch=0, start_step=0, **options):
-    options = {"batch_size": 4, "train": True, "crop": 16, "base": 32, **options}
-    return list(SegmentationLoader(records, **options).epoch(epoch, start_step))
+def segment(records, epoch=0, start_step=0, *, options=ReadOptions(), **more):
+    more = {"batch_size": 4, "train": True, "crop": 16, "base": 32, **more}
+    return list(SegmentationLoader(records, options=options, **more).epoch(epoch, start_step))
 
 
 def indices(batches):
@@ -151,7 +151,7 @@ def test_a_step_holds_images_of_one_orientation(mixed):
     for ranks in (1, 2):
         upright = []
         for rank in range(ranks):
-            batches = detect(mixed, batch_size=4 // ranks, rank=rank, ranks=ranks)
+            batches = detect(mixed, batch_size=4 // ranks, options=ReadOptions(rank=rank, ranks=ranks))
             upright.append([mixed.sizes[b.indices, 0] > mixed.sizes[b.indices, 1] for b in batches])
         steps = [np.concatenate(of_step) for of_step in zip(*upright)]
         # 23 = 5 x 4 + 3 and 17 = 4 x 4 + 1: the four that are left are a step of their own.
@@ -160,23 +160,23 @@ def test_a_step_holds_images_of_one_orientation(mixed):
         assert [step.sum() for step in steps] != sorted(step.sum() for step in steps)
     first, second = indices(detect(mixed, 0)), indices(detect(mixed, 1))
     assert sorted(first) == sorted(second) == list(range(40)) and first != second
-    assert indices(detect(mixed, 0, seed=1)) != first
+    assert indices(detect(mixed, 0, options=ReadOptions(seed=1))) != first
 
 
 @pytest.mark.parametrize("kind", ["detect", "segment"])
 def test_the_stream_does_not_depend_on_threads_prefetch_or_start(kind, mixed, masks):
     run, records, steps = {"detect": (detect, mixed, 10), "segment": (segment, masks, 4)}[kind]
-    whole = run(records, 3, threads=1)
+    whole = run(records, 3, options=ReadOptions(threads=1))
     assert len(whole) == steps
-    assert_same(whole, run(records, 3, threads=5, prefetch=1))
-    assert_same(whole[2:], run(records, 3, start_step=2, threads=2))
+    assert_same(whole, run(records, 3, options=ReadOptions(threads=5, prefetch=1)))
+    assert_same(whole[2:], run(records, 3, start_step=2, options=ReadOptions(threads=2)))
 
 
 @pytest.mark.parametrize("kind", ["detect", "segment"])
 def test_ranks_share_the_images_of_a_step(kind, mixed, masks):
     run, records = {"detect": (detect, mixed), "segment": (segment, masks)}[kind]
     alone = run(records, 2, batch_size=6)
-    shared = [run(records, 2, batch_size=2, rank=rank, ranks=3) for rank in range(3)]
+    shared = [run(records, 2, batch_size=2, options=ReadOptions(rank=rank, ranks=3)) for rank in range(3)]
     assert len(alone) == len(records) // 6
     for step, batch in enumerate(alone):
         assert batch.indices.tolist() == indices(shared[rank][step] for rank in range(3))
@@ -187,7 +187,7 @@ def test_ranks_share_the_images_of_a_step(kind, mixed, masks):
 
 
 def test_detection_sees_every_image_once_over_all_ranks_in_validation(mixed):
-    ranks = [detect(mixed, batch_size=3, train=False, rank=rank, ranks=3) for rank in range(3)]
+    ranks = [detect(mixed, batch_size=3, train=False, options=ReadOptions(rank=r, ranks=3)) for r in range(3)]
     # 40 = 4 x 9 + 4: in the fifth step rank 0 has 3 images, rank 1 has 1 and rank 2 none.
     assert [[batch.count for batch in batches] for batches in ranks] == [[3] * 5, [3] * 4 + [1], [3] * 4 + [0]]
     seen = [batch.indices[: batch.count].tolist() for batches in ranks for batch in batches]
@@ -306,7 +306,7 @@ def test_evaluation_gives_whole_images(masks):
     y, x = np.mgrid[:29, :35]
     np.testing.assert_array_equal(batches[5].masks[0], np.where((x + y) % 4 == 3, -1, (x + y) % 4))
     assert batches[5].masks.dtype == np.int32 and (batches[5].indices.tolist(), batches[5].count) == ([5], 1)
-    ranks = [segment(masks, batch_size=1, train=False, rank=rank, ranks=2) for rank in range(2)]
+    ranks = [segment(masks, batch_size=1, train=False, options=ReadOptions(rank=r, ranks=2)) for r in range(2)]
     assert indices(ranks[0]) == [*range(0, 17, 2)] and indices(ranks[1]) == [*range(1, 17, 2), -1]
     assert ranks[1][-1].count == 0 and ranks[1][-1].masks.tolist() == [[[-1]]]
 
@@ -325,10 +325,9 @@ def test_arguments_out_of_range_are_refused(mixed, masks):
     for run, options, text in [
         (detect, {"batch_size": 41}, "40 images are not one batch of 41 on 1 rank"),
         (detect, {"short": 61}, "short is 61 and long is 60"),
-        (detect, {"threads": 0}, "threads is 0"),
+        (detect, {"batch_size": 0}, "batch_size is 0"),
         (segment, {"train": False}, "batch_size is 4: evaluation takes"),
         (segment, {"scale": (0, 1)}, "scale"),
-        (segment, {"rank": 1}, "rank 1 of 1"),
     ]:
         with pytest.raises(Refused, match=text):
             run(mixed if run is detect else masks, **options)
