@@ -141,12 +141,12 @@ def test_the_sentences_on_detection_and_segmentation():
 
 @pytest.mark.parametrize("name", SCALES)
 def test_the_table_of_scales(name):
-    def share(factor):
+    def part(factor):
         return "1" if factor == 1 else f"1/{1 / factor:.0f}"
 
     scale = SCALES[name]
     side = f"{scale.set['input_size']} px" if scale.set else "the network's own"
-    assert f"| `{name}` | {share(scale.epochs)} | {share(scale.batch_size)} | {side} |" in text_of("docs/paper.md")
+    assert f"| `{name}` | {part(scale.epochs)} | {part(scale.batch_size)} | {side} |" in text_of("docs/paper.md")
 
 
 def compared(table, column):

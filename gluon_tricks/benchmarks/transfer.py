@@ -128,9 +128,9 @@ def gluoncv_training(**arguments: Any) -> Callable[[], float]:
     trainer = mx.gluon.Trainer(theirs.net.collect_params(), job.recipe.optimizer, numbers)
 
     def step(batch: Any) -> mx.nd.NDArray:
-        share = on_device(job, batch)
+        shard = on_device(job, batch)
         with mx.autograd.record():
-            loss = theirs.loss(*share)
+            loss = theirs.loss(*shard)
         loss.backward()
         trainer.step(job.recipe.batch_size)
         return loss
@@ -203,9 +203,9 @@ def batches(job: Job) -> list[Any]:
 
 
 def on_device(job: Job, batch: Any) -> tuple:
-    """A batch as both sides take it: images (n, 3, H, W), normalised, and what else its share has (see the tasks)."""
-    ((share,),) = job.task.micro_batches(batch, job.step_context())
-    context, images, *others = share
+    """A batch as both sides take it: images (n, 3, H, W), normalised, and what else its shard has (see the tasks)."""
+    ((shard,),) = job.task.micro_batches(batch, job.step_context())
+    context, images, *others = shard
     return job.task.network_input(images, context), *others
 
 

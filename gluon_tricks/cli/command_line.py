@@ -106,15 +106,15 @@ def with_batch_of_run(recipe: Settings, stored: int, parts: int) -> tuple[Settin
         the recipe, and a line that tells of the change.
 
     Raises:
-        Refused: the batch cannot be shared by so many devices.
+        Refused: the batch cannot be split evenly over so many devices.
     """
     each = recipe.batch_size // parts
     if stored == recipe.batch_size or each < 1 or stored % each:
         return recipe, []
     if stored % parts:
         raise Refused(
-            f"the run has a global batch of {stored}, which {parts} devices cannot share: go on with a number of "
-            f"devices that divides {stored}"
+            f"the run has a global batch of {stored}, which cannot be split evenly over {parts} devices: go on with a "
+            f"number of devices that divides {stored}"
         )
     return recipe.set(batch_size=stored), [
         f"going on with the run's global batch of {stored}: {plural(stored // parts, 'image')} on each of "

@@ -4,7 +4,7 @@
     %(prog)s -np 8 -H node1:4,node2:4 -- gluon-tricks detect ...
     %(prog)s -np 2 -- my_training.py ...
 
-It is a front of horovodrun: the build and the hosts are checked first, each rank takes its share of its machine's
+It is a front of horovodrun: the build and the hosts are checked first, each rank takes its part of its machine's
 cores, its output goes to LOGS/rank.N.log (rank 0's is shown too), and the rank that failed is named. Hosts need ssh
 without a password, and the same folder with the same environment. SIGINT, SIGTERM and SIGUSR1 stop all ranks after
 their step, with a checkpoint; a second one ends them. --max-restarts starts a job whose rank was lost again, from its

@@ -37,7 +37,7 @@ from gluon_tricks.recipes.registry import TABLES, get_table
 from gluon_tricks.recipes.tables.rows import Table
 from gluon_tricks.tasks.detection.task import find_boxes
 from gluon_tricks.tasks.segmentation.task import find_masks
-from gluon_tricks.training.prepare import require_shareable
+from gluon_tricks.training.prepare import require_splittable
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -178,12 +178,12 @@ def _require_data(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table) ->
             raise Refused(f"for the base networks, {refused}".replace("--data", "--base-data")) from None
 
 
-def _require_shareable(todo: Sequence[cells.Cell]) -> None:
+def _require_splittable(todo: Sequence[cells.Cell]) -> None:
     """Refuses, before the first cell, what the devices of one process could not train."""
     contexts = choose_contexts(None)
     for cell in todo:
         try:
-            require_shareable(cell.recipe, contexts)
+            require_splittable(cell.recipe, contexts)
         except Refused as refused:
             raise Refused(f'{cell.name}: {refused} (--launch "horovodrun -np N")') from None
 
@@ -210,7 +210,7 @@ def _run(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table, launcher: S
     if todo:
         _require_data(todo, runs, table)
         if not launcher:
-            _require_shareable(todo)
+            _require_splittable(todo)
         _announce(todo, runs, launcher)
     failed, sources = 0, [cell.source for cell in todo if cell.source]
     for k, cell in enumerate(todo, start=1):

@@ -113,8 +113,8 @@ def train(
                 run.parent.rmdir()
     if distributed.rank() == 0:
         minutes, seconds = divmod(round(time.monotonic() - started), 60)
-        shares = {label: scores.row()[column] for column, label in scores.labels.items() if column != "val_loss"}
-        said = " and ".join(f"{share:.2%} {label}" for label, share in shares.items())
+        measured = {label: scores.row()[column] for column, label in scores.labels.items() if column != "val_loss"}
+        said = " and ".join(f"{value:.2%} {label}" for label, value in measured.items())
         print(
             f"{recipe.model} has {said} on {scores.images} held-out images after "
             f"{plural(recipe.epochs, 'epoch')}, in {minutes}:{seconds:02d}; everything about it is in {run}"

@@ -53,7 +53,7 @@ class RecordLoader(StepLoader):
         batch_size: B, images of this rank in each step.
         train: random crops in random order, or every image once.
         classes: number of classes, which labels are checked against; default: what the records' manifest says.
-        area: range of the random crop's share of the image, uniform.
+        area: range of the random crop's area as a fraction of the image's, uniform.
         aspect: range of its width / height, log-uniform.
         crop_ratio: of validation, in (0, 1].
         options: seed, threads, rank among ranks, prefetch.
@@ -67,7 +67,7 @@ class RecordLoader(StepLoader):
     and wide crops the same chance.
     """
 
-    _chunk = 8  # few enough to share a batch between threads, enough to hide the cost of a task
+    _chunk = 8  # few enough to split a batch between threads, enough to hide the cost of a task
     _remedy = "pack again (scripts/pack_records.py --check lists all)"
 
     def __init__(

@@ -272,7 +272,7 @@ def broadcast_parameters(net: mx.gluon.Block) -> None:
 
 
 def average_statistics(net: mx.gluon.Block) -> None:
-    """Gives every device of every rank the mean of their running statistics, each having seen its share only.
+    """Gives every device of every rank the mean of their running statistics, each having seen its shards only.
 
     So there is one network to evaluate and to save. On one device of one rank nothing is done.
     """

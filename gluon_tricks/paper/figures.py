@@ -89,7 +89,7 @@ def figure4b(runs: Runs, seeds: int):
     for label, row in SMOOTHING.items():
         cells = done(runs, f"table6/resnet50_v1d/{row}", seeds)
         gaps[f"{label} ({plural(len(cells), 'seed')})"] = np.concatenate([logit_gaps(_logits(cell)) for cell in cells])
-    texts = dict(xlabel="largest logit minus the mean of the others", ylabel="share of images")
+    texts = dict(xlabel="largest logit minus the mean of the others", ylabel="fraction of images")
     figure, panel = _panel(**texts, title=_title("logits with and without label smoothing", runs))
     edges = np.linspace(0, max(values.max() for values in gaps.values()), 60)
     for label, values in gaps.items():

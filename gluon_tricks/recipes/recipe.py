@@ -26,7 +26,7 @@ class Recipe(Settings):
         teacher_size: side of the images that a teacher was trained on; None: input_size.
         crop_ratio: validation crops input_size from images of shorter edge ceil(input_size / crop_ratio); None: the
             network's own.
-        min_area: a training crop covers a share of the image uniform in [min_area, 1].
+        min_area: a training crop covers a fraction of the image uniform in [min_area, 1].
         augment: "paper" (brightness, saturation, hue), "gluoncv" (brightness, contrast, saturation) or "none".
         init: "paper" (Xavier uniform) or "gluoncv" (MSRA).
     """

@@ -126,8 +126,8 @@ def write(picture: np.ndarray, text: str, at: tuple[int, int], height: int, ink:
     left, top = at[0] - pad, at[1] - pad - height
     y0, x0 = max(top, 0), max(left, 0)
     under = picture[y0 : max(top + mask.height, 0), x0 : max(left + mask.width, 0)]
-    share = np.asarray(mask, np.float32)[y0 - top :, x0 - left :][: under.shape[0], : under.shape[1], None] / 255
-    under[:] = (under * (1 - share) + np.array(ink, np.float32) * share).round()
+    opacity = np.asarray(mask, np.float32)[y0 - top :, x0 - left :][: under.shape[0], : under.shape[1], None] / 255
+    under[:] = (under * (1 - opacity) + np.array(ink, np.float32) * opacity).round()
 
 
 def import_pyplot():

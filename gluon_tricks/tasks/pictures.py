@@ -58,12 +58,12 @@ def bars(
         write(paper, shortened(f"is: {names[truth]}", text, right - left), (left, y + 3 * text // 2), text, _TRUE)
         y += row
     for k in best:
-        share = float(np.clip(np.nan_to_num(probabilities[k]), 0, 1))
-        percent, top_edge, bottom = f"{share:.1%}", y + 2 * text, y + 3 * text
+        probability = float(np.clip(np.nan_to_num(probabilities[k]), 0, 1))
+        percent, top_edge, bottom = f"{probability:.1%}", y + 2 * text, y + 3 * text
         end = right - text_width("100.0%", text) - text // 2  # of a full bar
         write(paper, shortened(names[k], text, right - left), (left, y + 3 * text // 2), text, _INK)
         paper[top_edge:bottom, left:end] = _FAINT
-        paper[top_edge:bottom, left : left + round(share * (end - left))] = _TRUE if k == truth else _BAR
+        paper[top_edge:bottom, left : left + round(probability * (end - left))] = _TRUE if k == truth else _BAR
         write(paper, percent, (right - text_width(percent, text), bottom), text, _INK)
         y += row
     return paper

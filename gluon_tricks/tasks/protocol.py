@@ -15,15 +15,14 @@ from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tricks import StepContext
 
-Share = (
-    tuple  # of a micro-batch, what one device works on: the context, arrays on the host, what else `preprocess` needs
-)
+# Of a micro-batch, what one device works on: the context, arrays on the host, what else `preprocess` needs.
+Shard = tuple
 ONE_AT_A_TIME = ReadOptions(threads=1, prefetch=1)  # of a loader that `handful` reads a few images with
 TaskLoss = Callable[[Any, Any, Any], mx.nd.NDArray]  # (X, z, y) of one device -> (n,) float32, one number per image
 
 
-def split_batch(parts: Sequence[np.ndarray], count: int, contexts: Sequence[mx.Context]) -> Iterator[list[Share]]:
-    """So many micro-batches: each device with its share of every part, all of them split along their first axis."""
+def split_batch(parts: Sequence[np.ndarray], count: int, contexts: Sequence[mx.Context]) -> Iterator[list[Shard]]:
+    """So many micro-batches: each device with its shard of every part, all of them split along their first axis."""
     for pieces in zip(*(np.split(part, count) for part in parts)):
         yield list(zip(contexts, *(np.split(piece, len(contexts)) for piece in pieces)))
 
@@ -101,11 +100,11 @@ class Task(Protocol):
     def loss(self) -> TaskLoss:
         """The loss per image. Raises Refused where it needs what is not there (a teacher)."""
 
-    def micro_batches(self, batch: Any, step: StepContext) -> Iterator[list[Share]]:
-        """A loader's batch in recipe.accumulate parts, each as the shares of the devices, still on the host."""
+    def micro_batches(self, batch: Any, step: StepContext) -> Iterator[list[Shard]]:
+        """A loader's batch in recipe.accumulate parts, each as the shards of the devices, still on the host."""
 
-    def preprocess(self, share: Share) -> tuple[Any, Any]:
-        """X, what the network takes, and y, what the loss compares its output with, on the share's device."""
+    def preprocess(self, shard: Shard) -> tuple[Any, Any]:
+        """X, what the network takes, and y, what the loss compares its output with, on the shard's device."""
 
     def forward(self, net: mx.gluon.HybridBlock, X: Any) -> Any:
         """z, the network's output, to be called under autograd.record()."""

@@ -127,15 +127,15 @@ def classify(
     """
     crop = centre_crop(image, seen_as.input_size, seen_as.crop_ratio)[None]
     batch = Batch(crop, np.zeros(1, np.int64), np.zeros(1, np.int64), 1)
-    shares = probabilities(net, [batch], lambda images, at: normalised(images, at, seen_as.mean, seen_as.std), context)[
-        0
-    ]
-    if not np.isfinite(shares).all():
+    (scores,) = probabilities(
+        net, [batch], lambda images, at: normalised(images, at, seen_as.mean, seen_as.std), context
+    )
+    if not np.isfinite(scores).all():
         raise Refused("the network gives no numbers (NaN): its parameters are those of a training that diverged")
-    best = np.argsort(-shares, kind="stable")[:_TOP]
-    values = [{"name": names[k], "index": int(k), "score": float(shares[k])} for k in best]
-    picture = pictures.bars(image, names, shares, top=_TOP)
-    return Prediction(_percentages([(names[k], shares[k]) for k in best]), {"classes": values}, picture)
+    best = np.argsort(-scores, kind="stable")[:_TOP]
+    values = [{"name": names[k], "index": int(k), "score": float(scores[k])} for k in best]
+    picture = pictures.bars(image, names, scores, top=_TOP)
+    return Prediction(_percentages([(names[k], scores[k]) for k in best]), {"classes": values}, picture)
 
 
 def detect(
@@ -174,19 +174,19 @@ def segment(
     # As float32, which OpenCV resizes and which holds class indices exactly.
     classes = classify_pixels(found).asnumpy()[0].astype(np.float32)
     classes = cv2.resize(classes, (width, height), interpolation=cv2.INTER_NEAREST_EXACT).astype(np.int64)
-    shares = np.bincount(classes[classes >= 0], minlength=len(names)) / classes.size
-    present = [k for k in np.argsort(-shares, kind="stable") if shares[k] > 0]
-    values = [{"name": names[k], "index": int(k), "share": float(shares[k])} for k in present]
+    fractions = np.bincount(classes[classes >= 0], minlength=len(names)) / classes.size
+    present = [k for k in np.argsort(-fractions, kind="stable") if fractions[k] > 0]
+    values = [{"name": names[k], "index": int(k), "share": float(fractions[k])} for k in present]
     kind = np.uint8 if len(names) < 256 else np.uint16
     mask = np.where(classes < 0, np.iinfo(kind).max, classes).astype(kind)
-    words = _percentages([(names[k], shares[k]) for k in present]) or "no class: the network gives no numbers (NaN)"
+    words = _percentages([(names[k], fractions[k]) for k in present]) or "no class: the network gives no numbers (NaN)"
     picture = pictures.overlay(image, classes, names)
     return Prediction(words, {"classes": values, "none": int(np.iinfo(kind).max)}, picture, mask, note)
 
 
 def _percentages(pairs: Sequence[tuple[str, float]]) -> str:
     """tench 93.1 %, goldfish 2.0 % and 3 more"""
-    said = ", ".join(f"{name} {100 * share:.1f} %" for name, share in pairs[:_TOP])
+    said = ", ".join(f"{name} {100 * fraction:.1f} %" for name, fraction in pairs[:_TOP])
     return said + (f" and {len(pairs) - _TOP} more" if len(pairs) > _TOP else "")
 
 

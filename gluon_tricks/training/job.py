@@ -113,7 +113,7 @@ class Job:
         return self.task.train.epoch(epoch, self.progress.step - epoch * self.plan.steps_per_epoch)
 
     def step_context(self) -> StepContext:
-        """What the tricks may know of the next step, on the first share of this rank."""
+        """What the tricks may know of the next step, on the first shard of this rank."""
         first = distributed.rank() * self.recipe.accumulate * len(self.contexts)
         return StepContext(self.recipe.seed, self.progress.step, self.plan, first)
 

@@ -14,7 +14,7 @@ from gluon_tricks.core.files import writing
 from gluon_tricks.networks.checkpoint import checkpoint_path
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.settings import Settings
-from gluon_tricks.tasks.protocol import Scores, Share
+from gluon_tricks.tasks.protocol import Scores, Shard
 from gluon_tricks.training.curves import draw_curves
 from gluon_tricks.training.divergence import Diverged
 from gluon_tricks.training.final_network import save_final
@@ -68,10 +68,10 @@ def train_epoch(job: Job, epoch: int) -> None:
 
 
 def train_step(job: Job, batch: Any) -> list[mx.nd.NDArray]:
-    """One update with the mean gradient of the global batch. X, y, z and losses are lists, of each device's share.
+    """One update with the mean gradient of the global batch. X, y, z and losses are lists, of each device's shard.
 
     Returns:
-        the summed loss of each share, still on its device.
+        the summed loss of each shard, still on its device.
     """
     sums = []
     for images in micro_batches(job, batch):  # one, unless gradients accumulate
@@ -85,16 +85,16 @@ def train_step(job: Job, batch: Any) -> list[mx.nd.NDArray]:
     return sums
 
 
-def micro_batches(job: Job, batch: Any) -> Iterator[Sequence[Share]]:
-    """The loader's batch in recipe.accumulate parts, one after the other; of each the share of every device."""
+def micro_batches(job: Job, batch: Any) -> Iterator[Sequence[Shard]]:
+    """The loader's batch in recipe.accumulate parts, one after the other; of each the shard of every device."""
     if job.gradients.accumulate:
         job.gradients.clear()
     return job.task.micro_batches(batch, job.step_context())
 
 
-def preprocess(job: Job, images: Sequence[Share]) -> tuple[list, list]:
+def preprocess(job: Job, images: Sequence[Shard]) -> tuple[list, list]:
     """What the network takes (augmented, mixed), and what the loss compares with (smoothed), on each device."""
-    X, y = zip(*(job.task.preprocess(share) for share in images))
+    X, y = zip(*(job.task.preprocess(shard) for shard in images))
     return list(X), list(y)
 
 
@@ -104,7 +104,7 @@ def forward(job: Job, X: Sequence) -> list:
 
 def loss(job: Job, X: Sequence, z: Sequence, y: Sequence) -> list[mx.nd.NDArray]:
     """Each (n,) float32, one number an image."""
-    return [job.loss(*share) for share in zip(X, z, y)]
+    return [job.loss(*of_device) for of_device in zip(X, z, y)]
 
 
 def backward(job: Job, losses: Sequence[mx.nd.NDArray]) -> None:

@@ -53,7 +53,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     asked = recipe.dtype
     precision, why = choose_precision(asked, contexts)
     start_precision(precision, architecture(recipe) if precision == "bfloat16" else None)
-    require_shareable(recipe, contexts)
+    require_splittable(recipe, contexts)
     with early_warnings() as warned:
         task = TASKS[recipe.task](recipe.set(dtype=precision), contexts, options.threads)
     said += _look_at_the_machine(task.open_files)
@@ -197,13 +197,13 @@ def _contexts(options: Options, said: list[str]) -> list[mx.Context]:
     return contexts
 
 
-def require_shareable(recipe: Settings, contexts: Sequence[mx.Context]) -> None:
-    """Refuses a batch that the devices cannot share alike, and statistics that they cannot."""
+def require_splittable(recipe: Settings, contexts: Sequence[mx.Context]) -> None:
+    """Refuses a batch that does not split evenly over the devices, and SyncBatchNorm over several of one rank."""
     parts = len(contexts) * distributed.ranks() * recipe.accumulate
     if recipe.batch_size % parts:
         rounds = f", {recipe.accumulate} rounds each" if recipe.accumulate > 1 else ""
         raise Refused(
-            f"a batch of {recipe.batch_size} cannot be shared by {len(contexts) * distributed.ranks()} devices "
+            f"a batch of {recipe.batch_size} cannot be split evenly over {len(contexts) * distributed.ranks()} devices "
             f"({len(contexts)} on each of {plural(distributed.ranks(), 'rank')}{rounds}): make it a multiple of "
             f"{parts}, or use fewer"
         )

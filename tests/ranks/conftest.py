@@ -13,7 +13,7 @@ import pytest
 from gluon_tricks.ranks import launcher
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-NO_STATISTICS = ("--set", "net.use_global_stats=true")  # of the batch, so that it does not matter how it is shared
+NO_STATISTICS = ("--set", "net.use_global_stats=true")  # of the batch, so that it does not matter how it is split
 
 
 @pytest.fixture(scope="session")

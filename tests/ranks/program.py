@@ -26,8 +26,8 @@ def batch(dtype):
     """The same images (12, 3, 32, 32) and target (12, 4) on every rank; and which of them are this rank's."""
     images = np.random.default_rng(5).normal(1.0, 2.0, (IMAGES, 3, 32, 32))
     target = np.eye(4)[np.arange(IMAGES) % 4]
-    share = slice(*(IMAGES * k // distributed.ranks() for k in (distributed.rank(), distributed.rank() + 1)))
-    return mx.nd.array(images[share], dtype=dtype), mx.nd.array(target[share], dtype=dtype)
+    shard = slice(*(IMAGES * k // distributed.ranks() for k in (distributed.rank(), distributed.rank() + 1)))
+    return mx.nd.array(images[shard], dtype=dtype), mx.nd.array(target[shard], dtype=dtype)
 
 
 def step_of_a_resnet():
@@ -63,7 +63,7 @@ def twenty_steps(accumulate=1):
         micro_batches=lambda batch, step: (
             [[part[k : k + size] for part in batch]] for k in range(0, len(images), size)
         ),
-        preprocess=lambda share: share,
+        preprocess=lambda shard: shard,
         forward=lambda net, X: net(X),
     )
     job = types.SimpleNamespace(

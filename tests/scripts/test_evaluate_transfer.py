@@ -76,25 +76,25 @@ def percent(value):
 
 
 def test_a_segmenter_that_sees_background_everywhere(segmenter, tmp_path, capsys):
-    """Right where background is: that share of the pixels that count is pixAcc, and the IoU of background."""
+    """Right where background is: that fraction of the pixels that count is pixAcc, and the IoU of background."""
     masks = sorted((scenes.ensure(name="few_scenes") / "annotations" / "validation").glob("*.png"))
     values = np.concatenate([cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).ravel() for path in masks])
-    share = (values == 11).sum() / (values > 0).sum()
+    fraction = (values == 11).sum() / (values > 0).sum()
     present = set(values.tolist()) - {0}
     assert len(masks) == 2 and len(present) < 11
     for more in ((), ("--multi-scale",)):
         lines = evaluated(capsys, "--pretrained", segmenter, "--json", tmp_path / "x.json", *more)
         result = json.loads((tmp_path / "x.json").read_text())
-        assert result["pix_acc"] == pytest.approx(share) and result["miou"] == pytest.approx(share / len(present))
-        expected = [(share if k == 11 else 0) if k in present else None for k in range(1, 12)]
+        assert result["pix_acc"] == pytest.approx(fraction) and result["miou"] == pytest.approx(fraction / len(present))
+        expected = [(fraction if k == 11 else 0) if k in present else None for k in range(1, 12)]
         assert result["per_class_iou"] == [x and pytest.approx(x) for x in expected]
         assert (result["images"], result["classes"]) == (2, list(scenes.MASK_CLASSES))
         assert lines[0] == f"FCN on resnet18_v1b ({segmenter}) on 2 images of few_scenes"
         scales = " over 6 scales and flips" if more else ""
-        assert lines[1] == f"pixAcc {share:.1%}, mIoU {share / len(present):.1%}{scales}"
+        assert lines[1] == f"pixAcc {fraction:.1%}, mIoU {fraction / len(present):.1%}{scales}"
         table = [line.split() for line in lines[3:15]]
         assert table[:11] == [[name, percent(x)] for name, x in zip(scenes.MASK_CLASSES, expected)]
-        assert table[11] == ["mean", percent(share / len(present))]
+        assert table[11] == ["mean", percent(fraction / len(present))]
 
 
 def test_a_detector_that_sees_the_first_picture_only(detector, tmp_path, monkeypatch, capsys):

@@ -173,10 +173,10 @@ def test_a_segmenter_gives_every_pixel_its_class(segmenter, photos, tmp_path, ca
     assert mask.shape == (60, 90) and (mask == logits.argmax(axis=0)).mean() > 0.999
     values = values_of(out / "wide.json")
     assert (values["mask"], values["kind"], values["none"]) == ("masks/wide.png", "segmentation", 255)
-    shares = {found["index"]: found["share"] for found in values["classes"]}
-    assert shares == {int(k): pytest.approx(n / 5400) for k, n in zip(*np.unique(mask, return_counts=True))}
+    fractions = {found["index"]: found["share"] for found in values["classes"]}
+    assert fractions == {int(k): pytest.approx(n / 5400) for k, n in zip(*np.unique(mask, return_counts=True))}
     first = values["classes"][0]
-    assert first["name"] == scenes.MASK_CLASSES[first["index"]] and first["share"] == max(shares.values())
+    assert first["name"] == scenes.MASK_CLASSES[first["index"]] and first["share"] == max(fractions.values())
     assert lines[1].startswith(f"{photos}/wide.png: {first['name']} {100 * first['share']:.1f} %")
     assert cv2.imread(str(out / "upright.png")).shape[0] > 400  # the legend comes below
     # What was written can be evaluated against, as the masks of any data set.

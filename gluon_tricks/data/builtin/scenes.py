@@ -41,7 +41,7 @@ VOID = 0
 
 _MARGIN = 40  # px about the picture, in which things are drawn too
 _PLACES = 20  # tried for each thing, before it is left out
-_LEAST_SEEN, _EASILY_SEEN = 0.7, 0.75  # shares of a thing's pixels
+_LEAST_SEEN, _EASILY_SEEN = 0.7, 0.75  # fractions of a thing's pixels
 
 
 class Thing(NamedTuple):

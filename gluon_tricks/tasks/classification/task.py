@@ -23,7 +23,7 @@ from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks import pictures
 from gluon_tricks.tasks.classification.classes import require_same_classes
 from gluon_tricks.tasks.classification.evaluation import ClassificationScores, evaluate, probabilities, scores_of
-from gluon_tricks.tasks.protocol import ONE_AT_A_TIME, Share, TaskLoss, handful, read_options, split_batch
+from gluon_tricks.tasks.protocol import ONE_AT_A_TIME, Shard, TaskLoss, handful, read_options, split_batch
 from gluon_tricks.tricks import StepContext
 
 
@@ -95,18 +95,18 @@ class Classification:
         require_same_classes(f"the teacher {source}", trained, self.train.records)
         return teacher
 
-    def micro_batches(self, batch: Batch, step: StepContext) -> Iterator[list[Share]]:
+    def micro_batches(self, batch: Batch, step: StepContext) -> Iterator[list[Shard]]:
         """Of every device: its context, images (n, H, W, 3) uint8, colour matrices, flips, labels, and draw."""
         recipe = self.recipe
         matrix, flip = coefficients(recipe.augment, recipe.seed, step.epoch, batch.indices, recipe.mean, recipe.std)
-        shares = split_batch((batch.images, matrix, flip, batch.labels), recipe.accumulate, self.contexts)
-        for k, devices in enumerate(shares):
-            first = step.share + k * len(devices)
-            yield [(*share, dataclasses.replace(step, share=first + d)) for d, share in enumerate(devices)]
+        shards = split_batch((batch.images, matrix, flip, batch.labels), recipe.accumulate, self.contexts)
+        for k, devices in enumerate(shards):
+            first = step.shard_index + k * len(devices)
+            yield [(*shard, dataclasses.replace(step, shard_index=first + d)) for d, shard in enumerate(devices)]
 
-    def preprocess(self, share: Share) -> tuple[mx.nd.NDArray, mx.nd.NDArray]:
+    def preprocess(self, shard: Shard) -> tuple[mx.nd.NDArray, mx.nd.NDArray]:
         """Images (n, 3, H, W) and target (n, K): augmented, mixed, smoothed. Source: section 2.1, Algorithm 1."""
-        context, images, matrix, flip, labels, step = share
+        context, images, matrix, flip, labels, step = shard
         images = self.network_input(*(_array(part, context) for part in (images, matrix, flip)))
         target = mx.nd.one_hot(_array(labels, context), self.recipe.classes)
         for trick in self.recipe.tricks:
@@ -128,14 +128,14 @@ class Classification:
     def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
         """A handful of images with the likeliest classes as bars, the right one's in green."""
         val, recipe = self.val, self.recipe
-        share = val.batch_size // len(self.contexts)  # a device's part in evaluation; another would be a new graph
+        each = val.batch_size // len(self.contexts)  # images of a device in evaluation; others would be a new graph
         one_by_one = RecordLoader(
             val.records, train=False, size=recipe.input_size, crop_ratio=recipe.crop_ratio, classes=recipe.classes,
             batch_size=1, options=ONE_AT_A_TIME,
         )  # fmt: skip
-        shown = list(handful(one_by_one, min(8, share)))
+        shown = list(handful(one_by_one, min(8, each)))
         images, labels, indices = (np.concatenate(column) for column in list(zip(*shown))[:3])
-        padding = np.zeros((share - len(images), *images.shape[1:]), np.uint8)
+        padding = np.zeros((each - len(images), *images.shape[1:]), np.uint8)
         batch = Batch(np.concatenate([images, padding]), labels, indices, len(images))
         found = probabilities(net, [batch], self.evaluation_input, self.contexts[0])
         restore_plain_layout(net)

@@ -16,7 +16,7 @@ from gluon_tricks.core.foreign import import_gluoncv
 from gluon_tricks.networks.detector.anchors import anchors_of, with_room
 
 _POSITIVE, _NEGATIVE = 0.7, 0.3  # an anchor's overlap (IoU) with the object it is for; with any object, at most
-_POSITIVE_SHARE = 0.5  # of the sampled anchors, at most
+_POSITIVE_FRACTION = 0.5  # of the sampled anchors, at most
 
 
 class DetectionLosses(NamedTuple):
@@ -128,7 +128,7 @@ def anchor_targets(
     import_gluoncv()
     from gluoncv.model_zoo.rcnn.rpn.rpn_target import RPNTargetGenerator
 
-    generator = RPNTargetGenerator(net.settings.anchor_samples, _POSITIVE, _NEGATIVE, _POSITIVE_SHARE)
+    generator = RPNTargetGenerator(net.settings.anchor_samples, _POSITIVE, _NEGATIVE, _POSITIVE_FRACTION)
     generator._sampler = functools.partial(_sample_anchors, samples=net.settings.anchor_samples, rng=rng)
     anchors = mx.nd.array(anchors)
     found = []
@@ -150,10 +150,10 @@ def _sample_anchors(overlaps: np.ndarray, samples: int, rng: np.random.Generator
     """
     from gluoncv.model_zoo.rcnn.rpn.rpn_target import RPNTargetSampler
 
-    all_of_them = RPNTargetSampler(2 * len(overlaps), _POSITIVE, _NEGATIVE, _POSITIVE_SHARE)
+    all_of_them = RPNTargetSampler(2 * len(overlaps), _POSITIVE, _NEGATIVE, _POSITIVE_FRACTION)
     kinds, nearest = all_of_them(overlaps)
     kinds[overlaps.max(axis=1) < 0] = 0  # where no anchor at all is inside, GluonCV's rule takes those outside
-    most = int(round(samples * _POSITIVE_SHARE))
+    most = int(round(samples * _POSITIVE_FRACTION))
     for kind in (1, -1):
         there = np.flatnonzero(kinds == kind)
         if len(there) > most:

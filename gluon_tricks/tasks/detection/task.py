@@ -24,7 +24,7 @@ from gluon_tricks.tasks.detection.evaluation import evaluate_detector, image_siz
 from gluon_tricks.tasks.detection.loader import DetectionBatch, DetectionLoader
 from gluon_tricks.tasks.detection.loss import losses_of, with_targets
 from gluon_tricks.tasks.detection.metrics import DetectionScores
-from gluon_tricks.tasks.protocol import ONE_AT_A_TIME, Share, TaskLoss, handful, read_options, split_batch
+from gluon_tricks.tasks.protocol import ONE_AT_A_TIME, Shard, TaskLoss, handful, read_options, split_batch
 from gluon_tricks.tricks import StepContext
 
 
@@ -56,16 +56,16 @@ class Detection:
     def loss(self) -> TaskLoss:
         return lambda X, z, y: sum(losses_of(z, y))
 
-    def micro_batches(self, batch: DetectionBatch, step: StepContext) -> Iterator[list[Share]]:
+    def micro_batches(self, batch: DetectionBatch, step: StepContext) -> Iterator[list[Shard]]:
         """Of every device: its context, images (n, H, W, 3), boxes (n, M, 5), sizes (n, 2), numbers for the sample."""
         rng = generator(self.recipe.seed, "anchors", step.step, distributed.rank())
         parts = (batch.images, batch.boxes, image_sizes(batch, self.train.records))
-        for shares in split_batch(parts, self.recipe.accumulate, self.contexts):
-            yield [(*share, rng) for share in shares]
+        for shards in split_batch(parts, self.recipe.accumulate, self.contexts):
+            yield [(*shard, rng) for shard in shards]
 
-    def preprocess(self, share: Share) -> tuple[tuple, tuple]:
+    def preprocess(self, shard: Shard) -> tuple[tuple, tuple]:
         """Images and objects for the network, which samples regions by them, and the targets of its anchors."""
-        context, images, boxes, sizes, rng = share
+        context, images, boxes, sizes, rng = shard
         return with_targets(self._net, self.network_input(images, context), boxes, rng, sizes)
 
     def forward(self, net: mx.gluon.HybridBlock, X: tuple) -> list[mx.nd.NDArray]:

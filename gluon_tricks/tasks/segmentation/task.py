@@ -19,7 +19,7 @@ from gluon_tricks.networks.on_base import on_trained_base
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.transfer import SegmentationRecipe
 from gluon_tricks.tasks import pictures
-from gluon_tricks.tasks.protocol import ONE_AT_A_TIME, Share, TaskLoss, handful, read_options, split_batch
+from gluon_tricks.tasks.protocol import ONE_AT_A_TIME, Shard, TaskLoss, handful, read_options, split_batch
 from gluon_tricks.tasks.segmentation.evaluation import class_probabilities, classify_pixels, evaluate_segmenter
 from gluon_tricks.tasks.segmentation.loader import SegmentationBatch, SegmentationLoader
 from gluon_tricks.tasks.segmentation.loss import segmentation_loss
@@ -50,19 +50,19 @@ class Segmentation:
     def loss(self) -> TaskLoss:
         return lambda X, z, y: segmentation_loss(z, *y, aux_weight=self.recipe.aux_weight)
 
-    def micro_batches(self, batch: SegmentationBatch, step: StepContext) -> Iterator[list[Share]]:
+    def micro_batches(self, batch: SegmentationBatch, step: StepContext) -> Iterator[list[Shard]]:
         """Of every device: its context, images (n, H, W, 3), masks (n, H, W), and how many pixels are not void.
 
         That number, (1,), is the mean over the images of the global batch. It is not waited for: the loss needs it.
         """
         real = mx.nd.array([(batch.masks >= 0).sum()], ctx=self.contexts[0], dtype="float64")
         real = distributed.sum_(real, f"real_pixels.{step.step % 4}") / self.recipe.batch_size
-        for shares in split_batch((batch.images, batch.masks), self.recipe.accumulate, self.contexts):
-            yield [(*share, real) for share in shares]
+        for shards in split_batch((batch.images, batch.masks), self.recipe.accumulate, self.contexts):
+            yield [(*shard, real) for shard in shards]
 
-    def preprocess(self, share: Share) -> tuple[mx.nd.NDArray, tuple]:
+    def preprocess(self, shard: Shard) -> tuple[mx.nd.NDArray, tuple]:
         """Images (n, 3, H, W); masks (n, H, W), -1 where void, and how many pixels of an image are not."""
-        context, images, masks, real = share
+        context, images, masks, real = shard
         y = mx.nd.array(masks, ctx=context, dtype="float32"), real.as_in_context(context).astype("float32")
         return self.network_input(images, context), y
 

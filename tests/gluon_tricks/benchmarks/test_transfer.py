@@ -38,17 +38,17 @@ def arguments(tmp_path, monkeypatch):
 
 
 def our_loss(job, batch):
-    ((share,),) = job.task.micro_batches(batch, job.step_context())
-    X, y = job.task.preprocess(share)
+    ((shard,),) = job.task.micro_batches(batch, job.step_context())
+    X, y = job.task.preprocess(shard)
     mx.random.seed(3)  # of the dropout and of the sample of regions
     with autograd.record():
         return job.loss(X, job.task.forward(job.net, X), y).mean().asscalar()
 
 
-def their_loss(theirs, share):
+def their_loss(theirs, shard):
     mx.random.seed(3)
     with autograd.record():
-        return theirs.loss(*share).mean().asscalar()
+        return theirs.loss(*shard).mean().asscalar()
 
 
 def test_gluoncvs_segmenter_does_what_ours_does(arguments):
@@ -56,27 +56,27 @@ def test_gluoncvs_segmenter_does_what_ours_does(arguments):
     (batch,) = transfer.batches(job)
     theirs = gluoncv_segmenter(job.net, job.recipe)
     batch.masks[:] = np.abs(batch.masks)  # no void, of which GluonCV shows another loss
-    share = transfer.on_device(job, batch)
-    (classes,) = transfer.predicted(job, *share)
+    shard = transfer.on_device(job, batch)
+    (classes,) = transfer.predicted(job, *shard)
     assert classes.shape == (2, 32, 32) and len(np.unique(classes.asnumpy())) > 1
-    assert (theirs.predict(*share)[0] == classes).mean().asscalar() > 0.999
-    ours, other = our_loss(job, batch), their_loss(theirs, share)
+    assert (theirs.predict(*shard)[0] == classes).mean().asscalar() > 0.999
+    ours, other = our_loss(job, batch), their_loss(theirs, shard)
     assert ours == pytest.approx(other, rel=1e-4)
 
 
 def test_gluoncvs_detector_does_what_ours_does(arguments):
     job = transfer.open_job(**arguments("detection"))
     (batch,) = transfer.batches(job)
-    share = transfer.on_device(job, batch)
+    shard = transfer.on_device(job, batch)
     theirs = gluoncv_detector(job.net, job.recipe)
-    found = transfer.predicted(job, *share)
+    found = transfer.predicted(job, *shard)
     assert found[2].shape == (2, 120, 4) and (found[0] >= 0).sum().asscalar() > 10
-    for ours, other in zip(found, theirs.predict(*share)):
+    for ours, other in zip(found, theirs.predict(*shard)):
         assert np.abs(ours.asnumpy() - other.asnumpy().reshape(ours.shape)).max() < 1e-3
     learning = [sum(p.grad_req != "null" for p in net.collect_params().values()) for net in (job.net, theirs.net)]
     assert learning == [25, 25]  # 5 + 5 + 5 convolutions of stages 2 to 4, and weights and biases of 5 layers on them
     theirs.net.hybridize(static_alloc=True)  # as GluonCV's users do between prediction and training
-    ours, other = our_loss(job, batch), their_loss(theirs, share)
+    ours, other = our_loss(job, batch), their_loss(theirs, shard)
     assert ours == pytest.approx(other, rel=0.02)  # the samples of anchors differ
 
 

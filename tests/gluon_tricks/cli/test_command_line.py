@@ -203,7 +203,7 @@ def test_a_file_of_parameters_is_named_in_full(tmp_path):
 
 
 def test_rounds_and_synchronised_statistics():
-    """--batch-size is what a device takes at once: 8 x 3 rounds x 2 devices; a recipe's batch is shared."""
+    """--batch-size is what a device takes at once: 8 x 3 rounds x 2 devices; a recipe's batch is split."""
     got = recipe(RECORDS + "--batch-size 8 --accumulate 3 --sync-bn", devices=2)
     assert (got.batch_size, got.accumulate, got.net["norm_layer"]) == (48, 3, "SyncBatchNorm")
     assert got.base_lr() == pytest.approx(0.1 * 48 / 256)
@@ -221,7 +221,7 @@ def test_a_run_keeps_its_global_batch_when_the_number_of_devices_changes():
         "going on with the run's global batch of 24: 12 images on each of 2 devices"
     ]
     assert with_batch_of_run(Recipe(batch_size=32), 24, parts=4)[0].batch_size == 24
-    with pytest.raises(Refused, match="global batch of 24, which 5 devices cannot share"):
+    with pytest.raises(Refused, match="global batch of 24, which cannot be split evenly over 5 devices"):
         with_batch_of_run(Recipe(batch_size=40), 24, parts=5)
     for stored in (16, 100):  # the same; asked for another one
         assert with_batch_of_run(Recipe(batch_size=16), stored, parts=2) == (Recipe(batch_size=16), [])

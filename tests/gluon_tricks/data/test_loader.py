@@ -91,13 +91,13 @@ def test_without_a_fitting_crop_the_middle_is_taken(width, height, crop):
 def test_crops_keep_their_ranges_and_reach_every_place():
     draws = np.random.default_rng(0).random((2000, 10, 4))
     x, y, w, h = np.array([random_crop(300, 300, u, AREA, ASPECT) for u in draws]).T
-    share, ratio = w * h / 90000, w / h
-    assert 0.078 < share.min() < 0.09 and 0.95 < share.max() <= 1
+    fraction, ratio = w * h / 90000, w / h
+    assert 0.078 < fraction.min() < 0.09 and 0.95 < fraction.max() <= 1
     assert 0.73 < ratio.min() < 0.76 and 1.32 < ratio.max() < 1.36
     assert abs(np.mean(ratio > 1) - 0.5) < 0.04  # log-uniform: tall and wide are as frequent
     assert x.min() == y.min() == 0 and (x + w).max() == (y + h).max() == 300
-    # Not all fit: a share s at ratio r does if s r <= 1 and s / r <= 1. For small s all do, so these stay uniform.
-    assert abs(np.mean(share < 0.31) / np.mean(share < 0.54) - 0.5) < 0.04  # (0.31 - 0.08) / (0.54 - 0.08) = 1/2
+    # Not all fit: a fraction s at ratio r does if s r <= 1 and s / r <= 1. For small s all do, so these stay uniform.
+    assert abs(np.mean(fraction < 0.31) / np.mean(fraction < 0.54) - 0.5) < 0.04  # (0.31 - 0.08) / (0.54 - 0.08) = 1/2
 
 
 def test_training_resizes_the_crop_of_seed_epoch_and_image(tmp_path):

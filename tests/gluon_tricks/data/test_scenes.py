@@ -81,9 +81,9 @@ def test_truncated_things_touch_the_border_and_others_do_not(drawn):
 
 def test_masks_hold_classes_background_and_a_thin_void(drawn):
     values = np.bincount(np.concatenate([mask.ravel() for _, mask, _ in drawn]), minlength=12)
-    shares = values / values.sum()
+    fractions = values / values.sum()
     assert len(values) == 12 and (values[1:11] > 0).all() and scenes.MASK_CLASSES[11 - 1] == "background"
-    assert 0.02 < shares[0] < 0.06 and 0.78 < shares[11] / shares[1:].sum() < 0.88
+    assert 0.02 < fractions[0] < 0.06 and 0.78 < fractions[11] / fractions[1:].sum() < 0.88
     for image, mask, things in drawn[:20]:
         assert mask.shape == image.shape[:2] and mask.dtype == np.uint8
         assert set(np.unique(mask)) <= {0, 11, *(thing.label + 1 for thing in things)}

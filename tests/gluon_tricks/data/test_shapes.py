@@ -70,13 +70,13 @@ def test_outlines_lie_in_the_unit_disc_and_fill_a_good_part_of_it(label):
 
 def test_pose_squeezes_by_at_most_15_percent_and_keeps_the_middle():
     disc = outlines.outline(shapes.CLASSES.index("disc"), None)
-    shares = []
+    fractions = []
     for seed in range(50):
         (posed,) = outlines.pose(disc, 10, np.random.default_rng(seed))
         reach = np.linalg.norm(posed, axis=1)
         assert reach.max() == pytest.approx(10, rel=2e-3) and np.abs(posed.mean(axis=0)).max() < 1e-9
-        shares.append(reach.min() / reach.max())
-    assert 0.849 < min(shares) < 0.87 and max(shares) > 0.98
+        fractions.append(reach.min() / reach.max())
+    assert 0.849 < min(fractions) < 0.87 and max(fractions) > 0.98
 
 
 def test_the_silhouette_is_the_inside_and_leaves_out_the_hole():

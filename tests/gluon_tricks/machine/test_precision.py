@@ -115,6 +115,6 @@ def test_detectors_and_segmenters_agree_with_float32(task, tmp_path):
         for name in want.files
         if np.any(want[name])
     }
-    heads = [share for name, share in off.items() if name.startswith(("head.block.4", "aux_head.block.4", "rpn."))]
+    heads = [part for name, part in off.items() if name.startswith(("head.block.4", "aux_head.block.4", "rpn."))]
     assert len(heads) >= 4 and max(heads) < 0.2
     assert max(off.values()) < {"detection": 0.3, "segmentation": 0.7}[task]  # 1.4 were another direction

@@ -183,8 +183,8 @@ def test_loss_beside_gluoncvs():
         np.testing.assert_allclose(aux, weight * expected[1], atol=1e-7)
 
 
-def test_every_pixel_of_a_batch_counts_alike_however_it_is_shared(monkeypatch):
-    """One image of 30 real pixels and one of 3: in shares of their own the second would count ten times as much."""
+def test_every_pixel_of_a_batch_counts_alike_however_it_is_split(monkeypatch):
+    """One image of 30 real pixels and one of 3: in shards of their own the second would count ten times as much."""
     rng = np.random.default_rng(3)
     logits, masks = rng.normal(size=(2, 1, 4, 5, 6)), np.full((2, 5, 6), -1, np.int32)
     masks[0], masks[1, 0, :3] = 1, 2
@@ -195,9 +195,9 @@ def test_every_pixel_of_a_batch_counts_alike_however_it_is_shared(monkeypatch):
         task = object.__new__(Segmentation)
         task.recipe, task.contexts = SegmentationRecipe(batch_size=2, accumulate=rounds).resolved(), contexts
         draw = types.SimpleNamespace(step=0)
-        shares = [share for micro_batch in task.micro_batches(batch, draw) for share in micro_batch]
-        nets = [together] if len(shares) == 1 else [Fixed(part) for part in logits]
-        parts = [segmentation_loss(net(None), *task.preprocess(share)[1]) for net, share in zip(nets, shares)]
+        shards = [shard for micro_batch in task.micro_batches(batch, draw) for shard in micro_batch]
+        nets = [together] if len(shards) == 1 else [Fixed(part) for part in logits]
+        parts = [segmentation_loss(net(None), *task.preprocess(shard)[1]) for net, shard in zip(nets, shards)]
         parts = [part.asnumpy() for part in parts]
         assert np.concatenate(parts) == pytest.approx(whole, rel=1e-5)
     assert whole[0] / whole[1] > 4

@@ -75,7 +75,7 @@ def test_several_rounds_are_one_batch():
         gradients = Gradients(trainer._params, accumulate=rounds > 1)
         task = types.SimpleNamespace(
             micro_batches=lambda batch, step: ([part] for part in zip(*(np.split(part, step) for part in batch))),
-            preprocess=lambda share: tuple(map(mx.nd.array, share)),
+            preprocess=lambda shard: tuple(map(mx.nd.array, shard)),
             forward=lambda net, X: net(X),
         )
         job = types.SimpleNamespace(

@@ -289,9 +289,9 @@ def test_image_and_mask_stay_together(tmp_path):
     assert not batch.images[~real & ~blurred(real)].any()
     light = batch.images[..., 0] > 120
     assert (light == (batch.masks == 1))[real].mean() > 0.97  # a shift by half a field would leave a half
-    shares = real.mean(axis=(1, 2))
+    fractions = real.mean(axis=(1, 2))
     # Below factor 0.8 the shorter side, 120, does not fill 96: a fifth of the images. At 0.5 there are 80 x 60.
-    assert 80 * 60 / 96**2 <= shares.min() < 0.95 and np.median(shares) == 1
+    assert 80 * 60 / 96**2 <= fractions.min() < 0.95 and np.median(fractions) == 1
 
 
 def blurred(real):

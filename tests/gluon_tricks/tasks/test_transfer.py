@@ -99,7 +99,7 @@ def test_a_stopped_training_goes_on_bit_for_bit(task, base, tmp_path):
 
 @pytest.mark.parametrize("task", TINY)
 def test_two_rounds_on_a_device_are_one_on_two(task, tmp_path):
-    """The same shares of the batch, in turn or side by side, make the same step (but for running statistics)."""
+    """The same shards of the batch, in turn or side by side, make the same step (but for running statistics)."""
     recipe = TINY[task].set(epochs=1, batch_size=4, net={"norm_layer": "BatchNorm"})
     found = []
     for contexts, accumulate in (([mx.cpu()], 2), ([mx.cpu(0), mx.cpu(1)], 1)):

@@ -80,10 +80,10 @@ def test_a_handful_is_spread_evenly_and_always_the_same():
 
 
 def test_the_true_class_is_named_and_green():
-    image, names, shares = np.full((300, 400, 3), 90, np.uint8), list("abcdef"), np.array([0.1, 0.6, 0.3, 0, 0, 0])
+    image, names, scores = np.full((300, 400, 3), 90, np.uint8), list("abcdef"), np.array([0.1, 0.6, 0.3, 0, 0, 0])
     green = {}
     for truth in (None, 1, 2, 5):
-        panel = pictures.bars(image, names, shares, top=3, truth=truth)[:, 400:].astype(int)
+        panel = pictures.bars(image, names, scores, top=3, truth=truth)[:, 400:].astype(int)
         green[truth] = (panel[:, :, 1] > panel[:, :, 0] + 60).sum(axis=1).max()  # of the longest row
     assert green[None] == 0 < green[5] < 20  # the sixth class is not among the three: only its name is there
     assert green[1] == pytest.approx(2 * green[2], abs=2) and green[2] > 40

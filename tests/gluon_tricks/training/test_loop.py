@@ -89,7 +89,7 @@ def test_two_devices_do_what_one_does(recipe):
         trainer = mx.gluon.Trainer(net.collect_params(), "nag", numbers, kvstore=store, update_on_kvstore=False)
         task = types.SimpleNamespace(
             micro_batches=lambda batch, step: [list(zip(*batch))],
-            preprocess=lambda share: share,
+            preprocess=lambda shard: shard,
             forward=lambda net, X: net(X),
         )
         job = types.SimpleNamespace(
@@ -152,8 +152,8 @@ def test_the_teacher_sees_the_images_of_its_student(recipe, tmp_path, monkeypatc
     given = []
     for k, tricks in enumerate([(), (Mixup(1.0),)]):
         job = prepare(plain.add(*tricks, Distillation("teacher")), tmp_path / str(k), Options(contexts=[mx.cpu()]))
-        ((share,),) = job.task.micro_batches(next(job.batches(0)), job.step_context())
-        images, target = job.task.preprocess(share)
+        ((shard,),) = job.task.micro_batches(next(job.batches(0)), job.step_context())
+        images, target = job.task.preprocess(shard)
         with mx.autograd.record():
             job.loss(images, job.task.forward(job.net, images), target)
         np.testing.assert_array_equal(seen[-1], images.asnumpy())
@@ -179,7 +179,11 @@ def test_a_stop_is_resumable(recipe, tmp_path):
 
 def test_refused_before_any_work(recipe, tmp_path):
     for change, options, words in (
-        ({"batch_size": 15}, Options(contexts=[mx.cpu(0), mx.cpu(1)]), "a batch of 15 cannot be shared by 2 devices"),
+        (
+            {"batch_size": 15},
+            Options(contexts=[mx.cpu(0), mx.cpu(1)]),
+            "15 cannot be split evenly over 2 devices",
+        ),
         ({"classes": 3}, Options(), "the records have 4 classes and the recipe 3"),
         ({"batch_size": 64}, Options(), "48 images are not one batch of 64"),
         ({"val": ()}, Options(), "name the files for both"),
