@@ -179,11 +179,7 @@ def test_a_stop_is_resumable(recipe, tmp_path):
 
 def test_refused_before_any_work(recipe, tmp_path):
     for change, options, words in (
-        (
-            {"batch_size": 15},
-            Options(contexts=[mx.cpu(0), mx.cpu(1)]),
-            "15 cannot be split evenly over 2 devices",
-        ),
+        ({"batch_size": 15}, Options(contexts=[mx.cpu(0), mx.cpu(1)]), "cannot be split evenly over 2 devices"),
         ({"classes": 3}, Options(), "the records have 4 classes and the recipe 3"),
         ({"batch_size": 64}, Options(), "48 images are not one batch of 64"),
         ({"val": ()}, Options(), "name the files for both"),
