@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable
 
 import mxnet as mx
+from mxnet.contrib.quantization import quantize_net_v2
 from mxnet.gluon import HybridBlock
 
 from gluon_tricks.core.errors import Refused
@@ -41,8 +42,6 @@ def quantise(net: HybridBlock, batches: Iterable[mx.nd.NDArray], mode: str = "na
     Raises:
         Refused: no images, batches of several shapes, or another mode.
     """
-    from mxnet.contrib.quantization import quantize_net_v2
-
     batches = list(batches)
     shapes = sorted({batch.shape for batch in batches})
     if mode not in ("naive", "entropy"):

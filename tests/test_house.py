@@ -1,6 +1,7 @@
 """The lines the house is built along: who may import whom."""
 
 import ast
+import functools
 import graphlib
 import pathlib
 
@@ -28,8 +29,17 @@ def room(module):
     return ROOMS.index(rest[0]) if rest and first == "gluon_tricks" else 0
 
 
+@functools.cache
+def parsed(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imported(path):
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    return imported_in(parsed(path))
+
+
+def imported_in(tree):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -53,6 +63,27 @@ def test_no_module_needs_itself():
     in_order = list(graphlib.TopologicalSorter(needs).static_order())  # CycleError if there is none
     place = {module: k for k, module in enumerate(in_order)}
     assert all(place[other] < place[module] for module, others in needs.items() for other in others)
+
+
+# What a function may import, because the top of its file must not; and why.
+DEFERRED = {
+    "gluoncv": "takes seconds, and PyTorch has to be hidden from it first (core.foreign)",
+    "tensorboardX": "the same",
+    "matplotlib": "takes half a second, and drawing is the last thing that a command does",
+    "torch": "need not be installed",
+    "horovod": "need not be installed",
+    "gluon_tricks.networks.detector.faster_rcnn": "imports gluoncv",
+    "gluon_tricks.cli.main": "by gluon_tricks_command alone: signals are handled before numpy is imported",
+}
+THE_DOCTOR = ("gluon_tricks.machine.doctor", "gluon_tricks.machine.checks")  # runs where MXNet or OpenCV is broken
+
+
+def test_an_import_in_a_function_has_a_reason():
+    for module, path in FILES.items():
+        functions = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.FunctionDef)]
+        deferred = {name for function in functions for name in imported_in(function)}
+        allowed = tuple(DEFERRED) + ("gluon_tricks.",) * (module in THE_DOCTOR)
+        assert {name for name in deferred if not name.startswith(allowed)} == set(), module
 
 
 def test_the_zoo_knows_nothing_of_training():

@@ -92,7 +92,7 @@ def check_opencv(version: str, error: str) -> Finding:
 
 def check_gpus(found: Sequence[Gpu], cuda_build: bool) -> Finding:
     """The GPUs that the driver names against the machine code in MXNet's build."""
-    from gluon_tricks.machine.devices import choose_contexts
+    from gluon_tricks.machine.devices import choose_contexts  # imports mxnet
 
     names = ", ".join(map(str, found))
     if not found and cuda_build:

@@ -22,6 +22,8 @@ from typing import Any
 
 import tqdm
 
+from gluon_tricks.core.environment import usable_cores
+
 _MARK = "round: "
 _REST = 1.0  # seconds between turns, in which the last contestant's threads finish what they make ahead
 
@@ -73,8 +75,6 @@ def compare(results: dict[str, list[float]], what: str, ours: str, theirs: str) 
 
 def machine() -> dict[str, Any]:
     """What the numbers were measured on."""
-    from gluon_tricks.core.environment import usable_cores
-
     names = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
     return {"cpu": names[0] if names else "", "cores": usable_cores(), "python": platform.python_version()}
 

@@ -26,9 +26,7 @@ SCHEDULES = {"step decay": "efficient", "cosine decay": "cosine"}  # rows of tab
 
 
 def _panel(**texts):
-    from matplotlib import pyplot
-
-    figure, panel = pyplot.subplots(figsize=(6.4, 4.2), layout="constrained")
+    figure, panel = import_pyplot().subplots(figsize=(6.4, 4.2), layout="constrained")
     panel.set(**texts)
     panel.grid(alpha=0.3)
     return figure, panel

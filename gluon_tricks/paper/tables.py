@@ -8,6 +8,8 @@ import html
 import io
 import math
 
+import numpy as np
+
 from gluon_tricks.core.wording import columns, padded
 from gluon_tricks.paper.cells import COLUMNS
 from gluon_tricks.paper.comparison import LEGEND, Comparison, Section
@@ -81,8 +83,6 @@ def _html_table(section: Section) -> str:
 
 def _curves(section: Section, score: str) -> str:
     """The first score against epoch, the mean over the seeds of each row; nothing where nothing was run."""
-    import numpy as np
-
     pyplot = import_pyplot()
     figure, panel = pyplot.subplots(figsize=(8, 4.2), layout="constrained")
     for line in section.lines:

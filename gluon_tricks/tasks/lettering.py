@@ -19,6 +19,7 @@ import PIL.features
 import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
+from fontTools.ttLib import TTFont
 
 _CAPITAL = 0.714  # height of a capital of Noto Sans; font size 1
 _STAYS = ("Z", "M", "P", "Cf")  # spaces, marks, points and joiners stand in the font of what is before them
@@ -54,8 +55,6 @@ def _folder(package: str) -> pathlib.Path | None:
 @functools.cache
 def _letters(font: pathlib.Path) -> frozenset[int]:
     """The code points that a font has."""
-    from fontTools.ttLib import TTFont
-
     with TTFont(font, lazy=True) as file:
         return frozenset(file.getBestCmap())
 
@@ -130,6 +129,7 @@ def write(picture: np.ndarray, text: str, at: tuple[int, int], height: int, ink:
     under[:] = (under * (1 - opacity) + np.array(ink, np.float32) * opacity).round()
 
 
+@functools.cache
 def import_pyplot():
     """matplotlib.pyplot, drawing into files, with the same fonts behind its own."""
     import matplotlib

@@ -15,8 +15,6 @@ foreign.import_gluoncv()
 
 from gluoncv.model_zoo.rcnn.faster_rcnn.faster_rcnn import FasterRCNN  # noqa: E402 (torch had to be hidden first)
 
-MOST_OBJECTS = 100  # of an image in training
-
 
 class Detector(FasterRCNN):
     """A Faster-RCNN that may be trained and may predict by turns, also when hybridized.

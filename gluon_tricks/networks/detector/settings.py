@@ -9,6 +9,7 @@ from gluon_tricks.core.errors import Refused
 STRIDE = 16  # of the feature map that anchors and regions are on
 ASPECTS = (0.5, 1, 2)  # of anchors, height to width
 ANCHOR_GRID = 128  # places of anchors along a side: of images up to 2048 px
+MOST_OBJECTS = 100  # of an image in training
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ from gluon_tricks.data.annotations.annotated import require_apart, require_own_c
 from gluon_tricks.data.annotations.boxes import VOC_CLASSES, BoxedImages, read_voc, report_classes
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.data.builtin import scenes
+from gluon_tricks.networks.detector.settings import MOST_OBJECTS
 from gluon_tricks.networks.of_recipe import restore_plain_layout
 from gluon_tricks.networks.on_base import on_trained_base
 from gluon_tricks.ranks import distributed
@@ -99,8 +100,6 @@ class Detection:
 
 def require_trainable(train: BoxedImages, val: BoxedImages) -> None:
     """Refuses now what the network or the scores would refuse in the middle of a run."""
-    from gluon_tricks.networks.detector.faster_rcnn import MOST_OBJECTS  # imports gluoncv
-
     crowded = [path for path, boxes in zip(train.paths, train.boxes) if len(boxes) > MOST_OBJECTS]
     if crowded:
         raise Refused(
