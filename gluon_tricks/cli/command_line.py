@@ -1,4 +1,4 @@
-"""What a command line means: a recipe, and what the run does besides.
+"""What a command line of gluon-tricks train means: a recipe.
 
 A flag that is not given changes nothing, so any flag overrides any recipe. `--batch-size` is per device and rank,
 as in GluonCV; a recipe's batch_size is global.
@@ -14,7 +14,6 @@ from typing import Any
 
 from gluon_tricks.cli import flags
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import plural
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.data.record_file import require_rec
 from gluon_tricks.networks.load import model_of, starting_point
@@ -92,34 +91,6 @@ def new_doubts(recipe: Settings, before: Settings) -> list[str]:
     """Lines on tricks that have no effect in so few epochs, but for those that had none in the recipe before either."""
     old = {trick for trick in before.tricks if trick.doubt(before.epochs)}
     return [line for trick in recipe.tricks if trick not in old and (line := trick.doubt(recipe.epochs))]
-
-
-def with_batch_of_run(recipe: Settings, stored: int, parts: int) -> tuple[Settings, list[str]]:
-    """The recipe with the global batch that a run was started with, when it goes on with another number of devices.
-
-    Args:
-        recipe: what the command line means with this many devices.
-        stored: the run's global batch.
-        parts: devices over all ranks, times rounds.
-
-    Returns:
-        the recipe, and a line that tells of the change.
-
-    Raises:
-        Refused: the batch cannot be split evenly over so many devices.
-    """
-    each = recipe.batch_size // parts
-    if stored == recipe.batch_size or each < 1 or stored % each:
-        return recipe, []
-    if stored % parts:
-        raise Refused(
-            f"the run has a global batch of {stored}, which cannot be split evenly over {parts} devices: go on with a "
-            f"number of devices that divides {stored}"
-        )
-    return recipe.set(batch_size=stored), [
-        f"going on with the run's global batch of {stored}: {plural(stored // parts, 'image')} on each of "
-        f"{plural(parts, 'device')}"
-    ]
 
 
 def _refuse_what_is_replaced(args: argparse.Namespace) -> None:
@@ -315,19 +286,3 @@ def _from_trained(recipe: Recipe, text: str, flag: str, named: bool) -> Recipe:
         return recipe.set(model=model, pretrained=starting_point(text, model))
     except Refused as error:
         raise Refused(f"{flag}: {error}") from None
-
-
-def options_from_flags(args: argparse.Namespace, **rest) -> dict:
-    """The keyword arguments of train.Options that the flags give."""
-    return dict(
-        threads=args.num_data_workers,
-        resume=args.resume == "auto",
-        log_interval=args.log_interval,
-        checkpoint_epochs=args.save_frequency,
-        checkpoint_steps=args.save_steps,
-        picture_epochs=args.picture_epochs,
-        keep=args.keep,
-        extra_log=args.logging_file,
-        dtype_given=args.dtype is not None or any(setting.startswith("dtype=") for setting in args.set),
-        **rest,
-    )

@@ -23,8 +23,9 @@ from gluon_tricks.core.wording import byte_size, plural
 from gluon_tricks.data import sources
 from gluon_tricks.data.check import check
 from gluon_tricks.data.folders import class_folders
-from gluon_tricks.data.pack import left_out_lines, pack, write_index
+from gluon_tricks.data.pack import left_out_lines, pack
 from gluon_tricks.data.places365 import categories, places365
+from gluon_tricks.data.record_file import write_index
 from gluon_tricks.data.records import BadRecord, Records
 
 INTERRUPTED = "interrupted: nothing was written"

@@ -20,7 +20,6 @@ from collections.abc import Callable
 
 import mxnet as mx
 
-from gluon_tricks.cli.command_line import options_from_flags, with_batch_of_run
 from gluon_tricks.core.errors import RESUMABLE, Refused
 from gluon_tricks.core.files import CannotWrite
 from gluon_tricks.core.wording import plural, print_any_letter
@@ -149,8 +148,52 @@ def _what_to_train(
     elif args.resume and not args.recipe:  # whoever leaves everything to the run may have mistyped its name
         more.insert(0, f"--resume auto: no run has begun in {run or 'runs'}, so a new one starts")
     rest = dict(contexts=contexts, notes=(*notes, *more), restarted=restarted)
-    options = Options(**options_from_flags(args, **rest, should_stop=StopRequest()))
+    options = Options(**_options_from_flags(args, **rest, should_stop=StopRequest()))
     return recipe, run or _new_run(recipe.name), options
+
+
+def with_batch_of_run(recipe: Settings, stored: int, parts: int) -> tuple[Settings, list[str]]:
+    """The recipe with the global batch that a run was started with, when it goes on with another number of devices.
+
+    Args:
+        recipe: what the command line means with this many devices.
+        stored: the run's global batch.
+        parts: devices over all ranks, times rounds.
+
+    Returns:
+        the recipe, and a line that tells of the change.
+
+    Raises:
+        Refused: the batch cannot be split evenly over so many devices.
+    """
+    each = recipe.batch_size // parts
+    if stored == recipe.batch_size or each < 1 or stored % each:
+        return recipe, []
+    if stored % parts:
+        raise Refused(
+            f"the run has a global batch of {stored}, which cannot be split evenly over {parts} devices: go on with a "
+            f"number of devices that divides {stored}"
+        )
+    return recipe.set(batch_size=stored), [
+        f"going on with the run's global batch of {stored}: {plural(stored // parts, 'image')} on each of "
+        f"{plural(parts, 'device')}"
+    ]
+
+
+def _options_from_flags(args: argparse.Namespace, **rest) -> dict:
+    """The keyword arguments of train.Options that the flags give."""
+    return dict(
+        threads=args.num_data_workers,
+        resume=args.resume == "auto",
+        log_interval=args.log_interval,
+        checkpoint_epochs=args.save_frequency,
+        checkpoint_steps=args.save_steps,
+        picture_epochs=args.picture_epochs,
+        keep=args.keep,
+        extra_log=args.logging_file,
+        dtype_given=args.dtype is not None or any(setting.startswith("dtype=") for setting in args.set),
+        **rest,
+    )
 
 
 def _new_run(name: str) -> pathlib.Path:

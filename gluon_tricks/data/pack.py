@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -16,15 +17,14 @@ import cv2
 
 import gluon_tricks
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import CannotWrite, write_text
+from gluon_tricks.core.files import CannotWrite
 from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.core.wording import byte_size
 from gluon_tricks.data.encoding import NoImage, encoded
 from gluon_tricks.data.file_names import ENDING, in_print, last_line, name_line
 from gluon_tricks.data.lists import require_distinct
 from gluon_tricks.data.parallel import in_order, silent_codecs
-from gluon_tricks.data.record_file import require_rec
-from gluon_tricks.data.recordio import encode_record, walk
+from gluon_tricks.data.recordio import encode_record
 from gluon_tricks.data.sources import Entry, Source
 
 FORMAT = 1  # of the manifest
@@ -215,11 +215,7 @@ def pack(
 
     Differs: im2rec shrinks by bilinear sampling, which aliases; here pixels are averaged (cv2.INTER_AREA).
     """
-    if resize is None and quality is not None:
-        raise Refused("--quality is for images made anew: give --resize too; without it files are stored as they are")
-    if not (resize is None or resize >= 1) or not 1 <= (quality or 95) <= 100:
-        raise Refused(f"--resize must be at least 1 and --quality 1 to 100, not {resize} and {quality}")
-    quality = None if resize is None else quality or 95
+    quality = _quality(resize, quality)
     if resize is None:
         _require_space(source.entries, pathlib.Path(prefix).parent)
     shuffled = [source.entries[i] for i in generator(seed, "pack").permutation(len(source.entries))]
@@ -228,12 +224,7 @@ def pack(
     folder = os.path.join(source.folder, "")
     cv2.setNumThreads(0)  # the images are what runs in parallel
 
-    def attempt(entry: Entry) -> bytes | NoImage:
-        try:
-            return encoded(entry.path, resize, quality, verify)
-        except NoImage as why:
-            return why
-
+    attempt = functools.partial(_attempt, resize=resize, quality=quality, verify=verify)
     with RecordWriter(prefix, source.classes, overwrite=overwrite, about=about) as writer, silent_codecs():
         for entry, image in zip(shuffled, in_order(attempt, shuffled, jobs=jobs, what="packing")):
             if isinstance(image, NoImage):
@@ -246,6 +237,23 @@ def pack(
         left_out = [in_print(line) for line in (*sorted(broken), *sorted(source.left_out))]
         _list_left_out(prefix, left_out)
     return manifest, left_out
+
+
+def _attempt(entry: Entry, resize: int | None, quality: int | None, verify: bool) -> bytes | NoImage:
+    """An image as it is stored, or why it is none: returned, as an exception would end the packing of all."""
+    try:
+        return encoded(entry.path, resize, quality, verify)
+    except NoImage as why:
+        return why
+
+
+def _quality(resize: int | None, quality: int | None) -> int | None:
+    """Of the JPEGs that are made; None: none are. Raises Refused where the two do not go together."""
+    if resize is None and quality is not None:
+        raise Refused("--quality is for images made anew: give --resize too; without it files are stored as they are")
+    if not (resize is None or resize >= 1) or not 1 <= (quality or 95) <= 100:
+        raise Refused(f"--resize must be at least 1 and --quality 1 to 100, not {resize} and {quality}")
+    return None if resize is None else quality or 95
 
 
 def _list_left_out(prefix: str | os.PathLike, left_out: Sequence[str]) -> None:
@@ -276,21 +284,3 @@ def _require_space(entries: Sequence[Entry], folder: pathlib.Path) -> None:
             f"packing needs {byte_size(needed)} and {folder} has {byte_size(free)} free: "
             "free some space, choose another disk, or give --resize"
         )
-
-
-def write_index(rec: str | os.PathLike) -> int:
-    """Makes FILE.idx anew from FILE.rec; returns the number of records.
-
-    The keys are the images' ids, as when it was first written; if ids repeat, the keys are 0, 1, 2, ...
-
-    Raises: Refused when the .rec is missing, empty or damaged.
-    """
-    rec = pathlib.Path(rec)
-    require_rec(rec)
-    records = list(walk(rec))
-    if not records:
-        raise Refused(f"{rec} is empty: pack it again")
-    if len({id for _, id in records}) < len(records):
-        records = [(offset, key) for key, (offset, _) in enumerate(records)]
-    write_text(rec.with_suffix(".idx"), "".join(f"{id}\t{offset}\n" for offset, id in records))
-    return len(records)

@@ -14,9 +14,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.files import write_text
 from gluon_tricks.data.file_names import name_at, read_names
 from gluon_tricks.data.manifest import read_manifest
-from gluon_tricks.data.recordio import MARK, MAX_LENGTH, PART
+from gluon_tricks.data.recordio import MARK, MAX_LENGTH, PART, walk
 
 _NO_MANIFEST = hashlib.sha256(b"{}").hexdigest()
 _HEAD = PART.size + 28  # bytes of a record in which its label stands
@@ -208,3 +209,21 @@ class RecordFile:
     def name(self, k: int) -> str:
         """The name of the file that record k was packed from; "" if it is not known."""
         return name_at(self._names, int(self.offsets[k]))
+
+
+def write_index(rec: str | os.PathLike) -> int:
+    """Makes FILE.idx anew from FILE.rec; returns the number of records.
+
+    The keys are the images' ids, as when it was first written; if ids repeat, the keys are 0, 1, 2, ...
+
+    Raises: Refused when the .rec is missing, empty or damaged.
+    """
+    rec = pathlib.Path(rec)
+    require_rec(rec)
+    records = list(walk(rec))
+    if not records:
+        raise Refused(f"{rec} is empty: pack it again")
+    if len({id for _, id in records}) < len(records):
+        records = [(offset, key) for key, (offset, _) in enumerate(records)]
+    write_text(rec.with_suffix(".idx"), "".join(f"{id}\t{offset}\n" for offset, id in records))
+    return len(records)

@@ -14,8 +14,9 @@ import pytest
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data import folders, sources
 from gluon_tricks.data.loader import RecordLoader
-from gluon_tricks.data.pack import RecordWriter, pack, write_index
+from gluon_tricks.data.pack import RecordWriter, pack
 from gluon_tricks.data.recipe_records import count_classes
+from gluon_tricks.data.record_file import write_index
 from gluon_tricks.data.records import MOST_PIXELS, BadRecord, Records, decode_image
 from gluon_tricks.networks import checkpoint, load
 from gluon_tricks.recipes.recipe import Recipe, read_recipe

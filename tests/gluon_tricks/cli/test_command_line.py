@@ -2,7 +2,8 @@
 
 import pytest
 
-from gluon_tricks.cli.command_line import parse, recipe_from_flags, with_batch_of_run
+from gluon_tricks.cli.command_line import parse, recipe_from_flags
+from gluon_tricks.cli.training import with_batch_of_run
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tricks import (
