@@ -64,7 +64,7 @@ def get_model(
         name: one of list_models().
         pretrained: where its parameters come from. True: the file that GluonCV published as its default; a tag such
             as "117a384e": another of its files (published.PUBLISHED lists them); both are downloaded where this
-            machine does not have them. Else the path of a file (see weights.load_parameters). False or None: the
+            machine does not have them. Else the path of a file (see formats.read). False or None: the
             network is returned uninitialised.
         ctx: context or list of contexts for the parameters of a file; the default is the CPU. It goes with
             pretrained: a network without parameters yet gets its contexts from net.initialize.
@@ -97,7 +97,7 @@ def load_model(path: str | os.PathLike, name: str | None = None, classes: int | 
     """The network whose parameters a file holds, with them.
 
     Args:
-        path: the file, as weights.load_parameters takes it.
+        path: the file, of a kind that formats.read knows.
         name: one of list_models(); None: the name in the file's metadata (weights.save writes it into safetensors),
             else the only network that has the names and shapes in the file.
         classes: number of logits; None: as many as the file has.

@@ -58,6 +58,7 @@ VARIANTS = {
 }
 
 WIDTHS = (64, 128, 256, 512)  # of the 3x3 convolutions of stage 1 to 4; a stage's output has expansion times as many
+REDUCTION = 16  # channels / width of squeeze and excitation's hidden layer
 STRIDES_AND_DILATIONS = {  # dilated -> strides, dilations of stage 1 to 4
     False: ((1, 2, 2, 2), (1, 1, 1, 1)),
     True: ((1, 2, 1, 1), (1, 1, 2, 4)),
@@ -89,15 +90,15 @@ def make_shortcut(variant: Variant, norm: Norm, in_channels: int, channels: int,
     return shortcut
 
 
-def make_excitation(kind: str | None, channels: int, reduction: int = 16):
+def make_excitation(kind: str | None, channels: int):
     """Channel means -> factors in (0, 1); None without squeeze and excitation."""
     if kind is None:
         return None
     excitation = nn.HybridSequential(prefix="se_")
     with excitation.name_scope():
         for width, inputs, activation in (
-            (channels // reduction, channels, "relu"),
-            (channels, channels // reduction, "sigmoid"),
+            (channels // REDUCTION, channels, "relu"),
+            (channels, channels // REDUCTION, "sigmoid"),
         ):
             if kind == "dense":
                 excitation.add(nn.Dense(width, use_bias=False, in_units=inputs))
