@@ -7,12 +7,11 @@ python -m model_zoo.catalogue --check    exit with 2 if it is not what would be 
 from __future__ import annotations
 
 import argparse
-import inspect
 import pathlib
 import sys
 import tempfile
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused  # before `import mxnet`, for which it prepares the process
@@ -30,6 +29,7 @@ from model_zoo import (
     get_model,
     googlenet,
     inception,
+    keywords,
     list_models,
     mobilenet,
     resnet,
@@ -228,13 +228,12 @@ def _row(name: str) -> list[str]:
     return [f"`{name}`", source(name), str(net.input_size), *counts, _accuracy(name), _peers(net)]
 
 
-def _takes(model: Callable[..., HybridBlock], key: str) -> bool:
-    """Whether the network has the keyword and, if it is a flag, can be built with it."""
-    parameter = inspect.signature(model).parameters.get(key)
-    if parameter is None or parameter.default is not False:
-        return parameter is not None
+def _takes(name: str, key: str) -> bool:
+    """Whether the network has the keyword and can be built with it: the first ResNets have dilated to refuse it."""
+    if key not in keywords(name) or key != "dilated":
+        return key in keywords(name)
     try:
-        model(**{key: True})
+        get_model(name, dilated=True)
     except Refused:
         return False
     return True
@@ -246,7 +245,7 @@ def _keywords() -> str:
     for key, meaning in KEYWORDS.items():
         texts = []
         for title, module in FAMILIES:
-            having = [name for name, model in module.MODELS.items() if _takes(model, key)]
+            having = [name for name in module.MODELS if _takes(name, key)]
             lacking = [name for name in module.MODELS if name not in having]
             if len(having) > len(lacking):
                 texts.append(f"{title} but {_names(lacking)}" if lacking else title)

@@ -6,10 +6,9 @@ images -> stem -> stage1 -> ... -> stageN -> neck -> head -> logits
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import numbers
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock, nn
@@ -212,44 +211,6 @@ def _check_shape(name: str, shape: tuple[int, ...], smallest_side: int, largest_
     ):
         if beyond:
             raise Refused(f"{name} takes images of at {bound} {side}x{side} pixels, but got {shape[2]}x{shape[3]}")
-
-
-def normalisation(
-    norm_layer: Callable = nn.BatchNorm,
-    norm_kwargs: Mapping | None = None,
-    use_global_stats: bool = False,
-    **fixed,
-) -> Callable[..., HybridBlock]:
-    """in_channels= -> a normalisation layer.
-
-    Args:
-        norm_layer: its class, called with **fixed, **norm_kwargs and, if it takes that, in_channels=...
-        norm_kwargs: further arguments of the user's.
-        use_global_stats: normalise by the running statistics in training too.
-        fixed: what the network itself asks for, such as epsilon; norm_kwargs come after and win.
-
-    Raises:
-        Refused: no class, or one that does not take these arguments, such as GroupNorm with use_global_stats. The
-            function returned raises it too.
-    """
-    if not callable(norm_layer) or not isinstance(norm_kwargs, (Mapping, type(None))):
-        raise Refused(
-            f"norm_layer={norm_layer!r}, norm_kwargs={norm_kwargs!r}: give a class such as mxnet.gluon.nn.BatchNorm, "
-            "and a dictionary of its arguments"
-        )
-    chosen = {**fixed, **(norm_kwargs or {}), **({"use_global_stats": True} if use_global_stats else {})}
-    parameters = inspect.signature(norm_layer).parameters.values()
-    sized = any(p.name == "in_channels" or p.kind is p.VAR_KEYWORD for p in parameters)
-
-    def norm(in_channels: int, **further) -> HybridBlock:
-        arguments = {**({"in_channels": in_channels} if sized else {}), **chosen, **further}
-        try:
-            return norm_layer(**arguments)
-        except TypeError as error:
-            called = getattr(norm_layer, "__name__", repr(norm_layer))
-            raise Refused(f"norm_layer={called} cannot be made with {', '.join(arguments)}: {error}") from error
-
-    return norm
 
 
 def first_dilation(dilation: int) -> int:

@@ -36,34 +36,26 @@ class OtherModel(Refused):
     """The file holds parameters, but their names are not this network's."""
 
 
-def load_parameters(net: HybridBlock, path: str | os.PathLike, ctx=None) -> None:
-    """Gives a network of the zoo the parameters of a file; nothing is changed if they do not fit.
-
-    The file is of any kind that formats.read knows: our own, GluonCV's of the same model (saved or exported), or
-    timm's or torchvision's; its names tell which. Numbers are cast to the network's dtype.
-
-    Args:
-        net: a network of the zoo, initialised or not, its shapes known or deferred.
-        path: the file.
-        ctx: context or list of contexts for a network not yet initialised; the default is the CPU.
-
-    Raises:
-        Refused: the file is missing, damaged or no parameter file; its names or shapes are not the network's.
-
-    Differs: where the file's own network may compute something else, a warning says what (NOTES).
-    """
-    assign(net, formats.read(path), ctx, source=path)
-
-
 def assign(
     net: HybridBlock, values: Mapping[str, np.ndarray], ctx=None, source: str | os.PathLike = "",
     any_classes: bool = False,
 ) -> None:  # fmt: skip
-    """load_parameters with the file read already.
+    """Gives a network of the zoo the parameters of a file; nothing is changed if they do not fit.
+
+    Numbers are cast to the network's dtype.
 
     Args:
+        net: a network of the zoo, initialised or not, its shapes known or deferred.
+        values: what formats.read gave: our own names, GluonCV's of the same model (saved or exported), or timm's or
+            torchvision's.
+        ctx: context or list of contexts for a network not yet initialised; the default is the CPU.
         source: the file's name for errors.
         any_classes: take all but the head of a file with another number of classes, which a warning tells.
+
+    Raises:
+        Refused: the names or shapes are not the network's.
+
+    Differs: where the file's own network may compute something else, a warning says what (NOTES).
     """
     parameters = parameters_of(net)
     new_head = any_classes and (seen := head_classes(net, values)) not in (None, net.classes)

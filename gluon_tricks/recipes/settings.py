@@ -16,8 +16,6 @@ from gluon_tricks.tricks.schedule import Plan, Schedule
 from model_zoo import get_model
 from model_zoo.preprocessing import Preprocessing
 
-SITUATIONS = ("cells", "resume", "ranks")  # where two recipes are compared
-
 
 def free(*situations: str, default: Any = dataclasses.MISSING, found: bool = False) -> Any:
     """A field that decides no result in some situations; a field without this decides it in all.

@@ -110,18 +110,17 @@ def boxes(
     return photo
 
 
-def overlay(image: np.ndarray, mask: np.ndarray, names: Sequence[str], void: int = -1) -> np.ndarray:
+def overlay(image: np.ndarray, mask: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """A photo under the colours of its pixels' classes, and below it whose they are, those of most pixels first.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        mask: (H, W) class indices.
+        mask: (H, W) class indices; pixels of another number, such as -1, show the photo.
         names: of the K classes.
-        void: the index of pixels that are no class; they, and those of no class known, show the photo.
     """
     if mask.shape != image.shape[:2]:
         raise Refused(f"a mask of shape {mask.shape} does not lie over an image of shape {image.shape}")
-    known = (mask >= 0) & (mask < len(names)) & (mask != void)
+    known = (mask >= 0) & (mask < len(names))
     counts = np.bincount(mask[known].astype(np.int64), minlength=len(names))
     palette = np.array([colour(k) for k in range(len(names))], np.float32).reshape(-1, 3)
     photo, scale = _prepared(image)

@@ -12,9 +12,11 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.checkpoint import Progress, read_checkpoint, restore, save_checkpoint
 from gluon_tricks.paper.cells import Cell
 from gluon_tricks.recipes.recipe import KINDS, Recipe
-from gluon_tricks.recipes.settings import SITUATIONS, declared
+from gluon_tricks.recipes.settings import declared
 from gluon_tricks.training import prepare
 from gluon_tricks.tricks import TRICKS, Cosine, Distillation, Mixup
+
+SITUATIONS = ("cells", "resume", "ranks")  # where two recipes are compared
 
 # What does not decide, and where: all else does, fields of later days too.
 PLACES = {"name", "data", "train", "val"}  # what lies there is compared by its digest
