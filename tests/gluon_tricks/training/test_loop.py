@@ -187,6 +187,10 @@ def test_refused_before_any_work(recipe, tmp_path):
         ({"val": ()}, Options(), "name the files for both"),
         ({"model": "resnet19_v1"}, Options(), "resnet18_v1"),
         ({"net": {"last_gama": True}}, Options(), "last_gamma"),
+        *(
+            ({"net": {"norm_layer": odd}}, Options(), "net.norm_layer is .*: choose one of BatchNorm, GroupNorm, Sync")
+            for odd in ("BatchNorn", ["BatchNorm"], {"BatchNorm": 1}, None, 0)
+        ),
         ({"data": "cifar"}, Options(), "choose one of shapes, few_shapes, imagenet, records"),
         ({"model": "googlenet_2014_aux", "input_size": 191, "tricks": ()}, Options(), "auxiliary classifiers"),
         ({"model": "vgg11", "input_size": 16, "tricks": ()}, Options(), "vgg11 takes images of at least 32x32 pixels"),
