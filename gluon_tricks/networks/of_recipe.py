@@ -128,7 +128,7 @@ def on_base(
 def _norm_layer(name: str, model: str, over_ranks: bool) -> Callable[..., mx.gluon.HybridBlock]:
     grouped = functools.partial(_group_norm, model)
     layers = {"BatchNorm": mx.gluon.nn.BatchNorm, "GroupNorm": grouped, "SyncBatchNorm": mx.gluon.nn.BatchNorm}
-    if name not in layers:
+    if not isinstance(name, str) or name not in layers:  # of a recipe file it may be anything
         raise Refused(f"net.norm_layer is {name!r}: choose one of {', '.join(layers)}")
     if name != "SyncBatchNorm" or not over_ranks:
         return layers[name]

@@ -153,9 +153,9 @@ def test_an_export_of_gluoncv_is_known_by_its_numbers(name):
     the running statistics at the end.
     """
     in_order, by_place, computed = exported(name)
+    expected = weights.as_ours(get_model(name, classes=7), by_place)
     for order in (in_order, dict(sorted(in_order.items(), key=lambda item: "running" in item[0])), computed):
         seen = weights.as_ours(get_model(name, classes=7), order)
-        expected = weights.as_ours(get_model(name, classes=7), by_place)
         assert seen.keys() == expected.keys()
         for key in expected:
             np.testing.assert_array_equal(seen[key], expected[key], err_msg=key)

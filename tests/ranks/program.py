@@ -1,5 +1,6 @@
-"""What the tests run on every rank: program.py FOLDER RECORDS. Each rank leaves FOLDER/rankN.npz."""
+"""What the tests run on every rank: program.py FOLDER RECORDS MASKS. Each rank leaves FOLDER/rankN.npz."""
 
+import json
 import pathlib
 import sys
 import types
@@ -126,5 +127,10 @@ def results(records):
 
 if __name__ == "__main__":
     distributed.start(chatty=True)
-    folder, records = map(pathlib.Path, sys.argv[1:])
-    np.savez(folder / f"rank{distributed.rank()}.npz", **results(records))
+    folder, records, masks = map(pathlib.Path, sys.argv[1:])
+    found = results(records)
+    if distributed.ranks() == 2:
+        from waits import waits  # which lies beside this file
+
+        found["waits"] = json.dumps(waits(folder, records, masks))
+    np.savez(folder / f"rank{distributed.rank()}.npz", **found)

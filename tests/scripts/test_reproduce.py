@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import cv2
@@ -16,11 +17,34 @@ import pytest
 
 from gluon_tricks.cli import reproduce as script
 from gluon_tricks.core.commands import words_of
+from gluon_tricks.data.builtin import scenes, shapes
 from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-def test_a_cell_is_run_once_and_shown(tmp_path, capsys):
+
+@pytest.fixture
+def few_pictures(tmp_path, monkeypatch):
+    """Fewer built-in pictures, in this process and in that of each cell: 64 shapes and 8 scenes to train on."""
+    counts = {"shapes": {"few_shapes": (64, 20)}, "scenes": {"few_scenes": (8, 4)}}
+    program = tmp_path / "few_pictures.py"
+    program.write_text(
+        "import gluon_tricks_command\n"
+        "from gluon_tricks.data.builtin import scenes, shapes\n"
+        f"shapes.DATA_SETS.update({counts['shapes']})\n"
+        f"scenes.DATA_SETS.update({counts['scenes']})\n"
+        "gluon_tricks_command.main()\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(script.run_cells, "words_of", lambda command: [sys.executable, str(program), command])
+    for module in (shapes, scenes):
+        for name, count in counts[module.__name__.split(".")[-1]].items():
+            monkeypatch.setitem(module.DATA_SETS, name, count)
+
+
+def test_a_cell_is_run_once_and_shown(few_pictures, tmp_path, capsys):
     words = ["table5", "--scale", "smoke", "--rows", "v1b", "--runs", str(tmp_path)]
     assert script.main(words) == 0
     out = capsys.readouterr().out
@@ -113,9 +137,8 @@ def test_rows_with_a_teacher_from_class_folders_to_the_table(photos, tmp_path, c
     assert "---" not in again.replace("| -", "").replace("--", "") and again in out
 
 
-def test_a_transfer_from_its_base_network_to_the_table(photos, tmp_path, capsys, monkeypatch):
+def test_a_transfer_from_its_base_network_to_the_table(few_pictures, photos, tmp_path, capsys):
     """Table 9 trains the missing base network first and says so; its top-1 stands beside the scores."""
-    monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path / "cache"))
     words = ["table9", "--rows", "standard", "--scale", "smoke", "--base-data", str(photos)]
     words += ["--runs", str(tmp_path / "runs"), "--csv", str(tmp_path / "out.csv")]
     assert script.main(words) == 0

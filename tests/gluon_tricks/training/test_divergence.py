@@ -45,7 +45,7 @@ def test_a_high_loss_is_seen_when_it_stays():
 def recipe(tiny_records):
     """4 epochs of 6 steps."""
     return Recipe(
-        name="tiny", model="resnet18_v1", data="records", train=(str(tiny_records / "train.rec"),),
+        name="tiny", model="cifar_resnet20_v1", data="records", train=(str(tiny_records / "train.rec"),),
         val=(str(tiny_records / "val.rec"),), input_size=32, batch_size=8, epochs=4, lr=0.01, seed=5,
     )  # fmt: skip
 

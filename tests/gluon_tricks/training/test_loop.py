@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.foreign import import_tensorboard
 from gluon_tricks.networks.load import load_network
 from gluon_tricks.networks.of_recipe import average_statistics, initialised_network, parameters_by_name
 from gluon_tricks.ranks.gradients import Gradients
@@ -41,6 +42,22 @@ def recipe(tiny_records):
     )
 
 
+def scalars(folder):
+    """Name -> step -> value, of TensorBoard's file: records of a length, its checksum, an event, its checksum."""
+    import_tensorboard()
+    from tensorboardX.proto.event_pb2 import Event
+
+    (path,) = folder.iterdir()
+    data, found = path.read_bytes(), {}
+    while data:
+        end = 12 + int.from_bytes(data[:8], "little")
+        event = Event.FromString(data[12:end])
+        for value in event.summary.value:
+            found.setdefault(value.tag, {})[event.step] = value.simple_value
+        data = data[end + 4 :]
+    return found
+
+
 def test_a_run_learns_and_leaves_all_its_records(recipe, tmp_path):
     run = tmp_path / "run"
     scores = train_and_evaluate(recipe, run, Options(log_interval=1))
@@ -58,9 +75,14 @@ def test_a_run_learns_and_leaves_all_its_records(recipe, tmp_path):
     assert events[0]["precision"] == "float32" and events[0]["steps_per_epoch"] == 3
     log = (run / "log.txt").read_text()
     assert "epoch 3/3  step 3/3  loss" in log and "resnet18_v1 on 48 images of 4 classes" in log
-    assert list((run / "tensorboard").iterdir())
+    board = scalars(run / "tensorboard")
+    assert list(board["train/loss"]) == list(range(1, 10)) and board["train/lr"][3] == pytest.approx(0.02)
+    for name in list(rows[0])[1:]:
+        assert list(board[f"epoch/{name}"].values()) == pytest.approx([float(row[name]) for row in rows]), name
     assert (run / "curves.png").read_bytes()[:4] == b"\x89PNG"
-    assert len(list((run / "checkpoints").glob("*.safetensors"))) in (2, 3)  # the newest two, and the best
+    best = 3 * int(max(rows, key=lambda row: float(row["val_top1"]))["epoch"])  # the first of equals
+    kept = {int(path.stem[len("step-") :]) for path in (run / "checkpoints").iterdir()}
+    assert kept == {6, 9, best}  # the newest two, and the best
 
     inputs = mx.nd.random.uniform(shape=(2, 3, 32, 32))
     want = load_network(run)(inputs).asnumpy()
@@ -185,6 +207,10 @@ def test_refused_before_any_work(recipe, tmp_path):
         ({"val": ()}, Options(), "name the files for both"),
         ({"model": "resnet19_v1"}, Options(), "resnet18_v1"),
         ({"net": {"last_gama": True}}, Options(), "last_gamma"),
+        *(
+            ({"net": {"norm_layer": odd}}, Options(), "net.norm_layer is .*: choose one of BatchNorm, GroupNorm, Sync")
+            for odd in ("BatchNorn", ["BatchNorm"], {"BatchNorm": 1}, None, 0)
+        ),
         ({"data": "cifar"}, Options(), "choose one of shapes, few_shapes, imagenet, records"),
         ({"model": "googlenet_2014_aux", "input_size": 191, "tricks": ()}, Options(), "auxiliary classifiers"),
         ({"model": "vgg11", "input_size": 16, "tricks": ()}, Options(), "vgg11 takes images of at least 32x32 pixels"),
