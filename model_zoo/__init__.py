@@ -10,6 +10,7 @@ from gluon_tricks.core import errors
 
 # isort: split
 import contextlib
+import functools
 import inspect
 import os
 from collections.abc import Mapping
@@ -120,12 +121,17 @@ def recognise(values: Mapping[str, np.ndarray]) -> list[tuple[str, int]]:
     """The networks whose parameters these may be, by their names and shapes: (name, classes)."""
     found = []
     for name, constructor in _REGISTRY.items():
-        classes = weights.head_classes(constructor(), values)
+        classes = weights.head_classes(_of_default(name), values)
         if classes:
             with contextlib.suppress(errors.Refused):
                 weights.as_ours(constructor(classes=classes), values)
                 found.append((name, classes))
     return found
+
+
+@functools.cache  # each is looked at for every prefix in a file; without parameters they are small
+def _of_default(name: str) -> HybridBlock:
+    return _REGISTRY[name]()
 
 
 def _recognised(path, values: Mapping[str, np.ndarray]) -> str:

@@ -7,6 +7,7 @@ parameter stands in the tables of `net.peers`.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import math
 import os
@@ -32,8 +33,12 @@ PIXELS = re.compile(r"_init_(mean|scale)$")
 
 def rename(name: str, table: Mapping[str, str]) -> str:
     """The name with every listed run of segments replaced, in one pass: "stem.1" is no part of "stem.10"."""
-    pattern = "|".join(rf"\b{re.escape(segments)}\b" for segments in sorted(table, key=len, reverse=True))
-    return re.sub(pattern, lambda found: table[found[0]], name) if table else name
+    return _pattern(tuple(table)).sub(lambda found: table[found[0]], name) if table else name
+
+
+@functools.lru_cache(maxsize=256)
+def _pattern(texts: tuple[str, ...]) -> re.Pattern:
+    return re.compile("|".join(rf"\b{re.escape(text)}\b" for text in sorted(texts, key=len, reverse=True)))
 
 
 @dataclasses.dataclass(frozen=True)
