@@ -3,27 +3,28 @@
 import ast
 import graphlib
 import pathlib
+import runpy
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FILES = {
     str(path.relative_to(ROOT).with_suffix("")).replace("/", ".").removesuffix(".__init__"): path
-    for package in ("gluon_tricks", "model_zoo", "scripts")
+    for package in ("gluon_tricks", "model_zoo", "benchmarks", "scripts")
     for path in sorted((ROOT / package).rglob("*.py"))
     if not path.is_symlink()
 } | {"gluon_tricks_command": ROOT / "gluon_tricks_command.py"}
 # From the ground up: a room imports from itself and from those before it.
 ROOMS = (
-    *("core", "tricks", "recipes", "data", "ranks", "machine", "networks", "tasks", "trained", "training", "paper"),
-    *("benchmarks", "cli"),
+    *("core", "tricks", "recipes", "data", "ranks", "machine"),
+    *("networks", "tasks", "trained", "training", "paper", "cli"),
 )
 
 
 def room(module):
-    """Its place in ROOMS; the scripts and where they begin stand above all, the package itself on the ground."""
+    """Its place in ROOMS; the package itself is on the ground, what is outside it (but the zoo) above all."""
     first, *rest = module.split(".")
-    if first in ("scripts", "gluon_tricks_command"):
+    if first in ("scripts", "gluon_tricks_command", "benchmarks"):
         return len(ROOMS)
     return ROOMS.index(rest[0]) if rest and first == "gluon_tricks" else 0
 
@@ -38,7 +39,7 @@ def imported(path):
 
 def ours(path):
     for name in imported(path):
-        if name.split(".")[0] in ("gluon_tricks", "model_zoo"):
+        if name.split(".")[0] in ("gluon_tricks", "model_zoo", "benchmarks"):
             yield name if name in FILES else name.rpartition(".")[0]
 
 
@@ -53,6 +54,17 @@ def test_no_module_needs_itself():
     in_order = list(graphlib.TopologicalSorter(needs).static_order())  # CycleError if there is none
     place = {module: k for k, module in enumerate(in_order)}
     assert all(place[other] < place[module] for module, others in needs.items() for other in others)
+
+
+def test_what_is_installed(monkeypatch):
+    """The two packages and the module where gluon-tricks begins: no scripts, no benchmarks, no tests."""
+    setuptools, asked = pytest.importorskip("setuptools"), {}
+    monkeypatch.setattr(setuptools, "setup", lambda **words: asked.update(words))
+    monkeypatch.chdir(ROOT)
+    runpy.run_path("setup.py")
+    assert {name.split(".")[0] for name in asked["packages"]} == {"gluon_tricks", "model_zoo"}
+    assert asked["py_modules"] == ["gluon_tricks_command"]
+    assert {f"gluon_tricks.{name}" for name in ROOMS} <= {*asked["packages"]}
 
 
 def test_the_zoo_knows_nothing_of_training():
