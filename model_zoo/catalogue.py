@@ -138,12 +138,12 @@ A trained network has the same forms everywhere: `--pretrained` of evaluate, `--
 checkpoint, any parameter file, and a published NAME or NAME/TAG. An exported graph (`-symbol.json`) is enough for a
 teacher and for export; elsewhere name its parameters, `-0000.params`.
 
-`scripts/convert_weights.py` writes the same network's file under the other library's names. Two kinds of published
+`gluon-tricks convert` writes the same network's file under the other library's names. Two kinds of published
 files need more than their numbers; a warning reports it when they are loaded: torchvision's Inception-v3 and GoogLeNet
 want images normalised by mean 127.5 and deviation 127.5, and timm's MobileNet was trained with ReLU6, where this one
 has ReLU.
 
-**Export.** `scripts/export_model.py SRC DST --to onnx` (or `symbol`) writes the network, and its preprocessing as JSON
+**Export.** `gluon-tricks export SRC DST --to onnx` (or `symbol`) writes the network, and its preprocessing as JSON
 beside it. An ONNX file is opset 13 and takes any batch size, unless one is given; it is kept only if onnxruntime gives
 the network's logits to 1e-4 of the largest. MXNet's exporter works with onnx 1.13.1 to 1.15.0
 (`pip install '.[export]'`). All networks below export. What cannot be exported is a network

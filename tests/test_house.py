@@ -3,6 +3,7 @@
 import ast
 import graphlib
 import pathlib
+import re
 import runpy
 
 import pytest
@@ -71,6 +72,14 @@ def test_the_zoo_knows_nothing_of_training():
     zoo = [path for module, path in FILES.items() if module.split(".")[0] == "model_zoo"]
     below = {name for path in zoo for name in ours(path) if name.split(".")[0] != "model_zoo"}
     assert all(name == "gluon_tricks" or name.startswith("gluon_tricks.core") for name in below)
+
+
+def test_what_is_installed_names_commands_as_they_are_installed():
+    """gluon-tricks pack, not scripts/pack_records.py, which a wheel does not have; GluonCV's scripts are GluonCV's."""
+    scripts = "|".join(path.stem for path in (ROOT / "scripts").glob("*.py"))
+    ours = re.compile(rf"scripts/\w+\.py|(?<!GluonCV's )\b(?:{scripts})\.py\b")
+    installed = [module for module in FILES if module.split(".")[0] in ("gluon_tricks", "model_zoo")]
+    assert [m for m in installed if ours.search(FILES[m].read_text())] == ["gluon_tricks.cli.benchmark"]
 
 
 def test_only_distributed_knows_horovod():

@@ -104,7 +104,7 @@ def complete(batches: Iterator[Batch], loader: RecordLoader, names: Sequence[str
         bad = ", ".join(names[image] for image in list(loader.undecodable)[:3])
         raise Refused(
             f"{bad} cannot be decoded, and the server wants a line for every image: get such files again and pack anew "
-            "(scripts/pack_records.py --check lists all of them)"
+            "(gluon-tricks pack --check lists all of them)"
         )
 
 

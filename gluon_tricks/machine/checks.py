@@ -86,7 +86,7 @@ def check_opencv(version: str, error: str) -> Finding:
         return Finding(OK, f"OpenCV {version}")
     remedy = "pip install 'opencv-python>=4.8,<4.12'"
     if "cannot open shared object file" in error:  # libGL, libglib
-        remedy = f"sh scripts/install_opencv.sh {sys.prefix}"
+        remedy = f"in the repository, sh scripts/install_opencv.sh {sys.prefix}"
     return Finding(PROBLEM, f"OpenCV cannot be imported: {error}", remedy)
 
 
@@ -180,7 +180,7 @@ def check_descriptors(soft: int, hard: int, files: int = 0) -> Finding:
 
 def check_report(path: str, report: Report) -> list[Finding]:
     """The report on records as findings."""
-    more = f"scripts/pack_records.py --check {path} --verbose lists the records"
+    more = f"gluon-tricks pack --check {path} --verbose lists the records"
     if report.problems:
         return [Finding(PROBLEM, f"{path}: {problem}", more) for problem in report.problems]
     undecodable = len(report.found["undecodable"])
@@ -196,4 +196,4 @@ def check_loader(path: str, images_per_second: float, cores: int) -> Finding:
     what = f"{path}: {images_per_second:.0f} images/s from the loader alone, {plural(cores, 'thread')}"
     if images_per_second >= _SLOW * cores:
         return Finding(OK, what)
-    return Finding(WARNING, what, "a faster disk, or smaller images: scripts/pack_records.py --resize 480")
+    return Finding(WARNING, what, "a faster disk, or smaller images: gluon-tricks pack --resize 480")

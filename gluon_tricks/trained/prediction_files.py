@@ -1,4 +1,4 @@
-"""Photos in, pictures, JSON and a page of them out: the files of scripts/predict.py."""
+"""Photos in, pictures, JSON and a page of them out: the files of gluon-tricks predict."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
 
 
 def _look_at_the_machine(files: int) -> list[str]:
-    """What scripts/doctor.py would warn of that concerns a training; the disk is looked at when its need is known.
+    """What gluon-tricks doctor would warn of that concerns a training; the disk is looked at when its need is known.
 
     Raises:
         Refused: what it would call a problem.
