@@ -49,7 +49,9 @@ def main(argv: list[str] | None = None) -> int:
         "--ranks", type=int, default=2, metavar="N", help="for scaling: number of ranks compared with one (2)"
     )
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="for scaling (float32)")
-    parser.add_argument("--accumulate", type=int, default=1, metavar="K", help="for scaling: rounds a step (1)")
+    parser.add_argument(
+        "--accumulate", type=int, default=1, metavar="K", help="for scaling: batches for one update (1)"
+    )
     parser.add_argument(
         "--bucket", type=float, default=32, metavar="MIB", help="for scaling: size of one message, MiB (32)"
     )

@@ -124,9 +124,9 @@ what the run was trained on.
 **Fine-tuning.** `net.output = nn.Dense(3)` puts another head in the place of the network's, as in GluonCV's tutorials
 (`net.output.initialize()` comes after it); `net.features` is all before the head.
 
-**Weights in and out.** `pretrained=` takes True (the first tag below), a tag, or a path. Formats are told by content:
-Gluon's `.params`, exported `arg:`/`aux:` files, `.safetensors`, and PyTorch state dicts of timm and torchvision. In a
-checkpoint of `torch.save` everything but numbers (an `argparse.Namespace`, a path, Lightning's hyperparameters) is
+**Weights in and out.** `pretrained=` takes True (the first tag below), a tag, or a path. Formats are recognised by
+content: Gluon's `.params`, exported `arg:`/`aux:` files, `.safetensors`, and PyTorch state dicts of timm and
+torchvision. In a checkpoint of `torch.save` everything but numbers (an `argparse.Namespace`, a path, Lightning's hyperparameters) is
 ignored and never executed. Of several state dicts the one called `state_dict`, `model`, ... is taken, not its moving
 average, and a line reports this; `FILE#KEY` chooses another: `checkpoint.pth#state_dict_ema`. `FILE#PART` also chooses
 the names that begin with `PART.`. A prefix that a wrapper puts before all names (`module.`, `_orig_mod.`, `model.`) is
@@ -134,7 +134,7 @@ removed if the rest are the network's names, and a line reports this. The parame
 read with the mean and the deviation in them; its graph, which takes pixels, is refused.
 
 A trained network has the same forms everywhere: `--pretrained` of evaluate, `--params` of predict, `--use-pretrained`,
-`--resume-params`, `--teacher`, `--base-params` and the SRC of convert_weights and export_model take a run directory, a
+`--resume-params`, `--teacher`, `--base-params` and the SRC of convert and export take a run directory, a
 checkpoint, any parameter file, and a published NAME or NAME/TAG. An exported graph (`-symbol.json`) is enough for a
 teacher and for export; elsewhere name its parameters, `-0000.params`.
 

@@ -158,7 +158,7 @@ def _with_data(recipe: Recipe, args: argparse.Namespace) -> Recipe:
         files, index = getattr(args, f"rec_{split}"), getattr(args, f"rec_{split}_idx")
         expected = [str(pathlib.Path(file).with_suffix(".idx")) for file in files or []]
         if index and [str(pathlib.Path(path)) for path in index] != expected:
-            raise Refused(f"--rec-{split}-idx {' '.join(index)}: the .idx lies beside its .rec, with the same name")
+            raise Refused(f"--rec-{split}-idx {' '.join(index)}: the .idx must lie beside its .rec, with the same name")
         if files:
             places = [pathlib.Path(file).expanduser() for file in files]
             for place in places:
@@ -166,7 +166,10 @@ def _with_data(recipe: Recipe, args: argparse.Namespace) -> Recipe:
             paths = tuple(str(place.absolute()) for place in places)
             recipe = recipe.set(data="records", **{split: paths})
     if args.use_rec and not args.rec_train and not imagenet_is_here():
-        raise Refused(f"--use-rec: there is no train.rec and val.rec in {IMAGENET_FOLDER}; name --rec-train, --rec-val")
+        raise Refused(
+            f"--use-rec: there is no train.rec and val.rec in {IMAGENET_FOLDER}: name the records with --rec-train "
+            "and --rec-val"
+        )
     return recipe
 
 

@@ -92,7 +92,7 @@ def train(
         return 2
     except Interrupted as stop:
         if distributed.rank() == 0:
-            print(f"{stop}; go on with the same command and --resume auto --save-dir {run}", flush=True)
+            print(f"{stop}; the same command with --resume auto --save-dir {run} continues", flush=True)
         distributed.wait_for_all()  # a rank that leaves ends the others: rank 0 has now written and said everything
         return RESUMABLE
     except mx.MXNetError as error:
@@ -125,7 +125,7 @@ def train(
 def _cannot_write(error: CannotWrite, run: pathlib.Path) -> int:
     saved, remedy = list_checkpoints(run / "checkpoints"), "there is no checkpoint to go on from"
     if saved:
-        go_on = f"the same command and --resume auto --save-dir {run} go on from {saved[-1].name}"
+        go_on = f"the same command with --resume auto --save-dir {run} continues from {saved[-1].name}"
         remedy = f"once files can be written there, {go_on}"
     print(f"stopped: {error}; {remedy}", file=sys.stderr)
     return RESUMABLE if saved else 1

@@ -53,6 +53,8 @@ def require_distinct(classes: Sequence[str], source: str | os.PathLike) -> tuple
         if "\0" in name:
             raise Refused(f"{source}: the class of label {label}, {name!r}, has a NUL in its name: correct the file")
         if name in places:
-            raise Refused(f"{source} names the class {name!r} twice, labels {places[name]} and {label}: give it one")
+            raise Refused(
+                f"{source} names the class {name!r} twice, labels {places[name]} and {label}: give it one label"
+            )
         places[name] = label
     return tuple(classes)

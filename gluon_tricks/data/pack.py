@@ -242,7 +242,7 @@ def pack(
                 writer.add(entry.label, entry.id, image, entry.path.removeprefix(folder))
         manifest = writer.manifest()
         if manifest["count"] == 0:
-            raise Refused(f"no images found: none of the {len(shuffled)} files is one, such as {min(broken)}")
+            raise Refused(f"no images found: none of the {len(shuffled)} files is an image; the first is {min(broken)}")
         left_out = [in_print(line) for line in (*sorted(broken), *sorted(source.left_out))]
         _list_left_out(prefix, left_out)
     return manifest, left_out

@@ -116,7 +116,7 @@ class RecordFile:
         for i in np.linspace(0, count - 1, 16).astype(int):  # a few places tell the index of another file
             if self._bytes(self.offsets[i], 4) != MARK:
                 raise Refused(
-                    f"the .idx of {path} is not its own: no record starts at byte {self.offsets[i]}; {remedy}"
+                    f"the .idx of {path} belongs to another .rec: no record starts at byte {self.offsets[i]}; {remedy}"
                 )
         following = np.append(in_order[1:], self.size)
         return following[np.searchsorted(in_order, self.offsets)]
@@ -152,7 +152,9 @@ class RecordFile:
             mark, word = PART.unpack(head)
             if mark != MARK:
                 remedy = INDEX_REMEDY.format(self.path)
-                raise Refused(f"the .idx of {self.path} is not its own: no record starts at byte {start}; {remedy}")
+                raise Refused(
+                    f"the .idx of {self.path} belongs to another .rec: no record starts at byte {start}; {remedy}"
+                )
             kind, length = word >> 29, word & MAX_LENGTH
             start += PART.size + length + -length % 4
         return start

@@ -72,7 +72,11 @@ def check_mxnet(version: str, error: str, installed: Sequence[str]) -> Finding:
             remedy = "pip install '.[cpu]', or '.[cu117]' for GPUs, in a new environment"
         return Finding(PROBLEM, f"MXNet cannot be imported ({names} installed): {error}", remedy)
     if len(installed) > 1:
-        return Finding(WARNING, f"{names} overwrite each other", f"pip uninstall {' '.join(installed)}, then one again")
+        return Finding(
+            WARNING,
+            f"{names} overwrite each other",
+            f"pip uninstall {' '.join(installed)}, then install one of them again",
+        )
     if version != "1.9.1":
         return Finding(
             WARNING, f"MXNet {version} ({names})", "only 1.9.1 was tried: pip install '.[cpu]' or '.[cu117]'"
@@ -164,7 +168,11 @@ def check_memory(available: int, needed: int = 4 * _GB) -> Finding:
     if available >= needed:
         return Finding(OK, what)
     level = PROBLEM if available < needed / 4 else WARNING
-    return Finding(level, what, "a smaller --batch-size, or end other programs; too little ends a training by SIGKILL")
+    return Finding(
+        level,
+        what,
+        "take a smaller --batch-size, or end other programs: Linux kills a training that runs out of memory",
+    )
 
 
 def check_descriptors(soft: int, hard: int, files: int = 0) -> Finding:

@@ -50,7 +50,7 @@ def horovodrun() -> str:
         said = (built.stderr + built.stdout).strip().splitlines()
         raise Refused(
             f"this Horovod was built without {'Gloo' if 'Gloo: ' in built.stdout else 'MXNet'} "
-            f"({said[-1] if said else 'it says nothing'}): scripts/install_horovod.sh of the repository builds it anew"
+            f"({said[-1] if said else 'it said nothing'}): scripts/install_horovod.sh of the repository builds it anew"
         )
     return path
 

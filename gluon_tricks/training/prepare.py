@@ -201,7 +201,7 @@ def require_shareable(recipe: Settings, contexts: Sequence[mx.Context]) -> None:
     """Refuses a batch that the devices cannot share alike, and statistics that they cannot."""
     parts = len(contexts) * distributed.ranks() * recipe.accumulate
     if recipe.batch_size % parts:
-        rounds = f", {recipe.accumulate} rounds each" if recipe.accumulate > 1 else ""
+        rounds = f", {recipe.accumulate} micro-batches each" if recipe.accumulate > 1 else ""
         raise Refused(
             f"a batch of {recipe.batch_size} cannot be shared by {len(contexts) * distributed.ranks()} devices "
             f"({len(contexts)} on each of {plural(distributed.ranks(), 'rank')}{rounds}): make it a multiple of "

@@ -87,7 +87,7 @@ class MaskedImages:
         except (ValueError, SyntaxError) as error:  # what Pillow raises for some kinds of damage
             raise OSError(str(error)) from None
         if values.shape != tuple(self.sizes[i]):
-            raise Problem(f"{self.masks[i]} is not as large as its image any more")
+            raise Problem(f"{self.masks[i]} no longer has the size of its image")
         return values
 
     def require_known(self, i: int, counts: np.ndarray) -> None:

@@ -169,7 +169,7 @@ def test_a_rec_cut_anywhere_is_refused(packed, with_manifest):
 
 def test_an_index_of_another_file_is_refused(packed):
     packed.with_suffix(".idx").write_text("10\t0\n11\t44\n12\t76\n")
-    assert "is not its own: no record starts at byte 44" in refusal(packed)
+    assert "belongs to another .rec: no record starts at byte 44" in refusal(packed)
     packed.with_suffix(".idx").write_text("10\t0\n11\t41\n12\t76\n")
     assert "damaged or truncated" in refusal(packed)
 
