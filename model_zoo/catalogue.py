@@ -129,9 +129,9 @@ content: Gluon's `.params`, exported `arg:`/`aux:` files, `.safetensors`, and Py
 torchvision. In a checkpoint of `torch.save` everything but numbers (an `argparse.Namespace`, a path, Lightning's
 hyperparameters) is ignored and never executed. Of several state dicts the one called `state_dict`, `model`, ... is
 taken, not its moving average, and a line reports this; `FILE#KEY` chooses another: `checkpoint.pth#state_dict_ema`.
-`FILE#PART` also chooses the names that begin with `PART.`. A prefix that a wrapper puts before all names (`module.`, `_orig_mod.`, `model.`) is
-removed if the rest are the network's names, and a line reports this. The parameters of GluonCV's `export_block` are
-read with the mean and the deviation in them; its graph, which takes pixels, is refused.
+`FILE#PART` also chooses the names that begin with `PART.`. A prefix that a wrapper puts before all names (`module.`, `_orig_mod.`,
+`model.`) is removed if the rest are the network's names, and a line reports this. The parameters of GluonCV's
+`export_block` are read with the mean and the deviation in them; its graph, which takes pixels, is refused.
 
 A trained network has the same forms everywhere: `--pretrained` of evaluate, `--params` of predict, `--use-pretrained`,
 `--resume-params`, `--teacher`, `--base-params` and the SRC of convert and export take a run directory, a

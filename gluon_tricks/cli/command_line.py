@@ -145,6 +145,8 @@ def start(args: argparse.Namespace, begun: Settings | None = None) -> tuple[Reci
                 f"{args.recipe or recipe.name} is a recipe of {recipe.task}, and this command is for classifiers: see "
                 "gluon-tricks detect and gluon-tricks segment"
             )
+        if begun and begun.task == recipe.task and not recipe.train:  # a named recipe has no records: the run has
+            recipe = recipe.set(data=begun.data, train=begun.train, val=begun.val)
         return recipe, []
     if args.rec_train or args.rec_val or args.use_rec or imagenet_is_here():
         return get_recipe("imagenet"), []
