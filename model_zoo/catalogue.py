@@ -6,7 +6,6 @@ python -m model_zoo.catalogue --check    exit with 2 if it is not what would be 
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import pathlib
 import sys
@@ -14,6 +13,7 @@ import tempfile
 import textwrap
 from collections.abc import Callable, Sequence
 
+from gluon_tricks.core.arguments import Parser
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused  # before `import mxnet`, for which it prepares the process
 from gluon_tricks.core.files import write_text, writing
@@ -129,9 +129,9 @@ content: Gluon's `.params`, exported `arg:`/`aux:` files, `.safetensors`, and Py
 torchvision. In a checkpoint of `torch.save` everything but numbers (an `argparse.Namespace`, a path, Lightning's
 hyperparameters) is ignored and never executed. Of several state dicts the one called `state_dict`, `model`, ... is
 taken, not its moving average, and a line reports this; `FILE#KEY` chooses another: `checkpoint.pth#state_dict_ema`.
-`FILE#PART` also chooses the names that begin with `PART.`. A prefix that a wrapper puts before all names (`module.`, `_orig_mod.`,
-`model.`) is removed if the rest are the network's names, and a line reports this. The parameters of GluonCV's
-`export_block` are read with the mean and the deviation in them; its graph, which takes pixels, is refused.
+`FILE#PART` also chooses the names that begin with `PART.`. A prefix that a wrapper puts before all names (`module.`,
+`_orig_mod.`, `model.`) is removed if the rest are the network's names, and a line reports this. The parameters of
+GluonCV's `export_block` are read with the mean and the deviation in them; its graph, which takes pixels, is refused.
 
 A trained network has the same forms everywhere: `--pretrained` of evaluate, `--params` of predict, `--use-pretrained`,
 `--resume-params`, `--teacher`, `--base-params` and the SRC of convert and export take a run directory, a
@@ -288,7 +288,7 @@ def _try_onnx() -> int:
 
 @command
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m model_zoo.catalogue", description="Write docs/model_zoo.md.")
+    parser = Parser("Write docs/model_zoo.md.", prog="python -m model_zoo.catalogue")
     parser.add_argument("--check", action="store_true", help="exit with 2 if the file is not what would be written")
     parser.add_argument("--try-onnx", action="store_true", help="export every network and compare (minutes)")
     options = parser.parse_args(argv)
