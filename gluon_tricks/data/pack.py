@@ -16,7 +16,7 @@ import cv2
 
 import gluon_tricks
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import CannotWrite, write_text
+from gluon_tricks.core.files import CannotWrite, no_empty_folders, write_text
 from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.core.wording import byte_size
 from gluon_tricks.data.encoding import NoImage, encoded
@@ -234,7 +234,8 @@ def pack(
         except NoImage as why:
             return why
 
-    with RecordWriter(prefix, source.classes, overwrite=overwrite, about=about) as writer, silent_codecs():
+    writer = RecordWriter(prefix, source.classes, overwrite=overwrite, about=about)
+    with no_empty_folders(pathlib.Path(prefix).parent), writer, silent_codecs():
         for entry, image in zip(shuffled, in_order(attempt, shuffled, jobs=jobs, what="packing")):
             if isinstance(image, NoImage):
                 broken.append(f"{entry.path} ({image})")
