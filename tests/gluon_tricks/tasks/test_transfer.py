@@ -220,8 +220,8 @@ def test_what_cannot_work_is_refused_before_any_work(recipe, says, tmp_path):
     "settings, says",
     [
         (dict(dtype="float16"), "dtype is 'float16': choose one of float32, bfloat16"),
-        (dict(tricks=(Mixup(),)), "mixup is for the training of classifiers"),
-        (dict(tricks=(ZeroGamma(),)), "zero_gamma is for the training of classifiers"),
+        (dict(tricks=(Mixup(),)), "mixup is for training classifiers"),
+        (dict(tricks=(ZeroGamma(),)), "zero_gamma is for training classifiers"),
         (dict(classes=3, class_names=("a", "b")), "class_names has 2 names and classes is 3"),
         (dict(classes=10**9), "classes is 1000000000"),
         (dict(start_epoch=1), "start_epoch is 1: use --resume auto"),
