@@ -110,7 +110,7 @@ def load_model(path: str | os.PathLike, name: str | None = None, classes: int | 
     values, about = formats.read(path), formats.metadata(path)
     told = about.get("model") if about.get("naming") in weights.NAMINGS else None
     if name and told in _REGISTRY and name != told:
-        raise errors.Refused(f"{path} says that it holds a {told}, not a {name}: name that, or leave it out")
+        raise errors.Refused(f"{path} says that it holds a {told}, not a {name}: ask for {told}, or name no network")
     name = name or (told if told in _REGISTRY else _recognised(path, values))
     if classes is None:
         classes = weights.head_classes(get_model(name), values)

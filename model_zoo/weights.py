@@ -62,7 +62,8 @@ def assign(
     ours = as_ours(net, values, source, head=not new_head)
     if new_head:
         log.warning(
-            "%s has a head of %d classes and %s is to have %d: all but the head is taken from it, the head starts anew",
+            "%s has a head of %d classes and %s is to have %d: all but the head is taken from it, the head starts "
+            "from random numbers",
             source or "the file", seen, net.name, net.classes,
         )  # fmt: skip
     naming = naming_in(net, values)

@@ -4,27 +4,29 @@ import ast
 import functools
 import graphlib
 import pathlib
+import re
+import runpy
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FILES = {
     str(path.relative_to(ROOT).with_suffix("")).replace("/", ".").removesuffix(".__init__"): path
-    for package in ("gluon_tricks", "model_zoo", "scripts")
+    for package in ("gluon_tricks", "model_zoo", "benchmarks", "scripts")
     for path in sorted((ROOT / package).rglob("*.py"))
     if not path.is_symlink()
 } | {"gluon_tricks_command": ROOT / "gluon_tricks_command.py"}
 # From the ground up: a room imports from itself and from those before it.
 ROOMS = (
-    *("core", "tricks", "recipes", "data", "ranks", "machine", "networks", "tasks", "trained", "training", "paper"),
-    *("benchmarks", "cli"),
+    *("core", "tricks", "recipes", "data", "ranks", "machine"),
+    *("networks", "tasks", "trained", "training", "paper", "cli"),
 )
 
 
 def room(module):
-    """Its place in ROOMS; the scripts and where they begin stand above all, the package itself on the ground."""
+    """Its place in ROOMS; the package itself is on the ground, what is outside it (but the zoo) above all."""
     first, *rest = module.split(".")
-    if first in ("scripts", "gluon_tricks_command"):
+    if first in ("scripts", "gluon_tricks_command", "benchmarks"):
         return len(ROOMS)
     return ROOMS.index(rest[0]) if rest and first == "gluon_tricks" else 0
 
@@ -48,7 +50,7 @@ def imported_in(tree):
 
 def ours(path):
     for name in imported(path):
-        if name.split(".")[0] in ("gluon_tricks", "model_zoo"):
+        if name.split(".")[0] in ("gluon_tricks", "model_zoo", "benchmarks"):
             yield name if name in FILES else name.rpartition(".")[0]
 
 
@@ -86,10 +88,29 @@ def test_an_import_in_a_function_has_a_reason():
         assert {name for name in deferred if not name.startswith(allowed)} == set(), module
 
 
+def test_what_is_installed(monkeypatch):
+    """The two packages and the module where gluon-tricks begins: no scripts, no benchmarks, no tests."""
+    setuptools, asked = pytest.importorskip("setuptools"), {}
+    monkeypatch.setattr(setuptools, "setup", lambda **words: asked.update(words))
+    monkeypatch.chdir(ROOT)
+    runpy.run_path("setup.py")
+    assert {name.split(".")[0] for name in asked["packages"]} == {"gluon_tricks", "model_zoo"}
+    assert asked["py_modules"] == ["gluon_tricks_command"]
+    assert {f"gluon_tricks.{name}" for name in ROOMS} <= {*asked["packages"]}
+
+
 def test_the_zoo_knows_nothing_of_training():
     zoo = [path for module, path in FILES.items() if module.split(".")[0] == "model_zoo"]
     below = {name for path in zoo for name in ours(path) if name.split(".")[0] != "model_zoo"}
     assert all(name == "gluon_tricks" or name.startswith("gluon_tricks.core") for name in below)
+
+
+def test_what_is_installed_names_commands_as_they_are_installed():
+    """gluon-tricks pack, not scripts/pack_records.py, which a wheel does not have; GluonCV's scripts are GluonCV's."""
+    scripts = "|".join(path.stem for path in (ROOT / "scripts").glob("*.py"))
+    ours = re.compile(rf"scripts/\w+\.py|(?<!GluonCV's )\b(?:{scripts})\.py\b")
+    installed = [module for module in FILES if module.split(".")[0] in ("gluon_tricks", "model_zoo")]
+    assert [m for m in installed if ours.search(FILES[m].read_text())] == ["gluon_tricks.cli.benchmark"]
 
 
 def test_only_distributed_knows_horovod():

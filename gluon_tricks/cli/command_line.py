@@ -116,6 +116,8 @@ def start(args: argparse.Namespace, begun: Settings | None = None) -> tuple[Reci
                 f"{args.recipe or recipe.name} is a recipe of {recipe.task}, and this command is for classifiers: see "
                 "gluon-tricks detect and gluon-tricks segment"
             )
+        if begun and begun.task == recipe.task and not recipe.train:  # a named recipe has no records: the run has
+            recipe = recipe.set(data=begun.data, train=begun.train, val=begun.val)
         return recipe, []
     if args.rec_train or args.rec_val or args.use_rec or imagenet_is_here():
         return get_recipe("imagenet"), []
@@ -129,7 +131,7 @@ def _with_data(recipe: Recipe, args: argparse.Namespace) -> Recipe:
         files, index = getattr(args, f"rec_{split}"), getattr(args, f"rec_{split}_idx")
         expected = [str(pathlib.Path(file).with_suffix(".idx")) for file in files or []]
         if index and [str(pathlib.Path(path)) for path in index] != expected:
-            raise Refused(f"--rec-{split}-idx {' '.join(index)}: the .idx lies beside its .rec, with the same name")
+            raise Refused(f"--rec-{split}-idx {' '.join(index)}: the .idx must lie beside its .rec, with the same name")
         if files:
             places = [pathlib.Path(file).expanduser() for file in files]
             for place in places:
@@ -137,7 +139,10 @@ def _with_data(recipe: Recipe, args: argparse.Namespace) -> Recipe:
             paths = tuple(str(place.absolute()) for place in places)
             recipe = recipe.set(data="records", **{split: paths})
     if args.use_rec and not args.rec_train and not imagenet_is_here():
-        raise Refused(f"--use-rec: there is no train.rec and val.rec in {IMAGENET_FOLDER}; name --rec-train, --rec-val")
+        raise Refused(
+            f"--use-rec: there is no train.rec and val.rec in {IMAGENET_FOLDER}: name the records with --rec-train "
+            "and --rec-val"
+        )
     return recipe
 
 

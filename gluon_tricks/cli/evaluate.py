@@ -75,7 +75,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="images that determine the scales of int8 (of a run: its training set)",
     )
     parser.add_argument("--calibration-batches", type=int, default=4, help="number of batches of them (4)")
-    parser.add_argument("--places365", metavar="LIST", help="the list that Places365's test images were packed by")
+    parser.add_argument("--places365", metavar="LIST", help="the list that Places365's test images were packed from")
     parser.add_argument(
         "--submission", type=pathlib.Path, metavar="FILE", help="5 classes for each of them, for the test server"
     )
@@ -171,7 +171,10 @@ def _calibration_images(evaluated: EvaluationSet, args: argparse.Namespace, prep
     """Batches of images other than those that are scored."""
     records = Records(args.calibration) if args.calibration else evaluated.train
     if records is None:
-        raise Refused("--form int8 needs images to find its scales on, others than the scored: name --calibration FILE")
+        raise Refused(
+            "--form int8 needs images to find its scales on, other than the scored ones: name them with "
+            "--calibration FILE"
+        )
     loader = dataclasses.replace(evaluated, records=records).loader(args.batch_size)
     return [preprocess(batch.images, context) for batch in itertools.islice(loader.epoch(), args.calibration_batches)]
 
@@ -191,7 +194,11 @@ def lines(result: dict) -> list[str]:
             out.append(f"{form}: top-1 {numbers['top1']:.2%}, {numbers['images_per_second']:.0f} images/s")
         return [*out, f"both name the same class for {result['agreement']:.2%} of the images"]
     if "submission" in result:
-        return [*out, f"{result['submission']} has their 5 surest classes, for the server, which alone can score them"]
+        return [
+            *out,
+            f"{result['submission']} has the 5 likeliest classes of each for the test server, which alone can score "
+            "them",
+        ]
     theirs = result["published"] or {}
     for kind in ("top1", "top5") if result["classes"] > 5 else ("top1",):
         low, high = result[f"{kind}_interval"]
@@ -206,7 +213,7 @@ def lines(result: dict) -> list[str]:
 
 def _undecodable(result: dict) -> list[str]:
     count = result["undecodable"]
-    return [f"not counted, for they cannot be decoded: {plural(count, 'image')}"] if count else []
+    return [f"{plural(count, 'image')} not counted, because decoding failed"] if count else []
 
 
 def _refuse_flags(args: argparse.Namespace, flags: tuple[str, ...], what: str) -> None:
@@ -230,11 +237,13 @@ def run(args: argparse.Namespace) -> tuple[dict, list[str]]:
     contexts = choose_contexts(args.num_gpus)
     precision, why = choose_precision(args.dtype, contexts)
     if args.form and (precision != "float32" or contexts[0].device_type != "cpu"):
-        raise Refused(f"--form {args.form} is for CPUs, and beside float32: use --num-gpus 0 --dtype float32")
+        raise Refused(f"--form {args.form} is for CPUs and is compared with float32: use --num-gpus 0 --dtype float32")
     local = is_there(args.pretrained)
     recipe = recipe_of(args.pretrained) if local and precision != "float32" else None
     if precision == "float16" and isinstance(recipe, DetectionRecipe):
-        raise Refused(f"--dtype float16: {args.pretrained} is a detector, whose boxes need more: use --dtype float32")
+        raise Refused(
+            f"--dtype float16: {args.pretrained} is a detector, whose boxes need more digits: use --dtype float32"
+        )
     start_precision(precision, architecture(recipe) if isinstance(recipe, TransferRecipe) else None)
     if why:
         print(why)

@@ -170,8 +170,8 @@ def run_flags(group) -> None:
     group.add_argument(
         "--resume",
         choices=("auto",),
-        help="go on from the newest checkpoint of --save-dir (the newest of runs/<recipe>-<n>), with what the run has "
-        "where no flag is given; --num-epochs may change",
+        help="continue from the newest checkpoint of --save-dir (the newest of runs/<recipe>-<n>). Flags that are not "
+        "given are taken from the run; --num-epochs may change",
     )
     group.add_argument("--resume-params", metavar="SRC", help=f"start a new run from parameters alone: {SOURCE}")
     group.add_argument("--resume-epoch", type=int, metavar="N", help="with --resume-params: epochs already done (0)")

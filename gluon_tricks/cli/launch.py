@@ -81,7 +81,10 @@ def launch(args: argparse.Namespace) -> int:
     if args.max_restarts and "--save-dir" not in command:
         raise Refused("--max-restarts goes on in the job's run directory: name it with --save-dir after --")
     if args.max_restarts < 0 or args.stuck_after <= 0:
-        raise Refused(f"--max-restarts {args.max_restarts} and --stuck-after {args.stuck_after}: 0 or more, and over 0")
+        raise Refused(
+            f"--max-restarts {args.max_restarts} and --stuck-after {args.stuck_after}: give 0 or more restarts, "
+            "and more than 0 seconds"
+        )
     hosts = parse_hosts(args.hosts, args.ranks)
     wrong = check_hosts(hosts, script, args.ssh_port)
     if wrong:
@@ -122,7 +125,7 @@ def _those_that_answer(hosts, args: argparse.Namespace, script: pathlib.Path | N
     left = [host for host in hosts if host.name not in wrong]
     if not left:
         raise Refused(
-            f"no host is left ({'; '.join(wrong.values())}): fix them, then the same command and --resume auto"
+            f"no host is left ({'; '.join(wrong.values())}): fix one, then give the same command with --resume auto"
         )
     for line in wrong.values():
         print(f"left out: {line}", file=sys.stderr)

@@ -15,14 +15,16 @@ from __future__ import annotations
 import argparse
 import pathlib
 import sys
+from collections.abc import Sequence
 
 from gluon_tricks.core.arguments import Parser
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.files import no_empty_folders
 from gluon_tricks.core.wording import plural
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.networks.load import SOURCE
-from gluon_tricks.trained.predict import open_predictor
+from gluon_tricks.trained.predict import Predictor, open_predictor
 from gluon_tricks.trained.prediction_files import Results, contact_sheet, find_images, printable, read_photo
 
 
@@ -59,8 +61,13 @@ def run(args: argparse.Namespace) -> int:
         args.params, model=args.model, class_file=args.classes, context=choose_contexts(args.num_gpus)[0],
         threshold=args.threshold, multi_scale=args.multi_scale,
     )  # fmt: skip
+    with no_empty_folders(out):
+        return _predict(args, paths, predictor)
+
+
+def _predict(args: argparse.Namespace, paths: Sequence[pathlib.Path], predictor: Predictor) -> int:
+    out, broken = args.out.expanduser(), 0
     results, about = Results(out), {"network": predictor.network, "kind": predictor.kind, "params": args.params}
-    broken = 0
     for path in paths:
         image = read_photo(path)
         if image is None:

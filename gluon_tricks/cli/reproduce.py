@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from gluon_tricks.core.arguments import Parser
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import RESUMABLE, Refused, require_known
-from gluon_tricks.core.files import require_writable, write_text, writing
+from gluon_tricks.core.files import no_empty_folders, require_writable, write_text, writing
 from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
@@ -76,7 +76,8 @@ _ELSEWHERE = {
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     try:
-        return _reproduce(args)
+        with no_empty_folders(args.runs):
+            return _reproduce(args)
     except KeyboardInterrupt:
         print("interrupted: the same command goes on where it stopped", file=sys.stderr)
         return RESUMABLE
@@ -217,7 +218,8 @@ def _run(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table, launcher: S
         needed = ", which other cells need first" if cell in sources else ""
         print(f"--- {k} of {len(todo)}: {cell.name}, seed {cell.recipe.seed}{needed}", flush=True)
         words = run_cells.trainer(cell, launcher)
-        failed += not run_cells.run(cell, words, lambda line: print(line, flush=True))
+        with no_empty_folders(cell.folder.parent):
+            failed += not run_cells.run(cell, words, lambda line: print(line, flush=True))
     return failed
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import json
 import os
 import pathlib
@@ -35,6 +36,7 @@ from gluon_tricks.training.journal import make_run_directory, newest_run_directo
 from gluon_tricks.training.loop import train_and_evaluate
 from gluon_tricks.training.steps import Interrupted
 
+_WHAT = ("recipe", "model", "rec_train", "rec_val", "data_dir", "use_rec", "dataset", "data", "base", "base_params")
 _STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -91,7 +93,7 @@ def train(
         return 2
     except Interrupted as stop:
         if distributed.rank() == 0:
-            print(f"{stop}; go on with the same command and --resume auto --save-dir {run}", flush=True)
+            print(f"{stop}; the same command with --resume auto --save-dir {run} continues", flush=True)
         distributed.wait_for_all()  # a rank that leaves ends the others: rank 0 has now written and said everything
         return RESUMABLE
     except mx.MXNetError as error:
@@ -124,7 +126,7 @@ def train(
 def _cannot_write(error: CannotWrite, run: pathlib.Path) -> int:
     saved, remedy = list_checkpoints(run / "checkpoints"), "there is no checkpoint to go on from"
     if saved:
-        go_on = f"the same command and --resume auto --save-dir {run} go on from {saved[-1].name}"
+        go_on = f"the same command with --resume auto --save-dir {run} continues from {saved[-1].name}"
         remedy = f"once files can be written there, {go_on}"
     print(f"stopped: {error}; {remedy}", file=sys.stderr)
     return RESUMABLE if saved else 1
@@ -140,9 +142,11 @@ def _what_to_train(
     notes = [f"started again: {restarted}"] if restarted else []
     contexts = choose_contexts(args.num_gpus, say=notes.append)
     devices = (1 if distributed.ranks() > 1 else len(contexts)) * distributed.ranks()
-    run, begun = _run_to_go_on_with(args, start) if args.resume else (args.save_dir, None)
+    run, begun = _run_to_go_on_with(args, start, restarted) if args.resume else (args.save_dir, None)
     recipe, more = recipe_from_flags(args, devices, begun)
     if begun is not None:
+        if args.recipe:
+            _require_its_recipe(run, recipe, begun)
         recipe, changed = with_batch_of_run(recipe, begun.batch_size, devices * recipe.accumulate)
         more += changed
     elif args.resume and not args.recipe:  # whoever leaves everything to the run may have mistyped its name
@@ -202,14 +206,55 @@ def _new_run(name: str) -> pathlib.Path:
     return pathlib.Path(distributed.broadcast(made.encode()).decode())
 
 
-def _run_to_go_on_with(args: argparse.Namespace, start: Callable) -> tuple[pathlib.Path | None, Settings | None]:
+def _run_to_go_on_with(
+    args: argparse.Namespace, start: Callable, restarted: str
+) -> tuple[pathlib.Path | None, Settings | None]:
     """The run directory that --resume auto means, and its recipe; None where there is none.
 
     Rank 0 looks, which may be the only one to see it.
+
+    Raises:
+        Refused: the folder of --save-dir is not there, and the command does not say what a new run would train. The
+            scripts of a queue, which have --resume auto from the first start on, do say it; a restart is one of these.
     """
     name = next((setting[5:] for setting in args.set if setting.startswith("name=")), None)
     run = args.save_dir or newest_run_directory(name or start(args)[0].name)
     there = distributed.rank() == 0 and run is not None and (run / "recipe.json").is_file()
-    found = str(run or ""), read_recipe(run / "recipe.json").to_json() if there else None
-    run, stored = json.loads(distributed.broadcast(json.dumps(found).encode()))
+    wrong = "" if there or restarted or run is None or _says_what_to_train(args) else _no_such_run(run)
+    found = str(run or ""), read_recipe(run / "recipe.json").to_json() if there else None, wrong
+    run, stored, wrong = json.loads(distributed.broadcast(json.dumps(found).encode()))
+    if wrong:
+        raise Refused(wrong)
     return pathlib.Path(run) if run else None, recipe_from_json(stored) if stored else None
+
+
+def _says_what_to_train(args: argparse.Namespace) -> bool:
+    """Whether a flag names a recipe, a network or data, of classifiers or of detectors and segmenters."""
+    named = {setting.partition("=")[0] for setting in args.set} & {"model", "data", "train", "dataset", "base_params"}
+    return bool(named) or any(getattr(args, flag, None) for flag in _WHAT)
+
+
+def _no_such_run(run: pathlib.Path) -> str:
+    """What is wrong where --save-dir names a folder that is not there; "" where it is."""
+    if run.is_dir():
+        return ""
+    runs = [path.parent.name for path in run.absolute().parent.glob("*/recipe.json")]
+    near = [str(run.with_name(name)) for name in difflib.get_close_matches(run.name, runs)]
+    meant = f" (did you mean {', '.join(near)}?)" if near else ""
+    return (
+        f"--resume auto: there is no run {run}{meant}: check the name, or say what a new run is to train by a flag for "
+        "its recipe, network or data"
+    )
+
+
+def _require_its_recipe(run: pathlib.Path, recipe: Settings, begun: Settings) -> None:
+    """Refuses another recipe by its name, before its batch or its data are found not to fit.
+
+    What flags change in the run's own recipe is looked at when the checkpoint is read.
+    """
+    differing = recipe.differences(begun, "resume")
+    if recipe.name != begun.name and differing:
+        raise Refused(
+            f"{run} is a run of the recipe {begun.name}, and this is {recipe.name} (they differ in "
+            f"{', '.join(differing)}): leave --recipe out to continue the run, or start another with --save-dir NEW"
+        )

@@ -125,6 +125,8 @@ def start(
         raise Refused(f"{args.recipe or recipe.name} is a recipe of {recipe.task}, and this script is for {task}")
     if args.dataset and args.dataset != recipe.dataset:
         recipe = recipe.set(dataset=args.dataset, classes=None, class_names=())
+    if begun and (begun.task, getattr(begun, "dataset", "")) == (task, recipe.dataset) and not recipe.data:
+        recipe = recipe.set(data=begun.data)
     return recipe, []
 
 

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from gluon_tricks.core.commands import output_fails
+
 
 class Parser(argparse.ArgumentParser):
     """argparse's, but for its errors: no usage, and a mistyped flag goes before what is missing because of it.
@@ -33,6 +35,15 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"refused: {message}\n")
+
+    def _print_message(self, message: str, file=None) -> None:
+        """As argparse has it, which passes over an output that cannot be written, and over what is never flushed."""
+        try:
+            (file or sys.stderr).write(message)
+            (file or sys.stderr).flush()
+        except OSError as error:
+            if file is sys.stdout:  # --help and --version
+                sys.exit(output_fails(error))
 
     def _refuse_unknown_flags(self, words: Sequence[str]) -> None:
         flags = [flag for action in self._actions for flag in action.option_strings]

@@ -31,18 +31,26 @@ def command(main: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence[s
             print(f"refused: {error}", file=sys.stderr)
             return 2
         except CannotWrite as error:
-            wrong = str(error)
-        except BrokenPipeError:  # the program that reads the output, such as head, has ended
-            wrong = ""
+            return _stopped(str(error))
         except OSError as error:
-            place = f"{error.filename}:" if error.filename else "the standard output cannot be written:"
-            wrong = f"{place} {error.strerror or error}"
-        _close_broken_output()
-        if wrong:
-            print(f"stopped: {wrong}", file=sys.stderr)
-        return 1
+            return output_fails(error)
 
     return told
+
+
+def output_fails(error: OSError) -> int:
+    """Says that a file or the standard output cannot be written; returns the exit code."""
+    if isinstance(error, BrokenPipeError):  # the program that reads the output, such as head, has ended
+        return _stopped("")
+    place = f"{error.filename}:" if error.filename else "the standard output cannot be written:"
+    return _stopped(f"{place} {error.strerror or error}")
+
+
+def _stopped(wrong: str) -> int:
+    _close_broken_output()
+    if wrong:
+        print(f"stopped: {wrong}", file=sys.stderr)
+    return 1
 
 
 def words_of(command: str) -> list[str]:

@@ -28,6 +28,22 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
         raise CannotWrite(f"{path} cannot be written: {error.strerror or error}") from error
 
 
+@contextlib.contextmanager
+def no_empty_folders(path: str | os.PathLike) -> Iterator[None]:
+    """Around what makes a folder to write into: of the folders made, those still empty at the end are removed.
+
+    So a full disk, whose folders can be made where files cannot, is left as it was.
+    """
+    path = pathlib.Path(path).absolute()
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        yield
+    finally:
+        for folder, _, _ in os.walk(missing[-1], topdown=False) if missing else ():
+            with contextlib.suppress(OSError):  # it holds something
+                os.rmdir(folder)
+
+
 def require_writable(path: pathlib.Path, what: str) -> None:
     """Finds out before any work whether a file can be written.
 

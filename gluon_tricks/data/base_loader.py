@@ -90,7 +90,7 @@ class StepLoader(abc.ABC):
     """
 
     _chunk = 1  # images per task
-    _remedy = "replace them by sound copies"  # what to do about undecodable images
+    _remedy = "replace them with intact copies"  # what to do about undecodable images
 
     def __init__(
         self,

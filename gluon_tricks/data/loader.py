@@ -68,7 +68,7 @@ class RecordLoader(StepLoader):
     """
 
     _chunk = 8  # few enough to split a batch between threads, enough to hide the cost of a task
-    _remedy = "pack again (scripts/pack_records.py --check lists all)"
+    _remedy = "pack again (gluon-tricks pack --check lists all)"
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class RecordLoader(StepLoader):
             known = "a whole number from 0" if self.classes is None else f"one of the classes 0 to {self.classes - 1}"
             raise BadRecord(
                 f"{self.records.describe(image, id)} has label {label:g}, which is not {known}: "
-                "look through the file with scripts/pack_records.py --check"
+                "look through the file with gluon-tricks pack --check"
             )
         pixels = decode_image(data)
         if pixels is None:

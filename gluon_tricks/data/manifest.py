@@ -21,7 +21,7 @@ def read_manifest(path: pathlib.Path) -> tuple[dict[str, Any], str]:
 
     Raises: Refused when it cannot be read, is no JSON object, is too large, or has an entry of another kind.
     """
-    remedy = "pack again, or delete it and have no names of classes"
+    remedy = "pack again, or delete it: the classes then have no names"
     try:
         size = path.stat().st_size
         if size > _LARGEST:

@@ -17,7 +17,7 @@ import cv2
 
 import gluon_tricks
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import CannotWrite
+from gluon_tricks.core.files import CannotWrite, no_empty_folders
 from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.core.wording import byte_size
 from gluon_tricks.data.encoding import NoImage, encoded
@@ -225,7 +225,8 @@ def pack(
     cv2.setNumThreads(0)  # the images are what runs in parallel
 
     attempt = functools.partial(_attempt, resize=resize, quality=quality, verify=verify)
-    with RecordWriter(prefix, source.classes, overwrite=overwrite, about=about) as writer, silent_codecs():
+    writer = RecordWriter(prefix, source.classes, overwrite=overwrite, about=about)
+    with no_empty_folders(pathlib.Path(prefix).parent), writer, silent_codecs():
         for entry, image in zip(shuffled, in_order(attempt, shuffled, jobs=jobs, what="packing")):
             if isinstance(image, NoImage):
                 broken.append(f"{entry.path} ({image})")
@@ -233,7 +234,7 @@ def pack(
                 writer.add(entry.label, entry.id, image, entry.path.removeprefix(folder))
         manifest = writer.manifest()
         if manifest["count"] == 0:
-            raise Refused(f"no images found: none of the {len(shuffled)} files is one, such as {min(broken)}")
+            raise Refused(f"no images found: none of the {len(shuffled)} files is an image; the first is {min(broken)}")
         left_out = [in_print(line) for line in (*sorted(broken), *sorted(source.left_out))]
         _list_left_out(prefix, left_out)
     return manifest, left_out

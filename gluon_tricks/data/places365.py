@@ -78,8 +78,8 @@ def image_names(listing: str | os.PathLike, records: Records) -> list[str]:
     files = ", ".join(map(str, records.paths))
     if len(set(ids)) < len(ids) or not set(ids) <= set(range(len(names))):
         raise Refused(
-            f"{files} with {len(ids)} images was not packed by {listing}, which names {len(names)}: give the packed "
-            "test images with --rec-val, and the list they were packed by"
+            f"{files} with {len(ids)} images was not packed from {listing}, which names {len(names)}: give the packed "
+            "test images with --rec-val, and the list they were packed from"
         )
     missing = sorted(set(range(len(names))) - set(ids))
     if missing:
@@ -104,7 +104,7 @@ def complete(batches: Iterator[Batch], loader: RecordLoader, names: Sequence[str
         bad = ", ".join(names[image] for image in list(loader.undecodable)[:3])
         raise Refused(
             f"{bad} cannot be decoded, and the server wants a line for every image: get such files again and pack anew "
-            "(scripts/pack_records.py --check lists all of them)"
+            "(gluon-tricks pack --check lists all of them)"
         )
 
 

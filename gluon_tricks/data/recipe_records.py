@@ -59,7 +59,7 @@ def count_classes(train: Records, val: Records, expected: int | None) -> int:
     if expected is None and known is None and highest >= len(train):  # or a damaged label decides the network's size
         raise Refused(
             f"the highest label is {highest}, and {len(train)} training images cannot show as many classes: "
-            "give --set classes=..., or see scripts/pack_records.py --check"
+            "give --set classes=..., or see gluon-tricks pack --check"
         )
     if expected is not None and highest >= expected:
         raise Refused(

@@ -22,7 +22,7 @@ from gluon_tricks.data.recordio import MARK, MAX_LENGTH, PART, walk
 _NO_MANIFEST = hashlib.sha256(b"{}").hexdigest()
 _HEAD = PART.size + 28  # bytes of a record in which its label stands
 _LONG = 1 << 20  # bytes
-INDEX_REMEDY = "make the .idx anew with `scripts/pack_records.py --index {}`"
+INDEX_REMEDY = "make the .idx anew with `gluon-tricks pack --index {}`"
 
 
 class BadRecord(RuntimeError):
@@ -42,12 +42,12 @@ def require_rec(path: pathlib.Path, flag: str = "") -> None:
     if path.is_dir():
         found = sorted(path.glob("*.rec"))[:3]
         images = path / "train" if (path / "train").is_dir() else path
-        remedy = f"pack its images with `scripts/pack_records.py {images} PREFIX` and name PREFIX.rec"
+        remedy = f"pack its images with `gluon-tricks pack {images} PREFIX` and name PREFIX.rec"
         if found:
             remedy = f"name the records in it, such as {' or '.join(map(str, found))}"
         raise Refused(f"{flag}{path} is a folder: {remedy}")
     if not path.is_file():
-        raise Refused(f"{flag}there is no {path}: check the name, or pack it with scripts/pack_records.py")
+        raise Refused(f"{flag}there is no {path}: check the name, or pack it with gluon-tricks pack")
 
 
 class RecordFile:
@@ -60,7 +60,7 @@ class RecordFile:
             self.file = open(path, "rb", buffering=0)  # noqa: SIM115  open as long as the records are
         self.size, self.written = self._state()
         if self.size == 0:
-            raise Refused(f"{path} is empty: pack it again with scripts/pack_records.py")
+            raise Refused(f"{path} is empty: pack it again with gluon-tricks pack")
         if self._bytes(0, 4) != MARK:
             raise Refused(f"{path} is not a RecordIO file: its first bytes are {self._bytes(0, 4)!r}")
         index = path.with_suffix(".idx")
@@ -117,7 +117,7 @@ class RecordFile:
         for i in np.linspace(0, count - 1, 16).astype(int):  # a few places tell the index of another file
             if self._bytes(self.offsets[i], 4) != MARK:
                 raise Refused(
-                    f"the .idx of {path} is not its own: no record starts at byte {self.offsets[i]}; {remedy}"
+                    f"the .idx of {path} belongs to another .rec: no record starts at byte {self.offsets[i]}; {remedy}"
                 )
         following = np.append(in_order[1:], self.size)
         return following[np.searchsorted(in_order, self.offsets)]
@@ -153,7 +153,9 @@ class RecordFile:
             mark, word = PART.unpack(head)
             if mark != MARK:
                 remedy = INDEX_REMEDY.format(self.path)
-                raise Refused(f"the .idx of {self.path} is not its own: no record starts at byte {start}; {remedy}")
+                raise Refused(
+                    f"the .idx of {self.path} belongs to another .rec: no record starts at byte {start}; {remedy}"
+                )
             kind, length = word >> 29, word & MAX_LENGTH
             start += PART.size + length + -length % 4
         return start

@@ -1,6 +1,6 @@
 """Reading .rec files: one or several as one list of images.
 
-Beside FILE.rec lies FILE.idx with a line "key<tab>offset" per record and, if scripts/pack_records.py wrote it,
+Beside FILE.rec lies FILE.idx with a line "key<tab>offset" per record and, if gluon-tricks pack wrote it,
 FILE.json, the manifest: classes, counts and sizes; and FILE.files, what the images' files were called. Files of
 MXNet's im2rec (.rec and .idx) are read as well.
 """

@@ -175,7 +175,9 @@ def start_precision(precision: str, net: mx.gluon.HybridBlock | None = None) -> 
         amp.init("bfloat16", fp32_ops=[name for name in in_float32 if not name.startswith(_WITHOUT_INPUTS)])
         _precision_of_process[0] = "bfloat16"
     if precision != "bfloat16" and _precision_of_process[0] == "bfloat16":
-        raise Refused(f"this process computes in bfloat16 for good: run {precision} in a process of its own")
+        raise Refused(
+            f"this process has switched to bfloat16, which cannot be undone: run {precision} in a process of its own"
+        )
 
 
 def needs_amx_off(block: mx.gluon.Block) -> bool:

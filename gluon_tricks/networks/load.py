@@ -95,7 +95,7 @@ def starting_point(source: str, model: str) -> str:
     if recipe is not None and recipe.task != "classification":
         raise Refused(f"{source} is a run of {recipe.task}, and a classifier starts from a classifier")
     if recipe is not None and recipe.model != model:
-        raise Refused(f"{source} is a {recipe.model}, and the network is to be a {model}: --model {recipe.model}")
+        raise Refused(f"{source} is a {recipe.model}, and the network is to be a {model}: use --model {recipe.model}")
     part = "#parameter" if is_checkpoint(path) and not formats.split(path)[1] else ""
     return f"{path.absolute()}{part}"
 

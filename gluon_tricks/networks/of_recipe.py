@@ -57,7 +57,7 @@ def _kwargs(recipe: Settings, to_train: bool) -> dict[str, Any]:
     kwargs = recipe.net_kwargs()
     others = {"pretrained", "ctx", "any_classes", *(["classes"] if isinstance(recipe, TransferRecipe) else [])}
     for name in others & kwargs.keys():
-        raise Refused(f"net.{name} is not a trait of the network: use --set classes=K, --use-pretrained, --num-gpus")
+        raise Refused(f"net.{name} cannot be set here: use --set classes=K, --use-pretrained or --num-gpus")
     if "norm_layer" in kwargs:
         kwargs["norm_layer"] = _norm_layer(kwargs["norm_layer"], recipe.model, to_train and distributed.ranks() > 1)
     return kwargs
@@ -88,7 +88,7 @@ def _base_kwargs(recipe: TransferRecipe, to_train: bool) -> dict[str, Any]:
     wanted = "use_global_stats" if isinstance(recipe, DetectionRecipe) else "dilated"
     if wanted == "dilated" and wanted not in keywords(recipe.model):
         raise Refused(
-            f"{recipe.model} has no dilated form, which an FCN stands on: use a ResNet v1b, v1c or v1d, a ResNeXt, "
+            f"{recipe.model} has no dilated form, which an FCN needs: use a ResNet v1b, v1c or v1d, a ResNeXt, "
             "SE-ResNeXt, MobileNet or DenseNet"
         )
     given = {wanted: True} if wanted in keywords(recipe.model) else {}  # VGG has no statistics
@@ -140,7 +140,8 @@ def _group_norm(model: str, in_channels: int, num_groups: int = 32, **kwargs) ->
     """Groups of 32 as in GluonCV's --use-gn, whose own layer MXNet 1.9.1 cannot hybridize. It infers in_channels."""
     if in_channels == 3:  # of colours
         raise Refused(
-            f"{model} normalises its input too, whose 3 channels are no groups for GroupNorm: leave out --use-gn, or "
+            f"{model} normalises its input too, whose 3 channels GroupNorm cannot divide into its groups: leave out "
+            "--use-gn, or "
             "choose another network"
         )
     if not is_whole(num_groups) or num_groups < 1 or in_channels % num_groups:

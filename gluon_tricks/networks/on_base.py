@@ -72,5 +72,5 @@ def _open_classifier(recipe: TransferRecipe) -> Trained:
         raise Refused(f"{source} is a run of {stored.task}: a base network is a classifier")
     said = stored.model if stored is not None else model_of(source)
     if said not in (None, recipe.model):
-        raise Refused(f"{source} is a {said}, and the base is to be a {recipe.model}: --base {said}")
+        raise Refused(f"{source} is a {said}, and the base is to be a {recipe.model}: use --base {said}")
     return open_network(source, model=None if said else recipe.model)

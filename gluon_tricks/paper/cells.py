@@ -220,7 +220,7 @@ class Runs:
         if data == "imagenet" and not imagenet_is_here():
             raise Refused(
                 f"{table} is trained on ImageNet, and there is no train.rec and val.rec in {IMAGENET_FOLDER}: pack it "
-                "with scripts/pack_records.py and name the folder with --data, or choose a smaller --scale"
+                "with gluon-tricks pack and name the folder with --data, or choose a smaller --scale"
             )
 
     def _require_classes(self, table: Table) -> None:

@@ -182,7 +182,7 @@ def _test_server(line: Line) -> dict[str, str]:
     """Table 7: labels of the test images are not public; only the server of Places365 can score them."""
     return {
         "Paper, test server": " / ".join(_number(score) for score in table7.PAPER_TEST.get(line.key, (None, None))),
-        "Ours, test server": "scored by its server alone: evaluate.py --submission",
+        "Ours, test server": "scored by its server alone: gluon-tricks evaluate --submission",
     }
 
 

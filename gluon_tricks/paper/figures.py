@@ -11,7 +11,7 @@ import mxnet as mx
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import write_atomically, writing
+from gluon_tricks.core.files import no_empty_folders, write_atomically, writing
 from gluon_tricks.core.wording import plural
 from gluon_tricks.paper import diagrams
 from gluon_tricks.paper.cells import Cell, Runs
@@ -148,11 +148,12 @@ def draw(name: str, runs: Runs, seeds: int) -> Iterator[pathlib.Path]:
     """Draws a figure's panels as PNGs beside the runs, and says where they are one by one."""
     pyplot = import_pyplot()
     folder = runs.root / runs.scale.name
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     for panel, make in FIGURES[name].items():
         figure = make(runs, seeds)
         path = folder / f"{name}{panel}.png"
-        write_atomically(path, functools.partial(figure.savefig, format="png", dpi=110))
+        with no_empty_folders(folder):
+            with writing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, functools.partial(figure.savefig, format="png", dpi=110))
         pyplot.close(figure)
         yield path

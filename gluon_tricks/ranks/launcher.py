@@ -40,7 +40,9 @@ def horovodrun() -> str:
     """
     path = shutil.which("horovodrun", path=f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if path is None:
-        raise Refused("there is no horovodrun beside this Python: sh scripts/install_horovod.sh ENVIRONMENT builds it")
+        raise Refused(
+            "there is no horovodrun beside this Python: scripts/install_horovod.sh of the repository builds it"
+        )
     # Not by its --check-build, which imports MXNet anew for each of seven questions.
     words = [sys.executable, "-c", "import horovod.mxnet as horovod; print('Gloo:', horovod.gloo_built())"]
     built = subprocess.run(words, capture_output=True, text=True, env=inherited_environment(), timeout=300)
@@ -48,7 +50,7 @@ def horovodrun() -> str:
         said = (built.stderr + built.stdout).strip().splitlines()
         raise Refused(
             f"this Horovod was built without {'Gloo' if 'Gloo: ' in built.stdout else 'MXNet'} "
-            f"({said[-1] if said else 'it says nothing'}): build it anew with scripts/install_horovod.sh"
+            f"({said[-1] if said else 'it said nothing'}): scripts/install_horovod.sh of the repository builds it anew"
         )
     return path
 

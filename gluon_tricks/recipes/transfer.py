@@ -35,7 +35,8 @@ class TransferRecipe(Settings):
         yield self.classes is None or self.classes <= 2**16, f"classes is {self.classes}: masks have at most {2**16}"
         yield (
             self.classes is None or len(self.class_names) in (0, self.classes),
-            f"class_names are {len(self.class_names)} and classes is {self.classes}: give as many names as classes",
+            f"class_names has {len(self.class_names)} names and classes is {self.classes}: give as many names as "
+            "classes",
         )
         yield (
             len({*self.class_names}) == len(self.class_names) and all(name.strip() for name in self.class_names),
@@ -51,7 +52,7 @@ class TransferRecipe(Settings):
         )
         for trick in self.tricks:
             changed = [name for name in ("batch", "loss", "net_kwargs") if name in vars(type(trick))]
-            yield not changed, f"{trick.label()} is for the training of classifiers: the base network's, not this one"
+            yield not changed, f"{trick.label()} is for training classifiers, such as the base network: leave it out"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -110,5 +110,5 @@ def _check_labels(evaluated: EvaluationSet) -> None:
     records, net = evaluated.records, evaluated.net
     path, names = records.paths[0], records.classes
     if names and len(names) != net.classes:
-        raise Refused(f"{path} has {len(names)} classes and {net.name} has {net.classes}: these differ")
+        raise Refused(f"{path} has {len(names)} classes and {net.name} has {net.classes}: name records of its classes")
     class_labels(records, net.classes, net.name)

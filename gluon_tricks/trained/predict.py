@@ -168,7 +168,7 @@ def segment(
     if scale < 1:
         small = max(round(width * scale), 1), max(round(height * scale), 1)
         seen = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
-        note = f"{width} x {height} px are many: the network has seen {small[0]} x {small[1]}"
+        note = f"{width} x {height} px is too large: the network has seen {small[0]} x {small[1]} px"
     inputs = normalised(seen[None], context, recipe.mean, recipe.std)
     found = class_probabilities(net, inputs, MULTI_SCALE if multi_scale else (1.0,), flips=multi_scale)
     # As float32, which OpenCV resizes and which holds class indices exactly.

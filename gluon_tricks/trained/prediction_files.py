@@ -1,4 +1,4 @@
-"""Photos in, pictures, JSON and a page of them out: the files of scripts/predict.py."""
+"""Photos in, pictures, JSON and a page of them out: the files of gluon-tricks predict."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import numpy as np
 import PIL.Image
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import write_atomically, write_text, writing
+from gluon_tricks.core.files import no_empty_folders, write_atomically, write_text, writing
 from gluon_tricks.core.wording import plural
 from gluon_tricks.data.annotations.annotated import ENDINGS
 from gluon_tricks.data.records import decode_image
@@ -95,9 +95,10 @@ class Results:
         write_text(data, text)  # first: it says whose
         pictures.save_png(picture, prediction.picture)
         if prediction.mask is not None:
-            with writing(mask.parent):
-                mask.parent.mkdir(exist_ok=True)
-            write_atomically(mask, functools.partial(_save_indices, prediction.mask))
+            with no_empty_folders(mask.parent):
+                with writing(mask.parent):
+                    mask.parent.mkdir(exist_ok=True)
+                write_atomically(mask, functools.partial(_save_indices, prediction.mask))
         else:
             with writing(mask):  # of an earlier network
                 mask.unlink(missing_ok=True)

@@ -88,7 +88,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
 
 
 def _look_at_the_machine(files: int) -> list[str]:
-    """What scripts/doctor.py would warn of that concerns a training; the disk is looked at when its need is known.
+    """What gluon-tricks doctor would warn of that concerns a training; the disk is looked at when its need is known.
 
     Raises:
         Refused: what it would call a problem.
@@ -201,7 +201,7 @@ def require_splittable(recipe: Settings, contexts: Sequence[mx.Context]) -> None
     """Refuses a batch that does not split evenly over the devices, and SyncBatchNorm over several of one rank."""
     parts = len(contexts) * distributed.ranks() * recipe.accumulate
     if recipe.batch_size % parts:
-        rounds = f", {recipe.accumulate} rounds each" if recipe.accumulate > 1 else ""
+        rounds = f", {recipe.accumulate} micro-batches each" if recipe.accumulate > 1 else ""
         raise Refused(
             f"a batch of {recipe.batch_size} cannot be split evenly over {len(contexts) * distributed.ranks()} devices "
             f"({len(contexts)} on each of {plural(distributed.ranks(), 'rank')}{rounds}): make it a multiple of "

@@ -177,7 +177,10 @@ def test_a_detector_does_not_compute_in_float16(detector, tmp_path, monkeypatch,
     save_checkpoint(alone, net, mx.gluon.Trainer(net.collect_params(), "sgd"), Progress(step=1), recipe, "digest")
     for source in (detector, detector / "final.params", alone):
         says = evaluated(capsys, "--pretrained", source, "--dtype", "float16", code=2)
-        assert says == f"refused: --dtype float16: {source} is a detector, whose boxes need more: use --dtype float32\n"
+        assert (
+            says
+            == f"refused: --dtype float16: {source} is a detector, whose boxes need more digits: use --dtype float32\n"
+        )
 
 
 @pytest.mark.skipif(not cpu_has_bfloat16(), reason="this CPU has no bfloat16")

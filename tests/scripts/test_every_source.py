@@ -214,7 +214,7 @@ def test_a_start_of_another_kind_is_refused(option, folder, few_networks, tiny_r
     other = Recipe(model="mobilenet0.25", classes=4)
     for recipe, says in (
         (DetectionRecipe(), "run is a run of detection, and a classifier starts from a classifier"),
-        (other, f"run is a mobilenet0.25, and the network is to be a {NAME}: --model mobilenet0.25"),
+        (other, f"run is a mobilenet0.25, and the network is to be a {NAME}: use --model mobilenet0.25"),
     ):
         (tmp_path / "run").mkdir(exist_ok=True)
         (tmp_path / "run" / "final.params").touch()

@@ -276,7 +276,7 @@ def test_a_look_changes_nothing(tmp_path, capsys):
         (["table1"], "table1: nothing is trained for it; python -m model_zoo.summary --table1 shows it"),
         (["table2"], "gluon-tricks reproduce table3 --rows baseline trains and shows it"),
         (["figure5"], "no table or figure 'figure5': did you mean figure4"),
-        (["table7"], "packed from its lists with scripts/pack_records.py --places365: name their folder with --data"),
+        (["table7"], "packed from its lists with gluon-tricks pack --places365: name their folder with --data"),
         (["table5", "--scale", "imagenette"], "name their folder with --data"),
         (["table5", "--scale", "imagenette", "--plan"], "name their folder with --data"),
         (["table5"], "there is no train.rec and val.rec in ~/.mxnet/datasets/imagenet/rec"),

@@ -74,7 +74,7 @@ class MaskedImages:
         """What stands in the mask of image i, (height, width) uint16. Raises: as read_mask, but for the values."""
         values = mask_file.stored_values(self.masks[i])
         if values.shape != tuple(self.sizes[i]):
-            raise Problem(f"{self.masks[i]} is not as large as its image any more")
+            raise Problem(f"{self.masks[i]} no longer has the size of its image")
         return values
 
     def require_known(self, i: int, counts: np.ndarray) -> None:

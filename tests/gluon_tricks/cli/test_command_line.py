@@ -173,7 +173,7 @@ def test_a_trick_of_the_recipe_that_the_network_cannot_have_is_left_out():
         ("--resume-states x.states", "use --resume auto"),
         ("--resume-epoch 3", "goes with --resume-params"),
         ("--resume-params none.params", "there is no run or file none.params"),
-        ("--rec-train train.rec --rec-train-idx other.idx --rec-val val.rec", "lies beside its .rec"),
+        ("--rec-train train.rec --rec-train-idx other.idx --rec-val val.rec", "must lie beside its .rec"),
         ("--recipe tabel6", "there is no recipe 'tabel6'"),
         ("--rgb-mean 1,2,x", "takes numbers with commas"),
         ("--lr-decay-epoch 3 --recipe shapes", "go with --lr-mode step"),

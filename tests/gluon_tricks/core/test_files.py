@@ -1,5 +1,6 @@
 """Writing: whole or not at all, and failures that name their place."""
 
+import contextlib
 import errno
 import os
 import pathlib
@@ -36,3 +37,19 @@ def test_devices_are_not_replaced(tmp_path):
     assert pathlib.Path("/dev/null").is_char_device()
     with pytest.raises(CannotWrite, match="/dev/full cannot be written: No space left on device"):
         files.write_text(pathlib.Path("/dev/full"), "text")
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_folders_that_stay_empty_are_removed(tmp_path, fails):
+    """Those made here alone: "old" was empty before, and a/b/full holds something."""
+    (tmp_path / "old").mkdir()
+    with contextlib.suppress(KeyboardInterrupt):
+        for name in ("old", "a/b/empty/c", "a/b/full", "new/er"):
+            with files.no_empty_folders(tmp_path / name):
+                (tmp_path / name).mkdir(parents=True, exist_ok=True)
+                if name == "a/b/full":
+                    (tmp_path / name / "file").touch()
+                if name == "new/er" and fails:
+                    raise KeyboardInterrupt
+    left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*"))
+    assert left == ["a", "a/b", "a/b/full", "a/b/full/file", "old"]

@@ -22,12 +22,20 @@ def test_lines_end_at_line_feeds_only(tmp_path, mark, end):
     assert words(f"  one\t{ODD}, two ", also=",") == ["one", ODD, "two"]
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_lines_of_an_old_mac_end_at_carriage_returns(tmp_path, mark):
+    (tmp_path / "names").write_bytes(mark + b"ant \r\rbee\r")
+    assert read_lines(tmp_path / "names") == [(1, "ant"), (3, "bee")]
+    assert read_classes(tmp_path / "names") == ("ant", "bee")
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
+        (b"ant\rb\xe9e\r", "names: line 2 is not UTF-8 (byte 0xe9): save it as UTF-8"),
         ("ant\nb\u00e9e\n".encode("latin-1"), "names: line 2 is not UTF-8 (byte 0xe9): save it as UTF-8"),
         ("ant\nbee\n".encode("utf-16"), "names: it is UTF-16: save it as UTF-8"),
-        (b"ant\nbee\nant\n", "names names the class 'ant' twice, labels 0 and 2: give it one"),
+        (b"ant\nbee\nant\n", "names names the class 'ant' twice, labels 0 and 2: give it one label"),
         (b"\n", "names names no class"),
         (b"ant\na\0\n", "the class of label 1, 'a\\x00', has a NUL in its name"),
     ],

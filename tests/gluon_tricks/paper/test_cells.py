@@ -373,7 +373,7 @@ def test_equal_differences_are_no_measure_of_noise():
 def test_table_7_has_the_test_servers_column(runs):
     leave(runs.cell("table7/resnet50_v1d/best", 0), 0.5)
     text = tables.markdown(compare("table7", runs, 1))
-    ours = "scored by its server alone: evaluate.py --submission"
+    ours = "scored by its server alone: gluon-tricks evaluate --submission"
     assert cells_of(text, "ResNet-50-D Efficient") == [
         *("56.34 / 86.87", "not run", "", "", "", "57.18 / 87.28", ours)
     ]  # fmt: skip

@@ -184,7 +184,9 @@ def test_another_network_than_the_named_base_is_refused(base):
     shutil.copy(base, run / "final.params")
     (run / "recipe.json").write_text(json.dumps(Recipe(model="resnet18_v1b", classes=7).to_json()))
     for source in (run, run / "final.params"):
-        with pytest.raises(Refused, match="is a resnet18_v1b, and the base is to be a resnet34_v1b: --base resnet18_"):
+        with pytest.raises(
+            Refused, match="is a resnet18_v1b, and the base is to be a resnet34_v1b: use --base resnet18_"
+        ):
             on_trained_base(recipe.set(base_params=str(source)), [mx.cpu()])
         assert words(f"--base-params {source}", DETECTION, "voc").model == "resnet18_v1b"
         said = words(f"--base-params {source} --base resnet34_v1b", DETECTION, "voc")
@@ -220,9 +222,9 @@ def test_what_cannot_work_is_refused_before_any_work(recipe, says, tmp_path):
     "settings, says",
     [
         (dict(dtype="float16"), "dtype is 'float16': choose one of float32, bfloat16"),
-        (dict(tricks=(Mixup(),)), "mixup is for the training of classifiers"),
-        (dict(tricks=(ZeroGamma(),)), "zero_gamma is for the training of classifiers"),
-        (dict(classes=3, class_names=("a", "b")), "class_names are 2 and classes is 3"),
+        (dict(tricks=(Mixup(),)), "mixup is for training classifiers"),
+        (dict(tricks=(ZeroGamma(),)), "zero_gamma is for training classifiers"),
+        (dict(classes=3, class_names=("a", "b")), "class_names has 2 names and classes is 3"),
         (dict(classes=10**9), "classes is 1000000000"),
         (dict(start_epoch=1), "start_epoch is 1: use --resume auto"),
         (dict(data="VOCdevkit"), "data is 'VOCdevkit': few_scenes is built in; name the kind of your data"),
@@ -244,7 +246,7 @@ def test_a_recipe_that_claims_more_classes_than_its_file_has(base, tmp_path):
 
 def test_a_base_without_a_dilated_form_is_refused():
     for model in ("vgg11", "inceptionv3"):
-        with pytest.raises(Refused, match=f"{model} has no dilated form, which an FCN stands on: use a ResNet"):
+        with pytest.raises(Refused, match=f"{model} has no dilated form, which an FCN needs: use a ResNet"):
             on_trained_base(TINY["segmentation"].set(model=model), [mx.cpu()])
 
 

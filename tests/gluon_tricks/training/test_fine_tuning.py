@@ -70,7 +70,7 @@ def test_the_trunk_is_the_files_and_the_head_is_new(model, naming, ending, tmp_p
     assert values["head.bias"].tolist() == [0, 0, 0, 0]
     assert [record.getMessage() for record in caplog.records] == [
         f"{path} has a head of 10 classes and {model} is to have 4: all but the head is taken from it, "
-        "the head starts anew"
+        "the head starts from random numbers"
     ]
 
 
@@ -125,7 +125,7 @@ def test_what_is_refused(tmp_path):
     mx.nd.save(str(tmp_path / "wide.params"), {name: mx.nd.array(value) for name, value in wide.items()})
     with pytest.raises(Refused, match=r"wide.params does not fit cifar_resnet20_v1: stage1.0.conv1.weight"):
         start(str(tmp_path / "wide.params"))
-    with pytest.raises(Refused, match="net.any_classes is not a trait of the network"):
+    with pytest.raises(Refused, match="net.any_classes cannot be set here"):
         start("", net={"any_classes": True})
     for other in (
         lambda: untrained(Recipe(model=CIFAR, classes=4), pretrained=path),

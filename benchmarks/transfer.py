@@ -19,7 +19,7 @@ from typing import Any
 import mxnet as mx
 import numpy as np
 
-from gluon_tricks.benchmarks.gluoncv_transfer import gluoncv_detector, gluoncv_segmenter
+from benchmarks.gluoncv_transfer import gluoncv_detector, gluoncv_segmenter
 from gluon_tricks.core.errors import Refused, require_known
 from gluon_tricks.data.builtin import scenes
 from gluon_tricks.paper.contest import Contestant, measure

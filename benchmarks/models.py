@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 import mxnet as mx
 import numpy as np
 
+from benchmarks.results import compare
 from gluon_tricks.core import foreign, keyed_random
 from gluon_tricks.machine.devices import start_precision
-from gluon_tricks.paper.contest import Contestant, compare, measure
+from gluon_tricks.paper.contest import Contestant, measure
 from model_zoo import get_model
 from model_zoo.inference import fuse, quantise
 

@@ -13,12 +13,13 @@ from collections.abc import Callable
 import mxnet as mx
 import numpy as np
 
-from gluon_tricks.benchmarks.loader import image_record_iter_options
+from benchmarks.loader import image_record_iter_options
+from benchmarks.results import compare
 from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.foreign import import_gluoncv
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.data.records import Records
-from gluon_tricks.paper.contest import Contestant, compare, measure
+from gluon_tricks.paper.contest import Contestant, measure
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.training.job import Job, Options
 from gluon_tricks.training.loop import train_epoch, train_step

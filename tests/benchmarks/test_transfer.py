@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from mxnet import autograd
 
-from gluon_tricks.benchmarks import transfer
-from gluon_tricks.benchmarks.gluoncv_transfer import gluoncv_detector, gluoncv_segmenter
+from benchmarks import transfer
+from benchmarks.gluoncv_transfer import gluoncv_detector, gluoncv_segmenter
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.detector.settings import ROI_SETTINGS, RoISettings
 from gluon_tricks.training import steps

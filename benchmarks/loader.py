@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable
 
 import mxnet as mx
 
+from benchmarks.results import compare
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural
 from gluon_tricks.data.augment import Preprocess, coefficients
 from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.records import Records
-from gluon_tricks.paper.contest import Contestant, compare, measure
+from gluon_tricks.paper.contest import Contestant, measure
 
 
 def run(rec: str, size: int, batch_size: int, threads: int, rounds: int) -> tuple[dict[str, list[float]], list[str]]:
