@@ -20,7 +20,7 @@ from gluon_tricks.paper.scales import Scale, TransferScale, scales_of
 from gluon_tricks.recipes.recipe import read_recipe
 from gluon_tricks.recipes.registry import TABLES, get_table
 from gluon_tricks.recipes.settings import Settings
-from gluon_tricks.recipes.tables.rows import Table
+from gluon_tricks.recipes.tables.rows import Row, Table
 from gluon_tricks.recipes.transfer import TransferRecipe
 from gluon_tricks.tricks import Distillation
 
@@ -180,19 +180,29 @@ class Runs:
                 recipe = recipe.add(dataclasses.replace(trick, teacher=str(teacher.folder)))
         return Cell(first, recipe, folder, teacher, self.digest)
 
-    def cells(self, table: str, columns: Sequence[str], rows: Sequence[str], seeds: int) -> list[Cell]:
+    def cells(self, table: str, columns: Sequence[str], rows: Sequence[str], seeds: int | None) -> list[Cell]:
         """The cells a table shows, seed by seed, so that whole tables appear early; teachers are not listed.
 
         Args:
             columns, rows: only these; () for all.
+            seeds: of every row; None: at the paper's scale as many as the paper ran, at others one.
         """
-        found = []
-        for seed in range(seeds):
-            for column in columns or get_table(table).columns:
-                for row in get_table(table).shown(column):
-                    if not rows or row.key in rows:
-                        found.append(self.cell(f"{table}/{column}/{row.key}", seed))
+        shown = [
+            (column, row) for column in columns or get_table(table).columns for row in get_table(table).shown(column)
+        ]
+        wanted = [(*pair, seeds or self.repeats(table, *pair)) for pair in shown if not rows or pair[1].key in rows]
+        most = max((count for *_, count in wanted), default=0)
+        found = [
+            self.cell(f"{table}/{column}/{row.key}", seed)
+            for seed in range(most)
+            for column, row, count in wanted
+            if seed < count
+        ]
         return [cell for cell in found if cell is not None]
+
+    def repeats(self, table: str, column: str, row: Row) -> int:
+        """How many seeds of a row are run where no number is asked for."""
+        return 1 if self.scale.title else get_table(table).runs(column, row)
 
     def seeds(self, cells: Iterable[Cell]) -> int:
         """How many seeds, from 0 on, there are runs of beside these cells'."""

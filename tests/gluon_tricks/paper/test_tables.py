@@ -41,6 +41,7 @@ DIFFERENCES = {
         "distill": {"teacher": "table6/resnet152_v1d/smooth", "soft": SOFT},
         "mixup": MIXUP,
         "distill_mixup": {"teacher": "table6/resnet152_v1d/mixup", "soft": SOFT},
+        "long": {"epochs": 200},
     },
     "table7": {"efficient": {}, "best": {**COSINE, **SMOOTH, **MIXUP}},
 }
@@ -136,6 +137,24 @@ def test_efficient_training_of_table_3():
     assert get_recipe("table3/inceptionv3/baseline").input_size == 299
 
 
+def test_table_1_has_the_baseline_and_all_tricks():
+    """The newer networks differ from section 2's ResNet-50 in nothing but the network; the last is table 6's last."""
+    rows = [row.key for row in TABLES["table1"].rows]
+    for key in rows[1:-1]:
+        assert [*changed(get_recipe(f"table1/imagenet/{key}"), get_recipe("baseline"))] == ["model"]
+    assert changed(get_recipe("table1/imagenet/resnet50"), get_recipe("baseline")) == {}
+    assert changed(get_recipe("table1/imagenet/tricks"), get_recipe("table6/resnet50_v1d/distill_mixup")) == {}
+    assert [TABLES["table1"].row(key).paper["imagenet"][0] for key in rows] == [75.3, 77.8, 76.71, 78.9, 77.42, 79.29]
+
+
+def test_200_epochs_without_mixup_are_told_of_one_network():
+    """Their gain is over label smoothing, which mixup's row builds on too."""
+    table = TABLES["table6"]
+    shown = {column: [row.key for row in table.shown(column)] for column in table.columns}
+    assert {column for column, keys in shown.items() if "long" in keys} == {"resnet50_v1d"}
+    assert table.row("long").gain == {"resnet50_v1d": 0.15} and table.row("long").base == "smooth"
+
+
 def test_the_last_rows_of_table_6_stand_on_label_smoothing():
     labels = {
         row: {t.label() for t in get_recipe(f"table6/resnet50_v1d/{row}").tricks} for row in DIFFERENCES["table6"]
@@ -157,7 +176,7 @@ def test_the_teacher_is_resnet_152_d_and_sees_mixup_where_its_student_does():
 
 def test_every_name_gives_its_recipe():
     names = [name for table in TABLES.values() for name in table.names()]
-    assert len(names) == len(set(names)) == 3 * 2 + 2 * 5 + 4 + 4 * 6 + 2 + 1 + 7 + 7
+    assert len(names) == len(set(names)) == 3 * 2 + 2 * 5 + 4 + 4 * 7 + 2 + 1 + 7 + 7 + 6 + 3
     assert all(get_recipe(name).name == name for name in names)
 
 
