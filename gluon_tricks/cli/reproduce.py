@@ -48,9 +48,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--scale", help=scales)
     parser.add_argument("--columns", default="", metavar="NAME,NAME", help="such as resnet50_v1d (all columns)")
     parser.add_argument("--rows", default="", metavar="ROW,ROW", help="such as cosine,mixup (all rows)")
-    parser.add_argument(
-        "--seeds", type=int, metavar="N", help="seeds 0 to N-1 of every row (1, table6: as the paper; shown: all)"
-    )
+    seeds = "seeds 0 to N-1 of every row (1, table6: as the paper; shown: all)"
+    parser.add_argument("--seeds", type=int, metavar="N", help=seeds)
     photos = "train.rec and val.rec, or class folders"
     parser.add_argument("--data", type=pathlib.Path, metavar="PATH", help=f"{photos}; tables 8 and 9: VOC, ADE20K")
     parser.add_argument("--base-data", type=pathlib.Path, metavar="PATH", help=f"of their base networks: {photos}")

@@ -168,7 +168,7 @@ def _devices(event: Mapping[str, Any]) -> str:
 
 
 def _cost(number: int, line: Line) -> dict[str, str]:
-    """Tables 1 and 5: the networks' size and cost, counted from those that were trained; of 1000 classes if none was."""
+    """Tables 1 and 5: size and cost of the networks that were trained; with 1000 classes if none was."""
     theirs = {label: numbers for label, _, *numbers in PAPER[number]}.get(line.label)  # a user's own row has none
     given = any(parameters for *_, parameters, _ in PAPER[number])
     total = None

@@ -103,7 +103,7 @@ def _arrow(panel, source, target, bend: float = 0.0) -> None:
 
 
 def figure1():
-    """The architecture of ResNet-50: its parts with their shapes, its stem, and the blocks of stage 4, as the paper's."""
+    """The architecture of ResNet-50: its parts with their shapes, its stem, and the blocks of stage 4."""
     from matplotlib import pyplot
 
     net = get_model("resnet50_v1")

@@ -20,7 +20,7 @@ from gluon_tricks.recipes.tables import (
 from gluon_tricks.recipes.tables.rows import Table
 
 _RECIPES = {recipe.name: recipe for recipe in (*imagenet.RECIPES, *proxies.RECIPES)}
-# Of equal cells the first table names the folder: tables that are new come last, so that runs which are there are found.
+# Of equal cells the first table names the folder: new tables come last, so that runs which are there are found.
 _MODULES = (table3, table4, table5, table6, table7, base_networks, table8, table9, table1, table2)
 TABLES: dict[str, Table] = {module.TABLE.name: module.TABLE for module in _MODULES}
 

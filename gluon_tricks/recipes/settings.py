@@ -57,6 +57,8 @@ class Settings:
         divergence_factor, divergence_steps: a loss over so many times its running median for so many steps in a row,
             or one that is not finite, takes the run back to a checkpoint.
         rollbacks: how often at most.
+        rollback_lr: what each of them multiplies the learning rates by, in (0, 1]; 1 keeps them (float16 lowers its
+            loss scale instead).
         tricks: the refinements, in the order in which their hooks are called.
 
     Attributes:
@@ -93,6 +95,7 @@ class Settings:
     divergence_factor: float = free("cells", "resume", default=3.0)  # nothing until the numbers go wrong
     divergence_steps: int = free("cells", "resume", default=20)
     rollbacks: int = free("cells", "resume", default=3)
+    rollback_lr: float = free("cells", "resume", default=0.5)
     tricks: tuple[Trick, ...] = ()
 
     def __post_init__(self) -> None:
@@ -128,6 +131,7 @@ class Settings:
             "more than 1, and 1 or more",
         )
         yield self.rollbacks >= 0, f"rollbacks is {self.rollbacks}: it takes 0 (never) or more"
+        yield 0 < self.rollback_lr <= 1, f"rollback_lr is {self.rollback_lr}: it must lie in (0, 1], 1 keeping the rate"
         yield 0 <= self.seed < 2**31, f"seed is {self.seed}: it must lie in [0, 2**31)"
         for values in (self.mean, self.std):
             yield values is None or len(values) == 3, "mean and std take three numbers each, for R, G and B"

@@ -135,7 +135,7 @@ class Job:
         """The shuffle and the factor on learning rates that belong to so many rollbacks."""
         times = len(self.progress.rollbacks)
         self.task.train.seed = (self.recipe.seed + 1_000_003 * times) % 2**31
-        self.lr_factor = 1.0 if self.scale.active else 0.5**times
+        self.lr_factor = 1.0 if self.scale.active else self.recipe.rollback_lr**times
 
     def checkpoint(self) -> None:
         """Writes a checkpoint of this moment (rank 0, for all) and removes those that are no longer kept."""
