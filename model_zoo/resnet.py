@@ -34,7 +34,7 @@ class Variant:
             from the means of all channels: "dense" layers without bias, or "conv" 1x1 with biases.
 
     Source: Bag of Tricks, section 4, figure 1 (which shows the blocks of stage 4) and figure 2; Xie et al., Aggregated
-        residual transformations (CVPR 2017), for groups; Hu et al., Squeeze-and-excitation networks (CVPR 2018), for se.
+        residual transformations (CVPR 2017), for groups; Hu et al., Squeeze-and-excitation networks, for se.
     """
 
     stride_on_3x3: bool = False

@@ -191,7 +191,8 @@ def _memory_of(context: mx.Context) -> int:
 def training_shape(recipe: Settings, contexts: Sequence[mx.Context], height: int, width: int) -> tuple[int, int, int]:
     """What a device has at a time in training: images, height, width; several "CPUs" are one."""
     devices = len(contexts) if contexts[0].device_type == "gpu" else 1
-    return recipe.batch_size // (distributed.ranks() * recipe.accumulate * devices), height, width
+    rounds = recipe.rounds(len(contexts) * distributed.ranks())
+    return recipe.batch_size // (distributed.ranks() * rounds * devices), height, width
 
 
 def initialised_network(recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gluon.HybridBlock:

@@ -79,6 +79,12 @@ class Cell:
         if stored is None:
             return False
         differences = list(self.recipe.differences(stored, "cells"))
+        if (
+            "bn_batch" in differences
+            and stored.bn_batch is None
+            and self._seen_by_norms(stored) <= {self.recipe.bn_batch}
+        ):
+            differences.remove("bn_batch")  # the devices that it was trained on came to the same
         if _are_others(stored.data, self.recipe.data):
             differences.append("data")
         told = next((event["records"] for event in self.events() if "records" in event), "")
@@ -89,6 +95,14 @@ class Cell:
             raise Refused(f"{self.folder} holds a run of another recipe ({text}): move it away, or use --runs")
         ended = (self.folder / "final.params").is_file() or not (self.folder / "checkpoints").is_dir()
         return len(self.metrics()) == self.recipe.epochs and ended  # of some only the metrics have been kept
+
+    def _seen_by_norms(self, stored: Settings) -> set[int | None]:
+        """How many images a batch normalisation saw at a time: as the run tells, or as its devices do."""
+        begun = [event for event in self.events() if "contexts" in event]
+        return {
+            event.get("bn_batch", stored.batch_size // (len(event["contexts"]) * event["ranks"] * stored.accumulate))
+            for event in begun
+        }
 
     def precision(self) -> str:
         """What it was computed in, which the machine may have decided; "" before it has begun."""

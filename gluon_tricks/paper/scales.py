@@ -17,6 +17,11 @@ _SMALL_MODELS = {
 }
 
 
+# "8 Nvidia V100 GPUs" (section 2.1): a batch normalisation saw an eighth of the batch, 32 images or 128. The paper's
+# scale fixes that; a proxy leaves it to the machine, as the images of one device.
+PAPER_DEVICES = 8
+
+
 @dataclasses.dataclass(frozen=True)
 class Scale:
     """What a scale changes of every recipe of a classifier.
@@ -43,7 +48,7 @@ class Scale:
         """The resolved recipe of a cell at this scale; None if its network has no proxy."""
         recipe = table.recipe(column, row)
         if self.models is None:
-            return recipe.set(classes=table.classes).resolved()
+            return recipe.set(classes=table.classes, bn_batch=recipe.batch_size // PAPER_DEVICES).resolved()
         if recipe.model not in self.models:
             return None
         changes = dict(

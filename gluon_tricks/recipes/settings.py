@@ -48,6 +48,9 @@ class Settings:
         start_epoch: the first epoch to train, for going on from parameters alone.
         batch_size: images per update over all devices and ranks.
         accumulate: rounds that a device takes its part of a batch in, one gradient being summed over them.
+        bn_batch: images that a batch normalisation sees at a time. A device takes its part of a batch in rounds of so
+            many, so that the network does not depend on the number of devices; None: its whole part is one round, or
+            what accumulate says.
         lr: the base rate as it is used; None: 0.1, changed by the tricks (linear scaling).
         momentum, wd: of the optimiser.
         optimizer: "nag" or "sgd".
@@ -85,6 +88,7 @@ class Settings:
     start_epoch: int = 0
     batch_size: int = 256
     accumulate: int = 1
+    bn_batch: int | None = None
     lr: float | None = None
     momentum: float = 0.9
     wd: float = 1e-4
@@ -120,6 +124,7 @@ class Settings:
         )
         yield self.batch_size >= 1, f"batch_size is {self.batch_size}: it takes 1 or more"
         yield self.accumulate >= 1, f"accumulate is {self.accumulate}: it takes 1 or more"
+        yield from self._constraints_of_bn()
         least = self.least_classes
         yield self.classes is None or self.classes >= least, f"classes is {self.classes}: it takes {least} or more"
         yield self.lr is None or self.lr >= 0, f"lr is {self.lr}: it must be 0 or more"
@@ -139,6 +144,22 @@ class Settings:
         yield (
             len({trick.slot() for trick in self.tricks}) == len(self.tricks),
             f"of {', '.join(t.label() for t in self.tricks)} two do the same work: keep one of them",
+        )
+
+    def _constraints_of_bn(self) -> Iterator[tuple[bool, str]]:
+        own, batch = self.bn_batch, self.batch_size
+        yield own is None or own >= 1, f"bn_batch is {own}: it takes 1 or more, or null"
+        yield (
+            own is None or batch % own == 0,
+            f"bn_batch is {own} and batch_size {batch}: make the batch a multiple of it, or set bn_batch=null",
+        )
+        yield (
+            own is None or self.accumulate == 1,
+            f"bn_batch is {own} and accumulate {self.accumulate}: both say how many rounds there are; leave out one",
+        )
+        yield (
+            own is None or self.net.get("norm_layer") != "SyncBatchNorm",
+            f"bn_batch is {own} and net.norm_layer SyncBatchNorm, which takes the images of all ranks: leave out one",
         )
 
     # --- changing one -------------------------------------------------------------------------------------------
@@ -182,6 +203,10 @@ class Settings:
         for trick in self.tricks:
             merged.update(trick.net_kwargs())
         return {**merged, **self.net}
+
+    def rounds(self, devices: int) -> int:
+        """How many rounds a step has on so many devices, over all ranks, which it can be shared by."""
+        return self.accumulate if self.bn_batch is None else self.batch_size // (self.bn_batch * devices)
 
     def base_lr(self) -> float:
         """The learning rate that the schedule starts from."""

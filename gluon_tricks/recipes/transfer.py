@@ -102,6 +102,10 @@ class DetectionRecipe(TransferRecipe):
             1 <= self.short <= self.long,
             f"short {self.short} and long {self.long}: pixels, the shorter side being the smaller number",
         )
+        yield (
+            self.bn_batch is None,
+            f"bn_batch is {self.bn_batch}: a detector's batch normalisation keeps its base's statistics; leave it out",
+        )
         yield self.dense_side is None or self.dense_side >= 1, f"dense_side is {self.dense_side}: it takes 1 or more"
         yield 0 <= self.frozen_stages <= 4, f"frozen_stages is {self.frozen_stages}: it takes 0 to 4"
 

@@ -92,7 +92,7 @@ class Task(Protocol):
         """The loss per image. Raises Refused where it needs what is not there (a teacher)."""
 
     def micro_batches(self, batch: Any, step: StepContext) -> Iterator[list[Share]]:
-        """A loader's batch in recipe.accumulate parts, each as the shares of the devices, still on the host."""
+        """A loader's batch in recipe.rounds parts, each as the shares of the devices, still on the host."""
 
     def preprocess(self, share: Share) -> tuple[Any, Any]:
         """X, what the network takes, and y, what the loss compares its output with, on the share's device."""

@@ -86,10 +86,11 @@ def train_step(job: Job, batch: Any) -> list[mx.nd.NDArray]:
 
 
 def micro_batches(job: Job, batch: Any) -> Iterator[Sequence[Share]]:
-    """The loader's batch in recipe.accumulate parts, one after the other; of each the share of every device."""
+    """The loader's batch in recipe.rounds parts, one after the other; of each the share of every device."""
     if job.gradients.accumulate:
         job.gradients.clear()
-    return job.task.micro_batches(batch, job.step_context())
+    step = job.step_context()
+    return job.rounds.each(job.task.micro_batches(batch, step), step)
 
 
 def preprocess(job: Job, images: Sequence[Share]) -> tuple[list, list]:
@@ -99,7 +100,7 @@ def preprocess(job: Job, images: Sequence[Share]) -> tuple[list, list]:
 
 
 def forward(job: Job, X: Sequence) -> list:
-    return [job.task.forward(job.net, x) for x in X]
+    return [job.task.forward(job.net, x) for x in job.rounds.seeded(X)]
 
 
 def loss(job: Job, X: Sequence, z: Sequence, y: Sequence) -> list[mx.nd.NDArray]:

@@ -99,7 +99,11 @@ class Classification:
         """Of every device: its context, images (n, H, W, 3) uint8, colour matrices, flips, labels, and draw."""
         recipe = self.recipe
         matrix, flip = coefficients(recipe.augment, recipe.seed, step.epoch, batch.indices, recipe.mean, recipe.std)
-        shares = split_batch((batch.images, matrix, flip, batch.labels), recipe.accumulate, self.contexts)
+        shares = split_batch(
+            (batch.images, matrix, flip, batch.labels),
+            recipe.rounds(len(self.contexts) * distributed.ranks()),
+            self.contexts,
+        )
         for k, devices in enumerate(shares):
             first = step.share + k * len(devices)
             yield [(*share, dataclasses.replace(step, share=first + d)) for d, share in enumerate(devices)]

@@ -60,7 +60,7 @@ class Detection:
         """Of every device: its context, images (n, H, W, 3), boxes (n, M, 5), sizes (n, 2), numbers for the sample."""
         rng = generator(self.recipe.seed, "anchors", step.step, distributed.rank())
         parts = (batch.images, batch.boxes, image_sizes(batch, self.train.records))
-        for shares in split_batch(parts, self.recipe.accumulate, self.contexts):
+        for shares in split_batch(parts, self.recipe.rounds(len(self.contexts) * distributed.ranks()), self.contexts):
             yield [(*share, rng) for share in shares]
 
     def preprocess(self, share: Share) -> tuple[tuple, tuple]:

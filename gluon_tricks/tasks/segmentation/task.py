@@ -57,7 +57,9 @@ class Segmentation:
         """
         real = mx.nd.array([(batch.masks >= 0).sum()], ctx=self.contexts[0], dtype="float64")
         real = distributed.sum_(real, f"real_pixels.{step.step % 4}") / self.recipe.batch_size
-        for shares in split_batch((batch.images, batch.masks), self.recipe.accumulate, self.contexts):
+        for shares in split_batch(
+            (batch.images, batch.masks), self.recipe.rounds(len(self.contexts) * distributed.ranks()), self.contexts
+        ):
             yield [(*share, real) for share in shares]
 
     def preprocess(self, share: Share) -> tuple[mx.nd.NDArray, tuple]:

@@ -240,6 +240,29 @@ def test_the_papers_scale_is_imagenets(tmp_path):
     assert places.recipe.classes == 365
 
 
+@pytest.mark.parametrize(
+    "event, done",
+    [
+        ({"contexts": ["gpu(0)"] * 8, "ranks": 1}, True),  # of version 0.5: 1024 / 8 is 128
+        ({"contexts": ["gpu(0)"], "ranks": 8}, True),
+        ({"contexts": ["gpu(0)"] * 4, "ranks": 1}, False),
+        ({"contexts": ["gpu(0)"] * 4, "ranks": 1, "bn_batch": 128}, True),
+        (None, True),  # only its metrics have been kept
+    ],
+)
+def test_a_run_of_before_counts_by_what_its_norms_saw(event, done, tmp_path):
+    cell = Runs(tmp_path, get_scale("imagenet"), ("t.rec",), ("v.rec",)).cell("table6/resnet50_v1d/mixup", 0)
+    assert cell.recipe.bn_batch == 128
+    leave(cell, 0.5, bn_batch=None, dtype="float16")
+    if event:
+        (cell.folder / "events.jsonl").write_text(json.dumps({"event": "start", **event}) + "\n")
+    if done:
+        assert cell.is_done()
+        return
+    with pytest.raises(Refused, match=r"another recipe \(bn_batch\)"):
+        cell.is_done()
+
+
 def test_a_proxys_images_are_refused_at_the_papers_scale(tmp_path, tiny_records):
     train, val = ((str(tiny_records / f"{split}.rec"),) for split in ("train", "val"))
     with pytest.raises(Refused, match="table6 at the scale imagenet has 1000 classes and .*train.rec has 4: name the"):
