@@ -9,7 +9,7 @@ from gluon_tricks.core.errors import require_known
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables.rows import Table
-from gluon_tricks.tricks import LinearScaling, Trick
+from gluon_tricks.tricks import LinearScaling, StepDecay, Trick, Warmup
 
 _SMALL_MODELS = {
     **{f"resnet50_{variant}": f"resnet18_{variant}" for variant in ("v1", "v1b", "v1c", "v1d")},
@@ -142,7 +142,9 @@ TRANSFER_SCALES = {
             epochs=1 / 20,
             set={
                 "detection": dict(dataset="few_scenes", short=120, long=200, roi="small", batch_size=4, lr=0.001),
-                "segmentation": dict(dataset="few_scenes", crop=64, base_size=160, batch_size=8, epochs=1),
+                "segmentation": dict(
+                    **dict(dataset="few_scenes", crop=64, base_size=160, batch_size=8, epochs=1, final_scales="one")
+                ),
             },
         ),
         TransferScale(
@@ -153,6 +155,7 @@ TRANSFER_SCALES = {
             set={
                 "detection": dict(
                     **dict(train_splits=("2007_trainval",), short=300, long=500, roi="small", batch_size=2, lr=0.005),
+                    tricks=(Warmup(0.25 / 5), StepDecay((14 * (1 / 5), 20 * (1 / 5)))),
                 ),
                 "segmentation": dict(
                     **dict(dataset="masks", classes=11, void=11, crop=120, base_size=240, epochs=6, batch_size=8),

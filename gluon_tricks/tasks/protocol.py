@@ -103,6 +103,9 @@ class Task(Protocol):
     def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> Scores:
         """Scores of a network over all batches of all ranks; leaves it in the plain layout."""
 
+    def final_scores(self, net: mx.gluon.HybridBlock, batches: Iterable) -> dict[str, float]:
+        """What is scored at the end of a run alone, by its name in words; {}: nothing. Leaves the plain layout."""
+
     def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
         """What the network makes of a fixed handful of validation images, as a PNG; leaves it in the plain layout."""
 

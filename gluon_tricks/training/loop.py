@@ -158,6 +158,10 @@ def draw_predictions(job: Job, epoch: int) -> None:
 def finish_run(job: Job) -> Scores:
     """Writes the final network and the curves; returns the last epoch's scores."""
     scores = job.task.scores.from_row(job.progress.history[-1], job.progress.val_images)
+    more = job.task.final_scores(job.net, until_stopped(job, job.task.val.epoch()))
+    if more:  # before final.params, by which a run counts as done
+        job.journal.say(", ".join(f"{name} {value:.1%}" for name, value in more.items()))
+        job.journal.event("final_scores", scores=more)
     if distributed.rank() == 0:
         save_final(job.net, job.journal.folder, job.recipe)
         draw_curves(job.progress, job.plan.steps_per_epoch, job.journal.folder / "curves.png", job.recipe, scores)

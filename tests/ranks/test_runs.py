@@ -41,7 +41,7 @@ def test_a_run_of_two_ranks(two, tiny_records, tmp_path):
 
 
 def test_two_ranks_whose_norms_see_what_one_process_s_do(launch, tiny_records, tmp_path):
-    """Groups of 3 of 12 images: four rounds of one process, two of each rank. The rate is low: BN magnifies roundings."""
+    """Groups of 3 of 12 images: four rounds of one process, two of each rank. BN magnifies roundings: a low rate."""
     words = ("--set", "bn_batch=3", "--lr", "0.001", "--num-epochs", "1")
     done = launch(2, tmp_path / "logs", *training(tiny_records, tmp_path / "two", "--batch-size", "6", *words, norm=()))
     assert done.returncode == 0, done.stderr

@@ -97,6 +97,25 @@ def test_correlations_are_of_ranks(transfers):
     assert "val_pix_acc" not in tables.page(comparison) and "validation pixAcc" in tables.page(comparison)
 
 
+def test_both_scores_of_a_segmenter_are_shown_by_name(transfers):
+    """One run tells those at several scales, 51 and 31 %; the other is of a version that did not compute them."""
+    columns = ("epoch", "val_pix_acc", "val_miou", "images_per_second")
+    for key in ("standard", "cosine"):
+        cell = transfers.cell(f"table9/ade20k/{key}", 0)
+        assert cell.recipe.final_scales == "several"
+        leave(cell, 0.5, 0.3, columns=columns, **({} if key == "standard" else {"final_scales": "one"}))
+        leave(cell.source, 0.6)
+    scores = {"pixAcc, multi-scale": 0.51, "mIoU, multi-scale": 0.31}
+    event = json.dumps({"event": "final_scores", "scores": scores})
+    (transfers.cell("table9/ade20k/standard", 0).folder / "events.jsonl").write_text(event + "\n")
+    section = compare("table9", transfers, 1).sections[0]
+    rows = {row["Row"]: row for row in section.rows}
+    names = ("Ours, pixAcc", "Ours, mIoU", "Ours, pixAcc, multi-scale", "Ours, mIoU, multi-scale")
+    assert [rows["B-standard"][name] for name in names] == ["50.00 (1)", "30.00 (1)", "51.00 (1)", "31.00 (1)"]
+    assert [rows["+ cosine"][name] for name in names] == ["50.00 (1)", "30.00 (1)", "-", "-"]
+    assert "multi-scale: of the mean over six scales and mirror images" in section.note
+
+
 def test_the_teacher_comes_first_and_once(runs):
     wanted = cells.missing(runs.cells("table6", ["resnet50_v1d", "mobilenet1.0"], ["distill"], 1))
     names = [cell.name for cell in wanted]

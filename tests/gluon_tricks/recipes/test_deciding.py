@@ -20,8 +20,8 @@ from gluon_tricks.tricks import TRICKS, Cosine, Distillation, Mixup
 PLACES = {"name", "data", "train", "val"}  # what lies there is compared by its digest
 DIVERGENCE = {"divergence_factor", "divergence_steps", "rollbacks", "rollback_lr"}
 FREE = {
-    "cells": {*PLACES, *DIVERGENCE, "dtype", "mode", "base_params"},
-    "resume": {*PLACES, *DIVERGENCE, "epochs"},
+    "cells": {*PLACES, *DIVERGENCE, "dtype", "mode", "base_params", "final_scales"},
+    "resume": {*PLACES, *DIVERGENCE, "epochs", "final_scales"},
     "ranks": {*PLACES, "pretrained", "base_params"},
 }
 WANTED = {
@@ -36,7 +36,7 @@ OTHER = {  # where adding one gives no value of the field
     "teacher_size": 64, "crop_ratio": 0.5, "min_area": 0.5, "augment": "none", "init": "gluoncv", "base_params": "run",
     "class_names": ("a", "c"), "train_splits": ("a",), "val_splits": ("b",), "roi": "small", "mask_values": (0, 9),
     "void": 9, "lr": 0.5, "rollback_lr": 1.0,
-    "bn_batch": 2,
+    "bn_batch": 2, "final_scales": "several",
 }  # fmt: skip
 FIELDS = [(kind, field.name) for kind in WANTED for field in dataclasses.fields(WANTED[kind])]
 FIELDS = [pair for pair in FIELDS if pair[0] == "classification" or pair[1] != "start_epoch"]  # which is 0 there
