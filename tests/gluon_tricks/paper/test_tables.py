@@ -186,7 +186,7 @@ def test_faster_rcnns_warm_up_is_detectrons():
 
 
 def test_the_two_steps_of_fcn():
-    """A weight of 2, a gradient of 0.3 of the mean loss: [31]'s code moves it 0.01 (0.3 + 1e-4 x 2), GluonCV by half 0.3."""
+    """A weight of 2, of the mean loss a gradient of 0.3: [31] moves it 0.01 (0.3 + 1e-4 x 2), GluonCV by half 0.3."""
     steps = {}
     for name in ("fcn_ade20k", "fcn_ade20k_gluoncv"):
         recipe, weight = NAMED[name], mx.nd.array([2.0])
