@@ -169,7 +169,8 @@ def _devices(event: Mapping[str, Any]) -> str:
 
 def _cost(number: int, line: Line) -> dict[str, str]:
     """Tables 1 and 5: size and cost of the networks that were trained; with 1000 classes if none was."""
-    theirs = {label: numbers for label, _, *numbers in PAPER[number]}.get(line.label)  # a user's own row has none
+    printed = get_table(f"table{number}").row(line.key).label  # without what stands for a precision
+    theirs = {label: numbers for label, _, *numbers in PAPER[number]}.get(printed)  # a user's own row has none
     given = any(parameters for *_, parameters, _ in PAPER[number])
     total = None
     if line.cells:

@@ -159,11 +159,13 @@ def test_equal_cells_of_tables_1_and_2_are_those_of_the_others(runs):
 
 def test_tables_1_and_2_are_shown_beside_the_papers_numbers(runs):
     leave(runs.cell("table3/resnet50_v1/baseline", 0), 0.5)
+    leave(runs.cell("table6/resnet50_v1d/distill_mixup", 0), 0.6)
     (section,) = compare("table1", runs, 1).sections
     rows = {row["Row"]: row for row in section.rows}
+    assert rows["ResNet-50 + tricks (bfloat16 in its place)"]["Paper, FLOPs"] == "4.3 G"
     assert rows["ResNet-50"]["Paper"] == "75.30 / 92.20" and rows["ResNet-50"]["Ours, top-1"] == "50.00 (1)"
     assert rows["ResNeXt-50"]["Paper"] == "77.80 / -" and rows["ResNeXt-50"]["Ours, top-1"] == "no proxy"
-    assert rows["SE-ResNeXt-50"]["Paper, FLOPs"] == "4.3 G" and rows["ResNet-50 + tricks"]["Paper"] == "79.29 / 94.63"
+    assert rows["SE-ResNeXt-50"]["Paper, FLOPs"] == "4.3 G" and section.rows[-1]["Paper"] == "79.29 / 94.63"
     resnet, inception, mobilenet = (section.rows[0] for section in compare("table2", runs, 1).sections)
     assert (resnet["Paper"], resnet["Reference"], resnet["Ours, top-1"]) == (
         "75.87 / 92.70", "75.30 / 92.20", "50.00 (1)",
