@@ -34,8 +34,8 @@ class Variant:
         se: squeeze and excitation: every channel of the residual is scaled by a number in (0, 1) that two layers find
             from the means of all channels: "dense" layers without bias, or "conv" 1x1 with biases.
 
-    Source: Bag of Tricks, section 4.1 and figure 2; Xie et al., Aggregated residual transformations (CVPR 2017), for
-        groups; Hu et al., Squeeze-and-excitation networks (CVPR 2018), for se.
+    Source: Bag of Tricks, section 4, figure 1 (which shows the blocks of stage 4) and figure 2; Xie et al., Aggregated
+        residual transformations (CVPR 2017), for groups; Hu et al., Squeeze-and-excitation networks, for se.
     """
 
     stride_on_3x3: bool = False
@@ -204,7 +204,9 @@ class ResNet(Classifier):
 
     Source: He et al., Deep residual learning (CVPR 2016); Bag of Tricks, section 4 (v1b, v1c, v1d are its ResNet-B, C
         and D), 3.1 (zero gamma), 6.2 (a dilated base network for FCN) and table 1 (the others).
-    Differs: GluonCV ignores last_gamma in the basic blocks of v1b and turns its meaning round in ResNeXt; it has no
+    Differs: the text of section 4.2 gives the first two convolutions of ResNet-C's stem a stride of 2; here the first
+        alone has it, as in figure 2b and GluonCV: with both every map would have half its side.
+        GluonCV ignores last_gamma in the basic blocks of v1b and turns its meaning round in ResNeXt; it has no
         v1c and v1d of 18 and 34 layers, in v1 neither use_global_stats nor final_drop, and no dilated ResNeXt.
     """
 

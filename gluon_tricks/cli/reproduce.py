@@ -9,7 +9,8 @@
     %(prog)s figure3 --scale imagenette --data PHOTOS    drawn from runs, as figure4 is: trained where missing
 
 A cell is a run directory: done ones are kept, interrupted ones go on. After a training the whole table is also written
-as Markdown, CSV and HTML beside the runs; --show writes no table. Table 1: python -m model_zoo.summary --table1.
+as Markdown, CSV and HTML beside the runs; --show writes no table. At the paper's scale the ResNet of table 6 is trained
+four times, as the paper's was, unless --seeds says otherwise.
 Exit codes: 0 done, 1 a cell failed or a disk is full, 2 refused, 75 interrupted (the same command goes on).
 """
 
@@ -42,12 +43,13 @@ from gluon_tricks.training.prepare import require_splittable
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument("what", metavar="TABLE|FIGURE", help=", ".join((*TABLES, *figures.FIGURES)))
+    parser.add_argument("what", metavar="TABLE|FIGURE", help=", ".join((*sorted(TABLES), *figures.FIGURES)))
     scales = f"{', '.join(SCALES)} (imagenet); tables 8 and 9: {', '.join(TRANSFER_SCALES)} (paper)"
     parser.add_argument("--scale", help=scales)
     parser.add_argument("--columns", default="", metavar="NAME,NAME", help="such as resnet50_v1d (all columns)")
     parser.add_argument("--rows", default="", metavar="ROW,ROW", help="such as cosine,mixup (all rows)")
-    parser.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N-1 of every row (1; shown: all)")
+    seeds = "seeds 0 to N-1 of every row (1, table6: as the paper; shown: all)"
+    parser.add_argument("--seeds", type=int, metavar="N", help=seeds)
     photos = "train.rec and val.rec, or class folders"
     parser.add_argument("--data", type=pathlib.Path, metavar="PATH", help=f"{photos}; tables 8 and 9: VOC, ADE20K")
     parser.add_argument("--base-data", type=pathlib.Path, metavar="PATH", help=f"of their base networks: {photos}")
@@ -66,12 +68,6 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-_ELSEWHERE = {
-    "table1": "nothing is trained for it; python -m model_zoo.summary --table1 shows it",
-    "table2": "its baseline is that of table 3; gluon-tricks reproduce table3 --rows baseline trains and shows it",
-}
-
-
 @command
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
@@ -84,8 +80,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _reproduce(args: argparse.Namespace) -> int:
-    if args.what in _ELSEWHERE:
-        raise Refused(f"{args.what}: {_ELSEWHERE[args.what]}")
     require_known(args.what, [*TABLES, *figures.FIGURES], "table or figure")
     launcher = _check(args)
     runs = _runs(args)
@@ -94,13 +88,13 @@ def _reproduce(args: argparse.Namespace) -> int:
     table = get_table(args.what)
     columns = _names(args.columns, [column for column in table.columns if table.shown(column)], "column", table)
     rows = _names(args.rows, [row.key for row in table.rows], "row", table)
-    wanted = runs.cells(table.name, columns, rows, args.seeds or 1)
+    wanted = runs.cells(table.name, columns, rows, args.seeds)
     if args.plan:
-        return _plan(cells.missing(wanted), runs, table)
+        return _plan(cells.missing(wanted), runs, table, _repeated(args, runs, table, columns, rows))
     failed = 0 if args.show else _run(cells.missing(wanted), runs, table, launcher)
     _show(table, runs, args, columns, rows)
     if not args.show:
-        _write(table, runs, args.seeds or 1)
+        _write(table, runs, max((cell.recipe.seed + 1 for cell in wanted), default=1))
     return 1 if failed else 0
 
 
@@ -143,11 +137,24 @@ def _figure(args: argparse.Namespace, runs: cells.Runs, launcher: Sequence[str])
     return 0
 
 
-def _plan(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table) -> int:
+def _plan(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table, said: Sequence[str] = ()) -> int:
     if todo and runs.scale.title:  # of the paper's own images the numbers are known
         _require_data(todo, runs, table)
-    print(*estimate.plan(todo), sep="\n")
+    print(*estimate.plan(todo), *said, sep="\n")
     return 0
+
+
+def _repeated(
+    args: argparse.Namespace, runs: cells.Runs, table: Table, columns: Sequence[str], rows: Sequence[str]
+) -> list[str]:
+    """A line for each column that is trained more often than once because the paper's was."""
+    lines = []
+    for column in () if args.seeds else columns or table.columns:
+        asked = [row for row in table.shown(column) if not rows or row.key in rows]
+        times = max((runs.repeats(table.name, column, row) for row in asked), default=1)
+        if times > 1:
+            lines.append(f"{column} is trained {times} times, as the paper's was: --seeds 1 for once")
+    return lines
 
 
 def _runs(args: argparse.Namespace) -> cells.Runs:
@@ -231,7 +238,8 @@ def _show(table: Table, runs: cells.Runs, args: argparse.Namespace, columns: lis
     if args.csv:
         write_text(args.csv, tables.as_csv(asked))
     if not there:
-        others = [name for name in scales_of(table) if any((runs.root / name).glob("*/seed*/recipe.json"))]
+        others = [name for name in scales_of(table) if name != runs.scale.name]
+        others = [name for name in others if any((runs.root / name).glob("*/seed*/recipe.json"))]
         elsewhere = f"; runs of other scales are there: --scale {' or '.join(others)}" if others else ""
         print(f"nothing of {table.name} has been run at the scale {runs.scale.name} in {runs.root}{elsewhere}")
 

@@ -13,6 +13,7 @@ from gluon_tricks.core.arguments import Parser
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.sources import read_classes
 from gluon_tricks.networks.load import SOURCE, is_there, means_published, model_of
+from gluon_tricks.recipes.named.detection_segmentation import NAMED
 from gluon_tricks.recipes.recipe import apply_setting, read_recipe
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.transfer import TransferRecipe
@@ -54,7 +55,9 @@ def parser(description: str, recipes: Mapping[str, TransferRecipe], default: str
     parser = Parser(description, usage="%(prog)s [FLAGS]")
     group = parser.add_argument_group("recipe")
     group.add_argument("--dataset", choices=tuple(recipes), help=f"the recipe of a data set ({default})")
-    group.add_argument("--recipe", metavar="FILE", help="start from a recipe instead: RUN/recipe.json")
+    task = next(iter(recipes.values())).task
+    names = ", ".join(recipe.name for recipe in NAMED.values() if recipe.task == task)
+    group.add_argument("--recipe", metavar="NAME|FILE", help=f"start from a recipe instead: {names}; RUN/recipe.json")
     group.add_argument(
         "--set",
         action="append",
@@ -70,8 +73,7 @@ def parser(description: str, recipes: Mapping[str, TransferRecipe], default: str
     group.add_argument(
         "--classes", metavar="NAMES", help="your classes: names with commas between them, or a file with one a line"
     )
-    detecting = next(iter(recipes.values())).task == "detection"
-    (_detection_flags if detecting else _segmentation_flags)(group)
+    (_detection_flags if task == "detection" else _segmentation_flags)(group)
     group = parser.add_argument_group("optimisation")
     optimisation_flags(group)
     group.add_argument(
@@ -120,7 +122,8 @@ def start(
 ) -> tuple[TransferRecipe, list[str]]:
     """The recipe that the flags change (the file's, the run's, the data set's), and lines to tell. Args: see below."""
     task = recipes[default].task
-    recipe = read_recipe(args.recipe) if args.recipe else begun or recipes[args.dataset or default]
+    named = NAMED.get(args.recipe) or (read_recipe(args.recipe) if args.recipe else None)
+    recipe = named or begun or recipes[args.dataset or default]
     if recipe.task != task:
         raise Refused(f"{args.recipe or recipe.name} is a recipe of {recipe.task}, and this script is for {task}")
     if args.dataset and args.dataset != recipe.dataset:

@@ -192,14 +192,16 @@ def _memory_of(context: mx.Context) -> int:
 def training_shape(recipe: Settings, contexts: Sequence[mx.Context], height: int, width: int) -> tuple[int, int, int]:
     """What a device has at a time in training: images, height, width; several "CPUs" are one."""
     devices = len(contexts) if contexts[0].device_type == "gpu" else 1
-    return recipe.batch_size // (distributed.ranks() * recipe.accumulate * devices), height, width
+    rounds = recipe.rounds(len(contexts) * distributed.ranks())
+    return recipe.batch_size // (distributed.ranks() * rounds * devices), height, width
 
 
 def initialised_network(recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gluon.HybridBlock:
     """The recipe's network with parameters on every device, the same for the same seed.
 
     init "paper": Xavier uniform, a = sqrt(6 / (fan_in + fan_out)), the fans including the kernel's area; biases 0,
-    gamma 1, beta 0. "gluoncv": He's normal initialisation for leaky units of slope 1/4, as GluonCV's script has it.
+    gamma 1, beta 0; also where layers bring numbers of their own (VGG, AlexNet, GoogLeNet). "gluoncv": He's normal
+    initialisation for leaky units of slope 1/4, as GluonCV's script has it; layers with numbers of their own keep them.
     With recipe.pretrained the file gives the parameters, except those of a head of another number of classes.
 
     Source: section 2.1. Differs: the paper gives channel sizes for the fans; with 3x3 kernels that diverges.
@@ -209,14 +211,21 @@ def initialised_network(recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gl
     net = untrained(recipe, pretrained=recipe.pretrained, ctx=list(contexts), to_train=True)
     shape = training_shape(recipe, contexts, recipe.input_size, recipe.input_size)
     require_images(net, shape, contexts[0], to_train=True, number_bytes=4 if recipe.dtype == "float32" else 2)
-    init = mx.init.Xavier("uniform", "avg", 3) if recipe.init == "paper" else mx.init.MSRAPrelu()
-    for parameter in net.collect_params().values():
+    for name, parameter in net.collect_params().items():
         if parameter._data is None:  # no file gave it
-            parameter.initialize(ctx=list(contexts), default_init=init)
+            parameter.initialize(_init(recipe, name), ctx=list(contexts), default_init=mx.init.MSRAPrelu())
     _materialise(net, recipe.input_size)
     for trick in recipe.tricks:
         trick.after_initialize(net)
     return net
+
+
+def _init(recipe: Recipe, name: str) -> mx.init.Initializer | None:
+    """What a parameter is initialised by; None: by what its layer brings, else the default."""
+    if recipe.init == "gluoncv":
+        return None
+    by_kind = {"weight": mx.init.Xavier("uniform", "avg", 3), "bias": mx.init.Zero()}
+    return by_kind.get(name.rsplit("_", 1)[-1])
 
 
 def input_dtype(precision: str) -> str:

@@ -20,7 +20,7 @@ from gluon_tricks.paper.scales import Scale, TransferScale, scales_of
 from gluon_tricks.recipes.recipe import read_recipe
 from gluon_tricks.recipes.registry import TABLES, get_table
 from gluon_tricks.recipes.settings import Settings
-from gluon_tricks.recipes.tables.rows import Table
+from gluon_tricks.recipes.tables.rows import Row, Table
 from gluon_tricks.recipes.transfer import TransferRecipe
 from gluon_tricks.tricks import Distillation
 
@@ -79,6 +79,12 @@ class Cell:
         if stored is None:
             return False
         differences = list(self.recipe.differences(stored, "cells"))
+        if (
+            "bn_batch" in differences
+            and stored.bn_batch is None
+            and self._seen_by_norms(stored) <= {self.recipe.bn_batch}
+        ):
+            differences.remove("bn_batch")  # the devices that it was trained on came to the same
         if _are_others(stored.data, self.recipe.data):
             differences.append("data")
         told = next((event["records"] for event in self.events() if "records" in event), "")
@@ -89,6 +95,14 @@ class Cell:
             raise Refused(f"{self.folder} holds a run of another recipe ({text}): move it away, or use --runs")
         ended = (self.folder / "final.params").is_file() or not (self.folder / "checkpoints").is_dir()
         return len(self.metrics()) == self.recipe.epochs and ended  # of some only the metrics have been kept
+
+    def _seen_by_norms(self, stored: Settings) -> set[int | None]:
+        """How many images a batch normalisation saw at a time: as the run tells, or as its devices do."""
+        begun = [event for event in self.events() if "contexts" in event]
+        return {
+            event.get("bn_batch", stored.batch_size // (len(event["contexts"]) * event["ranks"] * stored.accumulate))
+            for event in begun
+        }
 
     def precision(self) -> str:
         """What it was computed in, which the machine may have decided; "" before it has begun."""
@@ -118,6 +132,11 @@ class Cell:
             return None
         last = self.metrics()[-1]
         return tuple(last[column] for column in COLUMNS[self.recipe.task])
+
+    def final_scores(self) -> dict[str, float]:
+        """What was scored at its end alone, by its name (Task.final_scores); {}: nothing, as by older versions."""
+        told = [event["scores"] for event in self.events() if event.get("event") == "final_scores"]
+        return told[-1] if told and self.is_done() else {}
 
 
 COLUMNS = {  # of metrics.csv, by task
@@ -180,19 +199,29 @@ class Runs:
                 recipe = recipe.add(dataclasses.replace(trick, teacher=str(teacher.folder)))
         return Cell(first, recipe, folder, teacher, self.digest)
 
-    def cells(self, table: str, columns: Sequence[str], rows: Sequence[str], seeds: int) -> list[Cell]:
+    def cells(self, table: str, columns: Sequence[str], rows: Sequence[str], seeds: int | None) -> list[Cell]:
         """The cells a table shows, seed by seed, so that whole tables appear early; teachers are not listed.
 
         Args:
             columns, rows: only these; () for all.
+            seeds: of every row; None: at the paper's scale as many as the paper ran, at others one.
         """
-        found = []
-        for seed in range(seeds):
-            for column in columns or get_table(table).columns:
-                for row in get_table(table).shown(column):
-                    if not rows or row.key in rows:
-                        found.append(self.cell(f"{table}/{column}/{row.key}", seed))
+        shown = [
+            (column, row) for column in columns or get_table(table).columns for row in get_table(table).shown(column)
+        ]
+        wanted = [(*pair, seeds or self.repeats(table, *pair)) for pair in shown if not rows or pair[1].key in rows]
+        most = max((count for *_, count in wanted), default=0)
+        found = [
+            self.cell(f"{table}/{column}/{row.key}", seed)
+            for seed in range(most)
+            for column, row, count in wanted
+            if seed < count
+        ]
         return [cell for cell in found if cell is not None]
+
+    def repeats(self, table: str, column: str, row: Row) -> int:
+        """How many seeds of a row are run where no number is asked for."""
+        return 1 if self.scale.title else get_table(table).runs(column, row)
 
     def seeds(self, cells: Iterable[Cell]) -> int:
         """How many seeds, from 0 on, there are runs of beside these cells'."""

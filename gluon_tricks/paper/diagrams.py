@@ -104,15 +104,15 @@ def _arrow(panel, source, target, bend: float = 0.0) -> None:
 
 
 def figure1():
-    """The architecture of ResNet-50: its parts with their shapes, its stem, and a block that changes the size."""
+    """The architecture of ResNet-50: its parts with their shapes, its stem, and the blocks of stage 4."""
     net = get_model("resnet50_v1")
     figure, panels = import_pyplot().subplots(
         1, 4, figsize=(15, 6.4), layout="constrained", width_ratios=(1.1, 0.8, 1.2, 1.2)
     )
     _draw_parts(panels[0], net, 224)
     draw_block(panels[1], net.stem, 3, 224, "stem")
-    draw_block(panels[2], net.stage2[0], 256, 56, "stage 2, block 1 (downsampling)")
-    draw_block(panels[3], net.stage2[1], 512, 28, f"stage 2, blocks 2 to {len(net.stage2)}")
+    draw_block(panels[2], net.stage4[0], 1024, 14, "stage 4, block 1 (downsampling)")
+    draw_block(panels[3], net.stage4[1], 2048, 7, f"stage 4, blocks 2 to {len(net.stage4)}")
     figure.suptitle(f"{net.name}, drawn from the network")
     return figure
 

@@ -101,7 +101,7 @@ def training(recipe: dict) -> Callable[[], float]:
     images = max(min(read.batch_size // len(contexts), most), 1)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="gluon_tricks_plan_"))  # below the contest's own, and gone with it
     options = Options(contexts=contexts, log_interval=10**9)
-    job = prepare(read.set(batch_size=images * len(contexts)), folder, options)
+    job = prepare(read.set(batch_size=images * len(contexts), bn_batch=None), folder, options)
     job.task.train.steps_per_epoch = min(_STEPS, job.task.train.steps_per_epoch)
     job.plan, epochs = dataclasses.replace(job.plan, steps_per_epoch=job.task.train.steps_per_epoch), itertools.count()
 

@@ -9,12 +9,17 @@ from gluon_tricks.core.errors import require_known
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables.rows import Table
-from gluon_tricks.tricks import LinearScaling, Trick
+from gluon_tricks.tricks import LinearScaling, StepDecay, Trick, Warmup
 
 _SMALL_MODELS = {
     **{f"resnet50_{variant}": f"resnet18_{variant}" for variant in ("v1", "v1b", "v1c", "v1d")},
     **{"resnet152_v1d": "resnet34_v1d", "mobilenet1.0": "mobilenet0.25"},
 }
+
+
+# "8 Nvidia V100 GPUs" (section 2.1): a batch normalisation saw an eighth of the batch, 32 images or 128. The paper's
+# scale fixes that; a proxy leaves it to the machine, as the images of one device.
+PAPER_DEVICES = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Scale:
         """The resolved recipe of a cell at this scale; None if its network has no proxy."""
         recipe = table.recipe(column, row)
         if self.models is None:
-            return recipe.set(classes=table.classes).resolved()
+            return recipe.set(classes=table.classes, bn_batch=recipe.batch_size // PAPER_DEVICES).resolved()
         if recipe.model not in self.models:
             return None
         changes = dict(
@@ -137,7 +142,9 @@ TRANSFER_SCALES = {
             epochs=1 / 20,
             set={
                 "detection": dict(dataset="few_scenes", short=120, long=200, roi="small", batch_size=4, lr=0.001),
-                "segmentation": dict(dataset="few_scenes", crop=64, base_size=160, batch_size=8, epochs=1),
+                "segmentation": dict(
+                    **dict(dataset="few_scenes", crop=64, base_size=160, batch_size=8, epochs=1, final_scales="one")
+                ),
             },
         ),
         TransferScale(
@@ -148,6 +155,7 @@ TRANSFER_SCALES = {
             set={
                 "detection": dict(
                     **dict(train_splits=("2007_trainval",), short=300, long=500, roi="small", batch_size=2, lr=0.005),
+                    tricks=(Warmup(0.25 / 5), StepDecay((14 * (1 / 5), 20 * (1 / 5)))),
                 ),
                 "segmentation": dict(
                     **dict(dataset="masks", classes=11, void=11, crop=120, base_size=240, epochs=6, batch_size=8),

@@ -46,6 +46,9 @@ class Settings:
         start_epoch: the first epoch to train, for going on from parameters alone.
         batch_size: images per update over all devices and ranks.
         accumulate: rounds that a device takes its part of a batch in, one gradient being summed over them.
+        bn_batch: images that a batch normalisation sees at a time. A device takes its part of a batch in rounds of so
+            many, so that the network does not depend on the number of devices; None: its whole part is one round, or
+            what accumulate says.
         lr: the base rate as it is used; None: 0.1, changed by the tricks (linear scaling).
         momentum, wd: of the optimiser.
         optimizer: "nag" or "sgd".
@@ -55,6 +58,8 @@ class Settings:
         divergence_factor, divergence_steps: a loss over so many times its running median for so many steps in a row,
             or one that is not finite, takes the run back to a checkpoint.
         rollbacks: how often at most.
+        rollback_lr: what each of them multiplies the learning rates by, in (0, 1]; 1 keeps them (float16 lowers its
+            loss scale instead).
         tricks: the refinements, in the order in which their hooks are called.
 
     Attributes:
@@ -81,6 +86,7 @@ class Settings:
     start_epoch: int = 0
     batch_size: int = 256
     accumulate: int = 1
+    bn_batch: int | None = None
     lr: float | None = None
     momentum: float = 0.9
     wd: float = 1e-4
@@ -91,6 +97,7 @@ class Settings:
     divergence_factor: float = free("cells", "resume", default=3.0)  # nothing until the numbers go wrong
     divergence_steps: int = free("cells", "resume", default=20)
     rollbacks: int = free("cells", "resume", default=3)
+    rollback_lr: float = free("cells", "resume", default=0.5)
     tricks: tuple[Trick, ...] = ()
 
     def __post_init__(self) -> None:
@@ -115,6 +122,7 @@ class Settings:
         )
         yield self.batch_size >= 1, f"batch_size is {self.batch_size}: it takes 1 or more"
         yield self.accumulate >= 1, f"accumulate is {self.accumulate}: it takes 1 or more"
+        yield from self._constraints_of_bn()
         least = self.least_classes
         yield self.classes is None or self.classes >= least, f"classes is {self.classes}: it takes {least} or more"
         yield self.lr is None or self.lr >= 0, f"lr is {self.lr}: it must be 0 or more"
@@ -126,6 +134,7 @@ class Settings:
             "more than 1, and 1 or more",
         )
         yield self.rollbacks >= 0, f"rollbacks is {self.rollbacks}: it takes 0 (never) or more"
+        yield 0 < self.rollback_lr <= 1, f"rollback_lr is {self.rollback_lr}: it must lie in (0, 1], 1 keeping the rate"
         yield 0 <= self.seed < 2**31, f"seed is {self.seed}: it must lie in [0, 2**31)"
         for values in (self.mean, self.std):
             yield values is None or len(values) == 3, "mean and std take three numbers each, for R, G and B"
@@ -133,6 +142,22 @@ class Settings:
         yield (
             len({trick.slot() for trick in self.tricks}) == len(self.tricks),
             f"of {', '.join(t.label() for t in self.tricks)} two do the same work: keep one of them",
+        )
+
+    def _constraints_of_bn(self) -> Iterator[tuple[bool, str]]:
+        own, batch = self.bn_batch, self.batch_size
+        yield own is None or own >= 1, f"bn_batch is {own}: it takes 1 or more, or null"
+        yield (
+            own is None or batch % own == 0,
+            f"bn_batch is {own} and batch_size {batch}: make the batch a multiple of it, or set bn_batch=null",
+        )
+        yield (
+            own is None or self.accumulate == 1,
+            f"bn_batch is {own} and accumulate {self.accumulate}: both say how many rounds there are; leave out one",
+        )
+        yield (
+            own is None or self.net.get("norm_layer") != "SyncBatchNorm",
+            f"bn_batch is {own} and net.norm_layer SyncBatchNorm, which takes the images of all ranks: leave out one",
         )
 
     # --- changing one -------------------------------------------------------------------------------------------
@@ -176,6 +201,10 @@ class Settings:
         for trick in self.tricks:
             merged.update(trick.net_kwargs())
         return {**merged, **self.net}
+
+    def rounds(self, devices: int) -> int:
+        """How many rounds a step has on so many devices, over all ranks, over which its batch can be split."""
+        return self.accumulate if self.bn_batch is None else self.batch_size // (self.bn_batch * devices)
 
     def base_lr(self) -> float:
         """The learning rate that the schedule starts from."""

@@ -9,6 +9,7 @@ from typing import Any
 from gluon_tricks.recipes.settings import Settings, free
 from gluon_tricks.tricks import PolyDecay, StepDecay, Trick, Warmup
 
+VOC_STEPS = 16_551 // 4  # of an epoch: the images of VOC 2007 and 2012 trainval by four
 _LARGEST_BASE = 8192  # px; training scales a photo to twice as much, and takes the crop from that
 
 
@@ -57,7 +58,7 @@ class TransferRecipe(Settings):
 
 @dataclasses.dataclass(frozen=True)
 class DetectionRecipe(TransferRecipe):
-    """The training of a Faster-RCNN. The defaults are the paper's and GluonCV's for Pascal VOC.
+    """The training of a Faster-RCNN. The defaults are the paper's for Pascal VOC, and GluonCV's where it says nothing.
 
     Args: as for TransferRecipe, and
         dataset: "voc" (a VOCdevkit at `data`), "scenes" or "few_scenes" (built in).
@@ -69,7 +70,9 @@ class DetectionRecipe(TransferRecipe):
         dense_side: of a base with hidden dense layers (VGG, AlexNet) the side of the map that they take, which a run
             finds in base_params; None: not known yet.
 
-    Source: section 6.1; GluonCV's recipe for its numbers.
+    Source: section 6.1; GluonCV's recipe for its numbers. The warm-up is Detectron's, whose "linear warmup" the paper
+        names without a length: 500 steps from a third of the rate.
+    Differs: GluonCV has no warm-up for VOC: see GLUONCV in recipes.named.detection_segmentation.
     """
 
     task = "detection"
@@ -95,13 +98,17 @@ class DetectionRecipe(TransferRecipe):
     batch_size: int = 4
     lr: float | None = 1e-3
     wd: float = 5e-4
-    tricks: tuple[Trick, ...] = (Warmup(epochs=0.25), StepDecay(epochs=(14, 20)))
+    tricks: tuple[Trick, ...] = (Warmup(epochs=500 / VOC_STEPS, start_share=1 / 3), StepDecay((14, 20)))
 
     def constraints(self) -> Iterator[tuple[bool, str]]:
         yield from super().constraints()
         yield (
             1 <= self.short <= self.long,
             f"short {self.short} and long {self.long}: pixels, the shorter side being the smaller number",
+        )
+        yield (
+            self.bn_batch is None,
+            f"bn_batch is {self.bn_batch}: a detector's batch normalisation keeps its base's statistics; leave it out",
         )
         yield self.dense_side is None or self.dense_side >= 1, f"dense_side is {self.dense_side}: it takes 1 or more"
         yield 0 <= self.frozen_stages <= 4, f"frozen_stages is {self.frozen_stages}: it takes 0 to 4"
@@ -125,12 +132,21 @@ class SegmentationRecipe(TransferRecipe):
         base_size: what an image's longer side is scaled to, times a random factor of 0.5 to 2, before the crop.
         aux_weight: of the auxiliary head's loss.
         head_lr: factor on the rate of both heads, which start from random numbers.
+        final_scales: what the trained network is scored at: "one" scale, as after every epoch, or "several" as well,
+            which are GluonCV's six and their mirror images.
 
-    Source: section 6.2; GluonCV's recipe for its numbers.
+    Source: section 6.2; Zhang et al., Context encoding (CVPR 2018), and its code, for what it calls "the practice in
+        Zhang": lr 0.01 acts on the gradient of the mean loss of 16 images.
+    Differs: GluonCV's script divides that gradient by the images of a device once more, which halves its step on 8
+        GPUs: see GLUONCV in recipes.named.detection_segmentation.
     """
 
     task = "segmentation"
-    choices = {**Settings.choices, "dataset": ("ade20k", "masks", "scenes", "few_scenes")}
+    choices = {
+        **Settings.choices,
+        "dataset": ("ade20k", "masks", "scenes", "few_scenes"),
+        "final_scales": ("one", "several"),
+    }
 
     name: str = "fcn"
     model: str = "resnet50_v1b"
@@ -142,6 +158,7 @@ class SegmentationRecipe(TransferRecipe):
     base_size: int = 520
     aux_weight: float = 0.5
     head_lr: float = 10.0
+    final_scales: str = free("cells", "resume", default="one")  # it changes no other score
     epochs: int = 120
     batch_size: int = 16
     lr: float | None = 0.01

@@ -101,7 +101,7 @@ class Task(Protocol):
         """The loss per image. Raises Refused where it needs what is not there (a teacher)."""
 
     def micro_batches(self, batch: Any, step: StepContext) -> Iterator[list[Shard]]:
-        """A loader's batch in recipe.accumulate parts, each as the shards of the devices, still on the host."""
+        """A loader's batch in recipe.rounds parts, each as the shards of the devices, still on the host."""
 
     def preprocess(self, shard: Shard) -> tuple[Any, Any]:
         """X, what the network takes, and y, what the loss compares its output with, on the shard's device."""
@@ -111,6 +111,9 @@ class Task(Protocol):
 
     def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> Scores:
         """Scores of a network over all batches of all ranks; leaves it in the plain layout."""
+
+    def final_scores(self, net: mx.gluon.HybridBlock, batches: Iterable) -> dict[str, float]:
+        """What is scored at the end of a run alone, by its name in words; {}: nothing. Leaves the plain layout."""
 
     def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
         """What the network makes of a fixed handful of validation images, as a PNG; leaves it in the plain layout."""

@@ -86,10 +86,11 @@ def train_step(job: Job, batch: Any) -> list[mx.nd.NDArray]:
 
 
 def micro_batches(job: Job, batch: Any) -> Iterator[Sequence[Shard]]:
-    """The loader's batch in recipe.accumulate parts, one after the other; of each the shard of every device."""
+    """The loader's batch in recipe.rounds parts, one after the other; of each the shard of every device."""
     if job.gradients.accumulate:
         job.gradients.clear()
-    return job.task.micro_batches(batch, job.step_context())
+    step = job.step_context()
+    return job.rounds.each(job.task.micro_batches(batch, step), step)
 
 
 def preprocess(job: Job, images: Sequence[Shard]) -> tuple[list, list]:
@@ -99,7 +100,7 @@ def preprocess(job: Job, images: Sequence[Shard]) -> tuple[list, list]:
 
 
 def forward(job: Job, X: Sequence) -> list:
-    return [job.task.forward(job.net, x) for x in X]
+    return [job.task.forward(job.net, x) for x in job.rounds.seeded(X)]
 
 
 def loss(job: Job, X: Sequence, z: Sequence, y: Sequence) -> list[mx.nd.NDArray]:
@@ -157,6 +158,10 @@ def draw_predictions(job: Job, epoch: int) -> None:
 def finish_run(job: Job) -> Scores:
     """Writes the final network and the curves; returns the last epoch's scores."""
     scores = job.task.scores.from_row(job.progress.history[-1], job.progress.val_images)
+    more = job.task.final_scores(job.net, until_stopped(job, job.task.val.epoch()))
+    if more:  # before final.params, by which a run counts as done
+        job.journal.say(", ".join(f"{name} {value:.1%}" for name, value in more.items()))
+        job.journal.event("final_scores", scores=more)
     if distributed.rank() == 0:
         save_final(job.net, job.journal.folder, job.recipe)
         draw_curves(job.progress, job.plan.steps_per_epoch, job.journal.folder / "curves.png", job.recipe, scores)

@@ -33,6 +33,7 @@ from gluon_tricks.training.divergence import Watch
 from gluon_tricks.training.job import Job, Options
 from gluon_tricks.training.journal import Journal, early_warnings
 from gluon_tricks.training.loss_scale import LossScale
+from gluon_tricks.training.rounds import Rounds, images_of_a_norm
 
 TASKS: dict[str, type[Task]] = {
     Recipe.task: Classification,
@@ -65,11 +66,15 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     lr_at, plan = recipe.schedule(task.train.steps_per_epoch)
     trainer = _trainer(net, recipe, contexts)
     # In the order of the layers, which a Trainer's own list, sorted by name, has not.
-    gradients = Gradients(list(net.collect_params().values()), accumulate=recipe.accumulate > 1)
+    devices = len(contexts) * distributed.ranks()
+    gradients = Gradients(list(net.collect_params().values()), accumulate=recipe.rounds(devices) > 1)
+    if len(contexts) > 1:  # a Trainer's first sum gives all devices the first one's numbers, running statistics too
+        trainer.allreduce_grads()
     journal = _open_run(net, run_dir, options, task)
     try:
         job = Job(
-            recipe, options, contexts, journal, task, net, trainer, gradients, loss, lr_at, plan,
+            recipe, options, contexts, journal, task, net, trainer, gradients, Rounds(recipe, net, devices), loss,
+            lr_at, plan,
             LossScale(precision == "float16"), checkpoint.Progress(step=recipe.start_epoch * plan.steps_per_epoch),
             Watch(recipe),
         )  # fmt: skip
@@ -199,11 +204,17 @@ def _contexts(options: Options, said: list[str]) -> list[mx.Context]:
 
 def require_splittable(recipe: Settings, contexts: Sequence[mx.Context]) -> None:
     """Refuses a batch that does not split evenly over the devices, and SyncBatchNorm over several of one rank."""
-    parts = len(contexts) * distributed.ranks() * recipe.accumulate
+    devices = len(contexts) * distributed.ranks()
+    parts = devices * (recipe.bn_batch or recipe.accumulate)
+    if recipe.bn_batch and recipe.batch_size % parts:
+        raise Refused(
+            f"a batch of {recipe.batch_size} cannot be split over {plural(devices, 'device')} in rounds of bn_batch "
+            f"{recipe.bn_batch} each: make it a multiple of {parts}, use other devices, or set bn_batch=null"
+        )
     if recipe.batch_size % parts:
         rounds = f", {recipe.accumulate} micro-batches each" if recipe.accumulate > 1 else ""
         raise Refused(
-            f"a batch of {recipe.batch_size} cannot be split evenly over {len(contexts) * distributed.ranks()} devices "
+            f"a batch of {recipe.batch_size} cannot be split evenly over {devices} devices "
             f"({len(contexts)} on each of {plural(distributed.ranks(), 'rank')}{rounds}): make it a multiple of "
             f"{parts}, or use fewer"
         )
@@ -243,9 +254,11 @@ def _announce(job: Job, lines: Sequence[str], resumed_from: str, of_precision: s
     devices = ", ".join(map(str, job.contexts)) + (
         f" on {distributed.ranks()} ranks" if distributed.ranks() > 1 else ""
     )
+    seen = images_of_a_norm(recipe, job.net, len(job.contexts) * distributed.ranks())
+    norm = f"; batch normalisation over {plural(seen, 'image')}" if seen not in (None, recipe.batch_size) else ""
     journal.say(
         f"{job.task.describe()}: {plural(recipe.epochs, 'epoch')} of {plural(job.plan.steps_per_epoch, 'step')}, "
-        f"batch {recipe.batch_size}, {recipe.dtype}{of_precision}, {devices}"
+        f"batch {recipe.batch_size}, {recipe.dtype}{of_precision}, {devices}{norm}"
     )
     if resumed_from:
         journal.say(f"going on from {resumed_from}, after step {job.progress.step} of {job.plan.steps}")
@@ -258,6 +271,7 @@ def _announce(job: Job, lines: Sequence[str], resumed_from: str, of_precision: s
         contexts=[str(context) for context in job.contexts],
         ranks=distributed.ranks(),
         cores=usable_cores(),
+        bn_batch=seen,
         records=job.task.train.records.digest,
         base_lr=recipe.base_lr(),
         steps_per_epoch=job.plan.steps_per_epoch,

@@ -21,7 +21,8 @@ from gluon_tricks.training.loss_scale import LossScale
 def roll_back(job: Job, found: Diverged) -> None:
     """Takes a job back to its newest checkpoint from before, or to its start, and changes what it does next.
 
-    It goes on with another shuffle, and with half the learning rate (float16: a 16th of the loss scale instead).
+    It goes on with another shuffle, and with recipe.rollback_lr times the learning rate (float16: a 16th of the loss
+    scale instead).
 
     Raises:
         Diverged: it has been taken back so often already.

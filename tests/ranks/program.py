@@ -19,6 +19,7 @@ from gluon_tricks.tasks.classification.evaluation import evaluate
 from gluon_tricks.tasks.classification.task import cross_entropy
 from gluon_tricks.training.loop import train_step
 from gluon_tricks.training.loss_scale import LossScale
+from gluon_tricks.training.rounds import Rounds
 
 IMAGES = 12  # of the global batch
 
@@ -69,7 +70,7 @@ def twenty_steps(accumulate=1):
     )
     job = types.SimpleNamespace(
         task=task, net=net, trainer=trainer, gradients=gradients, loss=cross_entropy, scale=LossScale(False),
-        recipe=Recipe(batch_size=IMAGES), step_context=lambda: None,
+        recipe=Recipe(batch_size=IMAGES), step_context=lambda: None, rounds=Rounds(Recipe(), net, 1),
     )  # fmt: skip
     for _ in range(20):
         train_step(job, (images, target))

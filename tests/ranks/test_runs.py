@@ -40,6 +40,18 @@ def test_a_run_of_two_ranks(two, tiny_records, tmp_path):
         np.testing.assert_allclose(others[name], value, atol=1e-5, err_msg=name)
 
 
+def test_two_ranks_whose_norms_see_what_one_process_s_do(launch, tiny_records, tmp_path):
+    """Groups of 3 of 12 images: four rounds of one process, two of each rank. BN magnifies roundings: a low rate."""
+    words = ("--set", "bn_batch=3", "--lr", "0.001", "--num-epochs", "1")
+    done = launch(2, tmp_path / "logs", *training(tiny_records, tmp_path / "two", "--batch-size", "6", *words, norm=()))
+    assert done.returncode == 0, done.stderr
+    assert "cpu(0) on 2 ranks; batch normalisation over 3 images" in done.stdout
+    alone(*training(tiny_records, tmp_path / "one", "--batch-size", "12", *words, norm=()))
+    others = values(tmp_path / "one")
+    for name, value in values(tmp_path / "two").items():
+        np.testing.assert_allclose(others[name], value, atol=2e-5, err_msg=name)
+
+
 def outcome(run):
     """Arrays of the last checkpoint, rows of metrics.csv."""
     with open(run / "metrics.csv") as file:

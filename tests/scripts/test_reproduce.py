@@ -1,5 +1,6 @@
 """The script as a user runs it: cells at the smoke scale, killed and resumed, and what it refuses before any work."""
 
+import collections
 import csv
 import os
 import pathlib
@@ -241,6 +242,29 @@ def test_the_plan_measures_each_kind_of_network(tmp_path, capsys):
     assert re.fullmatch(r"2 cells, about .* of training on this machine \(.*\)", lines[2])
 
 
+def test_the_plan_of_table_6_has_the_papers_four_runs(tmp_path, capsys, monkeypatch):
+    """Six rows of ResNet-50-D four times, one once, and the two teachers; the estimate is of all of them."""
+    monkeypatch.setattr(script.estimate, "_rates", lambda recipes: collections.defaultdict(lambda: 100.0))
+    words = ["table6", "--columns", "resnet50_v1d", "--plan", "--runs", str(tmp_path)]
+    assert script.main(words) == 0
+    *lines, total, said = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6 * 4 + 1 + 2 and total.startswith("27 cells, about ")
+    assert said == "resnet50_v1d is trained 4 times, as the paper's was: --seeds 1 for once"
+    assert script.main([*words, "--seeds", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("9 cells, about ")
+
+
+def test_the_plan_of_table_2_is_that_of_three_networks(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(script.estimate, "_rates", lambda recipes: collections.defaultdict(lambda: 100.0))
+    assert script.main(["table2", "--plan", "--runs", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0] for line in lines[:-1]] == [
+        f"table3/{network}/baseline" for network in ("resnet50_v1", "inceptionv3", "mobilenet1.0")
+    ]
+    # 120 (1281167 / 100 + 50000 / 300) / 3600
+    assert all(line.endswith("120 epochs of 1281167 images, about 432.6 hours") for line in lines[:-1])
+
+
 def test_show_runs_nothing(tmp_path, capsys):
     assert script.main(["table4", "--show", "--scale", "smoke", "--runs", str(tmp_path), "--seeds", "2"]) == 0
     out = capsys.readouterr().out
@@ -273,8 +297,8 @@ def test_a_look_changes_nothing(tmp_path, capsys):
     "words, says",
     [
         (["tabel6"], "no table or figure 'tabel6': did you mean table6"),
-        (["table1"], "table1: nothing is trained for it; python -m model_zoo.summary --table1 shows it"),
-        (["table2"], "gluon-tricks reproduce table3 --rows baseline trains and shows it"),
+        (["table1"], "table1 is trained on ImageNet, and there is no train.rec and val.rec in"),
+        (["table2", "--columns", "resnet50"], "no column 'resnet50' in table2: did you mean resnet50_v1"),
         (["figure5"], "no table or figure 'figure5': did you mean figure4"),
         (["table7"], "packed from its lists with gluon-tricks pack --places365: name their folder with --data"),
         (["table5", "--scale", "imagenette"], "name their folder with --data"),

@@ -99,10 +99,11 @@ class Classification:
         """Of every device: its context, images (n, H, W, 3) uint8, colour matrices, flips, labels, and draw."""
         recipe = self.recipe
         matrix, flip = coefficients(recipe.augment, recipe.seed, step.epoch, batch.indices, recipe.mean, recipe.std)
-        shards = split_batch((batch.images, matrix, flip, batch.labels), recipe.accumulate, self.contexts)
-        for k, devices in enumerate(shards):
-            first = step.shard_index + k * len(devices)
-            yield [(*shard, dataclasses.replace(step, shard_index=first + d)) for d, shard in enumerate(devices)]
+        parts, devices = (batch.images, matrix, flip, batch.labels), len(self.contexts)
+        rounds = recipe.rounds(devices * distributed.ranks())
+        for k, shards in enumerate(split_batch(parts, rounds, self.contexts)):
+            first = step.shard_index + k * devices
+            yield [(*shard, dataclasses.replace(step, shard_index=first + d)) for d, shard in enumerate(shards)]
 
     def preprocess(self, shard: Shard) -> tuple[mx.nd.NDArray, mx.nd.NDArray]:
         """Images (n, 3, H, W) and target (n, K): augmented, mixed, smoothed. Source: section 2.1, Algorithm 1."""
@@ -124,6 +125,9 @@ class Classification:
 
     def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> ClassificationScores:
         return evaluate(net, batches, self.evaluation_input, self.contexts, self.scores)
+
+    def final_scores(self, net: mx.gluon.HybridBlock, batches: Iterable) -> dict[str, float]:
+        return {}
 
     def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
         """A handful of images with the likeliest classes as bars, the right one's in green."""

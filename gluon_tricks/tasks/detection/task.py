@@ -61,7 +61,8 @@ class Detection:
         """Of every device: its context, images (n, H, W, 3), boxes (n, M, 5), sizes (n, 2), numbers for the sample."""
         rng = generator(self.recipe.seed, "anchors", step.step, distributed.rank())
         parts = (batch.images, batch.boxes, image_sizes(batch, self.train.records))
-        for shards in split_batch(parts, self.recipe.accumulate, self.contexts):
+        rounds = self.recipe.rounds(len(self.contexts) * distributed.ranks())
+        for shards in split_batch(parts, rounds, self.contexts):
             yield [(*shard, rng) for shard in shards]
 
     def preprocess(self, shard: Shard) -> tuple[tuple, tuple]:
@@ -78,6 +79,9 @@ class Detection:
 
     def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> DetectionScores:
         return evaluate_detector(net, batches, self.contexts, self.val.records, self.network_input)
+
+    def final_scores(self, net: mx.gluon.HybridBlock, batches: Iterable) -> dict[str, float]:
+        return {}
 
     def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
         """A handful of images, with the annotated boxes and with those found that have a score of 0.5 or more."""

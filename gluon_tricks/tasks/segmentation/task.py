@@ -20,7 +20,12 @@ from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.transfer import SegmentationRecipe
 from gluon_tricks.tasks import pictures
 from gluon_tricks.tasks.protocol import ONE_AT_A_TIME, Shard, TaskLoss, handful, read_options, split_batch
-from gluon_tricks.tasks.segmentation.evaluation import class_probabilities, classify_pixels, evaluate_segmenter
+from gluon_tricks.tasks.segmentation.evaluation import (
+    MULTI_SCALE,
+    class_probabilities,
+    classify_pixels,
+    evaluate_segmenter,
+)
 from gluon_tricks.tasks.segmentation.loader import SegmentationBatch, SegmentationLoader
 from gluon_tricks.tasks.segmentation.loss import segmentation_loss
 from gluon_tricks.tasks.segmentation.metrics import SegmentationScores
@@ -57,7 +62,8 @@ class Segmentation:
         """
         real = mx.nd.array([(batch.masks >= 0).sum()], ctx=self.contexts[0], dtype="float64")
         real = distributed.sum_(real, f"real_pixels.{step.step % 4}") / self.recipe.batch_size
-        for shards in split_batch((batch.images, batch.masks), self.recipe.accumulate, self.contexts):
+        rounds = self.recipe.rounds(len(self.contexts) * distributed.ranks())
+        for shards in split_batch((batch.images, batch.masks), rounds, self.contexts):
             yield [(*shard, real) for shard in shards]
 
     def preprocess(self, shard: Shard) -> tuple[mx.nd.NDArray, tuple]:
@@ -77,6 +83,15 @@ class Segmentation:
 
     def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> SegmentationScores:
         return evaluate_segmenter(net, batches, self.network_input, self.contexts, self.recipe.classes)
+
+    def final_scores(self, net: mx.gluon.HybridBlock, batches: Iterable) -> dict[str, float]:
+        """pixAcc and mIoU at six scales and mirrored, if the recipe asks for them."""
+        recipe = self.recipe
+        if recipe.final_scales == "one":
+            return {}
+        several = dict(scales=MULTI_SCALE, flips=True)
+        found = evaluate_segmenter(net, batches, self.network_input, self.contexts, recipe.classes, **several)
+        return {"pixAcc, multi-scale": found.pix_acc, "mIoU, multi-scale": found.miou}
 
     def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
         """A handful of images, under the annotated mask and under the one found."""

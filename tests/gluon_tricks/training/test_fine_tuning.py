@@ -83,6 +83,23 @@ def test_the_head_follows_from_the_seed_and_the_init(tmp_path):
     assert normal.std() == pytest.approx(np.sqrt(2 / (17 / 16) / 34), rel=0.15)
 
 
+@pytest.mark.parametrize("model, side", [("vgg11", 32), ("alexnet_2012", 63), ("googlenet_2014", 224)])
+def test_the_papers_init_reaches_layers_that_bring_their_own(model, side):
+    """Uniform in [-a, a], a = sqrt(6 / (fan_in + fan_out)) with the kernel's area, so the deviation is a / sqrt(3)."""
+    values = weights.values_of(initialised_network(Recipe(model=model, classes=2, input_size=side), [mx.cpu()]))
+    for name, array in values.items():
+        if name.endswith("bias"):
+            assert not array.any(), name  # AlexNet and GoogLeNet bring 1 and 0.2
+            continue
+        area = np.prod(array.shape[2:])
+        a = np.sqrt(6 / (area * (array.shape[0] + array.shape[1])))
+        assert abs(array).max() <= a * (1 + 1e-6) and array.std() == pytest.approx(a / np.sqrt(3), rel=0.1), name
+    own = initialised_network(Recipe(model=model, classes=2, input_size=side, init="gluoncv"), [mx.cpu()])
+    assert any(array.any() for name, array in weights.values_of(own).items() if name.endswith("bias")) == (
+        model != "vgg11"
+    )
+
+
 def test_group_normalisation_on_two_devices(tmp_path):
     net, contexts = {"norm_layer": "GroupNorm"}, [mx.cpu(0), mx.cpu(1)]
     old = untrained(Recipe(model="resnet18_v1", classes=10, net=net))

@@ -20,6 +20,7 @@ from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate, train_step
 from gluon_tricks.training.loss_scale import LossScale
 from gluon_tricks.training.prepare import prepare
+from gluon_tricks.training.rounds import Rounds
 from gluon_tricks.training.steps import Interrupted
 from gluon_tricks.tricks import Cosine, Distillation, LabelSmoothing, Mixup, NoBiasDecay, Warmup, ZeroGamma
 
@@ -117,6 +118,7 @@ def test_two_devices_do_what_one_does(recipe):
         job = types.SimpleNamespace(
             task=task, net=net, trainer=trainer, gradients=Gradients(trainer._params), loss=cross_entropy,
             scale=LossScale(False), recipe=recipe.set(batch_size=8), step_context=lambda: None,
+            rounds=Rounds(recipe, net, len(contexts)),
         )  # fmt: skip
         batch = [mx.gluon.utils.split_and_load(part, contexts) for part in (images, target)]
         for _ in range(2):
