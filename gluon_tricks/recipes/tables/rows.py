@@ -87,9 +87,9 @@ class Table:
         return list(self.rows) if any(column in row.paper for row in self.rows) else []
 
     @property
-    def task(self) -> str:
-        """What its cells learn."""
-        return next(iter(self.columns.values())).task
+    def based(self) -> bool:
+        """Whether its networks stand on base networks."""
+        return next(iter(self.columns.values())).based
 
     def recipe(self, column: str, key: str) -> Settings:
         """The recipe of a cell, called table/column/row."""

@@ -13,7 +13,7 @@ from mxnet.gluon.loss import HuberLoss, SigmoidBinaryCrossEntropyLoss, SoftmaxCr
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.foreign import import_gluoncv
-from gluon_tricks.networks.detector.anchors import anchors_of, with_room
+from gluon_tricks.tasks.detection.anchors import anchors_of, with_room
 
 _POSITIVE, _NEGATIVE = 0.7, 0.3  # an anchor's overlap (IoU) with the object it is for; with any object, at most
 _POSITIVE_SHARE = 0.5  # of the sampled anchors, at most
@@ -65,7 +65,7 @@ def with_targets(
     Raises:
         Refused: more objects in an image than the network was made for, or an image too large for its anchors.
     """
-    from gluon_tricks.networks.detector.faster_rcnn import MOST_OBJECTS  # imports gluoncv
+    from gluon_tricks.tasks.detection.faster_rcnn import MOST_OBJECTS  # imports gluoncv
 
     boxes = boxes.asnumpy() if isinstance(boxes, mx.nd.NDArray) else np.asarray(boxes, np.float32)
     if boxes.shape[1] > MOST_OBJECTS:

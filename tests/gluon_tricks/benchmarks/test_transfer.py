@@ -12,7 +12,7 @@ from mxnet import autograd
 from gluon_tricks.benchmarks import transfer
 from gluon_tricks.benchmarks.gluoncv_transfer import gluoncv_detector, gluoncv_segmenter
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.networks.detector.settings import ROI_SETTINGS, RoISettings
+from gluon_tricks.tasks.detection.settings import ROI_SETTINGS, RoISettings
 from gluon_tricks.training import steps
 
 FIELDS = {"detection": dict(roi="small", short=96, long=128), "segmentation": dict(crop=32, base_size=48)}

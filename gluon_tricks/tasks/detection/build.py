@@ -12,7 +12,7 @@ from mxnet.gluon import HybridBlock, nn
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.augment import MEAN_RGB, STD_RGB
-from gluon_tricks.networks.detector.settings import ANCHOR_GRID, ASPECTS, ROI_SETTINGS, STRIDE, RoISettings
+from gluon_tricks.tasks.detection.settings import ANCHOR_GRID, ASPECTS, ROI_SETTINGS, STRIDE, RoISettings
 from model_zoo.classifier import Classifier
 from model_zoo.hidden_layers import HiddenLayersClassifier
 
@@ -55,7 +55,7 @@ def build_detector(
         layers of the base; here the layers of SE, which it has not, and dense ones learn too. Faster R-CNN on VGG
         freezes two stages.
     """
-    from gluon_tricks.networks.detector.faster_rcnn import MOST_OBJECTS, Detector  # imports gluoncv
+    from gluon_tricks.tasks.detection.faster_rcnn import MOST_OBJECTS, Detector  # imports gluoncv
 
     _check(base, classes)
     features, top, dense = _split(base)

@@ -1,22 +1,26 @@
-"""A trained network with the images to look at it with: what evaluation and figures start from."""
+"""A trained classifier with the images to look at it with: what evaluation and figures start from."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import mxnet as mx
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import plural
 from gluon_tricks.data.augment import Preprocess, coefficients
 from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.recipe_records import find_records
 from gluon_tricks.data.records import Records
-from gluon_tricks.data.requirements import class_labels
-from gluon_tricks.networks.load import Trained, is_there, open_network, require_classifier
-from gluon_tricks.networks.of_recipe import require_images
+from gluon_tricks.data.requirements import class_labels, of_one_class
+from gluon_tricks.networks.load import Trained, is_there, open_classifier, require_classifier
+from gluon_tricks.networks.of_recipe import input_dtype, require_images
 from gluon_tricks.tasks.classification.classes import require_same_classes, training_records
+from gluon_tricks.tasks.classification.evaluation import ClassificationScores, evaluate, scores_of, wilson
 from model_zoo import published
 from model_zoo.preprocessing import Preprocessing
 
@@ -55,6 +59,85 @@ class EvaluationSet:
         return preprocess
 
 
+@dataclasses.dataclass(frozen=True)
+class ClassificationValidation:
+    """See protocol.Validation.
+
+    Args:
+        source: what the network is called.
+        batch_size: images on each device at a time.
+        threads: of the loader; None: all cores.
+    """
+
+    evaluated: EvaluationSet
+    source: str
+    contexts: Sequence[mx.Context]
+    batch_size: int
+    threads: int | None
+
+    @functools.cached_property
+    def loader(self) -> RecordLoader:
+        return self.evaluated.loader(self.batch_size * len(self.contexts), self.threads)
+
+    def set_precision(self, precision: str) -> None:
+        """Makes the network compute in it, fast."""
+        self.evaluated.net.hybridize(static_alloc=True, static_shape=True)
+        self.evaluated.net.cast(input_dtype(precision))
+
+    def score(self, batches: Iterable, precision: str | None = None) -> ClassificationScores:
+        net = self.evaluated.net
+        if precision:
+            self.set_precision(precision)
+        first = next(iter(net.collect_params().values()))  # an exported graph has float32
+        dtype = input_dtype(precision) if precision else np.dtype(first.dtype).name
+        return evaluate(net, batches, self.evaluated.preprocess(dtype), self.contexts, scores_of(net.classes))
+
+    def doubts(self) -> list[str]:
+        said = of_one_class(self.evaluated.records)
+        return [said] if said else []
+
+    def about(self, precision: str) -> dict[str, Any]:
+        """What a JSON file says before any number."""
+        evaluated = self.evaluated
+        return {
+            "model": evaluated.net.name,
+            "pretrained": self.source,
+            "records": [str(path) for path in evaluated.records.paths],
+            "classes": evaluated.net.classes,
+            "input_size": evaluated.preprocessing.input_size,
+            "crop_ratio": evaluated.preprocessing.crop_ratio,
+            "dtype": precision,
+            "published": dataclasses.asdict(evaluated.published) if evaluated.published else None,
+        }
+
+    def result(self, scores: ClassificationScores, precision: str, seconds: float) -> dict[str, Any]:
+        return {
+            **self.about(precision),
+            **dataclasses.asdict(scores),
+            "undecodable": len(self.loader.undecodable),
+            "top1_interval": wilson(scores.top1, scores.images),
+            "top5_interval": wilson(scores.top5, scores.images),
+            "images_per_second": scores.images / seconds,
+        }
+
+    def headline(self, result: dict[str, Any]) -> str:
+        """Which network, on how many of which images."""
+        images = plural(result["images"], "image")
+        return f"{result['model']} ({self.source}) on {images} of {', '.join(result['records'])}"
+
+    def lines(self, scores: ClassificationScores, result: dict[str, Any]) -> list[str]:
+        told, theirs = [self.headline(result)], result["published"] or {}
+        for kind in ("top1", "top5") if result["classes"] > 5 else ("top1",):
+            low, high = result[f"{kind}_interval"]
+            beside = f", published {theirs[kind]:.2f}%" if theirs.get(kind) is not None else ""
+            told.append(f"top-{kind[3]} {result[kind]:.2%} (95 % interval {low:.2%} to {high:.2%}){beside}")
+        told.append(
+            f"loss {result['loss']:.4f}; {result['images_per_second']:.0f} images/s at {result['input_size']} px, "
+            f"{result['dtype']}"
+        )
+        return told
+
+
 def open_evaluation_set(
     pretrained: str, contexts: Sequence[mx.Context], *, model: str | None = None, classes: int | None = None,
     rec_val: Sequence[str] = (), input_size: int | None = None, crop_ratio: float | None = None,
@@ -63,7 +146,7 @@ def open_evaluation_set(
     """A network and the images to look at it with, checked to fit together.
 
     Args:
-        pretrained, model, classes: which network, as open_network takes them.
+        pretrained, model, classes: which network, as open_classifier takes them.
         rec_val: packed images; of a run by default its own.
         input_size, crop_ratio: other ones than the network's, or the run's.
         trained: the network, if it is open already.
@@ -78,7 +161,7 @@ def open_evaluation_set(
             f"there is no run {pretrained}, and --rec-val is missing: name a run directory, or the packed images "
             "that a published network is to be evaluated on"
         )
-    trained = trained or open_network(pretrained, model=model, classes=classes, ctx=contexts)
+    trained = trained or open_classifier(pretrained, model=model, classes=classes, ctx=contexts)
     require_classifier(trained, pretrained)
     if trained.recipe is not None:
         evaluated = _of_run(pretrained, trained, records)
