@@ -15,7 +15,7 @@ from gluon_tricks.tasks.registry import task_of
 
 
 def save_final(net, folder: pathlib.Path, recipe: Settings) -> None:
-    """Writes the trained network in float32: final.params; where it is exported, final-symbol.json and -0000.params too.
+    """Writes the trained network in float32: final.params; where it is exported, final-symbol.json and -0000.params.
 
     Both are of the network of one process: without the layers that work over ranks.
     """
