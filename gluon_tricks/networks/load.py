@@ -29,8 +29,7 @@ log = logging.getLogger("gluon_tricks.networks.load")
 SOURCE = "a run, a checkpoint, a parameter file (FILE#PART: see docs/model_zoo.md) or a published NAME or NAME/TAG"
 
 
-# (recipe, source, contexts, arrays) -> the network with its trained parameters: see Task.restored.
-Restore = Callable[[Settings, pathlib.Path, Sequence[mx.Context], "dict[str, np.ndarray] | None"], mx.gluon.HybridBlock]
+Restore = Callable[..., mx.gluon.HybridBlock]  # (recipe, source, contexts, arrays): see Task.restored
 
 
 @dataclasses.dataclass(frozen=True)

@@ -61,8 +61,8 @@ class Settings:
 
     Attributes:
         task: what is learnt, which decides the loop's data, loss and scores (see tasks/).
-        based: the network stands on a base network, a classifier that was trained before; False: it is a classifier
-            itself, which others can start from.
+        based: the network stands on a base network, a classifier that was trained before (base_params); False: it is
+            a classifier itself, which others can start from, and the recipe has the fields of Recipe.
         least_classes: how many there must be.
         choices: field -> the words it takes.
     """
@@ -139,6 +139,11 @@ class Settings:
             len({trick.slot() for trick in self.tricks}) == len(self.tricks),
             f"of {', '.join(t.label() for t in self.tricks)} two do the same work: keep one of them",
         )
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """The shorter and the longer side of what the network is trained on, px."""
+        raise NotImplementedError
 
     # --- changing one -------------------------------------------------------------------------------------------
 

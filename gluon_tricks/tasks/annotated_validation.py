@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 import mxnet as mx
 import numpy as np
@@ -16,7 +16,33 @@ from gluon_tricks.data.augment import normalised
 from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import input_dtype
 from gluon_tricks.recipes.transfer import TransferRecipe
-from gluon_tricks.tasks.protocol import Loader, Scores, ScoringOptions, Task
+from gluon_tricks.tasks.protocol import Loader, Scores, ScoringOptions
+
+
+class AnnotatedTask(Protocol):
+    """What the class of a Task says besides, whose images have boxes or masks."""
+
+    network_name: str
+
+    @classmethod
+    def place(cls, recipe: TransferRecipe) -> str:
+        """Where a recipe's validation images come from, in words."""
+
+    @classmethod
+    def validation_loader(cls, recipe: TransferRecipe, batch_size: int, threads: int | None) -> Loader:
+        """Every validation image of a recipe once."""
+
+    @classmethod
+    def score(
+        cls, net: mx.gluon.HybridBlock, batches: Iterable, contexts: Sequence[mx.Context], records: Any,
+        preprocess: Callable,
+    ) -> Scores:  # fmt: skip
+        """The scores of a network. It takes those of its evaluation_flags that concern it besides.
+
+        Args:
+            records: the loader's.
+            preprocess: (images uint8 NHWC ndarray, context) -> the network's input on that device.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,13 +50,13 @@ class AnnotatedValidation:
     """See protocol.Validation. The network is a detector or a segmenter.
 
     Args:
-        task: its class.
+        task: what it is.
         source: what the run is called.
         place: where the images come from, in words.
         multi_scale: a segmenter's mean over six scales and their mirror images.
     """
 
-    task: type[Task]
+    task: type[AnnotatedTask]
     net: mx.gluon.HybridBlock
     recipe: TransferRecipe
     source: str
@@ -74,7 +100,7 @@ class AnnotatedValidation:
 
 
 def open_validation(
-    task: type[Task], source: str, contexts: Sequence[mx.Context], options: ScoringOptions, trained: Trained
+    task: type[AnnotatedTask], source: str, contexts: Sequence[mx.Context], options: ScoringOptions, trained: Trained
 ) -> AnnotatedValidation:
     """The validation images of a run's recipe. Args and Raises: as for Task.open_validation."""
     recipe, data = trained.recipe, options.data

@@ -39,7 +39,7 @@ DRAWN = dict(dataset="few_scenes", data="", base_params="", classes=None, class_
 class OnBase(abc.ABC):
     """The half of a Task that is the same for all of them.
 
-    What differs are the abstract methods, `validation_loader` and `score` (of AnnotatedValidation).
+    What differs are the abstract methods, and `validation_loader` and `score` of AnnotatedTask.
     """
 
     exported: ClassVar[bool] = False
