@@ -20,7 +20,7 @@ from gluon_tricks.tasks.classification.evaluation import collect_logits
 from gluon_tricks.tasks.classification.evaluation_set import EvaluationSet
 from gluon_tricks.tasks.pictures import colour
 from gluon_tricks.tasks.registry import task_of
-from gluon_tricks.trained import predict
+from gluon_tricks.tasks.segmentation import prediction
 from gluon_tricks.trained.load import load_network
 from gluon_tricks.training.final_network import save_final
 from model_zoo import get_model
@@ -184,7 +184,7 @@ def test_a_segmenter_gives_every_pixel_its_class(segmenter, photos, tmp_path, ca
 
 
 def test_large_photos_are_looked_at_smaller(segmenter, photos, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(predict, "LONGEST", 60)
+    monkeypatch.setattr(prediction, "LONGEST", 60)
     words = (photos / "wide.png", "--params", segmenter, "--out", tmp_path / "out")
     lines, _ = predicted(capsys, *words)
     assert lines[0].endswith(" (90 x 60 px are many: the network has seen 60 x 40)")
