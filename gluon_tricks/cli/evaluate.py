@@ -36,7 +36,8 @@ from gluon_tricks.data.records import BadRecord, Records
 from gluon_tricks.machine.devices import choose_contexts, choose_precision, start_precision
 from gluon_tricks.networks.load import SOURCE, is_there, recipe_of
 from gluon_tricks.tasks.classification.evaluation import collect_logits
-from gluon_tricks.tasks.classification.evaluation_set import ClassificationValidation, EvaluationSet
+from gluon_tricks.tasks.classification.evaluation_set import EvaluationSet
+from gluon_tricks.tasks.classification.validation import ClassificationValidation
 from gluon_tricks.tasks.protocol import ScoringOptions, Task, Validation
 from gluon_tricks.tasks.registry import TASKS, task_of
 from gluon_tricks.trained.load import open_network

@@ -34,8 +34,9 @@ from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks import pictures
 from gluon_tricks.tasks.classification.classes import require_same_classes
 from gluon_tricks.tasks.classification.evaluation import ClassificationScores, evaluate, probabilities, scores_of
-from gluon_tricks.tasks.classification.evaluation_set import ClassificationValidation, open_evaluation_set
+from gluon_tricks.tasks.classification.evaluation_set import open_evaluation_set
 from gluon_tricks.tasks.classification.prediction import classify
+from gluon_tricks.tasks.classification.validation import ClassificationValidation
 from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tasks.protocol import ScoringOptions, Share, TaskLoss, handful, split_batch
 from gluon_tricks.tricks import StepContext
