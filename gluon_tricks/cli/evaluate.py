@@ -89,7 +89,7 @@ def measure(validation: Validation, precision: str) -> tuple[dict, list[str]]:
     scores = validation.score(_shown(validation.loader), precision)
     result = validation.result(scores, precision, time.monotonic() - started)
     count = result["undecodable"]
-    lost = [f"not counted, for they cannot be decoded: {plural(count, 'image')}"] if count else []
+    lost = [f"{plural(count, 'image')} not counted, because decoding failed"] if count else []
     return result, [*validation.lines(scores, result), *lost]
 
 
@@ -149,7 +149,10 @@ def in_another_way(
     result = {**validation.about(precision), **found}
     told = [validation.headline(result)]
     if args.submission:
-        told.append(f"{result['submission']} has their 5 surest classes, for the server, which alone can score them")
+        told.append(
+            f"{result['submission']} has the 5 likeliest classes of each for the test server, which alone can score "
+            "them"
+        )
         return result, told
     for form in (form for form in ("float32", "fused", "int8") if form in result):
         numbers = result[form]

@@ -183,5 +183,5 @@ def open_base(recipe: TransferRecipe) -> Trained:
     """What the base network of a recipe starts from."""
     source, said = recipe.base_params, model_of(recipe.base_params)
     if said not in (None, recipe.model):
-        raise Refused(f"{source} is a {said}, and the base is to be a {recipe.model}: --base {said}")
+        raise Refused(f"{source} is a {said}, and the base is to be a {recipe.model}: use --base {said}")
     return open_classifier(source, model=None if said else recipe.model, why=": a base network is a classifier")

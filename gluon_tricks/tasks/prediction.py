@@ -32,5 +32,5 @@ class Prediction:
 
 def percentages(pairs: Sequence[tuple[str, float]]) -> str:
     """tench 93.1 %, goldfish 2.0 % and 3 more"""
-    said = ", ".join(f"{name} {100 * share:.1f} %" for name, share in pairs[:TOP])
+    said = ", ".join(f"{name} {100 * fraction:.1f} %" for name, fraction in pairs[:TOP])
     return said + (f" and {len(pairs) - TOP} more" if len(pairs) > TOP else "")

@@ -187,10 +187,10 @@ def test_large_photos_are_looked_at_smaller(segmenter, photos, tmp_path, monkeyp
     monkeypatch.setattr(prediction, "LONGEST", 60)
     words = (photos / "wide.png", "--params", segmenter, "--out", tmp_path / "out")
     lines, _ = predicted(capsys, *words)
-    assert lines[0].endswith(" (90 x 60 px are many: the network has seen 60 x 40)")
+    assert lines[0].endswith(" (90 x 60 px is too large: the network has seen 60 x 40 px)")
     assert PIL.Image.open(tmp_path / "out" / "masks" / "wide.png").size == (90, 60)
     lines, _ = predicted(capsys, *words, "--multi-scale")
-    assert lines[0].endswith(" (90 x 60 px are many: the network has seen 30 x 20)")
+    assert lines[0].endswith(" (90 x 60 px is too large: the network has seen 30 x 20 px)")
 
 
 def test_several_images_give_a_contact_sheet(classifier, photos, tmp_path, capsys):

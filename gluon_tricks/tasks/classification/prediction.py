@@ -27,12 +27,12 @@ def classify(
     """
     crop = centre_crop(image, seen_as.input_size, seen_as.crop_ratio)[None]
     batch = Batch(crop, np.zeros(1, np.int64), np.zeros(1, np.int64), 1)
-    shares = probabilities(net, [batch], lambda images, at: normalised(images, at, seen_as.mean, seen_as.std), context)[
-        0
-    ]
-    if not np.isfinite(shares).all():
+    (scores,) = probabilities(
+        net, [batch], lambda images, at: normalised(images, at, seen_as.mean, seen_as.std), context
+    )
+    if not np.isfinite(scores).all():
         raise Refused("the network gives no numbers (NaN): its parameters are those of a training that diverged")
-    best = np.argsort(-shares, kind="stable")[:TOP]
-    values = [{"name": names[k], "index": int(k), "score": float(shares[k])} for k in best]
-    picture = pictures.bars(image, names, shares, top=TOP)
-    return Prediction(percentages([(names[k], shares[k]) for k in best]), {"classes": values}, picture)
+    best = np.argsort(-scores, kind="stable")[:TOP]
+    values = [{"name": names[k], "index": int(k), "score": float(scores[k])} for k in best]
+    picture = pictures.bars(image, names, scores, top=TOP)
+    return Prediction(percentages([(names[k], scores[k]) for k in best]), {"classes": values}, picture)

@@ -28,17 +28,17 @@ def segment(
     if scale < 1:
         small = max(round(width * scale), 1), max(round(height * scale), 1)
         seen = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
-        note = f"{width} x {height} px are many: the network has seen {small[0]} x {small[1]}"
+        note = f"{width} x {height} px is too large: the network has seen {small[0]} x {small[1]} px"
     inputs = normalised(seen[None], context, recipe.mean, recipe.std)
     found = class_probabilities(net, inputs, MULTI_SCALE if multi_scale else (1.0,), flips=multi_scale)
     # As float32, which OpenCV resizes and which holds class indices exactly.
     classes = classify_pixels(found).asnumpy()[0].astype(np.float32)
     classes = cv2.resize(classes, (width, height), interpolation=cv2.INTER_NEAREST_EXACT).astype(np.int64)
-    shares = np.bincount(classes[classes >= 0], minlength=len(names)) / classes.size
-    present = [k for k in np.argsort(-shares, kind="stable") if shares[k] > 0]
-    values = [{"name": names[k], "index": int(k), "share": float(shares[k])} for k in present]
+    fractions = np.bincount(classes[classes >= 0], minlength=len(names)) / classes.size
+    present = [k for k in np.argsort(-fractions, kind="stable") if fractions[k] > 0]
+    values = [{"name": names[k], "index": int(k), "share": float(fractions[k])} for k in present]
     kind = np.uint8 if len(names) < 256 else np.uint16
     mask = np.where(classes < 0, np.iinfo(kind).max, classes).astype(kind)
-    words = percentages([(names[k], shares[k]) for k in present]) or "no class: the network gives no numbers (NaN)"
+    words = percentages([(names[k], fractions[k]) for k in present]) or "no class: the network gives no numbers (NaN)"
     picture = pictures.overlay(image, classes, names)
     return Prediction(words, {"classes": values, "none": int(np.iinfo(kind).max)}, picture, mask, note)

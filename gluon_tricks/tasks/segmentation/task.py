@@ -93,7 +93,7 @@ class Segmentation(OnBase):
     def base_traits(model: str) -> dict[str, bool]:
         if "dilated" not in keywords(model):
             raise Refused(
-                f"{model} has no dilated form, which an FCN stands on: use a ResNet v1b, v1c or v1d, a ResNeXt, "
+                f"{model} has no dilated form, which an FCN needs: use a ResNet v1b, v1c or v1d, a ResNeXt, "
                 "SE-ResNeXt, MobileNet or DenseNet"
             )
         return {"dilated": True}

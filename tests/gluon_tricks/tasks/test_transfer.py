@@ -187,7 +187,9 @@ def test_another_network_than_the_named_base_is_refused(base):
     shutil.copy(base, run / "final.params")
     (run / "recipe.json").write_text(json.dumps(Recipe(model="resnet18_v1b", classes=7).to_json()))
     for source in (run, run / "final.params"):
-        with pytest.raises(Refused, match="is a resnet18_v1b, and the base is to be a resnet34_v1b: --base resnet18_"):
+        with pytest.raises(
+            Refused, match="is a resnet18_v1b, and the base is to be a resnet34_v1b: use --base resnet18_"
+        ):
             on_trained_base(recipe.set(base_params=str(source)), [mx.cpu()])
         assert words(f"--base-params {source}", DETECTION, "voc").model == "resnet18_v1b"
         said = words(f"--base-params {source} --base resnet34_v1b", DETECTION, "voc")
@@ -247,7 +249,7 @@ def test_a_recipe_that_claims_more_classes_than_its_file_has(base, tmp_path):
 
 def test_a_base_without_a_dilated_form_is_refused():
     for model in ("vgg11", "inceptionv3"):
-        with pytest.raises(Refused, match=f"{model} has no dilated form, which an FCN stands on: use a ResNet"):
+        with pytest.raises(Refused, match=f"{model} has no dilated form, which an FCN needs: use a ResNet"):
             on_trained_base(TINY["segmentation"].set(model=model), [mx.cpu()])
 
 
