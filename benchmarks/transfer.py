@@ -19,7 +19,7 @@ from typing import Any
 import mxnet as mx
 import numpy as np
 
-from benchmarks.gluoncv_transfer import gluoncv_detector, gluoncv_segmenter
+from benchmarks.gluoncv_transfer import GluonCVNetwork, gluoncv_detector, gluoncv_segmenter
 from gluon_tricks.core.errors import Refused, require_known
 from gluon_tricks.data.builtin import scenes
 from gluon_tricks.paper.contest import Contestant, measure
@@ -32,10 +32,9 @@ from gluon_tricks.training.prepare import prepare
 
 # Sizes, RoI settings and numbers of classes of the recipes; "paper": those of VOC (whose 20 classes are 10) and ADE20K.
 SCALES = {
-    "small": {"detection": dict(roi="small", short=300, long=500), "segmentation": dict(crop=240, base_size=260)},
-    "paper": {"detection": {}, "segmentation": dict(classes=150)},
+    "small": {"Faster-RCNN": dict(roi="small", short=300, long=500), "FCN": dict(crop=240, base_size=260)},
+    "paper": {"Faster-RCNN": {}, "FCN": dict(classes=150)},
 }
-_TITLES = {"detection": "Faster-RCNN", "segmentation": "FCN"}
 _WORK = {
     "training": {"ours": "training", "GluonCV": "gluoncv_training", "the loop": "loop", "the loader": "loader"},
     "prediction": {"ours": "prediction", "GluonCV": "gluoncv_prediction"},
@@ -62,9 +61,11 @@ def run(
     results, lines = {}, []
     with tempfile.TemporaryDirectory(prefix="gluon_tricks_benchmark_") as scratch:
         arrange(pathlib.Path(scratch))
-        for task, title in _TITLES.items():
-            fields = {"model": model, **SCALES[scale][task]}
-            common = dict(task=task, fields=fields, batch_size=batch_size, threads=threads, steps=steps, data=scratch)
+        for title, own in SCALES[scale].items():
+            fields = {"model": model, **own}
+            common = dict(
+                network=title, fields=fields, batch_size=batch_size, threads=threads, steps=steps, data=scratch
+            )
             found = {}
             for work, sides in _WORK.items():
                 names = {side: f"{title}, {work}: {side}" for side in sides}
@@ -174,27 +175,59 @@ def loader(**arguments: Any) -> Callable[[], float]:
     return play
 
 
-def open_job(task: str, fields: dict[str, Any], batch_size: int, threads: int, steps: int, data: str) -> Job:
+def open_job(network: str, fields: dict[str, Any], batch_size: int, threads: int, steps: int, data: str) -> Job:
     """A run whose epochs have so many steps.
 
     Args:
-        task: "detection" or "segmentation".
+        network: of CONTESTS.
         fields: of its recipe.
         data: see `arrange`.
     """
     # Blocks that start as their shortcuts: in an untrained base their sums would grow until every box is the image.
     net = {"last_gamma": True}
     common = dict(name="benchmark", net=net, batch_size=batch_size, lr=1e-6, tricks=(), epochs=999)
-    if task == "detection":
-        recipe = DetectionRecipe(**{**common, "dataset": "few_scenes", **fields})
-    else:
-        masks = dict(dataset="masks", data=data, classes=len(scenes.MASK_CLASSES) + 1, void=scenes.VOID)
-        recipe = SegmentationRecipe(**{**common, **masks, **fields})
+    recipe = CONTESTS[network].recipe({**common, "data": data}, fields)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="gluon_tricks_benchmark_"))
     job = prepare(recipe, folder, Options(threads=threads, contexts=[mx.cpu()], log_interval=10**9))
     job.task.train.steps_per_epoch = steps
     job.plan = dataclasses.replace(job.plan, steps_per_epoch=steps)
     return job
+
+
+class FasterRCNN:
+    """What is its own in the contest of Faster-RCNNs."""
+
+    @staticmethod
+    def recipe(common: dict[str, Any], fields: dict[str, Any]) -> DetectionRecipe:
+        return DetectionRecipe(**{**common, "dataset": "few_scenes", "data": "", **fields})
+
+    @staticmethod
+    def theirs(net: mx.gluon.HybridBlock, recipe: DetectionRecipe) -> GluonCVNetwork:
+        return gluoncv_detector(net, recipe)
+
+    @staticmethod
+    def predicted(net: mx.gluon.HybridBlock, images: mx.nd.NDArray, sizes: np.ndarray, *others) -> Sequence:
+        return predict(net, images, sizes)  # without padding
+
+
+class FCN:
+    """What is its own in the contest of FCNs."""
+
+    @staticmethod
+    def recipe(common: dict[str, Any], fields: dict[str, Any]) -> SegmentationRecipe:
+        masks = dict(dataset="masks", classes=len(scenes.MASK_CLASSES) + 1, void=scenes.VOID)
+        return SegmentationRecipe(**{**common, **masks, **fields})
+
+    @staticmethod
+    def theirs(net: mx.gluon.HybridBlock, recipe: SegmentationRecipe) -> GluonCVNetwork:
+        return gluoncv_segmenter(net, recipe)
+
+    @staticmethod
+    def predicted(net: mx.gluon.HybridBlock, images: mx.nd.NDArray, *others) -> Sequence:
+        return [predict_classes(net, images)]
+
+
+CONTESTS = {"Faster-RCNN": FasterRCNN, "FCN": FCN}  # by Task.network_name
 
 
 def batches(job: Job) -> list[Any]:
@@ -211,15 +244,12 @@ def on_device(job: Job, batch: Any) -> tuple:
 
 def predicted(job: Job, images: mx.nd.NDArray, truths: np.ndarray, *others) -> Sequence[mx.nd.NDArray]:
     """Our network's detections, or the classes of pixels."""
-    if job.recipe.task == "detection":
-        return predict(job.net, images, others[0])  # their sizes without padding
-    return [predict_classes(job.net, images)]
+    return CONTESTS[job.task.network_name].predicted(job.net, images, *others)
 
 
 def _both(**arguments: Any):
     job = open_job(**arguments)
-    make = gluoncv_detector if job.recipe.task == "detection" else gluoncv_segmenter
-    return job, make(job.net, job.recipe)
+    return job, CONTESTS[job.task.network_name].theirs(job.net, job.recipe)
 
 
 def _timed(step: Callable[[Any], mx.nd.NDArray], batches: list[Any], batch_size: int) -> Callable[[], float]:

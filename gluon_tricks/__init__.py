@@ -44,7 +44,7 @@ _PUBLIC = {
     "train": "gluon_tricks.training.loop:train_and_evaluate",
     "Options": "gluon_tricks.training.job:Options",
     # trained networks
-    "load_network": "gluon_tricks.networks.load:load_network",
+    "load_network": "gluon_tricks.trained.load:load_network",
     "evaluate": "gluon_tricks.trained.interface:evaluate",
     "predict": "gluon_tricks.trained.interface:predict",
     # errors

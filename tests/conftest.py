@@ -11,7 +11,7 @@ import pytest
 
 from gluon_tricks.core import foreign
 from gluon_tricks.data.pack import RecordWriter
-from gluon_tricks.networks.detector.settings import ROI_SETTINGS
+from gluon_tricks.tasks.detection.settings import ROI_SETTINGS
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in a shell's background, and so in every program started here
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -26,6 +26,7 @@ LONG = (
     *("ranks/", "scripts/test_reproduce", "gluon_tricks/test_every_family", "faults/test_hostile_networks"),
     *("faults/test_kills", "faults/test_memory", "faults/", "gluon_tricks/tasks/test_transfer"),
     *("gluon_tricks/machine/test_precision", "gluon_tricks/machine/test_devices", "gluon_tricks/training/"),
+    *("gluon_tricks/tasks/test_detector", "gluon_tricks/tasks/test_segmenter"),
     *("benchmarks/", "gluon_tricks/networks/", "gluon_tricks/trained/", "gluon_tricks/data/test_shapes"),
     *("model_zoo/test_equals_", "model_zoo/test_every_network", "model_zoo/test_export", "model_zoo/test_catalogue"),
     *("model_zoo/test_published_weights", "model_zoo/test_inference"),

@@ -8,10 +8,10 @@ import re
 
 import pytest
 
-from gluon_tricks.networks.detector.settings import ROI_SETTINGS
 from gluon_tricks.paper.scales import SCALES
 from gluon_tricks.recipes.named.detection_segmentation import DETECTION, SEGMENTATION
 from gluon_tricks.recipes.registry import get_recipe, list_recipes
+from gluon_tricks.tasks.detection.settings import ROI_SETTINGS
 from model_zoo import list_models
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]

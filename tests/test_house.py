@@ -3,11 +3,16 @@
 import ast
 import functools
 import graphlib
+import inspect
 import pathlib
 import re
 import runpy
 
 import pytest
+
+from gluon_tricks.recipes.recipe import KINDS
+from gluon_tricks.tasks.protocol import Task
+from gluon_tricks.tasks.registry import TASKS
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FILES = {
@@ -74,7 +79,7 @@ DEFERRED = {
     "matplotlib": "takes half a second, and drawing is the last thing that a command does",
     "torch": "need not be installed",
     "horovod": "need not be installed",
-    "gluon_tricks.networks.detector.faster_rcnn": "imports gluoncv",
+    "gluon_tricks.tasks.detection.faster_rcnn": "imports gluoncv",
     "gluon_tricks.cli.main": "by gluon_tricks_command alone: signals are handled before numpy is imported",
 }
 THE_DOCTOR = ("gluon_tricks.machine.doctor", "gluon_tricks.machine.checks")  # runs where MXNet or OpenCV is broken
@@ -130,3 +135,58 @@ def test_the_loop_names_no_trick():
         assert set(concrete) <= {
             f"gluon_tricks.tricks.{name}" for name in ("StepContext", "Loss", "schedule.Plan", "schedule.Schedule")
         }
+
+
+_NAMES = "|".join(kind.task for kind in KINDS.values())
+_CLASSES = "|".join(kind.__name__ for kind in KINDS.values())
+ASKS_WHICH_TASK = re.compile(
+    rf"(isinstance|issubclass)\([^)]*({_CLASSES}|TransferRecipe)\b"
+    rf"|\b(is|is not|==|!=) ({_CLASSES}|Classification|Detection|Segmentation)\b"
+    r"|\btask (==|!=|is|in [\[({\w.\"]+[^:]*[\])}])|(==|!=|\bin|\bis) [\w.]*\.task\b(?!\.)"
+    r"|\[[\w.]*\.task\]|\.get\([\w.]*\.task\b"
+    rf"|(==|!=|\bin) [\[({{]?\"({_NAMES})\"|\"({_NAMES})\" (==|!=|in) |\"({_NAMES})\"(:|\])"
+)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "if isinstance(trained.recipe, DetectionRecipe):",
+        "first = names(isinstance(recipe, (TransferRecipe)))",
+        'if recipe is not None and recipe.task != "classification":',
+        "if recipe.task == Recipe.task:",
+        "if wanted == table.task:",
+        'few = task == "segmentation" and small',
+        'return {"detection": find_boxes, "segmentation": find_masks}[recipe.task](recipe)',
+        "words = COMMANDS[cell.recipe.task]",
+        "photos.get(table.task, table.photos)",
+        '    "segmentation": ("val_pix_acc", "val_miou"),',
+        'if "detection" == kind:',
+        'if task in ("detection", "segmentation"):',
+        "if task_of(recipe) is Detection:",
+        "if type(recipe) is SegmentationRecipe:",
+    ],
+)
+def test_a_question_about_the_task_is_found(line):
+    assert ASKS_WHICH_TASK.search(line)
+
+
+def test_only_tasks_ask_which_task_it_is():
+    """And recipes/recipe.py, which is the registry of their records; beside it no line but the records' own names."""
+    asking = [
+        f"{module}:{number}: {line.strip()}"
+        for module, path in FILES.items()
+        if not module.startswith("gluon_tricks.tasks.")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if ASKS_WHICH_TASK.search(line)
+    ]
+    assert asking == []
+
+
+def test_every_task_has_its_record_and_all_of_the_protocol():
+    assert [task.kind for task in TASKS] == list(KINDS.values())
+    wanted = {name for name in vars(Task) | Task.__annotations__ if not name.startswith("_")}
+    of_an_object = {"recipe", "train", "val", "open_files"}
+    for task in TASKS:
+        assert wanted - of_an_object <= set(dir(task)), task
+        assert {*task.prediction_options} <= {*inspect.signature(task.look).parameters}

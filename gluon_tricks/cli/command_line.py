@@ -20,6 +20,7 @@ from gluon_tricks.networks.load import model_of, starting_point
 from gluon_tricks.recipes.recipe import Recipe, apply_setting
 from gluon_tricks.recipes.registry import get_recipe, is_cell
 from gluon_tricks.recipes.settings import Settings
+from gluon_tricks.tasks.registry import require_task
 from gluon_tricks.tricks import (
     Cosine,
     Distillation,
@@ -111,12 +112,8 @@ def start(args: argparse.Namespace, begun: Settings | None = None) -> tuple[Reci
     """The recipe that the flags change: the one named, the run's, GluonCV's, or `shapes` where there is no data."""
     if args.recipe or begun:
         recipe = get_recipe(args.recipe) if args.recipe else begun
-        if recipe.task != Recipe.task:
-            raise Refused(
-                f"{args.recipe or recipe.name} is a recipe of {recipe.task}, and this command is for classifiers: see "
-                "gluon-tricks detect and gluon-tricks segment"
-            )
-        if begun and begun.task == recipe.task and not recipe.train:  # a named recipe has no records: the run has
+        require_task(recipe, Recipe, args.recipe or recipe.name)
+        if isinstance(begun, type(recipe)) and not recipe.train:  # a named recipe has no records: the run has
             recipe = recipe.set(data=begun.data, train=begun.train, val=begun.val)
         return recipe, []
     if args.rec_train or args.rec_val or args.use_rec or imagenet_is_here():

@@ -19,9 +19,8 @@ from gluon_tricks.core.arguments import Parser
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data import sources
-from gluon_tricks.networks.load import SOURCE, open_network
+from gluon_tricks.networks.load import SOURCE, open_classifier
 from gluon_tricks.networks.of_recipe import require_images
-from gluon_tricks.recipes.transfer import TransferRecipe
 from model_zoo.export import export_onnx, export_symbol, require_place
 from model_zoo.preprocessing import Preprocessing
 
@@ -76,10 +75,9 @@ def _three(text: str | None, flag: str) -> tuple[float, ...] | None:
 def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
     require_place(options.target, options.to)
-    trained = open_network(options.source, model=options.model, classes=options.classes)
+    why = ", and only classifiers can be exported"
+    trained = open_classifier(options.source, model=options.model, classes=options.classes, why=why)
     net, recipe = trained.net, trained.recipe
-    if isinstance(recipe, TransferRecipe):
-        raise Refused(f"{options.source} is a run of {recipe.task}, and only classifiers can be exported")
     steps = preprocessing(options, net)
     require_images(net, (max(options.batch_size or 2, 1), steps.input_size, steps.input_size), mx.cpu())
     if options.to == "onnx":

@@ -5,7 +5,7 @@
     %(prog)s photos --params runs/faster_rcnn_voc-1 --threshold 0.7  a detector: boxes with names and scores
     %(prog)s photo.jpg --params runs/fcn_ade20k-1 --multi-scale      a segmenter: the mask over the photo
 
-Which of the three it is follows from the run. Of each image --out gets NAME.png and NAME.json, of a segmenter also
+Which of them it is follows from the run. Of each image --out gets NAME.png and NAME.json, of a segmenter also
 masks/NAME.png with the index of each pixel's class; of several images, index.html shows all. Exit code: 0 done, 1 some
 files are no images (the others are done) or the disk is full, 2 refused.
 """

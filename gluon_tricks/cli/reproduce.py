@@ -36,8 +36,7 @@ from gluon_tricks.paper.comparison import compare
 from gluon_tricks.paper.scales import SCALES, TRANSFER_SCALES, TransferScale, get_scale, scales_of
 from gluon_tricks.recipes.registry import TABLES, get_table
 from gluon_tricks.recipes.tables.rows import Table
-from gluon_tricks.tasks.detection.task import find_boxes
-from gluon_tricks.tasks.segmentation.task import find_masks
+from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.training.prepare import require_splittable
 
 
@@ -176,9 +175,9 @@ def _runs(args: argparse.Namespace) -> cells.Runs:
 def _require_data(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table) -> None:
     """Refuses, before the first cell, data that one of them would be refused for."""
     runs.require_data(table.name)
-    transfers = [cell.recipe for cell in todo if cell.recipe.task != "classification"]
+    transfers = [cell.recipe for cell in todo if cell.recipe.based]
     for recipe in transfers[:1]:
-        {"detection": find_boxes, "segmentation": find_masks}[recipe.task](recipe)
+        task_of(recipe).find_data(recipe)
     if transfers and len(transfers) < len(todo):
         try:
             runs.bases.require_data(next(cell.name for cell in todo if cell.source is None).split("/")[0])

@@ -187,7 +187,7 @@ def restore(
     differing = [f"{name} was {old!r} and is {new!r}" for name, (old, new) in differences]
     if differing:
         run = path.parent.parent
-        anew = " --resume-params FILE" if recipe.task == "classification" else ""
+        anew = "" if recipe.based else " --resume-params FILE"
         raise Refused(
             f"{path} belongs to another recipe ({'; '.join(differing)}): leave that out, as --resume auto --save-dir "
             f"{run} takes it from the run ({run / 'recipe.json'}), or start another run: --save-dir NEW{anew}"

@@ -21,7 +21,7 @@ from gluon_tricks.recipes.recipe import read_recipe
 from gluon_tricks.recipes.registry import TABLES, get_table
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables.rows import Row, Table
-from gluon_tricks.recipes.transfer import TransferRecipe
+from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.tricks import Distillation
 
 
@@ -127,23 +127,16 @@ class Cell:
                     yield json.loads(line)
 
     def scores(self) -> tuple[float, float] | None:
-        """The last epoch's two scores (COLUMNS), if it is done."""
+        """The last epoch's two scores (Scores.in_tables), if it is done."""
         if not self.is_done():
             return None
         last = self.metrics()[-1]
-        return tuple(last[column] for column in COLUMNS[self.recipe.task])
+        return tuple(last[column] for column in task_of(self.recipe).scores.in_tables)
 
     def final_scores(self) -> dict[str, float]:
         """What was scored at its end alone, by its name (Task.final_scores); {}: nothing, as by older versions."""
         told = [event["scores"] for event in self.events() if event.get("event") == "final_scores"]
         return told[-1] if told and self.is_done() else {}
-
-
-COLUMNS = {  # of metrics.csv, by task
-    "classification": ("val_top1", "val_top5"),
-    "detection": ("val_map07", "val_map"),
-    "segmentation": ("val_pix_acc", "val_miou"),
-}
 
 
 def _are_others(stored: str, wanted: str) -> bool:
@@ -184,10 +177,10 @@ class Runs:
         recipe = self.scale.recipe(get_table(table), column, row)
         if recipe is None:
             return None
-        first = _first_names(self.scale.name, isinstance(recipe, TransferRecipe))[_kind(get_table(table), recipe)]
+        first = _first_names(self.scale.name, recipe.based)[_kind(get_table(table), recipe)]
         recipe = recipe.set(name=first, seed=seed, rollbacks=0)  # at half its learning rate it would be another recipe
         folder = self.root / self.scale.name / first.replace("/", "-") / f"seed{seed}"
-        if isinstance(recipe, TransferRecipe):
+        if recipe.based:
             base = self.bases.cell(recipe.base_params, 0)  # one network for all seeds
             return Cell(first, recipe.set(base_params=str(base.folder), data=self.data), folder, base)
         if self.train:
@@ -261,19 +254,19 @@ class Runs:
             )
 
     def _require_transfer_data(self, table: Table) -> None:
-        built_in = "dataset" in self.scale.set.get(table.task, {}) and table.task not in self.scale.photos
+        built_in = "dataset" in self.scale.set.get(table.name, {}) and table.name not in self.scale.photos
         if not self.data and not built_in:
-            photos = self.scale.photos.get(table.task, table.photos)
+            photos = self.scale.photos.get(table.name, table.photos)
             raise Refused(
                 f"{table.name} at the scale {self.scale.name} is trained on {photos}: name its folder with --data"
             )
 
 
 @functools.cache
-def _first_names(scale: str, transfer: bool) -> dict[str, str]:
+def _first_names(scale: str, based: bool) -> dict[str, str]:
     names: dict[str, str] = {}
     for table in TABLES.values():
-        if (table.task != "classification") == transfer:
+        if table.based == based:
             for name in table.names():
                 recipe = scales_of(table)[scale].recipe(table, *name.split("/")[1:])
                 if recipe is not None:

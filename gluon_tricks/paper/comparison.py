@@ -13,11 +13,10 @@ import scipy.stats
 
 from gluon_tricks.core.wording import plural
 from gluon_tricks.paper.cells import Cell, Runs
-from gluon_tricks.paper.scales import side
 from gluon_tricks.recipes.registry import get_table
 from gluon_tricks.recipes.tables import base_networks, table2, table3, table7
 from gluon_tricks.recipes.tables.rows import IMAGENET_IMAGES, Row
-from gluon_tricks.recipes.transfer import TransferRecipe
+from gluon_tricks.tasks.registry import task_of
 from model_zoo import get_model
 from model_zoo.summary import PAPER, human, summarise
 
@@ -69,8 +68,8 @@ class Line:
     def has_second_score(self) -> bool:
         """Whether there is one that says something: the top 5 of at most five classes are all of them."""
         stored = [cell.stored() for cell in self.cells if cell.is_done()]
-        few = any(recipe.task == "classification" and (recipe.classes or 6) <= 5 for recipe in stored if recipe)
-        return bool(self.top(1)) and not few
+        told = [task_of(recipe).scores_of(recipe) for recipe in stored if recipe]
+        return bool(self.top(1)) and all(scores.in_tables[1] in scores.labels for scores in told)
 
     def precisions(self) -> set[str]:
         """What its finished runs were computed in."""
@@ -78,7 +77,7 @@ class Line:
 
     def base(self) -> float | None:
         """Top-1 of the base network that all seeds start from, once one of them is done."""
-        transferred = self.top(0) and isinstance(self.cells[0].recipe, TransferRecipe)
+        transferred = self.top(0) and self.cells[0].recipe.based
         scores = self.cells[0].source.scores() if transferred else None
         return None if scores is None else 100 * scores[0]
 
@@ -148,7 +147,7 @@ def _speed(line: Line) -> dict[str, str]:
     rates = [row["images_per_second"] for cell in runs for row in cell.metrics()]
     minutes = 1 / np.median(rates) / 60 if rates else None  # an image
     images = next((event["steps_per_epoch"] * cell.recipe.batch_size for cell, event in told), None)
-    pixels = f" at {side(line.cells[0].recipe)} px" if line.cells else ""
+    pixels = f" at {line.cells[0].recipe.sides[0]} px" if line.cells else ""
     return {
         "Paper, min/epoch": _number(table3.PAPER_MINUTES.get(line.key, {}).get(line.column), ".1f"),
         "Ours, on": " and ".join(sorted({_devices(event) for _, event in told})),
@@ -293,8 +292,8 @@ def compare(
         more = _MORE.get(table_name, lambda line: {})
         texts = [{**_scores(line, table.scores), **more(line)} for line in lines]
         if lines:
-            note = "" if table.task == "classification" else _correlations(lines, table.scores)
-            note = f"{note} {_SCALES}" if table.task == "segmentation" else note
+            note = _correlations(lines, table.scores) if table.based else ""
+            note = f"{note} {_SCALES}" if table_name == "table9" else note
             sections.append(Section(_column_title(column, lines), tuple(lines), tuple(texts), note))
     proxy = f" ({runs.scale.title})" if runs.scale.title else ""
     return Comparison(table_name, runs.scale.name, f"{table.name}: {table.title}{proxy}", table.scores, tuple(sections))
@@ -323,7 +322,7 @@ def _label(row: Row, cells: Sequence[Cell]) -> str:
 def _column_title(column: str, lines: Sequence[Line]) -> str:
     """The column, what stands for it where it is a proxy, and what it was computed in."""
     recipes = [cell.recipe for line in lines for cell in line.cells]
-    models = dict.fromkeys(f"{r.model} at {side(r)} px" for r in recipes)
+    models = dict.fromkeys(f"{r.model} at {r.sides[0]} px" for r in recipes)
     batches = dict.fromkeys(f"batch {r.batch_size}" for r in recipes)
     computed = sorted(set().union(*(line.precisions() for line in lines)))
     return f"{column}: {', '.join([*models, *batches, *computed])}" if models else f"{column}: no proxy at this scale"

@@ -18,8 +18,8 @@ from gluon_tricks.paper.cells import Cell, Runs
 from gluon_tricks.recipes.registry import get_recipe
 from gluon_tricks.recipes.tables.rows import IMAGENET_IMAGES
 from gluon_tricks.tasks.classification.evaluation import collect_logits
+from gluon_tricks.tasks.classification.evaluation_set import open_evaluation_set
 from gluon_tricks.tasks.lettering import import_pyplot
-from gluon_tricks.trained.evaluation_set import open_evaluation_set
 
 SMOOTHING = {"without label smoothing": "cosine", "with label smoothing": "smooth"}
 SCHEDULES = {"step decay": "efficient", "cosine decay": "cosine"}  # rows of table 6

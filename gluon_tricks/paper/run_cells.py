@@ -12,7 +12,7 @@ from gluon_tricks.core.environment import inherited_environment
 from gluon_tricks.core.errors import RESUMABLE
 from gluon_tricks.core.files import write_text, writing
 from gluon_tricks.paper.cells import Cell
-from gluon_tricks.recipes.transfer import TransferRecipe
+from gluon_tricks.tasks.registry import task_of
 
 
 def run(cell: Cell, train: Sequence[str], say: Callable[[str], None]) -> bool:
@@ -31,7 +31,7 @@ def run(cell: Cell, train: Sequence[str], say: Callable[[str], None]) -> bool:
         cell.folder.parent.mkdir(parents=True, exist_ok=True)
         cell.failure.unlink(missing_ok=True)
     if cell.source and not cell.source.has_result():
-        what = "base network" if isinstance(cell.recipe, TransferRecipe) else "teacher"
+        what = "base network" if cell.recipe.based else "teacher"
         return _failed(cell, f"its {what} {cell.source.name} has no result ({cell.source.state()})", say)
     recipe = cell.folder.with_name(cell.folder.name + ".json")
     write_text(recipe, json.dumps(cell.recipe.to_json(), indent=2) + "\n")
@@ -66,9 +66,6 @@ def _failed(cell: Cell, reason: str, say: Callable[[str], None]) -> bool:
     return False
 
 
-_COMMANDS = {"classification": "train", "detection": "detect", "segmentation": "segment"}
-
-
 def trainer(cell: Cell, launcher: Sequence[str] = ()) -> list[str]:
     """The words that start a cell's training: launcher such as horovodrun -np 8, this Python, its task's command."""
-    return [*launcher, *words_of(_COMMANDS[cell.recipe.task])]
+    return [*launcher, *words_of(task_of(cell.recipe).command)]

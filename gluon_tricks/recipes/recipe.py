@@ -58,6 +58,11 @@ class Recipe(Settings):
         )
         yield 0 < self.min_area <= 1, f"min_area is {self.min_area}: it must lie in (0, 1]"
 
+    @property
+    def sides(self) -> tuple[int, int]:
+        """The sides of what the network is trained on, px."""
+        return self.input_size, self.input_size
+
     def loss(self, loss: Loss, load_network: Callable) -> Loss:
         """The loss per image with every trick's change (see Trick.loss)."""
         for trick in self.tricks:

@@ -63,12 +63,15 @@ class Settings:
         tricks: the refinements, in the order in which their hooks are called.
 
     Attributes:
-        task: what is learnt, which decides the loop's data, loss and scores (task.py).
+        task: what is learnt, which decides the loop's data, loss and scores (see tasks/).
+        based: the network stands on a base network, a classifier that was trained before (base_params); False: it is
+            a classifier itself, which others can start from, and the recipe has the fields of Recipe.
         least_classes: how many there must be.
         choices: field -> the words it takes.
     """
 
     task: ClassVar[str] = ""
+    based: ClassVar[bool] = False
     least_classes: ClassVar[int] = 2
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "optimizer": ("nag", "sgd"),
@@ -159,6 +162,11 @@ class Settings:
             own is None or self.net.get("norm_layer") != "SyncBatchNorm",
             f"bn_batch is {own} and net.norm_layer SyncBatchNorm, which takes the images of all ranks: leave out one",
         )
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """The shorter and the longer side of what the network is trained on, px."""
+        raise NotImplementedError
 
     # --- changing one -------------------------------------------------------------------------------------------
 
@@ -255,8 +263,8 @@ class Settings:
             the old value and this one's of each.
         """
         wanted, there = self.deciding(situation), old.deciding(situation)
-        if self.task != old.task:
-            return {"task": (old.task, self.task)}
+        if wanted["task"] != there["task"]:  # they have other fields
+            return {"task": (there["task"], wanted["task"])}
         left_open = {
             field.name
             for field in dataclasses.fields(self)

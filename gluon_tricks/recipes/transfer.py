@@ -25,6 +25,8 @@ class TransferRecipe(Settings):
         class_names: of the data set's classes, of "voc" and "masks" any; (): VOC's, or of "masks" their numbers.
     """
 
+    based = True
+
     optimizer: str = "sgd"
     base_params: str = free("cells", "ranks", default="")  # a cell's is a cell; all start with rank 0's parameters
     dataset: str = "scenes"

@@ -22,7 +22,7 @@ from gluon_tricks.core.wording import plural
 from gluon_tricks.data.annotations.annotated import ENDINGS
 from gluon_tricks.data.records import decode_image
 from gluon_tricks.tasks import pictures
-from gluon_tricks.trained.predict import Prediction
+from gluon_tricks.tasks.prediction import Prediction
 
 _ENDINGS = (*ENDINGS, ".webp", ".tif", ".tiff")
 

@@ -19,27 +19,17 @@ from gluon_tricks.machine import doctor
 from gluon_tricks.machine.checks import PROBLEM, WARNING
 from gluon_tricks.machine.devices import choose_contexts, choose_precision, require_usable, start_precision
 from gluon_tricks.networks import checkpoint
-from gluon_tricks.networks.of_recipe import architecture, broadcast_parameters, parameters_by_name
+from gluon_tricks.networks.of_recipe import broadcast_parameters, parameters_by_name
 from gluon_tricks.ranks import distributed
 from gluon_tricks.ranks.gradients import Gradients
-from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
-from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
-from gluon_tricks.tasks.classification.task import Classification
-from gluon_tricks.tasks.detection.task import Detection
 from gluon_tricks.tasks.protocol import Task
-from gluon_tricks.tasks.segmentation.task import Segmentation
+from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.training.divergence import Watch
 from gluon_tricks.training.job import Job, Options
 from gluon_tricks.training.journal import Journal, early_warnings
 from gluon_tricks.training.loss_scale import LossScale
 from gluon_tricks.training.rounds import Rounds, images_of_a_norm
-
-TASKS: dict[str, type[Task]] = {
-    Recipe.task: Classification,
-    DetectionRecipe.task: Detection,
-    SegmentationRecipe.task: Segmentation,
-}
 
 
 def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
@@ -53,10 +43,10 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     contexts = _contexts(options, said)
     asked = recipe.dtype
     precision, why = choose_precision(asked, contexts)
-    start_precision(precision, architecture(recipe) if precision == "bfloat16" else None)
+    start_precision(precision, task_of(recipe).architecture(recipe) if precision == "bfloat16" else None)
     require_splittable(recipe, contexts)
     with early_warnings() as warned:
-        task = TASKS[recipe.task](recipe.set(dtype=precision), contexts, options.threads)
+        task = task_of(recipe)(recipe.set(dtype=precision), contexts, options.threads)
     said += _look_at_the_machine(task.open_files)
     _require_alike(task)
     goes_on = _goes_on(run_dir, options)

@@ -12,10 +12,10 @@ from mxnet import autograd
 from benchmarks import transfer
 from benchmarks.gluoncv_transfer import gluoncv_detector, gluoncv_segmenter
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.networks.detector.settings import ROI_SETTINGS, RoISettings
+from gluon_tricks.tasks.detection.settings import ROI_SETTINGS, RoISettings
 from gluon_tricks.training import steps
 
-FIELDS = {"detection": dict(roi="small", short=96, long=128), "segmentation": dict(crop=32, base_size=48)}
+FIELDS = {"Faster-RCNN": dict(roi="small", short=96, long=128), "FCN": dict(crop=32, base_size=48)}
 TINY = RoISettings(
     **dict(short=96, longest=128, anchor_scales=(2, 4), anchor_samples=64, smallest_proposal=8, channels=64),
     **dict(candidates=200, candidates_in_prediction=200, proposals=32, proposals_in_prediction=12),
@@ -25,7 +25,7 @@ TINY = RoISettings(
 
 @pytest.fixture
 def arguments(tmp_path, monkeypatch):
-    """task -> what its contestants take: a step of two small images on a ResNet-18."""
+    """network -> what its contestants take: a step of two small images on a ResNet-18."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setitem(transfer.scenes.DATA_SETS, "few_scenes", (8, 2))
     monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path / "cache"))
@@ -34,7 +34,7 @@ def arguments(tmp_path, monkeypatch):
     data.mkdir()
     transfer.arrange(data)
     common = dict(batch_size=2, threads=1, steps=1, data=str(data))
-    return lambda task: dict(common, task=task, fields={"model": "resnet18_v1b", **FIELDS[task]})
+    return lambda network: dict(common, network=network, fields={"model": "resnet18_v1b", **FIELDS[network]})
 
 
 def our_loss(job, batch):
@@ -52,7 +52,7 @@ def their_loss(theirs, shard):
 
 
 def test_gluoncvs_segmenter_does_what_ours_does(arguments):
-    job = transfer.open_job(**arguments("segmentation"))
+    job = transfer.open_job(**arguments("FCN"))
     (batch,) = transfer.batches(job)
     theirs = gluoncv_segmenter(job.net, job.recipe)
     batch.masks[:] = np.abs(batch.masks)  # no void, of which GluonCV shows another loss
@@ -65,7 +65,7 @@ def test_gluoncvs_segmenter_does_what_ours_does(arguments):
 
 
 def test_gluoncvs_detector_does_what_ours_does(arguments):
-    job = transfer.open_job(**arguments("detection"))
+    job = transfer.open_job(**arguments("Faster-RCNN"))
     (batch,) = transfer.batches(job)
     shard = transfer.on_device(job, batch)
     theirs = gluoncv_detector(job.net, job.recipe)
@@ -80,20 +80,20 @@ def test_gluoncvs_detector_does_what_ours_does(arguments):
     assert ours == pytest.approx(other, rel=0.02)  # the samples of anchors differ
 
 
-@pytest.mark.parametrize("task", ["detection", "segmentation"])
-def test_every_contestant_plays(arguments, task, monkeypatch):
+@pytest.mark.parametrize("network", ["Faster-RCNN", "FCN"])
+def test_every_contestant_plays(arguments, network, monkeypatch):
     """On a clock that goes on by 12 s when it is read, 2 steps of 2 images take 3 s an image; training moves all."""
-    arguments = arguments(task) | {"steps": 2}
+    arguments = arguments(network) | {"steps": 2}
     arguments["fields"]["lr"] = 0.01
     job, readings, theirs = transfer.open_job(**arguments), itertools.count(0, 12), []
-    make = getattr(transfer, maker := {"detection": "gluoncv_detector", "segmentation": "gluoncv_segmenter"}[task])
+    make = getattr(transfer, maker := {"Faster-RCNN": "gluoncv_detector", "FCN": "gluoncv_segmenter"}[network])
     clock = types.SimpleNamespace(monotonic=readings.__next__, perf_counter=readings.__next__)
     monkeypatch.setattr(transfer, "time", clock)
     monkeypatch.setattr(steps, "time", clock)
     monkeypatch.setattr(transfer, "open_job", lambda **_: job)
     monkeypatch.setattr(transfer, maker, lambda *words: theirs.append(make(*words)) or theirs[-1])
     # Detection: see above. Segmentation: 20 convolutions and 20 norms of 4 arrays, and two heads of 7.
-    all_of_them = {"detection": 25, "segmentation": 114}[task]
+    all_of_them = {"Faster-RCNN": 25, "FCN": 114}[network]
     for work, expected in (
         *(("training", all_of_them), ("gluoncv_training", all_of_them), ("loop", all_of_them)),
         *(("prediction", 0), ("gluoncv_prediction", 0), ("loader", 0)),
@@ -123,6 +123,6 @@ def test_what_cannot_be_compared_is_refused(arguments):
         transfer.run("resnet18_v1b", "smal", 2, 1, 2, 1)
     with pytest.raises(Refused, match="5 steps of 2 images are more than the 8"):
         transfer.run("resnet18_v1b", "small", 2, 1, 5, 1)
-    there_only = {**arguments("segmentation"), "fields": {"model": "resnet18_v1d", "crop": 32}}
+    there_only = {**arguments("FCN"), "fields": {"model": "resnet18_v1d", "crop": 32}}
     with pytest.raises(Refused, match="GluonCV has no detector and no segmenter on resnet18_v1d"):
         transfer.gluoncv_training(**there_only)

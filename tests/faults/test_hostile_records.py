@@ -18,8 +18,9 @@ from gluon_tricks.data.pack import RecordWriter, pack
 from gluon_tricks.data.recipe_records import count_classes
 from gluon_tricks.data.record_file import write_index
 from gluon_tricks.data.records import MOST_PIXELS, BadRecord, Records, decode_image
-from gluon_tricks.networks import checkpoint, load
+from gluon_tricks.networks import checkpoint
 from gluon_tricks.recipes.recipe import Recipe, read_recipe
+from gluon_tricks.trained import load
 from model_zoo import formats, load_model
 from model_zoo.symbols import import_symbol
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from gluon_tricks.networks.checkpoint import list_checkpoints, read_checkpoint
-from gluon_tricks.networks.load import load_network
 from gluon_tricks.networks.of_recipe import parameters_by_name
+from gluon_tricks.trained.load import load_network
 
 from .conftest import alone, training
 

@@ -8,12 +8,12 @@ import pytest
 
 from gluon_tricks.data.annotations.boxes import VOC_CLASSES
 from gluon_tricks.data.builtin import scenes
-from gluon_tricks.networks.detector.settings import ROI_SETTINGS
-from gluon_tricks.networks.load import load_network
 from gluon_tricks.recipes.recipe import read_recipe
+from gluon_tricks.tasks.detection.settings import ROI_SETTINGS
+from gluon_tricks.tasks.registry import task_of
+from gluon_tricks.trained.load import load_network
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate
-from gluon_tricks.training.prepare import TASKS
 
 from .conftest import make_masks
 
@@ -45,7 +45,7 @@ def with_these_regions(folder):
     script.write_text(
         "import sys\n"
         "from gluon_tricks.cli import detect\n"
-        "from gluon_tricks.networks.detector.settings import ROI_SETTINGS, RoISettings\n"
+        "from gluon_tricks.tasks.detection.settings import ROI_SETTINGS, RoISettings\n"
         f"ROI_SETTINGS['small'] = RoISettings(**{dataclasses.asdict(ROI_SETTINGS['small'])!r})\n"
         "sys.exit(detect.main(sys.argv[1:]))\n"
     )
@@ -71,7 +71,7 @@ def test_two_ranks(launch, voc, masks, tmp_path, task, few_regions):
     with open(tmp_path / "run" / "metrics.csv") as file:
         (row,) = csv.DictReader(file)
     recipe = read_recipe(tmp_path / "run" / "recipe.json")
-    alone = TASKS[task](recipe, [mx.cpu()], 1)
+    alone = task_of(recipe)(recipe, [mx.cpu()], 1)
     scores = alone.evaluate(load_network(tmp_path / "run"), alone.val.epoch())
     assert {name: float(row[name]) for name in scores.row()} == pytest.approx(scores.row(), abs=1e-6)
     options = Options(contexts=[mx.cpu()], threads=1, picture_epochs=0)

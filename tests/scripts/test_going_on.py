@@ -97,7 +97,10 @@ def test_fewer_epochs_than_are_done(flags, run, capsys):
 
 def test_a_run_of_another_task(run, capsys):
     assert segment.main(["--resume", "auto", "--save-dir", str(run)]) == 2
-    assert "imagenet is a recipe of classification, and this script is for segmentation" in capsys.readouterr().err
+    assert (
+        "imagenet is a recipe of classification, and this command trains segmenters: use gluon-tricks train"
+        in capsys.readouterr().err
+    )
 
 
 TASKS = [

@@ -14,14 +14,14 @@ from gluon_tricks.data.builtin import scenes
 from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.data.records import Records
-from gluon_tricks.networks.load import load_network
-from gluon_tricks.networks.on_base import on_trained_base
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.tasks.classification.evaluation import collect_logits
+from gluon_tricks.tasks.classification.evaluation_set import EvaluationSet
 from gluon_tricks.tasks.pictures import colour
-from gluon_tricks.trained import predict
-from gluon_tricks.trained.evaluation_set import EvaluationSet
+from gluon_tricks.tasks.registry import task_of
+from gluon_tricks.tasks.segmentation import prediction
+from gluon_tricks.trained.load import load_network
 from gluon_tricks.training.final_network import save_final
 from model_zoo import get_model
 
@@ -52,7 +52,7 @@ def classifier(tmp_path_factory, tiny_records):
 def run_of(recipe, run):
     """What a run leaves of its network, here that before the first step."""
     recipe = recipe.set(classes=len(recipe.class_names))
-    save_final(on_trained_base(recipe, [mx.cpu()]), run, recipe)
+    save_final(task_of(recipe).on_trained_base(recipe, [mx.cpu()]), run, recipe)
     (run / "recipe.json").write_text(json.dumps(recipe.to_json()))
     return run
 
@@ -184,7 +184,7 @@ def test_a_segmenter_gives_every_pixel_its_class(segmenter, photos, tmp_path, ca
 
 
 def test_large_photos_are_looked_at_smaller(segmenter, photos, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(predict, "LONGEST", 60)
+    monkeypatch.setattr(prediction, "LONGEST", 60)
     words = (photos / "wide.png", "--params", segmenter, "--out", tmp_path / "out")
     lines, _ = predicted(capsys, *words)
     assert lines[0].endswith(" (90 x 60 px is too large: the network has seen 60 x 40 px)")

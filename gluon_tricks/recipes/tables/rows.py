@@ -97,9 +97,9 @@ class Table:
         return self.repeats if column in row.spread else 1
 
     @property
-    def task(self) -> str:
-        """What its cells learn."""
-        return next(iter(self.columns.values())).task
+    def based(self) -> bool:
+        """Whether its networks stand on base networks."""
+        return next(iter(self.columns.values())).based
 
     def recipe(self, column: str, key: str) -> Settings:
         """The recipe of a cell, called table/column/row."""

@@ -20,6 +20,7 @@ class ClassificationScores:
     """Fractions of images, the mean cross-entropy in nats, and how many images they are over."""
 
     columns: ClassVar[tuple[str, ...]] = ("val_loss", "val_top1", "val_top5")
+    in_tables: ClassVar[tuple[str, str]] = ("val_top1", "val_top5")
     labels: ClassVar[dict[str, str]] = {"val_loss": "loss", "val_top1": "top-1", "val_top5": "top-5"}
 
     top1: float

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import ClassVar
 
 import mxnet as mx
 import numpy as np
@@ -12,23 +14,94 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural
 from gluon_tricks.data.augment import Preprocess, coefficients
+from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.class_names import in_words
 from gluon_tricks.data.loader import Batch, RecordLoader
 from gluon_tricks.data.recipe_records import count_classes, find_records
+from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
-from gluon_tricks.networks.load import check_start, open_network, require_same_normalisation
-from gluon_tricks.networks.of_recipe import initialised_network, input_dtype, restore_plain_layout
+from gluon_tricks.networks.load import Trained, check_start, open_classifier, require_same_normalisation
+from gluon_tricks.networks.of_recipe import (
+    initialised_network,
+    input_dtype,
+    require_images,
+    restore_plain_layout,
+    restored_classifier,
+    untrained,
+)
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks import pictures
 from gluon_tricks.tasks.classification.classes import require_same_classes
 from gluon_tricks.tasks.classification.evaluation import ClassificationScores, evaluate, probabilities, scores_of
-from gluon_tricks.tasks.protocol import ONE_AT_A_TIME, Shard, TaskLoss, handful, read_options, split_batch
+from gluon_tricks.tasks.classification.evaluation_set import open_evaluation_set
+from gluon_tricks.tasks.classification.prediction import classify
+from gluon_tricks.tasks.classification.validation import ClassificationValidation
+from gluon_tricks.tasks.prediction import Prediction
+from gluon_tricks.tasks.protocol import (
+    ONE_AT_A_TIME,
+    ScoringOptions,
+    Shard,
+    TaskLoss,
+    handful,
+    read_options,
+    split_batch,
+)
 from gluon_tricks.tricks import StepContext
 
 
 class Classification:
-    """See task.Task."""
+    """See protocol.Task."""
+
+    kind = Recipe
+    noun, network_name, command = "classifier", "", "train"
+    scores = ClassificationScores
+    exported = True
+    prediction_options: ClassVar[tuple[str, ...]] = ()
+    evaluation_flags: ClassVar[tuple[str, ...]] = (
+        "rec_val", "batch_size", "input_size", "crop_ratio", "form", "calibration", "calibration_batches", "places365",
+        "submission",
+    )  # fmt: skip
+    architecture = staticmethod(untrained)
+    restored = staticmethod(restored_classifier)
+
+    @classmethod
+    def scores_of(cls, recipe: Recipe) -> type[ClassificationScores]:
+        """The top 5 of at most five classes are all of them."""
+        return scores_of(recipe.classes) if recipe.classes else ClassificationScores
+
+    @classmethod
+    def find_data(cls, recipe: Recipe) -> tuple[Records, Records]:
+        return find_records(recipe)
+
+    @classmethod
+    def drawn(cls, recipe: Recipe) -> Recipe:
+        folder = shapes.ensure(name="few_shapes")
+        files = {split: (str(folder / f"{split}.rec"),) for split in ("train", "val")}
+        return recipe.set(data="records", **files, classes=None)
+
+    @classmethod
+    def class_names(cls, trained: Trained) -> Sequence[str] | None:
+        return trained.net.preprocessing.classes
+
+    @classmethod
+    def look(cls, trained: Trained, names: Sequence[str], context: mx.Context) -> Callable[[np.ndarray], Prediction]:
+        net, seen_as = trained.net, trained.net.preprocessing
+        net.cast("float32")
+        net.hybridize(static_alloc=True, static_shape=True)
+        require_images(net, (1, seen_as.input_size, seen_as.input_size), context)
+        return functools.partial(classify, net, seen_as, names, context)
+
+    @classmethod
+    def open_validation(
+        cls, source: str, contexts: Sequence[mx.Context], options: ScoringOptions, trained: Trained | None = None
+    ) -> ClassificationValidation:
+        evaluated = open_evaluation_set(
+            source, contexts, model=options.model, classes=options.classes, rec_val=options.rec_val,
+            input_size=options.input_size, crop_ratio=options.crop_ratio, trained=trained,
+            batch_size=options.batch_size,
+        )  # fmt: skip
+        return ClassificationValidation(evaluated, source, contexts, options.batch_size, options.threads)
 
     def __init__(self, recipe: Recipe, contexts: Sequence[mx.Context], threads: int | None):
         train, val = find_records(recipe)
@@ -71,9 +144,8 @@ class Classification:
         Raises:
             Refused: there is none, or it was trained on other images than these or on other classes.
         """
-        recipe, trained = self.recipe, open_network(source, ctx=self.contexts)
-        if trained.recipe is not None and trained.recipe.task != "classification":
-            raise Refused(f"the teacher {source} is a run of {trained.recipe.task}: a teacher is a classifier")
+        called, why = f"the teacher {source}", ": a teacher is a classifier"
+        recipe, trained = self.recipe, open_classifier(source, ctx=self.contexts, called=called, why=why)
         teacher, wanted = trained.net, recipe.teacher_size or recipe.input_size
         seen = teacher.preprocessing.input_size if "input_size" in getattr(teacher, "stated", ()) else 0
         if seen not in (0, wanted):

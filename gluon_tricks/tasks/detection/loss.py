@@ -13,8 +13,8 @@ from mxnet.gluon.loss import HuberLoss, SigmoidBinaryCrossEntropyLoss, SoftmaxCr
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.foreign import import_gluoncv
-from gluon_tricks.networks.detector.anchors import anchors_of, with_room
-from gluon_tricks.networks.detector.settings import MOST_OBJECTS
+from gluon_tricks.tasks.detection.anchors import anchors_of, with_room
+from gluon_tricks.tasks.detection.settings import MOST_OBJECTS
 
 _POSITIVE, _NEGATIVE = 0.7, 0.3  # an anchor's overlap (IoU) with the object it is for; with any object, at most
 _POSITIVE_FRACTION = 0.5  # of the sampled anchors, at most

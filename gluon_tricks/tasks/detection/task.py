@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import ClassVar
 
 import mxnet as mx
 import numpy as np
@@ -14,26 +17,36 @@ from gluon_tricks.core.wording import plural
 from gluon_tricks.data.annotations.annotated import require_apart, require_own_classes
 from gluon_tricks.data.annotations.boxes import VOC_CLASSES, BoxedImages, read_voc, report_classes
 from gluon_tricks.data.augment import normalised
+from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.builtin import scenes
-from gluon_tricks.networks.detector.settings import MOST_OBJECTS
+from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import restore_plain_layout
-from gluon_tricks.networks.on_base import on_trained_base
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.transfer import DetectionRecipe
 from gluon_tricks.tasks import pictures
+from gluon_tricks.tasks.detection.build import build_detector
 from gluon_tricks.tasks.detection.evaluation import evaluate_detector, image_sizes, predict
 from gluon_tricks.tasks.detection.loader import DetectionBatch, DetectionLoader
 from gluon_tricks.tasks.detection.loss import losses_of, with_targets
 from gluon_tricks.tasks.detection.metrics import DetectionScores
+from gluon_tricks.tasks.detection.prediction import detect
+from gluon_tricks.tasks.detection.settings import MOST_OBJECTS, ROI_SETTINGS
+from gluon_tricks.tasks.on_base import OnBase
+from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tasks.protocol import ONE_AT_A_TIME, Shard, TaskLoss, handful, read_options, split_batch
 from gluon_tricks.tricks import StepContext
+from model_zoo import keywords
+from model_zoo.classifier import Classifier
 
 
-class Detection:
-    """See task.Task."""
+class Detection(OnBase):
+    """See protocol.Task."""
 
+    kind = DetectionRecipe
+    noun, network_name, command = "detector", "Faster-RCNN", "detect"
     scores = DetectionScores
-    open_files = 0
+    prediction_options: ClassVar[tuple[str, ...]] = ("threshold",)
+    evaluation_flags: ClassVar[tuple[str, ...]] = ("data",)
 
     def __init__(self, recipe: DetectionRecipe, contexts: Sequence[mx.Context], threads: int | None):
         train, val = find_boxes(recipe)
@@ -49,8 +62,50 @@ class Detection:
         self.train = DetectionLoader(train, train=True, **common)
         self.val = DetectionLoader(val, train=False, **{**common, "batch_size": len(self.contexts)})
 
+    @classmethod
+    def find_data(cls, recipe: DetectionRecipe) -> tuple[BoxedImages, BoxedImages]:
+        return find_boxes(recipe)
+
+    @classmethod
+    def place(cls, recipe: DetectionRecipe) -> str:
+        return super().place(recipe) + (f" ({', '.join(recipe.val_splits)})" if recipe.data else "")
+
+    @classmethod
+    def validation_loader(cls, recipe: DetectionRecipe, batch_size: int, threads: int | None) -> DetectionLoader:
+        (records,) = find_boxes(recipe, ("val",))
+        sizes = dict(batch_size=batch_size, short=recipe.short, long=recipe.long)
+        return DetectionLoader(records, train=False, **sizes, options=ReadOptions(threads=threads))
+
+    @classmethod
+    def score(
+        cls, net: mx.gluon.HybridBlock, batches: Iterable, contexts: Sequence[mx.Context], records: BoxedImages,
+        preprocess: Callable,
+    ) -> DetectionScores:  # fmt: skip
+        return evaluate_detector(net, batches, contexts, records, preprocess)
+
+    @classmethod
+    def look(
+        cls, trained: Trained, names: Sequence[str], context: mx.Context, threshold: float = 0.5
+    ) -> Callable[[np.ndarray], Prediction]:
+        return functools.partial(detect, trained.net, trained.recipe, names, context, threshold)
+
+    @staticmethod
+    def base_traits(model: str) -> dict[str, bool]:
+        """Running statistics, of which VGG has none: a batch of so few images has no statistics to speak of."""
+        return {"use_global_stats": True} if "use_global_stats" in keywords(model) else {}
+
+    @staticmethod
+    def build(recipe: DetectionRecipe, base: Classifier, norm_layers: dict) -> mx.gluon.HybridBlock:
+        settings = dataclasses.replace(ROI_SETTINGS[recipe.roi], short=recipe.short, longest=recipe.long)
+        names = recipe.class_names or ("thing",)
+        return build_detector(base, names, settings, recipe.frozen_stages, recipe.dense_side)
+
+    @staticmethod
+    def outputs(classes: int) -> int:
+        return classes + 1  # the background
+
     def network(self, restored: bool = False) -> mx.gluon.HybridBlock:
-        net = self._net = on_trained_base(self.recipe, self.contexts, restored)
+        net = self._net = super().network(restored)
         self.recipe = self.recipe.set(dense_side=net.dense_side)  # for whom will not have the base's parameters
         return net
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import ClassVar
 
 import mxnet as mx
 import numpy as np
@@ -13,12 +15,15 @@ from gluon_tricks.core.wording import plural
 from gluon_tricks.data.annotations.annotated import require_apart, require_own_classes
 from gluon_tricks.data.annotations.masks import MaskedImages, check_values, read_ade20k, read_masks, require_classes
 from gluon_tricks.data.augment import normalised
+from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.builtin import scenes
+from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import input_dtype, restore_plain_layout
-from gluon_tricks.networks.on_base import on_trained_base
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.transfer import SegmentationRecipe
 from gluon_tricks.tasks import pictures
+from gluon_tricks.tasks.on_base import DRAWN, OnBase
+from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tasks.protocol import ONE_AT_A_TIME, Shard, TaskLoss, handful, read_options, split_batch
 from gluon_tricks.tasks.segmentation.evaluation import (
     MULTI_SCALE,
@@ -29,14 +34,21 @@ from gluon_tricks.tasks.segmentation.evaluation import (
 from gluon_tricks.tasks.segmentation.loader import SegmentationBatch, SegmentationLoader
 from gluon_tricks.tasks.segmentation.loss import segmentation_loss
 from gluon_tricks.tasks.segmentation.metrics import SegmentationScores
+from gluon_tricks.tasks.segmentation.prediction import segment
+from gluon_tricks.tasks.segmentation.segmenter import build_segmenter
 from gluon_tricks.tricks import StepContext
+from model_zoo import keywords
+from model_zoo.classifier import Classifier
 
 
-class Segmentation:
-    """See task.Task."""
+class Segmentation(OnBase):
+    """See protocol.Task."""
 
+    kind = SegmentationRecipe
+    noun, network_name, command = "segmenter", "FCN", "segment"
     scores = SegmentationScores
-    open_files = 0
+    prediction_options: ClassVar[tuple[str, ...]] = ("multi_scale",)
+    evaluation_flags: ClassVar[tuple[str, ...]] = ("data", "multi_scale")
 
     def __init__(self, recipe: SegmentationRecipe, contexts: Sequence[mx.Context], threads: int | None):
         train, val = find_masks(recipe)
@@ -49,8 +61,55 @@ class Segmentation:
         self.train = SegmentationLoader(train, train=True, **sizes, options=options)
         self.val = SegmentationLoader(val, train=False, batch_size=1, options=options)
 
-    def network(self, restored: bool = False) -> mx.gluon.HybridBlock:
-        return on_trained_base(self.recipe, self.contexts, restored)
+    @classmethod
+    def find_data(cls, recipe: SegmentationRecipe) -> tuple[MaskedImages, MaskedImages]:
+        return find_masks(recipe)
+
+    @classmethod
+    def drawn(cls, recipe: SegmentationRecipe) -> SegmentationRecipe:
+        return recipe.set(**DRAWN, void=255, mask_values=())
+
+    @classmethod
+    def validation_loader(cls, recipe: SegmentationRecipe, batch_size: int, threads: int | None) -> SegmentationLoader:
+        """It takes one image at a time."""
+        (records,) = find_masks(recipe, ("val",))
+        return SegmentationLoader(records, train=False, batch_size=1, options=ReadOptions(threads=threads))
+
+    @classmethod
+    def score(
+        cls, net: mx.gluon.HybridBlock, batches: Iterable, contexts: Sequence[mx.Context], records: MaskedImages,
+        preprocess: Callable, multi_scale: bool = False,
+    ) -> SegmentationScores:  # fmt: skip
+        scales = MULTI_SCALE if multi_scale else (1.0,)
+        classes = len(records.classes)
+        return evaluate_segmenter(net, batches, preprocess, contexts, classes, scales=scales, flips=multi_scale)
+
+    @classmethod
+    def look(
+        cls, trained: Trained, names: Sequence[str], context: mx.Context, multi_scale: bool = False
+    ) -> Callable[[np.ndarray], Prediction]:
+        return functools.partial(segment, trained.net, trained.recipe, names, context, multi_scale)
+
+    @staticmethod
+    def base_traits(model: str) -> dict[str, bool]:
+        if "dilated" not in keywords(model):
+            raise Refused(
+                f"{model} has no dilated form, which an FCN needs: use a ResNet v1b, v1c or v1d, a ResNeXt, "
+                "SE-ResNeXt, MobileNet or DenseNet"
+            )
+        return {"dilated": True}
+
+    @staticmethod
+    def build(recipe: SegmentationRecipe, base: Classifier, norm_layers: dict) -> mx.gluon.HybridBlock:
+        net = build_segmenter(base, recipe.classes or 1, aux=recipe.aux_weight > 0, **norm_layers)
+        for head in net.heads:
+            head.initialize(mx.init.Xavier(), ctx=next(iter(base.collect_params().values())).list_ctx())
+            head.collect_params().setattr("lr_mult", recipe.head_lr)
+        return net
+
+    @staticmethod
+    def outputs(classes: int) -> int:
+        return classes
 
     def loss(self) -> TaskLoss:
         return lambda X, z, y: segmentation_loss(z, *y, aux_weight=self.recipe.aux_weight)

@@ -11,22 +11,23 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_tricks.cli import transfer_flags
+from gluon_tricks.cli import detect, segment, transfer_flags
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.annotations.annotated import require_apart
 from gluon_tricks.data.annotations.boxes import BoxedImages
 from gluon_tricks.data.builtin import scenes
-from gluon_tricks.networks.load import load_network
+from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import parameters_by_name
-from gluon_tricks.networks.on_base import on_trained_base
 from gluon_tricks.recipes.named.detection_segmentation import DETECTION, SEGMENTATION
 from gluon_tricks.recipes.recipe import Recipe, read_recipe, recipe_from_json
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.tasks.detection import task as detection_task
 from gluon_tricks.tasks.detection.task import Detection, require_trainable
+from gluon_tricks.tasks.protocol import ScoringOptions
+from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.tasks.segmentation import task as segmentation_task
 from gluon_tricks.tasks.segmentation.task import Segmentation
-from gluon_tricks.trained.transfer_scores import open_validation
+from gluon_tricks.trained.load import load_network
 from gluon_tricks.training import loop
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate
@@ -140,6 +141,10 @@ def test_scripts_know_gluoncvs_settings_by_name():
     assert words("--recipe faster_rcnn_voc_gluoncv", DETECTION, "voc").tricks == (StepDecay((14, 20)),)
     with pytest.raises(Refused, match="fcn_ade20k_gluoncv is a recipe of segmentation, and this script is for detect"):
         words("--recipe fcn_ade20k_gluoncv", DETECTION, "voc")
+
+
+def on_trained_base(recipe, contexts, restored=False):
+    return task_of(recipe).on_trained_base(recipe, contexts, restored)
 
 
 def load_network_of(recipe):
@@ -326,7 +331,8 @@ def test_the_defaults_are_the_papers():
 
 
 def words(text, recipes, default, begun=None):
-    args = transfer_flags.parser("", recipes, default).parse_args(text.split())
+    own_flags = (detect if recipes is DETECTION else segment).own_flags
+    args = transfer_flags.parser("", recipes, default, own_flags).parse_args(text.split())
     return transfer_flags.recipe_from_flags(args, 2, begun, recipes, default)[0]
 
 
@@ -406,10 +412,9 @@ def test_own_classes_of_a_detector_reach_its_run_and_its_evaluation(tmp_path, ca
     recipe = DetectionRecipe(class_names=("Käfer", "猫"), **own)
     task = Detection(recipe, [mx.cpu()], 1)
     assert task.recipe.class_names == ("Käfer", "猫") and task.recipe.classes == 2
-    assert open_validation(recipe_from_json(json.loads(json.dumps(task.recipe.to_json()))), "run").records.classes == (
-        "Käfer",
-        "猫",
-    )
+    stored = Trained(None, recipe_from_json(json.loads(json.dumps(task.recipe.to_json()))))
+    opened = Detection.open_validation("run", [mx.cpu()], ScoringOptions(), stored)
+    assert opened.loader.records.classes == ("Käfer", "猫")
     assert all("no validation image" in line and "猫: the mean is over" in line for line in caplog.messages)
     with pytest.raises(
         Refused, match="0.xml: unknown class 'Käfer'.*The classes are cat, dog: name those of your data"
@@ -439,7 +444,9 @@ def test_flags_that_cannot_be_are_refused(tmp_path):
         words("--resume-params x", DETECTION, "voc")
     path = tmp_path / "recipe.json"
     path.write_text(json.dumps(SEGMENTATION["scenes"].to_json()))
-    with pytest.raises(Refused, match="is a recipe of segmentation, and this script is for detection"):
+    with pytest.raises(
+        Refused, match="is a recipe of segmentation, and this command trains detectors: use gluon-tricks segment"
+    ):
         words(f"--recipe {path}", DETECTION, "voc")
     with pytest.raises(Refused, match="--num-classes goes with --dataset masks: ade20k has its own"):
         words("--num-classes 3", SEGMENTATION, "ade20k")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.networks.load import load_network
 from gluon_tricks.networks.of_recipe import initialised_network, untrained
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks.classification.task import Classification
+from gluon_tricks.trained.load import load_network
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate
 from gluon_tricks.training.steps import Interrupted

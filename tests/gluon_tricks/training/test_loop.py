@@ -10,12 +10,12 @@ import pytest
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.foreign import import_tensorboard
-from gluon_tricks.networks.load import load_network
 from gluon_tricks.networks.of_recipe import average_statistics, initialised_network, parameters_by_name
 from gluon_tricks.ranks.gradients import Gradients
 from gluon_tricks.recipes.recipe import Recipe, read_recipe
 from gluon_tricks.tasks.classification import task
 from gluon_tricks.tasks.classification.task import cross_entropy
+from gluon_tricks.trained.load import load_network
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate, train_step
 from gluon_tricks.training.loss_scale import LossScale

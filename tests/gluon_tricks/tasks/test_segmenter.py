@@ -13,12 +13,12 @@ from mxnet import autograd
 
 import model_zoo
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.networks.segmenter import build_segmenter
 from gluon_tricks.ranks.sync_batch_norm import SyncBatchNorm
 from gluon_tricks.recipes.transfer import SegmentationRecipe
 from gluon_tricks.tasks.segmentation.evaluation import class_probabilities, classify_pixels, evaluate_segmenter
 from gluon_tricks.tasks.segmentation.loader import SegmentationBatch
 from gluon_tricks.tasks.segmentation.loss import segmentation_loss
+from gluon_tricks.tasks.segmentation.segmenter import build_segmenter
 from gluon_tricks.tasks.segmentation.task import Segmentation
 
 

@@ -1,4 +1,4 @@
-"""A trained network with the images to look at it with: what evaluation and figures start from."""
+"""A trained classifier with the images to look at it with: what evaluation and figures start from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.recipe_records import find_records
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import class_labels
-from gluon_tricks.networks.load import Trained, is_there, open_network, require_classifier
+from gluon_tricks.networks.load import Trained, is_there, open_classifier, require_classifier
 from gluon_tricks.networks.of_recipe import require_images
 from gluon_tricks.tasks.classification.classes import require_same_classes, training_records
 from model_zoo import published
@@ -63,7 +63,7 @@ def open_evaluation_set(
     """A network and the images to look at it with, checked to fit together.
 
     Args:
-        pretrained, model, classes: which network, as open_network takes them.
+        pretrained, model, classes: which network, as open_classifier takes them.
         rec_val: packed images; of a run by default its own.
         input_size, crop_ratio: other ones than the network's, or the run's.
         trained: the network, if it is open already.
@@ -78,7 +78,7 @@ def open_evaluation_set(
             f"there is no run {pretrained}, and --rec-val is missing: name a run directory, or the packed images "
             "that a published network is to be evaluated on"
         )
-    trained = trained or open_network(pretrained, model=model, classes=classes, ctx=contexts)
+    trained = trained or open_classifier(pretrained, model=model, classes=classes, ctx=contexts)
     require_classifier(trained, pretrained)
     if trained.recipe is not None:
         evaluated = _of_run(pretrained, trained, records)

@@ -8,12 +8,12 @@ from mxnet import autograd
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.data.augment import normalised
-from gluon_tricks.networks.detector.build import _side_of, build_detector
-from gluon_tricks.networks.detector.settings import ROI_SETTINGS, RoISettings
 from gluon_tricks.networks.of_recipe import parameters_by_name, restore_plain_layout
+from gluon_tricks.tasks.detection.build import _side_of, build_detector
 from gluon_tricks.tasks.detection.evaluation import predict
 from gluon_tricks.tasks.detection.loss import detection_losses
 from gluon_tricks.tasks.detection.metrics import overlaps
+from gluon_tricks.tasks.detection.settings import ROI_SETTINGS, RoISettings
 from model_zoo import get_model
 
 TINY = RoISettings(

@@ -8,7 +8,7 @@ import mxnet as mx
 from mxnet import autograd
 
 from gluon_tricks.core import foreign
-from gluon_tricks.networks.detector.anchors import with_room
+from gluon_tricks.tasks.detection.anchors import with_room
 
 # isort: split
 foreign.import_gluoncv()

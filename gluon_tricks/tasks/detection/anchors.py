@@ -7,7 +7,7 @@ import numpy as np
 from mxnet.gluon import HybridBlock
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.networks.detector.settings import ANCHOR_GRID, ASPECTS, STRIDE
+from gluon_tricks.tasks.detection.settings import ANCHOR_GRID, ASPECTS, STRIDE
 
 
 def map_size(net: HybridBlock, height: int, width: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from mxnet.gluon import HybridBlock, nn
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.augment import MEAN_RGB, STD_RGB
-from gluon_tricks.networks.detector.settings import (
+from gluon_tricks.tasks.detection.settings import (
     ANCHOR_GRID,
     ASPECTS,
     MOST_OBJECTS,
@@ -62,7 +62,7 @@ def build_detector(
         layers of the base; here the layers of SE, which it has not, and dense ones learn too. Faster R-CNN on VGG
         freezes two stages.
     """
-    from gluon_tricks.networks.detector.faster_rcnn import Detector  # imports gluoncv
+    from gluon_tricks.tasks.detection.faster_rcnn import Detector  # imports gluoncv
 
     _check(base, classes)
     features, top, dense = _split(base)
