@@ -21,7 +21,7 @@ from typing import BinaryIO
 import tqdm
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import CannotWrite, writing
+from gluon_tricks.core.files import CannotWrite, opened, writing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,7 +209,7 @@ class _Unusable(Exception):
 
 def _sha1(path: pathlib.Path) -> str:
     digest = hashlib.sha1(usedforsecurity=False)
-    with open(path, "rb") as file:
+    with opened(path) as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()

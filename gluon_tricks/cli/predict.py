@@ -19,11 +19,12 @@ import sys
 from gluon_tricks.core.arguments import Parser
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import plural
+from gluon_tricks.core.files import require_folder
+from gluon_tricks.core.wording import plural, printable
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.networks.load import SOURCE
 from gluon_tricks.trained.predict import open_predictor
-from gluon_tricks.trained.prediction_files import Results, contact_sheet, find_images, printable, read_photo
+from gluon_tricks.trained.prediction_files import Results, contact_sheet, find_images, read_photo
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -55,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     paths, out = find_images(args.images), args.out.expanduser()
     if out.resolve() in {path.parent.resolve() for path in paths}:
         raise Refused(f"--out {out} is where images lie that are to be looked at: name another folder")
+    require_folder(out, "--out", "index.html")
     predictor = open_predictor(
         args.params, model=args.model, class_file=args.classes, context=choose_contexts(args.num_gpus)[0],
         threshold=args.threshold, multi_scale=args.multi_scale,

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from gluon_tricks.core.wording import one_line
+
 
 class Parser(argparse.ArgumentParser):
     """argparse's, but for its errors: no usage, and a mistyped flag goes before what is missing because of it.
@@ -32,7 +34,7 @@ class Parser(argparse.ArgumentParser):
         return found
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"refused: {message}\n")
+        self.exit(2, f"refused: {one_line(message)}\n")
 
     def _refuse_unknown_flags(self, words: Sequence[str]) -> None:
         flags = [flag for action in self._actions for flag in action.option_strings]

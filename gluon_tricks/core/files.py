@@ -1,4 +1,9 @@
-"""Writing files so that they are whole or not there, and so that a failure names its place."""
+"""Files, of which a hostile one may be anything: read if they are files, written whole or not at all.
+
+Reading: whatever a person or a run names is opened here, so that a pipe is not waited for, a device or a file without
+end does not fill the memory, and what cannot be read is told in one sentence. Writing: under a name that nobody can
+know before, so that a link that somebody put there is not followed; a failure names its place.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +11,112 @@ import contextlib
 import errno
 import os
 import pathlib
+import re
+import secrets
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import BinaryIO, TextIO, TypeVar
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import byte_size, is_plain, printable
 
 _Result = TypeVar("_Result")
+
+# The most that is read of a file, in bytes, by what it is.
+LIST_BYTES = 1 << 30  # one of ImageNet's 14 million images would have 0.7e9
+JSON_BYTES = 1 << 26  # a manifest with a million class names, the answer to a photo
+RECIPE_BYTES = 1 << 22
+IMAGE_BYTES = 1 << 29  # a record cannot hold more
+ANNOTATION_BYTES = 1 << 24  # those of VOC have 500 to 20,000
+PARAMETER_BYTES = 1 << 32  # a checkpoint of VGG-19, the largest network, has 1.2e9
+TOLD_BYTES = 1 << 28  # what a run tells of itself: a line of events or metrics has 500
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+class Unreadable(OSError, Refused):
+    """What was named cannot be read: it is no file, too large, not there, or the system refuses it.
+
+    strerror is the reason in a few words; caught as OSError, it can be told with another remedy.
+    """
+
+    def __str__(self) -> str:
+        return f"{printable(self.filename)} cannot be read: {self.strerror}"
+
+
+def opened(path: str | os.PathLike, most: float = float("inf"), buffering: int = -1) -> BinaryIO:
+    """A regular file, opened for reading; links to one are followed.
+
+    Args:
+        most: bytes that it may have.
+        buffering: as of open.
+
+    Raises:
+        Unreadable: it is a pipe, a device, a folder or a socket, is larger, or cannot be opened.
+    """
+    with _told(path):
+        file = open(path, "rb", buffering, opener=_without_waiting)  # noqa: SIM115
+        try:
+            state = os.fstat(file.fileno())
+            wrong = _KINDS.get(stat.S_IFMT(state.st_mode), "")
+            if wrong:
+                raise OSError(errno.EINVAL, wrong)
+            if state.st_size > most:
+                raise OSError(errno.EFBIG, _too_large(state.st_size, most))
+        except OSError:
+            file.close()
+            raise
+    return file
+
+
+def read_bytes(path: str | os.PathLike, most: int) -> bytes:
+    """The bytes of a regular file. Raises: Unreadable as `opened` does, too of a file that grows beyond `most`."""
+    with opened(path, most) as file, _told(path):
+        data = file.read(most + 1)
+        if len(data) > most:
+            raise OSError(errno.EFBIG, _too_large(len(data), most))
+    return data
+
+
+def read_text(path: str | os.PathLike, most: int, errors: str = "strict") -> str:
+    """read_bytes as text in UTF-8. Raises: UnicodeDecodeError too."""
+    return read_bytes(path, most).decode("utf-8", errors)
+
+
+_PIPE = "it is a pipe: save what comes out of it to a file first"
+_KINDS = {
+    stat.S_IFIFO: _PIPE,
+    stat.S_IFCHR: "it is a device, not a file",
+    stat.S_IFBLK: "it is a device, not a file",
+    stat.S_IFDIR: "it is a folder, not a file",
+    stat.S_IFSOCK: "it is a socket, not a file",
+}
+_REASONS = {errno.EISDIR: _KINDS[stat.S_IFDIR], errno.ENXIO: _KINDS[stat.S_IFSOCK]}
+
+
+def _too_large(size: int, most: float) -> str:
+    return f"it has {byte_size(size)}, and {byte_size(most)} are the most"
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer would be waited for
+
+
+@contextlib.contextmanager
+def _told(path: str | os.PathLike) -> Iterator[None]:
+    """Turns the errors of the file system into Unreadable."""
+    try:
+        yield
+    except OSError as error:
+        reason = _REASONS.get(error.errno, error.strerror or str(error))
+        raise Unreadable(error.errno or errno.EIO, reason, os.fspath(path)) from None
+    except ValueError:  # a NUL in the name
+        raise Unreadable(errno.EINVAL, "no file can have this name", os.fspath(path)) from None
+
+
+# --- writing ------------------------------------------------------------------------------------------------------
 
 
 class CannotWrite(RuntimeError):
@@ -25,42 +129,135 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CannotWrite(f"{path} cannot be written: {error.strerror or error}") from error
+        raise CannotWrite(f"{printable(path)} cannot be written: {error.strerror or error}") from error
+
+
+def require_name(path: str | os.PathLike, what: str) -> None:
+    """Refuses, before any work, a name for a new file or folder that a disk does not take or that cannot be told.
+
+    Args:
+        what: the flag that gives the name, for the message.
+
+    Raises:
+        Refused: a part of it is longer than 255 bytes, is no UTF-8, or holds control characters.
+    """
+    text = os.fspath(path)
+    longest = max(len(os.fsencode(part)) for part in text.split(os.sep))
+    if longest > 255 or len(os.fsencode(text)) > 4095:
+        raise Refused(f"{what} {printable(text)}: no file can have a name of {longest} bytes, choose one of up to 255")
+    if not is_plain(text):
+        raise Refused(f"{what} {printable(text)}: the name holds control characters or is no UTF-8, choose another")
 
 
 def require_writable(path: pathlib.Path, what: str) -> None:
-    """Finds out before any work whether a file can be written.
+    """Finds out before any work whether a file that a person names can be written.
 
     Args:
         what: the flag that names the file, for the message.
 
     Raises:
-        Refused: it is a folder, or in a folder that does not exist.
-        CannotWrite: the disk is full or read-only.
+        Refused: no file can be called so, it is a folder, or in a folder that does not exist.
+        CannotWrite: the disk is full or read-only, or the device refuses.
     """
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise Refused(f"{what} {path}: {'it is a folder' if path.is_dir() else 'there is no such folder'}")
-    if not _is_device(path):
-        with writing(path):
-            _require_room(path.absolute().parent)
+    require_name(path, what)
+    target = pathlib.Path(os.path.realpath(path))  # of a link the place that it leads to
+    if target.is_dir() or not target.parent.is_dir() or target.is_symlink():  # the last: links in a circle
+        wrong = "it is a folder" if target.is_dir() else "there is no such folder"
+        raise Refused(f"{what} {path}: {'its links lead nowhere' if target.is_symlink() else wrong}")
+    with writing(path):
+        if not _is_device(path):
+            _require_room(target.parent)
+        elif not path.is_fifo():  # whoever reads a pipe would take this for its end
+            os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY))
 
 
-def write_atomically(path: pathlib.Path, write: Callable[[pathlib.Path], object]) -> None:
-    """Calls write(temporary path), then flushes the file to the disk and renames it to `path`.
+def require_folder(path: pathlib.Path, what: str, *files: str) -> None:
+    """Finds out before any work whether a folder can be made and written in, without making it.
 
-    Devices and pipes, such as /dev/stdout, are written to as they are.
+    Args:
+        what: the flag that names it, for the message.
+        files: names of what will be written there: none of them may be a folder.
 
     Raises:
-        CannotWrite: what was at `path` before is still there.
+        Refused: no folder can be called so, it or one that it would lie in is a file, or one of the files is a folder.
+        CannotWrite: the disk is full or read-only.
     """
-    if _is_device(path):
+    require_name(path, what)
+    there = path.absolute()
+    while not os.path.lexists(there):
+        there = there.parent
+    if not there.is_dir():
+        raise Refused(f"{what} {path}: {there} is {'no folder' if there.exists() else 'a link that leads nowhere'}")
+    for name in files:
+        if (path / name).is_dir():
+            raise Refused(f"{what} {path}: {name} in it is a folder, where a file is to be written: move it away")
+    with writing(path):
+        _require_room(there)
+
+
+def opened_to_append(path: pathlib.Path, named: bool = False) -> TextIO:
+    """A file to add lines to, made if it is not there; its name is a program's own, so a link there is not followed.
+
+    Args:
+        named: a person gave the name: it may be a link, a device, or a pipe that is being read.
+
+    Raises:
+        OSError: it is no file, or the system refuses it.
+    """
+    file = open(path, "a", encoding="utf-8", opener=_to_named if named else _to_own)  # noqa: SIM115
+    kind = stat.S_IFMT(os.fstat(file.fileno()).st_mode)
+    if kind not in ((stat.S_IFREG, stat.S_IFCHR, stat.S_IFIFO) if named else (stat.S_IFREG,)):
+        file.close()
+        raise OSError(errno.EINVAL, _KINDS.get(kind, "it is no file"), str(path))
+    os.set_blocking(file.fileno(), True)
+    return file
+
+
+def _to_named(path: str, flags: int) -> int:
+    return _telling(path, flags | os.O_NONBLOCK, {errno.ENXIO: "it is a pipe that nobody reads"})
+
+
+def _to_own(path: str, flags: int) -> int:
+    reasons = {errno.ENXIO: _KINDS[stat.S_IFIFO], errno.ELOOP: "it is a link: remove it"}
+    return _telling(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW, reasons)
+
+
+def _telling(path: str, flags: int, reasons: dict[int, str]) -> int:
+    try:
+        return os.open(path, flags | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise OSError(error.errno, reasons.get(error.errno, error.strerror), path) from None
+
+
+def opened_anew(path: pathlib.Path) -> BinaryIO:
+    """A new file for writing; what was there under this name goes, and what a link there leads to stays as it is."""
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    return open(path, "xb", opener=_to_own)
+
+
+def write_atomically(path: pathlib.Path, write: Callable[[pathlib.Path], object], named: bool = False) -> None:
+    """Calls write(temporary path), then flushes the file to the disk and renames it to `path`.
+
+    Args:
+        named: a person gave the name: a link there stays one, and devices and pipes, such as /dev/stdout, are written
+            to as they are. Of a program's own name a link or a pipe is replaced, and what it leads to stays as it is.
+
+    Raises:
+        CannotWrite: what was at `path` before is still there. Also for a device under a program's own name: replaced,
+            which root could do, it would be lost to the whole machine.
+    """
+    if named and _is_device(path):
         with writing(path):
             write(path)
         return
-    target = pathlib.Path(os.path.realpath(path))  # a link stays one
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    if not named and _is_hardware(path):
+        raise CannotWrite(f"{printable(path)} cannot be written: it is a device, not a file")
+    target = pathlib.Path(os.path.realpath(path)) if named else path
+    temporary = target.with_name(f"{_TEMPORARY}{secrets.token_hex(4)}")
     with writing(path):
         try:
+            open(temporary, "xb").close()  # nobody else has made it
             write(temporary)
             _to_disk(temporary)
             _require_room(target.parent)
@@ -71,9 +268,17 @@ def write_atomically(path: pathlib.Path, write: Callable[[pathlib.Path], object]
         _to_disk(target.parent)
 
 
-def write_text(path: pathlib.Path, text: str) -> None:
+def write_text(path: pathlib.Path, text: str, named: bool = False) -> None:
     """write_atomically of a text in UTF-8."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), named)
+
+
+_TEMPORARY = ".gluon-tricks-"
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a file or folder is called as only those of a killed process are, of which none was finished."""
+    return re.fullmatch(re.escape(_TEMPORARY) + "[a-z0-9_]{8}", name) is not None
 
 
 def write_together(folder: pathlib.Path, write: Callable[[pathlib.Path], _Result]) -> _Result:
@@ -82,7 +287,7 @@ def write_together(folder: pathlib.Path, write: Callable[[pathlib.Path], _Result
     Raises:
         CannotWrite: what was in `folder` before is still there.
     """
-    with writing(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".writing") as scratch:
+    with writing(folder), tempfile.TemporaryDirectory(dir=folder, prefix=_TEMPORARY) as scratch:
         result = write(pathlib.Path(scratch))
         files = sorted(pathlib.Path(scratch).iterdir())
         _require_room(folder)
@@ -123,7 +328,12 @@ def _to_disk(path: pathlib.Path) -> None:
         os.close(descriptor)
 
 
+def _is_hardware(path: pathlib.Path) -> bool:
+    """Whether a name is a device's own, or in the folder of devices."""
+    return not path.is_symlink() and not path.is_fifo() and _is_device(path)
+
+
 def _is_device(path: pathlib.Path) -> bool:
     """Whether it is no file that another could take the place of."""
     in_dev = pathlib.Path("/dev") in path.absolute().parents and pathlib.Path("/dev/shm") not in path.absolute().parents
-    return path.exists() and (in_dev or not path.is_file())
+    return path.exists() and (in_dev or not path.is_file()) and not path.is_dir()

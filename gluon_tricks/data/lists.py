@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import codecs
 import os
-import pathlib
 import re
 from collections.abc import Sequence
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.files import LIST_BYTES, read_bytes
 
-_LARGEST = 1 << 30  # bytes; a list of ImageNet's 14 million images would have 0.7e9
 _BLANK = " \t"  # U+2028, U+0085, form feeds and other things that Python takes for white space are in real file names
 
 
@@ -22,10 +21,7 @@ def read_lines(path: str | os.PathLike) -> list[tuple[int, str]]:
     Raises: Refused naming the first line that is not UTF-8, or when the file cannot be read.
     """
     try:
-        size = os.path.getsize(path)
-        if size > _LARGEST:
-            raise Refused(f"{path} has {size} bytes, which is too much for a list: check the name")
-        content = pathlib.Path(path).read_bytes()
+        content = read_bytes(path, LIST_BYTES)
     except OSError as error:
         raise Refused(f"cannot read {path}: {error.strerror}") from None
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
