@@ -30,7 +30,7 @@ from gluon_tricks.core.arguments import Parser
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import require_writable, write_text
-from gluon_tricks.core.wording import plural
+from gluon_tricks.core.wording import as_utf8, plural
 from gluon_tricks.data.places365 import complete, image_names, write_submission
 from gluon_tricks.data.records import BadRecord, Records
 from gluon_tricks.data.requirements import of_one_class
@@ -149,8 +149,8 @@ def measure_transfer(
     result = {
         "model": trained.recipe.model,
         "task": trained.recipe.task,
-        "pretrained": args.pretrained,
-        "data": validation.place,
+        "pretrained": as_utf8(args.pretrained),
+        "data": as_utf8(validation.place),
         "dtype": precision,
         "multi_scale": args.multi_scale,
         **transfer_scores.values(scores, names),
@@ -271,8 +271,8 @@ def run_classifier(
         measured = compare(evaluated, args, contexts[0]) if args.form else measure(evaluated, args, contexts, precision)
     return {
         "model": evaluated.net.name,
-        "pretrained": args.pretrained,
-        "records": [str(path) for path in evaluated.records.paths],
+        "pretrained": as_utf8(args.pretrained),
+        "records": [*map(as_utf8, evaluated.records.paths)],
         "classes": evaluated.net.classes,
         "input_size": evaluated.preprocessing.input_size,
         "crop_ratio": evaluated.preprocessing.crop_ratio,

@@ -28,6 +28,7 @@ from collections.abc import Sequence
 from gluon_tricks.core.arguments import Parser
 from gluon_tricks.core.commands import command, words_of
 from gluon_tricks.core.errors import RESUMABLE, Refused
+from gluon_tricks.core.files import require_name
 from gluon_tricks.core.wording import plural
 from gluon_tricks.ranks import launcher
 from gluon_tricks.ranks.hosts import check_hosts, parse_hosts
@@ -82,6 +83,8 @@ def launch(args: argparse.Namespace) -> int:
         raise Refused("--max-restarts goes on in the job's run directory: name it with --save-dir after --")
     if args.max_restarts < 0 or args.stuck_after <= 0:
         raise Refused(f"--max-restarts {args.max_restarts} and --stuck-after {args.stuck_after}: 0 or more, and over 0")
+    if args.logs:
+        require_name(args.logs, "--logs")
     hosts = parse_hosts(args.hosts, args.ranks)
     wrong = check_hosts(hosts, script, args.ssh_port)
     if wrong:

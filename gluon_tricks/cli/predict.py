@@ -20,7 +20,7 @@ from gluon_tricks.core.arguments import Parser
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import require_folder
-from gluon_tricks.core.wording import plural, printable
+from gluon_tricks.core.wording import as_utf8, plural, printable
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.networks.load import SOURCE
 from gluon_tricks.trained.predict import open_predictor
@@ -54,14 +54,17 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def run(args: argparse.Namespace) -> int:
     """Everything from the flags to the pictures; how many files are no images."""
     paths, out = find_images(args.images), args.out.expanduser()
+    require_folder(out, "--out", "index.html")
     if out.resolve() in {path.parent.resolve() for path in paths}:
         raise Refused(f"--out {out} is where images lie that are to be looked at: name another folder")
-    require_folder(out, "--out", "index.html")
     predictor = open_predictor(
         args.params, model=args.model, class_file=args.classes, context=choose_contexts(args.num_gpus)[0],
         threshold=args.threshold, multi_scale=args.multi_scale,
     )  # fmt: skip
-    results, about = Results(out), {"network": predictor.network, "kind": predictor.kind, "params": args.params}
+    results, about = (
+        Results(out),
+        {"network": predictor.network, "kind": predictor.kind, "params": as_utf8(args.params)},
+    )
     broken = 0
     for path in paths:
         image = read_photo(path)

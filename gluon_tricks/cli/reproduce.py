@@ -113,9 +113,9 @@ def _check(args: argparse.Namespace) -> list[str]:
     if args.csv:
         require_writable(args.csv, "--csv")
     require_name(args.runs, "--runs")
+    if args.runs.is_file():
+        raise Refused(f"--runs {args.runs}: it is a file; name the folder of the runs")
     try:
-        if args.runs.is_file():
-            raise Refused(f"--runs {args.runs}: it is a file; name the folder of the runs")
         if not args.show:
             args.runs.mkdir(parents=True, exist_ok=True)
         launcher = shlex.split(args.launch)

@@ -60,9 +60,10 @@ def opened(path: str | os.PathLike, most: float = float("inf"), buffering: int =
         file = open(path, "rb", buffering, opener=_without_waiting)  # noqa: SIM115
         try:
             state = os.fstat(file.fileno())
-            wrong = _KINDS.get(stat.S_IFMT(state.st_mode), "")
-            if wrong:
-                raise OSError(errno.EINVAL, wrong)
+            kind = stat.S_IFMT(state.st_mode)
+            if kind != stat.S_IFREG:
+                remedy = ": save what comes out of it to a file first" if kind == stat.S_IFIFO else ""
+                raise OSError(errno.EINVAL, _KINDS.get(kind, "it is no file") + remedy)
             if state.st_size > most:
                 raise OSError(errno.EFBIG, _too_large(state.st_size, most))
         except OSError:
@@ -85,9 +86,8 @@ def read_text(path: str | os.PathLike, most: int, errors: str = "strict") -> str
     return read_bytes(path, most).decode("utf-8", errors)
 
 
-_PIPE = "it is a pipe: save what comes out of it to a file first"
 _KINDS = {
-    stat.S_IFIFO: _PIPE,
+    stat.S_IFIFO: "it is a pipe, not a file",
     stat.S_IFCHR: "it is a device, not a file",
     stat.S_IFBLK: "it is a device, not a file",
     stat.S_IFDIR: "it is a folder, not a file",
@@ -208,7 +208,7 @@ def opened_to_append(path: pathlib.Path, named: bool = False) -> TextIO:
     kind = stat.S_IFMT(os.fstat(file.fileno()).st_mode)
     if kind not in ((stat.S_IFREG, stat.S_IFCHR, stat.S_IFIFO) if named else (stat.S_IFREG,)):
         file.close()
-        raise OSError(errno.EINVAL, _KINDS.get(kind, "it is no file"), str(path))
+        raise OSError(errno.EINVAL, f"{_KINDS.get(kind, 'it is no file')}: remove it", str(path))
     os.set_blocking(file.fileno(), True)
     return file
 
@@ -218,7 +218,8 @@ def _to_named(path: str, flags: int) -> int:
 
 
 def _to_own(path: str, flags: int) -> int:
-    reasons = {errno.ENXIO: _KINDS[stat.S_IFIFO], errno.ELOOP: "it is a link: remove it"}
+    reasons = {errno.EISDIR: f"{_KINDS[stat.S_IFDIR]}: remove it", errno.ELOOP: "it is a link: remove it"}
+    reasons[errno.ENXIO] = f"{_KINDS[stat.S_IFIFO]}: remove it"
     return _telling(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW, reasons)
 
 
@@ -269,8 +270,8 @@ def write_atomically(path: pathlib.Path, write: Callable[[pathlib.Path], object]
 
 
 def write_text(path: pathlib.Path, text: str, named: bool = False) -> None:
-    """write_atomically of a text in UTF-8."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), named)
+    r"""write_atomically of a text in UTF-8; what is none, of a file's name, becomes \xe9."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8", "backslashreplace"), named)
 
 
 _TEMPORARY = ".gluon-tricks-"

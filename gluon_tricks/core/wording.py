@@ -52,14 +52,22 @@ def one_line(text: object, most: int = 8000) -> str:
 
 
 def is_plain(name: str) -> bool:
-    """Whether `printable` would leave every letter of a name as it is."""
-    return not _NOT_ON_A_LINE.search(name)
+    """Whether a name is text in UTF-8 without control characters, which is all that is asked of a new one."""
+    return not _NO_NAME.search(name)
 
 
-# Control characters (a terminal obeys them), the marks that turn the direction of text, and lone surrogates, by which
-# Python stands for bytes that are no UTF-8.
-_NOT_IN_A_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_NOT_ON_A_LINE = re.compile(_NOT_IN_A_TEXT.pattern[:-1] + "\t\n\r\u2028\u2029]")
+def as_utf8(name: object) -> str:
+    r"""A name or path for JSON that other programs read: exact, but for bytes that are no UTF-8, which become \xe9."""
+    return str(name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+_CONTROLS = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # but for tabs and the ends of lines; a terminal obeys them
+_BREAKS = r"\t\n\r\u2028\u2029"
+_BYTES = r"\ud800-\udfff"  # by which Python stands for bytes that are no UTF-8
+_TURNS = r"\u200e\u200f\u202a-\u202e\u2066-\u2069"  # the direction of what follows: photo_gpj.exe
+_NOT_IN_A_TEXT = re.compile(f"[{_CONTROLS}{_BYTES}{_TURNS}]")
+_NOT_ON_A_LINE = re.compile(f"[{_CONTROLS}{_BREAKS}{_BYTES}{_TURNS}]")
+_NO_NAME = re.compile(f"[{_CONTROLS}{_BREAKS}{_BYTES}]")
 
 
 def _escaped(text: str, which: re.Pattern) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import LIST_BYTES, read_bytes
+from gluon_tricks.core.wording import is_plain, printable
 
 _BLANK = " \t"  # U+2028, U+0085, form feeds and other things that Python takes for white space are in real file names
 
@@ -41,13 +42,16 @@ def words(line: str, also: str = "") -> list[str]:
 
 
 def require_distinct(classes: Sequence[str], source: str | os.PathLike) -> tuple[str, ...]:
-    """The class names themselves. Raises Refused if there is none, naming one that comes twice or holds a NUL."""
+    """The class names themselves. Raises Refused if there is none, naming one that comes twice or is not plain text."""
     if not classes:
         raise Refused(f"{source} names no class: check the file, or leave it out")
     places: dict[str, int] = {}
     for label, name in enumerate(classes):
-        if "\0" in name:
-            raise Refused(f"{source}: the class of label {label}, {name!r}, has a NUL in its name: correct the file")
+        if not is_plain(name):
+            raise Refused(
+                f"{source}: the class of label {label}, {printable(name)}, has control characters or bytes that are no "
+                "UTF-8 in its name: correct it"
+            )
         if name in places:
             raise Refused(f"{source} names the class {name!r} twice, labels {places[name]} and {label}: give it one")
         places[name] = label

@@ -193,7 +193,8 @@ def _full_disk_told(folder: pathlib.Path):
         if error.errno == errno.ENOSPC:
             wrong = f"the disk of {folder} is full; nothing was packed: free some space, or choose another"
         else:
-            wrong = f"{folder} cannot be written: {error.strerror or error}; nothing was packed"
+            place = folder if error.filename is None else error.filename
+            wrong = f"{place} cannot be written: {error.strerror or error}; nothing was packed"
         raise CannotWrite(wrong) from None
 
 

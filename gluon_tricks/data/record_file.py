@@ -39,7 +39,7 @@ def unreadable_told(path: pathlib.Path, kind: type[Exception] = BadRecord) -> It
 
 def require_rec(path: pathlib.Path, flag: str = "") -> None:
     """Refuses what is no file, telling what to do about a folder. Args: flag: what the message begins with."""
-    if path.is_dir():
+    if os.path.isdir(path):
         found = sorted(path.glob("*.rec"))[:3]
         images = path / "train" if (path / "train").is_dir() else path
         remedy = f"pack its images with `scripts/pack_records.py {images} PREFIX` and name PREFIX.rec"

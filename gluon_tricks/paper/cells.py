@@ -136,7 +136,7 @@ def _are_others(stored: str, wanted: str) -> bool:
     """Whether `data` means other images: drawn ones and no drawn ones, or another folder beside the old one."""
     if {stored, wanted} & {*DATA_SETS}:
         return stored != wanted and bool({stored, wanted} & {*shapes.DATA_SETS})
-    folders = [pathlib.Path(folder).resolve() for folder in (stored, wanted) if folder]
+    folders = [pathlib.Path(os.path.realpath(folder)) for folder in (stored, wanted) if folder]
     return len(folders) == 2 and folders[0] != folders[1] and folders[0].exists()
 
 

@@ -34,7 +34,7 @@ def _markdown_table(section: Section) -> str:
 
 def _markdown_cell(text: str) -> str:
     """A text that is nothing but text, whatever a run that failed has said: no cell, code, link or tag begins in it."""
-    return re.sub(r"([\\`|<\[*_])", r"\\\1", one_line(text))
+    return re.sub(r"([\\`|<\[])", r"\\\1", one_line(text))
 
 
 def as_csv(comparison: Comparison) -> str:

@@ -26,13 +26,13 @@ from gluon_tricks.core.files import (
     write_text,
     writing,
 )
-from gluon_tricks.core.wording import plural, printable
+from gluon_tricks.core.wording import as_utf8, one_line, plural, printable
 from gluon_tricks.data.annotations.annotated import ENDINGS
 from gluon_tricks.data.records import decode_image
 from gluon_tricks.tasks import pictures
 from gluon_tricks.trained.predict import Prediction
 
-_LONGEST_NAME, _LONGEST_PATH = 230, 4 * 4096  # bytes; letters, of a path of which each byte is an escape
+_LONGEST_NAME = 230  # bytes
 _ENDINGS = (*ENDINGS, ".webp", ".tif", ".tiff")
 
 
@@ -95,7 +95,7 @@ class Results:
         Args:
             about: what the JSON says besides the image's file and the prediction.
         """
-        file = printable(os.path.abspath(path), _LONGEST_PATH)
+        file = as_utf8(os.path.abspath(path))
         picture, data, mask = self._place(path, file)
         values = {"file": file, **about, **prediction.values}
         if prediction.mask is not None:
@@ -139,16 +139,22 @@ def contact_sheet(folder: pathlib.Path, title: str = "Pictures", said: Mapping[s
     """
     said, items = dict.fromkeys(sorted(path.name for path in folder.glob("*.png")), "") if said is None else said, []
     for picture, words in ((folder / name, words) for name, words in said.items()):
-        link, name = urllib.parse.quote(picture.name), html.escape(picture.stem)
+        link, name = _link(picture), html.escape(printable(picture.stem))
         data = picture.with_suffix(".json")
-        more = f' <a href="{urllib.parse.quote(data.name)}">JSON</a>' if data.exists() else ""
+        more = f' <a href="{_link(data)}">JSON</a>' if data.exists() else ""
         items.append(
             f'<figure><a href="{link}"><img src="{link}" alt="{name}" loading="lazy"></a>'
-            f"<figcaption>{name}{more}{'<br>' if words else ''}{html.escape(words)}</figcaption></figure>"
+            f"<figcaption>{name}{more}{'<br>' if words else ''}{html.escape(one_line(words))}</figcaption></figure>"
         )
-    page = _PAGE.format(title=html.escape(title), count=plural(len(items), "picture"), items="\n".join(items))
+    page = _PAGE.format(
+        title=html.escape(printable(title)), count=plural(len(items), "picture"), items="\n".join(items)
+    )
     write_text(folder / "index.html", page)
     return folder / "index.html"
+
+
+def _link(path: pathlib.Path) -> str:
+    return urllib.parse.quote(os.fsencode(path.name))
 
 
 _PAGE = """<!DOCTYPE html>

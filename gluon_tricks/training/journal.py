@@ -33,7 +33,7 @@ RUNS = pathlib.Path("runs")  # where runs lie that are given no place
 def make_run_directory(name: str, root: pathlib.Path = RUNS) -> pathlib.Path:
     """root/name-N for the first N from 1 that is not there, made: two runs that start at once get one each."""
     stem = name.replace("/", "-")
-    require_name(f"{stem}-1000000", "the recipe's name")
+    require_name(f"{stem}-1", "the recipe's name")
     for n in itertools.count(1):
         path = root / f"{stem}-{n}"
         try:
@@ -85,7 +85,8 @@ class Journal:
         except BlockingIOError:
             raise Refused(f"{folder} is in use by another run: wait for it, or give another --save-dir") from None
         except OSError as error:
-            raise Refused(f"the records of a run cannot be written ({error}): give another place for them") from error
+            where = f"{error.filename}: {error.strerror}" if error.filename else error
+            raise Refused(f"the records of a run cannot be written ({where}): give another place for them") from error
         self._handler = _LogHandler(self.warn)
         logging.getLogger("gluon_tricks").addHandler(self._handler)
 

@@ -121,7 +121,7 @@ def _same_bytes(*paths: pathlib.Path) -> bool:
 def file_bytes(path: pathlib.Path) -> int:
     """The size of a file. Raises Problem when there is none or none in it."""
     if not path.is_file():
-        raise Problem(f"there is no {path}")
+        raise Problem(f"{path} is no file" if path.exists() else f"there is no {path}")
     size = path.stat().st_size
     if size == 0:
         raise Problem(f"{path} is empty")

@@ -151,7 +151,7 @@ def _listing(root: pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.Path
     if not lists.is_dir():
         lists = folder / "ImageSets"
     listing = lists / f"{name}.txt"
-    if not listing.is_file():
+    if not listing.exists():
         there = [path.stem for path in sorted(lists.glob("*.txt"))] if lists.is_dir() else []
         raise Refused(
             f"there is no list {listing} (there are {some(there, 10) or 'none'}): name the lists with --train-splits "
