@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import JSON_BYTES, read_bytes
+from gluon_tricks.core.reading import JSON_BYTES, read_bytes
 from model_zoo import formats
 from model_zoo.naming import NAMINGS, PIXELS
 from model_zoo.preprocessing import FIELDS, Preprocessing

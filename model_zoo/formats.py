@@ -20,7 +20,8 @@ import numpy as np
 import safetensors.numpy
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import PARAMETER_BYTES, bytes_of, opened, read_bytes, require_writable, write_atomically
+from gluon_tricks.core.files import bytes_of, require_writable, write_atomically
+from gluon_tricks.core.reading import PARAMETER_BYTES, opened, read_bytes
 from model_zoo import torch_files
 
 

@@ -21,7 +21,8 @@ from typing import BinaryIO
 import tqdm
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import CannotWrite, opened, writing
+from gluon_tricks.core.files import CannotWrite, writing
+from gluon_tricks.core.reading import opened
 
 
 @dataclasses.dataclass(frozen=True)

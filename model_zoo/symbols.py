@@ -15,7 +15,7 @@ import warnings
 from typing import Any
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import read_bytes
+from gluon_tricks.core.reading import read_bytes
 
 # isort: split
 import mxnet as mx

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import PARAMETER_BYTES, read_bytes
+from gluon_tricks.core.reading import PARAMETER_BYTES, read_bytes
 
 log = logging.getLogger("model_zoo")
 

@@ -15,7 +15,8 @@ from gluon_tricks.core.arguments import Parser
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import IMAGE_BYTES, read_bytes, require_writable, write_text
+from gluon_tricks.core.files import require_writable, write_text
+from gluon_tricks.core.reading import IMAGE_BYTES, read_bytes
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.paper import contest

@@ -7,7 +7,7 @@ import errno
 import cv2
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import IMAGE_BYTES, read_bytes
+from gluon_tricks.core.reading import IMAGE_BYTES, read_bytes
 from gluon_tricks.data.headers import begins_like_image, image_header, is_cut_jpeg
 from gluon_tricks.data.recordio import MAX_LENGTH
 from gluon_tricks.data.records import MOST_PIXELS, decode_image

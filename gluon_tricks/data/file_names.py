@@ -11,7 +11,7 @@ import json
 import pathlib
 from typing import Any
 
-from gluon_tricks.core.files import LIST_BYTES, read_bytes
+from gluon_tricks.core.reading import LIST_BYTES, read_bytes
 from gluon_tricks.core.wording import printable
 
 ENDING = ".files"

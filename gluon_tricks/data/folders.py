@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import opened
+from gluon_tricks.core.reading import opened
 from gluon_tricks.data.headers import begins_like_image
 from gluon_tricks.data.sources import Entry, Source, listed, some
 

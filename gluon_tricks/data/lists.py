@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import LIST_BYTES, read_bytes
+from gluon_tricks.core.reading import LIST_BYTES, read_bytes
 from gluon_tricks.core.wording import is_plain, printable
 
 _BLANK = " \t"  # U+2028, U+0085, form feeds and other things that Python takes for white space are in real file names

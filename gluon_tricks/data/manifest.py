@@ -8,7 +8,7 @@ import pathlib
 from typing import Any
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import JSON_BYTES, read_bytes
+from gluon_tricks.core.reading import JSON_BYTES, read_bytes
 
 
 def read_manifest(path: pathlib.Path) -> tuple[dict[str, Any], str]:

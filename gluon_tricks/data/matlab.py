@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gluon_tricks.core.files import read_bytes
+from gluon_tricks.core.reading import read_bytes
 
 _LARGEST = 1 << 26  # bytes, unpacked too; ImageNet's have less than 1e6
 _HEADER = 128

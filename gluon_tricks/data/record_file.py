@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import opened, read_bytes
+from gluon_tricks.core.reading import opened, read_bytes
 from gluon_tricks.data.file_names import name_at, read_names
 from gluon_tricks.data.manifest import read_manifest
 from gluon_tricks.data.recordio import MARK, MAX_LENGTH, PART

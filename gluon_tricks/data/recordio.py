@@ -19,7 +19,7 @@ import struct
 from collections.abc import Iterator
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import opened
+from gluon_tricks.core.reading import opened
 from gluon_tricks.core.wording import byte_size
 
 MARK = struct.pack("<I", 0xCED7230A)

@@ -21,7 +21,8 @@ import safetensors
 import safetensors.numpy
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import PARAMETER_BYTES, is_leftover, read_bytes, write_atomically, writing
+from gluon_tricks.core.files import is_leftover, write_atomically, writing
+from gluon_tricks.core.reading import PARAMETER_BYTES, read_bytes
 from gluon_tricks.networks.of_recipe import parameters_by_name, set_parameters
 from gluon_tricks.networks.optimizer_state import optimizer_arrays, restore_optimizer
 from gluon_tricks.recipes.recipe import recipe_from_json

@@ -21,7 +21,8 @@ from typing import TextIO
 
 from gluon_tricks.core.environment import inherited_environment
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import opened, opened_to_append, writing
+from gluon_tricks.core.files import opened_to_append, writing
+from gluon_tricks.core.reading import opened
 from gluon_tricks.ranks import heartbeat
 from gluon_tricks.ranks.hosts import Host
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from gluon_tricks import tricks
 from gluon_tricks.core.errors import Refused, require_known
-from gluon_tricks.core.files import RECIPE_BYTES, read_text
+from gluon_tricks.core.reading import RECIPE_BYTES, read_text
 from gluon_tricks.recipes.settings import Settings, free, trick_from_json, trick_named
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.tricks import Loss

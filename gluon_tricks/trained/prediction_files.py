@@ -17,15 +17,8 @@ import numpy as np
 import PIL.Image
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import (
-    IMAGE_BYTES,
-    JSON_BYTES,
-    read_bytes,
-    read_text,
-    write_atomically,
-    write_text,
-    writing,
-)
+from gluon_tricks.core.files import write_atomically, write_text, writing
+from gluon_tricks.core.reading import IMAGE_BYTES, JSON_BYTES, read_bytes, read_text
 from gluon_tricks.core.wording import as_utf8, one_line, plural, printable
 from gluon_tricks.data.annotations.annotated import ENDINGS
 from gluon_tricks.data.records import decode_image
@@ -115,7 +108,7 @@ class Results:
 
     def _place(self, path: pathlib.Path, file: str) -> list[pathlib.Path]:
         """The three files of an image that are free, or its own from before."""
-        number, stem = 1, _fitting(printable(path.stem))
+        number, stem = 1, _fitting(one_line(path.stem))
         while True:
             name = stem + (f"-{number}" if number > 1 else "")
             paths = [self.folder / place for place in (f"{name}.png", f"{name}.json", f"masks/{name}.png")]

@@ -14,7 +14,7 @@ import numpy as np
 import gluon_tricks
 from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import PARAMETER_BYTES, read_bytes
+from gluon_tricks.core.reading import PARAMETER_BYTES, read_bytes
 from gluon_tricks.core.wording import byte_size, plural
 from gluon_tricks.machine import doctor
 from gluon_tricks.machine.checks import PROBLEM, WARNING

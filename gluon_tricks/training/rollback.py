@@ -9,7 +9,8 @@ import mxnet as mx
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import PARAMETER_BYTES, read_bytes, writing
+from gluon_tricks.core.files import writing
+from gluon_tricks.core.reading import PARAMETER_BYTES, read_bytes
 from gluon_tricks.networks import checkpoint
 from gluon_tricks.networks.of_recipe import broadcast_parameters, parameters_by_name, set_parameters
 from gluon_tricks.ranks import distributed

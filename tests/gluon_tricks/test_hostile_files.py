@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_tricks.core import files
+from gluon_tricks.core import reading
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import Unreadable
+from gluon_tricks.core.reading import Unreadable
 from gluon_tricks.data import encoding, matlab, recordio
 from gluon_tricks.data.annotations import annotated, boxes, masks
 from gluon_tricks.data.annotations.annotated import Problem
@@ -42,8 +42,8 @@ READERS = {
     "graph": symbols._graph,
     "meta.mat": lambda path: matlab.read_structures(path, "synsets"),
     "preprocessing": lambda path: described.read_bytes(path, 1 << 20),
-    "annotation": lambda path: boxes._parse(boxes.read_bytes(path, files.ANNOTATION_BYTES)),
-    "file": lambda path: files.read_text(path, 1 << 20),
+    "annotation": lambda path: boxes._parse(boxes.read_bytes(path, reading.ANNOTATION_BYTES)),
+    "file": lambda path: reading.read_text(path, 1 << 20),
 }
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import PIL.Image
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import IMAGE_BYTES, opened, read_bytes
+from gluon_tricks.core.reading import IMAGE_BYTES, opened, read_bytes
 from gluon_tricks.core.wording import plural, some
 from gluon_tricks.data.base_loader import StepLoader
 from gluon_tricks.data.headers import image_header, is_cut_jpeg

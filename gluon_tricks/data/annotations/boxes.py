@@ -21,7 +21,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import ANNOTATION_BYTES, Unreadable, read_bytes
+from gluon_tricks.core.reading import ANNOTATION_BYTES, Unreadable, read_bytes
 from gluon_tricks.core.wording import some
 from gluon_tricks.data.annotations.annotated import ENDINGS, Problem, file_bytes, read_all, stored_size
 from gluon_tricks.data.lists import read_lines

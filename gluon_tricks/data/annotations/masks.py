@@ -26,8 +26,8 @@ import PIL.Image
 import PIL.ImageFile
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import IMAGE_BYTES, Unreadable, opened
 from gluon_tricks.core.foreign import import_gluoncv
+from gluon_tricks.core.reading import IMAGE_BYTES, Unreadable, opened
 from gluon_tricks.core.wording import plural, some
 from gluon_tricks.data.annotations.annotated import ENDINGS, Problem, file_bytes, read_all, stored_size
 

@@ -25,8 +25,8 @@ import cv2
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import JSON_BYTES, read_text
 from gluon_tricks.core.keyed_random import generator
+from gluon_tricks.core.reading import JSON_BYTES, read_text
 from gluon_tricks.data.builtin.outlines import CLASSES, outline, pose, silhouette
 from gluon_tricks.data.builtin.shapes import finish, made_once, paint, random_colour, random_scrap
 from gluon_tricks.data.parallel import in_order

@@ -24,8 +24,9 @@ import numpy as np
 from tqdm import tqdm
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import JSON_BYTES, CannotWrite, read_text, writing
+from gluon_tricks.core.files import CannotWrite, writing
 from gluon_tricks.core.keyed_random import generator
+from gluon_tricks.core.reading import JSON_BYTES, read_text
 from gluon_tricks.data.builtin.outlines import CLASSES, fixed_point, outline, polar, pose, silhouette
 from gluon_tricks.data.pack import RecordWriter
 

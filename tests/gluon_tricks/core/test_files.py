@@ -10,7 +10,7 @@ import pytest
 
 from gluon_tricks.core import files
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import CannotWrite, Unreadable, opened_to_append, write_atomically
+from gluon_tricks.core.files import CannotWrite, opened_to_append, write_atomically
 
 
 @pytest.fixture
@@ -119,35 +119,6 @@ def test_a_log_that_a_person_named_may_be_a_link_or_a_pipe_that_is_read(tmp_path
         file.write("line")
     assert os.read(reader, 9) == b"line"
     os.close(reader)
-
-
-def test_a_file_is_read_up_to_a_size(tmp_path):
-    (tmp_path / "file").write_bytes(b"12345")
-    assert files.read_bytes(tmp_path / "file", 5) == b"12345" and files.read_text(tmp_path / "file", 5) == "12345"
-    with pytest.raises(Unreadable, match="file cannot be read: it has 5 bytes, and 4 bytes are the most"):
-        files.read_bytes(tmp_path / "file", 4)
-    assert os.path.getsize("/proc/self/status") == 0  # as of a file that grows while it is read
-    with pytest.raises(Unreadable, match="it has 11 bytes, and 10 bytes are the most"):
-        files.read_bytes("/proc/self/status", 10)
-
-
-def test_what_cannot_be_opened_is_one_sentence(tmp_path, monkeypatch):
-    with pytest.raises(Unreadable, match="xxx cannot be read: File name too long"):
-        files.opened("x" * 300)
-    with pytest.raises(Unreadable, match=r"a\\x00b cannot be read: no file can have this name"):
-        files.opened("a\0b")
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(tmp_path / "socket"))
-        with pytest.raises(Unreadable, match="it is a socket, not a file"):
-            files.opened(tmp_path / "socket")
-
-    def no(*_):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-
-    monkeypatch.setattr(files, "_without_waiting", no)  # root may read everything
-    with pytest.raises(Unreadable, match="secret cannot be read: Permission denied") as error:
-        files.opened(tmp_path / "secret")
-    assert isinstance(error.value, Refused) and isinstance(error.value, OSError)
 
 
 @pytest.mark.parametrize(
