@@ -16,14 +16,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, TextIO, TypeVar
 
-from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.errors import Refused, Told
 from gluon_tricks.core.reading import KINDS
 from gluon_tricks.core.wording import is_plain, printable
 
 _Result = TypeVar("_Result")
 
 
-class CannotWrite(RuntimeError):
+class CannotWrite(Told, RuntimeError):
     """A disk is full, read-only or gone; the message names the place."""
 
 

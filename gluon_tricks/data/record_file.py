@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.errors import Refused, Told
 from gluon_tricks.core.reading import opened, read_bytes
 from gluon_tricks.data.file_names import name_at, read_names
 from gluon_tricks.data.manifest import read_manifest
@@ -25,7 +25,7 @@ _LONG = 1 << 20  # bytes
 INDEX_REMEDY = "make the .idx anew with `scripts/pack_records.py --index {}`"
 
 
-class BadRecord(RuntimeError):
+class BadRecord(Told, RuntimeError):
     """A record that cannot be used, met while training: the message names it, its file and its byte offset."""
 
 

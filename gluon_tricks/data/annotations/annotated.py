@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import PIL.Image
 
-from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.errors import Refused, Told
 from gluon_tricks.core.reading import IMAGE_BYTES, opened, read_bytes
 from gluon_tricks.core.wording import plural, some
 from gluon_tricks.data.base_loader import StepLoader
@@ -38,7 +38,7 @@ class Annotated(Protocol):
     paths: Sequence[pathlib.Path]
 
 
-class Problem(ValueError):
+class Problem(Told, ValueError):
     """What is wrong with one file: the text names it.
 
     Args:

@@ -8,7 +8,10 @@ import pytest
 
 from gluon_tricks.core import reading
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.files import CannotWrite
 from gluon_tricks.core.reading import Unreadable
+from gluon_tricks.data.annotations.annotated import Problem
+from gluon_tricks.data.records import BadRecord
 
 
 def test_a_file_is_read_up_to_a_size(tmp_path):
@@ -38,3 +41,9 @@ def test_what_cannot_be_opened_is_one_sentence(tmp_path, monkeypatch):
     with pytest.raises(Unreadable, match="secret cannot be read: Permission denied") as error:
         reading.opened(tmp_path / "secret")
     assert isinstance(error.value, Refused) and isinstance(error.value, OSError)
+
+
+def test_an_error_quotes_nothing_that_a_terminal_would_obey():
+    for kind in (Refused, CannotWrite, BadRecord, Problem):
+        assert str(kind("no caf\udce9 or \x1b[31m\nhere")) == r"no caf\xe9 or \x1b[31m\nhere"
+    assert len(str(Refused("x" * 50_000_000))) == 8000
