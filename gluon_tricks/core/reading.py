@@ -64,10 +64,17 @@ def opened(path: str | os.PathLike, most: float = float("inf"), buffering: int =
 def read_bytes(path: str | os.PathLike, most: int) -> bytes:
     """The bytes of a regular file. Raises: Unreadable as `opened` does, too of a file that grows beyond `most`."""
     with opened(path, most) as file, _told(path):
-        data = file.read(most + 1)
-        if len(data) > most:
-            raise OSError(errno.EFBIG, _too_large(len(data), most))
-    return data
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(size + 1)  # of most + 1, so much memory would be taken first
+        if len(data) <= size:
+            return data
+        parts, size = [data], len(data)
+        while size <= most and (part := file.read(1 << 16)):
+            parts.append(part)
+            size += len(part)
+        if size > most:
+            raise OSError(errno.EFBIG, f"it grows while it is read, and {byte_size(most)} are the most")
+    return b"".join(parts)
 
 
 def read_text(path: str | os.PathLike, most: int, errors: str = "strict") -> str:

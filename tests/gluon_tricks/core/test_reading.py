@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+import tracemalloc
 
 import pytest
 
@@ -20,8 +21,18 @@ def test_a_file_is_read_up_to_a_size(tmp_path):
     with pytest.raises(Unreadable, match="file cannot be read: it has 5 bytes, and 4 bytes are the most"):
         reading.read_bytes(tmp_path / "file", 4)
     assert os.path.getsize("/proc/self/status") == 0  # as of a file that grows while it is read
-    with pytest.raises(Unreadable, match="it has 11 bytes, and 10 bytes are the most"):
+    with pytest.raises(Unreadable, match="it grows while it is read, and 10 bytes are the most"):
         reading.read_bytes("/proc/self/status", 10)
+    assert b"VmPeak" in reading.read_bytes("/proc/self/status", 1 << 20)
+
+
+def test_no_more_memory_is_taken_than_a_file_has(tmp_path):
+    (tmp_path / "file").write_bytes(b"12345")
+    tracemalloc.start()
+    assert reading.read_bytes(tmp_path / "file", 1 << 40) == b"12345"
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20
 
 
 def test_what_cannot_be_opened_is_one_sentence(tmp_path, monkeypatch):
