@@ -17,6 +17,7 @@ from gluon_tricks.core.commands import command
 from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import require_writable, write_text
+from gluon_tricks.core.reading import IMAGE_BYTES, read_bytes
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.pack import RecordWriter
 
@@ -65,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
         kinds = {"scaling": "seconds", "transfer": "seconds_per_image"}
         kind = kinds.get(args.what, "images_per_second")
         record = {"what": lines, "machine": machine(), kind: results}
-        write_text(args.out, json.dumps(record, indent=2) + "\n")
+        write_text(args.out, json.dumps(record, indent=2) + "\n", named=True)
     return 0
 
 
@@ -92,7 +93,9 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, list[float]], list[str
 def _packed(folder: pathlib.Path, scratch: str) -> str:
     """The images of a folder as records, each as often as it takes to have 1000."""
     images = [
-        path.read_bytes() for path in sorted(folder.glob("*")) if path.suffix.lower() in (".jpg", ".jpeg", ".png")
+        read_bytes(path, IMAGE_BYTES)
+        for path in sorted(folder.glob("*"))
+        if path.suffix.lower() in (".jpg", ".jpeg", ".png")
     ]
     if not images:
         raise Refused(f"{folder} holds no .jpg, .jpeg or .png: name a folder of images")

@@ -151,7 +151,8 @@ def _file(name: str, pretrained) -> str | os.PathLike:
         return published.fetch(name)
     if isinstance(pretrained, str) and published.is_tag(pretrained.lower()):
         return published.fetch(name, pretrained.lower())
-    if not formats.split(pretrained)[0].is_file():
+    path = formats.split(pretrained)[0]
+    if not os.path.exists(path) or path.is_dir():
         raise errors.Refused(
             f"there is no parameter file {os.fspath(pretrained)!r}, and it is no tag (8 hex digits); published tags of "
             f"{name}: {published.tags(name)}"

@@ -124,7 +124,8 @@ def require_place(target: str | os.PathLike, form: str) -> None:
     if not path.parent.is_dir():
         raise Refused(f"there is no folder {path.parent} to write {path.name} to")
     ends = {"onnx": (f"{path.stem}.onnx",), "symbol": (f"{path.name}-symbol.json", f"{path.name}-0000.params")}
-    for name in ends[form]:
+    described = f"{path.stem if form == 'onnx' else path.name}-preprocessing.json"
+    for name in (*ends[form], described):
         require_writable(path.parent / name, "DST")
 
 

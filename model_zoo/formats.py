@@ -21,6 +21,7 @@ import safetensors.numpy
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import bytes_of, require_writable, write_atomically
+from gluon_tricks.core.reading import PARAMETER_BYTES, opened, read_bytes
 from model_zoo import torch_files
 
 
@@ -46,9 +47,9 @@ def read(source: str | os.PathLike, tell: bool = True) -> dict[str, np.ndarray]:
         Refused: there is no such file, it is damaged or of no such kind, or it is PyTorch's and PyTorch is not here.
     """
     path, part = split(source)
-    if not path.is_file():
+    if not os.path.exists(path):
         raise Refused(f"there is no parameter file {path}")
-    with open(path, "rb") as file:
+    with opened(path, PARAMETER_BYTES) as file:
         start = file.read(16)
     if start.startswith((torch_files.ZIP, torch_files.BEFORE_1_6)):
         with _damage_told(path):
@@ -77,7 +78,7 @@ def _part(values: dict[str, np.ndarray], part: str, path) -> dict[str, np.ndarra
 def metadata(source: str | os.PathLike) -> dict[str, str]:
     """What a safetensors file says about itself; {} for other kinds."""
     path, _ = split(source)
-    with open(path, "rb") as file:
+    with opened(path, PARAMETER_BYTES) as file:
         if file.read(16)[8:9] != b"{":
             return {}
     with _damage_told(path), safetensors.safe_open(path, framework="np") as file:
@@ -102,7 +103,7 @@ def write(path: str | os.PathLike, values: Mapping[str, np.ndarray], about: Mapp
     else:
         contiguous = {name: np.ascontiguousarray(value) for name, value in values.items()}
         data = safetensors.numpy.save(contiguous, dict(about))
-    write_atomically(path, lambda temporary: temporary.write_bytes(data))
+    write_atomically(path, lambda temporary: temporary.write_bytes(data), named=True)
 
 
 def require_place(path: pathlib.Path) -> None:
@@ -141,7 +142,7 @@ _BFLOAT16 = 12
 
 
 def _read_params(path) -> dict[str, np.ndarray]:
-    with open(path, "rb") as file:
+    with opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         _, _, count = _unpack(file, "<QQQ", path)
         arrays = []
@@ -197,7 +198,7 @@ _SAFETENSORS |= {"I32": "<i4", "I64": "<i8"}
 def _read_safetensors(path) -> dict[str, np.ndarray]:
     values = {}
     with _damage_told(path):
-        for name, tensor in safetensors.deserialize(pathlib.Path(path).read_bytes()):
+        for name, tensor in safetensors.deserialize(read_bytes(path, PARAMETER_BYTES)):
             if tensor["dtype"] not in _SAFETENSORS:
                 raise Refused(f"{path}: {name} is of type {tensor['dtype']}, which is no type of parameters")
             array = np.frombuffer(tensor["data"], _SAFETENSORS[tensor["dtype"]]).reshape(tensor["shape"])

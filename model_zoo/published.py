@@ -22,6 +22,7 @@ import tqdm
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite, writing
+from gluon_tricks.core.reading import opened
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,7 +210,7 @@ class _Unusable(Exception):
 
 def _sha1(path: pathlib.Path) -> str:
     digest = hashlib.sha1(usedforsecurity=False)
-    with open(path, "rb") as file:
+    with opened(path) as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()

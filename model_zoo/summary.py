@@ -270,7 +270,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         summary = summarise(net, size, options.batch_size)
         print(as_text(summary, options.layers))
         if options.json:
-            write_text(options.json, json.dumps(summary.to_json(), indent=1))
+            write_text(options.json, json.dumps(summary.to_json(), indent=1), named=True)
     return 0
 
 

@@ -17,6 +17,7 @@ import warnings
 from typing import Any
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.reading import read_bytes
 
 # isort: split
 import mxnet as mx
@@ -102,9 +103,7 @@ def import_symbol(path: str | os.PathLike, ctx=None) -> SymbolBlock:
 def _graph(path: pathlib.Path) -> dict[str, Any]:
     """The graph in a file, with nothing in it but what was looked at."""
     try:
-        if path.stat().st_size > _LARGEST:
-            raise Refused(f"{path} has {path.stat().st_size} bytes, which is too much for a graph")
-        graph = json.loads(path.read_bytes())
+        graph = json.loads(read_bytes(path, _LARGEST))
     except OSError as error:
         raise Refused(f"{path} cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:

@@ -10,7 +10,6 @@ import collections
 import io
 import logging
 import os
-import pathlib
 import pickle
 import pickletools
 import re
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.reading import PARAMETER_BYTES, read_bytes
 
 log = logging.getLogger("model_zoo")
 
@@ -50,7 +50,7 @@ def read(path: str | os.PathLike, part: str = "", tell: bool = True) -> tuple[di
         Exception: the file is damaged.
     """
     torch = _import_torch(path)
-    data = pathlib.Path(path).read_bytes()
+    data = read_bytes(path, PARAMETER_BYTES)
     foreign = _foreign_names(path, data)
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals([(_stand_in(n), n) for n in foreign]):

@@ -190,3 +190,60 @@ def test_every_task_has_its_record_and_all_of_the_protocol():
     for task in TASKS:
         assert wanted - of_an_object <= set(dir(task)), task
         assert {*task.prediction_options} <= {*inspect.signature(task.look).parameters}
+
+
+# Files that are opened elsewhere than in core/reading.py and core/files.py, which look first at what they are: the
+# system's own, those in a scratch folder that the program has just made, and what was opened there already.
+OPENED = {
+    "gluon_tricks.core.commands": ("open(os.devnull, 'w')",),
+    "gluon_tricks.core.environment": (
+        "pathlib.Path('/sys/devices/system/cpu/cpu0/topology/thread_siblings_list').read_text('ascii')",
+        "pathlib.Path('/proc/cpuinfo').read_text(encoding='utf-8')",
+    ),
+    "gluon_tricks.data.annotations.annotated": ("PIL.Image.open(file)",),
+    "gluon_tricks.data.annotations.mask_file": ("PIL.Image.open(stored)",),
+    "gluon_tricks.data.pack": ("os.open(self.targets['.rec'].parent, os.O_RDONLY)",),
+    "gluon_tricks.data.parallel": (
+        "os.open(os.devnull, os.O_WRONLY)",
+        "open(theirs, 'w', buffering=1, errors='backslashreplace', closefd=False)",
+    ),
+    "gluon_tricks.machine.devices": ("pathlib.Path('/proc/cpuinfo').read_text(encoding='utf-8')",),
+    "gluon_tricks.machine.doctor": (
+        "(root / 'proc/meminfo').read_text(encoding='ascii')",
+        "(root / 'proc/self/cgroup').read_text(encoding='utf-8')",
+        "(place / name).read_text('ascii')",
+    ),
+    "gluon_tricks.paper.contest": (
+        "open(_errors(scratch, contestant.name), 'w')",
+        "_errors(scratch, name).read_text()",
+    ),
+    "gluon_tricks.ranks.hosts": ("pathlib.Path('/proc/sys/kernel/random/boot_id').read_text(encoding='ascii')",),
+    "gluon_tricks.ranks.launcher": ("path.read_text(errors='replace')",),  # /proc/PID/environ
+    "model_zoo.catalogue": ("TARGET.read_text(encoding='utf-8')",),
+    "model_zoo.formats": ("safetensors.safe_open(path, framework='np')",),  # begun with `opened`
+    "model_zoo.published": (
+        "members.open(member)",
+        "open(target, 'wb')",
+        "open(self.path, 'ab' if resumed else 'wb')",
+    ),
+}
+OPENERS = {"open", "safe_open", "read_text", "read_bytes", "fromfile", "memmap", "loadtxt", "imread", "loadmat"}
+HOUSE = ("gluon_tricks.core.reading", "gluon_tricks.core.files")
+OPENERS |= {"np.load", "mx.nd.load", "nd.load", "safetensors.numpy.load_file", "ElementTree.parse", "mmap.mmap"}
+
+
+def test_files_are_opened_in_one_place():
+    seen = {}
+    for module, path in FILES.items():
+        if module.split(".")[0] not in ("gluon_tricks", "model_zoo") or module in HOUSE:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                function = ast.unparse(node.func)
+                kind = function if function in OPENERS else function.rpartition(".")[2]
+                ours = function in ("read_text", "read_bytes")  # those of core/reading.py
+                if kind in OPENERS and not ours:
+                    seen.setdefault(module, []).append(ast.unparse(node))
+    assert {module: sorted(calls) for module, calls in seen.items()} == {
+        module: sorted(calls) for module, calls in OPENED.items()
+    }

@@ -220,5 +220,5 @@ def main(argv: list[str] | None = None) -> int:
         raise Refused(str(error)) from None
     print(*said, sep="\n")
     if args.json:
-        write_text(args.json, json.dumps(result, indent=2) + "\n")
+        write_text(args.json, json.dumps(result, indent=2) + "\n", named=True)
     return 0

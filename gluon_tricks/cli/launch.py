@@ -28,6 +28,7 @@ from collections.abc import Sequence
 from gluon_tricks.core.arguments import Parser
 from gluon_tricks.core.commands import command, words_of
 from gluon_tricks.core.errors import RESUMABLE, Refused
+from gluon_tricks.core.files import require_name
 from gluon_tricks.core.wording import plural
 from gluon_tricks.ranks import launcher
 from gluon_tricks.ranks.hosts import check_hosts, parse_hosts
@@ -85,6 +86,8 @@ def launch(args: argparse.Namespace) -> int:
             f"--max-restarts {args.max_restarts} and --stuck-after {args.stuck_after}: give 0 or more restarts, "
             "and more than 0 seconds"
         )
+    if args.logs:
+        require_name(args.logs, "--logs")
     hosts = parse_hosts(args.hosts, args.ranks)
     wrong = check_hosts(hosts, script, args.ssh_port)
     if wrong:

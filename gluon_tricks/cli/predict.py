@@ -20,12 +20,12 @@ from collections.abc import Sequence
 from gluon_tricks.core.arguments import Parser
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import no_empty_folders
-from gluon_tricks.core.wording import plural
+from gluon_tricks.core.files import no_empty_folders, require_folder
+from gluon_tricks.core.wording import as_utf8, plural, printable
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.networks.load import SOURCE
 from gluon_tricks.trained.predict import Predictor, open_predictor
-from gluon_tricks.trained.prediction_files import Results, contact_sheet, find_images, printable, read_photo
+from gluon_tricks.trained.prediction_files import Results, contact_sheet, find_images, read_photo
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -55,6 +55,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def run(args: argparse.Namespace) -> int:
     """Everything from the flags to the pictures; how many files are no images."""
     paths, out = find_images(args.images), args.out.expanduser()
+    require_folder(out, "--out", "index.html")
     if out.resolve() in {path.parent.resolve() for path in paths}:
         raise Refused(f"--out {out} is where images lie that are to be looked at: name another folder")
     predictor = open_predictor(
@@ -67,7 +68,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _predict(args: argparse.Namespace, paths: Sequence[pathlib.Path], predictor: Predictor) -> int:
     out, broken = args.out.expanduser(), 0
-    results, about = Results(out), {"network": predictor.network, "kind": predictor.kind, "params": args.params}
+    about = {"network": predictor.network, "kind": predictor.kind, "params": as_utf8(args.params)}
+    results = Results(out)
     for path in paths:
         image = read_photo(path)
         if image is None:

@@ -26,7 +26,14 @@ from collections.abc import Sequence
 from gluon_tricks.core.arguments import Parser
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import RESUMABLE, Refused, require_known
-from gluon_tricks.core.files import no_empty_folders, require_writable, write_text, writing
+from gluon_tricks.core.files import (
+    no_empty_folders,
+    require_folder,
+    require_name,
+    require_writable,
+    write_text,
+    writing,
+)
 from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
@@ -67,6 +74,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+_SUFFIXES = (".md", ".csv", ".html")
+
+
 @command
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
@@ -82,6 +92,8 @@ def _reproduce(args: argparse.Namespace) -> int:
     require_known(args.what, [*TABLES, *figures.FIGURES], "table or figure")
     launcher = _check(args)
     runs = _runs(args)
+    if not args.plan and not (args.show and args.what in TABLES):
+        require_folder(runs.root / runs.scale.name, "--runs", *_written(args.what))
     if args.what in figures.FIGURES:
         return _figure(args, runs, launcher)
     table = get_table(args.what)
@@ -103,9 +115,10 @@ def _check(args: argparse.Namespace) -> list[str]:
         raise Refused(f"--seeds {args.seeds}: give 1 or more")
     if args.csv:
         require_writable(args.csv, "--csv")
+    require_name(args.runs, "--runs")
+    if args.runs.is_file():
+        raise Refused(f"--runs {args.runs}: it is a file; name the folder of the runs")
     try:
-        if args.runs.is_file():
-            raise Refused(f"--runs {args.runs}: it is a file; name the folder of the runs")
         if not args.show:
             args.runs.mkdir(parents=True, exist_ok=True)
         launcher = shlex.split(args.launch)
@@ -116,6 +129,13 @@ def _check(args: argparse.Namespace) -> list[str]:
     if launcher and not shutil.which(launcher[0]):
         raise Refused(f"--launch {args.launch}: there is no program {launcher[0]}")
     return launcher
+
+
+def _written(what: str) -> list[str]:
+    """The files that a table or figure is written to."""
+    if what in TABLES:
+        return [f"{what}{suffix}" for suffix in _SUFFIXES]
+    return [f"{what}{panel}.png" for panel in figures.FIGURES[what]]
 
 
 def _figure(args: argparse.Namespace, runs: cells.Runs, launcher: Sequence[str]) -> int:
@@ -235,7 +255,7 @@ def _show(table: Table, runs: cells.Runs, args: argparse.Namespace, columns: lis
     asked = compare(table.name, runs, args.seeds or max(there, 1), columns, rows)
     print(tables.markdown(asked))
     if args.csv:
-        write_text(args.csv, tables.as_csv(asked))
+        write_text(args.csv, tables.as_csv(asked), named=True)
     if not there:
         others = [name for name in scales_of(table) if name != runs.scale.name]
         others = [name for name in others if any((runs.root / name).glob("*/seed*/recipe.json"))]
@@ -249,7 +269,6 @@ def _write(table: Table, runs: cells.Runs, seeds: int) -> None:
     folder = runs.root / runs.scale.name
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    texts = {".md": tables.markdown(whole), ".csv": tables.as_csv(whole), ".html": tables.page(whole)}
-    for suffix, text in texts.items():
+    for suffix, text in zip(_SUFFIXES, (tables.markdown(whole), tables.as_csv(whole), tables.page(whole))):
         write_text(folder / f"{table.name}{suffix}", text)
     print(f"the whole table is in {folder / table.name}.html (with curves), .md and .csv")

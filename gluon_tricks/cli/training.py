@@ -21,9 +21,10 @@ from collections.abc import Callable
 
 import mxnet as mx
 
+from gluon_tricks.core.commands import why_stopped
 from gluon_tricks.core.errors import RESUMABLE, Refused
-from gluon_tricks.core.files import CannotWrite
-from gluon_tricks.core.wording import plural, print_any_letter
+from gluon_tricks.core.files import CannotWrite, require_name
+from gluon_tricks.core.wording import harmless_output, one_line, plural
 from gluon_tricks.data.records import BadRecord
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.networks.checkpoint import list_checkpoints
@@ -68,6 +69,7 @@ class StopRequest:
         return self.made
 
 
+@harmless_output()
 def train(
     args: argparse.Namespace,
     start: Callable[[argparse.Namespace], tuple[Settings, list[str]]],
@@ -84,12 +86,11 @@ def train(
         chatty: see distributed.start.
     """
     started, run = time.monotonic(), None
-    print_any_letter()
     try:
         recipe, run, options = _what_to_train(args, start, recipe_from_flags, chatty)
         scores = train_and_evaluate(recipe, run, options)
     except Refused as error:
-        print(f"refused: {error}", file=sys.stderr)
+        print(f"refused: {one_line(error)}", file=sys.stderr)
         return 2
     except Interrupted as stop:
         if distributed.rank() == 0:
@@ -103,10 +104,10 @@ def train(
         time.sleep(10)  # the launcher is to see the end of that one first
         return 1
     except (BadRecord, Diverged) as error:
-        print(f"stopped: {error}", file=sys.stderr)
+        print(f"stopped: {one_line(error)}", file=sys.stderr)
         return 1
-    except CannotWrite as error:
-        return _cannot_write(error, run)
+    except (CannotWrite, OSError) as error:
+        return _cannot_write(why_stopped(error), run)
     finally:
         if run is not None and run != args.save_dir and distributed.rank() == 0:
             with contextlib.suppress(OSError):  # it is not empty: the run has begun
@@ -123,12 +124,13 @@ def train(
     return 0
 
 
-def _cannot_write(error: CannotWrite, run: pathlib.Path) -> int:
-    saved, remedy = list_checkpoints(run / "checkpoints"), "there is no checkpoint to go on from"
+def _cannot_write(wrong: str, run: pathlib.Path | None) -> int:
+    saved = list_checkpoints(run / "checkpoints") if run else []
+    remedy = "there is no checkpoint to go on from"
     if saved:
         go_on = f"the same command with --resume auto --save-dir {run} continues from {saved[-1].name}"
         remedy = f"once files can be written there, {go_on}"
-    print(f"stopped: {error}; {remedy}", file=sys.stderr)
+    print(f"stopped: {one_line(f'{wrong}; {remedy}')}", file=sys.stderr)
     return RESUMABLE if saved else 1
 
 
@@ -136,6 +138,9 @@ def _what_to_train(
     args: argparse.Namespace, start: Callable, recipe_from_flags: Callable, chatty: bool
 ) -> tuple[Settings, pathlib.Path, Options]:
     """The recipe, the run directory and the rest, of the arguments of train."""
+    for flag, path in (("--save-dir", args.save_dir), ("--logging-file", args.logging_file)):
+        if path:
+            require_name(path, flag)
     heartbeat.start()
     distributed.start(chatty=chatty)
     restarted = os.environ.get(launcher.RESTARTED, "")
@@ -219,7 +224,7 @@ def _run_to_go_on_with(
     """
     name = next((setting[5:] for setting in args.set if setting.startswith("name=")), None)
     run = args.save_dir or newest_run_directory(name or start(args)[0].name)
-    there = distributed.rank() == 0 and run is not None and (run / "recipe.json").is_file()
+    there = distributed.rank() == 0 and run is not None and os.path.lexists(run / "recipe.json")
     wrong = "" if there or restarted or run is None or _says_what_to_train(args) else _no_such_run(run)
     found = str(run or ""), read_recipe(run / "recipe.json").to_json() if there else None, wrong
     run, stored, wrong = json.loads(distributed.broadcast(json.dumps(found).encode()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -190,7 +191,7 @@ def _of_own_data(args: argparse.Namespace) -> dict[str, Any]:
 def _names(given: str) -> tuple[str, ...]:
     """The class names of --classes: those of a file, else those between commas."""
     path = pathlib.Path(given).expanduser()
-    if path.is_file():
+    if os.path.exists(path) and not os.path.isdir(path):
         return read_classes(path)
     if path.suffix in (".txt", ".json", ".names") or "/" in given:
         raise Refused(f"--classes {given}: there is no such file")

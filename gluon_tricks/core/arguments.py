@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from gluon_tricks.core.commands import output_fails
+from gluon_tricks.core.wording import one_line
 
 
 class Parser(argparse.ArgumentParser):
@@ -34,7 +35,7 @@ class Parser(argparse.ArgumentParser):
         return found
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"refused: {message}\n")
+        self.exit(2, f"refused: {one_line(message)}\n")
 
     def _print_message(self, message: str, file=None) -> None:
         """As argparse has it, which passes over an output that cannot be written, and over what is never flushed."""

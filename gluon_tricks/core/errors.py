@@ -5,10 +5,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
+from gluon_tricks.core.wording import one_line
+
 RESUMABLE = 75  # the exit code of a training that was asked to stop and has a checkpoint
 
 
-class Refused(ValueError):
+class Told(Exception):
+    """An error whose text is a sentence for people, which may quote names that somebody prepared: it is in print."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
+
+
+class Refused(Told, ValueError):
     """Input that cannot be worked with, found before any work is lost: one sentence with the remedy.
 
     Scripts print it and exit with code 2.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+
 import cv2
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.reading import IMAGE_BYTES, read_bytes
 from gluon_tricks.data.headers import begins_like_image, image_header, is_cut_jpeg
 from gluon_tricks.data.recordio import MAX_LENGTH
 from gluon_tricks.data.records import MOST_PIXELS, decode_image
 
+_TOO_LARGE = "512 MB or more, which a record cannot hold"
 _LONGEST_JPEG = 65500  # px of an edge
 
 
@@ -29,16 +33,17 @@ def encoded(path: str, resize: int | None, quality: int | None, verify: bool) ->
         Refused: it cannot be read.
     """
     try:
-        with open(path, "rb") as file:
-            data = file.read()
+        data = read_bytes(path, IMAGE_BYTES)
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise NoImage(_TOO_LARGE) from None
         raise Refused(f"cannot read {path}: {error.strerror}") from None
     if not data:
         raise NoImage("empty")
     if not begins_like_image(data):
         raise NoImage("no JPEG, PNG, BMP, WebP or TIFF")
     if len(data) > MAX_LENGTH - 64:
-        raise NoImage("512 MB or more, which a record cannot hold")
+        raise NoImage(_TOO_LARGE)
     if resize is None and not verify:
         return data
     image = decode_image(data)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.reading import opened
 from gluon_tricks.data.headers import begins_like_image
 from gluon_tricks.data.sources import Entry, Source, listed, some
 
@@ -69,7 +70,7 @@ def _looks_like_image(path: str) -> bool:
     if pathlib.PurePath(path).suffix.lower() in _ENDINGS:
         return True
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             return begins_like_image(file.read(32))
     except OSError:
         return False  # packing tells that it cannot be read, if the folder is a class

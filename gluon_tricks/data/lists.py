@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import codecs
 import os
-import pathlib
 import re
 from collections.abc import Sequence
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.reading import LIST_BYTES, read_bytes
+from gluon_tricks.core.wording import is_plain, printable
 
-_LARGEST = 1 << 30  # bytes; a list of ImageNet's 14 million images would have 0.7e9
 _BLANK = " \t"  # U+2028, U+0085, form feeds and other things that Python takes for white space are in real file names
 
 
@@ -23,10 +23,7 @@ def read_lines(path: str | os.PathLike) -> list[tuple[int, str]]:
     Raises: Refused naming the first line that is not UTF-8, or when the file cannot be read.
     """
     try:
-        size = os.path.getsize(path)
-        if size > _LARGEST:
-            raise Refused(f"{path} has {size} bytes, which is too much for a list: check the name")
-        content = pathlib.Path(path).read_bytes()
+        content = read_bytes(path, LIST_BYTES)
     except OSError as error:
         raise Refused(f"cannot read {path}: {error.strerror}") from None
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -50,13 +47,16 @@ def words(line: str, also: str = "") -> list[str]:
 
 
 def require_distinct(classes: Sequence[str], source: str | os.PathLike) -> tuple[str, ...]:
-    """The class names themselves. Raises Refused if there is none, naming one that comes twice or holds a NUL."""
+    """The class names themselves. Raises Refused if there is none, naming one that comes twice or is not plain text."""
     if not classes:
         raise Refused(f"{source} names no class: check the file, or leave it out")
     places: dict[str, int] = {}
     for label, name in enumerate(classes):
-        if "\0" in name:
-            raise Refused(f"{source}: the class of label {label}, {name!r}, has a NUL in its name: correct the file")
+        if not is_plain(name):
+            raise Refused(
+                f"{source}: the class of label {label}, {printable(name)}, has control characters or bytes that are no "
+                "UTF-8 in its name: correct it"
+            )
         if name in places:
             raise Refused(
                 f"{source} names the class {name!r} twice, labels {places[name]} and {label}: give it one label"

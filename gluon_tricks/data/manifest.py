@@ -8,9 +8,7 @@ import pathlib
 from typing import Any
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import byte_size
-
-_LARGEST = 1 << 26  # bytes: room for a million class names
+from gluon_tricks.core.reading import JSON_BYTES, read_bytes
 
 
 def read_manifest(path: pathlib.Path) -> tuple[dict[str, Any], str]:
@@ -23,10 +21,7 @@ def read_manifest(path: pathlib.Path) -> tuple[dict[str, Any], str]:
     """
     remedy = "pack again, or delete it: the classes then have no names"
     try:
-        size = path.stat().st_size
-        if size > _LARGEST:
-            raise Refused(f"{path} has {byte_size(size)}, which is too much for a manifest: {remedy}")
-        content = path.read_bytes()
+        content = read_bytes(path, JSON_BYTES)
     except OSError as error:
         raise Refused(f"{path} cannot be read ({error.strerror}): {remedy}") from None
     try:

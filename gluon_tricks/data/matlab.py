@@ -14,6 +14,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from gluon_tricks.core.reading import read_bytes
+
 _LARGEST = 1 << 26  # bytes, unpacked too; ImageNet's have less than 1e6
 _HEADER = 128
 _MATRIX, _COMPRESSED = 14, 15
@@ -30,9 +32,8 @@ def read_structures(path: str | os.PathLike, name: str) -> list[dict[str, float 
 
     Source: MathWorks, MAT-File Format (level 5, as MATLAB 5 to 7.2 write it).
     """
-    with open(path, "rb") as file:
-        data = file.read(min(_LARGEST, os.path.getsize(path)) + 1)
-    if len(data) > _LARGEST or data[124:128] != b"\0\x01IM":
+    data = read_bytes(path, _LARGEST)
+    if data[124:128] != b"\0\x01IM":
         raise ValueError("it is no little-endian MAT-file of level 5")
     for kind, content in _elements(data[_HEADER:]):
         if kind == _COMPRESSED:

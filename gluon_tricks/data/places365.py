@@ -117,4 +117,4 @@ def write_submission(path: str | os.PathLike, names: Sequence[str], logits: np.n
     """
     best = (np.argsort(-row, kind="stable")[:5] for row in logits)
     lines = sorted(f"{os.path.basename(name)} {' '.join(map(str, row))}\n" for name, row in zip(names, best))
-    write_text(pathlib.Path(path), "".join(lines))
+    write_text(pathlib.Path(path), "".join(lines), named=True)

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.errors import Refused, Told
 from gluon_tricks.core.files import write_text
+from gluon_tricks.core.reading import opened, read_bytes
 from gluon_tricks.data.file_names import name_at, read_names
 from gluon_tricks.data.manifest import read_manifest
 from gluon_tricks.data.recordio import MARK, MAX_LENGTH, PART, walk
@@ -25,7 +26,7 @@ _LONG = 1 << 20  # bytes
 INDEX_REMEDY = "make the .idx anew with `gluon-tricks pack --index {}`"
 
 
-class BadRecord(RuntimeError):
+class BadRecord(Told, RuntimeError):
     """A record that cannot be used, met while training: the message names it, its file and its byte offset."""
 
 
@@ -39,14 +40,14 @@ def unreadable_told(path: pathlib.Path, kind: type[Exception] = BadRecord) -> It
 
 def require_rec(path: pathlib.Path, flag: str = "") -> None:
     """Refuses what is no file, telling what to do about a folder. Args: flag: what the message begins with."""
-    if path.is_dir():
+    if os.path.isdir(path):
         found = sorted(path.glob("*.rec"))[:3]
         images = path / "train" if (path / "train").is_dir() else path
         remedy = f"pack its images with `gluon-tricks pack {images} PREFIX` and name PREFIX.rec"
         if found:
             remedy = f"name the records in it, such as {' or '.join(map(str, found))}"
         raise Refused(f"{flag}{path} is a folder: {remedy}")
-    if not path.is_file():
+    if not os.path.exists(path):
         raise Refused(f"{flag}there is no {path}: check the name, or pack it with gluon-tricks pack")
 
 
@@ -57,7 +58,7 @@ class RecordFile:
         self.path = path
         require_rec(path)
         with unreadable_told(path, Refused):
-            self.file = open(path, "rb", buffering=0)  # noqa: SIM115  open as long as the records are
+            self.file = opened(path, buffering=0)  # as long as the records are
         self.size, self.written = self._state()
         if self.size == 0:
             raise Refused(f"{path} is empty: pack it again with gluon-tricks pack")
@@ -72,10 +73,10 @@ class RecordFile:
                 + INDEX_REMEDY.format(path)
             )
         with unreadable_told(index, Refused):
-            listing = index.read_bytes()
+            listing = read_bytes(index, 2 * self.size + (1 << 20))
         self.offsets = self._parse(index, listing)
         manifest = path.with_suffix(".json")
-        self.manifest, digest = read_manifest(manifest) if manifest.is_file() else ({}, _NO_MANIFEST)
+        self.manifest, digest = read_manifest(manifest) if os.path.lexists(manifest) else ({}, _NO_MANIFEST)
         self.identity = (self.size, hashlib.sha256(listing).hexdigest(), digest)
         self.ends = self._check()
 

@@ -279,7 +279,7 @@ def _file_of(run_or_file) -> pathlib.Path:
     path = formats.split(run_or_file)[0]
     if not path.exists():
         raise Refused(f"there is no run or parameter file at {path}")
-    if path.is_file():
+    if not path.is_dir():
         return pathlib.Path(run_or_file).expanduser()  # with its #PART
     if (path / "final.params").exists():
         return path / "final.params"
@@ -291,4 +291,4 @@ def _file_of(run_or_file) -> pathlib.Path:
 
 def _recipe_beside(path: pathlib.Path) -> Settings | None:
     stored = path.parent / "recipe.json"
-    return read_recipe(stored).resolved() if stored.exists() else None
+    return read_recipe(stored).resolved() if os.path.lexists(stored) else None

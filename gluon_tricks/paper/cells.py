@@ -6,13 +6,16 @@ import contextlib
 import csv
 import dataclasses
 import functools
+import io
 import json
+import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import plural
+from gluon_tricks.core.reading import TOLD_BYTES, read_text
+from gluon_tricks.core.wording import one_line, plural
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.recipe_records import DATA_SETS, IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.data.records import Records
@@ -23,6 +26,8 @@ from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables.rows import Row, Table
 from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.tricks import Distillation
+
+_REASON_BYTES = 1 << 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,18 +56,18 @@ class Cell:
     def metrics(self) -> list[dict[str, float]]:
         """A row per finished epoch. Raises Refused for a damaged file."""
         path = self.folder / "metrics.csv"
-        if not path.is_file():
+        if not os.path.lexists(path):
             return []
         try:
-            with open(path, newline="", encoding="utf-8") as file:
-                return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+            rows = csv.DictReader(io.StringIO(read_text(path, TOLD_BYTES), newline=""))
+            return [{name: float(value) for name, value in row.items()} for row in rows]
         except (ValueError, TypeError) as error:
             raise Refused(f"{path} is damaged ({error}): move {self.folder} away, and it is run again") from None
 
     def stored(self) -> Settings | None:
         """What it was trained by, of an older version's with today's defaults; None before it has begun."""
         path = self.folder / "recipe.json"
-        return read_recipe(path) if path.is_file() else None
+        return read_recipe(path) if os.path.lexists(path) else None
 
     def has_result(self) -> bool:
         """Whether its trained network is there, to be learnt from. Raises Refused as is_done does."""
@@ -114,15 +119,15 @@ class Cell:
         epochs = len(self.metrics())
         if self.is_done():
             return "done"
-        if self.failure.is_file():
-            return "failed: " + self.failure.read_text(encoding="utf-8").strip()
+        if os.path.lexists(self.failure):
+            return "failed: " + one_line(read_text(self.failure, _REASON_BYTES, "backslashreplace").strip(), 500)
         return f"{epochs} of {plural(self.recipe.epochs, 'epoch')}" if epochs else "not run"
 
     def events(self) -> Iterator[dict[str, Any]]:
         """What the run has told of itself; none where only its metrics have been kept."""
         path = self.folder / "events.jsonl"
-        if path.is_file():
-            for line in path.read_text(encoding="utf-8").splitlines():
+        if os.path.lexists(path):
+            for line in read_text(path, TOLD_BYTES, "backslashreplace").splitlines():
                 with contextlib.suppress(json.JSONDecodeError):  # one that was cut short
                     yield json.loads(line)
 
@@ -143,7 +148,7 @@ def _are_others(stored: str, wanted: str) -> bool:
     """Whether `data` means other images: drawn ones and no drawn ones, or another folder beside the old one."""
     if {stored, wanted} & {*DATA_SETS}:
         return stored != wanted and bool({stored, wanted} & {*shapes.DATA_SETS})
-    folders = [pathlib.Path(folder).resolve() for folder in (stored, wanted) if folder]
+    folders = [pathlib.Path(os.path.realpath(folder)) for folder in (stored, wanted) if folder]
     return len(folders) == 2 and folders[0] != folders[1] and folders[0].exists()
 
 

@@ -11,6 +11,7 @@ from gluon_tricks.core.commands import words_of
 from gluon_tricks.core.environment import inherited_environment
 from gluon_tricks.core.errors import RESUMABLE
 from gluon_tricks.core.files import write_text, writing
+from gluon_tricks.core.wording import one_line
 from gluon_tricks.paper.cells import Cell
 from gluon_tricks.tasks.registry import task_of
 
@@ -36,7 +37,7 @@ def run(cell: Cell, train: Sequence[str], say: Callable[[str], None]) -> bool:
     recipe = cell.folder.with_name(cell.folder.name + ".json")
     write_text(recipe, json.dumps(cell.recipe.to_json(), indent=2) + "\n")
     words = [*train, "--recipe", str(recipe), "--save-dir", str(cell.folder), "--resume", "auto"]
-    pipes, last = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True), ""
+    pipes, last = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="backslashreplace"), ""
     # In a session of its own a Ctrl-C does not reach it beside us: a second signal would end it at once.
     with subprocess.Popen(words, env=inherited_environment(), start_new_session=True, **pipes) as process:
         try:
@@ -61,6 +62,7 @@ def run(cell: Cell, train: Sequence[str], say: Callable[[str], None]) -> bool:
 
 
 def _failed(cell: Cell, reason: str, say: Callable[[str], None]) -> bool:
+    reason = one_line(reason, 500)
     say(f"failed: {reason}")
     write_text(cell.failure, reason + "\n")
     return False

@@ -7,10 +7,11 @@ import csv
 import html
 import io
 import math
+import re
 
 import numpy as np
 
-from gluon_tricks.core.wording import columns, padded
+from gluon_tricks.core.wording import columns, one_line, padded
 from gluon_tricks.paper.comparison import LEGEND, Comparison, Section
 from gluon_tricks.recipes.registry import get_table
 from gluon_tricks.tasks.lettering import import_pyplot
@@ -27,9 +28,15 @@ def markdown(comparison: Comparison) -> str:
 
 def _markdown_table(section: Section) -> str:
     body = [list(section.rows[0]), *(list(row.values()) for row in section.rows)]
+    body = [[_markdown_cell(text) for text in row] for row in body]
     widths = [max(map(columns, column)) for column in zip(*body)]
     lines = ["| " + " | ".join(padded(text, width) for text, width in zip(row, widths)) + " |" for row in body]
     return "\n".join([lines[0], "| " + " | ".join("-" * width for width in widths) + " |", *lines[1:]])
+
+
+def _markdown_cell(text: str) -> str:
+    """A text that is nothing but text, whatever a run that failed has said: no cell, code, link or tag begins in it."""
+    return re.sub(r"([\\`|<\[])", r"\\\1", one_line(text))
 
 
 def as_csv(comparison: Comparison) -> str:

@@ -21,7 +21,8 @@ from typing import TextIO
 
 from gluon_tricks.core.environment import inherited_environment
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import writing
+from gluon_tricks.core.files import opened_to_append, writing
+from gluon_tricks.core.reading import opened
 from gluon_tricks.ranks import heartbeat
 from gluon_tricks.ranks.hosts import Host
 
@@ -29,6 +30,7 @@ RESTARTED = "GLUON_TRICKS_RESTARTED"  # in the environment of ranks that were st
 _MARK = "GLUON_TRICKS_LAUNCH"  # in the environment of every rank: which launch it belongs to
 _LINE = re.compile(r"\[(\d+)\]<(stdout|stderr)>:")
 _EXIT = re.compile(r"Process (\d+) exit with status code (-?\d+)")
+_TAIL_BYTES = 1 << 16
 _TAIL = 12  # last lines of the log that are shown of a rank that failed
 
 
@@ -181,12 +183,15 @@ class Launch:
     def _write(self, name: str, line: str) -> None:
         with contextlib.suppress(OSError):  # nor is a full disk: the ranks find that out by themselves
             if name not in self._files:
-                self._files[name] = open(self.logs / name, "a", encoding="utf-8")  # noqa: SIM115  closed by wait
+                self._files[name] = opened_to_append(self.logs / name)  # closed by wait
             print(line.rstrip("\n"), file=self._files[name], flush=True)
 
     def _tail(self, name: str) -> tuple[str, ...]:
-        path = self.logs / name
-        return tuple(path.read_text(encoding="utf-8").splitlines()[-_TAIL:]) if path.is_file() else ()
+        with contextlib.suppress(OSError):
+            with opened(self.logs / name) as file:
+                file.seek(max(file.seek(0, os.SEEK_END) - _TAIL_BYTES, 0))
+                return tuple(file.read(_TAIL_BYTES).decode("utf-8", "replace").splitlines()[-_TAIL:])
+        return ()
 
 
 def _as_a_child() -> None:

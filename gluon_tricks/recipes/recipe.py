@@ -9,6 +9,7 @@ from typing import Any
 
 from gluon_tricks import tricks
 from gluon_tricks.core.errors import Refused, require_known
+from gluon_tricks.core.reading import RECIPE_BYTES, read_text
 from gluon_tricks.recipes.settings import Settings, free, trick_from_json, trick_named
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.tricks import Loss
@@ -92,10 +93,10 @@ def read_recipe(path) -> Settings:
         Refused: the file cannot be read, is not JSON, or describes no recipe (see recipe_from_json).
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            return recipe_from_json(json.load(file))
+        return recipe_from_json(json.loads(read_text(path, RECIPE_BYTES)))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise Refused(f"{path} cannot be read as a recipe: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise Refused(f"{path} cannot be read as a recipe: {reason}") from error
 
 
 def apply_setting(recipe: Settings, setting: str) -> Settings:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+from gluon_tricks.core.wording import is_plain
 from gluon_tricks.recipes.settings import Settings, free
 from gluon_tricks.tricks import PolyDecay, StepDecay, Trick, Warmup
 
@@ -40,6 +41,10 @@ class TransferRecipe(Settings):
             self.classes is None or len(self.class_names) in (0, self.classes),
             f"class_names has {len(self.class_names)} names and classes is {self.classes}: give as many names as "
             "classes",
+        )
+        yield (
+            all(map(is_plain, self.class_names)),
+            "a class has control characters or bytes that are no UTF-8 in its name: correct it",
         )
         yield (
             len({*self.class_names}) == len(self.class_names) and all(name.strip() for name in self.class_names),

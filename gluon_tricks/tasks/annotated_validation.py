@@ -11,7 +11,7 @@ import mxnet as mx
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import plural
+from gluon_tricks.core.wording import as_utf8, plural
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import input_dtype
@@ -80,8 +80,8 @@ class AnnotatedValidation:
         return {
             "model": self.recipe.model,
             "task": self.recipe.task,
-            "pretrained": self.source,
-            "data": self.place,
+            "pretrained": as_utf8(self.source),
+            "data": as_utf8(self.place),
             "dtype": precision,
             "multi_scale": self.multi_scale,
             **values(scores, self.loader.records.classes),

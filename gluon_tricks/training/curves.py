@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 
 from gluon_tricks.core.files import write_atomically
-from gluon_tricks.core.wording import plural
+from gluon_tricks.core.wording import plural, printable
 from gluon_tricks.networks.checkpoint import Progress
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.lettering import import_pyplot
@@ -44,6 +44,7 @@ def draw_curves(progress: Progress, steps_per_epoch: int, path: pathlib.Path, re
             panel.legend()
     metrics.yaxis.set_major_formatter(PercentFormatter(1.0))
     back = f", taken back {plural(len(progress.rollbacks), 'time')} (dotted)" if progress.rollbacks else ""
-    figure.suptitle(f"{recipe.name}: {recipe.model}, {scores}{back}")
+    name = printable(recipe.name).replace("$", r"\$")  # it is no formula
+    figure.suptitle(f"{name}: {recipe.model}, {scores}{back}")
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))
     pyplot.close(figure)

@@ -14,6 +14,7 @@ import numpy as np
 import gluon_tricks
 from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.reading import PARAMETER_BYTES, read_bytes
 from gluon_tricks.core.wording import byte_size, plural
 from gluon_tricks.machine import doctor
 from gluon_tricks.machine.checks import PROBLEM, WARNING
@@ -141,7 +142,7 @@ def _resume(job: Job) -> tuple[str, int]:
     if distributed.rank() == 0:
         checkpoint.remove_leftovers(job.journal.folder)
         saved = checkpoint.list_checkpoints(folder) if job.options.resume else []
-        name, data = (saved[-1].name, saved[-1].read_bytes()) if saved else ("", b"")
+        name, data = (saved[-1].name, read_bytes(saved[-1], PARAMETER_BYTES)) if saved else ("", b"")
     name = distributed.broadcast(name.encode()).decode()
     if not name:
         broadcast_parameters(job.net)

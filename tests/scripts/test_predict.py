@@ -285,7 +285,9 @@ def test_refused_before_anything_is_written(classifier, photos, tmp_path, capsys
     assert not list((tmp_path / "out").glob("*"))
 
 
-def test_a_full_disk_is_named(classifier, photos, tmp_path, capsys):
+def test_a_place_that_cannot_be_written_is_found_before_the_network_is_opened(photos, tmp_path, capsys):
     (tmp_path / "out").write_text("a file")
-    lines, errors = predicted(capsys, photos, "--params", classifier, "--out", tmp_path / "out", code=1)
-    assert not lines and errors == f"stopped: {tmp_path}/out cannot be written: File exists\n"
+    lines, errors = predicted(capsys, photos, "--params", tmp_path / "no run", "--out", tmp_path / "out", code=2)
+    assert not lines and errors == f"refused: --out {tmp_path}/out: {tmp_path}/out is no folder\n"
+    lines, errors = predicted(capsys, photos, "--params", tmp_path / "no run", "--out", "/proc/out", code=1)
+    assert not lines and errors == "stopped: /proc/out cannot be written: No such file or directory\n"

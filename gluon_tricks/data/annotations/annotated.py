@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 import PIL.Image
 
-from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.errors import Refused, Told
+from gluon_tricks.core.reading import IMAGE_BYTES, opened, read_bytes
 from gluon_tricks.core.wording import plural, some
 from gluon_tricks.data.base_loader import StepLoader
 from gluon_tricks.data.headers import image_header, is_cut_jpeg
@@ -37,7 +38,7 @@ class Annotated(Protocol):
     paths: Sequence[pathlib.Path]
 
 
-class Problem(ValueError):
+class Problem(Told, ValueError):
     """What is wrong with one file: the text names it.
 
     Args:
@@ -104,7 +105,7 @@ def require_apart(train: Annotated, val: Annotated) -> None:
     """Refuses validation images that are trained on too: the same files, or copies of the same name."""
     trained = {(path.name, path.stat().st_size): path for path in train.paths}
     pairs = [(path, trained.get((path.name, path.stat().st_size))) for path in val.paths]
-    both = [path for path, other in pairs if other and (path == other or path.read_bytes() == other.read_bytes())]
+    both = [path for path, other in pairs if other and (path == other or _same_bytes(path, other))]
     if both:
         raise Refused(
             f"{len(both)} of the {len(val.paths)} validation images are trained on too, such as {both[0]}: keep them "
@@ -112,10 +113,15 @@ def require_apart(train: Annotated, val: Annotated) -> None:
         )
 
 
+def _same_bytes(*paths: pathlib.Path) -> bool:
+    a, b = (read_bytes(path, IMAGE_BYTES) for path in paths)
+    return a == b
+
+
 def file_bytes(path: pathlib.Path) -> int:
     """The size of a file. Raises Problem when there is none or none in it."""
     if not path.is_file():
-        raise Problem(f"there is no {path}")
+        raise Problem(f"{path} is no file" if path.exists() else f"there is no {path}")
     size = path.stat().st_size
     if size == 0:
         raise Problem(f"{path} is empty")
@@ -128,7 +134,7 @@ def stored_size(path: pathlib.Path) -> tuple[int, int]:
     Raises: Problem when it is not an image or has more than MOST_PIXELS.
     """
     try:
-        with PIL.Image.open(path) as image:
+        with opened(path) as file, PIL.Image.open(file) as image:
             width, height = image.size
     except PIL.Image.DecompressionBombError:
         width = height = MOST_PIXELS
@@ -145,7 +151,7 @@ def read_stored(path: pathlib.Path) -> np.ndarray | None:
     Raises: BadRecord when the file cannot be read.
     """
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, IMAGE_BYTES)
     except OSError as error:
         raise BadRecord(
             f"{path} cannot be read ({error.strerror}): check the disk and the file's permissions"

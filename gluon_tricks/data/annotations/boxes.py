@@ -21,6 +21,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.reading import ANNOTATION_BYTES, Unreadable, read_bytes
 from gluon_tricks.core.wording import some
 from gluon_tricks.data.annotations.annotated import ENDINGS, Problem, file_bytes, read_all, stored_size
 from gluon_tricks.data.lists import read_lines
@@ -31,7 +32,6 @@ VOC_CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog"),
     *("horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
-_LONGEST = 1 << 24  # bytes of an annotation; those of VOC have 500 to 20,000
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -151,7 +151,7 @@ def _listing(root: pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.Path
     if not lists.is_dir():
         lists = folder / "ImageSets"
     listing = lists / f"{name}.txt"
-    if not listing.is_file():
+    if not listing.exists():
         there = [path.stem for path in sorted(lists.glob("*.txt"))] if lists.is_dir() else []
         raise Refused(
             f"there is no list {listing} (there are {some(there, 10) or 'none'}): name the lists with --train-splits "
@@ -187,10 +187,9 @@ def _read(entry: _Entry, index_of: dict[str, int]) -> tuple[pathlib.Path, tuple[
 
 def _read_annotation(path: pathlib.Path, size: tuple[int, int], index_of: dict[str, int]) -> np.ndarray:
     """The boxes (M, 6) of one annotation, which is compared with the image's (height, width)."""
-    if file_bytes(path) > _LONGEST:
-        raise Problem(f"{path} is too long for an annotation")
+    file_bytes(path)
     try:
-        root = _parse(path.read_bytes())
+        root = _parse(read_bytes(path, ANNOTATION_BYTES))
         told = root.find("size")
         if told is not None and (_number(told, "height"), _number(told, "width")) != size:
             raise Problem(
@@ -198,6 +197,8 @@ def _read_annotation(path: pathlib.Path, size: tuple[int, int], index_of: dict[s
                 f"and the image as it is stored has {size[1]} x {size[0]}"
             )
         boxes = [_box(thing, size, index_of) for thing in root.findall("object")]
+    except Unreadable as error:
+        raise Problem(str(error)) from None
     except Problem as problem:
         raise Problem(f"{path}: {problem}", problem.remedy) from None
     return np.array(boxes, np.float32).reshape(-1, 6)

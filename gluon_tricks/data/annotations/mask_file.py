@@ -11,6 +11,7 @@ import numpy as np
 import PIL.Image
 import PIL.ImageFile
 
+from gluon_tricks.core.reading import IMAGE_BYTES, Unreadable, opened
 from gluon_tricks.data.annotations.annotated import Problem, file_bytes
 
 
@@ -20,7 +21,7 @@ def stored_values(mask: pathlib.Path) -> np.ndarray:
     PIL.ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         bits = _header(mask).bits
-        with PIL.Image.open(mask) as file:
+        with opened(mask, IMAGE_BYTES) as stored, PIL.Image.open(stored) as file:
             values = np.asarray(file).astype(np.uint16)
             # Pillow spreads grey of 2 and 4 bits over 0 to 255; palettes it leaves alone.
             values //= {2: 85, 4: 17}.get(bits, 1) if file.mode == "L" else 1
@@ -58,8 +59,11 @@ class _Header(NamedTuple):
 
 
 def _header(path: pathlib.Path) -> _Header:
-    with open(path, "rb") as file:
-        head = file.read(26)
+    try:
+        with opened(path) as file:
+            head = file.read(26)
+    except Unreadable as error:
+        raise Problem(str(error)) from None
     if not head.startswith(b"\x89PNG\r\n\x1a\n") or len(head) < 26:
         raise Problem(f"{path} is not a PNG, whatever its name says")
     return _Header(*struct.unpack(">IIBB", head[16:]))

@@ -26,6 +26,7 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.keyed_random import generator
+from gluon_tricks.core.reading import JSON_BYTES, read_text
 from gluon_tricks.data.builtin.outlines import CLASSES, outline, pose, silhouette
 from gluon_tricks.data.builtin.shapes import finish, made_once, paint, random_colour, random_scrap
 from gluon_tricks.data.parallel import in_order
@@ -240,7 +241,7 @@ def ensure(
     train, val = (usual if given is None else given for given, usual in zip((train, val), DATA_SETS[name]))
     folder = made_once(folder, f"{name}-v{VERSION}", lambda whole: make(whole, train=train, val=val, seed=seed))
     manifest = folder / "scenes.json"
-    seen = json.loads(manifest.read_text()) if manifest.is_file() else {}
+    seen = json.loads(read_text(manifest, JSON_BYTES)) if manifest.is_file() else {}
     wanted = {"version": VERSION, "seed": seed, "train": train, "val": val, "classes": list(CLASSES)}
     lacking = [place for place, count in _places(train, val) if len(list(folder.glob(place))) != count]
     if lacking or seen != wanted:

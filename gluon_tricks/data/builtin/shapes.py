@@ -26,6 +26,7 @@ from tqdm import tqdm
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite, writing
 from gluon_tricks.core.keyed_random import generator
+from gluon_tricks.core.reading import JSON_BYTES, read_text
 from gluon_tricks.data.builtin.outlines import CLASSES, fixed_point, outline, polar, pose, silhouette
 from gluon_tricks.data.pack import RecordWriter
 
@@ -250,7 +251,7 @@ def _require(folder: pathlib.Path, counts: dict[str, int], seed: int) -> None:
     for split, count in counts.items():
         wanted = {"classes": list(CLASSES), "count": count, "seed": seed, "version": VERSION}
         manifest = folder / f"{split}.json"
-        seen = json.loads(manifest.read_text()) if manifest.is_file() else {}
+        seen = json.loads(read_text(manifest, JSON_BYTES)) if manifest.is_file() else {}
         missing = [name for name in (f"{split}.rec", f"{split}.idx", f"{split}.json") if not (folder / name).is_file()]
         if missing or any(seen.get(key) != value for key, value in wanted.items()):
             what = f"lacks {', '.join(missing)}" if missing else f"holds other pictures in {split} than were asked for"

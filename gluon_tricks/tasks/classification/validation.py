@@ -10,7 +10,7 @@ from typing import Any
 import mxnet as mx
 import numpy as np
 
-from gluon_tricks.core.wording import plural
+from gluon_tricks.core.wording import as_utf8, plural
 from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.requirements import of_one_class
 from gluon_tricks.networks.of_recipe import input_dtype
@@ -60,8 +60,8 @@ class ClassificationValidation:
         evaluated = self.evaluated
         return {
             "model": evaluated.net.name,
-            "pretrained": self.source,
-            "records": [str(path) for path in evaluated.records.paths],
+            "pretrained": as_utf8(self.source),
+            "records": [*map(as_utf8, evaluated.records.paths)],
             "classes": evaluated.net.classes,
             "input_size": evaluated.preprocessing.input_size,
             "crop_ratio": evaluated.preprocessing.crop_ratio,
