@@ -28,6 +28,27 @@ def some(names: Sequence[object], most: int = 5) -> str:
     return said + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
+def quoted(value: object, most: int = 80) -> str:
+    """A value that a file or a person gave, as a message shows it: its repr, of a long one the beginning.
+
+    Only the beginning of a long text or list is looked at: a name of 50 MB costs no more than a short one.
+    """
+    if isinstance(value, int) and value.bit_length() > 4 * most:  # Python refuses to write out the longest ones
+        return f"a whole number of about {round(value.bit_length() * 0.30103)} digits"
+    if isinstance(value, (str, bytes, list, tuple)) and len(value) > most:
+        value = value[:most]
+        return shortened(repr(value), most - 4) + " ..."
+    return shortened(repr(value), most)
+
+
+def shortened(text: str, most: int) -> str:
+    """A text of at most so many letters: of a longer one the beginning and the end, where a message has its remedy."""
+    if len(text) <= most:
+        return text
+    tail = most // 3
+    return f"{text[: most - tail - 5]} ... {text[len(text) - tail :]}"
+
+
 def print_any_letter() -> None:
     """A terminal of another encoding than UTF-8 gets \\u732b for what it does not have, and no program ends by that."""
     for stream in (sys.stdout, sys.stderr):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from gluon_tricks.core.bounds import within
 from gluon_tricks.tricks import schedule
 from gluon_tricks.tricks.base import Trick, require
 
@@ -20,8 +21,8 @@ class Warmup(Trick):
     Differs: from GluonCV, whose --warmup-lr was accepted and not used; and whose first step has lr 0.
     """
 
-    epochs: float = 5
-    start_lr: float = 0.0
+    epochs: float = within(0, 1e6, default=5)
+    start_lr: float = within(0, 1e4, default=0.0)
 
     def __post_init__(self) -> None:
         require(self.epochs >= 0, self, "epochs must be 0 or more")

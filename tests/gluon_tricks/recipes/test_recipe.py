@@ -48,7 +48,7 @@ def test_settings():
         ("lr=Infinity", "lr must be finite, but got inf"),
         ("mixup.alpha=NaN", "mixup: alpha must be finite, but got nan"),
         ("warmup.epochs=Infinity", "warmup: epochs must be finite, but got inf"),
-        ("net.final_drop=NaN", "net must be finite, but got {'final_drop': nan}"),
+        ("net.final_drop=NaN", "net.final_drop must be finite, but got nan"),
         ("mixupp.alpha=0.4", "no recipe field or trick 'mixupp': did you mean mixup"),
         ("dtype=float8", "choose one of float32, float16, bfloat16"),
         ("mixup=1", "mixup is a trick: set it on or off"),
