@@ -15,6 +15,7 @@ import warnings
 from typing import Any
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.json_text import parse_json
 
 # isort: split
 import mxnet as mx
@@ -102,10 +103,10 @@ def _graph(path: pathlib.Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _LARGEST:
             raise Refused(f"{path} has {path.stat().st_size} bytes, which is too much for a graph")
-        graph = json.loads(path.read_bytes())
+        graph = parse_json(path.read_bytes())
     except OSError as error:
         raise Refused(f"{path} cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise Refused(f"{path} is no graph of MXNet's: {error}") from None
     if not isinstance(graph, dict) or not all(isinstance(graph.get(part), list) for part in ("nodes", "heads")):
         raise Refused(f'{path} is no graph of MXNet\'s: it has no lists "nodes" and "heads"')

@@ -25,7 +25,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.arguments import Parser, real, whole
 from gluon_tricks.core.commands import command, words_of
 from gluon_tricks.core.errors import RESUMABLE, Refused
 from gluon_tricks.core.wording import plural
@@ -38,15 +38,17 @@ _STOPS[signal.SIGHUP] = signal.SIGTERM  # the terminal is gone
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument("-np", "--ranks", type=int, required=True, metavar="N", help="number of ranks (no default)")
-    parser.add_argument("-H", "--hosts", metavar="HOST:RANKS,...", help="hosts, and ranks on each (this machine)")
-    parser.add_argument("--ssh-port", type=int, metavar="PORT", help="ssh port of the hosts (22)")
     parser.add_argument(
-        "--max-restarts", type=int, default=0, metavar="R", help="start a lost job again at most R times (0)"
+        "-np", "--ranks", type=whole(1, 100_000), required=True, metavar="N", help="number of ranks (no default)"
+    )
+    parser.add_argument("-H", "--hosts", metavar="HOST:RANKS,...", help="hosts, and ranks on each (this machine)")
+    parser.add_argument("--ssh-port", type=whole(1, 65535), metavar="PORT", help="ssh port of the hosts (22)")
+    parser.add_argument(
+        "--max-restarts", type=whole(0), default=0, metavar="R", help="start a lost job again at most R times (0)"
     )
     parser.add_argument(
         "--stuck-after",
-        type=float,
+        type=real(1e-3, 1e9),
         default=600,
         metavar="S",
         help="end a job in which a rank hangs for S seconds (600)",
@@ -80,8 +82,6 @@ def launch(args: argparse.Namespace) -> int:
     script, command = what_to_start(args.command)
     if args.max_restarts and "--save-dir" not in command:
         raise Refused("--max-restarts goes on in the job's run directory: name it with --save-dir after --")
-    if args.max_restarts < 0 or args.stuck_after <= 0:
-        raise Refused(f"--max-restarts {args.max_restarts} and --stuck-after {args.stuck_after}: 0 or more, and over 0")
     hosts = parse_hosts(args.hosts, args.ranks)
     wrong = check_hosts(hosts, script, args.ssh_port)
     if wrong:

@@ -50,9 +50,9 @@ def _require_number(name: str, value: float, bounds: tuple[float, float] | None,
     if isinstance(value, float) and not math.isfinite(value):
         raise Refused(f"{where}{name} must be finite, but got {value}")
     if value < least:
-        raise Refused(f"{where}{name} is {quoted(value)}: it takes {least:.15g} or more")
+        raise Refused(f"{where}{name} is {quoted(value)}: it takes {least:.7g} or more")
     if value > most:
-        raise Refused(f"{where}{name} is {quoted(value)}: it takes {most:.15g} or less")
+        raise Refused(f"{where}{name} is {quoted(value)}: it takes {most:.7g} or less")
 
 
 def _few(name: str, values: Any, where: str) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite
-from gluon_tricks.core.wording import print_any_letter
+from gluon_tricks.core.wording import print_any_letter, shortened
 
 
 def command(main: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence[str] | None], int]:
@@ -32,6 +32,8 @@ def command(main: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence[s
             return 2
         except CannotWrite as error:
             wrong = str(error)
+        except MemoryError as error:
+            wrong = f"the memory does not suffice ({shortened(str(error), 200) or 'Python said no more'}): take less"
         except BrokenPipeError:  # the program that reads the output, such as head, has ended
             wrong = ""
         except OSError as error:

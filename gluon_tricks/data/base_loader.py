@@ -14,15 +14,17 @@ from typing import Any
 import cv2
 import numpy as np
 
+from gluon_tricks.core.arguments import MOST_THREADS
 from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.keyed_random import generator
-from gluon_tricks.core.wording import plural
+from gluon_tricks.core.wording import plural, quoted
 from gluon_tricks.data.records import BadRecord
 
 log = logging.getLogger("gluon_tricks.data")
 
 
+_MOST = {"batch_size": 1 << 20, "threads": MOST_THREADS, "prefetch": 1000}
 _told: weakref.WeakKeyDictionary[Any, set[int]] = weakref.WeakKeyDictionary()  # records -> images told of
 
 
@@ -76,8 +78,8 @@ class StepLoader(abc.ABC):
     ):
         threads = usable_cores() if threads is None else threads
         for name, value in dict(batch_size=batch_size, threads=threads, prefetch=prefetch).items():
-            if value < 1:
-                raise Refused(f"{name} is {value}: it must be at least 1")
+            if not 1 <= value <= _MOST[name]:
+                raise Refused(f"{name} is {quoted(value)}: it takes 1 to {_MOST[name]}")
         if not 0 <= rank < ranks:
             raise Refused(f"rank {rank} of {ranks}: ranks count from 0 to {ranks - 1}")
         self.records, self.batch_size, self.train, self.seed = records, batch_size, train, seed

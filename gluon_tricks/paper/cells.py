@@ -109,7 +109,7 @@ class Cell:
         path = self.folder / "events.jsonl"
         if path.is_file():
             for line in path.read_text(encoding="utf-8").splitlines():
-                with contextlib.suppress(json.JSONDecodeError):  # one that was cut short
+                with contextlib.suppress(ValueError, RecursionError):  # one that was cut short, or no event
                     yield json.loads(line)
 
     def scores(self) -> tuple[float, float] | None:

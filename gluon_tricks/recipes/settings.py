@@ -83,7 +83,8 @@ class Settings:
 
     name: str = free("cells", "resume", "ranks", default="")
     model: str = ""
-    net: dict[str, Any] = dataclasses.field(default_factory=dict)
+    # Numbers of keywords: sizes of layers and shares, none of which comes near.
+    net: dict[str, Any] = dataclasses.field(default_factory=dict, metadata={"within": (-1e6, 1e6)})
     classes: int | None = free(default=None, found=True, within=(-math.inf, 1 << 20))  # a head of 8 GB
     mean: tuple[float, ...] | None = within(-1e4, 1e4, default=None)
     std: tuple[float, ...] | None = within(1e-4, 1e4, default=None)

@@ -165,7 +165,7 @@ figcaption {{ margin-top: 6px; overflow-wrap: anywhere }}
 
 def _told_of(path: pathlib.Path) -> str | None:
     """The image that a JSON file tells of."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
+    with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
         return json.loads(path.read_text(encoding="utf-8")).get("file")
     return None
 

@@ -1,4 +1,7 @@
-from gluon_tricks.core.wording import byte_size, columns, padded, plural, some
+import time
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import byte_size, columns, padded, plural, quoted, shortened, some
 
 
 def test_counts_have_the_form_of_their_noun():
@@ -18,3 +21,20 @@ def test_names_are_cut_and_padded_by_what_is_seen():
     assert some("abc", 3) == "a, b, c" and some("abcdefg") == "a, b, c, d, e and 2 more"
     assert [columns(name) for name in ("cat", "猫", "고양이", "café", "cafe\u0301")] == [3, 2, 6, 4, 4]
     assert padded("猫", 4) == "猫  " and padded("toolong", 3) == "toolong"
+
+
+def test_what_a_file_says_is_quoted_and_cut():
+    assert [quoted(value) for value in ("cat", 3, None, 0.1)] == ["'cat'", "3", "None", "0.1"]
+    assert quoted("x" * 81).startswith("'xxx") and len(quoted("x" * 81)) == 80
+    assert quoted(10**5000) == "a whole number of about 5000 digits"
+    assert len(quoted({k: "v" * 50 for k in range(50)})) == 80
+    began = time.monotonic()
+    assert len(quoted("\n" * 50_000_000)) == 80
+    assert time.monotonic() - began < 1
+
+
+def test_a_long_text_keeps_its_beginning_and_its_end():
+    assert shortened("abc", 3) == "abc"
+    assert shortened("0123456789" * 10, 30) == "012345678901234 ... 0123456789"
+    message = str(Refused("x" * 50_000_000 + ": name the file"))
+    assert len(message) == 2000 and message.endswith(": name the file")
