@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import quoted
 
 log = logging.getLogger("model_zoo")
 
@@ -156,7 +157,7 @@ def _state_dict(torch, content: Any, path, part: str, tell: bool) -> tuple[dict[
         raise Refused(f"{path} holds {' and '.join(plain)}: name one, as {path}#{plain[0]}")
     taken = taken or plain[0]
     if part and not any(name.startswith(f"{part}.") for name in states[taken]):
-        raise Refused(f"{path} holds {' and '.join(states)}, and no {part!r}")
+        raise Refused(f"{path} holds {' and '.join(states)}, and no {quoted(part)}")
     others = [key for key in states if key != taken]
     if others and tell and not part:
         log.warning("%s holds %s: %s is taken, %s#%s is the other", path, " and ".join(states), taken, path, others[0])

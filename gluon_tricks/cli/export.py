@@ -18,6 +18,7 @@ import mxnet as mx
 from gluon_tricks.core.arguments import Parser, real, whole
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import quoted
 from gluon_tricks.data import sources
 from gluon_tricks.networks.load import SOURCE, open_network
 from gluon_tricks.networks.of_recipe import require_images
@@ -74,7 +75,7 @@ def _three(text: str | None, flag: str) -> tuple[float, ...] | None:
     try:
         r, g, b = map(float, text.split(","))
     except ValueError:
-        raise Refused(f"{flag} takes three numbers such as 123.68,116.779,103.939, but got {text!r}") from None
+        raise Refused(f"{flag} takes three numbers such as 123.68,116.779,103.939, but got {quoted(text)}") from None
     return r, g, b
 
 

@@ -23,8 +23,8 @@ def byte_size(count: float) -> str:
 
 
 def some(names: Sequence[object], most: int = 5) -> str:
-    """The first few of several names: a, b, c and 4 more."""
-    said = ", ".join(map(str, names[:most]))
+    """The first few of several names: a, b, c and 4 more; of a long one its beginning and end."""
+    said = ", ".join(shortened(str(name), 200) for name in names[:most])
     return said + (f" and {len(names) - most} more" if len(names) > most else "")
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import quoted
 
 _LARGEST = 1 << 30  # bytes; a list of ImageNet's 14 million images would have 0.7e9
 _BLANK = " \t"  # U+2028, U+0085, form feeds and other things that Python takes for white space are in real file names
@@ -51,8 +52,12 @@ def require_distinct(classes: Sequence[str], source: str | os.PathLike) -> tuple
     places: dict[str, int] = {}
     for label, name in enumerate(classes):
         if "\0" in name:
-            raise Refused(f"{source}: the class of label {label}, {name!r}, has a NUL in its name: correct the file")
+            raise Refused(
+                f"{source}: the class of label {label}, {quoted(name)}, has a NUL in its name: correct the file"
+            )
         if name in places:
-            raise Refused(f"{source} names the class {name!r} twice, labels {places[name]} and {label}: give it one")
+            raise Refused(
+                f"{source} names the class {quoted(name)} twice, labels {places[name]} and {label}: give it one"
+            )
         places[name] = label
     return tuple(classes)

@@ -21,7 +21,7 @@ import safetensors.numpy
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import write_atomically, writing
-from gluon_tricks.core.wording import shortened
+from gluon_tricks.core.wording import quoted, shortened
 from gluon_tricks.networks.of_recipe import parameters_by_name, set_parameters
 from gluon_tricks.networks.optimizer_state import optimizer_arrays, restore_optimizer
 from gluon_tricks.recipes.recipe import recipe_from_json
@@ -187,7 +187,7 @@ def restore(
     """
     arrays, header = read
     differences = recipe.differences(recipe_from_json(header["recipe"]), "resume").items()
-    differing = [f"{name} was {old!r} and is {new!r}" for name, (old, new) in differences]
+    differing = [f"{name} was {quoted(old)} and is {quoted(new)}" for name, (old, new) in differences]
     if differing:
         run = path.parent.parent
         anew = " --resume-params FILE" if recipe.task == "classification" else ""
