@@ -24,6 +24,8 @@ from gluon_tricks.core.files import bytes_of, require_writable, write_atomically
 from gluon_tricks.core.wording import quoted
 from model_zoo import torch_files
 
+_ADVICE = re.compile("weights_only|safe_globals|allow_pickle|trusted? |unsafe", re.IGNORECASE)  # of libraries
+_PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 _LONGEST_NAME = 1000  # letters; the longest of a network of the zoo has 60
 _MOST_ARRAYS = 20_000  # the most of a network of the zoo are 2,000
 
@@ -61,6 +63,11 @@ def read(source: str | os.PathLike, tell: bool = True) -> dict[str, np.ndarray]:
         values = _read_safetensors(path)
     elif start.startswith(_LIST_MAGIC):
         values = _read_params(path)
+    elif start.startswith(_PICKLES):
+        raise Refused(
+            f"{path} is a pickle, which may run any code when it is read, and was refused: give the parameters as "
+            "safetensors, or as a state dict that torch.save wrote"
+        )
     else:
         raise Refused(
             f"{path} is no parameter file: give one of net.save_parameters, net.export, safetensors or torch.save"
@@ -139,6 +146,8 @@ def _damage_told(path) -> Iterator[None]:
         raise
     except Exception as error:  # the libraries document no list of what a damaged file makes them raise
         reason = (str(error).strip().splitlines() or [""])[0][:200]
+        if _ADVICE.search(str(error)):  # how to have it run whatever the file says
+            raise Refused(f"{path} holds something else than numbers, and was refused: get it as safetensors") from None
         raise Refused(f"{path} is damaged, get it again: {type(error).__name__}, {reason}") from None
 
 

@@ -3,9 +3,11 @@
 import argparse
 import collections
 import enum
+import os
 import pathlib
 import pickle
 import struct
+import subprocess
 import warnings
 import zipfile
 
@@ -318,16 +320,70 @@ def test_no_pickle_is_executed(torch_libraries, tmp_path, monkeypatch):
     torch = torch_libraries.torch
     for new in (True, False):
         torch.save({"a": torch.ones(1), "b": Evil()}, "x", _use_new_zipfile_serialization=new)
-        with pytest.raises(Refused, match="x holds no state dict"):
+        with pytest.raises(
+            Refused, match="x would run code on .*builtins.exec.: it was refused and nothing of it was run"
+        ):
             formats.read("x")
         torch.save({"model": {"a": torch.ones(1)}, "b": Evil()}, "z", _use_new_zipfile_serialization=new)
-        assert_equal(formats.read("z"), {"a": np.ones(1, "float32")})
+        with pytest.raises(Refused, match="z would run code"):  # though there is a state dict beside it
+            formats.read("z")
     (tmp_path / "y").write_bytes(pickle.dumps(Evil()))
-    with pytest.raises(Refused, match="y is no parameter file"):
+    with pytest.raises(Refused, match="y is a pickle, which may run any code when it is read, and was refused"):
         formats.read("y")
     assert not (tmp_path / "evil").exists()
     torch.load("x", weights_only=False)  # the trap does work
     assert (tmp_path / "evil").exists()
+
+
+class Call:
+    """Pickled, it is a call of a function."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize(
+    "function, named",
+    [(os.system, "posix.system"), (subprocess.run, "(subprocess|commands).run"), (eval, "builtins.eval")],
+)
+def test_a_file_that_would_run_code_is_said_to(torch_libraries, tmp_path, protocol, function, named):
+    """Nobody is told to get it again, nor how to read it after all."""
+    for content in (Call(function, "true"), {"a": 1.0, "b": [Call(function, "true")]}):
+        with zipfile.ZipFile(tmp_path / "x", "w") as archive:
+            archive.writestr("x/data.pkl", pickle.dumps(content, protocol))
+        with pytest.raises(Refused, match=rf"x would run code on .*\({named}\)") as refused:
+            formats.read(tmp_path / "x")
+        assert not any(word in str(refused.value) for word in ("damaged", "again", "weights_only", "safe_globals"))
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"(S'true'\nios\nsystem\n.",
+        b"\x80\x02(cos\nsystem\nS'true'\no.",
+        b"\x80\x02cos\nsystem\n)\x81.",
+        b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94h\x00h\x01\x93\x8c\x04true\x85R.",
+        b"\x80\x02ccollections\nOrderedDict\n)R}(X\x01\x00\x00\x00acos\nsystem\nub.",
+    ],
+    ids=["inst", "obj", "newobj", "memo", "state"],
+)
+def test_whatever_way_a_pickle_names_it(torch_libraries, tmp_path, program):
+    with zipfile.ZipFile(tmp_path / "x", "w") as archive:
+        archive.writestr("x/data.pkl", program)
+    with pytest.raises(Refused, match=r"x would run code on .*\(os.system\)"):
+        formats.read(tmp_path / "x")
+
+
+def test_no_librarys_advice_to_trust_a_file_is_passed_on(tmp_path):
+    for advice in ("re-run torch.load with weights_only=False", "use allow_pickle=True", "add_safe_globals([x])"):
+        with pytest.raises(Refused, match="x holds something else than numbers, and was refused") as refused:
+            with formats._damage_told("x"):
+                raise ValueError(advice)
+        assert advice not in str(refused.value)
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"a": 1}, {1: None}])
