@@ -22,6 +22,7 @@ import tqdm
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite, writing
+from gluon_tricks.core.wording import without_password
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,8 +181,9 @@ def fetch(name: str, tag: str | None = None) -> pathlib.Path:
                 os.replace(unpacked, path)
     except (_Unusable, OSError, http.client.HTTPException, ValueError) as error:
         wrong = f"; the file that is at {path} has the sha1 {there} and is not it" if there else ""
+        said = without_password(f"{url} ({error})", url)
         raise Refused(
-            f"{path.name} cannot be downloaded from {url} ({error}){wrong}: put the file whose sha1 "
+            f"{path.name} cannot be downloaded from {said}{wrong}: put the file whose sha1 "
             f"{f'is {file.sha1}' if file.sha1 else f'starts with {file.tag}'} at {path}, or give the path of another; "
             f"published tags of {name}: {tags(name)}"
         ) from None

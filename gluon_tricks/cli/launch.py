@@ -30,6 +30,7 @@ from gluon_tricks.core.commands import command, words_of
 from gluon_tricks.core.errors import RESUMABLE, Refused
 from gluon_tricks.core.wording import plural
 from gluon_tricks.ranks import launcher
+from gluon_tricks.ranks.environment import of_ranks
 from gluon_tricks.ranks.hosts import check_hosts, parse_hosts
 
 _STOPS = {number: number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}  # and what the ranks get
@@ -57,6 +58,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--horovodrun", default="", metavar="WORDS", help='more words for horovodrun: "--verbose" (none)'
     )
     parser.add_argument(
+        "-x", "--pass-on", action="append", default=[], metavar="NAME[=VALUE]",
+        help="a variable that ranks get beside PATH, PYTHONPATH, MXNET_*, HOROVOD_*, ... (see docs/multi_node.md)",
+    )  # fmt: skip
+    parser.add_argument(
         "--logs", type=pathlib.Path, metavar="DIR", help="folder of the ranks' logs (runs/launch-<date>-<time>-<pid>)"
     )
     parser.add_argument(
@@ -83,6 +88,7 @@ def launch(args: argparse.Namespace) -> int:
     if args.max_restarts and "--save-dir" not in command:
         raise Refused("--max-restarts goes on in the job's run directory: name it with --save-dir after --")
     hosts = parse_hosts(args.hosts, args.ranks)
+    of_ranks(os.environ, args.pass_on)
     wrong = check_hosts(hosts, script, args.ssh_port)
     if wrong:
         raise Refused(f"{'; '.join(wrong.values())}: fix it, or leave the host out of -H")
@@ -94,7 +100,7 @@ def launch(args: argparse.Namespace) -> int:
         {},
     )
     for restart in range(args.max_restarts + 1):
-        job = launcher.Launch(command, ranks, hosts, logs, runner, more=more)
+        job = launcher.Launch(command, ranks, hosts, logs, runner, more=more, passed=args.pass_on)
         before = {number: signal.getsignal(number) for number in _STOPS}
         for number in _STOPS:
             signal.signal(number, lambda number, frame, job=job: job.stop(_STOPS[number]))

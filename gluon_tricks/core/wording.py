@@ -49,6 +49,14 @@ def shortened(text: str, most: int) -> str:
     return f"{text[: most - tail - 5]} ... {text[len(text) - tail :]}"
 
 
+def without_password(text: str, url: str) -> str:
+    """A text in which an address may occur, or a part of it, without the user and password of that address."""
+    user = url.partition("://")[2].partition("/")[0].rpartition("@")[0]
+    for secret in (f"{user}@", user, user.partition(":")[2]) if user else ():
+        text = text.replace(secret, "" if secret.endswith("@") else "***") if secret else text
+    return text
+
+
 def print_any_letter() -> None:
     """A terminal of another encoding than UTF-8 gets \\u732b for what it does not have, and no program ends by that."""
     for stream in (sys.stdout, sys.stderr):

@@ -1,7 +1,7 @@
 import time
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import byte_size, columns, padded, plural, quoted, shortened, some
+from gluon_tricks.core.wording import byte_size, columns, padded, plural, quoted, shortened, some, without_password
 
 
 def test_counts_have_the_form_of_their_noun():
@@ -38,3 +38,12 @@ def test_a_long_text_keeps_its_beginning_and_its_end():
     assert shortened("0123456789" * 10, 30) == "012345678901234 ... 0123456789"
     message = str(Refused("x" * 50_000_000 + ": name the file"))
     assert len(message) == 2000 and message.endswith(": name the file")
+
+
+def test_a_password_in_an_address_is_not_shown():
+    url = "https://me:s3cret@host.org:80/zoo/a.zip"
+    assert without_password(f"from {url} (nonnumeric port: 's3cret@host.org')", url) == (
+        "from https://host.org:80/zoo/a.zip (nonnumeric port: '***@host.org')"
+    )
+    assert without_password("from https://t0ken@host/a", "https://t0ken@host/a") == "from https://host/a"
+    assert without_password("from https://host/a@b", "https://host/a@b") == "from https://host/a@b"
