@@ -9,7 +9,6 @@ import http.client
 import os
 import pathlib
 import re
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -22,6 +21,7 @@ import tqdm
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite, writing
+from gluon_tricks.core.scratch import scratch_folder
 from gluon_tricks.core.wording import without_password
 
 
@@ -200,9 +200,8 @@ def _scratch(path: pathlib.Path) -> Iterator[str]:
     """A temporary folder beside the file."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.")
-    with scratch as name:
-        yield name
+    with scratch_folder(path.parent, f".{path.stem}") as scratch:
+        yield str(scratch)
 
 
 class _Unusable(Exception):

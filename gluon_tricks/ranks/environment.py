@@ -14,6 +14,7 @@ from gluon_tricks.core.wording import quoted
 
 NAMES = (
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TERM", "COLUMNS"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
     *("LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH", "VIRTUAL_ENV", "CONDA_PREFIX", "SSH_AUTH_SOCK"),
 )  # SSH_AUTH_SOCK is the place of ssh's agent, and ssh is started by horovodrun
 PREFIXES = (

@@ -116,6 +116,7 @@ class Launch:
         self.logs, self.out, self.err, self.stops = logs, out, err, 0
         self.lives, self.stuck = heartbeat.RankMonitor(), ""
         self.mark = uuid.uuid4().hex
+        environment = of_ranks(inherited_environment(), passed)
         words = [*runner, "--gloo", "--disable-cache", "-np", str(ranks)]
         words += ["-H", ",".join(f"{host.name}:{host.slots}" for host in hosts), *command]
         with writing(logs):
@@ -123,7 +124,7 @@ class Launch:
         self._files = {}
         self.process = subprocess.Popen(
             words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-            env={**of_ranks(inherited_environment(), passed), heartbeat.VARIABLE: "1", **(more or {}), _MARK: self.mark},
+            env={**environment, heartbeat.VARIABLE: "1", **(more or {}), _MARK: self.mark},
             start_new_session=True,  # Ctrl-C is for this process, which passes it on to a rank
             preexec_fn=_as_a_child,
         )  # fmt: skip
