@@ -8,6 +8,7 @@ import pathlib
 import pickle
 import struct
 import subprocess
+import time
 import warnings
 import zipfile
 
@@ -17,7 +18,7 @@ import pytest
 import safetensors.numpy
 
 from gluon_tricks.core.errors import Refused
-from model_zoo import formats
+from model_zoo import formats, get_model, naming
 
 VALUES = {
     "stem.weight": np.arange(6, dtype="float32").reshape(2, 3),
@@ -459,3 +460,33 @@ def test_arrays_that_are_not_contiguous_are_written(tmp_path):
 def test_where_nothing_can_be_written(name, says, tmp_path):
     with pytest.raises(Refused, match=says):
         formats.write(tmp_path / name, VALUES, {})
+
+
+@pytest.mark.parametrize("unit", ["1", "1_", "_", ".", "a.", "a_1"])
+def test_a_name_of_a_thousand_letters_costs_no_time(unit):
+    """One of 600 digits took 39 s, and each doubling eight times as long."""
+    name = "stage" + unit * (900 // len(unit))
+    values = {f"{name}_weight": np.ones(1, "f4"), f"{name}_bias": np.ones(1, "f4")}
+    began = time.monotonic()
+    assert naming.naming_in(get_model("resnet18_v1"), values).names is None
+    assert time.monotonic() - began < 3
+
+
+def test_names_longer_than_any_network_has_are_refused_in_few_words(tmp_path):
+    safetensors.numpy.save_file({"n" * 2_000_000: np.ones(1, "f4")}, tmp_path / "x")
+    with pytest.raises(
+        Refused, match="x has a name of 2000000 letters, and parameters of networks have at most"
+    ) as error:
+        formats.read(tmp_path / "x")
+    assert len(str(error.value)) < 400
+    safetensors.numpy.save_file({f"s{k}": np.ones(1, "f4") for k in range(20_001)}, tmp_path / "x")
+    with pytest.raises(Refused, match="x has 20001 arrays"):
+        formats.read(tmp_path / "x")
+
+
+def test_numbers_in_names_are_what_they_end_in():
+    assert [naming._numbered(text) for text in ("conv12", "a1b2", "7", "conv", "")] == [
+        ("conv", 12), ("a1b", 2), ("", 7), ("conv", 0), ("", 0),
+    ]  # fmt: skip
+    upwards = ["net0_stage1_conv0", "net0_stage1_conv1", "net0_stage2_conv0", "net0_stage10_conv0"]
+    assert naming._scopes_upwards(upwards) and not naming._scopes_upwards(upwards[::-1])
