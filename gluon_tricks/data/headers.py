@@ -31,6 +31,7 @@ _PNG_COMPONENTS = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # bytes
 _WEBP_CHUNKS = 16  # looked at: what tells of a size stands at the beginning
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG's markers of a start of frame
+_SEQUENTIAL = (0xC0, 0xC1, 0xC9)
 _WITHOUT_LENGTH = (0x00, 0x01, *range(0xD0, 0xD9))  # what JPEG's markers are followed by at once; 0: no marker
 
 
@@ -70,12 +71,20 @@ def image_header(image: bytes) -> ImageHeader:
             orientation = _orientation(image[at + 10 : at + 2 + length])
         if marker in _FRAMES and at + 9 < len(image):
             height, width = struct.unpack_from(">HH", image, at + 5)
-            # One with several scans is kept as numbers of 16 bits until the last. The bytes FF DA stand nowhere else.
-            scans, components = image.count(b"\xff\xda"), max(image[at + 9], 3)
+            # One with several scans is kept as numbers of 16 bits until the last.
+            scans, components = _scans(image, at, marker), max(image[at + 9], 3)
             return ImageHeader(
                 "jpeg", image[at + 9], orientation, width * height, 3 + (2 * components if scans > 1 else 0), scans
             )
     return ImageHeader("jpeg", orientation=orientation)
+
+
+def _scans(image: bytes, frame: int, marker: int) -> int:
+    """How many scans a JPEG has. Counting takes a tenth of the time of decoding, and is left out where there is one."""
+    first = image.find(b"\xff\xda", frame)
+    if marker in _SEQUENTIAL and image[first + 4 : first + 5] == image[frame + 9 : frame + 10]:
+        return 1  # the first has all components, and libjpeg reads no other
+    return image.count(b"\xff\xda", frame)  # in the picture itself a 0 follows each FF
 
 
 def is_cut_jpeg(image: bytes) -> bool:
