@@ -14,8 +14,10 @@ import mxnet as mx
 from mxnet.gluon import HybridBlock, nn
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import quoted
 from model_zoo.preprocessing import FIELDS, Preprocessing
 
+MOST_CLASSES = 1 << 20  # a head of 8 GB
 _USUAL = Preprocessing(224)  # ImageNet's
 _PART = re.compile(r"stem|stage\d+|neck|head|aux\d+|features")  # of a network; layers by other names are not called
 
@@ -65,8 +67,10 @@ class Classifier(HybridBlock):
         largest_side: int | None = None,
         peers: Mapping[str, Peer] | None = None,
     ):
-        if not is_whole(classes) or classes < 1:
-            raise Refused(f"{name}: classes={classes!r}, but it is a whole number, at least 1 class")
+        if not is_whole(classes) or not 1 <= classes <= MOST_CLASSES:
+            raise Refused(
+                f"{name}: classes={quoted(classes)}, but it is a whole number, 1 to {MOST_CLASSES}, at least 1 class"
+            )
         super().__init__(prefix=f"{name}_")
         self.classes, self.usual, self._preprocessing = classes, preprocessing, preprocessing
         self.stated: tuple[str, ...] = ()

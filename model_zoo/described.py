@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.json_text import parse_json
 from gluon_tricks.core.reading import JSON_BYTES, read_bytes
 from model_zoo import formats
 from model_zoo.naming import NAMINGS, PIXELS
@@ -70,8 +71,8 @@ def in_words(preprocessing: Preprocessing, stated: tuple[str, ...]) -> str:
 
 def _parsed(text: str | bytes, path, usual: Preprocessing | None) -> tuple[Preprocessing, tuple[str, ...]]:
     try:
-        return Preprocessing.from_json(json.loads(text), usual)
-    except (ValueError, RecursionError, Refused) as error:
+        return Preprocessing.from_json(parse_json(text), usual)
+    except ValueError as error:
         raise Refused(f"{path} does not say its preprocessing rightly: {str(error)[:200]}") from None
 
 

@@ -22,7 +22,13 @@ import safetensors.numpy
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import bytes_of, require_writable, write_atomically
 from gluon_tricks.core.reading import PARAMETER_BYTES, opened, read_bytes
+from gluon_tricks.core.wording import quoted
 from model_zoo import torch_files
+
+_ADVICE = re.compile("weights_only|safe_globals|allow_pickle|trusted? |unsafe", re.IGNORECASE)  # of libraries
+_PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
+_LONGEST_NAME = 1000  # letters; the longest of a network of the zoo has 60
+_MOST_ARRAYS = 20_000  # the most of a network of the zoo are 2,000
 
 
 def split(source: str | os.PathLike) -> tuple[pathlib.Path, str]:
@@ -58,11 +64,28 @@ def read(source: str | os.PathLike, tell: bool = True) -> dict[str, np.ndarray]:
         values = _read_safetensors(path)
     elif start.startswith(_LIST_MAGIC):
         values = _read_params(path)
+    elif start.startswith(_PICKLES):
+        raise Refused(
+            f"{path} is a pickle, which may run any code when it is read, and was refused: give the parameters as "
+            "safetensors, or as a state dict that torch.save wrote"
+        )
     else:
         raise Refused(
             f"{path} is no parameter file: give one of net.save_parameters, net.export, safetensors or torch.save"
         )
+    _require_names(values, path)
     return _part(values, part, path)
+
+
+def _require_names(values: Mapping[str, np.ndarray], path) -> None:
+    """Refuses names that no network's parameters have: comparing names takes more than their length."""
+    longest = max(values, key=len, default="")
+    if len(longest) > _LONGEST_NAME or len(values) > _MOST_ARRAYS:
+        what = f"a name of {len(longest)} letters" if len(longest) > _LONGEST_NAME else f"{len(values)} arrays"
+        raise Refused(
+            f"{path} has {what}, and parameters of networks have at most {_MOST_ARRAYS} names of {_LONGEST_NAME} "
+            "letters: give another file"
+        )
 
 
 def _part(values: dict[str, np.ndarray], part: str, path) -> dict[str, np.ndarray]:
@@ -71,7 +94,7 @@ def _part(values: dict[str, np.ndarray], part: str, path) -> dict[str, np.ndarra
         return values
     inner = {name[len(part) + 1 :]: values[name] for name in values if name.startswith((f"{part}.", f"{part}/"))}
     if not inner:
-        raise Refused(f"{path} has no names that begin with {part!r}, such as {part}.weight")
+        raise Refused(f"{path} has no names that begin with {quoted(part)}, such as {part}.weight")
     return inner
 
 
@@ -124,6 +147,8 @@ def _damage_told(path) -> Iterator[None]:
         raise
     except Exception as error:  # the libraries document no list of what a damaged file makes them raise
         reason = (str(error).strip().splitlines() or [""])[0][:200]
+        if _ADVICE.search(str(error)):  # how to have it run whatever the file says
+            raise Refused(f"{path} holds something else than numbers, and was refused: get it as safetensors") from None
         raise Refused(f"{path} is damaged, get it again: {type(error).__name__}, {reason}") from None
 
 

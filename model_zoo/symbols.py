@@ -17,6 +17,7 @@ import warnings
 from typing import Any
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.json_text import parse_json
 from gluon_tricks.core.reading import read_bytes
 
 # isort: split
@@ -103,10 +104,10 @@ def import_symbol(path: str | os.PathLike, ctx=None) -> SymbolBlock:
 def _graph(path: pathlib.Path) -> dict[str, Any]:
     """The graph in a file, with nothing in it but what was looked at."""
     try:
-        graph = json.loads(read_bytes(path, _LARGEST))
+        graph = parse_json(read_bytes(path, _LARGEST))
     except OSError as error:
         raise Refused(f"{path} cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise Refused(f"{path} is no graph of MXNet's: {error}") from None
     if not isinstance(graph, dict) or not all(isinstance(graph.get(part), list) for part in ("nodes", "heads")):
         raise Refused(f'{path} is no graph of MXNet\'s: it has no lists "nodes" and "heads"')

@@ -12,6 +12,7 @@ import numpy as np
 from mxnet.gluon import HybridBlock
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import quoted, shortened
 from model_zoo import formats
 from model_zoo.described import described, in_words
 from model_zoo.naming import NAMINGS, TORCH, differences, fits, naming_in, namings, parameters_of
@@ -69,7 +70,7 @@ def assign(
     naming = naming_in(net, values)
     if naming.prefix:
         count = len(naming.names)
-        log.warning("%s: stripped the prefix %r from %d names", source or "parameters", naming.prefix, count)
+        log.warning("%s: stripped the prefix %s from %d names", source or "parameters", quoted(naming.prefix), count)
     note = NOTES.get(net.peers[naming.library].model) if naming.library in TORCH else None
     if note:
         log.warning("%s, named as in PyTorch, into %s: %s", source or "parameters", net.name, note)
@@ -133,7 +134,7 @@ def as_ours(
             )
     for theirs, name in wrong.items():
         seen, wanted = values[theirs].shape, parameters[name].shape
-        raise Refused(f"{source} does not fit {net.name}: {theirs} has the shape {seen}, not {wanted}")
+        raise Refused(f"{source} does not fit {net.name}: {shortened(theirs, 100)} has the shape {seen}, not {wanted}")
     # By the parameter itself, as a network may hold one under two names of which the file has one.
     arrays = {parameters[name].name: _shaped(values[t], parameters[name].shape) for t, name in names.items()}
     return {name: arrays[parameter.name] for name, parameter in parameters.items() if parameter.name in arrays}

@@ -136,7 +136,7 @@ def test_the_sentences_on_detection_and_segmentation():
         f"(1 - t/T)^{ade20k.tricks[0].power:g}; the heads have ten times",
     ):
         assert sentence in prose("docs/transfer.md")
-    assert (round(warmup.epochs * 4137), warmup.start_share) == (500, 1 / 3)  # 16551 images, four a step
+    assert (round(warmup.epochs * 4137), warmup.start_factor) == (500, 1 / 3)  # 16551 images, four a step
     assert "500 steps from a third of the rate" in prose("docs/transfer.md")
 
 

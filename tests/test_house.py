@@ -200,6 +200,10 @@ OPENED = {
         "pathlib.Path('/sys/devices/system/cpu/cpu0/topology/thread_siblings_list').read_text('ascii')",
         "pathlib.Path('/proc/cpuinfo').read_text(encoding='utf-8')",
     ),
+    "gluon_tricks.core.scratch": (  # folders, for their locks
+        "os.open(name, os.O_RDONLY | os.O_DIRECTORY)",
+        "os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)",
+    ),
     "gluon_tricks.data.annotations.annotated": ("PIL.Image.open(file)",),
     "gluon_tricks.data.annotations.mask_file": ("PIL.Image.open(stored)",),
     "gluon_tricks.data.pack": ("os.open(self.targets['.rec'].parent, os.O_RDONLY)",),

@@ -14,6 +14,7 @@ from typing import Any
 
 from gluon_tricks.cli import flags
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.data.record_file import require_rec
 from gluon_tricks.networks.load import model_of, starting_point
@@ -270,7 +271,7 @@ def numbers(text: str, flag: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise Refused(f"{flag} takes numbers with commas between them, but got {text!r}") from None
+        raise Refused(f"{flag} takes numbers with commas between them, but got {quoted(text)}") from None
 
 
 def _from_trained(recipe: Recipe, text: str, flag: str, named: bool) -> Recipe:

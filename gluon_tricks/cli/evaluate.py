@@ -26,7 +26,7 @@ import time
 import mxnet as mx
 import tqdm
 
-from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.arguments import MOST_GPUS, MOST_THREADS, Parser, real, whole
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import require_writable, write_text
@@ -42,6 +42,7 @@ from gluon_tricks.tasks.protocol import ScoringOptions, Task, Validation
 from gluon_tricks.tasks.registry import TASKS, task_of
 from gluon_tricks.trained.load import open_network
 from model_zoo.inference import fuse, quantise
+from model_zoo.preprocessing import LARGEST_INPUT
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -51,13 +52,19 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--pretrained", default="true", metavar="SRC",
         help=f"{SOURCE}; beside --model also a TAG (true: GluonCV's default file)",
     )  # fmt: skip
-    parser.add_argument("--classes", type=int, metavar="N", help="number of logits; another than the file's is refused")
+    parser.add_argument(
+        "--classes", type=whole(1, 1 << 20), metavar="N", help="number of logits; another than the file's is refused"
+    )
     parser.add_argument(
         "--rec-val", nargs="+", default=(), metavar="FILE", help="records; of a run, by default its own"
     )
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images on each device (64)")
-    parser.add_argument("--input-size", type=int, metavar="PX", help="side of the network's input (its own)")
-    parser.add_argument("--crop-ratio", type=float, help="input size over the shorter edge (the network's)")
+    parser.add_argument(
+        "--batch-size", type=whole(1, 1 << 20), default=64, metavar="N", help="images on each device (64)"
+    )
+    parser.add_argument(
+        "--input-size", type=whole(1, LARGEST_INPUT), metavar="PX", help="side of the network's input (its own)"
+    )
+    parser.add_argument("--crop-ratio", type=real(0, 1), help="input size over the shorter edge (the network's)")
     parser.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), default="float32", help="(float32)")
     parser.add_argument(
         "--form", choices=("fused", "int8"), help="evaluate it twice, as it is and in this faster form (CPU, float32)"
@@ -68,7 +75,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         metavar="FILE",
         help="images that determine the scales of int8 (of a run: its training set)",
     )
-    parser.add_argument("--calibration-batches", type=int, default=4, help="number of batches of them (4)")
+    parser.add_argument("--calibration-batches", type=whole(1), default=4, help="number of batches of them (4)")
     parser.add_argument("--places365", metavar="LIST", help="the list that Places365's test images were packed from")
     parser.add_argument(
         "--submission", type=pathlib.Path, metavar="FILE", help="5 classes for each of them, for the test server"
@@ -76,9 +83,14 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", metavar="PATH", help="of a detector or segmenter: another folder than its run's")
     parser.add_argument("--multi-scale", action="store_true", help="of a segmenter: the mean over 6 scales and flips")
     parser.add_argument(
-        "--num-gpus", type=int, metavar="N", help="number of GPUs; 0: the CPU (all usable GPUs, else the CPU)"
+        "--num-gpus",
+        type=whole(0, MOST_GPUS),
+        metavar="N",
+        help="number of GPUs; 0: the CPU (all usable GPUs, else the CPU)",
     )
-    parser.add_argument("-j", "--num-data-workers", type=int, metavar="N", help="threads of the loader (all cores)")
+    parser.add_argument(
+        "-j", "--num-data-workers", type=whole(1, MOST_THREADS), metavar="N", help="threads of the loader (all cores)"
+    )
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the result there too")
     return parser.parse_args(argv)
 
@@ -173,9 +185,6 @@ def _refuse_flags(args: argparse.Namespace, task: type[Task]) -> None:
 
 def run(args: argparse.Namespace) -> tuple[dict, list[str]]:
     """Everything from the flags to the result, and the result as it is printed."""
-    for flag, value in (("--batch-size", args.batch_size), ("--calibration-batches", args.calibration_batches)):
-        if value < 1:
-            raise Refused(f"{flag} {value}: it takes 1 or more")
     for flag, path in (("--json", args.json), ("--submission", args.submission)):
         if path:
             require_writable(path, flag)

@@ -17,7 +17,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.arguments import MOST_GPUS, Parser, real, whole
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import no_empty_folders, require_folder
@@ -37,7 +37,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--model", metavar="NAME", help="the network, where a parameter file fits several")
     parser.add_argument("--classes", metavar="FILE", help="the classes' names, one a line (default: the run's)")
-    parser.add_argument("--threshold", type=float, metavar="S", help="least score of boxes (0.5)")
+    parser.add_argument("--threshold", type=real(0, 1), metavar="S", help="least score of boxes (0.5)")
     parser.add_argument(
         "--multi-scale", action="store_true", help="for masks: the mean over 6 scales and mirror images"
     )
@@ -48,7 +48,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         metavar="FOLDER",
         help="folder for the results (predictions)",
     )
-    parser.add_argument("--num-gpus", type=int, metavar="N", help="0: the CPU (default: one GPU, if one is usable)")
+    parser.add_argument(
+        "--num-gpus", type=whole(0, MOST_GPUS), metavar="N", help="0: the CPU (default: one GPU, if one is usable)"
+    )
     return parser.parse_args(argv)
 
 

@@ -23,7 +23,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 
-from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.arguments import Parser, whole
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import RESUMABLE, Refused, require_known
 from gluon_tricks.core.files import (
@@ -55,7 +55,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--columns", default="", metavar="NAME,NAME", help="such as resnet50_v1d (all columns)")
     parser.add_argument("--rows", default="", metavar="ROW,ROW", help="such as cosine,mixup (all rows)")
     seeds = "seeds 0 to N-1 of every row (1, table6: as the paper; shown: all)"
-    parser.add_argument("--seeds", type=int, metavar="N", help=seeds)
+    parser.add_argument("--seeds", type=whole(1, 1000), metavar="N", help=seeds)
     photos = "train.rec and val.rec, or class folders"
     parser.add_argument("--data", type=pathlib.Path, metavar="PATH", help=f"{photos}; tables 8 and 9: VOC, ADE20K")
     parser.add_argument("--base-data", type=pathlib.Path, metavar="PATH", help=f"of their base networks: {photos}")
@@ -111,8 +111,6 @@ def _reproduce(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> list[str]:
     """Refuses what would fail only after the cells have been run; returns the words of --launch."""
-    if args.seeds is not None and args.seeds < 1:
-        raise Refused(f"--seeds {args.seeds}: give 1 or more")
     if args.csv:
         require_writable(args.csv, "--csv")
     require_name(args.runs, "--runs")

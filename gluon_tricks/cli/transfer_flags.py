@@ -10,7 +10,7 @@ from typing import Any
 
 from gluon_tricks.cli.command_line import new_doubts, numbers
 from gluon_tricks.cli.flags import optimisation_flags, run_flags
-from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.arguments import MOST_THREADS, Parser, whole
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.sources import read_classes
 from gluon_tricks.networks.load import SOURCE, is_there, means_published, model_of
@@ -85,7 +85,9 @@ def parser(
         "--dtype", choices=("float32", "float16", "bfloat16"), help="precision; float16 is for GPUs (the recipe's)"
     )
     group.add_argument("--seed", type=int, help="seed of all random numbers (the recipe's, 0)")
-    group.add_argument("-j", "--num-data-workers", type=int, metavar="N", help="threads of the loader (all cores)")
+    group.add_argument(
+        "-j", "--num-data-workers", type=whole(1, MOST_THREADS), metavar="N", help="threads of the loader (all cores)"
+    )
     run_flags(parser.add_argument_group("run"))
     return parser
 

@@ -32,6 +32,10 @@ def command(main: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence[s
                 return 2
             except (CannotWrite, OSError) as error:
                 return output_fails(error)
+            except MemoryError as error:
+                reason = one_line(error, 200) or "Python said no more"
+                print(f"stopped: the memory does not suffice ({reason}): take less", file=sys.stderr)
+                return 1
 
     return told
 

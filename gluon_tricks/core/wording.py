@@ -26,9 +26,38 @@ def byte_size(count: float) -> str:
 
 
 def some(names: Sequence[object], most: int = 5) -> str:
-    """The first few of several names: a, b, c and 4 more."""
-    said = ", ".join(map(str, names[:most]))
+    """The first few of several names: a, b, c and 4 more; of a long one its beginning and end."""
+    said = ", ".join(shortened(str(name), 200) for name in names[:most])
     return said + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def quoted(value: object, most: int = 80) -> str:
+    """A value that a file or a person gave, as a message shows it: its repr, of a long one the beginning.
+
+    Only the beginning of a long text or list is looked at: a name of 50 MB costs no more than a short one.
+    """
+    if isinstance(value, int) and value.bit_length() > 4 * most:  # Python refuses to write out the longest ones
+        return f"a whole number of about {round(value.bit_length() * 0.30103)} digits"
+    if isinstance(value, (str, bytes, list, tuple)) and len(value) > most:
+        value = value[:most]
+        return shortened(repr(value), most - 4) + " ..."
+    return shortened(repr(value), most)
+
+
+def shortened(text: str, most: int) -> str:
+    """A text of at most so many letters: of a longer one the beginning and the end, where a message has its remedy."""
+    if len(text) <= most:
+        return text
+    tail = most // 3
+    return f"{text[: most - tail - 5]} ... {text[len(text) - tail :]}"
+
+
+def without_password(text: str, url: str) -> str:
+    """A text in which an address may occur, or a part of it, without the user and password of that address."""
+    user = url.partition("://")[2].partition("/")[0].rpartition("@")[0]
+    for secret in (f"{user}@", user, user.partition(":")[2]) if user else ():
+        text = text.replace(secret, "" if secret.endswith("@") else "***") if secret else text
+    return text
 
 
 def printable(name: object, most: int = 200) -> str:
@@ -43,11 +72,11 @@ def printable(name: object, most: int = 200) -> str:
     text = str(name)
     if len(text) > 4 * most:  # before every letter is looked at
         text = f"{text[: 2 * most]}{text[-2 * most :]}"
-    return _cut(_escaped(text, _NOT_ON_A_LINE), most)
+    return shortened(_escaped(text, _NOT_ON_A_LINE), most)
 
 
-def one_line(text: object, most: int = 8000) -> str:
-    """A message on one line, whatever it quotes; see `printable`."""
+def one_line(text: object, most: int = 2000) -> str:
+    """A message on one line, whatever it quotes; see `printable`. The longest of our own has half as many letters."""
     return printable(text, most)
 
 
@@ -78,12 +107,6 @@ def _escape(letter: str) -> str:
     if "\udc80" <= letter <= "\udcff":
         return f"\\x{ord(letter) - 0xDC00:02x}"
     return letter.encode("unicode_escape").decode("ascii")
-
-
-def _cut(text: str, most: int) -> str:
-    if len(text) <= most:
-        return text
-    return f"{text[: (most - 5 + 1) // 2]} ... {text[len(text) - (most - 5) // 2 :]}"
 
 
 class Harmless:

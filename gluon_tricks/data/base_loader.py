@@ -15,6 +15,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from gluon_tricks.core.arguments import MOST_THREADS
+from gluon_tricks.core.bounds import require_bounds, within
 from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.keyed_random import generator
@@ -24,6 +26,7 @@ from gluon_tricks.data.records import BadRecord
 log = logging.getLogger("gluon_tricks.data")
 
 
+_MOST_IMAGES = 1 << 20  # of a batch
 _told: weakref.WeakKeyDictionary[Any, set[int]] = weakref.WeakKeyDictionary()  # records -> images told of
 
 
@@ -45,15 +48,15 @@ class ReadOptions:
     """
 
     seed: int = 0
-    threads: int | None = None
+    threads: int | None = within(1, MOST_THREADS, default=None)
     rank: int = 0
     ranks: int = 1
-    prefetch: int = 3
+    prefetch: int = within(1, 1000, default=3)
 
     def __post_init__(self):
-        for name, value in dict(threads=1 if self.threads is None else self.threads, prefetch=self.prefetch).items():
-            if value < 1:
-                raise Refused(f"{name} is {value}: it must be at least 1")
+        for field in dataclasses.fields(self):
+            if "within" in field.metadata:
+                require_bounds(field.name, getattr(self, field.name), field.metadata["within"])
         if not 0 <= self.seed < 2**64:
             raise Refused(f"seed is {self.seed}: it must lie in [0, 2**64)")
         if not 0 <= self.rank < self.ranks:
@@ -101,8 +104,7 @@ class StepLoader(abc.ABC):
         options: ReadOptions,
         images: np.ndarray | None = None,
     ):
-        if batch_size < 1:
-            raise Refused(f"batch_size is {batch_size}: it must be at least 1")
+        require_bounds("batch_size", batch_size, (1, _MOST_IMAGES))
         self.records, self.batch_size, self.train, self.options = records, batch_size, train, options
         self.undecodable: dict[int, tuple] = {}
         self._told = _told.setdefault(records, set())

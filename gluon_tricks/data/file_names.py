@@ -46,6 +46,6 @@ def name_at(lines: bytes, offset: int) -> str:
         return ""
     try:
         name = json.loads(lines[start + len(mark) : lines.index(b"\n", start)])
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     return printable(name) if isinstance(name, str) else ""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import LIST_BYTES, read_bytes
-from gluon_tricks.core.wording import is_plain, printable
+from gluon_tricks.core.wording import is_plain, printable, quoted
 
 _BLANK = " \t"  # U+2028, U+0085, form feeds and other things that Python takes for white space are in real file names
 
@@ -59,7 +59,7 @@ def require_distinct(classes: Sequence[str], source: str | os.PathLike) -> tuple
             )
         if name in places:
             raise Refused(
-                f"{source} names the class {name!r} twice, labels {places[name]} and {label}: give it one label"
+                f"{source} names the class {quoted(name)} twice, labels {places[name]} and {label}: give it one label"
             )
         places[name] = label
     return tuple(classes)

@@ -16,6 +16,8 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.data.base_loader import ReadOptions, StepLoader
 from gluon_tricks.data.crop import centre_crop, random_crop
+from gluon_tricks.data.decoding import DECODING, bytes_of_decoding
+from gluon_tricks.data.headers import image_header
 from gluon_tricks.data.records import MOST_CLASSES, BadRecord, Records, decode_image
 
 _TRIES = 10  # at a random crop that fits, before the middle of the image is taken
@@ -116,19 +118,22 @@ class RecordLoader(StepLoader):
                 f"{self.records.describe(image, id)} has label {label:g}, which is not {known}: "
                 "look through the file with gluon-tricks pack --check"
             )
-        pixels = decode_image(data)
-        if pixels is None:
-            return False
-        height, width = pixels.shape[:2]
-        if self.train:
-            draws = generator(self.seed, "crop", epoch, image).random((_TRIES, 4))
-            x, y, w, h = random_crop(width, height, draws, self.area, self.aspect)
-            pixels = cv2.resize(pixels[y : y + h, x : x + w], (self.size, self.size), interpolation=cv2.INTER_LINEAR)
-        else:
-            pixels = centre_crop(pixels, self.size, self.crop_ratio)
+        with DECODING.share(bytes_of_decoding(image_header(data))):
+            pixels = decode_image(data)
+            if pixels is None:
+                return False
+            pixels = self._cropped(pixels, image, epoch)
         cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=batch.images[slot])
         batch.labels[slot], batch.indices[slot] = int(label), image
         return True
+
+    def _cropped(self, pixels: np.ndarray, image: int, epoch: int) -> np.ndarray:
+        if not self.train:
+            return centre_crop(pixels, self.size, self.crop_ratio)
+        height, width = pixels.shape[:2]
+        draws = generator(self.seed, "crop", epoch, image).random((_TRIES, 4))
+        x, y, w, h = random_crop(width, height, draws, self.area, self.aspect)
+        return cv2.resize(pixels[y : y + h, x : x + w], (self.size, self.size), interpolation=cv2.INTER_LINEAR)
 
     def _place(self, image: int) -> tuple:
         path, offset = self.records.place(image)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import pathlib
 from typing import Any
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.json_text import parse_json
 from gluon_tricks.core.reading import JSON_BYTES, read_bytes
 
 
@@ -25,8 +25,8 @@ def read_manifest(path: pathlib.Path) -> tuple[dict[str, Any], str]:
     except OSError as error:
         raise Refused(f"{path} cannot be read ({error.strerror}): {remedy}") from None
     try:
-        manifest = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        manifest = parse_json(content)
+    except ValueError as error:
         raise Refused(f"{path} is not JSON ({error}): {remedy}") from None
     wrong = _wrong_entry(manifest)
     if wrong:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.lists import read_lines, require_distinct, words
 from gluon_tricks.data.manifest import read_manifest
 from gluon_tricks.data.matlab import read_structures
@@ -70,7 +71,7 @@ def list_file(folder: str | os.PathLike, path: str | os.PathLike, classes: Seque
         try:
             index, label, name = int(fields[0]), float(fields[1]), fields[2]
         except (ValueError, IndexError):
-            raise Refused(f'{path} line {number} is {line!r}: it should be "index<tab>label<tab>path"') from None
+            raise Refused(f'{path} line {number} is {quoted(line)}: it should be "index<tab>label<tab>path"') from None
         if len(fields) > 3:
             raise Refused(f"{path} line {number} has {len(fields) - 2} labels: classification has one for each image")
         if not 0 <= index < 1 << 64:
@@ -186,7 +187,9 @@ def listed_entries(folder: str | os.PathLike, rows: Iterable[tuple[int, int, str
     entries, missing = [], []
     for index, label, name in rows:
         if os.path.isabs(name) or os.path.normpath(name).split(os.sep)[0] == os.pardir:
-            raise Refused(f"{listing} names {name!r}, which lies outside {folder}: paths are relative to the folder")
+            raise Refused(
+                f"{listing} names {quoted(name)}, which lies outside {folder}: paths are relative to the folder"
+            )
         path = os.path.join(folder, name)
         if os.path.isfile(path):
             entries.append(Entry(index, label, path, os.path.getsize(path)))

@@ -23,6 +23,7 @@ import safetensors.numpy
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import is_leftover, write_atomically, writing
 from gluon_tricks.core.reading import PARAMETER_BYTES, read_bytes
+from gluon_tricks.core.wording import quoted, shortened
 from gluon_tricks.networks.of_recipe import parameters_by_name, set_parameters
 from gluon_tricks.networks.optimizer_state import optimizer_arrays, restore_optimizer
 from gluon_tricks.recipes.recipe import recipe_from_json
@@ -166,7 +167,9 @@ def parse_checkpoint(data: bytes, path: pathlib.Path) -> tuple[dict[str, np.ndar
         metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
         header = json.loads(metadata.get(_HEADER, "{}"))
     except (ValueError, RecursionError, KeyError, safetensors.SafetensorError) as error:
-        raise Refused(f"{path} is not a whole checkpoint ({error}): use an older one, or start anew") from error
+        raise Refused(
+            f"{path} is not a whole checkpoint ({shortened(str(error), 200)}): use an older one, or start anew"
+        ) from error
     seen = header.get("format") if isinstance(header, dict) else None
     if seen != FORMAT:
         raise Refused(f"{path} is not a checkpoint of this version: expected {FORMAT!r}, saw {str(seen)[:50]!r}")
@@ -197,7 +200,7 @@ def restore(
     """
     arrays, header = read
     differences = recipe.differences(recipe_from_json(header["recipe"]), "resume").items()
-    differing = [f"{name} was {old!r} and is {new!r}" for name, (old, new) in differences]
+    differing = [f"{name} was {quoted(old)} and is {quoted(new)}" for name, (old, new) in differences]
     if differing:
         run = path.parent.parent
         anew = "" if recipe.based else " --resume-params FILE"

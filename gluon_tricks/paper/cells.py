@@ -128,7 +128,7 @@ class Cell:
         path = self.folder / "events.jsonl"
         if os.path.lexists(path):
             for line in read_text(path, TOLD_BYTES, "backslashreplace").splitlines():
-                with contextlib.suppress(json.JSONDecodeError):  # one that was cut short
+                with contextlib.suppress(ValueError, RecursionError):  # one that was cut short, or no event
                     yield json.loads(line)
 
     def scores(self) -> tuple[float, float] | None:

@@ -24,6 +24,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import opened_to_append, writing
 from gluon_tricks.core.reading import opened
 from gluon_tricks.ranks import heartbeat
+from gluon_tricks.ranks.environment import of_ranks
 from gluon_tricks.ranks.hosts import Host
 
 RESTARTED = "GLUON_TRICKS_RESTARTED"  # in the environment of ranks that were started again: why
@@ -108,15 +109,18 @@ class Launch:
         runner: horovodrun, and more words for it.
         out, err: take rank 0's lines.
         more: environment variables of the ranks.
+        passed: names of variables that they get beside those of environment.of_ranks, or NAME=VALUE.
     """
 
     def __init__(
         self, command: Sequence[str], ranks: int, hosts: Sequence[Host], logs: pathlib.Path, runner: Sequence[str],
         out: TextIO = sys.stdout, err: TextIO = sys.stderr, more: dict[str, str] | None = None,
+        passed: Sequence[str] = (),
     ):  # fmt: skip
         self.logs, self.out, self.err, self.stops = logs, out, err, 0
         self.lives, self.stuck = heartbeat.RankMonitor(), ""
         self.mark = uuid.uuid4().hex
+        environment = of_ranks(inherited_environment(), passed)
         words = [*runner, "--gloo", "--disable-cache", "-np", str(ranks)]
         words += ["-H", ",".join(f"{host.name}:{host.slots}" for host in hosts), *command]
         with writing(logs):
@@ -124,7 +128,7 @@ class Launch:
         self._files = {}
         self.process = subprocess.Popen(
             words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-            env={**inherited_environment(), heartbeat.VARIABLE: "1", **(more or {}), _MARK: self.mark},
+            env={**environment, heartbeat.VARIABLE: "1", **(more or {}), _MARK: self.mark},
             start_new_session=True,  # Ctrl-C is for this process, which passes it on to a rank
             preexec_fn=_as_a_child,
         )  # fmt: skip

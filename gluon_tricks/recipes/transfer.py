@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from gluon_tricks.core.wording import is_plain
+from gluon_tricks.core.bounds import within
+from gluon_tricks.core.wording import is_plain, some
 from gluon_tricks.recipes.settings import Settings, free
 from gluon_tricks.tricks import PolyDecay, StepDecay, Trick, Warmup
+from model_zoo.preprocessing import LARGEST_INPUT
 
 VOC_STEPS = 16_551 // 4  # of an epoch: the images of VOC 2007 and 2012 trainval by four
-_LARGEST_BASE = 8192  # px; training scales a photo to twice as much, and takes the crop from that
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +49,7 @@ class TransferRecipe(Settings):
         )
         yield (
             len({*self.class_names}) == len(self.class_names) and all(name.strip() for name in self.class_names),
-            f"class_names are {', '.join(self.class_names)}: give each class a name of its own",
+            f"class_names are {some(self.class_names)}: give each class a name of its own",
         )
         yield (
             self.start_epoch == 0,
@@ -96,28 +97,27 @@ class DetectionRecipe(TransferRecipe):
     dataset: str = "voc"
     train_splits: tuple[str, ...] = ("2007_trainval", "2012_trainval")
     val_splits: tuple[str, ...] = ("2007_test",)
-    short: int = 600
-    long: int = 1000
+    short: int = within(1, LARGEST_INPUT, default=600)
+    long: int = within(1, 2 * LARGEST_INPUT, default=1000)
     roi: str = "paper"
     frozen_stages: int = 1
-    dense_side: int | None = free(default=None, found=True)
+    dense_side: int | None = free(default=None, found=True, within=(1, LARGEST_INPUT))
     epochs: int = 20
     batch_size: int = 4
     lr: float | None = 1e-3
     wd: float = 5e-4
-    tricks: tuple[Trick, ...] = (Warmup(epochs=500 / VOC_STEPS, start_share=1 / 3), StepDecay((14, 20)))
+    tricks: tuple[Trick, ...] = (Warmup(epochs=500 / VOC_STEPS, start_factor=1 / 3), StepDecay((14, 20)))
 
     def constraints(self) -> Iterator[tuple[bool, str]]:
         yield from super().constraints()
         yield (
-            1 <= self.short <= self.long,
+            self.short <= self.long,
             f"short {self.short} and long {self.long}: pixels, the shorter side being the smaller number",
         )
         yield (
             self.bn_batch is None,
             f"bn_batch is {self.bn_batch}: a detector's batch normalisation keeps its base's statistics; leave it out",
         )
-        yield self.dense_side is None or self.dense_side >= 1, f"dense_side is {self.dense_side}: it takes 1 or more"
         yield 0 <= self.frozen_stages <= 4, f"frozen_stages is {self.frozen_stages}: it takes 0 to 4"
 
     @property
@@ -159,12 +159,12 @@ class SegmentationRecipe(TransferRecipe):
     model: str = "resnet50_v1b"
     net: dict[str, Any] = dataclasses.field(default_factory=lambda: {"norm_layer": "SyncBatchNorm"})
     dataset: str = "ade20k"
-    void: int = 255
-    mask_values: tuple[int, ...] = ()
-    crop: int = 480
-    base_size: int = 520
-    aux_weight: float = 0.5
-    head_lr: float = 10.0
+    void: int = within(0, 65535, default=255)
+    mask_values: tuple[int, ...] = within(0, 65535, default=())
+    crop: int = within(1, LARGEST_INPUT, default=480)
+    base_size: int = within(1, 2 * LARGEST_INPUT, default=520)  # training scales to twice as much
+    aux_weight: float = within(0, 1e4, default=0.5)  # 0: no auxiliary head
+    head_lr: float = within(0, 1e4, default=10.0)
     final_scales: str = free("cells", "resume", default="one")  # it changes no other score
     epochs: int = 120
     batch_size: int = 16
@@ -173,11 +173,6 @@ class SegmentationRecipe(TransferRecipe):
 
     def constraints(self) -> Iterator[tuple[bool, str]]:
         yield from super().constraints()
-        yield (
-            1 <= self.crop and 1 <= self.base_size <= _LARGEST_BASE,
-            f"crop is {self.crop} and base_size {self.base_size}: they take pixels, base_size at most {_LARGEST_BASE}",
-        )
-        yield 0 <= self.void <= 65535, f"void is {self.void}: it takes an index, 0 to 65535"
         yield (
             self.dataset == "masks" or self.void == 255,
             f"void is {self.void}: it goes with the data set masks, {self.dataset} has its own",
@@ -188,11 +183,10 @@ class SegmentationRecipe(TransferRecipe):
         )
         yield (
             not self.mask_values or (self.classes or len(self.mask_values)) == len(self.mask_values) >= 2,
-            f"mask_values are {', '.join(map(str, self.mask_values))} and classes is {self.classes}: give one value "
+            f"mask_values are {some(self.mask_values, 10)} and classes is {self.classes}: give one value "
             "for each class, at least two",
         )
         yield self.head_lr > 0, f"head_lr is {self.head_lr}: it takes a factor above 0"
-        yield self.aux_weight >= 0, f"aux_weight is {self.aux_weight}: it takes 0 (no auxiliary head) or more"
 
     @property
     def sides(self) -> tuple[int, int]:

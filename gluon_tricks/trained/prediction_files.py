@@ -174,7 +174,7 @@ figcaption {{ margin-top: 6px; overflow-wrap: anywhere }}
 
 def _told_of(path: pathlib.Path) -> str | None:
     """The image that a JSON file tells of."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
+    with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
         return json.loads(read_text(path, JSON_BYTES)).get("file")
     return None
 

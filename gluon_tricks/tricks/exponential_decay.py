@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from gluon_tricks.core.bounds import within
 from gluon_tricks.tricks import schedule
 from gluon_tricks.tricks.base import require
 from gluon_tricks.tricks.decay import Decay
@@ -22,7 +23,7 @@ class ExponentialDecay(Decay):
     """
 
     by: float = 0.94
-    every: float = 2.0
+    every: float = within(0, 1e6, default=2.0)
 
     def __post_init__(self) -> None:
         require(0 < self.by <= 1, self, "by must lie in (0, 1]")

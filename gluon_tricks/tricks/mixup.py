@@ -7,6 +7,7 @@ import dataclasses
 import mxnet as mx
 import numpy as np
 
+from gluon_tricks.core.bounds import within
 from gluon_tricks.tricks.base import StepContext, Trick, require
 
 
@@ -24,8 +25,8 @@ class Mixup(Trick):
     Source: section 5.4, equations 7 and 8 (alpha 0.2).
     """
 
-    alpha: float = 0.2
-    off_epochs: int = 0
+    alpha: float = within(0, 1000, default=0.2)
+    off_epochs: int = within(0, 1_000_000, default=0)
     per: str = "batch"
     partner: str = "reversed"
 

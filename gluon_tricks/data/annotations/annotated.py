@@ -6,6 +6,7 @@ other than in classification; MATLAB, in which the development kits of VOC and A
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import pathlib
@@ -20,14 +21,15 @@ from gluon_tricks.core.errors import Refused, Told
 from gluon_tricks.core.reading import IMAGE_BYTES, opened, read_bytes
 from gluon_tricks.core.wording import plural, some
 from gluon_tricks.data.base_loader import StepLoader
-from gluon_tricks.data.headers import image_header, is_cut_jpeg
+from gluon_tricks.data.decoding import DECODING, MOST_PIXELS, decode
 from gluon_tricks.data.parallel import in_order
-from gluon_tricks.data.records import MOST_PIXELS, BadRecord
+from gluon_tricks.data.records import BadRecord
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
 
+PIL.Image.MAX_IMAGE_PIXELS = MOST_PIXELS  # beyond its own limit, two thirds of this, it prints a warning
 _SHOWN = 3  # problems told of in an error
 _REMEDY = "Fix them, or take them out of the list or folder"
 
@@ -156,16 +158,17 @@ def read_stored(path: pathlib.Path) -> np.ndarray | None:
         raise BadRecord(
             f"{path} cannot be read ({error.strerror}): check the disk and the file's permissions"
         ) from None
-    if image_header(data).pixels > MOST_PIXELS or is_cut_jpeg(data):
-        return None
-    try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:  # no bytes at all, or more pixels than OpenCV accepts
-        return None
+    return decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
 class AnnotatedLoader(StepLoader):
     """Reads images of files, and keeps the slots of a batch as a list until it is complete."""
+
+    _pixel_bytes = 3 + 3 + 3  # of an image as it is decoded, mirrored and changed in size
+
+    def _budgeted(self, image: int) -> contextlib.AbstractContextManager:
+        """The memory for an image until it is scaled down or cropped (see decoding)."""
+        return DECODING.share(int(np.prod(self.records.sizes[image])) * self._pixel_bytes)
 
     def _begin(self, count: int) -> list:
         return [None] * count

@@ -22,7 +22,7 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import ANNOTATION_BYTES, Unreadable, read_bytes
-from gluon_tricks.core.wording import some
+from gluon_tricks.core.wording import quoted, some
 from gluon_tricks.data.annotations.annotated import ENDINGS, Problem, file_bytes, read_all, stored_size
 from gluon_tricks.data.lists import read_lines
 
@@ -130,15 +130,15 @@ def _listed(root: pathlib.Path, splits: Sequence[str]) -> list[_Entry]:
 def _listing(root: pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.Path]:
     """The list of a split, and the folder whose images it names."""
     if not split or pathlib.Path(split).name != split:
-        raise Refused(f'the split is {split!r}: it should be "YEAR_LIST", such as "2007_trainval", or "LIST"')
+        raise Refused(f'the split is {quoted(split)}: it should be "YEAR_LIST", such as "2007_trainval", or "LIST"')
     if (root / "JPEGImages").is_dir():
         folder, name = root, split
     else:
         year, _, name = split.partition("_")
         if not year or not name:
             raise Refused(
-                f'the split is {split!r}: it should be "YEAR_LIST", such as "2007_trainval"; {root} has no JPEGImages '
-                'itself, where "LIST" would do'
+                f'the split is {quoted(split)}: it should be "YEAR_LIST", such as "2007_trainval"; {root} has no '
+                'JPEGImages itself, where "LIST" would do'
             )
         places = [root / f"VOC{year}", root / "VOCdevkit" / f"VOC{year}"]
         folder = next((place for place in places if place.is_dir()), None)
@@ -173,9 +173,9 @@ def report_classes(records: BoxedImages, folder: str | os.PathLike, *, train: bo
 def _read(entry: _Entry, index_of: dict[str, int]) -> tuple[pathlib.Path, tuple[int, int], np.ndarray, int]:
     """Path, (height, width), boxes and length in bytes of one image."""
     if os.path.isabs(entry.name) or os.pardir in pathlib.PurePath(entry.name).parts:
-        raise Problem(f"{entry.listing} names {entry.name!r}, which leads out of the folder")
+        raise Problem(f"{entry.listing} names {quoted(entry.name)}, which leads out of the folder")
     if entry.repeated:
-        raise Problem(f"{entry.listing} names {entry.name!r}, which was named before")
+        raise Problem(f"{entry.listing} names {quoted(entry.name)}, which was named before")
     images = entry.folder / "JPEGImages"
     endings = (*ENDINGS, *(ending.upper() for ending in ENDINGS))
     candidates = [images / f"{entry.name}{ending}" for ending in endings]
@@ -234,7 +234,7 @@ def _number(element: ElementTree.Element, name: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise Problem(f"<{name}> of <{element.tag}> is {text!r} and not a number")
+        raise Problem(f"<{name}> of <{element.tag}> is {quoted(text)} and not a number")
     return value
 
 
@@ -246,7 +246,7 @@ def _box(thing: ElementTree.Element, size: tuple[int, int], index_of: dict[str, 
         known = (
             f"The classes are {some([*index_of], 30)}: name those of your data with --classes, or fix the annotations"
         )
-        raise Problem(f"unknown class {name!r}", known)
+        raise Problem(f"unknown class {quoted(name)}", known)
     if corners is None:
         raise Problem(f"a {name} has no <bndbox>")
     xmin, ymin, xmax, ymax = (_number(corners, corner) for corner in _CORNERS)
@@ -260,5 +260,5 @@ def _box(thing: ElementTree.Element, size: tuple[int, int], index_of: dict[str, 
         raise Problem(f"{what} is empty within the image of {width} x {height} px")
     difficult = thing.findtext("difficult", "").strip() or "0"
     if difficult not in ("0", "1"):
-        raise Problem(f"<difficult> of a {name} is {difficult!r}, and it takes 0 or 1")
+        raise Problem(f"<difficult> of a {name} is {quoted(difficult)}, and it takes 0 or 1")
     return *(inside - 1).tolist(), index_of[name], difficult == "1"

@@ -25,6 +25,7 @@ from gluon_tricks.core.foreign import import_gluoncv
 from gluon_tricks.core.wording import plural, some
 from gluon_tricks.data.annotations import mask_file
 from gluon_tricks.data.annotations.annotated import ENDINGS, Problem, file_bytes, read_all, stored_size
+from gluon_tricks.data.decoding import DECODING
 
 log = logging.getLogger("gluon_tricks.data")
 
@@ -32,6 +33,8 @@ REMEDY = (
     "Masks hold a number for each class: --num-classes says how many, --mask-values which (0,255 for black and white "
     "masks), --void which one is no class."
 )
+_PART = 1 << 22  # pixels
+_STORED_BYTES = 4 + 2  # of a pixel as Pillow decodes it, and as it is kept
 _BLURRED = 12  # unknown values in one mask
 
 
@@ -67,7 +70,7 @@ class MaskedImages:
             OSError: the file cannot be decoded.
         """
         values = self.stored_values(i)
-        self.require_known(i, np.bincount(values.ravel()))
+        self.require_known(i, value_counts(values))
         return self._classes_of[values]
 
     def stored_values(self, i: int) -> np.ndarray:
@@ -97,6 +100,14 @@ class MaskedImages:
         table[list(self.values)] = np.arange(len(self.values))
         table[list(self.void)] = -1
         return table
+
+
+def value_counts(values: np.ndarray) -> np.ndarray:
+    """(65536,) int64: how often each value occurs. In parts, as bincount makes numbers of 8 bytes of what it counts."""
+    counts, values = np.zeros(1 << 16, np.int64), values.reshape(-1)
+    for start in range(0, len(values), _PART):
+        counts += np.bincount(values[start : start + _PART], minlength=1 << 16)
+    return counts
 
 
 def read_ade20k(root: str | os.PathLike, split: str, *, jobs: int | None = None) -> MaskedImages:
@@ -238,7 +249,8 @@ def check_values(records: MaskedImages, *, jobs: int | None = None) -> np.ndarra
 
     def check(i: int) -> tuple[np.ndarray, np.ndarray]:
         try:
-            counts = np.bincount(records.stored_values(i).ravel())
+            with DECODING.share(int(np.prod(records.sizes[i])) * _STORED_BYTES):
+                counts = value_counts(records.stored_values(i))
         except OSError as error:
             raise Problem(f"{records.masks[i]} cannot be decoded ({error})") from None
         records.require_known(i, counts)

@@ -176,3 +176,19 @@ def test_refusals(tmp_path):
         scenes.ensure(folder, train=2, val=1)
     with pytest.raises(Refused, match="0 pictures in val: ask for at least 1"):
         scenes.make(tmp_path, train=2, val=0)
+
+
+@pytest.mark.parametrize("name", ["VOC2007/JPEGImages/train_000001.jpg", "annotations/validation/val_000000.png"])
+def test_a_cache_with_another_picture_is_drawn_again(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path))
+    folder = scenes.ensure(train=2, val=1)
+    drawn = (folder / name).read_bytes()
+    (folder / name).write_bytes(drawn[:-1] + b"x")
+    with pytest.raises(Refused, match="holds other pictures: delete it"):
+        scenes.ensure(folder, train=2, val=1)
+    scenes.ensure(train=2, val=1)
+    assert (folder / name).read_bytes() == drawn
+    assert capsys.readouterr().err.count(f"{folder} holds other pictures: it is drawn again") == 1
+    for content in ("{", "[]", "[" * 100000):
+        (folder / "scenes.json").write_text(content)
+        scenes.ensure(train=2, val=1)

@@ -209,3 +209,46 @@ def test_refusals(tmp_path):
         shapes.make(tmp_path, train=10, val=9)
     with pytest.raises(Refused, match="0 pictures in train cannot show"):  # not as many as usual
         shapes.ensure(tmp_path / "none", train=0, val=20)
+
+
+def _other_label(folder):
+    data = bytearray((folder / "train.rec").read_bytes())
+    data[100] ^= 1
+    (folder / "train.rec").write_bytes(data)
+
+
+def _other_seed(folder):
+    """Whole records of other pictures, whose manifest says that they are these."""
+    for path in folder.iterdir():
+        path.unlink()
+    shapes.make(folder, **SMALL, seed=5)
+    manifest = (folder / "train.json").read_text()
+    (folder / "train.json").write_text(manifest.replace('"seed": 5', '"seed": 0'))
+    (folder / "val.json").write_text((folder / "val.json").read_text().replace('"seed": 5', '"seed": 0'))
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        (_other_label, "holds other pictures in train than were drawn"),
+        (_other_seed, "holds other pictures in train than were drawn"),
+        (lambda folder: (folder / "train.json").write_text('{"classes": ["x"'), "is damaged"),
+        (lambda folder: (folder / "train.json").write_text("[" * 100000), "is damaged"),
+        (lambda folder: (folder / "val.idx").unlink(), "lacks val.idx"),
+    ],
+)
+def test_a_cache_with_other_pictures_is_drawn_again(change, says, tmp_path, monkeypatch, capsys):
+    """With one line; a folder that was named is the user's, and left alone."""
+    monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path))
+    folder = shapes.ensure(**SMALL)
+    rec = (folder / "train.rec").read_bytes()
+    change(folder)
+    with pytest.raises(Refused, match=f"{says}.*: delete it"):
+        shapes.ensure(folder, **SMALL)
+    capsys.readouterr()
+    assert shapes.ensure(**SMALL) == folder and (folder / "train.rec").read_bytes() == rec
+    lines = [line for line in capsys.readouterr().err.splitlines() if "is drawn again" in line]
+    assert len(lines) == 1 and lines[0].startswith(f"{folder} {says}")
+    assert [path.name for path in tmp_path.iterdir()] == ["shapes-v1"]
+    shapes.ensure(**SMALL)
+    assert capsys.readouterr().err == ""

@@ -12,7 +12,8 @@ from gluon_tricks.data.annotations.masks import MaskedImages, read_masks
 from gluon_tricks.data.base_loader import ReadOptions, UndecodableImages
 from gluon_tricks.data.records import BadRecord
 from gluon_tricks.tasks.detection.loader import DetectionLoader, flip_boxes, resized_shape
-from gluon_tricks.tasks.segmentation.loader import SegmentationLoader, scale_and_crop
+from gluon_tricks.tasks.segmentation import loader as segmentation_loader
+from gluon_tricks.tasks.segmentation.loader import SegmentationLoader, at_most, most_pixels, scale_and_crop
 
 
 def gradient(height: int, width: int) -> np.ndarray:
@@ -346,3 +347,25 @@ def test_real_images(shared_data):
     camvid = read_masks(folder / "images/val", folder / "masks/val", 11, void=(11,))
     batch = next(SegmentationLoader(camvid, batch_size=8, train=True, crop=320, base=480).epoch())
     assert batch.images.shape == (8, 320, 320, 3) and batch.masks.min() == -1 and batch.masks.max() <= 10
+
+
+def test_a_large_image_is_scaled_down_with_its_mask():
+    """Half black, half class 1: of 100 x 200 px 5,000 are left, half as many each way, of the same shares."""
+    image, mask = np.zeros((100, 200, 3), np.uint8), np.zeros((100, 200), np.int32)
+    image[:, 100:], mask[:, 100:] = 200, 1
+    small, of_small = at_most(image, mask, 5000)
+    assert small.shape == (50, 100, 3) and of_small.shape == (50, 100) and of_small.dtype == np.int32
+    assert of_small[:, :50].max() == 0 and of_small[:, 50:].min() == 1 and small[25, 75].tolist() == [200] * 3
+    assert at_most(image, mask, 20000)[1] is mask
+    assert [most_pixels(classes) for classes in (2, 64, 150, 65536)] == [1 << 22, 1 << 22, 1 << 22, 16384]
+
+
+def test_evaluation_takes_no_image_larger_than_its_network_can(masks, monkeypatch, caplog):
+    monkeypatch.setattr(segmentation_loader, "_MOST_WHOLE", 960)
+    with caplog.at_level(logging.WARNING):
+        batches = list(SegmentationLoader(masks, batch_size=1, train=False).epoch())
+    sizes = [int(np.prod(shape)) for shape in masks.sizes]
+    assert max(sizes) > 960 and max(batch.masks.size for batch in batches) <= 960
+    assert {int(value) for batch in batches for value in np.unique(batch.masks)} == {-1, 0, 1, 2}
+    large = sum(size > 960 for size in sizes)
+    assert f"scaled down to 0.00096 million pixels before they are scored: {large} of 17 images" in caplog.text

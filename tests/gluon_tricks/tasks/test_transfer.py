@@ -16,6 +16,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.annotations.annotated import require_apart
 from gluon_tricks.data.annotations.boxes import BoxedImages
 from gluon_tricks.data.builtin import scenes
+from gluon_tricks.machine import doctor
 from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import parameters_by_name
 from gluon_tricks.recipes.named.detection_segmentation import DETECTION, SEGMENTATION
@@ -241,10 +242,11 @@ def test_another_network_than_the_named_base_is_refused(base):
         (SegmentationRecipe(dataset="masks", data="x"), "how many classes"),
         (TINY["detection"].set(model="vgg11", short=8), "vgg11 takes images of at least 32 px, and these have 8"),
         (TINY["segmentation"].set(model="resnet18_v1d", crop=1), "takes images of at least 5 px, and these have 1"),
-        (TINY["segmentation"].set(crop=100_000), "GB of memory for . images of 100000x100000 px"),
+        (TINY["segmentation"].set(crop=4096), "GB of memory for . images of 4096x4096 px, and cpu.0. has 1.0 GB"),
     ],
 )
-def test_what_cannot_work_is_refused_before_any_work(recipe, says, tmp_path):
+def test_what_cannot_work_is_refused_before_any_work(recipe, says, tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "whole_memory", lambda: 10**9)
     with pytest.raises(Refused, match=says):
         train_and_evaluate(recipe, tmp_path / "run", Options(contexts=[mx.cpu()]))
     assert not (tmp_path / "run").exists()
@@ -258,6 +260,7 @@ def test_what_cannot_work_is_refused_before_any_work(recipe, says, tmp_path):
         (dict(tricks=(ZeroGamma(),)), "zero_gamma is for training classifiers"),
         (dict(classes=3, class_names=("a", "b")), "class_names has 2 names and classes is 3"),
         (dict(classes=10**9), "classes is 1000000000"),
+        (dict(short=5000, long=6000), "short is 5000: it takes 4096 or less"),
         (dict(start_epoch=1), "start_epoch is 1: use --resume auto"),
         (dict(data="VOCdevkit"), "data is 'VOCdevkit': few_scenes is built in; name the kind of your data"),
         (dict(dense_side=0), "dense_side is 0: it takes 1 or more"),
@@ -357,7 +360,7 @@ def test_flags_change_what_they_name():
         "--base resnet50_v1d --lr 0.002 --lr-decay-epoch 3,4 --lr-decay 0.5 --batch-size 3", DETECTION, "voc"
     )
     assert (recipe.model, recipe.lr, recipe.batch_size) == ("resnet50_v1d", 0.002, 6)  # 3 on each of two devices
-    assert recipe.tricks == (Warmup(500 / 4137, start_share=1 / 3), StepDecay((3.0, 4.0), 0.5))
+    assert recipe.tricks == (Warmup(500 / 4137, start_factor=1 / 3), StepDecay((3.0, 4.0), 0.5))
     recipe = words(
         "--dataset masks --num-classes 11 --void 11 --crop-size 96 --set aux_weight=0", SEGMENTATION, "ade20k"
     )
