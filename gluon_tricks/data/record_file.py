@@ -85,8 +85,8 @@ class RecordFile:
             offsets = np.array(listing.split(), np.int64).reshape(-1, 2)[:, 1]
         except (ValueError, OverflowError):
             offsets = np.array([-1])
-        if (offsets < 0).any() or (offsets % 4).any() or not listing.endswith(b"\n"):
-            what = "empty" if not listing else 'damaged or truncated: a line is not "key<tab>offset"'
+        if not len(offsets) or (offsets < 0).any() or (offsets % 4).any() or not listing.endswith(b"\n"):
+            what = "empty" if not listing.strip() else 'damaged or truncated: a line is not "key<tab>offset"'
             raise Refused(f"{index} is {what}; " + INDEX_REMEDY.format(self.path))
         return offsets
 

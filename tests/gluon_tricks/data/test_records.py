@@ -172,6 +172,9 @@ def test_an_index_of_another_file_is_refused(packed):
     assert "belongs to another .rec: no record starts at byte 44" in refusal(packed)
     packed.with_suffix(".idx").write_text("10\t0\n11\t41\n12\t76\n")
     assert "damaged or truncated" in refusal(packed)
+    for nothing in ("", "\n", " \n\n"):
+        packed.with_suffix(".idx").write_text(nothing)
+        assert "a.idx is empty; " in refusal(packed)
 
 
 def test_a_manifest_that_does_not_fit_is_refused(packed):
