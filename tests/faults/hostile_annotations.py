@@ -11,11 +11,13 @@ from mutate import generator, judge, limit_memory, of_bytes, of_text
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.annotations.boxes import read_voc
 from gluon_tricks.data.annotations.masks import check_values, read_masks
+from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.records import BadRecord
 from gluon_tricks.tasks.detection.loader import DetectionLoader
 from gluon_tricks.tasks.segmentation.loader import SegmentationLoader
 
 CLASSES = ("cat", "dog")
+ONE = ReadOptions(threads=1)
 ANNOTATION = """<annotation><folder>VOC2007</folder><filename>a.jpg</filename>
 <size><width>48</width><height>32</height><depth>3</depth></size><segmented>0</segmented>
 <object><name>cat</name><pose>Left</pose><truncated>0</truncated><difficult>0</difficult>
@@ -44,7 +46,7 @@ def make(folder):
 def detect(folder):
     records = read_voc(folder, ("train",), CLASSES, jobs=1)
     for train in (True, False):
-        batches = DetectionLoader(records, train=train, batch_size=2, short=32, long=64, threads=1).epoch()
+        batches = DetectionLoader(records, train=train, batch_size=2, short=32, long=64, options=ONE).epoch()
         assert all(batch.boxes[..., 4].max(initial=-1) < 2 for batch in batches)
 
 
@@ -53,7 +55,7 @@ def segment(folder):
     check_values(records, jobs=1)
     for train in (True, False):
         size = dict(crop=16, base=32) if train else {}
-        batches = SegmentationLoader(records, train=train, batch_size=1 + train, threads=1, **size).epoch()
+        batches = SegmentationLoader(records, train=train, batch_size=1 + train, options=ONE, **size).epoch()
         assert all(batch.masks.max() < 2 for batch in batches)
 
 
