@@ -21,6 +21,7 @@ _PUBLIC = {
     "RecordWriter": "gluon_tricks.data.pack:RecordWriter",
     "Records": "gluon_tricks.data.records:Records",
     "RecordLoader": "gluon_tricks.data.loader:RecordLoader",
+    "ReadOptions": "gluon_tricks.data.base_loader:ReadOptions",
     "augmented": "gluon_tricks.data.augment:augmented",
     "normalised": "gluon_tricks.data.augment:normalised",
     # the refinements, and what their hooks take
@@ -43,7 +44,7 @@ _PUBLIC = {
     "train": "gluon_tricks.training.loop:train_and_evaluate",
     "Options": "gluon_tricks.training.job:Options",
     # trained networks
-    "load_network": "gluon_tricks.networks.load:load_network",
+    "load_network": "gluon_tricks.trained.load:load_network",
     "evaluate": "gluon_tricks.trained.interface:evaluate",
     "predict": "gluon_tricks.trained.interface:predict",
     # errors

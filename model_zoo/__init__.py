@@ -10,6 +10,7 @@ from gluon_tricks.core import errors
 
 # isort: split
 import contextlib
+import functools
 import inspect
 import os
 from collections.abc import Mapping
@@ -32,6 +33,8 @@ from model_zoo import (
     vgg,
     weights,
 )
+from model_zoo.norm import KEYWORDS as NORM_KEYWORDS
+from model_zoo.norm import Norm
 
 __all__ = ["get_model", "list_models", "load_model", "recognise"]
 
@@ -62,12 +65,13 @@ def get_model(
         name: one of list_models().
         pretrained: where its parameters come from. True: the file that GluonCV published as its default; a tag such
             as "117a384e": another of its files (published.PUBLISHED lists them); both are downloaded where this
-            machine does not have them. Else the path of a file (see weights.load_parameters). False or None: the
+            machine does not have them. Else the path of a file (see formats.read). False or None: the
             network is returned uninitialised.
         ctx: context or list of contexts for the parameters of a file; the default is the CPU. It goes with
             pretrained: a network without parameters yet gets its contexts from net.initialize.
         any_classes: take all but the head of a file with another number of classes; net.head is then uninitialised.
-        kwargs: the keywords of the network's constructor, such as classes=10. None is swallowed.
+        kwargs: those that keywords(name) lists, such as classes=10: of the network's constructor, and for its norm
+            those of norm.Norm. None is swallowed.
 
     Returns: the network: float images (N, 3, H, W) -> logits (N, classes).
 
@@ -75,23 +79,26 @@ def get_model(
         Refused: an unknown name or keyword, a published file that cannot be downloaded, or a file that does not hold
             this network's parameters.
     """
-    constructor = _lookup(name, kwargs)
+    for key in kwargs:
+        errors.require_known(key, keywords(name), "argument", name)
+    constructor, arguments = _constructor(name), _with_one_norm(kwargs)
     if pretrained is False or pretrained is None:
-        return constructor(**kwargs)
+        return constructor(**arguments)
     path = _file(name, pretrained)
-    return _filled(constructor(**kwargs), formats.read(path), ctx, path, any_classes)
+    return _filled(constructor(**arguments), formats.read(path), ctx, path, any_classes)
 
 
 def keywords(name: str) -> list[str]:
     """The keywords that get_model takes for a network. Raises Refused for an unknown name."""
-    return list(inspect.signature(_lookup(name, {})).parameters)
+    arguments = inspect.signature(_constructor(name)).parameters
+    return [key for argument in arguments for key in (NORM_KEYWORDS if argument == "norm" else (argument,))]
 
 
 def load_model(path: str | os.PathLike, name: str | None = None, classes: int | None = None, ctx=None) -> HybridBlock:
     """The network whose parameters a file holds, with them.
 
     Args:
-        path: the file, as weights.load_parameters takes it.
+        path: the file, of a kind that formats.read knows.
         name: one of list_models(); None: the name in the file's metadata (weights.save writes it into safetensors),
             else the only network that has the names and shapes in the file.
         classes: number of logits; None: as many as the file has.
@@ -103,7 +110,7 @@ def load_model(path: str | os.PathLike, name: str | None = None, classes: int | 
     values, about = formats.read(path), formats.metadata(path)
     told = about.get("model") if about.get("naming") in weights.NAMINGS else None
     if name and told in _REGISTRY and name != told:
-        raise errors.Refused(f"{path} says that it holds a {told}, not a {name}: name that, or leave it out")
+        raise errors.Refused(f"{path} says that it holds a {told}, not a {name}: ask for {told}, or name no network")
     name = name or (told if told in _REGISTRY else _recognised(path, values))
     if classes is None:
         classes = weights.head_classes(get_model(name), values)
@@ -114,12 +121,17 @@ def recognise(values: Mapping[str, np.ndarray]) -> list[tuple[str, int]]:
     """The networks whose parameters these may be, by their names and shapes: (name, classes)."""
     found = []
     for name, constructor in _REGISTRY.items():
-        classes = weights.head_classes(constructor(), values)
+        classes = weights.head_classes(_of_default(name), values)
         if classes:
             with contextlib.suppress(errors.Refused):
                 weights.as_ours(constructor(classes=classes), values)
                 found.append((name, classes))
     return found
+
+
+@functools.cache  # each is looked at for every prefix in a file; without parameters they are small
+def _of_default(name: str) -> HybridBlock:
+    return _REGISTRY[name]()
 
 
 def _recognised(path, values: Mapping[str, np.ndarray]) -> str:
@@ -139,7 +151,8 @@ def _file(name: str, pretrained) -> str | os.PathLike:
         return published.fetch(name)
     if isinstance(pretrained, str) and published.is_tag(pretrained.lower()):
         return published.fetch(name, pretrained.lower())
-    if not formats.split(pretrained)[0].is_file():
+    path = formats.split(pretrained)[0]
+    if not os.path.exists(path) or path.is_dir():
         raise errors.Refused(
             f"there is no parameter file {os.fspath(pretrained)!r}, and it is no tag (8 hex digits); published tags of "
             f"{name}: {published.tags(name)}"
@@ -157,9 +170,12 @@ def _filled(net: HybridBlock, values: Mapping[str, np.ndarray], ctx, source, any
     return net
 
 
-def _lookup(name: str, kwargs: dict):
-    """The constructor of that name, which has all of these keywords."""
-    constructor = _REGISTRY[errors.require_known(name, list(_REGISTRY), "model")]
-    for key in kwargs:
-        errors.require_known(key, list(inspect.signature(constructor).parameters), "argument", name)
-    return constructor
+def _constructor(name: str):
+    return _REGISTRY[errors.require_known(name, list(_REGISTRY), "model")]
+
+
+def _with_one_norm(kwargs: dict) -> dict:
+    """A constructor's arguments from get_model's keywords."""
+    norm = {key: value for key, value in kwargs.items() if key in NORM_KEYWORDS}
+    others = {key: value for key, value in kwargs.items() if key not in NORM_KEYWORDS}
+    return {**others, "norm": Norm(**norm)} if norm else others

@@ -12,6 +12,8 @@ from typing import NamedTuple
 from mxnet.gluon import HybridBlock, nn
 from mxnet.gluon.contrib.nn import HybridConcurrent
 
+from model_zoo.norm import Norm
+
 
 class Conv(NamedTuple):
     """A convolution with what follows it. padding None: stride 1 keeps the size, another stride has no padding."""
@@ -79,7 +81,7 @@ def places(parts: Sequence, path: str) -> Iterator[str]:
 class NormedConv(HybridBlock):
     """Convolution without bias, norm, ReLU."""
 
-    def __init__(self, norm: Callable, in_channels: int, conv: Conv):
+    def __init__(self, norm: Norm, in_channels: int, conv: Conv):
         super().__init__()
         with self.name_scope():
             self.conv = nn.Conv2D(*conv, use_bias=False, in_channels=in_channels)

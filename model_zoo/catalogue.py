@@ -6,14 +6,13 @@ python -m model_zoo.catalogue --check    exit with 2 if it is not what would be 
 
 from __future__ import annotations
 
-import argparse
-import inspect
 import pathlib
 import sys
 import tempfile
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from gluon_tricks.core.arguments import Parser
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused  # before `import mxnet`, for which it prepares the process
 from gluon_tricks.core.files import write_text, writing
@@ -30,6 +29,7 @@ from model_zoo import (
     get_model,
     googlenet,
     inception,
+    keywords,
     list_models,
     mobilenet,
     resnet,
@@ -124,26 +124,26 @@ what the run was trained on.
 **Fine-tuning.** `net.output = nn.Dense(3)` puts another head in the place of the network's, as in GluonCV's tutorials
 (`net.output.initialize()` comes after it); `net.features` is all before the head.
 
-**Weights in and out.** `pretrained=` takes True (the first tag below), a tag, or a path. Formats are told by content:
-Gluon's `.params`, exported `arg:`/`aux:` files, `.safetensors`, and PyTorch state dicts of timm and torchvision. In a
-checkpoint of `torch.save` everything but numbers (an `argparse.Namespace`, a path, Lightning's hyperparameters) is
-ignored and never executed. Of several state dicts the one called `state_dict`, `model`, ... is taken, not its moving
-average, and a line reports this; `FILE#KEY` chooses another: `checkpoint.pth#state_dict_ema`. `FILE#PART` also chooses
-the names that begin with `PART.`. A prefix that a wrapper puts before all names (`module.`, `_orig_mod.`, `model.`) is
-removed if the rest are the network's names, and a line reports this. The parameters of GluonCV's `export_block` are
-read with the mean and the deviation in them; its graph, which takes pixels, is refused.
+**Weights in and out.** `pretrained=` takes True (the first tag below), a tag, or a path. Formats are recognised by
+content: Gluon's `.params`, exported `arg:`/`aux:` files, `.safetensors`, and PyTorch state dicts of timm and
+torchvision. In a checkpoint of `torch.save` everything but numbers (an `argparse.Namespace`, a path, Lightning's
+hyperparameters) is ignored and never executed. Of several state dicts the one called `state_dict`, `model`, ... is
+taken, not its moving average, and a line reports this; `FILE#KEY` chooses another: `checkpoint.pth#state_dict_ema`.
+`FILE#PART` also chooses the names that begin with `PART.`. A prefix that a wrapper puts before all names (`module.`,
+`_orig_mod.`, `model.`) is removed if the rest are the network's names, and a line reports this. The parameters of
+GluonCV's `export_block` are read with the mean and the deviation in them; its graph, which takes pixels, is refused.
 
 A trained network has the same forms everywhere: `--pretrained` of evaluate, `--params` of predict, `--use-pretrained`,
-`--resume-params`, `--teacher`, `--base-params` and the SRC of convert_weights and export_model take a run directory, a
+`--resume-params`, `--teacher`, `--base-params` and the SRC of convert and export take a run directory, a
 checkpoint, any parameter file, and a published NAME or NAME/TAG. An exported graph (`-symbol.json`) is enough for a
 teacher and for export; elsewhere name its parameters, `-0000.params`.
 
-`scripts/convert_weights.py` writes the same network's file under the other library's names. Two kinds of published
+`gluon-tricks convert` writes the same network's file under the other library's names. Two kinds of published
 files need more than their numbers; a warning reports it when they are loaded: torchvision's Inception-v3 and GoogLeNet
 want images normalised by mean 127.5 and deviation 127.5, and timm's MobileNet was trained with ReLU6, where this one
 has ReLU.
 
-**Export.** `scripts/export_model.py SRC DST --to onnx` (or `symbol`) writes the network, and its preprocessing as JSON
+**Export.** `gluon-tricks export SRC DST --to onnx` (or `symbol`) writes the network, and its preprocessing as JSON
 beside it. An ONNX file is opset 13 and takes any batch size, unless one is given; it is kept only if onnxruntime gives
 the network's logits to 1e-4 of the largest. MXNet's exporter works with onnx 1.13.1 to 1.15.0
 (`pip install '.[export]'`). All networks below export. What cannot be exported is a network
@@ -228,13 +228,12 @@ def _row(name: str) -> list[str]:
     return [f"`{name}`", source(name), str(net.input_size), *counts, _accuracy(name), _peers(net)]
 
 
-def _takes(model: Callable[..., HybridBlock], key: str) -> bool:
-    """Whether the network has the keyword and, if it is a flag, can be built with it."""
-    parameter = inspect.signature(model).parameters.get(key)
-    if parameter is None or parameter.default is not False:
-        return parameter is not None
+def _takes(name: str, key: str) -> bool:
+    """Whether the network has the keyword and can be built with it: the first ResNets have dilated to refuse it."""
+    if key not in keywords(name) or key != "dilated":
+        return key in keywords(name)
     try:
-        model(**{key: True})
+        get_model(name, dilated=True)
     except Refused:
         return False
     return True
@@ -246,7 +245,7 @@ def _keywords() -> str:
     for key, meaning in KEYWORDS.items():
         texts = []
         for title, module in FAMILIES:
-            having = [name for name, model in module.MODELS.items() if _takes(model, key)]
+            having = [name for name in module.MODELS if _takes(name, key)]
             lacking = [name for name in module.MODELS if name not in having]
             if len(having) > len(lacking):
                 texts.append(f"{title} but {_names(lacking)}" if lacking else title)
@@ -288,7 +287,7 @@ def _try_onnx() -> int:
 
 @command
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m model_zoo.catalogue", description="Write docs/model_zoo.md.")
+    parser = Parser("Write docs/model_zoo.md.", prog="python -m model_zoo.catalogue")
     parser.add_argument("--check", action="store_true", help="exit with 2 if the file is not what would be written")
     parser.add_argument("--try-onnx", action="store_true", help="export every network and compare (minutes)")
     options = parser.parse_args(argv)

@@ -14,7 +14,8 @@ from collections.abc import Callable
 
 from mxnet.gluon import nn
 
-from model_zoo.classifier import Classifier, Peer, normalisation
+from model_zoo.classifier import Classifier, Peer
+from model_zoo.norm import BATCH_NORM, Norm
 from model_zoo.preprocessing import CIFAR10, Preprocessing
 from model_zoo.resnet import BasicBlock, Variant, conv3x3
 
@@ -23,9 +24,9 @@ WIDTHS = (16, 32, 64)  # channels of stage 1 to 3
 
 
 class _CifarNet(Classifier):
-    """Args: block: makes a block from in_channels=, width=, stride=; norm: in_channels -> normalisation layer."""
+    """Args: block: makes a block from in_channels=, width=, stride=; norm: makes the normalisation layers."""
 
-    def __init__(self, name: str, depth: int, block: Callable, norm: Callable, classes: int, peers: dict):
+    def __init__(self, name: str, depth: int, block: Callable, norm: Norm, classes: int, peers: dict):
         super().__init__(name, classes=classes, preprocessing=Preprocessing(32, **CIFAR10), peers=peers)
         with self.name_scope():
             self.stem = nn.HybridSequential(prefix="stem_")
@@ -51,10 +52,7 @@ class CifarResNet(_CifarNet):
         depth: 6n + 2: layers with weights, projections not counted.
         classes: number of logits, at least 1.
         last_gamma: zero gamma: the last norm of every residual branch starts at gamma = 0.
-        use_global_stats: BatchNorm normalises by its running statistics in training too.
-        norm_layer: class of the normalisation layers, called with **norm_kwargs and, if it takes that,
-            in_channels=...
-        norm_kwargs: further arguments for norm_layer.
+        norm: makes the normalisation layers.
 
     Returns: called with images (N, 3, H, W): logits (N, classes), both of the parameters' dtype.
 
@@ -66,18 +64,7 @@ class CifarResNet(_CifarNet):
         norm; the paper's has no parameters (every other pixel, new channels of zeros).
     """
 
-    def __init__(
-        self,
-        name: str,
-        depth: int,
-        *,
-        classes: int = 10,
-        last_gamma: bool = False,
-        use_global_stats: bool = False,
-        norm_layer: Callable = nn.BatchNorm,
-        norm_kwargs: dict | None = None,
-    ):
-        norm = normalisation(norm_layer, norm_kwargs, use_global_stats)
+    def __init__(self, name: str, depth: int, *, classes: int = 10, last_gamma: bool = False, norm: Norm = BATCH_NORM):
         last_norm = functools.partial(norm, gamma_initializer="zeros") if last_gamma else norm
         block = functools.partial(BasicBlock, Variant(), norm, last_norm, dilations=(1, 1))
         super().__init__(name, depth, block, norm, classes, _peers(name, depth))
@@ -92,21 +79,11 @@ class CifarPlain(_CifarNet):
     Differs: as in the residual twin, the stem has no relu.
     """
 
-    def __init__(
-        self,
-        name: str,
-        depth: int,
-        *,
-        classes: int = 10,
-        use_global_stats: bool = False,
-        norm_layer: Callable = nn.BatchNorm,
-        norm_kwargs: dict | None = None,
-    ):
-        norm = normalisation(norm_layer, norm_kwargs, use_global_stats)
+    def __init__(self, name: str, depth: int, *, classes: int = 10, norm: Norm = BATCH_NORM):
         super().__init__(name, depth, functools.partial(_make_plain_block, norm), norm, classes, {})
 
 
-def _make_plain_block(norm: Callable, in_channels: int, width: int, stride: int) -> nn.HybridSequential:
+def _make_plain_block(norm: Norm, in_channels: int, width: int, stride: int) -> nn.HybridSequential:
     block = nn.HybridSequential()
     with block.name_scope():
         for conv in (conv3x3(in_channels, width, stride), conv3x3(width, width)):

@@ -6,17 +6,18 @@ images -> stem -> stage1 -> ... -> stageN -> neck -> head -> logits
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import numbers
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock, nn
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import quoted
 from model_zoo.preprocessing import FIELDS, Preprocessing
 
+MOST_CLASSES = 1 << 20  # a head of 8 GB
 _USUAL = Preprocessing(224)  # ImageNet's
 _PART = re.compile(r"stem|stage\d+|neck|head|aux\d+|features")  # of a network; layers by other names are not called
 
@@ -66,8 +67,10 @@ class Classifier(HybridBlock):
         largest_side: int | None = None,
         peers: Mapping[str, Peer] | None = None,
     ):
-        if not is_whole(classes) or classes < 1:
-            raise Refused(f"{name}: classes={classes!r}, but it is a whole number, at least 1 class")
+        if not is_whole(classes) or not 1 <= classes <= MOST_CLASSES:
+            raise Refused(
+                f"{name}: classes={quoted(classes)}, but it is a whole number, 1 to {MOST_CLASSES}, at least 1 class"
+            )
         super().__init__(prefix=f"{name}_")
         self.classes, self.usual, self._preprocessing = classes, preprocessing, preprocessing
         self.stated: tuple[str, ...] = ()
@@ -212,44 +215,6 @@ def _check_shape(name: str, shape: tuple[int, ...], smallest_side: int, largest_
     ):
         if beyond:
             raise Refused(f"{name} takes images of at {bound} {side}x{side} pixels, but got {shape[2]}x{shape[3]}")
-
-
-def normalisation(
-    norm_layer: Callable = nn.BatchNorm,
-    norm_kwargs: Mapping | None = None,
-    use_global_stats: bool = False,
-    **fixed,
-) -> Callable[..., HybridBlock]:
-    """in_channels= -> a normalisation layer.
-
-    Args:
-        norm_layer: its class, called with **fixed, **norm_kwargs and, if it takes that, in_channels=...
-        norm_kwargs: further arguments of the user's.
-        use_global_stats: normalise by the running statistics in training too.
-        fixed: what the network itself asks for, such as epsilon; norm_kwargs come after and win.
-
-    Raises:
-        Refused: no class, or one that does not take these arguments, such as GroupNorm with use_global_stats. The
-            function returned raises it too.
-    """
-    if not callable(norm_layer) or not isinstance(norm_kwargs, (Mapping, type(None))):
-        raise Refused(
-            f"norm_layer={norm_layer!r}, norm_kwargs={norm_kwargs!r}: give a class such as mxnet.gluon.nn.BatchNorm, "
-            "and a dictionary of its arguments"
-        )
-    chosen = {**fixed, **(norm_kwargs or {}), **({"use_global_stats": True} if use_global_stats else {})}
-    parameters = inspect.signature(norm_layer).parameters.values()
-    sized = any(p.name == "in_channels" or p.kind is p.VAR_KEYWORD for p in parameters)
-
-    def norm(in_channels: int, **further) -> HybridBlock:
-        arguments = {**({"in_channels": in_channels} if sized else {}), **chosen, **further}
-        try:
-            return norm_layer(**arguments)
-        except TypeError as error:
-            called = getattr(norm_layer, "__name__", repr(norm_layer))
-            raise Refused(f"norm_layer={called} cannot be made with {', '.join(arguments)}: {error}") from error
-
-    return norm
 
 
 def first_dilation(dilation: int) -> int:

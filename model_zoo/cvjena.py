@@ -16,8 +16,9 @@ from mxnet.gluon import HybridBlock, nn
 from gluon_tricks.core.errors import Refused
 from model_zoo import vgg
 from model_zoo.alexnet import two_towers
-from model_zoo.classifier import Classifier, first_dilation, is_whole, normalisation
+from model_zoo.classifier import Classifier, first_dilation, is_whole
 from model_zoo.hidden_layers import HIDDEN_WIDTHS, HiddenLayersClassifier, Start, add_convolutions, make_hidden_layers
+from model_zoo.norm import BATCH_NORM, Norm
 from model_zoo.preprocessing import RAW, Preprocessing
 from model_zoo.resnet import STRIDES_AND_DILATIONS, WIDTHS
 
@@ -42,7 +43,7 @@ class Variant:
     smallest_side: int
 
 
-def _make_alexnet_stages(norm: Callable):
+def _make_alexnet_stages(norm: Norm):
     in_channels = 3
     for number, convs in enumerate(two_towers(HE, HE, padding=0), start=1):
         stage = nn.HybridSequential(prefix=f"stage{number}_")
@@ -80,11 +81,7 @@ class NormalisedNet(HiddenLayersClassifier):
     Args:
         name: a key of VARIANTS.
         classes: number of logits, at least 1.
-        use_global_stats: BatchNorm normalises by its running statistics in training too; the paper's advice for
-            batches of 16 images and fewer.
-        norm_layer: class of the normalisation layers, called with **norm_kwargs and, if it takes that,
-            in_channels=...
-        norm_kwargs: further arguments for norm_layer.
+        norm: makes the normalisation layers; for batches of 16 images and fewer the paper advises use_global_stats.
 
     Returns: called with images (N, 3, H, W), of any range: logits (N, classes), both of the parameters' dtype. The
         first images decide the size for which the dense layers are made.
@@ -97,20 +94,11 @@ class NormalisedNet(HiddenLayersClassifier):
     Differs: the authors' biases learn twice as fast as their weights; here a recipe would have to say so.
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        classes: int = 1000,
-        use_global_stats: bool = False,
-        norm_layer: Callable = nn.BatchNorm,
-        norm_kwargs: dict | None = None,
-    ):
-        if isinstance(norm_layer, type) and issubclass(norm_layer, (nn.GroupNorm, nn.InstanceNorm)):
-            raise Refused(
-                f"{name} has norms after its hidden dense layers too, but {norm_layer.__name__} takes maps only"
-            )
-        variant, norm = VARIANTS[name], normalisation(norm_layer, norm_kwargs, use_global_stats)
+    def __init__(self, name: str, *, classes: int = 1000, norm: Norm = BATCH_NORM):
+        layer = norm.norm_layer
+        if isinstance(layer, type) and issubclass(layer, (nn.GroupNorm, nn.InstanceNorm)):
+            raise Refused(f"{name} has norms after its hidden dense layers too, but {layer.__name__} takes maps only")
+        variant = VARIANTS[name]
         sizes = dict(preprocessing=variant.preprocessing, smallest_side=variant.smallest_side)
         super().__init__(name, classes=classes, **sizes)
         with self.name_scope():
@@ -164,7 +152,7 @@ class PreactivationBlock(HybridBlock):
     """Norm and relu come before each convolution: body(opened) + shortcut, opened being the input up to the first relu.
 
     Args:
-        norm: in_channels -> normalisation layer.
+        norm: makes the normalisation layers.
         in_channels: channels of the input.
         convs: (channels, kernel, stride, dilation) of each convolution.
         projection: stride of the 1x1 convolution of the shortcut, which sees what was opened; None: the shortcut is the
@@ -175,7 +163,7 @@ class PreactivationBlock(HybridBlock):
     Source: He et al., Identity mappings in deep residual networks (ECCV 2016), figure 4 (e).
     """
 
-    def __init__(self, norm: Callable, in_channels: int, convs, projection: int | None, first: bool):
+    def __init__(self, norm: Norm, in_channels: int, convs, projection: int | None, first: bool):
         super().__init__()
         layers, channels = [], in_channels
         with self.name_scope():
@@ -208,10 +196,7 @@ class CvjenaResNet(Classifier):
         name: as in the registry.
         depth: layers with weights: 10, 12, ... 48 with basic blocks, 50, 53, 56, ... with bottlenecks.
         classes: number of logits, at least 1.
-        use_global_stats: BatchNorm normalises by its running statistics in training too.
-        norm_layer: class of the normalisation layers, called with **norm_kwargs and, if it takes that,
-            in_channels=...
-        norm_kwargs: further arguments for norm_layer.
+        norm: makes the normalisation layers.
         dilated: output stride 8 for segmentation: stages 3 and 4 have stride 1 and dilations 2 and 4.
 
     Returns: called with images (N, 3, H, W), of any range: logits (N, classes), both of the parameters' dtype.
@@ -232,14 +217,11 @@ class CvjenaResNet(Classifier):
         depth: int = 26,
         *,
         classes: int = 1000,
-        use_global_stats: bool = False,
-        norm_layer: Callable = nn.BatchNorm,
-        norm_kwargs: dict | None = None,
+        norm: Norm = BATCH_NORM,
         dilated: bool = False,
     ):
         bottleneck, counts = split_depth(name, depth)
         super().__init__(name, classes=classes, smallest_side=5, preprocessing=Preprocessing(224, **RAW))
-        norm = normalisation(norm_layer, norm_kwargs, use_global_stats)
         with self.name_scope():
             self.stem = _make_stem(norm)
             channels = WIDTHS[0]
@@ -255,7 +237,7 @@ class CvjenaResNet(Classifier):
             self.head = nn.Dense(classes, in_units=channels)
 
 
-def _make_stem(norm: Callable) -> nn.HybridSequential:
+def _make_stem(norm: Norm) -> nn.HybridSequential:
     """Input norm, 7x7 convolution of stride 2 with biases, norm, relu, max pool without padding."""
     stem = nn.HybridSequential(prefix="stem_")
     with stem.name_scope():

@@ -15,7 +15,8 @@ from typing import Callable
 from mxnet.gluon import HybridBlock, nn
 from mxnet.gluon.contrib.nn import Identity
 
-from model_zoo.classifier import Classifier, Peer, check_drop, normalisation
+from model_zoo.classifier import Classifier, Peer, check_drop
+from model_zoo.norm import BATCH_NORM, Norm
 
 STAGES = {  # depth -> layers of dense block 1 to 4
     121: (6, 12, 24, 16),
@@ -32,11 +33,11 @@ class DenseLayer(HybridBlock):
     """The input, and behind it GROWTH channels made of it by norm, ReLU, 1x1, norm, ReLU and 3x3 convolution.
 
     Args:
-        norm: in_channels -> normalisation layer.
+        norm: makes the normalisation layers.
         drop: probability with which Dropout zeroes a new number.
     """
 
-    def __init__(self, norm: Callable, in_channels: int, dilation: int, drop: float):
+    def __init__(self, norm: Norm, in_channels: int, dilation: int, drop: float):
         super().__init__()
         with self.name_scope():
             self.bn1 = norm(in_channels=in_channels)
@@ -57,7 +58,7 @@ class DenseLayer(HybridBlock):
 class Transition(HybridBlock):
     """Norm, ReLU, a 1x1 convolution to half the channels and, unless pooled is false, a 2x2 average pool."""
 
-    def __init__(self, norm: Callable, in_channels: int, pooled: bool):
+    def __init__(self, norm: Norm, in_channels: int, pooled: bool):
         super().__init__()
         with self.name_scope():
             self.bn = norm(in_channels=in_channels)
@@ -76,10 +77,7 @@ class DenseNet(Classifier):
         name: as in the registry.
         depth: a key of STAGES.
         classes: number of logits, at least 1.
-        use_global_stats: BatchNorm normalises by its running statistics in training too.
-        norm_layer: class of the normalisation layers, called with **norm_kwargs and, if it takes that,
-            in_channels=...
-        norm_kwargs: further arguments for norm_layer.
+        norm: makes the normalisation layers.
         dilated: output stride 8 for segmentation: the last two transitions do not pool, the 3x3 convolutions of stages
             3 and 4 have dilations 2 and 4, and the neck averages the whole map.
         layer_drop: probability with which Dropout zeroes a number that a dense layer adds, in [0, 1).
@@ -102,9 +100,7 @@ class DenseNet(Classifier):
         depth: int,
         *,
         classes: int = 1000,
-        use_global_stats: bool = False,
-        norm_layer: Callable = nn.BatchNorm,
-        norm_kwargs: dict | None = None,
+        norm: Norm = BATCH_NORM,
         dilated: bool = False,
         layer_drop: float = 0.0,
     ):
@@ -113,7 +109,6 @@ class DenseNet(Classifier):
         smallest, features, largest = (5, 5, None) if dilated else (221, 29, 444)
         sides = dict(smallest_side=smallest, smallest_for_features=features, largest_side=largest)
         super().__init__(name, classes=classes, peers=_peers(name, depth), **sides)
-        norm = normalisation(norm_layer, norm_kwargs, use_global_stats)
         drop = check_drop(name, layer_drop)
         pools, dilations = ((1, 0, 0), (1, 1, 2, 4)) if dilated else ((1, 1, 1), (1, 1, 1, 1))
         with self.name_scope():
@@ -131,7 +126,7 @@ class DenseNet(Classifier):
             self.head = nn.Dense(classes, in_units=channels)
 
 
-def _make_stage(number: int, norm: Callable, layer: Callable, channels: int, count: int, pooled: bool | None):
+def _make_stage(number: int, norm: Norm, layer: Callable, channels: int, count: int, pooled: bool | None):
     """Transition (from stage 2), dense layers, and in stage 4 a last norm; with the channels of the output."""
     stage = nn.HybridSequential(prefix=f"stage{number}_")
     with stage.name_scope():

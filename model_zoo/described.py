@@ -13,13 +13,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.json_text import parse_json
+from gluon_tricks.core.reading import JSON_BYTES, read_bytes
 from model_zoo import formats
 from model_zoo.naming import NAMINGS, PIXELS
 from model_zoo.preprocessing import FIELDS, Preprocessing
 
 log = logging.getLogger("model_zoo")
-
-_LARGEST = 1 << 24  # bytes of a description; that of 1000 classes has 3e4
 
 
 def described(
@@ -53,9 +53,7 @@ def described(
     beside = file_beside(path)
     if beside is None:
         return None
-    if beside.stat().st_size > _LARGEST:
-        raise Refused(f"{beside} has {beside.stat().st_size} bytes, which is too much for a preprocessing")
-    return _parsed(beside.read_bytes(), beside, usual)
+    return _parsed(read_bytes(beside, JSON_BYTES), beside, usual)
 
 
 def file_beside(path: pathlib.Path) -> pathlib.Path | None:
@@ -73,8 +71,8 @@ def in_words(preprocessing: Preprocessing, stated: tuple[str, ...]) -> str:
 
 def _parsed(text: str | bytes, path, usual: Preprocessing | None) -> tuple[Preprocessing, tuple[str, ...]]:
     try:
-        return Preprocessing.from_json(json.loads(text), usual)
-    except (ValueError, RecursionError, Refused) as error:
+        return Preprocessing.from_json(parse_json(text), usual)
+    except ValueError as error:
         raise Refused(f"{path} does not say its preprocessing rightly: {str(error)[:200]}") from None
 
 

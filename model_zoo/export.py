@@ -41,7 +41,7 @@ def export_onnx(
         preprocessing: its input_size is the input's height and width in the file.
         batch_size: N in the file; None leaves it open.
 
-    Returns: the largest difference to the network's logits as a share of the largest logit; None: not checked.
+    Returns: the largest difference to the network's logits as a fraction of the largest logit; None: not checked.
 
     Raises:
         Refused: onnx is missing or too new, an operator that MXNet cannot export, logits that differ, no such folder.
@@ -85,7 +85,7 @@ def export_symbol(net: HybridBlock, prefix: str | os.PathLike, preprocessing: Pr
         net, preprocessing: as for export_onnx; a symbol takes any batch size.
         prefix: path and beginning of the names.
 
-    Returns: the largest difference to the network's logits as a share of the largest logit.
+    Returns: the largest difference to the network's logits as a fraction of the largest logit.
 
     Raises:
         Refused: no parameters or not float32, logits that differ, or no such folder.
@@ -124,7 +124,8 @@ def require_place(target: str | os.PathLike, form: str) -> None:
     if not path.parent.is_dir():
         raise Refused(f"there is no folder {path.parent} to write {path.name} to")
     ends = {"onnx": (f"{path.stem}.onnx",), "symbol": (f"{path.name}-symbol.json", f"{path.name}-0000.params")}
-    for name in ends[form]:
+    described = f"{path.stem if form == 'onnx' else path.name}-preprocessing.json"
+    for name in (*ends[form], described):
         require_writable(path.parent / name, "DST")
 
 
@@ -201,7 +202,7 @@ def _run_onnx(file: str, images: np.ndarray) -> list[np.ndarray] | None:
 
 
 def _compare(expected: Sequence[np.ndarray], seen: Sequence[np.ndarray], what: str, net: HybridBlock) -> float:
-    """The largest difference as a share of the largest logit, if it is small enough."""
+    """The largest difference as a fraction of the largest logit, if it is small enough."""
     if [a.shape for a in expected] != [b.shape for b in seen]:
         raise Refused(f"{what} gives outputs {[b.shape for b in seen]}, not {[a.shape for a in expected]}: not written")
     differences = [np.abs(a - b).max() / max(np.abs(a).max(), np.finfo("float32").tiny) for a, b in zip(expected, seen)]

@@ -21,7 +21,14 @@ import safetensors.numpy
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import bytes_of, require_writable, write_atomically
+from gluon_tricks.core.reading import PARAMETER_BYTES, opened, read_bytes
+from gluon_tricks.core.wording import quoted
 from model_zoo import torch_files
+
+_ADVICE = re.compile("weights_only|safe_globals|allow_pickle|trusted? |unsafe", re.IGNORECASE)  # of libraries
+_PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
+_LONGEST_NAME = 1000  # letters; the longest of a network of the zoo has 60
+_MOST_ARRAYS = 20_000  # the most of a network of the zoo are 2,000
 
 
 def split(source: str | os.PathLike) -> tuple[pathlib.Path, str]:
@@ -46,9 +53,9 @@ def read(source: str | os.PathLike, tell: bool = True) -> dict[str, np.ndarray]:
         Refused: there is no such file, it is damaged or of no such kind, or it is PyTorch's and PyTorch is not here.
     """
     path, part = split(source)
-    if not path.is_file():
+    if not os.path.exists(path):
         raise Refused(f"there is no parameter file {path}")
-    with open(path, "rb") as file:
+    with opened(path, PARAMETER_BYTES) as file:
         start = file.read(16)
     if start.startswith((torch_files.ZIP, torch_files.BEFORE_1_6)):
         with _damage_told(path):
@@ -57,11 +64,28 @@ def read(source: str | os.PathLike, tell: bool = True) -> dict[str, np.ndarray]:
         values = _read_safetensors(path)
     elif start.startswith(_LIST_MAGIC):
         values = _read_params(path)
+    elif start.startswith(_PICKLES):
+        raise Refused(
+            f"{path} is a pickle, which may run any code when it is read, and was refused: give the parameters as "
+            "safetensors, or as a state dict that torch.save wrote"
+        )
     else:
         raise Refused(
             f"{path} is no parameter file: give one of net.save_parameters, net.export, safetensors or torch.save"
         )
+    _require_names(values, path)
     return _part(values, part, path)
+
+
+def _require_names(values: Mapping[str, np.ndarray], path) -> None:
+    """Refuses names that no network's parameters have: comparing names takes more than their length."""
+    longest = max(values, key=len, default="")
+    if len(longest) > _LONGEST_NAME or len(values) > _MOST_ARRAYS:
+        what = f"a name of {len(longest)} letters" if len(longest) > _LONGEST_NAME else f"{len(values)} arrays"
+        raise Refused(
+            f"{path} has {what}, and parameters of networks have at most {_MOST_ARRAYS} names of {_LONGEST_NAME} "
+            "letters: give another file"
+        )
 
 
 def _part(values: dict[str, np.ndarray], part: str, path) -> dict[str, np.ndarray]:
@@ -70,14 +94,14 @@ def _part(values: dict[str, np.ndarray], part: str, path) -> dict[str, np.ndarra
         return values
     inner = {name[len(part) + 1 :]: values[name] for name in values if name.startswith((f"{part}.", f"{part}/"))}
     if not inner:
-        raise Refused(f"{path} has no names that begin with {part!r}, such as {part}.weight")
+        raise Refused(f"{path} has no names that begin with {quoted(part)}, such as {part}.weight")
     return inner
 
 
 def metadata(source: str | os.PathLike) -> dict[str, str]:
     """What a safetensors file says about itself; {} for other kinds."""
     path, _ = split(source)
-    with open(path, "rb") as file:
+    with opened(path, PARAMETER_BYTES) as file:
         if file.read(16)[8:9] != b"{":
             return {}
     with _damage_told(path), safetensors.safe_open(path, framework="np") as file:
@@ -102,7 +126,7 @@ def write(path: str | os.PathLike, values: Mapping[str, np.ndarray], about: Mapp
     else:
         contiguous = {name: np.ascontiguousarray(value) for name, value in values.items()}
         data = safetensors.numpy.save(contiguous, dict(about))
-    write_atomically(path, lambda temporary: temporary.write_bytes(data))
+    write_atomically(path, lambda temporary: temporary.write_bytes(data), named=True)
 
 
 def require_place(path: pathlib.Path) -> None:
@@ -123,6 +147,8 @@ def _damage_told(path) -> Iterator[None]:
         raise
     except Exception as error:  # the libraries document no list of what a damaged file makes them raise
         reason = (str(error).strip().splitlines() or [""])[0][:200]
+        if _ADVICE.search(str(error)):  # how to have it run whatever the file says
+            raise Refused(f"{path} holds something else than numbers, and was refused: get it as safetensors") from None
         raise Refused(f"{path} is damaged, get it again: {type(error).__name__}, {reason}") from None
 
 
@@ -141,7 +167,7 @@ _BFLOAT16 = 12
 
 
 def _read_params(path) -> dict[str, np.ndarray]:
-    with open(path, "rb") as file:
+    with opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         _, _, count = _unpack(file, "<QQQ", path)
         arrays = []
@@ -197,7 +223,7 @@ _SAFETENSORS |= {"I32": "<i4", "I64": "<i8"}
 def _read_safetensors(path) -> dict[str, np.ndarray]:
     values = {}
     with _damage_told(path):
-        for name, tensor in safetensors.deserialize(pathlib.Path(path).read_bytes()):
+        for name, tensor in safetensors.deserialize(read_bytes(path, PARAMETER_BYTES)):
             if tensor["dtype"] not in _SAFETENSORS:
                 raise Refused(f"{path}: {name} is of type {tensor['dtype']}, which is no type of parameters")
             array = np.frombuffer(tensor["data"], _SAFETENSORS[tensor["dtype"]]).reshape(tensor["shape"])

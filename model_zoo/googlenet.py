@@ -17,8 +17,9 @@ from mxnet.gluon import nn
 
 from gluon_tricks.core.errors import Refused
 from model_zoo.branches import Conv, NormedConv, make_sequence
-from model_zoo.classifier import Classifier, Peer, check_drop, normalisation
+from model_zoo.classifier import Classifier, Peer, check_drop
 from model_zoo.lrn import CAFFE_LRN
+from model_zoo.norm import BATCH_NORM, Norm
 from model_zoo.preprocessing import CAFFE, Preprocessing
 
 HALVING_CEIL = functools.partial(nn.MaxPool2D, 3, 2, ceil_mode=True)
@@ -74,10 +75,7 @@ class GoogLeNet(Classifier):
     Args:
         name: as in the registry.
         classes: number of logits, at least 1.
-        use_global_stats: BatchNorm normalises by its running statistics in training too.
-        norm_layer: class of the normalisation layers, called with epsilon=0.001, **norm_kwargs and, if it takes
-            that, in_channels=...
-        norm_kwargs: further arguments for norm_layer.
+        norm: makes the normalisation layers, with epsilon=0.001 unless its own arguments say otherwise.
         final_drop: probability with which Dropout zeroes a feature before the head, in [0, 1).
 
     Returns: called with images (N, 3, H, W), sides from 223 to 446 px: logits (N, classes), both of the parameters'
@@ -93,19 +91,10 @@ class GoogLeNet(Classifier):
         not all of it. No auxiliary classifiers (see googlenet_2014_aux).
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        classes: int = 1000,
-        use_global_stats: bool = False,
-        norm_layer: Callable = nn.BatchNorm,
-        norm_kwargs: dict | None = None,
-        final_drop: float = 0.4,
-    ):
+    def __init__(self, name: str, *, classes: int = 1000, norm: Norm = BATCH_NORM, final_drop: float = 0.4):
         sides = dict(smallest_side=223, smallest_for_features=31, largest_side=446)  # a last map of 7x7 to 13x13
         super().__init__(name, classes=classes, peers=_peers(name), **sides)
-        norm = normalisation(norm_layer, norm_kwargs, use_global_stats, epsilon=0.001)
+        norm = norm.defaulting_to(epsilon=0.001)
         unit, last_pool = functools.partial(NormedConv, norm), functools.partial(nn.MaxPool2D, 2, 2)
         with self.name_scope():
             channels = _make_trunk(self, unit, kernel=3, last_pool=last_pool, norms=[])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import mxnet as mx
 import numpy as np
@@ -11,6 +11,7 @@ from mxnet.gluon import nn
 
 from gluon_tricks.core.errors import Refused
 from model_zoo.classifier import Classifier
+from model_zoo.norm import Norm
 
 HIDDEN_WIDTHS = (4096, 4096)
 
@@ -45,7 +46,7 @@ class BiasedConv:
 
 
 def add_convolutions(
-    stage: nn.HybridSequential, in_channels: int, convs: Sequence[BiasedConv], norm: Callable | None = None
+    stage: nn.HybridSequential, in_channels: int, convs: Sequence[BiasedConv], norm: Norm | None = None
 ):
     """Adds convolution, [norm(in_channels=),] relu for each of convs."""
     for conv in convs:
@@ -57,7 +58,7 @@ def add_convolutions(
         in_channels = conv.channels
 
 
-def make_hidden_layers(start: Start, drop: float | None = None, norm: Callable | None = None) -> nn.HybridSequential:
+def make_hidden_layers(start: Start, drop: float | None = None, norm: Norm | None = None) -> nn.HybridSequential:
     """The neck: flatten, then dense, [norm(in_channels=),] relu, [dropout] for each of HIDDEN_WIDTHS."""
     neck = nn.HybridSequential(prefix="neck_")
     with neck.name_scope():

@@ -7,12 +7,12 @@ stride  2         4         8         16        32
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 
 from mxnet.gluon import nn
 
 from model_zoo.branches import Conv, NormedConv, make_sequence, places
-from model_zoo.classifier import Classifier, Peer, check_drop, normalisation
+from model_zoo.classifier import Classifier, Peer, check_drop
+from model_zoo.norm import BATCH_NORM, Norm
 from model_zoo.preprocessing import Preprocessing
 
 HALVING_FLOOR = functools.partial(nn.MaxPool2D, 3, 2)
@@ -68,10 +68,7 @@ class InceptionV3(Classifier):
     Args:
         name: as in the registry.
         classes: number of logits, at least 1.
-        use_global_stats: BatchNorm normalises by its running statistics in training too.
-        norm_layer: class of the normalisation layers, called with epsilon=0.001, **norm_kwargs and, if it takes
-            that, in_channels=...
-        norm_kwargs: further arguments for norm_layer.
+        norm: makes the normalisation layers, with epsilon=0.001 unless its own arguments say otherwise.
         final_drop: probability with which Dropout zeroes a feature before the head, in [0, 1).
 
     Returns: called with images (N, 3, H, W), sides from 299 to 554 px: logits (N, classes), both of the parameters'
@@ -86,19 +83,10 @@ class InceptionV3(Classifier):
         the 8x8 numbers at the top left of the last map, which for images of more than 330 px is not all of it.
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        classes: int = 1000,
-        use_global_stats: bool = False,
-        norm_layer: Callable = nn.BatchNorm,
-        norm_kwargs: dict | None = None,
-        final_drop: float = 0.5,
-    ):
+    def __init__(self, name: str, *, classes: int = 1000, norm: Norm = BATCH_NORM, final_drop: float = 0.5):
         sides = dict(smallest_side=299, smallest_for_features=75, largest_side=554)  # a last map of 8x8 to 15x15
         super().__init__(name, classes=classes, preprocessing=Preprocessing(299), peers=_peers(name), **sides)
-        norm = normalisation(norm_layer, norm_kwargs, use_global_stats, epsilon=0.001)
+        norm = norm.defaulting_to(epsilon=0.001)
         with self.name_scope():
             channels = 3
             for part, parts in PARTS.items():

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable
 
 import mxnet as mx
+from mxnet.contrib.quantization import quantize_net_v2
 from mxnet.gluon import HybridBlock
 
 from gluon_tricks.core.errors import Refused
@@ -24,29 +25,24 @@ def fuse(net: HybridBlock, images: mx.nd.NDArray) -> None:
     net.optimize_for(images, backend="MKLDNN", static_alloc=True, static_shape=True)
 
 
-def quantise(net: HybridBlock, batches: Iterable[mx.nd.NDArray], mode: str = "naive") -> HybridBlock:
+def quantise(net: HybridBlock, batches: Iterable[mx.nd.NDArray]) -> HybridBlock:
     """A copy of a network for prediction that computes in 8-bit integers where that is worth it.
 
-    Weights and activations become integers by scales found on some images; what the passes leave in float32 stays
+    Weights and activations become integers by the extremes seen on some images; what the passes leave in float32 stays
     exact. How much the predictions move depends on the network: compare them on images you know.
 
     Args:
         net: an initialised network with float32 parameters on the CPU; unchanged but for being hybridized.
         batches: some hundred images as they come to the network, normalised, in float32 batches (N, 3, H, W) of one
             shape, which is also the shape the copy is made for.
-        mode: scales from the extremes seen ("naive") or from the thresholds that keep most information ("entropy").
 
     Returns: images (N, 3, H, W) -> logits (N, classes), float32.
 
     Raises:
-        Refused: no images, batches of several shapes, or another mode.
+        Refused: no images, or batches of several shapes.
     """
-    from mxnet.contrib.quantization import quantize_net_v2
-
     batches = list(batches)
     shapes = sorted({batch.shape for batch in batches})
-    if mode not in ("naive", "entropy"):
-        raise Refused(f"quantise: mode {mode!r}, but scales are found by naive or entropy")
     if len(shapes) != 1:
         raise Refused(f"quantise takes batches of one shape to find its scales on, but got {shapes or 'none'}")
     images = mx.nd.concat(*batches, dim=0)
@@ -55,7 +51,7 @@ def quantise(net: HybridBlock, batches: Iterable[mx.nd.NDArray], mode: str = "na
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "Cannot decide type for the following arguments": of the input, float32
         quantised = quantize_net_v2(
-            net, quantized_dtype="auto", quantize_mode="smart", calib_data=loader, calib_mode=mode,
+            net, quantized_dtype="auto", quantize_mode="smart", calib_data=loader, calib_mode="naive",
             num_calib_examples=len(images), ctx=mx.cpu(),
         )  # fmt: skip
     quantised.hybridize(static_alloc=True, static_shape=True)

@@ -9,11 +9,11 @@ A stage is a sequence of separable blocks; the first block of stages 2 to 5 halv
 from __future__ import annotations
 
 import functools
-from typing import Callable
 
 from mxnet.gluon import HybridBlock, nn
 
-from model_zoo.classifier import Classifier, Peer, check_drop, first_dilation, normalisation
+from model_zoo.classifier import Classifier, Peer, check_drop, first_dilation
+from model_zoo.norm import BATCH_NORM, Norm
 
 STEM_WIDTH = 32
 STAGES = ((64, 1), (128, 2), (256, 2), (512, 6), (1024, 2))  # channels, blocks of stage 1 to 5
@@ -27,12 +27,12 @@ class SeparableBlock(HybridBlock):
     """A 3x3 convolution of each channel by itself, then a 1x1 convolution across channels, each with norm and ReLU.
 
     Args:
-        norm: in_channels -> normalisation layer.
+        norm: makes the normalisation layers.
         in_channels, channels: into and out of the block.
         stride, dilation: of the 3x3 convolution.
     """
 
-    def __init__(self, norm: Callable, in_channels: int, channels: int, stride: int, dilation: int):
+    def __init__(self, norm: Norm, in_channels: int, channels: int, stride: int, dilation: int):
         super().__init__()
         with self.name_scope():
             grid = dict(padding=dilation, dilation=dilation, groups=in_channels, in_channels=in_channels)
@@ -55,10 +55,7 @@ class MobileNet(Classifier):
         name: as in the registry.
         multiplier: width multiplier: every layer has this part of the channels of mobilenet1.0.
         classes: number of logits, at least 1.
-        use_global_stats: BatchNorm normalises by its running statistics in training too.
-        norm_layer: class of the normalisation layers, called with **norm_kwargs and, if it takes that,
-            in_channels=...
-        norm_kwargs: further arguments for norm_layer.
+        norm: makes the normalisation layers.
         dilated: output stride 8 for segmentation: stages 4 and 5 have stride 1 and dilations 2 and 4.
         final_drop: probability with which Dropout zeroes a feature before the head, in [0, 1).
 
@@ -79,14 +76,11 @@ class MobileNet(Classifier):
         multiplier: float,
         *,
         classes: int = 1000,
-        use_global_stats: bool = False,
-        norm_layer: Callable = nn.BatchNorm,
-        norm_kwargs: dict | None = None,
+        norm: Norm = BATCH_NORM,
         dilated: bool = False,
         final_drop: float = 0.0,
     ):
         super().__init__(name, classes=classes, peers=_peers(name))
-        norm = normalisation(norm_layer, norm_kwargs, use_global_stats)
         in_channels = int(STEM_WIDTH * multiplier)
         with self.name_scope():
             self.stem = nn.HybridSequential(prefix="stem_")
@@ -105,7 +99,7 @@ class MobileNet(Classifier):
             self.head = nn.Dense(classes, in_units=in_channels)
 
 
-def _make_stage(number: int, norm: Callable, count: int, channels: tuple[int, int], stride: int, dilation: int):
+def _make_stage(number: int, norm: Norm, count: int, channels: tuple[int, int], stride: int, dilation: int):
     """A sequence of separable blocks; channels: into and out of the stage."""
     stage = nn.HybridSequential(prefix=f"stage{number}_")
     with stage.name_scope():

@@ -7,6 +7,7 @@ parameter stands in the tables of `net.peers`.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import math
 import os
@@ -17,6 +18,7 @@ import mxnet as mx
 import numpy as np
 from mxnet.gluon import HybridBlock
 
+from gluon_tricks.core.wording import shortened, some
 from model_zoo.torch_files import AVERAGE
 
 log = logging.getLogger("model_zoo")
@@ -26,14 +28,19 @@ NAMINGS = ("ours", "gluoncv", *TORCH)
 # Of torch files: a counter that our norms do not have, one of a moving average, and the classifiers that torchvision
 # trained Inception v3 and GoogLeNet with and does not predict with.
 _LEFT_OUT = re.compile(r"(^|\.)num_batches_tracked$|^n_averaged$|^(AuxLogits|aux1|aux2)\.")
+_MOST_WRAPPERS = 8  # around one network
 # GluonCV's export_block puts the pixels' mean and deviation among the parameters.
 PIXELS = re.compile(r"_init_(mean|scale)$")
 
 
 def rename(name: str, table: Mapping[str, str]) -> str:
     """The name with every listed run of segments replaced, in one pass: "stem.1" is no part of "stem.10"."""
-    pattern = "|".join(rf"\b{re.escape(segments)}\b" for segments in sorted(table, key=len, reverse=True))
-    return re.sub(pattern, lambda found: table[found[0]], name) if table else name
+    return _pattern(tuple(table)).sub(lambda found: table[found[0]], name) if table else name
+
+
+@functools.lru_cache(maxsize=256)
+def _pattern(texts: tuple[str, ...]) -> re.Pattern:
+    return re.compile("|".join(rf"\b{re.escape(text)}\b" for text in sorted(texts, key=len, reverse=True)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +71,7 @@ def naming_in(net: HybridBlock, values: Mapping[str, np.ndarray]) -> Naming:
 def _prefixes(values: Mapping[str, np.ndarray]) -> list[str]:
     """What wrappers put before all names, such as "module.", "_orig_mod." or "model.backbone.", the shortest first."""
     names = [name for name in values if name != "n_averaged"]
-    ends = [place.end() for place in re.finditer("[.]", os.path.commonprefix(names))]
+    ends = [place.end() for place in re.finditer("[.]", os.path.commonprefix(names))][:_MOST_WRAPPERS]
     return ["", *(names[0][:end] for end in ends)]
 
 
@@ -123,8 +130,11 @@ def _by_number(net: HybridBlock, values: Mapping[str, np.ndarray]) -> dict[str, 
     for name, parameter in parameters.items():
         once.setdefault(parameter.name, name)
     names: dict[str, str] = {}
+    ours_layers = _layers(once.values(), "[.]")
+    if len(theirs) != len(ours_layers):
+        return None
     place, queues = {layer: k for k, layer in enumerate(theirs)}, _queues(theirs)
-    for ours in _layers(once.values(), "[.]").values():
+    for ours in ours_layers.values():
         fitting = [queue for queue in queues if queue and _same(theirs[queue[0]], ours, values, parameters)]
         if not fitting:
             return None
@@ -137,9 +147,18 @@ def _queues(layers: Iterable[str]) -> list[list[str]]:
     """The layers of each scope and kind, such as the convolutions of stage 1, in the order of their numbers."""
     queues: dict[str, list[tuple[int, str]]] = {}
     for layer in layers:
-        kind, number = re.fullmatch(r"(.*?)(\d*)", layer).groups()
-        queues.setdefault(kind, []).append((int(number or 0), layer))
+        kind, number = _numbered(layer)
+        queues.setdefault(kind, []).append((number, layer))
     return [[layer for _, layer in sorted(queue)] for queue in queues.values()]
+
+
+def _numbered(text: str) -> tuple[str, int]:
+    """A text without the number that it ends in, and the number, 0 without one.
+
+    Not by a regular expression: for each way of dividing many digits it would try all the others.
+    """
+    kind = text.rstrip("0123456789")
+    return kind, int(text[len(kind) :] or 0)
 
 
 def _same(theirs: Mapping[str, str], ours: Mapping[str, str], values, parameters) -> bool:
@@ -165,11 +184,15 @@ def _scopes_upwards(layers: Iterable[str]) -> bool:
     """Whether within each scope those of one kind come in the order of their numbers."""
     last: dict[tuple[str, str], int] = {}
     for layer in layers:
-        for part in re.finditer(r"([^_]*?)(\d+)_", layer):
-            place, number = (layer[: part.start()], part[1]), int(part[2])
-            if number < last.get(place, 0):
-                return False
-            last[place] = number
+        start = 0
+        for part in layer.split("_")[:-1]:
+            kind, number = _numbered(part)
+            if kind != part:
+                place = layer[:start], kind
+                if number < last.get(place, 0):
+                    return False
+                last[place] = number
+            start += len(part) + 1
     return True
 
 
@@ -185,9 +208,9 @@ def differences(net: HybridBlock, values: Mapping, source) -> str:
     names = max(namings(net).values(), key=lambda names: len(names.keys() & values.keys()))
     missing, unknown = sorted(names.keys() - values.keys()), sorted(values.keys() - names.keys())
     parts = [
-        f"{what.format(len(some))} ({', '.join(some[:3])}{', ...' if len(some) > 3 else ''})"
-        for what, some in (("lacks {} of its names", missing), ("has {} other names", unknown))
-        if some
+        f"{what.format(len(names))} ({some(names, 3)})"
+        for what, names in (("lacks {} of its names", missing), ("has {} other names", unknown))
+        if names
     ]
     return f"{source} does not hold the parameters of {net.name}: the file {' and '.join(parts)}"
 
@@ -211,7 +234,8 @@ def which_part(source, prefixes: list[str]) -> str:
     """That a file holds networks under these prefixes, and how to name one; a moving average is named last."""
     prefixes = sorted(prefixes, key=lambda prefix: (AVERAGE.search(prefix) is not None, prefix))
     more = "" if len(prefixes) > 1 else " and other names"
-    return f"{source} holds {' and '.join(prefixes)}{more}: name one, as {source}#{prefixes[0]}"
+    said = " and ".join(shortened(prefix, 100) for prefix in prefixes[:10])
+    return f"{source} holds {said}{more}: name one, as {source}#{shortened(prefixes[0], 100)}"
 
 
 # --- shapes -------------------------------------------------------------------------------------------------------

@@ -7,10 +7,13 @@ import math
 from typing import Any
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import quoted, shortened
 
 IMAGENET = {"mean": (123.68, 116.779, 103.939), "std": (58.393, 57.12, 57.375), "crop_ratio": 0.875}
 CAFFE = {"mean": IMAGENET["mean"], "std": (1.0, 1.0, 1.0)}  # the mean subtracted, and no more
 RAW = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}  # pixels as they are
+LARGEST_INPUT = 4096  # px of a side of the input; the largest that is published has 1280
+LARGEST_RESIZED = 8192  # px of the shorter edge of what the crop is taken from: 200 MB, of a long photo 1.6 GB
 CIFAR10 = {"mean": (125.307, 122.961, 113.8575), "std": (51.5865, 50.847, 51.255), "crop_ratio": 1.0}
 
 
@@ -34,10 +37,15 @@ class Preprocessing:
     classes: tuple[str, ...] | None = None
 
     def __post_init__(self):
-        if self.input_size < 1 or not 0 < self.crop_ratio <= 1 or min(self.std) <= 0:
+        if not 1 <= self.input_size <= LARGEST_INPUT or not 0 < self.crop_ratio <= 1 or min(self.std) <= 0:
             raise Refused(
-                f"input_size {self.input_size}, crop_ratio {self.crop_ratio}, std {self.std}: sizes take 1 and more, "
-                "crop_ratio lies in (0, 1], std is positive"
+                f"input_size {quoted(self.input_size)}, crop_ratio {self.crop_ratio}, std {self.std}: sizes take 1 to "
+                f"{LARGEST_INPUT}, crop_ratio lies in (0, 1], std is positive"
+            )
+        if self.input_size / self.crop_ratio > LARGEST_RESIZED:
+            raise Refused(
+                f"input_size {self.input_size} over crop_ratio {self.crop_ratio}: images would be resized to "
+                f"{self.input_size / self.crop_ratio:.3g} px, and {LARGEST_RESIZED} are the most"
             )
 
     @classmethod
@@ -66,7 +74,9 @@ class Preprocessing:
                 raise ValueError("the input's side is no whole number, or classes is no list")
             return (dataclasses.replace(usual, **said) if usual else cls(**said)), tuple(said)
         except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
-            raise Refused(f"this is no preprocessing of an export ({type(error).__name__}: {error})") from None
+            raise Refused(
+                f"this is no preprocessing of an export ({type(error).__name__}: {shortened(str(error), 200)})"
+            ) from None
 
     def to_json(self) -> dict:
         """A JSON object that says every step in order; docs/export.md says what its words mean."""

@@ -9,7 +9,6 @@ import http.client
 import os
 import pathlib
 import re
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -22,6 +21,9 @@ import tqdm
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite, writing
+from gluon_tricks.core.reading import opened
+from gluon_tricks.core.scratch import scratch_folder
+from gluon_tricks.core.wording import without_password
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,8 +182,9 @@ def fetch(name: str, tag: str | None = None) -> pathlib.Path:
                 os.replace(unpacked, path)
     except (_Unusable, OSError, http.client.HTTPException, ValueError) as error:
         wrong = f"; the file that is at {path} has the sha1 {there} and is not it" if there else ""
+        said = without_password(f"{url} ({error})", url)
         raise Refused(
-            f"{path.name} cannot be downloaded from {url} ({error}){wrong}: put the file whose sha1 "
+            f"{path.name} cannot be downloaded from {said}{wrong}: put the file whose sha1 "
             f"{f'is {file.sha1}' if file.sha1 else f'starts with {file.tag}'} at {path}, or give the path of another; "
             f"published tags of {name}: {tags(name)}"
         ) from None
@@ -198,9 +201,8 @@ def _scratch(path: pathlib.Path) -> Iterator[str]:
     """A temporary folder beside the file."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.")
-    with scratch as name:
-        yield name
+    with scratch_folder(path.parent, f".{path.stem}") as scratch:
+        yield str(scratch)
 
 
 class _Unusable(Exception):
@@ -209,7 +211,7 @@ class _Unusable(Exception):
 
 def _sha1(path: pathlib.Path) -> str:
     digest = hashlib.sha1(usedforsecurity=False)
-    with open(path, "rb") as file:
+    with opened(path) as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()

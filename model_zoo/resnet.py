@@ -16,7 +16,8 @@ from mxnet.gluon import HybridBlock, nn
 from mxnet.gluon.contrib.nn import Identity
 
 from gluon_tricks.core.errors import Refused
-from model_zoo.classifier import Classifier, Peer, check_drop, first_dilation, normalisation
+from model_zoo.classifier import Classifier, Peer, check_drop, first_dilation
+from model_zoo.norm import BATCH_NORM, Norm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +34,8 @@ class Variant:
         se: squeeze and excitation: every channel of the residual is scaled by a number in (0, 1) that two layers find
             from the means of all channels: "dense" layers without bias, or "conv" 1x1 with biases.
 
-    Source: Bag of Tricks, section 4.1 and figure 2; Xie et al., Aggregated residual transformations (CVPR 2017), for
-        groups; Hu et al., Squeeze-and-excitation networks (CVPR 2018), for se.
+    Source: Bag of Tricks, section 4, figure 1 (which shows the blocks of stage 4) and figure 2; Xie et al., Aggregated
+        residual transformations (CVPR 2017), for groups; Hu et al., Squeeze-and-excitation networks, for se.
     """
 
     stride_on_3x3: bool = False
@@ -57,6 +58,7 @@ VARIANTS = {
 }
 
 WIDTHS = (64, 128, 256, 512)  # of the 3x3 convolutions of stage 1 to 4; a stage's output has expansion times as many
+REDUCTION = 16  # channels / width of squeeze and excitation's hidden layer
 STRIDES_AND_DILATIONS = {  # dilated -> strides, dilations of stage 1 to 4
     False: ((1, 2, 2, 2), (1, 1, 1, 1)),
     True: ((1, 2, 1, 1), (1, 1, 2, 4)),
@@ -72,7 +74,7 @@ def conv1x1(in_channels: int, channels: int, stride: int = 1, use_bias: bool = F
     return nn.Conv2D(channels, 1, stride, use_bias=use_bias, in_channels=in_channels)
 
 
-def make_shortcut(variant: Variant, norm: Callable, in_channels: int, channels: int, stride: int):
+def make_shortcut(variant: Variant, norm: Norm, in_channels: int, channels: int, stride: int):
     """A projection, [average pool,] 1x1 convolution, norm, where size or channels change; None for the identity."""
     if stride == 1 and in_channels == channels:
         return None
@@ -88,15 +90,15 @@ def make_shortcut(variant: Variant, norm: Callable, in_channels: int, channels: 
     return shortcut
 
 
-def make_excitation(kind: str | None, channels: int, reduction: int = 16):
+def make_excitation(kind: str | None, channels: int):
     """Channel means -> factors in (0, 1); None without squeeze and excitation."""
     if kind is None:
         return None
     excitation = nn.HybridSequential(prefix="se_")
     with excitation.name_scope():
         for width, inputs, activation in (
-            (channels // reduction, channels, "relu"),
-            (channels, channels // reduction, "sigmoid"),
+            (channels // REDUCTION, channels, "relu"),
+            (channels, channels // REDUCTION, "sigmoid"),
         ):
             if kind == "dense":
                 excitation.add(nn.Dense(width, use_bias=False, in_units=inputs))
@@ -118,14 +120,14 @@ class BasicBlock(HybridBlock):
     """Two 3x3 convolutions (18 and 34 layers).
 
     Args:
-        norm: in_channels -> normalisation layer; last_norm: the same for the layer that closes the residual branch.
+        norm: makes the normalisation layers; last_norm: the one that closes the residual branch.
         width: channels of the 3x3 convolutions.
         dilations: of the convolution with the stride, and of the other one.
     """
 
     expansion = 1  # channels of the output / width
 
-    def __init__(self, variant: Variant, norm: Callable, last_norm: Callable, in_channels, width, stride, dilations):
+    def __init__(self, variant: Variant, norm: Norm, last_norm: Callable, in_channels, width, stride, dilations):
         super().__init__()
         with self.name_scope():
             self.conv1 = conv3x3(in_channels, width, stride, dilations[0])
@@ -148,7 +150,7 @@ class Bottleneck(HybridBlock):
 
     expansion = 4
 
-    def __init__(self, variant: Variant, norm: Callable, last_norm: Callable, in_channels, width, stride, dilations):
+    def __init__(self, variant: Variant, norm: Norm, last_norm: Callable, in_channels, width, stride, dilations):
         super().__init__()
         channels, width = width * self.expansion, width * variant.widening
         stride_1x1, stride_3x3 = (1, stride) if variant.stride_on_3x3 else (stride, 1)
@@ -191,10 +193,7 @@ class ResNet(Classifier):
         classes: number of logits, at least 1.
         last_gamma: zero gamma: the last norm of every residual branch starts at gamma = 0, so each block starts as
             relu(shortcut(x)). Not the shortcut's own norm.
-        use_global_stats: BatchNorm normalises by its running statistics in training too.
-        norm_layer: class of the normalisation layers, called with **norm_kwargs and, if it takes that,
-            in_channels=...
-        norm_kwargs: further arguments for norm_layer.
+        norm: makes the normalisation layers.
         dilated: output stride 8 for segmentation: stages 3 and 4 have stride 1 and dilations 2 and 4. Not for v1.
         final_drop: probability with which Dropout zeroes a feature before the head, in [0, 1).
 
@@ -205,7 +204,9 @@ class ResNet(Classifier):
 
     Source: He et al., Deep residual learning (CVPR 2016); Bag of Tricks, section 4 (v1b, v1c, v1d are its ResNet-B, C
         and D), 3.1 (zero gamma), 6.2 (a dilated base network for FCN) and table 1 (the others).
-    Differs: GluonCV ignores last_gamma in the basic blocks of v1b and turns its meaning round in ResNeXt; it has no
+    Differs: the text of section 4.2 gives the first two convolutions of ResNet-C's stem a stride of 2; here the first
+        alone has it, as in figure 2b and GluonCV: with both every map would have half its side.
+        GluonCV ignores last_gamma in the basic blocks of v1b and turns its meaning round in ResNeXt; it has no
         v1c and v1d of 18 and 34 layers, in v1 neither use_global_stats nor final_drop, and no dilated ResNeXt.
     """
 
@@ -217,9 +218,7 @@ class ResNet(Classifier):
         *,
         classes: int = 1000,
         last_gamma: bool = False,
-        use_global_stats: bool = False,
-        norm_layer: Callable = nn.BatchNorm,
-        norm_kwargs: dict | None = None,
+        norm: Norm = BATCH_NORM,
         dilated: bool = False,
         final_drop: float = 0.0,
     ):
@@ -229,7 +228,6 @@ class ResNet(Classifier):
         # MXNet refuses a 2x2 pool on a 1x1 map; the last such pool sees the images at stride 16 (4 if dilated).
         smallest_side = 1 if not traits.pooled_shortcut else 5 if dilated else 17
         super().__init__(name, classes=classes, smallest_side=smallest_side, peers=_peers(name, depth, variant))
-        norm = normalisation(norm_layer, norm_kwargs, use_global_stats)
         last_norm = functools.partial(norm, gamma_initializer="zeros") if last_gamma else norm
         with self.name_scope():
             self.stem = _make_stem((32, 32, 64) if traits.deep_stem else (64,), norm)
@@ -247,7 +245,7 @@ class ResNet(Classifier):
             self.head = nn.Dense(classes, in_units=in_channels)
 
 
-def _make_stem(widths: tuple[int, ...], norm: Callable) -> nn.HybridSequential:
+def _make_stem(widths: tuple[int, ...], norm: Norm) -> nn.HybridSequential:
     """(N, 3, H, W) -> (N, 64, H/4, W/4): one 7x7 or several 3x3 convolutions, the first of stride 2, and a max pool."""
     stem = nn.HybridSequential(prefix="stem_")
     with stem.name_scope():

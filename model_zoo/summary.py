@@ -20,6 +20,8 @@ from gluon_tricks.core.arguments import Parser
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused  # before `import mxnet`, for which it prepares the process
 from gluon_tricks.core.files import require_writable, write_text
+from gluon_tricks.core.json_text import json_or_text
+from gluon_tricks.core.wording import quoted
 
 # isort: split
 from mxnet.gluon import Constant, HybridBlock
@@ -247,11 +249,8 @@ def keywords(settings: Sequence[str]) -> dict:
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
-            raise Refused(f"--set takes key=value, but got {setting!r}")
-        try:
-            values[key] = json.loads(text)
-        except json.JSONDecodeError:
-            values[key] = text
+            raise Refused(f"--set takes key=value, but got {quoted(setting)}")
+        values[key] = json_or_text(text)
     return values
 
 
@@ -270,7 +269,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         summary = summarise(net, size, options.batch_size)
         print(as_text(summary, options.layers))
         if options.json:
-            write_text(options.json, json.dumps(summary.to_json(), indent=1))
+            write_text(options.json, json.dumps(summary.to_json(), indent=1), named=True)
     return 0
 
 

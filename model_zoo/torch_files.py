@@ -10,17 +10,19 @@ import collections
 import io
 import logging
 import os
-import pathlib
 import pickle
 import pickletools
 import re
 import warnings
 import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.reading import PARAMETER_BYTES, read_bytes
+from gluon_tricks.core.wording import quoted, shortened
 
 log = logging.getLogger("model_zoo")
 
@@ -28,6 +30,13 @@ ZIP = b"PK\x03\x04"
 BEFORE_1_6 = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # a pickle of its magic number
 _OLDEST_TORCH = (2, 10)  # before it, crafted files got past weights_only
 _TYPES = ("float64", "float32", "float16", "bfloat16", "bool", "uint8", "int8", "int32", "int64")  # what MXNet has
+# What a file that is an attack calls: nothing that holds numbers needs one of these.
+_PROGRAM = re.compile(
+    r"(os|posix|nt|sys|subprocess|commands|_posixsubprocess|pty|socket|shutil|importlib|imp|runpy|ctypes|_ctypes|"
+    r"code|codeop|marshal|types\.(CodeType|FunctionType)|pickle|_pickle|cloudpickle|dill|asyncio|multiprocessing|"
+    r"webbrowser|urllib|urllib2|http|httplib|requests|timeit|pdb|bdb|cProfile|profile|trace|torch\.(hub|utils\.cpp_extension|jit|serialization|load))(\.|$)|"
+    r"builtins\.(eval|exec|compile|__import__|open|input|breakpoint|execfile|apply|globals|vars|delattr|setattr)$"
+)
 # What training programs call the set that they train; beside it may be its moving average, a discriminator, ...
 _TRAINED = ("state_dict", "model", "model_state_dict", "model_state", "net", "network", "module", "params", "weights")
 AVERAGE = re.compile("(^|[_.])(ema|swa)([_.]|$)|averag", re.IGNORECASE)
@@ -50,8 +59,15 @@ def read(path: str | os.PathLike, part: str = "", tell: bool = True) -> tuple[di
         Exception: the file is damaged.
     """
     torch = _import_torch(path)
-    data = pathlib.Path(path).read_bytes()
+    data = read_bytes(path, PARAMETER_BYTES)
     foreign = _foreign_names(path, data)
+    programs = [name for name in foreign if _PROGRAM.match(name)]
+    if programs:
+        said = ", ".join(shortened(name, 80) for name in programs[:3])
+        raise Refused(
+            f"{path} would run code on the machine of whoever unpickles it ({said}): it was refused and nothing of it "
+            "was run; open it with no other program, and get the parameters as safetensors from a source you trust"
+        )
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals([(_stand_in(n), n) for n in foreign]):
             warnings.simplefilter("ignore")  # of a pickle_protocol that torch.load fails at next
@@ -90,9 +106,27 @@ def _foreign_names(path, data: bytes) -> list[str]:
     """The classes and functions that a file names, found without unpickling it; torch.load knows some of them."""
     pickles = io.BytesIO(_pickle_in_zip(path, data) if data.startswith(ZIP) else data)
     count = 1 if data.startswith(ZIP) else 4  # before 1.6: a magic number, a version, the machine, then the content
-    named = [arg for _ in range(count) for op, arg, _ in pickletools.genops(pickles) if op.name == "GLOBAL"]
-    parts = [arg.split(" ", 1) for arg in named]
+    parts = [part for _ in range(count) for part in _names_in(pickles)]
     return sorted({f"{_PYTHON_2.get(module, module)}.{name}" for module, name in parts} - {"collections.OrderedDict"})
+
+
+def _names_in(pickles: io.BytesIO) -> Iterator[tuple[str, str]]:
+    """(module, name) of all that the next pickle names, in whatever protocol: since 4 they are the last two texts."""
+    texts: list[str] = ["", ""]
+    memo: dict[int, str] = {}
+    for op, arg, _ in pickletools.genops(pickles):
+        if op.name in ("GLOBAL", "INST"):
+            yield tuple(arg.split(" ", 1))
+        elif op.name == "STACK_GLOBAL":
+            yield texts[-2], texts[-1]
+        elif op.name == "MEMOIZE":
+            memo[len(memo)] = texts[-1]
+        elif op.name in ("PUT", "BINPUT", "LONG_BINPUT"):
+            memo[arg] = texts[-1]
+        elif op.name in ("GET", "BINGET", "LONG_BINGET"):
+            texts = [texts[-1], memo.get(arg, "")]
+        elif isinstance(arg, str):
+            texts = [texts[-1], arg]
 
 
 def _pickle_in_zip(path, data: bytes) -> bytes:
@@ -156,7 +190,7 @@ def _state_dict(torch, content: Any, path, part: str, tell: bool) -> tuple[dict[
         raise Refused(f"{path} holds {' and '.join(plain)}: name one, as {path}#{plain[0]}")
     taken = taken or plain[0]
     if part and not any(name.startswith(f"{part}.") for name in states[taken]):
-        raise Refused(f"{path} holds {' and '.join(states)}, and no {part!r}")
+        raise Refused(f"{path} holds {' and '.join(states)}, and no {quoted(part)}")
     others = [key for key in states if key != taken]
     if others and tell and not part:
         log.warning("%s holds %s: %s is taken, %s#%s is the other", path, " and ".join(states), taken, path, others[0])

@@ -7,12 +7,11 @@ stride  2 4 8 16 32
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 
 import mxnet as mx
 from mxnet.gluon import nn
 
-from model_zoo.classifier import Peer, check_drop, normalisation
+from model_zoo.classifier import Peer, check_drop
 from model_zoo.hidden_layers import (
     HIDDEN_WIDTHS,
     BiasedConv,
@@ -21,6 +20,7 @@ from model_zoo.hidden_layers import (
     add_convolutions,
     make_hidden_layers,
 )
+from model_zoo.norm import BATCH_NORM, Norm
 
 STAGES = {  # depth -> convolutions in stage 1 to 5
     11: (1, 1, 2, 2, 2),
@@ -31,13 +31,13 @@ STAGES = {  # depth -> convolutions in stage 1 to 5
 WIDTHS = (64, 128, 256, 512, 512)  # channels of stage 1 to 5
 
 
-def make_stages(depth: int, start: Start, norm: Callable | None = None, ceil_mode: bool = False):
+def make_stages(depth: int, start: Start, norm: Norm | None = None, ceil_mode: bool = False):
     """The five stages of a VGG.
 
     Args:
         depth: a key of STAGES.
         start: of all convolutions.
-        norm: in_channels -> normalisation layer between each convolution and its relu; None: without it.
+        norm: makes the normalisation layers between convolutions and their relus; None: there are none.
         ceil_mode: a pool keeps an odd last row.
     """
     for number, (in_channels, width, count) in enumerate(zip((3, *WIDTHS), WIDTHS, STAGES[depth]), start=1):
@@ -54,7 +54,8 @@ class VGG(HiddenLayersClassifier):
     Args:
         name: as in the registry.
         depth: a key of STAGES: layers with weights.
-        norm: in_channels -> normalisation layer between each convolution and its relu; None: without it.
+        norm: makes the normalisation layers between convolutions (not dense layers) and their relus, as GluonCV has
+            them; None: there are none.
         classes: number of logits, at least 1.
         hidden_drop: probability with which Dropout zeroes a number after each hidden dense layer, in [0, 1).
 
@@ -70,7 +71,7 @@ class VGG(HiddenLayersClassifier):
         for all layers and trains a shallow network first.
     """
 
-    def __init__(self, name: str, depth: int, norm: Callable | None, *, classes: int = 1000, hidden_drop: float = 0.5):
+    def __init__(self, name: str, depth: int, norm: Norm | None, *, classes: int = 1000, hidden_drop: float = 0.5):
         super().__init__(name, classes=classes, smallest_side=32, peers=_peers(name, depth, norm is not None))
         he = Start(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2))
         gauss = Start(mx.init.Normal(0.01))
@@ -79,28 +80,6 @@ class VGG(HiddenLayersClassifier):
                 setattr(self, f"stage{number}", stage)
             self.neck = make_hidden_layers(gauss, drop=check_drop(name, hidden_drop))
             self.head = nn.Dense(classes, in_units=HIDDEN_WIDTHS[-1], **gauss.initializers)
-
-
-def vgg_bn(
-    name: str,
-    depth: int,
-    *,
-    classes: int = 1000,
-    hidden_drop: float = 0.5,
-    use_global_stats: bool = False,
-    norm_layer: Callable = nn.BatchNorm,
-    norm_kwargs: dict | None = None,
-) -> VGG:
-    """A VGG network with normalisation after every convolution (not after the dense layers), as GluonCV has it.
-
-    Args: name, depth, classes, hidden_drop: as for VGG.
-        use_global_stats: BatchNorm normalises by its running statistics in training too.
-        norm_layer: class of the normalisation layers, called with **norm_kwargs and, if it takes that,
-            in_channels=...
-        norm_kwargs: further arguments for norm_layer.
-    """
-    norm = normalisation(norm_layer, norm_kwargs, use_global_stats)
-    return VGG(name, depth, norm, classes=classes, hidden_drop=hidden_drop)
 
 
 def _peers(name: str, depth: int, normalised: bool) -> dict[str, Peer]:
@@ -119,5 +98,5 @@ def _peers(name: str, depth: int, normalised: bool) -> dict[str, Peer]:
 
 MODELS = {
     **{f"vgg{depth}": functools.partial(VGG, f"vgg{depth}", depth, None) for depth in STAGES},
-    **{f"vgg{depth}_bn": functools.partial(vgg_bn, f"vgg{depth}_bn", depth) for depth in STAGES},
+    **{f"vgg{depth}_bn": functools.partial(VGG, f"vgg{depth}_bn", depth, norm=BATCH_NORM) for depth in STAGES},
 }

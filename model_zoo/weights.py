@@ -12,6 +12,7 @@ import numpy as np
 from mxnet.gluon import HybridBlock
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import quoted, shortened
 from model_zoo import formats
 from model_zoo.described import described, in_words
 from model_zoo.naming import NAMINGS, TORCH, differences, fits, naming_in, namings, parameters_of
@@ -36,47 +37,40 @@ class OtherModel(Refused):
     """The file holds parameters, but their names are not this network's."""
 
 
-def load_parameters(net: HybridBlock, path: str | os.PathLike, ctx=None) -> None:
-    """Gives a network of the zoo the parameters of a file; nothing is changed if they do not fit.
-
-    The file is of any kind that formats.read knows: our own, GluonCV's of the same model (saved or exported), or
-    timm's or torchvision's; its names tell which. Numbers are cast to the network's dtype.
-
-    Args:
-        net: a network of the zoo, initialised or not, its shapes known or deferred.
-        path: the file.
-        ctx: context or list of contexts for a network not yet initialised; the default is the CPU.
-
-    Raises:
-        Refused: the file is missing, damaged or no parameter file; its names or shapes are not the network's.
-
-    Differs: where the file's own network may compute something else, a warning says what (NOTES).
-    """
-    assign(net, formats.read(path), ctx, source=path)
-
-
 def assign(
     net: HybridBlock, values: Mapping[str, np.ndarray], ctx=None, source: str | os.PathLike = "",
     any_classes: bool = False,
 ) -> None:  # fmt: skip
-    """load_parameters with the file read already.
+    """Gives a network of the zoo the parameters of a file; nothing is changed if they do not fit.
+
+    Numbers are cast to the network's dtype.
 
     Args:
+        net: a network of the zoo, initialised or not, its shapes known or deferred.
+        values: what formats.read gave: our own names, GluonCV's of the same model (saved or exported), or timm's or
+            torchvision's.
+        ctx: context or list of contexts for a network not yet initialised; the default is the CPU.
         source: the file's name for errors.
         any_classes: take all but the head of a file with another number of classes, which a warning tells.
+
+    Raises:
+        Refused: the names or shapes are not the network's.
+
+    Differs: where the file's own network may compute something else, a warning says what (NOTES).
     """
     parameters = parameters_of(net)
     new_head = any_classes and (seen := head_classes(net, values)) not in (None, net.classes)
     ours = as_ours(net, values, source, head=not new_head)
     if new_head:
         log.warning(
-            "%s has a head of %d classes and %s is to have %d: all but the head is taken from it, the head starts anew",
+            "%s has a head of %d classes and %s is to have %d: all but the head is taken from it, the head starts "
+            "from random numbers",
             source or "the file", seen, net.name, net.classes,
         )  # fmt: skip
     naming = naming_in(net, values)
     if naming.prefix:
         count = len(naming.names)
-        log.warning("%s: stripped the prefix %r from %d names", source or "parameters", naming.prefix, count)
+        log.warning("%s: stripped the prefix %s from %d names", source or "parameters", quoted(naming.prefix), count)
     note = NOTES.get(net.peers[naming.library].model) if naming.library in TORCH else None
     if note:
         log.warning("%s, named as in PyTorch, into %s: %s", source or "parameters", net.name, note)
@@ -140,7 +134,7 @@ def as_ours(
             )
     for theirs, name in wrong.items():
         seen, wanted = values[theirs].shape, parameters[name].shape
-        raise Refused(f"{source} does not fit {net.name}: {theirs} has the shape {seen}, not {wanted}")
+        raise Refused(f"{source} does not fit {net.name}: {shortened(theirs, 100)} has the shape {seen}, not {wanted}")
     # By the parameter itself, as a network may hold one under two names of which the file has one.
     arrays = {parameters[name].name: _shaped(values[t], parameters[name].shape) for t, name in names.items()}
     return {name: arrays[parameter.name] for name, parameter in parameters.items() if parameter.name in arrays}

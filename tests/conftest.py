@@ -1,5 +1,6 @@
 """Shared by all tests: where the real data lies, and what a missing piece means."""
 
+import dataclasses
 import os
 import pathlib
 import signal
@@ -10,6 +11,7 @@ import pytest
 
 from gluon_tricks.core import foreign
 from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.tasks.detection.settings import ROI_SETTINGS
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in a shell's background, and so in every program started here
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -24,7 +26,8 @@ LONG = (
     *("ranks/", "scripts/test_reproduce", "gluon_tricks/test_every_family", "faults/test_hostile_networks"),
     *("faults/test_kills", "faults/test_memory", "faults/", "gluon_tricks/tasks/test_transfer"),
     *("gluon_tricks/machine/test_precision", "gluon_tricks/machine/test_devices", "gluon_tricks/training/"),
-    *("gluon_tricks/benchmarks/", "gluon_tricks/networks/", "gluon_tricks/trained/", "gluon_tricks/data/test_shapes"),
+    *("gluon_tricks/tasks/test_detector", "gluon_tricks/tasks/test_segmenter"),
+    *("benchmarks/", "gluon_tricks/networks/", "gluon_tricks/trained/", "gluon_tricks/data/test_shapes"),
     *("model_zoo/test_equals_", "model_zoo/test_every_network", "model_zoo/test_export", "model_zoo/test_catalogue"),
     *("model_zoo/test_published_weights", "model_zoo/test_inference"),
     *("scripts/test_interrupt", "scripts/test_install", "scripts/test_export_model", "scripts/test_every_source"),
@@ -53,6 +56,14 @@ def unavailable(reason: str):
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture
+def few_regions(monkeypatch):
+    """Detectors with roi="small" propose, pool and score a tenth of its regions: most of their time goes there."""
+    counts = dict(candidates=200, candidates_in_prediction=200, proposals=32, proposals_in_prediction=12)
+    sizes = dict(roi_size=3, roi_samples=8, channels=64)
+    monkeypatch.setitem(ROI_SETTINGS, "small", dataclasses.replace(ROI_SETTINGS["small"], **counts, **sizes))
 
 
 @pytest.fixture(scope="session")

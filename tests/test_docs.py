@@ -8,10 +8,10 @@ import re
 
 import pytest
 
-from gluon_tricks.networks.detector.settings import ROI_SETTINGS
 from gluon_tricks.paper.scales import SCALES
 from gluon_tricks.recipes.named.detection_segmentation import DETECTION, SEGMENTATION
 from gluon_tricks.recipes.registry import get_recipe, list_recipes
+from gluon_tricks.tasks.detection.settings import ROI_SETTINGS
 from model_zoo import list_models
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -136,17 +136,18 @@ def test_the_sentences_on_detection_and_segmentation():
         f"(1 - t/T)^{ade20k.tricks[0].power:g}; the heads have ten times",
     ):
         assert sentence in prose("docs/transfer.md")
-    assert warmup.epochs == 0.25 and "a warm-up of a quarter of an epoch" in prose("docs/transfer.md")
+    assert (round(warmup.epochs * 4137), warmup.start_factor) == (500, 1 / 3)  # 16551 images, four a step
+    assert "500 steps from a third of the rate" in prose("docs/transfer.md")
 
 
 @pytest.mark.parametrize("name", SCALES)
 def test_the_table_of_scales(name):
-    def share(factor):
+    def part(factor):
         return "1" if factor == 1 else f"1/{1 / factor:.0f}"
 
     scale = SCALES[name]
     side = f"{scale.set['input_size']} px" if scale.set else "the network's own"
-    assert f"| `{name}` | {share(scale.epochs)} | {share(scale.batch_size)} | {side} |" in text_of("docs/paper.md")
+    assert f"| `{name}` | {part(scale.epochs)} | {part(scale.batch_size)} | {side} |" in text_of("docs/paper.md")
 
 
 def compared(table, column):

@@ -1,100 +1,44 @@
-"""Measure speed side by side, in one run, taking turns: %(prog)s WHAT.
-
-Prints a line per comparison: what, ours, theirs, and the ratio. --out keeps every round as JSON.
-"""
+"""Measure speed side by side. The benchmarks belong to the repository: run scripts/benchmark.py --help there."""
 
 from __future__ import annotations
 
-import argparse
-import json
+import importlib
+import os
 import pathlib
-import tempfile
+import sys
+from collections.abc import Sequence
 
-from gluon_tricks.benchmarks import loader, models, scaling, train, transfer
 from gluon_tricks.core.arguments import Parser
 from gluon_tricks.core.commands import command
-from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import require_writable, write_text
-from gluon_tricks.data.builtin import shapes
-from gluon_tricks.data.pack import RecordWriter
-from gluon_tricks.paper import contest
 
 
 @command
-def main(argv: list[str] | None = None) -> int:
-    parser = Parser(__doc__)
-    parser.add_argument("what", choices=("loader", "train", "models", "scaling", "transfer"), help="what is timed")
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--rec", help="records to read (the built-in shapes)")
-    source.add_argument("--photos", type=pathlib.Path, help="a folder of images, repeated to about 1000")
-    parser.add_argument("--input-size", type=int, default=224, metavar="PX", help="side of the images (224)")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="default 64 for loader, 2 for transfer, else 16")
-    parser.add_argument(
-        "--threads", type=int, default=usable_cores(), metavar="N", help="threads of the loaders (%(default)s)"
-    )
-    parser.add_argument(
-        "--model",
-        metavar="NAME",
-        help="(resnet50_v1d; models: mobilenet1.0, inceptionv3 too; transfer: resnet50_v1b)",
-    )
-    parser.add_argument("--scale", default="small", help="for transfer: small (images of 300 and 240 px) or paper")
-    parser.add_argument(
-        "--steps", type=int, default=8, metavar="N", help="steps in a round of train, models, scaling, transfer (8)"
-    )
-    parser.add_argument(
-        "--rounds", type=int, default=5, metavar="N", help="rounds, in each of which every contestant has a turn (5)"
-    )
-    parser.add_argument(
-        "--ranks", type=int, default=2, metavar="N", help="for scaling: number of ranks compared with one (2)"
-    )
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="for scaling (float32)")
-    parser.add_argument("--accumulate", type=int, default=1, metavar="K", help="for scaling: rounds a step (1)")
-    parser.add_argument(
-        "--bucket", type=float, default=32, metavar="MIB", help="for scaling: size of one message, MiB (32)"
-    )
-    parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="write every round as JSON")
-    args = parser.parse_args(argv)
-    if args.out:
-        require_writable(args.out, "--out")
-    results, lines = _measure(args)
-    print(*lines, sep="\n")
-    if args.out:
-        kinds = {"scaling": "seconds", "transfer": "seconds_per_image"}
-        kind = kinds.get(args.what, "images_per_second")
-        record = {"what": lines, "machine": contest.machine(), kind: results}
-        write_text(args.out, json.dumps(record, indent=2) + "\n")
-    return 0
+def main(argv: Sequence[str] | None = None) -> int:
+    """Hands over to benchmarks/main.py of the repository."""
+    root = _repository()
+    if root is None:
+        Parser(__doc__).parse_known_args(argv)  # --help
+        raise Refused(
+            "the benchmarks are not installed with the package: get the repository and run scripts/benchmark.py there"
+        )
+    _make_importable(root)
+    return importlib.import_module("benchmarks.main").main(argv)
 
 
-def _measure(args: argparse.Namespace) -> tuple[dict[str, list[float]], list[str]]:
-    if args.what == "models":
-        names = [args.model] if args.model else ["resnet50_v1d", "mobilenet1.0", "inceptionv3"]
-        return models.run(names, args.batch_size or 16, args.steps, args.rounds)
-    if args.what == "scaling":
-        return scaling.run(
-            args.model or "resnet50_v1d", args.input_size, args.batch_size or 16, args.dtype, args.ranks, args.steps,
-            args.rounds, int(args.bucket * 2**20), args.accumulate,
-        )  # fmt: skip
-    if args.what == "transfer":
-        model = args.model or "resnet50_v1b"
-        return transfer.run(model, args.scale, args.batch_size or 2, args.threads, args.steps, args.rounds)
-    with tempfile.TemporaryDirectory(prefix="gluon_tricks_benchmark_") as scratch:
-        rec = args.rec or (_packed(args.photos, scratch) if args.photos else str(shapes.ensure() / "train.rec"))
-        if args.what == "loader":
-            return loader.run(rec, args.input_size, args.batch_size or 64, args.threads, args.rounds)
-        model = args.model or "resnet50_v1d"
-        return train.run(rec, model, args.input_size, args.batch_size or 16, args.threads, args.steps, args.rounds)
+def _repository() -> pathlib.Path | None:
+    """The folder with scripts/ and benchmarks/: that of the script which runs, or that which the package lies in."""
+    script = pathlib.Path(getattr(sys.modules["__main__"], "__file__", None) or __file__)
+    for root in (script.resolve().parents[1], pathlib.Path(__file__).resolve().parents[2]):
+        if (root / "scripts" / "benchmark.py").is_file() and (root / "benchmarks" / "main.py").is_file():
+            return root
+    return None
 
 
-def _packed(folder: pathlib.Path, scratch: str) -> str:
-    """The images of a folder as records, each as often as it takes to have 1000."""
-    images = [
-        path.read_bytes() for path in sorted(folder.glob("*")) if path.suffix.lower() in (".jpg", ".jpeg", ".png")
-    ]
-    if not images:
-        raise Refused(f"{folder} holds no .jpg, .jpeg or .png: name a folder of images")
-    with RecordWriter(f"{scratch}/photos", [str(k) for k in range(len(images))]) as writer:
-        for k in range(len(images) * -(-1000 // len(images))):
-            writer.add(k % len(images), k, images[k % len(images)])
-    return f"{scratch}/photos.rec"
+def _make_importable(root: pathlib.Path) -> None:
+    """For this process and for the contestants, which are processes of their own."""
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if str(root) not in inherited:
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(root), *filter(None, inherited)])

@@ -1,4 +1,4 @@
-"""What a command line means: a recipe, and what the run does besides.
+"""What a command line of gluon-tricks train means: a recipe.
 
 A flag that is not given changes nothing, so any flag overrides any recipe. `--batch-size` is per device and rank,
 as in GluonCV; a recipe's batch_size is global.
@@ -14,13 +14,14 @@ from typing import Any
 
 from gluon_tricks.cli import flags
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import plural
+from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.data.record_file import require_rec
 from gluon_tricks.networks.load import model_of, starting_point
 from gluon_tricks.recipes.recipe import Recipe, apply_setting
 from gluon_tricks.recipes.registry import get_recipe, is_cell
 from gluon_tricks.recipes.settings import Settings
+from gluon_tricks.tasks.registry import require_task
 from gluon_tricks.tricks import (
     Cosine,
     Distillation,
@@ -94,34 +95,6 @@ def new_doubts(recipe: Settings, before: Settings) -> list[str]:
     return [line for trick in recipe.tricks if trick not in old and (line := trick.doubt(recipe.epochs))]
 
 
-def with_batch_of_run(recipe: Settings, stored: int, parts: int) -> tuple[Settings, list[str]]:
-    """The recipe with the global batch that a run was started with, when it goes on with another number of devices.
-
-    Args:
-        recipe: what the command line means with this many devices.
-        stored: the run's global batch.
-        parts: devices over all ranks, times rounds.
-
-    Returns:
-        the recipe, and a line that tells of the change.
-
-    Raises:
-        Refused: the batch cannot be shared by so many devices.
-    """
-    each = recipe.batch_size // parts
-    if stored == recipe.batch_size or each < 1 or stored % each:
-        return recipe, []
-    if stored % parts:
-        raise Refused(
-            f"the run has a global batch of {stored}, which {parts} devices cannot share: go on with a number of "
-            f"devices that divides {stored}"
-        )
-    return recipe.set(batch_size=stored), [
-        f"going on with the run's global batch of {stored}: {plural(stored // parts, 'image')} on each of "
-        f"{plural(parts, 'device')}"
-    ]
-
-
 def _refuse_what_is_replaced(args: argparse.Namespace) -> None:
     if args.mode == "symbolic":
         raise Refused("--mode symbolic: hybrid is its successor, as fast and with the same network: --mode hybrid")
@@ -140,11 +113,9 @@ def start(args: argparse.Namespace, begun: Settings | None = None) -> tuple[Reci
     """The recipe that the flags change: the one named, the run's, GluonCV's, or `shapes` where there is no data."""
     if args.recipe or begun:
         recipe = get_recipe(args.recipe) if args.recipe else begun
-        if recipe.task != Recipe.task:
-            raise Refused(
-                f"{args.recipe or recipe.name} is a recipe of {recipe.task}, and this command is for classifiers: see "
-                "gluon-tricks detect and gluon-tricks segment"
-            )
+        require_task(recipe, Recipe, args.recipe or recipe.name)
+        if isinstance(begun, type(recipe)) and not recipe.train:  # a named recipe has no records: the run has
+            recipe = recipe.set(data=begun.data, train=begun.train, val=begun.val)
         return recipe, []
     if args.rec_train or args.rec_val or args.use_rec or imagenet_is_here():
         return get_recipe("imagenet"), []
@@ -158,7 +129,7 @@ def _with_data(recipe: Recipe, args: argparse.Namespace) -> Recipe:
         files, index = getattr(args, f"rec_{split}"), getattr(args, f"rec_{split}_idx")
         expected = [str(pathlib.Path(file).with_suffix(".idx")) for file in files or []]
         if index and [str(pathlib.Path(path)) for path in index] != expected:
-            raise Refused(f"--rec-{split}-idx {' '.join(index)}: the .idx lies beside its .rec, with the same name")
+            raise Refused(f"--rec-{split}-idx {' '.join(index)}: the .idx must lie beside its .rec, with the same name")
         if files:
             places = [pathlib.Path(file).expanduser() for file in files]
             for place in places:
@@ -166,7 +137,10 @@ def _with_data(recipe: Recipe, args: argparse.Namespace) -> Recipe:
             paths = tuple(str(place.absolute()) for place in places)
             recipe = recipe.set(data="records", **{split: paths})
     if args.use_rec and not args.rec_train and not imagenet_is_here():
-        raise Refused(f"--use-rec: there is no train.rec and val.rec in {IMAGENET_FOLDER}; name --rec-train, --rec-val")
+        raise Refused(
+            f"--use-rec: there is no train.rec and val.rec in {IMAGENET_FOLDER}: name the records with --rec-train "
+            "and --rec-val"
+        )
     return recipe
 
 
@@ -297,7 +271,7 @@ def numbers(text: str, flag: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise Refused(f"{flag} takes numbers with commas between them, but got {text!r}") from None
+        raise Refused(f"{flag} takes numbers with commas between them, but got {quoted(text)}") from None
 
 
 def _from_trained(recipe: Recipe, text: str, flag: str, named: bool) -> Recipe:
@@ -315,19 +289,3 @@ def _from_trained(recipe: Recipe, text: str, flag: str, named: bool) -> Recipe:
         return recipe.set(model=model, pretrained=starting_point(text, model))
     except Refused as error:
         raise Refused(f"{flag}: {error}") from None
-
-
-def options_from_flags(args: argparse.Namespace, **rest) -> dict:
-    """The keyword arguments of train.Options that the flags give."""
-    return dict(
-        threads=args.num_data_workers,
-        resume=args.resume == "auto",
-        log_interval=args.log_interval,
-        checkpoint_epochs=args.save_frequency,
-        checkpoint_steps=args.save_steps,
-        picture_epochs=args.picture_epochs,
-        keep=args.keep,
-        extra_log=args.logging_file,
-        dtype_given=args.dtype is not None or any(setting.startswith("dtype=") for setting in args.set),
-        **rest,
-    )

@@ -20,7 +20,7 @@ import numpy as np
 from gluon_tricks.core.arguments import Parser
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.wording import plural
-from gluon_tricks.networks.load import SOURCE, open_network, require_classifier
+from gluon_tricks.networks.load import SOURCE, open_classifier, require_classifier
 from model_zoo import formats, weights
 from model_zoo.classifier import Classifier
 
@@ -40,7 +40,7 @@ def open_source(src: str, model: str | None) -> tuple[Classifier, dict[str, np.n
     Raises:
         Refused: there is no such thing, or it does not say which network it is.
     """
-    trained = open_network(src, model=model)
+    trained = open_classifier(src, model=model)
     net = require_classifier(trained, src)
     if trained.file is None:
         return net, weights.values_of(net)

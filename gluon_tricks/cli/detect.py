@@ -18,8 +18,23 @@ from gluon_tricks.recipes.named.detection_segmentation import DETECTION
 INTERRUPTED = None  # training.StopRequest takes the signals
 
 
+def own_flags(group) -> None:
+    """Adds those flags to a group that only this command has."""
+    group.add_argument(
+        "--short", type=int, metavar="PX", help="scale images to this shorter side (the recipe's; voc: 600)"
+    )
+    group.add_argument(
+        "--long", type=int, metavar="PX", help="but to at most this longer side (the recipe's; voc: 1000)"
+    )
+    group.add_argument("--roi", choices=("paper", "small"), help="sizes of anchors, proposals, regions (the recipe's)")
+    group.add_argument(
+        "--train-splits", metavar="LISTS", help="--dataset voc: lists to train on (2007_trainval,2012_trainval)"
+    )
+    group.add_argument("--val-splits", metavar="LISTS", help="--dataset voc: lists to validate on (2007_test)")
+
+
 def main(argv: list[str] | None = None) -> int:
     recipes = dict(recipes=DETECTION, default="voc")
-    args = transfer_flags.parser(__doc__, **recipes).parse_args(argv)
+    args = transfer_flags.parser(__doc__, **recipes, own_flags=own_flags).parse_args(argv)
     words = [functools.partial(means, **recipes) for means in (transfer_flags.start, transfer_flags.recipe_from_flags)]
     return training.train(args, *words)

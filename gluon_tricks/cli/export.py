@@ -15,15 +15,15 @@ import dataclasses
 
 import mxnet as mx
 
-from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.arguments import Parser, real, whole
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import quoted
 from gluon_tricks.data import sources
-from gluon_tricks.networks.load import SOURCE, open_network
+from gluon_tricks.networks.load import SOURCE, open_classifier
 from gluon_tricks.networks.of_recipe import require_images
-from gluon_tricks.recipes.transfer import TransferRecipe
 from model_zoo.export import export_onnx, export_symbol, require_place
-from model_zoo.preprocessing import Preprocessing
+from model_zoo.preprocessing import LARGEST_INPUT, Preprocessing
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -32,10 +32,16 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("target", metavar="DST", help="FILE.onnx, or the beginning of the names of a symbol's files")
     parser.add_argument("--to", required=True, choices=("onnx", "symbol"), help="which form")
     parser.add_argument("--model", metavar="NAME", help="the network, where SRC's parameters fit several")
-    parser.add_argument("--classes", type=int, metavar="K", help="number of logits; another than SRC's is refused")
-    parser.add_argument("--input-size", type=int, metavar="PX", help="default: the run's, else the network's own")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="fix it in an ONNX file (default: any)")
-    parser.add_argument("--crop-ratio", type=float, metavar="R", help="crop / shorter edge (default: the run's)")
+    parser.add_argument(
+        "--classes", type=whole(1, 1 << 20), metavar="K", help="number of logits; another than SRC's is refused"
+    )
+    parser.add_argument(
+        "--input-size", type=whole(1, LARGEST_INPUT), metavar="PX", help="default: the run's, else the network's own"
+    )
+    parser.add_argument(
+        "--batch-size", type=whole(1, 1 << 20), metavar="N", help="fix it in an ONNX file (default: any)"
+    )
+    parser.add_argument("--crop-ratio", type=real(0, 1), metavar="R", help="crop / shorter edge (default: the run's)")
     for name in ("mean", "std"):
         parser.add_argument(f"--rgb-{name}", metavar="R,G,B", help=f"{name} on the 0..255 scale (default: the run's)")
     parser.add_argument("--class-names", metavar="FILE", help="a manifest of packed records, or one name a line")
@@ -68,7 +74,7 @@ def _three(text: str | None, flag: str) -> tuple[float, ...] | None:
     try:
         r, g, b = map(float, text.split(","))
     except ValueError:
-        raise Refused(f"{flag} takes three numbers such as 123.68,116.779,103.939, but got {text!r}") from None
+        raise Refused(f"{flag} takes three numbers such as 123.68,116.779,103.939, but got {quoted(text)}") from None
     return r, g, b
 
 
@@ -76,10 +82,9 @@ def _three(text: str | None, flag: str) -> tuple[float, ...] | None:
 def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
     require_place(options.target, options.to)
-    trained = open_network(options.source, model=options.model, classes=options.classes)
+    why = ", and only classifiers can be exported"
+    trained = open_classifier(options.source, model=options.model, classes=options.classes, why=why)
     net, recipe = trained.net, trained.recipe
-    if isinstance(recipe, TransferRecipe):
-        raise Refused(f"{options.source} is a run of {recipe.task}, and only classifiers can be exported")
     steps = preprocessing(options, net)
     require_images(net, (max(options.batch_size or 2, 1), steps.input_size, steps.input_size), mx.cpu())
     if options.to == "onnx":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 
-from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.arguments import MOST_GPUS, MOST_THREADS, Parser, whole
 from gluon_tricks.data.augment import AUGMENTS
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER
 from gluon_tricks.networks.load import SOURCE
@@ -72,7 +72,9 @@ def _data_flags(group) -> None:
         "--data-backend", choices=("mxnet", "dali-gpu", "dali-cpu"), help="ignored: one loader serves all three"
     )
     group.add_argument("--num-training-samples", type=int, help="not needed: the records are counted")
-    group.add_argument("-j", "--num-data-workers", type=int, metavar="N", help="threads of the loader (all cores)")
+    group.add_argument(
+        "-j", "--num-data-workers", type=whole(1, MOST_THREADS), metavar="N", help="threads of the loader (all cores)"
+    )
     group.add_argument("--input-size", type=int, metavar="PX", help="side of the network's input (the recipe's)")
     group.add_argument(
         "--crop-ratio",
@@ -124,7 +126,10 @@ def optimisation_flags(group, without_lr: str = "the recipe's") -> None:
         "--accumulate", type=int, metavar="K", help="one update for K batches; ranks send gradients once (1)"
     )
     group.add_argument(
-        "--num-gpus", type=int, metavar="N", help="number of GPUs; 0: the CPU (all usable GPUs, else the CPU)"
+        "--num-gpus",
+        type=whole(0, MOST_GPUS),
+        metavar="N",
+        help="number of GPUs; 0: the CPU (all usable GPUs, else the CPU)",
     )
     group.add_argument("--epochs", "--num-epochs", type=int, metavar="N", help="number of epochs (the recipe's)")
     group.add_argument("--lr", type=float, help=f"the rate used, never rescaled ({without_lr})")
@@ -157,24 +162,26 @@ def _refinement_flags(group) -> None:
 def run_flags(group) -> None:
     """Those of every training: where it is kept, how it goes on, what it tells."""
     group.add_argument("--save-dir", type=pathlib.Path, metavar="RUN", help="run directory (runs/<recipe>-<n>)")
-    group.add_argument("--save-frequency", type=int, default=1, metavar="N", help="epochs between checkpoints (1)")
+    group.add_argument("--save-frequency", type=whole(1), default=1, metavar="N", help="epochs between checkpoints (1)")
     group.add_argument(
-        "--save-steps", type=int, default=0, metavar="N", help="a checkpoint every N steps too (0: none)"
+        "--save-steps", type=whole(0), default=0, metavar="N", help="a checkpoint every N steps too (0: none)"
     )
     group.add_argument(
-        "--picture-epochs", type=int, default=5, metavar="N", help="epochs between pictures (5; 0: none)"
+        "--picture-epochs", type=whole(0), default=5, metavar="N", help="epochs between pictures (5; 0: none)"
     )
     group.add_argument(
-        "--keep", type=int, default=2, metavar="K", help="keep the K newest checkpoints, and the best (2)"
+        "--keep", type=whole(1), default=2, metavar="K", help="keep the K newest checkpoints, and the best (2)"
     )
     group.add_argument(
         "--resume",
         choices=("auto",),
-        help="go on from the newest checkpoint of --save-dir (the newest of runs/<recipe>-<n>), with what the run has "
-        "where no flag is given; --num-epochs may change",
+        help="continue from the newest checkpoint of --save-dir (the newest of runs/<recipe>-<n>). Flags that are not "
+        "given are taken from the run; --num-epochs may change",
     )
     group.add_argument("--resume-params", metavar="SRC", help=f"start a new run from parameters alone: {SOURCE}")
-    group.add_argument("--resume-epoch", type=int, metavar="N", help="with --resume-params: epochs already done (0)")
+    group.add_argument(
+        "--resume-epoch", type=whole(0), metavar="N", help="with --resume-params: epochs already done (0)"
+    )
     group.add_argument("--resume-states", metavar="FILE", help="not read (a pickle runs code): use --resume auto")
-    group.add_argument("--log-interval", type=int, default=50, metavar="N", help="steps between log lines (50)")
+    group.add_argument("--log-interval", type=whole(1), default=50, metavar="N", help="steps between log lines (50)")
     group.add_argument("--logging-file", type=pathlib.Path, metavar="FILE", help="write the log there too")

@@ -4,7 +4,7 @@
     %(prog)s -np 8 -H node1:4,node2:4 -- gluon-tricks detect ...
     %(prog)s -np 2 -- my_training.py ...
 
-It is a front of horovodrun: the build and the hosts are checked first, each rank takes its share of its machine's
+It is a front of horovodrun: the build and the hosts are checked first, each rank takes its part of its machine's
 cores, its output goes to LOGS/rank.N.log (rank 0's is shown too), and the rank that failed is named. Hosts need ssh
 without a password, and the same folder with the same environment. SIGINT, SIGTERM and SIGUSR1 stop all ranks after
 their step, with a checkpoint; a second one ends them. --max-restarts starts a job whose rank was lost again, from its
@@ -25,11 +25,13 @@ import sys
 import time
 from collections.abc import Sequence
 
-from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.arguments import Parser, real, whole
 from gluon_tricks.core.commands import command, words_of
 from gluon_tricks.core.errors import RESUMABLE, Refused
+from gluon_tricks.core.files import require_name
 from gluon_tricks.core.wording import plural
 from gluon_tricks.ranks import launcher
+from gluon_tricks.ranks.environment import of_ranks
 from gluon_tricks.ranks.hosts import check_hosts, parse_hosts
 
 _STOPS = {number: number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}  # and what the ranks get
@@ -38,15 +40,17 @@ _STOPS[signal.SIGHUP] = signal.SIGTERM  # the terminal is gone
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument("-np", "--ranks", type=int, required=True, metavar="N", help="number of ranks (no default)")
-    parser.add_argument("-H", "--hosts", metavar="HOST:RANKS,...", help="hosts, and ranks on each (this machine)")
-    parser.add_argument("--ssh-port", type=int, metavar="PORT", help="ssh port of the hosts (22)")
     parser.add_argument(
-        "--max-restarts", type=int, default=0, metavar="R", help="start a lost job again at most R times (0)"
+        "-np", "--ranks", type=whole(1, 100_000), required=True, metavar="N", help="number of ranks (no default)"
+    )
+    parser.add_argument("-H", "--hosts", metavar="HOST:RANKS,...", help="hosts, and ranks on each (this machine)")
+    parser.add_argument("--ssh-port", type=whole(1, 65535), metavar="PORT", help="ssh port of the hosts (22)")
+    parser.add_argument(
+        "--max-restarts", type=whole(0), default=0, metavar="R", help="start a lost job again at most R times (0)"
     )
     parser.add_argument(
         "--stuck-after",
-        type=float,
+        type=real(1e-3, 1e9),
         default=600,
         metavar="S",
         help="end a job in which a rank hangs for S seconds (600)",
@@ -54,6 +58,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--horovodrun", default="", metavar="WORDS", help='more words for horovodrun: "--verbose" (none)'
     )
+    parser.add_argument(
+        "-x", "--pass-on", action="append", default=[], metavar="NAME[=VALUE]",
+        help="a variable that ranks get beside PATH, PYTHONPATH, MXNET_*, HOROVOD_*, ... (see docs/multi_node.md)",
+    )  # fmt: skip
     parser.add_argument(
         "--logs", type=pathlib.Path, metavar="DIR", help="folder of the ranks' logs (runs/launch-<date>-<time>-<pid>)"
     )
@@ -80,9 +88,10 @@ def launch(args: argparse.Namespace) -> int:
     script, command = what_to_start(args.command)
     if args.max_restarts and "--save-dir" not in command:
         raise Refused("--max-restarts goes on in the job's run directory: name it with --save-dir after --")
-    if args.max_restarts < 0 or args.stuck_after <= 0:
-        raise Refused(f"--max-restarts {args.max_restarts} and --stuck-after {args.stuck_after}: 0 or more, and over 0")
+    if args.logs:
+        require_name(args.logs, "--logs")
     hosts = parse_hosts(args.hosts, args.ranks)
+    of_ranks(os.environ, args.pass_on)
     wrong = check_hosts(hosts, script, args.ssh_port)
     if wrong:
         raise Refused(f"{'; '.join(wrong.values())}: fix it, or leave the host out of -H")
@@ -94,7 +103,7 @@ def launch(args: argparse.Namespace) -> int:
         {},
     )
     for restart in range(args.max_restarts + 1):
-        job = launcher.Launch(command, ranks, hosts, logs, runner, more=more)
+        job = launcher.Launch(command, ranks, hosts, logs, runner, more=more, passed=args.pass_on)
         before = {number: signal.getsignal(number) for number in _STOPS}
         for number in _STOPS:
             signal.signal(number, lambda number, frame, job=job: job.stop(_STOPS[number]))
@@ -122,7 +131,7 @@ def _those_that_answer(hosts, args: argparse.Namespace, script: pathlib.Path | N
     left = [host for host in hosts if host.name not in wrong]
     if not left:
         raise Refused(
-            f"no host is left ({'; '.join(wrong.values())}): fix them, then the same command and --resume auto"
+            f"no host is left ({'; '.join(wrong.values())}): fix one, then give the same command with --resume auto"
         )
     for line in wrong.values():
         print(f"left out: {line}", file=sys.stderr)

@@ -24,7 +24,7 @@ COMMANDS = {  # name of the module in gluon_tricks.cli -> what it is for
     "reproduce": "run and show the tables and figures of the paper",
     "launch": "start a training as several ranks with Horovod, on this machine or on several",
     "doctor": "examine this machine and environment for what would hinder a training",
-    "benchmark": "measure speed against GluonCV and MXNet's own loader",
+    "benchmark": "measure speed against GluonCV and MXNet's own loader (in the repository)",
 }
 
 

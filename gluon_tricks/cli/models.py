@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from gluon_tricks.core.arguments import Parser
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import plural
+from gluon_tricks.core.wording import plural, quoted
 from model_zoo import get_model, list_models
 from model_zoo.published import PUBLISHED
 from model_zoo.summary import human, summarise, table
@@ -32,7 +32,7 @@ def named(parts: Sequence[str]) -> list[str]:
         if not any(part.lower() in name for name in names):
             near = difflib.get_close_matches(part.lower(), names, n=3)
             remedy = f"did you mean {', '.join(near)}?" if near else "without a part all are listed"
-            raise Refused(f"no network has {part!r} in its name: {remedy}")
+            raise Refused(f"no network has {quoted(part)} in its name: {remedy}")
     return [name for name in names if not parts or any(part.lower() in name for part in parts)]
 
 

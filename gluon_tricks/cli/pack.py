@@ -16,15 +16,16 @@ from __future__ import annotations
 
 import argparse
 
-from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.arguments import MOST_THREADS, Parser, whole
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import byte_size, plural
 from gluon_tricks.data import sources
 from gluon_tricks.data.check import check
 from gluon_tricks.data.folders import class_folders
-from gluon_tricks.data.pack import left_out_lines, pack, write_index
+from gluon_tricks.data.pack import left_out_lines, pack
 from gluon_tricks.data.places365 import categories, places365
+from gluon_tricks.data.record_file import write_index
 from gluon_tricks.data.records import BadRecord, Records
 
 INTERRUPTED = "interrupted: nothing was written"
@@ -44,12 +45,16 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--places365", metavar="LIST", help="pack what one of the official lists of Places365 names")
     parser.add_argument("--meta", metavar="FILE", help='the development kit\'s meta.mat, or lines "ILSVRC2012_ID wnid"')
     parser.add_argument("--classes", metavar="FILE", help="class names in label order: train.json, or one name a line")
-    parser.add_argument("--resize", type=int, metavar="N", help="make the shorter edge N px (default: as it is)")
     parser.add_argument(
-        "--quality", type=int, metavar="Q", help="quality of the JPEGs that --resize makes (default: 95)"
+        "--resize", type=whole(1, 65500), metavar="N", help="make the shorter edge N px (default: as it is)"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the shuffle (default: 0)")
-    parser.add_argument("--jobs", type=int, metavar="N", help="threads (default: all cores)")
+    parser.add_argument(
+        "--quality", type=whole(1, 100), metavar="Q", help="quality of the JPEGs that --resize makes (default: 95)"
+    )
+    parser.add_argument(
+        "--seed", type=whole(0, (1 << 63) - 1), default=0, metavar="N", help="seed of the shuffle (default: 0)"
+    )
+    parser.add_argument("--jobs", type=whole(1, MOST_THREADS), metavar="N", help="threads (default: all cores)")
     parser.add_argument(
         "--no-verify", dest="verify", action="store_false", help="do not decode the images: faster, keeps broken ones"
     )
@@ -66,8 +71,6 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error("give one of --list, --ground-truth and --places365")
     if options.meta and not options.ground_truth or options.places365 and not options.classes:
         parser.error("--meta belongs to --ground-truth, and --places365 takes --classes categories_places365.txt")
-    if options.jobs is not None and options.jobs < 1 or options.seed < 0:
-        parser.error("--jobs must be at least 1 and --seed at least 0")
     return options
 
 

@@ -5,7 +5,7 @@
     %(prog)s photos --params runs/faster_rcnn_voc-1 --threshold 0.7  a detector: boxes with names and scores
     %(prog)s photo.jpg --params runs/fcn_ade20k-1 --multi-scale      a segmenter: the mask over the photo
 
-Which of the three it is follows from the run. Of each image --out gets NAME.png and NAME.json, of a segmenter also
+Which of them it is follows from the run. Of each image --out gets NAME.png and NAME.json, of a segmenter also
 masks/NAME.png with the index of each pixel's class; of several images, index.html shows all. Exit code: 0 done, 1 some
 files are no images (the others are done) or the disk is full, 2 refused.
 """
@@ -15,15 +15,17 @@ from __future__ import annotations
 import argparse
 import pathlib
 import sys
+from collections.abc import Sequence
 
-from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.arguments import MOST_GPUS, Parser, real, whole
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import plural
+from gluon_tricks.core.files import no_empty_folders, require_folder
+from gluon_tricks.core.wording import as_utf8, plural, printable
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.networks.load import SOURCE
-from gluon_tricks.trained.predict import open_predictor
-from gluon_tricks.trained.prediction_files import Results, contact_sheet, find_images, printable, read_photo
+from gluon_tricks.trained.predict import Predictor, open_predictor
+from gluon_tricks.trained.prediction_files import Results, contact_sheet, find_images, read_photo
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -35,7 +37,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--model", metavar="NAME", help="the network, where a parameter file fits several")
     parser.add_argument("--classes", metavar="FILE", help="the classes' names, one a line (default: the run's)")
-    parser.add_argument("--threshold", type=float, metavar="S", help="least score of boxes (0.5)")
+    parser.add_argument("--threshold", type=real(0, 1), metavar="S", help="least score of boxes (0.5)")
     parser.add_argument(
         "--multi-scale", action="store_true", help="for masks: the mean over 6 scales and mirror images"
     )
@@ -46,21 +48,30 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         metavar="FOLDER",
         help="folder for the results (predictions)",
     )
-    parser.add_argument("--num-gpus", type=int, metavar="N", help="0: the CPU (default: one GPU, if one is usable)")
+    parser.add_argument(
+        "--num-gpus", type=whole(0, MOST_GPUS), metavar="N", help="0: the CPU (default: one GPU, if one is usable)"
+    )
     return parser.parse_args(argv)
 
 
 def run(args: argparse.Namespace) -> int:
     """Everything from the flags to the pictures; how many files are no images."""
     paths, out = find_images(args.images), args.out.expanduser()
+    require_folder(out, "--out", "index.html")
     if out.resolve() in {path.parent.resolve() for path in paths}:
         raise Refused(f"--out {out} is where images lie that are to be looked at: name another folder")
     predictor = open_predictor(
         args.params, model=args.model, class_file=args.classes, context=choose_contexts(args.num_gpus)[0],
         threshold=args.threshold, multi_scale=args.multi_scale,
     )  # fmt: skip
-    results, about = Results(out), {"network": predictor.network, "kind": predictor.kind, "params": args.params}
-    broken = 0
+    with no_empty_folders(out):
+        return _predict(args, paths, predictor)
+
+
+def _predict(args: argparse.Namespace, paths: Sequence[pathlib.Path], predictor: Predictor) -> int:
+    out, broken = args.out.expanduser(), 0
+    about = {"network": predictor.network, "kind": predictor.kind, "params": as_utf8(args.params)}
+    results = Results(out)
     for path in paths:
         image = read_photo(path)
         if image is None:

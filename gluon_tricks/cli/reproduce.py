@@ -9,7 +9,8 @@
     %(prog)s figure3 --scale imagenette --data PHOTOS    drawn from runs, as figure4 is: trained where missing
 
 A cell is a run directory: done ones are kept, interrupted ones go on. After a training the whole table is also written
-as Markdown, CSV and HTML beside the runs; --show writes no table. Table 1: python -m model_zoo.summary --table1.
+as Markdown, CSV and HTML beside the runs; --show writes no table. At the paper's scale the ResNet of table 6 is trained
+four times, as the paper's was, unless --seeds says otherwise.
 Exit codes: 0 done, 1 a cell failed or a disk is full, 2 refused, 75 interrupted (the same command goes on).
 """
 
@@ -22,10 +23,17 @@ import shutil
 import sys
 from collections.abc import Sequence
 
-from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.arguments import Parser, whole
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import RESUMABLE, Refused, require_known
-from gluon_tricks.core.files import require_writable, write_text, writing
+from gluon_tricks.core.files import (
+    no_empty_folders,
+    require_folder,
+    require_name,
+    require_writable,
+    write_text,
+    writing,
+)
 from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
@@ -35,19 +43,19 @@ from gluon_tricks.paper.comparison import compare
 from gluon_tricks.paper.scales import SCALES, TRANSFER_SCALES, TransferScale, get_scale, scales_of
 from gluon_tricks.recipes.registry import TABLES, get_table
 from gluon_tricks.recipes.tables.rows import Table
-from gluon_tricks.tasks.detection.task import find_boxes
-from gluon_tricks.tasks.segmentation.task import find_masks
-from gluon_tricks.training.prepare import require_shareable
+from gluon_tricks.tasks.registry import task_of
+from gluon_tricks.training.prepare import require_splittable
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument("what", metavar="TABLE|FIGURE", help=", ".join((*TABLES, *figures.FIGURES)))
+    parser.add_argument("what", metavar="TABLE|FIGURE", help=", ".join((*sorted(TABLES), *figures.FIGURES)))
     scales = f"{', '.join(SCALES)} (imagenet); tables 8 and 9: {', '.join(TRANSFER_SCALES)} (paper)"
     parser.add_argument("--scale", help=scales)
     parser.add_argument("--columns", default="", metavar="NAME,NAME", help="such as resnet50_v1d (all columns)")
     parser.add_argument("--rows", default="", metavar="ROW,ROW", help="such as cosine,mixup (all rows)")
-    parser.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N-1 of every row (1; shown: all)")
+    seeds = "seeds 0 to N-1 of every row (1, table6: as the paper; shown: all)"
+    parser.add_argument("--seeds", type=whole(1, 1000), metavar="N", help=seeds)
     photos = "train.rec and val.rec, or class folders"
     parser.add_argument("--data", type=pathlib.Path, metavar="PATH", help=f"{photos}; tables 8 and 9: VOC, ADE20K")
     parser.add_argument("--base-data", type=pathlib.Path, metavar="PATH", help=f"of their base networks: {photos}")
@@ -66,52 +74,49 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-_ELSEWHERE = {
-    "table1": "nothing is trained for it; python -m model_zoo.summary --table1 shows it",
-    "table2": "its baseline is that of table 3; gluon-tricks reproduce table3 --rows baseline trains and shows it",
-}
+_SUFFIXES = (".md", ".csv", ".html")
 
 
 @command
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     try:
-        return _reproduce(args)
+        with no_empty_folders(args.runs):
+            return _reproduce(args)
     except KeyboardInterrupt:
         print("interrupted: the same command goes on where it stopped", file=sys.stderr)
         return RESUMABLE
 
 
 def _reproduce(args: argparse.Namespace) -> int:
-    if args.what in _ELSEWHERE:
-        raise Refused(f"{args.what}: {_ELSEWHERE[args.what]}")
     require_known(args.what, [*TABLES, *figures.FIGURES], "table or figure")
     launcher = _check(args)
     runs = _runs(args)
+    if not args.plan and not (args.show and args.what in TABLES):
+        require_folder(runs.root / runs.scale.name, "--runs", *_written(args.what))
     if args.what in figures.FIGURES:
         return _figure(args, runs, launcher)
     table = get_table(args.what)
     columns = _names(args.columns, [column for column in table.columns if table.shown(column)], "column", table)
     rows = _names(args.rows, [row.key for row in table.rows], "row", table)
-    wanted = runs.cells(table.name, columns, rows, args.seeds or 1)
+    wanted = runs.cells(table.name, columns, rows, args.seeds)
     if args.plan:
-        return _plan(cells.missing(wanted), runs, table)
+        return _plan(cells.missing(wanted), runs, table, _repeated(args, runs, table, columns, rows))
     failed = 0 if args.show else _run(cells.missing(wanted), runs, table, launcher)
     _show(table, runs, args, columns, rows)
     if not args.show:
-        _write(table, runs, args.seeds or 1)
+        _write(table, runs, max((cell.recipe.seed + 1 for cell in wanted), default=1))
     return 1 if failed else 0
 
 
 def _check(args: argparse.Namespace) -> list[str]:
     """Refuses what would fail only after the cells have been run; returns the words of --launch."""
-    if args.seeds is not None and args.seeds < 1:
-        raise Refused(f"--seeds {args.seeds}: give 1 or more")
     if args.csv:
         require_writable(args.csv, "--csv")
+    require_name(args.runs, "--runs")
+    if args.runs.is_file():
+        raise Refused(f"--runs {args.runs}: it is a file; name the folder of the runs")
     try:
-        if args.runs.is_file():
-            raise Refused(f"--runs {args.runs}: it is a file; name the folder of the runs")
         if not args.show:
             args.runs.mkdir(parents=True, exist_ok=True)
         launcher = shlex.split(args.launch)
@@ -122,6 +127,13 @@ def _check(args: argparse.Namespace) -> list[str]:
     if launcher and not shutil.which(launcher[0]):
         raise Refused(f"--launch {args.launch}: there is no program {launcher[0]}")
     return launcher
+
+
+def _written(what: str) -> list[str]:
+    """The files that a table or figure is written to."""
+    if what in TABLES:
+        return [f"{what}{suffix}" for suffix in _SUFFIXES]
+    return [f"{what}{panel}.png" for panel in figures.FIGURES[what]]
 
 
 def _figure(args: argparse.Namespace, runs: cells.Runs, launcher: Sequence[str]) -> int:
@@ -142,11 +154,24 @@ def _figure(args: argparse.Namespace, runs: cells.Runs, launcher: Sequence[str])
     return 0
 
 
-def _plan(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table) -> int:
+def _plan(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table, said: Sequence[str] = ()) -> int:
     if todo and runs.scale.title:  # of the paper's own images the numbers are known
         _require_data(todo, runs, table)
-    print(*estimate.plan(todo), sep="\n")
+    print(*estimate.plan(todo), *said, sep="\n")
     return 0
+
+
+def _repeated(
+    args: argparse.Namespace, runs: cells.Runs, table: Table, columns: Sequence[str], rows: Sequence[str]
+) -> list[str]:
+    """A line for each column that is trained more often than once because the paper's was."""
+    lines = []
+    for column in () if args.seeds else columns or table.columns:
+        asked = [row for row in table.shown(column) if not rows or row.key in rows]
+        times = max((runs.repeats(table.name, column, row) for row in asked), default=1)
+        if times > 1:
+            lines.append(f"{column} is trained {times} times, as the paper's was: --seeds 1 for once")
+    return lines
 
 
 def _runs(args: argparse.Namespace) -> cells.Runs:
@@ -168,9 +193,9 @@ def _runs(args: argparse.Namespace) -> cells.Runs:
 def _require_data(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table) -> None:
     """Refuses, before the first cell, data that one of them would be refused for."""
     runs.require_data(table.name)
-    transfers = [cell.recipe for cell in todo if cell.recipe.task != "classification"]
+    transfers = [cell.recipe for cell in todo if cell.recipe.based]
     for recipe in transfers[:1]:
-        {"detection": find_boxes, "segmentation": find_masks}[recipe.task](recipe)
+        task_of(recipe).find_data(recipe)
     if transfers and len(transfers) < len(todo):
         try:
             runs.bases.require_data(next(cell.name for cell in todo if cell.source is None).split("/")[0])
@@ -178,12 +203,12 @@ def _require_data(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table) ->
             raise Refused(f"for the base networks, {refused}".replace("--data", "--base-data")) from None
 
 
-def _require_shareable(todo: Sequence[cells.Cell]) -> None:
+def _require_splittable(todo: Sequence[cells.Cell]) -> None:
     """Refuses, before the first cell, what the devices of one process could not train."""
     contexts = choose_contexts(None)
     for cell in todo:
         try:
-            require_shareable(cell.recipe, contexts)
+            require_splittable(cell.recipe, contexts)
         except Refused as refused:
             raise Refused(f'{cell.name}: {refused} (--launch "horovodrun -np N")') from None
 
@@ -210,14 +235,15 @@ def _run(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table, launcher: S
     if todo:
         _require_data(todo, runs, table)
         if not launcher:
-            _require_shareable(todo)
+            _require_splittable(todo)
         _announce(todo, runs, launcher)
     failed, sources = 0, [cell.source for cell in todo if cell.source]
     for k, cell in enumerate(todo, start=1):
         needed = ", which other cells need first" if cell in sources else ""
         print(f"--- {k} of {len(todo)}: {cell.name}, seed {cell.recipe.seed}{needed}", flush=True)
         words = run_cells.trainer(cell, launcher)
-        failed += not run_cells.run(cell, words, lambda line: print(line, flush=True))
+        with no_empty_folders(cell.folder.parent):
+            failed += not run_cells.run(cell, words, lambda line: print(line, flush=True))
     return failed
 
 
@@ -227,9 +253,10 @@ def _show(table: Table, runs: cells.Runs, args: argparse.Namespace, columns: lis
     asked = compare(table.name, runs, args.seeds or max(there, 1), columns, rows)
     print(tables.markdown(asked))
     if args.csv:
-        write_text(args.csv, tables.as_csv(asked))
+        write_text(args.csv, tables.as_csv(asked), named=True)
     if not there:
-        others = [name for name in scales_of(table) if any((runs.root / name).glob("*/seed*/recipe.json"))]
+        others = [name for name in scales_of(table) if name != runs.scale.name]
+        others = [name for name in others if any((runs.root / name).glob("*/seed*/recipe.json"))]
         elsewhere = f"; runs of other scales are there: --scale {' or '.join(others)}" if others else ""
         print(f"nothing of {table.name} has been run at the scale {runs.scale.name} in {runs.root}{elsewhere}")
 
@@ -240,7 +267,6 @@ def _write(table: Table, runs: cells.Runs, seeds: int) -> None:
     folder = runs.root / runs.scale.name
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    texts = {".md": tables.markdown(whole), ".csv": tables.as_csv(whole), ".html": tables.page(whole)}
-    for suffix, text in texts.items():
+    for suffix, text in zip(_SUFFIXES, (tables.markdown(whole), tables.as_csv(whole), tables.page(whole))):
         write_text(folder / f"{table.name}{suffix}", text)
     print(f"the whole table is in {folder / table.name}.html (with curves), .md and .csv")

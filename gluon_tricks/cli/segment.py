@@ -19,8 +19,26 @@ from gluon_tricks.recipes.named.detection_segmentation import SEGMENTATION
 INTERRUPTED = None  # training.StopRequest takes the signals
 
 
+def own_flags(group) -> None:
+    """Adds those flags to a group that only this command has."""
+    group.add_argument(
+        "--crop-size", type=int, metavar="PX", help="side of the training crops (the recipe's; ade20k: 480)"
+    )
+    group.add_argument(
+        "--base-size",
+        type=int,
+        metavar="PX",
+        help="longer side before scaling and cropping (the recipe's; ade20k: 520)",
+    )
+    group.add_argument("--num-classes", type=int, metavar="K", help="--dataset masks: the number of classes")
+    group.add_argument("--void", type=int, metavar="V", help="--dataset masks: the value that is no class (255)")
+    group.add_argument(
+        "--mask-values", metavar="V,V", help="--dataset masks: the value of each class (0,1,2,...), such as 0,255"
+    )
+
+
 def main(argv: list[str] | None = None) -> int:
     recipes = dict(recipes=SEGMENTATION, default="ade20k")
-    args = transfer_flags.parser(__doc__, **recipes).parse_args(argv)
+    args = transfer_flags.parser(__doc__, **recipes, own_flags=own_flags).parse_args(argv)
     words = [functools.partial(means, **recipes) for means in (transfer_flags.start, transfer_flags.recipe_from_flags)]
     return training.train(args, *words, chatty=True)  # its batch normalisation is over all ranks

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import json
 import os
 import pathlib
@@ -20,10 +21,10 @@ from collections.abc import Callable
 
 import mxnet as mx
 
-from gluon_tricks.cli.command_line import options_from_flags, with_batch_of_run
+from gluon_tricks.core.commands import why_stopped
 from gluon_tricks.core.errors import RESUMABLE, Refused
-from gluon_tricks.core.files import CannotWrite
-from gluon_tricks.core.wording import plural, print_any_letter
+from gluon_tricks.core.files import CannotWrite, require_name
+from gluon_tricks.core.wording import harmless_output, one_line, plural
 from gluon_tricks.data.records import BadRecord
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.networks.checkpoint import list_checkpoints
@@ -36,6 +37,7 @@ from gluon_tricks.training.journal import make_run_directory, newest_run_directo
 from gluon_tricks.training.loop import train_and_evaluate
 from gluon_tricks.training.steps import Interrupted
 
+_WHAT = ("recipe", "model", "rec_train", "rec_val", "data_dir", "use_rec", "dataset", "data", "base", "base_params")
 _STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -67,6 +69,7 @@ class StopRequest:
         return self.made
 
 
+@harmless_output()
 def train(
     args: argparse.Namespace,
     start: Callable[[argparse.Namespace], tuple[Settings, list[str]]],
@@ -83,16 +86,15 @@ def train(
         chatty: see distributed.start.
     """
     started, run = time.monotonic(), None
-    print_any_letter()
     try:
         recipe, run, options = _what_to_train(args, start, recipe_from_flags, chatty)
         scores = train_and_evaluate(recipe, run, options)
     except Refused as error:
-        print(f"refused: {error}", file=sys.stderr)
+        print(f"refused: {one_line(error)}", file=sys.stderr)
         return 2
     except Interrupted as stop:
         if distributed.rank() == 0:
-            print(f"{stop}; go on with the same command and --resume auto --save-dir {run}", flush=True)
+            print(f"{stop}; the same command with --resume auto --save-dir {run} continues", flush=True)
         distributed.wait_for_all()  # a rank that leaves ends the others: rank 0 has now written and said everything
         return RESUMABLE
     except mx.MXNetError as error:
@@ -102,10 +104,10 @@ def train(
         time.sleep(10)  # the launcher is to see the end of that one first
         return 1
     except (BadRecord, Diverged) as error:
-        print(f"stopped: {error}", file=sys.stderr)
+        print(f"stopped: {one_line(error)}", file=sys.stderr)
         return 1
-    except CannotWrite as error:
-        return _cannot_write(error, run)
+    except (CannotWrite, OSError) as error:
+        return _cannot_write(why_stopped(error), run)
     finally:
         if run is not None and run != args.save_dir and distributed.rank() == 0:
             with contextlib.suppress(OSError):  # it is not empty: the run has begun
@@ -113,8 +115,8 @@ def train(
                 run.parent.rmdir()
     if distributed.rank() == 0:
         minutes, seconds = divmod(round(time.monotonic() - started), 60)
-        shares = {label: scores.row()[column] for column, label in scores.labels.items() if column != "val_loss"}
-        said = " and ".join(f"{share:.2%} {label}" for label, share in shares.items())
+        measured = {label: scores.row()[column] for column, label in scores.labels.items() if column != "val_loss"}
+        said = " and ".join(f"{value:.2%} {label}" for label, value in measured.items())
         print(
             f"{recipe.model} has {said} on {scores.images} held-out images after "
             f"{plural(recipe.epochs, 'epoch')}, in {minutes}:{seconds:02d}; everything about it is in {run}"
@@ -122,12 +124,13 @@ def train(
     return 0
 
 
-def _cannot_write(error: CannotWrite, run: pathlib.Path) -> int:
-    saved, remedy = list_checkpoints(run / "checkpoints"), "there is no checkpoint to go on from"
+def _cannot_write(wrong: str, run: pathlib.Path | None) -> int:
+    saved = list_checkpoints(run / "checkpoints") if run else []
+    remedy = "there is no checkpoint to go on from"
     if saved:
-        go_on = f"the same command and --resume auto --save-dir {run} go on from {saved[-1].name}"
+        go_on = f"the same command with --resume auto --save-dir {run} continues from {saved[-1].name}"
         remedy = f"once files can be written there, {go_on}"
-    print(f"stopped: {error}; {remedy}", file=sys.stderr)
+    print(f"stopped: {one_line(f'{wrong}; {remedy}')}", file=sys.stderr)
     return RESUMABLE if saved else 1
 
 
@@ -135,22 +138,71 @@ def _what_to_train(
     args: argparse.Namespace, start: Callable, recipe_from_flags: Callable, chatty: bool
 ) -> tuple[Settings, pathlib.Path, Options]:
     """The recipe, the run directory and the rest, of the arguments of train."""
+    for flag, path in (("--save-dir", args.save_dir), ("--logging-file", args.logging_file)):
+        if path:
+            require_name(path, flag)
     heartbeat.start()
     distributed.start(chatty=chatty)
     restarted = os.environ.get(launcher.RESTARTED, "")
     notes = [f"started again: {restarted}"] if restarted else []
     contexts = choose_contexts(args.num_gpus, say=notes.append)
     devices = (1 if distributed.ranks() > 1 else len(contexts)) * distributed.ranks()
-    run, begun = _run_to_go_on_with(args, start) if args.resume else (args.save_dir, None)
+    run, begun = _run_to_go_on_with(args, start, restarted) if args.resume else (args.save_dir, None)
     recipe, more = recipe_from_flags(args, devices, begun)
     if begun is not None:
+        if args.recipe:
+            _require_its_recipe(run, recipe, begun)
         recipe, changed = with_batch_of_run(recipe, begun.batch_size, devices * recipe.accumulate)
         more += changed
     elif args.resume and not args.recipe:  # whoever leaves everything to the run may have mistyped its name
         more.insert(0, f"--resume auto: no run has begun in {run or 'runs'}, so a new one starts")
     rest = dict(contexts=contexts, notes=(*notes, *more), restarted=restarted)
-    options = Options(**options_from_flags(args, **rest, should_stop=StopRequest()))
+    options = Options(**_options_from_flags(args, **rest, should_stop=StopRequest()))
     return recipe, run or _new_run(recipe.name), options
+
+
+def with_batch_of_run(recipe: Settings, stored: int, parts: int) -> tuple[Settings, list[str]]:
+    """The recipe with the global batch that a run was started with, when it goes on with another number of devices.
+
+    Args:
+        recipe: what the command line means with this many devices.
+        stored: the run's global batch.
+        parts: devices over all ranks, times rounds.
+
+    Returns:
+        the recipe, and a line that tells of the change.
+
+    Raises:
+        Refused: the batch cannot be split evenly over so many devices.
+    """
+    each = recipe.batch_size // parts
+    if stored == recipe.batch_size or each < 1 or stored % each:
+        return recipe, []
+    if stored % parts:
+        raise Refused(
+            f"the run has a global batch of {stored}, which cannot be split evenly over {parts} devices: go on with a "
+            f"number of devices that divides {stored}"
+        )
+    return recipe.set(batch_size=stored), [
+        f"going on with the run's global batch of {stored}: {plural(stored // parts, 'image')} on each of "
+        f"{plural(parts, 'device')}"
+    ]
+
+
+def _options_from_flags(args: argparse.Namespace, **rest) -> dict:
+    """The keyword arguments of train.Options that the flags give."""
+    return dict(
+        threads=args.num_data_workers,
+        resume=args.resume == "auto",
+        log_interval=args.log_interval,
+        checkpoint_epochs=args.save_frequency,
+        checkpoint_steps=args.save_steps,
+        picture_epochs=args.picture_epochs,
+        keep=args.keep,
+        extra_log=args.logging_file,
+        dtype_given=args.dtype is not None or any(setting.startswith("dtype=") for setting in args.set),
+        **rest,
+    )
 
 
 def _new_run(name: str) -> pathlib.Path:
@@ -159,14 +211,55 @@ def _new_run(name: str) -> pathlib.Path:
     return pathlib.Path(distributed.broadcast(made.encode()).decode())
 
 
-def _run_to_go_on_with(args: argparse.Namespace, start: Callable) -> tuple[pathlib.Path | None, Settings | None]:
+def _run_to_go_on_with(
+    args: argparse.Namespace, start: Callable, restarted: str
+) -> tuple[pathlib.Path | None, Settings | None]:
     """The run directory that --resume auto means, and its recipe; None where there is none.
 
     Rank 0 looks, which may be the only one to see it.
+
+    Raises:
+        Refused: the folder of --save-dir is not there, and the command does not say what a new run would train. The
+            scripts of a queue, which have --resume auto from the first start on, do say it; a restart is one of these.
     """
     name = next((setting[5:] for setting in args.set if setting.startswith("name=")), None)
     run = args.save_dir or newest_run_directory(name or start(args)[0].name)
-    there = distributed.rank() == 0 and run is not None and (run / "recipe.json").is_file()
-    found = str(run or ""), read_recipe(run / "recipe.json").to_json() if there else None
-    run, stored = json.loads(distributed.broadcast(json.dumps(found).encode()))
+    there = distributed.rank() == 0 and run is not None and os.path.lexists(run / "recipe.json")
+    wrong = "" if there or restarted or run is None or _says_what_to_train(args) else _no_such_run(run)
+    found = str(run or ""), read_recipe(run / "recipe.json").to_json() if there else None, wrong
+    run, stored, wrong = json.loads(distributed.broadcast(json.dumps(found).encode()))
+    if wrong:
+        raise Refused(wrong)
     return pathlib.Path(run) if run else None, recipe_from_json(stored) if stored else None
+
+
+def _says_what_to_train(args: argparse.Namespace) -> bool:
+    """Whether a flag names a recipe, a network or data, of classifiers or of detectors and segmenters."""
+    named = {setting.partition("=")[0] for setting in args.set} & {"model", "data", "train", "dataset", "base_params"}
+    return bool(named) or any(getattr(args, flag, None) for flag in _WHAT)
+
+
+def _no_such_run(run: pathlib.Path) -> str:
+    """What is wrong where --save-dir names a folder that is not there; "" where it is."""
+    if run.is_dir():
+        return ""
+    runs = [path.parent.name for path in run.absolute().parent.glob("*/recipe.json")]
+    near = [str(run.with_name(name)) for name in difflib.get_close_matches(run.name, runs)]
+    meant = f" (did you mean {', '.join(near)}?)" if near else ""
+    return (
+        f"--resume auto: there is no run {run}{meant}: check the name, or say what a new run is to train by a flag for "
+        "its recipe, network or data"
+    )
+
+
+def _require_its_recipe(run: pathlib.Path, recipe: Settings, begun: Settings) -> None:
+    """Refuses another recipe by its name, before its batch or its data are found not to fit.
+
+    What flags change in the run's own recipe is looked at when the checkpoint is read.
+    """
+    differing = recipe.differences(begun, "resume")
+    if recipe.name != begun.name and differing:
+        raise Refused(
+            f"{run} is a run of the recipe {begun.name}, and this is {recipe.name} (they differ in "
+            f"{', '.join(differing)}): leave --recipe out to continue the run, or start another with --save-dir NEW"
+        )

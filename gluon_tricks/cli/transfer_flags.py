@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gluon_tricks.cli.command_line import new_doubts, numbers
 from gluon_tricks.cli.flags import optimisation_flags, run_flags
-from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.arguments import MOST_THREADS, Parser, whole
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.sources import read_classes
 from gluon_tricks.networks.load import SOURCE, is_there, means_published, model_of
+from gluon_tricks.recipes.named.detection_segmentation import NAMED
 from gluon_tricks.recipes.recipe import apply_setting, read_recipe
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.transfer import TransferRecipe
+from gluon_tricks.tasks.registry import require_task
 from gluon_tricks.tricks import StepDecay, Warmup
 
 _FIELDS = {  # flag -> field
@@ -44,17 +47,22 @@ _OWN_DATA = {  # flag -> the data sets that it goes with
 }
 
 
-def parser(description: str, recipes: Mapping[str, TransferRecipe], default: str) -> Parser:
+def parser(
+    description: str, recipes: Mapping[str, TransferRecipe], default: str, own_flags: Callable[[Any], None]
+) -> Parser:
     """The flags of one of the two.
 
     Args:
         recipes: data set -> the recipe that --dataset starts from.
         default: the data set without --dataset.
+        own_flags: adds those that the other has not to a group.
     """
     parser = Parser(description, usage="%(prog)s [FLAGS]")
     group = parser.add_argument_group("recipe")
     group.add_argument("--dataset", choices=tuple(recipes), help=f"the recipe of a data set ({default})")
-    group.add_argument("--recipe", metavar="FILE", help="start from a recipe instead: RUN/recipe.json")
+    kind = type(recipes[default])
+    names = ", ".join(recipe.name for recipe in NAMED.values() if isinstance(recipe, kind))
+    group.add_argument("--recipe", metavar="NAME|FILE", help=f"start from a recipe instead: {names}; RUN/recipe.json")
     group.add_argument(
         "--set",
         action="append",
@@ -70,61 +78,31 @@ def parser(description: str, recipes: Mapping[str, TransferRecipe], default: str
     group.add_argument(
         "--classes", metavar="NAMES", help="your classes: names with commas between them, or a file with one a line"
     )
-    detecting = next(iter(recipes.values())).task == "detection"
-    (_detection_flags if detecting else _segmentation_flags)(group)
+    own_flags(group)
     group = parser.add_argument_group("optimisation")
     optimisation_flags(group)
     group.add_argument(
         "--dtype", choices=("float32", "float16", "bfloat16"), help="precision; float16 is for GPUs (the recipe's)"
     )
     group.add_argument("--seed", type=int, help="seed of all random numbers (the recipe's, 0)")
-    group.add_argument("-j", "--num-data-workers", type=int, metavar="N", help="threads of the loader (all cores)")
+    group.add_argument(
+        "-j", "--num-data-workers", type=whole(1, MOST_THREADS), metavar="N", help="threads of the loader (all cores)"
+    )
     run_flags(parser.add_argument_group("run"))
     return parser
-
-
-def _detection_flags(group) -> None:
-    group.add_argument(
-        "--short", type=int, metavar="PX", help="scale images to this shorter side (the recipe's; voc: 600)"
-    )
-    group.add_argument(
-        "--long", type=int, metavar="PX", help="but to at most this longer side (the recipe's; voc: 1000)"
-    )
-    group.add_argument("--roi", choices=("paper", "small"), help="sizes of anchors, proposals, regions (the recipe's)")
-
-    group.add_argument(
-        "--train-splits", metavar="LISTS", help="--dataset voc: lists to train on (2007_trainval,2012_trainval)"
-    )
-    group.add_argument("--val-splits", metavar="LISTS", help="--dataset voc: lists to validate on (2007_test)")
-
-
-def _segmentation_flags(group) -> None:
-    group.add_argument(
-        "--crop-size", type=int, metavar="PX", help="side of the training crops (the recipe's; ade20k: 480)"
-    )
-    group.add_argument(
-        "--base-size",
-        type=int,
-        metavar="PX",
-        help="longer side before scaling and cropping (the recipe's; ade20k: 520)",
-    )
-    group.add_argument("--num-classes", type=int, metavar="K", help="--dataset masks: the number of classes")
-    group.add_argument("--void", type=int, metavar="V", help="--dataset masks: the value that is no class (255)")
-    group.add_argument(
-        "--mask-values", metavar="V,V", help="--dataset masks: the value of each class (0,1,2,...), such as 0,255"
-    )
 
 
 def start(
     args: argparse.Namespace, recipes: Mapping[str, TransferRecipe], default: str, begun: Settings | None = None
 ) -> tuple[TransferRecipe, list[str]]:
     """The recipe that the flags change (the file's, the run's, the data set's), and lines to tell. Args: see below."""
-    task = recipes[default].task
-    recipe = read_recipe(args.recipe) if args.recipe else begun or recipes[args.dataset or default]
-    if recipe.task != task:
-        raise Refused(f"{args.recipe or recipe.name} is a recipe of {recipe.task}, and this script is for {task}")
+    named = NAMED.get(args.recipe) or (read_recipe(args.recipe) if args.recipe else None)
+    recipe = named or begun or recipes[args.dataset or default]
+    require_task(recipe, type(recipes[default]), args.recipe or recipe.name)
     if args.dataset and args.dataset != recipe.dataset:
         recipe = recipe.set(dataset=args.dataset, classes=None, class_names=())
+    if isinstance(begun, type(recipe)) and begun.dataset == recipe.dataset and not recipe.data:
+        recipe = recipe.set(data=begun.data)
     return recipe, []
 
 
@@ -215,7 +193,7 @@ def _of_own_data(args: argparse.Namespace) -> dict[str, Any]:
 def _names(given: str) -> tuple[str, ...]:
     """The class names of --classes: those of a file, else those between commas."""
     path = pathlib.Path(given).expanduser()
-    if path.is_file():
+    if os.path.exists(path) and not os.path.isdir(path):
         return read_classes(path)
     if path.suffix in (".txt", ".json", ".names") or "/" in given:
         raise Refused(f"--classes {given}: there is no such file")

@@ -1,4 +1,7 @@
-"""How every script reads its command line: a mistake is one sentence with a suggestion, and exit code 2."""
+"""How every script reads its command line: a mistake is one sentence with a suggestion, and exit code 2.
+
+A number that belongs to a recipe has its bounds at the recipe's field; those of the others are said at the flag.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,46 @@ import argparse
 import difflib
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
+
+from gluon_tricks.core.commands import output_fails
+from gluon_tricks.core.wording import one_line, printable, quoted
+
+MOST_THREADS = 1024
+MOST_GPUS = 1024
+
+
+def whole(least: int, most: int = 1_000_000_000) -> Callable[[str], int]:
+    """The type of a flag that takes a whole number of [least, most]."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:  # no number, or one of more digits than Python reads
+            raise argparse.ArgumentTypeError(f"{quoted(text)} is not a whole number") from None
+        return _bounded(value, least, most)
+
+    return read
+
+
+def real(least: float, most: float) -> Callable[[str], float]:
+    """The type of a flag that takes any number of [least, most]."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{quoted(text)} is not a number") from None
+        return _bounded(value, least, most)
+
+    return read
+
+
+def _bounded(value, least, most):
+    if not least <= value <= most:  # NaN is not
+        raise argparse.ArgumentTypeError(f"{quoted(value)}, but it takes {least} to {most}")
+    return value
 
 
 class Parser(argparse.ArgumentParser):
@@ -28,11 +69,20 @@ class Parser(argparse.ArgumentParser):
         self._refuse_unknown_flags(words[: words.index("--")] if "--" in words else words)
         found, left = self.parse_known_args(words, namespace)
         if left:
-            self.error(f"{left[0]!r} belongs to no flag: --help lists what this command takes")
+            self.error(f"{quoted(left[0])} belongs to no flag: --help lists what this command takes")
         return found
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"refused: {message}\n")
+        self.exit(2, f"refused: {one_line(message)}\n")
+
+    def _print_message(self, message: str, file=None) -> None:
+        """As argparse has it, which passes over an output that cannot be written, and over what is never flushed."""
+        try:
+            (file or sys.stderr).write(message)
+            (file or sys.stderr).flush()
+        except OSError as error:
+            if file is sys.stdout:  # --help and --version
+                sys.exit(output_fails(error))
 
     def _refuse_unknown_flags(self, words: Sequence[str]) -> None:
         flags = [flag for action in self._actions for flag in action.option_strings]
@@ -44,10 +94,10 @@ class Parser(argparse.ArgumentParser):
             if len(meant) > 1 and len({id(self._option_string_actions[flag]) for flag in meant}) > 1:
                 self.error(f"{name} is the beginning of several flags: {', '.join(meant)}")
             if not meant and (name.startswith("--") or name[:2] not in flags):  # -j4 is -j 4
-                self.error(f"there is no flag {name}: {_suggestion(name, flags)}")
+                self.error(f"there is no flag {printable(name, 80)}: {_suggestion(name, flags)}")
 
 
 def _suggestion(name: str, flags: Sequence[str]) -> str:
-    written = "--" + name.lstrip("-").replace("_", "-").lower()
+    written = "--" + name[:80].lstrip("-").replace("_", "-").lower()
     near = [written] if written in flags else difflib.get_close_matches(written, flags, n=2, cutoff=0.7)
     return f"did you mean {' or '.join(near)}?" if near else "--help lists them"

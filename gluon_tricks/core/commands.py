@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite
-from gluon_tricks.core.wording import print_any_letter
+from gluon_tricks.core.wording import harmless_output, one_line
 
 
 def command(main: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence[str] | None], int]:
@@ -22,27 +22,39 @@ def command(main: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence[s
 
     @functools.wraps(main)
     def told(argv: Sequence[str] | None = None) -> int:
-        print_any_letter()
-        try:
-            code = main(argv)
-            sys.stdout.flush()
-            return code
-        except Refused as error:
-            print(f"refused: {error}", file=sys.stderr)
-            return 2
-        except CannotWrite as error:
-            wrong = str(error)
-        except BrokenPipeError:  # the program that reads the output, such as head, has ended
-            wrong = ""
-        except OSError as error:
-            place = f"{error.filename}:" if error.filename else "the standard output cannot be written:"
-            wrong = f"{place} {error.strerror or error}"
-        _close_broken_output()
-        if wrong:
-            print(f"stopped: {wrong}", file=sys.stderr)
-        return 1
+        with harmless_output():
+            try:
+                code = main(argv)
+                sys.stdout.flush()
+                return code
+            except Refused as error:
+                print(f"refused: {one_line(error)}", file=sys.stderr)
+                return 2
+            except (CannotWrite, OSError) as error:
+                return output_fails(error)
+            except MemoryError as error:
+                reason = one_line(error, 200) or "Python said no more"
+                print(f"stopped: the memory does not suffice ({reason}): take less", file=sys.stderr)
+                return 1
 
     return told
+
+
+def output_fails(error: CannotWrite | OSError) -> int:
+    """Says that a file or the standard output cannot be written; returns the exit code."""
+    reader_has_ended = isinstance(error, BrokenPipeError)  # such as head
+    _close_broken_output()
+    if not reader_has_ended:
+        print(f"stopped: {one_line(why_stopped(error))}", file=sys.stderr)
+    return 1
+
+
+def why_stopped(error: CannotWrite | OSError) -> str:
+    """What a disk has refused, in words."""
+    if isinstance(error, CannotWrite):
+        return str(error)
+    place = f"{error.filename}:" if error.filename else "the standard output cannot be written:"
+    return f"{place} {error.strerror or error}"
 
 
 def words_of(command: str) -> list[str]:

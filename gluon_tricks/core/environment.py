@@ -62,9 +62,9 @@ _LOCAL_SIZES = ("HOROVOD_LOCAL_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNR
 
 
 def usable_cores() -> int:
-    """The logical cores this process may use: those of the machine, or its share if a launcher started several."""
-    share = next((int(os.environ[name]) for name in _LOCAL_SIZES if name in os.environ), 1)
-    return max(len(os.sched_getaffinity(0)) // share, 1)
+    """The logical cores this process may use: those of the machine, or its part if a launcher started several."""
+    processes = next((int(os.environ[name]) for name in _LOCAL_SIZES if name in os.environ), 1)
+    return max(len(os.sched_getaffinity(0)) // processes, 1)
 
 
 def _threads_per_core() -> int:

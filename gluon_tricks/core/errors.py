@@ -5,10 +5,23 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
+from gluon_tricks.core.wording import one_line, quoted
+
+_LONGEST_NAME = 100  # letters of one that others are compared with, which takes the square of its length
 RESUMABLE = 75  # the exit code of a training that was asked to stop and has a checkpoint
 
 
-class Refused(ValueError):
+class Told(Exception):
+    """An error whose text is a sentence for people, which may quote names that somebody prepared: it is in print.
+
+    Of one that a file has made very long the middle is left out.
+    """
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
+
+
+class Refused(Told, ValueError):
     """Input that cannot be worked with, found before any work is lost: one sentence with the remedy.
 
     Scripts print it and exit with code 2.
@@ -25,7 +38,8 @@ def require_known(name: str, names: Sequence[str], what: str, where: str = "") -
         Refused: it is none of them; the near ones are listed, or all if none is near.
     """
     if name not in names:
-        near, place = difflib.get_close_matches(name.lower(), names, n=3), f" in {where}" if where else ""
+        alike = name[:_LONGEST_NAME].lower()
+        near, place = difflib.get_close_matches(alike, names, n=3), f" in {where}" if where else ""
         remedy = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(names)}"
-        raise Refused(f"there is no {what} {name!r}{place}: {remedy}")
+        raise Refused(f"there is no {what} {quoted(name)}{place}: {remedy}")
     return name

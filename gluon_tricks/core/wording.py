@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TextIO
 
 
 def plural(count: int, noun: str) -> str:
@@ -23,15 +26,116 @@ def byte_size(count: float) -> str:
 
 
 def some(names: Sequence[object], most: int = 5) -> str:
-    """The first few of several names: a, b, c and 4 more."""
-    said = ", ".join(map(str, names[:most]))
+    """The first few of several names: a, b, c and 4 more; of a long one its beginning and end."""
+    said = ", ".join(shortened(str(name), 200) for name in names[:most])
     return said + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def print_any_letter() -> None:
-    """A terminal of another encoding than UTF-8 gets \\u732b for what it does not have, and no program ends by that."""
-    for stream in (sys.stdout, sys.stderr):
+def quoted(value: object, most: int = 80) -> str:
+    """A value that a file or a person gave, as a message shows it: its repr, of a long one the beginning.
+
+    Only the beginning of a long text or list is looked at: a name of 50 MB costs no more than a short one.
+    """
+    if isinstance(value, int) and value.bit_length() > 4 * most:  # Python refuses to write out the longest ones
+        return f"a whole number of about {round(value.bit_length() * 0.30103)} digits"
+    if isinstance(value, (str, bytes, list, tuple)) and len(value) > most:
+        value = value[:most]
+        return shortened(repr(value), most - 4) + " ..."
+    return shortened(repr(value), most)
+
+
+def shortened(text: str, most: int) -> str:
+    """A text of at most so many letters: of a longer one the beginning and the end, where a message has its remedy."""
+    if len(text) <= most:
+        return text
+    tail = most // 3
+    return f"{text[: most - tail - 5]} ... {text[len(text) - tail :]}"
+
+
+def without_password(text: str, url: str) -> str:
+    """A text in which an address may occur, or a part of it, without the user and password of that address."""
+    user = url.partition("://")[2].partition("/")[0].rpartition("@")[0]
+    for secret in (f"{user}@", user, user.partition(":")[2]) if user else ():
+        text = text.replace(secret, "" if secret.endswith("@") else "***") if secret else text
+    return text
+
+
+def printable(name: object, most: int = 200) -> str:
+    r"""A name of a file, a class or a photo on one line, with nothing in it that a terminal would obey.
+
+    What cannot be printed comes as an escape: \n, \x1b, \u202e; \xe9 for a byte of a file's name that is no UTF-8.
+
+    Args:
+        name: text or a path.
+        most: letters; of a longer one the middle is left out.
+    """
+    text = str(name)
+    if len(text) > 4 * most:  # before every letter is looked at
+        text = f"{text[: 2 * most]}{text[-2 * most :]}"
+    return shortened(_escaped(text, _NOT_ON_A_LINE), most)
+
+
+def one_line(text: object, most: int = 2000) -> str:
+    """A message on one line, whatever it quotes; see `printable`. The longest of our own has half as many letters."""
+    return printable(text, most)
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name is text in UTF-8 without control characters, which is all that is asked of a new one."""
+    return not _NO_NAME.search(name)
+
+
+def as_utf8(name: object) -> str:
+    r"""A name or path for JSON that other programs read: exact, but for bytes that are no UTF-8, which become \xe9."""
+    return str(name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+_CONTROLS = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # but for tabs and the ends of lines; a terminal obeys them
+_BREAKS = r"\t\n\r\u2028\u2029"
+_BYTES = r"\ud800-\udfff"  # by which Python stands for bytes that are no UTF-8
+_TURNS = r"\u200e\u200f\u202a-\u202e\u2066-\u2069"  # the direction of what follows: photo_gpj.exe
+_NOT_IN_A_TEXT = re.compile(f"[{_CONTROLS}{_BYTES}{_TURNS}]")
+_NOT_ON_A_LINE = re.compile(f"[{_CONTROLS}{_BREAKS}{_BYTES}{_TURNS}]")
+_NO_NAME = re.compile(f"[{_CONTROLS}{_BREAKS}{_BYTES}]")
+
+
+def _escaped(text: str, which: re.Pattern) -> str:
+    return which.sub(lambda found: _escape(found[0]), text)
+
+
+def _escape(letter: str) -> str:
+    if "\udc80" <= letter <= "\udcff":
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    return letter.encode("unicode_escape").decode("ascii")
+
+
+class Harmless:
+    """A stream of text that gets control characters as escapes; line feeds, tabs and carriage returns pass."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(_escaped(text, _NOT_IN_A_TEXT))
+
+    def __getattr__(self, name: str):
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def harmless_output() -> Iterator[None]:
+    r"""Whatever is printed, however a file or a class is called: no terminal obeys it, and no encoding fails at it.
+
+    A terminal of another encoding than UTF-8 gets \\u732b for what it does not have.
+    """
+    before = sys.stdout, sys.stderr
+    for stream in before:
         stream.reconfigure(errors="backslashreplace")
+    sys.stdout, sys.stderr = map(Harmless, before)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
 
 
 def columns(text: str) -> int:

@@ -165,7 +165,9 @@ def coefficients(
 
     Source: Bag of Tricks, section 2.1: flip with probability 0.5, coefficients of hue, saturation and brightness
         uniform in [0.6, 1.4], PCA noise with a coefficient from N(0, 0.1).
-    Differs: GluonCV ("gluoncv") has contrast in the place of hue, and applies its three operations in random
+    Differs: the paper scales hue; here it is turned, by (coefficient - 1) x 360 degrees (see hue_matrix): a hue is an
+        angle, and what scaling does to it depends on where 0 lies. The images are uint8 (see crop.random_crop).
+        GluonCV ("gluoncv") has contrast in the place of hue, and applies its three operations in random
         order. ImageRecordIter moreover takes R for B in them and cuts PCA noise down to whole levels; here nothing
         is clipped or rounded.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import collections
 import concurrent.futures
+import dataclasses
 import logging
 import math
 import weakref
@@ -14,6 +15,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from gluon_tricks.core.arguments import MOST_THREADS
+from gluon_tricks.core.bounds import require_bounds, within
 from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.keyed_random import generator
@@ -23,11 +26,41 @@ from gluon_tricks.data.records import BadRecord
 log = logging.getLogger("gluon_tricks.data")
 
 
+_MOST_IMAGES = 1 << 20  # of a batch
 _told: weakref.WeakKeyDictionary[Any, set[int]] = weakref.WeakKeyDictionary()  # records -> images told of
 
 
 class UndecodableImages(BadRecord):
     """More than 1 % of the images cannot be decoded; the message lists where each of them lies."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadOptions:
+    """How a loader reads: for which of several processes, on how many threads, and by which random numbers.
+
+    Args:
+        seed: of the order and of what is random about an image, in [0, 2**64).
+        threads: that decode, >= 1; None: as many as the process has cores.
+        rank, ranks: which of how many processes this is, 0 <= rank < ranks.
+        prefetch: batches made ahead, >= 1; the memory is that of prefetch + 1 batches.
+
+    Raises: Refused when a value is out of range.
+    """
+
+    seed: int = 0
+    threads: int | None = within(1, MOST_THREADS, default=None)
+    rank: int = 0
+    ranks: int = 1
+    prefetch: int = within(1, 1000, default=3)
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            if "within" in field.metadata:
+                require_bounds(field.name, getattr(self, field.name), field.metadata["within"])
+        if not 0 <= self.seed < 2**64:
+            raise Refused(f"seed is {self.seed}: it must lie in [0, 2**64)")
+        if not 0 <= self.rank < self.ranks:
+            raise Refused(f"rank {self.rank} of {self.ranks}: ranks count from 0 to {self.ranks - 1}")
 
 
 class StepLoader(abc.ABC):
@@ -48,10 +81,11 @@ class StepLoader(abc.ABC):
         records: has a length and a digest.
         batch_size: B, images of this rank in each step.
         train: all of `images` shuffled, or each once.
-        seed, threads (default: all cores), rank, ranks, prefetch (batches made ahead).
+        options: seed, threads, rank among ranks, prefetch.
         images: which of the records are used, in ascending order; default: all.
 
     Attributes:
+        global_batch: B R, images of all ranks in each step.
         steps_per_epoch: n // (B R) in training, ceil(n / (B R)) in validation; the same for all ranks.
         undecodable: image index -> where it lies, of those met so far.
 
@@ -59,7 +93,7 @@ class StepLoader(abc.ABC):
     """
 
     _chunk = 1  # images per task
-    _remedy = "replace them by sound copies"  # what to do about undecodable images
+    _remedy = "replace them with intact copies"  # what to do about undecodable images
 
     def __init__(
         self,
@@ -67,31 +101,31 @@ class StepLoader(abc.ABC):
         *,
         batch_size: int,
         train: bool,
-        seed: int,
-        threads: int | None,
-        rank: int,
-        ranks: int,
-        prefetch: int,
+        options: ReadOptions,
         images: np.ndarray | None = None,
     ):
-        threads = usable_cores() if threads is None else threads
-        for name, value in dict(batch_size=batch_size, threads=threads, prefetch=prefetch).items():
-            if value < 1:
-                raise Refused(f"{name} is {value}: it must be at least 1")
-        if not 0 <= rank < ranks:
-            raise Refused(f"rank {rank} of {ranks}: ranks count from 0 to {ranks - 1}")
-        self.records, self.batch_size, self.train, self.seed = records, batch_size, train, seed
-        self.threads, self.rank, self.ranks, self.prefetch = threads, rank, ranks, prefetch
+        require_bounds("batch_size", batch_size, (1, _MOST_IMAGES))
+        self.records, self.batch_size, self.train, self.options = records, batch_size, train, options
         self.undecodable: dict[int, tuple] = {}
         self._told = _told.setdefault(records, set())
         self._images = np.arange(len(records)) if images is None else images
-        n, global_batch = len(self._images), batch_size * ranks
-        self.steps_per_epoch = n // global_batch if train else math.ceil(n / global_batch)
+        n, self.global_batch = len(self._images), batch_size * options.ranks
+        self.steps_per_epoch = n // self.global_batch if train else math.ceil(n / self.global_batch)
         if self.steps_per_epoch == 0:
             raise Refused(
-                f"{n} images are not one batch of {batch_size} on {plural(ranks, 'rank')}: make the batch smaller"
+                f"{n} images are not one batch of {batch_size} on {plural(options.ranks, 'rank')}: make the batch "
+                "smaller"
             )
         cv2.setNumThreads(0)
+
+    @property
+    def seed(self) -> int:
+        """Of the order, and of what is random about an image."""
+        return self.options.seed
+
+    def reseed(self, seed: int) -> None:
+        """From the next epoch on the order, and what is random about an image, are those of another seed."""
+        self.options = dataclasses.replace(self.options, seed=seed)
 
     def epoch(self, epoch: int = 0, start_step: int = 0) -> Iterator:
         """The batches of one epoch from `start_step` on; closing the iterator ends its threads.
@@ -138,14 +172,15 @@ class StepLoader(abc.ABC):
         return f"image {image} of {self.undecodable[image][0]}"
 
     def _batches(self, epoch: int, start_step: int) -> Iterator:
-        order = self._order(epoch)
-        pool = concurrent.futures.ThreadPoolExecutor(self.threads, thread_name_prefix="loader")
+        order, rank, ranks = self._order(epoch), self.options.rank, self.options.ranks
+        threads = self.options.threads or usable_cores()
+        pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="loader")
         pending: collections.deque = collections.deque()
         try:
             for step in range(start_step, self.steps_per_epoch):
-                first = (step * self.ranks + self.rank) * self.batch_size
+                first = (step * ranks + rank) * self.batch_size
                 pending.append(self._start(pool, epoch, order[first : first + self.batch_size].tolist()))
-                if len(pending) > self.prefetch:
+                if len(pending) > self.options.prefetch:
                     yield self._finish(*pending.popleft())
             while pending:
                 yield self._finish(*pending.popleft())

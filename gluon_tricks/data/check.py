@@ -68,7 +68,8 @@ class Report:
     def _problems(self) -> list[str]:
         count, found = len(self._rows), self.found
         problems = [
-            f"{path} does not have the sha256 in its manifest, so it is damaged or not its own: copy or pack it again"
+            f"{path} does not have the sha256 in its manifest: it is damaged, or the manifest is another file's: "
+            "copy or pack it again"
             for path in self._records.not_as_packed()
         ]
         if len(found["several labels"]):

@@ -11,17 +11,14 @@ from gluon_tricks.data import sources
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER
 from gluon_tricks.recipes.recipe import Recipe
-from gluon_tricks.recipes.settings import Settings
 
 
-def training_names(recipe: Settings) -> tuple[str, ...] | None:
-    """The classes of the data that a run was trained on, if they are still known.
+def training_names(recipe: Recipe) -> tuple[str, ...] | None:
+    """The classes of the records that a classifier was trained on, if they are still known.
 
     Raises:
         Refused: a manifest that is damaged.
     """
-    if not isinstance(recipe, Recipe):
-        return recipe.class_names or None
     if recipe.data in shapes.DATA_SETS:
         return tuple(shapes.CLASSES)
     records = [IMAGENET_FOLDER / "train.rec"] if recipe.data == "imagenet" else map(pathlib.Path, recipe.train)

@@ -24,6 +24,8 @@ def random_crop(
         area, aspect: (low, high).
 
     Source: section 2.1.
+    Differs: the paper decodes to 32-bit floats before it crops; here pixels stay uint8 until they are on the device, so
+        that the resize of a crop rounds them to whole levels of 255.
     """
     low, high = math.log(aspect[0]), math.log(aspect[1])
     for u_area, u_aspect, u_x, u_y in draws.tolist():

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+
 import cv2
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.data.headers import begins_like_image, image_header, is_cut_jpeg
+from gluon_tricks.core.reading import IMAGE_BYTES, read_bytes
+from gluon_tricks.data.decoding import why_not
+from gluon_tricks.data.headers import begins_like_image
 from gluon_tricks.data.recordio import MAX_LENGTH
-from gluon_tricks.data.records import MOST_PIXELS, decode_image
+from gluon_tricks.data.records import decode_image
 
+_TOO_LARGE = "512 MB or more, which a record cannot hold"
 _LONGEST_JPEG = 65500  # px of an edge
 
 
@@ -29,21 +34,22 @@ def encoded(path: str, resize: int | None, quality: int | None, verify: bool) ->
         Refused: it cannot be read.
     """
     try:
-        with open(path, "rb") as file:
-            data = file.read()
+        data = read_bytes(path, IMAGE_BYTES)
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise NoImage(_TOO_LARGE) from None
         raise Refused(f"cannot read {path}: {error.strerror}") from None
     if not data:
         raise NoImage("empty")
     if not begins_like_image(data):
         raise NoImage("no JPEG, PNG, BMP, WebP or TIFF")
     if len(data) > MAX_LENGTH - 64:
-        raise NoImage("512 MB or more, which a record cannot hold")
+        raise NoImage(_TOO_LARGE)
     if resize is None and not verify:
         return data
     image = decode_image(data)
     if image is None:
-        raise NoImage(_why_not(data))
+        raise NoImage(why_not(data) or "no image that can be decoded")
     height, width = image.shape[:2]
     short = min(height, width)
     shape = (width * resize // short, height * resize // short) if resize else (width, height)
@@ -51,10 +57,3 @@ def encoded(path: str, resize: int | None, quality: int | None, verify: bool) ->
         return data
     image = cv2.resize(image, shape, interpolation=cv2.INTER_AREA if resize < short else cv2.INTER_LINEAR)
     return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-
-
-def _why_not(data: bytes) -> str:
-    """Why decode_image finds no pixels."""
-    if image_header(data).pixels > MOST_PIXELS:
-        return f"more than {MOST_PIXELS / 1e6:.0f} million pixels"
-    return "a JPEG that is cut off" if is_cut_jpeg(data) else "no image that can be decoded"

@@ -11,6 +11,9 @@ import json
 import pathlib
 from typing import Any
 
+from gluon_tricks.core.reading import LIST_BYTES, read_bytes
+from gluon_tricks.core.wording import printable
+
 ENDING = ".files"
 _LAST = "sha256\t{}\n"
 
@@ -28,7 +31,7 @@ def last_line(sha256: str) -> str:
 def read_names(rec: pathlib.Path, manifest: dict[str, Any]) -> bytes:
     """The lines that belong to a .rec; b"" if there are none. 60 bytes for a usual name: 77 MB for all of ImageNet."""
     try:
-        content = rec.with_suffix(ENDING).read_bytes()
+        content = read_bytes(rec.with_suffix(ENDING), LIST_BYTES)
     except OSError:
         return b""
     ours = last_line(manifest.get("rec", {}).get("sha256", "")).encode()
@@ -36,18 +39,13 @@ def read_names(rec: pathlib.Path, manifest: dict[str, Any]) -> bytes:
 
 
 def name_at(lines: bytes, offset: int) -> str:
-    """The name, as `in_print`, in the line of the record at a byte offset; "" if there is none."""
+    """The name, as `printable`, in the line of the record at a byte offset; "" if there is none."""
     mark = b"\t%d\t" % offset  # stands nowhere else: a name's own tabs are written as \t
     start = lines.find(mark)
     if start < 0:
         return ""
     try:
         name = json.loads(lines[start + len(mark) : lines.index(b"\n", start)])
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
-    return in_print(name) if isinstance(name, str) else ""
-
-
-def in_print(name: str) -> str:
-    """A file's name on one line: what cannot be printed (line feeds, bytes that are no UTF-8) as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)
+    return printable(name) if isinstance(name, str) else ""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.reading import opened
 from gluon_tricks.data.headers import begins_like_image
 from gluon_tricks.data.sources import Entry, Source, listed, some
 
@@ -69,7 +70,7 @@ def _looks_like_image(path: str) -> bool:
     if pathlib.PurePath(path).suffix.lower() in _ENDINGS:
         return True
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             return begins_like_image(file.read(32))
     except OSError:
         return False  # packing tells that it cannot be read, if the folder is a class
@@ -99,7 +100,8 @@ def _refuse_without_class(folder: str | os.PathLike, folders: Sequence[os.DirEnt
     files = [entry.path for entry in inside if entry.is_file()]
     if files:
         raise Refused(
-            f"no images found: none of the {len(files)} files in the folders of {folder} is one, such as {files[0]}"
+            f"no images found: none of the {len(files)} files in the folders of {folder} is an image; the first is "
+            f"{files[0]}"
         )
     raise Refused(
         f"no images found: {folder} has {beside} files and no class folders; "

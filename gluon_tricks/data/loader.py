@@ -6,6 +6,7 @@ threads or ranks, nor from what was read before. So a stopped training goes on f
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
 import cv2
@@ -13,8 +14,10 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.keyed_random import generator
-from gluon_tricks.data.base_loader import StepLoader
+from gluon_tricks.data.base_loader import ReadOptions, StepLoader
 from gluon_tricks.data.crop import centre_crop, random_crop
+from gluon_tricks.data.decoding import DECODING, bytes_of_decoding
+from gluon_tricks.data.headers import image_header
 from gluon_tricks.data.records import MOST_CLASSES, BadRecord, Records, decode_image
 
 _TRIES = 10  # at a random crop that fits, before the middle of the image is taken
@@ -39,34 +42,26 @@ class Batch(NamedTuple):
 class RecordLoader(StepLoader):
     """Batches of cropped images from records.
 
-    Training (train=True): each epoch is one global shuffle. Step s takes places [s B R, (s+1) B R) of it, and rank r
-    the r-th B of these, so a step's images are the same for any number of ranks R at an equal global batch B R.
-    The last incomplete global batch is dropped. Each image is a random resized crop (`random_crop`).
+    Order, ranks and undecodable images are as in StepLoader.
 
-    Validation: the records in order, each exactly once over all ranks; shorter edge to ceil(size / crop_ratio), then
-    the middle size x size. The last batch is filled up, so that all have one shape.
+    Training (train=True): each image is a random resized crop (`random_crop`). Validation: shorter edge to
+    ceil(size / crop_ratio), then the middle size x size; the last batch is filled up, so that all have one shape.
 
-    Images are turned as their EXIF says (OpenCV's default); grey and CMYK ones come out as RGB. One that cannot be
-    decoded is named in the log once. Training takes the next image that can be decoded in its place; validation
-    leaves it out (count is smaller). OpenCV's own threads are switched off for the process.
+    Images are turned as their EXIF says (OpenCV's default); grey and CMYK ones come out as RGB.
 
     Args:
         records: the images.
         size: px of the square that comes out, >= 1.
         batch_size: B, images of this rank in each step.
         train: random crops in random order, or every image once.
-        seed: of order and crops.
-        threads: that decode; default: all cores of the process.
-        rank, ranks: which of how many processes this is.
         classes: number of classes, which labels are checked against; default: what the records' manifest says.
-        area: range of the random crop's share of the image, uniform.
+        area: range of the random crop's area as a fraction of the image's, uniform.
         aspect: range of its width / height, log-uniform.
         crop_ratio: of validation, in (0, 1].
-        prefetch: batches made ahead; the memory is that of prefetch + 1 batches.
+        options: seed, threads, rank among ranks, prefetch.
+        named: any of these by its name: `seed=3` is `options=ReadOptions(seed=3)`.
 
-    Attributes:
-        steps_per_epoch: n // (B R) in training, ceil(n / (B R)) in validation; the same for all ranks.
-        undecodable: image index -> (id, file, byte offset) of those met so far.
+    Attributes: those of StepLoader; `undecodable` says (id, file, byte offset).
 
     Raises: Refused when an argument is out of range or a training epoch has no whole batch.
 
@@ -74,8 +69,8 @@ class RecordLoader(StepLoader):
     and wide crops the same chance.
     """
 
-    _chunk = 8  # few enough to share a batch between threads, enough to hide the cost of a task
-    _remedy = "pack again (scripts/pack_records.py --check lists all)"
+    _chunk = 8  # few enough to split a batch between threads, enough to hide the cost of a task
+    _remedy = "pack again (gluon-tricks pack --check lists all)"
 
     def __init__(
         self,
@@ -84,15 +79,12 @@ class RecordLoader(StepLoader):
         size: int,
         batch_size: int,
         train: bool,
-        seed: int = 0,
-        threads: int | None = None,
-        rank: int = 0,
-        ranks: int = 1,
         classes: int | None = None,
         area: tuple[float, float] = (0.08, 1.0),
         aspect: tuple[float, float] = (3 / 4, 4 / 3),
         crop_ratio: float = 0.875,
-        prefetch: int = 3,
+        options: ReadOptions = ReadOptions(),
+        **named: int | None,
     ):
         if size < 1:
             raise Refused(f"size is {size}: it must be at least 1")
@@ -100,16 +92,8 @@ class RecordLoader(StepLoader):
             raise Refused(
                 f"area {area} and crop_ratio {crop_ratio} must lie in (0, 1], aspect {aspect} above 0, low <= high"
             )
-        super().__init__(
-            records,
-            batch_size=batch_size,
-            train=train,
-            seed=seed,
-            threads=threads,
-            rank=rank,
-            ranks=ranks,
-            prefetch=prefetch,
-        )
+        options = dataclasses.replace(options, **named)
+        super().__init__(records, batch_size=batch_size, train=train, options=options)
         self.size, self.area, self.aspect, self.crop_ratio = size, area, aspect, crop_ratio
         self.classes = classes if classes is not None else len(records.classes) if records.classes else None
 
@@ -132,21 +116,24 @@ class RecordLoader(StepLoader):
             known = "a whole number from 0" if self.classes is None else f"one of the classes 0 to {self.classes - 1}"
             raise BadRecord(
                 f"{self.records.describe(image, id)} has label {label:g}, which is not {known}: "
-                "look through the file with scripts/pack_records.py --check"
+                "look through the file with gluon-tricks pack --check"
             )
-        pixels = decode_image(data)
-        if pixels is None:
-            return False
-        height, width = pixels.shape[:2]
-        if self.train:
-            draws = generator(self.seed, "crop", epoch, image).random((_TRIES, 4))
-            x, y, w, h = random_crop(width, height, draws, self.area, self.aspect)
-            pixels = cv2.resize(pixels[y : y + h, x : x + w], (self.size, self.size), interpolation=cv2.INTER_LINEAR)
-        else:
-            pixels = centre_crop(pixels, self.size, self.crop_ratio)
+        with DECODING.share(bytes_of_decoding(image_header(data))):
+            pixels = decode_image(data)
+            if pixels is None:
+                return False
+            pixels = self._cropped(pixels, image, epoch)
         cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=batch.images[slot])
         batch.labels[slot], batch.indices[slot] = int(label), image
         return True
+
+    def _cropped(self, pixels: np.ndarray, image: int, epoch: int) -> np.ndarray:
+        if not self.train:
+            return centre_crop(pixels, self.size, self.crop_ratio)
+        height, width = pixels.shape[:2]
+        draws = generator(self.seed, "crop", epoch, image).random((_TRIES, 4))
+        x, y, w, h = random_crop(width, height, draws, self.area, self.aspect)
+        return cv2.resize(pixels[y : y + h, x : x + w], (self.size, self.size), interpolation=cv2.INTER_LINEAR)
 
     def _place(self, image: int) -> tuple:
         path, offset = self.records.place(image)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import pathlib
 from typing import Any
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import byte_size
-
-_LARGEST = 1 << 26  # bytes: room for a million class names
+from gluon_tricks.core.json_text import parse_json
+from gluon_tricks.core.reading import JSON_BYTES, read_bytes
 
 
 def read_manifest(path: pathlib.Path) -> tuple[dict[str, Any], str]:
@@ -21,17 +19,14 @@ def read_manifest(path: pathlib.Path) -> tuple[dict[str, Any], str]:
 
     Raises: Refused when it cannot be read, is no JSON object, is too large, or has an entry of another kind.
     """
-    remedy = "pack again, or delete it and have no names of classes"
+    remedy = "pack again, or delete it: the classes then have no names"
     try:
-        size = path.stat().st_size
-        if size > _LARGEST:
-            raise Refused(f"{path} has {byte_size(size)}, which is too much for a manifest: {remedy}")
-        content = path.read_bytes()
+        content = read_bytes(path, JSON_BYTES)
     except OSError as error:
         raise Refused(f"{path} cannot be read ({error.strerror}): {remedy}") from None
     try:
-        manifest = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        manifest = parse_json(content)
+    except ValueError as error:
         raise Refused(f"{path} is not JSON ({error}): {remedy}") from None
     wrong = _wrong_entry(manifest)
     if wrong:

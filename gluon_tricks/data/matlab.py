@@ -1,6 +1,7 @@
 """The little of MATLAB's files that ImageNet's meta.mat needs: the numbers and texts of an array of structures.
 
 scipy's reader is not used: a damaged file can end the process in it.
+A list of the 1000 ids could not take its place: those in GluonCV and timm are sorted, and ILSVRC2012_IDs are not.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import zlib
 from collections.abc import Iterator
 
 import numpy as np
+
+from gluon_tricks.core.reading import read_bytes
 
 _LARGEST = 1 << 26  # bytes, unpacked too; ImageNet's have less than 1e6
 _HEADER = 128
@@ -29,9 +32,8 @@ def read_structures(path: str | os.PathLike, name: str) -> list[dict[str, float 
 
     Source: MathWorks, MAT-File Format (level 5, as MATLAB 5 to 7.2 write it).
     """
-    with open(path, "rb") as file:
-        data = file.read(min(_LARGEST, os.path.getsize(path)) + 1)
-    if len(data) > _LARGEST or data[124:128] != b"\0\x01IM":
+    data = read_bytes(path, _LARGEST)
+    if data[124:128] != b"\0\x01IM":
         raise ValueError("it is no little-endian MAT-file of level 5")
     for kind, content in _elements(data[_HEADER:]):
         if kind == _COMPRESSED:

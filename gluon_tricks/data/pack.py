@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -16,15 +17,21 @@ import cv2
 
 import gluon_tricks
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import CannotWrite, write_text
+from gluon_tricks.core.files import (
+    CannotWrite,
+    no_empty_folders,
+    opened_anew,
+    opened_to_append,
+    require_name,
+    write_text,
+)
 from gluon_tricks.core.keyed_random import generator
-from gluon_tricks.core.wording import byte_size
+from gluon_tricks.core.wording import byte_size, printable
 from gluon_tricks.data.encoding import NoImage, encoded
-from gluon_tricks.data.file_names import ENDING, in_print, last_line, name_line
+from gluon_tricks.data.file_names import ENDING, last_line, name_line
 from gluon_tricks.data.lists import require_distinct
 from gluon_tricks.data.parallel import in_order, silent_codecs
-from gluon_tricks.data.record_file import require_rec
-from gluon_tricks.data.recordio import encode_record, walk
+from gluon_tricks.data.recordio import encode_record
 from gluon_tricks.data.sources import Entry, Source
 
 FORMAT = 1  # of the manifest
@@ -57,18 +64,28 @@ class RecordWriter:
             raise Refused(
                 f"{prefix} should be the files' common name without its ending: .rec, .idx and .json are added"
             )
+        require_name(f"{prefix}{_LEFT_OUT}", "the name of the packed files")
         self.classes, self.about = require_distinct(classes, f"{prefix}.rec"), dict(about or {})
         self.targets = {ending: pathlib.Path(f"{prefix}{ending}") for ending in (".rec", ".idx", ENDING, ".json")}
-        there = [str(path) for path in self.targets.values() if path.exists()]
+        there = [str(path) for path in self.targets.values() if os.path.lexists(path)]
         if there and not overwrite:
             raise Refused(f"{' and '.join(there)} exist already: give --overwrite, or another name")
+        self._require_places()
         self._partial = {ending: pathlib.Path(f"{path}{_PARTIAL}") for ending, path in self.targets.items()}
+
+    def _require_places(self) -> None:
+        """Refuses, before any work, folders where files are to be written."""
+        folders = [path for path in self.targets.values() if path.is_dir() and not path.is_symlink()]
+        if folders:
+            raise Refused(
+                f"{folders[0]} is a folder, where a file is to be written: move it away, or choose another name"
+            )
 
     def __enter__(self) -> RecordWriter:
         with _full_disk_told(self.targets[".rec"].parent):
             self.targets[".rec"].parent.mkdir(parents=True, exist_ok=True)
             self._rec = _open_alone(self._partial[".rec"])
-            self._idx = open(self._partial[".idx"], "wb")  # noqa: SIM115  closed by __exit__
+            self._idx = opened_anew(self._partial[".idx"])  # closed by __exit__
         self._hashes = {".rec": hashlib.sha256(), ".idx": hashlib.sha256()}
         self._per_class = [0] * len(self.classes)
         self._names: list[str] = []  # lines of .files
@@ -125,11 +142,12 @@ class RecordWriter:
 
     def _commit(self) -> None:
         with _full_disk_told(self.targets[".rec"].parent):
-            with open(self._partial[".json"], "w") as file:
-                json.dump(self.manifest(), file, indent=1)
+            with opened_anew(self._partial[".json"]) as file:
+                file.write(json.dumps(self.manifest(), indent=1).encode())
                 _to_disk(file)
-            with open(self._partial[ENDING], "w") as file:
-                file.writelines([*self._names, last_line(self._hashes[".rec"].hexdigest())])
+            with opened_anew(self._partial[ENDING]) as file:
+                file.writelines(line.encode() for line in self._names)
+                file.write(last_line(self._hashes[".rec"].hexdigest()).encode())
                 _to_disk(file)
             _to_disk(self._rec)
             _to_disk(self._idx)
@@ -146,20 +164,27 @@ class RecordWriter:
 
 
 def _open_alone(path: pathlib.Path):
-    """Opens a temporary file for this process only: empty, and locked until it is closed."""
-    file = open(path, "ab")  # noqa: SIM115
+    """Opens a temporary file for this process only: new, and locked until it is closed.
+
+    What a killed process left is replaced, once its lock is ours: a link that somebody put there is not followed.
+    """
+    before = None
     try:
+        if os.path.lexists(path) and not path.is_symlink():
+            before = opened_to_append(path)
+            fcntl.flock(before, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(before.fileno()), os.stat(path)):
+                raise FileNotFoundError
+        file = opened_anew(path)
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
-            raise FileNotFoundError
-    except (BlockingIOError, FileNotFoundError):  # locked, or renamed by its owner while we waited
-        file.close()
+        return file
+    except (BlockingIOError, FileNotFoundError, FileExistsError):  # locked, or renamed by its owner while we waited
         raise Refused(
             f"another process is writing {str(path)[: -len(_PARTIAL)]}: wait for it, or choose another name"
         ) from None
-    file.seek(0)
-    file.truncate()
-    return file
+    finally:
+        if before is not None:
+            before.close()
 
 
 def _to_disk(file) -> None:
@@ -175,7 +200,8 @@ def _full_disk_told(folder: pathlib.Path):
         if error.errno == errno.ENOSPC:
             wrong = f"the disk of {folder} is full; nothing was packed: free some space, or choose another"
         else:
-            wrong = f"{folder} cannot be written: {error.strerror or error}; nothing was packed"
+            place = folder if error.filename is None else error.filename
+            wrong = f"{place} cannot be written: {error.strerror or error}; nothing was packed"
         raise CannotWrite(wrong) from None
 
 
@@ -215,11 +241,7 @@ def pack(
 
     Differs: im2rec shrinks by bilinear sampling, which aliases; here pixels are averaged (cv2.INTER_AREA).
     """
-    if resize is None and quality is not None:
-        raise Refused("--quality is for images made anew: give --resize too; without it files are stored as they are")
-    if not (resize is None or resize >= 1) or not 1 <= (quality or 95) <= 100:
-        raise Refused(f"--resize must be at least 1 and --quality 1 to 100, not {resize} and {quality}")
-    quality = None if resize is None else quality or 95
+    quality = _quality(resize, quality)
     if resize is None:
         _require_space(source.entries, pathlib.Path(prefix).parent)
     shuffled = [source.entries[i] for i in generator(seed, "pack").permutation(len(source.entries))]
@@ -228,13 +250,9 @@ def pack(
     folder = os.path.join(source.folder, "")
     cv2.setNumThreads(0)  # the images are what runs in parallel
 
-    def attempt(entry: Entry) -> bytes | NoImage:
-        try:
-            return encoded(entry.path, resize, quality, verify)
-        except NoImage as why:
-            return why
-
-    with RecordWriter(prefix, source.classes, overwrite=overwrite, about=about) as writer, silent_codecs():
+    attempt = functools.partial(_attempt, resize=resize, quality=quality, verify=verify)
+    writer = RecordWriter(prefix, source.classes, overwrite=overwrite, about=about)
+    with no_empty_folders(pathlib.Path(prefix).parent), writer, silent_codecs():
         for entry, image in zip(shuffled, in_order(attempt, shuffled, jobs=jobs, what="packing")):
             if isinstance(image, NoImage):
                 broken.append(f"{entry.path} ({image})")
@@ -242,19 +260,36 @@ def pack(
                 writer.add(entry.label, entry.id, image, entry.path.removeprefix(folder))
         manifest = writer.manifest()
         if manifest["count"] == 0:
-            raise Refused(f"no images found: none of the {len(shuffled)} files is one, such as {min(broken)}")
-        left_out = [in_print(line) for line in (*sorted(broken), *sorted(source.left_out))]
+            raise Refused(f"no images found: none of the {len(shuffled)} files is an image; the first is {min(broken)}")
+        left_out = [printable(line, 5000) for line in (*sorted(broken), *sorted(source.left_out))]
         _list_left_out(prefix, left_out)
     return manifest, left_out
+
+
+def _attempt(entry: Entry, resize: int | None, quality: int | None, verify: bool) -> bytes | NoImage:
+    """An image as it is stored, or why it is none: returned, as an exception would end the packing of all."""
+    try:
+        return encoded(entry.path, resize, quality, verify)
+    except NoImage as why:
+        return why
+
+
+def _quality(resize: int | None, quality: int | None) -> int | None:
+    """Of the JPEGs that are made; None: none are. Raises Refused where the two do not go together."""
+    if resize is None and quality is not None:
+        raise Refused("--quality is for images made anew: give --resize too; without it files are stored as they are")
+    if not (resize is None or resize >= 1) or not 1 <= (quality or 95) <= 100:
+        raise Refused(f"--resize must be at least 1 and --quality 1 to 100, not {resize} and {quality}")
+    return None if resize is None else quality or 95
 
 
 def _list_left_out(prefix: str | os.PathLike, left_out: Sequence[str]) -> None:
     """Writes what does not fit on a screen to a file beside the records; removes that of an earlier packing."""
     path = pathlib.Path(f"{prefix}{_LEFT_OUT}")
-    path.unlink(missing_ok=True)
+    with _full_disk_told(path.parent):
+        path.unlink(missing_ok=True)
     if len(left_out) > _SHOWN:
-        with _full_disk_told(path.parent):
-            path.write_text("".join(f"{line}\n" for line in left_out), encoding="utf-8")
+        write_text(path, "".join(f"{line}\n" for line in left_out))
 
 
 def left_out_lines(left_out: Sequence[str], prefix: str | os.PathLike, verbose: bool = False) -> list[str]:
@@ -276,21 +311,3 @@ def _require_space(entries: Sequence[Entry], folder: pathlib.Path) -> None:
             f"packing needs {byte_size(needed)} and {folder} has {byte_size(free)} free: "
             "free some space, choose another disk, or give --resize"
         )
-
-
-def write_index(rec: str | os.PathLike) -> int:
-    """Makes FILE.idx anew from FILE.rec; returns the number of records.
-
-    The keys are the images' ids, as when it was first written; if ids repeat, the keys are 0, 1, 2, ...
-
-    Raises: Refused when the .rec is missing, empty or damaged.
-    """
-    rec = pathlib.Path(rec)
-    require_rec(rec)
-    records = list(walk(rec))
-    if not records:
-        raise Refused(f"{rec} is empty: pack it again")
-    if len({id for _, id in records}) < len(records):
-        records = [(offset, key) for key, (offset, _) in enumerate(records)]
-    write_text(rec.with_suffix(".idx"), "".join(f"{id}\t{offset}\n" for offset, id in records))
-    return len(records)

@@ -14,6 +14,7 @@ from typing import TextIO, TypeVar
 import tqdm
 
 from gluon_tricks.core.environment import usable_cores
+from gluon_tricks.core.wording import Harmless
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -43,7 +44,7 @@ def silent_codecs() -> Iterator[None]:
     try:
         ours.flush()
         if _descriptor(ours) == 2:
-            sys.stderr = open(theirs, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+            sys.stderr = Harmless(open(theirs, "w", buffering=1, errors="backslashreplace", closefd=False))
         os.dup2(nowhere, 2)
         yield
     finally:

@@ -16,6 +16,7 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import write_text
+from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.base_loader import UndecodableImages
 from gluon_tricks.data.lists import read_lines, require_distinct
 from gluon_tricks.data.loader import Batch, RecordLoader
@@ -32,7 +33,7 @@ def categories(path: str | os.PathLike) -> tuple[str, ...]:
     for number, line in read_lines(path):
         name, _, label = line.rpartition(" ")
         if not name or not re.fullmatch("[0-9]{1,9}", label) or int(label) in pairs:
-            raise Refused(f'{path} line {number} is {line!r}: it should be "name id", every id once')
+            raise Refused(f'{path} line {number} is {quoted(line)}: it should be "name id", every id once')
         pairs[int(label)] = name.strip("/")
     if sorted(pairs) != list(range(len(pairs))) or not pairs:
         raise Refused(f"{path} has {len(pairs)} ids, which are not 0 to {len(pairs) - 1}: get the file again")
@@ -54,7 +55,7 @@ def places365(folder: str | os.PathLike, listing: str | os.PathLike, classes: Se
         name, _, label = line.rpartition(" ") if " " in line else (line, "", "0")
         if not re.fullmatch("[0-9]{1,9}", label) or int(label) >= len(classes):
             raise Refused(
-                f'{listing} line {number} is {line!r}: it should be "name label", labels 0 to {len(classes) - 1}'
+                f'{listing} line {number} is {quoted(line)}: it should be "name label", labels 0 to {len(classes) - 1}'
             )
         rows.append((len(rows), int(label), name.lstrip("/")))
     if not rows:
@@ -71,15 +72,15 @@ def image_names(listing: str | os.PathLike, records: Records) -> list[str]:
     Raises: Refused when it is another list, or images of it are not in the records: every one needs a line.
     """
     lines = read_lines(listing)
-    labelled = next((f"line {number} is {line!r}" for number, line in lines if " " in line), "")
+    labelled = next((f"line {number} is {quoted(line)}" for number, line in lines if " " in line), "")
     if labelled or not lines:
         raise Refused(f"{listing} is not the list of the test images, a name in each line: {labelled or 'it is empty'}")
     names, ids = [line.lstrip("/") for _, line in lines], [records.read(i)[1] for i in range(len(records))]
     files = ", ".join(map(str, records.paths))
     if len(set(ids)) < len(ids) or not set(ids) <= set(range(len(names))):
         raise Refused(
-            f"{files} with {len(ids)} images was not packed by {listing}, which names {len(names)}: give the packed "
-            "test images with --rec-val, and the list they were packed by"
+            f"{files} with {len(ids)} images was not packed from {listing}, which names {len(names)}: give the packed "
+            "test images with --rec-val, and the list they were packed from"
         )
     missing = sorted(set(range(len(names))) - set(ids))
     if missing:
@@ -104,7 +105,7 @@ def complete(batches: Iterator[Batch], loader: RecordLoader, names: Sequence[str
         bad = ", ".join(names[image] for image in list(loader.undecodable)[:3])
         raise Refused(
             f"{bad} cannot be decoded, and the server wants a line for every image: get such files again and pack anew "
-            "(scripts/pack_records.py --check lists all of them)"
+            "(gluon-tricks pack --check lists all of them)"
         )
 
 
@@ -117,4 +118,4 @@ def write_submission(path: str | os.PathLike, names: Sequence[str], logits: np.n
     """
     best = (np.argsort(-row, kind="stable")[:5] for row in logits)
     lines = sorted(f"{os.path.basename(name)} {' '.join(map(str, row))}\n" for name, row in zip(names, best))
-    write_text(pathlib.Path(path), "".join(lines))
+    write_text(pathlib.Path(path), "".join(lines), named=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.lists import require_distinct
 from gluon_tricks.data.records import Records
@@ -27,7 +28,7 @@ def find_records(recipe: Recipe) -> tuple[Records, Records]:
         Refused: a data set that is not there, damaged records, or labels that do not fit the recipe's classes.
     """
     if recipe.data not in DATA_SETS:
-        raise Refused(f"data is {recipe.data!r}: choose one of {', '.join(DATA_SETS)}")
+        raise Refused(f"data is {quoted(recipe.data)}: choose one of {', '.join(DATA_SETS)}")
     if recipe.data == "records":
         if not recipe.train or not recipe.val:
             raise Refused("data is 'records': name the files for both train and val (--rec-train and --rec-val)")
@@ -59,7 +60,7 @@ def count_classes(train: Records, val: Records, expected: int | None) -> int:
     if expected is None and known is None and highest >= len(train):  # or a damaged label decides the network's size
         raise Refused(
             f"the highest label is {highest}, and {len(train)} training images cannot show as many classes: "
-            "give --set classes=..., or see scripts/pack_records.py --check"
+            "give --set classes=..., or see gluon-tricks pack --check"
         )
     if expected is not None and highest >= expected:
         raise Refused(

@@ -13,18 +13,20 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.errors import Refused, Told
+from gluon_tricks.core.files import write_text
+from gluon_tricks.core.reading import opened, read_bytes
 from gluon_tricks.data.file_names import name_at, read_names
 from gluon_tricks.data.manifest import read_manifest
-from gluon_tricks.data.recordio import MARK, MAX_LENGTH, PART
+from gluon_tricks.data.recordio import MARK, MAX_LENGTH, PART, walk
 
 _NO_MANIFEST = hashlib.sha256(b"{}").hexdigest()
 _HEAD = PART.size + 28  # bytes of a record in which its label stands
 _LONG = 1 << 20  # bytes
-INDEX_REMEDY = "make the .idx anew with `scripts/pack_records.py --index {}`"
+INDEX_REMEDY = "make the .idx anew with `gluon-tricks pack --index {}`"
 
 
-class BadRecord(RuntimeError):
+class BadRecord(Told, RuntimeError):
     """A record that cannot be used, met while training: the message names it, its file and its byte offset."""
 
 
@@ -38,15 +40,15 @@ def unreadable_told(path: pathlib.Path, kind: type[Exception] = BadRecord) -> It
 
 def require_rec(path: pathlib.Path, flag: str = "") -> None:
     """Refuses what is no file, telling what to do about a folder. Args: flag: what the message begins with."""
-    if path.is_dir():
+    if os.path.isdir(path):
         found = sorted(path.glob("*.rec"))[:3]
         images = path / "train" if (path / "train").is_dir() else path
-        remedy = f"pack its images with `scripts/pack_records.py {images} PREFIX` and name PREFIX.rec"
+        remedy = f"pack its images with `gluon-tricks pack {images} PREFIX` and name PREFIX.rec"
         if found:
             remedy = f"name the records in it, such as {' or '.join(map(str, found))}"
         raise Refused(f"{flag}{path} is a folder: {remedy}")
-    if not path.is_file():
-        raise Refused(f"{flag}there is no {path}: check the name, or pack it with scripts/pack_records.py")
+    if not os.path.exists(path):
+        raise Refused(f"{flag}there is no {path}: check the name, or pack it with gluon-tricks pack")
 
 
 class RecordFile:
@@ -56,10 +58,10 @@ class RecordFile:
         self.path = path
         require_rec(path)
         with unreadable_told(path, Refused):
-            self.file = open(path, "rb", buffering=0)  # noqa: SIM115  open as long as the records are
+            self.file = opened(path, buffering=0)  # as long as the records are
         self.size, self.written = self._state()
         if self.size == 0:
-            raise Refused(f"{path} is empty: pack it again with scripts/pack_records.py")
+            raise Refused(f"{path} is empty: pack it again with gluon-tricks pack")
         if self._bytes(0, 4) != MARK:
             raise Refused(f"{path} is not a RecordIO file: its first bytes are {self._bytes(0, 4)!r}")
         index = path.with_suffix(".idx")
@@ -71,10 +73,10 @@ class RecordFile:
                 + INDEX_REMEDY.format(path)
             )
         with unreadable_told(index, Refused):
-            listing = index.read_bytes()
+            listing = read_bytes(index, 2 * self.size + (1 << 20))
         self.offsets = self._parse(index, listing)
         manifest = path.with_suffix(".json")
-        self.manifest, digest = read_manifest(manifest) if manifest.is_file() else ({}, _NO_MANIFEST)
+        self.manifest, digest = read_manifest(manifest) if os.path.lexists(manifest) else ({}, _NO_MANIFEST)
         self.identity = (self.size, hashlib.sha256(listing).hexdigest(), digest)
         self.ends = self._check()
 
@@ -83,8 +85,8 @@ class RecordFile:
             offsets = np.array(listing.split(), np.int64).reshape(-1, 2)[:, 1]
         except (ValueError, OverflowError):
             offsets = np.array([-1])
-        if (offsets < 0).any() or (offsets % 4).any() or not listing.endswith(b"\n"):
-            what = "empty" if not listing else 'damaged or truncated: a line is not "key<tab>offset"'
+        if not len(offsets) or (offsets < 0).any() or (offsets % 4).any() or not listing.endswith(b"\n"):
+            what = "empty" if not listing.strip() else 'damaged or truncated: a line is not "key<tab>offset"'
             raise Refused(f"{index} is {what}; " + INDEX_REMEDY.format(self.path))
         return offsets
 
@@ -116,7 +118,7 @@ class RecordFile:
         for i in np.linspace(0, count - 1, 16).astype(int):  # a few places tell the index of another file
             if self._bytes(self.offsets[i], 4) != MARK:
                 raise Refused(
-                    f"the .idx of {path} is not its own: no record starts at byte {self.offsets[i]}; {remedy}"
+                    f"the .idx of {path} belongs to another .rec: no record starts at byte {self.offsets[i]}; {remedy}"
                 )
         following = np.append(in_order[1:], self.size)
         return following[np.searchsorted(in_order, self.offsets)]
@@ -152,7 +154,9 @@ class RecordFile:
             mark, word = PART.unpack(head)
             if mark != MARK:
                 remedy = INDEX_REMEDY.format(self.path)
-                raise Refused(f"the .idx of {self.path} is not its own: no record starts at byte {start}; {remedy}")
+                raise Refused(
+                    f"the .idx of {self.path} belongs to another .rec: no record starts at byte {start}; {remedy}"
+                )
             kind, length = word >> 29, word & MAX_LENGTH
             start += PART.size + length + -length % 4
         return start
@@ -208,3 +212,21 @@ class RecordFile:
     def name(self, k: int) -> str:
         """The name of the file that record k was packed from; "" if it is not known."""
         return name_at(self._names, int(self.offsets[k]))
+
+
+def write_index(rec: str | os.PathLike) -> int:
+    """Makes FILE.idx anew from FILE.rec; returns the number of records.
+
+    The keys are the images' ids, as when it was first written; if ids repeat, the keys are 0, 1, 2, ...
+
+    Raises: Refused when the .rec is missing, empty or damaged.
+    """
+    rec = pathlib.Path(rec)
+    require_rec(rec)
+    records = list(walk(rec))
+    if not records:
+        raise Refused(f"{rec} is empty: pack it again")
+    if len({id for _, id in records}) < len(records):
+        records = [(offset, key) for key, (offset, _) in enumerate(records)]
+    write_text(rec.with_suffix(".idx"), "".join(f"{id}\t{offset}\n" for offset, id in records))
+    return len(records)

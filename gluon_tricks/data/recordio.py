@@ -19,6 +19,7 @@ import struct
 from collections.abc import Iterator
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.reading import opened
 from gluon_tricks.core.wording import byte_size
 
 MARK = struct.pack("<I", 0xCED7230A)
@@ -79,7 +80,7 @@ def walk(path: str | os.PathLike) -> Iterator[tuple[int, int]]:
 
     Raises: Refused where the file is no RecordIO or ends inside a record.
     """
-    with open(path, "rb") as file:
+    with opened(path) as file:
         size, at = os.fstat(file.fileno()).st_size, 0
         while at < size:
             start, kind, id = at, 1, None

@@ -1,6 +1,6 @@
 """Reading .rec files: one or several as one list of images.
 
-Beside FILE.rec lies FILE.idx with a line "key<tab>offset" per record and, if scripts/pack_records.py wrote it,
+Beside FILE.rec lies FILE.idx with a line "key<tab>offset" per record and, if gluon-tricks pack wrote it,
 FILE.json, the manifest: classes, counts and sizes; and FILE.files, what the images' files were called. Files of
 MXNet's im2rec (.rec and .idx) are read as well.
 """
@@ -17,32 +17,22 @@ import cv2
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.data.headers import image_header, is_cut_jpeg
+from gluon_tricks.data.decoding import decode
+from gluon_tricks.data.headers import image_header
 from gluon_tricks.data.record_file import INDEX_REMEDY, BadRecord, RecordFile
 from gluon_tricks.data.recordio import decode_record
 
 MOST_CLASSES = 1 << 20  # far beyond any data set; the label of a damaged record may be any number
-# Of an image: 1.5 times what the largest cameras give, and 400 MB decoded. An image of a few hundred bytes may claim
-# 60000 x 60000, and libjpeg would fill all of it with grey.
-MOST_PIXELS = 1 << 27
-cv2.setLogLevel(0)  # for a broken image it prints lines of its source; we name the image
 
 
 def decode_image(data: bytes) -> np.ndarray | None:
     """The (height, width, 3) uint8 BGR pixels of an encoded image, turned as its EXIF says; None if it has none.
 
-    Nor are there any of a JPEG that is cut off, or of an image that says that it has more than MOST_PIXELS: neither is
-    decoded.
+    Nor are there any of a JPEG that is cut off, or of an image that is not decoded for what its header says (why_not).
     """
-    header = image_header(data)
-    if header.pixels > MOST_PIXELS or is_cut_jpeg(data):
-        return None
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:  # no bytes at all, or more pixels than OpenCV accepts
-        return None
-    if header.format == "webp" and pixels is not None:  # of the other formats OpenCV does it
-        return _upright(pixels, header.orientation)
+    pixels = decode(data, cv2.IMREAD_COLOR)
+    if data.startswith(b"RIFF") and pixels is not None:  # WebP; of the other formats OpenCV does it
+        return _upright(pixels, image_header(data).orientation)
     return pixels
 
 

@@ -25,10 +25,10 @@ def class_labels(records: Records, classes: int | None = None, said_by: str = ""
     if len(several):
         raise Refused(
             f"{_image(records, several[0])} has {counts[several[0]]} labels ({len(several)} of {len(records)} records "
-            "have several): classification takes one label for each image; see scripts/pack_records.py --check"
+            "have several): classification takes one label for each image; see gluon-tricks pack --check"
         )
     known = np.isfinite(labels) & (labels >= 0) & (labels == np.floor(labels))
-    why = "classification needs whole numbers from 0: pack again (scripts/pack_records.py --check finds all such)"
+    why = "classification needs whole numbers from 0: pack again (gluon-tricks pack --check finds all such)"
     if known.all() and classes is not None:
         known, why = labels < classes, f"{said_by} has the classes 0 to {classes - 1}: pack again with --classes"
     if not known.all():

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.lists import read_lines, require_distinct, words
 from gluon_tricks.data.manifest import read_manifest
 from gluon_tricks.data.matlab import read_structures
@@ -51,7 +52,7 @@ def read_classes(path: str | os.PathLike) -> tuple[str, ...]:
         return require_distinct([line.strip(" \t") for _, line in read_lines(path)], path)
     manifest, _ = read_manifest(pathlib.Path(path))
     if "classes" not in manifest:
-        raise Refused(f'{path} is no manifest: it has no "classes"; give one that pack_records wrote')
+        raise Refused(f'{path} is no manifest: it has no "classes"; give one that gluon-tricks pack wrote')
     return require_distinct(manifest["classes"], path)
 
 
@@ -70,7 +71,7 @@ def list_file(folder: str | os.PathLike, path: str | os.PathLike, classes: Seque
         try:
             index, label, name = int(fields[0]), float(fields[1]), fields[2]
         except (ValueError, IndexError):
-            raise Refused(f'{path} line {number} is {line!r}: it should be "index<tab>label<tab>path"') from None
+            raise Refused(f'{path} line {number} is {quoted(line)}: it should be "index<tab>label<tab>path"') from None
         if len(fields) > 3:
             raise Refused(f"{path} line {number} has {len(fields) - 2} labels: classification has one for each image")
         if not 0 <= index < 1 << 64:
@@ -94,7 +95,7 @@ def imagenet_validation(
     meta: str | os.PathLike | None = None,
     classes: Sequence[str] | None = None,
 ) -> Source:
-    """ImageNet's flat validation folder; labels are those of the training folders, the places of the sorted wnids.
+    """ImageNet's flat validation folder; labels are those of the training folders, the positions in the sorted wnids.
 
     Args:
         folder: holds ILSVRC2012_val_00000001.JPEG and so on.
@@ -122,11 +123,13 @@ def imagenet_validation(
         labels = [int(name) for name in given]
         if min(labels) == 1 and max(labels) in (1000, len(classes or ())):
             raise Refused(
-                f"the labels of {ground_truth} run from 1 to {max(labels)}: these are ILSVRC2012_IDs, not places of "
-                "sorted wnids; give one number a line, in the images' order, and --meta"
+                f"the labels of {ground_truth} run from 1 to {max(labels)}: these are ILSVRC2012_IDs, not "
+                "positions in the sorted wnids; give one number a line, in the images' order, and --meta"
             )
         if max(labels) >= MOST_CLASSES:
-            raise Refused(f"{ground_truth} has label {max(labels)}: labels are places of sorted wnids, counted from 0")
+            raise Refused(
+                f"{ground_truth} has label {max(labels)}: labels are positions in the sorted wnids, counted from 0"
+            )
         classes = tuple(classes) if classes else tuple(str(label) for label in range(max(labels) + 1))
     else:
         classes = tuple(classes) if classes else tuple(sorted(set(given)))
@@ -150,7 +153,7 @@ def _matched(
     stems = [pathlib.Path(image).stem for image in images]
     missing = [stem for stem in stems if stem not in files]
     if missing:
-        raise Refused(f"{folder} lacks {some(missing)} of the {len(stems)} images in {listing}: check the two")
+        raise Refused(f"{folder} lacks {some(missing)} of the {len(stems)} images in {listing}: compare the two")
     known = set(stems)
     if len(known) < len(stems):
         twice = [stem for stem, times in collections.Counter(stems).items() if times > 1]
@@ -184,14 +187,16 @@ def listed_entries(folder: str | os.PathLike, rows: Iterable[tuple[int, int, str
     entries, missing = [], []
     for index, label, name in rows:
         if os.path.isabs(name) or os.path.normpath(name).split(os.sep)[0] == os.pardir:
-            raise Refused(f"{listing} names {name!r}, which lies outside {folder}: paths are relative to the folder")
+            raise Refused(
+                f"{listing} names {quoted(name)}, which lies outside {folder}: paths are relative to the folder"
+            )
         path = os.path.join(folder, name)
         if os.path.isfile(path):
             entries.append(Entry(index, label, path, os.path.getsize(path)))
         else:
             missing.append(name)
     if missing:
-        raise Refused(f"{folder} lacks {some(missing)} of the images in {listing}: check the two")
+        raise Refused(f"{folder} lacks {some(missing)} of the images in {listing}: compare the two")
     return entries
 
 

@@ -72,7 +72,11 @@ def check_mxnet(version: str, error: str, installed: Sequence[str]) -> Finding:
             remedy = "pip install '.[cpu]', or '.[cu117]' for GPUs, in a new environment"
         return Finding(PROBLEM, f"MXNet cannot be imported ({names} installed): {error}", remedy)
     if len(installed) > 1:
-        return Finding(WARNING, f"{names} overwrite each other", f"pip uninstall {' '.join(installed)}, then one again")
+        return Finding(
+            WARNING,
+            f"{names} overwrite each other",
+            f"pip uninstall {' '.join(installed)}, then install one of them again",
+        )
     if version != "1.9.1":
         return Finding(
             WARNING, f"MXNet {version} ({names})", "only 1.9.1 was tried: pip install '.[cpu]' or '.[cu117]'"
@@ -86,13 +90,13 @@ def check_opencv(version: str, error: str) -> Finding:
         return Finding(OK, f"OpenCV {version}")
     remedy = "pip install 'opencv-python>=4.8,<4.12'"
     if "cannot open shared object file" in error:  # libGL, libglib
-        remedy = f"sh scripts/install_opencv.sh {sys.prefix}"
+        remedy = f"in the repository, sh scripts/install_opencv.sh {sys.prefix}"
     return Finding(PROBLEM, f"OpenCV cannot be imported: {error}", remedy)
 
 
 def check_gpus(found: Sequence[Gpu], cuda_build: bool) -> Finding:
     """The GPUs that the driver names against the machine code in MXNet's build."""
-    from gluon_tricks.machine.devices import choose_contexts
+    from gluon_tricks.machine.devices import choose_contexts  # imports mxnet
 
     names = ", ".join(map(str, found))
     if not found and cuda_build:
@@ -164,7 +168,11 @@ def check_memory(available: int, needed: int = 4 * _GB) -> Finding:
     if available >= needed:
         return Finding(OK, what)
     level = PROBLEM if available < needed / 4 else WARNING
-    return Finding(level, what, "a smaller --batch-size, or end other programs; too little ends a training by SIGKILL")
+    return Finding(
+        level,
+        what,
+        "take a smaller --batch-size, or end other programs: Linux kills a training that runs out of memory",
+    )
 
 
 def check_descriptors(soft: int, hard: int, files: int = 0) -> Finding:
@@ -180,7 +188,7 @@ def check_descriptors(soft: int, hard: int, files: int = 0) -> Finding:
 
 def check_report(path: str, report: Report) -> list[Finding]:
     """The report on records as findings."""
-    more = f"scripts/pack_records.py --check {path} --verbose lists the records"
+    more = f"gluon-tricks pack --check {path} --verbose lists the records"
     if report.problems:
         return [Finding(PROBLEM, f"{path}: {problem}", more) for problem in report.problems]
     undecodable = len(report.found["undecodable"])
@@ -196,4 +204,4 @@ def check_loader(path: str, images_per_second: float, cores: int) -> Finding:
     what = f"{path}: {images_per_second:.0f} images/s from the loader alone, {plural(cores, 'thread')}"
     if images_per_second >= _SLOW * cores:
         return Finding(OK, what)
-    return Finding(WARNING, what, "a faster disk, or smaller images: scripts/pack_records.py --resize 480")
+    return Finding(WARNING, what, "a faster disk, or smaller images: gluon-tricks pack --resize 480")

@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 import mxnet as mx
+from mxnet.contrib import amp
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.ranks import distributed
@@ -169,14 +170,14 @@ def start_precision(precision: str, net: mx.gluon.HybridBlock | None = None) -> 
     if precision == "bfloat16" and net is not None and needs_amx_off(net):
         _leave_amx_off()
     if precision == "bfloat16" and _precision_of_process[0] != "bfloat16":
-        from mxnet.contrib import amp
-
         # Of those that AMP runs in float32 its wrapper cannot take the ones without inputs, which are float32 anyway.
         in_float32 = amp.list_fp32_ops(amp.amp.bfloat16)
         amp.init("bfloat16", fp32_ops=[name for name in in_float32 if not name.startswith(_WITHOUT_INPUTS)])
         _precision_of_process[0] = "bfloat16"
     if precision != "bfloat16" and _precision_of_process[0] == "bfloat16":
-        raise Refused(f"this process computes in bfloat16 for good: run {precision} in a process of its own")
+        raise Refused(
+            f"this process has switched to bfloat16, which cannot be undone: run {precision} in a process of its own"
+        )
 
 
 def needs_amx_off(block: mx.gluon.Block) -> bool:

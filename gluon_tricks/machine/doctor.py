@@ -1,4 +1,4 @@
-"""What of this machine and environment would hinder a training: scripts/doctor.py.
+"""What of this machine and environment would hinder a training: gluon-tricks doctor.
 
 What may be missing or broken (MXNet, OpenCV) is imported only where it is looked at.
 """
@@ -101,7 +101,7 @@ def examine_descriptors(files: int = 0) -> Finding:
 
 
 def examine_records(path: str) -> Iterator[Finding]:
-    """Every record of a file, as `scripts/pack_records.py --check`; then, of sound ones, the loader's speed."""
+    """Every record of a file, as `gluon-tricks pack --check`; then, of sound ones, the loader's speed."""
     from gluon_tricks.data.check import check
     from gluon_tricks.data.records import BadRecord, Records
 

@@ -1,1 +1,1 @@
-"""From a recipe, or what a user calls a trained network, to the network; and what a checkpoint is."""
+"""Classifiers, from a recipe or from what a user calls a trained one; any network's parameters, and checkpoints."""

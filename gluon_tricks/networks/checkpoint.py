@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+import re
 import shutil
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +21,9 @@ import safetensors
 import safetensors.numpy
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import write_atomically, writing
+from gluon_tricks.core.files import is_leftover, write_atomically, writing
+from gluon_tricks.core.reading import PARAMETER_BYTES, read_bytes
+from gluon_tricks.core.wording import quoted, shortened
 from gluon_tricks.networks.of_recipe import parameters_by_name, set_parameters
 from gluon_tricks.networks.optimizer_state import optimizer_arrays, restore_optimizer
 from gluon_tricks.recipes.recipe import recipe_from_json
@@ -29,6 +32,10 @@ from model_zoo import formats
 
 FORMAT = "gluon_tricks checkpoint 1"
 _SUFFIX = ".safetensors"
+# What versions up to 0.5 called a file of a run while they wrote it.
+_OLDER = re.compile(
+    r"\.(recipe\.json|metrics\.csv|curves\.png|final\.params|epoch-\d{4,}\.png|step-\d{9,}\.safetensors)\.\d+\.tmp"
+)
 _HEADER = "gluon_tricks"  # its place in the file's metadata
 
 
@@ -109,12 +116,19 @@ def checkpoint_path(folder: pathlib.Path, step: int) -> pathlib.Path:
 
 
 def remove_leftovers(run: pathlib.Path) -> None:
-    """Deletes what a killed process left half-written in a run directory; call it with the directory's lock held."""
+    """Deletes what a killed process left half-written in a run directory, and nothing that it did not name itself.
+
+    Call it with the directory's lock held.
+    """
     for folder in (run, run / "checkpoints", run / "pictures"):
-        for path in folder.glob(".*.tmp"):
-            path.unlink()
-    for path in (*run.glob(".writing*"), *run.glob(".export*")):  # the second is what versions before 0.5 left
-        shutil.rmtree(path)
+        for path in folder.glob(".*"):
+            if not is_leftover(path.name) and not _OLDER.fullmatch(path.name):
+                continue
+            with writing(path):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
 
 
 def list_checkpoints(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -134,9 +148,9 @@ def read_checkpoint(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str
         Refused: not a whole checkpoint of this project.
     """
     try:
-        return parse_checkpoint(path.read_bytes(), path)
+        return parse_checkpoint(read_bytes(path, PARAMETER_BYTES), path)
     except OSError as error:
-        raise Refused(f"{path} cannot be read ({error}): use another checkpoint") from error
+        raise Refused(f"{path} cannot be read ({error.strerror}): use another checkpoint") from error
 
 
 def parse_checkpoint(data: bytes, path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -153,7 +167,9 @@ def parse_checkpoint(data: bytes, path: pathlib.Path) -> tuple[dict[str, np.ndar
         metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
         header = json.loads(metadata.get(_HEADER, "{}"))
     except (ValueError, RecursionError, KeyError, safetensors.SafetensorError) as error:
-        raise Refused(f"{path} is not a whole checkpoint ({error}): use an older one, or start anew") from error
+        raise Refused(
+            f"{path} is not a whole checkpoint ({shortened(str(error), 200)}): use an older one, or start anew"
+        ) from error
     seen = header.get("format") if isinstance(header, dict) else None
     if seen != FORMAT:
         raise Refused(f"{path} is not a checkpoint of this version: expected {FORMAT!r}, saw {str(seen)[:50]!r}")
@@ -184,10 +200,10 @@ def restore(
     """
     arrays, header = read
     differences = recipe.differences(recipe_from_json(header["recipe"]), "resume").items()
-    differing = [f"{name} was {old!r} and is {new!r}" for name, (old, new) in differences]
+    differing = [f"{name} was {quoted(old)} and is {quoted(new)}" for name, (old, new) in differences]
     if differing:
         run = path.parent.parent
-        anew = " --resume-params FILE" if recipe.task == "classification" else ""
+        anew = "" if recipe.based else " --resume-params FILE"
         raise Refused(
             f"{path} belongs to another recipe ({'; '.join(differing)}): leave that out, as --resume auto --save-dir "
             f"{run} takes it from the run ({run / 'recipe.json'}), or start another run: --save-dir NEW{anew}"

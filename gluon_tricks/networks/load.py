@@ -1,4 +1,4 @@
-"""A trained network by what a user calls it: the SRC of the scripts."""
+"""A trained classifier by what a user calls it, the SRC of the scripts; and what a SRC means, whatever its task."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -14,8 +14,8 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.class_names import training_names
 from gluon_tricks.networks.checkpoint import is_checkpoint, list_checkpoints, named, read_checkpoint
-from gluon_tricks.networks.of_recipe import check_parameters, set_parameters, untrained
-from gluon_tricks.recipes.recipe import read_recipe, recipe_from_json
+from gluon_tricks.networks.of_recipe import restored_classifier
+from gluon_tricks.recipes.recipe import Recipe, read_recipe, recipe_from_json
 from gluon_tricks.recipes.settings import Settings
 from model_zoo import formats, get_model, list_models, load_model, published
 from model_zoo.classifier import Classifier
@@ -27,6 +27,9 @@ log = logging.getLogger("gluon_tricks.networks.load")
 
 # What every option that names a trained network takes, in the words of --help.
 SOURCE = "a run, a checkpoint, a parameter file (FILE#PART: see docs/model_zoo.md) or a published NAME or NAME/TAG"
+
+
+Restore = Callable[..., mx.gluon.HybridBlock]  # (recipe, source, contexts, arrays): see Task.restored
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,15 +48,39 @@ class Trained:
     published: published.Published | None = None
 
 
-def open_network(
+def open_classifier(
     source: str | os.PathLike, *, model: str | None = None, classes: int | None = None,
-    ctx: mx.Context | Sequence[mx.Context] | None = None,
+    ctx: mx.Context | Sequence[mx.Context] | None = None, called: str = "", why: str = ", and this is for classifiers",
 ) -> Trained:  # fmt: skip
-    """The network that SRC means.
+    """The classifier that SRC means.
 
     Args:
-        source: what open_trained takes (a run directory, a checkpoint, an exported symbol, a parameter file), else
-            NAME or NAME/TAG, a file that GluonCV published; beside `model` a tag alone, or "true" for the default one.
+        source, model, classes, ctx: as for open_with.
+        called: what an error calls it; "": source.
+        why: what an error says of a run of another task.
+
+    Raises:
+        Refused: as open_with does, and for a run whose network is no classifier.
+    """
+
+    def restorer(recipe: Settings) -> Restore:
+        _require_classifiers(recipe, called or source, why)
+        return restored_classifier
+
+    return open_with(restorer, source, model=model, classes=classes, ctx=ctx)
+
+
+def open_with(
+    restorer: Callable[[Settings], Restore], source: str | os.PathLike, *, model: str | None = None,
+    classes: int | None = None, ctx: mx.Context | Sequence[mx.Context] | None = None,
+) -> Trained:  # fmt: skip
+    """The network that SRC means, that of a run by the function that belongs to its recipe.
+
+    Args:
+        restorer: a run's recipe -> what restores its network; it may refuse the recipe.
+        source: a run directory, one of its checkpoints, its final.params or its exported symbol; any parameter file
+            that model_zoo.load_model takes, as FILE#PART too; NAME or NAME/TAG, a file that GluonCV published; beside
+            `model` a tag alone, or "true" for the default one.
         model, classes: of a parameter file that fits several networks; elsewhere they must agree with what is found.
         ctx: a context or a list of them; the CPU by default.
 
@@ -65,7 +92,7 @@ def open_network(
         model, tag = _name_and_tag(str(source), model)
         get_model(model)  # refuses a misspelt name before anything is asked of a server
         known, path = published.lookup(model, tag), published.fetch(model, tag)
-    trained = Trained(*open_trained(path, model=model or "", classes=classes, ctx=ctx), known)
+    trained = Trained(*_open_file(restorer, path, model or "", classes, ctx), known)
     if known and not trained.net.stated:
         trained.net.preprocessing = trained.net.usual  # GluonCV trained all that it published on it
     return trained
@@ -80,7 +107,7 @@ def starting_point(source: str, model: str) -> str:
     """SRC as Recipe.pretrained has it: a file's absolute path, a published file's tag, or "true" for the default one.
 
     Args:
-        source: as for open_network; of a run the final parameters, or the newest checkpoint while it has none.
+        source: as for open_with; of a run the final parameters, or the newest checkpoint while it has none.
         model: the network that is to start from it.
 
     Raises:
@@ -92,10 +119,9 @@ def starting_point(source: str, model: str) -> str:
     if path.name.endswith("-symbol.json"):
         raise Refused(_only_a_graph(path))
     recipe = recipe_of(path)
-    if recipe is not None and recipe.task != "classification":
-        raise Refused(f"{source} is a run of {recipe.task}, and a classifier starts from a classifier")
+    _require_classifiers(recipe, source, ", and a classifier starts from a classifier")
     if recipe is not None and recipe.model != model:
-        raise Refused(f"{source} is a {recipe.model}, and the network is to be a {model}: --model {recipe.model}")
+        raise Refused(f"{source} is a {recipe.model}, and the network is to be a {model}: use --model {recipe.model}")
     part = "#parameter" if is_checkpoint(path) and not formats.split(path)[1] else ""
     return f"{path.absolute()}{part}"
 
@@ -106,11 +132,16 @@ def require_classifier(trained: Trained, source: str | os.PathLike) -> Classifie
     Raises:
         Refused: it is a graph, or a run of another task.
     """
-    if trained.recipe is not None and trained.recipe.task != "classification":
-        raise Refused(f"{source} is a run of {trained.recipe.task}, and this is for classifiers")
+    _require_classifiers(trained.recipe, source, ", and this is for classifiers")
     if not isinstance(trained.net, Classifier):
         raise Refused(_only_a_graph(source))
     return trained.net
+
+
+def _require_classifiers(recipe: Settings | None, source: str | os.PathLike, why: str) -> None:
+    """Refuses the recipe of a run whose network is no classifier."""
+    if recipe is not None and recipe.based:
+        raise Refused(f"{source} is a run of {recipe.task}{why}")
 
 
 def _only_a_graph(source: str | os.PathLike) -> str:
@@ -138,71 +169,30 @@ def _name_and_tag(source: str, model: str | None) -> tuple[str, str | None]:
     return model, None if word == "true" else word
 
 
-def load_network(
-    source: str | os.PathLike, *, model: str = "", classes: int | None = None,
-    ctx: mx.Context | Sequence[mx.Context] | None = None,
-) -> mx.gluon.HybridBlock:  # fmt: skip
-    """A trained network, ready to use in predict mode.
-
-    Args:
-        source: a run directory, one of its checkpoints, its final.params or its exported symbol; any parameter file
-            that model_zoo.load_model takes, as FILE#PART too; NAME or NAME/TAG of a file that GluonCV published.
-        model, classes: of a parameter file that fits several networks; elsewhere they must agree with what is found.
-        ctx: a context or a list of them; the CPU by default.
-
-    Returns: of a classifier, images (N, 3, H, W), normalised as its `preprocessing` says, -> logits (N, classes).
-
-    Raises:
-        Refused: there is no such thing, it does not say its network, or model or classes contradict it.
-    """
-    return open_network(source, model=model or None, classes=classes, ctx=ctx).net
-
-
-def open_trained(
-    run_or_file, *, model: str = "", classes: int | None = None, ctx=None
+def _open_file(
+    restorer: Callable[[Settings], Restore], run_or_file: str | os.PathLike, model: str, classes: int | None, ctx
 ) -> tuple[mx.gluon.HybridBlock, Settings | None, pathlib.Path | None]:
-    """A trained network, the recipe of its run and the parameter file that was read.
-
-    Args:
-        run_or_file: a run directory, one of its checkpoints, its final.params or its exported symbol; or any
-            parameter file that model_zoo.load_model takes, as FILE#PART too.
-        model, classes: of a parameter file that does not say its network; elsewhere they must agree with what is found.
-        ctx: a context or a list of them; the CPU by default.
-
-    Returns:
-        a HybridBlock from images (N, 3, H, W), normalised, to logits (N, classes), whose `preprocessing` is the run's;
-        the recipe, None of a file that lies in no run directory; the file, None of a checkpoint and a symbol.
-
-    Raises:
-        Refused: nothing trained there, the file does not say its network, or model or classes contradict it.
-    """
-    path, file = _file_of(run_or_file), None
+    """A trained network of this machine, the recipe of its run and the parameter file that was read (see Trained)."""
+    path, arrays = _file_of(run_or_file), None
     contexts = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx or mx.cpu()]
-    recipe = _recipe_beside(path)
-    if path.name.endswith("-symbol.json"):
-        net = import_symbol(path, contexts)
-    elif is_checkpoint(path):
+    recipe, graph = _recipe_beside(path), path.name.endswith("-symbol.json")
+    if not graph and is_checkpoint(path):
         arrays, header = read_checkpoint(formats.split(path)[0])
-        recipe = recipe_from_json(header["recipe"]).resolved()
-        _require_classes(recipe, arrays, path)
-        net, arrays = untrained(recipe, ctx=contexts), named(arrays, "parameter", "float32")
-        check_parameters(net, arrays, path)  # before the recipe's number of classes is believed
-        if recipe.task == "classification":
-            net.initialize(ctx=contexts)
-        set_parameters(net, arrays, path)
-    elif recipe:
-        if recipe.task != "classification":
-            _require_classes(recipe, formats.read(path), path)
-        net, file = untrained(recipe, pretrained=str(path), ctx=contexts), path
+        recipe, arrays = recipe_from_json(header["recipe"]).resolved(), named(arrays, "parameter", "float32")
+    restore = restorer(recipe) if recipe else None
+    if graph:
+        net = import_symbol(path, contexts)
+    elif restore:
+        net = restore(recipe, path, contexts, arrays)
     else:
-        net, file = load_model(path, model or None, classes, contexts), path
+        net = load_model(path, model or None, classes, contexts)
     _check_agrees(run_or_file, net, recipe, model, classes)
-    if recipe and recipe.task == "classification" and not file_beside(path):
+    if recipe and not recipe.based and not file_beside(path):
         net.preprocessing = _preprocessing(recipe)
-    return net, recipe, file
+    return net, recipe, None if graph or arrays is not None else path
 
 
-def _preprocessing(recipe: Settings) -> Preprocessing:
+def _preprocessing(recipe: Recipe) -> Preprocessing:
     """What a run's network was trained on."""
     names = training_names(recipe)
     if names and recipe.classes not in (None, len(names)):
@@ -211,7 +201,11 @@ def _preprocessing(recipe: Settings) -> Preprocessing:
 
 
 def recipe_of(run_or_file) -> Settings | None:
-    """The recipe that open_trained would return, without a network being built. Raises Refused as it does."""
+    """The recipe of the run that SRC is or belongs to; None: of no run. No network is built.
+
+    Raises:
+        Refused: as open_with does.
+    """
     path = _file_of(run_or_file)
     if is_checkpoint(path):
         return recipe_from_json(read_checkpoint(formats.split(path)[0])[1]["recipe"]).resolved()
@@ -219,13 +213,13 @@ def recipe_of(run_or_file) -> Settings | None:
 
 
 def model_of(source: str | os.PathLike) -> str | None:
-    """The network that open_network's SRC says it has, without it being built; None: one has to be named."""
+    """The network that SRC says it has, as open_with takes it, without it being built; None: one has to be named."""
     if is_there(source):
         recipe, path = recipe_of(source), _file_of(source)
         if recipe is None:
             told = formats.metadata(path).get("model")
             return told if told in list_models() else None
-        return recipe.model if recipe.task == "classification" else None
+        return None if recipe.based else recipe.model
     name = str(source).partition("/")[0]
     return name if name in list_models() else None
 
@@ -264,17 +258,8 @@ def _alike(one: Settings | Preprocessing, other: Settings) -> bool:
 
 
 def means_published(source: str) -> bool:
-    """Whether open_network's SRC, where no such file is, means one that GluonCV published."""
+    """Whether SRC, as open_with takes it, where no such file is, means one that GluonCV published."""
     return source.partition("/")[0] in list_models() or published.is_tag(source.lower()) or source.lower() == "true"
-
-
-def _require_classes(recipe: Settings, arrays: dict[str, np.ndarray], path: pathlib.Path) -> None:
-    """Refuses a detector or segmenter whose recipe says more classes than the file has, before memory is taken."""
-    if recipe.task == "classification":
-        return
-    classes = len(recipe.class_names) or recipe.classes or 1
-    if classes + (recipe.task == "detection") not in {array.shape[0] for array in arrays.values() if array.ndim}:
-        raise Refused(f"{path} has no layer for the {classes} classes that its recipe says: it is another run's")
 
 
 def _check_agrees(source, net: mx.gluon.HybridBlock, recipe: Settings | None, model: str, classes: int | None) -> None:
@@ -294,7 +279,7 @@ def _file_of(run_or_file) -> pathlib.Path:
     path = formats.split(run_or_file)[0]
     if not path.exists():
         raise Refused(f"there is no run or parameter file at {path}")
-    if path.is_file():
+    if not path.is_dir():
         return pathlib.Path(run_or_file).expanduser()  # with its #PART
     if (path / "final.params").exists():
         return path / "final.params"
@@ -306,4 +291,4 @@ def _file_of(run_or_file) -> pathlib.Path:
 
 def _recipe_beside(path: pathlib.Path) -> Settings | None:
     stored = path.parent / "recipe.json"
-    return read_recipe(stored).resolved() if stored.exists() else None
+    return read_recipe(stored).resolved() if os.path.lexists(stored) else None

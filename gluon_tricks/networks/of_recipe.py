@@ -1,12 +1,12 @@
-"""From a recipe to a network: built, initialised, and its parameters by name."""
+"""From a recipe to a classifier, built and initialised; and the parameters of any network by name."""
 
 from __future__ import annotations
 
 import ctypes
-import dataclasses
 import functools
 import itertools
 import math
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,21 +17,17 @@ from mxnet.base import _LIB, check_call
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.machine import doctor
-from gluon_tricks.networks.detector.build import build_detector
-from gluon_tricks.networks.detector.settings import ROI_SETTINGS
-from gluon_tricks.networks.segmenter import build_segmenter
 from gluon_tricks.ranks import distributed
 from gluon_tricks.ranks.sync_batch_norm import SyncBatchNorm
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
-from gluon_tricks.recipes.transfer import DetectionRecipe, TransferRecipe
-from model_zoo import formats, get_model, keywords
+from model_zoo import get_model
 from model_zoo.classifier import is_whole
 from model_zoo.summary import summarise
 
 
-def untrained(recipe: Settings, pretrained: str = "", ctx=None, to_train: bool = False) -> mx.gluon.HybridBlock:
-    """The recipe's network: a classifier is uninitialised unless `pretrained` says where its parameters come from.
+def untrained(recipe: Recipe, pretrained: str = "", ctx=None, to_train: bool = False) -> mx.gluon.HybridBlock:
+    """The recipe's classifier, uninitialised unless `pretrained` says where its parameters come from.
 
     Args:
         to_train: with layers that work over all ranks, where the recipe has them and there are several; and, at
@@ -41,10 +37,7 @@ def untrained(recipe: Settings, pretrained: str = "", ctx=None, to_train: bool =
     Raises:
         Refused: a model or keyword that the zoo does not know.
     """
-    if isinstance(recipe, TransferRecipe):
-        base, layers = base_network(recipe, 1000, ctx, to_train)
-        return on_base(recipe, base, layers, pretrained)
-    kwargs = _kwargs(recipe, to_train)
+    kwargs = network_keywords(recipe, to_train)
     if recipe.classes is not None:
         kwargs["classes"] = recipe.classes
     source = {"": False, "true": True}.get(pretrained, pretrained)
@@ -52,83 +45,41 @@ def untrained(recipe: Settings, pretrained: str = "", ctx=None, to_train: bool =
     return get_model(recipe.model, pretrained=source, ctx=ctx, any_classes=begins, **kwargs)
 
 
-def _kwargs(recipe: Settings, to_train: bool) -> dict[str, Any]:
-    """The recipe's keywords of its network, a normalisation layer being made from its name."""
+def network_keywords(recipe: Settings, to_train: bool, others: Sequence[str] = ()) -> dict[str, Any]:
+    """The recipe's keywords of its network, or base network, a normalisation layer being made from its name.
+
+    Args:
+        others: keywords that are not for the recipe to say, beside those that never are.
+
+    Raises:
+        Refused: it says one of them, or a normalisation layer that there is not.
+    """
     kwargs = recipe.net_kwargs()
-    others = {"pretrained", "ctx", "any_classes", *(["classes"] if isinstance(recipe, TransferRecipe) else [])}
-    for name in others & kwargs.keys():
-        raise Refused(f"net.{name} is not a trait of the network: use --set classes=K, --use-pretrained, --num-gpus")
+    for name in {"pretrained", "ctx", "any_classes", *others} & kwargs.keys():
+        raise Refused(f"net.{name} cannot be set here: use --set classes=K, --use-pretrained or --num-gpus")
     if "norm_layer" in kwargs:
         kwargs["norm_layer"] = _norm_layer(kwargs["norm_layer"], recipe.model, to_train and distributed.ranks() > 1)
     return kwargs
 
 
-def base_network(
-    recipe: TransferRecipe, classes: int, ctx=None, to_train: bool = False
-) -> tuple[mx.gluon.HybridBlock, dict[str, Any]]:
-    """A detector's or segmenter's base network with random parameters, and the keywords of its normalisation layers.
-
-    Args:
-        classes: K of it as a classifier; its head is not used.
-
-    Raises:
-        Refused: a network without batch normalisation of this kind, or without a dilated form.
-    """
-    kwargs = _base_kwargs(recipe, to_train)
-    base = get_model(recipe.model, classes=classes, **kwargs)
-    if recipe.sides[0] < base.smallest_for_features:
-        raise Refused(
-            f"{recipe.model} takes images of at least {base.smallest_for_features} px, and these have {recipe.sides[0]}"
-        )
-    base.initialize(ctx=ctx or mx.cpu())
-    return base, {name: kwargs[name] for name in ("norm_layer", "norm_kwargs") if name in kwargs}
-
-
-def _base_kwargs(recipe: TransferRecipe, to_train: bool) -> dict[str, Any]:
-    wanted = "use_global_stats" if isinstance(recipe, DetectionRecipe) else "dilated"
-    if wanted == "dilated" and wanted not in keywords(recipe.model):
-        raise Refused(
-            f"{recipe.model} has no dilated form, which an FCN stands on: use a ResNet v1b, v1c or v1d, a ResNeXt, "
-            "SE-ResNeXt, MobileNet or DenseNet"
-        )
-    given = {wanted: True} if wanted in keywords(recipe.model) else {}  # VGG has no statistics
-    return {**given, **_kwargs(recipe, to_train)}
-
-
-def architecture(recipe: Settings) -> mx.gluon.HybridBlock:
-    """The recipe's network, or its base network, without parameters: to be looked at."""
-    if isinstance(recipe, TransferRecipe):
-        return get_model(recipe.model, **_base_kwargs(recipe, False))
-    return untrained(recipe)
-
-
-def on_base(
-    recipe: TransferRecipe, base: mx.gluon.HybridBlock, norm_layers: dict[str, Any], pretrained: str = ""
-) -> mx.gluon.HybridBlock:
-    """The recipe's detector or segmenter on a base network, which has its parameters.
-
-    Args:
-        norm_layers: of base_network.
-        pretrained: a parameter file of the whole; "": what is new is random.
-    """
-    if isinstance(recipe, DetectionRecipe):
-        settings = dataclasses.replace(ROI_SETTINGS[recipe.roi], short=recipe.short, longest=recipe.long)
-        names = recipe.class_names or ("thing",)
-        net = build_detector(base, names, settings, recipe.frozen_stages, recipe.dense_side)
-    else:
-        net = build_segmenter(base, recipe.classes or 1, aux=recipe.aux_weight > 0, **norm_layers)
-        for head in net.heads:
-            head.initialize(mx.init.Xavier(), ctx=next(iter(base.collect_params().values())).list_ctx())
-            head.collect_params().setattr("lr_mult", recipe.head_lr)
-    if pretrained:
-        set_parameters(net, formats.read(pretrained), pretrained)
+def restored_classifier(
+    recipe: Recipe, source: str | os.PathLike, contexts: Sequence[mx.Context],
+    arrays: dict[str, np.ndarray] | None = None,
+) -> mx.gluon.HybridBlock:  # fmt: skip
+    """The recipe's classifier with trained parameters. Args and Raises: as for Task.restored."""
+    if arrays is None:
+        return untrained(recipe, pretrained=str(source), ctx=list(contexts))
+    net = untrained(recipe, ctx=list(contexts))
+    check_parameters(net, arrays, source)  # before the recipe's number of classes is believed
+    net.initialize(ctx=list(contexts))
+    set_parameters(net, arrays, source)
     return net
 
 
 def _norm_layer(name: str, model: str, over_ranks: bool) -> Callable[..., mx.gluon.HybridBlock]:
     grouped = functools.partial(_group_norm, model)
     layers = {"BatchNorm": mx.gluon.nn.BatchNorm, "GroupNorm": grouped, "SyncBatchNorm": mx.gluon.nn.BatchNorm}
-    if name not in layers:
+    if not isinstance(name, str) or name not in layers:  # of a recipe file it may be anything
         raise Refused(f"net.norm_layer is {name!r}: choose one of {', '.join(layers)}")
     if name != "SyncBatchNorm" or not over_ranks:
         return layers[name]
@@ -140,7 +91,8 @@ def _group_norm(model: str, in_channels: int, num_groups: int = 32, **kwargs) ->
     """Groups of 32 as in GluonCV's --use-gn, whose own layer MXNet 1.9.1 cannot hybridize. It infers in_channels."""
     if in_channels == 3:  # of colours
         raise Refused(
-            f"{model} normalises its input too, whose 3 channels are no groups for GroupNorm: leave out --use-gn, or "
+            f"{model} normalises its input too, whose 3 channels GroupNorm cannot divide into its groups: leave out "
+            "--use-gn, or "
             "choose another network"
         )
     if not is_whole(num_groups) or num_groups < 1 or in_channels % num_groups:
@@ -191,14 +143,16 @@ def _memory_of(context: mx.Context) -> int:
 def training_shape(recipe: Settings, contexts: Sequence[mx.Context], height: int, width: int) -> tuple[int, int, int]:
     """What a device has at a time in training: images, height, width; several "CPUs" are one."""
     devices = len(contexts) if contexts[0].device_type == "gpu" else 1
-    return recipe.batch_size // (distributed.ranks() * recipe.accumulate * devices), height, width
+    rounds = recipe.rounds(len(contexts) * distributed.ranks())
+    return recipe.batch_size // (distributed.ranks() * rounds * devices), height, width
 
 
 def initialised_network(recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gluon.HybridBlock:
     """The recipe's network with parameters on every device, the same for the same seed.
 
     init "paper": Xavier uniform, a = sqrt(6 / (fan_in + fan_out)), the fans including the kernel's area; biases 0,
-    gamma 1, beta 0. "gluoncv": He's normal initialisation for leaky units of slope 1/4, as GluonCV's script has it.
+    gamma 1, beta 0; also where layers bring numbers of their own (VGG, AlexNet, GoogLeNet). "gluoncv": He's normal
+    initialisation for leaky units of slope 1/4, as GluonCV's script has it; layers with numbers of their own keep them.
     With recipe.pretrained the file gives the parameters, except those of a head of another number of classes.
 
     Source: section 2.1. Differs: the paper gives channel sizes for the fans; with 3x3 kernels that diverges.
@@ -208,14 +162,21 @@ def initialised_network(recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gl
     net = untrained(recipe, pretrained=recipe.pretrained, ctx=list(contexts), to_train=True)
     shape = training_shape(recipe, contexts, recipe.input_size, recipe.input_size)
     require_images(net, shape, contexts[0], to_train=True, number_bytes=4 if recipe.dtype == "float32" else 2)
-    init = mx.init.Xavier("uniform", "avg", 3) if recipe.init == "paper" else mx.init.MSRAPrelu()
-    for parameter in net.collect_params().values():
+    for name, parameter in net.collect_params().items():
         if parameter._data is None:  # no file gave it
-            parameter.initialize(ctx=list(contexts), default_init=init)
+            parameter.initialize(_init(recipe, name), ctx=list(contexts), default_init=mx.init.MSRAPrelu())
     _materialise(net, recipe.input_size)
     for trick in recipe.tricks:
         trick.after_initialize(net)
     return net
+
+
+def _init(recipe: Recipe, name: str) -> mx.init.Initializer | None:
+    """What a parameter is initialised by; None: by what its layer brings, else the default."""
+    if recipe.init == "gluoncv":
+        return None
+    by_kind = {"weight": mx.init.Xavier("uniform", "avg", 3), "bias": mx.init.Zero()}
+    return by_kind.get(name.rsplit("_", 1)[-1])
 
 
 def input_dtype(precision: str) -> str:
@@ -272,7 +233,7 @@ def broadcast_parameters(net: mx.gluon.Block) -> None:
 
 
 def average_statistics(net: mx.gluon.Block) -> None:
-    """Gives every device of every rank the mean of their running statistics, each having seen its share only.
+    """Gives every device of every rank the mean of their running statistics, each having seen its shards only.
 
     So there is one network to evaluate and to save. On one device of one rank nothing is done.
     """

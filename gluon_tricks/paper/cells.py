@@ -6,13 +6,16 @@ import contextlib
 import csv
 import dataclasses
 import functools
+import io
 import json
+import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import plural
+from gluon_tricks.core.reading import TOLD_BYTES, read_text
+from gluon_tricks.core.wording import one_line, plural
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.recipe_records import DATA_SETS, IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.data.records import Records
@@ -20,9 +23,11 @@ from gluon_tricks.paper.scales import Scale, TransferScale, scales_of
 from gluon_tricks.recipes.recipe import read_recipe
 from gluon_tricks.recipes.registry import TABLES, get_table
 from gluon_tricks.recipes.settings import Settings
-from gluon_tricks.recipes.tables.rows import Table
-from gluon_tricks.recipes.transfer import TransferRecipe
+from gluon_tricks.recipes.tables.rows import Row, Table
+from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.tricks import Distillation
+
+_REASON_BYTES = 1 << 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,18 +56,18 @@ class Cell:
     def metrics(self) -> list[dict[str, float]]:
         """A row per finished epoch. Raises Refused for a damaged file."""
         path = self.folder / "metrics.csv"
-        if not path.is_file():
+        if not os.path.lexists(path):
             return []
         try:
-            with open(path, newline="", encoding="utf-8") as file:
-                return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+            rows = csv.DictReader(io.StringIO(read_text(path, TOLD_BYTES), newline=""))
+            return [{name: float(value) for name, value in row.items()} for row in rows]
         except (ValueError, TypeError) as error:
             raise Refused(f"{path} is damaged ({error}): move {self.folder} away, and it is run again") from None
 
     def stored(self) -> Settings | None:
         """What it was trained by, of an older version's with today's defaults; None before it has begun."""
         path = self.folder / "recipe.json"
-        return read_recipe(path) if path.is_file() else None
+        return read_recipe(path) if os.path.lexists(path) else None
 
     def has_result(self) -> bool:
         """Whether its trained network is there, to be learnt from. Raises Refused as is_done does."""
@@ -79,6 +84,12 @@ class Cell:
         if stored is None:
             return False
         differences = list(self.recipe.differences(stored, "cells"))
+        if (
+            "bn_batch" in differences
+            and stored.bn_batch is None
+            and self._seen_by_norms(stored) <= {self.recipe.bn_batch}
+        ):
+            differences.remove("bn_batch")  # the devices that it was trained on came to the same
         if _are_others(stored.data, self.recipe.data):
             differences.append("data")
         told = next((event["records"] for event in self.events() if "records" in event), "")
@@ -90,6 +101,14 @@ class Cell:
         ended = (self.folder / "final.params").is_file() or not (self.folder / "checkpoints").is_dir()
         return len(self.metrics()) == self.recipe.epochs and ended  # of some only the metrics have been kept
 
+    def _seen_by_norms(self, stored: Settings) -> set[int | None]:
+        """How many images a batch normalisation saw at a time: as the run tells, or as its devices do."""
+        begun = [event for event in self.events() if "contexts" in event]
+        return {
+            event.get("bn_batch", stored.batch_size // (len(event["contexts"]) * event["ranks"] * stored.accumulate))
+            for event in begun
+        }
+
     def precision(self) -> str:
         """What it was computed in, which the machine may have decided; "" before it has begun."""
         stored = self.stored()
@@ -100,38 +119,36 @@ class Cell:
         epochs = len(self.metrics())
         if self.is_done():
             return "done"
-        if self.failure.is_file():
-            return "failed: " + self.failure.read_text(encoding="utf-8").strip()
+        if os.path.lexists(self.failure):
+            return "failed: " + one_line(read_text(self.failure, _REASON_BYTES, "backslashreplace").strip(), 500)
         return f"{epochs} of {plural(self.recipe.epochs, 'epoch')}" if epochs else "not run"
 
     def events(self) -> Iterator[dict[str, Any]]:
         """What the run has told of itself; none where only its metrics have been kept."""
         path = self.folder / "events.jsonl"
-        if path.is_file():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                with contextlib.suppress(json.JSONDecodeError):  # one that was cut short
+        if os.path.lexists(path):
+            for line in read_text(path, TOLD_BYTES, "backslashreplace").splitlines():
+                with contextlib.suppress(ValueError, RecursionError):  # one that was cut short, or no event
                     yield json.loads(line)
 
     def scores(self) -> tuple[float, float] | None:
-        """The last epoch's two scores (COLUMNS), if it is done."""
+        """The last epoch's two scores (Scores.in_tables), if it is done."""
         if not self.is_done():
             return None
         last = self.metrics()[-1]
-        return tuple(last[column] for column in COLUMNS[self.recipe.task])
+        return tuple(last[column] for column in task_of(self.recipe).scores.in_tables)
 
-
-COLUMNS = {  # of metrics.csv, by task
-    "classification": ("val_top1", "val_top5"),
-    "detection": ("val_map07", "val_map"),
-    "segmentation": ("val_pix_acc", "val_miou"),
-}
+    def final_scores(self) -> dict[str, float]:
+        """What was scored at its end alone, by its name (Task.final_scores); {}: nothing, as by older versions."""
+        told = [event["scores"] for event in self.events() if event.get("event") == "final_scores"]
+        return told[-1] if told and self.is_done() else {}
 
 
 def _are_others(stored: str, wanted: str) -> bool:
     """Whether `data` means other images: drawn ones and no drawn ones, or another folder beside the old one."""
     if {stored, wanted} & {*DATA_SETS}:
         return stored != wanted and bool({stored, wanted} & {*shapes.DATA_SETS})
-    folders = [pathlib.Path(folder).resolve() for folder in (stored, wanted) if folder]
+    folders = [pathlib.Path(os.path.realpath(folder)) for folder in (stored, wanted) if folder]
     return len(folders) == 2 and folders[0] != folders[1] and folders[0].exists()
 
 
@@ -165,10 +182,10 @@ class Runs:
         recipe = self.scale.recipe(get_table(table), column, row)
         if recipe is None:
             return None
-        first = _first_names(self.scale.name, isinstance(recipe, TransferRecipe))[_kind(get_table(table), recipe)]
+        first = _first_names(self.scale.name, recipe.based)[_kind(get_table(table), recipe)]
         recipe = recipe.set(name=first, seed=seed, rollbacks=0)  # at half its learning rate it would be another recipe
         folder = self.root / self.scale.name / first.replace("/", "-") / f"seed{seed}"
-        if isinstance(recipe, TransferRecipe):
+        if recipe.based:
             base = self.bases.cell(recipe.base_params, 0)  # one network for all seeds
             return Cell(first, recipe.set(base_params=str(base.folder), data=self.data), folder, base)
         if self.train:
@@ -180,19 +197,29 @@ class Runs:
                 recipe = recipe.add(dataclasses.replace(trick, teacher=str(teacher.folder)))
         return Cell(first, recipe, folder, teacher, self.digest)
 
-    def cells(self, table: str, columns: Sequence[str], rows: Sequence[str], seeds: int) -> list[Cell]:
+    def cells(self, table: str, columns: Sequence[str], rows: Sequence[str], seeds: int | None) -> list[Cell]:
         """The cells a table shows, seed by seed, so that whole tables appear early; teachers are not listed.
 
         Args:
             columns, rows: only these; () for all.
+            seeds: of every row; None: at the paper's scale as many as the paper ran, at others one.
         """
-        found = []
-        for seed in range(seeds):
-            for column in columns or get_table(table).columns:
-                for row in get_table(table).shown(column):
-                    if not rows or row.key in rows:
-                        found.append(self.cell(f"{table}/{column}/{row.key}", seed))
+        shown = [
+            (column, row) for column in columns or get_table(table).columns for row in get_table(table).shown(column)
+        ]
+        wanted = [(*pair, seeds or self.repeats(table, *pair)) for pair in shown if not rows or pair[1].key in rows]
+        most = max((count for *_, count in wanted), default=0)
+        found = [
+            self.cell(f"{table}/{column}/{row.key}", seed)
+            for seed in range(most)
+            for column, row, count in wanted
+            if seed < count
+        ]
         return [cell for cell in found if cell is not None]
+
+    def repeats(self, table: str, column: str, row: Row) -> int:
+        """How many seeds of a row are run where no number is asked for."""
+        return 1 if self.scale.title else get_table(table).runs(column, row)
 
     def seeds(self, cells: Iterable[Cell]) -> int:
         """How many seeds, from 0 on, there are runs of beside these cells'."""
@@ -220,7 +247,7 @@ class Runs:
         if data == "imagenet" and not imagenet_is_here():
             raise Refused(
                 f"{table} is trained on ImageNet, and there is no train.rec and val.rec in {IMAGENET_FOLDER}: pack it "
-                "with scripts/pack_records.py and name the folder with --data, or choose a smaller --scale"
+                "with gluon-tricks pack and name the folder with --data, or choose a smaller --scale"
             )
 
     def _require_classes(self, table: Table) -> None:
@@ -232,19 +259,19 @@ class Runs:
             )
 
     def _require_transfer_data(self, table: Table) -> None:
-        built_in = "dataset" in self.scale.set.get(table.task, {}) and table.task not in self.scale.photos
+        built_in = "dataset" in self.scale.set.get(table.name, {}) and table.name not in self.scale.photos
         if not self.data and not built_in:
-            photos = self.scale.photos.get(table.task, table.photos)
+            photos = self.scale.photos.get(table.name, table.photos)
             raise Refused(
                 f"{table.name} at the scale {self.scale.name} is trained on {photos}: name its folder with --data"
             )
 
 
 @functools.cache
-def _first_names(scale: str, transfer: bool) -> dict[str, str]:
+def _first_names(scale: str, based: bool) -> dict[str, str]:
     names: dict[str, str] = {}
     for table in TABLES.values():
-        if (table.task != "classification") == transfer:
+        if table.based == based:
             for name in table.names():
                 recipe = scales_of(table)[scale].recipe(table, *name.split("/")[1:])
                 if recipe is not None:

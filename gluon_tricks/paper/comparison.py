@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,11 +13,10 @@ import scipy.stats
 
 from gluon_tricks.core.wording import plural
 from gluon_tricks.paper.cells import Cell, Runs
-from gluon_tricks.paper.scales import side
 from gluon_tricks.recipes.registry import get_table
-from gluon_tricks.recipes.tables import base_networks, table3, table7
+from gluon_tricks.recipes.tables import base_networks, table2, table3, table7
 from gluon_tricks.recipes.tables.rows import IMAGENET_IMAGES, Row
-from gluon_tricks.recipes.transfer import TransferRecipe
+from gluon_tricks.tasks.registry import task_of
 from model_zoo import get_model
 from model_zoo.summary import PAPER, human, summarise
 
@@ -33,6 +34,7 @@ class Line:
         spread: their standard deviations, nan where it has none.
         cells: of the seeds.
         above: the line that its differences are to: the row it builds on, else the one above; None for the first.
+        given: the difference that the paper names where it has no scores, else nan.
     """
 
     key: str
@@ -42,6 +44,7 @@ class Line:
     spread: tuple[float, float]
     cells: tuple[Cell, ...]
     above: Line | None
+    given: float = math.nan
 
     def top(self, k: int) -> dict[int, float]:
         """Seed -> the first (k = 0) or second (k = 1) score of the runs that are done."""
@@ -65,8 +68,8 @@ class Line:
     def has_second_score(self) -> bool:
         """Whether there is one that says something: the top 5 of at most five classes are all of them."""
         stored = [cell.stored() for cell in self.cells if cell.is_done()]
-        few = any(recipe.task == "classification" and (recipe.classes or 6) <= 5 for recipe in stored if recipe)
-        return bool(self.top(1)) and not few
+        told = [task_of(recipe).scores_of(recipe) for recipe in stored if recipe]
+        return bool(self.top(1)) and all(scores.in_tables[1] in scores.labels for scores in told)
 
     def precisions(self) -> set[str]:
         """What its finished runs were computed in."""
@@ -74,14 +77,14 @@ class Line:
 
     def base(self) -> float | None:
         """Top-1 of the base network that all seeds start from, once one of them is done."""
-        transferred = self.top(0) and isinstance(self.cells[0].recipe, TransferRecipe)
+        transferred = self.top(0) and self.cells[0].recipe.based
         scores = self.cells[0].source.scores() if transferred else None
         return None if scores is None else 100 * scores[0]
 
     def paper_gain(self) -> str:
         if self.above is None:
             return ""
-        gain = self.paper[0] - self.above.paper[0]
+        gain = self.paper[0] - self.above.paper[0] if math.isnan(self.given) else self.given
         return "-" if np.isnan(gain) else f"{gain:+.2f}"
 
     def gain(self) -> str:
@@ -144,7 +147,7 @@ def _speed(line: Line) -> dict[str, str]:
     rates = [row["images_per_second"] for cell in runs for row in cell.metrics()]
     minutes = 1 / np.median(rates) / 60 if rates else None  # an image
     images = next((event["steps_per_epoch"] * cell.recipe.batch_size for cell, event in told), None)
-    pixels = f" at {side(line.cells[0].recipe)} px" if line.cells else ""
+    pixels = f" at {line.cells[0].recipe.sides[0]} px" if line.cells else ""
     return {
         "Paper, min/epoch": _number(table3.PAPER_MINUTES.get(line.key, {}).get(line.column), ".1f"),
         "Ours, on": " and ".join(sorted({_devices(event) for _, event in told})),
@@ -163,26 +166,35 @@ def _devices(event: Mapping[str, Any]) -> str:
     return cores if ranks == 1 else f"{plural(ranks, 'rank')} of {cores}"
 
 
-def _cost(line: Line) -> dict[str, str]:
-    """Table 5: the networks' size and cost, counted from those that were trained; of 1000 classes if none has been."""
-    recipe = line.cells[0].recipe
-    trained = [stored.classes for cell in line.cells if (stored := cell.stored())]
-    classes = next(filter(None, trained), recipe.classes or 1000)
-    total = summarise(get_model(recipe.model, classes=classes), recipe.input_size).total
-    theirs = {name: (parameters, flops) for _, name, parameters, flops in PAPER[5]}.get(f"resnet50_{line.key}")
+def _cost(number: int, line: Line) -> dict[str, str]:
+    """Tables 1 and 5: size and cost of the networks that were trained; with 1000 classes if none was."""
+    printed = get_table(f"table{number}").row(line.key).label  # without what stands for a precision
+    theirs = {label: numbers for label, _, *numbers in PAPER[number]}.get(printed)  # a user's own row has none
+    given = any(parameters for *_, parameters, _ in PAPER[number])
+    total = None
+    if line.cells:
+        recipe = line.cells[0].recipe
+        trained = [stored.classes for cell in line.cells if (stored := cell.stored())]
+        classes = next(filter(None, trained), recipe.classes or 1000)
+        total = summarise(get_model(recipe.model, classes=classes), recipe.input_size).total
     return {
-        "Paper, parameters": f"{theirs[0]} M" if theirs else "-",
+        **({"Paper, parameters": f"{theirs[0]} M" if theirs else "-"} if given else {}),
         "Paper, FLOPs": f"{theirs[1]} G" if theirs else "-",
-        "Ours, parameters": human(total.parameters),
-        "Ours, multiply-adds": human(total.multiply_adds),
+        "Ours, parameters": human(total.parameters) if total else "",
+        "Ours, multiply-adds": human(total.multiply_adds) if total else "",
     }
+
+
+def _reference(line: Line) -> dict[str, str]:
+    """Table 2: what the implementations that the networks come from are cited with."""
+    return {"Reference": " / ".join(_number(score) for score in table2.REFERENCE[line.column])}
 
 
 def _test_server(line: Line) -> dict[str, str]:
     """Table 7: labels of the test images are not public; only the server of Places365 can score them."""
     return {
         "Paper, test server": " / ".join(_number(score) for score in table7.PAPER_TEST.get(line.key, (None, None))),
-        "Ours, test server": "scored by its server alone: evaluate.py --submission",
+        "Ours, test server": "scored by its server alone: gluon-tricks evaluate --submission",
     }
 
 
@@ -193,6 +205,23 @@ def _base(line: Line) -> dict[str, str]:
         "Paper, top-1 of the base": _number(base_networks.TOP1.get(line.key)),
         "Ours, top-1 of the base": "" if ours is None else f"{ours:.2f}",
     }
+
+
+def _multi_scale(line: Line) -> dict[str, str]:
+    """Table 9: the scores at several scales, of runs that have them, besides the base."""
+    found = [cell.final_scores() for cell in line.cells]
+    texts = {}
+    for name in ("pixAcc, multi-scale", "mIoU, multi-scale"):
+        values = [100 * scores[name] for scores in found if name in scores]
+        texts[f"Ours, {name}"] = _mean(values) if values else "-"
+    return {**texts, **_base(line)}
+
+
+_SCALES = (
+    "pixAcc and mIoU are of whole images at one scale; multi-scale: of the mean over six scales and mirror images, as "
+    "GluonCV's test script has it (-: the run has none, and evaluate --multi-scale finds them). The paper does not say "
+    "which its numbers are."
+)
 
 
 def _correlations(lines: Sequence[Line], names: tuple[str, str]) -> str:
@@ -216,11 +245,13 @@ def _spearman(pairs: Sequence[tuple[float, float]]) -> str:
 
 
 _MORE: Mapping[str, Callable[[Line], dict[str, str]]] = {
+    "table1": functools.partial(_cost, 1),
+    "table2": _reference,
     "table3": _speed,
-    "table5": _cost,
+    "table5": functools.partial(_cost, 5),
     "table7": _test_server,
     "table8": _base,
-    "table9": _base,
+    "table9": _multi_scale,
 }
 
 
@@ -261,7 +292,8 @@ def compare(
         more = _MORE.get(table_name, lambda line: {})
         texts = [{**_scores(line, table.scores), **more(line)} for line in lines]
         if lines:
-            note = "" if table.task == "classification" else _correlations(lines, table.scores)
+            note = _correlations(lines, table.scores) if table.based else ""
+            note = f"{note} {_SCALES}" if table_name == "table9" else note
             sections.append(Section(_column_title(column, lines), tuple(lines), tuple(texts), note))
     proxy = f" ({runs.scale.title})" if runs.scale.title else ""
     return Comparison(table_name, runs.scale.name, f"{table.name}: {table.title}{proxy}", table.scores, tuple(sections))
@@ -276,7 +308,8 @@ def _lines(table_name: str, column: str, runs: Runs, seeds: int, rows: Sequence[
         there = tuple(cell for cell in cells if cell is not None)
         spread = row.spread.get(column, (np.nan, np.nan))
         paper = row.paper.get(column, (np.nan, np.nan))
-        lines[row.key] = Line(row.key, _label(row, there), column, paper, spread, there, above)
+        given = row.gain.get(column, np.nan)
+        lines[row.key] = Line(row.key, _label(row, there), column, paper, spread, there, above, given)
     return [line for line in lines.values() if not rows or line.key in rows]
 
 
@@ -289,7 +322,7 @@ def _label(row: Row, cells: Sequence[Cell]) -> str:
 def _column_title(column: str, lines: Sequence[Line]) -> str:
     """The column, what stands for it where it is a proxy, and what it was computed in."""
     recipes = [cell.recipe for line in lines for cell in line.cells]
-    models = dict.fromkeys(f"{r.model} at {side(r)} px" for r in recipes)
+    models = dict.fromkeys(f"{r.model} at {r.sides[0]} px" for r in recipes)
     batches = dict.fromkeys(f"batch {r.batch_size}" for r in recipes)
     computed = sorted(set().union(*(line.precisions() for line in lines)))
     return f"{column}: {', '.join([*models, *batches, *computed])}" if models else f"{column}: no proxy at this scale"

@@ -11,8 +11,6 @@ import importlib
 import json
 import os
 import pathlib
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -60,23 +58,6 @@ def measure(contestants: Sequence[Contestant], rounds: int) -> dict[str, list[fl
                 worker.kill()
                 worker.wait()
     return results
-
-
-def compare(results: dict[str, list[float]], what: str, ours: str, theirs: str) -> str:
-    """One line: what, ours, theirs, and the median over the rounds of ours / theirs."""
-    ratio = statistics.median(a / b for a, b in zip(results[ours], results[theirs]))
-    return (
-        f"{what}: {ours} {statistics.median(results[ours]):.1f} images/s, "
-        f"{theirs} {statistics.median(results[theirs]):.1f} images/s: {ratio:.2f}x"
-    )
-
-
-def machine() -> dict[str, Any]:
-    """What the numbers were measured on."""
-    from gluon_tricks.core.environment import usable_cores
-
-    names = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
-    return {"cpu": names[0] if names else "", "cores": usable_cores(), "python": platform.python_version()}
 
 
 def _start(contestant: Contestant, scratch: str) -> subprocess.Popen:

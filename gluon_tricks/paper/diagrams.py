@@ -8,6 +8,7 @@ import re
 import mxnet as mx
 from mxnet.gluon import HybridBlock
 
+from gluon_tricks.tasks.lettering import import_pyplot
 from model_zoo import get_model, graph
 
 _FOLDED = ("BatchNorm", "Activation", "Flatten")  # told in the box of what they follow
@@ -103,15 +104,15 @@ def _arrow(panel, source, target, bend: float = 0.0) -> None:
 
 
 def figure1():
-    """The architecture of ResNet-50: its parts with their shapes, its stem, and a block that changes the size."""
-    from matplotlib import pyplot
-
+    """The architecture of ResNet-50: its parts with their shapes, its stem, and the blocks of stage 4."""
     net = get_model("resnet50_v1")
-    figure, panels = pyplot.subplots(1, 4, figsize=(15, 6.4), layout="constrained", width_ratios=(1.1, 0.8, 1.2, 1.2))
+    figure, panels = import_pyplot().subplots(
+        1, 4, figsize=(15, 6.4), layout="constrained", width_ratios=(1.1, 0.8, 1.2, 1.2)
+    )
     _draw_parts(panels[0], net, 224)
     draw_block(panels[1], net.stem, 3, 224, "stem")
-    draw_block(panels[2], net.stage2[0], 256, 56, "stage 2, block 1 (downsampling)")
-    draw_block(panels[3], net.stage2[1], 512, 28, f"stage 2, blocks 2 to {len(net.stage2)}")
+    draw_block(panels[2], net.stage4[0], 1024, 14, "stage 4, block 1 (downsampling)")
+    draw_block(panels[3], net.stage4[1], 2048, 7, f"stage 4, blocks 2 to {len(net.stage4)}")
     figure.suptitle(f"{net.name}, drawn from the network")
     return figure
 
@@ -138,9 +139,9 @@ def _draw_parts(panel, net: HybridBlock, side: int) -> None:
 
 def figure2():
     """The three tweaks: ResNet-B's downsampling block, ResNet-C's stem, ResNet-D's downsampling block."""
-    from matplotlib import pyplot
-
-    figure, panels = pyplot.subplots(1, 4, figsize=(15, 6.8), layout="constrained", width_ratios=(1.2, 1.2, 0.8, 1.2))
+    figure, panels = import_pyplot().subplots(
+        1, 4, figsize=(15, 6.8), layout="constrained", width_ratios=(1.2, 1.2, 0.8, 1.2)
+    )
     draw_block(panels[0], get_model("resnet50_v1").stage2[0], 256, 56, "ResNet-50: downsampling")
     draw_block(panels[1], get_model("resnet50_v1b").stage2[0], 256, 56, "(a) ResNet-B: stride in the 3 × 3")
     draw_block(panels[2], get_model("resnet50_v1c").stem, 3, 224, "(b) ResNet-C: stem")

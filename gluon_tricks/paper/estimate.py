@@ -11,17 +11,13 @@ from collections.abc import Callable, Sequence
 from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural
-from gluon_tricks.data.builtin import shapes
-from gluon_tricks.data.recipe_records import find_records
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.paper.cells import Cell
 from gluon_tricks.paper.contest import Contestant, measure
-from gluon_tricks.paper.scales import side
 from gluon_tricks.recipes.recipe import recipe_from_json
 from gluon_tricks.recipes.registry import get_table
 from gluon_tricks.recipes.settings import Settings
-from gluon_tricks.tasks.detection.task import find_boxes
-from gluon_tricks.tasks.segmentation.task import find_masks
+from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_epoch
 from gluon_tricks.training.prepare import prepare
@@ -75,17 +71,14 @@ def _teaching(cell: Cell) -> Settings:
 
 
 def _kind(recipe: Settings) -> tuple:
-    return recipe.task, recipe.model, side(recipe), recipe.batch_size, recipe.dtype
+    return recipe.task, recipe.model, recipe.sides, recipe.batch_size, recipe.dtype
 
 
 def _rates(recipes: Sequence[Settings]) -> dict[tuple, float]:
     """Kind of training -> images/s, of the first recipe of each kind."""
-    folder, found = shapes.ensure(name="few_shapes"), {}
-    files = {split: (str(folder / f"{split}.rec"),) for split in ("train", "val")}
-    drawn = dict(data="records", **files), dict(dataset="few_scenes", base_params="")
+    found = {}
     for kind, recipe in {_kind(recipe): recipe for recipe in reversed(recipes)}.items():
-        data = drawn[recipe.task != "classification"]
-        recipe = recipe.set(**data, classes=None, epochs=999)
+        recipe = task_of(recipe).drawn(recipe).set(epochs=999)
         arguments = dict(recipe=recipe.without("distillation").to_json())
         contestant = Contestant(recipe.model, f"{__name__}:training", arguments)
         (found[kind],) = measure([contestant], rounds=1)[recipe.model]
@@ -97,11 +90,11 @@ def training(recipe: dict) -> Callable[[], float]:
     read, contexts = recipe_from_json(recipe), choose_contexts(None)
     if read.net.get("norm_layer") == "SyncBatchNorm":
         contexts = contexts[:1]  # a rank has one
-    most = _PIXELS[contexts[0].device_type] // side(read) ** 2
+    most = _PIXELS[contexts[0].device_type] // read.sides[0] ** 2
     images = max(min(read.batch_size // len(contexts), most), 1)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="gluon_tricks_plan_"))  # below the contest's own, and gone with it
     options = Options(contexts=contexts, log_interval=10**9)
-    job = prepare(read.set(batch_size=images * len(contexts)), folder, options)
+    job = prepare(read.set(batch_size=images * len(contexts), bn_batch=None), folder, options)
     job.task.train.steps_per_epoch = min(_STEPS, job.task.train.steps_per_epoch)
     job.plan, epochs = dataclasses.replace(job.plan, steps_per_epoch=job.task.train.steps_per_epoch), itertools.count()
 
@@ -116,7 +109,6 @@ def training(recipe: dict) -> Callable[[], float]:
 def _images(cell: Cell) -> tuple[int, int]:
     """Training and validation images: those of the records, or those of the paper where they are not here."""
     try:
-        find = {"classification": find_records, "detection": find_boxes, "segmentation": find_masks}[cell.recipe.task]
-        return tuple(len(records) for records in find(cell.recipe))
+        return tuple(len(records) for records in task_of(cell.recipe).find_data(cell.recipe))
     except Refused:
         return get_table(cell.name.split("/")[0]).images

@@ -11,24 +11,22 @@ import mxnet as mx
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import write_atomically, writing
+from gluon_tricks.core.files import no_empty_folders, write_atomically, writing
 from gluon_tricks.core.wording import plural
 from gluon_tricks.paper import diagrams
 from gluon_tricks.paper.cells import Cell, Runs
 from gluon_tricks.recipes.registry import get_recipe
 from gluon_tricks.recipes.tables.rows import IMAGENET_IMAGES
 from gluon_tricks.tasks.classification.evaluation import collect_logits
+from gluon_tricks.tasks.classification.evaluation_set import open_evaluation_set
 from gluon_tricks.tasks.lettering import import_pyplot
-from gluon_tricks.trained.evaluation_set import open_evaluation_set
 
 SMOOTHING = {"without label smoothing": "cosine", "with label smoothing": "smooth"}
 SCHEDULES = {"step decay": "efficient", "cosine decay": "cosine"}  # rows of table 6
 
 
 def _panel(**texts):
-    from matplotlib import pyplot
-
-    figure, panel = pyplot.subplots(figsize=(6.4, 4.2), layout="constrained")
+    figure, panel = import_pyplot().subplots(figsize=(6.4, 4.2), layout="constrained")
     panel.set(**texts)
     panel.grid(alpha=0.3)
     return figure, panel
@@ -89,7 +87,7 @@ def figure4b(runs: Runs, seeds: int):
     for label, row in SMOOTHING.items():
         cells = done(runs, f"table6/resnet50_v1d/{row}", seeds)
         gaps[f"{label} ({plural(len(cells), 'seed')})"] = np.concatenate([logit_gaps(_logits(cell)) for cell in cells])
-    texts = dict(xlabel="largest logit minus the mean of the others", ylabel="share of images")
+    texts = dict(xlabel="largest logit minus the mean of the others", ylabel="fraction of images")
     figure, panel = _panel(**texts, title=_title("logits with and without label smoothing", runs))
     edges = np.linspace(0, max(values.max() for values in gaps.values()), 60)
     for label, values in gaps.items():
@@ -150,11 +148,12 @@ def draw(name: str, runs: Runs, seeds: int) -> Iterator[pathlib.Path]:
     """Draws a figure's panels as PNGs beside the runs, and says where they are one by one."""
     pyplot = import_pyplot()
     folder = runs.root / runs.scale.name
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     for panel, make in FIGURES[name].items():
         figure = make(runs, seeds)
         path = folder / f"{name}{panel}.png"
-        write_atomically(path, functools.partial(figure.savefig, format="png", dpi=110))
+        with no_empty_folders(folder):
+            with writing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, functools.partial(figure.savefig, format="png", dpi=110))
         pyplot.close(figure)
         yield path

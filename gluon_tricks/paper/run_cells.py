@@ -11,8 +11,9 @@ from gluon_tricks.core.commands import words_of
 from gluon_tricks.core.environment import inherited_environment
 from gluon_tricks.core.errors import RESUMABLE
 from gluon_tricks.core.files import write_text, writing
+from gluon_tricks.core.wording import one_line
 from gluon_tricks.paper.cells import Cell
-from gluon_tricks.recipes.transfer import TransferRecipe
+from gluon_tricks.tasks.registry import task_of
 
 
 def run(cell: Cell, train: Sequence[str], say: Callable[[str], None]) -> bool:
@@ -31,12 +32,12 @@ def run(cell: Cell, train: Sequence[str], say: Callable[[str], None]) -> bool:
         cell.folder.parent.mkdir(parents=True, exist_ok=True)
         cell.failure.unlink(missing_ok=True)
     if cell.source and not cell.source.has_result():
-        what = "base network" if isinstance(cell.recipe, TransferRecipe) else "teacher"
+        what = "base network" if cell.recipe.based else "teacher"
         return _failed(cell, f"its {what} {cell.source.name} has no result ({cell.source.state()})", say)
     recipe = cell.folder.with_name(cell.folder.name + ".json")
     write_text(recipe, json.dumps(cell.recipe.to_json(), indent=2) + "\n")
     words = [*train, "--recipe", str(recipe), "--save-dir", str(cell.folder), "--resume", "auto"]
-    pipes, last = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True), ""
+    pipes, last = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="backslashreplace"), ""
     # In a session of its own a Ctrl-C does not reach it beside us: a second signal would end it at once.
     with subprocess.Popen(words, env=inherited_environment(), start_new_session=True, **pipes) as process:
         try:
@@ -61,14 +62,12 @@ def run(cell: Cell, train: Sequence[str], say: Callable[[str], None]) -> bool:
 
 
 def _failed(cell: Cell, reason: str, say: Callable[[str], None]) -> bool:
+    reason = one_line(reason, 500)
     say(f"failed: {reason}")
     write_text(cell.failure, reason + "\n")
     return False
 
 
-_COMMANDS = {"classification": "train", "detection": "detect", "segmentation": "segment"}
-
-
 def trainer(cell: Cell, launcher: Sequence[str] = ()) -> list[str]:
     """The words that start a cell's training: launcher such as horovodrun -np 8, this Python, its task's command."""
-    return [*launcher, *words_of(_COMMANDS[cell.recipe.task])]
+    return [*launcher, *words_of(task_of(cell.recipe).command)]

@@ -7,12 +7,15 @@ import csv
 import html
 import io
 import math
+import re
 
-from gluon_tricks.core.wording import columns, padded
-from gluon_tricks.paper.cells import COLUMNS
+import numpy as np
+
+from gluon_tricks.core.wording import columns, one_line, padded
 from gluon_tricks.paper.comparison import LEGEND, Comparison, Section
 from gluon_tricks.recipes.registry import get_table
 from gluon_tricks.tasks.lettering import import_pyplot
+from gluon_tricks.tasks.registry import task_of
 
 
 def markdown(comparison: Comparison) -> str:
@@ -25,9 +28,15 @@ def markdown(comparison: Comparison) -> str:
 
 def _markdown_table(section: Section) -> str:
     body = [list(section.rows[0]), *(list(row.values()) for row in section.rows)]
+    body = [[_markdown_cell(text) for text in row] for row in body]
     widths = [max(map(columns, column)) for column in zip(*body)]
     lines = ["| " + " | ".join(padded(text, width) for text, width in zip(row, widths)) + " |" for row in body]
     return "\n".join([lines[0], "| " + " | ".join("-" * width for width in widths) + " |", *lines[1:]])
+
+
+def _markdown_cell(text: str) -> str:
+    """A text that is nothing but text, whatever a run that failed has said: no cell, code, link or tag begins in it."""
+    return re.sub(r"([\\`|<\[])", r"\\\1", one_line(text))
 
 
 def as_csv(comparison: Comparison) -> str:
@@ -36,7 +45,7 @@ def as_csv(comparison: Comparison) -> str:
     writer = csv.writer(out)
     names = [_CSV_NAMES.get(name, name) for name in comparison.scores]
     paper = [f"paper_{name}" for name in names]
-    base = ["base_top1"] if get_table(comparison.name).task != "classification" else []
+    base = ["base_top1"] if get_table(comparison.name).based else []
     writer.writerow(("table", "scale", "column", "row", "model", "dtype", "seed", *paper, *names, *base, "state"))
     for line in (line for section in comparison.sections for line in section.lines):
         of_base = ["" if line.base() is None else line.base()] if base else []
@@ -81,13 +90,12 @@ def _html_table(section: Section) -> str:
 
 def _curves(section: Section, score: str) -> str:
     """The first score against epoch, the mean over the seeds of each row; nothing where nothing was run."""
-    import numpy as np
-
     pyplot = import_pyplot()
     figure, panel = pyplot.subplots(figsize=(8, 4.2), layout="constrained")
     for line in section.lines:
         done = [cell for cell in line.cells if cell.is_done()]
-        histories = [[100 * row[COLUMNS[cell.recipe.task][0]] for row in cell.metrics()] for cell in done]
+        first = [task_of(cell.recipe).scores.in_tables[0] for cell in done]
+        histories = [[100 * row[column] for row in cell.metrics()] for cell, column in zip(done, first)]
         if histories:
             mean = np.mean(histories, axis=0)
             panel.plot(range(1, len(mean) + 1), mean, marker="." if len(mean) < 40 else "", label=line.label)

@@ -1,6 +1,6 @@
 """Many processes, each a rank, by Horovod: the only file that knows it. Without it, or alone, there is one rank.
 
-`scripts/launch.py -np 2 -- scripts/train_imagenet.py ...` starts two; no flag of the script changes. Everything here
+`gluon-tricks launch -np 2 -- gluon-tricks train ...` starts two; no flag of the script changes. Everything here
 that takes all ranks (sum_, total, agree, broadcast, the SyncBatchNorm above it) must be called by all of them alike.
 """
 
@@ -41,11 +41,15 @@ def start(chatty: bool = False) -> None:
     try:
         import horovod.mxnet as horovod
     except ImportError as error:
-        raise Refused(f"{launched} ranks were started, but Horovod cannot be imported ({error}): make venv") from error
+        raise Refused(
+            f"{launched} ranks were started, but Horovod cannot be imported ({error}): "
+            "scripts/install_horovod.sh of the repository builds it"
+        ) from error
     if "HOROVOD_SIZE" not in os.environ and not horovod.mpi_built():
         raise Refused(
             f"{launched} ranks were started by MPI or Slurm, and this Horovod was built without MPI: build it with "
-            "HOROVOD_WITH_MPI=1 sh scripts/install_horovod.sh ENVIRONMENT, or start the ranks with scripts/launch.py"
+            "HOROVOD_WITH_MPI=1 sh scripts/install_horovod.sh ENVIRONMENT in the repository, or start the ranks with "
+            "gluon-tricks launch"
         )
     horovod.init()
     if horovod.size() != launched:
@@ -61,7 +65,7 @@ def require_messages_of_gpus() -> None:
     """
     if _horovod is not None and not (_horovod.nccl_built() or _horovod.cuda_built()):
         raise Refused(
-            "this Horovod was built without CUDA and cannot send what is on a GPU: "
+            "this Horovod was built without CUDA and cannot send what is on a GPU: in the repository, "
             "HOROVOD_GPU_OPERATIONS=NCCL sh scripts/install_horovod.sh ENVIRONMENT builds another, "
             "or train on the CPUs with --num-gpus 0"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import re
 import shlex
 import socket
 import subprocess
@@ -13,7 +14,9 @@ from collections.abc import Sequence
 
 import gluon_tricks
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import plural
+from gluon_tricks.core.wording import plural, quoted, shortened
+
+_HOST = re.compile("[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +44,13 @@ def parse_hosts(text: str | None, ranks: int) -> list[Host]:
     hosts = []
     for part in text.split(","):
         name, _, slots = part.strip().rpartition(":")
-        if not name or not slots.isdigit() or int(slots) < 1:
-            raise Refused(f"-H {text}: {part!r} is not host:ranks, such as node1:4")
+        if not name or not re.fullmatch("0*[1-9][0-9]{0,4}", slots):
+            raise Refused(f"-H {shortened(text, 80)}: {quoted(part)} is not host:ranks, such as node1:4")
+        if not _HOST.fullmatch(name):  # "-o..." would be an option of ssh
+            raise Refused(f"-H: {quoted(name)} is no name or address of a host: letters, digits, dots, - and _ inside")
         hosts.append(Host(name, int(slots)))
     if len({host.name for host in hosts}) < len(hosts):
-        raise Refused(f"-H {text}: name each host once")
+        raise Refused(f"-H {shortened(text, 80)}: name each host once")
     places = sum(host.slots for host in hosts)
     if places < ranks:
         raise Refused(f"-np {ranks}: the hosts of -H have places for {plural(places, 'rank')}")

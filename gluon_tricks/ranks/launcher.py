@@ -21,14 +21,17 @@ from typing import TextIO
 
 from gluon_tricks.core.environment import inherited_environment
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import writing
+from gluon_tricks.core.files import opened_to_append, writing
+from gluon_tricks.core.reading import opened
 from gluon_tricks.ranks import heartbeat
+from gluon_tricks.ranks.environment import of_ranks
 from gluon_tricks.ranks.hosts import Host
 
 RESTARTED = "GLUON_TRICKS_RESTARTED"  # in the environment of ranks that were started again: why
 _MARK = "GLUON_TRICKS_LAUNCH"  # in the environment of every rank: which launch it belongs to
 _LINE = re.compile(r"\[(\d+)\]<(stdout|stderr)>:")
 _EXIT = re.compile(r"Process (\d+) exit with status code (-?\d+)")
+_TAIL_BYTES = 1 << 16
 _TAIL = 12  # last lines of the log that are shown of a rank that failed
 
 
@@ -40,7 +43,9 @@ def horovodrun() -> str:
     """
     path = shutil.which("horovodrun", path=f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if path is None:
-        raise Refused("there is no horovodrun beside this Python: sh scripts/install_horovod.sh ENVIRONMENT builds it")
+        raise Refused(
+            "there is no horovodrun beside this Python: scripts/install_horovod.sh of the repository builds it"
+        )
     # Not by its --check-build, which imports MXNet anew for each of seven questions.
     words = [sys.executable, "-c", "import horovod.mxnet as horovod; print('Gloo:', horovod.gloo_built())"]
     built = subprocess.run(words, capture_output=True, text=True, env=inherited_environment(), timeout=300)
@@ -48,7 +53,7 @@ def horovodrun() -> str:
         said = (built.stderr + built.stdout).strip().splitlines()
         raise Refused(
             f"this Horovod was built without {'Gloo' if 'Gloo: ' in built.stdout else 'MXNet'} "
-            f"({said[-1] if said else 'it says nothing'}): build it anew with scripts/install_horovod.sh"
+            f"({said[-1] if said else 'it said nothing'}): scripts/install_horovod.sh of the repository builds it anew"
         )
     return path
 
@@ -104,15 +109,18 @@ class Launch:
         runner: horovodrun, and more words for it.
         out, err: take rank 0's lines.
         more: environment variables of the ranks.
+        passed: names of variables that they get beside those of environment.of_ranks, or NAME=VALUE.
     """
 
     def __init__(
         self, command: Sequence[str], ranks: int, hosts: Sequence[Host], logs: pathlib.Path, runner: Sequence[str],
         out: TextIO = sys.stdout, err: TextIO = sys.stderr, more: dict[str, str] | None = None,
+        passed: Sequence[str] = (),
     ):  # fmt: skip
         self.logs, self.out, self.err, self.stops = logs, out, err, 0
         self.lives, self.stuck = heartbeat.RankMonitor(), ""
         self.mark = uuid.uuid4().hex
+        environment = of_ranks(inherited_environment(), passed)
         words = [*runner, "--gloo", "--disable-cache", "-np", str(ranks)]
         words += ["-H", ",".join(f"{host.name}:{host.slots}" for host in hosts), *command]
         with writing(logs):
@@ -120,7 +128,7 @@ class Launch:
         self._files = {}
         self.process = subprocess.Popen(
             words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-            env={**inherited_environment(), heartbeat.VARIABLE: "1", **(more or {}), _MARK: self.mark},
+            env={**environment, heartbeat.VARIABLE: "1", **(more or {}), _MARK: self.mark},
             start_new_session=True,  # Ctrl-C is for this process, which passes it on to a rank
             preexec_fn=_as_a_child,
         )  # fmt: skip
@@ -179,12 +187,15 @@ class Launch:
     def _write(self, name: str, line: str) -> None:
         with contextlib.suppress(OSError):  # nor is a full disk: the ranks find that out by themselves
             if name not in self._files:
-                self._files[name] = open(self.logs / name, "a", encoding="utf-8")  # noqa: SIM115  closed by wait
+                self._files[name] = opened_to_append(self.logs / name)  # closed by wait
             print(line.rstrip("\n"), file=self._files[name], flush=True)
 
     def _tail(self, name: str) -> tuple[str, ...]:
-        path = self.logs / name
-        return tuple(path.read_text(encoding="utf-8").splitlines()[-_TAIL:]) if path.is_file() else ()
+        with contextlib.suppress(OSError):
+            with opened(self.logs / name) as file:
+                file.seek(max(file.seek(0, os.SEEK_END) - _TAIL_BYTES, 0))
+                return tuple(file.read(_TAIL_BYTES).decode("utf-8", "replace").splitlines()[-_TAIL:])
+        return ()
 
 
 def _as_a_child() -> None:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from gluon_tricks import tricks
+from gluon_tricks.core.bounds import within
 from gluon_tricks.core.errors import Refused, require_known
+from gluon_tricks.core.json_text import json_or_text, parse_json
+from gluon_tricks.core.reading import RECIPE_BYTES, read_bytes
+from gluon_tricks.core.wording import quoted
 from gluon_tricks.recipes.settings import Settings, free, trick_from_json, trick_named
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.tricks import Loss
+from model_zoo.preprocessing import LARGEST_INPUT, LARGEST_RESIZED
+
+_LARGEST_BATCH = 1 << 36  # pixels over all devices: 65,536 images of 1024 px
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +32,7 @@ class Recipe(Settings):
         teacher_size: side of the images that a teacher was trained on; None: input_size.
         crop_ratio: validation crops input_size from images of shorter edge ceil(input_size / crop_ratio); None: the
             network's own.
-        min_area: a training crop covers a share of the image uniform in [min_area, 1].
+        min_area: a training crop covers a fraction of the image uniform in [min_area, 1].
         augment: "paper" (brightness, saturation, hue), "gluoncv" (brightness, contrast, saturation) or "none".
         init: "paper" (Xavier uniform) or "gluoncv" (MSRA).
     """
@@ -40,8 +46,8 @@ class Recipe(Settings):
     data: str = free("cells", "resume", "ranks", default="imagenet")  # what lies there has a digest
     train: tuple[str, ...] = free("cells", "resume", "ranks", default=())
     val: tuple[str, ...] = free("cells", "resume", "ranks", default=())
-    input_size: int | None = None
-    teacher_size: int | None = None
+    input_size: int | None = within(1, LARGEST_INPUT, default=None)
+    teacher_size: int | None = within(1, LARGEST_INPUT, default=None)
     crop_ratio: float | None = None
     min_area: float = 0.08
     augment: str = "paper"
@@ -49,14 +55,28 @@ class Recipe(Settings):
 
     def constraints(self) -> Iterator[tuple[bool, str]]:
         yield from super().constraints()
-        for field in ("input_size", "teacher_size"):
-            side = getattr(self, field)
-            yield side is None or side >= 1, f"{field} is {side}: it takes a size in pixels"
         yield (
             self.crop_ratio is None or 0 < self.crop_ratio <= 1,
             f"crop_ratio is {self.crop_ratio}: it must lie in (0, 1]",
         )
+        resized = (self.input_size or 1) / (self.crop_ratio or 1)
+        yield (
+            resized <= LARGEST_RESIZED,
+            f"input_size {self.input_size} over crop_ratio {self.crop_ratio}: images would be resized to {resized:.3g} "
+            f"px, and {LARGEST_RESIZED} are the most",
+        )
+        pixels = self.batch_size * (self.input_size or 1) ** 2
+        yield (
+            pixels <= _LARGEST_BATCH,
+            f"batch_size {self.batch_size} and input_size {self.input_size}: a batch would have {pixels:.3g} pixels, "
+            f"and {_LARGEST_BATCH:.3g} are the most",
+        )
         yield 0 < self.min_area <= 1, f"min_area is {self.min_area}: it must lie in (0, 1]"
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """The sides of what the network is trained on, px."""
+        return self.input_size, self.input_size
 
     def loss(self, loss: Loss, load_network: Callable) -> Loss:
         """The loss per image with every trick's change (see Trick.loss)."""
@@ -87,10 +107,11 @@ def read_recipe(path) -> Settings:
         Refused: the file cannot be read, is not JSON, or describes no recipe (see recipe_from_json).
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            return recipe_from_json(json.load(file))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise Refused(f"{path} cannot be read as a recipe: {error}") from error
+        values = parse_json(read_bytes(path, RECIPE_BYTES))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise Refused(f"{path} cannot be read as a recipe: {reason}") from error
+    return recipe_from_json(values)
 
 
 def apply_setting(recipe: Settings, setting: str) -> Settings:
@@ -104,11 +125,8 @@ def apply_setting(recipe: Settings, setting: str) -> Settings:
     """
     key, equals, text = setting.partition("=")
     if not equals:
-        raise Refused(f"--set takes key=value, but got {setting!r}")
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
-        value = text
+        raise Refused(f"--set takes key=value, but got {quoted(setting)}")
+    value = json_or_text(text)
     value = tuple(value) if isinstance(value, list) else value
     head, dot, field = key.partition(".")
     if head == "net" and dot:

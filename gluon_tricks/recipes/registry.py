@@ -5,11 +5,23 @@ from __future__ import annotations
 from gluon_tricks.core.errors import require_known
 from gluon_tricks.recipes.named import imagenet, proxies
 from gluon_tricks.recipes.recipe import Recipe, read_recipe
-from gluon_tricks.recipes.tables import base_networks, table3, table4, table5, table6, table7, table8, table9
+from gluon_tricks.recipes.tables import (
+    base_networks,
+    table1,
+    table2,
+    table3,
+    table4,
+    table5,
+    table6,
+    table7,
+    table8,
+    table9,
+)
 from gluon_tricks.recipes.tables.rows import Table
 
 _RECIPES = {recipe.name: recipe for recipe in (*imagenet.RECIPES, *proxies.RECIPES)}
-_MODULES = (table3, table4, table5, table6, table7, base_networks, table8, table9)
+# Of equal cells the first table names the folder: new tables come last, so that runs which are there are found.
+_MODULES = (table3, table4, table5, table6, table7, base_networks, table8, table9, table1, table2)
 TABLES: dict[str, Table] = {module.TABLE.name: module.TABLE for module in _MODULES}
 
 

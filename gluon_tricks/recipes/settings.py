@@ -10,16 +10,21 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from gluon_tricks import tricks
+from gluon_tricks.core.bounds import require_bounds, within
 from gluon_tricks.core.errors import Refused, require_known
+from gluon_tricks.core.wording import quoted
 from gluon_tricks.tricks import Trick
 from gluon_tricks.tricks.schedule import Plan, Schedule
 from model_zoo import get_model
 from model_zoo.preprocessing import Preprocessing
 
-SITUATIONS = ("cells", "resume", "ranks")  # where two recipes are compared
 
-
-def free(*situations: str, default: Any = dataclasses.MISSING, found: bool = False) -> Any:
+def free(
+    *situations: str,
+    default: Any = dataclasses.MISSING,
+    found: bool = False,
+    within: tuple[float, float] | None = None,
+) -> Any:
     """A field that decides no result in some situations; a field without this decides it in all.
 
     Args:
@@ -28,8 +33,9 @@ def free(*situations: str, default: Any = dataclasses.MISSING, found: bool = Fal
         default: of the field.
         found: the data or the base network says it where the recipe leaves it open (None, ()); what was found then
             is no difference.
+        within: the least and the most that it takes, as of core.bounds.within.
     """
-    return dataclasses.field(default=default, metadata={"free": situations, "found": found})
+    return dataclasses.field(default=default, metadata={"free": situations, "found": found, "within": within})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +54,9 @@ class Settings:
         start_epoch: the first epoch to train, for going on from parameters alone.
         batch_size: images per update over all devices and ranks.
         accumulate: rounds that a device takes its part of a batch in, one gradient being summed over them.
+        bn_batch: images that a batch normalisation sees at a time. A device takes its part of a batch in rounds of so
+            many, so that the network does not depend on the number of devices; None: its whole part is one round, or
+            what accumulate says.
         lr: the base rate as it is used; None: 0.1, changed by the tricks (linear scaling).
         momentum, wd: of the optimiser.
         optimizer: "nag" or "sgd".
@@ -57,15 +66,20 @@ class Settings:
         divergence_factor, divergence_steps: a loss over so many times its running median for so many steps in a row,
             or one that is not finite, takes the run back to a checkpoint.
         rollbacks: how often at most.
+        rollback_lr: what each of them multiplies the learning rates by, in (0, 1]; 1 keeps them (float16 lowers its
+            loss scale instead).
         tricks: the refinements, in the order in which their hooks are called.
 
     Attributes:
-        task: what is learnt, which decides the loop's data, loss and scores (task.py).
+        task: what is learnt, which decides the loop's data, loss and scores (see tasks/).
+        based: the network stands on a base network, a classifier that was trained before (base_params); False: it is
+            a classifier itself, which others can start from, and the recipe has the fields of Recipe.
         least_classes: how many there must be.
         choices: field -> the words it takes.
     """
 
     task: ClassVar[str] = ""
+    based: ClassVar[bool] = False
     least_classes: ClassVar[int] = 2
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "optimizer": ("nag", "sgd"),
@@ -75,67 +89,84 @@ class Settings:
 
     name: str = free("cells", "resume", "ranks", default="")
     model: str = ""
-    net: dict[str, Any] = dataclasses.field(default_factory=dict)
-    classes: int | None = free(default=None, found=True)
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    epochs: int = free("resume", default=120)  # the run may go on for more
+    # Numbers of keywords: sizes of layers and shares, none of which comes near.
+    net: dict[str, Any] = dataclasses.field(default_factory=dict, metadata={"within": (-1e6, 1e6)})
+    classes: int | None = free(default=None, found=True, within=(-math.inf, 1 << 20))  # a head of 8 GB
+    mean: tuple[float, ...] | None = within(-1e4, 1e4, default=None)
+    std: tuple[float, ...] | None = within(1e-4, 1e4, default=None)
+    epochs: int = free("resume", default=120, within=(1, 1_000_000))  # the run may go on for more
     start_epoch: int = 0
-    batch_size: int = 256
-    accumulate: int = 1
-    lr: float | None = None
+    batch_size: int = within(1, 1 << 20, default=256)
+    accumulate: int = within(1, 1 << 16, default=1)
+    bn_batch: int | None = within(1, 1 << 20, default=None)
+    lr: float | None = within(0, 1e4, default=None)
     momentum: float = 0.9
-    wd: float = 1e-4
+    wd: float = within(0, 1e4, default=1e-4)
     optimizer: str = "nag"
     dtype: str = free("cells", default="float32")  # the machine may have decided it
     mode: str = free("cells", default="hybrid")
     seed: int = 0
-    divergence_factor: float = free("cells", "resume", default=3.0)  # nothing until the numbers go wrong
-    divergence_steps: int = free("cells", "resume", default=20)
-    rollbacks: int = free("cells", "resume", default=3)
+    # Nothing until the numbers go wrong.
+    divergence_factor: float = free("cells", "resume", default=3.0, within=(1, 1e9))
+    divergence_steps: int = free("cells", "resume", default=20, within=(1, 10_000))  # of which a median is taken
+    rollbacks: int = free("cells", "resume", default=3, within=(0, 1000))
+    rollback_lr: float = free("cells", "resume", default=0.5)
     tricks: tuple[Trick, ...] = ()
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            _check_type(field, getattr(self, field.name))
+            _check_value(field, getattr(self, field.name), declared(type(self), field.name).get("within"))
         for trick in self.tricks:
             for field in dataclasses.fields(trick):
-                _check_type(field, getattr(trick, field.name), f"{trick.label()}: ")
+                label = f"{trick.label()}: "
+                _check_value(field, getattr(trick, field.name), field.metadata.get("within"), label)
         for field, choices in self.choices.items():
             if getattr(self, field) not in choices:
-                raise Refused(f"{field} is {getattr(self, field)!r}: choose one of {', '.join(choices)}")
+                raise Refused(f"{field} is {quoted(getattr(self, field))}: choose one of {', '.join(choices)}")
         for condition, problem in self.constraints():
             if not condition:
                 raise Refused(problem)
 
     def constraints(self) -> Iterator[tuple[bool, str]]:
-        """What must hold, and what to say where it does not."""
-        yield self.epochs >= 1, f"epochs is {self.epochs}: it takes 1 or more"
+        """What must hold beside the fields' own bounds, and what to say where it does not."""
         yield (
             0 <= self.start_epoch < self.epochs,
             f"start_epoch is {self.start_epoch}: it must lie in [0, epochs), epochs being {self.epochs}",
         )
-        yield self.batch_size >= 1, f"batch_size is {self.batch_size}: it takes 1 or more"
-        yield self.accumulate >= 1, f"accumulate is {self.accumulate}: it takes 1 or more"
+        yield from self._constraints_of_bn()
         least = self.least_classes
         yield self.classes is None or self.classes >= least, f"classes is {self.classes}: it takes {least} or more"
-        yield self.lr is None or self.lr >= 0, f"lr is {self.lr}: it must be 0 or more"
         yield 0 <= self.momentum < 1, f"momentum is {self.momentum}: it must lie in [0, 1)"
-        yield self.wd >= 0, f"wd is {self.wd}: it must be 0 or more"
-        yield (
-            self.divergence_factor > 1 and self.divergence_steps >= 1,
-            f"divergence_factor {self.divergence_factor} and divergence_steps {self.divergence_steps}: they take "
-            "more than 1, and 1 or more",
-        )
-        yield self.rollbacks >= 0, f"rollbacks is {self.rollbacks}: it takes 0 (never) or more"
+        yield self.divergence_factor > 1, f"divergence_factor is {self.divergence_factor}: it takes more than 1"
+        yield 0 < self.rollback_lr <= 1, f"rollback_lr is {self.rollback_lr}: it must lie in (0, 1], 1 keeping the rate"
         yield 0 <= self.seed < 2**31, f"seed is {self.seed}: it must lie in [0, 2**31)"
         for values in (self.mean, self.std):
             yield values is None or len(values) == 3, "mean and std take three numbers each, for R, G and B"
-        yield all(value > 0 for value in self.std or ()), f"std is {self.std}: it must be positive"
         yield (
             len({trick.slot() for trick in self.tricks}) == len(self.tricks),
             f"of {', '.join(t.label() for t in self.tricks)} two do the same work: keep one of them",
         )
+
+    def _constraints_of_bn(self) -> Iterator[tuple[bool, str]]:
+        own, batch = self.bn_batch, self.batch_size
+        yield own is None or own >= 1, f"bn_batch is {own}: it takes 1 or more, or null"
+        yield (
+            own is None or batch % own == 0,
+            f"bn_batch is {own} and batch_size {batch}: make the batch a multiple of it, or set bn_batch=null",
+        )
+        yield (
+            own is None or self.accumulate == 1,
+            f"bn_batch is {own} and accumulate {self.accumulate}: both say how many rounds there are; leave out one",
+        )
+        yield (
+            own is None or self.net.get("norm_layer") != "SyncBatchNorm",
+            f"bn_batch is {own} and net.norm_layer SyncBatchNorm, which takes the images of all ranks: leave out one",
+        )
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """The shorter and the longer side of what the network is trained on, px."""
+        raise NotImplementedError
 
     # --- changing one -------------------------------------------------------------------------------------------
 
@@ -178,6 +209,10 @@ class Settings:
         for trick in self.tricks:
             merged.update(trick.net_kwargs())
         return {**merged, **self.net}
+
+    def rounds(self, devices: int) -> int:
+        """How many rounds a step has on so many devices, over all ranks, over which its batch can be split."""
+        return self.accumulate if self.bn_batch is None else self.batch_size // (self.bn_batch * devices)
 
     def base_lr(self) -> float:
         """The learning rate that the schedule starts from."""
@@ -228,8 +263,8 @@ class Settings:
             the old value and this one's of each.
         """
         wanted, there = self.deciding(situation), old.deciding(situation)
-        if self.task != old.task:
-            return {"task": (old.task, self.task)}
+        if wanted["task"] != there["task"]:  # they have other fields
+            return {"task": (there["task"], wanted["task"])}
         left_open = {
             field.name
             for field in dataclasses.fields(self)
@@ -263,6 +298,8 @@ class Settings:
         if not isinstance(listed, list) or not all(isinstance(trick, dict) for trick in listed):
             raise Refused('"tricks" of a recipe is a list of JSON objects such as {"trick": "mixup", "alpha": 0.2}')
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        for name in values:  # "self" among them, which Python would take for set's own
+            require_known(name, [field.name for field in dataclasses.fields(cls)], "recipe field")
         return cls().set(**values, tricks=tuple(trick_from_json(trick) for trick in listed))
 
 
@@ -290,7 +327,7 @@ def trick_from_json(values: dict[str, Any]) -> Trick:
     for name, value in numbers.items():
         require_known(name, list(fields), "number", f"the trick {trick.label()}")
         numbers[name] = value = tuple(value) if isinstance(value, list) else value
-        _check_type(fields[name], value, f"{trick.label()}: ")
+        _check_value(fields[name], value, None, f"{trick.label()}: ")  # its bounds a recipe looks at
     return trick(**numbers)
 
 
@@ -304,8 +341,8 @@ _KINDS = {
 }
 
 
-def _check_type(field: dataclasses.Field, value: Any, where: str = "") -> None:
-    """Refuses a value of another type than the field's annotation names (tuples by their elements)."""
+def _check_value(field: dataclasses.Field, value: Any, bounds: tuple[float, float] | None, where: str = "") -> None:
+    """Refuses a value of another type than the field's annotation names (tuples by elements), or out of bounds."""
     kind = str(field.type)
     if kind.startswith("tuple[") and not (value is None and kind.endswith("| None")):
         element = kind[len("tuple[") :].split(",")[0]
@@ -313,8 +350,5 @@ def _check_type(field: dataclasses.Field, value: Any, where: str = "") -> None:
     else:
         fine = isinstance(value, _KINDS.get(kind, (type(None),)))
     if not fine or isinstance(value, bool):
-        raise Refused(f"{where}{field.name} must be {kind}, but got {value!r}")
-    numbers = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else (value,)
-    for number in numbers:
-        if isinstance(number, float) and not math.isfinite(number):
-            raise Refused(f"{where}{field.name} must be finite, but got {value!r}")
+        raise Refused(f"{where}{field.name} must be {kind}, but got {quoted(value)}")
+    require_bounds(field.name, value, bounds, where)

@@ -1,1 +1,1 @@
-"""Classification, detection and segmentation: what the training loop leaves open."""
+"""Classification, detection and segmentation: all that differs between them, and what the training loop leaves open."""

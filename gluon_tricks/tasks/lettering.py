@@ -19,6 +19,7 @@ import PIL.features
 import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
+from fontTools.ttLib import TTFont
 
 _CAPITAL = 0.714  # height of a capital of Noto Sans; font size 1
 _STAYS = ("Z", "M", "P", "Cf")  # spaces, marks, points and joiners stand in the font of what is before them
@@ -54,8 +55,6 @@ def _folder(package: str) -> pathlib.Path | None:
 @functools.cache
 def _letters(font: pathlib.Path) -> frozenset[int]:
     """The code points that a font has."""
-    from fontTools.ttLib import TTFont
-
     with TTFont(font, lazy=True) as file:
         return frozenset(file.getBestCmap())
 
@@ -126,10 +125,11 @@ def write(picture: np.ndarray, text: str, at: tuple[int, int], height: int, ink:
     left, top = at[0] - pad, at[1] - pad - height
     y0, x0 = max(top, 0), max(left, 0)
     under = picture[y0 : max(top + mask.height, 0), x0 : max(left + mask.width, 0)]
-    share = np.asarray(mask, np.float32)[y0 - top :, x0 - left :][: under.shape[0], : under.shape[1], None] / 255
-    under[:] = (under * (1 - share) + np.array(ink, np.float32) * share).round()
+    opacity = np.asarray(mask, np.float32)[y0 - top :, x0 - left :][: under.shape[0], : under.shape[1], None] / 255
+    under[:] = (under * (1 - opacity) + np.array(ink, np.float32) * opacity).round()
 
 
+@functools.cache
 def import_pyplot():
     """matplotlib.pyplot, drawing into files, with the same fonts behind its own."""
     import matplotlib

@@ -58,12 +58,12 @@ def bars(
         write(paper, shortened(f"is: {names[truth]}", text, right - left), (left, y + 3 * text // 2), text, _TRUE)
         y += row
     for k in best:
-        share = float(np.clip(np.nan_to_num(probabilities[k]), 0, 1))
-        percent, top_edge, bottom = f"{share:.1%}", y + 2 * text, y + 3 * text
+        probability = float(np.clip(np.nan_to_num(probabilities[k]), 0, 1))
+        percent, top_edge, bottom = f"{probability:.1%}", y + 2 * text, y + 3 * text
         end = right - text_width("100.0%", text) - text // 2  # of a full bar
         write(paper, shortened(names[k], text, right - left), (left, y + 3 * text // 2), text, _INK)
         paper[top_edge:bottom, left:end] = _FAINT
-        paper[top_edge:bottom, left : left + round(share * (end - left))] = _TRUE if k == truth else _BAR
+        paper[top_edge:bottom, left : left + round(probability * (end - left))] = _TRUE if k == truth else _BAR
         write(paper, percent, (right - text_width(percent, text), bottom), text, _INK)
         y += row
     return paper
@@ -110,18 +110,17 @@ def boxes(
     return photo
 
 
-def overlay(image: np.ndarray, mask: np.ndarray, names: Sequence[str], void: int = -1) -> np.ndarray:
+def overlay(image: np.ndarray, mask: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """A photo under the colours of its pixels' classes, and below it whose they are, those of most pixels first.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        mask: (H, W) class indices.
+        mask: (H, W) class indices; pixels of another number, such as -1, show the photo.
         names: of the K classes.
-        void: the index of pixels that are no class; they, and those of no class known, show the photo.
     """
     if mask.shape != image.shape[:2]:
         raise Refused(f"a mask of shape {mask.shape} does not lie over an image of shape {image.shape}")
-    known = (mask >= 0) & (mask < len(names)) & (mask != void)
+    known = (mask >= 0) & (mask < len(names))
     counts = np.bincount(mask[known].astype(np.int64), minlength=len(names))
     palette = np.array([colour(k) for k in range(len(names))], np.float32).reshape(-1, 3)
     photo, scale = _prepared(image)

@@ -1,28 +1,39 @@
-"""What the training loop leaves open: what is learnt, from which data, and how it is scored."""
+"""What a task says of itself, and what the training loop leaves open: what is learnt, from which data, how scored."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import mxnet as mx
 import numpy as np
 
+from gluon_tricks.data.base_loader import ReadOptions
+from gluon_tricks.networks.load import Trained
+from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.settings import Settings
+from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tricks import StepContext
 
-Share = (
-    tuple  # of a micro-batch, what one device works on: the context, arrays on the host, what else `preprocess` needs
-)
+# Of a micro-batch, what one device works on: the context, arrays on the host, what else `preprocess` needs.
+Shard = tuple
+ONE_AT_A_TIME = ReadOptions(threads=1, prefetch=1)  # of a loader that `handful` reads a few images with
 TaskLoss = Callable[[Any, Any, Any], mx.nd.NDArray]  # (X, z, y) of one device -> (n,) float32, one number per image
 
 
-def split_batch(parts: Sequence[np.ndarray], count: int, contexts: Sequence[mx.Context]) -> Iterator[list[Share]]:
-    """So many micro-batches: each device with its share of every part, all of them split along their first axis."""
+def split_batch(parts: Sequence[np.ndarray], count: int, contexts: Sequence[mx.Context]) -> Iterator[list[Shard]]:
+    """So many micro-batches: each device with its shard of every part, all of them split along their first axis."""
     for pieces in zip(*(np.split(part, count) for part in parts)):
         yield list(zip(contexts, *(np.split(piece, len(contexts)) for piece in pieces)))
+
+
+def read_options(recipe: Settings, threads: int | None) -> ReadOptions:
+    """Those of the loaders of this rank."""
+    return ReadOptions(recipe.seed, threads, distributed.rank(), distributed.ranks())
 
 
 class Scores(Protocol):
@@ -30,13 +41,15 @@ class Scores(Protocol):
 
     Attributes:
         columns: of metrics.csv.
+        in_tables: the two of them that the paper's tables have, fractions.
         labels: those of them that are told -> what they are called; the losses among them need not be there.
         images: how many it is over.
         best: by which checkpoints are compared, in [0, 1], more being better.
     """
 
-    columns: tuple[str, ...]
-    labels: dict[str, str]
+    columns: ClassVar[tuple[str, ...]]
+    in_tables: ClassVar[tuple[str, str]]
+    labels: ClassVar[dict[str, str]]
     images: int
 
     @property
@@ -60,24 +73,152 @@ class Loader(Protocol):
     steps_per_epoch: int
     seed: int
 
+    def reseed(self, seed: int) -> None: ...
+
     def epoch(self, epoch: int = 0, start_step: int = 0) -> Iterator[Any]: ...
 
 
-class Task(Protocol):
-    """One of classification, detection and segmentation; made from a recipe, devices and a number of threads.
+@dataclasses.dataclass(frozen=True)
+class ScoringOptions:
+    """What may be asked of the scoring of a trained network; a task takes those of its `evaluation_flags`.
+
+    Args:
+        model, classes: of a parameter file that fits several networks.
+        rec_val: packed images; (): those of the run.
+        data: another folder of the run's kind of data set; None: the run's.
+        batch_size: images on each device at a time.
+        input_size, crop_ratio: other ones than the network's, or the run's.
+        multi_scale: the mean over six scales and their mirror images.
+        threads: of the loader; None: all cores.
+    """
+
+    model: str | None = None
+    classes: int | None = None
+    rec_val: Sequence[str | os.PathLike] = ()
+    data: str | None = None
+    batch_size: int = 64
+    input_size: int | None = None
+    crop_ratio: float | None = None
+    multi_scale: bool = False
+    threads: int | None = None
+
+
+class Validation(Protocol):
+    """A trained network and images to score it on.
 
     Attributes:
+        loader: every image once.
+    """
+
+    loader: Loader
+
+    def score(self, batches: Iterable, precision: str | None = None) -> Scores:
+        """The scores, as training gives them.
+
+        Args:
+            batches: of the loader.
+            precision: what the network is made to compute in (see start_precision); None: it is left as it is.
+        """
+
+    def doubts(self) -> list[str]:
+        """What may be wrong with the images, a line each."""
+
+    def result(self, scores: Scores, precision: str, seconds: float) -> dict[str, Any]:
+        """What was found, for a JSON file. Args: seconds: that the scoring took."""
+
+    def lines(self, scores: Scores, result: dict[str, Any]) -> list[str]:
+        """The same as it is printed."""
+
+
+class Task(Protocol):
+    """One of those of the registry. Its class says what is so whatever the data; an object of it is trained.
+
+    Attributes of the class:
+        kind: of its recipes.
+        noun: what its networks are, in messages.
+        network_name: what the network is called beside that of its base; "" where the model is all of it.
+        command: of gluon-tricks that trains it.
         scores: the class of what evaluate returns.
+        exported: whether a run's final network is written as a graph too.
+        prediction_options: keywords of `look`, options of gluon-tricks predict.
+        evaluation_flags: options of gluon-tricks evaluate that it takes, beside those of all.
+
+    Attributes:
         recipe: the one given, with what the data says (classes) and, once it is there, the network.
         train, val: the loaders of this rank.
         open_files: how many data files they hold open.
     """
 
+    kind: ClassVar[type[Settings]]
+    noun: ClassVar[str]
+    network_name: ClassVar[str]
+    command: ClassVar[str]
     scores: type[Scores]
+    exported: ClassVar[bool]
+    prediction_options: ClassVar[tuple[str, ...]]
+    evaluation_flags: ClassVar[tuple[str, ...]]
     recipe: Settings
     train: Loader
     val: Loader
     open_files: int
+
+    # --- of the class: a recipe's data, its network, and what is done with one that is trained
+
+    @classmethod
+    def scores_of(cls, recipe: Settings) -> type[Scores]:
+        """The same as `scores`, with the labels that fit the recipe's number of classes."""
+
+    @classmethod
+    def find_data(cls, recipe: Settings) -> tuple[Any, Any]:
+        """The training and the validation images, checked. Raises Refused: they are not there, or contradict it."""
+
+    @classmethod
+    def drawn(cls, recipe: Settings) -> Settings:
+        """The recipe on a few drawn pictures, with a network that starts from nothing: to measure its steps."""
+
+    @classmethod
+    def architecture(cls, recipe: Settings) -> mx.gluon.HybridBlock:
+        """The network, or its base network, without parameters: to be looked at."""
+
+    @classmethod
+    def restored(
+        cls, recipe: Settings, source: str | os.PathLike, contexts: Sequence[mx.Context],
+        arrays: dict[str, np.ndarray] | None = None,
+    ) -> mx.gluon.HybridBlock:  # fmt: skip
+        """The network of one process with trained parameters, in float32.
+
+        Args:
+            source: the parameter file; what an error names.
+            contexts: devices.
+            arrays: the parameters by name, where they have been read already.
+
+        Raises:
+            Refused: they are another network's, before memory is taken for what the recipe says.
+        """
+
+    @classmethod
+    def class_names(cls, trained: Trained) -> Sequence[str] | None:
+        """The classes of a trained network, if they are known."""
+
+    @classmethod
+    def look(cls, trained: Trained, names: Sequence[str], context: mx.Context) -> Callable[[np.ndarray], Prediction]:
+        """Image (H, W, 3) uint8 RGB of any size -> what the network says of it. It takes prediction_options besides."""
+
+    @classmethod
+    def open_validation(
+        cls, source: str, contexts: Sequence[mx.Context], options: ScoringOptions, trained: Trained | None = None
+    ) -> Validation:
+        """A trained network with the images that it is scored on.
+
+        Args:
+            source: what it is called, by which it is opened unless it is open.
+            trained: it, if it is open; of a run it always is.
+
+        Raises:
+            Refused: the images are not there, or have other classes than the network.
+        """
+
+    # --- of an object: what the loop trains
 
     def __init__(self, recipe: Settings, contexts: Sequence[mx.Context], threads: int | None): ...
 
@@ -91,17 +232,20 @@ class Task(Protocol):
     def loss(self) -> TaskLoss:
         """The loss per image. Raises Refused where it needs what is not there (a teacher)."""
 
-    def micro_batches(self, batch: Any, step: StepContext) -> Iterator[list[Share]]:
-        """A loader's batch in recipe.accumulate parts, each as the shares of the devices, still on the host."""
+    def micro_batches(self, batch: Any, step: StepContext) -> Iterator[list[Shard]]:
+        """A loader's batch in recipe.rounds parts, each as the shards of the devices, still on the host."""
 
-    def preprocess(self, share: Share) -> tuple[Any, Any]:
-        """X, what the network takes, and y, what the loss compares its output with, on the share's device."""
+    def preprocess(self, shard: Shard) -> tuple[Any, Any]:
+        """X, what the network takes, and y, what the loss compares its output with, on the shard's device."""
 
     def forward(self, net: mx.gluon.HybridBlock, X: Any) -> Any:
         """z, the network's output, to be called under autograd.record()."""
 
     def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> Scores:
         """Scores of a network over all batches of all ranks; leaves it in the plain layout."""
+
+    def final_scores(self, net: mx.gluon.HybridBlock, batches: Iterable) -> dict[str, float]:
+        """What is scored at the end of a run alone, by its name in words; {}: nothing. Leaves the plain layout."""
 
     def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
         """What the network makes of a fixed handful of validation images, as a PNG; leaves it in the plain layout."""

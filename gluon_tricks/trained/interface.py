@@ -9,15 +9,13 @@ import mxnet as mx
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.networks.load import Trained, open_network
+from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import restore_plain_layout
-from gluon_tricks.recipes.transfer import TransferRecipe
-from gluon_tricks.tasks.classification.evaluation import evaluate as score_classifier
-from gluon_tricks.tasks.classification.evaluation import scores_of
-from gluon_tricks.tasks.protocol import Scores
-from gluon_tricks.trained import transfer_scores
-from gluon_tricks.trained.evaluation_set import open_evaluation_set
-from gluon_tricks.trained.predict import Prediction, open_predictor
+from gluon_tricks.tasks.prediction import Prediction
+from gluon_tricks.tasks.protocol import Scores, ScoringOptions
+from gluon_tricks.tasks.registry import task_of
+from gluon_tricks.trained.load import open_network
+from gluon_tricks.trained.predict import open_predictor
 from gluon_tricks.trained.prediction_files import find_images, read_photo
 from model_zoo.classifier import Classifier
 
@@ -55,20 +53,13 @@ def evaluate(
     """
     records = [records] if isinstance(records, (str, os.PathLike)) else list(records)
     trained, name, contexts = _opened(network, model, classes, ctx)
-    if isinstance(trained.recipe, TransferRecipe):
-        if records:
-            raise Refused(f"{name} is a run of {trained.recipe.task}: it is scored on the images of its recipe alone")
-        validation = transfer_scores.open_validation(trained.recipe, name, batch_size=len(contexts), threads=threads)
-        return transfer_scores.score(trained.net, validation, validation.loader.epoch(), contexts)
-    evaluated = open_evaluation_set(
-        name, contexts, rec_val=records, input_size=input_size, crop_ratio=crop_ratio, trained=trained,
-        batch_size=batch_size,
-    )  # fmt: skip
-    if trained.net is not network:
-        trained.net.hybridize(static_alloc=True, static_shape=True)
-    loader = evaluated.loader(batch_size * len(contexts), threads)
-    preprocess = evaluated.preprocess(_dtype(trained.net))
-    return score_classifier(trained.net, loader.epoch(), preprocess, contexts, scores_of(evaluated.net.classes))
+    task, given = task_of(trained.recipe), dict(rec_val=records, input_size=input_size, crop_ratio=crop_ratio)
+    for option, value in given.items():
+        if value and option not in task.evaluation_flags:
+            raise Refused(f"{option} does not apply: {name} is a {task.noun}, scored on the images of its recipe alone")
+    options = ScoringOptions(**given, batch_size=batch_size, threads=threads)
+    validation = task.open_validation(name, contexts, options, trained)
+    return validation.score(validation.loader.epoch(), None if trained.net is network else "float32")
 
 
 def predict(

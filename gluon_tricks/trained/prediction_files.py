@@ -1,4 +1,4 @@
-"""Photos in, pictures, JSON and a page of them out: the files of scripts/predict.py."""
+"""Photos in, pictures, JSON and a page of them out: the files of gluon-tricks predict."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ import numpy as np
 import PIL.Image
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import write_atomically, write_text, writing
-from gluon_tricks.core.wording import plural
+from gluon_tricks.core.files import no_empty_folders, write_atomically, write_text, writing
+from gluon_tricks.core.reading import IMAGE_BYTES, JSON_BYTES, read_bytes, read_text
+from gluon_tricks.core.wording import as_utf8, one_line, plural, printable
 from gluon_tricks.data.annotations.annotated import ENDINGS
 from gluon_tricks.data.records import decode_image
 from gluon_tricks.tasks import pictures
-from gluon_tricks.trained.predict import Prediction
+from gluon_tricks.tasks.prediction import Prediction
 
+_LONGEST_NAME = 230  # bytes
 _ENDINGS = (*ENDINGS, ".webp", ".tif", ".tiff")
 
 
@@ -56,7 +58,7 @@ def _images_of(place: pathlib.Path) -> list[pathlib.Path]:
 def read_photo(path: pathlib.Path) -> np.ndarray | None:
     """The (H, W, 3) uint8 RGB pixels of an image file, turned as its EXIF says; None if it is no image."""
     try:
-        pixels = decode_image(path.read_bytes())
+        pixels = decode_image(read_bytes(path, IMAGE_BYTES))
     except OSError:
         return None
     return None if pixels is None else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
@@ -86,7 +88,7 @@ class Results:
         Args:
             about: what the JSON says besides the image's file and the prediction.
         """
-        file = printable(os.path.abspath(path))
+        file = as_utf8(os.path.abspath(path))
         picture, data, mask = self._place(path, file)
         values = {"file": file, **about, **prediction.values}
         if prediction.mask is not None:
@@ -95,9 +97,10 @@ class Results:
         write_text(data, text)  # first: it says whose
         pictures.save_png(picture, prediction.picture)
         if prediction.mask is not None:
-            with writing(mask.parent):
-                mask.parent.mkdir(exist_ok=True)
-            write_atomically(mask, functools.partial(_save_indices, prediction.mask))
+            with no_empty_folders(mask.parent):
+                with writing(mask.parent):
+                    mask.parent.mkdir(exist_ok=True)
+                write_atomically(mask, functools.partial(_save_indices, prediction.mask))
         else:
             with writing(mask):  # of an earlier network
                 mask.unlink(missing_ok=True)
@@ -106,18 +109,18 @@ class Results:
 
     def _place(self, path: pathlib.Path, file: str) -> list[pathlib.Path]:
         """The three files of an image that are free, or its own from before."""
-        number = 1
+        number, stem = 1, _fitting(one_line(path.stem))
         while True:
-            name = printable(path.stem) + (f"-{number}" if number > 1 else "")
+            name = stem + (f"-{number}" if number > 1 else "")
             paths = [self.folder / place for place in (f"{name}.png", f"{name}.json", f"masks/{name}.png")]
             if not any(map(os.path.lexists, paths)) or _told_of(paths[1]) == file:
                 return paths
             number += 1
 
 
-def printable(name: str | os.PathLike) -> str:
-    """A file's name as UTF-8 has it; Linux allows names that are no text."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+def _fitting(name: str) -> str:
+    """The beginning of a name that leaves room for an ending in the 255 bytes that a file's name may have."""
+    return name.encode()[:_LONGEST_NAME].decode("utf-8", "ignore")
 
 
 def contact_sheet(folder: pathlib.Path, title: str = "Pictures", said: Mapping[str, str] | None = None) -> pathlib.Path:
@@ -130,16 +133,22 @@ def contact_sheet(folder: pathlib.Path, title: str = "Pictures", said: Mapping[s
     """
     said, items = dict.fromkeys(sorted(path.name for path in folder.glob("*.png")), "") if said is None else said, []
     for picture, words in ((folder / name, words) for name, words in said.items()):
-        link, name = urllib.parse.quote(picture.name), html.escape(picture.stem)
+        link, name = _link(picture), html.escape(printable(picture.stem))
         data = picture.with_suffix(".json")
-        more = f' <a href="{urllib.parse.quote(data.name)}">JSON</a>' if data.exists() else ""
+        more = f' <a href="{_link(data)}">JSON</a>' if data.exists() else ""
         items.append(
             f'<figure><a href="{link}"><img src="{link}" alt="{name}" loading="lazy"></a>'
-            f"<figcaption>{name}{more}{'<br>' if words else ''}{html.escape(words)}</figcaption></figure>"
+            f"<figcaption>{name}{more}{'<br>' if words else ''}{html.escape(one_line(words))}</figcaption></figure>"
         )
-    page = _PAGE.format(title=html.escape(title), count=plural(len(items), "picture"), items="\n".join(items))
+    page = _PAGE.format(
+        title=html.escape(printable(title)), count=plural(len(items), "picture"), items="\n".join(items)
+    )
     write_text(folder / "index.html", page)
     return folder / "index.html"
+
+
+def _link(path: pathlib.Path) -> str:
+    return urllib.parse.quote(os.fsencode(path.name))
 
 
 _PAGE = """<!DOCTYPE html>
@@ -165,8 +174,8 @@ figcaption {{ margin-top: 6px; overflow-wrap: anywhere }}
 
 def _told_of(path: pathlib.Path) -> str | None:
     """The image that a JSON file tells of."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        return json.loads(path.read_text(encoding="utf-8")).get("file")
+    with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
+        return json.loads(read_text(path, JSON_BYTES)).get("file")
     return None
 
 

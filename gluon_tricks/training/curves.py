@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 
 from gluon_tricks.core.files import write_atomically
-from gluon_tricks.core.wording import plural
+from gluon_tricks.core.wording import plural, printable
 from gluon_tricks.networks.checkpoint import Progress
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.lettering import import_pyplot
@@ -27,10 +27,10 @@ def draw_curves(progress: Progress, steps_per_epoch: int, path: pathlib.Path, re
     epochs = [row["epoch"] for row in history]
     measured = {label: column for column, label in scores.labels.items() if column != "val_loss"}
     lost = {"training": "train_loss", **({"validation": "val_loss"} if "val_loss" in scores.labels else {})}
-    figure, (losses, shares, rates) = pyplot.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
+    figure, (losses, metrics, rates) = pyplot.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
     for panel, title, columns in (
         (losses, "loss per image", lost),
-        (shares, "validation", measured),
+        (metrics, "validation", measured),
         (rates, "learning rate at the epoch's end", {"lr": "lr"}),
     ):
         for label, column in columns.items():
@@ -42,8 +42,9 @@ def draw_curves(progress: Progress, steps_per_epoch: int, path: pathlib.Path, re
         panel.grid(alpha=0.3)
         if len(columns) > 1:
             panel.legend()
-    shares.yaxis.set_major_formatter(PercentFormatter(1.0))
+    metrics.yaxis.set_major_formatter(PercentFormatter(1.0))
     back = f", taken back {plural(len(progress.rollbacks), 'time')} (dotted)" if progress.rollbacks else ""
-    figure.suptitle(f"{recipe.name}: {recipe.model}, {scores}{back}")
+    name = printable(recipe.name).replace("$", r"\$")  # it is no formula
+    figure.suptitle(f"{name}: {recipe.model}, {scores}{back}")
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))
     pyplot.close(figure)

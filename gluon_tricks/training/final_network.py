@@ -9,26 +9,24 @@ from collections.abc import Iterator
 import mxnet as mx
 
 from gluon_tricks.core.files import CannotWrite, write_atomically, write_together
-from gluon_tricks.networks.of_recipe import parameters_by_name, set_parameters, untrained
+from gluon_tricks.networks.of_recipe import parameters_by_name
 from gluon_tricks.recipes.settings import Settings
+from gluon_tricks.tasks.registry import task_of
 
 
 def save_final(net, folder: pathlib.Path, recipe: Settings) -> None:
-    """Writes the trained network in float32: final.params, and of a classifier final-symbol.json + final-0000.params.
+    """Writes the trained network in float32: final.params; where it is exported, final-symbol.json and -0000.params.
 
     Both are of the network of one process: without the layers that work over ranks.
     """
     mx.nd.waitall()  # a forward under way changes its weights' layout; read meanwhile they can come out wrong
     arrays = {name: p.list_data()[0].asnumpy().astype("float32") for name, p in parameters_by_name(net).items()}
-    plain = untrained(recipe)
-    if recipe.task == "classification":  # the others' networks come with parameters
-        plain.initialize()
-    set_parameters(plain, arrays, folder)
+    plain = task_of(recipe).restored(recipe, folder, [mx.cpu()], arrays)
     write_atomically(folder / "final.params", lambda temporary: _save_parameters(plain, temporary))
-    if recipe.task != "classification":
+    if not task_of(recipe).exported:
         return
     plain.hybridize()
-    plain(mx.nd.zeros((1, 3, recipe.input_size, recipe.input_size))).wait_to_read()
+    plain(mx.nd.zeros((1, 3, *recipe.sides))).wait_to_read()
     with _mxnet_writing(folder):
         write_together(folder, lambda scratch: plain.export(f"{scratch}/final"))
 

@@ -18,6 +18,7 @@ from gluon_tricks.tasks.protocol import Task, TaskLoss
 from gluon_tricks.training.divergence import Watch
 from gluon_tricks.training.journal import Journal
 from gluon_tricks.training.loss_scale import LossScale
+from gluon_tricks.training.rounds import Rounds
 from gluon_tricks.tricks import StepContext
 from gluon_tricks.tricks.schedule import Plan, Schedule
 
@@ -78,6 +79,7 @@ class Job:
         net: on every device, in the recipe's precision.
         trainer: sums gradients over this rank's devices, and makes the updates.
         gradients: of the network's parameters; sums them over the ranks.
+        rounds: of a step.
         loss: (X, z, y) -> (n,) float32, the tricks' changes included.
         lr_at: step -> learning rate, before lr_factor.
         plan: the run's length in steps.
@@ -95,6 +97,7 @@ class Job:
     net: mx.gluon.HybridBlock
     trainer: mx.gluon.Trainer
     gradients: Gradients
+    rounds: Rounds
     loss: TaskLoss
     lr_at: Schedule
     plan: Plan
@@ -113,8 +116,9 @@ class Job:
         return self.task.train.epoch(epoch, self.progress.step - epoch * self.plan.steps_per_epoch)
 
     def step_context(self) -> StepContext:
-        """What the tricks may know of the next step, on the first share of this rank."""
-        first = distributed.rank() * self.recipe.accumulate * len(self.contexts)
+        """What the tricks may know of the next step, on the first shard of this rank."""
+        devices = len(self.contexts)
+        first = distributed.rank() * self.recipe.rounds(devices * distributed.ranks()) * devices
         return StepContext(self.recipe.seed, self.progress.step, self.plan, first)
 
     def restore(self, path: pathlib.Path, data: bytes) -> int:
@@ -134,8 +138,8 @@ class Job:
     def apply_rollbacks(self) -> None:
         """The shuffle and the factor on learning rates that belong to so many rollbacks."""
         times = len(self.progress.rollbacks)
-        self.task.train.seed = (self.recipe.seed + 1_000_003 * times) % 2**31
-        self.lr_factor = 1.0 if self.scale.active else 0.5**times
+        self.task.train.reseed((self.recipe.seed + 1_000_003 * times) % 2**31)
+        self.lr_factor = 1.0 if self.scale.active else self.recipe.rollback_lr**times
 
     def checkpoint(self) -> None:
         """Writes a checkpoint of this moment (rank 0, for all) and removes those that are no longer kept."""

@@ -6,12 +6,14 @@ import contextlib
 import csv
 import datetime
 import fcntl
+import glob
 import io
 import itertools
 import json
 import logging
 import math
 import pathlib
+import secrets
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -20,8 +22,9 @@ from typing import Any
 import tqdm
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import CannotWrite, write_atomically, write_text, writing
+from gluon_tricks.core.files import CannotWrite, opened_to_append, require_name, write_atomically, write_text, writing
 from gluon_tricks.core.foreign import import_tensorboard
+from gluon_tricks.core.wording import one_line
 from gluon_tricks.tricks.schedule import Plan
 
 RUNS = pathlib.Path("runs")  # where runs lie that are given no place
@@ -30,6 +33,7 @@ RUNS = pathlib.Path("runs")  # where runs lie that are given no place
 def make_run_directory(name: str, root: pathlib.Path = RUNS) -> pathlib.Path:
     """root/name-N for the first N from 1 that is not there, made: two runs that start at once get one each."""
     stem = name.replace("/", "-")
+    require_name(f"{stem}-1", "the recipe's name")
     for n in itertools.count(1):
         path = root / f"{stem}-{n}"
         try:
@@ -44,7 +48,7 @@ def make_run_directory(name: str, root: pathlib.Path = RUNS) -> pathlib.Path:
 def newest_run_directory(name: str, root: pathlib.Path = RUNS) -> pathlib.Path | None:
     """root/name-N with the highest N in which a run has begun, if there is one."""
     stem = name.replace("/", "-")
-    begun = [path.parent for path in root.glob(f"{stem}-*/recipe.json")]
+    begun = [path.parent for path in root.glob(f"{glob.escape(stem)}-*/recipe.json")]
     runs = [path for path in begun if path.name[len(stem) + 1 :].isdigit()]
     return max(runs, key=lambda path: int(path.name[len(stem) + 1 :]), default=None)
 
@@ -72,16 +76,17 @@ class Journal:
             return
         try:
             (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-            self._lock = open(folder / ".lock", "a")  # noqa: SIM115  held until close
+            self._lock = opened_to_append(folder / ".lock")  # held until close
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when the process dies
-            self._events = open(folder / "events.jsonl", "a", encoding="utf-8")  # noqa: SIM115
-            logs = [folder / "log.txt"] + ([extra_log] if extra_log else [])
-            self._files = [open(path, "a", encoding="utf-8") for path in logs]  # noqa: SIM115
+            self._events = opened_to_append(folder / "events.jsonl")
+            self._files = [opened_to_append(folder / "log.txt")]
+            self._files += [opened_to_append(extra_log, named=True)] if extra_log else []
             self._board = _Board(folder / "tensorboard")
         except BlockingIOError:
             raise Refused(f"{folder} is in use by another run: wait for it, or give another --save-dir") from None
         except OSError as error:
-            raise Refused(f"the records of a run cannot be written ({error}): give another place for them") from error
+            where = f"{error.filename}: {error.strerror}" if error.filename else error
+            raise Refused(f"the records of a run cannot be written ({where}): give another place for them") from error
         self._handler = _LogHandler(self.warn)
         logging.getLogger("gluon_tricks").addHandler(self._handler)
 
@@ -89,6 +94,7 @@ class Journal:
         """One line for a person: on the terminal above the bar, and in the log."""
         if self.silent:
             return
+        line = one_line(line)
         self._log(line)
         tqdm.tqdm.write(line, file=sys.stdout)
         sys.stdout.flush()
@@ -197,7 +203,7 @@ class Journal:
         if error is not None and not self.silent:
             with contextlib.suppress(CannotWrite):  # it may be what stopped the run
                 self.event("stopped", error=f"{kind.__name__}: {error}")
-                self._log(f"stopped by {kind.__name__}: {error}")
+                self._log(one_line(f"stopped by {kind.__name__}: {error}"))
         self.close()
 
 
@@ -209,7 +215,8 @@ class _Board:
         from tensorboardX.event_file_writer import EventsWriter
 
         folder.mkdir(exist_ok=True)
-        self._folder, self._file = folder, EventsWriter(str(folder / "events"))
+        suffix = f".{secrets.token_hex(4)}"  # a name that nobody can know before
+        self._folder, self._file = folder, EventsWriter(str(folder / "events"), suffix)
         self.close = self._file.close
 
     def add(self, step: int, **values: float) -> None:
@@ -249,7 +256,7 @@ class _LogHandler(logging.Handler):
         self._tell = tell
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._tell(record.getMessage())
+        self._tell(one_line(record.getMessage()))
 
 
 def _rate(value: float) -> str:

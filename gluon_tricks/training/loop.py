@@ -14,7 +14,7 @@ from gluon_tricks.core.files import writing
 from gluon_tricks.networks.checkpoint import checkpoint_path
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.settings import Settings
-from gluon_tricks.tasks.protocol import Scores, Share
+from gluon_tricks.tasks.protocol import Scores, Shard
 from gluon_tricks.training.curves import draw_curves
 from gluon_tricks.training.divergence import Diverged
 from gluon_tricks.training.final_network import save_final
@@ -68,10 +68,10 @@ def train_epoch(job: Job, epoch: int) -> None:
 
 
 def train_step(job: Job, batch: Any) -> list[mx.nd.NDArray]:
-    """One update with the mean gradient of the global batch. X, y, z and losses are lists, of each device's share.
+    """One update with the mean gradient of the global batch. X, y, z and losses are lists, of each device's shard.
 
     Returns:
-        the summed loss of each share, still on its device.
+        the summed loss of each shard, still on its device.
     """
     sums = []
     for images in micro_batches(job, batch):  # one, unless gradients accumulate
@@ -85,26 +85,27 @@ def train_step(job: Job, batch: Any) -> list[mx.nd.NDArray]:
     return sums
 
 
-def micro_batches(job: Job, batch: Any) -> Iterator[Sequence[Share]]:
-    """The loader's batch in recipe.accumulate parts, one after the other; of each the share of every device."""
+def micro_batches(job: Job, batch: Any) -> Iterator[Sequence[Shard]]:
+    """The loader's batch in recipe.rounds parts, one after the other; of each the shard of every device."""
     if job.gradients.accumulate:
         job.gradients.clear()
-    return job.task.micro_batches(batch, job.step_context())
+    step = job.step_context()
+    return job.rounds.each(job.task.micro_batches(batch, step), step)
 
 
-def preprocess(job: Job, images: Sequence[Share]) -> tuple[list, list]:
+def preprocess(job: Job, images: Sequence[Shard]) -> tuple[list, list]:
     """What the network takes (augmented, mixed), and what the loss compares with (smoothed), on each device."""
-    X, y = zip(*(job.task.preprocess(share) for share in images))
+    X, y = zip(*(job.task.preprocess(shard) for shard in images))
     return list(X), list(y)
 
 
 def forward(job: Job, X: Sequence) -> list:
-    return [job.task.forward(job.net, x) for x in X]
+    return [job.task.forward(job.net, x) for x in job.rounds.seeded(X)]
 
 
 def loss(job: Job, X: Sequence, z: Sequence, y: Sequence) -> list[mx.nd.NDArray]:
     """Each (n,) float32, one number an image."""
-    return [job.loss(*share) for share in zip(X, z, y)]
+    return [job.loss(*of_device) for of_device in zip(X, z, y)]
 
 
 def backward(job: Job, losses: Sequence[mx.nd.NDArray]) -> None:
@@ -157,6 +158,10 @@ def draw_predictions(job: Job, epoch: int) -> None:
 def finish_run(job: Job) -> Scores:
     """Writes the final network and the curves; returns the last epoch's scores."""
     scores = job.task.scores.from_row(job.progress.history[-1], job.progress.val_images)
+    more = job.task.final_scores(job.net, until_stopped(job, job.task.val.epoch()))
+    if more:  # before final.params, by which a run counts as done
+        job.journal.say(", ".join(f"{name} {value:.1%}" for name, value in more.items()))
+        job.journal.event("final_scores", scores=more)
     if distributed.rank() == 0:
         save_final(job.net, job.journal.folder, job.recipe)
         draw_curves(job.progress, job.plan.steps_per_epoch, job.journal.folder / "curves.png", job.recipe, scores)

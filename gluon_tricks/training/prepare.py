@@ -14,31 +14,23 @@ import numpy as np
 import gluon_tricks
 from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.reading import PARAMETER_BYTES, read_bytes
 from gluon_tricks.core.wording import byte_size, plural
 from gluon_tricks.machine import doctor
 from gluon_tricks.machine.checks import PROBLEM, WARNING
 from gluon_tricks.machine.devices import choose_contexts, choose_precision, require_usable, start_precision
 from gluon_tricks.networks import checkpoint
-from gluon_tricks.networks.of_recipe import architecture, broadcast_parameters, parameters_by_name
+from gluon_tricks.networks.of_recipe import broadcast_parameters, parameters_by_name
 from gluon_tricks.ranks import distributed
 from gluon_tricks.ranks.gradients import Gradients
-from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
-from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
-from gluon_tricks.tasks.classification.task import Classification
-from gluon_tricks.tasks.detection.task import Detection
 from gluon_tricks.tasks.protocol import Task
-from gluon_tricks.tasks.segmentation.task import Segmentation
+from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.training.divergence import Watch
 from gluon_tricks.training.job import Job, Options
 from gluon_tricks.training.journal import Journal, early_warnings
 from gluon_tricks.training.loss_scale import LossScale
-
-TASKS: dict[str, type[Task]] = {
-    Recipe.task: Classification,
-    DetectionRecipe.task: Detection,
-    SegmentationRecipe.task: Segmentation,
-}
+from gluon_tricks.training.rounds import Rounds, images_of_a_norm
 
 
 def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
@@ -52,10 +44,10 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     contexts = _contexts(options, said)
     asked = recipe.dtype
     precision, why = choose_precision(asked, contexts)
-    start_precision(precision, architecture(recipe) if precision == "bfloat16" else None)
-    require_shareable(recipe, contexts)
+    start_precision(precision, task_of(recipe).architecture(recipe) if precision == "bfloat16" else None)
+    require_splittable(recipe, contexts)
     with early_warnings() as warned:
-        task = TASKS[recipe.task](recipe.set(dtype=precision), contexts, options.threads)
+        task = task_of(recipe)(recipe.set(dtype=precision), contexts, options.threads)
     said += _look_at_the_machine(task.open_files)
     _require_alike(task)
     goes_on = _goes_on(run_dir, options)
@@ -65,11 +57,15 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     lr_at, plan = recipe.schedule(task.train.steps_per_epoch)
     trainer = _trainer(net, recipe, contexts)
     # In the order of the layers, which a Trainer's own list, sorted by name, has not.
-    gradients = Gradients(list(net.collect_params().values()), accumulate=recipe.accumulate > 1)
+    devices = len(contexts) * distributed.ranks()
+    gradients = Gradients(list(net.collect_params().values()), accumulate=recipe.rounds(devices) > 1)
+    if len(contexts) > 1:  # a Trainer's first sum gives all devices the first one's numbers, running statistics too
+        trainer.allreduce_grads()
     journal = _open_run(net, run_dir, options, task)
     try:
         job = Job(
-            recipe, options, contexts, journal, task, net, trainer, gradients, loss, lr_at, plan,
+            recipe, options, contexts, journal, task, net, trainer, gradients, Rounds(recipe, net, devices), loss,
+            lr_at, plan,
             LossScale(precision == "float16"), checkpoint.Progress(step=recipe.start_epoch * plan.steps_per_epoch),
             Watch(recipe),
         )  # fmt: skip
@@ -88,7 +84,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
 
 
 def _look_at_the_machine(files: int) -> list[str]:
-    """What scripts/doctor.py would warn of that concerns a training; the disk is looked at when its need is known.
+    """What gluon-tricks doctor would warn of that concerns a training; the disk is looked at when its need is known.
 
     Raises:
         Refused: what it would call a problem.
@@ -146,7 +142,7 @@ def _resume(job: Job) -> tuple[str, int]:
     if distributed.rank() == 0:
         checkpoint.remove_leftovers(job.journal.folder)
         saved = checkpoint.list_checkpoints(folder) if job.options.resume else []
-        name, data = (saved[-1].name, saved[-1].read_bytes()) if saved else ("", b"")
+        name, data = (saved[-1].name, read_bytes(saved[-1], PARAMETER_BYTES)) if saved else ("", b"")
     name = distributed.broadcast(name.encode()).decode()
     if not name:
         broadcast_parameters(job.net)
@@ -197,13 +193,19 @@ def _contexts(options: Options, said: list[str]) -> list[mx.Context]:
     return contexts
 
 
-def require_shareable(recipe: Settings, contexts: Sequence[mx.Context]) -> None:
-    """Refuses a batch that the devices cannot share alike, and statistics that they cannot."""
-    parts = len(contexts) * distributed.ranks() * recipe.accumulate
-    if recipe.batch_size % parts:
-        rounds = f", {recipe.accumulate} rounds each" if recipe.accumulate > 1 else ""
+def require_splittable(recipe: Settings, contexts: Sequence[mx.Context]) -> None:
+    """Refuses a batch that does not split evenly over the devices, and SyncBatchNorm over several of one rank."""
+    devices = len(contexts) * distributed.ranks()
+    parts = devices * (recipe.bn_batch or recipe.accumulate)
+    if recipe.bn_batch and recipe.batch_size % parts:
         raise Refused(
-            f"a batch of {recipe.batch_size} cannot be shared by {len(contexts) * distributed.ranks()} devices "
+            f"a batch of {recipe.batch_size} cannot be split over {plural(devices, 'device')} in rounds of bn_batch "
+            f"{recipe.bn_batch} each: make it a multiple of {parts}, use other devices, or set bn_batch=null"
+        )
+    if recipe.batch_size % parts:
+        rounds = f", {recipe.accumulate} micro-batches each" if recipe.accumulate > 1 else ""
+        raise Refused(
+            f"a batch of {recipe.batch_size} cannot be split evenly over {devices} devices "
             f"({len(contexts)} on each of {plural(distributed.ranks(), 'rank')}{rounds}): make it a multiple of "
             f"{parts}, or use fewer"
         )
@@ -243,9 +245,11 @@ def _announce(job: Job, lines: Sequence[str], resumed_from: str, of_precision: s
     devices = ", ".join(map(str, job.contexts)) + (
         f" on {distributed.ranks()} ranks" if distributed.ranks() > 1 else ""
     )
+    seen = images_of_a_norm(recipe, job.net, len(job.contexts) * distributed.ranks())
+    norm = f"; batch normalisation over {plural(seen, 'image')}" if seen not in (None, recipe.batch_size) else ""
     journal.say(
         f"{job.task.describe()}: {plural(recipe.epochs, 'epoch')} of {plural(job.plan.steps_per_epoch, 'step')}, "
-        f"batch {recipe.batch_size}, {recipe.dtype}{of_precision}, {devices}"
+        f"batch {recipe.batch_size}, {recipe.dtype}{of_precision}, {devices}{norm}"
     )
     if resumed_from:
         journal.say(f"going on from {resumed_from}, after step {job.progress.step} of {job.plan.steps}")
@@ -258,6 +262,7 @@ def _announce(job: Job, lines: Sequence[str], resumed_from: str, of_precision: s
         contexts=[str(context) for context in job.contexts],
         ranks=distributed.ranks(),
         cores=usable_cores(),
+        bn_batch=seen,
         records=job.task.train.records.digest,
         base_lr=recipe.base_lr(),
         steps_per_epoch=job.plan.steps_per_epoch,

@@ -10,6 +10,7 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import writing
+from gluon_tricks.core.reading import PARAMETER_BYTES, read_bytes
 from gluon_tricks.networks import checkpoint
 from gluon_tricks.networks.of_recipe import broadcast_parameters, parameters_by_name, set_parameters
 from gluon_tricks.ranks import distributed
@@ -21,7 +22,8 @@ from gluon_tricks.training.loss_scale import LossScale
 def roll_back(job: Job, found: Diverged) -> None:
     """Takes a job back to its newest checkpoint from before, or to its start, and changes what it does next.
 
-    It goes on with another shuffle, and with half the learning rate (float16: a 16th of the loss scale instead).
+    It goes on with another shuffle, and with recipe.rollback_lr times the learning rate (float16: a 16th of the loss
+    scale instead).
 
     Raises:
         Diverged: it has been taken back so often already.
@@ -64,7 +66,7 @@ def _newest_good(folder: pathlib.Path, before: int) -> tuple[str, bytes]:
     """
     for path in reversed(checkpoint.list_checkpoints(folder)):
         with writing(path), contextlib.suppress(Refused):  # a damaged one
-            data = path.read_bytes()
+            data = read_bytes(path, PARAMETER_BYTES)
             arrays, header = checkpoint.parse_checkpoint(data, path)
             if header["progress"]["step"] < before - 1 and all(np.isfinite(array).all() for array in arrays.values()):
                 return path.name, data

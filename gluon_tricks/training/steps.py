@@ -49,7 +49,7 @@ class Steps:
         _seed_network(self._job.recipe.seed, self._job.progress.step)
 
     def end(self, losses: Sequence[mx.nd.NDArray]) -> None:
-        """After a step. Args: losses: the summed loss of each share of this rank, still on its device."""
+        """After a step. Args: losses: the summed loss of each shard of this rank, still on its device."""
         job, lr = self._job, self._lr()
         job.progress.step += 1
         asked = job.options.should_stop()

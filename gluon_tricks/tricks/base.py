@@ -34,27 +34,27 @@ Loss = Callable[["mx.nd.NDArray", "mx.nd.NDArray", "mx.nd.NDArray"], "mx.nd.NDAr
 
 @dataclasses.dataclass(frozen=True)
 class StepContext:
-    """What a batch hook may know of the moment; its random numbers are keyed by (seed, step), or (seed, step, share).
+    """What a batch hook may know of the moment; its random numbers are keyed by (seed, step), or (seed, step, shard).
 
     Args:
         seed: of the run, a whole number >= 0.
         step: updates made before this one.
         plan: the run's length.
-        share: which part of the global batch the hook is given, of all rounds, ranks and devices.
+        shard_index: which shard of the global batch the hook is given, counted over all rounds, ranks and devices.
     """
 
     seed: int
     step: int
     plan: Plan
-    share: int = 0
+    shard_index: int = 0
 
     @property
     def epoch(self) -> int:
         return self.step // self.plan.steps_per_epoch
 
-    def generator(self, stream: str, of_share: bool = False) -> np.random.Generator:
-        """A generator for one trick's draws at this step: the same for all shares, or one for each."""
-        return generator(self.seed, stream, self.step, self.share if of_share else 0)
+    def generator(self, stream: str, per_shard: bool = False) -> np.random.Generator:
+        """A generator for one trick's draws at this step: the same for all shards, or one for each."""
+        return generator(self.seed, stream, self.step, self.shard_index if per_shard else 0)
 
 
 @dataclasses.dataclass(frozen=True)

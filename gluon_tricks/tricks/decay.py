@@ -17,7 +17,7 @@ class Decay(Trick):
         return "decay"
 
     def factor(self, step: int, plan: Plan) -> float:
-        """The factor at a step, 1 while the warm-up lasts."""
+        """The factor at a step: 1 while the warm-up lasts, but that step decay falls at the epochs it names."""
         raise TypeError(f"{self.label()} does not say its factor")
 
     def schedule(self, lr_at: Schedule, plan: Plan) -> Schedule:

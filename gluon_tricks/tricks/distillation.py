@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from mxnet import autograd
 
+from gluon_tricks.core.bounds import within
 from gluon_tricks.tricks.base import Loss, Trick, require
 
 
@@ -27,7 +28,7 @@ class Distillation(Trick):
     """
 
     teacher: str = dataclasses.field(default="", metadata={"free": ("cells",)})  # a cell's is a cell
-    temperature: float = 20.0
+    temperature: float = within(0, 1e4, default=20.0)
     form: str = "paper"
     hard_weight: float | None = None
 

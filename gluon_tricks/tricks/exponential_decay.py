@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from gluon_tricks.core.bounds import within
 from gluon_tricks.tricks import schedule
 from gluon_tricks.tricks.base import require
 from gluon_tricks.tricks.decay import Decay
@@ -11,17 +12,18 @@ from gluon_tricks.tricks.decay import Decay
 
 @dataclasses.dataclass(frozen=True)
 class ExponentialDecay(Decay):
-    """lr is multiplied by `by` every `every` epochs, counted from the start of the run.
+    """lr is multiplied by `by` every `every` epochs, counted from the end of the warm-up.
 
     Args:
         by: in (0, 1].
         every: epochs between two drops, positive.
 
-    Source: section 5.1, which cites 0.94 every two epochs (Szegedy et al., Rethinking the Inception architecture).
+    Source: section 5.1, which cites 0.94 every two epochs (Szegedy et al., Rethinking the Inception architecture), and
+        lets the rate decrease "after the learning rate warmup".
     """
 
     by: float = 0.94
-    every: float = 2.0
+    every: float = within(0, 1e6, default=2.0)
 
     def __post_init__(self) -> None:
         require(0 < self.by <= 1, self, "by must lie in (0, 1]")
@@ -32,4 +34,4 @@ class ExponentialDecay(Decay):
         return line if self.every >= epochs else ""
 
     def factor(self, step: int, plan: schedule.Plan) -> float:
-        return self.by ** (step // max(round(self.every * plan.steps_per_epoch), 1))
+        return self.by ** (max(step - plan.warmup_steps, 0) // max(round(self.every * plan.steps_per_epoch), 1))

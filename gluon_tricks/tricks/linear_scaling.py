@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from gluon_tricks.core.bounds import within
 from gluon_tricks.tricks.base import Trick, require
 
 
@@ -17,7 +18,7 @@ class LinearScaling(Trick):
     Source: section 3.1, linear scaling learning rate.
     """
 
-    reference: int = 256
+    reference: int = within(1, 1 << 20, default=256)
 
     def __post_init__(self) -> None:
         require(self.reference > 0, self, "reference must be a positive batch size")

@@ -7,6 +7,7 @@ import dataclasses
 import mxnet as mx
 import numpy as np
 
+from gluon_tricks.core.bounds import within
 from gluon_tricks.tricks.base import StepContext, Trick, require
 
 
@@ -18,14 +19,14 @@ class Mixup(Trick):
         alpha: of the Beta distribution, 0 or more; 0 mixes nothing.
         off_epochs: the last epochs, which train on unmixed images.
         per: one lam for the global "batch", as GluonCV has it, or one for each "image".
-        partner: j is the image at the mirrored place of the device's share ("reversed", as GluonCV has it), or at a
+        partner: j is the image at the mirrored place of the device's shard ("reversed", as GluonCV has it), or at a
             place of a random permutation of it ("permuted").
 
     Source: section 5.4, equations 7 and 8 (alpha 0.2).
     """
 
-    alpha: float = 0.2
-    off_epochs: int = 0
+    alpha: float = within(0, 1000, default=0.2)
+    off_epochs: int = within(0, 1_000_000, default=0)
     per: str = "batch"
     partner: str = "reversed"
 
@@ -42,7 +43,7 @@ class Mixup(Trick):
     def batch(self, images, target, step: StepContext):
         if self.alpha == 0 or step.epoch >= step.plan.epochs - self.off_epochs:
             return images, target
-        generator, count = step.generator("mixup", of_share=self.per == "image"), len(target)
+        generator, count = step.generator("mixup", per_shard=self.per == "image"), len(target)
         lams = generator.beta(self.alpha, self.alpha, size=count if self.per == "image" else 1)  # (N,) or (1,)
         order = np.arange(count)[::-1] if self.partner == "reversed" else generator.permutation(count)
         partner = mx.nd.array(order, ctx=target.context, dtype="int32")

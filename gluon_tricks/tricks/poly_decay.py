@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from gluon_tricks.core.bounds import within
 from gluon_tricks.tricks import schedule
 from gluon_tricks.tricks.base import require
 from gluon_tricks.tricks.decay import Decay
@@ -20,7 +21,7 @@ class PolyDecay(Decay):
     Differs: from GluonCV, which divides by T - 1 (see Cosine).
     """
 
-    power: float = 2.0
+    power: float = within(0, 1000, default=2.0)
 
     def __post_init__(self) -> None:
         require(self.power > 0, self, "power must be positive")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from gluon_tricks.core.bounds import within
 from gluon_tricks.tricks import schedule
 from gluon_tricks.tricks.base import require
 from gluon_tricks.tricks.decay import Decay
@@ -20,7 +21,7 @@ class StepDecay(Decay):
     Source: section 2.1 (divided by 10 at epochs 30, 60 and 90 of 120).
     """
 
-    epochs: tuple[float, ...] = (30, 60, 90)
+    epochs: tuple[float, ...] = within(0, 1e6, default=(30, 60, 90))
     by: float = 0.1
 
     def __post_init__(self) -> None:

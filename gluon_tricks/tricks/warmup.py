@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from gluon_tricks.core.bounds import within
 from gluon_tricks.tricks import schedule
 from gluon_tricks.tricks.base import Trick, require
 
@@ -15,17 +16,22 @@ class Warmup(Trick):
     Args:
         epochs: length of the warm-up, in epochs; may be a fraction.
         start_lr: the rate it rises from.
+        start_factor: or the fraction of eta that it rises from, in [0, 1].
 
-    Source: section 3.1, learning rate warmup (5 epochs, from 0).
+    Source: section 3.1, learning rate warmup (5 epochs, from 0). Detectron's, which section 6.1 names, rises from a
+        third of eta.
     Differs: from GluonCV, whose --warmup-lr was accepted and not used; and whose first step has lr 0.
     """
 
-    epochs: float = 5
-    start_lr: float = 0.0
+    epochs: float = within(0, 1e6, default=5)
+    start_lr: float = within(0, 1e4, default=0.0)
+    start_factor: float = within(0, 1, default=0.0)
 
     def __post_init__(self) -> None:
         require(self.epochs >= 0, self, "epochs must be 0 or more")
         require(self.start_lr >= 0, self, "start_lr must be 0 or more")
+        require(0 <= self.start_factor <= 1, self, "start_factor must lie in [0, 1]")
+        require(not (self.start_lr and self.start_factor), self, "start_lr and start_factor both say where it starts")
 
     def plan(self, plan: schedule.Plan) -> schedule.Plan:
         steps = min(round(self.epochs * plan.steps_per_epoch), plan.steps)
@@ -38,4 +44,7 @@ class Warmup(Trick):
         return f"warm-up of {self.epochs:g} epochs: {cut}" if self.epochs > epochs else ""
 
     def schedule(self, lr_at: schedule.Schedule, plan: schedule.Plan) -> schedule.Schedule:
-        return schedule.warmup(lr_at, plan.warmup_steps, self.start_lr)
+        if not self.start_factor:
+            return schedule.warmup(lr_at, plan.warmup_steps, self.start_lr)
+        factor_at = schedule.warmup(lambda step: 1.0, plan.warmup_steps, self.start_factor)
+        return lambda step: factor_at(step) * lr_at(step)

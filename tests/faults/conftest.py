@@ -15,7 +15,7 @@ HERE = pathlib.Path(__file__).parent
 def child():
     """child(script, *arguments): a script of this folder, run to its end: .stdout, .stderr and .returncode."""
 
-    def run(script, *arguments, timeout=150):
+    def run(script, *arguments, timeout=300):
         environment = {"PYTHONPATH": str(HERE.parents[1]), "PATH": "", "OMP_NUM_THREADS": "1"}
         words = [sys.executable, str(HERE / script), *map(str, arguments)]
         return subprocess.run(words, capture_output=True, text=True, timeout=timeout, env=environment)

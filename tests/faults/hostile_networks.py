@@ -9,9 +9,10 @@ import mxnet as mx
 from mutate import generator, judge, limit_memory, of_bytes, of_json
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.networks import checkpoint, load
+from gluon_tricks.networks import checkpoint
 from gluon_tricks.networks.of_recipe import untrained
 from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.trained import load
 from gluon_tricks.training.final_network import save_final
 
 RECIPE = Recipe(

@@ -53,7 +53,7 @@ def test_a_full_disk(tiny_records, small_disk):
     assert process.returncode == 75, err
     assert f"stopped: {run}" in err and "cannot be written: No space left on device; once files can be" in err
     last = list_checkpoints(run / "checkpoints")[-1]
-    assert f"go on from {last.name}" in err
+    assert f"continues from {last.name}" in err
     step = read_checkpoint(last)[1]["progress"]["step"]
     filler.unlink()
     again = start(tiny_records, run, *words, "--resume", "auto")
@@ -100,7 +100,7 @@ def test_a_disk_that_turns_read_only(tiny_records, mounted, tmp_path, disk_of):
     # what was under way when the disk failed may end as an error of it
     assert re.search(f"stopped: {run}\\S* cannot be written: (Read-only file system|Input/output error)", err), err
     assert list_checkpoints(run / "checkpoints") == there and len(there) >= 2
-    assert f"go on from {there[-1].name}" in err
+    assert f"continues from {there[-1].name}" in err
     for path in there:
         assert read_checkpoint(path)[1]["progress"]["step"] == int(path.stem[5:])
 

@@ -1,4 +1,7 @@
-"""Thousands of damaged lists, manifests, indices, records, images, archives and recipes: each is refused or read."""
+"""Thousands of damaged lists, manifests, indices, records, images, annotations, masks, archives and recipes.
+
+Each is refused or read. fuzz.py looks for more of them for as long as one likes.
+"""
 
 COUNT = 120  # mutations of the bytes of each file, and as many of its values, if it is text or JSON
 
@@ -12,3 +15,11 @@ def test_each_is_refused_or_read(judgements, tmp_path):
     images = {kind for kind in totals if kind.startswith(("photo.", "progressive."))}  # decode_image refuses nothing
     for kind in totals.keys() - images:
         assert found[kind]["refused"] > COUNT / 10, kind  # classes may have any name, and much junk does no harm
+
+
+def test_each_annotation_and_mask_too(judgements, tmp_path):
+    found = judgements("hostile_annotations.py", tmp_path, COUNT)
+    totals = {kind: counter["refused"] + counter["read"] for kind, counter in found.items()}
+    once, twice = ("image with boxes", "mask", "image with a mask"), ("annotation", "list")
+    assert totals == {**dict.fromkeys(once, COUNT), **dict.fromkeys(twice, 2 * COUNT)}
+    assert all(found[kind]["refused"] > COUNT / 4 for kind in totals)

@@ -1,23 +1,16 @@
 """What holds for every network of the zoo, whatever its family."""
 
-import inspect
-
 import mxnet as mx
 import numpy as np
 import pytest
 
-import model_zoo
 from gluon_tricks.core.errors import Refused
-from model_zoo import get_model, list_models
+from model_zoo import get_model, keywords, list_models
 from model_zoo.graph import trace
 
 LARGEST = {"resnet101", "resnet152", "resnet34", "densenet169", "densenet201", "vgg13", "vgg16", "cifar_resnet110"}
 DENSE_NORMS = ("cvjena_alexnet", "cvjena_vgg19")  # GroupNorm takes maps only
 SMALLER = [name for name in list_models() if name.split("_")[0] not in LARGEST]  # one of each kind
-
-
-def keywords(name):
-    return inspect.signature(model_zoo._REGISTRY[name]).parameters
 
 
 def first(output):

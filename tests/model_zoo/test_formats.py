@@ -3,9 +3,12 @@
 import argparse
 import collections
 import enum
+import os
 import pathlib
 import pickle
 import struct
+import subprocess
+import time
 import warnings
 import zipfile
 
@@ -15,7 +18,7 @@ import pytest
 import safetensors.numpy
 
 from gluon_tricks.core.errors import Refused
-from model_zoo import formats
+from model_zoo import formats, get_model, naming
 
 VALUES = {
     "stem.weight": np.arange(6, dtype="float32").reshape(2, 3),
@@ -318,16 +321,70 @@ def test_no_pickle_is_executed(torch_libraries, tmp_path, monkeypatch):
     torch = torch_libraries.torch
     for new in (True, False):
         torch.save({"a": torch.ones(1), "b": Evil()}, "x", _use_new_zipfile_serialization=new)
-        with pytest.raises(Refused, match="x holds no state dict"):
+        with pytest.raises(
+            Refused, match="x would run code on .*builtins.exec.: it was refused and nothing of it was run"
+        ):
             formats.read("x")
         torch.save({"model": {"a": torch.ones(1)}, "b": Evil()}, "z", _use_new_zipfile_serialization=new)
-        assert_equal(formats.read("z"), {"a": np.ones(1, "float32")})
+        with pytest.raises(Refused, match="z would run code"):  # though there is a state dict beside it
+            formats.read("z")
     (tmp_path / "y").write_bytes(pickle.dumps(Evil()))
-    with pytest.raises(Refused, match="y is no parameter file"):
+    with pytest.raises(Refused, match="y is a pickle, which may run any code when it is read, and was refused"):
         formats.read("y")
     assert not (tmp_path / "evil").exists()
     torch.load("x", weights_only=False)  # the trap does work
     assert (tmp_path / "evil").exists()
+
+
+class Call:
+    """Pickled, it is a call of a function."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize(
+    "function, named",
+    [(os.system, "posix.system"), (subprocess.run, "(subprocess|commands).run"), (eval, "builtins.eval")],
+)
+def test_a_file_that_would_run_code_is_said_to(torch_libraries, tmp_path, protocol, function, named):
+    """Nobody is told to get it again, nor how to read it after all."""
+    for content in (Call(function, "true"), {"a": 1.0, "b": [Call(function, "true")]}):
+        with zipfile.ZipFile(tmp_path / "x", "w") as archive:
+            archive.writestr("x/data.pkl", pickle.dumps(content, protocol))
+        with pytest.raises(Refused, match=rf"x would run code on .*\({named}\)") as refused:
+            formats.read(tmp_path / "x")
+        assert not any(word in str(refused.value) for word in ("damaged", "again", "weights_only", "safe_globals"))
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"(S'true'\nios\nsystem\n.",
+        b"\x80\x02(cos\nsystem\nS'true'\no.",
+        b"\x80\x02cos\nsystem\n)\x81.",
+        b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94h\x00h\x01\x93\x8c\x04true\x85R.",
+        b"\x80\x02ccollections\nOrderedDict\n)R}(X\x01\x00\x00\x00acos\nsystem\nub.",
+    ],
+    ids=["inst", "obj", "newobj", "memo", "state"],
+)
+def test_whatever_way_a_pickle_names_it(torch_libraries, tmp_path, program):
+    with zipfile.ZipFile(tmp_path / "x", "w") as archive:
+        archive.writestr("x/data.pkl", program)
+    with pytest.raises(Refused, match=r"x would run code on .*\(os.system\)"):
+        formats.read(tmp_path / "x")
+
+
+def test_no_librarys_advice_to_trust_a_file_is_passed_on(tmp_path):
+    for advice in ("re-run torch.load with weights_only=False", "use allow_pickle=True", "add_safe_globals([x])"):
+        with pytest.raises(Refused, match="x holds something else than numbers, and was refused") as refused:
+            with formats._damage_told("x"):
+                raise ValueError(advice)
+        assert advice not in str(refused.value)
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"a": 1}, {1: None}])
@@ -403,3 +460,33 @@ def test_arrays_that_are_not_contiguous_are_written(tmp_path):
 def test_where_nothing_can_be_written(name, says, tmp_path):
     with pytest.raises(Refused, match=says):
         formats.write(tmp_path / name, VALUES, {})
+
+
+@pytest.mark.parametrize("unit", ["1", "1_", "_", ".", "a.", "a_1"])
+def test_a_name_of_a_thousand_letters_costs_no_time(unit):
+    """One of 600 digits took 39 s, and each doubling eight times as long."""
+    name = "stage" + unit * (900 // len(unit))
+    values = {f"{name}_weight": np.ones(1, "f4"), f"{name}_bias": np.ones(1, "f4")}
+    began = time.monotonic()
+    assert naming.naming_in(get_model("resnet18_v1"), values).names is None
+    assert time.monotonic() - began < 3
+
+
+def test_names_longer_than_any_network_has_are_refused_in_few_words(tmp_path):
+    safetensors.numpy.save_file({"n" * 2_000_000: np.ones(1, "f4")}, tmp_path / "x")
+    with pytest.raises(
+        Refused, match="x has a name of 2000000 letters, and parameters of networks have at most"
+    ) as error:
+        formats.read(tmp_path / "x")
+    assert len(str(error.value)) < 400
+    safetensors.numpy.save_file({f"s{k}": np.ones(1, "f4") for k in range(20_001)}, tmp_path / "x")
+    with pytest.raises(Refused, match="x has 20001 arrays"):
+        formats.read(tmp_path / "x")
+
+
+def test_numbers_in_names_are_what_they_end_in():
+    assert [naming._numbered(text) for text in ("conv12", "a1b2", "7", "conv", "")] == [
+        ("conv", 12), ("a1b", 2), ("", 7), ("conv", 0), ("", 0),
+    ]  # fmt: skip
+    upwards = ["net0_stage1_conv0", "net0_stage1_conv1", "net0_stage2_conv0", "net0_stage10_conv0"]
+    assert naming._scopes_upwards(upwards) and not naming._scopes_upwards(upwards[::-1])

@@ -45,9 +45,8 @@ def test_8_bits_stay_near(net, images):
 
 
 @pytest.mark.parametrize(
-    "shapes, mode, text",
-    [([], "naive", "got none"), ([(1, 3, 48, 48), (1, 3, 32, 32)], "naive", "32, 32"), ([(1, 3, 48, 48)], "x", "'x'")],
+    "shapes, text", [([], "got none"), ([(1, 3, 48, 48), (1, 3, 32, 32)], r"\(1, 3, 32, 32\), \(1, 3, 48, 48\)")]
 )
-def test_what_gives_no_scales_is_refused(net, shapes, mode, text):
+def test_what_gives_no_scales_is_refused(net, shapes, text):
     with pytest.raises(Refused, match=text):
-        quantise(net, [mx.nd.zeros(shape) for shape in shapes], mode)
+        quantise(net, [mx.nd.zeros(shape) for shape in shapes])

@@ -290,3 +290,12 @@ def test_published_accuracies(name, tag, top1, top5, mixup):
     assert file.top1 == top1 and (top5 is None or file.top5 == top5)
     assert mixup is None or ("mixup" in file.note) == mixup
     assert published.lookup(name).tag == tag or mixup is False  # the default is the one with mixup
+
+
+def test_a_password_in_the_repository_is_not_shown(tmp_path, monkeypatch):
+    monkeypatch.setenv("MXNET_GLUON_REPO", "http://me:s3cret@127.0.0.1:1")
+    monkeypatch.setenv("MXNET_HOME", str(tmp_path))
+    monkeypatch.setattr(published, "_WAITS", ())
+    with pytest.raises(Refused, match="cannot be downloaded from http://127.0.0.1:1/gluon/models") as error:
+        published.fetch(NAME, TAG)
+    assert "s3cret" not in str(error.value) and "me:" not in str(error.value)

@@ -61,7 +61,7 @@ def test_an_exported_network(net, tmp_path):
 def test_an_initialised_network_takes_a_file_where_it_is(net, saved):
     other = get_model(NAME, classes=10)
     other.initialize(ctx=mx.cpu(1))
-    weights.load_parameters(other, saved)
+    weights.assign(other, formats.read(saved))
     assert other.head.weight.list_ctx() == [mx.cpu(1)]
     assert_equal(other, values(net))
 
@@ -122,7 +122,7 @@ def test_another_shape_is_refused_and_nothing_changed(net, tmp_path):
     mx.nd.save(str(tmp_path / "x.params"), {name: mx.nd.array(value) + 1 for name, value in changed.items()})
     before = values(net)
     with pytest.raises(Refused, match=r"stage2.0.conv1.weight has the shape \(1, 2, 3, 3\), not \(128, 64, 3, 3\)"):
-        weights.load_parameters(net, tmp_path / "x.params")
+        weights.assign(net, formats.read(tmp_path / "x.params"))
     assert_equal(net, before)
 
 
@@ -153,9 +153,9 @@ def test_an_export_of_gluoncv_is_known_by_its_numbers(name):
     the running statistics at the end.
     """
     in_order, by_place, computed = exported(name)
+    expected = weights.as_ours(get_model(name, classes=7), by_place)
     for order in (in_order, dict(sorted(in_order.items(), key=lambda item: "running" in item[0])), computed):
         seen = weights.as_ours(get_model(name, classes=7), order)
-        expected = weights.as_ours(get_model(name, classes=7), by_place)
         assert seen.keys() == expected.keys()
         for key in expected:
             np.testing.assert_array_equal(seen[key], expected[key], err_msg=key)
@@ -288,7 +288,7 @@ def test_a_prefix_stays_where_not_all_names_fit(odd, tmp_path):
     values = {f"module.{name}": value for name, value in {"a": np.zeros(2)}.items()}
     formats.write(tmp_path / "x.safetensors", {**values, odd: np.zeros(2)}, {})
     with pytest.raises(Refused, match="x.safetensors does not hold the parameters of resnet18_v1b.* has 2 other names"):
-        weights.load_parameters(net, tmp_path / "x.safetensors")
+        weights.assign(net, formats.read(tmp_path / "x.safetensors"), source=tmp_path / "x.safetensors")
 
 
 # --- what a warning says -------------------------------------------------------------------------------------------

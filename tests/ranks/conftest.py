@@ -1,38 +1,52 @@
 """Programs on several ranks. Each rank takes one thread: CI has two cores."""
 
+import functools
 import importlib.util
+import io
 import os
 import pathlib
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 
 import cv2
 import numpy as np
 import pytest
 
+from gluon_tricks.cli import train
+from gluon_tricks.cli.launch import main
 from gluon_tricks.ranks import launcher
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-NO_STATISTICS = ("--set", "net.use_global_stats=true")  # of the batch, so that it does not matter how it is shared
+NO_STATISTICS = ("--set", "net.use_global_stats=true")  # of the batch, so that it does not matter how it is split
 
 
 @pytest.fixture(scope="session")
 def launch(missing):
-    """launch(ranks, logs, words...) runs scripts/launch.py to its end, or (plain) horovodrun without it.
+    """launch(ranks, logs, words...) runs gluon-tricks launch to its end, in this process, or (plain) horovodrun alone.
 
-    Returns stdout, stderr and exit code.
+    Returns stdout, stderr and exit code. That this Horovod can start ranks is looked at once.
     """
     if importlib.util.find_spec("horovod") is None:
         missing("Horovod is not installed: make venv builds it where there is a C++ compiler")
 
-    def run(ranks, logs, *words, flags=(), plain=False, **more):
-        horovodrun = [launcher.horovodrun(), "--gloo", "-np", str(ranks), sys.executable, *map(str, words)]
-        done = subprocess.run(
-            horovodrun if plain else command(ranks, logs, *words, flags=flags),
-            capture_output=True, text=True, cwd=ROOT, timeout=300,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **more},
-        )  # fmt: skip
-        return done
+    horovodrun, start = functools.cache(launcher.horovodrun), launcher.Launch
+
+    def run(ranks, logs, *words, flags=(), plain=False):
+        if plain:
+            words = [horovodrun(), "--gloo", "-np", str(ranks), sys.executable, *map(str, words)]
+            return subprocess.run(
+                words, capture_output=True, text=True, cwd=ROOT, timeout=300,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )  # fmt: skip
+        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.chdir(ROOT)
+            patch.setenv("OMP_NUM_THREADS", "1")
+            patch.setattr(launcher, "horovodrun", horovodrun)
+            patch.setattr(launcher, "Launch", functools.partial(start, out=out, err=err))
+            code = main(command(ranks, logs, *words, flags=flags)[2:])
+        return subprocess.CompletedProcess(words, code, *(one.buffer.getvalue().decode() for one in (out, err)))
 
     return run
 
@@ -50,13 +64,8 @@ def training(records, save_dir, *more, norm=NO_STATISTICS):
 
 
 def alone(*words):
-    """A script as one process that knows of no ranks, run to its end: it must end well."""
-    done = subprocess.run(
-        [sys.executable, *map(str, words)], capture_output=True, text=True, cwd=ROOT, timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done
+    """The words of a training in this process, which knows of no ranks, run to their end: it must end well."""
+    assert train.main([str(word) for word in words[1:]]) == 0
 
 
 def rank_process(word, rank):

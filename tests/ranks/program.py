@@ -1,5 +1,6 @@
-"""What the tests run on every rank: program.py FOLDER RECORDS. Each rank leaves FOLDER/rankN.npz."""
+"""What the tests run on every rank: program.py FOLDER RECORDS MASKS. Each rank leaves FOLDER/rankN.npz."""
 
+import json
 import pathlib
 import sys
 import types
@@ -18,6 +19,7 @@ from gluon_tricks.tasks.classification.evaluation import evaluate
 from gluon_tricks.tasks.classification.task import cross_entropy
 from gluon_tricks.training.loop import train_step
 from gluon_tricks.training.loss_scale import LossScale
+from gluon_tricks.training.rounds import Rounds
 
 IMAGES = 12  # of the global batch
 
@@ -26,8 +28,8 @@ def batch(dtype):
     """The same images (12, 3, 32, 32) and target (12, 4) on every rank; and which of them are this rank's."""
     images = np.random.default_rng(5).normal(1.0, 2.0, (IMAGES, 3, 32, 32))
     target = np.eye(4)[np.arange(IMAGES) % 4]
-    share = slice(*(IMAGES * k // distributed.ranks() for k in (distributed.rank(), distributed.rank() + 1)))
-    return mx.nd.array(images[share], dtype=dtype), mx.nd.array(target[share], dtype=dtype)
+    shard = slice(*(IMAGES * k // distributed.ranks() for k in (distributed.rank(), distributed.rank() + 1)))
+    return mx.nd.array(images[shard], dtype=dtype), mx.nd.array(target[shard], dtype=dtype)
 
 
 def step_of_a_resnet():
@@ -63,12 +65,12 @@ def twenty_steps(accumulate=1):
         micro_batches=lambda batch, step: (
             [[part[k : k + size] for part in batch]] for k in range(0, len(images), size)
         ),
-        preprocess=lambda share: share,
+        preprocess=lambda shard: shard,
         forward=lambda net, X: net(X),
     )
     job = types.SimpleNamespace(
         task=task, net=net, trainer=trainer, gradients=gradients, loss=cross_entropy, scale=LossScale(False),
-        recipe=Recipe(batch_size=IMAGES), step_context=lambda: None,
+        recipe=Recipe(batch_size=IMAGES), step_context=lambda: None, rounds=Rounds(Recipe(), net, 1),
     )  # fmt: skip
     for _ in range(20):
         train_step(job, (images, target))
@@ -126,5 +128,10 @@ def results(records):
 
 if __name__ == "__main__":
     distributed.start(chatty=True)
-    folder, records = map(pathlib.Path, sys.argv[1:])
-    np.savez(folder / f"rank{distributed.rank()}.npz", **results(records))
+    folder, records, masks = map(pathlib.Path, sys.argv[1:])
+    found = results(records)
+    if distributed.ranks() == 2:
+        from waits import waits  # which lies beside this file
+
+        found["waits"] = json.dumps(waits(folder, records, masks))
+    np.savez(folder / f"rank{distributed.rank()}.npz", **found)

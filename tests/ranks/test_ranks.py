@@ -1,10 +1,12 @@
 """Several ranks compute what one does: statistics, gradients, updates, scores and messages."""
 
+import json
 import pathlib
 
 import numpy as np
 import pytest
 
+from .conftest import make_masks
 from .program import scores, step_of_a_resnet, twenty_steps
 
 PROGRAM = pathlib.Path(__file__).with_name("program.py")
@@ -24,7 +26,8 @@ def alone(tiny_records):
 def ranks(request, launch, tiny_records, tmp_path_factory):
     """What each of several ranks found."""
     folder = tmp_path_factory.mktemp(f"ranks{request.param}")
-    done = launch(request.param, folder / "logs", PROGRAM, folder, tiny_records)
+    masks = make_masks(folder / "masks", train=8, val=2)
+    done = launch(request.param, folder / "logs", PROGRAM, folder, tiny_records, masks)
     assert done.returncode == 0, done.stderr
     return [np.load(folder / f"rank{k}.npz") for k in range(request.param)]
 
@@ -77,3 +80,12 @@ def test_unequal_shards_are_scored_exactly(ranks, alone):
     for found in ranks:
         np.testing.assert_allclose(found["scores"], alone["scores"], rtol=1e-6)
         assert found["scores"][3] == 20
+
+
+@pytest.mark.parametrize("ranks", [2], indirect=True)
+def test_a_step_waits_once(ranks):
+    """For the loss of the step before last: the first two steps wait for nothing, every later one reads one message."""
+    for found in ranks:
+        waits = json.loads(str(found["waits"]))
+        assert waits["classification"] == [[], [], *[["asnumpy"]] * 6]
+        assert waits["segmentation"] == [[], [], *[["asnumpy"]] * 2]

@@ -1,17 +1,19 @@
 """A detector and a segmenter trained on two ranks: who writes, and that all images are scored once."""
 
 import csv
+import dataclasses
 
 import mxnet as mx
 import pytest
 
 from gluon_tricks.data.annotations.boxes import VOC_CLASSES
 from gluon_tricks.data.builtin import scenes
-from gluon_tricks.networks.load import load_network
 from gluon_tricks.recipes.recipe import read_recipe
+from gluon_tricks.tasks.detection.settings import ROI_SETTINGS
+from gluon_tricks.tasks.registry import task_of
+from gluon_tricks.trained.load import load_network
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate
-from gluon_tricks.training.prepare import TASKS
 
 from .conftest import make_masks
 
@@ -37,21 +39,24 @@ def masks(tmp_path_factory):
     return make_masks(tmp_path_factory.mktemp("masks"), train=4, val=3)
 
 
+def with_these_regions(folder):
+    """A script that trains a detector whose roi="small" is what it is here."""
+    script = folder / "detect.py"
+    script.write_text(
+        "import sys\n"
+        "from gluon_tricks.cli import detect\n"
+        "from gluon_tricks.tasks.detection.settings import ROI_SETTINGS, RoISettings\n"
+        f"ROI_SETTINGS['small'] = RoISettings(**{dataclasses.asdict(ROI_SETTINGS['small'])!r})\n"
+        "sys.exit(detect.main(sys.argv[1:]))\n"
+    )
+    return script
+
+
 @pytest.mark.parametrize("task", ["detection", "segmentation"])
-def test_two_ranks(launch, voc, masks, tmp_path, task):
+def test_two_ranks(launch, voc, masks, tmp_path, task, few_regions):
     """Validation has an odd number of images, so one rank has an image less in the last step."""
     words = {
-        "detection": (
-            "scripts/train_faster_rcnn.py",
-            "--data",
-            voc,
-            "--short",
-            "96",
-            "--long",
-            "128",
-            "--roi",
-            "small",
-        ),
+        "detection": (with_these_regions(tmp_path), "--data", voc, "--short", "96", "--long", "128"),
         "segmentation": ("scripts/train_fcn.py", "--dataset", "masks", "--data", masks, "--num-classes", "2"),
     }[task]
     more = {
@@ -66,7 +71,7 @@ def test_two_ranks(launch, voc, masks, tmp_path, task):
     with open(tmp_path / "run" / "metrics.csv") as file:
         (row,) = csv.DictReader(file)
     recipe = read_recipe(tmp_path / "run" / "recipe.json")
-    alone = TASKS[task](recipe, [mx.cpu()], 1)
+    alone = task_of(recipe)(recipe, [mx.cpu()], 1)
     scores = alone.evaluate(load_network(tmp_path / "run"), alone.val.epoch())
     assert {name: float(row[name]) for name in scores.row()} == pytest.approx(scores.row(), abs=1e-6)
     options = Options(contexts=[mx.cpu()], threads=1, picture_epochs=0)

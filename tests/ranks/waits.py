@@ -1,15 +1,7 @@
-"""What a test runs on every rank: waits.py FOLDER RECORDS MASKS. Each rank leaves FOLDER/waitsN.json.
-
-task -> for every step of an epoch the functions by which the host waited for arrays since the step before.
-"""
-
-import json
-import pathlib
-import sys
+"""How often the host waits for arrays in the steps of a training: counted in the process of a rank."""
 
 import mxnet as mx
 
-from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.transfer import SegmentationRecipe
 from gluon_tricks.training import loop
@@ -45,9 +37,9 @@ def waits_of(recipe, folder):
 
 WAITING = (mx.nd.NDArray, "asnumpy"), (mx.nd.NDArray, "wait_to_read"), (mx.nd, "waitall")
 
-if __name__ == "__main__":
-    distributed.start()
-    folder, records, masks = map(pathlib.Path, sys.argv[1:])
+
+def waits(folder, records, masks):
+    """task -> for every step of an epoch the functions by which the host waited for arrays since the step before."""
     train_rec, val_rec = (str(records / f"{split}.rec") for split in ("train", "val"))
     recipes = {
         "classification": Recipe(
@@ -59,5 +51,4 @@ if __name__ == "__main__":
             epochs=1, lr=0.01,
         ),
     }  # fmt: skip
-    found = {task: waits_of(recipe, folder / task) for task, recipe in recipes.items()}
-    (folder / f"waits{distributed.rank()}.json").write_text(json.dumps(found))
+    return {task: waits_of(recipe, folder / task) for task, recipe in recipes.items()}

@@ -10,9 +10,9 @@ import safetensors
 
 from gluon_tricks.cli import convert as script
 from gluon_tricks.networks.checkpoint import Progress, save_checkpoint
-from gluon_tricks.networks.of_recipe import untrained
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.transfer import SegmentationRecipe
+from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.training.final_network import save_final
 from model_zoo import formats, get_model, published, weights
 
@@ -142,7 +142,7 @@ def test_where_nothing_can_be_written(source, tmp_path, capsys, name):
 
 def test_a_segmenter_has_no_other_names(tmp_path, capsys):
     recipe = SegmentationRecipe(model="resnet18_v1b", classes=3)
-    save_final(untrained(recipe), tmp_path, recipe)
+    save_final(task_of(recipe).on_trained_base(recipe, [mx.cpu()]), tmp_path, recipe)
     (tmp_path / "recipe.json").write_text(json.dumps(recipe.to_json()))
     assert "is a run of segmentation, and this is for classifiers" in refused(capsys, tmp_path, tmp_path / "y.params")
 

@@ -139,7 +139,7 @@ def test_8_bits_and_fused_operators_beside_float32(cifar, tmp_path, capsys):
         result = json.loads((tmp_path / "x.json").read_text())
         assert lines[1].startswith("float32: top-1 99.00%") and lines[2].startswith(f"{form}: top-1 ")
         assert result["agreement"] >= least and result[form]["top1"] >= 0.95
-    assert "name --calibration FILE" in refused(capsys, *cifar, "--form", "int8")
-    assert "--form int8 is for CPUs, and beside float32" in refused(
+    assert "name them with --calibration FILE" in refused(capsys, *cifar, "--form", "int8")
+    assert "--form int8 is for CPUs and is compared with float32" in refused(
         capsys, *cifar, "--form", "int8", "--dtype", "bfloat16"
     )

@@ -13,15 +13,15 @@ from gluon_tricks.core.commands import words_of
 from gluon_tricks.data.builtin import scenes
 from gluon_tricks.machine.devices import cpu_has_bfloat16
 from gluon_tricks.networks.checkpoint import Progress, save_checkpoint
-from gluon_tricks.networks.load import load_network
-from gluon_tricks.networks.on_base import on_trained_base
 from gluon_tricks.recipes.recipe import read_recipe
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
+from gluon_tricks.tasks.annotated_validation import values
 from gluon_tricks.tasks.detection import evaluation
 from gluon_tricks.tasks.detection.metrics import DetectionScores
 from gluon_tricks.tasks.detection.task import Detection, find_boxes
+from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.tasks.segmentation.metrics import SegmentationScores
-from gluon_tricks.trained import transfer_scores
+from gluon_tricks.trained.load import load_network
 from gluon_tricks.training.final_network import save_final
 
 BACKGROUND = 10
@@ -36,7 +36,7 @@ def few_scenes(monkeypatch, tmp_path_factory):
 
 def run_of(recipe, run, plant=lambda net: None):
     """What a run leaves of its network, here that before the first step."""
-    net = on_trained_base(recipe, [mx.cpu()])
+    net = task_of(recipe).on_trained_base(recipe, [mx.cpu()])
     plant(net)
     save_final(net, run, recipe)
     (run / "recipe.json").write_text(json.dumps(recipe.to_json()))
@@ -76,25 +76,25 @@ def percent(value):
 
 
 def test_a_segmenter_that_sees_background_everywhere(segmenter, tmp_path, capsys):
-    """Right where background is: that share of the pixels that count is pixAcc, and the IoU of background."""
+    """Right where background is: that fraction of the pixels that count is pixAcc, and the IoU of background."""
     masks = sorted((scenes.ensure(name="few_scenes") / "annotations" / "validation").glob("*.png"))
     values = np.concatenate([cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).ravel() for path in masks])
-    share = (values == 11).sum() / (values > 0).sum()
+    fraction = (values == 11).sum() / (values > 0).sum()
     present = set(values.tolist()) - {0}
     assert len(masks) == 2 and len(present) < 11
     for more in ((), ("--multi-scale",)):
         lines = evaluated(capsys, "--pretrained", segmenter, "--json", tmp_path / "x.json", *more)
         result = json.loads((tmp_path / "x.json").read_text())
-        assert result["pix_acc"] == pytest.approx(share) and result["miou"] == pytest.approx(share / len(present))
-        expected = [(share if k == 11 else 0) if k in present else None for k in range(1, 12)]
+        assert result["pix_acc"] == pytest.approx(fraction) and result["miou"] == pytest.approx(fraction / len(present))
+        expected = [(fraction if k == 11 else 0) if k in present else None for k in range(1, 12)]
         assert result["per_class_iou"] == [x and pytest.approx(x) for x in expected]
         assert (result["images"], result["classes"]) == (2, list(scenes.MASK_CLASSES))
         assert lines[0] == f"FCN on resnet18_v1b ({segmenter}) on 2 images of few_scenes"
         scales = " over 6 scales and flips" if more else ""
-        assert lines[1] == f"pixAcc {share:.1%}, mIoU {share / len(present):.1%}{scales}"
+        assert lines[1] == f"pixAcc {fraction:.1%}, mIoU {fraction / len(present):.1%}{scales}"
         table = [line.split() for line in lines[3:15]]
         assert table[:11] == [[name, percent(x)] for name, x in zip(scenes.MASK_CLASSES, expected)]
-        assert table[11] == ["mean", percent(share / len(present))]
+        assert table[11] == ["mean", percent(fraction / len(present))]
 
 
 def test_a_detector_that_sees_the_first_picture_only(detector, tmp_path, monkeypatch, capsys):
@@ -173,11 +173,11 @@ def test_what_makes_no_sense_is_refused(detector, segmenter, tmp_path, tiny_reco
 def test_a_detector_does_not_compute_in_float16(detector, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(script, "choose_precision", lambda dtype, contexts: (dtype, ""))
     recipe, alone = read_recipe(detector / "recipe.json"), tmp_path / "step-000000001.safetensors"
-    net = on_trained_base(recipe, [mx.cpu()])
+    net = task_of(recipe).on_trained_base(recipe, [mx.cpu()])
     save_checkpoint(alone, net, mx.gluon.Trainer(net.collect_params(), "sgd"), Progress(step=1), recipe, "digest")
     for source in (detector, detector / "final.params", alone):
         says = evaluated(capsys, "--pretrained", source, "--dtype", "float16", code=2)
-        assert says == f"refused: --dtype float16: {source} is a detector, whose boxes need more: use --dtype float32\n"
+        assert says == f"refused: --dtype float16: {source} is a detector, which takes float32 or bfloat16\n"
 
 
 @pytest.mark.skipif(not cpu_has_bfloat16(), reason="this CPU has no bfloat16")
@@ -202,11 +202,11 @@ def test_a_segmenter_computes_in_bfloat16(tmp_path):
 
 def test_tables_and_values_of_classes_that_do_not_occur():
     scores = SegmentationScores.of(np.array([[3, 1, 0], [0, 4, 0]]), images=1)  # 3/4 and 4/5
-    assert transfer_scores.table(scores, ("a", "tree")).splitlines() == [
+    assert scores.per_class_table(("a", "tree")).splitlines() == [
         "      IoU %", "a      75.0", "tree   80.0", "mean   77.5",
     ]  # fmt: skip
     scores = DetectionScores(0.5, 0.25, {"a": 0.5, "b": float("nan")}, {"a": 0.25, "b": float("nan")}, 3)
-    assert transfer_scores.values(scores, ("a", "b")) == {
+    assert values(scores, ("a", "b")) == {
         "classes": ["a", "b"], "map07": 0.5, "map_area": 0.25, "per_class_07": [0.5, None],
         "per_class_area": [0.25, None], "images": 3,
     }  # fmt: skip

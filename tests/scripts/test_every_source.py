@@ -11,13 +11,15 @@ import pytest
 from gluoncv.utils import export_block
 
 import model_zoo
-from gluon_tricks.cli import command_line, convert, evaluate, export, predict, transfer_flags
+from gluon_tricks.cli import command_line, convert, detect, evaluate, export, predict, transfer_flags
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.networks import of_recipe, on_base
+from gluon_tricks.networks import of_recipe
 from gluon_tricks.networks.checkpoint import Progress, save_checkpoint
+from gluon_tricks.networks.load import require_classifier, require_same_normalisation
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.transfer import DetectionRecipe
 from gluon_tricks.tasks.classification.task import Classification
+from gluon_tricks.tasks.on_base import open_base
 from gluon_tricks.training.final_network import save_final
 from model_zoo import formats, get_model, published, weights
 from model_zoo.preprocessing import CIFAR10
@@ -130,13 +132,15 @@ def _teacher(source, said, records, folder, capsys):
 
 
 def _base_params(source, said, records, folder, capsys):
-    args = transfer_flags.parser("", {"few_scenes": DetectionRecipe(dataset="few_scenes")}, "few_scenes")
+    args = transfer_flags.parser(
+        "", {"few_scenes": DetectionRecipe(dataset="few_scenes")}, "few_scenes", detect.own_flags
+    )
     args = args.parse_args(["--base-params", source, *(["--base", NAME] if said else [])])
     recipes = {"few_scenes": DetectionRecipe(dataset="few_scenes", mean=IMAGES["mean"], std=IMAGES["std"])}
     recipe, _ = transfer_flags.recipe_from_flags(args, 1, None, recipes, "few_scenes")
-    opened = on_base._open_classifier(recipe)
-    on_base.require_same_normalisation(recipe, opened, source)
-    return on_base.require_classifier(opened, source).head.bias.data().asnumpy()
+    opened = open_base(recipe)
+    require_same_normalisation(recipe, opened, source)
+    return require_classifier(opened, source).head.bias.data().asnumpy()
 
 
 def _main(script, words, capsys):
@@ -214,7 +218,7 @@ def test_a_start_of_another_kind_is_refused(option, folder, few_networks, tiny_r
     other = Recipe(model="mobilenet0.25", classes=4)
     for recipe, says in (
         (DetectionRecipe(), "run is a run of detection, and a classifier starts from a classifier"),
-        (other, f"run is a mobilenet0.25, and the network is to be a {NAME}: --model mobilenet0.25"),
+        (other, f"run is a mobilenet0.25, and the network is to be a {NAME}: use --model mobilenet0.25"),
     ):
         (tmp_path / "run").mkdir(exist_ok=True)
         (tmp_path / "run" / "final.params").touch()

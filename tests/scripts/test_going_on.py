@@ -10,6 +10,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.checkpoint import list_checkpoints, read_checkpoint
 from gluon_tricks.recipes.named.detection_segmentation import DETECTION, SEGMENTATION
 from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.recipes.registry import get_recipe
 from gluon_tricks.tricks import Cosine, Mixup
 
 ON = ["--resume", "auto", "-j", "1", "--num-gpus", "0"]
@@ -96,7 +97,10 @@ def test_fewer_epochs_than_are_done(flags, run, capsys):
 
 def test_a_run_of_another_task(run, capsys):
     assert segment.main(["--resume", "auto", "--save-dir", str(run)]) == 2
-    assert "imagenet is a recipe of classification, and this script is for segmentation" in capsys.readouterr().err
+    assert (
+        "imagenet is a recipe of classification, and this command trains segmenters: use gluon-tricks train"
+        in capsys.readouterr().err
+    )
 
 
 TASKS = [
@@ -124,17 +128,75 @@ def test_what_no_flag_gives_is_the_runs(script, recipe, tmp_path, monkeypatch, c
     assert capsys.readouterr().err == "refused: enough\n" * 2
 
 
-def test_a_run_that_is_not_there_is_said(tmp_path, monkeypatch):
-    """It starts all the same: a job that is queued again has --resume auto from the beginning."""
+@pytest.mark.parametrize("script", [classify, detect, segment])
+@pytest.mark.parametrize("more", [(), ("--num-epochs", "3"), ("--set", "epochs=3")])
+def test_a_name_that_is_mistyped(script, more, tmp_path, capsys):
+    """Nothing in the command says what a new run would train: so it is not one."""
+    (tmp_path / "shapes-1").mkdir()
+    (tmp_path / "shapes-1" / "recipe.json").touch()
+    said = []
+    for name in ("shaeps-1", "xyz"):
+        assert script.main([*ON, *more, "--save-dir", str(tmp_path / name)]) == 2
+        said += capsys.readouterr().err.splitlines()
+    assert said[0].startswith(
+        f"refused: --resume auto: there is no run {tmp_path}/shaeps-1 (did you mean {tmp_path}/shapes-1?): check the"
+    )
+    assert said[1].startswith(f"refused: --resume auto: there is no run {tmp_path}/xyz: check the name, or say what a")
+    assert [path.name for path in tmp_path.iterdir()] == ["shapes-1"]
+
+
+@pytest.mark.parametrize(
+    "words", [("--model", "resnet18_v1d"), ("--recipe", "shapes"), ("--set", "model=resnet18_v1d"), ()]
+)
+def test_a_run_that_is_not_there_is_said(words, tmp_path, monkeypatch):
+    """It starts all the same: a job that is queued again has --resume auto from the beginning.
+
+    So has one that the launcher starts again, whose words may be none: its run may have been lost before it began.
+    """
     notes = []
 
     def look(recipe, run, options):
-        notes.append(options.notes[0])
+        notes.extend(options.notes)
         raise Refused("enough")
 
     monkeypatch.setattr(training, "train_and_evaluate", look)
-    assert train(*ON, "--save-dir", tmp_path / "rnu") == 2
-    assert notes == [f"--resume auto: no run has begun in {tmp_path / 'rnu'}, so a new one starts"]
+    if not words:
+        monkeypatch.setenv("GLUON_TRICKS_RESTARTED", "rank 1 ended by SIGKILL")
+    assert train(*ON, *words, "--save-dir", tmp_path / "rnu") == 2
+    said = f"--resume auto: no run has begun in {tmp_path / 'rnu'}, so a new one starts"
+    assert (said in notes) == ("--recipe" not in words)
+
+
+@pytest.mark.parametrize("words", [(), ("--rec-val", "{val}")])
+def test_a_named_recipe_goes_on_with_the_runs_records(words, tiny_records, tmp_path, monkeypatch):
+    """Its own are none: the run knows them, or the flags."""
+    files = [str(tiny_records / f"{split}.rec") for split in ("train", "val")]
+    stored = get_recipe("imagenette").set(train=(files[0],), val=("elsewhere.rec",), classes=4)
+    (tmp_path / "recipe.json").write_text(json.dumps(stored.to_json()))
+    seen = []
+    monkeypatch.setattr(training, "train_and_evaluate", lambda recipe, *_: seen.append(recipe) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train(*ON, "--recipe", "imagenette", "--save-dir", tmp_path, *(word.format(val=files[1]) for word in words))
+    assert seen[0].train == (files[0],) and seen[0].val == ((files[1],) if words else ("elsewhere.rec",))
+
+
+def test_a_recipe_of_masks_goes_on_where_the_runs_images_are(tmp_path, monkeypatch):
+    stored = SEGMENTATION["masks"].set(data="photos", classes=3, class_names=("a", "b", "c"))
+    (tmp_path / "recipe.json").write_text(json.dumps(stored.to_json()))
+    (tmp_path / "given.json").write_text(json.dumps(stored.set(data="").to_json()))
+    seen = []
+    monkeypatch.setattr(training, "train_and_evaluate", lambda recipe, *_: seen.append(recipe.data) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        segment.main([*ON, "--recipe", str(tmp_path / "given.json"), "--save-dir", str(tmp_path)])
+    assert seen == ["photos"]
+
+
+def test_another_recipe_is_named_before_what_follows_from_it(run, capsys):
+    """Its batch of 1024 does not go into the run's 8, and it asks for ImageNet: neither is the mistake."""
+    assert train(*ON, "--save-dir", run, "--recipe", "efficient", "--accumulate", "3") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"refused: {run} is a run of the recipe imagenet, and this is efficient (they differ in mo")
+    assert line.endswith("leave --recipe out to continue the run, or start another with --save-dir NEW")
 
 
 def test_a_refused_run_leaves_no_directory_and_one_that_begins_takes_the_next(flags, tmp_path, monkeypatch, capsys):

@@ -312,7 +312,6 @@ def test_too_little_disk_is_refused(folder, tmp_path, capsys, monkeypatch):
 
 def test_wrong_arguments_are_refused(folder, tmp_path, capsys):
     assert "give --resize too" in refused(capsys, folder, tmp_path / "a", "--quality", 90)
-    assert "--resize must be at least 1" in refused(capsys, folder, tmp_path / "a", "--resize", 0)
     for arguments in (
         [],
         [folder],
@@ -440,18 +439,18 @@ def test_check_finds_what_spoils_a_training(tmp_path, capsys):
 def test_a_header_is_read_without_decoding():
     upright, turned = PIL.Image.Exif(), PIL.Image.Exif()
     upright[0x010E], turned[0x0112], turned[0x010E] = "a description", 8, "a description"
-    assert image_header(jpeg(1)) == ("jpeg", 3, 1, 1200)
-    assert image_header(jpeg(1, mode="L", exif=upright)) == ("jpeg", 1, 1, 1200)
-    assert image_header(jpeg(1, mode="CMYK", progressive=True)) == ("jpeg", 4, 1, 1200)
-    assert image_header(jpeg(1, exif=turned)) == ("jpeg", 3, 8, 1200)
-    assert image_header(cv2.imencode(".png", np.zeros((4, 4), np.uint8))[1].tobytes()) == ("png", 1, 1, 16)
-    assert image_header(cv2.imencode(".png", np.zeros((4, 4, 4), np.uint8))[1].tobytes()) == ("png", 3, 1, 16)
+    assert image_header(jpeg(1))[:4] == ("jpeg", 3, 1, 1200)
+    assert image_header(jpeg(1, mode="L", exif=upright))[:4] == ("jpeg", 1, 1, 1200)
+    assert image_header(jpeg(1, mode="CMYK", progressive=True))[:4] == ("jpeg", 4, 1, 1200)
+    assert image_header(jpeg(1, exif=turned))[:4] == ("jpeg", 3, 8, 1200)
+    assert image_header(cv2.imencode(".png", np.zeros((4, 4), np.uint8))[1].tobytes())[:4] == ("png", 1, 1, 16)
+    assert image_header(cv2.imencode(".png", np.zeros((4, 4, 4), np.uint8))[1].tobytes())[:4] == ("png", 3, 1, 16)
     # A Huffman table (marker c4) may stand before the frame (c0: length, 8 bits, 30 x 40 px, 1 component).
     table, frame = b"\xff\xc4\x00\x0a" + bytes([4] * 8), b"\xff\xc0\x00\x0b\x08\x00\x1e\x00\x28\x01\x01\x11\x00"
-    assert image_header(b"\xff\xd8" + table + frame) == ("jpeg", 1, 1, 1200)
+    assert image_header(b"\xff\xd8" + table + frame)[:4] == ("jpeg", 1, 1, 1200)
     # Where libjpeg goes on at once, a length must not lead past the frame: a restart marker, and an escaped ff.
     for skipped in (b"\xff\xd0", b"\xff\x00", b"\xff\xff\x01", b"junk", b"\xff\xfe\x00\x00"):
-        assert image_header(b"\xff\xd8" + skipped + frame) == ("jpeg", 1, 1, 1200), skipped
+        assert image_header(b"\xff\xd8" + skipped + frame)[:4] == ("jpeg", 1, 1, 1200), skipped
     for cut in range(0, 400, 7):
         image_header(jpeg(1, exif=turned)[:cut])  # whatever is missing: no error
 

@@ -14,14 +14,14 @@ from gluon_tricks.data.builtin import scenes
 from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.data.records import Records
-from gluon_tricks.networks.load import load_network
-from gluon_tricks.networks.on_base import on_trained_base
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.tasks.classification.evaluation import collect_logits
+from gluon_tricks.tasks.classification.evaluation_set import EvaluationSet
 from gluon_tricks.tasks.pictures import colour
-from gluon_tricks.trained import predict
-from gluon_tricks.trained.evaluation_set import EvaluationSet
+from gluon_tricks.tasks.registry import task_of
+from gluon_tricks.tasks.segmentation import prediction
+from gluon_tricks.trained.load import load_network
 from gluon_tricks.training.final_network import save_final
 from model_zoo import get_model
 
@@ -52,7 +52,7 @@ def classifier(tmp_path_factory, tiny_records):
 def run_of(recipe, run):
     """What a run leaves of its network, here that before the first step."""
     recipe = recipe.set(classes=len(recipe.class_names))
-    save_final(on_trained_base(recipe, [mx.cpu()]), run, recipe)
+    save_final(task_of(recipe).on_trained_base(recipe, [mx.cpu()]), run, recipe)
     (run / "recipe.json").write_text(json.dumps(recipe.to_json()))
     return run
 
@@ -173,10 +173,10 @@ def test_a_segmenter_gives_every_pixel_its_class(segmenter, photos, tmp_path, ca
     assert mask.shape == (60, 90) and (mask == logits.argmax(axis=0)).mean() > 0.999
     values = values_of(out / "wide.json")
     assert (values["mask"], values["kind"], values["none"]) == ("masks/wide.png", "segmentation", 255)
-    shares = {found["index"]: found["share"] for found in values["classes"]}
-    assert shares == {int(k): pytest.approx(n / 5400) for k, n in zip(*np.unique(mask, return_counts=True))}
+    fractions = {found["index"]: found["share"] for found in values["classes"]}
+    assert fractions == {int(k): pytest.approx(n / 5400) for k, n in zip(*np.unique(mask, return_counts=True))}
     first = values["classes"][0]
-    assert first["name"] == scenes.MASK_CLASSES[first["index"]] and first["share"] == max(shares.values())
+    assert first["name"] == scenes.MASK_CLASSES[first["index"]] and first["share"] == max(fractions.values())
     assert lines[1].startswith(f"{photos}/wide.png: {first['name']} {100 * first['share']:.1f} %")
     assert cv2.imread(str(out / "upright.png")).shape[0] > 400  # the legend comes below
     # What was written can be evaluated against, as the masks of any data set.
@@ -184,13 +184,13 @@ def test_a_segmenter_gives_every_pixel_its_class(segmenter, photos, tmp_path, ca
 
 
 def test_large_photos_are_looked_at_smaller(segmenter, photos, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(predict, "LONGEST", 60)
+    monkeypatch.setattr(prediction, "LONGEST", 60)
     words = (photos / "wide.png", "--params", segmenter, "--out", tmp_path / "out")
     lines, _ = predicted(capsys, *words)
-    assert lines[0].endswith(" (90 x 60 px are many: the network has seen 60 x 40)")
+    assert lines[0].endswith(" (90 x 60 px is too large: the network has seen 60 x 40 px)")
     assert PIL.Image.open(tmp_path / "out" / "masks" / "wide.png").size == (90, 60)
     lines, _ = predicted(capsys, *words, "--multi-scale")
-    assert lines[0].endswith(" (90 x 60 px are many: the network has seen 30 x 20)")
+    assert lines[0].endswith(" (90 x 60 px is too large: the network has seen 30 x 20 px)")
 
 
 def test_several_images_give_a_contact_sheet(classifier, photos, tmp_path, capsys):
@@ -285,7 +285,9 @@ def test_refused_before_anything_is_written(classifier, photos, tmp_path, capsys
     assert not list((tmp_path / "out").glob("*"))
 
 
-def test_a_full_disk_is_named(classifier, photos, tmp_path, capsys):
+def test_a_place_that_cannot_be_written_is_found_before_the_network_is_opened(photos, tmp_path, capsys):
     (tmp_path / "out").write_text("a file")
-    lines, errors = predicted(capsys, photos, "--params", classifier, "--out", tmp_path / "out", code=1)
-    assert not lines and errors == f"stopped: {tmp_path}/out cannot be written: File exists\n"
+    lines, errors = predicted(capsys, photos, "--params", tmp_path / "no run", "--out", tmp_path / "out", code=2)
+    assert not lines and errors == f"refused: --out {tmp_path}/out: {tmp_path}/out is no folder\n"
+    lines, errors = predicted(capsys, photos, "--params", tmp_path / "no run", "--out", "/proc/out", code=1)
+    assert not lines and errors == "stopped: /proc/out cannot be written: No such file or directory\n"

@@ -1,5 +1,6 @@
 """The script as a user runs it: cells at the smoke scale, killed and resumed, and what it refuses before any work."""
 
+import collections
 import csv
 import os
 import pathlib
@@ -7,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import cv2
@@ -16,11 +18,34 @@ import pytest
 
 from gluon_tricks.cli import reproduce as script
 from gluon_tricks.core.commands import words_of
+from gluon_tricks.data.builtin import scenes, shapes
 from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-def test_a_cell_is_run_once_and_shown(tmp_path, capsys):
+
+@pytest.fixture
+def few_pictures(tmp_path, monkeypatch):
+    """Fewer built-in pictures, in this process and in that of each cell: 64 shapes and 8 scenes to train on."""
+    counts = {"shapes": {"few_shapes": (64, 20)}, "scenes": {"few_scenes": (8, 4)}}
+    program = tmp_path / "few_pictures.py"
+    program.write_text(
+        "import gluon_tricks_command\n"
+        "from gluon_tricks.data.builtin import scenes, shapes\n"
+        f"shapes.DATA_SETS.update({counts['shapes']})\n"
+        f"scenes.DATA_SETS.update({counts['scenes']})\n"
+        "gluon_tricks_command.main()\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(script.run_cells, "words_of", lambda command: [sys.executable, str(program), command])
+    for module in (shapes, scenes):
+        for name, count in counts[module.__name__.split(".")[-1]].items():
+            monkeypatch.setitem(module.DATA_SETS, name, count)
+
+
+def test_a_cell_is_run_once_and_shown(few_pictures, tmp_path, capsys):
     words = ["table5", "--scale", "smoke", "--rows", "v1b", "--runs", str(tmp_path)]
     assert script.main(words) == 0
     out = capsys.readouterr().out
@@ -113,9 +138,8 @@ def test_rows_with_a_teacher_from_class_folders_to_the_table(photos, tmp_path, c
     assert "---" not in again.replace("| -", "").replace("--", "") and again in out
 
 
-def test_a_transfer_from_its_base_network_to_the_table(photos, tmp_path, capsys, monkeypatch):
+def test_a_transfer_from_its_base_network_to_the_table(few_pictures, photos, tmp_path, capsys):
     """Table 9 trains the missing base network first and says so; its top-1 stands beside the scores."""
-    monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path / "cache"))
     words = ["table9", "--rows", "standard", "--scale", "smoke", "--base-data", str(photos)]
     words += ["--runs", str(tmp_path / "runs"), "--csv", str(tmp_path / "out.csv")]
     assert script.main(words) == 0
@@ -218,6 +242,29 @@ def test_the_plan_measures_each_kind_of_network(tmp_path, capsys):
     assert re.fullmatch(r"2 cells, about .* of training on this machine \(.*\)", lines[2])
 
 
+def test_the_plan_of_table_6_has_the_papers_four_runs(tmp_path, capsys, monkeypatch):
+    """Six rows of ResNet-50-D four times, one once, and the two teachers; the estimate is of all of them."""
+    monkeypatch.setattr(script.estimate, "_rates", lambda recipes: collections.defaultdict(lambda: 100.0))
+    words = ["table6", "--columns", "resnet50_v1d", "--plan", "--runs", str(tmp_path)]
+    assert script.main(words) == 0
+    *lines, total, said = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6 * 4 + 1 + 2 and total.startswith("27 cells, about ")
+    assert said == "resnet50_v1d is trained 4 times, as the paper's was: --seeds 1 for once"
+    assert script.main([*words, "--seeds", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("9 cells, about ")
+
+
+def test_the_plan_of_table_2_is_that_of_three_networks(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(script.estimate, "_rates", lambda recipes: collections.defaultdict(lambda: 100.0))
+    assert script.main(["table2", "--plan", "--runs", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0] for line in lines[:-1]] == [
+        f"table3/{network}/baseline" for network in ("resnet50_v1", "inceptionv3", "mobilenet1.0")
+    ]
+    # 120 (1281167 / 100 + 50000 / 300) / 3600
+    assert all(line.endswith("120 epochs of 1281167 images, about 432.6 hours") for line in lines[:-1])
+
+
 def test_show_runs_nothing(tmp_path, capsys):
     assert script.main(["table4", "--show", "--scale", "smoke", "--runs", str(tmp_path), "--seeds", "2"]) == 0
     out = capsys.readouterr().out
@@ -250,10 +297,10 @@ def test_a_look_changes_nothing(tmp_path, capsys):
     "words, says",
     [
         (["tabel6"], "no table or figure 'tabel6': did you mean table6"),
-        (["table1"], "table1: nothing is trained for it; python -m model_zoo.summary --table1 shows it"),
-        (["table2"], "gluon-tricks reproduce table3 --rows baseline trains and shows it"),
+        (["table1"], "table1 is trained on ImageNet, and there is no train.rec and val.rec in"),
+        (["table2", "--columns", "resnet50"], "no column 'resnet50' in table2: did you mean resnet50_v1"),
         (["figure5"], "no table or figure 'figure5': did you mean figure4"),
-        (["table7"], "packed from its lists with scripts/pack_records.py --places365: name their folder with --data"),
+        (["table7"], "packed from its lists with gluon-tricks pack --places365: name their folder with --data"),
         (["table5", "--scale", "imagenette"], "name their folder with --data"),
         (["table5", "--scale", "imagenette", "--plan"], "name their folder with --data"),
         (["table5"], "there is no train.rec and val.rec in ~/.mxnet/datasets/imagenet/rec"),
@@ -261,7 +308,6 @@ def test_a_look_changes_nothing(tmp_path, capsys):
         (["table6", "--rows", "mixupp"], "no row 'mixupp' in table6: did you mean mixup"),
         (["table6", "--columns", "resnet"], "no column 'resnet' in table6"),
         (["table6", "--scale", "imagenete"], "no scale 'imagenete': did you mean imagenet"),
-        (["table6", "--seeds", "0"], "--seeds 0: give 1 or more"),
         (["table6", "--data", "/nowhere"], "--data /nowhere: there is no such folder"),
         (["table6", "--data", "/"], "--data /: it has neither train.rec nor a folder train"),
         (["table8"], "table8 at the scale paper is trained on Pascal VOC"),

@@ -109,7 +109,7 @@ def test_images_that_were_left_out_are_named(places, capsys):
 
 def test_other_lists_and_images_are_refused(places, capsys):
     (places / "short.txt").write_text(f"{NAMES[0]}\n")
-    assert "test.rec with 7 images was not packed by" in refused(capsys, *words(places, listing="short.txt"))
+    assert "test.rec with 7 images was not packed from" in refused(capsys, *words(places, listing="short.txt"))
     (places / "val.txt").write_text("Places365_val_00000001.jpg 165\n")
     says = refused(capsys, *words(places, listing="val.txt"))
     assert "val.txt is not the list of the test images" in says and "line 1 is 'Places365_val_00000001.jpg 165'" in says

@@ -59,6 +59,13 @@ def test_a_recipes_precision_is_no_line_of_its_own(tiny_records, tmp_path):
     assert "asked for" not in done.stdout
 
 
+def test_a_refusal_exits_with_2_and_one_line(tmp_path):
+    done = run([sys.executable, SCRIPT, "--no-such-flag"], cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == ""
+    assert "there is no flag --no-such-flag: --help lists them" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize(
     "words, says",
     [
@@ -66,13 +73,15 @@ def test_a_recipes_precision_is_no_line_of_its_own(tiny_records, tmp_path):
         (["--mode", "symbolic"], "hybrid is its successor"),
         (["--num-gpus", "99"], "that MXNet can use"),
         (["--recipe", "shapes", "--model", "resnet18_v1e"], "did you mean resnet18_v1"),
-        (["--no-such-flag"], "there is no flag --no-such-flag: --help lists them"),
     ],
 )
-def test_refusals_exit_with_2_and_one_line(words, says, tmp_path):
-    done = run([sys.executable, SCRIPT, *words], cwd=tmp_path)
-    assert done.returncode == 2 and done.stdout == ""
-    assert says in done.stderr.splitlines()[-1]
+def test_refusals_before_any_work(words, says, tmp_path, monkeypatch, capsys):
+    """In this process: exit code 2, one line, nothing written."""
+    monkeypatch.chdir(tmp_path)
+    assert train.main(words) == 2
+    said = capsys.readouterr()
+    (line,) = said.err.splitlines()
+    assert line.startswith("refused: ") and says in line and said.out == ""
     assert not (tmp_path / "runs").exists()
 
 

@@ -6,6 +6,7 @@ other than in classification; MATLAB, in which the development kits of VOC and A
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import pathlib
@@ -16,17 +17,19 @@ import cv2
 import numpy as np
 import PIL.Image
 
-from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.errors import Refused, Told
+from gluon_tricks.core.reading import IMAGE_BYTES, opened, read_bytes
 from gluon_tricks.core.wording import plural, some
 from gluon_tricks.data.base_loader import StepLoader
-from gluon_tricks.data.headers import image_header, is_cut_jpeg
+from gluon_tricks.data.decoding import DECODING, MOST_PIXELS, decode
 from gluon_tricks.data.parallel import in_order
-from gluon_tricks.data.records import MOST_PIXELS, BadRecord
+from gluon_tricks.data.records import BadRecord
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
 
+PIL.Image.MAX_IMAGE_PIXELS = MOST_PIXELS  # beyond its own limit, two thirds of this, it prints a warning
 _SHOWN = 3  # problems told of in an error
 _REMEDY = "Fix them, or take them out of the list or folder"
 
@@ -37,7 +40,7 @@ class Annotated(Protocol):
     paths: Sequence[pathlib.Path]
 
 
-class Problem(ValueError):
+class Problem(Told, ValueError):
     """What is wrong with one file: the text names it.
 
     Args:
@@ -104,7 +107,7 @@ def require_apart(train: Annotated, val: Annotated) -> None:
     """Refuses validation images that are trained on too: the same files, or copies of the same name."""
     trained = {(path.name, path.stat().st_size): path for path in train.paths}
     pairs = [(path, trained.get((path.name, path.stat().st_size))) for path in val.paths]
-    both = [path for path, other in pairs if other and (path == other or path.read_bytes() == other.read_bytes())]
+    both = [path for path, other in pairs if other and (path == other or _same_bytes(path, other))]
     if both:
         raise Refused(
             f"{len(both)} of the {len(val.paths)} validation images are trained on too, such as {both[0]}: keep them "
@@ -112,10 +115,15 @@ def require_apart(train: Annotated, val: Annotated) -> None:
         )
 
 
+def _same_bytes(*paths: pathlib.Path) -> bool:
+    a, b = (read_bytes(path, IMAGE_BYTES) for path in paths)
+    return a == b
+
+
 def file_bytes(path: pathlib.Path) -> int:
     """The size of a file. Raises Problem when there is none or none in it."""
     if not path.is_file():
-        raise Problem(f"there is no {path}")
+        raise Problem(f"{path} is no file" if path.exists() else f"there is no {path}")
     size = path.stat().st_size
     if size == 0:
         raise Problem(f"{path} is empty")
@@ -128,7 +136,7 @@ def stored_size(path: pathlib.Path) -> tuple[int, int]:
     Raises: Problem when it is not an image or has more than MOST_PIXELS.
     """
     try:
-        with PIL.Image.open(path) as image:
+        with opened(path) as file, PIL.Image.open(file) as image:
             width, height = image.size
     except PIL.Image.DecompressionBombError:
         width = height = MOST_PIXELS
@@ -145,21 +153,22 @@ def read_stored(path: pathlib.Path) -> np.ndarray | None:
     Raises: BadRecord when the file cannot be read.
     """
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, IMAGE_BYTES)
     except OSError as error:
         raise BadRecord(
             f"{path} cannot be read ({error.strerror}): check the disk and the file's permissions"
         ) from None
-    if image_header(data).pixels > MOST_PIXELS or is_cut_jpeg(data):
-        return None
-    try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:  # no bytes at all, or more pixels than OpenCV accepts
-        return None
+    return decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
 class AnnotatedLoader(StepLoader):
     """Reads images of files, and keeps the slots of a batch as a list until it is complete."""
+
+    _pixel_bytes = 3 + 3 + 3  # of an image as it is decoded, mirrored and changed in size
+
+    def _budgeted(self, image: int) -> contextlib.AbstractContextManager:
+        """The memory for an image until it is scaled down or cropped (see decoding)."""
+        return DECODING.share(int(np.prod(self.records.sizes[image])) * self._pixel_bytes)
 
     def _begin(self, count: int) -> list:
         return [None] * count

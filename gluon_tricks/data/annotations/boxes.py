@@ -21,7 +21,8 @@ from xml.etree import ElementTree
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import some
+from gluon_tricks.core.reading import ANNOTATION_BYTES, Unreadable, read_bytes
+from gluon_tricks.core.wording import quoted, some
 from gluon_tricks.data.annotations.annotated import ENDINGS, Problem, file_bytes, read_all, stored_size
 from gluon_tricks.data.lists import read_lines
 
@@ -31,7 +32,6 @@ VOC_CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog"),
     *("horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
-_LONGEST = 1 << 24  # bytes of an annotation; those of VOC have 500 to 20,000
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -130,15 +130,15 @@ def _listed(root: pathlib.Path, splits: Sequence[str]) -> list[_Entry]:
 def _listing(root: pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.Path]:
     """The list of a split, and the folder whose images it names."""
     if not split or pathlib.Path(split).name != split:
-        raise Refused(f'the split is {split!r}: it should be "YEAR_LIST", such as "2007_trainval", or "LIST"')
+        raise Refused(f'the split is {quoted(split)}: it should be "YEAR_LIST", such as "2007_trainval", or "LIST"')
     if (root / "JPEGImages").is_dir():
         folder, name = root, split
     else:
         year, _, name = split.partition("_")
         if not year or not name:
             raise Refused(
-                f'the split is {split!r}: it should be "YEAR_LIST", such as "2007_trainval"; {root} has no JPEGImages '
-                'itself, where "LIST" would do'
+                f'the split is {quoted(split)}: it should be "YEAR_LIST", such as "2007_trainval"; {root} has no '
+                'JPEGImages itself, where "LIST" would do'
             )
         places = [root / f"VOC{year}", root / "VOCdevkit" / f"VOC{year}"]
         folder = next((place for place in places if place.is_dir()), None)
@@ -151,7 +151,7 @@ def _listing(root: pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.Path
     if not lists.is_dir():
         lists = folder / "ImageSets"
     listing = lists / f"{name}.txt"
-    if not listing.is_file():
+    if not listing.exists():
         there = [path.stem for path in sorted(lists.glob("*.txt"))] if lists.is_dir() else []
         raise Refused(
             f"there is no list {listing} (there are {some(there, 10) or 'none'}): name the lists with --train-splits "
@@ -173,13 +173,16 @@ def report_classes(records: BoxedImages, folder: str | os.PathLike, *, train: bo
 def _read(entry: _Entry, index_of: dict[str, int]) -> tuple[pathlib.Path, tuple[int, int], np.ndarray, int]:
     """Path, (height, width), boxes and length in bytes of one image."""
     if os.path.isabs(entry.name) or os.pardir in pathlib.PurePath(entry.name).parts:
-        raise Problem(f"{entry.listing} names {entry.name!r}, which leads out of the folder")
+        raise Problem(f"{entry.listing} names {quoted(entry.name)}, which leads out of the folder")
     if entry.repeated:
-        raise Problem(f"{entry.listing} names {entry.name!r}, which was named before")
+        raise Problem(f"{entry.listing} names {quoted(entry.name)}, which was named before")
     images = entry.folder / "JPEGImages"
     endings = (*ENDINGS, *(ending.upper() for ending in ENDINGS))
     candidates = [images / f"{entry.name}{ending}" for ending in endings]
-    path = next((path for path in candidates if path.is_file()), candidates[0])
+    try:
+        path = next((path for path in candidates if path.is_file()), candidates[0])
+    except OSError as error:  # a name of more than 255 bytes
+        raise Problem(f"{entry.listing} names {entry.name[:60]!r}...: {error.strerror}") from None
     length, size = file_bytes(path), stored_size(path)
     annotation = entry.folder / "Annotations" / f"{entry.name}.xml"
     return path, size, _read_annotation(annotation, size, index_of), length
@@ -187,10 +190,9 @@ def _read(entry: _Entry, index_of: dict[str, int]) -> tuple[pathlib.Path, tuple[
 
 def _read_annotation(path: pathlib.Path, size: tuple[int, int], index_of: dict[str, int]) -> np.ndarray:
     """The boxes (M, 6) of one annotation, which is compared with the image's (height, width)."""
-    if file_bytes(path) > _LONGEST:
-        raise Problem(f"{path} is too long for an annotation")
+    file_bytes(path)
     try:
-        root = _parse(path.read_bytes())
+        root = _parse(read_bytes(path, ANNOTATION_BYTES))
         told = root.find("size")
         if told is not None and (_number(told, "height"), _number(told, "width")) != size:
             raise Problem(
@@ -198,6 +200,8 @@ def _read_annotation(path: pathlib.Path, size: tuple[int, int], index_of: dict[s
                 f"and the image as it is stored has {size[1]} x {size[0]}"
             )
         boxes = [_box(thing, size, index_of) for thing in root.findall("object")]
+    except Unreadable as error:
+        raise Problem(str(error)) from None
     except Problem as problem:
         raise Problem(f"{path}: {problem}", problem.remedy) from None
     return np.array(boxes, np.float32).reshape(-1, 6)
@@ -233,7 +237,7 @@ def _number(element: ElementTree.Element, name: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise Problem(f"<{name}> of <{element.tag}> is {text!r} and not a number")
+        raise Problem(f"<{name}> of <{element.tag}> is {quoted(text)} and not a number")
     return value
 
 
@@ -245,7 +249,7 @@ def _box(thing: ElementTree.Element, size: tuple[int, int], index_of: dict[str, 
         known = (
             f"The classes are {some([*index_of], 30)}: name those of your data with --classes, or fix the annotations"
         )
-        raise Problem(f"unknown class {name!r}", known)
+        raise Problem(f"unknown class {quoted(name)}", known)
     if corners is None:
         raise Problem(f"a {name} has no <bndbox>")
     xmin, ymin, xmax, ymax = (_number(corners, corner) for corner in _CORNERS)
@@ -259,5 +263,5 @@ def _box(thing: ElementTree.Element, size: tuple[int, int], index_of: dict[str, 
         raise Problem(f"{what} is empty within the image of {width} x {height} px")
     difficult = thing.findtext("difficult", "").strip() or "0"
     if difficult not in ("0", "1"):
-        raise Problem(f"<difficult> of a {name} is {difficult!r}, and it takes 0 or 1")
+        raise Problem(f"<difficult> of a {name} is {quoted(difficult)}, and it takes 0 or 1")
     return *(inside - 1).tolist(), index_of[name], difficult == "1"

@@ -12,23 +12,20 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
-import glob
 import hashlib
 import logging
 import os
 import pathlib
-import struct
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
-import PIL.Image
-import PIL.ImageFile
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.foreign import import_gluoncv
 from gluon_tricks.core.wording import plural, some
+from gluon_tricks.data.annotations import mask_file
 from gluon_tricks.data.annotations.annotated import ENDINGS, Problem, file_bytes, read_all, stored_size
+from gluon_tricks.data.decoding import DECODING
 
 log = logging.getLogger("gluon_tricks.data")
 
@@ -36,6 +33,8 @@ REMEDY = (
     "Masks hold a number for each class: --num-classes says how many, --mask-values which (0,255 for black and white "
     "masks), --void which one is no class."
 )
+_PART = 1 << 22  # pixels
+_STORED_BYTES = 4 + 2  # of a pixel as Pillow decodes it, and as it is kept
 _BLURRED = 12  # unknown values in one mask
 
 
@@ -71,23 +70,14 @@ class MaskedImages:
             OSError: the file cannot be decoded.
         """
         values = self.stored_values(i)
-        self.require_known(i, np.bincount(values.ravel()))
+        self.require_known(i, value_counts(values))
         return self._classes_of[values]
 
     def stored_values(self, i: int) -> np.ndarray:
         """What stands in the mask of image i, (height, width) uint16. Raises: as read_mask, but for the values."""
-        # Importing gluoncv.data sets it for the process: a mask cut short would then be read as if it went on with 0.
-        PIL.ImageFile.LOAD_TRUNCATED_IMAGES = False
-        try:
-            bits = _header(self.masks[i]).bits
-            with PIL.Image.open(self.masks[i]) as file:
-                values = np.asarray(file).astype(np.uint16)
-                # Pillow spreads grey of 2 and 4 bits over 0 to 255; palettes it leaves alone.
-                values //= {2: 85, 4: 17}.get(bits, 1) if file.mode == "L" else 1
-        except (ValueError, SyntaxError) as error:  # what Pillow raises for some kinds of damage
-            raise OSError(str(error)) from None
+        values = mask_file.stored_values(self.masks[i])
         if values.shape != tuple(self.sizes[i]):
-            raise Problem(f"{self.masks[i]} is not as large as its image any more")
+            raise Problem(f"{self.masks[i]} no longer has the size of its image")
         return values
 
     def require_known(self, i: int, counts: np.ndarray) -> None:
@@ -110,6 +100,14 @@ class MaskedImages:
         table[list(self.values)] = np.arange(len(self.values))
         table[list(self.void)] = -1
         return table
+
+
+def value_counts(values: np.ndarray) -> np.ndarray:
+    """(65536,) int64: how often each value occurs. In parts, as bincount makes numbers of 8 bytes of what it counts."""
+    counts, values = np.zeros(1 << 16, np.int64), values.reshape(-1)
+    for start in range(0, len(values), _PART):
+        counts += np.bincount(values[start : start + _PART], minlength=1 << 16)
+    return counts
 
 
 def read_ade20k(root: str | os.PathLike, split: str, *, jobs: int | None = None) -> MaskedImages:
@@ -167,29 +165,9 @@ def read_masks(
             one that is no PNG of one channel, or two images with one mask.
     """
     images, masks = pathlib.Path(images).expanduser(), pathlib.Path(masks).expanduser()
-    names = tuple(str(k) for k in range(classes)) if isinstance(classes, int) else tuple(classes)
-    if not names:
-        raise Refused("there are no classes: name at least one")
-    own, values, void = tuple(values), tuple(values) or tuple(range(len(names))), tuple(void)
-    if len({*values}) != len(names) or {*own} & {*void} or not all(0 <= v < 1 << 16 for v in (*values, *void)):
-        raise Refused(
-            f"the mask values {some(values)} of {plural(len(names), 'class')} and {some(void) or 'none'} of void "
-            "should be as many as the classes, all different, and from 0 to 65535"
-        )
+    names, values, void = _checked(classes, tuple(values), tuple(void))
     paths = _list_images(images, masks)
-    uses = collections.Counter(path.stem for path in paths)
-
-    def read(path: pathlib.Path) -> tuple[pathlib.Path, tuple[int, int], tuple[int, int]]:
-        if uses[path.stem] > 1:
-            raise Problem(f"{path} has the same mask as another image")
-        mask = masks / f"{path.stem}.png"
-        lengths, size = (file_bytes(path), _mask_bytes(mask, path)), stored_size(path)
-        mask_size = _mask_size(mask)
-        if mask_size != size:
-            raise Problem(f"{mask} has {mask_size[1]} x {mask_size[0]} px and its image {size[1]} x {size[0]}")
-        return mask, size, lengths
-
-    files = read_all(read, paths, what="looking through masks", folder=images, jobs=jobs)
+    files = _look_through(paths, masks, jobs)
     first = values[0] if values == tuple(range(values[0], values[0] + len(names))) else values
     identity = [names, void, first, [(path.name, *lengths) for path, (_, _, lengths) in zip(paths, files)]]
     return MaskedImages(
@@ -201,6 +179,42 @@ def read_masks(
         void,
         hashlib.sha256(repr(identity).encode()).hexdigest(),
     )
+
+
+def _checked(
+    classes: int | Sequence[str], values: tuple[int, ...], void: tuple[int, ...]
+) -> tuple[tuple[str, ...], tuple[int, ...], tuple[int, ...]]:
+    """The names of the classes, the value of each, and those that are void. Raises Refused: they do not fit."""
+    names = tuple(str(k) for k in range(classes)) if isinstance(classes, int) else tuple(classes)
+    if not names:
+        raise Refused("there are no classes: name at least one")
+    both = {*values} & {*void}  # only where values are given: of those by default some may be void
+    values = values or tuple(range(len(names)))
+    if len({*values}) != len(names) or both or not all(0 <= v < 1 << 16 for v in (*values, *void)):
+        raise Refused(
+            f"the mask values {some(values)} of {plural(len(names), 'class')} and {some(void) or 'none'} of void "
+            "should be as many as the classes, all different, and from 0 to 65535"
+        )
+    return names, values, void
+
+
+def _look_through(
+    paths: Sequence[pathlib.Path], masks: pathlib.Path, jobs: int | None
+) -> list[tuple[pathlib.Path, tuple[int, int], tuple[int, int]]]:
+    """Of each image the mask, its (height, width), and the bytes of both files. Raises Refused: see read_masks."""
+    uses = collections.Counter(path.stem for path in paths)
+
+    def read(path: pathlib.Path) -> tuple[pathlib.Path, tuple[int, int], tuple[int, int]]:
+        if uses[path.stem] > 1:
+            raise Problem(f"{path} has the same mask as another image")
+        mask = masks / f"{path.stem}.png"
+        lengths, size = (file_bytes(path), mask_file.bytes_of(mask, path)), stored_size(path)
+        mask_size = mask_file.size_of(mask)
+        if mask_size != size:
+            raise Problem(f"{mask} has {mask_size[1]} x {mask_size[0]} px and its image {size[1]} x {size[0]}")
+        return mask, size, lengths
+
+    return read_all(read, paths, what="looking through masks", folder=paths[0].parent, jobs=jobs)
 
 
 def _list_images(images: pathlib.Path, masks: pathlib.Path) -> list[pathlib.Path]:
@@ -216,42 +230,6 @@ def _list_images(images: pathlib.Path, masks: pathlib.Path) -> list[pathlib.Path
     if alone:
         log.warning("masks without an image are left out: %d of %s", alone, masks)
     return paths
-
-
-class _Header(NamedTuple):
-    """What a PNG says of itself; colour: 0 grey, 2 RGB, 3 a palette, 4 and 6 with alpha."""
-
-    width: int
-    height: int
-    bits: int
-    colour: int
-
-
-def _header(path: pathlib.Path) -> _Header:
-    with open(path, "rb") as file:
-        head = file.read(26)
-    if not head.startswith(b"\x89PNG\r\n\x1a\n") or len(head) < 26:
-        raise Problem(f"{path} is not a PNG, whatever its name says")
-    return _Header(*struct.unpack(">IIBB", head[16:]))
-
-
-def _mask_bytes(mask: pathlib.Path, image: pathlib.Path) -> int:
-    """The size of an image's mask file. Raises Problem: there is none."""
-    if not mask.exists():
-        others = sorted(path.name for path in mask.parent.glob(f"{glob.escape(mask.stem)}.*"))
-        raise Problem(f"{image} has no mask {mask}" + (f": {others[0]} there is not a PNG" if others else ""))
-    return file_bytes(mask)
-
-
-def _mask_size(mask: pathlib.Path) -> tuple[int, int]:
-    """The (height, width) of a PNG with one channel."""
-    header = _header(mask)
-    if header.colour not in (0, 3):
-        kind = {2: "RGB", 4: "grey and alpha"}.get(header.colour, "RGB and alpha")
-        raise Problem(
-            f"{mask} holds {kind}, and not one number for each pixel", "Write classes as numbers, not colours"
-        )
-    return header.height, header.width
 
 
 def _ranges(values: Sequence[int]) -> str:
@@ -271,7 +249,8 @@ def check_values(records: MaskedImages, *, jobs: int | None = None) -> np.ndarra
 
     def check(i: int) -> tuple[np.ndarray, np.ndarray]:
         try:
-            counts = np.bincount(records.stored_values(i).ravel())
+            with DECODING.share(int(np.prod(records.sizes[i])) * _STORED_BYTES):
+                counts = value_counts(records.stored_values(i))
         except OSError as error:
             raise Problem(f"{records.masks[i]} cannot be decoded ({error})") from None
         records.require_known(i, counts)

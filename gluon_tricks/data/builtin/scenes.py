@@ -15,6 +15,7 @@ that has learnt nothing, while in mIoU the background is one class of eleven.
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 import pathlib
@@ -25,7 +26,9 @@ import cv2
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.json_text import parse_json
 from gluon_tricks.core.keyed_random import generator
+from gluon_tricks.core.reading import IMAGE_BYTES, JSON_BYTES, read_bytes
 from gluon_tricks.data.builtin.outlines import CLASSES, outline, pose, silhouette
 from gluon_tricks.data.builtin.shapes import finish, made_once, paint, random_colour, random_scrap
 from gluon_tricks.data.parallel import in_order
@@ -41,7 +44,7 @@ VOID = 0
 
 _MARGIN = 40  # px about the picture, in which things are drawn too
 _PLACES = 20  # tried for each thing, before it is left out
-_LEAST_SEEN, _EASILY_SEEN = 0.7, 0.75  # shares of a thing's pixels
+_LEAST_SEEN, _EASILY_SEEN = 0.7, 0.75  # fractions of a thing's pixels
 
 
 class Thing(NamedTuple):
@@ -162,7 +165,17 @@ def make(folder: str | os.PathLike, *, train: int = 400, val: int = 100, seed: i
         names = list(in_order(write, range(count), what="drawing scenes"))
         (folder / f"VOC2007/ImageSets/Main/{voc}.txt").write_text("".join(f"{name}\n" for name in names))
     about = {"version": VERSION, "seed": seed, "train": train, "val": val, "classes": CLASSES}
-    (folder / "scenes.json").write_text(json.dumps(about, indent=1))
+    (folder / "scenes.json").write_text(json.dumps({**about, "sha256": _digest(folder)}, indent=1))
+
+
+def _digest(folder: pathlib.Path) -> str:
+    """Hex sha256 over the names and contents of all files but the manifest."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "scenes.json"):
+        content = read_bytes(path, IMAGE_BYTES)
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode(errors="surrogateescape"))
+        digest.update(content)
+    return digest.hexdigest()
 
 
 def _write(folder: pathlib.Path, seed: int, split: str, index: int) -> str:
@@ -238,15 +251,26 @@ def ensure(
         Refused: the folder holds something else.
     """
     train, val = (usual if given is None else given for given, usual in zip((train, val), DATA_SETS[name]))
-    folder = made_once(folder, f"{name}-v{VERSION}", lambda whole: make(whole, train=train, val=val, seed=seed))
-    manifest = folder / "scenes.json"
-    seen = json.loads(manifest.read_text()) if manifest.is_file() else {}
-    wanted = {"version": VERSION, "seed": seed, "train": train, "val": val, "classes": list(CLASSES)}
+    return made_once(
+        folder,
+        f"{name}-v{VERSION}",
+        lambda whole: make(whole, train=train, val=val, seed=seed),
+        lambda there: _what_is_wrong(there, train, val, seed),
+    )
+
+
+def _what_is_wrong(folder: pathlib.Path, train: int, val: int, seed: int) -> str:
+    """Why a folder does not hold these pictures, in words; "" if it does, by the manifest and the files' digest."""
     lacking = [place for place, count in _places(train, val) if len(list(folder.glob(place))) != count]
-    if lacking or seen != wanted:
-        what = f"does not hold as many {lacking[0]} as were drawn" if lacking else "holds other pictures"
-        raise Refused(f"{folder} {what}: delete it, or name another folder, and scenes is drawn again")
-    return folder
+    if lacking:
+        return f"does not hold as many {lacking[0]} as were drawn"
+    try:
+        seen = parse_json(read_bytes(folder / "scenes.json", JSON_BYTES))
+        wanted = {"version": VERSION, "seed": seed, "train": train, "val": val, "classes": list(CLASSES)}
+        same = isinstance(seen, dict) and {**seen, "sha256": None} == {**wanted, "sha256": None}
+        return "" if same and seen.get("sha256") == _digest(folder) else "holds other pictures"
+    except (OSError, ValueError) as error:
+        return f"is damaged ({error})"
 
 
 def _places(train: int, val: int) -> Iterator[tuple[str, int]]:

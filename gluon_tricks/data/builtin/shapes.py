@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import concurrent.futures
 import functools
-import json
 import os
 import pathlib
 import sys
-import tempfile
 from collections.abc import Callable, Iterable
 
 import cv2
@@ -26,9 +24,14 @@ from tqdm import tqdm
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite, writing
 from gluon_tricks.core.keyed_random import generator
+from gluon_tricks.core.scratch import scratch_folder
 from gluon_tricks.data.builtin.outlines import CLASSES, fixed_point, outline, polar, pose, silhouette
+from gluon_tricks.data.manifest import read_manifest
 from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.data.records import Records, decode_image
 
+_COMPARED = 3  # pictures of a split that are drawn again
+_JPEG_DIFFERENCE = 20  # levels, in the mean; pictures of another seed differ by some 60
 # Another number for any change that changes a picture.
 VERSION = 1
 SPLITS = ("train", "val")
@@ -212,13 +215,31 @@ def ensure(
         CannotWrite: the disk is full or read-only.
     """
     train, val = (usual if given is None else given for given, usual in zip((train, val), DATA_SETS[name]))
-    folder = made_once(folder, f"{name}-v{VERSION}", lambda whole: make(whole, train=train, val=val, seed=seed))
-    _require(folder, {"train": train, "val": val}, seed)
-    return folder
+    return made_once(
+        folder,
+        f"{name}-v{VERSION}",
+        lambda whole: make(whole, train=train, val=val, seed=seed),
+        lambda there: _what_is_wrong(there, {"train": train, "val": val}, seed),
+    )
 
 
-def made_once(folder: str | os.PathLike | None, name: str, make_into: Callable[[pathlib.Path], None]) -> pathlib.Path:
-    """The folder, made on first use, whole or not at all; where None is given, `name` in the cache."""
+def made_once(
+    folder: str | os.PathLike | None,
+    name: str,
+    make_into: Callable[[pathlib.Path], None],
+    what_is_wrong: Callable[[pathlib.Path], str],
+) -> pathlib.Path:
+    """The folder, made on first use, whole or not at all; where None is given, `name` in the cache.
+
+    Args:
+        make_into: makes the pictures in a folder.
+        what_is_wrong: with the pictures that are there, in words; "": nothing. Those in the cache are then made anew.
+
+    Raises:
+        Refused: a folder that was named holds other pictures.
+        CannotWrite: the disk is full or read-only.
+    """
+    cached = folder is None
     if folder is None:
         cache = os.environ.get("GLUON_TRICKS_CACHE") or pathlib.Path.home() / ".cache" / "gluon_tricks"
         folder = pathlib.Path(cache) / name
@@ -229,15 +250,24 @@ def made_once(folder: str | os.PathLike | None, name: str, make_into: Callable[[
                 _make_whole(folder, make_into)
         except CannotWrite as error:
             raise CannotWrite(f"{error}; GLUON_TRICKS_CACHE=FOLDER puts built-in pictures elsewhere") from error
+    elif wrong := what_is_wrong(folder):
+        if not cached:
+            raise Refused(f"{folder} {wrong}: delete it, or name another folder, and {name} is drawn again")
+        print(f"{folder} {wrong}: it is drawn again", file=sys.stderr)
+        with writing(folder):
+            _make_whole(folder, make_into, instead=True)
     return folder
 
 
-def _make_whole(folder: pathlib.Path, make_into: Callable[[pathlib.Path], None]) -> None:
+def _make_whole(folder: pathlib.Path, make_into: Callable[[pathlib.Path], None], instead: bool = False) -> None:
+    """Args: instead: of what is there, which goes with the temporary folder."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch:
-        whole = pathlib.Path(scratch) / folder.name
+    with scratch_folder(folder.parent, folder.name) as scratch:
+        whole = scratch / folder.name
         whole.mkdir()
         make_into(whole)
+        if instead:
+            folder.rename(scratch / "old")
         try:
             whole.rename(folder)
         except OSError:  # another process was first and has made the same
@@ -245,13 +275,30 @@ def _make_whole(folder: pathlib.Path, make_into: Callable[[pathlib.Path], None])
                 raise
 
 
-def _require(folder: pathlib.Path, counts: dict[str, int], seed: int) -> None:
-    """Refuses a folder that does not hold these pictures."""
+def _what_is_wrong(folder: pathlib.Path, counts: dict[str, int], seed: int) -> str:
+    """Why a folder does not hold these pictures, in words; "" if it does, by the digests and the first pictures."""
     for split, count in counts.items():
-        wanted = {"classes": list(CLASSES), "count": count, "seed": seed, "version": VERSION}
-        manifest = folder / f"{split}.json"
-        seen = json.loads(manifest.read_text()) if manifest.is_file() else {}
         missing = [name for name in (f"{split}.rec", f"{split}.idx", f"{split}.json") if not (folder / name).is_file()]
-        if missing or any(seen.get(key) != value for key, value in wanted.items()):
-            what = f"lacks {', '.join(missing)}" if missing else f"holds other pictures in {split} than were asked for"
-            raise Refused(f"{folder} {what}: delete it, or name another folder, and shapes is drawn again")
+        if missing:
+            return f"lacks {', '.join(missing)}"
+        wanted = {"classes": list(CLASSES), "count": count, "seed": seed, "version": VERSION}
+        try:
+            seen, _ = read_manifest(folder / f"{split}.json")
+            if any(seen.get(key) != value for key, value in wanted.items()):
+                return f"holds other pictures in {split} than were asked for"
+            records = Records(folder / f"{split}.rec")
+            if records.not_as_packed() or not all(_is_drawn(records, seed, split, k) for k in range(_COMPARED)):
+                return f"holds other pictures in {split} than were drawn"
+        except Refused as error:
+            return f"is damaged ({error})"
+    return ""
+
+
+def _is_drawn(records: Records, seed: int, split: str, index: int) -> bool:
+    """Whether a picture is the one that is drawn, as far as JPEG lets one tell: other versions of OpenCV differ."""
+    image, label = draw(seed, split, index)
+    stored, _, data = records.read(index)
+    pixels = decode_image(data)
+    if pixels is None or pixels.shape != image.shape or stored != label:
+        return False
+    return float(np.abs(pixels[:, :, ::-1].astype(np.int16) - image).mean()) < _JPEG_DIFFERENCE

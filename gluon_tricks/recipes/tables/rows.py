@@ -27,6 +27,8 @@ class Row:
         paper: column -> the paper's two scores in percent, nan where it has none; columns in which the paper does not
             have the row may be left out.
         spread: column -> their standard deviations over the paper's runs, where it gives them.
+        gain: column -> the paper's difference of the first score, where it gives that and no scores. A row that has
+            any is shown in these columns only.
     """
 
     key: str
@@ -37,6 +39,7 @@ class Row:
     base: str | None = None
     paper: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     spread: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    gain: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 def ladder(*rows: Row) -> tuple[Row, ...]:
@@ -65,6 +68,7 @@ class Table:
         images: how many of them are for training and for validation.
         classes: how many they have.
         scores: what the two numbers of a cell are called.
+        repeats: how often the paper ran the cells that it gives a spread of.
     """
 
     name: str
@@ -76,6 +80,7 @@ class Table:
     images: tuple[int, int] = IMAGENET_IMAGES
     classes: int = 1000
     scores: tuple[str, str] = ("top-1", "top-5")
+    repeats: int = 1
 
     def row(self, key: str) -> Row:
         return next(
@@ -83,13 +88,18 @@ class Table:
         )
 
     def shown(self, column: str) -> list[Row]:
-        """All rows, of a column in which one has the paper's numbers; else none."""
-        return list(self.rows) if any(column in row.paper for row in self.rows) else []
+        """All rows but those of other columns alone, if one has the paper's numbers of this column; else none."""
+        there = any(column in row.paper for row in self.rows)
+        return [row for row in self.rows if there and (not row.gain or column in row.gain)]
+
+    def runs(self, column: str, row: Row) -> int:
+        """How many runs the paper's numbers of a cell are of."""
+        return self.repeats if column in row.spread else 1
 
     @property
-    def task(self) -> str:
-        """What its cells learn."""
-        return next(iter(self.columns.values())).task
+    def based(self) -> bool:
+        """Whether its networks stand on base networks."""
+        return next(iter(self.columns.values())).based
 
     def recipe(self, column: str, key: str) -> Settings:
         """The recipe of a cell, called table/column/row."""

@@ -19,7 +19,7 @@ TABLE = Table(
         ),
     ),
     proxy=dict(batch_size=64),
-    photos="Places365-Standard, packed from its lists with scripts/pack_records.py --places365",
+    photos="Places365-Standard, packed from its lists with gluon-tricks pack --places365",
     images=(1_803_460, 36_500),
     classes=365,
 )

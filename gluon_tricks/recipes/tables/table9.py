@@ -17,7 +17,7 @@ _PAPER = {
 TABLE = Table(
     "table9",
     "FCN on ADE20K",
-    {"ade20k": SegmentationRecipe()},
+    {"ade20k": SegmentationRecipe(final_scales="several")},
     rows("ade20k", _PAPER),
     photos="ADE20K (the folder ADEChallengeData2016)",
     images=(20_210, 2_000),

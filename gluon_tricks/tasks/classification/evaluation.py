@@ -20,6 +20,7 @@ class ClassificationScores:
     """Fractions of images, the mean cross-entropy in nats, and how many images they are over."""
 
     columns: ClassVar[tuple[str, ...]] = ("val_loss", "val_top1", "val_top5")
+    in_tables: ClassVar[tuple[str, str]] = ("val_top1", "val_top5")
     labels: ClassVar[dict[str, str]] = {"val_loss": "loss", "val_top1": "top-1", "val_top5": "top-5"}
 
     top1: float
@@ -47,8 +48,8 @@ class ClassificationScores:
 
     def __str__(self) -> str:
         row = self.row()
-        shares = [f"{label} {row[column]:.2%}" for column, label in self.labels.items() if column != "val_loss"]
-        return f"{', '.join(shares)}, val loss {self.loss:.3f}"
+        measured = [f"{label} {row[column]:.2%}" for column, label in self.labels.items() if column != "val_loss"]
+        return f"{', '.join(measured)}, val loss {self.loss:.3f}"
 
 
 class ScoresOfFew(ClassificationScores):
@@ -105,8 +106,8 @@ def evaluate(
     sums, pending = np.zeros(4), collections.deque()
     for batch in batches:
         real = np.arange(len(batch.labels)) < batch.count
-        shares = zip(contexts, *(np.array_split(part, len(contexts)) for part in (batch.images, batch.labels, real)))
-        pending.append([_count_share(net, preprocess, *share) for share in shares])
+        shards = zip(contexts, *(np.array_split(part, len(contexts)) for part in (batch.images, batch.labels, real)))
+        pending.append([_count_shard(net, preprocess, *shard) for shard in shards])
         sums[3] += batch.count
         if len(pending) > 2:  # the device is never more than two batches behind
             sums[:3] += _read(pending.popleft())
@@ -135,17 +136,17 @@ def collect_logits(
 Z = 1.959964  # 95 % of a normal distribution lie within so many standard deviations
 
 
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a probability that was seen as a share of count.
+def wilson(fraction: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a probability that was seen as a fraction of count.
 
     Source: Wilson, Probable inference, the law of succession, and statistical inference (JASA 1927).
     """
-    middle = (share + Z**2 / (2 * count)) / (1 + Z**2 / count)
-    half = Z / (1 + Z**2 / count) * math.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
+    middle = (fraction + Z**2 / (2 * count)) / (1 + Z**2 / count)
+    half = Z / (1 + Z**2 / count) * math.sqrt(fraction * (1 - fraction) / count + Z**2 / (4 * count**2))
     return middle - half, middle + half
 
 
-def _count_share(net, preprocess, context, images, labels, real) -> mx.nd.NDArray:
+def _count_shard(net, preprocess, context, images, labels, real) -> mx.nd.NDArray:
     logits = _logits(net, preprocess(images, context))
     labels = mx.nd.array(labels, ctx=context, dtype="float32")
     return count_correct(logits, labels, mx.nd.array(real, ctx=context, dtype="float32"))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import ClassVar
 
 import mxnet as mx
 import numpy as np
@@ -12,23 +14,94 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural
 from gluon_tricks.data.augment import Preprocess, coefficients
+from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.class_names import in_words
 from gluon_tricks.data.loader import Batch, RecordLoader
 from gluon_tricks.data.recipe_records import count_classes, find_records
+from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
-from gluon_tricks.networks.load import check_start, open_network, require_same_normalisation
-from gluon_tricks.networks.of_recipe import initialised_network, input_dtype, restore_plain_layout
+from gluon_tricks.networks.load import Trained, check_start, open_classifier, require_same_normalisation
+from gluon_tricks.networks.of_recipe import (
+    initialised_network,
+    input_dtype,
+    require_images,
+    restore_plain_layout,
+    restored_classifier,
+    untrained,
+)
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks import pictures
 from gluon_tricks.tasks.classification.classes import require_same_classes
 from gluon_tricks.tasks.classification.evaluation import ClassificationScores, evaluate, probabilities, scores_of
-from gluon_tricks.tasks.protocol import Share, TaskLoss, handful, split_batch
+from gluon_tricks.tasks.classification.evaluation_set import open_evaluation_set
+from gluon_tricks.tasks.classification.prediction import classify
+from gluon_tricks.tasks.classification.validation import ClassificationValidation
+from gluon_tricks.tasks.prediction import Prediction
+from gluon_tricks.tasks.protocol import (
+    ONE_AT_A_TIME,
+    ScoringOptions,
+    Shard,
+    TaskLoss,
+    handful,
+    read_options,
+    split_batch,
+)
 from gluon_tricks.tricks import StepContext
 
 
 class Classification:
-    """See task.Task."""
+    """See protocol.Task."""
+
+    kind = Recipe
+    noun, network_name, command = "classifier", "", "train"
+    scores = ClassificationScores
+    exported = True
+    prediction_options: ClassVar[tuple[str, ...]] = ()
+    evaluation_flags: ClassVar[tuple[str, ...]] = (
+        "rec_val", "batch_size", "input_size", "crop_ratio", "form", "calibration", "calibration_batches", "places365",
+        "submission",
+    )  # fmt: skip
+    architecture = staticmethod(untrained)
+    restored = staticmethod(restored_classifier)
+
+    @classmethod
+    def scores_of(cls, recipe: Recipe) -> type[ClassificationScores]:
+        """The top 5 of at most five classes are all of them."""
+        return scores_of(recipe.classes) if recipe.classes else ClassificationScores
+
+    @classmethod
+    def find_data(cls, recipe: Recipe) -> tuple[Records, Records]:
+        return find_records(recipe)
+
+    @classmethod
+    def drawn(cls, recipe: Recipe) -> Recipe:
+        folder = shapes.ensure(name="few_shapes")
+        files = {split: (str(folder / f"{split}.rec"),) for split in ("train", "val")}
+        return recipe.set(data="records", **files, classes=None)
+
+    @classmethod
+    def class_names(cls, trained: Trained) -> Sequence[str] | None:
+        return trained.net.preprocessing.classes
+
+    @classmethod
+    def look(cls, trained: Trained, names: Sequence[str], context: mx.Context) -> Callable[[np.ndarray], Prediction]:
+        net, seen_as = trained.net, trained.net.preprocessing
+        net.cast("float32")
+        net.hybridize(static_alloc=True, static_shape=True)
+        require_images(net, (1, seen_as.input_size, seen_as.input_size), context)
+        return functools.partial(classify, net, seen_as, names, context)
+
+    @classmethod
+    def open_validation(
+        cls, source: str, contexts: Sequence[mx.Context], options: ScoringOptions, trained: Trained | None = None
+    ) -> ClassificationValidation:
+        evaluated = open_evaluation_set(
+            source, contexts, model=options.model, classes=options.classes, rec_val=options.rec_val,
+            input_size=options.input_size, crop_ratio=options.crop_ratio, trained=trained,
+            batch_size=options.batch_size,
+        )  # fmt: skip
+        return ClassificationValidation(evaluated, source, contexts, options.batch_size, options.threads)
 
     def __init__(self, recipe: Recipe, contexts: Sequence[mx.Context], threads: int | None):
         train, val = find_records(recipe)
@@ -37,8 +110,8 @@ class Classification:
         self.recipe, self.contexts = recipe, list(contexts)
         self.scores = scores_of(recipe.classes)
         common = dict(
-            size=recipe.input_size, batch_size=recipe.batch_size // distributed.ranks(), seed=recipe.seed,
-            threads=threads, rank=distributed.rank(), ranks=distributed.ranks(), classes=recipe.classes,
+            size=recipe.input_size, batch_size=recipe.batch_size // distributed.ranks(), classes=recipe.classes,
+            options=read_options(recipe, threads),
         )  # fmt: skip
         self.train = RecordLoader(train, train=True, area=(recipe.min_area, 1.0), **common)
         self.val = RecordLoader(val, train=False, crop_ratio=recipe.crop_ratio, **common)
@@ -71,9 +144,8 @@ class Classification:
         Raises:
             Refused: there is none, or it was trained on other images than these or on other classes.
         """
-        recipe, trained = self.recipe, open_network(source, ctx=self.contexts)
-        if trained.recipe is not None and trained.recipe.task != "classification":
-            raise Refused(f"the teacher {source} is a run of {trained.recipe.task}: a teacher is a classifier")
+        called, why = f"the teacher {source}", ": a teacher is a classifier"
+        recipe, trained = self.recipe, open_classifier(source, ctx=self.contexts, called=called, why=why)
         teacher, wanted = trained.net, recipe.teacher_size or recipe.input_size
         seen = teacher.preprocessing.input_size if "input_size" in getattr(teacher, "stated", ()) else 0
         if seen not in (0, wanted):
@@ -95,18 +167,19 @@ class Classification:
         require_same_classes(f"the teacher {source}", trained, self.train.records)
         return teacher
 
-    def micro_batches(self, batch: Batch, step: StepContext) -> Iterator[list[Share]]:
+    def micro_batches(self, batch: Batch, step: StepContext) -> Iterator[list[Shard]]:
         """Of every device: its context, images (n, H, W, 3) uint8, colour matrices, flips, labels, and draw."""
         recipe = self.recipe
         matrix, flip = coefficients(recipe.augment, recipe.seed, step.epoch, batch.indices, recipe.mean, recipe.std)
-        shares = split_batch((batch.images, matrix, flip, batch.labels), recipe.accumulate, self.contexts)
-        for k, devices in enumerate(shares):
-            first = step.share + k * len(devices)
-            yield [(*share, dataclasses.replace(step, share=first + d)) for d, share in enumerate(devices)]
+        parts, devices = (batch.images, matrix, flip, batch.labels), len(self.contexts)
+        rounds = recipe.rounds(devices * distributed.ranks())
+        for k, shards in enumerate(split_batch(parts, rounds, self.contexts)):
+            first = step.shard_index + k * devices
+            yield [(*shard, dataclasses.replace(step, shard_index=first + d)) for d, shard in enumerate(shards)]
 
-    def preprocess(self, share: Share) -> tuple[mx.nd.NDArray, mx.nd.NDArray]:
+    def preprocess(self, shard: Shard) -> tuple[mx.nd.NDArray, mx.nd.NDArray]:
         """Images (n, 3, H, W) and target (n, K): augmented, mixed, smoothed. Source: section 2.1, Algorithm 1."""
-        context, images, matrix, flip, labels, step = share
+        context, images, matrix, flip, labels, step = shard
         images = self.network_input(*(_array(part, context) for part in (images, matrix, flip)))
         target = mx.nd.one_hot(_array(labels, context), self.recipe.classes)
         for trick in self.recipe.tricks:
@@ -125,17 +198,20 @@ class Classification:
     def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> ClassificationScores:
         return evaluate(net, batches, self.evaluation_input, self.contexts, self.scores)
 
+    def final_scores(self, net: mx.gluon.HybridBlock, batches: Iterable) -> dict[str, float]:
+        return {}
+
     def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
         """A handful of images with the likeliest classes as bars, the right one's in green."""
         val, recipe = self.val, self.recipe
-        share = val.batch_size // len(self.contexts)  # a device's part in evaluation; another would be a new graph
+        each = val.batch_size // len(self.contexts)  # images of a device in evaluation; others would be a new graph
         one_by_one = RecordLoader(
             val.records, train=False, size=recipe.input_size, crop_ratio=recipe.crop_ratio, classes=recipe.classes,
-            batch_size=1, threads=1, prefetch=1,
+            batch_size=1, options=ONE_AT_A_TIME,
         )  # fmt: skip
-        shown = list(handful(one_by_one, min(8, share)))
+        shown = list(handful(one_by_one, min(8, each)))
         images, labels, indices = (np.concatenate(column) for column in list(zip(*shown))[:3])
-        padding = np.zeros((share - len(images), *images.shape[1:]), np.uint8)
+        padding = np.zeros((each - len(images), *images.shape[1:]), np.uint8)
         batch = Batch(np.concatenate([images, padding]), labels, indices, len(images))
         found = probabilities(net, [batch], self.evaluation_input, self.contexts[0])
         restore_plain_layout(net)

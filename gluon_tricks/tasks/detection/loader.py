@@ -15,6 +15,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.data.annotations.annotated import AnnotatedLoader
 from gluon_tricks.data.annotations.boxes import BoxedImages
+from gluon_tricks.data.base_loader import ReadOptions
 
 log = logging.getLogger("gluon_tricks.data")
 
@@ -72,10 +73,7 @@ class DetectionLoader(AnnotatedLoader):
         batch_size: B, images of this rank in each step.
         train: mirrored with probability 1/2 in random order, or every image once as it is.
         short, long: px; the shorter side becomes `short`, unless the longer one would exceed `long`: then it is that.
-        seed: of order and flips.
-        threads: that decode; default: all cores of the process.
-        rank, ranks: which of how many processes this is.
-        prefetch: batches made ahead.
+        options: seed (of order and flips), threads, rank among ranks, prefetch.
 
     Attributes: those of StepLoader.
 
@@ -93,11 +91,7 @@ class DetectionLoader(AnnotatedLoader):
         train: bool,
         short: int = 600,
         long: int = 1000,
-        seed: int = 0,
-        threads: int | None = None,
-        rank: int = 0,
-        ranks: int = 1,
-        prefetch: int = 3,
+        options: ReadOptions = ReadOptions(),
     ):
         if not 1 <= short <= long:
             raise Refused(f"short is {short} and long is {long}: 1 <= short <= long is needed")
@@ -109,20 +103,10 @@ class DetectionLoader(AnnotatedLoader):
                 log.warning(
                     "images without a box are not trained on: %d of %d", len(records) - len(images), len(records)
                 )
-        super().__init__(
-            records,
-            batch_size=batch_size,
-            train=train,
-            seed=seed,
-            threads=threads,
-            rank=rank,
-            ranks=ranks,
-            prefetch=prefetch,
-            images=images,
-        )
+        super().__init__(records, batch_size=batch_size, train=train, options=options, images=images)
 
     def _order(self, epoch: int) -> np.ndarray:
-        order, together = super()._order(epoch), self.batch_size * self.ranks
+        order, together = super()._order(epoch), self.global_batch
         if not self.train or together == 1:
             return order
         upright = self.records.sizes[order, 0] > self.records.sizes[order, 1]
@@ -133,6 +117,10 @@ class DetectionLoader(AnnotatedLoader):
         return steps[generator(self.seed, "shuffle steps", epoch).permutation(len(steps))].ravel()
 
     def _load(self, image: int, epoch: int, batch: list, slot: int) -> bool:
+        with self._budgeted(image):
+            return self._load_whole(image, epoch, batch, slot)
+
+    def _load_whole(self, image: int, epoch: int, batch: list, slot: int) -> bool:
         pixels, boxes = self._pixels(image), self.records.boxes[image][:, :5]
         if pixels is None:
             return False

@@ -13,10 +13,11 @@ from mxnet.gluon.loss import HuberLoss, SigmoidBinaryCrossEntropyLoss, SoftmaxCr
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.foreign import import_gluoncv
-from gluon_tricks.networks.detector.anchors import anchors_of, with_room
+from gluon_tricks.tasks.detection.anchors import anchors_of, with_room
+from gluon_tricks.tasks.detection.settings import MOST_OBJECTS
 
 _POSITIVE, _NEGATIVE = 0.7, 0.3  # an anchor's overlap (IoU) with the object it is for; with any object, at most
-_POSITIVE_SHARE = 0.5  # of the sampled anchors, at most
+_POSITIVE_FRACTION = 0.5  # of the sampled anchors, at most
 
 
 class DetectionLosses(NamedTuple):
@@ -65,8 +66,6 @@ def with_targets(
     Raises:
         Refused: more objects in an image than the network was made for, or an image too large for its anchors.
     """
-    from gluon_tricks.networks.detector.faster_rcnn import MOST_OBJECTS  # imports gluoncv
-
     boxes = boxes.asnumpy() if isinstance(boxes, mx.nd.NDArray) else np.asarray(boxes, np.float32)
     if boxes.shape[1] > MOST_OBJECTS:
         raise Refused(f"an image has {boxes.shape[1]} objects: training takes at most {MOST_OBJECTS} an image")
@@ -128,7 +127,7 @@ def anchor_targets(
     import_gluoncv()
     from gluoncv.model_zoo.rcnn.rpn.rpn_target import RPNTargetGenerator
 
-    generator = RPNTargetGenerator(net.settings.anchor_samples, _POSITIVE, _NEGATIVE, _POSITIVE_SHARE)
+    generator = RPNTargetGenerator(net.settings.anchor_samples, _POSITIVE, _NEGATIVE, _POSITIVE_FRACTION)
     generator._sampler = functools.partial(_sample_anchors, samples=net.settings.anchor_samples, rng=rng)
     anchors = mx.nd.array(anchors)
     found = []
@@ -150,10 +149,10 @@ def _sample_anchors(overlaps: np.ndarray, samples: int, rng: np.random.Generator
     """
     from gluoncv.model_zoo.rcnn.rpn.rpn_target import RPNTargetSampler
 
-    all_of_them = RPNTargetSampler(2 * len(overlaps), _POSITIVE, _NEGATIVE, _POSITIVE_SHARE)
+    all_of_them = RPNTargetSampler(2 * len(overlaps), _POSITIVE, _NEGATIVE, _POSITIVE_FRACTION)
     kinds, nearest = all_of_them(overlaps)
     kinds[overlaps.max(axis=1) < 0] = 0  # where no anchor at all is inside, GluonCV's rule takes those outside
-    most = int(round(samples * _POSITIVE_SHARE))
+    most = int(round(samples * _POSITIVE_FRACTION))
     for kind in (1, -1):
         there = np.flatnonzero(kinds == kind)
         if len(there) > most:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -27,6 +27,7 @@ class DetectionScores:
     """
 
     columns: ClassVar[tuple[str, ...]] = ("val_map07", "val_map")
+    in_tables: ClassVar[tuple[str, str]] = columns
     labels: ClassVar[dict[str, str]] = {"val_map07": "mAP (VOC07, 11 points)", "val_map": "mAP (area)"}
 
     map07: float
@@ -57,8 +58,8 @@ class DetectionScores:
     def __str__(self) -> str:
         return f"mAP {self.map_area:.1%} (VOC07 11-point {self.map07:.1%})"
 
-    def per_class_table(self) -> str:
-        """A line of text for each class, and one for their mean."""
+    def per_class_table(self, names: Sequence[str] = ()) -> str:
+        """A line of text for each class, and one for their mean; - for one that does not occur. Its names it knows."""
         rows = [(name, ap, self.per_class_07[name]) for name, ap in self.per_class_area.items()]
         rows.append(("mean", self.map_area, self.map07))
         width = max(columns(name) for name, _, _ in rows)

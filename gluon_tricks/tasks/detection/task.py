@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import ClassVar
 
 import mxnet as mx
 import numpy as np
@@ -14,25 +17,36 @@ from gluon_tricks.core.wording import plural
 from gluon_tricks.data.annotations.annotated import require_apart, require_own_classes
 from gluon_tricks.data.annotations.boxes import VOC_CLASSES, BoxedImages, read_voc, report_classes
 from gluon_tricks.data.augment import normalised
+from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.builtin import scenes
+from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import restore_plain_layout
-from gluon_tricks.networks.on_base import on_trained_base
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.transfer import DetectionRecipe
 from gluon_tricks.tasks import pictures
+from gluon_tricks.tasks.detection.build import build_detector
 from gluon_tricks.tasks.detection.evaluation import evaluate_detector, image_sizes, predict
 from gluon_tricks.tasks.detection.loader import DetectionBatch, DetectionLoader
 from gluon_tricks.tasks.detection.loss import losses_of, with_targets
 from gluon_tricks.tasks.detection.metrics import DetectionScores
-from gluon_tricks.tasks.protocol import Share, TaskLoss, handful, split_batch
+from gluon_tricks.tasks.detection.prediction import detect
+from gluon_tricks.tasks.detection.settings import MOST_OBJECTS, ROI_SETTINGS
+from gluon_tricks.tasks.on_base import OnBase
+from gluon_tricks.tasks.prediction import Prediction
+from gluon_tricks.tasks.protocol import ONE_AT_A_TIME, Shard, TaskLoss, handful, read_options, split_batch
 from gluon_tricks.tricks import StepContext
+from model_zoo import keywords
+from model_zoo.classifier import Classifier
 
 
-class Detection:
-    """See task.Task."""
+class Detection(OnBase):
+    """See protocol.Task."""
 
+    kind = DetectionRecipe
+    noun, network_name, command = "detector", "Faster-RCNN", "detect"
     scores = DetectionScores
-    open_files = 0
+    prediction_options: ClassVar[tuple[str, ...]] = ("threshold",)
+    evaluation_flags: ClassVar[tuple[str, ...]] = ("data",)
 
     def __init__(self, recipe: DetectionRecipe, contexts: Sequence[mx.Context], threads: int | None):
         train, val = find_boxes(recipe)
@@ -42,30 +56,73 @@ class Detection:
         self.contexts = list(contexts)
         self.recipe = recipe.set(classes=len(train.classes), class_names=train.classes).resolved()
         common = dict(
-            batch_size=recipe.batch_size // distributed.ranks(), short=recipe.short, long=recipe.long, threads=threads,
-            seed=recipe.seed, rank=distributed.rank(), ranks=distributed.ranks(),
+            batch_size=recipe.batch_size // distributed.ranks(), short=recipe.short, long=recipe.long,
+            options=read_options(recipe, threads),
         )  # fmt: skip
         self.train = DetectionLoader(train, train=True, **common)
         self.val = DetectionLoader(val, train=False, **{**common, "batch_size": len(self.contexts)})
 
+    @classmethod
+    def find_data(cls, recipe: DetectionRecipe) -> tuple[BoxedImages, BoxedImages]:
+        return find_boxes(recipe)
+
+    @classmethod
+    def place(cls, recipe: DetectionRecipe) -> str:
+        return super().place(recipe) + (f" ({', '.join(recipe.val_splits)})" if recipe.data else "")
+
+    @classmethod
+    def validation_loader(cls, recipe: DetectionRecipe, batch_size: int, threads: int | None) -> DetectionLoader:
+        (records,) = find_boxes(recipe, ("val",))
+        sizes = dict(batch_size=batch_size, short=recipe.short, long=recipe.long)
+        return DetectionLoader(records, train=False, **sizes, options=ReadOptions(threads=threads))
+
+    @classmethod
+    def score(
+        cls, net: mx.gluon.HybridBlock, batches: Iterable, contexts: Sequence[mx.Context], records: BoxedImages,
+        preprocess: Callable,
+    ) -> DetectionScores:  # fmt: skip
+        return evaluate_detector(net, batches, contexts, records, preprocess)
+
+    @classmethod
+    def look(
+        cls, trained: Trained, names: Sequence[str], context: mx.Context, threshold: float = 0.5
+    ) -> Callable[[np.ndarray], Prediction]:
+        return functools.partial(detect, trained.net, trained.recipe, names, context, threshold)
+
+    @staticmethod
+    def base_traits(model: str) -> dict[str, bool]:
+        """Running statistics, of which VGG has none: a batch of so few images has no statistics to speak of."""
+        return {"use_global_stats": True} if "use_global_stats" in keywords(model) else {}
+
+    @staticmethod
+    def build(recipe: DetectionRecipe, base: Classifier, norm_layers: dict) -> mx.gluon.HybridBlock:
+        settings = dataclasses.replace(ROI_SETTINGS[recipe.roi], short=recipe.short, longest=recipe.long)
+        names = recipe.class_names or ("thing",)
+        return build_detector(base, names, settings, recipe.frozen_stages, recipe.dense_side)
+
+    @staticmethod
+    def outputs(classes: int) -> int:
+        return classes + 1  # the background
+
     def network(self, restored: bool = False) -> mx.gluon.HybridBlock:
-        net = self._net = on_trained_base(self.recipe, self.contexts, restored)
+        net = self._net = super().network(restored)
         self.recipe = self.recipe.set(dense_side=net.dense_side)  # for whom will not have the base's parameters
         return net
 
     def loss(self) -> TaskLoss:
         return lambda X, z, y: sum(losses_of(z, y))
 
-    def micro_batches(self, batch: DetectionBatch, step: StepContext) -> Iterator[list[Share]]:
+    def micro_batches(self, batch: DetectionBatch, step: StepContext) -> Iterator[list[Shard]]:
         """Of every device: its context, images (n, H, W, 3), boxes (n, M, 5), sizes (n, 2), numbers for the sample."""
         rng = generator(self.recipe.seed, "anchors", step.step, distributed.rank())
         parts = (batch.images, batch.boxes, image_sizes(batch, self.train.records))
-        for shares in split_batch(parts, self.recipe.accumulate, self.contexts):
-            yield [(*share, rng) for share in shares]
+        rounds = self.recipe.rounds(len(self.contexts) * distributed.ranks())
+        for shards in split_batch(parts, rounds, self.contexts):
+            yield [(*shard, rng) for shard in shards]
 
-    def preprocess(self, share: Share) -> tuple[tuple, tuple]:
+    def preprocess(self, shard: Shard) -> tuple[tuple, tuple]:
         """Images and objects for the network, which samples regions by them, and the targets of its anchors."""
-        context, images, boxes, sizes, rng = share
+        context, images, boxes, sizes, rng = shard
         return with_targets(self._net, self.network_input(images, context), boxes, rng, sizes)
 
     def forward(self, net: mx.gluon.HybridBlock, X: tuple) -> list[mx.nd.NDArray]:
@@ -78,11 +135,14 @@ class Detection:
     def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> DetectionScores:
         return evaluate_detector(net, batches, self.contexts, self.val.records, self.network_input)
 
+    def final_scores(self, net: mx.gluon.HybridBlock, batches: Iterable) -> dict[str, float]:
+        return {}
+
     def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
         """A handful of images, with the annotated boxes and with those found that have a score of 0.5 or more."""
         recipe, names, drawn = self.recipe, self.recipe.class_names, []
         one_by_one = DetectionLoader(
-            self.val.records, train=False, batch_size=1, short=recipe.short, long=recipe.long, threads=1, prefetch=1
+            self.val.records, train=False, batch_size=1, short=recipe.short, long=recipe.long, options=ONE_AT_A_TIME
         )
         for batch in handful(one_by_one):
             found = predict(net, self.network_input(batch.images, self.contexts[0]))
@@ -99,8 +159,6 @@ class Detection:
 
 def require_trainable(train: BoxedImages, val: BoxedImages) -> None:
     """Refuses now what the network or the scores would refuse in the middle of a run."""
-    from gluon_tricks.networks.detector.faster_rcnn import MOST_OBJECTS  # imports gluoncv
-
     crowded = [path for path, boxes in zip(train.paths, train.boxes) if len(boxes) > MOST_OBJECTS]
     if crowded:
         raise Refused(

@@ -10,9 +10,9 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.of_recipe import restore_plain_layout
-from gluon_tricks.networks.segmenter import Segmenter
 from gluon_tricks.ranks import distributed
 from gluon_tricks.tasks.segmentation.metrics import SegmentationScores, confusion_matrix
+from gluon_tricks.tasks.segmentation.segmenter import Segmenter
 
 MULTI_SCALE = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # GluonCV's scales
 

@@ -5,6 +5,7 @@ Which image stands where, and how it is flipped, scaled and cropped, follows fro
 
 from __future__ import annotations
 
+import logging
 from typing import NamedTuple
 
 import cv2
@@ -14,7 +15,14 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.data.annotations.annotated import AnnotatedLoader, Problem
 from gluon_tricks.data.annotations.masks import MaskedImages
+from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.records import BadRecord
+
+log = logging.getLogger("gluon_tricks.data")
+
+# Pixels, 2048 x 2048, as large as a photo that prediction looks at; at 4096 x 4096 MXNet ends by a signal (SIGFPE).
+_MOST_WHOLE = 1 << 22
+_MOST_NUMBERS = 1 << 30  # pixels times classes
 
 
 class SegmentationBatch(NamedTuple):
@@ -61,11 +69,29 @@ def scale_and_crop(
     return image[y : y + crop, x : x + crop], mask[y : y + crop, x : x + crop]
 
 
+def most_pixels(classes: int) -> int:
+    """Of an image that a network of so many classes is evaluated on: its probabilities take at most 4 GB."""
+    return min(_MOST_WHOLE, _MOST_NUMBERS // classes)
+
+
+def at_most(image: np.ndarray, mask: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """An image and its mask as they are, or scaled down to at most so many pixels."""
+    if mask.size <= most:
+        return image, mask
+    factor = (most / mask.size) ** 0.5
+    height, width = (max(int(side * factor), 1) for side in mask.shape)
+    return (
+        cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA),
+        cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT),
+    )
+
+
 class SegmentationLoader(AnnotatedLoader):
     """Batches of images with their masks. Order, ranks and undecodable images (or masks) are as in StepLoader.
 
     Training: `scale_and_crop`, and half of the crops blurred by a Gaussian of sigma uniform in [0, 1) px. Evaluation:
-    one image at a time, whole and at its own size.
+    one image at a time, whole and at its own size, but for one of more than most_pixels: that is scaled down with its
+    mask, as the probabilities of its pixels would fill the memory.
 
     Args:
         records: the images with their masks.
@@ -74,10 +100,7 @@ class SegmentationLoader(AnnotatedLoader):
         crop: px of the square that comes out in training.
         base: px; the longer side becomes base times a number uniform in `scale` before the crop.
         scale: (low, high).
-        seed: of order and crops.
-        threads: that decode; default: all cores of the process.
-        rank, ranks: which of how many processes this is.
-        prefetch: batches made ahead.
+        options: seed (of order and crops), threads, rank among ranks, prefetch.
 
     Attributes: those of StepLoader.
 
@@ -96,29 +119,28 @@ class SegmentationLoader(AnnotatedLoader):
         crop: int = 480,
         base: int = 520,
         scale: tuple[float, float] = (0.5, 2.0),
-        seed: int = 0,
-        threads: int | None = None,
-        rank: int = 0,
-        ranks: int = 1,
-        prefetch: int = 3,
+        options: ReadOptions = ReadOptions(),
     ):
         if crop < 1 or base < 1 or not 0 < scale[0] <= scale[1]:
             raise Refused(f"crop {crop} and base {base} must be at least 1, scale {scale} above 0 and low <= high")
         if not train and batch_size != 1:
             raise Refused(f"batch_size is {batch_size}: evaluation takes whole images of any size, one at a time")
         self.crop, self.base, self.scale = crop, base, scale
-        super().__init__(
-            records,
-            batch_size=batch_size,
-            train=train,
-            seed=seed,
-            threads=threads,
-            rank=rank,
-            ranks=ranks,
-            prefetch=prefetch,
-        )
+        large = np.count_nonzero(np.prod(records.sizes, axis=1) > most_pixels(len(records.classes)))
+        if large and not train:
+            log.warning(
+                "scaled down to %.3g million pixels before they are scored: %d of %d images",
+                most_pixels(len(records.classes)) / 1e6, large, len(records),
+            )  # fmt: skip
+        super().__init__(records, batch_size=batch_size, train=train, options=options)
+
+    _pixel_bytes = AnnotatedLoader._pixel_bytes + 2 + 4 + 4  # the mask as it is stored, as classes, and mirrored
 
     def _load(self, image: int, epoch: int, batch: list, slot: int) -> bool:
+        with self._budgeted(image):
+            return self._load_whole(image, epoch, batch, slot)
+
+    def _load_whole(self, image: int, epoch: int, batch: list, slot: int) -> bool:
         pixels = self._pixels(image)
         try:
             mask = self.records.read_mask(image)
@@ -133,6 +155,8 @@ class SegmentationLoader(AnnotatedLoader):
             pixels, mask = scale_and_crop(pixels, mask, draws[:4], self.base, self.crop, self.scale)
             if draws[4] < 0.5 and draws[5] > 0:
                 pixels = cv2.GaussianBlur(pixels, (0, 0), draws[5])
+        else:
+            pixels, mask = at_most(pixels, mask, most_pixels(len(self.records.classes)))
         batch[slot] = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), mask, image
         return True
 

@@ -17,7 +17,7 @@ def segmentation_loss(
     Args:
         outputs: logits (n, K, H, W) of the head and, if there is one, of the auxiliary head.
         masks: (n, H, W) class indices; below 0: void.
-        real: (1,) float32, pixels that are not void, the mean over the images of the batch that these n are a share
+        real: (1,) float32, pixels that are not void, the mean over the images of the batch that these n are a shard
             of; None: these n are all.
 
     Returns: (n,) float32, whose mean over the batch is the loss; 0 where all is void.
@@ -31,8 +31,8 @@ def segmentation_loss(
     """
     masks = masks.astype("float32", copy=False)
     counted, pixels = masks >= 0, masks[0].size
-    share = counted.mean() if real is None else real / pixels
-    weight = mx.nd.broadcast_div(counted, mx.nd.maximum(share, 1 / masks.size)).expand_dims(3)  # (n, H, W, 1)
+    fraction = counted.mean() if real is None else real / pixels
+    weight = mx.nd.broadcast_div(counted, mx.nd.maximum(fraction, 1 / masks.size)).expand_dims(3)  # (n, H, W, 1)
     cross_entropy = mx.gluon.loss.SoftmaxCrossEntropyLoss()
     main, *aux = (cross_entropy(_classes_last(logits), masks, weight) for logits in outputs)
     return main + aux_weight * aux[0] if aux else main

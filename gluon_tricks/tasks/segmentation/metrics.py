@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
+
+from gluon_tricks.core.wording import columns, padded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +24,7 @@ class SegmentationScores:
     """
 
     columns: ClassVar[tuple[str, ...]] = ("val_pix_acc", "val_miou")
+    in_tables: ClassVar[tuple[str, str]] = columns
     labels: ClassVar[dict[str, str]] = {"val_pix_acc": "pixAcc", "val_miou": "mIoU"}
 
     pix_acc: float
@@ -57,6 +61,15 @@ class SegmentationScores:
     def per_class(self) -> dict[str, list[float | None]]:
         """Intersections over unions in the order of the classes; None: the class does not occur."""
         return {"per_class_iou": [None if np.isnan(iou) else float(iou) for iou in self.per_class_iou]}
+
+    def per_class_table(self, names: Sequence[str]) -> str:
+        """A line of text for each class, and one for their mean; - for a class that does not occur."""
+        rows = [*zip(names, self.per_class_iou), ("mean", self.miou)]
+        width = max(columns(name) for name, _ in rows)
+        shown = ["-" if np.isnan(iou) else f"{100 * iou:.1f}" for _, iou in rows]
+        return "\n".join(
+            [f"{'':{width}}  IoU %", *(f"{padded(name, width)}  {iou:>5}" for (name, _), iou in zip(rows, shown))]
+        )
 
     @classmethod
     def from_row(cls, row: dict[str, float], images: int) -> SegmentationScores:

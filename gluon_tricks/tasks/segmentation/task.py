@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import ClassVar
 
 import mxnet as mx
 import numpy as np
@@ -13,25 +15,40 @@ from gluon_tricks.core.wording import plural
 from gluon_tricks.data.annotations.annotated import require_apart, require_own_classes
 from gluon_tricks.data.annotations.masks import MaskedImages, check_values, read_ade20k, read_masks, require_classes
 from gluon_tricks.data.augment import normalised
+from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.builtin import scenes
+from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import input_dtype, restore_plain_layout
-from gluon_tricks.networks.on_base import on_trained_base
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.transfer import SegmentationRecipe
 from gluon_tricks.tasks import pictures
-from gluon_tricks.tasks.protocol import Share, TaskLoss, handful, split_batch
-from gluon_tricks.tasks.segmentation.evaluation import class_probabilities, classify_pixels, evaluate_segmenter
+from gluon_tricks.tasks.on_base import DRAWN, OnBase
+from gluon_tricks.tasks.prediction import Prediction
+from gluon_tricks.tasks.protocol import ONE_AT_A_TIME, Shard, TaskLoss, handful, read_options, split_batch
+from gluon_tricks.tasks.segmentation.evaluation import (
+    MULTI_SCALE,
+    class_probabilities,
+    classify_pixels,
+    evaluate_segmenter,
+)
 from gluon_tricks.tasks.segmentation.loader import SegmentationBatch, SegmentationLoader
 from gluon_tricks.tasks.segmentation.loss import segmentation_loss
 from gluon_tricks.tasks.segmentation.metrics import SegmentationScores
+from gluon_tricks.tasks.segmentation.prediction import segment
+from gluon_tricks.tasks.segmentation.segmenter import build_segmenter
 from gluon_tricks.tricks import StepContext
+from model_zoo import keywords
+from model_zoo.classifier import Classifier
 
 
-class Segmentation:
-    """See task.Task."""
+class Segmentation(OnBase):
+    """See protocol.Task."""
 
+    kind = SegmentationRecipe
+    noun, network_name, command = "segmenter", "FCN", "segment"
     scores = SegmentationScores
-    open_files = 0
+    prediction_options: ClassVar[tuple[str, ...]] = ("multi_scale",)
+    evaluation_flags: ClassVar[tuple[str, ...]] = ("data", "multi_scale")
 
     def __init__(self, recipe: SegmentationRecipe, contexts: Sequence[mx.Context], threads: int | None):
         train, val = find_masks(recipe)
@@ -39,30 +56,78 @@ class Segmentation:
         require_apart(train, val)
         self.contexts = list(contexts)
         self.recipe = recipe.set(classes=len(train.classes), class_names=train.classes).resolved()
-        common = dict(seed=recipe.seed, threads=threads, rank=distributed.rank(), ranks=distributed.ranks())
+        options = read_options(recipe, threads)
         sizes = dict(batch_size=recipe.batch_size // distributed.ranks(), crop=recipe.crop, base=recipe.base_size)
-        self.train = SegmentationLoader(train, train=True, **sizes, **common)
-        self.val = SegmentationLoader(val, train=False, batch_size=1, **common)
+        self.train = SegmentationLoader(train, train=True, **sizes, options=options)
+        self.val = SegmentationLoader(val, train=False, batch_size=1, options=options)
 
-    def network(self, restored: bool = False) -> mx.gluon.HybridBlock:
-        return on_trained_base(self.recipe, self.contexts, restored)
+    @classmethod
+    def find_data(cls, recipe: SegmentationRecipe) -> tuple[MaskedImages, MaskedImages]:
+        return find_masks(recipe)
+
+    @classmethod
+    def drawn(cls, recipe: SegmentationRecipe) -> SegmentationRecipe:
+        return recipe.set(**DRAWN, void=255, mask_values=())
+
+    @classmethod
+    def validation_loader(cls, recipe: SegmentationRecipe, batch_size: int, threads: int | None) -> SegmentationLoader:
+        """It takes one image at a time."""
+        (records,) = find_masks(recipe, ("val",))
+        return SegmentationLoader(records, train=False, batch_size=1, options=ReadOptions(threads=threads))
+
+    @classmethod
+    def score(
+        cls, net: mx.gluon.HybridBlock, batches: Iterable, contexts: Sequence[mx.Context], records: MaskedImages,
+        preprocess: Callable, multi_scale: bool = False,
+    ) -> SegmentationScores:  # fmt: skip
+        scales = MULTI_SCALE if multi_scale else (1.0,)
+        classes = len(records.classes)
+        return evaluate_segmenter(net, batches, preprocess, contexts, classes, scales=scales, flips=multi_scale)
+
+    @classmethod
+    def look(
+        cls, trained: Trained, names: Sequence[str], context: mx.Context, multi_scale: bool = False
+    ) -> Callable[[np.ndarray], Prediction]:
+        return functools.partial(segment, trained.net, trained.recipe, names, context, multi_scale)
+
+    @staticmethod
+    def base_traits(model: str) -> dict[str, bool]:
+        if "dilated" not in keywords(model):
+            raise Refused(
+                f"{model} has no dilated form, which an FCN needs: use a ResNet v1b, v1c or v1d, a ResNeXt, "
+                "SE-ResNeXt, MobileNet or DenseNet"
+            )
+        return {"dilated": True}
+
+    @staticmethod
+    def build(recipe: SegmentationRecipe, base: Classifier, norm_layers: dict) -> mx.gluon.HybridBlock:
+        net = build_segmenter(base, recipe.classes or 1, aux=recipe.aux_weight > 0, **norm_layers)
+        for head in net.heads:
+            head.initialize(mx.init.Xavier(), ctx=next(iter(base.collect_params().values())).list_ctx())
+            head.collect_params().setattr("lr_mult", recipe.head_lr)
+        return net
+
+    @staticmethod
+    def outputs(classes: int) -> int:
+        return classes
 
     def loss(self) -> TaskLoss:
         return lambda X, z, y: segmentation_loss(z, *y, aux_weight=self.recipe.aux_weight)
 
-    def micro_batches(self, batch: SegmentationBatch, step: StepContext) -> Iterator[list[Share]]:
+    def micro_batches(self, batch: SegmentationBatch, step: StepContext) -> Iterator[list[Shard]]:
         """Of every device: its context, images (n, H, W, 3), masks (n, H, W), and how many pixels are not void.
 
         That number, (1,), is the mean over the images of the global batch. It is not waited for: the loss needs it.
         """
         real = mx.nd.array([(batch.masks >= 0).sum()], ctx=self.contexts[0], dtype="float64")
         real = distributed.sum_(real, f"real_pixels.{step.step % 4}") / self.recipe.batch_size
-        for shares in split_batch((batch.images, batch.masks), self.recipe.accumulate, self.contexts):
-            yield [(*share, real) for share in shares]
+        rounds = self.recipe.rounds(len(self.contexts) * distributed.ranks())
+        for shards in split_batch((batch.images, batch.masks), rounds, self.contexts):
+            yield [(*shard, real) for shard in shards]
 
-    def preprocess(self, share: Share) -> tuple[mx.nd.NDArray, tuple]:
+    def preprocess(self, shard: Shard) -> tuple[mx.nd.NDArray, tuple]:
         """Images (n, 3, H, W); masks (n, H, W), -1 where void, and how many pixels of an image are not."""
-        context, images, masks, real = share
+        context, images, masks, real = shard
         y = mx.nd.array(masks, ctx=context, dtype="float32"), real.as_in_context(context).astype("float32")
         return self.network_input(images, context), y
 
@@ -78,10 +143,19 @@ class Segmentation:
     def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> SegmentationScores:
         return evaluate_segmenter(net, batches, self.network_input, self.contexts, self.recipe.classes)
 
+    def final_scores(self, net: mx.gluon.HybridBlock, batches: Iterable) -> dict[str, float]:
+        """pixAcc and mIoU at six scales and mirrored, if the recipe asks for them."""
+        recipe = self.recipe
+        if recipe.final_scales == "one":
+            return {}
+        several = dict(scales=MULTI_SCALE, flips=True)
+        found = evaluate_segmenter(net, batches, self.network_input, self.contexts, recipe.classes, **several)
+        return {"pixAcc, multi-scale": found.pix_acc, "mIoU, multi-scale": found.miou}
+
     def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
         """A handful of images, under the annotated mask and under the one found."""
         names, drawn = self.recipe.class_names, []
-        for batch in handful(SegmentationLoader(self.val.records, train=False, batch_size=1, threads=1, prefetch=1)):
+        for batch in handful(SegmentationLoader(self.val.records, train=False, batch_size=1, options=ONE_AT_A_TIME)):
             found = classify_pixels(class_probabilities(net, self.network_input(batch.images, self.contexts[0])))
             drawn.append(pictures.overlay(batch.images[0], batch.masks[0], names))
             drawn.append(pictures.overlay(batch.images[0], found.asnumpy()[0], names))

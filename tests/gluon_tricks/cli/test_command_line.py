@@ -2,7 +2,8 @@
 
 import pytest
 
-from gluon_tricks.cli.command_line import parse, recipe_from_flags, with_batch_of_run
+from gluon_tricks.cli.command_line import parse, recipe_from_flags
+from gluon_tricks.cli.training import with_batch_of_run
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tricks import (
@@ -172,7 +173,7 @@ def test_a_trick_of_the_recipe_that_the_network_cannot_have_is_left_out():
         ("--resume-states x.states", "use --resume auto"),
         ("--resume-epoch 3", "goes with --resume-params"),
         ("--resume-params none.params", "there is no run or file none.params"),
-        ("--rec-train train.rec --rec-train-idx other.idx --rec-val val.rec", "lies beside its .rec"),
+        ("--rec-train train.rec --rec-train-idx other.idx --rec-val val.rec", "must lie beside its .rec"),
         ("--recipe tabel6", "there is no recipe 'tabel6'"),
         ("--rgb-mean 1,2,x", "takes numbers with commas"),
         ("--lr-decay-epoch 3 --recipe shapes", "go with --lr-mode step"),
@@ -203,7 +204,7 @@ def test_a_file_of_parameters_is_named_in_full(tmp_path):
 
 
 def test_rounds_and_synchronised_statistics():
-    """--batch-size is what a device takes at once: 8 x 3 rounds x 2 devices; a recipe's batch is shared."""
+    """--batch-size is what a device takes at once: 8 x 3 rounds x 2 devices; a recipe's batch is split."""
     got = recipe(RECORDS + "--batch-size 8 --accumulate 3 --sync-bn", devices=2)
     assert (got.batch_size, got.accumulate, got.net["norm_layer"]) == (48, 3, "SyncBatchNorm")
     assert got.base_lr() == pytest.approx(0.1 * 48 / 256)
@@ -221,7 +222,7 @@ def test_a_run_keeps_its_global_batch_when_the_number_of_devices_changes():
         "going on with the run's global batch of 24: 12 images on each of 2 devices"
     ]
     assert with_batch_of_run(Recipe(batch_size=32), 24, parts=4)[0].batch_size == 24
-    with pytest.raises(Refused, match="global batch of 24, which 5 devices cannot share"):
+    with pytest.raises(Refused, match="global batch of 24, which cannot be split evenly over 5 devices"):
         with_batch_of_run(Recipe(batch_size=40), 24, parts=5)
     for stored in (16, 100):  # the same; asked for another one
         assert with_batch_of_run(Recipe(batch_size=16), stored, parts=2) == (Recipe(batch_size=16), [])

@@ -38,6 +38,29 @@ def test_a_command_is_called_as_it_was_typed(name, monkeypatch, capsys):
     assert f"    {name} " in help_of(["--help"], capsys) and len(main.COMMANDS[name]) < 100
 
 
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], *([name, "--help"] for name in main.COMMANDS)], ids=" ".join
+)
+def test_help_that_cannot_be_written(words, monkeypatch, capsys):
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(SystemExit) as end:
+            main.main(words)
+    assert end.value.code == 1
+    assert capsys.readouterr().err == "stopped: the standard output cannot be written: No space left on device\n"
+
+
+def test_help_whose_reader_has_ended(monkeypatch, capsys):
+    """As gluon-tricks --help | head: nothing more is to be said."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as broken:
+        monkeypatch.setattr(sys, "stdout", broken)
+        with pytest.raises(SystemExit) as end:
+            main.main(["--help"])
+    assert end.value.code == 1 and capsys.readouterr().err == ""
+
+
 def test_every_script_starts_its_command(monkeypatch):
     """With the same words as gluon-tricks, and called by its own name."""
     assert {path.stem for path in (ROOT / "scripts").glob("*.py")} == {*SCRIPTS, "interrupt"}

@@ -22,14 +22,22 @@ def test_lines_end_at_line_feeds_only(tmp_path, mark, end):
     assert words(f"  one\t{ODD}, two ", also=",") == ["one", ODD, "two"]
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_lines_of_an_old_mac_end_at_carriage_returns(tmp_path, mark):
+    (tmp_path / "names").write_bytes(mark + b"ant \r\rbee\r")
+    assert read_lines(tmp_path / "names") == [(1, "ant"), (3, "bee")]
+    assert read_classes(tmp_path / "names") == ("ant", "bee")
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
+        (b"ant\rb\xe9e\r", "names: line 2 is not UTF-8 (byte 0xe9): save it as UTF-8"),
         ("ant\nb\u00e9e\n".encode("latin-1"), "names: line 2 is not UTF-8 (byte 0xe9): save it as UTF-8"),
         ("ant\nbee\n".encode("utf-16"), "names: it is UTF-16: save it as UTF-8"),
-        (b"ant\nbee\nant\n", "names names the class 'ant' twice, labels 0 and 2: give it one"),
+        (b"ant\nbee\nant\n", "names names the class 'ant' twice, labels 0 and 2: give it one label"),
         (b"\n", "names names no class"),
-        (b"ant\na\0\n", "the class of label 1, 'a\\x00', has a NUL in its name"),
+        (b"ant\na\0\n", "the class of label 1, a\\x00, has control characters"),
     ],
 )
 def test_a_class_file_that_cannot_be_used_is_one_sentence(tmp_path, content, says):
@@ -72,4 +80,4 @@ def test_every_kind_of_list_takes_odd_names(tmp_path):
     listing.write_bytes(written(f"{ODD}\n").read_bytes())
     with pytest.raises(Refused) as refusal:
         read_voc(tmp_path, ["2007_val"])
-    assert str(refusal.value).startswith("1 of 1 image ") and f"{ODD}.jpg" in str(refusal.value)
+    assert str(refusal.value).startswith("1 of 1 image ") and "/a\\u2028b\\x85c\\x0cd\u00a0e.jpg" in str(refusal.value)

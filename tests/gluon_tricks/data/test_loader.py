@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.data.base_loader import UndecodableImages
+from gluon_tricks.data.base_loader import ReadOptions, UndecodableImages
 from gluon_tricks.data.crop import random_crop
 from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.pack import RecordWriter
@@ -91,13 +91,13 @@ def test_without_a_fitting_crop_the_middle_is_taken(width, height, crop):
 def test_crops_keep_their_ranges_and_reach_every_place():
     draws = np.random.default_rng(0).random((2000, 10, 4))
     x, y, w, h = np.array([random_crop(300, 300, u, AREA, ASPECT) for u in draws]).T
-    share, ratio = w * h / 90000, w / h
-    assert 0.078 < share.min() < 0.09 and 0.95 < share.max() <= 1
+    fraction, ratio = w * h / 90000, w / h
+    assert 0.078 < fraction.min() < 0.09 and 0.95 < fraction.max() <= 1
     assert 0.73 < ratio.min() < 0.76 and 1.32 < ratio.max() < 1.36
     assert abs(np.mean(ratio > 1) - 0.5) < 0.04  # log-uniform: tall and wide are as frequent
     assert x.min() == y.min() == 0 and (x + w).max() == (y + h).max() == 300
-    # Not all fit: a share s at ratio r does if s r <= 1 and s / r <= 1. For small s all do, so these stay uniform.
-    assert abs(np.mean(share < 0.31) / np.mean(share < 0.54) - 0.5) < 0.04  # (0.31 - 0.08) / (0.54 - 0.08) = 1/2
+    # Not all fit: a fraction s at ratio r does if s r <= 1 and s / r <= 1. For small s all do, so these stay uniform.
+    assert abs(np.mean(fraction < 0.31) / np.mean(fraction < 0.54) - 0.5) < 0.04  # (0.31 - 0.08) / (0.54 - 0.08) = 1/2
 
 
 def test_training_resizes_the_crop_of_seed_epoch_and_image(tmp_path):
@@ -193,6 +193,13 @@ def test_the_stream_does_not_depend_on_threads_prefetch_or_start(many):
     assert list(loader.epoch(3, start_step=15)) == []
     with pytest.raises(ValueError, match="start_step is 16: an epoch has 15 steps"):
         loader.epoch(3, start_step=16)
+
+
+def test_another_seed_counts_from_the_next_epoch_that_begins(many):
+    loader = RecordLoader(many, size=24, batch_size=8, train=True, options=ReadOptions(threads=2))
+    loader.reseed(5)
+    assert loader.seed == 5
+    assert_same(list(loader.epoch(3)), epoch_of(many, 3, seed=5))
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
@@ -300,15 +307,18 @@ def test_arguments_out_of_range_are_refused(many):
     for options, text in [
         ({"batch_size": 121}, "120 images are not one batch of 121 on 1 rank"),
         ({"batch_size": 61, "ranks": 2}, "120 images are not one batch of 61 on 2 ranks"),
+        ({"batch_size": 0}, "batch_size is 0"),
         ({"threads": 0}, "threads is 0"),
+        ({"prefetch": 0}, "prefetch is 0"),
+        ({"seed": -1}, "seed is -1"),
         ({"rank": 2, "ranks": 2}, "rank 2 of 2"),
         ({"area": (0.5, 0.2)}, "area"),
         ({"crop_ratio": 1.5}, "crop_ratio 1.5"),
     ]:
         with pytest.raises(Refused, match=text):
             epoch_of(many, **options)
-    with pytest.raises(TypeError, match="bath_size"):
-        RecordLoader(many, size=24, bath_size=8, train=True)
+    with pytest.raises(TypeError, match="treads"):
+        RecordLoader(many, size=24, batch_size=8, train=True, treads=2)
 
 
 def loader_threads() -> list:

@@ -139,7 +139,7 @@ def test_missing_and_foreign_files_are_refused(packed, tmp_path):
     packed.with_suffix(".json").write_text("{")
     assert "a.json is not JSON" in refusal(packed)
     packed.with_suffix(".idx").unlink()
-    assert f"pack_records.py --index {packed}" in refusal(packed)
+    assert f"gluon-tricks pack --index {packed}" in refusal(packed)
     assert "no .rec file is named" in refusal([])
 
 
@@ -151,7 +151,7 @@ def test_an_index_cut_anywhere_is_refused(packed, with_manifest):
     whole = index.read_bytes()
     for cut in range(len(whole)):
         index.write_bytes(whole[:cut])
-        assert f"pack_records.py --index {packed}" in refusal(packed), cut
+        assert f"gluon-tricks pack --index {packed}" in refusal(packed), cut
 
 
 @pytest.mark.parametrize("with_manifest", [True, False])
@@ -169,9 +169,12 @@ def test_a_rec_cut_anywhere_is_refused(packed, with_manifest):
 
 def test_an_index_of_another_file_is_refused(packed):
     packed.with_suffix(".idx").write_text("10\t0\n11\t44\n12\t76\n")
-    assert "is not its own: no record starts at byte 44" in refusal(packed)
+    assert "belongs to another .rec: no record starts at byte 44" in refusal(packed)
     packed.with_suffix(".idx").write_text("10\t0\n11\t41\n12\t76\n")
     assert "damaged or truncated" in refusal(packed)
+    for nothing in ("", "\n", " \n\n"):
+        packed.with_suffix(".idx").write_text(nothing)
+        assert "a.idx is empty; " in refusal(packed)
 
 
 def test_a_manifest_that_does_not_fit_is_refused(packed):

@@ -132,7 +132,7 @@ def test_a_folder_named_as_records(tmp_path, capsys):
     (tmp_path / "photos" / "train").mkdir(parents=True)
     for folder, says in (
         (tmp_path, f"name the records in it, such as {rec}"),
-        (tmp_path / "photos", f"pack_records.py {tmp_path / 'photos' / 'train'} PREFIX` and name"),
+        (tmp_path / "photos", f"gluon-tricks pack {tmp_path / 'photos' / 'train'} PREFIX` and name"),
     ):
         assert training.main(["--rec-train", str(folder), "--rec-val", str(rec)]) == 2
         said = capsys.readouterr().err

@@ -81,9 +81,9 @@ def test_truncated_things_touch_the_border_and_others_do_not(drawn):
 
 def test_masks_hold_classes_background_and_a_thin_void(drawn):
     values = np.bincount(np.concatenate([mask.ravel() for _, mask, _ in drawn]), minlength=12)
-    shares = values / values.sum()
+    fractions = values / values.sum()
     assert len(values) == 12 and (values[1:11] > 0).all() and scenes.MASK_CLASSES[11 - 1] == "background"
-    assert 0.02 < shares[0] < 0.06 and 0.78 < shares[11] / shares[1:].sum() < 0.88
+    assert 0.02 < fractions[0] < 0.06 and 0.78 < fractions[11] / fractions[1:].sum() < 0.88
     for image, mask, things in drawn[:20]:
         assert mask.shape == image.shape[:2] and mask.dtype == np.uint8
         assert set(np.unique(mask)) <= {0, 11, *(thing.label + 1 for thing in things)}
@@ -176,3 +176,19 @@ def test_refusals(tmp_path):
         scenes.ensure(folder, train=2, val=1)
     with pytest.raises(Refused, match="0 pictures in val: ask for at least 1"):
         scenes.make(tmp_path, train=2, val=0)
+
+
+@pytest.mark.parametrize("name", ["VOC2007/JPEGImages/train_000001.jpg", "annotations/validation/val_000000.png"])
+def test_a_cache_with_another_picture_is_drawn_again(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path))
+    folder = scenes.ensure(train=2, val=1)
+    drawn = (folder / name).read_bytes()
+    (folder / name).write_bytes(drawn[:-1] + b"x")
+    with pytest.raises(Refused, match="holds other pictures: delete it"):
+        scenes.ensure(folder, train=2, val=1)
+    scenes.ensure(train=2, val=1)
+    assert (folder / name).read_bytes() == drawn
+    assert capsys.readouterr().err.count(f"{folder} holds other pictures: it is drawn again") == 1
+    for content in ("{", "[]", "[" * 100000):
+        (folder / "scenes.json").write_text(content)
+        scenes.ensure(train=2, val=1)

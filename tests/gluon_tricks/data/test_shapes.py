@@ -70,13 +70,13 @@ def test_outlines_lie_in_the_unit_disc_and_fill_a_good_part_of_it(label):
 
 def test_pose_squeezes_by_at_most_15_percent_and_keeps_the_middle():
     disc = outlines.outline(shapes.CLASSES.index("disc"), None)
-    shares = []
+    fractions = []
     for seed in range(50):
         (posed,) = outlines.pose(disc, 10, np.random.default_rng(seed))
         reach = np.linalg.norm(posed, axis=1)
         assert reach.max() == pytest.approx(10, rel=2e-3) and np.abs(posed.mean(axis=0)).max() < 1e-9
-        shares.append(reach.min() / reach.max())
-    assert 0.849 < min(shares) < 0.87 and max(shares) > 0.98
+        fractions.append(reach.min() / reach.max())
+    assert 0.849 < min(fractions) < 0.87 and max(fractions) > 0.98
 
 
 def test_the_silhouette_is_the_inside_and_leaves_out_the_hole():
@@ -209,3 +209,46 @@ def test_refusals(tmp_path):
         shapes.make(tmp_path, train=10, val=9)
     with pytest.raises(Refused, match="0 pictures in train cannot show"):  # not as many as usual
         shapes.ensure(tmp_path / "none", train=0, val=20)
+
+
+def _other_label(folder):
+    data = bytearray((folder / "train.rec").read_bytes())
+    data[100] ^= 1
+    (folder / "train.rec").write_bytes(data)
+
+
+def _other_seed(folder):
+    """Whole records of other pictures, whose manifest says that they are these."""
+    for path in folder.iterdir():
+        path.unlink()
+    shapes.make(folder, **SMALL, seed=5)
+    manifest = (folder / "train.json").read_text()
+    (folder / "train.json").write_text(manifest.replace('"seed": 5', '"seed": 0'))
+    (folder / "val.json").write_text((folder / "val.json").read_text().replace('"seed": 5', '"seed": 0'))
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        (_other_label, "holds other pictures in train than were drawn"),
+        (_other_seed, "holds other pictures in train than were drawn"),
+        (lambda folder: (folder / "train.json").write_text('{"classes": ["x"'), "is damaged"),
+        (lambda folder: (folder / "train.json").write_text("[" * 100000), "is damaged"),
+        (lambda folder: (folder / "val.idx").unlink(), "lacks val.idx"),
+    ],
+)
+def test_a_cache_with_other_pictures_is_drawn_again(change, says, tmp_path, monkeypatch, capsys):
+    """With one line; a folder that was named is the user's, and left alone."""
+    monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path))
+    folder = shapes.ensure(**SMALL)
+    rec = (folder / "train.rec").read_bytes()
+    change(folder)
+    with pytest.raises(Refused, match=f"{says}.*: delete it"):
+        shapes.ensure(folder, **SMALL)
+    capsys.readouterr()
+    assert shapes.ensure(**SMALL) == folder and (folder / "train.rec").read_bytes() == rec
+    lines = [line for line in capsys.readouterr().err.splitlines() if "is drawn again" in line]
+    assert len(lines) == 1 and lines[0].startswith(f"{folder} {says}")
+    assert [path.name for path in tmp_path.iterdir()] == ["shapes-v1"]
+    shapes.ensure(**SMALL)
+    assert capsys.readouterr().err == ""

@@ -88,7 +88,7 @@ def test_cuda_libraries():
 
 
 def test_no_horovod_is_a_warning_with_its_remedy():
-    refusal = "there is no horovodrun beside this Python: sh scripts/install_horovod.sh ENVIRONMENT builds it"
+    refusal = "there is no horovodrun beside this Python: scripts/install_horovod.sh of the repository builds it"
     finding = checks.check_horovod(refusal)
     assert finding.level == WARNING and finding.what.endswith(refusal)
     expect(checks.check_horovod(""), OK)

@@ -64,10 +64,10 @@ def test_convolutions_agree_with_float32(tmp_path):
 TRANSFER_CHILD = """
 import sys
 import mxnet as mx, numpy as np
-from gluon_tricks.networks.on_base import on_trained_base
+from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.tasks.detection.loss import detection_losses
 from gluon_tricks.machine.devices import start_precision
-from gluon_tricks.networks.of_recipe import architecture, parameters_by_name
+from gluon_tricks.networks.of_recipe import parameters_by_name
 from gluon_tricks.tasks.segmentation.loss import segmentation_loss
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 common = dict(model="resnet18_v1d", classes=2, class_names=("a", "b"), dtype=sys.argv[1])
@@ -75,8 +75,8 @@ if sys.argv[2] == "detection":
     recipe = DetectionRecipe(short=128, long=160, roi="small", frozen_stages=0, **common)
 else:
     recipe = SegmentationRecipe(crop=64, base_size=64, **common)
-start_precision(sys.argv[1], architecture(recipe))
-net = on_trained_base(recipe, [mx.cpu()])
+start_precision(sys.argv[1], task_of(recipe).architecture(recipe))
+net = task_of(recipe).on_trained_base(recipe, [mx.cpu()])
 rng = np.random.default_rng(0)
 images = mx.nd.array(np.kron(rng.normal(size=(2, 3, 4, 5)), np.ones((32, 32))))
 with mx.autograd.record():
@@ -115,6 +115,6 @@ def test_detectors_and_segmenters_agree_with_float32(task, tmp_path):
         for name in want.files
         if np.any(want[name])
     }
-    heads = [share for name, share in off.items() if name.startswith(("head.block.4", "aux_head.block.4", "rpn."))]
+    heads = [part for name, part in off.items() if name.startswith(("head.block.4", "aux_head.block.4", "rpn."))]
     assert len(heads) >= 4 and max(heads) < 0.2
     assert max(off.values()) < {"detection": 0.3, "segmentation": 0.7}[task]  # 1.4 were another direction

@@ -122,12 +122,16 @@ def test_the_newest_the_best_and_one_from_before_stay(tmp_path):
 
 def test_leftovers_of_a_killed_process_go(tmp_path):
     half = (".metrics.csv.123.tmp", "checkpoints/.step-000000005.safetensors.123.tmp", "pictures/.epoch-0005.png.1.tmp")
-    for name in (*half, "checkpoints/step-000000005.safetensors", "metrics.csv", ".exportab12/final-symbol.json"):
+    half += (".gluon-tricks-0a1b2c3d", "checkpoints/.gluon-tricks-01234567", ".gluon-tricks-ab_12xyz/final-symbol.json")
+    whole = [".export_mine/my.onnx", ".gluon-tricks-notes", ".writing/chapter", "checkpoints/.mine.tmp"]
+    whole += ["checkpoints/step-000000005.safetensors", "metrics.csv"]
+    for name in (*half, *whole):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
+    (tmp_path / ".gluon-tricks-11111111").symlink_to(tmp_path / ".export_mine")  # the link goes, not what it leads to
     checkpoint.remove_leftovers(tmp_path)
-    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
-    assert left == ["checkpoints/step-000000005.safetensors", "metrics.csv"]
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if not path.is_dir())
+    assert left == sorted(whole)
 
 
 def test_states_of_multi_precision_are_kept(tmp_path):

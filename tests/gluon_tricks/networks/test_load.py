@@ -11,8 +11,9 @@ import pytest
 from gluon_tricks.cli import convert, export
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.checkpoint import Progress, save_checkpoint
-from gluon_tricks.networks.load import load_network, open_network, require_same_normalisation
+from gluon_tricks.networks.load import require_same_normalisation
 from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.trained.load import load_network, open_network
 from model_zoo import get_model, published, weights
 from model_zoo.preprocessing import Preprocessing
 

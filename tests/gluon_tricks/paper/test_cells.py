@@ -1,5 +1,6 @@
 """Cells: which runs a table needs, in which order, how far they are, and the table made of them."""
 
+import collections
 import csv
 import dataclasses
 import io
@@ -96,6 +97,25 @@ def test_correlations_are_of_ranks(transfers):
     assert "val_pix_acc" not in tables.page(comparison) and "validation pixAcc" in tables.page(comparison)
 
 
+def test_both_scores_of_a_segmenter_are_shown_by_name(transfers):
+    """One run tells those at several scales, 51 and 31 %; the other is of a version that did not compute them."""
+    columns = ("epoch", "val_pix_acc", "val_miou", "images_per_second")
+    for key in ("standard", "cosine"):
+        cell = transfers.cell(f"table9/ade20k/{key}", 0)
+        assert cell.recipe.final_scales == "several"
+        leave(cell, 0.5, 0.3, columns=columns, **({} if key == "standard" else {"final_scales": "one"}))
+        leave(cell.source, 0.6)
+    scores = {"pixAcc, multi-scale": 0.51, "mIoU, multi-scale": 0.31}
+    event = json.dumps({"event": "final_scores", "scores": scores})
+    (transfers.cell("table9/ade20k/standard", 0).folder / "events.jsonl").write_text(event + "\n")
+    section = compare("table9", transfers, 1).sections[0]
+    rows = {row["Row"]: row for row in section.rows}
+    names = ("Ours, pixAcc", "Ours, mIoU", "Ours, pixAcc, multi-scale", "Ours, mIoU, multi-scale")
+    assert [rows["B-standard"][name] for name in names] == ["50.00 (1)", "30.00 (1)", "51.00 (1)", "31.00 (1)"]
+    assert [rows["+ cosine"][name] for name in names] == ["50.00 (1)", "30.00 (1)", "-", "-"]
+    assert "multi-scale: of the mean over six scales and mirror images" in section.note
+
+
 def test_the_teacher_comes_first_and_once(runs):
     wanted = cells.missing(runs.cells("table6", ["resnet50_v1d", "mobilenet1.0"], ["distill"], 1))
     names = [cell.name for cell in wanted]
@@ -114,6 +134,51 @@ def test_the_teacher_comes_first_and_once(runs):
 def test_seeds_come_one_after_the_other(runs):
     wanted = runs.cells("table5", (), ("v1", "v1d"), 2)
     assert [(c.name.split("/")[2], c.recipe.seed) for c in wanted] == [("fp16", 0), ("v1d", 0), ("fp16", 1), ("v1d", 1)]
+
+
+def test_the_papers_four_runs_are_four_at_its_scale(runs):
+    """Of what it gives a spread of: six rows of ResNet-50-D, not the seventh, Inception and MobileNet once each."""
+    at_its_scale = Runs(runs.root, get_scale("imagenet"), runs.train, runs.val).cells("table6", (), (), None)
+    counted = collections.Counter(cell.name.split("/")[1] for cell in at_its_scale)
+    assert counted == {"resnet50_v1d": 5 * 4 + 1, "resnet50": 4, "inceptionv3": 6, "mobilenet1.0": 6}
+    assert [cell.recipe.seed for cell in at_its_scale if cell.name.endswith("v1d/mixup")] == [0, 1, 2, 3]
+    assert {cell.recipe.seed for cell in runs.cells("table6", (), (), None)} == {0}
+    assert {cell.recipe.seed for cell in runs.cells("table6", (), (), 3)} == {0, 1, 2}
+
+
+def test_equal_cells_of_tables_1_and_2_are_those_of_the_others(runs):
+    """So that what has been run for tables 3 and 6 is not run again."""
+    names = {cell.name for table in ("table1", "table2") for cell in runs.cells(table, (), (), 1)}
+    assert names == {"table3/resnet50_v1/baseline", "table3/mobilenet1.0/baseline", "table6/resnet50_v1d/distill_mixup"}
+    at_its_scale = Runs(runs.root, get_scale("imagenet")).cells("table1", (), (), 1)
+    assert [cell.name for cell in at_its_scale] == [
+        "table3/resnet50_v1/baseline", *(f"table1/imagenet/{key}" for key in
+        ("resnext50", "se_resnet50", "se_resnext50", "densenet201")), "table6/resnet50_v1d/distill_mixup",
+    ]  # fmt: skip
+
+
+def test_tables_1_and_2_are_shown_beside_the_papers_numbers(runs):
+    leave(runs.cell("table3/resnet50_v1/baseline", 0), 0.5)
+    leave(runs.cell("table6/resnet50_v1d/distill_mixup", 0), 0.6)
+    (section,) = compare("table1", runs, 1).sections
+    rows = {row["Row"]: row for row in section.rows}
+    assert rows["ResNet-50 + tricks (bfloat16 in its place)"]["Paper, FLOPs"] == "4.3 G"
+    assert rows["ResNet-50"]["Paper"] == "75.30 / 92.20" and rows["ResNet-50"]["Ours, top-1"] == "50.00 (1)"
+    assert rows["ResNeXt-50"]["Paper"] == "77.80 / -" and rows["ResNeXt-50"]["Ours, top-1"] == "no proxy"
+    assert rows["SE-ResNeXt-50"]["Paper, FLOPs"] == "4.3 G" and section.rows[-1]["Paper"] == "79.29 / 94.63"
+    resnet, inception, mobilenet = (section.rows[0] for section in compare("table2", runs, 1).sections)
+    assert (resnet["Paper"], resnet["Reference"], resnet["Ours, top-1"]) == (
+        "75.87 / 92.70", "75.30 / 92.20", "50.00 (1)",
+    )  # fmt: skip
+    assert inception["Reference"] == "78.80 / 94.40" and mobilenet["Reference"] == "70.60 / -"
+
+
+def test_the_paper_gives_the_gain_of_200_epochs_alone(runs):
+    for row, top1 in (("smooth", 0.5), ("long", 0.53)):
+        leave(runs.cell(f"table6/resnet50_v1d/{row}", 0), top1)
+    (section,) = compare("table6", runs, 1, ["resnet50_v1d"]).sections
+    long = section.rows[-1]
+    assert (long["Paper"], long["Paper's difference"], long["Our difference"]) == ("- / -", "+0.15", "+3.00 ?")
 
 
 def test_inception_has_no_cells_at_a_small_scale(runs):
@@ -194,6 +259,29 @@ def test_the_papers_scale_is_imagenets(tmp_path):
         cell.is_done()
     places = Runs(tmp_path, get_scale("imagenet")).cell("table7/resnet50_v1d/best", 0)
     assert places.recipe.classes == 365
+
+
+@pytest.mark.parametrize(
+    "event, done",
+    [
+        ({"contexts": ["gpu(0)"] * 8, "ranks": 1}, True),  # of version 0.5: 1024 / 8 is 128
+        ({"contexts": ["gpu(0)"], "ranks": 8}, True),
+        ({"contexts": ["gpu(0)"] * 4, "ranks": 1}, False),
+        ({"contexts": ["gpu(0)"] * 4, "ranks": 1, "bn_batch": 128}, True),
+        (None, True),  # only its metrics have been kept
+    ],
+)
+def test_a_run_of_before_counts_by_what_its_norms_saw(event, done, tmp_path):
+    cell = Runs(tmp_path, get_scale("imagenet"), ("t.rec",), ("v.rec",)).cell("table6/resnet50_v1d/mixup", 0)
+    assert cell.recipe.bn_batch == 128
+    leave(cell, 0.5, bn_batch=None, dtype="float16")
+    if event:
+        (cell.folder / "events.jsonl").write_text(json.dumps({"event": "start", **event}) + "\n")
+    if done:
+        assert cell.is_done()
+        return
+    with pytest.raises(Refused, match=r"another recipe \(bn_batch\)"):
+        cell.is_done()
 
 
 def test_a_proxys_images_are_refused_at_the_papers_scale(tmp_path, tiny_records):
@@ -315,9 +403,9 @@ def with_own_row(monkeypatch):
 @pytest.mark.parametrize("name", [*TABLES])
 def test_a_row_without_the_papers_numbers_is_shown(name, runs, transfers, with_own_row):
     with_own_row(name)
-    task = TABLES[name].task
-    where, columns = (runs, METRICS) if task == "classification" else (transfers, ("epoch", *cells.COLUMNS[task], "x"))
-    if task != "classification":
+    columns = {"table8": ("epoch", "val_map07", "val_map", "x"), "table9": ("epoch", "val_pix_acc", "val_miou", "x")}
+    where, columns = (transfers, columns[name]) if name in columns else (runs, METRICS)
+    if where is transfers:
         leave(where.bases.cell(TABLES[name].rows[0].set["base_params"], 0), 0.3)
     column = next(iter(TABLES[name].columns))
     leave(where.cell(f"{name}/{column}/{TABLES[name].rows[0].key}", 0), 0.5, columns=columns)
@@ -373,7 +461,7 @@ def test_equal_differences_are_no_measure_of_noise():
 def test_table_7_has_the_test_servers_column(runs):
     leave(runs.cell("table7/resnet50_v1d/best", 0), 0.5)
     text = tables.markdown(compare("table7", runs, 1))
-    ours = "scored by its server alone: evaluate.py --submission"
+    ours = "scored by its server alone: gluon-tricks evaluate --submission"
     assert cells_of(text, "ResNet-50-D Efficient") == [
         *("56.34 / 86.87", "not run", "", "", "", "57.18 / 87.28", ours)
     ]  # fmt: skip

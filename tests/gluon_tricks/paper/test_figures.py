@@ -34,6 +34,18 @@ def test_the_downsampling_blocks_are_those_of_figure_2():
     assert [box.lines[0] for box in shortcut] == ["avg pool 2 × 2, stride 2", "conv 1 × 1, 512"]
 
 
+def test_figure_1_has_the_blocks_of_stage_4(monkeypatch):
+    """As the paper's: 1x1 512 with stride 2, 3x3 512, 1x1 2048, and a shortcut of 2048 with stride 2."""
+    drawn = []
+    monkeypatch.setattr(diagrams, "draw_block", lambda panel, block, *args: drawn.append((block, *args)))
+    diagrams.figure1()
+    assert [title for *_, title in drawn[1:]] == ["stage 4, block 1 (downsampling)", "stage 4, blocks 2 to 3"]
+    assert {box.lines[0] for box in diagrams.boxes(*drawn[1][:3]).values()} == {
+        "input: 1024 × 14 × 14", "conv 1 × 1, 512, stride 2", "conv 3 × 3, 512", "conv 1 × 1, 2048",
+        "conv 1 × 1, 2048, stride 2", "+",
+    }  # fmt: skip
+
+
 def test_the_stem_of_c_has_three_convolutions():
     found = lines_of("resnet50_v1c", "stem", 3, 224)
     assert [line for line in found if line.startswith("conv")] == [

@@ -13,6 +13,7 @@ from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks.classification.task import cross_entropy
 from gluon_tricks.training.loop import train_step
 from gluon_tricks.training.loss_scale import LossScale
+from gluon_tricks.training.rounds import Rounds
 
 
 def dense_net(dtype="float32"):
@@ -75,12 +76,12 @@ def test_several_rounds_are_one_batch():
         gradients = Gradients(trainer._params, accumulate=rounds > 1)
         task = types.SimpleNamespace(
             micro_batches=lambda batch, step: ([part] for part in zip(*(np.split(part, step) for part in batch))),
-            preprocess=lambda share: tuple(map(mx.nd.array, share)),
+            preprocess=lambda shard: tuple(map(mx.nd.array, shard)),
             forward=lambda net, X: net(X),
         )
         job = types.SimpleNamespace(
             task=task, net=net, trainer=trainer, gradients=gradients, loss=cross_entropy, scale=LossScale(False),
-            recipe=recipe.set(batch_size=8), step_context=lambda rounds=rounds: rounds,
+            recipe=recipe.set(batch_size=8), step_context=lambda rounds=rounds: rounds, rounds=Rounds(recipe, net, 1),
         )  # fmt: skip
         for _ in range(2):
             losses = train_step(job, (images.asnumpy(), target.asnumpy()))

@@ -12,22 +12,24 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.checkpoint import Progress, read_checkpoint, restore, save_checkpoint
 from gluon_tricks.paper.cells import Cell
 from gluon_tricks.recipes.recipe import KINDS, Recipe
-from gluon_tricks.recipes.settings import SITUATIONS, declared
+from gluon_tricks.recipes.settings import declared
 from gluon_tricks.training import prepare
 from gluon_tricks.tricks import TRICKS, Cosine, Distillation, Mixup
 
+SITUATIONS = ("cells", "resume", "ranks")  # where two recipes are compared
+
 # What does not decide, and where: all else does, fields of later days too.
 PLACES = {"name", "data", "train", "val"}  # what lies there is compared by its digest
-DIVERGENCE = {"divergence_factor", "divergence_steps", "rollbacks"}
+DIVERGENCE = {"divergence_factor", "divergence_steps", "rollbacks", "rollback_lr"}
 FREE = {
-    "cells": {*PLACES, *DIVERGENCE, "dtype", "mode", "base_params"},
-    "resume": {*PLACES, *DIVERGENCE, "epochs"},
+    "cells": {*PLACES, *DIVERGENCE, "dtype", "mode", "base_params", "final_scales"},
+    "resume": {*PLACES, *DIVERGENCE, "epochs", "final_scales"},
     "ranks": {*PLACES, "pretrained", "base_params"},
 }
 WANTED = {
     "classification": Recipe(data="records", epochs=6, classes=10),
     "detection": KINDS["detection"](epochs=6, class_names=("a", "b"), classes=2, dense_side=7),
-    "segmentation": KINDS["segmentation"](epochs=6, dataset="masks", classes=2, class_names=("a", "b")),
+    "segmentation": KINDS["segmentation"](epochs=6, dataset="masks", classes=2, class_names=("a", "b"), net={}),
 }
 OTHER = {  # where adding one gives no value of the field
     "name": "other", "model": "resnet18_v1b", "net": {"final_drop": 0.5}, "mean": (1.0, 2.0, 3.0), 
@@ -35,10 +37,12 @@ OTHER = {  # where adding one gives no value of the field
     "pretrained": "true", "data": "imagenet", "train": ("a.rec",), "val": ("b.rec",), "input_size": 64,
     "teacher_size": 64, "crop_ratio": 0.5, "min_area": 0.5, "augment": "none", "init": "gluoncv", "base_params": "run",
     "class_names": ("a", "c"), "train_splits": ("a",), "val_splits": ("b",), "roi": "small", "mask_values": (0, 9),
-    "void": 9, "lr": 0.5,
+    "void": 9, "lr": 0.5, "rollback_lr": 1.0,
+    "bn_batch": 2, "final_scales": "several",
 }  # fmt: skip
 FIELDS = [(kind, field.name) for kind in WANTED for field in dataclasses.fields(WANTED[kind])]
 FIELDS = [pair for pair in FIELDS if pair[0] == "classification" or pair[1] != "start_epoch"]  # which is 0 there
+FIELDS.remove(("detection", "bn_batch"))  # which is None there
 of_every_field = pytest.mark.parametrize("kind, field", FIELDS, ids=[f"{kind}-{field}" for kind, field in FIELDS])
 
 
@@ -75,6 +79,16 @@ def test_a_cell_is_done_by_its_own_recipe(kind, field, tmp_path):
         return
     with pytest.raises(Refused, match=rf"another recipe \((classes, )?{field}"):
         cell.is_done()
+
+
+@pytest.mark.parametrize("field", ["pretrained", "mean", "std", "crop_ratio", "accumulate", "teacher_size"])
+def test_what_once_was_forgotten_decides_a_cell(field, tmp_path):
+    """All its epochs are there, and it counts as another run for this one value."""
+    left(changed("classification", field), tmp_path / "seed0")
+    with pytest.raises(Refused, match=rf"seed0 holds a run of another recipe \({field}\): move it away"):
+        Cell("x", WANTED["classification"], tmp_path / "seed0").is_done()
+    left(WANTED["classification"], tmp_path / "seed1")
+    assert Cell("x", WANTED["classification"], tmp_path / "seed1").is_done()
 
 
 @of_every_field

@@ -1,5 +1,6 @@
 """Recipes: to JSON and back, changed by settings, refused where they make no sense."""
 
+import dataclasses
 import json
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.recipes.recipe import Recipe, apply_setting, read_recipe
 from gluon_tricks.recipes.registry import get_recipe, list_recipes
-from gluon_tricks.tricks import LabelSmoothing, Mixup, Warmup
+from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
+from gluon_tricks.tricks import TRICKS, LabelSmoothing, Mixup, Warmup
 
 
 @pytest.mark.parametrize("name", list_recipes())
@@ -48,7 +50,7 @@ def test_settings():
         ("lr=Infinity", "lr must be finite, but got inf"),
         ("mixup.alpha=NaN", "mixup: alpha must be finite, but got nan"),
         ("warmup.epochs=Infinity", "warmup: epochs must be finite, but got inf"),
-        ("net.final_drop=NaN", "net must be finite, but got {'final_drop': nan}"),
+        ("net.final_drop=NaN", "net.final_drop must be finite, but got nan"),
         ("mixupp.alpha=0.4", "no recipe field or trick 'mixupp': did you mean mixup"),
         ("dtype=float8", "choose one of float32, float16, bfloat16"),
         ("mixup=1", "mixup is a trick: set it on or off"),
@@ -80,3 +82,69 @@ def test_unknown_recipe_lists_near_ones():
 def test_two_tricks_of_a_kind_are_refused():
     with pytest.raises(Refused, match="two do the same work"):
         Recipe(tricks=(Mixup(0.1), Mixup(0.2)))
+
+
+RECIPES = (Recipe, DetectionRecipe, SegmentationRecipe)
+HUGE, LONG = 10**4000, "k" * 50_000_000
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ('{"crop_ratio": 1e-5, "input_size": 224}', "resized to 2.24e.07 px, and 8192 are the most"),
+        ('{"input_size": 3000000}', "input_size is 3000000: it takes 4096 or less"),
+        ('{"input_size": 4096, "batch_size": 1000000}', "a batch would have 1.68e.13 pixels"),
+        ('{"seed": ' + "9" * 5000 + "}", "Exceeds the limit"),
+        ('{"lr": 1e400}', "'1e400' is too large"),
+        ('{"self": 1}', "there is no recipe field 'self'"),
+        ('{"cls": 1}', "there is no recipe field 'cls'"),
+        ('{"' + "k" * 4_000_000 + '": 1}', "there is no recipe field 'kkk"),
+        ('{"' + LONG + '": 1}', "it has 50 MB, and 4.19 MB are the most"),
+        ('{"epochs": 1, "epochs": 2}', "the key 'epochs' twice"),
+        ('{"net": {"classes": NaN}}', "NaN is no number of JSON"),
+        ('{"net": {"a": {"b": {"c": {"d": {"e": 1}}}}}}', "lists or objects within each other"),
+        ('{"net": {"width": 1e300}}', "net.width is 1e.300: it takes 1000000 or less"),
+        ('{"net": {"names": ["' + "n" * 5000 + '"]}}', "net.names has 5000 letters: it takes at most 4096"),
+        ('{"tricks": [{"trick": "mixup", "alpha": 1e300}]}', "mixup: alpha is 1e.300: it takes 9.007199e.15 or less"),
+        ('{"tricks": [{"trick": "mixup", "alpha": 1e6}]}', "mixup: alpha is 1000000.0: it takes 1000 or less"),
+        ('{"tricks": [{"trick": "step_decay", "epochs": [3, 1e9]}]}', "step_decay: epochs is 10+.0: it takes 1000000"),
+        ('{"task": "segmentation", "crop": 100000}', "crop is 100000: it takes 4096 or less"),
+        ('{"task": "segmentation", "mask_values": [0, 70000]}', "mask_values is 70000: it takes 65535 or less"),
+        ('{"task": "detection", "short": 0}', "short is 0: it takes 1 or more"),
+        ('{"task": "detection", "class_names": ' + str(["c"] * 20000).replace("'", '"') + "}", "at most 10000"),
+        ("[" * 100000, "deeper than 64"),
+    ],
+)  # fmt: skip
+def test_a_hostile_recipe_file_is_one_short_sentence(text, says, tmp_path):
+    (tmp_path / "recipe.json").write_text(text)
+    with pytest.raises(Refused, match=says) as error:
+        read_recipe(tmp_path / "recipe.json")
+    assert len(str(error.value)) < 700
+
+
+@pytest.mark.parametrize(
+    "kind, field",
+    [(kind, f) for kind in RECIPES for f in dataclasses.fields(kind)],
+    ids=lambda part: part.name if isinstance(part, dataclasses.Field) else part.__name__,
+)
+def test_no_field_takes_a_number_without_end(kind, field):
+    """Every number of every recipe has an upper bound, and no text is longer than a path."""
+    kinds = {"int": HUGE, "float": 1e300, "tuple[int": (HUGE,), "tuple[float": (1e300,) * 3, "str": "x" * 5000}
+    value = next((value for name, value in kinds.items() if field.type.startswith(name)), None)
+    if value is None:
+        assert field.name in ("net", "tricks", "train_splits", "val_splits", "class_names", "train", "val")
+        value = {"net": {"x": HUGE}, "tricks": ("x",)}.get(field.name, ("x" * 5000,))
+    with pytest.raises(Refused) as error:
+        kind().set(**{field.name: value})
+    assert len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize("trick", TRICKS, ids=lambda trick: trick.label())
+def test_no_trick_takes_a_number_without_end(trick):
+    for field in dataclasses.fields(trick):
+        value = {"float": 1e15, "int": 10**15, "tuple[float": [1e15]}.get(field.type.split(",")[0].split(" ")[0])
+        if value is not None:
+            given = {"trick": trick.label(), field.name: value}
+            given.update({"teacher": "run"} if trick.label() == "distillation" else {})
+            with pytest.raises(Refused, match=field.name):
+                Recipe.from_json({"tricks": [given]})

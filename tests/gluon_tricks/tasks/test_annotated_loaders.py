@@ -9,10 +9,11 @@ import pytest
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.annotations.boxes import BoxedImages, read_voc
 from gluon_tricks.data.annotations.masks import MaskedImages, read_masks
-from gluon_tricks.data.base_loader import UndecodableImages
+from gluon_tricks.data.base_loader import ReadOptions, UndecodableImages
 from gluon_tricks.data.records import BadRecord
 from gluon_tricks.tasks.detection.loader import DetectionLoader, flip_boxes, resized_shape
-from gluon_tricks.tasks.segmentation.loader import SegmentationLoader, scale_and_crop
+from gluon_tricks.tasks.segmentation import loader as segmentation_loader
+from gluon_tricks.tasks.segmentation.loader import SegmentationLoader, at_most, most_pixels, scale_and_crop
 
 
 def gradient(height: int, width: int) -> np.ndarray:
@@ -53,14 +54,14 @@ def masks(tmp_path_factory):
     return masked(tmp_path_factory.mktemp("masks"), [(24 + i, 40 - i) for i in range(17)])
 
 
-def detect(records, epoch=0, start_step=0, **options):
-    options = {"batch_size": 4, "train": True, "short": 20, "long": 60, **options}
-    return list(DetectionLoader(records, **options).epoch(epoch, start_step))
+def detect(records, epoch=0, start_step=0, *, options=ReadOptions(), **more):
+    more = {"batch_size": 4, "train": True, "short": 20, "long": 60, **more}
+    return list(DetectionLoader(records, options=options, **more).epoch(epoch, start_step))
 
 
-def segment(records, epoch=0, start_step=0, **options):
-    options = {"batch_size": 4, "train": True, "crop": 16, "base": 32, **options}
-    return list(SegmentationLoader(records, **options).epoch(epoch, start_step))
+def segment(records, epoch=0, start_step=0, *, options=ReadOptions(), **more):
+    more = {"batch_size": 4, "train": True, "crop": 16, "base": 32, **more}
+    return list(SegmentationLoader(records, options=options, **more).epoch(epoch, start_step))
 
 
 def indices(batches):
@@ -151,7 +152,7 @@ def test_a_step_holds_images_of_one_orientation(mixed):
     for ranks in (1, 2):
         upright = []
         for rank in range(ranks):
-            batches = detect(mixed, batch_size=4 // ranks, rank=rank, ranks=ranks)
+            batches = detect(mixed, batch_size=4 // ranks, options=ReadOptions(rank=rank, ranks=ranks))
             upright.append([mixed.sizes[b.indices, 0] > mixed.sizes[b.indices, 1] for b in batches])
         steps = [np.concatenate(of_step) for of_step in zip(*upright)]
         # 23 = 5 x 4 + 3 and 17 = 4 x 4 + 1: the four that are left are a step of their own.
@@ -160,23 +161,23 @@ def test_a_step_holds_images_of_one_orientation(mixed):
         assert [step.sum() for step in steps] != sorted(step.sum() for step in steps)
     first, second = indices(detect(mixed, 0)), indices(detect(mixed, 1))
     assert sorted(first) == sorted(second) == list(range(40)) and first != second
-    assert indices(detect(mixed, 0, seed=1)) != first
+    assert indices(detect(mixed, 0, options=ReadOptions(seed=1))) != first
 
 
 @pytest.mark.parametrize("kind", ["detect", "segment"])
 def test_the_stream_does_not_depend_on_threads_prefetch_or_start(kind, mixed, masks):
     run, records, steps = {"detect": (detect, mixed, 10), "segment": (segment, masks, 4)}[kind]
-    whole = run(records, 3, threads=1)
+    whole = run(records, 3, options=ReadOptions(threads=1))
     assert len(whole) == steps
-    assert_same(whole, run(records, 3, threads=5, prefetch=1))
-    assert_same(whole[2:], run(records, 3, start_step=2, threads=2))
+    assert_same(whole, run(records, 3, options=ReadOptions(threads=5, prefetch=1)))
+    assert_same(whole[2:], run(records, 3, start_step=2, options=ReadOptions(threads=2)))
 
 
 @pytest.mark.parametrize("kind", ["detect", "segment"])
 def test_ranks_share_the_images_of_a_step(kind, mixed, masks):
     run, records = {"detect": (detect, mixed), "segment": (segment, masks)}[kind]
     alone = run(records, 2, batch_size=6)
-    shared = [run(records, 2, batch_size=2, rank=rank, ranks=3) for rank in range(3)]
+    shared = [run(records, 2, batch_size=2, options=ReadOptions(rank=rank, ranks=3)) for rank in range(3)]
     assert len(alone) == len(records) // 6
     for step, batch in enumerate(alone):
         assert batch.indices.tolist() == indices(shared[rank][step] for rank in range(3))
@@ -187,7 +188,7 @@ def test_ranks_share_the_images_of_a_step(kind, mixed, masks):
 
 
 def test_detection_sees_every_image_once_over_all_ranks_in_validation(mixed):
-    ranks = [detect(mixed, batch_size=3, train=False, rank=rank, ranks=3) for rank in range(3)]
+    ranks = [detect(mixed, batch_size=3, train=False, options=ReadOptions(rank=r, ranks=3)) for r in range(3)]
     # 40 = 4 x 9 + 4: in the fifth step rank 0 has 3 images, rank 1 has 1 and rank 2 none.
     assert [[batch.count for batch in batches] for batches in ranks] == [[3] * 5, [3] * 4 + [1], [3] * 4 + [0]]
     seen = [batch.indices[: batch.count].tolist() for batches in ranks for batch in batches]
@@ -289,9 +290,9 @@ def test_image_and_mask_stay_together(tmp_path):
     assert not batch.images[~real & ~blurred(real)].any()
     light = batch.images[..., 0] > 120
     assert (light == (batch.masks == 1))[real].mean() > 0.97  # a shift by half a field would leave a half
-    shares = real.mean(axis=(1, 2))
+    fractions = real.mean(axis=(1, 2))
     # Below factor 0.8 the shorter side, 120, does not fill 96: a fifth of the images. At 0.5 there are 80 x 60.
-    assert 80 * 60 / 96**2 <= shares.min() < 0.95 and np.median(shares) == 1
+    assert 80 * 60 / 96**2 <= fractions.min() < 0.95 and np.median(fractions) == 1
 
 
 def blurred(real):
@@ -306,7 +307,7 @@ def test_evaluation_gives_whole_images(masks):
     y, x = np.mgrid[:29, :35]
     np.testing.assert_array_equal(batches[5].masks[0], np.where((x + y) % 4 == 3, -1, (x + y) % 4))
     assert batches[5].masks.dtype == np.int32 and (batches[5].indices.tolist(), batches[5].count) == ([5], 1)
-    ranks = [segment(masks, batch_size=1, train=False, rank=rank, ranks=2) for rank in range(2)]
+    ranks = [segment(masks, batch_size=1, train=False, options=ReadOptions(rank=r, ranks=2)) for r in range(2)]
     assert indices(ranks[0]) == [*range(0, 17, 2)] and indices(ranks[1]) == [*range(1, 17, 2), -1]
     assert ranks[1][-1].count == 0 and ranks[1][-1].masks.tolist() == [[[-1]]]
 
@@ -325,10 +326,9 @@ def test_arguments_out_of_range_are_refused(mixed, masks):
     for run, options, text in [
         (detect, {"batch_size": 41}, "40 images are not one batch of 41 on 1 rank"),
         (detect, {"short": 61}, "short is 61 and long is 60"),
-        (detect, {"threads": 0}, "threads is 0"),
+        (detect, {"batch_size": 0}, "batch_size is 0"),
         (segment, {"train": False}, "batch_size is 4: evaluation takes"),
         (segment, {"scale": (0, 1)}, "scale"),
-        (segment, {"rank": 1}, "rank 1 of 1"),
     ]:
         with pytest.raises(Refused, match=text):
             run(mixed if run is detect else masks, **options)
@@ -347,3 +347,25 @@ def test_real_images(shared_data):
     camvid = read_masks(folder / "images/val", folder / "masks/val", 11, void=(11,))
     batch = next(SegmentationLoader(camvid, batch_size=8, train=True, crop=320, base=480).epoch())
     assert batch.images.shape == (8, 320, 320, 3) and batch.masks.min() == -1 and batch.masks.max() <= 10
+
+
+def test_a_large_image_is_scaled_down_with_its_mask():
+    """Half black, half class 1: of 100 x 200 px 5,000 are left, half as many each way, of the same shares."""
+    image, mask = np.zeros((100, 200, 3), np.uint8), np.zeros((100, 200), np.int32)
+    image[:, 100:], mask[:, 100:] = 200, 1
+    small, of_small = at_most(image, mask, 5000)
+    assert small.shape == (50, 100, 3) and of_small.shape == (50, 100) and of_small.dtype == np.int32
+    assert of_small[:, :50].max() == 0 and of_small[:, 50:].min() == 1 and small[25, 75].tolist() == [200] * 3
+    assert at_most(image, mask, 20000)[1] is mask
+    assert [most_pixels(classes) for classes in (2, 64, 150, 65536)] == [1 << 22, 1 << 22, 1 << 22, 16384]
+
+
+def test_evaluation_takes_no_image_larger_than_its_network_can(masks, monkeypatch, caplog):
+    monkeypatch.setattr(segmentation_loader, "_MOST_WHOLE", 960)
+    with caplog.at_level(logging.WARNING):
+        batches = list(SegmentationLoader(masks, batch_size=1, train=False).epoch())
+    sizes = [int(np.prod(shape)) for shape in masks.sizes]
+    assert max(sizes) > 960 and max(batch.masks.size for batch in batches) <= 960
+    assert {int(value) for batch in batches for value in np.unique(batch.masks)} == {-1, 0, 1, 2}
+    large = sum(size > 960 for size in sizes)
+    assert f"scaled down to 0.00096 million pixels before they are scored: {large} of 17 images" in caplog.text

@@ -10,10 +10,10 @@ from mxnet import autograd
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.keyed_random import generator
-from gluon_tricks.networks.detector.anchors import with_room
-from gluon_tricks.networks.detector.build import build_detector
-from gluon_tricks.networks.detector.settings import RoISettings
+from gluon_tricks.tasks.detection.anchors import with_room
+from gluon_tricks.tasks.detection.build import build_detector
 from gluon_tricks.tasks.detection.loss import anchor_targets, detection_losses
+from gluon_tricks.tasks.detection.settings import RoISettings
 from model_zoo import get_model
 
 SETTINGS = RoISettings(

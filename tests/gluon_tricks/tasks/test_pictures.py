@@ -134,7 +134,7 @@ def test_overlay_colours_pixels_and_names_classes():
     assert squares[1].max() < squares[4].min()  # the larger class first
 
     mask[mask == 1] = 255
-    picture = pictures.overlay(grey(400, 400, 100), mask, NAMES, void=255)
+    picture = pictures.overlay(grey(400, 400, 100), mask, NAMES)
     assert (picture[100:400, :300] == 100).all()
 
 

@@ -11,22 +11,24 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_tricks.cli import transfer_flags
+from gluon_tricks.cli import detect, segment, transfer_flags
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.annotations.annotated import require_apart
 from gluon_tricks.data.annotations.boxes import BoxedImages
 from gluon_tricks.data.builtin import scenes
-from gluon_tricks.networks.load import load_network
+from gluon_tricks.machine import doctor
+from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import parameters_by_name
-from gluon_tricks.networks.on_base import on_trained_base
 from gluon_tricks.recipes.named.detection_segmentation import DETECTION, SEGMENTATION
 from gluon_tricks.recipes.recipe import Recipe, read_recipe, recipe_from_json
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.tasks.detection import task as detection_task
 from gluon_tricks.tasks.detection.task import Detection, require_trainable
+from gluon_tricks.tasks.protocol import ScoringOptions
+from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.tasks.segmentation import task as segmentation_task
 from gluon_tricks.tasks.segmentation.task import Segmentation
-from gluon_tricks.trained.transfer_scores import open_validation
+from gluon_tricks.trained.load import load_network
 from gluon_tricks.training import loop
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate
@@ -47,7 +49,7 @@ PER_CLASS = {"detection": {"per_class_07": 10, "per_class_area": 10}, "segmentat
 
 
 @pytest.fixture(autouse=True)
-def four_scenes(monkeypatch, tmp_path_factory):
+def four_scenes(monkeypatch, tmp_path_factory, few_regions):
     """Four pictures to train on and two to validate: two steps an epoch."""
     monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.setitem(scenes.DATA_SETS, "few_scenes", (4, 2))
@@ -94,12 +96,14 @@ def test_a_stopped_training_goes_on_bit_for_bit(task, base, tmp_path):
     assert stored.task == task and len(stored.class_names) == stored.classes == {"detection": 10}.get(task, 11)
     start = arrays(load_network_of(recipe.set(base_params=str(base))))
     learnt = {name for name, array in whole.items() if not np.array_equal(array, start[name])}
-    assert any("stage4" in name or ".base.4" in f".{name}" for name in learnt)
+    # Of the detector 5 + 5 + 5 convolutions of stages 2 to 4, and weights and biases of 5 layers on them; of the
+    # segmenter 20 convolutions, 20 norms of 4 arrays, and two heads of 7.
+    assert len(learnt) == {"detection": 25, "segmentation": 114}[task]
 
 
 @pytest.mark.parametrize("task", TINY)
 def test_two_rounds_on_a_device_are_one_on_two(task, tmp_path):
-    """The same shares of the batch, in turn or side by side, make the same step (but for running statistics)."""
+    """The same shards of the batch, in turn or side by side, make the same step (but for running statistics)."""
     recipe = TINY[task].set(epochs=1, batch_size=4, net={"norm_layer": "BatchNorm"})
     found = []
     for contexts, accumulate in (([mx.cpu()], 2), ([mx.cpu(0), mx.cpu(1)], 1)):
@@ -111,6 +115,37 @@ def test_two_rounds_on_a_device_are_one_on_two(task, tmp_path):
         np.testing.assert_allclose(found[1][name], array, rtol=1e-5, atol=1e-6, err_msg=name)
     start = arrays(load_network_of(recipe))
     assert any(not np.array_equal(array, start[name]) for name, array in found[0].items())
+
+
+def test_a_segmenter_is_scored_at_several_scales_at_the_end(tmp_path, monkeypatch):
+    """Once, before the run counts as done; here at one scale and mirrored, to be quick."""
+    seen = []
+
+    def evaluate(net, *args, scales=(1.0,), flips=False):
+        seen.append((scales, flips, (tmp_path / "run" / "final.params").exists()))
+        return plain(net, *args, scales=(1.0,), flips=flips)
+
+    plain = segmentation_task.evaluate_segmenter
+    monkeypatch.setattr(segmentation_task, "evaluate_segmenter", evaluate)
+    recipe = TINY["segmentation"].set(epochs=2, final_scales="several")
+    train_and_evaluate(recipe, tmp_path / "run", Options(contexts=[mx.cpu()], threads=1, picture_epochs=0))
+    six = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+    assert seen == [((1.0,), False, False)] * 2 + [(six, True, False)]
+    events = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
+    assert [event["event"] for event in events[-2:]] == ["final_scores", "done"]
+    (scores,) = [event["scores"] for event in events if event["event"] == "final_scores"]
+    assert list(scores) == ["pixAcc, multi-scale", "mIoU, multi-scale"] and all(0 < s < 1 for s in scores.values())
+
+
+def test_scripts_know_gluoncvs_settings_by_name():
+    assert words("--recipe fcn_ade20k_gluoncv --lr 0.004", SEGMENTATION, "ade20k").wd == 2e-4
+    assert words("--recipe faster_rcnn_voc_gluoncv", DETECTION, "voc").tricks == (StepDecay((14, 20)),)
+    with pytest.raises(Refused, match="fcn_ade20k_gluoncv is a recipe of segmentation, and this script is for detect"):
+        words("--recipe fcn_ade20k_gluoncv", DETECTION, "voc")
+
+
+def on_trained_base(recipe, contexts, restored=False):
+    return task_of(recipe).on_trained_base(recipe, contexts, restored)
 
 
 def load_network_of(recipe):
@@ -182,7 +217,9 @@ def test_another_network_than_the_named_base_is_refused(base):
     shutil.copy(base, run / "final.params")
     (run / "recipe.json").write_text(json.dumps(Recipe(model="resnet18_v1b", classes=7).to_json()))
     for source in (run, run / "final.params"):
-        with pytest.raises(Refused, match="is a resnet18_v1b, and the base is to be a resnet34_v1b: --base resnet18_"):
+        with pytest.raises(
+            Refused, match="is a resnet18_v1b, and the base is to be a resnet34_v1b: use --base resnet18_"
+        ):
             on_trained_base(recipe.set(base_params=str(source)), [mx.cpu()])
         assert words(f"--base-params {source}", DETECTION, "voc").model == "resnet18_v1b"
         said = words(f"--base-params {source} --base resnet34_v1b", DETECTION, "voc")
@@ -205,10 +242,11 @@ def test_another_network_than_the_named_base_is_refused(base):
         (SegmentationRecipe(dataset="masks", data="x"), "how many classes"),
         (TINY["detection"].set(model="vgg11", short=8), "vgg11 takes images of at least 32 px, and these have 8"),
         (TINY["segmentation"].set(model="resnet18_v1d", crop=1), "takes images of at least 5 px, and these have 1"),
-        (TINY["segmentation"].set(crop=100_000), "GB of memory for . images of 100000x100000 px"),
+        (TINY["segmentation"].set(crop=4096), "GB of memory for . images of 4096x4096 px, and cpu.0. has 1.0 GB"),
     ],
 )
-def test_what_cannot_work_is_refused_before_any_work(recipe, says, tmp_path):
+def test_what_cannot_work_is_refused_before_any_work(recipe, says, tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "whole_memory", lambda: 10**9)
     with pytest.raises(Refused, match=says):
         train_and_evaluate(recipe, tmp_path / "run", Options(contexts=[mx.cpu()]))
     assert not (tmp_path / "run").exists()
@@ -218,10 +256,11 @@ def test_what_cannot_work_is_refused_before_any_work(recipe, says, tmp_path):
     "settings, says",
     [
         (dict(dtype="float16"), "dtype is 'float16': choose one of float32, bfloat16"),
-        (dict(tricks=(Mixup(),)), "mixup is for the training of classifiers"),
-        (dict(tricks=(ZeroGamma(),)), "zero_gamma is for the training of classifiers"),
-        (dict(classes=3, class_names=("a", "b")), "class_names are 2 and classes is 3"),
+        (dict(tricks=(Mixup(),)), "mixup is for training classifiers"),
+        (dict(tricks=(ZeroGamma(),)), "zero_gamma is for training classifiers"),
+        (dict(classes=3, class_names=("a", "b")), "class_names has 2 names and classes is 3"),
         (dict(classes=10**9), "classes is 1000000000"),
+        (dict(short=5000, long=6000), "short is 5000: it takes 4096 or less"),
         (dict(start_epoch=1), "start_epoch is 1: use --resume auto"),
         (dict(data="VOCdevkit"), "data is 'VOCdevkit': few_scenes is built in; name the kind of your data"),
         (dict(dense_side=0), "dense_side is 0: it takes 1 or more"),
@@ -242,13 +281,13 @@ def test_a_recipe_that_claims_more_classes_than_its_file_has(base, tmp_path):
 
 def test_a_base_without_a_dilated_form_is_refused():
     for model in ("vgg11", "inceptionv3"):
-        with pytest.raises(Refused, match=f"{model} has no dilated form, which an FCN stands on: use a ResNet"):
+        with pytest.raises(Refused, match=f"{model} has no dilated form, which an FCN needs: use a ResNet"):
             on_trained_base(TINY["segmentation"].set(model=model), [mx.cpu()])
 
 
 def test_a_detector_says_its_base_and_its_classes(base, tmp_path):
     train_and_evaluate(TINY["detection"].set(epochs=1), tmp_path, Options(contexts=[mx.cpu()], threads=1))
-    assert load_network(tmp_path, model="resnet18_v1b", classes=10)
+    assert load_network(tmp_path, model="resnet18_v1b", classes=10).classes == scenes.CLASSES
     with pytest.raises(Refused, match="--model vgg11 contradicts .*, whose model is resnet18_v1b"):
         load_network(tmp_path, model="vgg11")
     with pytest.raises(Refused, match="--classes 9 contradicts .*, whose classes is 10"):
@@ -289,13 +328,14 @@ def test_the_defaults_are_the_papers():
     assert (voc.short, voc.long, voc.lr, voc.wd, voc.momentum, voc.epochs) == (600, 1000, 1e-3, 5e-4, 0.9, 20)
     assert voc.train_splits == ("2007_trainval", "2012_trainval") and voc.val_splits == ("2007_test",)
     lr_at, plan = voc.schedule(100)
-    assert [round(lr_at(step), 9) for step in (0, 24, 1399, 1400, 1999)] == [4e-5, 1e-3, 1e-3, 1e-4, 1e-4]
+    assert [lr_at(step) for step in (0, 11, 1399, 1400, 1999)] == pytest.approx([7e-3 / 18, 1e-3, 1e-3, 1e-4, 1e-4])
     assert (ade.crop, ade.lr, ade.wd, ade.batch_size, ade.epochs, ade.aux_weight) == (480, 0.01, 1e-4, 16, 120, 0.5)
     assert ade.tricks == (PolyDecay(0.9),) and ade.net == {"norm_layer": "SyncBatchNorm"}
 
 
 def words(text, recipes, default, begun=None):
-    args = transfer_flags.parser("", recipes, default).parse_args(text.split())
+    own_flags = (detect if recipes is DETECTION else segment).own_flags
+    args = transfer_flags.parser("", recipes, default, own_flags).parse_args(text.split())
     return transfer_flags.recipe_from_flags(args, 2, begun, recipes, default)[0]
 
 
@@ -320,7 +360,7 @@ def test_flags_change_what_they_name():
         "--base resnet50_v1d --lr 0.002 --lr-decay-epoch 3,4 --lr-decay 0.5 --batch-size 3", DETECTION, "voc"
     )
     assert (recipe.model, recipe.lr, recipe.batch_size) == ("resnet50_v1d", 0.002, 6)  # 3 on each of two devices
-    assert recipe.tricks == (Warmup(0.25), StepDecay((3.0, 4.0), 0.5))
+    assert recipe.tricks == (Warmup(500 / 4137, start_factor=1 / 3), StepDecay((3.0, 4.0), 0.5))
     recipe = words(
         "--dataset masks --num-classes 11 --void 11 --crop-size 96 --set aux_weight=0", SEGMENTATION, "ade20k"
     )
@@ -375,10 +415,9 @@ def test_own_classes_of_a_detector_reach_its_run_and_its_evaluation(tmp_path, ca
     recipe = DetectionRecipe(class_names=("Käfer", "猫"), **own)
     task = Detection(recipe, [mx.cpu()], 1)
     assert task.recipe.class_names == ("Käfer", "猫") and task.recipe.classes == 2
-    assert open_validation(recipe_from_json(json.loads(json.dumps(task.recipe.to_json()))), "run").records.classes == (
-        "Käfer",
-        "猫",
-    )
+    stored = Trained(None, recipe_from_json(json.loads(json.dumps(task.recipe.to_json()))))
+    opened = Detection.open_validation("run", [mx.cpu()], ScoringOptions(), stored)
+    assert opened.loader.records.classes == ("Käfer", "猫")
     assert all("no validation image" in line and "猫: the mean is over" in line for line in caplog.messages)
     with pytest.raises(
         Refused, match="0.xml: unknown class 'Käfer'.*The classes are cat, dog: name those of your data"
@@ -408,7 +447,9 @@ def test_flags_that_cannot_be_are_refused(tmp_path):
         words("--resume-params x", DETECTION, "voc")
     path = tmp_path / "recipe.json"
     path.write_text(json.dumps(SEGMENTATION["scenes"].to_json()))
-    with pytest.raises(Refused, match="is a recipe of segmentation, and this script is for detection"):
+    with pytest.raises(
+        Refused, match="is a recipe of segmentation, and this command trains detectors: use gluon-tricks segment"
+    ):
         words(f"--recipe {path}", DETECTION, "voc")
     with pytest.raises(Refused, match="--num-classes goes with --dataset masks: ade20k has its own"):
         words("--num-classes 3", SEGMENTATION, "ade20k")

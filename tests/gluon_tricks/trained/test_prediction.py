@@ -15,9 +15,11 @@ from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.tasks import pictures, protocol
 from gluon_tricks.tasks.classification.task import Classification
+from gluon_tricks.tasks.detection import prediction as of_detectors
 from gluon_tricks.tasks.detection.task import Detection
+from gluon_tricks.tasks.prediction import percentages
+from gluon_tricks.tasks.segmentation import prediction as of_segmenters
 from gluon_tricks.tasks.segmentation.task import Segmentation
-from gluon_tricks.trained import predict
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate
 
@@ -80,10 +82,10 @@ def test_a_handful_is_spread_evenly_and_always_the_same():
 
 
 def test_the_true_class_is_named_and_green():
-    image, names, shares = np.full((300, 400, 3), 90, np.uint8), list("abcdef"), np.array([0.1, 0.6, 0.3, 0, 0, 0])
+    image, names, scores = np.full((300, 400, 3), 90, np.uint8), list("abcdef"), np.array([0.1, 0.6, 0.3, 0, 0, 0])
     green = {}
     for truth in (None, 1, 2, 5):
-        panel = pictures.bars(image, names, shares, top=3, truth=truth)[:, 400:].astype(int)
+        panel = pictures.bars(image, names, scores, top=3, truth=truth)[:, 400:].astype(int)
         green[truth] = (panel[:, :, 1] > panel[:, :, 0] + 60).sum(axis=1).max()  # of the longest row
     assert green[None] == 0 < green[5] < 20  # the sixth class is not among the three: only its name is there
     assert green[1] == pytest.approx(2 * green[2], abs=2) and green[2] > 40
@@ -173,15 +175,15 @@ def test_pictures_of_a_segmenter(few_scenes, tmp_path, monkeypatch):
 def test_boxes_below_the_threshold_are_not_told_of(monkeypatch):
     """An image of 50 x 100 px comes to the network as 100 x 200, so boxes are halved."""
     found = [[4, 1, -1, 0]], [[0.5, 0.9, -1, 0.49]], [[[0, 0, 200, 100], [20, 40, 60, 80], [-1] * 4, [0, 0, 9, 9]]]
-    monkeypatch.setattr(predict, "predict", lambda net, images: tuple(map(mx.nd.array, found)))
+    monkeypatch.setattr(of_detectors, "predict", lambda net, images: tuple(map(mx.nd.array, found)))
     recipe, image = DetectionRecipe(short=100, long=300).resolved(), np.zeros((50, 100, 3), np.uint8)
-    said = predict.detect(None, recipe, list("abcde"), mx.cpu(), 0.5, image)
+    said = of_detectors.detect(None, recipe, list("abcde"), mx.cpu(), 0.5, image)
     assert said.words == "b 90.0 %, e 50.0 %"
     assert said.values["boxes"] == [
         {"name": "b", "index": 1, "score": pytest.approx(0.9), "box": [10, 20, 30, 40]},
         {"name": "e", "index": 4, "score": 0.5, "box": [0, 0, 100, 50]},
     ]
-    said = predict.detect(None, recipe, list("abcde"), mx.cpu(), 0.95, image)
+    said = of_detectors.detect(None, recipe, list("abcde"), mx.cpu(), 0.95, image)
     assert (said.words, said.values) == ("nothing with a score of 0.95 or more", {"boxes": []})
 
 
@@ -189,19 +191,19 @@ def test_pixels_without_numbers_are_of_no_class(monkeypatch):
     """Of 300 classes, for which 8 bits do not do: a quarter of class 280, a quarter NaN, half of class 5."""
     logits = np.zeros((1, 300, 4, 4), np.float32)
     logits[0, 280, :2, :2], logits[0, 5, 2:], logits[0, :, :2, 2:] = 1, 1, np.nan
-    monkeypatch.setattr(predict, "class_probabilities", lambda *args, **kwargs: mx.nd.array(logits))
+    monkeypatch.setattr(of_segmenters, "class_probabilities", lambda *args, **kwargs: mx.nd.array(logits))
     names = [f"class {k}" for k in range(300)]
     image = np.zeros((4, 4, 3), np.uint8)
-    said = predict.segment(None, SegmentationRecipe().resolved(), names, mx.cpu(), False, image)
+    said = of_segmenters.segment(None, SegmentationRecipe().resolved(), names, mx.cpu(), False, image)
     assert said.words == "class 5 50.0 %, class 280 25.0 %" and said.values["none"] == 65535
     assert said.mask.dtype == np.uint16
     assert said.mask.tolist() == [[280, 280, 65535, 65535]] * 2 + [[5] * 4] * 2
 
 
 def test_long_answers_are_cut():
-    assert predict._percentages([("a", 0.5), ("b", 0.123)]) == "a 50.0 %, b 12.3 %"
+    assert percentages([("a", 0.5), ("b", 0.123)]) == "a 50.0 %, b 12.3 %"
     six = [(name, 0.1) for name in "abcdef"]
-    assert predict._percentages(six) == "a 10.0 %, b 10.0 %, c 10.0 %, d 10.0 %, e 10.0 % and 1 more"
+    assert percentages(six) == "a 10.0 %, b 10.0 %, c 10.0 %, d 10.0 %, e 10.0 % and 1 more"
 
 
 def test_names_of_the_training_data(tiny_records, tmp_path):
@@ -209,5 +211,4 @@ def test_names_of_the_training_data(tiny_records, tmp_path):
     assert class_names.training_names(recipe) == ("red", "green", "blue", "grey")
     assert class_names.training_names(recipe.set(train=(str(tmp_path / "gone.rec"),))) is None
     assert class_names.training_names(Recipe(data="few_shapes"))[0] == "arrow"
-    assert class_names.training_names(DetectionRecipe(class_names=("cat", "dog"))) == ("cat", "dog")
     assert class_names.in_words(("n01440764", "n99999999", "dog")) == ("tench", "n99999999", "dog")

@@ -6,8 +6,9 @@ import math
 import mxnet as mx
 import pytest
 
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.checkpoint import list_checkpoints
-from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.recipes.recipe import Recipe, apply_setting
 from gluon_tricks.training import loop
 from gluon_tricks.training.divergence import Diverged, Watch
 from gluon_tricks.training.job import Options
@@ -45,7 +46,7 @@ def test_a_high_loss_is_seen_when_it_stays():
 def recipe(tiny_records):
     """4 epochs of 6 steps."""
     return Recipe(
-        name="tiny", model="resnet18_v1", data="records", train=(str(tiny_records / "train.rec"),),
+        name="tiny", model="cifar_resnet20_v1", data="records", train=(str(tiny_records / "train.rec"),),
         val=(str(tiny_records / "val.rec"),), input_size=32, batch_size=8, epochs=4, lr=0.01, seed=5,
     )  # fmt: skip
 
@@ -78,6 +79,24 @@ def test_a_run_goes_back_and_on(recipe, tmp_path, monkeypatch):
     assert "back to step 12, with another shuffle and learning rates times 0.5" in (
         (tmp_path / "run" / "log.txt").read_text()
     )
+
+
+@pytest.mark.parametrize("kept, rates", [(1.0, ["0.01"] * 4), (0.1, ["0.01", "0.01", "0.001", "0.001"])])
+def test_a_recipe_says_what_a_rollback_makes_of_the_rate(kept, rates, recipe, tmp_path, monkeypatch):
+    poison(monkeypatch, {16})
+    loop.train_and_evaluate(
+        apply_setting(recipe, f"rollback_lr={kept}"), tmp_path / "run", Options(contexts=[mx.cpu()])
+    )
+    (back,) = events(tmp_path / "run", "rollback")
+    assert (back["lr_factor"], back["shuffle_seed"]) == (kept, 5 + 1_000_003)
+    rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
+    assert [row.split(",")[5] for row in rows[1:]] == rates
+
+
+@pytest.mark.parametrize("rate", [0.0, -0.5, 1.5])
+def test_a_rollback_raises_no_rate(rate, recipe):
+    with pytest.raises(Refused, match=rf"rollback_lr is {rate}: it must lie in \(0, 1\], 1 keeping the rate"):
+        recipe.set(rollback_lr=rate)
 
 
 def test_before_the_first_checkpoint_it_starts_again(recipe, tmp_path, monkeypatch):

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.networks.load import load_network
 from gluon_tricks.networks.of_recipe import initialised_network, untrained
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks.classification.task import Classification
+from gluon_tricks.trained.load import load_network
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate
 from gluon_tricks.training.steps import Interrupted
@@ -70,7 +70,7 @@ def test_the_trunk_is_the_files_and_the_head_is_new(model, naming, ending, tmp_p
     assert values["head.bias"].tolist() == [0, 0, 0, 0]
     assert [record.getMessage() for record in caplog.records] == [
         f"{path} has a head of 10 classes and {model} is to have 4: all but the head is taken from it, "
-        "the head starts anew"
+        "the head starts from random numbers"
     ]
 
 
@@ -81,6 +81,23 @@ def test_the_head_follows_from_the_seed_and_the_init(tmp_path):
     assert not np.array_equal(start(path, seed=1)["head.weight"], head)
     normal = start(path, init="gluoncv")["head.weight"]  # He: deviation sqrt(2 / (1 + 1/16) / mean of the fans 64, 4)
     assert normal.std() == pytest.approx(np.sqrt(2 / (17 / 16) / 34), rel=0.15)
+
+
+@pytest.mark.parametrize("model, side", [("vgg11", 32), ("alexnet_2012", 63), ("googlenet_2014", 224)])
+def test_the_papers_init_reaches_layers_that_bring_their_own(model, side):
+    """Uniform in [-a, a], a = sqrt(6 / (fan_in + fan_out)) with the kernel's area, so the deviation is a / sqrt(3)."""
+    values = weights.values_of(initialised_network(Recipe(model=model, classes=2, input_size=side), [mx.cpu()]))
+    for name, array in values.items():
+        if name.endswith("bias"):
+            assert not array.any(), name  # AlexNet and GoogLeNet bring 1 and 0.2
+            continue
+        area = np.prod(array.shape[2:])
+        a = np.sqrt(6 / (area * (array.shape[0] + array.shape[1])))
+        assert abs(array).max() <= a * (1 + 1e-6) and array.std() == pytest.approx(a / np.sqrt(3), rel=0.1), name
+    own = initialised_network(Recipe(model=model, classes=2, input_size=side, init="gluoncv"), [mx.cpu()])
+    assert any(array.any() for name, array in weights.values_of(own).items() if name.endswith("bias")) == (
+        model != "vgg11"
+    )
 
 
 def test_group_normalisation_on_two_devices(tmp_path):
@@ -125,7 +142,7 @@ def test_what_is_refused(tmp_path):
     mx.nd.save(str(tmp_path / "wide.params"), {name: mx.nd.array(value) for name, value in wide.items()})
     with pytest.raises(Refused, match=r"wide.params does not fit cifar_resnet20_v1: stage1.0.conv1.weight"):
         start(str(tmp_path / "wide.params"))
-    with pytest.raises(Refused, match="net.any_classes is not a trait of the network"):
+    with pytest.raises(Refused, match="net.any_classes cannot be set here"):
         start("", net={"any_classes": True})
     for other in (
         lambda: untrained(Recipe(model=CIFAR, classes=4), pretrained=path),

@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.networks.load import load_network
+from gluon_tricks.core.foreign import import_tensorboard
 from gluon_tricks.networks.of_recipe import average_statistics, initialised_network, parameters_by_name
 from gluon_tricks.ranks.gradients import Gradients
 from gluon_tricks.recipes.recipe import Recipe, read_recipe
 from gluon_tricks.tasks.classification import task
 from gluon_tricks.tasks.classification.task import cross_entropy
+from gluon_tricks.trained.load import load_network
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate, train_step
 from gluon_tricks.training.loss_scale import LossScale
 from gluon_tricks.training.prepare import prepare
+from gluon_tricks.training.rounds import Rounds
 from gluon_tricks.training.steps import Interrupted
 from gluon_tricks.tricks import Cosine, Distillation, LabelSmoothing, Mixup, NoBiasDecay, Warmup, ZeroGamma
 
@@ -41,6 +43,22 @@ def recipe(tiny_records):
     )
 
 
+def scalars(folder):
+    """Name -> step -> value, of TensorBoard's file: records of a length, its checksum, an event, its checksum."""
+    import_tensorboard()
+    from tensorboardX.proto.event_pb2 import Event
+
+    (path,) = folder.iterdir()
+    data, found = path.read_bytes(), {}
+    while data:
+        end = 12 + int.from_bytes(data[:8], "little")
+        event = Event.FromString(data[12:end])
+        for value in event.summary.value:
+            found.setdefault(value.tag, {})[event.step] = value.simple_value
+        data = data[end + 4 :]
+    return found
+
+
 def test_a_run_learns_and_leaves_all_its_records(recipe, tmp_path):
     run = tmp_path / "run"
     scores = train_and_evaluate(recipe, run, Options(log_interval=1))
@@ -58,9 +76,14 @@ def test_a_run_learns_and_leaves_all_its_records(recipe, tmp_path):
     assert events[0]["precision"] == "float32" and events[0]["steps_per_epoch"] == 3
     log = (run / "log.txt").read_text()
     assert "epoch 3/3  step 3/3  loss" in log and "resnet18_v1 on 48 images of 4 classes" in log
-    assert list((run / "tensorboard").iterdir())
+    board = scalars(run / "tensorboard")
+    assert list(board["train/loss"]) == list(range(1, 10)) and board["train/lr"][3] == pytest.approx(0.02)
+    for name in list(rows[0])[1:]:
+        assert list(board[f"epoch/{name}"].values()) == pytest.approx([float(row[name]) for row in rows]), name
     assert (run / "curves.png").read_bytes()[:4] == b"\x89PNG"
-    assert len(list((run / "checkpoints").glob("*.safetensors"))) in (2, 3)  # the newest two, and the best
+    best = 3 * int(max(rows, key=lambda row: float(row["val_top1"]))["epoch"])  # the first of equals
+    kept = {int(path.stem[len("step-") :]) for path in (run / "checkpoints").iterdir()}
+    assert kept == {6, 9, best}  # the newest two, and the best
 
     inputs = mx.nd.random.uniform(shape=(2, 3, 32, 32))
     want = load_network(run)(inputs).asnumpy()
@@ -89,12 +112,13 @@ def test_two_devices_do_what_one_does(recipe):
         trainer = mx.gluon.Trainer(net.collect_params(), "nag", numbers, kvstore=store, update_on_kvstore=False)
         task = types.SimpleNamespace(
             micro_batches=lambda batch, step: [list(zip(*batch))],
-            preprocess=lambda share: share,
+            preprocess=lambda shard: shard,
             forward=lambda net, X: net(X),
         )
         job = types.SimpleNamespace(
             task=task, net=net, trainer=trainer, gradients=Gradients(trainer._params), loss=cross_entropy,
             scale=LossScale(False), recipe=recipe.set(batch_size=8), step_context=lambda: None,
+            rounds=Rounds(recipe, net, len(contexts)),
         )  # fmt: skip
         batch = [mx.gluon.utils.split_and_load(part, contexts) for part in (images, target)]
         for _ in range(2):
@@ -152,8 +176,8 @@ def test_the_teacher_sees_the_images_of_its_student(recipe, tmp_path, monkeypatc
     given = []
     for k, tricks in enumerate([(), (Mixup(1.0),)]):
         job = prepare(plain.add(*tricks, Distillation("teacher")), tmp_path / str(k), Options(contexts=[mx.cpu()]))
-        ((share,),) = job.task.micro_batches(next(job.batches(0)), job.step_context())
-        images, target = job.task.preprocess(share)
+        ((shard,),) = job.task.micro_batches(next(job.batches(0)), job.step_context())
+        images, target = job.task.preprocess(shard)
         with mx.autograd.record():
             job.loss(images, job.task.forward(job.net, images), target)
         np.testing.assert_array_equal(seen[-1], images.asnumpy())
@@ -179,12 +203,16 @@ def test_a_stop_is_resumable(recipe, tmp_path):
 
 def test_refused_before_any_work(recipe, tmp_path):
     for change, options, words in (
-        ({"batch_size": 15}, Options(contexts=[mx.cpu(0), mx.cpu(1)]), "a batch of 15 cannot be shared by 2 devices"),
+        ({"batch_size": 15}, Options(contexts=[mx.cpu(0), mx.cpu(1)]), "cannot be split evenly over 2 devices"),
         ({"classes": 3}, Options(), "the records have 4 classes and the recipe 3"),
         ({"batch_size": 64}, Options(), "48 images are not one batch of 64"),
         ({"val": ()}, Options(), "name the files for both"),
         ({"model": "resnet19_v1"}, Options(), "resnet18_v1"),
         ({"net": {"last_gama": True}}, Options(), "last_gamma"),
+        *(
+            ({"net": {"norm_layer": odd}}, Options(), "net.norm_layer is .*: choose one of BatchNorm, GroupNorm, Sync")
+            for odd in ("BatchNorn", ["BatchNorm"], {"BatchNorm": 1}, None, 0)
+        ),
         ({"data": "cifar"}, Options(), "choose one of shapes, few_shapes, imagenet, records"),
         ({"model": "googlenet_2014_aux", "input_size": 191, "tricks": ()}, Options(), "auxiliary classifiers"),
         ({"model": "vgg11", "input_size": 16, "tricks": ()}, Options(), "vgg11 takes images of at least 32x32 pixels"),

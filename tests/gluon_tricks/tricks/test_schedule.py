@@ -5,7 +5,7 @@ import math
 import pytest
 
 from gluon_tricks.recipes.recipe import Recipe
-from gluon_tricks.tricks import Cosine, LinearDecay, LinearScaling, PolyDecay, StepDecay, Warmup
+from gluon_tricks.tricks import Cosine, ExponentialDecay, LinearDecay, LinearScaling, PolyDecay, StepDecay, Warmup
 
 
 def lr_at(*tricks, epochs=120, steps_per_epoch=10, **fields):
@@ -32,6 +32,19 @@ def test_step_decay_falls_on_the_epoch():
 def test_warmup_does_not_move_the_steps_of_a_decay():
     lr = lr_at(Warmup(5), StepDecay((30,)), lr=0.1)
     assert (lr(299), lr(300)) == pytest.approx((0.1, 0.01))
+
+
+def test_every_decay_but_steps_leaves_the_warmup_alone():
+    """Half the rate a step: 0.2, 0.4 in a warm-up of two steps, whatever decays after it."""
+    for decay in (Cosine(), ExponentialDecay(by=0.5, every=0.1), LinearDecay(), PolyDecay()):
+        lr = lr_at(Warmup(0.2), decay, epochs=2, lr=0.4)
+        assert (lr(0), lr(1), lr(2)) == pytest.approx((0.2, 0.4, 0.4)) and lr(3) < 0.4, decay
+
+
+def test_exponential_decay_counts_from_the_end_of_the_warmup():
+    """0.94 every two epochs of ten steps after a warm-up of five epochs: at steps 70 and 90."""
+    lr = lr_at(Warmup(5), ExponentialDecay(), lr=1.0)
+    assert [lr(49), lr(50), lr(69), lr(70), lr(89), lr(90)] == pytest.approx([1, 1, 1, 0.94, 0.94, 0.8836])
 
 
 def test_cosine_is_exact_at_both_ends_and_takes_what_the_warmup_leaves():

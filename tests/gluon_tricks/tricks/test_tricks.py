@@ -94,7 +94,7 @@ def test_mixup_by_image_with_permuted_partners():
     values = 2.0 ** np.arange(8)
     images, target = mx.nd.array(values.reshape(8, 1, 1, 1)), one_hot(np.arange(8), 8)
     mixed, mixed_target = Mixup(1.0, per="image", partner="permuted").batch(images, target, DRAW)
-    weights = mixed_target.asnumpy()  # (i, j): the share of image j in mixed image i
+    weights = mixed_target.asnumpy()  # (i, j): the weight of image j in mixed image i
     np.testing.assert_allclose(mixed.reshape(-1).asnumpy(), weights @ values, rtol=1e-5)
     np.testing.assert_allclose(weights.sum(axis=1), np.ones(8), rtol=1e-6)
     own = np.diag(weights)
@@ -105,12 +105,12 @@ def test_mixup_by_image_with_permuted_partners():
     assert list(partners) != [7 - i for i in np.flatnonzero(~alone)]
 
 
-def test_shares_of_a_batch_have_one_lambda_or_others():
+def test_shards_of_a_batch_have_one_lambda_or_others():
     images, target = mx.nd.ones((2, 1, 1, 1)), one_hot([0, 1], 2)
     for per, alike in (("batch", True), ("image", False)):
         drawn = [
-            Mixup(1.0, per=per).batch(images, target, dataclasses.replace(DRAW, share=share))[1].asnumpy()
-            for share in (0, 1, 2)
+            Mixup(1.0, per=per).batch(images, target, dataclasses.replace(DRAW, shard_index=k))[1].asnumpy()
+            for k in (0, 1, 2)
         ]
         assert np.array_equal(drawn[0], drawn[1]) == np.array_equal(drawn[1], drawn[2]) == alike
 
@@ -195,7 +195,7 @@ def test_a_distilled_loss_is_0_at_best_and_its_explosion_is_seen(form, classes):
     teacher[:, 0] = 50
     truth, trick = one_hot([0] * 4, classes), Distillation("run", 20.0, form)
     assert distilled(trick, teacher, teacher, truth) == pytest.approx(np.zeros(4), abs=2e-3)
-    calm, wild = (distilled(trick, share * teacher, teacher, truth).mean() for share in (0.9, -4.0))
+    calm, wild = (distilled(trick, factor * teacher, teacher, truth).mean() for factor in (0.9, -4.0))
     assert 0 < calm and wild > 4 * calm
     watch = Watch(Recipe())
     with pytest.raises(Diverged, match="for 20 steps up to 50"):

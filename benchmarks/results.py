@@ -1,0 +1,24 @@
+"""What is said and kept of the contestants' rounds."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+from typing import Any
+
+from gluon_tricks.core.environment import usable_cores
+
+
+def compare(results: dict[str, list[float]], what: str, ours: str, theirs: str) -> str:
+    """One line: what, ours, theirs, and the median over the rounds of ours / theirs."""
+    ratio = statistics.median(a / b for a, b in zip(results[ours], results[theirs]))
+    return (
+        f"{what}: {ours} {statistics.median(results[ours]):.1f} images/s, "
+        f"{theirs} {statistics.median(results[theirs]):.1f} images/s: {ratio:.2f}x"
+    )
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on."""
+    names = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
+    return {"cpu": names[0] if names else "", "cores": usable_cores(), "python": platform.python_version()}

@@ -1,0 +1,71 @@
+"""JSON that others wrote: read so that whatever is wrong with it is one error with one reason."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from gluon_tricks.core.wording import quoted
+
+LARGEST = 1 << 22  # bytes of a recipe; ours have 2 kB
+_DEEPEST = 64  # lists and objects within each other; ours have 4
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: it is no JSON; an object has a key twice, of which Python's reader would take the last; a number is
+            NaN, infinite or too long to read; or lists and objects lie within each other deeper than 64.
+    """
+    try:
+        text = text.decode("utf-8") if isinstance(text, bytes) else text
+        _require_shallow(text)
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite)
+    except UnicodeDecodeError:
+        raise ValueError("it is no text in UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is no JSON: {error}") from None
+    except ValueError as error:  # of int, which reads no more than some 4300 digits
+        raise ValueError(str(error).partition(";")[0]) from None
+
+
+def json_or_text(text: str) -> Any:
+    """What a person wrote behind an equals sign: the value of a JSON text, else the text itself."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _require_shallow(text: str) -> None:
+    """Counts brackets before Python's reader, whose recursion ends differently from version to version.
+
+    Brackets in texts count too: no text of ours has 64 more of the opening than of the closing ones.
+    """
+    depth = 0
+    for bracket in re.finditer(r"[][{}]", text):
+        depth += 1 if bracket[0] in "[{" else -1
+        if depth > _DEEPEST:
+            raise ValueError(f"its lists and objects lie within each other deeper than {_DEEPEST}")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in values if keys.count(key) > 1)
+        raise ValueError(f"an object has the key {quoted(twice)} twice")
+    return values
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"the number {quoted(text, 40)} is too large")
+    return value

@@ -1,0 +1,102 @@
+"""Decoding images that may be hostile: what a header says of them decides whether, and how many at a time.
+
+A few bytes may claim any number of pixels, and OpenCV takes the memory before it finds out. So only formats whose
+header tells what they take are decoded (JPEG, PNG, BMP, WebP, TIFF); each has limits of its own, and all threads of a
+process share one budget: a thread whose image does not fit waits for the others to be done with theirs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from gluon_tricks.core.wording import byte_size
+from gluon_tricks.data.headers import ImageHeader, image_header, is_cut_jpeg
+
+# Of an image: 1.5 times what the largest cameras give. An image of a few hundred bytes may claim 60000 x 60000, and
+# libjpeg would fill all of it with grey.
+MOST_PIXELS = 1 << 27
+MOST_BYTES = 3 << 29  # 1.6 GB, of all images that the threads of a process decode at a time, and so of one
+# Of a JPEG, each of which goes over the whole picture: 3000 scans in 187 KB took 32 s. The usual ones have 10, and
+# libjpeg's own cjpeg takes scripts of at most 100.
+MOST_SCANS = 100
+_MOST_SCANNED = 1 << 31  # scans times pixels: 16 scans of the largest image
+cv2.setLogLevel(0)  # for a broken image it prints lines of its source; we name the image
+
+
+class Budget:
+    """Bytes that several threads share: who would exceed them waits. A thread that has a share may ask again.
+
+    Args:
+        most: bytes in all.
+    """
+
+    def __init__(self, most: int):
+        self.most, self._taken = most, 0
+        self._changed, self._own = threading.Condition(), threading.local()
+
+    @contextlib.contextmanager
+    def share(self, count: int) -> Iterator[None]:
+        """Inside, the thread has so many bytes; more than there are count as all of them."""
+        if getattr(
+            self._own, "has", False
+        ):  # what it asked for first is to be enough: two that wait would wait for ever
+            yield
+            return
+        count = min(count, self.most)
+        with self._changed:
+            self._changed.wait_for(lambda: self._taken + count <= self.most)
+            self._taken += count
+        self._own.has = True
+        try:
+            yield
+        finally:
+            self._own.has = False
+            with self._changed:
+                self._taken -= count
+                self._changed.notify_all()
+
+
+DECODING = Budget(MOST_BYTES)
+
+
+def bytes_of_decoding(header: ImageHeader) -> int:
+    """What decoding takes at its peak, with the picture; turning one makes a second picture."""
+    return header.pixels * (header.number_bytes + (3 if header.orientation != 1 else 0))
+
+
+def why_not(data: bytes) -> str:
+    """Why an image is not decoded, in a few words; "" if it may be."""
+    return _why_not(data, image_header(data))
+
+
+def _why_not(data: bytes, header: ImageHeader) -> str:
+    if header.format == "other":
+        return "no JPEG, PNG, BMP, WebP or TIFF"
+    if header.pixels > MOST_PIXELS:
+        return f"more than {MOST_PIXELS / 1e6:.0f} million pixels"
+    if header.scans > MOST_SCANS or header.scans * header.pixels > _MOST_SCANNED:
+        return f"a JPEG of {header.scans} scans, which would take minutes to decode"
+    if bytes_of_decoding(header) > MOST_BYTES:
+        return f"an image that takes {byte_size(bytes_of_decoding(header))} to decode"
+    return "a JPEG that is cut off" if is_cut_jpeg(data) else ""
+
+
+def decode(data: bytes, flags: int) -> np.ndarray | None:
+    """The (height, width, 3) uint8 BGR pixels of an encoded image; None if it has none or is not decoded (why_not).
+
+    Args:
+        flags: of cv2.imdecode.
+    """
+    header = image_header(data)
+    if _why_not(data, header):
+        return None
+    try:
+        with DECODING.share(bytes_of_decoding(header)):
+            return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:  # no bytes at all, or more pixels than OpenCV accepts
+        return None

@@ -1,1 +1,0 @@
-"""Faster-RCNN on a network of the zoo."""

@@ -1,0 +1,36 @@
+"""What a network says of a photo: in words, in numbers and as a picture."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+TOP = 5  # of the things that are there to say, so many are said
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What a network says of one image.
+
+    Args:
+        words: in a line.
+        values: for a JSON file.
+        picture: (H, W, 3) uint8 RGB.
+        mask: (H, W) uint8 or uint16, class indices, the largest number for none; of a segmenter only.
+        note: what else there is to know; "": nothing.
+    """
+
+    words: str
+    values: dict[str, Any]
+    picture: np.ndarray
+    mask: np.ndarray | None = None
+    note: str = ""
+
+
+def percentages(pairs: Sequence[tuple[str, float]]) -> str:
+    """tench 93.1 %, goldfish 2.0 % and 3 more"""
+    said = ", ".join(f"{name} {100 * fraction:.1f} %" for name, fraction in pairs[:TOP])
+    return said + (f" and {len(pairs) - TOP} more" if len(pairs) > TOP else "")

@@ -1,0 +1,37 @@
+import pytest
+
+from gluon_tricks.core.json_text import json_or_text, parse_json
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        (b"\xff{}", "no text in UTF-8"),
+        ('{"a": 1, "b": 2, "a": 3}', "an object has the key 'a' twice"),
+        ('{"x": {"k": [NaN]}}', "NaN is no number of JSON"),
+        ("[-Infinity]", "-Infinity is no number of JSON"),
+        ("[1e400]", "the number '1e400' is too large"),
+        ("[" + "9" * 5000 + "]", "Exceeds the limit"),
+        ("[" * 100_000 + "]" * 100_000, "deeper than 64"),
+        ('{"a":' * 65 + "1" + "}" * 65, "deeper than 64"),
+        ("{", "no JSON: Expecting property name"),
+        ("", "no JSON: Expecting value"),
+    ],
+)
+def test_whatever_is_wrong_is_one_short_reason(text, says):
+    with pytest.raises(ValueError, match=says) as error:
+        parse_json(text)
+    assert len(str(error.value)) < 150
+
+
+def test_what_is_right_is_read():
+    assert parse_json('{"a": [1, 2.5, null, "[[["], "b": {"a": true}}') == {
+        "a": [1, 2.5, None, "[[["],
+        "b": {"a": True},
+    }
+    assert parse_json("[" * 64 + "]" * 64)
+    assert parse_json(b"[9007199254740993]") == [9007199254740993]
+
+
+def test_behind_an_equals_sign_stands_json_or_a_text():
+    assert [json_or_text(text) for text in ("3", "[1]", "mixup", "9" * 5000)] == [3, [1], "mixup", "9" * 5000]

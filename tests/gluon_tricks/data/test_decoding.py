@@ -1,0 +1,139 @@
+"""What images may take: told by their headers, bounded, and shared by all threads."""
+
+import io
+import struct
+import threading
+import time
+
+import cv2
+import numpy as np
+import PIL.Image
+import pytest
+
+from gluon_tricks.data.annotations.annotated import read_stored
+from gluon_tricks.data.annotations.masks import value_counts
+from gluon_tricks.data.decoding import MOST_SCANS, Budget, bytes_of_decoding, why_not
+from gluon_tricks.data.headers import image_header
+from gluon_tricks.data.records import decode_image
+
+PIXELS = np.random.default_rng(0).integers(0, 255, (48, 32, 3), np.uint8)
+
+
+def encoded(ending, *options, pixels=PIXELS):
+    return cv2.imencode(ending, pixels, options)[1].tobytes()
+
+
+def moving_webp():
+    frames = [PIL.Image.new("RGB", (32, 48), colour) for colour in ("red", "blue")]
+    file = io.BytesIO()
+    frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:])
+    return file.getvalue()
+
+
+def scans(count):
+    """A progressive JPEG whose last scan comes again and again."""
+    data = encoded(".jpg", cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
+    last = data.rindex(b"\xff\xda")
+    there = data.count(b"\xff\xda")
+    return data[:-2] + data[last:-2] * (count - there) + data[-2:]
+
+
+@pytest.mark.parametrize(
+    "data, kind, number_bytes",
+    [
+        (encoded(".jpg"), "jpeg", 3),
+        (encoded(".jpg", cv2.IMWRITE_JPEG_PROGRESSIVE, 1), "jpeg", 3 + 6),
+        (encoded(".png"), "png", 6),
+        (encoded(".png", pixels=PIXELS.astype(np.uint16)), "png", 9),
+        (encoded(".bmp"), "bmp", 4),
+        (encoded(".webp", cv2.IMWRITE_WEBP_QUALITY, 101), "webp", 8),
+        (encoded(".webp", cv2.IMWRITE_WEBP_QUALITY, 50), "webp", 8),
+        (moving_webp(), "webp", 8),
+        (encoded(".tiff"), "tiff", 3 + 4),
+        (encoded(".tiff", pixels=PIXELS.astype(np.uint16)), "tiff", 3 + 6),
+    ],
+)
+def test_headers_say_the_true_size_and_what_decoding_takes(data, kind, number_bytes):
+    header = image_header(data)
+    assert (header.format, header.pixels, header.number_bytes) == (kind, 32 * 48, number_bytes)
+    assert bytes_of_decoding(header) == 32 * 48 * number_bytes and why_not(data) == ""
+
+
+def test_turning_an_image_takes_a_second_one():
+    exif, file = PIL.Image.Exif(), io.BytesIO()
+    exif[0x0112] = 6
+    PIL.Image.fromarray(PIXELS).save(file, "JPEG", exif=exif)
+    assert bytes_of_decoding(image_header(file.getvalue())) == 32 * 48 * (3 + 3)
+
+
+def test_a_tile_larger_than_its_picture_counts():
+    tags = [(256, 4, 16), (257, 4, 16), (258, 3, 8), (277, 3, 3), (322, 4, 60000), (323, 4, 60000)]
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    tiff = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+    assert image_header(tiff).pixels == 60000**2
+    assert why_not(tiff) == "more than 134 million pixels" and decode_image(tiff) is None
+
+
+@pytest.mark.parametrize("ending", [".jp2", ".ppm", ".sr", ".hdr"])
+def test_a_format_that_does_not_say_what_it_takes_is_not_decoded(ending):
+    data = encoded(ending, pixels=PIXELS.astype(np.float32) if ending == ".hdr" else PIXELS)
+    assert decode_image(data) is None and why_not(data) == "no JPEG, PNG, BMP, WebP or TIFF"
+
+
+def test_a_jpeg_of_thousands_of_scans_is_refused_at_once(tmp_path):
+    began = time.monotonic()
+    bomb = scans(20000)
+    assert why_not(bomb) == "a JPEG of 20000 scans, which would take minutes to decode"
+    (tmp_path / "a.jpg").write_bytes(bomb)
+    assert decode_image(bomb) is None and read_stored(tmp_path / "a.jpg") is None
+    assert time.monotonic() - began < 1
+    most = scans(MOST_SCANS)
+    assert why_not(most) == "" and decode_image(most).shape == (48, 32, 3)
+    assert why_not(scans(MOST_SCANS + 1)).startswith("a JPEG of 101 scans")
+
+
+def test_a_large_progressive_jpeg_has_fewer_scans_and_less_memory():
+    """10 scans of 100 million pixels are decoded, 40 are not; nor is what takes more than 1.6 GB."""
+
+    def sized(data, height, width):
+        frame = data.index(b"\xff\xc2")
+        return data[: frame + 5] + struct.pack(">HH", height, width) + data[frame + 9 :]
+
+    assert why_not(sized(scans(10), 10000, 10000)) == ""
+    assert "40 scans" in why_not(sized(scans(40), 10000, 10000))
+
+
+def test_threads_share_a_budget_and_wait_for_each_other():
+    budget, most, now, lock = Budget(100), [0], [0], threading.Lock()
+
+    def work():
+        for _ in range(20):
+            with budget.share(40), budget.share(10**9):  # the second is part of the first
+                with lock:
+                    now[0] += 40
+                    most[0] = max(most[0], now[0])
+                time.sleep(0.0005)
+                with lock:
+                    now[0] -= 40
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert most[0] == 80 and now[0] == 0  # two at a time, as three would take 120
+    with budget.share(10**12):  # more than there is: alone
+        pass
+    with pytest.raises(KeyError), budget.share(100):
+        raise KeyError
+    with budget.share(100):  # given back after an error
+        pass
+
+
+def test_values_are_counted_in_parts():
+    values = np.zeros((3000, 2000), np.uint16)  # 6 million pixels, more than one part
+    values[:2] = 65535
+    values[2999, 1999] = 7
+    counts = value_counts(values)
+    assert counts.shape == (65536,)
+    assert (counts[65535], counts[7], counts[0], counts.sum()) == (4000, 1, 5995999, 6000000)

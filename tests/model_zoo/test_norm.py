@@ -1,0 +1,63 @@
+"""The three keywords of get_model become one argument of the constructors."""
+
+import inspect
+
+import mxnet as mx
+import pytest
+
+import model_zoo
+from gluon_tricks.core.errors import Refused
+from model_zoo import get_model, keywords, list_models
+from model_zoo.norm import BATCH_NORM, Norm
+
+THREE = ["use_global_stats", "norm_layer", "norm_kwargs"]
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_a_constructor_has_one_argument_where_get_model_has_three(name):
+    own = list(inspect.signature(model_zoo._REGISTRY[name]).parameters)
+    assert not set(THREE) & set(own)
+    if "norm" in own:
+        assert [key for key in keywords(name) if key in THREE] == THREE
+    else:
+        assert not set(THREE) & set(keywords(name))
+    assert "norm" not in keywords(name)
+    with pytest.raises(Refused, match=f"no argument 'norm' in {name}: "):
+        get_model(name, norm=BATCH_NORM)
+
+
+def test_the_networks_without_normalisation():
+    without = [name for name in list_models() if "norm_layer" not in keywords(name)]
+    assert without == [
+        *("googlenet_2014", "googlenet_2014_aux", "vgg11", "vgg13", "vgg16", "vgg19", "alexnet", "alexnet_2012"),
+        *("zfnet", "zfnet_512_1024_512", "caffenet", "caffenet_no_lrn"),
+    ]
+
+
+def test_all_three_reach_a_layer():
+    net = get_model("mobilenet0.25", use_global_stats=True, norm_layer=mx.gluon.nn.BatchNorm, norm_kwargs={"axis": 1})
+    said = net.stem[1]._kwargs
+    assert (said["use_global_stats"], said["axis"], said["eps"]) == (True, 1, 1e-5)
+
+
+@pytest.mark.parametrize("kwargs, epsilon", [(None, 0.001), ({}, 0.001), ({"epsilon": 0.5}, 0.5)])
+def test_the_users_arguments_win_over_the_networks(kwargs, epsilon):
+    layer = Norm(norm_kwargs=kwargs).defaulting_to(epsilon=0.001)(in_channels=3)
+    assert layer._kwargs["eps"] == epsilon and layer.gamma.shape == (3,)
+
+
+def test_what_a_block_asks_of_one_layer_wins():
+    layer = Norm(norm_kwargs={"gamma_initializer": "ones"})(in_channels=2, gamma_initializer="zeros")
+    layer.initialize()
+    assert layer.gamma.data().asnumpy().tolist() == [0, 0]
+
+
+def test_in_channels_go_to_layers_that_take_them():
+    def sized(in_channels, epsilon):
+        return in_channels, epsilon
+
+    def sizeless(epsilon):
+        return epsilon
+
+    assert Norm(norm_layer=sized, norm_kwargs={"epsilon": 2})(in_channels=8) == (8, 2)
+    assert Norm(norm_layer=sizeless, norm_kwargs={"epsilon": 2})(in_channels=8) == 2
