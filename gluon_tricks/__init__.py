@@ -28,10 +28,21 @@ _PUBLIC = {
     **{
         name: f"gluon_tricks.tricks:{name}"
         for name in (
-            *("LinearScaling", "Warmup", "ZeroGamma", "NoBiasDecay", "StepDecay", "Cosine", "ExponentialDecay"),
+            *(
+                "LinearScaling",
+                "Warmup",
+                "ZeroGamma",
+                "DataDependentInit",
+                "NoBiasDecay",
+                "StepDecay",
+                "Cosine",
+                "ExponentialDecay",
+            ),
             *("LinearDecay", "PolyDecay", "LabelSmoothing", "Distillation", "Mixup", "Trick", "StepContext"),
         )
     },
+    "initialise_from_data": "gluon_tricks.initialise.data:initialise_from_data",
+    "change_rates": "gluon_tricks.initialise.data:change_rates",
     "Plan": "gluon_tricks.tricks.schedule:Plan",
     "schedule": "gluon_tricks.tricks.schedule",
     # recipes

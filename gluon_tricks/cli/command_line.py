@@ -24,6 +24,7 @@ from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.registry import require_task
 from gluon_tricks.tricks import (
     Cosine,
+    DataDependentInit,
     Distillation,
     LabelSmoothing,
     LinearDecay,
@@ -150,6 +151,8 @@ _FIELDS += ("init", "augment", "seed")  # flags that are fields of the recipe
 
 def _with_fields(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     given = {field: getattr(args, field) for field in _FIELDS if getattr(args, field) is not None}
+    if given.get("init", "").startswith("data:"):
+        recipe = recipe.add(DataDependentInit(filters=given.pop("init").removeprefix("data:")))
     for flag, field in (("rgb_mean", "mean"), ("rgb_std", "std")):
         if getattr(args, flag):
             given[field] = numbers(getattr(args, flag), f"--{flag.replace('_', '-')}")

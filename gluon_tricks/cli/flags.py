@@ -7,6 +7,7 @@ import pathlib
 from gluon_tricks.core.arguments import MOST_GPUS, MOST_THREADS, Parser, whole
 from gluon_tricks.data.augment import AUGMENTS
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER
+from gluon_tricks.initialise.within import FILTERS
 from gluon_tricks.networks.load import SOURCE
 from gluon_tricks.recipes.registry import list_recipes
 
@@ -48,7 +49,11 @@ def _recipe_flags(group) -> None:
         metavar="KEY=VALUE",
         help="change a field (epochs=10), a trick (mixup.alpha=0.4, mixup=off) or net.KEYWORD; repeatable",
     )
-    group.add_argument("--init", choices=("paper", "gluoncv"), help="Xavier uniform, or GluonCV's MSRA (the recipe's)")
+    group.add_argument(
+        "--init",
+        choices=("paper", "gluoncv", *(f"data:{kind}" for kind in FILTERS)),
+        help="Xavier uniform, GluonCV's MSRA, or from the first training images (the recipe's)",
+    )
     group.add_argument(
         "--augment",
         choices=tuple(AUGMENTS),

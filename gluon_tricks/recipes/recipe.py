@@ -71,6 +71,12 @@ class Recipe(Settings):
             f"batch_size {self.batch_size} and input_size {self.input_size}: a batch would have {pixels:.3g} pixels, "
             f"and {_LARGEST_BATCH:.3g} are the most",
         )
+        starts = [trick.label() for trick in self.tricks if trick.replaces_weights]
+        yield (
+            not (self.pretrained and starts),
+            f"pretrained {self.pretrained} and {', '.join(starts)}, which sets all weights anew: leave one out, or set "
+            "within=false, which keeps what the network computes",
+        )
         yield 0 < self.min_area <= 1, f"min_area is {self.min_area}: it must lie in (0, 1]"
 
     @property

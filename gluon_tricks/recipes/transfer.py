@@ -60,7 +60,7 @@ class TransferRecipe(Settings):
             f"data is {self.data!r}: {self.dataset} is built in; name the kind of your data with dataset",
         )
         for trick in self.tricks:
-            changed = [name for name in ("batch", "loss", "net_kwargs") if name in vars(type(trick))]
+            changed = [name for name in ("batch", "loss", "net_kwargs", "from_images") if name in vars(type(trick))]
             yield not changed, f"{trick.label()} is for training classifiers, such as the base network: leave it out"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gluon_tricks.tricks.base import Loss, StepContext, Trick
 from gluon_tricks.tricks.cosine import Cosine
+from gluon_tricks.tricks.data_dependent_init import DataDependentInit
 from gluon_tricks.tricks.distillation import Distillation
 from gluon_tricks.tricks.exponential_decay import ExponentialDecay
 from gluon_tricks.tricks.label_smoothing import LabelSmoothing
@@ -20,6 +21,7 @@ TRICKS: tuple[type[Trick], ...] = (
     LinearScaling,
     Warmup,
     ZeroGamma,
+    DataDependentInit,
     NoBiasDecay,
     StepDecay,
     Cosine,

@@ -2,13 +2,13 @@
 
     lr   = base_lr(0.1, batch size)          in the recipe's order, unless the recipe fixes lr itself
     net  = get_model(..., **net_kwargs())
-    initialize(net);  after_initialize(net)
+    initialize(net);  after_initialize(net);  from_images(net, sample, seed)
     lr_at = schedule(constant lr, plan)      plan: the run's length, after every trick's plan()
     for each step:
         images, target = batch(images, target, step)
         l = loss(images, net(images), target)
 
-Hooks return new values and change nothing (after_initialize apart, whose purpose it is). Their order is the
+Hooks return new values and change nothing (after_initialize and from_images apart, whose purpose it is). Their order is the
 order of the tricks in the recipe.
 """
 
@@ -77,6 +77,19 @@ class Trick:
 
     def after_initialize(self, net) -> None:
         """Changes to the initialised network or to its parameters' wd_mult and lr_mult."""
+
+    @property
+    def replaces_weights(self) -> bool:
+        """Whether from_images sets weights anew, which a network that is trained already would lose."""
+        return False
+
+    def from_images(self, net, sample: Callable, seed: int) -> None:
+        """Changes to the parameters of a network that starts anew, by training images; on the first rank alone.
+
+        Args:
+            sample: n -> the first n images (n, 3, H, W) of the first epoch as the network sees them, not mixed.
+            seed: of the run.
+        """
 
     def base_lr(self, lr: float, batch_size: int) -> float:
         """The base learning rate for a global batch size."""

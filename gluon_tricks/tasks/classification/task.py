@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
@@ -130,10 +131,35 @@ class Classification:
             check_start(recipe, net)
         if isinstance(net(mx.sym.Variable("data")), (list, tuple)):
             raise Refused(f"{recipe.model} has auxiliary classifiers, which this loop does not train: use one without")
+        if not restored and distributed.rank() == 0:  # whose parameters the others get
+            for trick in recipe.tricks:
+                trick.from_images(net, self._sample, recipe.seed)
         net.cast(input_dtype(recipe.dtype))
         if recipe.mode == "hybrid":
             net.hybridize(static_alloc=True, static_shape=True)
         return net
+
+    def _sample(self, count: int) -> mx.nd.NDArray:
+        """The first training images (count, 3, H, W) as the network sees them, augmented: the same on any number of ranks.
+
+        Raises:
+            Refused: there are not as many.
+        """
+        recipe, context = self.recipe, self.contexts[0]
+        records = self.train.records
+        if len(records) < count:
+            raise Refused(f"the network starts from {count} images, and there are {len(records)}: set images to fewer")
+        loader = RecordLoader(
+            records, train=True, area=(recipe.min_area, 1.0), size=recipe.input_size, classes=recipe.classes,
+            batch_size=min(recipe.batch_size, len(records)), seed=recipe.seed,
+        )  # fmt: skip
+        normalised, found = Preprocess("float32"), []
+        with contextlib.closing(loader.epoch()) as batches:
+            while sum(map(len, found)) < count:
+                batch = next(batches)
+                matrix, flip = coefficients(recipe.augment, recipe.seed, 0, batch.indices, recipe.mean, recipe.std)
+                found.append(normalised(*(_array(part, context) for part in (batch.images, matrix, flip))))
+        return mx.nd.concat(*found, dim=0)[:count]
 
     def loss(self) -> TaskLoss:
         return self.recipe.loss(cross_entropy, self._load_teacher)
