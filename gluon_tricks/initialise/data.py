@@ -75,8 +75,13 @@ def change_rates(
     """How fast the weights of each affine layer would change, in the order of the layers (see `between.measure`).
 
     Args:
-        net, images: as for initialise_from_data.
+        net, images, seed: as for initialise_from_data.
         chunk: images at a time; 1 takes the square of each image's own gradient.
+
+    Returns: of each layer its place, C~_k and the coefficient of variation of C~_k,j over its columns.
+
+    Raises:
+        Refused: as initialise_from_data, of images and networks.
 
     Source: equations 1 to 3, figure 1.
     """

@@ -332,6 +332,7 @@ def trick_from_json(values: dict[str, Any]) -> Trick:
 
 
 _KINDS = {
+    "bool": (bool,),
     "str": (str,),
     "int": (int,),
     "int | None": (int, type(None)),
@@ -349,6 +350,6 @@ def _check_value(field: dataclasses.Field, value: Any, bounds: tuple[float, floa
         fine = isinstance(value, tuple) and all(isinstance(v, _KINDS.get(element, (Trick,))) for v in value)
     else:
         fine = isinstance(value, _KINDS.get(kind, (type(None),)))
-    if not fine or isinstance(value, bool):
+    if not fine or (isinstance(value, bool) and kind != "bool"):  # a bool is an int, to Python
         raise Refused(f"{where}{field.name} must be {kind}, but got {quoted(value)}")
     require_bounds(field.name, value, bounds, where)

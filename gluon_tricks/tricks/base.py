@@ -8,8 +8,8 @@
         images, target = batch(images, target, step)
         l = loss(images, net(images), target)
 
-Hooks return new values and change nothing (after_initialize and from_images apart, whose purpose it is). Their order is the
-order of the tricks in the recipe.
+Hooks return new values and change nothing (after_initialize and from_images apart, whose purpose it is).
+Their order is the order of the tricks in the recipe.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class DataDependentInit(Trick):
     images: int = bounded(2, 10_000, default=160)
     beta: float = bounded(-1e3, 1e3, default=0.0)
     rounds: int = bounded(0, 1000, default=10)
-    damping: float = 0.25
+    damping: float = bounded(0, 1, default=0.25)
 
     def __post_init__(self) -> None:
         require(self.filters in FILTERS, self, f"filters must be one of {', '.join(FILTERS)}")

@@ -140,7 +140,7 @@ class Classification:
         return net
 
     def _sample(self, count: int) -> mx.nd.NDArray:
-        """The first training images (count, 3, H, W) as the network sees them, augmented: the same on any number of ranks.
+        """The first training images (count, 3, H, W) as the network sees them, the same on any number of ranks.
 
         Raises:
             Refused: there are not as many.
