@@ -149,7 +149,6 @@ class Settings:
 
     def _constraints_of_bn(self) -> Iterator[tuple[bool, str]]:
         own, batch = self.bn_batch, self.batch_size
-        yield own is None or own >= 1, f"bn_batch is {own}: it takes 1 or more, or null"
         yield (
             own is None or batch % own == 0,
             f"bn_batch is {own} and batch_size {batch}: make the batch a multiple of it, or set bn_batch=null",

@@ -55,7 +55,7 @@ def of_header(content, rng, count):
     length = int.from_bytes(content[:8], "little")
     outer = json.loads(content[8 : 8 + length])
     header = outer["__metadata__"]["gluon_tricks"]
-    large = {**json.loads(header), "recipe": RECIPE.set(classes=10**9, net={}).to_json()}
+    large = {**json.loads(header), "recipe": RECIPE.set(classes=1 << 20, net={}).to_json()}
     for what, damaged in [("large", json.dumps(large).encode()), *of_json(header.encode(), rng, count - 1)]:
         outer["__metadata__"]["gluon_tricks"] = damaged.decode()
         text = json.dumps(outer).encode()

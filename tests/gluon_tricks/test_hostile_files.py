@@ -11,7 +11,7 @@ from gluon_tricks.core import reading
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import Unreadable
 from gluon_tricks.data import encoding, matlab, recordio
-from gluon_tricks.data.annotations import annotated, boxes, masks
+from gluon_tricks.data.annotations import annotated, boxes
 from gluon_tricks.data.annotations.annotated import Problem
 from gluon_tricks.data.file_names import read_names
 from gluon_tricks.data.lists import read_lines
@@ -19,9 +19,9 @@ from gluon_tricks.data.manifest import read_manifest
 from gluon_tricks.data.records import BadRecord, Records
 from gluon_tricks.data.sources import read_classes
 from gluon_tricks.networks import checkpoint
-from gluon_tricks.networks.load import open_trained
 from gluon_tricks.paper.cells import Cell
 from gluon_tricks.recipes.recipe import read_recipe
+from gluon_tricks.trained.load import open_network
 from gluon_tricks.trained.prediction_files import read_photo
 from model_zoo import described, formats, published, symbols, torch_files
 
@@ -73,7 +73,7 @@ def test_parameters_are_told_of_as_well(hostile):
         formats.read(path)
     if reason != NOWHERE:
         with pytest.raises(Refused, match="holds neither" if reason == FOLDER else reason):
-            open_trained(path)
+            open_network(path)
 
 
 def test_a_run_with_something_else_in_it(hostile):
@@ -84,10 +84,10 @@ def test_a_run_with_something_else_in_it(hostile):
         (run / name).symlink_to(path)
     (path.parent / "run_recipe.json" / "final.params").touch()
     with pytest.raises(Refused, match=reason):
-        open_trained(path.parent / "run_recipe.json")
+        open_network(path.parent / "run_recipe.json")
     if reason != NOWHERE:  # a link that leads nowhere is no final.params, and the run has no checkpoint either
         with pytest.raises(Refused, match=reason):
-            open_trained(path.parent / "run_final.params")
+            open_network(path.parent / "run_final.params")
     cell = Cell("x", None, path.parent / "run_metrics.csv")
     with pytest.raises(Refused, match=reason):
         cell.metrics()
@@ -112,7 +112,7 @@ def test_images_and_masks(hostile):
         with pytest.raises(Refused, match=reason):
             encoding.encoded(str(path), None, None, True)
         with pytest.raises(Problem, match=reason):
-            masks._header(path)
+            mask_file.size_of(path)
         with pytest.raises(Problem, match="there is no .*named" if reason == NOWHERE else "named is no file"):
             annotated.file_bytes(path)
 

@@ -96,7 +96,7 @@ def test_packing_folders_and_photos_of_odd_names(name, tmp_path, capsys):
     left_out = capsys.readouterr().out.splitlines()[0]
     assert left_out == f"left out: {tmp_path}/photos/ok/{ODD[name]}.png (no JPEG, PNG, BMP, WebP or TIFF)"
     told = {Records(tmp_path / "b.rec").name(i) for i in range(2)}
-    long = "ok/" + "x" * 95 + " ... " + "x" * 93 + ".jpg"  # 200 letters
+    long = "ok/" + "x" * 126 + " ... " + "x" * 62 + ".jpg"  # 200 letters
     assert told == {"ok/1.jpg", long if name[:1] == b"x" else f"ok/{ODD[name]}.jpg"}
 
 

@@ -102,7 +102,10 @@ def test_refusals_before_any_work(parameters, tiny_records, tmp_path, capsys):
     assert "no such folder" in refused(capsys, *common(parameters, val, "--json", tmp_path / "no" / "x.json"))
     says = refused(capsys, *common(parameters, val, "--multi-scale"))
     assert "--multi-scale does not apply: " in says and says.endswith(" is a classifier\n")
-    assert "--batch-size 0" in refused(capsys, *common(parameters, val, "--batch-size", 0))
+    with pytest.raises(SystemExit) as ended:
+        refused(capsys, *common(parameters, val, "--batch-size", 0))
+    says = capsys.readouterr().err
+    assert (ended.value.code, says) == (2, "refused: argument --batch-size: 0, but it takes 1 to 1048576\n")
 
 
 def test_imagenet_in_another_order_is_refused(parameters, tmp_path, monkeypatch, capsys):

@@ -150,8 +150,6 @@ def test_a_converted_file_says_its_network(net, tmp_path):
         (["RUN", "out", "--to", "symbol", "--classes", "7"], "--classes 7 contradicts"),
         (["RUN", "out.bin", "--to", "onnx"], "ends in .onnx"),
         (["RUN", "out", "--to", "symbol", "--rgb-mean", "1,2"], "--rgb-mean takes three numbers"),
-        (["RUN", "out", "--to", "symbol", "--crop-ratio", "2"], "crop_ratio 2.0"),
-        (["RUN", "out", "--to", "symbol", "--input-size", "0"], "input_size 0"),
         (["RUN", "missing/out", "--to", "symbol"], "no folder"),
     ],
 )
@@ -171,6 +169,16 @@ def test_a_segmenter_is_refused(tmp_path, capsys):
     assert main(tmp_path, tmp_path / "out", "--to", "symbol") == 2
     message = f"refused: {tmp_path} is a run of segmentation, and only classifiers can be exported\n"
     assert capsys.readouterr().err == message
+
+
+@pytest.mark.parametrize(
+    ("flag", "number", "says"),
+    [("--crop-ratio", 2, "2.0, but it takes 0 to 1"), ("--input-size", 0, "0, but it takes 1 to 4096")],
+)
+def test_a_number_out_of_its_range_is_refused(flag, number, says, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main("run", "out", "--to", "symbol", flag, number)
+    assert ended.value.code == 2 and capsys.readouterr().err == f"refused: argument {flag}: {says}\n"
 
 
 def test_a_symbol_has_no_batch_size(capsys):

@@ -272,7 +272,6 @@ def test_refused_before_anything_is_written(classifier, photos, tmp_path, capsys
         ((tmp_path / "nowhere.jpg", *run), "nowhere.jpg is no file or folder that can be read"),
         ((wide, *run, "--classes", tmp_path / "names.txt"), "names.txt has 2 names and"),
         ((wide, *run, "--classes", tmp_path / "no.txt"), "cannot read"),
-        ((wide, *run, "--threshold", 1.5), "the threshold is 1.5"),
         ((wide, *run, "--threshold", 0.7), "--threshold is for detectors, and"),
         ((wide, *run, "--multi-scale"), "--multi-scale is for segmenters, and"),
         ((wide, *run, "--out", photos), "is where images lie"),
@@ -283,6 +282,9 @@ def test_refused_before_anything_is_written(classifier, photos, tmp_path, capsys
         lines, errors = predicted(capsys, "--out", tmp_path / "out", *words, code=2)
         assert not lines and errors.startswith("refused: ") and errors.count("\n") == 1 and message in errors
     assert not list((tmp_path / "out").glob("*"))
+    with pytest.raises(SystemExit) as ended:
+        predicted(capsys, wide, *run, "--threshold", 1.5)
+    assert ended.value.code == 2 and "argument --threshold: 1.5, but it takes 0 to 1" in capsys.readouterr().err
 
 
 def test_a_place_that_cannot_be_written_is_found_before_the_network_is_opened(photos, tmp_path, capsys):

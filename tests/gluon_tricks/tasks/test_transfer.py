@@ -140,7 +140,7 @@ def test_a_segmenter_is_scored_at_several_scales_at_the_end(tmp_path, monkeypatc
 def test_scripts_know_gluoncvs_settings_by_name():
     assert words("--recipe fcn_ade20k_gluoncv --lr 0.004", SEGMENTATION, "ade20k").wd == 2e-4
     assert words("--recipe faster_rcnn_voc_gluoncv", DETECTION, "voc").tricks == (StepDecay((14, 20)),)
-    with pytest.raises(Refused, match="fcn_ade20k_gluoncv is a recipe of segmentation, and this script is for detect"):
+    with pytest.raises(Refused, match="is a recipe of segmentation, and this command trains detectors"):
         words("--recipe fcn_ade20k_gluoncv", DETECTION, "voc")
 
 

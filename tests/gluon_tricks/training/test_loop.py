@@ -221,7 +221,12 @@ def test_refused_before_any_work(recipe, tmp_path):
             Options(),
             "at most 554x554 pixels, but got 600x600",
         ),
-        ({"input_size": 100_000}, Options(), r"at least .* GB of memory for \d+ images of 100000x100000 px"),
+        (
+            {"input_size": 4096, "batch_size": 48},
+            Options(),
+            r"at least .* GB of memory for 48 images of 4096x4096 px",
+        ),
+        ({"input_size": 100_000}, Options(), "input_size is 100000: it takes 4096 or less"),
         ({"net": {"norm_layer": "GroupNorm"}, "model": "cifar_resnet20_v1"}, Options(), "16 channels, which 32 groups"),
         *(
             (

@@ -89,7 +89,7 @@ def test_running_statistics_move_once_a_step(hybrid):
 @pytest.mark.parametrize(
     "kind, fields, says",
     [
-        (Recipe, {"bn_batch": 0}, "bn_batch is 0: it takes 1 or more, or null"),
+        (Recipe, {"bn_batch": 0}, "bn_batch is 0: it takes 1 or more"),
         (Recipe, {"bn_batch": 48}, "bn_batch is 48 and batch_size 256: make the batch a multiple of it"),
         (Recipe, {"bn_batch": 32, "accumulate": 2}, "bn_batch is 32 and accumulate 2: both say how many rounds"),
         (Recipe, {"bn_batch": 32, "net": {"norm_layer": "SyncBatchNorm"}}, "which takes the images of all ranks"),
