@@ -177,7 +177,7 @@ class Scaling:
     def __init__(self, graph: Graph, shape: tuple[int, ...]):
         self.graph = graph
         self._lrn = graph.prefixes(LRN)
-        self._channels = graph.channels(shape)
+        self._channels = graph.channels(shape[1])
         self._readers: dict[int, list[int]] = {}
         for k, node in enumerate(graph.nodes):
             for j, _ in node.inputs:

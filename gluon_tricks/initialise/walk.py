@@ -19,7 +19,7 @@ from mxnet.base import _LIB, check_call
 from mxnet.ndarray.register import _imperative_invoke
 
 from gluon_tricks.core.errors import Refused
-from model_zoo.graph import LAYERS, operators, place, places, trace
+from model_zoo.graph import LAYERS, place, places, trace
 
 _CASTS = ("amp_cast", "amp_multicast")
 Chunks = list  # of NDArrays, the sample's images in parts: (n, ...) each
@@ -65,7 +65,7 @@ class Graph:
         except Exception as error:  # whatever a user's own block does with a symbol
             why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise Refused(f"the network cannot be traced ({why}): it has to be a HybridBlock of HybridBlocks") from None
-        self._net, self._symbol = net, symbol
+        self._net = net
         graph, prefixes = json.loads(symbol.tojson()), places(net)
         nodes = (
             Node(node["name"], node["op"], node.get("attrs", {}), tuple((j, k) for j, k, *_ in node["inputs"]), "")
@@ -99,12 +99,21 @@ class Graph:
                 seen.add(weight.name)
                 yield k, node
 
-    def channels(self, shape: tuple[int, ...]) -> dict[int, int]:
-        """How many channels the first output of each node has, for images (n, 3, H, W)."""
-        found = operators(self._symbol, shape)
-        computing = [k for k, node in enumerate(self.nodes) if node.kind != "null"]
-        of_images = {k: shape[1] for k, node in enumerate(self.nodes) if node.name == "data"}
-        return of_images | {k: (*of.outputs[0], 1)[1] for k, of in zip(computing, found)}
+    def channels(self, images: int) -> dict[int, int]:
+        """How many channels the output of each node has. Args: images: of what goes in."""
+        found: dict[int, int] = {}
+        for k, node in enumerate(self.nodes):
+            weight = self.parameter(node, 1) if node.is_affine or node.kind == "BatchNorm" else None
+            if weight is not None:
+                groups = int(node.attributes.get("num_group", 1)) if node.kind == "Deconvolution" else 0
+                found[k] = weight.shape[1] * groups if groups else weight.shape[0]
+            elif node.kind in ("Concat", "concat"):
+                found[k] = sum(found[j] for j, _ in node.inputs)
+            elif node.name == "data" or not node.inputs:
+                found[k] = images if node.name == "data" else 1
+            else:
+                found[k] = found[node.inputs[0][0]]
+        return found
 
     def prefixes(self, kind: type) -> tuple[str, ...]:
         """What the names of the operators in blocks of a class begin with."""
