@@ -11,7 +11,7 @@ from gluon_tricks.core import reading
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import Unreadable
 from gluon_tricks.data import encoding, matlab, recordio
-from gluon_tricks.data.annotations import annotated, boxes
+from gluon_tricks.data.annotations import annotated, boxes, mask_file
 from gluon_tricks.data.annotations.annotated import Problem
 from gluon_tricks.data.file_names import read_names
 from gluon_tricks.data.lists import read_lines
