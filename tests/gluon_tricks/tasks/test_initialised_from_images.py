@@ -1,0 +1,77 @@
+"""A training that starts from its first images: when that happens, and what it depends on."""
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.initialise.walk import Graph, moments
+from gluon_tricks.recipes.recipe import Recipe, apply_setting
+from gluon_tricks.recipes.transfer import DetectionRecipe
+from gluon_tricks.tasks.classification.task import Classification
+from gluon_tricks.tricks import DataDependentInit
+
+
+@pytest.fixture
+def recipe():
+    start = DataDependentInit(images=12, rounds=2)
+    return Recipe(
+        model="caffenet",
+        data="few_shapes",
+        input_size=63,
+        batch_size=8,
+        augment="none",
+        tricks=(start,),
+        dtype="float32",
+    )
+
+
+def start_of(recipe, contexts, **options):
+    task = Classification(recipe, contexts, threads=1)
+    net = task.network(**options)
+    return task, net, {name: p.list_data()[0].asnumpy() for name, p in net._collect_params_with_prefix().items()}
+
+
+def test_all_channels_of_its_first_images_have_unit_variance(recipe, capsys):
+    recipe = apply_setting(recipe, "data_dependent_init.between=false")
+    task, net, _ = start_of(recipe, [mx.cpu()])
+    assert capsys.readouterr().out.count("initialising: ") == 8
+    found = {}
+
+    def computed(k, node, inputs, outputs):
+        found[node.path] = moments(outputs)[1]
+        return outputs
+
+    Graph(net).run([task._sample(12)], computed=computed)
+    assert len(found) == 8 and all(np.allclose(variance, 1, atol=1e-2) for variance in found.values())
+
+
+def test_neither_devices_nor_a_checkpoint_change_it(recipe, capsys):
+    _, _, one = start_of(recipe, [mx.cpu(0)])
+    _, net, two = start_of(recipe, [mx.cpu(0), mx.cpu(1)])
+    assert all(np.array_equal(array, two[name]) for name, array in one.items())
+    assert all(
+        np.array_equal(*(data.asnumpy() for data in parameter.list_data()))
+        for parameter in net.collect_params().values()
+    )
+    capsys.readouterr()
+    _, _, plain = start_of(recipe, [mx.cpu()], restored=True)
+    assert "initialising" not in capsys.readouterr().out
+    assert not np.array_equal(plain["head.weight"], one["head.weight"])
+
+
+def test_what_it_cannot_start_from(recipe):
+    with pytest.raises(Refused, match="starts from 5000 images, and there are 640: set images to fewer"):
+        start_of(apply_setting(recipe, "data_dependent_init.images=5000"), [mx.cpu()])
+    with pytest.raises(Refused, match="pretrained a.params and data_dependent_init, which sets all weights anew"):
+        recipe.set(pretrained="a.params")
+    keeps = apply_setting(recipe, "data_dependent_init.within=false").set(pretrained="a.params")
+    assert keeps.tricks == (DataDependentInit(images=12, rounds=2, within=False),)
+    with pytest.raises(Refused, match="data_dependent_init is for training classifiers"):
+        DetectionRecipe(tricks=(DataDependentInit(),))
+    for setting, says in (
+        ("filters=ica", "filters must be one of gaussian, pca, kmeans"),
+        ("damping=0", "damping must"),
+    ):
+        with pytest.raises(Refused, match=says):
+            apply_setting(recipe, f"data_dependent_init.{setting}")
