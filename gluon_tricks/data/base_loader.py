@@ -27,6 +27,7 @@ log = logging.getLogger("gluon_tricks.data")
 
 
 _MOST_IMAGES = 1 << 20  # of a batch
+_LISTED = 10  # of the undecodable images, in an error; the log has named all
 _told: weakref.WeakKeyDictionary[Any, set[int]] = weakref.WeakKeyDictionary()  # records -> images told of
 
 
@@ -226,8 +227,9 @@ class StepLoader(abc.ABC):
             self._told.add(image)
             log.warning("%s cannot be decoded", self._describe(image))
         if self._too_many(len(self.undecodable)):
-            listed = "\n".join(map(self._describe, self.undecodable))
+            listed = "; ".join(map(self._describe, [*self.undecodable][:_LISTED]))
+            listed += f"; and {len(self.undecodable) - _LISTED} more" if len(self.undecodable) > _LISTED else ""
             raise UndecodableImages(
                 f"{len(self.undecodable)} of {plural(len(self.records), 'image')}, more than 1 %, cannot be decoded: "
-                f"{self._remedy}. Met so far:\n{listed}"
+                f"{self._remedy}. Met so far: {listed}"
             )
