@@ -27,24 +27,30 @@ def _names_by_index(net, trainer: mx.gluon.Trainer) -> dict[int, str]:
 
 
 def optimizer_arrays(net, trainer: mx.gluon.Trainer) -> dict[str, np.ndarray]:
-    """NAME/K -> the K-th array of a parameter's state on the first device; the devices' states are equal."""
-    names = _names_by_index(net, trainer)
-    return {
-        f"{names[index]}/{k}": leaf.asnumpy()
-        for index, state in trainer._updaters[0].states.items()
-        for k, leaf in enumerate(_leaves(state))
-    }
+    """NAME/K -> the K-th array of a parameter's state on the first device; the devices' states are equal.
+
+    Adam's correction for its beginning needs the number of updates too: NAME/updates.
+    """
+    names, arrays = _names_by_index(net, trainer), {}
+    for index, state in trainer._updaters[0].states.items():
+        arrays.update({f"{names[index]}/{k}": leaf.asnumpy() for k, leaf in enumerate(_leaves(state))})
+        if isinstance(trainer.optimizer, mx.optimizer.Adam):
+            arrays[f"{names[index]}/updates"] = np.array(trainer.optimizer._all_index_update_counts[0][index], "int64")
+    return arrays
 
 
 def restore_optimizer(net, trainer: mx.gluon.Trainer, arrays: dict[str, np.ndarray], contexts) -> None:
     """Gives every device's updater the state that optimizer_arrays read."""
-    names = _names_by_index(net, trainer)
-    for updater, context in zip(trainer._updaters, contexts):
+    names, optimizer = _names_by_index(net, trainer), trainer.optimizer
+    for device, (updater, context) in enumerate(zip(trainer._updaters, contexts)):
         for index, parameter in enumerate(trainer._params):
             if f"{names[index]}/0" not in arrays:
                 continue
-            state = trainer.optimizer.create_state_multi_precision(index, parameter.data(context))
+            state = optimizer.create_state_multi_precision(index, parameter.data(context))
             for k, leaf in enumerate(_leaves(state)):
                 leaf[:] = mx.nd.array(arrays[f"{names[index]}/{k}"], ctx=context, dtype=leaf.dtype)
             updater.states[index] = state
             updater.states_synced[index] = True
+            if f"{names[index]}/updates" in arrays:
+                counts = optimizer._all_index_update_counts.setdefault(device, {})
+                counts[index] = int(arrays[f"{names[index]}/updates"])
