@@ -8,6 +8,7 @@ from typing import Any
 import mxnet as mx
 import numpy as np
 
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.of_recipe import parameters_by_name
 
 
@@ -40,7 +41,11 @@ def optimizer_arrays(net, trainer: mx.gluon.Trainer) -> dict[str, np.ndarray]:
 
 
 def restore_optimizer(net, trainer: mx.gluon.Trainer, arrays: dict[str, np.ndarray], contexts) -> None:
-    """Gives every device's updater the state that optimizer_arrays read."""
+    """Gives every device's updater the state that optimizer_arrays read.
+
+    Raises:
+        Refused: an array is missing or has another shape.
+    """
     names, optimizer = _names_by_index(net, trainer), trainer.optimizer
     for device, (updater, context) in enumerate(zip(trainer._updaters, contexts)):
         for index, parameter in enumerate(trainer._params):
@@ -48,9 +53,18 @@ def restore_optimizer(net, trainer: mx.gluon.Trainer, arrays: dict[str, np.ndarr
                 continue
             state = optimizer.create_state_multi_precision(index, parameter.data(context))
             for k, leaf in enumerate(_leaves(state)):
-                leaf[:] = mx.nd.array(arrays[f"{names[index]}/{k}"], ctx=context, dtype=leaf.dtype)
+                array = _of_shape(arrays, f"{names[index]}/{k}", leaf.shape)
+                leaf[:] = mx.nd.array(array, ctx=context, dtype=leaf.dtype)
             updater.states[index] = state
             updater.states_synced[index] = True
             if f"{names[index]}/updates" in arrays:
                 counts = optimizer._all_index_update_counts.setdefault(device, {})
-                counts[index] = int(arrays[f"{names[index]}/updates"])
+                counts[index] = int(_of_shape(arrays, f"{names[index]}/updates", ()))
+
+
+def _of_shape(arrays: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
+    seen = arrays[name].shape if name in arrays else None
+    if seen != shape:
+        what = "is missing" if seen is None else f"has shape {seen} and not {shape}"
+        raise Refused(f"the checkpoint is damaged: of the optimiser's state {name} {what}; use an older one")
+    return arrays[name]

@@ -4,6 +4,8 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.networks.optimizer_state import restore_optimizer
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate
@@ -43,3 +45,20 @@ def test_a_run_goes_on_bit_for_bit(tiny_records, tmp_path, devices):
     train_and_evaluate(recipe, tmp_path / "parts", Options(**options, resume=True))
     whole, parts = (formats.read(tmp_path / run / "final.params") for run in ("whole", "parts"))
     assert all(np.array_equal(array, parts[name]) for name, array in whole.items())
+
+
+def test_a_state_of_another_shape_is_refused():
+    net = mx.gluon.nn.Dense(2, use_bias=False, in_units=3)
+    net.initialize()
+    trainer = _trainer(net, Recipe(optimizer="adam", lr=0.1), [mx.cpu()])
+    fine = {"weight/0": np.zeros((2, 3)), "weight/1": np.ones((2, 3)), "weight/updates": np.array(7)}
+    restore_optimizer(net, trainer, fine, [mx.cpu()])
+    assert trainer.optimizer._all_index_update_counts[0] == {0: 7}
+    for name, odd, says in (
+        ("weight/0", np.zeros(6), r"weight/0 has shape \(6,\) and not \(2, 3\)"),
+        ("weight/updates", np.zeros(2), r"weight/updates has shape \(2,\) and not \(\)"),
+        ("weight/1", None, "weight/1 is missing"),
+    ):
+        arrays = {key: array for key, array in {**fine, name: odd}.items() if array is not None}
+        with pytest.raises(Refused, match=says):
+            restore_optimizer(net, trainer, arrays, [mx.cpu()])
