@@ -8,6 +8,7 @@ from typing import Any
 import mxnet as mx
 import numpy as np
 
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.of_recipe import parameters_by_name
 
 
@@ -27,24 +28,43 @@ def _names_by_index(net, trainer: mx.gluon.Trainer) -> dict[int, str]:
 
 
 def optimizer_arrays(net, trainer: mx.gluon.Trainer) -> dict[str, np.ndarray]:
-    """NAME/K -> the K-th array of a parameter's state on the first device; the devices' states are equal."""
-    names = _names_by_index(net, trainer)
-    return {
-        f"{names[index]}/{k}": leaf.asnumpy()
-        for index, state in trainer._updaters[0].states.items()
-        for k, leaf in enumerate(_leaves(state))
-    }
+    """NAME/K -> the K-th array of a parameter's state on the first device; the devices' states are equal.
+
+    Adam's correction for its beginning needs the number of updates too: NAME/updates.
+    """
+    names, arrays = _names_by_index(net, trainer), {}
+    for index, state in trainer._updaters[0].states.items():
+        arrays.update({f"{names[index]}/{k}": leaf.asnumpy() for k, leaf in enumerate(_leaves(state))})
+        if isinstance(trainer.optimizer, mx.optimizer.Adam):
+            arrays[f"{names[index]}/updates"] = np.array(trainer.optimizer._all_index_update_counts[0][index], "int64")
+    return arrays
 
 
 def restore_optimizer(net, trainer: mx.gluon.Trainer, arrays: dict[str, np.ndarray], contexts) -> None:
-    """Gives every device's updater the state that optimizer_arrays read."""
-    names = _names_by_index(net, trainer)
-    for updater, context in zip(trainer._updaters, contexts):
+    """Gives every device's updater the state that optimizer_arrays read.
+
+    Raises:
+        Refused: an array is missing or has another shape.
+    """
+    names, optimizer = _names_by_index(net, trainer), trainer.optimizer
+    for device, (updater, context) in enumerate(zip(trainer._updaters, contexts)):
         for index, parameter in enumerate(trainer._params):
             if f"{names[index]}/0" not in arrays:
                 continue
-            state = trainer.optimizer.create_state_multi_precision(index, parameter.data(context))
+            state = optimizer.create_state_multi_precision(index, parameter.data(context))
             for k, leaf in enumerate(_leaves(state)):
-                leaf[:] = mx.nd.array(arrays[f"{names[index]}/{k}"], ctx=context, dtype=leaf.dtype)
+                array = _of_shape(arrays, f"{names[index]}/{k}", leaf.shape)
+                leaf[:] = mx.nd.array(array, ctx=context, dtype=leaf.dtype)
             updater.states[index] = state
             updater.states_synced[index] = True
+            if f"{names[index]}/updates" in arrays:
+                counts = optimizer._all_index_update_counts.setdefault(device, {})
+                counts[index] = int(_of_shape(arrays, f"{names[index]}/updates", ()))
+
+
+def _of_shape(arrays: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
+    seen = arrays[name].shape if name in arrays else None
+    if seen != shape:
+        what = "is missing" if seen is None else f"has shape {seen} and not {shape}"
+        raise Refused(f"the checkpoint is damaged: of the optimiser's state {name} {what}; use an older one")
+    return arrays[name]

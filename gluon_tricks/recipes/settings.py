@@ -59,7 +59,7 @@ class Settings:
             what accumulate says.
         lr: the base rate as it is used; None: 0.1, changed by the tricks (linear scaling).
         momentum, wd: of the optimiser.
-        optimizer: "nag" or "sgd".
+        optimizer: "nag", "sgd" or "adam" (Kingma & Ba 2015), whose beta_1 is momentum, beta_2 0.999 and epsilon 1e-8.
         dtype: the precision asked for.
         mode: "hybrid" or "imperative".
         seed: of every random number of the run.
@@ -82,7 +82,7 @@ class Settings:
     based: ClassVar[bool] = False
     least_classes: ClassVar[int] = 2
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "optimizer": ("nag", "sgd"),
+        "optimizer": ("nag", "sgd", "adam"),
         "dtype": ("float32", "float16", "bfloat16"),
         "mode": ("hybrid", "imperative"),
     }

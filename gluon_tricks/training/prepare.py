@@ -216,7 +216,8 @@ def require_splittable(recipe: Settings, contexts: Sequence[mx.Context]) -> None
 
 
 def _trainer(net, recipe: Settings, contexts: Sequence[mx.Context]) -> mx.gluon.Trainer:
-    numbers = {"learning_rate": recipe.base_lr(), "momentum": recipe.momentum, "wd": recipe.wd}
+    momentum = "beta1" if recipe.optimizer == "adam" else "momentum"
+    numbers = {"learning_rate": recipe.base_lr(), momentum: recipe.momentum, "wd": recipe.wd}
     store = None if len(contexts) == 1 else "device" if contexts[0].device_type == "gpu" else "local"
     numbers["multi_precision"] = recipe.dtype == "float16"  # the float32 master copy of section 3.2
     return mx.gluon.Trainer(net.collect_params(), recipe.optimizer, numbers, kvstore=store, update_on_kvstore=False)
