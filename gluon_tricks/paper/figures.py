@@ -15,6 +15,7 @@ from gluon_tricks.core.files import no_empty_folders, write_atomically, writing
 from gluon_tricks.core.wording import plural
 from gluon_tricks.paper import diagrams
 from gluon_tricks.paper.cells import Cell, Runs
+from gluon_tricks.paper.change_rates import magic_figure1
 from gluon_tricks.recipes.registry import get_recipe
 from gluon_tricks.recipes.tables.rows import IMAGENET_IMAGES
 from gluon_tricks.tasks.classification.evaluation import collect_logits
@@ -141,6 +142,7 @@ FIGURES = {
     "figure2": {"": lambda runs, seeds: diagrams.figure2()},
     "figure3": {"a": lambda runs, seeds: figure3a(), "b": figure3b},
     "figure4": {"a": lambda runs, seeds: figure4a(), "b": figure4b},
+    "magic_figure1": {"": magic_figure1},
 }
 
 

@@ -133,13 +133,13 @@ class Classification:
             raise Refused(f"{recipe.model} has auxiliary classifiers, which this loop does not train: use one without")
         if not restored and distributed.rank() == 0:  # whose parameters the others get
             for trick in recipe.tricks:
-                trick.from_images(net, self._sample, recipe.seed)
+                trick.from_images(net, self.sample, recipe.seed)
         net.cast(input_dtype(recipe.dtype))
         if recipe.mode == "hybrid":
             net.hybridize(static_alloc=True, static_shape=True)
         return net
 
-    def _sample(self, count: int) -> mx.nd.NDArray:
+    def sample(self, count: int) -> mx.nd.NDArray:
         """The first training images (count, 3, H, W) as the network sees them, the same on any number of ranks.
 
         Raises:

@@ -42,7 +42,7 @@ def test_all_channels_of_its_first_images_have_unit_variance(recipe, capsys):
         found[node.path] = moments(outputs)[1]
         return outputs
 
-    Graph(net).run([task._sample(12)], computed=computed)
+    Graph(net).run([task.sample(12)], computed=computed)
     assert len(found) == 8 and all(np.allclose(variance, 1, atol=1e-2) for variance in found.values())
 
 

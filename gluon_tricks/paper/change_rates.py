@@ -1,0 +1,99 @@
+"""How fast the layers of CaffeNet would learn from several beginnings: figure 1 of Krähenbühl et al. (ICLR 2016)."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Callable
+
+import mxnet as mx
+
+from gluon_tricks.core.files import no_empty_folders, write_text, writing
+from gluon_tricks.initialise.between import ChangeRate
+from gluon_tricks.initialise.data import change_rates, initialise_from_data
+from gluon_tricks.paper.cells import Runs
+from gluon_tricks.tasks.classification.task import Classification
+from gluon_tricks.tasks.lettering import import_pyplot
+from model_zoo import get_model
+
+IMAGES = 100
+Start = Callable[[mx.gluon.HybridBlock, mx.nd.NDArray], object]
+
+
+def _gaussian(net: mx.gluon.HybridBlock, images: mx.nd.NDArray) -> None:
+    """Standard deviation 0.01 and no bias, whatever the layers carry."""
+    for name, parameter in net.collect_params().items():
+        start = mx.init.Zero() if name.endswith("bias") else mx.init.Normal(0.01)
+        parameter.initialize(init=start, force_reinit=True)
+
+
+def _unscaled(net: mx.gluon.HybridBlock, images: mx.nd.NDArray) -> None:
+    _gaussian(net, images)
+    initialise_from_data(net, images, filters="kmeans", within=False, between=False)
+
+
+STARTS: dict[str, Start] = {
+    "Gaussian": _gaussian,
+    "Gaussian (Caffe)": lambda net, images: None,  # what CaffeNet's layers carry in the zoo
+    "Gaussian (ours)": lambda net, images: initialise_from_data(net, images),
+    "k-means": _unscaled,
+    "k-means (ours)": lambda net, images: initialise_from_data(net, images, filters="kmeans"),
+}
+
+
+def measured(runs: Runs) -> dict[str, list[ChangeRate]]:
+    """The change rates of CaffeNet's layers, from each beginning, on the first training images of table 6's data.
+
+    Raises:
+        Refused: the images are not named and not here.
+    """
+    runs.require_data("table6")
+    recipe = runs.cell("table6/resnet50_v1d/efficient", 0).recipe
+    recipe = recipe.set(
+        model="caffenet", net={}, tricks=(), dtype="float32", batch_size=20, bn_batch=None, augment="none",
+        input_size=None, crop_ratio=None, mean=None, std=None,
+    )  # fmt: skip
+    task = Classification(recipe.resolved(), [mx.cpu()], None)
+    images = task.sample(IMAGES)
+    return {name: rates_from(start, images, task.recipe.classes) for name, start in STARTS.items()}
+
+
+def rates_from(start: Start, images: mx.nd.NDArray, classes: int) -> list[ChangeRate]:
+    """The change rates of CaffeNet's layers from one beginning. Args: images: (n, 3, H, W), normalised."""
+    mx.random.seed(0)
+    net = get_model("caffenet", classes=classes)
+    net.initialize()
+    with mx.autograd.record():  # gives the dense layers their shapes
+        net(images[:1])
+    start(net, images)
+    return change_rates(net, images)
+
+
+def magic_figure1(runs: Runs, seeds: int):
+    """The mean change rate of each layer, where a flat curve is better, and its coefficient of variation.
+
+    Source: figure 1 of Krähenbühl et al.
+    Differs: there is no curve of a network trained on ImageNet, whose parameters are not published in a form that is
+        read here. On a proxy's images.
+    """
+    found = measured(runs)
+    folder = runs.root / runs.scale.name
+    with no_empty_folders(folder), writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "magic_figure1.json", json.dumps(_numbers(found), indent=1))
+    figure, panels = import_pyplot().subplots(1, 2, figsize=(11, 4.4), layout="constrained")
+    titles = ("mean change rate of a layer (flat is better)", "coefficient of variation within a layer (low is better)")
+    for panel, title, of in zip(panels, titles, ("mean", "variation")):
+        for name, rates in found.items():
+            panel.plot(range(len(rates)), [getattr(rate, of) for rate in rates], marker=".", label=name)
+        panel.set(title=title, yscale="log" if of == "mean" else "linear")
+        panel.set_xticks(range(len(rates)), [f"conv{k + 1}" if k < 5 else f"fc{k + 1}" for k in range(len(rates))])
+        panel.grid(alpha=0.3)
+    panels[0].legend()
+    on = f" ({runs.scale.title})" if runs.scale.title else ""
+    figure.suptitle(textwrap.fill(f"CaffeNet before training, {IMAGES} images{on}", 100))
+    return figure
+
+
+def _numbers(found: dict[str, list[ChangeRate]]) -> dict[str, list[dict]]:
+    return {name: [vars(rate) for rate in rates] for name, rates in found.items()}
