@@ -133,12 +133,13 @@ class Trial:
 def wrong(error: Exception) -> str:
     """What is wrong with an error as the answer to a damaged file; "": it is a refusal of a sentence or two."""
     text = str(error)
-    if type(error).__name__ not in ("Refused", "BadRecord", "UndecodableImages"):
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if not kinds & {"Refused", "BadRecord"}:
         place = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__} in {pathlib.Path(place.filename).name}:{place.lineno}: {text[:200]}"
     if len(text) > 2000:
         return f"a message of {len(text)} characters: {text[:200]!r}"
-    if "memory" in text.lower() or (type(error).__name__ == "Refused" and "\n" in text):
+    if "memory" in text.lower() or "\n" in text:
         return f"the message {text!r}"
     return ""
 
