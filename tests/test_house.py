@@ -77,6 +77,7 @@ DEFERRED = {
     "gluoncv": "takes seconds, and PyTorch has to be hidden from it first (core.foreign)",
     "tensorboardX": "the same",
     "matplotlib": "takes half a second, and drawing is the last thing that a command does",
+    "fontTools": "takes about 25 ms, and only a command that draws letters needs it",
     "torch": "need not be installed",
     "horovod": "need not be installed",
     "gluon_tricks.tasks.detection.faster_rcnn": "imports gluoncv",
@@ -91,6 +92,15 @@ def test_an_import_in_a_function_has_a_reason():
         deferred = {name for function in functions for name in imported_in(function)}
         allowed = tuple(DEFERRED) + ("gluon_tricks.",) * (module in THE_DOCTOR)
         assert {name for name in deferred if not name.startswith(allowed)} == set(), module
+
+
+def test_no_command_waits_for_what_is_slow_to_import():
+    """So the reasons above hold: one import at the top of a file would undo all that stand in functions."""
+    slow = {"gluoncv", "tensorboardX", "matplotlib", "fontTools", "torch"}
+    for module, path in FILES.items():
+        if module.split(".")[0] in ("gluon_tricks", "model_zoo") and module not in DEFERRED:
+            at_top = [node for node in parsed(path).body if isinstance(node, (ast.Import, ast.ImportFrom))]
+            assert {name.split(".")[0] for node in at_top for name in imported_in(node)}.isdisjoint(slow), module
 
 
 def test_what_is_installed(monkeypatch):

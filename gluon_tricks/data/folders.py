@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import opened
+from gluon_tricks.core.wording import plural
 from gluon_tricks.data.headers import begins_like_image
 from gluon_tricks.data.sources import Entry, Source, listed, some
 
@@ -48,7 +49,9 @@ def class_folders(folder: str | os.PathLike, classes: Sequence[str] | None = Non
     label_of = {name: label for label, name in enumerate(classes)}
     unknown = [child.name for child in named if child.name not in label_of]
     if unknown:
-        raise Refused(f"{some(unknown)} in {folder} not among the {len(classes)} classes given: check --classes")
+        raise Refused(
+            f"{some(unknown)} in {folder}: not among the {plural(len(classes), 'class')} given: check --classes"
+        )
     entries: list[Entry] = []
     for child in named:
         for file in inside[child.name]:

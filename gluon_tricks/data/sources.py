@@ -50,6 +50,8 @@ def read_classes(path: str | os.PathLike) -> tuple[str, ...]:
     """Class names in label order, from the manifest of packed records or from a text file, one name a line."""
     if not str(path).endswith(".json"):
         return require_distinct([line.strip(" \t") for _, line in read_lines(path)], path)
+    if not os.path.lexists(path):  # a name that was typed, so "delete it" would not help
+        raise Refused(f"cannot read {path}: No such file or directory")
     manifest, _ = read_manifest(pathlib.Path(path))
     if "classes" not in manifest:
         raise Refused(f'{path} is no manifest: it has no "classes"; give one that gluon-tricks pack wrote')

@@ -81,7 +81,7 @@ def choose_contexts(
         raise Refused(
             f"--num-gpus {num_gpus}: this machine has {len(usable)} that MXNet can use"
             + (f" ({problem})" if problem else "")
-            + f"; give 0 to {len(usable)}, 0 being the CPU"
+            + (f"; give 0 to {len(usable)}, 0 being the CPU" if usable else "; give 0, the CPU")
         )
     if problem:
         say(problem)

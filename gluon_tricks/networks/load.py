@@ -285,7 +285,9 @@ def _file_of(run_or_file) -> pathlib.Path:
         return path / "final.params"
     checkpoints = list_checkpoints(path / "checkpoints") or list_checkpoints(path)
     if not checkpoints:
-        raise Refused(f"{path} holds neither final.params nor a checkpoint: train there first")
+        run = next((str(run.parent) for run in sorted(path.glob("*/recipe.json"))), None)
+        remedy = f"name one of its runs, such as {run}" if run else "train there first"
+        raise Refused(f"{path} holds neither final.params nor a checkpoint: {remedy}")
     return checkpoints[-1]
 
 

@@ -58,7 +58,7 @@ def amount(todo: Sequence[Cell]) -> str:
 def _time(hours: float) -> str:
     if hours >= 1:
         return f"{hours:.1f} hours"
-    return f"{60 * hours:.1f} minutes" if 60 * hours >= 1 else f"{3600 * hours:.0f} seconds"
+    return f"{60 * hours:.1f} minutes" if 60 * hours >= 1 else plural(round(3600 * hours), "second")
 
 
 def _learns(cell: Cell) -> bool:

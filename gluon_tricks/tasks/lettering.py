@@ -19,7 +19,6 @@ import PIL.features
 import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
-from fontTools.ttLib import TTFont
 
 _CAPITAL = 0.714  # height of a capital of Noto Sans; font size 1
 _STAYS = ("Z", "M", "P", "Cf")  # spaces, marks, points and joiners stand in the font of what is before them
@@ -55,6 +54,8 @@ def _folder(package: str) -> pathlib.Path | None:
 @functools.cache
 def _letters(font: pathlib.Path) -> frozenset[int]:
     """The code points that a font has."""
+    from fontTools.ttLib import TTFont
+
     with TTFont(font, lazy=True) as file:
         return frozenset(file.getBestCmap())
 

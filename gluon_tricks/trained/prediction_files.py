@@ -9,7 +9,7 @@ import json
 import os
 import pathlib
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -39,8 +39,10 @@ def find_images(places: Sequence[str | os.PathLike]) -> list[pathlib.Path]:
     for place in map(pathlib.Path, places):
         found.update({os.path.abspath(path): path for path in _images_of(place)})
     if not found:
+        deeper = next((inside for place in places for inside in _folders_with_images(place)), None)
         raise Refused(
             f"no images found: {', '.join(map(str, places))} holds no file that ends in {', '.join(_ENDINGS)}"
+            + (f", but its folders do: name them, such as {deeper}" if deeper else "")
         )
     return list(found.values())
 
@@ -53,6 +55,14 @@ def _images_of(place: pathlib.Path) -> list[pathlib.Path]:
         return [path for path in inside if path.suffix.lower() in _ENDINGS and path.name[0] != "." and path.is_file()]
     except OSError as error:
         raise Refused(f"{place} is no file or folder that can be read ({error.strerror}): check the name") from None
+
+
+def _folders_with_images(place: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """The folders below a place that hold images, in order; links are not followed."""
+    for folder, below, files in os.walk(place):
+        below.sort()
+        if any(pathlib.Path(name).suffix.lower() in _ENDINGS for name in files):
+            yield pathlib.Path(folder)
 
 
 def read_photo(path: pathlib.Path) -> np.ndarray | None:

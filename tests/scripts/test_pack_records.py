@@ -256,6 +256,8 @@ def test_classes_of_a_manifest_give_the_labels(folder, tmp_path, capsys):
     write(tmp_path / "val" / "yak" / "1.jpg", jpeg(1))
     said = refused(capsys, tmp_path / "val", tmp_path / "v", "--classes", tmp_path / "train.json")
     assert "yak" in said and "not among the 3 classes" in said
+    said = refused(capsys, tmp_path / "val", tmp_path / "v", "--classes", tmp_path / "trian.json")
+    assert said.endswith("trian.json: No such file or directory")  # not: "delete it"
 
 
 def test_without_images_nothing_is_packed(tmp_path, capsys):

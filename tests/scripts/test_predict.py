@@ -1,6 +1,7 @@
 """The script as a user runs it: what it says, writes and refuses, of a classifier, a detector and a segmenter."""
 
 import json
+import shutil
 
 import cv2
 import mxnet as mx
@@ -265,10 +266,16 @@ def test_names_come_from_a_file_the_records_or_imagenet(classifier, photos, tmp_
 def test_refused_before_anything_is_written(classifier, photos, tmp_path, capsys):
     (tmp_path / "names.txt").write_text("one\ntwo\n")
     (tmp_path / "none").mkdir()
+    (tmp_path / "val" / "red").mkdir(parents=True)
+    shutil.copy(photos / "wide.png", tmp_path / "val" / "red")
+    (tmp_path / "runs" / "shapes-1").mkdir(parents=True)
+    (tmp_path / "runs" / "shapes-1" / "recipe.json").touch()
     planted([np.nan, 0]).save_parameters(str(tmp_path / "nan.params"))
     wide, run = photos / "wide.png", ("--params", classifier)
     for words, message in (
-        ((tmp_path / "none", *run), "no images found"),
+        ((tmp_path / "none", *run), ".tif, .tiff\n"),
+        ((tmp_path / "val", *run), f", but its folders do: name them, such as {tmp_path}/val/red\n"),
+        ((wide, "--params", tmp_path / "runs"), f"name one of its runs, such as {tmp_path}/runs/shapes-1\n"),
         ((tmp_path / "nowhere.jpg", *run), "nowhere.jpg is no file or folder that can be read"),
         ((wide, *run, "--classes", tmp_path / "names.txt"), "names.txt has 2 names and"),
         ((wide, *run, "--classes", tmp_path / "no.txt"), "cannot read"),

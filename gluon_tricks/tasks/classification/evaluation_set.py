@@ -74,9 +74,10 @@ def open_evaluation_set(
     """
     records = Records(rec_val) if rec_val else None
     if records is None and not is_there(pretrained):  # only a run brings its own
+        missing = f"there is no run {pretrained}, and --rec-val is missing"
         raise Refused(
-            f"there is no run {pretrained}, and --rec-val is missing: name a run directory, or the packed images "
-            "that a published network is to be evaluated on"
+            f"{'--rec-val is missing' if pretrained.lower() == 'true' else missing}: name a run directory "
+            "(--pretrained RUN), or the packed images that a published network is to be evaluated on (--rec-val)"
         )
     trained = trained or open_classifier(pretrained, model=model, classes=classes, ctx=contexts)
     require_classifier(trained, pretrained)
