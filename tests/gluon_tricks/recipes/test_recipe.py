@@ -15,7 +15,20 @@ from gluon_tricks.tricks import TRICKS, LabelSmoothing, Mixup, Warmup
 @pytest.mark.parametrize("name", list_recipes())
 def test_every_recipe_survives_json(name):
     recipe = get_recipe(name)
-    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+    assert type(recipe).from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+
+
+def test_recipes_of_every_task_by_name(tmp_path):
+    assert {"shapes", "faster_rcnn_voc", "fcn_ade20k_gluoncv"} <= {*list_recipes()}
+    assert "fcn_masks" in list_recipes(SegmentationRecipe) and "fcn_masks" not in list_recipes(Recipe)
+    assert get_recipe("faster_rcnn_scenes").set(epochs=2).short == 200
+    (tmp_path / "mine").write_text(json.dumps(DetectionRecipe(seed=7).to_json()))  # a file needs no ending
+    assert get_recipe(str(tmp_path / "mine")) == DetectionRecipe(seed=7)
+
+
+def test_a_misspelt_trick_is_not_left_out():
+    with pytest.raises(Refused, match="no trick 'mixupp': did you mean mixup"):
+        get_recipe("shapes").without("mixupp")
 
 
 def test_settings():
@@ -77,6 +90,8 @@ def test_a_recipe_file_names_only_known_tricks(tmp_path):
 def test_unknown_recipe_lists_near_ones():
     with pytest.raises(Refused, match="did you mean shapes"):
         get_recipe("shape")
+    with pytest.raises(Refused, match=r"no recipe 'zzz/1': a cell is TABLE/COLUMN/ROW, the file of a run"):
+        get_recipe("zzz/1")
 
 
 def test_two_tricks_of_a_kind_are_refused():
