@@ -15,7 +15,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.sources import read_classes
 from gluon_tricks.networks.load import SOURCE, is_there, means_published, model_of
 from gluon_tricks.recipes.recipe import apply_setting
-from gluon_tricks.recipes.registry import get_recipe, list_recipes
+from gluon_tricks.recipes.registry import get_recipe, is_cell, list_recipes
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.transfer import TransferRecipe
 from gluon_tricks.tasks.registry import require_task
@@ -137,6 +137,11 @@ def recipe_from_flags(
     recipe = _with_schedule(recipe, args)
     for setting in args.set:
         recipe = apply_setting(recipe, setting)
+    if begun is None and is_cell(recipe.base_params) and not is_there(recipe.base_params):
+        raise Refused(
+            f"the base network {recipe.base_params} is a recipe and no run yet: name a run with --base-params RUN, or "
+            "use gluon-tricks reproduce, which trains it"
+        )
     if not recipe.base_params and begun is None:
         notes.append("no --base-params: the base network starts from random numbers")
     return recipe.resolved(), notes + new_doubts(recipe, before)
