@@ -82,7 +82,7 @@ def list_file(folder: str | os.PathLike, path: str | os.PathLike, classes: Seque
         rows.append((index, int(label), name))
     twice = [str(index) for index, times in collections.Counter(row[0] for row in rows).items() if times > 1]
     if twice:
-        raise Refused(f"{path} has {some(twice)} more than once: give each image an index of its own")
+        raise Refused(f"{path} has the index {some(twice)} more than once: give each image an index of its own")
     if not rows:
         raise Refused(f"no images found: {path} is empty")
     classes = tuple(classes) if classes else _names(rows)
