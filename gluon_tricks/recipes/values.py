@@ -42,7 +42,7 @@ _KINDS = {
 
 def check_value(field: dataclasses.Field, value: Any, bounds: tuple[float, float] | None, where: str = "") -> None:
     """Refuses a value of another type than the field's annotation names (tuples by elements), or out of bounds."""
-    kind = str(field.type)
+    kind = field.type.__name__ if isinstance(field.type, type) else str(field.type)  # a user's own trick may have types
     if kind.startswith("tuple[") and not (value is None and kind.endswith("| None")):
         element = kind[len("tuple[") :].split(",")[0]
         fine = isinstance(value, tuple) and all(isinstance(v, _KINDS.get(element, (Trick,))) for v in value)

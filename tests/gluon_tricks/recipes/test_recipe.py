@@ -9,7 +9,8 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.recipes.recipe import Recipe, apply_setting, read_recipe
 from gluon_tricks.recipes.registry import get_recipe, list_recipes
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
-from gluon_tricks.tricks import TRICKS, LabelSmoothing, Mixup, Warmup
+from gluon_tricks.training.loop import train_and_evaluate
+from gluon_tricks.tricks import TRICKS, LabelSmoothing, Mixup, Trick, Warmup
 
 
 @pytest.mark.parametrize("name", list_recipes())
@@ -163,3 +164,23 @@ def test_no_trick_takes_a_number_without_end(trick):
             given.update({"teacher": "run"} if trick.label() == "distillation" else {})
             with pytest.raises(Refused, match=field.name):
                 Recipe.from_json({"tricks": [given]})
+
+
+def test_a_trick_of_a_program_is_for_its_own_loop(tmp_path):
+    """Its types may be classes, as they are without `annotations` of __future__; a run could not be read back."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Halve(Trick):
+        by: float = 0.5
+
+        def base_lr(self, lr, batch_size):
+            return lr * self.by
+
+    Halve.__dataclass_fields__["by"].type = float
+    recipe = Recipe(tricks=(Halve(),))
+    assert recipe.base_lr() == 0.05 and recipe.schedule(10)[0](0) == 0.05
+    with pytest.raises(Refused, match="halve: by must be float, but got 'x'"):
+        Recipe(tricks=(Halve("x"),))
+    with pytest.raises(Refused, match="not be read back .*no trick 'halve'.*: a trick of your own goes into TRICKS"):
+        train_and_evaluate(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
