@@ -19,6 +19,7 @@ from typing import Any
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.json_text import parse_json
 from gluon_tricks.core.reading import read_bytes
+from gluon_tricks.core.wording import quoted
 
 # isort: split
 import mxnet as mx
@@ -128,13 +129,13 @@ def _node(path: pathlib.Path, k: int, node: Any) -> dict[str, Any]:
     if [type(field) for field in (op, name, inputs, settings)] != [str, str, list, dict]:
         raise Refused(f"{path} is damaged: node {k} has no operator, name, inputs or settings")
     if not re.fullmatch(r"[\w./:-]{1,500}", name):
-        raise Refused(f"{path} is damaged: node {k} is called {name[:50]!r}")
+        raise Refused(f"{path} is damaged: node {k} is called {quoted(name, 50)}")
     if len(inputs) not in _counts(op, settings):
-        raise Refused(f"{path}: {name} is a {str(op)[:50]!r} of {len(inputs)} inputs, which is not read here")
+        raise Refused(f"{path}: {name} is a {quoted(op, 50)} of {len(inputs)} inputs, which is not read here")
     settings = {key: value for key, value in settings.items() if not key.startswith("__")}  # for training
     for key, value in settings.items():
         if not _harmless(key, value):
-            raise Refused(f"{path}: {key!r} of {name} is {str(value)[:50]!r}, which is not read here")
+            raise Refused(f"{path}: {key!r} of {name} is {quoted(value, 50)}, which is not read here")
     return {"op": op, "name": name, "attrs": settings, "inputs": [_output(path, place, k) for place in inputs]}
 
 
@@ -154,7 +155,7 @@ def _counts(op: Any, settings: dict[str, Any]) -> tuple[int, ...]:
 def _output(path: pathlib.Path, place: Any, count: int) -> list[int]:
     """[node, output, version]: the first output of one of `count` nodes. Of the rest no network here makes use."""
     if not isinstance(place, list) or not 2 <= len(place) <= 3 or not all(type(number) is int for number in place):
-        raise Refused(f"{path} is damaged: {str(place)[:50]} is no output of a node")
+        raise Refused(f"{path} is damaged: {quoted(place, 50)} is no output of a node")
     if not 0 <= place[0] < count or place[1] != 0:
         raise Refused(f"{path} is damaged: output {place[1]} of node {place[0]} is not there for what uses it")
     return [place[0], 0, 0]

@@ -90,7 +90,7 @@ def _import_torch(path):
     try:
         import torch
     except ImportError:
-        raise Refused(f"{path} is a PyTorch file: to read it, pip install 'gluon_tricks[interop]'") from None
+        raise Refused(f"{path} is a PyTorch file: to read it, pip install '.[interop]'") from None
     if tuple(map(int, re.findall(r"\d+", torch.__version__)[:2])) < _OLDEST_TORCH:
         raise Refused(
             f"{path} is a PyTorch file, and PyTorch {torch.__version__} can be made to run code by such files: "

@@ -10,6 +10,7 @@ import pytest
 
 from gluon_tricks.paper.scales import SCALES
 from gluon_tricks.recipes.named.detection_segmentation import DETECTION, SEGMENTATION
+from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.registry import get_recipe, list_recipes
 from gluon_tricks.tasks.detection.settings import ROI_SETTINGS
 from model_zoo import list_models
@@ -98,7 +99,7 @@ def test_the_number_of_networks():
     assert f"- {len(list_models())} networks by name" in text_of("README.md")
 
 
-@pytest.mark.parametrize("name", list_recipes())
+@pytest.mark.parametrize("name", list_recipes(Recipe))
 def test_the_table_of_recipes(name):
     recipe = get_recipe(name).resolved()
     row = (

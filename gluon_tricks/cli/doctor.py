@@ -1,4 +1,4 @@
-"""Look at what a training needs, on this machine and in this environment, and say what to do where something is amiss.
+"""Look at what a training needs, on this machine and in this environment, and say what to do where something is wrong.
 
     %(prog)s [--run-dir DIR] [--rec FILE.rec ...]
 

@@ -64,7 +64,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--input-size", type=whole(1, LARGEST_INPUT), metavar="PX", help="side of the network's input (its own)"
     )
-    parser.add_argument("--crop-ratio", type=real(0, 1), help="input size over the shorter edge (the network's)")
+    parser.add_argument(
+        "--crop-ratio", type=real(0, 1), metavar="R", help="input size over the shorter edge (the network's)"
+    )
     parser.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), default="float32", help="(float32)")
     parser.add_argument(
         "--form", choices=("fused", "int8"), help="evaluate it twice, as it is and in this faster form (CPU, float32)"
@@ -75,7 +77,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         metavar="FILE",
         help="images that determine the scales of int8 (of a run: its training set)",
     )
-    parser.add_argument("--calibration-batches", type=whole(1), default=4, help="number of batches of them (4)")
+    parser.add_argument(
+        "--calibration-batches", type=whole(1), default=4, metavar="N", help="number of batches of them (4)"
+    )
     parser.add_argument("--places365", metavar="LIST", help="the list that Places365's test images were packed from")
     parser.add_argument(
         "--submission", type=pathlib.Path, metavar="FILE", help="5 classes for each of them, for the test server"

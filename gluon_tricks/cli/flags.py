@@ -9,6 +9,7 @@ from gluon_tricks.data.augment import AUGMENTS
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER
 from gluon_tricks.initialise.within import FILTERS
 from gluon_tricks.networks.load import SOURCE
+from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.registry import list_recipes
 
 _DESCRIPTION = """\
@@ -39,8 +40,8 @@ def _recipe_flags(group) -> None:
     group.add_argument(
         "--recipe",
         metavar="NAME|FILE",
-        help=f"start from a named recipe: {', '.join(list_recipes())}; a cell such as table6/resnet50_v1d/mixup; or a "
-        "file such as RUN/recipe.json",
+        help=f"start from a named recipe: {', '.join(list_recipes(Recipe))}; a cell such as "
+        "table6/resnet50_v1d/mixup; or a file such as RUN/recipe.json",
     )
     group.add_argument(
         "--set",

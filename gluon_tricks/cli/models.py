@@ -4,9 +4,9 @@
     %(prog)s resnet50 vgg16     those whose names have one of these parts
 
 Multiply-adds are of convolutions and dense layers, for one image of the input size. Top-1 and top-5 are percent on
-ImageNet's validation images (cifar_...: on CIFAR-10's test images), as published with the file of that tag; a network
-is had with its parameters as NAME/TAG. python -m model_zoo.summary NAME shows the layers of one. Exit code: 0 done, 2
-refused.
+ImageNet's validation images (cifar_...: on CIFAR-10's test images), as published with the file of that tag; other
+commands take this file as NAME/TAG. python -m model_zoo.summary NAME shows the layers of a network. Exit code: 0 done,
+2 refused.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import argparse
 from gluon_tricks.core.arguments import MOST_THREADS, Parser, whole
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import byte_size, plural
+from gluon_tricks.core.wording import byte_size, plural, some
 from gluon_tricks.data import sources
 from gluon_tricks.data.check import check
 from gluon_tricks.data.folders import class_folders
@@ -100,8 +100,7 @@ def pack_and_tell(options: argparse.Namespace) -> int:
         print(line)
     empty = [name for name, count in zip(manifest["classes"], manifest["images_per_class"]) if count == 0]
     if empty:
-        more = "" if options.verbose or len(empty) <= 10 else f" and {len(empty) - 10} more"
-        print(f"classes without images: {', '.join(empty if options.verbose else empty[:10])}{more}")
+        print(f"classes without images: {some(empty, len(empty) if options.verbose else 10)}")
     print(
         f"{options.out_prefix}.rec: {plural(manifest['count'], 'image')}, {plural(len(manifest['classes']), 'class')}, "
         f"{byte_size(manifest['rec']['bytes'])}"

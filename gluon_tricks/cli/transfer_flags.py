@@ -14,8 +14,8 @@ from gluon_tricks.core.arguments import MOST_THREADS, Parser, whole
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.sources import read_classes
 from gluon_tricks.networks.load import SOURCE, is_there, means_published, model_of
-from gluon_tricks.recipes.named.detection_segmentation import NAMED
-from gluon_tricks.recipes.recipe import apply_setting, read_recipe
+from gluon_tricks.recipes.recipe import apply_setting
+from gluon_tricks.recipes.registry import get_recipe, is_cell, list_recipes
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.transfer import TransferRecipe
 from gluon_tricks.tasks.registry import require_task
@@ -60,8 +60,7 @@ def parser(
     parser = Parser(description, usage="%(prog)s [FLAGS]")
     group = parser.add_argument_group("recipe")
     group.add_argument("--dataset", choices=tuple(recipes), help=f"the recipe of a data set ({default})")
-    kind = type(recipes[default])
-    names = ", ".join(recipe.name for recipe in NAMED.values() if isinstance(recipe, kind))
+    names = ", ".join(list_recipes(type(recipes[default])))
     group.add_argument("--recipe", metavar="NAME|FILE", help=f"start from a recipe instead: {names}; RUN/recipe.json")
     group.add_argument(
         "--set",
@@ -96,8 +95,7 @@ def start(
     args: argparse.Namespace, recipes: Mapping[str, TransferRecipe], default: str, begun: Settings | None = None
 ) -> tuple[TransferRecipe, list[str]]:
     """The recipe that the flags change (the file's, the run's, the data set's), and lines to tell. Args: see below."""
-    named = NAMED.get(args.recipe) or (read_recipe(args.recipe) if args.recipe else None)
-    recipe = named or begun or recipes[args.dataset or default]
+    recipe = get_recipe(args.recipe) if args.recipe else begun or recipes[args.dataset or default]
     require_task(recipe, type(recipes[default]), args.recipe or recipe.name)
     if args.dataset and args.dataset != recipe.dataset:
         recipe = recipe.set(dataset=args.dataset, classes=None, class_names=())
@@ -139,6 +137,11 @@ def recipe_from_flags(
     recipe = _with_schedule(recipe, args)
     for setting in args.set:
         recipe = apply_setting(recipe, setting)
+    if begun is None and is_cell(recipe.base_params) and not is_there(recipe.base_params):
+        raise Refused(
+            f"the base network {recipe.base_params} is a recipe and no run yet: name a run with --base-params RUN, or "
+            "use gluon-tricks reproduce, which trains it"
+        )
     if not recipe.base_params and begun is None:
         notes.append("no --base-params: the base network starts from random numbers")
     return recipe.resolved(), notes + new_doubts(recipe, before)

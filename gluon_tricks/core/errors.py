@@ -28,18 +28,19 @@ class Refused(Told, ValueError):
     """
 
 
-def require_known(name: str, names: Sequence[str], what: str, where: str = "") -> str:
+def require_known(name: str, names: Sequence[str], what: str, where: str = "", otherwise: str = "") -> str:
     """The name itself, if it is one of the names (in small letters).
 
     Args:
         what, where: for the message: "model", or "argument" and the model's name.
+        otherwise: the remedy where none is near; "": that all are listed.
 
     Raises:
-        Refused: it is none of them; the near ones are listed, or all if none is near.
+        Refused: it is none of them; the near ones are listed, or what `otherwise` says.
     """
     if name not in names:
         alike = name[:_LONGEST_NAME].lower()
         near, place = difflib.get_close_matches(alike, names, n=3), f" in {where}" if where else ""
-        remedy = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(names)}"
+        remedy = f"did you mean {', '.join(near)}?" if near else otherwise or f"there are {', '.join(names)}"
         raise Refused(f"there is no {what} {quoted(name)}{place}: {remedy}")
     return name

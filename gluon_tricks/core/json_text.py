@@ -8,7 +8,6 @@ from typing import Any
 
 from gluon_tricks.core.wording import quoted
 
-LARGEST = 1 << 22  # bytes of a recipe; ours have 2 kB
 _DEEPEST = 64  # lists and objects within each other; ours have 4
 
 

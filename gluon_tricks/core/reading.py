@@ -18,7 +18,7 @@ from gluon_tricks.core.wording import byte_size, printable
 # The most that is read of a file, in bytes, by what it is.
 LIST_BYTES = 1 << 30  # one of ImageNet's 14 million images would have 0.7e9
 JSON_BYTES = 1 << 26  # a manifest with a million class names, the answer to a photo
-RECIPE_BYTES = 1 << 22
+RECIPE_BYTES = 1 << 22  # ours have 2 kB
 IMAGE_BYTES = 1 << 29  # a record cannot hold more
 ANNOTATION_BYTES = 1 << 24  # those of VOC have 500 to 20,000
 PARAMETER_BYTES = 1 << 32  # a checkpoint of VGG-19, the largest network, has 1.2e9

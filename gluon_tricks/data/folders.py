@@ -9,9 +9,9 @@ from typing import NoReturn
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import opened
-from gluon_tricks.core.wording import plural
+from gluon_tricks.core.wording import plural, some
 from gluon_tricks.data.headers import begins_like_image
-from gluon_tricks.data.sources import Entry, Source, listed, some
+from gluon_tricks.data.sources import Entry, Source, listed
 
 # Folders that archivers, file managers, network drives and notebooks leave behind, in small letters. Hidden ones
 # (.ipynb_checkpoints, .Trashes) are passed over anyway.

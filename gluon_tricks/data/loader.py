@@ -7,6 +7,7 @@ threads or ranks, nor from what was read before. So a stopped training goes on f
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import NamedTuple
 
 import cv2
@@ -86,6 +87,8 @@ class RecordLoader(StepLoader):
         options: ReadOptions = ReadOptions(),
         **named: int | None,
     ):
+        if isinstance(records, (str, os.PathLike)):
+            raise Refused(f"records is the name {records}: open the file first, with Records(...)")
         if size < 1:
             raise Refused(f"size is {size}: it must be at least 1")
         if not (0 < area[0] <= area[1] <= 1 and 0 < aspect[0] <= aspect[1] and 0 < crop_ratio <= 1):

@@ -8,6 +8,7 @@ import fcntl
 import functools
 import hashlib
 import json
+import numbers
 import os
 import pathlib
 import shutil
@@ -26,7 +27,7 @@ from gluon_tricks.core.files import (
     write_text,
 )
 from gluon_tricks.core.keyed_random import generator
-from gluon_tricks.core.wording import byte_size, printable
+from gluon_tricks.core.wording import byte_size, printable, quoted
 from gluon_tricks.data.encoding import NoImage, encoded
 from gluon_tricks.data.file_names import ENDING, last_line, name_line
 from gluon_tricks.data.lists import require_distinct
@@ -94,8 +95,12 @@ class RecordWriter:
     def add(self, label: int, id: int, image: bytes, name: str = "") -> None:
         """Appends one encoded image (JPEG, PNG, ...); label in [0, len(classes)), id unique in the file.
 
-        `name` is that of the image's file, for messages.
+        `name` is that of the image's file, for messages. Raises Refused: there is no such label.
         """
+        if not isinstance(label, numbers.Integral) or not 0 <= label < len(self.classes):
+            raise Refused(
+                f"label {quoted(label)} of image {id}: it is a whole number from 0 to {len(self.classes) - 1}"
+            )
         if name:
             self._names.append(name_line(id, self._rec.tell(), name))
         line = f"{id}\t{self._rec.tell()}\n".encode()

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import quoted
+from gluon_tricks.core.wording import quoted, some
 from gluon_tricks.data.lists import read_lines, require_distinct, words
 from gluon_tricks.data.manifest import read_manifest
 from gluon_tricks.data.matlab import read_structures
@@ -84,7 +84,7 @@ def list_file(folder: str | os.PathLike, path: str | os.PathLike, classes: Seque
         rows.append((index, int(label), name))
     twice = [str(index) for index, times in collections.Counter(row[0] for row in rows).items() if times > 1]
     if twice:
-        raise Refused(f"{path} has {some(twice)} more than once: give each image an index of its own")
+        raise Refused(f"{path} has the index {some(twice)} more than once: give each image an index of its own")
     if not rows:
         raise Refused(f"no images found: {path} is empty")
     classes = tuple(classes) if classes else _names(rows)
@@ -217,9 +217,3 @@ def listed(folder: str | os.PathLike) -> list[os.DirEntry]:
         return sorted((e for e in os.scandir(folder) if not e.name.startswith(".")), key=lambda e: e.name)
     except OSError as error:
         raise Refused(f"cannot read the folder {folder}: {error.strerror}") from None
-
-
-def some(names: Sequence[str], shown: int = 3) -> str:
-    """A few of many names, for a message."""
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more

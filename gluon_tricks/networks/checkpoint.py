@@ -172,7 +172,7 @@ def parse_checkpoint(data: bytes, path: pathlib.Path) -> tuple[dict[str, np.ndar
         ) from error
     seen = header.get("format") if isinstance(header, dict) else None
     if seen != FORMAT:
-        raise Refused(f"{path} is not a checkpoint of this version: expected {FORMAT!r}, saw {str(seen)[:50]!r}")
+        raise Refused(f"{path} is not a checkpoint of this version: expected {FORMAT!r}, saw {quoted(seen, 50)}")
     if [type(header.get(part)) for part in ("sha256", "progress", "recipe", "data")] != [dict, dict, dict, str]:
         raise Refused(f"{path} is damaged (its header): use an older checkpoint")
     if header.get("header_sha256", _header_digest(header)) != _header_digest(header):  # older ones have none

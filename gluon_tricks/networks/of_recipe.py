@@ -92,8 +92,7 @@ def _group_norm(model: str, in_channels: int, num_groups: int = 32, **kwargs) ->
     if in_channels == 3:  # of colours
         raise Refused(
             f"{model} normalises its input too, whose 3 channels GroupNorm cannot divide into its groups: leave out "
-            "--use-gn, or "
-            "choose another network"
+            "--use-gn, or choose another network"
         )
     if not is_whole(num_groups) or num_groups < 1 or in_channels % num_groups:
         raise Refused(

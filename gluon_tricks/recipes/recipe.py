@@ -12,8 +12,9 @@ from gluon_tricks.core.errors import Refused, require_known
 from gluon_tricks.core.json_text import json_or_text, parse_json
 from gluon_tricks.core.reading import RECIPE_BYTES, read_bytes
 from gluon_tricks.core.wording import quoted
-from gluon_tricks.recipes.settings import Settings, free, trick_from_json, trick_named
+from gluon_tricks.recipes.settings import Settings, free
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
+from gluon_tricks.recipes.values import trick_from_json, trick_named
 from gluon_tricks.tricks import Loss
 from model_zoo.preprocessing import LARGEST_INPUT, LARGEST_RESIZED
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 from gluon_tricks.core.errors import require_known
-from gluon_tricks.recipes.named import imagenet, proxies
-from gluon_tricks.recipes.recipe import Recipe, read_recipe
+from gluon_tricks.recipes.named import detection_segmentation, imagenet, proxies
+from gluon_tricks.recipes.recipe import read_recipe
+from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables import (
     base_networks,
     table1,
@@ -19,15 +22,17 @@ from gluon_tricks.recipes.tables import (
 )
 from gluon_tricks.recipes.tables.rows import Table
 
-_RECIPES = {recipe.name: recipe for recipe in (*imagenet.RECIPES, *proxies.RECIPES)}
+_RECIPES: dict[str, Settings] = {
+    recipe.name: recipe for recipe in (*imagenet.RECIPES, *proxies.RECIPES, *detection_segmentation.RECIPES)
+}
 # Of equal cells the first table names the folder: new tables come last, so that runs which are there are found.
 _MODULES = (table3, table4, table5, table6, table7, base_networks, table8, table9, table1, table2)
 TABLES: dict[str, Table] = {module.TABLE.name: module.TABLE for module in _MODULES}
 
 
-def list_recipes() -> list[str]:
-    """The names that get_recipe knows."""
-    return list(_RECIPES)
+def list_recipes(kind: type[Settings] = Settings) -> list[str]:
+    """The names that get_recipe knows, of every kind of recipe or of one; those of the tables' cells apart."""
+    return [name for name, recipe in _RECIPES.items() if isinstance(recipe, kind)]
 
 
 def get_table(name: str) -> Table:
@@ -35,18 +40,21 @@ def get_table(name: str) -> Table:
     return TABLES[require_known(name, list(TABLES), "table")]
 
 
-def get_recipe(name: str) -> Recipe:
-    """The recipe of a name, of a table's cell such as table6/resnet50_v1d/mixup, or in a .json file.
+def get_recipe(name: str) -> Settings:
+    """The recipe of a name, of a table's cell such as table6/resnet50_v1d/mixup, or in a file.
 
     Raises:
         Refused: there is none of that name; near ones are listed.
     """
-    if name.endswith(".json"):
+    if name not in _RECIPES and (name.endswith(".json") or os.path.lexists(name) and not os.path.isdir(name)):
         return read_recipe(name)
     if name.count("/") == 2:
         table, column, row = name.split("/")
         return get_table(table).recipe(column, row)
-    return _RECIPES[require_known(name, list(_RECIPES) if "/" not in name else _cells(), "recipe")]
+    if "/" in name:  # of fewer or more parts than a cell's
+        forms = "a cell is TABLE/COLUMN/ROW, the file of a run RUN/recipe.json"
+        require_known(name, _cells(), "recipe", otherwise=forms)
+    return _RECIPES[require_known(name, list(_RECIPES), "recipe")]
 
 
 def is_cell(name: str) -> bool:

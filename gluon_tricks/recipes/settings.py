@@ -9,10 +9,10 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from gluon_tricks import tricks
-from gluon_tricks.core.bounds import require_bounds, within
+from gluon_tricks.core.bounds import within
 from gluon_tricks.core.errors import Refused, require_known
 from gluon_tricks.core.wording import quoted
+from gluon_tricks.recipes.values import check_value, trick_from_json, trick_named
 from gluon_tricks.tricks import Trick
 from gluon_tricks.tricks.schedule import Plan, Schedule
 from model_zoo import get_model
@@ -115,11 +115,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            _check_value(field, getattr(self, field.name), declared(type(self), field.name).get("within"))
+            check_value(field, getattr(self, field.name), declared(type(self), field.name).get("within"))
         for trick in self.tricks:
             for field in dataclasses.fields(trick):
                 label = f"{trick.label()}: "
-                _check_value(field, getattr(trick, field.name), field.metadata.get("within"), label)
+                check_value(field, getattr(trick, field.name), field.metadata.get("within"), label)
         for field, choices in self.choices.items():
             if getattr(self, field) not in choices:
                 raise Refused(f"{field} is {quoted(getattr(self, field))}: choose one of {', '.join(choices)}")
@@ -187,7 +187,8 @@ class Settings:
         return dataclasses.replace(self, tricks=tuple(kept))
 
     def without(self, label: str) -> Settings:
-        """The recipe without the trick of this label."""
+        """The recipe without the trick of this label. Raises Refused: no trick has it."""
+        trick_named(label)
         return dataclasses.replace(self, tricks=tuple(trick for trick in self.tricks if trick.label() != label))
 
     def resolved(self) -> Settings:
@@ -311,44 +312,3 @@ def declared(kind: type[Settings], name: str) -> Mapping[str, Any]:
 @functools.cache
 def _preprocessing(model: str) -> Preprocessing:
     return get_model(model).preprocessing
-
-
-def trick_named(label: str) -> type[Trick]:
-    """The trick of a label."""
-    by_label = {trick.label(): trick for trick in tricks.TRICKS}
-    return by_label[require_known(label, list(by_label), "trick")]
-
-
-def trick_from_json(values: dict[str, Any]) -> Trick:
-    trick = trick_named(str(values.get("trick")))
-    numbers = {name: value for name, value in values.items() if name != "trick"}
-    fields = {field.name: field for field in dataclasses.fields(trick)}
-    for name, value in numbers.items():
-        require_known(name, list(fields), "number", f"the trick {trick.label()}")
-        numbers[name] = value = tuple(value) if isinstance(value, list) else value
-        _check_value(fields[name], value, None, f"{trick.label()}: ")  # its bounds a recipe looks at
-    return trick(**numbers)
-
-
-_KINDS = {
-    "bool": (bool,),
-    "str": (str,),
-    "int": (int,),
-    "int | None": (int, type(None)),
-    "float": (int, float),
-    "float | None": (int, float, type(None)),
-    "dict[str, Any]": (dict,),
-}
-
-
-def _check_value(field: dataclasses.Field, value: Any, bounds: tuple[float, float] | None, where: str = "") -> None:
-    """Refuses a value of another type than the field's annotation names (tuples by elements), or out of bounds."""
-    kind = str(field.type)
-    if kind.startswith("tuple[") and not (value is None and kind.endswith("| None")):
-        element = kind[len("tuple[") :].split(",")[0]
-        fine = isinstance(value, tuple) and all(isinstance(v, _KINDS.get(element, (Trick,))) for v in value)
-    else:
-        fine = isinstance(value, _KINDS.get(kind, (type(None),)))
-    if not fine or (isinstance(value, bool) and kind != "bool"):  # a bool is an int, to Python
-        raise Refused(f"{where}{field.name} must be {kind}, but got {quoted(value)}")
-    require_bounds(field.name, value, bounds, where)

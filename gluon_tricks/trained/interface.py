@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 from collections.abc import Sequence
 
 import mxnet as mx
@@ -26,7 +27,8 @@ Photo = "str | os.PathLike | np.ndarray"
 def evaluate(
     network: str | os.PathLike | Network, records: str | os.PathLike | Sequence[str | os.PathLike] = (), *,
     model: str | None = None, classes: int | None = None, batch_size: int = 64, input_size: int | None = None,
-    crop_ratio: float | None = None, ctx: mx.Context | Sequence[mx.Context] | None = None, threads: int | None = None,
+    crop_ratio: float | None = None, data: str | os.PathLike | None = None, multi_scale: bool = False,
+    ctx: mx.Context | Sequence[mx.Context] | None = None, threads: int | None = None,
 ) -> Scores:  # fmt: skip
     """The scores of a trained network, each validation image exactly once, in the network's own precision.
 
@@ -41,6 +43,8 @@ def evaluate(
         batch_size: images on each device at a time, of classifiers.
         input_size: side of the input, px; default: the network's, or the run's.
         crop_ratio: input_size over the shorter edge, in (0, 1]; default: the network's, or the run's.
+        data: of a detector's or segmenter's run: another folder of its kind of data set; default: the run's.
+        multi_scale: of a segmenter: the mean over six scales and their mirror images.
         ctx: a context or a list of them for what is loaded; default: the CPU. A network stays where it is.
         threads: of the loader; default: all cores.
 
@@ -53,10 +57,14 @@ def evaluate(
     """
     records = [records] if isinstance(records, (str, os.PathLike)) else list(records)
     trained, name, contexts = _opened(network, model, classes, ctx)
-    task, given = task_of(trained.recipe), dict(rec_val=records, input_size=input_size, crop_ratio=crop_ratio)
+    task, folder = task_of(trained.recipe), str(pathlib.Path(data).expanduser().absolute()) if data else None
+    given = dict(rec_val=records, input_size=input_size, crop_ratio=crop_ratio, data=folder, multi_scale=multi_scale)
     for option, value in given.items():
         if value and option not in task.evaluation_flags:
-            raise Refused(f"{option} does not apply: {name} is a {task.noun}, scored on the images of its recipe alone")
+            called = "records" if option == "rec_val" else option
+            raise Refused(f"{called} does not apply: {name} is a {task.noun}")
+    if trained.net is network and not records:
+        raise Refused(f"records is missing: name the packed images that {name} is to be evaluated on")
     options = ScoringOptions(**given, batch_size=batch_size, threads=threads)
     validation = task.open_validation(name, contexts, options, trained)
     return validation.score(validation.loader.epoch(), None if trained.net is network else "float32")

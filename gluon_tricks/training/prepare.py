@@ -39,6 +39,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     Raises:
         Refused: one sentence on what cannot work; nothing has been written but the empty run directory.
     """
+    _require_readable(recipe)
     distributed.start()
     said = list(options.notes)
     contexts = _contexts(options, said)
@@ -81,6 +82,17 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
         journal.close()
         raise
     return job
+
+
+def _require_readable(recipe: Settings) -> None:
+    """Refuses a recipe that could not be read back from the run, such as one with a trick of a program."""
+    try:
+        type(recipe).from_json(json.loads(json.dumps(recipe.to_json())))
+    except (Refused, TypeError) as error:
+        raise Refused(
+            f"the run could not be read back from its recipe.json ({error}): a trick of your own goes into TRICKS of "
+            "gluon_tricks/tricks/__init__.py, or into a loop of your own"
+        ) from None
 
 
 def _look_at_the_machine(files: int) -> list[str]:

@@ -29,10 +29,7 @@ COMMANDS = {  # script -> the word of gluon-tricks for the same
 
 def module_of(command):
     """The module whose main(argv) it is."""
-    scripts = {word: script for script, word in COMMANDS.items()}
-    if (ROOT / "gluon_tricks" / "cli" / "main.py").exists():
-        return importlib.import_module(f"gluon_tricks.cli.{COMMANDS.get(command, command)}")
-    return importlib.import_module(f"scripts.{scripts.get(command, command)}")
+    return importlib.import_module(f"gluon_tricks.cli.{COMMANDS.get(command, command)}")
 
 
 def command_lines(text):

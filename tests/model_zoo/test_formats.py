@@ -420,7 +420,7 @@ def test_another_zip_file_is_refused(torch_libraries, tmp_path):
 def test_without_pytorch_its_files_are_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     (tmp_path / "x").write_bytes(b"PK\x03\x04" + bytes(30))
-    with pytest.raises(Refused, match="x is a PyTorch file: to read it, pip install 'gluon_tricks.interop.'"):
+    with pytest.raises(Refused, match=r"x is a PyTorch file: to read it, pip install '.\[interop\]'"):
         formats.read(tmp_path / "x")
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from gluon_tricks.cli import evaluate as script
 from gluon_tricks.core.commands import words_of
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.builtin import scenes
 from gluon_tricks.machine.devices import cpu_has_bfloat16
 from gluon_tricks.networks.checkpoint import Progress, save_checkpoint
@@ -21,6 +22,7 @@ from gluon_tricks.tasks.detection.metrics import DetectionScores
 from gluon_tricks.tasks.detection.task import Detection, find_boxes
 from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.tasks.segmentation.metrics import SegmentationScores
+from gluon_tricks.trained.interface import evaluate
 from gluon_tricks.trained.load import load_network
 from gluon_tricks.training.final_network import save_final
 
@@ -95,6 +97,12 @@ def test_a_segmenter_that_sees_background_everywhere(segmenter, tmp_path, capsys
         table = [line.split() for line in lines[3:15]]
         assert table[:11] == [[name, percent(x)] for name, x in zip(scenes.MASK_CLASSES, expected)]
         assert table[11] == ["mean", percent(fraction / len(present))]
+    scores = evaluate(segmenter, multi_scale=True, threads=1)  # the same from Python
+    assert (scores.pix_acc, scores.images) == (pytest.approx(fraction), 2)
+    with pytest.raises(Refused, match="^--data .*: the data set of .* is few_scenes, which is built in"):
+        evaluate(segmenter, data=tmp_path)
+    with pytest.raises(Refused, match="^records does not apply: .* is a segmenter$"):
+        evaluate(segmenter, "val.rec")
 
 
 def test_a_detector_that_sees_the_first_picture_only(detector, tmp_path, monkeypatch, capsys):

@@ -164,7 +164,7 @@ def test_a_list_file_is_packed_as_im2rec_does(folder, tmp_path):
         ("1\t-1\tant/0.jpg", "line 2 has the unknown class -1"),
         ("1\t3\tant/0.jpg", "line 2 has the unknown class 3: labels are 0 to 2"),
         ("1\t1\t5\tant/0.jpg", "2 labels"),
-        ("0\t1\tant/0.jpg", "has 0 more than once"),
+        ("0\t1\tant/0.jpg", "has the index 0 more than once"),
         ("1\t1\t../secret.jpg", "'../secret.jpg', which lies outside"),
         ("1\t1\tant/../../secret.jpg", "lies outside"),
         ("1\t1\t/etc/passwd", "lies outside"),

@@ -6,7 +6,7 @@ other than in classification; MATLAB, in which the development kits of VOC and A
 
 from __future__ import annotations
 
-import contextlib
+import abc
 import functools
 import os
 import pathlib
@@ -166,9 +166,14 @@ class AnnotatedLoader(StepLoader):
 
     _pixel_bytes = 3 + 3 + 3  # of an image as it is decoded, mirrored and changed in size
 
-    def _budgeted(self, image: int) -> contextlib.AbstractContextManager:
-        """The memory for an image until it is scaled down or cropped (see decoding)."""
-        return DECODING.share(int(np.prod(self.records.sizes[image])) * self._pixel_bytes)
+    def _load(self, image: int, epoch: int, batch: list, slot: int) -> bool:
+        # The memory is the image's until it is scaled down or cropped (see decoding).
+        with DECODING.share(int(np.prod(self.records.sizes[image])) * self._pixel_bytes):
+            return self._load_whole(image, epoch, batch, slot)
+
+    @abc.abstractmethod
+    def _load_whole(self, image: int, epoch: int, batch: list, slot: int) -> bool:
+        """As _load, with memory for the whole image at hand."""
 
     def _begin(self, count: int) -> list:
         return [None] * count

@@ -182,7 +182,7 @@ def _read(entry: _Entry, index_of: dict[str, int]) -> tuple[pathlib.Path, tuple[
     try:
         path = next((path for path in candidates if path.is_file()), candidates[0])
     except OSError as error:  # a name of more than 255 bytes
-        raise Problem(f"{entry.listing} names {entry.name[:60]!r}...: {error.strerror}") from None
+        raise Problem(f"{entry.listing} names {quoted(entry.name)}: {error.strerror}") from None
     length, size = file_bytes(path), stored_size(path)
     annotation = entry.folder / "Annotations" / f"{entry.name}.xml"
     return path, size, _read_annotation(annotation, size, index_of), length

@@ -49,4 +49,4 @@ GLUONCV = (
     # auxiliary loss is not in its gradient.
     SEGMENTATION["ade20k"].set(name="fcn_ade20k_gluoncv", lr=0.01 / 2, wd=2 * 1e-4, aux_weight=1.0),
 )
-NAMED = {recipe.name: recipe for recipe in (*DETECTION.values(), *SEGMENTATION.values(), *GLUONCV)}
+RECIPES = (*DETECTION.values(), *SEGMENTATION.values(), *GLUONCV)

@@ -15,6 +15,7 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural
 from gluon_tricks.data.augment import Preprocess, coefficients
+from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.class_names import in_words
 from gluon_tricks.data.loader import Batch, RecordLoader
@@ -151,15 +152,16 @@ class Classification:
             raise Refused(f"the network starts from {count} images, and there are {len(records)}: set images to fewer")
         loader = RecordLoader(
             records, train=True, area=(recipe.min_area, 1.0), size=recipe.input_size, classes=recipe.classes,
-            batch_size=min(recipe.batch_size, len(records)), seed=recipe.seed,
+            batch_size=count, options=ReadOptions(recipe.seed, prefetch=1),
         )  # fmt: skip
-        normalised, found = Preprocess("float32"), []
         with contextlib.closing(loader.epoch()) as batches:
-            while sum(map(len, found)) < count:
-                batch = next(batches)
-                matrix, flip = coefficients(recipe.augment, recipe.seed, 0, batch.indices, recipe.mean, recipe.std)
-                found.append(normalised(*(_array(part, context) for part in (batch.images, matrix, flip))))
-        return mx.nd.concat(*found, dim=0)[:count]
+            batch = next(batches)
+        matrix, flip = coefficients(recipe.augment, recipe.seed, 0, batch.indices, recipe.mean, recipe.std)
+        normalised, found = Preprocess("float32"), []
+        for first in range(0, count, recipe.batch_size):
+            some = slice(first, first + recipe.batch_size)
+            found.append(normalised(*(_array(part[some], context) for part in (batch.images, matrix, flip))))
+        return mx.nd.concat(*found, dim=0)
 
     def loss(self) -> TaskLoss:
         return self.recipe.loss(cross_entropy, self._load_teacher)

@@ -116,10 +116,6 @@ class DetectionLoader(AnnotatedLoader):
         steps = np.concatenate([*whole, rest[: len(rest) // together * together]]).reshape(-1, together)
         return steps[generator(self.seed, "shuffle steps", epoch).permutation(len(steps))].ravel()
 
-    def _load(self, image: int, epoch: int, batch: list, slot: int) -> bool:
-        with self._budgeted(image):
-            return self._load_whole(image, epoch, batch, slot)
-
     def _load_whole(self, image: int, epoch: int, batch: list, slot: int) -> bool:
         pixels, boxes = self._pixels(image), self.records.boxes[image][:, :5]
         if pixels is None:

@@ -136,10 +136,6 @@ class SegmentationLoader(AnnotatedLoader):
 
     _pixel_bytes = AnnotatedLoader._pixel_bytes + 2 + 4 + 4  # the mask as it is stored, as classes, and mirrored
 
-    def _load(self, image: int, epoch: int, batch: list, slot: int) -> bool:
-        with self._budgeted(image):
-            return self._load_whole(image, epoch, batch, slot)
-
     def _load_whole(self, image: int, epoch: int, batch: list, slot: int) -> bool:
         pixels = self._pixels(image)
         try:

@@ -320,6 +320,8 @@ def test_arguments_out_of_range_are_refused(many):
             epoch_of(many, **options)
     with pytest.raises(TypeError, match="treads"):
         RecordLoader(many, size=24, batch_size=8, train=True, treads=2)
+    with pytest.raises(Refused, match="records is the name train.rec: open the file first, with Records"):
+        RecordLoader("train.rec", size=24, batch_size=8, train=True)
 
 
 def loader_threads() -> list:

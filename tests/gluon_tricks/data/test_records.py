@@ -26,6 +26,14 @@ def packed(tmp_path):
     return tmp_path / "a.rec"
 
 
+@pytest.mark.parametrize("label", [-1, 3, 0.5, "cat"])
+def test_a_label_that_is_no_class_is_not_written(label, tmp_path):
+    with pytest.raises(Refused, match="label .* of image 7: it is a whole number from 0 to 2"):
+        with RecordWriter(tmp_path / "b", ["cat", "dog", "owl"]) as writer:
+            writer.add(label, 7, b"abcde")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_records_lie_where_the_format_puts_them(packed):
     assert packed.with_suffix(".idx").read_text() == "10\t0\n11\t40\n12\t76\n"
     assert packed.stat().st_size == SIZE

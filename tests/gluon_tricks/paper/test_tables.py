@@ -8,7 +8,6 @@ import pytest
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.paper.scales import SCALES, get_scale, scales_of
-from gluon_tricks.recipes.named.detection_segmentation import NAMED
 from gluon_tricks.recipes.registry import TABLES, get_recipe, get_table
 from gluon_tricks.recipes.tables.rows import Row, Table, ladder, variants
 from gluon_tricks.tricks import Cosine, LinearScaling, StepDecay, Warmup
@@ -180,8 +179,8 @@ def test_faster_rcnns_warm_up_is_detectrons():
     lr_at, plan = get_recipe("table8/voc/standard").schedule(4137)
     assert plan.warmup_steps == 500 and plan.steps_per_epoch == 16_551 // 4
     assert [lr_at(step) for step in (0, 249, 499, 500)] == pytest.approx([1.004e-3 / 3, 2e-3 / 3, 1e-3, 1e-3])
-    assert NAMED["faster_rcnn_voc_gluoncv"].schedule(4137)[0](0) == 1e-3
-    differences = NAMED["faster_rcnn_voc_gluoncv"].differences(NAMED["faster_rcnn_voc"], "cells")
+    assert get_recipe("faster_rcnn_voc_gluoncv").schedule(4137)[0](0) == 1e-3
+    differences = get_recipe("faster_rcnn_voc_gluoncv").differences(get_recipe("faster_rcnn_voc"), "cells")
     assert differences == {"tricks": (["warmup", "step_decay"], ["step_decay"])}
 
 
@@ -189,14 +188,14 @@ def test_the_two_steps_of_fcn():
     """A weight of 2, of the mean loss a gradient of 0.3: [31] moves it 0.01 (0.3 + 1e-4 x 2), GluonCV by half 0.3."""
     steps = {}
     for name in ("fcn_ade20k", "fcn_ade20k_gluoncv"):
-        recipe, weight = NAMED[name], mx.nd.array([2.0])
+        recipe, weight = get_recipe(name), mx.nd.array([2.0])
         assert (recipe.optimizer, recipe.batch_size) == ("sgd", 16)
         optimizer = mx.optimizer.SGD(learning_rate=recipe.base_lr(), wd=recipe.wd, momentum=recipe.momentum)
         optimizer.update(0, weight, mx.nd.array([0.3]), optimizer.create_state(0, weight))
         steps[name] = 2 - weight.asscalar()
     assert steps["fcn_ade20k"] == pytest.approx(0.003002, rel=1e-3)
     assert steps["fcn_ade20k_gluoncv"] == pytest.approx(0.01 * (0.15 + 1e-4 * 2), rel=1e-3)
-    assert NAMED["fcn_ade20k_gluoncv"].aux_weight == 1 and NAMED["fcn_ade20k"].aux_weight == 0.5
+    assert get_recipe("fcn_ade20k_gluoncv").aux_weight == 1 and get_recipe("fcn_ade20k").aux_weight == 0.5
     assert get_recipe("table9/ade20k/standard").lr == 0.01  # the paper's is the default
 
 

@@ -9,13 +9,27 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.recipes.recipe import Recipe, apply_setting, read_recipe
 from gluon_tricks.recipes.registry import get_recipe, list_recipes
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
-from gluon_tricks.tricks import TRICKS, LabelSmoothing, Mixup, Warmup
+from gluon_tricks.training.loop import train_and_evaluate
+from gluon_tricks.tricks import TRICKS, LabelSmoothing, Mixup, Trick, Warmup
 
 
 @pytest.mark.parametrize("name", list_recipes())
 def test_every_recipe_survives_json(name):
     recipe = get_recipe(name)
-    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+    assert type(recipe).from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+
+
+def test_recipes_of_every_task_by_name(tmp_path):
+    assert {"shapes", "faster_rcnn_voc", "fcn_ade20k_gluoncv"} <= {*list_recipes()}
+    assert "fcn_masks" in list_recipes(SegmentationRecipe) and "fcn_masks" not in list_recipes(Recipe)
+    assert get_recipe("faster_rcnn_scenes").set(epochs=2).short == 200
+    (tmp_path / "mine").write_text(json.dumps(DetectionRecipe(seed=7).to_json()))  # a file needs no ending
+    assert get_recipe(str(tmp_path / "mine")) == DetectionRecipe(seed=7)
+
+
+def test_a_misspelt_trick_is_not_left_out():
+    with pytest.raises(Refused, match="no trick 'mixupp': did you mean mixup"):
+        get_recipe("shapes").without("mixupp")
 
 
 def test_settings():
@@ -77,6 +91,8 @@ def test_a_recipe_file_names_only_known_tricks(tmp_path):
 def test_unknown_recipe_lists_near_ones():
     with pytest.raises(Refused, match="did you mean shapes"):
         get_recipe("shape")
+    with pytest.raises(Refused, match=r"no recipe 'zzz/1': a cell is TABLE/COLUMN/ROW, the file of a run"):
+        get_recipe("zzz/1")
 
 
 def test_two_tricks_of_a_kind_are_refused():
@@ -148,3 +164,23 @@ def test_no_trick_takes_a_number_without_end(trick):
             given.update({"teacher": "run"} if trick.label() == "distillation" else {})
             with pytest.raises(Refused, match=field.name):
                 Recipe.from_json({"tricks": [given]})
+
+
+def test_a_trick_of_a_program_is_for_its_own_loop(tmp_path):
+    """Its types may be classes, as they are without `annotations` of __future__; a run could not be read back."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Halve(Trick):
+        by: float = 0.5
+
+        def base_lr(self, lr, batch_size):
+            return lr * self.by
+
+    Halve.__dataclass_fields__["by"].type = float
+    recipe = Recipe(tricks=(Halve(),))
+    assert recipe.base_lr() == 0.05 and recipe.schedule(10)[0](0) == 0.05
+    with pytest.raises(Refused, match="halve: by must be float, but got 'x'"):
+        Recipe(tricks=(Halve("x"),))
+    with pytest.raises(Refused, match="not be read back .*no trick 'halve'.*: a trick of your own goes into TRICKS"):
+        train_and_evaluate(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

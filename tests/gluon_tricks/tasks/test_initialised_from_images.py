@@ -60,6 +60,16 @@ def test_neither_devices_nor_a_checkpoint_change_it(recipe, capsys):
     assert not np.array_equal(plain["head.weight"], one["head.weight"])
 
 
+def test_all_training_images_though_they_are_no_whole_batches(recipe):
+    """640 images in batches of 600, the second of which has 40; in training it would be dropped."""
+    whole = Classification(
+        recipe.set(input_size=8, model="cifar_resnet20_v1", tricks=(), batch_size=600), [mx.cpu()], 1
+    )
+    few = Classification(recipe.set(input_size=8, model="cifar_resnet20_v1", tricks=(), batch_size=8), [mx.cpu()], 1)
+    assert whole._sample(640).shape == (640, 3, 8, 8)
+    np.testing.assert_array_equal(whole._sample(20).asnumpy(), few._sample(20).asnumpy())  # whatever the batch
+
+
 def test_what_it_cannot_start_from(recipe):
     with pytest.raises(Refused, match="starts from 5000 images, and there are 640: set images to fewer"):
         start_of(apply_setting(recipe, "data_dependent_init.images=5000"), [mx.cpu()])

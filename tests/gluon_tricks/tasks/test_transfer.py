@@ -367,6 +367,15 @@ def test_flags_change_what_they_name():
     assert (recipe.classes, recipe.void, recipe.crop, recipe.aux_weight) == (11, 11, 96, 0)
 
 
+def test_a_cell_is_trained_on_a_base_that_is_named():
+    cell = "--recipe table9/ade20k/cosine"
+    with pytest.raises(
+        Refused, match="the base network table6.resnet50_v1d.cosine is a recipe and no run yet: name a run"
+    ):
+        words(cell, SEGMENTATION, "ade20k")
+    assert words(f"{cell} --base-params resnet50_v1d/117a384e", SEGMENTATION, "ade20k").model == "resnet50_v1d"
+
+
 def test_flags_of_own_data(tmp_path):
     recipe = words("--classes Käfer,猫 --train-splits train --val-splits val,more", DETECTION, "voc")
     assert (recipe.class_names, recipe.train_splits, recipe.val_splits) == (

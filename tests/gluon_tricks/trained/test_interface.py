@@ -41,7 +41,9 @@ def test_predictions_come_in_the_order_of_the_photos(net):
 @pytest.mark.parametrize(
     "call, says",
     [
-        (lambda net, val: evaluate(net), "--rec-val is missing"),
+        (lambda net, val: evaluate(net), "records is missing: .* that cifar_resnet20_v1 is"),
+        (lambda net, val: evaluate(net, val, multi_scale=True), "multi_scale does not apply: .* is a classifier"),
+        (lambda net, val: evaluate(net, val, data="voc"), "data does not apply: .* is a classifier"),
         (lambda net, val: evaluate(get_model(net.name), val), "has no parameters yet"),
         (lambda net, val: evaluate(mx.gluon.nn.Dense(4), val), "and got a Dense"),
         (lambda net, val: evaluate("nowhere", val), "there is no run or file nowhere"),
