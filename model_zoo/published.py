@@ -182,7 +182,7 @@ def fetch(name: str, tag: str | None = None) -> pathlib.Path:
                 os.replace(unpacked, path)
     except (_Unusable, OSError, http.client.HTTPException, ValueError) as error:
         wrong = f"; the file that is at {path} has the sha1 {there} and is not it" if there else ""
-        said = without_password(f"{url} ({error})", url)
+        said = without_password(f"{url} ({error})", url, *urllib.request.getproxies().values())
         raise Refused(
             f"{path.name} cannot be downloaded from {said}{wrong}: put the file whose sha1 "
             f"{f'is {file.sha1}' if file.sha1 else f'starts with {file.tag}'} at {path}, or give the path of another; "

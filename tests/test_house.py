@@ -211,7 +211,7 @@ OPENED = {
         "pathlib.Path('/proc/cpuinfo').read_text(encoding='utf-8')",
     ),
     "gluon_tricks.core.scratch": (  # folders, for their locks
-        "os.open(name, os.O_RDONLY | os.O_DIRECTORY)",
+        "os.open(path, os.O_RDONLY | os.O_DIRECTORY)",
         "os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)",
     ),
     "gluon_tricks.data.annotations.annotated": ("PIL.Image.open(file)",),

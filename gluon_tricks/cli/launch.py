@@ -29,7 +29,7 @@ from gluon_tricks.core.arguments import Parser, real, whole
 from gluon_tricks.core.commands import command, words_of
 from gluon_tricks.core.errors import RESUMABLE, Refused
 from gluon_tricks.core.files import require_name
-from gluon_tricks.core.wording import plural
+from gluon_tricks.core.wording import plural, quoted
 from gluon_tricks.ranks import launcher
 from gluon_tricks.ranks.environment import of_ranks
 from gluon_tricks.ranks.hosts import check_hosts, parse_hosts
@@ -90,13 +90,16 @@ def launch(args: argparse.Namespace) -> int:
         raise Refused("--max-restarts goes on in the job's run directory: name it with --save-dir after --")
     if args.logs:
         require_name(args.logs, "--logs")
+    try:
+        more_words = shlex.split(args.horovodrun)
+    except ValueError as error:  # a quotation mark without its other
+        raise Refused(f"--horovodrun {quoted(args.horovodrun)}: {error}") from None
     hosts = parse_hosts(args.hosts, args.ranks)
     of_ranks(os.environ, args.pass_on)
     wrong = check_hosts(hosts, script, args.ssh_port)
     if wrong:
         raise Refused(f"{'; '.join(wrong.values())}: fix it, or leave the host out of -H")
-    runner = [launcher.horovodrun(), *(["-p", str(args.ssh_port)] if args.ssh_port else [])]
-    runner += shlex.split(args.horovodrun)
+    runner = [launcher.horovodrun(), *(["-p", str(args.ssh_port)] if args.ssh_port else []), *more_words]
     logs, ranks, more = (
         args.logs or pathlib.Path("runs") / time.strftime(f"launch-%Y%m%d-%H%M%S-{os.getpid()}"),
         args.ranks,

@@ -13,6 +13,7 @@ import importlib.metadata
 import os
 import pathlib
 import platform
+import re
 import sys
 import warnings
 
@@ -63,8 +64,9 @@ _LOCAL_SIZES = ("HOROVOD_LOCAL_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNR
 
 def usable_cores() -> int:
     """The logical cores this process may use: those of the machine, or its part if a launcher started several."""
-    processes = next((int(os.environ[name]) for name in _LOCAL_SIZES if name in os.environ), 1)
-    return max(len(os.sched_getaffinity(0)) // processes, 1)
+    processes = next((os.environ[name] for name in _LOCAL_SIZES if name in os.environ), "1")
+    known = re.fullmatch("0*[1-9][0-9]{0,8}", processes)  # what else is there is no launcher's: it counts as one
+    return max(len(os.sched_getaffinity(0)) // (int(processes) if known else 1), 1)
 
 
 def _threads_per_core() -> int:
@@ -79,6 +81,10 @@ _set_here: set[str] = set()
 
 
 def _set_by_default(variable: str, value: str) -> None:
+    given = os.environ.get(variable, "0")
+    if value.isdecimal() and not re.fullmatch("[0-9]{1,18}", given):  # MXNet and OpenCV would end the process
+        print(f"{variable} is {given[:40]!a}, which is no whole number: {value} is taken", file=sys.stderr)
+        del os.environ[variable]
     if variable not in os.environ:
         os.environ[variable] = value
         _set_here.add(variable)

@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 import secrets
+import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
@@ -175,7 +176,7 @@ def write_atomically(path: pathlib.Path, write: Callable[[pathlib.Path], object]
     if not named and _is_hardware(path):
         raise CannotWrite(f"{printable(path)} cannot be written: it is a device, not a file")
     target = pathlib.Path(os.path.realpath(path)) if named else path
-    temporary = target.with_name(f"{_TEMPORARY}{secrets.token_hex(4)}")
+    temporary = target.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
     with writing(path):
         try:
             open(temporary, "xb").close()  # nobody else has made it
@@ -199,7 +200,7 @@ _TEMPORARY = ".gluon-tricks-"
 
 def is_leftover(name: str) -> bool:
     """Whether a file or folder is called as only those of a killed process are, of which none was finished."""
-    return re.fullmatch(re.escape(_TEMPORARY) + "[a-z0-9_]{8}", name) is not None
+    return re.fullmatch(re.escape(_TEMPORARY) + "[0-9a-f]{16}", name) is not None
 
 
 def write_together(folder: pathlib.Path, write: Callable[[pathlib.Path], _Result]) -> _Result:
@@ -208,9 +209,9 @@ def write_together(folder: pathlib.Path, write: Callable[[pathlib.Path], _Result
     Raises:
         CannotWrite: what was in `folder` before is still there.
     """
-    with writing(folder), tempfile.TemporaryDirectory(dir=folder, prefix=_TEMPORARY) as scratch:
-        result = write(pathlib.Path(scratch))
-        files = sorted(pathlib.Path(scratch).iterdir())
+    with writing(folder), _scratch(folder) as scratch:
+        result = write(scratch)
+        files = sorted(scratch.iterdir())
         _require_room(folder)
         for file in files:
             _to_disk(file)
@@ -220,6 +221,16 @@ def write_together(folder: pathlib.Path, write: Callable[[pathlib.Path], _Result
             os.replace(file, folder / file.name)
         _to_disk(folder)
     return result
+
+
+@contextlib.contextmanager
+def _scratch(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    path = folder / f"{_TEMPORARY}{secrets.token_hex(8)}"
+    path.mkdir(0o700)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def bytes_of(write: Callable[[str], object]) -> bytes:

@@ -52,11 +52,19 @@ def shortened(text: str, most: int) -> str:
     return f"{text[: most - tail - 5]} ... {text[len(text) - tail :]}"
 
 
-def without_password(text: str, url: str) -> str:
-    """A text in which an address may occur, or a part of it, without the user and password of that address."""
-    user = url.partition("://")[2].partition("/")[0].rpartition("@")[0]
-    for secret in (f"{user}@", user, user.partition(":")[2]) if user else ():
-        text = text.replace(secret, "" if secret.endswith("@") else "***") if secret else text
+def without_password(text: str, *urls: str) -> str:
+    """A text in which addresses may occur, or parts of them, without their users, passwords and what follows a "?"."""
+    for url in urls:
+        rest, _, query = (url.partition("://")[2] or url).partition("?")  # an address of a proxy may have no http://
+        host = rest.partition("/")[0]
+        if "@" not in host and re.search(r":.*\D", host):  # no port: the beginning of a password with a / in it
+            host = rest
+        user = host.rpartition("@")[0]
+        password = user.partition(":")[2]
+        text = text.replace(f"?{query}", "?***") if query else text
+        text = text.replace(f"{user}@", "") if user else text
+        for secret in (user, password, password.partition("/")[0]):
+            text = text.replace(secret, "***") if secret else text
     return text
 
 

@@ -24,6 +24,7 @@ MOST_BYTES = 3 << 29  # 1.6 GB, of all images that the threads of a process deco
 # Of a JPEG, each of which goes over the whole picture: 3000 scans in 187 KB took 32 s. The usual ones have 10, and
 # libjpeg's own cjpeg takes scripts of at most 100.
 MOST_SCANS = 100
+_MOST_TEXTS = 16  # of a PNG: 900 in 7 MB took 7 GB and a minute
 _MOST_SCANNED = 1 << 31  # scans times pixels: 16 scans of the largest image
 cv2.setLogLevel(0)  # for a broken image it prints lines of its source; we name the image
 
@@ -81,6 +82,10 @@ def _why_not(data: bytes, header: ImageHeader) -> str:
         return f"more than {MOST_PIXELS / 1e6:.0f} million pixels"
     if header.scans > MOST_SCANS or header.scans * header.pixels > _MOST_SCANNED:
         return f"a JPEG of {header.scans} scans, which would take minutes to decode"
+    if header.texts > _MOST_TEXTS:
+        return f"a PNG with {header.texts} texts, and {_MOST_TEXTS} are the most"
+    if header.format == "jpeg" and not header.pixels:
+        return "a JPEG whose size is not found at its beginning"
     if bytes_of_decoding(header) > MOST_BYTES:
         return f"an image that takes {byte_size(bytes_of_decoding(header))} to decode"
     return "a JPEG that is cut off" if is_cut_jpeg(data) else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -16,6 +18,7 @@ class ImageHeader(NamedTuple):
         pixels: of the picture, or of a tile or strip of a TIFF where that is larger.
         number_bytes: bytes that a decoder takes for each pixel, the picture that it gives among them.
         scans: how often a JPEG's picture is gone over.
+        texts: compressed texts in a PNG, of which OpenCV unpacks and keeps 8 MB each.
     """
 
     format: str
@@ -24,6 +27,7 @@ class ImageHeader(NamedTuple):
     pixels: int = 0
     number_bytes: int = 3
     scans: int = 1
+    texts: int = 0
 
 
 # Colour types of PNG's IHDR: grey, RGB, palette (shown as RGB), grey with alpha, RGB with alpha.
@@ -31,7 +35,10 @@ _PNG_COMPONENTS = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # bytes
 _WEBP_CHUNKS = 16  # looked at: what tells of a size stands at the beginning
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG's markers of a start of frame
+_SCAN = 0xDA
 _SEQUENTIAL = (0xC0, 0xC1, 0xC9)
+_MOST_PARTS = 1 << 16  # chunks or segments that are looked at: usual files have up to a thousand
+_NO_FILL = re.compile(b"[^\xff]")
 _WITHOUT_LENGTH = (0x00, 0x01, *range(0xD0, 0xD9))  # what JPEG's markers are followed by at once; 0: no marker
 
 
@@ -51,11 +58,21 @@ def image_header(image: bytes) -> ImageHeader:
     """
     if image.startswith(b"\x89PNG") and len(image) > 25:
         width, height = struct.unpack_from(">II", image, 16)
-        exif = next((_orientation(content) for kind, content in _png_chunks(image) if kind == b"eXIf"), 1)
+        exif = next(
+            (
+                _orientation(content)
+                for kind, content in itertools.islice(_png_chunks(image), _MOST_PARTS)
+                if kind == b"eXIf"
+            ),
+            1,
+        )
         deep = 6 if image[24] == 16 else 3
-        return ImageHeader("png", _PNG_COMPONENTS.get(image[25], 3), exif, width * height, deep + 3)
+        texts = image.count(b"zTXt") + image.count(b"iTXt")
+        return ImageHeader("png", _PNG_COMPONENTS.get(image[25], 3), exif, width * height, deep + 3, texts=texts)
     if image.startswith(b"RIFF") and image[8:12] == b"WEBP":
-        exif = next((content for kind, content in _riff_chunks(image) if kind == b"EXIF"), b"")
+        exif = next(
+            (content for kind, content in itertools.islice(_riff_chunks(image), _MOST_PARTS) if kind == b"EXIF"), b""
+        )
         # Lossless takes 4 bytes for a pixel beside those of the picture, and lossy 1.5.
         return ImageHeader("webp", 3, _orientation(exif.removeprefix(b"Exif\0\0")), _webp_pixels(image), 8)
     if image.startswith((b"II*\0", b"MM\0*")):
@@ -81,7 +98,7 @@ def image_header(image: bytes) -> ImageHeader:
 
 def _scans(image: bytes, frame: int, marker: int) -> int:
     """How many scans a JPEG has. Counting takes a tenth of the time of decoding, and is left out where there is one."""
-    first = image.find(b"\xff\xda", frame)
+    first = next((at for kind, at, _ in _jpeg_segments(image, frame) if kind == _SCAN), len(image))  # no comment's
     if marker in _SEQUENTIAL and image[first + 4 : first + 5] == image[frame + 9 : frame + 10]:
         return 1  # the first has all components, and libjpeg reads no other
     return image.count(b"\xff\xda", frame)  # in the picture itself a 0 follows each FF
@@ -98,17 +115,18 @@ def is_cut_jpeg(image: bytes) -> bool:
     return image.rfind(b"\xff\xd9", frame) < 0  # before the frame a thumbnail may have an end of its own
 
 
-def _jpeg_segments(image: bytes) -> Iterator[tuple[int, int, int]]:
-    """(marker, its place, length) of the segments of a JPEG before the picture itself."""
-    at = 2
-    while at + 4 <= len(image):
-        if image[at] != 0xFF or image[at + 1] == 0xFF:  # fill bytes may stand before a marker
-            at += 1
-            continue
-        marker, length = image[at + 1], int.from_bytes(image[at + 2 : at + 4], "big")
-        if marker == 0xDA:  # the picture itself begins
+def _jpeg_segments(image: bytes, at: int = 2) -> Iterator[tuple[int, int, int]]:
+    """(marker, its place, length) of the segments of a JPEG up to the picture itself, which the last one begins."""
+    for _ in range(_MOST_PARTS):
+        at = image.find(b"\xff", at)
+        after = _NO_FILL.search(image, at) if at >= 0 else None  # fill bytes may stand before a marker
+        if after is None or after.start() + 3 > len(image):
             return
+        at = after.start() - 1
+        marker, length = image[at + 1], int.from_bytes(image[at + 2 : at + 4], "big")
         yield marker, at, length
+        if marker == _SCAN:
+            return
         at += 2 if marker in _WITHOUT_LENGTH else 2 + max(length, 2)
 
 

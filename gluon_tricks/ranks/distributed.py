@@ -7,11 +7,13 @@ that takes all ranks (sum_, total, agree, broadcast, the SyncBatchNorm above it)
 from __future__ import annotations
 
 import os
+import re
 
 import mxnet as mx
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import quoted
 from gluon_tricks.ranks import heartbeat
 
 # How many processes a launcher started: horovodrun, Open MPI's mpirun, MPICH's and Intel's, Slurm's srun.
@@ -32,9 +34,11 @@ def start(chatty: bool = False) -> None:
         Refused: Horovod is missing, or was built without what the launcher speaks.
     """
     global _horovod
-    launched = next((int(os.environ[name]) for name in _SIZES if name in os.environ), 1)
+    launched = next((_whole(name, 1) for name in _SIZES if name in os.environ), 1)
     if launched == 1 or _horovod is not None:
         return
+    if "HOROVOD_RANK" in os.environ and _whole("HOROVOD_RANK", 0) >= launched:
+        raise Refused(f"HOROVOD_RANK is {os.environ['HOROVOD_RANK']} of {launched} ranks: start them by a launcher")
     # Gradients come in few large buffers already: another one to gather them in would only copy.
     os.environ.setdefault("HOROVOD_FUSION_THRESHOLD", "0")
     os.environ.setdefault("HOROVOD_CYCLE_TIME", "1" if chatty else "10")
@@ -55,6 +59,14 @@ def start(chatty: bool = False) -> None:
     if horovod.size() != launched:
         raise Refused(f"{launched} ranks were started and Horovod sees {horovod.size()}: was it built for this MPI?")
     _horovod = horovod
+
+
+def _whole(name: str, least: int) -> int:
+    """The number in a variable that launchers set: Horovod ends the process where it is none."""
+    text = os.environ[name]
+    if not re.fullmatch("[0-9]{1,9}", text) or int(text) < least:
+        raise Refused(f"{name} is {quoted(text)}, no number that a launcher gives: unset it, or start by a launcher")
+    return int(text)
 
 
 def require_messages_of_gpus() -> None:

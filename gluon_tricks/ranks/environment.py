@@ -22,7 +22,8 @@ PREFIXES = (
     *("OMP_", "GOMP_", "KMP_", "MKL_", "DNNL_", "MKLDNN_", "ONEDNN_", "OPENBLAS_", "OPENCV_", "MALLOC_", "SLURM_"),
 )
 # What is a secret by its name, or an address with a password in it, is passed on only where it is asked for.
-_SECRET = re.compile("TOKEN|SECRET|PASSW|CREDENTIAL|_KEY$", re.IGNORECASE)
+_SECRET = re.compile("TOKEN|SECRET|PASSW|PASSPHRASE|_PASS$|_PWD$|CREDENTIAL|KEY$|JWT|_AUTH$", re.IGNORECASE)
+_PASSWORD = re.compile("[^/:@]*:[^/@]*@|.*://.*@", re.DOTALL)  # an address of a proxy may have no http://
 _NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -47,4 +48,4 @@ def of_ranks(environment: Mapping[str, str], asked_for: Sequence[str] = ()) -> d
 
 def _is_needed(name: str, value: str) -> bool:
     known = name in NAMES or name.startswith(PREFIXES)
-    return known and not _SECRET.search(name) and not ("://" in value and "@" in value)
+    return known and not _SECRET.search(name) and not _PASSWORD.match(value)

@@ -10,6 +10,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import quoted
+
 MARK = "gluon_tricks heartbeat:"  # then: step, number of moves so far, 1 if it waits for other ranks
 VARIABLE = "GLUON_TRICKS_HEARTBEAT"  # seconds between two; without it there are none
 
@@ -19,7 +22,13 @@ _place = {"step": 0, "moves": 0, "waiting": 0}
 def start() -> None:
     """From now on a thread writes a line to stderr every few seconds, if a launcher asked for it."""
     if VARIABLE in os.environ:
-        threading.Thread(target=_beat, args=(float(os.environ[VARIABLE]),), daemon=True).start()
+        try:
+            seconds = float(os.environ[VARIABLE])
+        except ValueError:
+            seconds = math.nan
+        if not 0 < seconds < 1e6:
+            raise Refused(f"{VARIABLE} is {quoted(os.environ[VARIABLE])}: it takes a number of seconds; leave it out")
+        threading.Thread(target=_beat, args=(seconds,), daemon=True).start()
 
 
 def moved(step: int | None = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import datetime
+import errno
 import fcntl
 import glob
 import io
@@ -75,6 +76,9 @@ class Journal:
         if silent:
             return
         try:
+            for name in ("checkpoints", "pictures", "tensorboard"):
+                if (folder / name).is_symlink():  # what is written and deleted there would be elsewhere
+                    raise OSError(errno.ELOOP, "it is a link: remove it", str(folder / name))
             (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
             self._lock = opened_to_append(folder / ".lock")  # held until close
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when the process dies

@@ -16,7 +16,7 @@ class Mixup(Trick):
     """x = lam x_i + (1 - lam) x_j, the targets likewise, lam ~ Beta(alpha, alpha); only mixed examples are trained on.
 
     Args:
-        alpha: of the Beta distribution, 0 or more; 0 mixes nothing.
+        alpha: of the Beta distribution, 0 or 1e-4 and more; 0 mixes nothing.
         off_epochs: the last epochs, which train on unmixed images.
         per: one lam for the global "batch", as GluonCV has it, or one for each "image".
         partner: j is the image at the mirrored place of the device's shard ("reversed", as GluonCV has it), or at a
@@ -32,6 +32,8 @@ class Mixup(Trick):
 
     def __post_init__(self) -> None:
         require(self.alpha >= 0, self, "alpha must be 0 or more")
+        # Of a smaller one numpy's sampler tries for hours.
+        require(self.alpha == 0 or self.alpha >= 1e-4, self, "alpha must be 0, or 0.0001 and more")
         require(self.off_epochs >= 0, self, "off_epochs must be 0 or more")
         require(self.per in ("batch", "image"), self, "per must be 'batch' or 'image'")
         require(self.partner in ("reversed", "permuted"), self, "partner must be 'reversed' or 'permuted'")

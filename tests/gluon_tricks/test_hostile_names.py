@@ -146,6 +146,16 @@ def test_a_run_adds_to_its_own_files_only(name, tmp_path, victim):
         Journal(tmp_path / "run")
 
 
+@pytest.mark.parametrize("name", ["checkpoints", "pictures", "tensorboard"])
+def test_the_folders_of_a_run_are_its_own(name, tmp_path):
+    for folder in ("run", "users"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "run" / name).symlink_to(tmp_path / "users")
+    with pytest.raises(Refused, match=rf"cannot be written \(.*/{name}: it is a link: remove it\)"):
+        Journal(tmp_path / "run")
+    assert not os.listdir(tmp_path / "users")
+
+
 def test_a_run_writes_and_tells_in_print(tmp_path, victim, capsys):
     for name in ("metrics.csv", "recipe.json"):
         (tmp_path / "run").mkdir(exist_ok=True)

@@ -11,7 +11,7 @@ import types
 import numpy as np
 import pytest
 
-from gluon_tricks.core import foreign
+from gluon_tricks.core import environment, foreign
 from gluon_tricks.core.environment import CUDA_LIBRARIES
 from gluon_tricks.core.keyed_random import generator
 
@@ -66,3 +66,21 @@ def test_gluoncv_and_timm_beside_torch(missing):
     code = f"{block}\nimport gluoncv, torch\nprint(gluoncv.model_zoo.__name__, timm.__version__, torch.ones(2).sum())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.stdout == f"gluoncv.model_zoo {importlib.metadata.version('timm')} tensor(2.)\n", done.stderr
+
+
+@pytest.mark.parametrize("processes", ["x", "0", "", "-2", "9" * 5000])
+def test_a_number_of_processes_that_is_none_counts_as_one(processes, monkeypatch):
+    monkeypatch.setattr(environment.os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})
+    for name, value in (("HOROVOD_LOCAL_SIZE", processes), ("MPI_LOCALNRANKS", "2")):
+        monkeypatch.setenv(name, value)
+    assert environment.usable_cores() == 4
+    monkeypatch.setenv("HOROVOD_LOCAL_SIZE", "2")
+    assert environment.usable_cores() == 2
+
+
+def test_a_number_of_threads_that_is_none_is_replaced_and_told(monkeypatch, capsys):
+    """MXNet and OpenCV would end the process."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "a\x1bb")
+    environment._set_by_default("OMP_NUM_THREADS", "3")
+    assert environment.os.environ["OMP_NUM_THREADS"] == "3"
+    assert capsys.readouterr().err == "OMP_NUM_THREADS is 'a\\x1bb', which is no whole number: 3 is taken\n"

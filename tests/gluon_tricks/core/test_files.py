@@ -72,8 +72,8 @@ def test_a_planted_link_is_replaced_and_not_followed(tmp_path, victim, monkeypat
     (tmp_path / f".index.html.{os.getpid()}.tmp").symlink_to(victim)  # what it was called up to version 0.5
     files.write_text(tmp_path / "index.html", "page")
     assert not (tmp_path / "index.html").is_symlink() and (tmp_path / "index.html").read_text() == "page"
-    monkeypatch.setattr(files.secrets, "token_hex", lambda count: "0a1b2c3d")  # had somebody known it
-    (tmp_path / ".gluon-tricks-0a1b2c3d").symlink_to(victim)
+    monkeypatch.setattr(files.secrets, "token_hex", lambda count: "0a1b2c3d4e5f6789")  # had somebody known it
+    (tmp_path / ".gluon-tricks-0a1b2c3d4e5f6789").symlink_to(victim)
     with pytest.raises(CannotWrite, match="index.html cannot be written: File exists"):
         files.write_text(tmp_path / "index.html", "other")
     assert (tmp_path / "index.html").read_text() == "page"

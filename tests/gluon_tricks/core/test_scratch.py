@@ -28,8 +28,8 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     words = [sys.executable, "-c", PROGRAM, str(tmp_path)]
     other = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     left = other.stdout.readline().strip()
-    for name in ("data-v1", "data-v1.mine", "data-v1.notes123x", "other-v1.abcdefgh"):
-        (tmp_path / name).mkdir()
+    for name in ("data-v1", "data-v1.mine", "data-v1.notes123x", "data-v1.original/train.rec", "other-v1.abcdefgh"):
+        (tmp_path / name).mkdir(parents=True)
     (tmp_path / "data-v1.linklink").symlink_to(tmp_path / "data-v1")
     users = names(tmp_path)
     users.remove(left)
@@ -43,6 +43,17 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     with scratch_folder(tmp_path, "data-v1") as mine:
         assert names(tmp_path) == sorted([*users, mine.name])
     assert names(tmp_path) == users
+
+
+def test_those_of_older_versions_are_known_by_what_is_in_them(tmp_path):
+    (tmp_path / "data-v1.ab12cd_9" / "data-v1").mkdir(parents=True)
+    (tmp_path / "data-v1.original").mkdir()
+    (tmp_path / "data-v1.original" / "train.rec").touch()
+    for path in tmp_path.iterdir():
+        aged(path)
+    with scratch_folder(tmp_path, "data-v1"):
+        pass
+    assert names(tmp_path) == ["data-v1.original"]
 
 
 def test_one_that_was_made_a_moment_ago_stays(tmp_path):

@@ -92,4 +92,10 @@ def test_a_password_in_an_address_is_not_shown():
         "from https://host.org:80/zoo/a.zip (nonnumeric port: '***@host.org')"
     )
     assert without_password("from https://t0ken@host/a", "https://t0ken@host/a") == "from https://host/a"
+    assert without_password("user:s3cret@host/a.zip", "user:s3cret@host/a.zip") == "host/a.zip"
+    assert without_password("nonnumeric port: 's3c'", "https://host/", "http://me:s3c/ret@proxy:1") == (
+        "nonnumeric port: '***'"
+    )
+    assert without_password("https://host/?sig=s3cret/a", "https://host/?sig=s3cret/a") == "https://host/?***"
+    assert without_password("at host:80/a@b (port 80)", "http://host:80/a@b") == "at host:80/a@b (port 80)"
     assert without_password("from https://host/a@b", "https://host/a@b") == "from https://host/a@b"

@@ -4,6 +4,7 @@ import io
 import struct
 import threading
 import time
+import zlib
 
 import cv2
 import numpy as np
@@ -137,3 +138,39 @@ def test_values_are_counted_in_parts():
     counts = value_counts(values)
     assert counts.shape == (65536,)
     assert (counts[65535], counts[7], counts[0], counts.sum()) == (4000, 1, 5995999, 6000000)
+
+
+def png_with_texts(count):
+    good, text = encoded(".png"), b"zTXtk\0\0" + zlib.compress(bytes(1000))
+    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+    return good[:33] + chunk * count + good[33:]
+
+
+def test_a_png_of_many_compressed_texts_is_refused():
+    """OpenCV unpacks up to 8 MB of each, and keeps it: 900 of them, in 7 MB, took 7 GB and a minute."""
+    assert why_not(png_with_texts(16)) == "" and decode_image(png_with_texts(16)).shape == PIXELS.shape
+    assert why_not(png_with_texts(17)) == "a PNG with 17 texts, and 16 are the most"
+
+
+def test_a_comment_is_not_taken_for_the_first_scan():
+    """Of a sequential JPEG whose comment looks like a scan of all components, each real one has a single component."""
+    image = encoded(".jpg")
+    frame = image.index(b"\xff\xc0")
+    behind = frame + 2 + int.from_bytes(image[frame + 2 : frame + 4], "big")
+    scan = b"\xff\xda\0\x08\1\1\0\0\x3f\0"
+    bomb = image[:behind] + b"\xff\xfe\0\x08\xff\xda\0\x0c\x03x"[:10] + scan * 300 + b"\xff\xd9"
+    assert image_header(image).scans == 1
+    assert why_not(bomb) == "a JPEG of 301 scans, which would take minutes to decode"
+
+
+@pytest.mark.parametrize("filling", [b"\xff", b"\0"])
+def test_what_fills_up_a_jpeg_is_passed_over_at_once(filling):
+    image, began = encoded(".jpg"), time.process_time()
+    assert image_header(image[:2] + filling * 30_000_000 + image[2:])[:5] == image_header(image)[:5]
+    assert time.process_time() - began < 3  # letter by letter: 4 s for each 10 MB
+
+
+def test_a_jpeg_of_millions_of_segments_is_refused_at_once():
+    image, began = encoded(".jpg"), time.process_time()
+    bomb = image[:2] + b"\xff\xfe\0\2" * 5_000_000 + image[2:]
+    assert why_not(bomb) == "a JPEG whose size is not found at its beginning" and time.process_time() - began < 3

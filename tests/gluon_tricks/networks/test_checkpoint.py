@@ -122,13 +122,22 @@ def test_the_newest_the_best_and_one_from_before_stay(tmp_path):
 
 def test_leftovers_of_a_killed_process_go(tmp_path):
     half = (".metrics.csv.123.tmp", "checkpoints/.step-000000005.safetensors.123.tmp", "pictures/.epoch-0005.png.1.tmp")
-    half += (".gluon-tricks-0a1b2c3d", "checkpoints/.gluon-tricks-01234567", ".gluon-tricks-ab_12xyz/final-symbol.json")
-    whole = [".export_mine/my.onnx", ".gluon-tricks-notes", ".writing/chapter", "checkpoints/.mine.tmp"]
+    half += (".gluon-tricks-0a1b2c3d4e5f6789", "checkpoints/.gluon-tricks-0123456789abcdef")
+    half += (".gluon-tricks-aaaabbbbccccdddd/final-symbol.json",)
+    whole = [
+        ".export_mine/my.onnx",
+        ".gluon-tricks-notes",
+        ".gluon-tricks-settings",
+        ".writing/chapter",
+        "checkpoints/.mine.tmp",
+    ]
     whole += ["checkpoints/step-000000005.safetensors", "metrics.csv"]
     for name in (*half, *whole):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    (tmp_path / ".gluon-tricks-11111111").symlink_to(tmp_path / ".export_mine")  # the link goes, not what it leads to
+    (tmp_path / ".gluon-tricks-1111111111111111").symlink_to(
+        tmp_path / ".export_mine"
+    )  # the link goes, not what it leads to
     checkpoint.remove_leftovers(tmp_path)
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if not path.is_dir())
     assert left == sorted(whole)

@@ -20,6 +20,8 @@ SECRETS = {
 
 def test_ranks_get_what_they_need_and_no_secrets():
     assert of_ranks({**NEEDED, **SECRETS}) == NEEDED
+    more = {"SLURM_JWT": "s8", "MXNET_APIKEY": "s9", "GLUON_TRICKS_PASSPHRASE": "s10", "https_proxy": "me:s11@proxy:1"}
+    assert of_ranks({**more, "http_proxy": "proxy:1"}) == {"http_proxy": "proxy:1"}
     assert of_ranks({"MXNET_GLUON_REPO": "https://host/zoo"}) == {"MXNET_GLUON_REPO": "https://host/zoo"}
 
 

@@ -1,5 +1,9 @@
 """Which rank hangs, as the ranks' heartbeats tell."""
 
+import pytest
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.ranks import distributed, heartbeat
 from gluon_tricks.ranks.heartbeat import RankMonitor
 
 
@@ -38,3 +42,26 @@ def test_who_stands_still():
     now[0] = 52.0
     hear((9, 9, 1), (9, 10, 1), (9, 9, 1))
     assert lives.stuck(10).count("has not moved for 10 s; the step it last reported: 9") == 3
+
+
+@pytest.mark.parametrize("seconds", ["x", "nan", "-1", "0", ""])
+def test_an_interval_that_is_no_number(seconds, monkeypatch):
+    monkeypatch.setenv(heartbeat.VARIABLE, seconds)
+    with pytest.raises(Refused, match="it takes a number of seconds"):
+        heartbeat.start()
+
+
+@pytest.mark.parametrize(
+    "variables, said",
+    [
+        ({"HOROVOD_SIZE": "x"}, "HOROVOD_SIZE is 'x', no number"),
+        ({"HOROVOD_SIZE": "-1"}, "HOROVOD_SIZE is '-1', no number"),
+        ({"HOROVOD_SIZE": "2", "HOROVOD_RANK": "x"}, "HOROVOD_RANK is 'x', no number"),
+        ({"HOROVOD_SIZE": "2", "HOROVOD_RANK": "2"}, "HOROVOD_RANK is 2 of 2 ranks"),
+    ],
+)
+def test_numbers_of_a_launcher_that_are_none(variables, said, monkeypatch):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(Refused, match=said):
+        distributed.start()

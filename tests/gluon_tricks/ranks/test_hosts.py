@@ -13,6 +13,11 @@ from gluon_tricks.ranks.hosts import Host, check_hosts, parse_hosts
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 
+def test_words_for_horovodrun_with_half_a_quotation(capsys):
+    assert launch.main(["-np", "1", "--horovodrun", "'--verbose", "--", __file__]) == 2
+    assert capsys.readouterr().err == 'refused: --horovodrun "\'--verbose": No closing quotation\n'
+
+
 def test_hosts():
     assert parse_hosts(None, 3) == [Host("localhost", 3)]
     assert parse_hosts("node1:4,10.0.0.2:2", 5) == [Host("node1", 4), Host("10.0.0.2", 2)]
