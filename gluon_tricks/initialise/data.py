@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 
 import mxnet as mx
 import numpy as np
@@ -46,7 +48,7 @@ def initialise_from_data(
 
     Raises:
         Refused: no images, images that hold NaN, or whose shape or values no layer takes; fewer images than 2; a
-            network that cannot be traced; an unknown kind of filters.
+            network that is not initialised, in another precision, or cannot be traced; an unknown kind of filters.
 
     Source: Krähenbühl et al., Data-dependent initializations of convolutional neural networks, ICLR 2016, algorithms 1
         and 2, section 3.3.
@@ -57,13 +59,16 @@ def initialise_from_data(
         raise Refused(f"filters is {filters!r}: choose one of {', '.join(FILTERS)}")
     if not 0 < damping <= 1 or rounds < 0:
         raise Refused(f"damping must lie in (0, 1] and rounds be 0 or more, but got {damping} and {rounds}")
-    chunks = _chunks(net, images)
-    graph = Graph(net)
-    if within or filters != "gaussian":
-        initialise_within(graph, chunks, filters, within, beta, seed, tell)
-    if not between:
-        return []
-    left = initialise_between(graph, _chunks(net, images, _FEW), rounds, damping, seed, tell)
+    if not math.isfinite(beta):
+        raise Refused(f"beta must be a finite number, but got {beta}")
+    with _shapes_refused(images):
+        chunks = _chunks(net, images)
+        graph = Graph(net)
+        if within or filters != "gaussian":
+            initialise_within(graph, chunks, filters, within, beta, seed, tell)
+        if not between:
+            return []
+        left = initialise_between(graph, _chunks(net, images, _FEW), rounds, damping, seed, tell)
     if left:
         tell(f"between layers: {plural(len(left), 'layer')} left as they are, such as {some(left)}")
     return left
@@ -85,7 +90,20 @@ def change_rates(
 
     Source: equations 1 to 3, figure 1.
     """
-    return measure(Graph(net), _chunks(net, images, chunk), generator(seed, "change rates"))
+    with _shapes_refused(images):
+        chunks = _chunks(net, images, chunk)
+        return measure(Graph(net), chunks, generator(seed, "change rates"))
+
+
+@contextlib.contextmanager
+def _shapes_refused(images) -> Iterator[None]:
+    """What MXNet says of images that a layer cannot take, in a sentence."""
+    try:
+        yield
+    except mx.MXNetError as error:
+        lines = [line for line in str(error).splitlines() if "Error" in line] or [str(error)]
+        why = lines[-1].split("Check failed: ")[-1].split("Error: ")[-1].strip()[:200]
+        raise Refused(f"the network does not take images of the shape {np.shape(images)} ({why})") from None
 
 
 def _chunks(net: mx.gluon.HybridBlock, images, size: int = _CHUNK) -> list[mx.nd.NDArray]:
@@ -100,9 +118,15 @@ def _chunks(net: mx.gluon.HybridBlock, images, size: int = _CHUNK) -> list[mx.nd
         )
     if len(images) < 2:
         raise Refused("one image has no variance over images: give 160, or at least 2")
+    if size < 1:
+        raise Refused(f"chunk is {size}: it takes 1 or more images at a time")
     parameters = list(net.collect_params().values())
+    if any(parameter._data is None and not parameter._deferred_init for parameter in parameters):
+        raise Refused("the network has no numbers yet: call its initialize() first")
     context = parameters[0].list_ctx()[0] if parameters else mx.cpu()
     dtype = np.dtype(parameters[0].dtype) if parameters else np.float32
+    if dtype not in (np.float32, np.float64):
+        raise Refused(f"the network is in {dtype}: initialise it in float32, and cast it then")
     if any(parameter._deferred_init for parameter in parameters):
         net.infer_shape(mx.nd.array(images[:1]))
         for parameter in parameters:

@@ -22,7 +22,9 @@ class Gradients:
 
     Args:
         parameters: of a network, initialised, in the order of their layers; a float16 network's have two dtypes.
-        accumulate: backward adds to the gradients instead of replacing them; call `clear` before the first.
+        accumulate: a step has several rounds, whose gradients are to be summed: call `clear` before the first and
+            `add_round` after the backward of each. MXNet's own way, grad_req "add", gives weights that bfloat16 casts
+            the gradient 0.
         bucket_bytes: a bucket is closed when it has so many.
 
     Attributes:
@@ -37,16 +39,21 @@ class Gradients:
     ):
         self.trained = [parameter for parameter in parameters if parameter.grad_req != "null"]
         self.accumulate = accumulate
-        if accumulate:
-            for parameter in self.trained:
-                parameter.grad_req = "add"
         self.buckets = [_flattened(part) for part in _parts(self.trained[::-1], bucket_bytes)]
+        self._sums = [[mx.nd.zeros_like(array) for array in bucket] for bucket in self.buckets] if accumulate else []
 
     def clear(self) -> None:
-        """Sets all gradients to 0; needed only where they accumulate."""
-        for bucket in self.buckets:
-            for array in bucket:
+        """Before the first round of a step; needed only where gradients accumulate."""
+        for sums in self._sums:
+            for array in sums:
                 array[:] = 0
+
+    def add_round(self) -> None:
+        """The gradients become the sum over the rounds so far; where none accumulate nothing is done."""
+        for bucket, sums in zip(self.buckets, self._sums):
+            for gradient, total in zip(bucket, sums):
+                total += gradient
+                total.copyto(gradient)
 
     def sum_over_ranks(self) -> None:
         """Sums the gradients of all ranks in place, without waiting for it.

@@ -109,10 +109,11 @@ def loss(job: Job, X: Sequence, z: Sequence, y: Sequence) -> list[mx.nd.NDArray]
 
 
 def backward(job: Job, losses: Sequence[mx.nd.NDArray]) -> None:
-    """Adds to, or replaces, the gradients of every device."""
+    """The gradients of every device: of these losses, and of those of the step's rounds before."""
     with autograd.record():
         scaled = [values * job.scale.value for values in losses] if job.scale.active else losses
     autograd.backward(scaled)
+    job.gradients.add_round()
 
 
 def update(job: Job) -> None:

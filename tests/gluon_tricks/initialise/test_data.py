@@ -218,6 +218,7 @@ def test_dead_channels_and_constant_images_give_finite_weights():
         (np.zeros((1, 3, 16, 16)), {}, "one image has no variance"),
         (np.zeros((4, 3, 16, 16)), {"filters": "ica"}, "filters is 'ica': choose one of gaussian, pca, kmeans"),
         (np.zeros((4, 3, 16, 16)), {"damping": 0}, r"damping must lie in \(0, 1\]"),
+        (np.zeros((4, 3, 16, 16)), {"beta": np.nan}, "beta must be a finite number, but got nan"),
     ],
 )
 def test_bad_input(images, options, says):
@@ -232,3 +233,22 @@ def test_a_network_that_cannot_be_traced():
 
     with pytest.raises(Refused, match="the network cannot be traced"):
         initialise_from_data(Odd(), np.zeros((4, 3, 8, 8)))
+
+
+@pytest.mark.parametrize(
+    ("name", "prepare", "says"),
+    [
+        (
+            "densenet121",
+            lambda net: net.initialize(),
+            r"the shape \(4, 3, 32, 32\) \(.*kernel size \(7\) exceeds input",
+        ),
+        ("cifar_plain20", lambda net: None, r"the network has no numbers yet: call its initialize\(\)"),
+        ("cifar_plain20", lambda net: (net.initialize(), net.cast("float16")), "the network is in float16"),
+    ],
+)
+def test_networks_that_it_cannot_start(name, prepare, says):
+    net = get_model(name, classes=2)
+    prepare(net)
+    with pytest.raises(Refused, match=says):
+        initialise_from_data(net, sample(4, 32))

@@ -118,3 +118,32 @@ def test_detectors_and_segmenters_agree_with_float32(task, tmp_path):
     heads = [part for name, part in off.items() if name.startswith(("head.block.4", "aux_head.block.4", "rpn."))]
     assert len(heads) >= 4 and max(heads) < 0.2
     assert max(off.values()) < {"detection": 0.3, "segmentation": 0.7}[task]  # 1.4 were another direction
+
+
+ROUNDS_CHILD = """
+import mxnet as mx, numpy as np
+from gluon_tricks.machine.devices import start_precision
+from gluon_tricks.ranks.gradients import Gradients
+start_precision("bfloat16")
+net = mx.gluon.nn.HybridSequential()
+net.add(mx.gluon.nn.Conv2D(2, 1, in_channels=1), mx.gluon.nn.Dense(1, in_units=8))
+net.initialize(mx.init.One())
+net.hybridize(static_alloc=True, static_shape=True)
+gradients = Gradients(list(net.collect_params().values()), accumulate=True)
+gradients.clear()
+for pixel in (1, 2):  # of 4 in an image
+    with mx.autograd.record():
+        out = net(mx.nd.full((1, 1, 2, 2), pixel))
+    out.backward()
+    gradients.add_round()
+for parameter in net.collect_params().values():
+    print(*parameter.grad().asnumpy().ravel().tolist())
+"""
+
+
+@pytest.mark.skipif(not cpu_has_bfloat16(), reason="this CPU has no bfloat16")
+def test_rounds_add_up_in_bfloat16():
+    """y = sum of 2 x 4 pixels p of two channels: dy/dw = 4 p a channel, 4 for its bias, dy/dv = p; p is 1, then 2."""
+    done = subprocess.run([sys.executable, "-c", ROUNDS_CHILD], check=True, timeout=300, capture_output=True, text=True)
+    conv, conv_bias, dense, dense_bias = done.stdout.splitlines()
+    assert (conv, conv_bias, dense, dense_bias) == ("12.0 12.0", "8.0 8.0", " ".join(["3.0"] * 8), "2.0")
