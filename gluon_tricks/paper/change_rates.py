@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Callable
 
 import mxnet as mx
@@ -90,8 +89,7 @@ def magic_figure1(runs: Runs, seeds: int):
         panel.set_xticks(range(len(rates)), [f"conv{k + 1}" if k < 5 else f"fc{k + 1}" for k in range(len(rates))])
         panel.grid(alpha=0.3)
     panels[0].legend()
-    on = f" ({runs.scale.title})" if runs.scale.title else ""
-    figure.suptitle(textwrap.fill(f"CaffeNet before training, {IMAGES} images{on}", 100))
+    figure.suptitle(f"CaffeNet before training, on the first {IMAGES} training images of the scale {runs.scale.name}")
     return figure
 
 
