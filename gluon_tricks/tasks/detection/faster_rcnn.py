@@ -14,6 +14,18 @@ from gluon_tricks.tasks.detection.anchors import with_room
 foreign.import_gluoncv()
 
 from gluoncv.model_zoo.rcnn.faster_rcnn.faster_rcnn import FasterRCNN  # noqa: E402 (torch had to be hidden first)
+from gluoncv.model_zoo.rcnn.rpn.proposal import RPNProposal  # noqa: E402
+
+
+class FiniteProposals(RPNProposal):
+    """GluonCV's proposals without those that are no numbers: of such corners MXNet's ROIAlign ends the process.
+
+    A training that diverges has some for a few steps, before its loss is read and it is taken back.
+    """
+
+    def hybrid_forward(self, F, anchor, score, bbox_pred, img):
+        found = super().hybrid_forward(F, anchor, score, bbox_pred, img)  # (n, anchors, 5): score and corners
+        return F.where(found - found == 0, found, -F.ones_like(found))  # inf - inf and NaN - NaN are NaN; -1: none
 
 
 class Detector(FasterRCNN):
@@ -29,6 +41,11 @@ class Detector(FasterRCNN):
     """
 
     _traced_for = None
+
+    def __init__(self, *args, **settings):
+        super().__init__(*args, **settings)
+        theirs = self.rpn.region_proposer
+        self.rpn.region_proposer = FiniteProposals(theirs._box_decoder._clip, theirs._min_size, stds=(1.0,) * 4)
 
     def forward(self, images, *targets):
         if not isinstance(images, mx.nd.NDArray):

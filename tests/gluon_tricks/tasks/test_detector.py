@@ -1,5 +1,7 @@
 """Faster-RCNN on the zoo: whose parameters are what, GluonCV's own network beside it, and a scene learnt by heart."""
 
+import math
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -231,3 +233,21 @@ def test_predictions_leave_training_as_it_was(scene):
     ids, _, inside = (part.asnumpy()[1] for part in found[True][2:5])
     assert (ids >= 0).any() and inside[ids >= 0].max(axis=0)[[0, 2]].max() <= 80
     assert inside[ids >= 0][:, 3].max() <= 64
+
+
+def test_proposals_that_are_no_numbers_are_none():
+    """Corners of NaN or infinity end MXNet's ROIAlign with a signal; a diverging training has some.
+
+    An anchor from 0 to 10 px, whose centre is moved by 0.1 of its 10 px: from 1 to 11.
+    """
+    from gluon_tricks.tasks.detection.faster_rcnn import FiniteProposals
+
+    anchors = mx.nd.array([[[0, 0, 10, 10]] * 3])
+    score, image = mx.nd.array([[[0.5], [math.nan], [0.25]]]), mx.nd.zeros((1, 3, 32, 32))
+    boxes = mx.nd.array([[[0.1, 0.1, 0, 0], [0.1, 0.1, 0, 0], [math.nan, 0.1, 0, math.inf]]])
+    block = FiniteProposals(4.0, 1, stds=(1.0,) * 4)
+    for hybrid in (False, True):
+        block.hybridize(hybrid)
+        found = block(anchors, score, boxes, image).asnumpy()[0]
+        assert np.isfinite(found).all()
+        np.testing.assert_allclose(found[:2], [[0.5, 1, 1, 11, 11], [-1, 1, 1, 11, 11]], atol=1e-5)
