@@ -130,6 +130,22 @@ def _jpeg_segments(image: bytes, at: int = 2) -> Iterator[tuple[int, int, int]]:
         at += 2 if marker in _WITHOUT_LENGTH else 2 + max(length, 2)
 
 
+def png_end(image: bytes) -> int | None:
+    """Where a PNG ends, behind which OpenCV reads on; None: a part says that it is longer than what is left.
+
+    OpenCV takes as much memory as a part says that it has.
+    """
+    at = 8
+    while at + 8 <= len(image):
+        kind, length = image[at + 4 : at + 8], int.from_bytes(image[at : at + 4], "big")
+        at += 12 + length
+        if at > len(image):
+            return None
+        if kind == b"IEND":
+            return at
+    return len(image)
+
+
 def _png_chunks(image: bytes) -> Iterator[tuple[bytes, bytes]]:
     at = 8
     while at + 8 <= len(image):

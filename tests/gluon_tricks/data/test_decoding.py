@@ -1,6 +1,7 @@
 """What images may take: told by their headers, bounded, and shared by all threads."""
 
 import io
+import resource
 import struct
 import threading
 import time
@@ -174,3 +175,17 @@ def test_a_jpeg_of_millions_of_segments_is_refused_at_once():
     image, began = encoded(".jpg"), time.process_time()
     bomb = image[:2] + b"\xff\xfe\0\2" * 5_000_000 + image[2:]
     assert why_not(bomb) == "a JPEG whose size is not found at its beginning" and time.process_time() - began < 3
+
+
+def test_a_png_whose_part_claims_more_than_the_file_is_not_decoded():
+    good = encoded(".png")
+    first = good.index(b"IDAT")
+    length = int.from_bytes(good[first - 4 : first], "big")
+    claims = good[: first - 4] + (0xF0000000).to_bytes(4, "big") + good[first:]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KB
+    for data in (claims, good[: first + 4 + length // 2], good[: first + 4 + length + 2]):
+        assert why_not(data) == "a PNG that is cut off" and decode_image(data) is None
+    empty = good[: first - 4] + good[good.index(b"IEND") - 4 :]  # OpenCV looks for a picture behind the end
+    assert decode_image(empty + b"\xf0\0\0\0junk") is None
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+    assert why_not(good + b"something else") == "" and decode_image(good + b"\xf0\0\0\0junk").shape == PIXELS.shape
