@@ -13,7 +13,8 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.paper import cells, run_cells, tables
 from gluon_tricks.paper.cells import Runs
-from gluon_tricks.paper.comparison import compare, mark
+from gluon_tricks.paper.comparison import compare
+from gluon_tricks.paper.line import mark
 from gluon_tricks.paper.scales import TRANSFER_SCALES, get_scale
 from gluon_tricks.recipes.registry import TABLES
 from gluon_tricks.recipes.tables.rows import Row
