@@ -67,7 +67,7 @@ def test_all_training_images_though_they_are_no_whole_batches(recipe):
     )
     few = Classification(recipe.set(input_size=8, model="cifar_resnet20_v1", tricks=(), batch_size=8), [mx.cpu()], 1)
     assert whole.sample(640).shape == (640, 3, 8, 8)
-    np.testing.assert_array_equal(whole.sample(20).asnumpy(), few._sample(20).asnumpy())  # whatever the batch
+    np.testing.assert_array_equal(whole.sample(20).asnumpy(), few.sample(20).asnumpy())  # whatever the batch
 
 
 def test_what_it_cannot_start_from(recipe):
