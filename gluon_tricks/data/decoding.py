@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from gluon_tricks.core.wording import byte_size
-from gluon_tricks.data.headers import ImageHeader, image_header, is_cut_jpeg, png_end
+from gluon_tricks.data.headers import ImageHeader, image_header, is_cut_jpeg, png_picture
 
 # Of an image: 1.5 times what the largest cameras give. An image of a few hundred bytes may claim 60000 x 60000, and
 # libjpeg would fill all of it with grey.
@@ -88,7 +88,7 @@ def _why_not(data: bytes, header: ImageHeader) -> str:
         return "a JPEG whose size is not found at its beginning"
     if bytes_of_decoding(header) > MOST_BYTES:
         return f"an image that takes {byte_size(bytes_of_decoding(header))} to decode"
-    if header.format == "png" and png_end(data) is None:  # 77 bytes that claimed 4 GB took them
+    if header.format == "png" and png_picture(data) is None:  # 77 bytes that claimed 4 GB took them
         return "a PNG that is cut off"
     return "a JPEG that is cut off" if is_cut_jpeg(data) else ""
 
@@ -104,7 +104,7 @@ def decode(data: bytes, flags: int) -> np.ndarray | None:
         return None
     try:
         with DECODING.share(bytes_of_decoding(header)):
-            end = png_end(data) if header.format == "png" else None
-            return cv2.imdecode(np.frombuffer(data[:end], np.uint8), flags)
+            picture = png_picture(data) if header.format == "png" else data
+            return cv2.imdecode(np.frombuffer(picture, np.uint8), flags)
     except cv2.error:  # no bytes at all, or more pixels than OpenCV accepts
         return None

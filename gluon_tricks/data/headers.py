@@ -130,20 +130,27 @@ def _jpeg_segments(image: bytes, at: int = 2) -> Iterator[tuple[int, int, int]]:
         at += 2 if marker in _WITHOUT_LENGTH else 2 + max(length, 2)
 
 
-def png_end(image: bytes) -> int | None:
-    """Where a PNG ends, behind which OpenCV reads on; None: a part says that it is longer than what is left.
+_PNG_PICTURE = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 
-    OpenCV takes as much memory as a part says that it has.
+
+def png_picture(image: bytes) -> bytes | None:
+    """A PNG with the parts alone that its pixels follow from; None: a part says that it is longer than what is left.
+
+    OpenCV takes as much memory as a part says that it has, reads on behind the end, and goes astray in EXIF data.
     """
-    at = 8
+    at, kept, whole = 8, [image[:8]], True
     while at + 8 <= len(image):
-        kind, length = image[at + 4 : at + 8], int.from_bytes(image[at : at + 4], "big")
-        at += 12 + length
-        if at > len(image):
+        kind, end = image[at + 4 : at + 8], at + 12 + int.from_bytes(image[at : at + 4], "big")
+        if end > len(image):
             return None
+        if kind in _PNG_PICTURE:
+            kept.append(image[at:end])
+        else:
+            whole = False
+        at = end
         if kind == b"IEND":
-            return at
-    return len(image)
+            break
+    return image[:at] if whole else b"".join(kept)
 
 
 def _png_chunks(image: bytes) -> Iterator[tuple[bytes, bytes]]:

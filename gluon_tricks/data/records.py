@@ -31,7 +31,7 @@ def decode_image(data: bytes) -> np.ndarray | None:
     Nor are there any of a JPEG that is cut off, or of an image that is not decoded for what its header says (why_not).
     """
     pixels = decode(data, cv2.IMREAD_COLOR)
-    if data.startswith(b"RIFF") and pixels is not None:  # WebP; of the other formats OpenCV does it
+    if data.startswith((b"RIFF", b"\x89PNG")) and pixels is not None:  # of JPEG and TIFF OpenCV does it
         return _upright(pixels, image_header(data).orientation)
     return pixels
 

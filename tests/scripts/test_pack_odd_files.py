@@ -58,7 +58,7 @@ BROKEN = {
     "cut.jpg": (JPEG[: len(JPEG) * 6 // 10], "a JPEG that is cut off"),
     "cut_progressive.jpg": (SOUND["progressive.jpg"][: len(JPEG) * 6 // 10], "a JPEG that is cut off"),
     "cut_thumbnail.jpg": (SOUND["thumbnail.jpg"][: -len(JPEG) // 3], "a JPEG that is cut off"),
-    "cut.png": (PNG[: len(PNG) // 2], "no image that can be decoded"),
+    "cut.png": (PNG[: len(PNG) // 2], "a PNG that is cut off"),
     "cut.tif": (SOUND["a.tif"][:900], "no image that can be decoded"),
     "cut.webp": (SOUND["a.webp"][:60], "no image that can be decoded"),
     "cut.bmp": (SOUND["a.bmp"][:900], "no image that can be decoded"),

@@ -187,5 +187,7 @@ def test_a_png_whose_part_claims_more_than_the_file_is_not_decoded():
         assert why_not(data) == "a PNG that is cut off" and decode_image(data) is None
     empty = good[: first - 4] + good[good.index(b"IEND") - 4 :]  # OpenCV looks for a picture behind the end
     assert decode_image(empty + b"\xf0\0\0\0junk") is None
+    astray = good[:33] + b"\0\0\0\x24eXIf" + b"\x08\x1dm\xc1\1\1\0\0\0\1 n\xf6\x7f\x88\3\xaa\xc8S"  # EXIF of noise
+    assert decode_image(astray.ljust(33 + 8 + 36, b"\0") + b"crc " + good[33:]).shape == PIXELS.shape
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
     assert why_not(good + b"something else") == "" and decode_image(good + b"\xf0\0\0\0junk").shape == PIXELS.shape
