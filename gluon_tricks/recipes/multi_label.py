@@ -37,6 +37,7 @@ class MultiLabelRecipe(Recipe):
     """
 
     task = "multi_label"
+    output = "sigmoid"
     least_classes = 1
 
     name: str = "multi_label"
