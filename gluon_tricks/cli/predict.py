@@ -38,7 +38,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--model", metavar="NAME", help="the network, where a parameter file fits several")
     parser.add_argument("--classes", metavar="FILE", help="the classes' names, one a line (default: the run's)")
-    parser.add_argument("--threshold", type=real(0, 1), metavar="S", help="least score of boxes, and of a tagger's classes (0.5)")
+    parser.add_argument(
+        "--threshold", type=real(0, 1), metavar="S", help="least score of boxes, and of a tagger's classes (0.5)"
+    )
     parser.add_argument(
         "--multi-scale", action="store_true", help="for masks: the mean over 6 scales and mirror images"
     )
