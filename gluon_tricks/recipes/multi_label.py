@@ -38,7 +38,7 @@ class MultiLabelRecipe(Recipe):
     """
 
     task = "multi_label"
-    output = "sigmoid"
+    probabilities = "sigmoid"
     least_classes = 1
 
     name: str = "multi_label"

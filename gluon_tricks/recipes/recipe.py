@@ -45,11 +45,11 @@ class Recipe(Settings):
         init: "paper" (Xavier uniform) or "gluoncv" (MSRA).
 
     Attributes:
-        output: what gives probabilities of the logits, see model_zoo.preprocessing.
+        probabilities: what makes them of the logits, see model_zoo.preprocessing.
     """
 
     task = "classification"
-    output: ClassVar[str] = "softmax"
+    probabilities: ClassVar[str] = "softmax"
     choices = {
         **Settings.choices,
         "init": ("paper", "gluoncv"),
