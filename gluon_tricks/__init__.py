@@ -18,7 +18,7 @@ _PUBLIC = {
     # data
     "class_folders": "gluon_tricks.data.folders:class_folders",
     "pack": "gluon_tricks.data.pack:pack",
-    "RecordWriter": "gluon_tricks.data.pack:RecordWriter",
+    "RecordWriter": "gluon_tricks.data.record_writer:RecordWriter",
     "Records": "gluon_tricks.data.records:Records",
     "RecordLoader": "gluon_tricks.data.loader:RecordLoader",
     "ReadOptions": "gluon_tricks.data.base_loader:ReadOptions",
