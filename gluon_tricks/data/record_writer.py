@@ -12,6 +12,8 @@ import os
 import pathlib
 from collections.abc import Sequence
 
+import numpy as np
+
 import gluon_tricks
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite, opened_anew, opened_to_append, require_name
@@ -86,7 +88,7 @@ class RecordWriter:
         if name:
             self._names.append(name_line(id, self._rec.tell(), name))
         line = f"{id}\t{self._rec.tell()}\n".encode()
-        record = encode_record(label, id, image)
+        record = encode_record(label if isinstance(label, numbers.Integral) else tuple(label), id, image)
         with full_disk_told(self.targets[".rec"].parent):
             for file, ending, data in ((self._rec, ".rec", record), (self._idx, ".idx", line)):
                 file.write(data)
@@ -97,7 +99,7 @@ class RecordWriter:
 
     def _present(self, label: int | Sequence[int], id: int) -> list[int]:
         """The classes that an image shows."""
-        several = isinstance(label, Sequence)
+        several = isinstance(label, (tuple, list, np.ndarray))
         if self._several not in (None, several):
             raise Refused(f"image {id} has {'several labels' if several else 'one label'}, those before it have not")
         self._several = several
