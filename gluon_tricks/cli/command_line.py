@@ -85,6 +85,8 @@ def recipe_from_flags(
     _require_teachers(recipe)
     recipe, left_out = _without_what_cannot_be(recipe, args)
     notes += [*left_out, *new_doubts(recipe, before)]
+    unusual = recipe.unusual_images()
+    notes += [unusual] if unusual and begun is None else []
     if args.num_training_samples is not None:
         notes.append(f"--num-training-samples {args.num_training_samples}: not used, the records are counted")
     return recipe.resolved(), notes

@@ -12,7 +12,7 @@ from gluon_tricks.core.errors import Refused, require_known
 from gluon_tricks.core.json_text import json_or_text, parse_json
 from gluon_tricks.core.reading import RECIPE_BYTES, read_bytes
 from gluon_tricks.core.wording import quoted
-from gluon_tricks.recipes.settings import Settings, free
+from gluon_tricks.recipes.settings import Settings, free, usual_preprocessing
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.recipes.values import trick_from_json, trick_named
 from gluon_tricks.tricks import Loss
@@ -118,6 +118,16 @@ class Recipe(Settings):
     def sides(self) -> tuple[int, int]:
         """The sides of what the network is trained on, px."""
         return self.input_size, self.input_size
+
+    def unusual_images(self) -> str:
+        """In which of size, mean and deviation the images differ from the network's own, in words; "": in none."""
+        own, told = usual_preprocessing(self.model), []
+        for field, words in (("input_size", "a side of {} px"), ("mean", "mean {}"), ("std", "deviation {}")):
+            wanted, usual = getattr(self, field), getattr(own, field)
+            if wanted is not None and wanted != usual:
+                shown = [list(value) if isinstance(value, tuple) else value for value in (wanted, usual)]
+                told.append(f"{words.format(shown[0])} in place of {shown[1]}")
+        return f"the images differ from those that {self.model} usually takes: {', '.join(told)}" if told else ""
 
     def loss(self, loss: Loss, load_network: Callable) -> Loss:
         """The loss per image with every trick's change (see Trick.loss)."""

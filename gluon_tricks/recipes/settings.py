@@ -199,7 +199,7 @@ class Settings:
         """
         fields = ("input_size", "crop_ratio", "mean", "std")
         left = [field for field in fields if getattr(self, field, "of another task") is None]
-        return self.set(**{field: getattr(_preprocessing(self.model), field) for field in left}) if left else self
+        return self.set(**{field: getattr(usual_preprocessing(self.model), field) for field in left}) if left else self
 
     # --- what the tricks make of it -------------------------------------------------------------------------------
 
@@ -310,5 +310,6 @@ def declared(kind: type[Settings], name: str) -> Mapping[str, Any]:
 
 
 @functools.cache
-def _preprocessing(model: str) -> Preprocessing:
+def usual_preprocessing(model: str) -> Preprocessing:
+    """What a network of the zoo takes by itself."""
     return get_model(model).preprocessing
