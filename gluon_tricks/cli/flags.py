@@ -9,7 +9,7 @@ from gluon_tricks.data.augment import AUGMENTS
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER
 from gluon_tricks.initialise.within import FILTERS
 from gluon_tricks.networks.load import SOURCE
-from gluon_tricks.recipes.recipe import CROPS, Recipe
+from gluon_tricks.recipes.recipe import CROPS, INITS, Recipe
 from gluon_tricks.recipes.registry import list_recipes
 
 _DESCRIPTION = """\
@@ -52,8 +52,9 @@ def _recipe_flags(group) -> None:
     )
     group.add_argument(
         "--init",
-        choices=("paper", "gluoncv", *(f"data:{kind}" for kind in FILTERS)),
-        help="Xavier uniform, GluonCV's MSRA, or from the first training images (the recipe's)",
+        choices=(*INITS, *(f"data:{kind}" for kind in FILTERS)),
+        help="Xavier uniform, GluonCV's MSRA, Gaussian of --set init_sd=0.01, Kaiming by fan-in or fan-out, or from "
+        "the first training images (the recipe's)",
     )
     group.add_argument(
         "--crop",

@@ -18,6 +18,7 @@ from gluon_tricks.recipes.values import trick_from_json, trick_named
 from gluon_tricks.tricks import Loss
 from model_zoo.preprocessing import LARGEST_INPUT, LARGEST_RESIZED
 
+INITS = ("paper", "gluoncv", "gaussian", "kaiming", "kaiming_out")  # see networks.start
 CROPS = ("area", "side", "square", "pad", "centre")  # see data.crop
 _LARGEST_BATCH = 1 << 36  # pixels over all devices: 65,536 images of 1024 px
 
@@ -44,13 +45,15 @@ class Recipe(Settings):
         pad_colour: of that border: "mean", which is 0 once normalised, or "black".
         augment: "paper" (flip, PCA noise, brightness, saturation, hue), "gluoncv" (flip, PCA noise, brightness,
             contrast, saturation), "alexnet" (flip, PCA noise), "flip" or "none".
-        init: "paper" (Xavier uniform) or "gluoncv" (MSRA).
+        init: of the weights (see networks.start): "paper" (Xavier uniform), "gluoncv" (MSRA), "gaussian" (of the
+            deviation init_sd), "kaiming" (by fan-in) or "kaiming_out" (by fan-out).
+        init_sd: the deviation of "gaussian".
     """
 
     task = "classification"
     choices = {
         **Settings.choices,
-        "init": ("paper", "gluoncv"),
+        "init": INITS,
         "crop": CROPS,
         "pad_colour": ("mean", "black"),
         "augment": ("paper", "gluoncv", "alexnet", "flip", "none"),
@@ -73,6 +76,7 @@ class Recipe(Settings):
     pad_colour: str = "mean"
     augment: str = "paper"
     init: str = "paper"
+    init_sd: float = within(1e-6, 10, default=0.01)
 
     def constraints(self) -> Iterator[tuple[bool, str]]:
         yield from super().constraints()
