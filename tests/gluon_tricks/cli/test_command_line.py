@@ -13,6 +13,7 @@ from gluon_tricks.tricks import (
     LinearScaling,
     Mixup,
     NoBiasDecay,
+    Plateau,
     StepDecay,
     Warmup,
     ZeroGamma,
@@ -304,3 +305,12 @@ def test_a_run_that_goes_on_has_what_no_flag_gives():
     for again in ("", line):
         assert recipe_from_flags(parse(again.split()), 3, begun) == (begun, [])
     assert recipe_from_flags(parse(["--num-epochs", "7"]), 1, begun) == (begun.set(epochs=7), [])
+
+
+def test_a_plateau_by_flags():
+    """--lr-decay is its factor, and its other numbers stay those of the recipe."""
+    words = "--recipe shapes --lr-mode plateau"
+    assert Plateau() in recipe(words).tricks and Cosine() not in recipe(words).tricks
+    assert Plateau(by=0.5, patience=2) in recipe(f"{words} --lr-decay 0.5 --set plateau.patience=2").tricks
+    with pytest.raises(Refused, match="go with --lr-mode step: a plateau names no epochs"):
+        recipe(f"{words} --lr-decay-epoch 3,4")
