@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import ClassVar
 
 from gluon_tricks import tricks
 from gluon_tricks.core.bounds import within
 from gluon_tricks.core.errors import Refused, require_known
-from gluon_tricks.core.json_text import json_or_text, parse_json
-from gluon_tricks.core.reading import RECIPE_BYTES, read_bytes
+from gluon_tricks.core.json_text import json_or_text
 from gluon_tricks.core.wording import quoted
 from gluon_tricks.recipes.settings import Settings, free, usual_preprocessing
-from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.recipes.values import trick_from_json, trick_named
 from gluon_tricks.tricks import Loss
 from model_zoo.preprocessing import LARGEST_INPUT, LARGEST_RESIZED
@@ -48,9 +46,13 @@ class Recipe(Settings):
         init: of the weights (see networks.start): "paper" (Xavier uniform), "gluoncv" (MSRA), "gaussian" (of the
             deviation init_sd), "kaiming" (by fan-in) or "kaiming_out" (by fan-out).
         init_sd: the deviation of "gaussian".
+
+    Attributes:
+        output: what gives probabilities of the logits, see model_zoo.preprocessing.
     """
 
     task = "classification"
+    output: ClassVar[str] = "softmax"
     choices = {
         **Settings.choices,
         "init": INITS,
@@ -138,35 +140,6 @@ class Recipe(Settings):
         for trick in self.tricks:
             loss = trick.loss(loss, load_network)
         return loss
-
-
-KINDS: dict[str, type[Settings]] = {kind.task: kind for kind in (Recipe, DetectionRecipe, SegmentationRecipe)}
-
-
-def recipe_from_json(values: Any) -> Settings:
-    """The recipe, of whatever task, that a JSON object describes.
-
-    Raises:
-        Refused: it is no object, or names a task, field or trick that there is not, or a value out of its range.
-    """
-    if not isinstance(values, dict):
-        raise Refused(f"a recipe is a JSON object, but got {type(values).__name__}")
-    task = str(values.get("task", Recipe.task))  # recipes of before there were others do not say it
-    return KINDS[require_known(task, list(KINDS), "task")].from_json(values)
-
-
-def read_recipe(path) -> Settings:
-    """The recipe in a JSON file.
-
-    Raises:
-        Refused: the file cannot be read, is not JSON, or describes no recipe (see recipe_from_json).
-    """
-    try:
-        values = parse_json(read_bytes(path, RECIPE_BYTES))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise Refused(f"{path} cannot be read as a recipe: {reason}") from error
-    return recipe_from_json(values)
 
 
 def apply_setting(recipe: Settings, setting: str) -> Settings:
