@@ -36,6 +36,7 @@ class Recipe(Settings):
         min_area: a training crop covers a fraction of the image uniform in [min_area, 1].
         augment: "paper" (brightness, saturation, hue), "gluoncv" (brightness, contrast, saturation) or "none".
         init: "paper" (Xavier uniform) or "gluoncv" (MSRA).
+        aux_weight: of the loss of each auxiliary classifier, in networks that have them (googlenet_2014_aux).
     """
 
     task = "classification"
@@ -53,6 +54,7 @@ class Recipe(Settings):
     min_area: float = 0.08
     augment: str = "paper"
     init: str = "paper"
+    aux_weight: float = within(0, 1e4, default=0.3)
 
     def constraints(self) -> Iterator[tuple[bool, str]]:
         yield from super().constraints()
