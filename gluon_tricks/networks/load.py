@@ -15,7 +15,8 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.class_names import training_names
 from gluon_tricks.networks.checkpoint import is_checkpoint, list_checkpoints, named, read_checkpoint
 from gluon_tricks.networks.of_recipe import restored_classifier
-from gluon_tricks.recipes.recipe import Recipe, read_recipe, recipe_from_json
+from gluon_tricks.recipes.kinds import read_recipe, recipe_from_json
+from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
 from model_zoo import formats, get_model, list_models, load_model, published
 from model_zoo.classifier import Classifier
