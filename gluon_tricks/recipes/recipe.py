@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from typing import ClassVar
 
 from gluon_tricks import tricks
 from gluon_tricks.core.bounds import within
@@ -42,9 +43,13 @@ class Recipe(Settings):
         augment: "paper" (flip, PCA noise, brightness, saturation, hue), "gluoncv" (flip, PCA noise, brightness,
             contrast, saturation), "alexnet" (flip, PCA noise), "flip" or "none".
         init: "paper" (Xavier uniform) or "gluoncv" (MSRA).
+
+    Attributes:
+        output: what gives probabilities of the logits, see model_zoo.preprocessing.
     """
 
     task = "classification"
+    output: ClassVar[str] = "softmax"
     choices = {
         **Settings.choices,
         "init": ("paper", "gluoncv"),
