@@ -23,18 +23,21 @@ class MultiLabelRecipe(Recipe):
         train_splits, val_splits: of such a folder, as year_list: ImageSets/Main/list.txt of VOCyear; where `data`
             itself has JPEGImages: list.
         class_names: of such a folder; (): VOC's.
-        test_crops: in testing an image's probabilities are the mean over so many random crops of input_size from the
-            image of shorter edge ceil(input_size / crop_ratio); 0 or 1: the centre crop alone. Training looks at the
-            centre crop after each epoch, whatever it is.
+        test_crops: in testing an image's logits are the mean over so many random crops of input_size, each mirrored or
+            not, from the image of shorter edge ceil(input_size / crop_ratio); 0 or 1: the centre crop alone. Training
+            looks at the centre crop after each epoch, whatever it is.
 
     Source: Krähenbühl et al., Data-dependent initializations of convolutional neural networks (ICLR 2016), section 4.2:
         80,000 steps of SGD with 10 images, lr 0.001 halved every 10,000, momentum 0.9, the mean of 10 random crops in
-        testing. 10,000 steps are 20 epochs of the 5011 images of VOC2007 trainval.
-    Differs: it does not give the weight decay, which is that of CaffeNet in Caffe here, 0.0005, nor how it augments
-        beside cropping.
+        testing. 10,000 steps are 20 epochs of the 5011 images of VOC2007 trainval. What it does not say is from the
+        program of its authors (philkr/voc-classification), which mirrors in training and testing and takes the mean of
+        logits.
+    Differs: the weight decay, which the document does not give, is CaffeNet's in Caffe, 0.0005. Theirs is of later
+        experiments: 1e-6, batches of 16, crops from images of 0.5 to 2 times their size, and gradients clipped.
     """
 
     task = "multi_label"
+    output = "sigmoid"
     least_classes = 1
 
     name: str = "multi_label"
@@ -49,7 +52,8 @@ class MultiLabelRecipe(Recipe):
     lr: float | None = 0.001
     wd: float = 5e-4
     optimizer: str = "sgd"
-    augment: str = "none"
+    crop: str = "side"
+    augment: str = "flip"
     tricks: tuple[Trick, ...] = (ExponentialDecay(by=0.5, every=20.0),)
 
     def constraints(self) -> Iterator[tuple[bool, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from typing import ClassVar
 
 from gluon_tricks import tricks
 from gluon_tricks.core.bounds import within
@@ -43,9 +44,13 @@ class Recipe(Settings):
             contrast, saturation), "alexnet" (flip, PCA noise), "flip" or "none".
         init: "paper" (Xavier uniform) or "gluoncv" (MSRA).
         aux_weight: of the loss of each auxiliary classifier, in networks that have them (googlenet_2014_aux).
+
+    Attributes:
+        output: what gives probabilities of the logits, see model_zoo.preprocessing.
     """
 
     task = "classification"
+    output: ClassVar[str] = "softmax"
     choices = {
         **Settings.choices,
         "init": ("paper", "gluoncv"),

@@ -8,6 +8,7 @@ _SCENES = MultiLabelRecipe(
     model="resnet18_v1d",
     data="scenes",
     input_size=96,
+    crop="area",
     min_area=0.5,
     test_crops=0,
     epochs=8,

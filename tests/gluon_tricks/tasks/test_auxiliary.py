@@ -1,4 +1,4 @@
-"""Auxiliary classifiers: the loss and its gradient by hand, and googlenet_2014_aux through a training and what follows."""
+"""Auxiliary classifiers: loss and gradient by hand, and googlenet_2014_aux through a training and what follows."""
 
 import mxnet as mx
 import numpy as np
