@@ -46,6 +46,7 @@ class Recipe(Settings):
         init: of the weights (see networks.start): "paper" (Xavier uniform), "gluoncv" (MSRA), "gaussian" (of the
             deviation init_sd), "kaiming" (by fan-in) or "kaiming_out" (by fan-out).
         init_sd: the deviation of "gaussian".
+        aux_weight: of the loss of each auxiliary classifier, in networks that have them (googlenet_2014_aux).
 
     Attributes:
         probabilities: what makes them of the logits, see model_zoo.preprocessing.
@@ -79,6 +80,7 @@ class Recipe(Settings):
     augment: str = "paper"
     init: str = "paper"
     init_sd: float = within(1e-6, 10, default=0.01)
+    aux_weight: float = within(0, 1e4, default=0.3)
 
     def constraints(self) -> Iterator[tuple[bool, str]]:
         yield from super().constraints()

@@ -74,12 +74,14 @@ class Settings:
         task: what is learnt, which decides the loop's data, loss and scores (see tasks/).
         based: the network stands on a base network, a classifier that was trained before (base_params); False: it is
             a classifier itself, which others can start from, and the recipe has the fields of Recipe.
+        reads_folder: `data` is a folder that is read as it is; False: its images are packed into records.
         least_classes: how many there must be.
         choices: field -> the words it takes.
     """
 
     task: ClassVar[str] = ""
     based: ClassVar[bool] = False
+    reads_folder: ClassVar[bool] = False
     least_classes: ClassVar[int] = 2
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "optimizer": ("nag", "sgd", "adam"),
