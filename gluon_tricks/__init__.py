@@ -41,6 +41,7 @@ _PUBLIC = {
     "Recipe": "gluon_tricks.recipes.recipe:Recipe",
     "DetectionRecipe": "gluon_tricks.recipes.transfer:DetectionRecipe",
     "SegmentationRecipe": "gluon_tricks.recipes.transfer:SegmentationRecipe",
+    "MultiLabelRecipe": "gluon_tricks.recipes.multi_label:MultiLabelRecipe",
     "get_recipe": "gluon_tricks.recipes.registry:get_recipe",
     "list_recipes": "gluon_tricks.recipes.registry:list_recipes",
     # training
