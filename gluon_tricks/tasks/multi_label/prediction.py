@@ -28,7 +28,7 @@ def tag(
         Refused: the network gives no numbers.
     """
     crop = centre_crop(image, seen_as.input_size, seen_as.crop_ratio)[None]
-    logits = net(normalised(crop, context, seen_as.mean, seen_as.std))
+    logits = net(normalised(crop, context, seen_as.mean, seen_as.std, seen_as.mean_image))
     logits = logits[0] if isinstance(logits, (list, tuple)) else logits  # auxiliary classifiers come after it
     scores = scipy.special.expit(logits.asnumpy()[0].astype(np.float64))
     if not np.isfinite(scores).all():
