@@ -44,7 +44,7 @@ def require_alike(recipe: Settings, seen: Settings | Preprocessing, source: str)
         remedy = "give both with --set mean=[...] and --set std=[...]"
         raise Refused(
             f"{source} takes images of mean {list(seen.mean)}{' at every pixel' if pixels else ''} and deviation "
-            f"{list(seen.std)}: {'give --set mean_of=pixels, on images of the same mean' if pixels else remedy}"
+            f"{list(seen.std)}: {'give --set mean_of=pixels' if pixels else remedy}"
         )
 
 
