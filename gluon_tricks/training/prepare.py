@@ -31,7 +31,7 @@ from gluon_tricks.training.divergence import Watch
 from gluon_tricks.training.job import Job, Options
 from gluon_tricks.training.journal import Journal, early_warnings
 from gluon_tricks.training.loss_scale import LossScale
-from gluon_tricks.training.rounds import Rounds, images_of_a_norm
+from gluon_tricks.training.rounds import Rounds, doubt_of_norms, images_of_a_norm
 
 
 def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
@@ -293,5 +293,7 @@ def _announce(job: Job, lines: Sequence[str], resumed_from: str, of_precision: s
         },
         machine=platform.platform(),
     )
+    if doubt := doubt_of_norms(seen):
+        journal.warn(doubt)
     journal.start(recipe.to_json(), job.progress.history)
     journal.start_steps(job.plan, recipe.batch_size, job.progress.step, job.options.log_interval)
