@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gluon_tricks.cli import flags
+from gluon_tricks.cli.parts import with_parts
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
@@ -159,7 +160,7 @@ def _with_fields(recipe: Recipe, args: argparse.Namespace) -> Recipe:
             given[field] = numbers(getattr(args, flag), f"--{flag.replace('_', '-')}")
     if args.resume_params:
         given["start_epoch"] = args.resume_epoch or 0
-    return recipe.set(**given)
+    return with_parts(recipe.set(**given), args)
 
 
 def _with_network(recipe: Recipe, args: argparse.Namespace) -> Recipe:

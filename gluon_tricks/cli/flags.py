@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 
+from gluon_tricks.cli.parts import parts_flags
 from gluon_tricks.core.arguments import MOST_GPUS, MOST_THREADS, Parser, whole
 from gluon_tricks.data.augment import AUGMENTS
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER
@@ -148,6 +149,7 @@ def optimisation_flags(group, without_lr: str = "the recipe's") -> None:
     )
     group.add_argument("--momentum", type=float, metavar="M", help="momentum of the optimiser (the recipe's, 0.9)")
     group.add_argument("--wd", type=float, help="weight decay (the recipe's)")
+    parts_flags(group)
 
 
 def _refinement_flags(group) -> None:

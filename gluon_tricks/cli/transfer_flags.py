@@ -10,6 +10,7 @@ from typing import Any
 
 from gluon_tricks.cli.command_line import new_doubts, numbers
 from gluon_tricks.cli.flags import optimisation_flags, run_flags
+from gluon_tricks.cli.parts import with_parts
 from gluon_tricks.core.arguments import MOST_THREADS, Parser, whole
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.sources import read_classes
@@ -125,7 +126,7 @@ def recipe_from_flags(
     _refuse_what_has_no_effect(args, recipe)
     given = {field: getattr(args, flag, None) for flag, field in _FIELDS.items()}
     given = {field: value for field, value in given.items() if value is not None}
-    recipe = recipe.set(**{**_of_own_data(args), **given})
+    recipe = with_parts(recipe.set(**{**_of_own_data(args), **given}), args)
     if args.base_params:
         recipe = _with_base(recipe, args, begun)
     if args.data:

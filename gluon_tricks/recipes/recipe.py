@@ -12,7 +12,8 @@ from gluon_tricks.core.errors import Refused, require_known
 from gluon_tricks.core.json_text import json_or_text, parse_json
 from gluon_tricks.core.reading import RECIPE_BYTES, read_bytes
 from gluon_tricks.core.wording import quoted
-from gluon_tricks.recipes.settings import Settings, free
+from gluon_tricks.recipes.fields import free
+from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.recipes.values import trick_from_json, trick_named
 from gluon_tricks.tricks import Loss

@@ -8,7 +8,8 @@ from typing import Any
 
 from gluon_tricks.core.bounds import within
 from gluon_tricks.core.wording import is_plain, some
-from gluon_tricks.recipes.settings import Settings, free
+from gluon_tricks.recipes.fields import free
+from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tricks import PolyDecay, StepDecay, Trick, Warmup
 from model_zoo.preprocessing import LARGEST_INPUT
 

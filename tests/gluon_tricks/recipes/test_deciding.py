@@ -11,8 +11,8 @@ import pytest
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.checkpoint import Progress, read_checkpoint, restore, save_checkpoint
 from gluon_tricks.paper.cells import Cell
+from gluon_tricks.recipes.fields import declared
 from gluon_tricks.recipes.recipe import KINDS, Recipe
-from gluon_tricks.recipes.settings import declared
 from gluon_tricks.training import prepare
 from gluon_tricks.tricks import TRICKS, Cosine, Distillation, Mixup
 
@@ -38,7 +38,7 @@ OTHER = {  # where adding one gives no value of the field
     "teacher_size": 64, "crop_ratio": 0.5, "min_area": 0.5, "augment": "none", "init": "gluoncv", "base_params": "run",
     "class_names": ("a", "c"), "train_splits": ("a",), "val_splits": ("b",), "roi": "small", "mask_values": (0, 9),
     "void": 9, "lr": 0.5, "rollback_lr": 1.0,
-    "bn_batch": 2, "final_scales": "several",
+    "freeze": ("stem",), "lr_mult": {"head": 2.0}, "bn_batch": 2, "final_scales": "several",
 }  # fmt: skip
 FIELDS = [(kind, field.name) for kind in WANTED for field in dataclasses.fields(WANTED[kind])]
 FIELDS = [pair for pair in FIELDS if pair[0] == "classification" or pair[1] != "start_epoch"]  # which is 0 there
