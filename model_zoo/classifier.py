@@ -233,3 +233,11 @@ def check_drop(name: str, drop: float) -> float:
     if not isinstance(drop, numbers.Real) or not 0 <= drop < 1:
         raise Refused(f"{name}: a dropout of {drop!r}, but a probability to drop lies in [0, 1)")
     return drop
+
+
+def check_switch(name: str, **switch: bool) -> bool:
+    """The value of one keyword that is True or False."""
+    ((keyword, value),) = switch.items()
+    if not isinstance(value, bool):
+        raise Refused(f"{name}: {keyword} is {value!r}, but it takes true or false")
+    return value

@@ -65,7 +65,15 @@ def recipe_from_flags(
     """
     _refuse_what_is_replaced(args)
     recipe, notes = start(args, begun)
-    before = recipe
+    recipe, more = changed_by_flags(recipe, args, devices, begun)
+    return recipe, notes + more
+
+
+def changed_by_flags(
+    recipe: Recipe, args: argparse.Namespace, devices: int, begun: Settings | None
+) -> tuple[Recipe, list[str]]:
+    """What the flags make of the recipe that start found. Args, Returns and Raises: as for recipe_from_flags."""
+    before, notes = recipe, []
     form = "gluoncv" if recipe.name == "imagenet" else "paper"
     gluoncv = args.recipe is None and begun is None and form == "gluoncv"
     if args.accumulate is not None:
@@ -87,6 +95,8 @@ def recipe_from_flags(
     _require_teachers(recipe)
     recipe, left_out = _without_what_cannot_be(recipe, args)
     notes += [*left_out, *new_doubts(recipe, before)]
+    unusual = recipe.unusual_images()
+    notes += [unusual] if unusual and begun is None else []
     if args.num_training_samples is not None:
         notes.append(f"--num-training-samples {args.num_training_samples}: not used, the records are counted")
     return recipe.resolved(), notes
@@ -148,7 +158,7 @@ def _with_data(recipe: Recipe, args: argparse.Namespace) -> Recipe:
 
 
 _FIELDS = ("input_size", "crop_ratio", "model", "mode", "dtype", "epochs", "lr", "momentum", "wd")
-_FIELDS += ("init", "augment", "seed")  # flags that are fields of the recipe
+_FIELDS += ("init", "crop", "augment", "seed")  # flags that are fields of the recipe
 
 
 def _with_fields(recipe: Recipe, args: argparse.Namespace) -> Recipe:

@@ -40,7 +40,7 @@ from gluon_tricks.data.requirements import require_apart
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.paper import cells, estimate, figures, run_cells, tables
 from gluon_tricks.paper.comparison import compare
-from gluon_tricks.paper.scales import SCALES, TRANSFER_SCALES, TransferScale, get_scale, scales_of
+from gluon_tricks.paper.scales import SCALES, TRANSFER_SCALES, get_scale, scales_of
 from gluon_tricks.recipes.registry import TABLES, get_table
 from gluon_tricks.recipes.tables.rows import Table
 from gluon_tricks.tasks.registry import task_of
@@ -177,14 +177,15 @@ def _repeated(
 def _runs(args: argparse.Namespace) -> cells.Runs:
     scales = scales_of(get_table(args.what)) if args.what in TABLES else SCALES
     scale = get_scale(args.scale or list(scales)[-1], scales)
-    bases = scale.bases if isinstance(scale, TransferScale) else scale
-    if bases is scale and args.base_data:
+    folder = args.what in TABLES and get_table(args.what).reads_folder
+    if not scale.bases and args.base_data:
         raise Refused(f"--base-data {args.base_data}: {args.what} has no base networks; name its images with --data")
-    flag, photos = ("--data", args.data) if bases is scale else ("--base-data", args.base_data)
+    flag, photos = ("--base-data", args.base_data) if scale.bases else ("--data", None if folder else args.data)
     train, val = (), ()
     if photos:
-        train, val = packed_photos(photos, args.runs / bases.name / "data", flag, packing=not args.show)
-    data = str(args.data.expanduser().absolute()) if args.data and bases is not scale else ""
+        packed = args.runs / (scale.bases or scale).name / "data"
+        train, val = packed_photos(photos, packed, flag, packing=not args.show)
+    data = str(args.data.expanduser().absolute()) if args.data and folder else ""
     if train and not args.show:
         require_apart(Records(train), Records(val))
     return cells.Runs(args.runs, scale, train, val, data, Records(train).digest if train else "")

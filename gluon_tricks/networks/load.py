@@ -15,7 +15,8 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.class_names import training_names
 from gluon_tricks.networks.checkpoint import is_checkpoint, list_checkpoints, named, read_checkpoint
 from gluon_tricks.networks.of_recipe import restored_classifier
-from gluon_tricks.recipes.recipe import Recipe, read_recipe, recipe_from_json
+from gluon_tricks.recipes.kinds import read_recipe, recipe_from_json
+from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
 from model_zoo import formats, get_model, list_models, load_model, published
 from model_zoo.classifier import Classifier
@@ -197,7 +198,7 @@ def _preprocessing(recipe: Recipe) -> Preprocessing:
     names = training_names(recipe)
     if names and recipe.classes not in (None, len(names)):
         names = None  # other images lie there now
-    return Preprocessing(recipe.input_size, recipe.crop_ratio, recipe.mean, recipe.std, names)
+    return Preprocessing(recipe.input_size, recipe.crop_ratio, recipe.mean, recipe.std, names, recipe.probabilities)
 
 
 def recipe_of(run_or_file) -> Settings | None:

@@ -19,12 +19,12 @@ from gluon_tricks.core.wording import one_line, plural
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.recipe_records import DATA_SETS, IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.data.records import Records
-from gluon_tricks.paper.scales import Scale, TransferScale, scales_of
-from gluon_tricks.recipes.recipe import read_recipe
+from gluon_tricks.paper.scales import AnyScale, TransferScale, family_of, scales_of
+from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.registry import TABLES, get_table
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables.rows import Row, Table
-from gluon_tricks.tasks.protocol import errors_of
+from gluon_tricks.tasks.protocol import errors_of, with_final
 from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.tricks import Distillation
 
@@ -140,11 +140,12 @@ class Cell:
                     yield json.loads(line)
 
     def scores(self) -> tuple[float, float] | None:
-        """The last epoch's two scores (Scores.in_tables), if it is done."""
+        """Its two scores (Scores.in_tables) at the end, if it is done."""
         if not self.is_done():
             return None
-        last = self.metrics()[-1]
-        return tuple(last[column] for column in task_of(self.recipe).scores.in_tables)
+        kind = task_of(self.recipe).scores
+        last = with_final(self.metrics()[-1], kind, self.final_scores() if kind.at_end else {})
+        return tuple(last[column] for column in kind.in_tables)
 
     def final_scores(self) -> dict[str, float]:
         """What was scored at its end alone, by its name (Task.final_scores); {}: nothing, as by older versions."""
@@ -168,12 +169,13 @@ class Runs:
         root: where the runs lie: root/scale/table-column-row/seedK.
         scale: how large.
         train, val: packed images; () for the recipe's own data.
-        data: tables 8 and 9: the folder of their images; "" for what is built in. train and val are the bases'.
+        data: of tables whose images are not packed (Table.reads_folder) their folder; "" for what is built in. train
+            and val are those of the base networks then.
         digest: of the training records (Records.digest); "": not known.
     """
 
     root: pathlib.Path
-    scale: Scale | TransferScale
+    scale: AnyScale
     train: tuple[str, ...] = ()
     val: tuple[str, ...] = ()
     data: str = ""
@@ -190,12 +192,14 @@ class Runs:
         recipe = self.scale.recipe(get_table(table), column, row)
         if recipe is None:
             return None
-        first = _first_names(self.scale.name, recipe.based)[_kind(get_table(table), recipe)]
+        first = _first_names(self.scale.name, family_of(get_table(table)))[_kind(get_table(table), recipe)]
         recipe = recipe.set(name=first, seed=seed, rollbacks=0)  # at half its learning rate it would be another recipe
         folder = self.root / self.scale.name / first.replace("/", "-") / f"seed{seed}"
         if recipe.based:
             base = self.bases.cell(recipe.base_params, 0)  # one network for all seeds
             return Cell(first, recipe.set(base_params=str(base.folder), data=self.data), folder, base)
+        if recipe.reads_folder:
+            return Cell(first, recipe.set(data=self.data) if self.data else recipe, folder)
         if self.train:
             recipe = recipe.set(data="records", train=self.train, val=self.val)
         teacher = None
@@ -246,9 +250,10 @@ class Runs:
         if self.train:
             self._require_classes(get_table(table))
             return
-        data = self.scale.set.get("data") or next(iter(get_table(table).columns.values())).data
+        data, photos = self.scale.needs(get_table(table))
+        if self.data:
+            return
         if data == "records":
-            photos = self.scale.photos or get_table(table).photos
             raise Refused(
                 f"{table} at the scale {self.scale.name} is trained on {photos}: name their folder with --data"
             )
@@ -276,10 +281,10 @@ class Runs:
 
 
 @functools.cache
-def _first_names(scale: str, based: bool) -> dict[str, str]:
+def _first_names(scale: str, family: str) -> dict[str, str]:
     names: dict[str, str] = {}
     for table in TABLES.values():
-        if table.based == based:
+        if family_of(table) == family:
             for name in table.names():
                 recipe = scales_of(table)[scale].recipe(table, *name.split("/")[1:])
                 if recipe is not None:

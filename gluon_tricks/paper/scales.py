@@ -43,6 +43,7 @@ class Scale:
     models: Mapping[str, str] | None = None
     set: Mapping[str, object] = dataclasses.field(default_factory=dict)
     photos: str = ""
+    bases = None  # it has no base networks
 
     def recipe(self, table: Table, column: str, row: str) -> Recipe | None:
         """The resolved recipe of a cell at this scale; None if its network has no proxy."""
@@ -59,6 +60,11 @@ class Scale:
             tricks=tuple(self._shrunk(trick) for trick in recipe.tricks),
         )
         return recipe.set(**{**changes, **self.set, **table.proxy}).resolved()
+
+    def needs(self, table: Table) -> tuple[str, str]:
+        """What a table's recipes have as `data`, and what that is in words."""
+        data = self.set.get("data") or next(iter(table.columns.values())).data
+        return data, self.photos or table.photos
 
     def _shrunk(self, trick: Trick) -> Trick:
         if isinstance(trick, LinearScaling):
@@ -173,11 +179,58 @@ TRANSFER_SCALES = {
 }
 
 
-def scales_of(table: Table) -> Mapping[str, Scale | TransferScale]:
+@dataclasses.dataclass(frozen=True)
+class OwnScale:
+    """What a scale changes of the tables of another document, each table or column by itself.
+
+    Args:
+        name, title: as of Scale.
+        set: TABLE or TABLE/COLUMN -> recipe fields; a column's after its table's.
+        epochs: factor on every number of epochs: the run's, the warm-up's, the decay's; `set` comes after it.
+        photos: TABLE -> what its data is; a table that is not there has its own, or at a proxy one that is built in.
+    """
+
+    name: str
+    title: str = ""
+    set: Mapping[str, Mapping[str, object]] = dataclasses.field(default_factory=dict)
+    epochs: float = 1.0
+    photos: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    bases = None  # it has no base networks
+
+    def recipe(self, table: Table, column: str, row: str) -> Settings | None:
+        """The resolved recipe of a cell at this scale."""
+        recipe = table.recipe(column, row)
+        changes = dict(
+            epochs=max(round(recipe.epochs * self.epochs), 1),
+            tricks=tuple(_sooner(trick, self.epochs) for trick in recipe.tricks),
+        )
+        own = {**self.set.get(table.name, {}), **self.set.get(f"{table.name}/{column}", {})}
+        return recipe.set(**{**changes, **own}).resolved()
+
+    def needs(self, table: Table) -> tuple[str, str]:
+        """As of Scale; of images that are not built in it is "records" wherever they have to be named."""
+        data = self.recipe(table, *table.names()[0].split("/")[1:]).data
+        photos = self.photos.get(table.name, "" if self.title else table.photos)
+        return "records" if photos else data, photos
+
+
+AnyScale = Scale | TransferScale | OwnScale
+
+# Tables of one family are run at the same scales, and a cell that two of them have is run once. The last scale of each
+# is the document's own.
+FAMILIES: dict[str, Mapping[str, AnyScale]] = {"imagenet": SCALES, "transfer": TRANSFER_SCALES}
+
+
+def family_of(table: Table) -> str:
+    """The key of FAMILIES that a table belongs to."""
+    return table.family or ("transfer" if table.based else "imagenet")
+
+
+def scales_of(table: Table) -> Mapping[str, AnyScale]:
     """The scales that a table can be run at."""
-    return TRANSFER_SCALES if table.based else SCALES
+    return FAMILIES[family_of(table)]
 
 
-def get_scale(name: str, scales: Mapping[str, Scale | TransferScale] = SCALES) -> Scale | TransferScale:
+def get_scale(name: str, scales: Mapping[str, AnyScale] = SCALES) -> AnyScale:
     """The scale of a name. Raises Refused for an unknown one."""
     return scales[require_known(name, list(scales), "scale")]

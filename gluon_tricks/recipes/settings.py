@@ -59,12 +59,14 @@ class Settings:
         task: what is learnt, which decides the loop's data, loss and scores (see tasks/).
         based: the network stands on a base network, a classifier that was trained before (base_params); False: it is
             a classifier itself, which others can start from, and the recipe has the fields of Recipe.
+        reads_folder: `data` is a folder that is read as it is; False: its images are packed into records.
         least_classes: how many there must be.
         choices: field -> the words it takes.
     """
 
     task: ClassVar[str] = ""
     based: ClassVar[bool] = False
+    reads_folder: ClassVar[bool] = False
     least_classes: ClassVar[int] = 2
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "optimizer": ("nag", "sgd", "adam"),
@@ -191,7 +193,7 @@ class Settings:
         """
         fields = ("input_size", "crop_ratio", "mean", "std")
         left = [field for field in fields if getattr(self, field, "of another task") is None]
-        return self.set(**{field: getattr(_preprocessing(self.model), field) for field in left}) if left else self
+        return self.set(**{field: getattr(usual_preprocessing(self.model), field) for field in left}) if left else self
 
     # --- what the tricks make of it -------------------------------------------------------------------------------
 
@@ -309,5 +311,6 @@ class Settings:
 
 
 @functools.cache
-def _preprocessing(model: str) -> Preprocessing:
+def usual_preprocessing(model: str) -> Preprocessing:
+    """What a network of the zoo takes by itself."""
     return get_model(model).preprocessing

@@ -8,8 +8,7 @@ from typing import Any
 
 from gluon_tricks.core.bounds import within
 from gluon_tricks.core.wording import is_plain, some
-from gluon_tricks.recipes.fields import free
-from gluon_tricks.recipes.settings import Settings
+from gluon_tricks.recipes.settings import Settings, free
 from gluon_tricks.tricks import PolyDecay, StepDecay, Trick, Warmup
 from model_zoo.preprocessing import LARGEST_INPUT
 
@@ -29,6 +28,7 @@ class TransferRecipe(Settings):
     """
 
     based = True
+    reads_folder = True
 
     optimizer: str = "sgd"
     base_params: str = free("cells", "ranks", default="")  # a cell's is a cell; all start with rank 0's parameters
