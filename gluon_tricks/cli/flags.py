@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gluon_tricks.cli.parts import parts_flags
+from gluon_tricks.cli.selection import selection_flags
 from gluon_tricks.core.arguments import MOST_GPUS, MOST_THREADS, Parser, whole
 from gluon_tricks.data.augment import AUGMENTS
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER
@@ -35,6 +36,7 @@ def parser() -> Parser:
     data = parser.add_argument_group("data")
     _record_flags(data)
     _data_flags(data)
+    selection_flags(data)
     _network_flags(parser.add_argument_group("network"))
     _optimisation_flags(parser.add_argument_group("optimisation"))
     refinements = parser.add_argument_group("refinements")
@@ -151,6 +153,9 @@ def _network_flags(group) -> None:
         metavar="SRC",
         help=f"start from {SOURCE}, a TAG, or (no SRC) GluonCV's default file; if it has another number of classes, "
         "the head starts from random numbers",
+    )
+    group.add_argument(
+        "--new-head", action="store_true", help="--use-pretrained: all but the head, where it has as many classes too"
     )
     group.add_argument("--use_se", "--use-se", action="store_true", help="squeeze and excitation: the network se_MODEL")
     group.add_argument("--batch-norm", action="store_true", help="VGG with batch normalisation: the network MODEL_bn")

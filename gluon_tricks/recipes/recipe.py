@@ -10,7 +10,7 @@ from gluon_tricks import tricks
 from gluon_tricks.core.bounds import within
 from gluon_tricks.core.errors import Refused, require_known
 from gluon_tricks.core.json_text import json_or_text
-from gluon_tricks.core.wording import quoted
+from gluon_tricks.core.wording import is_plain, quoted, some
 from gluon_tricks.recipes.settings import Settings, free, usual_preprocessing
 from gluon_tricks.recipes.values import trick_from_json, trick_named
 from gluon_tricks.tricks import Loss
@@ -29,6 +29,10 @@ class Recipe(Settings):
         pretrained: where to start from: a parameter file, a tag of GluonCV's, "true" for its default file; "": random.
         data: "shapes" or "few_shapes" (built in), "imagenet" (GluonCV's default place), "records" with train and val.
         train, val: RecordIO files; several act as one.
+        only_classes: of these the images of some classes alone, which get the labels 0, 1, ... in this order; (): all.
+        per_class: so many training images of each class, drawn by the seed, those of a smaller number being among those
+            of a larger one (see data.selection); 0: all.
+        new_head: the head starts from random numbers, where `pretrained` has one of as many classes too.
         input_size: side of the network's input, pixels; None: the network's own.
         teacher_size: side of the images that a teacher was trained on; None: input_size.
         crop_ratio: validation crops input_size from images of shorter edge ceil(input_size / crop_ratio); None: the
@@ -68,6 +72,9 @@ class Recipe(Settings):
     data: str = free("cells", "resume", "ranks", default="imagenet")  # what lies there has a digest
     train: tuple[str, ...] = free("cells", "resume", "ranks", default=())
     val: tuple[str, ...] = free("cells", "resume", "ranks", default=())
+    only_classes: tuple[str, ...] = ()
+    per_class: int = within(0, 1 << 30, default=0)
+    new_head: bool = False
     input_size: int | None = within(1, LARGEST_INPUT, default=None)
     teacher_size: int | None = within(1, LARGEST_INPUT, default=None)
     crop_ratio: float | None = None
@@ -104,6 +111,15 @@ class Recipe(Settings):
             not (self.pretrained and starts),
             f"pretrained {self.pretrained} and {', '.join(starts)}, which sets all weights anew: leave one out, or set "
             "within=false, which keeps what the network computes",
+        )
+        names = self.only_classes
+        yield (
+            all(map(is_plain, names)) and len(names) != 1 and len({*names}) == len(names),
+            f"only_classes are {some(names)}: name two classes or more, each once, without control characters",
+        )
+        yield (
+            not names or self.classes in (None, len(names)),
+            f"classes is {self.classes} and only_classes are {len(names)}: leave one out",
         )
         yield from self._constraints_of_crop()
 

@@ -40,6 +40,7 @@ OTHER = {  # where adding one gives no value of the field
     "base_params": "run",
     "class_names": ("a", "c"), "train_splits": ("a",), "val_splits": ("b",), "roi": "small", "mask_values": (0, 9),
     "void": 9, "lr": 0.5, "rollback_lr": 1.0,
+    "only_classes": tuple("abcdefghij"), "per_class": 3, "new_head": True,
     "freeze": ("stem",), "lr_mult": {"head": 2.0},
     "bn_batch": 2, "final_scales": "several", "aspect": (0.5, 1.0), "side": (300, 400), "pad_colour": "black",
 }  # fmt: skip

@@ -9,8 +9,10 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.builtin import scenes
 from gluon_tricks.networks.checkpoint import list_checkpoints, read_checkpoint
 from gluon_tricks.networks.of_recipe import parameters_by_name
+from gluon_tricks.recipes.kinds import recipe_from_json
+from gluon_tricks.recipes.multi_label import MultiLabelRecipe
 from gluon_tricks.recipes.named.detection_segmentation import DETECTION
-from gluon_tricks.recipes.recipe import Recipe, recipe_from_json
+from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.trained.load import load_network
@@ -25,6 +27,7 @@ OUTPUTS = {
     "classification": "head",
     "detection": "rpn class_predictor box_predictor",
     "segmentation": "head aux_head",
+    "multi_label": "head",
 }
 TASKS = tuple(OUTPUTS)
 
@@ -45,6 +48,9 @@ def recipe(request, tiny_records):
         "detection": DetectionRecipe(
             model="resnet18_v1b", dataset="few_scenes", short=96, long=128, roi="small", epochs=2, batch_size=2,
             lr=1e-3,
+        ),
+        "multi_label": MultiLabelRecipe(
+            model=CIFAR, data="few_scenes", input_size=32, side=(40, 40), epochs=2, batch_size=2, test_crops=2,
         ),
         "segmentation": SegmentationRecipe(
             model="resnet18_v1b", dataset="few_scenes", crop=48, base_size=96, epochs=2, batch_size=2,
@@ -74,7 +80,7 @@ def test_only_the_output_moves_and_a_stopped_run_goes_on_bit_for_bit(recipe, tmp
     states = {name.split("/")[1].split(".")[0] for name in saved if name.startswith("optimizer/")}
     assert states == outputs
 
-    steps = iter([False] * 6 + [True])
+    steps = iter([False] * 4 + [True])
     with pytest.raises(Interrupted):
         train_and_evaluate(recipe, tmp_path / "run", Options(**options, should_stop=lambda: next(steps, True)))
     train_and_evaluate(recipe, tmp_path / "run", Options(**options, resume=True))
