@@ -10,6 +10,8 @@ from gluon_tricks.recipes.named import detection_segmentation, imagenet, multi_l
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables import (
     base_networks,
+    magic_table1,
+    magic_table2,
     table1,
     table2,
     table3,
@@ -32,7 +34,20 @@ _RECIPES: dict[str, Settings] = {
     )  # fmt: skip
 }
 # Of equal cells the first table names the folder: new tables come last, so that runs which are there are found.
-_MODULES = (table3, table4, table5, table6, table7, base_networks, table8, table9, table1, table2)
+_MODULES = (
+    table3,
+    table4,
+    table5,
+    table6,
+    table7,
+    base_networks,
+    table8,
+    table9,
+    table1,
+    table2,
+    magic_table1,
+    magic_table2,
+)
 TABLES: dict[str, Table] = {module.TABLE.name: module.TABLE for module in _MODULES}
 
 
