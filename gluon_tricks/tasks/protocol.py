@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import mxnet as mx
@@ -167,6 +167,7 @@ class Task(Protocol):
         recipe: the one given, with what the data says (classes) and, once it is there, the network.
         train, val: the loaders of this rank.
         open_files: how many data files they hold open.
+        run_files: what the run keeps of what was found in the data: file name -> text.
     """
 
     kind: ClassVar[type[Settings]]
@@ -181,6 +182,7 @@ class Task(Protocol):
     train: Loader
     val: Loader
     open_files: int
+    run_files: Mapping[str, str]
 
     # --- of the class: a recipe's data, its network, and what is done with one that is trained
 
