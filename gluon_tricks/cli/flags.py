@@ -9,7 +9,7 @@ from gluon_tricks.data.augment import AUGMENTS
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER
 from gluon_tricks.initialise.within import FILTERS
 from gluon_tricks.networks.load import SOURCE
-from gluon_tricks.recipes.recipe import CROPS, Recipe
+from gluon_tricks.recipes.recipe import CROPS, INITS, Recipe
 from gluon_tricks.recipes.registry import list_recipes
 
 _DESCRIPTION = """\
@@ -52,8 +52,9 @@ def _recipe_flags(group) -> None:
     )
     group.add_argument(
         "--init",
-        choices=("paper", "gluoncv", *(f"data:{kind}" for kind in FILTERS)),
-        help="Xavier uniform, GluonCV's MSRA, or from the first training images (the recipe's)",
+        choices=(*INITS, *(f"data:{kind}" for kind in FILTERS)),
+        help="Xavier uniform, GluonCV's MSRA, Gaussian of --set init_sd=0.01, Kaiming by fan-in or fan-out, or from "
+        "the first training images (the recipe's)",
     )
     group.add_argument(
         "--crop",
@@ -124,7 +125,9 @@ def _network_flags(group) -> None:
 def _optimisation_flags(group) -> None:
     optimisation_flags(group, without_lr="the recipe's, 0.1 x global batch / 256")
     group.add_argument(
-        "--lr-mode", choices=("step", "cosine", "poly", "linear", "constant"), help="decay of the rate (the recipe's)"
+        "--lr-mode",
+        choices=("step", "cosine", "poly", "linear", "constant", "plateau"),
+        help="decay of the rate; plateau: where the validation error stops improving (the recipe's)",
     )
     group.add_argument("--lr-decay-period", type=int, metavar="N", help="step decay: every N epochs (off)")
     group.add_argument("--warmup-lr", type=float, metavar="LR", help="the rate that the warm-up starts from (0)")
@@ -146,7 +149,7 @@ def optimisation_flags(group, without_lr: str = "the recipe's") -> None:
     group.add_argument("--epochs", "--num-epochs", type=int, metavar="N", help="number of epochs (the recipe's)")
     group.add_argument("--lr", type=float, help=f"the rate used, never rescaled ({without_lr})")
     group.add_argument("--lr-decay-epoch", metavar="A,B", help="step decay: at these epochs (the recipe's)")
-    group.add_argument("--lr-decay", type=float, metavar="F", help="step decay: the factor (0.1)")
+    group.add_argument("--lr-decay", type=float, metavar="F", help="step decay, plateau: the factor (0.1)")
     group.add_argument(
         "--warmup-epochs", type=float, metavar="N", help="epochs in which the rate rises linearly (the recipe's)"
     )

@@ -25,6 +25,7 @@ from gluon_tricks.recipes.recipe import read_recipe
 from gluon_tricks.recipes.registry import TABLES, get_table
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables.rows import Row, Table
+from gluon_tricks.tasks.protocol import errors_of
 from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.tricks import Distillation
 
@@ -100,7 +101,13 @@ class Cell:
             text = ", ".join(differences)
             raise Refused(f"{self.folder} holds a run of another recipe ({text}): move it away, or use --runs")
         ended = (self.folder / "final.params").is_file() or not (self.folder / "checkpoints").is_dir()
-        return len(self.metrics()) == self.recipe.epochs and ended  # of some only the metrics have been kept
+        return self._all_epochs(self.metrics()) and ended  # of some only the metrics have been kept
+
+    def _all_epochs(self, rows: list[dict[str, float]]) -> bool:
+        """Whether these are all, of a run that validation results may have ended earlier."""
+        if not self.recipe.open_ended:
+            return len(rows) == self.recipe.epochs
+        return self.recipe.ends(errors_of(rows, task_of(self.recipe).scores))
 
     def _seen_by_norms(self, stored: Settings) -> set[int | None]:
         """How many images a batch normalisation saw at a time: as the run tells, or as its devices do."""
@@ -122,7 +129,8 @@ class Cell:
             return "done"
         if os.path.lexists(self.failure):
             return "failed: " + one_line(read_text(self.failure, _REASON_BYTES, "backslashreplace").strip(), 500)
-        return f"{epochs} of {plural(self.recipe.epochs, 'epoch')}" if epochs else "not run"
+        most = "at most " if self.recipe.open_ended else ""
+        return f"{epochs} of {most}{plural(self.recipe.epochs, 'epoch')}" if epochs else "not run"
 
     def events(self) -> Iterator[dict[str, Any]]:
         """What the run has told of itself; none where only its metrics have been kept."""

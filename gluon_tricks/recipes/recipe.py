@@ -12,12 +12,13 @@ from gluon_tricks.core.errors import Refused, require_known
 from gluon_tricks.core.json_text import json_or_text, parse_json
 from gluon_tricks.core.reading import RECIPE_BYTES, read_bytes
 from gluon_tricks.core.wording import quoted
-from gluon_tricks.recipes.settings import Settings, free
+from gluon_tricks.recipes.settings import Settings, free, usual_preprocessing
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.recipes.values import trick_from_json, trick_named
 from gluon_tricks.tricks import Loss
 from model_zoo.preprocessing import LARGEST_INPUT, LARGEST_RESIZED
 
+INITS = ("paper", "gluoncv", "gaussian", "kaiming", "kaiming_out")  # see networks.start
 CROPS = ("area", "side", "square", "pad", "centre")  # see data.crop
 _LARGEST_BATCH = 1 << 36  # pixels over all devices: 65,536 images of 1024 px
 
@@ -44,13 +45,15 @@ class Recipe(Settings):
         pad_colour: of that border: "mean", which is 0 once normalised, or "black".
         augment: "paper" (flip, PCA noise, brightness, saturation, hue), "gluoncv" (flip, PCA noise, brightness,
             contrast, saturation), "alexnet" (flip, PCA noise), "flip" or "none".
-        init: "paper" (Xavier uniform) or "gluoncv" (MSRA).
+        init: of the weights (see networks.start): "paper" (Xavier uniform), "gluoncv" (MSRA), "gaussian" (of the
+            deviation init_sd), "kaiming" (by fan-in) or "kaiming_out" (by fan-out).
+        init_sd: the deviation of "gaussian".
     """
 
     task = "classification"
     choices = {
         **Settings.choices,
-        "init": ("paper", "gluoncv"),
+        "init": INITS,
         "crop": CROPS,
         "pad_colour": ("mean", "black"),
         "augment": ("paper", "gluoncv", "alexnet", "flip", "none"),
@@ -73,6 +76,7 @@ class Recipe(Settings):
     pad_colour: str = "mean"
     augment: str = "paper"
     init: str = "paper"
+    init_sd: float = within(1e-6, 10, default=0.01)
 
     def constraints(self) -> Iterator[tuple[bool, str]]:
         yield from super().constraints()
@@ -118,6 +122,16 @@ class Recipe(Settings):
     def sides(self) -> tuple[int, int]:
         """The sides of what the network is trained on, px."""
         return self.input_size, self.input_size
+
+    def unusual_images(self) -> str:
+        """In which of size, mean and deviation the images differ from the network's own, in words; "": in none."""
+        own, told = usual_preprocessing(self.model), []
+        for field, words in (("input_size", "a side of {} px"), ("mean", "mean {}"), ("std", "deviation {}")):
+            wanted, usual = getattr(self, field), getattr(own, field)
+            if wanted is not None and wanted != usual:
+                shown = [list(value) if isinstance(value, tuple) else value for value in (wanted, usual)]
+                told.append(f"{words.format(shown[0])} in place of {shown[1]}")
+        return f"the images differ from those that {self.model} usually takes: {', '.join(told)}" if told else ""
 
     def loss(self, loss: Loss, load_network: Callable) -> Loss:
         """The loss per image with every trick's change (see Trick.loss)."""

@@ -66,6 +66,11 @@ class Scores(Protocol):
         """The scores of a row that was written before."""
 
 
+def errors_of(rows: Iterable[dict[str, float]], scores: type[Scores]) -> list[float]:
+    """The validation error of each row of metrics.csv: 1 minus what checkpoints are compared by."""
+    return [1.0 - scores.from_row(row, 0).best for row in rows]
+
+
 class Loader(Protocol):
     """Batches in an order that is a pure function of (seed, epoch), which training can go on with anywhere."""
 

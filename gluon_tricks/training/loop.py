@@ -135,13 +135,13 @@ def update(job: Job) -> None:
 
 def finish_epoch(job: Job, epoch: int, scores: Scores) -> None:
     """Records an epoch and writes its checkpoint."""
-    progress, recipe = job.progress, job.recipe
+    progress = job.progress
     row = {
         "epoch": epoch + 1,
         "train_loss": progress.loss_sum / progress.images,
         **({"train_error": progress.wrong / progress.counted} if progress.counted else {}),
         **scores.row(),
-        "lr": job.lr_factor * job.lr_at(progress.step - 1),
+        "lr": job.factor(progress.step - 1) * job.lr_at(progress.step - 1),
         "images_per_second": progress.images / progress.seconds,
     }
     progress.history.append(row)
@@ -149,16 +149,29 @@ def finish_epoch(job: Job, epoch: int, scores: Scores) -> None:
     progress.loss_sum, progress.images, progress.seconds = 0.0, 0, 0.0
     progress.wrong, progress.counted = 0, 0
     job.journal.epoch(progress.history, str(scores), scores.per_class())
-    if (epoch + 1) % job.options.checkpoint_epochs == 0 or epoch + 1 == recipe.epochs:
+    tell_of_validation(job)
+    if (epoch + 1) % job.options.checkpoint_epochs == 0 or not job.epochs:
         if scores.best > progress.best[1]:
             progress.best = (checkpoint_path(job.journal.folder, progress.step).name, scores.best)
         job.checkpoint()
     draw_predictions(job, epoch)
 
 
+def tell_of_validation(job: Job) -> None:
+    """Says what the validation errors so far make of the rates to come, where that has just changed."""
+    done = f"after epoch {job.recipe.start_epoch + len(job.errors)}"
+    before, now = (job.recipe.lr_factor(errors) for errors in (job.errors[:-1], job.errors))
+    if not job.epochs and job.recipe.start_epoch + len(job.errors) < job.recipe.epochs:
+        job.journal.say(f"the validation error improves no more: the run ends {done} of {job.recipe.epochs}")
+    elif job.epochs and now != before:
+        job.journal.say(
+            f"the validation error improves no more: {done} the learning rate is {now:g} times the schedule's"
+        )
+
+
 def draw_predictions(job: Job, epoch: int) -> None:
     """Draws what the network makes of a few validation images, every few epochs and at the end."""
-    every, last = job.options.picture_epochs, epoch + 1 == job.recipe.epochs
+    every, last = job.options.picture_epochs, not job.epochs
     if distributed.rank() == 0 and every and (last or (epoch + 1) % every == 0):
         folder = job.journal.folder / "pictures"
         with writing(folder):

@@ -4,6 +4,8 @@
     net  = get_model(..., **net_kwargs())
     initialize(net);  after_initialize(net);  from_images(net, sample, seed)
     lr_at = schedule(constant lr, plan)      plan: the run's length, after every trick's plan()
+    for each epoch, errors being those of the epochs before:
+        stop if ends(errors);  lr = lr_factor(errors) * lr_at(step)
     for each step:
         images, target = batch(images, target, step)
         l = loss(images, net(images), target)
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -106,6 +108,19 @@ class Trick:
     def schedule(self, lr_at: Schedule, plan: Plan) -> Schedule:
         """step -> lr."""
         return lr_at
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether lr_factor or ends depends on results, so that nobody knows rates and length of a run before it."""
+        return False
+
+    def lr_factor(self, errors: Sequence[float]) -> float:
+        """A factor on the rate of the next epoch. Args: errors: validation errors of the finished ones, fractions."""
+        return 1.0
+
+    def ends(self, errors: Sequence[float]) -> bool:
+        """Whether the run ends here, before the last epoch of its plan. Args: as of lr_factor."""
+        return False
 
     def batch(self, images, target, step: StepContext):
         """A device's images (N, 3, H, W) and target (N, K), rows summing to 1."""
