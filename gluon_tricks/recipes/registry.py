@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 
 from gluon_tricks.core.errors import require_known
-from gluon_tricks.recipes.named import detection_segmentation, imagenet, proxies
+from gluon_tricks.recipes.named import cifar, detection_segmentation, imagenet, proxies
 from gluon_tricks.recipes.recipe import read_recipe
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables import (
     base_networks,
+    degradation,
     table1,
     table2,
     table3,
@@ -23,10 +24,11 @@ from gluon_tricks.recipes.tables import (
 from gluon_tricks.recipes.tables.rows import Table
 
 _RECIPES: dict[str, Settings] = {
-    recipe.name: recipe for recipe in (*imagenet.RECIPES, *proxies.RECIPES, *detection_segmentation.RECIPES)
+    recipe.name: recipe
+    for recipe in (*imagenet.RECIPES, *proxies.RECIPES, *cifar.RECIPES, *detection_segmentation.RECIPES)
 }
 # Of equal cells the first table names the folder: new tables come last, so that runs which are there are found.
-_MODULES = (table3, table4, table5, table6, table7, base_networks, table8, table9, table1, table2)
+_MODULES = (table3, table4, table5, table6, table7, base_networks, table8, table9, table1, table2, degradation)
 TABLES: dict[str, Table] = {module.TABLE.name: module.TABLE for module in _MODULES}
 
 
