@@ -29,7 +29,7 @@ from gluon_tricks.data.records import BadRecord
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.networks.checkpoint import list_checkpoints
 from gluon_tricks.ranks import distributed, heartbeat, launcher
-from gluon_tricks.recipes.recipe import read_recipe, recipe_from_json
+from gluon_tricks.recipes.kinds import read_recipe, recipe_from_json
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.training.divergence import Diverged
 from gluon_tricks.training.job import Options

@@ -21,11 +21,11 @@ from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.recipe_records import DATA_SETS, IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.data.records import Records
 from gluon_tricks.paper.scales import AnyScale, TransferScale, family_of, scales_of
-from gluon_tricks.recipes.recipe import read_recipe
+from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.registry import TABLES, get_table
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables.rows import Row, Table
-from gluon_tricks.tasks.protocol import errors_of
+from gluon_tricks.tasks.protocol import errors_of, with_final
 from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.tricks import Distillation
 
@@ -141,11 +141,12 @@ class Cell:
                     yield json.loads(line)
 
     def scores(self) -> tuple[float, float] | None:
-        """The last epoch's two scores (Scores.in_tables), if it is done."""
+        """Its two scores (Scores.in_tables) at the end, if it is done."""
         if not self.is_done():
             return None
-        last = self.metrics()[-1]
-        return tuple(last[column] for column in task_of(self.recipe).scores.in_tables)
+        kind = task_of(self.recipe).scores
+        last = with_final(self.metrics()[-1], kind, self.final_scores() if kind.at_end else {})
+        return tuple(last[column] for column in kind.in_tables)
 
     def final_scores(self) -> dict[str, float]:
         """What was scored at its end alone, by its name (Task.final_scores); {}: nothing, as by older versions."""

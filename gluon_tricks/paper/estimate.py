@@ -14,7 +14,7 @@ from gluon_tricks.core.wording import plural
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.paper.cells import Cell
 from gluon_tricks.paper.contest import Contestant, measure
-from gluon_tricks.recipes.recipe import recipe_from_json
+from gluon_tricks.recipes.kinds import recipe_from_json
 from gluon_tricks.recipes.registry import get_table
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.registry import task_of

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from gluon_tricks import tricks
 from gluon_tricks.core.bounds import within
 from gluon_tricks.core.errors import Refused, require_known
-from gluon_tricks.core.json_text import json_or_text, parse_json
-from gluon_tricks.core.reading import RECIPE_BYTES, read_bytes
+from gluon_tricks.core.json_text import json_or_text
 from gluon_tricks.core.wording import quoted
 from gluon_tricks.recipes.settings import Settings, free, usual_preprocessing
-from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.recipes.values import trick_from_json, trick_named
 from gluon_tricks.tricks import Loss
+from model_zoo.mean_image import LARGEST_SIDE
 from model_zoo.preprocessing import LARGEST_INPUT, LARGEST_RESIZED
 
 INITS = ("paper", "gluoncv", "gaussian", "kaiming", "kaiming_out")  # see networks.start
@@ -45,18 +44,26 @@ class Recipe(Settings):
         pad_colour: of that border: "mean", which is 0 once normalised, or "black".
         augment: "paper" (flip, PCA noise, brightness, saturation, hue), "gluoncv" (flip, PCA noise, brightness,
             contrast, saturation), "alexnet" (flip, PCA noise), "flip" or "none".
+        mean_of: "channels" or "pixels": what is subtracted is the training images' own mean, of every channel or at
+            every pixel, which a run finds before its first step; mean is then set to it, or to its channels'. "": it is
+            mean.
         init: of the weights (see networks.start): "paper" (Xavier uniform), "gluoncv" (MSRA), "gaussian" (of the
             deviation init_sd), "kaiming" (by fan-in) or "kaiming_out" (by fan-out).
         init_sd: the deviation of "gaussian".
+
+    Attributes:
+        output: what gives probabilities of the logits, see model_zoo.preprocessing.
     """
 
     task = "classification"
+    output: ClassVar[str] = "softmax"
     choices = {
         **Settings.choices,
         "init": INITS,
         "crop": CROPS,
         "pad_colour": ("mean", "black"),
         "augment": ("paper", "gluoncv", "alexnet", "flip", "none"),
+        "mean_of": ("", "channels", "pixels"),
     }
 
     name: str = "imagenet"
@@ -75,6 +82,7 @@ class Recipe(Settings):
     pad: int = within(0, LARGEST_INPUT, default=4)
     pad_colour: str = "mean"
     augment: str = "paper"
+    mean_of: str = ""
     init: str = "paper"
     init_sd: float = within(1e-6, 10, default=0.01)
 
@@ -102,6 +110,11 @@ class Recipe(Settings):
             f"pretrained {self.pretrained} and {', '.join(starts)}, which sets all weights anew: leave one out, or set "
             "within=false, which keeps what the network computes",
         )
+        yield (
+            self.mean_of != "pixels" or (self.input_size or 1) <= LARGEST_SIDE,
+            f"input_size is {self.input_size} and mean_of pixels: a mean image has at most {LARGEST_SIDE} px a side, "
+            "so set mean_of to channels",
+        )
         yield from self._constraints_of_crop()
 
     def _constraints_of_crop(self) -> Iterator[tuple[bool, str]]:
@@ -118,6 +131,11 @@ class Recipe(Settings):
             f"side to {self.input_size} or more, or input_size to {self.side[0]} or less",
         )
 
+    def deciding(self, situation: str) -> dict[str, Any]:
+        """As of Settings; a mean that follows from the images, which have a digest, decides nothing by itself."""
+        values = super().deciding(situation)
+        return {name: value for name, value in values.items() if name != "mean" or not self.mean_of}
+
     @property
     def sides(self) -> tuple[int, int]:
         """The sides of what the network is trained on, px."""
@@ -128,7 +146,9 @@ class Recipe(Settings):
         own, told = usual_preprocessing(self.model), []
         for field, words in (("input_size", "a side of {} px"), ("mean", "mean {}"), ("std", "deviation {}")):
             wanted, usual = getattr(self, field), getattr(own, field)
-            if wanted is not None and wanted != usual:
+            if field == "mean" and self.mean_of:
+                told.append(f"the training images' own mean of {self.mean_of} in place of {list(usual)}")
+            elif wanted is not None and wanted != usual:
                 shown = [list(value) if isinstance(value, tuple) else value for value in (wanted, usual)]
                 told.append(f"{words.format(shown[0])} in place of {shown[1]}")
         return f"the images differ from those that {self.model} usually takes: {', '.join(told)}" if told else ""
@@ -138,35 +158,6 @@ class Recipe(Settings):
         for trick in self.tricks:
             loss = trick.loss(loss, load_network)
         return loss
-
-
-KINDS: dict[str, type[Settings]] = {kind.task: kind for kind in (Recipe, DetectionRecipe, SegmentationRecipe)}
-
-
-def recipe_from_json(values: Any) -> Settings:
-    """The recipe, of whatever task, that a JSON object describes.
-
-    Raises:
-        Refused: it is no object, or names a task, field or trick that there is not, or a value out of its range.
-    """
-    if not isinstance(values, dict):
-        raise Refused(f"a recipe is a JSON object, but got {type(values).__name__}")
-    task = str(values.get("task", Recipe.task))  # recipes of before there were others do not say it
-    return KINDS[require_known(task, list(KINDS), "task")].from_json(values)
-
-
-def read_recipe(path) -> Settings:
-    """The recipe in a JSON file.
-
-    Raises:
-        Refused: the file cannot be read, is not JSON, or describes no recipe (see recipe_from_json).
-    """
-    try:
-        values = parse_json(read_bytes(path, RECIPE_BYTES))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise Refused(f"{path} cannot be read as a recipe: {reason}") from error
-    return recipe_from_json(values)
 
 
 def apply_setting(recipe: Settings, setting: str) -> Settings:

@@ -14,7 +14,7 @@ from gluon_tricks.core.files import writing
 from gluon_tricks.networks.checkpoint import checkpoint_path
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.settings import Settings
-from gluon_tricks.tasks.protocol import Scores, Shard
+from gluon_tricks.tasks.protocol import Scores, Shard, with_final
 from gluon_tricks.training.curves import draw_curves
 from gluon_tricks.training.divergence import Diverged
 from gluon_tricks.training.final_network import save_final
@@ -33,7 +33,7 @@ def train_and_evaluate(recipe: Settings, run_dir: str | os.PathLike, options: Op
         options: what it does besides learning: devices, threads, resuming, how often it writes; default: Options().
 
     Returns:
-        the last epoch's scores on the validation images; final.params in run_dir has the network.
+        the scores on the validation images at the end; final.params in run_dir has the network.
 
     Raises:
         Refused: something that cannot work, before any work.
@@ -180,12 +180,13 @@ def draw_predictions(job: Job, epoch: int) -> None:
 
 
 def finish_run(job: Job) -> Scores:
-    """Writes the final network and the curves; returns the last epoch's scores."""
-    scores = job.task.scores.from_row(job.progress.history[-1], job.progress.val_images)
+    """Writes the final network and the curves; returns the run's scores."""
     more = job.task.final_scores(job.net, until_stopped(job, job.task.val.epoch()))
     if more:  # before final.params, by which a run counts as done
         job.journal.say(", ".join(f"{name} {value:.1%}" for name, value in more.items()))
         job.journal.event("final_scores", scores=more)
+    row = with_final(job.progress.history[-1], job.task.scores, more)
+    scores = job.task.scores.from_row(row, job.progress.val_images)
     if distributed.rank() == 0:
         save_final(job.net, job.journal.folder, job.recipe)
         draw_curves(job.progress, job.plan.steps_per_epoch, job.journal.folder / "curves.png", job.recipe, scores)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -61,7 +61,13 @@ class StepContext:
 
 @dataclasses.dataclass(frozen=True)
 class Trick:
-    """One refinement: a frozen set of numbers, with only the hooks it needs."""
+    """One refinement: a frozen set of numbers, with only the hooks it needs.
+
+    Attributes:
+        one_class: it only makes sense where each image is of one class, by a softmax over all of them.
+    """
+
+    one_class: ClassVar[bool] = False
 
     @classmethod
     def slot(cls) -> str:
@@ -123,7 +129,7 @@ class Trick:
         return False
 
     def batch(self, images, target, step: StepContext):
-        """A device's images (N, 3, H, W) and target (N, K), rows summing to 1."""
+        """A device's images (N, 3, H, W) and target (N, K), its rows summing to 1 unless one_class is False."""
         return images, target
 
     def loss(self, loss: Loss, load_network: Callable) -> Loss:

@@ -21,6 +21,7 @@ class ClassificationScores:
 
     columns: ClassVar[tuple[str, ...]] = ("val_loss", "val_top1", "val_top5")
     in_tables: ClassVar[tuple[str, str]] = ("val_top1", "val_top5")
+    at_end: ClassVar[dict[str, str]] = {}
     labels: ClassVar[dict[str, str]] = {"val_loss": "loss", "val_top1": "top-1", "val_top5": "top-5"}
 
     top1: float
@@ -83,16 +84,17 @@ def count_correct(logits: mx.nd.NDArray, labels: mx.nd.NDArray, real: mx.nd.NDAr
     return mx.nd.concat(*right, mx.nd.where(real, loss, mx.nd.zeros_like(loss)).sum(), dim=0)
 
 
-def count_wrong(logits: mx.nd.NDArray, target: mx.nd.NDArray) -> mx.nd.NDArray:
+def count_wrong(outputs: mx.nd.NDArray | Sequence[mx.nd.NDArray], target: mx.nd.NDArray) -> mx.nd.NDArray:
     """How many images are not right in the top 1, as count_correct has it, on the device.
 
     Args:
-        logits: (N, K) float32.
+        outputs: logits (N, K) float32; or several such, of which the first count.
         target: (N, K); the right class is the one with the largest share of it, of a mixed image the image that there
             is more of. Of equal shares it is the lower class.
 
     Returns: (1,) float32, a whole number.
     """
+    logits = outputs[0] if isinstance(outputs, (list, tuple)) else outputs
     return (_classes_before(logits, target.argmax(axis=1)) > 0).sum()
 
 

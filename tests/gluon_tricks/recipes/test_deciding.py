@@ -11,7 +11,8 @@ import pytest
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.checkpoint import Progress, read_checkpoint, restore, save_checkpoint
 from gluon_tricks.paper.cells import Cell
-from gluon_tricks.recipes.recipe import KINDS, Recipe
+from gluon_tricks.recipes.kinds import KINDS
+from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import declared
 from gluon_tricks.training import prepare
 from gluon_tricks.tricks import TRICKS, Cosine, Distillation, Mixup

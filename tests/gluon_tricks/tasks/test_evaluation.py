@@ -41,6 +41,8 @@ def test_the_images_of_training_that_are_wrong():
     # right; wrong; mixed with more of class 2: wrong; equal logits say class 0: wrong; broken: wrong; right
     assert count_wrong(mx.nd.array(logits), mx.nd.array(target)).asnumpy().tolist() == [4.0]
     assert count_wrong(mx.nd.array([[0, 1]]), mx.nd.array([[0.5, 0.5]])).asnumpy().tolist() == [1.0]  # the lower class
+    with_auxiliary = [mx.nd.array([[0, 1]]), mx.nd.array([[1, 0]])]
+    assert count_wrong(with_auxiliary, mx.nd.array([[0, 1]])).asscalar() == 0
 
 
 def test_padding_does_not_count():
