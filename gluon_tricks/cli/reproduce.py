@@ -5,6 +5,7 @@
     %(prog)s table6 --plan                               what would be run, and roughly how long it would take
     %(prog)s table5 --show                               only what there is
     %(prog)s table8 --data VOCdevkit                     its base networks are trained first, where they are missing
+    %(prog)s degradation --scale small --data cifar-10-batches-bin    plain and residual networks on CIFAR-10
     %(prog)s figure1                                     drawn from the networks, as figure2 is
     %(prog)s figure3 --scale imagenette --data PHOTOS    drawn from runs, as figure4 is: trained where missing
 
@@ -31,6 +32,7 @@ from gluon_tricks.core.files import (
     require_folder,
     require_name,
     require_writable,
+    write_atomically,
     write_text,
     writing,
 )
@@ -132,7 +134,7 @@ def _check(args: argparse.Namespace) -> list[str]:
 def _written(what: str) -> list[str]:
     """The files that a table or figure is written to."""
     if what in TABLES:
-        return [f"{what}{suffix}" for suffix in _SUFFIXES]
+        return [f"{what}{suffix}" for suffix in (*_SUFFIXES, *([".png"] if what in tables.PICTURES else []))]
     return [f"{what}{panel}.png" for panel in figures.FIGURES[what]]
 
 
@@ -270,4 +272,10 @@ def _write(table: Table, runs: cells.Runs, seeds: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     for suffix, text in zip(_SUFFIXES, (tables.markdown(whole), tables.as_csv(whole), tables.page(whole))):
         write_text(folder / f"{table.name}{suffix}", text)
-    print(f"the whole table is in {folder / table.name}.html (with curves), .md and .csv")
+    drawn = ""
+    for section in whole.sections if table.name in tables.PICTURES else ():
+        picture, _ = tables.curves(whole, section)
+        if picture:
+            write_atomically(folder / f"{table.name}.png", lambda temporary, data=picture: temporary.write_bytes(data))
+            drawn = ", its curves in .png too"
+    print(f"the whole table is in {folder / table.name}.html (with curves), .md and .csv{drawn}")

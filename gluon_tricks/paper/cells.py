@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import io
 import json
+import math
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -61,7 +62,7 @@ class Cell:
             return []
         try:
             rows = csv.DictReader(io.StringIO(read_text(path, TOLD_BYTES), newline=""))
-            return [{name: float(value) for name, value in row.items()} for row in rows]
+            return [{name: _number(value) for name, value in row.items()} for row in rows]
         except (ValueError, TypeError) as error:
             raise Refused(f"{path} is damaged ({error}): move {self.folder} away, and it is run again") from None
 
@@ -151,6 +152,11 @@ class Cell:
         """What was scored at its end alone, by its name (Task.final_scores); {}: nothing, as by older versions."""
         told = [event["scores"] for event in self.events() if event.get("event") == "final_scores"]
         return told[-1] if told and self.is_done() else {}
+
+
+def _number(text: str) -> float:
+    """Of a field of metrics.csv; empty: the version that trained that epoch did not count it."""
+    return math.nan if text == "" else float(text)
 
 
 def _are_others(stored: str, wanted: str) -> bool:

@@ -6,10 +6,11 @@ import os
 
 from gluon_tricks.core.errors import require_known
 from gluon_tricks.recipes.kinds import read_recipe
-from gluon_tricks.recipes.named import cvjena, detection_segmentation, ilsvrc, imagenet, multi_label, proxies
+from gluon_tricks.recipes.named import cifar, cvjena, detection_segmentation, ilsvrc, imagenet, multi_label, proxies
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables import (
     base_networks,
+    degradation,
     magic_table1,
     magic_table2,
     table1,
@@ -31,6 +32,7 @@ _RECIPES: dict[str, Settings] = {
         *ilsvrc.RECIPES,
         *cvjena.RECIPES,
         *proxies.RECIPES,
+        *cifar.RECIPES,
         *detection_segmentation.RECIPES,
         *multi_label.RECIPES,
     )  # fmt: skip
@@ -49,6 +51,7 @@ _MODULES = (
     table2,
     magic_table1,
     magic_table2,
+    degradation,
 )
 TABLES: dict[str, Table] = {module.TABLE.name: module.TABLE for module in _MODULES}
 

@@ -138,8 +138,9 @@ def _open_run(net: mx.gluon.Block, run_dir: pathlib.Path, options: Options, task
                     f"{run_dir} holds a run already: continue it with --resume auto, or give another --save-dir"
                 )
         journal = Journal(
-            run_dir, silent=distributed.rank() != 0, extra_log=options.extra_log, scores=task.scores.columns
-        )
+            run_dir, silent=distributed.rank() != 0, extra_log=options.extra_log, scores=task.scores.columns,
+            of_training=("train_loss", "train_error") if task.train_error else ("train_loss",),
+        )  # fmt: skip
     except Refused as error:
         refusal = str(error)
     refusal = distributed.broadcast(refusal.encode()).decode()

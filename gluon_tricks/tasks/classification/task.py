@@ -47,7 +47,13 @@ from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks import pictures
 from gluon_tricks.tasks.classification.auxiliary import Outputs, OwnOutput, own, with_auxiliaries
 from gluon_tricks.tasks.classification.classes import require_same_classes
-from gluon_tricks.tasks.classification.evaluation import ClassificationScores, evaluate, probabilities, scores_of
+from gluon_tricks.tasks.classification.evaluation import (
+    ClassificationScores,
+    count_wrong,
+    evaluate,
+    probabilities,
+    scores_of,
+)
 from gluon_tricks.tasks.classification.evaluation_set import open_evaluation_set
 from gluon_tricks.tasks.classification.prediction import classify
 from gluon_tricks.tasks.classification.validation import ClassificationValidation
@@ -78,6 +84,7 @@ class Classification:
     kind = Recipe
     noun, network_name, command = "classifier", "", "train"
     scores = ClassificationScores
+    train_error = staticmethod(count_wrong)
     exported = True
     prediction_options: ClassVar[tuple[str, ...]] = ()
     evaluation_flags: ClassVar[tuple[str, ...]] = (
