@@ -6,10 +6,13 @@ import os
 
 from gluon_tricks.core.errors import require_known
 from gluon_tricks.recipes.kinds import read_recipe
-from gluon_tricks.recipes.named import cvjena, detection_segmentation, ilsvrc, imagenet, multi_label, proxies
+from gluon_tricks.recipes.named import cifar, cvjena, detection_segmentation, ilsvrc, imagenet, multi_label, proxies
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables import (
     base_networks,
+    degradation,
+    magic_table1,
+    magic_table2,
     table1,
     table2,
     table3,
@@ -29,12 +32,27 @@ _RECIPES: dict[str, Settings] = {
         *ilsvrc.RECIPES,
         *cvjena.RECIPES,
         *proxies.RECIPES,
+        *cifar.RECIPES,
         *detection_segmentation.RECIPES,
         *multi_label.RECIPES,
     )  # fmt: skip
 }
 # Of equal cells the first table names the folder: new tables come last, so that runs which are there are found.
-_MODULES = (table3, table4, table5, table6, table7, base_networks, table8, table9, table1, table2)
+_MODULES = (
+    table3,
+    table4,
+    table5,
+    table6,
+    table7,
+    base_networks,
+    table8,
+    table9,
+    table1,
+    table2,
+    magic_table1,
+    magic_table2,
+    degradation,
+)
 TABLES: dict[str, Table] = {module.TABLE.name: module.TABLE for module in _MODULES}
 
 

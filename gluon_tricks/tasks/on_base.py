@@ -42,6 +42,7 @@ class OnBase(abc.ABC):
     What differs are the abstract methods, and `validation_loader` and `score` of AnnotatedTask.
     """
 
+    train_error: ClassVar[None] = None
     exported: ClassVar[bool] = False
     open_files: ClassVar[int] = 0
     run_files: ClassVar[Mapping[str, str]] = {}

@@ -22,6 +22,7 @@ from gluon_tricks.machine.checks import PROBLEM, WARNING
 from gluon_tricks.machine.devices import choose_contexts, choose_precision, require_usable, start_precision
 from gluon_tricks.networks import checkpoint
 from gluon_tricks.networks.of_recipe import broadcast_parameters, parameters_by_name
+from gluon_tricks.networks.parts import freeze, multiply_rates
 from gluon_tricks.ranks import distributed
 from gluon_tricks.ranks.gradients import Gradients
 from gluon_tricks.recipes.settings import Settings
@@ -56,6 +57,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     with early_warnings() as more:
         net, loss = task.network(restored=goes_on), task.loss()
     recipe = task.recipe
+    said += _parts(net, recipe)
     lr_at, plan = recipe.schedule(task.train.steps_per_epoch)
     trainer = _trainer(net, recipe, contexts)
     # In the order of the layers, which a Trainer's own list, sorted by name, has not.
@@ -136,8 +138,9 @@ def _open_run(net: mx.gluon.Block, run_dir: pathlib.Path, options: Options, task
                     f"{run_dir} holds a run already: continue it with --resume auto, or give another --save-dir"
                 )
         journal = Journal(
-            run_dir, silent=distributed.rank() != 0, extra_log=options.extra_log, scores=task.scores.columns
-        )
+            run_dir, silent=distributed.rank() != 0, extra_log=options.extra_log, scores=task.scores.columns,
+            of_training=("train_loss", "train_error") if task.train_error else ("train_loss",),
+        )  # fmt: skip
     except Refused as error:
         refusal = str(error)
     refusal = distributed.broadcast(refusal.encode()).decode()
@@ -232,6 +235,16 @@ def require_splittable(recipe: Settings, contexts: Sequence[mx.Context]) -> None
         raise Refused(
             f"SyncBatchNorm is over ranks and this one has {len(contexts)} devices: start a rank for each, or use one"
         )
+
+
+def _parts(net: mx.gluon.HybridBlock, recipe: Settings) -> list[str]:
+    """Freezes what the recipe says, and sets the rates of parts of the network; lines on that."""
+    frozen = freeze(net, recipe.freeze)
+    random = frozen and not any(getattr(recipe, field, "") for field in ("pretrained", "base_params"))
+    return [
+        frozen + (", at random numbers: no trained network is named" if random else ""),
+        *multiply_rates(net, recipe.lr_mult),
+    ]
 
 
 def _trainer(net, recipe: Settings, contexts: Sequence[mx.Context]) -> mx.gluon.Trainer:
