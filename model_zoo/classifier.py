@@ -56,6 +56,8 @@ class Classifier(HybridBlock):
     Returns: called with images (N, 3, H, W): logits (N, classes), both of the parameters' dtype.
     """
 
+    output_parts = ("head", "output")  # names of what gives the logits; all else is features
+
     def __init__(
         self,
         name: str,

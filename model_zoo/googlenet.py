@@ -163,6 +163,8 @@ class GoogLeNet2014Aux(GoogLeNet2014):
     Differs: as GoogLeNet2014.
     """
 
+    output_parts = (*GoogLeNet2014.output_parts, "aux1", "aux2")
+
     def __init__(self, name: str, *, classes: int = 1000, final_drop: float = 0.4, aux_drop: float = 0.7):
         super().__init__(name, classes=classes, final_drop=final_drop)
         # 4a and 4d have maps of 12x12 to 14x14, of which the pool makes 4x4: the hidden layer takes no other.

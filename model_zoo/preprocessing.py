@@ -8,6 +8,7 @@ from typing import Any
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import quoted, shortened
+from model_zoo.mean_image import MeanImage
 
 IMAGENET = {"mean": (123.68, 116.779, 103.939), "std": (58.393, 57.12, 57.375), "crop_ratio": 0.875}
 CAFFE = {"mean": IMAGENET["mean"], "std": (1.0, 1.0, 1.0)}  # the mean subtracted, and no more
@@ -29,6 +30,7 @@ class Preprocessing:
         classes: the classes' names in the order of the logits, if they are known.
         probabilities: what makes them of the logits: "softmax" over the classes, of which one is right, or
             "sigmoid" of each class by itself.
+        mean_image: what is subtracted pixel by pixel in place of the mean, whose channels' mean that is; None: nothing.
 
     Source: Bag of Tricks, section 2.1; for CIFAR-10 GluonCV's training script.
     """
@@ -39,6 +41,7 @@ class Preprocessing:
     std: tuple[float, float, float] = IMAGENET["std"]
     classes: tuple[str, ...] | None = None
     probabilities: str = "softmax"
+    mean_image: MeanImage | None = None
 
     def __post_init__(self):
         if self.probabilities not in PROBABILITIES:
@@ -73,6 +76,9 @@ class Preprocessing:
             for name in {"mean", "std"} & said.keys():
                 r, g, b = said[name] = tuple(map(float, said[name]))
                 numbers += [r, g, b]
+            if "mean_image" in values:
+                image = values["mean_image"]
+                said["mean_image"] = None if image is None else MeanImage.from_json(image)
             if said.get("classes") is not None:
                 said["classes"] = tuple(said["classes"])
             names = said.get("classes") or ()
@@ -104,12 +110,18 @@ class Preprocessing:
             "crop": {"place": "centre", "offset": "rounded down", "height": self.input_size, "width": self.input_size},
             "mean": list(self.mean),
             "std": list(self.std),
+            "mean_image": self._mean_image_to_json(),
             "layout": "NCHW",
             "dtype": "float32",
             "crop_ratio": self.crop_ratio,
             "classes": None if self.classes is None else list(self.classes),
             "probabilities": self.probabilities,
         }
+
+    def _mean_image_to_json(self) -> dict[str, Any] | None:
+        """Of the size of the input."""
+        image, side = self.mean_image, self.input_size
+        return None if image is None else MeanImage.of(image.pixels(side, side)).to_json()
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Preprocessing))

@@ -5,6 +5,7 @@
     %(prog)s table6 --plan                               what would be run, and roughly how long it would take
     %(prog)s table5 --show                               only what there is
     %(prog)s table8 --data VOCdevkit                     its base networks are trained first, where they are missing
+    %(prog)s degradation --scale small --data cifar-10-batches-bin    plain and residual networks on CIFAR-10
     %(prog)s figure1                                     drawn from the networks, as figure2 is
     %(prog)s figure3 --scale imagenette --data PHOTOS    drawn from runs, as figure4 is: trained where missing
 
@@ -31,6 +32,7 @@ from gluon_tricks.core.files import (
     require_folder,
     require_name,
     require_writable,
+    write_atomically,
     write_text,
     writing,
 )
@@ -132,7 +134,7 @@ def _check(args: argparse.Namespace) -> list[str]:
 def _written(what: str) -> list[str]:
     """The files that a table or figure is written to."""
     if what in TABLES:
-        return [f"{what}{suffix}" for suffix in _SUFFIXES]
+        return [f"{what}{suffix}" for suffix in (*_SUFFIXES, *([".png"] if what in tables.PICTURES else []))]
     return [f"{what}{panel}.png" for panel in figures.FIGURES[what]]
 
 
@@ -194,12 +196,12 @@ def _runs(args: argparse.Namespace) -> cells.Runs:
 def _require_data(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table) -> None:
     """Refuses, before the first cell, data that one of them would be refused for."""
     runs.require_data(table.name)
-    transfers = [cell.recipe for cell in todo if cell.recipe.based]
-    for recipe in transfers[:1]:
+    for recipe in {c.recipe.task: c.recipe for c in reversed(todo) if c.recipe.reads_folder}.values():
         task_of(recipe).find_data(recipe)
-    if transfers and len(transfers) < len(todo):
+    bases = [cell for cell in todo if not cell.recipe.reads_folder]
+    if runs.scale.bases and bases:
         try:
-            runs.bases.require_data(next(cell.name for cell in todo if cell.source is None).split("/")[0])
+            runs.bases.require_data(next(cell.name for cell in bases if cell.source is None).split("/")[0])
         except Refused as refused:
             raise Refused(f"for the base networks, {refused}".replace("--data", "--base-data")) from None
 
@@ -270,4 +272,10 @@ def _write(table: Table, runs: cells.Runs, seeds: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     for suffix, text in zip(_SUFFIXES, (tables.markdown(whole), tables.as_csv(whole), tables.page(whole))):
         write_text(folder / f"{table.name}{suffix}", text)
-    print(f"the whole table is in {folder / table.name}.html (with curves), .md and .csv")
+    drawn = ""
+    for section in whole.sections if table.name in tables.PICTURES else ():
+        picture, _ = tables.curves(whole, section)
+        if picture:
+            write_atomically(folder / f"{table.name}.png", lambda temporary, data=picture: temporary.write_bytes(data))
+            drawn = ", its curves in .png too"
+    print(f"the whole table is in {folder / table.name}.html (with curves), .md and .csv{drawn}")

@@ -63,6 +63,8 @@ def pack(
     Differs: im2rec shrinks by bilinear sampling, which aliases; here pixels are averaged (cv2.INTER_AREA).
     """
     quality = _quality(resize, quality)
+    if resize and source.stored:
+        raise Refused(f"--resize {resize}: the images of {source.folder} are stored as they are; leave it out")
     if resize is None:
         _require_space(source.entries, pathlib.Path(prefix).parent)
     shuffled = [source.entries[i] for i in generator(seed, "pack").permutation(len(source.entries))]
@@ -71,7 +73,7 @@ def pack(
     folder = os.path.join(source.folder, "")
     cv2.setNumThreads(0)  # the images are what runs in parallel
 
-    attempt = functools.partial(_attempt, resize=resize, quality=quality, verify=verify)
+    attempt = source.stored or functools.partial(_attempt, resize=resize, quality=quality, verify=verify)
     writer = RecordWriter(prefix, source.classes, overwrite=overwrite, about=about)
     with no_empty_folders(pathlib.Path(prefix).parent), writer, silent_codecs():
         for entry, image in zip(shuffled, in_order(attempt, shuffled, jobs=jobs, what="packing")):

@@ -1,4 +1,4 @@
-"""Where the images to pack come from: a list file, ImageNet's validation folder; class folders: see folders.py.
+"""Where the images to pack come from: a list file, ImageNet's validation folder; see folders.py and cifar.py too.
 
 Whatever the source, label k is the k-th class name, and without other orders the names are sorted: a training and a
 validation set packed from the same classes have the same labels.
@@ -10,7 +10,7 @@ import collections
 import os
 import pathlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from gluon_tricks.core.errors import Refused
@@ -40,12 +40,14 @@ class Source(NamedTuple):
         classes: the class names in label order.
         left_out: what was seen and is not packed, each as "path (reason)".
         folder: what the names of the files are told relative to.
+        stored: entry -> the bytes to store, where several images are in one file; None: each is a file.
     """
 
     entries: list[Entry]
     classes: tuple[str, ...]
     left_out: list[str]
     folder: str
+    stored: Callable[[Entry], bytes] | None = None
 
 
 def read_classes(path: str | os.PathLike) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import io
 import json
+import math
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -61,7 +62,7 @@ class Cell:
             return []
         try:
             rows = csv.DictReader(io.StringIO(read_text(path, TOLD_BYTES), newline=""))
-            return [{name: float(value) for name, value in row.items()} for row in rows]
+            return [{name: _number(value) for name, value in row.items()} for row in rows]
         except (ValueError, TypeError) as error:
             raise Refused(f"{path} is damaged ({error}): move {self.folder} away, and it is run again") from None
 
@@ -153,6 +154,11 @@ class Cell:
         return told[-1] if told and self.is_done() else {}
 
 
+def _number(text: str) -> float:
+    """Of a field of metrics.csv; empty: the version that trained that epoch did not count it."""
+    return math.nan if text == "" else float(text)
+
+
 def _are_others(stored: str, wanted: str) -> bool:
     """Whether `data` means other images: drawn ones and no drawn ones, or another folder beside the old one."""
     if {stored, wanted} & {*DATA_SETS}:
@@ -196,8 +202,9 @@ class Runs:
         recipe = recipe.set(name=first, seed=seed, rollbacks=0)  # at half its learning rate it would be another recipe
         folder = self.root / self.scale.name / first.replace("/", "-") / f"seed{seed}"
         if recipe.based:
-            base = self.bases.cell(recipe.base_params, 0)  # one network for all seeds
-            return Cell(first, recipe.set(base_params=str(base.folder), data=self.data), folder, base)
+            if recipe.base_params:
+                base = self.bases.cell(recipe.base_params, 0)  # one network for all seeds
+                return Cell(first, recipe.set(base_params=str(base.folder), data=self.data), folder, base)
         if recipe.reads_folder:
             return Cell(first, recipe.set(data=self.data) if self.data else recipe, folder)
         if self.train:

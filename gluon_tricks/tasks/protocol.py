@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import mxnet as mx
@@ -159,6 +159,8 @@ class Task(Protocol):
         network_name: what the network is called beside that of its base; "" where the model is all of it.
         command: of gluon-tricks that trains it.
         scores: the class of what evaluate returns.
+        train_error: (z, y) of a step's shard -> (1,) float32 on its device: for how many of its images the network's
+            output is wrong, a column of metrics.csv; None: of this task that says nothing.
         exported: whether a run's final network is written as a graph too.
         prediction_options: keywords of `look`, options of gluon-tricks predict.
         evaluation_flags: options of gluon-tricks evaluate that it takes, beside those of all.
@@ -168,6 +170,7 @@ class Task(Protocol):
         train, val: the loaders of this rank.
         final_val: of what final_scores takes.
         open_files: how many data files they hold open.
+        run_files: what the run keeps of what was found in the data: file name -> text.
     """
 
     kind: ClassVar[type[Settings]]
@@ -175,6 +178,7 @@ class Task(Protocol):
     network_name: ClassVar[str]
     command: ClassVar[str]
     scores: type[Scores]
+    train_error: ClassVar[Callable[[Any, Any], mx.nd.NDArray] | None]
     exported: ClassVar[bool]
     prediction_options: ClassVar[tuple[str, ...]]
     evaluation_flags: ClassVar[tuple[str, ...]]
@@ -183,6 +187,7 @@ class Task(Protocol):
     val: Loader
     final_val: Loader
     open_files: int
+    run_files: Mapping[str, str]
 
     # --- of the class: a recipe's data, its network, and what is done with one that is trained
 

@@ -69,6 +69,7 @@ class Journal:
         silent: rank other than 0: nothing is written, printed or held.
         extra_log: one more file for the log lines (GluonCV's --logging-file).
         scores: the columns of metrics.csv that an evaluation gives.
+        of_training: those that training gives.
 
     Raises:
         Refused: another process is working in the folder, or it cannot be written.
@@ -76,10 +77,10 @@ class Journal:
 
     def __init__(
         self, folder: pathlib.Path, *, silent: bool = False, extra_log: pathlib.Path | None = None,
-        scores: Iterable[str] = (),
+        scores: Iterable[str] = (), of_training: Iterable[str] = ("train_loss",),
     ):  # fmt: skip
         self.folder, self.silent, self._bar, self._files = folder, silent, None, []
-        self._columns = ("epoch", "train_loss", *scores, "lr", "images_per_second")
+        self._columns = ("epoch", *of_training, *scores, "lr", "images_per_second")
         if silent:
             return
         try:
@@ -187,9 +188,10 @@ class Journal:
             return
         self._write_metrics(rows)
         row = rows[-1]
-        self._board.add(int(row["epoch"]), **{f"epoch/{name}": row[name] for name in self._columns[1:]})
+        self._board.add(int(row["epoch"]), **{f"epoch/{name}": row[name] for name in self._columns[1:] if name in row})
+        error = f", train error {row['train_error']:.2%}" if "train_error" in row else ""
         self.say(
-            f"epoch {row['epoch']}/{self._plan.epochs}: {scores}, train loss {row['train_loss']:.3f}, "
+            f"epoch {row['epoch']}/{self._plan.epochs}: {scores}, train loss {row['train_loss']:.3f}{error}, "
             f"{_rate(row['images_per_second'])} images/s"
         )
         self.event("epoch", **row, **(per_class or {}))

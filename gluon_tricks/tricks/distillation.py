@@ -60,6 +60,10 @@ class Distillation(Trick):
 
         return distilled
 
+    def least_loss(self, least: float, classes: int) -> float:
+        """The divergence is at least 0."""
+        return self._weights()[0] * least
+
     def _weights(self) -> tuple[float, float]:
         if self.form == "paper":
             return 1.0, 1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import json
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ClassVar
@@ -20,10 +21,18 @@ from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.class_names import in_words
 from gluon_tricks.data.crop import training_crop
 from gluon_tricks.data.loader import Batch, RecordLoader
+from gluon_tricks.data.pixel_mean import PixelMean
 from gluon_tricks.data.recipe_records import count_classes, find_records
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
-from gluon_tricks.networks.load import Trained, check_start, open_classifier, require_same_normalisation
+from gluon_tricks.networks.load import (
+    Trained,
+    check_start,
+    open_classifier,
+    require_classifier,
+    require_same_normalisation,
+)
+from gluon_tricks.networks.normalisation import MEAN_IMAGE
 from gluon_tricks.networks.of_recipe import (
     initialised_network,
     input_dtype,
@@ -32,12 +41,19 @@ from gluon_tricks.networks.of_recipe import (
     restored_classifier,
     untrained,
 )
+from gluon_tricks.networks.shallow import copy_ends
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks import pictures
 from gluon_tricks.tasks.classification.auxiliary import Outputs, OwnOutput, own, with_auxiliaries
 from gluon_tricks.tasks.classification.classes import require_same_classes
-from gluon_tricks.tasks.classification.evaluation import ClassificationScores, evaluate, probabilities, scores_of
+from gluon_tricks.tasks.classification.evaluation import (
+    ClassificationScores,
+    count_wrong,
+    evaluate,
+    probabilities,
+    scores_of,
+)
 from gluon_tricks.tasks.classification.evaluation_set import open_evaluation_set
 from gluon_tricks.tasks.classification.prediction import classify
 from gluon_tricks.tasks.classification.validation import ClassificationValidation
@@ -52,7 +68,9 @@ from gluon_tricks.tasks.protocol import (
     read_options,
     split_batch,
 )
+from gluon_tricks.tasks.training_mean import channel_mean, training_mean
 from gluon_tricks.tricks import StepContext
+from model_zoo.mean_image import MeanImage
 
 
 def cross_entropy(images, logits, target):
@@ -66,6 +84,7 @@ class Classification:
     kind = Recipe
     noun, network_name, command = "classifier", "", "train"
     scores = ClassificationScores
+    train_error = staticmethod(count_wrong)
     exported = True
     prediction_options: ClassVar[tuple[str, ...]] = ()
     evaluation_flags: ClassVar[tuple[str, ...]] = (
@@ -89,7 +108,7 @@ class Classification:
     def drawn(cls, recipe: Recipe) -> Recipe:
         folder = shapes.ensure(name="few_shapes")
         files = {split: (str(folder / f"{split}.rec"),) for split in ("train", "val")}
-        return recipe.set(data="records", **files, classes=None)
+        return recipe.set(data="records", **files, classes=None, only_classes=(), per_class=0)
 
     @classmethod
     def class_names(cls, trained: Trained) -> Sequence[str] | None:
@@ -125,6 +144,8 @@ class Classification:
 
     def _begin(self, recipe: Recipe, train, val, contexts: Sequence[mx.Context], threads: int | None) -> None:
         """Everything of an object but its scores, once the recipe has what the data says."""
+        recipe, self._mean_image = self._with_mean(recipe, train, threads)
+        self._pixel_mean = PixelMean(self._mean_image, recipe.mean, recipe.std)
         self.recipe, self.contexts = recipe, list(contexts)
         batch_size, options = recipe.batch_size // distributed.ranks(), read_options(recipe, threads)
         self.train = self.loader_of(recipe, train, True, batch_size, options)
@@ -132,6 +153,21 @@ class Classification:
         self.network_input = Preprocess(input_dtype(recipe.dtype))
         if recipe.mode == "hybrid":
             self.network_input.hybridize(static_alloc=True, static_shape=True)
+
+    def _with_mean(self, recipe: Recipe, train, threads: int | None) -> tuple[Recipe, MeanImage | None]:
+        """The recipe with the mean that it takes of its images, and what of it is subtracted pixel by pixel."""
+        if not recipe.mean_of:
+            return recipe, None
+
+        def loader(batch_size: int, options: ReadOptions) -> RecordLoader:
+            return self.loader_of(recipe, train, False, batch_size, dataclasses.replace(options, threads=threads))
+
+        image = training_mean(recipe, train.digest, loader)
+        return recipe.set(mean=channel_mean(image)), image if recipe.mean_of == "pixels" else None
+
+    @property
+    def run_files(self) -> dict[str, str]:
+        return {MEAN_IMAGE: json.dumps(self._mean_image.to_json())} if self._mean_image else {}
 
     @classmethod
     def loader_of(cls, recipe: Recipe, records, train: bool, batch_size: int, options: ReadOptions) -> RecordLoader:
@@ -156,12 +192,20 @@ class Classification:
         if recipe.pretrained and not restored:
             check_start(recipe, net)
         if not restored and distributed.rank() == 0:  # whose parameters the others get
+            if recipe.shallow:
+                self._start_from_shallow(net, recipe.shallow)
             for trick in recipe.tricks:
                 trick.from_images(net, self.sample, recipe.seed)
         net.cast(input_dtype(recipe.dtype))
         if recipe.mode == "hybrid":
             net.hybridize(static_alloc=True, static_shape=True)
         return net
+
+    def _start_from_shallow(self, net: mx.gluon.HybridBlock, source: str) -> None:
+        called = f"the shallow network {source}"
+        trained = open_classifier(source, ctx=self.contexts, called=called, why=": it has to be a classifier")
+        require_same_normalisation(self.recipe, trained, called)
+        copy_ends(net, require_classifier(trained, source), called)
 
     def sample(self, count: int) -> mx.nd.NDArray:
         """The first training images (count, 3, H, W) as the network sees them, the same on any number of ranks.
@@ -180,7 +224,8 @@ class Classification:
         normalised, found = Preprocess("float32"), []
         for first in range(0, count, recipe.batch_size):
             some = slice(first, first + recipe.batch_size)
-            found.append(normalised(*(_array(part[some], context) for part in (batch.images, matrix, flip))))
+            images = normalised(*(_array(part[some], context) for part in (batch.images, matrix, flip)))
+            found.append(self._pixel_mean(images))
         return mx.nd.concat(*found, dim=0)
 
     def loss(self) -> TaskLoss:
@@ -232,7 +277,7 @@ class Classification:
     def preprocess(self, shard: Shard) -> tuple[mx.nd.NDArray, mx.nd.NDArray]:
         """Images (n, 3, H, W) and target (n, K): augmented, mixed, smoothed. Source: section 2.1, Algorithm 1."""
         context, images, matrix, flip, labels, step = shard
-        images = self.network_input(*(_array(part, context) for part in (images, matrix, flip)))
+        images = self._pixel_mean(self.network_input(*(_array(part, context) for part in (images, matrix, flip))))
         target = self.target(_array(labels, context))
         for trick in self.recipe.tricks:
             images, target = trick.batch(images, target, step)
@@ -252,7 +297,7 @@ class Classification:
     def evaluation_input(self, images: np.ndarray, context: mx.Context) -> mx.nd.NDArray:
         """Images (n, H, W, 3) uint8 as the network sees them: normalised, not augmented."""
         matrix, flip = coefficients("none", 0, 0, range(len(images)), self.recipe.mean, self.recipe.std)
-        return self.network_input(*(_array(part, context) for part in (images, matrix, flip)))
+        return self._pixel_mean(self.network_input(*(_array(part, context) for part in (images, matrix, flip))))
 
     def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> ClassificationScores:
         return evaluate(net, batches, self.evaluation_input, self.contexts, self.scores)

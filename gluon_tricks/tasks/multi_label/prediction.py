@@ -29,7 +29,7 @@ def tag(
         Refused: the network gives no numbers.
     """
     crop = centre_crop(image, seen_as.input_size, seen_as.crop_ratio)[None]
-    logits = own(net(normalised(crop, context, seen_as.mean, seen_as.std)))
+    logits = own(net(normalised(crop, context, seen_as.mean, seen_as.std, seen_as.mean_image)))
     scores = scipy.special.expit(logits.asnumpy()[0].astype(np.float64))
     if not np.isfinite(scores).all():
         raise Refused("the network gives no numbers (NaN): its parameters are those of a training that diverged")

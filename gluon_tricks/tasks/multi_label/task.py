@@ -40,6 +40,7 @@ class MultiLabel(Classification):
     kind = MultiLabelRecipe
     noun, command = "tagger", "tag"
     scores = MultiLabelScores
+    train_error = None  # no class of an image is the right one
     prediction_options: ClassVar[tuple[str, ...]] = ("threshold",)
     evaluation_flags: ClassVar[tuple[str, ...]] = (
         "rec_val", "batch_size", "input_size", "crop_ratio", "data", "test_crops",

@@ -54,8 +54,8 @@ class TagValidation:
         return evaluate_tags(self.net, batches, self._preprocess(dtype), self.contexts, self.records, self.names)
 
     def _preprocess(self, dtype: str) -> Callable[[np.ndarray, mx.Context], mx.nd.NDArray]:
-        mean, std = self.recipe.mean, self.recipe.std
-        return lambda images, context: normalised(images, context, mean, std).astype(dtype, copy=False)
+        mean, std, whole = self.recipe.mean, self.recipe.std, self.net.preprocessing.mean_image
+        return lambda images, context: normalised(images, context, mean, std, whole).astype(dtype, copy=False)
 
     def doubts(self) -> list[str]:
         return []  # reading the labels has told of all

@@ -82,6 +82,20 @@ def test_the_loss_of_every_step_and_what_going_back_forgets(tmp_path, capsys):
     assert read_step_losses(tmp_path / "older") == {}
 
 
+def test_a_run_of_before_the_training_error_goes_on(tmp_path, capsys):
+    columns = dict(scores=SCORES, of_training=("train_loss", "train_error"))
+    with Journal(tmp_path / "run", **columns) as journal:
+        journal.start({}, [ROW])
+        journal.start_steps(Plan(10, 2), 8, 0, 5)
+        journal.epoch([ROW, {**ROW, "epoch": 2, "train_error": 0.125}], "all is well")
+    rows = list(csv.DictReader(open(tmp_path / "run" / "metrics.csv")))
+    assert [row["train_error"] for row in rows] == ["", "0.125"] and list(rows[0])[:3] == [
+        "epoch",
+        *columns["of_training"],
+    ]
+    assert "all is well, train loss 2.000, train error 12.50%, 100 images/s" in capsys.readouterr().out
+
+
 def test_warnings_of_the_packages_reach_the_log(tmp_path, capsys):
     with Journal(tmp_path / "run", extra_log=tmp_path / "more.log", scores=SCORES) as journal:
         logging.getLogger("gluon_tricks.data").warning("image 3 cannot be decoded")
