@@ -9,7 +9,7 @@ from gluon_tricks.data.augment import AUGMENTS
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER
 from gluon_tricks.initialise.within import FILTERS
 from gluon_tricks.networks.load import SOURCE
-from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.recipes.recipe import CROPS, Recipe
 from gluon_tricks.recipes.registry import list_recipes
 
 _DESCRIPTION = """\
@@ -56,9 +56,15 @@ def _recipe_flags(group) -> None:
         help="Xavier uniform, GluonCV's MSRA, or from the first training images (the recipe's)",
     )
     group.add_argument(
+        "--crop",
+        choices=CROPS,
+        help="of training images: a random area; a random square once the shorter side (of the middle square) is "
+        "resized to --set side=[LOW,HIGH], or with a border of --set pad=PX; or the centre (the recipe's)",
+    )
+    group.add_argument(
         "--augment",
         choices=tuple(AUGMENTS),
-        help="the paper's colours or GluonCV's (the recipe's)",
+        help="the paper's colours, GluonCV's, AlexNet's, a flip alone, or none (the recipe's)",
     )
     group.add_argument("--seed", type=int, help="seed of all random numbers (the recipe's, 0)")
 

@@ -18,6 +18,7 @@ from gluon_tricks.recipes.values import trick_from_json, trick_named
 from gluon_tricks.tricks import Loss
 from model_zoo.preprocessing import LARGEST_INPUT, LARGEST_RESIZED
 
+CROPS = ("area", "side", "square", "pad", "centre")  # see data.crop
 _LARGEST_BATCH = 1 << 36  # pixels over all devices: 65,536 images of 1024 px
 
 
@@ -33,13 +34,27 @@ class Recipe(Settings):
         teacher_size: side of the images that a teacher was trained on; None: input_size.
         crop_ratio: validation crops input_size from images of shorter edge ceil(input_size / crop_ratio); None: the
             network's own.
-        min_area: a training crop covers a fraction of the image uniform in [min_area, 1].
-        augment: "paper" (brightness, saturation, hue), "gluoncv" (brightness, contrast, saturation) or "none".
+        crop: of a training image (see data.crop): "area" (a random part, resized), "side" (a random square, the shorter
+            side being resized), "square" (the same out of the middle square), "pad" (a random square of the image with
+            a border), "centre" (as in validation).
+        min_area: an area crop covers a fraction of the image uniform in [min_area, 1].
+        aspect: its width / height is log-uniform in [low, high].
+        side: of a side or square crop, what the shorter side becomes: uniform among the whole numbers of [low, high].
+        pad: width of a pad crop's border, px.
+        pad_colour: of that border: "mean", which is 0 once normalised, or "black".
+        augment: "paper" (flip, PCA noise, brightness, saturation, hue), "gluoncv" (flip, PCA noise, brightness,
+            contrast, saturation), "alexnet" (flip, PCA noise), "flip" or "none".
         init: "paper" (Xavier uniform) or "gluoncv" (MSRA).
     """
 
     task = "classification"
-    choices = {**Settings.choices, "init": ("paper", "gluoncv"), "augment": ("paper", "gluoncv", "none")}
+    choices = {
+        **Settings.choices,
+        "init": ("paper", "gluoncv"),
+        "crop": CROPS,
+        "pad_colour": ("mean", "black"),
+        "augment": ("paper", "gluoncv", "alexnet", "flip", "none"),
+    }
 
     name: str = "imagenet"
     model: str = "resnet50_v1"
@@ -50,7 +65,12 @@ class Recipe(Settings):
     input_size: int | None = within(1, LARGEST_INPUT, default=None)
     teacher_size: int | None = within(1, LARGEST_INPUT, default=None)
     crop_ratio: float | None = None
+    crop: str = "area"
     min_area: float = 0.08
+    aspect: tuple[float, ...] = within(1 / 64, 64, default=(3 / 4, 4 / 3))
+    side: tuple[int, ...] = within(1, LARGEST_RESIZED, default=(256, 256))
+    pad: int = within(0, LARGEST_INPUT, default=4)
+    pad_colour: str = "mean"
     augment: str = "paper"
     init: str = "paper"
 
@@ -78,7 +98,21 @@ class Recipe(Settings):
             f"pretrained {self.pretrained} and {', '.join(starts)}, which sets all weights anew: leave one out, or set "
             "within=false, which keeps what the network computes",
         )
+        yield from self._constraints_of_crop()
+
+    def _constraints_of_crop(self) -> Iterator[tuple[bool, str]]:
         yield 0 < self.min_area <= 1, f"min_area is {self.min_area}: it must lie in (0, 1]"
+        for field in ("aspect", "side"):
+            values = getattr(self, field)
+            yield (
+                len(values) == 2 and values[0] <= values[1],
+                f"{field} is {list(values)}: it takes two numbers, the lower one first",
+            )
+        yield (
+            self.crop not in ("side", "square") or (self.input_size or 1) <= self.side[0],
+            f"input_size is {self.input_size} and side {list(self.side)}: a crop is no larger than the image, so set "
+            f"side to {self.input_size} or more, or input_size to {self.side[0]} or less",
+        )
 
     @property
     def sides(self) -> tuple[int, int]:

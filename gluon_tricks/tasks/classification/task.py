@@ -18,6 +18,7 @@ from gluon_tricks.data.augment import Preprocess, coefficients
 from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.class_names import in_words
+from gluon_tricks.data.crop import training_crop
 from gluon_tricks.data.loader import Batch, RecordLoader
 from gluon_tricks.data.recipe_records import count_classes, find_records
 from gluon_tricks.data.records import Records
@@ -115,7 +116,7 @@ class Classification:
             size=recipe.input_size, batch_size=recipe.batch_size // distributed.ranks(), classes=recipe.classes,
             options=read_options(recipe, threads),
         )  # fmt: skip
-        self.train = RecordLoader(train, train=True, area=(recipe.min_area, 1.0), **common)
+        self.train = RecordLoader(train, train=True, crop=training_crop(recipe), **common)
         self.val = RecordLoader(val, train=False, crop_ratio=recipe.crop_ratio, **common)
         self.network_input = Preprocess(input_dtype(recipe.dtype))
         if recipe.mode == "hybrid":
@@ -151,7 +152,7 @@ class Classification:
         if len(records) < count:
             raise Refused(f"the network starts from {count} images, and there are {len(records)}: set images to fewer")
         loader = RecordLoader(
-            records, train=True, area=(recipe.min_area, 1.0), size=recipe.input_size, classes=recipe.classes,
+            records, train=True, crop=training_crop(recipe), size=recipe.input_size, classes=recipe.classes,
             batch_size=count, options=ReadOptions(recipe.seed, prefetch=1),
         )  # fmt: skip
         with contextlib.closing(loader.epoch()) as batches:
