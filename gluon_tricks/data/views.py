@@ -136,9 +136,7 @@ class ViewLoader(RecordLoader):
         options: threads and prefetch.
     """
 
-    def __init__(
-        self, records: Records, views: Sequence[View], *, batch_size: int, classes: int, options: ReadOptions
-    ):
+    def __init__(self, records: Records, views: Sequence[View], *, batch_size: int, classes: int, options: ReadOptions):
         self.views = tuple(views)
         super().__init__(records, size=1, batch_size=batch_size, train=False, classes=classes, options=options)
 
