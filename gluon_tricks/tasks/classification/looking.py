@@ -19,6 +19,8 @@ from gluon_tricks.tasks.classification.views import Step, log_probabilities, mix
 # Logits on the device, and of which images and views they are; behind them there may be padding.
 Part = tuple[mx.nd.NDArray, np.ndarray, np.ndarray]
 
+_WAITING = 8
+
 
 @dataclasses.dataclass(frozen=True)
 class Member:
@@ -132,13 +134,20 @@ def loaded_views(members: Sequence[Member]) -> tuple[View, ...]:
 
 
 def images_in_a_step(members: Sequence[Member], devices: int, most: int) -> int:
-    """How many images a step takes, so that no member's views of them have more pixels than its crops on all devices.
+    """How many images a step takes, so that no member has more crops of them than the devices take at a time.
+
+    Whole images are handed to the devices in smaller parts, and may wait on the host: a step may have _WAITING times
+    the pixels of those crops, so that there are several of one shape.
 
     Args:
         most: crops on a device at a time.
     """
     counts = []
     for member in members:
-        crops = most * devices * member.evaluated.preprocessing.input_size**2
-        counts.append(int(crops // sum(view.pixels for view in member.views)))
+        of_size, crop = by_size(member.views), member.evaluated.preprocessing.input_size**2
+        whole = sum(view.pixels for view in of_size.pop(None, []))
+        crops = sum(len(views) for views in of_size.values())
+        counts.append(most * devices // crops)
+        if whole:
+            counts.append(int(_WAITING * most * devices * crop // whole))
     return max(1, min(counts))

@@ -20,7 +20,7 @@ from gluon_tricks.tasks.classification.views import mixed, positions
 TOPS = (1, 5)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Addition:
     """The scores of one way of testing.
 
@@ -34,9 +34,9 @@ class Addition:
 
     label: str
     views: int
-    positions: np.ndarray
+    positions: np.ndarray = dataclasses.field(repr=False)
     loss: float
-    over: Addition | None = None
+    over: Addition | None = dataclasses.field(default=None, repr=False)
 
     def top(self, k: int) -> float:
         """The fraction of images whose class is among the k likeliest."""

@@ -165,5 +165,5 @@ def test_what_does_not_fit_together_is_refused(tiny_records):
     named = [cifar(), cifar()]
     for net, classes in zip(named, (("red", "green", "blue", "grey"), ("red", "blue", "green", "grey"))):
         net.preprocessing = Preprocessing(24, classes=classes)
-    with pytest.raises(Refused, match="was trained on other classes than .* the first difference: blue and green"):
+    with pytest.raises(Refused, match="was trained on other classes than .*difference: blue and green"):
         scored(named[0], records, members=[named[1]])
