@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -19,6 +19,7 @@ PLACES = (CENTRE, "top left", "top right", "bottom left", "bottom right")
 # Pixels of a whole image: at 4096 x 4096 MXNet ends by a signal (SIGFPE), and one of 8192 x 1024 fills as much memory.
 MOST_WHOLE = 1 << 22
 LARGEST_WHOLE = 2048  # px of a shorter edge
+_NOTHING = np.zeros((0, 0, 3), np.uint8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,18 +46,19 @@ class View:
         return 1.5 * self.edge**2 if self.size is None else self.size**2
 
 
-def cut(pixels: np.ndarray, views: Sequence[View]) -> list[np.ndarray]:
-    """The views of an image, which is resized once for all of one edge.
+def cut(pixels: np.ndarray, views: Sequence[View]) -> Iterator[tuple[View, np.ndarray]]:
+    """The views of an image, those of one edge together: it is resized once for them, and one size is held at a time.
 
     Of a whole image longer than 8 times its shorter edge, or of more than MOST_WHOLE pixels, the ends are left out.
 
     Args:
         pixels: (H, W, 3) uint8.
 
-    Returns: of each view (size, size, 3), or (h, w, 3) of a whole image.
+    Returns: each view with (size, size, 3), or (h, w, 3) of a whole image, which may share the resized image's memory.
     """
-    at_edge = {edge: resized(pixels, edge) for edge in dict.fromkeys(view.edge for view in views)}
-    return [_cut(at_edge[view.edge], view) for view in views]
+    for edge in dict.fromkeys(view.edge for view in views):
+        image = resized(pixels, edge)
+        yield from ((view, _cut(image, view)) for view in views if view.edge == edge)
 
 
 def _cut(image: np.ndarray, view: View) -> np.ndarray:
@@ -112,15 +114,14 @@ def empty_batch(views: Sequence[View], images: int, count: int) -> ViewBatch:
 
 def put(views: Sequence[View], pixels: np.ndarray, batch: ViewBatch, slot: int, colours: int | None) -> None:
     """Cuts an image (H, W, 3) into a slot of a batch; colours: code of cv2.cvtColor that makes it RGB, None: it is."""
-    parts = dict(zip(views, cut(pixels, views)))
-    if colours is not None:
-        parts = {view: cv2.cvtColor(part, colours) for view, part in parts.items()}
-    for size, same in by_size(views).items():
-        if size is None:
-            batch.whole[slot] = [parts[view] for view in same]
+    same = by_size(views)
+    batch.whole[slot] = [_NOTHING] * len(same.get(None, ()))
+    for view, part in cut(pixels, views):
+        place = same[view.size].index(view)
+        if view.size is not None:
+            batch.crops[view.size][slot, place] = part if colours is None else cv2.cvtColor(part, colours)
         else:
-            for k, view in enumerate(same):
-                batch.crops[size][slot, k] = parts[view]
+            batch.whole[slot][place] = part.copy() if colours is None else cv2.cvtColor(part, colours)
 
 
 class ViewLoader(RecordLoader):

@@ -4,12 +4,19 @@ import cv2
 import numpy as np
 import pytest
 
+from gluon_tricks.data import loader as loader_module
 from gluon_tricks.data import views as module
 from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.crop import centre_crop
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.data.records import Records
-from gluon_tricks.data.views import PLACES, View, ViewLoader, cut
+from gluon_tricks.data.views import PLACES, View, ViewLoader
+
+
+def cut(pixels, views):
+    """The views in their order."""
+    found = dict(module.cut(pixels, views))
+    return [found[view] for view in views]
 
 
 def numbered(height, width):
@@ -67,6 +74,8 @@ def records(tmp_path):
 @pytest.mark.parametrize("threads", [1, 3])
 def test_every_image_once_in_all_its_views(records, threads, monkeypatch):
     records, pixels = records
+    decoded, decode = [], loader_module.decode_image
+    monkeypatch.setattr(loader_module, "decode_image", lambda data: decoded.append(len(data)) or decode(data))
     monkeypatch.setattr(ViewLoader, "_too_many", lambda self, count: False)
     views = (View(16, 12, "top left"), View(16, None), View(20, 14, mirrored=True), View(20, 12))
     loader = ViewLoader(records, views, batch_size=3, classes=7, options=ReadOptions(threads=threads))
@@ -82,4 +91,4 @@ def test_every_image_once_in_all_its_views(records, threads, monkeypatch):
         seen += batch.labels[: batch.count].tolist()
         assert (batch.indices[batch.count :] == -1).all() and not batch.crops[12][batch.count :].any()
         assert [len(whole) for whole in batch.whole] == [1] * batch.count + [0] * (3 - batch.count)
-    assert seen == [0, 1, 2, 4, 5, 6] and list(loader.undecodable) == [3]
+    assert seen == [0, 1, 2, 4, 5, 6] and list(loader.undecodable) == [3] and len(decoded) == 7
