@@ -18,7 +18,7 @@ _PUBLIC = {
     # data
     "class_folders": "gluon_tricks.data.folders:class_folders",
     "pack": "gluon_tricks.data.pack:pack",
-    "RecordWriter": "gluon_tricks.data.pack:RecordWriter",
+    "RecordWriter": "gluon_tricks.data.record_writer:RecordWriter",
     "Records": "gluon_tricks.data.records:Records",
     "RecordLoader": "gluon_tricks.data.loader:RecordLoader",
     "ReadOptions": "gluon_tricks.data.base_loader:ReadOptions",
@@ -29,8 +29,8 @@ _PUBLIC = {
         name: f"gluon_tricks.tricks:{name}"
         for name in (
             *("LinearScaling", "Warmup", "ZeroGamma", "DataDependentInit", "NoBiasDecay", "StepDecay", "Cosine"),
-            *("ExponentialDecay", "LinearDecay", "PolyDecay", "LabelSmoothing", "Distillation", "Mixup", "Trick"),
-            "StepContext",
+            *("ExponentialDecay", "LinearDecay", "PolyDecay", "Plateau", "LabelSmoothing", "Distillation", "Mixup"),
+            *("Trick", "StepContext"),
         )
     },
     "initialise_from_data": "gluon_tricks.initialise.data:initialise_from_data",
@@ -41,6 +41,7 @@ _PUBLIC = {
     "Recipe": "gluon_tricks.recipes.recipe:Recipe",
     "DetectionRecipe": "gluon_tricks.recipes.transfer:DetectionRecipe",
     "SegmentationRecipe": "gluon_tricks.recipes.transfer:SegmentationRecipe",
+    "MultiLabelRecipe": "gluon_tricks.recipes.multi_label:MultiLabelRecipe",
     "get_recipe": "gluon_tricks.recipes.registry:get_recipe",
     "list_recipes": "gluon_tricks.recipes.registry:list_recipes",
     # training

@@ -10,7 +10,7 @@ import runpy
 
 import pytest
 
-from gluon_tricks.recipes.recipe import KINDS
+from gluon_tricks.recipes.kinds import KINDS
 from gluon_tricks.tasks.protocol import Task
 from gluon_tricks.tasks.registry import TASKS
 
@@ -216,7 +216,7 @@ OPENED = {
     ),
     "gluon_tricks.data.annotations.annotated": ("PIL.Image.open(file)",),
     "gluon_tricks.data.annotations.mask_file": ("PIL.Image.open(stored)",),
-    "gluon_tricks.data.pack": ("os.open(self.targets['.rec'].parent, os.O_RDONLY)",),
+    "gluon_tricks.data.record_writer": ("os.open(self.targets['.rec'].parent, os.O_RDONLY)",),
     "gluon_tricks.data.parallel": (
         "os.open(os.devnull, os.O_WRONLY)",
         "open(theirs, 'w', buffering=1, errors='backslashreplace', closefd=False)",

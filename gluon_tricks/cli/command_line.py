@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from gluon_tricks.cli import flags
+from gluon_tricks.cli.parts import with_parts
+from gluon_tricks.cli.selection import with_selection
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
@@ -30,6 +32,7 @@ from gluon_tricks.tricks import (
     LinearDecay,
     Mixup,
     NoBiasDecay,
+    Plateau,
     PolyDecay,
     StepDecay,
     Trick,
@@ -63,7 +66,16 @@ def recipe_from_flags(
     """
     _refuse_what_is_replaced(args)
     recipe, notes = start(args, begun)
-    before = recipe
+    recipe = with_selection(recipe, args)
+    recipe, more = changed_by_flags(recipe, args, devices, begun)
+    return recipe, notes + more
+
+
+def changed_by_flags(
+    recipe: Recipe, args: argparse.Namespace, devices: int, begun: Settings | None
+) -> tuple[Recipe, list[str]]:
+    """What the flags make of the recipe that start found. Args, Returns and Raises: as for recipe_from_flags."""
+    before, notes = recipe, []
     form = "gluoncv" if recipe.name == "imagenet" else "paper"
     gluoncv = args.recipe is None and begun is None and form == "gluoncv"
     if args.accumulate is not None:
@@ -85,6 +97,8 @@ def recipe_from_flags(
     _require_teachers(recipe)
     recipe, left_out = _without_what_cannot_be(recipe, args)
     notes += [*left_out, *new_doubts(recipe, before)]
+    unusual = recipe.unusual_images()
+    notes += [unusual] if unusual and begun is None else []
     if args.num_training_samples is not None:
         notes.append(f"--num-training-samples {args.num_training_samples}: not used, the records are counted")
     return recipe.resolved(), notes
@@ -146,7 +160,7 @@ def _with_data(recipe: Recipe, args: argparse.Namespace) -> Recipe:
 
 
 _FIELDS = ("input_size", "crop_ratio", "model", "mode", "dtype", "epochs", "lr", "momentum", "wd")
-_FIELDS += ("init", "crop", "augment", "seed")  # flags that are fields of the recipe
+_FIELDS += ("init", "crop", "augment", "mean_of", "shallow", "seed")  # flags that are fields of the recipe
 
 
 def _with_fields(recipe: Recipe, args: argparse.Namespace) -> Recipe:
@@ -156,9 +170,11 @@ def _with_fields(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     for flag, field in (("rgb_mean", "mean"), ("rgb_std", "std")):
         if getattr(args, flag):
             given[field] = numbers(getattr(args, flag), f"--{flag.replace('_', '-')}")
+    if "mean" in given:
+        given.setdefault("mean_of", "")
     if args.resume_params:
         given["start_epoch"] = args.resume_epoch or 0
-    return recipe.set(**given)
+    return with_parts(recipe.set(**given), args)
 
 
 def _with_network(recipe: Recipe, args: argparse.Namespace) -> Recipe:
@@ -170,11 +186,17 @@ def _with_network(recipe: Recipe, args: argparse.Namespace) -> Recipe:
         recipe = recipe.set(model=f"{recipe.model}_bn")
     if args.use_gn and args.sync_bn:
         raise Refused("--use-gn and --sync-bn: group normalisation has no statistics of a batch; give one of them")
+    if args.use_global_stats:
+        recipe = recipe.set(net={**recipe.net, "use_global_stats": True})
     if args.use_gn or args.sync_bn:
         recipe = recipe.set(net={**recipe.net, "norm_layer": "GroupNorm" if args.use_gn else "SyncBatchNorm"})
     for source, flag in ((args.resume_params, "--resume-params"), (args.use_pretrained, "--use-pretrained")):
         if source is not None:
             recipe = _from_trained(recipe, source, flag, named=bool(args.model or args.use_se or args.batch_norm))
+    if args.new_head and not recipe.pretrained:
+        raise Refused("--new-head goes with --use-pretrained: without it the whole network starts from random numbers")
+    if args.new_head:
+        recipe = recipe.set(new_head=True)
     return recipe
 
 
@@ -182,15 +204,26 @@ def _with_schedule(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     decays = {"cosine": Cosine, "poly": PolyDecay, "linear": LinearDecay}
     stepped = any(v is not None for v in (args.lr_decay, args.lr_decay_period, args.lr_decay_epoch))
     present = [trick for trick in recipe.tricks if isinstance(trick, StepDecay)]
+    plateaus = [trick for trick in recipe.tricks if isinstance(trick, Plateau)]
     if args.lr_mode in decays:
         recipe = recipe.add(decays[args.lr_mode]())
     elif args.lr_mode == "constant":
         for trick in recipe.tricks:
             recipe = recipe.without(trick.label()) if trick.slot() == "decay" else recipe
+    elif args.lr_mode == "plateau" or (args.lr_mode is None and args.lr_decay is not None and plateaus):
+        old = plateaus[0] if plateaus else Plateau()
+        recipe = recipe.add(old if args.lr_decay is None else dataclasses.replace(old, by=args.lr_decay))
+        if args.lr_decay_period or args.lr_decay_epoch:
+            raise Refused("--lr-decay-period and --lr-decay-epoch go with --lr-mode step: a plateau names no epochs")
+        return _with_warmup(recipe, args)
     elif args.lr_mode == "step" or (stepped and present):
         recipe = recipe.add(_step_decay(args, recipe.epochs, present[0] if present else StepDecay()))
     if stepped and not any(isinstance(trick, StepDecay) for trick in recipe.tricks) and args.lr_mode is None:
         raise Refused("--lr-decay, --lr-decay-period and --lr-decay-epoch go with --lr-mode step")
+    return _with_warmup(recipe, args)
+
+
+def _with_warmup(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     if args.warmup_epochs is not None or args.warmup_lr is not None:
         old = next((trick for trick in recipe.tricks if isinstance(trick, Warmup)), Warmup(0))
         epochs = old.epochs if args.warmup_epochs is None else args.warmup_epochs

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Callable
+from typing import Any
 
+from gluon_tricks.cli.parts import parts_flags
+from gluon_tricks.cli.selection import selection_flags
 from gluon_tricks.core.arguments import MOST_GPUS, MOST_THREADS, Parser, whole
 from gluon_tricks.data.augment import AUGMENTS
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER
 from gluon_tricks.initialise.within import FILTERS
 from gluon_tricks.networks.load import SOURCE
-from gluon_tricks.recipes.recipe import CROPS, Recipe
+from gluon_tricks.recipes.multi_label import MultiLabelRecipe
+from gluon_tricks.recipes.recipe import CROPS, INITS, OWN_MEANS, Recipe
 from gluon_tricks.recipes.registry import list_recipes
 
 _DESCRIPTION = """\
@@ -27,20 +32,50 @@ Without a flag the recipe decides: that of --recipe, else GluonCV's defaults. De
 def parser() -> Parser:
     """The flags, grouped as a person looks for them."""
     parser = Parser(_DESCRIPTION, usage="%(prog)s [FLAGS]")
-    _recipe_flags(parser.add_argument_group("recipe"))
-    _data_flags(parser.add_argument_group("data"))
+    _recipe_flags(parser.add_argument_group("recipe"), Recipe)
+    data = parser.add_argument_group("data")
+    _record_flags(data)
+    _data_flags(data)
+    selection_flags(data)
     _network_flags(parser.add_argument_group("network"))
     _optimisation_flags(parser.add_argument_group("optimisation"))
-    _refinement_flags(parser.add_argument_group("refinements"))
+    refinements = parser.add_argument_group("refinements")
+    _one_class_flags(refinements)
+    _refinement_flags(refinements)
     run_flags(parser.add_argument_group("run"))
     return parser
 
 
-def _recipe_flags(group) -> None:
+_NOT_OF_TAGS = (
+    *("data_dir", "rec_train_idx", "rec_val_idx", "num_training_samples"),
+    *("label_smoothing", "teacher", "temperature", "hard_weight"),
+)
+
+
+def tag_parser(description: str, own_flags: Callable[[Any], None]) -> Parser:
+    """The same for gluon-tricks tag, without what is for ImageNet's records or for images of one class each.
+
+    Args:
+        own_flags: adds those that only it has to a group.
+    """
+    parser = Parser(description, usage="%(prog)s [FLAGS]")
+    _recipe_flags(parser.add_argument_group("recipe"), MultiLabelRecipe)
+    data = parser.add_argument_group("data")
+    own_flags(data)
+    _data_flags(data)
+    _network_flags(parser.add_argument_group("network"))
+    _optimisation_flags(parser.add_argument_group("optimisation"))
+    _refinement_flags(parser.add_argument_group("refinements"))
+    run_flags(parser.add_argument_group("run"))
+    parser.set_defaults(use_rec=False, **dict.fromkeys(_NOT_OF_TAGS))
+    return parser
+
+
+def _recipe_flags(group, kind: type[Recipe]) -> None:
     group.add_argument(
         "--recipe",
         metavar="NAME|FILE",
-        help=f"start from a named recipe: {', '.join(list_recipes(Recipe))}; a cell such as "
+        help=f"start from a named recipe: {', '.join(list_recipes(kind))}; a cell such as "
         "table6/resnet50_v1d/mixup; or a file such as RUN/recipe.json",
     )
     group.add_argument(
@@ -52,8 +87,9 @@ def _recipe_flags(group) -> None:
     )
     group.add_argument(
         "--init",
-        choices=("paper", "gluoncv", *(f"data:{kind}" for kind in FILTERS)),
-        help="Xavier uniform, GluonCV's MSRA, or from the first training images (the recipe's)",
+        choices=(*INITS, *(f"data:{kind}" for kind in FILTERS)),
+        help="Xavier uniform, GluonCV's MSRA, Gaussian of --set init_sd=0.01, Kaiming by fan-in or fan-out, or from "
+        "the first training images (the recipe's)",
     )
     group.add_argument(
         "--crop",
@@ -69,14 +105,13 @@ def _recipe_flags(group) -> None:
     group.add_argument("--seed", type=int, help="seed of all random numbers (the recipe's, 0)")
 
 
-def _data_flags(group) -> None:
+def _record_flags(group) -> None:
+    """Those of GluonCV's script that concern its way of packing."""
     group.add_argument("--data-dir", help="not read: pack image folders with gluon-tricks pack")
     group.add_argument("--use-rec", action="store_true", help=f"packed ImageNet in {IMAGENET_FOLDER}, or --rec-train")
-    group.add_argument("--rec-train", nargs="+", metavar="FILE", help="training records (the recipe's)")
     group.add_argument(
         "--rec-train-idx", nargs="+", metavar="FILE", help="not needed: the .idx must lie beside --rec-train"
     )
-    group.add_argument("--rec-val", nargs="+", metavar="FILE", help="validation records (the recipe's)")
     group.add_argument(
         "--rec-val-idx", nargs="+", metavar="FILE", help="not needed: the .idx must lie beside --rec-val"
     )
@@ -84,6 +119,11 @@ def _data_flags(group) -> None:
         "--data-backend", choices=("mxnet", "dali-gpu", "dali-cpu"), help="ignored: one loader serves all three"
     )
     group.add_argument("--num-training-samples", type=int, help="not needed: the records are counted")
+
+
+def _data_flags(group) -> None:
+    group.add_argument("--rec-train", nargs="+", metavar="FILE", help="training records (the recipe's)")
+    group.add_argument("--rec-val", nargs="+", metavar="FILE", help="validation records (the recipe's)")
     group.add_argument(
         "-j", "--num-data-workers", type=whole(1, MOST_THREADS), metavar="N", help="threads of the loader (all cores)"
     )
@@ -96,6 +136,11 @@ def _data_flags(group) -> None:
     )
     group.add_argument("--rgb-mean", metavar="R,G,B", help="mean of the images, on the 0..255 scale (the recipe's)")
     group.add_argument("--rgb-std", metavar="R,G,B", help="standard deviation of the images (the recipe's)")
+    group.add_argument(
+        "--mean-of",
+        choices=tuple(OWN_MEANS),
+        help="subtract the training images' own mean, of every channel or at every pixel (the recipe's)",
+    )
 
 
 def _network_flags(group) -> None:
@@ -114,17 +159,30 @@ def _network_flags(group) -> None:
         help=f"start from {SOURCE}, a TAG, or (no SRC) GluonCV's default file; if it has another number of classes, "
         "the head starts from random numbers",
     )
+    group.add_argument(
+        "--new-head", action="store_true", help="--use-pretrained: all but the head, where it has as many classes too"
+    )
+    group.add_argument(
+        "--shallow", metavar="SRC", help=f"take the first and the last layers of a shallower network: {SOURCE}"
+    )
     group.add_argument("--use_se", "--use-se", action="store_true", help="squeeze and excitation: the network se_MODEL")
     group.add_argument("--batch-norm", action="store_true", help="VGG with batch normalisation: the network MODEL_bn")
     group.add_argument("--use-gn", action="store_true", help="group normalisation in place of batch normalisation")
     group.add_argument("--sync-bn", action="store_true", help="batch normalisation over the images of all ranks")
+    group.add_argument(
+        "--use-global-stats",
+        action="store_true",
+        help="train with the running statistics of batch normalisation, for batches of few images",
+    )
     group.add_argument("--last-gamma", action="store_true", help="zero gamma: gamma 0 where a residual branch ends")
 
 
 def _optimisation_flags(group) -> None:
     optimisation_flags(group, without_lr="the recipe's, 0.1 x global batch / 256")
     group.add_argument(
-        "--lr-mode", choices=("step", "cosine", "poly", "linear", "constant"), help="decay of the rate (the recipe's)"
+        "--lr-mode",
+        choices=("step", "cosine", "poly", "linear", "constant", "plateau"),
+        help="decay of the rate; plateau: where the validation error stops improving (the recipe's)",
     )
     group.add_argument("--lr-decay-period", type=int, metavar="N", help="step decay: every N epochs (off)")
     group.add_argument("--warmup-lr", type=float, metavar="LR", help="the rate that the warm-up starts from (0)")
@@ -146,15 +204,17 @@ def optimisation_flags(group, without_lr: str = "the recipe's") -> None:
     group.add_argument("--epochs", "--num-epochs", type=int, metavar="N", help="number of epochs (the recipe's)")
     group.add_argument("--lr", type=float, help=f"the rate used, never rescaled ({without_lr})")
     group.add_argument("--lr-decay-epoch", metavar="A,B", help="step decay: at these epochs (the recipe's)")
-    group.add_argument("--lr-decay", type=float, metavar="F", help="step decay: the factor (0.1)")
+    group.add_argument("--lr-decay", type=float, metavar="F", help="step decay, plateau: the factor (0.1)")
     group.add_argument(
         "--warmup-epochs", type=float, metavar="N", help="epochs in which the rate rises linearly (the recipe's)"
     )
     group.add_argument("--momentum", type=float, metavar="M", help="momentum of the optimiser (the recipe's, 0.9)")
     group.add_argument("--wd", type=float, help="weight decay (the recipe's)")
+    parts_flags(group)
 
 
-def _refinement_flags(group) -> None:
+def _one_class_flags(group) -> None:
+    """Of the refinements that take images of one class each."""
     group.add_argument(
         "--label-smoothing",
         nargs="?",
@@ -163,16 +223,20 @@ def _refinement_flags(group) -> None:
         metavar="EPS",
         help="smoothing of the target (off; EPS: 0.1)",
     )
-    group.add_argument("--mixup", action="store_true", help="train on mixed pairs of images")
-    group.add_argument("--mixup-alpha", type=float, metavar="A", help="alpha of mixup's Beta distribution (0.2)")
-    group.add_argument("--mixup-off-epoch", type=int, metavar="N", help="no mixup in the last N epochs (0)")
     group.add_argument("--teacher", metavar="SRC", help=f"distillation: {SOURCE}")
     group.add_argument("--temperature", type=float, metavar="T", help="temperature of distillation (20)")
     group.add_argument("--hard-weight", type=float, metavar="W", help="weight of the hard loss in GluonCV's form (0.5)")
 
 
+def _refinement_flags(group) -> None:
+    group.add_argument("--mixup", action="store_true", help="train on mixed pairs of images")
+    group.add_argument("--mixup-alpha", type=float, metavar="A", help="alpha of mixup's Beta distribution (0.2)")
+    group.add_argument("--mixup-off-epoch", type=int, metavar="N", help="no mixup in the last N epochs (0)")
+
+
 def run_flags(group) -> None:
     """Those of every training: where it is kept, how it goes on, what it tells."""
+    group.add_argument("--plan", action="store_true", help="train nothing, print the recipe to the last number as JSON")
     group.add_argument("--save-dir", type=pathlib.Path, metavar="RUN", help="run directory (runs/<recipe>-<n>)")
     group.add_argument("--save-frequency", type=whole(1), default=1, metavar="N", help="epochs between checkpoints (1)")
     group.add_argument(

@@ -21,6 +21,7 @@ from collections.abc import Callable
 
 import mxnet as mx
 
+from gluon_tricks.cli import plan
 from gluon_tricks.core.commands import why_stopped
 from gluon_tricks.core.errors import RESUMABLE, Refused
 from gluon_tricks.core.files import CannotWrite, require_name
@@ -29,11 +30,11 @@ from gluon_tricks.data.records import BadRecord
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.networks.checkpoint import list_checkpoints
 from gluon_tricks.ranks import distributed, heartbeat, launcher
-from gluon_tricks.recipes.recipe import read_recipe, recipe_from_json
+from gluon_tricks.recipes.kinds import read_recipe, recipe_from_json
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.training.divergence import Diverged
 from gluon_tricks.training.job import Options
-from gluon_tricks.training.journal import make_run_directory, newest_run_directory
+from gluon_tricks.training.journal import last_epoch, make_run_directory, newest_run_directory
 from gluon_tricks.training.loop import train_and_evaluate
 from gluon_tricks.training.steps import Interrupted
 
@@ -85,6 +86,8 @@ def train(
             lines to tell.
         chatty: see distributed.start.
     """
+    if args.plan:
+        return plan.show(args, recipe_from_flags)
     started, run = time.monotonic(), None
     try:
         recipe, run, options = _what_to_train(args, start, recipe_from_flags, chatty)
@@ -119,7 +122,7 @@ def train(
         said = " and ".join(f"{value:.2%} {label}" for label, value in measured.items())
         print(
             f"{recipe.model} has {said} on {scores.images} held-out images after "
-            f"{plural(recipe.epochs, 'epoch')}, in {minutes}:{seconds:02d}; everything about it is in {run}"
+            f"{plural(last_epoch(run), 'epoch')}, in {minutes}:{seconds:02d}; everything about it is in {run}"
         )
     return 0
 

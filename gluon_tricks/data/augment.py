@@ -19,6 +19,8 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.keyed_random import generator
+from gluon_tricks.data.pixel_mean import PixelMean
+from model_zoo.mean_image import MeanImage
 from model_zoo.preprocessing import IMAGENET
 
 MEAN_RGB, STD_RGB = IMAGENET["mean"], IMAGENET["std"]
@@ -126,6 +128,7 @@ def normalised(
     context: mx.Context | None = None,
     mean: Sequence[float] = MEAN_RGB,
     std: Sequence[float] = STD_RGB,
+    mean_image: MeanImage | None = None,
 ) -> mx.nd.NDArray:
     """Images for evaluation as a network takes them, (pixels - mean) / std.
 
@@ -133,12 +136,14 @@ def normalised(
         images: (n, H, W, 3) uint8, RGB.
         context: the device; default: the CPU.
         mean, std: of R, G and B, in levels 0..255; default: ImageNet's.
+        mean_image: of net.preprocessing: what is subtracted pixel by pixel, in place of the mean.
 
     Returns: (n, 3, H, W) float32 on the device.
     """
+    whole = PixelMean(mean_image, mean, std)
     pixels = mx.nd.array(images, ctx=context, dtype="uint8").astype("float32")
     mean, std = (mx.nd.array(value, ctx=context).reshape((1, 1, 1, 3)) for value in (mean, std))
-    return mx.nd.broadcast_div(mx.nd.broadcast_sub(pixels, mean), std).transpose((0, 3, 1, 2))
+    return whole(mx.nd.broadcast_div(mx.nd.broadcast_sub(pixels, mean), std).transpose((0, 3, 1, 2)))
 
 
 def coefficients(

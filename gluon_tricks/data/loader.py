@@ -114,23 +114,28 @@ class RecordLoader(StepLoader):
 
     def _load(self, image: int, epoch: int, batch: Batch, slot: int) -> bool:
         label, id, data = self.records.read(image)
+        label = self._label(label, image, id)
+        with DECODING.share(bytes_of_decoding(image_header(data))):
+            pixels = decode_image(data)
+            if pixels is None:
+                return False
+            self._put(pixels, image, epoch, batch, slot)
+        batch.labels[slot], batch.indices[slot] = label, image
+        return True
+
+    def _put(self, pixels: np.ndarray, image: int, epoch: int, batch: Batch, slot: int) -> None:
+        """Cuts out of a decoded image (H, W, 3) BGR what the batch has of it."""
+        cv2.cvtColor(self._cropped(pixels, image, epoch), cv2.COLOR_BGR2RGB, dst=batch.images[slot])
+
+    def _label(self, label: float, image: int, id: int) -> int:
+        """What the batch has of a record's label."""
         if not (label.is_integer() and 0 <= label < (MOST_CLASSES if self.classes is None else self.classes)):
             known = "a whole number from 0" if self.classes is None else f"one of the classes 0 to {self.classes - 1}"
             raise BadRecord(
                 f"{self.records.describe(image, id)} has label {label:g}, which is not {known}: "
                 "look through the file with gluon-tricks pack --check"
             )
-        with DECODING.share(bytes_of_decoding(image_header(data))):
-            pixels = decode_image(data)
-            if pixels is None:
-                return False
-            self._put(pixels, image, epoch, batch, slot)
-        batch.labels[slot], batch.indices[slot] = int(label), image
-        return True
-
-    def _put(self, pixels: np.ndarray, image: int, epoch: int, batch: Batch, slot: int) -> None:
-        """Cuts out of a decoded image (H, W, 3) BGR what the batch has of it."""
-        cv2.cvtColor(self._cropped(pixels, image, epoch), cv2.COLOR_BGR2RGB, dst=batch.images[slot])
+        return int(label)
 
     def _cropped(self, pixels: np.ndarray, image: int, epoch: int) -> np.ndarray:
         if not self.train:

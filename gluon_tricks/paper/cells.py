@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import io
 import json
+import math
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,11 +20,12 @@ from gluon_tricks.core.wording import one_line, plural
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.recipe_records import DATA_SETS, IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.data.records import Records
-from gluon_tricks.paper.scales import Scale, TransferScale, scales_of
-from gluon_tricks.recipes.recipe import read_recipe
+from gluon_tricks.paper.scales import AnyScale, TransferScale, family_of, scales_of
+from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.registry import TABLES, get_table
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables.rows import Row, Table
+from gluon_tricks.tasks.protocol import errors_of, with_final
 from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.tricks import Distillation
 
@@ -60,7 +62,7 @@ class Cell:
             return []
         try:
             rows = csv.DictReader(io.StringIO(read_text(path, TOLD_BYTES), newline=""))
-            return [{name: float(value) for name, value in row.items()} for row in rows]
+            return [{name: _number(value) for name, value in row.items()} for row in rows]
         except (ValueError, TypeError) as error:
             raise Refused(f"{path} is damaged ({error}): move {self.folder} away, and it is run again") from None
 
@@ -99,7 +101,13 @@ class Cell:
             text = ", ".join(differences)
             raise Refused(f"{self.folder} holds a run of another recipe ({text}): move it away, or use --runs")
         ended = (self.folder / "final.params").is_file() or not (self.folder / "checkpoints").is_dir()
-        return len(self.metrics()) == self.recipe.epochs and ended  # of some only the metrics have been kept
+        return self._all_epochs(self.metrics()) and ended  # of some only the metrics have been kept
+
+    def _all_epochs(self, rows: list[dict[str, float]]) -> bool:
+        """Whether these are all, of a run that validation results may have ended earlier."""
+        if not self.recipe.open_ended:
+            return len(rows) == self.recipe.epochs
+        return self.recipe.ends(errors_of(rows, task_of(self.recipe).scores))
 
     def _seen_by_norms(self, stored: Settings) -> set[int | None]:
         """How many images a batch normalisation saw at a time: as the run tells, or as its devices do."""
@@ -121,7 +129,8 @@ class Cell:
             return "done"
         if os.path.lexists(self.failure):
             return "failed: " + one_line(read_text(self.failure, _REASON_BYTES, "backslashreplace").strip(), 500)
-        return f"{epochs} of {plural(self.recipe.epochs, 'epoch')}" if epochs else "not run"
+        most = "at most " if self.recipe.open_ended else ""
+        return f"{epochs} of {most}{plural(self.recipe.epochs, 'epoch')}" if epochs else "not run"
 
     def events(self) -> Iterator[dict[str, Any]]:
         """What the run has told of itself; none where only its metrics have been kept."""
@@ -132,16 +141,22 @@ class Cell:
                     yield json.loads(line)
 
     def scores(self) -> tuple[float, float] | None:
-        """The last epoch's two scores (Scores.in_tables), if it is done."""
+        """Its two scores (Scores.in_tables) at the end, if it is done."""
         if not self.is_done():
             return None
-        last = self.metrics()[-1]
-        return tuple(last[column] for column in task_of(self.recipe).scores.in_tables)
+        kind = task_of(self.recipe).scores
+        last = with_final(self.metrics()[-1], kind, self.final_scores() if kind.at_end else {})
+        return tuple(last[column] for column in kind.in_tables)
 
     def final_scores(self) -> dict[str, float]:
         """What was scored at its end alone, by its name (Task.final_scores); {}: nothing, as by older versions."""
         told = [event["scores"] for event in self.events() if event.get("event") == "final_scores"]
         return told[-1] if told and self.is_done() else {}
+
+
+def _number(text: str) -> float:
+    """Of a field of metrics.csv; empty: the version that trained that epoch did not count it."""
+    return math.nan if text == "" else float(text)
 
 
 def _are_others(stored: str, wanted: str) -> bool:
@@ -160,12 +175,13 @@ class Runs:
         root: where the runs lie: root/scale/table-column-row/seedK.
         scale: how large.
         train, val: packed images; () for the recipe's own data.
-        data: tables 8 and 9: the folder of their images; "" for what is built in. train and val are the bases'.
+        data: of tables whose images are not packed (Table.reads_folder) their folder; "" for what is built in. train
+            and val are those of the base networks then.
         digest: of the training records (Records.digest); "": not known.
     """
 
     root: pathlib.Path
-    scale: Scale | TransferScale
+    scale: AnyScale
     train: tuple[str, ...] = ()
     val: tuple[str, ...] = ()
     data: str = ""
@@ -182,12 +198,15 @@ class Runs:
         recipe = self.scale.recipe(get_table(table), column, row)
         if recipe is None:
             return None
-        first = _first_names(self.scale.name, recipe.based)[_kind(get_table(table), recipe)]
+        first = _first_names(self.scale.name, family_of(get_table(table)))[_kind(get_table(table), recipe)]
         recipe = recipe.set(name=first, seed=seed, rollbacks=0)  # at half its learning rate it would be another recipe
         folder = self.root / self.scale.name / first.replace("/", "-") / f"seed{seed}"
         if recipe.based:
-            base = self.bases.cell(recipe.base_params, 0)  # one network for all seeds
-            return Cell(first, recipe.set(base_params=str(base.folder), data=self.data), folder, base)
+            if recipe.base_params:
+                base = self.bases.cell(recipe.base_params, 0)  # one network for all seeds
+                return Cell(first, recipe.set(base_params=str(base.folder), data=self.data), folder, base)
+        if recipe.reads_folder:
+            return Cell(first, recipe.set(data=self.data) if self.data else recipe, folder)
         if self.train:
             recipe = recipe.set(data="records", train=self.train, val=self.val)
         teacher = None
@@ -238,9 +257,10 @@ class Runs:
         if self.train:
             self._require_classes(get_table(table))
             return
-        data = self.scale.set.get("data") or next(iter(get_table(table).columns.values())).data
+        data, photos = self.scale.needs(get_table(table))
+        if self.data:
+            return
         if data == "records":
-            photos = self.scale.photos or get_table(table).photos
             raise Refused(
                 f"{table} at the scale {self.scale.name} is trained on {photos}: name their folder with --data"
             )
@@ -268,10 +288,10 @@ class Runs:
 
 
 @functools.cache
-def _first_names(scale: str, based: bool) -> dict[str, str]:
+def _first_names(scale: str, family: str) -> dict[str, str]:
     names: dict[str, str] = {}
     for table in TABLES.values():
-        if table.based == based:
+        if family_of(table) == family:
             for name in table.names():
                 recipe = scales_of(table)[scale].recipe(table, *name.split("/")[1:])
                 if recipe is not None:

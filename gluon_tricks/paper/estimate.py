@@ -14,7 +14,7 @@ from gluon_tricks.core.wording import plural
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.paper.cells import Cell
 from gluon_tricks.paper.contest import Contestant, measure
-from gluon_tricks.recipes.recipe import recipe_from_json
+from gluon_tricks.recipes.kinds import recipe_from_json
 from gluon_tricks.recipes.registry import get_table
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.registry import task_of
@@ -44,9 +44,12 @@ def plan(todo: Sequence[Cell]) -> list[str]:
         epochs = cell.recipe.epochs - len(cell.metrics())
         hours = epochs * (train * (seconds + teacher) + val * seconds * FORWARD) / 3600
         total += hours
-        images = f"{plural(epochs, 'epoch')} of {plural(train, 'image')}"
-        lines.append(f"{cell.name}, seed {cell.recipe.seed}: {images}, about {_time(hours)}")
-    return [*lines, f"{plural(len(todo), 'cell')}, about {_time(total)} of training on this machine ({devices})"]
+        most = "at most " if cell.recipe.open_ended else ""  # its validation results may end it earlier
+        images = f"{most}{plural(epochs, 'epoch')} of {plural(train, 'image')}"
+        lines.append(f"{cell.name}, seed {cell.recipe.seed}: {images}, {most or 'about '}{_time(hours)}")
+    sooner = "; those with a plateau may end sooner, by results that nobody knows yet"
+    said = sooner if any(cell.recipe.open_ended for cell in todo) else ""
+    return [*lines, f"{plural(len(todo), 'cell')}, about {_time(total)} of training on this machine ({devices}){said}"]
 
 
 def amount(todo: Sequence[Cell]) -> str:
@@ -71,7 +74,7 @@ def _teaching(cell: Cell) -> Settings:
 
 
 def _kind(recipe: Settings) -> tuple:
-    return recipe.task, recipe.model, recipe.sides, recipe.batch_size, recipe.dtype
+    return recipe.task, recipe.model, str(recipe.net), recipe.sides, recipe.batch_size, recipe.dtype
 
 
 def _rates(recipes: Sequence[Settings]) -> dict[tuple, float]:
@@ -79,7 +82,8 @@ def _rates(recipes: Sequence[Settings]) -> dict[tuple, float]:
     found = {}
     for kind, recipe in {_kind(recipe): recipe for recipe in reversed(recipes)}.items():
         recipe = task_of(recipe).drawn(recipe).set(epochs=999)
-        arguments = dict(recipe=recipe.without("distillation").to_json())
+        # What takes a network or images from elsewhere takes no time in a step that is measured.
+        arguments = dict(recipe=recipe.without("distillation").without("data_dependent_init").to_json())
         contestant = Contestant(recipe.model, f"{__name__}:training", arguments)
         (found[kind],) = measure([contestant], rounds=1)[recipe.model]
     return found

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from gluon_tricks import tricks
 from gluon_tricks.core.bounds import within
 from gluon_tricks.core.errors import Refused, require_known
-from gluon_tricks.core.json_text import json_or_text, parse_json
-from gluon_tricks.core.reading import RECIPE_BYTES, read_bytes
-from gluon_tricks.core.wording import quoted
-from gluon_tricks.recipes.settings import Settings, free
-from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
+from gluon_tricks.core.json_text import json_or_text
+from gluon_tricks.core.wording import is_plain, quoted, some
+from gluon_tricks.recipes.settings import Settings, free, usual_preprocessing
 from gluon_tricks.recipes.values import trick_from_json, trick_named
 from gluon_tricks.tricks import Loss
+from model_zoo.mean_image import LARGEST_SIDE
 from model_zoo.preprocessing import LARGEST_INPUT, LARGEST_RESIZED
 
+INITS = ("paper", "gluoncv", "gaussian", "plain", "kaiming", "kaiming_out", "kaiming_conv")  # see networks.start
+OWN_MEANS = {"channels": "of every channel", "pixels": "at every pixel"}
 CROPS = ("area", "side", "square", "pad", "centre")  # see data.crop
 _LARGEST_BATCH = 1 << 36  # pixels over all devices: 65,536 images of 1024 px
 
@@ -28,8 +29,14 @@ class Recipe(Settings):
 
     Args: as for Settings, and
         pretrained: where to start from: a parameter file, a tag of GluonCV's, "true" for its default file; "": random.
+        shallow: a trained network, shallower and of the same kind, that the first and the last layers are taken from;
+            "": none.
         data: "shapes" or "few_shapes" (built in), "imagenet" (GluonCV's default place), "records" with train and val.
         train, val: RecordIO files; several act as one.
+        only_classes: of these the images of some classes alone, which get the labels 0, 1, ... in this order; (): all.
+        per_class: so many training images of each class, drawn by the seed, those of a smaller number being among those
+            of a larger one (see data.selection); 0: all.
+        new_head: the head starts from random numbers, where `pretrained` has one of as many classes too.
         input_size: side of the network's input, pixels; None: the network's own.
         teacher_size: side of the images that a teacher was trained on; None: input_size.
         crop_ratio: validation crops input_size from images of shorter edge ceil(input_size / crop_ratio); None: the
@@ -44,24 +51,40 @@ class Recipe(Settings):
         pad_colour: of that border: "mean", which is 0 once normalised, or "black".
         augment: "paper" (flip, PCA noise, brightness, saturation, hue), "gluoncv" (flip, PCA noise, brightness,
             contrast, saturation), "alexnet" (flip, PCA noise), "flip" or "none".
-        init: "paper" (Xavier uniform) or "gluoncv" (MSRA).
+        mean_of: "channels" or "pixels": what is subtracted is the training images' own mean, of every channel or at
+            every pixel, which a run finds before its first step; mean is then set to it, or to its channels'. "": it is
+            mean.
+        init: of the weights (see networks.start): "paper" (Xavier uniform), "gluoncv" (MSRA), "gaussian" (of the
+            deviation init_sd), "plain" (the same, without biases), "kaiming" (by fan-in), "kaiming_out" (by fan-out) or
+            "kaiming_conv" (by fan-in, and "plain" in dense layers).
+        init_sd: the deviation of Gaussians.
+        aux_weight: of the loss of each auxiliary classifier, in networks that have them (googlenet_2014_aux).
+
+    Attributes:
+        probabilities: what makes them of the logits, see model_zoo.preprocessing.
     """
 
     task = "classification"
+    probabilities: ClassVar[str] = "softmax"
     choices = {
         **Settings.choices,
-        "init": ("paper", "gluoncv"),
+        "init": INITS,
         "crop": CROPS,
         "pad_colour": ("mean", "black"),
         "augment": ("paper", "gluoncv", "alexnet", "flip", "none"),
+        "mean_of": ("", *OWN_MEANS),
     }
 
     name: str = "imagenet"
     model: str = "resnet50_v1"
     pretrained: str = free("ranks", default="")  # all start with rank 0's parameters
+    shallow: str = free("ranks", default="")
     data: str = free("cells", "resume", "ranks", default="imagenet")  # what lies there has a digest
     train: tuple[str, ...] = free("cells", "resume", "ranks", default=())
     val: tuple[str, ...] = free("cells", "resume", "ranks", default=())
+    only_classes: tuple[str, ...] = ()
+    per_class: int = within(0, 1 << 30, default=0)
+    new_head: bool = False
     input_size: int | None = within(1, LARGEST_INPUT, default=None)
     teacher_size: int | None = within(1, LARGEST_INPUT, default=None)
     crop_ratio: float | None = None
@@ -72,7 +95,10 @@ class Recipe(Settings):
     pad: int = within(0, LARGEST_INPUT, default=4)
     pad_colour: str = "mean"
     augment: str = "paper"
+    mean_of: str = ""
     init: str = "paper"
+    init_sd: float = within(1e-6, 10, default=0.01)
+    aux_weight: float = within(0, 1e4, default=0.3)
 
     def constraints(self) -> Iterator[tuple[bool, str]]:
         yield from super().constraints()
@@ -94,9 +120,28 @@ class Recipe(Settings):
         )
         starts = [trick.label() for trick in self.tricks if trick.replaces_weights]
         yield (
+            not self.shallow or not (self.pretrained or starts),
+            f"shallow {self.shallow} and {self.pretrained or ', '.join(starts)}: each sets the first and the last "
+            "layers; leave one out",
+        )
+        yield (
             not (self.pretrained and starts),
             f"pretrained {self.pretrained} and {', '.join(starts)}, which sets all weights anew: leave one out, or set "
             "within=false, which keeps what the network computes",
+        )
+        names = self.only_classes
+        yield (
+            all(map(is_plain, names)) and len(names) != 1 and len({*names}) == len(names),
+            f"only_classes are {some(names)}: name two classes or more, each once, without control characters",
+        )
+        yield (
+            not names or self.classes in (None, len(names)),
+            f"classes is {self.classes} and only_classes are {len(names)}: leave one out",
+        )
+        yield (
+            self.mean_of != "pixels" or (self.input_size or 1) <= LARGEST_SIDE,
+            f"input_size is {self.input_size} and mean_of pixels: a mean image has at most {LARGEST_SIDE} px a side, "
+            "so set mean_of to channels",
         )
         yield from self._constraints_of_crop()
 
@@ -114,45 +159,33 @@ class Recipe(Settings):
             f"side to {self.input_size} or more, or input_size to {self.side[0]} or less",
         )
 
+    def deciding(self, situation: str) -> dict[str, Any]:
+        """As of Settings; a mean that follows from the images, which have a digest, decides nothing by itself."""
+        values = super().deciding(situation)
+        return {name: value for name, value in values.items() if name != "mean" or not self.mean_of}
+
     @property
     def sides(self) -> tuple[int, int]:
         """The sides of what the network is trained on, px."""
         return self.input_size, self.input_size
+
+    def unusual_images(self) -> str:
+        """In which of size, mean and deviation the images differ from the network's own, in words; "": in none."""
+        own, told = usual_preprocessing(self.model), []
+        for field, words in (("input_size", "a side of {} px"), ("mean", "mean {}"), ("std", "deviation {}")):
+            wanted, usual = getattr(self, field), getattr(own, field)
+            if field == "mean" and self.mean_of:
+                told.append(f"their own mean {OWN_MEANS[self.mean_of]} in place of {list(usual)}")
+            elif wanted is not None and wanted != usual:
+                shown = [list(value) if isinstance(value, tuple) else value for value in (wanted, usual)]
+                told.append(f"{words.format(shown[0])} in place of {shown[1]}")
+        return f"the images differ from those that {self.model} usually takes: {', '.join(told)}" if told else ""
 
     def loss(self, loss: Loss, load_network: Callable) -> Loss:
         """The loss per image with every trick's change (see Trick.loss)."""
         for trick in self.tricks:
             loss = trick.loss(loss, load_network)
         return loss
-
-
-KINDS: dict[str, type[Settings]] = {kind.task: kind for kind in (Recipe, DetectionRecipe, SegmentationRecipe)}
-
-
-def recipe_from_json(values: Any) -> Settings:
-    """The recipe, of whatever task, that a JSON object describes.
-
-    Raises:
-        Refused: it is no object, or names a task, field or trick that there is not, or a value out of its range.
-    """
-    if not isinstance(values, dict):
-        raise Refused(f"a recipe is a JSON object, but got {type(values).__name__}")
-    task = str(values.get("task", Recipe.task))  # recipes of before there were others do not say it
-    return KINDS[require_known(task, list(KINDS), "task")].from_json(values)
-
-
-def read_recipe(path) -> Settings:
-    """The recipe in a JSON file.
-
-    Raises:
-        Refused: the file cannot be read, is not JSON, or describes no recipe (see recipe_from_json).
-    """
-    try:
-        values = parse_json(read_bytes(path, RECIPE_BYTES))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise Refused(f"{path} cannot be read as a recipe: {reason}") from error
-    return recipe_from_json(values)
 
 
 def apply_setting(recipe: Settings, setting: str) -> Settings:

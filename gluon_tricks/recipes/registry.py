@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 
 from gluon_tricks.core.errors import require_known
-from gluon_tricks.recipes.named import detection_segmentation, imagenet, proxies
-from gluon_tricks.recipes.recipe import read_recipe
+from gluon_tricks.recipes.kinds import read_recipe
+from gluon_tricks.recipes.named import cifar, cvjena, detection_segmentation, ilsvrc, imagenet, multi_label, proxies
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables import (
     base_networks,
+    degradation,
+    magic_table1,
+    magic_table2,
     table1,
     table2,
     table3,
@@ -23,16 +26,39 @@ from gluon_tricks.recipes.tables import (
 from gluon_tricks.recipes.tables.rows import Table
 
 _RECIPES: dict[str, Settings] = {
-    recipe.name: recipe for recipe in (*imagenet.RECIPES, *proxies.RECIPES, *detection_segmentation.RECIPES)
+    recipe.name: recipe
+    for recipe in (
+        *imagenet.RECIPES,
+        *ilsvrc.RECIPES,
+        *cvjena.RECIPES,
+        *proxies.RECIPES,
+        *cifar.RECIPES,
+        *detection_segmentation.RECIPES,
+        *multi_label.RECIPES,
+    )  # fmt: skip
 }
 # Of equal cells the first table names the folder: new tables come last, so that runs which are there are found.
-_MODULES = (table3, table4, table5, table6, table7, base_networks, table8, table9, table1, table2)
+_MODULES = (
+    table3,
+    table4,
+    table5,
+    table6,
+    table7,
+    base_networks,
+    table8,
+    table9,
+    table1,
+    table2,
+    magic_table1,
+    magic_table2,
+    degradation,
+)
 TABLES: dict[str, Table] = {module.TABLE.name: module.TABLE for module in _MODULES}
 
 
 def list_recipes(kind: type[Settings] = Settings) -> list[str]:
-    """The names that get_recipe knows, of every kind of recipe or of one; those of the tables' cells apart."""
-    return [name for name, recipe in _RECIPES.items() if isinstance(recipe, kind)]
+    """The names that get_recipe knows, of all tasks or of one kind of recipe; those of the tables' cells apart."""
+    return [name for name, recipe in _RECIPES.items() if kind in (Settings, type(recipe))]
 
 
 def get_table(name: str) -> Table:
@@ -48,6 +74,8 @@ def get_recipe(name: str) -> Settings:
     """
     if name not in _RECIPES and (name.endswith(".json") or os.path.lexists(name) and not os.path.isdir(name)):
         return read_recipe(name)
+    if name in _RECIPES:
+        return _RECIPES[name]
     if name.count("/") == 2:
         table, column, row = name.split("/")
         return get_table(table).recipe(column, row)

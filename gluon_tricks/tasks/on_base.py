@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import mxnet as mx
@@ -42,8 +42,10 @@ class OnBase(abc.ABC):
     What differs are the abstract methods, and `validation_loader` and `score` of AnnotatedTask.
     """
 
+    train_error: ClassVar[None] = None
     exported: ClassVar[bool] = False
     open_files: ClassVar[int] = 0
+    run_files: ClassVar[Mapping[str, str]] = {}
     recipe: TransferRecipe
     contexts: Sequence[mx.Context]
 

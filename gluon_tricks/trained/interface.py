@@ -29,6 +29,7 @@ def evaluate(
     network: Source | Sequence[Source], records: str | os.PathLike | Sequence[str | os.PathLike] = (), *,
     model: str | None = None, classes: int | None = None, batch_size: int = 64, input_size: int | None = None,
     crop_ratio: float | None = None, data: str | os.PathLike | None = None, multi_scale: bool = False,
+    test_crops: int | None = None,
     crops: int | str = 1, scales: Sequence[int] = (), dense: bool = False,
     ctx: mx.Context | Sequence[mx.Context] | None = None, threads: int | None = None,
 ) -> Scores:  # fmt: skip
@@ -38,16 +39,17 @@ def evaluate(
     `network.preprocessing` says.
 
     Args:
-        network: a run directory (a classifier's, detector's or segmenter's), a checkpoint, a parameter file, NAME or
-            NAME/TAG of a file that GluonCV published; or a network of get_model or load_network with its parameters. Of
-            classifiers several: their ensemble.
-        records: one .rec file or several; of a run by default its own validation images. For classifiers only.
+        network: a run directory (a classifier's, tagger's, detector's or segmenter's), a checkpoint, a parameter file,
+            NAME or NAME/TAG of a file that GluonCV published; or a network of get_model or load_network with its
+            parameters. Of classifiers several: their ensemble.
+        records: one .rec file or several; of a run by default its own validation images. For classifiers and taggers.
         model, classes: of a parameter file that fits several networks.
         batch_size: images on each device at a time, of classifiers.
         input_size: side of the input, px; default: the network's, or the run's.
         crop_ratio: input_size over the shorter edge, in (0, 1]; default: the network's, or the run's.
-        data: of a detector's or segmenter's run: another folder of its kind of data set; default: the run's.
+        data: of a detector's, segmenter's or tagger's run: another folder of its kind of data set; default: the run's.
         multi_scale: of a segmenter: the mean over six scales and their mirror images.
+        test_crops: of a tagger: the mean over so many random crops, 0: the centre crop; default: the run's.
         crops: of a classifier, over which the softmax is averaged: 1 (the centre), "flip" (and its mirror image), 5
             (and the corners), 10 (and their mirror images).
         scales: of a classifier: px of the shorter edge, over all of which it is averaged; (): the network's own.
@@ -57,8 +59,8 @@ def evaluate(
 
     Returns:
         of a classifier `top1`, `top5` (fractions), `loss` (nats) and `images`, and of several views or networks
-        `members` and `ensemble`, which say what each addition gains (see ViewScores); of a detector `map07` and
-        `map_area`; of a segmenter `pix_acc` and `miou`.
+        `members` and `ensemble`, which say what each addition gains (see ViewScores); of a detector or tagger `map07`
+        and `map_area`; of a segmenter `pix_acc` and `miou`.
 
     Raises:
         Refused: nothing trained there, no images, or images of other classes; in one sentence.
@@ -67,9 +69,10 @@ def evaluate(
     (first, trained, contexts), *others = _opened_all(network, model, classes, ctx)
     task, folder = task_of(trained.recipe), str(pathlib.Path(data).expanduser().absolute()) if data else None
     given = dict(rec_val=records, input_size=input_size, crop_ratio=crop_ratio, data=folder, multi_scale=multi_scale)
-    given |= dict(crops=str(crops), scales=tuple(scales), dense=dense, members=_named(others))
+    given |= dict(crops=str(crops), scales=tuple(scales), dense=dense, members=_named(others), test_crops=test_crops)
     for option, value in given.items():
-        if value and (option, value) != ("crops", "1") and option not in task.evaluation_flags:
+        given_one = value not in (None, False, [], ()) and (option, value) != ("crops", "1")
+        if given_one and option not in task.evaluation_flags:
             called = {"rec_val": "records", "members": "an ensemble"}.get(option, option)
             raise Refused(f"{called} does not apply: {first} is a {task.noun}")
     if _is_open(network) and not records:

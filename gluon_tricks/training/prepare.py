@@ -14,6 +14,7 @@ import numpy as np
 import gluon_tricks
 from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.files import write_text
 from gluon_tricks.core.reading import PARAMETER_BYTES, read_bytes
 from gluon_tricks.core.wording import byte_size, plural
 from gluon_tricks.machine import doctor
@@ -21,6 +22,7 @@ from gluon_tricks.machine.checks import PROBLEM, WARNING
 from gluon_tricks.machine.devices import choose_contexts, choose_precision, require_usable, start_precision
 from gluon_tricks.networks import checkpoint
 from gluon_tricks.networks.of_recipe import broadcast_parameters, parameters_by_name
+from gluon_tricks.networks.parts import freeze, multiply_rates
 from gluon_tricks.ranks import distributed
 from gluon_tricks.ranks.gradients import Gradients
 from gluon_tricks.recipes.settings import Settings
@@ -30,7 +32,7 @@ from gluon_tricks.training.divergence import Watch
 from gluon_tricks.training.job import Job, Options
 from gluon_tricks.training.journal import Journal, early_warnings
 from gluon_tricks.training.loss_scale import LossScale
-from gluon_tricks.training.rounds import Rounds, images_of_a_norm
+from gluon_tricks.training.rounds import Rounds, doubt_of_norms, images_of_a_norm
 
 
 def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
@@ -55,6 +57,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     with early_warnings() as more:
         net, loss = task.network(restored=goes_on), task.loss()
     recipe = task.recipe
+    said += _parts(net, recipe)
     lr_at, plan = recipe.schedule(task.train.steps_per_epoch)
     trainer = _trainer(net, recipe, contexts)
     # In the order of the layers, which a Trainer's own list, sorted by name, has not.
@@ -70,6 +73,9 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
             LossScale(precision == "float16"), checkpoint.Progress(step=recipe.start_epoch * plan.steps_per_epoch),
             Watch(recipe),
         )  # fmt: skip
+        if distributed.rank() == 0:
+            for name, text in task.run_files.items():
+                write_text(run_dir / name, text)
         resumed_from, epochs = _resume(job)
         if goes_on and not resumed_from:
             raise Refused(f"the checkpoint of {run_dir} has just disappeared: check what else uses the folder")
@@ -132,8 +138,9 @@ def _open_run(net: mx.gluon.Block, run_dir: pathlib.Path, options: Options, task
                     f"{run_dir} holds a run already: continue it with --resume auto, or give another --save-dir"
                 )
         journal = Journal(
-            run_dir, silent=distributed.rank() != 0, extra_log=options.extra_log, scores=task.scores.columns
-        )
+            run_dir, silent=distributed.rank() != 0, extra_log=options.extra_log, scores=task.scores.columns,
+            of_training=("train_loss", "train_error") if task.train_error else ("train_loss",),
+        )  # fmt: skip
     except Refused as error:
         refusal = str(error)
     refusal = distributed.broadcast(refusal.encode()).decode()
@@ -173,12 +180,15 @@ def _changed_epochs(job: Job, before: int) -> list[str]:
         raise Refused(
             f"--num-epochs {recipe.epochs}: {step / each:.4g} epochs of the run are done already: give as many or more"
         )
-    was = job.lr_factor * recipe.set(epochs=before).schedule(each)[0](max(step - 1, 0))
-    now = job.lr_factor * job.lr_at(step)
+    last = max(step - 1, 0)
+    was = job.factor(last) * recipe.set(epochs=before).schedule(each)[0](last)
+    now = job.factor(step) * job.lr_at(step)
     job.journal.event("epochs", step=step, before=before, now=recipe.epochs, lr_before=was, lr_now=now)
     line = f"{recipe.epochs} epochs in place of {before}"
     if step == job.plan.steps:
         return [f"{line}: all of them are done"]
+    if not job.epochs:
+        return [f"{line}: validation results have ended the run after {plural(len(job.errors), 'epoch')}"]
     decay = next((trick.label() for trick in recipe.tricks if trick.slot() == "decay"), "no decay")
     rate = f"stays at {now:.4g}" if was == now else f"was {was:.4g} and goes on with {now:.4g}"
     until = (
@@ -225,6 +235,16 @@ def require_splittable(recipe: Settings, contexts: Sequence[mx.Context]) -> None
         raise Refused(
             f"SyncBatchNorm is over ranks and this one has {len(contexts)} devices: start a rank for each, or use one"
         )
+
+
+def _parts(net: mx.gluon.HybridBlock, recipe: Settings) -> list[str]:
+    """Freezes what the recipe says, and sets the rates of parts of the network; lines on that."""
+    frozen = freeze(net, recipe.freeze)
+    random = frozen and not any(getattr(recipe, field, "") for field in ("pretrained", "base_params"))
+    return [
+        frozen + (", at random numbers: no trained network is named" if random else ""),
+        *multiply_rates(net, recipe.lr_mult),
+    ]
 
 
 def _trainer(net, recipe: Settings, contexts: Sequence[mx.Context]) -> mx.gluon.Trainer:
@@ -286,5 +306,7 @@ def _announce(job: Job, lines: Sequence[str], resumed_from: str, of_precision: s
         },
         machine=platform.platform(),
     )
+    if doubt := doubt_of_norms(seen):
+        journal.warn(doubt)
     journal.start(recipe.to_json(), job.progress.history)
     journal.start_steps(job.plan, recipe.batch_size, job.progress.step, job.options.log_interval)

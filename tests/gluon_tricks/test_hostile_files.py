@@ -20,7 +20,7 @@ from gluon_tricks.data.records import BadRecord, Records
 from gluon_tricks.data.sources import read_classes
 from gluon_tricks.networks import checkpoint
 from gluon_tricks.paper.cells import Cell
-from gluon_tricks.recipes.recipe import read_recipe
+from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.trained.load import open_network
 from gluon_tricks.trained.prediction_files import read_photo
 from model_zoo import described, formats, published, symbols, torch_files
@@ -138,7 +138,7 @@ def test_packed_records(ending, hostile, tmp_path):
 
 
 def pack(prefix):
-    from gluon_tricks.data.pack import RecordWriter
+    from gluon_tricks.data.record_writer import RecordWriter
 
     with RecordWriter(prefix, ["x"]) as writer:
         writer.add(0, 0, cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes(), "x/1.png")

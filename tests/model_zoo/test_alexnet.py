@@ -8,8 +8,8 @@ from gluon_tricks.core.errors import Refused
 from model_zoo import get_model
 from model_zoo.lrn import LRN
 
-# alexnet_2012, images of 224 pixels padded by 2 (figure 2; side = floor((side + 2 pad - kernel) / stride) + 1)
-#   conv1  11x11/4, 96     55x55   96 * 3 * 121 + 96          =     34,944
+# alexnet_2012, images of 227 pixels padded by 2 (figure 2; side = floor((side + 2 pad - kernel) / stride) + 1)
+#   conv1  11x11/4, 96     56x56   96 * 3 * 121 + 96          =     34,944
 #   pool   3x3/2           27x27
 #   conv2  5x5, 256 in 2   27x27   256 * 48 * 25 + 256        =    307,456
 #   pool                   13x13
@@ -29,7 +29,7 @@ from model_zoo.lrn import LRN
 #   + 512 * 1024 * 9 + 512 = 4,719,104 + 4,096 * 512 * 36 + 4,096 = 75,501,568 + 16,781,312 + 4,097,000 = 107,627,624.
 NETWORKS = {  # name: side of the images, channels and side of stage 1 to 3's maps, parameters
     "alexnet": (224, [(64, 27), (192, 13), (256, 6)], 61_100_840),
-    "alexnet_2012": (224, [(96, 27), (256, 13), (256, 6)], 60_965_224),
+    "alexnet_2012": (227, [(96, 27), (256, 13), (256, 6)], 60_965_224),
     "zfnet": (224, [(96, 55), (256, 13), (256, 6)], 62_357_608),
     "zfnet_512_1024_512": (224, [(96, 55), (256, 13), (512, 6)], 107_627_624),
     "caffenet": (227, [(96, 27), (256, 13), (256, 6)], 60_965_224),
@@ -69,7 +69,7 @@ def test_shapes_and_counts(name):
     assert sum(np.prod(p.shape) for p in net.collect_params().values()) == parameters
 
 
-@pytest.mark.parametrize("name, sides", [("alexnet_2012", (55, 27)), ("zfnet", (110, 26)), ("caffenet", (55, 27))])
+@pytest.mark.parametrize("name, sides", [("alexnet_2012", (56, 27)), ("zfnet", (110, 26)), ("caffenet", (55, 27))])
 def test_maps_of_the_first_two_convolutions(name, sides):
     net = get_model(name)
     side = net.input_size
@@ -83,6 +83,13 @@ def test_the_smallest_side_is_the_smallest(name):
     assert net.smallest_side == least and map_shape(net.trunk, least)[2:] == (1, 1)
     with pytest.raises(mx.MXNetError):
         map_shape(net.trunk, least - 1)
+
+
+def test_the_papers_images_of_224_pixels_give_alexnet_the_same_dense_layers():
+    """(224 + 4 - 11) / 4 + 1 = 55.25, of which the pool makes 27 as of 56."""
+    net = get_model("alexnet_2012")
+    assert map_shape([net.stage1[0]], 224)[2:] == (55, 55)
+    assert map_shape(net.trunk, 224) == map_shape(net.trunk, 227) == (1, 256, 6, 6)
 
 
 def test_lrn_comes_before_the_pool_in_2012_and_after_it_in_caffe():
@@ -210,5 +217,35 @@ def test_dropout_follows_both_hidden_layers(name):
 
 
 def test_alexnet_has_no_norm_to_choose():
-    with pytest.raises(Refused, match="no argument 'norm_layer' in alexnet_2012: there are classes, hidden_drop"):
+    with pytest.raises(
+        Refused, match="no argument 'norm_layer' in alexnet_2012: there are classes, hidden, hidden_drop"
+    ):
         get_model("alexnet_2012", norm_layer=mx.gluon.nn.BatchNorm)
+
+
+def test_batch_norm_stands_before_every_relu():
+    """CaffeNet with it: gamma and beta of 96 + 256 + 384 + 384 + 256 maps and two times 4096 numbers."""
+    net = get_model("caffenet", batch_norm=True)
+    kinds = [type(layer).__name__ for layer in layers(net)]
+    followed = [kinds[k + 1] for k, kind in enumerate(kinds) if kind in ("Conv2D", "Dense")]
+    assert followed == ["BatchNorm"] * 7
+    assert [kind for kind in kinds if kind != "BatchNorm"] == [
+        type(layer).__name__ for layer in layers(get_model("caffenet"))
+    ]
+    assert all(kinds[k + 1] == "Activation" for k, kind in enumerate(kinds) if kind == "BatchNorm")
+    net.infer_shape(mx.nd.zeros((1, 3, 227, 227)))
+    trained = [p for p in net.collect_params().values() if p.grad_req != "null"]
+    assert sum(np.prod(p.shape) for p in trained) == 60_965_224 + 2 * (96 + 256 + 384 + 384 + 256 + 2 * 4096)
+    with pytest.raises(Refused, match="caffenet: batch_norm is 'yes', but it takes true or false"):
+        get_model("caffenet", batch_norm="yes")
+
+
+@pytest.mark.parametrize("name", ["caffenet", "vgg11", "cvjena_alexnet"])
+def test_narrower_dense_layers(name):
+    net = get_model(name, classes=20, hidden=64)
+    net.infer_shape(mx.nd.zeros((1, 3, 224, 224)))
+    shapes = [p.shape for p in net.collect_params(".*(neck|dense).*weight").values()]
+    assert [shape[0] for shape in shapes] == [64, 64, 20] and shapes[2] == (20, 64)
+    for wrong in (0, 2.5, True, 10**9):
+        with pytest.raises(Refused, match=f"{name}: hidden={wrong}, but the hidden dense layers have 1 to 65536"):
+            get_model(name, hidden=wrong)

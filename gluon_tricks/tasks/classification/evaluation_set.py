@@ -11,9 +11,11 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.augment import Preprocess, coefficients
 from gluon_tricks.data.loader import RecordLoader
+from gluon_tricks.data.pixel_mean import PixelMean
 from gluon_tricks.data.recipe_records import find_records
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import class_labels
+from gluon_tricks.data.selection import selected
 from gluon_tricks.networks.load import Trained, is_there, open_classifier, require_classifier
 from gluon_tricks.networks.of_recipe import require_images
 from gluon_tricks.tasks.classification.classes import require_same_classes, training_records
@@ -52,10 +54,12 @@ class EvaluationSet:
         normalise = Preprocess(dtype)
         normalise.hybridize(static_alloc=True, static_shape=one_shape)
         mean, std = self.preprocessing.mean, self.preprocessing.std
+        pixel_mean = PixelMean(self.preprocessing.mean_image, mean, std)
 
         def preprocess(images, context):
             matrix, flip = coefficients("none", 0, 0, range(len(images)), mean, std)
-            return normalise(*(mx.nd.array(part, ctx=context, dtype=part.dtype) for part in (images, matrix, flip)))
+            arrays = (mx.nd.array(part, ctx=context, dtype=part.dtype) for part in (images, matrix, flip))
+            return pixel_mean(normalise(*arrays))
 
         return preprocess
 
@@ -106,7 +110,10 @@ def _of_run(run: str, trained: Trained, records: Records | None) -> EvaluationSe
     """With the run's preprocessing, and its own validation images unless others are given."""
     recipe = trained.recipe
     train = training_records(recipe, required=records is None)
-    records = records or find_records(recipe)[1]
+    if records is None:
+        records = find_records(recipe)[1]
+    elif records.classes != recipe.only_classes:
+        records = selected(records, recipe.only_classes)
     require_same_classes(run, trained, records)
     return EvaluationSet(trained.net, records, trained.net.preprocessing, train=train)
 

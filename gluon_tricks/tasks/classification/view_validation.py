@@ -61,6 +61,8 @@ def open_member(source: str, evaluated: EvaluationSet, views: Views, context: mx
         Refused: a scale is too small for the network, or its images too large for the memory; or it cannot see whole
             images.
     """
+    if evaluated.preprocessing.probabilities != "softmax":
+        raise Refused(f"{source} says of every class by itself whether it is there, and here a softmax is averaged")
     dense = fully_convolutional(evaluated.net) if views.dense else None
     views.require(evaluated.net.name, evaluated.preprocessing, dense.smallest_side if dense else 0)
     steps = views.steps(evaluated.preprocessing)
