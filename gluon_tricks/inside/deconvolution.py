@@ -46,7 +46,7 @@ def strongest(
     Returns: of each layer, by its path.
 
     Raises:
-        Refused: the network gives no numbers.
+        Refused: an activation is infinite.
     """
     found: dict[str, Strongest] = {}
     ends, seen = {layer.end: layer for layer in layers}, 0
@@ -65,9 +65,9 @@ def _greatest(x: mx.nd.NDArray, first: int, path: str) -> Strongest:
     """Each image's greatest activation of each channel. Args: x: (n, C, ...); first: the number of the first image."""
     rows = x.reshape((0, 0, -1))
     values, flat = rows.max(axis=2).asnumpy().T, rows.argmax(axis=2).asnumpy().T.astype(np.int64)  # (C, n)
-    if not np.isfinite(values).all():
+    if not np.isfinite(values).all():  # NaN does not come so far: relu and max pass over it
         raise Refused(
-            f"the network gives no numbers (NaN) in {path}: its parameters are those of a training that diverged"
+            f"the network gives infinite numbers in {path}: its parameters are those of a training that diverged"
         )
     width = x.shape[3] if x.ndim == 4 else 1
     images = np.broadcast_to(np.arange(first, first + len(x)), values.shape)

@@ -37,10 +37,13 @@ def occlusion_figure(
 
     Returns: the figure, (H, W, 3) uint8 RGB.
     """
+    from matplotlib.ticker import PercentFormatter
+
     top, pyplot = found.top, import_pyplot()
     main = top if label is None else label
     classes = [main] if main == top else [main, top]
-    figure, panels = pyplot.subplots(1, 2 + len(classes), figsize=(4.3 * (2 + len(classes)), 4.9), layout="constrained")
+    figure, panels = pyplot.subplots(1, 2 + len(classes), figsize=(4.3 * (2 + len(classes)), 5.6), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.12)
     row, column = np.unravel_index(found.of(main).argmin(), found.likeliest.shape)
     y, x = (centres(side, found.stride)[k] for side, k in zip(image.shape[:2], (row, column)))
     panels[0].imshow(occluded(image, y, x, found.patch, fill))
@@ -49,9 +52,9 @@ def occlusion_figure(
     extent = (-0.5, image.shape[1] - 0.5, image.shape[0] - 0.5, -0.5)
     for panel, k in zip(panels[1:], classes):
         kind = "top class" if label is None or k != main else "true class" + (", top too" if k == top else "")
-        drawn = panel.imshow(found.of(k), extent=extent, vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
+        drawn = panel.imshow(found.of(k), extent=extent, vmin=0, vmax=max(found.of(k).max(), 1e-6), cmap="viridis")
         panel.set_title(f"probability of {_name(names[k])}\n({kind}; {found.whole[k]:.0%} without)", fontsize=10)
-        figure.colorbar(drawn, ax=panel, shrink=0.75)
+        figure.colorbar(drawn, ax=panel, shrink=0.75, format=PercentFormatter(1.0, 0))
     _draw_classes(panels[-1], found.likeliest, names, extent)
     for panel in panels:
         panel.set(xticks=[], yticks=[])
@@ -99,12 +102,12 @@ def invariance_figure(
     from matplotlib.ticker import PercentFormatter
 
     pyplot = import_pyplot()
-    figure = pyplot.figure(figsize=(17, 3.1 * len(curves) + 2.2), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=[1.7, 3.1 * len(curves)])
-    shades = [tuple(level / 255 for level in colour(k)) for k in range(len(images))]
+    figure = pyplot.figure(figsize=(17, 3.1 * len(curves) + 2.7), layout="constrained")
+    upper, lower = figure.subfigures(2, 1, height_ratios=[2.2, 3.1 * len(curves)])
+    shades = pyplot.get_cmap("tab10" if len(images) <= 10 else "tab20").colors[: len(images)]
     for k, (panel, image) in enumerate(zip(upper.subplots(1, max(len(images), 6)).flat, images)):
         panel.imshow(image)
-        panel.set_title(_name(names[classes[k]])[:24], fontsize=9, color=[0.75 * level for level in shades[k]])
+        panel.set_title(_name(names[classes[k]])[:24], fontsize=10)
         for edge in panel.spines.values():
             edge.set(color=shades[k], linewidth=4)
     for panel in upper.axes:
@@ -124,10 +127,10 @@ def invariance_figure(
         early.set_title("early layer (stage 1): distance", fontsize=10)
         late.set_title("late layer (before the head): distance", fontsize=10)
         chance.set_title(f"probability of the {'true' if of_labels else 'top'} class", fontsize=10)
-        chance.yaxis.set_major_formatter(PercentFormatter(1.0))
+        chance.yaxis.set_major_formatter(PercentFormatter(1.0, 0))
     figure.suptitle(
-        f"{network}: how its features move as an image does "
-        "(distance over the length of the unchanged image's features: 0 is the same, 1 as far as nothing at all)",
+        f"{network}: how its features move as an image does. Each image has the colour of its frame; distances are "
+        "over the length of the unchanged image's features: 0 is no change",
         fontsize=12,
     )
     return _pixels(pyplot, figure)

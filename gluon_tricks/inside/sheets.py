@@ -19,7 +19,7 @@ from gluon_tricks.tasks.lettering import shortened, width, write
 _WIDTH, _EDGE, _GAP = 1300, 20, 4  # px
 _HEADING, _TEXT, _SMALL = 17, 11, 9  # px of a capital letter
 _INK, _SOFT, _EMPTY = (20, 20, 20), (95, 95, 95), (240, 240, 240)
-_TILE = 66  # px, of a patch and of a view
+_TILE = 62  # px, of a patch and of a view
 _MOST_FILTERS = 256
 
 
@@ -76,7 +76,7 @@ def strongest_sheet(
     rows = math.ceil(max([1, *map(len, blocks.values())]) / 3)
     tall, wide = rows * (_TILE + _GAP), 6 * (_TILE + _GAP) + 2 * _GAP
     block_height, columns = tall + 4 * _TEXT + 2, 3
-    step = (_WIDTH - 2 * _EDGE + 16) // columns
+    step = (_WIDTH - 2 * _EDGE - wide) // (columns - 1)
     paper = _paper(math.ceil(len(blocks) / columns) * block_height, _WIDTH)
     for k, (title, found) in enumerate(blocks.items()):
         y, x = k // columns * block_height, _EDGE + k % columns * step
@@ -98,8 +98,8 @@ def strongest_sheet(
         paper,
         f"{network}: what makes channels of {layer} fire",
         f"Of each channel the 9 strongest activations over {images} images, one an image. Left: the activation gone "
-        "back to pixels (unpooling to where the maxima were, relu, transposed filters); grey is 0, what stands out made "
-        f"the channel fire. Right: the {seen}. Above each: the channel and its activations.",
+        "back to pixels (unpooling to where the maxima were, relu, transposed filters); grey is 0, what stands out "
+        f"made the channel fire. Right: the {seen}. Above each: the channel and its activations.",
     )
 
 
@@ -112,7 +112,7 @@ def evolution_sheet(moments: Sequence[Moment], titles: Sequence[str], network: s
         network, layer: what the title says.
     """
     left = min(max(width(title, _TEXT) for title in titles) + 16, 220)
-    side = min((_WIDTH - 2 * _EDGE - left) // len(moments) - 2 * _GAP, 110)
+    side = min((_WIDTH - 2 * _EDGE - left) // len(moments) - 2 * _GAP, 140)
     row = 2 * side + 4 * _GAP
     paper = _paper(3 * _TEXT + len(titles) * row, _WIDTH)
     for column, moment in enumerate(moments):

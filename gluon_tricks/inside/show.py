@@ -13,14 +13,14 @@ import tqdm
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.core.wording import plural
+from gluon_tricks.initialise.walk import Graph
 from gluon_tricks.inside import plots, sheets
 from gluon_tricks.inside.chain import Chain, Layer
 from gluon_tricks.inside.deconvolution import Strongest, pairs, strongest
 from gluon_tricks.inside.invariance import AMOUNTS, invariance
 from gluon_tricks.inside.occlusion import centres, check_square, occlusion_map
-from gluon_tricks.inside.page import Sheet, save_sheet
+from gluon_tricks.inside.page import Sheet
 from gluon_tricks.inside.viewed import Pictures, Viewed
-from gluon_tricks.initialise.walk import Graph
 
 VIEWS = ("filters", "deconvolution", "evolution", "occlusion", "invariance")
 _FEW_LAYERS = 6  # up to so many convolutions are all shown
@@ -115,9 +115,13 @@ def first_filters(viewed: Viewed) -> tuple[str, np.ndarray]:
 def show_filters(viewed: Viewed, out: pathlib.Path) -> list[Sheet]:
     """Draws the first layer's filters."""
     path, weights = first_filters(viewed)
-    sheet = Sheet("filters", "filters", f"the first layer's filters, {path}")
-    save_sheet(out, sheet, sheets.filter_sheet(weights, viewed.net.name, path))
-    return [sheet]
+    picture = sheets.filter_sheet(weights, viewed.net.name, path)
+    return [_saved(out, Sheet("filters", "filters", f"the first layer's filters, {path}", picture))]
+
+
+def _saved(out: pathlib.Path, sheet: Sheet) -> Sheet:
+    sheet.save(out)
+    return sheet
 
 
 def find_strongest(viewed: Viewed, chain: Chain, layers: Sequence[Layer], pixels: np.ndarray, top: int = _PATCHES):
@@ -146,11 +150,10 @@ def show_deconvolution(viewed: Viewed, pictures: Pictures, choice: Choice, out: 
             )  # fmt: skip
         blocks = {called(viewed, chain, layer, c): pairs_of[c] for c in channels}
         field = max((len(pair.patch) for shown in blocks.values() for pair in shown), default=viewed.side)
-        sheet = Sheet("deconvolution", f"deconvolution-{layer.path}", f"{layer.path}, {plural(len(blocks), 'channel')}")
         sizes = (field, viewed.side)
         picture = sheets.strongest_sheet(blocks, viewed.net.name, layer.path, sizes, len(pictures.pixels))
-        save_sheet(out, sheet, picture)
-        drawn.append(sheet)
+        about = f"{layer.path}, {plural(len(blocks), 'channel')}"
+        drawn.append(_saved(out, Sheet("deconvolution", f"deconvolution-{layer.path}", about, picture)))
     return drawn
 
 
@@ -177,13 +180,14 @@ def show_evolution(
         if layers:
             for layer, moment in _moment(then, name, layers, channels, pictures.pixels):
                 rows.setdefault(layer, []).append(moment)
-    drawn = [Sheet("evolution", "evolution-filters", f"the first layer's filters, {path}, over the training")]
-    save_sheet(out, drawn[0], sheets.filter_evolution_sheet(filters, viewed.net.name, path))
+    picture = sheets.filter_evolution_sheet(filters, viewed.net.name, path)
+    about = f"the first layer's filters, {path}, over the training"
+    drawn = [_saved(out, Sheet("evolution", "evolution-filters", about, picture))]
     for layer in layers:
         titles = [called(viewed, chain, layer, c) for c in channels[layer.path]]
-        sheet = Sheet("evolution", f"evolution-{layer.path}", f"{layer.path} over the training")
-        save_sheet(out, sheet, sheets.evolution_sheet(rows[layer.path], titles, viewed.net.name, layer.path))
-        drawn.append(sheet)
+        picture = sheets.evolution_sheet(rows[layer.path], titles, viewed.net.name, layer.path)
+        about = f"{layer.path} over the training"
+        drawn.append(_saved(out, Sheet("evolution", f"evolution-{layer.path}", about, picture)))
     return drawn
 
 
@@ -208,11 +212,8 @@ def show_occlusion(
             image, label = pictures.pixels[k], None if pictures.labels is None else int(pictures.labels[k])
             found = occlusion_map(viewed.probabilities, image, patch, stride, fill, viewed.batch_size, told)
             name = viewed.names[found.top if label is None else label]
-            sheet = Sheet("occlusion", f"occlusion-{number}", f"image {k}, {name}")
-            save_sheet(
-                out, sheet, plots.occlusion_figure(image, found, viewed.names, label, fill, viewed.net.name)
-            )  # fmt: skip
-            drawn.append(sheet)
+            picture = plots.occlusion_figure(image, found, viewed.names, label, fill, viewed.net.name)
+            drawn.append(_saved(out, Sheet("occlusion", f"occlusion-{number}", f"image {k}, {name}", picture)))
     return drawn
 
 
@@ -226,9 +227,8 @@ def show_invariance(
     with counting("invariance", len(chosen) * sum(map(len, AMOUNTS.values()))) as told:
         curves = [invariance(viewed.features, images, classes, kind, None, fill, told) for kind in AMOUNTS]
     figure = plots.invariance_figure(images, curves, viewed.names, classes, fill, viewed.net.name, known)
-    sheet = Sheet("invariance", "invariance", f"{plural(len(chosen), 'image')} shifted, enlarged and turned")
-    save_sheet(out, sheet, figure)
-    return [sheet]
+    about = f"{plural(len(chosen), 'image')} shifted, enlarged and turned"
+    return [_saved(out, Sheet("invariance", "invariance", about, figure))]
 
 
 def choose_images(viewed: Viewed, pictures: Pictures, count: int) -> tuple[list[int], str]:

@@ -17,7 +17,7 @@ from gluon_tricks.data.augment import normalised
 from gluon_tricks.data.crop import centre_crop
 from gluon_tricks.inside.chain import Chain
 from gluon_tricks.networks.load import Trained, require_classifier
-from gluon_tricks.networks.of_recipe import require_images, restore_plain_layout
+from gluon_tricks.networks.of_recipe import parameters_by_name, require_images, restore_plain_layout
 from gluon_tricks.tasks.classification.evaluation_set import open_evaluation_set
 from gluon_tricks.trained.load import open_network
 from gluon_tricks.trained.predict import open_predictor
@@ -116,15 +116,23 @@ def open_viewed(
 
     Raises:
         Refused: nothing trained there, a detector or segmenter, an exported graph, names that do not fit, or images
-            that take more memory than there is.
+            that take more memory than there is; parameters that are no numbers.
     """
     context = context or mx.cpu()
     trained = open_network(source, model=model, ctx=context)
     net = require_classifier(trained, source)
+    _require_numbers(net, source)
     names = open_predictor(str(source), class_file=class_file, context=context, trained=trained).names
     side = net.preprocessing.input_size
     require_images(net, (batch_size, side, side), context)
     return Viewed(net, net.preprocessing, names, context, batch_size, trained)
+
+
+def _require_numbers(net: Classifier, source: str | os.PathLike) -> None:
+    """Refuses parameters that are no numbers: relu and max would pass over them and show pictures of nothing."""
+    for name, parameter in parameters_by_name(net).items():
+        if not np.isfinite(parameter.list_data()[0].asnumpy()).all():
+            raise Refused(f"{source} holds NaN or infinity in {name}: it is of a training that diverged, name another")
 
 
 @dataclasses.dataclass(frozen=True)
