@@ -32,10 +32,17 @@ from gluon_tricks.core.wording import as_utf8, plural, printable, quoted
 from gluon_tricks.data.records import BadRecord
 from gluon_tricks.inside import show
 from gluon_tricks.inside.page import Sheet, write_page
-from gluon_tricks.inside.viewed import Pictures, Viewed, open_viewed, pictures_of_files, pictures_of_records
+from gluon_tricks.inside.viewed import (
+    Pictures,
+    Viewed,
+    images_missing,
+    open_viewed,
+    pictures_of_files,
+    pictures_of_records,
+)
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.networks.checkpoint import list_checkpoints
-from gluon_tricks.networks.load import SOURCE
+from gluon_tricks.networks.load import SOURCE, is_there
 from gluon_tricks.trained.prediction_files import find_images
 
 Moments = list[tuple[str, Callable[[], Viewed]]]
@@ -134,29 +141,23 @@ def _possible(args: argparse.Namespace, viewed: Viewed, choice: show.Choice) -> 
     Raises:
         Refused
     """
-    asked = [view for view in show.VIEWS if view in (args.views or show.VIEWS)]
-    moments: Moments = []
-
-    def check(view: str) -> None:
-        nonlocal moments
-        if view == "filters":
-            show.first_filters(viewed)
-        if view == "deconvolution":
-            show.check_pick(show.chosen_layers(viewed.chain(), choice.layers), choice.pick)
-        if view == "evolution":
-            moments = _moments(args, viewed, choice.checkpoints)
-            show.first_filters(viewed)
-        if view == "occlusion":
-            choice.square(viewed.side)
-
+    asked, moments = [view for view in show.VIEWS if view in (args.views or show.VIEWS)], []
+    if choice.layers or choice.pick:
+        show.check_pick(show.chosen_layers(viewed.chain(), choice.layers), choice.pick)
+    if "occlusion" in asked:
+        choice.square(viewed.side)
+    needs = {
+        "filters": lambda: show.first_filters(viewed),
+        "deconvolution": viewed.chain,
+        "evolution": lambda: moments.extend(_moments(args, viewed, choice.checkpoints)),
+    }
     possible = []
     for view in asked:
         try:
-            check(view)
+            needs.get(view, lambda: None)()
             possible.append(view)
         except Refused as refused:
-            said = args.views or choice.layers or choice.pick or (view == "occlusion")
-            if said and not (view == "evolution" and not args.views):
+            if args.views:
                 raise
             print(f"{view} is left out: {refused}", flush=True)
     return possible, moments
@@ -215,12 +216,15 @@ def run(args: argparse.Namespace) -> int:
     paths = find_images(args.images) if args.images else []
     if out.resolve() in {path.parent.resolve() for path in paths}:
         raise Refused(f"--out {out} is where images lie that are to be looked at: name another folder")
+    without_images = args.views is not None and {*args.views} == {"filters"}
+    if not (paths or args.rec_val or without_images or is_there(args.source)):  # before it is downloaded
+        raise Refused(images_missing(args.source))
     context = choose_contexts(args.num_gpus)[0]
     viewed = open_viewed(
         args.source, model=args.model, class_file=args.classes, context=context, batch_size=args.batch_size
     )
     views, moments = _possible(args, viewed, choice)
-    pictures = _pictures(args, viewed, paths) if views != ["filters"] else None
+    pictures = None if without_images else _pictures(args, viewed, paths)
     with no_empty_folders(out):
         sheets = _draw(args, viewed, choice, views, moments, pictures)
         page = write_page(out, f"{viewed.net.name} seen from inside", _facts(args, viewed, pictures), sheets)

@@ -103,23 +103,32 @@ class Viewed:
 
 
 def open_viewed(
-    source: str | os.PathLike, *, model: str | None = None, class_file: str | os.PathLike | None = None,
+    source: str | os.PathLike | Classifier, *, model: str | None = None, class_file: str | os.PathLike | None = None,
     context: mx.Context | None = None, batch_size: int = 16,
 ) -> Viewed:  # fmt: skip
     """A trained classifier, ready to be looked at.
 
     Args:
-        source, model: as load_network takes them.
+        source: as load_network takes it; or a network of get_model or load_network with its parameters.
+        model: of a parameter file that fits several networks.
         class_file: other names of the classes than those known, one a line.
-        context: the CPU by default.
+        context: of what is loaded; the CPU by default. A network stays where it is.
         batch_size: images at a time.
+
+    Returns: `viewed.chain()` is for `strongest` and `project`, `viewed.probabilities` for `occlusion_map`,
+        `viewed.features` for `invariance`.
 
     Raises:
         Refused: nothing trained there, a detector or segmenter, an exported graph, names that do not fit, or images
             that take more memory than there is; parameters that are no numbers.
     """
     context = context or mx.cpu()
-    trained = open_network(source, model=model, ctx=context)
+    if isinstance(source, Classifier):
+        trained, source = Trained(source), source.name
+        _require_numbers(trained.net, source)
+        context = next(iter(trained.net.collect_params().values())).list_ctx()[0]
+    else:
+        trained = open_network(source, model=model, ctx=context)
     net = require_classifier(trained, source)
     _require_numbers(net, source)
     names = open_predictor(str(source), class_file=class_file, context=context, trained=trained).names
@@ -131,6 +140,8 @@ def open_viewed(
 def _require_numbers(net: Classifier, source: str | os.PathLike) -> None:
     """Refuses parameters that are no numbers: relu and max would pass over them and show pictures of nothing."""
     for name, parameter in parameters_by_name(net).items():
+        if parameter._data is None:
+            raise Refused(f"{source} has no parameters yet ({name}): train it, or load some with pretrained=")
         if not np.isfinite(parameter.list_data()[0].asnumpy()).all():
             raise Refused(f"{source} holds NaN or infinity in {name}: it is of a training that diverged, name another")
 
@@ -179,6 +190,8 @@ def pictures_of_records(viewed: Viewed, source: str, count: int, rec_val: Sequen
     Raises:
         Refused: there are none, they are of other classes, or they take too much memory.
     """
+    if viewed.trained.recipe is None and not rec_val:
+        raise Refused(images_missing(source))
     evaluated = open_evaluation_set(
         source, [viewed.context], rec_val=rec_val, trained=viewed.trained, batch_size=viewed.batch_size
     )
@@ -192,6 +205,11 @@ def pictures_of_records(viewed: Viewed, source: str, count: int, rec_val: Sequen
     if not len(pixels):
         raise Refused(f"none of the first {count} records of {evaluated.records.paths[0]} can be decoded")
     return Pictures(pixels, labels, "the first validation images")
+
+
+def images_missing(source: str) -> str:
+    """What is said of a network that is of no run, where no images are named."""
+    return f"{source} belongs to no run, so images are missing: name photos (--images) or packed images (--rec-val)"
 
 
 def _require_memory(viewed: Viewed, count: int) -> None:

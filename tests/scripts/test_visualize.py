@@ -19,8 +19,8 @@ FEW = ["--num-gpus", "0", "--count", "12", "--channels", "2", "--photos", "2", "
 
 def recipe_of(model, records):
     return Recipe(
-        model=model, data="records", train=(str(records / "train.rec"),), val=(str(records / "val.rec"),), input_size=32,
-        epochs=3, batch_size=16, dtype="float32", lr=0.05, augment="none", name="tiny",
+        model=model, data="records", train=(str(records / "train.rec"),), val=(str(records / "val.rec"),),
+        input_size=32, epochs=3, batch_size=16, dtype="float32", lr=0.05, augment="none", name="tiny",
     )  # fmt: skip
 
 
@@ -111,7 +111,9 @@ def test_what_is_asked_for_and_cannot_be_is_refused(run, tmp_path, tiny_records,
         ([*branched, "--views", "deconvolution"], "because it branches at stage1.0: deconvolution views are of"),
         ([*branched, "--views", "evolution"], "has 0 checkpoints: an evolution takes a run with two or more"),
         ([*branched, "--patch", "32"], "the square has 32 px and the image 32: choose 1 to 31 (--patch)"),
-        ([*branched[:3], *out], "belongs to no run, so --rec-val is missing"),
+        ([*branched[:3], *out], "belongs to no run, so images are missing: name photos (--images) or packed"),
+        (["vgg16", *out], "vgg16 belongs to no run, so images are missing"),
+        (["nowhere", "--views", "filters", *out], "there is no run or file nowhere"),
         ([run, *out, "--layers", "stage9"], "cifar_plain20 has no layer 'stage9': there are stem.0, stage1.0.0,"),
         ([run, *out, "--layers", "stem.0", "--pick", "16"], "stem.0 has channels 0 to 15, and --pick names 16"),
         ([run, *out, "--pick", "1,x"], "--pick takes up to 300 whole numbers from 0 to 1048576 with commas"),
@@ -119,7 +121,7 @@ def test_what_is_asked_for_and_cannot_be_is_refused(run, tmp_path, tiny_records,
         ([run, *out, "--fill", "1,2,256"], "--fill takes 3 whole numbers from 0 to 255"),
         ([run, *out, "--images", tmp_path, "--rec-val", "x"], "--images and --rec-val both say which images"),
         ([run, *out, "--images", tmp_path / "none"], "is no file or folder that can be read"),
-        ([tmp_path / "nowhere", *out], "there is no run or file"),
+        ([tmp_path / "nowhere", *out], "nowhere belongs to no run, so images are missing"),
     ):
         assert says in refused(words, capsys)
     assert not (tmp_path / "out").exists()
