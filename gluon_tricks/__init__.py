@@ -29,8 +29,8 @@ _PUBLIC = {
         name: f"gluon_tricks.tricks:{name}"
         for name in (
             *("LinearScaling", "Warmup", "ZeroGamma", "DataDependentInit", "NoBiasDecay", "StepDecay", "Cosine"),
-            *("ExponentialDecay", "LinearDecay", "PolyDecay", "LabelSmoothing", "Distillation", "Mixup", "Trick"),
-            "StepContext",
+            *("ExponentialDecay", "LinearDecay", "PolyDecay", "Plateau", "LabelSmoothing", "Distillation", "Mixup"),
+            *("Trick", "StepContext"),
         )
     },
     "initialise_from_data": "gluon_tricks.initialise.data:initialise_from_data",

@@ -94,6 +94,7 @@ VARIANTS = {
         norm_first=True,
         hidden=_GAUSS_1,
         head=_GAUSS,
+        preprocessing=Preprocessing(227, crop_ratio=227 / 256, **CAFFE),
     ),
     "zfnet": _zfnet(384, 384, 256),
     "zfnet_512_1024_512": _zfnet(512, 1024, 512),
@@ -127,7 +128,9 @@ class AlexNet(HiddenLayersClassifier):
     Differs:
         alexnet_2012: with images of 224 pixels the paper's first convolution does not come out even: (224 - 11) / 4 is
             no whole number, and the figure's 253,440 neurons are no square times 96. What follows (27x27, 13x13) needs
-            a 55x55 map, so the images are padded by 2. The normalisation runs over all channels, as the formula says;
+            a 55x55 map. Images have 227 pixels, as in Caffe's reference network; they are padded by 2 besides, with
+            which those of 224 give 55x55 too, and of the 56x56 at 227 the pool leaves out the last row and column.
+            The normalisation runs over all channels, as the formula says;
             on two GPUs the two channels at either side of the towers' border could not see each other. The hidden
             dense layers have biases of 1, the head of 0: it has no relu to keep alive.
         zfnet: the contrast normalisation across maps is given no formula; it is AlexNet's with AlexNet's constants, as

@@ -8,12 +8,14 @@ from typing import Any
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import quoted, shortened
+from model_zoo.mean_image import MeanImage
 
 IMAGENET = {"mean": (123.68, 116.779, 103.939), "std": (58.393, 57.12, 57.375), "crop_ratio": 0.875}
 CAFFE = {"mean": IMAGENET["mean"], "std": (1.0, 1.0, 1.0)}  # the mean subtracted, and no more
 RAW = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}  # pixels as they are
 LARGEST_INPUT = 4096  # px of a side of the input; the largest that is published has 1280
 LARGEST_RESIZED = 8192  # px of the shorter edge of what the crop is taken from: 200 MB, of a long photo 1.6 GB
+OUTPUTS = ("softmax", "sigmoid")
 CIFAR10 = {"mean": (125.307, 122.961, 113.8575), "std": (51.5865, 50.847, 51.255), "crop_ratio": 1.0}
 
 
@@ -26,6 +28,9 @@ class Preprocessing:
         crop_ratio: the crop's side / the shorter edge of the resized photo, in (0, 1].
         mean, std: of R, G and B on the 0..255 scale: input = (pixel - mean) / std.
         classes: the classes' names in the order of the logits, if they are known.
+        output: what gives the probabilities of the logits: "softmax" over the classes, of which one is right, or
+            "sigmoid" of each class by itself.
+        mean_image: what is subtracted pixel by pixel in place of the mean, whose channels' mean that is; None: nothing.
 
     Source: Bag of Tricks, section 2.1; for CIFAR-10 GluonCV's training script.
     """
@@ -35,8 +40,12 @@ class Preprocessing:
     mean: tuple[float, float, float] = IMAGENET["mean"]
     std: tuple[float, float, float] = IMAGENET["std"]
     classes: tuple[str, ...] | None = None
+    output: str = "softmax"
+    mean_image: MeanImage | None = None
 
     def __post_init__(self):
+        if self.output not in OUTPUTS:
+            raise Refused(f"output is {quoted(self.output)}: choose one of {', '.join(OUTPUTS)}")
         if not 1 <= self.input_size <= LARGEST_INPUT or not 0 < self.crop_ratio <= 1 or min(self.std) <= 0:
             raise Refused(
                 f"input_size {quoted(self.input_size)}, crop_ratio {self.crop_ratio}, std {self.std}: sizes take 1 to "
@@ -60,11 +69,16 @@ class Preprocessing:
         """
         try:
             said = {"input_size": values["crop"]["height"]} if "crop" in values else {}
-            said |= {name: values[name] for name in ("crop_ratio", "mean", "std", "classes") if name in values}
+            said |= {
+                name: values[name] for name in ("crop_ratio", "mean", "std", "classes", "output") if name in values
+            }
             numbers = [said.get("input_size", 1), said.get("crop_ratio", 1.0)]
             for name in {"mean", "std"} & said.keys():
                 r, g, b = said[name] = tuple(map(float, said[name]))
                 numbers += [r, g, b]
+            if "mean_image" in values:
+                image = values["mean_image"]
+                said["mean_image"] = None if image is None else MeanImage.from_json(image)
             if said.get("classes") is not None:
                 said["classes"] = tuple(said["classes"])
             names = said.get("classes") or ()
@@ -96,11 +110,18 @@ class Preprocessing:
             "crop": {"place": "centre", "offset": "rounded down", "height": self.input_size, "width": self.input_size},
             "mean": list(self.mean),
             "std": list(self.std),
+            "mean_image": self._mean_image_to_json(),
             "layout": "NCHW",
             "dtype": "float32",
             "crop_ratio": self.crop_ratio,
             "classes": None if self.classes is None else list(self.classes),
+            "output": self.output,
         }
+
+    def _mean_image_to_json(self) -> dict[str, Any] | None:
+        """Of the size of the input."""
+        image, side = self.mean_image, self.input_size
+        return None if image is None else MeanImage.of(image.pixels(side, side)).to_json()
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Preprocessing))

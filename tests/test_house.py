@@ -10,7 +10,7 @@ import runpy
 
 import pytest
 
-from gluon_tricks.recipes.recipe import KINDS
+from gluon_tricks.recipes.kinds import KINDS
 from gluon_tricks.tasks.protocol import Task
 from gluon_tricks.tasks.registry import TASKS
 

@@ -30,6 +30,7 @@ from gluon_tricks.tricks import (
     LinearDecay,
     Mixup,
     NoBiasDecay,
+    Plateau,
     PolyDecay,
     StepDecay,
     Trick,
@@ -63,7 +64,15 @@ def recipe_from_flags(
     """
     _refuse_what_is_replaced(args)
     recipe, notes = start(args, begun)
-    before = recipe
+    recipe, more = changed_by_flags(recipe, args, devices, begun)
+    return recipe, notes + more
+
+
+def changed_by_flags(
+    recipe: Recipe, args: argparse.Namespace, devices: int, begun: Settings | None
+) -> tuple[Recipe, list[str]]:
+    """What the flags make of the recipe that start found. Args, Returns and Raises: as for recipe_from_flags."""
+    before, notes = recipe, []
     form = "gluoncv" if recipe.name == "imagenet" else "paper"
     gluoncv = args.recipe is None and begun is None and form == "gluoncv"
     if args.accumulate is not None:
@@ -85,6 +94,8 @@ def recipe_from_flags(
     _require_teachers(recipe)
     recipe, left_out = _without_what_cannot_be(recipe, args)
     notes += [*left_out, *new_doubts(recipe, before)]
+    unusual = recipe.unusual_images()
+    notes += [unusual] if unusual and begun is None else []
     if args.num_training_samples is not None:
         notes.append(f"--num-training-samples {args.num_training_samples}: not used, the records are counted")
     return recipe.resolved(), notes
@@ -146,7 +157,7 @@ def _with_data(recipe: Recipe, args: argparse.Namespace) -> Recipe:
 
 
 _FIELDS = ("input_size", "crop_ratio", "model", "mode", "dtype", "epochs", "lr", "momentum", "wd")
-_FIELDS += ("init", "augment", "seed")  # flags that are fields of the recipe
+_FIELDS += ("init", "crop", "augment", "seed")  # flags that are fields of the recipe
 
 
 def _with_fields(recipe: Recipe, args: argparse.Namespace) -> Recipe:
@@ -182,15 +193,26 @@ def _with_schedule(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     decays = {"cosine": Cosine, "poly": PolyDecay, "linear": LinearDecay}
     stepped = any(v is not None for v in (args.lr_decay, args.lr_decay_period, args.lr_decay_epoch))
     present = [trick for trick in recipe.tricks if isinstance(trick, StepDecay)]
+    plateaus = [trick for trick in recipe.tricks if isinstance(trick, Plateau)]
     if args.lr_mode in decays:
         recipe = recipe.add(decays[args.lr_mode]())
     elif args.lr_mode == "constant":
         for trick in recipe.tricks:
             recipe = recipe.without(trick.label()) if trick.slot() == "decay" else recipe
+    elif args.lr_mode == "plateau" or (args.lr_mode is None and args.lr_decay is not None and plateaus):
+        old = plateaus[0] if plateaus else Plateau()
+        recipe = recipe.add(old if args.lr_decay is None else dataclasses.replace(old, by=args.lr_decay))
+        if args.lr_decay_period or args.lr_decay_epoch:
+            raise Refused("--lr-decay-period and --lr-decay-epoch go with --lr-mode step: a plateau names no epochs")
+        return _with_warmup(recipe, args)
     elif args.lr_mode == "step" or (stepped and present):
         recipe = recipe.add(_step_decay(args, recipe.epochs, present[0] if present else StepDecay()))
     if stepped and not any(isinstance(trick, StepDecay) for trick in recipe.tricks) and args.lr_mode is None:
         raise Refused("--lr-decay, --lr-decay-period and --lr-decay-epoch go with --lr-mode step")
+    return _with_warmup(recipe, args)
+
+
+def _with_warmup(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     if args.warmup_epochs is not None or args.warmup_lr is not None:
         old = next((trick for trick in recipe.tricks if isinstance(trick, Warmup)), Warmup(0))
         epochs = old.epochs if args.warmup_epochs is None else args.warmup_epochs

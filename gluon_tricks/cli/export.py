@@ -65,7 +65,8 @@ def preprocessing(options: argparse.Namespace, net) -> Preprocessing:
         "std": _three(options.rgb_std, "--rgb-std"),
         "classes": sources.read_classes(options.class_names) if options.class_names else None,
     }
-    return dataclasses.replace(start, **{key: value for key, value in given.items() if value is not None})
+    given = {key: value for key, value in given.items() if value is not None}
+    return dataclasses.replace(start, **given, **({"mean_image": None} if "mean" in given else {}))
 
 
 def _three(text: str | None, flag: str) -> tuple[float, ...] | None:
@@ -96,5 +97,6 @@ def main(argv: list[str] | None = None) -> int:
         checked = f"read back, its logits differ by at most {difference:.1e} of the largest"
     print(f"{options.target}: {net.name}, {steps.input_size}x{steps.input_size} px; {checked}")
     whose = "of the run" if recipe else "of the file" if "mean" in getattr(net, "stated", ()) else "assumed"
-    print(f"preprocessing {whose}: mean {steps.mean}, std {steps.std} (RGB, 0..255)")
+    whole = "" if steps.mean_image is None else " at every pixel (mean_image)"
+    print(f"preprocessing {whose}: mean {steps.mean}{whole}, std {steps.std} (RGB, 0..255)")
     return 0

@@ -29,11 +29,11 @@ from gluon_tricks.data.records import BadRecord
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.networks.checkpoint import list_checkpoints
 from gluon_tricks.ranks import distributed, heartbeat, launcher
-from gluon_tricks.recipes.recipe import read_recipe, recipe_from_json
+from gluon_tricks.recipes.kinds import read_recipe, recipe_from_json
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.training.divergence import Diverged
 from gluon_tricks.training.job import Options
-from gluon_tricks.training.journal import make_run_directory, newest_run_directory
+from gluon_tricks.training.journal import last_epoch, make_run_directory, newest_run_directory
 from gluon_tricks.training.loop import train_and_evaluate
 from gluon_tricks.training.steps import Interrupted
 
@@ -119,7 +119,7 @@ def train(
         said = " and ".join(f"{value:.2%} {label}" for label, value in measured.items())
         print(
             f"{recipe.model} has {said} on {scores.images} held-out images after "
-            f"{plural(recipe.epochs, 'epoch')}, in {minutes}:{seconds:02d}; everything about it is in {run}"
+            f"{plural(last_epoch(run), 'epoch')}, in {minutes}:{seconds:02d}; everything about it is in {run}"
         )
     return 0
 

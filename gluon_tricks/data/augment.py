@@ -19,6 +19,8 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.keyed_random import generator
+from gluon_tricks.data.pixel_mean import PixelMean
+from model_zoo.mean_image import MeanImage
 from model_zoo.preprocessing import IMAGENET
 
 MEAN_RGB, STD_RGB = IMAGENET["mean"], IMAGENET["std"]
@@ -54,6 +56,8 @@ class Augment:
 AUGMENTS = {
     "paper": Augment(flip=0.5, brightness=0.4, saturation=0.4, hue=0.4, pca_noise=0.1),
     "gluoncv": Augment(flip=0.5, brightness=0.4, contrast=0.4, saturation=0.4, pca_noise=0.1),
+    "alexnet": Augment(flip=0.5, pca_noise=0.1),
+    "flip": Augment(flip=0.5),
     "none": Augment(),
 }
 
@@ -124,6 +128,7 @@ def normalised(
     context: mx.Context | None = None,
     mean: Sequence[float] = MEAN_RGB,
     std: Sequence[float] = STD_RGB,
+    mean_image: MeanImage | None = None,
 ) -> mx.nd.NDArray:
     """Images for evaluation as a network takes them, (pixels - mean) / std.
 
@@ -131,12 +136,14 @@ def normalised(
         images: (n, H, W, 3) uint8, RGB.
         context: the device; default: the CPU.
         mean, std: of R, G and B, in levels 0..255; default: ImageNet's.
+        mean_image: of net.preprocessing: what is subtracted pixel by pixel, in place of the mean.
 
     Returns: (n, 3, H, W) float32 on the device.
     """
+    whole = PixelMean(mean_image, mean, std)
     pixels = mx.nd.array(images, ctx=context, dtype="uint8").astype("float32")
     mean, std = (mx.nd.array(value, ctx=context).reshape((1, 1, 1, 3)) for value in (mean, std))
-    return mx.nd.broadcast_div(mx.nd.broadcast_sub(pixels, mean), std).transpose((0, 3, 1, 2))
+    return whole(mx.nd.broadcast_div(mx.nd.broadcast_sub(pixels, mean), std).transpose((0, 3, 1, 2)))
 
 
 def coefficients(
@@ -150,7 +157,7 @@ def coefficients(
     """Draws the augmentation of each image: what `Preprocess` needs beside the images.
 
     Args:
-        kind: a key of AUGMENTS: "paper", "gluoncv" or "none" (normalise only).
+        kind: a key of AUGMENTS: "paper", "gluoncv", "alexnet" (flip and PCA noise), "flip" or "none" (normalise only).
         seed, epoch: whole numbers >= 0.
         images: the images' numbers in the data set, (N,). The draws depend on seed, epoch and this alone: they
             are the same for any number of ranks, devices and threads.
@@ -164,7 +171,8 @@ def coefficients(
         Refused: there is no augmentation of that name.
 
     Source: Bag of Tricks, section 2.1: flip with probability 0.5, coefficients of hue, saturation and brightness
-        uniform in [0.6, 1.4], PCA noise with a coefficient from N(0, 0.1).
+        uniform in [0.6, 1.4], PCA noise with a coefficient from N(0, 0.1). ILSVRC winners, AlexNet: flip and that
+        noise, which VGG and ResNet took over.
     Differs: the paper scales hue; here it is turned, by (coefficient - 1) x 360 degrees (see hue_matrix): a hue is an
         angle, and what scaling does to it depends on where 0 lies. The images are uint8 (see crop.random_crop).
         GluonCV ("gluoncv") has contrast in the place of hue, and applies its three operations in random
@@ -251,7 +259,8 @@ def augmented(
         indices: the images' numbers in the data set, (N,): `indices` of the batch. The draws depend on seed, epoch and
             this alone.
         context: the device; default: the CPU.
-        kind: "paper" (flip, brightness, saturation, hue, PCA noise), "gluoncv" (contrast in place of hue) or "none".
+        kind: "paper" (flip, brightness, saturation, hue, PCA noise), "gluoncv" (contrast in place of hue), "alexnet"
+            (flip, PCA noise), "flip" or "none".
         seed, epoch: whole numbers >= 0.
         mean, std: of R, G and B, in levels 0..255: those of `net.preprocessing`; default: ImageNet's.
 

@@ -14,11 +14,14 @@ from gluon_tricks.recipes.recipe import Recipe
 
 
 def training_names(recipe: Recipe) -> tuple[str, ...] | None:
-    """The classes of the records that a classifier was trained on, if they are still known.
+    """The classes that a recipe says, else those of the records that a classifier was trained on, if they are there.
 
     Raises:
         Refused: a manifest that is damaged.
     """
+    named = getattr(recipe, "class_names", ())  # not of every kind
+    if named:
+        return named
     if recipe.data in shapes.DATA_SETS:
         return tuple(shapes.CLASSES)
     records = [IMAGENET_FOLDER / "train.rec"] if recipe.data == "imagenet" else map(pathlib.Path, recipe.train)

@@ -1,13 +1,163 @@
-"""Where an image is cropped: the random crop of training, the centre crop of validation."""
+"""Where an image is cropped: the random crops of training, each by name, and the centre crop of validation.
+
+A crop of training is a record with one method, cut(pixels, size, draws) -> the (size, size, 3) crop:
+
+    area    a random part of the image, resized                 Bag of Tricks, GoogLeNet
+    side    shorter side to S, a random square of it            VGG, ResNet, cvjena
+    square  shorter side to S, the middle S x S, a random square of that    AlexNet, ZFNet
+    pad     a border around the validation crop, a random square of that    CIFAR-10
+    centre  the validation crop itself
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import cv2
 import numpy as np
 
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.recipes.recipe import Recipe
+
 _MAX_ASPECT = 8
+TRIES = 10  # at an area crop that fits, before the middle of the image is taken
+
+
+class Crop:
+    """How an image of training is cropped."""
+
+    def require_size(self, size: int) -> None:
+        """Refuses a size that the crop cannot have, before any image is read."""
+
+    def cut(self, pixels: np.ndarray, size: int, draws: np.ndarray) -> np.ndarray:
+        """The crop of an image.
+
+        Args:
+            pixels: (height, width, 3) uint8, BGR.
+            size: px of the square that comes out.
+            draws: (TRIES, 4) uniform in [0, 1), this image's in this epoch; all kinds but one take the first row alone.
+
+        Returns: (size, size, 3) uint8, BGR.
+        """
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True)
+class AreaCrop(Crop):
+    """A random part of the image of some area and aspect ratio (see random_crop), resized to size x size.
+
+    Args:
+        area: range of the part's area as a fraction of the image's, in (0, 1].
+        aspect: range of its width / height, above 0.
+
+    Source: Bag of Tricks, section 2.1.
+    """
+
+    area: tuple[float, float] = (0.08, 1.0)
+    aspect: tuple[float, float] = (3 / 4, 4 / 3)
+
+    def __post_init__(self):
+        if not (0 < self.area[0] <= self.area[1] <= 1 and 0 < self.aspect[0] <= self.aspect[1]):
+            raise Refused(f"area {self.area} must lie in (0, 1], aspect {self.aspect} above 0, low <= high")
+
+    def cut(self, pixels: np.ndarray, size: int, draws: np.ndarray) -> np.ndarray:
+        height, width = pixels.shape[:2]
+        x, y, w, h = random_crop(width, height, draws, self.area, self.aspect)
+        return cv2.resize(pixels[y : y + h, x : x + w], (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+@dataclasses.dataclass(frozen=True)
+class SideCrop(Crop):
+    """The shorter side is made S px, the aspect ratio staying, and a random size x size square is cut out.
+
+    S is uniform among the whole numbers of [low, high], for each image anew; an image that is smaller is enlarged.
+
+    Args:
+        side: (low, high), px; size <= low <= high.
+        square: cut out of the middle S x S alone.
+
+    Source: ILSVRC winners, ResNet and VGG, "data manipulation"; `square`: AlexNet's images of 256 x 256.
+    """
+
+    side: tuple[int, int]
+    square: bool = False
+
+    def require_size(self, size: int) -> None:
+        if not size <= self.side[0] <= self.side[1]:
+            raise Refused(f"a crop of {size} px out of images of side {list(self.side)}: low must be {size} or more")
+
+    def cut(self, pixels: np.ndarray, size: int, draws: np.ndarray) -> np.ndarray:
+        u_side, _, u_x, u_y = draws[0].tolist()
+        side = self.side[0] + int(u_side * (self.side[1] - self.side[0] + 1))
+        if self.square:
+            return _square(centre_crop(pixels, side, 1.0), size, u_x, u_y)
+        return _square_of_resized(pixels, side, size, u_x, u_y)
+
+
+@dataclasses.dataclass(frozen=True)
+class PadCrop(Crop):
+    """A border around what validation cuts out, and a random size x size square of that.
+
+    Args:
+        pad: width of the border, px.
+        colour: of the border, RGB levels.
+        crop_ratio: of validation; CIFAR's is 1: the whole image.
+
+    Source: He et al., Deep residual learning (CVPR 2016), section 4.2: 4 px on each side.
+    """
+
+    pad: int
+    colour: tuple[int, int, int] = (0, 0, 0)
+    crop_ratio: float = 1.0
+
+    def cut(self, pixels: np.ndarray, size: int, draws: np.ndarray) -> np.ndarray:
+        pixels = centre_crop(pixels, size, self.crop_ratio)
+        padded = cv2.copyMakeBorder(pixels, *[self.pad] * 4, cv2.BORDER_CONSTANT, value=self.colour[::-1])
+        return _square(padded, size, *draws[0, 2:].tolist())
+
+
+@dataclasses.dataclass(frozen=True)
+class CentreCrop(Crop):
+    """What validation cuts out. Args: crop_ratio: of validation."""
+
+    crop_ratio: float = 0.875
+
+    def cut(self, pixels: np.ndarray, size: int, draws: np.ndarray) -> np.ndarray:
+        return centre_crop(pixels, size, self.crop_ratio)
+
+
+def training_crop(recipe: Recipe) -> Crop:
+    """How a resolved recipe crops its training images."""
+    if recipe.crop == "area":
+        return AreaCrop((recipe.min_area, 1.0), recipe.aspect)
+    if recipe.crop in ("side", "square"):
+        return SideCrop(recipe.side, square=recipe.crop == "square")
+    if recipe.crop == "pad":
+        colour = tuple(round(level) for level in recipe.mean) if recipe.pad_colour == "mean" else (0, 0, 0)
+        return PadCrop(recipe.pad, colour, recipe.crop_ratio)
+    return CentreCrop(recipe.crop_ratio)
+
+
+def _square_of_resized(pixels: np.ndarray, side: int, size: int, u_x: float, u_y: float) -> np.ndarray:
+    """A square of size px at the shares u_x, u_y of where it can lie, of pixels whose shorter edge is made `side` px.
+
+    Of a very long image a window of at most 8 times the shorter edge is resized, at the same shares: a whole one could
+    fill the memory, and the sum of both offsets is as uniform as one offset.
+    """
+    height, width = pixels.shape[:2]
+    short = min(height, width)
+    w, h = min(width, _MAX_ASPECT * short), min(height, _MAX_ASPECT * short)
+    x, y = round(u_x * (width - w)), round(u_y * (height - h))
+    shape = (max(side, w * side // short), max(side, h * side // short))
+    pixels = cv2.resize(pixels[y : y + h, x : x + w], shape, interpolation=cv2.INTER_LINEAR)
+    return _square(pixels, size, u_x, u_y)
+
+
+def _square(pixels: np.ndarray, size: int, u_x: float, u_y: float) -> np.ndarray:
+    height, width = pixels.shape[:2]
+    x, y = (int(u * (edge - size + 1)) for edge, u in ((width, u_x), (height, u_y)))
+    return pixels[y : y + size, x : x + size]
 
 
 def random_crop(

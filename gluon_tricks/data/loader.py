@@ -16,12 +16,10 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.data.base_loader import ReadOptions, StepLoader
-from gluon_tricks.data.crop import centre_crop, random_crop
+from gluon_tricks.data.crop import TRIES, AreaCrop, Crop, centre_crop
 from gluon_tricks.data.decoding import DECODING, bytes_of_decoding
 from gluon_tricks.data.headers import image_header
 from gluon_tricks.data.records import MOST_CLASSES, BadRecord, Records, decode_image
-
-_TRIES = 10  # at a random crop that fits, before the middle of the image is taken
 
 
 class Batch(NamedTuple):
@@ -45,8 +43,8 @@ class RecordLoader(StepLoader):
 
     Order, ranks and undecodable images are as in StepLoader.
 
-    Training (train=True): each image is a random resized crop (`random_crop`). Validation: shorter edge to
-    ceil(size / crop_ratio), then the middle size x size; the last batch is filled up, so that all have one shape.
+    Training (train=True): of each image a random part (`crop`). Validation: shorter edge to ceil(size / crop_ratio),
+    then the middle size x size; the last batch is filled up, so that all have one shape.
 
     Images are turned as their EXIF says (OpenCV's default); grey and CMYK ones come out as RGB.
 
@@ -56,7 +54,8 @@ class RecordLoader(StepLoader):
         batch_size: B, images of this rank in each step.
         train: random crops in random order, or every image once.
         classes: number of classes, which labels are checked against; default: what the records' manifest says.
-        area: range of the random crop's area as a fraction of the image's, uniform.
+        crop: how training images are cropped, one of data.crop; default: AreaCrop(area, aspect).
+        area: range of an area crop's area as a fraction of the image's, uniform.
         aspect: range of its width / height, log-uniform.
         crop_ratio: of validation, in (0, 1].
         options: seed, threads, rank among ranks, prefetch.
@@ -81,6 +80,7 @@ class RecordLoader(StepLoader):
         batch_size: int,
         train: bool,
         classes: int | None = None,
+        crop: Crop | None = None,
         area: tuple[float, float] = (0.08, 1.0),
         aspect: tuple[float, float] = (3 / 4, 4 / 3),
         crop_ratio: float = 0.875,
@@ -91,13 +91,12 @@ class RecordLoader(StepLoader):
             raise Refused(f"records is the name {records}: open the file first, with Records(...)")
         if size < 1:
             raise Refused(f"size is {size}: it must be at least 1")
-        if not (0 < area[0] <= area[1] <= 1 and 0 < aspect[0] <= aspect[1] and 0 < crop_ratio <= 1):
-            raise Refused(
-                f"area {area} and crop_ratio {crop_ratio} must lie in (0, 1], aspect {aspect} above 0, low <= high"
-            )
+        if not 0 < crop_ratio <= 1:
+            raise Refused(f"crop_ratio {crop_ratio} must lie in (0, 1]")
         options = dataclasses.replace(options, **named)
         super().__init__(records, batch_size=batch_size, train=train, options=options)
-        self.size, self.area, self.aspect, self.crop_ratio = size, area, aspect, crop_ratio
+        self.size, self.crop, self.crop_ratio = size, crop or AreaCrop(area, aspect), crop_ratio
+        self.crop.require_size(size)
         self.classes = classes if classes is not None else len(records.classes) if records.classes else None
 
     def _begin(self, count: int) -> Batch:
@@ -115,28 +114,30 @@ class RecordLoader(StepLoader):
 
     def _load(self, image: int, epoch: int, batch: Batch, slot: int) -> bool:
         label, id, data = self.records.read(image)
-        if not (label.is_integer() and 0 <= label < (MOST_CLASSES if self.classes is None else self.classes)):
-            known = "a whole number from 0" if self.classes is None else f"one of the classes 0 to {self.classes - 1}"
-            raise BadRecord(
-                f"{self.records.describe(image, id)} has label {label:g}, which is not {known}: "
-                "look through the file with gluon-tricks pack --check"
-            )
+        label = self._label(label, image, id)
         with DECODING.share(bytes_of_decoding(image_header(data))):
             pixels = decode_image(data)
             if pixels is None:
                 return False
             pixels = self._cropped(pixels, image, epoch)
         cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=batch.images[slot])
-        batch.labels[slot], batch.indices[slot] = int(label), image
+        batch.labels[slot], batch.indices[slot] = label, image
         return True
+
+    def _label(self, label: float, image: int, id: int) -> int:
+        """What the batch has of a record's label."""
+        if not (label.is_integer() and 0 <= label < (MOST_CLASSES if self.classes is None else self.classes)):
+            known = "a whole number from 0" if self.classes is None else f"one of the classes 0 to {self.classes - 1}"
+            raise BadRecord(
+                f"{self.records.describe(image, id)} has label {label:g}, which is not {known}: "
+                "look through the file with gluon-tricks pack --check"
+            )
+        return int(label)
 
     def _cropped(self, pixels: np.ndarray, image: int, epoch: int) -> np.ndarray:
         if not self.train:
             return centre_crop(pixels, self.size, self.crop_ratio)
-        height, width = pixels.shape[:2]
-        draws = generator(self.seed, "crop", epoch, image).random((_TRIES, 4))
-        x, y, w, h = random_crop(width, height, draws, self.area, self.aspect)
-        return cv2.resize(pixels[y : y + h, x : x + w], (self.size, self.size), interpolation=cv2.INTER_LINEAR)
+        return self.crop.cut(pixels, self.size, generator(self.seed, "crop", epoch, image).random((TRIES, 4)))
 
     def _place(self, image: int) -> tuple:
         path, offset = self.records.place(image)

@@ -31,7 +31,7 @@ def in_order(
         jobs: number of threads; default: all cores.
         what: what the progress bar calls this ("packing").
     """
-    return _progress(_results(work, items, jobs or usable_cores()), len(items), what)
+    return progress(_results(work, items, jobs or usable_cores()), len(items), what)
 
 
 @contextlib.contextmanager
@@ -75,14 +75,14 @@ def _results(work: Callable, items: Iterable, jobs: int) -> Iterator:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _progress(results: Iterable, total: int, what: str, seconds: float = 30) -> Iterator:
+def progress(results: Iterable, total: int, what: str, seconds: float = 30, unit: str = "images") -> Iterator:
     """A bar on a terminal; in a log file or pipe a plain line every `seconds`."""
     if sys.stderr.isatty():
-        yield from tqdm.tqdm(results, total=total, desc=what, unit=" images")
+        yield from tqdm.tqdm(results, total=total, desc=what, unit=f" {unit}")
         return
     said = time.monotonic()
     for done, result in enumerate(results, start=1):
         yield result
         if time.monotonic() - said >= seconds:
             said = time.monotonic()
-            print(f"{what}: {done} of {total} images", file=sys.stderr, flush=True)
+            print(f"{what}: {done} of {total} {unit}", file=sys.stderr, flush=True)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import opened
@@ -28,12 +28,18 @@ MAX_LENGTH = (1 << 29) - 1
 _HEADER = struct.Struct("<IfQQ")  # flag, label, id, id2
 
 
-def encode_record(label: float, id: int, image: bytes) -> bytes:
+def encode_record(label: float | Sequence[float], id: int, image: bytes) -> bytes:
     """The bytes of one record, as they stand in a .rec.
+
+    Args:
+        label: one number in the header, or several behind it.
 
     Raises: Refused when the image has 512 MB or more, which the format cannot hold.
     """
-    payload = _HEADER.pack(0, label, id, 0) + image
+    if isinstance(label, Sequence):
+        payload = _HEADER.pack(len(label), 0, id, 0) + struct.pack(f"<{len(label)}f", *label) + image
+    else:
+        payload = _HEADER.pack(0, label, id, 0) + image
     if len(payload) > MAX_LENGTH:
         raise Refused(f"image {id} has {byte_size(len(image))}, and a record can hold 512 MB at most: leave it out")
     cuts, at = [], payload.find(MARK)
@@ -50,10 +56,31 @@ def encode_record(label: float, id: int, image: bytes) -> bytes:
 
 
 def decode_record(record: bytes) -> tuple[float, int, bytes]:
-    """The (label, id, encoded image) of one record; label is nan if it holds several (detection).
+    """The (label, id, encoded image) of one record; label is nan if it holds several.
 
     Raises: ValueError when the bytes are no whole record.
     """
+    payload = _payload(record)
+    flag, label, id, _ = _HEADER.unpack_from(payload)
+    if flag == 1:
+        label = struct.unpack_from("<f", payload, _HEADER.size)[0]
+    return (label if flag <= 1 else math.nan), id, payload[_HEADER.size + 4 * flag :]
+
+
+def decode_labels(record: bytes) -> tuple[float, ...]:
+    """All labels of one record, those of a header alone too.
+
+    Raises: ValueError when the bytes are no whole record, or end within the labels.
+    """
+    payload = _payload(record)
+    flag, label, _, _ = _HEADER.unpack_from(payload)
+    if len(payload) < _HEADER.size + 4 * flag:
+        raise ValueError("the record is cut off")
+    return struct.unpack_from(f"<{flag}f", payload, _HEADER.size) if flag else (label,)
+
+
+def _payload(record: bytes) -> bytes:
+    """What a record holds: header, further labels and image, its parts put together."""
     parts, at, kind = [], 0, 1
     while kind in (1, 2):
         if len(record) < at + PART.size:
@@ -69,10 +96,7 @@ def decode_record(record: bytes) -> tuple[float, int, bytes]:
     payload = parts[0] if len(parts) == 1 else MARK.join(parts)
     if len(payload) < _HEADER.size:
         raise ValueError("the record has no image header")
-    flag, label, id, _ = _HEADER.unpack_from(payload)
-    if flag == 1:
-        label = struct.unpack_from("<f", payload, _HEADER.size)[0]
-    return (label if flag <= 1 else math.nan), id, payload[_HEADER.size + 4 * flag :]
+    return payload
 
 
 def walk(path: str | os.PathLike) -> Iterator[tuple[int, int]]:

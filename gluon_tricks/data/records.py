@@ -92,7 +92,7 @@ class Records:
         return self._files[f], i - self._firsts[f]
 
     def read(self, i: int) -> tuple[float, int, bytes]:
-        """The (label, id, encoded image) of image i; label is nan if the record holds several (detection).
+        """The (label, id, encoded image) of image i; label is nan if the record holds several.
 
         Raises: BadRecord when the record is damaged, cannot be read, or its file was written to since it was opened.
         """
@@ -139,3 +139,7 @@ class Records:
     def label_counts(self) -> np.ndarray:
         """How many labels each record holds, (n,): 1, or another number in records for other tasks."""
         return np.concatenate([file.labels[1] for file in self._files])
+
+    def label_vectors(self, count: int) -> np.ndarray:
+        """All labels of records that hold `count` each, (n, count) float32 as stored; no image is read."""
+        return np.concatenate([file.label_vectors(count) for file in self._files])

@@ -26,7 +26,7 @@ from gluon_tricks.core.reading import PARAMETER_BYTES, read_bytes
 from gluon_tricks.core.wording import quoted, shortened
 from gluon_tricks.networks.of_recipe import parameters_by_name, set_parameters
 from gluon_tricks.networks.optimizer_state import optimizer_arrays, restore_optimizer
-from gluon_tricks.recipes.recipe import recipe_from_json
+from gluon_tricks.recipes.kinds import recipe_from_json
 from gluon_tricks.recipes.settings import Settings
 from model_zoo import formats
 

@@ -14,8 +14,10 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.class_names import training_names
 from gluon_tricks.networks.checkpoint import is_checkpoint, list_checkpoints, named, read_checkpoint
+from gluon_tricks.networks.normalisation import alike, by_pixels, read_mean_image, require_alike
 from gluon_tricks.networks.of_recipe import restored_classifier
-from gluon_tricks.recipes.recipe import Recipe, read_recipe, recipe_from_json
+from gluon_tricks.recipes.kinds import read_recipe, recipe_from_json
+from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
 from model_zoo import formats, get_model, list_models, load_model, published
 from model_zoo.classifier import Classifier
@@ -188,16 +190,17 @@ def _open_file(
         net = load_model(path, model or None, classes, contexts)
     _check_agrees(run_or_file, net, recipe, model, classes)
     if recipe and not recipe.based and not file_beside(path):
-        net.preprocessing = _preprocessing(recipe)
+        net.preprocessing = _preprocessing(recipe, path)
     return net, recipe, None if graph or arrays is not None else path
 
 
-def _preprocessing(recipe: Recipe) -> Preprocessing:
-    """What a run's network was trained on."""
+def _preprocessing(recipe: Recipe, path: pathlib.Path) -> Preprocessing:
+    """What a run's network was trained on. Args: path: of its parameters."""
     names = training_names(recipe)
     if names and recipe.classes not in (None, len(names)):
         names = None  # other images lie there now
-    return Preprocessing(recipe.input_size, recipe.crop_ratio, recipe.mean, recipe.std, names)
+    image = read_mean_image(path) if recipe.mean_of == "pixels" else None
+    return Preprocessing(recipe.input_size, recipe.crop_ratio, recipe.mean, recipe.std, names, recipe.output, image)
 
 
 def recipe_of(run_or_file) -> Settings | None:
@@ -227,15 +230,7 @@ def model_of(source: str | os.PathLike) -> str | None:
 def require_same_normalisation(recipe: Settings, trained: Trained, source: str) -> None:
     """Refuses a network that was trained on images of another mean or deviation than a recipe's are."""
     recipe = recipe.resolved()
-    _require_alike(recipe, getattr(trained.net, "preprocessing", recipe), source)  # an exported graph may not say it
-
-
-def _require_alike(recipe: Settings, seen: Settings | Preprocessing, source: str) -> None:
-    if not _alike(seen, recipe):
-        raise Refused(
-            f"{source} takes images of mean {list(seen.mean)} and deviation {list(seen.std)}: give both with --set "
-            "mean=[...] and --set std=[...]"
-        )
+    require_alike(recipe, getattr(trained.net, "preprocessing", recipe), source)  # an exported graph may not say it
 
 
 def check_start(recipe: Settings, net: Classifier) -> None:
@@ -244,17 +239,20 @@ def check_start(recipe: Settings, net: Classifier) -> None:
     there = formats.split(path)[0].exists()
     stored = recipe_of(path) if there else None
     seen = stored if stored and not file_beside(path) else net.preprocessing
+    if getattr(recipe, "mean_of", ""):  # the mean is to follow the images
+        if not np.allclose(seen.mean, recipe.mean, atol=1):
+            log.warning(
+                "%s was trained on images of mean %s; of these the mean of their own is subtracted, %s",
+                path, list(seen.mean), list(recipe.mean),
+            )  # fmt: skip
+        recipe = recipe.set(mean=seen.mean, mean_of="pixels" if by_pixels(seen) else "")
     if stored or not there or "mean" in net.stated:
-        _require_alike(recipe, seen, recipe.pretrained)
-    elif not _alike(net.preprocessing, recipe):
+        require_alike(recipe, seen, recipe.pretrained)
+    elif not alike(net.preprocessing, recipe):
         log.warning(
             "%s does not say which mean and deviation its images had: usual for %s are %s and %s, these have %s and %s",
             path, net.name, *map(list, (net.preprocessing.mean, net.preprocessing.std, recipe.mean, recipe.std)),
         )  # fmt: skip
-
-
-def _alike(one: Settings | Preprocessing, other: Settings) -> bool:
-    return np.allclose(one.mean, other.mean) and np.allclose(one.std, other.std)
 
 
 def means_published(source: str) -> bool:

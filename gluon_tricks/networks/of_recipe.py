@@ -17,6 +17,7 @@ from mxnet.base import _LIB, check_call
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.machine import doctor
+from gluon_tricks.networks.start import starts
 from gluon_tricks.ranks import distributed
 from gluon_tricks.ranks.sync_batch_norm import SyncBatchNorm
 from gluon_tricks.recipes.recipe import Recipe
@@ -149,33 +150,22 @@ def training_shape(recipe: Settings, contexts: Sequence[mx.Context], height: int
 def initialised_network(recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gluon.HybridBlock:
     """The recipe's network with parameters on every device, the same for the same seed.
 
-    init "paper": Xavier uniform, a = sqrt(6 / (fan_in + fan_out)), the fans including the kernel's area; biases 0,
-    gamma 1, beta 0; also where layers bring numbers of their own (VGG, AlexNet, GoogLeNet). "gluoncv": He's normal
-    initialisation for leaky units of slope 1/4, as GluonCV's script has it; layers with numbers of their own keep them.
-    With recipe.pretrained the file gives the parameters, except those of a head of another number of classes.
-
-    Source: section 2.1. Differs: the paper gives channel sizes for the fans; with 3x3 kernels that diverges.
+    What they are is recipe.init's (see start.starts). With recipe.pretrained the file gives the parameters, except
+    those of a head of another number of classes.
     """
     recipe = recipe.resolved()
     mx.random.seed(recipe.seed)
     net = untrained(recipe, pretrained=recipe.pretrained, ctx=list(contexts), to_train=True)
     shape = training_shape(recipe, contexts, recipe.input_size, recipe.input_size)
     require_images(net, shape, contexts[0], to_train=True, number_bytes=4 if recipe.dtype == "float32" else 2)
+    chosen = starts(recipe, net)
     for name, parameter in net.collect_params().items():
         if parameter._data is None:  # no file gave it
-            parameter.initialize(_init(recipe, name), ctx=list(contexts), default_init=mx.init.MSRAPrelu())
+            parameter.initialize(chosen[name], ctx=list(contexts), default_init=mx.init.MSRAPrelu())
     _materialise(net, recipe.input_size)
     for trick in recipe.tricks:
         trick.after_initialize(net)
     return net
-
-
-def _init(recipe: Recipe, name: str) -> mx.init.Initializer | None:
-    """What a parameter is initialised by; None: by what its layer brings, else the default."""
-    if recipe.init == "gluoncv":
-        return None
-    by_kind = {"weight": mx.init.Xavier("uniform", "avg", 3), "bias": mx.init.Zero()}
-    return by_kind.get(name.rsplit("_", 1)[-1])
 
 
 def input_dtype(precision: str) -> str:

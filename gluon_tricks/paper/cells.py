@@ -20,10 +20,11 @@ from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.recipe_records import DATA_SETS, IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.data.records import Records
 from gluon_tricks.paper.scales import Scale, TransferScale, scales_of
-from gluon_tricks.recipes.recipe import read_recipe
+from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.registry import TABLES, get_table
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables.rows import Row, Table
+from gluon_tricks.tasks.protocol import errors_of, with_final
 from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.tricks import Distillation
 
@@ -99,7 +100,13 @@ class Cell:
             text = ", ".join(differences)
             raise Refused(f"{self.folder} holds a run of another recipe ({text}): move it away, or use --runs")
         ended = (self.folder / "final.params").is_file() or not (self.folder / "checkpoints").is_dir()
-        return len(self.metrics()) == self.recipe.epochs and ended  # of some only the metrics have been kept
+        return self._all_epochs(self.metrics()) and ended  # of some only the metrics have been kept
+
+    def _all_epochs(self, rows: list[dict[str, float]]) -> bool:
+        """Whether these are all, of a run that validation results may have ended earlier."""
+        if not self.recipe.open_ended:
+            return len(rows) == self.recipe.epochs
+        return self.recipe.ends(errors_of(rows, task_of(self.recipe).scores))
 
     def _seen_by_norms(self, stored: Settings) -> set[int | None]:
         """How many images a batch normalisation saw at a time: as the run tells, or as its devices do."""
@@ -121,7 +128,8 @@ class Cell:
             return "done"
         if os.path.lexists(self.failure):
             return "failed: " + one_line(read_text(self.failure, _REASON_BYTES, "backslashreplace").strip(), 500)
-        return f"{epochs} of {plural(self.recipe.epochs, 'epoch')}" if epochs else "not run"
+        most = "at most " if self.recipe.open_ended else ""
+        return f"{epochs} of {most}{plural(self.recipe.epochs, 'epoch')}" if epochs else "not run"
 
     def events(self) -> Iterator[dict[str, Any]]:
         """What the run has told of itself; none where only its metrics have been kept."""
@@ -132,11 +140,12 @@ class Cell:
                     yield json.loads(line)
 
     def scores(self) -> tuple[float, float] | None:
-        """The last epoch's two scores (Scores.in_tables), if it is done."""
+        """Its two scores (Scores.in_tables) at the end, if it is done."""
         if not self.is_done():
             return None
-        last = self.metrics()[-1]
-        return tuple(last[column] for column in task_of(self.recipe).scores.in_tables)
+        kind = task_of(self.recipe).scores
+        last = with_final(self.metrics()[-1], kind, self.final_scores() if kind.at_end else {})
+        return tuple(last[column] for column in kind.in_tables)
 
     def final_scores(self) -> dict[str, float]:
         """What was scored at its end alone, by its name (Task.final_scores); {}: nothing, as by older versions."""

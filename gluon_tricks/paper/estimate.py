@@ -14,7 +14,7 @@ from gluon_tricks.core.wording import plural
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.paper.cells import Cell
 from gluon_tricks.paper.contest import Contestant, measure
-from gluon_tricks.recipes.recipe import recipe_from_json
+from gluon_tricks.recipes.kinds import recipe_from_json
 from gluon_tricks.recipes.registry import get_table
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.registry import task_of
@@ -44,9 +44,12 @@ def plan(todo: Sequence[Cell]) -> list[str]:
         epochs = cell.recipe.epochs - len(cell.metrics())
         hours = epochs * (train * (seconds + teacher) + val * seconds * FORWARD) / 3600
         total += hours
-        images = f"{plural(epochs, 'epoch')} of {plural(train, 'image')}"
-        lines.append(f"{cell.name}, seed {cell.recipe.seed}: {images}, about {_time(hours)}")
-    return [*lines, f"{plural(len(todo), 'cell')}, about {_time(total)} of training on this machine ({devices})"]
+        most = "at most " if cell.recipe.open_ended else ""  # its validation results may end it earlier
+        images = f"{most}{plural(epochs, 'epoch')} of {plural(train, 'image')}"
+        lines.append(f"{cell.name}, seed {cell.recipe.seed}: {images}, {most or 'about '}{_time(hours)}")
+    sooner = "; those with a plateau may end sooner, by results that nobody knows yet"
+    said = sooner if any(cell.recipe.open_ended for cell in todo) else ""
+    return [*lines, f"{plural(len(todo), 'cell')}, about {_time(total)} of training on this machine ({devices}){said}"]
 
 
 def amount(todo: Sequence[Cell]) -> str:

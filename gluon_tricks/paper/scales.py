@@ -9,7 +9,7 @@ from gluon_tricks.core.errors import require_known
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables.rows import Table
-from gluon_tricks.tricks import LinearScaling, StepDecay, Trick, Warmup
+from gluon_tricks.tricks import LinearScaling, Plateau, StepDecay, Trick, Warmup
 
 _SMALL_MODELS = {
     **{f"resnet50_{variant}": f"resnet18_{variant}" for variant in ("v1", "v1b", "v1c", "v1d")},
@@ -67,7 +67,9 @@ class Scale:
 
 
 def _sooner(trick: Trick, factor: float) -> Trick:
-    """The trick with its epochs (of a warm-up, of a step decay) times a factor."""
+    """The trick with its epochs (of a warm-up, of a step decay, of a patience) times a factor."""
+    if isinstance(trick, Plateau):
+        return dataclasses.replace(trick, patience=max(round(trick.patience * factor), 1))
     epochs = getattr(trick, "epochs", None)
     if isinstance(epochs, tuple):
         return dataclasses.replace(trick, epochs=tuple(epoch * factor for epoch in epochs))

@@ -8,6 +8,7 @@ import html
 import io
 import math
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -88,6 +89,12 @@ def _html_table(section: Section) -> str:
     return f"<table>\n{row(section.rows[0], 'th')}\n{rows}\n</table>"
 
 
+def mean_history(histories: Sequence[Sequence[float]]) -> np.ndarray:
+    """The mean over runs of each epoch; one that ended earlier keeps what it had, as its network does."""
+    longest = max(map(len, histories))
+    return np.mean([[*history, *history[-1:] * (longest - len(history))] for history in histories], axis=0)
+
+
 def _curves(section: Section, score: str) -> str:
     """The first score against epoch, the mean over the seeds of each row; nothing where nothing was run."""
     pyplot = import_pyplot()
@@ -97,7 +104,7 @@ def _curves(section: Section, score: str) -> str:
         first = [task_of(cell.recipe).scores.in_tables[0] for cell in done]
         histories = [[100 * row[column] for row in cell.metrics()] for cell, column in zip(done, first)]
         if histories:
-            mean = np.mean(histories, axis=0)
+            mean = mean_history(histories)
             panel.plot(range(1, len(mean) + 1), mean, marker="." if len(mean) < 40 else "", label=line.label)
     drawn = bool(panel.lines)
     if drawn:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from gluon_tricks import tricks
 from gluon_tricks.core.bounds import within
 from gluon_tricks.core.errors import Refused, require_known
-from gluon_tricks.core.json_text import json_or_text, parse_json
-from gluon_tricks.core.reading import RECIPE_BYTES, read_bytes
+from gluon_tricks.core.json_text import json_or_text
 from gluon_tricks.core.wording import quoted
-from gluon_tricks.recipes.settings import Settings, free
-from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
+from gluon_tricks.recipes.settings import Settings, free, usual_preprocessing
 from gluon_tricks.recipes.values import trick_from_json, trick_named
 from gluon_tricks.tricks import Loss
+from model_zoo.mean_image import LARGEST_SIDE
 from model_zoo.preprocessing import LARGEST_INPUT, LARGEST_RESIZED
 
+INITS = ("paper", "gluoncv", "gaussian", "kaiming", "kaiming_out")  # see networks.start
+CROPS = ("area", "side", "square", "pad", "centre")  # see data.crop
 _LARGEST_BATCH = 1 << 36  # pixels over all devices: 65,536 images of 1024 px
 
 
@@ -33,13 +34,37 @@ class Recipe(Settings):
         teacher_size: side of the images that a teacher was trained on; None: input_size.
         crop_ratio: validation crops input_size from images of shorter edge ceil(input_size / crop_ratio); None: the
             network's own.
-        min_area: a training crop covers a fraction of the image uniform in [min_area, 1].
-        augment: "paper" (brightness, saturation, hue), "gluoncv" (brightness, contrast, saturation) or "none".
-        init: "paper" (Xavier uniform) or "gluoncv" (MSRA).
+        crop: of a training image (see data.crop): "area" (a random part, resized), "side" (a random square, the shorter
+            side being resized), "square" (the same out of the middle square), "pad" (a random square of the image with
+            a border), "centre" (as in validation).
+        min_area: an area crop covers a fraction of the image uniform in [min_area, 1].
+        aspect: its width / height is log-uniform in [low, high].
+        side: of a side or square crop, what the shorter side becomes: uniform among the whole numbers of [low, high].
+        pad: width of a pad crop's border, px.
+        pad_colour: of that border: "mean", which is 0 once normalised, or "black".
+        augment: "paper" (flip, PCA noise, brightness, saturation, hue), "gluoncv" (flip, PCA noise, brightness,
+            contrast, saturation), "alexnet" (flip, PCA noise), "flip" or "none".
+        mean_of: "channels" or "pixels": what is subtracted is the training images' own mean, of every channel or at
+            every pixel, which a run finds before its first step; mean is then set to it, or to its channels'. "": it is
+            mean.
+        init: of the weights (see networks.start): "paper" (Xavier uniform), "gluoncv" (MSRA), "gaussian" (of the
+            deviation init_sd), "kaiming" (by fan-in) or "kaiming_out" (by fan-out).
+        init_sd: the deviation of "gaussian".
+
+    Attributes:
+        output: what gives probabilities of the logits, see model_zoo.preprocessing.
     """
 
     task = "classification"
-    choices = {**Settings.choices, "init": ("paper", "gluoncv"), "augment": ("paper", "gluoncv", "none")}
+    output: ClassVar[str] = "softmax"
+    choices = {
+        **Settings.choices,
+        "init": INITS,
+        "crop": CROPS,
+        "pad_colour": ("mean", "black"),
+        "augment": ("paper", "gluoncv", "alexnet", "flip", "none"),
+        "mean_of": ("", "channels", "pixels"),
+    }
 
     name: str = "imagenet"
     model: str = "resnet50_v1"
@@ -50,9 +75,16 @@ class Recipe(Settings):
     input_size: int | None = within(1, LARGEST_INPUT, default=None)
     teacher_size: int | None = within(1, LARGEST_INPUT, default=None)
     crop_ratio: float | None = None
+    crop: str = "area"
     min_area: float = 0.08
+    aspect: tuple[float, ...] = within(1 / 64, 64, default=(3 / 4, 4 / 3))
+    side: tuple[int, ...] = within(1, LARGEST_RESIZED, default=(256, 256))
+    pad: int = within(0, LARGEST_INPUT, default=4)
+    pad_colour: str = "mean"
     augment: str = "paper"
+    mean_of: str = ""
     init: str = "paper"
+    init_sd: float = within(1e-6, 10, default=0.01)
 
     def constraints(self) -> Iterator[tuple[bool, str]]:
         yield from super().constraints()
@@ -78,47 +110,54 @@ class Recipe(Settings):
             f"pretrained {self.pretrained} and {', '.join(starts)}, which sets all weights anew: leave one out, or set "
             "within=false, which keeps what the network computes",
         )
+        yield (
+            self.mean_of != "pixels" or (self.input_size or 1) <= LARGEST_SIDE,
+            f"input_size is {self.input_size} and mean_of pixels: a mean image has at most {LARGEST_SIDE} px a side, "
+            "so set mean_of to channels",
+        )
+        yield from self._constraints_of_crop()
+
+    def _constraints_of_crop(self) -> Iterator[tuple[bool, str]]:
         yield 0 < self.min_area <= 1, f"min_area is {self.min_area}: it must lie in (0, 1]"
+        for field in ("aspect", "side"):
+            values = getattr(self, field)
+            yield (
+                len(values) == 2 and values[0] <= values[1],
+                f"{field} is {list(values)}: it takes two numbers, the lower one first",
+            )
+        yield (
+            self.crop not in ("side", "square") or (self.input_size or 1) <= self.side[0],
+            f"input_size is {self.input_size} and side {list(self.side)}: a crop is no larger than the image, so set "
+            f"side to {self.input_size} or more, or input_size to {self.side[0]} or less",
+        )
+
+    def deciding(self, situation: str) -> dict[str, Any]:
+        """As of Settings; a mean that follows from the images, which have a digest, decides nothing by itself."""
+        values = super().deciding(situation)
+        return {name: value for name, value in values.items() if name != "mean" or not self.mean_of}
 
     @property
     def sides(self) -> tuple[int, int]:
         """The sides of what the network is trained on, px."""
         return self.input_size, self.input_size
 
+    def unusual_images(self) -> str:
+        """In which of size, mean and deviation the images differ from the network's own, in words; "": in none."""
+        own, told = usual_preprocessing(self.model), []
+        for field, words in (("input_size", "a side of {} px"), ("mean", "mean {}"), ("std", "deviation {}")):
+            wanted, usual = getattr(self, field), getattr(own, field)
+            if field == "mean" and self.mean_of:
+                told.append(f"the training images' own mean of {self.mean_of} in place of {list(usual)}")
+            elif wanted is not None and wanted != usual:
+                shown = [list(value) if isinstance(value, tuple) else value for value in (wanted, usual)]
+                told.append(f"{words.format(shown[0])} in place of {shown[1]}")
+        return f"the images differ from those that {self.model} usually takes: {', '.join(told)}" if told else ""
+
     def loss(self, loss: Loss, load_network: Callable) -> Loss:
         """The loss per image with every trick's change (see Trick.loss)."""
         for trick in self.tricks:
             loss = trick.loss(loss, load_network)
         return loss
-
-
-KINDS: dict[str, type[Settings]] = {kind.task: kind for kind in (Recipe, DetectionRecipe, SegmentationRecipe)}
-
-
-def recipe_from_json(values: Any) -> Settings:
-    """The recipe, of whatever task, that a JSON object describes.
-
-    Raises:
-        Refused: it is no object, or names a task, field or trick that there is not, or a value out of its range.
-    """
-    if not isinstance(values, dict):
-        raise Refused(f"a recipe is a JSON object, but got {type(values).__name__}")
-    task = str(values.get("task", Recipe.task))  # recipes of before there were others do not say it
-    return KINDS[require_known(task, list(KINDS), "task")].from_json(values)
-
-
-def read_recipe(path) -> Settings:
-    """The recipe in a JSON file.
-
-    Raises:
-        Refused: the file cannot be read, is not JSON, or describes no recipe (see recipe_from_json).
-    """
-    try:
-        values = parse_json(read_bytes(path, RECIPE_BYTES))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise Refused(f"{path} cannot be read as a recipe: {reason}") from error
-    return recipe_from_json(values)
 
 
 def apply_setting(recipe: Settings, setting: str) -> Settings:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from gluon_tricks.core.errors import require_known
-from gluon_tricks.recipes.named import detection_segmentation, imagenet, proxies
-from gluon_tricks.recipes.recipe import read_recipe
+from gluon_tricks.recipes.kinds import read_recipe
+from gluon_tricks.recipes.named import detection_segmentation, imagenet, multi_label, proxies
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables import (
     base_networks,
@@ -23,7 +23,13 @@ from gluon_tricks.recipes.tables import (
 from gluon_tricks.recipes.tables.rows import Table
 
 _RECIPES: dict[str, Settings] = {
-    recipe.name: recipe for recipe in (*imagenet.RECIPES, *proxies.RECIPES, *detection_segmentation.RECIPES)
+    recipe.name: recipe
+    for recipe in (
+        *imagenet.RECIPES,
+        *proxies.RECIPES,
+        *detection_segmentation.RECIPES,
+        *multi_label.RECIPES,
+    )  # fmt: skip
 }
 # Of equal cells the first table names the folder: new tables come last, so that runs which are there are found.
 _MODULES = (table3, table4, table5, table6, table7, base_networks, table8, table9, table1, table2)
@@ -31,8 +37,8 @@ TABLES: dict[str, Table] = {module.TABLE.name: module.TABLE for module in _MODUL
 
 
 def list_recipes(kind: type[Settings] = Settings) -> list[str]:
-    """The names that get_recipe knows, of every kind of recipe or of one; those of the tables' cells apart."""
-    return [name for name, recipe in _RECIPES.items() if isinstance(recipe, kind)]
+    """The names that get_recipe knows, of all tasks or of one kind of recipe; those of the tables' cells apart."""
+    return [name for name, recipe in _RECIPES.items() if kind in (Settings, type(recipe))]
 
 
 def get_table(name: str) -> Table:

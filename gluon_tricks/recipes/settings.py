@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from gluon_tricks.core.bounds import within
@@ -199,7 +199,7 @@ class Settings:
         """
         fields = ("input_size", "crop_ratio", "mean", "std")
         left = [field for field in fields if getattr(self, field, "of another task") is None]
-        return self.set(**{field: getattr(_preprocessing(self.model), field) for field in left}) if left else self
+        return self.set(**{field: getattr(usual_preprocessing(self.model), field) for field in left}) if left else self
 
     # --- what the tricks make of it -------------------------------------------------------------------------------
 
@@ -236,6 +236,19 @@ class Settings:
         for trick in self.tricks:
             lr_at = trick.schedule(lr_at, plan)
         return lr_at, plan
+
+    def lr_factor(self, errors: Sequence[float]) -> float:
+        """What the schedule's rate is multiplied by after epochs with these validation errors (see Trick.lr_factor)."""
+        return math.prod(trick.lr_factor(errors) for trick in self.tricks)
+
+    def ends(self, errors: Sequence[float]) -> bool:
+        """Whether epochs with these validation errors are all that there are."""
+        return len(errors) + self.start_epoch >= self.epochs or any(trick.ends(errors) for trick in self.tricks)
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether rates and length follow from validation results; `epochs` is then the most."""
+        return any(trick.open_ended for trick in self.tricks)
 
     # --- comparing two ------------------------------------------------------------------------------------------
 
@@ -310,5 +323,6 @@ def declared(kind: type[Settings], name: str) -> Mapping[str, Any]:
 
 
 @functools.cache
-def _preprocessing(model: str) -> Preprocessing:
+def usual_preprocessing(model: str) -> Preprocessing:
+    """What a network of the zoo takes by itself."""
     return get_model(model).preprocessing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import mxnet as mx
@@ -44,6 +44,7 @@ class OnBase(abc.ABC):
 
     exported: ClassVar[bool] = False
     open_files: ClassVar[int] = 0
+    run_files: ClassVar[Mapping[str, str]] = {}
     recipe: TransferRecipe
     contexts: Sequence[mx.Context]
 

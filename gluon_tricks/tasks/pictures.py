@@ -33,8 +33,9 @@ def colour(number: int) -> tuple[int, int, int]:
 
 
 def bars(
-    image: np.ndarray, names: Sequence[str], probabilities: np.ndarray, top: int = 5, truth: int | None = None
-) -> np.ndarray:
+    image: np.ndarray, names: Sequence[str], probabilities: np.ndarray, top: int = 5,
+    truth: int | Sequence[int] | None = None,
+) -> np.ndarray:  # fmt: skip
     """A photo and beside it the likeliest classes with their probabilities as bars.
 
     Args:
@@ -42,7 +43,7 @@ def bars(
         names: of the K classes.
         probabilities: (K,) in [0, 1].
         top: how many.
-        truth: the image's class, which is named above them, and whose bar is green; None: not known.
+        truth: the image's class or classes, which are named above them, and whose bars are green; None: not known.
     """
     photo, _ = _prepared(image)
     text = _text_height(photo)
@@ -53,9 +54,11 @@ def bars(
     start = (len(paper) - len(photo)) // 2
     paper[start : start + len(photo), : photo.shape[1]] = photo
     left, right = photo.shape[1] + edge, paper.shape[1] - edge
-    y = (len(paper) - lines) // 2
+    y, right_ones = (len(paper) - lines) // 2, []
     if truth is not None:
-        write(paper, shortened(f"is: {names[truth]}", text, right - left), (left, y + 3 * text // 2), text, _TRUE)
+        right_ones = [truth] if isinstance(truth, (int, np.integer)) else [*truth]
+        said = ", ".join(names[k] for k in right_ones) or "none of them"
+        write(paper, shortened(f"is: {said}", text, right - left), (left, y + 3 * text // 2), text, _TRUE)
         y += row
     for k in best:
         probability = float(np.clip(np.nan_to_num(probabilities[k]), 0, 1))
@@ -63,7 +66,7 @@ def bars(
         end = right - text_width("100.0%", text) - text // 2  # of a full bar
         write(paper, shortened(names[k], text, right - left), (left, y + 3 * text // 2), text, _INK)
         paper[top_edge:bottom, left:end] = _FAINT
-        paper[top_edge:bottom, left : left + round(probability * (end - left))] = _TRUE if k == truth else _BAR
+        paper[top_edge:bottom, left : left + round(probability * (end - left))] = _TRUE if k in right_ones else _BAR
         write(paper, percent, (right - text_width(percent, text), bottom), text, _INK)
         y += row
     return paper

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import mxnet as mx
@@ -42,6 +42,8 @@ class Scores(Protocol):
     Attributes:
         columns: of metrics.csv.
         in_tables: the two of them that the paper's tables have, fractions.
+        at_end: those of them that a run scores at its end in another way too -> what final_scores calls that, which
+            counts in their place there and in tables.
         labels: those of them that are told -> what they are called; the losses among them need not be there.
         images: how many it is over.
         best: by which checkpoints are compared, in [0, 1], more being better.
@@ -49,6 +51,7 @@ class Scores(Protocol):
 
     columns: ClassVar[tuple[str, ...]]
     in_tables: ClassVar[tuple[str, str]]
+    at_end: ClassVar[dict[str, str]]
     labels: ClassVar[dict[str, str]]
     images: int
 
@@ -64,6 +67,21 @@ class Scores(Protocol):
     @classmethod
     def from_row(cls, row: dict[str, float], images: int) -> Scores:
         """The scores of a row that was written before."""
+
+
+def errors_of(rows: Iterable[dict[str, float]], scores: type[Scores]) -> list[float]:
+    """The validation error of each row of metrics.csv: 1 minus what checkpoints are compared by."""
+    return [1.0 - scores.from_row(row, 0).best for row in rows]
+
+
+def with_final(row: dict[str, float], kind: type[Scores], final: dict[str, float]) -> dict[str, float]:
+    """A row of metrics.csv with what was scored at the end of the run in place of the same score of its last epoch.
+
+    Args:
+        kind: of scores.
+        final: of Task.final_scores.
+    """
+    return {**row, **{column: final[name] for column, name in kind.at_end.items() if name in final}}
 
 
 class Loader(Protocol):
@@ -89,6 +107,7 @@ class ScoringOptions:
         batch_size: images on each device at a time.
         input_size, crop_ratio: other ones than the network's, or the run's.
         multi_scale: the mean over six scales and their mirror images.
+        test_crops: of which an image's scores are the mean; None: as many as in the run.
         threads: of the loader; None: all cores.
     """
 
@@ -100,6 +119,7 @@ class ScoringOptions:
     input_size: int | None = None
     crop_ratio: float | None = None
     multi_scale: bool = False
+    test_crops: int | None = None
     threads: int | None = None
 
 
@@ -147,6 +167,7 @@ class Task(Protocol):
         recipe: the one given, with what the data says (classes) and, once it is there, the network.
         train, val: the loaders of this rank.
         open_files: how many data files they hold open.
+        run_files: what the run keeps of what was found in the data: file name -> text.
     """
 
     kind: ClassVar[type[Settings]]
@@ -161,6 +182,7 @@ class Task(Protocol):
     train: Loader
     val: Loader
     open_files: int
+    run_files: Mapping[str, str]
 
     # --- of the class: a recipe's data, its network, and what is done with one that is trained
 

@@ -6,10 +6,11 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.classification.task import Classification
 from gluon_tricks.tasks.detection.task import Detection
+from gluon_tricks.tasks.multi_label.task import MultiLabel
 from gluon_tricks.tasks.protocol import Task
 from gluon_tricks.tasks.segmentation.task import Segmentation
 
-TASKS: tuple[type[Task], ...] = (Classification, Detection, Segmentation)
+TASKS: tuple[type[Task], ...] = (Classification, Detection, Segmentation, MultiLabel)
 
 
 def task_of(recipe: Settings | type[Settings] | None) -> type[Task]:

@@ -14,7 +14,7 @@ from gluon_tricks.networks import checkpoint
 from gluon_tricks.ranks import distributed
 from gluon_tricks.ranks.gradients import Gradients
 from gluon_tricks.recipes.settings import Settings
-from gluon_tricks.tasks.protocol import Task, TaskLoss
+from gluon_tricks.tasks.protocol import Task, TaskLoss, errors_of
 from gluon_tricks.training.divergence import Watch
 from gluon_tricks.training.journal import Journal
 from gluon_tricks.training.loss_scale import LossScale
@@ -81,7 +81,7 @@ class Job:
         gradients: of the network's parameters; sums them over the ranks.
         rounds: of a step.
         loss: (X, z, y) -> (n,) float32, the tricks' changes included.
-        lr_at: step -> learning rate, before lr_factor.
+        lr_at: step -> learning rate, before factor.
         plan: the run's length in steps.
         scale: of the loss; it does nothing unless the precision is float16.
         progress: where the run stands.
@@ -108,8 +108,19 @@ class Job:
 
     @property
     def epochs(self) -> range:
-        """The epochs that are not finished."""
-        return range(self.recipe.start_epoch + len(self.progress.history), self.recipe.epochs)
+        """The epochs that are not finished; none where validation results have ended the run."""
+        done = self.recipe.start_epoch + len(self.progress.history)
+        return range(done, done if self.recipe.ends(self.errors) else self.recipe.epochs)
+
+    @property
+    def errors(self) -> list[float]:
+        """The validation error of every finished epoch, in [0, 1]."""
+        return errors_of(self.progress.history, self.task.scores)
+
+    def factor(self, step: int) -> float:
+        """On lr_at of a step: that of rollbacks, times what the validation results before its epoch say."""
+        before = max(step // self.plan.steps_per_epoch - self.recipe.start_epoch, 0)
+        return self.lr_factor * self.recipe.lr_factor(self.errors[:before])
 
     def batches(self, epoch: int) -> Iterator[Any]:
         """The loader's batches of an epoch, from the step where the run stands."""

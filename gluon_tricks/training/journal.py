@@ -25,6 +25,7 @@ import tqdm
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite, opened_to_append, require_name, write_atomically, write_text, writing
 from gluon_tricks.core.foreign import import_tensorboard
+from gluon_tricks.core.reading import TOLD_BYTES, read_text
 from gluon_tricks.core.wording import one_line
 from gluon_tricks.tricks.schedule import Plan
 
@@ -52,6 +53,11 @@ def newest_run_directory(name: str, root: pathlib.Path = RUNS) -> pathlib.Path |
     begun = [path.parent for path in root.glob(f"{glob.escape(stem)}-*/recipe.json")]
     runs = [path for path in begun if path.name[len(stem) + 1 :].isdigit()]
     return max(runs, key=lambda path: int(path.name[len(stem) + 1 :]), default=None)
+
+
+def last_epoch(run: pathlib.Path) -> int:
+    """The number of the last epoch in the metrics of a run."""
+    return int(read_text(run / "metrics.csv", TOLD_BYTES).splitlines()[-1].partition(",")[0])
 
 
 class Journal:

@@ -14,7 +14,7 @@ from gluon_tricks.core.files import writing
 from gluon_tricks.networks.checkpoint import checkpoint_path
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.settings import Settings
-from gluon_tricks.tasks.protocol import Scores, Shard
+from gluon_tricks.tasks.protocol import Scores, Shard, with_final
 from gluon_tricks.training.curves import draw_curves
 from gluon_tricks.training.divergence import Diverged
 from gluon_tricks.training.final_network import save_final
@@ -33,7 +33,7 @@ def train_and_evaluate(recipe: Settings, run_dir: str | os.PathLike, options: Op
         options: what it does besides learning: devices, threads, resuming, how often it writes; default: Options().
 
     Returns:
-        the last epoch's scores on the validation images; final.params in run_dir has the network.
+        the scores on the validation images at the end; final.params in run_dir has the network.
 
     Raises:
         Refused: something that cannot work, before any work.
@@ -127,28 +127,41 @@ def update(job: Job) -> None:
 
 def finish_epoch(job: Job, epoch: int, scores: Scores) -> None:
     """Records an epoch and writes its checkpoint."""
-    progress, recipe = job.progress, job.recipe
+    progress = job.progress
     row = {
         "epoch": epoch + 1,
         "train_loss": progress.loss_sum / progress.images,
         **scores.row(),
-        "lr": job.lr_factor * job.lr_at(progress.step - 1),
+        "lr": job.factor(progress.step - 1) * job.lr_at(progress.step - 1),
         "images_per_second": progress.images / progress.seconds,
     }
     progress.history.append(row)
     progress.val_images = scores.images
     progress.loss_sum, progress.images, progress.seconds = 0.0, 0, 0.0
     job.journal.epoch(progress.history, str(scores), scores.per_class())
-    if (epoch + 1) % job.options.checkpoint_epochs == 0 or epoch + 1 == recipe.epochs:
+    tell_of_validation(job)
+    if (epoch + 1) % job.options.checkpoint_epochs == 0 or not job.epochs:
         if scores.best > progress.best[1]:
             progress.best = (checkpoint_path(job.journal.folder, progress.step).name, scores.best)
         job.checkpoint()
     draw_predictions(job, epoch)
 
 
+def tell_of_validation(job: Job) -> None:
+    """Says what the validation errors so far make of the rates to come, where that has just changed."""
+    done = f"after epoch {job.recipe.start_epoch + len(job.errors)}"
+    before, now = (job.recipe.lr_factor(errors) for errors in (job.errors[:-1], job.errors))
+    if not job.epochs and job.recipe.start_epoch + len(job.errors) < job.recipe.epochs:
+        job.journal.say(f"the validation error improves no more: the run ends {done} of {job.recipe.epochs}")
+    elif job.epochs and now != before:
+        job.journal.say(
+            f"the validation error improves no more: {done} the learning rate is {now:g} times the schedule's"
+        )
+
+
 def draw_predictions(job: Job, epoch: int) -> None:
     """Draws what the network makes of a few validation images, every few epochs and at the end."""
-    every, last = job.options.picture_epochs, epoch + 1 == job.recipe.epochs
+    every, last = job.options.picture_epochs, not job.epochs
     if distributed.rank() == 0 and every and (last or (epoch + 1) % every == 0):
         folder = job.journal.folder / "pictures"
         with writing(folder):
@@ -157,12 +170,13 @@ def draw_predictions(job: Job, epoch: int) -> None:
 
 
 def finish_run(job: Job) -> Scores:
-    """Writes the final network and the curves; returns the last epoch's scores."""
-    scores = job.task.scores.from_row(job.progress.history[-1], job.progress.val_images)
+    """Writes the final network and the curves; returns the run's scores."""
     more = job.task.final_scores(job.net, until_stopped(job, job.task.val.epoch()))
     if more:  # before final.params, by which a run counts as done
         job.journal.say(", ".join(f"{name} {value:.1%}" for name, value in more.items()))
         job.journal.event("final_scores", scores=more)
+    row = with_final(job.progress.history[-1], job.task.scores, more)
+    scores = job.task.scores.from_row(row, job.progress.val_images)
     if distributed.rank() == 0:
         save_final(job.net, job.journal.folder, job.recipe)
         draw_curves(job.progress, job.plan.steps_per_epoch, job.journal.folder / "curves.png", job.recipe, scores)

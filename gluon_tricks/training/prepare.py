@@ -14,6 +14,7 @@ import numpy as np
 import gluon_tricks
 from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.files import write_text
 from gluon_tricks.core.reading import PARAMETER_BYTES, read_bytes
 from gluon_tricks.core.wording import byte_size, plural
 from gluon_tricks.machine import doctor
@@ -70,6 +71,9 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
             LossScale(precision == "float16"), checkpoint.Progress(step=recipe.start_epoch * plan.steps_per_epoch),
             Watch(recipe),
         )  # fmt: skip
+        if distributed.rank() == 0:
+            for name, text in task.run_files.items():
+                write_text(run_dir / name, text)
         resumed_from, epochs = _resume(job)
         if goes_on and not resumed_from:
             raise Refused(f"the checkpoint of {run_dir} has just disappeared: check what else uses the folder")
@@ -173,12 +177,15 @@ def _changed_epochs(job: Job, before: int) -> list[str]:
         raise Refused(
             f"--num-epochs {recipe.epochs}: {step / each:.4g} epochs of the run are done already: give as many or more"
         )
-    was = job.lr_factor * recipe.set(epochs=before).schedule(each)[0](max(step - 1, 0))
-    now = job.lr_factor * job.lr_at(step)
+    last = max(step - 1, 0)
+    was = job.factor(last) * recipe.set(epochs=before).schedule(each)[0](last)
+    now = job.factor(step) * job.lr_at(step)
     job.journal.event("epochs", step=step, before=before, now=recipe.epochs, lr_before=was, lr_now=now)
     line = f"{recipe.epochs} epochs in place of {before}"
     if step == job.plan.steps:
         return [f"{line}: all of them are done"]
+    if not job.epochs:
+        return [f"{line}: validation results have ended the run after {plural(len(job.errors), 'epoch')}"]
     decay = next((trick.label() for trick in recipe.tricks if trick.slot() == "decay"), "no decay")
     rate = f"stays at {now:.4g}" if was == now else f"was {was:.4g} and goes on with {now:.4g}"
     until = (

@@ -35,6 +35,7 @@ class Steps:
 
     def __init__(self, job: Job):
         self._job, self._pending, self._stop = job, collections.deque(), False
+        self._factor = job.factor(job.progress.step)
 
     def __enter__(self) -> Steps:
         self._since = time.monotonic()
@@ -68,7 +69,7 @@ class Steps:
             self._stop_if_asked()
 
     def _lr(self) -> float:
-        return self._job.lr_factor * self._job.lr_at(self._job.progress.step)
+        return self._factor * self._job.lr_at(self._job.progress.step)
 
     def _read_oldest(self) -> None:
         """Waits for a step's loss and adds it to the epoch's; tells the journal and looks whether all is well."""

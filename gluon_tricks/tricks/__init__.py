@@ -12,6 +12,7 @@ from gluon_tricks.tricks.linear_decay import LinearDecay
 from gluon_tricks.tricks.linear_scaling import LinearScaling
 from gluon_tricks.tricks.mixup import Mixup
 from gluon_tricks.tricks.no_bias_decay import NoBiasDecay
+from gluon_tricks.tricks.plateau import Plateau
 from gluon_tricks.tricks.poly_decay import PolyDecay
 from gluon_tricks.tricks.step_decay import StepDecay
 from gluon_tricks.tricks.warmup import Warmup
@@ -28,6 +29,7 @@ TRICKS: tuple[type[Trick], ...] = (
     ExponentialDecay,
     LinearDecay,
     PolyDecay,
+    Plateau,
     LabelSmoothing,
     Distillation,
     Mixup,

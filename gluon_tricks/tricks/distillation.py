@@ -27,6 +27,8 @@ class Distillation(Trick):
         about T^2 ln K (2763 at T = 20 and K = 1000), beside which no change of the loss would be seen.
     """
 
+    one_class = True
+
     teacher: str = dataclasses.field(default="", metadata={"free": ("cells",)})  # a cell's is a cell
     temperature: float = within(0, 1e4, default=20.0)
     form: str = "paper"

@@ -18,6 +18,8 @@ class LabelSmoothing(Trick):
     Source: section 5.2, equation 4.
     """
 
+    one_class = True
+
     eps: float = 0.1
     form: str = "paper"
 

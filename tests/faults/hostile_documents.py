@@ -20,7 +20,8 @@ from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.data.record_file import write_index
 from gluon_tricks.data.records import BadRecord, Records, decode_image
-from gluon_tricks.recipes.recipe import Recipe, read_recipe
+from gluon_tricks.recipes.kinds import read_recipe
+from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tricks import TRICKS
 from model_zoo import published
 

@@ -20,7 +20,8 @@ from gluon_tricks.data.recipe_records import count_classes
 from gluon_tricks.data.record_file import write_index
 from gluon_tricks.data.records import BadRecord, Records, decode_image
 from gluon_tricks.networks import checkpoint
-from gluon_tricks.recipes.recipe import Recipe, read_recipe
+from gluon_tricks.recipes.kinds import read_recipe
+from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.trained import load
 from model_zoo import formats, load_model
 from model_zoo.symbols import import_symbol

@@ -20,7 +20,7 @@ from gluon_tricks.data.records import BadRecord, Records
 from gluon_tricks.data.sources import read_classes
 from gluon_tricks.networks import checkpoint
 from gluon_tricks.paper.cells import Cell
-from gluon_tricks.recipes.recipe import read_recipe
+from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.trained.load import open_network
 from gluon_tricks.trained.prediction_files import read_photo
 from model_zoo import described, formats, published, symbols, torch_files

@@ -8,8 +8,8 @@ from gluon_tricks.core.errors import Refused
 from model_zoo import get_model
 from model_zoo.lrn import LRN
 
-# alexnet_2012, images of 224 pixels padded by 2 (figure 2; side = floor((side + 2 pad - kernel) / stride) + 1)
-#   conv1  11x11/4, 96     55x55   96 * 3 * 121 + 96          =     34,944
+# alexnet_2012, images of 227 pixels padded by 2 (figure 2; side = floor((side + 2 pad - kernel) / stride) + 1)
+#   conv1  11x11/4, 96     56x56   96 * 3 * 121 + 96          =     34,944
 #   pool   3x3/2           27x27
 #   conv2  5x5, 256 in 2   27x27   256 * 48 * 25 + 256        =    307,456
 #   pool                   13x13
@@ -29,7 +29,7 @@ from model_zoo.lrn import LRN
 #   + 512 * 1024 * 9 + 512 = 4,719,104 + 4,096 * 512 * 36 + 4,096 = 75,501,568 + 16,781,312 + 4,097,000 = 107,627,624.
 NETWORKS = {  # name: side of the images, channels and side of stage 1 to 3's maps, parameters
     "alexnet": (224, [(64, 27), (192, 13), (256, 6)], 61_100_840),
-    "alexnet_2012": (224, [(96, 27), (256, 13), (256, 6)], 60_965_224),
+    "alexnet_2012": (227, [(96, 27), (256, 13), (256, 6)], 60_965_224),
     "zfnet": (224, [(96, 55), (256, 13), (256, 6)], 62_357_608),
     "zfnet_512_1024_512": (224, [(96, 55), (256, 13), (512, 6)], 107_627_624),
     "caffenet": (227, [(96, 27), (256, 13), (256, 6)], 60_965_224),
@@ -69,7 +69,7 @@ def test_shapes_and_counts(name):
     assert sum(np.prod(p.shape) for p in net.collect_params().values()) == parameters
 
 
-@pytest.mark.parametrize("name, sides", [("alexnet_2012", (55, 27)), ("zfnet", (110, 26)), ("caffenet", (55, 27))])
+@pytest.mark.parametrize("name, sides", [("alexnet_2012", (56, 27)), ("zfnet", (110, 26)), ("caffenet", (55, 27))])
 def test_maps_of_the_first_two_convolutions(name, sides):
     net = get_model(name)
     side = net.input_size
@@ -83,6 +83,13 @@ def test_the_smallest_side_is_the_smallest(name):
     assert net.smallest_side == least and map_shape(net.trunk, least)[2:] == (1, 1)
     with pytest.raises(mx.MXNetError):
         map_shape(net.trunk, least - 1)
+
+
+def test_the_papers_images_of_224_pixels_give_alexnet_the_same_dense_layers():
+    """(224 + 4 - 11) / 4 + 1 = 55.25, of which the pool makes 27 as of 56."""
+    net = get_model("alexnet_2012")
+    assert map_shape([net.stage1[0]], 224)[2:] == (55, 55)
+    assert map_shape(net.trunk, 224) == map_shape(net.trunk, 227) == (1, 256, 6, 6)
 
 
 def test_lrn_comes_before_the_pool_in_2012_and_after_it_in_caffe():

@@ -197,9 +197,9 @@ IMAGENET_MEAN, UNSCALED = (123.68, 116.779, 103.939), (1, 1, 1)  # GluonCV's (0.
     [
         ("resnet50_v1d mobilenet1.0 vgg16 googlenet alexnet", 256, 224, IMAGENET_MEAN, (58.393, 57.12, 57.375)),
         ("inceptionv3", 342, 299, IMAGENET_MEAN, (58.393, 57.12, 57.375)),
-        ("alexnet_2012 zfnet zfnet_512_1024_512", 256, 224, IMAGENET_MEAN, UNSCALED),
+        ("zfnet zfnet_512_1024_512", 256, 224, IMAGENET_MEAN, UNSCALED),
         ("googlenet_2014 googlenet_2014_aux", 256, 224, IMAGENET_MEAN, UNSCALED),
-        ("caffenet caffenet_no_lrn", 256, 227, IMAGENET_MEAN, UNSCALED),
+        ("alexnet_2012 caffenet caffenet_no_lrn", 256, 227, IMAGENET_MEAN, UNSCALED),
         ("cvjena_alexnet", 256, 227, (0, 0, 0), UNSCALED),
         ("cvjena_vgg19 cvjena_resnet cvjena_resnet10 cvjena_resnet50", 256, 224, (0, 0, 0), UNSCALED),
         # 0.4914 * 255 and so on; 32 px are not cropped

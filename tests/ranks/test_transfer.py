@@ -8,7 +8,7 @@ import pytest
 
 from gluon_tricks.data.annotations.boxes import VOC_CLASSES
 from gluon_tricks.data.builtin import scenes
-from gluon_tricks.recipes.recipe import read_recipe
+from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.tasks.detection.settings import ROI_SETTINGS
 from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.trained.load import load_network

@@ -14,7 +14,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.builtin import scenes
 from gluon_tricks.machine.devices import cpu_has_bfloat16
 from gluon_tricks.networks.checkpoint import Progress, save_checkpoint
-from gluon_tricks.recipes.recipe import read_recipe
+from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.tasks.annotated_validation import values
 from gluon_tricks.tasks.detection import evaluation

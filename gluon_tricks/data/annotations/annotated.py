@@ -107,7 +107,7 @@ def require_apart(train: Annotated, val: Annotated) -> None:
     """Refuses validation images that are trained on too: the same files, or copies of the same name."""
     trained = {(path.name, path.stat().st_size): path for path in train.paths}
     pairs = [(path, trained.get((path.name, path.stat().st_size))) for path in val.paths]
-    both = [path for path, other in pairs if other and (path == other or _same_bytes(path, other))]
+    both = [path for path, other in pairs if other and (path == other or same_bytes(path, other))]
     if both:
         raise Refused(
             f"{len(both)} of the {len(val.paths)} validation images are trained on too, such as {both[0]}: keep them "
@@ -115,7 +115,8 @@ def require_apart(train: Annotated, val: Annotated) -> None:
         )
 
 
-def _same_bytes(*paths: pathlib.Path) -> bool:
+def same_bytes(*paths: pathlib.Path) -> bool:
+    """Whether two image files have the same content."""
     a, b = (read_bytes(path, IMAGE_BYTES) for path in paths)
     return a == b
 

@@ -11,6 +11,7 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.augment import Preprocess, coefficients
 from gluon_tricks.data.loader import RecordLoader
+from gluon_tricks.data.pixel_mean import PixelMean
 from gluon_tricks.data.recipe_records import find_records
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import class_labels
@@ -47,10 +48,12 @@ class EvaluationSet:
         normalise = Preprocess(dtype)
         normalise.hybridize(static_alloc=True, static_shape=True)
         mean, std = self.preprocessing.mean, self.preprocessing.std
+        pixel_mean = PixelMean(self.preprocessing.mean_image, mean, std)
 
         def preprocess(images, context):
             matrix, flip = coefficients("none", 0, 0, range(len(images)), mean, std)
-            return normalise(*(mx.nd.array(part, ctx=context, dtype=part.dtype) for part in (images, matrix, flip)))
+            arrays = (mx.nd.array(part, ctx=context, dtype=part.dtype) for part in (images, matrix, flip))
+            return pixel_mean(normalise(*arrays))
 
         return preprocess
 

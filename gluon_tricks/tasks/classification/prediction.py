@@ -28,7 +28,10 @@ def classify(
     crop = centre_crop(image, seen_as.input_size, seen_as.crop_ratio)[None]
     batch = Batch(crop, np.zeros(1, np.int64), np.zeros(1, np.int64), 1)
     (scores,) = probabilities(
-        net, [batch], lambda images, at: normalised(images, at, seen_as.mean, seen_as.std), context
+        net,
+        [batch],
+        lambda images, at: normalised(images, at, seen_as.mean, seen_as.std, seen_as.mean_image),
+        context,
     )
     if not np.isfinite(scores).all():
         raise Refused("the network gives no numbers (NaN): its parameters are those of a training that diverged")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import json
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ClassVar
@@ -18,11 +19,14 @@ from gluon_tricks.data.augment import Preprocess, coefficients
 from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.class_names import in_words
+from gluon_tricks.data.crop import training_crop
 from gluon_tricks.data.loader import Batch, RecordLoader
+from gluon_tricks.data.pixel_mean import PixelMean
 from gluon_tricks.data.recipe_records import count_classes, find_records
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
 from gluon_tricks.networks.load import Trained, check_start, open_classifier, require_same_normalisation
+from gluon_tricks.networks.normalisation import MEAN_IMAGE
 from gluon_tricks.networks.of_recipe import (
     initialised_network,
     input_dtype,
@@ -49,7 +53,14 @@ from gluon_tricks.tasks.protocol import (
     read_options,
     split_batch,
 )
+from gluon_tricks.tasks.training_mean import channel_mean, training_mean
 from gluon_tricks.tricks import StepContext
+from model_zoo.mean_image import MeanImage
+
+
+def cross_entropy(images, logits, target):
+    """-sum_i q_i log p_i per image: (N, K), (N, K) -> (N,). Source: equation 3."""
+    return -(logits.log_softmax(axis=1) * target).sum(axis=1)
 
 
 class Classification:
@@ -64,6 +75,7 @@ class Classification:
         "rec_val", "batch_size", "input_size", "crop_ratio", "form", "calibration", "calibration_batches", "places365",
         "submission",
     )  # fmt: skip
+    image_loss = staticmethod(cross_entropy)
     architecture = staticmethod(untrained)
     restored = staticmethod(restored_classifier)
 
@@ -109,17 +121,44 @@ class Classification:
         train, val = find_records(recipe)
         require_apart(train, val)
         recipe = recipe.set(classes=count_classes(train, val, recipe.classes)).resolved()
-        self.recipe, self.contexts = recipe, list(contexts)
         self.scores = scores_of(recipe.classes)
-        common = dict(
-            size=recipe.input_size, batch_size=recipe.batch_size // distributed.ranks(), classes=recipe.classes,
-            options=read_options(recipe, threads),
-        )  # fmt: skip
-        self.train = RecordLoader(train, train=True, area=(recipe.min_area, 1.0), **common)
-        self.val = RecordLoader(val, train=False, crop_ratio=recipe.crop_ratio, **common)
+        self._begin(recipe, train, val, contexts, threads)
+
+    def _begin(self, recipe: Recipe, train, val, contexts: Sequence[mx.Context], threads: int | None) -> None:
+        """Everything of an object but its scores, once the recipe has what the data says."""
+        recipe, self._mean_image = self._with_mean(recipe, train, threads)
+        self._pixel_mean = PixelMean(self._mean_image, recipe.mean, recipe.std)
+        self.recipe, self.contexts = recipe, list(contexts)
+        batch_size, options = recipe.batch_size // distributed.ranks(), read_options(recipe, threads)
+        self.train = self.loader_of(recipe, train, True, batch_size, options)
+        self.val = self.loader_of(recipe, val, False, batch_size, options)
         self.network_input = Preprocess(input_dtype(recipe.dtype))
         if recipe.mode == "hybrid":
             self.network_input.hybridize(static_alloc=True, static_shape=True)
+
+    def _with_mean(self, recipe: Recipe, train, threads: int | None) -> tuple[Recipe, MeanImage | None]:
+        """The recipe with the mean that it takes of its images, and what of it is subtracted pixel by pixel."""
+        if not recipe.mean_of:
+            return recipe, None
+
+        def loader(batch_size: int, options: ReadOptions) -> RecordLoader:
+            return self.loader_of(recipe, train, False, batch_size, dataclasses.replace(options, threads=threads))
+
+        image = training_mean(recipe, train.digest, loader)
+        return recipe.set(mean=channel_mean(image)), image if recipe.mean_of == "pixels" else None
+
+    @property
+    def run_files(self) -> dict[str, str]:
+        return {MEAN_IMAGE: json.dumps(self._mean_image.to_json())} if self._mean_image else {}
+
+    @classmethod
+    def loader_of(cls, recipe: Recipe, records, train: bool, batch_size: int, options: ReadOptions) -> RecordLoader:
+        """The images of a resolved recipe as training takes them, or as validation after each epoch does."""
+        crops = {"crop": training_crop(recipe)} if train else {"crop_ratio": recipe.crop_ratio}
+        return RecordLoader(
+            records, train=train, size=recipe.input_size, classes=recipe.classes, batch_size=batch_size,
+            options=options, **crops,
+        )  # fmt: skip
 
     @property
     def open_files(self) -> int:
@@ -150,21 +189,19 @@ class Classification:
         records = self.train.records
         if len(records) < count:
             raise Refused(f"the network starts from {count} images, and there are {len(records)}: set images to fewer")
-        loader = RecordLoader(
-            records, train=True, area=(recipe.min_area, 1.0), size=recipe.input_size, classes=recipe.classes,
-            batch_size=count, options=ReadOptions(recipe.seed, prefetch=1),
-        )  # fmt: skip
+        loader = self.loader_of(recipe, records, True, count, ReadOptions(recipe.seed, prefetch=1))
         with contextlib.closing(loader.epoch()) as batches:
             batch = next(batches)
         matrix, flip = coefficients(recipe.augment, recipe.seed, 0, batch.indices, recipe.mean, recipe.std)
         normalised, found = Preprocess("float32"), []
         for first in range(0, count, recipe.batch_size):
             some = slice(first, first + recipe.batch_size)
-            found.append(normalised(*(_array(part[some], context) for part in (batch.images, matrix, flip))))
+            images = normalised(*(_array(part[some], context) for part in (batch.images, matrix, flip)))
+            found.append(self._pixel_mean(images))
         return mx.nd.concat(*found, dim=0)
 
     def loss(self) -> TaskLoss:
-        return self.recipe.loss(cross_entropy, self._load_teacher)
+        return self.recipe.loss(self.image_loss, self._load_teacher)
 
     def _load_teacher(self, source: str) -> mx.gluon.Block:
         """A trained network that takes the recipe's images and knows its classes.
@@ -208,11 +245,15 @@ class Classification:
     def preprocess(self, shard: Shard) -> tuple[mx.nd.NDArray, mx.nd.NDArray]:
         """Images (n, 3, H, W) and target (n, K): augmented, mixed, smoothed. Source: section 2.1, Algorithm 1."""
         context, images, matrix, flip, labels, step = shard
-        images = self.network_input(*(_array(part, context) for part in (images, matrix, flip)))
-        target = mx.nd.one_hot(_array(labels, context), self.recipe.classes)
+        images = self._pixel_mean(self.network_input(*(_array(part, context) for part in (images, matrix, flip))))
+        target = self.target(_array(labels, context))
         for trick in self.recipe.tricks:
             images, target = trick.batch(images, target, step)
         return images, target
+
+    def target(self, labels: mx.nd.NDArray) -> mx.nd.NDArray:
+        """What the loss compares logits with, before the tricks: labels (n,) -> (n, K)."""
+        return mx.nd.one_hot(labels, self.recipe.classes)
 
     def forward(self, net: mx.gluon.HybridBlock, X: mx.nd.NDArray) -> mx.nd.NDArray:
         """Logits (n, K) float32."""
@@ -221,7 +262,7 @@ class Classification:
     def evaluation_input(self, images: np.ndarray, context: mx.Context) -> mx.nd.NDArray:
         """Images (n, H, W, 3) uint8 as the network sees them: normalised, not augmented."""
         matrix, flip = coefficients("none", 0, 0, range(len(images)), self.recipe.mean, self.recipe.std)
-        return self.network_input(*(_array(part, context) for part in (images, matrix, flip)))
+        return self._pixel_mean(self.network_input(*(_array(part, context) for part in (images, matrix, flip))))
 
     def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> ClassificationScores:
         return evaluate(net, batches, self.evaluation_input, self.contexts, self.scores)
@@ -233,10 +274,7 @@ class Classification:
         """A handful of images with the likeliest classes as bars, the right one's in green."""
         val, recipe = self.val, self.recipe
         each = val.batch_size // len(self.contexts)  # images of a device in evaluation; others would be a new graph
-        one_by_one = RecordLoader(
-            val.records, train=False, size=recipe.input_size, crop_ratio=recipe.crop_ratio, classes=recipe.classes,
-            batch_size=1, options=ONE_AT_A_TIME,
-        )  # fmt: skip
+        one_by_one = self.loader_of(recipe, val.records, False, 1, ONE_AT_A_TIME)
         shown = list(handful(one_by_one, min(8, each)))
         images, labels, indices = (np.concatenate(column) for column in list(zip(*shown))[:3])
         padding = np.zeros((each - len(images), *images.shape[1:]), np.uint8)
@@ -250,11 +288,6 @@ class Classification:
     def describe(self) -> str:
         recipe, images = self.recipe, plural(len(self.train.records), "image")
         return f"{recipe.model} on {images} of {plural(recipe.classes, 'class')} at {recipe.input_size} px"
-
-
-def cross_entropy(images, logits, target):
-    """-sum_i q_i log p_i per image: (N, K), (N, K) -> (N,). Source: equation 3."""
-    return -(logits.log_softmax(axis=1) * target).sum(axis=1)
 
 
 def _array(part: np.ndarray, context: mx.Context) -> mx.nd.NDArray:

@@ -14,7 +14,8 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.networks.of_recipe import restore_plain_layout
 from gluon_tricks.ranks import distributed
-from gluon_tricks.tasks.detection.metrics import DetectionScores, average_precisions, judge
+from gluon_tricks.tasks.average_precision import average_precisions, gather
+from gluon_tricks.tasks.detection.metrics import DetectionScores, judge
 
 
 def image_sizes(batch, records) -> np.ndarray:
@@ -100,20 +101,6 @@ def _judge_image(records, index: int, scale: float, found: tuple) -> np.ndarray:
         outcomes = judge(boxes[own] / scale, scores[own], own_truths[:, :4], own_truths[:, 5] > 0)
         rows += [(index, label, score, outcome) for score, outcome in zip(scores[own], outcomes)]
     return np.array(rows, np.float64).reshape(-1, 4)
-
-
-def gather(rows: np.ndarray) -> np.ndarray:
-    """The (k, 4) float64 rows of all ranks, one rank after the other; every rank gets them all."""
-    if distributed.ranks() == 1:
-        return rows
-    counts = np.zeros(distributed.ranks())
-    counts[distributed.rank()] = len(rows)
-    counts = distributed.total(counts).astype(int)
-    if counts.sum() == 0:
-        return rows
-    everyone, first = np.zeros((counts.sum(), 4)), counts[: distributed.rank()].sum()
-    everyone[first : first + len(rows)] = rows
-    return distributed.total(everyone)
 
 
 def _scores(rows: np.ndarray, objects: np.ndarray, classes: Sequence[str]) -> DetectionScores:

@@ -13,6 +13,7 @@ from gluon_tricks.tricks import (
     LinearScaling,
     Mixup,
     NoBiasDecay,
+    Plateau,
     StepDecay,
     Warmup,
     ZeroGamma,
@@ -138,6 +139,7 @@ CIFAR10 = ((125.307, 122.961, 113.8575), (51.5865, 50.847, 51.255))
         (RECORDS + "--model inceptionv3", (299, 0.875, *IMAGENET)),
         (RECORDS + "--model inceptionv3 --input-size 320", (320, 0.875, *IMAGENET)),
         (RECORDS + "--model resnet50_v1d", (224, 0.875, *IMAGENET)),
+        (RECORDS + "--model alexnet_2012", (227, 227 / 256, IMAGENET[0], (1, 1, 1))),
         (RECORDS + "--model cvjena_alexnet --rgb-mean 1,2,3 --crop-ratio 0.5", (227, 0.5, (1, 2, 3), RAW_227[3])),
         ("--recipe imagenette --model cifar_resnet20_v1", (64, 1.0, *CIFAR10)),  # 64 is what the recipe says
         ("--recipe baseline --model inceptionv3", (299, 0.875, *IMAGENET)),
@@ -150,8 +152,27 @@ def test_a_networks_own_preprocessing_is_the_default(line, expected):
     assert got.resolved() == got == Recipe.from_json(got.to_json())  # nothing is left open in what is written
 
 
+@pytest.mark.parametrize(
+    "line, says",
+    [
+        (RECORDS + "--model alexnet_2012", ""),
+        (RECORDS + "--model alexnet_2012 --rgb-mean 123.68,116.779,103.939 --rgb-std 1,1,1 --input-size 227", ""),
+        ("--recipe imagenette", "resnet18_v1d usually takes: a side of 64 px in place of 224"),
+        (
+            RECORDS + "--model cvjena_alexnet --rgb-mean 1,2,3 --rgb-std 2,2,2",
+            "cvjena_alexnet usually takes: mean [1.0, 2.0, 3.0] in place of [0.0, 0.0, 0.0], deviation [2.0, 2.0, 2.0] "
+            "in place of [1.0, 1.0, 1.0]",
+        ),
+    ],
+)
+def test_other_images_than_the_networks_own_are_told_in_one_line(line, says):
+    notes = recipe_from_flags(parse(line.split()), 1)[1]
+    told = [note for note in notes if "usually takes" in note]
+    assert told == ([f"the images differ from those that {says}"] if says else [])
+
+
 def test_a_trick_of_the_recipe_that_the_network_cannot_have_is_left_out():
-    line = "--recipe imagenette --model mobilenet0.25"
+    line = "--recipe imagenette --model mobilenet0.25 --input-size 224"
     got, notes = recipe_from_flags(parse(line.split()), 1)
     assert notes == ["zero_gamma is left out: mobilenet0.25 has no last_gamma"]
     assert "zero_gamma" not in {trick.label() for trick in got.tricks} and len(got.tricks) == 5
@@ -284,3 +305,12 @@ def test_a_run_that_goes_on_has_what_no_flag_gives():
     for again in ("", line):
         assert recipe_from_flags(parse(again.split()), 3, begun) == (begun, [])
     assert recipe_from_flags(parse(["--num-epochs", "7"]), 1, begun) == (begun.set(epochs=7), [])
+
+
+def test_a_plateau_by_flags():
+    """--lr-decay is its factor, and its other numbers stay those of the recipe."""
+    words = "--recipe shapes --lr-mode plateau"
+    assert Plateau() in recipe(words).tricks and Cosine() not in recipe(words).tricks
+    assert Plateau(by=0.5, patience=2) in recipe(f"{words} --lr-decay 0.5 --set plateau.patience=2").tricks
+    with pytest.raises(Refused, match="go with --lr-mode step: a plateau names no epochs"):
+        recipe(f"{words} --lr-decay-epoch 3,4")

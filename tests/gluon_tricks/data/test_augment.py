@@ -214,9 +214,22 @@ def test_an_images_draws_do_not_depend_on_its_batch():
         assert (other[:, 0, 0] != matrix[:, 0, 0]).all()
 
 
+def test_flip_alone_changes_no_colour_and_alexnet_adds_one_colour_to_an_image():
+    """Half of the images are mirrored; a flip alone leaves y = x - 0; PCA noise moves all pixels of an image alike."""
+    plain = [[1, 0, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0, 0]]
+    matrix, flip = coefficients("flip", 0, 0, range(400), mean=(0, 0, 0), std=(1, 1, 1))
+    np.testing.assert_allclose(matrix, np.tile(plain, (400, 1, 1)), atol=1e-12)
+    assert 160 < flip.sum() < 240
+    noisy, same = coefficients("alexnet", 0, 0, range(400), mean=(0, 0, 0), std=(1, 1, 1))
+    np.testing.assert_array_equal(same, flip)
+    np.testing.assert_allclose(noisy[:, :, :6], np.tile(plain, (400, 1, 1))[:, :, :6], atol=1e-12)
+    # Along the first component, about (1, 1, 1) / sqrt(3), the deviation is 0.1 x 55.46.
+    assert abs(noisy[:, :, 6].sum(axis=1).std() / (5.546 * 1.7319) - 1) < 0.1
+
+
 def test_unknown_names_are_refused_with_the_known_ones():
-    assert set(AUGMENTS) == {"paper", "gluoncv", "none"} == set(Recipe.choices["augment"])
-    with pytest.raises(Refused, match="'papper'.*paper, gluoncv, none"):
+    assert set(AUGMENTS) == {"paper", "gluoncv", "alexnet", "flip", "none"} == set(Recipe.choices["augment"])
+    with pytest.raises(Refused, match="'papper'.*paper, gluoncv, alexnet, flip, none"):
         coefficients("papper", 0, 0, [0])
 
 

@@ -11,7 +11,8 @@ import pytest
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.checkpoint import Progress, read_checkpoint, restore, save_checkpoint
 from gluon_tricks.paper.cells import Cell
-from gluon_tricks.recipes.recipe import KINDS, Recipe
+from gluon_tricks.recipes.kinds import KINDS
+from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import declared
 from gluon_tricks.training import prepare
 from gluon_tricks.tricks import TRICKS, Cosine, Distillation, Mixup
@@ -35,10 +36,11 @@ OTHER = {  # where adding one gives no value of the field
     "name": "other", "model": "resnet18_v1b", "net": {"final_drop": 0.5}, "mean": (1.0, 2.0, 3.0), 
     "std": (1.0, 2.0, 3.0), "momentum": 0.5, "dtype": "bfloat16", "mode": "imperative", "tricks": (Cosine(),),
     "pretrained": "true", "data": "imagenet", "train": ("a.rec",), "val": ("b.rec",), "input_size": 64,
-    "teacher_size": 64, "crop_ratio": 0.5, "min_area": 0.5, "augment": "none", "init": "gluoncv", "base_params": "run",
+    "teacher_size": 64, "crop_ratio": 0.5, "min_area": 0.5, "augment": "none", "init": "gluoncv",
+    "base_params": "run",
     "class_names": ("a", "c"), "train_splits": ("a",), "val_splits": ("b",), "roi": "small", "mask_values": (0, 9),
     "void": 9, "lr": 0.5, "rollback_lr": 1.0,
-    "bn_batch": 2, "final_scales": "several",
+    "bn_batch": 2, "final_scales": "several", "aspect": (0.5, 1.0), "side": (300, 400), "pad_colour": "black",
 }  # fmt: skip
 FIELDS = [(kind, field.name) for kind in WANTED for field in dataclasses.fields(WANTED[kind])]
 FIELDS = [pair for pair in FIELDS if pair[0] == "classification" or pair[1] != "start_epoch"]  # which is 0 there
@@ -54,6 +56,7 @@ def changed(kind, field):
         "classes": 3 if kind == "classification" else None,
         "optimizer": "sgd" if recipe.optimizer == "nag" else "nag",
         "dataset": "scenes",
+        "crop": "centre" if kind == "classification" else "add",
     }.get(field, "add")
     value = getattr(recipe, field) + 1 if value == "add" else value
     if field in ("classes", "class_names") and kind != "classification":

@@ -6,7 +6,8 @@ import json
 import pytest
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.recipes.recipe import Recipe, apply_setting, read_recipe
+from gluon_tricks.recipes.kinds import read_recipe
+from gluon_tricks.recipes.recipe import Recipe, apply_setting
 from gluon_tricks.recipes.registry import get_recipe, list_recipes
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.training.loop import train_and_evaluate

@@ -10,7 +10,7 @@ import pytest
 from gluon_tricks.cli import evaluate as evaluate_command
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.paper.run_cells import trainer
-from gluon_tricks.recipes import recipe as records
+from gluon_tricks.recipes import kinds as records
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.tasks import registry

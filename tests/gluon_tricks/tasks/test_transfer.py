@@ -19,8 +19,9 @@ from gluon_tricks.data.builtin import scenes
 from gluon_tricks.machine import doctor
 from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import parameters_by_name
+from gluon_tricks.recipes.kinds import read_recipe, recipe_from_json
 from gluon_tricks.recipes.named.detection_segmentation import DETECTION, SEGMENTATION
-from gluon_tricks.recipes.recipe import Recipe, read_recipe, recipe_from_json
+from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.tasks.detection import task as detection_task
 from gluon_tricks.tasks.detection.task import Detection, require_trainable

@@ -10,8 +10,9 @@ import pytest
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.ranks import distributed
+from gluon_tricks.tasks.average_precision import IGNORED, RIGHT, WRONG, average_precisions
 from gluon_tricks.tasks.detection import evaluation, metrics
-from gluon_tricks.tasks.detection.metrics import IGNORED, RIGHT, WRONG, average_precisions, judge
+from gluon_tricks.tasks.detection.metrics import judge
 
 OBJECT = np.array([[10, 10, 19, 19]])  # 10x10 px
 AWAY = [50, 50, 59, 59]

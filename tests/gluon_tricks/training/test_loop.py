@@ -12,7 +12,8 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.foreign import import_tensorboard
 from gluon_tricks.networks.of_recipe import average_statistics, initialised_network, parameters_by_name
 from gluon_tricks.ranks.gradients import Gradients
-from gluon_tricks.recipes.recipe import Recipe, read_recipe
+from gluon_tricks.recipes.kinds import read_recipe
+from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks.classification import task
 from gluon_tricks.tasks.classification.task import cross_entropy
 from gluon_tricks.trained.load import load_network

@@ -1,0 +1,61 @@
+"""Whether images are normalised as a network takes them; and a run's mean image, which lies in its folder."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.json_text import parse_json
+from gluon_tricks.core.reading import JSON_BYTES, read_bytes
+from gluon_tricks.recipes.settings import Settings
+from model_zoo.mean_image import MeanImage
+from model_zoo.preprocessing import Preprocessing
+
+MEAN_IMAGE = "mean_image.json"  # a run's file
+
+
+def read_mean_image(path: pathlib.Path) -> MeanImage:
+    """What a run subtracts from its images pixel by pixel; checkpoints lie in a folder of their own there."""
+    run = path.absolute().parent
+    file = next(
+        (folder / MEAN_IMAGE for folder in (run, run.parent) if (folder / MEAN_IMAGE).exists()), run / MEAN_IMAGE
+    )
+    try:
+        return MeanImage.from_json(parse_json(read_bytes(file, JSON_BYTES)))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)[:200]
+        raise Refused(
+            f"{path} is of a network that takes images less their mean image, and {file} cannot be read ({reason}): "
+            "keep it in the run's folder"
+        ) from None
+
+
+def require_alike(recipe: Settings, seen: Settings | Preprocessing, source: str) -> None:
+    """Refuses images of another mean or deviation than a network was trained on, those of a recipe.
+
+    Args:
+        seen: what the network was trained on.
+        source: what it is called.
+    """
+    if not alike(seen, recipe):
+        pixels = by_pixels(seen)
+        remedy = "give both with --set mean=[...] and --set std=[...]"
+        raise Refused(
+            f"{source} takes images of mean {list(seen.mean)}{' at every pixel' if pixels else ''} and deviation "
+            f"{list(seen.std)}: {'give --set mean_of=pixels' if pixels else remedy}"
+        )
+
+
+def alike(one: Settings | Preprocessing, other: Settings) -> bool:
+    """Whether the means and deviations of two are the same, and both are of channels or both of pixels."""
+    same = np.allclose(one.mean, other.mean) and np.allclose(one.std, other.std)
+    return same and by_pixels(one) == by_pixels(other)
+
+
+def by_pixels(one: Settings | Preprocessing) -> bool:
+    """Whether a mean image is subtracted."""
+    if isinstance(one, Preprocessing):
+        return one.mean_image is not None
+    return getattr(one, "mean_of", "") == "pixels"

@@ -1,0 +1,1 @@
+"""Multi-label classification: images that show several classes each."""

@@ -1,0 +1,44 @@
+"""What a tagger says of a photo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mxnet as mx
+import numpy as np
+import scipy.special
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.data.augment import normalised
+from gluon_tricks.data.crop import centre_crop
+from gluon_tricks.tasks import pictures
+from gluon_tricks.tasks.prediction import TOP, Prediction, percentages
+from model_zoo.preprocessing import Preprocessing
+
+_MOST_BARS = 20
+
+
+def tag(
+    net: mx.gluon.HybridBlock, seen_as: Preprocessing, names: Sequence[str], context: mx.Context, threshold: float,
+    image: np.ndarray,
+) -> Prediction:  # fmt: skip
+    """The probability of each class by itself, of the centre crop; those of at least the threshold are said.
+
+    Raises:
+        Refused: the network gives no numbers.
+    """
+    crop = centre_crop(image, seen_as.input_size, seen_as.crop_ratio)[None]
+    logits = net(normalised(crop, context, seen_as.mean, seen_as.std, seen_as.mean_image))
+    logits = logits[0] if isinstance(logits, (list, tuple)) else logits  # auxiliary classifiers come after it
+    scores = scipy.special.expit(logits.asnumpy()[0].astype(np.float64))
+    if not np.isfinite(scores).all():
+        raise Refused("the network gives no numbers (NaN): its parameters are those of a training that diverged")
+    order = np.argsort(-scores, kind="stable")
+    sure = [k for k in order if scores[k] >= threshold]
+    values = [
+        {"name": names[k], "index": int(k), "score": float(scores[k]), "present": bool(scores[k] >= threshold)}
+        for k in order
+    ]
+    words = percentages([(names[k], scores[k]) for k in sure])
+    picture = pictures.bars(image, names, scores, top=min(max(TOP, len(sure)), _MOST_BARS))
+    return Prediction(words or f"no class with a probability of {threshold:g} or more", {"classes": values}, picture)

@@ -1,0 +1,139 @@
+"""Multi-label classification as a task of the training loop: what of it is not as in classification."""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar
+
+import mxnet as mx
+import numpy as np
+import scipy.special
+
+from gluon_tricks.core.wording import plural
+from gluon_tricks.data.base_loader import ReadOptions
+from gluon_tricks.data.crop import training_crop
+from gluon_tricks.data.label_vectors import PRESENT, LabelledImages
+from gluon_tricks.data.loader import Batch
+from gluon_tricks.data.requirements import require_apart
+from gluon_tricks.networks.load import Trained
+from gluon_tricks.networks.of_recipe import require_images, restore_plain_layout
+from gluon_tricks.recipes.multi_label import MultiLabelRecipe
+from gluon_tricks.tasks import pictures
+from gluon_tricks.tasks.classification.evaluation import collect_logits
+from gluon_tricks.tasks.classification.task import Classification
+from gluon_tricks.tasks.multi_label.evaluation import evaluate_tags
+from gluon_tricks.tasks.multi_label.images import find_images, names_of
+from gluon_tricks.tasks.multi_label.loader import TagLoader, testing_loader
+from gluon_tricks.tasks.multi_label.loss import sigmoid_cross_entropy, target_of
+from gluon_tricks.tasks.multi_label.metrics import MultiLabelScores
+from gluon_tricks.tasks.multi_label.prediction import tag
+from gluon_tricks.tasks.multi_label.validation import TagValidation, open_validation
+from gluon_tricks.tasks.prediction import Prediction
+from gluon_tricks.tasks.protocol import ONE_AT_A_TIME, ScoringOptions, handful, read_options
+
+
+class MultiLabel(Classification):
+    """See protocol.Task."""
+
+    kind = MultiLabelRecipe
+    noun, command = "tagger", "tag"
+    scores = MultiLabelScores
+    prediction_options: ClassVar[tuple[str, ...]] = ("threshold",)
+    evaluation_flags: ClassVar[tuple[str, ...]] = (
+        "rec_val", "batch_size", "input_size", "crop_ratio", "data", "test_crops",
+    )  # fmt: skip
+    image_loss = staticmethod(sigmoid_cross_entropy)
+
+    @classmethod
+    def scores_of(cls, recipe: MultiLabelRecipe) -> type[MultiLabelScores]:
+        return cls.scores
+
+    @classmethod
+    def find_data(cls, recipe: MultiLabelRecipe) -> tuple[LabelledImages, ...]:
+        return find_images(recipe)
+
+    @classmethod
+    def drawn(cls, recipe: MultiLabelRecipe) -> MultiLabelRecipe:
+        return recipe.set(data="few_scenes", train=(), val=(), classes=None, class_names=())
+
+    @classmethod
+    def look(
+        cls, trained: Trained, names: Sequence[str], context: mx.Context, threshold: float = 0.5
+    ) -> Callable[[np.ndarray], Prediction]:
+        net, seen_as = trained.net, trained.net.preprocessing
+        net.cast("float32")
+        net.hybridize(static_alloc=True, static_shape=True)
+        require_images(net, (1, seen_as.input_size, seen_as.input_size), context)
+        return functools.partial(tag, net, seen_as, names, context, threshold)
+
+    @classmethod
+    def open_validation(
+        cls, source: str, contexts: Sequence[mx.Context], options: ScoringOptions, trained: Trained | None = None
+    ) -> TagValidation:
+        return open_validation(source, contexts, options, trained)
+
+    def __init__(self, recipe: MultiLabelRecipe, contexts: Sequence[mx.Context], threads: int | None):
+        train, val = find_images(recipe)
+        require_apart(train, val)
+        names = train.classes or val.classes or recipe.class_names
+        recipe = recipe.set(classes=train.vectors.shape[1], class_names=tuple(names)).resolved()
+        self._threads = threads
+        self._begin(recipe, train, val, contexts, threads)
+
+    @classmethod
+    def loader_of(
+        cls, recipe: MultiLabelRecipe, records: LabelledImages, train: bool, batch_size: int, options: ReadOptions
+    ) -> TagLoader:
+        return TagLoader(
+            records, train=train, size=recipe.input_size, batch_size=batch_size, options=options,
+            crop=training_crop(recipe) if train else None, crop_ratio=recipe.crop_ratio,
+        )  # fmt: skip
+
+    @property
+    def open_files(self) -> int:
+        return len(self.train.records.paths) + len(self.val.records.paths) if self.recipe.data == "records" else 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return names_of(self.recipe, self.train.records)
+
+    def target(self, labels: mx.nd.NDArray) -> mx.nd.NDArray:
+        return target_of(labels)
+
+    def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> MultiLabelScores:
+        """By the centre crop: the test crops take as many times as long, and count at the end of the run."""
+        return evaluate_tags(net, batches, self.evaluation_input, self.contexts, self.val.records, self.names)
+
+    def final_scores(self, net: mx.gluon.HybridBlock, batches: Iterable) -> dict[str, float]:
+        """By the mean of the test crops, unless that is the centre crop, by which the last epoch was scored."""
+        recipe = self.recipe
+        if recipe.test_crops <= 1:
+            return {}
+        loader = testing_loader(
+            recipe, self.val.records, self.val.batch_size, len(self.contexts), read_options(recipe, self._threads)
+        )
+        found = self.evaluate(net, loader.epoch())
+        return {name: found.row()[column] for column, name in self.scores.at_end.items()}
+
+    def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
+        """A handful of images with the likeliest classes as bars, those that are there in green."""
+        val, recipe = self.val, self.recipe
+        each = val.batch_size // len(self.contexts)  # images of a device in evaluation; others would be a new graph
+        one_by_one = self.loader_of(recipe, val.records, False, 1, ONE_AT_A_TIME)
+        shown = list(handful(one_by_one, min(8, each)))
+        images, labels, indices = (np.concatenate(column) for column in list(zip(*shown))[:3])
+        padding = np.zeros((each - len(images), *images.shape[1:]), np.uint8)
+        batch = Batch(np.concatenate([images, padding]), labels, indices, len(images))
+        logits, _ = collect_logits(net, [batch], self.evaluation_input, self.contexts[0])
+        restore_plain_layout(net)
+        found = scipy.special.expit(logits.astype(np.float64))
+        there = [np.flatnonzero(of_image == PRESENT).tolist() for of_image in labels]
+        drawn = [pictures.bars(image, self.names, p, truth=k) for image, p, k in zip(images, found, there)]
+        pictures.save_png(path, pictures.grid(drawn))
+
+    def describe(self) -> str:
+        recipe, images = self.recipe, plural(len(self.train.records), "image")
+        several = f"{plural(recipe.classes, 'class')}, several an image"
+        return f"{recipe.model} on {images} of {several}, at {recipe.input_size} px"
