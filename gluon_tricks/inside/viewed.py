@@ -59,13 +59,19 @@ class Viewed:
         mean = self.preprocessing.mean
         return tuple(int(round(level)) for level in (mean if any(mean) else IMAGENET["mean"]))
 
+    @property
+    def several(self) -> bool:
+        """Whether an image may be of several classes, each with a probability of its own."""
+        return self.preprocessing.output == "sigmoid"
+
     def chain(self) -> Chain:
         """The network step by step. Raises: Refused, as Chain does."""
         return Chain(self.net)
 
     def normalise(self, pixels: np.ndarray) -> mx.nd.NDArray:
         """(n, H, W, 3) uint8 RGB -> the network's input (n, 3, H, W)."""
-        return normalised(pixels, self.context, self.preprocessing.mean, self.preprocessing.std)
+        seen_as = self.preprocessing
+        return normalised(pixels, self.context, seen_as.mean, seen_as.std, seen_as.mean_image)
 
     def batches(self, pixels: np.ndarray) -> Iterator[mx.nd.NDArray]:
         """Images (N, H, W, 3) uint8 RGB as the network's input, batch by batch."""
@@ -92,7 +98,8 @@ class Viewed:
             if number == len(self.net.trunk) - self.net.stages:
                 early = x
         late = self.net.neck(x)
-        probabilities = self.net.head(late).astype("float32").softmax(axis=1).asnumpy()
+        logits = self.net.head(late).astype("float32")
+        probabilities = (logits.sigmoid() if self.several else logits.softmax(axis=1)).asnumpy()
         if not np.isfinite(probabilities).all():
             raise Refused("the network gives no numbers (NaN): its parameters are those of a training that diverged")
         return early.flatten().asnumpy(), late.flatten().asnumpy(), probabilities.astype(np.float64)
@@ -192,6 +199,8 @@ def pictures_of_records(viewed: Viewed, source: str, count: int, rec_val: Sequen
     """
     if viewed.trained.recipe is None and not rec_val:
         raise Refused(images_missing(source))
+    if viewed.several:
+        raise Refused(f"{source} finds several classes in an image, and records tell one: name photos (--images)")
     evaluated = open_evaluation_set(
         source, [viewed.context], rec_val=rec_val, trained=viewed.trained, batch_size=viewed.batch_size
     )
