@@ -13,7 +13,9 @@ import mxnet as mx
 from mxnet import autograd
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import quoted, some
 from gluon_tricks.initialise.walk import Graph, Node, invoke
+from gluon_tricks.networks.of_recipe import restore_plain_layout
 from model_zoo.lrn import LRN
 
 _LRN = "local response normalisation"  # is several operators
@@ -86,7 +88,7 @@ class Chain:
     """
 
     def __init__(self, net: mx.gluon.HybridBlock):
-        self.name, self._graph = net.name, Graph(net)
+        self.name, self._net, self._graph = net.name, net, Graph(net)
         self.context = self._graph.context
         self.steps = self._find_steps()
         self.layers = [*self._find_layers()]
@@ -142,7 +144,7 @@ class Chain:
         for layer in self.layers:
             if layer.path == path:
                 return layer
-        raise Refused(f"{self.name} has no layer {path!r}: there are {', '.join(layer.path for layer in self.layers)}")
+        raise Refused(f"{self.name} has no layer {quoted(path)}: there are {some([a.path for a in self.layers], 24)}")
 
     def forward(self, step: Step, x: mx.nd.NDArray) -> mx.nd.NDArray:
         """The output of a step for its input, each (n, C, h, w) or (n, C)."""
@@ -160,6 +162,10 @@ class Chain:
         if parameter is not None:
             return parameter.data(self.context).detach()  # else its gradient would be computed, and overwritten
         return values.get(j, x)
+
+    def settle(self) -> None:
+        """Ends a pass over the steps: the weights are as training needs them (see restore_plain_layout)."""
+        restore_plain_layout(self._net)
 
     def back(self, step: Step, x: mx.nd.NDArray, signal: mx.nd.NDArray) -> mx.nd.NDArray:
         """The signal at the input of a step, given that at its output.

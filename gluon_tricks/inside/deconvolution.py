@@ -58,6 +58,7 @@ def strongest(
                 path = ends[k].path
                 found[path] = _merged(found.get(path), _greatest(x, seen, path), top)
         seen += len(images)
+    chain.settle()
     return found
 
 
@@ -109,6 +110,7 @@ def project(chain: Chain, layer: Layer, images: mx.nd.NDArray, units: np.ndarray
     signal = x * mx.nd.array(mask, ctx=x.context, dtype=x.dtype)
     for step in reversed(steps):
         signal = chain.back(step, inputs.pop(), signal)
+    chain.settle()
     return signal.asnumpy().astype(np.float32)
 
 

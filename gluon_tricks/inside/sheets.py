@@ -96,7 +96,7 @@ def strongest_sheet(
     )
     return _titled(
         paper,
-        f"{network}: what makes channels of {layer} fire",
+        f"{network}: what makes {layer} fire",
         f"Of each channel the 9 strongest activations over {images} images, one an image. Left: the activation gone "
         "back to pixels (unpooling to where the maxima were, relu, transposed filters); grey is 0, what stands out "
         f"made the channel fire. Right: the {seen}. Above each: the channel and its activations.",
@@ -127,7 +127,7 @@ def evolution_sheet(moments: Sequence[Moment], titles: Sequence[str], network: s
         write(paper, shortened(title, _TEXT, left - 8), (_EDGE, y), _TEXT, _INK)
     return _titled(
         paper,
-        f"{network}: how channels of {layer} came to be",
+        f"{network}: how {layer} came to be",
         "A column is a checkpoint of the training, a row a channel: above, its strongest activation over all images "
         "gone back to pixels; below, the patch that it comes from. Where the patch jumps, another image makes the "
         "strongest activation.",

@@ -102,6 +102,11 @@ def called(viewed: Viewed, chain: Chain, layer: Layer, channel: int) -> str:
     return viewed.names[channel] if layer is chain.layers[-1] else f"channel {channel}"
 
 
+def channels_of(chain: Chain, layer: Layer) -> str:
+    """What the title of a sheet says of a layer."""
+    return f"the classes ({layer.path})" if layer is chain.layers[-1] else f"channels of {layer.path}"
+
+
 def first_filters(viewed: Viewed) -> tuple[str, np.ndarray]:
     """Place and weights (C, 3, h, w) of the first convolution. Raises: Refused: it does not see the colours."""
     graph = Graph(viewed.net)
@@ -151,7 +156,9 @@ def show_deconvolution(viewed: Viewed, pictures: Pictures, choice: Choice, out: 
         blocks = {called(viewed, chain, layer, c): pairs_of[c] for c in channels}
         field = max((len(pair.patch) for shown in blocks.values() for pair in shown), default=viewed.side)
         sizes = (field, viewed.side)
-        picture = sheets.strongest_sheet(blocks, viewed.net.name, layer.path, sizes, len(pictures.pixels))
+        picture = sheets.strongest_sheet(
+            blocks, viewed.net.name, channels_of(chain, layer), sizes, len(pictures.pixels)
+        )
         about = f"{layer.path}, {plural(len(blocks), 'channel')}"
         drawn.append(_saved(out, Sheet("deconvolution", f"deconvolution-{layer.path}", about, picture)))
     return drawn
@@ -185,7 +192,7 @@ def show_evolution(
     drawn = [_saved(out, Sheet("evolution", "evolution-filters", about, picture))]
     for layer in layers:
         titles = [called(viewed, chain, layer, c) for c in channels[layer.path]]
-        picture = sheets.evolution_sheet(rows[layer.path], titles, viewed.net.name, layer.path)
+        picture = sheets.evolution_sheet(rows[layer.path], titles, viewed.net.name, channels_of(chain, layer))
         about = f"{layer.path} over the training"
         drawn.append(_saved(out, Sheet("evolution", f"evolution-{layer.path}", about, picture)))
     return drawn

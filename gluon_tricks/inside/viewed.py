@@ -145,10 +145,13 @@ def open_viewed(
 
 
 def _require_numbers(net: Classifier, source: str | os.PathLike) -> None:
-    """Refuses parameters that are no numbers: relu and max would pass over them and show pictures of nothing."""
+    """Refuses parameters that are not there, not float32, or no numbers: relu and max would pass over those."""
     for name, parameter in parameters_by_name(net).items():
         if parameter._data is None:
             raise Refused(f"{source} has no parameters yet ({name}): train it, or load some with pretrained=")
+        if np.dtype(parameter.dtype) != np.float32:
+            kind = np.dtype(parameter.dtype).name
+            raise Refused(f"{source} has {kind} parameters: save it and name the file, which is read as float32")
         if not np.isfinite(parameter.list_data()[0].asnumpy()).all():
             raise Refused(f"{source} holds NaN or infinity in {name}: it is of a training that diverged, name another")
 

@@ -97,9 +97,13 @@ def test_records_have_labels(tiny_records):
     assert found.pixels.shape == (7, 32, 32, 3) and found.labels.tolist() == [0, 1, 2, 3, 0, 1, 2]
 
 
-def test_an_uninitialised_network_is_refused():
+def test_a_network_that_cannot_compute_is_refused():
     with pytest.raises(Refused, match="cifar_plain20 has no parameters yet .*: train it, or load some with"):
         open_viewed(get_model("cifar_plain20", classes=2))
+    half = _initialised("cifar_plain20")
+    half.cast("float16")
+    with pytest.raises(Refused, match="cifar_plain20 has float16 parameters: save it and name the file"):
+        open_viewed(half)
 
 
 @pytest.mark.parametrize(
