@@ -51,6 +51,12 @@ _PUBLIC = {
     "load_network": "gluon_tricks.trained.load:load_network",
     "evaluate": "gluon_tricks.trained.interface:evaluate",
     "predict": "gluon_tricks.trained.interface:predict",
+    # a trained classifier seen from inside
+    "open_viewed": "gluon_tricks.inside.viewed:open_viewed",
+    "strongest": "gluon_tricks.inside.deconvolution:strongest",
+    "project": "gluon_tricks.inside.deconvolution:project",
+    "occlusion_map": "gluon_tricks.inside.occlusion:occlusion_map",
+    "invariance": "gluon_tricks.inside.invariance:invariance",
     # errors
     "Refused": "gluon_tricks.core.errors:Refused",
     "Interrupted": "gluon_tricks.training.steps:Interrupted",

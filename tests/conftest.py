@@ -31,7 +31,8 @@ LONG = (
     *("model_zoo/test_equals_", "model_zoo/test_every_network", "model_zoo/test_export", "model_zoo/test_catalogue"),
     *("model_zoo/test_published_weights", "model_zoo/test_inference"),
     *("scripts/test_interrupt", "scripts/test_install", "scripts/test_export_model", "scripts/test_every_source"),
-    *("scripts/test_train_imagenet", "scripts/test_predict", "scripts/test_evaluate", "scripts/test_submission"),
+    *("scripts/test_train_imagenet", "scripts/test_visualize"),
+    *("scripts/test_predict", "scripts/test_evaluate", "scripts/test_submission"),
 )
 
 

@@ -24,7 +24,7 @@ FILES = {
 # From the ground up: a room imports from itself and from those before it.
 ROOMS = (
     *("core", "initialise", "tricks", "recipes", "data", "ranks", "machine"),
-    *("networks", "tasks", "trained", "training", "paper", "cli"),
+    *("networks", "tasks", "trained", "inside", "training", "paper", "cli"),
 )
 
 

@@ -19,6 +19,7 @@ COMMANDS = {  # name of the module in gluon_tricks.cli -> what it is for
     "pack": "pack images into RecordIO files, or check packed files",
     "evaluate": "the scores of a trained network on its validation images",
     "predict": "what a trained network sees in photos: classes, boxes or masks, as pictures and JSON",
+    "look": "a trained classifier seen from inside: filters, deconvolution views, occlusion, invariance",
     "export": "export a network to ONNX or to MXNet's symbol",
     "convert": "convert parameters between our names and those of GluonCV, timm and torchvision",
     "models": "list the networks with their parameters, multiply-adds and published accuracy",

@@ -183,12 +183,12 @@ class Graph:
         if normalises_batch(node):
             return [_normalised(node, *inputs)]
         if not any(isinstance(part, list) for part in inputs):  # made of parameters alone
-            return _invoke(node, inputs)
+            return invoke(node, inputs)
         count = max(len(part) for part in inputs if isinstance(part, list))
         found: list[Chunks] = []
         for c in range(count):
             arrays = [part[c] if isinstance(part, list) else part for part in inputs]
-            outputs = _invoke(node, arrays)
+            outputs = invoke(node, arrays)
             found = found or [[] for _ in outputs]
             for of_output, output in zip(found, outputs):
                 output.wait_to_read()  # else the queue holds the memory of all chunks
@@ -204,7 +204,7 @@ def _of_one_rank(node: Node) -> Node:
     return dataclasses.replace(node, kind="BatchNorm", attributes=numbers)
 
 
-def _invoke(node: Node, arrays: Sequence[mx.nd.NDArray]) -> list[mx.nd.NDArray]:
+def invoke(node: Node, arrays: Sequence[mx.nd.NDArray]) -> list[mx.nd.NDArray]:
     """The node's operator itself: under mixed precision mx.nd has wrappers in its place, which cast."""
     handle = ctypes.c_void_p()
     check_call(_LIB.NNGetOpHandle(ctypes.c_char_p(node.kind.encode()), ctypes.byref(handle)))
@@ -221,7 +221,7 @@ def normalises_batch(node: Node) -> bool:
 def _normalised(node: Node, chunks: Chunks, gamma, beta, running_mean, running_var) -> Chunks:
     """Batch normalisation by the mean and variance of the whole sample, as training has it of a batch."""
     if autograd.is_recording():  # one chunk; MXNet's operator knows the gradient of the statistics
-        return _invoke(node, [chunks[0], gamma, beta, running_mean.copy(), running_var.copy()])[:1]
+        return invoke(node, [chunks[0], gamma, beta, running_mean.copy(), running_var.copy()])[:1]
     axis = int(node.attributes.get("axis", 1))
     mean, variance = moments(chunks, axis)
     shape = [1] * chunks[0].ndim

@@ -19,6 +19,7 @@ COMMANDS = {  # script -> the word of gluon-tricks for the same
     "pack_records": "pack",
     "evaluate": "evaluate",
     "predict": "predict",
+    "visualize": "look",
     "export_model": "export",
     "convert_weights": "convert",
     "reproduce": "reproduce",

@@ -9,7 +9,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_tricks.cli import benchmark, convert, evaluate, export, pack, predict, reproduce
+from gluon_tricks.cli import benchmark, convert, evaluate, export, look, pack, predict, reproduce
 from gluon_tricks.core import files
 from gluon_tricks.data.builtin import scenes, shapes
 from model_zoo import catalogue, get_model, published, summary
@@ -67,6 +67,7 @@ COMMANDS = {  # name -> main, words with {from} and {to}: the folder of `source`
     "pack --resize": (pack.main, ["{from}/photos", "{to}/x", "--resize", "200"]),
     "pack into a new folder": (pack.main, ["{from}/photos", "{to}/a/b/x", "--resize", "200"]),
     "predict": (predict.main, ["{from}/photos/class0", "--params", "{from}/net.params", "--out", "{to}/x", *NET]),
+    "look": (look.main, ["{from}/net.params", "--out", "{to}/x", "--views", "filters", *NET]),
     "reproduce --csv": (reproduce.main, ["table5", "--show", "--csv", "{to}/x.csv"]),
     "reproduce --runs": (reproduce.main, ["table5", "--scale", "smoke", "--rows", "v1", "--runs", "{to}/x"]),
     "reproduce figure1": (reproduce.main, ["figure1", "--show", "--runs", "{to}"]),

@@ -11,8 +11,9 @@ import pytest
 from gluoncv.utils import export_block
 
 import model_zoo
-from gluon_tricks.cli import command_line, convert, detect, evaluate, export, predict, transfer_flags
+from gluon_tricks.cli import command_line, convert, detect, evaluate, export, look, predict, transfer_flags
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.inside.viewed import open_viewed
 from gluon_tricks.networks import of_recipe
 from gluon_tricks.networks.checkpoint import Progress, save_checkpoint
 from gluon_tricks.networks.load import require_classifier, require_same_normalisation
@@ -97,6 +98,13 @@ def _predict(source, said, records, folder, capsys):
     return np.log(scores) - np.log(scores[3])
 
 
+def _look(source, said, records, folder, capsys):
+    words = [source, *said, "--views", "filters", "--num-gpus", "0", "--out", f"{folder}/look"]
+    assert _main(look, words, capsys) == 0
+    (scores,) = open_viewed(source, model=said[1] if said else None).probabilities(np.zeros((1, 32, 32, 3), np.uint8))
+    return np.log(scores) - np.log(scores[3])
+
+
 def _convert(source, said, records, folder, capsys):
     assert _main(convert, [source, f"{folder}/c.params", *said], capsys) == 0
     return formats.read(folder / "c.params")["head.bias"]
@@ -152,7 +160,7 @@ def _main(script, words, capsys):
     return code
 
 
-OPTIONS = [_evaluate, _predict, _convert, _export, _use_pretrained, _resume_params, _teacher, _base_params]
+OPTIONS = [_evaluate, _predict, _look, _convert, _export, _use_pretrained, _resume_params, _teacher, _base_params]
 FORMS = {  # SRC -> whether the network is named beside it
     "FOLDER/run": False,
     "FOLDER/run/final.params": False,

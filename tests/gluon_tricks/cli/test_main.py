@@ -18,6 +18,7 @@ SCRIPTS = {
     "export_model": "export", "launch": "launch", "pack_records": "pack", "predict": "predict",
     "reproduce": "reproduce", "train_faster_rcnn": "detect", "train_fcn": "segment", "train_imagenet": "train",
     "train_multi_label": "tag",
+    "visualize": "look",
 }  # fmt: skip
 
 

@@ -1,0 +1,5 @@
+"""gluon-tricks look, by the name of its script."""
+
+import interrupt
+
+interrupt.main("look")
