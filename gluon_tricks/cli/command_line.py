@@ -157,7 +157,7 @@ def _with_data(recipe: Recipe, args: argparse.Namespace) -> Recipe:
 
 
 _FIELDS = ("input_size", "crop_ratio", "model", "mode", "dtype", "epochs", "lr", "momentum", "wd")
-_FIELDS += ("init", "crop", "augment", "seed")  # flags that are fields of the recipe
+_FIELDS += ("init", "crop", "augment", "mean_of", "shallow", "seed")  # flags that are fields of the recipe
 
 
 def _with_fields(recipe: Recipe, args: argparse.Namespace) -> Recipe:
@@ -167,6 +167,8 @@ def _with_fields(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     for flag, field in (("rgb_mean", "mean"), ("rgb_std", "std")):
         if getattr(args, flag):
             given[field] = numbers(getattr(args, flag), f"--{flag.replace('_', '-')}")
+    if "mean" in given:
+        given.setdefault("mean_of", "")
     if args.resume_params:
         given["start_epoch"] = args.resume_epoch or 0
     return recipe.set(**given)
@@ -181,6 +183,8 @@ def _with_network(recipe: Recipe, args: argparse.Namespace) -> Recipe:
         recipe = recipe.set(model=f"{recipe.model}_bn")
     if args.use_gn and args.sync_bn:
         raise Refused("--use-gn and --sync-bn: group normalisation has no statistics of a batch; give one of them")
+    if args.use_global_stats:
+        recipe = recipe.set(net={**recipe.net, "use_global_stats": True})
     if args.use_gn or args.sync_bn:
         recipe = recipe.set(net={**recipe.net, "norm_layer": "GroupNorm" if args.use_gn else "SyncBatchNorm"})
     for source, flag in ((args.resume_params, "--resume-params"), (args.use_pretrained, "--use-pretrained")):

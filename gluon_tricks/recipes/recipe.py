@@ -18,6 +18,7 @@ from model_zoo.mean_image import LARGEST_SIDE
 from model_zoo.preprocessing import LARGEST_INPUT, LARGEST_RESIZED
 
 INITS = ("paper", "gluoncv", "gaussian", "kaiming", "kaiming_out")  # see networks.start
+OWN_MEANS = {"channels": "of every channel", "pixels": "at every pixel"}
 CROPS = ("area", "side", "square", "pad", "centre")  # see data.crop
 _LARGEST_BATCH = 1 << 36  # pixels over all devices: 65,536 images of 1024 px
 
@@ -28,6 +29,8 @@ class Recipe(Settings):
 
     Args: as for Settings, and
         pretrained: where to start from: a parameter file, a tag of GluonCV's, "true" for its default file; "": random.
+        shallow: a trained network, shallower and of the same kind, that the first and the last layers are taken from;
+            "": none.
         data: "shapes" or "few_shapes" (built in), "imagenet" (GluonCV's default place), "records" with train and val.
         train, val: RecordIO files; several act as one.
         input_size: side of the network's input, pixels; None: the network's own.
@@ -63,12 +66,13 @@ class Recipe(Settings):
         "crop": CROPS,
         "pad_colour": ("mean", "black"),
         "augment": ("paper", "gluoncv", "alexnet", "flip", "none"),
-        "mean_of": ("", "channels", "pixels"),
+        "mean_of": ("", *OWN_MEANS),
     }
 
     name: str = "imagenet"
     model: str = "resnet50_v1"
     pretrained: str = free("ranks", default="")  # all start with rank 0's parameters
+    shallow: str = free("ranks", default="")
     data: str = free("cells", "resume", "ranks", default="imagenet")  # what lies there has a digest
     train: tuple[str, ...] = free("cells", "resume", "ranks", default=())
     val: tuple[str, ...] = free("cells", "resume", "ranks", default=())
@@ -105,6 +109,11 @@ class Recipe(Settings):
             f"and {_LARGEST_BATCH:.3g} are the most",
         )
         starts = [trick.label() for trick in self.tricks if trick.replaces_weights]
+        yield (
+            not self.shallow or not (self.pretrained or starts),
+            f"shallow {self.shallow} and {self.pretrained or ', '.join(starts)}: each sets the first and the last "
+            "layers; leave one out",
+        )
         yield (
             not (self.pretrained and starts),
             f"pretrained {self.pretrained} and {', '.join(starts)}, which sets all weights anew: leave one out, or set "
@@ -147,7 +156,7 @@ class Recipe(Settings):
         for field, words in (("input_size", "a side of {} px"), ("mean", "mean {}"), ("std", "deviation {}")):
             wanted, usual = getattr(self, field), getattr(own, field)
             if field == "mean" and self.mean_of:
-                told.append(f"the training images' own mean of {self.mean_of} in place of {list(usual)}")
+                told.append(f"their own mean {OWN_MEANS[self.mean_of]} in place of {list(usual)}")
             elif wanted is not None and wanted != usual:
                 shown = [list(value) if isinstance(value, tuple) else value for value in (wanted, usual)]
                 told.append(f"{words.format(shown[0])} in place of {shown[1]}")

@@ -6,7 +6,7 @@ import os
 
 from gluon_tricks.core.errors import require_known
 from gluon_tricks.recipes.kinds import read_recipe
-from gluon_tricks.recipes.named import cifar, detection_segmentation, imagenet, multi_label, proxies
+from gluon_tricks.recipes.named import cifar, cvjena, detection_segmentation, ilsvrc, imagenet, multi_label, proxies
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables import (
     base_networks,
@@ -27,6 +27,8 @@ _RECIPES: dict[str, Settings] = {
     recipe.name: recipe
     for recipe in (
         *imagenet.RECIPES,
+        *ilsvrc.RECIPES,
+        *cvjena.RECIPES,
         *proxies.RECIPES,
         *cifar.RECIPES,
         *detection_segmentation.RECIPES,
@@ -56,6 +58,8 @@ def get_recipe(name: str) -> Settings:
     """
     if name not in _RECIPES and (name.endswith(".json") or os.path.lexists(name) and not os.path.isdir(name)):
         return read_recipe(name)
+    if name in _RECIPES:
+        return _RECIPES[name]
     if name.count("/") == 2:
         table, column, row = name.split("/")
         return get_table(table).recipe(column, row)

@@ -25,7 +25,13 @@ from gluon_tricks.data.pixel_mean import PixelMean
 from gluon_tricks.data.recipe_records import count_classes, find_records
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
-from gluon_tricks.networks.load import Trained, check_start, open_classifier, require_same_normalisation
+from gluon_tricks.networks.load import (
+    Trained,
+    check_start,
+    open_classifier,
+    require_classifier,
+    require_same_normalisation,
+)
 from gluon_tricks.networks.normalisation import MEAN_IMAGE
 from gluon_tricks.networks.of_recipe import (
     initialised_network,
@@ -35,6 +41,7 @@ from gluon_tricks.networks.of_recipe import (
     restored_classifier,
     untrained,
 )
+from gluon_tricks.networks.shallow import copy_ends
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks import pictures
@@ -179,12 +186,20 @@ class Classification:
         if isinstance(net(mx.sym.Variable("data")), (list, tuple)):
             raise Refused(f"{recipe.model} has auxiliary classifiers, which this loop does not train: use one without")
         if not restored and distributed.rank() == 0:  # whose parameters the others get
+            if recipe.shallow:
+                self._start_from_shallow(net, recipe.shallow)
             for trick in recipe.tricks:
                 trick.from_images(net, self.sample, recipe.seed)
         net.cast(input_dtype(recipe.dtype))
         if recipe.mode == "hybrid":
             net.hybridize(static_alloc=True, static_shape=True)
         return net
+
+    def _start_from_shallow(self, net: mx.gluon.HybridBlock, source: str) -> None:
+        called = f"the shallow network {source}"
+        trained = open_classifier(source, ctx=self.contexts, called=called, why=": it has to be a classifier")
+        require_same_normalisation(self.recipe, trained, called)
+        copy_ends(net, require_classifier(trained, source), called)
 
     def sample(self, count: int) -> mx.nd.NDArray:
         """The first training images (count, 3, H, W) as the network sees them, the same on any number of ranks.

@@ -25,7 +25,7 @@ DIVERGENCE = {"divergence_factor", "divergence_steps", "rollbacks", "rollback_lr
 FREE = {
     "cells": {*PLACES, *DIVERGENCE, "dtype", "mode", "base_params", "final_scales"},
     "resume": {*PLACES, *DIVERGENCE, "epochs", "final_scales"},
-    "ranks": {*PLACES, "pretrained", "base_params"},
+    "ranks": {*PLACES, "pretrained", "shallow", "base_params"},
 }
 WANTED = {
     "classification": Recipe(data="records", epochs=6, classes=10),
@@ -41,6 +41,7 @@ OTHER = {  # where adding one gives no value of the field
     "class_names": ("a", "c"), "train_splits": ("a",), "val_splits": ("b",), "roi": "small", "mask_values": (0, 9),
     "void": 9, "lr": 0.5, "rollback_lr": 1.0,
     "bn_batch": 2, "final_scales": "several", "aspect": (0.5, 1.0), "side": (300, 400), "pad_colour": "black",
+    "mean_of": "pixels", "shallow": "run",
 }  # fmt: skip
 FIELDS = [(kind, field.name) for kind in WANTED for field in dataclasses.fields(WANTED[kind])]
 FIELDS = [pair for pair in FIELDS if pair[0] == "classification" or pair[1] != "start_epoch"]  # which is 0 there
