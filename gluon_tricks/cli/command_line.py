@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from gluon_tricks.cli import flags
+from gluon_tricks.cli.parts import with_parts
+from gluon_tricks.cli.selection import with_selection
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
@@ -64,6 +66,7 @@ def recipe_from_flags(
     """
     _refuse_what_is_replaced(args)
     recipe, notes = start(args, begun)
+    recipe = with_selection(recipe, args)
     recipe, more = changed_by_flags(recipe, args, devices, begun)
     return recipe, notes + more
 
@@ -171,7 +174,7 @@ def _with_fields(recipe: Recipe, args: argparse.Namespace) -> Recipe:
         given.setdefault("mean_of", "")
     if args.resume_params:
         given["start_epoch"] = args.resume_epoch or 0
-    return recipe.set(**given)
+    return with_parts(recipe.set(**given), args)
 
 
 def _with_network(recipe: Recipe, args: argparse.Namespace) -> Recipe:
@@ -190,6 +193,10 @@ def _with_network(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     for source, flag in ((args.resume_params, "--resume-params"), (args.use_pretrained, "--use-pretrained")):
         if source is not None:
             recipe = _from_trained(recipe, source, flag, named=bool(args.model or args.use_se or args.batch_norm))
+    if args.new_head and not recipe.pretrained:
+        raise Refused("--new-head goes with --use-pretrained: without it the whole network starts from random numbers")
+    if args.new_head:
+        recipe = recipe.set(new_head=True)
     return recipe
 
 

@@ -6,6 +6,8 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+from gluon_tricks.cli.parts import parts_flags
+from gluon_tricks.cli.selection import selection_flags
 from gluon_tricks.core.arguments import MOST_GPUS, MOST_THREADS, Parser, whole
 from gluon_tricks.data.augment import AUGMENTS
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER
@@ -34,6 +36,7 @@ def parser() -> Parser:
     data = parser.add_argument_group("data")
     _record_flags(data)
     _data_flags(data)
+    selection_flags(data)
     _network_flags(parser.add_argument_group("network"))
     _optimisation_flags(parser.add_argument_group("optimisation"))
     refinements = parser.add_argument_group("refinements")
@@ -157,6 +160,9 @@ def _network_flags(group) -> None:
         "the head starts from random numbers",
     )
     group.add_argument(
+        "--new-head", action="store_true", help="--use-pretrained: all but the head, where it has as many classes too"
+    )
+    group.add_argument(
         "--shallow", metavar="SRC", help=f"take the first and the last layers of a shallower network: {SOURCE}"
     )
     group.add_argument("--use_se", "--use-se", action="store_true", help="squeeze and excitation: the network se_MODEL")
@@ -204,6 +210,7 @@ def optimisation_flags(group, without_lr: str = "the recipe's") -> None:
     )
     group.add_argument("--momentum", type=float, metavar="M", help="momentum of the optimiser (the recipe's, 0.9)")
     group.add_argument("--wd", type=float, help="weight decay (the recipe's)")
+    parts_flags(group)
 
 
 def _one_class_flags(group) -> None:

@@ -196,12 +196,12 @@ def _runs(args: argparse.Namespace) -> cells.Runs:
 def _require_data(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table) -> None:
     """Refuses, before the first cell, data that one of them would be refused for."""
     runs.require_data(table.name)
-    transfers = [cell.recipe for cell in todo if cell.recipe.based]
-    for recipe in transfers[:1]:
+    for recipe in {c.recipe.task: c.recipe for c in reversed(todo) if c.recipe.reads_folder}.values():
         task_of(recipe).find_data(recipe)
-    if transfers and len(transfers) < len(todo):
+    bases = [cell for cell in todo if not cell.recipe.reads_folder]
+    if runs.scale.bases and bases:
         try:
-            runs.bases.require_data(next(cell.name for cell in todo if cell.source is None).split("/")[0])
+            runs.bases.require_data(next(cell.name for cell in bases if cell.source is None).split("/")[0])
         except Refused as refused:
             raise Refused(f"for the base networks, {refused}".replace("--data", "--base-data")) from None
 

@@ -202,8 +202,9 @@ class Runs:
         recipe = recipe.set(name=first, seed=seed, rollbacks=0)  # at half its learning rate it would be another recipe
         folder = self.root / self.scale.name / first.replace("/", "-") / f"seed{seed}"
         if recipe.based:
-            base = self.bases.cell(recipe.base_params, 0)  # one network for all seeds
-            return Cell(first, recipe.set(base_params=str(base.folder), data=self.data), folder, base)
+            if recipe.base_params:
+                base = self.bases.cell(recipe.base_params, 0)  # one network for all seeds
+                return Cell(first, recipe.set(base_params=str(base.folder), data=self.data), folder, base)
         if recipe.reads_folder:
             return Cell(first, recipe.set(data=self.data) if self.data else recipe, folder)
         if self.train:

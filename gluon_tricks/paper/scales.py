@@ -6,11 +6,14 @@ import dataclasses
 from collections.abc import Mapping
 
 from gluon_tricks.core.errors import require_known
+from gluon_tricks.paper.magic_scales import MAGIC_SCALES
+from gluon_tricks.paper.own_scale import OwnScale, sooner
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables import degradation
+from gluon_tricks.recipes.tables.magic_table1 import FAMILY
 from gluon_tricks.recipes.tables.rows import Table
-from gluon_tricks.tricks import LinearScaling, Plateau, StepDecay, Trick, Warmup
+from gluon_tricks.tricks import LinearScaling, StepDecay, Trick, Warmup
 
 _SMALL_MODELS = {
     **{f"resnet50_{variant}": f"resnet18_{variant}" for variant in ("v1", "v1b", "v1c", "v1d")},
@@ -70,17 +73,7 @@ class Scale:
     def _shrunk(self, trick: Trick) -> Trick:
         if isinstance(trick, LinearScaling):
             return dataclasses.replace(trick, reference=round(trick.reference * self.batch_size))
-        return _sooner(trick, self.epochs)
-
-
-def _sooner(trick: Trick, factor: float) -> Trick:
-    """The trick with its epochs (of a warm-up, of a step decay, of a patience) times a factor."""
-    if isinstance(trick, Plateau):
-        return dataclasses.replace(trick, patience=max(round(trick.patience * factor), 1))
-    epochs = getattr(trick, "epochs", None)
-    if isinstance(epochs, tuple):
-        return dataclasses.replace(trick, epochs=tuple(epoch * factor for epoch in epochs))
-    return trick if epochs is None else dataclasses.replace(trick, epochs=epochs * factor)
+        return sooner(trick, self.epochs)
 
 
 SCALES = {
@@ -136,7 +129,7 @@ class TransferScale:
         changes = dict(
             model=self.bases.models[recipe.model],
             epochs=max(round(recipe.epochs * self.epochs), 1),
-            tricks=tuple(_sooner(trick, self.epochs) for trick in recipe.tricks),
+            tricks=tuple(sooner(trick, self.epochs) for trick in recipe.tricks),
         )
         return recipe.set(**{**changes, **self.set[table.name]}).resolved()
 
@@ -180,41 +173,6 @@ TRANSFER_SCALES = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class OwnScale:
-    """What a scale changes of the tables of another document, each table or column by itself.
-
-    Args:
-        name, title: as of Scale.
-        set: TABLE or TABLE/COLUMN -> recipe fields; a column's after its table's.
-        epochs: factor on every number of epochs: the run's, the warm-up's, the decay's; `set` comes after it.
-        photos: TABLE -> what its data is; a table that is not there has its own, or at a proxy one that is built in.
-    """
-
-    name: str
-    title: str = ""
-    set: Mapping[str, Mapping[str, object]] = dataclasses.field(default_factory=dict)
-    epochs: float = 1.0
-    photos: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    bases = None  # it has no base networks
-
-    def recipe(self, table: Table, column: str, row: str) -> Settings | None:
-        """The resolved recipe of a cell at this scale."""
-        recipe = table.recipe(column, row)
-        changes = dict(
-            epochs=max(round(recipe.epochs * self.epochs), 1),
-            tricks=tuple(_sooner(trick, self.epochs) for trick in recipe.tricks),
-        )
-        own = {**self.set.get(table.name, {}), **self.set.get(f"{table.name}/{column}", {})}
-        return recipe.set(**{**changes, **own}).resolved()
-
-    def needs(self, table: Table) -> tuple[str, str]:
-        """As of Scale; of images that are not built in it is "records" wherever they have to be named."""
-        data = self.recipe(table, *table.names()[0].split("/")[1:]).data
-        photos = self.photos.get(table.name, "" if self.title else table.photos)
-        return "records" if photos else data, photos
-
-
 CIFAR_SCALES = {
     scale.name: scale
     for scale in (
@@ -243,6 +201,7 @@ FAMILIES: dict[str, Mapping[str, AnyScale]] = {
     "imagenet": SCALES,
     "transfer": TRANSFER_SCALES,
     "cifar": CIFAR_SCALES,
+    FAMILY: MAGIC_SCALES,
 }
 
 

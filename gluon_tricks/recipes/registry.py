@@ -11,6 +11,8 @@ from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables import (
     base_networks,
     degradation,
+    magic_table1,
+    magic_table2,
     table1,
     table2,
     table3,
@@ -36,7 +38,21 @@ _RECIPES: dict[str, Settings] = {
     )  # fmt: skip
 }
 # Of equal cells the first table names the folder: new tables come last, so that runs which are there are found.
-_MODULES = (table3, table4, table5, table6, table7, base_networks, table8, table9, table1, table2, degradation)
+_MODULES = (
+    table3,
+    table4,
+    table5,
+    table6,
+    table7,
+    base_networks,
+    table8,
+    table9,
+    table1,
+    table2,
+    magic_table1,
+    magic_table2,
+    degradation,
+)
 TABLES: dict[str, Table] = {module.TABLE.name: module.TABLE for module in _MODULES}
 
 

@@ -16,6 +16,7 @@ from gluon_tricks.training.job import Options
 from gluon_tricks.training.loss_scale import LossScale
 from gluon_tricks.training.prepare import prepare
 from gluon_tricks.training.rollback import roll_back
+from gluon_tricks.tricks import Distillation, LabelSmoothing
 
 
 def watched(losses, **numbers):
@@ -41,6 +42,32 @@ def test_a_high_loss_is_seen_when_it_stays():
     watched([2.0] * 9 + [100.0] * 100)  # 9 losses are too few for a median
     with pytest.raises(Diverged):
         watched([2.0] * 30 + [4.1] * 5, divergence_factor=2.0, divergence_steps=5)
+
+
+def test_what_smoothed_labels_leave_does_not_hide_a_divergence():
+    """eps 0.1 over 1000 classes: -0.9 ln 0.9 - 0.1 ln(0.1 / 999) = 1.0158 is the least. From 2.4 to the loss of chance,
+    ln 1000 = 6.9, the loss grows to 2.9 times as much, and what can move to 4.2 times."""
+    losses = [2.4] * 30 + [math.log(1000)] * 20
+    watched(losses)
+    with pytest.raises(Diverged, match="the loss, less the 1.02 that no network gets below, has been over 3 times"):
+        watched(losses, classes=1000, tricks=(LabelSmoothing(0.1),))
+    watched(losses, tricks=(LabelSmoothing(0.1),))  # of how many classes is not known yet
+
+
+@pytest.mark.parametrize(
+    "tricks, least",
+    [
+        ((), 0),
+        ((LabelSmoothing(0.0),), 0),
+        ((LabelSmoothing(0.5),), math.log(2)),  # of two classes each has one half
+        ((LabelSmoothing(0.5, form="gluoncv"),), -0.75 * math.log(0.75) - 0.25 * math.log(0.25)),
+        ((LabelSmoothing(0.5), Distillation("run")), math.log(2)),
+        ((LabelSmoothing(0.5), Distillation("run", form="gluoncv", hard_weight=0.25)), math.log(2) / 4),
+    ],
+    ids=["none", "no smoothing", "half", "gluoncv", "distilled", "distilled gluoncv"],
+)
+def test_the_least_that_a_loss_can_be(tricks, least):
+    assert Watch(Recipe(classes=2, tricks=tricks))._least == pytest.approx(least)
 
 
 @pytest.fixture
