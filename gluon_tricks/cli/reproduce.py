@@ -49,7 +49,9 @@ from gluon_tricks.training.prepare import require_splittable
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument("what", metavar="TABLE|FIGURE", help=", ".join((*sorted(TABLES), *figures.FIGURES)))
+    parser.add_argument(
+        "what", metavar="TABLE|FIGURE", help=", ".join({**dict.fromkeys(sorted(TABLES)), **figures.FIGURES})
+    )
     scales = f"{', '.join(SCALES)} (imagenet); tables 8 and 9: {', '.join(TRANSFER_SCALES)} (paper)"
     parser.add_argument("--scale", help=scales)
     parser.add_argument("--columns", default="", metavar="NAME,NAME", help="such as resnet50_v1d (all columns)")
@@ -92,9 +94,9 @@ def _reproduce(args: argparse.Namespace) -> int:
     require_known(args.what, [*TABLES, *figures.FIGURES], "table or figure")
     launcher = _check(args)
     runs = _runs(args)
-    if not args.plan and not (args.show and args.what in TABLES):
+    if not args.plan and not (args.show and args.what not in figures.FIGURES):
         require_folder(runs.root / runs.scale.name, "--runs", *_written(args.what))
-    if args.what in figures.FIGURES:
+    if args.what not in TABLES:
         return _figure(args, runs, launcher)
     table = get_table(args.what)
     columns = _names(args.columns, [column for column in table.columns if table.shown(column)], "column", table)
@@ -106,6 +108,8 @@ def _reproduce(args: argparse.Namespace) -> int:
     _show(table, runs, args, columns, rows)
     if not args.show:
         _write(table, runs, max((cell.recipe.seed + 1 for cell in wanted), default=1))
+    if args.what in figures.FIGURES and any(cell.is_done() for cell in wanted):
+        print(*figures.draw(args.what, runs, args.seeds or runs.seeds(wanted)), sep="\n")
     return 1 if failed else 0
 
 
@@ -131,9 +135,8 @@ def _check(args: argparse.Namespace) -> list[str]:
 
 def _written(what: str) -> list[str]:
     """The files that a table or figure is written to."""
-    if what in TABLES:
-        return [f"{what}{suffix}" for suffix in _SUFFIXES]
-    return [f"{what}{panel}.png" for panel in figures.FIGURES[what]]
+    tables = [f"{what}{suffix}" for suffix in _SUFFIXES if what in TABLES]
+    return tables + [f"{what}{panel}.png" for panel in figures.FIGURES.get(what, ())]
 
 
 def _figure(args: argparse.Namespace, runs: cells.Runs, launcher: Sequence[str]) -> int:

@@ -16,6 +16,7 @@ from gluon_tricks.core.wording import plural
 from gluon_tricks.paper import diagrams
 from gluon_tricks.paper.cells import Cell, Runs
 from gluon_tricks.paper.change_rates import magic_figure1
+from gluon_tricks.paper.training_curves import training_curves
 from gluon_tricks.recipes.registry import get_recipe
 from gluon_tricks.recipes.tables.rows import IMAGENET_IMAGES
 from gluon_tricks.tasks.classification.evaluation import collect_logits
@@ -143,6 +144,9 @@ FIGURES = {
     "figure3": {"a": lambda runs, seeds: figure3a(), "b": figure3b},
     "figure4": {"a": lambda runs, seeds: figure4a(), "b": figure4b},
     "magic_figure1": {"": magic_figure1},
+    # drawn from tables of their own
+    "magic_figure3": {"": functools.partial(training_curves, "magic_figure3")},
+    "magic_figure4": {"": functools.partial(training_curves, "magic_figure4")},
 }
 
 

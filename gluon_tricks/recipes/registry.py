@@ -6,10 +6,12 @@ import os
 
 from gluon_tricks.core.errors import require_known
 from gluon_tricks.recipes.kinds import read_recipe
-from gluon_tricks.recipes.named import detection_segmentation, imagenet, multi_label, proxies
+from gluon_tricks.recipes.named import caffe, detection_segmentation, imagenet, multi_label, proxies
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables import (
     base_networks,
+    magic_figure3,
+    magic_figure4,
     table1,
     table2,
     table3,
@@ -29,10 +31,24 @@ _RECIPES: dict[str, Settings] = {
         *proxies.RECIPES,
         *detection_segmentation.RECIPES,
         *multi_label.RECIPES,
+        *caffe.RECIPES,
     )  # fmt: skip
 }
 # Of equal cells the first table names the folder: new tables come last, so that runs which are there are found.
-_MODULES = (table3, table4, table5, table6, table7, base_networks, table8, table9, table1, table2)
+_MODULES = (
+    table3,
+    table4,
+    table5,
+    table6,
+    table7,
+    base_networks,
+    table8,
+    table9,
+    table1,
+    table2,
+    magic_figure3,
+    magic_figure4,
+)
 TABLES: dict[str, Table] = {module.TABLE.name: module.TABLE for module in _MODULES}
 
 
