@@ -64,7 +64,15 @@ def recipe_from_flags(
     """
     _refuse_what_is_replaced(args)
     recipe, notes = start(args, begun)
-    before = recipe
+    recipe, more = changed_by_flags(recipe, args, devices, begun)
+    return recipe, notes + more
+
+
+def changed_by_flags(
+    recipe: Recipe, args: argparse.Namespace, devices: int, begun: Settings | None
+) -> tuple[Recipe, list[str]]:
+    """What the flags make of the recipe that start found. Args, Returns and Raises: as for recipe_from_flags."""
+    before, notes = recipe, []
     form = "gluoncv" if recipe.name == "imagenet" else "paper"
     gluoncv = args.recipe is None and begun is None and form == "gluoncv"
     if args.accumulate is not None:

@@ -7,6 +7,7 @@
     %(prog)s --pretrained RUN --rec-val test.rec --places365 places365_test.txt --submission FILE   for its server
     %(prog)s --pretrained runs/faster_rcnn_voc-1                            a detector's run: mAP, and of each class
     %(prog)s --pretrained runs/fcn_ade20k-1 --multi-scale                   a segmenter's: pixAcc, mIoU, each IoU
+    %(prog)s --pretrained runs/voc_classification-1                         a tagger's: mAP, and of each class
 
 The scores of a classifier are top-1 and top-5 on packed images, with Wilson's intervals of 95 percent. Images are
 prepared as in GluonCV: the shorter edge becomes ceil(input size / crop ratio), the middle is cut out, and the data
@@ -35,6 +36,7 @@ from gluon_tricks.data.places365 import complete, image_names, write_submission
 from gluon_tricks.data.records import BadRecord, Records
 from gluon_tricks.machine.devices import choose_contexts, choose_precision, start_precision
 from gluon_tricks.networks.load import SOURCE, is_there, recipe_of
+from gluon_tricks.recipes.multi_label import MOST_CROPS
 from gluon_tricks.tasks.classification.evaluation import collect_logits
 from gluon_tricks.tasks.classification.evaluation_set import EvaluationSet
 from gluon_tricks.tasks.classification.validation import ClassificationValidation
@@ -84,7 +86,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--submission", type=pathlib.Path, metavar="FILE", help="5 classes for each of them, for the test server"
     )
-    parser.add_argument("--data", metavar="PATH", help="of a detector or segmenter: another folder than its run's")
+    parser.add_argument("--data", metavar="PATH", help="of a run on a folder with labels: another one than its own")
+    parser.add_argument(
+        "--test-crops", type=whole(0, MOST_CROPS), metavar="N",
+        help="of a tagger: the mean over so many random crops, 0: the centre crop (the run's)",
+    )  # fmt: skip
     parser.add_argument("--multi-scale", action="store_true", help="of a segmenter: the mean over 6 scales and flips")
     parser.add_argument(
         "--num-gpus",
@@ -214,7 +220,8 @@ def run(args: argparse.Namespace) -> tuple[dict, list[str]]:
     options = ScoringOptions(
         model=args.model, classes=args.classes, rec_val=args.rec_val, batch_size=args.batch_size,
         data=args.data and str(pathlib.Path(args.data).expanduser().absolute()), input_size=args.input_size,
-        crop_ratio=args.crop_ratio, multi_scale=args.multi_scale, threads=args.num_data_workers,
+        crop_ratio=args.crop_ratio, multi_scale=args.multi_scale, test_crops=args.test_crops,
+        threads=args.num_data_workers,
     )  # fmt: skip
     validation = task.open_validation(args.pretrained, contexts, options, trained)
     if args.submission:  # the server's images have no labels

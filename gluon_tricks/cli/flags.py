@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Callable
+from typing import Any
 
 from gluon_tricks.core.arguments import MOST_GPUS, MOST_THREADS, Parser, whole
 from gluon_tricks.data.augment import AUGMENTS
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER
 from gluon_tricks.initialise.within import FILTERS
 from gluon_tricks.networks.load import SOURCE
+from gluon_tricks.recipes.multi_label import MultiLabelRecipe
 from gluon_tricks.recipes.recipe import CROPS, INITS, Recipe
 from gluon_tricks.recipes.registry import list_recipes
 
@@ -27,20 +30,49 @@ Without a flag the recipe decides: that of --recipe, else GluonCV's defaults. De
 def parser() -> Parser:
     """The flags, grouped as a person looks for them."""
     parser = Parser(_DESCRIPTION, usage="%(prog)s [FLAGS]")
-    _recipe_flags(parser.add_argument_group("recipe"))
-    _data_flags(parser.add_argument_group("data"))
+    _recipe_flags(parser.add_argument_group("recipe"), Recipe)
+    data = parser.add_argument_group("data")
+    _record_flags(data)
+    _data_flags(data)
     _network_flags(parser.add_argument_group("network"))
     _optimisation_flags(parser.add_argument_group("optimisation"))
-    _refinement_flags(parser.add_argument_group("refinements"))
+    refinements = parser.add_argument_group("refinements")
+    _one_class_flags(refinements)
+    _refinement_flags(refinements)
     run_flags(parser.add_argument_group("run"))
     return parser
 
 
-def _recipe_flags(group) -> None:
+_NOT_OF_TAGS = (
+    *("data_dir", "rec_train_idx", "rec_val_idx", "num_training_samples"),
+    *("label_smoothing", "teacher", "temperature", "hard_weight"),
+)
+
+
+def tag_parser(description: str, own_flags: Callable[[Any], None]) -> Parser:
+    """The same for gluon-tricks tag, without what is for ImageNet's records or for images of one class each.
+
+    Args:
+        own_flags: adds those that only it has to a group.
+    """
+    parser = Parser(description, usage="%(prog)s [FLAGS]")
+    _recipe_flags(parser.add_argument_group("recipe"), MultiLabelRecipe)
+    data = parser.add_argument_group("data")
+    own_flags(data)
+    _data_flags(data)
+    _network_flags(parser.add_argument_group("network"))
+    _optimisation_flags(parser.add_argument_group("optimisation"))
+    _refinement_flags(parser.add_argument_group("refinements"))
+    run_flags(parser.add_argument_group("run"))
+    parser.set_defaults(use_rec=False, **dict.fromkeys(_NOT_OF_TAGS))
+    return parser
+
+
+def _recipe_flags(group, kind: type[Recipe]) -> None:
     group.add_argument(
         "--recipe",
         metavar="NAME|FILE",
-        help=f"start from a named recipe: {', '.join(list_recipes(Recipe))}; a cell such as "
+        help=f"start from a named recipe: {', '.join(list_recipes(kind))}; a cell such as "
         "table6/resnet50_v1d/mixup; or a file such as RUN/recipe.json",
     )
     group.add_argument(
@@ -70,14 +102,13 @@ def _recipe_flags(group) -> None:
     group.add_argument("--seed", type=int, help="seed of all random numbers (the recipe's, 0)")
 
 
-def _data_flags(group) -> None:
+def _record_flags(group) -> None:
+    """Those of GluonCV's script that concern its way of packing."""
     group.add_argument("--data-dir", help="not read: pack image folders with gluon-tricks pack")
     group.add_argument("--use-rec", action="store_true", help=f"packed ImageNet in {IMAGENET_FOLDER}, or --rec-train")
-    group.add_argument("--rec-train", nargs="+", metavar="FILE", help="training records (the recipe's)")
     group.add_argument(
         "--rec-train-idx", nargs="+", metavar="FILE", help="not needed: the .idx must lie beside --rec-train"
     )
-    group.add_argument("--rec-val", nargs="+", metavar="FILE", help="validation records (the recipe's)")
     group.add_argument(
         "--rec-val-idx", nargs="+", metavar="FILE", help="not needed: the .idx must lie beside --rec-val"
     )
@@ -85,6 +116,11 @@ def _data_flags(group) -> None:
         "--data-backend", choices=("mxnet", "dali-gpu", "dali-cpu"), help="ignored: one loader serves all three"
     )
     group.add_argument("--num-training-samples", type=int, help="not needed: the records are counted")
+
+
+def _data_flags(group) -> None:
+    group.add_argument("--rec-train", nargs="+", metavar="FILE", help="training records (the recipe's)")
+    group.add_argument("--rec-val", nargs="+", metavar="FILE", help="validation records (the recipe's)")
     group.add_argument(
         "-j", "--num-data-workers", type=whole(1, MOST_THREADS), metavar="N", help="threads of the loader (all cores)"
     )
@@ -157,7 +193,8 @@ def optimisation_flags(group, without_lr: str = "the recipe's") -> None:
     group.add_argument("--wd", type=float, help="weight decay (the recipe's)")
 
 
-def _refinement_flags(group) -> None:
+def _one_class_flags(group) -> None:
+    """Of the refinements that take images of one class each."""
     group.add_argument(
         "--label-smoothing",
         nargs="?",
@@ -166,12 +203,15 @@ def _refinement_flags(group) -> None:
         metavar="EPS",
         help="smoothing of the target (off; EPS: 0.1)",
     )
-    group.add_argument("--mixup", action="store_true", help="train on mixed pairs of images")
-    group.add_argument("--mixup-alpha", type=float, metavar="A", help="alpha of mixup's Beta distribution (0.2)")
-    group.add_argument("--mixup-off-epoch", type=int, metavar="N", help="no mixup in the last N epochs (0)")
     group.add_argument("--teacher", metavar="SRC", help=f"distillation: {SOURCE}")
     group.add_argument("--temperature", type=float, metavar="T", help="temperature of distillation (20)")
     group.add_argument("--hard-weight", type=float, metavar="W", help="weight of the hard loss in GluonCV's form (0.5)")
+
+
+def _refinement_flags(group) -> None:
+    group.add_argument("--mixup", action="store_true", help="train on mixed pairs of images")
+    group.add_argument("--mixup-alpha", type=float, metavar="A", help="alpha of mixup's Beta distribution (0.2)")
+    group.add_argument("--mixup-off-epoch", type=int, metavar="N", help="no mixup in the last N epochs (0)")
 
 
 def run_flags(group) -> None:

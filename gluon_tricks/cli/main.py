@@ -15,6 +15,7 @@ COMMANDS = {  # name of the module in gluon_tricks.cli -> what it is for
     "train": "train a classifier: on ImageNet, on your own images, or on built-in shapes",
     "detect": "train Faster-RCNN on a base network: on Pascal VOC, on your own boxes, or on built-in scenes",
     "segment": "train FCN on a base network: on ADE20K, on your own masks, or on built-in scenes",
+    "tag": "train a classifier of several classes an image: on VOC, on your own images, or on built-in scenes",
     "pack": "pack images into RecordIO files, or check packed files",
     "evaluate": "the scores of a trained network on its validation images",
     "predict": "what a trained network sees in photos: classes, boxes or masks, as pictures and JSON",

@@ -4,6 +4,7 @@
     %(prog)s photos --params resnet50_v1d/117a384e                   one that GluonCV published, on a folder of photos
     %(prog)s photos --params runs/faster_rcnn_voc-1 --threshold 0.7  a detector: boxes with names and scores
     %(prog)s photo.jpg --params runs/fcn_ade20k-1 --multi-scale      a segmenter: the mask over the photo
+    %(prog)s photo.jpg --params runs/voc_classification-1            a tagger: each class of 0.5 or more
 
 Which of them it is follows from the run. Of each image --out gets NAME.png and NAME.json, of a segmenter also
 masks/NAME.png with the index of each pixel's class; of several images, index.html shows all. Exit code: 0 done, 1 some
@@ -37,7 +38,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--model", metavar="NAME", help="the network, where a parameter file fits several")
     parser.add_argument("--classes", metavar="FILE", help="the classes' names, one a line (default: the run's)")
-    parser.add_argument("--threshold", type=real(0, 1), metavar="S", help="least score of boxes (0.5)")
+    parser.add_argument(
+        "--threshold", type=real(0, 1), metavar="S", help="least score of boxes, and of a tagger's classes (0.5)"
+    )
     parser.add_argument(
         "--multi-scale", action="store_true", help="for masks: the mean over 6 scales and mirror images"
     )

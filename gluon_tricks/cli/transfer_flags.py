@@ -180,7 +180,7 @@ def _of_own_data(args: argparse.Namespace) -> dict[str, Any]:
     """Fields that say what own data is: its classes, their values in masks, its lists."""
     fields: dict[str, Any] = {}
     if args.classes is not None:
-        fields.update(classes=None, class_names=_names(args.classes))
+        fields.update(classes=None, class_names=class_names(args.classes))
     elif getattr(args, "num_classes", None) is not None or getattr(args, "mask_values", None) is not None:
         fields.update(classes=None, class_names=())
     if getattr(args, "mask_values", None) is not None:
@@ -193,7 +193,7 @@ def _of_own_data(args: argparse.Namespace) -> dict[str, Any]:
     return fields
 
 
-def _names(given: str) -> tuple[str, ...]:
+def class_names(given: str) -> tuple[str, ...]:
     """The class names of --classes: those of a file, else those between commas."""
     path = pathlib.Path(given).expanduser()
     if os.path.exists(path) and not os.path.isdir(path):

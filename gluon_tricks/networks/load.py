@@ -198,7 +198,7 @@ def _preprocessing(recipe: Recipe) -> Preprocessing:
     names = training_names(recipe)
     if names and recipe.classes not in (None, len(names)):
         names = None  # other images lie there now
-    return Preprocessing(recipe.input_size, recipe.crop_ratio, recipe.mean, recipe.std, names, recipe.output)
+    return Preprocessing(recipe.input_size, recipe.crop_ratio, recipe.mean, recipe.std, names, recipe.probabilities)
 
 
 def recipe_of(run_or_file) -> Settings | None:

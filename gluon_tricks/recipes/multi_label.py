@@ -11,6 +11,7 @@ from gluon_tricks.recipes.settings import free
 from gluon_tricks.tricks import ExponentialDecay, Trick
 
 MOST_CROPS = 100
+DATA_SETS = ("scenes", "few_scenes", "records")  # what `data` may be beside a folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +38,7 @@ class MultiLabelRecipe(Recipe):
     """
 
     task = "multi_label"
-    output = "sigmoid"
+    probabilities = "sigmoid"
     least_classes = 1
 
     name: str = "multi_label"
@@ -55,6 +56,11 @@ class MultiLabelRecipe(Recipe):
     crop: str = "side"
     augment: str = "flip"
     tricks: tuple[Trick, ...] = (ExponentialDecay(by=0.5, every=20.0),)
+
+    @property
+    def of_folder(self) -> bool:
+        """Whether its images are those of a folder."""
+        return self.data not in DATA_SETS
 
     def constraints(self) -> Iterator[tuple[bool, str]]:
         yield from super().constraints()

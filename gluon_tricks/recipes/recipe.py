@@ -16,7 +16,7 @@ from gluon_tricks.recipes.values import trick_from_json, trick_named
 from gluon_tricks.tricks import Loss
 from model_zoo.preprocessing import LARGEST_INPUT, LARGEST_RESIZED
 
-INITS = ("paper", "gluoncv", "gaussian", "kaiming", "kaiming_out")  # see networks.start
+INITS = ("paper", "gluoncv", "gaussian", "plain", "kaiming", "kaiming_out", "kaiming_conv")  # see networks.start
 CROPS = ("area", "side", "square", "pad", "centre")  # see data.crop
 _LARGEST_BATCH = 1 << 36  # pixels over all devices: 65,536 images of 1024 px
 
@@ -44,16 +44,17 @@ class Recipe(Settings):
         augment: "paper" (flip, PCA noise, brightness, saturation, hue), "gluoncv" (flip, PCA noise, brightness,
             contrast, saturation), "alexnet" (flip, PCA noise), "flip" or "none".
         init: of the weights (see networks.start): "paper" (Xavier uniform), "gluoncv" (MSRA), "gaussian" (of the
-            deviation init_sd), "kaiming" (by fan-in) or "kaiming_out" (by fan-out).
-        init_sd: the deviation of "gaussian".
+            deviation init_sd), "plain" (the same, without biases), "kaiming" (by fan-in), "kaiming_out" (by fan-out) or
+            "kaiming_conv" (by fan-in, and "plain" in dense layers).
+        init_sd: the deviation of Gaussians.
         aux_weight: of the loss of each auxiliary classifier, in networks that have them (googlenet_2014_aux).
 
     Attributes:
-        output: what gives probabilities of the logits, see model_zoo.preprocessing.
+        probabilities: what makes them of the logits, see model_zoo.preprocessing.
     """
 
     task = "classification"
-    output: ClassVar[str] = "softmax"
+    probabilities: ClassVar[str] = "softmax"
     choices = {
         **Settings.choices,
         "init": INITS,

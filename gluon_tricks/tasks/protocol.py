@@ -107,6 +107,7 @@ class ScoringOptions:
         batch_size: images on each device at a time.
         input_size, crop_ratio: other ones than the network's, or the run's.
         multi_scale: the mean over six scales and their mirror images.
+        test_crops: of which an image's scores are the mean; None: as many as in the run.
         threads: of the loader; None: all cores.
     """
 
@@ -118,6 +119,7 @@ class ScoringOptions:
     input_size: int | None = None
     crop_ratio: float | None = None
     multi_scale: bool = False
+    test_crops: int | None = None
     threads: int | None = None
 
 

@@ -28,6 +28,7 @@ def evaluate(
     network: str | os.PathLike | Network, records: str | os.PathLike | Sequence[str | os.PathLike] = (), *,
     model: str | None = None, classes: int | None = None, batch_size: int = 64, input_size: int | None = None,
     crop_ratio: float | None = None, data: str | os.PathLike | None = None, multi_scale: bool = False,
+    test_crops: int | None = None,
     ctx: mx.Context | Sequence[mx.Context] | None = None, threads: int | None = None,
 ) -> Scores:  # fmt: skip
     """The scores of a trained network, each validation image exactly once, in the network's own precision.
@@ -36,21 +37,23 @@ def evaluate(
     `network.preprocessing` says.
 
     Args:
-        network: a run directory (a classifier's, detector's or segmenter's), a checkpoint, a parameter file, NAME or
-            NAME/TAG of a file that GluonCV published; or a network of get_model or load_network with its parameters.
-        records: one .rec file or several; of a run by default its own validation images. For classifiers only.
+        network: a run directory (a classifier's, tagger's, detector's or segmenter's), a checkpoint, a parameter file,
+            NAME or NAME/TAG of a file that GluonCV published; or a network of get_model or load_network with its
+            parameters.
+        records: one .rec file or several; of a run by default its own validation images. For classifiers and taggers.
         model, classes: of a parameter file that fits several networks.
         batch_size: images on each device at a time, of classifiers.
         input_size: side of the input, px; default: the network's, or the run's.
         crop_ratio: input_size over the shorter edge, in (0, 1]; default: the network's, or the run's.
-        data: of a detector's or segmenter's run: another folder of its kind of data set; default: the run's.
+        data: of a detector's, segmenter's or tagger's run: another folder of its kind of data set; default: the run's.
         multi_scale: of a segmenter: the mean over six scales and their mirror images.
+        test_crops: of a tagger: the mean over so many random crops, 0: the centre crop; default: the run's.
         ctx: a context or a list of them for what is loaded; default: the CPU. A network stays where it is.
         threads: of the loader; default: all cores.
 
     Returns:
-        of a classifier `top1`, `top5` (fractions), `loss` (nats) and `images`; of a detector `map07` and `map_area`; of
-        a segmenter `pix_acc` and `miou`.
+        of a classifier `top1`, `top5` (fractions), `loss` (nats) and `images`; of a detector or tagger `map07` and
+        `map_area`; of a segmenter `pix_acc` and `miou`.
 
     Raises:
         Refused: nothing trained there, no images, or images of other classes; in one sentence.
@@ -59,8 +62,9 @@ def evaluate(
     trained, name, contexts = _opened(network, model, classes, ctx)
     task, folder = task_of(trained.recipe), str(pathlib.Path(data).expanduser().absolute()) if data else None
     given = dict(rec_val=records, input_size=input_size, crop_ratio=crop_ratio, data=folder, multi_scale=multi_scale)
+    given["test_crops"] = test_crops
     for option, value in given.items():
-        if value and option not in task.evaluation_flags:
+        if value not in (None, False, []) and option not in task.evaluation_flags:
             called = "records" if option == "rec_val" else option
             raise Refused(f"{called} does not apply: {name} is a {task.noun}")
     if trained.net is network and not records:

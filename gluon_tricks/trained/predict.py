@@ -45,7 +45,8 @@ def open_predictor(
         source, model: as open_network takes them.
         class_file: other names than those known, one a line or a manifest of packed records.
         context: the CPU by default.
-        threshold: the least score of a box that a detector tells of, in [0, 1]; default: 0.5.
+        threshold: the least score of a box that a detector tells of, or of a class that a tagger does, in [0, 1];
+            default: 0.5.
         multi_scale: a segmenter's mean over six scales and their mirror images.
         trained: the network, if it is open already.
 

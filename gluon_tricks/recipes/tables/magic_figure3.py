@@ -16,7 +16,7 @@ TABLE = Table(
     {"caffenet": CAFFENET.set(epochs=64).add(StepDecay((20, 40, 60)))},  # 320,000 iterations
     variants(
         Row("reference", "reference", paper=_DRAWN),
-        Row("msra", "MSRA", set=dict(init="kaiming"), paper=_DRAWN),
+        Row("msra", "MSRA", set=dict(init="kaiming_conv"), paper=_DRAWN),
         Row("random", "random (ours)", add=(DataDependentInit(last_zero=True),), paper=_DRAWN),
         Row("kmeans", "k-means (ours)", add=(KMEANS,), paper=_DRAWN),
         Row("kmeans_no_lrn", "k-means, no LRN (ours)", set=dict(model="caffenet_no_lrn"), base="kmeans", paper=_DRAWN),

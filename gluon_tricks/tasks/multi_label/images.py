@@ -10,9 +10,7 @@ from gluon_tricks.core.wording import quoted, some
 from gluon_tricks.data.annotations.image_labels import read_voc_labels
 from gluon_tricks.data.builtin import scenes
 from gluon_tricks.data.label_vectors import LabelledImages, LabelledRecords, require_positives
-from gluon_tricks.recipes.multi_label import MultiLabelRecipe
-
-DATA_SETS = (*scenes.DATA_SETS, "records")
+from gluon_tricks.recipes.multi_label import DATA_SETS, MultiLabelRecipe
 
 
 def find_images(recipe: MultiLabelRecipe, splits: Sequence[str] = scenes.SPLITS) -> tuple[LabelledImages, ...]:

@@ -15,6 +15,8 @@ from gluon_tricks.tasks import pictures
 from gluon_tricks.tasks.prediction import TOP, Prediction, percentages
 from model_zoo.preprocessing import Preprocessing
 
+_MOST_BARS = 20
+
 
 def tag(
     net: mx.gluon.HybridBlock, seen_as: Preprocessing, names: Sequence[str], context: mx.Context, threshold: float,
@@ -37,7 +39,6 @@ def tag(
         {"name": names[k], "index": int(k), "score": float(scores[k]), "present": bool(scores[k] >= threshold)}
         for k in order
     ]
-    words = (
-        percentages([(names[k], scores[k]) for k in sure]) or f"no class with a probability of {threshold:g} or more"
-    )
-    return Prediction(words, {"classes": values}, pictures.bars(image, names, scores, top=max(TOP, min(len(sure), 20))))
+    words = percentages([(names[k], scores[k]) for k in sure])
+    picture = pictures.bars(image, names, scores, top=min(max(TOP, len(sure)), _MOST_BARS))
+    return Prediction(words or f"no class with a probability of {threshold:g} or more", {"classes": values}, picture)

@@ -19,7 +19,7 @@ from gluon_tricks.networks.of_recipe import input_dtype, require_images
 from gluon_tricks.recipes.multi_label import MultiLabelRecipe
 from gluon_tricks.tasks.annotated_validation import values
 from gluon_tricks.tasks.multi_label.evaluation import evaluate_tags
-from gluon_tricks.tasks.multi_label.images import DATA_SETS, find_images, names_of
+from gluon_tricks.tasks.multi_label.images import find_images, names_of
 from gluon_tricks.tasks.multi_label.loader import TagLoader, testing_loader
 from gluon_tricks.tasks.multi_label.metrics import MultiLabelScores
 from gluon_tricks.tasks.protocol import ScoringOptions
@@ -97,7 +97,7 @@ def open_validation(
     if options.rec_val:
         asked |= {"data": "records", "val": tuple(map(str, options.rec_val))}
     elif options.data:
-        if recipe.data in DATA_SETS:
+        if not recipe.of_folder:
             raise Refused(
                 f"--data {options.data}: {source} was not trained on a VOC folder; name records with --rec-val"
             )
@@ -115,6 +115,6 @@ def open_validation(
     side = recipe.input_size
     require_images(trained.net, (loader.batch_size * loader.crops // len(contexts), side, side), contexts[0])
     place = ", ".join(map(str, records.paths)) if recipe.data == "records" else recipe.data
-    if recipe.data not in DATA_SETS:
+    if recipe.of_folder:
         place += f" ({', '.join(recipe.val_splits)})"
     return TagValidation(trained.net, recipe, source, place, records, loader, contexts)
