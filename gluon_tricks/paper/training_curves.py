@@ -45,7 +45,7 @@ def training_curves(table: str, runs: Runs, seeds: int):
     """A panel of the training loss beside one of the validation loss, for each length of the document's that was run.
 
     The training loss is that of the network's own classifier. Over the first 10,000 iterations it is drawn as it is,
-    below its mean over 20 steps; over more it is the mean over an epoch.
+    below its mean over 20 steps (a fifth of all, of a short run); over more it is the mean over an epoch.
 
     Raises:
         Refused: no row has been run.
@@ -66,9 +66,11 @@ def training_curves(table: str, runs: Runs, seeds: int):
             there = at <= end
             seen = f" ({plural(curve.seeds, 'seed')})" if curve.seeds > 1 else ""
             label = f"{curve.label}{seen}"
-            validation.plot(at[there], curve.validation[there], marker=".", color=f"C{k}", label=label)
+            validation.plot(at[there], curve.validation[there], marker="o", markersize=4, color=f"C{k}", label=label)
         for panel, what in ((training, "training"), (validation, "validation")):
-            panel.set(title=f"{what} loss, {end:,} iterations", xlabel="iteration", ylabel="loss, nats", xlim=(0, end))
+            panel.set(
+                title=f"{what} loss, {end:,} iterations", xlabel="iteration", ylabel="loss, nats", xlim=(0, 1.02 * end)
+            )
             panel.axhline(math.log(curves[0].classes), color="grey", linestyle=":", linewidth=1, label="chance")
             panel.set_ylim(0, 1.4 * math.log(curves[0].classes))
             panel.grid(alpha=0.3)
@@ -79,7 +81,7 @@ def training_curves(table: str, runs: Runs, seeds: int):
 
 def _draw_training(panel, curve: Curve, end: int, color: str) -> None:
     early = end <= _FIRST[0]
-    window = min(_SMOOTHED if early else curve.per_epoch, len(curve.losses))
+    window = max(min(_SMOOTHED if early else curve.per_epoch, len(curve.losses) // 5), 1)
     steps = np.arange(1, len(curve.losses) + 1)[:end]
     if early:
         panel.plot(steps, curve.losses[:end], color=color, alpha=0.25, linewidth=0.7)

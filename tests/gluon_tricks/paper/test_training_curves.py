@@ -43,8 +43,8 @@ def test_what_is_drawn(runs):
     training, validation = figure.axes
     raw, mean, chance = training.lines[0], training.lines[1], training.lines[-1]
     np.testing.assert_allclose(raw.get_ydata(), [1.5 + 1 / step for step in range(1, 31)])
-    np.testing.assert_allclose(mean.get_xdata(), range(20, 31))
-    assert mean.get_ydata()[0] == pytest.approx(1.5 + sum(1 / step for step in range(1, 21)) / 20)
+    np.testing.assert_allclose(mean.get_xdata(), range(6, 31))  # a fifth of 30
+    assert mean.get_ydata()[0] == pytest.approx(1.5 + sum(1 / step for step in range(1, 7)) / 6)
     assert chance.get_ydata()[0] == pytest.approx(np.log(10))
     of_reference, of_kmeans, _ = validation.lines
     np.testing.assert_allclose(of_reference.get_ydata(), [1.4, 1.3, 1.2, 1.1])
