@@ -8,6 +8,7 @@
     %(prog)s degradation --scale small --data cifar-10-batches-bin    plain and residual networks on CIFAR-10
     %(prog)s figure1                                     drawn from the networks, as figure2 is
     %(prog)s figure3 --scale imagenette --data PHOTOS    drawn from runs, as figure4 is: trained where missing
+    %(prog)s magic_figure3 --scale small --data PHOTOS   curves of runs and a table of their ends, as magic_figure4
 
 A cell is a run directory: done ones are kept, interrupted ones go on. After a training the whole table is also written
 as Markdown, CSV and HTML beside the runs; --show writes no table. At the paper's scale the ResNet of table 6 is trained
@@ -40,6 +41,7 @@ from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
 from gluon_tricks.machine.devices import choose_contexts
+from gluon_tricks.networks.load import SOURCE
 from gluon_tricks.paper import cells, estimate, figures, run_cells, tables
 from gluon_tricks.paper.comparison import compare
 from gluon_tricks.paper.scales import SCALES, TRANSFER_SCALES, get_scale, scales_of
@@ -51,7 +53,9 @@ from gluon_tricks.training.prepare import require_splittable
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument("what", metavar="TABLE|FIGURE", help=", ".join((*sorted(TABLES), *figures.FIGURES)))
+    parser.add_argument(
+        "what", metavar="TABLE|FIGURE", help=", ".join({**dict.fromkeys(sorted(TABLES)), **figures.FIGURES})
+    )
     scales = f"{', '.join(SCALES)} (imagenet); tables 8 and 9: {', '.join(TRANSFER_SCALES)} (paper)"
     parser.add_argument("--scale", help=scales)
     parser.add_argument("--columns", default="", metavar="NAME,NAME", help="such as resnet50_v1d (all columns)")
@@ -68,6 +72,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         metavar="DIR",
         help="folder of the runs (runs/tables)",
     )
+    parser.add_argument("--network", action="append", metavar="SRC", help=f"magic_figure2: one more row; {SOURCE}")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--plan", action="store_true", help="run nothing, say what would be run and for how long")
     mode.add_argument("--show", action="store_true", help="run nothing, show what there is")
@@ -94,9 +99,9 @@ def _reproduce(args: argparse.Namespace) -> int:
     require_known(args.what, [*TABLES, *figures.FIGURES], "table or figure")
     launcher = _check(args)
     runs = _runs(args)
-    if not args.plan and not (args.show and args.what in TABLES):
+    if not args.plan and not (args.show and args.what not in figures.FIGURES):
         require_folder(runs.root / runs.scale.name, "--runs", *_written(args.what))
-    if args.what in figures.FIGURES:
+    if args.what not in TABLES:
         return _figure(args, runs, launcher)
     table = get_table(args.what)
     columns = _names(args.columns, [column for column in table.columns if table.shown(column)], "column", table)
@@ -108,6 +113,8 @@ def _reproduce(args: argparse.Namespace) -> int:
     _show(table, runs, args, columns, rows)
     if not args.show:
         _write(table, runs, max((cell.recipe.seed + 1 for cell in wanted), default=1))
+    if args.what in figures.FIGURES and any(cell.is_done() for cell in wanted):
+        print(*figures.draw(args.what, runs, args.seeds or runs.seeds(wanted)), sep="\n")
     return 1 if failed else 0
 
 
@@ -115,6 +122,10 @@ def _check(args: argparse.Namespace) -> list[str]:
     """Refuses what would fail only after the cells have been run; returns the words of --launch."""
     if args.csv:
         require_writable(args.csv, "--csv")
+    if args.network and args.what != "magic_figure2":
+        raise Refused(
+            f"--network is for magic_figure2, which shows what networks take for alike, and not for {args.what}"
+        )
     require_name(args.runs, "--runs")
     if args.runs.is_file():
         raise Refused(f"--runs {args.runs}: it is a file; name the folder of the runs")
@@ -133,9 +144,10 @@ def _check(args: argparse.Namespace) -> list[str]:
 
 def _written(what: str) -> list[str]:
     """The files that a table or figure is written to."""
-    if what in TABLES:
-        return [f"{what}{suffix}" for suffix in (*_SUFFIXES, *([".png"] if what in tables.PICTURES else []))]
-    return [f"{what}{panel}.png" for panel in figures.FIGURES[what]]
+    drawn = [f"{what}{panel}.png" for panel in figures.FIGURES.get(what, ())]
+    if what not in TABLES:
+        return drawn
+    return [f"{what}{suffix}" for suffix in (*_SUFFIXES, *([".png"] if what in tables.PICTURES else []))] + drawn
 
 
 def _figure(args: argparse.Namespace, runs: cells.Runs, launcher: Sequence[str]) -> int:
@@ -143,7 +155,7 @@ def _figure(args: argparse.Namespace, runs: cells.Runs, launcher: Sequence[str])
     for flag in ("columns", "rows", "csv"):
         if getattr(args, flag):
             raise Refused(f"--{flag} is for tables, and {args.what} is a figure")
-    table = get_table("table6")
+    table = get_table(figures.TABLE_OF.get(args.what, "table6"))
     rows = figures.ROWS.get(args.what, ())
     wanted = runs.cells(table.name, ["resnet50_v1d"], rows, args.seeds or 1) if rows else []
     todo = cells.missing(wanted, networks=args.what == "figure4")
@@ -151,7 +163,8 @@ def _figure(args: argparse.Namespace, runs: cells.Runs, launcher: Sequence[str])
         return _plan(todo, runs, table)
     if not args.show and _run(todo, runs, table, launcher):
         return 1
-    for path in figures.draw(args.what, runs, args.seeds or max(runs.seeds(wanted), 1)):
+    more = {"networks": args.network} if args.network else {}
+    for path in figures.draw(args.what, runs, args.seeds or max(runs.seeds(wanted), 1), **more):
         print(path)
     return 0
 
@@ -177,7 +190,7 @@ def _repeated(
 
 
 def _runs(args: argparse.Namespace) -> cells.Runs:
-    scales = scales_of(get_table(args.what)) if args.what in TABLES else SCALES
+    scales = scales_of(get_table(args.what if args.what in TABLES else figures.TABLE_OF.get(args.what, "table6")))
     scale = get_scale(args.scale or list(scales)[-1], scales)
     folder = args.what in TABLES and get_table(args.what).reads_folder
     if not scale.bases and args.base_data:

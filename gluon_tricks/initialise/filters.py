@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import scipy.linalg
+import scipy.sparse
 
 MEMORY = 256 << 20  # bytes of a sample of patches; what is made of them takes three times as much
 MOST_PATCHES = 100_000
@@ -82,7 +83,9 @@ def whitening(rows: np.ndarray, most: int) -> Whitening:
     """Of rows (S, D): their first `most` principal components, over the root of eigenvalue + 0.001."""
     mean = rows.mean(axis=0, dtype=np.float64)
     centred = rows - mean.astype(rows.dtype)
-    covariance = (centred.T @ centred).astype(np.float64) / len(rows)
+    # Of a symmetric product BLAS computes one half, which is all that eigh reads.
+    product = scipy.linalg.blas.get_blas_funcs("syrk", (centred,))
+    covariance = product(1.0, centred.T, lower=1).astype(np.float64) / len(rows)
     size = len(covariance)
     wanted = min(most, size, len(rows) - 1)
     values, vectors = scipy.linalg.eigh(covariance, subset_by_index=(size - wanted, size - 1))
@@ -109,12 +112,12 @@ def kmeans(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray
     if not len(points):
         return np.zeros((0, rows.shape[1]))
     centres = points[rng.choice(len(points), count, replace=len(points) < count)]
+    ones = np.ones(len(points), np.float32)
     for _ in range(_ROUNDS):
         nearest = np.concatenate([(part @ centres.T).argmax(axis=1) for part in np.array_split(points, 16)])
-        order = np.argsort(nearest, kind="stable")
-        owners, starts = np.unique(nearest[order], return_index=True)
-        sums = np.add.reduceat(points[order], starts, axis=0)
+        owned = scipy.sparse.csr_matrix((ones, (nearest, np.arange(len(points)))), shape=(count, len(points)))
+        owners = np.unique(nearest)
         centres = points[rng.choice(len(points), count)]  # for those without rows
-        centres[owners] = sums
+        centres[owners] = (owned @ points)[owners]
         centres /= np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-12)
     return centres.astype(np.float64) @ white.matrix.T

@@ -77,7 +77,7 @@ def _from_patches(node: Node, shape: tuple[int, ...], inputs: Chunks, kind: str,
     arrays = [chunk.asnumpy().astype(np.float32, copy=False) for chunk in inputs]
     for group in range(window.groups):
         rows = filters.patches(arrays, window, group, rng)
-        if len(rows) < per_group or not rows.std(axis=0).any():
+        if len(rows) < per_group or not (rows != rows[0]).any():
             few, own = few + 1, np.zeros((0, size))
         elif kind == "pca":
             own = filters.pca(rows, per_group)

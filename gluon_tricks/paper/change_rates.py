@@ -59,13 +59,18 @@ def measured(runs: Runs) -> dict[str, list[ChangeRate]]:
 
 def rates_from(start: Start, images: mx.nd.NDArray, classes: int) -> list[ChangeRate]:
     """The change rates of CaffeNet's layers from one beginning. Args: images: (n, 3, H, W), normalised."""
+    return change_rates(started(start, images, classes), images)
+
+
+def started(start: Start, images: mx.nd.NDArray, classes: int) -> mx.gluon.HybridBlock:
+    """CaffeNet at a beginning. Args: as for rates_from."""
     mx.random.seed(0)
     net = get_model("caffenet", classes=classes)
     net.initialize()
     with mx.autograd.record():  # gives the dense layers their shapes
         net(images[:1])
     start(net, images)
-    return change_rates(net, images)
+    return net
 
 
 def magic_figure1(runs: Runs, seeds: int):

@@ -16,6 +16,8 @@ from gluon_tricks.core.wording import plural
 from gluon_tricks.paper import diagrams
 from gluon_tricks.paper.cells import Cell, Runs
 from gluon_tricks.paper.change_rates import magic_figure1
+from gluon_tricks.paper.neighbours import magic_figure2
+from gluon_tricks.paper.training_curves import training_curves
 from gluon_tricks.recipes.registry import get_recipe
 from gluon_tricks.recipes.tables.rows import IMAGENET_IMAGES
 from gluon_tricks.tasks.classification.evaluation import collect_logits
@@ -143,15 +145,26 @@ FIGURES = {
     "figure3": {"a": lambda runs, seeds: figure3a(), "b": figure3b},
     "figure4": {"a": lambda runs, seeds: figure4a(), "b": figure4b},
     "magic_figure1": {"": magic_figure1},
+    "magic_figure2": {"": magic_figure2},
+    # drawn from tables of their own
+    "magic_figure3": {"": functools.partial(training_curves, "magic_figure3")},
+    "magic_figure4": {"": functools.partial(training_curves, "magic_figure4")},
 }
 
 
-def draw(name: str, runs: Runs, seeds: int) -> Iterator[pathlib.Path]:
-    """Draws a figure's panels as PNGs beside the runs, and says where they are one by one."""
+TABLE_OF = {"magic_figure2": "magic_figure3"}  # figure -> the table whose scales and images it has; others: table6
+
+
+def draw(name: str, runs: Runs, seeds: int, **more: Sequence[str]) -> Iterator[pathlib.Path]:
+    """Draws a figure's panels as PNGs beside the runs, and says where they are one by one.
+
+    Args:
+        more: further arguments of the figure.
+    """
     pyplot = import_pyplot()
     folder = runs.root / runs.scale.name
     for panel, make in FIGURES[name].items():
-        figure = make(runs, seeds)
+        figure = make(runs, seeds, **more)
         path = folder / f"{name}{panel}.png"
         with no_empty_folders(folder):
             with writing(folder):

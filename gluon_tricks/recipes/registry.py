@@ -6,11 +6,22 @@ import os
 
 from gluon_tricks.core.errors import require_known
 from gluon_tricks.recipes.kinds import read_recipe
-from gluon_tricks.recipes.named import cifar, cvjena, detection_segmentation, ilsvrc, imagenet, multi_label, proxies
+from gluon_tricks.recipes.named import (
+    caffe,
+    cifar,
+    cvjena,
+    detection_segmentation,
+    ilsvrc,
+    imagenet,
+    multi_label,
+    proxies,
+)
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables import (
     base_networks,
     degradation,
+    magic_figure3,
+    magic_figure4,
     magic_table1,
     magic_table2,
     table1,
@@ -35,6 +46,7 @@ _RECIPES: dict[str, Settings] = {
         *cifar.RECIPES,
         *detection_segmentation.RECIPES,
         *multi_label.RECIPES,
+        *caffe.RECIPES,
     )  # fmt: skip
 }
 # Of equal cells the first table names the folder: new tables come last, so that runs which are there are found.
@@ -51,6 +63,8 @@ _MODULES = (
     table2,
     magic_table1,
     magic_table2,
+    magic_figure3,
+    magic_figure4,
     degradation,
 )
 TABLES: dict[str, Table] = {module.TABLE.name: module.TABLE for module in _MODULES}

@@ -10,7 +10,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.paper.scales import SCALES, OwnScale, family_of, get_scale, scales_of
 from gluon_tricks.recipes.registry import TABLES, get_recipe, get_table
 from gluon_tricks.recipes.tables.rows import Row, Table, ladder, variants
-from gluon_tricks.tricks import Cosine, LinearScaling, StepDecay, Warmup
+from gluon_tricks.tricks import Cosine, DataDependentInit, LinearScaling, StepDecay, Warmup
 from gluon_tricks.tricks.base import StepContext
 
 STANDARD = {  # section 2.1, as `seen` sees it
@@ -199,9 +199,43 @@ def test_the_two_steps_of_fcn():
     assert get_recipe("table9/ade20k/standard").lr == 0.01  # the paper's is the default
 
 
+def test_caffes_recipes():
+    """Rates at Caffe's iterations; an epoch has 5004 steps of 256 images, or 40,036 of 32."""
+    caffenet, googlenet = get_recipe("caffenet"), get_recipe("googlenet_quick")
+    lr_at, plan = caffenet.schedule(5004)
+    assert plan.steps == pytest.approx(450_000, rel=1e-3)
+    for step, rate in ((99_999, 1e-2), (100_081, 1e-3), (200_161, 1e-4), (300_241, 1e-5), (400_321, 1e-6)):
+        assert lr_at(step) == pytest.approx(rate)
+    lr_at, plan = googlenet.schedule(40_036)
+    assert plan.steps == pytest.approx(2_400_000, rel=1e-2)
+    assert lr_at(0) == 0.01 and lr_at(plan.steps * 3 // 4) == pytest.approx(0.005, rel=1e-4)  # (1 - 3/4)^0.5
+    assert (caffenet.wd, googlenet.wd, caffenet.momentum, caffenet.optimizer) == (5e-4, 2e-4, 0.9, "sgd")
+
+
+def test_rows_of_the_figures_of_the_initialisation():
+    reference = get_recipe("magic_figure3/caffenet/reference")
+    assert reference.schedule(5004)[1].steps == pytest.approx(320_000, rel=1e-2)
+    assert reference.init == "gluoncv"  # what the layers bring, Caffe's numbers
+    kmeans = DataDependentInit(filters="kmeans", last_zero=True)
+    added = {
+        "msra": (),
+        "random": (DataDependentInit(last_zero=True),),
+        "kmeans": (kmeans,),
+        "kmeans_no_lrn": (kmeans,),
+    }
+    for row, tricks in added.items():
+        recipe = get_recipe(f"magic_figure3/caffenet/{row}")
+        changed = {"msra": dict(init="kaiming_conv"), "kmeans_no_lrn": dict(model="caffenet_no_lrn")}.get(row, {})
+        assert recipe == reference.set(name=recipe.name, **changed).add(*tricks)
+    three, single = (get_recipe(f"magic_figure4/googlenet/{row}") for row in ("kmeans", "kmeans_single"))
+    assert (three.model, single.model, three.aux_weight) == ("googlenet_2014_aux", "googlenet_2014", 0.3)
+    assert single == three.set(name=single.name, model="googlenet_2014")
+    assert get_table("magic_figure4").row("kmeans_single").paper["googlenet"][1] == pytest.approx(89.15)
+
+
 def test_every_name_gives_its_recipe():
     names = [name for table in TABLES.values() for name in table.names()]
-    assert len(names) == len(set(names)) == 3 * 2 + 2 * 5 + 4 + 4 * 7 + 2 + 1 + 7 + 7 + 6 + 3 + 4
+    assert len(names) == len(set(names)) == 3 * 2 + 2 * 5 + 4 + 4 * 7 + 2 + 1 + 7 + 7 + 6 + 3 + 4 + 5 + 3
     assert all(get_recipe(name).name == name for name in names)
 
 

@@ -1,0 +1,39 @@
+"""Data-dependent initialisation of every network of the zoo, on a few images of the smallest size that it takes."""
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from gluon_tricks.initialise.data import initialise_from_data
+from gluon_tricks.initialise.walk import Graph, moments
+from model_zoo import get_model, list_models
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_unit_variance_then_rates_and_a_last_layer_of_zeros(name):
+    mx.random.seed(0)
+    net = get_model(name, classes=3)
+    net.initialize()
+    side = max(net.smallest_side, 32)
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((4, 3, -(-side // 4), -(-side // 4))).repeat(4, axis=2).repeat(4, axis=3)
+    images = mx.nd.array(images[:, :, :side, :side])
+    initialise_from_data(net, images, filters="kmeans", between=False)
+    variances = {}
+
+    def computed(k, node, inputs, outputs):
+        variances[node.path] = moments(outputs)[1]
+        return outputs
+
+    graph = Graph(net)
+    graph.run([images], computed=computed)
+    assert len(variances) == len([*graph.affine()])
+    for path, of_channels in variances.items():  # 1, or 0 of a channel that is constant on four images
+        assert np.all((np.abs(of_channels - 1) < 0.02) | (of_channels < 1e-6)), path
+        assert (of_channels > 0.5).mean() > 0.5, path
+    initialise_from_data(net, images, within=False, rounds=2, last_zero=True)
+    parameters = {name: p.data().asnumpy() for name, p in net._collect_params_with_prefix().items()}
+    assert all(np.isfinite(array).all() for array in parameters.values())
+    outputs = net(images)
+    for logits in outputs if isinstance(outputs, (list, tuple)) else [outputs]:
+        assert logits.shape == (4, 3) and not logits.asnumpy().any()
