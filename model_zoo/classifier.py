@@ -107,6 +107,11 @@ class Classifier(HybridBlock):
         return self.head
 
     @property
+    def heads(self) -> list[HybridBlock]:
+        """Every dense layer that gives logits: of those of another number of classes a file has none."""
+        return [self.head]
+
+    @property
     def features(self) -> HybridBlock:
         """All before the head: images (N, 3, H, W) -> (N, C) or (N, C, 1, 1). It shares the network's layers.
 

@@ -172,6 +172,10 @@ class GoogLeNet2014Aux(GoogLeNet2014):
             self.aux1 = _make_auxiliary("aux1_", 512, classes, drop)
             self.aux2 = _make_auxiliary("aux2_", 528, classes, drop)
 
+    @property
+    def heads(self) -> list[mx.gluon.HybridBlock]:
+        return [self.head, self.aux1[-1], self.aux2[-1]]
+
     def _check_head(self, head: object) -> None:
         if hasattr(self, "aux1"):
             raise Refused(f"{self.name}.output: the auxiliary classifiers would stay; get_model has classes=K")

@@ -47,6 +47,7 @@ class Recipe(Settings):
             deviation init_sd), "plain" (the same, without biases), "kaiming" (by fan-in), "kaiming_out" (by fan-out) or
             "kaiming_conv" (by fan-in, and "plain" in dense layers).
         init_sd: the deviation of Gaussians.
+        aux_weight: of the loss of each auxiliary classifier, in networks that have them (googlenet_2014_aux).
 
     Attributes:
         probabilities: what makes them of the logits, see model_zoo.preprocessing.
@@ -80,6 +81,7 @@ class Recipe(Settings):
     augment: str = "paper"
     init: str = "paper"
     init_sd: float = within(1e-6, 10, default=0.01)
+    aux_weight: float = within(0, 1e4, default=0.3)
 
     def constraints(self) -> Iterator[tuple[bool, str]]:
         yield from super().constraints()

@@ -1,4 +1,4 @@
-"""What a run tells while it goes: the progress bar, the log, events.jsonl, metrics.csv and TensorBoard files."""
+"""What a run tells while it goes: progress bar, log, events.jsonl, steps.csv, metrics.csv and TensorBoard files."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from gluon_tricks.core.files import CannotWrite, opened_to_append, require_name,
 from gluon_tricks.core.foreign import import_tensorboard
 from gluon_tricks.core.reading import TOLD_BYTES, read_text
 from gluon_tricks.core.wording import one_line
+from gluon_tricks.training.step_losses import StepLosses
 from gluon_tricks.tricks.schedule import Plan
 
 RUNS = pathlib.Path("runs")  # where runs lie that are given no place
@@ -92,6 +93,7 @@ class Journal:
             self._files = [opened_to_append(folder / "log.txt")]
             self._files += [opened_to_append(extra_log, named=True)] if extra_log else []
             self._board = _Board(folder / "tensorboard")
+            self._losses = StepLosses(folder)
         except BlockingIOError:
             raise Refused(f"{folder} is in use by another run: wait for it, or give another --save-dir") from None
         except OSError as error:
@@ -144,7 +146,9 @@ class Journal:
         self.go_to(step)
 
     def go_to(self, step: int) -> None:
-        """From here on the pace is that of the steps after this one."""
+        """From here on the pace is that of the steps after this one, and what steps.csv has of them is forgotten."""
+        if not self.silent:
+            self._losses.go_to(step)
         self._from, self._since = step, time.monotonic()
         if self._bar is not None:
             self._bar.n = step * self._batch_size
@@ -160,6 +164,7 @@ class Journal:
             )
             self._bar.set_postfix_str(f"loss {loss:.3f}, lr {lr:.4f}", False)
             self._bar.update(step * self._batch_size - self._bar.n)
+        self._losses.add(step, loss)
         if step % self._log_interval == 0:
             self._board.add(step, **{"train/loss": loss, "train/lr": lr})
             self._tell_plainly(step, loss, lr)
@@ -202,7 +207,7 @@ class Journal:
         if self._bar is not None:
             self._bar.close()
         logging.getLogger("gluon_tricks").removeHandler(self._handler)
-        for file in (self._board, self._events, *self._files, self._lock):
+        for file in (self._board, self._losses, self._events, *self._files, self._lock):
             with contextlib.suppress(OSError):  # what a full disk did not take has been told of already
                 file.close()
 

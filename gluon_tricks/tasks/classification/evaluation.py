@@ -13,6 +13,7 @@ import numpy as np
 
 from gluon_tricks.networks.of_recipe import restore_plain_layout
 from gluon_tricks.ranks import distributed
+from gluon_tricks.tasks.classification.auxiliary import own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,8 +156,7 @@ def _count_shard(net, preprocess, context, images, labels, real) -> mx.nd.NDArra
 
 def _logits(net: mx.gluon.HybridBlock, images: mx.nd.NDArray) -> mx.nd.NDArray:
     """The network's logits in float32; those of auxiliary classifiers, which come after its own, are left out."""
-    logits = net(images)
-    return (logits[0] if isinstance(logits, (list, tuple)) else logits).astype("float32")
+    return own(net(images)).astype("float32")
 
 
 def _read(counts: list[mx.nd.NDArray]) -> np.ndarray:

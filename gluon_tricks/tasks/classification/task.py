@@ -35,11 +35,13 @@ from gluon_tricks.networks.of_recipe import (
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks import pictures
+from gluon_tricks.tasks.classification.auxiliary import Outputs, OwnOutput, own, with_auxiliaries
 from gluon_tricks.tasks.classification.classes import require_same_classes
 from gluon_tricks.tasks.classification.evaluation import ClassificationScores, evaluate, probabilities, scores_of
 from gluon_tricks.tasks.classification.evaluation_set import open_evaluation_set
 from gluon_tricks.tasks.classification.prediction import classify
 from gluon_tricks.tasks.classification.validation import ClassificationValidation
+from gluon_tricks.tasks.multi_label.prediction import tag
 from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tasks.protocol import (
     ONE_AT_A_TIME,
@@ -99,6 +101,8 @@ class Classification:
         net.cast("float32")
         net.hybridize(static_alloc=True, static_shape=True)
         require_images(net, (1, seen_as.input_size, seen_as.input_size), context)
+        if seen_as.probabilities == "sigmoid":  # an export of a tagger
+            return functools.partial(tag, net, seen_as, names, context, 0.5)
         return functools.partial(classify, net, seen_as, names, context)
 
     @classmethod
@@ -147,8 +151,6 @@ class Classification:
         net = initialised_network(recipe.set(pretrained="") if restored else recipe, self.contexts)
         if recipe.pretrained and not restored:
             check_start(recipe, net)
-        if isinstance(net(mx.sym.Variable("data")), (list, tuple)):
-            raise Refused(f"{recipe.model} has auxiliary classifiers, which this loop does not train: use one without")
         if not restored and distributed.rank() == 0:  # whose parameters the others get
             for trick in recipe.tricks:
                 trick.from_images(net, self.sample, recipe.seed)
@@ -178,7 +180,7 @@ class Classification:
         return mx.nd.concat(*found, dim=0)
 
     def loss(self) -> TaskLoss:
-        return self.recipe.loss(self.image_loss, self._load_teacher)
+        return with_auxiliaries(self.recipe.loss(self.image_loss, self._load_teacher), self.recipe.aux_weight)
 
     def _load_teacher(self, source: str) -> mx.gluon.Block:
         """A trained network that takes the recipe's images and knows its classes.
@@ -189,6 +191,10 @@ class Classification:
         called, why = f"the teacher {source}", ": a teacher is a classifier"
         recipe, trained = self.recipe, open_classifier(source, ctx=self.contexts, called=called, why=why)
         teacher, wanted = trained.net, recipe.teacher_size or recipe.input_size
+        if trained.recipe is not None and trained.recipe.probabilities != recipe.probabilities:
+            raise Refused(
+                f"{called} was trained on images of several classes each and has no softmax to learn from: name another"
+            )
         seen = teacher.preprocessing.input_size if "input_size" in getattr(teacher, "stated", ()) else 0
         if seen not in (0, wanted):
             raise Refused(
@@ -198,7 +204,7 @@ class Classification:
         require_same_normalisation(recipe, trained, f"the teacher {source}")
         side = recipe.input_size
         try:
-            shape = teacher(mx.nd.zeros((1, 3, side, side), ctx=self.contexts[0])).shape
+            shape = own(teacher(mx.nd.zeros((1, 3, side, side), ctx=self.contexts[0]))).shape
         except mx.MXNetError as error:
             why = str(error).splitlines()[-1]
             raise Refused(f"the teacher {source} does not take images of {side} px: {why}") from None
@@ -207,7 +213,7 @@ class Classification:
                 f"the teacher {source} has {shape[-1]} classes and the data has {recipe.classes}: train it on this data"
             )
         require_same_classes(f"the teacher {source}", trained, self.train.records)
-        return teacher
+        return OwnOutput(teacher)
 
     def micro_batches(self, batch: Batch, step: StepContext) -> Iterator[list[Shard]]:
         """Of every device: its context, images (n, H, W, 3) uint8, colour matrices, flips, labels, and draw."""
@@ -228,13 +234,16 @@ class Classification:
             images, target = trick.batch(images, target, step)
         return images, target
 
+    def forward(self, net: mx.gluon.HybridBlock, X: mx.nd.NDArray) -> Outputs:
+        """Logits (n, K) float32; of a network with auxiliary classifiers a list: its own, then theirs."""
+        outputs = net(X)
+        if isinstance(outputs, (list, tuple)):
+            return [logits.astype("float32") for logits in outputs]
+        return outputs.astype("float32")
+
     def target(self, labels: mx.nd.NDArray) -> mx.nd.NDArray:
         """What the loss compares logits with, before the tricks: labels (n,) -> (n, K)."""
         return mx.nd.one_hot(labels, self.recipe.classes)
-
-    def forward(self, net: mx.gluon.HybridBlock, X: mx.nd.NDArray) -> mx.nd.NDArray:
-        """Logits (n, K) float32."""
-        return net(X).astype("float32")
 
     def evaluation_input(self, images: np.ndarray, context: mx.Context) -> mx.nd.NDArray:
         """Images (n, H, W, 3) uint8 as the network sees them: normalised, not augmented."""

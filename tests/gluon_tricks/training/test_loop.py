@@ -215,7 +215,6 @@ def test_refused_before_any_work(recipe, tmp_path):
             for odd in ("BatchNorn", ["BatchNorm"], {"BatchNorm": 1}, None, 0)
         ),
         ({"data": "cifar"}, Options(), "choose one of shapes, few_shapes, imagenet, records"),
-        ({"model": "googlenet_2014_aux", "input_size": 191, "tricks": ()}, Options(), "auxiliary classifiers"),
         ({"model": "vgg11", "input_size": 16, "tricks": ()}, Options(), "vgg11 takes images of at least 32x32 pixels"),
         (
             {"model": "inceptionv3", "input_size": 600, "tricks": ()},
