@@ -2,9 +2,9 @@
 
 Source: Krähenbühl et al., Data-dependent initializations of convolutional neural networks (ICLR 2016), section 4.1.
 Differs: the document says "ADAM" and no more. Its rate here is 0.0001, a tenth of what Kingma and Ba recommend, tried
-    out at the small scale on a seed that is not shown, and is halved as SGD's is. "BN" is batch normalisation between each
-    convolution or hidden dense layer and its relu; of local response normalisation and dropout the document does not
-    say that they are left out, and they stay.
+    out at the small scale on a seed that is not shown, and is halved as SGD's is.
+    "BN" is batch normalisation between each convolution or hidden dense layer and its relu; of local response
+    normalisation and dropout the document does not say that they are left out, and they stay.
 """
 
 import math

@@ -13,7 +13,6 @@ from gluon_tricks.recipes.tables import magic_table1
 from gluon_tricks.recipes.tables.rows import Row, Table, variants
 from gluon_tricks.tricks import DataDependentInit
 
-
 COLUMNS = {"classification": magic_table1.VOC}
 
 
