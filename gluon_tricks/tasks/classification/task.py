@@ -28,8 +28,6 @@ from gluon_tricks.data.requirements import require_apart
 from gluon_tricks.networks.load import (
     Trained,
     check_start,
-    open_classifier,
-    require_same_normalisation,
 )
 from gluon_tricks.networks.normalisation import MEAN_IMAGE
 from gluon_tricks.networks.of_recipe import (
