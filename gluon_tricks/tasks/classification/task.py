@@ -28,9 +28,6 @@ from gluon_tricks.data.requirements import require_apart
 from gluon_tricks.networks.load import (
     Trained,
     check_start,
-    open_classifier,
-    require_classifier,
-    require_same_normalisation,
 )
 from gluon_tricks.networks.normalisation import MEAN_IMAGE
 from gluon_tricks.networks.of_recipe import (
@@ -40,12 +37,11 @@ from gluon_tricks.networks.of_recipe import (
     restored_classifier,
     untrained,
 )
-from gluon_tricks.networks.shallow import copy_ends
+from gluon_tricks.networks.shallow import start_from_shallow
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks import pictures
-from gluon_tricks.tasks.classification.auxiliary import Outputs, OwnOutput, own, with_auxiliaries
-from gluon_tricks.tasks.classification.classes import require_same_classes
+from gluon_tricks.tasks.classification.auxiliary import Outputs, with_auxiliaries
 from gluon_tricks.tasks.classification.evaluation import (
     ClassificationScores,
     count_wrong,
@@ -54,6 +50,7 @@ from gluon_tricks.tasks.classification.evaluation import (
     scores_of,
 )
 from gluon_tricks.tasks.classification.prediction import classify, open_looking
+from gluon_tricks.tasks.classification.teacher import load_teacher
 from gluon_tricks.tasks.classification.validation import ClassificationValidation
 from gluon_tricks.tasks.classification.view_validation import ViewValidation, open_set, open_view_validation
 from gluon_tricks.tasks.classification.views import Views
@@ -68,9 +65,8 @@ from gluon_tricks.tasks.protocol import (
     read_options,
     split_batch,
 )
-from gluon_tricks.tasks.training_mean import channel_mean, training_mean
+from gluon_tricks.tasks.training_mean import with_own_mean
 from gluon_tricks.tricks import StepContext
-from model_zoo.mean_image import MeanImage
 
 
 def cross_entropy(images, logits, target):
@@ -145,7 +141,7 @@ class Classification:
 
     def _begin(self, recipe: Recipe, train, val, contexts: Sequence[mx.Context], threads: int | None) -> None:
         """Everything of an object but its scores, once the recipe has what the data says."""
-        recipe, self._mean_image = self._with_mean(recipe, train, threads)
+        recipe, self._mean_image = with_own_mean(recipe, train, self.loader_of, threads)
         self._pixel_mean = PixelMean(self._mean_image, recipe.mean, recipe.std)
         self.recipe, self.contexts = recipe, list(contexts)
         batch_size, options = recipe.batch_size // distributed.ranks(), read_options(recipe, threads)
@@ -154,17 +150,6 @@ class Classification:
         self.network_input = Preprocess(input_dtype(recipe.dtype))
         if recipe.mode == "hybrid":
             self.network_input.hybridize(static_alloc=True, static_shape=True)
-
-    def _with_mean(self, recipe: Recipe, train, threads: int | None) -> tuple[Recipe, MeanImage | None]:
-        """The recipe with the mean that it takes of its images, and what of it is subtracted pixel by pixel."""
-        if not recipe.mean_of:
-            return recipe, None
-
-        def loader(batch_size: int, options: ReadOptions) -> RecordLoader:
-            return self.loader_of(recipe, train, False, batch_size, dataclasses.replace(options, threads=threads))
-
-        image = training_mean(recipe, train.digest, loader)
-        return recipe.set(mean=channel_mean(image)), image if recipe.mean_of == "pixels" else None
 
     @property
     def run_files(self) -> dict[str, str]:
@@ -194,19 +179,13 @@ class Classification:
             check_start(recipe, net)
         if not restored and distributed.rank() == 0:  # whose parameters the others get
             if recipe.shallow:
-                self._start_from_shallow(net, recipe.shallow)
+                start_from_shallow(net, recipe, self.contexts)
             for trick in recipe.tricks:
                 trick.from_images(net, self.sample, recipe.seed)
         net.cast(input_dtype(recipe.dtype))
         if recipe.mode == "hybrid":
             net.hybridize(static_alloc=True, static_shape=True)
         return net
-
-    def _start_from_shallow(self, net: mx.gluon.HybridBlock, source: str) -> None:
-        called = f"the shallow network {source}"
-        trained = open_classifier(source, ctx=self.contexts, called=called, why=": it has to be a classifier")
-        require_same_normalisation(self.recipe, trained, called)
-        copy_ends(net, require_classifier(trained, source), called)
 
     def sample(self, count: int) -> mx.nd.NDArray:
         """The first training images (count, 3, H, W) as the network sees them, the same on any number of ranks.
@@ -233,37 +212,7 @@ class Classification:
         return with_auxiliaries(self.recipe.loss(self.image_loss, self._load_teacher), self.recipe.aux_weight)
 
     def _load_teacher(self, source: str) -> mx.gluon.Block:
-        """A trained network that takes the recipe's images and knows its classes.
-
-        Raises:
-            Refused: there is none, or it was trained on other images than these or on other classes.
-        """
-        called, why = f"the teacher {source}", ": a teacher is a classifier"
-        recipe, trained = self.recipe, open_classifier(source, ctx=self.contexts, called=called, why=why)
-        teacher, wanted = trained.net, recipe.teacher_size or recipe.input_size
-        if trained.recipe is not None and trained.recipe.probabilities != recipe.probabilities:
-            raise Refused(
-                f"{called} was trained on images of several classes each and has no softmax to learn from: name another"
-            )
-        seen = teacher.preprocessing.input_size if "input_size" in getattr(teacher, "stated", ()) else 0
-        if seen not in (0, wanted):
-            raise Refused(
-                f"the teacher {source} was trained on images of {seen} px and these have {wanted} px: train one on "
-                f"such images, or say that it is meant with --set teacher_size={seen}"
-            )
-        require_same_normalisation(recipe, trained, f"the teacher {source}")
-        side = recipe.input_size
-        try:
-            shape = own(teacher(mx.nd.zeros((1, 3, side, side), ctx=self.contexts[0]))).shape
-        except mx.MXNetError as error:
-            why = str(error).splitlines()[-1]
-            raise Refused(f"the teacher {source} does not take images of {side} px: {why}") from None
-        if shape != (1, recipe.classes):
-            raise Refused(
-                f"the teacher {source} has {shape[-1]} classes and the data has {recipe.classes}: train it on this data"
-            )
-        require_same_classes(f"the teacher {source}", trained, self.train.records)
-        return OwnOutput(teacher)
+        return load_teacher(source, self.recipe, self.contexts, self.train.records)
 
     def micro_batches(self, batch: Batch, step: StepContext) -> Iterator[list[Shard]]:
         """Of every device: its context, images (n, H, W, 3) uint8, colour matrices, flips, labels, and draw."""
