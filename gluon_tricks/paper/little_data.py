@@ -18,7 +18,7 @@ def curves(lines: Sequence[Line]):
     Returns: a matplotlib figure; None where nothing has been run.
     """
     pyplot = import_pyplot()
-    figure, panel = pyplot.subplots(figsize=(7, 4.6), layout="constrained")
+    figure, panel = pyplot.subplots(figsize=(11, 4.6), layout="constrained")
     counts = list(dict.fromkeys(line.key.partition("_")[2] for line in lines))  # 10, 50, all
     for method, label in _METHODS.items():
         found = {

@@ -9,7 +9,7 @@ from gluon_tricks.data.builtin.outlines import CLASSES
 from gluon_tricks.paper.own_scale import OwnScale
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables.rows import Table
-from gluon_tricks.recipes.tables.transfer_learning import NEW, OTHER
+from gluon_tricks.recipes.tables.transfer_learning import BASE, NEW, OTHER
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,9 @@ def _halves(classes: Sequence[str], **fields: object) -> dict[str, dict[str, obj
     """The first half of the classes for the network that is given, the second for what learns from it."""
     half = len(classes) // 2
     parts = {OTHER: tuple(classes[:half]), NEW: tuple(classes[half:])}
-    return {f"transfer_learning/{column}": dict(fields, only_classes=part) for column, part in parts.items()}
+    found = {f"transfer_learning/{column}": dict(fields, only_classes=part) for column, part in parts.items()}
+    found[f"transfer_learning/{NEW}"]["pretrained"] = BASE
+    return found
 
 
 # In the order of their folders. First tench, springer, cassette player, chain saw and church; then French horn, garbage
@@ -58,7 +60,6 @@ LITTLE_DATA_SCALES = {
             _halves(_IMAGENETTE, model="resnet18_v1d", input_size=64),
             photos={"transfer_learning": "the photos of Imagenette, train/CLASS and val/CLASS"},
         ),
-        # The document's own: a network that was trained on ImageNet (GluonCV's file), and photos of other classes.
-        LittleDataScale("paper", set={f"transfer_learning/{NEW}": dict(pretrained="true")}),
+        LittleDataScale("paper"),
     )
 }

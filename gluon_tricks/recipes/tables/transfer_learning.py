@@ -12,7 +12,9 @@ from gluon_tricks.recipes.tables.rows import Row, Table, variants
 from gluon_tricks.tricks import Cosine, LabelSmoothing, NoBiasDecay, Warmup, ZeroGamma
 
 FAMILY = "little_data"
-OTHER, NEW = "other_classes", "new_classes"  # columns: where the network is trained that the rows start from, and they
+# Columns: where proxies train the network that their rows start from, and the rows. At the document's own scale it is
+# GluonCV's file of a network that was trained on ImageNet.
+OTHER, NEW = "other_classes", "new_classes"
 BASE = f"transfer_learning/{OTHER}/base"
 
 _OTHER = Recipe(
@@ -26,7 +28,7 @@ _OTHER = Recipe(
     dtype="float16",
     tricks=(Warmup(1), ZeroGamma(), NoBiasDecay(), Cosine(), LabelSmoothing()),
 )
-_NEW = _OTHER.set(name="new_classes", pretrained=BASE, new_head=True, tricks=(NoBiasDecay(), Cosine()))
+_NEW = _OTHER.set(name="new_classes", pretrained="true", new_head=True, tricks=(NoBiasDecay(), Cosine()))
 _LENGTHS = {10: dict(epochs=30, batch_size=10), 50: dict(epochs=15, batch_size=25), 0: dict(epochs=6, batch_size=64)}
 
 
