@@ -6,6 +6,7 @@
     %(prog)s table5 --show                               only what there is
     %(prog)s table8 --data VOCdevkit                     its base networks are trained first, where they are missing
     %(prog)s degradation --scale small --data cifar-10-batches-bin    plain and residual networks on CIFAR-10
+    %(prog)s transfer_learning --scale small --data PHOTOS    a linear classifier on features against training all
     %(prog)s figure1                                     drawn from the networks, as figure2 is
     %(prog)s figure3 --scale imagenette --data PHOTOS    drawn from runs, as figure4 is: trained where missing
     %(prog)s magic_figure3 --scale small --data PHOTOS   curves of runs and a table of their ends, as magic_figure4
@@ -19,6 +20,7 @@ Exit codes: 0 done, 1 a cell failed or a disk is full, 2 refused, 75 interrupted
 from __future__ import annotations
 
 import argparse
+import os
 import pathlib
 import shlex
 import shutil
@@ -72,7 +74,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         metavar="DIR",
         help="folder of the runs (runs/tables)",
     )
-    parser.add_argument("--network", action="append", metavar="SRC", help=f"magic_figure2: one more row; {SOURCE}")
+    parser.add_argument(
+        "--network", action="append", default=[], metavar="[NAME=]SRC",
+        help=f"{SOURCE}: for transfer_learning one that is trained on the other classes, for magic_figure2 one more "
+        "row, for magic_table3 what a row starts from, such as krizhevsky=caffenet.params; repeatable",
+    )  # fmt: skip
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--plan", action="store_true", help="run nothing, say what would be run and for how long")
     mode.add_argument("--show", action="store_true", help="run nothing, show what there is")
@@ -122,10 +128,6 @@ def _check(args: argparse.Namespace) -> list[str]:
     """Refuses what would fail only after the cells have been run; returns the words of --launch."""
     if args.csv:
         require_writable(args.csv, "--csv")
-    if args.network and args.what != "magic_figure2":
-        raise Refused(
-            f"--network is for magic_figure2, which shows what networks take for alike, and not for {args.what}"
-        )
     require_name(args.runs, "--runs")
     if args.runs.is_file():
         raise Refused(f"--runs {args.runs}: it is a file; name the folder of the runs")
@@ -203,7 +205,32 @@ def _runs(args: argparse.Namespace) -> cells.Runs:
     data = str(args.data.expanduser().absolute()) if args.data and folder else ""
     if train and not args.show:
         require_apart(Records(train), Records(val))
-    return cells.Runs(args.runs, scale, train, val, data, Records(train).digest if train else "")
+    digest = Records(train).digest if train else ""
+    return cells.Runs(args.runs, scale, train, val, data, digest, _networks(args))
+
+
+def _networks(args: argparse.Namespace) -> dict[str, str]:
+    """Name -> trained network that rows start from; "": the one that all start from (Runs.networks)."""
+    if args.what == "magic_figure2":  # which draws them
+        return {}
+    table = get_table(args.what) if args.what in TABLES else None
+    names = table.weights if table else []
+    alone = table is not None and any(getattr(recipe, "pretrained", "") for recipe in table.columns.values())
+    found = {}
+    for given in args.network:
+        name, equals, source = given.partition("=")
+        if not names and not alone:
+            raise Refused(f"--network {given}: nothing of {args.what} starts from a trained network; leave it out")
+        if names and not equals:
+            raise Refused(f"--network {given}: give NAME=SRC, such as {names[-1]}=caffenet.params")
+        if names:
+            require_known(name, names, "network", args.what)
+            if not os.path.lexists(source):
+                raise Refused(f"--network {given}: there is no file {source}")
+        elif found:
+            raise Refused(f"--network {given}: {args.what} starts from one network; give it once")
+        found.update({name: os.path.abspath(source)} if names else {"": given})
+    return found
 
 
 def _require_data(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table) -> None:

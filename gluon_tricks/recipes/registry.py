@@ -33,6 +33,7 @@ from gluon_tricks.recipes.tables import (
     table7,
     table8,
     table9,
+    transfer_learning,
 )
 from gluon_tricks.recipes.tables.rows import Table
 
@@ -66,6 +67,7 @@ _MODULES = (
     magic_figure3,
     magic_figure4,
     degradation,
+    transfer_learning,
 )
 TABLES: dict[str, Table] = {module.TABLE.name: module.TABLE for module in _MODULES}
 
