@@ -85,10 +85,9 @@ def _squared_gradients(graph: Graph, chunk: mx.nd.NDArray, rng: np.random.Genera
         loss = sum((z * eta).sum() for z, eta in zip(heads, etas))
     gradients = autograd.grad(loss, [*weights.values(), *(nothing for nothing, _ in dense.values())])
     found = {}
-    for (k, node), gradient in zip(((k, graph.nodes[k]) for k in [*weights, *dense]), gradients):
+    for k, gradient in zip([*weights, *dense], gradients):
         if k in weights:
-            across = 1 if node.kind == "Deconvolution" else 0
-            found[k] = mx.nd.sum(mx.nd.square(gradient), axis=across).asnumpy().ravel()
+            found[k] = mx.nd.sum(mx.nd.square(gradient), axis=0).asnumpy().ravel()
         else:
             inputs = dense[k][1].reshape((len(chunk), -1))
             found[k] = mx.nd.dot(mx.nd.square(gradient).sum(axis=1), mx.nd.square(inputs)).asnumpy()

@@ -50,7 +50,8 @@ def initialise_from_data(
 
     Raises:
         Refused: no images, images that hold NaN, or whose shape or values no layer takes; fewer images than 2; a
-            network that is not initialised, in another precision, or cannot be traced; an unknown kind of filters.
+            network that is not initialised, in another precision, cannot be traced or has a transposed convolution; an
+            unknown kind of filters.
 
     Source: Krähenbühl et al., Data-dependent initializations of convolutional neural networks, ICLR 2016, algorithms 1
         and 2, sections 3.3 and 4.5 (the last layer).
@@ -65,7 +66,7 @@ def initialise_from_data(
         raise Refused(f"beta must be a finite number, but got {beta}")
     with _shapes_refused(images):
         chunks = _chunks(net, images)
-        graph = Graph(net)
+        graph = _graph(net)
         if within or filters != "gaussian":
             initialise_within(graph, chunks, filters, within, beta, seed, tell)
         left = []
@@ -98,7 +99,18 @@ def change_rates(
     """
     with _shapes_refused(images):
         chunks = _chunks(net, images, chunk)
-        return measure(Graph(net), chunks, generator(seed, "change rates"))
+        return measure(_graph(net), chunks, generator(seed, "change rates"))
+
+
+def _graph(net: mx.gluon.HybridBlock) -> Graph:
+    graph = Graph(net)
+    transposed = [node.path for _, node in graph.affine() if node.kind == "Deconvolution"]
+    if transposed:
+        raise Refused(
+            f"{some(transposed)}: a transposed convolution, whose gradient MXNet cannot give image by image, so it "
+            "cannot be initialised from images: use a network without"
+        )
+    return graph
 
 
 @contextlib.contextmanager

@@ -48,7 +48,7 @@ def initialise_within(
             bias.set_data(mx.nd.zeros(bias.shape, dtype=bias.dtype))
         if scale:
             outputs = graph.compute(node, [inputs, weight] + ([bias] if bias is not None else []))[0]
-            notes += _scale(weight, bias, *moments(outputs), beta, node.kind == "Deconvolution")
+            notes += _scale(weight, bias, *moments(outputs), beta)
         tell(f"{next(done)} of {len(names)}: {node.path} {', '.join(notes)}")
 
     graph.run(chunks, reached)
@@ -103,14 +103,13 @@ def _window(node: Node, shape: tuple[int, ...]) -> filters.Window:
     return filters.Window(kernel, pair("stride", "(1, 1)"), pair("pad", "(0, 0)"), pair("dilate", "(1, 1)"), groups)
 
 
-def _scale(weight, bias, mean: np.ndarray, variance: np.ndarray, beta: float, transposed: bool) -> list[str]:
+def _scale(weight, bias, mean: np.ndarray, variance: np.ndarray, beta: float) -> list[str]:
     """W(i, :) / std(i), and b(i) = beta - mean(i) / std(i)."""
     std = np.sqrt(variance)
     alive = std > 1e-6 * max(std.max(), 1e-30)
     divisor = np.where(alive, std, 1.0)
     values = weight.list_data()[0].asnumpy()
-    shape = [1, -1] if transposed and values.shape[0] != len(std) else [-1, 1]
-    values = values / divisor.reshape([*shape, *[1] * (values.ndim - 2)])
+    values = values / divisor.reshape([-1, *[1] * (values.ndim - 1)])
     weight.set_data(mx.nd.array(values, dtype=weight.dtype))
     if bias is not None:
         bias.set_data(mx.nd.array(beta - mean / divisor, dtype=bias.dtype))

@@ -216,6 +216,16 @@ def test_the_last_layers_of_a_network_of_several_outputs():
     assert {node.path for node in Graph(made(TwoHeads())).last()} == {"left", "right"}
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_transposed_convolution_is_refused(groups):
+    net = nn.HybridSequential()
+    net.add(nn.Conv2D(4, 3, in_channels=3), nn.Conv2DTranspose(4, 2, in_channels=4, groups=groups), nn.Dense(2))
+    net.initialize()
+    for used in (initialise_from_data, change_rates):
+        with pytest.raises(Refused, match="^1: a transposed convolution, whose gradient MXNet cannot give"):
+            used(net, sample(4, 8))
+
+
 def test_the_same_seed_gives_the_same_weights():
     weights = []
     for seed in (3, 3, 4):

@@ -30,7 +30,7 @@ def test_unit_variance_then_rates_and_a_last_layer_of_zeros(name):
     assert len(variances) == len([*graph.affine()])
     for path, of_channels in variances.items():  # 1, or 0 of a channel that is constant on four images
         assert np.all((np.abs(of_channels - 1) < 0.02) | (of_channels < 1e-6)), path
-        assert (of_channels > 0.5).mean() > 0.5, path
+        assert (of_channels > 0.5).any(), path
     initialise_from_data(net, images, within=False, rounds=2, last_zero=True)
     parameters = {name: p.data().asnumpy() for name, p in net._collect_params_with_prefix().items()}
     assert all(np.isfinite(array).all() for array in parameters.values())

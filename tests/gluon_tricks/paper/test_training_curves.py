@@ -6,6 +6,7 @@ import matplotlib.pyplot as pyplot
 import numpy as np
 import pytest
 
+from gluon_tricks.cli import reproduce
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.paper.cells import Runs
 from gluon_tricks.paper.scales import CAFFE_SCALES
@@ -62,3 +63,32 @@ def test_what_it_cannot_be_drawn_from(runs):
     (cell.folder / "steps.csv").write_text("step,loss\n5,1\n6,1\n")
     with pytest.raises(Refused, match="kmeans/seed0/steps.csv does not have the loss of every step"):
         training_curves("magic_figure3", runs, 1)
+
+
+def test_the_command_shows_the_table_and_draws_what_there_is(tmp_path, capsys):
+    runs = Runs(tmp_path, CAFFE_SCALES["smoke"])
+    words = ["magic_figure3", "--scale", "smoke", "--show", "--runs", str(tmp_path)]
+    assert reproduce.main(words) == 0  # nothing yet
+    assert "nothing of magic_figure3 has been run" in capsys.readouterr().out
+    cell = runs.cell("magic_figure3/caffenet/kmeans", 0)
+    left(cell, 1.0)
+    (cell.folder / "metrics.csv").write_text("epoch,val_loss,val_top1,val_top5\n1,0.9,0.4,0.8\n")
+    assert reproduce.main(words) == 0
+    said = capsys.readouterr().out
+    assert "40.00" in said and said.strip().endswith(f"{tmp_path}/smoke/magic_figure3.png")
+    assert (tmp_path / "smoke" / "magic_figure3.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["magic_figure3", "--network", "a.params"], "--network is for magic_figure2"),
+        (["magic_figure2", "--rows", "kmeans"], "--rows is for tables, and magic_figure2 is a figure"),
+        (["magic_figure2", "--scale", "imagenette"], "no scale 'imagenette'"),
+        (["magic_figure2", "--scale", "small"], "name their folder with --data"),
+        (["magic_figure4", "--scale", "small"], "name their folder with --data"),
+    ],
+)
+def test_what_the_command_refuses(words, says, tmp_path, capsys):
+    assert reproduce.main([*words, "--runs", str(tmp_path)]) == 2
+    assert says in capsys.readouterr().err
