@@ -12,6 +12,7 @@ from gluon_tricks.recipes.tables import (
     base_networks,
     magic_table1,
     magic_table2,
+    magic_table3,
     table1,
     table2,
     table3,
@@ -47,6 +48,7 @@ _MODULES = (
     table2,
     magic_table1,
     magic_table2,
+    magic_table3,
 )
 TABLES: dict[str, Table] = {module.TABLE.name: module.TABLE for module in _MODULES}
 
