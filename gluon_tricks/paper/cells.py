@@ -19,7 +19,7 @@ from gluon_tricks.core.wording import one_line, plural
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.recipe_records import DATA_SETS, IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.data.records import Records
-from gluon_tricks.paper.scales import AnyScale, TransferScale, family_of, scales_of
+from gluon_tricks.paper.scales import AnyScale, family_of, scales_of
 from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.registry import TABLES, get_table
 from gluon_tricks.recipes.settings import Settings
@@ -252,10 +252,7 @@ class Runs:
         Raises:
             Refused: the table's images are not named and not here; says what to pack.
         """
-        if isinstance(self.scale, TransferScale):
-            self._require_transfer_data(get_table(table))
-            return
-        if self.train:
+        if self.train and not self.scale.bases:
             self._require_classes(get_table(table))
             return
         data, photos = self.scale.needs(get_table(table))
@@ -277,14 +274,6 @@ class Runs:
             raise Refused(
                 f"{table.name} at the scale {self.scale.name} has {wanted} classes and {self.train[0]} has "
                 f"{len(names)}: name the paper's images with --data, or choose a smaller --scale"
-            )
-
-    def _require_transfer_data(self, table: Table) -> None:
-        built_in = "dataset" in self.scale.set.get(table.name, {}) and table.name not in self.scale.photos
-        if not self.data and not built_in:
-            photos = self.scale.photos.get(table.name, table.photos)
-            raise Refused(
-                f"{table.name} at the scale {self.scale.name} is trained on {photos}: name its folder with --data"
             )
 
 
