@@ -7,6 +7,7 @@
     %(prog)s table8 --data VOCdevkit                     its base networks are trained first, where they are missing
     %(prog)s degradation --scale small --data cifar-10-batches-bin    plain and residual networks on CIFAR-10
     %(prog)s transfer_learning --scale small --data PHOTOS    a linear classifier on features against training all
+    %(prog)s magic_table1 --data VOCdevkit               of data-dependent initialisation, as magic_table2 and 3 are
     %(prog)s figure1                                     drawn from the networks, as figure2 is
     %(prog)s figure3 --scale imagenette --data PHOTOS    drawn from runs, as figure4 is: trained where missing
     %(prog)s magic_figure3 --scale small --data PHOTOS   curves of runs and a table of their ends, as magic_figure4
@@ -58,7 +59,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "what", metavar="TABLE|FIGURE", help=", ".join({**dict.fromkeys(sorted(TABLES)), **figures.FIGURES})
     )
-    scales = f"{', '.join(SCALES)} (imagenet); tables 8 and 9: {', '.join(TRANSFER_SCALES)} (paper)"
+    scales = f"{', '.join(SCALES)} (imagenet); of most others {', '.join(TRANSFER_SCALES)} (paper)"
     parser.add_argument("--scale", help=scales)
     parser.add_argument("--columns", default="", metavar="NAME,NAME", help="such as resnet50_v1d (all columns)")
     parser.add_argument("--rows", default="", metavar="ROW,ROW", help="such as cosine,mixup (all rows)")
