@@ -13,6 +13,7 @@ from gluon_tricks.recipes.tables import (
     degradation,
     magic_table1,
     magic_table2,
+    magic_table3,
     table1,
     table2,
     table3,
@@ -52,6 +53,7 @@ _MODULES = (
     magic_table1,
     magic_table2,
     degradation,
+    magic_table3,
 )
 TABLES: dict[str, Table] = {module.TABLE.name: module.TABLE for module in _MODULES}
 
