@@ -180,6 +180,10 @@ class Classification:
         )  # fmt: skip
 
     @property
+    def final_val(self) -> RecordLoader:
+        return self.val
+
+    @property
     def open_files(self) -> int:
         return len(self.train.records.paths) + len(self.val.records.paths)
 
