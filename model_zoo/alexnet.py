@@ -13,16 +13,18 @@ from collections.abc import Callable
 import mxnet as mx
 from mxnet.gluon import nn
 
-from model_zoo.classifier import Peer, check_drop
+from model_zoo.classifier import Peer, check_drop, check_switch
 from model_zoo.hidden_layers import (
-    HIDDEN_WIDTHS,
+    HIDDEN_WIDTH,
     BiasedConv,
     HiddenLayersClassifier,
     Start,
     add_convolutions,
+    check_width,
     make_hidden_layers,
 )
 from model_zoo.lrn import CAFFE_LRN, LRN
+from model_zoo.norm import BATCH_NORM, Norm
 from model_zoo.preprocessing import CAFFE, Preprocessing
 
 
@@ -109,7 +111,10 @@ class AlexNet(HiddenLayersClassifier):
     Args:
         name: a key of VARIANTS.
         classes: number of logits, at least 1.
+        hidden: outputs of each of the two hidden dense layers.
         hidden_drop: probability with which Dropout zeroes a number after each hidden dense layer, in [0, 1).
+        batch_norm: batch normalisation between each convolution or hidden dense layer and its relu; biases, local
+            response normalisation and dropout stay.
 
     Returns: called with images (N, 3, H, W): logits (N, classes), both of the parameters' dtype. The first images
         decide the size for which the dense layers are made.
@@ -137,25 +142,34 @@ class AlexNet(HiddenLayersClassifier):
             is common. The paper's sizes (110, 55, 26, 13, 6) need a padding of 1 and pools that round up. Weights start
             Gaussian with a deviation of 0.01, where the paper names 0.01 only.
         caffenet: its alpha of 1e-4 is divided by n = 5, as Caffe does.
+        batch_norm: of its "BN" columns (table 1) the document says no more than that; where the layers stand is as in
+            Ioffe and Szegedy, Batch normalization (2015).
     """
 
-    def __init__(self, name: str, *, classes: int = 1000, hidden_drop: float = 0.5):
-        variant = VARIANTS[name]
+    def __init__(
+        self, name: str, *, classes: int = 1000, hidden: int = HIDDEN_WIDTH, hidden_drop: float = 0.5,
+        batch_norm: bool = False,
+    ):  # fmt: skip
+        variant, norm = VARIANTS[name], BATCH_NORM if check_switch(name, batch_norm=batch_norm) else None
         sizes = dict(preprocessing=variant.preprocessing, smallest_side=variant.smallest_side)
         super().__init__(name, classes=classes, peers=_PEERS if name == "alexnet" else None, **sizes)
         with self.name_scope():
             in_channels = 3
             for number, convs in enumerate(variant.stages, start=1):
-                setattr(self, f"stage{number}", _make_stage(number, in_channels, convs, variant))
+                setattr(self, f"stage{number}", _make_stage(number, in_channels, convs, variant, norm))
                 in_channels = convs[-1].channels
-            self.neck = make_hidden_layers(variant.hidden, drop=check_drop(name, hidden_drop))
-            self.head = nn.Dense(classes, in_units=HIDDEN_WIDTHS[-1], **variant.head.initializers)
+            self.neck = make_hidden_layers(
+                variant.hidden, check_width(name, hidden), check_drop(name, hidden_drop), norm
+            )
+            self.head = nn.Dense(classes, in_units=hidden, **variant.head.initializers)
 
 
-def _make_stage(number: int, in_channels: int, convs: tuple[BiasedConv, ...], variant: Variant) -> nn.HybridSequential:
+def _make_stage(
+    number: int, in_channels: int, convs: tuple[BiasedConv, ...], variant: Variant, norm: Norm | None
+) -> nn.HybridSequential:
     stage = nn.HybridSequential(prefix=f"stage{number}_")
     with stage.name_scope():
-        add_convolutions(stage, in_channels, convs)
+        add_convolutions(stage, in_channels, convs, norm)
         closing = [nn.MaxPool2D(3, 2, ceil_mode=variant.ceil_mode)]
         if variant.lrn is not None and number <= 2:
             closing.insert(0 if variant.norm_first else 1, variant.lrn())

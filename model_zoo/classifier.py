@@ -56,6 +56,8 @@ class Classifier(HybridBlock):
     Returns: called with images (N, 3, H, W): logits (N, classes), both of the parameters' dtype.
     """
 
+    output_parts = ("head", "output")  # names of what gives the logits; all else is features
+
     def __init__(
         self,
         name: str,
@@ -105,6 +107,11 @@ class Classifier(HybridBlock):
         net.output.initialize()
         """
         return self.head
+
+    @property
+    def heads(self) -> list[HybridBlock]:
+        """Every dense layer that gives logits: of those of another number of classes a file has none."""
+        return [self.head]
 
     @property
     def features(self) -> HybridBlock:
@@ -231,3 +238,11 @@ def check_drop(name: str, drop: float) -> float:
     if not isinstance(drop, numbers.Real) or not 0 <= drop < 1:
         raise Refused(f"{name}: a dropout of {drop!r}, but a probability to drop lies in [0, 1)")
     return drop
+
+
+def check_switch(name: str, **switch: bool) -> bool:
+    """The value of one keyword that is True or False."""
+    ((keyword, value),) = switch.items()
+    if not isinstance(value, bool):
+        raise Refused(f"{name}: {keyword} is {value!r}, but it takes true or false")
+    return value

@@ -17,7 +17,15 @@ from gluon_tricks.core.errors import Refused
 from model_zoo import vgg
 from model_zoo.alexnet import two_towers
 from model_zoo.classifier import Classifier, first_dilation, is_whole
-from model_zoo.hidden_layers import HIDDEN_WIDTHS, HiddenLayersClassifier, Start, add_convolutions, make_hidden_layers
+from model_zoo.hidden_layers import (
+    HIDDEN_WIDTH,
+    HiddenLayersClassifier,
+    Start,
+    add_convolutions,
+    check_width,
+    make_hidden_layers,
+    require_vectors,
+)
 from model_zoo.norm import BATCH_NORM, Norm
 from model_zoo.preprocessing import RAW, Preprocessing
 from model_zoo.resnet import STRIDES_AND_DILATIONS, WIDTHS
@@ -81,6 +89,7 @@ class NormalisedNet(HiddenLayersClassifier):
     Args:
         name: a key of VARIANTS.
         classes: number of logits, at least 1.
+        hidden: outputs of each of the two hidden dense layers.
         norm: makes the normalisation layers; for batches of 16 images and fewer the paper advises use_global_stats.
 
     Returns: called with images (N, 3, H, W), of any range: logits (N, classes), both of the parameters' dtype. The
@@ -94,10 +103,8 @@ class NormalisedNet(HiddenLayersClassifier):
     Differs: the authors' biases learn twice as fast as their weights; here a recipe would have to say so.
     """
 
-    def __init__(self, name: str, *, classes: int = 1000, norm: Norm = BATCH_NORM):
-        layer = norm.norm_layer
-        if isinstance(layer, type) and issubclass(layer, (nn.GroupNorm, nn.InstanceNorm)):
-            raise Refused(f"{name} has norms after its hidden dense layers too, but {layer.__name__} takes maps only")
+    def __init__(self, name: str, *, classes: int = 1000, hidden: int = HIDDEN_WIDTH, norm: Norm = BATCH_NORM):
+        require_vectors(name, norm)
         variant = VARIANTS[name]
         sizes = dict(preprocessing=variant.preprocessing, smallest_side=variant.smallest_side)
         super().__init__(name, classes=classes, **sizes)
@@ -107,8 +114,8 @@ class NormalisedNet(HiddenLayersClassifier):
                 self.stem.add(norm(in_channels=3))
             for number, stage in enumerate(variant.make_stages(norm=norm), start=1):
                 setattr(self, f"stage{number}", stage)
-            self.neck = make_hidden_layers(variant.hidden, norm=norm)
-            self.head = nn.Dense(classes, in_units=HIDDEN_WIDTHS[-1], **variant.head.initializers)
+            self.neck = make_hidden_layers(variant.hidden, check_width(name, hidden), norm=norm)
+            self.head = nn.Dense(classes, in_units=hidden, **variant.head.initializers)
 
 
 def blocks_per_stage(total: int) -> tuple[int, ...]:

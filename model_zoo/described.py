@@ -66,7 +66,7 @@ def file_beside(path: pathlib.Path) -> pathlib.Path | None:
 def in_words(preprocessing: Preprocessing, stated: tuple[str, ...]) -> str:
     """What `described` finds again in the metadata of a file."""
     whole = preprocessing.to_json()
-    said_all = {*FIELDS} - {*stated} <= {"output", "mean_image"}  # which files of older versions do not say
+    said_all = {*FIELDS} - {*stated} <= {"probabilities", "mean_image"}  # which files of older versions do not say
     return json.dumps(whole if said_all else {key: whole[key] for key in whole if key in stated})
 
 

@@ -163,6 +163,8 @@ class GoogLeNet2014Aux(GoogLeNet2014):
     Differs: as GoogLeNet2014.
     """
 
+    output_parts = (*GoogLeNet2014.output_parts, "aux1", "aux2")
+
     def __init__(self, name: str, *, classes: int = 1000, final_drop: float = 0.4, aux_drop: float = 0.7):
         super().__init__(name, classes=classes, final_drop=final_drop)
         # 4a and 4d have maps of 12x12 to 14x14, of which the pool makes 4x4: the hidden layer takes no other.
@@ -171,6 +173,10 @@ class GoogLeNet2014Aux(GoogLeNet2014):
         with self.name_scope():
             self.aux1 = _make_auxiliary("aux1_", 512, classes, drop)
             self.aux2 = _make_auxiliary("aux2_", 528, classes, drop)
+
+    @property
+    def heads(self) -> list[mx.gluon.HybridBlock]:
+        return [self.head, self.aux1[-1], self.aux2[-1]]
 
     def _check_head(self, head: object) -> None:
         if hasattr(self, "aux1"):

@@ -10,10 +10,11 @@ import numpy as np
 from mxnet.gluon import nn
 
 from gluon_tricks.core.errors import Refused
-from model_zoo.classifier import Classifier
+from model_zoo.classifier import Classifier, is_whole
 from model_zoo.norm import Norm
 
-HIDDEN_WIDTHS = (4096, 4096)
+HIDDEN_LAYERS, HIDDEN_WIDTH = 2, 4096
+MOST_WIDE = 1 << 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,12 +59,14 @@ def add_convolutions(
         in_channels = conv.channels
 
 
-def make_hidden_layers(start: Start, drop: float | None = None, norm: Norm | None = None) -> nn.HybridSequential:
-    """The neck: flatten, then dense, [norm(in_channels=),] relu, [dropout] for each of HIDDEN_WIDTHS."""
+def make_hidden_layers(
+    start: Start, width: int, drop: float | None = None, norm: Norm | None = None
+) -> nn.HybridSequential:
+    """The neck: flatten, then HIDDEN_LAYERS times dense(width), [norm(in_channels=),] relu, [dropout]."""
     neck = nn.HybridSequential(prefix="neck_")
     with neck.name_scope():
         neck.add(nn.Flatten())
-        for in_units, width in zip((0, *HIDDEN_WIDTHS), HIDDEN_WIDTHS):  # 0: the first images decide
+        for in_units in (0, *[width] * (HIDDEN_LAYERS - 1)):  # 0: the first images decide
             neck.add(nn.Dense(width, in_units=in_units, **start.initializers))
             if norm is not None:
                 neck.add(norm(in_channels=width))
@@ -71,6 +74,20 @@ def make_hidden_layers(start: Start, drop: float | None = None, norm: Norm | Non
             if drop is not None:
                 neck.add(nn.Dropout(drop))
     return neck
+
+
+def check_width(name: str, width: int) -> int:
+    """The width itself, if hidden dense layers can have it."""
+    if not is_whole(width) or not 1 <= width <= MOST_WIDE:
+        raise Refused(f"{name}: hidden={width!r}, but the hidden dense layers have 1 to {MOST_WIDE} outputs")
+    return width
+
+
+def require_vectors(name: str, norm: Norm) -> None:
+    """Refuses normalisation layers that cannot stand after a dense layer."""
+    layer = norm.norm_layer
+    if isinstance(layer, type) and issubclass(layer, (nn.GroupNorm, nn.InstanceNorm)):
+        raise Refused(f"{name} has norms after its hidden dense layers too, but {layer.__name__} takes maps only")
 
 
 class HiddenLayersClassifier(Classifier):

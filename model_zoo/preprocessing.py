@@ -15,7 +15,7 @@ CAFFE = {"mean": IMAGENET["mean"], "std": (1.0, 1.0, 1.0)}  # the mean subtracte
 RAW = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}  # pixels as they are
 LARGEST_INPUT = 4096  # px of a side of the input; the largest that is published has 1280
 LARGEST_RESIZED = 8192  # px of the shorter edge of what the crop is taken from: 200 MB, of a long photo 1.6 GB
-OUTPUTS = ("softmax", "sigmoid")
+PROBABILITIES = ("softmax", "sigmoid")
 CIFAR10 = {"mean": (125.307, 122.961, 113.8575), "std": (51.5865, 50.847, 51.255), "crop_ratio": 1.0}
 
 
@@ -28,7 +28,7 @@ class Preprocessing:
         crop_ratio: the crop's side / the shorter edge of the resized photo, in (0, 1].
         mean, std: of R, G and B on the 0..255 scale: input = (pixel - mean) / std.
         classes: the classes' names in the order of the logits, if they are known.
-        output: what gives the probabilities of the logits: "softmax" over the classes, of which one is right, or
+        probabilities: what makes them of the logits: "softmax" over the classes, of which one is right, or
             "sigmoid" of each class by itself.
         mean_image: what is subtracted pixel by pixel in place of the mean, whose channels' mean that is; None: nothing.
 
@@ -40,12 +40,12 @@ class Preprocessing:
     mean: tuple[float, float, float] = IMAGENET["mean"]
     std: tuple[float, float, float] = IMAGENET["std"]
     classes: tuple[str, ...] | None = None
-    output: str = "softmax"
+    probabilities: str = "softmax"
     mean_image: MeanImage | None = None
 
     def __post_init__(self):
-        if self.output not in OUTPUTS:
-            raise Refused(f"output is {quoted(self.output)}: choose one of {', '.join(OUTPUTS)}")
+        if self.probabilities not in PROBABILITIES:
+            raise Refused(f"probabilities is {quoted(self.probabilities)}: choose one of {', '.join(PROBABILITIES)}")
         if not 1 <= self.input_size <= LARGEST_INPUT or not 0 < self.crop_ratio <= 1 or min(self.std) <= 0:
             raise Refused(
                 f"input_size {quoted(self.input_size)}, crop_ratio {self.crop_ratio}, std {self.std}: sizes take 1 to "
@@ -69,9 +69,9 @@ class Preprocessing:
         """
         try:
             said = {"input_size": values["crop"]["height"]} if "crop" in values else {}
-            said |= {
-                name: values[name] for name in ("crop_ratio", "mean", "std", "classes", "output") if name in values
-            }
+            said |= {name: values[name] for name in FIELDS[1:] if name in values}
+            if "crop" in values:  # the rest of an export of before there were others
+                said.setdefault("probabilities", "softmax")
             numbers = [said.get("input_size", 1), said.get("crop_ratio", 1.0)]
             for name in {"mean", "std"} & said.keys():
                 r, g, b = said[name] = tuple(map(float, said[name]))
@@ -115,7 +115,7 @@ class Preprocessing:
             "dtype": "float32",
             "crop_ratio": self.crop_ratio,
             "classes": None if self.classes is None else list(self.classes),
-            "output": self.output,
+            "probabilities": self.probabilities,
         }
 
     def _mean_image_to_json(self) -> dict[str, Any] | None:

@@ -13,11 +13,12 @@ from mxnet.gluon import nn
 
 from model_zoo.classifier import Peer, check_drop
 from model_zoo.hidden_layers import (
-    HIDDEN_WIDTHS,
+    HIDDEN_WIDTH,
     BiasedConv,
     HiddenLayersClassifier,
     Start,
     add_convolutions,
+    check_width,
     make_hidden_layers,
 )
 from model_zoo.norm import BATCH_NORM, Norm
@@ -57,6 +58,7 @@ class VGG(HiddenLayersClassifier):
         norm: makes the normalisation layers between convolutions (not dense layers) and their relus, as GluonCV has
             them; None: there are none.
         classes: number of logits, at least 1.
+        hidden: outputs of each of the two hidden dense layers.
         hidden_drop: probability with which Dropout zeroes a number after each hidden dense layer, in [0, 1).
 
     Returns: called with images (N, 3, H, W): logits (N, classes), both of the parameters' dtype. The first images
@@ -71,15 +73,18 @@ class VGG(HiddenLayersClassifier):
         for all layers and trains a shallow network first.
     """
 
-    def __init__(self, name: str, depth: int, norm: Norm | None, *, classes: int = 1000, hidden_drop: float = 0.5):
+    def __init__(
+        self, name: str, depth: int, norm: Norm | None, *, classes: int = 1000, hidden: int = HIDDEN_WIDTH,
+        hidden_drop: float = 0.5,
+    ):  # fmt: skip
         super().__init__(name, classes=classes, smallest_side=32, peers=_peers(name, depth, norm is not None))
         he = Start(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2))
         gauss = Start(mx.init.Normal(0.01))
         with self.name_scope():
             for number, stage in enumerate(make_stages(depth, he, norm), start=1):
                 setattr(self, f"stage{number}", stage)
-            self.neck = make_hidden_layers(gauss, drop=check_drop(name, hidden_drop))
-            self.head = nn.Dense(classes, in_units=HIDDEN_WIDTHS[-1], **gauss.initializers)
+            self.neck = make_hidden_layers(gauss, check_width(name, hidden), check_drop(name, hidden_drop))
+            self.head = nn.Dense(classes, in_units=hidden, **gauss.initializers)
 
 
 def _peers(name: str, depth: int, normalised: bool) -> dict[str, Peer]:

@@ -123,7 +123,7 @@ def as_ours(
     if names is None:
         raise OtherModel(differences(net, values, source))
     if not head:
-        heads = set(net.head.collect_params().keys())
+        heads = {name for head in net.heads for name in head.collect_params()}
         names = {theirs: name for theirs, name in names.items() if parameters[name].name not in heads}
     wrong = {t: name for t, name in names.items() if not fits(values[t].shape, parameters[name].shape)}
     for theirs, name in wrong.items():

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from gluon_tricks.cli import flags
+from gluon_tricks.cli.parts import with_parts
+from gluon_tricks.cli.selection import with_selection
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
@@ -64,6 +66,7 @@ def recipe_from_flags(
     """
     _refuse_what_is_replaced(args)
     recipe, notes = start(args, begun)
+    recipe = with_selection(recipe, args)
     recipe, more = changed_by_flags(recipe, args, devices, begun)
     return recipe, notes + more
 
@@ -157,7 +160,7 @@ def _with_data(recipe: Recipe, args: argparse.Namespace) -> Recipe:
 
 
 _FIELDS = ("input_size", "crop_ratio", "model", "mode", "dtype", "epochs", "lr", "momentum", "wd")
-_FIELDS += ("init", "crop", "augment", "seed")  # flags that are fields of the recipe
+_FIELDS += ("init", "crop", "augment", "mean_of", "shallow", "seed")  # flags that are fields of the recipe
 
 
 def _with_fields(recipe: Recipe, args: argparse.Namespace) -> Recipe:
@@ -167,9 +170,11 @@ def _with_fields(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     for flag, field in (("rgb_mean", "mean"), ("rgb_std", "std")):
         if getattr(args, flag):
             given[field] = numbers(getattr(args, flag), f"--{flag.replace('_', '-')}")
+    if "mean" in given:
+        given.setdefault("mean_of", "")
     if args.resume_params:
         given["start_epoch"] = args.resume_epoch or 0
-    return recipe.set(**given)
+    return with_parts(recipe.set(**given), args)
 
 
 def _with_network(recipe: Recipe, args: argparse.Namespace) -> Recipe:
@@ -181,11 +186,17 @@ def _with_network(recipe: Recipe, args: argparse.Namespace) -> Recipe:
         recipe = recipe.set(model=f"{recipe.model}_bn")
     if args.use_gn and args.sync_bn:
         raise Refused("--use-gn and --sync-bn: group normalisation has no statistics of a batch; give one of them")
+    if args.use_global_stats:
+        recipe = recipe.set(net={**recipe.net, "use_global_stats": True})
     if args.use_gn or args.sync_bn:
         recipe = recipe.set(net={**recipe.net, "norm_layer": "GroupNorm" if args.use_gn else "SyncBatchNorm"})
     for source, flag in ((args.resume_params, "--resume-params"), (args.use_pretrained, "--use-pretrained")):
         if source is not None:
             recipe = _from_trained(recipe, source, flag, named=bool(args.model or args.use_se or args.batch_norm))
+    if args.new_head and not recipe.pretrained:
+        raise Refused("--new-head goes with --use-pretrained: without it the whole network starts from random numbers")
+    if args.new_head:
+        recipe = recipe.set(new_head=True)
     return recipe
 
 

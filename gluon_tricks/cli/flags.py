@@ -6,13 +6,15 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+from gluon_tricks.cli.parts import parts_flags
+from gluon_tricks.cli.selection import selection_flags
 from gluon_tricks.core.arguments import MOST_GPUS, MOST_THREADS, Parser, whole
 from gluon_tricks.data.augment import AUGMENTS
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER
 from gluon_tricks.initialise.within import FILTERS
 from gluon_tricks.networks.load import SOURCE
 from gluon_tricks.recipes.multi_label import MultiLabelRecipe
-from gluon_tricks.recipes.recipe import CROPS, INITS, Recipe
+from gluon_tricks.recipes.recipe import CROPS, INITS, OWN_MEANS, Recipe
 from gluon_tricks.recipes.registry import list_recipes
 
 _DESCRIPTION = """\
@@ -34,6 +36,7 @@ def parser() -> Parser:
     data = parser.add_argument_group("data")
     _record_flags(data)
     _data_flags(data)
+    selection_flags(data)
     _network_flags(parser.add_argument_group("network"))
     _optimisation_flags(parser.add_argument_group("optimisation"))
     refinements = parser.add_argument_group("refinements")
@@ -133,6 +136,11 @@ def _data_flags(group) -> None:
     )
     group.add_argument("--rgb-mean", metavar="R,G,B", help="mean of the images, on the 0..255 scale (the recipe's)")
     group.add_argument("--rgb-std", metavar="R,G,B", help="standard deviation of the images (the recipe's)")
+    group.add_argument(
+        "--mean-of",
+        choices=tuple(OWN_MEANS),
+        help="subtract the training images' own mean, of every channel or at every pixel (the recipe's)",
+    )
 
 
 def _network_flags(group) -> None:
@@ -151,10 +159,21 @@ def _network_flags(group) -> None:
         help=f"start from {SOURCE}, a TAG, or (no SRC) GluonCV's default file; if it has another number of classes, "
         "the head starts from random numbers",
     )
+    group.add_argument(
+        "--new-head", action="store_true", help="--use-pretrained: all but the head, where it has as many classes too"
+    )
+    group.add_argument(
+        "--shallow", metavar="SRC", help=f"take the first and the last layers of a shallower network: {SOURCE}"
+    )
     group.add_argument("--use_se", "--use-se", action="store_true", help="squeeze and excitation: the network se_MODEL")
     group.add_argument("--batch-norm", action="store_true", help="VGG with batch normalisation: the network MODEL_bn")
     group.add_argument("--use-gn", action="store_true", help="group normalisation in place of batch normalisation")
     group.add_argument("--sync-bn", action="store_true", help="batch normalisation over the images of all ranks")
+    group.add_argument(
+        "--use-global-stats",
+        action="store_true",
+        help="train with the running statistics of batch normalisation, for batches of few images",
+    )
     group.add_argument("--last-gamma", action="store_true", help="zero gamma: gamma 0 where a residual branch ends")
 
 
@@ -191,6 +210,7 @@ def optimisation_flags(group, without_lr: str = "the recipe's") -> None:
     )
     group.add_argument("--momentum", type=float, metavar="M", help="momentum of the optimiser (the recipe's, 0.9)")
     group.add_argument("--wd", type=float, help="weight decay (the recipe's)")
+    parts_flags(group)
 
 
 def _one_class_flags(group) -> None:
@@ -216,6 +236,7 @@ def _refinement_flags(group) -> None:
 
 def run_flags(group) -> None:
     """Those of every training: where it is kept, how it goes on, what it tells."""
+    group.add_argument("--plan", action="store_true", help="train nothing, print the recipe to the last number as JSON")
     group.add_argument("--save-dir", type=pathlib.Path, metavar="RUN", help="run directory (runs/<recipe>-<n>)")
     group.add_argument("--save-frequency", type=whole(1), default=1, metavar="N", help="epochs between checkpoints (1)")
     group.add_argument(

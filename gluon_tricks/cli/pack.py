@@ -1,9 +1,11 @@
 """Pack images into RecordIO, check packed files, or make a lost .idx again.
 
     %(prog)s FOLDER OUT_PREFIX                       class folders FOLDER/<class>/*
-    %(prog)s FOLDER OUT_PREFIX --list FILE           an im2rec list: index<tab>label<tab>path
+    %(prog)s FOLDER OUT_PREFIX --list FILE           an im2rec list: index<tab>label<tab>path, or with several labels
+    %(prog)s VOCdevkit OUT_PREFIX --voc 2007_test    the classes of VOC's images, several each (gluon-tricks tag)
     %(prog)s FOLDER OUT_PREFIX --ground-truth FILE   ImageNet's flat validation folder
     %(prog)s FOLDER OUT_PREFIX --places365 LIST --classes categories_places365.txt
+    %(prog)s FOLDER OUT_FOLDER --cifar               CIFAR's binary files: OUT_FOLDER/train.rec and val.rec
     %(prog)s --check FILE.rec ...                    look for what would spoil a training
     %(prog)s --index FILE.rec                        make FILE.idx again
 
@@ -15,6 +17,7 @@ by SIGTERM); 1 anything else.
 from __future__ import annotations
 
 import argparse
+import pathlib
 
 from gluon_tricks.core.arguments import MOST_THREADS, Parser, whole
 from gluon_tricks.core.commands import command
@@ -22,8 +25,10 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import byte_size, plural, some
 from gluon_tricks.data import sources
 from gluon_tricks.data.check import check
+from gluon_tricks.data.cifar import is_cifar
 from gluon_tricks.data.folders import class_folders
 from gluon_tricks.data.pack import left_out_lines, pack
+from gluon_tricks.data.packed import pack_cifar
 from gluon_tricks.data.places365 import categories, places365
 from gluon_tricks.data.record_file import write_index
 from gluon_tricks.data.records import BadRecord, Records
@@ -37,12 +42,18 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("out_prefix", nargs="?", help="the packed files' name without ending")
     parser.add_argument("--list", metavar="FILE", help="pack what an im2rec list names, paths relative to FOLDER")
     parser.add_argument(
+        "--voc", metavar="LISTS", help="pack the images of lists of a VOC folder, with a label for each class"
+    )
+    parser.add_argument(
         "--ground-truth",
         metavar="FILE",
         help="pack ImageNet's validation images: ILSVRC2012_validation_ground_truth.txt (with --meta), "
         'or lines "image wnid" or "image label"',
     )
     parser.add_argument("--places365", metavar="LIST", help="pack what one of the official lists of Places365 names")
+    parser.add_argument(
+        "--cifar", action="store_true", help="pack the binary version of CIFAR-10 or CIFAR-100 (fine labels), as PNG"
+    )
     parser.add_argument("--meta", metavar="FILE", help='the development kit\'s meta.mat, or lines "ILSVRC2012_ID wnid"')
     parser.add_argument("--classes", metavar="FILE", help="class names in label order: train.json, or one name a line")
     parser.add_argument(
@@ -67,10 +78,13 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error("give FOLDER and OUT_PREFIX, or --check, or --index")
     if options.folder is not None and options.out_prefix is None:
         parser.error("give FOLDER and OUT_PREFIX")
-    if sum(map(bool, (options.list, options.ground_truth, options.places365))) > 1:
-        parser.error("give one of --list, --ground-truth and --places365")
+    if sum(map(bool, (options.list, options.ground_truth, options.places365, options.voc))) > 1:
+        parser.error("give one of --list, --ground-truth, --places365 and --voc")
     if options.meta and not options.ground_truth or options.places365 and not options.classes:
         parser.error("--meta belongs to --ground-truth, and --places365 takes --classes categories_places365.txt")
+    others = (options.list, options.ground_truth, options.places365, options.classes, options.resize, options.quality)
+    if options.cifar and (any(others) or not options.verify):
+        parser.error("--cifar goes with FOLDER, OUT_FOLDER, --seed, --jobs and --overwrite alone")
     return options
 
 
@@ -80,12 +94,22 @@ def find(options: argparse.Namespace) -> sources.Source:
     classes = sources.read_classes(options.classes) if options.classes else None
     if options.list:
         return sources.list_file(options.folder, options.list, classes)
+    if options.voc:
+        return sources.voc_labels(options.folder, options.voc.split(","), classes)
     if options.ground_truth:
         return sources.imagenet_validation(options.folder, options.ground_truth, options.meta, classes)
+    if is_cifar(options.folder):
+        raise Refused(f"{options.folder} has the files of CIFAR: give --cifar, and a folder in place of OUT_PREFIX")
     return class_folders(options.folder, classes)
 
 
 def pack_and_tell(options: argparse.Namespace) -> int:
+    if options.cifar:
+        folder = pathlib.Path(options.out_prefix)
+        how = dict(seed=options.seed, jobs=options.jobs, overwrite=options.overwrite)
+        for split, manifest in pack_cifar(pathlib.Path(options.folder), folder, **how).items():
+            _tell(str(folder / split), manifest)
+        return 0
     manifest, left_out = pack(
         find(options),
         options.out_prefix,
@@ -101,11 +125,13 @@ def pack_and_tell(options: argparse.Namespace) -> int:
     empty = [name for name, count in zip(manifest["classes"], manifest["images_per_class"]) if count == 0]
     if empty:
         print(f"classes without images: {some(empty, len(empty) if options.verbose else 10)}")
-    print(
-        f"{options.out_prefix}.rec: {plural(manifest['count'], 'image')}, {plural(len(manifest['classes']), 'class')}, "
-        f"{byte_size(manifest['rec']['bytes'])}"
-    )
+    _tell(options.out_prefix, manifest)
     return 0
+
+
+def _tell(prefix: str, manifest: dict) -> None:
+    images, classes = plural(manifest["count"], "image"), plural(len(manifest["classes"]), "class")
+    print(f"{prefix}.rec: {images}, {classes}, {byte_size(manifest['rec']['bytes'])}")
 
 
 def check_and_tell(options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@
     %(prog)s table6 --plan                               what would be run, and roughly how long it would take
     %(prog)s table5 --show                               only what there is
     %(prog)s table8 --data VOCdevkit                     its base networks are trained first, where they are missing
+    %(prog)s degradation --scale small --data cifar-10-batches-bin    plain and residual networks on CIFAR-10
     %(prog)s figure1                                     drawn from the networks, as figure2 is
     %(prog)s figure3 --scale imagenette --data PHOTOS    drawn from runs, as figure4 is: trained where missing
 
@@ -31,6 +32,7 @@ from gluon_tricks.core.files import (
     require_folder,
     require_name,
     require_writable,
+    write_atomically,
     write_text,
     writing,
 )
@@ -40,7 +42,7 @@ from gluon_tricks.data.requirements import require_apart
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.paper import cells, estimate, figures, run_cells, tables
 from gluon_tricks.paper.comparison import compare
-from gluon_tricks.paper.scales import SCALES, TRANSFER_SCALES, TransferScale, get_scale, scales_of
+from gluon_tricks.paper.scales import SCALES, TRANSFER_SCALES, get_scale, scales_of
 from gluon_tricks.recipes.registry import TABLES, get_table
 from gluon_tricks.recipes.tables.rows import Table
 from gluon_tricks.tasks.registry import task_of
@@ -132,7 +134,7 @@ def _check(args: argparse.Namespace) -> list[str]:
 def _written(what: str) -> list[str]:
     """The files that a table or figure is written to."""
     if what in TABLES:
-        return [f"{what}{suffix}" for suffix in _SUFFIXES]
+        return [f"{what}{suffix}" for suffix in (*_SUFFIXES, *([".png"] if what in tables.PICTURES else []))]
     return [f"{what}{panel}.png" for panel in figures.FIGURES[what]]
 
 
@@ -177,14 +179,15 @@ def _repeated(
 def _runs(args: argparse.Namespace) -> cells.Runs:
     scales = scales_of(get_table(args.what)) if args.what in TABLES else SCALES
     scale = get_scale(args.scale or list(scales)[-1], scales)
-    bases = scale.bases if isinstance(scale, TransferScale) else scale
-    if bases is scale and args.base_data:
+    folder = args.what in TABLES and get_table(args.what).reads_folder
+    if not scale.bases and args.base_data:
         raise Refused(f"--base-data {args.base_data}: {args.what} has no base networks; name its images with --data")
-    flag, photos = ("--data", args.data) if bases is scale else ("--base-data", args.base_data)
+    flag, photos = ("--base-data", args.base_data) if scale.bases else ("--data", None if folder else args.data)
     train, val = (), ()
     if photos:
-        train, val = packed_photos(photos, args.runs / bases.name / "data", flag, packing=not args.show)
-    data = str(args.data.expanduser().absolute()) if args.data and bases is not scale else ""
+        packed = args.runs / (scale.bases or scale).name / "data"
+        train, val = packed_photos(photos, packed, flag, packing=not args.show)
+    data = str(args.data.expanduser().absolute()) if args.data and folder else ""
     if train and not args.show:
         require_apart(Records(train), Records(val))
     return cells.Runs(args.runs, scale, train, val, data, Records(train).digest if train else "")
@@ -193,12 +196,12 @@ def _runs(args: argparse.Namespace) -> cells.Runs:
 def _require_data(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table) -> None:
     """Refuses, before the first cell, data that one of them would be refused for."""
     runs.require_data(table.name)
-    transfers = [cell.recipe for cell in todo if cell.recipe.based]
-    for recipe in transfers[:1]:
+    for recipe in {c.recipe.task: c.recipe for c in reversed(todo) if c.recipe.reads_folder}.values():
         task_of(recipe).find_data(recipe)
-    if transfers and len(transfers) < len(todo):
+    bases = [cell for cell in todo if not cell.recipe.reads_folder]
+    if runs.scale.bases and bases:
         try:
-            runs.bases.require_data(next(cell.name for cell in todo if cell.source is None).split("/")[0])
+            runs.bases.require_data(next(cell.name for cell in bases if cell.source is None).split("/")[0])
         except Refused as refused:
             raise Refused(f"for the base networks, {refused}".replace("--data", "--base-data")) from None
 
@@ -269,4 +272,10 @@ def _write(table: Table, runs: cells.Runs, seeds: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     for suffix, text in zip(_SUFFIXES, (tables.markdown(whole), tables.as_csv(whole), tables.page(whole))):
         write_text(folder / f"{table.name}{suffix}", text)
-    print(f"the whole table is in {folder / table.name}.html (with curves), .md and .csv")
+    drawn = ""
+    for section in whole.sections if table.name in tables.PICTURES else ():
+        picture, _ = tables.curves(whole, section)
+        if picture:
+            write_atomically(folder / f"{table.name}.png", lambda temporary, data=picture: temporary.write_bytes(data))
+            drawn = ", its curves in .png too"
+    print(f"the whole table is in {folder / table.name}.html (with curves), .md and .csv{drawn}")

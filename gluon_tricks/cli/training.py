@@ -21,6 +21,7 @@ from collections.abc import Callable
 
 import mxnet as mx
 
+from gluon_tricks.cli import plan
 from gluon_tricks.core.commands import why_stopped
 from gluon_tricks.core.errors import RESUMABLE, Refused
 from gluon_tricks.core.files import CannotWrite, require_name
@@ -85,6 +86,8 @@ def train(
             lines to tell.
         chatty: see distributed.start.
     """
+    if args.plan:
+        return plan.show(args, recipe_from_flags)
     started, run = time.monotonic(), None
     try:
         recipe, run, options = _what_to_train(args, start, recipe_from_flags, chatty)

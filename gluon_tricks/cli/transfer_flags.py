@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from gluon_tricks.cli.command_line import new_doubts, numbers
 from gluon_tricks.cli.flags import optimisation_flags, run_flags
+from gluon_tricks.cli.parts import with_parts
+from gluon_tricks.cli.selection import class_names
 from gluon_tricks.core.arguments import MOST_THREADS, Parser, whole
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.data.sources import read_classes
 from gluon_tricks.networks.load import SOURCE, is_there, means_published, model_of
 from gluon_tricks.recipes.recipe import apply_setting
 from gluon_tricks.recipes.registry import get_recipe, is_cell, list_recipes
@@ -125,7 +125,7 @@ def recipe_from_flags(
     _refuse_what_has_no_effect(args, recipe)
     given = {field: getattr(args, flag, None) for flag, field in _FIELDS.items()}
     given = {field: value for field, value in given.items() if value is not None}
-    recipe = recipe.set(**{**_of_own_data(args), **given})
+    recipe = with_parts(recipe.set(**{**_of_own_data(args), **given}), args)
     if args.base_params:
         recipe = _with_base(recipe, args, begun)
     if args.data:
@@ -191,16 +191,6 @@ def _of_own_data(args: argparse.Namespace) -> dict[str, Any]:
         if getattr(args, flag, None) is not None:
             fields[flag] = tuple(getattr(args, flag).split(","))
     return fields
-
-
-def class_names(given: str) -> tuple[str, ...]:
-    """The class names of --classes: those of a file, else those between commas."""
-    path = pathlib.Path(given).expanduser()
-    if os.path.exists(path) and not os.path.isdir(path):
-        return read_classes(path)
-    if path.suffix in (".txt", ".json", ".names") or "/" in given:
-        raise Refused(f"--classes {given}: there is no such file")
-    return tuple(name.strip() for name in given.split(","))
 
 
 def _with_schedule(recipe: TransferRecipe, args: argparse.Namespace) -> TransferRecipe:

@@ -19,7 +19,7 @@ def training_names(recipe: Recipe) -> tuple[str, ...] | None:
     Raises:
         Refused: a manifest that is damaged.
     """
-    named = getattr(recipe, "class_names", ())  # not of every kind
+    named = getattr(recipe, "class_names", ()) or getattr(recipe, "only_classes", ())  # not of every kind
     if named:
         return named
     if recipe.data in shapes.DATA_SETS:

@@ -10,6 +10,7 @@ from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.lists import require_distinct
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import class_labels, of_one_class, warn_of_empty_classes
+from gluon_tricks.data.selection import selected
 from gluon_tricks.recipes.recipe import Recipe
 
 IMAGENET_FOLDER = pathlib.Path("~/.mxnet/datasets/imagenet/rec")  # GluonCV's default place
@@ -22,11 +23,17 @@ def imagenet_is_here() -> bool:
 
 
 def find_records(recipe: Recipe) -> tuple[Records, Records]:
-    """The training and the validation records of a recipe; `shapes` is drawn on first use.
+    """The training and the validation records of a recipe, or what it takes of them; `shapes` is drawn on first use.
 
     Raises:
         Refused: a data set that is not there, damaged records, or labels that do not fit the recipe's classes.
     """
+    train, val = _all_records(recipe)
+    training = selected(train, recipe.only_classes, recipe.per_class, recipe.seed)
+    return training, selected(val, recipe.only_classes)
+
+
+def _all_records(recipe: Recipe) -> tuple[Records, Records]:
     if recipe.data not in DATA_SETS:
         raise Refused(f"data is {quoted(recipe.data)}: choose one of {', '.join(DATA_SETS)}")
     if recipe.data == "records":

@@ -88,6 +88,9 @@ class Records:
     def _find(self, i: int) -> tuple[RecordFile, int]:
         if not 0 <= i < len(self):
             raise IndexError(f"image {i} of {len(self)}")
+        return self._of_all_files(i)
+
+    def _of_all_files(self, i: int) -> tuple[RecordFile, int]:
         f = bisect.bisect_right(self._firsts, i) - 1
         return self._files[f], i - self._firsts[f]
 

@@ -130,7 +130,8 @@ def initialise_between(
         the mean for which the output stays the same. Since r_k divides the rate of layer k by r_k^2, a round takes a
         share alpha of every difference of log C~, and c rounds leave (1 - alpha)^c of it: they are taken together, and
         the rates are measured at the beginning and after half of the rounds. Local response normalisation is taken for
-        homogeneous, as in the document; with Caffe's constants the outputs differ by about 0.2 %.
+        homogeneous, as in the document, which it is for small numbers alone: on photos, after Algorithm 1, the outputs
+        of CaffeNet and GoogLeNet end up half as large, and are others.
     """
     scaling = Scaling(graph, chunks[0].shape)
     left = [node.path for k, node in graph.affine() if k not in scaling.free]

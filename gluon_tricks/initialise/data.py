@@ -24,8 +24,8 @@ _FEW = 4  # images at a time, of which one gradient is taken
 
 def initialise_from_data(
     net: mx.gluon.HybridBlock, images: mx.nd.NDArray | np.ndarray, *, filters: str = "gaussian", within: bool = True,
-    between: bool = True, beta: float = 0.0, rounds: int = 10, damping: float = 0.25, seed: int = 0,
-    tell: Callable[[str], None] = log.info,
+    between: bool = True, beta: float = 0.0, rounds: int = 10, damping: float = 0.25, last_zero: bool = False,
+    seed: int = 0, tell: Callable[[str], None] = log.info,
 ) -> list[str]:  # fmt: skip
     """Sets the weights of a network from images, so that all its layers learn at about the same rate.
 
@@ -41,6 +41,8 @@ def initialise_from_data(
         between: the same change rate of all layers.
         beta: mean of every channel; layers without biases are only scaled.
         rounds, damping: of Algorithm 2; damping, alpha there, lies in (0, 1].
+        last_zero: the last affine layers, those that give the logits, are 0 afterwards, weights and biases. Both
+            algorithms come before and see them as they are without it: through zeros no gradient would come.
         seed: of all random numbers: the same seed and images give the same weights.
         tell: gets a line for each layer and each round; default: the log.
 
@@ -51,7 +53,7 @@ def initialise_from_data(
             network that is not initialised, in another precision, or cannot be traced; an unknown kind of filters.
 
     Source: Krähenbühl et al., Data-dependent initializations of convolutional neural networks, ICLR 2016, algorithms 1
-        and 2, section 3.3.
+        and 2, sections 3.3 and 4.5 (the last layer).
     Differs: see `between.initialise_between`. With batch normalisation, which makes the scale of the layer before it
         meaningless, `between` scales the other layers alone: of a residual network that is its last layer.
     """
@@ -66,9 +68,13 @@ def initialise_from_data(
         graph = Graph(net)
         if within or filters != "gaussian":
             initialise_within(graph, chunks, filters, within, beta, seed, tell)
-        if not between:
-            return []
-        left = initialise_between(graph, _chunks(net, images, _FEW), rounds, damping, seed, tell)
+        left = []
+        if between:
+            left = initialise_between(graph, _chunks(net, images, _FEW), rounds, damping, seed, tell)
+    if last_zero:
+        for node in graph.last():
+            for parameter in filter(None, (graph.parameter(node, 1), graph.parameter(node, 2))):
+                parameter.set_data(mx.nd.zeros(parameter.shape, dtype=parameter.dtype))
     if left:
         tell(f"between layers: {plural(len(left), 'layer')} left as they are, such as {some(left)}")
     return left

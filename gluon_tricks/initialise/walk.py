@@ -99,6 +99,19 @@ class Graph:
                 seen.add(weight.name)
                 yield k, node
 
+    def last(self) -> list[Node]:
+        """The affine layers that no other one comes after, on the way to an output of the network."""
+        own, found = dict(self.affine()), {}
+        waiting, seen = [head for head, _ in self.heads], set()
+        while waiting:
+            k = waiting.pop()
+            if k in own:
+                found[k] = own[k]
+            elif k not in seen:
+                seen.add(k)
+                waiting += [j for j, _ in self.nodes[k].inputs]
+        return [found[k] for k in sorted(found)]
+
     def channels(self, images: int) -> dict[int, int]:
         """How many channels the output of each node has. Args: images: of what goes in."""
         found: dict[int, int] = {}

@@ -46,6 +46,8 @@ class Progress:
     Args:
         step: updates done since the start.
         loss_sum, images: of the current epoch so far, over all ranks.
+        wrong, counted: for how many images of the current epoch so far the output was wrong, and of how many that was
+            counted: those that an older version trained were not.
         seconds: of training in the current epoch so far.
         loss_scale, good_steps: of the dynamic loss scale (float16).
         history: one row per finished epoch, as in metrics.csv.
@@ -57,6 +59,8 @@ class Progress:
     step: int = 0
     loss_sum: float = 0.0
     images: int = 0
+    wrong: int = 0
+    counted: int = 0
     seconds: float = 0.0
     loss_scale: float = 1.0
     good_steps: int = 0

@@ -200,7 +200,9 @@ def _preprocessing(recipe: Recipe, path: pathlib.Path) -> Preprocessing:
     if names and recipe.classes not in (None, len(names)):
         names = None  # other images lie there now
     image = read_mean_image(path) if recipe.mean_of == "pixels" else None
-    return Preprocessing(recipe.input_size, recipe.crop_ratio, recipe.mean, recipe.std, names, recipe.output, image)
+    return Preprocessing(
+        recipe.input_size, recipe.crop_ratio, recipe.mean, recipe.std, names, recipe.probabilities, image
+    )
 
 
 def recipe_of(run_or_file) -> Settings | None:

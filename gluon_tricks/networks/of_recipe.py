@@ -151,17 +151,19 @@ def initialised_network(recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gl
     """The recipe's network with parameters on every device, the same for the same seed.
 
     What they are is recipe.init's (see start.starts). With recipe.pretrained the file gives the parameters, except
-    those of a head of another number of classes.
+    those of a head of another number of classes, or with recipe.new_head of any.
     """
     recipe = recipe.resolved()
     mx.random.seed(recipe.seed)
     net = untrained(recipe, pretrained=recipe.pretrained, ctx=list(contexts), to_train=True)
     shape = training_shape(recipe, contexts, recipe.input_size, recipe.input_size)
     require_images(net, shape, contexts[0], to_train=True, number_bytes=4 if recipe.dtype == "float32" else 2)
-    chosen = starts(recipe, net)
+    chosen, heads = starts(recipe, net), net.output_parts if recipe.new_head else ()
+    anew = {id(p) for name, p in parameters_by_name(net).items() if name.split(".")[0] in heads}
     for name, parameter in net.collect_params().items():
-        if parameter._data is None:  # no file gave it
-            parameter.initialize(chosen[name], ctx=list(contexts), default_init=mx.init.MSRAPrelu())
+        if parameter._data is None or id(parameter) in anew:  # no file gave it, or not for these classes
+            default = mx.init.MSRAPrelu()
+            parameter.initialize(chosen[name], ctx=list(contexts), default_init=default, force_reinit=True)
     _materialise(net, recipe.input_size)
     for trick in recipe.tricks:
         trick.after_initialize(net)

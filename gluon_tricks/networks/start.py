@@ -43,11 +43,13 @@ def starts(recipe: Recipe, net: mx.gluon.Block) -> dict[str, mx.init.Initializer
     "paper": Xavier uniform, a = sqrt(6 / (fan_in + fan_out)), the fans including the kernel's area; biases 0.
     "gluoncv": what the layers bring, and He's normal initialisation for leaky units of slope 1/4 where they bring none.
     "gaussian": N(0, init_sd^2); biases stay what the layers bring, which is 1 where AlexNet has them so, else 0.
-    "kaiming", "kaiming_out": see Kaiming; biases 0.
+    "plain": N(0, init_sd^2); biases 0.
+    "kaiming", "kaiming_out": see Kaiming; biases 0. "kaiming_conv": in convolutions; dense layers are "plain".
 
     All but "gluoncv" hold for every layer, whatever it brings. gamma is 1 and beta 0 in all.
 
-    Source: Bag of Tricks, section 2.1; ILSVRC winners, "initialization" of each.
+    Source: Bag of Tricks, section 2.1; ILSVRC winners, "initialization" of each; for "plain" and "kaiming_conv"
+        Krähenbühl et al., Data-dependent initializations (ICLR 2016), sections 4.1 and 4.2.
     Differs: Bag of Tricks gives channel sizes for Xavier's fans; with 3x3 kernels that diverges.
     """
     names = list(net.collect_params())
@@ -58,18 +60,19 @@ def starts(recipe: Recipe, net: mx.gluon.Block) -> dict[str, mx.init.Initializer
     for name in names:
         kind = name.rsplit("_", 1)[-1]
         if kind == "weight":
-            found[name] = _of_weights(recipe, groups.get(name, 1))
+            found[name] = _of_weights(recipe, groups.get(name))
         else:
             found[name] = mx.init.Zero() if kind == "bias" and recipe.init != "gaussian" else None
     return found
 
 
-def _of_weights(recipe: Recipe, groups: int) -> mx.init.Initializer:
-    if recipe.init == "gaussian":
+def _of_weights(recipe: Recipe, groups: int | None) -> mx.init.Initializer:
+    """Args: groups: of a convolution; None: a dense layer."""
+    if recipe.init in ("gaussian", "plain") or recipe.init == "kaiming_conv" and groups is None:
         return mx.init.Normal(recipe.init_sd)
     if recipe.init == "paper":
         return mx.init.Xavier("uniform", "avg", 3)
-    return Kaiming("out" if recipe.init == "kaiming_out" else "in", groups)
+    return Kaiming("out" if recipe.init == "kaiming_out" else "in", groups or 1)
 
 
 def _layers_in_groups(block: mx.gluon.Block) -> Iterator[tuple[mx.gluon.Block, int]]:

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import io
 import json
+import math
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +20,7 @@ from gluon_tricks.core.wording import one_line, plural
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.recipe_records import DATA_SETS, IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.data.records import Records
-from gluon_tricks.paper.scales import Scale, TransferScale, scales_of
+from gluon_tricks.paper.scales import AnyScale, TransferScale, family_of, scales_of
 from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.registry import TABLES, get_table
 from gluon_tricks.recipes.settings import Settings
@@ -61,7 +62,7 @@ class Cell:
             return []
         try:
             rows = csv.DictReader(io.StringIO(read_text(path, TOLD_BYTES), newline=""))
-            return [{name: float(value) for name, value in row.items()} for row in rows]
+            return [{name: _number(value) for name, value in row.items()} for row in rows]
         except (ValueError, TypeError) as error:
             raise Refused(f"{path} is damaged ({error}): move {self.folder} away, and it is run again") from None
 
@@ -153,6 +154,11 @@ class Cell:
         return told[-1] if told and self.is_done() else {}
 
 
+def _number(text: str) -> float:
+    """Of a field of metrics.csv; empty: the version that trained that epoch did not count it."""
+    return math.nan if text == "" else float(text)
+
+
 def _are_others(stored: str, wanted: str) -> bool:
     """Whether `data` means other images: drawn ones and no drawn ones, or another folder beside the old one."""
     if {stored, wanted} & {*DATA_SETS}:
@@ -169,12 +175,13 @@ class Runs:
         root: where the runs lie: root/scale/table-column-row/seedK.
         scale: how large.
         train, val: packed images; () for the recipe's own data.
-        data: tables 8 and 9: the folder of their images; "" for what is built in. train and val are the bases'.
+        data: of tables whose images are not packed (Table.reads_folder) their folder; "" for what is built in. train
+            and val are those of the base networks then.
         digest: of the training records (Records.digest); "": not known.
     """
 
     root: pathlib.Path
-    scale: Scale | TransferScale
+    scale: AnyScale
     train: tuple[str, ...] = ()
     val: tuple[str, ...] = ()
     data: str = ""
@@ -191,12 +198,15 @@ class Runs:
         recipe = self.scale.recipe(get_table(table), column, row)
         if recipe is None:
             return None
-        first = _first_names(self.scale.name, recipe.based)[_kind(get_table(table), recipe)]
+        first = _first_names(self.scale.name, family_of(get_table(table)))[_kind(get_table(table), recipe)]
         recipe = recipe.set(name=first, seed=seed, rollbacks=0)  # at half its learning rate it would be another recipe
         folder = self.root / self.scale.name / first.replace("/", "-") / f"seed{seed}"
         if recipe.based:
-            base = self.bases.cell(recipe.base_params, 0)  # one network for all seeds
-            return Cell(first, recipe.set(base_params=str(base.folder), data=self.data), folder, base)
+            if recipe.base_params:
+                base = self.bases.cell(recipe.base_params, 0)  # one network for all seeds
+                return Cell(first, recipe.set(base_params=str(base.folder), data=self.data), folder, base)
+        if recipe.reads_folder:
+            return Cell(first, recipe.set(data=self.data) if self.data else recipe, folder)
         if self.train:
             recipe = recipe.set(data="records", train=self.train, val=self.val)
         teacher = None
@@ -247,9 +257,10 @@ class Runs:
         if self.train:
             self._require_classes(get_table(table))
             return
-        data = self.scale.set.get("data") or next(iter(get_table(table).columns.values())).data
+        data, photos = self.scale.needs(get_table(table))
+        if self.data:
+            return
         if data == "records":
-            photos = self.scale.photos or get_table(table).photos
             raise Refused(
                 f"{table} at the scale {self.scale.name} is trained on {photos}: name their folder with --data"
             )
@@ -277,10 +288,10 @@ class Runs:
 
 
 @functools.cache
-def _first_names(scale: str, based: bool) -> dict[str, str]:
+def _first_names(scale: str, family: str) -> dict[str, str]:
     names: dict[str, str] = {}
     for table in TABLES.values():
-        if table.based == based:
+        if family_of(table) == family:
             for name in table.names():
                 recipe = scales_of(table)[scale].recipe(table, *name.split("/")[1:])
                 if recipe is not None:

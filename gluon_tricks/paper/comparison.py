@@ -11,6 +11,7 @@ import numpy as np
 import scipy.stats
 
 from gluon_tricks.core.wording import plural
+from gluon_tricks.paper import degradation
 from gluon_tricks.paper.cells import Cell, Runs
 from gluon_tricks.paper.line import Line, mean_of
 from gluon_tricks.recipes.registry import get_table
@@ -151,6 +152,10 @@ def _spearman(pairs: Sequence[tuple[float, float]]) -> str:
     return f"{scipy.stats.spearmanr(*zip(*whole)).correlation:+.2f} ({plural(len(whole), 'row')})"
 
 
+# Tables whose rows are not the two scores: what a row shows, and what stands above the table.
+_SHOWN: Mapping[str, Callable[[Line], dict[str, str]]] = {"degradation": degradation.errors}
+_LEGENDS = {"degradation": degradation.LEGEND}
+
 _MORE: Mapping[str, Callable[[Line], dict[str, str]]] = {
     "table1": functools.partial(_cost, 1),
     "table2": _reference,
@@ -181,6 +186,7 @@ class Comparison:
     title: str
     scores: tuple[str, str]
     sections: tuple[Section, ...]
+    legend: str = LEGEND
 
 
 def compare(
@@ -197,13 +203,15 @@ def compare(
     for column in columns or table.columns:
         lines = _lines(table_name, column, runs, seeds, rows)
         more = _MORE.get(table_name, lambda line: {})
-        texts = [{**_scores(line, table.scores), **more(line)} for line in lines]
+        shown = _SHOWN.get(table_name, functools.partial(_scores, names=table.scores))
+        texts = [{**shown(line), **more(line)} for line in lines]
         if lines:
             note = _correlations(lines, table.scores) if table.based else ""
             note = f"{note} {_SCALES}" if table_name == "table9" else note
             sections.append(Section(_column_title(column, lines), tuple(lines), tuple(texts), note))
     proxy = f" ({runs.scale.title})" if runs.scale.title else ""
-    return Comparison(table_name, runs.scale.name, f"{table.name}: {table.title}{proxy}", table.scores, tuple(sections))
+    title, legend = f"{table.name}: {table.title}{proxy}", _LEGENDS.get(table_name, LEGEND)
+    return Comparison(table_name, runs.scale.name, title, table.scores, tuple(sections), legend)
 
 
 def _lines(table_name: str, column: str, runs: Runs, seeds: int, rows: Sequence[str]) -> list[Line]:

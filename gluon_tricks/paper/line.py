@@ -69,7 +69,7 @@ class Line:
 
     def base(self) -> float | None:
         """Top-1 of the base network that all seeds start from, once one of them is done."""
-        transferred = self.top(0) and self.cells[0].recipe.based
+        transferred = self.top(0) and self.cells[0].recipe.based and self.cells[0].source
         scores = self.cells[0].source.scores() if transferred else None
         return None if scores is None else 100 * scores[0]
 

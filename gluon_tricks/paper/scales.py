@@ -6,10 +6,14 @@ import dataclasses
 from collections.abc import Mapping
 
 from gluon_tricks.core.errors import require_known
+from gluon_tricks.paper.magic_scales import MAGIC_SCALES
+from gluon_tricks.paper.own_scale import OwnScale, sooner
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
+from gluon_tricks.recipes.tables import degradation
+from gluon_tricks.recipes.tables.magic_table1 import FAMILY
 from gluon_tricks.recipes.tables.rows import Table
-from gluon_tricks.tricks import LinearScaling, Plateau, StepDecay, Trick, Warmup
+from gluon_tricks.tricks import LinearScaling, StepDecay, Trick, Warmup
 
 _SMALL_MODELS = {
     **{f"resnet50_{variant}": f"resnet18_{variant}" for variant in ("v1", "v1b", "v1c", "v1d")},
@@ -43,6 +47,7 @@ class Scale:
     models: Mapping[str, str] | None = None
     set: Mapping[str, object] = dataclasses.field(default_factory=dict)
     photos: str = ""
+    bases = None  # it has no base networks
 
     def recipe(self, table: Table, column: str, row: str) -> Recipe | None:
         """The resolved recipe of a cell at this scale; None if its network has no proxy."""
@@ -60,20 +65,15 @@ class Scale:
         )
         return recipe.set(**{**changes, **self.set, **table.proxy}).resolved()
 
+    def needs(self, table: Table) -> tuple[str, str]:
+        """What a table's recipes have as `data`, and what that is in words."""
+        data = self.set.get("data") or next(iter(table.columns.values())).data
+        return data, self.photos or table.photos
+
     def _shrunk(self, trick: Trick) -> Trick:
         if isinstance(trick, LinearScaling):
             return dataclasses.replace(trick, reference=round(trick.reference * self.batch_size))
-        return _sooner(trick, self.epochs)
-
-
-def _sooner(trick: Trick, factor: float) -> Trick:
-    """The trick with its epochs (of a warm-up, of a step decay, of a patience) times a factor."""
-    if isinstance(trick, Plateau):
-        return dataclasses.replace(trick, patience=max(round(trick.patience * factor), 1))
-    epochs = getattr(trick, "epochs", None)
-    if isinstance(epochs, tuple):
-        return dataclasses.replace(trick, epochs=tuple(epoch * factor for epoch in epochs))
-    return trick if epochs is None else dataclasses.replace(trick, epochs=epochs * factor)
+        return sooner(trick, self.epochs)
 
 
 SCALES = {
@@ -129,7 +129,7 @@ class TransferScale:
         changes = dict(
             model=self.bases.models[recipe.model],
             epochs=max(round(recipe.epochs * self.epochs), 1),
-            tricks=tuple(_sooner(trick, self.epochs) for trick in recipe.tricks),
+            tricks=tuple(sooner(trick, self.epochs) for trick in recipe.tricks),
         )
         return recipe.set(**{**changes, **self.set[table.name]}).resolved()
 
@@ -173,11 +173,48 @@ TRANSFER_SCALES = {
 }
 
 
-def scales_of(table: Table) -> Mapping[str, Scale | TransferScale]:
+CIFAR_SCALES = {
+    scale.name: scale
+    for scale in (
+        OwnScale(
+            "smoke",
+            "a test of the machinery on a few drawn pictures: its numbers say nothing about the document's",
+            set={
+                "degradation": dict(data="few_shapes", epochs=2, batch_size=16, bn_batch=None, lr=0.05, tricks=()),
+            },
+        ),
+        OwnScale(
+            "small",
+            "a proxy: all images, but 12 epochs in place of 164, the rate falling after 6 and 9",
+            set={"degradation": dict(epochs=12, bn_batch=None, tricks=(StepDecay((6, 9)),))},
+            photos={"degradation": degradation.TABLE.photos},
+        ),
+        OwnScale("paper"),
+    )
+}
+
+AnyScale = Scale | TransferScale | OwnScale
+
+# Tables of one family are run at the same scales, and a cell that two of them have is run once. The last scale of each
+# is the document's own.
+FAMILIES: dict[str, Mapping[str, AnyScale]] = {
+    "imagenet": SCALES,
+    "transfer": TRANSFER_SCALES,
+    "cifar": CIFAR_SCALES,
+    FAMILY: MAGIC_SCALES,
+}
+
+
+def family_of(table: Table) -> str:
+    """The key of FAMILIES that a table belongs to."""
+    return table.family or ("transfer" if table.based else "imagenet")
+
+
+def scales_of(table: Table) -> Mapping[str, AnyScale]:
     """The scales that a table can be run at."""
-    return TRANSFER_SCALES if table.based else SCALES
+    return FAMILIES[family_of(table)]
 
 
-def get_scale(name: str, scales: Mapping[str, Scale | TransferScale] = SCALES) -> Scale | TransferScale:
+def get_scale(name: str, scales: Mapping[str, AnyScale] = SCALES) -> AnyScale:
     """The scale of a name. Raises Refused for an unknown one."""
     return scales[require_known(name, list(scales), "scale")]

@@ -8,12 +8,15 @@ import html
 import io
 import math
 import re
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
 
 from gluon_tricks.core.wording import columns, one_line, padded
-from gluon_tricks.paper.comparison import LEGEND, Comparison, Section
+from gluon_tricks.paper import degradation
+from gluon_tricks.paper.comparison import Comparison, Section
+from gluon_tricks.paper.line import Line
 from gluon_tricks.recipes.registry import get_table
 from gluon_tricks.tasks.lettering import import_pyplot
 from gluon_tricks.tasks.registry import task_of
@@ -21,7 +24,7 @@ from gluon_tricks.tasks.registry import task_of
 
 def markdown(comparison: Comparison) -> str:
     """The tables, with aligned columns."""
-    parts = [f"# {comparison.title}", LEGEND]
+    parts = [f"# {comparison.title}", comparison.legend]
     for section in comparison.sections:
         parts += [f"## {section.title}", _markdown_table(section), *([section.note] if section.note else [])]
     return "\n\n".join(parts) + "\n"
@@ -47,7 +50,10 @@ def as_csv(comparison: Comparison) -> str:
     names = [_CSV_NAMES.get(name, name) for name in comparison.scores]
     paper = [f"paper_{name}" for name in names]
     base = ["base_top1"] if get_table(comparison.name).based else []
-    writer.writerow(("table", "scale", "column", "row", "model", "dtype", "seed", *paper, *names, *base, "state"))
+    errors = ["train_error"] if comparison.name in PICTURES else []
+    writer.writerow(
+        ("table", "scale", "column", "row", "model", "dtype", "seed", *paper, *names, *base, *errors, "state")
+    )
     for line in (line for section in comparison.sections for line in section.lines):
         of_base = ["" if line.base() is None else line.base()] if base else []
         for cell in line.cells:
@@ -55,7 +61,8 @@ def as_csv(comparison: Comparison) -> str:
             ours = [line.top(k).get(seed, "") for k in (0, 1)]
             paper = ["" if math.isnan(score) else score for score in line.paper]
             what = (comparison.name, comparison.scale, line.column, line.key, cell.recipe.model, cell.precision(), seed)
-            writer.writerow((*what, *paper, *ours, *of_base, cell.state()))
+            training = [degradation.training(line).get(seed, "")] if errors else []
+            writer.writerow((*what, *paper, *ours, *of_base, *training, cell.state()))
     return out.getvalue()
 
 
@@ -72,10 +79,11 @@ img { max-width: 100% }
 def page(comparison: Comparison) -> str:
     """A page that needs no other file."""
     title = html.escape(comparison.title)
-    parts = [f"<h1>{title}</h1>", f"<p>{html.escape(LEGEND)}</p>"]
+    parts = [f"<h1>{title}</h1>", f"<p>{html.escape(comparison.legend)}</p>"]
     for section in comparison.sections:
         parts += [f"<h2>{html.escape(section.title)}</h2>", _html_table(section)]
-        parts += [f"<p>{html.escape(section.note)}</p>" if section.note else "", _curves(section, comparison.scores[0])]
+        parts.append(f"<p>{html.escape(section.note)}</p>" if section.note else "")
+        parts.append(_in_page(*curves(comparison, section)))
     body = "\n".join(parts)
     head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
@@ -95,26 +103,44 @@ def mean_history(histories: Sequence[Sequence[float]]) -> np.ndarray:
     return np.mean([[*history, *history[-1:] * (longest - len(history))] for history in histories], axis=0)
 
 
-def _curves(section: Section, score: str) -> str:
-    """The first score against epoch, the mean over the seeds of each row; nothing where nothing was run."""
+def curves(comparison: Comparison, section: Section) -> tuple[bytes | None, str]:
+    """The runs of a section against epoch as a PNG, and what it shows; None where nothing has been run."""
+    what = f"validation {comparison.scores[0]} against epoch"
+    figure = PICTURES.get(comparison.name, lambda lines: _scores(lines, comparison.scores[0]))(section.lines)
+    if figure is None:
+        return None, what
+    if comparison.name in PICTURES:  # which is looked at by itself too
+        figure.suptitle(textwrap.fill(comparison.title, 110), fontsize=11)
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=110)
+    import_pyplot().close(figure)
+    return out.getvalue(), "errors against epoch" if comparison.name in PICTURES else what
+
+
+def _in_page(picture: bytes | None, what: str) -> str:
+    if picture is None:
+        return ""
+    return f'<img alt="{html.escape(what)}" src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
+
+
+def _scores(lines: Sequence[Line], score: str):
+    """The first score against epoch, the mean over the seeds of each row, as a figure; None where nothing was run."""
     pyplot = import_pyplot()
     figure, panel = pyplot.subplots(figsize=(8, 4.2), layout="constrained")
-    for line in section.lines:
+    for line in lines:
         done = [cell for cell in line.cells if cell.is_done()]
         first = [task_of(cell.recipe).scores.in_tables[0] for cell in done]
         histories = [[100 * row[column] for row in cell.metrics()] for cell, column in zip(done, first)]
         if histories:
-            mean = mean_history(histories)
+            mean = np.mean(histories, axis=0)
             panel.plot(range(1, len(mean) + 1), mean, marker="." if len(mean) < 40 else "", label=line.label)
-    drawn = bool(panel.lines)
-    if drawn:
-        panel.set(xlabel="epoch", ylabel=f"validation {score}, %")
-        panel.grid(alpha=0.3)
-        panel.legend()
-        out = io.BytesIO()
-        figure.savefig(out, format="png", dpi=110)
-    pyplot.close(figure)
-    if not drawn:
-        return ""
-    picture = base64.b64encode(out.getvalue()).decode()
-    return f'<img alt="validation {html.escape(score)} against epoch" src="data:image/png;base64,{picture}">'
+    if not panel.lines:
+        pyplot.close(figure)
+        return None
+    panel.set(xlabel="epoch", ylabel=f"validation {score}, %")
+    panel.grid(alpha=0.3)
+    panel.legend()
+    return figure
+
+
+PICTURES = {"degradation": degradation.curves}  # tables with a picture of their own, which is a file too

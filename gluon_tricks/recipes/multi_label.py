@@ -38,7 +38,8 @@ class MultiLabelRecipe(Recipe):
     """
 
     task = "multi_label"
-    output = "sigmoid"
+    reads_folder = True
+    probabilities = "sigmoid"
     least_classes = 1
 
     name: str = "multi_label"
@@ -73,6 +74,10 @@ class MultiLabelRecipe(Recipe):
             self.classes is None or len(self.class_names) in (0, self.classes),
             f"class_names has {len(self.class_names)} names and classes is {self.classes}: give as many names as "
             "classes",
+        )
+        yield (
+            not self.only_classes and not self.per_class,
+            "only_classes and per_class take images of one class each: leave them out",
         )
         yield self.teacher_size is None, "teacher_size is of distillation, which takes images of one class each"
         for trick in self.tricks:

@@ -10,14 +10,15 @@ from gluon_tricks import tricks
 from gluon_tricks.core.bounds import within
 from gluon_tricks.core.errors import Refused, require_known
 from gluon_tricks.core.json_text import json_or_text
-from gluon_tricks.core.wording import quoted
+from gluon_tricks.core.wording import is_plain, quoted, some
 from gluon_tricks.recipes.settings import Settings, free, usual_preprocessing
 from gluon_tricks.recipes.values import trick_from_json, trick_named
 from gluon_tricks.tricks import Loss
 from model_zoo.mean_image import LARGEST_SIDE
 from model_zoo.preprocessing import LARGEST_INPUT, LARGEST_RESIZED
 
-INITS = ("paper", "gluoncv", "gaussian", "kaiming", "kaiming_out")  # see networks.start
+INITS = ("paper", "gluoncv", "gaussian", "plain", "kaiming", "kaiming_out", "kaiming_conv")  # see networks.start
+OWN_MEANS = {"channels": "of every channel", "pixels": "at every pixel"}
 CROPS = ("area", "side", "square", "pad", "centre")  # see data.crop
 _LARGEST_BATCH = 1 << 36  # pixels over all devices: 65,536 images of 1024 px
 
@@ -28,8 +29,14 @@ class Recipe(Settings):
 
     Args: as for Settings, and
         pretrained: where to start from: a parameter file, a tag of GluonCV's, "true" for its default file; "": random.
+        shallow: a trained network, shallower and of the same kind, that the first and the last layers are taken from;
+            "": none.
         data: "shapes" or "few_shapes" (built in), "imagenet" (GluonCV's default place), "records" with train and val.
         train, val: RecordIO files; several act as one.
+        only_classes: of these the images of some classes alone, which get the labels 0, 1, ... in this order; (): all.
+        per_class: so many training images of each class, drawn by the seed, those of a smaller number being among those
+            of a larger one (see data.selection); 0: all.
+        new_head: the head starts from random numbers, where `pretrained` has one of as many classes too.
         input_size: side of the network's input, pixels; None: the network's own.
         teacher_size: side of the images that a teacher was trained on; None: input_size.
         crop_ratio: validation crops input_size from images of shorter edge ceil(input_size / crop_ratio); None: the
@@ -48,30 +55,36 @@ class Recipe(Settings):
             every pixel, which a run finds before its first step; mean is then set to it, or to its channels'. "": it is
             mean.
         init: of the weights (see networks.start): "paper" (Xavier uniform), "gluoncv" (MSRA), "gaussian" (of the
-            deviation init_sd), "kaiming" (by fan-in) or "kaiming_out" (by fan-out).
-        init_sd: the deviation of "gaussian".
+            deviation init_sd), "plain" (the same, without biases), "kaiming" (by fan-in), "kaiming_out" (by fan-out) or
+            "kaiming_conv" (by fan-in, and "plain" in dense layers).
+        init_sd: the deviation of Gaussians.
+        aux_weight: of the loss of each auxiliary classifier, in networks that have them (googlenet_2014_aux).
 
     Attributes:
-        output: what gives probabilities of the logits, see model_zoo.preprocessing.
+        probabilities: what makes them of the logits, see model_zoo.preprocessing.
     """
 
     task = "classification"
-    output: ClassVar[str] = "softmax"
+    probabilities: ClassVar[str] = "softmax"
     choices = {
         **Settings.choices,
         "init": INITS,
         "crop": CROPS,
         "pad_colour": ("mean", "black"),
         "augment": ("paper", "gluoncv", "alexnet", "flip", "none"),
-        "mean_of": ("", "channels", "pixels"),
+        "mean_of": ("", *OWN_MEANS),
     }
 
     name: str = "imagenet"
     model: str = "resnet50_v1"
     pretrained: str = free("ranks", default="")  # all start with rank 0's parameters
+    shallow: str = free("ranks", default="")
     data: str = free("cells", "resume", "ranks", default="imagenet")  # what lies there has a digest
     train: tuple[str, ...] = free("cells", "resume", "ranks", default=())
     val: tuple[str, ...] = free("cells", "resume", "ranks", default=())
+    only_classes: tuple[str, ...] = ()
+    per_class: int = within(0, 1 << 30, default=0)
+    new_head: bool = False
     input_size: int | None = within(1, LARGEST_INPUT, default=None)
     teacher_size: int | None = within(1, LARGEST_INPUT, default=None)
     crop_ratio: float | None = None
@@ -85,6 +98,7 @@ class Recipe(Settings):
     mean_of: str = ""
     init: str = "paper"
     init_sd: float = within(1e-6, 10, default=0.01)
+    aux_weight: float = within(0, 1e4, default=0.3)
 
     def constraints(self) -> Iterator[tuple[bool, str]]:
         yield from super().constraints()
@@ -106,9 +120,23 @@ class Recipe(Settings):
         )
         starts = [trick.label() for trick in self.tricks if trick.replaces_weights]
         yield (
+            not self.shallow or not (self.pretrained or starts),
+            f"shallow {self.shallow} and {self.pretrained or ', '.join(starts)}: each sets the first and the last "
+            "layers; leave one out",
+        )
+        yield (
             not (self.pretrained and starts),
             f"pretrained {self.pretrained} and {', '.join(starts)}, which sets all weights anew: leave one out, or set "
             "within=false, which keeps what the network computes",
+        )
+        names = self.only_classes
+        yield (
+            all(map(is_plain, names)) and len(names) != 1 and len({*names}) == len(names),
+            f"only_classes are {some(names)}: name two classes or more, each once, without control characters",
+        )
+        yield (
+            not names or self.classes in (None, len(names)),
+            f"classes is {self.classes} and only_classes are {len(names)}: leave one out",
         )
         yield (
             self.mean_of != "pixels" or (self.input_size or 1) <= LARGEST_SIDE,
@@ -147,7 +175,7 @@ class Recipe(Settings):
         for field, words in (("input_size", "a side of {} px"), ("mean", "mean {}"), ("std", "deviation {}")):
             wanted, usual = getattr(self, field), getattr(own, field)
             if field == "mean" and self.mean_of:
-                told.append(f"the training images' own mean of {self.mean_of} in place of {list(usual)}")
+                told.append(f"their own mean {OWN_MEANS[self.mean_of]} in place of {list(usual)}")
             elif wanted is not None and wanted != usual:
                 shown = [list(value) if isinstance(value, tuple) else value for value in (wanted, usual)]
                 told.append(f"{words.format(shown[0])} in place of {shown[1]}")

@@ -6,10 +6,13 @@ import os
 
 from gluon_tricks.core.errors import require_known
 from gluon_tricks.recipes.kinds import read_recipe
-from gluon_tricks.recipes.named import detection_segmentation, imagenet, multi_label, proxies
+from gluon_tricks.recipes.named import cifar, cvjena, detection_segmentation, ilsvrc, imagenet, multi_label, proxies
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables import (
     base_networks,
+    degradation,
+    magic_table1,
+    magic_table2,
     table1,
     table2,
     table3,
@@ -26,13 +29,30 @@ _RECIPES: dict[str, Settings] = {
     recipe.name: recipe
     for recipe in (
         *imagenet.RECIPES,
+        *ilsvrc.RECIPES,
+        *cvjena.RECIPES,
         *proxies.RECIPES,
+        *cifar.RECIPES,
         *detection_segmentation.RECIPES,
         *multi_label.RECIPES,
     )  # fmt: skip
 }
 # Of equal cells the first table names the folder: new tables come last, so that runs which are there are found.
-_MODULES = (table3, table4, table5, table6, table7, base_networks, table8, table9, table1, table2)
+_MODULES = (
+    table3,
+    table4,
+    table5,
+    table6,
+    table7,
+    base_networks,
+    table8,
+    table9,
+    table1,
+    table2,
+    magic_table1,
+    magic_table2,
+    degradation,
+)
 TABLES: dict[str, Table] = {module.TABLE.name: module.TABLE for module in _MODULES}
 
 
@@ -54,6 +74,8 @@ def get_recipe(name: str) -> Settings:
     """
     if name not in _RECIPES and (name.endswith(".json") or os.path.lexists(name) and not os.path.isdir(name)):
         return read_recipe(name)
+    if name in _RECIPES:
+        return _RECIPES[name]
     if name.count("/") == 2:
         table, column, row = name.split("/")
         return get_table(table).recipe(column, row)

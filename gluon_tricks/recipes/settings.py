@@ -12,30 +12,12 @@ from typing import Any, ClassVar
 from gluon_tricks.core.bounds import within
 from gluon_tricks.core.errors import Refused, require_known
 from gluon_tricks.core.wording import quoted
+from gluon_tricks.recipes.fields import declared, free
 from gluon_tricks.recipes.values import check_value, trick_from_json, trick_named
 from gluon_tricks.tricks import Trick
 from gluon_tricks.tricks.schedule import Plan, Schedule
 from model_zoo import get_model
 from model_zoo.preprocessing import Preprocessing
-
-
-def free(
-    *situations: str,
-    default: Any = dataclasses.MISSING,
-    found: bool = False,
-    within: tuple[float, float] | None = None,
-) -> Any:
-    """A field that decides no result in some situations; a field without this decides it in all.
-
-    Args:
-        situations: "cells": a finished run counts as that of the recipe whatever its value; "resume": a run goes on
-            with another value; "ranks": those of one run may differ.
-        default: of the field.
-        found: the data or the base network says it where the recipe leaves it open (None, ()); what was found then
-            is no difference.
-        within: the least and the most that it takes, as of core.bounds.within.
-    """
-    return dataclasses.field(default=default, metadata={"free": situations, "found": found, "within": within})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,18 +50,23 @@ class Settings:
         rollbacks: how often at most.
         rollback_lr: what each of them multiplies the learning rates by, in (0, 1]; 1 keeps them (float16 lowers its
             loss scale instead).
+        freeze: patterns of names of parameters and parts that do not learn, such as "features" (see networks.parts):
+            they compute as in prediction.
+        lr_mult: pattern -> a factor on the rate of what it names.
         tricks: the refinements, in the order in which their hooks are called.
 
     Attributes:
         task: what is learnt, which decides the loop's data, loss and scores (see tasks/).
         based: the network stands on a base network, a classifier that was trained before (base_params); False: it is
             a classifier itself, which others can start from, and the recipe has the fields of Recipe.
+        reads_folder: `data` is a folder that is read as it is; False: its images are packed into records.
         least_classes: how many there must be.
         choices: field -> the words it takes.
     """
 
     task: ClassVar[str] = ""
     based: ClassVar[bool] = False
+    reads_folder: ClassVar[bool] = False
     least_classes: ClassVar[int] = 2
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "optimizer": ("nag", "sgd", "adam"),
@@ -103,6 +90,8 @@ class Settings:
     momentum: float = 0.9
     wd: float = within(0, 1e4, default=1e-4)
     optimizer: str = "nag"
+    freeze: tuple[str, ...] = ()
+    lr_mult: dict[str, Any] = dataclasses.field(default_factory=dict, metadata={"within": (0, 1e6)})
     dtype: str = free("cells", default="float32")  # the machine may have decided it
     mode: str = free("cells", default="hybrid")
     seed: int = 0
@@ -139,6 +128,11 @@ class Settings:
         yield 0 <= self.momentum < 1, f"momentum is {self.momentum}: it must lie in [0, 1)"
         yield self.divergence_factor > 1, f"divergence_factor is {self.divergence_factor}: it takes more than 1"
         yield 0 < self.rollback_lr <= 1, f"rollback_lr is {self.rollback_lr}: it must lie in (0, 1], 1 keeping the rate"
+        factors = self.lr_mult.values()
+        yield (
+            all(isinstance(factor, (int, float)) and factor and not isinstance(factor, bool) for factor in factors),
+            f"lr_mult is {quoted(self.lr_mult)}: give each pattern a factor above 0, and what does not learn to freeze",
+        )
         yield 0 <= self.seed < 2**31, f"seed is {self.seed}: it must lie in [0, 2**31)"
         for values in (self.mean, self.std):
             yield values is None or len(values) == 3, "mean and std take three numbers each, for R, G and B"
@@ -314,12 +308,6 @@ class Settings:
         for name in values:  # "self" among them, which Python would take for set's own
             require_known(name, [field.name for field in dataclasses.fields(cls)], "recipe field")
         return cls().set(**values, tricks=tuple(trick_from_json(trick) for trick in listed))
-
-
-def declared(kind: type[Settings], name: str) -> Mapping[str, Any]:
-    """What is said at a field of a recipe: in the first class that has it, those below changing its default only."""
-    first = next(base for base in reversed(kind.__mro__) if name in getattr(base, "__dataclass_fields__", ()))
-    return first.__dataclass_fields__[name].metadata
 
 
 @functools.cache

@@ -28,6 +28,7 @@ class TransferRecipe(Settings):
     """
 
     based = True
+    reads_folder = True
 
     optimizer: str = "sgd"
     base_params: str = free("cells", "ranks", default="")  # a cell's is a cell; all start with rank 0's parameters

@@ -159,6 +159,8 @@ class Task(Protocol):
         network_name: what the network is called beside that of its base; "" where the model is all of it.
         command: of gluon-tricks that trains it.
         scores: the class of what evaluate returns.
+        train_error: (z, y) of a step's shard -> (1,) float32 on its device: for how many of its images the network's
+            output is wrong, a column of metrics.csv; None: of this task that says nothing.
         exported: whether a run's final network is written as a graph too.
         prediction_options: keywords of `look`, options of gluon-tricks predict.
         evaluation_flags: options of gluon-tricks evaluate that it takes, beside those of all.
@@ -166,6 +168,7 @@ class Task(Protocol):
     Attributes:
         recipe: the one given, with what the data says (classes) and, once it is there, the network.
         train, val: the loaders of this rank.
+        final_val: of what final_scores takes.
         open_files: how many data files they hold open.
         run_files: what the run keeps of what was found in the data: file name -> text.
     """
@@ -175,12 +178,14 @@ class Task(Protocol):
     network_name: ClassVar[str]
     command: ClassVar[str]
     scores: type[Scores]
+    train_error: ClassVar[Callable[[Any, Any], mx.nd.NDArray] | None]
     exported: ClassVar[bool]
     prediction_options: ClassVar[tuple[str, ...]]
     evaluation_flags: ClassVar[tuple[str, ...]]
     recipe: Settings
     train: Loader
     val: Loader
+    final_val: Loader
     open_files: int
     run_files: Mapping[str, str]
 
@@ -267,7 +272,11 @@ class Task(Protocol):
         """Scores of a network over all batches of all ranks; leaves it in the plain layout."""
 
     def final_scores(self, net: mx.gluon.HybridBlock, batches: Iterable) -> dict[str, float]:
-        """What is scored at the end of a run alone, by its name in words; {}: nothing. Leaves the plain layout."""
+        """What is scored at the end of a run alone, by its name in words; {}: nothing. Leaves the plain layout.
+
+        Args:
+            batches: of final_val.
+        """
 
     def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
         """What the network makes of a fixed handful of validation images, as a PNG; leaves it in the plain layout."""

@@ -37,9 +37,10 @@ def evaluate(
     `network.preprocessing` says.
 
     Args:
-        network: a run directory (a classifier's, tagger's, detector's or segmenter's), a checkpoint, a parameter file, NAME or
-            NAME/TAG of a file that GluonCV published; or a network of get_model or load_network with its parameters.
-        records: one .rec file or several; of a run by default its own validation images. For classifiers only.
+        network: a run directory (a classifier's, tagger's, detector's or segmenter's), a checkpoint, a parameter file,
+            NAME or NAME/TAG of a file that GluonCV published; or a network of get_model or load_network with its
+            parameters.
+        records: one .rec file or several; of a run by default its own validation images. For classifiers and taggers.
         model, classes: of a parameter file that fits several networks.
         batch_size: images on each device at a time, of classifiers.
         input_size: side of the input, px; default: the network's, or the run's.

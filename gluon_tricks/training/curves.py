@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pathlib
 
 from gluon_tricks.core.files import write_atomically
@@ -26,6 +27,8 @@ def draw_curves(progress: Progress, steps_per_epoch: int, path: pathlib.Path, re
     pyplot, history = import_pyplot(), progress.history
     epochs = [row["epoch"] for row in history]
     measured = {label: column for column, label in scores.labels.items() if column != "val_loss"}
+    label = scores.labels[scores.in_tables[0]]
+    wrong = [row.get("train_error", math.nan) for row in history]  # earlier versions did not count them
     lost = {"training": "train_loss", **({"validation": "val_loss"} if "val_loss" in scores.labels else {})}
     figure, (losses, metrics, rates) = pyplot.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
     for panel, title, columns in (
@@ -42,6 +45,10 @@ def draw_curves(progress: Progress, steps_per_epoch: int, path: pathlib.Path, re
         panel.grid(alpha=0.3)
         if len(columns) > 1:
             panel.legend()
+    if not all(map(math.isnan, wrong)):
+        metrics.plot(epochs, [1 - error for error in wrong], "--", color="C0", label=f"{label}, training")
+        metrics.set_title("validation, and training (dashed)")
+        metrics.legend()
     metrics.yaxis.set_major_formatter(PercentFormatter(1.0))
     back = f", taken back {plural(len(progress.rollbacks), 'time')} (dotted)" if progress.rollbacks else ""
     name = printable(recipe.name).replace("$", r"\$")  # it is no formula

@@ -26,7 +26,8 @@ def save_final(net, folder: pathlib.Path, recipe: Settings) -> None:
     if not task_of(recipe).exported:
         return
     plain.hybridize()
-    plain(mx.nd.zeros((1, 3, *recipe.sides))).wait_to_read()
+    plain(mx.nd.zeros((1, 3, *recipe.sides)))
+    mx.nd.waitall()  # whatever it gives: of several outputs it is a list
     with _mxnet_writing(folder):
         write_together(folder, lambda scratch: plain.export(f"{scratch}/final"))
 

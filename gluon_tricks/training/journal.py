@@ -1,4 +1,4 @@
-"""What a run tells while it goes: the progress bar, the log, events.jsonl, metrics.csv and TensorBoard files."""
+"""What a run tells while it goes: progress bar, log, events.jsonl, steps.csv, metrics.csv and TensorBoard files."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from gluon_tricks.core.files import CannotWrite, opened_to_append, require_name,
 from gluon_tricks.core.foreign import import_tensorboard
 from gluon_tricks.core.reading import TOLD_BYTES, read_text
 from gluon_tricks.core.wording import one_line
+from gluon_tricks.training.step_losses import StepLosses
 from gluon_tricks.tricks.schedule import Plan
 
 RUNS = pathlib.Path("runs")  # where runs lie that are given no place
@@ -68,6 +69,7 @@ class Journal:
         silent: rank other than 0: nothing is written, printed or held.
         extra_log: one more file for the log lines (GluonCV's --logging-file).
         scores: the columns of metrics.csv that an evaluation gives.
+        of_training: those that training gives.
 
     Raises:
         Refused: another process is working in the folder, or it cannot be written.
@@ -75,10 +77,10 @@ class Journal:
 
     def __init__(
         self, folder: pathlib.Path, *, silent: bool = False, extra_log: pathlib.Path | None = None,
-        scores: Iterable[str] = (),
+        scores: Iterable[str] = (), of_training: Iterable[str] = ("train_loss",),
     ):  # fmt: skip
         self.folder, self.silent, self._bar, self._files = folder, silent, None, []
-        self._columns = ("epoch", "train_loss", *scores, "lr", "images_per_second")
+        self._columns = ("epoch", *of_training, *scores, "lr", "images_per_second")
         if silent:
             return
         try:
@@ -92,6 +94,7 @@ class Journal:
             self._files = [opened_to_append(folder / "log.txt")]
             self._files += [opened_to_append(extra_log, named=True)] if extra_log else []
             self._board = _Board(folder / "tensorboard")
+            self._losses = StepLosses(folder)
         except BlockingIOError:
             raise Refused(f"{folder} is in use by another run: wait for it, or give another --save-dir") from None
         except OSError as error:
@@ -144,7 +147,9 @@ class Journal:
         self.go_to(step)
 
     def go_to(self, step: int) -> None:
-        """From here on the pace is that of the steps after this one."""
+        """From here on the pace is that of the steps after this one, and what steps.csv has of them is forgotten."""
+        if not self.silent:
+            self._losses.go_to(step)
         self._from, self._since = step, time.monotonic()
         if self._bar is not None:
             self._bar.n = step * self._batch_size
@@ -160,6 +165,7 @@ class Journal:
             )
             self._bar.set_postfix_str(f"loss {loss:.3f}, lr {lr:.4f}", False)
             self._bar.update(step * self._batch_size - self._bar.n)
+        self._losses.add(step, loss)
         if step % self._log_interval == 0:
             self._board.add(step, **{"train/loss": loss, "train/lr": lr})
             self._tell_plainly(step, loss, lr)
@@ -182,9 +188,10 @@ class Journal:
             return
         self._write_metrics(rows)
         row = rows[-1]
-        self._board.add(int(row["epoch"]), **{f"epoch/{name}": row[name] for name in self._columns[1:]})
+        self._board.add(int(row["epoch"]), **{f"epoch/{name}": row[name] for name in self._columns[1:] if name in row})
+        error = f", train error {row['train_error']:.2%}" if "train_error" in row else ""
         self.say(
-            f"epoch {row['epoch']}/{self._plan.epochs}: {scores}, train loss {row['train_loss']:.3f}, "
+            f"epoch {row['epoch']}/{self._plan.epochs}: {scores}, train loss {row['train_loss']:.3f}{error}, "
             f"{_rate(row['images_per_second'])} images/s"
         )
         self.event("epoch", **row, **(per_class or {}))
@@ -202,7 +209,7 @@ class Journal:
         if self._bar is not None:
             self._bar.close()
         logging.getLogger("gluon_tricks").removeHandler(self._handler)
-        for file in (self._board, self._events, *self._files, self._lock):
+        for file in (self._board, self._losses, self._events, *self._files, self._lock):
             with contextlib.suppress(OSError):  # what a full disk did not take has been told of already
                 file.close()
 

@@ -71,7 +71,7 @@ def train_step(job: Job, batch: Any) -> list[mx.nd.NDArray]:
     """One update with the mean gradient of the global batch. X, y, z and losses are lists, of each device's shard.
 
     Returns:
-        the summed loss of each shard, still on its device.
+        what is told of each shard, see tally.
     """
     sums = []
     for images in micro_batches(job, batch):  # one, unless gradients accumulate
@@ -80,7 +80,7 @@ def train_step(job: Job, batch: Any) -> list[mx.nd.NDArray]:
             z = forward(job, X)
             losses = loss(job, X, z, y)
         backward(job, losses)
-        sums += [values.sum() for values in losses]
+        sums += tally(job, z, y, losses)
     update(job)
     return sums
 
@@ -116,6 +116,14 @@ def backward(job: Job, losses: Sequence[mx.nd.NDArray]) -> None:
     job.gradients.add_round()
 
 
+def tally(job: Job, z: Sequence, y: Sequence, losses: Sequence[mx.nd.NDArray]) -> list[mx.nd.NDArray]:
+    """What the journal is told of each shard, still on its device: its summed loss, and how many images are wrong."""
+    wrong = job.task.train_error
+    if wrong is None:
+        return [values.sum() for values in losses]
+    return [mx.nd.concat(values.sum(), wrong(out, target), dim=0) for out, target, values in zip(z, y, losses)]
+
+
 def update(job: Job) -> None:
     """Sums the gradients over devices and ranks, and moves the parameters by their mean over the global batch."""
     job.trainer.allreduce_grads()  # over the devices of this rank
@@ -131,6 +139,7 @@ def finish_epoch(job: Job, epoch: int, scores: Scores) -> None:
     row = {
         "epoch": epoch + 1,
         "train_loss": progress.loss_sum / progress.images,
+        **({"train_error": progress.wrong / progress.counted} if progress.counted else {}),
         **scores.row(),
         "lr": job.factor(progress.step - 1) * job.lr_at(progress.step - 1),
         "images_per_second": progress.images / progress.seconds,
@@ -138,6 +147,7 @@ def finish_epoch(job: Job, epoch: int, scores: Scores) -> None:
     progress.history.append(row)
     progress.val_images = scores.images
     progress.loss_sum, progress.images, progress.seconds = 0.0, 0, 0.0
+    progress.wrong, progress.counted = 0, 0
     job.journal.epoch(progress.history, str(scores), scores.per_class())
     tell_of_validation(job)
     if (epoch + 1) % job.options.checkpoint_epochs == 0 or not job.epochs:
@@ -171,7 +181,7 @@ def draw_predictions(job: Job, epoch: int) -> None:
 
 def finish_run(job: Job) -> Scores:
     """Writes the final network and the curves; returns the run's scores."""
-    more = job.task.final_scores(job.net, until_stopped(job, job.task.val.epoch()))
+    more = job.task.final_scores(job.net, until_stopped(job, job.task.final_val.epoch()))
     if more:  # before final.params, by which a run counts as done
         job.journal.say(", ".join(f"{name} {value:.1%}" for name, value in more.items()))
         job.journal.event("final_scores", scores=more)

@@ -8,6 +8,7 @@ from typing import Any
 import mxnet as mx
 
 from gluon_tricks.core.keyed_random import generator
+from gluon_tricks.core.wording import plural
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tricks import StepContext
 
@@ -96,6 +97,23 @@ def images_of_a_norm(recipe: Settings, net: mx.gluon.Block, devices: int) -> int
         return None
     together = recipe.batch_size // recipe.rounds(devices)
     return together if recipe.net.get("norm_layer") == "SyncBatchNorm" else together // devices
+
+
+LEAST_IMAGES = 16
+
+
+def doubt_of_norms(images: int | None) -> str:
+    """What is to be feared where a batch normalisation sees few images; "": nothing.
+
+    Source: Simon et al., ImageNet pre-trained models with batch normalization (2016), section 3: 16 or more.
+    """
+    if images is None or images >= LEAST_IMAGES:
+        return ""
+    return (
+        f"batch normalisation sees {plural(images, 'image')} at a time, and its statistics take {LEAST_IMAGES} or "
+        "more: use a larger batch, fewer devices or SyncBatchNorm, or, where the network is trained already, its "
+        "running statistics (--set net.use_global_stats=true)"
+    )
 
 
 def _norms_over_batches(block: mx.gluon.Block) -> Iterator[mx.gluon.nn.BatchNorm]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NoReturn
 
 import mxnet as mx
+import numpy as np
 
 from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.networks.of_recipe import average_statistics, restore_plain_layout
@@ -49,12 +50,12 @@ class Steps:
         self._job.trainer.set_learning_rate(self._lr())
         _seed_network(self._job.recipe.seed, self._job.progress.step)
 
-    def end(self, losses: Sequence[mx.nd.NDArray]) -> None:
-        """After a step. Args: losses: the summed loss of each shard of this rank, still on its device."""
+    def end(self, sums: Sequence[mx.nd.NDArray]) -> None:
+        """After a step. Args: sums: of each shard of this rank, still on its device (see loop.tally)."""
         job, lr = self._job, self._lr()
         job.progress.step += 1
         asked = job.options.should_stop()
-        self._pending.append((job.progress.step, _over_ranks(losses, asked, job.progress.step), lr))
+        self._pending.append((job.progress.step, _over_ranks(sums, asked, job.progress.step), lr))
         self._stop |= asked and distributed.ranks() == 1
         self._stop_if_asked()
         every = job.options.checkpoint_steps
@@ -72,15 +73,20 @@ class Steps:
         return self._factor * self._job.lr_at(self._job.progress.step)
 
     def _read_oldest(self) -> None:
-        """Waits for a step's loss and adds it to the epoch's; tells the journal and looks whether all is well."""
+        """Waits for a step's sums and adds them to the epoch's; tells the journal and looks whether all is well."""
         job, (step, message, lr) = self._job, self._pending.popleft()
-        read = [array.asnumpy() for array in message]
-        summed, batch_size = sum(float(numbers[0]) for numbers in read), job.recipe.batch_size
-        self._stop |= any(numbers[1:].any() for numbers in read)
+        totals = np.sum([array.asnumpy() for array in message], axis=0, dtype=np.float64).tolist()
+        if distributed.ranks() > 1:
+            self._stop |= totals.pop() > 0
+        summed, *wrong = totals
+        batch_size = job.recipe.batch_size
         heartbeat.moved(step)
         job.watch.look(step, summed / batch_size)
         job.progress.loss_sum += summed
         job.progress.images += batch_size
+        if wrong:
+            job.progress.wrong += round(wrong[0])
+            job.progress.counted += batch_size
         job.journal.step(step, summed / batch_size, lr)
 
     def _settle(self) -> None:
@@ -120,9 +126,9 @@ def _seed_network(seed: int, step: int) -> None:
     mx.random.seed(int(generator(seed, "network", step, distributed.rank()).integers(2**31)))
 
 
-def _over_ranks(losses: Sequence[mx.nd.NDArray], asked: bool, step: int) -> list[mx.nd.NDArray]:
-    """A step's summed losses; of several ranks (sum over all, how many were asked to stop), without waiting for it."""
+def _over_ranks(sums: Sequence[mx.nd.NDArray], asked: bool, step: int) -> list[mx.nd.NDArray]:
+    """A step's sums; of several ranks those over all, then how many were asked to stop, without waiting for it."""
     if distributed.ranks() == 1:
-        return list(losses)
-    message = mx.nd.concat(mx.nd.add_n(*losses).reshape(1), mx.nd.array([asked], ctx=losses[0].context), dim=0)
+        return list(sums)
+    message = mx.nd.concat(mx.nd.add_n(*sums), mx.nd.array([asked], ctx=sums[0].context), dim=0)
     return [distributed.sum_(message, f"loss.{step % (_PENDING + 2)}")]  # a rank has one device

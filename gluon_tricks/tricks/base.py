@@ -132,6 +132,10 @@ class Trick:
         """A device's images (N, 3, H, W) and target (N, K), its rows summing to 1 unless one_class is False."""
         return images, target
 
+    def least_loss(self, least: float, classes: int) -> float:
+        """The least that the loss of an image can be, as trained, least being that before the trick; nats."""
+        return least
+
     def loss(self, loss: Loss, load_network: Callable) -> Loss:
         """The loss per image; load_network(run or file): a trained network on the devices of this run."""
         return loss

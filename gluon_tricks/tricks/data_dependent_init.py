@@ -26,8 +26,9 @@ class DataDependentInit(Trick):
         beta: mean of every channel.
         rounds: of the second algorithm.
         damping: alpha of it, in (0, 1].
+        last_zero: the layers that give the logits start at 0, after both.
 
-    Source: Krähenbühl et al., ICLR 2016, algorithms 1 and 2.
+    Source: Krähenbühl et al., ICLR 2016, algorithms 1 and 2; section 4.5 for last_zero.
     Differs: see initialise_between. Of several ranks the first computes, and the others get what it has.
     """
 
@@ -38,6 +39,7 @@ class DataDependentInit(Trick):
     beta: float = bounded(-1e3, 1e3, default=0.0)
     rounds: int = bounded(0, 1000, default=10)
     damping: float = bounded(0, 1, default=0.25)
+    last_zero: bool = False
 
     def __post_init__(self) -> None:
         require(self.filters in FILTERS, self, f"filters must be one of {', '.join(FILTERS)}")
@@ -50,5 +52,6 @@ class DataDependentInit(Trick):
     def from_images(self, net, sample: Callable[[int], Any], seed: int) -> None:
         initialise_from_data(
             net, sample(self.images), filters=self.filters, within=self.within, between=self.between, beta=self.beta,
-            rounds=self.rounds, damping=self.damping, seed=seed, tell=lambda line: print(f"initialising: {line}"),
+            rounds=self.rounds, damping=self.damping, last_zero=self.last_zero, seed=seed,
+            tell=lambda line: print(f"initialising: {line}"),
         )  # fmt: skip

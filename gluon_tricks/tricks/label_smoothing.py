@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from gluon_tricks.tricks.base import StepContext, Trick, require
 
@@ -27,8 +28,16 @@ class LabelSmoothing(Trick):
         require(0 <= self.eps < 1, self, "eps must lie in [0, 1)")
         require(self.form in ("paper", "gluoncv"), self, "form must be 'paper' or 'gluoncv'")
 
-    def batch(self, images, target, step: StepContext):
-        classes = target.shape[1]
+    def _target(self, classes: int) -> tuple[float, float]:
+        """q of the true class, and of every other one."""
         off = self.eps / (classes - 1 if self.form == "paper" else classes)
-        on = 1 - (classes - 1) * off
+        return 1 - (classes - 1) * off, off
+
+    def least_loss(self, least: float, classes: int) -> float:
+        """The entropy of q, which p = q attains."""
+        on, off = self._target(classes)
+        return least - on * math.log(on) - ((classes - 1) * off * math.log(off) if off else 0.0)
+
+    def batch(self, images, target, step: StepContext):
+        on, off = self._target(target.shape[1])
         return images, target * (on - off) + off  # (N, K): rows still sum to 1

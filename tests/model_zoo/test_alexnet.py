@@ -217,5 +217,35 @@ def test_dropout_follows_both_hidden_layers(name):
 
 
 def test_alexnet_has_no_norm_to_choose():
-    with pytest.raises(Refused, match="no argument 'norm_layer' in alexnet_2012: there are classes, hidden_drop"):
+    with pytest.raises(
+        Refused, match="no argument 'norm_layer' in alexnet_2012: there are classes, hidden, hidden_drop"
+    ):
         get_model("alexnet_2012", norm_layer=mx.gluon.nn.BatchNorm)
+
+
+def test_batch_norm_stands_before_every_relu():
+    """CaffeNet with it: gamma and beta of 96 + 256 + 384 + 384 + 256 maps and two times 4096 numbers."""
+    net = get_model("caffenet", batch_norm=True)
+    kinds = [type(layer).__name__ for layer in layers(net)]
+    followed = [kinds[k + 1] for k, kind in enumerate(kinds) if kind in ("Conv2D", "Dense")]
+    assert followed == ["BatchNorm"] * 7
+    assert [kind for kind in kinds if kind != "BatchNorm"] == [
+        type(layer).__name__ for layer in layers(get_model("caffenet"))
+    ]
+    assert all(kinds[k + 1] == "Activation" for k, kind in enumerate(kinds) if kind == "BatchNorm")
+    net.infer_shape(mx.nd.zeros((1, 3, 227, 227)))
+    trained = [p for p in net.collect_params().values() if p.grad_req != "null"]
+    assert sum(np.prod(p.shape) for p in trained) == 60_965_224 + 2 * (96 + 256 + 384 + 384 + 256 + 2 * 4096)
+    with pytest.raises(Refused, match="caffenet: batch_norm is 'yes', but it takes true or false"):
+        get_model("caffenet", batch_norm="yes")
+
+
+@pytest.mark.parametrize("name", ["caffenet", "vgg11", "cvjena_alexnet"])
+def test_narrower_dense_layers(name):
+    net = get_model(name, classes=20, hidden=64)
+    net.infer_shape(mx.nd.zeros((1, 3, 224, 224)))
+    shapes = [p.shape for p in net.collect_params(".*(neck|dense).*weight").values()]
+    assert [shape[0] for shape in shapes] == [64, 64, 20] and shapes[2] == (20, 64)
+    for wrong in (0, 2.5, True, 10**9):
+        with pytest.raises(Refused, match=f"{name}: hidden={wrong}, but the hidden dense layers have 1 to 65536"):
+            get_model(name, hidden=wrong)

@@ -67,6 +67,7 @@ def twenty_steps(accumulate=1):
         ),
         preprocess=lambda shard: shard,
         forward=lambda net, X: net(X),
+        train_error=None,
     )
     job = types.SimpleNamespace(
         task=task, net=net, trainer=trainer, gradients=gradients, loss=cross_entropy, scale=LossScale(False),

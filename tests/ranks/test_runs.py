@@ -52,6 +52,23 @@ def test_two_ranks_whose_norms_see_what_one_process_s_do(launch, tiny_records, t
         np.testing.assert_allclose(others[name], value, atol=2e-5, err_msg=name)
 
 
+def test_two_ranks_with_a_frozen_part_and_a_plateau(launch, tiny_records, tmp_path):
+    """What is frozen stays as it was on both, rates of parts are those of one process, and both end at once.
+
+    An error can improve by no 99 %: the rate falls after the second epoch, and the third is the last of five.
+    """
+    words = ["--freeze", "stage*", "--freeze", "stem", "--lr-mult", "head.bias=3", "--num-epochs", "5"]
+    words += ["--set", "plateau.improvement=0.99", "--set", "plateau.patience=1", "--set", "plateau.drops=1"]
+    done = launch(2, tmp_path / "logs", *training(tiny_records, tmp_path / "two", "--batch-size", "6", *words, norm=()))
+    assert done.returncode == 0, done.stderr
+    assert "rate is 0.1 times the schedule's" in done.stdout and "the run ends after epoch 3 of 5" in done.stdout
+    alone(*training(tiny_records, tmp_path / "one", "--batch-size", "12", *words, norm=()))
+    others = values(tmp_path / "one")
+    for name, value in values(tmp_path / "two").items():
+        tolerance = 0 if name.startswith(("stem", "stage")) else 1e-5
+        np.testing.assert_allclose(others[name], value, rtol=0, atol=tolerance, err_msg=name)
+
+
 def outcome(run):
     """Arrays of the last checkpoint, rows of metrics.csv."""
     with open(run / "metrics.csv") as file:

@@ -69,6 +69,8 @@ class Table:
         classes: how many they have.
         scores: what the two numbers of a cell are called.
         repeats: how often the paper ran the cells that it gives a spread of.
+        family: of tables that are run at the same scales and share equal cells (see paper.scales.FAMILIES); "": the
+            paper's classifiers, or its transfers.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Table:
     classes: int = 1000
     scores: tuple[str, str] = ("top-1", "top-5")
     repeats: int = 1
+    family: str = ""
 
     def row(self, key: str) -> Row:
         return next(
@@ -100,6 +103,11 @@ class Table:
     def based(self) -> bool:
         """Whether its networks stand on base networks."""
         return next(iter(self.columns.values())).based
+
+    @property
+    def reads_folder(self) -> bool:
+        """Whether its images are read from a folder as it is (Settings.reads_folder)."""
+        return next(iter(self.columns.values())).reads_folder
 
     def recipe(self, column: str, key: str) -> Settings:
         """The recipe of a cell, called table/column/row."""

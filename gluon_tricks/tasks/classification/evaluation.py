@@ -13,6 +13,7 @@ import numpy as np
 
 from gluon_tricks.networks.of_recipe import restore_plain_layout
 from gluon_tricks.ranks import distributed
+from gluon_tricks.tasks.classification.auxiliary import own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,14 +79,33 @@ def count_correct(logits: mx.nd.NDArray, labels: mx.nd.NDArray, real: mx.nd.NDAr
     Returns:
         (3,) float32: right in the top 1, right in the top 5, summed loss.
     """
+    rank = _classes_before(logits, labels)
+    loss = -logits.log_softmax(axis=1).pick(labels, axis=1)
+    right = [((rank < k) * real).sum() for k in (1, 5)]
+    return mx.nd.concat(*right, mx.nd.where(real, loss, mx.nd.zeros_like(loss)).sum(), dim=0)
+
+
+def count_wrong(outputs: mx.nd.NDArray | Sequence[mx.nd.NDArray], target: mx.nd.NDArray) -> mx.nd.NDArray:
+    """How many images are not right in the top 1, as count_correct has it, on the device.
+
+    Args:
+        outputs: logits (N, K) float32; or several such, of which the first count.
+        target: (N, K); the right class is the one with the largest share of it, of a mixed image the image that there
+            is more of. Of equal shares it is the lower class.
+
+    Returns: (1,) float32, a whole number.
+    """
+    logits = outputs[0] if isinstance(outputs, (list, tuple)) else outputs
+    return (_classes_before(logits, target.argmax(axis=1)) > 0).sum()
+
+
+def _classes_before(logits: mx.nd.NDArray, labels: mx.nd.NDArray) -> mx.nd.NDArray:
+    """How many classes come before an image's own, (N,); see count_correct."""
     own = logits.pick(labels, axis=1).expand_dims(1)  # (N, 1)
     classes = mx.nd.arange(logits.shape[1], ctx=logits.context).expand_dims(0)  # (1, K)
     not_below = 1 - mx.nd.broadcast_lesser_equal(logits, own)
     ties_before = mx.nd.broadcast_equal(logits, own) * mx.nd.broadcast_lesser(classes, labels.expand_dims(1))
-    rank = (not_below + ties_before).sum(axis=1)  # (N,)
-    loss = -logits.log_softmax(axis=1).pick(labels, axis=1)
-    right = [((rank < k) * real).sum() for k in (1, 5)]
-    return mx.nd.concat(*right, mx.nd.where(real, loss, mx.nd.zeros_like(loss)).sum(), dim=0)
+    return (not_below + ties_before).sum(axis=1)
 
 
 def evaluate(
@@ -155,8 +175,7 @@ def _count_shard(net, preprocess, context, images, labels, real) -> mx.nd.NDArra
 
 def _logits(net: mx.gluon.HybridBlock, images: mx.nd.NDArray) -> mx.nd.NDArray:
     """The network's logits in float32; those of auxiliary classifiers, which come after its own, are left out."""
-    logits = net(images)
-    return (logits[0] if isinstance(logits, (list, tuple)) else logits).astype("float32")
+    return own(net(images)).astype("float32")
 
 
 def _read(counts: list[mx.nd.NDArray]) -> np.ndarray:

@@ -15,6 +15,7 @@ from gluon_tricks.data.pixel_mean import PixelMean
 from gluon_tricks.data.recipe_records import find_records
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import class_labels
+from gluon_tricks.data.selection import selected
 from gluon_tricks.networks.load import Trained, is_there, open_classifier, require_classifier
 from gluon_tricks.networks.of_recipe import require_images
 from gluon_tricks.tasks.classification.classes import require_same_classes, training_records
@@ -104,7 +105,10 @@ def _of_run(run: str, trained: Trained, records: Records | None) -> EvaluationSe
     """With the run's preprocessing, and its own validation images unless others are given."""
     recipe = trained.recipe
     train = training_records(recipe, required=records is None)
-    records = records or find_records(recipe)[1]
+    if records is None:
+        records = find_records(recipe)[1]
+    elif records.classes != recipe.only_classes:
+        records = selected(records, recipe.only_classes)
     require_same_classes(run, trained, records)
     return EvaluationSet(trained.net, records, trained.net.preprocessing, train=train)
 

@@ -25,7 +25,13 @@ from gluon_tricks.data.pixel_mean import PixelMean
 from gluon_tricks.data.recipe_records import count_classes, find_records
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
-from gluon_tricks.networks.load import Trained, check_start, open_classifier, require_same_normalisation
+from gluon_tricks.networks.load import (
+    Trained,
+    check_start,
+    open_classifier,
+    require_classifier,
+    require_same_normalisation,
+)
 from gluon_tricks.networks.normalisation import MEAN_IMAGE
 from gluon_tricks.networks.of_recipe import (
     initialised_network,
@@ -35,14 +41,23 @@ from gluon_tricks.networks.of_recipe import (
     restored_classifier,
     untrained,
 )
+from gluon_tricks.networks.shallow import copy_ends
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks import pictures
+from gluon_tricks.tasks.classification.auxiliary import Outputs, OwnOutput, own, with_auxiliaries
 from gluon_tricks.tasks.classification.classes import require_same_classes
-from gluon_tricks.tasks.classification.evaluation import ClassificationScores, evaluate, probabilities, scores_of
+from gluon_tricks.tasks.classification.evaluation import (
+    ClassificationScores,
+    count_wrong,
+    evaluate,
+    probabilities,
+    scores_of,
+)
 from gluon_tricks.tasks.classification.evaluation_set import open_evaluation_set
 from gluon_tricks.tasks.classification.prediction import classify
 from gluon_tricks.tasks.classification.validation import ClassificationValidation
+from gluon_tricks.tasks.multi_label.prediction import tag
 from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tasks.protocol import (
     ONE_AT_A_TIME,
@@ -69,6 +84,7 @@ class Classification:
     kind = Recipe
     noun, network_name, command = "classifier", "", "train"
     scores = ClassificationScores
+    train_error = staticmethod(count_wrong)
     exported = True
     prediction_options: ClassVar[tuple[str, ...]] = ()
     evaluation_flags: ClassVar[tuple[str, ...]] = (
@@ -92,7 +108,7 @@ class Classification:
     def drawn(cls, recipe: Recipe) -> Recipe:
         folder = shapes.ensure(name="few_shapes")
         files = {split: (str(folder / f"{split}.rec"),) for split in ("train", "val")}
-        return recipe.set(data="records", **files, classes=None)
+        return recipe.set(data="records", **files, classes=None, only_classes=(), per_class=0)
 
     @classmethod
     def class_names(cls, trained: Trained) -> Sequence[str] | None:
@@ -104,6 +120,8 @@ class Classification:
         net.cast("float32")
         net.hybridize(static_alloc=True, static_shape=True)
         require_images(net, (1, seen_as.input_size, seen_as.input_size), context)
+        if seen_as.probabilities == "sigmoid":  # an export of a tagger
+            return functools.partial(tag, net, seen_as, names, context, 0.5)
         return functools.partial(classify, net, seen_as, names, context)
 
     @classmethod
@@ -161,6 +179,10 @@ class Classification:
         )  # fmt: skip
 
     @property
+    def final_val(self) -> RecordLoader:
+        return self.val
+
+    @property
     def open_files(self) -> int:
         return len(self.train.records.paths) + len(self.val.records.paths)
 
@@ -169,15 +191,21 @@ class Classification:
         net = initialised_network(recipe.set(pretrained="") if restored else recipe, self.contexts)
         if recipe.pretrained and not restored:
             check_start(recipe, net)
-        if isinstance(net(mx.sym.Variable("data")), (list, tuple)):
-            raise Refused(f"{recipe.model} has auxiliary classifiers, which this loop does not train: use one without")
         if not restored and distributed.rank() == 0:  # whose parameters the others get
+            if recipe.shallow:
+                self._start_from_shallow(net, recipe.shallow)
             for trick in recipe.tricks:
                 trick.from_images(net, self.sample, recipe.seed)
         net.cast(input_dtype(recipe.dtype))
         if recipe.mode == "hybrid":
             net.hybridize(static_alloc=True, static_shape=True)
         return net
+
+    def _start_from_shallow(self, net: mx.gluon.HybridBlock, source: str) -> None:
+        called = f"the shallow network {source}"
+        trained = open_classifier(source, ctx=self.contexts, called=called, why=": it has to be a classifier")
+        require_same_normalisation(self.recipe, trained, called)
+        copy_ends(net, require_classifier(trained, source), called)
 
     def sample(self, count: int) -> mx.nd.NDArray:
         """The first training images (count, 3, H, W) as the network sees them, the same on any number of ranks.
@@ -201,7 +229,7 @@ class Classification:
         return mx.nd.concat(*found, dim=0)
 
     def loss(self) -> TaskLoss:
-        return self.recipe.loss(self.image_loss, self._load_teacher)
+        return with_auxiliaries(self.recipe.loss(self.image_loss, self._load_teacher), self.recipe.aux_weight)
 
     def _load_teacher(self, source: str) -> mx.gluon.Block:
         """A trained network that takes the recipe's images and knows its classes.
@@ -212,6 +240,10 @@ class Classification:
         called, why = f"the teacher {source}", ": a teacher is a classifier"
         recipe, trained = self.recipe, open_classifier(source, ctx=self.contexts, called=called, why=why)
         teacher, wanted = trained.net, recipe.teacher_size or recipe.input_size
+        if trained.recipe is not None and trained.recipe.probabilities != recipe.probabilities:
+            raise Refused(
+                f"{called} was trained on images of several classes each and has no softmax to learn from: name another"
+            )
         seen = teacher.preprocessing.input_size if "input_size" in getattr(teacher, "stated", ()) else 0
         if seen not in (0, wanted):
             raise Refused(
@@ -221,7 +253,7 @@ class Classification:
         require_same_normalisation(recipe, trained, f"the teacher {source}")
         side = recipe.input_size
         try:
-            shape = teacher(mx.nd.zeros((1, 3, side, side), ctx=self.contexts[0])).shape
+            shape = own(teacher(mx.nd.zeros((1, 3, side, side), ctx=self.contexts[0]))).shape
         except mx.MXNetError as error:
             why = str(error).splitlines()[-1]
             raise Refused(f"the teacher {source} does not take images of {side} px: {why}") from None
@@ -230,7 +262,7 @@ class Classification:
                 f"the teacher {source} has {shape[-1]} classes and the data has {recipe.classes}: train it on this data"
             )
         require_same_classes(f"the teacher {source}", trained, self.train.records)
-        return teacher
+        return OwnOutput(teacher)
 
     def micro_batches(self, batch: Batch, step: StepContext) -> Iterator[list[Shard]]:
         """Of every device: its context, images (n, H, W, 3) uint8, colour matrices, flips, labels, and draw."""
@@ -251,13 +283,16 @@ class Classification:
             images, target = trick.batch(images, target, step)
         return images, target
 
+    def forward(self, net: mx.gluon.HybridBlock, X: mx.nd.NDArray) -> Outputs:
+        """Logits (n, K) float32; of a network with auxiliary classifiers a list: its own, then theirs."""
+        outputs = net(X)
+        if isinstance(outputs, (list, tuple)):
+            return [logits.astype("float32") for logits in outputs]
+        return outputs.astype("float32")
+
     def target(self, labels: mx.nd.NDArray) -> mx.nd.NDArray:
         """What the loss compares logits with, before the tricks: labels (n,) -> (n, K)."""
         return mx.nd.one_hot(labels, self.recipe.classes)
-
-    def forward(self, net: mx.gluon.HybridBlock, X: mx.nd.NDArray) -> mx.nd.NDArray:
-        """Logits (n, K) float32."""
-        return net(X).astype("float32")
 
     def evaluation_input(self, images: np.ndarray, context: mx.Context) -> mx.nd.NDArray:
         """Images (n, H, W, 3) uint8 as the network sees them: normalised, not augmented."""

@@ -40,6 +40,7 @@ class Detector(FasterRCNN):
         they turn from training to prediction: its graph is another in each, and only the first is traced.
     """
 
+    output_parts = ("rpn", "class_predictor", "box_predictor", "_target_generator")
     _traced_for = None
 
     def __init__(self, *args, **settings):

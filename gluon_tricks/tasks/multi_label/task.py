@@ -25,7 +25,7 @@ from gluon_tricks.tasks.classification.evaluation import collect_logits
 from gluon_tricks.tasks.classification.task import Classification
 from gluon_tricks.tasks.multi_label.evaluation import evaluate_tags
 from gluon_tricks.tasks.multi_label.images import find_images, names_of
-from gluon_tricks.tasks.multi_label.loader import TagLoader, testing_loader
+from gluon_tricks.tasks.multi_label.loader import TagLoader, loader_of_crops
 from gluon_tricks.tasks.multi_label.loss import sigmoid_cross_entropy, target_of
 from gluon_tricks.tasks.multi_label.metrics import MultiLabelScores
 from gluon_tricks.tasks.multi_label.prediction import tag
@@ -40,6 +40,7 @@ class MultiLabel(Classification):
     kind = MultiLabelRecipe
     noun, command = "tagger", "tag"
     scores = MultiLabelScores
+    train_error = None  # no class of an image is the right one
     prediction_options: ClassVar[tuple[str, ...]] = ("threshold",)
     evaluation_flags: ClassVar[tuple[str, ...]] = (
         "rec_val", "batch_size", "input_size", "crop_ratio", "data", "test_crops",
@@ -56,7 +57,9 @@ class MultiLabel(Classification):
 
     @classmethod
     def drawn(cls, recipe: MultiLabelRecipe) -> MultiLabelRecipe:
-        return recipe.set(data="few_scenes", train=(), val=(), classes=None, class_names=())
+        """Of which there are fewer than an initialisation takes."""
+        drawn = recipe.set(data="few_scenes", train=(), val=(), classes=None, class_names=())
+        return drawn.without("data_dependent_init")
 
     @classmethod
     def look(
@@ -92,6 +95,11 @@ class MultiLabel(Classification):
         )  # fmt: skip
 
     @property
+    def final_val(self) -> TagLoader:
+        recipe, options = self.recipe, read_options(self.recipe, self._threads)
+        return loader_of_crops(recipe, self.val.records, self.val.batch_size, len(self.contexts), options)
+
+    @property
     def open_files(self) -> int:
         return len(self.train.records.paths) + len(self.val.records.paths) if self.recipe.data == "records" else 0
 
@@ -108,13 +116,9 @@ class MultiLabel(Classification):
 
     def final_scores(self, net: mx.gluon.HybridBlock, batches: Iterable) -> dict[str, float]:
         """By the mean of the test crops, unless that is the centre crop, by which the last epoch was scored."""
-        recipe = self.recipe
-        if recipe.test_crops <= 1:
+        if self.recipe.test_crops <= 1:
             return {}
-        loader = testing_loader(
-            recipe, self.val.records, self.val.batch_size, len(self.contexts), read_options(recipe, self._threads)
-        )
-        found = self.evaluate(net, loader.epoch())
+        found = self.evaluate(net, batches)
         return {name: found.row()[column] for column, name in self.scores.at_end.items()}
 
     def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:

@@ -27,6 +27,8 @@ class Segmenter(HybridBlock):
         is one, of the auxiliary head; in training and prediction alike, as GluonCV's FCN.
     """
 
+    output_parts = ("head", "aux_head")
+
     def __init__(self, base: Classifier, classes: int, aux: bool, norm_layer: Callable, norm_kwargs: Mapping | None):
         import_gluoncv()
         from gluoncv.model_zoo.fcn import _FCNHead as Head

@@ -189,6 +189,33 @@ def test_layers_that_batch_normalisation_follows_are_left_out():
     assert lines[-1].startswith(f"between layers: {len(left)} layers left as they are, such as ")
 
 
+@pytest.mark.parametrize(("name", "last"), [("cifar_resnet20_v1", ["head"]), ("googlenet_2014", ["head"])])
+def test_the_last_layer_starts_at_zero_and_the_others_as_without(name, last):
+    images, found = sample(6, 64), []
+    for zero in (False, True):
+        net = made(get_model(name, classes=4))
+        initialise_from_data(net, images, rounds=2, last_zero=zero)
+        found.append({key: p.data().asnumpy() for key, p in net._collect_params_with_prefix().items()})
+    assert [node.path for node in Graph(net).last()] == last
+    zeros = [key for key in found[0] if not np.array_equal(found[0][key], found[1][key])]
+    assert {key.rsplit(".", 1)[0] for key in zeros} == set(last) and not any(found[1][key].any() for key in zeros)
+    assert not net(mx.nd.array(images)).asnumpy().any()
+
+
+class TwoHeads(mx.gluon.HybridBlock):
+    def __init__(self):
+        super().__init__()
+        self.low, self.left, self.right = nn.Dense(4, in_units=3), nn.Dense(2, in_units=4), nn.Dense(2, in_units=4)
+
+    def hybrid_forward(self, F, x):
+        x = self.low(x)
+        return self.left(x), F.relu(self.right(x))
+
+
+def test_the_last_layers_of_a_network_of_several_outputs():
+    assert {node.path for node in Graph(made(TwoHeads())).last()} == {"left", "right"}
+
+
 def test_the_same_seed_gives_the_same_weights():
     weights = []
     for seed in (3, 3, 4):

@@ -46,6 +46,8 @@ def net_of(recipe):
     [
         ("gluoncv", (0.01, 0.01)),  # its own
         ("gaussian", (0.02, 0.02)),
+        ("plain", (0.02, 0.02)),
+        ("kaiming_conv", (np.sqrt(2 / 1200), 0.02)),
         ("kaiming", (np.sqrt(2 / 1200), np.sqrt(2 / 4096))),
         ("kaiming_out", (np.sqrt(2 / 3200), np.sqrt(2 / 4096))),
         ("paper", (np.sqrt(2 / (1200 + 6400)), np.sqrt(1 / 4096))),  # Xavier's uniform of variance 2 / (in + out)
@@ -97,7 +99,7 @@ def test_the_same_seed_gives_the_same_network():
 @pytest.mark.parametrize(
     "changes, text",
     [
-        ({"init": "he"}, "init is 'he': choose one of paper, gluoncv, gaussian, kaiming, kaiming_out"),
+        ({"init": "he"}, "init is .he.: choose one of paper, gluoncv, gaussian, plain, kaiming, .*kaiming_conv"),
         ({"init_sd": 0.0}, "init_sd is 0"),
     ],
 )

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.paper import cells, run_cells, tables
 from gluon_tricks.paper.cells import Runs
 from gluon_tricks.paper.comparison import compare
@@ -312,6 +312,14 @@ def test_of_some_cells_only_the_metrics_have_been_kept(runs):
     cell = runs.cell("table5/resnet50/v1b", 0)
     leave(cell, 0.5)
     assert cells.missing([cell]) == [] and cells.missing([cell], networks=True) == [cell]
+
+
+def test_what_an_older_version_did_not_count(runs):
+    cell = runs.cell("table5/resnet50/v1b", 0)
+    leave(cell, 0.5)
+    (cell.folder / "metrics.csv").write_text("epoch,train_error,val_top1\n1,,0.5\n2,0.25,0.75\n")
+    first, second = cell.metrics()
+    assert str(first["train_error"]) == "nan" and first["val_top1"] == 0.5 and second["train_error"] == 0.25
 
 
 def test_damaged_metrics_are_told(runs):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.paper.scales import SCALES, get_scale, scales_of
+from gluon_tricks.paper.scales import SCALES, OwnScale, family_of, get_scale, scales_of
 from gluon_tricks.recipes.registry import TABLES, get_recipe, get_table
 from gluon_tricks.recipes.tables.rows import Row, Table, ladder, variants
 from gluon_tricks.tricks import Cosine, LinearScaling, StepDecay, Warmup
@@ -201,7 +201,7 @@ def test_the_two_steps_of_fcn():
 
 def test_every_name_gives_its_recipe():
     names = [name for table in TABLES.values() for name in table.names()]
-    assert len(names) == len(set(names)) == 3 * 2 + 2 * 5 + 4 + 4 * 7 + 2 + 1 + 7 + 7 + 6 + 3
+    assert len(names) == len(set(names)) == 3 * 2 + 2 * 5 + 4 + 4 * 7 + 2 + 1 + 7 + 7 + 6 + 3 + 4
     assert all(get_recipe(name).name == name for name in names)
 
 
@@ -252,5 +252,18 @@ def test_the_scales_of_the_paper_change_nothing():
         for name in table.names():
             recipe, at_scale = get_recipe(name), list(scales_of(table).values())[-1].recipe(table, *name.split("/")[1:])
             seen = {256: 32, 1024: 128}.get(recipe.batch_size)  # sections 2.1 and 3
-            fields = {} if table.based else dict(classes=table.classes, bn_batch=seen)
+            fields = dict(classes=table.classes, bn_batch=seen) if family_of(table) == "imagenet" else {}
             assert at_scale == recipe.set(**fields).resolved()
+
+
+def test_a_scale_of_another_document_changes_what_it_says_of_a_table_and_of_a_column():
+    table = dataclasses.replace(get_table("table6"), family="made_up")
+    own = OwnScale("small", "short", {"table6": dict(lr=0.2), "table6/mobilenet1.0": dict(lr=0.3)}, epochs=0.1)
+    recipes = [own.recipe(table, column, "cosine") for column in ("resnet50_v1d", "mobilenet1.0")]
+    assert [(recipe.lr, recipe.epochs) for recipe in recipes] == [(0.2, 12), (0.3, 12)]
+    (warmup,) = [trick for trick in recipes[0].tricks if trick.label() == "warmup"]
+    assert warmup.epochs == pytest.approx(0.5)
+    assert (
+        OwnScale("paper").recipe(table, "resnet50_v1d", "cosine") == get_recipe("table6/resnet50_v1d/cosine").resolved()
+    )
+    assert family_of(table) == "made_up" and family_of(get_table("table8")) == "transfer"

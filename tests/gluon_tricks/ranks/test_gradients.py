@@ -79,6 +79,7 @@ def test_several_rounds_are_one_batch():
             micro_batches=lambda batch, step: ([part] for part in zip(*(np.split(part, step) for part in batch))),
             preprocess=lambda shard: tuple(map(mx.nd.array, shard)),
             forward=lambda net, X: net(X),
+            train_error=None,
         )
         job = types.SimpleNamespace(
             task=task, net=net, trainer=trainer, gradients=gradients, loss=cross_entropy, scale=LossScale(False),

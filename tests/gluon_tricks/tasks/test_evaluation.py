@@ -7,7 +7,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_tricks.tasks.classification.evaluation import count_correct, evaluate, scores_of
+from gluon_tricks.tasks.classification.evaluation import count_correct, count_wrong, evaluate, scores_of
 
 NAN = float("nan")
 
@@ -33,6 +33,16 @@ def test_equal_logits_count_once():
 def test_a_broken_network_is_never_right():
     assert counts(np.full((4, 10), NAN), range(4))[:2].tolist() == [0, 0]
     assert counts([[NAN, 1.0, 0.0]], [1])[:2].tolist() == [0, 1]
+
+
+def test_the_images_of_training_that_are_wrong():
+    logits = [[2, 1, 0], [0, 1, 2], [3, 1, 2], [1, 1, 1], [NAN, NAN, NAN], [0, 5, 1]]
+    target = [[1, 0, 0], [1, 0, 0], [0.3, 0.1, 0.6], [0, 1, 0], [1, 0, 0], [0.2, 0.5, 0.3]]
+    # right; wrong; mixed with more of class 2: wrong; equal logits say class 0: wrong; broken: wrong; right
+    assert count_wrong(mx.nd.array(logits), mx.nd.array(target)).asnumpy().tolist() == [4.0]
+    assert count_wrong(mx.nd.array([[0, 1]]), mx.nd.array([[0.5, 0.5]])).asnumpy().tolist() == [1.0]  # the lower class
+    with_auxiliary = [mx.nd.array([[0, 1]]), mx.nd.array([[1, 0]])]
+    assert count_wrong(with_auxiliary, mx.nd.array([[0, 1]])).asscalar() == 0
 
 
 def test_padding_does_not_count():

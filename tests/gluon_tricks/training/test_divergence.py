@@ -1,5 +1,6 @@
 """Divergence: what counts as one, and what a run does about it."""
 
+import csv
 import json
 import math
 
@@ -15,6 +16,7 @@ from gluon_tricks.training.job import Options
 from gluon_tricks.training.loss_scale import LossScale
 from gluon_tricks.training.prepare import prepare
 from gluon_tricks.training.rollback import roll_back
+from gluon_tricks.tricks import Distillation, LabelSmoothing
 
 
 def watched(losses, **numbers):
@@ -42,6 +44,32 @@ def test_a_high_loss_is_seen_when_it_stays():
         watched([2.0] * 30 + [4.1] * 5, divergence_factor=2.0, divergence_steps=5)
 
 
+def test_what_smoothed_labels_leave_does_not_hide_a_divergence():
+    """eps 0.1 over 1000 classes: -0.9 ln 0.9 - 0.1 ln(0.1 / 999) = 1.0158 is the least. From 2.4 to the loss of chance,
+    ln 1000 = 6.9, the loss grows to 2.9 times as much, and what can move to 4.2 times."""
+    losses = [2.4] * 30 + [math.log(1000)] * 20
+    watched(losses)
+    with pytest.raises(Diverged, match="the loss, less the 1.02 that no network gets below, has been over 3 times"):
+        watched(losses, classes=1000, tricks=(LabelSmoothing(0.1),))
+    watched(losses, tricks=(LabelSmoothing(0.1),))  # of how many classes is not known yet
+
+
+@pytest.mark.parametrize(
+    "tricks, least",
+    [
+        ((), 0),
+        ((LabelSmoothing(0.0),), 0),
+        ((LabelSmoothing(0.5),), math.log(2)),  # of two classes each has one half
+        ((LabelSmoothing(0.5, form="gluoncv"),), -0.75 * math.log(0.75) - 0.25 * math.log(0.25)),
+        ((LabelSmoothing(0.5), Distillation("run")), math.log(2)),
+        ((LabelSmoothing(0.5), Distillation("run", form="gluoncv", hard_weight=0.25)), math.log(2) / 4),
+    ],
+    ids=["none", "no smoothing", "half", "gluoncv", "distilled", "distilled gluoncv"],
+)
+def test_the_least_that_a_loss_can_be(tricks, least):
+    assert Watch(Recipe(classes=2, tricks=tricks))._least == pytest.approx(least)
+
+
 @pytest.fixture
 def recipe(tiny_records):
     """4 epochs of 6 steps."""
@@ -67,6 +95,11 @@ def events(run, kind):
     return [event for event in lines if event["event"] == kind]
 
 
+def rates_in(run):
+    with open(run / "metrics.csv", newline="") as file:
+        return [row["lr"] for row in csv.DictReader(file)]
+
+
 def test_a_run_goes_back_and_on(recipe, tmp_path, monkeypatch):
     """NaN at step 16: back to the checkpoint of step 12, another shuffle, half the rate; the record says so."""
     poison(monkeypatch, {16})
@@ -74,8 +107,7 @@ def test_a_run_goes_back_and_on(recipe, tmp_path, monkeypatch):
     (back,) = events(tmp_path / "run", "rollback")
     assert (back["seen_at"], back["step"], back["lr_factor"]) == (16, 12, 0.5)
     assert back["shuffle_seed"] == 5 + 1_000_003 and "the loss of step 16 is nan" in back["reason"]
-    rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
-    assert [row.split(",")[5] for row in rows[1:]] == ["0.01", "0.01", "0.005", "0.005"]
+    assert rates_in(tmp_path / "run") == ["0.01", "0.01", "0.005", "0.005"]
     assert "back to step 12, with another shuffle and learning rates times 0.5" in (
         (tmp_path / "run" / "log.txt").read_text()
     )
@@ -89,8 +121,7 @@ def test_a_recipe_says_what_a_rollback_makes_of_the_rate(kept, rates, recipe, tm
     )
     (back,) = events(tmp_path / "run", "rollback")
     assert (back["lr_factor"], back["shuffle_seed"]) == (kept, 5 + 1_000_003)
-    rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
-    assert [row.split(",")[5] for row in rows[1:]] == rates
+    assert rates_in(tmp_path / "run") == rates
 
 
 @pytest.mark.parametrize("rate", [0.0, -0.5, 1.5])

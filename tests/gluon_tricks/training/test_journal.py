@@ -10,6 +10,7 @@ import pytest
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite
 from gluon_tricks.training.journal import Journal, _clock, early_warnings, make_run_directory, newest_run_directory
+from gluon_tricks.training.step_losses import read_step_losses
 from gluon_tricks.tricks.schedule import Plan
 
 SCORES = ("val_loss", "val_top1", "val_top5")
@@ -57,6 +58,42 @@ def test_resuming_forgets_later_rows(tmp_path, capsys):
         journal.start({}, [ROW])
     rows = list(csv.DictReader(open(tmp_path / "run" / "metrics.csv")))
     assert rows == [{name: str(value) for name, value in ROW.items()}]
+
+
+def test_the_loss_of_every_step_and_what_going_back_forgets(tmp_path, capsys):
+    """Steps 1 to 4; resumed at 2, with the last row half written; taken back to 1."""
+    run = tmp_path / "run"
+    with Journal(run) as journal:
+        journal.start_steps(Plan(10, 2), 8, 0, 50)
+        for step in range(1, 5):
+            journal.step(step, step / 3, 0.1)
+    assert (run / "steps.csv").read_text() == "step,loss\n1,0.333333\n2,0.666667\n3,1\n4,1.33333\n"
+    with open(run / "steps.csv", "a") as file:
+        file.write("5,")
+    with pytest.raises(Refused, match=r"steps.csv is damaged \(a row '5,'\)"):
+        read_step_losses(run)
+    with Journal(run) as journal:
+        journal.start_steps(Plan(10, 2), 8, 2, 50)
+        assert read_step_losses(run) == {1: 0.333333, 2: 0.666667}
+        journal.step(3, 7, 0.1)
+        journal.go_to(1)
+        journal.step(2, 0.5, 0.1)
+    assert read_step_losses(run) == {1: 0.333333, 2: 0.5}
+    assert read_step_losses(tmp_path / "older") == {}
+
+
+def test_a_run_of_before_the_training_error_goes_on(tmp_path, capsys):
+    columns = dict(scores=SCORES, of_training=("train_loss", "train_error"))
+    with Journal(tmp_path / "run", **columns) as journal:
+        journal.start({}, [ROW])
+        journal.start_steps(Plan(10, 2), 8, 0, 5)
+        journal.epoch([ROW, {**ROW, "epoch": 2, "train_error": 0.125}], "all is well")
+    rows = list(csv.DictReader(open(tmp_path / "run" / "metrics.csv")))
+    assert [row["train_error"] for row in rows] == ["", "0.125"] and list(rows[0])[:3] == [
+        "epoch",
+        *columns["of_training"],
+    ]
+    assert "all is well, train loss 2.000, train error 12.50%, 100 images/s" in capsys.readouterr().out
 
 
 def test_warnings_of_the_packages_reach_the_log(tmp_path, capsys):

@@ -68,7 +68,8 @@ def test_a_run_learns_and_leaves_all_its_records(recipe, tmp_path):
 
     assert read_recipe(run / "recipe.json") == recipe.set(classes=4).resolved()
     rows = list(csv.DictReader(open(run / "metrics.csv")))
-    assert list(rows[0]) == ["epoch", "train_loss", "val_loss", "val_top1", "val_top5", "lr", "images_per_second"]
+    training, validation = ["train_loss", "train_error"], ["val_loss", "val_top1", "val_top5"]
+    assert list(rows[0]) == ["epoch", *training, *validation, "lr", "images_per_second"]
     assert [row["epoch"] for row in rows] == ["1", "2", "3"] and float(rows[-1]["val_top1"]) == scores.top1
     assert float(rows[-1]["val_loss"]) == pytest.approx(scores.loss) and float(rows[-1]["train_loss"]) < np.log(4)
     assert float(rows[0]["lr"]) == 0.02  # the last step of the warm-up
@@ -115,6 +116,7 @@ def test_two_devices_do_what_one_does(recipe):
             micro_batches=lambda batch, step: [list(zip(*batch))],
             preprocess=lambda shard: shard,
             forward=lambda net, X: net(X),
+            train_error=None,
         )
         job = types.SimpleNamespace(
             task=task, net=net, trainer=trainer, gradients=Gradients(trainer._params), loss=cross_entropy,
@@ -215,7 +217,6 @@ def test_refused_before_any_work(recipe, tmp_path):
             for odd in ("BatchNorn", ["BatchNorm"], {"BatchNorm": 1}, None, 0)
         ),
         ({"data": "cifar"}, Options(), "choose one of shapes, few_shapes, imagenet, records"),
-        ({"model": "googlenet_2014_aux", "input_size": 191, "tricks": ()}, Options(), "auxiliary classifiers"),
         ({"model": "vgg11", "input_size": 16, "tricks": ()}, Options(), "vgg11 takes images of at least 32x32 pixels"),
         (
             {"model": "inceptionv3", "input_size": 600, "tricks": ()},

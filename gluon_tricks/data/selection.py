@@ -1,0 +1,95 @@
+"""A part of packed images: some of their classes, and so many images of each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from gluon_tricks.core.errors import Refused, require_known
+from gluon_tricks.core.keyed_random import generator
+from gluon_tricks.core.wording import plural
+from gluon_tricks.data.record_file import RecordFile
+from gluon_tricks.data.records import Records
+from gluon_tricks.data.requirements import class_labels
+
+
+class Selection(Records):
+    """Some images of packed ones, as a list of their own: image i is image kept[i] of the whole.
+
+    Args:
+        whole: labelled with one class each.
+        classes: names of those that are taken, in the order that gives them the labels 0, 1, ...; (): all.
+        per_class: how many images of each, which follow from the seed; those of a smaller number are among those of a
+            larger one, and neither depends on which other classes are taken. 0: all.
+        seed: of the draw.
+
+    Attributes:
+        kept: ascending places in the whole, (n,).
+
+    Raises:
+        Refused: a class that there is not, is named twice, or has fewer images.
+    """
+
+    def __init__(self, whole: Records, classes: Sequence[str] = (), per_class: int = 0, seed: int = 0):
+        self._files, self._firsts, self.paths = whole._files, whole._firsts, whole.paths
+        labels = class_labels(whole).astype(int)
+        numbers = _numbers(whole, classes) if classes else np.unique(labels).tolist()
+        self.classes = tuple(classes) or whole.classes
+        self._new = {old: new for new, old in enumerate(numbers)} if classes else {k: k for k in numbers}
+        parts = [_some(np.flatnonzero(labels == k), k, per_class, seed) for k in numbers]
+        _require_enough(whole, numbers, parts, max(per_class, 1))
+        self.kept = np.sort(np.concatenate(parts))
+        told = json.dumps([whole.digest, self.classes and list(self.classes), numbers])
+        self.digest = hashlib.sha256(told.encode() + self.kept.astype("<i8").tobytes()).hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def _find(self, i: int) -> tuple[RecordFile, int]:
+        if not 0 <= i < len(self):
+            raise IndexError(f"image {i} of {len(self)}")
+        return self._of_all_files(int(self.kept[i]))
+
+    def read(self, i: int) -> tuple[float, int, bytes]:
+        label, number, data = super().read(i)
+        return float(self._new.get(label, label)), number, data
+
+    def labels(self) -> np.ndarray:
+        return np.array([self._new[int(label)] for label in super().labels()[self.kept]], "float32")
+
+    def label_counts(self) -> np.ndarray:
+        return super().label_counts()[self.kept]
+
+    def label_vectors(self, count: int) -> np.ndarray:
+        return super().label_vectors(count)[self.kept]
+
+
+def selected(records: Records, classes: Sequence[str] = (), per_class: int = 0, seed: int = 0) -> Records:
+    """The records themselves where all of them are taken, else the Selection of them."""
+    return Selection(records, classes, per_class, seed) if classes or per_class else records
+
+
+def _numbers(whole: Records, classes: Sequence[str]) -> list[int]:
+    """The labels of the classes; records without names of classes call them 0, 1, ..."""
+    names = list(whole.classes or (f"{label:.0f}" for label in np.unique(whole.labels())))
+    for name in classes:
+        require_known(name, names, "class", str(whole.paths[0]))
+    return [names.index(name) if whole.classes else int(name) for name in classes]
+
+
+def _some(places: np.ndarray, label: int, count: int, seed: int) -> np.ndarray:
+    """The first so many of a class's images in an order that the seed gives; 0: all."""
+    return generator(seed, "images of a class", label).permutation(places)[:count] if count else places
+
+
+def _require_enough(whole: Records, numbers: Sequence[int], parts: Sequence[np.ndarray], least: int) -> None:
+    for k, part in zip(numbers, parts):
+        if len(part) < least:
+            name = whole.classes[k] if k < len(whole.classes or ()) else str(k)
+            raise Refused(
+                f"{whole.paths[0]} has {plural(len(part), 'image')} of the class {name}, and {least} are asked for: "
+                "set per_class to fewer, or leave the class out of only_classes"
+            )

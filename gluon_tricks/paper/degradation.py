@@ -1,0 +1,95 @@
+"""The degradation problem: errors in training and in testing, as the rows of a table and as curves.
+
+Source: He et al., Deep residual learning (CVPR 2016), section 4.2, figure 6; ILSVRC winners, "Degradation problem".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from gluon_tricks.core.wording import plural
+from gluon_tricks.paper.line import Line, mark, mean_of
+from gluon_tricks.tasks.lettering import import_pyplot
+
+LEGEND = (
+    "Errors in percent. Test: of the validation images after the last epoch. Training: of the images of the last epoch "
+    "as the steps saw them, cropped and flipped, the network moving all the time, as in the document's curves. Ours: "
+    "mean ± standard deviation (seeds). Differences are to the row in brackets, paired by seed: * exceeds its noise "
+    "(paired t-test, p < 0.05), ~ does not, ? cannot be told from one pair or equal ones."
+)
+_PANELS = {"plain": "plain networks", "resnet": "residual networks"}  # how keys of rows begin -> title
+
+
+def errors(line: Line) -> dict[str, str]:
+    """What is shown of a row: heading -> text."""
+    test = {seed: 100 - top1 for seed, top1 in line.top(0).items()}
+    above = line.above
+    return {
+        "Network": line.label,
+        "Paper, test error": "-" if math.isnan(line.paper[0]) else f"{100 - line.paper[0]:.2f}",
+        "Ours, test error": mean_of(list(test.values())) if test else line.ours(0),
+        "Ours, training error": _told(training(line)),
+        "Difference, test error": _difference(line, {s: 100 - top1 for s, top1 in above.top(0).items()}, test)
+        if above
+        else "",
+        "Difference, training error": _difference(line, training(above), training(line)) if above else "",
+    }
+
+
+def training(line: Line) -> dict[int, float]:
+    """Seed -> the training error of the last epoch, percent, of the runs that are done and have one."""
+    done = {cell.recipe.seed: cell.metrics()[-1] for cell in line.cells if cell.is_done()}
+    found = {seed: 100 * row.get("train_error", math.nan) for seed, row in done.items()}
+    return {seed: error for seed, error in found.items() if not math.isnan(error)}
+
+
+def _told(values: dict[int, float]) -> str:
+    return mean_of(list(values.values())) if values else "-"
+
+
+def _difference(line: Line, theirs: dict[int, float], ours: dict[int, float]) -> str:
+    pairs = [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
+    return f"{np.mean(pairs):+.2f} {mark(pairs)} ({line.above.label})" if pairs else ""
+
+
+def curves(lines: Sequence[Line]):
+    """Errors against epoch: plain networks on the left, residual ones on the right; dashed: training, bold: testing.
+
+    Each is the mean over the seeds that are done.
+
+    Returns: a matplotlib figure; None where nothing has been run.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    pyplot = import_pyplot()
+    figure, panels = pyplot.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
+    for panel, (start, title) in zip(panels, _PANELS.items()):
+        shown = [line for line in lines if line.key.startswith(start)]
+        for k, line in enumerate(shown):
+            _draw(panel, line, f"C{k}")
+        panel.set(title=title, xlabel="epoch")
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.grid(alpha=0.3)
+        if panel.lines:
+            panel.legend()
+    panels[0].set_ylabel("error, %")
+    if any(panel.lines for panel in panels):
+        return figure
+    pyplot.close(figure)
+    return None
+
+
+def _draw(panel, line: Line, colour: str) -> None:
+    histories = [cell.metrics() for cell in line.cells if cell.is_done()]
+    if not histories:
+        return
+    epochs = range(1, len(histories[0]) + 1)
+    test = np.mean([[100 - 100 * row["val_top1"] for row in history] for history in histories], axis=0)
+    training = np.mean([[100 * row.get("train_error", math.nan) for row in h] for h in histories], axis=0)
+    label = f"{line.label} ({plural(len(histories), 'seed')})"
+    panel.plot(epochs, test, color=colour, linewidth=2.4, label=f"{label}, test")
+    if not np.isnan(training).all():
+        panel.plot(epochs, training, "--", color=colour, linewidth=1.2, label=f"{label}, training")
