@@ -2,6 +2,7 @@
 
     %(prog)s photo.jpg --params runs/imagenet-3                      a classifier: the 5 likeliest classes, with bars
     %(prog)s photos --params resnet50_v1d/117a384e                   one that GluonCV published, on a folder of photos
+    %(prog)s photos --params runs/a --params runs/b --crops 10       an ensemble of two, over 10 crops of each photo
     %(prog)s photos --params runs/faster_rcnn_voc-1 --threshold 0.7  a detector: boxes with names and scores
     %(prog)s photo.jpg --params runs/fcn_ade20k-1 --multi-scale      a segmenter: the mask over the photo
     %(prog)s photo.jpg --params runs/voc_classification-1            a tagger: each class of 0.5 or more
@@ -18,6 +19,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+from gluon_tricks.cli.view_flags import add_view_flags
 from gluon_tricks.core.arguments import MOST_GPUS, Parser, real, whole
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
@@ -33,8 +35,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="files, or folders of them (not those inside them)")
     parser.add_argument(
-        "--params", required=True, metavar="SRC",
-        help=f"{SOURCE}; of detectors and segmenters a run or a checkpoint",
+        "--params", required=True, action="append", metavar="SRC",
+        help=f"{SOURCE}; of detectors and segmenters a run or a checkpoint; given several times: an ensemble",
     )  # fmt: skip
     parser.add_argument("--model", metavar="NAME", help="the network, where a parameter file fits several")
     parser.add_argument("--classes", metavar="FILE", help="the classes' names, one a line (default: the run's)")
@@ -44,6 +46,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--multi-scale", action="store_true", help="for masks: the mean over 6 scales and mirror images"
     )
+    add_view_flags(parser)
     parser.add_argument(
         "--out",
         type=pathlib.Path,
@@ -54,7 +57,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--num-gpus", type=whole(0, MOST_GPUS), metavar="N", help="0: the CPU (default: one GPU, if one is usable)"
     )
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    args.params, *args.members = args.params
+    return args
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
         raise Refused(f"--out {out} is where images lie that are to be looked at: name another folder")
     predictor = open_predictor(
         args.params, model=args.model, class_file=args.classes, context=choose_contexts(args.num_gpus)[0],
-        threshold=args.threshold, multi_scale=args.multi_scale,
+        threshold=args.threshold, multi_scale=args.multi_scale, crops=args.crops, scales=args.scales, dense=args.dense,
+        members=[(source, None) for source in args.members],
     )  # fmt: skip
     with no_empty_folders(out):
         return _predict(args, paths, predictor)
@@ -74,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
 def _predict(args: argparse.Namespace, paths: Sequence[pathlib.Path], predictor: Predictor) -> int:
     out, broken = args.out.expanduser(), 0
     about = {"network": predictor.network, "kind": predictor.kind, "params": as_utf8(args.params)}
+    if args.members:
+        about["members"] = [*map(as_utf8, args.members)]
     results = Results(out)
     for path in paths:
         image = read_photo(path)

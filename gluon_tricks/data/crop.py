@@ -191,14 +191,27 @@ def random_crop(
 
 def centre_crop(pixels: np.ndarray, size: int, crop_ratio: float) -> np.ndarray:
     """The middle size x size px of (height, width, 3) pixels whose shorter edge is made ceil(size / crop_ratio) px."""
+    return middle(resized(pixels, resized_edge(size, crop_ratio)), size, size)
+
+
+def resized_edge(size: int, crop_ratio: float) -> int:
+    """px of the shorter edge of what the validation crop of size px is cut out of."""
+    return math.ceil(size / crop_ratio - 1e-9)  # 1e-9: 0.8 is a little less than 4/5
+
+
+def resized(pixels: np.ndarray, edge: int) -> np.ndarray:
+    """(height, width, 3) pixels whose shorter edge is made `edge` px; of a very long image the middle."""
     height, width = pixels.shape[:2]
     short = min(height, width)
     # Of a very long image only the middle is resized: the ends cannot reach the crop, and could fill the memory.
-    x, y = (max(0, (edge - _MAX_ASPECT * short) // 2) for edge in (width, height))
+    x, y = (max(0, (side - _MAX_ASPECT * short) // 2) for side in (width, height))
     pixels = pixels[y : height - y, x : width - x]
     height, width = pixels.shape[:2]
-    resized = math.ceil(size / crop_ratio - 1e-9)  # 1e-9: 0.8 is a little less than 4/5
-    shape = (width * resized // short, height * resized // short)
-    pixels = cv2.resize(pixels, shape, interpolation=cv2.INTER_LINEAR)
-    x, y = (shape[0] - size) // 2, (shape[1] - size) // 2
-    return pixels[y : y + size, x : x + size]
+    shape = (width * edge // short, height * edge // short)
+    return cv2.resize(pixels, shape, interpolation=cv2.INTER_LINEAR)
+
+
+def middle(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
+    """The middle width x height px; where it cannot lie in the middle, one pixel further to the top or left."""
+    x, y = (pixels.shape[1] - width) // 2, (pixels.shape[0] - height) // 2
+    return pixels[y : y + height, x : x + width]

@@ -119,10 +119,13 @@ class RecordLoader(StepLoader):
             pixels = decode_image(data)
             if pixels is None:
                 return False
-            pixels = self._cropped(pixels, image, epoch)
-        cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=batch.images[slot])
+            self._put(pixels, image, epoch, batch, slot)
         batch.labels[slot], batch.indices[slot] = label, image
         return True
+
+    def _put(self, pixels: np.ndarray, image: int, epoch: int, batch: Batch, slot: int) -> None:
+        """Cuts out of a decoded image (H, W, 3) BGR what the batch has of it."""
+        cv2.cvtColor(self._cropped(pixels, image, epoch), cv2.COLOR_BGR2RGB, dst=batch.images[slot])
 
     def _label(self, label: float, image: int, id: int) -> int:
         """What the batch has of a record's label."""

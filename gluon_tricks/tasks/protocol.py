@@ -107,6 +107,8 @@ class ScoringOptions:
         batch_size: images on each device at a time.
         input_size, crop_ratio: other ones than the network's, or the run's.
         multi_scale: the mean over six scales and their mirror images.
+        crops, scales, dense: which views of an image are averaged, see classification.views.Views.
+        members: what other networks are called, and they themselves where they are open: their mean is scored too.
         test_crops: of which an image's scores are the mean; None: as many as in the run.
         threads: of the loader; None: all cores.
     """
@@ -119,6 +121,10 @@ class ScoringOptions:
     input_size: int | None = None
     crop_ratio: float | None = None
     multi_scale: bool = False
+    crops: str = "1"
+    scales: Sequence[int] = ()
+    dense: bool = False
+    members: Sequence[tuple[str, Trained | None]] = ()
     test_crops: int | None = None
     threads: int | None = None
 

@@ -21,14 +21,16 @@ from gluon_tricks.trained.prediction_files import find_images, read_photo
 from model_zoo.classifier import Classifier
 
 Network = mx.gluon.HybridBlock
+Source = "str | os.PathLike | Network"
 Photo = "str | os.PathLike | np.ndarray"
 
 
 def evaluate(
-    network: str | os.PathLike | Network, records: str | os.PathLike | Sequence[str | os.PathLike] = (), *,
+    network: Source | Sequence[Source], records: str | os.PathLike | Sequence[str | os.PathLike] = (), *,
     model: str | None = None, classes: int | None = None, batch_size: int = 64, input_size: int | None = None,
     crop_ratio: float | None = None, data: str | os.PathLike | None = None, multi_scale: bool = False,
     test_crops: int | None = None,
+    crops: int | str = 1, scales: Sequence[int] = (), dense: bool = False,
     ctx: mx.Context | Sequence[mx.Context] | None = None, threads: int | None = None,
 ) -> Scores:  # fmt: skip
     """The scores of a trained network, each validation image exactly once, in the network's own precision.
@@ -39,7 +41,7 @@ def evaluate(
     Args:
         network: a run directory (a classifier's, tagger's, detector's or segmenter's), a checkpoint, a parameter file,
             NAME or NAME/TAG of a file that GluonCV published; or a network of get_model or load_network with its
-            parameters.
+            parameters. Of classifiers several: their ensemble.
         records: one .rec file or several; of a run by default its own validation images. For classifiers and taggers.
         model, classes: of a parameter file that fits several networks.
         batch_size: images on each device at a time, of classifiers.
@@ -48,36 +50,42 @@ def evaluate(
         data: of a detector's, segmenter's or tagger's run: another folder of its kind of data set; default: the run's.
         multi_scale: of a segmenter: the mean over six scales and their mirror images.
         test_crops: of a tagger: the mean over so many random crops, 0: the centre crop; default: the run's.
+        crops: of a classifier, over which the softmax is averaged: 1 (the centre), "flip" (and its mirror image), 5
+            (and the corners), 10 (and their mirror images).
+        scales: of a classifier: px of the shorter edge, over all of which it is averaged; (): the network's own.
+        dense: of a classifier: whole images in place of crops (crops 1 or "flip"), its dense layers made convolutions.
         ctx: a context or a list of them for what is loaded; default: the CPU. A network stays where it is.
         threads: of the loader; default: all cores.
 
     Returns:
-        of a classifier `top1`, `top5` (fractions), `loss` (nats) and `images`; of a detector or tagger `map07` and
-        `map_area`; of a segmenter `pix_acc` and `miou`.
+        of a classifier `top1`, `top5` (fractions), `loss` (nats) and `images`, and of several views or networks
+        `members` and `ensemble`, which say what each addition gains (see ViewScores); of a detector or tagger `map07`
+        and `map_area`; of a segmenter `pix_acc` and `miou`.
 
     Raises:
         Refused: nothing trained there, no images, or images of other classes; in one sentence.
     """
     records = [records] if isinstance(records, (str, os.PathLike)) else list(records)
-    trained, name, contexts = _opened(network, model, classes, ctx)
+    (first, trained, contexts), *others = _opened_all(network, model, classes, ctx)
     task, folder = task_of(trained.recipe), str(pathlib.Path(data).expanduser().absolute()) if data else None
     given = dict(rec_val=records, input_size=input_size, crop_ratio=crop_ratio, data=folder, multi_scale=multi_scale)
-    given["test_crops"] = test_crops
+    given |= dict(crops=str(crops), scales=tuple(scales), dense=dense, members=_named(others), test_crops=test_crops)
     for option, value in given.items():
-        if value not in (None, False, []) and option not in task.evaluation_flags:
-            called = "records" if option == "rec_val" else option
-            raise Refused(f"{called} does not apply: {name} is a {task.noun}")
-    if trained.net is network and not records:
-        raise Refused(f"records is missing: name the packed images that {name} is to be evaluated on")
+        given_one = value not in (None, False, [], ()) and (option, value) != ("crops", "1")
+        if given_one and option not in task.evaluation_flags:
+            called = {"rec_val": "records", "members": "an ensemble"}.get(option, option)
+            raise Refused(f"{called} does not apply: {first} is a {task.noun}")
+    if _is_open(network) and not records:
+        raise Refused(f"records is missing: name the packed images that {first} is to be evaluated on")
     options = ScoringOptions(**given, batch_size=batch_size, threads=threads)
-    validation = task.open_validation(name, contexts, options, trained)
-    return validation.score(validation.loader.epoch(), None if trained.net is network else "float32")
+    validation = task.open_validation(first, contexts, options, trained)
+    return validation.score(validation.loader.epoch(), None if _is_open(network) else "float32")
 
 
 def predict(
-    network: str | os.PathLike | Network, photos: Photo | Sequence[Photo], *, model: str | None = None,
+    network: Source | Sequence[Source], photos: Photo | Sequence[Photo], *, model: str | None = None,
     class_file: str | os.PathLike | None = None, ctx: mx.Context | None = None, threshold: float | None = None,
-    multi_scale: bool = False,
+    multi_scale: bool = False, crops: int | str = 1, scales: Sequence[int] = (), dense: bool = False,
 ) -> list[Prediction]:  # fmt: skip
     """What a trained classifier, detector or segmenter says of photos.
 
@@ -89,6 +97,7 @@ def predict(
         ctx: the device of what is loaded; default: the CPU. A network stays where it is.
         threshold: a detector's: the least score of a box, in [0, 1]; default 0.5.
         multi_scale: a segmenter's: the mean over six scales and their mirror images.
+        crops, scales, dense: a classifier's, as for evaluate.
 
     Returns:
         a Prediction of each photo, in their order: `words`, a line; `values`, for JSON; `picture`, (H, W, 3) uint8 RGB;
@@ -99,30 +108,60 @@ def predict(
             network that is not in float32.
     """
     images = [_pixels(photo) for photo in _each(photos)]
-    trained, name, contexts = _opened(network, model, None, ctx)
-    if trained.net is network and _dtype(network) != "float32":
-        raise Refused(f"{name} has {_dtype(network)} parameters: save it and name the file, which is read as float32")
+    (name, trained, contexts), *others = _opened_all(network, model, None, ctx)
+    for source, of_source, _ in [(name, trained, contexts), *others]:
+        if _is_open(network) and _dtype(of_source.net) != "float32":
+            raise Refused(
+                f"{source} has {_dtype(of_source.net)} parameters: save it and name the file, which is read as float32"
+            )
     predictor = open_predictor(
-        name, class_file=class_file, context=contexts[0], threshold=threshold, multi_scale=multi_scale, trained=trained
-    )
+        name, class_file=class_file, context=contexts[0], threshold=threshold, multi_scale=multi_scale, trained=trained,
+        crops=str(crops), scales=scales, dense=dense, members=_named(others),
+    )  # fmt: skip
     predictions = [predictor.predict(image) for image in images]
-    restore_plain_layout(trained.net)  # it may go on being trained
+    for of_source in [trained, *(other for _, other, _ in others)]:
+        restore_plain_layout(of_source.net)  # it may go on being trained
     return predictions
 
 
-def _opened(network, model: str | None, classes: int | None, ctx) -> tuple[Trained, str, list[mx.Context]]:
-    """The network, its name in messages, and its devices."""
+Opened = tuple[str, Trained, list[mx.Context]]  # the network's name in messages, the network and its devices
+
+
+def _is_open(network: Source | Sequence[Source]) -> bool:
+    """Whether any of what was named is a network and no file, which then is left as it is."""
+    return any(isinstance(one, mx.gluon.Block) for one in _several(network))
+
+
+def _several(network: Source | Sequence[Source]) -> list[Source]:
+    return list(network) if isinstance(network, (list, tuple)) else [network]
+
+
+def _opened_all(network: Source | Sequence[Source], model: str | None, classes: int | None, ctx) -> list[Opened]:
+    found = [_opened(one, model, classes, ctx) for one in _several(network)]
+    if not found:
+        raise Refused("there is no network to ask: name at least one")
+    for name, _, contexts in found[1:]:
+        if contexts != found[0][2]:
+            raise Refused(f"{found[0][0]} is on {found[0][2]} and {name} on {contexts}: an ensemble is on one device")
+    return found
+
+
+def _named(others: Sequence[Opened]) -> tuple[tuple[str, Trained], ...]:
+    return tuple((name, trained) for name, trained, _ in others)
+
+
+def _opened(network: Source, model: str | None, classes: int | None, ctx) -> Opened:
     if isinstance(network, (str, os.PathLike)):
         contexts = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx or mx.cpu()]
         trained = open_network(network, model=model, classes=classes, ctx=contexts)
-        return trained, os.fspath(network), contexts
+        return os.fspath(network), trained, contexts
     if not isinstance(network, Classifier):
         kind = type(network).__name__
         raise Refused(f"this takes a run, a file, or a classifier of get_model or load_network, and got a {kind}")
     parameters = network.collect_params().values()
     if any(parameter._data is None and not parameter._deferred_init for parameter in parameters):
         raise Refused(f"{network.name} has no parameters yet: train it, or load some with pretrained=")
-    return Trained(network), network.name, next(iter(parameters)).list_ctx()
+    return network.name, Trained(network), next(iter(parameters)).list_ctx()
 
 
 def _dtype(net: Network) -> str:

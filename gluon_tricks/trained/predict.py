@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -37,7 +37,8 @@ class Predictor:
 
 def open_predictor(
     source: str, *, model: str | None = None, class_file: str | None = None, context: mx.Context | None = None,
-    threshold: float | None = None, multi_scale: bool = False, trained: Trained | None = None,
+    threshold: float | None = None, multi_scale: bool = False, crops: str = "1", scales: Sequence[int] = (),
+    dense: bool = False, members: Sequence[tuple[str, Trained | None]] = (), trained: Trained | None = None,
 ) -> Predictor:  # fmt: skip
     """The predictor of a run, or of a classifier's parameter file.
 
@@ -48,6 +49,8 @@ def open_predictor(
         threshold: the least score of a box that a detector tells of, or of a class that a tagger does, in [0, 1];
             default: 0.5.
         multi_scale: a segmenter's mean over six scales and their mirror images.
+        crops, scales, dense: a classifier's mean over views of the photo, see classification.views.Views.
+        members: other classifiers as they are called, and they themselves if they are open: the mean over all is told.
         trained: the network, if it is open already.
 
     Raises:
@@ -61,13 +64,15 @@ def open_predictor(
     if isinstance(net, mx.gluon.SymbolBlock):
         require_classifier(trained, source)
     names = _names(trained, source, class_file)
-    task, given = task_of(recipe), {}
-    for option, value in (("threshold", threshold), ("multi_scale", multi_scale or None)):
-        if value is not None and option not in task.prediction_options:
+    opened = tuple((name, other or open_network(name, model=model, ctx=context)) for name, other in members)
+    views = dict(crops=crops if crops != "1" else None, scales=tuple(scales) or None, dense=dense or None)
+    asked = dict(threshold=threshold, multi_scale=multi_scale or None, **views, members=opened or None)
+    task, given = task_of(recipe), {option: value for option, value in asked.items() if value is not None}
+    for option in given:
+        if option not in task.prediction_options:
             others = " and ".join(f"{other.noun}s" for other in TASKS if option in other.prediction_options)
-            flag = f"--{option.replace('_', '-')}"
-            raise Refused(f"{flag} is for {others}, and {source} is one of {task.kind.task}")
-        given |= {} if value is None else {option: value}
+            said = "an ensemble" if option == "members" else f"--{option.replace('_', '-')}"
+            raise Refused(f"{said} is for {others}, and {source} is one of {task.kind.task}")
     look = task.look(trained, names, context, **given)
     return Predictor(recipe.model if recipe else net.name, task.kind.task, names, look)
 

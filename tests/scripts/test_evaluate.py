@@ -147,3 +147,79 @@ def test_8_bits_and_fused_operators_beside_float32(cifar, tmp_path, capsys):
     assert "--form int8 is for CPUs and is compared with float32" in refused(
         capsys, *cifar, "--form", "int8", "--dtype", "bfloat16"
     )
+
+
+def test_one_crop_said_or_not_is_the_same_bit_for_bit(parameters, tiny_records, tmp_path, capsys):
+    found = {}
+    for name, more in (("not", ()), ("said", ("--crops", "1"))):
+        evaluated(capsys, *common(parameters, tiny_records / "val.rec", *more, "--json", tmp_path / name))
+        found[name] = json.loads((tmp_path / name).read_text())
+        del found[name]["images_per_second"]
+    assert found["not"] == found["said"]
+
+
+def test_crops_scales_and_an_ensemble(parameters, tiny_records, tmp_path, capsys):
+    """A network that always says the same is right for 5 of 20 however it is asked: every gain is 0."""
+    files = (parameters, tmp_path / "copy.params")
+    shutil.copy(*files)
+    words = ("--model", "cifar_resnet20_v1", "--classes", 4, "--rec-val", tiny_records / "val.rec", "--batch-size", 8)
+    more = ("--crops", 10, "--scales", "32,36,40", "--json", tmp_path / "out.json")
+    lines = evaluated(capsys, *words, *more, "--pretrained", *files)
+    said = [line.partition(":")[0] for line in lines]
+    labels = ["1 crop", "with its mirror image", "3 scales (32, 36, 40 px)"]  # at 32 px five crops are one
+    assert said[1:4] == said[5:8] == labels and said[8] == "ensemble of 2" and len(lines) == 10
+    # b = c = 0: z sqrt(1) / 22
+    gained = "top-1 25.00% (95 % interval 11.19% to 46.87%), gain +0.00 (-8.91 to +8.91) points"
+    assert (
+        lines[2] == f"with its mirror image: {gained}" and lines[8] == f"ensemble of 2: {gained} over the best of them"
+    )
+    assert lines[0] == f"cifar_resnet20_v1 ({parameters}) at 32 px on 20 images of {tiny_records}/val.rec"
+    assert lines[9].startswith("loss 1.9402; ") and lines[9].endswith(" images/s, 44 views of each averaged, float32")
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert (result["top1"], result["views"], result["scales"], result["crops"]) == (0.25, 44, [32, 36, 40], "10")
+    assert [len(member["additions"]) for member in result["members"]] == [3, 3]
+    assert result["ensemble"]["top1_gain"] == {
+        "difference": 0, "low": pytest.approx(-0.0890893), "high": pytest.approx(0.0890893), "p": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "more, says",
+    [
+        (("--crops", 10), "--crops 10: the crops of cifar_resnet20_v1 are as large as its images, 32 px"),
+        (("--scales", "24,40"), "sees crops of 32 px, which are larger than images of 24 px: give scales of at least"),
+        (("--dense", "--crops", 5), "--dense looks at whole images, which have no 5 crops"),
+        (("--dense", "--scales", "3000"), "the shorter edge takes 1 to 2048 px"),
+        (("--form", "fused", "--crops", "flip"), "--form takes one network and the centre crop: leave out --crops"),
+        (("--submission", "x", "--places365", "y", "--dense"), "--submission takes one network and the centre crop"),
+    ],
+)
+def test_views_that_there_are_not_are_refused(parameters, tiny_records, more, says, capsys):
+    assert says in refused(capsys, *common(parameters, tiny_records / "val.rec", *more))
+
+
+def test_an_ensemble_of_other_classes_or_images_is_refused(parameters, tiny_records, tmp_path, capsys):
+    other = get_model("cifar_resnet20_v1", classes=3)
+    other.initialize()
+    weights.save(other, tmp_path / "three.params")
+    words = ("--model", other.name, "--rec-val", tiny_records / "val.rec", "--pretrained")
+    assert "val.rec has 4 classes and" in refused(capsys, *words, parameters, tmp_path / "three.params")
+    assert "there is no run or file nowhere" in refused(capsys, *words, parameters, "nowhere")
+    runs = []
+    for name, val in (("one", "val"), ("two", "train")):
+        recipe = Recipe(
+            model=other.name, classes=4, input_size=24, data="records", val=(str(tiny_records / f"{val}.rec"),),
+            train=(str(tiny_records / "train.rec"),),
+        )  # fmt: skip
+        runs.append(tmp_path / name)
+        runs[-1].mkdir()
+        (runs[-1] / "recipe.json").write_text(json.dumps(recipe.to_json()))
+        shutil.copy(parameters, runs[-1] / "final.params")
+    says = refused(capsys, "--pretrained", *runs)
+    assert f"{runs[0]} and {runs[1]} have other validation images: name those to score on with --rec-val" in says
+    lines = evaluated(capsys, "--pretrained", *runs, "--rec-val", tiny_records / "val.rec")
+    assert lines[-2].startswith("ensemble of 2: top-1 25.00%")
+    for words in (("--scales", "24,x"), ("--scales", "24,24"), ("--crops", 3)):
+        with pytest.raises(SystemExit) as ended:
+            refused(capsys, "--pretrained", runs[0], *words)
+        assert ended.value.code == 2 and capsys.readouterr().err.startswith(f"refused: argument {words[0]}: ")

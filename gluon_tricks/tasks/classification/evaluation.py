@@ -149,7 +149,7 @@ def collect_logits(
     """All logits (N, K) float32 and labels (N,), in the order of the batches. Args: as for evaluate."""
     logits, labels = [], []
     for batch in batches:
-        logits.append(_logits(net, preprocess(batch.images, context)).asnumpy()[: batch.count])
+        logits.append(network_logits(net, preprocess(batch.images, context)).asnumpy()[: batch.count])
         labels.append(batch.labels[: batch.count])
     return np.concatenate(logits), np.concatenate(labels)
 
@@ -168,12 +168,12 @@ def wilson(fraction: float, count: int) -> tuple[float, float]:
 
 
 def _count_shard(net, preprocess, context, images, labels, real) -> mx.nd.NDArray:
-    logits = _logits(net, preprocess(images, context))
+    logits = network_logits(net, preprocess(images, context))
     labels = mx.nd.array(labels, ctx=context, dtype="float32")
     return count_correct(logits, labels, mx.nd.array(real, ctx=context, dtype="float32"))
 
 
-def _logits(net: mx.gluon.HybridBlock, images: mx.nd.NDArray) -> mx.nd.NDArray:
+def network_logits(net: mx.gluon.HybridBlock, images: mx.nd.NDArray) -> mx.nd.NDArray:
     """The network's logits in float32; those of auxiliary classifiers, which come after its own, are left out."""
     return own(net(images)).astype("float32")
 

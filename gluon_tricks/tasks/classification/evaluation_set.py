@@ -28,11 +28,12 @@ class EvaluationSet:
     """A network, packed images whose labels are its classes, and what it expects images to be.
 
     Args:
+        records: None: none, the network is asked about single photos.
         train: the records it was trained on, if it comes from a run and they are here.
     """
 
     net: mx.gluon.HybridBlock
-    records: Records
+    records: Records | None
     preprocessing: Preprocessing
     published: published.Published | None = None
     train: Records | None = None
@@ -44,10 +45,14 @@ class EvaluationSet:
             classes=self.net.classes, crop_ratio=self.preprocessing.crop_ratio,
         )  # fmt: skip
 
-    def preprocess(self, dtype: str) -> Callable[[np.ndarray, mx.Context], mx.nd.NDArray]:
-        """(images (n, H, W, 3) uint8, context) -> the network's input (n, 3, H, W) of the dtype."""
+    def preprocess(self, dtype: str, one_shape: bool = True) -> Callable[[np.ndarray, mx.Context], mx.nd.NDArray]:
+        """(images (n, H, W, 3) uint8, context) -> the network's input (n, 3, H, W) of the dtype.
+
+        Args:
+            one_shape: all images that come have one shape.
+        """
         normalise = Preprocess(dtype)
-        normalise.hybridize(static_alloc=True, static_shape=True)
+        normalise.hybridize(static_alloc=True, static_shape=one_shape)
         mean, std = self.preprocessing.mean, self.preprocessing.std
         pixel_mean = PixelMean(self.preprocessing.mean_image, mean, std)
 

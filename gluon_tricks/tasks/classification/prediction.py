@@ -1,4 +1,4 @@
-"""What a classifier says of a photo."""
+"""What a classifier, or an ensemble of them, says of a photo."""
 
 from __future__ import annotations
 
@@ -8,34 +8,52 @@ import mxnet as mx
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.data.augment import normalised
-from gluon_tricks.data.crop import centre_crop
-from gluon_tricks.data.loader import Batch
+from gluon_tricks.data.views import empty_batch, put
+from gluon_tricks.networks.load import Trained, require_classifier
+from gluon_tricks.networks.of_recipe import require_images
 from gluon_tricks.tasks import pictures
-from gluon_tricks.tasks.classification.evaluation import probabilities
+from gluon_tricks.tasks.classification.evaluation_set import EvaluationSet
+from gluon_tricks.tasks.classification.looking import Looking, loaded_views
+from gluon_tricks.tasks.classification.view_validation import open_member, require_same_outputs
+from gluon_tricks.tasks.classification.views import Views, mixed
 from gluon_tricks.tasks.prediction import TOP, Prediction, percentages
-from model_zoo.preprocessing import Preprocessing
+
+_AT_A_TIME = 16  # crops of a photo
 
 
-def classify(
-    net: mx.gluon.HybridBlock, seen_as: Preprocessing, names: Sequence[str], context: mx.Context, image: np.ndarray
-) -> Prediction:
+def open_looking(networks: Sequence[tuple[str, Trained]], views: Views, context: mx.Context) -> list[Looking]:
+    """Networks ready to be asked about photos, with what they are called.
+
+    Raises:
+        Refused: they have other classes than each other, or cannot see what the views are.
+    """
+    members = []
+    for source, trained in networks:
+        net = require_classifier(trained, source)
+        size = net.preprocessing.input_size
+        require_images(net, (1, size, size), context)
+        members.append(open_member(source, EvaluationSet(net, None, net.preprocessing), views, context))
+        members[-1].set_precision("float32")
+    require_same_outputs(members)
+    return [Looking(member, loaded_views(members), [context], _AT_A_TIME) for member in members]
+
+
+def classify(asked: Sequence[Looking], names: Sequence[str], image: np.ndarray) -> Prediction:
     """The likeliest classes of an image, beside it as bars.
 
     Raises:
-        Refused: the network gives no numbers.
+        Refused: a network gives no numbers.
     """
-    crop = centre_crop(image, seen_as.input_size, seen_as.crop_ratio)[None]
-    batch = Batch(crop, np.zeros(1, np.int64), np.zeros(1, np.int64), 1)
-    (scores,) = probabilities(
-        net,
-        [batch],
-        lambda images, at: normalised(images, at, seen_as.mean, seen_as.std, seen_as.mean_image),
-        context,
-    )
+    batch = empty_batch(asked[0].loaded, 1, 1)
+    put(asked[0].loaded, image, batch, 0, None)
+    logs = np.stack([looking.read(looking.start(batch), 1)[:, -1] for looking in asked], axis=1)
+    scores = np.exp(mixed(logs, np.full((1, len(asked)), 1 / len(asked)))[0, 0])
     if not np.isfinite(scores).all():
         raise Refused("the network gives no numbers (NaN): its parameters are those of a training that diverged")
     best = np.argsort(-scores, kind="stable")[:TOP]
-    values = [{"name": names[k], "index": int(k), "score": float(scores[k])} for k in best]
+    values = {"classes": [{"name": names[k], "index": int(k), "score": float(scores[k])} for k in best]}
+    averaged = sum(len(looking.member.steps[-1].weights) for looking in asked)
+    if averaged > 1:
+        values["views"] = averaged
     picture = pictures.bars(image, names, scores, top=TOP)
-    return Prediction(percentages([(names[k], scores[k]) for k in best]), {"classes": values}, picture)
+    return Prediction(percentages([(names[k], scores[k]) for k in best]), values, picture)

@@ -36,7 +36,6 @@ from gluon_tricks.networks.normalisation import MEAN_IMAGE
 from gluon_tricks.networks.of_recipe import (
     initialised_network,
     input_dtype,
-    require_images,
     restore_plain_layout,
     restored_classifier,
     untrained,
@@ -54,10 +53,11 @@ from gluon_tricks.tasks.classification.evaluation import (
     probabilities,
     scores_of,
 )
-from gluon_tricks.tasks.classification.evaluation_set import open_evaluation_set
-from gluon_tricks.tasks.classification.prediction import classify
+from gluon_tricks.tasks.classification.prediction import classify, open_looking
 from gluon_tricks.tasks.classification.validation import ClassificationValidation
-from gluon_tricks.tasks.multi_label.prediction import tag
+from gluon_tricks.tasks.classification.view_validation import ViewValidation, open_set, open_view_validation
+from gluon_tricks.tasks.classification.views import Views
+from gluon_tricks.tasks.multi_label.prediction import open_tagging
 from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tasks.protocol import (
     ONE_AT_A_TIME,
@@ -86,10 +86,10 @@ class Classification:
     scores = ClassificationScores
     train_error = staticmethod(count_wrong)
     exported = True
-    prediction_options: ClassVar[tuple[str, ...]] = ()
+    prediction_options: ClassVar[tuple[str, ...]] = ("crops", "scales", "dense", "members")
     evaluation_flags: ClassVar[tuple[str, ...]] = (
         "rec_val", "batch_size", "input_size", "crop_ratio", "form", "calibration", "calibration_batches", "places365",
-        "submission",
+        "submission", "crops", "scales", "dense", "members",
     )  # fmt: skip
     image_loss = staticmethod(cross_entropy)
     architecture = staticmethod(untrained)
@@ -115,24 +115,25 @@ class Classification:
         return trained.net.preprocessing.classes
 
     @classmethod
-    def look(cls, trained: Trained, names: Sequence[str], context: mx.Context) -> Callable[[np.ndarray], Prediction]:
-        net, seen_as = trained.net, trained.net.preprocessing
-        net.cast("float32")
-        net.hybridize(static_alloc=True, static_shape=True)
-        require_images(net, (1, seen_as.input_size, seen_as.input_size), context)
-        if seen_as.probabilities == "sigmoid":  # an export of a tagger
-            return functools.partial(tag, net, seen_as, names, context, 0.5)
-        return functools.partial(classify, net, seen_as, names, context)
+    def look(
+        cls, trained: Trained, names: Sequence[str], context: mx.Context, crops: str = "1", scales: Sequence[int] = (),
+        dense: bool = False, members: Sequence[tuple[str, Trained]] = (),
+    ) -> Callable[[np.ndarray], Prediction]:  # fmt: skip
+        """See protocol.Task. Args: crops, scales, dense, members: as of ScoringOptions."""
+        views = Views(crops, scales, dense)
+        if trained.net.preprocessing.probabilities == "sigmoid" and views.plain and not members:  # a tagger's export
+            return open_tagging(trained.net, names, context, 0.5)
+        networks = [(trained.net.name, trained), *members]
+        return functools.partial(classify, open_looking(networks, views, context), names)
 
     @classmethod
     def open_validation(
         cls, source: str, contexts: Sequence[mx.Context], options: ScoringOptions, trained: Trained | None = None
-    ) -> ClassificationValidation:
-        evaluated = open_evaluation_set(
-            source, contexts, model=options.model, classes=options.classes, rec_val=options.rec_val,
-            input_size=options.input_size, crop_ratio=options.crop_ratio, trained=trained,
-            batch_size=options.batch_size,
-        )  # fmt: skip
+    ) -> ClassificationValidation | ViewValidation:
+        views = Views(options.crops, options.scales, options.dense)
+        if options.members or not views.plain:
+            return open_view_validation(source, contexts, options, views, trained)
+        evaluated = open_set(source, contexts, options, trained)
         return ClassificationValidation(evaluated, source, contexts, options.batch_size, options.threads)
 
     def __init__(self, recipe: Recipe, contexts: Sequence[mx.Context], threads: int | None):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -11,12 +12,24 @@ import scipy.special
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.data.crop import centre_crop
+from gluon_tricks.networks.of_recipe import require_images
 from gluon_tricks.tasks import pictures
 from gluon_tricks.tasks.classification.auxiliary import own
 from gluon_tricks.tasks.prediction import TOP, Prediction, percentages
 from model_zoo.preprocessing import Preprocessing
 
 _MOST_BARS = 20
+
+
+def open_tagging(
+    net: mx.gluon.HybridBlock, names: Sequence[str], context: mx.Context, threshold: float
+) -> Callable[[np.ndarray], Prediction]:
+    """A tagger ready to be asked about photos. Args: as for tag, but the network's own preprocessing is taken."""
+    seen_as = net.preprocessing
+    net.cast("float32")
+    net.hybridize(static_alloc=True, static_shape=True)
+    require_images(net, (1, seen_as.input_size, seen_as.input_size), context)
+    return functools.partial(tag, net, seen_as, names, context, threshold)
 
 
 def tag(

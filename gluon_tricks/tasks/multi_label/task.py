@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar
@@ -18,7 +17,7 @@ from gluon_tricks.data.label_vectors import PRESENT, LabelledImages
 from gluon_tricks.data.loader import Batch
 from gluon_tricks.data.requirements import require_apart
 from gluon_tricks.networks.load import Trained
-from gluon_tricks.networks.of_recipe import require_images, restore_plain_layout
+from gluon_tricks.networks.of_recipe import restore_plain_layout
 from gluon_tricks.recipes.multi_label import MultiLabelRecipe
 from gluon_tricks.tasks import pictures
 from gluon_tricks.tasks.classification.evaluation import collect_logits
@@ -28,7 +27,7 @@ from gluon_tricks.tasks.multi_label.images import find_images, names_of
 from gluon_tricks.tasks.multi_label.loader import TagLoader, loader_of_crops
 from gluon_tricks.tasks.multi_label.loss import sigmoid_cross_entropy, target_of
 from gluon_tricks.tasks.multi_label.metrics import MultiLabelScores
-from gluon_tricks.tasks.multi_label.prediction import tag
+from gluon_tricks.tasks.multi_label.prediction import open_tagging
 from gluon_tricks.tasks.multi_label.validation import TagValidation, open_validation
 from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tasks.protocol import ONE_AT_A_TIME, ScoringOptions, handful, read_options
@@ -65,11 +64,7 @@ class MultiLabel(Classification):
     def look(
         cls, trained: Trained, names: Sequence[str], context: mx.Context, threshold: float = 0.5
     ) -> Callable[[np.ndarray], Prediction]:
-        net, seen_as = trained.net, trained.net.preprocessing
-        net.cast("float32")
-        net.hybridize(static_alloc=True, static_shape=True)
-        require_images(net, (1, seen_as.input_size, seen_as.input_size), context)
-        return functools.partial(tag, net, seen_as, names, context, threshold)
+        return open_tagging(trained.net, names, context, threshold)
 
     @classmethod
     def open_validation(

@@ -26,6 +26,25 @@ def test_a_network_and_its_file_have_the_same_scores(net, tiny_records, tmp_path
         assert (scores.top1, scores.images) == (0.25, 20) and scores.loss == pytest.approx(1.94019, abs=1e-4)
 
 
+def test_views_and_ensembles(net, tiny_records, tmp_path):
+    """The network says the same of every view, and so do two of them."""
+    net.save_parameters(str(tmp_path / "net.params"))
+    val, plain = tiny_records / "val.rec", evaluate(net, tiny_records / "val.rec")
+    for networks, options in (
+        ([net, net], {}), ([net], dict(crops="flip")), (net, dict(crops=10, scales=(36, 40))), (net, dict(dense=True)),
+        ([tmp_path / "net.params", tmp_path / "net.params"], dict(model=net.name, crops="flip")),
+    ):  # fmt: skip
+        scores = evaluate(networks, val, batch_size=8, **options)
+        assert (scores.top1, scores.top5, scores.images) == (0.25, 1, 20), options
+        assert scores.loss == pytest.approx(plain.loss, abs=1e-5) and str(scores) == str(plain)
+    assert (
+        scores.ensemble.views == 4 and len(scores.members) == 2 and scores.row() == pytest.approx(plain.row(), rel=1e-5)
+    )
+    photo = np.zeros((40, 50, 3), np.uint8)
+    (alone,), (both,) = predict(net, photo), predict([net, net], photo, crops=10, scales=(36, 40))
+    assert both.words == alone.words and both.values["views"] == 40 and "views" not in alone.values
+
+
 def test_predictions_come_in_the_order_of_the_photos(net):
     before = {name: p.data().asnumpy() for name, p in parameters_by_name(net).items()}
     photos = [np.zeros((height, 50, 3), np.uint8) for height in (40, 60)]
@@ -38,6 +57,13 @@ def test_predictions_come_in_the_order_of_the_photos(net):
         np.testing.assert_array_equal(parameter.data().asnumpy(), before[name])
 
 
+def other():
+    net = get_model("cifar_resnet20_v1", classes=3)
+    net.initialize()
+    net(mx.nd.zeros((1, 3, 32, 32)))
+    return net
+
+
 @pytest.mark.parametrize(
     "call, says",
     [
@@ -45,6 +71,13 @@ def test_predictions_come_in_the_order_of_the_photos(net):
         (lambda net, val: evaluate(net, val, multi_scale=True), "multi_scale does not apply: .* is a classifier"),
         (lambda net, val: evaluate(net, val, data="voc"), "data does not apply: .* is a classifier"),
         (lambda net, val: evaluate(get_model(net.name), val), "has no parameters yet"),
+        (lambda net, val: evaluate([net, get_model(net.name)], val), "has no parameters yet"),
+        (lambda net, val: evaluate([net, net]), "records is missing"),
+        (lambda net, val: evaluate([], val), "there is no network to ask"),
+        (lambda net, val: evaluate(net, val, crops=3), "there are no crops '3'"),
+        (lambda net, val: evaluate(net, val, scales=(16,)), "crops of 32 px, which are larger than images of 16 px"),
+        (lambda net, val: predict(net, np.zeros((9, 9, 3), np.uint8), crops=10), "are as large as its images"),
+        (lambda net, val: predict([net, other()], np.zeros((9, 9, 3), np.uint8)), "same classes, and .* has 4, .* 3"),
         (lambda net, val: evaluate(mx.gluon.nn.Dense(4), val), "and got a Dense"),
         (lambda net, val: evaluate("nowhere", val), "there is no run or file nowhere"),
         (lambda net, val: predict(net, np.zeros((3, 32, 32), np.uint8)), r"got uint8 \(3, 32, 32\)"),
