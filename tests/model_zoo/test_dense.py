@@ -24,7 +24,8 @@ AT_THEIR_SIZE = {
 def made(name, side, classes=7):
     """With norms and biases that are not those of a beginning, so that no layer is left out unseen."""
     mx.random.seed(3)
-    net = get_model(name, classes=classes)
+    keywords = {"batch_norm": True} if name == "caffenet" else {}
+    net = get_model(name, classes=classes, **keywords)
     net.initialize()
     images = mx.nd.random.uniform(-2, 2, (2, 3, side, side))
     net(images)

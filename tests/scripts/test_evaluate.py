@@ -167,14 +167,15 @@ def test_crops_scales_and_an_ensemble(parameters, tiny_records, tmp_path, capsys
     lines = evaluated(capsys, *words, *more, "--pretrained", *files)
     said = [line.partition(":")[0] for line in lines]
     labels = ["1 crop", "with its mirror image", "3 scales (32, 36, 40 px)"]  # at 32 px five crops are one
-    assert said[1:4] == said[5:8] == labels and said[8] == "ensemble of 2" and len(lines) == 10
+    assert said[1:4] == said[5:8] == labels and said[8] == "ensemble of 2" and len(lines) == 11
     # b = c = 0: z sqrt(1) / 22
     gained = "top-1 25.00% (95 % interval 11.19% to 46.87%), gain +0.00 (-8.91 to +8.91) points"
     assert (
         lines[2] == f"with its mirror image: {gained}" and lines[8] == f"ensemble of 2: {gained} over the best of them"
     )
     assert lines[0] == f"cifar_resnet20_v1 ({parameters}) at 32 px on 20 images of {tiny_records}/val.rec"
-    assert lines[9].startswith("loss 1.9402; ") and lines[9].endswith(" images/s, 44 views of each averaged, float32")
+    assert lines[9] == "all of it gains +0.00 (-8.91 to +8.91) points in the top-1 over 1 crop"
+    assert lines[10].startswith("loss 1.9402; ") and lines[10].endswith(" images/s, 44 views of each averaged, float32")
     result = json.loads((tmp_path / "out.json").read_text())
     assert (result["top1"], result["views"], result["scales"], result["crops"]) == (0.25, 44, [32, 36, 40], "10")
     assert [len(member["additions"]) for member in result["members"]] == [3, 3]

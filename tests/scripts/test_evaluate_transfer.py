@@ -163,12 +163,17 @@ def test_what_makes_no_sense_is_refused(detector, segmenter, tmp_path, tiny_reco
         (detector, "detector", ("--rec-val", tiny_records / "val.rec")),
         (detector, "detector", ("--form", "int8")),
         (detector, "detector", ("--multi-scale",)),
+        (detector, "detector", ("--crops", 10)),
+        (segmenter, "segmenter", ("--dense",)),
+        (segmenter, "segmenter", ("--scales", "224,256")),
         (segmenter, "segmenter", ("--batch-size", 8)),
         (segmenter, "segmenter", ("--crop-ratio", 0.5)),
         (segmenter, "segmenter", ("--places365", "list", "--submission", tmp_path / "x")),
     ):
         says = evaluated(capsys, "--pretrained", run, *words, code=2)
         assert says == f"refused: {words[0]} does not apply: {run} is a {what}\n"
+    says = evaluated(capsys, "--pretrained", detector, segmenter, code=2)
+    assert says == f"refused: an ensemble does not apply: {detector} is a detector\n"
     says = evaluated(capsys, "--pretrained", segmenter, "--data", tmp_path, code=2)
     assert "the data set of" in says and "is few_scenes, which is built in" in says
     recipe = json.loads((segmenter / "recipe.json").read_text())

@@ -138,6 +138,34 @@ def test_a_classifier_sees_images_as_evaluation_does(classifier, photos, tmp_pat
         assert [found[k] for k in range(4)] == pytest.approx(of_image.tolist(), abs=1e-5)
 
 
+def test_an_ensemble_over_views_is_the_mean_of_what_each_says_of_each(tmp_path, photos, capsys):
+    """By hand over the crops: shorter edges 28 and 40 px, the middle 24 px and its mirror image, of two networks."""
+    runs, expected = [], []
+    photo = cv2.imread(str(photos / "wide.png"))[:, :, ::-1]
+    for seed in (1, 2):
+        net = get_model("cifar_resnet20_v1", classes=4)
+        mx.random.seed(seed)
+        net.initialize(mx.init.Xavier(), force_reinit=True)
+        runs.append(tmp_path / f"run{seed}")
+        runs[-1].mkdir()
+        recipe = Recipe(model=net.name, classes=4, input_size=24, crop_ratio=0.75, data="records")
+        recipe = recipe.set(mean=tuple(MEAN), std=tuple(STD))
+        (runs[-1] / "recipe.json").write_text(json.dumps(recipe.to_json()))
+        net.save_parameters(str(runs[-1] / "final.params"))
+        for edge in (28, 40):
+            image = cv2.resize(photo, (90 * edge // 60, edge))
+            x, y = (image.shape[1] - 24) // 2, (edge - 24) // 2
+            crop = ((image[y : y + 24, x : x + 24] - MEAN) / STD).transpose(2, 0, 1)
+            both = net(mx.nd.array(np.stack([crop, crop[:, :, ::-1]])))
+            expected += [*both.softmax().asnumpy()]
+    words = ("--params", runs[0], "--params", runs[1], "--crops", "flip", "--scales", "28,40")
+    predicted(capsys, photos / "wide.png", *words, "--out", tmp_path / "out")
+    values = values_of(tmp_path / "out" / "wide.json")
+    found = {one["index"]: one["score"] for one in values["classes"]}
+    assert [found[k] for k in range(4)] == pytest.approx(np.mean(expected, axis=0), abs=1e-5)
+    assert values["views"] == 8 and values["members"] == [str(runs[1])]
+
+
 def test_a_detector_gives_boxes_of_the_photo(detector, photos, tmp_path, capsys):
     """60 x 90 px come to the network as 64 x 96, and boxes go back by 15/16; the five surest of many are asked for."""
     ids, scores, boxes = (p.asnumpy()[0] for p in load_network(detector)(network_input(photos / "wide.png", 96, 64)))
@@ -263,7 +291,7 @@ def test_names_come_from_a_file_the_records_or_imagenet(classifier, photos, tmp_
     assert lines[0].endswith(": class 1 100.0 %, class 0 0.0 %")  # 1 / (1 + e^9) is 0.01 %
 
 
-def test_refused_before_anything_is_written(classifier, photos, tmp_path, capsys):
+def test_refused_before_anything_is_written(classifier, detector, photos, tmp_path, capsys):
     (tmp_path / "names.txt").write_text("one\ntwo\n")
     (tmp_path / "none").mkdir()
     (tmp_path / "val" / "red").mkdir(parents=True)
@@ -279,8 +307,14 @@ def test_refused_before_anything_is_written(classifier, photos, tmp_path, capsys
         ((tmp_path / "nowhere.jpg", *run), "nowhere.jpg is no file or folder that can be read"),
         ((wide, *run, "--classes", tmp_path / "names.txt"), "names.txt has 2 names and"),
         ((wide, *run, "--classes", tmp_path / "no.txt"), "cannot read"),
-        ((wide, *run, "--threshold", 0.7), "--threshold is for detectors, and"),
+        ((wide, *run, "--threshold", 0.7), "--threshold is for detectors"),
         ((wide, *run, "--multi-scale"), "--multi-scale is for segmenters, and"),
+        ((wide, *run, "--scales", "20"), "sees crops of 24 px, which are larger than images of 20 px"),
+        ((wide, *run, "--crops", 5, "--dense"), "--dense looks at whole images, which have no 5 crops"),
+        ((wide, *run, "--params", tmp_path / "nan.params", "--model", "cifar_resnet20_v1"), "has 4, "),
+        ((wide, "--params", detector, "--crops", 10), "--crops is for classifiers, and"),
+        ((wide, "--params", detector, "--params", detector), "an ensemble is for classifiers, and"),
+        ((wide, *run, "--params", detector), "is a run of detection, and this is for classifiers"),
         ((wide, *run, "--out", photos), "is where images lie"),
         ((wide, "--params", tmp_path / "no-run"), "there is no run or file"),
         ((wide, "--params", tmp_path / "none"), "holds neither final.params nor a checkpoint"),

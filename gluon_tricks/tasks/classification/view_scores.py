@@ -50,6 +50,15 @@ class Addition:
         """What it gains in the top k over what it is an addition to, on the same images."""
         return None if self.over is None else gain(self.over.positions < k, self.positions < k)
 
+    @property
+    def first(self) -> Addition:
+        """What the additions began with: the single crop, of an ensemble that of the best network."""
+        return self if self.over is None else self.over.first
+
+    def whole_gain(self, k: int) -> Gain:
+        """What all additions up to this one gain in the top k."""
+        return gain(self.first.positions < k, self.positions < k)
+
     def line(self, few: bool) -> str:
         """Its scores, in words. Args: few: there are at most five classes, which are all in the top 5."""
         said = []
@@ -65,6 +74,7 @@ class Addition:
             found |= {f"top{k}": self.top(k), f"top{k}_interval": self.interval(k)}
             if self.over:
                 found[f"top{k}_gain"] = dataclasses.asdict(self.gain(k))
+                found[f"top{k}_whole_gain"] = dataclasses.asdict(self.whole_gain(k))
         return found
 
 

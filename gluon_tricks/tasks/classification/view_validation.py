@@ -158,6 +158,9 @@ class ViewValidation:
             told += [addition.line(scores.few) for addition in additions]
         if scores.ensemble:
             told.append(f"{scores.ensemble.line(scores.few)} over the best of them")
+        last = scores.ensemble or scores.members[0][-1]
+        if last.over and last.over.over:  # what one addition gains has been said
+            told.append(f"all of it gains {last.whole_gain(1)} points in the top-1 over {last.first.label}")
         views, rate = plural(result["views"], "view"), result["images_per_second"]
         told.append(f"loss {scores.loss:.4f}; {rate:.1f} images/s, {views} of each averaged, {result['dtype']}")
         return told

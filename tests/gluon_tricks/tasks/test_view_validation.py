@@ -58,10 +58,12 @@ def test_a_network_twice_is_as_good_as_once(tiny_records):
     once, _ = scored(cifar(), records, crops="10")
     twice, validation = scored(cifar(), records, members=[cifar()], crops="10")
     assert (twice.top1, twice.images) == (once.top1, 20) and twice.loss == pytest.approx(once.loss, rel=1e-12)
+    assert twice.ensemble.first is twice.members[0][0] and twice.ensemble.over.over.over is twice.ensemble.first
+    assert twice.ensemble.whole_gain(1).difference == pytest.approx(twice.top1 - twice.ensemble.first.top(1))
     assert twice.ensemble.views == 20 and twice.ensemble.gain(1).difference == 0
     assert (twice.ensemble.positions == once.members[0][-1].positions).all()
     lines = validation.lines(twice, validation.result(twice, "float32", 2.0))
-    assert lines[-2].startswith("ensemble of 2: top-1 ") and lines[-2].endswith("points over the best of them")
+    assert lines[-3].startswith("ensemble of 2: top-1 ") and lines[-3].endswith("points over the best of them")
     assert lines[-1].endswith("10.0 images/s, 20 views of each averaged, float32")
 
 
