@@ -54,7 +54,7 @@ def occlusion_figure(
         kind = "top class" if label is None or k != main else "true class" + (", top too" if k == top else "")
         drawn = panel.imshow(found.of(k), extent=extent, vmin=0, vmax=max(found.of(k).max(), 1e-6), cmap="viridis")
         panel.set_title(f"probability of {_name(names[k])}\n({kind}; {found.whole[k]:.0%} without)", fontsize=10)
-        figure.colorbar(drawn, ax=panel, shrink=0.75, format=PercentFormatter(1.0, 0))
+        figure.colorbar(drawn, ax=panel, shrink=0.75, format=PercentFormatter(1.0))
     _draw_classes(panels[-1], found.likeliest, names, extent)
     for panel in panels:
         panel.set(xticks=[], yticks=[], xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))
