@@ -6,6 +6,7 @@
     %(prog)s table5 --show                               only what there is
     %(prog)s table8 --data VOCdevkit                     its base networks are trained first, where they are missing
     %(prog)s degradation --scale small --data cifar-10-batches-bin    plain and residual networks on CIFAR-10
+    %(prog)s transfer_learning --scale small --data PHOTOS    a linear classifier on features against training all
     %(prog)s figure1                                     drawn from the networks, as figure2 is
     %(prog)s figure3 --scale imagenette --data PHOTOS    drawn from runs, as figure4 is: trained where missing
 
@@ -40,6 +41,7 @@ from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
 from gluon_tricks.machine.devices import choose_contexts
+from gluon_tricks.networks.load import SOURCE
 from gluon_tricks.paper import cells, estimate, figures, run_cells, tables
 from gluon_tricks.paper.comparison import compare
 from gluon_tricks.paper.scales import SCALES, TRANSFER_SCALES, get_scale, scales_of
@@ -67,6 +69,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         default=pathlib.Path("runs/tables"),
         metavar="DIR",
         help="folder of the runs (runs/tables)",
+    )
+    parser.add_argument(
+        "--network", metavar="SRC", help=f"transfer_learning: {SOURCE} (one that is trained on the other classes)"
     )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--plan", action="store_true", help="run nothing, say what would be run and for how long")
@@ -190,7 +195,15 @@ def _runs(args: argparse.Namespace) -> cells.Runs:
     data = str(args.data.expanduser().absolute()) if args.data and folder else ""
     if train and not args.show:
         require_apart(Records(train), Records(val))
-    return cells.Runs(args.runs, scale, train, val, data, Records(train).digest if train else "")
+    digest = Records(train).digest if train else ""
+    return cells.Runs(args.runs, scale, train, val, data, digest, _network(args))
+
+
+def _network(args: argparse.Namespace) -> str:
+    columns = get_table(args.what).columns.values() if args.what in TABLES else ()
+    if args.network and not any(getattr(recipe, "pretrained", "") for recipe in columns):
+        raise Refused(f"--network {args.network}: {args.what} starts from no trained network; leave it out")
+    return args.network or ""
 
 
 def _require_data(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
 import functools
-import io
 import json
-import math
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,11 +15,14 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import TOLD_BYTES, read_text
 from gluon_tricks.core.wording import one_line, plural
 from gluon_tricks.data.builtin import shapes
-from gluon_tricks.data.recipe_records import DATA_SETS, IMAGENET_FOLDER, imagenet_is_here
-from gluon_tricks.data.records import Records
-from gluon_tricks.paper.scales import AnyScale, TransferScale, family_of, scales_of
+from gluon_tricks.data.recipe_records import DATA_SETS, find_records
+from gluon_tricks.networks.load import model_of, starting_point
+from gluon_tricks.paper.data_needed import require_data
+from gluon_tricks.paper.metrics_file import read_metrics
+from gluon_tricks.paper.scales import AnyScale, family_of, scales_of
 from gluon_tricks.recipes.kinds import read_recipe
-from gluon_tricks.recipes.registry import TABLES, get_table
+from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.recipes.registry import TABLES, get_table, is_cell
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables.rows import Row, Table
 from gluon_tricks.tasks.protocol import errors_of, with_final
@@ -57,14 +57,7 @@ class Cell:
 
     def metrics(self) -> list[dict[str, float]]:
         """A row per finished epoch. Raises Refused for a damaged file."""
-        path = self.folder / "metrics.csv"
-        if not os.path.lexists(path):
-            return []
-        try:
-            rows = csv.DictReader(io.StringIO(read_text(path, TOLD_BYTES), newline=""))
-            return [{name: _number(value) for name, value in row.items()} for row in rows]
-        except (ValueError, TypeError) as error:
-            raise Refused(f"{path} is damaged ({error}): move {self.folder} away, and it is run again") from None
+        return read_metrics(self.folder)
 
     def stored(self) -> Settings | None:
         """What it was trained by, of an older version's with today's defaults; None before it has begun."""
@@ -92,16 +85,23 @@ class Cell:
             and self._seen_by_norms(stored) <= {self.recipe.bn_batch}
         ):
             differences.remove("bn_batch")  # the devices that it was trained on came to the same
+        if self.source and "pretrained" in differences:
+            differences.remove("pretrained")  # a cell's is a cell, wherever the runs lie now
         if _are_others(stored.data, self.recipe.data):
             differences.append("data")
         told = next((event["records"] for event in self.events() if "records" in event), "")
-        if self.digest and told and self.digest != told:
+        if self.digest and told and self._digest_of_part() != told:
             differences.append("other images")
         if differences:
             text = ", ".join(differences)
             raise Refused(f"{self.folder} holds a run of another recipe ({text}): move it away, or use --runs")
         ended = (self.folder / "final.params").is_file() or not (self.folder / "checkpoints").is_dir()
         return self._all_epochs(self.metrics()) and ended  # of some only the metrics have been kept
+
+    def _digest_of_part(self) -> str:
+        """That of the records, or of what the recipe takes of them."""
+        part = getattr(self.recipe, "only_classes", ()) or getattr(self.recipe, "per_class", 0)
+        return find_records(self.recipe)[0].digest if part else self.digest
 
     def _all_epochs(self, rows: list[dict[str, float]]) -> bool:
         """Whether these are all, of a run that validation results may have ended earlier."""
@@ -154,11 +154,6 @@ class Cell:
         return told[-1] if told and self.is_done() else {}
 
 
-def _number(text: str) -> float:
-    """Of a field of metrics.csv; empty: the version that trained that epoch did not count it."""
-    return math.nan if text == "" else float(text)
-
-
 def _are_others(stored: str, wanted: str) -> bool:
     """Whether `data` means other images: drawn ones and no drawn ones, or another folder beside the old one."""
     if {stored, wanted} & {*DATA_SETS}:
@@ -178,6 +173,7 @@ class Runs:
         data: of tables whose images are not packed (Table.reads_folder) their folder; "" for what is built in. train
             and val are those of the base networks then.
         digest: of the training records (Records.digest); "": not known.
+        network: a trained one, in the place of what the recipes start from (Recipe.pretrained); "": none.
     """
 
     root: pathlib.Path
@@ -186,6 +182,7 @@ class Runs:
     val: tuple[str, ...] = ()
     data: str = ""
     digest: str = ""
+    network: str = ""
 
     @property
     def bases(self) -> Runs:
@@ -209,12 +206,22 @@ class Runs:
             return Cell(first, recipe.set(data=self.data) if self.data else recipe, folder)
         if self.train:
             recipe = recipe.set(data="records", train=self.train, val=self.val)
-        teacher = None
+        recipe, source = self._started(recipe)
         for trick in recipe.tricks:
             if isinstance(trick, Distillation):
-                teacher = self.cell(trick.teacher, 0)  # one network for all seeds
-                recipe = recipe.add(dataclasses.replace(trick, teacher=str(teacher.folder)))
-        return Cell(first, recipe, folder, teacher, self.digest)
+                source = self.cell(trick.teacher, 0)  # one network for all seeds
+                recipe = recipe.add(dataclasses.replace(trick, teacher=str(source.folder)))
+        return Cell(first, recipe, folder, source, self.digest)
+
+    def _started(self, recipe: Recipe) -> tuple[Recipe, Cell | None]:
+        """The recipe that starts from the given network, or from that of the cell that it names, and this cell."""
+        if recipe.pretrained and self.network:
+            model = model_of(self.network) or recipe.model
+            return recipe.set(model=model, pretrained=starting_point(self.network, model)), None
+        if not is_cell(recipe.pretrained):
+            return recipe, None
+        source = self.cell(recipe.pretrained, 0)  # one network for all seeds
+        return recipe.set(pretrained=str((source.folder / "final.params").absolute())), source
 
     def cells(self, table: str, columns: Sequence[str], rows: Sequence[str], seeds: int | None) -> list[Cell]:
         """The cells a table shows, seed by seed, so that whole tables appear early; teachers are not listed.
@@ -246,45 +253,8 @@ class Runs:
         return max((int(name[4:]) + 1 for name in found if name[4:].isdigit()), default=0)
 
     def require_data(self, table: str) -> None:
-        """Refuses in one sentence, before the first cell, what every one of them would fail for.
-
-        Raises:
-            Refused: the table's images are not named and not here; says what to pack.
-        """
-        if isinstance(self.scale, TransferScale):
-            self._require_transfer_data(get_table(table))
-            return
-        if self.train:
-            self._require_classes(get_table(table))
-            return
-        data, photos = self.scale.needs(get_table(table))
-        if self.data:
-            return
-        if data == "records":
-            raise Refused(
-                f"{table} at the scale {self.scale.name} is trained on {photos}: name their folder with --data"
-            )
-        if data == "imagenet" and not imagenet_is_here():
-            raise Refused(
-                f"{table} is trained on ImageNet, and there is no train.rec and val.rec in {IMAGENET_FOLDER}: pack it "
-                "with gluon-tricks pack and name the folder with --data, or choose a smaller --scale"
-            )
-
-    def _require_classes(self, table: Table) -> None:
-        names, wanted = Records(self.train).classes, self.scale.recipe(table, *table.names()[0].split("/")[1:]).classes
-        if wanted and names and len(names) != wanted:
-            raise Refused(
-                f"{table.name} at the scale {self.scale.name} has {wanted} classes and {self.train[0]} has "
-                f"{len(names)}: name the paper's images with --data, or choose a smaller --scale"
-            )
-
-    def _require_transfer_data(self, table: Table) -> None:
-        built_in = "dataset" in self.scale.set.get(table.name, {}) and table.name not in self.scale.photos
-        if not self.data and not built_in:
-            photos = self.scale.photos.get(table.name, table.photos)
-            raise Refused(
-                f"{table.name} at the scale {self.scale.name} is trained on {photos}: name its folder with --data"
-            )
+        """See data_needed.require_data."""
+        require_data(get_table(table), self.scale, self.train, self.data)
 
 
 @functools.cache

@@ -37,7 +37,7 @@ def plan(todo: Sequence[Cell]) -> list[str]:
     rates = _rates([*(cell.recipe for cell in todo), *(_teaching(cell) for cell in todo if _learns(cell))])
     lines, total, counted = [], 0.0, {}
     for cell in todo:
-        data = cell.recipe.task, cell.recipe.data, getattr(cell.recipe, "train", ""), cell.name.split("/")[0]
+        data = cell.recipe.task, cell.recipe.data, *_part(cell.recipe), cell.name.split("/")[0]
         train, val = counted[data] = counted.get(data) or _images(cell)
         seconds = 1 / rates[_kind(cell.recipe)]  # an image
         teacher = FORWARD / rates[_kind(_teaching(cell))] if _learns(cell) else 0.0
@@ -74,7 +74,12 @@ def _teaching(cell: Cell) -> Settings:
 
 
 def _kind(recipe: Settings) -> tuple:
-    return recipe.task, recipe.model, str(recipe.net), recipe.sides, recipe.batch_size, recipe.dtype
+    return recipe.task, recipe.model, str(recipe.net), recipe.sides, recipe.batch_size, recipe.dtype, recipe.freeze
+
+
+def _part(recipe: Settings) -> tuple:
+    """Which images it takes, of tasks that can take some."""
+    return tuple(getattr(recipe, field, "") for field in ("train", "only_classes", "per_class"))
 
 
 def _rates(recipes: Sequence[Settings]) -> dict[tuple, float]:

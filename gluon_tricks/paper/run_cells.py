@@ -32,7 +32,8 @@ def run(cell: Cell, train: Sequence[str], say: Callable[[str], None]) -> bool:
         cell.folder.parent.mkdir(parents=True, exist_ok=True)
         cell.failure.unlink(missing_ok=True)
     if cell.source and not cell.source.has_result():
-        what = "base network" if cell.recipe.based else "teacher"
+        starts = "network to start from" if getattr(cell.recipe, "pretrained", "") else "teacher"
+        what = "base network" if cell.recipe.based else starts
         return _failed(cell, f"its {what} {cell.source.name} has no result ({cell.source.state()})", say)
     recipe = cell.folder.with_name(cell.folder.name + ".json")
     write_text(recipe, json.dumps(cell.recipe.to_json(), indent=2) + "\n")

@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Mapping
 
 from gluon_tricks.core.errors import require_known
+from gluon_tricks.paper.little_data_scales import LITTLE_DATA_SCALES
 from gluon_tricks.paper.magic_scales import MAGIC_SCALES
 from gluon_tricks.paper.own_scale import OwnScale, sooner
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
-from gluon_tricks.recipes.tables import degradation
+from gluon_tricks.recipes.tables import degradation, transfer_learning
 from gluon_tricks.recipes.tables.magic_table1 import FAMILY
 from gluon_tricks.recipes.tables.rows import Table
 from gluon_tricks.tricks import LinearScaling, StepDecay, Trick, Warmup
@@ -202,6 +203,7 @@ FAMILIES: dict[str, Mapping[str, AnyScale]] = {
     "transfer": TRANSFER_SCALES,
     "cifar": CIFAR_SCALES,
     FAMILY: MAGIC_SCALES,
+    transfer_learning.FAMILY: LITTLE_DATA_SCALES,
 }
 
 

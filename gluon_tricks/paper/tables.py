@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gluon_tricks.core.wording import columns, one_line, padded
-from gluon_tricks.paper import degradation
+from gluon_tricks.paper import degradation, little_data
 from gluon_tricks.paper.comparison import Comparison, Section
 from gluon_tricks.paper.line import Line
 from gluon_tricks.recipes.registry import get_table
@@ -50,7 +50,7 @@ def as_csv(comparison: Comparison) -> str:
     names = [_CSV_NAMES.get(name, name) for name in comparison.scores]
     paper = [f"paper_{name}" for name in names]
     base = ["base_top1"] if get_table(comparison.name).based else []
-    errors = ["train_error"] if comparison.name in PICTURES else []
+    errors = ["train_error"] if comparison.name == "degradation" else []
     writer.writerow(
         ("table", "scale", "column", "row", "model", "dtype", "seed", *paper, *names, *base, *errors, "state")
     )
@@ -106,7 +106,8 @@ def mean_history(histories: Sequence[Sequence[float]]) -> np.ndarray:
 def curves(comparison: Comparison, section: Section) -> tuple[bytes | None, str]:
     """The runs of a section against epoch as a PNG, and what it shows; None where nothing has been run."""
     what = f"validation {comparison.scores[0]} against epoch"
-    figure = PICTURES.get(comparison.name, lambda lines: _scores(lines, comparison.scores[0]))(section.lines)
+    own, what = PICTURES.get(comparison.name, (lambda lines: _scores(lines, comparison.scores[0]), what))
+    figure = own(section.lines)
     if figure is None:
         return None, what
     if comparison.name in PICTURES:  # which is looked at by itself too
@@ -114,7 +115,7 @@ def curves(comparison: Comparison, section: Section) -> tuple[bytes | None, str]
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=110)
     import_pyplot().close(figure)
-    return out.getvalue(), "errors against epoch" if comparison.name in PICTURES else what
+    return out.getvalue(), what
 
 
 def _in_page(picture: bytes | None, what: str) -> str:
@@ -132,7 +133,7 @@ def _scores(lines: Sequence[Line], score: str):
         first = [task_of(cell.recipe).scores.in_tables[0] for cell in done]
         histories = [[100 * row[column] for row in cell.metrics()] for cell, column in zip(done, first)]
         if histories:
-            mean = np.mean(histories, axis=0)
+            mean = mean_history(histories)
             panel.plot(range(1, len(mean) + 1), mean, marker="." if len(mean) < 40 else "", label=line.label)
     if not panel.lines:
         pyplot.close(figure)
@@ -143,4 +144,8 @@ def _scores(lines: Sequence[Line], score: str):
     return figure
 
 
-PICTURES = {"degradation": degradation.curves}  # tables with a picture of their own, which is a file too
+# Tables with a picture of their own, which is a file too: how it is drawn, and what it shows.
+PICTURES = {
+    "degradation": (degradation.curves, "errors against epoch"),
+    "transfer_learning": (little_data.curves, "top-1 against images of each class"),
+}

@@ -22,6 +22,7 @@ from gluon_tricks.recipes.tables import (
     table7,
     table8,
     table9,
+    transfer_learning,
 )
 from gluon_tricks.recipes.tables.rows import Table
 
@@ -52,6 +53,7 @@ _MODULES = (
     magic_table1,
     magic_table2,
     degradation,
+    transfer_learning,
 )
 TABLES: dict[str, Table] = {module.TABLE.name: module.TABLE for module in _MODULES}
 

@@ -9,7 +9,7 @@ import pytest
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.paper import estimate, tables
 from gluon_tricks.paper.cells import Cell
-from gluon_tricks.paper.scales import _sooner
+from gluon_tricks.paper.own_scale import sooner
 from gluon_tricks.recipes.recipe import Recipe, apply_setting
 from gluon_tricks.recipes.transfer import DetectionRecipe
 from gluon_tricks.tasks.classification.evaluation import ClassificationScores
@@ -87,7 +87,7 @@ def test_the_error_is_of_what_checkpoints_are_compared_by():
 
 
 def test_a_scale_shortens_its_patience():
-    assert _sooner(Plateau(patience=10), 0.25).patience == 2 and _sooner(Plateau(), 1 / 120).patience == 1
+    assert sooner(Plateau(patience=10), 0.25).patience == 2 and sooner(Plateau(), 1 / 120).patience == 1
 
 
 # --- in runs ------------------------------------------------------------------------------------------------------

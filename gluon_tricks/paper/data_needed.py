@@ -1,0 +1,55 @@
+"""What images a table needs at a scale, looked for before its first cell is run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
+from gluon_tricks.data.records import Records
+from gluon_tricks.paper.scales import AnyScale, TransferScale
+from gluon_tricks.recipes.tables.rows import Table
+
+
+def require_data(table: Table, scale: AnyScale, train: Sequence[str], data: str) -> None:
+    """Refuses in one sentence, before the first cell, what every one of them would fail for.
+
+    Args:
+        train: packed images that are named; (): none.
+        data: the folder of those that are not packed; "": none.
+
+    Raises:
+        Refused: the table's images are not named and not here; says what to pack.
+    """
+    if isinstance(scale, TransferScale):
+        _require_transfer_data(table, scale, data)
+        return
+    if train:
+        _require_classes(table, scale, train)
+        return
+    wanted, photos = scale.needs(table)
+    if data:
+        return
+    if wanted == "records":
+        raise Refused(f"{table.name} at the scale {scale.name} is trained on {photos}: name their folder with --data")
+    if wanted == "imagenet" and not imagenet_is_here():
+        raise Refused(
+            f"{table.name} is trained on ImageNet, and there is no train.rec and val.rec in {IMAGENET_FOLDER}: pack it "
+            "with gluon-tricks pack and name the folder with --data, or choose a smaller --scale"
+        )
+
+
+def _require_classes(table: Table, scale: AnyScale, train: Sequence[str]) -> None:
+    names, wanted = Records(train).classes, scale.recipe(table, *table.names()[0].split("/")[1:]).classes
+    if wanted and names and len(names) != wanted:
+        raise Refused(
+            f"{table.name} at the scale {scale.name} has {wanted} classes and {train[0]} has "
+            f"{len(names)}: name the paper's images with --data, or choose a smaller --scale"
+        )
+
+
+def _require_transfer_data(table: Table, scale: TransferScale, data: str) -> None:
+    built_in = "dataset" in scale.set.get(table.name, {}) and table.name not in scale.photos
+    if not data and not built_in:
+        photos = scale.photos.get(table.name, table.photos)
+        raise Refused(f"{table.name} at the scale {scale.name} is trained on {photos}: name its folder with --data")

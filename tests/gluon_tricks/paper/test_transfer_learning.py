@@ -1,0 +1,113 @@
+"""Transfer learning from few images: what the cells differ in, what they start from, what is drawn."""
+
+import json
+
+import pytest
+
+from gluon_tricks.cli import reproduce
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.data.records import Records
+from gluon_tricks.data.selection import selected
+from gluon_tricks.networks.load import starting_point
+from gluon_tricks.paper import little_data, tables
+from gluon_tricks.paper.cells import Runs, missing
+from gluon_tricks.paper.comparison import compare
+from gluon_tricks.paper.little_data_scales import LITTLE_DATA_SCALES
+from gluon_tricks.recipes.registry import get_table
+from model_zoo import get_model, weights
+
+TABLE, NEW = get_table("transfer_learning"), "new_classes"
+ROWS = [f"{method}_{count}" for count in (10, 50, "all") for method in ("frozen", "tuned")]
+SYNSETS = "n01440764 n02102040 n02979186 n03000684 n03028079 n03394916 n03417042 n03425413 n03445777 n03888257".split()
+
+
+def recipes(scale):
+    return {row: LITTLE_DATA_SCALES[scale].recipe(TABLE, NEW, row) for row in ROWS}
+
+
+def test_rows_differ_in_images_and_in_what_is_trained():
+    """Both of a pair see the same images for as long; only one of them trains the features."""
+    found = recipes("paper")
+    assert [found[row].per_class for row in ROWS] == [10, 10, 50, 50, 0, 0]
+    assert [found[row].freeze for row in ROWS] == [("features",), ()] * 3
+    for frozen, tuned in zip(ROWS[::2], ROWS[1::2]):
+        one, other = found[frozen], found[tuned]
+        assert one.set(name="", freeze=()) == other.set(name="")
+        assert one.batch_size <= 5 * (one.per_class or 1000) and one.new_head
+    assert [row.base for row in TABLE.rows if row.key.startswith("frozen")] == ["", "frozen_10", "frozen_50"]
+
+
+def test_the_given_network_knows_other_classes(tmp_path):
+    """Of Imagenette's ten five and five; the document's own scale starts from a published network."""
+    cells = Runs(tmp_path, LITTLE_DATA_SCALES["small"]).cells(TABLE.name, (), (), 2)
+    assert [cell.name.split("/")[2] for cell in cells] == ROWS * 2 and {cell.recipe.seed for cell in cells} == {0, 1}
+    (source,) = {cell.source.name: cell.source for cell in cells}.values()
+    assert (source.name, source.recipe.seed) == ("transfer_learning/other_classes/base", 0)
+    assert [*source.recipe.only_classes, *cells[0].recipe.only_classes] == SYNSETS
+    assert cells[0].recipe.pretrained == str((source.folder / "final.params").absolute())
+    assert not source.recipe.freeze and not source.recipe.per_class and not source.recipe.pretrained
+    of_paper = Runs(tmp_path, LITTLE_DATA_SCALES["paper"]).cells(TABLE.name, (), (), None)
+    assert {(cell.recipe.pretrained, cell.source) for cell in of_paper} == {("true", None)}
+    assert missing(cells[:2]) == [source, *cells[:2]]
+
+
+def test_a_network_that_is_given_takes_the_place(tmp_path):
+    net = get_model("resnet18_v1b", classes=3)
+    net.initialize()
+    path = tmp_path / "net.safetensors"
+    weights.save(net, path)
+    runs = Runs(tmp_path, LITTLE_DATA_SCALES["small"], network=str(path))
+    cell = runs.cells(TABLE.name, (), ("frozen_10",), 1)[0]
+    assert (cell.recipe.model, cell.recipe.pretrained, cell.source) == ("resnet18_v1b", str(path), None)
+    assert starting_point(str(path), "resnet18_v1b") == str(path)
+
+
+def test_a_cell_is_of_its_part_of_the_images(tmp_path):
+    """The digest that a run tells is that of the images it has taken; another seed's are others. The place of what it
+    started from decides nothing."""
+    for split, count in (("train", 120), ("val", 20)):
+        with RecordWriter(tmp_path / split, SYNSETS) as writer:
+            for k in range(count):
+                writer.add(k % 10, k, b"x")
+    files = {split: (str(tmp_path / f"{split}.rec"),) for split in ("train", "val")}
+    whole = Records(files["train"])
+    runs = Runs(tmp_path / "runs", LITTLE_DATA_SCALES["small"], **files, digest=whole.digest)
+    cell = runs.cell("transfer_learning/new_classes/frozen_10", 3)
+    cell.folder.mkdir(parents=True)
+    stored = cell.recipe.set(pretrained="/elsewhere/final.params")
+    (cell.folder / "recipe.json").write_text(json.dumps(stored.to_json()))
+    (cell.folder / "metrics.csv").write_text("epoch,val_top1\n" + "1,0.5\n" * stored.epochs)
+    for seed, fits in ((3, True), (4, False)):
+        event = {"event": "start", "records": selected(whole, SYNSETS[5:], 10, seed).digest}
+        (cell.folder / "events.jsonl").write_text(json.dumps(event) + "\n")
+        if fits:
+            assert cell.is_done()
+            continue
+        with pytest.raises(Refused, match="other images"):
+            cell.is_done()
+
+
+def test_only_a_table_that_starts_from_a_network_takes_one(tmp_path, capsys):
+    assert reproduce.main(["table6", "--scale", "smoke", "--network", "x", "--runs", str(tmp_path), "--plan"]) == 2
+    assert "--network x: table6 starts from no trained network" in capsys.readouterr().err
+    assert reproduce.main(["transfer_learning", "--scale", "small", "--runs", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "transfer_learning at the scale small is trained on the photos of Imagenette" in said and "--data" in said
+
+
+def test_the_curves_are_means_and_spreads_over_seeds(tmp_path, monkeypatch):
+    """Two seeds of frozen_10: 60 and 70 %, so 65; one of tuned_all; nothing where nothing was run."""
+    runs = Runs(tmp_path, LITTLE_DATA_SCALES["smoke"])
+    lines = compare(TABLE.name, runs, 2).sections[0].lines
+    assert little_data.curves(lines) is None
+    values = {"frozen_10": {0: 60.0, 1: 70.0}, "tuned_10": {0: 50.0}, "tuned_all": {0: 90.0}}
+    monkeypatch.setattr("gluon_tricks.paper.line.Line.top", lambda line, k: values.get(line.key, {}))
+    (panel,) = little_data.curves(lines).axes
+    assert [list(line.get_ydata()) for line in panel.lines] == [[65.0], [50.0, 90.0]]
+    assert [text.get_text() for text in panel.get_xticklabels()] == ["2", "5", "all"]
+    assert [text.get_text() for text in panel.get_legend().get_texts()] == [
+        "features frozen (seeds: 2)",
+        "all trained (seeds: 1)",
+    ]
+    assert "top-1 against images of each class" in tables.PICTURES[TABLE.name]
