@@ -60,8 +60,11 @@ def check_square(side: int, patch: int, stride: int) -> None:
 
 
 def centres(length: int, stride: int) -> np.ndarray:
-    """Where along an edge the square's middle comes to lie, px: each at the middle of its cell of the map."""
-    return np.arange(stride // 2, length, stride)
+    """Where along an edge the square's middle comes to lie, px: each at the middle of its cell of the map.
+
+    The cells, of `stride` px each, cover the edge; the middle of a last one that is cut off lies in the image.
+    """
+    return np.minimum(np.arange(0, length, stride) + stride // 2, length - 1)
 
 
 def occluded(image: np.ndarray, y: int, x: int, patch: int, fill: Sequence[int]) -> np.ndarray:

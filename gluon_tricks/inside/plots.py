@@ -49,18 +49,18 @@ def occlusion_figure(
     panels[0].imshow(occluded(image, y, x, found.patch, fill))
     said = f"without a square: {_name(names[top])} {found.whole[top]:.0%}"
     panels[0].set_title(f"the square where it costs {_name(names[main])} most\n{said}", fontsize=10)
-    extent = (-0.5, image.shape[1] - 0.5, image.shape[0] - 0.5, -0.5)
+    extent = (-0.5, found.stride * found.likeliest.shape[1] - 0.5, found.stride * found.likeliest.shape[0] - 0.5, -0.5)
     for panel, k in zip(panels[1:], classes):
         kind = "top class" if label is None or k != main else "true class" + (", top too" if k == top else "")
         drawn = panel.imshow(found.of(k), extent=extent, vmin=0, vmax=max(found.of(k).max(), 1e-6), cmap="viridis")
         panel.set_title(f"probability of {_name(names[k])}\n({kind}; {found.whole[k]:.0%} without)", fontsize=10)
-        figure.colorbar(drawn, ax=panel, shrink=0.75, format=PercentFormatter(1.0, 0))
+        figure.colorbar(drawn, ax=panel, shrink=0.75, format=PercentFormatter(1.0))
     _draw_classes(panels[-1], found.likeliest, names, extent)
     for panel in panels:
-        panel.set(xticks=[], yticks=[])
+        panel.set(xticks=[], yticks=[], xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))
     figure.suptitle(
-        f"{network}: what a square of {found.patch} px hides, at {found.likeliest.size} places "
-        f"{found.stride} px apart; a colour stands where the square's middle is",
+        f"{network} while a square of {found.patch} px hides a part, at {found.likeliest.size} places "
+        f"{found.stride} px apart; each cell of a map is where the square's middle was",
         fontsize=12,
     )
     return _pixels(pyplot, figure)
@@ -105,14 +105,7 @@ def invariance_figure(
     figure = pyplot.figure(figsize=(17, 3.1 * len(curves) + 2.7), layout="constrained")
     upper, lower = figure.subfigures(2, 1, height_ratios=[2.2, 3.1 * len(curves)])
     shades = pyplot.get_cmap("tab10" if len(images) <= 10 else "tab20").colors[: len(images)]
-    for k, (panel, image) in enumerate(zip(upper.subplots(1, max(len(images), 6)).flat, images)):
-        panel.imshow(image)
-        panel.set_title(_name(names[classes[k]])[:24], fontsize=10)
-        for edge in panel.spines.values():
-            edge.set(color=shades[k], linewidth=4)
-    for panel in upper.axes:
-        panel.set(xticks=[], yticks=[])
-        panel.set_visible(bool(panel.images))
+    _draw_images(upper, images, [_name(names[k]) for k in classes], shades)
     rows = lower.subplots(len(curves), 4, width_ratios=[1.3, 1, 1, 1], squeeze=False)
     for (strip, early, late, chance), curve in zip(rows, curves):
         shown = np.linspace(0, len(curve.amounts) - 1, 5).round().astype(int)
@@ -134,6 +127,18 @@ def invariance_figure(
         fontsize=12,
     )
     return _pixels(pyplot, figure)
+
+
+def _draw_images(figure, images: np.ndarray, titles: Sequence[str], shades: Sequence) -> None:
+    """The images in frames of their colours, which serve as the legend of the curves."""
+    for panel, image, title, shade in zip(figure.subplots(1, max(len(images), 6)).flat, images, titles, shades):
+        panel.imshow(image)
+        panel.set_title(title[:24], fontsize=10)
+        for edge in panel.spines.values():
+            edge.set(color=shade, linewidth=4)
+    for panel in figure.axes:
+        panel.set(xticks=[], yticks=[])
+        panel.set_visible(bool(panel.images))
 
 
 def _framed(image: np.ndarray, curve: Invariance, k: int, fill: Sequence[int]) -> np.ndarray:

@@ -16,10 +16,9 @@ from gluon_tricks.core.wording import byte_size
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.data.crop import centre_crop
 from gluon_tricks.inside.chain import Chain
-from gluon_tricks.networks.load import Trained, require_classifier
+from gluon_tricks.networks.load import Trained, open_classifier, require_classifier
 from gluon_tricks.networks.of_recipe import parameters_by_name, require_images, restore_plain_layout
 from gluon_tricks.tasks.classification.evaluation_set import open_evaluation_set
-from gluon_tricks.trained.load import open_network
 from gluon_tricks.trained.predict import open_predictor
 from gluon_tricks.trained.prediction_files import read_photo
 from model_zoo.classifier import Classifier
@@ -62,7 +61,7 @@ class Viewed:
     @property
     def several(self) -> bool:
         """Whether an image may be of several classes, each with a probability of its own."""
-        return self.preprocessing.output == "sigmoid"
+        return self.preprocessing.probabilities == "sigmoid"
 
     def chain(self) -> Chain:
         """The network step by step. Raises: Refused, as Chain does."""
@@ -135,7 +134,7 @@ def open_viewed(
         _require_numbers(trained.net, source)
         context = next(iter(trained.net.collect_params().values())).list_ctx()[0]
     else:
-        trained = open_network(source, model=model, ctx=context)
+        trained = open_classifier(source, model=model, ctx=context)
     net = require_classifier(trained, source)
     _require_numbers(net, source)
     names = open_predictor(str(source), class_file=class_file, context=context, trained=trained).names

@@ -10,6 +10,7 @@ import pytest
 
 from gluon_tricks.cli import look as script
 from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate
 from model_zoo import get_model
@@ -143,7 +144,9 @@ def test_a_diverged_network_is_refused(run, tmp_path, capsys):
     assert said.endswith("run holds NaN or infinity in head.bias: it is of a training that diverged, name another")
 
 
-def test_a_detector_is_refused(tmp_path, capsys):
-    (tmp_path / "recipe.json").write_text(json.dumps({"task": "detection"}))
-    assert script.main([str(tmp_path)]) == 2
-    assert capsys.readouterr().err.startswith("refused: ")
+@pytest.mark.parametrize("recipe", [DetectionRecipe(), SegmentationRecipe()])
+def test_what_is_no_classifier_is_refused(recipe, tmp_path, capsys):
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe.to_json()))
+    (tmp_path / "final.params").touch()
+    said = refused([tmp_path, "--out", tmp_path / "out", "--views", "filters"], capsys)
+    assert said == f"{tmp_path} is a run of {recipe.task}, and this is for classifiers"
