@@ -11,7 +11,7 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gluon_tricks.core.errors import Refused
@@ -178,6 +178,7 @@ class Runs:
         data: of tables whose images are not packed (Table.reads_folder) their folder; "" for what is built in. train
             and val are those of the base networks then.
         digest: of the training records (Records.digest); "": not known.
+        weights: name -> the file of the trained parameters that rows start from (Row.weights), as far as given.
     """
 
     root: pathlib.Path
@@ -186,6 +187,7 @@ class Runs:
     val: tuple[str, ...] = ()
     data: str = ""
     digest: str = ""
+    weights: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def bases(self) -> Runs:
@@ -193,16 +195,21 @@ class Runs:
         return Runs(self.root, self.scale.bases, self.train, self.val, digest=self.digest)
 
     def cell(self, name: str, seed: int) -> Cell | None:
-        """The cell of a name such as table6/resnet50_v1d/mixup; None if its network has no proxy at this scale."""
+        """The cell of a name such as table6/resnet50_v1d/mixup.
+
+        None if its network has no proxy at this scale, or starts from weights of which no file is given.
+        """
         table, column, row = name.split("/")
         recipe = self.scale.recipe(get_table(table), column, row)
-        if recipe is None:
+        named = get_table(table).row(row).weights
+        if recipe is None or named and named not in self.weights:
             return None
         first = _first_names(self.scale.name, family_of(get_table(table)))[_kind(get_table(table), recipe)]
         recipe = recipe.set(name=first, seed=seed, rollbacks=0)  # at half its learning rate it would be another recipe
+        recipe = recipe.starting_from(self.weights[named]) if named else recipe
         folder = self.root / self.scale.name / first.replace("/", "-") / f"seed{seed}"
         if recipe.based:
-            if recipe.base_params:
+            if recipe.base_params and not named:
                 base = self.bases.cell(recipe.base_params, 0)  # one network for all seeds
                 return Cell(first, recipe.set(base_params=str(base.folder), data=self.data), folder, base)
         if recipe.reads_folder:
