@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
 import functools
-import io
 import json
-import math
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +17,7 @@ from gluon_tricks.core.wording import one_line, plural
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.recipe_records import DATA_SETS, IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.data.records import Records
+from gluon_tricks.paper.metrics import read_metrics
 from gluon_tricks.paper.scales import AnyScale, TransferScale, family_of, scales_of
 from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.registry import TABLES, get_table
@@ -57,14 +55,7 @@ class Cell:
 
     def metrics(self) -> list[dict[str, float]]:
         """A row per finished epoch. Raises Refused for a damaged file."""
-        path = self.folder / "metrics.csv"
-        if not os.path.lexists(path):
-            return []
-        try:
-            rows = csv.DictReader(io.StringIO(read_text(path, TOLD_BYTES), newline=""))
-            return [{name: _number(value) for name, value in row.items()} for row in rows]
-        except (ValueError, TypeError) as error:
-            raise Refused(f"{path} is damaged ({error}): move {self.folder} away, and it is run again") from None
+        return read_metrics(self.folder)
 
     def stored(self) -> Settings | None:
         """What it was trained by, of an older version's with today's defaults; None before it has begun."""
@@ -152,11 +143,6 @@ class Cell:
         """What was scored at its end alone, by its name (Task.final_scores); {}: nothing, as by older versions."""
         told = [event["scores"] for event in self.events() if event.get("event") == "final_scores"]
         return told[-1] if told and self.is_done() else {}
-
-
-def _number(text: str) -> float:
-    """Of a field of metrics.csv; empty: the version that trained that epoch did not count it."""
-    return math.nan if text == "" else float(text)
 
 
 def _are_others(stored: str, wanted: str) -> bool:
