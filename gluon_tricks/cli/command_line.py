@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from gluon_tricks.cli import flags
+from gluon_tricks.cli.images import require_one_mean, with_records
 from gluon_tricks.cli.parts import with_parts
 from gluon_tricks.cli.selection import with_selection
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
-from gluon_tricks.data.record_file import require_rec
 from gluon_tricks.networks.load import model_of, starting_point
 from gluon_tricks.recipes.recipe import Recipe, apply_setting
 from gluon_tricks.recipes.registry import get_recipe, is_cell
@@ -83,7 +83,7 @@ def changed_by_flags(
     if args.batch_size is not None or gluoncv:
         each = recipe.batch_size if args.batch_size is None else args.batch_size
         recipe = recipe.set(batch_size=each * recipe.accumulate * devices)
-    recipe = _with_data(recipe, args)
+    recipe = with_records(recipe, args)
     recipe = _with_fields(recipe, args)
     recipe = _with_network(recipe, args)
     recipe = _with_schedule(recipe, args)
@@ -95,6 +95,7 @@ def changed_by_flags(
         else:
             recipe = apply_setting(recipe, setting)
     _require_teachers(recipe)
+    require_one_mean(recipe, args)
     recipe, left_out = _without_what_cannot_be(recipe, args)
     notes += [*left_out, *new_doubts(recipe, before)]
     unusual = recipe.unusual_images()
@@ -137,26 +138,6 @@ def start(args: argparse.Namespace, begun: Settings | None = None) -> tuple[Reci
     return get_recipe("shapes"), [
         f"no data named and no ImageNet in {IMAGENET_FOLDER}: running the recipe `shapes` on built-in data"
     ]
-
-
-def _with_data(recipe: Recipe, args: argparse.Namespace) -> Recipe:
-    for split in ("train", "val"):
-        files, index = getattr(args, f"rec_{split}"), getattr(args, f"rec_{split}_idx")
-        expected = [str(pathlib.Path(file).with_suffix(".idx")) for file in files or []]
-        if index and [str(pathlib.Path(path)) for path in index] != expected:
-            raise Refused(f"--rec-{split}-idx {' '.join(index)}: the .idx must lie beside its .rec, with the same name")
-        if files:
-            places = [pathlib.Path(file).expanduser() for file in files]
-            for place in places:
-                require_rec(place, f"--rec-{split}: ")
-            paths = tuple(str(place.absolute()) for place in places)
-            recipe = recipe.set(data="records", **{split: paths})
-    if args.use_rec and not args.rec_train and not imagenet_is_here():
-        raise Refused(
-            f"--use-rec: there is no train.rec and val.rec in {IMAGENET_FOLDER}: name the records with --rec-train "
-            "and --rec-val"
-        )
-    return recipe
 
 
 _FIELDS = ("input_size", "crop_ratio", "model", "mode", "dtype", "epochs", "lr", "momentum", "wd")

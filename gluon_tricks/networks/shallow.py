@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import mxnet as mx
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.networks.load import open_classifier, require_classifier, require_same_normalisation
 from gluon_tricks.networks.of_recipe import parameters_by_name
+from gluon_tricks.recipes.recipe import Recipe
 
 FIRST = 4  # convolutions
+
+
+def start_from_shallow(net: mx.gluon.HybridBlock, recipe: Recipe, contexts: Sequence[mx.Context]) -> None:
+    """copy_ends from the network that recipe.shallow names. Raises Refused: there is none, or it does not fit."""
+    called = f"the shallow network {recipe.shallow}"
+    trained = open_classifier(recipe.shallow, ctx=contexts, called=called, why=": it has to be a classifier")
+    require_same_normalisation(recipe, trained, called)
+    copy_ends(net, require_classifier(trained, recipe.shallow), called)
 
 
 def copy_ends(net: mx.gluon.HybridBlock, shallow: mx.gluon.HybridBlock, source: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import logging
@@ -55,6 +56,27 @@ def training_mean(recipe: Recipe, digest: str, loader: Callable[[int, ReadOption
     if distributed.rank() == 0:
         _keep(file, json.dumps(mean.to_json()))
     return mean
+
+
+def with_own_mean(
+    recipe: Recipe, records: Any, loader_of: Callable[..., Any], threads: int | None
+) -> tuple[Recipe, MeanImage | None]:
+    """The recipe with the mean that it takes of its images, and what of it is subtracted pixel by pixel.
+
+    Args:
+        recipe: resolved.
+        records: of training.
+        loader_of: (recipe, records, train, batch_size, options) -> a loader.
+        threads: of the loader.
+    """
+    if not recipe.mean_of:
+        return recipe, None
+
+    def loader(batch_size: int, options: ReadOptions) -> Any:
+        return loader_of(recipe, records, False, batch_size, dataclasses.replace(options, threads=threads))
+
+    image = training_mean(recipe, records.digest, loader)
+    return recipe.set(mean=channel_mean(image)), image if recipe.mean_of == "pixels" else None
 
 
 def channel_mean(image: MeanImage) -> tuple[float, float, float]:

@@ -29,7 +29,6 @@ from gluon_tricks.networks.load import (
     Trained,
     check_start,
     open_classifier,
-    require_classifier,
     require_same_normalisation,
 )
 from gluon_tricks.networks.normalisation import MEAN_IMAGE
@@ -41,7 +40,7 @@ from gluon_tricks.networks.of_recipe import (
     restored_classifier,
     untrained,
 )
-from gluon_tricks.networks.shallow import copy_ends
+from gluon_tricks.networks.shallow import start_from_shallow
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks import pictures
@@ -68,9 +67,8 @@ from gluon_tricks.tasks.protocol import (
     read_options,
     split_batch,
 )
-from gluon_tricks.tasks.training_mean import channel_mean, training_mean
+from gluon_tricks.tasks.training_mean import with_own_mean
 from gluon_tricks.tricks import StepContext
-from model_zoo.mean_image import MeanImage
 
 
 def cross_entropy(images, logits, target):
@@ -144,7 +142,7 @@ class Classification:
 
     def _begin(self, recipe: Recipe, train, val, contexts: Sequence[mx.Context], threads: int | None) -> None:
         """Everything of an object but its scores, once the recipe has what the data says."""
-        recipe, self._mean_image = self._with_mean(recipe, train, threads)
+        recipe, self._mean_image = with_own_mean(recipe, train, self.loader_of, threads)
         self._pixel_mean = PixelMean(self._mean_image, recipe.mean, recipe.std)
         self.recipe, self.contexts = recipe, list(contexts)
         batch_size, options = recipe.batch_size // distributed.ranks(), read_options(recipe, threads)
@@ -153,17 +151,6 @@ class Classification:
         self.network_input = Preprocess(input_dtype(recipe.dtype))
         if recipe.mode == "hybrid":
             self.network_input.hybridize(static_alloc=True, static_shape=True)
-
-    def _with_mean(self, recipe: Recipe, train, threads: int | None) -> tuple[Recipe, MeanImage | None]:
-        """The recipe with the mean that it takes of its images, and what of it is subtracted pixel by pixel."""
-        if not recipe.mean_of:
-            return recipe, None
-
-        def loader(batch_size: int, options: ReadOptions) -> RecordLoader:
-            return self.loader_of(recipe, train, False, batch_size, dataclasses.replace(options, threads=threads))
-
-        image = training_mean(recipe, train.digest, loader)
-        return recipe.set(mean=channel_mean(image)), image if recipe.mean_of == "pixels" else None
 
     @property
     def run_files(self) -> dict[str, str]:
@@ -189,19 +176,13 @@ class Classification:
             check_start(recipe, net)
         if not restored and distributed.rank() == 0:  # whose parameters the others get
             if recipe.shallow:
-                self._start_from_shallow(net, recipe.shallow)
+                start_from_shallow(net, recipe, self.contexts)
             for trick in recipe.tricks:
                 trick.from_images(net, self.sample, recipe.seed)
         net.cast(input_dtype(recipe.dtype))
         if recipe.mode == "hybrid":
             net.hybridize(static_alloc=True, static_shape=True)
         return net
-
-    def _start_from_shallow(self, net: mx.gluon.HybridBlock, source: str) -> None:
-        called = f"the shallow network {source}"
-        trained = open_classifier(source, ctx=self.contexts, called=called, why=": it has to be a classifier")
-        require_same_normalisation(self.recipe, trained, called)
-        copy_ends(net, require_classifier(trained, source), called)
 
     def sample(self, count: int) -> mx.nd.NDArray:
         """The first training images (count, 3, H, W) as the network sees them, the same on any number of ranks.

@@ -171,6 +171,18 @@ def test_other_images_than_the_networks_own_are_told_in_one_line(line, says):
     assert told == ([f"the images differ from those that {says}"] if says else [])
 
 
+def test_the_images_own_mean_and_a_mean_that_is_said():
+    """--rgb-mean takes the place of a recipe's own mean; both said at once contradict each other."""
+    assert recipe("--recipe alexnet_2012").mean_of == "pixels"
+    got = recipe("--recipe alexnet_2012 --rgb-mean 1,2,3")
+    assert (got.mean_of, got.mean) == ("", (1, 2, 3))
+    assert recipe("--recipe alexnet_2012 --set mean_of= --set mean=[1,2,3]").mean == (1, 2, 3)
+    assert recipe(RECORDS + "--mean-of channels").mean_of == "channels"
+    for line in ("--recipe vgg16 --set mean=[1,2,3]", RECORDS + "--rgb-mean 1,2,3 --mean-of channels"):
+        with pytest.raises(Refused, match="mean_of=channels, which is the images' own mean: leave out one"):
+            recipe(line)
+
+
 def test_a_trick_of_the_recipe_that_the_network_cannot_have_is_left_out():
     line = "--recipe imagenette --model mobilenet0.25 --input-size 224"
     got, notes = recipe_from_flags(parse(line.split()), 1)

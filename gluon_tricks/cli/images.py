@@ -1,0 +1,43 @@
+"""What the flags of images mean: which records, and what is subtracted from them."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
+from gluon_tricks.data.record_file import require_rec
+from gluon_tricks.recipes.recipe import Recipe
+
+
+def with_records(recipe: Recipe, args: argparse.Namespace) -> Recipe:
+    """The recipe on the records that are named."""
+    for split in ("train", "val"):
+        files, index = getattr(args, f"rec_{split}"), getattr(args, f"rec_{split}_idx")
+        expected = [str(pathlib.Path(file).with_suffix(".idx")) for file in files or []]
+        if index and [str(pathlib.Path(path)) for path in index] != expected:
+            raise Refused(f"--rec-{split}-idx {' '.join(index)}: the .idx must lie beside its .rec, with the same name")
+        if files:
+            places = [pathlib.Path(file).expanduser() for file in files]
+            for place in places:
+                require_rec(place, f"--rec-{split}: ")
+            paths = tuple(str(place.absolute()) for place in places)
+            recipe = recipe.set(data="records", **{split: paths})
+    if args.use_rec and not args.rec_train and not imagenet_is_here():
+        raise Refused(
+            f"--use-rec: there is no train.rec and val.rec in {IMAGENET_FOLDER}: name the records with --rec-train "
+            "and --rec-val"
+        )
+    return recipe
+
+
+def require_one_mean(recipe: Recipe, args: argparse.Namespace) -> None:
+    """Refuses a mean that the command line says where the recipe takes that of the images."""
+    settings = [setting.partition("=")[0] for setting in args.set]
+    if recipe.mean_of and ("mean" in settings or args.rgb_mean):
+        given = "--set mean" if "mean" in settings else "--rgb-mean"
+        raise Refused(
+            f"{given} and mean_of={recipe.mean_of}, which is the images' own mean: leave out one (--set mean_of="
+            " takes the recipe's away)"
+        )
