@@ -20,7 +20,6 @@ LEGEND = (
     "mean ± standard deviation (seeds). Differences are to the row in brackets, paired by seed: * exceeds its noise "
     "(paired t-test, p < 0.05), ~ does not, ? cannot be told from one pair or equal ones."
 )
-_PANELS = {"plain": "plain networks", "resnet": "residual networks"}  # how keys of rows begin -> title
 
 
 def errors(line: Line) -> dict[str, str]:
@@ -66,8 +65,9 @@ def curves(lines: Sequence[Line]):
 
     pyplot = import_pyplot()
     figure, panels = pyplot.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
-    for panel, (start, title) in zip(panels, _PANELS.items()):
-        shown = [line for line in lines if line.key.startswith(start)]
+    plain = [line for line in lines if line.key.startswith("plain")]
+    others = [line for line in lines if line not in plain]
+    for panel, title, shown in zip(panels, ("plain networks", "residual networks"), (plain, others)):
         for k, line in enumerate(shown):
             _draw(panel, line, f"C{k}")
         panel.set(title=title, xlabel="epoch")

@@ -1,6 +1,7 @@
 """The degradation problem: its four networks, their numbers worked out by hand, and its picture."""
 
 import csv
+import dataclasses
 import io
 import json
 
@@ -117,6 +118,12 @@ def test_the_curves(done):
     assert list(deeper.get_xdata()) == list(range(1, 13)) and list(deeper.get_ydata()) == pytest.approx(
         [50] * 11 + [25]
     )
+
+
+def test_a_row_of_a_users_own(done):
+    lines = [dataclasses.replace(line, key="own") for line in compare("degradation", done, 2).sections[0].lines[:1]]
+    plain, others = degradation.curves(lines).axes
+    assert not plain.lines and len(others.lines) == 2
 
 
 def test_the_files(done):
