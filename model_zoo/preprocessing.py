@@ -71,7 +71,7 @@ class Preprocessing:
             said = {"input_size": values["crop"]["height"]} if "crop" in values else {}
             said |= {name: values[name] for name in FIELDS[1:] if name in values}
             if "crop" in values:  # the rest of an export of before there were others
-                said.setdefault("probabilities", "softmax")
+                said = {"probabilities": "softmax", "mean_image": None, **said}
             numbers = [said.get("input_size", 1), said.get("crop_ratio", 1.0)]
             for name in {"mean", "std"} & said.keys():
                 r, g, b = said[name] = tuple(map(float, said[name]))

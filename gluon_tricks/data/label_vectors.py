@@ -67,11 +67,15 @@ def vectors_of(records: Records) -> np.ndarray:
             f"{described(records, other[0])} has {plural(int(counts[other[0]]), 'label')} and "
             f"{described(records, 0)} {first}: multi-label records have one for each class"
         )
-    if classes and len(classes) != first:
-        also = ", the number of the image's class: train on these with gluon-tricks train" if first == 1 else ""
+    if first == 1:
         raise Refused(
-            f"{described(records, 0)} has {plural(first, 'label')}{also or f', and there are {len(classes)} classes'}; "
-            "multi-label records have one for each class"
+            f"{described(records, 0)} has one label, the number of the image's class, and multi-label records have one "
+            "for each class: train on these with gluon-tricks train"
+        )
+    if classes and len(classes) != first:
+        raise Refused(
+            f"{described(records, 0)} has {first} labels, and there are {plural(len(classes), 'class')}: multi-label "
+            "records have one for each class"
         )
     labels = records.label_vectors(first)
     wrong = np.argwhere(~np.isin(labels, (PRESENT, ABSENT, IGNORED)))

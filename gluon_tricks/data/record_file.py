@@ -207,7 +207,9 @@ class RecordFile:
 
     def label_vectors(self, count: int) -> np.ndarray:
         """(n, count) float32: the labels of each record, all of which hold so many."""
-        head, gathered = PART.size + 24, []  # bytes before the further labels
+        head = PART.size + 24  # bytes before the further labels
+        if 4 * count * len(self.offsets) > self.size:  # before memory is taken for what a damaged record says
+            raise Refused(f"{self.path} or its .idx is damaged; " + INDEX_REMEDY.format(self.path))
 
         def labels_at(k: int) -> np.ndarray:
             start = int(self.offsets[k])
@@ -215,7 +217,10 @@ class RecordFile:
             whole = len(data) == head + 4 * count and data[:4] == MARK
             if whole and PART.unpack_from(data)[1] & MAX_LENGTH >= 24 + 4 * count:
                 return np.frombuffer(data, "<f4", count, head)
-            return np.array(decode_labels(self.record(k)), np.float32)  # the format's mark stands among them
+            labels = decode_labels(self.record(k))  # the format's mark stands among them
+            if len(labels) != count:
+                raise ValueError(f"record {k} has {len(labels)} labels")
+            return np.array(labels, np.float32)
 
         with concurrent.futures.ThreadPoolExecutor(32) as pool, self._decoding():
             gathered = list(pool.map(labels_at, range(len(self.offsets)), chunksize=256))

@@ -107,6 +107,8 @@ class RecordWriter:
             raise Refused(
                 f"label {quoted(label)} of image {id}: it is a whole number from 0 to {len(self.classes) - 1}"
             )
+        if several and len(self.classes) == 1:
+            raise Refused(f"image {id} has a label for one class alone: pack two class folders, with it and without it")
         if several and len(label) != len(self.classes):
             raise Refused(f"image {id} has {len(label)} labels, and there are {len(self.classes)} classes")
         labels = require_vector(label, f"image {id}") if several else ()

@@ -29,7 +29,7 @@ from gluon_tricks.networks.of_recipe import (
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.transfer import TransferRecipe
 from gluon_tricks.tasks.annotated_validation import AnnotatedValidation, open_validation
-from gluon_tricks.tasks.protocol import Scores, ScoringOptions
+from gluon_tricks.tasks.protocol import Loader, Scores, ScoringOptions
 from model_zoo import formats, get_model
 from model_zoo.classifier import Classifier
 
@@ -48,6 +48,7 @@ class OnBase(abc.ABC):
     run_files: ClassVar[Mapping[str, str]] = {}
     recipe: TransferRecipe
     contexts: Sequence[mx.Context]
+    val: Loader
 
     @staticmethod
     @abc.abstractmethod
@@ -175,6 +176,11 @@ class OnBase(abc.ABC):
             over_ranks = distributed.ranks() > 1 and recipe.net.get("norm_layer") == "SyncBatchNorm"
             net.hybridize(static_alloc=True, static_shape=over_ranks)
         return net
+
+    @property
+    def final_val(self) -> Loader:
+        """See Task."""
+        return self.val
 
     def network(self, restored: bool = False) -> mx.gluon.HybridBlock:
         """See Task."""

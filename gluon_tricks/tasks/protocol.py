@@ -168,6 +168,7 @@ class Task(Protocol):
     Attributes:
         recipe: the one given, with what the data says (classes) and, once it is there, the network.
         train, val: the loaders of this rank.
+        final_val: of what final_scores takes.
         open_files: how many data files they hold open.
         run_files: what the run keeps of what was found in the data: file name -> text.
     """
@@ -184,6 +185,7 @@ class Task(Protocol):
     recipe: Settings
     train: Loader
     val: Loader
+    final_val: Loader
     open_files: int
     run_files: Mapping[str, str]
 
@@ -270,7 +272,11 @@ class Task(Protocol):
         """Scores of a network over all batches of all ranks; leaves it in the plain layout."""
 
     def final_scores(self, net: mx.gluon.HybridBlock, batches: Iterable) -> dict[str, float]:
-        """What is scored at the end of a run alone, by its name in words; {}: nothing. Leaves the plain layout."""
+        """What is scored at the end of a run alone, by its name in words; {}: nothing. Leaves the plain layout.
+
+        Args:
+            batches: of final_val.
+        """
 
     def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
         """What the network makes of a fixed handful of validation images, as a PNG; leaves it in the plain layout."""

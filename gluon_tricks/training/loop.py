@@ -181,7 +181,7 @@ def draw_predictions(job: Job, epoch: int) -> None:
 
 def finish_run(job: Job) -> Scores:
     """Writes the final network and the curves; returns the run's scores."""
-    more = job.task.final_scores(job.net, until_stopped(job, job.task.val.epoch()))
+    more = job.task.final_scores(job.net, until_stopped(job, job.task.final_val.epoch()))
     if more:  # before final.params, by which a run counts as done
         job.journal.say(", ".join(f"{name} {value:.1%}" for name, value in more.items()))
         job.journal.event("final_scores", scores=more)

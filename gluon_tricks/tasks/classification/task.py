@@ -28,8 +28,6 @@ from gluon_tricks.data.requirements import require_apart
 from gluon_tricks.networks.load import (
     Trained,
     check_start,
-    open_classifier,
-    require_same_normalisation,
 )
 from gluon_tricks.networks.normalisation import MEAN_IMAGE
 from gluon_tricks.networks.of_recipe import (
@@ -44,8 +42,7 @@ from gluon_tricks.networks.shallow import start_from_shallow
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks import pictures
-from gluon_tricks.tasks.classification.auxiliary import Outputs, OwnOutput, own, with_auxiliaries
-from gluon_tricks.tasks.classification.classes import require_same_classes
+from gluon_tricks.tasks.classification.auxiliary import Outputs, with_auxiliaries
 from gluon_tricks.tasks.classification.evaluation import (
     ClassificationScores,
     count_wrong,
@@ -55,6 +52,7 @@ from gluon_tricks.tasks.classification.evaluation import (
 )
 from gluon_tricks.tasks.classification.evaluation_set import open_evaluation_set
 from gluon_tricks.tasks.classification.prediction import classify
+from gluon_tricks.tasks.classification.teacher import load_teacher
 from gluon_tricks.tasks.classification.validation import ClassificationValidation
 from gluon_tricks.tasks.multi_label.prediction import tag
 from gluon_tricks.tasks.prediction import Prediction
@@ -166,6 +164,10 @@ class Classification:
         )  # fmt: skip
 
     @property
+    def final_val(self) -> RecordLoader:
+        return self.val
+
+    @property
     def open_files(self) -> int:
         return len(self.train.records.paths) + len(self.val.records.paths)
 
@@ -209,37 +211,7 @@ class Classification:
         return with_auxiliaries(self.recipe.loss(self.image_loss, self._load_teacher), self.recipe.aux_weight)
 
     def _load_teacher(self, source: str) -> mx.gluon.Block:
-        """A trained network that takes the recipe's images and knows its classes.
-
-        Raises:
-            Refused: there is none, or it was trained on other images than these or on other classes.
-        """
-        called, why = f"the teacher {source}", ": a teacher is a classifier"
-        recipe, trained = self.recipe, open_classifier(source, ctx=self.contexts, called=called, why=why)
-        teacher, wanted = trained.net, recipe.teacher_size or recipe.input_size
-        if trained.recipe is not None and trained.recipe.probabilities != recipe.probabilities:
-            raise Refused(
-                f"{called} was trained on images of several classes each and has no softmax to learn from: name another"
-            )
-        seen = teacher.preprocessing.input_size if "input_size" in getattr(teacher, "stated", ()) else 0
-        if seen not in (0, wanted):
-            raise Refused(
-                f"the teacher {source} was trained on images of {seen} px and these have {wanted} px: train one on "
-                f"such images, or say that it is meant with --set teacher_size={seen}"
-            )
-        require_same_normalisation(recipe, trained, f"the teacher {source}")
-        side = recipe.input_size
-        try:
-            shape = own(teacher(mx.nd.zeros((1, 3, side, side), ctx=self.contexts[0]))).shape
-        except mx.MXNetError as error:
-            why = str(error).splitlines()[-1]
-            raise Refused(f"the teacher {source} does not take images of {side} px: {why}") from None
-        if shape != (1, recipe.classes):
-            raise Refused(
-                f"the teacher {source} has {shape[-1]} classes and the data has {recipe.classes}: train it on this data"
-            )
-        require_same_classes(f"the teacher {source}", trained, self.train.records)
-        return OwnOutput(teacher)
+        return load_teacher(source, self.recipe, self.contexts, self.train.records)
 
     def micro_batches(self, batch: Batch, step: StepContext) -> Iterator[list[Shard]]:
         """Of every device: its context, images (n, H, W, 3) uint8, colour matrices, flips, labels, and draw."""

@@ -57,7 +57,9 @@ class MultiLabel(Classification):
 
     @classmethod
     def drawn(cls, recipe: MultiLabelRecipe) -> MultiLabelRecipe:
-        return recipe.set(data="few_scenes", train=(), val=(), classes=None, class_names=())
+        """Of which there are fewer than an initialisation takes."""
+        drawn = recipe.set(data="few_scenes", train=(), val=(), classes=None, class_names=())
+        return drawn.without("data_dependent_init")
 
     @classmethod
     def look(
@@ -93,6 +95,11 @@ class MultiLabel(Classification):
         )  # fmt: skip
 
     @property
+    def final_val(self) -> TagLoader:
+        recipe, options = self.recipe, read_options(self.recipe, self._threads)
+        return loader_of_crops(recipe, self.val.records, self.val.batch_size, len(self.contexts), options)
+
+    @property
     def open_files(self) -> int:
         return len(self.train.records.paths) + len(self.val.records.paths) if self.recipe.data == "records" else 0
 
@@ -109,13 +116,9 @@ class MultiLabel(Classification):
 
     def final_scores(self, net: mx.gluon.HybridBlock, batches: Iterable) -> dict[str, float]:
         """By the mean of the test crops, unless that is the centre crop, by which the last epoch was scored."""
-        recipe = self.recipe
-        if recipe.test_crops <= 1:
+        if self.recipe.test_crops <= 1:
             return {}
-        loader = loader_of_crops(
-            recipe, self.val.records, self.val.batch_size, len(self.contexts), read_options(recipe, self._threads)
-        )
-        found = self.evaluate(net, loader.epoch())
+        found = self.evaluate(net, batches)
         return {name: found.row()[column] for column, name in self.scores.at_end.items()}
 
     def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:

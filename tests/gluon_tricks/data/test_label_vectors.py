@@ -14,7 +14,7 @@ from gluon_tricks.data.label_vectors import LabelledRecords, require_positives
 from gluon_tricks.data.pack import pack
 from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.data.recordio import MARK, decode_labels, decode_record, encode_record
-from gluon_tricks.data.records import Records
+from gluon_tricks.data.records import BadRecord, Records
 from gluon_tricks.data.requirements import class_labels
 
 JPEG = cv2.imencode(".jpg", np.full((8, 9, 3), 128, np.uint8))[1].tobytes()
@@ -146,8 +146,41 @@ def test_records_that_are_none(tmp_path, rows, says):
 
 
 def test_records_of_one_class_an_image(tiny_records):
-    with pytest.raises(Refused, match="has 1 label, the number of the image's class: train on these with gluon-tricks"):
+    with pytest.raises(Refused, match="has one label, the number of the image's class, and multi-label"):
         LabelledRecords(tiny_records / "train.rec")
+
+
+def test_one_class_alone(tmp_path):
+    with pytest.raises(Refused, match="image 0 has a label for one class alone: pack two class folders"):
+        packed(tmp_path, (1,), classes=("a",))
+
+
+def test_a_manifest_of_other_classes(tmp_path):
+    path = packed(tmp_path, (1, 0, 0))
+    manifest = path.with_suffix(".json")
+    manifest.write_text(manifest.read_text().replace('"a",', ""))
+    with pytest.raises(Refused, match="has 3 labels, and there are 2 classes"):
+        LabelledRecords(path)
+
+
+def test_damaged_records(tmp_path):
+    """A byte of one changed at a time: what is read is labels, or one sentence; never more memory than the file."""
+    path, rng = packed(tmp_path, *[(1, 0, -1)] * 4), np.random.default_rng(0)
+    path.with_suffix(".json").unlink()
+    whole = path.read_bytes()
+    for place in [*range(44), *rng.integers(0, len(whole), 60).tolist()]:
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        try:
+            assert LabelledRecords(path).vectors.shape == (4, 3)
+        except (Refused, BadRecord) as error:
+            assert "\n" not in str(error)
+    path.write_bytes(whole[:8] + b"\xff\xff\xff\x7f" + whole[12:])  # 2**31 - 1 labels
+    path.with_suffix(".idx").write_text("0\t0\n")
+    path.write_bytes(path.read_bytes()[: len(encode_record((1, 0, -1), 0, JPEG))])
+    with pytest.raises(Refused, match="is damaged"):
+        LabelledRecords(path)
 
 
 def test_a_class_that_no_image_shows(tmp_path, caplog):

@@ -93,6 +93,13 @@ def test_a_run_goes_on_bit_for_bit(run, tmp_path):
     assert all((whole[name].asnumpy() == parts[name].asnumpy()).all() for name in whole)
 
 
+def test_the_mean_of_its_images_is_taken_off(tmp_path):
+    """In training, in the scores at the end, and by whoever opens the run later."""
+    scores = train_and_evaluate(TINY.set(mean_of="pixels", epochs=1, tricks=()), tmp_path / "run", QUICK)
+    found = evaluate(tmp_path / "run", threads=1)
+    assert [found.map07, found.map_area] == pytest.approx([scores.map07, scores.map_area], abs=1e-6)
+
+
 def test_the_same_from_folder_and_records(run, few_scenes, tmp_path):
     """The records have the folder's images in another order."""
     names = tmp_path / "names.txt"
