@@ -8,7 +8,7 @@ import functools
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gluon_tricks.core.errors import Refused
@@ -18,7 +18,7 @@ from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.recipe_records import DATA_SETS, find_records
 from gluon_tricks.networks.load import model_of, starting_point
 from gluon_tricks.paper.data_needed import require_data
-from gluon_tricks.paper.metrics_file import read_metrics
+from gluon_tricks.paper.metrics import read_metrics
 from gluon_tricks.paper.scales import AnyScale, family_of, scales_of
 from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.recipe import Recipe
@@ -174,6 +174,7 @@ class Runs:
             and val are those of the base networks then.
         digest: of the training records (Records.digest); "": not known.
         network: a trained one, in the place of what the recipes start from (Recipe.pretrained); "": none.
+        weights: name -> the file of the trained parameters that rows start from (Row.weights), as far as given.
     """
 
     root: pathlib.Path
@@ -183,6 +184,7 @@ class Runs:
     data: str = ""
     digest: str = ""
     network: str = ""
+    weights: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def bases(self) -> Runs:
@@ -190,16 +192,21 @@ class Runs:
         return Runs(self.root, self.scale.bases, self.train, self.val, digest=self.digest)
 
     def cell(self, name: str, seed: int) -> Cell | None:
-        """The cell of a name such as table6/resnet50_v1d/mixup; None if its network has no proxy at this scale."""
+        """The cell of a name such as table6/resnet50_v1d/mixup.
+
+        None if its network has no proxy at this scale, or starts from weights of which no file is given.
+        """
         table, column, row = name.split("/")
         recipe = self.scale.recipe(get_table(table), column, row)
-        if recipe is None:
+        named = get_table(table).row(row).weights
+        if recipe is None or named and named not in self.weights:
             return None
         first = _first_names(self.scale.name, family_of(get_table(table)))[_kind(get_table(table), recipe)]
         recipe = recipe.set(name=first, seed=seed, rollbacks=0)  # at half its learning rate it would be another recipe
+        recipe = recipe.starting_from(self.weights[named]) if named else recipe
         folder = self.root / self.scale.name / first.replace("/", "-") / f"seed{seed}"
         if recipe.based:
-            if recipe.base_params:
+            if recipe.base_params and not named:
                 base = self.bases.cell(recipe.base_params, 0)  # one network for all seeds
                 return Cell(first, recipe.set(base_params=str(base.folder), data=self.data), folder, base)
         if recipe.reads_folder:

@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import Mapping
 
 from gluon_tricks.core.errors import require_known
+from gluon_tricks.paper.cifar_scales import CIFAR_SCALES
 from gluon_tricks.paper.little_data_scales import LITTLE_DATA_SCALES
 from gluon_tricks.paper.magic_scales import MAGIC_SCALES
 from gluon_tricks.paper.own_scale import OwnScale, sooner
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
-from gluon_tricks.recipes.tables import degradation, transfer_learning
+from gluon_tricks.recipes.tables import transfer_learning
 from gluon_tricks.recipes.tables.magic_table1 import FAMILY
 from gluon_tricks.recipes.tables.rows import Table
 from gluon_tricks.tricks import LinearScaling, StepDecay, Trick, Warmup
@@ -170,27 +171,6 @@ TRANSFER_SCALES = {
             },
         ),
         TransferScale("paper", "", SCALES["imagenet"]),
-    )
-}
-
-
-CIFAR_SCALES = {
-    scale.name: scale
-    for scale in (
-        OwnScale(
-            "smoke",
-            "a test of the machinery on a few drawn pictures: its numbers say nothing about the document's",
-            set={
-                "degradation": dict(data="few_shapes", epochs=2, batch_size=16, bn_batch=None, lr=0.05, tricks=()),
-            },
-        ),
-        OwnScale(
-            "small",
-            "a proxy: all images, but 12 epochs in place of 164, the rate falling after 6 and 9",
-            set={"degradation": dict(epochs=12, bn_batch=None, tricks=(StepDecay((6, 9)),))},
-            photos={"degradation": degradation.TABLE.photos},
-        ),
-        OwnScale("paper"),
     )
 }
 

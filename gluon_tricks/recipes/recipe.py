@@ -164,6 +164,9 @@ class Recipe(Settings):
         values = super().deciding(situation)
         return {name: value for name, value in values.items() if name != "mean" or not self.mean_of}
 
+    def starting_from(self, weights: str) -> Recipe:
+        return self.set(pretrained=weights)
+
     @property
     def sides(self) -> tuple[int, int]:
         """The sides of what the network is trained on, px."""

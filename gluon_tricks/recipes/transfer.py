@@ -36,6 +36,9 @@ class TransferRecipe(Settings):
     data: str = free("cells", "resume", "ranks", default="")  # what lies there has a digest
     class_names: tuple[str, ...] = free(default=(), found=True)
 
+    def starting_from(self, weights: str) -> TransferRecipe:
+        return self.set(base_params=weights)
+
     def constraints(self) -> Iterator[tuple[bool, str]]:
         yield from super().constraints()
         yield self.classes is None or self.classes <= 2**16, f"classes is {self.classes}: masks have at most {2**16}"

@@ -27,7 +27,6 @@ def draw_curves(progress: Progress, steps_per_epoch: int, path: pathlib.Path, re
     pyplot, history = import_pyplot(), progress.history
     epochs = [row["epoch"] for row in history]
     measured = {label: column for column, label in scores.labels.items() if column != "val_loss"}
-    label = scores.labels[scores.in_tables[0]]
     wrong = [row.get("train_error", math.nan) for row in history]  # earlier versions did not count them
     lost = {"training": "train_loss", **({"validation": "val_loss"} if "val_loss" in scores.labels else {})}
     figure, (losses, metrics, rates) = pyplot.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
@@ -46,7 +45,8 @@ def draw_curves(progress: Progress, steps_per_epoch: int, path: pathlib.Path, re
         if len(columns) > 1:
             panel.legend()
     if not all(map(math.isnan, wrong)):
-        metrics.plot(epochs, [1 - error for error in wrong], "--", color="C0", label=f"{label}, training")
+        first = scores.labels[scores.in_tables[0]]
+        metrics.plot(epochs, [1 - error for error in wrong], "--", color="C0", label=f"{first}, training")
         metrics.set_title("validation, and training (dashed)")
         metrics.legend()
     metrics.yaxis.set_major_formatter(PercentFormatter(1.0))

@@ -26,12 +26,13 @@ CIFAR10_MIXUP = CIFAR10.set(name="cifar10_mixup", epochs=350).add(
 _STEPS = 50_000 // 128  # an epoch
 
 # Section 4.2 of He et al. (CVPR 2016): SGD, batch 128 on two GPUs, so that a batch normalisation sees 64 images; lr 0.1
-# divided by 10 after 32,000 and 48,000 of 64,000 iterations, which end here with the epoch, after 63,960.
-# `Differs:` it subtracts the mean of every pixel and does not divide; here these are per channel. The stem's batch
-# normalisation undoes any scale.
+# divided by 10 after 32,000 and 48,000 of 64,000 iterations, which end here with the epoch, after 63,960; the mean of
+# every pixel subtracted. `Differs:` the inputs are divided by the network's own deviation too, which the stem's batch
+# normalisation undoes.
 CIFAR10_2015 = CIFAR10.set(
     name="cifar10_2015",
     init="kaiming",
+    mean_of="pixels",
     pad_colour="mean",
     optimizer="sgd",
     epochs=64_000 // _STEPS,

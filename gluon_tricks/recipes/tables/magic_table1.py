@@ -1,10 +1,10 @@
 """Table 1 of data-dependent initialisation: how CaffeNet is scaled before VOC2007 classification, and what trains it.
 
 Source: Krähenbühl et al., Data-dependent initializations of convolutional neural networks (ICLR 2016), section 4.1.
-Differs: the document says "ADAM" and no more. Its rate here is 0.0001, a tenth of SGD's and of what its authors
-    recommend, at which CaffeNet learns from every beginning, and is halved as SGD's is. "BN" is batch normalisation
-    between each convolution or hidden dense layer and its relu; of local response normalisation and dropout the
-    document does not say that they are left out, and they stay.
+Differs: the document says "ADAM" and no more. Its rate here is 0.0001, a tenth of what Kingma and Ba recommend, tried
+    out at the small scale on a seed that is not shown, and is halved as SGD's is.
+    "BN" is batch normalisation between each convolution or hidden dense layer and its relu; of local response
+    normalisation and dropout the document does not say that they are left out, and they stay.
 """
 
 import math

@@ -8,16 +8,17 @@ Differs: Xavier's deviation is Glorot and Bengio's, of the mean of fan-in and fa
 """
 
 import math
-from collections.abc import Mapping
 
 from gluon_tricks.recipes.tables import magic_table1
 from gluon_tricks.recipes.tables.rows import Row, Table, variants
 from gluon_tricks.tricks import DataDependentInit
 
+COLUMNS = {"classification": magic_table1.VOC}
+
 
 def _row(key: str, label: str, paper: tuple[float, float], init: str = "plain", filters: str = "") -> Row:
     """paper: percent mAP of classification and of detection."""
-    printed: Mapping = {name: (value, math.nan) for name, value in zip(("classification",), paper)}
+    printed = {name: (value, math.nan) for name, value in zip(COLUMNS, paper)}
     return Row(
         *(key, label),
         set=dict(init=init),
@@ -29,7 +30,7 @@ def _row(key: str, label: str, paper: tuple[float, float], init: str = "plain", 
 TABLE = Table(
     "magic_table2",
     "initialisations of CaffeNet, VOC2007",
-    {"classification": magic_table1.VOC},
+    COLUMNS,
     variants(
         _row("xavier", "Xavier", (51.1, 40.4), init="paper"),
         _row("msra", "MSRA", (43.3, 37.2), init="kaiming_conv"),

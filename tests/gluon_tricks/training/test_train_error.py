@@ -3,7 +3,6 @@
 import csv
 import itertools
 
-import matplotlib.image
 import mxnet as mx
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from gluon_tricks.data.records import Records
 from gluon_tricks.networks.checkpoint import Progress
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks.classification.evaluation import ClassificationScores, evaluate
+from gluon_tricks.tasks.lettering import import_pyplot
 from gluon_tricks.trained.load import load_network
 from gluon_tricks.training import loop
 from gluon_tricks.training.curves import draw_curves
@@ -102,11 +102,16 @@ def test_an_epoch_that_an_older_version_began(recipe, tmp_path, monkeypatch):
     assert len(wrong) == 6 and float(errors(tmp_path / "run")[0]) == sum(wrong[4:]) / 16
 
 
-def test_the_curves_of_a_run_that_has_it_in_part(recipe, tmp_path):
+def test_the_curves_of_a_run_that_has_it_in_part(recipe, tmp_path, monkeypatch):
+    pyplot = import_pyplot()
+    monkeypatch.setattr(pyplot, "close", lambda figure: None)
     row = dict(epoch=1, train_loss=1.0, val_loss=1.0, val_top1=0.5, val_top5=1.0, lr=0.1, images_per_second=1.0)
-    pictures = []
-    for name, history in (("old", [row, row]), ("new", [row, {**row, "train_error": 0.25}])):
-        scores = ClassificationScores.from_row(row, 8)
-        draw_curves(Progress(history=history), 6, tmp_path / f"{name}.png", recipe, scores)
-        pictures.append(matplotlib.image.imread(tmp_path / f"{name}.png"))
-    assert pictures[0].shape == pictures[1].shape and np.abs(pictures[0] - pictures[1]).max() > 0.5
+    scores, shown = ClassificationScores.from_row(row, 8), []
+    for history in ([row, {**row, "epoch": 2}], [row, {**row, "epoch": 2, "train_error": 0.25}]):
+        draw_curves(Progress(history=history), 6, tmp_path / "curves.png", recipe, scores)
+        panel = pyplot.gcf().axes[1]
+        shown.append({line.get_label(): np.array(line.get_ydata(), float) for line in panel.lines})
+    monkeypatch.undo()
+    pyplot.close("all")
+    assert [list(labels) for labels in shown] == [["top-1", "top-5"], ["top-1", "top-5", "top-1, training"]]
+    np.testing.assert_array_equal(shown[1]["top-1, training"], [np.nan, 0.75])

@@ -1,4 +1,4 @@
-"""The metrics of a run, read back: a row of numbers for each epoch."""
+"""What a run has recorded of its epochs, read back."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import TOLD_BYTES, read_text
 
 
-def read_metrics(run: pathlib.Path) -> list[dict[str, float]]:
-    """A row per finished epoch; none before it has begun. Raises Refused for a damaged file."""
-    path = run / "metrics.csv"
+def read_metrics(folder: pathlib.Path) -> list[dict[str, float]]:
+    """The rows of a run's metrics.csv, one for each finished epoch; of what its version did not count yet, nan.
+
+    Raises:
+        Refused: the file is damaged.
+    """
+    path = folder / "metrics.csv"
     if not os.path.lexists(path):
         return []
     try:
         rows = csv.DictReader(io.StringIO(read_text(path, TOLD_BYTES), newline=""))
         return [{name: _number(value) for name, value in row.items()} for row in rows]
     except (ValueError, TypeError) as error:
-        raise Refused(f"{path} is damaged ({error}): move {run} away, and it is run again") from None
+        raise Refused(f"{path} is damaged ({error}): move {folder} away, and it is run again") from None
 
 
 def _number(text: str) -> float:
-    """Of a field of metrics.csv; empty: the version that trained that epoch did not count it."""
     return math.nan if text == "" else float(text)
