@@ -7,6 +7,7 @@
     %(prog)s table8 --data VOCdevkit                     its base networks are trained first, where they are missing
     %(prog)s degradation --scale small --data cifar-10-batches-bin    plain and residual networks on CIFAR-10
     %(prog)s transfer_learning --scale small --data PHOTOS    a linear classifier on features against training all
+    %(prog)s magic_table1 --data VOCdevkit               of data-dependent initialisation, as magic_table2 and 3 are
     %(prog)s figure1                                     drawn from the networks, as figure2 is
     %(prog)s figure3 --scale imagenette --data PHOTOS    drawn from runs, as figure4 is: trained where missing
 
@@ -54,7 +55,7 @@ from gluon_tricks.training.prepare import require_splittable
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("what", metavar="TABLE|FIGURE", help=", ".join((*sorted(TABLES), *figures.FIGURES)))
-    scales = f"{', '.join(SCALES)} (imagenet); tables 8 and 9: {', '.join(TRANSFER_SCALES)} (paper)"
+    scales = f"{', '.join(SCALES)} (imagenet); tables 8 and 9, magic: {', '.join(TRANSFER_SCALES)} (paper)"
     parser.add_argument("--scale", help=scales)
     parser.add_argument("--columns", default="", metavar="NAME,NAME", help="such as resnet50_v1d (all columns)")
     parser.add_argument("--rows", default="", metavar="ROW,ROW", help="such as cosine,mixup (all rows)")
@@ -63,6 +64,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     photos = "train.rec and val.rec, or class folders"
     parser.add_argument("--data", type=pathlib.Path, metavar="PATH", help=f"{photos}; tables 8 and 9: VOC, ADE20K")
     parser.add_argument("--base-data", type=pathlib.Path, metavar="PATH", help=f"of their base networks: {photos}")
+    weights = "trained parameters that rows of magic_table3 start from, such as krizhevsky=caffenet.params; repeatable"
+    parser.add_argument("--weights", action="append", default=[], metavar="NAME=FILE", help=weights)
     parser.add_argument(
         "--runs",
         type=pathlib.Path,
@@ -196,7 +199,7 @@ def _runs(args: argparse.Namespace) -> cells.Runs:
     if train and not args.show:
         require_apart(Records(train), Records(val))
     digest = Records(train).digest if train else ""
-    return cells.Runs(args.runs, scale, train, val, data, digest, _network(args))
+    return cells.Runs(args.runs, scale, train, val, data, digest, _network(args), _weights(args))
 
 
 def _network(args: argparse.Namespace) -> str:
@@ -204,6 +207,23 @@ def _network(args: argparse.Namespace) -> str:
     if args.network and not any(getattr(recipe, "pretrained", "") for recipe in columns):
         raise Refused(f"--network {args.network}: {args.what} starts from no trained network; leave it out")
     return args.network or ""
+
+
+def _weights(args: argparse.Namespace) -> dict[str, str]:
+    """Name -> file of the parameters that rows start from."""
+    names = get_table(args.what).weights if args.what in TABLES else []
+    found = {}
+    for given in args.weights:
+        name, equals, path = given.partition("=")
+        if not names:
+            raise Refused(f"--weights {given}: no row of {args.what} starts from trained parameters")
+        if not equals:
+            raise Refused(f"--weights {given}: give NAME=FILE, such as {names[-1]}=caffenet.params")
+        require_known(name, names, "weights", args.what)
+        if not pathlib.Path(path).exists():
+            raise Refused(f"--weights {given}: there is no file {path}")
+        found[name] = str(pathlib.Path(path).absolute())
+    return found
 
 
 def _require_data(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.data.records import Records
-from gluon_tricks.paper.scales import AnyScale, TransferScale
+from gluon_tricks.paper.scales import AnyScale
 from gluon_tricks.recipes.tables.rows import Table
 
 
@@ -21,10 +21,7 @@ def require_data(table: Table, scale: AnyScale, train: Sequence[str], data: str)
     Raises:
         Refused: the table's images are not named and not here; says what to pack.
     """
-    if isinstance(scale, TransferScale):
-        _require_transfer_data(table, scale, data)
-        return
-    if train:
+    if train and not scale.bases:
         _require_classes(table, scale, train)
         return
     wanted, photos = scale.needs(table)
@@ -46,10 +43,3 @@ def _require_classes(table: Table, scale: AnyScale, train: Sequence[str]) -> Non
             f"{table.name} at the scale {scale.name} has {wanted} classes and {train[0]} has "
             f"{len(names)}: name the paper's images with --data, or choose a smaller --scale"
         )
-
-
-def _require_transfer_data(table: Table, scale: TransferScale, data: str) -> None:
-    built_in = "dataset" in scale.set.get(table.name, {}) and table.name not in scale.photos
-    if not data and not built_in:
-        photos = scale.photos.get(table.name, table.photos)
-        raise Refused(f"{table.name} at the scale {scale.name} is trained on {photos}: name its folder with --data")

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from gluon_tricks.paper.own_scale import OwnScale
 from gluon_tricks.recipes.tables.magic_table1 import PHOTOS
 
 _SMOKE = dict(
     **dict(data="few_scenes", classes=None, input_size=63, side=(72, 72), crop_ratio=63 / 72, test_crops=2),
+    net={"hidden": 16},
+)
+
+_SMOKE_DETECTION = dict(
+    **dict(dataset="few_scenes", classes=None, short=120, long=200, roi="small", batch_size=4),
     net={"hidden": 16},
 )
 
@@ -16,23 +23,36 @@ _SMOKE = dict(
 # document's, the first learning rates among it: at three times SGD's the better beginnings learn less.
 _SMALL = dict(input_size=67, side=(76, 76), crop_ratio=67 / 76, net={"hidden": 512})
 
+_SMALL_DETECTION = dict(short=256, long=427, roi="small", epochs=10, net={"hidden": 512})
+_TWO_COLUMNS = ("magic_table2", "magic_table3")
+
+
+def _of_tables(classification: Mapping, detection: Mapping) -> dict[str, Mapping]:
+    both = [(f"{table}/classification", f"{table}/detection") for table in _TWO_COLUMNS]
+    return {
+        "magic_table1": classification,
+        **dict.fromkeys([first for first, _ in both], classification),
+        **dict.fromkeys([second for _, second in both], detection),
+    }
+
+
 MAGIC_SCALES = {
     scale.name: scale
     for scale in (
         OwnScale(
             "smoke",
             "a test of the machinery on a few drawn images: its numbers say nothing about the document's",
-            {"magic_table1": _SMOKE, "magic_table2/classification": _SMOKE},
+            _of_tables(_SMOKE, _SMOKE_DETECTION),
             {"data_dependent_init": dict(images=20, rounds=4)},
             epochs=1 / 160,
         ),
         OwnScale(
             "small",
             "a proxy: CaffeNet at 67 px with dense layers of 512, a part of VOC2007, a fiftieth of the steps",
-            {"magic_table1": _SMALL, "magic_table2/classification": _SMALL},
-            {"exponential_decay": dict(every=4.0)},
+            _of_tables(_SMALL, _SMALL_DETECTION),
+            {"exponential_decay": dict(every=4.0), "step_decay": dict(epochs=(5.0, 8.0))},
             epochs=1 / 16,
-            photos={name: f"{PHOTOS} or a part of it" for name in ("magic_table1", "magic_table2")},
+            photos={name: f"{PHOTOS} or a part of it" for name in ("magic_table1", *_TWO_COLUMNS)},
         ),
         OwnScale("paper"),
     )

@@ -135,6 +135,11 @@ class TransferScale:
         )
         return recipe.set(**{**changes, **self.set[table.name]}).resolved()
 
+    def needs(self, table: Table) -> tuple[str, str]:
+        """As of OwnScale."""
+        built_in = "dataset" in self.set.get(table.name, {}) and table.name not in self.photos
+        return "" if built_in else "records", self.photos.get(table.name, table.photos)
+
 
 TRANSFER_SCALES = {
     scale.name: scale

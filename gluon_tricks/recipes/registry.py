@@ -13,6 +13,7 @@ from gluon_tricks.recipes.tables import (
     degradation,
     magic_table1,
     magic_table2,
+    magic_table3,
     table1,
     table2,
     table3,
@@ -52,6 +53,7 @@ _MODULES = (
     table2,
     magic_table1,
     magic_table2,
+    magic_table3,
     degradation,
     transfer_learning,
 )
