@@ -18,7 +18,7 @@ from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.recipe_records import DATA_SETS, find_records
 from gluon_tricks.networks.load import model_of, starting_point
 from gluon_tricks.paper.data_needed import require_data
-from gluon_tricks.paper.metrics_file import read_metrics
+from gluon_tricks.paper.metrics import read_metrics
 from gluon_tricks.paper.scales import AnyScale, family_of, scales_of
 from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.recipe import Recipe

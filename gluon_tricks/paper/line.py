@@ -49,7 +49,7 @@ class Line:
         """mean ± standard deviation (number of seeds), or what there is instead; seeds that failed, with the reason."""
         values = list(self.top(k).values())
         if not self.cells:
-            return f"not run (needs --weights {self.weights}=FILE)" if self.weights else "no proxy"
+            return f"not run (needs --network {self.weights}=SRC)" if self.weights else "no proxy"
         if not values:
             begun = [(f"seed {c.recipe.seed} ", c.state()) for c in self.cells if c.state() != "not run"]
             told = [(seed if len(self.cells) > 1 else "") + state for seed, state in begun]
