@@ -19,7 +19,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import require_writable, write_text
 from gluon_tricks.core.reading import IMAGE_BYTES, read_bytes
 from gluon_tricks.data.builtin import shapes
-from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.data.record_writer import RecordWriter
 
 
 @command

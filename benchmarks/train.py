@@ -17,7 +17,7 @@ from benchmarks.loader import image_record_iter_options
 from benchmarks.results import compare
 from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.foreign import import_gluoncv
-from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.data.records import Records
 from gluon_tricks.paper.contest import Contestant, measure
 from gluon_tricks.recipes.recipe import Recipe

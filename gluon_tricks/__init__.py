@@ -18,7 +18,7 @@ _PUBLIC = {
     # data
     "class_folders": "gluon_tricks.data.folders:class_folders",
     "pack": "gluon_tricks.data.pack:pack",
-    "RecordWriter": "gluon_tricks.data.pack:RecordWriter",
+    "RecordWriter": "gluon_tricks.data.record_writer:RecordWriter",
     "Records": "gluon_tricks.data.records:Records",
     "RecordLoader": "gluon_tricks.data.loader:RecordLoader",
     "ReadOptions": "gluon_tricks.data.base_loader:ReadOptions",
@@ -41,6 +41,7 @@ _PUBLIC = {
     "Recipe": "gluon_tricks.recipes.recipe:Recipe",
     "DetectionRecipe": "gluon_tricks.recipes.transfer:DetectionRecipe",
     "SegmentationRecipe": "gluon_tricks.recipes.transfer:SegmentationRecipe",
+    "MultiLabelRecipe": "gluon_tricks.recipes.multi_label:MultiLabelRecipe",
     "get_recipe": "gluon_tricks.recipes.registry:get_recipe",
     "list_recipes": "gluon_tricks.recipes.registry:list_recipes",
     # training

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gluon_tricks.core import foreign
-from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.tasks.detection.settings import ROI_SETTINGS
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in a shell's background, and so in every program started here

@@ -216,7 +216,7 @@ OPENED = {
     ),
     "gluon_tricks.data.annotations.annotated": ("PIL.Image.open(file)",),
     "gluon_tricks.data.annotations.mask_file": ("PIL.Image.open(stored)",),
-    "gluon_tricks.data.pack": ("os.open(self.targets['.rec'].parent, os.O_RDONLY)",),
+    "gluon_tricks.data.record_writer": ("os.open(self.targets['.rec'].parent, os.O_RDONLY)",),
     "gluon_tricks.data.parallel": (
         "os.open(os.devnull, os.O_WRONLY)",
         "open(theirs, 'w', buffering=1, errors='backslashreplace', closefd=False)",

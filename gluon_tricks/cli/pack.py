@@ -1,7 +1,8 @@
 """Pack images into RecordIO, check packed files, or make a lost .idx again.
 
     %(prog)s FOLDER OUT_PREFIX                       class folders FOLDER/<class>/*
-    %(prog)s FOLDER OUT_PREFIX --list FILE           an im2rec list: index<tab>label<tab>path
+    %(prog)s FOLDER OUT_PREFIX --list FILE           an im2rec list: index<tab>label<tab>path, or with several labels
+    %(prog)s VOCdevkit OUT_PREFIX --voc 2007_test    the classes of VOC's images, several each (gluon-tricks tag)
     %(prog)s FOLDER OUT_PREFIX --ground-truth FILE   ImageNet's flat validation folder
     %(prog)s FOLDER OUT_PREFIX --places365 LIST --classes categories_places365.txt
     %(prog)s --check FILE.rec ...                    look for what would spoil a training
@@ -37,6 +38,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("out_prefix", nargs="?", help="the packed files' name without ending")
     parser.add_argument("--list", metavar="FILE", help="pack what an im2rec list names, paths relative to FOLDER")
     parser.add_argument(
+        "--voc", metavar="LISTS", help="pack the images of lists of a VOC folder, with a label for each class"
+    )
+    parser.add_argument(
         "--ground-truth",
         metavar="FILE",
         help="pack ImageNet's validation images: ILSVRC2012_validation_ground_truth.txt (with --meta), "
@@ -67,8 +71,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error("give FOLDER and OUT_PREFIX, or --check, or --index")
     if options.folder is not None and options.out_prefix is None:
         parser.error("give FOLDER and OUT_PREFIX")
-    if sum(map(bool, (options.list, options.ground_truth, options.places365))) > 1:
-        parser.error("give one of --list, --ground-truth and --places365")
+    if sum(map(bool, (options.list, options.ground_truth, options.places365, options.voc))) > 1:
+        parser.error("give one of --list, --ground-truth, --places365 and --voc")
     if options.meta and not options.ground_truth or options.places365 and not options.classes:
         parser.error("--meta belongs to --ground-truth, and --places365 takes --classes categories_places365.txt")
     return options
@@ -80,6 +84,8 @@ def find(options: argparse.Namespace) -> sources.Source:
     classes = sources.read_classes(options.classes) if options.classes else None
     if options.list:
         return sources.list_file(options.folder, options.list, classes)
+    if options.voc:
+        return sources.voc_labels(options.folder, options.voc.split(","), classes)
     if options.ground_truth:
         return sources.imagenet_validation(options.folder, options.ground_truth, options.meta, classes)
     return class_folders(options.folder, classes)

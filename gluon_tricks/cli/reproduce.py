@@ -5,6 +5,7 @@
     %(prog)s table6 --plan                               what would be run, and roughly how long it would take
     %(prog)s table5 --show                               only what there is
     %(prog)s table8 --data VOCdevkit                     its base networks are trained first, where they are missing
+    %(prog)s magic_table1 --data VOCdevkit               of data-dependent initialisation, as magic_table2 and 3 are
     %(prog)s figure1                                     drawn from the networks, as figure2 is
     %(prog)s figure3 --scale imagenette --data PHOTOS    drawn from runs, as figure4 is: trained where missing
     %(prog)s magic_figure3 --scale small --data PHOTOS   curves of runs and a table of their ends, as magic_figure4
@@ -54,7 +55,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "what", metavar="TABLE|FIGURE", help=", ".join({**dict.fromkeys(sorted(TABLES)), **figures.FIGURES})
     )
-    scales = f"{', '.join(SCALES)} (imagenet); tables 8 and 9: {', '.join(TRANSFER_SCALES)} (paper)"
+    scales = f"{', '.join(SCALES)} (imagenet); tables 8 and 9, magic: {', '.join(TRANSFER_SCALES)} (paper)"
     parser.add_argument("--scale", help=scales)
     parser.add_argument("--columns", default="", metavar="NAME,NAME", help="such as resnet50_v1d (all columns)")
     parser.add_argument("--rows", default="", metavar="ROW,ROW", help="such as cosine,mixup (all rows)")
@@ -63,6 +64,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     photos = "train.rec and val.rec, or class folders"
     parser.add_argument("--data", type=pathlib.Path, metavar="PATH", help=f"{photos}; tables 8 and 9: VOC, ADE20K")
     parser.add_argument("--base-data", type=pathlib.Path, metavar="PATH", help=f"of their base networks: {photos}")
+    weights = "trained parameters that rows of magic_table3 start from, such as krizhevsky=caffenet.params; repeatable"
+    parser.add_argument("--weights", action="append", default=[], metavar="NAME=FILE", help=weights)
     parser.add_argument(
         "--runs",
         type=pathlib.Path,
@@ -199,18 +202,36 @@ def _runs(args: argparse.Namespace) -> cells.Runs:
     data = str(args.data.expanduser().absolute()) if args.data and folder else ""
     if train and not args.show:
         require_apart(Records(train), Records(val))
-    return cells.Runs(args.runs, scale, train, val, data, Records(train).digest if train else "")
+    digest = Records(train).digest if train else ""
+    return cells.Runs(args.runs, scale, train, val, data, digest, _weights(args))
+
+
+def _weights(args: argparse.Namespace) -> dict[str, str]:
+    """Name -> file of the parameters that rows start from."""
+    names = get_table(args.what).weights if args.what in TABLES else []
+    found = {}
+    for given in args.weights:
+        name, equals, path = given.partition("=")
+        if not names:
+            raise Refused(f"--weights {given}: no row of {args.what} starts from trained parameters")
+        if not equals:
+            raise Refused(f"--weights {given}: give NAME=FILE, such as {names[-1]}=caffenet.params")
+        require_known(name, names, "weights", args.what)
+        if not pathlib.Path(path).exists():
+            raise Refused(f"--weights {given}: there is no file {path}")
+        found[name] = str(pathlib.Path(path).absolute())
+    return found
 
 
 def _require_data(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table) -> None:
     """Refuses, before the first cell, data that one of them would be refused for."""
     runs.require_data(table.name)
-    transfers = [cell.recipe for cell in todo if cell.recipe.based]
-    for recipe in transfers[:1]:
+    for recipe in {c.recipe.task: c.recipe for c in reversed(todo) if c.recipe.reads_folder}.values():
         task_of(recipe).find_data(recipe)
-    if transfers and len(transfers) < len(todo):
+    bases = [cell for cell in todo if not cell.recipe.reads_folder]
+    if runs.scale.bases and bases:
         try:
-            runs.bases.require_data(next(cell.name for cell in todo if cell.source is None).split("/")[0])
+            runs.bases.require_data(next(cell.name for cell in bases if cell.source is None).split("/")[0])
         except Refused as refused:
             raise Refused(f"for the base networks, {refused}".replace("--data", "--base-data")) from None
 

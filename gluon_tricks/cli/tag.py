@@ -52,7 +52,7 @@ def start(args: argparse.Namespace, begun: Settings | None = None) -> tuple[Mult
     if args.recipe or begun:
         recipe = get_recipe(args.recipe) if args.recipe else begun
         require_task(recipe, MultiLabelRecipe, args.recipe or recipe.name)
-        if isinstance(begun, MultiLabelRecipe) and not recipe.data:  # a named recipe has no images: the run has
+        if isinstance(begun, type(recipe)) and not recipe.data:  # a named recipe has no images: the run has
             recipe = recipe.set(data=begun.data, train=begun.train, val=begun.val)
         return recipe, []
     recipe = MULTI_LABEL[args.dataset or named]

@@ -7,8 +7,10 @@ import zlib
 import cv2
 import numpy as np
 
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import byte_size, plural
 from gluon_tricks.data.headers import image_header
+from gluon_tricks.data.label_vectors import IGNORED, PRESENT, vectors_of
 from gluon_tricks.data.parallel import in_order, silent_codecs
 from gluon_tricks.data.records import MOST_CLASSES, Records, decode_image
 from gluon_tricks.data.requirements import of_one_class
@@ -46,12 +48,19 @@ class Report:
 
     def __init__(self, records: Records, rows: np.ndarray):
         self._records, self._rows = records, rows
+        self._vectors, self._why_none = _vectors(records)
         label, several = rows["label"], records.label_counts() > 1
+        several &= self._vectors is None
         whole = (label >= 0) & (label == np.floor(label)) & (label < MOST_CLASSES)
         highest = int(label[whole].max()) if whole.any() else -1
+        if self._vectors is not None:
+            whole, highest = np.ones(len(label), bool), self._vectors.shape[1] - 1
+            label = np.zeros(len(label))
         self.classes = records.classes or tuple(str(k) for k in range(highest + 1))
         in_range = whole & (label < len(self.classes))
         self.per_class = np.bincount(label[in_range].astype(int), minlength=len(self.classes))
+        if self._vectors is not None:
+            self.per_class = (self._vectors == PRESENT).sum(axis=0)
         self.found = {
             "undecodable": np.flatnonzero(~rows["decodes"]),
             "greyscale": np.flatnonzero(rows["components"] == 1),
@@ -75,7 +84,8 @@ class Report:
         if len(found["several labels"]):
             problems.append(
                 f"{len(found['several labels'])} of {count} records have several labels, first "
-                f"{self._described(found['several labels'][0])}: classification takes one label for each image"
+                f"{self._described(found['several labels'][0])}: classification takes one label for each image, and "
+                f"gluon-tricks tag one for each class ({self._why_none})"
             )
         for kind in ("labels not whole", "labels out of range"):
             if len(found[kind]):
@@ -89,7 +99,10 @@ class Report:
             problems.append(
                 f"{len(found['undecodable'])} of {plural(count, 'image')}, more than 1 %, cannot be decoded: pack again"
             )
-        if said := of_one_class(self._records):
+        said = "" if self._vectors is not None else of_one_class(self._records)
+        if self._vectors is not None and not self.per_class.any():
+            said = f"no image shows any of the {plural(len(self.classes), 'class')}"
+        if said:
             problems.append(said)
         return problems
 
@@ -100,6 +113,13 @@ class Report:
         """The report as lines of text; verbose: every class, and every record found."""
         counts, size = self.per_class, int(self._rows["bytes"].sum(dtype=np.int64))
         lines = [f"{plural(len(self._rows), 'image')}, {plural(len(self.classes), 'class')}, {byte_size(size)}"]
+        if self._vectors is not None:
+            none = int((self._vectors != PRESENT).all(axis=1).sum())
+            lines.append(
+                f"a label for each class (gluon-tricks tag): {(self._vectors == PRESENT).sum(axis=1).mean():.2f} "
+                f"classes an image, {plural(none, 'image')} of none, {(self._vectors == IGNORED).sum()} labels not "
+                "counted"
+            )
         if len(counts):
             lines.append(f"images per class: min {counts.min()}, median {np.median(counts):g}, max {counts.max()}")
             order = np.argsort(counts, kind="stable") if not verbose else np.arange(len(counts))
@@ -111,6 +131,16 @@ class Report:
             if verbose or kind in ("undecodable", "several labels", "labels not whole", "labels out of range"):
                 lines += [f"  {self._described(i)}" for i in (indices if verbose else indices[:5])]
         return lines + [f"PROBLEM: {problem}" for problem in self.problems]
+
+
+def _vectors(records: Records) -> tuple[np.ndarray | None, str]:
+    """The labels of multi-label records, and "": of others None, and why they are none."""
+    if (records.label_counts() == 1).all():
+        return None, ""
+    try:
+        return vectors_of(records), ""
+    except Refused as error:
+        return None, str(error)
 
 
 def _repeated(values: np.ndarray) -> np.ndarray:

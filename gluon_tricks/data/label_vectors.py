@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import plural, some
+from gluon_tricks.core.wording import plural, quoted, some
 from gluon_tricks.data.records import Records
 
 log = logging.getLogger("gluon_tricks.data")
@@ -91,7 +91,7 @@ def require_vector(labels: Iterable[float], where: str) -> tuple[int, ...]:
     labels = tuple(labels)
     for label in labels:
         if label not in (PRESENT, ABSENT, IGNORED):
-            raise Refused(f"{where} has the label {label:g}: of several labels each is {VALUES}")
+            raise Refused(f"{where} has the label {quoted(label)}: of several labels each is {VALUES}")
     return tuple(map(int, labels))
 
 

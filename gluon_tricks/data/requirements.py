@@ -25,7 +25,8 @@ def class_labels(records: Records, classes: int | None = None, said_by: str = ""
     if len(several):
         raise Refused(
             f"{_image(records, several[0])} has {counts[several[0]]} labels ({len(several)} of {len(records)} records "
-            "have several): classification takes one label for each image; see gluon-tricks pack --check"
+            "have several): classification takes one label for each image, gluon-tricks tag one for each class; see "
+            "gluon-tricks pack --check"
         )
     known = np.isfinite(labels) & (labels >= 0) & (labels == np.floor(labels))
     why = "classification needs whole numbers from 0: pack again (gluon-tricks pack --check finds all such)"

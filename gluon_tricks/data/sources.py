@@ -14,7 +14,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import quoted, some
+from gluon_tricks.core.wording import plural, quoted, some
+from gluon_tricks.data.annotations.image_labels import read_voc_labels
+from gluon_tricks.data.label_vectors import require_vector
 from gluon_tricks.data.lists import read_lines, require_distinct, words
 from gluon_tricks.data.manifest import read_manifest
 from gluon_tricks.data.matlab import read_structures
@@ -22,10 +24,10 @@ from gluon_tricks.data.records import MOST_CLASSES
 
 
 class Entry(NamedTuple):
-    """One file to pack: its id (unique), label, path and size in bytes."""
+    """One file to pack: its id (unique), label or a label for each class, path and size in bytes."""
 
     id: int
-    label: int
+    label: int | tuple[int, ...]
     path: str
     size: int
 
@@ -62,22 +64,31 @@ def list_file(folder: str | os.PathLike, path: str | os.PathLike, classes: Seque
     """The files of an im2rec list: lines "index<tab>label<tab>path", paths relative to FOLDER.
 
     Without `classes` there are as many as the highest label says. They take the names of the files' folders if every
-    label has a folder of its own, else their numbers.
+    label has a folder of its own, else their numbers. Lines with several labels are of multi-label images: the k-th
+    label says whether class k is present (1), absent (0) or does not count (-1).
 
-    Raises: Refused naming the line with a wrong form, a label that is no class, a path that leaves FOLDER, a missing
-    file or an index that comes twice.
+    Raises: Refused naming the line with a wrong form, a label that is no class, other labels than the first line has, a
+    path that leaves FOLDER, a missing file or an index that comes twice.
     """
-    rows = []
+    rows, labels_of = [], None
     for number, line in read_lines(path):
         fields = line.split("\t")
         try:
-            index, label, name = int(fields[0]), float(fields[1]), fields[2]
+            index, *labels, name = int(fields[0]), *map(float, fields[1:-1]), fields[-1]
+            label = labels[0]
         except (ValueError, IndexError):
-            raise Refused(f'{path} line {number} is {quoted(line)}: it should be "index<tab>label<tab>path"') from None
-        if len(fields) > 3:
-            raise Refused(f"{path} line {number} has {len(fields) - 2} labels: classification has one for each image")
+            raise Refused(
+                f'{path} line {number} is {quoted(line)}: it should be "index<tab>label<tab>path", or have several '
+                "labels with tabs between them"
+            ) from None
+        labels_of = labels_of or _labels_of(len(labels), f"{path} line {number}", classes)
         if not 0 <= index < 1 << 64:
             raise Refused(f"{path} line {number} has the index {index}: a record's id lies in [0, 2**64)")
+        if len(labels) != labels_of:
+            raise Refused(f"{path} line {number} has {plural(len(labels), 'label')}, the lines before it {labels_of}")
+        if labels_of > 1:
+            rows.append((index, require_vector(labels, f"{path} line {number}"), name))
+            continue
         if not label.is_integer() or not 0 <= label < (len(classes) if classes else MOST_CLASSES):
             known = f"0 to {len(classes) - 1}" if classes else "whole numbers from 0"
             raise Refused(f"{path} line {number} has the unknown class {fields[1]}: labels are {known}")
@@ -87,8 +98,28 @@ def list_file(folder: str | os.PathLike, path: str | os.PathLike, classes: Seque
         raise Refused(f"{path} has the index {some(twice)} more than once: give each image an index of its own")
     if not rows:
         raise Refused(f"no images found: {path} is empty")
-    classes = tuple(classes) if classes else _names(rows)
+    if not classes:
+        classes = _names(rows) if labels_of == 1 else tuple(str(k) for k in range(labels_of))
+    classes = tuple(classes)
     return Source(listed_entries(folder, rows, str(path)), classes, [], str(folder))
+
+
+def _labels_of(count: int, where: str, classes: Sequence[str] | None) -> int:
+    """How many labels a line has. Raises Refused where that is neither one nor one for each class."""
+    if count > 1 and classes and len(classes) != count:
+        raise Refused(
+            f"{where} has {count} labels, and there are {plural(len(classes), 'class')}: a line has the number of one "
+            "class, or a label for each"
+        )
+    return count
+
+
+def voc_labels(folder: str | os.PathLike, splits: Sequence[str], classes: Sequence[str] | None = None) -> Source:
+    """The images of lists of a VOC folder with a label for each class. Args and Raises: as for read_voc_labels."""
+    images, entries = read_voc_labels(folder, splits, classes or ()), []
+    for index, (path, labels) in enumerate(zip(images.paths, images.vectors.tolist())):
+        entries.append(Entry(index, tuple(labels), str(path), path.stat().st_size))
+    return Source(entries, images.classes, [], str(folder))
 
 
 def imagenet_validation(
@@ -184,7 +215,9 @@ def _read_meta(path: str | os.PathLike | None) -> dict[str, str]:
         raise Refused(f"cannot read the synsets of {path} ({error}): give the development kit's meta.mat") from None
 
 
-def listed_entries(folder: str | os.PathLike, rows: Iterable[tuple[int, int, str]], listing: str) -> list[Entry]:
+def listed_entries(
+    folder: str | os.PathLike, rows: Iterable[tuple[int, int | tuple, str]], listing: str
+) -> list[Entry]:
     """The files of a list, rows being (index, label, path). Raises Refused for missing ones and paths that lead out."""
     entries, missing = [], []
     for index, label, name in rows:

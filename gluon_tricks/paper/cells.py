@@ -10,7 +10,7 @@ import io
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gluon_tricks.core.errors import Refused
@@ -19,7 +19,7 @@ from gluon_tricks.core.wording import one_line, plural
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.recipe_records import DATA_SETS, IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.data.records import Records
-from gluon_tricks.paper.scales import AnyScale, TransferScale, family_of, scales_of
+from gluon_tricks.paper.scales import AnyScale, family_of, scales_of
 from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.registry import TABLES, get_table
 from gluon_tricks.recipes.settings import Settings
@@ -172,6 +172,7 @@ class Runs:
         data: of tables whose images are not packed (Table.reads_folder) their folder; "" for what is built in. train
             and val are those of the base networks then.
         digest: of the training records (Records.digest); "": not known.
+        weights: name -> the file of the trained parameters that rows start from (Row.weights), as far as given.
     """
 
     root: pathlib.Path
@@ -180,6 +181,7 @@ class Runs:
     val: tuple[str, ...] = ()
     data: str = ""
     digest: str = ""
+    weights: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def bases(self) -> Runs:
@@ -187,17 +189,23 @@ class Runs:
         return Runs(self.root, self.scale.bases, self.train, self.val, digest=self.digest)
 
     def cell(self, name: str, seed: int) -> Cell | None:
-        """The cell of a name such as table6/resnet50_v1d/mixup; None if its network has no proxy at this scale."""
+        """The cell of a name such as table6/resnet50_v1d/mixup.
+
+        None if its network has no proxy at this scale, or starts from weights of which no file is given.
+        """
         table, column, row = name.split("/")
         recipe = self.scale.recipe(get_table(table), column, row)
-        if recipe is None:
+        named = get_table(table).row(row).weights
+        if recipe is None or named and named not in self.weights:
             return None
         first = _first_names(self.scale.name, family_of(get_table(table)))[_kind(get_table(table), recipe)]
         recipe = recipe.set(name=first, seed=seed, rollbacks=0)  # at half its learning rate it would be another recipe
+        recipe = recipe.starting_from(self.weights[named]) if named else recipe
         folder = self.root / self.scale.name / first.replace("/", "-") / f"seed{seed}"
         if recipe.based:
-            base = self.bases.cell(recipe.base_params, 0)  # one network for all seeds
-            return Cell(first, recipe.set(base_params=str(base.folder), data=self.data), folder, base)
+            if recipe.base_params and not named:
+                base = self.bases.cell(recipe.base_params, 0)  # one network for all seeds
+                return Cell(first, recipe.set(base_params=str(base.folder), data=self.data), folder, base)
         if recipe.reads_folder:
             return Cell(first, recipe.set(data=self.data) if self.data else recipe, folder)
         if self.train:
@@ -244,10 +252,7 @@ class Runs:
         Raises:
             Refused: the table's images are not named and not here; says what to pack.
         """
-        if isinstance(self.scale, TransferScale):
-            self._require_transfer_data(get_table(table))
-            return
-        if self.train:
+        if self.train and not self.scale.bases:
             self._require_classes(get_table(table))
             return
         data, photos = self.scale.needs(get_table(table))
@@ -269,14 +274,6 @@ class Runs:
             raise Refused(
                 f"{table.name} at the scale {self.scale.name} has {wanted} classes and {self.train[0]} has "
                 f"{len(names)}: name the paper's images with --data, or choose a smaller --scale"
-            )
-
-    def _require_transfer_data(self, table: Table) -> None:
-        built_in = "dataset" in self.scale.set.get(table.name, {}) and table.name not in self.scale.photos
-        if not self.data and not built_in:
-            photos = self.scale.photos.get(table.name, table.photos)
-            raise Refused(
-                f"{table.name} at the scale {self.scale.name} is trained on {photos}: name its folder with --data"
             )
 
 

@@ -14,7 +14,7 @@ from gluon_tricks.core.wording import plural
 from gluon_tricks.paper.cells import Cell, Runs
 from gluon_tricks.paper.line import Line, mean_of
 from gluon_tricks.recipes.registry import get_table
-from gluon_tricks.recipes.tables import base_networks, table2, table3, table7
+from gluon_tricks.recipes.tables import base_networks, magic_table3, table2, table3, table7
 from gluon_tricks.recipes.tables.rows import IMAGENET_IMAGES, Row
 from model_zoo import get_model
 from model_zoo.summary import PAPER, human, summarise
@@ -124,6 +124,12 @@ def _multi_scale(line: Line) -> dict[str, str]:
     return {**texts, **_base(line)}
 
 
+def _pretraining(line: Line) -> dict[str, str]:
+    """Table 3 of data-dependent initialisation: what the networks were trained by before, and for how long."""
+    told = magic_table3.PRETRAINING[line.key]
+    return {"Supervision": told.supervision, "Paper, pretraining": told.time}
+
+
 _SCALES = (
     "pixAcc and mIoU are of whole images at one scale; multi-scale: of the mean over six scales and mirror images, as "
     "GluonCV's test script has it (-: the run has none, and evaluate --multi-scale finds them). The paper does not say "
@@ -159,6 +165,7 @@ _MORE: Mapping[str, Callable[[Line], dict[str, str]]] = {
     "table7": _test_server,
     "table8": _base,
     "table9": _multi_scale,
+    "magic_table3": _pretraining,
 }
 
 
@@ -216,7 +223,8 @@ def _lines(table_name: str, column: str, runs: Runs, seeds: int, rows: Sequence[
         spread = row.spread.get(column, (np.nan, np.nan))
         paper = row.paper.get(column, (np.nan, np.nan))
         given = row.gain.get(column, np.nan)
-        lines[row.key] = Line(row.key, _label(row, there), column, paper, spread, there, above, given)
+        without = row.weights if row.weights not in runs.weights else ""
+        lines[row.key] = Line(row.key, _label(row, there), column, paper, spread, there, above, given, without)
     return [line for line in lines.values() if not rows or line.key in rows]
 
 

@@ -27,6 +27,7 @@ class Line:
         cells: of the seeds.
         above: the line that its differences are to: the row it builds on, else the one above; None for the first.
         given: the difference that the paper names where it has no scores, else nan.
+        weights: what its runs start from and nobody has named a file of; "": nothing is missing.
     """
 
     key: str
@@ -37,6 +38,7 @@ class Line:
     cells: tuple[Cell, ...]
     above: Line | None
     given: float = math.nan
+    weights: str = ""
 
     def top(self, k: int) -> dict[int, float]:
         """Seed -> the first (k = 0) or second (k = 1) score of the runs that are done."""
@@ -47,7 +49,7 @@ class Line:
         """mean ± standard deviation (number of seeds), or what there is instead; seeds that failed, with the reason."""
         values = list(self.top(k).values())
         if not self.cells:
-            return "no proxy"
+            return f"not run (needs --weights {self.weights}=FILE)" if self.weights else "no proxy"
         if not values:
             begun = [(f"seed {c.recipe.seed} ", c.state()) for c in self.cells if c.state() != "not run"]
             told = [(seed if len(self.cells) > 1 else "") + state for seed, state in begun]
@@ -69,7 +71,7 @@ class Line:
 
     def base(self) -> float | None:
         """Top-1 of the base network that all seeds start from, once one of them is done."""
-        transferred = self.top(0) and self.cells[0].recipe.based
+        transferred = self.top(0) and self.cells[0].recipe.based and self.cells[0].source
         scores = self.cells[0].source.scores() if transferred else None
         return None if scores is None else 100 * scores[0]
 

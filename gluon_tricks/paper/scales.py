@@ -6,10 +6,14 @@ import dataclasses
 from collections.abc import Mapping
 
 from gluon_tricks.core.errors import require_known
+from gluon_tricks.paper.caffe_scales import CAFFE_SCALES, PHOTOS
+from gluon_tricks.paper.magic_scales import MAGIC_SCALES
+from gluon_tricks.paper.own_scale import OwnScale, sooner
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
+from gluon_tricks.recipes.tables.magic_table1 import FAMILY
 from gluon_tricks.recipes.tables.rows import Table
-from gluon_tricks.tricks import LinearScaling, Plateau, StepDecay, Trick, Warmup
+from gluon_tricks.tricks import LinearScaling, StepDecay, Trick, Warmup
 
 _SMALL_MODELS = {
     **{f"resnet50_{variant}": f"resnet18_{variant}" for variant in ("v1", "v1b", "v1c", "v1d")},
@@ -69,17 +73,7 @@ class Scale:
     def _shrunk(self, trick: Trick) -> Trick:
         if isinstance(trick, LinearScaling):
             return dataclasses.replace(trick, reference=round(trick.reference * self.batch_size))
-        return _sooner(trick, self.epochs)
-
-
-def _sooner(trick: Trick, factor: float) -> Trick:
-    """The trick with its epochs (of a warm-up, of a step decay, of a patience) times a factor."""
-    if isinstance(trick, Plateau):
-        return dataclasses.replace(trick, patience=max(round(trick.patience * factor), 1))
-    epochs = getattr(trick, "epochs", None)
-    if isinstance(epochs, tuple):
-        return dataclasses.replace(trick, epochs=tuple(epoch * factor for epoch in epochs))
-    return trick if epochs is None else dataclasses.replace(trick, epochs=epochs * factor)
+        return sooner(trick, self.epochs)
 
 
 SCALES = {
@@ -101,7 +95,7 @@ SCALES = {
             batch_size=1 / 4,
             models=_SMALL_MODELS,
             set=dict(data="records", input_size=64, min_area=0.35),
-            photos="small photos in class folders train/CLASS and val/CLASS, such as those of Imagenette",
+            photos=PHOTOS,
         ),
         Scale("imagenet"),
     )
@@ -135,9 +129,14 @@ class TransferScale:
         changes = dict(
             model=self.bases.models[recipe.model],
             epochs=max(round(recipe.epochs * self.epochs), 1),
-            tricks=tuple(_sooner(trick, self.epochs) for trick in recipe.tricks),
+            tricks=tuple(sooner(trick, self.epochs) for trick in recipe.tricks),
         )
         return recipe.set(**{**changes, **self.set[table.name]}).resolved()
+
+    def needs(self, table: Table) -> tuple[str, str]:
+        """As of OwnScale."""
+        built_in = "dataset" in self.set.get(table.name, {}) and table.name not in self.photos
+        return "" if built_in else "records", self.photos.get(table.name, table.photos)
 
 
 TRANSFER_SCALES = {
@@ -179,71 +178,16 @@ TRANSFER_SCALES = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class OwnScale:
-    """What a scale changes of the tables of another document, each table or column by itself.
-
-    Args:
-        name, title: as of Scale.
-        set: TABLE or TABLE/COLUMN -> recipe fields; a column's after its table's.
-        epochs: factor on every number of epochs: the run's, the warm-up's, the decay's; `set` comes after it.
-        photos: TABLE -> what its data is; a table that is not there has its own, or at a proxy one that is built in.
-    """
-
-    name: str
-    title: str = ""
-    set: Mapping[str, Mapping[str, object]] = dataclasses.field(default_factory=dict)
-    epochs: float = 1.0
-    photos: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    bases = None  # it has no base networks
-
-    def recipe(self, table: Table, column: str, row: str) -> Settings | None:
-        """The resolved recipe of a cell at this scale."""
-        recipe = table.recipe(column, row)
-        changes = dict(
-            epochs=max(round(recipe.epochs * self.epochs), 1),
-            tricks=tuple(_sooner(trick, self.epochs) for trick in recipe.tricks),
-        )
-        own = {**self.set.get(table.name, {}), **self.set.get(f"{table.name}/{column}", {})}
-        return recipe.set(**{**changes, **own}).resolved()
-
-    def needs(self, table: Table) -> tuple[str, str]:
-        """As of Scale; of images that are not built in it is "records" wherever they have to be named."""
-        data = self.recipe(table, *table.names()[0].split("/")[1:]).data
-        photos = self.photos.get(table.name, "" if self.title else table.photos)
-        return "records" if photos else data, photos
-
-
 AnyScale = Scale | TransferScale | OwnScale
-
-# Figures 3 and 4 of Krähenbühl et al. All keep the document's learning rate, which belongs to larger batches.
-CAFFE_SCALES = {
-    scale.name: scale
-    for scale in (
-        OwnScale(
-            "smoke",
-            "a test of the machinery on a few images: its numbers say nothing about the document's",
-            set={
-                "magic_figure3": dict(data="few_shapes", input_size=63, side=(72, 72), batch_size=32, epochs=1),
-                "magic_figure4": dict(data="few_shapes", input_size=191, side=(200, 200), batch_size=8, epochs=1),
-            },
-        ),
-        OwnScale(
-            "small",
-            "a proxy: the first steps alone, on ten classes of small photos, with small inputs and batches",
-            set={
-                "magic_figure3": dict(data="records", input_size=99, side=(112, 112), batch_size=64, epochs=4),
-                "magic_figure4": dict(data="records", input_size=191, side=(216, 216), batch_size=32, epochs=1),
-            },
-            photos=dict.fromkeys(("magic_figure3", "magic_figure4"), SCALES["imagenette"].photos),
-        ),
-        OwnScale("paper"),
-    )
-}
 
 # Tables of one family are run at the same scales, and a cell that two of them have is run once. The last scale of each
 # is the document's own.
-FAMILIES: dict[str, Mapping[str, AnyScale]] = {"imagenet": SCALES, "transfer": TRANSFER_SCALES, "caffe": CAFFE_SCALES}
+FAMILIES: dict[str, Mapping[str, AnyScale]] = {
+    "imagenet": SCALES,
+    "transfer": TRANSFER_SCALES,
+    FAMILY: MAGIC_SCALES,
+    "caffe": CAFFE_SCALES,
+}
 
 
 def family_of(table: Table) -> str:

@@ -38,6 +38,7 @@ class MultiLabelRecipe(Recipe):
     """
 
     task = "multi_label"
+    reads_folder = True
     probabilities = "sigmoid"
     least_classes = 1
 

@@ -123,6 +123,9 @@ class Recipe(Settings):
             f"side to {self.input_size} or more, or input_size to {self.side[0]} or less",
         )
 
+    def starting_from(self, weights: str) -> Recipe:
+        return self.set(pretrained=weights)
+
     @property
     def sides(self) -> tuple[int, int]:
         """The sides of what the network is trained on, px."""

@@ -193,6 +193,10 @@ class Settings:
         trick_named(label)
         return dataclasses.replace(self, tricks=tuple(trick for trick in self.tricks if trick.label() != label))
 
+    def starting_from(self, weights: str) -> Settings:
+        """The recipe of a network that starts from trained parameters, which a file or a run has."""
+        raise NotImplementedError
+
     def resolved(self) -> Settings:
         """The recipe with the network's own preprocessing (size, crop ratio, mean, deviation) where it says none.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from gluon_tricks.core.bounds import within
 from gluon_tricks.core.wording import is_plain, some
+from gluon_tricks.recipes.recipe import INITS
 from gluon_tricks.recipes.settings import Settings, free
 from gluon_tricks.tricks import PolyDecay, StepDecay, Trick, Warmup
 from model_zoo.preprocessing import LARGEST_INPUT
@@ -22,6 +23,8 @@ class TransferRecipe(Settings):
     Args: as for Settings, and
         base_params: what the base network starts from: a run, a parameter file, NAME/TAG of one that GluonCV
             published; "": random numbers.
+        init, init_sd: where the base starts, of base_params "": as of Recipe; "": where its layers bring no numbers,
+            uniform ones of up to 0.07.
         dataset: what kind of data set it is.
         data: the folder it lies in; "" for one that is built in.
         class_names: of the data set's classes, of "voc" and "masks" any; (): VOC's, or of "masks" their numbers.
@@ -29,12 +32,18 @@ class TransferRecipe(Settings):
 
     based = True
     reads_folder = True
+    choices = {**Settings.choices, "init": ("", *INITS)}
 
     optimizer: str = "sgd"
     base_params: str = free("cells", "ranks", default="")  # a cell's is a cell; all start with rank 0's parameters
+    init: str = ""
+    init_sd: float = within(1e-6, 10, default=0.01)
     dataset: str = "scenes"
     data: str = free("cells", "resume", "ranks", default="")  # what lies there has a digest
     class_names: tuple[str, ...] = free(default=(), found=True)
+
+    def starting_from(self, weights: str) -> TransferRecipe:
+        return self.set(base_params=weights, init="")
 
     def constraints(self) -> Iterator[tuple[bool, str]]:
         yield from super().constraints()
@@ -60,8 +69,18 @@ class TransferRecipe(Settings):
             not self.data or not self.dataset.endswith("scenes"),
             f"data is {self.data!r}: {self.dataset} is built in; name the kind of your data with dataset",
         )
+        yield (
+            not (self.init and self.base_params),
+            f"init is {self.init}, of a base that starts anew, and base_params {self.base_params}: leave one out",
+        )
+        starts = [trick.label() for trick in self.tricks if trick.replaces_weights]
+        yield (
+            not (self.base_params and starts),
+            f"base_params {self.base_params} and {', '.join(starts)}, which sets all weights anew: leave one out, or "
+            "set within=false, which keeps what the network computes",
+        )
         for trick in self.tricks:
-            changed = [name for name in ("batch", "loss", "net_kwargs", "from_images") if name in vars(type(trick))]
+            changed = [name for name in ("batch", "loss", "net_kwargs") if name in vars(type(trick))]
             yield not changed, f"{trick.label()} is for training classifiers, such as the base network: leave it out"
 
 
@@ -87,7 +106,7 @@ class DetectionRecipe(TransferRecipe):
     task = "detection"
     least_classes = 1  # beside the background
     choices = {
-        **Settings.choices,
+        **TransferRecipe.choices,
         "dataset": ("voc", "scenes", "few_scenes"),
         "roi": ("paper", "small"),
         "dtype": ("float32", "bfloat16"),  # a box needs more than float16's 11 bits
@@ -151,7 +170,7 @@ class SegmentationRecipe(TransferRecipe):
 
     task = "segmentation"
     choices = {
-        **Settings.choices,
+        **TransferRecipe.choices,
         "dataset": ("ade20k", "masks", "scenes", "few_scenes"),
         "final_scales": ("one", "several"),
     }

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import abc
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import mxnet as mx
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.data.augment import normalised
 from gluon_tricks.networks.load import (
     Trained,
     model_of,
@@ -26,6 +27,7 @@ from gluon_tricks.networks.of_recipe import (
     set_parameters,
     training_shape,
 )
+from gluon_tricks.networks.start import starts
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.transfer import TransferRecipe
 from gluon_tricks.tasks.annotated_validation import AnnotatedValidation, open_validation
@@ -140,13 +142,15 @@ class OnBase(abc.ABC):
 
     @classmethod
     def on_trained_base(
-        cls, recipe: TransferRecipe, contexts: Sequence[mx.Context], restored: bool = False
-    ) -> mx.gluon.HybridBlock:
+        cls, recipe: TransferRecipe, contexts: Sequence[mx.Context], restored: bool = False,
+        begins: Callable[[Classifier], None] | None = None,
+    ) -> mx.gluon.HybridBlock:  # fmt: skip
         """The recipe's network before its first step: the base trained, the rest random by the recipe's seed.
 
         Args:
             contexts: devices of this rank.
             restored: its numbers are going to be a checkpoint's: the base's file is not read.
+            begins: changes the base's parameters, before anything stands on it.
 
         Raises:
             Refused: base_params is nothing trained, or another network than recipe.model.
@@ -160,7 +164,12 @@ class OnBase(abc.ABC):
             arrays = {name: parameter.data().asnumpy() for name, parameter in parameters_by_name(trained).items()}
             set_parameters(base, arrays, recipe.base_params)
         else:
-            base, layers = cls.base_network(recipe, 1000, list(contexts), to_train=True)
+            classes = recipe.classes if recipe.init and recipe.classes else 1000
+            base, layers = cls.base_network(recipe, classes, list(contexts), to_train=True)
+            if recipe.init:
+                _start_anew(base, recipe, list(contexts))
+        if begins is not None:
+            begins(base)
         require_images(
             base.features_at(base.stages), training_shape(recipe, contexts, *recipe.sides), contexts[0], to_train=True
         )
@@ -176,7 +185,26 @@ class OnBase(abc.ABC):
 
     def network(self, restored: bool = False) -> mx.gluon.HybridBlock:
         """See Task."""
-        return self.on_trained_base(self.recipe, self.contexts, restored)
+        begins = self._begin_from_images if not restored and distributed.rank() == 0 else None
+        return self.on_trained_base(self.recipe, self.contexts, restored, begins)
+
+    def _begin_from_images(self, base: Classifier) -> None:
+        """What tricks make of the base from the first training images, cropped as a classifier is validated with."""
+        recipe, seen = self.recipe, base.preprocessing
+
+        def sample(count: int) -> mx.nd.NDArray:
+            images = self.train.first_images(count, seen.input_size, seen.crop_ratio)
+            return normalised(images, self.contexts[0], recipe.mean, recipe.std)
+
+        for trick in recipe.tricks:
+            trick.from_images(base, sample, recipe.seed)
+
+
+def _start_anew(base: Classifier, recipe: TransferRecipe, contexts: list[mx.Context]) -> None:
+    """Gives the base's parameters the numbers that the recipe's init says."""
+    parameters = base.collect_params()
+    for name, start in starts(recipe, base).items():
+        parameters[name].initialize(start, contexts, mx.init.MSRAPrelu(), force_reinit=True)
 
 
 def open_base(recipe: TransferRecipe) -> Trained:

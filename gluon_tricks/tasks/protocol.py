@@ -69,6 +69,11 @@ class Scores(Protocol):
         """The scores of a row that was written before."""
 
 
+def errors_of(rows: Iterable[dict[str, float]], scores: type[Scores]) -> list[float]:
+    """The validation error of each row of metrics.csv: 1 minus what checkpoints are compared by."""
+    return [1.0 - scores.from_row(row, 0).best for row in rows]
+
+
 def with_final(row: dict[str, float], kind: type[Scores], final: dict[str, float]) -> dict[str, float]:
     """A row of metrics.csv with what was scored at the end of the run in place of the same score of its last epoch.
 
@@ -77,11 +82,6 @@ def with_final(row: dict[str, float], kind: type[Scores], final: dict[str, float
         final: of Task.final_scores.
     """
     return {**row, **{column: final[name] for column, name in kind.at_end.items() if name in final}}
-
-
-def errors_of(rows: Iterable[dict[str, float]], scores: type[Scores]) -> list[float]:
-    """The validation error of each row of metrics.csv: 1 minus what checkpoints are compared by."""
-    return [1.0 - scores.from_row(row, 0).best for row in rows]
 
 
 class Loader(Protocol):

@@ -15,6 +15,7 @@ COMMANDS = {  # script -> the word of gluon-tricks for the same
     "train_imagenet": "train",
     "train_faster_rcnn": "detect",
     "train_fcn": "segment",
+    "train_multi_label": "tag",
     "pack_records": "pack",
     "evaluate": "evaluate",
     "predict": "predict",

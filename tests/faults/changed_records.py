@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 from gluon_tricks.data.loader import RecordLoader
-from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.data.records import BadRecord, Records
 
 

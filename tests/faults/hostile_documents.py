@@ -17,8 +17,8 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.data import places365, sources
 from gluon_tricks.data.check import check
 from gluon_tricks.data.loader import RecordLoader
-from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.data.record_file import write_index
+from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.data.records import BadRecord, Records, decode_image
 from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.recipe import Recipe

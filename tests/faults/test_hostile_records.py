@@ -15,9 +15,10 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.data import folders, sources
 from gluon_tricks.data.decoding import MOST_PIXELS
 from gluon_tricks.data.loader import RecordLoader
-from gluon_tricks.data.pack import RecordWriter, pack
+from gluon_tricks.data.pack import pack
 from gluon_tricks.data.recipe_records import count_classes
 from gluon_tricks.data.record_file import write_index
+from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.data.records import BadRecord, Records, decode_image
 from gluon_tricks.networks import checkpoint
 from gluon_tricks.recipes.kinds import read_recipe

@@ -10,7 +10,7 @@ import pytest
 
 from gluon_tricks.cli import evaluate, export, predict
 from gluon_tricks.core.files import CannotWrite
-from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.networks.of_recipe import initialised_network, parameters_by_name, set_parameters, untrained
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.trained.load import load_network

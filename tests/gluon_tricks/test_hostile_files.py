@@ -138,7 +138,7 @@ def test_packed_records(ending, hostile, tmp_path):
 
 
 def pack(prefix):
-    from gluon_tricks.data.pack import RecordWriter
+    from gluon_tricks.data.record_writer import RecordWriter
 
     with RecordWriter(prefix, ["x"]) as writer:
         writer.add(0, 0, cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes(), "x/1.png")

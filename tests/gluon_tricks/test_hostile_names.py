@@ -9,7 +9,7 @@ import pytest
 
 from gluon_tricks.cli import export, pack, predict, reproduce
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.data.records import Records
 from gluon_tricks.paper import tables
 from gluon_tricks.trained.predict import Prediction

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gluon_tricks.cli import evaluate as script
-from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.recipes.recipe import Recipe
 from model_zoo import get_model, published, weights
 

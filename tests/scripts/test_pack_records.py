@@ -21,7 +21,7 @@ from gluon_tricks.cli import pack as script
 from gluon_tricks.core.commands import words_of
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.headers import image_header
-from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.data.records import Records
 
 

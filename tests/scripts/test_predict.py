@@ -13,7 +13,7 @@ from gluon_tricks.cli import predict as script
 from gluon_tricks.data.annotations.masks import read_masks
 from gluon_tricks.data.builtin import scenes
 from gluon_tricks.data.loader import RecordLoader
-from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.data.records import Records
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe

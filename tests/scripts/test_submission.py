@@ -9,7 +9,7 @@ import pytest
 
 from gluon_tricks.cli import evaluate
 from gluon_tricks.cli import pack as packing
-from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.recipes.recipe import Recipe
 from model_zoo import get_model, weights
 from model_zoo.preprocessing import IMAGENET

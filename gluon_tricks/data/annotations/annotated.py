@@ -21,6 +21,7 @@ from gluon_tricks.core.errors import Refused, Told
 from gluon_tricks.core.reading import IMAGE_BYTES, opened, read_bytes
 from gluon_tricks.core.wording import plural, some
 from gluon_tricks.data.base_loader import StepLoader
+from gluon_tricks.data.crop import centre_crop
 from gluon_tricks.data.decoding import DECODING, MOST_PIXELS, decode
 from gluon_tricks.data.parallel import in_order
 from gluon_tricks.data.records import BadRecord
@@ -175,6 +176,24 @@ class AnnotatedLoader(StepLoader):
     @abc.abstractmethod
     def _load_whole(self, image: int, epoch: int, batch: list, slot: int) -> bool:
         """As _load, with memory for the whole image at hand."""
+
+    def first_images(self, count: int, size: int, crop_ratio: float) -> np.ndarray:
+        """The first images of the first epoch's order as a classifier is validated with: (count, size, size, 3), RGB.
+
+        Raises:
+            Refused: there are not as many that can be decoded.
+        """
+        found: list[np.ndarray] = []
+        for image in self._order(0).tolist():
+            if len(found) == count:
+                break
+            with DECODING.share(int(np.prod(self.records.sizes[image])) * self._pixel_bytes):
+                pixels = self._pixels(image)
+                if pixels is not None:
+                    found.append(cv2.cvtColor(centre_crop(pixels, size, crop_ratio), cv2.COLOR_BGR2RGB))
+        if len(found) < count:
+            raise Refused(f"the network starts from {count} images, and there are {len(found)}: set images to fewer")
+        return np.stack(found)
 
     def _begin(self, count: int) -> list:
         return [None] * count

@@ -117,7 +117,7 @@ def _listed(root: pathlib.Path, splits: Sequence[str]) -> list[_Entry]:
     entries: list[_Entry] = []
     known: set[tuple[pathlib.Path, str]] = set()
     for split in splits:
-        listing, folder = _listing(root, split)
+        listing, folder = find_listing(root, split)
         for _, line in read_lines(listing):
             key = folder, os.path.normpath(line.strip(" \t"))
             entries.append(_Entry(folder, line.strip(" \t"), listing, key in known))
@@ -127,7 +127,7 @@ def _listed(root: pathlib.Path, splits: Sequence[str]) -> list[_Entry]:
     return entries
 
 
-def _listing(root: pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.Path]:
+def find_listing(root: pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.Path]:
     """The list of a split, and the folder whose images it names."""
     if not split or pathlib.Path(split).name != split:
         raise Refused(f'the split is {quoted(split)}: it should be "YEAR_LIST", such as "2007_trainval", or "LIST"')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -10,9 +11,12 @@ import numpy as np
 
 from gluon_tricks.core.reading import IMAGE_BYTES, read_bytes
 from gluon_tricks.data.annotations.annotated import same_bytes
-from gluon_tricks.data.annotations.boxes import VOC_CLASSES, BoxedImages, read_voc
+from gluon_tricks.data.annotations.boxes import VOC_CLASSES, BoxedImages, find_listing, read_voc
 from gluon_tricks.data.label_vectors import ABSENT, IGNORED, PRESENT
+from gluon_tricks.data.lists import read_lines, words
 from gluon_tricks.data.records import BadRecord
+
+log = logging.getLogger("gluon_tricks.data")
 
 
 def image_labels(boxes: np.ndarray, classes: int) -> np.ndarray:
@@ -71,5 +75,33 @@ class LabelledFolder:
 def read_voc_labels(
     root: str | os.PathLike, splits: Sequence[str], classes: Sequence[str] = (), *, jobs: int | None = None
 ) -> LabelledFolder:
-    """The images of lists of a VOC folder with their labels. Args and Raises: as for read_voc; classes (): VOC's."""
-    return LabelledFolder(read_voc(root, splits, tuple(classes) or VOC_CLASSES, jobs=jobs))
+    """The images of lists of a VOC folder with their labels. Args and Raises: as for read_voc; classes (): VOC's.
+
+    Where the folder has lists of single classes too (CLASS_LIST.txt), and they say otherwise, the log tells it.
+    """
+    images = LabelledFolder(read_voc(root, splits, tuple(classes) or VOC_CLASSES, jobs=jobs))
+    _compare_with_lists(images, pathlib.Path(root).expanduser(), splits)
+    return images
+
+
+_OF_LISTS = {"1": PRESENT, "0": IGNORED, "-1": ABSENT}
+
+
+def _compare_with_lists(images: LabelledFolder, root: pathlib.Path, splits: Sequence[str]) -> None:
+    of_stem, odd, lists = {(path.parent.parent, path.stem): i for i, path in enumerate(images.paths)}, [], 0
+    for split in splits:
+        listing, folder = find_listing(root, split)
+        for k, name in enumerate(images.classes):
+            of_class = listing.with_name(f"{name}_{listing.stem}.txt")
+            if not of_class.is_file():
+                continue
+            lists += 1
+            for line in (words(text) for _, text in read_lines(of_class)):
+                i = of_stem.get((folder, line[0]))
+                if i is not None and _OF_LISTS.get(line[-1]) != images.vectors[i, k]:
+                    odd.append(f"{line[0]} in {of_class.name}")
+    if odd:
+        log.warning(
+            "%d labels of the %d lists of single classes in %s are not what the annotations say, such as %s: the "
+            "annotations count", len(odd), lists, root, odd[0],
+        )  # fmt: skip

@@ -27,7 +27,7 @@ from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.core.scratch import scratch_folder
 from gluon_tricks.data.builtin.outlines import CLASSES, fixed_point, outline, polar, pose, silhouette
 from gluon_tricks.data.manifest import read_manifest
-from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.data.records import Records, decode_image
 
 _COMPARED = 3  # pictures of a split that are drawn again

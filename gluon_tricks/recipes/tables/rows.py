@@ -27,6 +27,8 @@ class Row:
         paper: column -> the paper's two scores in percent, nan where it has none; columns in which the paper does not
             have the row may be left out.
         spread: column -> their standard deviations over the paper's runs, where it gives them.
+        weights: what its networks start from: the name of trained parameters that a user has to give a file of; "":
+            none. Without the file its cells are not run.
         gain: column -> the paper's difference of the first score, where it gives that and no scores. A row that has
             any is shown in these columns only.
     """
@@ -40,6 +42,7 @@ class Row:
     paper: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     spread: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     gain: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    weights: str = ""
 
 
 def ladder(*rows: Row) -> tuple[Row, ...]:
@@ -85,6 +88,11 @@ class Table:
     repeats: int = 1
     family: str = ""
 
+    @property
+    def weights(self) -> list[str]:
+        """The trained parameters that its rows start from."""
+        return list(dict.fromkeys(row.weights for row in self.rows if row.weights))
+
     def row(self, key: str) -> Row:
         return next(
             row for row in self.rows if row.key == require_known(key, [row.key for row in self.rows], "row", self.name)
@@ -114,6 +122,7 @@ class Table:
         require_known(column, list(self.columns), "column", self.name)
         row = self.row(key)
         base = self.recipe(column, row.base) if row.base else self.columns[column]
+        base = base.starting_from(row.weights) if row.weights else base
         return base.set(name=f"{self.name}/{column}/{key}", **row.set).add(*row.add, *row.also.get(column, ()))
 
     def names(self) -> list[str]:

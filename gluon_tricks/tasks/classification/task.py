@@ -41,6 +41,7 @@ from gluon_tricks.tasks.classification.evaluation import ClassificationScores, e
 from gluon_tricks.tasks.classification.evaluation_set import open_evaluation_set
 from gluon_tricks.tasks.classification.prediction import classify
 from gluon_tricks.tasks.classification.validation import ClassificationValidation
+from gluon_tricks.tasks.multi_label.prediction import tag
 from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tasks.protocol import (
     ONE_AT_A_TIME,
@@ -100,6 +101,8 @@ class Classification:
         net.cast("float32")
         net.hybridize(static_alloc=True, static_shape=True)
         require_images(net, (1, seen_as.input_size, seen_as.input_size), context)
+        if seen_as.probabilities == "sigmoid":  # an export of a tagger
+            return functools.partial(tag, net, seen_as, names, context, 0.5)
         return functools.partial(classify, net, seen_as, names, context)
 
     @classmethod
@@ -188,6 +191,10 @@ class Classification:
         called, why = f"the teacher {source}", ": a teacher is a classifier"
         recipe, trained = self.recipe, open_classifier(source, ctx=self.contexts, called=called, why=why)
         teacher, wanted = trained.net, recipe.teacher_size or recipe.input_size
+        if trained.recipe is not None and trained.recipe.probabilities != recipe.probabilities:
+            raise Refused(
+                f"{called} was trained on images of several classes each and has no softmax to learn from: name another"
+            )
         seen = teacher.preprocessing.input_size if "input_size" in getattr(teacher, "stated", ()) else 0
         if seen not in (0, wanted):
             raise Refused(

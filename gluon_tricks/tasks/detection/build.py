@@ -11,7 +11,7 @@ import mxnet as mx
 from mxnet.gluon import HybridBlock, nn
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.data.augment import MEAN_RGB, STD_RGB
+from gluon_tricks.data.augment import MEAN_RGB
 from gluon_tricks.tasks.detection.settings import (
     ANCHOR_GRID,
     ASPECTS,
@@ -25,7 +25,7 @@ from model_zoo.hidden_layers import HiddenLayersClassifier
 
 _WORKING = (
     "use a ResNet, SE-ResNet or ResNeXt that is not dilated, a MobileNet, DenseNet, Inception-V3, GoogLeNet, VGG or "
-    "AlexNet, trained on photos normalised by mean and deviation"
+    "AlexNet, trained on photos from which ImageNet's mean is subtracted"
 )
 
 
@@ -95,8 +95,8 @@ def _check(base: Classifier, classes: Sequence[str]) -> None:
     if len(classes) == 0 or len(set(classes)) < len(classes):
         raise Refused(f"the detector's classes are {', '.join(classes) or 'none'}: name one or more, each once")
     seen = base.preprocessing
-    if (tuple(seen.mean), tuple(seen.std)) != (tuple(MEAN_RGB), tuple(STD_RGB)):
-        raise Refused(f"{base.name} takes images of mean {seen.mean} and deviation {seen.std}: {_WORKING}")
+    if tuple(seen.mean) != tuple(MEAN_RGB):
+        raise Refused(f"{base.name} takes images of mean {seen.mean}: {_WORKING}")
     if any(parameter._data is None and not parameter._deferred_init for parameter in base.collect_params().values()):
         raise Refused(f"{base.name} has no parameters yet: load or initialise them before a detector is built on it")
     if not all(norm._kwargs["use_global_stats"] for norm in _batch_norms(base)):

@@ -11,6 +11,7 @@ import numpy as np
 from gluon_tricks.data.label_vectors import LabelledImages
 from gluon_tricks.networks.of_recipe import restore_plain_layout
 from gluon_tricks.tasks.average_precision import gather
+from gluon_tricks.tasks.classification.auxiliary import own
 from gluon_tricks.tasks.multi_label.metrics import MultiLabelScores, score
 
 
@@ -48,8 +49,7 @@ def evaluate_tags(
 def _mean_logits(net, preprocess: Callable, context: mx.Context, images: np.ndarray) -> mx.nd.NDArray:
     """(n, K) float32 of images (n, crops * size, size, 3)."""
     side, count = images.shape[2], len(images)
-    logits = net(preprocess(images.reshape(-1, side, side, 3), context))
-    logits = logits[0] if isinstance(logits, (list, tuple)) else logits  # auxiliary classifiers come after it
+    logits = own(net(preprocess(images.reshape(-1, side, side, 3), context)))
     return logits.astype("float32").reshape((count, -1, logits.shape[1])).mean(axis=1)
 
 

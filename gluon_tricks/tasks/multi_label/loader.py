@@ -51,7 +51,7 @@ class TagLoader(RecordLoader):
         return np.concatenate([crop[:, ::-1] if own[4] < 0.5 else crop for crop, own in zip(found, draws)])
 
 
-def testing_loader(
+def loader_of_crops(
     recipe: MultiLabelRecipe, records: LabelledImages, batch_size: int, devices: int, options: ReadOptions
 ) -> TagLoader:
     """Every image once in its test crops, about batch_size crops at a time.

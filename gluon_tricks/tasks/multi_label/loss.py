@@ -40,5 +40,6 @@ def sigmoid_cross_entropy(images, logits, target):
 
 def mean_loss(logits: np.ndarray, labels: np.ndarray) -> float:
     """The mean of sigmoid_cross_entropy over images: (n, K) logits, (n, K) labels of 1, 0 and -1."""
-    terms = np.logaddexp(0, logits) - np.where(labels == PRESENT, logits, 0)
+    with np.errstate(invalid="ignore"):  # of a network that diverged
+        terms = np.logaddexp(0, logits) - np.where(labels == PRESENT, logits, 0)
     return float(np.where(labels == IGNORED, 0, terms).sum(axis=1).mean())

@@ -12,6 +12,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.data.crop import centre_crop
 from gluon_tricks.tasks import pictures
+from gluon_tricks.tasks.classification.auxiliary import own
 from gluon_tricks.tasks.prediction import TOP, Prediction, percentages
 from model_zoo.preprocessing import Preprocessing
 
@@ -28,8 +29,7 @@ def tag(
         Refused: the network gives no numbers.
     """
     crop = centre_crop(image, seen_as.input_size, seen_as.crop_ratio)[None]
-    logits = net(normalised(crop, context, seen_as.mean, seen_as.std))
-    logits = logits[0] if isinstance(logits, (list, tuple)) else logits  # auxiliary classifiers come after it
+    logits = own(net(normalised(crop, context, seen_as.mean, seen_as.std)))
     scores = scipy.special.expit(logits.asnumpy()[0].astype(np.float64))
     if not np.isfinite(scores).all():
         raise Refused("the network gives no numbers (NaN): its parameters are those of a training that diverged")

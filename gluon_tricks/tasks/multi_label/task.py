@@ -25,7 +25,7 @@ from gluon_tricks.tasks.classification.evaluation import collect_logits
 from gluon_tricks.tasks.classification.task import Classification
 from gluon_tricks.tasks.multi_label.evaluation import evaluate_tags
 from gluon_tricks.tasks.multi_label.images import find_images, names_of
-from gluon_tricks.tasks.multi_label.loader import TagLoader, testing_loader
+from gluon_tricks.tasks.multi_label.loader import TagLoader, loader_of_crops
 from gluon_tricks.tasks.multi_label.loss import sigmoid_cross_entropy, target_of
 from gluon_tricks.tasks.multi_label.metrics import MultiLabelScores
 from gluon_tricks.tasks.multi_label.prediction import tag
@@ -111,7 +111,7 @@ class MultiLabel(Classification):
         recipe = self.recipe
         if recipe.test_crops <= 1:
             return {}
-        loader = testing_loader(
+        loader = loader_of_crops(
             recipe, self.val.records, self.val.batch_size, len(self.contexts), read_options(recipe, self._threads)
         )
         found = self.evaluate(net, loader.epoch())

@@ -20,7 +20,7 @@ from gluon_tricks.recipes.multi_label import MultiLabelRecipe
 from gluon_tricks.tasks.annotated_validation import values
 from gluon_tricks.tasks.multi_label.evaluation import evaluate_tags
 from gluon_tricks.tasks.multi_label.images import find_images, names_of
-from gluon_tricks.tasks.multi_label.loader import TagLoader, testing_loader
+from gluon_tricks.tasks.multi_label.loader import TagLoader, loader_of_crops
 from gluon_tricks.tasks.multi_label.metrics import MultiLabelScores
 from gluon_tricks.tasks.protocol import ScoringOptions
 
@@ -109,7 +109,7 @@ def open_validation(
         raise Refused(
             f"{source} was trained on other classes ({some(own)}) than {records.paths[0]} has ({some(records.classes)})"
         )
-    loader = testing_loader(
+    loader = loader_of_crops(
         recipe, records, options.batch_size * len(contexts), len(contexts), ReadOptions(threads=options.threads)
     )
     side = recipe.input_size

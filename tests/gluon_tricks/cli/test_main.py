@@ -17,6 +17,7 @@ SCRIPTS = {
     "benchmark": "benchmark", "convert_weights": "convert", "doctor": "doctor", "evaluate": "evaluate",
     "export_model": "export", "launch": "launch", "pack_records": "pack", "predict": "predict",
     "reproduce": "reproduce", "train_faster_rcnn": "detect", "train_fcn": "segment", "train_imagenet": "train",
+    "train_multi_label": "tag",
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.base_loader import ReadOptions, UndecodableImages
 from gluon_tricks.data.crop import random_crop
 from gluon_tricks.data.loader import RecordLoader
-from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.data.records import BadRecord, Records
 
 AREA, ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)

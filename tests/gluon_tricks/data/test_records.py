@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.data.recordio import MARK, decode_record, encode_record, walk
 from gluon_tricks.data.records import BadRecord, Records
 

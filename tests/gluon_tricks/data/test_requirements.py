@@ -12,8 +12,8 @@ import pytest
 from gluon_tricks.cli import evaluate, pack
 from gluon_tricks.cli import train as training
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.data.recipe_records import count_classes
+from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import class_labels, of_one_class, require_apart
 from model_zoo import get_model, weights

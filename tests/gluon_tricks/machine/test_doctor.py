@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gluon_tricks.data.check import check
-from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.data.records import Records
 from gluon_tricks.machine import checks, doctor
 from gluon_tricks.machine.checks import OK, PROBLEM, WARNING

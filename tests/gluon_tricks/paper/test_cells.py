@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.paper import cells, run_cells, tables
 from gluon_tricks.paper.cells import Runs
 from gluon_tricks.paper.comparison import compare

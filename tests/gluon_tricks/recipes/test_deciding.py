@@ -24,13 +24,14 @@ PLACES = {"name", "data", "train", "val"}  # what lies there is compared by its 
 DIVERGENCE = {"divergence_factor", "divergence_steps", "rollbacks", "rollback_lr"}
 FREE = {
     "cells": {*PLACES, *DIVERGENCE, "dtype", "mode", "base_params", "final_scales"},
-    "resume": {*PLACES, *DIVERGENCE, "epochs", "final_scales"},
+    "resume": {*PLACES, *DIVERGENCE, "epochs", "final_scales", "test_crops"},
     "ranks": {*PLACES, "pretrained", "base_params"},
 }
 WANTED = {
     "classification": Recipe(data="records", epochs=6, classes=10),
     "detection": KINDS["detection"](epochs=6, class_names=("a", "b"), classes=2, dense_side=7),
     "segmentation": KINDS["segmentation"](epochs=6, dataset="masks", classes=2, class_names=("a", "b"), net={}),
+    "multi_label": KINDS["multi_label"](epochs=6, data="records", classes=2, class_names=("a", "b"), tricks=()),
 }
 OTHER = {  # where adding one gives no value of the field
     "name": "other", "model": "resnet18_v1b", "net": {"final_drop": 0.5}, "mean": (1.0, 2.0, 3.0), 
@@ -45,6 +46,7 @@ OTHER = {  # where adding one gives no value of the field
 FIELDS = [(kind, field.name) for kind in WANTED for field in dataclasses.fields(WANTED[kind])]
 FIELDS = [pair for pair in FIELDS if pair[0] == "classification" or pair[1] != "start_epoch"]  # which is 0 there
 FIELDS.remove(("detection", "bn_batch"))  # which is None there
+FIELDS.remove(("multi_label", "teacher_size"))  # the same
 of_every_field = pytest.mark.parametrize("kind, field", FIELDS, ids=[f"{kind}-{field}" for kind, field in FIELDS])
 
 
@@ -56,7 +58,7 @@ def changed(kind, field):
         "classes": 3 if kind == "classification" else None,
         "optimizer": "sgd" if recipe.optimizer == "nag" else "nag",
         "dataset": "scenes",
-        "crop": "centre" if kind == "classification" else "add",
+        "crop": "add" if kind == "segmentation" else "centre",
     }.get(field, "add")
     value = getattr(recipe, field) + 1 if value == "add" else value
     if field in ("classes", "class_names") and kind != "classification":

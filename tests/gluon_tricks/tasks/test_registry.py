@@ -1,4 +1,4 @@
-"""What the tasks say of themselves, and that a fourth one needs a record, a class and an entry in both registries."""
+"""What the tasks say of themselves, and that another one needs a record, a class and an entry in both registries."""
 
 import dataclasses
 import json
@@ -11,11 +11,13 @@ from gluon_tricks.cli import evaluate as evaluate_command
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.paper.run_cells import trainer
 from gluon_tricks.recipes import kinds as records
+from gluon_tricks.recipes.multi_label import MultiLabelRecipe
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.tasks import registry
 from gluon_tricks.tasks.classification.task import Classification
 from gluon_tricks.tasks.detection.task import Detection
+from gluon_tricks.tasks.multi_label.task import MultiLabel
 from gluon_tricks.tasks.registry import require_task, task_of
 from gluon_tricks.tasks.segmentation.task import Segmentation
 from gluon_tricks.trained.interface import evaluate, predict
@@ -29,12 +31,13 @@ from gluon_tricks.training.loop import train_and_evaluate
         (Recipe(input_size=96), Classification, "train", ("val_top1", "val_top5"), (96, 96)),
         (DetectionRecipe(short=300, long=500), Detection, "detect", ("val_map07", "val_map"), (300, 500)),
         (SegmentationRecipe(crop=240), Segmentation, "segment", ("val_pix_acc", "val_miou"), (240, 240)),
+        (MultiLabelRecipe(input_size=67), MultiLabel, "tag", ("val_map07", "val_map"), (67, 67)),
     ],
 )
 def test_what_a_recipe_leads_to(recipe, task, command, columns, sides):
     found = task_of(recipe)
     assert (found, found.command, found.scores.in_tables, recipe.sides) == (task, command, columns, sides)
-    assert recipe.based == (task is not Classification)
+    assert recipe.based == (not issubclass(task, Classification))
     assert task_of(None) is Classification
 
 
@@ -45,6 +48,8 @@ def test_a_commands_flags_are_the_tasks():
 
 
 def test_a_recipe_for_another_command():
+    with pytest.raises(Refused, match="^x is a recipe of multi_label, and this command trains classifiers: use "):
+        require_task(MultiLabelRecipe(), Recipe, "x")
     with pytest.raises(Refused, match="^x is a recipe of detection, and this command trains classifiers: use gluon-tr"):
         require_task(DetectionRecipe(), Recipe, "x")
     require_task(DetectionRecipe(), DetectionRecipe, "x")
@@ -72,14 +77,14 @@ class TagsRecipe(Recipe):
 class Tags(Classification):
     """Each class by itself, by a sigmoid."""
 
-    kind, noun, command = TagsRecipe, "tagger", "tag"
+    kind, noun, command = TagsRecipe, "marker", "tag"
     exported = False
 
     def loss(self):
         return lambda X, z, y: mx.nd.log1p(mx.nd.exp(-z * (2 * y - 1))).sum(axis=1)
 
 
-def test_a_fourth_task_needs_two_entries(tiny_records, tmp_path, monkeypatch):
+def test_another_task_needs_two_entries(tiny_records, tmp_path, monkeypatch):
     """It is trained, resumed, read, scored and asked about photos, and its cells are run by its command."""
     monkeypatch.setitem(records.KINDS, "tags", TagsRecipe)
     monkeypatch.setattr(registry, "TASKS", (*registry.TASKS, Tags))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.training.loop import train_and_evaluate
 from gluon_tricks.tricks import Distillation

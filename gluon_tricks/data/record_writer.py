@@ -1,0 +1,212 @@
+"""Writing packed records: PREFIX.rec, .idx, .json (the manifest) and .files (names), all of them or none."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import numbers
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+import gluon_tricks
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.files import CannotWrite, opened_anew, opened_to_append, require_name
+from gluon_tricks.core.wording import quoted
+from gluon_tricks.data.file_names import ENDING, last_line, name_line
+from gluon_tricks.data.label_vectors import PRESENT, require_vector
+from gluon_tricks.data.lists import require_distinct
+from gluon_tricks.data.recordio import encode_record
+
+FORMAT = 1  # of the manifest
+LEFT_OUT = ".left_out.txt"
+_PARTIAL = ".partial"
+
+
+class RecordWriter:
+    """Writes one set of .rec, .idx, .json and, where names are given, .files; a context manager.
+
+    The files grow under temporary names beside the target (PREFIX.rec.partial, ...). Leaving the context in peace
+    flushes them to the disk and renames them, the manifest last; leaving it by an error removes them. What a killed
+    run left is overwritten by the next, and a lock (which dies with its process) keeps two runs apart.
+
+    Args:
+        prefix: the files' common name, without .rec.
+        classes: class names in label order.
+        overwrite: replace files that are there.
+        about: further entries of the manifest.
+
+    Raises: Refused when the files exist and overwrite is False, or another process is writing them.
+    """
+
+    def __init__(
+        self, prefix: str | os.PathLike, classes: Sequence[str], *, overwrite: bool = False, about: dict | None = None
+    ):
+        if str(prefix).endswith((".rec", ".idx", ".json")):
+            raise Refused(
+                f"{prefix} should be the files' common name without its ending: .rec, .idx and .json are added"
+            )
+        require_name(f"{prefix}{LEFT_OUT}", "the name of the packed files")
+        self.classes, self.about = require_distinct(classes, f"{prefix}.rec"), dict(about or {})
+        self.targets = {ending: pathlib.Path(f"{prefix}{ending}") for ending in (".rec", ".idx", ENDING, ".json")}
+        there = [str(path) for path in self.targets.values() if os.path.lexists(path)]
+        if there and not overwrite:
+            raise Refused(f"{' and '.join(there)} exist already: give --overwrite, or another name")
+        self._require_places()
+        self._partial = {ending: pathlib.Path(f"{path}{_PARTIAL}") for ending, path in self.targets.items()}
+
+    def _require_places(self) -> None:
+        """Refuses, before any work, folders where files are to be written."""
+        folders = [path for path in self.targets.values() if path.is_dir() and not path.is_symlink()]
+        if folders:
+            raise Refused(
+                f"{folders[0]} is a folder, where a file is to be written: move it away, or choose another name"
+            )
+
+    def __enter__(self) -> RecordWriter:
+        with full_disk_told(self.targets[".rec"].parent):
+            self.targets[".rec"].parent.mkdir(parents=True, exist_ok=True)
+            self._rec = _open_alone(self._partial[".rec"])
+            self._idx = opened_anew(self._partial[".idx"])  # closed by __exit__
+        self._hashes = {".rec": hashlib.sha256(), ".idx": hashlib.sha256()}
+        self._per_class, self._count, self._several = [0] * len(self.classes), 0, None
+        self._names: list[str] = []  # lines of .files
+        return self
+
+    def add(self, label: int | Sequence[int], id: int, image: bytes, name: str = "") -> None:
+        """Appends one encoded image (JPEG, PNG, ...); label in [0, len(classes)), id unique in the file.
+
+        Several labels are one for each class: 1 (present), 0 (absent) or -1 (not counted). `name` is that of the
+        image's file, for messages. Raises Refused: there is no such label.
+        """
+        present = self._present(label, id)
+        if name:
+            self._names.append(name_line(id, self._rec.tell(), name))
+        line = f"{id}\t{self._rec.tell()}\n".encode()
+        record = encode_record(label if isinstance(label, numbers.Integral) else tuple(label), id, image)
+        with full_disk_told(self.targets[".rec"].parent):
+            for file, ending, data in ((self._rec, ".rec", record), (self._idx, ".idx", line)):
+                file.write(data)
+                self._hashes[ending].update(data)
+        self._count += 1
+        for k in present:
+            self._per_class[k] += 1
+
+    def _present(self, label: int | Sequence[int], id: int) -> list[int]:
+        """The classes that an image shows."""
+        several = isinstance(label, (tuple, list, np.ndarray))
+        if self._several not in (None, several):
+            raise Refused(f"image {id} has {'several labels' if several else 'one label'}, those before it have not")
+        self._several = several
+        if not several and (not isinstance(label, numbers.Integral) or not 0 <= label < len(self.classes)):
+            raise Refused(
+                f"label {quoted(label)} of image {id}: it is a whole number from 0 to {len(self.classes) - 1}"
+            )
+        if several and len(label) != len(self.classes):
+            raise Refused(f"image {id} has {len(label)} labels, and there are {len(self.classes)} classes")
+        labels = require_vector(label, f"image {id}") if several else ()
+        return [k for k, value in enumerate(labels) if value == PRESENT] if several else [label]
+
+    def manifest(self) -> dict:
+        """What goes into the .json: format, version, classes, counts, and size and sha256 of the other two."""
+        sizes = {".rec": self._rec.tell(), ".idx": self._idx.tell()}
+        return {
+            "format": FORMAT,
+            "gluon_tricks": gluon_tricks.__version__,
+            "count": self._count,
+            **self.about,
+            **{end[1:]: {"bytes": sizes[end], "sha256": self._hashes[end].hexdigest()} for end in sizes},
+            "classes": list(self.classes),
+            "images_per_class": self._per_class,
+        }
+
+    def __exit__(self, kind, error, trace) -> None:
+        try:
+            if error is None:
+                with full_disk_told(self.targets[".rec"].parent):
+                    self._commit()
+        except BaseException:
+            self._discard()
+            raise
+        else:
+            if error is not None:
+                self._discard()
+        finally:
+            for file in (self._idx, self._rec):  # .rec last: it holds the lock
+                with contextlib.suppress(OSError):  # a full disk has been told by then
+                    file.close()
+
+    def _discard(self) -> None:
+        for path in self._partial.values():
+            with contextlib.suppress(OSError):  # a disk that turned read-only has been told by then
+                path.unlink(missing_ok=True)
+
+    def _commit(self) -> None:
+        with full_disk_told(self.targets[".rec"].parent):
+            with opened_anew(self._partial[".json"]) as file:
+                file.write(json.dumps(self.manifest(), indent=1).encode())
+                _to_disk(file)
+            with opened_anew(self._partial[ENDING]) as file:
+                file.writelines(line.encode() for line in self._names)
+                file.write(last_line(self._hashes[".rec"].hexdigest()).encode())
+                _to_disk(file)
+            _to_disk(self._rec)
+            _to_disk(self._idx)
+        # An old manifest or index must never stand beside new records, not even if the power fails here.
+        for ending in (".json", ".idx", ENDING):
+            self.targets[ending].unlink(missing_ok=True)
+        if not self._names:
+            self._partial.pop(ENDING).unlink()
+        for ending, partial in self._partial.items():
+            partial.replace(self.targets[ending])
+        folder = os.open(self.targets[".rec"].parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+
+
+def _open_alone(path: pathlib.Path):
+    """Opens a temporary file for this process only: new, and locked until it is closed.
+
+    What a killed process left is replaced, once its lock is ours: a link that somebody put there is not followed.
+    """
+    before = None
+    try:
+        if os.path.lexists(path) and not path.is_symlink():
+            before = opened_to_append(path)
+            fcntl.flock(before, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(before.fileno()), os.stat(path)):
+                raise FileNotFoundError
+        file = opened_anew(path)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return file
+    except (BlockingIOError, FileNotFoundError, FileExistsError):  # locked, or renamed by its owner while we waited
+        raise Refused(
+            f"another process is writing {str(path)[: -len(_PARTIAL)]}: wait for it, or choose another name"
+        ) from None
+    finally:
+        if before is not None:
+            before.close()
+
+
+def _to_disk(file) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def full_disk_told(folder: pathlib.Path):
+    """Tells of a file in the folder that cannot be written, by CannotWrite."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            wrong = f"the disk of {folder} is full; nothing was packed: free some space, or choose another"
+        else:
+            place = folder if error.filename is None else error.filename
+            wrong = f"{place} cannot be written: {error.strerror or error}; nothing was packed"
+        raise CannotWrite(wrong) from None

@@ -1,0 +1,276 @@
+"""A tagger through the loop of classifiers: trained, resumed, scored, asked, exported, refused."""
+
+import csv
+import dataclasses
+import json
+import shutil
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from gluon_tricks.cli import evaluate as evaluate_command
+from gluon_tricks.cli import export, pack, tag
+from gluon_tricks.cli import predict as predict_command
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.data.builtin import scenes
+from gluon_tricks.data.decoding import decode
+from gluon_tricks.paper.cells import Cell
+from gluon_tricks.recipes.kinds import read_recipe
+from gluon_tricks.recipes.multi_label import MultiLabelRecipe
+from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.tasks.multi_label.metrics import OVER_CROPS
+from gluon_tricks.tasks.registry import task_of
+from gluon_tricks.trained.interface import evaluate, predict
+from gluon_tricks.trained.load import load_network
+from gluon_tricks.training.job import Options
+from gluon_tricks.training.loop import train_and_evaluate
+from gluon_tricks.tricks import TRICKS, Distillation, LabelSmoothing, StepContext
+from gluon_tricks.tricks.schedule import Plan
+from model_zoo import get_model
+
+TINY = MultiLabelRecipe(
+    model="cifar_resnet20_v1", data="few_scenes", input_size=24, side=(32, 32), crop_ratio=0.75, epochs=2, batch_size=4,
+    lr=0.01, test_crops=3,
+)  # fmt: skip
+QUICK = Options(contexts=[mx.cpu()], threads=1, picture_epochs=0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_scenes(tmp_path_factory):
+    """Eight pictures to train on and five to validate."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GLUON_TRICKS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setitem(scenes.DATA_SETS, "few_scenes", (8, 5))
+        yield scenes.ensure(name="few_scenes")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, few_scenes):
+    """A finished run with a picture."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train_and_evaluate(TINY, folder, dataclasses.replace(QUICK, picture_epochs=2))
+    return folder
+
+
+def events(run):
+    return [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+
+
+def test_what_a_run_leaves(run):
+    with open(run / "metrics.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [*rows[0]][:5] == ["epoch", "train_loss", "val_loss", "val_map07", "val_map"] and len(rows) == 2
+    assert (run / "pictures" / "epoch-0002.png").is_file() and (run / "final-symbol.json").is_file()
+    stored = read_recipe(run / "recipe.json")
+    assert (stored.classes, stored.class_names) == (10, tuple(scenes.CLASSES))
+    epochs = [event for event in events(run) if event["event"] == "epoch"]
+    assert len(epochs[0]["per_class_07"]) == 10
+    (final,) = [event["scores"] for event in events(run) if event["event"] == "final_scores"]
+    assert [*final] == [f"{OVER_CROPS} (VOC07, 11 points)", f"{OVER_CROPS} (area)"]
+    assert events(run)[-1]["val_map"] == final[f"{OVER_CROPS} (area)"]  # of "done"
+    wanted = dataclasses.replace(stored, name="x")
+    assert Cell("x", wanted, run).scores() == tuple(final.values())  # in tables
+    with pytest.raises(Refused, match="another recipe .test_crops"):
+        Cell("x", wanted.set(test_crops=5), run).scores()
+
+
+def test_it_is_scored_as_at_the_end(run):
+    (final,) = [event["scores"] for event in events(run) if event["event"] == "final_scores"]
+    for devices in ([mx.cpu(0)], [mx.cpu(0), mx.cpu(1)]):
+        found = evaluate(run, batch_size=5, threads=1, ctx=devices)
+        assert [found.map07, found.map_area] == pytest.approx([*final.values()], abs=1e-6)
+    with open(run / "metrics.csv") as file:
+        last = [*csv.DictReader(file)][-1]
+    assert evaluate(run, test_crops=0, threads=1).loss == pytest.approx(float(last["val_loss"]), rel=1e-5)
+
+
+def test_a_run_goes_on_bit_for_bit(run, tmp_path):
+    train_and_evaluate(TINY.set(tricks=()), tmp_path / "whole", QUICK)
+    train_and_evaluate(TINY.set(tricks=(), epochs=1), tmp_path / "parts", QUICK)
+    train_and_evaluate(TINY.set(tricks=()), tmp_path / "parts", dataclasses.replace(QUICK, resume=True))
+    whole, parts = (mx.nd.load(str(tmp_path / name / "final.params")) for name in ("whole", "parts"))
+    assert all((whole[name].asnumpy() == parts[name].asnumpy()).all() for name in whole)
+
+
+def test_the_same_from_folder_and_records(run, few_scenes, tmp_path):
+    """The records have the folder's images in another order."""
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(scenes.CLASSES))
+    for split, listed in scenes.VOC_SPLITS.items():
+        words = [str(few_scenes), str(tmp_path / split), "--voc", f"2007_{listed}", "--classes", str(names)]
+        assert pack.main(words) == 0
+    ours = evaluate(run, tmp_path / "val.rec", test_crops=0, threads=1)
+    theirs = evaluate(run, test_crops=0, threads=1)
+    assert ours.loss == pytest.approx(theirs.loss, rel=1e-6) and ours.map07 == pytest.approx(theirs.map07)
+    words = ["--rec-train", str(tmp_path / "train.rec"), "--rec-val", str(tmp_path / "val.rec"), "--num-gpus", "0"]
+    words += ["--model", "cifar_resnet20_v1", "--input-size", "24", "--set", "side=[32,32]", "--num-epochs", "1"]
+    words += ["--batch-size", "4", "--picture-epochs", "0", "--test-crops", "0", "--save-dir", str(tmp_path / "r")]
+    assert tag.main(words) == 0
+    assert read_recipe(tmp_path / "r" / "recipe.json").class_names == tuple(scenes.CLASSES)
+    shutil.copytree(few_scenes / "VOC2007", tmp_path / "own")
+    words = ["--data", str(tmp_path / "own"), "--classes", str(names), "--train-splits", "trainval", *words[4:-2]]
+    assert tag.main([*words, "--val-splits", "test", "--save-dir", str(tmp_path / "f")]) == 0
+    assert evaluate(tmp_path / "f", data=tmp_path / "own", threads=1).images == 5
+
+
+def test_what_it_says_of_a_photo(run, few_scenes, capsys):
+    photo = next((few_scenes / "VOC2007" / "JPEGImages").iterdir())
+    (found,) = predict(run, photo, threshold=0.0)
+    values = found.values["classes"]
+    assert len(values) == 10 and {value["name"] for value in values} == set(scenes.CLASSES)
+    assert [value["score"] for value in values] == sorted((value["score"] for value in values), reverse=True)
+    assert all(value["present"] for value in values) and found.words.endswith(" and 5 more")
+    net, seen_as = load_network(run), load_network(run).preprocessing
+    assert (seen_as.probabilities, seen_as.classes) == ("sigmoid", tuple(scenes.CLASSES))
+    (sure,) = predict(run, photo, threshold=1.0)
+    assert sure.words == "no class with a probability of 1 or more"
+    assert not any(value["present"] for value in sure.values["classes"])
+    with pytest.raises(Refused, match="multi-scale is for segmenters"):
+        predict(run, photo, multi_scale=True)
+    assert net.classes == 10
+
+
+def test_an_export_is_asked_the_same(run, few_scenes, tmp_path):
+    assert export.main([str(run), str(tmp_path / "x"), "--to", "symbol"]) == 0
+    assert json.loads((tmp_path / "x-preprocessing.json").read_text())["probabilities"] == "sigmoid"
+    photo = next((few_scenes / "VOC2007" / "JPEGImages").iterdir())
+    ours, theirs = (predict(source, photo)[0] for source in (run, tmp_path / "x-0000.params"))
+    assert ours.words == theirs.words
+    for one, other in zip(ours.values["classes"], theirs.values["classes"]):
+        assert one["name"] == other["name"] and one["score"] == pytest.approx(other["score"], rel=1e-5)
+
+
+def test_the_commands(run, few_scenes, tmp_path, capsys):
+    assert evaluate_command.main(["--pretrained", str(run), "--num-gpus", "0", "--json", str(tmp_path / "j")]) == 0
+    said, told = capsys.readouterr().out, json.loads((tmp_path / "j").read_text())
+    assert "on 5 images of few_scenes, by the mean logits of 3 random crops" in said and "\nmean " in said
+    assert (told["task"], told["test_crops"], len(told["per_class_07"])) == ("multi_label", 3, 10)
+    photo = next((few_scenes / "VOC2007" / "JPEGImages").iterdir())
+    words = [str(photo), "--params", str(run), "--out", str(tmp_path / "p"), "--threshold", "0.01", "--num-gpus", "0"]
+    assert predict_command.main(words) == 0
+    assert decode((tmp_path / "p" / f"{photo.stem}.png").read_bytes(), 1).shape[2] == 3
+    assert evaluate_command.main(["--pretrained", str(run), "--multi-scale", "--num-gpus", "0"]) == 2
+    assert "--multi-scale does not apply" in capsys.readouterr().err
+
+
+def test_it_starts_from_a_classifier_of_other_classes(run, tiny_records, tmp_path):
+    files = {split: (str(tiny_records / f"{split}.rec"),) for split in ("train", "val")}
+    recipe = Recipe(model="cifar_resnet20_v1", data="records", **files, input_size=24, epochs=1, batch_size=16, lr=0.01)
+    train_and_evaluate(recipe, tmp_path / "base", QUICK)
+    task = task_of(TINY)(TINY.set(pretrained=str(tmp_path / "base" / "final.params")), [mx.cpu()], 1)
+    ours, theirs = task.network().features, load_network(tmp_path / "base").features
+    pairs = zip(ours.collect_params().values(), theirs.collect_params().values())
+    assert all((one.data().asnumpy() == other.data().asnumpy()).all() for one, other in pairs)
+    back = recipe.set(pretrained=str(run / "final.params"))  # and the other way round
+    assert task_of(back)(back, [mx.cpu()], 1).network().classes == 4
+    with pytest.raises(Refused, match="the teacher .* was trained on images of several classes each"):
+        taught = recipe.add(Distillation(teacher=str(run)))
+        task_of(taught)(taught, [mx.cpu()], 1).loss()
+
+
+@pytest.mark.parametrize("kind", TRICKS)
+def test_every_trick(kind):
+    """It does one step of a tagger's training with a finite loss, or is refused by a sentence."""
+    trick = kind(**{"distillation": {"teacher": "run"}, "data_dependent_init": {"images": 4}}.get(kind.label(), {}))
+    if kind in (LabelSmoothing, Distillation):
+        with pytest.raises(Refused, match=f"{kind.label()} takes images of one class each"):
+            TINY.add(trick)
+        return
+    recipe = TINY.set(tricks=()).add(trick)
+    if trick.net_kwargs():
+        recipe = recipe.set(model="resnet18_v1d")  # the smallest that has the keyword
+    task = task_of(recipe)(recipe, [mx.cpu()], 1)
+    net, loss = task.network(), task.loss()
+    (shards,) = task.micro_batches(next(task.train.epoch()), StepContext(0, 0, Plan(2, 2)))
+    X, y = task.preprocess(shards[0])
+    assert X.shape == (4, 3, 24, 24) and y.shape == (4, 20)
+    values = loss(X, task.forward(net, X), y).asnumpy()
+    assert values.shape == (4,) and np.isfinite(values).all()
+    assert recipe.schedule(2)[0](0) >= 0
+
+
+def test_the_sample_of_an_initialisation():
+    """The first images of the first epoch, whatever the batch."""
+    one, other = (task_of(TINY)(TINY.set(batch_size=n), [mx.cpu()], 1).sample(4).asnumpy() for n in (4, 2))
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "changes, says",
+    [
+        (dict(data=""), "no images are named: give --data VOCdevkit"),
+        (dict(data="recrods"), "there is no such folder, nor is it one of scenes, few_scenes, records"),
+        (dict(data="records"), "name the files to train on with --rec-train"),
+        (dict(classes=3), "has 10 classes and the recipe 3: give --set classes=10"),
+        (dict(class_names=("a", "b")), "has the classes arrow, .* and the recipe a, b: leave class_names out"),
+    ],
+)
+def test_images_that_are_not_there(changes, says):
+    with pytest.raises(Refused, match=says):
+        task_of(TINY)(TINY.set(**changes), [mx.cpu()], 1)
+
+
+def test_the_same_images_in_both(few_scenes):
+    recipe = TINY.set(
+        data=str(few_scenes / "VOC2007"),
+        class_names=tuple(scenes.CLASSES),
+        train_splits=("test",),
+        val_splits=("test",),
+    )
+    with pytest.raises(Refused, match="is trained on too"):
+        task_of(recipe)(recipe, [mx.cpu()], 1)
+
+
+@pytest.mark.parametrize(
+    "changes, says",
+    [
+        (dict(class_names=("a", "a")), "give each class a name of its own"),
+        (dict(class_names=("a", "b"), classes=3), "class_names has 2 names and classes is 3"),
+        (dict(test_crops=-1), "test_crops"),
+        (dict(test_crops=1000), "test_crops"),
+        (dict(teacher_size=32), "teacher_size is of distillation"),
+    ],
+)
+def test_recipes_that_are_none(changes, says):
+    with pytest.raises(Refused, match=says):
+        MultiLabelRecipe(**changes)
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        (["--data", "x", "--rec-val", "v.rec"], "--data x and --rec-train or --rec-val name two sets of images"),
+        (["--data", "x", "--dataset", "scenes"], "--data x is a folder, which --dataset scenes has not"),
+        (["--train-splits", "a"], "--train-splits goes with --data FOLDER"),
+        (["--recipe", "shapes"], "shapes is a recipe of classification, and this command trains taggers: use gluon-tr"),
+        (["--set", "label_smoothing=on"], "label_smoothing takes images of one class each"),
+        (["--model", "caffenet", "--crop", "side", "--input-size", "999"], "input_size is 999 and side"),
+    ],
+)
+def test_flags_that_do_not_fit(words, says, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert tag.main([*words, "--num-gpus", "0"]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_the_documents_numbers():
+    """80,000 steps of 10 images, lr 0.001 halved every 10,000, of VOC2007's 5011 images in crops of 227 from 256."""
+    recipe = MultiLabelRecipe().resolved()
+    steps = 5011 // recipe.batch_size
+    lr_at, plan = recipe.schedule(steps)
+    assert (recipe.model, recipe.input_size, recipe.crop, recipe.side) == ("caffenet", 227, "side", (256, 256))
+    assert np.ceil(227 / recipe.crop_ratio - 1e-9) == 256 and plan.steps == 80_160 and recipe.test_crops == 10
+    assert [lr_at(step) for step in (0, 10_019, 10_020, 80_159)] == [0.001, 0.001, 0.0005, 0.001 / 2**7]
+    assert get_model("caffenet").preprocessing.input_size == 227
+
+
+def test_the_recipe_of_flags(tmp_path):
+    args = tag.flags.tag_parser("x", tag.own_flags).parse_args(
+        ["--data", str(tmp_path), "--init", "data:kmeans", "--batch-size", "5", "--optimizer", "adam", "--mixup"]
+        if False
+        else ["--data", str(tmp_path), "--init", "data:kmeans", "--batch-size", "5", "--mixup", "--test-crops", "4"]
+    )
+    recipe, notes = tag.recipe_from_flags(args, 2)
+    assert (recipe.name, recipe.data, recipe.batch_size) == ("voc_classification", str(tmp_path), 10)
+    assert (recipe.test_crops, [trick.label() for trick in recipe.tricks][1:]) == (4, ["data_dependent_init", "mixup"])
