@@ -39,7 +39,7 @@ def quantise(net: HybridBlock, batches: Iterable[mx.nd.NDArray]) -> HybridBlock:
     Returns: images (N, 3, H, W) -> logits (N, classes), float32.
 
     Raises:
-        Refused: no images, or batches of several shapes.
+        Refused: no images, batches of several shapes, or a network whose 8-bit form MXNet cannot compute.
     """
     batches = list(batches)
     shapes = sorted({batch.shape for batch in batches})
@@ -55,4 +55,12 @@ def quantise(net: HybridBlock, batches: Iterable[mx.nd.NDArray]) -> HybridBlock:
             num_calib_examples=len(images), ctx=mx.cpu(),
         )  # fmt: skip
     quantised.hybridize(static_alloc=True, static_shape=True)
+    try:
+        quantised(batches[0])
+        mx.nd.waitall()
+    except mx.MXNetError as error:  # such as a pool of unsigned integers behind one of signed ones, in GoogLeNet
+        why = str(error).strip().splitlines()[-1][:150]
+        raise Refused(
+            f"MXNet's 8-bit operators cannot compute {net.name} ({why}): use it in float32, or fused"
+        ) from None
     return quantised

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from gluon_tricks.core.errors import require_known
+from gluon_tricks.paper.caffe_scales import CAFFE_SCALES, PHOTOS
 from gluon_tricks.paper.cifar_scales import CIFAR_SCALES
 from gluon_tricks.paper.little_data_scales import LITTLE_DATA_SCALES
 from gluon_tricks.paper.magic_scales import MAGIC_SCALES
@@ -97,7 +98,7 @@ SCALES = {
             batch_size=1 / 4,
             models=_SMALL_MODELS,
             set=dict(data="records", input_size=64, min_area=0.35),
-            photos="small photos in class folders train/CLASS and val/CLASS, such as those of Imagenette",
+            photos=PHOTOS,
         ),
         Scale("imagenet"),
     )
@@ -180,31 +181,6 @@ TRANSFER_SCALES = {
 }
 
 AnyScale = Scale | TransferScale | OwnScale
-
-# Figures 3 and 4 of Krähenbühl et al. All keep the document's learning rate, which belongs to larger batches.
-CAFFE_SCALES = {
-    scale.name: scale
-    for scale in (
-        OwnScale(
-            "smoke",
-            "a test of the machinery on a few images: its numbers say nothing about the document's",
-            set={
-                "magic_figure3": dict(data="few_shapes", input_size=63, side=(72, 72), batch_size=32, epochs=1),
-                "magic_figure4": dict(data="few_shapes", input_size=191, side=(200, 200), batch_size=8, epochs=1),
-            },
-        ),
-        OwnScale(
-            "small",
-            "a proxy: the first steps alone, on ten classes of small photos, with small inputs and batches",
-            set={
-                "magic_figure3": dict(data="records", input_size=99, side=(112, 112), batch_size=64, epochs=4),
-                "magic_figure4": dict(data="records", input_size=191, side=(216, 216), batch_size=32, epochs=1),
-            },
-            photos=dict.fromkeys(("magic_figure3", "magic_figure4"), SCALES["imagenette"].photos),
-        ),
-        OwnScale("paper"),
-    )
-}
 
 # Tables of one family are run at the same scales, and a cell that two of them have is run once. The last scale of each
 # is the document's own.

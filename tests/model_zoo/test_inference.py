@@ -50,3 +50,10 @@ def test_8_bits_stay_near(net, images):
 def test_what_gives_no_scales_is_refused(net, shapes, text):
     with pytest.raises(Refused, match=text):
         quantise(net, [mx.nd.zeros(shape) for shape in shapes])
+
+
+def test_a_network_that_mxnet_cannot_compute_in_8_bits():
+    net = get_model("googlenet_2014", classes=3)
+    net.initialize(mx.init.Xavier())
+    with pytest.raises(Refused, match="^MXNet's 8-bit operators cannot compute googlenet_2014 .*: use it in float32"):
+        quantise(net, [mx.nd.random.normal(shape=(2, 3, 64, 64))])

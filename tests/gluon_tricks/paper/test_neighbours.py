@@ -11,8 +11,8 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.data.records import Records
 from gluon_tricks.paper import neighbours
+from gluon_tricks.paper.caffe_scales import CAFFE_SCALES
 from gluon_tricks.paper.cells import Runs
-from gluon_tricks.paper.scales import CAFFE_SCALES
 from gluon_tricks.tasks.classification.task import Classification
 from model_zoo.preprocessing import Preprocessing
 

@@ -8,8 +8,8 @@ import pytest
 
 from gluon_tricks.cli import reproduce
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.paper.caffe_scales import CAFFE_SCALES
 from gluon_tricks.paper.cells import Runs
-from gluon_tricks.paper.scales import CAFFE_SCALES
 from gluon_tricks.paper.training_curves import smoothed, training_curves
 
 STEPS, EPOCHS = 30, 3
