@@ -201,7 +201,7 @@ def test_the_two_steps_of_fcn():
 
 def test_every_name_gives_its_recipe():
     names = [name for table in TABLES.values() for name in table.names()]
-    assert len(names) == len(set(names)) == 3 * 2 + 2 * 5 + 4 + 4 * 7 + 2 + 1 + 7 + 7 + 6 + 3
+    assert len(names) == len(set(names)) == 3 * 2 + 2 * 5 + 4 + 4 * 7 + 2 + 1 + 7 + 7 + 6 + 3 + 8 * 4 + 2 * 6 + 2 * 8
     assert all(get_recipe(name).name == name for name in names)
 
 
@@ -252,7 +252,7 @@ def test_the_scales_of_the_paper_change_nothing():
         for name in table.names():
             recipe, at_scale = get_recipe(name), list(scales_of(table).values())[-1].recipe(table, *name.split("/")[1:])
             seen = {256: 32, 1024: 128}.get(recipe.batch_size)  # sections 2.1 and 3
-            fields = {} if table.based else dict(classes=table.classes, bn_batch=seen)
+            fields = {} if recipe.based else dict(classes=table.classes, bn_batch=seen)
             assert at_scale == recipe.set(**fields).resolved()
 
 
