@@ -76,8 +76,8 @@ def test_two_steps_at_a_small_size(name, tmp_path):
     with job.journal:
         before = {name: p.data().asnumpy() for name, p in job.net.collect_params().items() if p.grad_req != "null"}
         for _, batch in zip(range(2), job.batches(0)):
-            (loss,) = train_step(job, batch)
-            assert np.isfinite(loss.asscalar())
+            (sums,) = train_step(job, batch)  # of the device: the loss, and what else is counted
+            assert np.isfinite(sums.asnumpy()).all()
             job.progress.step += 1
         after = {name: job.net.collect_params()[name].data().asnumpy() for name in before}
     moved = [name for name in before if not np.array_equal(before[name], after[name])]
