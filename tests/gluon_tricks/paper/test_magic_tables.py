@@ -157,7 +157,7 @@ def test_a_row_is_run_where_its_weights_are_named(tmp_path):
     (section, _) = compare("magic_table3", given, 1).sections
     ours = {row["Row"]: row["Ours, mAP, 11 points"] for row in section.rows}
     assert ours["Krizhevsky et al. (2012)"] == "not run"
-    assert ours["Ours + Wang & Gupta (2015)"] == "not run (needs --weights wang=FILE)"
+    assert ours["Ours + Wang & Gupta (2015)"] == "not run (needs --network wang=SRC)"
     assert section.rows[4]["Supervision"] == "initialization" and section.rows[4]["Paper, pretraining"] == "54 seconds"
 
 
