@@ -14,8 +14,8 @@
 The scores of a classifier are top-1 and top-5 on packed images, with Wilson's intervals of 95 percent. Images are
 prepared as in GluonCV: the shorter edge becomes ceil(input size / crop ratio), the middle is cut out, and the data
 set's mean and deviation normalise it; a run has its own. With --crops, --scales, --dense or several networks the
-softmax is averaged, and of each addition the gain over the one before, on the same images, stands beside with its 95
-%% interval. Exit code: 0 done, 1 a file cannot be written, 2 refused.
+softmax is averaged, and of each addition the gain over the one before, on the same images, stands beside with its
+interval of 95 percent. Exit code: 0 done, 1 a file cannot be written, 2 refused.
 """
 
 from __future__ import annotations

@@ -231,7 +231,7 @@ def _lines(table_name: str, column: str, runs: Runs, seeds: int, rows: Sequence[
         spread = row.spread.get(column, (np.nan, np.nan))
         paper = row.paper.get(column, (np.nan, np.nan))
         given = row.gain.get(column, np.nan)
-        without = row.weights if row.weights not in runs.weights else ""
+        without = row.weights if row.weights not in runs.networks else ""
         lines[row.key] = Line(row.key, _label(row, there), column, paper, spread, there, above, given, without)
     return [line for line in lines.values() if not rows or line.key in rows]
 

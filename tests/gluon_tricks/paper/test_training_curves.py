@@ -82,7 +82,7 @@ def test_the_command_shows_the_table_and_draws_what_there_is(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["magic_figure3", "--network", "a.params"], "--network is for magic_figure2"),
+        (["magic_figure3", "--network", "a.params"], "nothing of magic_figure3 starts from a trained network"),
         (["magic_figure2", "--rows", "kmeans"], "--rows is for tables, and magic_figure2 is a figure"),
         (["magic_figure2", "--scale", "imagenette"], "no scale 'imagenette'"),
         (["magic_figure2", "--scale", "small"], "name their folder with --data"),

@@ -57,7 +57,7 @@ def test_a_network_that_is_given_takes_the_place(tmp_path):
     net.initialize()
     path = tmp_path / "net.safetensors"
     weights.save(net, path)
-    runs = Runs(tmp_path, LITTLE_DATA_SCALES["small"], network=str(path))
+    runs = Runs(tmp_path, LITTLE_DATA_SCALES["small"], networks={"": str(path)})
     cell = runs.cells(TABLE.name, (), ("frozen_10",), 1)[0]
     assert (cell.recipe.model, cell.recipe.pretrained, cell.source) == ("resnet18_v1b", str(path), None)
     assert starting_point(str(path), "resnet18_v1b") == str(path)
@@ -90,7 +90,7 @@ def test_a_cell_is_of_its_part_of_the_images(tmp_path):
 
 def test_only_a_table_that_starts_from_a_network_takes_one(tmp_path, capsys):
     assert reproduce.main(["table6", "--scale", "smoke", "--network", "x", "--runs", str(tmp_path), "--plan"]) == 2
-    assert "--network x: table6 starts from no trained network" in capsys.readouterr().err
+    assert "--network x: nothing of table6 starts from a trained network" in capsys.readouterr().err
     assert reproduce.main(["transfer_learning", "--scale", "small", "--runs", str(tmp_path)]) == 2
     said = capsys.readouterr().err
     assert "transfer_learning at the scale small is trained on the photos of Imagenette" in said and "--data" in said
