@@ -11,7 +11,7 @@ import pytest
 from gluon_tricks.paper.scales import SCALES
 from gluon_tricks.recipes.named.detection_segmentation import DETECTION, SEGMENTATION
 from gluon_tricks.recipes.recipe import Recipe
-from gluon_tricks.recipes.registry import get_recipe, list_recipes
+from gluon_tricks.recipes.registry import get_recipe, get_table, list_recipes
 from gluon_tricks.tasks.detection.settings import ROI_SETTINGS
 from model_zoo import list_models
 
@@ -151,9 +151,9 @@ def test_the_table_of_scales(name):
     assert f"| `{name}` | {part(scale.epochs)} | {part(scale.batch_size)} | {side} |" in text_of("docs/paper.md")
 
 
-def compared(table, column):
-    """{row's label: (the paper's top-1, ours)} of a column of a table in results."""
-    text = (ROOT / "results" / "tables" / "imagenette" / f"{table}.md").read_text(encoding="utf-8")
+def compared(table, column, scale="imagenette"):
+    """{row's label: (the paper's first score, ours)} of a column of a table in results."""
+    text = (ROOT / "results" / "tables" / scale / f"{table}.md").read_text(encoding="utf-8")
     section = next(part for part in text.split("\n## ") if part.startswith(f"{column}:"))
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("| ")]
     return {row[0]: (row[1].split(" / ")[0], row[2].removesuffix(" (3)")) for row in rows[2:]}
@@ -176,6 +176,26 @@ def test_the_papers_tables_are_those_of_the_records(title, table, column):
     for (label, paper, ours, _), (recorded, numbers) in zip(rows, told.items()):
         assert re.split(r" \(|, ", label)[0] == re.split(r" \(|, ", recorded)[0]
         assert (paper, ours.split(":")[0]) == numbers
+
+
+@pytest.mark.parametrize(
+    "heading, table, columns",
+    [
+        ("scaling", "magic_table1", ("sgd_gaussian", "sgd_kmeans", "adam_gaussian", "adam_kmeans")),
+        ("initialisation", "magic_table2", ("classification",)),
+    ],
+)
+def test_the_tables_of_initialisation_are_those_of_the_records(heading, table, columns):
+    """The document's number as its table has it, and ours as the record has it, if there is one."""
+    shown = text_of("docs/paper.md").split(f"\n| {heading} |")[1].split("\n\n")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in shown.splitlines()[2:]]
+    recorded = (ROOT / "results" / "tables" / "small" / f"{table}.md").is_file()
+    for k, column in enumerate(columns, start=1):
+        told = compared(table, column, "small") if recorded else {}
+        assert [row[0] for row in rows] == [row.label for row in get_table(table).rows]
+        for row, own in zip(rows, get_table(table).rows):
+            ours = told[own.label][1] if recorded else "-"
+            assert row[k] == f"{own.paper[column][0]:.2f}, {ours}"
 
 
 def test_the_readmes_scores_are_those_of_the_records():

@@ -43,7 +43,7 @@ MAGIC_SCALES = {
             "smoke",
             "a test of the machinery on a few drawn images: its numbers say nothing about the document's",
             _of_tables(_SMOKE, _SMOKE_DETECTION),
-            {"data_dependent_init": dict(images=20, rounds=4)},
+            {"data_dependent_init": dict(images=8, rounds=4)},
             epochs=1 / 160,
         ),
         OwnScale(

@@ -288,7 +288,7 @@ def test_the_scales_of_the_paper_change_nothing():
         for name in table.names():
             recipe, at_scale = get_recipe(name), list(scales_of(table).values())[-1].recipe(table, *name.split("/")[1:])
             seen = {256: 32, 1024: 128}.get(recipe.batch_size)  # sections 2.1 and 3
-            fields = {} if table.based or table.family else dict(classes=table.classes, bn_batch=seen)
+            fields = {} if recipe.based or table.family else dict(classes=table.classes, bn_batch=seen)
             assert at_scale == recipe.set(**fields).resolved()
 
 

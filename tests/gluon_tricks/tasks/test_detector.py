@@ -113,7 +113,7 @@ def test_dense_layers_without_parameters_take_maps_of_224_px(name, side):
 def test_unfit_bases_are_refused():
     for name, kwargs, said in (
         ("cifar_resnet20_v1", {"use_global_stats": True}, "takes images of mean"),
-        ("googlenet_2014", {}, "takes images of mean"),
+        ("cvjena_alexnet", {"use_global_stats": True}, "takes images of mean"),
         ("resnet18_v1b", {"use_global_stats": True, "dilated": True}, "strides 4, 4, 8, 8, 8, no 16 before its last"),
         ("resnet18_v1b", {}, "build it with use_global_stats=True"),
     ):

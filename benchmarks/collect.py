@@ -1,0 +1,53 @@
+"""Copies what the shown tables need of finished cells into results/: `python -m benchmarks.collect RUNS TO PREFIX`.
+
+    python -m benchmarks.collect runs/tables/small results/tables/small magic_table
+
+Of each cell whose name begins with PREFIX: metrics.csv, recipe.json with the last part of its folders' names alone, and
+of events.jsonl the scores at the end of the run. `reproduce --show --runs results/tables` then shows the table.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import sys
+
+from gluon_tricks.core.files import write_text
+from gluon_tricks.core.json_text import parse_json
+from gluon_tricks.core.reading import RECIPE_BYTES, TOLD_BYTES, read_bytes, read_text
+
+_PLACES = ("data", "train", "val", "base_params", "pretrained")  # fields of a recipe that name files
+
+
+def collect(runs: pathlib.Path, to: pathlib.Path, prefix: str) -> int:
+    """Copies every finished seed of every cell; returns how many.
+
+    Args:
+        runs: a scale's folder of runs, RUNS/SCALE.
+        to: where they come to lie, by the same names.
+        prefix: of the cells' names.
+    """
+    count = 0
+    for final in sorted(runs.glob(f"{prefix}*/seed*/final.params")):
+        folder = final.parent
+        there = to / folder.parent.name / folder.name
+        there.mkdir(parents=True, exist_ok=True)
+        write_text(there / "metrics.csv", read_text(folder / "metrics.csv", TOLD_BYTES))
+        recipe = parse_json(read_bytes(folder / "recipe.json", RECIPE_BYTES))
+        recipe.update({name: _last_part(recipe[name]) for name in _PLACES if name in recipe})
+        write_text(there / "recipe.json", json.dumps(recipe, indent=2) + "\n")
+        told = read_text(folder / "events.jsonl", TOLD_BYTES).splitlines(keepends=True)
+        scores = [line for line in told if json.loads(line).get("event") == "final_scores"]
+        if scores:
+            write_text(there / "events.jsonl", "".join(scores))
+        count += 1
+    return count
+
+
+def _last_part(place: str | list[str]) -> str | list[str]:
+    return [_last_part(one) for one in place] if isinstance(place, list) else pathlib.PurePath(place).name
+
+
+if __name__ == "__main__":
+    runs, to, prefix = sys.argv[1:]
+    print(f"{collect(pathlib.Path(runs), pathlib.Path(to), prefix)} runs are in {to}")
