@@ -29,7 +29,7 @@ VOC_DETECTION = DetectionRecipe(
     lr=0.001,
     tricks=(StepDecay((20, 40)),),
 )
-COLUMNS = {"classification": magic_table1.VOC, "detection": VOC_DETECTION}
+COLUMNS = dict(classification=magic_table1.VOC, detection=VOC_DETECTION)
 
 
 def _row(key: str, label: str, paper: tuple[float, float], init: str = "plain", filters: str = "") -> Row:
