@@ -1,12 +1,14 @@
 """The tables of data-dependent initialisation: what each row changes, their numbers, their scales, and their cells."""
 
 import dataclasses
+import json
 import math
 
 import mxnet as mx
 import numpy as np
 import pytest
 
+from benchmarks.collect import collect
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.of_recipe import parameters_by_name
 from gluon_tricks.paper.cells import Runs
@@ -14,6 +16,7 @@ from gluon_tricks.paper.comparison import compare
 from gluon_tricks.paper.scales import scales_of
 from gluon_tricks.recipes.registry import get_recipe, get_table
 from gluon_tricks.recipes.transfer import DetectionRecipe
+from gluon_tricks.tasks.multi_label.metrics import MultiLabelScores
 from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.tricks import DataDependentInit, ExponentialDecay
 
@@ -230,3 +233,23 @@ def test_fewer_images_than_a_base_starts_from():
     recipe = recipe.add(DataDependentInit(images=1000))
     with pytest.raises(Refused, match="the network starts from 1000 images, and there are 4[0-9]: set images to fewer"):
         task_of(recipe)(recipe, [mx.cpu()], 1).network()
+
+
+def test_records_are_collected_without_their_places(tmp_path):
+    """Metrics, recipe and scores at the end of finished cells alone, and the table is shown from them."""
+    runs = Runs(tmp_path / "runs", SCALES["smoke"])
+    done, begun = (runs.cell("magic_table1/sgd_gaussian/none", seed) for seed in (0, 1))
+    for cell in (done, begun):
+        cell.folder.mkdir(parents=True)
+        recipe = cell.recipe.set(train=("/home/me/train.rec",))
+        (cell.folder / "recipe.json").write_text(json.dumps(recipe.to_json()))
+        (cell.folder / "metrics.csv").write_text("epoch,val_loss,val_map07,val_map\n1,0.5,0.25,0.125\n")
+        scores = {MultiLabelScores.at_end["val_map07"]: 0.5, MultiLabelScores.at_end["val_map"]: 0.375}
+        events = [{"event": "begin", "host": "mine"}, {"event": "final_scores", "scores": scores}]
+        (cell.folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    (done.folder / "final.params").touch()
+    assert collect(tmp_path / "runs" / "smoke", tmp_path / "kept" / "smoke", "magic") == 1
+    told = [path.read_text() for path in (tmp_path / "kept").rglob("*") if path.is_file()]
+    assert len(told) == 3 and not any("/home/me" in text or "mine" in text for text in told)
+    kept = Runs(tmp_path / "kept", SCALES["smoke"]).cell("magic_table1/sgd_gaussian/none", 0)
+    assert kept.is_done() and kept.scores() == (0.5, 0.375) and kept.stored().train == ("train.rec",)
