@@ -3,7 +3,7 @@
     python -m benchmarks.collect runs/tables/small results/tables/small magic_table
 
 Of each cell whose name begins with PREFIX: metrics.csv, recipe.json with the last part of its folders' names alone, and
-of events.jsonl the scores at the end of the run. `reproduce --show --runs results/tables` then shows the table.
+of events.jsonl the scores at the end of the run; of one that failed, why. `reproduce --show --runs results/tables` then shows the table.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ def collect(runs: pathlib.Path, to: pathlib.Path, prefix: str) -> int:
         if scores:
             write_text(there / "events.jsonl", "".join(scores))
         count += 1
+    for failure in runs.glob(f"{prefix}*/seed*.failed"):
+        (to / failure.parent.name).mkdir(parents=True, exist_ok=True)
+        write_text(to / failure.parent.name / failure.name, read_text(failure, TOLD_BYTES))
     return count
 
 
