@@ -3,7 +3,8 @@
     python -m benchmarks.collect runs/tables/small results/tables/small magic_table
 
 Of each cell whose name begins with PREFIX: metrics.csv, recipe.json with the last part of its folders' names alone, and
-of events.jsonl the scores at the end of the run; of one that failed, why. `reproduce --show --runs results/tables` then shows the table.
+of events.jsonl the scores at the end of the run; of one that failed, why.
+`reproduce --show --runs results/tables` then shows the table.
 """
 
 from __future__ import annotations
