@@ -195,7 +195,7 @@ def test_the_tables_of_initialisation_are_those_of_the_records(heading, table, c
         assert [row[0] for row in rows] == [row.label for row in get_table(table).rows]
         for row, own in zip(rows, get_table(table).rows):
             ours = told[own.label][1] if recorded else "-"
-            ours = "diverges" if "failed: the loss" in ours else ours
+            ours = "diverges" if "the loss of step" in ours else ours
             assert row[k] == f"{own.paper[column][0]:.2f}, {ours}"
 
 

@@ -250,11 +250,11 @@ def test_records_are_collected_without_their_places(tmp_path):
     (done.folder / "final.params").touch()
     failed = runs.cell("magic_table1/sgd_gaussian/within", 0)
     failed.folder.parent.mkdir()
-    failed.failure.write_text("the loss of step 6 is nan\n")
+    failed.failure.write_text("stopped: the loss of step 6 is nan\n")
     assert collect(tmp_path / "runs" / "smoke", tmp_path / "kept" / "smoke", "magic") == 1
     told = [path.read_text() for path in (tmp_path / "kept").rglob("*") if path.is_file()]
     assert len(told) == 4 and not any("/home/me" in text or "mine" in text for text in told)
     from_records = Runs(tmp_path / "kept", SCALES["smoke"])
-    assert from_records.cell("magic_table1/sgd_gaussian/within", 0).state() == "failed: the loss of step 6 is nan"
+    assert from_records.cell("magic_table1/sgd_gaussian/within", 0).state() == "failed: stopped: the loss of step 6 is nan"
     kept = from_records.cell("magic_table1/sgd_gaussian/none", 0)
     assert kept.is_done() and kept.scores() == (0.5, 0.375) and kept.stored().train == ("train.rec",)
