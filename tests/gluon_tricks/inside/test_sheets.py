@@ -50,6 +50,12 @@ def test_views_stand_at_the_left_of_their_patches():
     assert count(sheet, (240, 240, 240)) >= 2 * (2 + 6) * 62 * 62
 
 
+def test_a_white_patch_is_seen_on_the_paper():
+    pair = Pair(of_colour((255, 255, 255)), of_colour(BLUE), 1.5)
+    sheet = sheets.strongest_sheet({"channel 3": [pair]}, "net", "stage1.0", (5, 32), 10)
+    assert count(sheet, (205, 205, 205)) >= 6 * (64 * 64 - 62 * 62)  # three views and three patches; and in letters
+
+
 def test_an_evolution_has_a_column_a_checkpoint():
     pairs = [Pair(of_colour(RED), of_colour(BLUE), 1.0), None]
     sheet = sheets.evolution_sheet([sheets.Moment(f"step {k}", pairs) for k in range(3)], ["a", "b"], "net", "s")
@@ -101,3 +107,5 @@ def test_the_page_holds_its_pictures(tmp_path):
         pixels = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
         assert kind == "data:image/jpeg;base64" and np.abs(pixels.astype(int) - colour).max() <= 3
     assert "<script" not in text and "\x1b" not in text and not re.search("https?:|url\\(|@import", text)
+    # Narrower than their text can be read, sheets are scrolled.
+    assert "@media (max-width: 800px) { figure { overflow-x: auto } img { max-width: none; width: 1000px } }" in text
