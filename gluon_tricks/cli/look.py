@@ -28,6 +28,7 @@ from gluon_tricks.core.arguments import MOST_GPUS, Parser, whole
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import no_empty_folders, require_folder, writing
+from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import as_utf8, plural, printable, quoted
 from gluon_tricks.data.records import BadRecord
 from gluon_tricks.inside import show
@@ -124,7 +125,7 @@ def _choice(args: argparse.Namespace) -> show.Choice:
 
 def _moments(args: argparse.Namespace, viewed: Viewed, most: int) -> Moments:
     """The checkpoints of a run, evenly from the first to the last. Raises: Refused: fewer than two."""
-    place = pathlib.Path(args.source).expanduser()
+    place = expanded(args.source)
     found = (list_checkpoints(place / "checkpoints") or list_checkpoints(place)) if place.is_dir() else []
     if len(found) < 2:
         there = f"{args.source} has {plural(len(found), 'checkpoint')}"
@@ -177,7 +178,7 @@ def _draw(
     pictures: Pictures | None,
 ) -> list[Sheet]:  # fmt: skip
     """Draws the views into --out; returns the sheets and says what it has drawn."""
-    out, sheets, chosen = args.out.expanduser(), [], []
+    out, sheets, chosen = expanded(args.out), [], []
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     if {"occlusion", "invariance"} & {*views}:
@@ -209,7 +210,7 @@ def _is_chain(viewed: Viewed) -> bool:
 
 def run(args: argparse.Namespace) -> int:
     """Everything from the flags to the page; how many files are no images."""
-    choice, out = _choice(args), args.out.expanduser()
+    choice, out = _choice(args), expanded(args.out)
     require_folder(out, "--out", "index.html")
     if args.images and args.rec_val:
         raise Refused("--images and --rec-val both say which images: leave one out")

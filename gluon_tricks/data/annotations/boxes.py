@@ -21,7 +21,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.reading import ANNOTATION_BYTES, Unreadable, read_bytes
+from gluon_tricks.core.reading import ANNOTATION_BYTES, Unreadable, expanded, read_bytes
 from gluon_tricks.core.wording import quoted, some
 from gluon_tricks.data.annotations.annotated import ENDINGS, Problem, file_bytes, read_all, stored_size
 from gluon_tricks.data.lists import read_lines
@@ -101,7 +101,7 @@ def read_voc(
         raise Refused(f"classes must be different names, at least one: {', '.join(twice) or 'none'} was given")
     if not splits:
         raise Refused('no split is named: give at least one, such as "2007_trainval"')
-    root = pathlib.Path(root).expanduser()
+    root = expanded(root)
     entries = _listed(root, splits)
     index_of = {name: k for k, name in enumerate(classes)}
     read = read_all(lambda entry: _read(entry, index_of), entries, what="reading annotations", folder=root, jobs=jobs)

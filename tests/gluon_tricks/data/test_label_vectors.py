@@ -56,6 +56,14 @@ def test_a_voc_folder(voc, caplog):
     assert "2 labels of the 2 lists of single classes" in caplog.text and "0 in dog_trainval.txt" in caplog.text
 
 
+@pytest.mark.parametrize("name", ["cat/kitten", "/etc/passwd", "..", "x" * 300])
+def test_a_class_whose_name_is_no_file_name(voc, name):
+    """It has no list of its own."""
+    annotation = voc / "VOC2007/Annotations/0.xml"
+    annotation.write_text(annotation.read_text().replace("cat", name))
+    assert read_voc_labels(voc, ("2007_trainval",), (name, "dog")).vectors.tolist() == [[1, -1], [0, 1], [0, 0]]
+
+
 def test_packing_a_voc_folder(voc, capsys):
     classes = voc / "classes.txt"
     classes.write_text("cat\ndog\n")
