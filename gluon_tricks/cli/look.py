@@ -43,7 +43,7 @@ from gluon_tricks.inside.viewed import (
 )
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.networks.checkpoint import list_checkpoints
-from gluon_tricks.networks.load import SOURCE, is_there
+from gluon_tricks.networks.load import SOURCE, is_there, means_published
 from gluon_tricks.trained.prediction_files import find_images
 
 Moments = list[tuple[str, Callable[[], Viewed]]]
@@ -218,7 +218,8 @@ def run(args: argparse.Namespace) -> int:
     if out.resolve() in {path.parent.resolve() for path in paths}:
         raise Refused(f"--out {out} is where images lie that are to be looked at: name another folder")
     without_images = args.views is not None and {*args.views} == {"filters"}
-    if not (paths or args.rec_val or without_images or is_there(args.source)):  # before it is downloaded
+    published = not is_there(args.source) and means_published(args.source)  # else it is misspelt, which is told below
+    if published and not (paths or args.rec_val or without_images):  # before it is downloaded
         raise Refused(images_missing(args.source))
     context = choose_contexts(args.num_gpus)[0]
     viewed = open_viewed(
