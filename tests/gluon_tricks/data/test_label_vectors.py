@@ -127,6 +127,19 @@ def test_labels_that_are_not_written(tmp_path, labels, says):
         packed(tmp_path, *labels)
 
 
+def test_more_labels_than_there_can_be_classes(tmp_path):
+    (tmp_path / "list.lst").write_text("0\t" + "1\t" * ((1 << 20) + 1) + "a.jpg\n")
+    with pytest.raises(Refused, match="list.lst line 1 has 1048579 columns: 1048576 labels are the most"):
+        sources.list_file(tmp_path, tmp_path / "list.lst")
+    (tmp_path / "list.lst").write_text("0\t" + "9" * 5000 + "\ta.jpg\n")
+    with pytest.raises(Refused, match="has the unknown class 9999.*: labels are whole numbers from 0") as refused:
+        sources.list_file(tmp_path, tmp_path / "list.lst")
+    assert len(str(refused.value)) < 300 + len(str(tmp_path))
+    written(tmp_path / "a.rec", [1.0] * ((1 << 20) + 1))
+    with pytest.raises(Refused, match="has 1048577 labels, and 1048576 are the most"):
+        LabelledRecords(tmp_path / "a.rec")
+
+
 def written(path, *rows):
     """Records of others, without a manifest."""
     offset, index = 0, ""
