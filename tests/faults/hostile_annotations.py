@@ -72,10 +72,10 @@ def tag(folder):
 KINDS = {  # what of it is damaged -> the file, what reads the folder
     "annotation": ("Annotations/a.xml", detect),
     "list": ("ImageSets/Main/train.txt", detect),
-    "list of a class": ("ImageSets/Main/cat_train.txt", tag),
     "image with boxes": (IMAGE, detect),
     "mask": (MASK, segment),
     "image with a mask": (IMAGE, segment),
+    "list of a class": ("ImageSets/Main/cat_train.txt", tag),
 }
 
 
