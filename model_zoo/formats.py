@@ -35,7 +35,7 @@ def split(source: str | os.PathLike) -> tuple[pathlib.Path, str]:
     """FILE and PART of FILE#PART; "" without one. A # in the name of a file that exists belongs to the name."""
     path = expanded(source)
     before, mark, part = str(path).rpartition("#")
-    return (pathlib.Path(before), part) if mark and not path.exists() and os.path.isfile(before) else (path, "")
+    return (pathlib.Path(before), part) if mark and not os.path.exists(path) and os.path.isfile(before) else (path, "")
 
 
 def read(source: str | os.PathLike, tell: bool = True) -> dict[str, np.ndarray]:

@@ -131,7 +131,7 @@ def find_listing(root: pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.
     """The list of a split, and the folder whose images it names."""
     if not split or pathlib.Path(split).name != split:
         raise Refused(f'the split is {quoted(split)}: it should be "YEAR_LIST", such as "2007_trainval", or "LIST"')
-    if (root / "JPEGImages").is_dir():
+    if os.path.isdir(root / "JPEGImages"):  # False, where pathlib raises, of a name that is too long
         folder, name = root, split
     else:
         year, _, name = split.partition("_")
@@ -141,7 +141,7 @@ def find_listing(root: pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.
                 'JPEGImages itself, where "LIST" would do'
             )
         places = [root / f"VOC{year}", root / "VOCdevkit" / f"VOC{year}"]
-        folder = next((place for place in places if place.is_dir()), None)
+        folder = next((place for place in places if os.path.isdir(place)), None)
         if folder is None:
             raise Refused(
                 f"there is no folder JPEGImages or VOC{year} in {root}, nor VOC{year} in {root / 'VOCdevkit'}: check "
@@ -151,7 +151,7 @@ def find_listing(root: pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.
     if not lists.is_dir():
         lists = folder / "ImageSets"
     listing = lists / f"{name}.txt"
-    if not listing.exists():
+    if not os.path.exists(listing):
         there = [path.stem for path in sorted(lists.glob("*.txt"))] if lists.is_dir() else []
         raise Refused(
             f"there is no list {listing} (there are {some(there, 10) or 'none'}): name the lists with --train-splits "
