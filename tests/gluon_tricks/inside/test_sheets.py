@@ -81,6 +81,27 @@ def test_figures_are_drawn_whatever_classes_are_called():
     assert plots.invariance_figure(image[None], [curve], names, [0], (1, 2, 3), "net", True).shape[1] == 1700
 
 
+def test_long_names_do_not_reach_into_the_next_title(monkeypatch):
+    """As figures have them: titles of an occlusion figure's first panel have 395 px, of 12 images 108 px each."""
+    ends, pixels = [], plots._pixels
+
+    def measured(pyplot, figure):
+        figure.canvas.draw()
+        for panel in (panel for panel in figure.axes if panel.get_title() and panel.get_visible()):
+            ends.append((panel.title.get_window_extent().width, panel.get_window_extent().width))
+        return pixels(pyplot, figure)
+
+    monkeypatch.setattr(plots, "_pixels", measured)
+    names, image = ["great white shark, white shark, man-eater, man-eating shark", "W" * 60], of_colour((9, 9, 9), 16)
+    found = occlusion_map(lambda x: np.tile([[0.25, 0.75]], (len(x), 1)), image, 4, 4)
+    for label in (0, 1):
+        plots.occlusion_figure(image, found, names, label, (1, 2, 3), "net")
+    values = np.zeros((2, 12))
+    curve = Invariance("scale", (1.0, 1.8), values, values, values)
+    plots.invariance_figure(np.stack([image] * 12), [curve], names, [0, 1] * 6, (1, 2, 3), "net", True)
+    assert len(ends) == 4 + 3 + 12 + 4 and all(title <= room + 8 for title, room in ends)
+
+
 class Page(html.parser.HTMLParser):
     def __init__(self):
         super().__init__()
