@@ -14,7 +14,7 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.json_text import parse_json
-from gluon_tricks.core.reading import JSON_BYTES, read_bytes
+from gluon_tricks.core.reading import MEAN_BYTES, read_bytes
 from model_zoo import formats
 from model_zoo.naming import NAMINGS, PIXELS
 from model_zoo.preprocessing import FIELDS, Preprocessing
@@ -53,7 +53,7 @@ def described(
     beside = file_beside(path)
     if beside is None:
         return None
-    return _parsed(read_bytes(beside, JSON_BYTES), beside, usual)
+    return _parsed(read_bytes(beside, MEAN_BYTES), beside, usual)
 
 
 def file_beside(path: pathlib.Path) -> pathlib.Path | None:

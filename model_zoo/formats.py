@@ -21,7 +21,7 @@ import safetensors.numpy
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import bytes_of, require_writable, write_atomically
-from gluon_tricks.core.reading import PARAMETER_BYTES, opened, read_bytes
+from gluon_tricks.core.reading import PARAMETER_BYTES, expanded, opened, read_bytes
 from gluon_tricks.core.wording import quoted
 from model_zoo import torch_files
 
@@ -33,9 +33,9 @@ _MOST_ARRAYS = 20_000  # the most of a network of the zoo are 2,000
 
 def split(source: str | os.PathLike) -> tuple[pathlib.Path, str]:
     """FILE and PART of FILE#PART; "" without one. A # in the name of a file that exists belongs to the name."""
-    path = pathlib.Path(source).expanduser()
+    path = expanded(source)
     before, mark, part = str(path).rpartition("#")
-    return (pathlib.Path(before), part) if mark and not path.exists() and os.path.isfile(before) else (path, "")
+    return (pathlib.Path(before), part) if mark and not os.path.exists(path) and os.path.isfile(before) else (path, "")
 
 
 def read(source: str | os.PathLike, tell: bool = True) -> dict[str, np.ndarray]:

@@ -14,6 +14,7 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 
 LARGEST_SIDE = 2048  # px; 50 MB
+_LARGEST_LEVEL = 1e4  # as of a recipe's mean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,15 +61,15 @@ class MeanImage:
         """The opposite of to_json.
 
         Raises:
-            Refused: it is not of this form, or not finite.
+            Refused: it is not of this form, or a level is not finite or far from those of images.
         """
         try:
             side, data = values["height"], base64.b64decode(values["float32"], validate=True)
             if type(side) is not int or values["width"] != side:
                 raise ValueError("height and width are no equal whole numbers")
             image = cls(side, data)
-            if not np.isfinite(np.frombuffer(data, "<f4")).all():
-                raise ValueError("a number is not finite")
+            if not (np.abs(np.frombuffer(data, "<f4")) <= _LARGEST_LEVEL).all():  # NaN is not
+                raise ValueError(f"a level is none of [-{_LARGEST_LEVEL:g}, {_LARGEST_LEVEL:g}]")
             return image
         except (TypeError, ValueError, KeyError, binascii.Error) as error:
             raise Refused(f"this is no mean image ({type(error).__name__}: {str(error)[:200]})") from None

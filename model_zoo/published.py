@@ -21,7 +21,7 @@ import tqdm
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite, writing
-from gluon_tricks.core.reading import opened
+from gluon_tricks.core.reading import expanded, opened
 from gluon_tricks.core.scratch import scratch_folder
 from gluon_tricks.core.wording import without_password
 
@@ -193,7 +193,7 @@ def fetch(name: str, tag: str | None = None) -> pathlib.Path:
 
 def folder() -> pathlib.Path:
     """Where published files lie."""
-    return pathlib.Path(os.environ.get("MXNET_HOME") or "~/.mxnet").expanduser() / "models"
+    return expanded(os.environ.get("MXNET_HOME") or "~/.mxnet") / "models"
 
 
 @contextlib.contextmanager

@@ -36,6 +36,7 @@ from gluon_tricks.core.arguments import MOST_GPUS, MOST_THREADS, Parser, real, w
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import require_writable, write_text
+from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import plural
 from gluon_tricks.data.places365 import complete, image_names, write_submission
 from gluon_tricks.data.records import BadRecord, Records
@@ -248,7 +249,7 @@ def run(args: argparse.Namespace) -> tuple[dict, list[str]]:
     _refuse_flags(args, task)
     options = ScoringOptions(
         model=args.model, classes=args.classes, rec_val=args.rec_val, batch_size=args.batch_size,
-        data=args.data and str(pathlib.Path(args.data).expanduser().absolute()), input_size=args.input_size,
+        data=args.data and str(expanded(args.data).absolute()), input_size=args.input_size,
         crop_ratio=args.crop_ratio, multi_scale=args.multi_scale, crops=args.crops, scales=args.scales,
         dense=args.dense, members=tuple(zip(args.members, others)), test_crops=args.test_crops,
         threads=args.num_data_workers,

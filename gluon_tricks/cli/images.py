@@ -6,6 +6,7 @@ import argparse
 import pathlib
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.reading import expanded
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.data.record_file import require_rec
 from gluon_tricks.recipes.recipe import Recipe
@@ -19,7 +20,7 @@ def with_records(recipe: Recipe, args: argparse.Namespace) -> Recipe:
         if index and [str(pathlib.Path(path)) for path in index] != expected:
             raise Refused(f"--rec-{split}-idx {' '.join(index)}: the .idx must lie beside its .rec, with the same name")
         if files:
-            places = [pathlib.Path(file).expanduser() for file in files]
+            places = [expanded(file) for file in files]
             for place in places:
                 require_rec(place, f"--rec-{split}: ")
             paths = tuple(str(place.absolute()) for place in places)

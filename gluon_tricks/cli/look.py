@@ -28,6 +28,7 @@ from gluon_tricks.core.arguments import MOST_GPUS, Parser, whole
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import no_empty_folders, require_folder, writing
+from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import as_utf8, plural, printable, quoted
 from gluon_tricks.data.records import BadRecord
 from gluon_tricks.inside import show
@@ -42,7 +43,7 @@ from gluon_tricks.inside.viewed import (
 )
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.networks.checkpoint import list_checkpoints
-from gluon_tricks.networks.load import SOURCE, is_there
+from gluon_tricks.networks.load import SOURCE, is_there, means_published
 from gluon_tricks.trained.prediction_files import find_images
 
 Moments = list[tuple[str, Callable[[], Viewed]]]
@@ -124,7 +125,7 @@ def _choice(args: argparse.Namespace) -> show.Choice:
 
 def _moments(args: argparse.Namespace, viewed: Viewed, most: int) -> Moments:
     """The checkpoints of a run, evenly from the first to the last. Raises: Refused: fewer than two."""
-    place = pathlib.Path(args.source).expanduser()
+    place = expanded(args.source)
     found = (list_checkpoints(place / "checkpoints") or list_checkpoints(place)) if place.is_dir() else []
     if len(found) < 2:
         there = f"{args.source} has {plural(len(found), 'checkpoint')}"
@@ -177,7 +178,7 @@ def _draw(
     pictures: Pictures | None,
 ) -> list[Sheet]:  # fmt: skip
     """Draws the views into --out; returns the sheets and says what it has drawn."""
-    out, sheets, chosen = args.out.expanduser(), [], []
+    out, sheets, chosen = expanded(args.out), [], []
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     if {"occlusion", "invariance"} & {*views}:
@@ -209,7 +210,7 @@ def _is_chain(viewed: Viewed) -> bool:
 
 def run(args: argparse.Namespace) -> int:
     """Everything from the flags to the page; how many files are no images."""
-    choice, out = _choice(args), args.out.expanduser()
+    choice, out = _choice(args), expanded(args.out)
     require_folder(out, "--out", "index.html")
     if args.images and args.rec_val:
         raise Refused("--images and --rec-val both say which images: leave one out")
@@ -217,7 +218,8 @@ def run(args: argparse.Namespace) -> int:
     if out.resolve() in {path.parent.resolve() for path in paths}:
         raise Refused(f"--out {out} is where images lie that are to be looked at: name another folder")
     without_images = args.views is not None and {*args.views} == {"filters"}
-    if not (paths or args.rec_val or without_images or is_there(args.source)):  # before it is downloaded
+    published = not is_there(args.source) and means_published(args.source)  # else it is misspelt, which is told below
+    if published and not (paths or args.rec_val or without_images):  # before it is downloaded
         raise Refused(images_missing(args.source))
     context = choose_contexts(args.num_gpus)[0]
     viewed = open_viewed(

@@ -24,6 +24,7 @@ from gluon_tricks.core.arguments import MOST_GPUS, Parser, real, whole
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import no_empty_folders, require_folder
+from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import as_utf8, plural, printable
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.networks.load import SOURCE
@@ -64,7 +65,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     """Everything from the flags to the pictures; how many files are no images."""
-    paths, out = find_images(args.images), args.out.expanduser()
+    paths, out = find_images(args.images), expanded(args.out)
     require_folder(out, "--out", "index.html")
     if out.resolve() in {path.parent.resolve() for path in paths}:
         raise Refused(f"--out {out} is where images lie that are to be looked at: name another folder")
@@ -78,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _predict(args: argparse.Namespace, paths: Sequence[pathlib.Path], predictor: Predictor) -> int:
-    out, broken = args.out.expanduser(), 0
+    out, broken = expanded(args.out), 0
     about = {"network": predictor.network, "kind": predictor.kind, "params": as_utf8(args.params)}
     if args.members:
         about["members"] = [*map(as_utf8, args.members)]

@@ -40,6 +40,7 @@ from gluon_tricks.core.files import (
     write_text,
     writing,
 )
+from gluon_tricks.core.reading import expanded
 from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
@@ -203,7 +204,7 @@ def _runs(args: argparse.Namespace) -> cells.Runs:
     if photos:
         packed = args.runs / (scale.bases or scale).name / "data"
         train, val = packed_photos(photos, packed, flag, packing=not args.show)
-    data = str(args.data.expanduser().absolute()) if args.data and folder else ""
+    data = str(expanded(args.data).absolute()) if args.data and folder else ""
     if train and not args.show:
         require_apart(Records(train), Records(val))
     digest = Records(train).digest if train else ""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import pathlib
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.reading import expanded
 from gluon_tricks.data.sources import read_classes
 from gluon_tricks.recipes.recipe import Recipe
 
@@ -32,7 +32,7 @@ def with_selection(recipe: Recipe, args: argparse.Namespace) -> Recipe:
 
 def class_names(given: str, flag: str = "--classes") -> tuple[str, ...]:
     """The class names that a flag gives: those of a file, else those between commas."""
-    path = pathlib.Path(given).expanduser()
+    path = expanded(given)
     if os.path.exists(path) and not os.path.isdir(path):
         return read_classes(path)
     if path.suffix in (".txt", ".json", ".names") or "/" in given:

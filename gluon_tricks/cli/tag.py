@@ -19,6 +19,7 @@ from gluon_tricks.cli import command_line, flags, training
 from gluon_tricks.cli.transfer_flags import class_names
 from gluon_tricks.core.arguments import whole
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.reading import expanded
 from gluon_tricks.recipes.multi_label import MOST_CROPS, MultiLabelRecipe
 from gluon_tricks.recipes.named.multi_label import MULTI_LABEL
 from gluon_tricks.recipes.registry import get_recipe
@@ -78,7 +79,7 @@ def _with_images(recipe: MultiLabelRecipe, args: argparse.Namespace) -> MultiLab
         raise Refused(f"--data {args.data} is a folder, which --dataset {args.dataset} has not: leave one out")
     fields = {}
     if args.data:
-        fields.update(data=str(args.data.expanduser().absolute()), train=(), val=())
+        fields.update(data=str(expanded(args.data).absolute()), train=(), val=())
     for flag in (flag for flag in _OF_FOLDERS if getattr(args, flag) is not None):
         if not (args.data or recipe.set(**fields).of_folder):
             raise Refused(f"--{flag.replace('_', '-')} goes with --data FOLDER: other images have their own")

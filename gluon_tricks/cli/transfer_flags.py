@@ -13,6 +13,7 @@ from gluon_tricks.cli.parts import with_parts
 from gluon_tricks.cli.selection import class_names
 from gluon_tricks.core.arguments import MOST_THREADS, Parser, whole
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.reading import expanded
 from gluon_tricks.networks.load import SOURCE, is_there, means_published, model_of
 from gluon_tricks.recipes.recipe import apply_setting
 from gluon_tricks.recipes.registry import get_recipe, is_cell, list_recipes
@@ -129,7 +130,7 @@ def recipe_from_flags(
     if args.base_params:
         recipe = _with_base(recipe, args, begun)
     if args.data:
-        recipe = recipe.set(data=str(args.data.expanduser().absolute()))
+        recipe = recipe.set(data=str(expanded(args.data).absolute()))
     if args.accumulate is not None:
         recipe = recipe.set(accumulate=args.accumulate)
     if args.batch_size is not None:
@@ -154,7 +155,7 @@ def _with_base(recipe: TransferRecipe, args: argparse.Namespace, begun: Settings
     """
     source = args.base_params
     if is_there(source) or not means_published(source):
-        source = str(pathlib.Path(source).expanduser().absolute())
+        source = str(expanded(source).absolute())
     recipe = recipe.set(base_params=source)
     if begun is None:
         said = model_of(source)

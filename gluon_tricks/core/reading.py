@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import pathlib
 import stat
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -18,11 +19,20 @@ from gluon_tricks.core.wording import byte_size, printable
 # The most that is read of a file, in bytes, by what it is.
 LIST_BYTES = 1 << 30  # one of ImageNet's 14 million images would have 0.7e9
 JSON_BYTES = 1 << 26  # a manifest with a million class names, the answer to a photo
+MEAN_BYTES = 1 << 27  # a mean image of the largest side has 1 << 26 in base64 alone
 RECIPE_BYTES = 1 << 22  # ours have 2 kB
 IMAGE_BYTES = 1 << 29  # a record cannot hold more
 ANNOTATION_BYTES = 1 << 24  # those of VOC have 500 to 20,000
 PARAMETER_BYTES = 1 << 32  # a checkpoint of VGG-19, the largest network, has 1.2e9
 TOLD_BYTES = 1 << 28  # what a run tells of itself: a line of events or metrics has 500
+
+
+def expanded(path: str | os.PathLike) -> pathlib.Path:
+    """A path whose ~ or ~user is that person's folder; of nobody known it stays as it is, as in a shell.
+
+    pathlib's expanduser ends with a RuntimeError then, and a class may be called ~x.
+    """
+    return pathlib.Path(os.path.expanduser(path))
 
 
 class Unreadable(OSError, Refused):

@@ -49,7 +49,7 @@ class _Version:
     def there(self, folder: pathlib.Path) -> bool:
         """Whether a folder has one of its files, of the binary or of the Python version."""
         binary = [name for files in self.files.values() for name in files]
-        return any((folder / name).is_file() for name in (*binary, *self.pickles))
+        return any(os.path.isfile(folder / name) for name in (*binary, *self.pickles))
 
 
 _BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from gluon_tricks.core.foreign import import_gluoncv
+from gluon_tricks.core.reading import expanded
 from gluon_tricks.data import sources
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER
@@ -25,7 +26,7 @@ def training_names(recipe: Recipe) -> tuple[str, ...] | None:
     if recipe.data in shapes.DATA_SETS:
         return tuple(shapes.CLASSES)
     records = [IMAGENET_FOLDER / "train.rec"] if recipe.data == "imagenet" else map(pathlib.Path, recipe.train)
-    manifests = [path.expanduser().with_suffix(".json") for path in records]
+    manifests = [expanded(path).with_suffix(".json") for path in records]
     return sources.read_classes(manifests[0]) if manifests and manifests[0].is_file() else None
 
 

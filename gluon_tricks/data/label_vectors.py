@@ -10,7 +10,7 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural, quoted, some
-from gluon_tricks.data.records import Records
+from gluon_tricks.data.records import MOST_CLASSES, Records
 
 log = logging.getLogger("gluon_tricks.data")
 
@@ -67,6 +67,8 @@ def vectors_of(records: Records) -> np.ndarray:
             f"{described(records, other[0])} has {plural(int(counts[other[0]]), 'label')} and "
             f"{described(records, 0)} {first}: multi-label records have one for each class"
         )
+    if first > MOST_CLASSES:
+        raise Refused(f"{described(records, 0)} has {first} labels, and {MOST_CLASSES} are the most: it is damaged")
     if first == 1:
         raise Refused(
             f"{described(records, 0)} has one label, the number of the image's class, and multi-label records have one "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.lists import require_distinct
@@ -19,7 +20,7 @@ DATA_SETS = (*shapes.DATA_SETS, "imagenet", "records")
 
 def imagenet_is_here() -> bool:
     """Whether packed ImageNet lies at GluonCV's default place."""
-    return all((IMAGENET_FOLDER.expanduser() / name).is_file() for name in ("train.rec", "val.rec"))
+    return all((expanded(IMAGENET_FOLDER) / name).is_file() for name in ("train.rec", "val.rec"))
 
 
 def find_records(recipe: Recipe) -> tuple[Records, Records]:
@@ -41,7 +42,7 @@ def _all_records(recipe: Recipe) -> tuple[Records, Records]:
             raise Refused("data is 'records': name the files for both train and val (--rec-train and --rec-val)")
         return Records(recipe.train), Records(recipe.val)
     drawn = recipe.data in shapes.DATA_SETS
-    folder = shapes.ensure(name=recipe.data) if drawn else IMAGENET_FOLDER.expanduser()
+    folder = shapes.ensure(name=recipe.data) if drawn else expanded(IMAGENET_FOLDER)
     return Records(folder / "train.rec"), Records(folder / "val.rec")
 
 

@@ -75,9 +75,11 @@ def selected(records: Records, classes: Sequence[str] = (), per_class: int = 0, 
 def _numbers(whole: Records, classes: Sequence[str]) -> list[int]:
     """The labels of the classes; records without names of classes call them 0, 1, ..."""
     names = list(whole.classes or (f"{label:.0f}" for label in np.unique(whole.labels())))
+    places = {name: k for k, name in enumerate(names)}  # a list would be gone through for each of thousands of classes
     for name in classes:
-        require_known(name, names, "class", str(whole.paths[0]))
-    return [names.index(name) if whole.classes else int(name) for name in classes]
+        if name not in places:
+            require_known(name, names, "class", str(whole.paths[0]))
+    return [places[name] if whole.classes else int(name) for name in classes]
 
 
 def _some(places: np.ndarray, label: int, count: int, seed: int) -> np.ndarray:

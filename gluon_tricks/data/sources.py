@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import plural, quoted, some
+from gluon_tricks.core.wording import plural, printable, quoted, some
 from gluon_tricks.data.annotations.image_labels import read_voc_labels
 from gluon_tricks.data.label_vectors import require_vector
 from gluon_tricks.data.lists import read_lines, require_distinct, words
@@ -74,6 +74,8 @@ def list_file(folder: str | os.PathLike, path: str | os.PathLike, classes: Seque
     """
     rows, labels_of = [], None
     for number, line in read_lines(path):
+        if (columns := line.count("\t") + 1) > MOST_CLASSES + 2:  # each of which takes fifty times its letters
+            raise Refused(f"{path} line {number} has {columns} columns: {MOST_CLASSES} labels are the most")
         fields = line.split("\t")
         try:
             index, *labels, name = int(fields[0]), *map(float, fields[1:-1]), fields[-1]
@@ -93,7 +95,7 @@ def list_file(folder: str | os.PathLike, path: str | os.PathLike, classes: Seque
             continue
         if not label.is_integer() or not 0 <= label < (len(classes) if classes else MOST_CLASSES):
             known = f"0 to {len(classes) - 1}" if classes else "whole numbers from 0"
-            raise Refused(f"{path} line {number} has the unknown class {fields[1]}: labels are {known}")
+            raise Refused(f"{path} line {number} has the unknown class {printable(fields[1], 60)}: labels are {known}")
         rows.append((index, int(label), name))
     twice = [str(index) for index, times in collections.Counter(row[0] for row in rows).items() if times > 1]
     if twice:

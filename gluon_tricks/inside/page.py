@@ -96,6 +96,7 @@ h1 {{ font-size: 26px }} h2 {{ margin: 36px 0 4px; border-top: 1px solid #ddd; p
 p {{ margin: 4px 0 }}
 figure {{ margin: 16px 0; border: 1px solid #ddd; border-radius: 6px; padding: 8px }}
 img {{ max-width: 100%; height: auto; display: block; margin: auto }}
+@media (max-width: 800px) {{ figure {{ overflow-x: auto }} img {{ max-width: none; width: 1000px }} }}
 figcaption {{ margin-top: 6px; color: #555; font-size: 14px; overflow-wrap: anywhere }}
 </style>
 <h1>{title}</h1>

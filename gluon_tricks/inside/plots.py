@@ -11,7 +11,7 @@ import numpy as np
 from gluon_tricks.core.wording import printable
 from gluon_tricks.inside.invariance import Invariance, moved
 from gluon_tricks.inside.occlusion import OcclusionMap, centres, occluded
-from gluon_tricks.tasks.lettering import import_pyplot
+from gluon_tricks.tasks.lettering import import_pyplot, shortened
 from gluon_tricks.tasks.pictures import colour
 
 _AXES = {
@@ -105,7 +105,8 @@ def invariance_figure(
     figure = pyplot.figure(figsize=(17, 3.1 * len(curves) + 2.7), layout="constrained")
     upper, lower = figure.subfigures(2, 1, height_ratios=[2.2, 3.1 * len(curves)])
     shades = pyplot.get_cmap("tab10" if len(images) <= 10 else "tab20").colors[: len(images)]
-    _draw_images(upper, images, [_name(names[k]) for k in classes], shades)
+    room = 1300 // max(len(images), 6)  # px over an image
+    _draw_images(upper, images, [_name(names[k], room) for k in classes], shades)
     rows = lower.subplots(len(curves), 4, width_ratios=[1.3, 1, 1, 1], squeeze=False)
     for (strip, early, late, chance), curve in zip(rows, curves):
         shown = np.linspace(0, len(curve.amounts) - 1, 5).round().astype(int)
@@ -133,7 +134,7 @@ def _draw_images(figure, images: np.ndarray, titles: Sequence[str], shades: Sequ
     """The images in frames of their colours, which serve as the legend of the curves."""
     for panel, image, title, shade in zip(figure.subplots(1, max(len(images), 6)).flat, images, titles, shades):
         panel.imshow(image)
-        panel.set_title(title[:24], fontsize=10)
+        panel.set_title(title, fontsize=9)
         for edge in panel.spines.values():
             edge.set(color=shade, linewidth=4)
     for panel in figure.axes:
@@ -147,9 +148,9 @@ def _framed(image: np.ndarray, curve: Invariance, k: int, fill: Sequence[int]) -
     return cv2.copyMakeBorder(small, 3, 3, 3, 3, cv2.BORDER_CONSTANT, value=(255, 255, 255))
 
 
-def _name(name: str) -> str:
-    """A class's name in a figure: no formula, and not too long."""
-    return printable(name, 40).replace("$", r"\$")
+def _name(name: str, most: int = 145) -> str:
+    """A class's name in a figure: no formula, and of so many px that titles do not reach into each other."""
+    return shortened(printable(name), 10, most).replace("$", r"\$")
 
 
 def _pixels(pyplot, figure) -> np.ndarray:

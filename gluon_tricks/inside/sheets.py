@@ -18,7 +18,7 @@ from gluon_tricks.tasks.lettering import shortened, width, write
 
 _WIDTH, _EDGE, _GAP = 1300, 20, 4  # px
 _HEADING, _TEXT, _SMALL = 17, 11, 9  # px of a capital letter
-_INK, _SOFT, _EMPTY = (20, 20, 20), (95, 95, 95), (240, 240, 240)
+_INK, _SOFT, _EMPTY, _LINE = (20, 20, 20), (95, 95, 95), (240, 240, 240), (205, 205, 205)
 _TILE = 62  # px, of a patch and of a view
 _MOST_FILTERS = 256
 
@@ -189,6 +189,8 @@ def _enlarged(picture: np.ndarray, side: int) -> np.ndarray:
 
 
 def _put(paper: np.ndarray, picture: np.ndarray, y: int, x: int) -> None:
+    """With a line around it: a patch may be as white as the paper."""
+    paper[max(y - 1, 0) : y + picture.shape[0] + 1, max(x - 1, 0) : x + picture.shape[1] + 1] = _LINE
     paper[y : y + picture.shape[0], x : x + picture.shape[1]] = picture
 
 

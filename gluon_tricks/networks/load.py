@@ -12,6 +12,7 @@ import mxnet as mx
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.reading import expanded
 from gluon_tricks.data.class_names import training_names
 from gluon_tricks.networks.checkpoint import is_checkpoint, list_checkpoints, named, read_checkpoint
 from gluon_tricks.networks.normalisation import alike, by_pixels, read_mean_image, require_alike
@@ -102,7 +103,7 @@ def open_with(
 
 def is_there(source: str | os.PathLike) -> bool:
     """Whether SRC is a run or a file of this machine."""
-    return formats.split(source)[0].exists()
+    return os.path.exists(formats.split(source)[0])  # False, where pathlib raises, of a name that is too long
 
 
 def starting_point(source: str, model: str) -> str:
@@ -237,7 +238,7 @@ def require_same_normalisation(recipe: Settings, trained: Trained, source: str) 
 
 def check_start(recipe: Settings, net: Classifier) -> None:
     """The same for what a training starts from, recipe.pretrained; a file that does not say it gets a warning."""
-    path = pathlib.Path(recipe.pretrained).expanduser()
+    path = expanded(recipe.pretrained)
     there = formats.split(path)[0].exists()
     stored = recipe_of(path) if there else None
     seen = stored if stored and not file_beside(path) else net.preprocessing
@@ -280,7 +281,7 @@ def _file_of(run_or_file) -> pathlib.Path:
     if not path.exists():
         raise Refused(f"there is no run or parameter file at {path}")
     if not path.is_dir():
-        return pathlib.Path(run_or_file).expanduser()  # with its #PART
+        return expanded(run_or_file)  # with its #PART
     if (path / "final.params").exists():
         return path / "final.params"
     checkpoints = list_checkpoints(path / "checkpoints") or list_checkpoints(path)

@@ -8,7 +8,7 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.json_text import parse_json
-from gluon_tricks.core.reading import JSON_BYTES, read_bytes
+from gluon_tricks.core.reading import MEAN_BYTES, read_bytes
 from gluon_tricks.recipes.settings import Settings
 from model_zoo.mean_image import MeanImage
 from model_zoo.preprocessing import Preprocessing
@@ -23,7 +23,7 @@ def read_mean_image(path: pathlib.Path) -> MeanImage:
         (folder / MEAN_IMAGE for folder in (run, run.parent) if (folder / MEAN_IMAGE).exists()), run / MEAN_IMAGE
     )
     try:
-        return MeanImage.from_json(parse_json(read_bytes(file, JSON_BYTES)))
+        return MeanImage.from_json(parse_json(read_bytes(file, MEAN_BYTES)))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)[:200]
         raise Refused(

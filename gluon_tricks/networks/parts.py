@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import mxnet as mx
 
@@ -12,6 +12,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural, quoted
 from gluon_tricks.networks.of_recipe import parameters_by_name
 
+MOST_PATTERNS = 1000  # each is compared with all names of a network, and a recipe's file may have a million
 _STATISTICS = ("running_mean", "running_var")
 
 
@@ -29,10 +30,11 @@ def freeze(net: mx.gluon.HybridBlock, patterns: Sequence[str]) -> str:
     Returns: a line on what is frozen; "" without patterns.
 
     Raises:
-        Refused: a pattern freezes nothing, or they freeze everything.
+        Refused: a pattern freezes nothing, they freeze everything, or there are more than 1000.
     """
     if not patterns:
         return ""
+    _require_few("freeze", patterns)
     learning = _learning(net)
     for pattern in patterns:
         if not _freezes(net, pattern):
@@ -71,8 +73,9 @@ def multiply_rates(net: mx.gluon.HybridBlock, factors: Mapping[str, float]) -> l
             as does the one that the task itself gives to it (head_lr).
 
     Raises:
-        Refused: a pattern names nothing that learns.
+        Refused: a pattern names nothing that learns, or there are more than 1000.
     """
+    _require_few("lr_mult", factors)
     lines, learning = [], _learning(net)
     for pattern, factor in factors.items():
         found = {id(p): p for p in _found(net, pattern, "lr_mult").values() if p.grad_req != "null"}
@@ -83,6 +86,11 @@ def multiply_rates(net: mx.gluon.HybridBlock, factors: Mapping[str, float]) -> l
         of_all = f"{len(found)} of {plural(len(learning), 'parameter')}"
         lines.append(f"{pattern}: learning rate times {factor:g} ({of_all}, {_millions(found.values())} M)")
     return lines
+
+
+def _require_few(field: str, patterns: Collection[str]) -> None:
+    if len(patterns) > MOST_PATTERNS:
+        raise Refused(f"{field} has {len(patterns)} patterns, and {MOST_PATTERNS} are the most: * names several parts")
 
 
 def matching(patterns: Sequence[str]) -> Callable[[mx.gluon.Block, str], bool]:

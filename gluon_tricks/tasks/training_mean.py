@@ -17,7 +17,7 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite, write_text
 from gluon_tricks.core.json_text import parse_json
-from gluon_tricks.core.reading import JSON_BYTES, read_text
+from gluon_tricks.core.reading import MEAN_BYTES, expanded, read_text
 from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.parallel import progress
 from gluon_tricks.ranks import distributed, heartbeat
@@ -101,7 +101,7 @@ def _mean(loader: Any, side: int) -> np.ndarray:
 
 
 def _cached_at(digest: str, recipe: Recipe) -> pathlib.Path:
-    folder = pathlib.Path(os.environ.get("GLUON_TRICKS_CACHE") or "~/.cache/gluon_tricks").expanduser() / "means"
+    folder = expanded(os.environ.get("GLUON_TRICKS_CACHE") or "~/.cache/gluon_tricks") / "means"
     key = hashlib.sha256(repr((digest, recipe.input_size, recipe.crop_ratio)).encode()).hexdigest()
     return folder / f"{key[:32]}.json"
 
@@ -109,7 +109,7 @@ def _cached_at(digest: str, recipe: Recipe) -> pathlib.Path:
 def _read(file: pathlib.Path) -> str:
     """The text of a mean that was kept; "": there is none, or it is damaged, and is computed anew."""
     with contextlib.suppress(OSError, ValueError, Refused):
-        text = read_text(file, JSON_BYTES)
+        text = read_text(file, MEAN_BYTES)
         MeanImage.from_json(parse_json(text))
         return text
     return ""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import pathlib
 from collections.abc import Sequence
 
 import mxnet as mx
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.reading import expanded
 from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import restore_plain_layout
 from gluon_tricks.tasks.prediction import Prediction
@@ -67,7 +67,7 @@ def evaluate(
     """
     records = [records] if isinstance(records, (str, os.PathLike)) else list(records)
     (first, trained, contexts), *others = _opened_all(network, model, classes, ctx)
-    task, folder = task_of(trained.recipe), str(pathlib.Path(data).expanduser().absolute()) if data else None
+    task, folder = task_of(trained.recipe), str(expanded(data).absolute()) if data else None
     given = dict(rec_val=records, input_size=input_size, crop_ratio=crop_ratio, data=folder, multi_scale=multi_scale)
     given |= dict(crops=str(crops), scales=tuple(scales), dense=dense, members=_named(others), test_crops=test_crops)
     for option, value in given.items():

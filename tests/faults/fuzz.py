@@ -37,12 +37,14 @@ MEGABYTES = 3000  # that the process may have
 # Target -> the module with make(), and which of its kinds: a regular expression.
 TARGETS = {
     "records": ("hostile_documents", r"packed\..*|im2rec\..*"),
+    "tags": ("hostile_documents", r"(im2rec_)?tags\..*"),
+    "runs": ("hostile_documents", r"mean_image\.json|steps\.csv"),
     "lists": ("hostile_documents", r".*\.(lst|txt)"),
     "photos": ("hostile_documents", r"(photo|progressive)\..*"),
     "recipes": ("hostile_documents", r"recipe\.json"),
     "parameters": ("hostile_parameters", r".*"),
     "checkpoints": ("hostile_networks", r"checkpoint|header|recipe of a run|final\.params"),
-    "annotations": ("hostile_annotations", r"annotation|list|image with boxes"),
+    "annotations": ("hostile_annotations", r"annotation|list.*|image with boxes"),
     "masks": ("hostile_annotations", r".*mask"),
 }
 

@@ -10,10 +10,12 @@ from mutate import generator, judge, limit_memory, of_bytes, of_text
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.annotations.boxes import read_voc
+from gluon_tricks.data.annotations.image_labels import read_voc_labels
 from gluon_tricks.data.annotations.masks import check_values, read_masks
 from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.records import BadRecord
 from gluon_tricks.tasks.detection.loader import DetectionLoader
+from gluon_tricks.tasks.multi_label.loader import TagLoader
 from gluon_tricks.tasks.segmentation.loader import SegmentationLoader
 
 CLASSES = ("cat", "dog")
@@ -41,6 +43,7 @@ def make(folder):
         (folder / "Annotations" / f"{name}.xml").write_text(ANNOTATION)
         cv2.imwrite(str(folder / "masks" / f"{name}.png"), (pixels[..., 0] // 128).astype(np.uint8))
     (folder / "ImageSets" / "Main" / "train.txt").write_text("a\nb\n")
+    (folder / "ImageSets" / "Main" / "cat_train.txt").write_text("a  1\nb -1\n")
 
 
 def detect(folder):
@@ -59,12 +62,20 @@ def segment(folder):
         assert all(batch.masks.max() < 2 for batch in batches)
 
 
+def tag(folder):
+    records = read_voc_labels(folder, ("train",), CLASSES, jobs=1)
+    for train in (True, False):
+        for batch in TagLoader(records, size=16, batch_size=2, train=train, options=ONE).epoch():
+            assert set(batch.labels.ravel().tolist()) <= {-1, 0, 1}
+
+
 KINDS = {  # what of it is damaged -> the file, what reads the folder
     "annotation": ("Annotations/a.xml", detect),
     "list": ("ImageSets/Main/train.txt", detect),
     "image with boxes": (IMAGE, detect),
     "mask": (MASK, segment),
     "image with a mask": (IMAGE, segment),
+    "list of a class": ("ImageSets/Main/cat_train.txt", tag),
 }
 
 

@@ -15,15 +15,21 @@ from mutate import generator, judge, limit_memory, of_bytes, of_json, of_text
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data import places365, sources
+from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.check import check
+from gluon_tricks.data.label_vectors import LabelledRecords
 from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.record_file import write_index
 from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.data.records import BadRecord, Records, decode_image
+from gluon_tricks.networks.normalisation import read_mean_image
 from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.tasks.multi_label.loader import TagLoader
+from gluon_tricks.training.step_losses import read_step_losses
 from gluon_tricks.tricks import TRICKS
 from model_zoo import published
+from model_zoo.mean_image import MeanImage
 
 CLASSES = ("n00000011", "n00000022", "n00000033", "n00000044")
 NAMES = [f"ILSVRC2012_val_{k:08d}" for k in range(1, 9)]
@@ -55,6 +61,11 @@ def make(folder):
     with RecordWriter(folder / "packed", CLASSES, about={"resize": None, "seed": 0}) as writer:
         for k in range(8):
             writer.add(k % 4, k, (folder / "photo.jpg").read_bytes())
+    with RecordWriter(folder / "tags", CLASSES) as writer:
+        for k in range(8):
+            writer.add((1, k % 2, -1, 0), k, (folder / "photo.jpg").read_bytes())
+    for ending in (".rec", ".idx"):
+        shutil.copy(folder / f"tags{ending}", folder / f"im2rec_tags{ending}")
     for ending in (".rec", ".idx"):
         shutil.copy(folder / f"packed{ending}", folder / f"im2rec{ending}")  # they have no manifest
     for name, lines in LINES.items():
@@ -63,6 +74,8 @@ def make(folder):
     synsets = np.array([(k + 1, wnid, "some words", 0) for k, wnid in enumerate(CLASSES)], kinds)
     scipy.io.savemat(folder / "meta.mat", {"synsets": synsets})
     scipy.io.savemat(folder / "compressed.mat", {"synsets": synsets}, do_compression=True)
+    (folder / "mean_image.json").write_text(json.dumps(MeanImage.of(np.full((4, 4, 3), 117.0)).to_json()))
+    (folder / "steps.csv").write_text("step,loss\n" + "".join(f"{k},{2 / k:.6g}\n" for k in range(1, 9)))
     recipe = Recipe(tricks=tuple(trick() for trick in TRICKS[:2]), net={"classes": 4})
     (folder / "recipe.json").write_text(json.dumps(recipe.to_json()))
     (folder / "gluon" / "models").mkdir(parents=True)
@@ -77,6 +90,14 @@ def look_through(rec):
     for train in (True, False):
         for batch in RecordLoader(records, size=8, batch_size=4, train=train, threads=1).epoch():
             assert 0 <= batch.labels.min() and batch.labels.max() < 1 << 20
+
+
+def look_through_tags(rec):
+    records = LabelledRecords(rec)
+    check(Records(rec), jobs=1)
+    for train in (True, False):
+        for batch in TagLoader(records, size=8, batch_size=4, train=train, options=ReadOptions(threads=1)).epoch():
+            assert set(batch.labels.ravel().tolist()) <= {-1, 0, 1}
 
 
 def fetch(archive):
@@ -94,6 +115,11 @@ def readers(good):
         "packed.rec": look_through,
         "im2rec.idx": lambda path: look_through(path.with_suffix(".rec")),
         "im2rec.rec": lambda path: (write_index(path), look_through(path)),
+        "tags.json": lambda path: look_through_tags(path.with_suffix(".rec")),
+        "tags.rec": look_through_tags,
+        "im2rec_tags.rec": lambda path: (write_index(path), look_through_tags(path)),
+        "mean_image.json": lambda path: read_mean_image(path.with_name("final.params")),
+        "steps.csv": lambda path: read_step_losses(path.parent),
         "list.lst": lambda path: sources.list_file(photos, path),
         "classes.txt": sources.read_classes,
         "truth.txt": lambda path: validation(photos, path, meta),

@@ -122,7 +122,7 @@ def test_what_is_asked_for_and_cannot_be_is_refused(run, tmp_path, tiny_records,
         ([run, *out, "--fill", "1,2,256"], "--fill takes 3 whole numbers from 0 to 255"),
         ([run, *out, "--images", tmp_path, "--rec-val", "x"], "--images and --rec-val both say which images"),
         ([run, *out, "--images", tmp_path / "none"], "is no file or folder that can be read"),
-        ([tmp_path / "nowhere", *out], "nowhere belongs to no run, so images are missing"),
+        ([tmp_path / "nowhere", *out], "nowhere, and no published network of this name (NAME or NAME/TAG)"),
     ):
         assert says in refused(words, capsys)
     assert not (tmp_path / "out").exists()

@@ -21,7 +21,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.reading import ANNOTATION_BYTES, Unreadable, read_bytes
+from gluon_tricks.core.reading import ANNOTATION_BYTES, Unreadable, expanded, read_bytes
 from gluon_tricks.core.wording import quoted, some
 from gluon_tricks.data.annotations.annotated import ENDINGS, Problem, file_bytes, read_all, stored_size
 from gluon_tricks.data.lists import read_lines
@@ -101,7 +101,7 @@ def read_voc(
         raise Refused(f"classes must be different names, at least one: {', '.join(twice) or 'none'} was given")
     if not splits:
         raise Refused('no split is named: give at least one, such as "2007_trainval"')
-    root = pathlib.Path(root).expanduser()
+    root = expanded(root)
     entries = _listed(root, splits)
     index_of = {name: k for k, name in enumerate(classes)}
     read = read_all(lambda entry: _read(entry, index_of), entries, what="reading annotations", folder=root, jobs=jobs)
@@ -131,7 +131,7 @@ def find_listing(root: pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.
     """The list of a split, and the folder whose images it names."""
     if not split or pathlib.Path(split).name != split:
         raise Refused(f'the split is {quoted(split)}: it should be "YEAR_LIST", such as "2007_trainval", or "LIST"')
-    if (root / "JPEGImages").is_dir():
+    if os.path.isdir(root / "JPEGImages"):  # False, where pathlib raises, of a name that is too long
         folder, name = root, split
     else:
         year, _, name = split.partition("_")
@@ -141,7 +141,7 @@ def find_listing(root: pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.
                 'JPEGImages itself, where "LIST" would do'
             )
         places = [root / f"VOC{year}", root / "VOCdevkit" / f"VOC{year}"]
-        folder = next((place for place in places if place.is_dir()), None)
+        folder = next((place for place in places if os.path.isdir(place)), None)
         if folder is None:
             raise Refused(
                 f"there is no folder JPEGImages or VOC{year} in {root}, nor VOC{year} in {root / 'VOCdevkit'}: check "
@@ -151,7 +151,7 @@ def find_listing(root: pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.
     if not lists.is_dir():
         lists = folder / "ImageSets"
     listing = lists / f"{name}.txt"
-    if not listing.exists():
+    if not os.path.exists(listing):
         there = [path.stem for path in sorted(lists.glob("*.txt"))] if lists.is_dir() else []
         raise Refused(
             f"there is no list {listing} (there are {some(there, 10) or 'none'}): name the lists with --train-splits "

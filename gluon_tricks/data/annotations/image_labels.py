@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from gluon_tricks.core.reading import IMAGE_BYTES, read_bytes
+from gluon_tricks.core.reading import IMAGE_BYTES, expanded, read_bytes
 from gluon_tricks.data.annotations.annotated import same_bytes
 from gluon_tricks.data.annotations.boxes import VOC_CLASSES, BoxedImages, find_listing, read_voc
 from gluon_tricks.data.label_vectors import ABSENT, IGNORED, PRESENT
@@ -80,7 +80,7 @@ def read_voc_labels(
     Where the folder has lists of single classes too (CLASS_LIST.txt), and they say otherwise, the log tells it.
     """
     images = LabelledFolder(read_voc(root, splits, tuple(classes) or VOC_CLASSES, jobs=jobs))
-    _compare_with_lists(images, pathlib.Path(root).expanduser(), splits)
+    _compare_with_lists(images, expanded(root), splits)
     return images
 
 
@@ -92,14 +92,14 @@ def _compare_with_lists(images: LabelledFolder, root: pathlib.Path, splits: Sequ
     for split in splits:
         listing, folder = find_listing(root, split)
         for k, name in enumerate(images.classes):
-            of_class = listing.with_name(f"{name}_{listing.stem}.txt")
-            if not of_class.is_file():
+            of_class = f"{name}_{listing.stem}.txt"
+            if "/" in name or not os.path.isfile(listing.parent / of_class):  # False too of a name that is too long
                 continue
             lists += 1
-            for line in (words(text) for _, text in read_lines(of_class)):
+            for line in (words(text) for _, text in read_lines(listing.parent / of_class)):
                 i = of_stem.get((folder, line[0]))
                 if i is not None and _OF_LISTS.get(line[-1]) != images.vectors[i, k]:
-                    odd.append(f"{line[0]} in {of_class.name}")
+                    odd.append(f"{line[0]} in {of_class}")
     if odd:
         log.warning(
             "%d labels of the %d lists of single classes in %s are not what the annotations say, such as %s: the "

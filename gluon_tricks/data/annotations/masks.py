@@ -22,6 +22,7 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.foreign import import_gluoncv
+from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import plural, some
 from gluon_tricks.data.annotations import mask_file
 from gluon_tricks.data.annotations.annotated import ENDINGS, Problem, file_bytes, read_all, stored_size
@@ -124,7 +125,7 @@ def read_ade20k(root: str | os.PathLike, split: str, *, jobs: int | None = None)
     """
     if split not in ("training", "validation"):
         raise Refused(f'the split is {split!r}: ADE20K has "training" and "validation"')
-    root = pathlib.Path(root).expanduser()
+    root = expanded(root)
     folder = next((place for place in (root, root / "ADEChallengeData2016") if (place / "images").is_dir()), None)
     if folder is None:
         raise Refused(f"there is no folder images in {root} or {root / 'ADEChallengeData2016'}: check --data")
@@ -164,7 +165,7 @@ def read_masks(
             the first few files and how many in all: a missing mask, a file that is no image, a mask of another size,
             one that is no PNG of one channel, or two images with one mask.
     """
-    images, masks = pathlib.Path(images).expanduser(), pathlib.Path(masks).expanduser()
+    images, masks = expanded(images), expanded(masks)
     names, values, void = _checked(classes, tuple(values), tuple(void))
     paths = _list_images(images, masks)
     files = _look_through(paths, masks, jobs)

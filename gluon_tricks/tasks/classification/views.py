@@ -14,6 +14,7 @@ from gluon_tricks.data.views import CENTRE, LARGEST_WHOLE, PLACES, View
 from model_zoo.preprocessing import LARGEST_RESIZED, Preprocessing
 
 CROPS = ("1", "flip", "5", "10")
+MOST_SCALES = 64  # the views of all of them are held of an image at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Views:
         dense: the whole image in place of crops (see model_zoo.dense); then crops is "1" or "flip".
 
     Raises:
-        Refused: there are no such crops, a scale is out of range or there twice, or crops of whole images are meant.
+        Refused: there are no such crops, a scale is out of range or there twice, more than 64 scales, or crops of whole
+            images are meant.
 
     Source: ILSVRC winners, "Testing" of AlexNet (10 crops), VGG (3 scales) and ResNet (5 scales); the whole images are
         those of the papers (see model_zoo.dense).
@@ -59,6 +61,8 @@ class Views:
             raise Refused(f"there are no crops {self.crops!r}: choose one of {', '.join(CROPS)}")
         if len(set(self.scales)) < len(self.scales):
             raise Refused(f"scales {_listed(self.scales)}: one of them is named twice")
+        if len(self.scales) > MOST_SCALES:
+            raise Refused(f"there are {len(self.scales)} scales, and {MOST_SCALES} are the most: choose some of them")
         most = LARGEST_WHOLE if self.dense else LARGEST_RESIZED
         if any(type(edge) is not int or not 1 <= edge <= most for edge in self.scales):
             raise Refused(f"scales {_listed(self.scales)}: the shorter edge takes 1 to {most} px")

@@ -7,6 +7,7 @@ import tracemalloc
 
 import pytest
 
+from gluon_tricks.cli.selection import class_names
 from gluon_tricks.core import reading
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite
@@ -24,6 +25,14 @@ def test_a_file_is_read_up_to_a_size(tmp_path):
     with pytest.raises(Unreadable, match="it grows while it is read, and 10 bytes are the most"):
         reading.read_bytes("/proc/self/status", 10)
     assert b"VmPeak" in reading.read_bytes("/proc/self/status", 1 << 20)
+
+
+def test_the_folder_of_a_person(monkeypatch):
+    """~nobody stays as it is, where pathlib ends with a RuntimeError."""
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert str(reading.expanded("~/x")) == "/home/somebody/x" and str(reading.expanded("a/~")) == "a/~"
+    assert str(reading.expanded("~no-such-user/x")) == "~no-such-user/x"
+    assert class_names("~no-such-user, b") == ("~no-such-user", "b")
 
 
 def test_no_more_memory_is_taken_than_a_file_has(tmp_path):

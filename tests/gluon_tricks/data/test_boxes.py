@@ -174,6 +174,15 @@ def test_lists_that_are_not_there(voc):
             read_voc(root, (split,))
 
 
+@pytest.mark.parametrize("split", ["2007_" + "x" * 300, "x" * 300 + "_trainval"])
+def test_names_that_are_too_long(voc, split):
+    root = voc(annotation())
+    with pytest.raises(Refused, match=r"there is no list |there is no folder JPEGImages or VOCxxx"):
+        read_voc(root, (split,))
+    with pytest.raises(Refused, match="there is no folder JPEGImages or VOC2007"):
+        read_voc(root / ("x" * 300), ("2007_trainval",))
+
+
 def test_images_that_are_none(voc):
     root = voc(annotation(), annotation())
     images = root / "VOCdevkit/VOC2007/JPEGImages"

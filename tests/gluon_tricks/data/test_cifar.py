@@ -11,6 +11,7 @@ import pytest
 from gluon_tricks.cli import pack as command
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data import cifar
+from gluon_tricks.data.cifar import is_cifar
 from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records
 
@@ -155,6 +156,10 @@ def test_other_folders_and_flags(ten, tmp_path, capsys):
     with pytest.raises(SystemExit):
         command.main([str(ten), str(tmp_path / "out"), "--cifar", "--resize", "64"])
     assert "--cifar goes with" in capsys.readouterr().err
+
+
+def test_no_folder_has_a_name_of_300_letters():
+    assert not is_cifar("x" * 300)  # pathlib would raise
 
 
 def test_nothing_is_packed_where_one_of_the_two_is_there(ten, tmp_path, capsys):

@@ -56,6 +56,14 @@ def test_a_voc_folder(voc, caplog):
     assert "2 labels of the 2 lists of single classes" in caplog.text and "0 in dog_trainval.txt" in caplog.text
 
 
+@pytest.mark.parametrize("name", ["cat/kitten", "/etc/passwd", "..", "x" * 300])
+def test_a_class_whose_name_is_no_file_name(voc, name):
+    """It has no list of its own."""
+    annotation = voc / "VOC2007/Annotations/0.xml"
+    annotation.write_text(annotation.read_text().replace("cat", name))
+    assert read_voc_labels(voc, ("2007_trainval",), (name, "dog")).vectors.tolist() == [[1, -1], [0, 1], [0, 0]]
+
+
 def test_packing_a_voc_folder(voc, capsys):
     classes = voc / "classes.txt"
     classes.write_text("cat\ndog\n")
@@ -117,6 +125,19 @@ def test_records_with_a_label_for_each_class(tmp_path):
 def test_labels_that_are_not_written(tmp_path, labels, says):
     with pytest.raises(Refused, match=says):
         packed(tmp_path, *labels)
+
+
+def test_more_labels_than_there_can_be_classes(tmp_path):
+    (tmp_path / "list.lst").write_text("0\t" + "1\t" * ((1 << 20) + 1) + "a.jpg\n")
+    with pytest.raises(Refused, match="list.lst line 1 has 1048579 columns: 1048576 labels are the most"):
+        sources.list_file(tmp_path, tmp_path / "list.lst")
+    (tmp_path / "list.lst").write_text("0\t" + "9" * 5000 + "\ta.jpg\n")
+    with pytest.raises(Refused, match="has the unknown class 9999.*: labels are whole numbers from 0") as refused:
+        sources.list_file(tmp_path, tmp_path / "list.lst")
+    assert len(str(refused.value)) < 300 + len(str(tmp_path))
+    written(tmp_path / "a.rec", [1.0] * ((1 << 20) + 1))
+    with pytest.raises(Refused, match="has 1048577 labels, and 1048576 are the most"):
+        LabelledRecords(tmp_path / "a.rec")
 
 
 def written(path, *rows):

@@ -1,5 +1,7 @@
 """A part of packed images: which ones, in which order, by which names; that it trains and is scored as a whole is."""
 
+import types
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from gluon_tricks.cli import command_line, train
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.data.records import Records
-from gluon_tricks.data.selection import Selection, selected
+from gluon_tricks.data.selection import Selection, _numbers, selected
 from gluon_tricks.recipes.multi_label import MultiLabelRecipe
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.trained.interface import evaluate
@@ -49,6 +51,13 @@ def test_images_of_each_class_are_nested_and_follow_from_the_seed(records):
     assert {k for k in Selection(records, ["green", "red"], 3, seed=5).kept if k % 4 == 1} == green
     assert len({tuple(Selection(records, (), 2, seed).kept) for seed in range(6)}) > 4
     assert Selection(records, (), 6, 0).kept.tolist() == list(range(24))
+
+
+def test_many_classes_are_found_at_once():
+    """Going through a list for each would take half an hour."""
+    names = tuple(map(str, range(1 << 19)))
+    whole = types.SimpleNamespace(classes=names, paths=("train.rec",))
+    assert _numbers(whole, names[::-1]) == [*range(len(names))][::-1]
 
 
 def test_a_part_has_an_identity_of_its_own(records):

@@ -50,6 +50,12 @@ def test_views_stand_at_the_left_of_their_patches():
     assert count(sheet, (240, 240, 240)) >= 2 * (2 + 6) * 62 * 62
 
 
+def test_a_white_patch_is_seen_on_the_paper():
+    pair = Pair(of_colour((255, 255, 255)), of_colour(BLUE), 1.5)
+    sheet = sheets.strongest_sheet({"channel 3": [pair]}, "net", "stage1.0", (5, 32), 10)
+    assert count(sheet, (205, 205, 205)) >= 6 * (64 * 64 - 62 * 62)  # three views and three patches; and in letters
+
+
 def test_an_evolution_has_a_column_a_checkpoint():
     pairs = [Pair(of_colour(RED), of_colour(BLUE), 1.0), None]
     sheet = sheets.evolution_sheet([sheets.Moment(f"step {k}", pairs) for k in range(3)], ["a", "b"], "net", "s")
@@ -73,6 +79,27 @@ def test_figures_are_drawn_whatever_classes_are_called():
     values = np.zeros((2, 1))
     curve = Invariance("scale", (1.0, 1.8), values, values, values)
     assert plots.invariance_figure(image[None], [curve], names, [0], (1, 2, 3), "net", True).shape[1] == 1700
+
+
+def test_long_names_do_not_reach_into_the_next_title(monkeypatch):
+    """As figures have them: titles of an occlusion figure's first panel have 395 px, of 12 images 108 px each."""
+    ends, pixels = [], plots._pixels
+
+    def measured(pyplot, figure):
+        figure.canvas.draw()
+        for panel in (panel for panel in figure.axes if panel.get_title() and panel.get_visible()):
+            ends.append((panel.title.get_window_extent().width, panel.get_window_extent().width))
+        return pixels(pyplot, figure)
+
+    monkeypatch.setattr(plots, "_pixels", measured)
+    names, image = ["great white shark, white shark, man-eater, man-eating shark", "W" * 60], of_colour((9, 9, 9), 16)
+    found = occlusion_map(lambda x: np.tile([[0.25, 0.75]], (len(x), 1)), image, 4, 4)
+    for label in (0, 1):
+        plots.occlusion_figure(image, found, names, label, (1, 2, 3), "net")
+    values = np.zeros((2, 12))
+    curve = Invariance("scale", (1.0, 1.8), values, values, values)
+    plots.invariance_figure(np.stack([image] * 12), [curve], names, [0, 1] * 6, (1, 2, 3), "net", True)
+    assert len(ends) == 4 + 3 + 12 + 4 and all(title <= room + 8 for title, room in ends)
 
 
 class Page(html.parser.HTMLParser):
@@ -101,3 +128,5 @@ def test_the_page_holds_its_pictures(tmp_path):
         pixels = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
         assert kind == "data:image/jpeg;base64" and np.abs(pixels.astype(int) - colour).max() <= 3
     assert "<script" not in text and "\x1b" not in text and not re.search("https?:|url\\(|@import", text)
+    # Narrower than their text can be read, sheets are scrolled.
+    assert "@media (max-width: 800px) { figure { overflow-x: auto } img { max-width: none; width: 1000px } }" in text

@@ -184,6 +184,8 @@ def test_published_files(store, monkeypatch, tmp_path, source, model, tag, top1)
         ("0a1b2c3d", {}, "name it with --model"),
         ("true", {}, "name it with --model"),
         ("nowhere", {}, "there is no run or file nowhere, and no published network of this name"),
+        ("x" * 300, {}, "there is no run or file xxx"),  # too long for a file's name
+        ("x" * 300 + "#part", {}, "there is no run or file xxx"),
         ("nowhere/x.params", dict(model=NAME), "there is no run or file nowhere/x.params"),
     ],
 )

@@ -173,3 +173,12 @@ def test_the_same_words_on_every_network(name):
     assert seen["output"] == heads | aux and heads >= {"head.weight", "head.bias"}
     assert seen["features"] == {*everything} - heads - aux
     assert seen["stage1"] == {other for other in everything if other.startswith("stage1.")} != set()
+
+
+def test_no_more_patterns_than_are_looked_through_at_once():
+    """A recipe's file of 4 MB may have a million, of which each that matches takes a millisecond."""
+    with pytest.raises(Refused, match="freeze has 1001 patterns, and 1000 are the most"):
+        freeze(small(), ("stage1",) * 1001)
+    with pytest.raises(Refused, match="lr_mult has 1001 patterns, and 1000 are the most"):
+        multiply_rates(small(), {f"[{'s' * (k + 1)}]tage1": 2 for k in range(1001)})
+    assert freeze(small(), ("stage1",) * 1000).startswith("frozen: 4 of 6 parameters")

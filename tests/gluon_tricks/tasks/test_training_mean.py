@@ -16,6 +16,7 @@ from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.data.pixel_mean import PixelMean
 from gluon_tricks.data.records import Records
+from gluon_tricks.networks.normalisation import read_mean_image
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks import training_mean as module
 from gluon_tricks.tasks.classification.evaluation_set import open_evaluation_set
@@ -186,13 +187,20 @@ def test_what_is_subtracted_by_hand():
         {"height": 1, "width": 1, "float32": "no base64"},
         {"height": True, "width": 1, "float32": base64.b64encode(bytes(12)).decode()},
         {"height": 1, "width": 1, "float32": base64.b64encode(np.full(3, np.nan, "<f4").tobytes()).decode()},
+        {"height": 1, "width": 1, "float32": base64.b64encode(np.full(3, 1e38, "<f4").tobytes()).decode()},
         {"height": 1 << 40, "width": 1 << 40, "float32": ""},
     ],
-    ids=["none", "empty", "oblong", "short", "letters", "bool", "nan", "huge"],
+    ids=["none", "empty", "oblong", "short", "letters", "bool", "nan", "far", "huge"],
 )
 def test_damaged_ones_are_refused(values):
     with pytest.raises(Refused, match="this is no mean image"):
         MeanImage.from_json(values)
+
+
+def test_the_largest_is_read_again(tmp_path):
+    """12 * 2048^2 bytes are 1 << 26 letters of base64, and as many bytes were the most that was read."""
+    (tmp_path / "mean_image.json").write_text(json.dumps(MeanImage(2048, bytes(12 << 22)).to_json()))
+    assert read_mean_image(tmp_path / "final.params").side == 2048
 
 
 def test_images_too_large_for_a_mean_image_are_refused():

@@ -52,6 +52,7 @@ def test_what_is_added_at_which_scale():
     [
         (("7",), "there are no crops '7': choose one of 1, flip, 5, 10"),
         (("1", (256, 256)), "scales 256, 256: one of them is named twice"),
+        (("1", tuple(range(224, 289))), "there are 65 scales, and 64 are the most: choose some of them"),
         (("1", (0,)), "scales 0: the shorter edge takes 1 to 8192 px"),
         (("1", (4000,), True), "scales 4000: the shorter edge takes 1 to 2048 px"),
         (("1", ("256",)), "the shorter edge takes"),
