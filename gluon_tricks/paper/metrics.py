@@ -1,4 +1,4 @@
-"""What a run has recorded of its epochs, read back."""
+"""What a run has recorded of its epochs, read back; and the mean over runs."""
 
 from __future__ import annotations
 
