@@ -182,7 +182,7 @@ def test_a_question_about_the_task_is_found(line):
 
 
 def test_only_tasks_ask_which_task_it_is():
-    """And recipes/recipe.py, which is the registry of their records; beside it no line but the records' own names."""
+    """And recipes/kinds.py, the registry of their records; beside it no line but the records' own names."""
     asking = [
         f"{module}:{number}: {line.strip()}"
         for module, path in FILES.items()

@@ -77,18 +77,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--crop-ratio", type=real(0, 1), metavar="R", help="input size over the shorter edge (the network's)"
     )
     parser.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), default="float32", help="(float32)")
-    parser.add_argument(
-        "--form", choices=("fused", "int8"), help="evaluate it twice, as it is and in this faster form (CPU, float32)"
-    )
-    parser.add_argument(
-        "--calibration",
-        nargs="+",
-        metavar="FILE",
-        help="images that determine the scales of int8 (of a run: its training set)",
-    )
-    parser.add_argument(
-        "--calibration-batches", type=whole(1), default=4, metavar="N", help="number of batches of them (4)"
-    )
+    _add_form_flags(parser)
     parser.add_argument("--places365", metavar="LIST", help="the list that Places365's test images were packed from")
     parser.add_argument(
         "--submission", type=pathlib.Path, metavar="FILE", help="5 classes for each of them, for the test server"
@@ -113,6 +102,21 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     args.pretrained, *args.members = [args.pretrained] if isinstance(args.pretrained, str) else args.pretrained
     return args
+
+
+def _add_form_flags(parser: Parser) -> None:
+    parser.add_argument(
+        "--form", choices=("fused", "int8"), help="evaluate it twice, as it is and in this faster form (CPU, float32)"
+    )
+    parser.add_argument(
+        "--calibration",
+        nargs="+",
+        metavar="FILE",
+        help="images that determine the scales of int8 (of a run: its training set)",
+    )
+    parser.add_argument(
+        "--calibration-batches", type=whole(1), default=4, metavar="N", help="number of batches of them (4)"
+    )
 
 
 def measure(validation: Validation, precision: str) -> tuple[dict, list[str]]:

@@ -160,7 +160,9 @@ def _network_flags(group) -> None:
         "the head starts from random numbers",
     )
     group.add_argument(
-        "--new-head", action="store_true", help="--use-pretrained: all but the head, where it has as many classes too"
+        "--new-head",
+        action="store_true",
+        help="--use-pretrained: a new head, even where the file's has as many classes",
     )
     group.add_argument(
         "--shallow", metavar="SRC", help=f"take the first and the last layers of a shallower network: {SOURCE}"

@@ -28,6 +28,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 
+from gluon_tricks.cli.train_cells import require_data, train_cells
 from gluon_tricks.core.arguments import Parser, whole
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import RESUMABLE, Refused, require_known
@@ -44,15 +45,13 @@ from gluon_tricks.core.reading import expanded
 from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
-from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.networks.load import SOURCE
-from gluon_tricks.paper import cells, estimate, figures, run_cells, tables
+from gluon_tricks.paper import cells, estimate, figures, tables
 from gluon_tricks.paper.comparison import compare
+from gluon_tricks.paper.pictures import PICTURES, picture
 from gluon_tricks.paper.scales import SCALES, TRANSFER_SCALES, get_scale, scales_of
 from gluon_tricks.recipes.registry import TABLES, get_table
 from gluon_tricks.recipes.tables.rows import Table
-from gluon_tricks.tasks.registry import task_of
-from gluon_tricks.training.prepare import require_splittable
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -89,7 +88,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-_SUFFIXES = (".md", ".csv", ".html")
+_FORMS = {
+    ".md": tables.markdown,
+    ".csv": tables.as_csv,
+    ".html": tables.page,
+}  # ending -> what a table is as such a file
 
 
 @command
@@ -117,12 +120,10 @@ def _reproduce(args: argparse.Namespace) -> int:
     wanted = runs.cells(table.name, columns, rows, args.seeds)
     if args.plan:
         return _plan(cells.missing(wanted), runs, table, _repeated(args, runs, table, columns, rows))
-    failed = 0 if args.show else _run(cells.missing(wanted), runs, table, launcher)
+    failed = 0 if args.show else train_cells(cells.missing(wanted), runs, table, launcher)
     _show(table, runs, args, columns, rows)
     if not args.show:
         _write(table, runs, max((cell.recipe.seed + 1 for cell in wanted), default=1))
-    if args.what in figures.FIGURES and any(cell.is_done() for cell in wanted):
-        print(*figures.draw(args.what, runs, args.seeds or runs.seeds(wanted)), sep="\n")
     return 1 if failed else 0
 
 
@@ -148,10 +149,9 @@ def _check(args: argparse.Namespace) -> list[str]:
 
 def _written(what: str) -> list[str]:
     """The files that a table or figure is written to."""
-    drawn = [f"{what}{panel}.png" for panel in figures.FIGURES.get(what, ())]
-    if what not in TABLES:
-        return drawn
-    return [f"{what}{suffix}" for suffix in (*_SUFFIXES, *([".png"] if what in tables.PICTURES else []))] + drawn
+    if what in figures.FIGURES:
+        return [f"{what}{panel}.png" for panel in figures.FIGURES[what]]
+    return [f"{what}{suffix}" for suffix in (*_FORMS, *([".png"] if what in PICTURES else []))]
 
 
 def _figure(args: argparse.Namespace, runs: cells.Runs, launcher: Sequence[str]) -> int:
@@ -165,7 +165,7 @@ def _figure(args: argparse.Namespace, runs: cells.Runs, launcher: Sequence[str])
     todo = cells.missing(wanted, networks=args.what == "figure4")
     if args.plan:
         return _plan(todo, runs, table)
-    if not args.show and _run(todo, runs, table, launcher):
+    if not args.show and train_cells(todo, runs, table, launcher):
         return 1
     more = {"networks": args.network} if args.network else {}
     for path in figures.draw(args.what, runs, args.seeds or max(runs.seeds(wanted), 1), **more):
@@ -175,7 +175,7 @@ def _figure(args: argparse.Namespace, runs: cells.Runs, launcher: Sequence[str])
 
 def _plan(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table, said: Sequence[str] = ()) -> int:
     if todo and runs.scale.title:  # of the paper's own images the numbers are known
-        _require_data(todo, runs, table)
+        require_data(todo, runs, table)
     print(*estimate.plan(todo), *said, sep="\n")
     return 0
 
@@ -235,61 +235,8 @@ def _networks(args: argparse.Namespace) -> dict[str, str]:
     return found
 
 
-def _require_data(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table) -> None:
-    """Refuses, before the first cell, data that one of them would be refused for."""
-    runs.require_data(table.name)
-    for recipe in {c.recipe.task: c.recipe for c in reversed(todo) if c.recipe.reads_folder}.values():
-        task_of(recipe).find_data(recipe)
-    bases = [cell for cell in todo if not cell.recipe.reads_folder]
-    if runs.scale.bases and bases:
-        try:
-            runs.bases.require_data(next(cell.name for cell in bases if cell.source is None).split("/")[0])
-        except Refused as refused:
-            raise Refused(f"for the base networks, {refused}".replace("--data", "--base-data")) from None
-
-
-def _require_splittable(todo: Sequence[cells.Cell]) -> None:
-    """Refuses, before the first cell, what the devices of one process could not train."""
-    contexts = choose_contexts(None)
-    for cell in todo:
-        try:
-            require_splittable(cell.recipe, contexts)
-        except Refused as refused:
-            raise Refused(f'{cell.name}: {refused} (--launch "horovodrun -np N")') from None
-
-
 def _names(text: str, names: list[str], what: str, table: Table) -> list[str]:
     return [require_known(name, names, what, table.name) for name in text.split(",") if name]
-
-
-def _announce(todo: Sequence[cells.Cell], runs: cells.Runs, launcher: Sequence[str]) -> None:
-    """Says, before the first cell, how much is going to be trained and roughly for how long."""
-    amount = estimate.amount(todo)
-    if launcher or runs.scale.name == "smoke":  # of other machines nothing is known; these take seconds
-        print(f"to train: {amount}", flush=True)
-        return
-    print(f"to train: {amount}; measuring how long that takes on this machine", flush=True)
-    try:
-        print(estimate.plan(todo)[-1], flush=True)
-    except RuntimeError as error:  # of the measurement alone
-        print(f"the time cannot be estimated: {str(error).strip().splitlines()[-1]}", flush=True)
-
-
-def _run(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table, launcher: Sequence[str]) -> int:
-    """Runs the cells one after the other; returns how many failed."""
-    if todo:
-        _require_data(todo, runs, table)
-        if not launcher:
-            _require_splittable(todo)
-        _announce(todo, runs, launcher)
-    failed, sources = 0, [cell.source for cell in todo if cell.source]
-    for k, cell in enumerate(todo, start=1):
-        needed = ", which other cells need first" if cell in sources else ""
-        print(f"--- {k} of {len(todo)}: {cell.name}, seed {cell.recipe.seed}{needed}", flush=True)
-        words = run_cells.trainer(cell, launcher)
-        with no_empty_folders(cell.folder.parent):
-            failed += not run_cells.run(cell, words, lambda line: print(line, flush=True))
-    return failed
 
 
 def _show(table: Table, runs: cells.Runs, args: argparse.Namespace, columns: list[str], rows: list[str]) -> None:
@@ -312,12 +259,12 @@ def _write(table: Table, runs: cells.Runs, seeds: int) -> None:
     folder = runs.root / runs.scale.name
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    for suffix, text in zip(_SUFFIXES, (tables.markdown(whole), tables.as_csv(whole), tables.page(whole))):
-        write_text(folder / f"{table.name}{suffix}", text)
+    for suffix, form in _FORMS.items():
+        write_text(folder / f"{table.name}{suffix}", form(whole))
     drawn = ""
-    for section in whole.sections if table.name in tables.PICTURES else ():
-        picture, _ = tables.curves(whole, section)
-        if picture:
-            write_atomically(folder / f"{table.name}.png", lambda temporary, data=picture: temporary.write_bytes(data))
-            drawn = ", its curves in .png too"
+    for section in whole.sections if table.name in PICTURES else ():
+        png, _ = picture(whole, section)
+        if png:
+            write_atomically(folder / f"{table.name}.png", lambda temporary, data=png: temporary.write_bytes(data))
+            drawn = ", its picture in .png too"
     print(f"the whole table is in {folder / table.name}.html (with curves), .md and .csv{drawn}")

@@ -76,7 +76,7 @@ def _with_images(recipe: MultiLabelRecipe, args: argparse.Namespace) -> MultiLab
     if args.data and (args.rec_train or args.rec_val):
         raise Refused(f"--data {args.data} and --rec-train or --rec-val name two sets of images: give one of them")
     if args.data and args.dataset not in (None, "voc"):
-        raise Refused(f"--data {args.data} is a folder, which --dataset {args.dataset} has not: leave one out")
+        raise Refused(f"--dataset {args.dataset} takes no folder, and --data names {args.data}: leave one of them out")
     fields = {}
     if args.data:
         fields.update(data=str(expanded(args.data).absolute()), train=(), val=())

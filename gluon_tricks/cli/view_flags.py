@@ -21,7 +21,7 @@ def add_view_flags(parser: Parser) -> None:
         help="of a classifier: the mean over images whose shorter edge is so long (the network's own)",
     )  # fmt: skip
     parser.add_argument(
-        "--dense", action="store_true", help="of a classifier: whole images, its dense layers made convolutions"
+        "--dense", action="store_true", help="of a classifier: whole images, the dense layers as convolutions"
     )
 
 

@@ -6,15 +6,12 @@ import functools
 import os
 import pathlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import (
-    no_empty_folders,
-    write_text,
-)
+from gluon_tricks.core.files import no_empty_folders, write_text
 from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.core.wording import byte_size, printable
 from gluon_tricks.data.encoding import NoImage, encoded
@@ -67,26 +64,33 @@ def pack(
         raise Refused(f"--resize {resize}: the images of {source.folder} are stored as they are; leave it out")
     if resize is None:
         _require_space(source.entries, pathlib.Path(prefix).parent)
-    shuffled = [source.entries[i] for i in generator(seed, "pack").permutation(len(source.entries))]
-    broken: list[str] = []
     about = {"resize": resize, "quality": quality, "seed": seed}
-    folder = os.path.join(source.folder, "")
-    cv2.setNumThreads(0)  # the images are what runs in parallel
-
     attempt = source.stored or functools.partial(_attempt, resize=resize, quality=quality, verify=verify)
     writer = RecordWriter(prefix, source.classes, overwrite=overwrite, about=about)
     with no_empty_folders(pathlib.Path(prefix).parent), writer, silent_codecs():
-        for entry, image in zip(shuffled, in_order(attempt, shuffled, jobs=jobs, what="packing")):
-            if isinstance(image, NoImage):
-                broken.append(f"{entry.path} ({image})")
-            else:
-                writer.add(entry.label, entry.id, image, entry.path.removeprefix(folder))
+        broken = _write_shuffled(source, writer, attempt, seed, jobs)
         manifest = writer.manifest()
         if manifest["count"] == 0:
-            raise Refused(f"no images found: none of the {len(shuffled)} files is an image; the first is {min(broken)}")
+            count = len(source.entries)
+            raise Refused(f"no images found: none of the {count} files is an image; the first is {min(broken)}")
         left_out = [printable(line, 5000) for line in (*sorted(broken), *sorted(source.left_out))]
         _list_left_out(prefix, left_out)
     return manifest, left_out
+
+
+def _write_shuffled(
+    source: Source, writer: RecordWriter, attempt: Callable[[Entry], bytes | NoImage], seed: int, jobs: int | None
+) -> list[str]:
+    """Writes the images; returns which files are none, and why."""
+    shuffled = [source.entries[i] for i in generator(seed, "pack").permutation(len(source.entries))]
+    broken, folder = [], os.path.join(source.folder, "")
+    cv2.setNumThreads(0)  # the images are what runs in parallel
+    for entry, image in zip(shuffled, in_order(attempt, shuffled, jobs=jobs, what="packing")):
+        if isinstance(image, NoImage):
+            broken.append(f"{entry.path} ({image})")
+        else:
+            writer.add(entry.label, entry.id, image, entry.path.removeprefix(folder))
+    return broken
 
 
 def _attempt(entry: Entry, resize: int | None, quality: int | None, verify: bool) -> bytes | NoImage:

@@ -101,7 +101,8 @@ class RecordWriter:
         """The classes that an image shows."""
         several = isinstance(label, (tuple, list, np.ndarray))
         if self._several not in (None, several):
-            raise Refused(f"image {id} has {'several labels' if several else 'one label'}, those before it have not")
+            has, had = ("several labels", "one") if several else ("one label", "several")
+            raise Refused(f"image {id} has {has}, and each image before it {had}: pack one kind of labels at a time")
         self._several = several
         if not several and (not isinstance(label, numbers.Integral) or not 0 <= label < len(self.classes)):
             raise Refused(

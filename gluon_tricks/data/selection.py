@@ -30,7 +30,7 @@ class Selection(Records):
         kept: ascending places in the whole, (n,).
 
     Raises:
-        Refused: a class that there is not, is named twice, or has fewer images.
+        Refused: a class is unknown, is named twice, or has fewer images.
     """
 
     def __init__(self, whole: Records, classes: Sequence[str] = (), per_class: int = 0, seed: int = 0):

@@ -119,7 +119,7 @@ class Chain:
 
     def _no_chain(self, why: str) -> str:
         return (
-            f"{self.name} cannot be gone back through, because {why}: deconvolution views are of networks that are a "
+            f"{self.name} cannot be followed back, because {why}: deconvolution views are of networks that are a "
             "chain of layers, such as alexnet, zfnet and vgg16"
         )
 

@@ -113,7 +113,9 @@ def first_filters(viewed: Viewed) -> tuple[str, np.ndarray]:
     _, node = next(graph.affine())
     weights = graph.parameter(node, 1).data(viewed.context).asnumpy()
     if weights.ndim != 4 or weights.shape[1] != 3:
-        raise Refused(f"{viewed.net.name} has no first filters: its first layer, {node.path}, sees no colours")
+        raise Refused(
+            f"{viewed.net.name} has no first filters: its first layer, {node.path}, does not take the three colours"
+        )
     return node.path, weights
 
 

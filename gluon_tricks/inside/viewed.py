@@ -19,6 +19,7 @@ from gluon_tricks.inside.chain import Chain
 from gluon_tricks.networks.load import Trained, open_classifier, require_classifier
 from gluon_tricks.networks.of_recipe import parameters_by_name, require_images, restore_plain_layout
 from gluon_tricks.tasks.classification.evaluation_set import open_evaluation_set
+from gluon_tricks.tasks.prediction import require_finite
 from gluon_tricks.trained.predict import open_predictor
 from gluon_tricks.trained.prediction_files import read_photo
 from model_zoo.classifier import Classifier
@@ -99,8 +100,7 @@ class Viewed:
         late = self.net.neck(x)
         logits = self.net.head(late).astype("float32")
         probabilities = (logits.sigmoid() if self.several else logits.softmax(axis=1)).asnumpy()
-        if not np.isfinite(probabilities).all():
-            raise Refused("the network gives no numbers (NaN): its parameters are those of a training that diverged")
+        require_finite(probabilities)
         return early.flatten().asnumpy(), late.flatten().asnumpy(), probabilities.astype(np.float64)
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
@@ -202,7 +202,9 @@ def pictures_of_records(viewed: Viewed, source: str, count: int, rec_val: Sequen
     if viewed.trained.recipe is None and not rec_val:
         raise Refused(images_missing(source))
     if viewed.several:
-        raise Refused(f"{source} finds several classes in an image, and records tell one: name photos (--images)")
+        raise Refused(
+            f"{source} finds several classes in an image, and these records have one label each: name photos (--images)"
+        )
     evaluated = open_evaluation_set(
         source, [viewed.context], rec_val=rec_val, trained=viewed.trained, batch_size=viewed.batch_size
     )

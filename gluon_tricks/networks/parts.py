@@ -38,7 +38,7 @@ def freeze(net: mx.gluon.HybridBlock, patterns: Sequence[str]) -> str:
     learning = _learning(net)
     for pattern in patterns:
         if not _freezes(net, pattern):
-            raise Refused(f"freeze {quoted(pattern)}: nothing of {net.name} that it names learns anyway: leave it out")
+            raise Refused(f"freeze {quoted(pattern)} names nothing of {net.name} that learns: leave it out")
     frozen = matching(patterns)
     for name, parameter in parameters_by_name(net).items():
         if frozen(net, name):
@@ -80,7 +80,7 @@ def multiply_rates(net: mx.gluon.HybridBlock, factors: Mapping[str, float]) -> l
     for pattern, factor in factors.items():
         found = {id(p): p for p in _found(net, pattern, "lr_mult").values() if p.grad_req != "null"}
         if not found:
-            raise Refused(f"lr_mult {quoted(pattern)}: nothing of {net.name} that it names learns: leave it out")
+            raise Refused(f"lr_mult {quoted(pattern)} names nothing of {net.name} that learns: leave it out")
         for parameter in found.values():
             parameter.lr_mult *= factor
         of_all = f"{len(found)} of {plural(len(learning), 'parameter')}"

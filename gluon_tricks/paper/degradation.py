@@ -12,6 +12,7 @@ import numpy as np
 
 from gluon_tricks.core.wording import plural
 from gluon_tricks.paper.line import Line, mark, mean_of
+from gluon_tricks.paper.metrics import mean_history
 from gluon_tricks.tasks.lettering import import_pyplot
 
 LEGEND = (
@@ -86,9 +87,9 @@ def _draw(panel, line: Line, colour: str) -> None:
     histories = [cell.metrics() for cell in line.cells if cell.is_done()]
     if not histories:
         return
-    epochs = range(1, len(histories[0]) + 1)
-    test = np.mean([[100 - 100 * row["val_top1"] for row in history] for history in histories], axis=0)
-    training = np.mean([[100 * row.get("train_error", math.nan) for row in h] for h in histories], axis=0)
+    test = mean_history([[100 - 100 * row["val_top1"] for row in history] for history in histories])
+    training = mean_history([[100 * row.get("train_error", math.nan) for row in history] for history in histories])
+    epochs = range(1, len(test) + 1)
     label = f"{line.label} ({plural(len(histories), 'seed')})"
     panel.plot(epochs, test, color=colour, linewidth=2.4, label=f"{label}, test")
     if not np.isnan(training).all():

@@ -17,7 +17,6 @@ from gluon_tricks.paper import diagrams
 from gluon_tricks.paper.cells import Cell, Runs
 from gluon_tricks.paper.change_rates import magic_figure1
 from gluon_tricks.paper.neighbours import magic_figure2
-from gluon_tricks.paper.training_curves import training_curves
 from gluon_tricks.recipes.registry import get_recipe
 from gluon_tricks.recipes.tables.rows import IMAGENET_IMAGES
 from gluon_tricks.tasks.classification.evaluation import collect_logits
@@ -138,7 +137,7 @@ def _title(what: str, runs: Runs) -> str:
 
 ROWS = {"figure3": list(SCHEDULES.values()), "figure4": list(SMOOTHING.values())}  # of table 6, that are drawn from
 
-# name -> panel -> how it is drawn
+# name -> panel -> how it is drawn; of figures that are drawn from a table of their own see pictures.py
 FIGURES = {
     "figure1": {"": lambda runs, seeds: diagrams.figure1()},
     "figure2": {"": lambda runs, seeds: diagrams.figure2()},
@@ -146,9 +145,6 @@ FIGURES = {
     "figure4": {"a": lambda runs, seeds: figure4a(), "b": figure4b},
     "magic_figure1": {"": magic_figure1},
     "magic_figure2": {"": magic_figure2},
-    # drawn from tables of their own
-    "magic_figure3": {"": functools.partial(training_curves, "magic_figure3")},
-    "magic_figure4": {"": functools.partial(training_curves, "magic_figure4")},
 }
 
 

@@ -1,4 +1,4 @@
-"""What a run has recorded of its epochs, read back."""
+"""What a run has recorded of its epochs, read back; and the mean over runs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import io
 import math
 import os
 import pathlib
+from collections.abc import Sequence
+
+import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import TOLD_BYTES, read_text
@@ -30,3 +33,9 @@ def read_metrics(folder: pathlib.Path) -> list[dict[str, float]]:
 
 def _number(text: str) -> float:
     return math.nan if text == "" else float(text)
+
+
+def mean_history(histories: Sequence[Sequence[float]]) -> np.ndarray:
+    """The mean over runs of each epoch; one that ended earlier keeps what it had, as its network does."""
+    longest = max(map(len, histories))
+    return np.mean([[*history, *history[-1:] * (longest - len(history))] for history in histories], axis=0)

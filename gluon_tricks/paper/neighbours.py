@@ -96,7 +96,10 @@ def magic_figure2(runs: Runs, seeds: int, networks: Sequence[str] = ()):
     task = _task(runs)
     records = task.train.records
     if len(records) < 20:
-        raise Refused(f"{len(records)} images are too few to look for neighbours among: give 20 or more")
+        raise Refused(
+            f"magic_figure2 looks for neighbours among 20 images or more, and there are {len(records)}: name more with "
+            "--data"
+        )
     order = generator(0, "neighbours").permutation(len(records))
     count = min(QUERIES, len(records) // 10)
     queries, pool = (Some(records, np.sort(part)) for part in (order[:count], order[count : count + POOL]))

@@ -8,18 +8,12 @@ import html
 import io
 import math
 import re
-import textwrap
-from collections.abc import Sequence
-
-import numpy as np
 
 from gluon_tricks.core.wording import columns, one_line, padded
-from gluon_tricks.paper import degradation, little_data
+from gluon_tricks.paper import degradation
 from gluon_tricks.paper.comparison import Comparison, Section
-from gluon_tricks.paper.line import Line
+from gluon_tricks.paper.pictures import picture
 from gluon_tricks.recipes.registry import get_table
-from gluon_tricks.tasks.lettering import import_pyplot
-from gluon_tricks.tasks.registry import task_of
 
 
 def markdown(comparison: Comparison) -> str:
@@ -83,7 +77,7 @@ def page(comparison: Comparison) -> str:
     for section in comparison.sections:
         parts += [f"<h2>{html.escape(section.title)}</h2>", _html_table(section)]
         parts.append(f"<p>{html.escape(section.note)}</p>" if section.note else "")
-        parts.append(_in_page(*curves(comparison, section)))
+        parts.append(_in_page(*picture(comparison, section)))
     body = "\n".join(parts)
     head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
@@ -97,55 +91,7 @@ def _html_table(section: Section) -> str:
     return f"<table>\n{row(section.rows[0], 'th')}\n{rows}\n</table>"
 
 
-def mean_history(histories: Sequence[Sequence[float]]) -> np.ndarray:
-    """The mean over runs of each epoch; one that ended earlier keeps what it had, as its network does."""
-    longest = max(map(len, histories))
-    return np.mean([[*history, *history[-1:] * (longest - len(history))] for history in histories], axis=0)
-
-
-def curves(comparison: Comparison, section: Section) -> tuple[bytes | None, str]:
-    """The runs of a section against epoch as a PNG, and what it shows; None where nothing has been run."""
-    what = f"validation {comparison.scores[0]} against epoch"
-    own, what = PICTURES.get(comparison.name, (lambda lines: _scores(lines, comparison.scores[0]), what))
-    figure = own(section.lines)
-    if figure is None:
-        return None, what
-    if comparison.name in PICTURES:  # which is looked at by itself too
-        figure.suptitle(textwrap.fill(comparison.title, 110), fontsize=11)
-    out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=110)
-    import_pyplot().close(figure)
-    return out.getvalue(), what
-
-
-def _in_page(picture: bytes | None, what: str) -> str:
-    if picture is None:
+def _in_page(png: bytes | None, what: str) -> str:
+    if png is None:
         return ""
-    return f'<img alt="{html.escape(what)}" src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
-
-
-def _scores(lines: Sequence[Line], score: str):
-    """The first score against epoch, the mean over the seeds of each row, as a figure; None where nothing was run."""
-    pyplot = import_pyplot()
-    figure, panel = pyplot.subplots(figsize=(8, 4.2), layout="constrained")
-    for line in lines:
-        done = [cell for cell in line.cells if cell.is_done()]
-        first = [task_of(cell.recipe).scores.in_tables[0] for cell in done]
-        histories = [[100 * row[column] for row in cell.metrics()] for cell, column in zip(done, first)]
-        if histories:
-            mean = mean_history(histories)
-            panel.plot(range(1, len(mean) + 1), mean, marker="." if len(mean) < 40 else "", label=line.label)
-    if not panel.lines:
-        pyplot.close(figure)
-        return None
-    panel.set(xlabel="epoch", ylabel=f"validation {score}, %")
-    panel.grid(alpha=0.3)
-    panel.legend()
-    return figure
-
-
-# Tables with a picture of their own, which is a file too: how it is drawn, and what it shows.
-PICTURES = {
-    "degradation": (degradation.curves, "errors against epoch"),
-    "transfer_learning": (little_data.curves, "top-1 against images of each class"),
-}
+    return f'<img alt="{html.escape(what)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'

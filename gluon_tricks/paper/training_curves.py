@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import textwrap
 from collections.abc import Sequence
 
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural
-from gluon_tricks.paper.cells import Cell, Runs
-from gluon_tricks.recipes.registry import get_table
+from gluon_tricks.paper.cells import Cell
+from gluon_tricks.paper.line import Line
+from gluon_tricks.paper.metrics import mean_history
 from gluon_tricks.tasks.lettering import import_pyplot
 from gluon_tricks.training.step_losses import read_step_losses
 
@@ -41,20 +41,25 @@ class Curve:
     classes: int
 
 
-def training_curves(table: str, runs: Runs, seeds: int):
+def training_curves(lines: Sequence[Line]):
     """A panel of the training loss beside one of the validation loss, for each length of the document's that was run.
 
     The training loss is that of the network's own classifier. Over the first 10,000 iterations it is drawn as it is,
     below its mean over 20 steps (a fifth of all, of a short run); over more it is the mean over an epoch.
 
+    Returns: a matplotlib figure; None where nothing has been run.
+
     Raises:
-        Refused: no row has been run.
+        Refused: a run does not have the loss of every step.
 
     Source: figures 3 and 4 of Krähenbühl et al.
     Differs: the validation loss is computed after each epoch, and in the document every 2000 iterations, of GoogLeNet
         every 4000.
     """
-    curves = _curves(table, runs, seeds)
+    done = {line.label: [cell for cell in line.cells if cell.is_done()] for line in lines}
+    curves = [_curve(label, cells) for label, cells in done.items() if cells]
+    if not curves:
+        return None
     longest = max(len(curve.losses) for curve in curves)
     ends = [*(end for end in _FIRST if end < longest), longest]
     size = (11, 1 + 3.6 * len(ends))
@@ -75,7 +80,6 @@ def training_curves(table: str, runs: Runs, seeds: int):
             panel.set_ylim(0, 1.4 * math.log(curves[0].classes))
             panel.grid(alpha=0.3)
         validation.legend(fontsize=9)
-    figure.suptitle(_title(table, runs))
     return figure
 
 
@@ -93,29 +97,13 @@ def smoothed(values: np.ndarray, window: int) -> np.ndarray:
     return np.convolve(values, np.ones(window) / window, mode="valid")
 
 
-def _curves(name: str, runs: Runs, seeds: int) -> list[Curve]:
-    found, table = [], get_table(name)
-    for column in table.columns:
-        for row in table.shown(column):
-            cells = [runs.cell(f"{name}/{column}/{row.key}", seed) for seed in range(seeds)]
-            done = [cell for cell in cells if cell is not None and cell.is_done()]
-            if done:
-                found.append(_curve(row.label, done))
-    if not found:
-        raise Refused(
-            f"{name} is drawn from its runs, and there is none at the scale {runs.scale.name}: "
-            f"run gluon-tricks reproduce {name} --scale {runs.scale.name} first"
-        )
-    return found
-
-
 def _curve(label: str, cells: Sequence[Cell]) -> Curve:
     losses = [_losses(cell) for cell in cells]
     shortest = min(map(len, losses))
-    validation = np.array([[epoch["val_loss"] for epoch in cell.metrics()] for cell in cells])
+    validation = mean_history([[epoch["val_loss"] for epoch in cell.metrics()] for cell in cells])
     return Curve(
-        label, np.mean([of_run[:shortest] for of_run in losses], axis=0), shortest // validation.shape[1],
-        validation.mean(axis=0), len(cells), cells[0].stored().classes,
+        label, np.mean([of_run[:shortest] for of_run in losses], axis=0), shortest // len(validation),
+        validation, len(cells), cells[0].stored().classes,
     )  # fmt: skip
 
 
@@ -128,8 +116,3 @@ def _losses(cell: Cell) -> np.ndarray:
             "away, and it is run again"
         )
     return np.array([found[step] for step in sorted(found)])
-
-
-def _title(table: str, runs: Runs) -> str:
-    shown = get_table(table).title
-    return "\n".join([shown, *textwrap.wrap(f"({runs.scale.title})", 110)]) if runs.scale.title else shown

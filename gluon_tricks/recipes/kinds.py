@@ -21,7 +21,7 @@ def recipe_from_json(values: Any) -> Settings:
     """The recipe, of whatever task, that a JSON object describes.
 
     Raises:
-        Refused: it is no object, or names a task, field or trick that there is not, or a value out of its range.
+        Refused: it is no object, or names an unknown task, field or trick, or a value out of its range.
     """
     if not isinstance(values, dict):
         raise Refused(f"a recipe is a JSON object, but got {type(values).__name__}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -12,6 +11,7 @@ from typing import Any, ClassVar
 from gluon_tricks.core.bounds import within
 from gluon_tricks.core.errors import Refused, require_known
 from gluon_tricks.core.wording import quoted
+from gluon_tricks.recipes.comparable import Comparable
 from gluon_tricks.recipes.fields import declared, free
 from gluon_tricks.recipes.values import check_value, trick_from_json, trick_named
 from gluon_tricks.tricks import Trick
@@ -21,10 +21,10 @@ from model_zoo.preprocessing import Preprocessing
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(Comparable):
     """What a recipe of any task says: of the network, of the optimisation, of the run.
 
-    What decides a result is said at the fields (see free) and compared by differences.
+    What decides a result is said at the fields (see free) and compared by Comparable.
 
     Args:
         name: what the run is called; the run directory's name by default.
@@ -247,42 +247,6 @@ class Settings:
     def open_ended(self) -> bool:
         """Whether rates and length follow from validation results; `epochs` is then the most."""
         return any(trick.open_ended for trick in self.tricks)
-
-    # --- comparing two ------------------------------------------------------------------------------------------
-
-    def deciding(self, situation: str) -> dict[str, Any]:
-        """What decides the result: field -> value as in JSON, the tricks' names, and their numbers as mixup.alpha."""
-        values: dict[str, Any] = {"task": self.task}
-        for field in dataclasses.fields(self):
-            if field.name != "tricks" and situation not in declared(type(self), field.name).get("free", ()):
-                values[field.name] = getattr(self, field.name)
-        values["tricks"] = [trick.label() for trick in self.tricks]
-        for trick in self.tricks:
-            for field in dataclasses.fields(trick):
-                if situation not in field.metadata.get("free", ()):
-                    values[f"{trick.label()}.{field.name}"] = getattr(trick, field.name)
-        return json.loads(json.dumps(values))
-
-    def differences(self, old: Settings, situation: str) -> dict[str, tuple[Any, Any]]:
-        """What decides the result and differs: field, or trick.number of a trick that both have -> its values.
-
-        Args:
-            old: the recipe of a run; self: the one that is wanted.
-            situation: of SITUATIONS.
-
-        Returns:
-            the old value and this one's of each.
-        """
-        wanted, there = self.deciding(situation), old.deciding(situation)
-        if wanted["task"] != there["task"]:  # they have other fields
-            return {"task": (there["task"], wanted["task"])}
-        left_open = {
-            field.name
-            for field in dataclasses.fields(self)
-            if declared(type(self), field.name).get("found") and not getattr(self, field.name)
-        }
-        names = [name for name in wanted if name in there and name not in left_open]
-        return {name: (there[name], wanted[name]) for name in names if there[name] != wanted[name]}
 
     # --- on paper -------------------------------------------------------------------------------------------------
 

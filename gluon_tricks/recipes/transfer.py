@@ -71,7 +71,7 @@ class TransferRecipe(Settings):
         )
         yield (
             not (self.init and self.base_params),
-            f"init is {self.init}, of a base that starts anew, and base_params {self.base_params}: leave one out",
+            f"init is {self.init}, for a base that starts anew, and base_params {self.base_params}: leave one out",
         )
         starts = [trick.label() for trick in self.tricks if trick.replaces_weights]
         yield (

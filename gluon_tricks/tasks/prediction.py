@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from gluon_tricks.core.errors import Refused
+
 TOP = 5  # of the things that are there to say, so many are said
 
 
@@ -34,3 +36,9 @@ def percentages(pairs: Sequence[tuple[str, float]]) -> str:
     """tench 93.1 %, goldfish 2.0 % and 3 more"""
     said = ", ".join(f"{name} {100 * fraction:.1f} %" for name, fraction in pairs[:TOP])
     return said + (f" and {len(pairs) - TOP} more" if len(pairs) > TOP else "")
+
+
+def require_finite(found: np.ndarray) -> None:
+    """Refuses what a network gives whose training has diverged."""
+    if not np.isfinite(found).all():
+        raise Refused("the network gives no numbers (NaN): its parameters are those of a training that diverged")

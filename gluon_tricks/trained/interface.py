@@ -53,7 +53,7 @@ def evaluate(
         crops: of a classifier, over which the softmax is averaged: 1 (the centre), "flip" (and its mirror image), 5
             (and the corners), 10 (and their mirror images).
         scales: of a classifier: px of the shorter edge, over all of which it is averaged; (): the network's own.
-        dense: of a classifier: whole images in place of crops (crops 1 or "flip"), its dense layers made convolutions.
+        dense: of a classifier: whole images in place of crops (crops 1 or "flip"), its dense layers as convolutions.
         ctx: a context or a list of them for what is loaded; default: the CPU. A network stays where it is.
         threads: of the loader; default: all cores.
 

@@ -72,7 +72,7 @@ def open_predictor(
         if option not in task.prediction_options:
             others = " and ".join(f"{other.noun}s" for other in TASKS if option in other.prediction_options)
             said = "an ensemble" if option == "members" else f"--{option.replace('_', '-')}"
-            raise Refused(f"{said} is for {others}, and {source} is one of {task.kind.task}")
+            raise Refused(f"{said} is for {others}, and {source} is a {task.noun}")
     look = task.look(trained, names, context, **given)
     return Predictor(recipe.model if recipe else net.name, task.kind.task, names, look)
 

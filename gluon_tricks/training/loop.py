@@ -162,10 +162,10 @@ def tell_of_validation(job: Job) -> None:
     done = f"after epoch {job.recipe.start_epoch + len(job.errors)}"
     before, now = (job.recipe.lr_factor(errors) for errors in (job.errors[:-1], job.errors))
     if not job.epochs and job.recipe.start_epoch + len(job.errors) < job.recipe.epochs:
-        job.journal.say(f"the validation error improves no more: the run ends {done} of {job.recipe.epochs}")
+        job.journal.say(f"the validation error no longer improves: the run ends {done} of {job.recipe.epochs}")
     elif job.epochs and now != before:
         job.journal.say(
-            f"the validation error improves no more: {done} the learning rate is {now:g} times the schedule's"
+            f"the validation error no longer improves: {done} the learning rate is {now:g} times the schedule's"
         )
 
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from gluon_tricks.core.bounds import within
+from gluon_tricks.core.wording import plural
 from gluon_tricks.tricks import schedule
 from gluon_tricks.tricks.base import require
 from gluon_tricks.tricks.decay import Decay
@@ -52,8 +53,8 @@ class Plateau(Decay):
         if self.drops and self.patience < epochs:
             return ""
         return (
-            f"plateau with a patience of {self.patience} epochs and {self.drops} drops: the rate falls at no epoch "
-            f"of {epochs}"
+            f"plateau with a patience of {self.patience} epochs and {self.drops} drops: the rate never falls in "
+            f"{plural(epochs, 'epoch')}"
         )
 
     def lr_factor(self, errors: Sequence[float]) -> float:

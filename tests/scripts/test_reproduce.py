@@ -165,7 +165,7 @@ def test_a_transfer_from_its_base_network_to_the_table(few_pictures, photos, tmp
 def test_what_one_process_cannot_train_is_refused_before_the_first_cell(tmp_path, capsys, monkeypatch):
     """Table 9 has batch normalisation over ranks: two devices take two of them. A launcher starts those itself."""
     monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(script, "choose_contexts", lambda count: [mx.gpu(0), mx.gpu(1)])
+    monkeypatch.setattr("gluon_tricks.cli.train_cells.choose_contexts", lambda count: [mx.gpu(0), mx.gpu(1)])
     words = ["table9", "--scale", "smoke", "--rows", "standard", "--runs", str(tmp_path / "runs")]
     assert script.main(words) == 2
     said = capsys.readouterr()

@@ -91,7 +91,7 @@ def test_photos_and_a_parameter_file_of_a_network_with_branches(tmp_path, capsys
     said = capsys.readouterr()
     assert said.err == f"{tmp_path}/photos/2.png is no image that can be decoded: left out\n"
     out = said.out.splitlines()
-    assert out[0].startswith("deconvolution is left out: cifar_resnet20_v1 cannot be gone back through, because it ")
+    assert out[0].startswith("deconvolution is left out: cifar_resnet20_v1 cannot be followed back, because it ")
     assert out[1] == (
         f"evolution is left out: {tmp_path}/net.params has 0 checkpoints: an evolution takes a run with two or more, "
         "which training keeps with --keep"

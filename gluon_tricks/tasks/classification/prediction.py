@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import mxnet as mx
 import numpy as np
 
-from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.views import empty_batch, put
 from gluon_tricks.networks.load import Trained, require_classifier
 from gluon_tricks.networks.of_recipe import require_images
@@ -16,7 +15,7 @@ from gluon_tricks.tasks.classification.evaluation_set import EvaluationSet
 from gluon_tricks.tasks.classification.looking import Looking, loaded_views
 from gluon_tricks.tasks.classification.view_validation import open_member, require_same_outputs
 from gluon_tricks.tasks.classification.views import Views, mixed
-from gluon_tricks.tasks.prediction import TOP, Prediction, percentages
+from gluon_tricks.tasks.prediction import TOP, Prediction, percentages, require_finite
 
 _AT_A_TIME = 16  # crops of a photo
 
@@ -48,8 +47,7 @@ def classify(asked: Sequence[Looking], names: Sequence[str], image: np.ndarray) 
     put(asked[0].loaded, image, batch, 0, None)
     logs = np.stack([looking.read(looking.start(batch), 1)[:, -1] for looking in asked], axis=1)
     scores = np.exp(mixed(logs, np.full((1, len(asked)), 1 / len(asked)))[0, 0])
-    if not np.isfinite(scores).all():
-        raise Refused("the network gives no numbers (NaN): its parameters are those of a training that diverged")
+    require_finite(scores)
     best = np.argsort(-scores, kind="stable")[:TOP]
     values = {"classes": [{"name": names[k], "index": int(k), "score": float(scores[k])} for k in best]}
     averaged = sum(len(looking.member.steps[-1].weights) for looking in asked)

@@ -25,10 +25,7 @@ from gluon_tricks.data.pixel_mean import PixelMean
 from gluon_tricks.data.recipe_records import count_classes, find_records
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
-from gluon_tricks.networks.load import (
-    Trained,
-    check_start,
-)
+from gluon_tricks.networks.load import Trained, check_start
 from gluon_tricks.networks.normalisation import MEAN_IMAGE
 from gluon_tricks.networks.of_recipe import (
     initialised_network,
@@ -257,18 +254,21 @@ class Classification:
 
     def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
         """A handful of images with the likeliest classes as bars, the right one's in green."""
-        val, recipe = self.val, self.recipe
-        each = val.batch_size // len(self.contexts)  # images of a device in evaluation; others would be a new graph
-        one_by_one = self.loader_of(recipe, val.records, False, 1, ONE_AT_A_TIME)
+        batch = self._drawn_batch()
+        found = probabilities(net, [batch], self.evaluation_input, self.contexts[0])
+        restore_plain_layout(net)
+        names = in_words(self.train.records.classes or [f"class {k}" for k in range(self.recipe.classes)])
+        drawn = [pictures.bars(image, names, p, truth=k) for image, p, k in zip(batch.images, found, batch.labels)]
+        pictures.save_png(path, pictures.grid(drawn))
+
+    def _drawn_batch(self) -> Batch:
+        """A handful of validation images in a batch as long as a device has in evaluation: another is a new graph."""
+        each = self.val.batch_size // len(self.contexts)
+        one_by_one = self.loader_of(self.recipe, self.val.records, False, 1, ONE_AT_A_TIME)
         shown = list(handful(one_by_one, min(8, each)))
         images, labels, indices = (np.concatenate(column) for column in list(zip(*shown))[:3])
         padding = np.zeros((each - len(images), *images.shape[1:]), np.uint8)
-        batch = Batch(np.concatenate([images, padding]), labels, indices, len(images))
-        found = probabilities(net, [batch], self.evaluation_input, self.contexts[0])
-        restore_plain_layout(net)
-        names = in_words(self.train.records.classes or [f"class {k}" for k in range(recipe.classes)])
-        drawn = [pictures.bars(image, names, of_it, truth=k) for image, of_it, k in zip(images, found, labels)]
-        pictures.save_png(path, pictures.grid(drawn))
+        return Batch(np.concatenate([images, padding]), labels, indices, len(images))
 
     def describe(self) -> str:
         recipe, images = self.recipe, plural(len(self.train.records), "image")

@@ -62,7 +62,9 @@ def open_member(source: str, evaluated: EvaluationSet, views: Views, context: mx
             images.
     """
     if evaluated.preprocessing.probabilities != "softmax":
-        raise Refused(f"{source} says of every class by itself whether it is there, and here a softmax is averaged")
+        raise Refused(
+            f"{source} gives each class a probability of its own (sigmoid), and crops and ensembles average a softmax"
+        )
     dense = fully_convolutional(evaluated.net) if views.dense else None
     views.require(evaluated.net.name, evaluated.preprocessing, dense.smallest_side if dense else 0)
     steps = views.steps(evaluated.preprocessing)

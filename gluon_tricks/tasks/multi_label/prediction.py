@@ -9,13 +9,12 @@ import mxnet as mx
 import numpy as np
 import scipy.special
 
-from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.data.crop import centre_crop
 from gluon_tricks.networks.of_recipe import require_images
 from gluon_tricks.tasks import pictures
 from gluon_tricks.tasks.classification.auxiliary import own
-from gluon_tricks.tasks.prediction import TOP, Prediction, percentages
+from gluon_tricks.tasks.prediction import TOP, Prediction, percentages, require_finite
 from model_zoo.preprocessing import Preprocessing
 
 _MOST_BARS = 20
@@ -44,8 +43,7 @@ def tag(
     crop = centre_crop(image, seen_as.input_size, seen_as.crop_ratio)[None]
     logits = own(net(normalised(crop, context, seen_as.mean, seen_as.std, seen_as.mean_image)))
     scores = scipy.special.expit(logits.asnumpy()[0].astype(np.float64))
-    if not np.isfinite(scores).all():
-        raise Refused("the network gives no numbers (NaN): its parameters are those of a training that diverged")
+    require_finite(scores)
     order = np.argsort(-scores, kind="stable")
     sure = [k for k in order if scores[k] >= threshold]
     values = [

@@ -14,7 +14,6 @@ from gluon_tricks.core.wording import plural
 from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.crop import training_crop
 from gluon_tricks.data.label_vectors import PRESENT, LabelledImages
-from gluon_tricks.data.loader import Batch
 from gluon_tricks.data.requirements import require_apart
 from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import restore_plain_layout
@@ -30,7 +29,7 @@ from gluon_tricks.tasks.multi_label.metrics import MultiLabelScores
 from gluon_tricks.tasks.multi_label.prediction import open_tagging
 from gluon_tricks.tasks.multi_label.validation import TagValidation, open_validation
 from gluon_tricks.tasks.prediction import Prediction
-from gluon_tricks.tasks.protocol import ONE_AT_A_TIME, ScoringOptions, handful, read_options
+from gluon_tricks.tasks.protocol import ScoringOptions, read_options
 
 
 class MultiLabel(Classification):
@@ -118,18 +117,12 @@ class MultiLabel(Classification):
 
     def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
         """A handful of images with the likeliest classes as bars, those that are there in green."""
-        val, recipe = self.val, self.recipe
-        each = val.batch_size // len(self.contexts)  # images of a device in evaluation; others would be a new graph
-        one_by_one = self.loader_of(recipe, val.records, False, 1, ONE_AT_A_TIME)
-        shown = list(handful(one_by_one, min(8, each)))
-        images, labels, indices = (np.concatenate(column) for column in list(zip(*shown))[:3])
-        padding = np.zeros((each - len(images), *images.shape[1:]), np.uint8)
-        batch = Batch(np.concatenate([images, padding]), labels, indices, len(images))
+        batch = self._drawn_batch()
         logits, _ = collect_logits(net, [batch], self.evaluation_input, self.contexts[0])
         restore_plain_layout(net)
         found = scipy.special.expit(logits.astype(np.float64))
-        there = [np.flatnonzero(of_image == PRESENT).tolist() for of_image in labels]
-        drawn = [pictures.bars(image, self.names, p, truth=k) for image, p, k in zip(images, found, there)]
+        there = [np.flatnonzero(of_image == PRESENT).tolist() for of_image in batch.labels]
+        drawn = [pictures.bars(image, self.names, p, truth=k) for image, p, k in zip(batch.images, found, there)]
         pictures.save_png(path, pictures.grid(drawn))
 
     def describe(self) -> str:

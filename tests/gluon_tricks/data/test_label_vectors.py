@@ -116,8 +116,8 @@ def test_records_with_a_label_for_each_class(tmp_path):
 @pytest.mark.parametrize(
     "labels, says",
     [
-        ([0, (1, 0, 0)], "image 1 has several labels, those before it have not"),
-        ([(1, 0, 0), 0], "image 1 has one label, those before it have not"),
+        ([0, (1, 0, 0)], "image 1 has several labels, and each image before it one"),
+        ([(1, 0, 0), 0], "image 1 has one label, and each image before it several"),
         ([(1, 0)], "image 0 has 2 labels, and there are 3 classes"),
         ([(1, 0, 2)], r"image 0 has the label 2: of several labels each is 1 \(present\), 0"),
     ],

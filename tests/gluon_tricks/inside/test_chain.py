@@ -154,7 +154,7 @@ def test_gradients_are_left_alone():
 def test_a_network_with_branches_is_refused(name, why):
     net = get_model(name, classes=2)
     net.initialize()
-    with pytest.raises(Refused, match=f"^{name} cannot be gone back through, {why}: .* such as alexnet, zfnet and"):
+    with pytest.raises(Refused, match=f"^{name} cannot be followed back, {why}: .* such as alexnet, zfnet and"):
         Chain(net)
 
 

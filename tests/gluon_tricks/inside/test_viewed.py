@@ -67,7 +67,9 @@ def test_of_several_classes_each_has_its_own_probability(tmp_path):
     seen = open_viewed(tmp_path)
     np.testing.assert_allclose(seen.probabilities(PIXELS)[4], 1 / (1 + np.exp([0, -1, -2])), rtol=1e-6)
     assert seen.names == ("a", "b", "c")
-    with pytest.raises(Refused, match="finds several classes in an image, and records tell one: name photos"):
+    with pytest.raises(
+        Refused, match="finds several classes in an image, and these records have one label each: name photos"
+    ):
         pictures_of_records(seen, str(tmp_path), 5)
 
 

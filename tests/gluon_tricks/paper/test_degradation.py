@@ -13,6 +13,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.paper import degradation, tables
 from gluon_tricks.paper.cells import Runs, missing
 from gluon_tricks.paper.comparison import compare
+from gluon_tricks.paper.pictures import picture
 from gluon_tricks.paper.scales import CIFAR_SCALES
 from gluon_tricks.recipes.registry import get_recipe
 from gluon_tricks.tricks import StepDecay
@@ -132,21 +133,21 @@ def test_the_files(done):
     assert "12 epochs in place of 164" in text and "Training: of the images of the last epoch" in text
     rows = list(csv.DictReader(io.StringIO(tables.as_csv(comparison))))
     assert [row["train_error"] for row in rows[:4]] == ["20.0", "20.0", "24.0", "26.0"] and len(rows) == 8
-    picture, what = tables.curves(comparison, comparison.sections[0])
-    assert picture[:4] == b"\x89PNG" and what == "errors against epoch"
+    png, what = picture(comparison, comparison.sections[0])
+    assert png[:4] == b"\x89PNG" and what == "errors against epoch"
     assert 'alt="errors against epoch"' in tables.page(comparison)
 
 
 def test_nothing_has_been_run(runs):
     comparison = compare("degradation", runs, 1)
-    assert tables.curves(comparison, comparison.sections[0])[0] is None and "<img" not in tables.page(comparison)
+    assert picture(comparison, comparison.sections[0])[0] is None and "<img" not in tables.page(comparison)
     assert len(missing(runs.cells("degradation", (), (), 1))) == 4
 
 
 def test_the_command_writes_the_picture(done, capsys, monkeypatch):
     monkeypatch.setattr(reproduce, "_runs", lambda args: done)
     assert reproduce.main(["degradation", "--scale", "small", "--seeds", "2", "--runs", str(done.root)]) == 0
-    assert "its curves in .png too" in capsys.readouterr().out
+    assert "its picture in .png too" in capsys.readouterr().out
     assert {path.name for path in (done.root / "small").glob("degradation.*")} == {
         f"degradation.{ending}" for ending in ("csv", "html", "md", "png")
     }

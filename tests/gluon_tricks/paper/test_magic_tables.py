@@ -215,7 +215,7 @@ def test_between_alone_changes_the_base_of_a_detector_by_a_factor_a_layer():
 @pytest.mark.parametrize(
     "changes, text",
     [
-        (dict(init="plain", base_params="run"), "init is plain, of a base that starts anew, and base_params run"),
+        (dict(init="plain", base_params="run"), "init is plain, for a base that starts anew, and base_params run"),
         (dict(init="he"), "init is 'he': choose one of "),
         (
             dict(base_params="run", tricks=(DataDependentInit(),)),

@@ -73,5 +73,5 @@ def test_too_few_images(records, tmp_path, monkeypatch):
     monkeypatch.setattr(Classification, "sample", lambda task, count: mx.nd.zeros((2, 3, 63, 63)))
     task = type("", (), {"train": type("", (), {"records": records}), "recipe": None})
     monkeypatch.setattr(neighbours, "_task", lambda runs: task)
-    with pytest.raises(Refused, match="6 images are too few to look for neighbours among: give 20 or more"):
+    with pytest.raises(Refused, match="among 20 images or more, and there are 6: name more with --data"):
         neighbours.magic_figure2(Runs(tmp_path, CAFFE_SCALES["smoke"], **files), 1)

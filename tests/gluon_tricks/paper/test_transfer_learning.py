@@ -6,14 +6,15 @@ import pytest
 
 from gluon_tricks.cli import reproduce
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.selection import selected
 from gluon_tricks.networks.load import starting_point
-from gluon_tricks.paper import little_data, tables
+from gluon_tricks.paper import little_data
 from gluon_tricks.paper.cells import Runs, missing
 from gluon_tricks.paper.comparison import compare
 from gluon_tricks.paper.little_data_scales import LITTLE_DATA_SCALES
+from gluon_tricks.paper.pictures import PICTURES
 from gluon_tricks.recipes.registry import get_table
 from model_zoo import get_model, weights
 
@@ -110,4 +111,4 @@ def test_the_curves_are_means_and_spreads_over_seeds(tmp_path, monkeypatch):
         "features frozen (seeds: 2)",
         "all trained (seeds: 1)",
     ]
-    assert "top-1 against images of each class" in tables.PICTURES[TABLE.name]
+    assert "top-1 against images of each class" in PICTURES[TABLE.name]

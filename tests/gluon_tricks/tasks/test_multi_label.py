@@ -248,7 +248,10 @@ def test_recipes_that_are_none(changes, says):
     "words, says",
     [
         (["--data", "x", "--rec-val", "v.rec"], "--data x and --rec-train or --rec-val name two sets of images"),
-        (["--data", "x", "--dataset", "scenes"], "--data x is a folder, which --dataset scenes has not"),
+        (
+            ["--data", "x", "--dataset", "scenes"],
+            "--dataset scenes takes no folder, and --data names x: leave one of them out",
+        ),
         (["--train-splits", "a"], "--train-splits goes with --data FOLDER"),
         (["--recipe", "shapes"], "shapes is a recipe of classification, and this command trains taggers: use gluon-tr"),
         (["--set", "label_smoothing=on"], "label_smoothing takes images of one class each"),

@@ -99,7 +99,7 @@ def test_another_task_needs_two_entries(tiny_records, tmp_path, monkeypatch):
     found = evaluate(run)
     assert (found.top1, found.images) == (scores.top1, 20) and found.loss == pytest.approx(scores.loss, rel=1e-5)
     assert len(predict(run, np.zeros((40, 40, 3), np.uint8))[0].values["classes"]) == 4
-    with pytest.raises(Refused, match="multi.scale is for segmenters, and .* is one of tags"):
+    with pytest.raises(Refused, match="multi.scale is for segmenters, and .* is a marker"):
         predict(run, np.zeros((40, 40, 3), np.uint8), multi_scale=True)
     longer = recipe.set(epochs=2)
     train_and_evaluate(longer, run, dataclasses.replace(options, resume=True))

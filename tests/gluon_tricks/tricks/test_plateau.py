@@ -77,7 +77,7 @@ def test_numbers_that_make_no_sense(numbers, says):
 
 
 def test_a_doubt_where_it_can_have_no_effect():
-    assert "plateau with a patience of 5 epochs and 3 drops: the rate falls at no epoch of 5" == Plateau().doubt(5)
+    assert "plateau with a patience of 5 epochs and 3 drops: the rate never falls in 5 epochs" == Plateau().doubt(5)
     assert Plateau().doubt(6) == ""
 
 
@@ -127,11 +127,11 @@ def test_a_run_ends_where_it_says(recipe, tmp_path):
     assert (run / "curves.png").exists() and [p.name for p in sorted((run / "pictures").iterdir())][-1] == (
         "epoch-0006.png"
     )
-    said = [line[20:] for line in (run / "log.txt").read_text().splitlines() if "improves no more" in line]
+    said = [line[20:] for line in (run / "log.txt").read_text().splitlines() if "no longer improves" in line]
     assert said == [
-        "the validation error improves no more: after epoch 3 the learning rate is 0.1 times the schedule's",
-        "the validation error improves no more: after epoch 4 the learning rate is 0.01 times the schedule's",
-        "the validation error improves no more: the run ends after epoch 6 of 10",
+        "the validation error no longer improves: after epoch 3 the learning rate is 0.1 times the schedule's",
+        "the validation error no longer improves: after epoch 4 the learning rate is 0.01 times the schedule's",
+        "the validation error no longer improves: the run ends after epoch 6 of 10",
     ]
     load_network(run)
 

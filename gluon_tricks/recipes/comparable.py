@@ -1,0 +1,56 @@
+"""Comparing two recipes: what of each decides its result."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from gluon_tricks.recipes.fields import declared
+from gluon_tricks.tricks import Trick
+
+
+class Comparable:
+    """The base of Settings: a recipe that can be compared with another.
+
+    Attributes:
+        task, tricks: as of Settings.
+    """
+
+    task: ClassVar[str]
+    tricks: Sequence[Trick]
+
+    def deciding(self, situation: str) -> dict[str, Any]:
+        """What decides the result: field -> value as in JSON, the tricks' names, and their numbers as mixup.alpha."""
+        values: dict[str, Any] = {"task": self.task}
+        for field in dataclasses.fields(self):
+            if field.name != "tricks" and situation not in declared(type(self), field.name).get("free", ()):
+                values[field.name] = getattr(self, field.name)
+        values["tricks"] = [trick.label() for trick in self.tricks]
+        for trick in self.tricks:
+            for field in dataclasses.fields(trick):
+                if situation not in field.metadata.get("free", ()):
+                    values[f"{trick.label()}.{field.name}"] = getattr(trick, field.name)
+        return json.loads(json.dumps(values))
+
+    def differences(self, old: Comparable, situation: str) -> dict[str, tuple[Any, Any]]:
+        """What decides the result and differs: field, or trick.number of a trick that both have -> its values.
+
+        Args:
+            old: the recipe of a run; self: the one that is wanted.
+            situation: of SITUATIONS.
+
+        Returns:
+            the old value and this one's of each.
+        """
+        wanted, there = self.deciding(situation), old.deciding(situation)
+        if wanted["task"] != there["task"]:  # they have other fields
+            return {"task": (there["task"], wanted["task"])}
+        left_open = {
+            field.name
+            for field in dataclasses.fields(self)
+            if declared(type(self), field.name).get("found") and not getattr(self, field.name)
+        }
+        names = [name for name in wanted if name in there and name not in left_open]
+        return {name: (there[name], wanted[name]) for name in names if there[name] != wanted[name]}
