@@ -90,7 +90,8 @@ def change_rates(
         net, images, seed: as for initialise_from_data.
         chunk: images at a time; 1 takes the square of each image's own gradient.
 
-    Returns: of each layer its place, C~_k and the coefficient of variation of C~_k,j over its columns.
+    Returns: of each layer its place, C~_k and the coefficient of variation of C~_k,i,j over its weights. Of a
+        convolution this has the noise of an estimate from len(images) / chunk gradients in it.
 
     Raises:
         Refused: as initialise_from_data, of images and networks.
@@ -99,7 +100,7 @@ def change_rates(
     """
     with _shapes_refused(images):
         chunks = _chunks(net, images, chunk)
-        return measure(_graph(net), chunks, generator(seed, "change rates"))
+        return measure(_graph(net), chunks, generator(seed, "change rates"), each_weight=True)
 
 
 def _graph(net: mx.gluon.HybridBlock) -> Graph:

@@ -137,12 +137,25 @@ def test_a_convolution_changes_like_the_dense_layer_that_it_equals():
         net.add(layer, nn.Flatten())
         net.initialize()
         layer.weight.set_data(mx.nd.array(weight.reshape(layer.weight.shape)))
-        found += measure(Graph(net), [image], np.random.default_rng(3))
+        found += measure(Graph(net), [image], np.random.default_rng(3), each_weight=True)
     eta = np.random.default_rng(3).standard_normal(3)
     columns = abs(image.asnumpy().ravel()) * np.sqrt((eta**2).sum() / 3 / (weight**2).sum())
     for rate in found:
         assert rate.mean == pytest.approx(columns.mean(), rel=1e-5)
-        assert rate.variation == pytest.approx(columns.std() / columns.mean(), rel=1e-5)
+        each = np.outer(abs(eta), abs(image.asnumpy().ravel()))  # C_i,j of one image is |y_i| |z_j|
+        assert rate.variation == pytest.approx(each.std() / each.mean(), rel=1e-5)
+
+
+def test_the_variation_is_over_weights_and_not_columns():
+    """Figure 1 is of C~_k,i,j: of inputs that are alike all columns change alike, and the rows do not."""
+    net = nn.HybridSequential()
+    net.add(nn.Dense(1, in_units=1), nn.Dense(2, in_units=1), nn.Dense(2, in_units=2))
+    net.initialize()
+    for layer, weight in zip(net, ([[1.0]], [[1.0], [1.0]], [[1.0, 3.0], [0.0, 0.0]])):
+        layer.weight.set_data(mx.nd.array(weight))
+    rates = change_rates(net, np.full((2, 1, 1, 1), 2.0))
+    # z = 2, then (2, 2); y of the second layer is (eta, 3 eta): columns alike, rows 1 to 3, deviation 1/2 of the mean.
+    assert rates[1].variation == pytest.approx(0.5, rel=1e-5)
 
 
 def test_three_layers_by_hand():
