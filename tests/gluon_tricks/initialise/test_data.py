@@ -285,6 +285,47 @@ def test_a_network_that_cannot_be_traced():
         initialise_from_data(Odd(), np.zeros((4, 3, 8, 8)))
 
 
+def test_networks_that_cannot_be_traced_before_their_shapes_are_known():
+    """Blocks that are none of a graph, and one that asks for a number, with layers whose input is not known yet."""
+
+    class Deciding(mx.gluon.HybridBlock):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Dense(3)
+
+        def hybrid_forward(self, F, x):
+            return self.layer(x * 2 if x.sum().asscalar() > 0 else x)
+
+    class Plain(mx.gluon.Block):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Dense(3)
+
+    for kind, why in ((Deciding, "asscalar"), (Plain, "a Plain is no HybridBlock")):
+        net = kind()
+        net.initialize()
+        for used in (initialise_from_data, change_rates):
+            with pytest.raises(Refused, match=f"the network cannot be traced.*{why}"):
+                used(net, np.ones((4, 3, 8, 8)))
+
+
+@pytest.mark.parametrize("in_units", [0, 3])
+def test_a_layer_that_no_image_reaches(in_units):
+    class Idle(mx.gluon.HybridBlock):
+        def __init__(self):
+            super().__init__(prefix="net_")
+            with self.name_scope():
+                self.used, self.idle = nn.Dense(3, prefix="used_"), nn.Dense(4, in_units=in_units, prefix="idle_")
+
+        def hybrid_forward(self, F, x):
+            return self.used(x)
+
+    net = Idle()
+    net.initialize()
+    with pytest.raises(Refused, match=r"^no image reaches the layer of net_idle_weight.*: take it out"):
+        initialise_from_data(net, np.ones((4, 3, 8, 8)))
+
+
 @pytest.mark.parametrize(
     ("name", "prepare", "says"),
     [
