@@ -77,8 +77,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--network", action="append", default=[], metavar="[NAME=]SRC",
-        help=f"{SOURCE}: for transfer_learning one that is trained on the other classes, for magic_figure2 one more "
-        "row, for magic_table3 what a row starts from, such as krizhevsky=caffenet.params; repeatable",
+        help=f"{SOURCE}: for transfer_learning one that is trained on the other classes, for magic_figure1 and "
+        "magic_figure2 one more to show, for magic_table3 what a row starts from, such as krizhevsky=caffenet.params; "
+        "repeatable",
     )  # fmt: skip
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--plan", action="store_true", help="run nothing, say what would be run and for how long")
@@ -213,7 +214,7 @@ def _runs(args: argparse.Namespace) -> cells.Runs:
 
 def _networks(args: argparse.Namespace) -> dict[str, str]:
     """Name -> trained network that rows start from; "": the one that all start from (Runs.networks)."""
-    if args.what == "magic_figure2":  # which draws them
+    if args.what in ("magic_figure1", "magic_figure2"):  # which draw them
         return {}
     table = get_table(args.what) if args.what in TABLES else None
     names = table.weights if table else []

@@ -29,7 +29,7 @@ class ChangeRate:
     Args:
         layer: its place in the network.
         mean: C~_k, the mean over the columns j of C~_k,j.
-        variation: standard deviation over mean of C~_k,j: 0 if all columns change alike.
+        variation: standard deviation over mean of C~_k,i,j: 0 if all weights change alike.
     """
 
     layer: str
@@ -37,33 +37,39 @@ class ChangeRate:
     variation: float
 
 
-def measure(graph: Graph, chunks: Chunks, rng: np.random.Generator) -> list[ChangeRate]:
+def measure(graph: Graph, chunks: Chunks, rng: np.random.Generator, each_weight: bool = False) -> list[ChangeRate]:
     """The change rate of every affine layer.
 
         C_k,i,j^2 = E[(dl / dW_k(i, j))^2],  C~_k,j^2 = mean_i C_k,i,j^2 / |W_k|^2,  C~_k = mean_j C~_k,j
         l = eta' z_N,  eta ~ N(0, I), another for each image
 
-    Of a dense layer the squared gradient of an image is z_k-1(j)^2 |y_k|^2 (equation 3).
+    Of a dense layer the squared gradient of an image is z_k-1(j)^2 y_k(i)^2 (equation 1).
 
     Args:
         chunks: of images (n, 3, H, W). The fewer images each has, the closer the estimate for convolutions (see
             `Differs:`).
+        each_weight: whether to keep what the variation is of, a number for each weight of the network. Without it the
+            variation is that of the columns, C~_k,j.
 
     Source: equations 1 to 3.
     Differs: of a convolution the gradient is taken of a chunk at a time. As the etas of its images are independent and
         have mean zero, the square of the sum of their gradients has the sum of the squares as its mean.
     """
     layers = [*graph.affine()]
-    squares = {k: 0.0 for k, _ in layers}  # of each column, summed over rows and images
+    squares: dict[int, np.ndarray] = {}  # (rows or 1, columns), summed over images
     for chunk in chunks:
-        for k, of_columns in _squared_gradients(graph, chunk, rng).items():
-            squares[k] = squares[k] + of_columns.astype(np.float64)
+        for k, found in _squared_gradients(graph, chunk, rng, each_weight).items():
+            # Of each weight of VGG in float64 they would take more than a gigabyte.
+            found = found if each_weight else found.astype(np.float64)
+            squares[k] = np.add(squares[k], found, out=squares[k]) if k in squares else found
     images = sum(len(chunk) for chunk in chunks)
     return [_rate(node.path, squares[k] / images, graph.parameter(node, 1)) for k, node in layers]
 
 
-def _squared_gradients(graph: Graph, chunk: mx.nd.NDArray, rng: np.random.Generator) -> dict[int, np.ndarray]:
-    """Of each affine layer the squares of its weights' gradients, summed over its rows: one number a column."""
+def _squared_gradients(
+    graph: Graph, chunk: mx.nd.NDArray, rng: np.random.Generator, each_weight: bool
+) -> dict[int, np.ndarray]:
+    """Of each affine layer its weights' squared gradients (rows, columns), or their sums over rows (1, columns)."""
     weights, dense = {}, {}  # index -> an array to differentiate by; of dense layers the input besides
 
     def reached(k, node, inputs) -> None:
@@ -86,20 +92,24 @@ def _squared_gradients(graph: Graph, chunk: mx.nd.NDArray, rng: np.random.Genera
     gradients = autograd.grad(loss, [*weights.values(), *(nothing for nothing, _ in dense.values())])
     found = {}
     for k, gradient in zip([*weights, *dense], gradients):
+        squared = mx.nd.square(gradient)
         if k in weights:
-            found[k] = mx.nd.sum(mx.nd.square(gradient), axis=0).asnumpy().ravel()
+            rows = squared if each_weight else squared.sum(axis=0, keepdims=True)
+            found[k] = rows.asnumpy().reshape(len(rows), -1)
         else:
-            inputs = dense[k][1].reshape((len(chunk), -1))
-            found[k] = mx.nd.dot(mx.nd.square(gradient).sum(axis=1), mx.nd.square(inputs)).asnumpy()
+            inputs = mx.nd.square(dense[k][1].reshape((len(chunk), -1)))
+            rows = squared if each_weight else squared.sum(axis=1, keepdims=True)
+            found[k] = mx.nd.dot(rows, inputs, transpose_a=True).asnumpy()
     return found
 
 
 def _rate(layer: str, squares: np.ndarray, weight: mx.gluon.Parameter) -> ChangeRate:
-    """Args: squares: E[sum_i (dl / dW(i, j))^2] of each column j."""
+    """Args: squares: E[(dl / dW(i, j))^2] of each weight, or (1, columns) their sums over i."""
     norm = max(float(mx.nd.square(weight.list_data()[0]).sum().asscalar()), 1e-30)
-    columns = np.sqrt(squares / weight.shape[0] / norm)
-    mean = float(columns.mean())
-    return ChangeRate(layer, mean, float(columns.std() / mean) if mean else 0.0)
+    mean = float(np.sqrt(squares.sum(axis=0, dtype=np.float64) / weight.shape[0] / norm).mean())
+    each = np.sqrt(squares)
+    middle = float(each.mean(dtype=np.float64))
+    return ChangeRate(layer, mean, float(each.std(dtype=np.float64) / middle) if middle else 0.0)
 
 
 def initialise_between(
@@ -130,7 +140,9 @@ def initialise_between(
         share alpha of every difference of log C~, and c rounds leave (1 - alpha)^c of it: they are taken together, and
         the rates are measured at the beginning and after half of the rounds. Local response normalisation is taken for
         homogeneous, as in the document, which it is for small numbers alone: on photos, after Algorithm 1, the outputs
-        of CaffeNet and GoogLeNet end up half as large, and are others.
+        of CaffeNet and GoogLeNet end up half as large, and are others. Of several outputs each last layer takes what
+        keeps its own, and no factors make its rate that of the others too: of GoogLeNet with auxiliary classifiers the
+        last layer of the first ends about 100 times as fast as the layers before it (8 drawn images, Gaussian).
     """
     scaling = Scaling(graph, chunks[0].shape)
     left = [node.path for k, node in graph.affine() if k not in scaling.free]

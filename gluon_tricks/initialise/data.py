@@ -50,8 +50,8 @@ def initialise_from_data(
 
     Raises:
         Refused: no images, images that hold NaN, or whose shape or values no layer takes; fewer images than 2; a
-            network that is not initialised, in another precision, cannot be traced or has a transposed convolution; an
-            unknown kind of filters.
+            network that is not initialised, in another precision, cannot be traced, has a layer that no image reaches
+            or a transposed convolution; an unknown kind of filters.
 
     Source: Krähenbühl et al., Data-dependent initializations of convolutional neural networks, ICLR 2016, algorithms 1
         and 2, sections 3.3 and 4.5 (the last layer).
@@ -90,7 +90,8 @@ def change_rates(
         net, images, seed: as for initialise_from_data.
         chunk: images at a time; 1 takes the square of each image's own gradient.
 
-    Returns: of each layer its place, C~_k and the coefficient of variation of C~_k,j over its columns.
+    Returns: of each layer its place, C~_k and the coefficient of variation of C~_k,i,j over its weights. Of a
+        convolution this has the noise of an estimate from len(images) / chunk gradients in it.
 
     Raises:
         Refused: as initialise_from_data, of images and networks.
@@ -99,7 +100,7 @@ def change_rates(
     """
     with _shapes_refused(images):
         chunks = _chunks(net, images, chunk)
-        return measure(_graph(net), chunks, generator(seed, "change rates"))
+        return measure(_graph(net), chunks, generator(seed, "change rates"), each_weight=True)
 
 
 def _graph(net: mx.gluon.HybridBlock) -> Graph:
@@ -111,6 +112,14 @@ def _graph(net: mx.gluon.HybridBlock) -> Graph:
             "cannot be initialised from images: use a network without"
         )
     return graph
+
+
+def _require_reached(net: mx.gluon.HybridBlock) -> None:
+    """Refuses a network with a layer that no image gets to: nothing is known of what it would see."""
+    reached = {node.name for node in Graph(net).nodes}
+    idle = [name for name in net.collect_params() if name not in reached]
+    if idle:
+        raise Refused(f"no image reaches the layer of {some(idle)}: take it out, or use it on the way to the outputs")
 
 
 @contextlib.contextmanager
@@ -138,6 +147,8 @@ def _chunks(net: mx.gluon.HybridBlock, images, size: int = _CHUNK) -> list[mx.nd
         raise Refused("one image has no variance over images: give 160, or at least 2")
     if size < 1:
         raise Refused(f"chunk is {size}: it takes 1 or more images at a time")
+    if not isinstance(net, mx.gluon.HybridBlock):
+        raise Refused(f"the network cannot be traced: a {type(net).__name__} is no HybridBlock, and it has to be one")
     parameters = list(net.collect_params().values())
     if any(parameter._data is None and not parameter._deferred_init for parameter in parameters):
         raise Refused("the network has no numbers yet: call its initialize() first")
@@ -145,6 +156,7 @@ def _chunks(net: mx.gluon.HybridBlock, images, size: int = _CHUNK) -> list[mx.nd
     dtype = np.dtype(parameters[0].dtype) if parameters else np.float32
     if dtype not in (np.float32, np.float64):
         raise Refused(f"the network is in {dtype}: initialise it in float32, and cast it then")
+    _require_reached(net)
     if any(parameter._deferred_init for parameter in parameters):
         net.infer_shape(mx.nd.array(images[:1]))
         for parameter in parameters:

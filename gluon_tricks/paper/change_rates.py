@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import mxnet as mx
 
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import no_empty_folders, write_text, writing
+from gluon_tricks.core.wording import plural, printable
 from gluon_tricks.initialise.between import ChangeRate
 from gluon_tricks.initialise.data import change_rates, initialise_from_data
+from gluon_tricks.initialise.walk import Graph
+from gluon_tricks.networks.load import open_classifier, require_classifier
 from gluon_tricks.paper.cells import Runs
+from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks.classification.task import Classification
 from gluon_tricks.tasks.lettering import import_pyplot
 from model_zoo import get_model
 
 IMAGES = 100
+LAYERS = 8  # of CaffeNet that have weights
 Start = Callable[[mx.gluon.HybridBlock, mx.nd.NDArray], object]
 
 
@@ -40,11 +46,14 @@ STARTS: dict[str, Start] = {
 }
 
 
-def measured(runs: Runs) -> dict[str, list[ChangeRate]]:
+def measured(runs: Runs, networks: Sequence[str] = ()) -> dict[str, list[ChangeRate]]:
     """The change rates of CaffeNet's layers, from each beginning, on the first training images of table 6's data.
 
+    Args:
+        networks: trained CaffeNets, as open_classifier takes them; each sees images of its own size.
+
     Raises:
-        Refused: the images are not named and not here.
+        Refused: the images are not named and not here; there is no such network, or it is no CaffeNet.
     """
     runs.require_data("table6")
     recipe = runs.cell("table6/resnet50_v1d/efficient", 0).recipe
@@ -52,9 +61,26 @@ def measured(runs: Runs) -> dict[str, list[ChangeRate]]:
         model="caffenet", net={}, tricks=(), dtype="float32", batch_size=20, bn_batch=None, augment="none",
         input_size=None, crop_ratio=None, mean=None, std=None,
     )  # fmt: skip
+    trained = {printable(source): trained_rates(source, recipe) for source in networks}
     task = Classification(recipe.resolved(), [mx.cpu()], None)
     images = task.sample(IMAGES)
-    return {name: rates_from(start, images, task.recipe.classes) for name, start in STARTS.items()}
+    return {name: rates_from(start, images, task.recipe.classes) for name, start in STARTS.items()} | trained
+
+
+def trained_rates(source: str, recipe: Recipe) -> list[ChangeRate]:
+    """The change rates of a trained CaffeNet. Args: recipe: of its images, but for how it sees them."""
+    net = require_classifier(open_classifier(source, ctx=[mx.cpu()]), source)
+    layers = len([*Graph(net).affine()])
+    if layers != LAYERS:
+        raise Refused(
+            f"{printable(source)} has {plural(layers, 'convolution or dense layer')} and the figure is of CaffeNet's "
+            f"{LAYERS}: name a CaffeNet"
+        )
+    seen_as = net.preprocessing
+    recipe = recipe.set(
+        input_size=seen_as.input_size, crop_ratio=seen_as.crop_ratio, mean=seen_as.mean, std=seen_as.std
+    )
+    return change_rates(net, Classification(recipe.resolved(), [mx.cpu()], None).sample(IMAGES))
 
 
 def rates_from(start: Start, images: mx.nd.NDArray, classes: int) -> list[ChangeRate]:
@@ -73,14 +99,17 @@ def started(start: Start, images: mx.nd.NDArray, classes: int) -> mx.gluon.Hybri
     return net
 
 
-def magic_figure1(runs: Runs, seeds: int):
+def magic_figure1(runs: Runs, seeds: int, networks: Sequence[str] = ()):
     """The mean change rate of each layer, where a flat curve is better, and its coefficient of variation.
 
+    Args:
+        networks: further curves, of trained CaffeNets.
+
     Source: figure 1 of Krähenbühl et al.
-    Differs: there is no curve of a network trained on ImageNet, whose parameters are not published in a form that is
-        read here. On a proxy's images.
+    Differs: a CaffeNet trained on ImageNet is shown where its parameters are given: they are not published in a form
+        that is read here. Images are the training images of the scale, where the document has VOC2007's validation.
     """
-    found = measured(runs)
+    found = measured(runs, networks)
     folder = runs.root / runs.scale.name
     with no_empty_folders(folder), writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -98,5 +127,5 @@ def magic_figure1(runs: Runs, seeds: int):
     return figure
 
 
-def _numbers(found: dict[str, list[ChangeRate]]) -> dict[str, list[dict]]:
+def _numbers(found: Mapping[str, list[ChangeRate]]) -> dict[str, list[dict]]:
     return {name: [vars(rate) for rate in rates] for name, rates in found.items()}

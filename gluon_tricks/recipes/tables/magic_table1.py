@@ -45,7 +45,7 @@ def _row(key: str, label: str, within: bool, between: bool, paper: Mapping[str, 
             also[column] = (DataDependentInit(filters=filters, within=within, between=between),)
         if training in paper:
             printed[column] = (paper[training][FILTERS.index(filters)], math.nan)
-    return Row(key, label, also=also, paper=printed)
+    return Row(key, label, also=also, base="" if key == "none" else "none", paper=printed)
 
 
 TABLE = Table(

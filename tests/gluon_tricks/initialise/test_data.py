@@ -137,12 +137,25 @@ def test_a_convolution_changes_like_the_dense_layer_that_it_equals():
         net.add(layer, nn.Flatten())
         net.initialize()
         layer.weight.set_data(mx.nd.array(weight.reshape(layer.weight.shape)))
-        found += measure(Graph(net), [image], np.random.default_rng(3))
+        found += measure(Graph(net), [image], np.random.default_rng(3), each_weight=True)
     eta = np.random.default_rng(3).standard_normal(3)
     columns = abs(image.asnumpy().ravel()) * np.sqrt((eta**2).sum() / 3 / (weight**2).sum())
     for rate in found:
         assert rate.mean == pytest.approx(columns.mean(), rel=1e-5)
-        assert rate.variation == pytest.approx(columns.std() / columns.mean(), rel=1e-5)
+        each = np.outer(abs(eta), abs(image.asnumpy().ravel()))  # C_i,j of one image is |y_i| |z_j|
+        assert rate.variation == pytest.approx(each.std() / each.mean(), rel=1e-5)
+
+
+def test_the_variation_is_over_weights_and_not_columns():
+    """Figure 1 is of C~_k,i,j: of inputs that are alike all columns change alike, and the rows do not."""
+    net = nn.HybridSequential()
+    net.add(nn.Dense(1, in_units=1), nn.Dense(2, in_units=1), nn.Dense(2, in_units=2))
+    net.initialize()
+    for layer, weight in zip(net, ([[1.0]], [[1.0], [1.0]], [[1.0, 3.0], [0.0, 0.0]])):
+        layer.weight.set_data(mx.nd.array(weight))
+    rates = change_rates(net, np.full((2, 1, 1, 1), 2.0))
+    # z = 2, then (2, 2); y of the second layer is (eta, 3 eta): columns alike, rows 1 to 3, deviation 1/2 of the mean.
+    assert rates[1].variation == pytest.approx(0.5, rel=1e-5)
 
 
 def test_three_layers_by_hand():
@@ -270,6 +283,47 @@ def test_a_network_that_cannot_be_traced():
 
     with pytest.raises(Refused, match="the network cannot be traced"):
         initialise_from_data(Odd(), np.zeros((4, 3, 8, 8)))
+
+
+def test_networks_that_cannot_be_traced_before_their_shapes_are_known():
+    """Blocks that are none of a graph, and one that asks for a number, with layers whose input is not known yet."""
+
+    class Deciding(mx.gluon.HybridBlock):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Dense(3)
+
+        def hybrid_forward(self, F, x):
+            return self.layer(x * 2 if x.sum().asscalar() > 0 else x)
+
+    class Plain(mx.gluon.Block):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Dense(3)
+
+    for kind, why in ((Deciding, "asscalar"), (Plain, "a Plain is no HybridBlock")):
+        net = kind()
+        net.initialize()
+        for used in (initialise_from_data, change_rates):
+            with pytest.raises(Refused, match=f"the network cannot be traced.*{why}"):
+                used(net, np.ones((4, 3, 8, 8)))
+
+
+@pytest.mark.parametrize("in_units", [0, 3])
+def test_a_layer_that_no_image_reaches(in_units):
+    class Idle(mx.gluon.HybridBlock):
+        def __init__(self):
+            super().__init__(prefix="net_")
+            with self.name_scope():
+                self.used, self.idle = nn.Dense(3, prefix="used_"), nn.Dense(4, in_units=in_units, prefix="idle_")
+
+        def hybrid_forward(self, F, x):
+            return self.used(x)
+
+    net = Idle()
+    net.initialize()
+    with pytest.raises(Refused, match=r"^no image reaches the layer of net_idle_weight.*: take it out"):
+        initialise_from_data(net, np.ones((4, 3, 8, 8)))
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,20 @@
 """Figure 1 of data-dependent initialisation: what it is drawn from."""
 
+import dataclasses
 import json
 
 import mxnet as mx
 import numpy as np
 import pytest
 
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.initialise.data import change_rates as rates_of
+from gluon_tricks.networks.load import Trained
 from gluon_tricks.paper import change_rates
 from gluon_tricks.paper.cells import Runs
 from gluon_tricks.paper.scales import SCALES
+from gluon_tricks.tasks.classification.task import Classification
+from model_zoo import get_model
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +34,42 @@ def test_ours_are_flat_and_the_others_are_not(found):
 
 
 def test_the_figure_and_its_numbers(found, tmp_path, monkeypatch):
-    monkeypatch.setattr(change_rates, "measured", lambda runs: found)
+    monkeypatch.setattr(change_rates, "measured", lambda runs, networks: found)
     figure = change_rates.magic_figure1(Runs(tmp_path, SCALES["smoke"]), 1)
     assert [len(panel.lines) for panel in figure.axes] == [5, 5]
     stored = json.loads((tmp_path / "smoke" / "magic_figure1.json").read_text())
     assert stored["k-means (ours)"][0]["layer"] == "stage1.0"
     drawn = figure.axes[0].lines[4].get_ydata()
     assert np.allclose(drawn, [rate["mean"] for rate in stored["k-means (ours)"]])
+
+
+def trained(model, **shape) -> Trained:
+    mx.random.seed(1)
+    net = get_model(model, classes=10, **shape)
+    net.initialize()
+    net(mx.nd.zeros((1, 3, 63, 63)))
+    return Trained(net)
+
+
+def test_a_trained_network_is_a_curve_of_its_own(tmp_path, monkeypatch):
+    """Its rates are those of the network, on images as it takes them, and stand beside the beginnings'."""
+    opened, seen = trained("caffenet", hidden=16), np.random.default_rng(0).standard_normal((8, 3, 63, 63))
+    opened.net.preprocessing = dataclasses.replace(opened.net.preprocessing, input_size=63)
+    asked = []
+    monkeypatch.setattr(change_rates, "STARTS", {})
+    monkeypatch.setattr(change_rates, "open_classifier", lambda source, ctx: opened)
+    monkeypatch.setattr(
+        Classification, "sample", lambda task, count: asked.append(task.recipe.input_size) or mx.nd.array(seen)
+    )
+    found = change_rates.measured(Runs(tmp_path, SCALES["smoke"]), ["mine.params"])
+    assert asked[0] == 63 and found == {"mine.params": rates_of(opened.net, seen)}
+
+
+def test_a_network_that_the_figure_cannot_show(tmp_path, monkeypatch):
+    runs = Runs(tmp_path, SCALES["smoke"])
+    with pytest.raises(Refused, match="there is no run or file nowhere"):
+        change_rates.measured(runs, ["nowhere"])
+    monkeypatch.setattr(change_rates, "open_classifier", lambda source, ctx: trained("cifar_resnet20_v1"))
+    says = "mine has 22 convolution or dense layers and the figure is of CaffeNet's 8: name a CaffeNet"
+    with pytest.raises(Refused, match=says):
+        change_rates.measured(runs, ["mine"])

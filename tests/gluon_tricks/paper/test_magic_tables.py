@@ -259,3 +259,18 @@ def test_records_are_collected_without_their_places(tmp_path):
     assert again.state() == "failed: stopped: the loss of step 6 is nan"
     kept = from_records.cell("magic_table1/sgd_gaussian/none", 0)
     assert kept.is_done() and kept.scores() == (0.5, 0.375) and kept.stored().train == ("train.rec",)
+
+
+def test_a_difference_is_to_what_a_row_changes(tmp_path):
+    """Scalings to none of it, networks that were rescaled to the same networks as they are: the document's numbers."""
+    runs = {name: Runs(tmp_path, scales_of(get_table(name))["small"]) for name in ("magic_table1", "magic_table3")}
+    told = {
+        (row["Row"]): row["Paper's difference"]
+        for row in compare("magic_table1", runs["magic_table1"], 1, ["sgd_kmeans"]).sections[0].rows
+    }
+    assert [*told.values()] == ["", "+0.00", "+14.50", "+15.40"]  # of 41.2: 41.2, 55.7, 56.6
+    ours = [
+        row["Paper's difference"]
+        for row in compare("magic_table3", runs["magic_table3"], 1, ["classification"]).sections[0].rows
+    ]
+    assert ours[-3:] == ["+1.30", "+0.30", "+10.00"]  # 54.2 - 52.9, 63.1 - 62.8, 65.3 - 55.3

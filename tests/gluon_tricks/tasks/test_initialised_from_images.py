@@ -77,8 +77,9 @@ def test_what_it_cannot_start_from(recipe):
         recipe.set(pretrained="a.params")
     keeps = apply_setting(recipe, "data_dependent_init.within=false").set(pretrained="a.params")
     assert keeps.tricks == (DataDependentInit(images=12, rounds=2, within=False),)
-    with pytest.raises(Refused, match="data_dependent_init is for training classifiers"):
-        DetectionRecipe(tricks=(DataDependentInit(),))
+    with pytest.raises(Refused, match="base_params a.params and data_dependent_init, which sets all weights anew"):
+        DetectionRecipe(tricks=(DataDependentInit(),), base_params="a.params")
+    assert DetectionRecipe(tricks=(DataDependentInit(),)).tricks == (DataDependentInit(),)  # of a base that starts anew
     for setting, says in (
         ("filters=ica", "filters must be one of gaussian, pca, kmeans"),
         ("damping=0", "damping must"),
