@@ -50,9 +50,9 @@ def require_alike(recipe: Settings, seen: Settings | Preprocessing, source: str)
 def _remedy_of_pixels(recipe: Settings, seen: Settings | Preprocessing) -> str:
     """What to do where a network takes images less a mean image, which no flag can name."""
     if not hasattr(recipe, "mean_of"):
-        return f"a {recipe.task} network takes images of any size, and no mean image: name a network without one"
+        return f"a {recipe.task} network takes images of any size and no mean image, so name a network without one"
     if by_pixels(recipe) and not np.allclose(seen.mean, recipe.mean):
-        return f"the mean of these images is {list(recipe.mean)}: name a network of the same images, size and crop ratio"
+        return f"the mean of these images is {list(recipe.mean)}, so name one of the same images, size and crop ratio"
     std = "" if np.allclose(seen.std, recipe.std) else " and --set std=[...]"
     return f"give --set mean_of=pixels{std}"
 

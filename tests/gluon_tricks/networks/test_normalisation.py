@@ -20,8 +20,8 @@ BY_CHANNELS = Preprocessing(8, 1.0, MEAN, STD)
     [
         (BY_PIXELS, Recipe(mean=MEAN, std=STD), "give --set mean_of=pixels"),
         (BY_PIXELS, Recipe(mean=MEAN, std=(2.0, 2.0, 2.0)), "give --set mean_of=pixels and --set std=[...]"),
-        (BY_PIXELS, Recipe(mean=(11.0, 20.0, 30.0), std=STD, mean_of="pixels"), "name a network of the same images"),
-        (BY_PIXELS, DetectionRecipe(mean=MEAN, std=STD), "name a network without one"),
+        (BY_PIXELS, Recipe(mean=(11.0, 20.0, 30.0), std=STD, mean_of="pixels"), "so name one of the same images"),
+        (BY_PIXELS, DetectionRecipe(mean=MEAN, std=STD), "so name a network without one"),
         (BY_CHANNELS, Recipe(mean=(11.0, 20.0, 30.0), std=STD), "give both with --set mean=[...] and --set std=[...]"),
         (BY_CHANNELS, Recipe(mean=MEAN, std=STD, mean_of="pixels"), "and --set std=[...] and --set mean_of="),
     ],
