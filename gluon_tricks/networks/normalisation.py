@@ -41,11 +41,25 @@ def require_alike(recipe: Settings, seen: Settings | Preprocessing, source: str)
     """
     if not alike(seen, recipe):
         pixels = by_pixels(seen)
-        remedy = "give both with --set mean=[...] and --set std=[...]"
         raise Refused(
             f"{source} takes images of mean {list(seen.mean)}{' at every pixel' if pixels else ''} and deviation "
-            f"{list(seen.std)}: {'give --set mean_of=pixels' if pixels else remedy}"
+            f"{list(seen.std)}: {_remedy_of_pixels(recipe, seen) if pixels else _remedy_of_channels(recipe)}"
         )
+
+
+def _remedy_of_pixels(recipe: Settings, seen: Settings | Preprocessing) -> str:
+    """What to do where a network takes images less a mean image, which no flag can name."""
+    if not hasattr(recipe, "mean_of"):
+        return f"a {recipe.task} network takes images of any size and no mean image, so name a network without one"
+    if by_pixels(recipe) and not np.allclose(seen.mean, recipe.mean):
+        return f"the mean of these images is {list(recipe.mean)}, so name one of the same images, size and crop ratio"
+    std = "" if np.allclose(seen.std, recipe.std) else " and --set std=[...]"
+    return f"give --set mean_of=pixels{std}"
+
+
+def _remedy_of_channels(recipe: Settings) -> str:
+    own = " and --set mean_of=" if getattr(recipe, "mean_of", "") else ""
+    return f"give both with --set mean=[...] and --set std=[...]{own}"
 
 
 def alike(one: Settings | Preprocessing, other: Settings) -> bool:

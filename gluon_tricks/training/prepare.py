@@ -240,7 +240,7 @@ def require_splittable(recipe: Settings, contexts: Sequence[mx.Context]) -> None
 def _parts(net: mx.gluon.HybridBlock, recipe: Settings) -> list[str]:
     """Freezes what the recipe says, and sets the rates of parts of the network; lines on that."""
     frozen = freeze(net, recipe.freeze)
-    random = frozen and not any(getattr(recipe, field, "") for field in ("pretrained", "base_params"))
+    random = frozen and not any(getattr(recipe, field, "") for field in ("pretrained", "shallow", "base_params"))
     return [
         frozen + (", at random numbers: no trained network is named" if random else ""),
         *multiply_rates(net, recipe.lr_mult),

@@ -42,7 +42,8 @@ ALEXNET = Recipe(
 ZFNET = ALEXNET.set(name="zfnet", model="zfnet", crop_ratio=224 / 256, augment="flip", epochs=70)
 
 # Xavier, as found after the submission; --shallow RUN with --init gaussian --set init_sd=0.1 (a variance of 0.01) is
-# how it was submitted, RUN being a vgg11. S is 256; --set side=[384,384] is the other fixed one.
+# how it was submitted, RUN being a vgg11. S is 256; --set side=[384,384] is the other fixed one, whose validation
+# images are as large with --crop-ratio 0.58334, which is 224 of 384 px.
 _VGG16 = Recipe(
     name="vgg16",
     model="vgg16",

@@ -18,9 +18,10 @@ from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.trained.load import load_network
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate
-from gluon_tricks.training.prepare import prepare
+from gluon_tricks.training.prepare import _parts, prepare
 from gluon_tricks.training.steps import Interrupted
 from gluon_tricks.tricks import Mixup
+from model_zoo import get_model
 
 CIFAR = "cifar_resnet20_v1"
 OUTPUTS = {
@@ -113,6 +114,15 @@ def test_what_is_told_and_what_is_sent(recipe, tmp_path):
     assert "head.bias: learning rate times 2 (1 of" in log
     assert job.gradients.bytes == 4 * (64 * 4 + 4) and len(job.gradients.trained) == 2
     assert job.net.head.bias.lr_mult == 2.0
+
+
+@pytest.mark.parametrize(("field", "random"), [("pretrained", False), ("shallow", False), ("name", True)])
+def test_only_what_starts_from_no_trained_network_is_frozen_at_random_numbers(field, random):
+    net = get_model(CIFAR, classes=4)
+    net.initialize(mx.init.Zero())
+    net(mx.nd.zeros((1, 3, 32, 32)))
+    (told,) = _parts(net, Recipe(model=CIFAR, freeze=("features",), **{field: "runs/shallower"}))
+    assert ("at random numbers" in told) == random
 
 
 @pytest.mark.parametrize("recipe", ["segmentation"], indirect=True)
