@@ -21,6 +21,7 @@ from gluon_tricks.core.commands import words_of
 from gluon_tricks.data.builtin import scenes, shapes
 from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records
+from gluon_tricks.paper import run_cells
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -39,7 +40,7 @@ def few_pictures(tmp_path, monkeypatch):
     )
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(script.run_cells, "words_of", lambda command: [sys.executable, str(program), command])
+    monkeypatch.setattr(run_cells, "words_of", lambda command: [sys.executable, str(program), command])
     for module in (shapes, scenes):
         for name, count in counts[module.__name__.split(".")[-1]].items():
             monkeypatch.setitem(module.DATA_SETS, name, count)
@@ -197,7 +198,7 @@ def test_a_long_training_is_announced(what, rows, photos, tmp_path, capsys, monk
     monkeypatch.setattr(
         script.estimate, "plan", lambda todo: ["a line a cell", f"{len(todo)} cells, about 38.2 minutes"]
     )
-    monkeypatch.setattr(script.run_cells, "run", lambda cell, words, say: say("training") or False)
+    monkeypatch.setattr(run_cells, "run", lambda cell, words, say: say("training") or False)
     words = [what, *rows, "--scale", "imagenette", "--data", str(photos), "--runs", str(tmp_path / "runs")]
     assert script.main(words) == 1
     out = capsys.readouterr().out
