@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gluon_tricks.core.wording import columns, one_line, padded
-from gluon_tricks.paper import degradation, little_data
+from gluon_tricks.paper import cvjena, degradation, little_data
 from gluon_tricks.paper.comparison import Comparison, Section
 from gluon_tricks.paper.line import Line
 from gluon_tricks.recipes.registry import get_table
@@ -148,4 +148,5 @@ def _scores(lines: Sequence[Line], score: str):
 PICTURES = {
     "degradation": (degradation.curves, "errors against epoch"),
     "transfer_learning": (little_data.curves, "top-1 against images of each class"),
+    "cvjena_figure1": (cvjena.curves, "top-1 error against the time of training, over the learning rate"),
 }
