@@ -3,7 +3,8 @@
     python caffe_reader.py NET.prototxt NET.caffemodel SIDE ARRAYS.npz
 
 writes the layers that have numbers, in their order, and what the last of them computes of random images (2, 3, SIDE,
-SIDE), one as photos are and one so small that biases count. It imports nothing of this package, which would load MXNet too.
+SIDE), one as photos are and one so small that biases count. It imports nothing of this package, which would load MXNet
+too.
 """
 
 import json
