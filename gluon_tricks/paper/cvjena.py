@@ -91,11 +91,12 @@ def curves(lines: Sequence[Line]):
         error = np.mean([[100 - 100 * row["val_top1"] for row in history] for history in histories], axis=0)
         at = np.mean(hours, axis=0) if timed else np.arange(1, len(error) + 1)
         label = f"{line.label} ({plural(len(cells), 'seed')}): {error[-1]:.2f} %"
-        panel.plot(at, error, color=f"C{k}", linewidth=2.2, label=label)
+        dashes = ("-", "--", ":")[k % 3]  # of a row's error and of its rate
+        panel.plot(at, error, dashes, color=f"C{k}", linewidth=2.2, label=label)
         rate = np.mean([[row["lr"] for row in history] for history in histories], axis=0)
-        rates.plot(at, rate, color="grey", linestyle=("-", "--", ":")[k % 3], linewidth=1.2)
+        rates.plot(at, rate, dashes, color="grey", linewidth=1.2)
     panel.set(xlabel="hours of training" if timed else "epoch", ylabel="validation top-1 error, %")
-    rates.set(ylabel="learning rate at the epoch's end", ylim=(0, None))
+    rates.set(ylabel="learning rate at the epoch's end (grey)", ylim=(0, None))
     panel.set_zorder(rates.get_zorder() + 1)  # the errors lie above the rates
     panel.patch.set_visible(False)
     panel.grid(alpha=0.3)

@@ -150,6 +150,8 @@ def test_the_figure(runs):
         "the rate stays (1 seed): 40.00 %",
     ]
     assert [line.get_color() for line in rates.lines] == ["grey", "grey"]
+    for lines in (panel.lines, rates.lines):  # a row's error and its rate are dashed alike
+        assert [line.get_linestyle() for line in lines] == ["-", "--"]
     assert list(rates.lines[0].get_ydata()[:2]) == pytest.approx([0.05, 0.025])
     assert panel.get_xlabel() == "hours of training" and len(staying.get_xdata()) == 12
 
