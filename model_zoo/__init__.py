@@ -69,7 +69,9 @@ def get_model(
             network is returned uninitialised.
         ctx: context or list of contexts for the parameters of a file; the default is the CPU. It goes with
             pretrained: a network without parameters yet gets its contexts from net.initialize.
-        any_classes: take all but the head of a file with another number of classes; net.head is then uninitialised.
+        any_classes: to train on: take all but the head of a file with another number of classes, and a file of the
+            network without batch normalisation (batch_norm=False; vgg16 for vgg16_bn). net.head, or what normalises,
+            is then uninitialised.
         kwargs: those that keywords(name) lists, such as classes=10: of the network's constructor, and for its norm
             those of norm.Norm. None is swallowed.
 
@@ -85,7 +87,16 @@ def get_model(
     if pretrained is False or pretrained is None:
         return constructor(**arguments)
     path = _file(name, pretrained)
-    return _filled(constructor(**arguments), formats.read(path), ctx, path, any_classes)
+    plain = _without_norms(name, arguments) if any_classes else None
+    return _filled(constructor(**arguments), formats.read(path), ctx, path, any_classes, plain)
+
+
+def _without_norms(name: str, arguments: Mapping) -> HybridBlock | None:
+    """The same network without batch normalisation; None: it has none, or there is no such network."""
+    if arguments.get("batch_norm") is True:
+        return _REGISTRY[name](**{**arguments, "batch_norm": False})
+    plain = name.removesuffix("_bn")
+    return _REGISTRY[plain](**{k: v for k, v in arguments.items() if k != "norm"}) if plain != name else None
 
 
 def keywords(name: str) -> list[str]:
@@ -160,10 +171,12 @@ def _file(name: str, pretrained) -> str | os.PathLike:
     return pretrained
 
 
-def _filled(net: HybridBlock, values: Mapping[str, np.ndarray], ctx, source, any_classes=False) -> HybridBlock:
+def _filled(
+    net: HybridBlock, values: Mapping[str, np.ndarray], ctx, source, any_classes=False, plain=None
+) -> HybridBlock:
     """The network with the parameters that were read from source."""
     try:
-        weights.assign(net, values, ctx, source, any_classes)
+        weights.assign(net, values, ctx, source, any_classes, plain)
     except weights.OtherModel as error:
         likely = [other for other, _ in recognise(values)]
         raise errors.Refused(f"{error}; it looks like a {' or '.join(likely)}" if likely else str(error)) from None

@@ -69,6 +69,8 @@ def read(source: str | os.PathLike, tell: bool = True) -> dict[str, np.ndarray]:
             f"{path} is a pickle, which may run any code when it is read, and was refused: give the parameters as "
             "safetensors, or as a state dict that torch.save wrote"
         )
+    elif path.name.lower().endswith(".caffemodel"):
+        raise Refused(f"{path} is Caffe's: make it a file of ours with gluon-tricks convert first")
     else:
         raise Refused(
             f"{path} is no parameter file: give one of net.save_parameters, net.export, safetensors or torch.save"

@@ -39,7 +39,7 @@ class OtherModel(Refused):
 
 def assign(
     net: HybridBlock, values: Mapping[str, np.ndarray], ctx=None, source: str | os.PathLike = "",
-    any_classes: bool = False,
+    any_classes: bool = False, plain: HybridBlock | None = None,
 ) -> None:  # fmt: skip
     """Gives a network of the zoo the parameters of a file; nothing is changed if they do not fit.
 
@@ -52,6 +52,8 @@ def assign(
         ctx: context or list of contexts for a network not yet initialised; the default is the CPU.
         source: the file's name for errors.
         any_classes: take all but the head of a file with another number of classes, which a warning tells.
+        plain: the same network without batch normalisation, whose files are taken too: what normalises then starts as
+            new, which a warning tells. None: there is none, or its files are not wanted.
 
     Raises:
         Refused: the names or shapes are not the network's.
@@ -59,15 +61,23 @@ def assign(
     Differs: where the file's own network may compute something else, a warning says what (NOTES).
     """
     parameters = parameters_of(net)
-    new_head = any_classes and (seen := head_classes(net, values)) not in (None, net.classes)
-    ours = as_ours(net, values, source, head=not new_head)
+    owner = plain if plain is not None and _is_of(plain, values) and not _is_of(net, values) else net
+    new_head = any_classes and (seen := head_classes(owner, values)) not in (None, net.classes)
+    ours = as_ours(owner, values, source, head=not new_head)
+    if owner is plain:
+        ours = among_norms(net, plain, ours)
+        log.warning(
+            "%s has no batch normalisation and %s has: those layers start as new, and what the network computes is "
+            "another function until it has been trained further",
+            source or "the file", net.name,
+        )  # fmt: skip
     if new_head:
         log.warning(
             "%s has a head of %d classes and %s is to have %d: all but the head is taken from it, the head starts "
             "from random numbers",
             source or "the file", seen, net.name, net.classes,
         )  # fmt: skip
-    naming = naming_in(net, values)
+    naming = naming_in(owner, values)
     if naming.prefix:
         count = len(naming.names)
         log.warning("%s: stripped the prefix %s from %d names", source or "parameters", quoted(naming.prefix), count)
@@ -75,13 +85,30 @@ def assign(
     if note:
         log.warning("%s, named as in PyTorch, into %s: %s", source or "parameters", net.name, note)
     arrays = {parameters[name].name: mx.nd.array(value, dtype=value.dtype) for name, value in ours.items()}
-    net.collect_params().load_dict(arrays, ctx, allow_missing=new_head, cast_dtype=True)
+    net.collect_params().load_dict(arrays, ctx, allow_missing=new_head or owner is plain, cast_dtype=True)
     found = described(source, values, net.preprocessing)
     if found:
         said, fields = found
         if said.classes and len(said.classes) != net.classes:  # of a head that was left out
             said = dataclasses.replace(said, classes=None)
         net.preprocessing, net.stated = said, fields
+
+
+def _is_of(net: HybridBlock, values: Mapping[str, np.ndarray]) -> bool:
+    return naming_in(net, values).names is not None
+
+
+def among_norms(net: HybridBlock, plain: HybridBlock, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A network's arrays under the names that they have in the same network with normalisation layers in between.
+
+    Args:
+        net, plain: with and without these layers; all others follow each other alike.
+        values: name in plain -> array.
+    """
+    normalising = {name.rpartition(".")[0] for name in parameters_of(net) if name.endswith(".gamma")}
+    others = [name for name in parameters_of(net) if name.rpartition(".")[0] not in normalising]
+    places = dict(zip(parameters_of(plain), others, strict=True))
+    return {places[name]: value for name, value in values.items()}
 
 
 def save(net: HybridBlock, path: str | os.PathLike, naming: str = "ours") -> None:

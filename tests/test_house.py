@@ -240,6 +240,7 @@ OPENED = {
         "open(target, 'wb')",
         "open(self.path, 'ab' if resumed else 'wb')",
     ),
+    "model_zoo.caffe_files": ("np.load(target, allow_pickle=False)",),  # what its own process wrote
 }
 OPENERS = {"open", "safe_open", "read_text", "read_bytes", "fromfile", "memmap", "loadtxt", "imread", "loadmat"}
 HOUSE = ("gluon_tricks.core.reading", "gluon_tricks.core.files")

@@ -4,6 +4,7 @@
     %(prog)s resnet50_v1d/117a384e resnet50d.safetensors --to timm      a published file, by name and tag
     %(prog)s runs/imagenet-3 final.safetensors --to timm                a run of ours, or a checkpoint
     %(prog)s resnet50.pth resnet50_v1b.params --to gluoncv              what torch.save wrote
+    %(prog)s net.caffemodel net.safetensors --model cvjena_resnet10     Caffe's, with net.prototxt beside it
 
 DST ends in .safetensors, which also keeps mean, deviation, image size, crop ratio and class names, or in
 .params, which does not. The numbers stay as they are. Exit code: 0 done, 1 DST cannot be
@@ -19,9 +20,10 @@ import numpy as np
 
 from gluon_tricks.core.arguments import Parser
 from gluon_tricks.core.commands import command
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural
 from gluon_tricks.networks.load import SOURCE, open_classifier, require_classifier
-from model_zoo import formats, weights
+from model_zoo import caffe_files, formats, get_model, weights
 from model_zoo.classifier import Classifier
 
 
@@ -40,12 +42,25 @@ def open_source(src: str, model: str | None) -> tuple[Classifier, dict[str, np.n
     Raises:
         Refused: there is no such thing, or it does not say which network it is.
     """
+    if caffe_files.is_caffe(src):
+        net = _open_caffe(src, model)
+        return net, weights.values_of(net)
     trained = open_classifier(src, model=model)
     net = require_classifier(trained, src)
     if trained.file is None:
         return net, weights.values_of(net)
     values = formats.read(trained.file, tell=False)  # again, as the network's own are float32 by now
     return net, weights.as_ours(net, values, trained.file)
+
+
+def _open_caffe(src: str, model: str | None) -> Classifier:
+    """The network with the numbers of a .caffemodel, which does not say its name, but how many classes it has."""
+    if model is None:
+        raise Refused(f"{src} does not say which network it holds: name it with --model, such as cvjena_resnet10")
+    caffe = caffe_files.read(src, get_model(model).input_size)
+    net = get_model(model, classes=caffe.logits.shape[1])
+    caffe_files.assign(net, caffe, src)
+    return net
 
 
 @command

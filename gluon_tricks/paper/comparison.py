@@ -11,7 +11,7 @@ import numpy as np
 import scipy.stats
 
 from gluon_tricks.core.wording import plural
-from gluon_tricks.paper import degradation
+from gluon_tricks.paper import cvjena, degradation
 from gluon_tricks.paper.cells import Cell, Runs
 from gluon_tricks.paper.line import Line, mean_of
 from gluon_tricks.recipes.registry import get_table
@@ -159,8 +159,16 @@ def _spearman(pairs: Sequence[tuple[float, float]]) -> str:
 
 
 # Tables whose rows are not the two scores: what a row shows, and what stands above the table.
-_SHOWN: Mapping[str, Callable[[Line], dict[str, str]]] = {"degradation": degradation.errors}
-_LEGENDS = {"degradation": degradation.LEGEND}
+_SHOWN: Mapping[str, Callable[[Line], dict[str, str]]] = {
+    "degradation": degradation.errors,
+    "cvjena_table1": cvjena.errors_beside_originals,
+    "cvjena_figure1": cvjena.errors,
+    "cvjena_bn": cvjena.errors,
+}
+_LEGENDS = {
+    "degradation": degradation.LEGEND,
+    **dict.fromkeys(("cvjena_table1", "cvjena_figure1", "cvjena_bn"), cvjena.LEGEND),
+}
 
 _MORE: Mapping[str, Callable[[Line], dict[str, str]]] = {
     "table1": functools.partial(_cost, 1),

@@ -6,7 +6,7 @@ import io
 import textwrap
 from collections.abc import Sequence
 
-from gluon_tricks.paper import degradation, little_data
+from gluon_tricks.paper import cvjena, degradation, little_data
 from gluon_tricks.paper.comparison import Comparison, Section
 from gluon_tricks.paper.line import Line
 from gluon_tricks.paper.metrics import mean_history
@@ -18,6 +18,7 @@ from gluon_tricks.tasks.registry import task_of
 PICTURES = {
     "degradation": (degradation.curves, "errors against epoch"),
     "transfer_learning": (little_data.curves, "top-1 against images of each class"),
+    "cvjena_figure1": (cvjena.curves, "top-1 error against the time of training, over the learning rate"),
     **dict.fromkeys(("magic_figure3", "magic_figure4"), (training_curves, "loss against iterations")),
 }
 

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from gluon_tricks.core.errors import require_known
 from gluon_tricks.paper.caffe_scales import CAFFE_SCALES, PHOTOS
 from gluon_tricks.paper.cifar_scales import CIFAR_SCALES
+from gluon_tricks.paper.cvjena_scales import CVJENA_SCALES
 from gluon_tricks.paper.little_data_scales import LITTLE_DATA_SCALES
 from gluon_tricks.paper.magic_scales import MAGIC_SCALES
 from gluon_tricks.paper.own_scale import OwnScale, sooner
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
-from gluon_tricks.recipes.tables import transfer_learning
+from gluon_tricks.recipes.tables import cvjena_table1, transfer_learning
 from gluon_tricks.recipes.tables.magic_table1 import FAMILY
 from gluon_tricks.recipes.tables.rows import Table
 from gluon_tricks.tricks import LinearScaling, StepDecay, Trick, Warmup
@@ -191,6 +192,7 @@ FAMILIES: dict[str, Mapping[str, AnyScale]] = {
     "caffe": CAFFE_SCALES,
     FAMILY: MAGIC_SCALES,
     transfer_learning.FAMILY: LITTLE_DATA_SCALES,
+    cvjena_table1.FAMILY: CVJENA_SCALES,
 }
 
 

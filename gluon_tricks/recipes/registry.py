@@ -19,6 +19,9 @@ from gluon_tricks.recipes.named import (
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables import (
     base_networks,
+    cvjena_bn,
+    cvjena_figure1,
+    cvjena_table1,
     degradation,
     magic_figure3,
     magic_figure4,
@@ -70,6 +73,9 @@ _MODULES = (
     magic_figure4,
     degradation,
     transfer_learning,
+    cvjena_table1,
+    cvjena_figure1,
+    cvjena_bn,
 )
 TABLES: dict[str, Table] = {module.TABLE.name: module.TABLE for module in _MODULES}
 
