@@ -7,8 +7,9 @@ import json
 import pytest
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.paper import estimate, tables
+from gluon_tricks.paper import estimate
 from gluon_tricks.paper.cells import Cell
+from gluon_tricks.paper.metrics import mean_history
 from gluon_tricks.paper.own_scale import sooner
 from gluon_tricks.recipes.recipe import Recipe, apply_setting
 from gluon_tricks.recipes.transfer import DetectionRecipe
@@ -202,5 +203,5 @@ def test_a_plan_says_that_nobody_knows(tmp_path, monkeypatch):
 
 def test_curves_of_runs_of_different_length():
     """The page has their mean: one that ended keeps its last number."""
-    mean = tables.mean_history([[10.0, 20.0, 40.0], [30.0]])
+    mean = mean_history([[10.0, 20.0, 40.0], [30.0]])
     assert mean.tolist() == [20.0, 25.0, 35.0]
