@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.recipes.recipe import Recipe
+
+if TYPE_CHECKING:  # it needs MXNet, and the doctor reads images where there is none
+    from gluon_tricks.recipes.recipe import Recipe
 
 _MAX_ASPECT = 8
 TRIES = 10  # at an area crop that fits, before the middle of the image is taken

@@ -168,7 +168,7 @@ def test_the_command_writes_the_figure(runs, capsys, monkeypatch):
     leave(runs, f"{FIGURE1}/alexnet/constant", 0, 0.40)
     monkeypatch.setattr(reproduce, "_runs", lambda args: runs)
     assert reproduce.main([FIGURE1, "--scale", "small", "--runs", str(runs.root)]) == 0
-    assert "its curves in .png too" in capsys.readouterr().out
+    assert "its picture in .png too" in capsys.readouterr().out
     assert (runs.root / "small" / f"{FIGURE1}.png").read_bytes()[:4] == b"\x89PNG"
 
 
