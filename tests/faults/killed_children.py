@@ -1,7 +1,9 @@
 """Trains in child processes that are killed one after the other: killed_children.py SEED PHASES RUN WORDS...
 
 Each letter of PHASES kills one child: at a random moment of a step (s), of an evaluation (e) or of the writing of a
-checkpoint (c). The last child is left alone. Every checkpoint must be whole at any time.
+checkpoint (c), or soon after. A child waits at the door of each phase for its parent's word, so that a parent that a
+busy machine keeps from running is not overtaken. The last child is left alone. Every checkpoint must be whole at any
+time.
 """
 
 import os
@@ -19,12 +21,13 @@ from gluon_tricks.training import loop
 DURATION = {"s": 0.1, "e": 0.1, "c": 0.01}  # seconds, roughly
 
 
-def child(words, pipe):
-    """Never returns; tells the parent which phase begins."""
+def child(words, tells, hears):
+    """Never returns; asks the parent before each phase."""
 
     def telling(function, phase):
         def told(*arguments):
-            os.write(pipe, phase)
+            os.write(tells, phase)
+            os.read(hears, 1)
             return function(*arguments)
 
         return told
@@ -36,26 +39,36 @@ def child(words, pipe):
 
 
 def start(words):
-    ours, theirs = os.pipe()
+    """Returns the child's number, where its phases are read and where each is allowed."""
+    (phases, tells), (hears, allows) = os.pipe(), os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.close(ours)
-        child(words, theirs)
-    os.close(theirs)
-    return pid, ours
+        os.close(phases)
+        os.close(allows)  # the parent's death ends the waiting
+        child(words, tells, hears)
+    os.close(tells)
+    os.close(hears)
+    return pid, phases, allows
+
+
+def run_until(phase, count, phases, allows):
+    """Lets the child go on into its count-th phase of this kind; returns whether it came so far."""
+    while count and (seen := os.read(phases, 1)):
+        os.write(allows, seen)
+        count -= seen == phase.encode()
+    return count == 0
 
 
 def kill_in(phase, chance, words):
     """Kills a child in the first, second or third phase of a kind; returns whether it came so far."""
-    pid, pipe = start(words)
-    left = chance.randint(1, 3 if phase == "s" else 2 if phase == "c" else 1)
-    while left and (seen := os.read(pipe, 1)):
-        left -= seen == phase.encode()
+    pid, *pipes = start(words)
+    came = run_until(phase, chance.randint(1, 3 if phase == "s" else 2 if phase == "c" else 1), *pipes)
     time.sleep(chance.random() * DURATION[phase])
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    os.close(pipe)
-    return left == 0
+    for pipe in pipes:
+        os.close(pipe)
+    return came
 
 
 def main(seed, phases, run, words):
@@ -64,7 +77,8 @@ def main(seed, phases, run, words):
         assert kill_in(phase, chance, words), f"the training was over before it could be killed in {phase}"
         for path in checkpoint.list_checkpoints(pathlib.Path(run) / "checkpoints"):
             checkpoint.read_checkpoint(path)
-    pid, _ = start(words)
+    pid, *pipes = start(words)
+    run_until("end", -1, *pipes)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
