@@ -16,8 +16,9 @@ from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tasks.protocol import Scores, ScoringOptions
 from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.trained.load import open_network
+from gluon_tricks.trained.photo_folders import find_images
 from gluon_tricks.trained.predict import open_predictor
-from gluon_tricks.trained.prediction_files import find_images, read_photo
+from gluon_tricks.trained.prediction_files import read_photo
 from model_zoo.classifier import Classifier
 
 Network = mx.gluon.HybridBlock
@@ -91,7 +92,7 @@ def predict(
 
     Args:
         network: as for evaluate.
-        photos: one or several: files, folders of them (not those inside), or arrays (H, W, 3) uint8 RGB of any size.
+        photos: one or several: files, trees of folders of them, or arrays (H, W, 3) uint8 RGB of any size.
         model: of a parameter file that fits several networks.
         class_file: the classes' names, one a line, or a manifest of packed records; default: those of the run.
         ctx: the device of what is loaded; default: the CPU. A network stays where it is.
