@@ -25,16 +25,14 @@ be written, 2 refused.
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import itertools
 import pathlib
 import sys
 import time
 from typing import Any, NamedTuple
 
 import mxnet as mx
-import tqdm
 
+from gluon_tricks.cli.forms import add_form_flags, compare, shown
 from gluon_tricks.cli.view_flags import add_view_flags
 from gluon_tricks.core.arguments import MOST_GPUS, MOST_THREADS, Parser, real, whole
 from gluon_tricks.core.commands import command
@@ -45,11 +43,11 @@ from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import plural
 from gluon_tricks.data.class_names import in_words
 from gluon_tricks.data.places365 import complete, image_names, write_submission
-from gluon_tricks.data.records import BadRecord, Records
+from gluon_tricks.data.records import BadRecord
 from gluon_tricks.machine.devices import choose_contexts, choose_precision, start_precision
 from gluon_tricks.networks.load import SOURCE, is_there, recipe_of
 from gluon_tricks.recipes.multi_label import MOST_CROPS
-from gluon_tricks.tasks.classification.evaluation import collect_logits, evaluate
+from gluon_tricks.tasks.classification.evaluation import collect_logits
 from gluon_tricks.tasks.classification.evaluation_set import EvaluationSet
 from gluon_tricks.tasks.classification.guesses import Guesses
 from gluon_tricks.tasks.classification.validation import ClassificationValidation
@@ -58,7 +56,6 @@ from gluon_tricks.tasks.protocol import ScoringOptions, Task, Validation
 from gluon_tricks.tasks.registry import TASKS, task_of
 from gluon_tricks.trained.load import open_network
 from gluon_tricks.trained.wrong_photos import require_new_folder, write_wrong_photos
-from model_zoo.inference import fuse, quantise
 from model_zoo.preprocessing import LARGEST_INPUT
 
 
@@ -85,7 +82,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--crop-ratio", type=real(0, 1), metavar="R", help="input size over the shorter edge (the network's)"
     )
     parser.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), default="float32", help="(float32)")
-    _add_form_flags(parser)
+    add_form_flags(parser)
     parser.add_argument("--places365", metavar="LIST", help="the list that Places365's test images were packed from")
     parser.add_argument(
         "--submission", type=pathlib.Path, metavar="FILE", help="5 classes for each of them, for the test server"
@@ -116,21 +113,6 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
-def _add_form_flags(parser: Parser) -> None:
-    parser.add_argument(
-        "--form", choices=("fused", "int8"), help="evaluate it twice, as it is and in this faster form (CPU, float32)"
-    )
-    parser.add_argument(
-        "--calibration",
-        nargs="+",
-        metavar="FILE",
-        help="images that determine the scales of int8 (of a run: its training set)",
-    )
-    parser.add_argument(
-        "--calibration-batches", type=whole(1), default=4, metavar="N", help="number of batches of them (4)"
-    )
-
-
 class Found(NamedTuple):
     """What was found.
 
@@ -150,7 +132,7 @@ class Found(NamedTuple):
 def measure(validation: Validation, precision: str) -> Found:
     """Runs the network over the images."""
     started = time.monotonic()
-    scores = validation.score(_shown(validation.loader), precision)
+    scores = validation.score(shown(validation.loader), precision)
     result = validation.result(scores, precision, time.monotonic() - started)
     count = result["undecodable"]
     lost = [f"{plural(count, 'image')} not counted, because decoding failed"] if count else []
@@ -163,48 +145,10 @@ def submit(evaluated: EvaluationSet, args: argparse.Namespace, context: mx.Conte
     names = image_names(args.places365, evaluated.records)
     loader, started = evaluated.loader(args.batch_size, args.num_data_workers), time.monotonic()
     preprocess = evaluated.preprocess("float16" if precision == "float16" else "float32")
-    logits, _ = collect_logits(evaluated.net, complete(_shown(loader), loader, names), preprocess, context)
+    logits, _ = collect_logits(evaluated.net, complete(shown(loader), loader, names), preprocess, context)
     write_submission(args.submission, names, logits)
     rate = len(names) / (time.monotonic() - started)
     return {"images": len(names), "submission": str(args.submission), "images_per_second": rate}
-
-
-def compare(evaluated: EvaluationSet, args: argparse.Namespace, context: mx.Context) -> tuple[dict, Guesses]:
-    """The network as it is and in a faster form: how often each is right, and how often they say the same.
-
-    Returns: that, and what each image was taken for by the faster form.
-    """
-    preprocess, found, net, guesses = evaluated.preprocess("float32"), {}, evaluated.net, []
-    for form in ("float32", args.form):
-        loader = evaluated.loader(args.batch_size, args.num_data_workers)
-        if form == "fused":
-            fuse(net, mx.nd.zeros((args.batch_size, 3, *[evaluated.preprocessing.input_size] * 2)))
-        elif form == "int8":
-            net = quantise(net, _calibration_images(evaluated, args, preprocess, context))
-        started = time.monotonic()
-        scores = evaluate(net, _shown(loader), preprocess, [context])
-        seconds = time.monotonic() - started
-        found[form] = {"top1": scores.top1, "images_per_second": scores.images / seconds}
-        guesses.append(scores.guesses)
-    one, other = guesses
-    return {**found, "images": scores.images, "agreement": float((one.named == other.named).mean())}, other
-
-
-def _calibration_images(evaluated: EvaluationSet, args: argparse.Namespace, preprocess, context) -> list[mx.nd.NDArray]:
-    """Batches of images other than those that are scored."""
-    records = Records(args.calibration) if args.calibration else evaluated.train
-    if records is None:
-        raise Refused(
-            "--form int8 needs images to find its scales on, other than the scored ones: name them with "
-            "--calibration FILE"
-        )
-    loader = dataclasses.replace(evaluated, records=records).loader(args.batch_size)
-    return [preprocess(batch.images, context) for batch in itertools.islice(loader.epoch(), args.calibration_batches)]
-
-
-def _shown(loader):
-    """The loader's batches, with a progress bar in a terminal."""
-    return tqdm.tqdm(loader.epoch(), total=loader.steps_per_epoch, unit="batch", disable=None)
 
 
 def in_another_way(

@@ -34,7 +34,7 @@ def to_lines(value: Any) -> str:
     """A value as JSON that a person can read: indented, but a list of numbers, such as a row of a matrix, on a line."""
     text = json.dumps(value, indent=2)
     # No text in JSON holds the end of a line, so that what begins with one is no part of a text.
-    return re.sub(r"\[\n[-+.\deE,\s]*\]", lambda numbers: " ".join(numbers[0].split()), text) + "\n"
+    return re.sub(r"\[\n[-+.\deE,\s]*\]", lambda numbers: f"[{' '.join(numbers[0][1:-1].split())}]", text) + "\n"
 
 
 def json_or_text(text: str) -> Any:

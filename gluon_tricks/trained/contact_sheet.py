@@ -49,7 +49,7 @@ def contact_sheet(folder: pathlib.Path, title: str, shown: Iterable[Shown]) -> p
     """
     shown = sorted(shown, key=lambda one: (one.right is not False, -(one.confidence or 0)))
     wrong, classes = sum(one.right is False for one in shown), _classes(shown)
-    count = plural(len(shown), "picture") + (f", {wrong} of them wrong" if wrong else "")
+    count = plural(len(shown), "picture") + (f", {wrong} of them wrong" if 0 < wrong < len(shown) else "")
     page = _PAGE.format(
         title=html.escape(printable(title)), count=count, chooser=_chooser(shown, classes),
         items="\n".join(_figure(one, classes) for one in shown),

@@ -65,7 +65,7 @@ def write_wrong_photos(folder: pathlib.Path, records: Records, guesses: Guesses,
         before = f"{number:0{len(str(len(mistakes)))}}_{guesses.confidence[k]:.3f}_"
         place = pathlib.PurePath(places[true], places[named], before + _name(told or f"image-{image}", data))
         _copy(folder / place, data)
-        words = f"{names[true]}, taken for {names[named]} with {guesses.confidence[k]:.1%}"
+        words = f"{names[true]}, taken for {names[named]} with {100 * guesses.confidence[k]:.1f} %"
         about = {"truth": names[true], "named": names[named], "confidence": float(guesses.confidence[k])}
         shown.append(Shown(place, told or f"image {image}", words, right=False, **about))
     page = contact_sheet(folder, _TITLE, shown)

@@ -1,7 +1,6 @@
 """The script as a user runs it: what it says, writes and refuses, of a classifier, a detector and a segmenter."""
 
 import json
-import shutil
 
 import cv2
 import mxnet as mx
@@ -228,7 +227,7 @@ def test_several_images_give_a_contact_sheet(classifier, photos, tmp_path, capsy
     assert [line.split(":")[0] for line in lines[:2]] == [f"{photos}/upright.png", f"{photos}/wide.png"]
     assert lines[2] == f"{out}/index.html shows them all: 2 images"
     page = (out / "index.html").read_text()
-    assert page.count("<figure>") == 2 and 'href="wide.json"' in page and page.count("blue 64.4 %") == 2
+    assert page.count("<figure") == 2 and 'href="wide.json"' in page and page.count("blue 64.4 %") == 2
 
 
 def test_images_of_one_name_keep_apart(classifier, photos, tmp_path, capsys):
@@ -294,15 +293,12 @@ def test_names_come_from_a_file_the_records_or_imagenet(classifier, photos, tmp_
 def test_refused_before_anything_is_written(classifier, detector, photos, tmp_path, capsys):
     (tmp_path / "names.txt").write_text("one\ntwo\n")
     (tmp_path / "none").mkdir()
-    (tmp_path / "val" / "red").mkdir(parents=True)
-    shutil.copy(photos / "wide.png", tmp_path / "val" / "red")
     (tmp_path / "runs" / "shapes-1").mkdir(parents=True)
     (tmp_path / "runs" / "shapes-1" / "recipe.json").touch()
     planted([np.nan, 0]).save_parameters(str(tmp_path / "nan.params"))
     wide, run = photos / "wide.png", ("--params", classifier)
     for words, message in (
         ((tmp_path / "none", *run), ".tif, .tiff\n"),
-        ((tmp_path / "val", *run), f", but its folders do: name them, such as {tmp_path}/val/red\n"),
         ((wide, "--params", tmp_path / "runs"), f"name one of its runs, such as {tmp_path}/runs/shapes-1\n"),
         ((tmp_path / "nowhere.jpg", *run), "nowhere.jpg is no file or folder that can be read"),
         ((wide, *run, "--classes", tmp_path / "names.txt"), "names.txt has 2 names and"),

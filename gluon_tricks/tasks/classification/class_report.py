@@ -10,6 +10,7 @@ import scipy.sparse
 
 from gluon_tricks.core.wording import columns, padded, plural, printable
 from gluon_tricks.data.class_names import imagenet_names, in_words
+from gluon_tricks.tasks.classification.class_scores import ClassScores
 from gluon_tricks.tasks.classification.evaluation_set import EvaluationSet
 from gluon_tricks.tasks.classification.guesses import Guesses
 
@@ -66,15 +67,21 @@ def class_lines(guesses: Guesses, names: Sequence[str]) -> list[str]:
     rows.append((mean, scores.count.sum(), *scores.macro().values()))
     cells = [(name, f"{count}", *(f"{share:.2%}" for share in shares)) for name, count, *shares in rows]
     told += _aligned([("class", "images", "precision", "recall", "F1"), *cells])
-    confusions = scores.largest_confusions()
-    if confusions:
-        told.append("most often taken for another class:")
-    return told + _aligned(
-        [
-            (f"{names[true]} -> {names[named]}", f"{images}", f"{images / scores.count[true]:.2%} of its images")
-            for true, named, images in confusions
-        ]
-    )
+    return told + _confusion_lines(scores, names)
+
+
+def _confusion_lines(scores: ClassScores, names: Sequence[str]) -> list[str]:
+    found = scores.largest_confusions()
+    width = max((columns(names[true]) for true, _, _ in found), default=0)
+    rows = [
+        (
+            f"{padded(names[true], width)} -> {names[named]}",
+            f"{images}",
+            f"{images / scores.count[true]:.2%} of its images",
+        )
+        for true, named, images in found
+    ]
+    return ["most often taken for another class:", *_aligned(rows)] if found else []
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
