@@ -60,9 +60,8 @@ def contact_sheet(folder: pathlib.Path, title: str, shown: Iterable[Shown]) -> p
 
 def _classes(shown: Sequence[Shown]) -> dict[str, int]:
     """The classes that occur, in the order of their names, with a number for each."""
-    return {
-        name: k for k, name in enumerate(sorted({one.truth for one in shown} | {one.named for one in shown} - {""}))
-    }
+    names = {name for one in shown for name in (one.truth, one.named) if name}
+    return {name: k for k, name in enumerate(sorted(names))}
 
 
 def _chooser(shown: Sequence[Shown], classes: dict[str, int]) -> str:

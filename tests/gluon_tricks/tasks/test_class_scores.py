@@ -97,8 +97,8 @@ def test_as_it_is_printed():
         "none                                           0      0.00%   0.00%   0.00%",
         "mean of 3 classes with images                  8     35.56%  38.89%  35.71%",
         "most often taken for another class:",
-        r"猫                                      -> a\x1b[31m  2   50.00% of its images",
-        r"a\x1b[31m                               -> 猫        1   33.33% of its images",
+        r"猫                                       -> a\x1b[31m  2   50.00% of its images",
+        r"a\x1b[31m                                -> 猫         1   33.33% of its images",
         r"xxxxxxxxxxxxxxxxxxxxxx ... xxxxxxxxxxxxx -> a\x1b[31m  1  100.00% of its images",
     ]
 

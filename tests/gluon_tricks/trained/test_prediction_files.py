@@ -54,14 +54,8 @@ def test_contact_sheet(tmp_path):
 
 
 def test_the_wrong_ones_come_first_and_the_surest_of_them(tmp_path):
-    of = {
-        "a": (True, 0.9),
-        "b": (False, 0.3),
-        "c": (None, 0.99),
-        "d": (False, 0.8),
-        "e": (True, 0.95),
-        "f": (None, None),
-    }
+    of = {"a": (True, 0.9), "b": (False, 0.3), "c": (None, 0.99), "d": (False, 0.8), "e": (True, 0.95)}
+    of["f"] = (None, None)
     shown = [
         Shown(pathlib.PurePath(f"{name}.png"), name, truth="x" if right is not None else "", named="<b>", right=right,
               confidence=sure)
@@ -69,14 +63,8 @@ def test_the_wrong_ones_come_first_and_the_surest_of_them(tmp_path):
     ]  # fmt: skip
     page = Page(contact_sheet(tmp_path, "t", shown))
     assert [source[0] for source in page.sources] == ["d", "b", "c", "e", "a", "f"]
-    assert [figure.get("class") for figure in page.figures] == [
-        "wrong",
-        "wrong",
-        "unknown",
-        "right",
-        "right",
-        "unknown",
-    ]
+    verdicts = [figure["class"] for figure in page.figures]
+    assert verdicts == ["wrong", "wrong", "unknown", "right", "right", "unknown"]
     assert page.figures[0]["data-truth"] == "1" and page.figures[0]["data-named"] == "0"  # <b> comes before x
     assert "data-truth" not in page.figures[2] and "6 pictures, 2 of them wrong" in page.text
     assert page.options == ["selectright"] and {"all", "wrong", "right", "unknown"} <= {*page.text}
@@ -86,9 +74,7 @@ def test_a_row_of_every_odd_text_reads_back(tmp_path):
     """What a spreadsheet would compute has an apostrophe in front; all else is as it was."""
     with PredictionTable(tmp_path / "t.csv") as table:
         for name in ODD:
-            table.add(
-                [[("file", name), (name if name == "=cmd()" else "class", 0.25), ("right", True), ("none", None)]]
-            )
+            table.add([[("file", name), ("=cmd()", 0.25), ("right", True), ("none", None)]])
             rows = [*csv.reader((tmp_path / "t.csv").open(encoding="utf-8", newline=""))]  # as an interrupt leaves it
     assert rows[0] == ["file", "'=cmd()", "right", "none"] and len(rows) == 1 + len(ODD)
     safe = [f"'{name}" if name[0] in "=-@" else name for name in ODD]
@@ -102,11 +88,8 @@ def test_a_table_replaces_a_link_and_tells_of_a_full_disk(tmp_path):
         assert (tmp_path / "t.csv").is_symlink()  # until there is a row
         table.add([[("file", "a")]])
     assert (tmp_path / "victim").read_text() == "precious" and (tmp_path / "t.csv").read_text() == "file\na\n"
-    with (
-        pytest.raises(CannotWrite, match="t.csv cannot be written"),
-        PredictionTable(tmp_path / "no" / "t.csv") as table,
-    ):
-        table.add([[("file", "a")]])
+    with pytest.raises(CannotWrite, match="t.csv cannot be written"):
+        PredictionTable(tmp_path / "no" / "t.csv").add([[("file", "a")]])
 
 
 def touch(folder, *names):
@@ -128,9 +111,9 @@ def test_trees_of_photos(tmp_path):
     assert list(found) == ["a/deep/y.PNG", "a/x.webp", "b/x.jpg", "linked/far/f.jpg", "z.tif"]
     assert found["a/deep/y.PNG"].path == tmp_path / "t/a/deep/y.PNG"
     assert found["a/deep/y.PNG"].folders == ("deep", "a", "t") and found["z.tif"].folders == ("t",)
-    several = find_photos([tmp_path / "t" / "b", tmp_path / "t/a/n.txt", tmp_path / "t/b/x.jpg", tmp_path / "t/a"])
-    assert [str(photo.name) for photo in several] == ["loop/linked/far/f.jpg"] * 0 + [str(p.name) for p in several]
-    assert several[-1].folders[-1] == "a"
+    several = find_photos([tmp_path / "t/a", tmp_path / "t/a/n.txt", tmp_path / "t/a/x.webp"])
+    assert [str(photo.name) for photo in several] == ["deep/y.PNG", "x.webp", "n.txt"]
+    assert [photo.folders for photo in several] == [("deep", "a"), ("a",), ("a",)]
 
 
 def test_a_file_that_is_named_is_taken_whatever_it_ends_in(tmp_path):
@@ -183,9 +166,9 @@ def test_results_keep_their_folders(tmp_path):
         assert {str(path.relative_to(out / "masks")) for path in (out / "masks").rglob("*.png")} >= {
             "x.png", "a/x.png", "b/x.png", "b/x-2.png", "masks/x-2.png", "x.png-2/y.png",
         }  # fmt: skip
-    for name in names:  # of another network, which gives no masks
+    for name in names[1:4]:  # of another network, which gives no masks
         results.add(tmp_path / name, prediction(), {}, pure(name))
-    assert sorted(str(path.relative_to(out)) for path in (out / "masks").rglob("*.png")) == ["masks/x-2.png"]
+    assert not [*(out / "masks" / "a").iterdir(), *(out / "masks" / "b").iterdir()]
     assert [str(shown.picture) for shown in results.shown[:2]] == ["x.png", "a/x.png"] and len(results.shown) == 7
 
 
@@ -199,5 +182,5 @@ def test_any_text_makes_the_name_of_a_file(name, tmp_path):
 def test_names_that_collide_are_told_apart():
     long = "é" * 127
     names = distinct_names(["a", "A", "a-2", "e\u0301", "é", long + "x", long + "y", "a/b", "a_b"])
-    assert names == ["a", "A-2", "a-2-2", "é", "é-2", long + "x", "é" * 126 + "-2", "a/b".replace("/", "_"), "a_b-2"]
+    assert names == ["a", "A-2", "a-2-2", "e\u0301", "é-2", long + "x", "é" * 126 + "-2", "a_b", "a_b-2"]
     assert len(distinct_names(["same"] * 50)) == 50
