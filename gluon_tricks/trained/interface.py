@@ -59,7 +59,8 @@ def evaluate(
         threads: of the loader; default: all cores.
 
     Returns:
-        of a classifier `top1`, `top5` (fractions), `loss` (nats) and `images`, and of several views or networks
+        of a classifier `top1`, `top5` (fractions), `loss` (nats), `images` and `guesses`, what each image was taken for
+            (`guesses.class_scores(classes)` has precision, recall, F1 and the matrix), and of several views or networks
         `members` and `ensemble`, which say what each addition gains (see ViewScores); of a detector or tagger `map07`
         and `map_area`; of a segmenter `pix_acc` and `miou`.
 

@@ -114,6 +114,23 @@ def test_every_way_tells_the_classes_and_copies_the_wrong_photos(parameters, odd
     assert "holds the wrong photos of an earlier evaluation" in refused(capsys, *words)
 
 
+def test_a_run_on_some_of_the_classes(tiny_records, tmp_path, capsys):
+    """Of grey and red the network says red always: the five grey ones are wrong, as they lie in the whole records."""
+    net, files = get_model("cifar_resnet20_v1", classes=2), (str(tiny_records / "val.rec"),)
+    net.initialize(mx.init.Zero())
+    net.head.bias.set_data(mx.nd.array([0, 1]))
+    recipe = Recipe(model=net.name, classes=2, input_size=24, data="records", train=files, val=files)
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe.set(only_classes=("grey", "red")).to_json()))
+    weights.save(net, tmp_path / "final.params")
+    words = ("--errors", tmp_path / "wrong", "--json", tmp_path / "out.json")
+    lines = evaluated(capsys, "--pretrained", tmp_path, *words)
+    assert ["mean", "of", "2", "classes", "10", "25.00%", "50.00%", "33.33%"] in map(str.split, lines)
+    assert json.loads((tmp_path / "out.json").read_text())["confusion_matrix"] == [[0, 5], [0, 5]]
+    copied = {path.read_bytes() for path in (tmp_path / "wrong" / "grey" / "red").iterdir()}
+    whole = Records(files)
+    assert copied == {data for label, _, data in map(whole.read, range(20)) if label == COLOURS.index("grey")}
+
+
 def test_no_photo_is_wrong(parameters, tmp_path, capsys):
     with RecordWriter(tmp_path / "blue", COLOURS) as writer:
         writer.add(2, 0, cv2.imencode(".png", np.zeros((40, 40, 3), np.uint8))[1].tobytes())
