@@ -62,7 +62,8 @@ def class_lines(guesses: Guesses, names: Sequence[str]) -> list[str]:
         told.append(
             f"the {plural(len(shown), 'class')} of the lowest F1, of {len(there)} with images (--json has all):"
         )
-    rows = [(names[k], scores.count[k], *(getattr(scores, name)[k] for name in _SCORES)) for k in shown]
+    found = [getattr(scores, name) for name in ("count", *_SCORES)]
+    rows = [(names[k], *(of_all[k] for of_all in found)) for k in shown]
     mean = f"mean of {plural(len(there), 'class')}" + (" with images" if len(there) < len(names) else "")
     rows.append((mean, scores.count.sum(), *scores.macro().values()))
     cells = [(name, f"{count}", *(f"{share:.2%}" for share in shares)) for name, count, *shares in rows]
