@@ -117,7 +117,7 @@ def _predict(args: argparse.Namespace, photos: Sequence[Photo], predictor: Predi
         about["members"] = [*map(as_utf8, args.members)]
     several = len(photos) > 1 or any(map(os.path.isdir, args.images))
     results, rights = Results(out), []
-    with PredictionTable(out / TABLE) as table, tqdm.tqdm(photos, unit="photo", disable=None) as bar:
+    with PredictionTable(out / TABLE) as table, tqdm.tqdm(photos, unit="photo", disable=None, leave=False) as bar:
         for photo in bar:
             image, name = read_photo(photo.path), printable(photo.path)
             if image is None:
