@@ -112,7 +112,8 @@ h1 {{ font-size: 24px; overflow-wrap: anywhere }}
 form {{ display: flex; flex-wrap: wrap; gap: 8px 20px; margin: 12px 0 }}
 select {{ font: inherit; max-width: 240px }}
 main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(min(280px, 100%), 1fr)); gap: 16px }}
-figure {{ margin: 0; padding: 8px; border: 1px solid #ddd; border-radius: 6px; content-visibility: auto }}
+figure {{ margin: 0; padding: 8px; border: 1px solid #ddd; border-radius: 6px }}
+figure {{ content-visibility: auto; contain-intrinsic-size: auto 320px }}
 figure[hidden] {{ display: none }}
 figure.wrong {{ border: 2px solid #c62828; padding: 7px; background: #fff5f5 }}
 figure.wrong figcaption {{ color: #a31515 }}

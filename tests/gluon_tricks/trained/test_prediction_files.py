@@ -1,9 +1,13 @@
 """The page of pictures read back, the table, and which photos are found. (tests/scripts/test_predict.py: the rest)"""
 
 import csv
+import html
 import html.parser
+import json
 import os
 import pathlib
+import shutil
+import subprocess
 import unicodedata
 
 import numpy as np
@@ -184,3 +188,37 @@ def test_names_that_collide_are_told_apart():
     names = distinct_names(["a", "A", "a-2", "e\u0301", "é", long + "xy", long + "xz", "a/b", "a_b"])
     assert names == ["a", "A-2", "a-2-2", "e\u0301", "é-2", long + "x", "é" * 126 + "-2", "a_b", "a_b-2"]
     assert len(distinct_names(["same"] * 50)) == 50
+
+
+PROBE = """<script>
+const found = [], form = document.querySelector("form"), root = document.documentElement;
+const ask = asked => {
+  for (const key of ["right", "truth", "named"]) form.elements[key].value = "";
+  for (const [key, text] of Object.entries(asked)) {
+    const list = form.elements[key];
+    list.value = [...list.options].find(option => option.text === text).value;
+  }
+  form.dispatchEvent(new Event("change"));
+  found.push([...document.querySelectorAll("figure")].filter(one => one.offsetParent).map(one => one.textContent[0]));
+};
+ask({}); ask({right: "wrong"}); ask({truth: "猫"}); ask({truth: "猫", named: "<b>"}); ask({right: "unknown"});
+document.title = JSON.stringify([root.scrollWidth <= root.clientWidth, ...found]);
+</script></html>"""
+
+
+def test_the_page_in_a_browser(tmp_path, missing):
+    """What is chosen is shown, and nothing is wider than the window, whatever it is called."""
+    chromium = shutil.which("chromium") or missing("no chromium: apt-get install chromium")
+    of = {"a": ("猫", "猫"), "b": ("猫", "<b>"), "c": ("<b>", "猫"), "d": ("", "猫"), "e": ("x" * 200, "y" * 200)}
+    shown = [
+        Shown(
+            pathlib.PurePath(f"{k}.png"), k + "z" * 200, "w" * 300, None, true, named, true == named if true else None
+        )
+        for k, (true, named) in of.items()
+    ]
+    page = contact_sheet(tmp_path, "t" * 200, shown)
+    page.write_text(page.read_text(encoding="utf-8").replace("</html>", PROBE), encoding="utf-8")
+    words = ("--headless", "--no-sandbox", "--disable-gpu", "--window-size=500,900", "--dump-dom", page.as_uri())
+    dom = subprocess.run([chromium, *words], capture_output=True, text=True, timeout=120).stdout
+    told = json.loads(html.unescape(dom.partition("<title>")[2].partition("</title>")[0]))
+    assert told == [True, [*"bcead"], [*"bce"], [*"ba"], ["b"], ["d"]]
