@@ -6,6 +6,7 @@ import dataclasses
 import html
 import os
 import pathlib
+import re
 import urllib.parse
 from collections.abc import Iterable, Sequence
 
@@ -13,6 +14,8 @@ from gluon_tricks.core.files import write_text
 from gluon_tricks.core.wording import one_line, plural, printable
 
 PAGE = "index.html"
+# A number behind Arabic or Hebrew letters would be set at their left: a mark between them keeps it where it belongs.
+_FROM_RIGHT, _TO_THE_LEFT = re.compile("([\u0590-\u08ff\ufb1d-\ufefc])(?= \\d)"), r"\1&lrm;"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +92,7 @@ def _verdict(one: Shown) -> str:
 def _figure(one: Shown, classes: dict[str, int]) -> str:
     link, name = _link(one.picture), html.escape(printable(one.name))
     more = f' <a href="{_link(one.data)}">JSON</a>' if one.data else ""
-    words = f"<br>{html.escape(one_line(one.words))}" if one.words else ""
+    words = f"<br>{_FROM_RIGHT.sub(_TO_THE_LEFT, html.escape(one_line(one.words)))}" if one.words else ""
     known = "".join(f' data-{key}="{classes[getattr(one, key)]}"' for key in ("truth", "named") if getattr(one, key))
     return (
         f'<figure class="{_verdict(one)}"{known}><a href="{link}"><img src="{link}" alt="{name}" loading="lazy"></a>'

@@ -55,6 +55,8 @@ def test_contact_sheet(tmp_path):
     assert page.links == [page.sources[0], "in/plain.png", "in/plain.json"]
     assert {odd, "in/plain", "words", "Cats & <dogs>", "2 pictures"} <= {*page.text} and "b" not in page.tags
     assert not page.options  # there is nothing to choose
+    contact_sheet(tmp_path, "Gazelles", [Shown(pathlib.PurePath("x.png"), "x", "غزال 9.1 %, cat 2.0 %")])
+    assert "<br>غزال&lrm; 9.1 %, cat 2.0 %<" in (tmp_path / "index.html").read_text(encoding="utf-8")
 
 
 def test_the_wrong_ones_come_first_and_the_surest_of_them(tmp_path):
