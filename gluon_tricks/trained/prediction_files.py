@@ -7,7 +7,7 @@ import functools
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -71,13 +71,11 @@ class Results:
         values = {"file": file, **about, **prediction.values}
         if prediction.mask is not None:
             values["mask"] = mask.relative_to(self.folder).as_posix()
-        for place in (data, mask)[: 1 if prediction.mask is None else 2]:
-            with writing(place):
-                place.parent.mkdir(parents=True, exist_ok=True)
-        write_text(data, json.dumps(values, indent=2) + "\n")  # first: it says whose
-        pictures.save_png(picture, prediction.picture)
+        with _made(data.parent):
+            write_text(data, json.dumps(values, indent=2) + "\n")  # first: it says whose
+            pictures.save_png(picture, prediction.picture)
         if prediction.mask is not None:
-            with no_empty_folders(mask.parent):
+            with _made(mask.parent):
                 write_atomically(mask, functools.partial(_save_indices, prediction.mask))
         else:
             with writing(mask):  # of an earlier network
@@ -115,6 +113,15 @@ class Results:
         """Whether the files are those that an image had before, and no other's picture lies where its mask would."""
         told, mask = _told_in(paths[1]), paths[2].relative_to(self.folder).as_posix()
         return told.get("file") == file and (not os.path.lexists(paths[2]) or told.get("mask") == mask)
+
+
+@contextlib.contextmanager
+def _made(folder: pathlib.Path) -> Iterator[None]:
+    """Makes a folder to write into; where nothing could be written into it, it goes again."""
+    with no_empty_folders(folder):
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        yield
 
 
 def _fitting(name: str) -> str:

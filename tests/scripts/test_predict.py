@@ -323,7 +323,7 @@ def test_a_segmenters_table_has_the_share_of_each_class(segmenter, photos, tmp_p
 
 def test_a_detectors_table_has_a_row_for_each_box(monkeypatch):
     """Of 64 x 96 px that the network sees, a photo of 60 x 90 px has 15/16. Where there is no box, there is one row."""
-    found = ([[[1.0], [0.0], [-1.0]]], [[[0.25], [0.75], [0.9]]], [[[16, 32, 48, 64], [0, 0, 8, 8], [0, 0, 1, 1]]])
+    found = ([[1, 0, -1]], [[0.25, 0.75, 0.9]], [[[16, 32, 48, 64], [0, 0, 8, 8], [0, 0, 1, 1]]])
     monkeypatch.setattr(detection, "predict", lambda *_: [*map(mx.nd.array, found)])
     recipe, image = DetectionRecipe(short=64, long=96, mean=(0, 0, 0), std=(1, 1, 1)), np.zeros((60, 90, 3), np.uint8)
     columns = ("class", "score", "xmin", "ymin", "xmax", "ymax")
