@@ -6,6 +6,7 @@
     %(prog)s --pretrained runs/imagenet-3 --form int8                       how much 8-bit integers change
     %(prog)s --pretrained runs/imagenet-3 --crops 10 --scales 224,256,288   what crops and scales gain
     %(prog)s --pretrained runs/a runs/b runs/c --dense --crops flip         an ensemble on whole images
+    %(prog)s --pretrained runs/imagenet-3 --errors wrong --json all.json    the wrong photos; every class's scores
     %(prog)s --pretrained RUN --rec-val test.rec --places365 places365_test.txt --submission FILE   for its server
     %(prog)s --pretrained runs/faster_rcnn_voc-1                            a detector's run: mAP, and of each class
     %(prog)s --pretrained runs/fcn_ade20k-1 --multi-scale                   a segmenter's: pixAcc, mIoU, each IoU
@@ -15,42 +16,46 @@ The scores of a classifier are top-1 and top-5 on packed images, with Wilson's i
 prepared as in GluonCV: the shorter edge becomes ceil(input size / crop ratio), the middle is cut out, and the data
 set's mean and deviation normalise it; a run has its own. With --crops, --scales, --dense or several networks the
 softmax is averaged, and of each addition the gain over the one before, on the same images, stands beside with its
-interval of 95 percent. Exit code: 0 done, 1 a file cannot be written, 2 refused.
+interval of 95 percent. Then come precision, recall and F1 of each class, of more than 30 classes of the ten worst, and
+the ten largest confusions; --json has all of them and the confusion matrix. --errors copies the photos that were named
+wrongly into folders TRUE/NAMED, the most confident mistakes first, with index.html. Exit code: 0 done, 1 a file cannot
+be written, 2 refused.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import itertools
-import json
 import pathlib
 import sys
 import time
+from typing import Any, NamedTuple
 
 import mxnet as mx
-import tqdm
 
+from gluon_tricks.cli.forms import add_form_flags, compare, shown
 from gluon_tricks.cli.view_flags import add_view_flags
 from gluon_tricks.core.arguments import MOST_GPUS, MOST_THREADS, Parser, real, whole
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import require_writable, write_text
+from gluon_tricks.core.json_text import to_lines
 from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import plural
+from gluon_tricks.data.class_names import in_words
 from gluon_tricks.data.places365 import complete, image_names, write_submission
-from gluon_tricks.data.records import BadRecord, Records
+from gluon_tricks.data.records import BadRecord
 from gluon_tricks.machine.devices import choose_contexts, choose_precision, start_precision
 from gluon_tricks.networks.load import SOURCE, is_there, recipe_of
 from gluon_tricks.recipes.multi_label import MOST_CROPS
 from gluon_tricks.tasks.classification.evaluation import collect_logits
 from gluon_tricks.tasks.classification.evaluation_set import EvaluationSet
+from gluon_tricks.tasks.classification.guesses import Guesses
 from gluon_tricks.tasks.classification.validation import ClassificationValidation
 from gluon_tricks.tasks.classification.views import Views
 from gluon_tricks.tasks.protocol import ScoringOptions, Task, Validation
 from gluon_tricks.tasks.registry import TASKS, task_of
 from gluon_tricks.trained.load import open_network
-from model_zoo.inference import fuse, quantise
+from gluon_tricks.trained.wrong_photos import require_new_folder, write_wrong_photos
 from model_zoo.preprocessing import LARGEST_INPUT
 
 
@@ -77,7 +82,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--crop-ratio", type=real(0, 1), metavar="R", help="input size over the shorter edge (the network's)"
     )
     parser.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), default="float32", help="(float32)")
-    _add_form_flags(parser)
+    add_form_flags(parser)
     parser.add_argument("--places365", metavar="LIST", help="the list that Places365's test images were packed from")
     parser.add_argument(
         "--submission", type=pathlib.Path, metavar="FILE", help="5 classes for each of them, for the test server"
@@ -98,35 +103,41 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "-j", "--num-data-workers", type=whole(1, MOST_THREADS), metavar="N", help="threads of the loader (all cores)"
     )
+    parser.add_argument(
+        "--errors", type=pathlib.Path, metavar="DIR",
+        help="of a classifier: a new folder for the photos that are named wrongly, as DIR/TRUE/NAMED/...",
+    )  # fmt: skip
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the result there too")
     args = parser.parse_args(argv)
     args.pretrained, *args.members = [args.pretrained] if isinstance(args.pretrained, str) else args.pretrained
     return args
 
 
-def _add_form_flags(parser: Parser) -> None:
-    parser.add_argument(
-        "--form", choices=("fused", "int8"), help="evaluate it twice, as it is and in this faster form (CPU, float32)"
-    )
-    parser.add_argument(
-        "--calibration",
-        nargs="+",
-        metavar="FILE",
-        help="images that determine the scales of int8 (of a run: its training set)",
-    )
-    parser.add_argument(
-        "--calibration-batches", type=whole(1), default=4, metavar="N", help="number of batches of them (4)"
-    )
+class Found(NamedTuple):
+    """What was found.
+
+    Attributes:
+        result: for a JSON file.
+        lines: as it is printed.
+        records: the images.
+        guesses: what each of them was taken for; None: nothing was, or it is no classifier that was asked.
+    """
+
+    result: dict[str, Any]
+    lines: list[str]
+    records: Any
+    guesses: Guesses | None
 
 
-def measure(validation: Validation, precision: str) -> tuple[dict, list[str]]:
-    """Runs the network over the images; what was found, and as it is printed."""
+def measure(validation: Validation, precision: str) -> Found:
+    """Runs the network over the images."""
     started = time.monotonic()
-    scores = validation.score(_shown(validation.loader), precision)
+    scores = validation.score(shown(validation.loader), precision)
     result = validation.result(scores, precision, time.monotonic() - started)
     count = result["undecodable"]
     lost = [f"{plural(count, 'image')} not counted, because decoding failed"] if count else []
-    return result, [*validation.lines(scores, result), *lost]
+    lines = [*validation.lines(scores, result), *lost]
+    return Found(result, lines, validation.loader.records, getattr(scores, "guesses", None))
 
 
 def submit(evaluated: EvaluationSet, args: argparse.Namespace, context: mx.Context, precision: str) -> dict:
@@ -134,57 +145,25 @@ def submit(evaluated: EvaluationSet, args: argparse.Namespace, context: mx.Conte
     names = image_names(args.places365, evaluated.records)
     loader, started = evaluated.loader(args.batch_size, args.num_data_workers), time.monotonic()
     preprocess = evaluated.preprocess("float16" if precision == "float16" else "float32")
-    logits, _ = collect_logits(evaluated.net, complete(_shown(loader), loader, names), preprocess, context)
+    logits, _ = collect_logits(evaluated.net, complete(shown(loader), loader, names), preprocess, context)
     write_submission(args.submission, names, logits)
     rate = len(names) / (time.monotonic() - started)
     return {"images": len(names), "submission": str(args.submission), "images_per_second": rate}
 
 
-def compare(evaluated: EvaluationSet, args: argparse.Namespace, context: mx.Context) -> dict:
-    """The network as it is and in a faster form: how often each is right, and how often they say the same."""
-    preprocess, found, net = evaluated.preprocess("float32"), {}, evaluated.net
-    for form in ("float32", args.form):
-        loader = evaluated.loader(args.batch_size, args.num_data_workers)
-        if form == "fused":
-            fuse(net, mx.nd.zeros((args.batch_size, 3, *[evaluated.preprocessing.input_size] * 2)))
-        elif form == "int8":
-            net = quantise(net, _calibration_images(evaluated, args, preprocess, context))
-        started = time.monotonic()
-        logits, labels = collect_logits(net, _shown(loader), preprocess, context)
-        seconds = time.monotonic() - started
-        guess = logits.argmax(axis=1)
-        found[form] = {"top1": float((guess == labels).mean()), "images_per_second": len(labels) / seconds}
-        found.setdefault("guesses", []).append(guess)
-    one, other = found.pop("guesses")
-    return {**found, "images": len(one), "agreement": float((one == other).mean())}
-
-
-def _calibration_images(evaluated: EvaluationSet, args: argparse.Namespace, preprocess, context) -> list[mx.nd.NDArray]:
-    """Batches of images other than those that are scored."""
-    records = Records(args.calibration) if args.calibration else evaluated.train
-    if records is None:
-        raise Refused(
-            "--form int8 needs images to find its scales on, other than the scored ones: name them with "
-            "--calibration FILE"
-        )
-    loader = dataclasses.replace(evaluated, records=records).loader(args.batch_size)
-    return [preprocess(batch.images, context) for batch in itertools.islice(loader.epoch(), args.calibration_batches)]
-
-
-def _shown(loader):
-    """The loader's batches, with a progress bar in a terminal."""
-    return tqdm.tqdm(loader.epoch(), total=loader.steps_per_epoch, unit="batch", disable=None)
-
-
 def in_another_way(
     validation: ClassificationValidation, args: argparse.Namespace, context: mx.Context, precision: str
-) -> tuple[dict, list[str]]:
-    """A classifier with --submission or --form: what was found, and as it is printed."""
-    evaluated = validation.evaluated
+) -> Found:
+    """A classifier with --submission or --form."""
+    evaluated, guesses = validation.evaluated, None
     if args.submission and evaluated.net.classes < 5:
         raise Refused(f"--submission: {evaluated.net.name} has {plural(evaluated.net.classes, 'class')}, fewer than 5")
     validation.set_precision(precision)
-    found = submit(evaluated, args, context, precision) if args.submission else compare(evaluated, args, context)
+    if args.submission:
+        found = submit(evaluated, args, context, precision)
+    else:
+        found, guesses = compare(evaluated, args, context)
+        found |= validation.class_values(guesses)
     result = {**validation.about(precision), **found}
     told = [validation.headline(result)]
     if args.submission:
@@ -192,11 +171,13 @@ def in_another_way(
             f"{result['submission']} has the 5 likeliest classes of each for the test server, which alone can score "
             "them"
         )
-        return result, told
+        return Found(result, told, evaluated.records, None)
     for form in (form for form in ("float32", "fused", "int8") if form in result):
         numbers = result[form]
         told.append(f"{form}: top-1 {numbers['top1']:.2%}, {numbers['images_per_second']:.0f} images/s")
-    return result, [*told, f"both name the same class for {result['agreement']:.2%} of the images"]
+    told.append(f"both name the same class for {result['agreement']:.2%} of the images")
+    told += [f"of the classes by {args.form}:", *validation.class_lines(guesses)]
+    return Found(result, told, evaluated.records, guesses)
 
 
 def _refuse_flags(args: argparse.Namespace, task: type[Task]) -> None:
@@ -210,8 +191,8 @@ def _refuse_flags(args: argparse.Namespace, task: type[Task]) -> None:
 
 def _refuse_combinations(args: argparse.Namespace) -> None:
     """Refuses flags that do not go together, before anything is opened."""
-    if bool(args.submission) != bool(args.places365) or args.submission and args.form:
-        raise Refused("--submission FILE and --places365 LIST go together, and without --form")
+    if bool(args.submission) != bool(args.places365) or args.submission and (args.form or args.errors):
+        raise Refused("--submission FILE and --places365 LIST go together, and without --form and --errors")
     views = Views(args.crops, args.scales, args.dense)
     if (args.form or args.submission) and (args.members or not views.plain):
         flag = "--form" if args.form else "--submission"
@@ -237,11 +218,13 @@ def _begin(args: argparse.Namespace, contexts: list[mx.Context]) -> str:
     return precision
 
 
-def run(args: argparse.Namespace) -> tuple[dict, list[str]]:
-    """Everything from the flags to the result, and the result as it is printed."""
+def run(args: argparse.Namespace) -> Found:
+    """Everything from the flags to what was found."""
     for flag, path in (("--json", args.json), ("--submission", args.submission)):
         if path:
             require_writable(path, flag)
+    if args.errors:
+        require_new_folder(expanded(args.errors), "--errors")
     _refuse_combinations(args)
     contexts = choose_contexts(args.num_gpus)
     precision = _begin(args, contexts)
@@ -270,10 +253,13 @@ def run(args: argparse.Namespace) -> tuple[dict, list[str]]:
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     try:
-        result, said = run(args)
+        found = run(args)
+        print(*found.lines, sep="\n", flush=True)
+        if args.json:
+            write_text(args.json, to_lines(found.result), named=True)
+        if args.errors:  # last: whatever goes wrong with it, the scores are there
+            names = in_words(found.result["class_names"])
+            print(write_wrong_photos(expanded(args.errors), found.records, found.guesses, names))
     except BadRecord as error:
         raise Refused(str(error)) from None
-    print(*said, sep="\n")
-    if args.json:
-        write_text(args.json, json.dumps(result, indent=2) + "\n", named=True)
     return 0

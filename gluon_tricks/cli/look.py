@@ -44,7 +44,7 @@ from gluon_tricks.inside.viewed import (
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.networks.checkpoint import list_checkpoints
 from gluon_tricks.networks.load import SOURCE, is_there, means_published
-from gluon_tricks.trained.prediction_files import find_images
+from gluon_tricks.trained.photo_folders import find_images
 
 Moments = list[tuple[str, Callable[[], Viewed]]]
 
@@ -71,7 +71,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _add_images(group) -> None:
-    group.add_argument("--images", nargs="+", metavar="IMAGE", help="photos, or folders of them (not those inside)")
+    group.add_argument("--images", nargs="+", metavar="IMAGE", help="photos, or trees of folders of them")
     group.add_argument(
         "--rec-val", nargs="+", default=(), metavar="FILE", help="packed images; of a run, by default its own"
     )

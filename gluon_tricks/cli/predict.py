@@ -7,17 +7,25 @@
     %(prog)s photo.jpg --params runs/fcn_ade20k-1 --multi-scale      a segmenter: the mask over the photo
     %(prog)s photo.jpg --params runs/voc_classification-1            a tagger: each class of 0.5 or more
 
-Which of them it is follows from the run. Of each image --out gets NAME.png and NAME.json, of a segmenter also
-masks/NAME.png with the index of each pixel's class; of several images, index.html shows all. Exit code: 0 done, 1 some
-files are no images (the others are done) or the disk is full, 2 refused.
+Which of them it is follows from the run. Folders are looked through with all that lies below them. Of each image --out
+gets NAME.png and NAME.json in the same folders, of a segmenter also masks/NAME.png with the index of each pixel's
+class; of several images, or a folder, predictions.csv has all as a table, and index.html shows them, the most confident
+first. Where an image's folder is called as one of a classifier's classes, it is said whether that was right, and the
+wrong ones come first. Exit code: 0 done, 1 some files are no images (the others are done) or the disk is full, 2
+refused.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import pathlib
 import sys
 from collections.abc import Sequence
+from typing import TextIO
+
+import numpy as np
+import tqdm
 
 from gluon_tricks.cli.view_flags import add_view_flags
 from gluon_tricks.core.arguments import MOST_GPUS, Parser, real, whole
@@ -28,13 +36,16 @@ from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import as_utf8, plural, printable
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.networks.load import SOURCE
+from gluon_tricks.trained.contact_sheet import PAGE, contact_sheet
+from gluon_tricks.trained.photo_folders import Photo, find_photos
 from gluon_tricks.trained.predict import Predictor, open_predictor
-from gluon_tricks.trained.prediction_files import Results, contact_sheet, find_images, read_photo
+from gluon_tricks.trained.prediction_files import Results, read_photo
+from gluon_tricks.trained.prediction_table import TABLE, PredictionTable
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="files, or folders of them (not those inside them)")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="files, or trees of folders of them")
     parser.add_argument(
         "--params", required=True, action="append", metavar="SRC",
         help=f"{SOURCE}; of detectors and segmenters a run or a checkpoint; given several times: an ensemble",
@@ -65,39 +76,82 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     """Everything from the flags to the pictures; how many files are no images."""
-    paths, out = find_images(args.images), expanded(args.out)
-    require_folder(out, "--out", "index.html")
-    if out.resolve() in {path.parent.resolve() for path in paths}:
-        raise Refused(f"--out {out} is where images lie that are to be looked at: name another folder")
+    photos, out = find_photos(args.images), expanded(args.out)
+    require_folder(out, "--out", PAGE, TABLE)
+    photos = _without_results(photos, args.images, out)
     predictor = open_predictor(
         args.params, model=args.model, class_file=args.classes, context=choose_contexts(args.num_gpus)[0],
         threshold=args.threshold, multi_scale=args.multi_scale, crops=args.crops, scales=args.scales, dense=args.dense,
         members=[(source, None) for source in args.members],
     )  # fmt: skip
     with no_empty_folders(out):
-        return _predict(args, paths, predictor)
+        return _predict(args, photos, predictor)
 
 
-def _predict(args: argparse.Namespace, paths: Sequence[pathlib.Path], predictor: Predictor) -> int:
+def _without_results(photos: Sequence[Photo], places: Sequence[str], out: pathlib.Path) -> list[Photo]:
+    """The photos but for the pictures of an earlier prediction, whose folder lies in one that was named.
+
+    Raises:
+        Refused: the folder for the results holds what is to be looked at.
+    """
+    results = out.resolve()
+    real = {folder: folder.resolve() for folder in {photo.path.parent for photo in photos}}
+    inside = {folder for folder, place in real.items() if results in (place, *place.parents)}
+    if not inside:
+        return list(photos)
+    named = [(place if place.is_dir() else place.parent).resolve() for place in map(pathlib.Path, places)]
+    if not (out / TABLE).is_file() or any(results in (place, *place.parents) for place in named):
+        raise Refused(f"--out {out} is where images lie that are to be looked at: name another folder")
+    others = [photo for photo in photos if photo.path.parent not in inside]
+    if not others:
+        raise Refused(f"no images found but the pictures of an earlier prediction in --out {out}: name other ones")
+    count = plural(len(photos) - len(others), "picture")
+    print(f"left out: {count} of an earlier prediction in --out {printable(out)}", file=sys.stderr)
+    return others
+
+
+def _predict(args: argparse.Namespace, photos: Sequence[Photo], predictor: Predictor) -> int:
     out, broken = expanded(args.out), 0
     about = {"network": predictor.network, "kind": predictor.kind, "params": as_utf8(args.params)}
     if args.members:
         about["members"] = [*map(as_utf8, args.members)]
-    results = Results(out)
-    for path in paths:
-        image = read_photo(path)
-        if image is None:
-            print(f"{printable(path)} is no image that can be decoded: left out", file=sys.stderr, flush=True)
-            broken += 1
-            continue
-        prediction = predictor.predict(image)
-        results.add(path, prediction, {**about, "height": image.shape[0], "width": image.shape[1]})
-        note = f" ({prediction.note})" if prediction.note else ""
-        print(f"{printable(path)}: {prediction.words}{note}", flush=True)
-    if len(paths) > 1 and results.said:
-        page = contact_sheet(out, f"{predictor.network}: {predictor.kind}", results.said)
-        print(f"{page} shows them all: {plural(len(results.said), 'image')}")
+    several = len(photos) > 1 or any(map(os.path.isdir, args.images))
+    results, rights = Results(out), []
+    with PredictionTable(out / TABLE) as table, tqdm.tqdm(photos, unit="photo", disable=None, leave=False) as bar:
+        for photo in bar:
+            image, name = read_photo(photo.path), printable(photo.path)
+            if image is None:
+                _tell(bar, f"{name} is no image that can be decoded: left out", sys.stderr)
+                broken += 1
+                continue
+            truth = photo.truth(predictor.folder_classes)
+            prediction = predictor.predict(image, **({} if truth is None else {"truth": truth}))
+            size = {"height": image.shape[0], "width": image.shape[1]}
+            results.add(photo.path, prediction, {**about, **size}, photo.name)
+            if several:
+                table.add([("file", os.path.abspath(photo.path)), *row] for row in prediction.table)
+            rights += [prediction.right] if truth is not None else []
+            note = f" ({prediction.note})" if prediction.note else ""
+            _tell(bar, f"{name}: {prediction.words}{note}", sys.stdout)
+    if several and results.shown:
+        page = contact_sheet(out, f"{predictor.network}: {predictor.kind}", results.shown)
+        print(f"{page} shows them all: {plural(len(results.shown), 'image')}")
+    if rights:
+        print(_count(rights, len(photos) - broken))
     return broken
+
+
+def _tell(bar: tqdm.tqdm, line: str, stream: TextIO) -> None:
+    """Prints a line above the bar."""
+    bar.write(line, file=stream)
+    stream.flush()
+
+
+def _count(rights: Sequence[bool], images: int) -> str:
+    """How many of the images whose class is known are right."""
+    others = images - len(rights)
+    rest = f"; {plural(others, 'other')} in no folder of a class" if others else ""
+    return f"{sum(rights)} of {plural(len(rights), 'image')} right by their folders: top-1 {np.mean(rights):.2%}{rest}"
 
 
 @command

@@ -14,12 +14,13 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, TextIO, TypeVar
 
 from gluon_tricks.core.errors import Refused, Told
 from gluon_tricks.core.reading import KINDS
-from gluon_tricks.core.wording import is_plain, printable
+from gluon_tricks.core.wording import is_plain, one_line, printable
 
 _Result = TypeVar("_Result")
 
@@ -52,6 +53,30 @@ def require_name(path: str | os.PathLike, what: str) -> None:
         raise Refused(f"{what} {printable(text)}: no file can have a name of {longest} bytes, choose one of up to 255")
     if not is_plain(text):
         raise Refused(f"{what} {printable(text)}: the name holds control characters or is no UTF-8, choose another")
+
+
+def file_name(text: str, most: int = 255) -> str:
+    """A name that a file or folder can have, made of any text: on one line, in a folder, not hidden, not too long.
+
+    Args:
+        most: bytes.
+    """
+    name = one_line(text).replace("/", "_")
+    name = f"_{name[1:]}" if name[:1] in ("", ".") else name
+    return name.encode()[:most].decode("utf-8", "ignore")
+
+
+def distinct_names(texts: Sequence[str]) -> list[str]:
+    """file_name of each text, with -2, -3, ... behind those that are the same, too where capitals do not count."""
+    names: dict[str, str] = {}  # as they are compared -> as they are
+    for text in texts:
+        name, number = file_name(text), 1
+        while unicodedata.normalize("NFC", name).casefold() in names:
+            number += 1
+            ending = f"-{number}"
+            name = file_name(text, 255 - len(ending)) + ending
+        names[unicodedata.normalize("NFC", name).casefold()] = name
+    return [*names.values()]
 
 
 @contextlib.contextmanager

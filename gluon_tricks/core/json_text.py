@@ -1,4 +1,4 @@
-"""JSON that others wrote: read so that whatever is wrong with it is one error with one reason."""
+"""JSON that others wrote: read so that whatever is wrong with it is one error with one reason. And how ours looks."""
 
 from __future__ import annotations
 
@@ -28,6 +28,13 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError(f"it is no JSON: {error}") from None
     except ValueError as error:  # of int, which reads no more than some 4300 digits
         raise ValueError(str(error).partition(";")[0]) from None
+
+
+def to_lines(value: Any) -> str:
+    """A value as JSON that a person can read: indented, but a list of numbers, such as a row of a matrix, on a line."""
+    text = json.dumps(value, indent=2)
+    # No text in JSON holds the end of a line, so that what begins with one is no part of a text.
+    return re.sub(r"\[\n[-+.\deE,\s]*\]", lambda numbers: f"[{' '.join(numbers[0][1:-1].split())}]", text) + "\n"
 
 
 def json_or_text(text: str) -> Any:

@@ -15,7 +15,7 @@ from gluon_tricks.data.sources import Entry, Source, listed
 
 # Folders that archivers, file managers, network drives and notebooks leave behind, in small letters. Hidden ones
 # (.ipynb_checkpoints, .Trashes) are passed over anyway.
-_LEAVINGS = {
+LEAVINGS = {
     *("__macosx", "@eadir", "#recycle", "@recycle", "@recently-snapshot", "$recycle.bin", "recycler", "lost+found"),
     *("system volume information", "ipynb_checkpoints", "__pycache__"),
 }
@@ -36,7 +36,7 @@ def class_folders(folder: str | os.PathLike, classes: Sequence[str] | None = Non
     """
     children = listed(folder)
     left_out = [f"{child.path} (not in a class folder)" for child in children if not child.is_dir()]
-    folders = [child for child in children if child.is_dir() and child.name.lower() not in _LEAVINGS]
+    folders = [child for child in children if child.is_dir() and child.name.lower() not in LEAVINGS]
     left_out += [f"{child.path} (no class)" for child in children if child.is_dir() and child not in folders]
     _refuse_splits(folder, folders)
     inside = {child.name: listed(child.path) for child in folders}

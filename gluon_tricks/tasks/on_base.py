@@ -87,6 +87,11 @@ class OnBase(abc.ABC):
         return trained.recipe.class_names or None
 
     @classmethod
+    def names_one(cls, trained: Trained) -> bool:
+        """Several things, or a class for each pixel."""
+        return False
+
+    @classmethod
     def place(cls, recipe: TransferRecipe) -> str:
         """Where its validation images come from, in words."""
         return recipe.data or recipe.dataset

@@ -23,6 +23,11 @@ class Prediction:
         picture: (H, W, 3) uint8 RGB.
         mask: (H, W) uint8 or uint16, class indices, the largest number for none; of a segmenter only.
         note: what else there is to know; "": nothing.
+        table: column -> value, row by row, for a table of many images: at least one row, and the same columns of each.
+        confidence: how sure the network is of what it said first, in [0, 1]; None: it says nothing of the kind.
+        named: the class that the image was taken for; "": none in particular.
+        truth: the class that it is known to be of; "": it is not known.
+        right: whether they are the same; None: it is not known.
     """
 
     words: str
@@ -30,6 +35,11 @@ class Prediction:
     picture: np.ndarray
     mask: np.ndarray | None = None
     note: str = ""
+    table: Sequence[Sequence[tuple[str, Any]]] = ()
+    confidence: float | None = None
+    named: str = ""
+    truth: str = ""
+    right: bool | None = None
 
 
 def percentages(pairs: Sequence[tuple[str, float]]) -> str:

@@ -234,8 +234,15 @@ class Task(Protocol):
         """The classes of a trained network, if they are known."""
 
     @classmethod
-    def look(cls, trained: Trained, names: Sequence[str], context: mx.Context) -> Callable[[np.ndarray], Prediction]:
-        """Image (H, W, 3) uint8 RGB of any size -> what the network says of it. It takes prediction_options besides."""
+    def names_one(cls, trained: Trained) -> bool:
+        """Whether it names one class of an image, so that this can be right or wrong: `look` then takes its truth."""
+
+    @classmethod
+    def look(cls, trained: Trained, names: Sequence[str], context: mx.Context) -> Callable[..., Prediction]:
+        """Image (H, W, 3) uint8 RGB of any size -> what the network says of it. It takes prediction_options besides.
+
+        Where the network names one class, what is returned also takes truth=: the index of the image's class.
+        """
 
     @classmethod
     def open_validation(

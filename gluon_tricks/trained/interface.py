@@ -16,8 +16,9 @@ from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tasks.protocol import Scores, ScoringOptions
 from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.trained.load import open_network
+from gluon_tricks.trained.photo_folders import find_images
 from gluon_tricks.trained.predict import open_predictor
-from gluon_tricks.trained.prediction_files import find_images, read_photo
+from gluon_tricks.trained.prediction_files import read_photo
 from model_zoo.classifier import Classifier
 
 Network = mx.gluon.HybridBlock
@@ -58,7 +59,8 @@ def evaluate(
         threads: of the loader; default: all cores.
 
     Returns:
-        of a classifier `top1`, `top5` (fractions), `loss` (nats) and `images`, and of several views or networks
+        of a classifier `top1`, `top5` (fractions), `loss` (nats), `images` and `guesses`, what each image was taken for
+            (`guesses.class_scores(classes)` has precision, recall, F1 and the matrix), and of several views or networks
         `members` and `ensemble`, which say what each addition gains (see ViewScores); of a detector or tagger `map07`
         and `map_area`; of a segmenter `pix_acc` and `miou`.
 
@@ -91,7 +93,7 @@ def predict(
 
     Args:
         network: as for evaluate.
-        photos: one or several: files, folders of them (not those inside), or arrays (H, W, 3) uint8 RGB of any size.
+        photos: one or several: files, trees of folders of them, or arrays (H, W, 3) uint8 RGB of any size.
         model: of a parameter file that fits several networks.
         class_file: the classes' names, one a line, or a manifest of packed records; default: those of the run.
         ctx: the device of what is loaded; default: the CPU. A network stays where it is.

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import mxnet as mx
-import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural
@@ -16,6 +15,7 @@ from gluon_tricks.networks.load import Trained, require_classifier
 from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tasks.registry import TASKS, task_of
 from gluon_tricks.trained.load import open_network
+from gluon_tricks.trained.photo_folders import folder_classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,13 +26,15 @@ class Predictor:
         network: its name, for a detector or segmenter that of its base network.
         kind: its task, such as "detection".
         names: of its classes.
-        predict: image (H, W, 3) uint8 RGB of any size -> Prediction.
+        predict: image (H, W, 3) uint8 RGB of any size -> Prediction; see Task.look.
+        folder_classes: how folders of the classes of single images are called -> the class; {}: it names several.
     """
 
     network: str
     kind: str
     names: tuple[str, ...]
-    predict: Callable[[np.ndarray], Prediction]
+    predict: Callable[..., Prediction]
+    folder_classes: Mapping[str, int]
 
 
 def open_predictor(
@@ -63,7 +65,7 @@ def open_predictor(
     net, recipe = trained.net, trained.recipe
     if isinstance(net, mx.gluon.SymbolBlock):
         require_classifier(trained, source)
-    names = _names(trained, source, class_file)
+    names, ids = _names(trained, source, class_file)
     opened = tuple((name, other or open_network(name, model=model, ctx=context)) for name, other in members)
     views = dict(crops=crops if crops != "1" else None, scales=tuple(scales) or None, dense=dense or None)
     asked = dict(threshold=threshold, multi_scale=multi_scale or None, **views, members=opened or None)
@@ -74,13 +76,18 @@ def open_predictor(
             said = "an ensemble" if option == "members" else f"--{option.replace('_', '-')}"
             raise Refused(f"{said} is for {others}, and {source} is a {task.noun}")
     look = task.look(trained, names, context, **given)
-    return Predictor(recipe.model if recipe else net.name, task.kind.task, names, look)
+    folders = folder_classes(names, ids) if task.names_one(trained) else {}
+    return Predictor(recipe.model if recipe else net.name, task.kind.task, names, look, folders)
 
 
-def _names(trained: Trained, source: str, class_file: str | None) -> tuple[str, ...]:
-    """Those of a file, else those of the training data, else ImageNet's, else numbers."""
+def _names(trained: Trained, source: str, class_file: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Those of a file, else those of the training data, else ImageNet's, else numbers; and as the data have them."""
     net = trained.net
     classes = net.classes if isinstance(net.classes, int) else len(net.classes)
+    known = task_of(trained.recipe).class_names(trained)
+    if not known or len(known) != classes:
+        known = imagenet_names() if classes == 1000 else (f"class {k}" for k in range(classes))
+    known = tuple(known)
     if class_file:
         names = sources.read_classes(class_file)
         if len(names) != classes:
@@ -88,8 +95,5 @@ def _names(trained: Trained, source: str, class_file: str | None) -> tuple[str, 
                 f"{class_file} has {plural(len(names), 'name')} and {source} has {plural(classes, 'class')}: give "
                 "one for each, in the order of the labels"
             )
-        return names
-    known = task_of(trained.recipe).class_names(trained)
-    if known and len(known) == classes:
-        return in_words(known)
-    return tuple(imagenet_names().values()) if classes == 1000 else tuple(f"class {k}" for k in range(classes))
+        return names, known
+    return in_words(known), known

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 
 import cv2
 import numpy as np
@@ -12,8 +13,9 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.data.records import Records
 from gluon_tricks.paper import tables
+from gluon_tricks.trained.contact_sheet import Shown, contact_sheet
 from gluon_tricks.trained.predict import Prediction
-from gluon_tricks.trained.prediction_files import Results, contact_sheet
+from gluon_tricks.trained.prediction_files import Results
 from gluon_tricks.training.journal import Journal
 
 JPEG = cv2.imencode(".jpg", np.full((8, 8, 3), 90, np.uint8))[1].tobytes()
@@ -107,7 +109,7 @@ def test_predictions_of_photos_of_odd_names(name, tmp_path):
     results = Results(tmp_path / "out")
     results.add(photo, prediction, {})
     results.add(photo, prediction, {})  # again: its own place
-    page = contact_sheet(tmp_path / "out", "caf\udce9", results.said).read_text(encoding="utf-8")
+    page = contact_sheet(tmp_path / "out", "caf\udce9", results.shown).read_text(encoding="utf-8")
     assert r"<br>a &lt;b&gt;\x1b[31m\nclass</figcaption>" in page and r"<h1>caf\xe9</h1>" in page and "\x1b" not in page
     files = sorted(os.listdir(tmp_path / "out"))
     stem = ("x" * 230) if name[:1] == b"x" else ODD[name]
@@ -117,10 +119,9 @@ def test_predictions_of_photos_of_odd_names(name, tmp_path):
 
 
 def test_a_page_of_pictures_whose_names_are_no_text(tmp_path):
-    with open(os.path.join(os.fsencode(tmp_path), b"caf\xe9.png"), "wb"):
-        pass
-    page = contact_sheet(tmp_path).read_text(encoding="utf-8")
-    assert 'href="caf%E9.png"' in page and r'alt="caf\xe9"' in page
+    name = os.fsdecode(b"caf\xe9.png")
+    page = contact_sheet(tmp_path, "cats", [Shown(pathlib.PurePath(name), name)]).read_text(encoding="utf-8")
+    assert 'href="caf%E9.png"' in page and r'alt="caf\xe9.png"' in page
 
 
 def test_predictions_take_the_place_of_links(tmp_path, victim):
@@ -129,7 +130,7 @@ def test_predictions_take_the_place_of_links(tmp_path, victim):
         (tmp_path / "out" / name).symlink_to(victim)
     results = Results(tmp_path / "out")
     results.add(tmp_path / "1.jpg", Prediction("cat", {}, np.zeros((4, 4, 3), np.uint8)), {})
-    contact_sheet(tmp_path / "out", "cats", results.said)
+    contact_sheet(tmp_path / "out", "cats", results.shown)
     assert sorted(os.listdir(tmp_path / "out")) == ["1-2.json", "1-2.png", "1.json", "1.png", "index.html"]
     assert not (tmp_path / "out" / "index.html").is_symlink()
 

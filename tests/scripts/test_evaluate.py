@@ -1,6 +1,8 @@
 """The script as a user runs it: its figures against those of training, and what it refuses before any work."""
 
+import errno
 import json
+import os
 import shutil
 
 import cv2
@@ -10,7 +12,9 @@ import pytest
 
 from gluon_tricks.cli import evaluate as script
 from gluon_tricks.data.record_writer import RecordWriter
+from gluon_tricks.data.records import Records
 from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.trained import wrong_photos
 from model_zoo import get_model, published, weights
 
 COLOURS = ["red", "green", "blue", "grey"]
@@ -56,6 +60,104 @@ def test_exact_figures(parameters, tiny_records, tmp_path, capsys):
     result = json.loads((tmp_path / "out.json").read_text())
     assert (result["top1"], result["top5"], result["images"], result["undecodable"]) == (0.25, 1, 20, 0)
     assert result["top1_interval"] == pytest.approx([0.111863, 0.468701], abs=1e-5)
+
+
+def test_classes_one_by_one(parameters, tiny_records, tmp_path, capsys):
+    """Every image is taken for blue: of blue the recall is 1 and the precision 1/4, F1 2 * 5 / (20 + 5)."""
+    lines = evaluated(capsys, *common(parameters, tiny_records / "val.rec", "--json", tmp_path / "out.json"))
+    table = [line.split() for line in lines[3:]]
+    assert table[:6] == [
+        ["class", "images", "precision", "recall", "F1"], ["red", "5", "0.00%", "0.00%", "0.00%"],
+        ["green", "5", "0.00%", "0.00%", "0.00%"], ["blue", "5", "25.00%", "100.00%", "40.00%"],
+        ["grey", "5", "0.00%", "0.00%", "0.00%"], ["mean", "of", "4", "classes", "20", "6.25%", "25.00%", "10.00%"],
+    ]  # fmt: skip
+    assert lines[10:] == [f"{name:5} -> blue  5  100.00% of its images" for name in ("red", "green", "grey")]
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert result["confusion_matrix"] == [[0, 0, 5, 0]] * 4 and result["class_names"] == COLOURS
+    assert result["per_class"]["f1"] == [0, 0, 0.4, 0] and result["macro"]["recall"] == 0.25
+
+
+@pytest.fixture(scope="module")
+def odd_records(tmp_path_factory):
+    """Two images of each of three classes whose names no folder can have, or not both; the first without a name."""
+    prefix = tmp_path_factory.mktemp("odd") / "odd"
+    image = cv2.imencode(".png", np.full((40, 40, 3), 90, np.uint8))[1].tobytes()
+    names = ("", "photos/x.PNG", "y.jpg", f"photos/{'é' * 120}.jpg")
+    with RecordWriter(prefix, ["../a", "_./a", "猫" * 100, "blue"]) as writer:
+        for k in range(8):
+            writer.add(k % 4, k, image + bytes([k]), names[k % 4])
+    return prefix.with_suffix(".rec")
+
+
+WAYS = [(), ("--crops", "flip"), ("--dense",), ("--form", "fused", "--dtype", "float32")]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_tells_the_classes_and_copies_the_wrong_photos(parameters, odd_records, way, tmp_path, capsys):
+    """The third class is named always, at exp(3 - 3.44019)."""
+    errors, out = tmp_path / "new" / "errors", tmp_path / "out.json"
+    words = (*common(parameters, odd_records), *way, "--batch-size", 4, "--json", out, "--errors", errors)
+    lines = evaluated(capsys, *words)
+    assert lines[-1] == f"{errors}/index.html shows the 6 photos that were named wrongly, copied into TRUE/NAMED"
+    assert json.loads(out.read_text())["confusion_matrix"] == [[0, 0, 2, 0]] * 4
+    files = sorted(path.relative_to(errors) for path in errors.rglob("*") if path.is_file())
+    names = ["_._a", "_._a-2", "猫" * 85, "blue"]  # of 255 bytes
+    assert {str(path.parent) for path in files} == {".", *(f"{names[k]}/{names[2]}" for k in (0, 1, 3))}
+    assert all(len(os.fsencode(path.name)) <= 255 for path in files) and len(files) == 7
+    assert [path.name for path in files if path.name[:2] == "1_"] == ["1_0.644_image-0.png"]
+    copied = {path.name[:1]: (errors / path).read_bytes() for path in files if path.name != "index.html"}
+    records = Records(odd_records)
+    assert copied == {str(k): records.read(i)[2] for k, i in enumerate((0, 1, 3, 4, 5, 7), 1)}
+    assert {path.name[8:] for path in files[:-1]} == {"image-0.png", "x.PNG", "image-4.png", "é" * 100 + ".png"}
+    page = (errors / "index.html").read_text()
+    assert page.count('<figure class="wrong"') == 6 and "../a, taken for 猫猫" in page
+    assert "holds the wrong photos of an earlier evaluation" in refused(capsys, *words)
+
+
+def test_a_run_on_some_of_the_classes(tiny_records, tmp_path, capsys):
+    """Of grey and red the network says red always: the five grey ones are wrong, as they lie in the whole records."""
+    net, files = get_model("cifar_resnet20_v1", classes=2), (str(tiny_records / "val.rec"),)
+    net.initialize(mx.init.Zero())
+    net.head.bias.set_data(mx.nd.array([0, 1]))
+    recipe = Recipe(model=net.name, classes=2, input_size=24, data="records", train=files, val=files)
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe.set(only_classes=("grey", "red")).to_json()))
+    weights.save(net, tmp_path / "final.params")
+    words = ("--errors", tmp_path / "wrong", "--json", tmp_path / "out.json")
+    lines = evaluated(capsys, "--pretrained", tmp_path, *words)
+    assert ["mean", "of", "2", "classes", "10", "25.00%", "50.00%", "33.33%"] in map(str.split, lines)
+    assert json.loads((tmp_path / "out.json").read_text())["confusion_matrix"] == [[0, 5], [0, 5]]
+    copied = {path.read_bytes() for path in (tmp_path / "wrong" / "grey" / "red").iterdir()}
+    whole = Records(files)
+    assert copied == {data for label, _, data in map(whole.read, range(20)) if label == COLOURS.index("grey")}
+
+
+def test_no_photo_is_wrong(parameters, tmp_path, capsys):
+    with RecordWriter(tmp_path / "blue", COLOURS) as writer:
+        writer.add(2, 0, cv2.imencode(".png", np.zeros((40, 40, 3), np.uint8))[1].tobytes())
+    errors = tmp_path / "errors"
+    lines = evaluated(capsys, *common(parameters, tmp_path / "blue.rec"), "--errors", errors)
+    assert lines[-1] == f"no image was named wrongly: there is nothing to write to {errors}" and not errors.exists()
+
+
+def test_wrong_photos_have_no_place(parameters, tiny_records, tmp_path, capsys, monkeypatch):
+    words, place = common(parameters, tiny_records / "val.rec"), tmp_path / "errors"
+    place.mkdir()
+    (place / "mine").touch()
+    assert f"--errors {place}: the folder holds other files: remove it, or name" in refused(
+        capsys, *words, "--errors", place
+    )
+    assert "mine is no folder" in refused(capsys, *words, "--errors", place / "mine")
+    says = refused(capsys, *words, "--errors", tmp_path / "x", "--submission", tmp_path / "y", "--places365", "z")
+    assert "without --form and --errors" in says
+
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(wrong_photos, "opened_anew", full)
+    code = script.main([*map(str, words), "--errors", str(tmp_path / "x"), "--json", str(tmp_path / "out.json")])
+    said = capsys.readouterr()
+    assert code == 1 and said.err.endswith(".jpg cannot be written: No space left on device\n")
+    assert "top-1 25.00%" in said.out and json.loads((tmp_path / "out.json").read_text())["top1"] == 0.25
 
 
 def test_the_published_figure_stands_beside(parameters, tiny_records, tmp_path, monkeypatch, capsys):
@@ -167,7 +269,7 @@ def test_crops_scales_and_an_ensemble(parameters, tiny_records, tmp_path, capsys
     lines = evaluated(capsys, *words, *more, "--pretrained", *files)
     said = [line.partition(":")[0] for line in lines]
     labels = ["1 crop", "with its mirror image", "3 scales (32, 36, 40 px)"]  # at 32 px five crops are one
-    assert said[1:4] == said[5:8] == labels and said[8] == "ensemble of 2" and len(lines) == 11
+    assert said[1:4] == said[5:8] == labels and said[8] == "ensemble of 2"
     # b = c = 0: z sqrt(1) / 22
     gained = "top-1 25.00% (95 % interval 11.19% to 46.87%), gain +0.00 (-8.91 to +8.91) points"
     assert (
@@ -219,7 +321,7 @@ def test_an_ensemble_of_other_classes_or_images_is_refused(parameters, tiny_reco
     says = refused(capsys, "--pretrained", *runs)
     assert f"{runs[0]} and {runs[1]} have other validation images: name those to score on with --rec-val" in says
     lines = evaluated(capsys, "--pretrained", *runs, "--rec-val", tiny_records / "val.rec")
-    assert lines[-2].startswith("ensemble of 2: top-1 25.00%")
+    assert sum(line.startswith("ensemble of 2: top-1 25.00%") for line in lines) == 1
     for words in (("--scales", "24,x"), ("--scales", "24,24"), ("--crops", 3)):
         with pytest.raises(SystemExit) as ended:
             refused(capsys, "--pretrained", runs[0], *words)

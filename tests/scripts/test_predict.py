@@ -1,7 +1,8 @@
 """The script as a user runs it: what it says, writes and refuses, of a classifier, a detector and a segmenter."""
 
+import csv
 import json
-import shutil
+import pathlib
 
 import cv2
 import mxnet as mx
@@ -19,6 +20,8 @@ from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.tasks.classification.evaluation import collect_logits
 from gluon_tricks.tasks.classification.evaluation_set import EvaluationSet
+from gluon_tricks.tasks.detection import prediction as detection
+from gluon_tricks.tasks.multi_label.prediction import open_tagging
 from gluon_tricks.tasks.pictures import colour
 from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.tasks.segmentation import prediction
@@ -228,7 +231,131 @@ def test_several_images_give_a_contact_sheet(classifier, photos, tmp_path, capsy
     assert [line.split(":")[0] for line in lines[:2]] == [f"{photos}/upright.png", f"{photos}/wide.png"]
     assert lines[2] == f"{out}/index.html shows them all: 2 images"
     page = (out / "index.html").read_text()
-    assert page.count("<figure>") == 2 and 'href="wide.json"' in page and page.count("blue 64.4 %") == 2
+    assert page.count("<figure") == 2 and 'href="wide.json"' in page and page.count("blue 64.4 %") == 2
+
+
+@pytest.fixture
+def tree(tmp_path, photos):
+    """Photos in folders of classes and others: right is blue, which the classifier says of all."""
+    folder = tmp_path / "tree"
+    for name in ("blue/1.png", "blue/deep/2.png", "red/1.png", "else/=1.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes((photos / "wide.png").read_bytes())
+    return folder
+
+
+def table_of(out):
+    with open(out / "predictions.csv", encoding="utf-8", newline="") as file:
+        return [*csv.DictReader(file)]
+
+
+def test_a_tree_of_class_folders(classifier, tree, tmp_path, capsys):
+    out, told = tmp_path / "out", "blue 64.4 %, green 23.7 %, red 8.7 %, grey 3.2 %"
+    lines, _ = predicted(capsys, tree, "--params", classifier, "--out", out)
+    assert lines == [
+        f"{tree}/blue/1.png: {told}; right", f"{tree}/blue/deep/2.png: {told}; right", f"{tree}/else/=1.png: {told}",
+        f"{tree}/red/1.png: {told}; wrong, it is red", f"{out}/index.html shows them all: 4 images",
+        "2 of 3 images right by their folders: top-1 66.67%; 1 other in no folder of a class",
+    ]  # fmt: skip
+    names = ["blue/1", "blue/deep/2", "else/=1", "red/1"]
+    written = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+    assert written == sorted(
+        ["index.html", "predictions.csv", *(f"{name}.{kind}" for name in names for kind in ("json", "png"))]
+    )
+    values = values_of(out / "red/1.json")
+    assert values["truth"] == {"name": "red", "index": 0} and values["right"] is False
+    assert "truth" not in values_of(out / "else/=1.json") and values_of(out / "blue/1.json")["right"] is True
+    rows = table_of(out)
+    assert [row["file"] for row in rows] == [f"{tree}/{name}.png" for name in names]
+    assert [(row["truth"], row["right"]) for row in rows] == [("blue", "yes"), ("blue", "yes"), ("", ""), ("red", "no")]
+    assert [*rows[0]][3:] == [f"{what}_{k}" for k in (1, 2, 3, 4) for what in ("class", "probability")]
+    assert rows[0]["class_1"] == "blue" and float(rows[0]["probability_1"]) == pytest.approx(0.643914, abs=1e-6)
+    page = (out / "index.html").read_text()
+    assert page.count('class="wrong"') == 1 and page.index("red/1.png") < page.index("blue/1.png")
+    # The truth is drawn: a photo of no class has no green.
+    green = [(cv2.imread(str(out / f"{name}.png"))[:, 400:] == (70, 150, 40)).all(axis=2).any() for name in names]
+    assert green == [True, True, False, True]
+
+
+def test_the_place_of_the_results_may_lie_among_the_photos(classifier, tree, capsys):
+    words = ("--params", classifier, "--out", tree / "out")
+    first, _ = predicted(capsys, tree, *words)
+    again, errors = predicted(capsys, tree, *words)
+    assert again == first and errors == f"left out: 4 pictures of an earlier prediction in --out {tree}/out\n"
+    _, errors = predicted(capsys, tree / "out" / "blue", *words, code=2)
+    assert "is where images lie that are to be looked at" in errors
+    (tree / "red" / "1.png").rename(tree / "other.png")
+    _, errors = predicted(capsys, tree, "--params", classifier, "--out", tree / "blue", code=2)
+    assert "is where images lie that are to be looked at" in errors  # not of an earlier prediction
+
+
+def test_a_folder_says_a_class_by_any_of_its_names(classifier, photos, tmp_path, capsys):
+    """By what the records call it, here an id of ImageNet, in words, and as a file calls it."""
+    biases = np.zeros(1000)
+    biases[1] = 20
+    planted(biases).save_parameters(str(tmp_path / "thousand.params"))
+    words = ("--params", tmp_path / "thousand.params", "--model", "cifar_resnet20_v1", "--out", tmp_path / "out")
+    for folder, verdict in (("n01443537", "; right"), ("goldfish", "; right"), ("tench", "; wrong, it is tench")):
+        photos = photos.rename(tmp_path / folder)
+        lines, _ = predicted(capsys, photos / "wide.png", *words)
+        assert len(lines) == 2 and lines[0].endswith(verdict)
+    (tmp_path / "names.txt").write_text("rot\ngrün\nblau\ngrau\n", encoding="utf-8")
+    for folder in ("blau", "blue"):
+        photos = photos.rename(tmp_path / folder)
+        lines, _ = predicted(
+            capsys, photos, "--params", classifier, "--out", tmp_path / "out", "--classes", tmp_path / "names.txt"
+        )
+        assert all(line.endswith("; right") for line in lines[:2])
+        assert lines[-1] == "2 of 2 images right by their folders: top-1 100.00%"
+
+
+def test_a_segmenters_table_has_the_share_of_each_class(segmenter, photos, tmp_path, capsys):
+    """And no folder is the truth of a mask."""
+    out, photos = tmp_path / "out", photos.rename(tmp_path / scenes.MASK_CLASSES[0])
+    lines, _ = predicted(capsys, photos, "--params", segmenter, "--out", out)
+    assert len(lines) == 3 and "; right" not in "".join(lines)
+    for row in table_of(out):
+        told = values_of(out / f"{pathlib.Path(row.pop('file')).stem}.json")["classes"]
+        shares = {one["name"]: pytest.approx(one["share"], abs=1e-6) for one in told}
+        assert [*row] == list(scenes.MASK_CLASSES)
+        assert all(float(share) == shares.get(name, 0) for name, share in row.items())
+
+
+def test_a_detectors_table_has_a_row_for_each_box(monkeypatch):
+    """Of 64 x 96 px that the network sees, a photo of 60 x 90 px has 15/16. Where there is no box, there is one row."""
+    found = ([[1, 0, -1]], [[0.25, 0.75, 0.9]], [[[16, 32, 48, 64], [0, 0, 8, 8], [0, 0, 1, 1]]])
+    monkeypatch.setattr(detection, "predict", lambda *_: [*map(mx.nd.array, found)])
+    recipe, image = DetectionRecipe(short=64, long=96, mean=(0, 0, 0), std=(1, 1, 1)), np.zeros((60, 90, 3), np.uint8)
+    columns = ("class", "score", "xmin", "ymin", "xmax", "ymax")
+    for threshold, rows in (
+        (0.2, [("=b", 0.75, 0, 0, 7.5, 7.5), ("a", 0.25, 15, 30, 45, 60)]), (0.8, [(None,) * 6]),
+    ):  # fmt: skip
+        said = detection.detect(None, recipe, ("=b", "a"), mx.cpu(), threshold, image)
+        assert said.table == [[*zip(columns, row)] for row in rows]
+        assert said.confidence == (0.75 if threshold < 0.8 else None) and said.right is None
+
+
+def test_a_taggers_table_has_the_probability_of_each_class():
+    image = np.zeros((60, 90, 3), np.uint8)
+    say = open_tagging(planted([0, 2, -2]), ("a", "b", "c"), mx.cpu(), 0.5)
+    (row,) = say(image).table
+    assert row == [(name, pytest.approx(1 / (1 + np.exp(-x)))) for name, x in zip("abc", (0, 2, -2))]
+
+
+def test_an_interrupt_keeps_what_was_done(classifier, tree, tmp_path, capsys, monkeypatch):
+    read, out = script.read_photo, tmp_path / "out"
+
+    def interrupted(path):
+        if path.parent.name == "red":
+            raise KeyboardInterrupt
+        return read(path)
+
+    monkeypatch.setattr(script, "read_photo", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        predicted(capsys, tree, "--params", classifier, "--out", out)
+    assert [row["file"] for row in table_of(out)] == [
+        f"{tree}/{name}.png" for name in ("blue/1", "blue/deep/2", "else/=1")
+    ]
 
 
 def test_images_of_one_name_keep_apart(classifier, photos, tmp_path, capsys):
@@ -294,15 +421,12 @@ def test_names_come_from_a_file_the_records_or_imagenet(classifier, photos, tmp_
 def test_refused_before_anything_is_written(classifier, detector, photos, tmp_path, capsys):
     (tmp_path / "names.txt").write_text("one\ntwo\n")
     (tmp_path / "none").mkdir()
-    (tmp_path / "val" / "red").mkdir(parents=True)
-    shutil.copy(photos / "wide.png", tmp_path / "val" / "red")
     (tmp_path / "runs" / "shapes-1").mkdir(parents=True)
     (tmp_path / "runs" / "shapes-1" / "recipe.json").touch()
     planted([np.nan, 0]).save_parameters(str(tmp_path / "nan.params"))
     wide, run = photos / "wide.png", ("--params", classifier)
     for words, message in (
         ((tmp_path / "none", *run), ".tif, .tiff\n"),
-        ((tmp_path / "val", *run), f", but its folders do: name them, such as {tmp_path}/val/red\n"),
         ((wide, "--params", tmp_path / "runs"), f"name one of its runs, such as {tmp_path}/runs/shapes-1\n"),
         ((tmp_path / "nowhere.jpg", *run), "nowhere.jpg is no file or folder that can be read"),
         ((wide, *run, "--classes", tmp_path / "names.txt"), "names.txt has 2 names and"),

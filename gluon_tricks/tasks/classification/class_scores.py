@@ -10,18 +10,25 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+import scipy.sparse
+
+MOST_DENSE = 2048  # classes of a matrix that is held whole: 34 MB
+
+Matrix = "np.ndarray | scipy.sparse.csr_array"
 
 
-def confusion_matrix(labels: np.ndarray, guesses: np.ndarray, classes: int) -> np.ndarray:
-    """Counts (K, K) int64: row the true class, column the named one.
+def confusion_matrix(labels: np.ndarray, guesses: np.ndarray, classes: int) -> Matrix:
+    """Counts (K, K) int64: row the true class, column the named one; of more than 2048 classes a sparse matrix.
 
     Args:
         labels: true classes (n,), integers of any type or whole floats.
         guesses: named classes (n,).
         classes: K.
     """
-    pairs = np.asarray(labels).astype(np.int64) * classes + np.asarray(guesses).astype(np.int64)
-    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+    labels, guesses = (np.asarray(part).astype(np.int64) for part in (labels, guesses))
+    if classes > MOST_DENSE:
+        return scipy.sparse.coo_array((np.ones_like(labels), (labels, guesses)), (classes, classes)).tocsr()
+    return np.bincount(labels * classes + guesses, minlength=classes * classes).reshape(classes, classes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +36,7 @@ class ClassScores:
     """Of each of K classes.
 
     Args:
-        matrix: counts (K, K) int64, row the true class, column the named one.
+        matrix: counts (K, K) int64, row the true class, column the named one; see confusion_matrix.
 
     Attributes:
         count: images of each class (K,).
@@ -38,7 +45,7 @@ class ClassScores:
         f1: the harmonic mean of the two (K,).
     """
 
-    matrix: np.ndarray
+    matrix: Matrix
 
     @property
     def count(self) -> np.ndarray:
@@ -64,10 +71,11 @@ class ClassScores:
 
     def largest_confusions(self, most: int = 10) -> Sequence[tuple[int, int, int]]:
         """(true class, named class, images), the most frequent first; equal ones in the order of the classes."""
-        wrong = self.matrix - np.diag(self.matrix.diagonal())
-        order = np.argsort(-wrong, axis=None, kind="stable")[:most]
-        pairs = zip(*np.unravel_index(order, wrong.shape))
-        return [(int(t), int(p), int(wrong[t, p])) for t, p in pairs if wrong[t, p]]
+        true, named, images = scipy.sparse.find(self.matrix)
+        wrong = true != named
+        true, named, images = true[wrong], named[wrong], images[wrong]
+        order = np.lexsort((named, true, -images))[:most]
+        return [(int(true[k]), int(named[k]), int(images[k])) for k in order]
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

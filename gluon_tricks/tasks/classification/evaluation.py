@@ -14,11 +14,16 @@ import numpy as np
 from gluon_tricks.networks.of_recipe import restore_plain_layout
 from gluon_tricks.ranks import distributed
 from gluon_tricks.tasks.classification.auxiliary import own
+from gluon_tricks.tasks.classification.guesses import Guesses, guess, guesses_of
 
 
 @dataclasses.dataclass(frozen=True)
 class ClassificationScores:
-    """Fractions of images, the mean cross-entropy in nats, and how many images they are over."""
+    """Fractions of images, the mean cross-entropy in nats, and how many images they are over.
+
+    Attributes:
+        guesses: what each image was taken for, of the images of this rank; None: of scores that were read.
+    """
 
     columns: ClassVar[tuple[str, ...]] = ("val_loss", "val_top1", "val_top5")
     in_tables: ClassVar[tuple[str, str]] = ("val_top1", "val_top5")
@@ -29,6 +34,7 @@ class ClassificationScores:
     top5: float
     loss: float
     images: int
+    guesses: Guesses | None = dataclasses.field(default=None, repr=False, compare=False)
 
     @property
     def best(self) -> float:
@@ -124,23 +130,23 @@ def evaluate(
         contexts: each batch is split over them.
         kind: of scores, see scores_of.
     """
-    sums, pending = np.zeros(4), collections.deque()
+    sums, seen, pending = np.zeros(4), [], collections.deque()
     for batch in batches:
         real = np.arange(len(batch.labels)) < batch.count
         shards = zip(contexts, *(np.array_split(part, len(contexts)) for part in (batch.images, batch.labels, real)))
-        pending.append([_count_shard(net, preprocess, *shard) for shard in shards])
+        pending.append((batch, [_count_shard(net, preprocess, *shard) for shard in shards]))
         sums[3] += batch.count
         if len(pending) > 2:  # the device is never more than two batches behind
-            sums[:3] += _read(pending.popleft())
-    for counts in pending:
-        sums[:3] += _read(counts)
+            sums[:3] += _read(*pending.popleft(), seen)
+    for batch, counts in pending:
+        sums[:3] += _read(batch, counts, seen)
     restore_plain_layout(net)
     top1, top5, loss, images = distributed.total(sums)
     if images == 0:
         raise RuntimeError(
             "there is no image to evaluate on: every one of the records was undecodable or none was given"
         )
-    return kind(top1 / images, top5 / images, loss / images, int(images))
+    return kind(top1 / images, top5 / images, loss / images, int(images), Guesses.joined(seen))
 
 
 def collect_logits(
@@ -167,10 +173,11 @@ def wilson(fraction: float, count: int) -> tuple[float, float]:
     return middle - half, middle + half
 
 
-def _count_shard(net, preprocess, context, images, labels, real) -> mx.nd.NDArray:
+def _count_shard(net, preprocess, context, images, labels, real) -> tuple[mx.nd.NDArray, mx.nd.NDArray]:
+    """What adds up, (3,), and what is kept of each image, (N, 2)."""
     logits = network_logits(net, preprocess(images, context))
     labels = mx.nd.array(labels, ctx=context, dtype="float32")
-    return count_correct(logits, labels, mx.nd.array(real, ctx=context, dtype="float32"))
+    return count_correct(logits, labels, mx.nd.array(real, ctx=context, dtype="float32")), guess(logits)
 
 
 def network_logits(net: mx.gluon.HybridBlock, images: mx.nd.NDArray) -> mx.nd.NDArray:
@@ -178,8 +185,11 @@ def network_logits(net: mx.gluon.HybridBlock, images: mx.nd.NDArray) -> mx.nd.ND
     return own(net(images)).astype("float32")
 
 
-def _read(counts: list[mx.nd.NDArray]) -> np.ndarray:
-    return np.sum([count.asnumpy() for count in counts], axis=0, dtype="float64")
+def _read(batch, shards: list[tuple[mx.nd.NDArray, mx.nd.NDArray]], seen: list[Guesses]) -> np.ndarray:
+    """The sums of a batch, (3,), once the devices are done; `seen` gets what its images were taken for."""
+    told = np.concatenate([of_each.asnumpy() for _, of_each in shards])[: batch.count]
+    seen.append(guesses_of(batch, *told.T))
+    return np.sum([counts.asnumpy() for counts, _ in shards], axis=0, dtype="float64")
 
 
 def probabilities(net: mx.gluon.HybridBlock, batches, preprocess: Callable, context: mx.Context) -> np.ndarray:

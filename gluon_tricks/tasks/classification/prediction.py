@@ -37,8 +37,13 @@ def open_looking(networks: Sequence[tuple[str, Trained]], views: Views, context:
     return [Looking(member, loaded_views(members), [context], _AT_A_TIME) for member in members]
 
 
-def classify(asked: Sequence[Looking], names: Sequence[str], image: np.ndarray) -> Prediction:
+def classify(
+    asked: Sequence[Looking], names: Sequence[str], image: np.ndarray, truth: int | None = None
+) -> Prediction:  # fmt: skip
     """The likeliest classes of an image, beside it as bars.
+
+    Args:
+        truth: the class that it is known to be of, which then is said and drawn.
 
     Raises:
         Refused: a network gives no numbers.
@@ -53,5 +58,16 @@ def classify(asked: Sequence[Looking], names: Sequence[str], image: np.ndarray) 
     averaged = sum(len(looking.member.steps[-1].weights) for looking in asked)
     if averaged > 1:
         values["views"] = averaged
-    picture = pictures.bars(image, names, scores, top=TOP)
-    return Prediction(percentages([(names[k], scores[k]) for k in best]), values, picture)
+    words, known = percentages([(names[k], scores[k]) for k in best]), {}
+    if truth is not None:
+        right = bool(best[0] == truth)
+        words += "; right" if right else f"; wrong, it is {names[truth]}"
+        values |= {"truth": {"name": names[truth], "index": int(truth)}, "right": right}
+        known = {"truth": names[truth], "right": right}
+    picture = pictures.bars(image, names, scores, top=TOP, truth=truth)
+    row = [("truth", known.get("truth")), ("right", known.get("right"))]
+    for place, k in enumerate(best, 1):
+        row += [(f"class_{place}", names[k]), (f"probability_{place}", float(scores[k]))]
+    return Prediction(
+        words, values, picture, table=[row], confidence=float(scores[best[0]]), named=names[best[0]], **known
+    )

@@ -82,7 +82,7 @@ class Classification:
     prediction_options: ClassVar[tuple[str, ...]] = ("crops", "scales", "dense", "members")
     evaluation_flags: ClassVar[tuple[str, ...]] = (
         "rec_val", "batch_size", "input_size", "crop_ratio", "form", "calibration", "calibration_batches", "places365",
-        "submission", "crops", "scales", "dense", "members",
+        "submission", "crops", "scales", "dense", "members", "errors",
     )  # fmt: skip
     image_loss = staticmethod(cross_entropy)
     architecture = staticmethod(untrained)
@@ -108,13 +108,18 @@ class Classification:
         return trained.net.preprocessing.classes
 
     @classmethod
+    def names_one(cls, trained: Trained) -> bool:
+        """A tagger's export, which this opens too, names all that are there."""
+        return trained.net.preprocessing.probabilities != "sigmoid"
+
+    @classmethod
     def look(
         cls, trained: Trained, names: Sequence[str], context: mx.Context, crops: str = "1", scales: Sequence[int] = (),
         dense: bool = False, members: Sequence[tuple[str, Trained]] = (),
-    ) -> Callable[[np.ndarray], Prediction]:  # fmt: skip
+    ) -> Callable[..., Prediction]:  # fmt: skip
         """See protocol.Task. Args: crops, scales, dense, members: as of ScoringOptions."""
         views = Views(crops, scales, dense)
-        if trained.net.preprocessing.probabilities == "sigmoid" and views.plain and not members:  # a tagger's export
+        if not cls.names_one(trained) and views.plain and not members:
             return open_tagging(trained.net, names, context, 0.5)
         networks = [(trained.net.name, trained), *members]
         return functools.partial(classify, open_looking(networks, views, context), names)

@@ -14,8 +14,10 @@ from gluon_tricks.core.wording import as_utf8, plural
 from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.requirements import of_one_class
 from gluon_tricks.networks.of_recipe import input_dtype
+from gluon_tricks.tasks.classification.class_report import class_lines, class_values, names_of
 from gluon_tricks.tasks.classification.evaluation import ClassificationScores, evaluate, scores_of, wilson
 from gluon_tricks.tasks.classification.evaluation_set import EvaluationSet
+from gluon_tricks.tasks.classification.guesses import Guesses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,12 +74,24 @@ class ClassificationValidation:
     def result(self, scores: ClassificationScores, precision: str, seconds: float) -> dict[str, Any]:
         return {
             **self.about(precision),
-            **dataclasses.asdict(scores),
+            "top1": scores.top1,
+            "top5": scores.top5,
+            "loss": scores.loss,
+            "images": scores.images,
             "undecodable": len(self.loader.undecodable),
             "top1_interval": wilson(scores.top1, scores.images),
             "top5_interval": wilson(scores.top5, scores.images),
             "images_per_second": scores.images / seconds,
+            **self.class_values(scores.guesses),
         }
+
+    def class_values(self, guesses: Guesses) -> dict[str, Any]:
+        """What a JSON file says of the classes one by one."""
+        return class_values(guesses, names_of(self.evaluated))
+
+    def class_lines(self, guesses: Guesses) -> list[str]:
+        """The same as it is printed."""
+        return class_lines(guesses, names_of(self.evaluated))
 
     def headline(self, result: dict[str, Any]) -> str:
         """Which network, on how many of which images."""
@@ -94,4 +108,4 @@ class ClassificationValidation:
             f"loss {result['loss']:.4f}; {result['images_per_second']:.0f} images/s at {result['input_size']} px, "
             f"{result['dtype']}"
         )
-        return told
+        return told + self.class_lines(scores.guesses)

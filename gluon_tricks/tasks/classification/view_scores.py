@@ -13,6 +13,7 @@ import numpy as np
 from gluon_tricks.data.views import View
 from gluon_tricks.networks.of_recipe import restore_plain_layout
 from gluon_tricks.tasks.classification.evaluation import ClassificationScores, scores_of, wilson
+from gluon_tricks.tasks.classification.guesses import Guesses, guesses_of
 from gluon_tricks.tasks.classification.looking import Looking, Member
 from gluon_tricks.tasks.classification.paired import Gain, gain
 from gluon_tricks.tasks.classification.views import mixed, positions
@@ -114,33 +115,42 @@ def score_views(
     """
     asked = [Looking(member, loaded, contexts, most) for member in members]
     found: list[list[tuple[np.ndarray, np.ndarray]]] = []  # of each batch, of each member and the ensemble
+    seen: list[Guesses] = []
     pending: collections.deque = collections.deque()
     for batch in batches:
         if batch.count:
             pending.append((batch, [looking.start(batch) for looking in asked]))
         if len(pending) > 2:  # the devices are never more than two batches behind
-            found.append(_read(asked, *pending.popleft()))
-    found += [_read(asked, *one) for one in pending]
+            found.append(_read(asked, *pending.popleft(), seen))
+    found += [_read(asked, *one, seen) for one in pending]
     for member in members:
         restore_plain_layout(member.evaluated.net)
     if not found:
         raise RuntimeError("there is no image to evaluate on: every one of the records was undecodable")
-    return _scores(members, [[np.concatenate(part) for part in zip(*of_one)] for of_one in zip(*found)])
+    joined = [[np.concatenate(part) for part in zip(*of_one)] for of_one in zip(*found)]
+    return _scores(members, joined, Guesses.joined(seen))
 
 
-def _read(asked: Sequence[Looking], batch, started) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Of each member, and of several also of their mean: positions and losses, (n, S) each."""
+def _read(
+    asked: Sequence[Looking], batch, started, seen: list[Guesses]
+) -> list[tuple[np.ndarray, np.ndarray]]:  # fmt: skip
+    """Of each member, and of several also of their mean: positions and losses, (n, S) each.
+
+    `seen` gets what the last of all means takes the images for.
+    """
     logs = [looking.read(parts, batch.count) for looking, parts in zip(asked, started)]
     if len(asked) > 1:
         logs.append(
             mixed(np.stack([of_one[:, -1] for of_one in logs], axis=1), np.full((1, len(asked)), 1 / len(asked)))
         )
+    last = logs[-1][:, -1]
+    seen.append(guesses_of(batch, last.argmax(axis=1), np.exp(last.max(axis=1))))
     labels = batch.labels[: batch.count]
     own = [np.take_along_axis(of_one, labels[:, None, None], axis=2)[:, :, 0] for of_one in logs]
     return [(positions(of_one, labels), -of_own) for of_one, of_own in zip(logs, own)]
 
 
-def _scores(members: Sequence[Member], found: list[list[np.ndarray]]) -> ViewScores:
+def _scores(members: Sequence[Member], found: list[list[np.ndarray]], guesses: Guesses) -> ViewScores:
     """Args: found: positions and losses (N, S) of each member, and of the ensemble."""
     additions = []
     for member, (places, losses) in zip(members, found):
@@ -156,4 +166,5 @@ def _scores(members: Sequence[Member], found: list[list[np.ndarray]]) -> ViewSco
         label = f"ensemble of {len(members)}"
         last = ensemble = Addition(label, views, places[:, 0], float(losses[:, 0].mean()), best)
     few = members[0].evaluated.net.classes <= 5
-    return ViewScores(last.top(1), last.top(5), last.loss, len(last.positions), tuple(additions), ensemble, few)
+    images = len(last.positions)
+    return ViewScores(last.top(1), last.top(5), last.loss, images, guesses, tuple(additions), ensemble, few)

@@ -16,6 +16,7 @@ from gluon_tricks.data.requirements import of_one_class
 from gluon_tricks.data.views import View, ViewLoader
 from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import require_images
+from gluon_tricks.tasks.classification.class_report import class_lines, class_values, names_of
 from gluon_tricks.tasks.classification.evaluation_set import EvaluationSet, open_evaluation_set
 from gluon_tricks.tasks.classification.looking import Member, images_in_a_step, loaded_views
 from gluon_tricks.tasks.classification.view_scores import ViewScores, score_views
@@ -151,6 +152,7 @@ class ViewValidation:
             "members": [_about(*pair) for pair in zip(self.members, scores.members)],
             "ensemble": scores.ensemble.to_json() if scores.ensemble else None,
             "images_per_second": scores.images / seconds,
+            **class_values(scores.guesses, names_of(self._first)),
         }
 
     def lines(self, scores: ViewScores, result: dict[str, Any]) -> list[str]:
@@ -165,7 +167,7 @@ class ViewValidation:
             told.append(f"all of it gains {last.whole_gain(1)} points in the top-1 over {last.first.label}")
         views, rate = plural(result["views"], "view"), result["images_per_second"]
         told.append(f"loss {scores.loss:.4f}; {rate:.1f} images/s, {views} of each averaged, {result['dtype']}")
-        return told
+        return told + class_lines(scores.guesses, names_of(self._first))
 
 
 def _about(member: Member, additions) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from gluon_tricks.tasks.detection.evaluation import predict
 from gluon_tricks.tasks.detection.loader import resized_shape
 from gluon_tricks.tasks.prediction import Prediction, percentages
 
+_COLUMNS = ("class", "score", "xmin", "ymin", "xmax", "ymax")
+
 
 def detect(
     net: mx.gluon.HybridBlock, recipe: DetectionRecipe, names: Sequence[str], context: mx.Context, threshold: float,
@@ -32,4 +34,8 @@ def detect(
     ]
     words = percentages([(names[int(ids[k])], scores[k]) for k in kept])
     picture = pictures.boxes(image, np.column_stack([corners, ids])[kept], names, scores[kept], threshold)
-    return Prediction(words or f"nothing with a score of {threshold:g} or more", {"boxes": values}, picture)
+    words = words or f"nothing with a score of {threshold:g} or more"
+    rows = [(box["name"], box["score"], *box["box"]) for box in values] or [(None,) * len(_COLUMNS)]
+    surest = float(scores[kept[0]]) if kept else None
+    table = [[*zip(_COLUMNS, row)] for row in rows]
+    return Prediction(words, {"boxes": values}, picture, table=table, confidence=surest)

@@ -52,4 +52,6 @@ def tag(
     ]
     words = percentages([(names[k], scores[k]) for k in sure])
     picture = pictures.bars(image, names, scores, top=min(max(TOP, len(sure)), _MOST_BARS))
-    return Prediction(words or f"no class with a probability of {threshold:g} or more", {"classes": values}, picture)
+    words = words or f"no class with a probability of {threshold:g} or more"
+    table = [[(name, float(score)) for name, score in zip(names, scores)]]
+    return Prediction(words, {"classes": values}, picture, table=table, confidence=float(scores[order[0]]))

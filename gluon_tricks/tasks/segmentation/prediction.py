@@ -41,4 +41,5 @@ def segment(
     mask = np.where(classes < 0, np.iinfo(kind).max, classes).astype(kind)
     words = percentages([(names[k], fractions[k]) for k in present]) or "no class: the network gives no numbers (NaN)"
     picture = pictures.overlay(image, classes, names)
-    return Prediction(words, {"classes": values, "none": int(np.iinfo(kind).max)}, picture, mask, note)
+    table = [[(name, float(share)) for name, share in zip(names, fractions)]]
+    return Prediction(words, {"classes": values, "none": int(np.iinfo(kind).max)}, picture, mask, note, table)

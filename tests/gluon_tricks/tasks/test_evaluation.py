@@ -53,12 +53,13 @@ def test_padding_does_not_count():
 def test_every_image_once_over_uneven_batches_and_devices():
     net = mx.gluon.nn.HybridLambda(lambda F, x: x)
 
-    def batch(logits, labels, count):
-        return SimpleNamespace(images=np.array(logits, "float32"), labels=np.array(labels), count=count)
+    def batch(logits, labels, indices, count):
+        images = np.array(logits, "float32")
+        return SimpleNamespace(images=images, labels=np.array(labels), indices=np.array(indices), count=count)
 
     batches = [
-        batch([[3, 1, 0], [0, 2, 1]], [0, 2], 2),  # right; second
-        batch([[0, 0, 9], [7, 7, 7]], [2, 0], 1),  # right; padding
+        batch([[3, 1, 0], [0, 2, 1]], [0, 2], [7, 3], 2),  # right; second
+        batch([[0, 0, 9], [7, 7, 7]], [2, 0], [5, -1], 1),  # right; padding
     ]
     contexts = [mx.cpu(0), mx.cpu(1)]
     scores = evaluate(net, batches, lambda images, context: mx.nd.array(images, ctx=context), contexts)
@@ -69,6 +70,11 @@ def test_every_image_once_over_uneven_batches_and_devices():
         math.log(1 + 2 * math.exp(-9)),
     ]
     assert scores.loss == pytest.approx(sum(by_hand) / 3, rel=1e-5)
+    guesses = scores.guesses
+    assert [*zip(guesses.images, guesses.labels, guesses.named)] == [(7, 0, 0), (3, 2, 1), (5, 2, 2)]
+    second = math.exp(2) / (1 + math.exp(2) + math.e)
+    first, last = math.exp(-by_hand[0]), math.exp(-by_hand[2])
+    assert guesses.confidence.tolist() == pytest.approx([first, second, last], rel=1e-5)
 
 
 def test_no_image_at_all_is_an_error():
@@ -84,6 +90,7 @@ def test_the_top_5_of_few_classes_are_not_told():
     assert list(six.labels) == ["val_loss", "val_top1", "val_top5"] and list(five.labels) == ["val_loss", "val_top1"]
     assert five.row() == six.row() and five.columns == six.columns  # metrics.csv has the same columns for all
     net = mx.gluon.nn.HybridLambda(lambda F, x: x)
-    batch = SimpleNamespace(images=np.eye(2, dtype="float32"), labels=np.array([0, 0]), count=2)
+    two = np.array([0, 0])
+    batch = SimpleNamespace(images=np.eye(2, dtype="float32"), labels=two, indices=two, count=2)
     found = evaluate(net, [batch], lambda images, context: mx.nd.array(images), [mx.cpu()], scores_of(2))
     assert str(found).startswith("top-1 50.00%, val loss")

@@ -1,0 +1,73 @@
+"""evaluate --form: a classifier as it is and in a form that predicts faster, side by side."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import time
+
+import mxnet as mx
+import tqdm
+
+from gluon_tricks.core.arguments import Parser, whole
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.data.records import Records
+from gluon_tricks.tasks.classification.evaluation import evaluate
+from gluon_tricks.tasks.classification.evaluation_set import EvaluationSet
+from gluon_tricks.tasks.classification.guesses import Guesses
+from model_zoo.inference import fuse, quantise
+
+
+def add_form_flags(parser: Parser) -> None:
+    """--form, --calibration and --calibration-batches."""
+    parser.add_argument(
+        "--form", choices=("fused", "int8"), help="evaluate it twice, as it is and in this faster form (CPU, float32)"
+    )
+    parser.add_argument(
+        "--calibration",
+        nargs="+",
+        metavar="FILE",
+        help="images that determine the scales of int8 (of a run: its training set)",
+    )
+    parser.add_argument(
+        "--calibration-batches", type=whole(1), default=4, metavar="N", help="number of batches of them (4)"
+    )
+
+
+def compare(evaluated: EvaluationSet, args: argparse.Namespace, context: mx.Context) -> tuple[dict, Guesses]:
+    """The network as it is and in a faster form: how often each is right, and how often they say the same.
+
+    Returns: that, and what each image was taken for by the faster form.
+    """
+    preprocess, found, net, guesses = evaluated.preprocess("float32"), {}, evaluated.net, []
+    for form in ("float32", args.form):
+        loader = evaluated.loader(args.batch_size, args.num_data_workers)
+        if form == "fused":
+            fuse(net, mx.nd.zeros((args.batch_size, 3, *[evaluated.preprocessing.input_size] * 2)))
+        elif form == "int8":
+            net = quantise(net, _calibration_images(evaluated, args, preprocess, context))
+        started = time.monotonic()
+        scores = evaluate(net, shown(loader), preprocess, [context])
+        seconds = time.monotonic() - started
+        found[form] = {"top1": scores.top1, "images_per_second": scores.images / seconds}
+        guesses.append(scores.guesses)
+    one, other = guesses
+    return {**found, "images": scores.images, "agreement": float((one.named == other.named).mean())}, other
+
+
+def _calibration_images(evaluated: EvaluationSet, args: argparse.Namespace, preprocess, context) -> list[mx.nd.NDArray]:
+    """Batches of images other than those that are scored."""
+    records = Records(args.calibration) if args.calibration else evaluated.train
+    if records is None:
+        raise Refused(
+            "--form int8 needs images to find its scales on, other than the scored ones: name them with "
+            "--calibration FILE"
+        )
+    loader = dataclasses.replace(evaluated, records=records).loader(args.batch_size)
+    return [preprocess(batch.images, context) for batch in itertools.islice(loader.epoch(), args.calibration_batches)]
+
+
+def shown(loader):
+    """The loader's batches, with a progress bar in a terminal."""
+    return tqdm.tqdm(loader.epoch(), total=loader.steps_per_epoch, unit="batch", disable=None)

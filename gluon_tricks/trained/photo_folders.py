@@ -1,0 +1,108 @@
+"""The photos that a person names, files or trees of folders, and the class that their folders say."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, NoReturn
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import printable
+from gluon_tricks.data.annotations.annotated import ENDINGS
+from gluon_tricks.data.folders import LEAVINGS
+
+_ENDINGS = (*ENDINGS, ".webp", ".tif", ".tiff")
+
+
+class Photo(NamedTuple):
+    """A photo that was found.
+
+    Attributes:
+        path: its file.
+        name: the path below the folder that was named; of a file that was named its name.
+        folders: the names of the folders that it lies in, up to the one that was named, the nearest first; of a file
+            that was named that of its folder.
+    """
+
+    path: pathlib.Path
+    name: pathlib.PurePath
+    folders: tuple[str, ...]
+
+    def truth(self, classes: Mapping[str, int]) -> int | None:
+        """The class that the nearest folder says which has a class's name; None: none does. Args: of folder_classes."""
+        return next((classes[name] for name in map(_composed, self.folders) if name in classes), None)
+
+
+def folder_classes(*names: Sequence[str]) -> dict[str, int]:
+    """How folders of the classes may be called -> the class.
+
+    Args:
+        names: what the classes are called, of each in the same order, such as by ids and in words. What several classes
+            are called says none of them.
+    """
+    found: dict[str, set[int]] = {}
+    for several in names:
+        for k, name in enumerate(map(_composed, several)):
+            found.setdefault(name, set()).add(k)
+    return {name: min(classes) for name, classes in found.items() if len(classes) == 1}
+
+
+def find_photos(places: Sequence[str | os.PathLike]) -> list[Photo]:
+    """The files that are named, and those below folders that end as images do, each once, in the order of their names.
+
+    Links to folders are followed, but no folder is looked through twice. What is hidden, and what file managers leave,
+    is passed over.
+
+    Raises:
+        Refused: a place that is not there or cannot be read, or no image at all.
+    """
+    found: dict[str, Photo] = {}
+    for place in map(pathlib.Path, places):
+        above = pathlib.Path(os.path.abspath(place)).parent
+        for path in [place] if place.is_file() else sorted(_below(place)):
+            absolute = pathlib.Path(os.path.abspath(path))
+            inside = absolute.relative_to(above).parent.parts or (above.name,)
+            name = pathlib.PurePath(path.name) if path == place else path.relative_to(place)
+            found.setdefault(str(absolute), Photo(path, name, inside[::-1]))
+    if not found:
+        raise Refused(
+            f"no images found: {', '.join(map(printable, places))} holds no file that ends in {', '.join(_ENDINGS)}"
+        )
+    return list(found.values())
+
+
+def find_images(places: Sequence[str | os.PathLike]) -> list[pathlib.Path]:
+    """The files that find_photos finds."""
+    return [photo.path for photo in find_photos(places)]
+
+
+def _below(place: pathlib.Path) -> Iterator[pathlib.Path]:
+    """The image files below a folder. A folder that lies there and that a link leads to comes under its own name."""
+    seen, waiting = set(), [str(place)]
+    if not place.is_dir():
+        _refuse(FileNotFoundError(2, "No such file or directory", str(place)))
+    while waiting:
+        for folder, below, files in os.walk(waiting.pop(0), onerror=_refuse):
+            state = os.stat(folder)
+            if (state.st_dev, state.st_ino) in seen:
+                below.clear()
+                continue
+            seen.add((state.st_dev, state.st_ino))
+            below[:] = sorted(name for name in below if name[0] != "." and name.lower() not in LEAVINGS)
+            inside = [os.path.join(folder, name) for name in below]
+            waiting += [path for path in inside if os.path.islink(path)]  # which os.walk does not go into
+            paths = (pathlib.Path(folder, name) for name in files if name[0] != ".")
+            yield from (path for path in paths if path.suffix.lower() in _ENDINGS and path.is_file())
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise Refused(
+        f"{printable(error.filename)} is no file or folder that can be read ({error.strerror}): check the name"
+    ) from None
+
+
+def _composed(name: str) -> str:
+    """A name as it is compared: macOS writes é as two letters, others as one."""
+    return unicodedata.normalize("NFC", name)
