@@ -25,6 +25,7 @@ from model_zoo import (
     densenet,
     formats,
     googlenet,
+    hub,
     inception,
     mobilenet,
     naming,
@@ -33,6 +34,7 @@ from model_zoo import (
     vgg,
     weights,
 )
+from model_zoo.described import model_in
 from model_zoo.norm import KEYWORDS as NORM_KEYWORDS
 from model_zoo.norm import Norm
 
@@ -64,9 +66,9 @@ def get_model(
     Args:
         name: one of list_models().
         pretrained: where its parameters come from. True: the file that GluonCV published as its default; a tag such
-            as "117a384e": another of its files (published.PUBLISHED lists them); both are downloaded where this
-            machine does not have them. Else the path of a file (see formats.read). False or None: the
-            network is returned uninitialised.
+            as "117a384e": another of its files (published.PUBLISHED lists them); "hf-hub:OWNER/NAME": a repository at
+            the Hugging Face hub (timm_files.FILES lists timm's); all are downloaded where this machine does not have
+            them. Else the path of a file (see formats.read). False or None: the network is returned uninitialised.
         ctx: context or list of contexts for the parameters of a file; the default is the CPU. It goes with
             pretrained: a network without parameters yet gets its contexts from net.initialize.
         any_classes: to train on: take all but the head of a file with another number of classes, and a file of the
@@ -109,17 +111,18 @@ def load_model(path: str | os.PathLike, name: str | None = None, classes: int | 
     """The network whose parameters a file holds, with them.
 
     Args:
-        path: the file, of a kind that formats.read knows.
-        name: one of list_models(); None: the name in the file's metadata (weights.save writes it into safetensors),
-            else the only network that has the names and shapes in the file.
+        path: the file, of a kind that formats.read knows; or a repository, hf-hub:OWNER/NAME.
+        name: one of list_models(); None: the name in the file's metadata (weights.save writes it into safetensors) or
+            in timm's config.json beside it, else the only network that has the names and shapes in the file.
         classes: number of logits; None: as many as the file has.
         ctx: context or list of contexts; the default is the CPU.
 
     Raises:
         Refused: the file is missing or damaged, does not hold that network, or fits several.
     """
-    values, about = formats.read(path), formats.metadata(path)
-    told = about.get("model") if about.get("naming") in weights.NAMINGS else None
+    if hub.is_reference(path):
+        path = hub.fetch(os.fspath(path), name or "")
+    values, told = formats.read(path), model_in(path)
     if name and told in _REGISTRY and name != told:
         raise errors.Refused(f"{path} says that it holds a {told}, not a {name}: ask for {told}, or name no network")
     name = name or (told if told in _REGISTRY else _recognised(path, values))
@@ -162,6 +165,8 @@ def _file(name: str, pretrained) -> str | os.PathLike:
         return published.fetch(name)
     if isinstance(pretrained, str) and published.is_tag(pretrained.lower()):
         return published.fetch(name, pretrained.lower())
+    if hub.is_reference(pretrained):
+        return hub.fetch(os.fspath(pretrained), name)
     path = formats.split(pretrained)[0]
     if not os.path.exists(path) or path.is_dir():
         raise errors.Refused(

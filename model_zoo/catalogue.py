@@ -23,6 +23,7 @@ from mxnet.gluon import HybridBlock
 
 from model_zoo import (
     alexnet,
+    catalogue_files,
     cifar_resnet,
     cvjena,
     densenet,
@@ -106,6 +107,7 @@ from model_zoo import get_model, list_models
 
 net = get_model("resnet50_v1d", classes=10)  # not initialised yet: net.initialize(...)
 net = get_model("resnet50_v1d", pretrained=True)  # GluonCV's published file
+net = get_model("resnet50_v1d", pretrained="hf-hub:timm/resnet50d.ra2_in1k")  # of the Hugging Face hub
 net = get_model("resnet50_v1d", pretrained="FILE")  # a file of ours, GluonCV's, timm's or torchvision's
 logits = net(images)  # (N, 3, H, W) -> (N, classes)
 ```
@@ -126,7 +128,8 @@ what the run was trained on.
 **Fine-tuning.** `net.output = nn.Dense(3)` puts another head in the place of the network's, as in GluonCV's tutorials
 (`net.output.initialize()` comes after it); `net.features` is all before the head.
 
-**Weights in and out.** `pretrained=` takes True (the first tag below), a tag, or a path. Formats are recognised by
+**Weights in and out.** `pretrained=` takes True (the first tag below), a tag, a repository at the Hugging Face hub
+(`hf-hub:OWNER/NAME`), or a path; [all](#weights-to-download) are listed. Formats are recognised by
 content: Gluon's `.params`, exported `arg:`/`aux:` files, `.safetensors`, and PyTorch state dicts of timm and
 torchvision. In a checkpoint of `torch.save` everything but numbers (an `argparse.Namespace`, a path, Lightning's
 hyperparameters) is ignored and never executed. Of several state dicts the one called `state_dict`, `model`, ... is
@@ -137,8 +140,8 @@ GluonCV's `export_block` are read with the mean and the deviation in them; its g
 
 A trained network has the same forms everywhere: `--pretrained` of evaluate, `--params` of predict, `--use-pretrained`,
 `--resume-params`, `--teacher`, `--base-params` and the SRC of convert and export take a run directory, a
-checkpoint, any parameter file, and a published NAME or NAME/TAG. An exported graph (`-symbol.json`) is enough for a
-teacher and for export; elsewhere name its parameters, `-0000.params`.
+checkpoint, any parameter file, a published NAME or NAME/TAG, and `hf-hub:OWNER/NAME`. An exported graph
+(`-symbol.json`) is enough for a teacher and for export; elsewhere name its parameters, `-0000.params`.
 
 `gluon-tricks convert` writes the same network's file under the other library's names. Two kinds of published
 files need more than their numbers; a warning reports it when they are loaded: torchvision's Inception-v3 and GoogLeNet
@@ -267,6 +270,7 @@ def catalogue() -> str:
     head = ("name", "source", "input", "parameters", "multiply-adds", "top-1 / top-5 (tag)", "checked against")
     parts = [BEGINNING.format(keywords=_keywords(), names_only=textwrap.fill(f"{_names(NAMES_ONLY)}.", 120))]
     parts += [f"### {title}\n\n{_table(head, [_row(name) for name in module.MODELS])}\n" for title, module in FAMILIES]
+    parts += [catalogue_files.BEGINNING, f"{_table(catalogue_files.HEAD, catalogue_files.rows())}\n"]
     return "\n".join(parts)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.json_text import parse_json
 from gluon_tricks.core.reading import MEAN_BYTES, read_bytes
-from model_zoo import formats
+from model_zoo import formats, timm_config
 from model_zoo.naming import NAMINGS, PIXELS
 from model_zoo.preprocessing import FIELDS, Preprocessing
 
@@ -28,8 +28,8 @@ def described(
     """The preprocessing that a file says, and which of FIELDS it says; None: it says nothing.
 
     It stands in the metadata of a safetensors file of weights.save; in PREFIX-preprocessing.json beside
-    PREFIX-0000.params and PREFIX-symbol.json of an export; or, mean and deviation only, among the arrays, where
-    GluonCV's export_block puts them.
+    PREFIX-0000.params and PREFIX-symbol.json of an export; in config.json beside a file of a repository of timm's; or,
+    mean and deviation only, among the arrays, where GluonCV's export_block puts them.
 
     Args:
         source: the file, as formats.read takes it.
@@ -50,10 +50,28 @@ def described(
     about = formats.metadata(path)
     if about.get("naming") in NAMINGS and "preprocessing" in about:
         return _parsed(about["preprocessing"], path, usual)
+    config = timm_config.beside(path)
+    if config:
+        said = config.preprocessing
+        return said, tuple(field for field in FIELDS if field != "classes" or said.classes)
     beside = file_beside(path)
     if beside is None:
         return None
     return _parsed(read_bytes(beside, MEAN_BYTES), beside, usual)
+
+
+def model_in(source: str | os.PathLike) -> str | None:
+    """The network that a parameter file says it holds, in itself or in timm's config beside it; None: it does not.
+
+    Raises:
+        Refused: what it says is damaged.
+    """
+    path, _ = formats.split(source)
+    about = formats.metadata(path)
+    if about.get("naming") in NAMINGS and "model" in about:
+        return about["model"]
+    config = timm_config.beside(path)
+    return config.model if config else None
 
 
 def file_beside(path: pathlib.Path) -> pathlib.Path | None:

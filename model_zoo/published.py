@@ -6,24 +6,23 @@ import contextlib
 import dataclasses
 import hashlib
 import http.client
+import logging
 import os
 import pathlib
 import re
-import time
 import urllib.error
 import urllib.request
-import zipfile
-import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
-
-import tqdm
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite, writing
 from gluon_tricks.core.reading import expanded, opened
 from gluon_tricks.core.scratch import scratch_folder
-from gluon_tricks.core.wording import without_password
+from gluon_tricks.core.wording import some, without_password
+from model_zoo import hub, timm_files
+from model_zoo.download import Download, Unusable, unpack
+
+log = logging.getLogger("model_zoo")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +119,6 @@ PUBLISHED: dict[str, tuple[Published, ...]] = {
 
 REPOSITORY = "https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/"
 _WAITS = (1.0, 3.0, 9.0)  # seconds before the second, third and fourth try
-_TIMEOUT = 30.0  # seconds without a byte
 _LARGEST = 1 << 30  # bytes, of a file and of the archive it comes in; VGG-19's have 5.7e8
 
 
@@ -145,17 +143,21 @@ def lookup(name: str, tag: str | None = None) -> Published:
     """
     known = PUBLISHED.get(name, ())
     if tag is None and not known:
+        theirs = [file.reference for file in timm_files.FILES.get(name, ())]
         raise Refused(
-            f"no parameters of {name} were published: give pretrained='FILE', or one of {', '.join(PUBLISHED)}"
+            f"no parameters of {name} were published: give pretrained='FILE', "
+            f"{f'or of timm {some(theirs)}, ' if theirs else ''}or one of {', '.join(PUBLISHED)}"
         )
     return next((file for file in known if tag in (None, file.tag)), None) or Published(str(tag), None)
 
 
 def fetch(name: str, tag: str | None = None) -> pathlib.Path:
-    """The published parameter file of a network: the one on this machine, else downloaded.
+    """The parameter file that GluonCV published of a network: the one on this machine, else downloaded.
 
     It lies in $MXNET_HOME/models, else in ~/.mxnet/models, as GluonCV's own. Any number of processes may fetch it at
-    once: each downloads for itself, and the name appears when the file is whole and its digest right.
+    once: each downloads for itself, and the name appears when the file is whole and its digest right. Of a default
+    file timm may have a copy at the Hugging Face hub, with timm's names for the parameters: it is taken from the hub's
+    cache, or where GluonCV's server fails from the hub. A line says what was taken.
 
     Args:
         name: of a network; tag: None for the default.
@@ -169,26 +171,57 @@ def fetch(name: str, tag: str | None = None) -> pathlib.Path:
     there = _sha1(path) if path.is_file() else ""
     if there.startswith(file.sha1 or file.tag):
         return path
+    copy = timm_files.copy_of(name) if file in PUBLISHED.get(name, ())[:1] else None
+    if copy and hub.cached(copy.reference):
+        return hub.fetch(copy.reference, name)
+    try:
+        _fetch(name, file, path, patient=copy is None)
+        log.warning("parameters of %s: GluonCV's file %s, from its server", name, path)
+        return path
+    except _Failed as failure:
+        if copy is None:
+            said = f"{failure}"
+        else:
+            log.warning("%s: timm's copy of it is tried, %s", failure, copy.reference)
+            try:
+                return hub.fetch(copy.reference, name)
+            except (Refused, CannotWrite) as error:
+                said = f"{failure}; nor is there timm's copy of it: {error}"
+    wrong = f"; the file that is at {path} has the sha1 {there} and is not it" if there else ""
+    raise Refused(
+        f"{said}{wrong}: put the file whose sha1 {f'is {file.sha1}' if file.sha1 else f'starts with {file.tag}'} at "
+        f"{path}, or give the path of another; published tags of {name}: {tags(name)}"
+    )
+
+
+class _Failed(Exception):
+    """Why GluonCV's server does not give a file, in a sentence."""
+
+
+def _fetch(name: str, file: Published, path: pathlib.Path, patient: bool) -> None:
+    """Downloads a file from GluonCV's server to path.
+
+    Args:
+        patient: the server is asked again and again; else once more where it answers with an error, and no more.
+
+    Raises:
+        _Failed: it cannot be downloaded.
+        CannotWrite: the disk is full or read-only.
+    """
     repository = os.environ.get("MXNET_GLUON_REPO", REPOSITORY).rstrip("/")
     url = f"{repository}/gluon/models/{name}-{file.tag}.zip"
     try:
         with _scratch(path) as scratch:
             archive, unpacked = pathlib.Path(scratch, "archive"), pathlib.Path(scratch, "unpacked")
-            _Download(url, archive).run()
-            _unpack(archive, path.name, unpacked)
+            Download(url, archive, _WAITS if patient else _WAITS[:1], _LARGEST, patient).run()
+            unpack(archive, path.name, unpacked, _LARGEST)
             if not _sha1(unpacked).startswith(file.sha1 or file.tag):
-                raise _Unusable(f"what is there has the sha1 {_sha1(unpacked)}")
+                raise Unusable(f"what is there has the sha1 {_sha1(unpacked)}")
             with writing(path):
                 os.replace(unpacked, path)
-    except (_Unusable, OSError, http.client.HTTPException, ValueError) as error:
-        wrong = f"; the file that is at {path} has the sha1 {there} and is not it" if there else ""
+    except (Unusable, OSError, http.client.HTTPException, ValueError) as error:
         said = without_password(f"{url} ({error})", url, *urllib.request.getproxies().values())
-        raise Refused(
-            f"{path.name} cannot be downloaded from {said}{wrong}: put the file whose sha1 "
-            f"{f'is {file.sha1}' if file.sha1 else f'starts with {file.tag}'} at {path}, or give the path of another; "
-            f"published tags of {name}: {tags(name)}"
-        ) from None
-    return path
+        raise _Failed(f"{path.name} cannot be downloaded from {said}") from None
 
 
 def folder() -> pathlib.Path:
@@ -205,82 +238,9 @@ def _scratch(path: pathlib.Path) -> Iterator[str]:
         yield str(scratch)
 
 
-class _Unusable(Exception):
-    """Why what a server has is of no use."""
-
-
 def _sha1(path: pathlib.Path) -> str:
     digest = hashlib.sha1(usedforsecurity=False)
     with opened(path) as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _unpack(archive: pathlib.Path, name: str, target: pathlib.Path) -> None:
-    """Writes the one member that is wanted to target; no name in the archive is used as a path."""
-    try:
-        with zipfile.ZipFile(archive) as members:
-            member = members.getinfo(name)
-            if member.compress_type not in (
-                zipfile.ZIP_STORED,
-                zipfile.ZIP_DEFLATED,
-            ):  # LZMA takes up to 4 GB to unpack
-                raise _Unusable("what is there is compressed in a way in which none was published")
-            with members.open(member) as source, open(target, "wb") as file:
-                _copy(source, file)
-    except CannotWrite:
-        raise
-    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, zlib.error, EOFError) as error:
-        raise _Unusable(f"what is there is no zip file with {name} in it: {error}") from None
-
-
-def _copy(source: BinaryIO, file: BinaryIO, bar: tqdm.tqdm | None = None) -> None:
-    while chunk := source.read(1 << 18):
-        if file.tell() + len(chunk) > _LARGEST:
-            raise _Unusable(f"it has more than {_LARGEST} bytes, as no parameter file of the table")
-        with writing(file.name):
-            file.write(chunk)
-            file.flush()
-        if bar is not None:
-            bar.update(len(chunk))
-
-
-class _Download:
-    """What is at url, written to path: tried again after each of _WAITS, from where it broke off if the server can."""
-
-    def __init__(self, url: str, path: pathlib.Path):
-        self.url, self.path = url, path
-        self.version = ""  # the server's mark of the version that path holds a part of
-
-    def run(self) -> None:
-        for wait in _WAITS:
-            try:
-                return self._try()
-            except urllib.error.HTTPError as error:
-                if error.code < 500 and error.code not in (408, 429):  # asking again will not help
-                    raise
-            except (OSError, http.client.HTTPException):
-                pass
-            time.sleep(wait)
-        return self._try()
-
-    def _try(self) -> None:
-        done = self.path.stat().st_size if self.version else 0
-        headers = {"Range": f"bytes={done}-", "If-Range": self.version} if done else {}
-        request = urllib.request.Request(self.url, headers=headers)
-        with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
-            resumed = done > 0 and response.status == 206
-            done = done if resumed else 0
-            mark = response.headers.get("ETag", "")
-            self.version = "" if mark.startswith("W/") else mark  # a weak mark promises no equal bytes
-            length = response.headers.get("Content-Length")
-            total = done + int(length) if length else None
-            with open(self.path, "ab" if resumed else "wb") as file, self._bar(done, total) as bar:
-                _copy(response, file, bar)
-                if total is not None and file.tell() < total:
-                    raise OSError(f"it broke off after {file.tell()} of {total} bytes")
-
-    def _bar(self, done: int, total: int | None) -> tqdm.tqdm:
-        name = self.url.rpartition("/")[2]
-        return tqdm.tqdm(desc=name, initial=done, total=total, unit="B", unit_scale=True, disable=None)

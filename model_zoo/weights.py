@@ -13,7 +13,7 @@ from mxnet.gluon import HybridBlock
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import quoted, shortened
-from model_zoo import formats
+from model_zoo import formats, timm_config
 from model_zoo.described import described, in_words
 from model_zoo.naming import NAMINGS, TORCH, differences, fits, naming_in, namings, parameters_of
 
@@ -82,7 +82,7 @@ def assign(
         count = len(naming.names)
         log.warning("%s: stripped the prefix %s from %d names", source or "parameters", quoted(naming.prefix), count)
     note = NOTES.get(net.peers[naming.library].model) if naming.library in TORCH else None
-    if note:
+    if note and not timm_config.beside(formats.split(source)[0]):  # which says it itself
         log.warning("%s, named as in PyTorch, into %s: %s", source or "parameters", net.name, note)
     arrays = {parameters[name].name: mx.nd.array(value, dtype=value.dtype) for name, value in ours.items()}
     net.collect_params().load_dict(arrays, ctx, allow_missing=new_head or owner is plain, cast_dtype=True)

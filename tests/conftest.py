@@ -12,10 +12,15 @@ import pytest
 from gluon_tricks.core import foreign
 from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.tasks.detection.settings import ROI_SETTINGS
+from model_zoo import repository
+
+from .local_hub import LocalHub
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in a shell's background, and so in every program started here
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"  # where nothing listens: no test asks the real hub
+os.environ["HF_HOME"] = "/nonexistent"  # nor what the machine's user has downloaded
 foreign.import_gluoncv()  # for the tests that say `import gluoncv`, wherever torch is installed too
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -71,6 +76,19 @@ def few_regions(monkeypatch):
     counts = dict(candidates=200, candidates_in_prediction=200, proposals=32, proposals_in_prediction=12)
     sizes = dict(roi_size=3, roi_samples=8, channels=64)
     monkeypatch.setitem(ROI_SETTINGS, "small", dataclasses.replace(ROI_SETTINGS["small"], **counts, **sizes))
+
+
+@pytest.fixture
+def local_hub(tmp_path, monkeypatch):
+    """A Hugging Face hub of this machine that HF_ENDPOINT leads to, and an empty cache: see LocalHub."""
+    with LocalHub() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        monkeypatch.setenv("HF_HOME", str(tmp_path / "hf home"))
+        for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+        monkeypatch.setattr(repository, "_WAITS", (0.01, 0.01))
+        yield hub
 
 
 @pytest.fixture(scope="session")

@@ -80,6 +80,7 @@ DEFERRED = {
     "fontTools": "takes about 25 ms, and only a command that draws letters needs it",
     "torch": "need not be installed",
     "horovod": "need not be installed",
+    "huggingface_hub": "takes a third of a second, and only what asks the hub needs it",
     "gluon_tricks.tasks.detection.faster_rcnn": "imports gluoncv",
     "gluon_tricks.cli.main": "by gluon_tricks_command alone: signals are handled before numpy is imported",
 }
@@ -235,7 +236,7 @@ OPENED = {
     "gluon_tricks.ranks.launcher": ("path.read_text(errors='replace')",),  # /proc/PID/environ
     "model_zoo.catalogue": ("TARGET.read_text(encoding='utf-8')",),
     "model_zoo.formats": ("safetensors.safe_open(path, framework='np')",),  # begun with `opened`
-    "model_zoo.published": (
+    "model_zoo.download": (
         "members.open(member)",
         "open(target, 'wb')",
         "open(self.path, 'ab' if resumed else 'wb')",

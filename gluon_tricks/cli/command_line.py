@@ -19,7 +19,7 @@ from gluon_tricks.cli.selection import with_selection
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
-from gluon_tricks.networks.load import model_of, starting_point
+from gluon_tricks.networks.load import model_of, pinned, starting_point
 from gluon_tricks.recipes.recipe import Recipe, apply_setting
 from gluon_tricks.recipes.registry import get_recipe, is_cell
 from gluon_tricks.recipes.settings import Settings
@@ -230,7 +230,8 @@ def _with_refinements(recipe: Recipe, args: argparse.Namespace, form: str) -> Re
         recipe = recipe.add(NoBiasDecay())
     if args.label_smoothing is not None:
         recipe = _with_trick(recipe, LabelSmoothing, True, {"form": form}, {"eps": args.label_smoothing})
-    given = {"temperature": args.temperature, "hard_weight": args.hard_weight, "teacher": args.teacher or None}
+    given = {"temperature": args.temperature, "hard_weight": args.hard_weight}
+    given["teacher"] = pinned(args.teacher) if args.teacher else None
     if args.hard_weight is not None:
         given["form"] = "gluoncv"  # the one that has such a weight
     flags = "--temperature and --hard-weight go with --teacher RUN"

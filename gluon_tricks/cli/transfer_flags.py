@@ -14,7 +14,7 @@ from gluon_tricks.cli.selection import class_names
 from gluon_tricks.core.arguments import MOST_THREADS, Parser, whole
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import expanded
-from gluon_tricks.networks.load import SOURCE, is_there, means_published, model_of
+from gluon_tricks.networks.load import SOURCE, is_there, means_published, model_of, pinned
 from gluon_tricks.recipes.recipe import apply_setting
 from gluon_tricks.recipes.registry import get_recipe, is_cell, list_recipes
 from gluon_tricks.recipes.settings import Settings
@@ -156,6 +156,7 @@ def _with_base(recipe: TransferRecipe, args: argparse.Namespace, begun: Settings
     source = args.base_params
     if is_there(source) or not means_published(source):
         source = str(expanded(source).absolute())
+    source = pinned(source)
     recipe = recipe.set(base_params=source)
     if begun is None:
         said = model_of(source)

@@ -20,16 +20,19 @@ from gluon_tricks.networks.of_recipe import restored_classifier
 from gluon_tricks.recipes.kinds import read_recipe, recipe_from_json
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
-from model_zoo import formats, get_model, list_models, load_model, published
+from model_zoo import formats, get_model, hub, list_models, load_model, published
 from model_zoo.classifier import Classifier
-from model_zoo.described import file_beside
+from model_zoo.described import file_beside, model_in
 from model_zoo.preprocessing import Preprocessing
 from model_zoo.symbols import import_symbol
 
 log = logging.getLogger("gluon_tricks.networks.load")
 
 # What every option that names a trained network takes, in the words of --help.
-SOURCE = "a run, a checkpoint, a parameter file (FILE#PART: see docs/model_zoo.md) or a published NAME or NAME/TAG"
+SOURCE = (
+    "a run, a checkpoint, a parameter file (FILE#PART: see docs/model_zoo.md), a published NAME or NAME/TAG, or "
+    "hf-hub:OWNER/NAME"
+)
 
 
 Restore = Callable[..., mx.gluon.HybridBlock]  # (recipe, source, contexts, arrays): see Task.restored
@@ -83,7 +86,7 @@ def open_with(
         restorer: a run's recipe -> what restores its network; it may refuse the recipe.
         source: a run directory, one of its checkpoints, its final.params or its exported symbol; any parameter file
             that model_zoo.load_model takes, as FILE#PART too; NAME or NAME/TAG, a file that GluonCV published; beside
-            `model` a tag alone, or "true" for the default one.
+            `model` a tag alone, or "true" for the default one; hf-hub:OWNER/NAME, a repository at the Hugging Face hub.
         model, classes: of a parameter file that fits several networks; elsewhere they must agree with what is found.
         ctx: a context or a list of them; the CPU by default.
 
@@ -91,7 +94,9 @@ def open_with(
         Refused: there is no such thing, it does not say its network, or model or classes contradict it.
     """
     known, path = None, source
-    if not is_there(source):
+    if _is_at_hub(source):
+        path = hub.fetch(os.fspath(source), model or "")
+    elif not is_there(source):
         model, tag = _name_and_tag(str(source), model)
         get_model(model)  # refuses a misspelt name before anything is asked of a server
         known, path = published.lookup(model, tag), published.fetch(model, tag)
@@ -101,13 +106,24 @@ def open_with(
     return trained
 
 
+def _is_at_hub(source: str | os.PathLike) -> bool:
+    return hub.is_reference(source) and not is_there(source)
+
+
+def pinned(source: str) -> str:
+    """SRC as a recipe has it: of a repository at a hub with the commit that it means today."""
+    return hub.pinned(source) if _is_at_hub(source) else source
+
+
 def is_there(source: str | os.PathLike) -> bool:
     """Whether SRC is a run or a file of this machine."""
     return os.path.exists(formats.split(source)[0])  # False, where pathlib raises, of a name that is too long
 
 
 def starting_point(source: str, model: str) -> str:
-    """SRC as Recipe.pretrained has it: a file's absolute path, a published file's tag, or "true" for the default one.
+    """SRC as Recipe.pretrained has it.
+
+    That is a file's absolute path, a published file's tag, "true" for the default one, or hf-hub:OWNER/NAME@COMMIT.
 
     Args:
         source: as for open_with; of a run the final parameters, or the newest checkpoint while it has none.
@@ -116,6 +132,11 @@ def starting_point(source: str, model: str) -> str:
     Raises:
         Refused: nothing trained there, a network of another task or name, or an exported graph.
     """
+    if _is_at_hub(source):
+        said = model_of(source)
+        if said not in (None, model):
+            raise Refused(f"{source} is a {said}, and the network is to be a {model}: use --model {said}")
+        return hub.pinned(source)
     if not is_there(source):
         return _name_and_tag(source, model)[1] or "true"
     path = _file_of(source)
@@ -223,9 +244,11 @@ def model_of(source: str | os.PathLike) -> str | None:
     if is_there(source):
         recipe, path = recipe_of(source), _file_of(source)
         if recipe is None:
-            told = formats.metadata(path).get("model")
+            told = model_in(path)
             return told if told in list_models() else None
         return None if recipe.based else recipe.model
+    if hub.is_reference(source):
+        return hub.model_in(os.fspath(source))
     name = str(source).partition("/")[0]
     return name if name in list_models() else None
 
@@ -259,7 +282,9 @@ def check_start(recipe: Settings, net: Classifier) -> None:
 
 
 def means_published(source: str) -> bool:
-    """Whether SRC, as open_with takes it, where no such file is, means one that GluonCV published."""
+    """Whether SRC, as open_with takes it, where no such file is, means one that GluonCV published or one at a hub."""
+    if hub.is_reference(source):
+        return True
     return source.partition("/")[0] in list_models() or published.is_tag(source.lower()) or source.lower() == "true"
 
 

@@ -1,4 +1,4 @@
-from model_zoo import catalogue, keywords, list_models
+from model_zoo import catalogue, keywords, list_models, published, timm_files
 
 
 def test_the_page_is_what_would_be_written():
@@ -25,6 +25,27 @@ def test_every_network_has_a_row_with_its_numbers():
     assert {name: rows[name][2] for name in published} == published
     assert rows["zfnet"][-1] == "by hand" and rows["zfnet"][0].startswith("Zeiler and Fergus")
     assert rows["googlenet_2014"][-2] == ""
+
+
+def test_the_page_lists_the_files_of_each_network():
+    page = catalogue.TARGET.read_text(encoding="utf-8")
+    lines = page.split("## Weights to download")[1].splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| `")]
+    of = [row for row in rows if row[0] == "`resnet50_v1d`"]
+    assert of[0][1:3] == [
+        '`True`, `"117a384e"`',
+        "GluonCV's, sha1 117a384ecf61490eb31ea147eb0e61e6d2b8a449, mixup, label smoothing",
+    ]
+    assert [row[1] for row in of[1:3]] == ['`"00319ddc"`', '`"hf-hub:timm/resnet50d.a1_in1k"`']
+    (copy,) = [row for row in of if "copy" in row[2]]
+    assert copy[1:] == [
+        '`"hf-hub:timm/resnet50d.gluon_in1k"`',
+        *("timm's copy of GluonCV's default", "apache-2.0", "79.08 / 94.46 (224)"),
+    ]
+    assert "80.55 / 95.16 (224), 81.35 / 95.74 (288)" in [row[4] for row in of]
+    references = [file.reference for files in timm_files.FILES.values() for file in files]
+    assert [row[1].strip('`"') for row in rows if "hf-hub" in row[1]] == references
+    assert sum(len(files) for files in published.PUBLISHED.values()) == len(rows) - len(references)
 
 
 def test_every_keyword_is_explained():

@@ -4,23 +4,30 @@ import contextlib
 import hashlib
 import http.server
 import io
+import json
 import re
+import socket
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 
+import mxnet as mx
+import numpy as np
 import pytest
+import safetensors.numpy
 
 import model_zoo
 from gluon_tricks.core.errors import Refused
-from model_zoo import get_model, published
+from model_zoo import download, get_model, published, weights
 
 NAME = "resnet18_v1b"
 CONTENT = bytes(range(256)) * 2000  # 512000 bytes
 SHA1 = hashlib.sha1(CONTENT).hexdigest()
 TAG = SHA1[:8]
 MEMBER = f"{NAME}-{TAG}.params"
+DEFAULT = "resnet18_v1b-2d9d980c.params"
 
 
 def zipped(members, **kwargs):
@@ -243,6 +250,94 @@ def test_a_default_names_its_whole_digest(server):
 def test_a_network_without_published_files_is_refused():
     with pytest.raises(Refused, match="no parameters of resnet18_v1d were published: give pretrained='FILE'"):
         get_model("resnet18_v1d", pretrained=True)
+
+
+# --- timm's copies --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copy(local_hub, server, tmp_path, monkeypatch):
+    """timm's copy of the default file lies at the hub; the server has nothing. Returns the hub."""
+    net = get_model(NAME, classes=10)
+    net.initialize()
+    net(mx.nd.zeros((1, 3, 64, 64)))
+    values = weights.as_theirs(net, weights.values_of(net), "timm")
+    content = safetensors.numpy.save({name: np.ascontiguousarray(value) for name, value in values.items()})
+    config = {"architecture": "resnet18", "num_classes": 10}
+    local_hub.files = {
+        ("timm/resnet18.gluon_in1k", "config.json"): json.dumps(config).encode(),
+        ("timm/resnet18.gluon_in1k", "model.safetensors"): content,
+    }
+    local_hub.bias = net.head.bias.data().asnumpy().tolist()
+    server.answers = [answer(b"gone", 404)]
+    return local_hub
+
+
+def test_a_copy_is_taken_where_the_server_has_nothing(copy, server, caplog):
+    net = get_model(NAME, pretrained=True, classes=10)
+    assert net.head.bias.data().asnumpy().tolist() == copy.bias
+    failed, taken = [record.getMessage() for record in caplog.records if record.name == "model_zoo"]
+    assert failed.startswith(f"{DEFAULT} cannot be downloaded from {server.url}/") and "HTTP Error 404" in failed
+    assert failed.endswith("timm's copy of it is tried, hf-hub:timm/resnet18.gluon_in1k")
+    assert taken.startswith("hf-hub:timm/resnet18.gluon_in1k@") and f"{NAME} with 10 classes, from {copy.url}" in taken
+    for name in (True, "2d9d980c", "2D9D980C"):  # now of the hub's cache, and the server is not asked again
+        get_model(NAME, pretrained=name, classes=10)
+    assert len(server.requests) == 1
+
+
+def test_the_file_on_this_machine_comes_before_the_copy(copy, server, monkeypatch):
+    monkeypatch.setitem(published.PUBLISHED, NAME, (published.Published(TAG, SHA1),))
+    server.folder.mkdir(parents=True)
+    (server.folder / MEMBER).write_bytes(CONTENT)
+    assert published.fetch(NAME) == server.folder / MEMBER
+    assert not server.requests and not copy.requests
+
+
+def test_the_server_comes_before_the_copy(copy, server, monkeypatch, caplog):
+    monkeypatch.setitem(published.PUBLISHED, NAME, (published.Published(TAG, SHA1),))
+    server.answers = [answer()]
+    path = fetched(server)
+    assert not copy.requests
+    assert [record.getMessage() for record in caplog.records] == [
+        f"parameters of {NAME}: GluonCV's file {path}, from its server"
+    ]
+
+
+def test_another_file_than_the_default_has_no_copy(copy, server):
+    assert "HTTP Error 404" in refusal(server) and not copy.requests
+
+
+def test_a_server_that_hangs_is_left_after_seconds(copy, server, monkeypatch):
+    monkeypatch.setattr(download, "_TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("MXNET_GLUON_REPO", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        start = time.monotonic()
+        get_model(NAME, pretrained=True, classes=10)
+        assert time.monotonic() - start < 15  # of which the network takes most
+
+
+@pytest.mark.parametrize("first", [answer(b"", 503), answer(zipped({DEFAULT: b"other"})), answer(sent=1000)])
+def test_whatever_the_server_fails_at_the_copy_is_taken(first, copy, server):
+    server.answers = [first]
+    assert published.fetch(NAME).name == "model.safetensors"
+    assert len(server.requests) <= 2
+
+
+def test_neither_server_nor_copy(copy, server):
+    copy.files = {}
+    with pytest.raises(Refused) as error:
+        get_model(NAME, pretrained=True)
+    said = str(error.value)
+    assert (
+        "HTTP Error 404" in said and "nor is there timm's copy of it: there is no hf-hub:timm/resnet18.gluon_in" in said
+    )
+    assert "put the file whose sha1 is 2d9d980c990442f826f20781ed039851e78dabe3 at" in said and len(said) < 1500
+
+
+def test_a_damaged_copy_is_refused(copy, server):
+    copy.sent = b"x" * len(copy.files["timm/resnet18.gluon_in1k", "model.safetensors"])
+    with pytest.raises(Refused, match="nor is there timm's copy of it: .* is not what the hub has"):
+        get_model(NAME, pretrained=True)
 
 
 @pytest.mark.parametrize("text", ["abc", "", "117a384", "final.params"])

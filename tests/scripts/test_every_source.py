@@ -8,6 +8,7 @@ import cv2
 import mxnet as mx
 import numpy as np
 import pytest
+import safetensors.numpy
 from gluoncv.utils import export_block
 
 import model_zoo
@@ -22,7 +23,7 @@ from gluon_tricks.recipes.transfer import DetectionRecipe
 from gluon_tricks.tasks.classification.task import Classification
 from gluon_tricks.tasks.on_base import open_base
 from gluon_tricks.training.final_network import save_final
-from model_zoo import formats, get_model, published, weights
+from model_zoo import formats, get_model, published, timm_config, weights
 from model_zoo.preprocessing import CIFAR10
 
 NAME, TAG = "cifar_resnet20_v1", "121e1579"
@@ -49,6 +50,7 @@ def folder(tmp_path_factory, missing):
     for ending in ("params", "safetensors"):
         weights.save(net, folder / f"ours.{ending}")
     weights.save(net, folder / "gluoncv.params", "gluoncv")
+    safetensors.numpy.save_file(weights.values_of(net), folder / "timm.safetensors")  # which says nothing of itself
     _export_block(folder)
     try:
         import torch
@@ -177,12 +179,29 @@ FORMS = {  # SRC -> whether the network is named beside it
     f"{NAME}/{TAG}": False,
     TAG: True,
     "true": True,
+    "hf-hub:me/ours": False,
+    "hf-hub:me/timm.v1@main": False,
 }
 
 
 @pytest.fixture
-def few_networks(folder, monkeypatch, tmp_path):
-    """The published file is one of the folder's; few networks are asked whether a file is theirs."""
+def few_networks(folder, monkeypatch, tmp_path, local_hub):
+    """The published file is one of the folder's, a hub has two; few networks are asked whether a file is theirs."""
+    mean, std = ([number / 255 for number in IMAGES[key]] for key in ("mean", "std"))
+    config = {
+        "architecture": "c20",
+        "num_classes": 4,
+        "mean": mean,
+        "std": std,
+        "input_size": (3, 32, 32),
+        "crop_pct": 1,
+    }
+    local_hub.files = {
+        ("me/ours", "model.safetensors"): (folder / "ours.safetensors").read_bytes(),
+        ("me/timm.v1", "config.json"): json.dumps(config).encode(),
+        ("me/timm.v1", "model.safetensors"): (folder / "timm.safetensors").read_bytes(),
+    }
+    monkeypatch.setitem(timm_config.ARCHITECTURES, NAME, "c20")  # no network as small is timm's
     monkeypatch.setattr(published, "fetch", lambda name, tag=None: folder / "gluoncv.params")
     few = {name: model_zoo._REGISTRY[name] for name in (NAME, "mobilenet0.25", "resnet50_v1", "resnet50_v1b")}
     monkeypatch.setattr(model_zoo, "_REGISTRY", few)

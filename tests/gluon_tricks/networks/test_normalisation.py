@@ -38,3 +38,12 @@ def test_the_remedy_is_one_that_the_recipe_has(seen, recipe, remedy):
 def test_the_same_images_are_not_refused():
     assert require_alike(Recipe(mean=MEAN, std=STD, mean_of="pixels"), BY_PIXELS, "x") is None
     assert require_alike(Recipe(mean=MEAN, std=STD, mean_of="channels"), BY_CHANNELS, "x") is None
+
+
+def test_imagenet_s_mean_in_either_rounding_is_the_same():
+    """GluonCV's recipes and timm's configs; a training may start from what the other's program has trained."""
+    recipe, usual = Recipe().resolved(), (58.395, 57.12, 57.375)
+    assert require_alike(recipe, Preprocessing(224, 0.875, (123.675, 116.28, 103.53), usual), "x") is None
+    for mean, std in (((124.675, 116.28, 103.53), usual), ((123.675, 116.28, 103.53), (59.395, 57.12, 57.375))):
+        with pytest.raises(Refused):
+            require_alike(recipe, Preprocessing(224, 0.875, mean, std), "x")
