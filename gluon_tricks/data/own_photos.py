@@ -7,6 +7,7 @@ import functools
 import glob
 import json
 import math
+import os
 import pathlib
 import re
 import sys
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import write_text
 from gluon_tricks.core.json_text import parse_json
-from gluon_tricks.core.reading import JSON_BYTES, expanded, read_bytes
+from gluon_tricks.core.reading import JSON_BYTES, expanded, read_bytes, read_text
 from gluon_tricks.core.scratch import cache_folder
 from gluon_tricks.core.wording import as_utf8, printable
 from gluon_tricks.data.cifar import cifar_sources, is_cifar
@@ -23,8 +24,10 @@ from gluon_tricks.data.manifest import read_manifest, to_text
 from gluon_tricks.data.packed import SPLITS, Paths, fingerprint, pack_splits, records_in, require_folder
 from gluon_tricks.data.photo_folder import look_into
 from gluon_tricks.data.photo_record import Seen, record_of
+from gluon_tricks.data.records import Records
 from gluon_tricks.data.sources import Source
 from gluon_tricks.data.split import split_by_content
+from gluon_tricks.recipes.recipe import Recipe
 
 ABOUT = "photos.json"  # beside the records, and in each run on them: what was packed, how it was split, what was seen
 FRACTION = 0.2  # of each class's photos to validate on
@@ -59,7 +62,7 @@ class OwnPhotos:
     def __init__(self, folder: str | pathlib.Path, flag: str, fraction: float | None = None, at_most: int = STORED):
         given = expanded(folder)
         require_folder(given, flag)
-        self.folder, self._flag, self._at_most, self._said = given.absolute(), flag, at_most, ()
+        self.folder, self._flag, self._at_most, self._said = pathlib.Path(os.path.abspath(given)), flag, at_most, ()
         self._found: dict[str, Source] = {}
         self.is_records = records_in(self.folder) is not None
         if not self.is_records:
@@ -189,3 +192,42 @@ def _add_to_manifest(path: pathlib.Path, record: dict) -> None:
     split = {key: record[key] for key in ("val_split", "by", "classes")}
     split["near_copies"] = len(record["near_copies"])
     write_text(path, to_text({**read_manifest(path)[0], "folder": record["folder"], "split": split}).decode())
+
+
+def photos_of(recipe: Recipe) -> OwnPhotos:
+    """The photos that a recipe's records were packed from, where the records are gone.
+
+    Raises:
+        Refused: the photos have changed since, or are gone too.
+    """
+    there, what = pathlib.Path(recipe.train[0]), f"{printable(recipe.train[0])} is gone, and its photos,"
+    photos = OwnPhotos(recipe.photos["folder"], what, recipe.photos["val_split"], recipe.photos["at_most"])
+    if photos.place.name != there.parent.name:
+        raise Refused(
+            f"{printable(there)} is gone, and {printable(photos.folder)} has changed since it was packed there: bring "
+            "one of them back as it was, or train anew"
+        )
+    return photos
+
+
+def are_there(recipe: Recipe) -> bool:
+    """Whether the records of a recipe are in their place."""
+    return all(pathlib.Path(path).is_file() for path in (*recipe.train, *recipe.val))
+
+
+def packed_again(recipe: Recipe) -> Paths:
+    """The records of a recipe's photos, packed again where they are gone. Raises: as photos_of and OwnPhotos.pack."""
+    if are_there(recipe):
+        return recipe.train, recipe.val
+    photos = photos_of(recipe)
+    photos.pack()
+    return photos.paths
+
+
+def record_of_run(recipe: Recipe, records: Records) -> dict[str, str]:
+    """The file photos.json for a run's folder: name -> text; none where a recipe has no photos."""
+    if not recipe.photos:
+        return {}
+    with contextlib.suppress(OSError, UnicodeDecodeError):  # somebody has deleted it
+        return {ABOUT: read_text(records.paths[0].parent / ABOUT, JSON_BYTES)}
+    return {}

@@ -114,7 +114,7 @@ def lines_of(record: Mapping[str, Any]) -> list[str]:
         f"{val} to validate on{edge}"
     ]
     if record["val_split"]:
-        lines.append(f"validation photos: {record['val_split']:g} of each class, by the files' content{_each(classes)}")
+        lines.append(f"validation: about {record['val_split']:g} of each class, by the files' content{_each(classes)}")
     empty = [name for name, counts in classes.items() if not any(counts)]
     if empty:
         lines.append(

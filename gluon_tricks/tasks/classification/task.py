@@ -21,6 +21,7 @@ from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.class_names import in_words
 from gluon_tricks.data.crop import training_crop
 from gluon_tricks.data.loader import Batch, RecordLoader
+from gluon_tricks.data.own_photos import record_of_run
 from gluon_tricks.data.pixel_mean import PixelMean
 from gluon_tricks.data.recipe_records import count_classes, find_records
 from gluon_tricks.data.records import Records
@@ -150,7 +151,8 @@ class Classification:
 
     @property
     def run_files(self) -> dict[str, str]:
-        return {MEAN_IMAGE: json.dumps(self._mean_image.to_json())} if self._mean_image else {}
+        files = record_of_run(self.recipe, self.train.records)
+        return {**files, MEAN_IMAGE: json.dumps(self._mean_image.to_json())} if self._mean_image else files
 
     @classmethod
     def loader_of(cls, recipe: Recipe, records, train: bool, batch_size: int, options: ReadOptions) -> RecordLoader:
