@@ -10,6 +10,7 @@ from typing import NamedTuple
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural, printable, some
 from gluon_tricks.data.folders import class_folders, is_leaving, may_be_class
+from gluon_tricks.data.lists import require_distinct
 from gluon_tricks.data.sources import Source, listed
 
 _CALLED = {  # what people call the folders, in small letters
@@ -104,23 +105,39 @@ def _require_not_too_deep(folders: Sequence[os.DirEntry], named: str) -> None:
 
 def _of_classes(folder: pathlib.Path, place: pathlib.Path, named: str) -> Source:
     """The class folders of a place, with their files' names relative to the folder."""
-    source = class_folders(place, deep=True)
-    with_photos = {entry.label for entry in source.entries}
-    if len(with_photos) < 2:
-        name = source.classes[min(with_photos)]
+    source = _found_in(folder, place)
+    if len(source.classes) < 2:
         raise Refused(
-            f"{named} has photos of one class alone, {printable(name)}: a classifier tells two or more apart, each of "
-            "which has a folder"
+            f"{named} has photos of one class alone, {printable(source.classes[0])}: a classifier needs two or more, a "
+            "folder for each"
         )
-    return source._replace(folder=str(folder))
+    return source
 
 
 def _validation(folder: pathlib.Path, place: pathlib.Path, classes: tuple[str, ...], named: str) -> Source:
     """The class folders of val, with the labels of train's."""
-    unknown = sorted({*class_folders(place, deep=True).classes} - {*classes})
+    source = _found_in(folder, place)
+    unknown = [name for name in source.classes if name not in classes]
     if unknown:
         raise Refused(
             f"{named}: {printable(place)} has {some(unknown)}, which train lacks: a class is trained on photos of "
             "train, so add some there or take the folder away"
         )
-    return class_folders(place, classes, deep=True)._replace(folder=str(folder))
+    return _relabelled(source, classes)
+
+
+def _found_in(folder: pathlib.Path, place: pathlib.Path) -> Source:
+    """The class folders of a place that have files; an empty one is left out."""
+    source = class_folders(place, deep=True)
+    require_distinct(source.classes, printable(place))
+    full = {entry.label for entry in source.entries}
+    kept = tuple(name for k, name in enumerate(source.classes) if k in full)
+    empty = [f"{place / name} (no file in it, so no class)" for name in source.classes if name not in kept]
+    return _relabelled(source, kept)._replace(folder=str(folder), left_out=source.left_out + empty)
+
+
+def _relabelled(source: Source, classes: tuple[str, ...]) -> Source:
+    """The source with the labels that its classes have among others."""
+    label_of = {name: label for label, name in enumerate(classes)}
+    entries = [entry._replace(label=label_of[source.classes[entry.label]]) for entry in source.entries]
+    return source._replace(entries=entries, classes=classes)

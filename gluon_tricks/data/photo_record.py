@@ -115,11 +115,9 @@ def lines_of(record: Mapping[str, Any]) -> list[str]:
     ]
     if record["val_split"]:
         lines.append(f"validation: about {record['val_split']:g} of each class, by the files' content{_each(classes)}")
-    empty = [name for name, counts in classes.items() if not any(counts)]
-    if empty:
-        lines.append(
-            f"class folders without photos: {some(empty)}: the network gets a class for each that it cannot learn"
-        )
+    lost = [name for name, counts in classes.items() if not any(counts)]
+    if lost:
+        lines.append(f"classes of which no photo can be read, so that the network cannot learn them: {some(lost)}")
     alone = [name for name, (one, other) in classes.items() if one and not other]
     if alone and record["val_split"]:
         lines.append(f"no photo to validate on, because there is but one: {some(alone)}")
