@@ -7,11 +7,12 @@ import contextlib
 import math
 import os
 import pathlib
+from collections.abc import Mapping
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite
 from gluon_tricks.core.wording import plural, printable
-from gluon_tricks.data.own_photos import FRACTION, OwnPhotos, are_there, photos_of, stored_edge
+from gluon_tricks.data.own_photos import FRACTION, OwnPhotos, are_there, photos_of, require_same, stored_edge
 from gluon_tricks.data.records import Records
 from gluon_tricks.ranks import distributed, heartbeat
 from gluon_tricks.recipes.recipe import Recipe
@@ -84,9 +85,11 @@ def with_photos(
     if not args.plan:
         _pack_once(photos)
     train, val = photos.paths
+    counts = photos.counts()
     about = {"folder": str(photos.folder), "val_split": photos.fraction, "at_most": at_most}
+    about |= {"classes": [*counts], "digests": photos.digests()}
     recipe = recipe.set(data="records", train=train, val=val, photos={} if photos.is_records else about)
-    count = _training_photos(photos, recipe)
+    count = _training_photos(counts, recipe)
     said = photos.said()
     if args.plan and not photos.is_packed:
         said.append(f"{plural(count, 'photo')} to train on; all would be packed into {printable(photos.place)}")
@@ -104,6 +107,7 @@ def _of_run(recipe: Recipe, args: argparse.Namespace, begun: Recipe) -> tuple[Re
     if not are_there(begun):
         now = photos_of(begun)
         _pack_once(now)
+        require_same(now, begun)
         return recipe.set(train=now.paths[0], val=now.paths[1]), 0, now.said()
     with contextlib.suppress(Refused):  # the photos are gone, and the run needs them no more
         now = OwnPhotos(photos["folder"], "--data", photos["val_split"], photos["at_most"])
@@ -131,12 +135,11 @@ def _pack_once(photos: OwnPhotos) -> None:
         raise Refused("another rank could not pack the photos, and has said why")
 
 
-def _training_photos(photos: OwnPhotos, recipe: Recipe) -> int:
+def _training_photos(counts: Mapping[str, list[int]], recipe: Recipe) -> int:
     """How many photos there are to train on, of the classes and as many of each as the recipe takes."""
-    counts = {name: train for name, (train, _) in photos.counts().items()}
     if not counts:  # records without a manifest
         return len(Records(recipe.train))
-    taken = [counts.get(name, 0) for name in recipe.only_classes or counts]
+    taken = [counts.get(name, [0])[0] for name in recipe.only_classes or counts]
     return sum(min(count, recipe.per_class or count) for count in taken)
 
 

@@ -118,6 +118,10 @@ class OwnPhotos:
         classes = self._sources["train"].classes
         return {name: [labels.count(k) for labels in each] for k, name in enumerate(classes)}
 
+    def digests(self) -> list[str]:
+        """Of the training and of the validation records."""
+        return [Records(paths).digest for paths in self.paths] if self.is_packed else []
+
     def said(self) -> list[str]:
         """What was packed, how it was split and what was seen, in lines."""
         if not self.is_packed or self.is_records:
@@ -195,19 +199,18 @@ def _add_to_manifest(path: pathlib.Path, record: dict) -> None:
 
 
 def photos_of(recipe: Recipe) -> OwnPhotos:
-    """The photos that a recipe's records were packed from, where the records are gone.
+    """The photos that a recipe's records were packed from. Raises Refused: they are gone too."""
+    what = f"{printable(recipe.train[0])} is gone, and of its photos"
+    return OwnPhotos(recipe.photos["folder"], what, recipe.photos["val_split"], recipe.photos["at_most"])
 
-    Raises:
-        Refused: the photos have changed since, or are gone too.
-    """
-    there, what = pathlib.Path(recipe.train[0]), f"{printable(recipe.train[0])} is gone, and its photos,"
-    photos = OwnPhotos(recipe.photos["folder"], what, recipe.photos["val_split"], recipe.photos["at_most"])
-    if photos.place.name != there.parent.name:
+
+def require_same(photos: OwnPhotos, recipe: Recipe) -> None:
+    """Refuses photos that were packed again and are not those that the recipe's records were packed from."""
+    if photos.place.name != pathlib.Path(recipe.train[0]).parent.name and photos.digests() != recipe.photos["digests"]:
         raise Refused(
-            f"{printable(there)} is gone, and {printable(photos.folder)} has changed since it was packed there: bring "
-            "one of them back as it was, or train anew"
+            f"{printable(recipe.train[0])} is gone, and {printable(photos.folder)} has other photos than were packed "
+            "there: bring one of them back as it was, or train anew"
         )
-    return photos
 
 
 def are_there(recipe: Recipe) -> bool:
@@ -216,11 +219,17 @@ def are_there(recipe: Recipe) -> bool:
 
 
 def packed_again(recipe: Recipe) -> Paths:
-    """The records of a recipe's photos, packed again where they are gone. Raises: as photos_of and OwnPhotos.pack."""
+    """The records of a recipe's photos, packed again where they are gone.
+
+    Raises:
+        Refused: the photos are gone too, or are others now.
+        CannotWrite: the disk is full or read-only.
+    """
     if are_there(recipe):
         return recipe.train, recipe.val
     photos = photos_of(recipe)
     photos.pack()
+    require_same(photos, recipe)
     return photos.paths
 
 

@@ -33,9 +33,9 @@ class Recipe(Settings):
             "": none.
         data: "shapes" or "few_shapes" (built in), "imagenet" (GluonCV's default place), "records" with train and val.
         train, val: RecordIO files; several act as one.
-        photos: where train and val were packed from, {"folder", "val_split", "at_most"}: a person's own photos, the
-            fraction of each class to validate on (None: the folder says it), px of a stored photo's shorter edge;
-            {}: from elsewhere. Records that are gone are packed again (see data.own_photos).
+        photos: where train and val were packed from: a person's own photos (see data.own_photos). {"folder", "val_split":
+            of each class to validate on (None: the folder says it), "at_most": px of a stored photo's shorter edge,
+            "classes": their names, "digests" of the two}; {}: from elsewhere. Records that are gone are packed again.
         only_classes: of these the images of some classes alone, which get the labels 0, 1, ... in this order; (): all.
         per_class: so many training images of each class, drawn by the seed, those of a smaller number being among those
             of a larger one (see data.selection); 0: all.
@@ -133,12 +133,12 @@ class Recipe(Settings):
             f"pretrained {self.pretrained} and {', '.join(starts)}, which sets all weights anew: leave one out, or set "
             "within=false, which keeps what the network computes",
         )
-        kinds = {"folder": str, "val_split": (float, type(None)), "at_most": int}
+        kinds = {"folder": str, "val_split": (float, type(None)), "at_most": int, "classes": list, "digests": list}
         yield (
             not self.photos
             or self.photos.keys() == kinds.keys()
             and all(isinstance(self.photos[key], kind) for key, kind in kinds.items()),
-            f"photos is {quoted(self.photos)}: it takes a folder, val_split (a fraction or null) and at_most (px)",
+            f"photos is {quoted(self.photos)}: it takes {', '.join(kinds)}, as --data PHOTOS writes them",
         )
         names = self.only_classes
         yield (

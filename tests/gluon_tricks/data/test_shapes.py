@@ -3,7 +3,6 @@
 import concurrent.futures
 import json
 import math
-import pathlib
 import time
 
 import cv2
