@@ -148,14 +148,15 @@ def _epochs(count: int) -> int:
     return min(max(10 * math.ceil(_IMAGES / max(count, 1) / 10), 10), 100)
 
 
-def with_fitting_batch(recipe: Recipe, args: argparse.Namespace, devices: int, count: int) -> tuple[Recipe, list[str]]:
-    """The recipe with a batch of which an epoch has some, unless a flag names it; and a line on what was chosen."""
+def with_fitting_batch(recipe: Recipe, args: argparse.Namespace, count: int) -> tuple[Recipe, list[str]]:
+    """The recipe with a batch of which an epoch has some, unless a flag names it; and a line on what was chosen.
+
+    It is the same on any number of devices.
+    """
     named = args.batch_size is not None or any(setting.startswith("batch_size=") for setting in args.set)
-    each = devices * recipe.accumulate
     if not named and recipe.bn_batch is None and count < _LEAST_STEPS * recipe.batch_size:
-        most = min(max(count // _LEAST_STEPS, min(count, 8)), recipe.batch_size) // each
-        if most >= 1:
-            recipe = recipe.set(batch_size=each * 2 ** int(math.log2(most)))
+        most = min(max(count // _LEAST_STEPS, min(count, 8)), recipe.batch_size)
+        recipe = recipe.set(batch_size=2 ** int(math.log2(max(most, 1))))
     steps = count // recipe.batch_size
     return recipe, [
         f"recipe {recipe.name} on {plural(count, 'training photo')}: {plural(recipe.epochs, 'epoch')} of "

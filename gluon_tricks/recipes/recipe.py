@@ -33,9 +33,9 @@ class Recipe(Settings):
             "": none.
         data: "shapes" or "few_shapes" (built in), "imagenet" (GluonCV's default place), "records" with train and val.
         train, val: RecordIO files; several act as one.
-        photos: where train and val were packed from: a person's own photos (see data.own_photos). {"folder", "val_split":
-            of each class to validate on (None: the folder says it), "at_most": px of a stored photo's shorter edge,
-            "classes": their names, "digests" of the two}; {}: from elsewhere. Records that are gone are packed again.
+        photos: where train and val were packed from (see data.own_photos): {"folder", "val_split": of each class to
+            validate on (None: the folder says it), "at_most": px of a stored photo's shorter edge, "classes": their
+            names, "digests" of the two}; {}: from elsewhere. Records that are gone are packed again.
         only_classes: of these the images of some classes alone, which get the labels 0, 1, ... in this order; (): all.
         per_class: so many training images of each class, drawn by the seed, those of a smaller number being among those
             of a larger one (see data.selection); 0: all.
