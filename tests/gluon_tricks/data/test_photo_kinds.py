@@ -29,7 +29,11 @@ def by_cv(ending, pixels):
 
 def by_pil(pixels, kind, mode=None, **how):
     image, file = PIL.Image.fromarray(pixels), io.BytesIO()
-    (image.convert(mode) if mode else image).save(file, kind, **how)
+    if mode == "P":
+        image = image.convert("P", palette=PIL.Image.Palette.ADAPTIVE, colors=256)  # all that it has
+    elif mode:
+        image = image.convert(mode)
+    image.save(file, kind, **how)
     return file.getvalue()
 
 
@@ -72,7 +76,7 @@ KINDS = {
 
 def levels_of(name):
     """What a picture of the ramp is to look like, and by how many levels it may differ."""
-    near = {"grey.jpg": 6, "cmyk.jpg": 6, "palette.tiff": 26, "palette.png": 26}
+    near = {"grey.jpg": 6, "cmyk.jpg": 6}
     return COLOUR, near.get(name, 1)
 
 
@@ -107,7 +111,7 @@ def test_a_depth_is_that_of_the_largest_value():
     for largest, bits in ((255, 8), (256, 10), (4095, 12), (4096, 14), (16384, 16), (0, 8)):
         image = np.array([[largest // 2, largest]], np.uint16)
         data = by_cv(".png", image)
-        wanted = np.rint(255 * image / (2**bits - 1))
+        wanted = np.rint(image * (255 / (2**bits - 1)))
         assert used_bits(data) == bits and np.abs(decode_image(data)[:, :, 0] - wanted).max() <= 1, largest
 
 
