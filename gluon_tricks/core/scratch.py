@@ -22,18 +22,21 @@ def cache_folder() -> pathlib.Path:
     return expanded(os.environ.get(CACHE) or "~/.cache/gluon_tricks").absolute()
 
 
-def make_whole(folder: pathlib.Path, make_into: Callable[[pathlib.Path], None], instead: bool = False) -> None:
+def make_whole(
+    folder: pathlib.Path, make_into: Callable[[pathlib.Path], None], instead: bool = False, scratch_name: str = ""
+) -> None:
     """Makes a folder under another name and renames it when it is whole; of two processes the first one's stays.
 
     Args:
         make_into: is given the folder to fill.
         instead: of what is there, which goes.
+        scratch_name: of the temporary folder, where leftovers of other folders are to go too; "": the folder's.
 
     Raises:
         OSError: of the file system.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with scratch_folder(folder.parent, folder.name) as scratch:
+    with scratch_folder(folder.parent, scratch_name or folder.name) as scratch:
         whole = scratch / folder.name
         whole.mkdir()
         make_into(whole)

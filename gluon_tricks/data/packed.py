@@ -116,7 +116,7 @@ def pack_splits(
 
     try:
         with writing(place):
-            make_whole(place, pack_into, instead=place.exists())
+            make_whole(place, pack_into, instead=place.exists(), scratch_name="packing")
     except CannotWrite as error:
         raise CannotWrite(f"{error}; {CACHE}=FOLDER puts what is packed by itself elsewhere") from None
     for split, lines in left_out.items():

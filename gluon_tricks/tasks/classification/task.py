@@ -102,7 +102,7 @@ class Classification:
     def drawn(cls, recipe: Recipe) -> Recipe:
         folder = shapes.ensure(name="few_shapes")
         files = {split: (str(folder / f"{split}.rec"),) for split in ("train", "val")}
-        return recipe.set(data="records", **files, classes=None, only_classes=(), per_class=0, pretrained="")
+        return recipe.set(data="records", **files, photos={}, classes=None, only_classes=(), per_class=0, pretrained="")
 
     @classmethod
     def class_names(cls, trained: Trained) -> Sequence[str] | None:

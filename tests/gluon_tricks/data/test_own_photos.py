@@ -361,6 +361,9 @@ def test_half_packed_records_are_not_taken(photos, cache):
     own = OwnPhotos(photos, "--data")
     own.pack()
     whole = {path.name: path.read_bytes() for path in own.place.iterdir()}
+    killed = cache / "packing.0123456789abcdef"  # a minute ago, of other photos
+    write(killed / "other-1" / "train.rec.partial", b"x")
+    os.utime(killed, (0, 0))
     for name in ("val.rec", ABOUT):
         (own.place / name).unlink()
         again = OwnPhotos(photos, "--data")
