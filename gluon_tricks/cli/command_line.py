@@ -15,6 +15,7 @@ from typing import Any
 from gluon_tricks.cli import flags
 from gluon_tricks.cli.images import require_one_mean, with_records
 from gluon_tricks.cli.parts import with_parts
+from gluon_tricks.cli.photos import photos_named, require_one_set_of_images, with_fitting_batch, with_photos
 from gluon_tricks.cli.selection import with_selection
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import quoted
@@ -67,8 +68,14 @@ def recipe_from_flags(
     _refuse_what_is_replaced(args)
     recipe, notes = start(args, begun)
     recipe = with_selection(recipe, args)
-    recipe, more = changed_by_flags(recipe, args, devices, begun)
-    return recipe, notes + more
+    if not photos_named(args, recipe):
+        recipe, more = changed_by_flags(recipe, args, devices, begun)
+        return recipe, notes + more
+    asked, _ = changed_by_flags(recipe, args, devices, begun)  # a mistake in a flag is told before packing
+    recipe, count, more = with_photos(recipe, asked, args, begun)
+    recipe, even_more = changed_by_flags(recipe, args, devices, begun)
+    recipe, fitted = with_fitting_batch(recipe, args, count) if begun is None else (recipe, [])
+    return recipe, notes + more + even_more + fitted
 
 
 def changed_by_flags(
@@ -116,24 +123,22 @@ def _refuse_what_is_replaced(args: argparse.Namespace) -> None:
         raise Refused("--mode symbolic: hybrid is its successor, as fast and with the same network: --mode hybrid")
     if args.resume_states:
         raise Refused(f"--resume-states {args.resume_states}: a pickle runs code when read; use --resume auto")
-    if args.data_dir and not args.rec_train:
-        raise Refused(
-            f"--data-dir {args.data_dir}: image folders are packed first (gluon-tricks pack "
-            f"{args.data_dir}/train train, and the same for val) and named with --rec-train and --rec-val"
-        )
+    require_one_set_of_images(args)
     if args.resume_epoch and not args.resume_params:
         raise Refused(f"--resume-epoch {args.resume_epoch} goes with --resume-params FILE; --resume auto needs neither")
 
 
 def start(args: argparse.Namespace, begun: Settings | None = None) -> tuple[Recipe, list[str]]:
-    """The recipe that the flags change: the one named, the run's, GluonCV's, or `shapes` where there is no data."""
+    """The recipe that the flags change: the one named, the run's, `photos`, GluonCV's, or without data `shapes`."""
     if args.recipe or begun:
         recipe = get_recipe(args.recipe) if args.recipe else begun
         require_task(recipe, Recipe, args.recipe or recipe.name)
         if isinstance(begun, type(recipe)) and not recipe.train:  # a named recipe has no records: the run has
-            recipe = recipe.set(data=begun.data, train=begun.train, val=begun.val)
+            recipe = recipe.set(data=begun.data, train=begun.train, val=begun.val, photos=begun.photos)
         return recipe, []
-    if args.rec_train or args.rec_val or args.use_rec or imagenet_is_here():
+    if args.data:
+        return get_recipe("photos"), []
+    if args.data_dir or args.rec_train or args.rec_val or args.use_rec or imagenet_is_here():
         return get_recipe("imagenet"), []
     return get_recipe("shapes"), [
         f"no data named and no ImageNet in {IMAGENET_FOLDER}: running the recipe `shapes` on built-in data"

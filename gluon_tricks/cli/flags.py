@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gluon_tricks.cli.parts import parts_flags
+from gluon_tricks.cli.photos import photo_flags
 from gluon_tricks.cli.selection import selection_flags
 from gluon_tricks.core.arguments import MOST_GPUS, MOST_THREADS, Parser, whole
 from gluon_tricks.data.augment import AUGMENTS
@@ -18,8 +19,9 @@ from gluon_tricks.recipes.recipe import CROPS, INITS, OWN_MEANS, Recipe
 from gluon_tricks.recipes.registry import list_recipes
 
 _DESCRIPTION = """\
-Train a network on images in RecordIO files. Without data it runs the recipe `shapes`.
+Train a network on your photos, or on images in RecordIO files. Without data it runs the recipe `shapes`.
 
+    %(prog)s --data PHOTOS                                 class folders PHOTOS/CLASS/*, or train/ and val/ of them
     %(prog)s --rec-train train.rec --rec-val val.rec --model resnet50_v1d --num-epochs 120
     %(prog)s --resume auto --save-dir RUN                  go on: everything is taken from the run
     %(prog)s --resume auto --save-dir RUN --num-epochs 40  train the run for longer
@@ -34,6 +36,7 @@ def parser() -> Parser:
     parser = Parser(_DESCRIPTION, usage="%(prog)s [FLAGS]")
     _recipe_flags(parser.add_argument_group("recipe"), Recipe)
     data = parser.add_argument_group("data")
+    photo_flags(data)
     _record_flags(data)
     _data_flags(data)
     selection_flags(data)
@@ -47,7 +50,7 @@ def parser() -> Parser:
 
 
 _NOT_OF_TAGS = (
-    *("data_dir", "rec_train_idx", "rec_val_idx", "num_training_samples"),
+    *("data_dir", "val_split", "rec_train_idx", "rec_val_idx", "num_training_samples"),
     *("label_smoothing", "teacher", "temperature", "hard_weight"),
 )
 
@@ -107,7 +110,9 @@ def _recipe_flags(group, kind: type[Recipe]) -> None:
 
 def _record_flags(group) -> None:
     """Those of GluonCV's script that concern its way of packing."""
-    group.add_argument("--data-dir", help="not read: pack image folders with gluon-tricks pack")
+    group.add_argument(
+        "--data-dir", metavar="PHOTOS", help="GluonCV's name for --data, with the recipe `imagenet`; not with --use-rec"
+    )
     group.add_argument("--use-rec", action="store_true", help=f"packed ImageNet in {IMAGENET_FOLDER}, or --rec-train")
     group.add_argument(
         "--rec-train-idx", nargs="+", metavar="FILE", help="not needed: the .idx must lie beside --rec-train"

@@ -24,7 +24,7 @@ def with_records(recipe: Recipe, args: argparse.Namespace) -> Recipe:
             for place in places:
                 require_rec(place, f"--rec-{split}: ")
             paths = tuple(str(place.absolute()) for place in places)
-            recipe = recipe.set(data="records", **{split: paths})
+            recipe = recipe.set(data="records", photos={}, **{split: paths})
     if args.use_rec and not args.rec_train and not imagenet_is_here():
         raise Refused(
             f"--use-rec: there is no train.rec and val.rec in {IMAGENET_FOLDER}: name the records with --rec-train "

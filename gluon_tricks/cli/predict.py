@@ -37,7 +37,7 @@ from gluon_tricks.core.wording import as_utf8, plural, printable
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.networks.load import SOURCE
 from gluon_tricks.trained.contact_sheet import PAGE, contact_sheet
-from gluon_tricks.trained.photo_folders import Photo, find_photos
+from gluon_tricks.trained.found_photos import Photo, find_photos
 from gluon_tricks.trained.predict import Predictor, open_predictor
 from gluon_tricks.trained.prediction_files import Results, read_photo
 from gluon_tricks.trained.prediction_table import TABLE, PredictionTable

@@ -1,4 +1,4 @@
-"""A temporary folder beside what is made in it; those of processes that were killed are removed by the next."""
+"""Folders that are made whole or not at all; what processes that were killed have left of one, the next removes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,43 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+from gluon_tricks.core.reading import expanded
+
+CACHE = "GLUON_TRICKS_CACHE"  # names the folder of what can be made again
+
+
+def cache_folder() -> pathlib.Path:
+    """Where what can be made again is kept: $GLUON_TRICKS_CACHE, without that variable ~/.cache/gluon_tricks."""
+    return expanded(os.environ.get(CACHE) or "~/.cache/gluon_tricks").absolute()
+
+
+def make_whole(
+    folder: pathlib.Path, make_into: Callable[[pathlib.Path], None], instead: bool = False, scratch_name: str = ""
+) -> None:
+    """Makes a folder under another name and renames it when it is whole; of two processes the first one's stays.
+
+    Args:
+        make_into: is given the folder to fill.
+        instead: of what is there, which goes.
+        scratch_name: of the temporary folder, where leftovers of other folders are to go too; "": the folder's.
+
+    Raises:
+        OSError: of the file system.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(folder.parent, scratch_name or folder.name) as scratch:
+        whole = scratch / folder.name
+        whole.mkdir()
+        make_into(whole)
+        if instead:
+            folder.rename(scratch / "old")
+        try:
+            whole.rename(folder)
+        except OSError:  # another process was first and has made the same
+            if not folder.is_dir():
+                raise
 
 
 @contextlib.contextmanager

@@ -23,6 +23,8 @@ def training_names(recipe: Recipe) -> tuple[str, ...] | None:
     named = getattr(recipe, "class_names", ()) or getattr(recipe, "only_classes", ())  # not of every kind
     if named:
         return named
+    if getattr(recipe, "photos", {}):
+        return tuple(map(str, recipe.photos["classes"]))
     if recipe.data in shapes.DATA_SETS:
         return tuple(shapes.CLASSES)
     records = [IMAGENET_FOLDER / "train.rec"] if recipe.data == "imagenet" else map(pathlib.Path, recipe.train)

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from gluon_tricks.core.wording import byte_size
-from gluon_tricks.data.headers import ImageHeader, image_header, is_cut_jpeg, png_picture
+from gluon_tricks.data.headers import ImageHeader, image_header, is_cut_jpeg, is_dicom, png_picture
 
 # Of an image: 1.5 times what the largest cameras give. An image of a few hundred bytes may claim 60000 x 60000, and
 # libjpeg would fill all of it with grey.
@@ -26,6 +26,8 @@ MOST_BYTES = 3 << 29  # 1.6 GB, of all images that the threads of a process deco
 MOST_SCANS = 100
 _MOST_TEXTS = 16  # of a PNG: 900 in 7 MB took 7 GB and a minute
 _MOST_SCANNED = 1 << 31  # scans times pixels: 16 scans of the largest image
+DEPTHS = (8, 10, 12, 14, 16)  # bits that the values of a file with 16 bits a channel may have: those of sensors
+_WHITE_IS_0, _CMYK = 0, 5  # of header.photometric
 cv2.setLogLevel(0)  # for a broken image it prints lines of its source; we name the image
 
 
@@ -75,9 +77,14 @@ def why_not(data: bytes) -> str:
     return _why_not(data, image_header(data))
 
 
+def of_no_format(data: bytes) -> str:
+    """Why a file is none of the images that are read, in a few words."""
+    return "a DICOM file: export its picture as PNG" if is_dicom(data) else "no JPEG, PNG, BMP, WebP or TIFF"
+
+
 def _why_not(data: bytes, header: ImageHeader) -> str:
     if header.format == "other":
-        return "no JPEG, PNG, BMP, WebP or TIFF"
+        return of_no_format(data)
     if header.pixels > MOST_PIXELS:
         return f"more than {MOST_PIXELS / 1e6:.0f} million pixels"
     if header.scans > MOST_SCANS or header.scans * header.pixels > _MOST_SCANNED:
@@ -86,6 +93,11 @@ def _why_not(data: bytes, header: ImageHeader) -> str:
         return f"a PNG with {header.texts} texts, and {_MOST_TEXTS} are the most"
     if header.format == "jpeg" and not header.pixels:
         return "a JPEG whose size is not found at its beginning"
+    if header.pages > 1:
+        return "a TIFF of several pages: save each as a file of its own"
+    if header.depth > (8 if header.format == "jpeg" else 16) or header.depth == 16 and header.photometric == _CMYK:
+        kind = f"{'CMYK ' * (header.photometric == _CMYK)}{header.format.upper()}"
+        return f"a {kind} of {header.depth} bits a channel: save it as PNG with 8 or 16"
     if bytes_of_decoding(header) > MOST_BYTES:
         return f"an image that takes {byte_size(bytes_of_decoding(header))} to decode"
     if header.format == "png" and png_picture(data) is None:  # 77 bytes that claimed 4 GB took them
@@ -104,7 +116,44 @@ def decode(data: bytes, flags: int) -> np.ndarray | None:
         return None
     try:
         with DECODING.share(bytes_of_decoding(header)):
-            picture = png_picture(data) if header.format == "png" else data
-            return cv2.imdecode(np.frombuffer(picture, np.uint8), flags)
+            if header.depth == 16:
+                deep = _decoded(data, header, flags | cv2.IMREAD_ANYDEPTH)
+                return None if deep is None else _shallow(deep, header)
+            return _decoded(data, header, flags)
     except cv2.error:  # no bytes at all, or more pixels than OpenCV accepts
         return None
+
+
+def _decoded(data: bytes, header: ImageHeader, flags: int) -> np.ndarray | None:
+    picture = png_picture(data) if header.format == "png" else data
+    return cv2.imdecode(np.frombuffer(picture, np.uint8), flags)
+
+
+def _shallow(deep: np.ndarray, header: ImageHeader) -> np.ndarray:
+    """An image of uint16 with 8 bits: v -> round(255 v / (2^b - 1)), b being used_bits.
+
+    Differs: OpenCV takes the upper 8 bits, which leaves 15 levels of a camera's 12 bits, all of them nearly black.
+    """
+    if deep.dtype == np.uint8:  # a file that says 16 and has 8
+        return deep
+    most = (1 << _bits_for(int(deep.max()))) - 1
+    if header.photometric == _WHITE_IS_0:
+        return cv2.convertScaleAbs(deep, alpha=-255 / most, beta=255)
+    return cv2.convertScaleAbs(deep, alpha=255 / most)
+
+
+def _bits_for(largest: int) -> int:
+    return next(bits for bits in DEPTHS if largest < 1 << bits)
+
+
+def used_bits(data: bytes) -> int:
+    """How many bits of a channel an image uses: 8, or of one with 16 the fewest of DEPTHS that hold its largest value.
+
+    It follows from the file alone, so that training and prediction agree.
+    """
+    header = image_header(data)
+    if header.depth != 16 or _why_not(data, header):
+        return 8
+    with DECODING.share(bytes_of_decoding(header)):
+        deep = _decoded(data, header, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    return 8 if deep is None or deep.dtype == np.uint8 else _bits_for(int(deep.max()))

@@ -10,38 +10,41 @@ from typing import NoReturn
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import opened
 from gluon_tricks.core.wording import plural, some
-from gluon_tricks.data.headers import begins_like_image
+from gluon_tricks.data.headers import begins_like_image, is_dicom
 from gluon_tricks.data.sources import Entry, Source, listed
 
 # Folders that archivers, file managers, network drives and notebooks leave behind, in small letters. Hidden ones
 # (.ipynb_checkpoints, .Trashes) are passed over anyway.
-LEAVINGS = {
+_LEAVINGS = {
     *("__macosx", "@eadir", "#recycle", "@recycle", "@recently-snapshot", "$recycle.bin", "recycler", "lost+found"),
     *("system volume information", "ipynb_checkpoints", "__pycache__"),
 }
 _SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 _ENDINGS = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"),
-    *(".gif", ".heic", ".avif", ".jp2", ".ppm", ".pgm"),  # cannot be packed, but their folder is a class
+    *(".gif", ".heic", ".avif", ".jp2", ".ppm", ".pgm", ".dcm"),  # cannot be packed, but their folder is a class
 }
 
 
-def class_folders(folder: str | os.PathLike, classes: Sequence[str] | None = None) -> Source:
+def class_folders(folder: str | os.PathLike, classes: Sequence[str] | None = None, deep: bool = False) -> Source:
     """The files FOLDER/<class>/*; labels 0 .. K-1 in the sorted order of the folder names, or that of `classes`.
 
     A folder with files of which none looks like an image is no class, nor is what file managers and the like leave.
+
+    Args:
+        deep: those of folders within a class folder are the class's too.
 
     Raises: Refused when there are no class folders, no files in them, a folder that is not in `classes`, or a level of
         folders too many.
     """
     children = listed(folder)
     left_out = [f"{child.path} (not in a class folder)" for child in children if not child.is_dir()]
-    folders = [child for child in children if child.is_dir() and child.name.lower() not in LEAVINGS]
+    folders = [child for child in children if child.is_dir() and not is_leaving(child.name)]
     left_out += [f"{child.path} (no class)" for child in children if child.is_dir() and child not in folders]
     _refuse_splits(folder, folders)
-    inside = {child.name: listed(child.path) for child in folders}
+    inside = {child.name: _below(child.path) if deep else listed(child.path) for child in folders}
     given = set(classes or ())
-    named = [child for child in folders if child.name in given or _may_be_class(inside[child.name])]
+    named = [child for child in folders if child.name in given or may_be_class(inside[child.name])]
     if not named:
         _refuse_without_class(folder, folders, sum(not child.is_dir() for child in children))
     left_out += [f"{child.path} (no image in it)" for child in folders if child not in named]
@@ -64,7 +67,20 @@ def class_folders(folder: str | os.PathLike, classes: Sequence[str] | None = Non
     return Source(entries, classes, left_out, str(folder))
 
 
-def _may_be_class(files: Sequence[os.DirEntry]) -> bool:
+def is_leaving(name: str) -> bool:
+    """Whether a folder of this name is one that file managers and the like leave."""
+    return name.lower() in _LEAVINGS
+
+
+def _below(folder: str | os.PathLike, above: tuple[str, ...] = ()) -> list[os.DirEntry]:
+    """The files of a folder and of those in it, sorted by name; a link back to one that it lies in is not followed."""
+    here, found = os.path.realpath(folder), []
+    for entry in listed(folder) if here not in above else ():
+        found += [entry] if not entry.is_dir() else [] if is_leaving(entry.name) else _below(entry.path, (*above, here))
+    return found
+
+
+def may_be_class(files: Sequence[os.DirEntry]) -> bool:
     """Whether one of a folder's files looks like an image, by its ending or by its content; or it is empty."""
     return not files or any(file.is_file() and _looks_like_image(file.path) for file in files)
 
@@ -74,7 +90,8 @@ def _looks_like_image(path: str) -> bool:
         return True
     try:
         with opened(path) as file:
-            return begins_like_image(file.read(32))
+            begin = file.read(132)
+            return begins_like_image(begin) or is_dicom(begin)
     except OSError:
         return False  # packing tells that it cannot be read, if the folder is a class
 
@@ -82,7 +99,7 @@ def _looks_like_image(path: str) -> bool:
 def _refuse_splits(folder: str | os.PathLike, folders: Sequence[os.DirEntry]) -> None:
     """Refuses the parent of train/ and val/."""
     splits = [child for child in folders if child.name.lower() in _SPLITS]
-    hold_folders = not any(_may_be_class(listed(child.path)) for child in splits)
+    hold_folders = not any(may_be_class(listed(child.path)) for child in splits)
     if splits and (len(splits) == len(folders) or len(splits) > 1 and hold_folders):
         first = next((child.path for child in splits if child.name.lower().startswith("train")), splits[0].path)
         raise Refused(
@@ -95,7 +112,7 @@ def _refuse_without_class(folder: str | os.PathLike, folders: Sequence[os.DirEnt
     """Refuses a folder without class folders, telling what it has instead."""
     inside = [entry for child in folders for entry in listed(child.path)]
     for below in inside:
-        if below.is_dir() and (images := listed(below.path)) and _may_be_class(images):
+        if below.is_dir() and (images := listed(below.path)) and may_be_class(images):
             raise Refused(
                 f"no images found: those of {folder} lie a folder too deep, such as {images[0].path}: pack "
                 f"{os.path.dirname(below.path)}"

@@ -19,6 +19,9 @@ class ImageHeader(NamedTuple):
         number_bytes: bytes that a decoder takes for each pixel, the picture that it gives among them.
         scans: how often a JPEG's picture is gone over.
         texts: compressed texts in a PNG, of which OpenCV unpacks and keeps 8 MB each.
+        depth: bits of a channel.
+        pages: of a TIFF, smaller copies and masks of one apart.
+        photometric: of a TIFF, what its numbers mean: 0 that the largest is black, 5 CMYK.
     """
 
     format: str
@@ -28,6 +31,9 @@ class ImageHeader(NamedTuple):
     number_bytes: int = 3
     scans: int = 1
     texts: int = 0
+    depth: int = 8
+    pages: int = 1
+    photometric: int = 1
 
 
 # Colour types of PNG's IHDR: grey, RGB, palette (shown as RGB), grey with alpha, RGB with alpha.
@@ -51,6 +57,11 @@ def begins_like_image(data: bytes) -> bool:
     return data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*"))
 
 
+def is_dicom(data: bytes) -> bool:
+    """Whether the first 132 bytes of a file are those of a DICOM file."""
+    return data[128:132] == b"DICM"
+
+
 def image_header(image: bytes) -> ImageHeader:
     """Reads format, components (1 grey, 3 colour, 4 CMYK), EXIF orientation and what decoding takes, without doing it.
 
@@ -66,9 +77,10 @@ def image_header(image: bytes) -> ImageHeader:
             ),
             1,
         )
-        deep = 6 if image[24] == 16 else 3
+        number_bytes = 6 + 6 if image[24] == 16 else 3 + 3  # what the decoder keeps, and the picture in that depth
         texts = image.count(b"zTXt") + image.count(b"iTXt")
-        return ImageHeader("png", _PNG_COMPONENTS.get(image[25], 3), exif, width * height, deep + 3, texts=texts)
+        components = _PNG_COMPONENTS.get(image[25], 3)
+        return ImageHeader("png", components, exif, width * height, number_bytes, texts=texts, depth=image[24])
     if image.startswith(b"RIFF") and image[8:12] == b"WEBP":
         exif = next(
             (content for kind, content in itertools.islice(_riff_chunks(image), _MOST_PARTS) if kind == b"EXIF"), b""
@@ -76,8 +88,7 @@ def image_header(image: bytes) -> ImageHeader:
         # Lossless takes 4 bytes for a pixel beside those of the picture, and lossy 1.5.
         return ImageHeader("webp", 3, _orientation(exif.removeprefix(b"Exif\0\0")), _webp_pixels(image), 8)
     if image.startswith((b"II*\0", b"MM\0*")):
-        tags = _tiff_tags(image)
-        return ImageHeader("tiff", 3, _orientation(image), _tiff_pixels(tags), 3 + _tiff_bytes(tags))
+        return _tiff_header(image)
     if image.startswith(b"BM"):
         return ImageHeader("bmp", pixels=_bmp_pixels(image), number_bytes=4)
     if not image.startswith(b"\xff\xd8"):
@@ -90,9 +101,9 @@ def image_header(image: bytes) -> ImageHeader:
             height, width = struct.unpack_from(">HH", image, at + 5)
             # One with several scans is kept as numbers of 16 bits until the last.
             scans, components = _scans(image, at, marker), max(image[at + 9], 3)
-            return ImageHeader(
-                "jpeg", image[at + 9], orientation, width * height, 3 + (2 * components if scans > 1 else 0), scans
-            )
+            number_bytes = 3 + (2 * components if scans > 1 else 0)
+            depth = image[at + 4]
+            return ImageHeader("jpeg", image[at + 9], orientation, width * height, number_bytes, scans, depth=depth)
     return ImageHeader("jpeg", orientation=orientation)
 
 
@@ -200,13 +211,42 @@ def _webp_pixels(image: bytes) -> int:
 
 _TIFF_NUMBERS = {1: "B", 3: "H", 4: "I"}  # by the kind of a tag
 _WIDTH, _HEIGHT, _BITS, _SAMPLES, _ROWS, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 258, 277, 278, 322, 323
+_SUBFILE, _PHOTOMETRIC, _PALETTE = 254, 262, 3
+_NO_PAGE = 1 | 4  # of _SUBFILE: a smaller copy of a page, a mask
+_MOST_PAGES = 64  # looked at
 
 
-def _tiff_tags(image: bytes) -> dict[int, int]:
-    """The whole numbers of the first directory: tag -> its first number."""
+def _tiff_header(image: bytes) -> ImageHeader:
+    tags = _tiff_tags(image, _tiff_start(image))
+    photometric, samples = tags.get(_PHOTOMETRIC, 1), tags.get(_SAMPLES, 1)
+    components = 3 if photometric == _PALETTE else 4 if photometric == 5 else 1 if samples < 3 else 3
+    depth = tags.get(_BITS, 1)
+    number_bytes = (6 if depth == 16 else 3) + _tiff_bytes(tags)
+    return ImageHeader(
+        "tiff", components, _orientation(image), _tiff_pixels(tags), number_bytes, depth=depth,
+        pages=_tiff_pages(image), photometric=photometric,
+    )  # fmt: skip
+
+
+def _tiff_start(image: bytes, at: int = 4) -> int:
+    """A directory's place, as it stands at `at`; 0: there is none."""
+    return int.from_bytes(image[at : at + 4], "little" if image.startswith(b"II") else "big")
+
+
+def _tiff_pages(image: bytes) -> int:
+    start, pages, seen = _tiff_start(image), 0, set()
+    order = "little" if image.startswith(b"II") else "big"
+    while start and start not in seen and start + 2 <= len(image) and len(seen) < _MOST_PAGES:
+        seen.add(start)
+        pages += not _tiff_tags(image, start).get(_SUBFILE, 0) & _NO_PAGE
+        start = _tiff_start(image, start + 2 + 12 * int.from_bytes(image[start : start + 2], order))
+    return pages
+
+
+def _tiff_tags(image: bytes, start: int) -> dict[int, int]:
+    """The whole numbers of the directory at a place: tag -> its first number."""
     order, tags = "<" if image.startswith(b"II") else ">", {}
     try:
-        (start,) = struct.unpack_from(order + "I", image, 4)
         (count,) = struct.unpack_from(order + "H", image, start)
         for at in range(start + 2, start + 2 + 12 * count, 12):
             tag, kind, numbers = struct.unpack_from(order + "HHI", image, at)

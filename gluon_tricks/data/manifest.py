@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pathlib
 from typing import Any
 
@@ -12,7 +13,7 @@ from gluon_tricks.core.reading import JSON_BYTES, read_bytes
 
 
 def read_manifest(path: pathlib.Path) -> tuple[dict[str, Any], str]:
-    """The manifest and its sha256.
+    """The manifest and its sha256, which where the photos lay (its `folder`) does not change.
 
     Every entry may be missing. Those that this project reads are of their kind: count, classes, and of rec and idx
     their bytes and sha256.
@@ -31,7 +32,14 @@ def read_manifest(path: pathlib.Path) -> tuple[dict[str, Any], str]:
     wrong = _wrong_entry(manifest)
     if wrong:
         raise Refused(f"{path} is no manifest: {wrong}; {remedy}")
+    if "folder" in manifest:
+        content = to_text({key: value for key, value in manifest.items() if key != "folder"})
     return manifest, hashlib.sha256(content).hexdigest()
+
+
+def to_text(manifest: dict[str, Any]) -> bytes:
+    """A manifest as it is written."""
+    return json.dumps(manifest, indent=1).encode()
 
 
 def _wrong_entry(manifest: Any) -> str:

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Sequence
 
 import cv2
+import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import no_empty_folders, write_text
@@ -33,6 +34,9 @@ def pack(
     jobs: int | None = None,
     overwrite: bool = False,
     verify: bool = True,
+    at_most: int | None = None,
+    look: Callable[[Entry, bytes, np.ndarray], None] | None = None,
+    about: dict | None = None,
 ) -> tuple[dict, list[str]]:
     """Packs the images of a source, globally shuffled, into PREFIX.rec, .idx, .json and .files.
 
@@ -50,6 +54,10 @@ def pack(
         jobs: threads; default: all cores.
         overwrite: replace files that are there.
         verify: decode every image, to leave out what is broken; else only the first bytes are looked at.
+        at_most: px that the shorter edge of an image may have: of a larger one a JPEG is made. Not with resize.
+        look: is shown each image, on one of several threads: its entry, the file's bytes, and the pixels stored
+            (H, W, 3) uint8, BGR.
+        about: further entries of the manifest.
 
     Returns: (manifest, what was left out and why).
 
@@ -59,14 +67,16 @@ def pack(
 
     Differs: im2rec shrinks by bilinear sampling, which aliases; here pixels are averaged (cv2.INTER_AREA).
     """
-    quality = _quality(resize, quality)
+    quality = _quality(resize or at_most, quality)
     if resize and source.stored:
         raise Refused(f"--resize {resize}: the images of {source.folder} are stored as they are; leave it out")
-    if resize is None:
+    if resize is None and at_most is None:
         _require_space(source.entries, pathlib.Path(prefix).parent)
-    about = {"resize": resize, "quality": quality, "seed": seed}
-    attempt = source.stored or functools.partial(_attempt, resize=resize, quality=quality, verify=verify)
-    writer = RecordWriter(prefix, source.classes, overwrite=overwrite, about=about)
+    how = {"resize": resize, **({"at_most": at_most} if at_most else {}), "quality": quality, "seed": seed}
+    attempt = source.stored or functools.partial(
+        _attempt, resize=resize, quality=quality, verify=verify, at_most=at_most, look=look
+    )
+    writer = RecordWriter(prefix, source.classes, overwrite=overwrite, about={**how, **(about or {})})
     with no_empty_folders(pathlib.Path(prefix).parent), writer, silent_codecs():
         broken = _write_shuffled(source, writer, attempt, seed, jobs)
         manifest = writer.manifest()
@@ -93,10 +103,10 @@ def _write_shuffled(
     return broken
 
 
-def _attempt(entry: Entry, resize: int | None, quality: int | None, verify: bool) -> bytes | NoImage:
+def _attempt(entry: Entry, look: Callable | None, **how) -> bytes | NoImage:
     """An image as it is stored, or why it is none: returned, as an exception would end the packing of all."""
     try:
-        return encoded(entry.path, resize, quality, verify)
+        return encoded(entry.path, look=look and functools.partial(look, entry), **how)
     except NoImage as why:
         return why
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pathlib
 import sys
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.files import CannotWrite, writing
+from gluon_tricks.core.scratch import CACHE, make_whole
 from gluon_tricks.data.cifar import cifar_sources, is_cifar
 from gluon_tricks.data.folders import class_folders
 from gluon_tricks.data.pack import RecordWriter, left_out_lines, pack
 from gluon_tricks.data.sources import Source
 
-_SPLITS = ("train", "val")
+SPLITS = ("train", "val")
+Paths = tuple[tuple[str, ...], tuple[str, ...]]  # of the training and of the validation records
 
 
-def packed_photos(
-    data: pathlib.Path, cache: pathlib.Path, flag: str, packing: bool = True
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Training and validation records of a folder.
+def packed_photos(data: pathlib.Path, cache: pathlib.Path, flag: str, packing: bool = True) -> Paths:
+    """Training and validation records of a folder that has both (own_photos.py is for others too).
 
     Args:
         data: with train.rec and val.rec, with class folders train/CLASS and val/CLASS, or with CIFAR's binary files.
@@ -28,27 +32,97 @@ def packed_photos(
 
     Raises:
         Refused: the folder has neither, or its photos cannot be packed.
+        CannotWrite: the disk is full or read-only.
     """
-    if not data.is_dir():
-        raise Refused(f"{flag} {data}: there is no such folder")
-    if _packed_in(data):
-        return _packed_in(data)
-    for split in () if is_cifar(data) else _SPLITS:
+    require_folder(data, flag)
+    if there := records_in(data):
+        return there
+    for split in () if is_cifar(data) else SPLITS:
         if not (data / split).is_dir():
             raise Refused(f"{flag} {data}: it has neither {split}.rec nor a folder {split} of class folders")
-    cache /= _fingerprint(data)
-    if packing and not _packed_in(cache):
-        for split, source in _sources(data).items():
-            _, left_out = pack(source, cache / split, overwrite=True)  # what an interrupted one has left
-            print(*left_out_lines(left_out, cache / split), sep="\n", end="\n" if left_out else "", file=sys.stderr)
-    return _packed_in(cache) or ((), ())
+    sources = cifar_sources(data) if is_cifar(data) else _class_folders(data)
+    place = cache / fingerprint(data, sources)[:8]
+    if packing and not records_in(place):
+        pack_splits(sources, place)
+    return records_in(place) or ((), ())
 
 
-def _sources(data: pathlib.Path) -> dict[str, Source]:
-    if is_cifar(data):
-        return cifar_sources(data)
-    train = class_folders(data / "train")
-    return {"train": train, "val": class_folders(data / "val", train.classes)}
+def _class_folders(data: pathlib.Path) -> dict[str, Source]:
+    train = class_folders(data / "train", deep=True)
+    return {"train": train, "val": class_folders(data / "val", train.classes, deep=True)}
+
+
+def require_folder(data: pathlib.Path, flag: str) -> None:
+    """Refuses what is no folder. Args: flag: that named it."""
+    if not data.exists():
+        raise Refused(f"{flag} {data}: there is no such folder")
+    if not data.is_dir():
+        remedy = "name records with --rec-train and --rec-val" if data.suffix == ".rec" else "unpack an archive first"
+        raise Refused(f"{flag} {data}: it is a file, not a folder of photos: {remedy}")
+
+
+def records_in(folder: pathlib.Path) -> Paths | None:
+    """train.rec and val.rec of a folder; None: it does not have both."""
+    paths = [(folder / f"{split}.rec").absolute() for split in SPLITS]
+    return ((str(paths[0]),), (str(paths[1]),)) if all(path.is_file() for path in paths) else None
+
+
+def fingerprint(folder: pathlib.Path, sources: Mapping[str, Source], *more: Any) -> str:
+    """Of the files to pack as they are now: names, sizes and times of writing, wherever they lie; 64 hex digits.
+
+    Args:
+        more: what else decides what is packed.
+
+    Raises:
+        Refused: a file is not there any more, or nobody may look at it.
+    """
+    if any(source.stored for source in sources.values()):  # many images in a file
+        files = [path for path in folder.iterdir() if path.is_file()]
+    else:
+        files = [pathlib.Path(entry.path) for source in sources.values() for entry in source.entries]
+    states = [(os.path.relpath(file, folder), *_state(file)) for file in sorted(files)]
+    return hashlib.sha256(repr((states, *more) if more else states).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _state(file: pathlib.Path) -> tuple[int, int]:
+    try:
+        state = file.stat()
+    except OSError as error:
+        raise Refused(f"cannot read {file}: {error.strerror}") from None
+    return state.st_size, state.st_mtime_ns
+
+
+def pack_splits(
+    sources: Mapping[str, Source], place: pathlib.Path, finish: Callable[[pathlib.Path], None] = lambda folder: None,
+    **how: Any,
+) -> dict[str, list[str]]:  # fmt: skip
+    """Packs sources into PLACE/SPLIT.rec, all of them or none, and tells what is left out.
+
+    Args:
+        finish: is given the folder when the records are in it and it is not yet in its place.
+        how: as of pack.
+
+    Returns: split -> what was left out and why.
+
+    Raises:
+        Refused, CannotWrite: as pack does.
+    """
+    left_out: dict[str, list[str]] = {}
+
+    def pack_into(folder: pathlib.Path) -> None:
+        for split, source in sources.items():
+            _, left_out[split] = pack(source, folder / split, **how)
+        finish(folder)
+
+    try:
+        with writing(place):
+            make_whole(place, pack_into, instead=place.exists(), scratch_name="packing")
+    except CannotWrite as error:
+        raise CannotWrite(f"{error}; {CACHE}=FOLDER puts what is packed by itself elsewhere") from None
+    for split, lines in left_out.items():
+        for line in left_out_lines(lines, place / split):
+            print(line, file=sys.stderr, flush=True)
+    return left_out
 
 
 def pack_cifar(
@@ -72,16 +146,3 @@ def pack_cifar(
         split: pack(source, folder / split, seed=seed, jobs=jobs, overwrite=overwrite)[0]
         for split, source in sources.items()
     }
-
-
-def _packed_in(folder: pathlib.Path) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    paths = [(folder / f"{split}.rec").absolute() for split in _SPLITS]
-    return ((str(paths[0]),), (str(paths[1]),)) if all(path.is_file() for path in paths) else None
-
-
-def _fingerprint(data: pathlib.Path) -> str:
-    """Of the photos as they are now: names, sizes and times of writing, wherever they lie."""
-    found = data.iterdir() if is_cifar(data) else (path for split in _SPLITS for path in (data / split).rglob("*"))
-    files = sorted(path for path in found if path.is_file())
-    states = [(str(path.relative_to(data)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return hashlib.sha256(repr(states).encode()).hexdigest()[:8]

@@ -9,6 +9,7 @@ from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.lists import require_distinct
+from gluon_tricks.data.own_photos import packed_again
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import class_labels, of_one_class, warn_of_empty_classes
 from gluon_tricks.data.selection import selected
@@ -40,7 +41,8 @@ def _all_records(recipe: Recipe) -> tuple[Records, Records]:
     if recipe.data == "records":
         if not recipe.train or not recipe.val:
             raise Refused("data is 'records': name the files for both train and val (--rec-train and --rec-val)")
-        return Records(recipe.train), Records(recipe.val)
+        train, val = packed_again(recipe) if recipe.photos else (recipe.train, recipe.val)
+        return Records(train), Records(val)
     drawn = recipe.data in shapes.DATA_SETS
     folder = shapes.ensure(name=recipe.data) if drawn else expanded(IMAGENET_FOLDER)
     return Records(folder / "train.rec"), Records(folder / "val.rec")

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import fcntl
 import hashlib
-import json
 import numbers
 import os
 import pathlib
@@ -21,6 +20,7 @@ from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.file_names import ENDING, last_line, name_line
 from gluon_tricks.data.label_vectors import PRESENT, require_vector
 from gluon_tricks.data.lists import require_distinct
+from gluon_tricks.data.manifest import to_text
 from gluon_tricks.data.recordio import encode_record
 
 FORMAT = 1  # of the manifest
@@ -152,7 +152,7 @@ class RecordWriter:
     def _commit(self) -> None:
         with full_disk_told(self.targets[".rec"].parent):
             with opened_anew(self._partial[".json"]) as file:
-                file.write(json.dumps(self.manifest(), indent=1).encode())
+                file.write(to_text(self.manifest()))
                 _to_disk(file)
             with opened_anew(self._partial[ENDING]) as file:
                 file.writelines(line.encode() for line in self._names)

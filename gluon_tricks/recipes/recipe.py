@@ -33,6 +33,9 @@ class Recipe(Settings):
             "": none.
         data: "shapes" or "few_shapes" (built in), "imagenet" (GluonCV's default place), "records" with train and val.
         train, val: RecordIO files; several act as one.
+        photos: where train and val were packed from (see data.own_photos): {"folder", "val_split": of each class to
+            validate on (None: the folder says it), "at_most": px of a stored photo's shorter edge, "classes": their
+            names, "digests" of the two}; {}: from elsewhere. Records that are gone are packed again.
         only_classes: of these the images of some classes alone, which get the labels 0, 1, ... in this order; (): all.
         per_class: so many training images of each class, drawn by the seed, those of a smaller number being among those
             of a larger one (see data.selection); 0: all.
@@ -82,6 +85,7 @@ class Recipe(Settings):
     data: str = free("cells", "resume", "ranks", default="imagenet")  # what lies there has a digest
     train: tuple[str, ...] = free("cells", "resume", "ranks", default=())
     val: tuple[str, ...] = free("cells", "resume", "ranks", default=())
+    photos: dict[str, Any] = dataclasses.field(default_factory=dict, metadata={"free": ("cells", "resume", "ranks")})
     only_classes: tuple[str, ...] = ()
     per_class: int = within(0, 1 << 30, default=0)
     new_head: bool = False
@@ -128,6 +132,13 @@ class Recipe(Settings):
             not (self.pretrained and starts),
             f"pretrained {self.pretrained} and {', '.join(starts)}, which sets all weights anew: leave one out, or set "
             "within=false, which keeps what the network computes",
+        )
+        kinds = {"folder": str, "val_split": (float, type(None)), "at_most": int, "classes": list, "digests": list}
+        yield (
+            not self.photos
+            or self.photos.keys() == kinds.keys()
+            and all(isinstance(self.photos[key], kind) for key, kind in kinds.items()),
+            f"photos is {quoted(self.photos)}: it takes {', '.join(kinds)}, as --data PHOTOS writes them",
         )
         names = self.only_classes
         yield (

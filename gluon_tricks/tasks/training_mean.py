@@ -7,7 +7,6 @@ import dataclasses
 import hashlib
 import json
 import logging
-import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +16,8 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite, write_text
 from gluon_tricks.core.json_text import parse_json
-from gluon_tricks.core.reading import MEAN_BYTES, expanded, read_text
+from gluon_tricks.core.reading import MEAN_BYTES, read_text
+from gluon_tricks.core.scratch import cache_folder
 from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.parallel import progress
 from gluon_tricks.ranks import distributed, heartbeat
@@ -101,7 +101,7 @@ def _mean(loader: Any, side: int) -> np.ndarray:
 
 
 def _cached_at(digest: str, recipe: Recipe) -> pathlib.Path:
-    folder = expanded(os.environ.get("GLUON_TRICKS_CACHE") or "~/.cache/gluon_tricks") / "means"
+    folder = cache_folder() / "means"
     key = hashlib.sha256(repr((digest, recipe.input_size, recipe.crop_ratio)).encode()).hexdigest()
     return folder / f"{key[:32]}.json"
 

@@ -15,8 +15,8 @@ from gluon_tricks.networks.of_recipe import restore_plain_layout
 from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tasks.protocol import Scores, ScoringOptions
 from gluon_tricks.tasks.registry import task_of
+from gluon_tricks.trained.found_photos import find_images
 from gluon_tricks.trained.load import open_network
-from gluon_tricks.trained.photo_folders import find_images
 from gluon_tricks.trained.predict import open_predictor
 from gluon_tricks.trained.prediction_files import read_photo
 from model_zoo.classifier import Classifier

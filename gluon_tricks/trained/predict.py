@@ -14,8 +14,8 @@ from gluon_tricks.data.class_names import imagenet_names, in_words
 from gluon_tricks.networks.load import Trained, require_classifier
 from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tasks.registry import TASKS, task_of
+from gluon_tricks.trained.found_photos import folder_classes
 from gluon_tricks.trained.load import open_network
-from gluon_tricks.trained.photo_folders import folder_classes
 
 
 @dataclasses.dataclass(frozen=True)

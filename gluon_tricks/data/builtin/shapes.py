@@ -24,7 +24,7 @@ from tqdm import tqdm
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite, writing
 from gluon_tricks.core.keyed_random import generator
-from gluon_tricks.core.scratch import scratch_folder
+from gluon_tricks.core.scratch import CACHE, cache_folder, make_whole
 from gluon_tricks.data.builtin.outlines import CLASSES, fixed_point, outline, polar, pose, silhouette
 from gluon_tricks.data.manifest import read_manifest
 from gluon_tricks.data.record_writer import RecordWriter
@@ -241,38 +241,21 @@ def made_once(
     """
     cached = folder is None
     if folder is None:
-        cache = os.environ.get("GLUON_TRICKS_CACHE") or pathlib.Path.home() / ".cache" / "gluon_tricks"
-        folder = pathlib.Path(cache) / name
+        folder = cache_folder() / name
     folder = pathlib.Path(folder).absolute()
     if not folder.exists():
         try:
             with writing(folder):
-                _make_whole(folder, make_into)
+                make_whole(folder, make_into)
         except CannotWrite as error:
-            raise CannotWrite(f"{error}; GLUON_TRICKS_CACHE=FOLDER puts built-in pictures elsewhere") from error
+            raise CannotWrite(f"{error}; {CACHE}=FOLDER puts built-in pictures elsewhere") from error
     elif wrong := what_is_wrong(folder):
         if not cached:
             raise Refused(f"{folder} {wrong}: delete it, or name another folder, and {name} is drawn again")
         print(f"{folder} {wrong}: it is drawn again", file=sys.stderr)
         with writing(folder):
-            _make_whole(folder, make_into, instead=True)
+            make_whole(folder, make_into, instead=True)
     return folder
-
-
-def _make_whole(folder: pathlib.Path, make_into: Callable[[pathlib.Path], None], instead: bool = False) -> None:
-    """Args: instead: of what is there, which goes with the temporary folder."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with scratch_folder(folder.parent, folder.name) as scratch:
-        whole = scratch / folder.name
-        whole.mkdir()
-        make_into(whole)
-        if instead:
-            folder.rename(scratch / "old")
-        try:
-            whole.rename(folder)
-        except OSError:  # another process was first and has made the same
-            if not folder.is_dir():
-                raise
 
 
 def _what_is_wrong(folder: pathlib.Path, counts: dict[str, int], seed: int) -> str:

@@ -22,4 +22,7 @@ SHAPES = Recipe(
 # Ten ImageNet classes from class folders packed by pack_records: --rec-train and --rec-val name the files.
 IMAGENETTE = SHAPES.set(name="imagenette", data="records", min_area=0.35, epochs=10)
 
-RECIPES = (SHAPES, IMAGENETTE)
+# A person's own photos: gluon-tricks train --data PHOTOS, which also says how many epochs suit their number.
+PHOTOS = IMAGENETTE.set(name="photos", input_size=128, epochs=30, batch_size=32)
+
+RECIPES = (SHAPES, IMAGENETTE, PHOTOS)

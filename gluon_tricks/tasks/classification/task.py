@@ -21,6 +21,7 @@ from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.class_names import in_words
 from gluon_tricks.data.crop import training_crop
 from gluon_tricks.data.loader import Batch, RecordLoader
+from gluon_tricks.data.own_photos import record_of_run
 from gluon_tricks.data.pixel_mean import PixelMean
 from gluon_tricks.data.recipe_records import count_classes, find_records
 from gluon_tricks.data.records import Records
@@ -101,7 +102,7 @@ class Classification:
     def drawn(cls, recipe: Recipe) -> Recipe:
         folder = shapes.ensure(name="few_shapes")
         files = {split: (str(folder / f"{split}.rec"),) for split in ("train", "val")}
-        return recipe.set(data="records", **files, classes=None, only_classes=(), per_class=0, pretrained="")
+        return recipe.set(data="records", **files, photos={}, classes=None, only_classes=(), per_class=0, pretrained="")
 
     @classmethod
     def class_names(cls, trained: Trained) -> Sequence[str] | None:
@@ -155,7 +156,8 @@ class Classification:
 
     @property
     def run_files(self) -> dict[str, str]:
-        return {MEAN_IMAGE: json.dumps(self._mean_image.to_json())} if self._mean_image else {}
+        files = record_of_run(self.recipe, self.train.records)
+        return {**files, MEAN_IMAGE: json.dumps(self._mean_image.to_json())} if self._mean_image else files
 
     @classmethod
     def loader_of(cls, recipe: Recipe, records, train: bool, batch_size: int, options: ReadOptions) -> RecordLoader:

@@ -202,7 +202,7 @@ def test_a_trick_of_the_recipe_that_the_network_cannot_have_is_left_out():
         ("--mode symbolic", "hybrid is its successor"),
         ("--rec-train nowhere.rec --rec-val val.rec", "there is no nowhere.rec"),
         ("--use-rec", "there is no train.rec and val.rec"),
-        ("--data-dir /imagenet", "image folders are packed first"),
+        ("--data-dir /imagenet", "--data-dir /imagenet: there is no such folder"),
         ("--resume-states x.states", "use --resume auto"),
         ("--resume-epoch 3", "goes with --resume-params"),
         ("--resume-params none.params", "there is no run or file none.params"),

@@ -3,7 +3,6 @@
 import concurrent.futures
 import json
 import math
-import pathlib
 import time
 
 import cv2
@@ -166,7 +165,7 @@ def test_ensure_draws_once(tmp_path, monkeypatch):
 
 def test_the_default_folder_is_in_the_home_directory(tmp_path, monkeypatch):
     monkeypatch.delenv("GLUON_TRICKS_CACHE", raising=False)
-    monkeypatch.setattr(pathlib.Path, "home", lambda: tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     assert shapes.ensure(**SMALL) == tmp_path / ".cache" / "gluon_tricks" / "shapes-v1"
 
 

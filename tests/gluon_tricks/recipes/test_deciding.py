@@ -20,7 +20,7 @@ from gluon_tricks.tricks import TRICKS, Cosine, Distillation, Mixup
 SITUATIONS = ("cells", "resume", "ranks")  # where two recipes are compared
 
 # What does not decide, and where: all else does, fields of later days too.
-PLACES = {"name", "data", "train", "val"}  # what lies there is compared by its digest
+PLACES = {"name", "data", "train", "val", "photos"}  # what lies there is compared by its digest
 DIVERGENCE = {"divergence_factor", "divergence_steps", "rollbacks", "rollback_lr"}
 FREE = {
     "cells": {*PLACES, *DIVERGENCE, "dtype", "mode", "base_params", "final_scales"},
@@ -44,7 +44,8 @@ OTHER = {  # where adding one gives no value of the field
     "only_classes": tuple("abcdefghij"), "per_class": 3, "new_head": True,
     "freeze": ("stem",), "lr_mult": {"head": 2.0},
     "bn_batch": 2, "final_scales": "several", "aspect": (0.5, 1.0), "side": (300, 400), "pad_colour": "black",
-    "mean_of": "pixels", "shallow": "run",
+    "mean_of": "pixels", "shallow": "run", 
+    "photos": {"folder": "/p", "val_split": 0.3, "at_most": 512, "classes": ["a", "b"], "digests": []},
 }  # fmt: skip
 FIELDS = [(kind, field.name) for kind in WANTED for field in dataclasses.fields(WANTED[kind])]
 FIELDS = [pair for pair in FIELDS if pair[0] == "classification" or pair[1] != "start_epoch"]  # which is 0 there

@@ -153,7 +153,7 @@ def test_no_field_takes_a_number_without_end(kind, field):
     value = next((value for name, value in kinds.items() if field.type.startswith(name)), None)
     if value is None:
         texts = ("train_splits", "val_splits", "class_names", "train", "val", "freeze", "only_classes")
-        assert field.name in ("net", "lr_mult", "tricks", *texts)
+        assert field.name in ("net", "lr_mult", "tricks", "photos", *texts)
         value = {"net": {"x": HUGE}, "lr_mult": {"x": HUGE}, "tricks": ("x",)}.get(field.name, ("x" * 5000,))
     with pytest.raises(Refused) as error:
         kind().set(**{field.name: value})

@@ -17,7 +17,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite, distinct_names, file_name
 from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.trained.contact_sheet import Shown, contact_sheet
-from gluon_tricks.trained.photo_folders import Photo, find_photos, folder_classes
+from gluon_tricks.trained.found_photos import Photo, find_photos, folder_classes
 from gluon_tricks.trained.prediction_files import Results
 from gluon_tricks.trained.prediction_table import PredictionTable
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, NoReturn
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import printable
 from gluon_tricks.data.annotations.annotated import ENDINGS
-from gluon_tricks.data.folders import LEAVINGS
+from gluon_tricks.data.folders import is_leaving
 
 _ENDINGS = (*ENDINGS, ".webp", ".tif", ".tiff")
 
@@ -90,7 +90,7 @@ def _below(place: pathlib.Path) -> Iterator[pathlib.Path]:
                 below.clear()
                 continue
             seen.add((state.st_dev, state.st_ino))
-            below[:] = sorted(name for name in below if name[0] != "." and name.lower() not in LEAVINGS)
+            below[:] = sorted(name for name in below if name[0] != "." and not is_leaving(name))
             inside = [os.path.join(folder, name) for name in below]
             waiting += [path for path in inside if os.path.islink(path)]  # which os.walk does not go into
             paths = (pathlib.Path(folder, name) for name in files if name[0] != ".")

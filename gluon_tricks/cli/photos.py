@@ -1,0 +1,164 @@
+"""--data, --data-dir and --val-split of gluon-tricks train: a person's own photos, packed once by one process."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import os
+import pathlib
+from collections.abc import Mapping
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.files import CannotWrite
+from gluon_tricks.core.wording import plural, printable
+from gluon_tricks.data.own_photos import FRACTION, OwnPhotos, are_there, photos_of, require_same, stored_edge
+from gluon_tricks.data.records import Records
+from gluon_tricks.ranks import distributed, heartbeat
+from gluon_tricks.recipes.recipe import Recipe
+
+_IMAGES = 50_000  # that the recipe `photos` trains on in all its epochs, of which it has 10 to 100
+_LEAST_STEPS = 4  # of an epoch, where the recipe decides the batch
+
+
+def photo_flags(group) -> None:
+    """Adds the two that are ours to a group."""
+    group.add_argument(
+        "--data",
+        metavar="PHOTOS",
+        help="a folder with a folder of photos for each class, or train/ and val/ of such; packed once into "
+        "~/.cache/gluon_tricks. Without --recipe: the recipe `photos`",
+    )
+    group.add_argument(
+        "--val-split",
+        type=float,
+        metavar="F",
+        help=f"without a val/: validate on about this fraction of each class, by the files' content ({FRACTION})",
+    )
+
+
+def _flag(args: argparse.Namespace) -> tuple[str, str]:
+    """The flag that names a folder of photos, and the folder; "": none does."""
+    records = args.rec_train or args.rec_val or args.use_rec
+    return ("--data", args.data) if args.data else ("--data-dir", "" if records else args.data_dir or "")
+
+
+def photos_named(args: argparse.Namespace, recipe: Recipe) -> bool:
+    """Whether a flag names a folder of photos, or the recipe has one and no flag names records."""
+    return bool(_flag(args)[1] or recipe.photos and not (args.rec_train or args.rec_val or args.use_rec))
+
+
+def require_one_set_of_images(args: argparse.Namespace) -> None:
+    """Refuses photos and records at once, and a split of what is no folder of photos."""
+    records = "--rec-train" if args.rec_train else "--rec-val" if args.rec_val else "--use-rec" if args.use_rec else ""
+    if args.data and (records or args.data_dir):
+        raise Refused(f"--data {args.data} and {records or '--data-dir'} name two sets of images: give one of them")
+    fraction = args.val_split
+    if fraction is not None and not 0 < fraction < 1:
+        raise Refused(f"--val-split {fraction:g}: it takes a fraction between 0 and 1, such as {FRACTION}")
+    if fraction is not None and not (_flag(args)[1] or args.resume or args.recipe):
+        raise Refused(f"--val-split {fraction:g} goes with --data PHOTOS, whose photos it splits")
+
+
+def with_photos(
+    recipe: Recipe, asked: Recipe, args: argparse.Namespace, begun: Recipe | None
+) -> tuple[Recipe, int, list[str]]:
+    """The recipe on the photos that are named, packed unless --plan is given.
+
+    Args:
+        recipe: that the flags will change.
+        asked: what they make of it, which says how large photos are stored.
+        begun: the recipe of the run that goes on, whose records stay while they are there; None: a new run.
+
+    Returns: the recipe, how many photos it trains on, and lines to tell.
+
+    Raises:
+        Refused, CannotWrite: as OwnPhotos.
+    """
+    flag, folder = _flag(args)
+    if begun is not None and begun.photos and (not folder or _same(folder, begun.photos["folder"])):
+        return _of_run(recipe, args, begun)
+    before = recipe.photos if not folder else {}
+    fraction = before.get("val_split") if args.val_split is None else args.val_split
+    at_most = before.get("at_most") or stored_edge(asked.input_size, asked.crop_ratio)
+    photos = OwnPhotos(folder or before["folder"], flag if folder else "the photos of the recipe,", fraction, at_most)
+    if not args.plan:
+        _pack_once(photos)
+    train, val = photos.paths
+    counts = photos.counts()
+    about = {"folder": str(photos.folder), "val_split": photos.fraction, "at_most": at_most}
+    about |= {"classes": [*counts], "digests": photos.digests()}
+    recipe = recipe.set(data="records", train=train, val=val, photos={} if photos.is_records else about)
+    count = _training_photos(counts, recipe)
+    said = photos.said()
+    if args.plan and not photos.is_packed:
+        said.append(f"{plural(count, 'photo')} to train on; all would be packed into {printable(photos.place)}")
+    if recipe.name == "photos" and args.recipe in (None, "photos") and begun is None:
+        recipe = recipe.set(epochs=_epochs(count))
+    return recipe, count, said
+
+
+def _of_run(recipe: Recipe, args: argparse.Namespace, begun: Recipe) -> tuple[Recipe, int, list[str]]:
+    """The recipe on the records of the run that goes on, whatever has happened to the photos since."""
+    photos = begun.photos
+    if args.val_split is not None and args.val_split != photos["val_split"]:
+        raise Refused(f"--val-split {args.val_split:g}: the run was begun with {photos['val_split']}; leave it out")
+    recipe, said = recipe.set(data="records", train=begun.train, val=begun.val, photos=photos), []
+    if not are_there(begun):
+        now = photos_of(begun)
+        _pack_once(now)
+        require_same(now, begun)
+        return recipe.set(train=now.paths[0], val=now.paths[1]), 0, now.said()
+    with contextlib.suppress(Refused):  # the photos are gone, and the run needs them no more
+        now = OwnPhotos(photos["folder"], "--data", photos["val_split"], photos["at_most"])
+        if now.place.name != pathlib.Path(begun.train[0]).parent.name:
+            said.append(f"{printable(now.folder)} has changed: the run goes on with the photos as it began with them")
+    return recipe, 0, said
+
+
+def _same(folder: str, other: str) -> bool:
+    return os.path.abspath(os.path.expanduser(folder)) == os.path.abspath(other)
+
+
+def _pack_once(photos: OwnPhotos) -> None:
+    """Packs what is not packed: the first rank of each machine, while the others wait."""
+    refusal: Exception | None = None
+    if distributed.local_rank() == 0:
+        try:
+            photos.pack(heartbeat.moved)
+        except (Refused, CannotWrite) as error:
+            refusal = error
+    others = distributed.agree(refusal is not None)
+    if refusal:
+        raise refusal
+    if others:
+        raise Refused("another rank could not pack the photos, and has said why")
+
+
+def _training_photos(counts: Mapping[str, list[int]], recipe: Recipe) -> int:
+    """How many photos there are to train on, of the classes and as many of each as the recipe takes."""
+    if not counts:  # records without a manifest
+        return len(Records(recipe.train))
+    taken = [counts.get(name, [0])[0] for name in recipe.only_classes or counts]
+    return sum(min(count, recipe.per_class or count) for count in taken)
+
+
+def _epochs(count: int) -> int:
+    """Of the recipe `photos`: 10 to 100, in tens."""
+    return min(max(10 * math.ceil(_IMAGES / max(count, 1) / 10), 10), 100)
+
+
+def with_fitting_batch(recipe: Recipe, args: argparse.Namespace, count: int) -> tuple[Recipe, list[str]]:
+    """The recipe with a batch of which an epoch has some, unless a flag names it; and a line on what was chosen.
+
+    It is the same on any number of devices.
+    """
+    named = args.batch_size is not None or any(setting.startswith("batch_size=") for setting in args.set)
+    if not named and recipe.bn_batch is None and count < _LEAST_STEPS * recipe.batch_size:
+        most = min(max(count // _LEAST_STEPS, min(count, 8)), recipe.batch_size)
+        recipe = recipe.set(batch_size=2 ** int(math.log2(max(most, 1))))
+    steps = count // recipe.batch_size
+    return recipe, [
+        f"recipe {recipe.name} on {plural(count, 'training photo')}: {plural(recipe.epochs, 'epoch')} of "
+        f"{plural(steps, 'step')}, batch {recipe.batch_size}, {recipe.input_size} px"
+    ]

@@ -1,0 +1,242 @@
+"""A person's own photos as records to train on: found in their folder, split, packed into the cache once."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import glob
+import json
+import math
+import os
+import pathlib
+import re
+import sys
+from collections.abc import Callable
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.files import write_text
+from gluon_tricks.core.json_text import parse_json
+from gluon_tricks.core.reading import JSON_BYTES, expanded, read_bytes, read_text
+from gluon_tricks.core.scratch import cache_folder
+from gluon_tricks.core.wording import as_utf8, printable
+from gluon_tricks.data.cifar import cifar_sources, is_cifar
+from gluon_tricks.data.manifest import read_manifest, to_text
+from gluon_tricks.data.packed import SPLITS, Paths, fingerprint, pack_splits, records_in, require_folder
+from gluon_tricks.data.photo_folder import look_into
+from gluon_tricks.data.photo_record import Seen, record_of
+from gluon_tricks.data.records import Records
+from gluon_tricks.data.sources import Source
+from gluon_tricks.data.split import split_by_content
+from gluon_tricks.recipes.recipe import Recipe
+
+ABOUT = "photos.json"  # beside the records, and in each run on them: what was packed, how it was split, what was seen
+FRACTION = 0.2  # of each class's photos to validate on
+STORED = 512  # px of the shorter edge of a stored photo, at most: twice what an input of 224 px takes
+_VERSION = 1  # another number for any change in what is packed of the same photos
+
+
+def stored_edge(input_size: int, crop_ratio: float) -> int:
+    """Px of the shorter edge of a stored photo, at most: twice what validation resizes it to, and STORED at least."""
+    return max(STORED, 2 * math.ceil(input_size / crop_ratio))
+
+
+class OwnPhotos:
+    """The photos of a folder, packed or to be packed.
+
+    Args:
+        folder: of class folders, of train and val of them, with train.rec and val.rec, or with CIFAR's binary files.
+        flag: that named it, for messages.
+        fraction: of each class, to validate on; None: FRACTION, where the folder has no validation photos.
+        at_most: px of the shorter edge of a stored photo.
+
+    Attributes:
+        folder: its absolute path.
+        fraction: of the split; None: the folder has validation photos of its own.
+        is_records: the folder holds records, which are taken as they are.
+        place: where the records are, or will be.
+
+    Raises:
+        Refused: there is no such folder, nothing in it to train a classifier on, or a fraction that cannot be taken.
+    """
+
+    def __init__(self, folder: str | pathlib.Path, flag: str, fraction: float | None = None, at_most: int = STORED):
+        given = expanded(folder)
+        require_folder(given, flag)
+        self.folder, self._flag, self._at_most, self._said = pathlib.Path(os.path.abspath(given)), flag, at_most, ()
+        self._found: dict[str, Source] = {}
+        self.is_records = records_in(self.folder) is not None
+        if not self.is_records:
+            self._found, self._said = self._look()
+        own_val = self.is_records or "val" in self._found
+        if own_val and fraction is not None:
+            raise Refused(
+                f"--val-split {fraction:g}: {flag} {printable(given)} has validation photos of its own: leave it out, "
+                "or name the folder of the training photos alone"
+            )
+        self.fraction = None if own_val else FRACTION if fraction is None else fraction
+        self.place = self.folder if self.is_records else cache_folder() / "photos" / self._name()
+
+    def _look(self) -> tuple[dict[str, Source], tuple[str, ...]]:
+        """The photos of train and, where the folder has some, of val; and lines."""
+        if is_cifar(self.folder):
+            return cifar_sources(self.folder), ()
+        found = look_into(self.folder, self._flag)
+        sources = {"train": found.train, "val": found.val}
+        return {split: source for split, source in sources.items() if source}, found.said
+
+    def _name(self) -> str:
+        """Of the folder in the cache: that of the photos, for people, and what stands for all that decides about it."""
+        classes = [source.classes for source in self._found.values()]
+        how = classes, str(self.folder), self.fraction, self._at_most, _VERSION
+        return f"{self._own_name}-{fingerprint(self.folder, self._found, how)[:16]}"
+
+    @property
+    def _own_name(self) -> str:
+        return re.sub(r"[^\w-]+", "_", as_utf8(self.folder.name)).strip("_")[:20] or "photos"
+
+    @property
+    def paths(self) -> Paths:
+        """Of the training and the validation records, packed or not."""
+        return tuple((str(self.place / f"{split}.rec"),) for split in SPLITS)
+
+    @property
+    def is_packed(self) -> bool:
+        return records_in(self.place) is not None and (self.is_records or (self.place / ABOUT).is_file())
+
+    @functools.cached_property
+    def _sources(self) -> dict[str, Source]:
+        if "val" in self._found:
+            return self._found
+        split = split_by_content(self._found["train"], self.fraction)
+        return {"train": split.train, "val": split.val}
+
+    def counts(self) -> dict[str, list[int]]:
+        """Name of a class -> its photos to train and to validate on; before packing with files that are no images."""
+        if self.is_packed:
+            return _counts(self.place)
+        each = [[entry.label for entry in self._sources[split].entries] for split in SPLITS]
+        classes = self._sources["train"].classes
+        return {name: [labels.count(k) for labels in each] for k, name in enumerate(classes)}
+
+    def digests(self) -> list[str]:
+        """Of the training and of the validation records."""
+        return [Records(paths).digest for paths in self.paths] if self.is_packed else []
+
+    def said(self) -> list[str]:
+        """What was packed, how it was split and what was seen, in lines."""
+        if not self.is_packed or self.is_records:
+            return list(self._said)
+        with contextlib.suppress(OSError, ValueError, KeyError):  # somebody has written to it: the records are whole
+            lines = parse_json(read_bytes(self.place / ABOUT, JSON_BYTES))["said"]
+            return [*map(str, lines), *self._said, f"they are packed in {printable(self.place)}"]
+        return list(self._said)
+
+    def pack(self, each: Callable[[], None] = lambda: None) -> None:
+        """Packs what is not packed.
+
+        Args:
+            each: called after each photo, on one of several threads.
+
+        Raises:
+            Refused: a photo cannot be read, or the folder changes meanwhile.
+            CannotWrite: the disk is full or read-only.
+        """
+        if self.is_packed:
+            return
+        again = "again, because it has changed, " if self._packed_before() else ""
+        print(f"packing {printable(self.folder)} {again}into {printable(self.place)}", file=sys.stderr, flush=True)
+        try:
+            self._pack(each)
+        except Refused as error:
+            self._require_unchanged(f" ({error})")
+            raise
+
+    def _pack(self, each: Callable[[], None]) -> None:
+        seen = Seen(each, sum(len(source.entries) for source in self._sources.values()))
+        stored = any(source.stored for source in self._sources.values())
+        how = {} if stored else {"at_most": self._at_most, "look": seen}
+
+        def finish(folder: pathlib.Path) -> None:
+            self._require_unchanged()
+            about = {"at_most": how.get("at_most")}
+            record = record_of(self._sources, str(self.folder), self.fraction, _counts(folder), seen, about)
+            write_text(folder / ABOUT, json.dumps(record, indent=1))
+            for split in SPLITS:
+                _add_to_manifest(folder / f"{split}.json", record)
+
+        pack_splits(self._sources, self.place, finish, **how)
+
+    def _require_unchanged(self, why: str = "") -> None:
+        place = None
+        with contextlib.suppress(Refused):
+            place = OwnPhotos(self.folder, self._flag, self.fraction, self._at_most).place
+        if place != self.place:
+            raise Refused(
+                f"{self._flag} {printable(self.folder)} changed while it was packed{why}: start again when it is whole"
+            )
+
+    def _packed_before(self) -> bool:
+        """Whether the cache has records of this folder as it was before."""
+        for path in self.place.parent.glob(f"{glob.escape(self._own_name)}-*/train.json"):
+            with contextlib.suppress(Refused):
+                if read_manifest(path)[0].get("folder") == as_utf8(self.folder):
+                    return True
+        return False
+
+
+def _counts(place: pathlib.Path) -> dict[str, list[int]]:
+    """Name of a class -> its images in the training and in the validation records."""
+    train, val = (read_manifest(place / f"{split}.json")[0] for split in SPLITS)
+    pairs = zip(train.get("images_per_class", []), val.get("images_per_class", []))
+    return {name: list(counts) for name, counts in zip(train.get("classes", []), pairs)}
+
+
+def _add_to_manifest(path: pathlib.Path, record: dict) -> None:
+    """Says in a manifest where the photos lie and how they were split."""
+    split = {key: record[key] for key in ("val_split", "by", "classes")}
+    split["near_copies"] = len(record["near_copies"])
+    write_text(path, to_text({**read_manifest(path)[0], "folder": record["folder"], "split": split}).decode())
+
+
+def photos_of(recipe: Recipe) -> OwnPhotos:
+    """The photos that a recipe's records were packed from. Raises Refused: they are gone too."""
+    what = f"{printable(recipe.train[0])} is gone, and of its photos"
+    return OwnPhotos(recipe.photos["folder"], what, recipe.photos["val_split"], recipe.photos["at_most"])
+
+
+def require_same(photos: OwnPhotos, recipe: Recipe) -> None:
+    """Refuses photos that were packed again and are not those that the recipe's records were packed from."""
+    if photos.place.name != pathlib.Path(recipe.train[0]).parent.name and photos.digests() != recipe.photos["digests"]:
+        raise Refused(
+            f"{printable(recipe.train[0])} is gone, and {printable(photos.folder)} has other photos than were packed "
+            "there: bring one of them back as it was, or train anew"
+        )
+
+
+def are_there(recipe: Recipe) -> bool:
+    """Whether the records of a recipe are in their place."""
+    return all(pathlib.Path(path).is_file() for path in (*recipe.train, *recipe.val))
+
+
+def packed_again(recipe: Recipe) -> Paths:
+    """The records of a recipe's photos, packed again where they are gone.
+
+    Raises:
+        Refused: the photos are gone too, or are others now.
+        CannotWrite: the disk is full or read-only.
+    """
+    if are_there(recipe):
+        return recipe.train, recipe.val
+    photos = photos_of(recipe)
+    photos.pack()
+    require_same(photos, recipe)
+    return photos.paths
+
+
+def record_of_run(recipe: Recipe, records: Records) -> dict[str, str]:
+    """The file photos.json for a run's folder: name -> text; none where a recipe has no photos."""
+    if not recipe.photos:
+        return {}
+    with contextlib.suppress(OSError, UnicodeDecodeError):  # somebody has deleted it
+        return {ABOUT: read_text(records.paths[0].parent / ABOUT, JSON_BYTES)}
+    return {}

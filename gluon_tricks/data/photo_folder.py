@@ -1,0 +1,143 @@
+"""What lies in a folder of a person's own photos: class folders, or train/ and val/ of them."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import plural, printable, some
+from gluon_tricks.data.folders import class_folders, is_leaving, may_be_class
+from gluon_tricks.data.lists import require_distinct
+from gluon_tricks.data.sources import Source, listed
+
+_CALLED = {  # what people call the folders, in small letters
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+
+
+class PhotoFolder(NamedTuple):
+    """The photos of a folder.
+
+    Attributes:
+        train: those to train on, or all; names are told relative to the folder.
+        val: those to validate on; None: there is no folder of them.
+        said: what a person should know about the folder, in lines.
+    """
+
+    train: Source
+    val: Source | None
+    said: tuple[str, ...]
+
+
+def look_into(folder: pathlib.Path, flag: str) -> PhotoFolder:
+    """Finds the photos of a folder; files within folders of a class folder are the class's too.
+
+    Args:
+        flag: that names the folder, for messages.
+
+    Raises:
+        Refused: it cannot be read, holds no class folders or only one, or its val has classes that its train lacks.
+    """
+    named = f"{flag} {printable(folder)}"
+    children = listed(folder)
+    folders = [child for child in children if child.is_dir() and not is_leaving(child.name)]
+    if not folders:
+        raise Refused(
+            f"{named} has {plural(len(children), 'file')} and no class folders: put the photos of each class into a "
+            f"folder of its own, {printable(folder)}/CLASS/photo.jpg"
+        )
+    splits = _splits(folders, named)
+    if not splits:
+        _require_not_too_deep(folders, named)
+        return PhotoFolder(_of_classes(folder, folder, named), None, ())
+    train = _of_classes(folder, splits["train"], named)
+    said = []
+    if "test" in splits:
+        said.append(f"{printable(splits['test'])} is not looked at: it is for testing what has been trained")
+    if "val" not in splits:
+        return PhotoFolder(train, None, tuple(said))
+    val = _validation(folder, splits["val"], train.classes, named)
+    missing = [name for k, name in enumerate(train.classes) if all(entry.label != k for entry in val.entries)]
+    if missing:
+        said.append(f"{printable(splits['val'])} has no photo of {some(missing)}: of these there will be no score")
+    return PhotoFolder(train, val, tuple(said))
+
+
+def _splits(folders: Sequence[os.DirEntry], named: str) -> dict[str, pathlib.Path]:
+    """The folders train, val and test; {} where what is called so are classes.
+
+    Raises:
+        Refused: there is a val or a test and no train, two of one kind, or one without class folders.
+    """
+    found: dict[str, list[os.DirEntry]] = {}
+    for kind, names in _CALLED.items():
+        found[kind] = [child for child in folders if child.name.lower() in names]
+    inside = {child.path: listed(child.path) for child in folders}
+    others = [child for child in folders if child not in sum(found.values(), [])]
+    split = [child for children in found.values() for child in children]
+    flat = [child for child in split if not any(entry.is_dir() for entry in inside[child.path])]
+    if not split or others and (len(split) == 1 or flat) and any(may_be_class(inside[child.path]) for child in others):
+        return {}  # such as vehicles/train beside vehicles/bus
+    for kind, children in found.items():
+        if len(children) > 1:
+            raise Refused(f"{named} has {some([child.name for child in children])}, which say the same: keep one")
+        if children and children[0] in flat and kind != "test":
+            raise Refused(
+                f"{named}: its {children[0].name} holds no class folders: put the photos of each class into a folder "
+                f"of its own, {printable(children[0].path)}/CLASS/photo.jpg"
+            )
+    if not found["train"]:
+        raise Refused(f"{named} has {some([child.name for child in split])} and no train: name the class folders")
+    return {kind: pathlib.Path(children[0].path) for kind, children in found.items() if children}
+
+
+def _require_not_too_deep(folders: Sequence[os.DirEntry], named: str) -> None:
+    """Refuses the folder around the one with the class folders, which unpacking an archive leaves."""
+    inside = listed(folders[0].path)
+    if len(folders) == 1 and not any(entry.is_file() for entry in inside) and any(entry.is_dir() for entry in inside):
+        raise Refused(f"{named} has one folder, which holds others: name {printable(folders[0].path)}")
+
+
+def _of_classes(folder: pathlib.Path, place: pathlib.Path, named: str) -> Source:
+    """The class folders of a place, with their files' names relative to the folder."""
+    source = _found_in(folder, place)
+    if len(source.classes) < 2:
+        raise Refused(
+            f"{named} has photos of one class alone, {printable(source.classes[0])}: a classifier needs two or more, a "
+            "folder for each"
+        )
+    return source
+
+
+def _validation(folder: pathlib.Path, place: pathlib.Path, classes: tuple[str, ...], named: str) -> Source:
+    """The class folders of val, with the labels of train's."""
+    source = _found_in(folder, place)
+    unknown = [name for name in source.classes if name not in classes]
+    if unknown:
+        raise Refused(
+            f"{named}: {printable(place)} has {some(unknown)}, which train lacks: a class is trained on photos of "
+            "train, so add some there or take the folder away"
+        )
+    return _relabelled(source, classes)
+
+
+def _found_in(folder: pathlib.Path, place: pathlib.Path) -> Source:
+    """The class folders of a place that have files; an empty one is left out."""
+    source = class_folders(place, deep=True)
+    require_distinct(source.classes, printable(place))
+    full = {entry.label for entry in source.entries}
+    kept = tuple(name for k, name in enumerate(source.classes) if k in full)
+    empty = [f"{place / name} (no file in it, so no class)" for name in source.classes if name not in kept]
+    return _relabelled(source, kept)._replace(folder=str(folder), left_out=source.left_out + empty)
+
+
+def _relabelled(source: Source, classes: tuple[str, ...]) -> Source:
+    """The source with the labels that its classes have among others."""
+    label_of = {name: label for label, name in enumerate(classes)}
+    entries = [entry._replace(label=label_of[source.classes[entry.label]]) for entry in source.entries]
+    return source._replace(entries=entries, classes=classes)

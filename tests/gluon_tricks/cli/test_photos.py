@@ -1,0 +1,218 @@
+"""--data PHOTOS: from a folder of photos to a run, and back to the photos when the cache is emptied."""
+
+import json
+import os
+import pathlib
+import shutil
+
+import cv2
+import mxnet as mx
+import numpy as np
+import pytest
+
+from gluon_tricks import load_network
+from gluon_tricks.cli import main
+from gluon_tricks.cli.command_line import parse, recipe_from_flags
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.files import CannotWrite
+from gluon_tricks.data.own_photos import OwnPhotos
+from gluon_tricks.data.recipe_records import find_records
+from gluon_tricks.ranks import distributed
+from gluon_tricks.recipes.kinds import read_recipe, recipe_from_json
+from gluon_tricks.recipes.registry import get_recipe
+
+TINY = "--model mobilenet0.25 --input-size 32"
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+def photograph(folder, **counts):
+    """Photos of 40 x 48 px: a colour for each class, with noise."""
+    rng = np.random.default_rng(0)
+    for k, (name, count) in enumerate(counts.items()):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for j in range(count):
+            image = rng.integers(0, 60, (40, 48, 3)).astype(np.uint8)
+            image[:, :, k % 3] += 150
+            cv2.imwrite(str(folder / name / f"{j}.png"), image)
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return photograph(tmp_path / "photos", red=20, green=16, blue=9)
+
+
+def meant(*words, devices=1, begun=None):
+    return recipe_from_flags(parse([*map(str, words)]), devices, begun)
+
+
+def test_the_recipe_of_own_photos(photos):
+    got, said = meant("--data", photos)
+    assert (got.name, got.data, got.model, got.input_size) == ("photos", "records", "resnet18_v1d", 128)
+    train, val = find_records(got)
+    assert len(train) + len(val) == 45 and train.classes == ("blue", "green", "red")
+    assert got.epochs == 100 and got.batch_size == 8 and got.base_lr() == 0.1 * 8 / 64
+    assert got.photos["folder"] == str(photos) and got.photos["val_split"] == 0.2
+    assert got.photos["digests"] == [train.digest, val.digest]
+    assert recipe_from_json(json.loads(json.dumps(got.to_json()))) == got
+    assert f"recipe photos on {len(train)} training photos: 100 epochs of {len(train) // 8} steps, batch 8" in said[-1]
+    assert get_recipe("photos").epochs == 30  # without photos nothing is known of their number
+    other, _ = meant("--data", photos, "--batch-size", 4, "--num-epochs", 3, "--val-split", 0.5, *TINY.split())
+    assert (other.batch_size, other.epochs, other.photos["val_split"], other.input_size) == (4, 3, 0.5, 32)
+    assert meant("--data", photos, "--set", "batch_size=64", "--set", "epochs=2")[0].batch_size == 64
+    assert meant("--data", "~/photos/", "--recipe", "imagenette")[0].name == "imagenette"
+    few, _ = meant("--data", photos, "--only-classes", "red,blue", "--per-class", 4)
+    assert few.batch_size == 8 and len(find_records(few)[0]) == 8
+    assert len(list(pathlib.Path("cache/photos").iterdir())) == 2  # of the two splits
+
+
+@pytest.mark.parametrize("counts, batch", [((2, 2), 2), ((3, 3), 2), ((8, 8), 8), ((100, 100), 32)])
+def test_a_batch_is_no_larger_than_there_are_photos(tmp_path, counts, batch):
+    folder = photograph(tmp_path / "few", **dict(zip("ab", counts)))
+    recipe, _ = meant("--data", folder)
+    train, _ = find_records(recipe)
+    assert recipe.batch_size == batch <= len(train)
+    assert meant("--data", folder, devices=2)[0].batch_size == batch  # whatever the number of devices
+    assert meant("--data", folder, "--recipe", "imagenette")[0].batch_size <= len(train)
+
+
+def test_gluoncvs_flag_keeps_its_defaults(photos, tiny_records):
+    got, _ = meant("--data-dir", photos, "--model", "resnet18_v1d", devices=2)
+    assert (got.name, got.epochs, got.augment, got.data) == ("imagenet", 3, "gluoncv", "records")
+    assert got.train == meant("--data", photos)[0].train
+    records = ("--rec-train", tiny_records / "train.rec", "--rec-val", tiny_records / "val.rec")
+    assert meant("--data-dir", "/nowhere", "--use-rec", *records)[0].train == (str(tiny_records / "train.rec"),)
+    own, said = meant("--data", tiny_records)
+    assert own.train == (str(tiny_records / "train.rec"),) and own.photos == {} and "48 training photos" in said[-1]
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        ("--data photos --rec-train a.rec", "--data photos and --rec-train name two sets"),
+        ("--data photos --data-dir photos", "--data photos and --data-dir name two sets"),
+        ("--data photos --use-rec", "--data photos and --use-rec name two sets"),
+        ("--data photos --val-split 0", "--val-split 0: it takes a fraction between 0 and 1"),
+        ("--data photos --val-split 1", "--val-split 1: it takes a fraction"),
+        ("--data photos --val-split -0.5", "--val-split -0.5: it takes a fraction"),
+        ("--data photos --val-split nan", "--val-split nan: it takes a fraction"),
+        ("--val-split 0.3", "--val-split 0.3 goes with --data PHOTOS"),
+        ("--data nowhere", "--data nowhere: there is no such folder"),
+        ("--data photos --model resnet18", "resnet18"),
+        ("--data photos --only-classes red", "name two classes or more"),
+    ],
+)
+def test_mistakes_take_one_sentence_and_no_packing(photos, words, says):
+    with pytest.raises(Refused, match=says) as error:
+        meant(*words.split())
+    assert "\n" not in str(error.value) and not pathlib.Path("cache").exists()
+
+
+def test_a_plan_packs_nothing(photos, capsys):
+    assert main.main(["train", "--data", str(photos), "--plan"]) == 0
+    out, err = capsys.readouterr()
+    recipe = recipe_from_json(json.loads(out))
+    assert not pathlib.Path("cache").exists()
+    assert f"all would be packed into {pathlib.Path('cache/photos').absolute()}" in err and "batch 8" in err
+    pathlib.Path("plan.json").write_text(out)
+    same, _ = meant("--recipe", "plan.json")  # and now it is packed
+    assert same.set(photos={}, name="") == recipe.set(photos={}, name="")
+    assert find_records(recipe)[0].digest == same.photos["digests"][0]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of photos, and a run on them by the command."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GLUON_TRICKS_CACHE", str(folder / "cache"))
+        photos = photograph(folder / "photos", red=12, green=12, blue=4)
+        words = ["--data", photos, *TINY.split(), "--epochs", 1, "--save-dir", folder / "run", "--picture-epochs", 0]
+        words += ["--dtype", "float32"]  # bfloat16 would stay for the whole process
+        assert main.main(["train", *map(str, words), "--num-gpus", "0"]) == 0
+    return folder
+
+
+def go_on(run, *words):
+    return main.main(["train", "--resume", "auto", "--save-dir", str(run), "--num-gpus", "0", *map(str, words)])
+
+
+@pytest.fixture
+def copied(trained, tmp_path, monkeypatch):
+    """A copy of the photos' run; a test may empty the cache and touch the photos."""
+    monkeypatch.setenv("GLUON_TRICKS_CACHE", str(trained / "cache"))
+    shutil.copytree(trained / "run", tmp_path / "run")
+    times = {path: path.stat().st_mtime_ns for path in (trained / "photos").rglob("*.png")}
+    yield tmp_path / "run"
+    for path, time in times.items():
+        os.utime(path, ns=(time, time))
+    find_records(read_recipe(trained / "run" / "recipe.json"))  # packed again
+
+
+def test_a_run_tells_of_its_photos(trained):
+    recipe = read_recipe(trained / "run" / "recipe.json")
+    record = json.loads((trained / "run" / "photos.json").read_text())
+    assert record["folder"] == recipe.photos["folder"] == str(trained / "photos")
+    assert record["classes"].keys() == {*recipe.photos["classes"]} == {"red", "green", "blue"}
+    assert all(line in (trained / "run" / "log.txt").read_text() for line in record["said"])
+
+
+def test_an_emptied_cache_costs_a_packing(trained, copied, capsys):
+    before = read_recipe(copied / "recipe.json").photos["digests"]
+    shutil.rmtree(trained / "cache" / "photos")
+    assert load_network(copied, ctx=[mx.cpu()]).preprocessing.classes == ("blue", "green", "red")
+    assert not (trained / "cache" / "photos").exists()  # names need no photos
+    assert main.main(["evaluate", "--pretrained", str(copied), "--num-gpus", "0"]) == 0
+    assert "packing" in capsys.readouterr().err
+    shutil.rmtree(trained / "cache" / "photos")
+    for path in (trained / "photos").rglob("*.png"):
+        path.touch()  # as a copy of them has other times
+    assert go_on(copied, "--epochs", 2) == 0
+    assert read_recipe(copied / "recipe.json").photos["digests"] == before
+    records = [record.digest for record in find_records(read_recipe(copied / "recipe.json"))]
+    assert records == before
+
+
+def test_a_run_keeps_its_photos_when_more_are_added(trained, copied, capsys):
+    more = photograph(trained / "photos" / "later", green=2)
+    (more / "green").rename(trained / "photos" / "green" / "more")
+    more.rmdir()
+    try:
+        assert go_on(copied, "--epochs", 2, "--data", trained / "photos") == 0
+        assert "has changed: the run goes on with the photos as it began with them" in capsys.readouterr().out
+        assert go_on(copied, "--epochs", 3, "--val-split", 0.3) == 2
+        assert "the run was begun with 0.2" in capsys.readouterr().err
+        shutil.rmtree(trained / "cache" / "photos")
+        assert go_on(copied, "--epochs", 3) == 2
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("refused")]
+        assert "train.rec is gone, and " in line and "has other photos than were packed there" in line
+    finally:
+        shutil.rmtree(trained / "photos" / "green" / "more")
+
+
+@pytest.mark.parametrize("error", [Refused("one"), CannotWrite("full")])
+def test_all_ranks_end_when_one_cannot_pack(photos, monkeypatch, error):
+    """The one that packs says why; the others wait for it, and end too."""
+
+    def fails(self, each):
+        raise error
+
+    monkeypatch.setattr(OwnPhotos, "pack", fails)
+    with pytest.raises(type(error), match=str(error)):
+        meant("--data", photos)
+    monkeypatch.setattr(distributed, "local_rank", lambda: 1)
+    monkeypatch.setattr(distributed, "agree", lambda asked: True)
+    with pytest.raises(Refused, match="another rank could not pack the photos"):
+        meant("--data", photos)
+
+
+def test_a_hostile_recipe_is_refused():
+    for photos in ({"folder": 5}, {"folder": "a", "val_split": "x", "at_most": 1, "classes": [], "digests": []}):
+        with pytest.raises(Refused, match="photos is"):
+            get_recipe("photos").set(photos=photos)

@@ -1,0 +1,411 @@
+"""A folder of a person's own photos: what is found in it, how it is split, when it is packed."""
+
+import json
+import os
+import pathlib
+import threading
+
+import cv2
+import numpy as np
+import pytest
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.files import CannotWrite
+from gluon_tricks.data import own_photos, pack, packed
+from gluon_tricks.data.near_copies import look_of, near_copies
+from gluon_tricks.data.own_photos import ABOUT, OwnPhotos, stored_edge
+from gluon_tricks.data.photo_folder import look_into
+from gluon_tricks.data.records import Records
+from gluon_tricks.data.split import split_by_content
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "photos"
+
+
+def scene(seed, height=48, width=64):
+    """A picture like no other: smooth, so that it survives resizing and JPEG."""
+    coarse = np.random.default_rng(seed).integers(0, 255, (6, 8, 3)).astype(np.uint8)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def jpeg(pixels, quality=95):
+    return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def write(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(pixels if isinstance(pixels, bytes) else jpeg(pixels))
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """40 of ant, 20 of bee, 2 of 猫 cat."""
+    folder = tmp_path / "my photos"
+    for first, (name, count) in enumerate({"ant": 40, "bee": 20, "猫 cat": 2}.items()):
+        for k in range(count):
+            write(folder / name / f"{k}.jpg", scene(1000 * first + k))
+    return folder
+
+
+def names(paths):
+    records = Records(paths)
+    return {records.name(i) for i in range(len(records))}
+
+
+def parts(folder, **how):
+    """The names of the photos to train and to validate on."""
+    own = OwnPhotos(folder, "--data", **how)
+    own.pack()
+    return tuple(names(paths) for paths in own.paths)
+
+
+def test_photos_are_split_and_packed_once(photos, cache, capsys):
+    own = OwnPhotos(f"{photos}/", "--data")
+    assert own.fraction == 0.2 and not own.is_packed and own.place.parent == cache
+    before = own.counts()
+    own.pack()
+    assert own.is_packed and own.counts() == before and {name: sum(both) for name, both in before.items()} == {
+        "ant": 40, "bee": 20, "猫 cat": 2,
+    }  # fmt: skip
+    assert all(min(both) >= 1 for both in before.values())
+    assert f"packing {photos} into {own.place}" in capsys.readouterr().err
+    train, val = map(names, own.paths)
+    assert not train & val and len(train | val) == 62 and {name.split("/")[0] for name in val} == {*before}
+    again = OwnPhotos(photos, "--data")
+    again.pack()
+    assert again.place == own.place and capsys.readouterr().err == ""
+    assert f"{photos}: {len(train)} photos of 3 classes to train on and {len(val)} to validate on" in again.said()
+    record = json.loads((own.place / ABOUT).read_text())
+    assert record["classes"] == before and record["val_split"] == 0.2 and record["folder"] == str(photos)
+    for split in ("train", "val"):
+        manifest = json.loads((own.place / f"{split}.json").read_text())
+        assert manifest["folder"] == str(photos) and manifest["split"]["classes"] == before
+        assert all((photos / name).is_file() for name in names([own.place / f"{split}.rec"]))
+
+
+def test_adding_photos_moves_none_and_copies_lie_on_one_side(photos, capsys):
+    train, val = parts(photos)
+    for k in range(30):
+        write(photos / "ant" / f"new {k}.jpg", scene(5000 + k))
+    copy = next(name for name in val if name.startswith("ant"))
+    write(photos / "ant" / "copy of it.jpg", (photos / copy).read_bytes())
+    (photos / "bee" / "0.jpg").rename(photos / "bee" / "renamed.jpg")
+    capsys.readouterr()
+    more_train, more_val = parts(photos)
+    moved = lambda one, other: {name for name in one & other if "bee/" not in name}  # noqa: E731
+    assert not moved(train, more_val) and not moved(val, more_train)
+    assert "ant/copy of it.jpg" in more_val
+    assert ("bee/renamed.jpg" in more_val) == ("bee/0.jpg" in val)
+    assert "again, because it has changed" in capsys.readouterr().err
+
+
+def test_the_fraction_is_kept_within_chance(tmp_path):
+    """Of 1000 photos and 0.3, 300 +- 14.5: beyond 5 deviations once in two million."""
+    for k in range(1000):
+        write(tmp_path / "p" / "ab"[k % 2] / f"{k}.jpg", b"\xff\xd8\xff" + str(k).encode())
+    found = look_into(tmp_path / "p", "--data").train
+    split = split_by_content(found, 0.3)
+    assert abs(len(split.val.entries) - 300) < 72 and len(split.train.entries) == 1000 - len(split.val.entries)
+    assert [split_by_content(found, f).val.entries for f in (0.3, 0.6)][0] == split.val.entries
+    assert {*split.val.entries} < {*split_by_content(found, 0.6).val.entries}
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+@pytest.mark.parametrize("fraction", [0.01, 0.2, 0.99])
+def test_small_classes_have_both(tmp_path, count, fraction):
+    for k in range(count):
+        write(tmp_path / "ant" / f"{k}.jpg", scene(k))
+        write(tmp_path / "bee" / f"{k}.jpg", scene(100 + k))
+    split = split_by_content(look_into(tmp_path, "--data").train, fraction)
+    for part in (split.train, split.val):
+        assert {entry.label for entry in part.entries} == {0, 1}
+
+
+def test_a_single_photo_is_trained_on_and_no_pair_is_refused(tmp_path):
+    for k in range(3):
+        write(tmp_path / "ant" / f"{k}.jpg", scene(k))
+    write(tmp_path / "bee" / "0.jpg", scene(7))
+    write(tmp_path / "bee" / "copy.jpg", scene(7))
+    own = OwnPhotos(tmp_path, "--data", 0.9)
+    own.pack()
+    assert own.counts()["bee"] == [2, 0]
+    assert "no photo to validate on, because there is but one: bee" in own.said()
+    for path in tmp_path.glob("ant/[12].jpg"):
+        path.unlink()
+    with pytest.raises(Refused, match="no class of .* has two different photos"):
+        OwnPhotos(tmp_path, "--data").pack()
+
+
+def test_one_photo_in_two_classes_is_told_and_lies_on_one_side(photos):
+    write(photos / "bee" / "an ant.jpg", (photos / "ant" / "3.jpg").read_bytes())
+    train, val = parts(photos)
+    pair = {"ant/3.jpg", "bee/an ant.jpg"}
+    assert pair <= train or pair <= val
+    (line,) = [line for line in OwnPhotos(photos, "--data").said() if "same file in two classes" in line]
+    assert line.endswith("one label is wrong: ant/3.jpg and bee/an ant.jpg")
+
+
+def test_near_copies_across_the_split_are_told(photos):
+    train, val = parts(photos)
+    of = sorted(name for name in train if name.startswith("ant"))[0]
+    picture = cv2.imread(str(photos / of))
+    k = 0
+    while True:  # until the file's bytes put it on the other side
+        again = write(photos / "ant" / "again.jpg", jpeg(cv2.resize(picture, None, fx=0.8, fy=0.8), 60 + k))
+        if "ant/again.jpg" in parts(photos)[1]:
+            break
+        again.unlink()
+        k += 1
+    own = OwnPhotos(photos, "--data")
+    assert json.loads((own.place / ABOUT).read_text())["near_copies"] == [["ant/again.jpg", of]]
+    (line,) = [line for line in own.said() if "nearly the same" in line]
+    assert line.startswith("1 validation photo nearly the same as a training photo") and of in line
+    assert json.loads((own.place / "val.json").read_text())["split"]["near_copies"] == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda image: cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA),
+        lambda image: cv2.imdecode(np.frombuffer(jpeg(image, 30), np.uint8), cv2.IMREAD_COLOR),
+        lambda image: image[5:-5, 6:-6],
+        lambda image: np.clip(image * 0.8, 0, 255).astype(np.uint8),
+        lambda image: image,
+    ],
+    ids=["half", "quality 30", "2 % cut", "darker", "itself"],
+)
+def test_what_counts_as_nearly_the_same(change):
+    ones = [scene(k, 240, 320) for k in range(40)]
+    looks = [look_of(image) for image in ones]
+    found = near_copies([look_of(change(image)) for image in ones], looks)
+    assert {*found} <= {(k, k) for k in range(40)} and len(found) >= 38
+    assert near_copies(looks[:20], looks[20:]) == [] == near_copies([], looks) == near_copies(looks, [])
+    plain = look_of(np.full((40, 40, 3), 90, np.uint8))
+    assert near_copies([plain], [plain]) == []  # of one colour: nothing to compare
+
+
+SPLITS = [("train", "val"), ("Training", "valid"), ("train", "validation")]
+
+
+@pytest.mark.parametrize("train, val", SPLITS)
+def test_train_and_val_are_taken_as_they_are(tmp_path, train, val):
+    for k in range(4):
+        for name in ("ant", "bee"):
+            write(tmp_path / "p" / train / name / f"{k}.jpg", scene(k + 10 * (name == "bee")))
+    write(tmp_path / "p" / val / "bee" / "x.jpg", scene(50))
+    write(tmp_path / "p" / "test" / "ant" / "y.jpg", scene(51))
+    own = OwnPhotos(tmp_path / "p", "--data")
+    own.pack()
+    assert own.fraction is None and own.counts() == {"ant": [4, 0], "bee": [4, 1]}
+    assert names(own.paths[1]) == {f"{val}/bee/x.jpg"}
+    said = "\n".join(own.said())
+    assert "test is not looked at" in said and f"{val} has no photo of ant" in said
+    with pytest.raises(Refused, match="--val-split 0.5: --data .* has validation photos of its own"):
+        OwnPhotos(tmp_path / "p", "--data", 0.5)
+
+
+def test_train_alone_is_split(tmp_path):
+    for k in range(12):
+        write(tmp_path / "train" / ("ant", "bee")[k % 2] / f"{k}.jpg", scene(k))
+    write(tmp_path / "test" / "ant" / "y.jpg", scene(51))
+    train, val = parts(tmp_path, fraction=0.5)
+    assert len(train) + len(val) == 12 and all(name.startswith("train/") for name in train | val)
+
+
+def test_deep_linked_hidden_and_foreign_files(photos, tmp_path, capsys):
+    write(photos / "ant" / "2021" / "may" / "deep.jpg", scene(70))
+    write(photos / "ant" / ".hidden.jpg", scene(71))
+    write(photos / ".thumbnails" / "1.jpg", scene(72))
+    write(photos / "bee" / "notes.txt", b"no image")
+    write(photos / "bee" / "cut.jpg", jpeg(scene(73))[:-40])
+    (photos / "ant" / "loop").symlink_to(photos / "ant")
+    (photos / "ant" / "nowhere.jpg").symlink_to(tmp_path / "nowhere")
+    (photos / "linked").symlink_to(write(tmp_path / "elsewhere" / "far.jpg", scene(74)).parent)
+    write(tmp_path / "elsewhere" / "near.jpg", scene(75))
+    (photos / "bee" / "linked.jpg").symlink_to(tmp_path / "elsewhere" / "far.jpg")
+    (photos / "empty").mkdir()
+    train, val = parts(photos)
+    assert len(train | val) == 62 + 1 + 2 + 1
+    assert {"ant/2021/may/deep.jpg", "bee/linked.jpg", "linked/far.jpg", "linked/near.jpg"} <= train | val
+    told = capsys.readouterr().err
+    for name, why in {
+        "empty": "no class",
+        "notes.txt": "no JPEG",
+        "cut.jpg": "cut off",
+        "nowhere.jpg": "no file",
+    }.items():
+        assert any(name in line and why in line for line in told.splitlines()), name
+    own = OwnPhotos(photos, "--data")
+    assert [*own.counts()] == ["ant", "bee", "linked", "猫 cat"]
+    said = "\n".join(own.said())
+    assert "one label is wrong: bee/linked.jpg and linked/far.jpg" in said
+
+
+def folder_of(*files):
+    def make(folder):
+        folder.mkdir()
+        for k, file in enumerate(files):
+            write(folder / file, scene(k) if file.endswith(".jpg") else b"text")
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda folder: None, "there is no such folder"),
+        (lambda folder: write(folder, b"PK"), "it is a file, not a folder of photos: unpack an archive first"),
+        (folder_of(), "has 0 files and no class folders"),
+        (folder_of("1.jpg", "2.jpg"), r"has 2 files and no class folders: put .*p/CLASS/photo.jpg"),
+        (folder_of("ant/1.jpg", "ant/2.jpg"), "has photos of one class alone, ant"),
+        (folder_of("ant/1.jpg", "bee/1.txt"), "has photos of one class alone, ant"),
+        (folder_of("ant/1.txt", "bee/1.txt"), "none of the 2 files .* is an image"),
+        (folder_of("photos/ant/1.jpg", "photos/bee/1.jpg"), "holds others: name .*p/photos"),
+        (folder_of("train/1.jpg", "val/1.jpg"), "its train holds no class folders"),
+        (folder_of("val/ant/1.jpg", "val/bee/1.jpg", "test/ant/1.jpg"), "has test, val and no train|has val, test"),
+        (
+            folder_of("train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "valid/a/1.jpg"),
+            "has val, valid, which say the same",
+        ),
+        (folder_of("train/a/1.jpg", "train/b/1.jpg", "val/猫/1.jpg"), "val has 猫, which train lacks"),
+        (folder_of("train/a/1.jpg", "val/a/1.jpg"), "has photos of one class alone, a"),
+        (folder_of("a\nb/1.jpg", "c/1.jpg"), "control characters"),
+    ],
+)
+def test_what_cannot_be_trained_on_takes_one_sentence(tmp_path, make, words):
+    make(tmp_path / "p")
+    with pytest.raises(Refused, match=words) as error:
+        OwnPhotos(tmp_path / "p", "--data").pack()
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.glob("cache/photos/*"))
+
+
+def test_classes_may_be_called_train_and_test(tmp_path):
+    for k, name in enumerate(("train", "bus", "test")):
+        for j in range(3):
+            write(tmp_path / name / f"{j}.jpg", scene(10 * k + j))
+    assert [*OwnPhotos(tmp_path, "--data").counts()] == ["bus", "test", "train"]
+
+
+def test_a_folder_of_records_is_taken_as_it_is(tiny_records):
+    own = OwnPhotos(tiny_records, "--data")
+    own.pack()
+    assert own.is_records and own.paths == ((f"{tiny_records}/train.rec",), (f"{tiny_records}/val.rec",))
+    assert sum(train for train, _ in own.counts().values()) == 48 and own.said() == []
+    with pytest.raises(Refused, match="--val-split 0.2"):
+        OwnPhotos(tiny_records, "--data", 0.2)
+
+
+def test_large_photos_are_made_smaller(tmp_path):
+    for k in range(4):
+        write(tmp_path / "p" / "ab"[k % 2] / f"{k}.jpg", scene(k, 700, 1400))
+    small = write(tmp_path / "p" / "a" / "small.jpg", scene(9))
+    own = OwnPhotos(tmp_path / "p", "--data")
+    own.pack()
+    shapes = {}
+    for paths in own.paths:
+        records = Records(paths)
+        for i in range(len(records)):
+            data = records.read(i)[2]
+            shapes[records.name(i)] = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape[:2]
+            assert records.name(i) != "a/small.jpg" or data == small.read_bytes()
+    assert shapes == {"a/small.jpg": (48, 64), **{f"{'ab'[k % 2]}/{k}.jpg": (512, 1024) for k in range(4)}}
+    assert "of a shorter edge of at most 512 px" in own.said()[0]
+    assert (stored_edge(224, 0.875), stored_edge(32, 0.875), stored_edge(299, 0.875)) == (512, 512, 684)
+    assert OwnPhotos(tmp_path / "p", "--data", at_most=684).place != own.place
+
+
+def test_how_photos_are_stored_is_told(tmp_path):
+    grey = (scene(1)[:, :, 0].astype(np.uint16)) * 16
+    for name, pixels in {"a/8.png": grey.astype(np.uint8), "a/12.png": grey, "b/16.tiff": grey * 16}.items():
+        write(tmp_path / name, cv2.imencode(pathlib.Path(name).suffix, pixels)[1].tobytes())
+    write(tmp_path / "b" / "1.jpg", scene(5))
+    own = OwnPhotos(tmp_path, "--data")
+    own.pack()
+    told = "\n".join(own.said())
+    assert "3 with one channel" in told and "1 with 16 bits a channel, of which 12 are used" in told
+    assert "these differ" in told
+
+
+def test_a_change_while_packing_is_refused(photos, monkeypatch, cache):
+    attempt = pack.encoded
+
+    def deleting(path, *args, **how):
+        (photos / "bee" / "7.jpg").unlink(missing_ok=True)
+        return attempt(path, *args, **how)
+
+    own = OwnPhotos(photos, "--data")
+    own.counts()
+    monkeypatch.setattr(pack, "encoded", deleting)
+    with pytest.raises(Refused, match="changed while it was packed.*start again when it is whole"):
+        own.pack()
+    assert list(cache.iterdir()) == []
+
+
+def test_an_unreadable_photo_is_named(photos):
+    if os.geteuid() == 0:
+        (photos / "bee" / "0.jpg").unlink()
+        os.mkfifo(photos / "bee" / "0.jpg")  # root may read anything but this
+        assert 0 < len(OwnPhotos(photos, "--data").counts()["bee"])
+        return
+    (photos / "bee" / "0.jpg").chmod(0)
+    with pytest.raises(Refused, match="cannot read .*bee/0.jpg: Permission denied"):
+        OwnPhotos(photos, "--data").pack()
+
+
+def test_half_packed_records_are_not_taken(photos, cache):
+    own = OwnPhotos(photos, "--data")
+    own.pack()
+    whole = {path.name: path.read_bytes() for path in own.place.iterdir()}
+    killed = cache / "packing.0123456789abcdef"  # a minute ago, of other photos
+    write(killed / "other-1" / "train.rec.partial", b"x")
+    os.utime(killed, (0, 0))
+    for name in ("val.rec", ABOUT):
+        (own.place / name).unlink()
+        again = OwnPhotos(photos, "--data")
+        assert not again.is_packed
+        again.pack()
+        assert {path.name: path.read_bytes() for path in own.place.iterdir()} == whole
+    assert [path.name for path in cache.iterdir()] == [own.place.name]
+
+
+def test_two_at_a_time_both_have_the_records(photos):
+    both = [OwnPhotos(photos, "--data") for _ in range(2)]
+    threads = [threading.Thread(target=own.pack) for own in both]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(len(Records(own.paths[0])) + len(Records(own.paths[1])) == 62 for own in both)
+
+
+def test_a_full_disk_is_one_sentence(photos, monkeypatch, cache):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device", str(cache))
+
+    monkeypatch.setattr(packed, "make_whole", full)
+    with pytest.raises(CannotWrite, match="No space left.*GLUON_TRICKS_CACHE=FOLDER"):
+        OwnPhotos(photos, "--data").pack()
+
+
+def test_where_the_photos_lie_does_not_change_the_digest(photos):
+    own = OwnPhotos(photos, "--data")
+    own.pack()
+    first = [Records(paths).digest for paths in own.paths]
+    moved = photos.rename(photos.with_name("moved"))
+    other = OwnPhotos(moved, "--data")
+    other.pack()
+    assert other.place != own.place and [Records(paths).digest for paths in other.paths] == first
+
+
+def test_a_spoilt_record_of_the_photos_costs_its_lines_alone(photos):
+    own = OwnPhotos(photos, "--data")
+    own.pack()
+    (own.place / ABOUT).write_text("{")
+    again = OwnPhotos(pathlib.Path(photos), "--data")
+    assert again.is_packed and again.said() == []
+    assert own_photos.FRACTION == again.fraction
