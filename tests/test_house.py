@@ -23,8 +23,8 @@ FILES = {
 } | {"gluon_tricks_command": ROOT / "gluon_tricks_command.py"}
 # From the ground up: a room imports from itself and from those before it.
 ROOMS = (
-    *("core", "initialise", "tricks", "recipes", "data", "ranks", "machine"),
-    *("networks", "tasks", "trained", "inside", "training", "paper", "cli"),
+    *("core", "page", "initialise", "tricks", "recipes", "data", "ranks", "machine"),
+    *("networks", "tasks", "trained", "inside", "report", "training", "paper", "cli"),
 )
 
 
@@ -77,6 +77,8 @@ DEFERRED = {
     "gluoncv": "takes seconds, and PyTorch has to be hidden from it first (core.foreign)",
     "tensorboardX": "the same",
     "matplotlib": "takes half a second, and drawing is the last thing that a command does",
+    "scipy.cluster": "takes a tenth of a second, and only a page of many classes needs it",
+    "scipy.spatial": "the same",
     "fontTools": "takes about 25 ms, and only a command that draws letters needs it",
     "torch": "need not be installed",
     "horovod": "need not be installed",
@@ -196,7 +198,7 @@ def test_only_tasks_ask_which_task_it_is():
 def test_every_task_has_its_record_and_all_of_the_protocol():
     assert [task.kind for task in TASKS] == list(KINDS.values())
     wanted = {name for name in vars(Task) | Task.__annotations__ if not name.startswith("_")}
-    of_an_object = {"recipe", "train", "val", "open_files"}
+    of_an_object = {"recipe", "train", "val", "open_files", "found"}
     for task in TASKS:
         assert wanted - of_an_object <= set(dir(task)), task
         assert {*task.prediction_options} <= {*inspect.signature(task.look).parameters}

@@ -187,6 +187,11 @@ class OnBase(abc.ABC):
         return net
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """See Task."""
+        return tuple(self.recipe.class_names)
+
+    @property
     def final_val(self) -> Loader:
         """See Task."""
         return self.val

@@ -113,17 +113,18 @@ def boxes(
     return photo
 
 
-def overlay(image: np.ndarray, mask: np.ndarray, names: Sequence[str]) -> np.ndarray:
+def overlay(image: np.ndarray, mask: np.ndarray, names: Sequence[str], plain: Sequence[int] = ()) -> np.ndarray:
     """A photo under the colours of its pixels' classes, and below it whose they are, those of most pixels first.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         mask: (H, W) class indices; pixels of another number, such as -1, show the photo.
         names: of the K classes.
+        plain: classes whose pixels keep the photo's colour, such as the background; they are not in the legend.
     """
     if mask.shape != image.shape[:2]:
         raise Refused(f"a mask of shape {mask.shape} does not lie over an image of shape {image.shape}")
-    known = (mask >= 0) & (mask < len(names))
+    known = (mask >= 0) & (mask < len(names)) & ~np.isin(mask, plain)
     counts = np.bincount(mask[known].astype(np.int64), minlength=len(names))
     palette = np.array([colour(k) for k in range(len(names))], np.float32).reshape(-1, 3)
     photo, scale = _prepared(image)

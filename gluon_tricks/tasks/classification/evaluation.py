@@ -13,7 +13,9 @@ import numpy as np
 
 from gluon_tricks.networks.of_recipe import restore_plain_layout
 from gluon_tricks.ranks import distributed
+from gluon_tricks.tasks.average_precision import gather
 from gluon_tricks.tasks.classification.auxiliary import own
+from gluon_tricks.tasks.findings import Arrays
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +116,7 @@ def evaluate(
     preprocess: Callable,
     contexts: Sequence[mx.Context],
     kind: type[ClassificationScores] = ClassificationScores,
+    found: Arrays | None = None,
 ) -> ClassificationScores:
     """ClassificationScores a network over all batches of all ranks.
 
@@ -123,24 +126,59 @@ def evaluate(
         preprocess: (images uint8 NHWC ndarray, context) -> the network's input on that device.
         contexts: each batch is split over them.
         kind: of scores, see scores_of.
+        found: is given what was found of each image, the arrays of report.FIELDS; None: that is not wanted.
     """
-    sums, pending = np.zeros(4), collections.deque()
+    sums, rows, pending = np.zeros(4), [np.zeros((0, 5))], collections.deque()
+
+    def read(batch, shards) -> None:
+        sums[:3] += _read([counts for counts, _ in shards])
+        if found is not None:
+            named = np.concatenate([of_shard.asnumpy() for _, of_shard in shards])
+            rows.append(np.column_stack([batch.indices, batch.labels, named])[: batch.count])
+
     for batch in batches:
         real = np.arange(len(batch.labels)) < batch.count
         shards = zip(contexts, *(np.array_split(part, len(contexts)) for part in (batch.images, batch.labels, real)))
-        pending.append([_count_shard(net, preprocess, *shard) for shard in shards])
+        counted = [_count_shard(net, preprocess, *shard, found is not None) for shard in shards]
+        pending.append((batch, counted))
         sums[3] += batch.count
         if len(pending) > 2:  # the device is never more than two batches behind
-            sums[:3] += _read(pending.popleft())
-    for counts in pending:
-        sums[:3] += _read(counts)
+            read(*pending.popleft())
+    for waiting in pending:
+        read(*waiting)
     restore_plain_layout(net)
     top1, top5, loss, images = distributed.total(sums)
     if images == 0:
         raise RuntimeError(
             "there is no image to evaluate on: every one of the records was undecodable or none was given"
         )
+    if found is not None:
+        found.update(_of_each(gather(np.concatenate(rows))))
     return kind(top1 / images, top5 / images, loss / images, int(images))
+
+
+def _of_each(rows: np.ndarray) -> Arrays:
+    """(n, 5): image, true class, what named_classes gives -> an array of each, in the order of the images."""
+    rows = rows[np.argsort(rows[:, 0], kind="stable")]
+    whole = {name: rows[:, k].astype(np.int32) for k, name in enumerate(("image", "truth", "guess"))}
+    shares = np.clip(np.nan_to_num(rows[:, 3:]), 0, 1).astype(np.float32)
+    return {**whole, "confidence": shares[:, 0], "of_truth": shares[:, 1]}
+
+
+def named_classes(logits: mx.nd.NDArray, labels: mx.nd.NDArray) -> mx.nd.NDArray:
+    """What a classifier says of each image, on the device; it is right where count_correct has it so.
+
+    Args:
+        logits: (N, K) float32.
+        labels: (N,) class indices.
+
+    Returns:
+        (N, 3) float32: the class that it names, -1 where a logit is not a number; the probability of that; of the own.
+    """
+    shares, total = logits.softmax(axis=1), logits.sum(axis=1)
+    guess = mx.nd.where(_classes_before(logits, labels) < 1, labels, logits.argmax(axis=1))
+    guess = mx.nd.where(total == total, guess, -mx.nd.ones_like(guess))
+    return mx.nd.stack(guess, shares.max(axis=1), shares.pick(labels, axis=1), axis=1)
 
 
 def collect_logits(
@@ -167,10 +205,12 @@ def wilson(fraction: float, count: int) -> tuple[float, float]:
     return middle - half, middle + half
 
 
-def _count_shard(net, preprocess, context, images, labels, real) -> mx.nd.NDArray:
+def _count_shard(net, preprocess, context, images, labels, real, named: bool) -> tuple:
+    """What count_correct gives and, if it is wanted, what named_classes does."""
     logits = network_logits(net, preprocess(images, context))
     labels = mx.nd.array(labels, ctx=context, dtype="float32")
-    return count_correct(logits, labels, mx.nd.array(real, ctx=context, dtype="float32"))
+    counts = count_correct(logits, labels, mx.nd.array(real, ctx=context, dtype="float32"))
+    return counts, named_classes(logits, labels) if named else None
 
 
 def network_logits(net: mx.gluon.HybridBlock, images: mx.nd.NDArray) -> mx.nd.NDArray:
