@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from gluon_tricks.page.skeleton import text
 
 _WIDTH, _HEIGHT = 420, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 12, 12, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 66, 12, 12, 40
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b0479a", "#8a6d00", "#3b3b98", "#000000")  # after Okabe and Ito
 _DASHES = ("", "7 3", "2 3", "9 3 2 3", "12 4")
 _SHAPES = ("circle", "square", "triangle", "diamond", "cross", "plus")
@@ -128,17 +128,16 @@ def _axes(plane: _Plane, x_label: str, y_label: str, percent: bool, whole: bool)
     right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
     parts = []
     found = ticks(*plane.y)
-    digits = _digits([100 * y for y in found] if percent else found)
-    for y in found:
-        said = f"{100 * y:.{digits}f}%" if percent else _number(y, digits)
+    words = [f"{said}%" for said in _numbers([100 * y for y in found])] if percent else _numbers(found)
+    for y, said in zip(found, words):
         at = f"{plane.down(y):.1f}"
         parts.append(f'<path d="M{_LEFT} {at}H{right}" stroke="#e6eaee"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{at}" dy="4" text-anchor="end">{said}</text>')
     across = ticks(*plane.x, most=7, whole=whole)
-    for x in across:
+    for x, said in zip(across, _numbers(across)):
         at = f"{plane.across(x):.1f}"
         parts.append(f'<path d="M{at} {bottom}v4" stroke="#9aa5b1"/>')
-        parts.append(f'<text x="{at}" y="{bottom + 17}" text-anchor="middle">{_number(x, _digits(across))}</text>')
+        parts.append(f'<text x="{at}" y="{bottom + 17}" text-anchor="middle">{said}</text>')
     parts.append(f'<path d="M{_LEFT} {_TOP}V{bottom}H{right}" fill="none" stroke="#9aa5b1"/>')
     middle = (_LEFT + right) / 2
     parts.append(f'<text x="{middle}" y="{_HEIGHT - 6}" text-anchor="middle">{text(x_label)}</text>')
@@ -147,14 +146,15 @@ def _axes(plane: _Plane, x_label: str, y_label: str, percent: bool, whole: bool)
     return "".join(parts)
 
 
-def _digits(values: Sequence[float]) -> int:
-    """Digits behind the point by which ticks differ."""
-    step = min((b - a for a, b in zip(values, values[1:])), default=1.0)
-    return max(-math.floor(math.log10(step) + 1e-9), 0) if step > 0 else 0
-
-
-def _number(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}" if digits < 5 and abs(value) < 1e5 else f"{value:.0e}"
+def _numbers(values: Sequence[float]) -> list[str]:
+    """Ticks in words, with as many digits as they differ by; small and large ones as 1.5e-4."""
+    step = min((b - a for a, b in zip(values, values[1:])), default=abs(values[0]) if values else 1.0) or 1.0
+    digits = max(-math.floor(math.log10(step) + 1e-9), 0)
+    if digits <= 4 and max(map(abs, values), default=0) < 1e5:
+        return [f"{value:.{digits}f}" for value in values]
+    power = math.floor(math.log10(max(map(abs, values))))
+    more = max(power - math.floor(math.log10(step) + 1e-9), 0)
+    return [f"{value / 10.0**power:.{more}f}e{power}" for value in values]
 
 
 def _drawn(plane: _Plane, line: Line) -> str:

@@ -34,7 +34,7 @@ def run_curves(run: Run) -> str:
         measured.append(Line(f"{first}, training", epochs, [1 - error for error in wrong], 0))
     charts = (
         chart("Loss per image", losses, "epoch", "nats", marks=marks),
-        chart("Scores", measured, "epoch", "percent", marks=marks, percent=True),
+        chart("Scores", measured, "epoch", "score", marks=marks, percent=True),
         chart("Learning rate at the epoch's end", [Line("learning rate", epochs, _column(run.rows, "lr"), 2)], "epoch",
               "rate", marks=marks),
     )  # fmt: skip
@@ -50,7 +50,7 @@ def joint_curves(runs: Sequence[Run], names: Sequence[str]) -> str:
     for column, title in columns.items():
         charts.append(chart(title, _of_each(runs, names, column), "epoch", "nats"))
     for column, label in measured_of(first).items():
-        charts.append(chart(f"{label}, validation", _of_each(runs, names, column), "epoch", "percent", percent=True))
+        charts.append(chart(f"{label}, validation", _of_each(runs, names, column), "epoch", "score", percent=True))
     charts.append(chart("Learning rate at the epoch's end", _of_each(runs, names, "lr"), "epoch", "rate"))
     return f'<div class="charts">{"".join(charts)}</div>'
 

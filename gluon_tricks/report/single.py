@@ -16,12 +16,14 @@ from gluon_tricks.report.run import Run, is_number
 NAME = "report.html"
 
 
-def write_report(run: Run, images: Any | None, why: str = "") -> pathlib.Path:
-    """Writes the page into the run's folder; returns its path. It needs no other file and no network.
+def write_report(run: Run, path: pathlib.Path, images: Any | None, why: str = "", named: bool = False) -> None:
+    """Writes the page of a run. It needs no other file and no network.
 
     Args:
+        path: where it goes.
         images: that the run was evaluated on; None: they are not there.
         why: a sentence on that.
+        named: a person gave the path, see write_atomically.
 
     Raises:
         CannotWrite: the disk refuses.
@@ -30,9 +32,7 @@ def write_report(run: Run, images: Any | None, why: str = "") -> pathlib.Path:
         images, why = None, "The validation images are other ones than it was evaluated on."
     why = f"{why} So there are no pictures." if images is None and run.found is not None else ""
     sections = [Section("training", "Training", run_curves(run)), *_of_task(run, images, why), *_how(run)]
-    path = run.folder / NAME
-    write_text(path, page(f"{what_of(run)}: {run.name}", _head(run), sections, matrix.SCRIPT))
-    return path
+    write_text(path, page(f"{what_of(run)}: {run.name}", _head(run), sections, matrix.SCRIPT), named)
 
 
 def _of_task(run: Run, images: Any | None, why: str) -> list[Section]:

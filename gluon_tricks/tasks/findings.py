@@ -73,8 +73,10 @@ class TaskReport(Protocol):
 
     Attributes:
         fields: what the arrays are.
+        names: of the classes, as they are shown.
     """
 
+    names: Sequence[str]
     fields: ClassVar[Mapping[str, Field]]
 
     def __init__(self, found: Found, images: Any | None): ...
@@ -87,6 +89,9 @@ class TaskReport(Protocol):
 
     def intervals(self) -> dict[str, tuple[float, float]]:
         """Columns of metrics.csv -> the 95 % interval of each, of those that are shares of so many images."""
+
+    def gains(self, other: TaskReport) -> dict[str, tuple[float, float, float]]:
+        """Columns of metrics.csv -> what it gains over another on the same images, with its 95 % interval."""
 
 
 def save_found(folder: pathlib.Path, found: Found) -> None:

@@ -16,7 +16,7 @@ from gluon_tricks.networks.checkpoint import checkpoint_path
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.report.run import read_run
-from gluon_tricks.report.single import write_report
+from gluon_tricks.report.single import NAME, write_report
 from gluon_tricks.tasks.findings import Found, save_found
 from gluon_tricks.tasks.protocol import Scores, Shard, with_final
 from gluon_tricks.training.curves import draw_curves
@@ -217,13 +217,13 @@ def show_run(job: Job, scores: Scores) -> None:
     folder = job.journal.folder
     for name, make in (
         ("curves.png", lambda path: draw_curves(job.progress, job.plan.steps_per_epoch, path, job.recipe, scores)),
-        ("report.html", lambda path: write_report(read_run(folder), job.task.val.records)),
+        (NAME, lambda path: write_report(read_run(folder), path, job.task.val.records)),
     ):
         try:
             make(folder / name)
         except Exception as error:
             reason = one_line(f"{type(error).__name__}: {error}", 500)
-            again = "; gluon-tricks report RUN makes it again" if name == "report.html" else ""
+            again = "; gluon-tricks report RUN makes it again" if name == NAME else ""
             line = f"the run is complete, but {name} could not be made ({reason}){again}"
             try:
                 job.journal.warn(line)

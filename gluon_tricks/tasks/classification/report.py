@@ -18,6 +18,7 @@ from gluon_tricks.page.matrix import confusion
 from gluon_tricks.page.skeleton import Section, table, text
 from gluon_tricks.tasks.classification.class_scores import ClassScores, confusion_matrix
 from gluon_tricks.tasks.classification.evaluation import wilson
+from gluon_tricks.tasks.classification.paired import gain
 from gluon_tricks.tasks.findings import Field, Found
 
 _SHOWN = 24  # mistakes
@@ -72,6 +73,12 @@ class ClassifierReport:
     def intervals(self) -> dict[str, tuple[float, float]]:
         count = len(self.truth)
         return {"val_top1": wilson(float((self.guess == self.truth).mean()), count)} if count else {}
+
+    def gains(self, other: ClassifierReport) -> dict[str, tuple[float, float, float]]:
+        if not np.array_equal(self.image, other.image) or not len(self.image):
+            return {}
+        found = gain(other.guess == other.truth, self.guess == self.truth)
+        return {"val_top1": (found.difference, found.low, found.high)}
 
     def _confusions(self) -> str:
         largest = self._scores.largest_confusions()

@@ -52,20 +52,28 @@ class DetectorReport:
     def intervals(self) -> dict[str, tuple[float, float]]:
         return {}
 
+    def gains(self, other: DetectorReport) -> dict[str, tuple[float, float, float]]:
+        return {}
+
     def _boxes(self) -> Section:
         """The images with most mistakes, the annotated boxes beside those that were found."""
         rows = self.found["boxes"]
-        rows = rows[(rows[:, 2] >= _SURE) & (rows[:, 1] >= 0) & (rows[:, 1] < len(self.names))]
+        rows = rows[(rows[:, 1] >= 0) & (rows[:, 1] < len(self.names))]
+        least = _SURE if (rows[:, 2] >= _SURE).any() else self._of_the_surest(rows)
+        rows = rows[rows[:, 2] >= least]
         wrong, missed = self._mistakes(rows)
         order = np.argsort(-(wrong + missed), kind="stable")[:_SHOWN]
         drawn = [picture for i in order.tolist() for picture in self._pair(i, rows, wrong[i], missed[i])]
         words = (
-            f"<p>The images with most mistakes: left as annotated, right the boxes found with a score of {_SURE} or "
-            "more.</p>"
+            f"<p>The images with most mistakes: left as annotated, right the boxes found with a score of {least:.2f} "
+            f"or more{'' if least == _SURE else f', as none has {_SURE}'}.</p>"
         )
-        if not len(rows):
-            words += f"<p>No box has a score of {_SURE} or more.</p>"
         return Section("boxes", "Boxes", words + gallery(drawn, longest=620, large=True))
+
+    def _of_the_surest(self, rows: np.ndarray) -> float:
+        """A score that about two boxes an image have."""
+        most = np.sort(rows[:, 2])[::-1][: 2 * len(self.images)]
+        return float(most[-1]) if len(most) else _SURE
 
     def _mistakes(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of each image, how many of the boxes are wrong, and how many objects that are not difficult none of them."""
@@ -85,7 +93,7 @@ class DetectorReport:
             return []
         pixels, own, name = cv2.cvtColor(stored, cv2.COLOR_BGR2RGB), rows[rows[:, 0] == i], self.images.paths[i].name
         truth = pictures.boxes(pixels, self.images.boxes[i][:, :5], self.names)
-        found = pictures.boxes(pixels, np.column_stack([own[:, 4:], own[:, 1]]), self.names, own[:, 2], _SURE)
+        found = pictures.boxes(pixels, np.column_stack([own[:, 4:], own[:, 1]]), self.names, own[:, 2], 0.0)
         there = plural(len(self.images.boxes[i]), "object")
         said = f"{plural(len(own), 'box')} found: {wrong} wrong, {plural(int(missed), 'object')} missed"
         return [

@@ -45,6 +45,9 @@ class TaggerReport:
     def intervals(self) -> dict[str, tuple[float, float]]:
         return {}
 
+    def gains(self, other: TaggerReport) -> dict[str, tuple[float, float, float]]:
+        return {}
+
     def _mistakes(self) -> Section:
         names = ("mistake_image", "mistake_class", "mistake_probability", "mistake_present")
         mistakes = [*zip(*(self.found[name].tolist() for name in names))]

@@ -71,6 +71,9 @@ class SegmenterReport:
     def intervals(self) -> dict[str, tuple[float, float]]:
         return {}
 
+    def gains(self, other: SegmenterReport) -> dict[str, tuple[float, float, float]]:
+        return {}
+
     def _overlays(self) -> Section:
         """The worst images: as they are, under their mask and under the one that was found."""
         parts = np.split(self.found["mask_data"], np.cumsum(self.found["mask_bytes"]))
