@@ -35,7 +35,7 @@ def class_bars(
     last = [*columns.values()][-1]
     order = np.argsort(np.where(np.isnan(last), np.inf, last), kind="stable").tolist()
     tints = ("#cfe2f3", "#d7ead3", "#f6dfc0")
-    heads = [text(noun), text(counted), *(f"{text(head)}, %" for head in columns)]
+    heads = [text(noun), text(counted), *(f"{text(head)} %" for head in columns)]
 
     def rows(of: Sequence[int]) -> str:
         cells = [

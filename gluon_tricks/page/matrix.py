@@ -16,6 +16,7 @@ from gluon_tricks.page.skeleton import text
 _MOST = 1000  # classes of a map
 _BLOCK = 12  # classes of a block at most
 _BLOCKS = 6
+_APART = 0.99  # distance of clusters that have next to nothing to do with each other
 _TOLD = 200_000  # cells whose numbers a page has
 
 
@@ -107,10 +108,11 @@ def clustered(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def worst_blocks(matrix: np.ndarray, tree: np.ndarray) -> list[list[int]]:
     """The branches of the tree of up to _BLOCK classes within which most images are confused, none within another."""
-    branches = [[k] for k in range(len(matrix))]
-    for left, right, *_ in tree:
+    branches, sized = [[k] for k in range(len(matrix))], []
+    for left, right, distance, size in tree:
         branches.append([*branches[int(left)], *branches[int(right)]])
-    sized = [branch for branch in branches if 2 <= len(branch) <= _BLOCK]
+        if size <= _BLOCK and distance < _APART:
+            sized.append(branches[-1])
     inside = [int(matrix[np.ix_(branch, branch)].sum() - matrix[branch, branch].sum()) for branch in sized]
     chosen: list[list[int]] = []
     for k in np.argsort([-count for count in inside], kind="stable").tolist():

@@ -95,6 +95,7 @@ dl div { min-width: 0 } dt { font-size: 12.5px; color: var(--soft) } dd { margin
 table { border-collapse: collapse; font-size: 13.5px; width: 100% }
 th { text-align: left; font-weight: 600; color: var(--soft); background: #fff; position: sticky; top: 0; z-index: 1 }
 th, td { padding: 3px 8px; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere }
+th { overflow-wrap: break-word } td:first-child { min-width: 104px }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; overflow-wrap: normal }
 details { margin: 10px 0 } summary { cursor: pointer; color: var(--blue) }
 pre { font: 12.5px/1.45 ui-monospace, Menlo, Consolas, monospace; background: var(--back); padding: 12px;
@@ -131,6 +132,6 @@ svg text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans",
 .tools output { min-height: 1.5em }
 button { font: inherit; padding: 2px 12px; border: 1px solid var(--line); border-radius: 6px; background: #fff }
 @media (max-width: 760px) { section { padding: 14px 12px }
-  body { padding: 18px 10px 40px } th, td { padding: 3px 4px } }
+  body { padding: 18px 10px 40px } th, td { padding: 3px 4px } th { font-size: 12px } }
 @media print { body { background: #fff } .scroll, pre { max-height: none } }
 """

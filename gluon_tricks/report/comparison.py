@@ -151,5 +151,5 @@ def _per_class(runs: Sequence[Run], names: Sequence[str]) -> str:
     order = known[np.argsort(-spread, kind="stable")][:FEW]
     rows = [[text(classes[k]), *map(bar, values[:, k]), f"{100 * np.ptp(values[:, k]):.1f}"] for k in order.tolist()]
     of = f" The {FEW} of {len(known)} with the largest difference." if len(known) > FEW else ""
-    heads = ["class", *(f"{text(name)}, %" for name in names), "difference"]
+    heads = ["class", *(f"{text(name)} %" for name in names), "difference"]
     return f"<p>{text(label)} of each class.{of}</p>{table(heads, rows, (len(heads) - 1,))}"

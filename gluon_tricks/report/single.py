@@ -57,7 +57,7 @@ def what_of(run: Run) -> str:
 
 def intervals_of(run: Run) -> dict[str, tuple[float, float]]:
     """Columns of metrics.csv -> the 95 % interval of each, where one is known."""
-    return run.task.report(run.found, None).intervals() if run.found is not None else {}
+    return run.task.report(run.found, None).intervals(run.final()) if run.found is not None else {}
 
 
 def score_words(column: str, value: float) -> str:

@@ -87,8 +87,8 @@ class TaskReport(Protocol):
     def per_class(self) -> tuple[str, np.ndarray]:
         """The score by which classes are compared, what it is called and of each class, (K,); NaN: it has none."""
 
-    def intervals(self) -> dict[str, tuple[float, float]]:
-        """Columns of metrics.csv -> the 95 % interval of each, of those that are shares of so many images."""
+    def intervals(self, final: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+        """The 95 % interval of those scores that are shares of the images. Args: final: column -> score."""
 
     def gains(self, other: TaskReport) -> dict[str, tuple[float, float, float]]:
         """Columns of metrics.csv -> what it gains over another on the same images, with its 95 % interval."""

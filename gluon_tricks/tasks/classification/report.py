@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import cv2
@@ -53,7 +53,9 @@ class ClassifierReport:
             said = f"<p>Not for {len(self.names):,} classes: up to {_MOST_CLASSES:,} are shown one by one.</p>"
             return [Section("classes", "Each class", said), self._mistakes()]
         scores, macro = self._scores, self._scores.macro()
+        there = np.bincount(self.truth, minlength=len(self.names)) > 0
         columns = {"precision": scores.precision, "recall": scores.recall, "F1": scores.f1}
+        columns = {name: np.where(there, values, np.nan) for name, values in columns.items()}
         words = (
             f"<p>Precision: of the images named so, the share that is. Recall: of the images that are, the share named "
             f"so. F1: their harmonic mean. Means over the classes: {macro['precision']:.1%}, {macro['recall']:.1%} and "
@@ -70,9 +72,9 @@ class ClassifierReport:
     def per_class(self) -> tuple[str, np.ndarray]:
         return "F1", self._scores.f1
 
-    def intervals(self) -> dict[str, tuple[float, float]]:
-        count = len(self.truth)
-        return {"val_top1": wilson(float((self.guess == self.truth).mean()), count)} if count else {}
+    def intervals(self, final: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+        shares = [column for column in ("val_top1", "val_top5") if 0 <= final[column] <= 1]
+        return {column: wilson(final[column], len(self.truth)) for column in shares} if len(self.truth) else {}
 
     def gains(self, other: ClassifierReport) -> dict[str, tuple[float, float, float]]:
         if not np.array_equal(self.image, other.image) or not len(self.image):

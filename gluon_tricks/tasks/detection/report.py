@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import cv2
@@ -49,7 +50,7 @@ class DetectorReport:
     def per_class(self) -> tuple[str, np.ndarray]:
         return "average precision", self.found["average_precision"]
 
-    def intervals(self) -> dict[str, tuple[float, float]]:
+    def intervals(self, final: Mapping[str, float]) -> dict[str, tuple[float, float]]:
         return {}
 
     def gains(self, other: DetectorReport) -> dict[str, tuple[float, float, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -42,7 +43,7 @@ class TaggerReport:
     def per_class(self) -> tuple[str, np.ndarray]:
         return "average precision", self.found["average_precision"]
 
-    def intervals(self) -> dict[str, tuple[float, float]]:
+    def intervals(self, final: Mapping[str, float]) -> dict[str, tuple[float, float]]:
         return {}
 
     def gains(self, other: TaggerReport) -> dict[str, tuple[float, float, float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import cv2
@@ -68,7 +69,7 @@ class SegmenterReport:
     def per_class(self) -> tuple[str, np.ndarray]:
         return "IoU", SegmentationScores.of(self.found["matrix"], 0).per_class_iou
 
-    def intervals(self) -> dict[str, tuple[float, float]]:
+    def intervals(self, final: Mapping[str, float]) -> dict[str, tuple[float, float]]:
         return {}
 
     def gains(self, other: SegmenterReport) -> dict[str, tuple[float, float, float]]:
