@@ -23,7 +23,7 @@ def require_comparable(runs: Sequence[Run]) -> None:
     """Refuses runs of different tasks or classes, and one that is named twice."""
     first = runs[0]
     for run in runs[1:]:
-        if run.task is not first.task:
+        if not run.same_kind(first):
             raise Refused(
                 f"{first.folder} is a {first.task.noun}'s run and {run.folder} a {run.task.noun}'s: compare runs of "
                 "one task"

@@ -46,6 +46,10 @@ class Run:
     def task(self) -> type[Task]:
         return task_of(self.recipe)
 
+    def same_kind(self, other: Run) -> bool:
+        """Whether both are of one task."""
+        return type(self.recipe) is type(other.recipe)
+
     @property
     def name(self) -> str:
         return self.folder.absolute().name
@@ -131,8 +135,8 @@ def read_run(folder: pathlib.Path) -> Run:
 
 
 def is_number(value: object) -> bool:
-    """Whether a value of JSON is a finite number."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether a value of JSON is a number that can be reckoned with."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -1e300 < value < 1e300
 
 
 def _time(event: Mapping[str, Any]) -> datetime.datetime | None:

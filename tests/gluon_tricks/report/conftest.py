@@ -84,7 +84,7 @@ def tagger(photo, names):
         "mistake_probability": np.linspace(0.99, 0.01, m, dtype=np.float32),
         "mistake_present": (np.arange(m) // 3).astype(np.int32),
     }
-    recipe = MultiLabelRecipe(model="resnet18_v1", classes=k, class_names=tuple(names))
+    recipe = MultiLabelRecipe(model="resnet18_v1", classes=k, class_names=plain(names))
     return recipe, arrays, Photos(photo.read_bytes())
 
 
@@ -102,7 +102,7 @@ def detector(photo, names):
     }
     boxes = [np.array([[4, 4, 30, 30, i % k, 0], [20, 10, 60, 40, 1, 1]], np.float32) for i in range(n)]
     images = BoxedImages(tuple(names), [photo] * n, np.full((n, 2), (48, 64)), boxes, "d" * 64)
-    return DetectionRecipe(model="resnet18_v1", classes=k, class_names=tuple(names)), arrays, images
+    return DetectionRecipe(model="resnet18_v1", classes=k, class_names=plain(names)), arrays, images
 
 
 def segmenter(photo, names):
@@ -125,8 +125,13 @@ def segmenter(photo, names):
     images = MaskedImages(
         tuple(names), [photo] * n, [path] * n, np.full((n, 2), (48, 64)), tuple(range(k)), (255,), "d" * 64
     )
-    recipe = SegmentationRecipe(model="resnet18_v1", classes=k, class_names=tuple(names), void=255)
+    recipe = SegmentationRecipe(model="resnet18_v1", classes=k, class_names=plain(names), void=255)
     return recipe, arrays, images
+
+
+def plain(names):
+    """As a recipe takes them: without control characters."""
+    return tuple(" ".join(name.split()) for name in names)
 
 
 TASKS = {"classifier": classifier, "tagger": tagger, "detector": detector, "segmenter": segmenter}

@@ -143,7 +143,8 @@ def test_what_lies_over_another_is_found(chromium, tmp_path):
     """The measuring itself: two words at one place, one too wide, a request, a word beyond its drawing."""
     page = (
         "<!DOCTYPE html><body style='margin:0'><p style='position:absolute;top:0'>under</p>"
-        "<p style='position:absolute;top:0'>over</p><p style='width:2000px;margin-top:90px'>wide</p><p style='font-size:6px'>tiny</p>"
+        "<p style='position:absolute;top:0'>over</p><p style='width:2000px;margin-top:90px'>wide</p>"
+        "<p style='font-size:6px'>tiny</p>"
         "<svg viewBox='0 0 10 10' width='10'><text x='50' y='50'>out</text></svg><img src='http://127.0.0.1:1/x.png'>"
     )
     found = look(chromium, tmp_path, {"bad": page})["bad 400"]
