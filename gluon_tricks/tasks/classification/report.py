@@ -21,7 +21,7 @@ from gluon_tricks.tasks.classification.evaluation import wilson
 from gluon_tricks.tasks.classification.paired import gain
 from gluon_tricks.tasks.findings import Field, Found
 
-_SHOWN = 24  # mistakes
+_SHOWN = 20  # mistakes
 _MOST_CLASSES = 4000  # of a matrix
 
 
