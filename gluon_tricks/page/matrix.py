@@ -64,7 +64,7 @@ def numbered(names: Sequence[str], matrix: np.ndarray, what: str, of: Sequence[i
 
 def _cell(names, matrix, totals, k: int, other: int, what: str, shares: bool) -> str:
     count, share = int(matrix[k, other]), float(matrix[k, other] / totals[k])
-    said = (f"{100 * share:.0f}" if share >= 0.005 else "<1" if count else "") if shares else f"{count or ''}"
+    said = (f"{100 * share:.0f}" if share >= 0.005 else "&lt;1" if count else "") if shares else f"{count or ''}"
     tip = f"{names[k]} taken for {names[other]}: {count:,} {what}, {share:.1%}"
     red, green, blue = _colours(np.array([[share]]), np.array([[k == other]]))[0, 0]
     ink = ";color:#fff" if share > 0.6 else ""

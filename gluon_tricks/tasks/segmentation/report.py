@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -20,13 +19,6 @@ from gluon_tricks.tasks import pictures
 from gluon_tricks.tasks.findings import Field, Found
 from gluon_tricks.tasks.segmentation.kept_masks import decoded
 from gluon_tricks.tasks.segmentation.metrics import SegmentationScores
-
-_BACKGROUND = re.compile(r"_*(background|bg)_*", re.IGNORECASE)
-
-
-def backgrounds(names: Any) -> tuple[int, ...]:
-    """The classes whose pixels keep their colour under an overlay: those called background."""
-    return tuple(k for k, name in enumerate(names) if _BACKGROUND.fullmatch(name))
 
 
 class SegmenterReport:
@@ -82,7 +74,7 @@ class SegmenterReport:
         drawn = []
         for i, data in zip(self.found["mask_image"].tolist(), parts):
             drawn += self._pair(i, decoded(data), shares.get(i, np.nan))
-        plain = [self.names[k] for k in backgrounds(self.names)]
+        plain = [self.names[k] for k in pictures.backgrounds(self.names)]
         keeps = f" Pixels of {text(plain[0])} keep their colour." if plain else ""
         words = (
             f"<p>The {plural(len(drawn) // 2, 'image')} with the smallest share of right pixels: left as annotated, "
@@ -100,11 +92,10 @@ class SegmenterReport:
         sides, name = found.shape[::-1], self.images.paths[i].name
         pixels = cv2.resize(cv2.cvtColor(stored, cv2.COLOR_BGR2RGB), sides, interpolation=cv2.INTER_AREA)
         truth = cv2.resize(truth.astype(np.float32), sides, interpolation=cv2.INTER_NEAREST).astype(np.int64)
-        plain = backgrounds(self.names)
         return [
-            Picture(pictures.overlay(pixels, truth, self.names, plain), f"{name}, annotated", f"{text(name)}"),
+            Picture(pictures.overlay(pixels, truth, self.names), f"{name}, annotated", f"{text(name)}"),
             Picture(
-                pictures.overlay(pixels, found, self.names, plain), f"{name}, found",
+                pictures.overlay(pixels, found, self.names), f"{name}, found",
                 f'<span class="soft">{share:.1%} of its pixels are right</span>',
             ),
         ]  # fmt: skip
