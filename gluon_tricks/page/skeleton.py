@@ -44,7 +44,7 @@ def page(title: str, head: str, sections: Sequence[Section], script: str = "") -
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<meta name="generator" '
-        f'content="gluon_tricks">\n<link rel="icon" href="data:,">\n<title>{text(title)}</title>\n'
+        f'content="gluon_tricks">\n<title>{text(title)}</title>\n'
         f"<style>{STYLE}</style>\n</head>\n<body>\n{head}\n<nav>{contents}</nav>\n<main>\n{parts}\n</main>\n"
         f"{code}</body>\n</html>\n"
     )
@@ -130,8 +130,10 @@ svg text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans",
   transform-origin: 0 0; user-select: none; -webkit-user-drag: none }
 .tools { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; margin: 8px 0 }
 .tools output { min-height: 1.5em }
+.sheet { margin: 14px 0; overflow-x: auto } .sheet img { display: block; max-width: 100%; margin: 0 auto 6px }
 button { font: inherit; padding: 2px 12px; border: 1px solid var(--line); border-radius: 6px; background: #fff }
 @media (max-width: 760px) { section { padding: 14px 12px }
   body { padding: 18px 10px 40px } th, td { padding: 3px 4px } th { font-size: 12px } }
+@media (max-width: 800px) { .sheet img { max-width: none; width: 1000px } }
 @media print { body { background: #fff } .scroll, pre { max-height: none } }
 """
