@@ -198,7 +198,7 @@ def test_only_tasks_ask_which_task_it_is():
 def test_every_task_has_its_record_and_all_of_the_protocol():
     assert [task.kind for task in TASKS] == list(KINDS.values())
     wanted = {name for name in vars(Task) | Task.__annotations__ if not name.startswith("_")}
-    of_an_object = {"recipe", "train", "val", "open_files", "found"}
+    of_an_object = {"recipe", "train", "val", "open_files"}
     for task in TASKS:
         assert wanted - of_an_object <= set(dir(task)), task
         assert {*task.prediction_options} <= {*inspect.signature(task.look).parameters}

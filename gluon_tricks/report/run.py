@@ -60,10 +60,17 @@ class Run:
 
     def final(self) -> dict[str, float]:
         """Column -> score at the end of the run."""
+        return with_final(dict(self.rows[-1]), self.scores, self._scored_at_end())
+
+    def besides(self) -> dict[str, float]:
+        """What was scored at the end alone and stands in no column's place, by its name in words."""
+        placed = set(self.scores.at_end.values())
+        return {name: value for name, value in self._scored_at_end().items() if name not in placed}
+
+    def _scored_at_end(self) -> dict[str, float]:
         told = [event.get("scores") for event in self.events if event.get("event") == "final_scores"]
         last = told[-1] if told and isinstance(told[-1], dict) else {}
-        numbers = {name: float(value) for name, value in last.items() if is_number(value)}
-        return with_final(dict(self.rows[-1]), self.scores, numbers)
+        return {name: float(value) for name, value in last.items() if is_number(value)}
 
     def begun(self) -> dict[str, Any]:
         """What its starts told of data, machine and versions, of each thing the newest."""

@@ -68,13 +68,11 @@ def score_words(column: str, value: float) -> str:
 def _head(run: Run) -> str:
     """The headline and the scores."""
     final, intervals = run.final(), intervals_of(run)
-    tiles = []
-    for column, label in sorted(run.scores.labels.items(), key=lambda item: item[0] == "val_loss"):
-        low, high = (f"{100 * end:.1f}" for end in intervals.get(column, (0, 0)))
-        beside = f"<span>95% interval: {low} to {high}</span>" if column in intervals else ""
-        tiles.append(
-            f'<div class="score"><b>{score_words(column, final[column])}</b><span>{text(label)}</span>{beside}</div>'
-        )
+    tiles = [
+        _tile(score_words(column, final[column]), label, intervals.get(column))
+        for column, label in sorted(run.scores.labels.items(), key=lambda item: item[0] == "val_loss")
+    ]
+    tiles += [_tile(score_words("", value), name, None) for name, value in run.besides().items()]
     images = final_images(run)
     on = f" The scores are on {plural(images, 'validation image')}." if images else ""
     done = len(run.rows)
@@ -83,6 +81,12 @@ def _head(run: Run) -> str:
     took = f", in {duration(seconds)}" if seconds else ""
     said = f"Run {text(run.folder.absolute())}: {plural(done, 'epoch')}{of}{took}.{on}"
     return f'<h1>{text(what_of(run))}</h1>\n<p class="soft">{said}</p>\n<div class="scores">{"".join(tiles)}</div>'
+
+
+def _tile(score: str, label: str, interval: tuple[float, float] | None) -> str:
+    low, high = (f"{100 * end:.1f}" for end in interval or (0, 0))
+    beside = f"<span>95% interval: {low} to {high}</span>" if interval else ""
+    return f'<div class="score"><b>{score}</b><span>{text(label)}</span>{beside}</div>'
 
 
 def final_images(run: Run) -> int:

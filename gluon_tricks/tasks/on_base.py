@@ -31,6 +31,7 @@ from gluon_tricks.networks.start import starts
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.transfer import TransferRecipe
 from gluon_tricks.tasks.annotated_validation import AnnotatedValidation, open_validation
+from gluon_tricks.tasks.findings import Arrays
 from gluon_tricks.tasks.protocol import Loader, Scores, ScoringOptions
 from model_zoo import formats, get_model
 from model_zoo.classifier import Classifier
@@ -48,6 +49,7 @@ class OnBase(abc.ABC):
     exported: ClassVar[bool] = False
     open_files: ClassVar[int] = 0
     run_files: ClassVar[Mapping[str, str]] = {}
+    found: Arrays = {}  # of no evaluation yet
     recipe: TransferRecipe
     contexts: Sequence[mx.Context]
     val: Loader

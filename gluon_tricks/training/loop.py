@@ -164,7 +164,7 @@ def finish_epoch(job: Job, epoch: int, scores: Scores) -> None:
 
 def keep_found(job: Job) -> None:
     """Writes what the newest evaluation found of each image, for the run's report; a fault in it costs that alone."""
-    if distributed.rank() == 0:
+    if distributed.rank() == 0 and job.task.found:  # a finished run that is resumed evaluates nothing
         try:
             save_found(job.journal.folder, Found(job.task.names, job.task.val.records.digest, job.task.found))
         except Exception as error:

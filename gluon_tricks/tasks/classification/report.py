@@ -22,7 +22,7 @@ from gluon_tricks.tasks.classification.paired import gain
 from gluon_tricks.tasks.findings import Field, Found
 
 _SHOWN = 20  # mistakes
-_MOST_CLASSES = 4000  # of a matrix
+_MOST_CLASSES = 2000  # of a matrix
 
 
 class ClassifierReport:

@@ -52,7 +52,7 @@ from gluon_tricks.tasks.classification.teacher import load_teacher
 from gluon_tricks.tasks.classification.validation import ClassificationValidation
 from gluon_tricks.tasks.classification.view_validation import ViewValidation, open_set, open_view_validation
 from gluon_tricks.tasks.classification.views import Views
-from gluon_tricks.tasks.findings import TaskReport
+from gluon_tricks.tasks.findings import Arrays, TaskReport
 from gluon_tricks.tasks.multi_label.prediction import open_tagging
 from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tasks.protocol import (
@@ -87,6 +87,7 @@ class Classification:
         "submission", "crops", "scales", "dense", "members",
     )  # fmt: skip
     report: ClassVar[type[TaskReport]] = ClassifierReport
+    found: Arrays = {}  # of no evaluation yet
     image_loss = staticmethod(cross_entropy)
     architecture = staticmethod(untrained)
     restored = staticmethod(restored_classifier)

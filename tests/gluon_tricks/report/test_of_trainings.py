@@ -33,7 +33,8 @@ TINY = {
         model="mobilenet0.25", dataset="few_scenes", short=96, long=128, roi="small", epochs=1, batch_size=2, lr=1e-3
     ),
     "segmentation": SegmentationRecipe(
-        model="mobilenet0.25", dataset="few_scenes", crop=48, base_size=96, epochs=1, batch_size=2
+        model="mobilenet0.25", dataset="few_scenes", crop=48, base_size=96, epochs=1, batch_size=2,
+        final_scales="several",
     ),
 }  # fmt: skip
 QUICK = Options(contexts=[mx.cpu()], threads=1, picture_epochs=0)

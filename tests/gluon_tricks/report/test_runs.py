@@ -40,10 +40,11 @@ def test_one_epoch_is_a_point(made):
 def test_the_final_scores_count(made):
     """What is scored at the end in another way stands in the place of the last epoch's."""
     one = made("tagger", NAMES)
-    told = {"event": "final_scores", "scores": {"mAP over the test crops (area)": 0.875, "odd": "x"}}
+    told = {"event": "final_scores", "scores": {"mAP over the test crops (area)": 0.875, "odd": "x", "more": 0.5}}
     with open(one.folder / "events.jsonl", "a") as file:
         print(json.dumps(told), file=file)
     final = read_run(one.folder).final()
+    assert read_run(one.folder).besides() == {"more": 0.5}
     assert final["val_map"] == 0.875 and final["val_map07"] == 0.501
 
 
