@@ -13,7 +13,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 12, 12, 40
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b0479a", "#8a6d00", "#3b3b98", "#000000")  # after Okabe and Ito
 _DASHES = ("", "7 3", "2 3", "9 3 2 3", "12 4")
 _SHAPES = ("circle", "square", "triangle", "diamond", "cross", "plus")
-_MOST_POINTS = 40  # of a line that are marked each
+_MOST_POINTS = 24  # of a line that are marked each
 
 
 @dataclasses.dataclass(frozen=True)

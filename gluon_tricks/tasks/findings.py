@@ -39,7 +39,8 @@ class Field:
     Args:
         dtype: its type.
         shape: a number for each axis, or a letter: K is the number of classes, others must agree among the arrays.
-        least, most: bounds of its numbers, which are never NaN; "K": below the number of classes. None: any.
+        least, most: bounds of its numbers; "K": below the number of classes. None: any.
+        nan: whether it may hold NaN.
     """
 
     dtype: str
