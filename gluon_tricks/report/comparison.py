@@ -93,7 +93,7 @@ def _scores(runs: Sequence[Run], names: Sequence[str]) -> str:
             cells.append(score_words(column, final[column]) + beside)
         rows.append(cells)
     heads = ["run", "epochs", "time", *map(text, labels.values())]
-    words = "<p>Below a score its 95% interval, where it is a share of images (Wilson's).</p>" if any(intervals) else ""
+    words = "<p>Below a score its 95% interval, where one is known.</p>" if any(intervals) else ""
     return words + table(heads, rows, range(1, len(heads))) + _gains(runs, names)
 
 

@@ -16,9 +16,27 @@ from gluon_tricks.page.images import Picture, gallery
 from gluon_tricks.page.matrix import confusion
 from gluon_tricks.page.skeleton import Section, text
 from gluon_tricks.tasks import pictures
+from gluon_tricks.tasks.classification.evaluation import Z
 from gluon_tricks.tasks.findings import Field, Found
 from gluon_tricks.tasks.segmentation.kept_masks import decoded
 from gluon_tricks.tasks.segmentation.metrics import SegmentationScores
+
+
+def spread(parts: np.ndarray, wholes: np.ndarray) -> tuple[float, float, float] | None:
+    """The share of sums over images, and its 95 % interval by how far the images differ; None: of fewer than two.
+
+    Args:
+        parts, wholes: of each image (n,), pixels.
+
+    Source: the ratio estimator of Cochran, Sampling techniques (3rd edition, 1977), equation 2.46; pixels of one image
+        are no independent trials.
+    """
+    n, total = len(wholes), wholes.sum()
+    if n < 2 or total == 0:
+        return None
+    share = float(parts.sum() / total)
+    half = Z * np.sqrt(n / (n - 1) * ((parts - share * wholes) ** 2).sum()) / total
+    return share, share - half, share + half
 
 
 class SegmenterReport:
@@ -62,10 +80,14 @@ class SegmenterReport:
         return "IoU", SegmentationScores.of(self.found["matrix"], 0).per_class_iou
 
     def intervals(self, final: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-        return {}
+        found = spread(self.found["right"], self.found["pixels"])
+        return {"val_pix_acc": (max(found[1], 0.0), min(found[2], 1.0))} if found else {}
 
     def gains(self, other: SegmenterReport) -> dict[str, tuple[float, float, float]]:
-        return {}
+        if not np.array_equal(self.found["image"], other.found["image"]):
+            return {}
+        found = spread(self.found["right"] - other.found["right"], self.found["pixels"])
+        return {"val_pix_acc": found} if found else {}
 
     def _overlays(self) -> Section:
         """The worst images: as they are, under their mask and under the one that was found."""

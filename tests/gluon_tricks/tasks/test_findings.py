@@ -10,6 +10,7 @@ from gluon_tricks.tasks.findings import Field, Found, curve, read_found, save_fo
 from gluon_tricks.tasks.pictures import overlay
 from gluon_tricks.tasks.segmentation import kept_masks
 from gluon_tricks.tasks.segmentation.kept_masks import KeptMasks, decoded, encoded
+from gluon_tricks.tasks.segmentation.report import spread
 
 
 def test_a_curve():
@@ -101,3 +102,11 @@ def test_the_background_keeps_its_colour():
         drawn = overlay(grey, mask, names)
         assert (drawn[:400, :200] == 100).all() and (drawn[:400, 200:] != 100).any(axis=2).all()
     assert (overlay(grey, mask, ("back", "cat"))[:400] != 100).any(axis=2).all()
+
+
+def test_the_interval_of_a_share_of_pixels():
+    """Of two images with 50 and 100 of 100 pixels: 0.75, and a standard error of sqrt(2 * 2 * 25^2) / 200 = 0.25."""
+    share, low, high = spread(np.array([50, 100]), np.array([100, 100]))
+    assert share == 0.75 and (low, high) == pytest.approx((0.75 - 1.959964 * 0.25, 0.75 + 1.959964 * 0.25))
+    assert spread(np.array([30, 60]), np.array([100, 200]))[1:] == pytest.approx((0.3, 0.3))  # no image differs
+    assert spread(np.array([1]), np.array([2])) is None and spread(np.zeros(2), np.zeros(2)) is None
