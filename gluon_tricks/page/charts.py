@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from gluon_tricks.page.skeleton import text
 
 _WIDTH, _HEIGHT = 420, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 66, 12, 12, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 76, 12, 12, 40
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b0479a", "#8a6d00", "#3b3b98", "#000000")  # after Okabe and Ito
 _DASHES = ("", "7 3", "2 3", "9 3 2 3", "12 4")
 _SHAPES = ("circle", "square", "triangle", "diamond", "cross", "plus")
