@@ -98,6 +98,7 @@ th, td { padding: 3px 8px; border-bottom: 1px solid var(--line); vertical-align:
 th { overflow-wrap: break-word } td:first-child { min-width: 104px }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; overflow-wrap: normal }
 details { margin: 10px 0 } summary { cursor: pointer; color: var(--blue) }
+code { white-space: nowrap }
 pre { font: 12.5px/1.45 ui-monospace, Menlo, Consolas, monospace; background: var(--back); padding: 12px;
   border-radius: 6px; overflow: auto; max-height: 480px; overflow-wrap: normal }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 330px), 1fr)); gap: 16px 22px }

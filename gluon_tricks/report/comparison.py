@@ -141,8 +141,8 @@ def _per_class(runs: Sequence[Run], names: Sequence[str]) -> str:
     missing = [name for run, name in zip(runs, names) if run.found is None]
     if missing:
         return (
-            f"<p>{text(some(missing))} kept no account of single images: gluon-tricks report RUN RUN --evaluate looks "
-            "at them once.</p>"
+            f"<p>{text(some(missing))} kept no account of single images: gluon-tricks report RUN RUN "
+            "<code>--evaluate</code> looks at them once.</p>"
         )
     label, classes = _report(runs[0]).per_class()[0], _report(runs[0]).names
     values = np.array([_report(run).per_class()[1] for run in runs], np.float64)  # (runs, K)

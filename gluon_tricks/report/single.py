@@ -39,7 +39,7 @@ def _of_task(run: Run, images: Any | None, why: str) -> list[Section]:
     if run.found is None:
         said = (
             "<p>An earlier version trained this run and kept no account of single images: gluon-tricks report RUN "
-            "--evaluate looks at them once.</p>"
+            "<code>--evaluate</code> looks at them once.</p>"
         )
         return [Section("classes", "Each class", said)]
     note = [Section("pictures", "No pictures", f"<p>{text(why)}</p>")] if why else []
