@@ -23,8 +23,8 @@ FILES = {
 } | {"gluon_tricks_command": ROOT / "gluon_tricks_command.py"}
 # From the ground up: a room imports from itself and from those before it.
 ROOMS = (
-    *("core", "initialise", "tricks", "recipes", "data", "ranks", "machine"),
-    *("networks", "tasks", "trained", "inside", "training", "paper", "cli"),
+    *("core", "page", "initialise", "tricks", "recipes", "data", "ranks", "machine"),
+    *("networks", "tasks", "trained", "inside", "report", "training", "paper", "cli"),
 )
 
 
@@ -77,6 +77,8 @@ DEFERRED = {
     "gluoncv": "takes seconds, and PyTorch has to be hidden from it first (core.foreign)",
     "tensorboardX": "the same",
     "matplotlib": "takes half a second, and drawing is the last thing that a command does",
+    "scipy.cluster": "takes a tenth of a second, and only a page of many classes needs it",
+    "scipy.spatial": "the same",
     "fontTools": "takes about 25 ms, and only a command that draws letters needs it",
     "torch": "need not be installed",
     "horovod": "need not be installed",

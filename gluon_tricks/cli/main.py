@@ -18,6 +18,7 @@ COMMANDS = {  # name of the module in gluon_tricks.cli -> what it is for
     "tag": "train a classifier of several classes an image: on VOC, on your own images, or on built-in scenes",
     "pack": "pack images into RecordIO files, or check packed files",
     "evaluate": "the scores of a trained network on its validation images",
+    "report": "the page of a run: curves, classes, mistakes; or of several runs, side by side",
     "predict": "what a trained network sees in photos: classes, boxes or masks, as pictures and JSON",
     "look": "a trained classifier seen from inside: filters, deconvolution views, occlusion, invariance",
     "export": "export a network to ONNX or to MXNet's symbol",

@@ -40,6 +40,9 @@ class LabelledImages(Protocol):
 
     def place(self, i: int) -> tuple: ...
 
+    def name(self, i: int) -> str:
+        """As of Records."""
+
     def describe(self, i: int, id: int) -> str: ...
 
 

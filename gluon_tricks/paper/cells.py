@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import json
@@ -12,19 +11,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.reading import TOLD_BYTES, read_text
+from gluon_tricks.core.reading import read_text
 from gluon_tricks.core.wording import one_line, plural
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.recipe_records import DATA_SETS, find_records
 from gluon_tricks.networks.load import model_of, starting_point
 from gluon_tricks.paper.data_needed import require_data
-from gluon_tricks.paper.metrics import read_metrics
 from gluon_tricks.paper.scales import AnyScale, family_of, scales_of
 from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.registry import TABLES, get_table, is_cell
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables.rows import Row, Table
+from gluon_tricks.report.told import read_events, read_metrics
 from gluon_tricks.tasks.protocol import errors_of, with_final
 from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.tricks import Distillation
@@ -134,11 +133,7 @@ class Cell:
 
     def events(self) -> Iterator[dict[str, Any]]:
         """What the run has told of itself; none where only its metrics have been kept."""
-        path = self.folder / "events.jsonl"
-        if os.path.lexists(path):
-            for line in read_text(path, TOLD_BYTES, "backslashreplace").splitlines():
-                with contextlib.suppress(ValueError, RecursionError):  # one that was cut short, or no event
-                    yield json.loads(line)
+        return read_events(self.folder)
 
     def scores(self) -> tuple[float, float] | None:
         """Its two scores (Scores.in_tables) at the end, if it is done."""

@@ -13,8 +13,8 @@ from gluon_tricks.core.wording import plural
 from gluon_tricks.paper.cells import Cell
 from gluon_tricks.paper.line import Line
 from gluon_tricks.paper.metrics import mean_history
+from gluon_tricks.report.told import read_step_losses
 from gluon_tricks.tasks.lettering import import_pyplot
-from gluon_tricks.training.step_losses import read_step_losses
 
 _FIRST = (10_000, 100_000)  # iterations that the document's upper rows show
 _SMOOTHED = 20  # steps, of the unsmoothed loss

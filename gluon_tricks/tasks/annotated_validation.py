@@ -16,6 +16,7 @@ from gluon_tricks.data.augment import normalised
 from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import input_dtype
 from gluon_tricks.recipes.transfer import TransferRecipe
+from gluon_tricks.tasks.findings import Arrays
 from gluon_tricks.tasks.protocol import Loader, Scores, ScoringOptions
 
 
@@ -35,13 +36,14 @@ class AnnotatedTask(Protocol):
     @classmethod
     def score(
         cls, net: mx.gluon.HybridBlock, batches: Iterable, contexts: Sequence[mx.Context], records: Any,
-        preprocess: Callable,
+        preprocess: Callable, found: Arrays | None = None,
     ) -> Scores:  # fmt: skip
         """The scores of a network. It takes those of its evaluation_flags that concern it besides.
 
         Args:
             records: the loader's.
             preprocess: (images uint8 NHWC ndarray, context) -> the network's input on that device.
+            found: as of Validation.score.
         """
 
 
@@ -65,13 +67,13 @@ class AnnotatedValidation:
     contexts: Sequence[mx.Context]
     multi_scale: bool = False
 
-    def score(self, batches: Iterable, precision: str | None = None) -> Scores:
+    def score(self, batches: Iterable, precision: str | None = None, found: Arrays | None = None) -> Scores:
         dtype = input_dtype(precision or "float32")
         self.net.cast(dtype)
         self.net.hybridize(static_alloc=True)  # the shapes of images differ
         preprocess = functools.partial(_preprocess, self.recipe, dtype)
         options = {"multi_scale": True} if self.multi_scale else {}
-        return self.task.score(self.net, batches, self.contexts, self.loader.records, preprocess, **options)
+        return self.task.score(self.net, batches, self.contexts, self.loader.records, preprocess, found, **options)
 
     def doubts(self) -> list[str]:
         return []  # reading the annotations has told of all

@@ -51,6 +51,10 @@ class Precisions:
         both = {"per_class_07": self.per_class_07, "per_class_area": self.per_class_area}
         return {name: [None if math.isnan(ap) else ap for ap in aps.values()] for name, aps in both.items()}
 
+    def areas(self) -> np.ndarray:
+        """per_class_area as an array, (K,) float32."""
+        return np.array([*self.per_class_area.values()], np.float32)
+
     @classmethod
     def from_row(cls, row: dict[str, float], images: int) -> Precisions:
         """The scores of such a row, which does not have the classes."""

@@ -31,6 +31,7 @@ from gluon_tricks.networks.start import starts
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.transfer import TransferRecipe
 from gluon_tricks.tasks.annotated_validation import AnnotatedValidation, open_validation
+from gluon_tricks.tasks.findings import Arrays
 from gluon_tricks.tasks.protocol import Loader, Scores, ScoringOptions
 from model_zoo import formats, get_model
 from model_zoo.classifier import Classifier
@@ -48,6 +49,7 @@ class OnBase(abc.ABC):
     exported: ClassVar[bool] = False
     open_files: ClassVar[int] = 0
     run_files: ClassVar[Mapping[str, str]] = {}
+    found: Arrays = {}  # of no evaluation yet
     recipe: TransferRecipe
     contexts: Sequence[mx.Context]
     val: Loader
@@ -190,6 +192,11 @@ class OnBase(abc.ABC):
             over_ranks = distributed.ranks() > 1 and recipe.net.get("norm_layer") == "SyncBatchNorm"
             net.hybridize(static_alloc=True, static_shape=over_ranks)
         return net
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """See Task."""
+        return tuple(self.recipe.class_names)
 
     @property
     def final_val(self) -> Loader:

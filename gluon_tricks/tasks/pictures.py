@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import pathlib
+import re
 from collections.abc import Sequence
 
 import cv2
@@ -19,6 +20,7 @@ from gluon_tricks.core.files import write_atomically
 from gluon_tricks.tasks.lettering import shortened, write
 from gluon_tricks.tasks.lettering import width as text_width
 
+_BACKGROUND = re.compile("_*background_*", re.IGNORECASE)
 LONGER_SIDE = (400, 1280)  # pixels, at least and at most
 _SHORTER_SIDE = 120  # a strip of a photo is drawn on so much paper at least
 _PAPER, _INK, _FAINT, _BAR, _TRUE = (255, 255, 255), (20, 20, 20), (225, 228, 232), (54, 112, 184), (40, 150, 70)
@@ -113,8 +115,15 @@ def boxes(
     return photo
 
 
+def backgrounds(names: Sequence[str]) -> list[int]:
+    """The classes that are no things to be seen, by their names: background, as GluonCV and VOC call it."""
+    return [k for k, name in enumerate(names) if _BACKGROUND.fullmatch(name)]
+
+
 def overlay(image: np.ndarray, mask: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """A photo under the colours of its pixels' classes, and below it whose they are, those of most pixels first.
+
+    The background keeps the photo's colour, so that what is in front of it can be seen.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -123,7 +132,7 @@ def overlay(image: np.ndarray, mask: np.ndarray, names: Sequence[str]) -> np.nda
     """
     if mask.shape != image.shape[:2]:
         raise Refused(f"a mask of shape {mask.shape} does not lie over an image of shape {image.shape}")
-    known = (mask >= 0) & (mask < len(names))
+    known = (mask >= 0) & (mask < len(names)) & ~np.isin(mask, backgrounds(names))
     counts = np.bincount(mask[known].astype(np.int64), minlength=len(names))
     palette = np.array([colour(k) for k in range(len(names))], np.float32).reshape(-1, 3)
     photo, scale = _prepared(image)

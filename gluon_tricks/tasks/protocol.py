@@ -16,6 +16,7 @@ from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.networks.load import Trained
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.settings import Settings
+from gluon_tricks.tasks.findings import Arrays, TaskReport
 from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tricks import StepContext
 
@@ -138,12 +139,13 @@ class Validation(Protocol):
 
     loader: Loader
 
-    def score(self, batches: Iterable, precision: str | None = None) -> Scores:
+    def score(self, batches: Iterable, precision: str | None = None, found: Arrays | None = None) -> Scores:
         """The scores, as training gives them.
 
         Args:
             batches: of the loader.
             precision: what the network is made to compute in (see start_precision); None: it is left as it is.
+            found: is given what was found of each image, the arrays of the task's report; None: that is not wanted.
         """
 
     def doubts(self) -> list[str]:
@@ -170,8 +172,11 @@ class Task(Protocol):
         exported: whether a run's final network is written as a graph too.
         prediction_options: keywords of `look`, options of gluon-tricks predict.
         evaluation_flags: options of gluon-tricks evaluate that it takes, beside those of all.
+        report: the class of what shows an evaluation's findings.
 
     Attributes:
+        names: of the classes, in their order.
+        found: what the newest evaluation found, the arrays of its report.
         recipe: the one given, with what the data says (classes) and, once it is there, the network.
         train, val: the loaders of this rank.
         final_val: of what final_scores takes.
@@ -188,7 +193,10 @@ class Task(Protocol):
     exported: ClassVar[bool]
     prediction_options: ClassVar[tuple[str, ...]]
     evaluation_flags: ClassVar[tuple[str, ...]]
+    report: ClassVar[type[TaskReport]]
     recipe: Settings
+    names: tuple[str, ...]
+    found: Arrays
     train: Loader
     val: Loader
     final_val: Loader
@@ -204,6 +212,10 @@ class Task(Protocol):
     @classmethod
     def find_data(cls, recipe: Settings) -> tuple[Any, Any]:
         """The training and the validation images, checked. Raises Refused: they are not there, or contradict it."""
+
+    @classmethod
+    def validation_images(cls, recipe: Settings) -> Any:
+        """The validation images alone. Raises Refused, as find_data does."""
 
     @classmethod
     def drawn(cls, recipe: Settings) -> Settings:

@@ -10,10 +10,14 @@ from typing import Any
 import mxnet as mx
 from mxnet import autograd
 
-from gluon_tricks.core.files import writing
+from gluon_tricks.core.files import CannotWrite, writing
+from gluon_tricks.core.wording import one_line
 from gluon_tricks.networks.checkpoint import checkpoint_path
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.settings import Settings
+from gluon_tricks.report.run import read_run
+from gluon_tricks.report.single import NAME, write_report
+from gluon_tricks.tasks.findings import Found, save_found
 from gluon_tricks.tasks.protocol import Scores, Shard, with_final
 from gluon_tricks.training.curves import draw_curves
 from gluon_tricks.training.divergence import Diverged
@@ -150,11 +154,21 @@ def finish_epoch(job: Job, epoch: int, scores: Scores) -> None:
     progress.wrong, progress.counted = 0, 0
     job.journal.epoch(progress.history, str(scores), scores.per_class())
     tell_of_validation(job)
+    keep_found(job)
     if (epoch + 1) % job.options.checkpoint_epochs == 0 or not job.epochs:
         if scores.best > progress.best[1]:
             progress.best = (checkpoint_path(job.journal.folder, progress.step).name, scores.best)
         job.checkpoint()
     draw_predictions(job, epoch)
+
+
+def keep_found(job: Job) -> None:
+    """Writes what the newest evaluation found of each image, for the run's report; a fault in it costs that alone."""
+    if distributed.rank() == 0 and job.task.found:  # a finished run that is resumed evaluates nothing
+        try:
+            save_found(job.journal.folder, Found(job.task.names, job.task.val.records.digest, job.task.found))
+        except Exception as error:
+            job.journal.warn(f"what was found in single images could not be kept for the report: {error}")
 
 
 def tell_of_validation(job: Job) -> None:
@@ -180,16 +194,38 @@ def draw_predictions(job: Job, epoch: int) -> None:
 
 
 def finish_run(job: Job) -> Scores:
-    """Writes the final network and the curves; returns the run's scores."""
+    """Writes the final network and what shows the run; returns the run's scores."""
     more = job.task.final_scores(job.net, until_stopped(job, job.task.final_val.epoch()))
     if more:  # before final.params, by which a run counts as done
+        keep_found(job)
         job.journal.say(", ".join(f"{name} {value:.1%}" for name, value in more.items()))
         job.journal.event("final_scores", scores=more)
     row = with_final(job.progress.history[-1], job.task.scores, more)
     scores = job.task.scores.from_row(row, job.progress.val_images)
     if distributed.rank() == 0:
         save_final(job.net, job.journal.folder, job.recipe)
-        draw_curves(job.progress, job.plan.steps_per_epoch, job.journal.folder / "curves.png", job.recipe, scores)
     job.journal.event("done", **scores.row())
+    show_run(job, scores)
     distributed.wait_for_all()  # a rank that had left would count as hanging
     return scores
+
+
+def show_run(job: Job, scores: Scores) -> None:
+    """Draws the curves and writes the report. The run is done: whatever goes wrong here is told and costs no more."""
+    if distributed.rank() != 0:
+        return
+    folder = job.journal.folder
+    for name, make in (
+        ("curves.png", lambda path: draw_curves(job.progress, job.plan.steps_per_epoch, path, job.recipe, scores)),
+        (NAME, lambda path: write_report(read_run(folder), path, job.task.val.records)),
+    ):
+        try:
+            make(folder / name)
+        except Exception as error:
+            reason = one_line(f"{type(error).__name__}: {error}", 500)
+            again = "; gluon-tricks report RUN makes it again" if name == NAME else ""
+            line = f"the run is complete, but {name} could not be made ({reason}){again}"
+            try:
+                job.journal.warn(line)
+            except CannotWrite:
+                print(line, flush=True)

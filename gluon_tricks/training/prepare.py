@@ -12,6 +12,7 @@ import mxnet as mx
 import numpy as np
 
 import gluon_tricks
+from gluon_tricks.core.commit import commit
 from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import write_text
@@ -296,7 +297,9 @@ def _announce(job: Job, lines: Sequence[str], resumed_from: str, of_precision: s
         ranks=distributed.ranks(),
         cores=usable_cores(),
         bn_batch=seen,
+        what=job.task.describe(),
         records=job.task.train.records.digest,
+        val_records=job.task.val.records.digest,
         base_lr=recipe.base_lr(),
         steps_per_epoch=job.plan.steps_per_epoch,
         versions={
@@ -305,6 +308,7 @@ def _announce(job: Job, lines: Sequence[str], resumed_from: str, of_precision: s
             "python": platform.python_version(),
         },
         machine=platform.platform(),
+        commit=commit(),
     )
     if doubt := doubt_of_norms(seen):
         journal.warn(doubt)

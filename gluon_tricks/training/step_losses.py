@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 
-from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import opened_to_append, write_text, writing
-from gluon_tricks.core.reading import TOLD_BYTES, read_text
-from gluon_tricks.core.wording import quoted
+from gluon_tricks.report.told import read_step_losses
 
 _HEADING = "step,loss"
 
@@ -21,12 +18,12 @@ class StepLosses:
     """
 
     def __init__(self, folder: pathlib.Path):
-        self._path, self._file = folder / "steps.csv", None
+        self._folder, self._path, self._file = folder, folder / "steps.csv", None
 
     def go_to(self, step: int) -> None:
         """Keeps the rows up to a step; of a run that was killed the last one may be incomplete."""
         self.close()
-        kept = {k: loss for k, loss in _rows(self._path, lenient=True).items() if k <= step}
+        kept = {k: loss for k, loss in read_step_losses(self._folder, lenient=True).items() if k <= step}
         write_text(self._path, "\n".join([_HEADING, *(_line(k, loss) for k, loss in kept.items()), ""]))
         with writing(self._path):
             self._file = opened_to_append(self._path)
@@ -41,27 +38,5 @@ class StepLosses:
             self._file.close()
 
 
-def read_step_losses(folder: pathlib.Path) -> dict[int, float]:
-    """Step -> loss of a run; {}: it was trained by a version that did not write them. Raises Refused: it is damaged."""
-    return _rows(folder / "steps.csv")
-
-
 def _line(step: int, loss: float) -> str:
     return f"{step},{loss:.6g}"
-
-
-def _rows(path: pathlib.Path, lenient: bool = False) -> dict[int, float]:
-    if not os.path.lexists(path):
-        return {}
-    found: dict[int, float] = {}
-    for line in read_text(path, TOLD_BYTES, "backslashreplace").split("\n")[1:]:
-        step, _, loss = line.partition(",")
-        try:
-            if line:
-                found[int(step)] = float(loss)
-        except ValueError:
-            if not lenient:
-                raise Refused(
-                    f"{path} is damaged (a row {quoted(line)}): move the run away, or remove the row"
-                ) from None
-    return found

@@ -18,6 +18,7 @@ COMMANDS = {  # script -> the word of gluon-tricks for the same
     "train_multi_label": "tag",
     "pack_records": "pack",
     "evaluate": "evaluate",
+    "report": "report",
     "predict": "predict",
     "visualize": "look",
     "export_model": "export",

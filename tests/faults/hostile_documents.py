@@ -25,8 +25,8 @@ from gluon_tricks.data.records import BadRecord, Records, decode_image
 from gluon_tricks.networks.normalisation import read_mean_image
 from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.report.told import read_step_losses
 from gluon_tricks.tasks.multi_label.loader import TagLoader
-from gluon_tricks.training.step_losses import read_step_losses
 from gluon_tricks.tricks import TRICKS
 from model_zoo import published
 from model_zoo.mean_image import MeanImage

@@ -85,7 +85,8 @@ def named(net, gradients):
 
 
 def scores(records):
-    """Top-1, top-5, loss and number of images of an untrained network on 20 images, whatever the number of ranks."""
+    """Of an untrained network on 20 images, whatever the number of ranks: top-1, top-5, loss and number of images; and
+    what is kept of each image, (20, 5)."""
     net = initialised_network(Recipe(model="cifar_resnet20_v1", classes=4, input_size=32), [mx.cpu()])
     loader = RecordLoader(
         Records(records / "val.rec"), size=32, batch_size=2, train=False, threads=1,
@@ -97,8 +98,9 @@ def scores(records):
         matrix, flip = coefficients("none", 0, 0, range(len(images)), recipe.mean, recipe.std)
         return preprocess(*(mx.nd.array(part, dtype=part.dtype) for part in (images, matrix, flip)))
 
-    found = evaluate(net, loader.epoch(), prepared, [mx.cpu()])
-    return np.array([found.top1, found.top5, found.loss, found.images])
+    each = {}
+    found = evaluate(net, loader.epoch(), prepared, [mx.cpu()], found=each)
+    return np.array([found.top1, found.top5, found.loss, found.images]), np.stack([*each.values()], axis=1)
 
 
 def messages():
@@ -124,7 +126,8 @@ def results(records):
     found.update({f"sync/{name}": value for name, value in step_of_a_resnet().items()})
     for rounds in (1, 2):
         found.update({f"steps{rounds}/{name}": value for name, value in twenty_steps(rounds).items()})
-    return {**found, "scores": scores(records)}
+    found["scores"], found["each"] = scores(records)
+    return found
 
 
 if __name__ == "__main__":

@@ -15,11 +15,8 @@ PROGRAM = pathlib.Path(__file__).with_name("program.py")
 @pytest.fixture(scope="module")
 def alone(tiny_records):
     """What one rank of all images computes: batch normalisation is MXNet's own here."""
-    return {
-        "sync": step_of_a_resnet(),
-        "steps": twenty_steps(),
-        "scores": scores(tiny_records),
-    }
+    numbers, each = scores(tiny_records)
+    return {"sync": step_of_a_resnet(), "steps": twenty_steps(), "scores": numbers, "each": each}
 
 
 @pytest.fixture(scope="module", params=[2, 3])
@@ -80,6 +77,8 @@ def test_unequal_shards_are_scored_exactly(ranks, alone):
     for found in ranks:
         np.testing.assert_allclose(found["scores"], alone["scores"], rtol=1e-6)
         assert found["scores"][3] == 20
+        np.testing.assert_allclose(found["each"], alone["each"], rtol=1e-5)  # image, truth, guess, probabilities
+        assert found["each"][:, 0].tolist() == [*range(20)]
 
 
 @pytest.mark.parametrize("ranks", [2], indirect=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from gluon_tricks.core.reading import IMAGE_BYTES, expanded, read_bytes
+from gluon_tricks.core.wording import printable
 from gluon_tricks.data.annotations.annotated import same_bytes
 from gluon_tricks.data.annotations.boxes import VOC_CLASSES, BoxedImages, find_listing, read_voc
 from gluon_tricks.data.label_vectors import ABSENT, IGNORED, PRESENT
@@ -57,6 +58,9 @@ class LabelledFolder:
 
     def place(self, i: int) -> tuple[pathlib.Path, int]:
         return self.paths[i], 0
+
+    def name(self, i: int) -> str:
+        return printable(self.paths[i].name)
 
     def describe(self, i: int, id: int) -> str:
         return str(self.paths[i])

@@ -13,8 +13,10 @@ import numpy as np
 
 from gluon_tricks.networks.of_recipe import restore_plain_layout
 from gluon_tricks.ranks import distributed
+from gluon_tricks.tasks.average_precision import gather
 from gluon_tricks.tasks.classification.auxiliary import own
 from gluon_tricks.tasks.classification.guesses import Guesses, guess, guesses_of
+from gluon_tricks.tasks.findings import Arrays
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +122,7 @@ def evaluate(
     preprocess: Callable,
     contexts: Sequence[mx.Context],
     kind: type[ClassificationScores] = ClassificationScores,
+    found: Arrays | None = None,
 ) -> ClassificationScores:
     """ClassificationScores a network over all batches of all ranks.
 
@@ -129,24 +132,44 @@ def evaluate(
         preprocess: (images uint8 NHWC ndarray, context) -> the network's input on that device.
         contexts: each batch is split over them.
         kind: of scores, see scores_of.
+        found: is given what was found of each image, the arrays of report.FIELDS; None: that is not wanted.
     """
-    sums, seen, pending = np.zeros(4), [], collections.deque()
+    sums, seen, owns, pending = np.zeros(4), [], [np.zeros(0)], collections.deque()
+
+    def read(batch, shards) -> None:
+        sums[:3] += np.sum([counts.asnumpy() for counts, _ in shards], axis=0, dtype="float64")
+        named, confidence, own = np.concatenate([of_each.asnumpy() for _, of_each in shards])[: batch.count].T
+        seen.append(guesses_of(batch, named, confidence))
+        owns.append(own)
+
     for batch in batches:
         real = np.arange(len(batch.labels)) < batch.count
         shards = zip(contexts, *(np.array_split(part, len(contexts)) for part in (batch.images, batch.labels, real)))
         pending.append((batch, [_count_shard(net, preprocess, *shard) for shard in shards]))
         sums[3] += batch.count
         if len(pending) > 2:  # the device is never more than two batches behind
-            sums[:3] += _read(*pending.popleft(), seen)
-    for batch, counts in pending:
-        sums[:3] += _read(batch, counts, seen)
+            read(*pending.popleft())
+    for waiting in pending:
+        read(*waiting)
     restore_plain_layout(net)
     top1, top5, loss, images = distributed.total(sums)
     if images == 0:
         raise RuntimeError(
             "there is no image to evaluate on: every one of the records was undecodable or none was given"
         )
-    return kind(top1 / images, top5 / images, loss / images, int(images), Guesses.joined(seen))
+    guesses = Guesses.joined(seen)
+    if found is not None:
+        told = (guesses.images, guesses.labels, guesses.named, guesses.confidence, np.concatenate(owns))
+        found.update(_of_each(gather(np.column_stack(told))))
+    return kind(top1 / images, top5 / images, loss / images, int(images), guesses)
+
+
+def _of_each(rows: np.ndarray) -> Arrays:
+    """(n, 5): image, class, guess and two probabilities -> an array of each, in the order of the images."""
+    rows = rows[np.argsort(rows[:, 0], kind="stable")]
+    whole = {name: rows[:, k].astype(np.int32) for k, name in enumerate(("image", "truth", "guess"))}
+    shares = np.clip(np.nan_to_num(rows[:, 3:]), 0, 1).astype(np.float32)
+    return {**whole, "confidence": shares[:, 0], "of_truth": shares[:, 1]}
 
 
 def collect_logits(
@@ -174,22 +197,17 @@ def wilson(fraction: float, count: int) -> tuple[float, float]:
 
 
 def _count_shard(net, preprocess, context, images, labels, real) -> tuple[mx.nd.NDArray, mx.nd.NDArray]:
-    """What adds up, (3,), and what is kept of each image, (N, 2)."""
+    """What adds up, (3,), and what is kept of each image, (N, 3): its guess and the probability of its own class."""
     logits = network_logits(net, preprocess(images, context))
     labels = mx.nd.array(labels, ctx=context, dtype="float32")
-    return count_correct(logits, labels, mx.nd.array(real, ctx=context, dtype="float32")), guess(logits)
+    own = logits.softmax(axis=1).pick(labels, axis=1, keepdims=True)
+    counts = count_correct(logits, labels, mx.nd.array(real, ctx=context, dtype="float32"))
+    return counts, mx.nd.concat(guess(logits), own, dim=1)
 
 
 def network_logits(net: mx.gluon.HybridBlock, images: mx.nd.NDArray) -> mx.nd.NDArray:
     """The network's logits in float32; those of auxiliary classifiers, which come after its own, are left out."""
     return own(net(images)).astype("float32")
-
-
-def _read(batch, shards: list[tuple[mx.nd.NDArray, mx.nd.NDArray]], seen: list[Guesses]) -> np.ndarray:
-    """The sums of a batch, (3,), once the devices are done; `seen` gets what its images were taken for."""
-    told = np.concatenate([of_each.asnumpy() for _, of_each in shards])[: batch.count]
-    seen.append(guesses_of(batch, *told.T))
-    return np.sum([counts.asnumpy() for counts, _ in shards], axis=0, dtype="float64")
 
 
 def probabilities(net: mx.gluon.HybridBlock, batches, preprocess: Callable, context: mx.Context) -> np.ndarray:

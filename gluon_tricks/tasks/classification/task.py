@@ -48,10 +48,12 @@ from gluon_tricks.tasks.classification.evaluation import (
     scores_of,
 )
 from gluon_tricks.tasks.classification.prediction import classify, open_looking
+from gluon_tricks.tasks.classification.report import ClassifierReport
 from gluon_tricks.tasks.classification.teacher import load_teacher
 from gluon_tricks.tasks.classification.validation import ClassificationValidation
 from gluon_tricks.tasks.classification.view_validation import ViewValidation, open_set, open_view_validation
 from gluon_tricks.tasks.classification.views import Views
+from gluon_tricks.tasks.findings import Arrays, TaskReport
 from gluon_tricks.tasks.multi_label.prediction import open_tagging
 from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tasks.protocol import (
@@ -85,6 +87,8 @@ class Classification:
         "rec_val", "batch_size", "input_size", "crop_ratio", "form", "calibration", "calibration_batches", "places365",
         "submission", "crops", "scales", "dense", "members", "errors",
     )  # fmt: skip
+    report: ClassVar[type[TaskReport]] = ClassifierReport
+    found: Arrays = {}  # of no evaluation yet
     image_loss = staticmethod(cross_entropy)
     architecture = staticmethod(untrained)
     restored = staticmethod(restored_classifier)
@@ -97,6 +101,10 @@ class Classification:
     @classmethod
     def find_data(cls, recipe: Recipe) -> tuple[Records, Records]:
         return find_records(recipe)
+
+    @classmethod
+    def validation_images(cls, recipe: Recipe) -> Records:
+        return find_records(recipe)[1]
 
     @classmethod
     def drawn(cls, recipe: Recipe) -> Recipe:
@@ -153,6 +161,10 @@ class Classification:
         self.network_input = Preprocess(input_dtype(recipe.dtype))
         if recipe.mode == "hybrid":
             self.network_input.hybridize(static_alloc=True, static_shape=True)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.train.records.classes or (f"class {k}" for k in range(self.recipe.classes)))
 
     @property
     def run_files(self) -> dict[str, str]:
@@ -254,7 +266,8 @@ class Classification:
         return self._pixel_mean(self.network_input(*(_array(part, context) for part in (images, matrix, flip))))
 
     def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> ClassificationScores:
-        return evaluate(net, batches, self.evaluation_input, self.contexts, self.scores)
+        self.found = {}
+        return evaluate(net, batches, self.evaluation_input, self.contexts, self.scores, self.found)
 
     def final_scores(self, net: mx.gluon.HybridBlock, batches: Iterable) -> dict[str, float]:
         return {}
@@ -264,7 +277,7 @@ class Classification:
         batch = self._drawn_batch()
         found = probabilities(net, [batch], self.evaluation_input, self.contexts[0])
         restore_plain_layout(net)
-        names = in_words(self.train.records.classes or [f"class {k}" for k in range(self.recipe.classes)])
+        names = in_words(self.names)
         drawn = [pictures.bars(image, names, p, truth=k) for image, p, k in zip(batch.images, found, batch.labels)]
         pictures.save_png(path, pictures.grid(drawn))
 

@@ -18,6 +18,7 @@ from gluon_tricks.tasks.classification.class_report import class_lines, class_va
 from gluon_tricks.tasks.classification.evaluation import ClassificationScores, evaluate, scores_of, wilson
 from gluon_tricks.tasks.classification.evaluation_set import EvaluationSet
 from gluon_tricks.tasks.classification.guesses import Guesses
+from gluon_tricks.tasks.findings import Arrays
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,13 +46,16 @@ class ClassificationValidation:
         self.evaluated.net.hybridize(static_alloc=True, static_shape=True)
         self.evaluated.net.cast(input_dtype(precision))
 
-    def score(self, batches: Iterable, precision: str | None = None) -> ClassificationScores:
+    def score(
+        self, batches: Iterable, precision: str | None = None, found: Arrays | None = None
+    ) -> ClassificationScores:
         net = self.evaluated.net
         if precision:
             self.set_precision(precision)
         first = next(iter(net.collect_params().values()))  # an exported graph has float32
         dtype = input_dtype(precision) if precision else np.dtype(first.dtype).name
-        return evaluate(net, batches, self.evaluated.preprocess(dtype), self.contexts, scores_of(net.classes))
+        preprocess, kind = self.evaluated.preprocess(dtype), scores_of(net.classes)
+        return evaluate(net, batches, preprocess, self.contexts, kind, found)
 
     def doubts(self) -> list[str]:
         said = of_one_class(self.evaluated.records)

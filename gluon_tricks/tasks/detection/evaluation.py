@@ -14,8 +14,11 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.networks.of_recipe import restore_plain_layout
 from gluon_tricks.ranks import distributed
-from gluon_tricks.tasks.average_precision import average_precisions, gather
+from gluon_tricks.tasks.average_precision import IGNORED, RIGHT, average_precisions, gather
 from gluon_tricks.tasks.detection.metrics import DetectionScores, judge
+from gluon_tricks.tasks.findings import Arrays, curve
+
+_LEAST_SHOWN, _MOST_SHOWN = 0.05, 200_000  # score of a box that is kept for pictures; how many are
 
 
 def image_sizes(batch, records) -> np.ndarray:
@@ -54,8 +57,9 @@ def predict(
 
 
 def evaluate_detector(
-    net: HybridBlock, batches: Iterable, contexts: Sequence[mx.Context], records, preprocess: Callable = normalised
-) -> DetectionScores:
+    net: HybridBlock, batches: Iterable, contexts: Sequence[mx.Context], records, preprocess: Callable = normalised,
+    found: Arrays | None = None,
+) -> DetectionScores:  # fmt: skip
     """Scores a detector over all batches of all ranks, by the devkit's rules and against the annotated boxes.
 
     Args:
@@ -64,6 +68,7 @@ def evaluate_detector(
         contexts: images go to them in turn.
         records: the BoxedImages that batches' indices are of.
         preprocess: (images uint8 NHWC ndarray, context) -> the network's input on that device.
+        found: is given what was found, the arrays of report.FIELDS; None: that is not wanted.
 
     Raises:
         Refused: there is nothing to find in the images, or no image.
@@ -74,17 +79,31 @@ def evaluate_detector(
         sizes = image_sizes(batch, records)
         for k in np.flatnonzero(batch.indices >= 0):
             context = contexts[k % len(contexts)]
-            found = predict(net, preprocess(batch.images[k : k + 1], context), sizes[k : k + 1])
-            pending.append((int(batch.indices[k]), float(batch.scales[k]), found))
+            seen = predict(net, preprocess(batch.images[k : k + 1], context), sizes[k : k + 1])
+            pending.append((int(batch.indices[k]), float(batch.scales[k]), seen))
             if len(pending) > 2 * len(contexts):  # the devices are never further ahead
                 judged.append(_judge_image(records, *pending.popleft()))
-        seen = batch.indices[batch.indices >= 0]
-        objects[-1] += len(seen)
-        objects[:-1] += sum((_count(records.boxes[i], len(records.classes)) for i in seen), np.zeros(len(objects) - 1))
+        real = batch.indices[batch.indices >= 0]
+        objects[-1] += len(real)
+        objects[:-1] += sum((_count(records.boxes[i], len(records.classes)) for i in real), np.zeros(len(objects) - 1))
     judged += [_judge_image(records, *waiting) for waiting in pending]
     restore_plain_layout(net)
-    rows = gather(np.concatenate([np.zeros((0, 4)), *judged]))
-    return _scores(rows[np.argsort(rows[:, 0], kind="stable")], distributed.total(objects), records.classes)
+    rows = gather(np.concatenate([np.zeros((0, 8)), *judged]))
+    rows, objects = rows[np.argsort(rows[:, 0], kind="stable")], distributed.total(objects)
+    scores = _scores(rows[:, :4], objects, records.classes)
+    if found is not None:
+        found.update(_found(rows, objects[:-1].astype(np.int32)), average_precision=scores.areas())
+    return scores
+
+
+def _found(rows: np.ndarray, objects: np.ndarray) -> Arrays:
+    """A curve of each class, and the boxes that a picture could show. Args: rows: of _judge_image; objects: (K,)."""
+    counted = rows[rows[:, 3] != IGNORED]
+    of_class = [counted[counted[:, 1] == k] for k in range(len(objects))]
+    curves = [curve(own[:, 2], own[:, 3] == RIGHT, int(count)) for own, count in zip(of_class, objects)]
+    shown = rows[rows[:, 2] >= _LEAST_SHOWN]
+    shown = shown[np.sort(np.argsort(-shown[:, 2], kind="stable")[:_MOST_SHOWN])]
+    return {"curves": np.stack(curves), "objects": objects, "boxes": shown.astype(np.float32)}
 
 
 def _count(boxes: np.ndarray, classes: int) -> np.ndarray:
@@ -93,14 +112,15 @@ def _count(boxes: np.ndarray, classes: int) -> np.ndarray:
 
 
 def _judge_image(records, index: int, scale: float, found: tuple) -> np.ndarray:
-    """(P, 4) float64: image, class, score and outcome of each detection."""
+    """(P, 8) float64: image, class, score, outcome and the corners, in px of the file, of each detection."""
     ids, scores, boxes = (part.asnumpy()[0] for part in found)
     truths, rows = records.boxes[index], []
     for label in np.unique(ids[ids >= 0]):
         own, own_truths = ids == label, truths[truths[:, 4] == label]
         outcomes = judge(boxes[own] / scale, scores[own], own_truths[:, :4], own_truths[:, 5] > 0)
-        rows += [(index, label, score, outcome) for score, outcome in zip(scores[own], outcomes)]
-    return np.array(rows, np.float64).reshape(-1, 4)
+        told = zip(scores[own], outcomes, boxes[own] / scale)
+        rows += [(index, label, score, outcome, *corners) for score, outcome, corners in told]
+    return np.array(rows, np.float64).reshape(-1, 8)
 
 
 def _scores(rows: np.ndarray, objects: np.ndarray, classes: Sequence[str]) -> DetectionScores:

@@ -30,7 +30,9 @@ from gluon_tricks.tasks.detection.loader import DetectionBatch, DetectionLoader
 from gluon_tricks.tasks.detection.loss import losses_of, with_targets
 from gluon_tricks.tasks.detection.metrics import DetectionScores
 from gluon_tricks.tasks.detection.prediction import detect
+from gluon_tricks.tasks.detection.report import DetectorReport
 from gluon_tricks.tasks.detection.settings import MOST_OBJECTS, ROI_SETTINGS
+from gluon_tricks.tasks.findings import Arrays
 from gluon_tricks.tasks.on_base import OnBase
 from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tasks.protocol import ONE_AT_A_TIME, Shard, TaskLoss, handful, read_options, split_batch
@@ -47,6 +49,7 @@ class Detection(OnBase):
     scores = DetectionScores
     prediction_options: ClassVar[tuple[str, ...]] = ("threshold",)
     evaluation_flags: ClassVar[tuple[str, ...]] = ("data",)
+    report = DetectorReport
 
     def __init__(self, recipe: DetectionRecipe, contexts: Sequence[mx.Context], threads: int | None):
         train, val = find_boxes(recipe)
@@ -71,17 +74,21 @@ class Detection(OnBase):
         return super().place(recipe) + (f" ({', '.join(recipe.val_splits)})" if recipe.data else "")
 
     @classmethod
+    def validation_images(cls, recipe: DetectionRecipe) -> BoxedImages:
+        return find_boxes(recipe, ("val",))[0]
+
+    @classmethod
     def validation_loader(cls, recipe: DetectionRecipe, batch_size: int, threads: int | None) -> DetectionLoader:
-        (records,) = find_boxes(recipe, ("val",))
+        records = cls.validation_images(recipe)
         sizes = dict(batch_size=batch_size, short=recipe.short, long=recipe.long)
         return DetectionLoader(records, train=False, **sizes, options=ReadOptions(threads=threads))
 
     @classmethod
     def score(
         cls, net: mx.gluon.HybridBlock, batches: Iterable, contexts: Sequence[mx.Context], records: BoxedImages,
-        preprocess: Callable,
+        preprocess: Callable, found: Arrays | None = None,
     ) -> DetectionScores:  # fmt: skip
-        return evaluate_detector(net, batches, contexts, records, preprocess)
+        return evaluate_detector(net, batches, contexts, records, preprocess, found)
 
     @classmethod
     def look(
@@ -133,7 +140,8 @@ class Detection(OnBase):
         return normalised(images, context, self.recipe.mean, self.recipe.std)
 
     def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> DetectionScores:
-        return evaluate_detector(net, batches, self.contexts, self.val.records, self.network_input)
+        self.found = {}
+        return evaluate_detector(net, batches, self.contexts, self.val.records, self.network_input, self.found)
 
     def final_scores(self, net: mx.gluon.HybridBlock, batches: Iterable) -> dict[str, float]:
         return {}

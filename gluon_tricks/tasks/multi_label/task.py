@@ -27,6 +27,7 @@ from gluon_tricks.tasks.multi_label.loader import TagLoader, loader_of_crops
 from gluon_tricks.tasks.multi_label.loss import sigmoid_cross_entropy, target_of
 from gluon_tricks.tasks.multi_label.metrics import MultiLabelScores
 from gluon_tricks.tasks.multi_label.prediction import open_tagging
+from gluon_tricks.tasks.multi_label.report import TaggerReport
 from gluon_tricks.tasks.multi_label.validation import TagValidation, open_validation
 from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tasks.protocol import ScoringOptions, read_options
@@ -43,6 +44,7 @@ class MultiLabel(Classification):
     evaluation_flags: ClassVar[tuple[str, ...]] = (
         "rec_val", "batch_size", "input_size", "crop_ratio", "data", "test_crops",
     )  # fmt: skip
+    report = TaggerReport
     image_loss = staticmethod(sigmoid_cross_entropy)
 
     @classmethod
@@ -52,6 +54,10 @@ class MultiLabel(Classification):
     @classmethod
     def find_data(cls, recipe: MultiLabelRecipe) -> tuple[LabelledImages, ...]:
         return find_images(recipe)
+
+    @classmethod
+    def validation_images(cls, recipe: MultiLabelRecipe) -> LabelledImages:
+        return find_images(recipe, ("val",))[0]
 
     @classmethod
     def drawn(cls, recipe: MultiLabelRecipe) -> MultiLabelRecipe:
@@ -106,7 +112,9 @@ class MultiLabel(Classification):
 
     def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> MultiLabelScores:
         """By the centre crop: the test crops take as many times as long, and count at the end of the run."""
-        return evaluate_tags(net, batches, self.evaluation_input, self.contexts, self.val.records, self.names)
+        self.found = {}
+        seen = self.val.records, self.names
+        return evaluate_tags(net, batches, self.evaluation_input, self.contexts, *seen, self.found)
 
     def final_scores(self, net: mx.gluon.HybridBlock, batches: Iterable) -> dict[str, float]:
         """By the mean of the test crops, unless that is the centre crop, by which the last epoch was scored."""

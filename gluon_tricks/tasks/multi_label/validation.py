@@ -18,6 +18,7 @@ from gluon_tricks.networks.load import Trained, require_classifier
 from gluon_tricks.networks.of_recipe import input_dtype, require_images
 from gluon_tricks.recipes.multi_label import MultiLabelRecipe
 from gluon_tricks.tasks.annotated_validation import values
+from gluon_tricks.tasks.findings import Arrays
 from gluon_tricks.tasks.multi_label.evaluation import evaluate_tags
 from gluon_tricks.tasks.multi_label.images import find_images, names_of
 from gluon_tricks.tasks.multi_label.loader import TagLoader, loader_of_crops
@@ -47,11 +48,12 @@ class TagValidation:
     def names(self) -> tuple[str, ...]:
         return names_of(self.recipe, self.records)
 
-    def score(self, batches: Iterable, precision: str | None = None) -> MultiLabelScores:
+    def score(self, batches: Iterable, precision: str | None = None, found: Arrays | None = None) -> MultiLabelScores:
         dtype = input_dtype(precision or "float32")
         self.net.cast(dtype)
         self.net.hybridize(static_alloc=True, static_shape=True)
-        return evaluate_tags(self.net, batches, self._preprocess(dtype), self.contexts, self.records, self.names)
+        seen = self.records, self.names
+        return evaluate_tags(self.net, batches, self._preprocess(dtype), self.contexts, *seen, found)
 
     def _preprocess(self, dtype: str) -> Callable[[np.ndarray, mx.Context], mx.nd.NDArray]:
         mean, std, whole = self.recipe.mean, self.recipe.std, self.net.preprocessing.mean_image

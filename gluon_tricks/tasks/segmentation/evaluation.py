@@ -11,6 +11,8 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.of_recipe import restore_plain_layout
 from gluon_tricks.ranks import distributed
+from gluon_tricks.tasks.findings import Arrays
+from gluon_tricks.tasks.segmentation.kept_masks import KeptMasks
 from gluon_tricks.tasks.segmentation.metrics import SegmentationScores, confusion_matrix
 from gluon_tricks.tasks.segmentation.segmenter import Segmenter
 
@@ -81,6 +83,7 @@ def evaluate_segmenter(
     classes: int,
     scales: Sequence[float] = (1.0,),
     flips: bool = False,
+    found: Arrays | None = None,
 ) -> SegmentationScores:
     """Scores a segmenter over all batches of all ranks.
 
@@ -92,6 +95,7 @@ def evaluate_segmenter(
         contexts: they take batches in turn.
         classes: K.
         scales, flips: as of class_probabilities.
+        found: is given what was found, the arrays of report.FIELDS; None: that is not wanted.
 
     Raises:
         RuntimeError: there was no image.
@@ -100,23 +104,29 @@ def evaluate_segmenter(
         development kit does, whole images.
     """
     matrix, images, pending = np.zeros((classes, classes + 1), np.int64), 0, collections.deque()
+    kept = None if found is None else KeptMasks()
+
+    def read(predictions: mx.nd.NDArray, batch) -> np.ndarray:
+        predicted, masks = predictions.asnumpy(), batch.masks[: batch.count]
+        if kept is not None:
+            kept.add(batch.indices[: batch.count], predicted, masks)
+        return confusion_matrix(predicted, masks, classes)
+
     for number, batch in enumerate(batches):
         if batch.count == 0:  # this rank has no image in the last step
             continue
         inputs = preprocess(batch.images[: batch.count], contexts[number % len(contexts)])
-        pending.append((predict_classes(net, inputs, scales, flips), batch.masks[: batch.count]))
+        pending.append((predict_classes(net, inputs, scales, flips), batch))
         images += batch.count
         if len(pending) > len(contexts):  # each device has one batch to work on while another is counted
-            matrix += _count(*pending.popleft(), classes)
-    for predictions, masks in pending:
-        matrix += _count(predictions, masks, classes)
+            matrix += read(*pending.popleft())
+    for waiting in pending:
+        matrix += read(*waiting)
     restore_plain_layout(net)
     sums = distributed.total(np.append(matrix, images).astype(np.float64))  # exact below 2**53 pixels
     matrix, images = sums[:-1].astype(np.int64).reshape(matrix.shape), int(sums[-1])
     if images == 0:
         raise RuntimeError("there is no image to evaluate on: all were undecodable or none was given")
+    if kept is not None:
+        found.update({"matrix": matrix, **kept.of_all_ranks()})
     return SegmentationScores.of(matrix, images)
-
-
-def _count(predictions: mx.nd.NDArray, masks: np.ndarray, classes: int) -> np.ndarray:
-    return confusion_matrix(predictions.asnumpy(), masks, classes)

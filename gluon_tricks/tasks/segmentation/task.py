@@ -22,6 +22,7 @@ from gluon_tricks.networks.of_recipe import input_dtype, restore_plain_layout
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.transfer import SegmentationRecipe
 from gluon_tricks.tasks import pictures
+from gluon_tricks.tasks.findings import Arrays
 from gluon_tricks.tasks.on_base import DRAWN, OnBase
 from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tasks.protocol import ONE_AT_A_TIME, Shard, TaskLoss, handful, read_options, split_batch
@@ -35,6 +36,7 @@ from gluon_tricks.tasks.segmentation.loader import SegmentationBatch, Segmentati
 from gluon_tricks.tasks.segmentation.loss import segmentation_loss
 from gluon_tricks.tasks.segmentation.metrics import SegmentationScores
 from gluon_tricks.tasks.segmentation.prediction import segment
+from gluon_tricks.tasks.segmentation.report import SegmenterReport
 from gluon_tricks.tasks.segmentation.segmenter import build_segmenter
 from gluon_tricks.tricks import StepContext
 from model_zoo import keywords
@@ -49,6 +51,7 @@ class Segmentation(OnBase):
     scores = SegmentationScores
     prediction_options: ClassVar[tuple[str, ...]] = ("multi_scale",)
     evaluation_flags: ClassVar[tuple[str, ...]] = ("data", "multi_scale")
+    report = SegmenterReport
 
     def __init__(self, recipe: SegmentationRecipe, contexts: Sequence[mx.Context], threads: int | None):
         train, val = find_masks(recipe)
@@ -70,19 +73,23 @@ class Segmentation(OnBase):
         return recipe.set(**DRAWN, void=255, mask_values=())
 
     @classmethod
+    def validation_images(cls, recipe: SegmentationRecipe) -> MaskedImages:
+        return find_masks(recipe, ("val",))[0]
+
+    @classmethod
     def validation_loader(cls, recipe: SegmentationRecipe, batch_size: int, threads: int | None) -> SegmentationLoader:
         """It takes one image at a time."""
-        (records,) = find_masks(recipe, ("val",))
+        records = cls.validation_images(recipe)
         return SegmentationLoader(records, train=False, batch_size=1, options=ReadOptions(threads=threads))
 
     @classmethod
     def score(
         cls, net: mx.gluon.HybridBlock, batches: Iterable, contexts: Sequence[mx.Context], records: MaskedImages,
-        preprocess: Callable, multi_scale: bool = False,
+        preprocess: Callable, found: Arrays | None = None, multi_scale: bool = False,
     ) -> SegmentationScores:  # fmt: skip
         scales = MULTI_SCALE if multi_scale else (1.0,)
         classes = len(records.classes)
-        return evaluate_segmenter(net, batches, preprocess, contexts, classes, scales=scales, flips=multi_scale)
+        return evaluate_segmenter(net, batches, preprocess, contexts, classes, scales, multi_scale, found)
 
     @classmethod
     def look(
@@ -141,7 +148,9 @@ class Segmentation(OnBase):
         return normalised(images, context, recipe.mean, recipe.std).astype(input_dtype(recipe.dtype), copy=False)
 
     def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> SegmentationScores:
-        return evaluate_segmenter(net, batches, self.network_input, self.contexts, self.recipe.classes)
+        self.found = {}
+        classes = self.recipe.classes
+        return evaluate_segmenter(net, batches, self.network_input, self.contexts, classes, found=self.found)
 
     def final_scores(self, net: mx.gluon.HybridBlock, batches: Iterable) -> dict[str, float]:
         """pixAcc and mIoU at six scales and mirrored, if the recipe asks for them."""
@@ -149,8 +158,8 @@ class Segmentation(OnBase):
         if recipe.final_scales == "one":
             return {}
         several = dict(scales=MULTI_SCALE, flips=True)
-        found = evaluate_segmenter(net, batches, self.network_input, self.contexts, recipe.classes, **several)
-        return {"pixAcc, multi-scale": found.pix_acc, "mIoU, multi-scale": found.miou}
+        scores = evaluate_segmenter(net, batches, self.network_input, self.contexts, recipe.classes, **several)
+        return {"pixAcc, multi-scale": scores.pix_acc, "mIoU, multi-scale": scores.miou}
 
     def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
         """A handful of images, under the annotated mask and under the one found."""

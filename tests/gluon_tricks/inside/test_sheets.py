@@ -129,4 +129,4 @@ def test_the_page_holds_its_pictures(tmp_path):
         assert kind == "data:image/jpeg;base64" and np.abs(pixels.astype(int) - colour).max() <= 3
     assert "<script" not in text and "\x1b" not in text and not re.search("https?:|url\\(|@import", text)
     # Narrower than their text can be read, sheets are scrolled.
-    assert "@media (max-width: 800px) { figure { overflow-x: auto } img { max-width: none; width: 1000px } }" in text
+    assert "@media (max-width: 800px) { .sheet img { max-width: none; width: 1000px } }" in text

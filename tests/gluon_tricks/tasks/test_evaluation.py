@@ -7,7 +7,12 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_tricks.tasks.classification.evaluation import count_correct, count_wrong, evaluate, scores_of
+from gluon_tricks.tasks.classification.evaluation import (
+    count_correct,
+    count_wrong,
+    evaluate,
+    scores_of,
+)
 
 NAN = float("nan")
 
@@ -94,3 +99,24 @@ def test_the_top_5_of_few_classes_are_not_told():
     batch = SimpleNamespace(images=np.eye(2, dtype="float32"), labels=two, indices=two, count=2)
     found = evaluate(net, [batch], lambda images, context: mx.nd.array(images), [mx.cpu()], scores_of(2))
     assert str(found).startswith("top-1 50.00%, val loss")
+
+
+def test_what_is_kept_of_each_image():
+    """In the order of the images, padding left out, numbers that are none as 0."""
+    net = mx.gluon.nn.HybridLambda(lambda F, x: x)
+    batches = [
+        SimpleNamespace(
+            images=np.array(logits, "float32"), labels=np.array(labels), indices=np.array(indices), count=count
+        )
+        for logits, labels, indices, count in (
+            ([[0, 9], [9, 0]], [1, 1], [7, 2], 2),
+            ([[NAN, 0], [5, 5]], [0, 0], [4, -1], 1),
+        )
+    ]
+    found = {}
+    evaluate(
+        net, batches, lambda images, context: mx.nd.array(images, ctx=context), [mx.cpu(0), mx.cpu(1)], found=found
+    )
+    assert found["image"].tolist() == [2, 4, 7] and found["truth"].tolist() == [1, 0, 1]
+    assert found["guess"].tolist() == [0, -1, 1] and found["confidence"][1] == found["of_truth"][1] == 0
+    assert found["confidence"][0] > 0.99 > 0.01 > found["of_truth"][0]

@@ -9,8 +9,8 @@ import pytest
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite
+from gluon_tricks.report.told import read_step_losses
 from gluon_tricks.training.journal import Journal, _clock, early_warnings, make_run_directory, newest_run_directory
-from gluon_tricks.training.step_losses import read_step_losses
 from gluon_tricks.tricks.schedule import Plan
 
 SCORES = ("val_loss", "val_top1", "val_top5")

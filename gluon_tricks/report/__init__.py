@@ -1,0 +1,1 @@
+"""What a run shows of itself: report.html, and runs side by side."""

@@ -1,0 +1,74 @@
+"""What a run has told of itself, read back from its folder: metrics.csv, steps.csv and events.jsonl."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import math
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.reading import TOLD_BYTES, read_text
+from gluon_tricks.core.wording import quoted
+
+
+def read_metrics(folder: pathlib.Path) -> list[dict[str, float]]:
+    """The rows of a run's metrics.csv, one for each finished epoch; of what its version did not count yet, nan.
+
+    Raises:
+        Refused: the file is damaged.
+    """
+    path = folder / "metrics.csv"
+    if not os.path.lexists(path):
+        return []
+    try:
+        rows = csv.DictReader(io.StringIO(read_text(path, TOLD_BYTES), newline=""))
+        return [{name: _number(value) for name, value in row.items()} for row in rows]
+    except (ValueError, TypeError) as error:
+        raise Refused(f"{path} is damaged ({error}): move {folder} away, and it is run again") from None
+
+
+def _number(text: str) -> float:
+    return math.nan if text == "" else float(text)
+
+
+def read_step_losses(folder: pathlib.Path, lenient: bool = False) -> dict[int, float]:
+    """Step -> mean loss of its batch; {}: the run's version did not write them.
+
+    Args:
+        lenient: rows that are none, as the last of a killed run may be, are passed over.
+
+    Raises:
+        Refused: the file is damaged.
+    """
+    path = folder / "steps.csv"
+    if not os.path.lexists(path):
+        return {}
+    found: dict[int, float] = {}
+    for line in read_text(path, TOLD_BYTES, "backslashreplace").split("\n")[1:]:
+        step, _, loss = line.partition(",")
+        try:
+            if line:
+                found[int(step)] = float(loss)
+        except ValueError:
+            if not lenient:
+                raise Refused(
+                    f"{path} is damaged (a row {quoted(line)}): move the run away, or remove the row"
+                ) from None
+    return found
+
+
+def read_events(folder: pathlib.Path) -> Iterator[dict[str, Any]]:
+    """The events of a run, in order; none where only its metrics have been kept. Other lines are passed over."""
+    path = folder / "events.jsonl"
+    if os.path.lexists(path):
+        for line in read_text(path, TOLD_BYTES, "backslashreplace").splitlines():
+            with contextlib.suppress(ValueError, RecursionError):  # one that was cut short, or no event
+                event = json.loads(line)
+                if isinstance(event, dict):
+                    yield event

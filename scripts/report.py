@@ -1,0 +1,5 @@
+"""gluon-tricks report, by the name of its script."""
+
+import interrupt
+
+interrupt.main("report")
