@@ -51,7 +51,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     require_splittable(recipe, contexts)
     with early_warnings() as warned:
         task = task_of(recipe)(recipe.set(dtype=precision), contexts, options.threads)
-    said += _look_at_the_machine(task.open_files)
+    said += [*_look_at_the_machine(task.open_files), *task.told]
     _require_alike(task)
     goes_on = _goes_on(run_dir, options)
     with early_warnings() as more:
@@ -297,6 +297,7 @@ def _announce(job: Job, lines: Sequence[str], resumed_from: str, of_precision: s
         cores=usable_cores(),
         bn_batch=seen,
         records=job.task.train.records.digest,
+        **job.task.recorded,
         base_lr=recipe.base_lr(),
         steps_per_epoch=job.plan.steps_per_epoch,
         versions={

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import mxnet as mx
 import numpy as np
@@ -44,6 +44,8 @@ class MultiLabel(Classification):
         "rec_val", "batch_size", "input_size", "crop_ratio", "data", "test_crops",
     )  # fmt: skip
     image_loss = staticmethod(sigmoid_cross_entropy)
+    told: ClassVar[Sequence[str]] = ()  # several classes an image, of any number each
+    recorded: ClassVar[Mapping[str, Any]] = {}
 
     @classmethod
     def scores_of(cls, recipe: MultiLabelRecipe) -> type[MultiLabelScores]:
@@ -52,6 +54,10 @@ class MultiLabel(Classification):
     @classmethod
     def find_data(cls, recipe: MultiLabelRecipe) -> tuple[LabelledImages, ...]:
         return find_images(recipe)
+
+    @classmethod
+    def told_of(cls, recipe: MultiLabelRecipe) -> Sequence[str]:
+        return ()
 
     @classmethod
     def drawn(cls, recipe: MultiLabelRecipe) -> MultiLabelRecipe:
