@@ -76,9 +76,10 @@ class MultiLabelRecipe(Recipe):
             "classes",
         )
         yield (
-            not self.only_classes and not self.per_class and self.sampling == "plain",
-            "only_classes, per_class and sampling balanced take images of one class each: leave them out",
+            not self.only_classes and not self.per_class,
+            "only_classes and per_class take images of one class each: leave them out",
         )
+        yield self.sampling == "plain", "sampling balanced takes images of one class each: leave it out"
         yield self.teacher_size is None, "teacher_size is of distillation, which takes images of one class each"
         for trick in self.tricks:
             yield (

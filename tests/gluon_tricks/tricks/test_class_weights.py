@@ -82,7 +82,7 @@ def test_weights_for_other_classes_are_refused(names, words):
         (lambda: Recipe().add(ClassWeights(("a", "b"), (1.0, float("nan")))), "class_weights: weights must be finite"),
         (lambda: Recipe(sampling="balanced").add(ClassWeights()), "sampling balanced and class_weights balanced each"),
         (lambda: Recipe(sampling="even"), "sampling is 'even': choose one of plain, balanced"),
-        (lambda: MultiLabelRecipe(sampling="balanced"), "sampling balanced take images of one class each"),
+        (lambda: MultiLabelRecipe(sampling="balanced"), "sampling balanced takes images of one class each"),
         (lambda: MultiLabelRecipe().add(ClassWeights()), "class_weights takes images of one class each"),
         (lambda: DetectionRecipe().add(ClassWeights()), "class_weights is for training classifiers"),
         (lambda: SegmentationRecipe().add(ClassWeights()), "class_weights is for training classifiers"),
