@@ -220,7 +220,8 @@ class StepLoader(abc.ABC):
         undecodable: list[int] = []
         for at, (image, epoch) in enumerate(wanted, start=slot):
             while not self._load(image, epoch, batch, at):
-                undecodable.append(image)
+                if image not in undecodable:  # which may come again
+                    undecodable.append(image)
                 if not self.train or self._too_many(len(undecodable)):
                     break  # left out; or _finish stops the run
                 following = np.searchsorted(self._images, image) + 1

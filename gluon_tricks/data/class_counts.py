@@ -15,7 +15,7 @@ from gluon_tricks.data.records import Records
 log = logging.getLogger("gluon_tricks.data")
 
 UNEQUAL = 20  # times the images of the smallest class in the largest one: worth a warning
-_FEW = 10  # classes that are told one by one
+_FEW = 10  # classes that are named one by one
 _LETTERS = 60  # of a name in a line
 
 
@@ -79,5 +79,5 @@ class ClassCounts:
         return [name for name, count in zip(self.names, self.counts) if not count]
 
     def _without_images(self) -> str:
-        named = some([printable(name, _LETTERS) for name in self._empty], 3)
+        named = some([printable(name, _LETTERS) for name in self._empty], _FEW)
         return f"{len(self._empty)} of {len(self.counts)} classes have no training image ({named})"

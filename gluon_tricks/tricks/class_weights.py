@@ -21,7 +21,8 @@ class ClassWeights(Trick):
 
     Balanced: w_k = n / (K n_k), n_k of the n training images being of class k, and K classes having any.
     Given v_k: w_k = n v_k / sum_j n_j v_j.
-    So the mean of w over the training images is 1, and a learning rate keeps its meaning.
+    So the mean of w over the training images is 1, and a learning rate keeps its meaning. Where every class is drawn
+    equally often, the n_k count as equal.
 
     A smoothed label counts as a whole by its own class, l = w_y (-sum_k q_k log p_k); the two labels of a mixed image
     each by theirs; what a teacher says of an image is no label and counts once. Validation has no weights.

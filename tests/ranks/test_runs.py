@@ -42,7 +42,7 @@ def test_a_run_of_two_ranks(two, tiny_records, balance, tmp_path):
     assert said.count("on 20 held-out images") == 1
     assert (folder / "logs" / "rank.0.log").read_text() == said
     assert not (folder / "logs" / "rank.1.log").exists()  # it had nothing to say
-    assert "class weights: 0.4 (red) to 1.6 (grey), 1 in the mean over the training images" in said
+    assert "class weights: 0.4 (red) to 1.6 (grey), 1 in the mean over the images drawn" in said
     alone(*training(tiny_records, tmp_path / "one", "--batch-size", "12", *balance))
     others = values(tmp_path / "one")
     for name, value in values(folder / "run").items():

@@ -57,7 +57,8 @@ class Balance:
             there = np.flatnonzero(self._counts.counts)
             ends = there[np.argmin(self._weights[there])], there[np.argmax(self._weights[there])]
             named = (f"{self._weights[k]:.3g} ({printable(self._counts.names[k], 60)})" for k in ends)
-            told.append(f"class weights: {' to '.join(named)}, 1 in the mean over the training images")
+            over = "images drawn" if self._sampled else "training images"
+            told.append(f"class weights: {' to '.join(named)}, 1 in the mean over the {over}")
         return told
 
     def recorded(self) -> dict[str, Any]:

@@ -125,3 +125,16 @@ def test_ranks_share_the_images_of_a_step(unequal, ranks):
 def test_validation_has_every_image_once(unequal):
     batches = epoch_of(unequal, train=False)
     assert joined(batches, "indices").tolist() == list(range(100))
+
+
+def test_an_undecodable_image_that_comes_often_counts_once(tmp_path):
+    """The only image of a class, half of an epoch: it is 1 % of 100, and another one stands in its place each time."""
+    with RecordWriter(tmp_path / "train", ["often", "broken"]) as writer:
+        for i in range(100):
+            image = cv2.imencode(".png", np.full((24, 24, 3), i, np.uint8))[1].tobytes()
+            writer.add(i == 40, i, b"nothing" if i == 40 else image)
+    loader = RecordLoader(Records(tmp_path / "train.rec"), size=24, batch_size=25, train=True, balanced=True)
+    batches = list(loader.epoch())
+    assert [batch.count for batch in batches] == [25] * 4 and sorted(loader.undecodable) == [40]
+    indices = joined(batches, "indices")
+    assert (indices == 41).sum() >= 50 and (indices != 40).all() and indices.min() >= 0
