@@ -51,7 +51,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     require_splittable(recipe, contexts)
     with early_warnings() as warned:
         task = task_of(recipe)(recipe.set(dtype=precision), contexts, options.threads)
-    said += [*_look_at_the_machine(task.open_files), *task.told]
+    said += _look_at_the_machine(task.open_files)
     _require_alike(task)
     goes_on = _goes_on(run_dir, options)
     with early_warnings() as more:
@@ -284,6 +284,8 @@ def _announce(job: Job, lines: Sequence[str], resumed_from: str, of_precision: s
         f"{job.task.describe()}: {plural(recipe.epochs, 'epoch')} of {plural(job.plan.steps_per_epoch, 'step')}, "
         f"batch {recipe.batch_size}, {recipe.dtype}{of_precision}, {devices}{norm}"
     )
+    for line in job.task.told:
+        journal.say(line)
     if resumed_from:
         journal.say(f"going on from {resumed_from}, after step {job.progress.step} of {job.plan.steps}")
     if job.options.restarted:
