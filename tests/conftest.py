@@ -1,6 +1,8 @@
 """Shared by all tests: where the real data lies, and what a missing piece means."""
 
+import ctypes
 import dataclasses
+import gc
 import os
 import pathlib
 import signal
@@ -62,6 +64,28 @@ def pytest_collection_modifyitems(items):
         if place(item) < len(LONG):
             item.add_marker("slow")
     items.sort(key=place)
+
+
+GROWN = 1 << 28  # bytes that a process may grow by before what is no longer used is looked for
+
+
+def resident() -> int:
+    """Bytes of memory that this process has."""
+    return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.fixture(autouse=True)
+def memory_is_given_back(least=[float("inf")]):  # noqa: B006
+    """Networks are in cycles of references, few objects with much memory: Python's collector is late for them.
+
+    And the allocator keeps what it is given back. A worker would grow to 10 GB.
+    """
+    yield
+    least[0] = min(least[0], resident())
+    if resident() > least[0] + GROWN:
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
+        least[0] = resident()
 
 
 def unavailable(reason: str):

@@ -3,6 +3,7 @@
 import ast
 import csv
 import functools
+import json
 import pathlib
 import re
 
@@ -197,6 +198,18 @@ def test_the_tables_of_initialisation_are_those_of_the_records(heading, table, c
             ours = told[own.label][1] if recorded else "-"
             ours = "diverges" if "the loss of step" in ours else ours
             assert row[k] == f"{own.paper[column][0]:.2f}, {ours}"
+
+
+def test_the_scores_of_unequal_classes_are_those_of_the_record():
+    """The classes are in the order of their size."""
+    record = json.loads((ROOT / "results" / "balance" / "imagenette160.json").read_text())
+    sizes = record["training_images"]
+    assert f"from {sizes[0]} to {sizes[-1]} photos" in prose("docs/training.md")
+    assert f"{record['recipe']['epochs']} epochs" in prose("docs/training.md") and sizes == sorted(sizes, reverse=True)
+    for way, scores in record["ways"].items():
+        recall = scores["recall"]
+        parts = (sum(part) / len(part) for part in (recall, recall[:3], recall[-3:]))
+        assert f"| {way} | {' | '.join(f'{100 * share:.1f} %' for share in parts)} |" in text_of("docs/training.md")
 
 
 def test_the_readmes_scores_are_those_of_the_records():

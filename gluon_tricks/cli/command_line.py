@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gluon_tricks.cli import flags
+from gluon_tricks.cli.balance import with_balance
 from gluon_tricks.cli.images import require_one_mean, with_records
 from gluon_tricks.cli.parts import with_parts
 from gluon_tricks.cli.photos import photos_named, require_one_set_of_images, with_fitting_batch, with_photos
@@ -67,7 +68,7 @@ def recipe_from_flags(
     """
     _refuse_what_is_replaced(args)
     recipe, notes = start(args, begun)
-    recipe = with_selection(recipe, args)
+    recipe = with_balance(with_selection(recipe, args), args)
     if not photos_named(args, recipe):
         recipe, more = changed_by_flags(recipe, args, devices, begun)
         return recipe, notes + more

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+from gluon_tricks.cli.balance import balance_flags
 from gluon_tricks.cli.parts import parts_flags
 from gluon_tricks.cli.photos import photo_flags
 from gluon_tricks.cli.selection import selection_flags
@@ -40,6 +41,7 @@ def parser() -> Parser:
     _record_flags(data)
     _data_flags(data)
     selection_flags(data)
+    balance_flags(data)
     _network_flags(parser.add_argument_group("network"))
     _optimisation_flags(parser.add_argument_group("optimisation"))
     refinements = parser.add_argument_group("refinements")

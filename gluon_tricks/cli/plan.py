@@ -10,6 +10,7 @@ from collections.abc import Callable
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import one_line, plural
 from gluon_tricks.recipes.settings import Settings
+from gluon_tricks.tasks.registry import task_of
 
 _STEPS = 1000  # of an epoch: the rates at its ends do not depend on it, but for the last digits
 _MOST = 12  # rates that are told
@@ -25,6 +26,7 @@ def show(args: argparse.Namespace, recipe_from_flags: Callable) -> int:
         if args.resume:
             raise Refused("--plan is for a new run: what a run was started with is in RUN/recipe.json")
         recipe, notes = recipe_from_flags(args, max(args.num_gpus or 1, 1), None)
+        notes = [*notes, *task_of(recipe).told_of(recipe)]
     except Refused as error:
         print(f"refused: {one_line(error)}", file=sys.stderr)
         return 2

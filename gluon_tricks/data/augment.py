@@ -149,7 +149,7 @@ def normalised(
 def coefficients(
     kind: str,
     seed: int,
-    epoch: int,
+    epoch: int | Sequence[int],
     images: Sequence[int],
     mean: Sequence[float] = MEAN_RGB,
     std: Sequence[float] = STD_RGB,
@@ -158,7 +158,8 @@ def coefficients(
 
     Args:
         kind: a key of AUGMENTS: "paper", "gluoncv", "alexnet" (flip and PCA noise), "flip" or "none" (normalise only).
-        seed, epoch: whole numbers >= 0.
+        seed: a whole number >= 0.
+        epoch: likewise, or one of each image, (N,).
         images: the images' numbers in the data set, (N,). The draws depend on seed, epoch and this alone: they
             are the same for any number of ranks, devices and threads.
         mean, std: of R, G and B, in levels 0..255.
@@ -192,9 +193,10 @@ def coefficients(
     return compose(*jitter.T, augment.pca_noise * normal, mean, std), flip.astype(np.float32)
 
 
-def _draws(seed: int, epoch: int, images: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+def _draws(seed: int, epoch: int | Sequence[int], images: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Per image, for every kind of augmentation the same: (N, 5) uniform in [0, 1), (N, 3) standard normal."""
-    streams = [generator(seed, "augment", epoch, int(image)) for image in images]
+    epochs = np.broadcast_to(epoch, len(images)).tolist()
+    streams = [generator(seed, "augment", epoch, int(image)) for epoch, image in zip(epochs, images)]
     return np.array([rng.random(5) for rng in streams]), np.array([rng.standard_normal(3) for rng in streams])
 
 

@@ -22,11 +22,13 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.core.wording import plural
 from gluon_tricks.data.records import BadRecord
+from gluon_tricks.data.sampling import balanced_order, repeats
 
 log = logging.getLogger("gluon_tricks.data")
 
 
 _MOST_IMAGES = 1 << 20  # of a batch
+REPEAT = 1 << 32  # see StepLoader; far more than there are epochs
 _LISTED = 10  # of the undecodable images, in an error; the log has named all
 _told: weakref.WeakKeyDictionary[Any, set[int]] = weakref.WeakKeyDictionary()  # records -> images told of
 
@@ -71,6 +73,10 @@ class StepLoader(abc.ABC):
     the r-th B of these, so a step's images are the same for any number of ranks R at an equal global batch B R.
     The last incomplete global batch is dropped. Validation: the images in order, each exactly once over all ranks.
 
+    Training with `labels`: in place of the shuffle every class is drawn equally often (see balanced_order). What is
+    random about an image follows from (seed, epoch, image); where it comes again in an epoch, for the r-th time, epoch
+    + r * 2**32 stands in place of the epoch, so that it is cropped and coloured anew.
+
     An image that cannot be decoded is named in the log once, however many loaders of the same records meet it. Training
     takes the next one that can be decoded in its place; validation leaves it out. OpenCV's own threads are switched off
     for the process.
@@ -84,6 +90,7 @@ class StepLoader(abc.ABC):
         train: all of `images` shuffled, or each once.
         options: seed, threads, rank among ranks, prefetch.
         images: which of the records are used, in ascending order; default: all.
+        labels: (n,) int, of these images; None: classes come as often as they have images.
 
     Attributes:
         global_batch: B R, images of all ranks in each step.
@@ -104,12 +111,14 @@ class StepLoader(abc.ABC):
         train: bool,
         options: ReadOptions,
         images: np.ndarray | None = None,
+        labels: np.ndarray | None = None,
     ):
         require_bounds("batch_size", batch_size, (1, _MOST_IMAGES))
         self.records, self.batch_size, self.train, self.options = records, batch_size, train, options
         self.undecodable: dict[int, tuple] = {}
         self._told = _told.setdefault(records, set())
         self._images = np.arange(len(records)) if images is None else images
+        self._labels = labels if train else None
         n, self.global_batch = len(self._images), batch_size * options.ranks
         self.steps_per_epoch = n // self.global_batch if train else math.ceil(n / self.global_batch)
         if self.steps_per_epoch == 0:
@@ -150,6 +159,9 @@ class StepLoader(abc.ABC):
         """The images in the order in which the steps of all ranks take them."""
         if not self.train:
             return self._images
+        if self._labels is not None:
+            count = self.steps_per_epoch * self.global_batch
+            return self._images[balanced_order(self._labels, count, generator(self.seed, "balanced", epoch))]
         return self._images[generator(self.seed, "shuffle", epoch).permutation(len(self._images))]
 
     @abc.abstractmethod
@@ -158,7 +170,11 @@ class StepLoader(abc.ABC):
 
     @abc.abstractmethod
     def _load(self, image: int, epoch: int, batch: Any, slot: int) -> bool:
-        """Puts an image into a slot of the batch, on one of the threads; False if it cannot be decoded."""
+        """Puts an image into a slot of the batch, on one of the threads; False if it cannot be decoded.
+
+        Args:
+            epoch: by which what is random about the image is keyed.
+        """
 
     @abc.abstractmethod
     def _complete(self, batch: Any) -> Any:
@@ -174,13 +190,15 @@ class StepLoader(abc.ABC):
 
     def _batches(self, epoch: int, start_step: int) -> Iterator:
         order, rank, ranks = self._order(epoch), self.options.rank, self.options.ranks
+        epochs = np.full(len(order), epoch) if self._labels is None else epoch + REPEAT * repeats(order)
         threads = self.options.threads or usable_cores()
         pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="loader")
         pending: collections.deque = collections.deque()
         try:
             for step in range(start_step, self.steps_per_epoch):
                 first = (step * ranks + rank) * self.batch_size
-                pending.append(self._start(pool, epoch, order[first : first + self.batch_size].tolist()))
+                places = slice(first, first + self.batch_size)
+                pending.append(self._start(pool, list(zip(order[places].tolist(), epochs[places].tolist()))))
                 if len(pending) > self.options.prefetch:
                     yield self._finish(*pending.popleft())
             while pending:
@@ -188,21 +206,22 @@ class StepLoader(abc.ABC):
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _start(self, pool: concurrent.futures.Executor, epoch: int, wanted: list[int]) -> tuple[Any, list]:
-        """Hands a batch to the threads; each slot is filled by one of them."""
+    def _start(self, pool: concurrent.futures.Executor, wanted: list[tuple[int, int]]) -> tuple[Any, list]:
+        """Hands a batch, (image, epoch) of each slot, to the threads; each slot is filled by one of them."""
         batch = self._begin(len(wanted))
         tasks = [
-            pool.submit(self._fill, batch, epoch, slot, wanted[slot : slot + self._chunk])
+            pool.submit(self._fill, batch, slot, wanted[slot : slot + self._chunk])
             for slot in range(0, len(wanted), self._chunk)
         ]
         return batch, tasks
 
-    def _fill(self, batch: Any, epoch: int, slot: int, wanted: list[int]) -> list[int]:
+    def _fill(self, batch: Any, slot: int, wanted: list[tuple[int, int]]) -> list[int]:
         """Fills the slots from `slot` on, on one of the threads; returns the images that could not be decoded."""
         undecodable: list[int] = []
-        for at, image in enumerate(wanted, start=slot):
+        for at, (image, epoch) in enumerate(wanted, start=slot):
             while not self._load(image, epoch, batch, at):
-                undecodable.append(image)
+                if image not in undecodable:  # which may come again
+                    undecodable.append(image)
                 if not self.train or self._too_many(len(undecodable)):
                     break  # left out; or _finish stops the run
                 following = np.searchsorted(self._images, image) + 1

@@ -30,12 +30,14 @@ class Batch(NamedTuple):
         labels: (b,) int64.
         indices: (b,) int64, which image of the records each one is; -1 for padding.
         count: how many of the b are real; the rest, at the end, is padding (zeros). In training always b.
+        epochs: (b,) int64, by which what is random about each one is keyed (see StepLoader).
     """
 
     images: np.ndarray
     labels: np.ndarray
     indices: np.ndarray
     count: int
+    epochs: np.ndarray
 
 
 class RecordLoader(StepLoader):
@@ -58,6 +60,7 @@ class RecordLoader(StepLoader):
         area: range of an area crop's area as a fraction of the image's, uniform.
         aspect: range of its width / height, log-uniform.
         crop_ratio: of validation, in (0, 1].
+        balanced: training draws every class equally often.
         options: seed, threads, rank among ranks, prefetch.
         named: any of these by its name: `seed=3` is `options=ReadOptions(seed=3)`.
 
@@ -84,6 +87,7 @@ class RecordLoader(StepLoader):
         area: tuple[float, float] = (0.08, 1.0),
         aspect: tuple[float, float] = (3 / 4, 4 / 3),
         crop_ratio: float = 0.875,
+        balanced: bool = False,
         options: ReadOptions = ReadOptions(),
         **named: int | None,
     ):
@@ -94,20 +98,22 @@ class RecordLoader(StepLoader):
         if not 0 < crop_ratio <= 1:
             raise Refused(f"crop_ratio {crop_ratio} must lie in (0, 1]")
         options = dataclasses.replace(options, **named)
-        super().__init__(records, batch_size=batch_size, train=train, options=options)
+        labels = records.labels().astype(int) if balanced else None
+        super().__init__(records, batch_size=batch_size, train=train, options=options, labels=labels)
         self.size, self.crop, self.crop_ratio = size, crop or AreaCrop(area, aspect), crop_ratio
         self.crop.require_size(size)
         self.classes = classes if classes is not None else len(records.classes) if records.classes else None
 
     def _begin(self, count: int) -> Batch:
         b, size = self.batch_size, self.size
-        return Batch(np.empty((b, size, size, 3), np.uint8), np.zeros(b, np.int64), np.full(b, -1, np.int64), count)
+        images, (labels, epochs) = np.empty((b, size, size, 3), np.uint8), np.zeros((2, b), np.int64)
+        return Batch(images, labels, np.full(b, -1, np.int64), count, epochs)
 
     def _complete(self, batch: Batch) -> Batch:
         real = np.flatnonzero(batch.indices >= 0)
         if len(real) == self.batch_size:
             return batch
-        for array, padding in ((batch.images, 0), (batch.labels, 0), (batch.indices, -1)):
+        for array, padding in ((batch.images, 0), (batch.labels, 0), (batch.indices, -1), (batch.epochs, 0)):
             array[: len(real)] = array[real]
             array[len(real) :] = padding
         return batch._replace(count=len(real))
@@ -126,6 +132,7 @@ class RecordLoader(StepLoader):
     def _put(self, pixels: np.ndarray, image: int, epoch: int, batch: Batch, slot: int) -> None:
         """Cuts out of a decoded image (H, W, 3) BGR what the batch has of it."""
         cv2.cvtColor(self._cropped(pixels, image, epoch), cv2.COLOR_BGR2RGB, dst=batch.images[slot])
+        batch.epochs[slot] = epoch
 
     def _label(self, label: float, image: int, id: int) -> int:
         """What the batch has of a record's label."""

@@ -11,7 +11,7 @@ from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.lists import require_distinct
 from gluon_tricks.data.own_photos import packed_again
 from gluon_tricks.data.records import Records
-from gluon_tricks.data.requirements import class_labels, of_one_class, warn_of_empty_classes
+from gluon_tricks.data.requirements import class_labels, of_one_class
 from gluon_tricks.data.selection import selected
 from gluon_tricks.recipes.recipe import Recipe
 
@@ -22,6 +22,13 @@ DATA_SETS = (*shapes.DATA_SETS, "imagenet", "records")
 def imagenet_is_here() -> bool:
     """Whether packed ImageNet lies at GluonCV's default place."""
     return all((expanded(IMAGENET_FOLDER) / name).is_file() for name in ("train.rec", "val.rec"))
+
+
+def records_are_here(recipe: Recipe) -> bool:
+    """Whether the packed records that a recipe names are there, which pictures that are drawn on first use are not."""
+    if recipe.data == "records":
+        return all(expanded(path).is_file() for path in (*recipe.train, *recipe.val))
+    return recipe.data == "imagenet" and imagenet_is_here()
 
 
 def find_records(recipe: Recipe) -> tuple[Records, Records]:
@@ -80,6 +87,4 @@ def count_classes(train: Records, val: Records, expected: int | None) -> int:
     for records in (train, val):
         if said := of_one_class(records):
             raise Refused(said)
-    classes = expected or known or highest + 1
-    warn_of_empty_classes(train, classes)
-    return classes
+    return expected or known or highest + 1

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.records import Records
-
-log = logging.getLogger("gluon_tricks.data")
 
 
 def class_labels(records: Records, classes: int | None = None, said_by: str = "") -> np.ndarray:
@@ -52,15 +48,6 @@ def of_one_class(records: Records) -> str:
         f"all {len(labels)} images of {records.paths[0]} have label {labels[0]:g}{name}; if an unlabelled folder was "
         "packed as one class, pack class folders, or give --ground-truth for ImageNet's validation images"
     )
-
-
-def warn_of_empty_classes(records: Records, classes: int) -> None:
-    """Tells which classes have no image to train on, if there are such."""
-    empty = np.setdiff1d(np.arange(classes), records.labels())
-    if len(empty):
-        names = [records.classes[k] if records.classes else str(k) for k in empty[:3]]
-        more = f" and {len(empty) - len(names)} more" if len(empty) > len(names) else ""
-        log.warning("%d of %d classes have no training image: %s%s", len(empty), classes, ", ".join(names), more)
 
 
 def require_apart(train: Records, val: Records) -> None:

@@ -79,6 +79,7 @@ class MultiLabelRecipe(Recipe):
             not self.only_classes and not self.per_class,
             "only_classes and per_class take images of one class each: leave them out",
         )
+        yield self.sampling == "plain", "sampling balanced takes images of one class each: leave it out"
         yield self.teacher_size is None, "teacher_size is of distillation, which takes images of one class each"
         for trick in self.tricks:
             yield (

@@ -13,12 +13,13 @@ from gluon_tricks.core.json_text import json_or_text
 from gluon_tricks.core.wording import is_plain, quoted, some
 from gluon_tricks.recipes.settings import Settings, free, usual_preprocessing
 from gluon_tricks.recipes.values import trick_from_json, trick_named
-from gluon_tricks.tricks import Loss
+from gluon_tricks.tricks import ClassWeights, Loss
 from model_zoo.mean_image import LARGEST_SIDE
 from model_zoo.preprocessing import LARGEST_INPUT, LARGEST_RESIZED
 
 INITS = ("paper", "gluoncv", "gaussian", "plain", "kaiming", "kaiming_out", "kaiming_conv")  # see networks.start
 OWN_MEANS = {"channels": "of every channel", "pixels": "at every pixel"}
+SAMPLINGS = ("plain", "balanced")  # see data.sampling
 CROPS = ("area", "side", "square", "pad", "centre")  # see data.crop
 _LARGEST_BATCH = 1 << 36  # pixels over all devices: 65,536 images of 1024 px
 
@@ -39,6 +40,8 @@ class Recipe(Settings):
         only_classes: of these the images of some classes alone, which get the labels 0, 1, ... in this order; (): all.
         per_class: so many training images of each class, drawn by the seed, those of a smaller number being among those
             of a larger one (see data.selection); 0: all.
+        sampling: "plain", or "balanced": an epoch, of as many images, draws every class equally often (see
+            data.sampling).
         new_head: the head starts from random numbers, where `pretrained` has one of as many classes too.
         input_size: side of the network's input, pixels; None: the network's own.
         teacher_size: side of the images that a teacher was trained on; None: input_size.
@@ -72,6 +75,7 @@ class Recipe(Settings):
     choices = {
         **Settings.choices,
         "init": INITS,
+        "sampling": SAMPLINGS,
         "crop": CROPS,
         "pad_colour": ("mean", "black"),
         "augment": ("paper", "gluoncv", "alexnet", "flip", "none"),
@@ -88,6 +92,7 @@ class Recipe(Settings):
     photos: dict[str, Any] = dataclasses.field(default_factory=dict, metadata={"free": ("cells", "resume", "ranks")})
     only_classes: tuple[str, ...] = ()
     per_class: int = within(0, 1 << 30, default=0)
+    sampling: str = "plain"
     new_head: bool = False
     input_size: int | None = within(1, LARGEST_INPUT, default=None)
     teacher_size: int | None = within(1, LARGEST_INPUT, default=None)
@@ -148,6 +153,11 @@ class Recipe(Settings):
         yield (
             not names or self.classes in (None, len(names)),
             f"classes is {self.classes} and only_classes are {len(names)}: leave one out",
+        )
+        yield (
+            self.sampling == "plain"
+            or not any(isinstance(trick, ClassWeights) and trick.balanced for trick in self.tricks),
+            "sampling balanced and class_weights balanced each make the classes count equally: leave one out",
         )
         yield (
             self.mean_of != "pixels" or (self.input_size or 1) <= LARGEST_SIDE,

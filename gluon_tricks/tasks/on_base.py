@@ -48,6 +48,8 @@ class OnBase(abc.ABC):
     train_error: ClassVar[None] = None
     exported: ClassVar[bool] = False
     open_files: ClassVar[int] = 0
+    told: ClassVar[Sequence[str]] = ()
+    recorded: ClassVar[Mapping[str, Any]] = {}
     run_files: ClassVar[Mapping[str, str]] = {}
     found: Arrays = {}  # of no evaluation yet
     recipe: TransferRecipe
@@ -72,6 +74,11 @@ class OnBase(abc.ABC):
     @abc.abstractmethod
     def outputs(classes: int) -> int:
         """How many outputs the layer has that finds so many classes."""
+
+    @classmethod
+    def told_of(cls, recipe: TransferRecipe) -> Sequence[str]:
+        """See Task."""
+        return ()
 
     @classmethod
     def scores_of(cls, recipe: TransferRecipe) -> type[Scores]:

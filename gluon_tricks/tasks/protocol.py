@@ -181,6 +181,8 @@ class Task(Protocol):
         train, val: the loaders of this rank.
         final_val: of what final_scores takes.
         open_files: how many data files they hold open.
+        told: of the training images, a line each, before the first step.
+        recorded: the same for programs, in the event that starts the run.
         run_files: what the run keeps of what was found in the data: file name -> text.
     """
 
@@ -201,6 +203,8 @@ class Task(Protocol):
     val: Loader
     final_val: Loader
     open_files: int
+    told: Sequence[str]
+    recorded: Mapping[str, Any]
     run_files: Mapping[str, str]
 
     # --- of the class: a recipe's data, its network, and what is done with one that is trained
@@ -216,6 +220,10 @@ class Task(Protocol):
     @classmethod
     def validation_images(cls, recipe: Settings) -> Any:
         """The validation images alone. Raises Refused, as find_data does."""
+
+    @classmethod
+    def told_of(cls, recipe: Settings) -> Sequence[str]:
+        """What `told` is going to be, where the images are there already; else nothing."""
 
     @classmethod
     def drawn(cls, recipe: Settings) -> Settings:

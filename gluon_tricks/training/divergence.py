@@ -38,6 +38,8 @@ class Watch:
         self._least = 0.0
         for trick in recipe.tricks if recipe.classes else ():
             self._least = trick.least_loss(self._least, recipe.classes)
+        for trick in recipe.tricks if recipe.classes else ():
+            self._least *= trick.least_weight(recipe.classes)
         self._losses: collections.deque = collections.deque(maxlen=_WINDOW)
         self._high = 0
 

@@ -285,6 +285,8 @@ def _announce(job: Job, lines: Sequence[str], resumed_from: str, of_precision: s
         f"{job.task.describe()}: {plural(recipe.epochs, 'epoch')} of {plural(job.plan.steps_per_epoch, 'step')}, "
         f"batch {recipe.batch_size}, {recipe.dtype}{of_precision}, {devices}{norm}"
     )
+    for line in job.task.told:
+        journal.say(line)
     if resumed_from:
         journal.say(f"going on from {resumed_from}, after step {job.progress.step} of {job.plan.steps}")
     if job.options.restarted:
@@ -300,6 +302,7 @@ def _announce(job: Job, lines: Sequence[str], resumed_from: str, of_precision: s
         what=job.task.describe(),
         records=job.task.train.records.digest,
         val_records=job.task.val.records.digest,
+        **job.task.recorded,
         base_lr=recipe.base_lr(),
         steps_per_epoch=job.plan.steps_per_epoch,
         versions={

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gluon_tricks.tricks.base import Loss, StepContext, Trick
+from gluon_tricks.tricks.class_weights import ClassWeights
 from gluon_tricks.tricks.cosine import Cosine
 from gluon_tricks.tricks.data_dependent_init import DataDependentInit
 from gluon_tricks.tricks.distillation import Distillation
@@ -33,6 +34,7 @@ TRICKS: tuple[type[Trick], ...] = (
     LabelSmoothing,
     Distillation,
     Mixup,
+    ClassWeights,
 )
 
 __all__ = ["TRICKS", "StepContext", "Loss", "Trick", *(trick.__name__ for trick in TRICKS)]

@@ -4,9 +4,11 @@
     net  = get_model(..., **net_kwargs())
     initialize(net);  after_initialize(net);  from_images(net, sample, seed)
     lr_at = schedule(constant lr, plan)      plan: the run's length, after every trick's plan()
+    w = label_weights(classes, images of each), else 1
     for each epoch, errors being those of the epochs before:
         stop if ends(errors);  lr = lr_factor(errors) * lr_at(step)
     for each step:
+        target = w at the labels' classes, else 0
         images, target = batch(images, target, step)
         l = loss(images, net(images), target)
 
@@ -128,13 +130,32 @@ class Trick:
         """Whether the run ends here, before the last epoch of its plan. Args: as of lr_factor."""
         return False
 
+    def label_weights(self, names: Sequence[str], counts: Sequence[int]) -> np.ndarray | None:
+        """How often a label of each class counts in the loss, (K,), 0 where it has no image; None: once.
+
+        Args:
+            names: of the classes.
+            counts: how many training images each has.
+
+        Raises:
+            Refused: it is for other classes.
+        """
+        return None
+
     def batch(self, images, target, step: StepContext):
-        """A device's images (N, 3, H, W) and target (N, K), its rows summing to 1 unless one_class is False."""
+        """A device's images (N, 3, H, W) and target (N, K).
+
+        Its rows sum to 1, or to what the image's label weighs, unless one_class is False.
+        """
         return images, target
 
     def least_loss(self, least: float, classes: int) -> float:
         """The least that the loss of an image can be, as trained, least being that before the trick; nats."""
         return least
+
+    def least_weight(self, classes: int) -> float:
+        """A number that none of label_weights is below, but for classes without images."""
+        return 1.0
 
     def loss(self, loss: Loss, load_network: Callable) -> Loss:
         """The loss per image; load_network(run or file): a trained network on the devices of this run."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import mxnet as mx
+
 from gluon_tricks.tricks.base import StepContext, Trick, require
 
 
@@ -40,4 +42,5 @@ class LabelSmoothing(Trick):
 
     def batch(self, images, target, step: StepContext):
         on, off = self._target(target.shape[1])
-        return images, target * (on - off) + off  # (N, K): rows still sum to 1
+        whole = target.sum(axis=1, keepdims=True)  # (N, 1): 1, or what the label weighs
+        return images, mx.nd.broadcast_add(target * (on - off), off * whole)  # (N, K): rows sum to as much

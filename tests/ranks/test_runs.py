@@ -15,10 +15,18 @@ from .conftest import alone, training
 
 
 @pytest.fixture(scope="module")
-def two(launch, tiny_records, tmp_path_factory):
+def balance(tmp_path_factory):
+    """Flags by which classes are drawn equally often and count differently."""
+    path = tmp_path_factory.mktemp("weights") / "weights.csv"
+    path.write_text("red,1\ngreen,2\nblue,3\ngrey,4\n")
+    return "--sampling", "balanced", "--class-weights", str(path)
+
+
+@pytest.fixture(scope="module")
+def two(launch, tiny_records, balance, tmp_path_factory):
     """(what it said, folder) of an undisturbed run of two ranks; in the folder are run and logs."""
     folder = tmp_path_factory.mktemp("two")
-    done = launch(2, folder / "logs", *training(tiny_records, folder / "run", "--batch-size", "6"))
+    done = launch(2, folder / "logs", *training(tiny_records, folder / "run", "--batch-size", "6", *balance))
     assert done.returncode == 0, done.stderr
     return done.stdout, folder
 
@@ -27,14 +35,15 @@ def values(run):
     return {name: parameter.data().asnumpy() for name, parameter in parameters_by_name(load_network(run)).items()}
 
 
-def test_a_run_of_two_ranks(two, tiny_records, tmp_path):
+def test_a_run_of_two_ranks(two, tiny_records, balance, tmp_path):
     """Rank 0 alone writes and prints; each rank has its log; the result is that of one process."""
     said, folder = two
     assert "2 epochs of 4 steps, batch 12, float32, cpu(0) on 2 ranks" in said
     assert said.count("on 20 held-out images") == 1
     assert (folder / "logs" / "rank.0.log").read_text() == said
     assert not (folder / "logs" / "rank.1.log").exists()  # it had nothing to say
-    alone(*training(tiny_records, tmp_path / "one", "--batch-size", "12"))
+    assert "class weights: 0.4 (red) to 1.6 (grey), 1 in the mean over the images drawn" in said
+    alone(*training(tiny_records, tmp_path / "one", "--batch-size", "12", *balance))
     others = values(tmp_path / "one")
     for name, value in values(folder / "run").items():
         np.testing.assert_allclose(others[name], value, atol=1e-5, err_msg=name)
@@ -76,10 +85,10 @@ def outcome(run):
     return read_checkpoint(list_checkpoints(run / "checkpoints")[-1])[0], rows
 
 
-def test_lost_ranks_cost_nothing_but_time(two, launch, tiny_records, tmp_path):
+def test_lost_ranks_cost_nothing_but_time(two, launch, tiny_records, balance, tmp_path):
     """Frozen in a step, killed in an evaluation and in a write: each is named and an event, the end is bit for bit."""
     run, script = tmp_path / "run", pathlib.Path(__file__).with_name("lost_ranks.py")
-    words = training(tiny_records, run, "--batch-size", "6", "--save-steps", "3")[1:]
+    words = training(tiny_records, run, "--batch-size", "6", "--save-steps", "3", *balance)[1:]
     done = launch(2, tmp_path / "logs", script, *words, flags=("--stuck-after", "12", "--max-restarts", "3"))
     assert done.returncode == 0, done.stderr
     frozen = "rank 1 has not moved for 12 s; the step it last reported: "

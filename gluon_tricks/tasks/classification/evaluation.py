@@ -99,7 +99,7 @@ def count_wrong(outputs: mx.nd.NDArray | Sequence[mx.nd.NDArray], target: mx.nd.
     Args:
         outputs: logits (N, K) float32; or several such, of which the first count.
         target: (N, K); the right class is the one with the largest share of it, of a mixed image the image that there
-            is more of. Of equal shares it is the lower class.
+            is more of, counted by class weights if there are such. Of equal shares it is the lower class.
 
     Returns: (1,) float32, a whole number.
     """

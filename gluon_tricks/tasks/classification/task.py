@@ -7,8 +7,8 @@ import dataclasses
 import functools
 import json
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import mxnet as mx
 import numpy as np
@@ -23,7 +23,7 @@ from gluon_tricks.data.crop import training_crop
 from gluon_tricks.data.loader import Batch, RecordLoader
 from gluon_tricks.data.own_photos import record_of_run
 from gluon_tricks.data.pixel_mean import PixelMean
-from gluon_tricks.data.recipe_records import count_classes, find_records
+from gluon_tricks.data.recipe_records import count_classes, find_records, records_are_here
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
 from gluon_tricks.networks.load import Trained, check_start
@@ -40,6 +40,7 @@ from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks import pictures
 from gluon_tricks.tasks.classification.auxiliary import Outputs, with_auxiliaries
+from gluon_tricks.tasks.classification.balance import Balance
 from gluon_tricks.tasks.classification.evaluation import (
     ClassificationScores,
     count_wrong,
@@ -107,10 +108,20 @@ class Classification:
         return find_records(recipe)[1]
 
     @classmethod
+    def told_of(cls, recipe: Recipe) -> Sequence[str]:
+        if not records_are_here(recipe):
+            return []
+        train, val = find_records(recipe)
+        balance = Balance(recipe.set(classes=count_classes(train, val, recipe.classes)), train)
+        balance.warn()
+        return balance.lines()
+
+    @classmethod
     def drawn(cls, recipe: Recipe) -> Recipe:
         folder = shapes.ensure(name="few_shapes")
         files = {split: (str(folder / f"{split}.rec"),) for split in ("train", "val")}
-        return recipe.set(data="records", **files, photos={}, classes=None, only_classes=(), per_class=0, pretrained="")
+        of_its_own = dict(photos={}, classes=None, only_classes=(), per_class=0, sampling="plain", pretrained="")
+        return recipe.set(data="records", **files, **of_its_own).without("class_weights")
 
     @classmethod
     def class_names(cls, trained: Trained) -> Sequence[str] | None:
@@ -147,7 +158,8 @@ class Classification:
         train, val = find_records(recipe)
         require_apart(train, val)
         recipe = recipe.set(classes=count_classes(train, val, recipe.classes)).resolved()
-        self.scores = scores_of(recipe.classes)
+        self.scores, self._balance = scores_of(recipe.classes), Balance(recipe, train)
+        self._balance.warn()
         self._begin(recipe, train, val, contexts, threads)
 
     def _begin(self, recipe: Recipe, train, val, contexts: Sequence[mx.Context], threads: int | None) -> None:
@@ -167,6 +179,14 @@ class Classification:
         return tuple(self.train.records.classes or (f"class {k}" for k in range(self.recipe.classes)))
 
     @property
+    def told(self) -> Sequence[str]:
+        return self._balance.lines()
+
+    @property
+    def recorded(self) -> Mapping[str, Any]:
+        return self._balance.recorded()
+
+    @property
     def run_files(self) -> dict[str, str]:
         files = record_of_run(self.recipe, self.train.records)
         return {**files, MEAN_IMAGE: json.dumps(self._mean_image.to_json())} if self._mean_image else files
@@ -177,7 +197,7 @@ class Classification:
         crops = {"crop": training_crop(recipe)} if train else {"crop_ratio": recipe.crop_ratio}
         return RecordLoader(
             records, train=train, size=recipe.input_size, classes=recipe.classes, batch_size=batch_size,
-            options=options, **crops,
+            balanced=train and recipe.sampling == "balanced", options=options, **crops,
         )  # fmt: skip
 
     @property
@@ -216,7 +236,7 @@ class Classification:
         loader = self.loader_of(recipe, records, True, count, ReadOptions(recipe.seed, prefetch=1))
         with contextlib.closing(loader.epoch()) as batches:
             batch = next(batches)
-        matrix, flip = coefficients(recipe.augment, recipe.seed, 0, batch.indices, recipe.mean, recipe.std)
+        matrix, flip = coefficients(recipe.augment, recipe.seed, batch.epochs, batch.indices, recipe.mean, recipe.std)
         normalised, found = Preprocess("float32"), []
         for first in range(0, count, recipe.batch_size):
             some = slice(first, first + recipe.batch_size)
@@ -233,7 +253,7 @@ class Classification:
     def micro_batches(self, batch: Batch, step: StepContext) -> Iterator[list[Shard]]:
         """Of every device: its context, images (n, H, W, 3) uint8, colour matrices, flips, labels, and draw."""
         recipe = self.recipe
-        matrix, flip = coefficients(recipe.augment, recipe.seed, step.epoch, batch.indices, recipe.mean, recipe.std)
+        matrix, flip = coefficients(recipe.augment, recipe.seed, batch.epochs, batch.indices, recipe.mean, recipe.std)
         parts, devices = (batch.images, matrix, flip, batch.labels), len(self.contexts)
         rounds = recipe.rounds(devices * distributed.ranks())
         for k, shards in enumerate(split_batch(parts, rounds, self.contexts)):
@@ -257,8 +277,8 @@ class Classification:
         return outputs.astype("float32")
 
     def target(self, labels: mx.nd.NDArray) -> mx.nd.NDArray:
-        """What the loss compares logits with, before the tricks: labels (n,) -> (n, K)."""
-        return mx.nd.one_hot(labels, self.recipe.classes)
+        """What the loss compares logits with, before the tricks change it: labels (n,) -> (n, K)."""
+        return self._balance.target(labels)
 
     def evaluation_input(self, images: np.ndarray, context: mx.Context) -> mx.nd.NDArray:
         """Images (n, H, W, 3) uint8 as the network sees them: normalised, not augmented."""
@@ -288,7 +308,7 @@ class Classification:
         shown = list(handful(one_by_one, min(8, each)))
         images, labels, indices = (np.concatenate(column) for column in list(zip(*shown))[:3])
         padding = np.zeros((each - len(images), *images.shape[1:]), np.uint8)
-        return Batch(np.concatenate([images, padding]), labels, indices, len(images))
+        return Batch(np.concatenate([images, padding]), labels, indices, len(images), np.zeros_like(indices))
 
     def describe(self) -> str:
         recipe, images = self.recipe, plural(len(self.train.records), "image")

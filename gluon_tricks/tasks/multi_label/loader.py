@@ -37,7 +37,7 @@ class TagLoader(RecordLoader):
     def _begin(self, count: int) -> Batch:
         b, size, classes = self.batch_size, self.size, self.classes
         images = np.empty((b, self.crops * size, size, 3), np.uint8)
-        return Batch(images, np.zeros((b, classes), np.int8), np.full(b, -1, np.int64), count)
+        return Batch(images, np.zeros((b, classes), np.int8), np.full(b, -1, np.int64), count, np.zeros(b, np.int64))
 
     def _label(self, label: float, image: int, id: int) -> np.ndarray:
         return self.records.vectors[image]

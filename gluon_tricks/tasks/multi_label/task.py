@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import mxnet as mx
 import numpy as np
@@ -46,6 +46,8 @@ class MultiLabel(Classification):
     )  # fmt: skip
     report = TaggerReport
     image_loss = staticmethod(sigmoid_cross_entropy)
+    told: ClassVar[Sequence[str]] = ()  # several classes an image, of any number each
+    recorded: ClassVar[Mapping[str, Any]] = {}
 
     @classmethod
     def scores_of(cls, recipe: MultiLabelRecipe) -> type[MultiLabelScores]:
@@ -58,6 +60,10 @@ class MultiLabel(Classification):
     @classmethod
     def validation_images(cls, recipe: MultiLabelRecipe) -> LabelledImages:
         return find_images(recipe, ("val",))[0]
+
+    @classmethod
+    def told_of(cls, recipe: MultiLabelRecipe) -> Sequence[str]:
+        return ()
 
     @classmethod
     def drawn(cls, recipe: MultiLabelRecipe) -> MultiLabelRecipe:

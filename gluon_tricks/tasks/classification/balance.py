@@ -1,0 +1,69 @@
+"""Classes of unequal size: what is told of them before a training, and how much the label of each counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import mxnet as mx
+import numpy as np
+
+from gluon_tricks.core.wording import printable
+from gluon_tricks.data.class_counts import ClassCounts
+from gluon_tricks.data.records import Records
+from gluon_tricks.recipes.recipe import Recipe
+
+
+class Balance:
+    """The sizes of the training classes, and what a recipe makes of them.
+
+    Args:
+        recipe: with its classes.
+        train: the training images.
+
+    Raises:
+        Refused: the recipe's weights are for other classes, or it draws from a class that has no image.
+    """
+
+    def __init__(self, recipe: Recipe, train: Records):
+        self._counts, self._sampled = ClassCounts.of(train, recipe.classes), recipe.sampling == "balanced"
+        if self._sampled:
+            self._counts.require_all("sampling balanced draws every class equally often")
+        drawn = [1] * recipe.classes if self._sampled else self._counts.counts  # in proportion
+        found = (trick.label_weights(self._counts.names, drawn) for trick in recipe.tricks)
+        self._weights = next((weights for weights in found if weights is not None), None)
+        self._on_device: dict[mx.Context, mx.nd.NDArray] = {}
+
+    def target(self, labels: mx.nd.NDArray) -> mx.nd.NDArray:
+        """(n,) -> (n, K): at each image's class 1, or what its label weighs; else 0."""
+        hot = mx.nd.one_hot(labels, len(self._counts.names))
+        if self._weights is None:
+            return hot
+        context = labels.context
+        if context not in self._on_device:
+            self._on_device[context] = mx.nd.array(self._weights[np.newaxis], context, "float32")
+        return mx.nd.broadcast_mul(hot, self._on_device[context])
+
+    def warn(self) -> None:
+        """Tells of classes without images, and of very unequal ones that nothing is done about."""
+        self._counts.warn(made_up_for=self._sampled or self._weights is not None)
+
+    def lines(self) -> Sequence[str]:
+        """How many images the classes have, and what is done about it."""
+        told = [self._counts.line()]
+        if self._sampled:
+            told.append("sampling balanced: every class is drawn equally often, images of small ones several times")
+        if self._weights is not None:
+            there = np.flatnonzero(self._counts.counts)
+            ends = there[np.argmin(self._weights[there])], there[np.argmax(self._weights[there])]
+            named = (f"{self._weights[k]:.3g} ({printable(self._counts.names[k], 60)})" for k in ends)
+            over = "images drawn" if self._sampled else "training images"
+            told.append(f"class weights: {' to '.join(named)}, 1 in the mean over the {over}")
+        return told
+
+    def recorded(self) -> dict[str, Any]:
+        """The same for programs."""
+        found = {"class_counts": dict(zip(self._counts.names, self._counts.counts))}
+        if self._weights is not None:
+            found["class_weights"] = dict(zip(self._counts.names, self._weights.tolist()))
+        return found
