@@ -18,6 +18,8 @@ from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tricks import StepContext
+from model_zoo.preprocessing import Preprocessing
+from model_zoo.whole_images import WholeImages
 
 # Of a micro-batch, what one device works on: the context, arrays on the host, what else `preprocess` needs.
 Shard = tuple
@@ -168,6 +170,7 @@ class Task(Protocol):
         train_error: (z, y) of a step's shard -> (1,) float32 on its device: for how many of its images the network's
             output is wrong, a column of metrics.csv; None: of this task that says nothing.
         exported: whether a run's final network is written as a graph too.
+        export_flags: options of gluon-tricks export that it takes, beside those of all.
         prediction_options: keywords of `look`, options of gluon-tricks predict.
         evaluation_flags: options of gluon-tricks evaluate that it takes, beside those of all.
 
@@ -186,6 +189,7 @@ class Task(Protocol):
     scores: type[Scores]
     train_error: ClassVar[Callable[[Any, Any], mx.nd.NDArray] | None]
     exported: ClassVar[bool]
+    export_flags: ClassVar[tuple[str, ...]]
     prediction_options: ClassVar[tuple[str, ...]]
     evaluation_flags: ClassVar[tuple[str, ...]]
     recipe: Settings
@@ -227,6 +231,13 @@ class Task(Protocol):
 
         Raises:
             Refused: they are another network's, before memory is taken for what the recipe says.
+        """
+
+    @classmethod
+    def exported_form(cls, trained: Trained) -> tuple[mx.gluon.HybridBlock, Preprocessing | WholeImages | None]:
+        """The network as other programs take it, with one input "data", and what is done to a photo before.
+
+        None in its place: it is not known.
         """
 
     @classmethod

@@ -64,6 +64,7 @@ from gluon_tricks.tasks.protocol import (
 )
 from gluon_tricks.tasks.training_mean import with_own_mean
 from gluon_tricks.tricks import StepContext
+from model_zoo.preprocessing import Preprocessing
 
 
 def cross_entropy(images, logits, target):
@@ -84,6 +85,9 @@ class Classification:
         "rec_val", "batch_size", "input_size", "crop_ratio", "form", "calibration", "calibration_batches", "places365",
         "submission", "crops", "scales", "dense", "members",
     )  # fmt: skip
+    export_flags: ClassVar[tuple[str, ...]] = (
+        "input_size", "batch_size", "crop_ratio", "rgb_mean", "rgb_std", "class_names",
+    )  # fmt: skip
     image_loss = staticmethod(cross_entropy)
     architecture = staticmethod(untrained)
     restored = staticmethod(restored_classifier)
@@ -102,6 +106,10 @@ class Classification:
         folder = shapes.ensure(name="few_shapes")
         files = {split: (str(folder / f"{split}.rec"),) for split in ("train", "val")}
         return recipe.set(data="records", **files, classes=None, only_classes=(), per_class=0, pretrained="")
+
+    @classmethod
+    def exported_form(cls, trained: Trained) -> tuple[mx.gluon.HybridBlock, Preprocessing | None]:
+        return trained.net, getattr(trained.net, "preprocessing", None)  # a graph may not say it
 
     @classmethod
     def class_names(cls, trained: Trained) -> Sequence[str] | None:
