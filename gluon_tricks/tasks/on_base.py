@@ -186,6 +186,10 @@ class OnBase(abc.ABC):
             net.hybridize(static_alloc=True, static_shape=over_ranks)
         return net
 
+    def score_pictures(self, scores: Scores) -> dict[str, np.ndarray]:
+        """See Task."""
+        return {}
+
     @property
     def final_val(self) -> Loader:
         """See Task."""

@@ -298,6 +298,9 @@ class Task(Protocol):
     def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
         """What the network makes of a fixed handful of validation images, as a PNG; leaves it in the plain layout."""
 
+    def score_pictures(self, scores: Scores) -> dict[str, np.ndarray]:
+        """What `evaluate` found as pictures (H, W, 3) uint8 RGB by their names; {}: numbers say it all."""
+
     def describe(self) -> str:
         """What is trained on what, in words."""
 

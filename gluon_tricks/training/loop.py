@@ -11,9 +11,11 @@ import mxnet as mx
 from mxnet import autograd
 
 from gluon_tricks.core.files import writing
+from gluon_tricks.core.reading import IMAGE_BYTES, read_bytes
 from gluon_tricks.networks.checkpoint import checkpoint_path
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.settings import Settings
+from gluon_tricks.tasks.pictures import as_png
 from gluon_tricks.tasks.protocol import Scores, Shard, with_final
 from gluon_tricks.training.curves import draw_curves
 from gluon_tricks.training.divergence import Diverged
@@ -155,6 +157,7 @@ def finish_epoch(job: Job, epoch: int, scores: Scores) -> None:
             progress.best = (checkpoint_path(job.journal.folder, progress.step).name, scores.best)
         job.checkpoint()
     draw_predictions(job, epoch)
+    show_scores(job, epoch, scores)
 
 
 def tell_of_validation(job: Job) -> None:
@@ -176,7 +179,16 @@ def draw_predictions(job: Job, epoch: int) -> None:
         folder = job.journal.folder / "pictures"
         with writing(folder):
             folder.mkdir(exist_ok=True)
-        job.task.draw(job.net, folder / f"epoch-{epoch + 1:04d}.png")
+        path = folder / f"epoch-{epoch + 1:04d}.png"
+        job.task.draw(job.net, path)
+        job.journal.picture(epoch + 1, "validation images", read_bytes(path, IMAGE_BYTES))
+
+
+def show_scores(job: Job, epoch: int, scores: Scores) -> None:
+    """Shows in TensorBoard what of an epoch's scores is a picture, unless pictures are not wanted."""
+    if distributed.rank() == 0 and job.options.picture_epochs:
+        for name, picture in job.task.score_pictures(scores).items():
+            job.journal.picture(epoch + 1, name, as_png(picture))
 
 
 def finish_run(job: Job) -> Scores:

@@ -14,11 +14,15 @@ import numpy as np
 from gluon_tricks.networks.of_recipe import restore_plain_layout
 from gluon_tricks.ranks import distributed
 from gluon_tricks.tasks.classification.auxiliary import own
+from gluon_tricks.tasks.classification.class_scores import confusion_matrix
 
 
 @dataclasses.dataclass(frozen=True)
 class ClassificationScores:
-    """Fractions of images, the mean cross-entropy in nats, and how many images they are over."""
+    """Fractions of images, the mean cross-entropy in nats, and how many images they are over.
+
+    `confusion` are counts (K, K), row the true class, column the named one, if they were asked for.
+    """
 
     columns: ClassVar[tuple[str, ...]] = ("val_loss", "val_top1", "val_top5")
     in_tables: ClassVar[tuple[str, str]] = ("val_top1", "val_top5")
@@ -29,6 +33,7 @@ class ClassificationScores:
     top5: float
     loss: float
     images: int
+    confusion: np.ndarray | None = dataclasses.field(default=None, compare=False, repr=False)
 
     @property
     def best(self) -> float:
@@ -114,8 +119,9 @@ def evaluate(
     preprocess: Callable,
     contexts: Sequence[mx.Context],
     kind: type[ClassificationScores] = ClassificationScores,
+    confused: int = 0,
 ) -> ClassificationScores:
-    """ClassificationScores a network over all batches of all ranks.
+    """Scores a network over all batches of all ranks.
 
     Args:
         net: in any layout; left in the plain one (see restore_plain_layout).
@@ -123,24 +129,27 @@ def evaluate(
         preprocess: (images uint8 NHWC ndarray, context) -> the network's input on that device.
         contexts: each batch is split over them.
         kind: of scores, see scores_of.
+        confused: K, to count the confusion matrix too; 0: it is not. An image whose logits are no numbers is not in it.
     """
-    sums, pending = np.zeros(4), collections.deque()
+    sums, pending, matrix = np.zeros(4), collections.deque(), np.zeros((confused, confused))
     for batch in batches:
         real = np.arange(len(batch.labels)) < batch.count
         shards = zip(contexts, *(np.array_split(part, len(contexts)) for part in (batch.images, batch.labels, real)))
-        pending.append([_count_shard(net, preprocess, *shard) for shard in shards])
+        found = [_count_shard(net, preprocess, *shard, bool(confused)) for shard in shards]
+        pending.append((found, batch.labels[: batch.count]))
         sums[3] += batch.count
         if len(pending) > 2:  # the device is never more than two batches behind
-            sums[:3] += _read(pending.popleft())
-    for counts in pending:
-        sums[:3] += _read(counts)
+            _read(*pending.popleft(), sums, matrix)
+    for found, labels in pending:
+        _read(found, labels, sums, matrix)
     restore_plain_layout(net)
-    top1, top5, loss, images = distributed.total(sums)
+    (top1, top5, loss, images), matrix = np.split(distributed.total(np.append(sums, matrix)), [4])
     if images == 0:
         raise RuntimeError(
             "there is no image to evaluate on: every one of the records was undecodable or none was given"
         )
-    return kind(top1 / images, top5 / images, loss / images, int(images))
+    counted = matrix.reshape(confused, confused).astype(np.int64) if confused else None
+    return kind(top1 / images, top5 / images, loss / images, int(images), counted)
 
 
 def collect_logits(
@@ -167,10 +176,15 @@ def wilson(fraction: float, count: int) -> tuple[float, float]:
     return middle - half, middle + half
 
 
-def _count_shard(net, preprocess, context, images, labels, real) -> mx.nd.NDArray:
+def _count_shard(net, preprocess, context, images, labels, real, confused: bool) -> list[mx.nd.NDArray]:
+    """What count_correct gives and, if they are asked for, the named classes (N,), -1 of logits that are no numbers."""
     logits = network_logits(net, preprocess(images, context))
     labels = mx.nd.array(labels, ctx=context, dtype="float32")
-    return count_correct(logits, labels, mx.nd.array(real, ctx=context, dtype="float32"))
+    counts = count_correct(logits, labels, mx.nd.array(real, ctx=context, dtype="float32"))
+    if not confused:
+        return [counts]
+    total = logits.sum(axis=1)
+    return [counts, mx.nd.where(total == total, logits.argmax(axis=1), -mx.nd.ones_like(total))]
 
 
 def network_logits(net: mx.gluon.HybridBlock, images: mx.nd.NDArray) -> mx.nd.NDArray:
@@ -178,8 +192,12 @@ def network_logits(net: mx.gluon.HybridBlock, images: mx.nd.NDArray) -> mx.nd.ND
     return own(net(images)).astype("float32")
 
 
-def _read(counts: list[mx.nd.NDArray]) -> np.ndarray:
-    return np.sum([count.asnumpy() for count in counts], axis=0, dtype="float64")
+def _read(shards: list[list[mx.nd.NDArray]], labels: np.ndarray, sums: np.ndarray, matrix: np.ndarray) -> None:
+    """Adds what was counted of a batch, once the devices are done. Args: labels: of its images."""
+    sums[:3] += np.sum([counts.asnumpy() for counts, *_ in shards], axis=0, dtype="float64")
+    if len(matrix):
+        named = np.concatenate([guesses.asnumpy() for _, guesses in shards])[: len(labels)]
+        matrix += confusion_matrix(labels[named >= 0], named[named >= 0], len(matrix))
 
 
 def probabilities(net: mx.gluon.HybridBlock, batches, preprocess: Callable, context: mx.Context) -> np.ndarray:

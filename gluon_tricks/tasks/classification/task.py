@@ -39,6 +39,7 @@ from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks import pictures
 from gluon_tricks.tasks.classification.auxiliary import Outputs, with_auxiliaries
+from gluon_tricks.tasks.classification.confusion_picture import MOST_COUNTED, confusion_picture
 from gluon_tricks.tasks.classification.evaluation import (
     ClassificationScores,
     count_wrong,
@@ -177,6 +178,11 @@ class Classification:
     def open_files(self) -> int:
         return len(self.train.records.paths) + len(self.val.records.paths)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the classes."""
+        return in_words(self.train.records.classes or [f"class {k}" for k in range(self.recipe.classes)])
+
     def network(self, restored: bool = False) -> mx.gluon.HybridBlock:
         recipe = self.recipe
         net = initialised_network(recipe.set(pretrained="") if restored else recipe, self.contexts)
@@ -255,7 +261,13 @@ class Classification:
         return self._pixel_mean(self.network_input(*(_array(part, context) for part in (images, matrix, flip))))
 
     def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> ClassificationScores:
-        return evaluate(net, batches, self.evaluation_input, self.contexts, self.scores)
+        confused = self.recipe.classes if self.recipe.classes <= MOST_COUNTED else 0
+        return evaluate(net, batches, self.evaluation_input, self.contexts, self.scores, confused)
+
+    def score_pictures(self, scores: ClassificationScores) -> dict[str, np.ndarray]:
+        if getattr(scores, "confusion", None) is None:
+            return {}
+        return {"confusion matrix": confusion_picture(scores.confusion, self.names)}
 
     def final_scores(self, net: mx.gluon.HybridBlock, batches: Iterable) -> dict[str, float]:
         return {}
@@ -265,8 +277,7 @@ class Classification:
         batch = self._drawn_batch()
         found = probabilities(net, [batch], self.evaluation_input, self.contexts[0])
         restore_plain_layout(net)
-        names = in_words(self.train.records.classes or [f"class {k}" for k in range(self.recipe.classes)])
-        drawn = [pictures.bars(image, names, p, truth=k) for image, p, k in zip(batch.images, found, batch.labels)]
+        drawn = [pictures.bars(image, self.names, p, truth=k) for image, p, k in zip(batch.images, found, batch.labels)]
         pictures.save_png(path, pictures.grid(drawn))
 
     def _drawn_batch(self) -> Batch:
