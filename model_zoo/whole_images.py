@@ -6,6 +6,8 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
+PLACE = 16  # px of a side
+
 
 @dataclasses.dataclass(frozen=True)
 class WholeImages:
@@ -19,8 +21,8 @@ class WholeImages:
         longer_edge: px at most; larger photos are resized to it.
         shorter_edge: px to which the photo is resized unless the longer edge would exceed `longer_edge`; None: photos
             that are small enough stay as they are.
-        smallest_side: px that the network takes at least.
-        smaller: what is done to smaller ones, in words.
+        smallest_side: px that the network takes at least; smaller photos are enlarged.
+        places: how many squares of 16 px, begun ones too, the input has at least; zeros are added to a smaller one.
         interpolation: of the resize, in words that begin with cv2's.
         one_by_one: whether the network takes one image at a time.
     """
@@ -33,7 +35,7 @@ class WholeImages:
     longer_edge: int
     shorter_edge: int | None = None
     smallest_side: int = 1
-    smaller: str = ""
+    places: int = 1
     interpolation: str = "cv2.INTER_LINEAR"
     one_by_one: bool = False
 
@@ -74,7 +76,7 @@ class WholeImages:
             },
             "crop": None,
             "smallest_side": self.smallest_side,
-            "smaller": self.smaller,
+            "least_places": {"side": PLACE, "count": self.places},
             "mean": list(self.mean),
             "std": list(self.std),
             "layout": "NCHW",

@@ -1,24 +1,22 @@
 """Every task's network in every form that export writes: what other programs get is what ours compute."""
 
-import dataclasses
 import importlib.util
 import json
 
+import cv2
 import mxnet as mx
 import numpy as np
 import pytest
 
+import model_zoo
 from gluon_tricks.cli import export, predict
-from gluon_tricks.networks.of_recipe import initialised_network
 from gluon_tricks.recipes.multi_label import MultiLabelRecipe
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.tasks.detection import evaluation as detection
-from gluon_tricks.tasks.detection.settings import ROI_SETTINGS
-from gluon_tricks.tasks.registry import TASKS, task_of
+from gluon_tricks.tasks.registry import TASKS
 from gluon_tricks.tasks.segmentation import evaluation as segmentation
 from gluon_tricks.trained.load import load_network
-from gluon_tricks.training.final_network import save_final
 
 NAMES = ("a", "straße <b>", "猫")
 OWN = dict(classes=3, class_names=NAMES, data="/own")
@@ -43,36 +41,21 @@ def test_every_task_is_here():
 
 
 @pytest.fixture(scope="module", params=RECIPES)
-def exported(request, tmp_path_factory, missing):
+def exported(request, tmp_path_factory, missing, untrained_run, fewer_regions):
     """A finished run's folder, with net.onnx and net-symbol.json in it."""
     for name in ("onnx", "onnxruntime"):
         if importlib.util.find_spec(name) is None:
             missing(f"{name} is not installed: pip install '.[export]'")
     folder, recipe = tmp_path_factory.mktemp(request.param), RECIPES[request.param].resolved()
     with pytest.MonkeyPatch.context() as patch:
-        few = dict(candidates=60, candidates_in_prediction=60, proposals=20, proposals_in_prediction=16, roi_size=3)
-        patch.setitem(ROI_SETTINGS, "small", dataclasses.replace(ROI_SETTINGS["small"], channels=16, **few))
-        mx.random.seed(5)
-        save_final(_network(recipe), folder, recipe)
-        (folder / "recipe.json").write_text(json.dumps(recipe.to_json()))
+        fewer_regions(patch)
+        untrained_run(recipe, folder)
         for form, target in zip(FORMS, ("net", "net.onnx")):
             assert export.main([str(folder), str(folder / "files" / target), "--to", form]) == 2  # there is no folder
             (folder / "files").mkdir(exist_ok=True)
             assert export.main([str(folder), str(folder / "files" / target), "--to", form]) == 0
             (folder / "files").rename(folder / form)
         yield request.param, folder
-
-
-def _network(recipe):
-    """Whose outputs differ from place to place."""
-    if not recipe.based:
-        return initialised_network(recipe, [mx.cpu()])
-    net = task_of(recipe).on_trained_base(recipe, [mx.cpu()])
-    for name in ("rpn", "class_predictor", "box_predictor", "head"):
-        if hasattr(net, name):
-            getattr(net, name).initialize(mx.init.Normal(0.1), force_reinit=True)
-    net(mx.nd.zeros((1, 3, 96, 96)))
-    return net
 
 
 def ours(task, net, images):
@@ -138,10 +121,10 @@ def test_the_preprocessing_is_the_runs(exported, form):
         assert session.get_inputs()[0].shape == shapes.get(task, [None, 3, 32, 32])
 
 
-def test_predict_takes_what_it_can_and_refuses_the_rest(exported, tmp_path, capsys):
+def test_predict_takes_what_it_can_and_refuses_the_rest(exported, tmp_path, monkeypatch, capsys):
     """The parameters of a classifier's export say its network; what is for other programs is told in a sentence."""
-    import cv2
-
+    few = {name: model_zoo._REGISTRY[name] for name in ("cifar_resnet20_v1", "mobilenet0.25")}  # are asked for theirs
+    monkeypatch.setattr(model_zoo, "_REGISTRY", few)
     task, folder = exported
     cv2.imwrite(str(tmp_path / "photo.png"), np.random.default_rng(0).integers(0, 256, (50, 60, 3)).astype(np.uint8))
     words = [str(tmp_path / "photo.png"), "--num-gpus", "0", "--out", str(tmp_path / "out"), "--params"]

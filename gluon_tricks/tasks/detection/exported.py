@@ -7,7 +7,7 @@ import math
 from mxnet.gluon import HybridBlock
 
 from gluon_tricks.recipes.transfer import DetectionRecipe
-from gluon_tricks.tasks.detection.settings import ASPECTS, STRIDE
+from gluon_tricks.tasks.detection.settings import ASPECTS
 from model_zoo.whole_images import WholeImages
 
 MEANING = {
@@ -45,9 +45,9 @@ class ExportedDetector(HybridBlock):
 def exported_form(net: HybridBlock, recipe: DetectionRecipe) -> tuple[ExportedDetector, WholeImages]:
     """See Task."""
     settings = net.settings
-    places = settings.proposals_in_prediction / (len(settings.anchor_scales) * len(ASPECTS))
+    places = math.ceil(settings.proposals_in_prediction / (len(settings.anchor_scales) * len(ASPECTS)))
     steps = WholeImages(
-        recipe.task, recipe.mean, recipe.std, tuple(net.classes), MEANING, recipe.long, recipe.short,
-        STRIDE * math.ceil(math.sqrt(places)), "zeros at the right and at the bottom of the input", one_by_one=True,
+        recipe.task, recipe.mean, recipe.std, tuple(net.classes), MEANING, recipe.long, recipe.short, places=places,
+        one_by_one=True,
     )  # fmt: skip
     return ExportedDetector(net), steps

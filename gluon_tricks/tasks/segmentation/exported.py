@@ -30,7 +30,7 @@ def exported_form(net: Segmenter, recipe: SegmentationRecipe) -> tuple[ExportedS
     names = recipe.class_names or tuple(f"class {k}" for k in range(net.classes))
     meaning = "(N, K, height, width): the likeliest class of a pixel has the largest; their softmax is its probability"
     steps = WholeImages(
-        recipe.task, recipe.mean, recipe.std, names, {"logits": meaning}, LONGEST, None, net.smallest_side,
-        "enlarged to it", "cv2.INTER_AREA",
+        recipe.task, recipe.mean, recipe.std, names, {"logits": meaning}, LONGEST, smallest_side=net.smallest_side,
+        interpolation="cv2.INTER_AREA",
     )  # fmt: skip
     return ExportedSegmenter(net), steps
