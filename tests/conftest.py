@@ -42,7 +42,7 @@ LONG = (
     ),
     *("model_zoo/test_published_weights", "model_zoo/test_inference"),
     *("scripts/test_interrupt", "scripts/test_install", "scripts/test_export_", "scripts/test_every_source"),
-    *("scripts/test_train_imagenet", "scripts/test_visualize"),
+    *("docs/test_serving", "scripts/test_train_imagenet", "scripts/test_visualize"),
     *("scripts/test_predict", "scripts/test_evaluate", "scripts/test_submission"),
 )
 

@@ -21,7 +21,8 @@ from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.trained.interface import predict
 
-PAGE = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
 PROGRAMS = {
     re.match(r"# (\w+\.py)", code)[1]: code
     for code in re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
@@ -193,3 +194,15 @@ def test_8_bit_integers(folder, missing):
     assert exact != rounded
     for name in exact.keys() & rounded.keys():
         assert float(rounded[name]) == pytest.approx(float(exact[name]), abs=0.1)
+
+
+def test_the_table_of_8_bit_integers_is_the_records():
+    record = json.loads((ROOT / "results" / "serving" / "int8.json").read_text(encoding="utf-8"))
+    table = PAGE.split("| network, images |")[1]
+    for network in record["networks"]:
+        exact, rounded = network["scores"]
+        scores = " | ".join(f"{100 * one['top1']:.2f} %" for one in (exact, rounded))
+        digits = 1 if exact["bytes"] > 1e7 else 2
+        sizes = " | ".join(f"{one['bytes'] / 1e6:.{digits}f} MB" for one in (exact, rounded))
+        ratio = rounded["images_per_cpu_second"] / exact["images_per_cpu_second"]
+        assert f"| {scores} | {sizes} | {ratio:.1f} |" in table
