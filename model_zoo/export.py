@@ -214,7 +214,14 @@ def _fixed_gammas(symbol: mx.sym.Symbol) -> list[str]:
 
 
 def _keep_constants_from_inputs(graph) -> None:
-    """Takes the weights out of an ONNX graph's inputs, where MXNet lists them: so they are constants, to be folded."""
+    """Takes the weights out of an ONNX graph's inputs, where MXNet lists them: so they are constants, to be folded.
+
+    Constants that nothing uses go, of which onnxruntime would warn whoever opens the file.
+    """
+    used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+    for k in reversed(range(len(graph.initializer))):
+        if graph.initializer[k].name not in used:
+            del graph.initializer[k]
     constants = {constant.name for constant in graph.initializer}
     inputs = [given for given in graph.input if given.name not in constants]
     del graph.input[:]
