@@ -15,6 +15,7 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.json_text import parse_json
 from gluon_tricks.core.reading import MEAN_BYTES, read_bytes
+from gluon_tricks.core.wording import shortened
 from model_zoo import formats, timm_config
 from model_zoo.naming import NAMINGS, PIXELS
 from model_zoo.preprocessing import FIELDS, Preprocessing
@@ -79,6 +80,23 @@ def file_beside(path: pathlib.Path) -> pathlib.Path | None:
     prefix = re.fullmatch(r"(.+)-(symbol\.json|\d{4}\.params)", path.name)
     beside = path.with_name(f"{prefix[1]}-preprocessing.json") if prefix else None
     return beside if beside and beside.is_file() else None
+
+
+def exported_task(path: pathlib.Path) -> str | None:
+    """The task of the detector or segmenter whose export a file belongs to; None: of no such export.
+
+    Raises:
+        Refused: what lies beside the file is damaged.
+    """
+    beside = file_beside(path)
+    if beside is None:
+        return None
+    try:
+        values = parse_json(read_bytes(beside, MEAN_BYTES))
+    except ValueError as error:
+        raise Refused(f"{beside} does not say its preprocessing rightly: {str(error)[:200]}") from None
+    told = values.get("task") if isinstance(values, dict) else None
+    return shortened(told, 50) if isinstance(told, str) else None
 
 
 def in_words(preprocessing: Preprocessing, stated: tuple[str, ...]) -> str:

@@ -6,10 +6,12 @@ import contextlib
 import importlib
 import io
 import json
+import logging
 import os
 import pathlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Union
 
 import numpy as np
 
@@ -21,30 +23,34 @@ from gluon_tricks.core.keyed_random import generator
 import mxnet as mx
 from mxnet.gluon import HybridBlock
 
+from model_zoo import onnx_resize
 from model_zoo.graph import trace
 from model_zoo.preprocessing import Preprocessing
+from model_zoo.whole_images import WholeImages
 
 OPSET, IR_VERSION = 13, 7  # the newest that MXNet 1.9.1 writes nodes for, whichever onnx is installed
-TOLERANCE = 1e-4  # of the largest logit
+TOLERANCE = 1e-4  # of the largest number of an output
+Steps = Union[Preprocessing, WholeImages]
 
 
 def export_onnx(
-    net: HybridBlock, path: str | os.PathLike, preprocessing: Preprocessing, batch_size: int | None = None
+    net: HybridBlock, path: str | os.PathLike, preprocessing: Steps, batch_size: int | None = None
 ) -> float | None:
     """Writes PATH.onnx, with the preprocessing in its metadata and in PATH-preprocessing.json.
 
-    The file gets its name only after it gave the network's logits in onnxruntime, where that is installed.
+    The file gets its name only after it gave the network's outputs in onnxruntime, where that is installed.
 
     Args:
         net: any initialised hybrid network with float32 parameters, GluonCV's too. Input "data", (N, 3, H, W).
         path: ends in .onnx.
-        preprocessing: its input_size is the input's height and width in the file.
-        batch_size: N in the file; None leaves it open.
+        preprocessing: says the input's shape in the file: a classifier's height and width, or any.
+        batch_size: N in the file; None leaves it open, where the network takes several images at a time.
 
-    Returns: the largest difference to the network's logits as a fraction of the largest logit; None: not checked.
+    Returns: the largest difference to the network's outputs as a fraction of the largest one (of a classifier or
+        segmenter, of the largest logit); None: not checked.
 
     Raises:
-        Refused: onnx is missing or too new, an operator that MXNet cannot export, logits that differ, no such folder.
+        Refused: onnx is missing or too new, an operator that MXNet cannot export, other outputs, no such folder.
         CannotWrite: the disk is full or read-only; nothing was written.
     """
     path = pathlib.Path(path)
@@ -52,48 +58,61 @@ def export_onnx(
     if batch_size is not None and batch_size < 1:
         raise Refused(f"batch_size is {batch_size}: it takes 1 or more, or None for any")
     onnx = _import_onnx()
-    symbol, parameters, images, logits = _snapshot(net, preprocessing, batch_size or 2)
+    symbol, parameters = _snapshot(net, preprocessing, batch_size)
     parameters.update({name: mx.nd.ones_like(parameters[name]) for name in _fixed_gammas(symbol)})
 
     def write(folder: pathlib.Path) -> float | None:
         file = str(folder / path.name)
-        one = (batch_size or 1, *images.shape[1:])
-        opened = {} if batch_size else {"dynamic": True, "dynamic_input_shapes": [(None, *images.shape[1:])]}
+        shape, example = preprocessing.input_shape(batch_size), preprocessing.examples(batch_size or 1)[0]
+        opened = {"dynamic": True, "dynamic_input_shapes": [shape]} if None in shape else {}
         try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                mx.onnx.export_model(symbol, parameters, [one], np.float32, file, **opened)
+            with _without_a_word():
+                mx.onnx.export_model(symbol, parameters, [example], np.float32, file, **opened)
         except (AttributeError, NotImplementedError) as error:  # how MXNet says that it has no translation
             raise Refused(f"MXNet cannot export {net.name} to ONNX ({error}): export the symbol instead") from error
         model = onnx.load(file)
         model.opset_import[0].version, model.ir_version = OPSET, IR_VERSION
         _keep_constants_from_inputs(model.graph)
+        _order_outputs(model.graph, _output_names(symbol))
         described = json.dumps(_description(net, preprocessing, symbol))
         onnx.helper.set_model_props(model, {"preprocessing": described})
         onnx.checker.check_model(model)
         onnx.save(model, file)
         (folder / f"{path.stem}-preprocessing.json").write_text(described, encoding="utf-8")
-        seen = _run_onnx(file, images)
-        return None if seen is None else _compare(logits, seen, f"{path.name} in onnxruntime", net)
+        what = f"{path.name} in onnxruntime"
+        return _require_equal(net, preprocessing, batch_size, lambda images: _run_onnx(file, images), what)
 
     return write_together(path.parent, write)
 
 
-def export_symbol(net: HybridBlock, prefix: str | os.PathLike, preprocessing: Preprocessing) -> float:
+@contextlib.contextmanager
+def _without_a_word() -> Iterator[None]:
+    """MXNet's exporter prints, and warns that suppression forgets the classes, which are apart in all networks here."""
+    silent = logging.NullHandler()
+    logging.root.addHandler(silent)  # with none there the first warning would add one, for good
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.root.removeHandler(silent)
+
+
+def export_symbol(net: HybridBlock, prefix: str | os.PathLike, preprocessing: Steps) -> float:
     """Writes PREFIX-symbol.json, PREFIX-0000.params and PREFIX-preprocessing.json; reads them back and compares.
 
     Args:
         net, preprocessing: as for export_onnx; a symbol takes any batch size.
         prefix: path and beginning of the names.
 
-    Returns: the largest difference to the network's logits as a fraction of the largest logit.
+    Returns: the largest difference to the network's outputs, as by export_onnx.
 
     Raises:
-        Refused: no parameters or not float32, logits that differ, or no such folder.
+        Refused: no parameters or not float32, outputs that differ, or no such folder.
         CannotWrite: the disk is full or read-only; nothing was written.
     """
     prefix = pathlib.Path(prefix)
     require_place(prefix, "symbol")
-    symbol, parameters, images, logits = _snapshot(net, preprocessing, 2)
+    symbol, parameters = _snapshot(net, preprocessing, None)
     auxiliary = set(symbol.list_auxiliary_states())
 
     def write(folder: pathlib.Path) -> float:
@@ -106,7 +125,8 @@ def export_symbol(net: HybridBlock, prefix: str | os.PathLike, preprocessing: Pr
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that the type of "data" is open, as it always is
             read = mx.gluon.SymbolBlock.imports(graph, ["data"], values)
-        return _compare(logits, _arrays(read(mx.nd.array(images))), f"{prefix.name}-symbol.json read back", net)
+        what = f"{prefix.name}-symbol.json read back"
+        return _require_equal(net, preprocessing, None, lambda images: _arrays(read(mx.nd.array(images))), what)
 
     return write_together(prefix.parent, write)
 
@@ -140,33 +160,45 @@ def _import_onnx():
         raise Refused(
             f"onnx {onnx.__version__} is too new for MXNet 1.9.1, which takes 1.13.1 to 1.15.0: pip install '.[export]'"
         ) from None
+    onnx_resize.register(onnx)
     return onnx
 
 
-def _snapshot(net: HybridBlock, preprocessing: Preprocessing, batch_size: int):
-    """The graph, its parameters on the CPU, random images, and the network's logits for them."""
+def _snapshot(
+    net: HybridBlock, preprocessing: Steps, batch_size: int | None
+) -> tuple[mx.sym.Symbol, dict[str, mx.nd.NDArray]]:
+    """The graph, and its parameters on the CPU."""
+    context = _context(net)
     parameters = net.collect_params()
-    try:
-        context = [p.list_ctx()[0] for p in parameters.values()][0]
-    except (RuntimeError, IndexError):
-        raise Refused(f"{net.name} has no parameters yet: initialise it, or give get_model pretrained=") from None
     odd = next((p for p in parameters.values() if np.dtype(p.dtype) != np.float32), None)
     if odd is not None:
         raise Refused(f"{odd.name} is of type {np.dtype(odd.dtype).name}, but float32 is exported: net.cast('float32')")
-    size = preprocessing.input_size
-    images = generator(0, "export").standard_normal((batch_size, 3, size, size)).astype("float32")
-    logits = _arrays(net(mx.nd.array(images, ctx=context)))  # also gives parameters of deferred shape their data
-    if preprocessing.classes is not None and len(preprocessing.classes) != logits[0].shape[1]:
-        raise Refused(f"{len(preprocessing.classes)} class names for a network with {logits[0].shape[1]} logits")
+    images = _random_images(preprocessing.examples(batch_size)[0], 0)
+    outputs = _arrays(net(mx.nd.array(images, ctx=context)))  # also gives parameters of deferred shape their data
+    if preprocessing.doubt(outputs):
+        raise Refused(preprocessing.doubt(outputs))
     symbol = trace(net)
     names = [*symbol.list_arguments(), *symbol.list_auxiliary_states()]
-    values = {name: parameters[name].data(context).as_in_context(mx.cpu()) for name in names if name != "data"}
-    return symbol, values, images, logits
+    return symbol, {name: parameters[name].data(context).as_in_context(mx.cpu()) for name in names if name != "data"}
 
 
-def _description(net: HybridBlock, preprocessing: Preprocessing, symbol: mx.sym.Symbol) -> dict:
-    outputs = [name.removesuffix("_output") for name in symbol.list_outputs()]
-    return {"model": net.name, "input": "data", "outputs": outputs, **preprocessing.to_json()}
+def _context(net: HybridBlock) -> mx.Context:
+    try:
+        return [p.list_ctx()[0] for p in net.collect_params().values()][0]
+    except (RuntimeError, IndexError):
+        raise Refused(f"{net.name} has no parameters yet: initialise it, or give get_model pretrained=") from None
+
+
+def _random_images(shape: tuple[int, ...], draw: int) -> np.ndarray:
+    return generator(0, "export", draw).standard_normal(shape).astype("float32")
+
+
+def _description(net: HybridBlock, preprocessing: Steps, symbol: mx.sym.Symbol) -> dict:
+    return {"model": net.name, "input": "data", "outputs": _output_names(symbol), **preprocessing.to_json()}
+
+
+def _output_names(symbol: mx.sym.Symbol) -> list[str]:
+    return [name.removesuffix("_output") for name in symbol.list_outputs()]
 
 
 def _arrays(outputs) -> list[np.ndarray]:
@@ -182,11 +214,25 @@ def _fixed_gammas(symbol: mx.sym.Symbol) -> list[str]:
 
 
 def _keep_constants_from_inputs(graph) -> None:
-    """Takes the weights out of an ONNX graph's inputs, where MXNet lists them: so they are constants, to be folded."""
+    """Takes the weights out of an ONNX graph's inputs, where MXNet lists them: so they are constants, to be folded.
+
+    Constants that nothing uses go, of which onnxruntime would warn whoever opens the file.
+    """
+    used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+    for k in reversed(range(len(graph.initializer))):
+        if graph.initializer[k].name not in used:
+            del graph.initializer[k]
     constants = {constant.name for constant in graph.initializer}
     inputs = [given for given in graph.input if given.name not in constants]
     del graph.input[:]
     graph.input.extend(inputs)
+
+
+def _order_outputs(graph, names: list[str]) -> None:
+    """Puts an ONNX graph's outputs in the network's order: MXNet lists them as they are computed."""
+    outputs = sorted(graph.output, key=lambda output: names.index(output.name))
+    del graph.output[:]
+    graph.output.extend(outputs)
 
 
 def _run_onnx(file: str, images: np.ndarray) -> list[np.ndarray] | None:
@@ -201,12 +247,35 @@ def _run_onnx(file: str, images: np.ndarray) -> list[np.ndarray] | None:
     return session.run(None, {"data": images})
 
 
-def _compare(expected: Sequence[np.ndarray], seen: Sequence[np.ndarray], what: str, net: HybridBlock) -> float:
-    """The largest difference as a fraction of the largest logit, if it is small enough."""
+def _require_equal(
+    net: HybridBlock, preprocessing: Steps, batch_size: int | None,
+    run: Callable[[np.ndarray], list[np.ndarray] | None], what: str,
+) -> float | None:  # fmt: skip
+    """The largest difference on random images as a fraction of the largest output, if it is small enough.
+
+    Args:
+        run: images -> outputs of what was written; None: it cannot be run.
+        what: it is called.
+    """
+    context, worst = _context(net), 0.0
+    for shape in preprocessing.examples(batch_size):
+        for draw in range(preprocessing.draws):
+            images = _random_images(shape, draw)
+            seen = run(images)
+            if seen is None:
+                return None
+            difference = _difference(_arrays(net(mx.nd.array(images, ctx=context))), seen, what)
+            if difference <= TOLERANCE:
+                break
+        else:  # nor if it is not a number
+            raise Refused(f"{what} differs from {net.name} by {difference:.1e} of the largest output: not written")
+        worst = max(worst, difference)
+    return worst
+
+
+def _difference(expected: Sequence[np.ndarray], seen: Sequence[np.ndarray], what: str) -> float:
+    """The largest as a fraction of the largest number of an output. Raises Refused: they have other shapes."""
     if [a.shape for a in expected] != [b.shape for b in seen]:
         raise Refused(f"{what} gives outputs {[b.shape for b in seen]}, not {[a.shape for a in expected]}: not written")
     differences = [np.abs(a - b).max() / max(np.abs(a).max(), np.finfo("float32").tiny) for a, b in zip(expected, seen)]
-    worst = float(np.max(differences))
-    if not worst <= TOLERANCE:  # nor if it is not a number
-        raise Refused(f"{what} differs from {net.name} by {worst:.1e} of the largest logit: not written")
-    return worst
+    return float(np.max(differences))

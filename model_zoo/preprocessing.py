@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import quoted, shortened
@@ -91,6 +94,27 @@ class Preprocessing:
             raise Refused(
                 f"this is no preprocessing of an export ({type(error).__name__}: {shortened(str(error), 200)})"
             ) from None
+
+    draws, outputs_called = 1, "logits"  # see WholeImages
+
+    @property
+    def in_words(self) -> str:
+        """The images that the network takes."""
+        return f"{self.input_size}x{self.input_size} px"
+
+    def input_shape(self, batch_size: int | None) -> tuple[int | None, int, int, int]:
+        """(N, 3, H, W) as a file says it; None: any."""
+        return batch_size, 3, self.input_size, self.input_size
+
+    def examples(self, batch_size: int | None) -> list[tuple[int, int, int, int]]:
+        """Shapes of images that a written network is compared on."""
+        return [(batch_size or 2, *self.input_shape(None)[1:])]
+
+    def doubt(self, outputs: Sequence[np.ndarray]) -> str:
+        """Why these cannot be the network's outputs; "": they can."""
+        if self.classes is None or len(self.classes) == outputs[0].shape[1]:
+            return ""
+        return f"{len(self.classes)} class names for a network with {outputs[0].shape[1]} logits"
 
     def to_json(self) -> dict:
         """A JSON object that says every step in order; docs/export.md says what its words mean."""

@@ -3,17 +3,22 @@
 import ctypes
 import dataclasses
 import gc
+import json
 import os
 import pathlib
 import signal
 
 import cv2
+import mxnet as mx
 import numpy as np
 import pytest
 
 from gluon_tricks.core import foreign
 from gluon_tricks.data.record_writer import RecordWriter
+from gluon_tricks.networks.of_recipe import initialised_network
 from gluon_tricks.tasks.detection.settings import ROI_SETTINGS
+from gluon_tricks.tasks.registry import task_of
+from gluon_tricks.training.final_network import save_final
 from model_zoo import repository
 
 from .local_hub import LocalHub
@@ -44,8 +49,8 @@ LONG = (
         "model_zoo/test_catalogue",
     ),
     *("model_zoo/test_published_weights", "model_zoo/test_inference"),
-    *("scripts/test_interrupt", "scripts/test_install", "scripts/test_export_model", "scripts/test_every_source"),
-    *("scripts/test_train_imagenet", "scripts/test_visualize"),
+    *("scripts/test_interrupt", "scripts/test_install", "scripts/test_export_", "scripts/test_every_source"),
+    *("docs/test_serving", "scripts/test_train_imagenet", "scripts/test_visualize"),
     *("scripts/test_predict", "scripts/test_evaluate", "scripts/test_submission"),
 )
 
@@ -96,11 +101,41 @@ def unavailable(reason: str):
 
 
 @pytest.fixture
-def few_regions(monkeypatch):
+def few_regions(monkeypatch, fewer_regions):
     """Detectors with roi="small" propose, pool and score a tenth of its regions: most of their time goes there."""
+    fewer_regions(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def fewer_regions():
+    """fewer_regions(patch): what few_regions does, for a fixture of a wider scope."""
     counts = dict(candidates=200, candidates_in_prediction=200, proposals=32, proposals_in_prediction=12)
     sizes = dict(roi_size=3, roi_samples=8, channels=64)
-    monkeypatch.setitem(ROI_SETTINGS, "small", dataclasses.replace(ROI_SETTINGS["small"], **counts, **sizes))
+
+    def fewer(patch):
+        patch.setitem(ROI_SETTINGS, "small", dataclasses.replace(ROI_SETTINGS["small"], **counts, **sizes))
+
+    return fewer
+
+
+@pytest.fixture(scope="session")
+def untrained_run():
+    """untrained_run(recipe, folder): the folder of a finished run, whose network's outputs differ everywhere."""
+
+    def write(recipe, folder):
+        mx.random.seed(5)
+        recipe = recipe.resolved()
+        if recipe.based:
+            net = task_of(recipe).on_trained_base(recipe, [mx.cpu()])
+            for parameter in net.collect_params(".*weight").values():  # else what 20 layers give is no more than 1e-24
+                parameter.initialize(mx.init.MSRAPrelu("in", 0), mx.cpu(), force_reinit=True)
+            net(mx.nd.zeros((1, 3, 96, 96)))
+        else:
+            net = initialised_network(recipe, [mx.cpu()])
+        save_final(net, folder, recipe)
+        (folder / "recipe.json").write_text(json.dumps(recipe.to_json()))
+
+    return write
 
 
 @pytest.fixture

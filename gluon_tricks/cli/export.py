@@ -4,7 +4,8 @@
     %(prog)s weights.params out/resnet --to symbol --model resnet50_v1d
     %(prog)s resnet50_v1d/117a384e resnet50_v1d.onnx --to onnx
 
-What is written was read back and gives the same logits: in onnxruntime (if it is installed) or in MXNet.
+SRC may be a classifier, a tagger, a detector or a segmenter. What is written was read back and gives the same outputs:
+in onnxruntime (if it is installed) or in MXNet.
 Exit codes: 0 done; 1 the files cannot be written, 2 refused, with nothing written.
 """
 
@@ -20,8 +21,11 @@ from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import quoted
 from gluon_tricks.data import sources
-from gluon_tricks.networks.load import SOURCE, open_classifier
+from gluon_tricks.networks.load import SOURCE
 from gluon_tricks.networks.of_recipe import require_images
+from gluon_tricks.tasks.protocol import Task
+from gluon_tricks.tasks.registry import TASKS, task_of
+from gluon_tricks.trained.load import open_network
 from model_zoo.export import export_onnx, export_symbol, require_place
 from model_zoo.preprocessing import LARGEST_INPUT, Preprocessing
 
@@ -39,7 +43,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--input-size", type=whole(1, LARGEST_INPUT), metavar="PX", help="default: the run's, else the network's own"
     )
     parser.add_argument(
-        "--batch-size", type=whole(1, 1 << 20), metavar="N", help="fix it in an ONNX file (default: any)"
+        "--batch-size",
+        type=whole(1, 1 << 20),
+        metavar="N",
+        help="fix it in an ONNX file (default: any; a detector takes one)",
     )
     parser.add_argument("--crop-ratio", type=real(0, 1), metavar="R", help="crop / shorter edge (default: the run's)")
     for name in ("mean", "std"):
@@ -51,13 +58,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def preprocessing(options: argparse.Namespace, net) -> Preprocessing:
-    if hasattr(net, "preprocessing"):
-        start = net.preprocessing
-    elif options.input_size:  # a symbol does not say it
-        start = Preprocessing(options.input_size)
-    else:
+def of_classifier(options: argparse.Namespace, start: Preprocessing | None) -> Preprocessing:
+    """A classifier's preprocessing, with what the flags say in place of its own."""
+    if start is None and not options.input_size:  # a symbol does not say it
         raise Refused(f"{options.source} does not say which images it takes: give --input-size")
+    start = start or Preprocessing(options.input_size)
     given = {
         "input_size": options.input_size,
         "crop_ratio": options.crop_ratio,
@@ -67,6 +72,13 @@ def preprocessing(options: argparse.Namespace, net) -> Preprocessing:
     }
     given = {key: value for key, value in given.items() if value is not None}
     return dataclasses.replace(start, **given, **({"mean_image": None} if "mean" in given else {}))
+
+
+def _refuse_flags(options: argparse.Namespace, task: type[Task]) -> None:
+    """Refuses those of the flags that were given and are of other tasks."""
+    for flag in dict.fromkeys(flag for other in TASKS for flag in other.export_flags):
+        if flag not in task.export_flags and getattr(options, flag) is not None:
+            raise Refused(f"--{flag.replace('_', '-')} does not apply: {options.source} is a {task.noun}")
 
 
 def _three(text: str | None, flag: str) -> tuple[float, ...] | None:
@@ -83,20 +95,22 @@ def _three(text: str | None, flag: str) -> tuple[float, ...] | None:
 def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
     require_place(options.target, options.to)
-    why = ", and only classifiers can be exported"
-    trained = open_classifier(options.source, model=options.model, classes=options.classes, why=why)
-    net, recipe = trained.net, trained.recipe
-    steps = preprocessing(options, net)
-    require_images(net, (max(options.batch_size or 2, 1), steps.input_size, steps.input_size), mx.cpu())
+    trained = open_network(options.source, model=options.model, classes=options.classes)
+    task = task_of(trained.recipe)
+    _refuse_flags(options, task)
+    net, steps = task.exported_form(trained)
+    if "input_size" in task.export_flags:
+        steps = of_classifier(options, steps)
+        require_images(net, (max(options.batch_size or 2, 1), steps.input_size, steps.input_size), mx.cpu())
     if options.to == "onnx":
         difference = export_onnx(net, options.target, steps, options.batch_size)
     else:
         difference = export_symbol(net, options.target, steps)
     checked = "not checked: onnxruntime is not installed"
     if difference is not None:
-        checked = f"read back, its logits differ by at most {difference:.1e} of the largest"
-    print(f"{options.target}: {net.name}, {steps.input_size}x{steps.input_size} px; {checked}")
-    whose = "of the run" if recipe else "of the file" if "mean" in getattr(net, "stated", ()) else "assumed"
-    whole = "" if steps.mean_image is None else " at every pixel (mean_image)"
+        checked = f"read back, its {steps.outputs_called} differ by at most {difference:.1e} of the largest"
+    print(f"{options.target}: {net.name}, {steps.in_words}; {checked}")
+    whose = "of the run" if trained.recipe else "of the file" if "mean" in getattr(net, "stated", ()) else "assumed"
+    whole = "" if getattr(steps, "mean_image", None) is None else " at every pixel (mean_image)"
     print(f"preprocessing {whose}: mean {steps.mean}{whole}, std {steps.std} (RGB, 0..255)")
     return 0

@@ -22,7 +22,7 @@ from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
 from model_zoo import formats, get_model, hub, list_models, load_model, published
 from model_zoo.classifier import Classifier
-from model_zoo.described import file_beside, model_in
+from model_zoo.described import exported_task, file_beside, model_in
 from model_zoo.preprocessing import Preprocessing
 from model_zoo.symbols import import_symbol
 
@@ -200,6 +200,7 @@ def _open_file(
     path, arrays = _file_of(run_or_file), None
     contexts = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx or mx.cpu()]
     recipe, graph = _recipe_beside(path), path.name.endswith("-symbol.json")
+    _refuse_exported(path)
     if not graph and is_checkpoint(path):
         arrays, header = read_checkpoint(formats.split(path)[0])
         recipe, arrays = recipe_from_json(header["recipe"]).resolved(), named(arrays, "parameter", "float32")
@@ -214,6 +215,15 @@ def _open_file(
     if recipe and not recipe.based and not file_beside(path):
         net.preprocessing = _preprocessing(recipe, path)
     return net, recipe, None if graph or arrays is not None else path
+
+
+def _refuse_exported(path: pathlib.Path) -> None:
+    """Refuses what is meant for other programs alone: ONNX, and the graph of a detector or segmenter."""
+    if path.suffix == ".onnx":
+        raise Refused(f"{path} is for other programs (docs/serving.md): name the run or the parameters it was made of")
+    of = exported_task(path)
+    if of is not None:
+        raise Refused(f"{path} is an export of {of} for other programs (docs/serving.md): name the run it was made of")
 
 
 def _preprocessing(recipe: Recipe, path: pathlib.Path) -> Preprocessing:

@@ -171,10 +171,14 @@ def grid(images: Sequence[np.ndarray], columns: int | None = None, titles: Seque
     return paper
 
 
+def as_png(image: np.ndarray) -> bytes:
+    """An RGB picture as a PNG file has it."""
+    return cv2.imencode(".png", _checked(image)[:, :, ::-1])[1].tobytes()
+
+
 def save_png(path: pathlib.Path, image: np.ndarray) -> None:
     """Writes an RGB picture as PNG, whole or not at all."""
-    data = cv2.imencode(".png", _checked(image)[:, :, ::-1])[1].tobytes()
-    write_atomically(path, lambda temporary: temporary.write_bytes(data))
+    write_atomically(path, lambda temporary: temporary.write_bytes(as_png(image)))
 
 
 def _checked(image: np.ndarray) -> np.ndarray:

@@ -19,6 +19,8 @@ from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.findings import Arrays, TaskReport
 from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tricks import StepContext
+from model_zoo.preprocessing import Preprocessing
+from model_zoo.whole_images import WholeImages
 
 # Of a micro-batch, what one device works on: the context, arrays on the host, what else `preprocess` needs.
 Shard = tuple
@@ -170,6 +172,7 @@ class Task(Protocol):
         train_error: (z, y) of a step's shard -> (1,) float32 on its device: for how many of its images the network's
             output is wrong, a column of metrics.csv; None: of this task that says nothing.
         exported: whether a run's final network is written as a graph too.
+        export_flags: options of gluon-tricks export that it takes, beside those of all.
         prediction_options: keywords of `look`, options of gluon-tricks predict.
         evaluation_flags: options of gluon-tricks evaluate that it takes, beside those of all.
         report: the class of what shows an evaluation's findings.
@@ -193,6 +196,7 @@ class Task(Protocol):
     scores: type[Scores]
     train_error: ClassVar[Callable[[Any, Any], mx.nd.NDArray] | None]
     exported: ClassVar[bool]
+    export_flags: ClassVar[tuple[str, ...]]
     prediction_options: ClassVar[tuple[str, ...]]
     evaluation_flags: ClassVar[tuple[str, ...]]
     report: ClassVar[type[TaskReport]]
@@ -247,6 +251,13 @@ class Task(Protocol):
 
         Raises:
             Refused: they are another network's, before memory is taken for what the recipe says.
+        """
+
+    @classmethod
+    def exported_form(cls, trained: Trained) -> tuple[mx.gluon.HybridBlock, Preprocessing | WholeImages | None]:
+        """The network as other programs take it, with one input "data", and what is done to a photo before.
+
+        None in its place: it is not known.
         """
 
     @classmethod
@@ -313,6 +324,9 @@ class Task(Protocol):
 
     def draw(self, net: mx.gluon.HybridBlock, path: pathlib.Path) -> None:
         """What the network makes of a fixed handful of validation images, as a PNG; leaves it in the plain layout."""
+
+    def score_pictures(self) -> dict[str, np.ndarray]:
+        """What `evaluate` found as pictures (H, W, 3) uint8 RGB by their names; {}: numbers say it all."""
 
     def describe(self) -> str:
         """What is trained on what, in words."""

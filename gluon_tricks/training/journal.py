@@ -196,6 +196,11 @@ class Journal:
         )
         self.event("epoch", **row, **(per_class or {}))
 
+    def picture(self, epoch: int, name: str, png: bytes) -> None:
+        """Shows a picture in TensorBoard. Args: png: as a PNG file has it."""
+        if not self.silent:
+            self._board.add_picture(epoch, name, png)
+
     def _write_metrics(self, rows: list[dict[str, float]]) -> None:
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, self._columns)
@@ -225,7 +230,7 @@ class Journal:
 
 
 class _Board:
-    """TensorBoard's scalars, written at once: tensorboardX's own writer has a thread, which a full disk would hang."""
+    """TensorBoard's events, written at once: tensorboardX's own writer has a thread, which a full disk would hang."""
 
     def __init__(self, folder: pathlib.Path):
         import_tensorboard()
@@ -237,12 +242,23 @@ class _Board:
         self.close = self._file.close
 
     def add(self, step: int, **values: float) -> None:
-        from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.summary import scalar
 
+        self._write(step, [scalar(name, value) for name, value in values.items()])
+
+    def add_picture(self, step: int, name: str, png: bytes) -> None:
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        width, height = (int.from_bytes(png[start : start + 4], "big") for start in (16, 20))  # of the header
+        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
+        self._write(step, [Summary(value=[Summary.Value(tag=name, image=image)])])
+
+    def _write(self, step: int, summaries: list) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+
         with writing(self._folder):
-            for name, value in values.items():
-                self._file.write_event(Event(wall_time=time.time(), step=step, summary=scalar(name, value)))
+            for summary in summaries:
+                self._file.write_event(Event(wall_time=time.time(), step=step, summary=summary))
             self._file.flush()
 
 

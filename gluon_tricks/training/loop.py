@@ -11,6 +11,7 @@ import mxnet as mx
 from mxnet import autograd
 
 from gluon_tricks.core.files import CannotWrite, writing
+from gluon_tricks.core.reading import IMAGE_BYTES, read_bytes
 from gluon_tricks.core.wording import one_line
 from gluon_tricks.networks.checkpoint import checkpoint_path
 from gluon_tricks.ranks import distributed
@@ -18,6 +19,7 @@ from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.report.run import read_run
 from gluon_tricks.report.single import NAME, write_report
 from gluon_tricks.tasks.findings import Found, save_found
+from gluon_tricks.tasks.pictures import as_png
 from gluon_tricks.tasks.protocol import Scores, Shard, with_final
 from gluon_tricks.training.curves import draw_curves
 from gluon_tricks.training.divergence import Diverged
@@ -160,6 +162,7 @@ def finish_epoch(job: Job, epoch: int, scores: Scores) -> None:
             progress.best = (checkpoint_path(job.journal.folder, progress.step).name, scores.best)
         job.checkpoint()
     draw_predictions(job, epoch)
+    show_scores(job, epoch)
 
 
 def keep_found(job: Job) -> None:
@@ -190,7 +193,16 @@ def draw_predictions(job: Job, epoch: int) -> None:
         folder = job.journal.folder / "pictures"
         with writing(folder):
             folder.mkdir(exist_ok=True)
-        job.task.draw(job.net, folder / f"epoch-{epoch + 1:04d}.png")
+        path = folder / f"epoch-{epoch + 1:04d}.png"
+        job.task.draw(job.net, path)
+        job.journal.picture(epoch + 1, "validation images", read_bytes(path, IMAGE_BYTES))
+
+
+def show_scores(job: Job, epoch: int) -> None:
+    """Shows in TensorBoard what of an epoch's scores is a picture, unless pictures are not wanted."""
+    if distributed.rank() == 0 and job.options.picture_epochs:
+        for name, picture in job.task.score_pictures().items():
+            job.journal.picture(epoch + 1, name, as_png(picture))
 
 
 def finish_run(job: Job) -> Scores:

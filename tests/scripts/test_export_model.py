@@ -12,11 +12,8 @@ import pytest
 from gluon_tricks.cli import export as script
 from gluon_tricks.data import crop
 from gluon_tricks.recipes.recipe import Recipe
-from gluon_tricks.recipes.transfer import SegmentationRecipe
-from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.trained.predict import open_predictor
 from gluon_tricks.trained.prediction_files import read_photo
-from gluon_tricks.training.final_network import save_final
 from model_zoo import get_model, published, weights
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -160,15 +157,6 @@ def test_refused(run_directory, tmp_path, monkeypatch, capsys, arguments, messag
     assert main(*[str(run_directory) if a == "RUN" else a for a in arguments]) == 2
     assert message in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
-
-
-def test_a_segmenter_is_refused(tmp_path, capsys):
-    recipe = SegmentationRecipe(model="resnet18_v1b", classes=2)
-    save_final(task_of(recipe).on_trained_base(recipe, [mx.cpu()]), tmp_path, recipe)
-    (tmp_path / "recipe.json").write_text(json.dumps(recipe.to_json()))
-    assert main(tmp_path, tmp_path / "out", "--to", "symbol") == 2
-    message = f"refused: {tmp_path} is a run of segmentation, and only classifiers can be exported\n"
-    assert capsys.readouterr().err == message
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,8 @@ from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks import pictures
 from gluon_tricks.tasks.classification.auxiliary import Outputs, with_auxiliaries
 from gluon_tricks.tasks.classification.balance import Balance
+from gluon_tricks.tasks.classification.class_scores import confusion_matrix
+from gluon_tricks.tasks.classification.confusion_picture import MOST_COUNTED, confusion_picture
 from gluon_tricks.tasks.classification.evaluation import (
     ClassificationScores,
     count_wrong,
@@ -68,6 +70,7 @@ from gluon_tricks.tasks.protocol import (
 )
 from gluon_tricks.tasks.training_mean import with_own_mean
 from gluon_tricks.tricks import StepContext
+from model_zoo.preprocessing import Preprocessing
 
 
 def cross_entropy(images, logits, target):
@@ -90,6 +93,9 @@ class Classification:
     )  # fmt: skip
     report: ClassVar[type[TaskReport]] = ClassifierReport
     found: Arrays = {}  # of no evaluation yet
+    export_flags: ClassVar[tuple[str, ...]] = (
+        "input_size", "batch_size", "crop_ratio", "rgb_mean", "rgb_std", "class_names",
+    )  # fmt: skip
     image_loss = staticmethod(cross_entropy)
     architecture = staticmethod(untrained)
     restored = staticmethod(restored_classifier)
@@ -122,6 +128,10 @@ class Classification:
         files = {split: (str(folder / f"{split}.rec"),) for split in ("train", "val")}
         of_its_own = dict(photos={}, classes=None, only_classes=(), per_class=0, sampling="plain", pretrained="")
         return recipe.set(data="records", **files, **of_its_own).without("class_weights")
+
+    @classmethod
+    def exported_form(cls, trained: Trained) -> tuple[mx.gluon.HybridBlock, Preprocessing | None]:
+        return trained.net, getattr(trained.net, "preprocessing", None)  # a graph may not say it
 
     @classmethod
     def class_names(cls, trained: Trained) -> Sequence[str] | None:
@@ -288,6 +298,13 @@ class Classification:
     def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> ClassificationScores:
         self.found = {}
         return evaluate(net, batches, self.evaluation_input, self.contexts, self.scores, self.found)
+
+    def score_pictures(self) -> dict[str, np.ndarray]:
+        if "guess" not in self.found or self.recipe.classes > MOST_COUNTED:
+            return {}
+        named = self.found["guess"] >= 0
+        matrix = confusion_matrix(self.found["truth"][named], self.found["guess"][named], self.recipe.classes)
+        return {"confusion matrix": confusion_picture(matrix, in_words(self.names))}
 
     def final_scores(self, net: mx.gluon.HybridBlock, batches: Iterable) -> dict[str, float]:
         return {}

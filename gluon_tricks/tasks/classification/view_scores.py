@@ -166,5 +166,5 @@ def _scores(members: Sequence[Member], found: list[list[np.ndarray]], guesses: G
         label = f"ensemble of {len(members)}"
         last = ensemble = Addition(label, views, places[:, 0], float(losses[:, 0].mean()), best)
     few = members[0].evaluated.net.classes <= 5
-    images = len(last.positions)
-    return ViewScores(last.top(1), last.top(5), last.loss, images, guesses, tuple(additions), ensemble, few)
+    scores = (last.top(1), last.top(5), last.loss, len(last.positions), guesses)
+    return ViewScores(*scores, members=tuple(additions), ensemble=ensemble, few=few)

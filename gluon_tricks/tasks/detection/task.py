@@ -26,6 +26,7 @@ from gluon_tricks.recipes.transfer import DetectionRecipe
 from gluon_tricks.tasks import pictures
 from gluon_tricks.tasks.detection.build import build_detector
 from gluon_tricks.tasks.detection.evaluation import evaluate_detector, image_sizes, predict
+from gluon_tricks.tasks.detection.exported import exported_form
 from gluon_tricks.tasks.detection.loader import DetectionBatch, DetectionLoader
 from gluon_tricks.tasks.detection.loss import losses_of, with_targets
 from gluon_tricks.tasks.detection.metrics import DetectionScores
@@ -39,6 +40,7 @@ from gluon_tricks.tasks.protocol import ONE_AT_A_TIME, Shard, TaskLoss, handful,
 from gluon_tricks.tricks import StepContext
 from model_zoo import keywords
 from model_zoo.classifier import Classifier
+from model_zoo.whole_images import WholeImages
 
 
 class Detection(OnBase):
@@ -50,6 +52,7 @@ class Detection(OnBase):
     prediction_options: ClassVar[tuple[str, ...]] = ("threshold",)
     evaluation_flags: ClassVar[tuple[str, ...]] = ("data",)
     report = DetectorReport
+    export_flags: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, recipe: DetectionRecipe, contexts: Sequence[mx.Context], threads: int | None):
         train, val = find_boxes(recipe)
@@ -95,6 +98,10 @@ class Detection(OnBase):
         cls, trained: Trained, names: Sequence[str], context: mx.Context, threshold: float = 0.5
     ) -> Callable[[np.ndarray], Prediction]:
         return functools.partial(detect, trained.net, trained.recipe, names, context, threshold)
+
+    @classmethod
+    def exported_form(cls, trained: Trained) -> tuple[mx.gluon.HybridBlock, WholeImages]:
+        return exported_form(trained.net, trained.recipe)
 
     @staticmethod
     def base_traits(model: str) -> dict[str, bool]:

@@ -32,6 +32,7 @@ from gluon_tricks.tasks.segmentation.evaluation import (
     classify_pixels,
     evaluate_segmenter,
 )
+from gluon_tricks.tasks.segmentation.exported import exported_form
 from gluon_tricks.tasks.segmentation.loader import SegmentationBatch, SegmentationLoader
 from gluon_tricks.tasks.segmentation.loss import segmentation_loss
 from gluon_tricks.tasks.segmentation.metrics import SegmentationScores
@@ -41,6 +42,7 @@ from gluon_tricks.tasks.segmentation.segmenter import build_segmenter
 from gluon_tricks.tricks import StepContext
 from model_zoo import keywords
 from model_zoo.classifier import Classifier
+from model_zoo.whole_images import WholeImages
 
 
 class Segmentation(OnBase):
@@ -52,6 +54,7 @@ class Segmentation(OnBase):
     prediction_options: ClassVar[tuple[str, ...]] = ("multi_scale",)
     evaluation_flags: ClassVar[tuple[str, ...]] = ("data", "multi_scale")
     report = SegmenterReport
+    export_flags: ClassVar[tuple[str, ...]] = ("batch_size",)
 
     def __init__(self, recipe: SegmentationRecipe, contexts: Sequence[mx.Context], threads: int | None):
         train, val = find_masks(recipe)
@@ -96,6 +99,10 @@ class Segmentation(OnBase):
         cls, trained: Trained, names: Sequence[str], context: mx.Context, multi_scale: bool = False
     ) -> Callable[[np.ndarray], Prediction]:
         return functools.partial(segment, trained.net, trained.recipe, names, context, multi_scale)
+
+    @classmethod
+    def exported_form(cls, trained: Trained) -> tuple[mx.gluon.HybridBlock, WholeImages]:
+        return exported_form(trained.net, trained.recipe)
 
     @staticmethod
     def base_traits(model: str) -> dict[str, bool]:

@@ -209,3 +209,21 @@ def test_a_file_of_several_networks_asks_for_one(tmp_path):
     opened = open_network(tmp_path / "x.safetensors").net
     assert opened.name == "resnet18_v1b"
     np.testing.assert_array_equal(opened.head.weight.data().asnumpy(), net.head.weight.data().asnumpy())
+
+
+@pytest.mark.parametrize("name", ["x-0000.params", "x-symbol.json"])
+@pytest.mark.parametrize(
+    ("beside", "says"),
+    [
+        ('{"task": "detection"}', "is an export of detection for other programs .*: name the run it was made of"),
+        ('{"task": "' + "x" * 300 + '"}', r"is an export of x+ \.\.\. x+ for other programs"),
+        ("{", "x-preprocessing.json does not say its preprocessing rightly"),
+    ],
+)
+def test_what_was_exported_for_other_programs_is_refused(name, beside, says, tmp_path):
+    """By what lies beside it, before its graph or parameters are looked at."""
+    (tmp_path / name).write_text("nothing")
+    (tmp_path / "x-preprocessing.json").write_text(beside)
+    with pytest.raises(Refused, match=says) as refused:
+        open_network(tmp_path / name)
+    assert len(str(refused.value)) < 400 + len(str(tmp_path))

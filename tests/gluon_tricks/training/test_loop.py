@@ -4,6 +4,7 @@ import csv
 import json
 import types
 
+import cv2
 import mxnet as mx
 import numpy as np
 import pytest
@@ -44,8 +45,11 @@ def recipe(tiny_records):
     )
 
 
-def scalars(folder):
-    """Name -> step -> value, of TensorBoard's file: records of a length, its checksum, an event, its checksum."""
+def board_of(folder):
+    """Name -> step -> value of TensorBoard's file, of a picture its pixels.
+
+    The file has records of a length, its checksum, an event, its checksum.
+    """
     import_tensorboard()
     from tensorboardX.proto.event_pb2 import Event
 
@@ -55,14 +59,21 @@ def scalars(folder):
         end = 12 + int.from_bytes(data[:8], "little")
         event = Event.FromString(data[12:end])
         for value in event.summary.value:
-            found.setdefault(value.tag, {})[event.step] = value.simple_value
+            is_picture = value.WhichOneof("value") == "image"
+            found.setdefault(value.tag, {})[event.step] = _pixels(value.image) if is_picture else value.simple_value
         data = data[end + 4 :]
     return found
 
 
+def _pixels(image):
+    pixels = cv2.imdecode(np.frombuffer(image.encoded_image_string, np.uint8), cv2.IMREAD_COLOR)
+    assert pixels.shape == (image.height, image.width, 3) and image.colorspace == 3
+    return pixels
+
+
 def test_a_run_learns_and_leaves_all_its_records(recipe, tmp_path):
     run = tmp_path / "run"
-    scores = train_and_evaluate(recipe, run, Options(log_interval=1))
+    scores = train_and_evaluate(recipe, run, Options(log_interval=1, picture_epochs=2))
     assert scores.images == 20 and scores.loss < np.log(4)  # of equal logits
     assert scores.top1 >= 0.75  # colours are easy; chance is 0.25
 
@@ -78,10 +89,13 @@ def test_a_run_learns_and_leaves_all_its_records(recipe, tmp_path):
     assert events[0]["precision"] == "float32" and events[0]["steps_per_epoch"] == 3
     log = (run / "log.txt").read_text()
     assert "epoch 3/3  step 3/3  loss" in log and "resnet18_v1 on 48 images of 4 classes" in log
-    board = scalars(run / "tensorboard")
+    board = board_of(run / "tensorboard")
     assert list(board["train/loss"]) == list(range(1, 10)) and board["train/lr"][3] == pytest.approx(0.02)
     for name in list(rows[0])[1:]:
         assert list(board[f"epoch/{name}"].values()) == pytest.approx([float(row[name]) for row in rows]), name
+    assert [*board["validation images"]] == [2, 3] and [*board["confusion matrix"]] == [1, 2, 3]
+    for epoch, pixels in board["validation images"].items():
+        assert (pixels == cv2.imread(str(run / "pictures" / f"epoch-{epoch:04d}.png"))).all()
     assert (run / "curves.png").read_bytes()[:4] == b"\x89PNG"
     best = 3 * int(max(rows, key=lambda row: float(row["val_top1"]))["epoch"])  # the first of equals
     kept = {int(path.stem[len("step-") :]) for path in (run / "checkpoints").iterdir()}
