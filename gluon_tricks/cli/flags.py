@@ -219,7 +219,7 @@ def optimisation_flags(group, without_lr: str = "the recipe's") -> None:
         "--warmup-epochs", type=float, metavar="N", help="epochs in which the rate rises linearly (the recipe's)"
     )
     group.add_argument("--momentum", type=float, metavar="M", help="momentum of the optimiser (the recipe's, 0.9)")
-    group.add_argument("--wd", type=float, help="weight decay (the recipe's)")
+    group.add_argument("--wd", "--weight-decay", type=float, help="weight decay (the recipe's)")
     parts_flags(group)
 
 
@@ -239,7 +239,7 @@ def _one_class_flags(group) -> None:
 
 
 def _gluoncv_flags(group) -> None:
-    """What those of its scripts for classifiers take that train_imagenet.py does not."""
+    """What its other scripts for classifiers take, and its train_imagenet does not."""
     group.add_argument(
         "--script",
         choices=SCRIPTS,
@@ -255,7 +255,7 @@ def _gluoncv_flags(group) -> None:
 def _auto(text: str) -> str:
     if text != "auto":
         raise argparse.ArgumentTypeError(
-            f"{quoted(text)}, but it takes auto, which goes on with all of the run of --save-dir; a new run starts from "
+            f"{quoted(text)}, but it takes auto, which goes on with the run of --save-dir; a new run starts from "
             "parameters alone with --resume-params"
         )
     return text

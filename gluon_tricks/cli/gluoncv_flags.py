@@ -58,6 +58,7 @@ CLASSIFICATION = (
     Foreign("--use_avd", "networks have their own form, and ResNeSt its average downsampling: leave it out"),
 )
 DETECTION = (
+    Foreign("--start-epoch", "--resume auto goes on where its run stopped: leave it out", "N", fits=("0",)),
     Foreign("--use-fpn", "this is the paper's Faster-RCNN on one map of features, without a pyramid: leave it out"),
     Foreign("--mixup", "it mixes images with boxes, which the paper does not: leave it out"),
     told("--no-mixup-epochs", "it goes with --mixup, which is not there", "N"),
@@ -79,6 +80,7 @@ DETECTION = (
     told("--verbose", "the run's log.txt has everything"),
 )
 SEGMENTATION = (
+    Foreign("--start_epoch", "--resume auto goes on where its run stopped: leave it out", "N", fits=("0",)),
     Foreign("--model-zoo", "name the parts of an FCN instead: --model fcn --backbone NAME --dataset ade20k", "NAME"),
     Foreign("--pretrained", "it goes with --model-zoo: only the base network starts from a published file"),
     Foreign("--train-split", "training takes the split train; other data has --data", "NAME", fits=("train",)),

@@ -13,7 +13,8 @@ from gluon_tricks.recipes.settings import Settings, free
 from gluon_tricks.tricks import PolyDecay, StepDecay, Trick, Warmup
 from model_zoo.preprocessing import LARGEST_INPUT
 
-VOC_STEPS = 16_551 // 4  # of an epoch: the images of VOC 2007 and 2012 trainval by four
+VOC_IMAGES = {("2007_trainval", "2012_trainval"): 16_551, ("2007_trainval",): 5_011}  # lists -> their images
+VOC_STEPS = 16_551 // 4  # of an epoch of the first, by four
 
 
 @dataclasses.dataclass(frozen=True)

@@ -335,9 +335,8 @@ def test_the_defaults_are_the_papers():
 
 
 def words(text, recipes, default, begun=None):
-    own_flags = (detect if recipes is DETECTION else segment).own_flags
-    args = transfer_flags.parser("", recipes, default, own_flags).parse_args(text.split())
-    return transfer_flags.recipe_from_flags(args, 2, begun, recipes, default)[0]
+    command = detect if recipes is DETECTION else segment
+    return transfer_flags.recipe_from_flags(command.parse(text.split()), 2, begun, **command.MEANT)[0]
 
 
 def test_a_run_that_goes_on_says_what_it_stands_on(tmp_path):
