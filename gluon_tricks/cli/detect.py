@@ -1,7 +1,8 @@
-"""Train Faster-RCNN on any base network of the zoo (section 6.1): on Pascal VOC, or on built-in scenes.
+"""Train Faster-RCNN on any base network of the zoo (section 6.1): on Pascal VOC, on your own boxes, on built-in scenes.
 
     %(prog)s --base resnet50_v1d --base-params RUN --data VOCdevkit
     %(prog)s --data FOLDER --classes cat,dog --train-splits train --val-splits val --base-params RUN
+    %(prog)s --dataset coco --data FOLDER --base-params RUN
     %(prog)s --dataset scenes --base-params runs/shapes-1
 
 Exit codes: 0 done, 2 refused before any work, 75 interrupted and resumable (--resume auto --save-dir
@@ -33,9 +34,12 @@ def own_flags(group) -> None:
     )
     group.add_argument("--roi", choices=("paper", "small"), help="sizes of anchors, proposals, regions (the recipe's)")
     group.add_argument(
-        "--train-splits", metavar="LISTS", help="--dataset voc: lists to train on (2007_trainval,2012_trainval)"
+        "--train-splits",
+        metavar="LISTS",
+        help="voc: lists to train on (2007_trainval,2012_trainval); coco: a JSON file in --data, or a word such as "
+        "train for annotations/instances_train*.json (train)",
     )
-    group.add_argument("--val-splits", metavar="LISTS", help="--dataset voc: lists to validate on (2007_test)")
+    group.add_argument("--val-splits", metavar="LISTS", help="lists to validate on (voc: 2007_test; coco: val)")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

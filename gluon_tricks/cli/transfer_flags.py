@@ -16,6 +16,7 @@ from gluon_tricks.core.arguments import MOST_THREADS, Parser, whole
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import quoted
+from gluon_tricks.data.annotations.coco_files import looks_like_coco
 from gluon_tricks.networks.load import SOURCE, is_there, means_published, model_of
 from gluon_tricks.recipes.recipe import apply_setting
 from gluon_tricks.recipes.registry import get_recipe, is_cell, list_recipes
@@ -44,12 +45,12 @@ _FIELDS = {  # flag -> field
     "aux_weight": "aux_weight",
 }
 _OWN_DATA = {  # flag -> the data sets that it goes with
-    "classes": ("voc", "masks"),
+    "classes": ("voc", "coco", "masks"),
     "num_classes": ("masks",),
     "void": ("masks",),
     "mask_values": ("masks",),
-    "train_splits": ("voc",),
-    "val_splits": ("voc",),
+    "train_splits": ("voc", "coco"),
+    "val_splits": ("voc", "coco"),
 }
 
 
@@ -114,7 +115,8 @@ def parser(
 def _data_set(name: str, recipes: Mapping[str, TransferRecipe]) -> str:
     if name in recipes:
         return name
-    own = "; others in such a layout are read with --data" if name.split("_")[0] in _OTHERS else ""
+    own = "; masks of others: --dataset masks" if "masks" in recipes else "; boxes of others: --dataset coco, or voc"
+    own = f"{own} with --data FOLDER" if name.split("_")[0] in _OTHERS else ""
     raise argparse.ArgumentTypeError(f"{quoted(name)} is not there: choose one of {', '.join(recipes)}{own}")
 
 
@@ -123,7 +125,7 @@ def start(
     begun: Settings | None = None,
 ) -> tuple[TransferRecipe, list[str]]:  # fmt: skip
     """The recipe that the flags change (the file's, the run's, the data set's), and lines to tell. Args: see below."""
-    dataset = args.dataset or default
+    dataset = args.dataset or ("coco" if "coco" in recipes and args.data and looks_like_coco(args.data) else default)
     fresh = script.recipe if script.wrote(args) and dataset == script.recipe.dataset else recipes[dataset]
     recipe = get_recipe(args.recipe) if args.recipe else begun or fresh
     require_task(recipe, type(recipes[default]), args.recipe or recipe.name)
