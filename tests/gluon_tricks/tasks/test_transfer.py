@@ -395,7 +395,11 @@ def test_flags_of_own_data(tmp_path):
     for flags, recipes, says in (
         ("--classes names.txt", DETECTION, "--classes names.txt: there is no such file"),
         ("--classes cat,cat", DETECTION, "class_names are cat, cat: give each class a name of its own"),
-        ("--dataset scenes --classes cat,dog", DETECTION, "--classes goes with --dataset voc: scenes has its own"),
+        (
+            "--dataset scenes --classes cat,dog",
+            DETECTION,
+            "--classes goes with --dataset voc or coco: scenes has its own",
+        ),
         ("--classes cat,dog", SEGMENTATION, "--classes goes with --dataset masks: ade20k has its own"),
         ("--mask-values 0,255", SEGMENTATION, "--mask-values goes with --dataset masks"),
         ("--dataset masks --mask-values 0,255 --void 255", SEGMENTATION, "--void 255 is one of --mask-values 0,255"),
