@@ -142,6 +142,8 @@ def write_data(folder: pathlib.Path) -> None:
 def step_of(line: Line, folder: pathlib.Path) -> list[str]:
     """The words that train one step of a line on the data in a folder."""
     own = _SMALL.get(line.script, ("--batch-size", "2"))
+    if "coco" in line.flags:  # its data cannot be replaced by another's
+        own = ("--base-params", "")
     flags = line.flags if line.script in _MEANINGS else _with_records(line.flags)
     run = ("--save-dir", str(folder / line.name.replace("/", "-")), "--logging-file", str(folder / "log"))
     return [sys.executable, str(ROOT / "scripts" / f"{line.script}.py"), *flags, *_ONE_STEP, *own, *run]

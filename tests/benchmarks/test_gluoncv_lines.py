@@ -214,20 +214,21 @@ FLAGS = {
         "dali-fuse-decoder"
     ),
     "train_horovod": (
-        "use-rec data-nthreads rec-train rec-val batch-size dtype num-epochs lr momentum wd warmup-lr warmup- "
-        "epochs last-gamma mixup mixup-alpha mixup-off-epoch label-smoothing no-wd teacher temperature hard- "
-        "weight model use-pretrained no-cuda eval-frequency log-interval save-frequency save-dir input-size "
-        "crop-ratio resume-epoch resume-params resume-states dropblock-prob use_sk auto_aug use_avd"
+        "use-rec data-nthreads rec-train rec-val batch-size dtype num-epochs lr momentum wd warmup-lr "
+        "warmup-epochs last-gamma mixup mixup-alpha mixup-off-epoch label-smoothing no-wd teacher temperature "
+        "hard-weight model use-pretrained no-cuda eval-frequency log-interval save-frequency save-dir "
+        "input-size crop-ratio resume-epoch resume-params resume-states dropblock-prob use_sk auto_aug "
+        "use_avd"
     ),
     "train_mixup_cifar10": (
-        "batch-size num-gpus model num-data-workers num-epochs lr momentum wd lr-decay lr-decay-period lr- "
-        "decay-epoch drop-rate mode save-period save-dir logging-dir resume-from save-plot-dir"
+        "batch-size num-gpus model num-data-workers num-epochs lr momentum wd lr-decay lr-decay-period "
+        "lr-decay-epoch drop-rate mode save-period save-dir logging-dir resume-from save-plot-dir"
     ),
     "train_faster_rcnn": (
-        "network dataset num-workers batch-size gpus epochs resume start-epoch lr lr-decay lr-decay-epoch lr- "
-        "warmup lr-warmup-factor momentum wd log-interval save-prefix save-interval val-interval seed verbose "
-        "mixup no-mixup-epochs norm-layer rpn-smoothl1-rho rcnn-smoothl1-rho use-fpn disable-hybridization "
-        "static-alloc amp horovod executor-threads kv-store"
+        "network dataset num-workers batch-size gpus epochs resume start-epoch lr lr-decay lr-decay-epoch "
+        "lr-warmup lr-warmup-factor momentum wd log-interval save-prefix save-interval val-interval seed "
+        "verbose mixup no-mixup-epochs norm-layer rpn-smoothl1-rho rcnn-smoothl1-rho use-fpn "
+        "disable-hybridization static-alloc amp horovod executor-threads kv-store"
     ),
     "train (segmentation)": (
         "model model-zoo pretrained backbone dataset workers base-size crop-size train-split aux aux-weight "
@@ -236,8 +237,14 @@ FLAGS = {
         "syncbn"
     ),
 }
-# Beginnings that are unique among GluonCV's and mean another flag here: none does so unseen.
-TAKEN = {"--crop": "--crop takes words, and no number"}
+# Beginnings that are unique among GluonCV's and a flag of their own here, which takes none of those values.
+TAKEN = {
+    "--crop": "words, and no number",
+    "--data": "a folder, and no data set's name",
+    "--mode": "hybrid or imperative, and no network",
+    "--resume": "auto, and no file",
+    "--base": "a network, and no number",
+}
 
 
 def of(script):
@@ -331,10 +338,11 @@ def test_the_record_and_the_page_are_of_these_lines():
 
 @pytest.mark.parametrize("name", ["imagenet/mobilenet0.25"])
 def test_a_published_command_trains(name, tmp_path):
-    gluoncv_lines.write_data(tmp_path)
-    assert gluoncv_lines.try_step(LINES[name], tmp_path, 1) == gluoncv_lines.RUNS
-    run = tmp_path / name.replace("/", "-")
-    assert len((run / "metrics.csv").read_text().splitlines()) == 2 and (tmp_path / "log").stat().st_size
+    folder = tmp_path / "data"
+    gluoncv_lines.write_data(folder)
+    assert gluoncv_lines.try_step(LINES[name], folder, 1) == gluoncv_lines.RUNS
+    run = folder / name.replace("/", "-")
+    assert len((run / "metrics.csv").read_text().splitlines()) == 2 and (folder / "log").stat().st_size
 
 
 def test_what_fails_is_told(tmp_path, monkeypatch):
