@@ -143,7 +143,15 @@ def start(args: argparse.Namespace, begun: Settings | None = None) -> tuple[Reci
 
 
 _FIELDS = ("input_size", "crop_ratio", "model", "mode", "dtype", "epochs", "lr", "momentum", "wd")
-_FIELDS += ("init", "crop", "augment", "mean_of", "shallow", "seed")  # flags that are fields of the recipe
+_FIELDS += (
+    "init",
+    "crop",
+    "augment",
+    "auto_augment",
+    "mean_of",
+    "shallow",
+    "seed",
+)  # flags that are fields of the recipe
 
 
 def _with_fields(recipe: Recipe, args: argparse.Namespace) -> Recipe:

@@ -107,6 +107,15 @@ def _recipe_flags(group, kind: type[Recipe]) -> None:
         choices=tuple(AUGMENTS),
         help="the paper's colours, GluonCV's, AlexNet's, a flip alone, or none (the recipe's)",
     )
+    group.add_argument(
+        "--auto_aug",
+        "--auto-aug",
+        "--auto-augment",
+        action="store_true",
+        default=None,
+        dest="auto_augment",
+        help="AutoAugment's policies for ImageNet, before images are cropped (the recipe's)",
+    )
     group.add_argument("--seed", type=int, help="seed of all random numbers (the recipe's, 0)")
 
 

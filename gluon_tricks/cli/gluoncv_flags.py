@@ -53,7 +53,6 @@ CLASSIFICATION = (
     *(told(flag, _ONE_LOADER, "N") for flag in ("--dali-nvjpeg-memory-padding", "--dali-fuse-decoder")),
     told("--dali-separ-val", _ONE_LOADER),
     Foreign("--dropblock-prob", "the networks have no DropBlock: leave it out", "P", fits=("0", "0.0")),
-    Foreign("--auto_aug", "AutoAugment's policies are not there: leave it out"),
     Foreign("--use_sk", "there are no selective kernels (SK): leave it out"),
     Foreign("--use_avd", "networks have their own form, and ResNeSt its average downsampling: leave it out"),
 )

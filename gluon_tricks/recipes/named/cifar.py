@@ -18,7 +18,7 @@ CIFAR10 = Recipe(
     tricks=(StepDecay((100, 150)),),
 )
 
-# Its train_mixup_cifar10.py, whose alpha 1 and last 20 epochs without mixup are no flags.
+# Its script with mixup, whose alpha 1 and last 20 epochs without mixup are no flags.
 CIFAR10_MIXUP = CIFAR10.set(name="cifar10_mixup", epochs=350).add(
     StepDecay((150, 250)), Mixup(alpha=1.0, off_epochs=20)
 )

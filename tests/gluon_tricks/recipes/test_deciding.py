@@ -44,7 +44,7 @@ OTHER = {  # where adding one gives no value of the field
     "only_classes": tuple("abcdefghij"), "per_class": 3, "new_head": True,
     "freeze": ("stem",), "lr_mult": {"head": 2.0},
     "bn_batch": 2, "final_scales": "several", "aspect": (0.5, 1.0), "side": (300, 400), "pad_colour": "black",
-    "mean_of": "pixels", "shallow": "run",
+    "mean_of": "pixels", "shallow": "run", "auto_augment": True,
 }  # fmt: skip
 FIELDS = [(kind, field.name) for kind in WANTED for field in dataclasses.fields(WANTED[kind])]
 FIELDS = [pair for pair in FIELDS if pair[0] == "classification" or pair[1] != "start_epoch"]  # which is 0 there
