@@ -40,12 +40,12 @@ RECORD = ROOT / "results" / "gluoncv-lines.json"
 PAGE = ROOT / "docs" / "gluoncv.md"
 BEGIN, END = "<!-- lines: begin (python -m benchmarks.gluoncv_lines) -->", "<!-- lines: end -->"
 RUNS = "runs"
-_TITLES = {
-    "imagenet": "ImageNet, `train_imagenet.py` and (ResNeSt) `train_horovod.py`",
-    "cifar": "CIFAR-10, `train_cifar10.py` and `train_mixup_cifar10.py`",
-    "detection": "Faster-RCNN, `train_faster_rcnn.py`",
-    "segmentation": "segmentation, `train.py`, which is `train_fcn.py` here",
-}
+_TITLES = (  # the folder of a line's file, and what it is about
+    ("imagenet", "ImageNet, `train_imagenet.py` and (ResNeSt) `train_horovod.py`"),
+    ("cifar", "CIFAR-10, `train_cifar10.py` and `train_mixup_cifar10.py`"),
+    ("detection", "Faster-RCNN, `train_faster_rcnn.py`"),
+    ("segmentation", "Segmentation, `train.py`, which is `train_fcn.py` here"),
+)
 _ONE_STEP = ("--num-gpus", "0", "-j", "1", "--picture-epochs", "0", "--save-frequency", "0", "--epochs", "1")
 _SMALL = {  # of images that a CPU can have
     "train_faster_rcnn": (
@@ -170,7 +170,7 @@ def result_of(line: Line, folder: pathlib.Path, threads: int) -> str:
 def tables(results: dict[str, str]) -> str:
     """The section of the page: a table for each kind of line."""
     parts = []
-    for kind, title in _TITLES.items():
+    for kind, title in _TITLES:
         of_kind = {name: result for name, result in results.items() if name.startswith(f"{kind}/")}
         running = sum(result == RUNS for result in of_kind.values())
         rows = [f"| `{name.partition('/')[2]}` | {_shown(result)} |" for name, result in of_kind.items()]

@@ -49,11 +49,10 @@ def test_an_operation_is_torchvisions(name, magnitude, sign, torchvision):
     nearest = torchvision.InterpolationMode.NEAREST
     theirs = torchvision._apply_op(image, their_name, level, nearest, list(auto_augment._GREY))
     ours = auto_augment._OPERATIONS[name](image, sign * magnitude / 9)
-    if name == "shear_x":  # the same map from pixel to pixel but for roundings, and the direction, which is drawn
-        ours = auto_augment._OPERATIONS[name](image, -sign * magnitude / 9)
+    if name == "shear_x":  # the same map from pixel to pixel but for roundings
         assert (np.asarray(ours) == np.asarray(theirs)).mean() > 0.9
-    else:
-        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+    else:  # their magnitudes are float32
+        np.testing.assert_allclose(np.asarray(ours, float), np.asarray(theirs, float), atol=1)
 
 
 def draws(policy, done=(0.0, 0.0), sign=0.9):
