@@ -187,6 +187,7 @@ def _shown(result: str) -> str:
 
 def page_with(results: dict[str, str], page: str) -> str:
     """The page's text with its tables."""
+    results = {line.name: results.get(line.name, "not trained yet") for line in published()}
     before, _, rest = page.partition(BEGIN)
     return f"{before}{BEGIN}\n\n{tables(results)}\n\n{END}{rest.partition(END)[2]}"
 
