@@ -27,26 +27,26 @@ def _leave(number: int, frame) -> None:
     os._exit(128 + number)
 
 
-def main(word: str = "") -> None:
-    """Runs gluon-tricks as it was called, or (for a script) the command of that name; ends the process.
+def main(word: str = "", *flags: str) -> None:
+    """Runs gluon-tricks as it was called, or (for a script) the command of that name and flags; ends the process.
 
     A command is a module of gluon_tricks.cli with main(argv) -> exit code. Its INTERRUPTED is what an interruption
     says; None: until it has handlers of its own, a signal ends the process as during the imports.
     """
     _handle(_leave)
-    words = [word] * bool(word) + sys.argv[1:]
+    words = [word] * bool(word) + [*flags] + sys.argv[1:]
     try:
         from gluon_tricks.cli.main import find
 
-        command, flags = find(words, "" if word else "gluon-tricks")
+        command, rest = find(words, "" if word else "gluon-tricks")
     except (ImportError, OSError) as error:
         if (getattr(error, "name", None) or "").startswith(("gluon_tricks.", "model_zoo.")):
             raise  # a fault of ours
         sys.exit(_cannot_start(error, words))
     interrupted = getattr(command, "INTERRUPTED", "interrupted")
     if interrupted is None:
-        sys.exit(command.main(flags))
-    run(lambda: command.main(flags), interrupted)
+        sys.exit(command.main(rest))
+    run(lambda: command.main(rest), interrupted)
 
 
 def _cannot_start(error: Exception, words: list[str]) -> int:

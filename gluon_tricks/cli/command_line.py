@@ -12,7 +12,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from gluon_tricks.cli import flags
+from gluon_tricks.cli import flags, gluoncv_scripts
 from gluon_tricks.cli.balance import with_balance
 from gluon_tricks.cli.images import require_one_mean, with_records
 from gluon_tricks.cli.parts import with_parts
@@ -66,8 +66,10 @@ def recipe_from_flags(
     Raises:
         Refused: flags that name what is not there, or that do not go together.
     """
+    args, said = gluoncv_scripts.as_train_imagenet(args, devices, begun)
     _refuse_what_is_replaced(args)
     recipe, notes = start(args, begun)
+    notes = said + notes
     recipe = with_balance(with_selection(recipe, args), args)
     if not photos_named(args, recipe):
         recipe, more = changed_by_flags(recipe, args, devices, begun)
@@ -131,9 +133,10 @@ def _refuse_what_is_replaced(args: argparse.Namespace) -> None:
 
 def start(args: argparse.Namespace, begun: Settings | None = None) -> tuple[Recipe, list[str]]:
     """The recipe that the flags change: the one named, the run's, `photos`, GluonCV's, or without data `shapes`."""
-    if args.recipe or begun:
-        recipe = get_recipe(args.recipe) if args.recipe else begun
-        require_task(recipe, Recipe, args.recipe or recipe.name)
+    named = args.recipe or (None if begun else gluoncv_scripts.recipe_of(args.script))
+    if named or begun:
+        recipe = get_recipe(named) if named else begun
+        require_task(recipe, Recipe, named or recipe.name)
         if isinstance(begun, type(recipe)) and not recipe.train:  # a named recipe has no records: the run has
             recipe = recipe.set(data=begun.data, train=begun.train, val=begun.val, photos=begun.photos)
         return recipe, []
@@ -147,7 +150,15 @@ def start(args: argparse.Namespace, begun: Settings | None = None) -> tuple[Reci
 
 
 _FIELDS = ("input_size", "crop_ratio", "model", "mode", "dtype", "epochs", "lr", "momentum", "wd")
-_FIELDS += ("init", "crop", "augment", "mean_of", "shallow", "seed")  # flags that are fields of the recipe
+_FIELDS += (
+    "init",
+    "crop",
+    "augment",
+    "auto_augment",
+    "mean_of",
+    "shallow",
+    "seed",
+)  # flags that are fields of the recipe
 
 
 def _with_fields(recipe: Recipe, args: argparse.Namespace) -> Recipe:
@@ -184,7 +195,7 @@ def _with_network(recipe: Recipe, args: argparse.Namespace) -> Recipe:
         raise Refused("--new-head goes with --use-pretrained: without it the whole network starts from random numbers")
     if args.new_head:
         recipe = recipe.set(new_head=True)
-    return recipe
+    return gluoncv_scripts.with_dropout(recipe, args.drop_rate)
 
 
 def _with_schedule(recipe: Recipe, args: argparse.Namespace) -> Recipe:

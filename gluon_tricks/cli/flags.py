@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import pathlib
 from collections.abc import Callable
 from typing import Any
 
+from gluon_tricks.cli import gluoncv_flags
 from gluon_tricks.cli.balance import balance_flags
 from gluon_tricks.cli.parts import parts_flags
 from gluon_tricks.cli.photos import photo_flags
 from gluon_tricks.cli.selection import selection_flags
 from gluon_tricks.core.arguments import MOST_GPUS, MOST_THREADS, Parser, whole
+from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.augment import AUGMENTS
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER
 from gluon_tricks.initialise.within import FILTERS
@@ -19,6 +22,7 @@ from gluon_tricks.recipes.multi_label import MultiLabelRecipe
 from gluon_tricks.recipes.recipe import CROPS, INITS, OWN_MEANS, Recipe
 from gluon_tricks.recipes.registry import list_recipes
 
+SCRIPTS = ("train_imagenet", "train_horovod", "train_cifar10", "train_mixup_cifar10")  # see gluoncv_scripts
 _DESCRIPTION = """\
 Train a network on your photos, or on images in RecordIO files. Without data it runs the recipe `shapes`.
 
@@ -48,6 +52,7 @@ def parser() -> Parser:
     _one_class_flags(refinements)
     _refinement_flags(refinements)
     run_flags(parser.add_argument_group("run"))
+    _gluoncv_flags(parser.add_argument_group("GluonCV's scripts"))
     return parser
 
 
@@ -72,7 +77,7 @@ def tag_parser(description: str, own_flags: Callable[[Any], None]) -> Parser:
     _optimisation_flags(parser.add_argument_group("optimisation"))
     _refinement_flags(parser.add_argument_group("refinements"))
     run_flags(parser.add_argument_group("run"))
-    parser.set_defaults(use_rec=False, **dict.fromkeys(_NOT_OF_TAGS))
+    parser.set_defaults(use_rec=False, script=SCRIPTS[0], drop_rate=None, **dict.fromkeys(_NOT_OF_TAGS))
     return parser
 
 
@@ -107,6 +112,15 @@ def _recipe_flags(group, kind: type[Recipe]) -> None:
         choices=tuple(AUGMENTS),
         help="the paper's colours, GluonCV's, AlexNet's, a flip alone, or none (the recipe's)",
     )
+    group.add_argument(
+        "--auto_aug",
+        "--auto-aug",
+        "--auto-augment",
+        action="store_true",
+        default=None,
+        dest="auto_augment",
+        help="AutoAugment's policies for ImageNet, before images are cropped (the recipe's)",
+    )
     group.add_argument("--seed", type=int, help="seed of all random numbers (the recipe's, 0)")
 
 
@@ -132,7 +146,10 @@ def _data_flags(group) -> None:
     group.add_argument("--rec-train", nargs="+", metavar="FILE", help="training records (the recipe's)")
     group.add_argument("--rec-val", nargs="+", metavar="FILE", help="validation records (the recipe's)")
     group.add_argument(
-        "-j", "--num-data-workers", type=whole(1, MOST_THREADS), metavar="N", help="threads of the loader (all cores)"
+        *("-j", "--num-data-workers", "--data-nthreads"),
+        type=whole(1, MOST_THREADS),
+        metavar="N",
+        help="threads of the loader (all cores)",
     )
     group.add_argument("--input-size", type=int, metavar="PX", help="side of the network's input (the recipe's)")
     group.add_argument(
@@ -218,7 +235,7 @@ def optimisation_flags(group, without_lr: str = "the recipe's") -> None:
         "--warmup-epochs", type=float, metavar="N", help="epochs in which the rate rises linearly (the recipe's)"
     )
     group.add_argument("--momentum", type=float, metavar="M", help="momentum of the optimiser (the recipe's, 0.9)")
-    group.add_argument("--wd", type=float, help="weight decay (the recipe's)")
+    group.add_argument("--wd", "--weight-decay", type=float, help="weight decay (the recipe's)")
     parts_flags(group)
 
 
@@ -237,6 +254,29 @@ def _one_class_flags(group) -> None:
     group.add_argument("--hard-weight", type=float, metavar="W", help="weight of the hard loss in GluonCV's form (0.5)")
 
 
+def _gluoncv_flags(group) -> None:
+    """What its other scripts for classifiers take, and its train_imagenet does not."""
+    group.add_argument(
+        "--script",
+        choices=SCRIPTS,
+        default=SCRIPTS[0],
+        help="read the command line as this script of GluonCV does: its defaults, and whether --lr is a rank's "
+        "(%(default)s)",
+    )
+    group.add_argument("--no-cuda", action="store_const", const=0, dest="num_gpus", help="the CPU: --num-gpus 0")
+    group.add_argument("--drop-rate", type=float, metavar="P", help="dropout of the networks that have it (none)")
+    gluoncv_flags.add(group, gluoncv_flags.CLASSIFICATION)
+
+
+def _auto(text: str) -> str:
+    if text != "auto":
+        raise argparse.ArgumentTypeError(
+            f"{quoted(text)}, but it takes auto, which goes on with the run of --save-dir; a new run starts from "
+            "parameters alone with --resume-params"
+        )
+    return text
+
+
 def _refinement_flags(group) -> None:
     group.add_argument("--mixup", action="store_true", help="train on mixed pairs of images")
     group.add_argument("--mixup-alpha", type=float, metavar="A", help="alpha of mixup's Beta distribution (0.2)")
@@ -247,7 +287,13 @@ def run_flags(group) -> None:
     """Those of every training: where it is kept, how it goes on, what it tells."""
     group.add_argument("--plan", action="store_true", help="train nothing, print the recipe to the last number as JSON")
     group.add_argument("--save-dir", type=pathlib.Path, metavar="RUN", help="run directory (runs/<recipe>-<n>)")
-    group.add_argument("--save-frequency", type=whole(1), default=1, metavar="N", help="epochs between checkpoints (1)")
+    group.add_argument(
+        *("--save-frequency", "--save-period", "--save-interval"),
+        type=whole(0),
+        default=1,
+        metavar="N",
+        help="epochs between checkpoints (1; 0: one at the end alone)",
+    )
     group.add_argument(
         "--save-steps", type=whole(0), default=0, metavar="N", help="a checkpoint every N steps too (0: none)"
     )
@@ -259,11 +305,14 @@ def run_flags(group) -> None:
     )
     group.add_argument(
         "--resume",
-        choices=("auto",),
+        type=_auto,
+        metavar="auto",
         help="continue from the newest checkpoint of --save-dir (the newest of runs/<recipe>-<n>). Flags that are not "
         "given are taken from the run; --num-epochs may change",
     )
-    group.add_argument("--resume-params", metavar="SRC", help=f"start a new run from parameters alone: {SOURCE}")
+    group.add_argument(
+        "--resume-params", "--resume-from", metavar="SRC", help=f"start a new run from parameters alone: {SOURCE}"
+    )
     group.add_argument(
         "--resume-epoch", type=whole(0), metavar="N", help="with --resume-params: epochs already done (0)"
     )

@@ -11,12 +11,15 @@ RUN), 130 and 143 interrupted before anything was started (Ctrl-C, SIGTERM), 1 a
 
 from __future__ import annotations
 
+import argparse
 import functools
+from collections.abc import Sequence
 
-from gluon_tricks.cli import training, transfer_flags
+from gluon_tricks.cli import gluoncv_transfer, training, transfer_flags
 from gluon_tricks.recipes.named.detection_segmentation import SEGMENTATION
 
 INTERRUPTED = None  # training.StopRequest takes the signals
+MEANT = dict(recipes=SEGMENTATION, default="ade20k", script=gluoncv_transfer.FCN)  # what transfer_flags need to know
 
 
 def own_flags(group) -> None:
@@ -37,8 +40,12 @@ def own_flags(group) -> None:
     )
 
 
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The flags of a command line; a mistake in them ends the process with exit code 2."""
+    return gluoncv_transfer.prepared(transfer_flags.parser(__doc__, **MEANT, own_flags=own_flags).parse_args(argv))
+
+
 def main(argv: list[str] | None = None) -> int:
-    recipes = dict(recipes=SEGMENTATION, default="ade20k")
-    args = transfer_flags.parser(__doc__, **recipes, own_flags=own_flags).parse_args(argv)
-    words = [functools.partial(means, **recipes) for means in (transfer_flags.start, transfer_flags.recipe_from_flags)]
+    args = parse(argv)
+    words = [functools.partial(means, **MEANT) for means in (transfer_flags.start, transfer_flags.recipe_from_flags)]
     return training.train(args, *words, chatty=True)  # its batch normalisation is over all ranks

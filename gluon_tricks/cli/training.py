@@ -39,6 +39,7 @@ from gluon_tricks.training.loop import train_and_evaluate
 from gluon_tricks.training.steps import Interrupted
 
 _WHAT = ("recipe", "model", "rec_train", "rec_val", "data_dir", "use_rec", "dataset", "data", "base", "base_params")
+_NEVER = 1 << 40  # epochs: the last one has a checkpoint anyway
 _STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -198,7 +199,7 @@ def _options_from_flags(args: argparse.Namespace, **rest) -> dict:
         threads=args.num_data_workers,
         resume=args.resume == "auto",
         log_interval=args.log_interval,
-        checkpoint_epochs=args.save_frequency,
+        checkpoint_epochs=args.save_frequency or _NEVER,
         checkpoint_steps=args.save_steps,
         picture_epochs=args.picture_epochs,
         keep=args.keep,

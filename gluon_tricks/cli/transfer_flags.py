@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gluon_tricks.cli import gluoncv_transfer
 from gluon_tricks.cli.command_line import new_doubts, numbers
 from gluon_tricks.cli.flags import optimisation_flags, run_flags
 from gluon_tricks.cli.parts import with_parts
@@ -14,13 +15,15 @@ from gluon_tricks.cli.selection import class_names
 from gluon_tricks.core.arguments import MOST_THREADS, Parser, whole
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import expanded
+from gluon_tricks.core.wording import quoted
+from gluon_tricks.data.annotations.coco_files import looks_like_coco
 from gluon_tricks.networks.load import SOURCE, is_there, means_published, model_of, pinned
 from gluon_tricks.recipes.recipe import apply_setting
 from gluon_tricks.recipes.registry import get_recipe, is_cell, list_recipes
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.transfer import TransferRecipe
 from gluon_tricks.tasks.registry import require_task
-from gluon_tricks.tricks import StepDecay, Warmup
+from gluon_tricks.tricks import NoBiasDecay, StepDecay, Warmup
 
 _FIELDS = {  # flag -> field
     "base": "model",
@@ -37,30 +40,43 @@ _FIELDS = {  # flag -> field
     "base_size": "base_size",
     "void": "void",
     "num_classes": "classes",
+    "mode": "mode",
+    "optimizer": "optimizer",
+    "aux_weight": "aux_weight",
 }
 _OWN_DATA = {  # flag -> the data sets that it goes with
-    "classes": ("voc", "masks"),
+    "classes": ("voc", "coco", "masks"),
     "num_classes": ("masks",),
     "void": ("masks",),
     "mask_values": ("masks",),
-    "train_splits": ("voc",),
-    "val_splits": ("voc",),
+    "train_splits": ("voc", "coco"),
+    "val_splits": ("voc", "coco"),
 }
 
 
+_OTHERS = ("coco", "pascal", "citys", "mhpv1", "ade", "sbd")  # GluonCV's data sets
+
+
 def parser(
-    description: str, recipes: Mapping[str, TransferRecipe], default: str, own_flags: Callable[[Any], None]
-) -> Parser:
+    description: str, recipes: Mapping[str, TransferRecipe], default: str, own_flags: Callable[[Any], None],
+    script: gluoncv_transfer.Script,
+) -> Parser:  # fmt: skip
     """The flags of one of the two.
 
     Args:
         recipes: data set -> the recipe that --dataset starts from.
         default: the data set without --dataset.
         own_flags: adds those that the other has not to a group.
+        script: GluonCV's for the same.
     """
     parser = Parser(description, usage="%(prog)s [FLAGS]")
     group = parser.add_argument_group("recipe")
-    group.add_argument("--dataset", choices=tuple(recipes), help=f"the recipe of a data set ({default})")
+    group.add_argument(
+        "--dataset",
+        type=lambda name: _data_set(name, recipes),
+        metavar="NAME",
+        help=f"the recipe of a data set: {', '.join(recipes)} ({default})",
+    )
     names = ", ".join(list_recipes(type(recipes[default])))
     group.add_argument("--recipe", metavar="NAME|FILE", help=f"start from a recipe instead: {names}; RUN/recipe.json")
     group.add_argument(
@@ -86,17 +102,32 @@ def parser(
     )
     group.add_argument("--seed", type=int, help="seed of all random numbers (the recipe's, 0)")
     group.add_argument(
-        "-j", "--num-data-workers", type=whole(1, MOST_THREADS), metavar="N", help="threads of the loader (all cores)"
+        *("-j", "--num-data-workers", "--num-workers", "--workers"),
+        type=whole(1, MOST_THREADS),
+        metavar="N",
+        help="threads of the loader (all cores)",
     )
     run_flags(parser.add_argument_group("run"))
+    script.add_flags(parser.add_argument_group("GluonCV's script"))
     return parser
 
 
+def _data_set(name: str, recipes: Mapping[str, TransferRecipe]) -> str:
+    if name in recipes:
+        return name
+    own = "; masks of others: --dataset masks" if "masks" in recipes else "; boxes of others: --dataset coco, or voc"
+    own = f"{own} with --data FOLDER" if name.split("_")[0] in _OTHERS else ""
+    raise argparse.ArgumentTypeError(f"{quoted(name)} is not there: choose one of {', '.join(recipes)}{own}")
+
+
 def start(
-    args: argparse.Namespace, recipes: Mapping[str, TransferRecipe], default: str, begun: Settings | None = None
-) -> tuple[TransferRecipe, list[str]]:
+    args: argparse.Namespace, recipes: Mapping[str, TransferRecipe], default: str, script: gluoncv_transfer.Script,
+    begun: Settings | None = None,
+) -> tuple[TransferRecipe, list[str]]:  # fmt: skip
     """The recipe that the flags change (the file's, the run's, the data set's), and lines to tell. Args: see below."""
-    recipe = get_recipe(args.recipe) if args.recipe else begun or recipes[args.dataset or default]
+    dataset = args.dataset or ("coco" if "coco" in recipes and args.data and looks_like_coco(args.data) else default)
+    fresh = script.recipe if script.wrote(args) and dataset == script.recipe.dataset else recipes[dataset]
+    recipe = get_recipe(args.recipe) if args.recipe else begun or fresh
     require_task(recipe, type(recipes[default]), args.recipe or recipe.name)
     if args.dataset and args.dataset != recipe.dataset:
         recipe = recipe.set(dataset=args.dataset, classes=None, class_names=())
@@ -106,14 +137,16 @@ def start(
 
 
 def recipe_from_flags(
-    args: argparse.Namespace, devices: int, begun: Settings | None, recipes: Mapping[str, TransferRecipe], default: str
-) -> tuple[TransferRecipe, list[str]]:
+    args: argparse.Namespace, devices: int, begun: Settings | None, recipes: Mapping[str, TransferRecipe], default: str,
+    script: gluoncv_transfer.Script,
+) -> tuple[TransferRecipe, list[str]]:  # fmt: skip
     """The recipe that a command line means, and lines to tell.
 
     Args:
         devices: over all ranks.
         begun: the recipe of the run that goes on, which has what no flag gives; None: a new run.
         recipes, default: as for parser.
+        script: GluonCV's, whose lines are understood.
 
     Raises:
         Refused: flags that name what is not there, or that do not go together.
@@ -121,7 +154,7 @@ def recipe_from_flags(
     for flag in ("resume_params", "resume_states", "resume_epoch"):
         if getattr(args, flag):
             raise Refused(f"--{flag.replace('_', '-')}: use --resume auto, which goes on with everything")
-    recipe, notes = start(args, recipes, default, begun)
+    recipe, notes = start(args, recipes, default, script, begun)
     before = recipe
     _refuse_what_has_no_effect(args, recipe)
     given = {field: getattr(args, flag, None) for flag, field in _FIELDS.items()}
@@ -135,7 +168,7 @@ def recipe_from_flags(
         recipe = recipe.set(accumulate=args.accumulate)
     if args.batch_size is not None:
         recipe = recipe.set(batch_size=args.batch_size * recipe.accumulate * devices)
-    recipe = _with_schedule(recipe, args)
+    recipe, said = script.understood(_with_schedule(recipe, args), args, devices, begun)
     for setting in args.set:
         recipe = apply_setting(recipe, setting)
     if begun is None and is_cell(recipe.base_params) and not is_there(recipe.base_params):
@@ -145,7 +178,7 @@ def recipe_from_flags(
         )
     if not recipe.base_params and begun is None:
         notes.append("no --base-params: the base network starts from random numbers")
-    return recipe.resolved(), notes + new_doubts(recipe, before)
+    return recipe.resolved(), said + notes + new_doubts(recipe, before)
 
 
 def _with_base(recipe: TransferRecipe, args: argparse.Namespace, begun: Settings | None) -> TransferRecipe:
@@ -205,4 +238,4 @@ def _with_schedule(recipe: TransferRecipe, args: argparse.Namespace) -> Transfer
         recipe = recipe.add(StepDecay(at, old.by if args.lr_decay is None else args.lr_decay))
     if args.warmup_epochs is not None:
         recipe = recipe.add(Warmup(args.warmup_epochs))
-    return recipe
+    return recipe.add(NoBiasDecay()) if getattr(args, "no_wd", False) else recipe

@@ -13,22 +13,25 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 import cv2
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
 
-if TYPE_CHECKING:  # it needs MXNet, and the doctor reads images where there is none
-    from gluon_tricks.recipes.recipe import Recipe
-
 _MAX_ASPECT = 8
 TRIES = 10  # at an area crop that fits, before the middle of the image is taken
 
 
 class Crop:
-    """How an image of training is cropped."""
+    """How an image of training is cropped.
+
+    Attributes:
+        rows: of the random numbers that it takes.
+    """
+
+    rows: ClassVar[int] = TRIES
 
     def require_size(self, size: int) -> None:
         """Refuses a size that the crop cannot have, before any image is read."""
@@ -39,7 +42,7 @@ class Crop:
         Args:
             pixels: (height, width, 3) uint8, BGR.
             size: px of the square that comes out.
-            draws: (TRIES, 4) uniform in [0, 1), this image's in this epoch; all kinds but one take the first row alone.
+            draws: (rows, 4) uniform in [0, 1), this image's in this epoch; all kinds but one take the first row alone.
 
         Returns: (size, size, 3) uint8, BGR.
         """
@@ -128,18 +131,6 @@ class CentreCrop(Crop):
 
     def cut(self, pixels: np.ndarray, size: int, draws: np.ndarray) -> np.ndarray:
         return centre_crop(pixels, size, self.crop_ratio)
-
-
-def training_crop(recipe: Recipe) -> Crop:
-    """How a resolved recipe crops its training images."""
-    if recipe.crop == "area":
-        return AreaCrop((recipe.min_area, 1.0), recipe.aspect)
-    if recipe.crop in ("side", "square"):
-        return SideCrop(recipe.side, square=recipe.crop == "square")
-    if recipe.crop == "pad":
-        colour = tuple(round(level) for level in recipe.mean) if recipe.pad_colour == "mean" else (0, 0, 0)
-        return PadCrop(recipe.pad, colour, recipe.crop_ratio)
-    return CentreCrop(recipe.crop_ratio)
 
 
 def _square_of_resized(pixels: np.ndarray, side: int, size: int, u_x: float, u_y: float) -> np.ndarray:

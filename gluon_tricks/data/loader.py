@@ -16,7 +16,7 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.data.base_loader import ReadOptions, StepLoader
-from gluon_tricks.data.crop import TRIES, AreaCrop, Crop, centre_crop
+from gluon_tricks.data.crop import AreaCrop, Crop, centre_crop
 from gluon_tricks.data.decoding import DECODING, bytes_of_decoding
 from gluon_tricks.data.headers import image_header
 from gluon_tricks.data.records import MOST_CLASSES, BadRecord, Records, decode_image
@@ -147,7 +147,7 @@ class RecordLoader(StepLoader):
     def _cropped(self, pixels: np.ndarray, image: int, epoch: int) -> np.ndarray:
         if not self.train:
             return centre_crop(pixels, self.size, self.crop_ratio)
-        return self.crop.cut(pixels, self.size, generator(self.seed, "crop", epoch, image).random((TRIES, 4)))
+        return self.crop.cut(pixels, self.size, generator(self.seed, "crop", epoch, image).random((self.crop.rows, 4)))
 
     def _place(self, image: int) -> tuple:
         path, offset = self.records.place(image)

@@ -57,6 +57,7 @@ class Recipe(Settings):
         pad_colour: of that border: "mean", which is 0 once normalised, or "black".
         augment: "paper" (flip, PCA noise, brightness, saturation, hue), "gluoncv" (flip, PCA noise, brightness,
             contrast, saturation), "alexnet" (flip, PCA noise), "flip" or "none".
+        auto_augment: before the crop one of AutoAugment's policies changes the image (see data.auto_augment).
         mean_of: "channels" or "pixels": what is subtracted is the training images' own mean, of every channel or at
             every pixel, which a run finds before its first step; mean is then set to it, or to its channels'. "": it is
             mean.
@@ -104,6 +105,7 @@ class Recipe(Settings):
     pad: int = within(0, LARGEST_INPUT, default=4)
     pad_colour: str = "mean"
     augment: str = "paper"
+    auto_augment: bool = False
     mean_of: str = ""
     init: str = "paper"
     init_sd: float = within(1e-6, 10, default=0.01)

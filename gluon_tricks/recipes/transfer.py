@@ -13,7 +13,8 @@ from gluon_tricks.recipes.settings import Settings, free
 from gluon_tricks.tricks import PolyDecay, StepDecay, Trick, Warmup
 from model_zoo.preprocessing import LARGEST_INPUT
 
-VOC_STEPS = 16_551 // 4  # of an epoch: the images of VOC 2007 and 2012 trainval by four
+VOC_IMAGES = {("2007_trainval", "2012_trainval"): 16_551, ("2007_trainval",): 5_011}  # lists -> their images
+VOC_STEPS = 16_551 // 4  # of an epoch of the first, by four
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +28,8 @@ class TransferRecipe(Settings):
             uniform ones of up to 0.07.
         dataset: what kind of data set it is.
         data: the folder it lies in; "" for one that is built in.
-        class_names: of the data set's classes, of "voc" and "masks" any; (): VOC's, or of "masks" their numbers.
+        class_names: of the data set's classes, of "voc", "coco" and "masks" any; (): VOC's, all of the annotations of
+            "coco", or of "masks" their numbers.
     """
 
     based = True
@@ -89,9 +91,10 @@ class DetectionRecipe(TransferRecipe):
     """The training of a Faster-RCNN. The defaults are the paper's for Pascal VOC, and GluonCV's where it says nothing.
 
     Args: as for TransferRecipe, and
-        dataset: "voc" (a VOCdevkit at `data`), "scenes" or "few_scenes" (built in).
+        dataset: "voc" (a VOCdevkit at `data`), "coco" (images at `data` with annotations in COCO's format), "scenes" or
+            "few_scenes" (built in).
         train_splits, val_splits: of VOC, as year_list: ImageSets/Main/list.txt of VOCyear; where `data` itself has
-            JPEGImages: list.
+            JPEGImages: list. Of "coco": a JSON file there, or a word such as train (see annotations.coco_files).
         short, long: images are scaled to this shorter side, px, or less, so that the longer is at most `long`.
         roi: named RoI settings of detection.settings: "paper" or "small".
         frozen_stages: the stem and so many stages of the base are not trained; BN statistics never are.
@@ -107,7 +110,7 @@ class DetectionRecipe(TransferRecipe):
     least_classes = 1  # beside the background
     choices = {
         **TransferRecipe.choices,
-        "dataset": ("voc", "scenes", "few_scenes"),
+        "dataset": ("voc", "coco", "scenes", "few_scenes"),
         "roi": ("paper", "small"),
         "dtype": ("float32", "bfloat16"),  # a box needs more than float16's 11 bits
     }

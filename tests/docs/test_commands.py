@@ -13,6 +13,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = {  # script -> the word of gluon-tricks for the same
     "train_imagenet": "train",
+    "train_horovod": "train",
+    "train_cifar10": "train",
+    "train_mixup_cifar10": "train",
     "train_faster_rcnn": "detect",
     "train_fcn": "segment",
     "train_multi_label": "tag",

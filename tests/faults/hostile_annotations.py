@@ -1,5 +1,6 @@
 """Reads damaged annotations, masks and lists of them: started by test_hostile_documents.py. Arguments: FOLDER COUNT."""
 
+import json
 import pathlib
 import shutil
 import sys
@@ -10,6 +11,7 @@ from mutate import generator, judge, limit_memory, of_bytes, of_text
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.annotations.boxes import read_voc
+from gluon_tricks.data.annotations.coco import read_coco
 from gluon_tricks.data.annotations.image_labels import read_voc_labels
 from gluon_tricks.data.annotations.masks import check_values, read_masks
 from gluon_tricks.data.base_loader import ReadOptions
@@ -28,6 +30,15 @@ ANNOTATION = """<annotation><folder>VOC2007</folder><filename>a.jpg</filename>
 <bndbox><xmin>1</xmin><ymin>1</ymin><xmax>48</xmax><ymax>32</ymax></bndbox></object>
 </annotation>
 """
+COCO = {
+    "images": [{"id": 1, "file_name": "a.jpg", "width": 48, "height": 32}, {"id": 4, "file_name": "b.jpg"}],
+    "annotations": [
+        {"id": 1, "image_id": 1, "category_id": 3, "bbox": [3, 4.5, 20, 25], "iscrowd": 0, "segmentation": [[1, 2]]},
+        {"id": 2, "image_id": 4, "category_id": 9, "bbox": [0, 0, 48, 32], "iscrowd": 0},
+        {"id": 3, "image_id": 1, "category_id": 9, "bbox": [1, 1, 30, 30], "iscrowd": 1},
+    ],
+    "categories": [{"id": 3, "name": "cat", "supercategory": "animal"}, {"id": 9, "name": "dog"}],
+}
 IMAGE, MASK = "JPEGImages/a.jpg", "masks/a.png"
 FOLDERS = "JPEGImages", "Annotations", "ImageSets/Main", "masks"
 
@@ -42,12 +53,20 @@ def make(folder):
         cv2.imwrite(str(folder / "JPEGImages" / f"{name}.jpg"), pixels)
         (folder / "Annotations" / f"{name}.xml").write_text(ANNOTATION)
         cv2.imwrite(str(folder / "masks" / f"{name}.png"), (pixels[..., 0] // 128).astype(np.uint8))
+    (folder / "coco.json").write_text(json.dumps(COCO))
     (folder / "ImageSets" / "Main" / "train.txt").write_text("a\nb\n")
     (folder / "ImageSets" / "Main" / "cat_train.txt").write_text("a  1\nb -1\n")
 
 
 def detect(folder):
-    records = read_voc(folder, ("train",), CLASSES, jobs=1)
+    load(read_voc(folder, ("train",), CLASSES, jobs=1))
+
+
+def detect_coco(folder):
+    load(read_coco(folder / "coco.json", [folder / "JPEGImages"], CLASSES, train=True, jobs=1))
+
+
+def load(records):
     for train in (True, False):
         batches = DetectionLoader(records, train=train, batch_size=2, short=32, long=64, options=ONE).epoch()
         assert all(batch.boxes[..., 4].max(initial=-1) < 2 for batch in batches)
@@ -71,6 +90,7 @@ def tag(folder):
 
 KINDS = {  # what of it is damaged -> the file, what reads the folder
     "annotation": ("Annotations/a.xml", detect),
+    "COCO's annotations": ("coco.json", detect_coco),
     "list": ("ImageSets/Main/train.txt", detect),
     "image with boxes": (IMAGE, detect),
     "mask": (MASK, segment),
@@ -89,7 +109,7 @@ def main(folder, count):
     for number, (kind, (name, read)) in enumerate(KINDS.items()):
         content, rng = (good / name).read_bytes(), generator(number)
         mutations = list(of_bytes(content, rng, count))
-        if name.endswith((".xml", ".txt")):
+        if name.endswith((".xml", ".txt", ".json")):
             mutations += of_text(content, rng, count)
         for what, damaged in mutations:
             (now / name).write_bytes(damaged)

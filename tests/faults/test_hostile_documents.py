@@ -20,7 +20,8 @@ def test_each_is_refused_or_read(judgements, tmp_path):
 def test_each_annotation_and_mask_too(judgements, tmp_path):
     found = judgements("hostile_annotations.py", tmp_path, COUNT)
     totals = {kind: counter["refused"] + counter["read"] for kind, counter in found.items()}
-    once, twice = ("image with boxes", "mask", "image with a mask"), ("annotation", "list", "list of a class")
+    once = "image with boxes", "mask", "image with a mask"
+    twice = ("annotation", "COCO's annotations", "list", "list of a class")
     assert totals == {**dict.fromkeys(once, COUNT), **dict.fromkeys(twice, 2 * COUNT)}
     junk = "list of a class"  # what it says otherwise than the annotations is told, not refused
     assert all(found[kind]["refused"] > COUNT / 4 for kind in totals if kind != junk) and found[junk]["refused"]

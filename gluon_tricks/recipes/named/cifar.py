@@ -3,7 +3,7 @@
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tricks import Mixup, StepDecay
 
-# GluonCV's train_cifar10.py as its logs have it: NAG, batch 128 whatever the number of devices, a black border of 4 px.
+# GluonCV's script for CIFAR-10 as its logs have it: NAG, batch 128 on any number of devices, a black border of 4 px.
 # The rate is 0.1 for any batch. Mean and deviation are the networks' own, which are that script's.
 CIFAR10 = Recipe(
     name="cifar10",
@@ -18,7 +18,7 @@ CIFAR10 = Recipe(
     tricks=(StepDecay((100, 150)),),
 )
 
-# Its train_mixup_cifar10.py, whose alpha 1 and last 20 epochs without mixup are no flags.
+# Its script with mixup, whose alpha 1 and last 20 epochs without mixup are no flags.
 CIFAR10_MIXUP = CIFAR10.set(name="cifar10_mixup", epochs=350).add(
     StepDecay((150, 250)), Mixup(alpha=1.0, off_epochs=20)
 )

@@ -18,6 +18,7 @@ _SCENES = DetectionRecipe(
 )
 DETECTION = {
     "voc": DetectionRecipe(name="faster_rcnn_voc"),
+    "coco": DetectionRecipe(name="faster_rcnn_coco", dataset="coco", train_splits=("train",), val_splits=("val",)),
     "scenes": _SCENES,
     "few_scenes": _SCENES.set(name="faster_rcnn_few_scenes", dataset="few_scenes"),
 }

@@ -19,10 +19,10 @@ from gluon_tricks.data.augment import Preprocess, coefficients
 from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.class_names import in_words
-from gluon_tricks.data.crop import training_crop
 from gluon_tricks.data.loader import Batch, RecordLoader
 from gluon_tricks.data.own_photos import record_of_run
 from gluon_tricks.data.pixel_mean import PixelMean
+from gluon_tricks.data.recipe_crop import training_crop
 from gluon_tricks.data.recipe_records import count_classes, find_records, records_are_here
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart

@@ -16,6 +16,8 @@ from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.core.wording import plural
 from gluon_tricks.data.annotations.annotated import require_apart, require_own_classes
 from gluon_tricks.data.annotations.boxes import VOC_CLASSES, BoxedImages, read_voc, report_classes
+from gluon_tricks.data.annotations.coco import read_coco
+from gluon_tricks.data.annotations.coco_files import find_coco
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.builtin import scenes
@@ -196,10 +198,35 @@ def find_boxes(recipe: DetectionRecipe, splits: Sequence[str] = scenes.SPLITS) -
         folder = scenes.ensure(name=recipe.dataset)
         return tuple(read_voc(folder, (f"2007_{scenes.VOC_SPLITS[split]}",), scenes.CLASSES) for split in splits)
     if not recipe.data:
-        raise Refused("the data set is voc: name the folder of its VOCdevkit with --data")
-    lists = {"train": recipe.train_splits, "val": recipe.val_splits}
-    names = recipe.class_names or VOC_CLASSES
-    found = tuple(read_voc(recipe.data, lists[split], names) for split in splits)
-    for split, records in zip(splits, found):
-        report_classes(records, recipe.data, train=split == "train")
-    return found
+        raise Refused(_NO_DATA[recipe.dataset])
+    found: list[BoxedImages] = []
+    for split in splits:
+        names = found[0].classes if found else recipe.class_names  # those of training, wherever it is read
+        found.append(_READERS[recipe.dataset](recipe, split, names))
+        report_classes(found[-1], recipe.data, train=split == "train")
+    return tuple(found)
+
+
+_NO_DATA = {
+    "voc": "the data set is voc: name the folder of its VOCdevkit with --data",
+    "coco": "the data set is coco: name the folder of your images with annotations in COCO's format with --data; "
+    "GluonCV's networks for COCO itself (800 px, COCO's AP, pyramids) are not there",
+}
+
+
+def _lists(recipe: DetectionRecipe, split: str) -> tuple[str, ...]:
+    return {"train": recipe.train_splits, "val": recipe.val_splits}[split]
+
+
+def _voc(recipe: DetectionRecipe, split: str, names: Sequence[str]) -> BoxedImages:
+    return read_voc(recipe.data, _lists(recipe, split), names or VOC_CLASSES)
+
+
+def _coco(recipe: DetectionRecipe, split: str, names: Sequence[str]) -> BoxedImages:
+    lists = _lists(recipe, split)
+    if len(lists) != 1:
+        raise Refused(f"{split}_splits are {', '.join(lists) or 'none'}: of coco it takes one file of annotations")
+    return read_coco(*find_coco(recipe.data, lists[0]), names, train=split == "train")
+
+
+_READERS = {"voc": _voc, "coco": _coco}

@@ -12,8 +12,8 @@ import scipy.special
 
 from gluon_tricks.core.wording import plural
 from gluon_tricks.data.base_loader import ReadOptions
-from gluon_tricks.data.crop import training_crop
 from gluon_tricks.data.label_vectors import PRESENT, LabelledImages
+from gluon_tricks.data.recipe_crop import training_crop
 from gluon_tricks.data.requirements import require_apart
 from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import restore_plain_layout

@@ -9,6 +9,7 @@ import pytest
 
 import gluon_tricks
 from gluon_tricks.cli import main
+from gluon_tricks.cli.flags import SCRIPTS as SCRIPTS_OF_TRAIN
 from gluon_tricks.core.commands import words_of
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -17,7 +18,7 @@ SCRIPTS = {
     "benchmark": "benchmark", "convert_weights": "convert", "doctor": "doctor", "evaluate": "evaluate",
     "export_model": "export", "launch": "launch", "pack_records": "pack", "predict": "predict",
     "reproduce": "reproduce", "train_faster_rcnn": "detect", "train_fcn": "segment", "train_imagenet": "train",
-    "train_multi_label": "tag",
+    "train_horovod": "train", "train_cifar10": "train", "train_mixup_cifar10": "train", "train_multi_label": "tag",
     "visualize": "look",
 }  # fmt: skip
 
@@ -68,7 +69,8 @@ def test_every_script_starts_its_command(monkeypatch):
     assert {path.stem for path in (ROOT / "scripts").glob("*.py")} == {*SCRIPTS, "interrupt"}
     assert {*SCRIPTS.values(), "models"} == {*main.COMMANDS}
     for script, command in SCRIPTS.items():
-        assert f'interrupt.main("{command}")\n' in (ROOT / "scripts" / f"{script}.py").read_text()
+        flags = f', "--script", "{script}"' if script in SCRIPTS_OF_TRAIN[1:] else ""
+        assert f'interrupt.main("{command}"{flags})\n' in (ROOT / "scripts" / f"{script}.py").read_text()
 
 
 def run(*words, cwd, **variables):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.data.auto_augment import AutoAugmented
 from gluon_tricks.data.crop import (
     TRIES,
     AreaCrop,
@@ -13,8 +14,8 @@ from gluon_tricks.data.crop import (
     SideCrop,
     centre_crop,
     random_crop,
-    training_crop,
 )
+from gluon_tricks.data.recipe_crop import training_crop
 from gluon_tricks.recipes.recipe import Recipe
 
 
@@ -107,6 +108,7 @@ def test_a_recipe_names_its_crop():
     assert training_crop(recipe.set(crop="pad", pad=3)) == PadCrop(3, (124, 117, 104), recipe.crop_ratio)
     assert training_crop(recipe.set(crop="pad", pad_colour="black")) == PadCrop(4, (0, 0, 0), recipe.crop_ratio)
     assert training_crop(recipe.set(crop="centre")) == CentreCrop(recipe.crop_ratio)
+    assert training_crop(recipe.set(crop="centre", auto_augment=True)) == AutoAugmented(CentreCrop(recipe.crop_ratio))
 
 
 @pytest.mark.parametrize(

@@ -335,9 +335,8 @@ def test_the_defaults_are_the_papers():
 
 
 def words(text, recipes, default, begun=None):
-    own_flags = (detect if recipes is DETECTION else segment).own_flags
-    args = transfer_flags.parser("", recipes, default, own_flags).parse_args(text.split())
-    return transfer_flags.recipe_from_flags(args, 2, begun, recipes, default)[0]
+    command = detect if recipes is DETECTION else segment
+    return transfer_flags.recipe_from_flags(command.parse(text.split()), 2, begun, **command.MEANT)[0]
 
 
 def test_a_run_that_goes_on_says_what_it_stands_on(tmp_path):
@@ -396,7 +395,11 @@ def test_flags_of_own_data(tmp_path):
     for flags, recipes, says in (
         ("--classes names.txt", DETECTION, "--classes names.txt: there is no such file"),
         ("--classes cat,cat", DETECTION, "class_names are cat, cat: give each class a name of its own"),
-        ("--dataset scenes --classes cat,dog", DETECTION, "--classes goes with --dataset voc: scenes has its own"),
+        (
+            "--dataset scenes --classes cat,dog",
+            DETECTION,
+            "--classes goes with --dataset voc or coco: scenes has its own",
+        ),
         ("--classes cat,dog", SEGMENTATION, "--classes goes with --dataset masks: ade20k has its own"),
         ("--mask-values 0,255", SEGMENTATION, "--mask-values goes with --dataset masks"),
         ("--dataset masks --mask-values 0,255 --void 255", SEGMENTATION, "--void 255 is one of --mask-values 0,255"),

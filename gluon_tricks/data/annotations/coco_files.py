@@ -1,0 +1,76 @@
+"""Where the annotations of a data set in COCO's format lie, and where its images may be, by how people lay them out."""
+
+from __future__ import annotations
+
+import glob
+import os
+import pathlib
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.reading import expanded
+from gluon_tricks.core.wording import quoted, some
+
+_FILES = (
+    *("annotations/instances_{}.json", "annotations/{}.json", "instances_{}.json", "{}.json"),
+    *("{}/_annotations.coco.json", "{}/annotations.json"),
+)
+_OTHER_WORDS = {"val": ("valid", "validation"), "train": ("training",)}
+_FOLDERS = ("{}", "images/{}", "images", ".")
+
+
+def looks_like_coco(root: str | os.PathLike) -> bool:
+    """Whether a folder has annotations of this format, and none in VOC's layout."""
+    root = expanded(root)
+    if os.path.isdir(root / "JPEGImages") or not os.path.isdir(root):
+        return False
+    return any(next(root.glob(pattern), None) for pattern in ("annotations/*.json", "*/_annotations.coco.json"))
+
+
+def find_coco(root: str | os.PathLike, split: str) -> tuple[pathlib.Path, list[pathlib.Path]]:
+    """The annotations of a split, and the folders its images may be in.
+
+    Args:
+        root: the data's folder.
+        split: a JSON file, from `root` on; or a word such as "train" for annotations/instances_train.json,
+            annotations/instances_train2017.json, train/_annotations.coco.json and so on; "val" is "valid" too.
+
+    Raises: Refused when there is none, or there are several.
+    """
+    root = expanded(root)
+    if not split or "\0" in split:
+        raise Refused(f"the split is {quoted(split)}: name a JSON file, or a word such as train")
+    if split.endswith(".json"):
+        path = root / split
+        word = path.stem.removeprefix("instances_")
+        if not os.path.isfile(path):
+            raise Refused(f"there is no {path}: name the files with --train-splits and --val-splits")
+    else:
+        path, word = _of_word(root, split)
+    folders = [root / pattern.format(word) for pattern in _FOLDERS]
+    return path, [path.parent, *folders] if path.parent != root / "annotations" else folders
+
+
+def _of_word(root: pathlib.Path, split: str) -> tuple[pathlib.Path, str]:
+    if pathlib.PurePath(split).name != split:
+        raise Refused(f"the split is {quoted(split)}: name a JSON file, or a word such as train")
+    for word in (split, *_OTHER_WORDS.get(split, ())):
+        for pattern in _FILES:
+            if os.path.isfile(root / pattern.format(word)):
+                return root / pattern.format(word), word
+        dated = sorted(root.glob(f"annotations/instances_{glob.escape(word)}*.json"))
+        if len(dated) > 1:
+            raise Refused(
+                f"{root} has several annotations for {split} ({some([path.name for path in dated])}): name one of them "
+                "with --train-splits or --val-splits"
+            )
+        if dated:
+            return dated[0], dated[0].stem.removeprefix("instances_")
+    there = [str(path.relative_to(root)) for path in _annotations(root)]
+    raise Refused(
+        f"{root} has no annotations/instances_{split}.json (there are {some(there, 10) or 'no JSON files'}): name the "
+        "files with --train-splits and --val-splits"
+    )
+
+
+def _annotations(root: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(path for pattern in ("annotations/*.json", "*.json", "*/*.coco.json") for path in root.glob(pattern))

@@ -1,0 +1,24 @@
+"""How a recipe crops its training images."""
+
+from __future__ import annotations
+
+from gluon_tricks.data.auto_augment import AutoAugmented
+from gluon_tricks.data.crop import AreaCrop, CentreCrop, Crop, PadCrop, SideCrop
+from gluon_tricks.recipes.recipe import Recipe
+
+
+def training_crop(recipe: Recipe) -> Crop:
+    """How a resolved recipe crops its training images."""
+    crop = _crop(recipe)
+    return AutoAugmented(crop) if recipe.auto_augment else crop
+
+
+def _crop(recipe: Recipe) -> Crop:
+    if recipe.crop == "area":
+        return AreaCrop((recipe.min_area, 1.0), recipe.aspect)
+    if recipe.crop in ("side", "square"):
+        return SideCrop(recipe.side, square=recipe.crop == "square")
+    if recipe.crop == "pad":
+        colour = tuple(round(level) for level in recipe.mean) if recipe.pad_colour == "mean" else (0, 0, 0)
+        return PadCrop(recipe.pad, colour, recipe.crop_ratio)
+    return CentreCrop(recipe.crop_ratio)

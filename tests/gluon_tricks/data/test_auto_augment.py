@@ -1,0 +1,93 @@
+"""AutoAugment's policies; torchvision, whose operations are Pillow's too, is the oracle."""
+
+import importlib
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from gluon_tricks.core import foreign
+from gluon_tricks.core.keyed_random import generator
+from gluon_tricks.data import auto_augment
+from gluon_tricks.data.auto_augment import POLICIES, AutoAugmented, changed
+from gluon_tricks.data.crop import TRIES, AreaCrop
+from gluon_tricks.data.loader import RecordLoader
+from gluon_tricks.data.records import Records
+
+NAMES = {"autocontrast": "AutoContrast", "colour": "Color", "shear_x": "ShearX"}
+PIXELS = generator(0, "pixels").integers(20, 230, (40, 50, 3)).astype(np.uint8)
+
+
+@pytest.fixture
+def torchvision():
+    pytest.importorskip("torch")
+    try:
+        foreign.import_torchvision()
+    except ImportError as error:
+        pytest.skip(str(error))
+    return importlib.import_module("torchvision.transforms.autoaugment")
+
+
+def test_the_table_is_torchvisions(torchvision):
+    theirs = torchvision.AutoAugment()._get_policies(torchvision.AutoAugmentPolicy.IMAGENET)
+    without = {"AutoContrast", "Equalize", "Invert"}  # of which they leave the magnitude out
+    for ours, policy in zip(POLICIES, theirs):
+        for (name, probability, magnitude), (their_name, their_probability, their_magnitude) in zip(ours, policy):
+            assert (NAMES.get(name, name.title()), probability) == (their_name, their_probability)
+            assert their_magnitude == (None if their_name in without else magnitude)
+    assert len(POLICIES) == len(theirs) == 25
+
+
+@pytest.mark.parametrize("name", sorted(auto_augment._OPERATIONS))
+@pytest.mark.parametrize("magnitude, sign", [(3, 1), (8, -1)])
+def test_an_operation_is_torchvisions(name, magnitude, sign, torchvision):
+    space = torchvision.AutoAugment()._augmentation_space(10, (40, 50))
+    their_name = NAMES.get(name, name.title())
+    levels, signed = space[their_name]
+    level = float(levels[magnitude]) * (sign if signed else 1) if levels.ndim else 0.0
+    image = PIL.Image.fromarray(PIXELS)
+    nearest = torchvision.InterpolationMode.NEAREST
+    theirs = torchvision._apply_op(image, their_name, level, nearest, list(auto_augment._GREY))
+    ours = auto_augment._OPERATIONS[name](image, sign * magnitude / 9)
+    if name == "shear_x":  # the same map from pixel to pixel but for roundings
+        assert (np.asarray(ours) == np.asarray(theirs)).mean() > 0.9
+    else:  # their magnitudes are float32
+        np.testing.assert_allclose(np.asarray(ours, float), np.asarray(theirs, float), atol=1)
+
+
+def draws(policy, done=(0.0, 0.0), sign=0.9):
+    return np.array([[done[0], sign, (policy + 0.5) / 25, 0], [done[1], sign, 0, 0]])
+
+
+def test_what_is_drawn():
+    """Policy 13 inverts (0.6) and equalises (always); 12 never does its first."""
+    inverted = 255 - PIXELS
+    np.testing.assert_array_equal(changed(PIXELS, draws(13)), changed(inverted, draws(13, (0.7, 0.0))))
+    np.testing.assert_array_equal(changed(PIXELS, draws(12, (0.0, 0.9))), PIXELS)
+    red = np.zeros((8, 8, 3), np.uint8)
+    red[..., 2] = 200  # BGR: magnitude 9 of colour towards grey: 0.1 of the colour stays, so red is still the largest
+    grey = changed(red, draws(16, (0.0, 1.0)))[0, 0].tolist()
+    assert grey[0] == grey[1] < grey[2] < 200
+
+
+def test_the_crop_is_the_one_without_policies():
+    """The loader draws more numbers, of which the first are the same."""
+    numbers = generator(0, "crop", 0, 5).random((AutoAugmented(AreaCrop()).rows, 4))
+    np.testing.assert_array_equal(numbers[:TRIES], generator(0, "crop", 0, 5).random((TRIES, 4)))
+    numbers[TRIES:] = draws(12, (0.0, 0.9))
+    wanted = AreaCrop().cut(PIXELS, 24, numbers[:TRIES])
+    np.testing.assert_array_equal(AutoAugmented(AreaCrop()).cut(PIXELS, 24, numbers), wanted)
+
+
+def test_batches_follow_from_seed_and_epoch_alone(tiny_records):
+    records = Records(tiny_records / "train.rec")
+
+    def images(threads, crop, start=0):
+        loader = RecordLoader(records, size=32, batch_size=8, train=True, crop=crop, threads=threads)
+        return np.stack([batch.images for batch in loader.epoch(1, start)])
+
+    with_policies = images(1, AutoAugmented(AreaCrop()))
+    np.testing.assert_array_equal(with_policies, images(3, AutoAugmented(AreaCrop())))
+    np.testing.assert_array_equal(with_policies[2:], images(2, AutoAugmented(AreaCrop()), 2))
+    differing = (with_policies != images(1, AreaCrop())).any((2, 3, 4)).mean()
+    assert 0.7 < differing < 1
