@@ -135,7 +135,7 @@ def _by_number(net: HybridBlock, values: Mapping[str, np.ndarray]) -> dict[str, 
         return None
     place, queues = {layer: k for k, layer in enumerate(theirs)}, _queues(theirs)
     for ours in ours_layers.values():
-        fitting = [queue for queue in queues if queue and _same(theirs[queue[0]], ours, values, parameters)]
+        fitting = [queue for queue in queues if queue and _same(net, theirs[queue[0]], ours, values)]
         if not fitting:
             return None
         layer = min(fitting, key=lambda queue: place[queue[0]]).pop(0)
@@ -161,9 +161,10 @@ def _numbered(text: str) -> tuple[str, int]:
     return kind, int(text[len(kind) :] or 0)
 
 
-def _same(theirs: Mapping[str, str], ours: Mapping[str, str], values, parameters) -> bool:
+def _same(net: HybridBlock, theirs: Mapping[str, str], ours: Mapping[str, str], values) -> bool:
     """Whether a layer of theirs has the parameters of one of ours; another number of classes is told later."""
-    free = slice(1 if next(iter(ours.values())).startswith("head.") else 0, None)
+    parameters = parameters_of(net)
+    free = slice(1 if next(iter(ours.values())).startswith(f"{net.head_name}.") else 0, None)
     return theirs.keys() == ours.keys() and all(
         fits(values[theirs[kind]].shape[free], parameters[name].shape[free]) for kind, name in ours.items()
     )
