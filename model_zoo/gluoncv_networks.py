@@ -14,7 +14,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.foreign import import_gluoncv
 from model_zoo.classifier import Classifier, Peer, check_drop, check_switch
 from model_zoo.gluoncv_layers import ChannelGroupNorm, DropBlock
-from model_zoo.gluoncv_table import FAMILIES, Family
+from model_zoo.gluoncv_table import FAMILIES, Family, no_stages
 from model_zoo.norm import BATCH_NORM, Norm
 from model_zoo.preprocessing import CIFAR10, Preprocessing
 
@@ -134,9 +134,16 @@ class GluonCVNetwork(Classifier):
             raise Refused(f"{self.name} has no features in GluonCV: its layers are {', '.join(self._children)}")
         return self._children["features"]
 
-    def features_at(self, *stages: int) -> HybridBlock:
-        """Refused: it has no stages."""
+    @property
+    def trunk(self) -> list[HybridBlock]:
+        """Raises: Refused: the network has no stages, and so no features_at and no neck."""
         raise Refused(no_stages(self.name))
+
+    stages = neck = trunk
+
+    def features_at(self, *stages: int) -> HybridBlock:
+        """Raises: Refused, as trunk does."""
+        return self.trunk
 
     def check_images(self, shape: tuple[int, ...]) -> None:
         """Refuses images of a shape that the network cannot take."""
@@ -151,14 +158,6 @@ class GluonCVNetwork(Classifier):
 
     def hybrid_forward(self, F, images):
         return self._block.hybrid_forward(F, images)
-
-
-def no_stages(name: str) -> str:
-    """Why a detector, a segmenter or a view of stages does not stand on a network of GluonCV's."""
-    return (
-        f"{name} is GluonCV's own network and has no stages to take features from: choose one of the zoo's own, which "
-        "gluon-tricks models lists first, such as resnet50_v1d"
-    )
 
 
 class _Builder:
@@ -177,6 +176,8 @@ class _Builder:
             arguments |= {"norm_layer": self._make, "norm_kwargs": dict(norm.norm_kwargs or {})}
         theirs = import_gluoncv().model_zoo.get_model
         block = theirs(name.removesuffix(_GROUPED), pretrained=False, **arguments)
+        for parameter in block.collect_params().values():
+            parameter._shape = parameter._shape or (0,)  # a pruned network's: not known yet, but of one axis
         layers = [layer for layer in _blocks(block) if hasattr(layer, "gamma") and hasattr(layer, "beta")]
         own = [layer for layer in layers if id(layer) not in self.made]
         if arguments.get("norm_layer") == self._make and own:

@@ -182,6 +182,14 @@ _OTHERS = (  # how the rest of GluonCV's names begin or end, what they are, what
 )
 
 
+def no_stages(name: str) -> str:
+    """Why no detector, segmenter or view of stages stands on one of these networks."""
+    return (
+        f"{name} is GluonCV's own network, which has no stages to take feature maps from: choose one of the zoo's own, "
+        "which gluon-tricks models lists first, such as resnet50_v1d"
+    )
+
+
 def refuse_what_is_no_classifier(name: str) -> None:
     """Refuses a name that GluonCV has for something else than a classifier of images."""
     for pattern, what, instead in _OTHERS:
