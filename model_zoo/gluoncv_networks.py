@@ -13,7 +13,7 @@ from mxnet.gluon import HybridBlock, nn
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.foreign import import_gluoncv
 from model_zoo.classifier import Classifier, Peer, check_drop, check_switch
-from model_zoo.gluoncv_layers import ChannelGroupNorm, DropBlock
+from model_zoo.gluoncv_layers import ChannelGroupNorm, DropBlock, train_through_concat
 from model_zoo.gluoncv_table import FAMILIES, Family, no_stages
 from model_zoo.norm import BATCH_NORM, Norm
 from model_zoo.preprocessing import CIFAR10, Preprocessing
@@ -65,6 +65,9 @@ class GluonCVNetwork(Classifier):
         for key, child in block._children.items():
             self.register_child(child, key)
         _replace_drop_blocks(self, dropblock)
+        for cell in _blocks(self) if family.joins else ():
+            if type(cell).__name__.startswith(("Cell", "FirstCell", "NormalCell", "ReductionCell")):
+                train_through_concat(cell)
         if not named and classes != family.classes:
             with block.name_scope():
                 self.output = nn.Dense(int(classes), in_units=self.head._in_units)

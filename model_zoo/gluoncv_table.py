@@ -49,6 +49,7 @@ class Family:
         sides: of the images.
         classes: K by default.
         classes_keyword: what GluonCV calls them; "": it has no other number of them.
+        joins: its code joins maps of few channels, whose gradients MXNet has to be helped with.
         input_size: px of a side that they were made for; input_sizes: of those with another, by name.
     """
 
@@ -60,6 +61,7 @@ class Family:
     sides: Sides = ANY
     classes: int = 1000
     classes_keyword: str = "classes"
+    joins: bool = False
     input_size: int = 224
     input_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
@@ -145,7 +147,7 @@ FAMILIES = (
     Family(
         "NASNet-A", "Zoph et al., Learning transferable architectures (CVPR 2018)",
         ("nasnet_4_1056", "nasnet_5_1538", "nasnet_7_1920", "nasnet_6_4032"), "out.3", (_NORM, "use_aux"),
-        Sides(11, None, 16, 7), input_size=331,
+        Sides(11, None, 16, 7), joins=True, input_size=331,
     ),
     Family(
         "Residual attention network", _ATTENTION, _names("residualattentionnet{}", *_ATTENTIONS), "fc",
