@@ -41,7 +41,7 @@ from gluon_tricks.training.loop import train_and_evaluate
 from gluon_tricks.tricks import Distillation
 from model_zoo import get_model, list_gluoncv_models
 from model_zoo.export import export_onnx
-from model_zoo.gluoncv_table import FAMILIES
+from model_zoo.gluoncv_table import FAMILY_OF
 from model_zoo.inference import fuse, quantise
 from model_zoo.summary import human, summarise
 
@@ -193,11 +193,11 @@ def table(networks: dict[str, dict]) -> str:
 
     rows = [["network", "input", "parameters", "multiply-adds", *COLUMNS.values()]]
     rows.append(["---"] * len(rows[0]))
-    for family in FAMILIES:
-        for name in family.names:
-            seen, side = networks.get(name, {}), family.input_sizes.get(name, family.input_size)
-            size = [f"{seen['parameters']:,}", human(seen["multiply_adds"])] if "parameters" in seen else ["", ""]
-            rows.append([f"`{name}`", str(side), *size, *(cell(seen.get(what, "not tried")) for what in COLUMNS)])
+    for name, family in FAMILY_OF.items():
+        seen = networks.get(name, {})
+        size = [f"{seen['parameters']:,}", human(seen["multiply_adds"])] if "parameters" in seen else ["", ""]
+        outcomes = (cell(seen.get(what, seen.get("failed", "not tried"))) for what in COLUMNS)
+        rows.append([f"`{name}`", str(family.side(name)), *size, *outcomes])
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([*lines, "", *(f"{number}. {note}" for note, number in notes.items())])
 

@@ -14,7 +14,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.foreign import import_gluoncv
 from model_zoo.classifier import Classifier, Peer, check_drop, check_switch
 from model_zoo.gluoncv_layers import ChannelGroupNorm, DropBlock, train_through_concat
-from model_zoo.gluoncv_table import FAMILIES, Family, no_stages
+from model_zoo.gluoncv_table import FAMILY_OF, Family, no_stages
 from model_zoo.norm import BATCH_NORM, Norm
 from model_zoo.preprocessing import CIFAR10, Preprocessing
 
@@ -48,7 +48,7 @@ class GluonCVNetwork(Classifier):
         super().__init__(
             name,
             classes=classes,
-            preprocessing=Preprocessing(family.input_sizes.get(name, family.input_size), **usual),
+            preprocessing=Preprocessing(family.side(name), **usual),
             smallest_side=sides.least,
             largest_side=sides.most,
             peers={"gluoncv": Peer(name, {})},
@@ -239,5 +239,5 @@ class _Constructor:
 
 
 MODELS: dict[str, Callable[..., GluonCVNetwork]] = {
-    name: _Constructor(name, family) for family in FAMILIES for name in family.names
+    name: _Constructor(name, family) for name, family in FAMILY_OF.items()
 }

@@ -65,6 +65,10 @@ class Family:
     input_size: int = 224
     input_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
+    def side(self, name: str) -> int:
+        """Of the images that a network of the family was made for, px."""
+        return self.input_sizes.get(name, self.input_size)
+
 
 def _names(text: str, *parts: object) -> tuple[str, ...]:
     return tuple(text.format(part) for part in parts)
@@ -168,7 +172,7 @@ FAMILIES = (
     ),
 )  # fmt: skip
 
-NAMES = tuple(name for family in FAMILIES for name in family.names)
+FAMILY_OF = {name: family for family in FAMILIES for name in family.names}
 
 _DETECT = "gluon-tricks detect trains a Faster-RCNN"
 _SEGMENT = "gluon-tricks segment trains an FCN"

@@ -48,7 +48,7 @@ class TransferRecipe(Settings):
 
     def constraints(self) -> Iterator[tuple[bool, str]]:
         yield from super().constraints()
-        yield self.model not in gluoncv_table.NAMES, gluoncv_table.no_stages(self.model)
+        yield self.model not in gluoncv_table.FAMILY_OF, gluoncv_table.no_stages(self.model)
         yield self.classes is None or self.classes <= 2**16, f"classes is {self.classes}: masks have at most {2**16}"
         yield (
             self.classes is None or len(self.class_names) in (0, self.classes),
