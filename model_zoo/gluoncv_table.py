@@ -116,7 +116,7 @@ FAMILIES = (
     ),
     Family(
         "ResNeXt-e", "GluonCV's own: with ResNet-D's stem and shortcuts",
-        ("resnext101e_64x4d", "se_resnext101e_64x4d"), keywords=(_NORM, _GAMMA), sides=Sides(19),
+        ("resnext101e_64x4d", "se_resnext101e_64x4d"), keywords=(_NORM, _GAMMA), sides=Sides(17),
     ),
     Family("SENet", _SE, ("senet_154",), sides=Sides(5)),
     Family("SENet-e", f"{_SE}, with ResNet-D's shortcuts", ("senet_154e",), sides=Sides(19)),
@@ -132,7 +132,7 @@ FAMILIES = (
     ),
     Family(
         "MobileNet v3", "Howard et al., Searching for MobileNetV3 (ICCV 2019)",
-        ("mobilenetv3_large", "mobilenetv3_small"), keywords=(_NORM, _GAMMA, _DROP),
+        ("mobilenetv3_large", "mobilenetv3_small"), keywords=(_NORM, _GAMMA),
     ),
     Family("DenseNet-161", "Huang et al., Densely connected networks (CVPR 2017)", ("densenet161",),
            keywords=(_NORM, "dropout"), sides=Sides(221, 444)),
