@@ -113,8 +113,7 @@ class Trial:
         self._require_same(net, 1e-3)
 
     def int8(self) -> None:
-        quantised = quantise(OwnOutput(self._net()), [self.batch] * 2)
-        if not np.isfinite(own(quantised(self.batch)).asnumpy()).all():
+        if not np.isfinite(own(quantise(self._net(), [self.batch] * 2)(self.batch)).asnumpy()).all():
             raise Refused("its logits are no numbers")
 
     def teacher(self) -> None:

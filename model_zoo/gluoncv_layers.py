@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mxnet.contrib import amp
 from mxnet.gluon import HybridBlock, nn
 
 
@@ -71,8 +72,8 @@ class DropBlock(HybridBlock):
         return F.broadcast_mul(x, F.broadcast_div(kept, share))
 
 
-class _PlainConcat:
-    """MXNet's operators, of which concat gives a copy of what it has made."""
+class _Joining:
+    """MXNet's operators, whose concat takes maps of two types and has a gradient for every number of channels."""
 
     def __init__(self, F):
         self._operators = F
@@ -81,14 +82,19 @@ class _PlainConcat:
         return getattr(self._operators, name)
 
     def concat(self, *maps, dim: int):
-        return self._operators.slice_axis(self._operators.concat(*maps, dim=dim), axis=dim, begin=0, end=None)
+        F = self._operators
+        if amp.amp._amp_initialized:
+            maps = list(F.amp_multicast(*maps, num_outputs=len(maps)))
+        return F.slice_axis(F.concat(*maps, dim=dim), axis=dim, begin=0, end=None)
 
 
-def train_through_concat(block: HybridBlock) -> None:
-    """Gives the gradient of each concat in a block's own code the plain layout, by a slice of everything after it.
+def join_with_care(block: HybridBlock) -> None:
+    """Makes each concat in a block's own code one that MXNet can train through, of the same numbers.
 
     oneDNN has gradients in blocks of channels, and MXNet 1.9.1 cannot take one apart within a block: of the maps of 11
-    channels that NASNet joins it fails with "could not construct a sub-memory".
+    channels that NASNet joins it fails with "could not construct a sub-memory". A slice of everything after the concat
+    gives the gradient a plain layout. And mixed precision leaves a map float32 that no layer has computed, which a
+    concat refuses beside one in bfloat16.
     """
     theirs = block.hybrid_forward
-    block.hybrid_forward = lambda F, *maps, **parameters: theirs(_PlainConcat(F), *maps, **parameters)
+    block.hybrid_forward = lambda F, *maps, **parameters: theirs(_Joining(F), *maps, **parameters)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -13,7 +12,7 @@ from mxnet.gluon import HybridBlock, nn
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.foreign import import_gluoncv
 from model_zoo.classifier import Classifier, Peer, check_drop, check_switch
-from model_zoo.gluoncv_layers import ChannelGroupNorm, DropBlock, train_through_concat
+from model_zoo.gluoncv_layers import ChannelGroupNorm, DropBlock, join_with_care
 from model_zoo.gluoncv_table import FAMILY_OF, Family, no_stages
 from model_zoo.norm import BATCH_NORM, Norm
 from model_zoo.preprocessing import CIFAR10, Preprocessing
@@ -65,9 +64,9 @@ class GluonCVNetwork(Classifier):
         for key, child in block._children.items():
             self.register_child(child, key)
         _replace_drop_blocks(self, dropblock)
-        for cell in _blocks(self) if family.joins else ():
-            if type(cell).__name__.startswith(("Cell", "FirstCell", "NormalCell", "ReductionCell")):
-                train_through_concat(cell)
+        for cell in _blocks(self):
+            if type(cell).__name__ in family.joining:
+                join_with_care(cell)
         if not named and classes != family.classes:
             with block.name_scope():
                 self.output = nn.Dense(int(classes), in_units=self.head._in_units)
@@ -190,7 +189,9 @@ class _Builder:
             )
         for layer in layers if norm.use_global_stats else ():
             if not isinstance(layer, nn.BatchNorm):
-                raise Refused(f"{name}: use_global_stats is for BatchNorm, and {type(layer).__name__} has no statistics")
+                raise Refused(
+                    f"{name}: use_global_stats is for BatchNorm, and {type(layer).__name__} has no statistics"
+                )
             layer._kwargs["use_global_stats"] = True
         return block
 
@@ -204,7 +205,9 @@ class _Builder:
             layer = self.norm.norm_layer(**known)
         except TypeError as error:
             called = getattr(self.norm.norm_layer, "__name__", repr(self.norm.norm_layer))
-            raise Refused(f"{self.name}: norm_layer={called} cannot be made with {', '.join(known)}: {error}") from error
+            raise Refused(
+                f"{self.name}: norm_layer={called} cannot be made with {', '.join(known)}: {error}"
+            ) from error
         self.made.add(id(layer))
         return layer
 

@@ -49,7 +49,7 @@ class Family:
         sides: of the images.
         classes: K by default.
         classes_keyword: what GluonCV calls them; "": it has no other number of them.
-        joins: its code joins maps of few channels, whose gradients MXNet has to be helped with.
+        joining: classes of GluonCV's in whose code MXNet has to be helped with concat (see gluoncv_layers).
         input_size: px of a side that they were made for; input_sizes: of those with another, by name.
     """
 
@@ -61,7 +61,7 @@ class Family:
     sides: Sides = ANY
     classes: int = 1000
     classes_keyword: str = "classes"
-    joins: bool = False
+    joining: tuple[str, ...] = ()
     input_size: int = 224
     input_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
@@ -137,10 +137,13 @@ FAMILIES = (
     Family("DenseNet-161", "Huang et al., Densely connected networks (CVPR 2017)", ("densenet161",),
            keywords=(_NORM, "dropout"), sides=Sides(221, 444)),
     Family("ShuffleNet v1", "Zhang et al., ShuffleNet (CVPR 2018)", ("shufflenet_v1",)),
-    Family("ShuffleNet v2", "Ma et al., ShuffleNet V2 (ECCV 2018)", ("shufflenet_v2",)),
-    Family("SqueezeNet 1.0", "Iandola et al., SqueezeNet (2016)", ("squeezenet1.0",), keywords=(), sides=Sides(213, 420)),
-    Family("SqueezeNet 1.1", "Iandola et al., SqueezeNet (2016)", ("squeezenet1.1",), keywords=(), sides=Sides(209, 416)),
-    Family("Xception", "Chollet, Xception (CVPR 2017), as DeepLab has it", ("xception", "xception71"), "fc", input_size=299),
+    Family("ShuffleNet v2", "Ma et al., ShuffleNet V2 (ECCV 2018)", ("shufflenet_v2",), joining=("shuffleUnitV2",)),
+    Family("SqueezeNet 1.0", "Iandola et al., SqueezeNet (2016)", ("squeezenet1.0",), keywords=(),
+           sides=Sides(213, 420)),
+    Family("SqueezeNet 1.1", "Iandola et al., SqueezeNet (2016)", ("squeezenet1.1",), keywords=(),
+           sides=Sides(209, 416)),
+    Family("Xception", "Chollet, Xception (CVPR 2017), as DeepLab has it", ("xception", "xception71"), "fc",
+           input_size=299),
     Family("Darknet-53", "Redmon and Farhadi, YOLOv3 (2018)", ("darknet53",)),
     Family("DLA-34", "Yu et al., Deep layer aggregation (CVPR 2018)", ("dla34",), "fc", sides=Sides(31, None, 32, 1)),
     Family(
@@ -151,7 +154,9 @@ FAMILIES = (
     Family(
         "NASNet-A", "Zoph et al., Learning transferable architectures (CVPR 2018)",
         ("nasnet_4_1056", "nasnet_5_1538", "nasnet_7_1920", "nasnet_6_4032"), "out.3", (_NORM, "use_aux"),
-        Sides(11, None, 16, 7), joins=True, input_size=331,
+        Sides(11, None, 16, 7),
+        joining=("CellStem0", "CellStem1", "FirstCell", "NormalCell", "ReductionCell0", "ReductionCell1"),
+        input_size=331,
     ),
     Family(
         "Residual attention network", _ATTENTION, _names("residualattentionnet{}", *_ATTENTIONS), "fc",

@@ -43,7 +43,9 @@ def test_every_name_of_gluoncv_is_a_network_or_refused_with_what_to_use():
     assert set(list_gluoncv_models()) <= theirs - ours
     kinds = {}
     for name in theirs - ours - set(list_gluoncv_models()):
-        with pytest.raises(Refused, match="is GluonCV's network for .*, and these are classifiers of images: ") as error:
+        with pytest.raises(
+            Refused, match="is GluonCV's network for .*, and these are classifiers of images: "
+        ) as error:
             get_model(name)
         kinds.setdefault(str(error.value).partition(" is GluonCV's network for ")[2].partition(",")[0], set()).add(name)
         assert not is_model(name)
@@ -204,7 +206,9 @@ def test_norms_are_gluoncvs_keyword_or_refused(name):
             super().__init__(**kwargs)
 
     if name.startswith(OWN_NORMS):
-        with pytest.raises(Refused, match=f"{name}: GluonCV's code takes BatchNorm for .*leave out --use-gn, --sync-bn"):
+        with pytest.raises(
+            Refused, match=f"{name}: GluonCV's code takes BatchNorm for .*leave out --use-gn, --sync-bn"
+        ):
             get_model(name, norm_layer=Norm)
     else:
         net = get_model(name, norm_layer=Norm, norm_kwargs={"epsilon": 0.5})
