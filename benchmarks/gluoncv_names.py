@@ -1,6 +1,6 @@
 """Try everything on each of GluonCV's own networks (model_zoo.gluoncv_networks), on tiny images: %(prog)s [NAME ...].
 
-Each network has a process of its own: it is trained, resumed, evaluated, exported, distilled from, ... with two classes.
+Each network has a process of its own, where it is trained with two classes, resumed, evaluated, exported and so on.
 --out keeps what came of it as JSON, to which other names can be added later; --table prints it as the table of
 docs/gluoncv.md.
 """
@@ -187,7 +187,9 @@ def table(networks: dict[str, dict]) -> str:
     """Markdown: a row for each network, and below what did not work."""
     notes: dict[str, int] = {}
 
-    def cell(outcome: bool | str) -> str:
+    def cell(outcome: bool | str | None) -> str:
+        if outcome is None:
+            return ""  # not tried
         return "yes" if outcome is True else f"no [{notes.setdefault(outcome, len(notes) + 1)}]"
 
     rows = [["network", "input", "parameters", "multiply-adds", *COLUMNS.values()]]
@@ -195,7 +197,7 @@ def table(networks: dict[str, dict]) -> str:
     for name, family in FAMILY_OF.items():
         seen = networks.get(name, {})
         size = [f"{seen['parameters']:,}", human(seen["multiply_adds"])] if "parameters" in seen else ["", ""]
-        outcomes = (cell(seen.get(what, seen.get("failed", "not tried"))) for what in COLUMNS)
+        outcomes = (cell(seen.get(what, seen.get("failed"))) for what in COLUMNS)
         rows.append([f"`{name}`", str(family.side(name)), *size, *outcomes])
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([*lines, "", *(f"{number}. {note}" for note, number in notes.items())])

@@ -45,7 +45,10 @@ FILES: dict[str, tuple[tuple, ...]] = {
     "squeezenet1.0": (("264ba4970a0cc87a4f15c96e25246a1307caf523", 56.11, 79.09),),
     "squeezenet1.1": (("33ba0f93753c83d86e1eb397f38a667eaf2e9376", 54.96, 78.17),),
     "xception": (("37c1c90b56800303a66934487fbf017bca8bba00", 79.56, 94.77),),
-    "darknet53": (("2189ea49720a116dead245b9b252301cffa18d28", 78.56, 94.43, _MIXUP), ("95975047", 78.13, 93.86, _SMOOTHING)),
+    "darknet53": (
+        ("2189ea49720a116dead245b9b252301cffa18d28", 78.56, 94.43, _MIXUP),
+        ("95975047", 78.13, 93.86, _SMOOTHING),
+    ),
     "dla34": (("5fd8d651eea4b8f3767174ea63bd0afc1fa541d8",),),
     "hrnet_w18_c": (("9c946e56229ae6d1e4ec482c3be63ae2ee33d654",),),
     "hrnet_w18_small_v1_c": (("c224ae0fe80dd060d244b6a934dada1de0a9c021",),),

@@ -153,9 +153,10 @@ class GluonCVNetwork(Classifier):
         sides = self._sides
         wrong = next((side for side in shape[2:] if not sides.fit(side)), None)
         if wrong is not None:
+            near = " or ".join(sides.near(wrong))
             raise Refused(
-                f"{self.name} takes images with sides of {sides.least} to {sides.least + sides.slack} px and a multiple "
-                f"of {sides.every} more, but got {shape[2]}x{shape[3]}: make {wrong} {' or '.join(sides.near(wrong))}"
+                f"{self.name} takes images with sides of {sides.least} to {sides.least + sides.slack} px and a "
+                f"multiple of {sides.every} more, but got {shape[2]}x{shape[3]}: make {wrong} {near}"
             )
 
     def hybrid_forward(self, F, images):

@@ -4,8 +4,8 @@
     %(prog)s resnet50 vgg16     those whose names have one of these parts
 
 Below the zoo's own networks stand GluonCV's: names that GluonCV has and the zoo has not built anew. They are trained,
-evaluated, exported and so on under these names, but no detector or segmenter stands on them (docs/gluoncv.md). Without a
-part their sizes are left out, as GluonCV takes its time to build them.
+evaluated, exported and so on under these names, but no detector or segmenter stands on them (docs/gluoncv.md). Without
+a part their sizes are left out, as building all of them takes a minute.
 
 Multiply-adds are of convolutions and dense layers, for one image of the input size. Top-1 and top-5 are percent on
 ImageNet's validation images (cifar_...: on CIFAR-10's test images), as published with the file of that tag; other
@@ -43,7 +43,11 @@ def named(parts: Sequence[str]) -> list[str]:
 
 
 def rows(name: str, sized: bool = True) -> list[tuple[str, ...]]:
-    """The lines of a network: one for each published file, or one. Args: sized: with its size, for which it is built."""
+    """The lines of a network: one for each published file, or one.
+
+    Args:
+        sized: with its size, for which it is built.
+    """
     if not sized:
         size = (name, str(FAMILY_OF[name].side(name)), "", "")
     else:
