@@ -306,7 +306,7 @@ def test_what_has_no_stages_is_refused_by_one_sentence():
         ("mobilenetv2_1.0", {"last_gamma": True}, "there is no argument 'last_gamma' in mobilenetv2_1.0"),
         ("xception", {"dilated": True}, "there is no argument 'dilated' in xception"),
         ("resnet18_v2", {"last_gamma": 1}, "resnet18_v2: last_gamma is 1, but it takes true or false"),
-        ("mobilenetv3_small", {"final_drop": 1.5}, "mobilenetv3_small: a dropout of 1.5"),
+        ("resnest14", {"final_drop": 1.5}, "resnest14: a dropout of 1.5"),
         ("squeezenet1.0", {"norm_layer": None}, "there is no argument 'norm_layer' in squeezenet1.0"),
         ("resnest14", {"classes": 0}, "resnest14: classes=0"),
         ("mobilenetv4_small", {}, "there is no model 'mobilenetv4_small': did you mean mobilenetv3_small"),
