@@ -24,6 +24,7 @@ from model_zoo import (
     cvjena,
     densenet,
     formats,
+    gluoncv_networks,
     googlenet,
     hub,
     inception,
@@ -35,10 +36,11 @@ from model_zoo import (
     weights,
 )
 from model_zoo.described import model_in
+from model_zoo.gluoncv_table import refuse_what_is_no_classifier
 from model_zoo.norm import KEYWORDS as NORM_KEYWORDS
 from model_zoo.norm import Norm
 
-__all__ = ["get_model", "list_models", "load_model", "recognise"]
+__all__ = ["get_model", "is_model", "list_gluoncv_models", "list_models", "load_model", "recognise"]
 
 _REGISTRY = {  # name -> constructor with explicit keywords; a family registers by a line
     **resnet.MODELS,
@@ -54,8 +56,18 @@ _REGISTRY = {  # name -> constructor with explicit keywords; a family registers 
 
 
 def list_models() -> list[str]:
-    """The names that get_model knows."""
+    """The names of this zoo's own networks, which get_model knows, as it does those of list_gluoncv_models."""
     return list(_REGISTRY)
+
+
+def list_gluoncv_models() -> list[str]:
+    """The names of GluonCV's other networks: get_model gives GluonCV's own ones (see gluoncv_networks)."""
+    return list(gluoncv_networks.MODELS)
+
+
+def is_model(name: object) -> bool:
+    """Whether get_model knows a network of this name."""
+    return isinstance(name, str) and (name in _REGISTRY or name in gluoncv_networks.MODELS)
 
 
 def get_model(
@@ -64,7 +76,7 @@ def get_model(
     """A network of the zoo.
 
     Args:
-        name: one of list_models().
+        name: one of list_models() or list_gluoncv_models().
         pretrained: where its parameters come from. True: the file that GluonCV published as its default; a tag such
             as "117a384e": another of its files (published.PUBLISHED lists them); "hf-hub:OWNER/NAME": a repository at
             the Hugging Face hub (timm_files.FILES lists timm's); all are downloaded where this machine does not have
@@ -112,8 +124,9 @@ def load_model(path: str | os.PathLike, name: str | None = None, classes: int | 
 
     Args:
         path: the file, of a kind that formats.read knows; or a repository, hf-hub:OWNER/NAME.
-        name: one of list_models(); None: the name in the file's metadata (weights.save writes it into safetensors) or
-            in timm's config.json beside it, else the only network that has the names and shapes in the file.
+        name: as of get_model; None: the name in the file's metadata (weights.save writes it into safetensors) or in
+            timm's config.json beside it, else the only network of list_models() that has the names and shapes in the
+            file.
         classes: number of logits; None: as many as the file has.
         ctx: context or list of contexts; the default is the CPU.
 
@@ -123,16 +136,16 @@ def load_model(path: str | os.PathLike, name: str | None = None, classes: int | 
     if hub.is_reference(path):
         path = hub.fetch(os.fspath(path), name or "")
     values, told = formats.read(path), model_in(path)
-    if name and told in _REGISTRY and name != told:
+    if name and is_model(told) and name != told:
         raise errors.Refused(f"{path} says that it holds a {told}, not a {name}: ask for {told}, or name no network")
-    name = name or (told if told in _REGISTRY else _recognised(path, values))
+    name = name or (told if is_model(told) else _recognised(path, values))
     if classes is None:
         classes = weights.head_classes(get_model(name), values)
     return _filled(get_model(name, **({} if classes is None else {"classes": classes})), values, ctx, path)
 
 
 def recognise(values: Mapping[str, np.ndarray]) -> list[tuple[str, int]]:
-    """The networks whose parameters these may be, by their names and shapes: (name, classes)."""
+    """The networks of list_models() whose parameters these may be, by their names and shapes: (name, classes)."""
     found = []
     for name, constructor in _REGISTRY.items():
         classes = weights.head_classes(_of_default(name), values)
@@ -189,7 +202,9 @@ def _filled(
 
 
 def _constructor(name: str):
-    return _REGISTRY[errors.require_known(name, list(_REGISTRY), "model")]
+    refuse_what_is_no_classifier(name)
+    known = {**_REGISTRY, **gluoncv_networks.MODELS}
+    return known[errors.require_known(name, list(known), "model")]
 
 
 def _with_one_norm(kwargs: dict) -> dict:

@@ -109,6 +109,11 @@ class Classifier(HybridBlock):
         return self.head
 
     @property
+    def head_name(self) -> str:
+        """The head's place in the network, with which the names of its parameters begin."""
+        return "head"
+
+    @property
     def heads(self) -> list[HybridBlock]:
         """Every dense layer that gives logits: of those of another number of classes a file has none."""
         return [self.head]

@@ -86,7 +86,7 @@ def _without_prefix(net: HybridBlock, values: Mapping[str, np.ndarray]) -> tuple
             if library in TORCH and left_out:
                 log.debug("%s: left out %d arrays that are no part of it: %s", net.name, len(left_out), left_out)
             return library, names
-    return "gluoncv", _by_number(net, values)
+    return "gluoncv", _by_scope(net, values) or _by_number(net, values)
 
 
 def namings(net: HybridBlock) -> dict[tuple[str, bool], dict[str, str]]:
@@ -109,6 +109,20 @@ def _end(name: str, words: Mapping[str, str]) -> str:
     """The name with its last segment replaced as listed."""
     place, dot, kind = name.rpartition(".")
     return f"{place}{dot}{words.get(kind, kind)}"
+
+
+def _by_scope(net: HybridBlock, values: Mapping[str, np.ndarray]) -> dict[str, str] | None:
+    """The naming of a file with the full names of one of GluonCV's own networks, such as resnetv20_conv0_weight.
+
+    Ours are these after the network's own scope; the first word has a number, or another letter of a pruned network.
+    """
+    names = {parameter.name.removeprefix(net.prefix): name for name, parameter in reversed(parameters_of(net).items())}
+    ours, theirs = ({name.partition("_")[0] for name in named} for named in (names, values))
+    if len(ours) != 1 or len(theirs) != 1:
+        return None
+    (own,), (word,) = ours, theirs
+    found = {f"{word}{theirs.removeprefix(own)}": name for theirs, name in names.items()}
+    return found if found.keys() == values.keys() else None
 
 
 def _by_number(net: HybridBlock, values: Mapping[str, np.ndarray]) -> dict[str, str] | None:
@@ -135,7 +149,7 @@ def _by_number(net: HybridBlock, values: Mapping[str, np.ndarray]) -> dict[str, 
         return None
     place, queues = {layer: k for k, layer in enumerate(theirs)}, _queues(theirs)
     for ours in ours_layers.values():
-        fitting = [queue for queue in queues if queue and _same(theirs[queue[0]], ours, values, parameters)]
+        fitting = [queue for queue in queues if queue and _same(net, theirs[queue[0]], ours, values)]
         if not fitting:
             return None
         layer = min(fitting, key=lambda queue: place[queue[0]]).pop(0)
@@ -161,9 +175,10 @@ def _numbered(text: str) -> tuple[str, int]:
     return kind, int(text[len(kind) :] or 0)
 
 
-def _same(theirs: Mapping[str, str], ours: Mapping[str, str], values, parameters) -> bool:
+def _same(net: HybridBlock, theirs: Mapping[str, str], ours: Mapping[str, str], values) -> bool:
     """Whether a layer of theirs has the parameters of one of ours; another number of classes is told later."""
-    free = slice(1 if next(iter(ours.values())).startswith("head.") else 0, None)
+    parameters = parameters_of(net)
+    free = slice(1 if next(iter(ours.values())).startswith(f"{net.head_name}.") else 0, None)
     return theirs.keys() == ours.keys() and all(
         fits(values[theirs[kind]].shape[free], parameters[name].shape[free]) for kind, name in ours.items()
     )

@@ -21,6 +21,7 @@ from gluon_tricks.core.scratch import scratch_folder
 from gluon_tricks.core.wording import some, without_password
 from model_zoo import hub, timm_files
 from model_zoo.download import Download, Unusable, unpack
+from model_zoo.gluoncv_files import FILE_NAMES, FILES
 
 log = logging.getLogger("model_zoo")
 
@@ -43,7 +44,7 @@ class Published:
     note: str = ""
 
 
-def _file(sha1: str, top1: float, top5: float | None = None, note: str = "") -> Published:
+def _file(sha1: str, top1: float | None = None, top5: float | None = None, note: str = "") -> Published:
     return Published(sha1[:8], sha1 if len(sha1) == 40 else None, top1, top5, note)
 
 
@@ -115,6 +116,7 @@ PUBLISHED: dict[str, tuple[Published, ...]] = {
     "cifar_resnet110_v1": (
         _file("a0e1f860475bf5369f6da07e0c2e03a4ae9cff9c", 95.2, None, _CIFAR.format(93.0)),
     ),
+    **{name: tuple(_file(*file) for file in files) for name, files in FILES.items()},
 }  # fmt: skip
 
 REPOSITORY = "https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/"
@@ -167,7 +169,8 @@ def fetch(name: str, tag: str | None = None) -> pathlib.Path:
         CannotWrite: the disk is full or read-only.
     """
     file = lookup(name, tag)
-    path = folder() / f"{name}-{file.tag}.params"
+    name_of_file = f"{FILE_NAMES.get(name, name)}-{file.tag}"
+    path = folder() / f"{name_of_file}.params"
     there = _sha1(path) if path.is_file() else ""
     if there.startswith(file.sha1 or file.tag):
         return path
@@ -209,7 +212,7 @@ def _fetch(name: str, file: Published, path: pathlib.Path, patient: bool) -> Non
         CannotWrite: the disk is full or read-only.
     """
     repository = os.environ.get("MXNET_GLUON_REPO", REPOSITORY).rstrip("/")
-    url = f"{repository}/gluon/models/{name}-{file.tag}.zip"
+    url = f"{repository}/gluon/models/{path.stem}.zip"
     try:
         with _scratch(path) as scratch:
             archive, unpacked = pathlib.Path(scratch, "archive"), pathlib.Path(scratch, "unpacked")

@@ -39,18 +39,26 @@ _INPUTS = {
     **dict.fromkeys("Pooling _contrib_AdaptiveAvgPooling2D Dropout Flatten Reshape expand_dims squeeze".split(), 1),
     **dict.fromkeys("transpose slice slice_axis mean sum square sqrt exp _copy Cast amp_cast Pad".split(), 1),
     **dict.fromkeys("L2Normalization _mul_scalar _plus_scalar _minus_scalar _rminus_scalar _div_scalar".split(), 1),
-    **dict.fromkeys("_power_scalar _maximum_scalar _minimum_scalar".split(), 1),
+    **dict.fromkeys("_power_scalar _maximum_scalar _minimum_scalar _equal_scalar ones_like SwapAxis".split(), 1),
+    **dict.fromkeys("UpSampling _contrib_BilinearResize2D".split(), 1),
     **dict.fromkeys("elemwise_add elemwise_sub elemwise_mul elemwise_div slice_like".split(), 2),
     **dict.fromkeys("broadcast_add broadcast_sub broadcast_mul broadcast_div".split(), 2),
     **dict.fromkeys("GroupNorm LayerNorm InstanceNorm".split(), 3),
     **dict.fromkeys(["BatchNorm"], 5),
 }
+_SETTINGS = {  # of operators that take more inputs with others: the only ones, and the only value; None: any
+    "UpSampling": {"scale": None, "sample_type": "nearest", "num_args": "1"},
+    "_contrib_BilinearResize2D": {"height": None, "width": None},
+}
 _MANY = ("Concat", "add_n")  # as many as num_args says
 _WORD = re.compile("[A-Za-z][A-Za-z0-9_]{0,30}")
 _NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{0,30})?(e[+-]?[0-9]{1,3})?")
 _LIMITS = {  # of the numbers in a setting: (lowest, highest); a stride of 0 is divided by, an edge of 1e6 px allocated
-    **dict.fromkeys(("kernel", "stride", "dilate", "scale", "num_args"), (1, 999)),
+    **dict.fromkeys(("kernel", "stride", "dilate", "num_args"), (1, 999)),
     **dict.fromkeys(("pad", "adj", "pad_width"), (0, 99)),
+    **dict.fromkeys(("dim1", "dim2"), (0, 3)),  # axes of (N, C, H, W)
+    **dict.fromkeys(("height", "width"), (1, 4096)),  # px
+    "scale": (1, 64),  # of UpSampling
     **dict.fromkeys(("num_filter", "num_hidden", "num_group", "num_groups", "output_size", "nsize"), (1, 1 << 20)),
 }
 _NUMBERS = (-(1 << 24), 1 << 24)
@@ -148,6 +156,9 @@ def _counts(op: Any, settings: dict[str, Any]) -> tuple[int, ...]:
         count = str(settings.get("num_args", "1"))
         return (int(count),) if re.fullmatch("[1-9][0-9]{0,4}", count) else ()
     if "prelu" in settings.values() or "use_length" in settings:  # these take one more
+        return ()
+    listed = _SETTINGS.get(op)
+    if listed and not all(key in listed and listed[key] in (None, value) for key, value in settings.items()):
         return ()
     return (_INPUTS[op],) if op in _INPUTS else ()
 

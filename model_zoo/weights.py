@@ -155,7 +155,7 @@ def as_ours(
     wrong = {t: name for t, name in names.items() if not fits(values[t].shape, parameters[name].shape)}
     for theirs, name in wrong.items():
         seen, wanted = values[theirs].shape, parameters[name].shape
-        if name.startswith("head.") and seen and fits((wanted[0], *seen[1:]), wanted):
+        if name.startswith(f"{net.head_name}.") and seen and fits((wanted[0], *seen[1:]), wanted):
             raise Refused(
                 f"{source} was saved with {seen[0]} classes, but {net.name} has {wanted[0]}: pass classes={seen[0]}"
             )
@@ -186,7 +186,7 @@ def as_theirs(net: HybridBlock, values: Mapping[str, np.ndarray], naming: str) -
 def head_classes(net: HybridBlock, values: Mapping[str, np.ndarray]) -> int | None:
     """How many classes the file's head has; None if the file's names are not this network's."""
     names = naming_in(net, values).names
-    heads = [theirs for theirs, name in (names or {}).items() if name.startswith("head.")]
+    heads = [theirs for theirs, name in (names or {}).items() if name.startswith(f"{net.head_name}.")]
     return next((values[theirs].shape[0] for theirs in heads if values[theirs].shape), None)
 
 

@@ -151,6 +151,7 @@ def _possible(args: argparse.Namespace, viewed: Viewed, choice: show.Choice) -> 
         "filters": lambda: show.first_filters(viewed),
         "deconvolution": viewed.chain,
         "evolution": lambda: moments.extend(_moments(args, viewed, choice.checkpoints)),
+        "invariance": lambda: viewed.net.trunk,
     }
     possible = []
     for view in asked:

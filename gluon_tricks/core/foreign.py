@@ -8,8 +8,16 @@ import sys
 
 
 def import_gluoncv():
-    """The module gluoncv, also where PyTorch is installed: it refuses to stand beside torch 2, which it never uses."""
-    return _import_without_torch("gluoncv")
+    """The module gluoncv, also where PyTorch is installed: it refuses to stand beside torch 2, which it never uses.
+
+    What it changes in PIL, which is to take half a file for a whole image from then on, is undone.
+    """
+    pillow = importlib.import_module("PIL.ImageFile")
+    before = pillow.LOAD_TRUNCATED_IMAGES
+    try:
+        return _import_without_torch("gluoncv")
+    finally:
+        pillow.LOAD_TRUNCATED_IMAGES = before
 
 
 def import_tensorboard():

@@ -18,6 +18,7 @@ from gluon_tricks.data.crop import centre_crop
 from gluon_tricks.inside.chain import Chain
 from gluon_tricks.networks.load import Trained, open_classifier, require_classifier
 from gluon_tricks.networks.of_recipe import parameters_by_name, require_images, restore_plain_layout
+from gluon_tricks.tasks.classification.auxiliary import own
 from gluon_tricks.tasks.classification.evaluation_set import open_evaluation_set
 from gluon_tricks.tasks.prediction import require_finite
 from gluon_tricks.trained.predict import open_predictor
@@ -84,7 +85,7 @@ class Viewed:
         Returns: the output of its first stage (n, E); the vector that its head sees (n, L); probabilities (n, K).
 
         Raises:
-            Refused: the network gives no numbers.
+            Refused: the network gives no numbers, or has no stages.
         """
         found = [self._features(images) for images in self.batches(pixels)]
         restore_plain_layout(self.net)
@@ -98,14 +99,20 @@ class Viewed:
             if number == len(self.net.trunk) - self.net.stages:
                 early = x
         late = self.net.neck(x)
-        logits = self.net.head(late).astype("float32")
+        return early.flatten().asnumpy(), late.flatten().asnumpy(), self._softmax(self.net.head(late))
+
+    def _softmax(self, logits: mx.nd.NDArray) -> np.ndarray:
+        """Probabilities (n, K) float64; of `several` each by itself."""
+        logits = logits.astype("float32")
         probabilities = (logits.sigmoid() if self.several else logits.softmax(axis=1)).asnumpy()
         require_finite(probabilities)
-        return early.flatten().asnumpy(), late.flatten().asnumpy(), probabilities.astype(np.float64)
+        return probabilities.astype(np.float64)
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """(n, K) float64 of images (n, H, W, 3) uint8 RGB. Raises: Refused, as `features` does."""
-        return self.features(pixels)[2]
+        found = [self._softmax(own(self.net(images))) for images in self.batches(pixels)]
+        restore_plain_layout(self.net)
+        return np.concatenate(found)
 
 
 def open_viewed(

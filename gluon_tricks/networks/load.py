@@ -20,7 +20,7 @@ from gluon_tricks.networks.of_recipe import restored_classifier
 from gluon_tricks.recipes.kinds import read_recipe, recipe_from_json
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
-from model_zoo import formats, get_model, hub, list_models, load_model, published
+from model_zoo import formats, get_model, hub, is_model, load_model, published
 from model_zoo.classifier import Classifier
 from model_zoo.described import exported_task, file_beside, model_in
 from model_zoo.preprocessing import Preprocessing
@@ -176,11 +176,11 @@ def _only_a_graph(source: str | os.PathLike) -> str:
 def _name_and_tag(source: str, model: str | None) -> tuple[str, str | None]:
     """The published file that is meant: the network's name, and the tag, None for the default file."""
     name, _, tag = source.partition("/")
-    if published.is_tag(tag.lower()) or (name in list_models() and not tag):
+    if published.is_tag(tag.lower()) or (is_model(name) and not tag):
         if model not in (None, name):
             raise Refused(f"--model {model} contradicts {source}, which names a {name}: leave one out")
         return name, tag.lower() or None
-    if name in list_models():
+    if is_model(name):
         raise Refused(
             f"there is no file {source}, and {tag!r} is no tag (8 hex digits); published tags of {name}: "
             f"{published.tags(name)}"
@@ -255,12 +255,12 @@ def model_of(source: str | os.PathLike) -> str | None:
         recipe, path = recipe_of(source), _file_of(source)
         if recipe is None:
             told = model_in(path)
-            return told if told in list_models() else None
+            return told if is_model(told) else None
         return None if recipe.based else recipe.model
     if hub.is_reference(source):
         return hub.model_in(os.fspath(source))
     name = str(source).partition("/")[0]
-    return name if name in list_models() else None
+    return name if is_model(name) else None
 
 
 def require_same_normalisation(recipe: Settings, trained: Trained, source: str) -> None:
@@ -295,7 +295,7 @@ def means_published(source: str) -> bool:
     """Whether SRC, as open_with takes it, where no such file is, means one that GluonCV published or one at a hub."""
     if hub.is_reference(source):
         return True
-    return source.partition("/")[0] in list_models() or published.is_tag(source.lower()) or source.lower() == "true"
+    return is_model(source.partition("/")[0]) or published.is_tag(source.lower()) or source.lower() == "true"
 
 
 def _check_agrees(source, net: mx.gluon.HybridBlock, recipe: Settings | None, model: str, classes: int | None) -> None:

@@ -88,8 +88,15 @@ def _norm_layer(name: str, model: str, over_ranks: bool) -> Callable[..., mx.glu
     return lambda **kwargs: SyncBatchNorm(f"sync_batch_norm.{next(number)}", **kwargs)
 
 
-def _group_norm(model: str, in_channels: int, num_groups: int = 32, **kwargs) -> mx.gluon.nn.GroupNorm:
-    """Groups of 32 as in GluonCV's --use-gn, whose own layer MXNet 1.9.1 cannot hybridize. It infers in_channels."""
+def _group_norm(
+    model: str, in_channels: int = 0, num_groups: int = 32, momentum: float = 0.0, **kwargs
+) -> mx.gluon.nn.GroupNorm:
+    """Groups of 32 as in GluonCV's --use-gn, whose own layer MXNet 1.9.1 cannot hybridize. It infers in_channels.
+
+    Args:
+        in_channels: 0: GluonCV's own network, which does not say it: require_images then finds what does not divide.
+        momentum: of BatchNorm's statistics, which GluonCV's networks give to every layer.
+    """
     if in_channels == 3:  # of colours
         raise Refused(
             f"{model} normalises its input too, whose 3 channels GroupNorm cannot divide into its groups: leave out "

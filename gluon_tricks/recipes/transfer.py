@@ -11,6 +11,7 @@ from gluon_tricks.core.wording import is_plain, some
 from gluon_tricks.recipes.recipe import INITS
 from gluon_tricks.recipes.settings import Settings, free
 from gluon_tricks.tricks import PolyDecay, StepDecay, Trick, Warmup
+from model_zoo import gluoncv_table
 from model_zoo.preprocessing import LARGEST_INPUT
 
 VOC_IMAGES = {("2007_trainval", "2012_trainval"): 16_551, ("2007_trainval",): 5_011}  # lists -> their images
@@ -49,6 +50,7 @@ class TransferRecipe(Settings):
 
     def constraints(self) -> Iterator[tuple[bool, str]]:
         yield from super().constraints()
+        yield self.model not in gluoncv_table.FAMILY_OF, gluoncv_table.no_stages(self.model)
         yield self.classes is None or self.classes <= 2**16, f"classes is {self.classes}: masks have at most {2**16}"
         yield (
             self.classes is None or len(self.class_names) in (0, self.classes),
