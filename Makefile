@@ -8,6 +8,10 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
+# The programs of docs/serving.md run without MXNet, and with a newer onnx than MXNet's exporter takes.
+SERVING := $(PYTHON) -m venv $(VENV)/serving && \
+  $(VENV)/serving/bin/pip install --quiet onnxruntime onnx opencv-python-headless
+
 .PHONY: train test test-fast lint venv clean
 
 train: venv
@@ -38,6 +42,7 @@ $(VENV)/.$(EXTRA): setup.py scripts/install_opencv.sh scripts/install_horovod.sh
 $(VENV)/.dev: $(VENV)/.$(EXTRA)
 	$(VENV)/bin/pip install --quiet --editable '.[$(TEST_EXTRAS)]'
 	@sh scripts/install_opencv.sh $(VENV)
+	$(if $(findstring export,$(TEST_EXTRAS)),$(SERVING))
 	@touch $@
 
 clean:

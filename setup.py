@@ -68,6 +68,10 @@ setup(
             for package in ("torch==2.13.0", "torchvision==0.28.0", "timm==1.0.31")
         ],
         "fuzz": ["atheris==3.0.0; python_version >= '3.11'"],  # for tests/faults/fuzz.py, which no test needs
-        "dev": ["pytest>=7", "pytest-xdist>=3.7", "ruff==0.17.5"],  # another ruff formats otherwise
+        "dev": [
+            *("pytest>=7", "pytest-xdist>=3.7"),
+            "ruff==0.17.5",  # another formats otherwise
+            *("scikit-learn", "pycocotools"),  # what tests compare with
+        ],
     },
 )

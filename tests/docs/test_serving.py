@@ -27,8 +27,9 @@ PROGRAMS = {
     re.match(r"# (\w+\.py)", code)[1]: code
     for code in re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 }
-# One with a new onnx, as the page says for 8-bit integers: MXNet's exporter takes old ones only.
-OTHER = os.environ.get("GLUON_TRICKS_SERVING_PYTHON", sys.executable)
+# Of `make test`: without MXNet, and with a newer onnx than MXNet's exporter takes.
+_SERVING = pathlib.Path(sys.prefix, "serving", "bin", "python")
+OTHER = str(_SERVING) if _SERVING.is_file() else sys.executable
 NAMES = ("dark", "straße <b>", "猫")
 OWN = dict(classes=3, class_names=NAMES, data="/own")
 RECIPES = {
@@ -184,7 +185,7 @@ def test_8_bit_integers(folder, missing):
     """The file is smaller, keeps its preprocessing, and says nearly the same."""
     ready = "from onnxruntime import quantization; import cv2"
     if subprocess.run([OTHER, "-c", ready], capture_output=True).returncode:
-        missing("onnxruntime's quantisation needs a newer onnx: name an interpreter in GLUON_TRICKS_SERVING_PYTHON")
+        missing("onnxruntime's quantisation needs a newer onnx: make test sets up .venv/serving")
     run(folder, "int8.py", "classifier.onnx", "int8.onnx", *photos(folder), python=OTHER)
     assert (folder / "int8.onnx").stat().st_size < (folder / "classifier.onnx").stat().st_size / 2
     told = [json.loads(line) for line in run(folder, "score.py", "photos", "classifier.onnx", "int8.onnx").splitlines()]
