@@ -3,7 +3,7 @@
     python -m benchmarks.collect runs/tables/small results/tables/small magic_table
 
 Of each cell whose name begins with PREFIX: metrics.csv, recipe.json with the last part of its folders' names alone, and
-of events.jsonl the scores at the end of the run; of one that failed, why.
+of events.jsonl the scores at the end of the run; of a figure's also steps.csv; of one that failed, why.
 `reproduce --show --runs results/tables` then shows the table.
 """
 
@@ -33,7 +33,8 @@ def collect(runs: pathlib.Path, to: pathlib.Path, prefix: str) -> int:
         folder = final.parent
         there = to / folder.parent.name / folder.name
         there.mkdir(parents=True, exist_ok=True)
-        write_text(there / "metrics.csv", read_text(folder / "metrics.csv", TOLD_BYTES))
+        for name in ("metrics.csv", *(["steps.csv"] if "figure" in folder.parent.name else [])):
+            write_text(there / name, read_text(folder / name, TOLD_BYTES))
         recipe = parse_json(read_bytes(folder / "recipe.json", RECIPE_BYTES))
         recipe.update({name: _last_part(recipe[name]) for name in _PLACES if name in recipe})
         write_text(there / "recipe.json", json.dumps(recipe, indent=2) + "\n")
