@@ -49,10 +49,13 @@ def photos_named(args: argparse.Namespace, recipe: Recipe) -> bool:
 
 
 def require_one_set_of_images(args: argparse.Namespace) -> None:
-    """Refuses photos and records at once, and a split of what is no folder of photos."""
+    """Refuses photos and records at once, a folder without a name, and a split of what is no folder of photos."""
     records = "--rec-train" if args.rec_train else "--rec-val" if args.rec_val else "--use-rec" if args.use_rec else ""
     if args.data and (records or args.data_dir):
         raise Refused(f"--data {args.data} and {records or '--data-dir'} name two sets of images: give one of them")
+    for flag, folder in (("--data", args.data), ("--data-dir", args.data_dir)):
+        if folder is not None and not folder.strip():
+            raise Refused(f"{flag} names no folder: perhaps a variable of a script is empty; name the photos' folder")
     fraction = args.val_split
     if fraction is not None and not 0 < fraction < 1:
         raise Refused(f"--val-split {fraction:g}: it takes a fraction between 0 and 1, such as {FRACTION}")

@@ -18,6 +18,7 @@ from gluon_tricks.data.pack import RecordWriter, left_out_lines, pack
 from gluon_tricks.data.sources import Source
 
 SPLITS = ("train", "val")
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 Paths = tuple[tuple[str, ...], tuple[str, ...]]  # of the training and of the validation records
 
 
@@ -57,7 +58,9 @@ def require_folder(data: pathlib.Path, flag: str) -> None:
     if not data.exists():
         raise Refused(f"{flag} {data}: there is no such folder")
     if not data.is_dir():
-        remedy = "name records with --rec-train and --rec-val" if data.suffix == ".rec" else "unpack an archive first"
+        remedies = {".rec": "name records with --rec-train and --rec-val"}
+        remedies |= dict.fromkeys(_ARCHIVES, "unpack the archive first")
+        remedy = remedies.get(data.suffix.lower(), "name the folder in which the class folders lie")
         raise Refused(f"{flag} {data}: it is a file, not a folder of photos: {remedy}")
 
 

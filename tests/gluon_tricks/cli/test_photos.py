@@ -98,6 +98,8 @@ def test_gluoncvs_flag_keeps_its_defaults(photos, tiny_records):
         ("--data photos --rec-train a.rec", "--data photos and --rec-train name two sets"),
         ("--data photos --data-dir photos", "--data photos and --data-dir name two sets"),
         ("--data photos --use-rec", "--data photos and --use-rec name two sets"),
+        ("--data=", "--data names no folder"),
+        ("--data-dir=", "--data-dir names no folder"),
         ("--data photos --val-split 0", "--val-split 0: it takes a fraction between 0 and 1"),
         ("--data photos --val-split 1", "--val-split 1: it takes a fraction"),
         ("--data photos --val-split -0.5", "--val-split -0.5: it takes a fraction"),

@@ -258,7 +258,7 @@ def folder_of(*files):
     "make, words",
     [
         (lambda folder: None, "there is no such folder"),
-        (lambda folder: write(folder, b"PK"), "it is a file, not a folder of photos: unpack an archive first"),
+        (lambda folder: write(folder, b"PK"), "it is a file, not a folder of photos: name the folder in"),
         (folder_of(), "has 0 files and no class folders"),
         (folder_of("1.jpg", "2.jpg"), r"has 2 files and no class folders: put .*p/CLASS/photo.jpg"),
         (folder_of("ant/1.jpg", "ant/2.jpg"), "has photos of one class alone, ant"),
