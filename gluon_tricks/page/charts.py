@@ -204,7 +204,7 @@ def _point(x: float, y: float, style: int) -> str:
     return f'<path d="{paths[shape]}" {outline}/>'
 
 
-_MARKS = (("#586374", "2 4"), ("#c0392b", "8 3"))
+_MARKS = (("#586374", "2 4"), ("#c0392b", "6 3"))
 
 
 def _mark(plane: _Plane, mark: Mark) -> str:

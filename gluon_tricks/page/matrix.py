@@ -183,6 +183,7 @@ document.querySelectorAll('.map').forEach(function (map) {
   }
   function place(e) { var r = map.getBoundingClientRect(); return [e.clientX - r.left, e.clientY - r.top]; }
   map.addEventListener('wheel', function (e) {
+    if (z === 1 && e.deltaY > 0) return;  // the page goes on
     e.preventDefault(); var p = place(e); zoom(e.deltaY < 0 ? 1.25 : 0.8, p[0], p[1]);
   }, {passive: false});
   map.addEventListener('pointerdown', function (e) { held = place(e); map.setPointerCapture(e.pointerId); });

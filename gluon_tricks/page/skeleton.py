@@ -91,7 +91,7 @@ section { background: #fff; border: 1px solid var(--line); border-radius: 10px;
 .score span { display: block; font-size: 13px; color: var(--soft) }
 dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(220px, 1fr)); gap: 8px 24px; margin: 10px 0 }
 dl div { min-width: 0 } dt { font-size: 12.5px; color: var(--soft) } dd { margin: 0 }
-.scroll { overflow: auto; max-height: 620px; overflow-wrap: normal }
+.scroll { overflow: auto; overflow-wrap: normal } details .scroll { max-height: 620px }
 table { border-collapse: collapse; font-size: 13.5px; width: 100% }
 th { text-align: left; font-weight: 600; color: var(--soft); background: #fff; position: sticky; top: 0; z-index: 1 }
 th, td { padding: 3px 8px; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere }
@@ -105,6 +105,7 @@ pre { font: 12.5px/1.45 ui-monospace, Menlo, Consolas, monospace; background: va
 .small { grid-template-columns: repeat(auto-fill, minmax(min(45%, 165px), 1fr)); gap: 12px 16px }
 figure { margin: 0; min-width: 0 }
 figcaption { font-size: 13px; overflow-wrap: anywhere }
+figcaption b, figcaption .soft { unicode-bidi: isolate }
 .chart figcaption { font-weight: 600; font-size: 14px }
 svg { display: block; width: 100%; height: auto; overflow: hidden }
 svg text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; fill: var(--soft) }

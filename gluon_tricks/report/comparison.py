@@ -82,17 +82,17 @@ def _names(runs: Sequence[Run]) -> list[str]:
 
 def _scores(runs: Sequence[Run], names: Sequence[str]) -> str:
     """A row for each run; of two that looked at the same images what the later one gains over the first."""
-    labels = runs[0].scores.labels
+    labels = dict(sorted(runs[0].scores.labels.items(), key=lambda item: item[0] == "val_loss"))
     intervals, finals = [intervals_of(run) for run in runs], [run.final() for run in runs]
     rows = []
     for run, name, final, known in zip(runs, names, finals, intervals):
-        cells = [text(name), f"{len(run.rows)}", text(duration(run.seconds()[0]))]
+        cells = [text(name)]
         for column in labels:
             low, high = (f"{100 * end:.2f}" for end in known.get(column, (0, 0)))
             beside = f'<br><span class="soft">{low} to {high}</span>' if column in known else ""
             cells.append(score_words(column, final[column]) + beside)
-        rows.append(cells)
-    heads = ["run", "epochs", "time", *map(text, labels.values())]
+        rows.append([*cells, f"{len(run.rows)}", text(duration(run.seconds()[0]))])
+    heads = ["run", *map(text, labels.values()), "epochs", "time"]
     words = "<p>Below a score its 95% interval, where one is known.</p>" if any(intervals) else ""
     return words + table(heads, rows, range(1, len(heads))) + _gains(runs, names)
 

@@ -33,7 +33,7 @@ def run_curves(run: Run) -> str:
         first = run.scores.labels[run.scores.in_tables[0]]
         measured.append(Line(f"{first}, training", epochs, [1 - error for error in wrong], 0))
     charts = (
-        chart("Loss per image", losses, "epoch", "nats", marks=marks),
+        chart("Loss per image", losses, "epoch", _unit(run), marks=marks),
         chart("Scores", measured, "epoch", "score", marks=marks, percent=True),
         chart("Learning rate at the epoch's end", [Line("learning rate", epochs, _column(run.rows, "lr"), 2)], "epoch",
               "rate", marks=marks),
@@ -48,7 +48,7 @@ def joint_curves(runs: Sequence[Run], names: Sequence[str]) -> str:
     columns |= {"val_loss": "Validation loss per image"} if "val_loss" in first.scores.labels else {}
     charts = []
     for column, title in columns.items():
-        charts.append(chart(title, _of_each(runs, names, column), "epoch", "nats"))
+        charts.append(chart(title, _of_each(runs, names, column), "epoch", _unit(first)))
     for column, label in measured_of(first).items():
         charts.append(chart(f"{label}, validation", _of_each(runs, names, column), "epoch", "score", percent=True))
     charts.append(chart("Learning rate at the epoch's end", _of_each(runs, names, "lr"), "epoch", "rate"))
@@ -58,6 +58,11 @@ def joint_curves(runs: Sequence[Run], names: Sequence[str]) -> str:
 def measured_of(run: Run) -> dict[str, str]:
     """Columns of metrics.csv that are scores, the losses left out -> what they are called."""
     return {column: label for column, label in run.scores.labels.items() if column != "val_loss"}
+
+
+def _unit(run: Run) -> str:
+    """Of a loss: where one is told in validation it is a cross-entropy; a detector's has boxes in it, too."""
+    return "nats" if "val_loss" in run.scores.labels else "loss"
 
 
 def _of_each(runs: Sequence[Run], names: Sequence[str], column: str) -> list[Line]:

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import cv2
 import numpy as np
 
-from gluon_tricks.core.wording import plural
 from gluon_tricks.data.class_names import in_words
 from gluon_tricks.data.records import BadRecord, decode_image
 from gluon_tricks.page.bars import class_bars
@@ -97,7 +96,7 @@ class ClassifierReport:
         """The wrong images that the network is surest of, as pictures."""
         wrong = np.flatnonzero(self.guess != self.truth)
         order = wrong[np.argsort(-self.confidence[wrong], kind="stable")][:_SHOWN]
-        words = f"{plural(len(wrong), 'image')} of {len(self.truth):,} named wrongly; those that it was surest of."
+        words = f"{len(wrong):,} of {len(self.truth):,} images named wrongly; those that it was surest of."
         if self.images is None and len(wrong):
             rows = [[f"image {self.image[i]}", *self._words(i)] for i in order]
             heads = ["image", "what it is", "named", "surely", "probability of the truth"]
