@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model_zoo import list_models
+from model_zoo import list_gluoncv_models, list_models
 from model_zoo.published import PUBLISHED, Published
 from model_zoo.timm_files import FILES, TimmFile, copy_of
 
@@ -27,7 +27,7 @@ HEAD = ("network", "`pretrained=`", "what it is", "licence", "top-1 / top-5 (px)
 def rows() -> list[tuple[str, ...]]:
     """The table, a file a row."""
     table = []
-    for name in list_models():
+    for name in (*list_models(), *list_gluoncv_models()):
         copy = copy_of(name)
         for k, file in enumerate(PUBLISHED.get(name, ())):
             table.append((f"`{name}`", _tag(file, k == 0), _gluoncv_s(file), "", _percent(file.top1, file.top5)))

@@ -13,6 +13,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.foreign import import_gluoncv
 from model_zoo.classifier import Classifier, Peer, check_drop, check_switch
 from model_zoo.gluoncv_layers import ChannelGroupNorm, DropBlock, join_with_care
+from model_zoo.gluoncv_peers import TIMM
 from model_zoo.gluoncv_table import FAMILY_OF, Family, no_stages
 from model_zoo.norm import BATCH_NORM, Norm
 from model_zoo.preprocessing import CIFAR10, Preprocessing
@@ -50,7 +51,7 @@ class GluonCVNetwork(Classifier):
             preprocessing=Preprocessing(family.side(name), **usual),
             smallest_side=sides.least,
             largest_side=sides.most,
-            peers={"gluoncv": Peer(name, {})},
+            peers={"gluoncv": Peer(name, {}), **({"timm": TIMM[name]} if name in TIMM else {})},
         )
         for key, value in further.items():
             check_switch(name, **{key: value}) if key in _SWITCHES else check_drop(name, value)

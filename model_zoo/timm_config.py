@@ -52,8 +52,10 @@ def beside(path: str | os.PathLike) -> TimmConfig | None:
         Refused: it has, and the rest of the config is damaged.
     """
     path = pathlib.Path(path)
+    if path.name not in WEIGHTS:
+        return None
     config = path.with_name(NAME)
-    if path.name not in WEIGHTS or not config.is_file():
+    if not config.is_file():
         return None
     try:
         values = _values(config)
@@ -154,6 +156,8 @@ def _differences(said: dict[str, Any], side: int) -> list[str]:
     notes = []
     if said["architecture"].startswith("mobilenet") and (said.get("model_args") or {}).get("act_layer") != "relu":
         notes.append("timm's network has ReLU6 where this one has ReLU, so its logits are others")
+    if _todays(said["architecture"]) == "senet154":
+        notes.append("timm's network begins its first pooling a pixel further left and above, so its logits are others")
     if said.get("test_input_size"):
         (*_, tested) = _three(said["test_input_size"], "test_input_size")
         ratio = _number(said.get("test_crop_pct") or said.get("crop_pct", 0.875), "test_crop_pct")

@@ -33,7 +33,7 @@ def _file(name: str, licence: str, *scores: tuple[int, float, float]) -> TimmFil
     return TimmFile(name, licence, scores)
 
 
-_APACHE, _BSD, _NC = "apache-2.0", "bsd-3-clause", "cc-by-nc-4.0"
+_APACHE, _BSD, _MIT, _NC = "apache-2.0", "bsd-3-clause", "mit", "cc-by-nc-4.0"
 
 FILES: dict[str, tuple[TimmFile, ...]] = {
     "resnet18_v1b": (
@@ -187,7 +187,45 @@ FILES: dict[str, tuple[TimmFile, ...]] = {
     ),
     "vgg19_bn": (
         _file("vgg19_bn.tv_in1k", _BSD, (224, 74.23, 91.85)),
-    ),}  # fmt: skip
+    ),
+    "resnet50_v1s": (
+        _file("resnet50s.gluon_in1k", _APACHE, (224, 78.71, 94.25)),
+    ),
+    "resnet101_v1s": (
+        _file("resnet101s.gluon_in1k", _APACHE, (224, 80.28, 95.16)),
+    ),
+    "resnet152_v1s": (
+        _file("resnet152s.gluon_in1k", _APACHE, (224, 81.05, 95.44)),
+    ),
+    "resnext101_64x4d": (
+        _file("resnext101_64x4d.c1_in1k", _APACHE, (224, 82.45, 95.92), (288, 83.16, 96.37)),
+        _file("resnext101_64x4d.gluon_in1k", _APACHE, (224, 80.64, 95.00)),
+        _file("resnext101_64x4d.tv_in1k", _BSD, (224, 82.98, 96.25)),
+    ),
+    "se_resnext101_32x4d": (
+        _file("seresnext101_32x4d.gluon_in1k", _APACHE, (224, 80.89, 95.27)),
+    ),
+    "se_resnext101_64x4d": (
+        _file("seresnext101_64x4d.gluon_in1k", _APACHE, (224, 80.88, 95.31)),
+    ),
+    "senet_154": (
+        _file("senet154.gluon_in1k", _APACHE, (224, 81.26, 95.36)),
+    ),
+    "resnest14": (
+        _file("resnest14d.gluon_in1k", _APACHE, (224, 75.52, 92.51)),
+    ),
+    "resnest26": (
+        _file("resnest26d.gluon_in1k", _APACHE, (224, 78.48, 94.30)),
+    ),
+    "hrnet_w18_small_v1_c": (
+        _file("hrnet_w18_small.gluon_in1k", _APACHE, (224, 73.93, 91.18)),
+        _file("hrnet_w18_small.ms_in1k", _MIT, (224, 72.34, 90.69)),
+    ),
+    "hrnet_w18_small_v2_c": (
+        _file("hrnet_w18_small_v2.gluon_in1k", _APACHE, (224, 78.20, 93.91)),
+        _file("hrnet_w18_small_v2.ms_in1k", _MIT, (224, 75.09, 92.41)),
+    ),
+}  # fmt: skip
 
 # Our name -> timm's architecture.
 ARCHITECTURES = {name: files[0].name.partition(".")[0] for name, files in FILES.items()}
@@ -201,9 +239,10 @@ FORMERLY = {
         "densenet121", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d"
     )},
     **{f"gluon_resnet{depth}_v1b": f"resnet{depth}" for depth in (18, 34, 50, 101, 152)},
-    **{f"gluon_resnet{depth}_v1{end}": f"resnet{depth}{end}" for depth in (50, 101, 152) for end in "cd"},
+    **{f"gluon_resnet{depth}_v1{end}": f"resnet{depth}{end}" for depth in (50, 101, 152) for end in "cds"},
     **{f"gluon_{net}": net for net in (
-        "resnext50_32x4d", "resnext101_32x4d", "seresnext50_32x4d", "inception_v3"
+        "resnext50_32x4d", "resnext101_32x4d", "seresnext50_32x4d", "inception_v3", "resnext101_64x4d",
+        "seresnext101_32x4d", "seresnext101_64x4d", "senet154",
     )},
     **{f"{whose}_inception_v3": "inception_v3" for whose in ("tf", "adv")},
 }  # fmt: skip
@@ -212,19 +251,3 @@ FORMERLY = {
 def copy_of(name: str) -> TimmFile | None:
     """timm's copy of the file that GluonCV published as its default for a network of the zoo; None: there is none."""
     return next((file for file in FILES.get(name, ()) if file.name.endswith(".gluon_in1k")), None)
-
-
-# Its copies of GluonCV's files of networks that the zoo has not built anew: timm's name -> GluonCV's.
-ELSEWHERE = {
-    "hrnet_w18_small.gluon_in1k": "hrnet_w18_small_v1_c",
-    "hrnet_w18_small_v2.gluon_in1k": "hrnet_w18_small_v2_c",
-    "resnest14d.gluon_in1k": "resnest14",
-    "resnest26d.gluon_in1k": "resnest26",
-    "resnet50s.gluon_in1k": "resnet50_v1s",
-    "resnet101s.gluon_in1k": "resnet101_v1s",
-    "resnet152s.gluon_in1k": "resnet152_v1s",
-    "resnext101_64x4d.gluon_in1k": "resnext101_64x4d",
-    "senet154.gluon_in1k": "senet_154",
-    "seresnext101_32x4d.gluon_in1k": "se_resnext101_32x4d",
-    "seresnext101_64x4d.gluon_in1k": "se_resnext101_64x4d",
-}

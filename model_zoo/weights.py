@@ -29,6 +29,7 @@ _TRANSFORMED = (
 NOTES = {
     "inception_v3": _TRANSFORMED,
     "googlenet": _TRANSFORMED,
+    "senet154": "timm's network begins its first pooling a pixel further left and above, so logits are not timm's",
     "mobilenetv1_100": "timm's own files were trained with ReLU6 where this network has ReLU, so logits are not timm's",
 }
 

@@ -7,7 +7,7 @@ import pytest
 import safetensors.numpy
 
 import model_zoo
-from model_zoo import get_model, list_models, published, timm_files
+from model_zoo import get_model, gluoncv_peers, list_models, published, timm_files, weights
 
 COPIES = {name: timm_files.copy_of(name) for name in timm_files.FILES if timm_files.copy_of(name)}
 
@@ -18,7 +18,7 @@ def registry(torch_libraries):
 
 
 def test_every_network_that_timm_has_too_is_listed(registry):
-    theirs = {name: model_zoo._of_default(name).peers.get("timm") for name in list_models()}
+    theirs = {name: model_zoo._of_default(name).peers.get("timm") for name in list_models()} | gluoncv_peers.TIMM
     assert timm_files.ARCHITECTURES == {name: peer.model for name, peer in theirs.items() if peer}
     for files in timm_files.FILES.values():
         assert len({file.name.partition(".")[0] for file in files}) == 1
@@ -39,22 +39,16 @@ def test_files_of(name, torch_libraries, registry):
 
 
 def test_every_copy_of_a_file_of_gluoncv_s_is_known(torch_libraries):
-    listed = {file.name for file in COPIES.values()}
-    assert listed | timm_files.ELSEWHERE.keys() == set(torch_libraries.timm.list_pretrained("*.gluon_in1k"))
-    assert not listed & timm_files.ELSEWHERE.keys() and COPIES.keys() <= published.PUBLISHED.keys()
-
-
-def test_copies_of_other_networks_are_called_as_gluoncv_calls_them():
-    from gluoncv.model_zoo import get_model_list
-
-    assert set(timm_files.ELSEWHERE.values()) <= set(get_model_list())
+    assert {file.name for file in COPIES.values()} == set(torch_libraries.timm.list_pretrained("*.gluon_in1k"))
+    assert COPIES.keys() <= published.PUBLISHED.keys()
 
 
 def test_copies_score_as_what_they_are_copies_of():
     """timm resizes otherwise, so not to the last digit."""
     for name, file in COPIES.items():
         (_, top1, _), original = file.scores[0], published.PUBLISHED[name][0]
-        assert abs(top1 - original.top1) < 0.2, name
+        if original.top1:  # GluonCV's page has none for some
+            assert abs(top1 - original.top1) < 0.25, name
 
 
 def test_what_architectures_were_called_before(registry):
@@ -62,6 +56,17 @@ def test_what_architectures_were_called_before(registry):
     ours = timm_files.ARCHITECTURES.values()
     today = {old: new.partition(".")[0] for old, new in registry._deprecated_models.items() if new}
     assert timm_files.FORMERLY == {old: new for old, new in today.items() if new in ours}
+
+
+@pytest.mark.parametrize("name", gluoncv_peers.TIMM)
+def test_names_and_shapes_of_gluoncv_s_own_networks(name, torch_libraries):
+    with torch_libraries.torch.device("meta"):  # shapes without numbers
+        theirs = torch_libraries.timm.create_model(gluoncv_peers.TIMM[name].model, num_classes=7).state_dict()
+    expected = {key: tuple(value.shape) for key, value in theirs.items() if not key.endswith("num_batches_tracked")}
+    empty = {key: np.broadcast_to(np.float32(0), shape) for key, shape in expected.items()}
+    ours = get_model(name, classes=7)
+    written = weights.as_theirs(ours, weights.as_ours(ours, empty), "timm")
+    assert {key: value.shape for key, value in written.items()} == expected
 
 
 def as_saved(torch_libraries, architecture, classes):
@@ -80,7 +85,10 @@ def as_saved(torch_libraries, architecture, classes):
 
 
 # One of each kind of block, as it takes long; test_equals_torch.py compares the logits of the others.
-@pytest.mark.parametrize("name", ["resnet18_v1b", "resnet50_v1d", "se_resnext50_32x4d", "inceptionv3"])
+@pytest.mark.parametrize(
+    "name",
+    ["resnet18_v1b", "resnet50_v1d", "se_resnext50_32x4d", "inceptionv3", "resnest14", "hrnet_w18_small_v1_c"],
+)
 def test_a_copy_computes_what_timm_s_network_does(name, torch_libraries, local_hub, monkeypatch, tmp_path, images):
     """Through the whole way: GluonCV's server has nothing, the hub has timm's file and timm's own config."""
     torch, copy = torch_libraries.torch, COPIES[name]
@@ -93,7 +101,7 @@ def test_a_copy_computes_what_timm_s_network_does(name, torch_libraries, local_h
     monkeypatch.setenv("MXNET_HOME", str(tmp_path))
     monkeypatch.setenv("MXNET_GLUON_REPO", "http://127.0.0.1:9")
     ours = get_model(name, pretrained=True, classes=7)
-    x = images(1, max(ours.smallest_side, 33))
+    x = images(1, 64 if name.startswith("hrnet") else max(ours.smallest_side, 33))
     with torch.no_grad():
         expected = theirs(torch.from_numpy(x.asnumpy())).numpy()
     assert expected.std() > 1e-3
