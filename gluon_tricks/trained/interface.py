@@ -10,6 +10,8 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import expanded
+from gluon_tricks.core.wording import printable
+from gluon_tricks.data.encoding import NoImage
 from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import restore_plain_layout
 from gluon_tricks.tasks.prediction import Prediction
@@ -186,10 +188,10 @@ def _each(photos) -> list:
 def _pixels(photo: Photo) -> np.ndarray:
     """(H, W, 3) uint8 RGB."""
     if not isinstance(photo, np.ndarray):
-        image = read_photo(photo)
-        if image is None:
-            raise Refused(f"{photo} is no image that can be decoded: leave it out")
-        return image
+        try:
+            return read_photo(photo)
+        except NoImage as why:
+            raise Refused(f"{printable(photo)} is no photo to look at, leave it out: {why}") from None
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or 0 in photo.shape:
         raise Refused(f"a photo is an array (H, W, 3) of uint8, RGB, and got {photo.dtype} {photo.shape}")
     return photo

@@ -82,7 +82,7 @@ def other():
         (lambda net, val: evaluate("nowhere", val), "there is no run or file nowhere"),
         (lambda net, val: predict(net, np.zeros((3, 32, 32), np.uint8)), r"got uint8 \(3, 32, 32\)"),
         (lambda net, val: predict(net, np.zeros((32, 32, 3))), "got float64"),
-        (lambda net, val: predict(net, val), "is no image that can be decoded"),
+        (lambda net, val: predict(net, val), "is no photo to look at, leave it out: no JPEG, PNG"),
         (lambda net, val: predict(net, []), "there are no photos"),
         (lambda net, val: predict(net, np.zeros((9, 9, 3), np.uint8), threshold=0.5), "is for detectors"),
     ],
