@@ -127,13 +127,12 @@ def _predict(args: argparse.Namespace, photos: Sequence[Photo], predictor: Predi
                 _tell(bar, f"{name} is left out: {why}", sys.stderr)
                 broken += 1
                 continue
-            truth = photo.truth(predictor.folder_classes)
-            prediction = predictor.predict(image, **({} if truth is None else {"truth": truth}))
+            prediction = predictor.of_photo(image, photo)
             size = {"height": image.shape[0], "width": image.shape[1]}
             results.add(photo.path, prediction, {**about, **size}, photo.name)
             if several:
                 table.add([("file", os.path.abspath(photo.path)), *row] for row in prediction.table)
-            rights += [prediction.right] if truth is not None else []
+            rights += [prediction.right] if prediction.right is not None else []
             note = f" ({prediction.note})" if prediction.note else ""
             _tell(bar, f"{name}: {prediction.words}{note}", sys.stdout)
     if several and results.shown:

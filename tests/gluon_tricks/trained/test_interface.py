@@ -2,6 +2,7 @@
 
 import mxnet as mx
 import numpy as np
+import PIL.Image
 import pytest
 
 from gluon_tricks import Refused, evaluate, get_model, load_network, predict
@@ -55,6 +56,15 @@ def test_predictions_come_in_the_order_of_the_photos(net):
     assert [len(predict(net, photo)) for photo in photos] == [1, 1]
     for name, parameter in parameters_by_name(net).items():
         np.testing.assert_array_equal(parameter.data().asnumpy(), before[name])
+
+
+def test_what_the_folder_of_a_photo_says_is_compared(net, tmp_path):
+    for folder in ("class 1", "class 2", "elsewhere"):
+        (tmp_path / folder).mkdir()
+        PIL.Image.new("RGB", (40, 40)).save(tmp_path / folder / "photo.png")
+    found = predict(net, tmp_path)
+    assert [(one.truth, one.right) for one in found] == [("class 1", False), ("class 2", True), ("", None)]
+    assert predict(net, tmp_path / "class 1" / "photo.png")[0].right is False
 
 
 def other():
