@@ -168,8 +168,8 @@ def _possible(args: argparse.Namespace, viewed: Viewed, choice: show.Choice) -> 
 def _pictures(args: argparse.Namespace, viewed: Viewed, paths: Sequence[pathlib.Path]) -> Pictures:
     if paths:
         pictures = pictures_of_files(viewed, paths, args.count)
-        for path in pictures.broken:
-            print(f"{printable(path)} is no image that can be decoded: left out", file=sys.stderr, flush=True)
+        for path, why in pictures.broken:
+            print(f"{printable(path)} is left out: {why}", file=sys.stderr, flush=True)
         return pictures
     return pictures_of_records(viewed, args.source, args.count, args.rec_val)
 

@@ -34,6 +34,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import no_empty_folders, require_folder
 from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import as_utf8, plural, printable
+from gluon_tricks.data.encoding import NoImage
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.networks.load import SOURCE
 from gluon_tricks.trained.contact_sheet import PAGE, contact_sheet
@@ -119,18 +120,19 @@ def _predict(args: argparse.Namespace, photos: Sequence[Photo], predictor: Predi
     results, rights = Results(out), []
     with PredictionTable(out / TABLE) as table, tqdm.tqdm(photos, unit="photo", disable=None, leave=False) as bar:
         for photo in bar:
-            image, name = read_photo(photo.path), printable(photo.path)
-            if image is None:
-                _tell(bar, f"{name} is no image that can be decoded: left out", sys.stderr)
+            name = printable(photo.path)
+            try:
+                image = read_photo(photo.path)
+            except NoImage as why:
+                _tell(bar, f"{name} is left out: {why}", sys.stderr)
                 broken += 1
                 continue
-            truth = photo.truth(predictor.folder_classes)
-            prediction = predictor.predict(image, **({} if truth is None else {"truth": truth}))
+            prediction = predictor.of_photo(image, photo)
             size = {"height": image.shape[0], "width": image.shape[1]}
             results.add(photo.path, prediction, {**about, **size}, photo.name)
             if several:
                 table.add([("file", os.path.abspath(photo.path)), *row] for row in prediction.table)
-            rights += [prediction.right] if truth is not None else []
+            rights += [prediction.right] if prediction.right is not None else []
             note = f" ({prediction.note})" if prediction.note else ""
             _tell(bar, f"{name}: {prediction.words}{note}", sys.stdout)
     if several and results.shown:

@@ -20,7 +20,7 @@ _LONGEST_JPEG = 65500  # px of an edge
 
 
 class NoImage(ValueError):
-    """A file cannot be packed; the message is the reason in a few words."""
+    """A file has no image, or none that can be packed; the message is the reason in a few words."""
 
 
 def encoded(
@@ -47,9 +47,7 @@ def encoded(
     data = _read(path)
     if resize is None and at_most is None and not verify:
         return data
-    image = decode_image(data)
-    if image is None:
-        raise NoImage(why_not(data) or "no image that can be decoded")
+    image = decoded(data)
     height, width = image.shape[:2]
     short = min(height, width)
     wanted = min(short, at_most) if at_most else resize or short
@@ -61,6 +59,14 @@ def encoded(
     if look:
         look(data, image)
     return stored
+
+
+def decoded(data: bytes) -> np.ndarray:
+    """The (H, W, 3) uint8 BGR pixels of an encoded image, turned as its EXIF says. Raises: NoImage."""
+    image = decode_image(data)
+    if image is None:
+        raise NoImage((why_not(data) or "no image that can be decoded") if data else "empty")
+    return image
 
 
 def _read(path: str) -> bytes:

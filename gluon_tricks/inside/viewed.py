@@ -12,9 +12,10 @@ import mxnet as mx
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import byte_size
+from gluon_tricks.core.wording import byte_size, printable
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.data.crop import centre_crop
+from gluon_tricks.data.encoding import NoImage
 from gluon_tricks.inside.chain import Chain
 from gluon_tricks.networks.load import Trained, open_classifier, require_classifier
 from gluon_tricks.networks.of_recipe import parameters_by_name, require_images, restore_plain_layout
@@ -170,13 +171,13 @@ class Pictures:
         pixels: (N, S, S, 3) uint8 RGB.
         labels: (N,) their classes; None: not known.
         called: where they are from, in words.
-        broken: files that are no images, which were left out.
+        broken: files that are no images, which were left out, and why.
     """
 
     pixels: np.ndarray
     labels: np.ndarray | None
     called: str
-    broken: tuple[pathlib.Path, ...] = ()
+    broken: tuple[tuple[pathlib.Path, str], ...] = ()
 
 
 def pictures_of_files(viewed: Viewed, paths: Sequence[pathlib.Path], count: int) -> Pictures:
@@ -190,13 +191,15 @@ def pictures_of_files(viewed: Viewed, paths: Sequence[pathlib.Path], count: int)
     for path in paths:
         if len(pixels) == count:
             break
-        image = read_photo(path)
-        if image is None:
-            broken.append(path)
+        try:
+            image = read_photo(path)
+        except NoImage as why:
+            broken.append((path, str(why)))
         else:
             pixels.append(centre_crop(image, viewed.side, viewed.preprocessing.crop_ratio))
     if not pixels:
-        raise Refused(f"no images found: none of the {len(paths)} files, such as {paths[0]}, can be decoded")
+        first = f"{printable(paths[0])} ({broken[0][1]})"
+        raise Refused(f"no images found: none of the {len(paths)} files, such as {first}, can be decoded")
     return Pictures(np.stack(pixels), None, "the photos", tuple(broken))
 
 

@@ -10,12 +10,15 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import expanded
+from gluon_tricks.core.wording import printable
+from gluon_tricks.data.encoding import NoImage
 from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import restore_plain_layout
 from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tasks.protocol import Scores, ScoringOptions
 from gluon_tricks.tasks.registry import task_of
-from gluon_tricks.trained.found_photos import find_images
+from gluon_tricks.trained.found_photos import Photo as Found
+from gluon_tricks.trained.found_photos import find_photos
 from gluon_tricks.trained.load import open_network
 from gluon_tricks.trained.predict import open_predictor
 from gluon_tricks.trained.prediction_files import read_photo
@@ -103,13 +106,14 @@ def predict(
 
     Returns:
         a Prediction of each photo, in their order: `words`, a line; `values`, for JSON; `picture`, (H, W, 3) uint8 RGB;
-        `mask`, (H, W) class indices, of a segmenter.
+        `mask`, (H, W) class indices, of a segmenter. Of a file in a folder that is called as one of a classifier's
+        classes also `truth`, its name, and `right`.
 
     Raises:
         Refused: nothing trained there, a photo that cannot be read, an option of another kind of network, or a
             network that is not in float32.
     """
-    images = [_pixels(photo) for photo in _each(photos)]
+    looked_at = [(_pixels(photo), photo) for photo in _each(photos)]
     (name, trained, contexts), *others = _opened_all(network, model, None, ctx)
     for source, of_source, _ in [(name, trained, contexts), *others]:
         if _is_open(network) and _dtype(of_source.net) != "float32":
@@ -120,7 +124,9 @@ def predict(
         name, class_file=class_file, context=contexts[0], threshold=threshold, multi_scale=multi_scale, trained=trained,
         crops=str(crops), scales=scales, dense=dense, members=_named(others),
     )  # fmt: skip
-    predictions = [predictor.predict(image) for image in images]
+    predictions = [
+        predictor.predict(image) if photo is image else predictor.of_photo(image, photo) for image, photo in looked_at
+    ]
     for of_source in [trained, *(other for _, other, _ in others)]:
         restore_plain_layout(of_source.net)  # it may go on being trained
     return predictions
@@ -171,25 +177,25 @@ def _dtype(net: Network) -> str:
     return np.dtype(next(iter(net.collect_params().values())).dtype).name
 
 
-def _each(photos) -> list:
+def _each(photos) -> list[np.ndarray | Found]:
     """Photos one by one, folders opened."""
     if isinstance(photos, (str, os.PathLike, np.ndarray)):
         photos = [photos]
     found = []
     for photo in photos:
-        found += [photo] if isinstance(photo, np.ndarray) else find_images([photo])
+        found += [photo] if isinstance(photo, np.ndarray) else find_photos([photo])
     if not found:
         raise Refused("there are no photos to look at: name at least one")
     return found
 
 
-def _pixels(photo: Photo) -> np.ndarray:
+def _pixels(photo: np.ndarray | Found) -> np.ndarray:
     """(H, W, 3) uint8 RGB."""
     if not isinstance(photo, np.ndarray):
-        image = read_photo(photo)
-        if image is None:
-            raise Refused(f"{photo} is no image that can be decoded: leave it out")
-        return image
+        try:
+            return read_photo(photo.path)
+        except NoImage as why:
+            raise Refused(f"{printable(photo.path)} is no photo to look at, leave it out: {why}") from None
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or 0 in photo.shape:
         raise Refused(f"a photo is an array (H, W, 3) of uint8, RGB, and got {photo.dtype} {photo.shape}")
     return photo

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import mxnet as mx
+import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural
@@ -14,7 +15,7 @@ from gluon_tricks.data.class_names import imagenet_names, in_words
 from gluon_tricks.networks.load import Trained, require_classifier
 from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tasks.registry import TASKS, task_of
-from gluon_tricks.trained.found_photos import folder_classes
+from gluon_tricks.trained.found_photos import Photo, folder_classes
 from gluon_tricks.trained.load import open_network
 
 
@@ -35,6 +36,11 @@ class Predictor:
     names: tuple[str, ...]
     predict: Callable[..., Prediction]
     folder_classes: Mapping[str, int]
+
+    def of_photo(self, image: np.ndarray, photo: Photo) -> Prediction:
+        """Of a photo that was found, with its pixels; where its folder says its class, also whether that is right."""
+        truth = photo.truth(self.folder_classes)
+        return self.predict(image, **({} if truth is None else {"truth": truth}))
 
 
 def open_predictor(

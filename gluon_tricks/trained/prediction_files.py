@@ -17,7 +17,7 @@ import PIL.Image
 from gluon_tricks.core.files import no_empty_folders, write_atomically, write_text, writing
 from gluon_tricks.core.reading import IMAGE_BYTES, JSON_BYTES, read_bytes, read_text
 from gluon_tricks.core.wording import as_utf8, one_line
-from gluon_tricks.data.records import decode_image
+from gluon_tricks.data.encoding import NoImage, decoded
 from gluon_tricks.tasks import pictures
 from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.trained.contact_sheet import Shown
@@ -25,13 +25,16 @@ from gluon_tricks.trained.contact_sheet import Shown
 _LONGEST_NAME = 230  # bytes
 
 
-def read_photo(path: pathlib.Path) -> np.ndarray | None:
-    """The (H, W, 3) uint8 RGB pixels of an image file, turned as its EXIF says; None if it is no image."""
+def read_photo(path: pathlib.Path) -> np.ndarray:
+    """The (H, W, 3) uint8 RGB pixels of an image file, turned as its EXIF says.
+
+    Raises:
+        NoImage: it is none, or cannot be read.
+    """
     try:
-        pixels = decode_image(read_bytes(path, IMAGE_BYTES))
-    except OSError:
-        return None
-    return None if pixels is None else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+        return cv2.cvtColor(decoded(read_bytes(path, IMAGE_BYTES)), cv2.COLOR_BGR2RGB)
+    except OSError as error:
+        raise NoImage(error.strerror) from None
 
 
 class Results:

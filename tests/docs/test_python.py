@@ -42,7 +42,8 @@ def test_the_page_runs(tmp_path, monkeypatch, capfd):
     *_, trained, evaluated = scores  # of the blocks on train and on evaluate: one network on the same images
     assert evaluated is not trained and evaluated == trained and evaluated.images == 12
     said = capfd.readouterr().out
-    assert len(re.findall(r"^(?:red|blue) \d+\.\d %, (?:red|blue) \d+\.\d %$", said, re.MULTILINE)) == 6
+    line = r"^(?:red|blue) \d+\.\d %, (?:red|blue) \d+\.\d %; (?:right|wrong, it is red)$"
+    assert len(re.findall(line, said, re.MULTILINE)) == 6
 
 
 def test_the_page_names_what_is_exported():

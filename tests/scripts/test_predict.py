@@ -395,10 +395,19 @@ def test_what_is_no_image_is_named_and_left_out(classifier, photos, tmp_path, ca
     (photos / "text.jpg").write_text("no image")
     (photos / "empty.jpg").touch()
     (photos / "notes.txt").write_text("not looked at")
+    (photos / "medical.tif").write_bytes(bytes(128) + b"DICM" + bytes(100))
+    pages = [PIL.Image.new("L", (9, 9))] * 2
+    pages[0].save(photos / "stack.tif", save_all=True, append_images=pages[1:])
     lines, errors = predicted(capsys, photos, "--params", classifier, "--out", tmp_path / "out", code=1)
     assert len(lines) == 3 and lines[2].endswith("shows them all: 2 images")
     assert errors.splitlines() == [
-        f"{photos}/{name} is no image that can be decoded: left out" for name in ("empty.jpg", "text.jpg")
+        f"{photos}/{name} is left out: {why}"
+        for name, why in [
+            ("empty.jpg", "empty"),
+            ("medical.tif", "a DICOM file: export its picture as PNG"),
+            ("stack.tif", "a TIFF of several pages: save each as a file of its own"),
+            ("text.jpg", "no JPEG, PNG, BMP, WebP or TIFF"),
+        ]
     ]
 
 

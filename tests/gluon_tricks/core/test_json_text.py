@@ -1,3 +1,4 @@
+import json
 import time
 
 import pytest
@@ -16,6 +17,9 @@ from gluon_tricks.core.json_text import json_or_text, parse_json
         ("[" + "9" * 5000 + "]", "Exceeds the limit"),
         ("[" * 100_000 + "]" * 100_000, "deeper than 64"),
         ('{"a":' * 65 + "1" + "}" * 65, "deeper than 64"),
+        ('["]",' * 100_000 + "0" + "]" * 100_000, "deeper than 64"),  # a bracket in a text closes nothing
+        ('{"a\\"]":' * 65 + "1" + "}" * 65, "deeper than 64"),
+        ('["' + '\\"[' * 100_000, "no JSON: Unterminated string"),
         ("{", "no JSON: Expecting property name"),
         ("", "no JSON: Expecting value"),
     ],
@@ -40,6 +44,7 @@ def test_what_is_right_is_read():
         "b": {"a": True},
     }
     assert parse_json("[" * 64 + "]" * 64)
+    assert parse_json(json.dumps({"classes": ["[" * 100, '\\"' + "{" * 100]}))["classes"][0] == "[" * 100
     assert parse_json(b"[9007199254740993]") == [9007199254740993]
 
 

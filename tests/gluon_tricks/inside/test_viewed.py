@@ -80,8 +80,8 @@ def test_photos_are_cropped_as_the_network_takes_them(tmp_path):
     (tmp_path / "0.png").write_bytes(b"x")
     found = pictures_of_files(open_viewed(planted()), [tmp_path / "0.png", tmp_path / "1.png", tmp_path / "1.png"], 1)
     np.testing.assert_array_equal(found.pixels, PIXELS[:1])
-    assert found.broken == (tmp_path / "0.png",) and found.labels is None
-    with pytest.raises(Refused, match="no images found: none of the 1 files, such as .*0.png, can be decoded"):
+    assert found.broken == ((tmp_path / "0.png", "no JPEG, PNG, BMP, WebP or TIFF"),) and found.labels is None
+    with pytest.raises(Refused, match=r"no images found: none of the 1 files, such as .*0.png \(no JPEG, "):
         pictures_of_files(open_viewed(planted()), [tmp_path / "0.png"], 1)
 
 

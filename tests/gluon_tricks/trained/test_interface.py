@@ -2,6 +2,7 @@
 
 import mxnet as mx
 import numpy as np
+import PIL.Image
 import pytest
 
 from gluon_tricks import Refused, evaluate, get_model, load_network, predict
@@ -57,6 +58,15 @@ def test_predictions_come_in_the_order_of_the_photos(net):
         np.testing.assert_array_equal(parameter.data().asnumpy(), before[name])
 
 
+def test_what_the_folder_of_a_photo_says_is_compared(net, tmp_path):
+    for folder in ("class 1", "class 2", "elsewhere"):
+        (tmp_path / folder).mkdir()
+        PIL.Image.new("RGB", (40, 40)).save(tmp_path / folder / "photo.png")
+    found = predict(net, tmp_path)
+    assert [(one.truth, one.right) for one in found] == [("class 1", False), ("class 2", True), ("", None)]
+    assert predict(net, tmp_path / "class 1" / "photo.png")[0].right is False
+
+
 def other():
     net = get_model("cifar_resnet20_v1", classes=3)
     net.initialize()
@@ -82,7 +92,7 @@ def other():
         (lambda net, val: evaluate("nowhere", val), "there is no run or file nowhere"),
         (lambda net, val: predict(net, np.zeros((3, 32, 32), np.uint8)), r"got uint8 \(3, 32, 32\)"),
         (lambda net, val: predict(net, np.zeros((32, 32, 3))), "got float64"),
-        (lambda net, val: predict(net, val), "is no image that can be decoded"),
+        (lambda net, val: predict(net, val), "is no photo to look at, leave it out: no JPEG, PNG"),
         (lambda net, val: predict(net, []), "there are no photos"),
         (lambda net, val: predict(net, np.zeros((9, 9, 3), np.uint8), threshold=0.5), "is for detectors"),
     ],
