@@ -15,6 +15,7 @@ import pytest
 
 from gluon_tricks.core import foreign
 from gluon_tricks.data.record_writer import RecordWriter
+from gluon_tricks.machine import devices
 from gluon_tricks.networks.of_recipe import initialised_network
 from gluon_tricks.tasks.detection.settings import ROI_SETTINGS
 from gluon_tricks.tasks.registry import task_of
@@ -98,6 +99,15 @@ def unavailable(reason: str):
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def stays_in_its_precision():
+    """A test that switches its process to bfloat16, which cannot be undone, fails, and not those after it."""
+    before = devices._precision_of_process[0]
+    yield
+    switched = devices._precision_of_process[0] == "bfloat16" != before
+    assert not switched, "this test has switched the process to bfloat16: train in float32, or in a process of its own"
 
 
 @pytest.fixture

@@ -109,14 +109,14 @@ def decode(data: bytes, flags: int) -> np.ndarray | None:
     """The (height, width, 3) uint8 BGR pixels of an encoded image; None if it has none or is not decoded (why_not).
 
     Args:
-        flags: of cv2.imdecode.
+        flags: of cv2.imdecode; IMREAD_UNCHANGED: as many channels and bits as the file has, which indices need.
     """
     header = image_header(data)
     if _why_not(data, header):
         return None
     try:
         with DECODING.share(bytes_of_decoding(header)):
-            if header.depth == 16:
+            if header.depth == 16 and flags != cv2.IMREAD_UNCHANGED:
                 deep = _decoded(data, header, flags | cv2.IMREAD_ANYDEPTH)
                 return None if deep is None else _shallow(deep, header)
             return _decoded(data, header, flags)

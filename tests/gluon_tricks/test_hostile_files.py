@@ -100,7 +100,8 @@ def test_a_run_with_something_else_in_it(hostile):
 
 def test_images_and_masks(hostile):
     path, reason = hostile
-    assert read_photo(path) is None
+    with pytest.raises(encoding.NoImage, match=reason):
+        read_photo(path)
     with pytest.raises(BadRecord, match=reason):
         annotated.read_stored(path)
     with pytest.raises(Problem, match="is not an image"):

@@ -19,7 +19,7 @@ SCRIPTS = {
     "export_model": "export", "launch": "launch", "pack_records": "pack", "predict": "predict",
     "reproduce": "reproduce", "train_faster_rcnn": "detect", "train_fcn": "segment", "train_imagenet": "train",
     "train_horovod": "train", "train_cifar10": "train", "train_mixup_cifar10": "train", "train_multi_label": "tag",
-    "visualize": "look",
+    "report": "report", "visualize": "look",
 }  # fmt: skip
 
 

@@ -23,7 +23,7 @@ def words_for(command, flags):
         ("train", "-j 0", "0, but it takes 1 to 1024"),
         ("train", "-j 1000000", "1000000, but it takes 1 to 1024"),
         ("train", "--log-interval 0", "0, but it takes 1 to"),
-        ("train", "--save-frequency 0", "0, but it takes 1 to"),
+        ("train", "--save-frequency -1", "-1, but it takes 0 to"),
         ("train", "--keep -1", "-1, but it takes 1 to"),
         ("train", f"--num-gpus {'9' * 5000}", "... 9999"),
         ("train", "--batch-size 1e400", "invalid int value: '1e400'"),

@@ -10,6 +10,7 @@ import pytest
 
 from gluon_tricks.data.check import check
 from gluon_tricks.data.decoding import used_bits, why_not
+from gluon_tricks.data.encoding import NoImage
 from gluon_tricks.data.folders import class_folders
 from gluon_tricks.data.headers import image_header
 from gluon_tricks.data.own_photos import OwnPhotos
@@ -143,7 +144,8 @@ def test_what_is_not_read_takes_one_sentence(name, tmp_path, monkeypatch, capsys
             (tmp_path / "photos" / label / f"{k}.png").write_bytes(by_cv(".png", GREY + np.uint8(k)))
     (tmp_path / "photos" / "a" / name).write_bytes(data)
     assert why_not(data).startswith(why) and decode_image(data) is None
-    assert read_photo(tmp_path / "photos" / "a" / name) is None
+    with pytest.raises(NoImage, match=why):
+        read_photo(tmp_path / "photos" / "a" / name)
     OwnPhotos(tmp_path / "photos", "--data").pack()
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("left out")]
     assert f"a/{name} ({why}" in line
