@@ -90,12 +90,12 @@ def tag(folder):
 
 KINDS = {  # what of it is damaged -> the file, what reads the folder
     "annotation": ("Annotations/a.xml", detect),
-    "COCO's annotations": ("coco.json", detect_coco),
     "list": ("ImageSets/Main/train.txt", detect),
     "image with boxes": (IMAGE, detect),
     "mask": (MASK, segment),
     "image with a mask": (IMAGE, segment),
     "list of a class": ("ImageSets/Main/cat_train.txt", tag),
+    "COCO's annotations": ("coco.json", detect_coco),
 }
 
 

@@ -142,12 +142,11 @@ def _teacher(source, said, records, folder, capsys):
 
 
 def _base_params(source, said, records, folder, capsys):
-    args = transfer_flags.parser(
-        "", {"few_scenes": DetectionRecipe(dataset="few_scenes")}, "few_scenes", detect.own_flags
-    )
+    scenes = {**detect.MEANT, "recipes": {"few_scenes": DetectionRecipe(dataset="few_scenes")}, "default": "few_scenes"}
+    args = transfer_flags.parser("", **scenes, own_flags=detect.own_flags)
     args = args.parse_args(["--base-params", source, *(["--base", NAME] if said else [])])
-    recipes = {"few_scenes": DetectionRecipe(dataset="few_scenes", mean=IMAGES["mean"], std=IMAGES["std"])}
-    recipe, _ = transfer_flags.recipe_from_flags(args, 1, None, recipes, "few_scenes")
+    scenes["recipes"] = {"few_scenes": DetectionRecipe(dataset="few_scenes", mean=IMAGES["mean"], std=IMAGES["std"])}
+    recipe, _ = transfer_flags.recipe_from_flags(args, 1, None, **scenes)
     opened = open_base(recipe)
     require_same_normalisation(recipe, opened, source)
     return require_classifier(opened, source).head.bias.data().asnumpy()

@@ -36,6 +36,7 @@ def test_a_log_file_gets_plain_lines_and_nothing_else(tiny_records, tmp_path):
         r"the images differ from those that resnet18_v1 usually takes: a side of 32 px in place of 224",
         r"float16 was asked for; .* (bfloat16|float32) is used",
         r"resnet18_v1 on 48 images of 4 classes at 32 px: 2 epochs of 6 steps, batch 8, (bfloat16|float32), cpu\(0\)",
+        r"training images of each class: 12",
         r"batch normalisation sees 8 images at a time, and its statistics take 16 or more: .*",
         r"epoch 1/2  step 6/6  loss \d+\.\d{3}  lr 0\.0100  [\d.]+ images/s  \d+:\d\d left",
         r"epoch 1/2: top-1 \d+\.\d\d%, val loss .*",

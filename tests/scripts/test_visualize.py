@@ -89,7 +89,7 @@ def test_photos_and_a_parameter_file_of_a_network_with_branches(tmp_path, capsys
     words = [tmp_path / "net.params", "--model", net.name, "--images", tmp_path / "photos", "--out", tmp_path / "out"]
     assert script.main([*map(str, words), *FEW]) == 1
     said = capsys.readouterr()
-    assert said.err == f"{tmp_path}/photos/2.png is no image that can be decoded: left out\n"
+    assert said.err == f"{tmp_path}/photos/2.png is left out: no JPEG, PNG, BMP, WebP or TIFF\n"
     out = said.out.splitlines()
     assert out[0].startswith("deconvolution is left out: cifar_resnet20_v1 cannot be followed back, because it ")
     assert out[1] == (

@@ -120,7 +120,7 @@ def test_a_plan_and_a_training_tell_the_same_of_the_classes(recipe, tmp_path, ca
     assert train.main(words(recipe, "--plan")) == 0
     told = capsys.readouterr()
     assert line in told.err and "2 (a, b) to 40 (good) training images" in caplog.text
-    assert json.loads(told.out)["sampling"] == "plain"
+    assert json.loads(told.out)["sampling"] == "plain", told.out[:300]
     job = prepare(recipe, tmp_path / "run", Options(**OPTIONS))
     job.journal.close()
     assert line in capsys.readouterr().out

@@ -122,9 +122,9 @@ def test_a_segmenter_is_scored_at_several_scales_at_the_end(tmp_path, monkeypatc
     """Once, before the run counts as done; here at one scale and mirrored, to be quick."""
     seen = []
 
-    def evaluate(net, *args, scales=(1.0,), flips=False):
+    def evaluate(net, *args, scales=(1.0,), flips=False, found=None):
         seen.append((scales, flips, (tmp_path / "run" / "final.params").exists()))
-        return plain(net, *args, scales=(1.0,), flips=flips)
+        return plain(net, *args, scales=(1.0,), flips=flips, found=found)
 
     plain = segmentation_task.evaluate_segmenter
     monkeypatch.setattr(segmentation_task, "evaluate_segmenter", evaluate)

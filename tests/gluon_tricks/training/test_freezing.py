@@ -11,7 +11,6 @@ from gluon_tricks.networks.checkpoint import list_checkpoints, read_checkpoint
 from gluon_tricks.networks.of_recipe import parameters_by_name
 from gluon_tricks.recipes.kinds import recipe_from_json
 from gluon_tricks.recipes.multi_label import MultiLabelRecipe
-from gluon_tricks.recipes.named.detection_segmentation import DETECTION
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.tasks.registry import task_of
@@ -163,7 +162,7 @@ def test_the_flags_of_every_training():
     fields = dict(freeze=("features", "*.bias"), lr_mult={"output": 10.0, "a=b": 0.5})
     got, _ = command_line.recipe_from_flags(command_line.parse(["--recipe", "shapes", *words]), 1)
     assert {name: getattr(got, name) for name in fields} == fields
-    recipes = dict(recipes=DETECTION, default="scenes")
+    recipes = {**detect.MEANT, "default": "scenes"}
     args = transfer_flags.parser("", **recipes, own_flags=detect.own_flags).parse_args(words)
     got, _ = transfer_flags.recipe_from_flags(args, 1, None, **recipes)
     assert {name: getattr(got, name) for name in fields} == fields
