@@ -212,6 +212,21 @@ def test_the_scores_of_unequal_classes_are_those_of_the_record():
         assert f"| {way} | {' | '.join(f'{100 * share:.1f} %' for share in parts)} |" in text_of("docs/training.md")
 
 
+def test_the_errors_of_cvjenas_models_are_those_of_the_records():
+    shown = text_of("docs/paper.md").split("\n| cvjena at `small` |")[1].split("\n\n")[0]
+    told = {}
+    for table in ("cvjena_table1", "cvjena_figure1", "cvjena_bn"):
+        for line in (ROOT / "results/tables/small" / f"{table}.md").read_text(encoding="utf-8").splitlines():
+            cells = [cell.strip() for cell in line.split("|")[1:-1]]
+            scores = [cell for cell in cells[2:] if re.fullmatch(r"[\d.]+( ± [\d.]+)? \(\d\)", cell)]
+            if len(scores) == 2:
+                told[tuple(score.replace(" (3)", "") for score in scores)] = cells[1]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in shown.splitlines()[2:]]
+    assert len(rows) == len(told) == 6
+    for _, document, top1, top5 in rows:
+        assert told[top1, top5].replace("- / -", "-") == document
+
+
 def test_the_readmes_scores_are_those_of_the_records():
     readme = prose("README.md")
     for epoch in records("shapes", "augment-paper.csv"):

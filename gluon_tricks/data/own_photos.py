@@ -176,10 +176,13 @@ class OwnPhotos:
             )
 
     def _packed_before(self) -> bool:
-        """Whether the cache has records of this folder as it was before."""
+        """Whether the cache has records of this folder, split and stored in the same way, as it was before."""
         for path in self.place.parent.glob(f"{glob.escape(self._own_name)}-*/train.json"):
             with contextlib.suppress(Refused):
-                if read_manifest(path)[0].get("folder") == as_utf8(self.folder):
+                manifest = read_manifest(path)[0]
+                split = manifest.get("split") if isinstance(manifest.get("split"), dict) else {}
+                before = (manifest.get("folder"), split.get("val_split"), manifest.get("at_most"))
+                if before == (as_utf8(self.folder), self.fraction, self._at_most):
                     return True
         return False
 

@@ -47,6 +47,7 @@ def test_events_of_any_kind(made, tmp_path):
         events += [{"event": "final_scores", "scores": odd}, odd, {"event": odd}]
         (one.folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
         write_report(read_run(one.folder), tmp_path / "page.html", None)
+        assert (tmp_path / "page.html").read_text(encoding="utf-8").rstrip().endswith("</html>"), odd
 
 
 @pytest.mark.parametrize("task", TASKS)
