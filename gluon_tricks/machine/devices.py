@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import logging
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -172,7 +173,9 @@ def start_precision(precision: str, net: mx.gluon.HybridBlock | None = None) -> 
     if precision == "bfloat16" and _precision_of_process[0] != "bfloat16":
         # Of those that AMP runs in float32 its wrapper cannot take the ones without inputs, which are float32 anyway.
         in_float32 = amp.list_fp32_ops(amp.amp.bfloat16)
+        handlers = logging.root.handlers[:]
         amp.init("bfloat16", fp32_ops=[name for name in in_float32 if not name.startswith(_WITHOUT_INPUTS)])
+        logging.root.handlers[:] = handlers  # its logging.info adds one, which would tell each of our warnings again
         _precision_of_process[0] = "bfloat16"
     if precision != "bfloat16" and _precision_of_process[0] == "bfloat16":
         raise Refused(

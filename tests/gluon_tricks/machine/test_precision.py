@@ -20,11 +20,12 @@ SHAPES = [  # channels, size, filters, kernel, stride, pad, dilation
 ]
 
 CHILD = """
-import sys, json
+import logging, sys, json
 import gluon_tricks, mxnet as mx, numpy as np
 if sys.argv[1] == "bfloat16":
     from gluon_tricks.machine.devices import start_precision
     start_precision("bfloat16")
+    assert not logging.root.handlers, "a warning of ours would be told twice"
 rng, out = np.random.default_rng(0), {}
 def bf16(a):  # cut to bfloat16's 8 significant bits, so that both precisions start from the same numbers
     return (np.asarray(a, "float32").view("uint32") & 0xFFFF0000).view("float32")
