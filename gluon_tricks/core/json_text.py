@@ -15,14 +15,14 @@ _TEXT = re.compile(r'"[^"\\]*(?:\\.?[^"\\]*)*(?:"|\Z)', re.DOTALL)
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The value of a JSON text.
+    """The value of a JSON text; bytes are UTF-8, with a byte order mark or without.
 
     Raises:
         ValueError: it is no JSON; an object has a key twice, of which Python's reader would take the last; a number is
             NaN, infinite or too long to read; or lists and objects lie within each other deeper than 64.
     """
     try:
-        text = text.decode("utf-8") if isinstance(text, bytes) else text
+        text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
         _require_shallow(text)
         return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite)
     except UnicodeDecodeError:

@@ -82,10 +82,11 @@ def _below(folder: str | os.PathLike, above: tuple[str, ...] = ()) -> list[os.Di
 
 def may_be_class(files: Sequence[os.DirEntry]) -> bool:
     """Whether one of a folder's files looks like an image, by its ending or by its content; or it is empty."""
-    return not files or any(file.is_file() and _looks_like_image(file.path) for file in files)
+    return not files or any(file.is_file() and looks_like_image(file.path) for file in files)
 
 
-def _looks_like_image(path: str) -> bool:
+def looks_like_image(path: str | os.PathLike) -> bool:
+    """Whether a file's ending or its first bytes are an image's, be it one that is not decoded here."""
     if pathlib.PurePath(path).suffix.lower() in _ENDINGS:
         return True
     try:

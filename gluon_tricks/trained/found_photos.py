@@ -10,10 +10,7 @@ from typing import NamedTuple, NoReturn
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import printable
-from gluon_tricks.data.annotations.annotated import ENDINGS
-from gluon_tricks.data.folders import is_leaving
-
-_ENDINGS = (*ENDINGS, ".webp", ".tif", ".tiff")
+from gluon_tricks.data.folders import is_leaving, looks_like_image
 
 
 class Photo(NamedTuple):
@@ -50,7 +47,7 @@ def folder_classes(*names: Sequence[str]) -> dict[str, int]:
 
 
 def find_photos(places: Sequence[str | os.PathLike]) -> list[Photo]:
-    """The files that are named, and those below folders that end as images do, each once, in the order of their names.
+    """The files that are named, and those below folders that are images by their ending or first bytes, as training takes them, each once, in the order of their names.
 
     Links to folders are followed, but no folder is looked through twice. What is hidden, and what file managers leave,
     is passed over.
@@ -67,9 +64,8 @@ def find_photos(places: Sequence[str | os.PathLike]) -> list[Photo]:
             name = pathlib.PurePath(path.name) if path == place else path.relative_to(place)
             found.setdefault(str(absolute), Photo(path, name, inside[::-1]))
     if not found:
-        raise Refused(
-            f"no images found: {', '.join(map(printable, places))} holds no file that ends in {', '.join(_ENDINGS)}"
-        )
+        where = ", ".join(map(printable, places))
+        raise Refused(f"no images found: {where} holds no file that is an image by its ending or its first bytes")
     return list(found.values())
 
 
@@ -94,7 +90,7 @@ def _below(place: pathlib.Path) -> Iterator[pathlib.Path]:
             inside = [os.path.join(folder, name) for name in below]
             waiting += [path for path in inside if os.path.islink(path)]  # which os.walk does not go into
             paths = (pathlib.Path(folder, name) for name in files if name[0] != ".")
-            yield from (path for path in paths if path.suffix.lower() in _ENDINGS and path.is_file())
+            yield from (path for path in paths if path.is_file() and looks_like_image(path))
 
 
 def _refuse(error: OSError) -> NoReturn:

@@ -435,7 +435,7 @@ def test_refused_before_anything_is_written(classifier, detector, photos, tmp_pa
     planted([np.nan, 0]).save_parameters(str(tmp_path / "nan.params"))
     wide, run = photos / "wide.png", ("--params", classifier)
     for words, message in (
-        ((tmp_path / "none", *run), ".tif, .tiff\n"),
+        ((tmp_path / "none", *run), "its ending or its first bytes\n"),
         ((wide, "--params", tmp_path / "runs"), f"name one of its runs, such as {tmp_path}/runs/shapes-1\n"),
         ((tmp_path / "nowhere.jpg", *run), "nowhere.jpg is no file or folder that can be read"),
         ((wide, *run, "--classes", tmp_path / "names.txt"), "names.txt has 2 names and"),

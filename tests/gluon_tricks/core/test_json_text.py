@@ -46,6 +46,7 @@ def test_what_is_right_is_read():
     assert parse_json("[" * 64 + "]" * 64)
     assert parse_json(json.dumps({"classes": ["[" * 100, '\\"' + "{" * 100]}))["classes"][0] == "[" * 100
     assert parse_json(b"[9007199254740993]") == [9007199254740993]
+    assert parse_json(b"\xef\xbb\xbf[1]") == [1]  # with the byte order mark of some editors
 
 
 def test_behind_an_equals_sign_stands_json_or_a_text():

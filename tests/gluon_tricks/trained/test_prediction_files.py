@@ -129,9 +129,15 @@ def test_a_file_that_is_named_is_taken_whatever_it_ends_in(tmp_path):
     assert len(find_photos([tmp_path / "a" / "y.jpg", tmp_path / "a", tmp_path / "a" / ".." / "a"])) == 1
 
 
+def test_a_photo_is_what_training_takes_for_one(tmp_path):
+    touch(tmp_path, "a/x.jfif", "a/y.jpe", "a/scan.dcm", "a/notes.txt")
+    (tmp_path / "a" / "no ending").write_bytes(b"\xff\xd8\xff\xe0 and so on")
+    assert [photo.path.name for photo in find_photos([tmp_path])] == ["no ending", "scan.dcm", "x.jfif", "y.jpe"]
+
+
 def test_no_photos(tmp_path, monkeypatch):
     touch(tmp_path, "a/b/x.txt")
-    with pytest.raises(Refused, match="no images found: .*/a holds no file that ends in"):
+    with pytest.raises(Refused, match="no images found: .*/a holds no file that is an image"):
         find_photos([tmp_path / "a"])
     with pytest.raises(Refused, match="nowhere is no file or folder that can be read .No such file"):
         find_photos([tmp_path / "nowhere"])
