@@ -47,9 +47,9 @@ def folder_classes(*names: Sequence[str]) -> dict[str, int]:
 
 
 def find_photos(places: Sequence[str | os.PathLike]) -> list[Photo]:
-    """The files that are named, and those below folders that are images by their ending or first bytes, as training takes them, each once, in the order of their names.
+    """The files that are named, and the images below folders, each once, in the order of their names.
 
-    Links to folders are followed, but no folder is looked through twice. What is hidden, and what file managers leave,
+    An image is what training takes for one, by its ending or its first bytes. Links to folders are followed, but no folder is looked through twice. What is hidden, and what file managers leave,
     is passed over.
 
     Raises:
