@@ -49,8 +49,8 @@ def folder_classes(*names: Sequence[str]) -> dict[str, int]:
 def find_photos(places: Sequence[str | os.PathLike]) -> list[Photo]:
     """The files that are named, and the images below folders, each once, in the order of their names.
 
-    An image is what training takes for one, by its ending or its first bytes. Links to folders are followed, but no folder is looked through twice. What is hidden, and what file managers leave,
-    is passed over.
+    An image is what training takes for one, by its ending or its first bytes. Links to folders are followed, but no
+    folder is looked through twice. What is hidden, and what file managers leave, is passed over.
 
     Raises:
         Refused: a place that is not there or cannot be read, or no image at all.
