@@ -56,6 +56,9 @@ def quantise(net: HybridBlock, batches: Iterable[mx.nd.NDArray]) -> HybridBlock:
     Weights and activations become integers by the extremes seen on some images; what the passes leave in float32 stays
     exact. How much the predictions move depends on the network: compare them on images you know.
 
+    MXNet's pass reads memory that it has freed (MXNet 1.9.1), by which a process can crash, at once or later: quantise
+    in a process that holds nothing you would miss.
+
     Args:
         net: an initialised network with float32 parameters on the CPU; unchanged but for being hybridized.
         batches: some hundred images as they come to the network, normalised, in float32 batches (N, 3, H, W) of one

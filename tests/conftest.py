@@ -4,9 +4,12 @@ import ctypes
 import dataclasses
 import gc
 import json
+import logging
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 
 import cv2
 import mxnet as mx
@@ -72,6 +75,21 @@ def pytest_collection_modifyitems(items):
     items.sort(key=place)
 
 
+ALONE = "GLUON_TRICKS_TEST_ALONE"  # of the environment: in the process that own_process has started
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """Runs a test that is marked own_process(why) in a process of its own, so that it can spoil no other."""
+    if pyfuncitem.get_closest_marker("own_process") is None or ALONE in os.environ:
+        return None
+    words = [sys.executable, "-m", "pytest", "-p", "no:xdist", "-p", "no:cacheprovider", pyfuncitem.nodeid]
+    environment = {**os.environ, ALONE: "1"}
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, f"{pyfuncitem.nodeid} by itself ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+    return True
+
+
 GROWN = 1 << 28  # bytes that a process may grow by before what is no longer used is looked for
 
 
@@ -108,6 +126,15 @@ def stays_in_its_precision():
     yield
     switched = devices._precision_of_process[0] == "bfloat16" != before
     assert not switched, "this test has switched the process to bfloat16: train in float32, or in a process of its own"
+
+
+@pytest.fixture(autouse=True)
+def leaves_no_journal_open():
+    """A test that leaves a run open fails, and not those after it, whose warnings that run would tell too."""
+    yield
+    log = logging.getLogger("gluon_tricks")
+    left, log.handlers = log.handlers, []
+    assert not left, "this test or a fixture of it has left a run open: job.journal.close()"
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from gluon_tricks.core.errors import Refused
 from model_zoo import get_model
 from model_zoo.inference import fuse, quantise
 
+quantises = pytest.mark.own_process(reason="MXNet's quantisation pass reads memory that it has freed")
+
 
 @pytest.fixture(scope="module")
 def net():
@@ -33,6 +35,7 @@ def test_fused_is_the_same_and_training_goes_on_after_hybridize(net, images):
     net.hybridize(False)
 
 
+@quantises
 def test_8_bits_stay_near(net, images):
     x = images(8, 48)
     expected = net(x).asnumpy()
@@ -52,6 +55,7 @@ def test_what_gives_no_scales_is_refused(net, shapes, text):
         quantise(net, [mx.nd.zeros(shape) for shape in shapes])
 
 
+@quantises
 def test_a_network_that_mxnet_cannot_compute_in_8_bits():
     net = get_model("googlenet_2014", classes=3)
     net.initialize(mx.init.Xavier())
