@@ -86,7 +86,7 @@ def pytest_pyfunc_call(pyfuncitem):
     words = [sys.executable, "-m", "pytest", "-p", "no:xdist", "-p", "no:cacheprovider", pyfuncitem.nodeid]
     environment = {**os.environ, ALONE: "1"}
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, errors="replace")
-    assert done.returncode == 0, f"{pyfuncitem.nodeid} by itself ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+    assert done.returncode == 0, f"by itself it ends with {done.returncode}:\n{done.stdout}{done.stderr}"
     return True
 
 

@@ -130,7 +130,7 @@ def test_a_row_of_a_users_own(done):
 def test_the_files(done):
     comparison = compare("degradation", done, 2)
     text = tables.markdown(comparison)
-    assert "12 epochs in place of 164" in text and "Training: of the images of the last epoch" in text
+    assert "8 epochs in place of 164" in text and "Training: of the images of the last epoch" in text
     rows = list(csv.DictReader(io.StringIO(tables.as_csv(comparison))))
     assert [row["train_error"] for row in rows[:4]] == ["20.0", "20.0", "24.0", "26.0"] and len(rows) == 8
     png, what = picture(comparison, comparison.sections[0])
