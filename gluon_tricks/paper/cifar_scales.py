@@ -7,7 +7,7 @@ from gluon_tricks.recipes.tables.degradation import TABLE
 from gluon_tricks.tricks import StepDecay
 
 # What two cores train in an hour and a quarter, two networks on each. An epoch of all 50,000 images takes one core 2
-# minutes (plain-20), 3 (ResNet-20), 4.5 (plain-56) or 7 (ResNet-56) in float32; in bfloat16 the deeper ones take longer.
+# minutes (plain-20), 3 (ResNet-20), 4.5 (plain-56) or 7 (ResNet-56) in float32; deeper ones are slower in bfloat16.
 CIFAR_SCALES = {
     scale.name: scale
     for scale in (
