@@ -23,11 +23,7 @@ def whole(least: int, most: int = 1_000_000_000) -> Callable[[str], int]:
     """The type of a flag that takes a whole number of [least, most]."""
 
     def read(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:  # no number, or one of more digits than Python reads
-            raise argparse.ArgumentTypeError(f"{quoted(text)} is not a whole number") from None
-        return _bounded(value, least, most)
+        return _bounded(_whole_number(text), least, most)
 
     return read
 
@@ -36,13 +32,23 @@ def real(least: float, most: float) -> Callable[[str], float]:
     """The type of a flag that takes any number of [least, most]."""
 
     def read(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{quoted(text)} is not a number") from None
-        return _bounded(value, least, most)
+        return _bounded(_number(text), least, most)
 
     return read
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:  # no number, or one of more digits than Python reads
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a whole number") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a number") from None
 
 
 def _bounded(value, least, most):
@@ -63,6 +69,8 @@ class Parser(argparse.ArgumentParser):
         super().__init__(
             description=description, formatter_class=argparse.RawDescriptionHelpFormatter, **rest
         )  # unique beginnings of flags are taken, as GluonCV's scripts do
+        self.register("type", int, _whole_number)  # for its sentence on a text that is none
+        self.register("type", float, _number)
 
     def parse_args(self, args: Sequence[str] | None = None, namespace=None) -> argparse.Namespace:
         words = list(sys.argv[1:] if args is None else args)

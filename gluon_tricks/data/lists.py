@@ -55,7 +55,7 @@ def require_distinct(classes: Sequence[str], source: str | os.PathLike) -> tuple
         if not is_plain(name):
             raise Refused(
                 f"{source}: the class of label {label}, {printable(name)}, has control characters or bytes that are no "
-                "UTF-8 in its name: correct it"
+                "UTF-8 in its name: correct the name in the list, or rename the folder"
             )
         if name in places:
             raise Refused(

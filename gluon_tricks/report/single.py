@@ -91,9 +91,10 @@ def _tile(score: str, label: str, interval: tuple[float, float] | None) -> str:
 
 def final_images(run: Run) -> int:
     """How many images the scores are over; 0: it is not known."""
-    if run.found is None or "image" not in run.found.arrays:
-        return 0
-    return len(run.found.arrays["image"])
+    if run.found is not None and "image" in run.found.arrays:
+        return len(run.found.arrays["image"])
+    told = run.begun().get("val_images")
+    return told if isinstance(told, int) else 0
 
 
 def duration(seconds: float) -> str:

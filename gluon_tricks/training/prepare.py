@@ -302,6 +302,7 @@ def _announce(job: Job, lines: Sequence[str], resumed_from: str, of_precision: s
         what=job.task.describe(),
         records=job.task.train.records.digest,
         val_records=job.task.val.records.digest,
+        val_images=len(job.task.val.records),
         **job.task.recorded,
         base_lr=recipe.base_lr(),
         steps_per_epoch=job.plan.steps_per_epoch,

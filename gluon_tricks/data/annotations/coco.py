@@ -128,8 +128,10 @@ def _categories(
     names: dict[Any, str] = {}
     for category in content["categories"]:
         number, name = category.get("id"), category.get("name")
-        if not _is_id(number) or not isinstance(name, str) or not name.strip() or not is_plain(name):
+        if not _is_id(number) or not isinstance(name, str) or not name.strip():
             raise Refused(f"{path}: a category is {quoted(category)}: it needs an id and a name")
+        if not is_plain(name):
+            raise Refused(f"{path}: the category {quoted(name)} has control characters in its name: correct it")
         if number in names or name in names.values():
             raise Refused(f"{path}: the category {quoted(name)} or its id {quoted(number)} is there twice")
         names[number] = name
@@ -167,6 +169,8 @@ def _images(content: dict, path: pathlib.Path, index_of: tuple) -> list[_Image]:
             lost.append(f"{_named(thing)} is of the image {quoted(number)}, which is not there")
         elif not _is_id(category) or category not in index_of[1]:
             lost.append(f"{_named(thing)} is of the category {quoted(category)}, which is not there")
+        elif thing.get("iscrowd") not in (None, 0, 1):
+            lost.append(f"{_named(thing)} has iscrowd {quoted(thing['iscrowd'])}, which is 0 or 1")
         else:
             images[number].things.append(thing)
     if lost:

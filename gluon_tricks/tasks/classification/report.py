@@ -102,7 +102,7 @@ class ClassifierReport:
             heads = ["image", "what it is", "named", "surely", "probability of the truth"]
             return Section("mistakes", "The surest mistakes", f"<p>{words}</p>{table(heads, rows, (3, 4))}")
         pictures = [self._picture(i, *found) for i in order if (found := read_image(self.images, int(self.image[i])))]
-        return Section("mistakes", "The surest mistakes", f"<p>{words}</p>{gallery(pictures)}")
+        return Section("mistakes", "The surest mistakes", f"<p>{words}</p>{gallery(pictures) if len(wrong) else ''}")
 
     def _words(self, i: int) -> Sequence[str]:
         guess = self.names[self.guess[i]] if self.guess[i] >= 0 else "nothing: its numbers are broken"

@@ -78,6 +78,7 @@ def small_regions():
 def test_a_training_leaves_its_page(trained):
     task, folder, scores = trained
     page = (folder / "report.html").read_text(encoding="utf-8")
+    assert f"The scores are on {20 if task == 'classification' else 3} validation images." in page
     ids = re.findall(r'<section id="(\w+)"', page)
     assert ids == ["training", *PARTS[task], "changed", "how"]
     assert read_run(folder).begun()["what"] in page
