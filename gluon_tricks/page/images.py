@@ -40,7 +40,7 @@ def png(pixels: np.ndarray) -> str:
 
 
 def gallery(pictures: Sequence[Picture], longest: int = 260, large: bool = False) -> str:
-    """Pictures in rows, or a line that there is none. Args: longest: px of a side; large: two a row in place of four."""
+    """Pictures in rows, or a line if there is none. Args: longest: px of a side; large: two a row, not four."""
     if not pictures:
         return '<p class="soft">None of the images can be shown.</p>'
     figures = "\n".join(
