@@ -32,7 +32,9 @@ def alexnets():
     """AlexNet of 2012 with narrow images, by every initialisation; its layers bring numbers of their own."""
     made = {}
     for init in INITS:
-        recipe = Recipe(model="alexnet_2012", classes=10, input_size=95, batch_size=1, init=init, init_sd=0.02)
+        recipe = Recipe(
+            model="alexnet_2012", net={"hidden": 1024}, classes=10, input_size=95, batch_size=1, init=init, init_sd=0.02
+        )
         made[init] = {name: p.data().asnumpy() for name, p in parameters_by_name(net_of(recipe)).items()}
     return made
 
@@ -42,15 +44,15 @@ def net_of(recipe):
 
 
 @pytest.mark.parametrize(
-    "init, deviations",  # of convolution 2, (256, 48, 5, 5) in two groups, and of dense layer 2, (4096, 4096)
+    "init, deviations",  # of convolution 2, (256, 48, 5, 5) in two groups, and of dense layer 2, (1024, 1024)
     [
         ("gluoncv", (0.01, 0.01)),  # its own
         ("gaussian", (0.02, 0.02)),
         ("plain", (0.02, 0.02)),
         ("kaiming_conv", (np.sqrt(2 / 1200), 0.02)),
-        ("kaiming", (np.sqrt(2 / 1200), np.sqrt(2 / 4096))),
-        ("kaiming_out", (np.sqrt(2 / 3200), np.sqrt(2 / 4096))),
-        ("paper", (np.sqrt(2 / (1200 + 6400)), np.sqrt(1 / 4096))),  # Xavier's uniform of variance 2 / (in + out)
+        ("kaiming", (np.sqrt(2 / 1200), np.sqrt(2 / 1024))),
+        ("kaiming_out", (np.sqrt(2 / 3200), np.sqrt(2 / 1024))),
+        ("paper", (np.sqrt(2 / (1200 + 6400)), np.sqrt(1 / 1024))),  # Xavier's uniform of variance 2 / (in + out)
     ],
 )
 def test_every_layer_has_it_whatever_it_brings(alexnets, init, deviations):
