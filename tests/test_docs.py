@@ -227,6 +227,28 @@ def test_the_errors_of_cvjenas_models_are_those_of_the_records():
         assert told[top1, top5].replace("- / -", "-") == document
 
 
+def gained(part, kind):
+    points = part[f"top1_{kind}"]
+    return f"{100 * points['difference']:+.2f} ({100 * points['low']:+.2f} to {100 * points['high']:+.2f})"
+
+
+def test_what_more_views_and_networks_gain_is_as_recorded():
+    page, read = prose("docs/training.md"), {}
+    for name in ("alexnet", "alexnet-1crop", "resnet10-1crop"):
+        read[name] = json.loads((ROOT / "results" / "testing" / f"{name}.json").read_text(encoding="utf-8"))
+    views = [member["additions"] for member in read["alexnet"]["members"]]
+    rows = {"1 crop": [f"{100 * each[0]['top1']:.2f}" for each in views]}
+    for k, addition in enumerate(views[0][1:], start=1):
+        rows[addition["label"]] = [gained(each[k], "gain") for each in views]
+    rows["all of it"] = [gained(each[-1], "whole_gain") for each in views]
+    assert len(rows) == 5 and all(f"| {' | '.join([label, *cells])} |" in page for label, cells in rows.items())
+    for name, found in read.items():
+        assert gained(found["ensemble"], "gain") in page
+        assert name == "resnet10-1crop" or f"{100 * found['ensemble']['top1']:.2f} %" in page
+    tops = [f"{100 * member['additions'][0]['top1']:.2f}" for member in read["resnet10-1crop"]["members"]]
+    assert f"({tops[0]}, {tops[1]} and {tops[2]} %, one crop)" in page
+
+
 def test_the_readmes_scores_are_those_of_the_records():
     readme = prose("README.md")
     for epoch in records("shapes", "augment-paper.csv"):
