@@ -59,20 +59,37 @@ def add_convolutions(
         in_channels = conv.channels
 
 
+class DenseMap(nn.Dense):
+    """A dense layer whose outputs are a map of one pixel, (N, C, 1, 1), for batch normalisation behind it.
+
+    MXNet keeps one of oneDNN's batch normalisations for each shape, and takes vectors (N, C) for what a convolution
+    gave as (N, C, 1, 1) in blocks of 16 channels. Where such a map was normalised before them in the same process, it
+    reads past the vectors and crashes (MXNet 1.9.1, C of 16 to 256). A map that no convolution gave is told from it.
+    """
+
+    def hybrid_forward(self, F, *args, **parameters):
+        return F.reshape(super().hybrid_forward(F, *args, **parameters), (0, 0, 1, 1))
+
+    def _alias(self) -> str:
+        return "dense"  # by which Gluon names it
+
+
 def make_hidden_layers(
     start: Start, width: int, drop: float | None = None, norm: Norm | None = None
 ) -> nn.HybridSequential:
-    """The neck: flatten, then HIDDEN_LAYERS times dense(width), [norm(in_channels=),] relu, [dropout]."""
-    neck = nn.HybridSequential(prefix="neck_")
+    """The neck: flatten, then HIDDEN_LAYERS times dense(width), [norm(in_channels=),] relu, [dropout]; (N, width)."""
+    neck, dense = nn.HybridSequential(prefix="neck_"), nn.Dense if norm is None else DenseMap
     with neck.name_scope():
         neck.add(nn.Flatten())
         for in_units in (0, *[width] * (HIDDEN_LAYERS - 1)):  # 0: the first images decide
-            neck.add(nn.Dense(width, in_units=in_units, **start.initializers))
+            neck.add(dense(width, in_units=in_units, **start.initializers))
             if norm is not None:
                 neck.add(norm(in_channels=width))
             neck.add(nn.Activation("relu"))
             if drop is not None:
                 neck.add(nn.Dropout(drop))
+        if norm is not None:
+            neck.add(nn.Flatten())
     return neck
 
 

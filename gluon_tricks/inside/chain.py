@@ -19,7 +19,9 @@ from gluon_tricks.networks.of_recipe import restore_plain_layout
 from model_zoo.lrn import LRN
 
 _LRN = "local response normalisation"  # is several operators
-_BY_GRADIENT = ("Convolution", "FullyConnected", "Pooling", "Flatten")  # linear, or linear where the maxima are fixed
+# Linear, or linear where the maxima are fixed.
+_BY_GRADIENT = ("Convolution", "FullyConnected", "Pooling", "Flatten", "Reshape")
+_OF_A_LAYER = ("Reshape", "BatchNorm", "Activation", "relu")  # what may follow a layer and belongs to it
 _PASSED = (_LRN, "Dropout", "_copy")
 
 
@@ -134,7 +136,7 @@ class Chain:
             if step.kind not in ("Convolution", "FullyConnected"):
                 continue
             end = k
-            while end + 1 < len(self.steps) and self.steps[end + 1].kind in ("BatchNorm", "Activation", "relu"):
+            while end + 1 < len(self.steps) and self.steps[end + 1].kind in _OF_A_LAYER:
                 end += 1
             units = self._graph.parameter(self._graph.nodes[step.nodes[0]], 1).shape[0]
             yield Layer(step.path, end, units, step.kind == "Convolution")

@@ -3,13 +3,19 @@
 import inspect
 
 import mxnet as mx
+import numpy as np
 import pytest
+from mxnet.gluon import nn
 
 import model_zoo
 from gluon_tricks.core.errors import Refused
 from model_zoo import get_model, keywords, list_models
 from model_zoo.norm import BATCH_NORM, Norm
 
+AFTER_DENSE = {  # the networks that normalise behind dense layers
+    **{name: {} for name in ("cvjena_alexnet", "cvjena_vgg19")},
+    **{name: {"batch_norm": True} for name in ("alexnet", "alexnet_2012", "zfnet", "caffenet")},
+}
 THREE = ["use_global_stats", "norm_layer", "norm_kwargs"]
 
 
@@ -61,3 +67,17 @@ def test_in_channels_go_to_layers_that_take_them():
 
     assert Norm(norm_layer=sized, norm_kwargs={"epsilon": 2})(in_channels=8) == (8, 2)
     assert Norm(norm_layer=sizeless, norm_kwargs={"epsilon": 2})(in_channels=8) == 2
+
+
+@pytest.mark.own_process(reason="a process in which this fails has crashed")
+@pytest.mark.parametrize("name", [*AFTER_DENSE])
+def test_vectors_are_no_map_that_a_convolution_gave(name):
+    """MXNet takes the one's operator for the other's, and reads past the vectors (see DenseMap)."""
+    net = get_model(name, classes=3, hidden=16, **AFTER_DENSE[name])
+    net.initialize()
+    first = nn.HybridSequential()
+    first.add(nn.Conv2D(16, 1), nn.BatchNorm())
+    first.initialize()
+    images = mx.nd.ones((2, 3, net.smallest_side, net.smallest_side))
+    first(mx.nd.ones((2, 16, 1, 1))).wait_to_read()
+    assert np.isfinite(net(images).asnumpy()).all()
