@@ -1,0 +1,81 @@
+"""The differences of a table as a picture: ours with their intervals, the paper's beside them."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+
+from gluon_tricks.core.wording import plural
+from gluon_tricks.paper.line import Line
+from gluon_tricks.paper.paired import Effect
+from gluon_tricks.tasks.lettering import import_pyplot
+
+# mark -> colour, and what it means
+_OURS = {
+    "*": ("C0", "ours, mean and 95 % interval: exceeds its noise (p < 0.05 after Holm's correction)"),
+    "~": ("0.55", "ours: may be noise (p above that, even where its own interval has no 0)"),
+    "?": ("0.55", "ours, of one pair or equal ones: noise unknown"),
+}
+_PAPER = ("C1", "the paper's difference")
+
+
+def intervals(title: str, score: str, columns: Sequence[tuple[str, Sequence[tuple[Line, Effect]]]]):
+    """A panel for each column and in it a line for each difference.
+
+    Args:
+        title: of all.
+        score: what the differences are of.
+        columns: (title, (line, its effect) from top to bottom); at least one.
+
+    Returns: a matplotlib figure.
+    """
+    heights = [len(rows) + 0.8 for _, rows in columns]
+    figure, panels = import_pyplot().subplots(
+        len(columns), 1, figsize=(9.5, 1.9 + 0.52 * sum(heights)), sharex=True, squeeze=False,
+        height_ratios=heights, layout="constrained",
+    )  # fmt: skip
+    for panel, (column, rows) in zip(panels[:, 0], columns):
+        panel.axvline(0, color="black", linewidth=1)
+        for place, (line, effect) in enumerate(rows):
+            _draw(panel, place, line, effect)
+        panel.set_yticks(range(len(rows)), [_label(line, effect) for line, effect in rows])
+        panel.set_ylim(len(rows) - 0.4, -0.7)
+        panel.set_title(textwrap.fill(column, 100), fontsize=10, loc="left")
+        panel.grid(axis="x", alpha=0.3)
+        panel.tick_params(axis="y", length=0)
+    panels[-1, 0].set_xlabel(f"difference of {score}, points")
+    panels[-1, 0].margins(x=0.06)
+    figure.suptitle(textwrap.fill(title, 100), fontsize=11)
+    _legend(figure, [effect.mark for _, rows in columns for _, effect in rows])
+    return figure
+
+
+def _label(line: Line, effect: Effect) -> str:
+    return f"{line.label}\nover {line.above.label.removeprefix('+ ')}, {plural(len(effect.pairs), 'seed')}"
+
+
+def _draw(panel, place: int, line: Line, effect: Effect) -> None:
+    colour, _ = _OURS[effect.mark]
+    known = not math.isnan(effect.spread)
+    if known:
+        panel.plot(effect.interval, [place, place], color=colour, linewidth=3, solid_capstyle="butt")
+    panel.plot(effect.mean, place, "o", color=colour, markerfacecolor=colour if known else "white", markersize=7)
+    text = dict(textcoords="offset points", fontsize=9, bbox=dict(boxstyle="square,pad=0.05", fc="white", ec="none"))
+    panel.annotate(f"{effect.mean:+.2f} {effect.mark}", (effect.mean, place), (0, 8), ha="center", **text)
+    paper = line.paper_difference()
+    if not math.isnan(paper):
+        panel.plot(paper, place + 0.3, "D", color=_PAPER[0], markersize=5)
+        side = dict(xytext=(7, 0), ha="left") if paper > 0 else dict(xytext=(-7, 0), ha="right")
+        panel.annotate(f"{paper:+.2f}", (paper, place + 0.3), va="center", color=_PAPER[0], **side, **text)
+
+
+def _legend(figure, marks: Sequence[str]) -> None:
+    line = import_pyplot().Line2D
+    handles = [
+        line([], [], color=colour, marker="o", linewidth=3 if mark != "?" else 0, label=said,
+             markerfacecolor=colour if mark != "?" else "white")
+        for mark, (colour, said) in _OURS.items() if mark in marks
+    ]  # fmt: skip
+    handles.append(line([], [], color=_PAPER[0], marker="D", linewidth=0, markersize=5, label=_PAPER[1]))
+    figure.legend(handles=handles, loc="outside lower center", fontsize=9, frameon=False)
