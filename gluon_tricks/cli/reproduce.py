@@ -245,7 +245,7 @@ def _names(text: str, names: list[str], what: str, table: Table) -> list[str]:
 
 
 def _show(table: Table, runs: cells.Runs, args: argparse.Namespace, columns: list[str], rows: list[str]) -> None:
-    """Prints what was asked for; writes nothing but --csv."""
+    """Prints what was asked for; writes nothing but --csv and --png."""
     there = runs.seeds(runs.cells(table.name, (), (), 1))
     asked = compare(table.name, runs, args.seeds or max(there, 1), columns, rows)
     print(tables.markdown(asked))

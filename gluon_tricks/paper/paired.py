@@ -141,7 +141,7 @@ def seeds_needed(spread: float, difference: float, most: int = MOST_SEEDS) -> in
 
 
 def shown(effects: Mapping[str, Effect], key: str, heading: str, of: str = "", beside: str = "") -> dict[str, str]:
-    """A row's effect as cells of a table: heading -> text. Of a table without any effect it is one empty cell.
+    """A row's effect as cells of a table: heading -> text. Of a table in which no noise is known it is one cell.
 
     Args:
         key: of the row.
@@ -149,20 +149,17 @@ def shown(effects: Mapping[str, Effect], key: str, heading: str, of: str = "", b
         of: what the other headings begin with.
         beside: what is said after the difference.
     """
-    names = (heading, *(f"{of}{name}" for name in ("95 % interval", "p, Holm's p", "Could tell")))
     effect = effects.get(key)
-    if effect is None:
-        return dict.fromkeys(names if effects else names[:1], "")
-    told = [f"{effect.mean:+.2f} {effect.mark}{beside}", "", "", ""]
-    if not math.isnan(effect.spread):
-        low, high = effect.interval
-        seeds = plural(len(effect.pairs), "seed")
-        told[1:] = (
-            f"{low:+.2f} to {high:+.2f}",
-            f"{_p(effect.p)}, {_p(effect.adjusted)}",
-            f"{effect.could_tell:.2f} ({seeds})",
-        )
-    return dict(zip(names, told))
+    told = {heading: f"{effect.mean:+.2f} {effect.mark}{beside}" if effect else ""}
+    if all(math.isnan(other.spread) for other in effects.values()):
+        return told
+    names = [f"{of}{name}" for name in ("95 % interval", "p, Holm's p", "Could tell")]
+    if effect is None or math.isnan(effect.spread):
+        return {**told, **dict.fromkeys(names, "")}
+    low, high = effect.interval
+    tests = f"{_p(effect.p)}, {_p(effect.adjusted)}"
+    seeds = plural(len(effect.pairs), "seed")
+    return {**told, **dict(zip(names, (f"{low:+.2f} to {high:+.2f}", tests, f"{effect.could_tell:.2f} ({seeds})")))}
 
 
 def _p(value: float) -> str:
@@ -182,5 +179,7 @@ def note(effects: Iterable[Effect]) -> str:
     spread = pooled(effects)
     if math.isnan(spread):
         return ""
-    told = ", ".join(f"{seeds} seeds {could_tell(spread, seeds):.2f}" for seeds in SEEDS)
-    return f"By the noise of all these pairs (standard deviation {spread:.2f} points) could tell: {told} points."
+    least, *others = SEEDS
+    told = ", ".join(f"{seeds} seeds {could_tell(spread, seeds):.2f}" for seeds in others)
+    first = f"{least} seeds could tell {could_tell(spread, least):.2f} points"
+    return f"By the noise of all these pairs (standard deviation {spread:.2f} points), {first}, {told}."

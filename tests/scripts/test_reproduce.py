@@ -132,7 +132,8 @@ def test_rows_with_a_teacher_from_class_folders_to_the_table(photos, tmp_path, c
         ("mixup", "0", "done"),
         ("distill_mixup", "0", "done"),
     ]
-    assert (folder / "table6.html").read_text().count("data:image/png;base64,") == 1
+    assert (folder / "table6.html").read_text().count("data:image/png;base64,") == 2  # curves, and the difference
+    assert (folder / "table6.png").read_bytes()[:4] == b"\x89PNG"
 
     assert script.main([*words, "--show"]) == 0
     again = capsys.readouterr().out
@@ -330,7 +331,9 @@ def test_a_look_changes_nothing(tmp_path, capsys):
         ),
         (["figure3"], "table6 is trained on ImageNet"),
         (["figure3", "--rows", "cosine"], "--rows is for tables, and figure3 is a figure"),
+        (["figure3", "--png", "x.png"], "--png is for tables, and figure3 is a figure"),
         (["table6", "--show", "--csv", "/tmp"], "--csv /tmp: it is a folder"),
+        (["table6", "--show", "--png", "/tmp"], "--png /tmp: it is a folder"),
         (["table6", "--launch", "nosuchprogram -np 2"], "there is no program nosuchprogram"),
         (["table6", "--launch", '"'], '--launch ": No closing quotation'),
         (["table6", "--show", "--csv", "/nowhere/x.csv"], "--csv /nowhere/x.csv: there is no such folder"),
