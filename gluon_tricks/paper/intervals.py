@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from gluon_tricks.core.wording import plural
 from gluon_tricks.paper.line import Line
@@ -30,12 +30,11 @@ def intervals(title: str, score: str, columns: Sequence[tuple[str, Sequence[tupl
 
     Returns: a matplotlib figure.
     """
-    heights = [len(rows) + 0.8 for _, rows in columns]
-    figure, panels = import_pyplot().subplots(
-        len(columns), 1, figsize=(9.5, 1.9 + 0.52 * sum(heights)), sharex=True, squeeze=False,
-        height_ratios=heights, layout="constrained",
-    )  # fmt: skip
-    for panel, (column, rows) in zip(panels[:, 0], columns):
+    heights = [*(len(rows) + 0.8 for _, rows in columns), 1.6]
+    figure, (*panels, below) = import_pyplot().subplots(
+        len(heights), 1, figsize=(9.5, 0.9 + 0.52 * sum(heights)), height_ratios=heights, layout="constrained"
+    )
+    for panel, (column, rows) in zip(panels, columns):
         panel.axvline(0, color="black", linewidth=1)
         for place, (line, effect) in enumerate(rows):
             _draw(panel, place, line, effect)
@@ -44,10 +43,13 @@ def intervals(title: str, score: str, columns: Sequence[tuple[str, Sequence[tupl
         panel.set_title(textwrap.fill(column, 100), fontsize=10, loc="left")
         panel.grid(axis="x", alpha=0.3)
         panel.tick_params(axis="y", length=0)
-    panels[-1, 0].set_xlabel(f"difference of {score}, points")
-    panels[-1, 0].margins(x=0.06)
+    for panel in panels[:-1]:
+        panel.sharex(panels[-1])
+        panel.tick_params(axis="x", labelbottom=False)
+    panels[-1].set_xlabel(f"difference, points of {score}")
+    panels[-1].margins(x=0.08)
     figure.suptitle(textwrap.fill(title, 100), fontsize=11)
-    _legend(figure, [effect.mark for _, rows in columns for _, effect in rows])
+    _legend(below, {effect.mark for _, rows in columns for _, effect in rows})
     return figure
 
 
@@ -70,12 +72,12 @@ def _draw(panel, place: int, line: Line, effect: Effect) -> None:
         panel.annotate(f"{paper:+.2f}", (paper, place + 0.3), va="center", color=_PAPER[0], **side, **text)
 
 
-def _legend(figure, marks: Sequence[str]) -> None:
-    line = import_pyplot().Line2D
-    handles = [
-        line([], [], color=colour, marker="o", linewidth=3 if mark != "?" else 0, label=said,
-             markerfacecolor=colour if mark != "?" else "white")
-        for mark, (colour, said) in _OURS.items() if mark in marks
-    ]  # fmt: skip
-    handles.append(line([], [], color=_PAPER[0], marker="D", linewidth=0, markersize=5, label=_PAPER[1]))
-    figure.legend(handles=handles, loc="outside lower center", fontsize=9, frameon=False)
+def _legend(panel, marks: Collection[str]) -> None:
+    """What the marks mean, in a panel that has nothing else."""
+    panel.axis("off")
+    for mark, (colour, said) in _OURS.items():
+        if mark in marks:
+            width, face = (0, "white") if mark == "?" else (3, colour)
+            panel.plot([], [], color=colour, marker="o", linewidth=width, markerfacecolor=face, label=said)
+    panel.plot([], [], color=_PAPER[0], marker="D", linewidth=0, markersize=5, label=_PAPER[1])
+    panel.legend(loc="center", fontsize=9, frameon=False)

@@ -19,7 +19,6 @@ from gluon_tricks.recipes.tables.rows import Table
 
 RECORDS = pathlib.Path(__file__).resolve().parents[2] / "results" / "tables"  # of a checkout: what was measured for it
 
-
 Measured = tuple[str, dict[str, dict[str, Effect]]]  # in words where, and column -> row -> effect
 
 
@@ -73,13 +72,14 @@ _TOO_MANY = f"more than {paired.MOST_SEEDS} seeds"
 
 
 def _measured(table: Table, runs: Runs) -> list[Measured]:
-    """Where pairs may have been measured, the nearest first: in words which scale, and column -> row -> effect."""
+    """Where pairs may have been measured, the nearest first: in words where, and column -> row -> effect."""
     others = [scale for scale in scales_of(table).values() if scale != runs.scale and _on_photos(scale)]
     found = []
     for scale in (runs.scale, *(others if _on_photos(runs.scale) else ())):
         for root in dict.fromkeys((runs.root.resolve(), RECORDS)):
             place = Runs(root, scale, networks=runs.networks)
-            at = "" if scale == runs.scale else f" at the scale {scale.name}"
+            at = "" if root == runs.root.resolve() else " of results/tables"
+            at += "" if scale == runs.scale else f" at the scale {scale.name}"
             found.append((at, {column: _effects(table, column, place) for column in table.columns}))
     return found
 
@@ -99,7 +99,7 @@ def _on_photos(scale: AnyScale) -> bool:
 
 
 def _nearest(line: Line, measured: Sequence[Measured]) -> tuple[list[Effect], str]:
-    """Effects for a line, and in words whose they are where they are not its own; [] if there are none."""
+    """Effects for a line, and in words whose they are, where they are not its own; [] if there are none."""
     for at, columns in measured:
         own = columns[line.column]
         if line.key in own:

@@ -85,6 +85,13 @@ class Scale:
         return sooner(trick, self.epochs)
 
 
+_PHOTOS = "a proxy: small networks on small photos, a small batch, a {} of the paper's epochs"
+_ON_PHOTOS = dict(
+    batch_size=1 / 4,
+    models=_SMALL_MODELS,
+    set=dict(data="records", input_size=64, min_area=0.35),
+    photos=PHOTOS,
+)
 SCALES = {
     scale.name: scale
     for scale in (
@@ -97,22 +104,8 @@ SCALES = {
             # The paper's rates would blow up in so few steps.
             set=dict(data="few_shapes", input_size=32, min_area=0.5, lr=0.05),
         ),
-        *(
-            Scale(
-                name,
-                f"a proxy: small networks on small photos, a small batch, a {part} of the paper's epochs",
-                epochs=epochs,
-                batch_size=1 / 4,
-                models=_SMALL_MODELS,
-                own_models=own_models,
-                set=dict(data="records", input_size=64, min_area=0.35),
-                photos=PHOTOS,
-            )
-            for name, part, epochs, own_models in (
-                ("imagenette", "twentieth", 1 / 20, {}),
-                ("long", "quarter", 1 / 4, {"table5": _BOTTLENECKS}),
-            )
-        ),
+        Scale("imagenette", _PHOTOS.format("twentieth"), epochs=1 / 20, **_ON_PHOTOS),
+        Scale("long", _PHOTOS.format("quarter"), epochs=1 / 4, own_models={"table5": _BOTTLENECKS}, **_ON_PHOTOS),
         Scale("imagenet"),
     )
 }

@@ -29,7 +29,7 @@ def done(runs, leave):
 def test_ours_and_the_papers_stand_beside_each_other(done):
     (section,) = compare("table5", done, 3).sections
     rows = [(line, section.effects[line.key]) for line in section.lines[1:3]]
-    (panel,) = (figure := intervals("table 5", "top-1", [("ResNet", rows)])).axes
+    panel, below = intervals("table 5", "top-1", [("ResNet", rows)]).axes
     assert [text.get_text() for text in panel.get_yticklabels()] == [
         "ResNet-50-B\nover ResNet-50, 3 seeds",
         "ResNet-50-C\nover ResNet-50-B, 3 seeds",
@@ -43,9 +43,8 @@ def test_ours_and_the_papers_stand_beside_each_other(done):
     assert equal.get_xdata() == pytest.approx([2]) and equal.get_markerfacecolor() == "white"  # without an interval
     assert [text.get_text() for text in panel.texts] == ["+2.00 ~", "+0.45", "+2.00 ?", "+0.21"]
     assert panel.get_ylim()[0] > panel.get_ylim()[1]  # the first row on top
-    assert panel.get_xlabel() == "difference of top-1, points"
-    (legend,) = figure.legends
-    assert [text.get_text().split(":")[0] for text in legend.get_texts()] == [
+    assert panel.get_xlabel() == "difference, points of top-1"
+    assert [text.get_text().split(":")[0] for text in below.get_legend().get_texts()] == [
         "ours", "ours, of one pair or equal ones", "the paper's difference",
     ]  # fmt: skip
 
@@ -54,7 +53,7 @@ def test_what_exceeds_its_noise_has_a_colour(runs, leave):
     leave(runs, "table5/resnet50/v1", 0.60, 0.60, 0.60)
     leave(runs, "table5/resnet50/v1b", 0.619, 0.62, 0.621)
     (section,) = compare("table5", runs, 3).sections
-    (panel,) = intervals("", "top-1", [("", [(section.lines[1], section.effects["v1b"])])]).axes
+    panel, _ = intervals("", "top-1", [("", [(section.lines[1], section.effects["v1b"])])]).axes
     assert matplotlib.colors.same_color(panel.lines[1].get_color(), "C0") and panel.texts[0].get_text() == "+2.00 *"
 
 
@@ -67,7 +66,7 @@ def test_each_column_has_a_panel_and_one_scale(runs, leave):
         (part.title, [(line, part.effects[line.key]) for line in part.lines if line.key in part.effects])
         for part in comparison.sections
     ]
-    resnet, mobilenet = intervals("", "top-1", [part for part in columns if part[1]]).axes
+    resnet, mobilenet, _ = intervals("", "top-1", [part for part in columns if part[1]]).axes
     assert resnet.get_title(loc="left").startswith("resnet50_v1d: resnet18_v1d at 64 px")
     assert resnet.get_xlim() == mobilenet.get_xlim() and not resnet.get_xlabel()
 

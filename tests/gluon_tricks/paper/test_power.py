@@ -67,7 +67,10 @@ def test_the_records_of_a_checkout_are_known(at, leave, tmp_path):
     records = Runs(tmp_path / "records", get_scale("imagenette"))
     leave(records, "table5/resnet50/v1", 0.60, 0.60, 0.60)
     leave(records, "table5/resnet50/v1b", 0.61, 0.62, 0.63)
-    assert told(power.plan("table5", at("imagenette"), 3))["v1b"].startswith("3 seeds could tell 3.26 points; ")
+    said = told(power.plan("table5", at("imagenette"), 3))
+    assert said["v1b"].startswith("3 seeds could tell 3.26 points; ")
+    assert said["v1b"].endswith("of 3 pairs of results/tables)")
+    assert said["v1d"].endswith("of 3 pairs of this column of results/tables)")
 
 
 def test_records_of_another_recipe_say_nothing(at, leave, tmp_path):
