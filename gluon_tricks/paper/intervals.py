@@ -14,7 +14,7 @@ from gluon_tricks.tasks.lettering import import_pyplot
 # mark -> colour, and what it means
 _OURS = {
     "*": ("C0", "ours, mean and 95 % interval: exceeds its noise (p < 0.05 after Holm's correction)"),
-    "~": ("0.55", "ours: may be noise (p above that, even where its own interval has no 0)"),
+    "~": ("0.55", "ours, mean and 95 % interval: may be noise (p 0.05 or more, also where 0 is outside)"),
     "?": ("0.55", "ours, of one pair or equal ones: noise unknown"),
 }
 _PAPER = ("C1", "the paper's difference")
