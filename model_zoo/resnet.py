@@ -146,7 +146,7 @@ class BasicBlock(HybridBlock):
 
 
 class Bottleneck(HybridBlock):
-    """1x1, 3x3 and 1x1 convolution, the last with four times the channels (26, 50 layers and up). Args: as BasicBlock."""
+    """1x1, 3x3 and 1x1 convolution, the last with four times the channels (not 18, 34 layers). Args: as BasicBlock."""
 
     expansion = 4
 
