@@ -146,7 +146,7 @@ class BasicBlock(HybridBlock):
 
 
 class Bottleneck(HybridBlock):
-    """1x1, 3x3 and 1x1 convolution, the last with four times the channels (50 layers and more). Args: as BasicBlock."""
+    """1x1, 3x3 and 1x1 convolution, the last with four times the channels (not 18, 34 layers). Args: as BasicBlock."""
 
     expansion = 4
 
@@ -176,6 +176,7 @@ class Bottleneck(HybridBlock):
 
 STAGES = {  # depth -> block, blocks in stage 1 to 4
     18: (BasicBlock, (2, 2, 2, 2)),
+    26: (Bottleneck, (2, 2, 2, 2)),
     34: (BasicBlock, (3, 4, 6, 3)),
     50: (Bottleneck, (3, 4, 6, 3)),
     101: (Bottleneck, (3, 4, 23, 3)),
@@ -207,7 +208,8 @@ class ResNet(Classifier):
     Differs: the text of section 4.2 gives the first two convolutions of ResNet-C's stem a stride of 2; here the first
         alone has it, as in figure 2b and GluonCV: with both every map would have half its side.
         GluonCV ignores last_gamma in the basic blocks of v1b and turns its meaning round in ResNeXt; it has no
-        v1c and v1d of 18 and 34 layers, in v1 neither use_global_stats nor final_drop, and no dilated ResNeXt.
+        v1c and v1d of 18 and 34 layers and nothing of 26, in v1 neither use_global_stats nor final_drop, and no
+        dilated ResNeXt. 26 layers are timm's: the bottlenecks of ResNet-50, two a stage.
     """
 
     def __init__(
@@ -292,13 +294,14 @@ def _peers(name: str, depth: int, variant: str) -> dict[str, Peer]:
     deep_stem = VARIANTS[variant].deep_stem
     torch = _V1C if deep_stem else _V1B
     gluoncv = torch if variant in ("v1b", "v1c", "v1d") else _V1
-    peers = {"gluoncv": Peer(None if deep_stem and depth < 50 else name, gluoncv)}
+    unnamed = depth == 26 or deep_stem and depth < 50
+    peers = {"gluoncv": Peer(None if unnamed else name, gluoncv)}
     timm = {"v1b": f"resnet{depth}", "v1d": f"resnet{depth}d", "32x4d": name, "se_32x4d": name.replace("_", "", 1)}
     if depth >= 50:
         timm["v1c"] = f"resnet{depth}c"
     if variant in timm:
         peers["timm"] = Peer(timm[variant], torch)
-    if variant == "v1b" or name == "resnext50_32x4d":
+    if variant == "v1b" and depth != 26 or name == "resnext50_32x4d":
         peers["torchvision"] = Peer(timm[variant], torch)
     return peers
 

@@ -49,6 +49,12 @@ FILES: dict[str, tuple[TimmFile, ...]] = {
         _file("resnet18d.ra2_in1k", _APACHE, (224, 72.30, 90.68), (288, 73.79, 91.83)),
         _file("resnet18d.ra4_e3600_r224_in1k", _APACHE, (224, 74.36, 91.83), (288, 76.01, 92.78)),
     ),
+    "resnet26_v1b": (
+        _file("resnet26.bt_in1k", _APACHE, (224, 75.30, 92.58), (288, 76.38, 93.18)),
+    ),
+    "resnet26_v1d": (
+        _file("resnet26d.bt_in1k", _APACHE, (224, 76.70, 93.16), (288, 77.42, 93.63)),
+    ),
     "resnet34_v1b": (
         _file("resnet34.a1_in1k", _APACHE, (224, 76.42, 92.90), (288, 77.93, 93.76)),
         _file("resnet34.a2_in1k", _APACHE, (224, 75.52, 92.45), (288, 77.15, 93.29)),

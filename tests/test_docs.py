@@ -9,6 +9,8 @@ import re
 
 import pytest
 
+from gluon_tricks.paper import power
+from gluon_tricks.paper.cells import Runs
 from gluon_tricks.paper.scales import SCALES
 from gluon_tricks.recipes.named.detection_segmentation import DETECTION, SEGMENTATION
 from gluon_tricks.recipes.recipe import Recipe
@@ -149,15 +151,27 @@ def test_the_table_of_scales(name):
 
     scale = SCALES[name]
     side = f"{scale.set['input_size']} px" if scale.set else "the network's own"
-    assert f"| `{name}` | {part(scale.epochs)} | {part(scale.batch_size)} | {side} |" in text_of("docs/paper.md")
+    row = next(line for line in text_of("docs/paper.md").splitlines() if line.startswith(f"| `{name}` |"))
+    _, _, epochs, batch, sides, *_ = (cell.strip() for cell in row.split("|"))
+    assert (epochs.split(":")[0], batch, sides) == (part(scale.epochs), part(scale.batch_size), side)
+
+
+def test_the_epochs_of_the_longer_proxy():
+    rows = {row: SCALES["long"].recipe(get_table("table6"), "resnet50_v1d", row) for row in ("smooth", "mixup")}
+    assert f"1/4: {rows['smooth'].epochs}, rows with mixup {rows['mixup'].epochs} |" in text_of("docs/paper.md")
 
 
 def compared(table, column, scale="imagenette"):
-    """{row's label: (the paper's first score, ours)} of a column of a table in results."""
+    """{row's label: what stands in it, heading by heading} of a column of a table in results."""
     text = (ROOT / "results" / "tables" / scale / f"{table}.md").read_text(encoding="utf-8")
     section = next(part for part in text.split("\n## ") if part.startswith(f"{column}:"))
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("| ")]
-    return {row[0]: (row[1].split(" / ")[0], row[2].removesuffix(" (3)")) for row in rows[2:]}
+    return {row[0]: dict(zip(rows[0], row)) for row in rows[2:]}
+
+
+def scores_of(row):
+    """(The paper's first score, ours of three seeds) of a recorded row."""
+    return row["Paper"].split(" / ")[0], list(row.values())[2].removesuffix(" (3)")
 
 
 @pytest.mark.parametrize(
@@ -172,11 +186,34 @@ def compared(table, column, scale="imagenette"):
 def test_the_papers_tables_are_those_of_the_records(title, table, column):
     shown = text_of("docs/paper.md").split(f"| {title} |")[1].split("\n\n")[0]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in shown.splitlines()[2:]]
-    told = compared(table, column)
+    told = {label: row for label, row in compared(table, column).items() if row["Ours, top-1"] != "not run"}
     assert len(rows) == len(told)
-    for (label, paper, ours, _), (recorded, numbers) in zip(rows, told.items()):
+    names = ("Paper's difference", "Our difference", "95 % interval", "p, Holm's p", "Could tell")
+    for (label, *numbers), (recorded, row) in zip(rows, told.items()):
         assert re.split(r" \(|, ", label)[0] == re.split(r" \(|, ", recorded)[0]
-        assert (paper, ours.split(":")[0]) == numbers
+        assert numbers == [*scores_of(row), *(row[name].removesuffix(" (3 seeds)") for name in names)]
+
+
+def test_what_could_be_told_is_as_the_plan_has_it(tmp_path):
+    first, cosine, *_ = power.plan("table6", Runs(tmp_path, SCALES["long"]), 5)
+    assert f"--seeds 5 --plan\n...\n{first}\n{cosine}\n```" in text_of("docs/paper.md")
+    seeds = re.search(r"takes (\d+) seeds", cosine)[1]
+    assert f"the paper's +0.47 of cosine decay would take {seeds} seeds" in prose("docs/paper.md")
+
+
+def test_what_exceeds_its_noise_is_as_the_records_have_it():
+    columns = [("table4", "256"), ("table5", "resnet50"), ("table6", "resnet50_v1d"), ("table6", "mobilenet1.0")]
+    marks = {
+        (column, label): row["Our difference"][-1]
+        for table, column in columns
+        for label, row in compared(table, column).items()
+        if row["Our difference"]
+    }
+    assert {key for key, mark in marks.items() if mark == "*"} == {
+        ("resnet50", "ResNet-50-D"), ("resnet50_v1d", "+ cosine decay"),
+    }  # fmt: skip
+    assert sum(mark in "*~" for mark in marks.values()) == 16
+    assert "Of the sixteen differences that were tested two exceed their noise: ResNet-D and" in prose("docs/paper.md")
 
 
 @pytest.mark.parametrize(
@@ -195,7 +232,7 @@ def test_the_tables_of_initialisation_are_those_of_the_records(heading, table, c
         told = compared(table, column, "small") if recorded else {}
         assert [row[0] for row in rows] == [row.label for row in get_table(table).rows]
         for row, own in zip(rows, get_table(table).rows):
-            ours = told[own.label][1] if recorded else "-"
+            ours = scores_of(told[own.label])[1] if recorded else "-"
             ours = "diverges" if "the loss of step" in ours else ours
             assert row[k] == f"{own.paper[column][0]:.2f}, {ours}"
 

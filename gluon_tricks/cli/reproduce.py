@@ -46,9 +46,8 @@ from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
 from gluon_tricks.networks.load import SOURCE
-from gluon_tricks.paper import cells, estimate, figures, tables
-from gluon_tricks.paper.comparison import compare
-from gluon_tricks.paper.pictures import PICTURES, picture
+from gluon_tricks.paper import cells, estimate, figures, pictures, power, tables
+from gluon_tricks.paper.comparison import Comparison, compare
 from gluon_tricks.paper.scales import SCALES, TRANSFER_SCALES, get_scale, scales_of
 from gluon_tricks.recipes.registry import TABLES, get_table
 from gluon_tricks.recipes.tables.rows import Table
@@ -85,6 +84,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     mode.add_argument("--plan", action="store_true", help="run nothing, say what would be run and for how long")
     mode.add_argument("--show", action="store_true", help="run nothing, show what there is")
     parser.add_argument("--csv", type=pathlib.Path, metavar="FILE", help="write the CSV there too")
+    parser.add_argument(
+        "--png", type=pathlib.Path, metavar="FILE", help="draw the differences there, or its own curves"
+    )
     parser.add_argument("--launch", default="", metavar="WORDS", help='before a training: "horovodrun -np 8" (none)')
     return parser.parse_args(argv)
 
@@ -120,7 +122,8 @@ def _reproduce(args: argparse.Namespace) -> int:
     rows = _names(args.rows, [row.key for row in table.rows], "row", table)
     wanted = runs.cells(table.name, columns, rows, args.seeds)
     if args.plan:
-        return _plan(cells.missing(wanted), runs, table, _repeated(args, runs, table, columns, rows))
+        told = power.plan(table.name, runs, args.seeds, columns, rows)
+        return _plan(cells.missing(wanted), runs, table, [*_repeated(args, runs, table, columns, rows), *told])
     failed = 0 if args.show else train_cells(cells.missing(wanted), runs, table, launcher)
     _show(table, runs, args, columns, rows)
     if not args.show:
@@ -130,8 +133,9 @@ def _reproduce(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> list[str]:
     """Refuses what would fail only after the cells have been run; returns the words of --launch."""
-    if args.csv:
-        require_writable(args.csv, "--csv")
+    for flag in ("csv", "png"):
+        if getattr(args, flag):
+            require_writable(getattr(args, flag), f"--{flag}")
     require_name(args.runs, "--runs")
     if args.runs.is_file():
         raise Refused(f"--runs {args.runs}: it is a file; name the folder of the runs")
@@ -152,12 +156,12 @@ def _written(what: str) -> list[str]:
     """The files that a table or figure is written to."""
     if what in figures.FIGURES:
         return [f"{what}{panel}.png" for panel in figures.FIGURES[what]]
-    return [f"{what}{suffix}" for suffix in (*_FORMS, *([".png"] if what in PICTURES else []))]
+    return [f"{what}{suffix}" for suffix in (*_FORMS, ".png")]
 
 
 def _figure(args: argparse.Namespace, runs: cells.Runs, launcher: Sequence[str]) -> int:
     """Draws a figure, after the cells of table 6 that it is drawn from."""
-    for flag in ("columns", "rows", "csv"):
+    for flag in ("columns", "rows", "csv", "png"):
         if getattr(args, flag):
             raise Refused(f"--{flag} is for tables, and {args.what} is a figure")
     table = get_table(figures.TABLE_OF.get(args.what, "table6"))
@@ -241,17 +245,27 @@ def _names(text: str, names: list[str], what: str, table: Table) -> list[str]:
 
 
 def _show(table: Table, runs: cells.Runs, args: argparse.Namespace, columns: list[str], rows: list[str]) -> None:
-    """Prints what was asked for; writes nothing but --csv."""
+    """Prints what was asked for; writes nothing but --csv and --png."""
     there = runs.seeds(runs.cells(table.name, (), (), 1))
     asked = compare(table.name, runs, args.seeds or max(there, 1), columns, rows)
     print(tables.markdown(asked))
     if args.csv:
         write_text(args.csv, tables.as_csv(asked), named=True)
+    if args.png:
+        _write_picture(asked, args.png)
     if not there:
         others = [name for name in scales_of(table) if name != runs.scale.name]
         others = [name for name in others if any((runs.root / name).glob("*/seed*/recipe.json"))]
         elsewhere = f"; runs of other scales are there: --scale {' or '.join(others)}" if others else ""
         print(f"nothing of {table.name} has been run at the scale {runs.scale.name} in {runs.root}{elsewhere}")
+
+
+def _write_picture(asked: Comparison, path: pathlib.Path) -> None:
+    png = pictures.whole(asked)
+    if png is None:
+        print(f"--png {path}: not written, as there is no difference to draw yet")
+    else:
+        write_atomically(path, lambda temporary: temporary.write_bytes(png), named=True)
 
 
 def _write(table: Table, runs: cells.Runs, seeds: int) -> None:
@@ -262,10 +276,8 @@ def _write(table: Table, runs: cells.Runs, seeds: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     for suffix, form in _FORMS.items():
         write_text(folder / f"{table.name}{suffix}", form(whole))
-    drawn = ""
-    for section in whole.sections if table.name in PICTURES else ():
-        png, _ = picture(whole, section)
-        if png:
-            write_atomically(folder / f"{table.name}.png", lambda temporary, data=png: temporary.write_bytes(data))
-            drawn = ", its picture in .png too"
+    png = pictures.whole(whole)
+    if png:
+        write_atomically(folder / f"{table.name}.png", lambda temporary: temporary.write_bytes(png))
+    drawn = ", its picture in .png too" if png else ""
     print(f"the whole table is in {folder / table.name}.html (with curves), .md and .csv{drawn}")

@@ -11,9 +11,10 @@ import numpy as np
 import scipy.stats
 
 from gluon_tricks.core.wording import plural
-from gluon_tricks.paper import cvjena, degradation
+from gluon_tricks.paper import cvjena, degradation, paired
 from gluon_tricks.paper.cells import Cell, Runs
 from gluon_tricks.paper.line import Line, mean_of
+from gluon_tricks.paper.paired import Effect
 from gluon_tricks.recipes.registry import get_table
 from gluon_tricks.recipes.tables import base_networks, magic_table3, table2, table3, table7
 from gluon_tricks.recipes.tables.rows import IMAGENET_IMAGES, Row
@@ -22,21 +23,23 @@ from model_zoo.summary import PAPER, human, summarise
 
 LEGEND = (
     "Scores in percent on the validation images after the last epoch; ours: mean ± standard deviation "
-    "(seeds). Differences are of the first score, to the row that a row builds on (else the one above), paired by "
-    "seed: * exceeds its noise (paired t-test, p < 0.05), ~ does not, ? cannot be told from one pair or equal ones. "
-    "Each is tested by itself: of twenty differences that are all noise one gets a *."
+    "(seeds). Differences are of the first score, to the row that a row builds on (else the one above), "
+    f"{paired.LEGEND}"
 )
 
 
-def _scores(line: Line, names: tuple[str, str]) -> dict[str, str]:
-    return {
-        "Row": line.label,
-        "Paper": " / ".join(map(_paper, line.paper, line.spread)),
-        f"Ours, {names[0]}": line.ours(0),
-        f"Ours, {names[1]}": line.ours(1) if line.has_second_score() else "",
-        "Paper's difference": line.paper_gain(),
-        "Our difference": line.gain(),
-    }
+def _scores(lines: Sequence[Line], effects: Mapping[str, Effect], names: tuple[str, str]) -> list[dict[str, str]]:
+    return [
+        {
+            "Row": line.label,
+            "Paper": " / ".join(map(_paper, line.paper, line.spread)),
+            f"Ours, {names[0]}": line.ours(0),
+            f"Ours, {names[1]}": line.ours(1) if line.has_second_score() else "",
+            "Paper's difference": _number(line.paper_difference(), "+.2f") if line.above else "",
+            **paired.shown(effects, line.key, "Our difference"),
+        }
+        for line in lines
+    ]
 
 
 def _paper(score: float, spread: float) -> str:
@@ -158,8 +161,8 @@ def _spearman(pairs: Sequence[tuple[float, float]]) -> str:
     return f"{scipy.stats.spearmanr(*zip(*whole)).correlation:+.2f} ({plural(len(whole), 'row')})"
 
 
-# Tables whose rows are not the two scores: what a row shows, and what stands above the table.
-_SHOWN: Mapping[str, Callable[[Line], dict[str, str]]] = {
+# Tables whose rows are not the two scores: what each shows, and what stands above the table.
+_SHOWN: Mapping[str, Callable[[Sequence[Line], Mapping[str, Effect]], list[dict[str, str]]]] = {
     "degradation": degradation.errors,
     "cvjena_table1": cvjena.errors_beside_originals,
     "cvjena_figure1": cvjena.errors,
@@ -184,12 +187,16 @@ _MORE: Mapping[str, Callable[[Line], dict[str, str]]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A column of the paper's table as a table of its own: heading -> texts in every row; a note stands below."""
+    """A column of the paper's table as a table of its own: heading -> texts in every row; a note stands below.
+
+    effects: row -> its difference of the first score, tested together with those of the column's other rows.
+    """
 
     title: str
     lines: tuple[Line, ...]
     rows: tuple[dict[str, str], ...]
     note: str = ""
+    effects: Mapping[str, Effect] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,21 +223,27 @@ def compare(
     table = get_table(table_name)
     sections = []
     for column in columns or table.columns:
-        lines = _lines(table_name, column, runs, seeds, rows)
+        lines = lines_of(table_name, column, runs, seeds)
+        effects = paired.tested({line.key: line.pairs() for line in lines})  # whatever of them is shown
         more = _MORE.get(table_name, lambda line: {})
         shown = _SHOWN.get(table_name, functools.partial(_scores, names=table.scores))
-        texts = [{**shown(line), **more(line)} for line in lines]
+        asked = [pair for pair in zip(lines, shown(lines, effects)) if not rows or pair[0].key in rows]
+        lines, texts = [line for line, _ in asked], [{**told, **more(line)} for line, told in asked]
         if lines:
-            note = _correlations(lines, table.scores) if table.based else ""
-            note = f"{note} {_SCALES}" if table_name == "table9" else note
-            sections.append(Section(_column_title(column, lines), tuple(lines), tuple(texts), note))
+            notes = [
+                paired.note(effects.values()),
+                _correlations(lines, table.scores) if table.based else "",
+                _SCALES if table_name == "table9" else "",
+            ]
+            note = " ".join(filter(None, notes))
+            sections.append(Section(_column_title(column, lines), tuple(lines), tuple(texts), note, effects))
     proxy = f" ({runs.scale.title})" if runs.scale.title else ""
     title, legend = f"{table.name}: {table.title}{proxy}", _LEGENDS.get(table_name, LEGEND)
     return Comparison(table_name, runs.scale.name, title, table.scores, tuple(sections), legend)
 
 
-def _lines(table_name: str, column: str, runs: Runs, seeds: int, rows: Sequence[str]) -> list[Line]:
-    """All rows of a column, of which those wanted are returned: a difference may be to one that is not."""
+def lines_of(table_name: str, column: str, runs: Runs, seeds: int) -> list[Line]:
+    """All rows of a column: a difference may be to one that is not shown."""
     table, lines = get_table(table_name), {}
     for row in table.shown(column):
         cells = [runs.cell(f"{table_name}/{column}/{row.key}", seed) for seed in range(seeds)]
@@ -241,7 +254,7 @@ def _lines(table_name: str, column: str, runs: Runs, seeds: int, rows: Sequence[
         given = row.gain.get(column, np.nan)
         without = row.weights if row.weights not in runs.networks else ""
         lines[row.key] = Line(row.key, _label(row, there), column, paper, spread, there, above, given, without)
-    return [line for line in lines.values() if not rows or line.key in rows]
+    return list(lines.values())
 
 
 def _label(row: Row, cells: Sequence[Cell]) -> str:

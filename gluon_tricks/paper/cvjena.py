@@ -6,41 +6,50 @@ Source: Simon et al., ImageNet pre-trained models with batch normalization (2016
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from gluon_tricks.core.wording import plural
+from gluon_tricks.paper import paired
 from gluon_tricks.paper.cells import Cell
-from gluon_tricks.paper.line import Line, mark, mean_of
+from gluon_tricks.paper.line import Line, mean_of
+from gluon_tricks.paper.paired import Effect
 from gluon_tricks.recipes.tables import cvjena_table1
 from gluon_tricks.tasks.lettering import import_pyplot
 
 LEGEND = (
     "Errors of one crop in percent, on the validation images after the last epoch; ours: mean ± standard deviation "
-    "(seeds). Differences are of the top-1 error, to the row in brackets, paired by seed: * exceeds its noise (paired "
-    "t-test, p < 0.05), ~ does not, ? cannot be told from one pair or equal ones."
+    f"(seeds). Differences are of the top-1 error, to the row in brackets, {paired.LEGEND}"
 )
 
 
-def errors(line: Line) -> dict[str, str]:
-    """What is shown of a row: heading -> text."""
+def errors(lines: Sequence[Line], effects: Mapping[str, Effect]) -> list[dict[str, str]]:
+    """What is shown of each row: heading -> text. effects: of accuracies, so that errors have the other sign."""
+    of_errors = {key: -effect for key, effect in effects.items()}
+    return [_row(line, of_errors) for line in lines]
+
+
+def _row(line: Line, effects: Mapping[str, Effect]) -> dict[str, str]:
+    beside = f" ({line.above.label})" if line.above else ""
     return {
         "Network": line.label,
         "Document, top-1 / top-5 error": _both([100 - score for score in line.paper]),
         "Ours, top-1 error": _ours(line, 0),
         "Ours, top-5 error": _ours(line, 1) if line.has_second_score() else "",
-        "Difference": _difference(line),
+        **paired.shown(effects, line.key, "Difference", beside=beside),
     }
 
 
-def errors_beside_originals(line: Line) -> dict[str, str]:
-    """As errors, and what the document cites of the network without batch normalisation."""
-    shown = errors(line)
-    cited = "" if line.key == "original" else _both(cvjena_table1.ERRORS_OF_ORIGINALS.get(line.column, (math.nan,) * 2))
-    beside = {"Original, top-1 / top-5 error": cited}
-    first, second, *rest = shown.items()
-    return dict([first, second, *beside.items(), *rest])
+def errors_beside_originals(lines: Sequence[Line], effects: Mapping[str, Effect]) -> list[dict[str, str]]:
+    """As errors, and what the document cites of the networks without batch normalisation."""
+    rows = []
+    for line, row in zip(lines, errors(lines, effects)):
+        errors_of = cvjena_table1.ERRORS_OF_ORIGINALS.get(line.column, (math.nan,) * 2)
+        beside = {"Original, top-1 / top-5 error": "" if line.key == "original" else _both(errors_of)}
+        first, second, *rest = row.items()
+        rows.append(dict([first, second, *beside.items(), *rest]))
+    return rows
 
 
 def _both(values: Sequence[float]) -> str:
@@ -50,14 +59,6 @@ def _both(values: Sequence[float]) -> str:
 def _ours(line: Line, k: int) -> str:
     found = [100 - score for score in line.top(k).values()]
     return mean_of(found) if found else line.ours(k)
-
-
-def _difference(line: Line) -> str:
-    if line.above is None:
-        return ""
-    ours, theirs = line.top(0), line.above.top(0)
-    pairs = [theirs[seed] - ours[seed] for seed in sorted(ours.keys() & theirs.keys())]
-    return f"{np.mean(pairs):+.2f} {mark(pairs)} ({line.above.label})" if pairs else ""
 
 
 def training_hours(cell: Cell) -> np.ndarray:

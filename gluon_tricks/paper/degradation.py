@@ -6,36 +6,43 @@ Source: He et al., Deep residual learning (CVPR 2016), section 4.2, figure 6; IL
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from gluon_tricks.core.wording import plural
-from gluon_tricks.paper.line import Line, mark, mean_of
+from gluon_tricks.paper import paired
+from gluon_tricks.paper.line import Line, mean_of
 from gluon_tricks.paper.metrics import mean_history
+from gluon_tricks.paper.paired import Effect
 from gluon_tricks.tasks.lettering import import_pyplot
 
 LEGEND = (
     "Errors in percent. Test: of the validation images after the last epoch. Training: of the images of the last epoch "
     "as the steps saw them, cropped and flipped, the network moving all the time, as in the document's curves. Ours: "
-    "mean ± standard deviation (seeds). Differences are to the row in brackets, paired by seed: * exceeds its noise "
-    "(paired t-test, p < 0.05), ~ does not, ? cannot be told from one pair or equal ones."
+    f"mean ± standard deviation (seeds). Differences are to the row in brackets, {paired.LEGEND}"
 )
 
 
-def errors(line: Line) -> dict[str, str]:
-    """What is shown of a row: heading -> text."""
-    test = {seed: 100 - top1 for seed, top1 in line.top(0).items()}
-    above = line.above
+def errors(lines: Sequence[Line], effects: Mapping[str, Effect]) -> list[dict[str, str]]:
+    """What is shown of each row: heading -> text. effects: of accuracies, so that errors have the other sign."""
+    test = {key: -effect for key, effect in effects.items()}
+    in_training = paired.tested(
+        {line.key: _pairs(training(line), training(line.above)) for line in lines if line.above}
+    )
+    return [_row(line, test, in_training) for line in lines]
+
+
+def _row(line: Line, test: Mapping[str, Effect], in_training: Mapping[str, Effect]) -> dict[str, str]:
+    found = [100 - top1 for top1 in line.top(0).values()]
+    beside = f" ({line.above.label})" if line.above else ""
     return {
         "Network": line.label,
         "Paper, test error": "-" if math.isnan(line.paper[0]) else f"{100 - line.paper[0]:.2f}",
-        "Ours, test error": mean_of(list(test.values())) if test else line.ours(0),
+        "Ours, test error": mean_of(found) if found else line.ours(0),
         "Ours, training error": _told(training(line)),
-        "Difference, test error": _difference(line, {s: 100 - top1 for s, top1 in above.top(0).items()}, test)
-        if above
-        else "",
-        "Difference, training error": _difference(line, training(above), training(line)) if above else "",
+        **paired.shown(test, line.key, "Difference, test error", "Test: ", beside),
+        **paired.shown(in_training, line.key, "Difference, training error", "Training: ", beside),
     }
 
 
@@ -50,9 +57,8 @@ def _told(values: dict[int, float]) -> str:
     return mean_of(list(values.values())) if values else "-"
 
 
-def _difference(line: Line, theirs: dict[int, float], ours: dict[int, float]) -> str:
-    pairs = [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
-    return f"{np.mean(pairs):+.2f} {mark(pairs)} ({line.above.label})" if pairs else ""
+def _pairs(ours: dict[int, float], theirs: dict[int, float]) -> list[float]:
+    return [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
 
 
 def curves(lines: Sequence[Line]):

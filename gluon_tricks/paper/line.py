@@ -1,4 +1,4 @@
-"""One row of a shown table: the paper's scores, ours over the seeds, and whether they differ from the row above."""
+"""One row of a shown table: the paper's scores, ours over the seeds, and how they differ from the row above."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.stats
 
 from gluon_tricks.paper.cells import Cell
 from gluon_tricks.tasks.registry import task_of
-
-LEVEL = 0.05  # of significance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,33 +72,23 @@ class Line:
         scores = self.cells[0].source.scores() if transferred else None
         return None if scores is None else 100 * scores[0]
 
-    def paper_gain(self) -> str:
+    def paper_difference(self) -> float:
+        """Of the first score; nan where there is no row above, or the paper has no numbers."""
         if self.above is None:
-            return ""
-        gain = self.paper[0] - self.above.paper[0] if math.isnan(self.given) else self.given
-        return "-" if np.isnan(gain) else f"{gain:+.2f}"
+            return math.nan
+        return self.paper[0] - self.above.paper[0] if math.isnan(self.given) else self.given
 
-    def gain(self) -> str:
-        """The mean difference of the first score over the seeds that both rows have, marked by `mark`."""
-        if self.above is None:
-            return ""
-        ours, theirs = self.top(0), self.above.top(0)
-        pairs = [ours[seed] - theirs[seed] for seed in ours.keys() & theirs.keys()]
-        return f"{np.mean(pairs):+.2f} {mark(pairs)}" if pairs else ""
+    def pairs(self) -> tuple[float, ...]:
+        """The differences of the first score, one for each seed that both rows have."""
+        return tuple(self.paired().values())
+
+    def paired(self) -> dict[int, float]:
+        """Seed -> the difference of the first score."""
+        ours, theirs = self.top(0), self.above.top(0) if self.above else {}
+        return {seed: ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())}
 
 
 def mean_of(values: Sequence[float]) -> str:
     """12.34 ± 0.56 (3): mean, standard deviation and how many."""
     spread = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
     return f"{np.mean(values):.2f}{spread} ({len(values)})"
-
-
-def mark(differences: Sequence[float]) -> str:
-    """* if the mean of paired differences is not 0 at the 5 % level (t-test), ~ if it may be noise, each with its p.
-
-    "?": unknown. One pair says nothing about noise, and a few equal ones, as few images give them, hardly more.
-    """
-    if np.ptp(differences) < 1e-9:
-        return "?"
-    p = scipy.stats.ttest_1samp(differences, 0).pvalue
-    return f"{'*' if p < LEVEL else '~'} (p {p:.3f})"

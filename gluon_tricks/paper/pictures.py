@@ -1,4 +1,4 @@
-"""The picture of a table: what its rows' runs have come to, epoch by epoch or as its own document draws it."""
+"""Pictures of tables: what rows' runs have come to, epoch by epoch or as the document draws it; their differences."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Sequence
 
 from gluon_tricks.paper import cvjena, degradation, little_data
 from gluon_tricks.paper.comparison import Comparison, Section
+from gluon_tricks.paper.intervals import intervals
 from gluon_tricks.paper.line import Line
 from gluon_tricks.paper.metrics import mean_history
 from gluon_tricks.paper.training_curves import training_curves
 from gluon_tricks.tasks.lettering import import_pyplot
 from gluon_tricks.tasks.registry import task_of
 
-# Tables whose document has a picture, which is a file too, TABLE.png: how it is drawn, and what it shows.
+# Tables whose document has a picture: how it is drawn, and what it shows.
 PICTURES = {
     "degradation": (degradation.curves, "errors against epoch"),
     "transfer_learning": (little_data.curves, "top-1 against images of each class"),
@@ -39,10 +40,38 @@ def picture(comparison: Comparison, section: Section) -> tuple[bytes | None, str
         return None, what
     if comparison.name in PICTURES:  # which is looked at by itself too
         figure.suptitle(textwrap.fill(comparison.title, 110), fontsize=11)
+    return _png(figure), what
+
+
+def differences(comparison: Comparison) -> bytes | None:
+    """The differences of all columns with their intervals, the paper's beside them, as a PNG; None without any."""
+    columns = [
+        (section.title, [(line, section.effects[line.key]) for line in section.lines if line.key in section.effects])
+        for section in comparison.sections
+    ]
+    columns = [(title, rows) for title, rows in columns if rows]
+    return _png(intervals(comparison.title, comparison.scores[0], columns)) if columns else None
+
+
+def whole(comparison: Comparison) -> bytes | None:
+    """The one picture of a table, which is a file too, TABLE.png: its document's own, else that of its differences.
+
+    None where there is nothing to draw.
+
+    Raises:
+        Refused: a run lacks what the picture is drawn from.
+    """
+    if comparison.name not in PICTURES:
+        return differences(comparison)
+    drawn = [picture(comparison, section)[0] for section in comparison.sections]
+    return next((png for png in reversed(drawn) if png), None)
+
+
+def _png(figure) -> bytes:
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=110)
     import_pyplot().close(figure)
-    return out.getvalue(), what
+    return out.getvalue()
 
 
 def _scores(lines: Sequence[Line], score: str):

@@ -23,6 +23,8 @@ _SMALL_MODELS = {
     **{f"resnet50_{variant}": f"resnet18_{variant}" for variant in ("v1", "v1b", "v1c", "v1d")},
     **{"resnet152_v1d": "resnet34_v1d", "mobilenet1.0": "mobilenet0.25"},
 }
+# Of bottlenecks, in which ResNet-B differs from ResNet: ResNet-18 has none.
+_BOTTLENECKS = {f"resnet50_{variant}": f"resnet26_{variant}" for variant in ("v1", "v1b", "v1c", "v1d")}
 
 
 # "8 Nvidia V100 GPUs" (section 2.1): a batch normalisation saw an eighth of the batch, 32 images or 128. The paper's
@@ -40,6 +42,7 @@ class Scale:
         epochs: factor on every number of epochs: the run's, the warm-up's, the decay's.
         batch_size: factor on the batch size; the learning rate that belongs to a batch stays with it.
         models: the paper's network -> the one in its place; networks that are not there have no proxy. None: all stay.
+        own_models: table -> the same, of networks that it has another one in the place of than the other tables.
         set: further recipe fields.
         photos: what its records are packed from; "": what the table's are.
     """
@@ -49,6 +52,7 @@ class Scale:
     epochs: float = 1.0
     batch_size: float = 1.0
     models: Mapping[str, str] | None = None
+    own_models: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     set: Mapping[str, object] = dataclasses.field(default_factory=dict)
     photos: str = ""
     bases = None  # it has no base networks
@@ -58,10 +62,11 @@ class Scale:
         recipe = table.recipe(column, row)
         if self.models is None:
             return recipe.set(classes=table.classes, bn_batch=recipe.batch_size // PAPER_DEVICES).resolved()
-        if recipe.model not in self.models:
+        models = {**self.models, **self.own_models.get(table.name, {})}
+        if recipe.model not in models:
             return None
         changes = dict(
-            model=self.models[recipe.model],
+            model=models[recipe.model],
             epochs=max(round(recipe.epochs * self.epochs), 1),
             batch_size=round(recipe.batch_size * self.batch_size),
             classes=None,
@@ -80,6 +85,13 @@ class Scale:
         return sooner(trick, self.epochs)
 
 
+_PHOTOS = "a proxy: small networks on small photos, a small batch, a {} of the paper's epochs"
+_ON_PHOTOS = dict(
+    batch_size=1 / 4,
+    models=_SMALL_MODELS,
+    set=dict(data="records", input_size=64, min_area=0.35),
+    photos=PHOTOS,
+)
 SCALES = {
     scale.name: scale
     for scale in (
@@ -92,15 +104,8 @@ SCALES = {
             # The paper's rates would blow up in so few steps.
             set=dict(data="few_shapes", input_size=32, min_area=0.5, lr=0.05),
         ),
-        Scale(
-            "imagenette",
-            "a proxy: small networks on small photos, a small batch, a twentieth of the paper's epochs",
-            epochs=1 / 20,
-            batch_size=1 / 4,
-            models=_SMALL_MODELS,
-            set=dict(data="records", input_size=64, min_area=0.35),
-            photos=PHOTOS,
-        ),
+        Scale("imagenette", _PHOTOS.format("twentieth"), epochs=1 / 20, **_ON_PHOTOS),
+        Scale("long", _PHOTOS.format("quarter"), epochs=1 / 4, own_models={"table5": _BOTTLENECKS}, **_ON_PHOTOS),
         Scale("imagenet"),
     )
 }

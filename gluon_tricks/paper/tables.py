@@ -12,7 +12,8 @@ import re
 from gluon_tricks.core.wording import columns, one_line, padded
 from gluon_tricks.paper import degradation
 from gluon_tricks.paper.comparison import Comparison, Section
-from gluon_tricks.paper.pictures import picture
+from gluon_tricks.paper.paired import Effect
+from gluon_tricks.paper.pictures import differences, picture
 from gluon_tricks.recipes.registry import get_table
 
 
@@ -38,26 +39,44 @@ def _markdown_cell(text: str) -> str:
 
 
 def as_csv(comparison: Comparison) -> str:
-    """A line per run: what it is, the paper's numbers, and ours where it is done. Accuracies in percent."""
+    """A line per run: what it is, the paper's numbers, and ours where it is done. Accuracies in percent.
+
+    The difference is the run's own, of the first score; what follows it is of all pairs of its row and the same in each
+    of their lines.
+    """
     out = io.StringIO()
     writer = csv.writer(out)
     names = [_CSV_NAMES.get(name, name) for name in comparison.scores]
     paper = [f"paper_{name}" for name in names]
     base = ["base_top1"] if get_table(comparison.name).based else []
     errors = ["train_error"] if comparison.name == "degradation" else []
-    writer.writerow(
-        ("table", "scale", "column", "row", "model", "dtype", "seed", *paper, *names, *base, *errors, "state")
-    )
-    for line in (line for section in comparison.sections for line in section.lines):
+    what = ("table", "scale", "column", "row", "model", "dtype", "seed")
+    writer.writerow((*what, *paper, *names, *base, *errors, "state", "paper_difference", "difference", *_TESTS))
+    for line, effect in ((line, part.effects.get(line.key)) for part in comparison.sections for line in part.lines):
+        paired, tests = line.paired(), _tests(effect)
         of_base = ["" if line.base() is None else line.base()] if base else []
         for cell in line.cells:
             seed = cell.recipe.seed
             ours = [line.top(k).get(seed, "") for k in (0, 1)]
-            paper = ["" if math.isnan(score) else score for score in line.paper]
             what = (comparison.name, comparison.scale, line.column, line.key, cell.recipe.model, cell.precision(), seed)
             training = [degradation.training(line).get(seed, "")] if errors else []
-            writer.writerow((*what, *paper, *ours, *of_base, *training, cell.state()))
+            differences = (*_known(line.paper_difference()), paired.get(seed, ""), *tests)
+            writer.writerow((*what, *_known(*line.paper), *ours, *of_base, *training, cell.state(), *differences))
     return out.getvalue()
+
+
+_TESTS = ("mean_difference", "low_95", "high_95", "p", "p_holm", "could_tell")
+
+
+def _tests(effect: Effect | None) -> list[float | str]:
+    """The numbers of _TESTS; "" for those that are not known."""
+    if effect is None:
+        return [""] * len(_TESTS)
+    return _known(effect.mean, *effect.interval, effect.p, effect.adjusted, effect.could_tell)
+
+
+def _known(*values: float) -> list[float | str]:
+    return ["" if math.isnan(value) else value for value in values]
 
 
 _CSV_NAMES = {"top-1": "top1", "top-5": "top5"}
@@ -78,6 +97,7 @@ def page(comparison: Comparison) -> str:
         parts += [f"<h2>{html.escape(section.title)}</h2>", _html_table(section)]
         parts.append(f"<p>{html.escape(section.note)}</p>" if section.note else "")
         parts.append(_in_page(*picture(comparison, section)))
+    parts.append(_in_page(differences(comparison), "our differences with intervals of 95 %, the paper's beside them"))
     body = "\n".join(parts)
     head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'

@@ -55,7 +55,7 @@ def test_every_keyword_is_explained():
 
 def test_the_keyword_table_tells_who_takes_dilated():
     rows = dict(line[3:].split("` | ", 1) for line in catalogue._keywords().splitlines() if line.startswith("| `"))
-    basic = ", ".join(f"`resnet{depth}_v1`" for depth in (18, 34, 50, 101, 152))
+    basic = ", ".join(f"`resnet{depth}_v1`" for depth in (18, 26, 34, 50, 101, 152))
     assert rows["dilated"].split(" | ")[1] == (
         f"ResNet, ResNeXt, SE-ResNet but {basic}, `se_resnet50_v1`; MobileNet; DenseNet; "
         "CNN models with batch normalisation but `cvjena_alexnet`, `cvjena_vgg19` |"

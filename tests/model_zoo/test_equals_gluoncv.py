@@ -10,7 +10,8 @@ import mxnet as mx
 import numpy as np
 import pytest
 from gluoncv.model_zoo.cifarresnet import get_cifar_resnet
-from gluoncv.model_zoo.resnetv1b import BasicBlockV1b, ResNetV1b
+from gluoncv.model_zoo.resnet import BottleneckV1, ResNetV1
+from gluoncv.model_zoo.resnetv1b import BasicBlockV1b, BottleneckV1b, ResNetV1b
 from mxnet import autograd, gluon
 
 import model_zoo
@@ -66,11 +67,16 @@ UNNAMED = {
     **{f"cifar_resnet{depth}_v1": functools.partial(get_cifar_resnet, 1, depth) for depth in (32, 44)},
     **{
         f"resnet{depth}_{variant}": functools.partial(
-            ResNetV1b, BasicBlockV1b, counts, deep_stem=True, avg_down=variant == "v1d"
+            ResNetV1b, block, counts, deep_stem=variant != "v1b", avg_down=variant == "v1d"
         )
-        for depth, counts in ((18, [2, 2, 2, 2]), (34, [3, 4, 6, 3]))
-        for variant in ("v1c", "v1d")
+        for depth, block, counts, variants in (
+            (18, BasicBlockV1b, [2, 2, 2, 2], ("v1c", "v1d")),
+            (26, BottleneckV1b, [2, 2, 2, 2], ("v1b", "v1c", "v1d")),
+            (34, BasicBlockV1b, [3, 4, 6, 3], ("v1c", "v1d")),
+        )
+        for variant in variants
     },
+    "resnet26_v1": functools.partial(ResNetV1, BottleneckV1, [2, 2, 2, 2], [64, 256, 512, 1024, 2048]),
 }
 
 

@@ -13,7 +13,7 @@ from model_zoo import get_model, list_models
 
 def test_the_resnets_are_listed():
     names = [name for name in list_models() if name.startswith("resnet")]
-    assert len(names) == 5 * 4
+    assert len(names) == 6 * 4
     assert names[0] == "resnet18_v1" and names[-1] == "resnet152_v1d"
 
 

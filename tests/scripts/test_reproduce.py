@@ -132,7 +132,8 @@ def test_rows_with_a_teacher_from_class_folders_to_the_table(photos, tmp_path, c
         ("mixup", "0", "done"),
         ("distill_mixup", "0", "done"),
     ]
-    assert (folder / "table6.html").read_text().count("data:image/png;base64,") == 1
+    assert (folder / "table6.html").read_text().count("data:image/png;base64,") == 2  # curves, and the difference
+    assert (folder / "table6.png").read_bytes()[:4] == b"\x89PNG"
 
     assert script.main([*words, "--show"]) == 0
     again = capsys.readouterr().out
@@ -248,11 +249,12 @@ def test_the_plan_of_table_6_has_the_papers_four_runs(tmp_path, capsys, monkeypa
     monkeypatch.setattr(script.estimate, "_rates", lambda recipes: collections.defaultdict(lambda: 100.0))
     words = ["table6", "--columns", "resnet50_v1d", "--plan", "--runs", str(tmp_path)]
     assert script.main(words) == 0
-    *lines, total, said = capsys.readouterr().out.splitlines()
+    *lines, total, said, unknown = capsys.readouterr().out.splitlines()
+    assert unknown.startswith("what a number of seeds could tell is not known")
     assert len(lines) == 6 * 4 + 1 + 2 and total.startswith("27 cells, about ")
     assert said == "resnet50_v1d is trained 4 times, as the paper's was: --seeds 1 for once"
     assert script.main([*words, "--seeds", "1"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("9 cells, about ")
+    assert capsys.readouterr().out.splitlines()[-2].startswith("9 cells, about ")
 
 
 def test_the_plan_of_table_2_is_that_of_three_networks(tmp_path, capsys, monkeypatch):
@@ -330,7 +332,9 @@ def test_a_look_changes_nothing(tmp_path, capsys):
         ),
         (["figure3"], "table6 is trained on ImageNet"),
         (["figure3", "--rows", "cosine"], "--rows is for tables, and figure3 is a figure"),
+        (["figure3", "--png", "x.png"], "--png is for tables, and figure3 is a figure"),
         (["table6", "--show", "--csv", "/tmp"], "--csv /tmp: it is a folder"),
+        (["table6", "--show", "--png", "/tmp"], "--png /tmp: it is a folder"),
         (["table6", "--launch", "nosuchprogram -np 2"], "there is no program nosuchprogram"),
         (["table6", "--launch", '"'], '--launch ": No closing quotation'),
         (["table6", "--show", "--csv", "/nowhere/x.csv"], "--csv /nowhere/x.csv: there is no such folder"),

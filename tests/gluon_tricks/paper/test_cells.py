@@ -14,7 +14,6 @@ from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.paper import cells, run_cells, tables
 from gluon_tricks.paper.cells import Runs
 from gluon_tricks.paper.comparison import compare
-from gluon_tricks.paper.line import mark
 from gluon_tricks.paper.scales import TRANSFER_SCALES, get_scale
 from gluon_tricks.recipes.registry import TABLES
 from gluon_tricks.recipes.tables.rows import Row
@@ -363,7 +362,8 @@ def cells_of(markdown, label):
 def test_the_shown_table(runs):
     """Differences by hand: v1b - v1 is 2, 2.2, 1.8 points: mean 2, std 0.2, t = 2 / (0.2 / sqrt(3)) = 17.32.
 
-    Of two degrees of freedom p = 1 - t / sqrt(t^2 + 2).
+    Of two degrees of freedom p = 1 - t / sqrt(t^2 + 2), and the interval's half is 4.3027 x 0.2 / sqrt(3) = 0.497.
+    Of two tests Holm's correction doubles the smaller p. Three seeds could tell 3.264 standard deviations.
     """
     for seed, (v1, v1b, v1c) in enumerate([(0.60, 0.62, 0.65), (0.61, 0.632, 0.60), (0.62, 0.638, 0.61)]):
         for row, top1 in (("v1", v1), ("v1b", v1b), ("v1c", v1c)):
@@ -374,12 +374,21 @@ def test_the_shown_table(runs):
     top5 = "90.00 ± 0.00 (3)"
     # ResNet-18 with 10 classes has 11,689,512 - 990 x 513 parameters; at 64 px its 1.81 G multiply-adds are a twelfth.
     cost = ["25 M", "3.8 G", "11.2 M", "148.1 M"]
-    assert cells_of(text, "ResNet-50") == ["76.21 / 92.97", "61.00 ± 1.00 (3)", top5, "", "", *cost]
+    assert cells_of(text, "ResNet-50") == ["76.21 / 92.97", "61.00 ± 1.00 (3)", top5, *[""] * 5, *cost]
     # 62, 63.2, 63.8: mean 63, std 0.9165
-    assert cells_of(text, "ResNet-50-B")[1:5] == ["63.00 ± 0.92 (3)", top5, "+0.45", "+2.00 * (p 0.003)"]
+    tests = ["+2.00 *", "+1.50 to +2.50", "0.003, 0.007", "0.65 (3 seeds)"]
+    assert cells_of(text, "ResNet-50-B")[1:8] == ["63.00 ± 0.92 (3)", top5, "+0.45", *tests]
     # 3, -3.2, -2.8: mean -1, std 3.47, t = -0.499
-    assert cells_of(text, "ResNet-50-C")[1:5] == ["62.00 ± 2.65 (3)", top5, "+0.21", "-1.00 ~ (p 0.667)"]
-    assert cells_of(text, "ResNet-50-D")[:5] == ["77.16 / 93.52", "not run", "", "+0.29", ""]
+    tests = ["-1.00 ~", "-9.62 to +7.62", "0.667, 0.667", "11.33 (3 seeds)"]
+    assert cells_of(text, "ResNet-50-C")[1:8] == ["62.00 ± 2.65 (3)", top5, "+0.21", *tests]
+    assert cells_of(text, "ResNet-50-D")[:8] == ["77.16 / 93.52", "not run", "", "+0.29", *[""] * 4]
+    # The root of the mean of 0.04 and 12.04 is 2.458.
+    said = (
+        "(standard deviation 2.46 points), 3 seeds could tell 8.02 points, 5 seeds 4.13, 10 seeds 2.45, 20 seeds 1.62."
+    )
+    assert said in text
+    alone = tables.markdown(compare("table5", runs, 3, rows=["v1b"]))  # the correction is over those that are not shown
+    assert cells_of(alone, "ResNet-50-B")[1:8] == cells_of(text, "ResNet-50-B")[1:8]
 
 
 def test_rows_are_compared_with_the_row_they_build_on(runs):
@@ -387,11 +396,11 @@ def test_rows_are_compared_with_the_row_they_build_on(runs):
         leave(runs.cell(f"table6/resnet50_v1d/{row}", 0), top1)
     (section,) = compare("table6", runs, 1, ["resnet50_v1d"]).sections
     lines = {line.key: line for line in section.lines}
-    assert lines["mixup"].gain() == "+1.00 ?"  # against label smoothing, not against distillation
-    assert lines["mixup"].paper_gain() == "+0.64"  # 79.01 - 78.37
-    assert lines["cosine"].gain() == ""
+    assert lines["mixup"].pairs() == pytest.approx([1])  # against label smoothing, not against distillation
+    assert lines["mixup"].paper_difference() == pytest.approx(0.64)  # 79.01 - 78.37
+    assert lines["cosine"].pairs() == ()
     (alone,) = compare("table6", runs, 1, ["resnet50_v1d"], ["mixup"]).sections[0].lines
-    assert alone.gain() == "+1.00 ?" and alone.paper_gain() == "+0.64"  # also where that row is not shown
+    assert alone.paired() == pytest.approx({0: 1}) and alone.above.key == "smooth"  # also where that row is not shown
     assert {row["Row"]: row["Paper"] for row in section.rows}["+ cosine decay"] == "77.73 ± 0.13 / 93.82 ± 0.08"
 
 
@@ -461,12 +470,6 @@ def test_table_3_projects_an_epoch_of_imagenet(runs):
     assert cells_of(text, "Baseline, batch 256, FP32")[-5:] == ["13.3", "", "", "", ""]
 
 
-def test_equal_differences_are_no_measure_of_noise():
-    assert mark([2.5, 2.5]) == "?" and mark([2.5]) == "?"
-    # mean 2, std 0.2, bound 12.706 x 0.2 / sqrt(2) = 1.797
-    assert mark([1.8586, 2.1414]) == "* (p 0.045)" and mark([1.7, 2.3]) == "~ (p 0.095)"  # here the bound is 3.8
-
-
 def test_table_7_has_the_test_servers_column(runs):
     leave(runs.cell("table7/resnet50_v1d/best", 0), 0.5)
     text = tables.markdown(compare("table7", runs, 1))
@@ -475,6 +478,21 @@ def test_table_7_has_the_test_servers_column(runs):
         *("56.34 / 86.87", "not run", "", "", "", "57.18 / 87.28", ours)
     ]  # fmt: skip
     assert cells_of(text, "ResNet-50-D Best")[-2:] == ["57.63 / 87.82", ours]
+
+
+def test_csv_has_the_differences(runs):
+    """Each run its own, and what is said of all of a row."""
+    for seed, (v1, v1b) in enumerate([(0.60, 0.62), (0.61, 0.632), (0.62, 0.638)]):
+        leave(runs.cell("table5/resnet50/v1", seed), v1)
+        leave(runs.cell("table5/resnet50/v1b", seed), v1b)
+    rows = list(csv.DictReader(io.StringIO(tables.as_csv(compare("table5", runs, 3)))))
+    names = ("paper_difference", "difference", "mean_difference", "low_95", "high_95", "p", "p_holm", "could_tell")
+    assert {rows[0][name] for name in names} == {""}  # the first row has none
+    found = [[float(row[name]) for name in names] for row in rows[3:6]]
+    assert [of_run[1] for of_run in found] == pytest.approx([2, 2.2, 1.8])
+    for paper, _, *tests in found:
+        assert [paper, *tests] == pytest.approx([0.45, 2, 1.5032, 2.4968, 0.003317, 0.003317, 0.6528], rel=1e-3)
+    assert [rows[6][name] for name in names] == [rows[6]["paper_difference"], *[""] * 7]  # not run
 
 
 def test_csv_has_a_line_per_run(runs):

@@ -34,8 +34,8 @@ def leave(runs, row, seed, training, test):
     with open(cell.folder / "metrics.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("epoch", "train_error", "val_top1", "val_top5"))
-        for epoch in range(1, 13):
-            factor = 1 if epoch == 12 else 2
+        for epoch in range(1, cell.recipe.epochs + 1):
+            factor = 1 if epoch == cell.recipe.epochs else 2
             writer.writerow((epoch, "" if training is None else factor * training, 1 - factor * test, 0.99))
     return cell
 
@@ -74,12 +74,12 @@ def test_the_small_scale_is_shorter_and_nothing_else():
         paper, small = (
             CIFAR_SCALES[s].recipe(reproduce.get_table("degradation"), "cifar10", row) for s in ("paper", "small")
         )
-        assert small == paper.set(epochs=12, bn_batch=None).add(StepDecay((6, 9)))
+        assert small == paper.set(epochs=8, bn_batch=None).add(StepDecay((4, 6)))
 
 
 def test_errors_and_differences(done):
-    lines = compare("degradation", done, 2).sections[0].lines
-    shown = {line.key: degradation.errors(line) for line in lines}
+    section = compare("degradation", done, 2).sections[0]
+    shown = {line.key: texts for line, texts in zip(section.lines, section.rows)}
     told = {key: [texts[h] for h in list(texts)[1:4]] for key, texts in shown.items()}
     assert told == {
         "plain20": ["-", "25.00 ± 0.00 (2)", "20.00 ± 0.00 (2)"],
@@ -87,19 +87,23 @@ def test_errors_and_differences(done):
         "resnet20": ["8.75", "23.00 ± 1.41 (2)", "18.00 ± 0.00 (2)"],
         "resnet56": ["6.97", "20.00 ± 0.00 (2)", "12.00 ± 0.00 (2)"],
     }
-    assert shown["plain20"]["Difference, training error"] == ""
+    training, test = (f"Difference, {which} error" for which in ("training", "test"))
+    assert shown["plain20"][training] == ""
     # 4 and 6: t = 5 with one degree of freedom, p = 2 atan(1/5)/pi
-    assert shown["plain56"]["Difference, training error"] == "+5.00 ~ (p 0.126) (plain-20)"
-    assert shown["resnet20"]["Difference, training error"] == "-2.00 ? (plain-20)"
-    assert shown["resnet56"]["Difference, test error"] == "-3.00 ~ (p 0.205) (ResNet-20)"  # -2 and -4: t = 3
+    assert shown["plain56"][training] == "+5.00 ~ (plain-20)"
+    assert shown["plain56"]["Training: p, Holm's p"] == "0.126, 0.126"  # of one test: the others are equal pairs
+    assert shown["resnet20"][training] == "-2.00 ? (plain-20)" and shown["resnet20"]["Training: 95 % interval"] == ""
+    # -2 and -4, t = 3; of the test errors resnet20 has a p too: -3 and -1, t = 2, p = 2 atan(1/2)/pi
+    assert shown["resnet56"][test] == "-3.00 ~ (ResNet-20)" and shown["resnet56"]["Test: p, Holm's p"] == "0.205, 0.410"
+    assert shown["resnet20"]["Test: p, Holm's p"] == "0.295, 0.410"
 
 
 def test_a_run_without_training_errors_is_shown(runs):
     leave(runs, "plain20", 0, None, 0.25)
     section = compare("degradation", runs, 1).sections[0]
-    texts = degradation.errors(section.lines[0])
+    texts, others = section.rows[:2]
     assert (texts["Ours, test error"], texts["Ours, training error"]) == ("25.00 (1)", "-")
-    assert degradation.errors(section.lines[1])["Ours, test error"] == "not run"
+    assert others["Ours, test error"] == "not run"
     (panel, _) = degradation.curves(section.lines).axes
     assert [line.get_label() for line in panel.lines] == ["plain-20 (1 seed), test"]
 
@@ -116,9 +120,7 @@ def test_the_curves(done):
             colours = {matplotlib.colors.to_hex(line.get_color()) for line in (test, training)}
             assert len(colours) == 1
     deeper = plain.lines[3]  # plain-56's training error: 48 and 52, then 24 and 26
-    assert list(deeper.get_xdata()) == list(range(1, 13)) and list(deeper.get_ydata()) == pytest.approx(
-        [50] * 11 + [25]
-    )
+    assert list(deeper.get_xdata()) == list(range(1, 9)) and list(deeper.get_ydata()) == pytest.approx([50] * 7 + [25])
 
 
 def test_a_row_of_a_users_own(done):

@@ -271,6 +271,37 @@ def test_a_small_scale_shrinks_every_number_of_epochs_alike():
     assert recipe.base_lr() == pytest.approx(0.4)  # the paper's for batch 1024
 
 
+def test_a_longer_proxy_is_the_short_one_for_five_times_as_long():
+    """A quarter of the paper's epochs for its twentieth, 30 and 50 of mixup; beside that nothing but table 5's nets."""
+    short, long = SCALES["imagenette"], SCALES["long"]
+    for name in (
+        "table4/256/fp16",
+        "table6/resnet50_v1d/smooth",
+        "table6/mobilenet1.0/mixup",
+        "table6/resnet152_v1d/mixup",
+    ):
+        table, *rest = name.split("/")
+        one, other = (scale.recipe(get_table(table), *rest) for scale in (short, long))
+        assert (one.epochs, other.epochs) == ((10, 50) if "mixup" in name else (6, 30))
+        assert {*one.differences(other, "cells")} - {"epochs"} <= {
+            f"{trick}.epochs" for trick in ("warmup", "step_decay")
+        }
+    warmup, decay = long.recipe(get_table("table4"), "256", "warmup").tricks[-1], StepDecay((7.5, 15.0, 22.5))
+    assert warmup == Warmup(1.25) and decay in long.recipe(get_table("table4"), "256", "warmup").tricks
+    assert long.title.endswith("a quarter of the paper's epochs") and long.needs(get_table("table5")) == short.needs(
+        get_table("table5")
+    )
+
+
+def test_the_longer_proxy_has_bottlenecks_in_table_5_so_that_all_four_differ():
+    for scale, depth in (("smoke", 18), ("imagenette", 18), ("long", 26)):
+        models = [
+            SCALES[scale].recipe(get_table("table5"), "resnet50", row).model for row in ("v1", "v1b", "v1c", "v1d")
+        ]
+        assert models == [f"resnet{depth}_{row}" for row in ("v1", "v1b", "v1c", "v1d")]
+    assert SCALES["long"].recipe(get_table("table6"), "resnet50_v1d", "cosine").model == "resnet18_v1d"
+
+
 def test_inception_learns_from_the_teacher_of_the_others():
     recipe = get_recipe("table6/inceptionv3/distill")
     (trick,) = [trick for trick in recipe.tricks if trick.label() == "distillation"]
