@@ -230,7 +230,7 @@ def test_batch_norm_stands_before_every_relu():
     followed = [kinds[k + 1] for k, kind in enumerate(kinds) if kind in ("Conv2D", "Dense")]
     assert followed == ["BatchNorm"] * 7
     plain = [type(layer).__name__ for layer in layers(get_model("caffenet"))]
-    plain.insert(-1, "Flatten")  # the dense layers give maps of one pixel
+    plain.append("Flatten")  # the dense layers give maps of one pixel
     assert [kind for kind in kinds if kind != "BatchNorm"] == plain
     assert net.neck(mx.sym.var("map")).infer_shape(map=(2, 256, 6, 6))[1] == [(2, 4096)]
     assert all(kinds[k + 1] == "Activation" for k, kind in enumerate(kinds) if kind == "BatchNorm")
