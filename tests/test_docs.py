@@ -7,10 +7,12 @@ import json
 import pathlib
 import re
 
+import numpy as np
 import pytest
 
 from gluon_tricks.paper import power
 from gluon_tricks.paper.cells import Runs
+from gluon_tricks.paper.paired import Effect, could_tell
 from gluon_tricks.paper.scales import SCALES
 from gluon_tricks.recipes.named.detection_segmentation import DETECTION, SEGMENTATION
 from gluon_tricks.recipes.recipe import Recipe
@@ -317,3 +319,31 @@ def test_the_house_is_as_it_is_told():
         )
     for path in re.findall(r"`((?:gluon_tricks|model_zoo|tests)/[\w/]+(?:\.py|/))`", page):
         assert (ROOT / path).exists(), path
+
+
+def ends(*folders):
+    """The score at the end of three seeds: of the last epoch, or what was scored after it, in percent."""
+    found = []
+    for seed in range(3):
+        run = ROOT.joinpath("results", "tables", *folders, f"seed{seed}")
+        told = run / "events.jsonl"
+        final = json.loads(told.read_text().splitlines()[-1])["scores"] if told.is_file() else {}
+        last = records(*run.relative_to(ROOT / "results").parts, "metrics.csv")[-1]
+        mean = [value for key, value in final.items() if "11 points" in key]
+        found.append(100 * (mean[0] if mean else float(last["val_top1"])))
+    return found
+
+
+@pytest.mark.parametrize(
+    "before, after, also",
+    [
+        (("imagenette", "table5-resnet50-v1d"), ("imagenette", "table6-resnet50_v1d-distill_mixup"), (10,)),
+        (("small", "magic_table1-adam_gaussian-none"), ("small", "magic_table1-adam_kmeans-both"), ()),
+    ],
+)
+def test_the_readmes_differences_are_those_of_the_records(before, after, also):
+    effect = Effect(tuple(np.subtract(ends(*after), ends(*before))))
+    low, high = effect.interval
+    said = f"{effect.mean:+.2f}, 95 % interval {low:+.2f} to {high:+.2f}; 3 seeds could tell {effect.could_tell:.2f}"
+    said += "".join([f" points, {n} seeds {could_tell(effect.spread, n):.2f}" for n in also])
+    assert said in prose("README.md")
