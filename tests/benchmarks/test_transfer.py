@@ -33,8 +33,11 @@ def arguments(tmp_path, monkeypatch):
     data = tmp_path / "data"
     data.mkdir()
     transfer.arrange(data)
-    common = dict(batch_size=2, threads=1, steps=1, data=str(data))
-    return lambda network: dict(common, network=network, fields={"model": "resnet18_v1b", **FIELDS[network]})
+    common, opened, prepare = dict(batch_size=2, threads=1, steps=1, data=str(data)), [], transfer.prepare
+    monkeypatch.setattr(transfer, "prepare", lambda *given: opened.append(prepare(*given)) or opened[-1])
+    yield lambda network: dict(common, network=network, fields={"model": "resnet18_v1b", **FIELDS[network]})
+    for job in opened:  # as the end of a contestant's process does
+        job.journal.close()
 
 
 def our_loss(job, batch):
