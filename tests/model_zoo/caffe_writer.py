@@ -92,7 +92,7 @@ def write(net, folder, side, shortcuts_first=False, name="net", softmax=True):
             found.append((own, "Pooling", [], bottoms, f"pooling_param {{ pool: {way} {window} }}"))
         elif kind == "elemwise_mul":
             found.append((own, "LRN", [], bottoms[:1], "lrn_param { local_size: 5 alpha: 0.0001 beta: 0.75 }"))
-        elif kind in ("Flatten", "Dropout"):
+        elif kind in ("Flatten", "Reshape", "Dropout"):
             top[operator.name] = bottoms[0]
         else:
             kinds = {"elemwise_add": "Eltwise", "Concat": "Concat"}
