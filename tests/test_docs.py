@@ -266,6 +266,25 @@ def test_the_errors_of_cvjenas_models_are_those_of_the_records():
         assert told[top1, top5].replace("- / -", "-") == document
 
 
+@pytest.mark.parametrize(
+    "heading, table, columns",
+    [
+        ("degradation at `small`", "degradation", (1, 2, 3)),
+        ("transfer at `small`", "transfer_learning", (2, 3)),
+    ],
+)
+def test_the_tables_of_the_winners_are_those_of_the_records(heading, table, columns):
+    """Their first column is the record's; then these of its columns, without the number of seeds."""
+    shown = text_of("docs/paper.md").split(f"\n| {heading} |")[1].split("\n\n")[0]
+    text = (ROOT / "results" / "tables" / "small" / f"{table}.md").read_text(encoding="utf-8")
+    rows, recorded = (
+        [[cell.strip() for cell in line.split("|")[1:-1]] for line in part.splitlines() if line.startswith("| ")]
+        for part in (shown, text)
+    )
+    told = {row[0]: [re.sub(r" \(\d\)$", "", row[k]) for k in columns] for row in recorded}
+    assert len(rows) >= 4 and all(told[row[0]] == row[1:] for row in rows)
+
+
 def gained(part, kind):
     points = part[f"top1_{kind}"]
     return f"{100 * points['difference']:+.2f} ({100 * points['low']:+.2f} to {100 * points['high']:+.2f})"
