@@ -11,8 +11,9 @@ import mxnet as mx
 from benchmarks.results import compare
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural
-from gluon_tricks.data.augment import Preprocess, coefficients
+from gluon_tricks.data.augment import coefficients
 from gluon_tricks.data.loader import RecordLoader
+from gluon_tricks.data.network_input import NetworkInput
 from gluon_tricks.data.records import Records
 from gluon_tricks.paper.contest import Contestant, measure
 
@@ -39,19 +40,18 @@ def run(rec: str, size: int, batch_size: int, threads: int, rounds: int) -> tupl
 
 
 def ours(rec: str, size: int, batch_size: int, threads: int, augmented: bool) -> Callable[[], float]:
-    """Our loader; with `augmented`, and the augmentation on the device."""
+    """Our loader; with `augmented`, and what makes the network's input of it."""
     loader = RecordLoader(Records(rec), size=size, batch_size=batch_size, train=True, threads=threads, classes=10**6)
-    preprocess = Preprocess()
-    preprocess.hybridize(static_alloc=True, static_shape=True)
+    network_input = NetworkInput()
 
     def batches() -> Iterable:
         for epoch in itertools.count():
             for batch in loader.epoch(epoch):
-                images = mx.nd.array(batch.images, dtype="uint8")
                 if augmented:
-                    matrix, flip = coefficients("gluoncv", 0, epoch, batch.indices)
-                    images = preprocess(images, mx.nd.array(matrix), mx.nd.array(flip))
-                yield images
+                    drawn = coefficients("gluoncv", 0, epoch, batch.indices)
+                    yield network_input(batch.images, *drawn, mx.cpu())
+                else:
+                    yield mx.nd.array(batch.images, dtype="uint8")
 
     return _timed(batches(), batch_size, len(loader.records))
 

@@ -7,8 +7,9 @@ import numpy as np
 from mxnet import autograd
 
 from gluon_tricks.core.keyed_random import generator
-from gluon_tricks.data.augment import Preprocess, coefficients
+from gluon_tricks.data.augment import coefficients
 from gluon_tricks.data.loader import RecordLoader
+from gluon_tricks.data.network_input import NetworkInput
 from gluon_tricks.data.records import Records
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.training.job import Options
@@ -33,7 +34,7 @@ def algorithm_1(net, records):
     batches = RecordLoader(records, size=32, batch_size=B, train=True, seed=SEED, area=(0.5, 1.0)).epoch(0)
     for step, batch in enumerate(batches):
         matrices = coefficients("paper", SEED, 0, batch.indices, MEAN, STD)
-        x = Preprocess("float32")(*(mx.nd.array(part, dtype=part.dtype) for part in (batch.images, *matrices)))
+        x = NetworkInput()(batch.images, *matrices, mx.cpu())
         y = mx.nd.array(np.where(np.eye(K)[batch.labels] == 1, 1 - 0.1, 0.1 / (K - 1)))  # equation 4
         lam = float(generator(SEED, "mixup", step).beta(0.2, 0.2))
         x, y = (lam * part + (1 - lam) * part[::-1] for part in (x, y))  # equations 7 and 8
