@@ -258,7 +258,7 @@ def test_the_result_has_the_dtype_asked_for():
     assert Preprocess("float16")(images[:1], matrix, flip).dtype == np.float16
     assert Preprocess()(images[:1], matrix, flip).dtype == np.float32
     for dtype in ("float16", "float32"):
-        assert NetworkInput(dtype)(photo(1, 4, 4, 3), one(), np.zeros(1), mx.cpu(1)).dtype == dtype
+        assert NetworkInput(dtype)(photo(1, 4, 4, 3), one(), np.zeros(1), mx.cpu(1)).dtype == np.dtype(dtype)
 
 
 @pytest.mark.parametrize("hybrid", [True, False])
