@@ -42,7 +42,7 @@ def run(rec: str, size: int, batch_size: int, threads: int, rounds: int) -> tupl
 def ours(rec: str, size: int, batch_size: int, threads: int, augmented: bool) -> Callable[[], float]:
     """Our loader; with `augmented`, and what makes the network's input of it."""
     loader = RecordLoader(Records(rec), size=size, batch_size=batch_size, train=True, threads=threads, classes=10**6)
-    network_input = NetworkInput()
+    network_input = NetworkInput(reuse=4)
 
     def batches() -> Iterable:
         for epoch in itertools.count():

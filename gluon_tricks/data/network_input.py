@@ -6,6 +6,7 @@ operators for the same take ten times as long. A GPU is sent the pixels as they 
 
 from __future__ import annotations
 
+import collections
 import functools
 
 import cv2
@@ -22,10 +23,13 @@ class NetworkInput:
         dtype: of the result: the network's own.
         hybrid: whether operators on a GPU are compiled into a graph.
         one_shape: all batches have one shape.
+        reuse: on a CPU an array that was given is written anew after so many calls, once its readers are through: the
+            pages of fresh memory take longer than the numbers in them. 0: every call gives a new one.
     """
 
-    def __init__(self, dtype: str = "float32", hybrid: bool = True, one_shape: bool = True):
-        self._dtype, self._hybrid, self._one_shape = dtype, hybrid, one_shape
+    def __init__(self, dtype: str = "float32", hybrid: bool = True, one_shape: bool = True, reuse: int = 0):
+        self._dtype, self._hybrid, self._one_shape, self._reuse = dtype, hybrid, one_shape, reuse
+        self._arrays: dict[tuple, collections.deque[mx.nd.NDArray]] = {}
 
     def __call__(self, images: np.ndarray, matrix: np.ndarray, flip: np.ndarray, context: mx.Context) -> mx.nd.NDArray:
         """The network's input (N, 3, H, W) on a device.
@@ -36,8 +40,21 @@ class NetworkInput:
             flip: (N,) float32, 0 or 1.
         """
         if context.device_type == "cpu":
-            return mx.nd.array(on_host(images, matrix, flip), ctx=context, dtype=self._dtype)
+            return self._sent(on_host(images, matrix, flip), context)
         return self._block(*(mx.nd.array(part, ctx=context, dtype=part.dtype) for part in (images, matrix, flip)))
+
+    def _sent(self, found: np.ndarray, context: mx.Context) -> mx.nd.NDArray:
+        """An array of the device that has these numbers."""
+        if not self._reuse:
+            return mx.nd.array(found, ctx=context, dtype=self._dtype)
+        if (found.shape, context) not in self._arrays:  # of other shapes none comes again
+            self._arrays = {place: ring for place, ring in self._arrays.items() if place[0] == found.shape}
+            ring = (mx.nd.empty(found.shape, context, self._dtype) for _ in range(self._reuse))
+            self._arrays[found.shape, context] = collections.deque(ring)
+        ring = self._arrays[found.shape, context]
+        ring.rotate()
+        ring[0][:] = found  # waits for those who still read what was there
+        return ring[0]
 
     @functools.cached_property
     def _block(self) -> Preprocess:

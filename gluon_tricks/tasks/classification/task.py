@@ -73,6 +73,8 @@ from gluon_tricks.tasks.training_mean import with_own_mean
 from gluon_tricks.tricks import StepContext
 from model_zoo.preprocessing import Preprocessing
 
+_AHEAD = 4  # rounds of a device of which some work may be pending
+
 
 def cross_entropy(images, logits, target):
     """-sum_i q_i log p_i per image: (N, K), (N, K) -> (N,). Source: equation 3."""
@@ -181,7 +183,9 @@ class Classification:
         batch_size, options = recipe.batch_size // distributed.ranks(), read_options(recipe, threads)
         self.train = self.loader_of(recipe, train, True, batch_size, options)
         self.val = self.loader_of(recipe, val, False, batch_size, options)
-        self.network_input = NetworkInput(input_dtype(recipe.dtype), hybrid=recipe.mode == "hybrid")
+        dtype, hybrid = input_dtype(recipe.dtype), recipe.mode == "hybrid"
+        self._training_input = NetworkInput(dtype, hybrid, reuse=_AHEAD)
+        self.network_input = NetworkInput(dtype, hybrid)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -272,7 +276,7 @@ class Classification:
     def preprocess(self, shard: Shard) -> tuple[mx.nd.NDArray, mx.nd.NDArray]:
         """Images (n, 3, H, W) and target (n, K): augmented, mixed, smoothed. Source: section 2.1, Algorithm 1."""
         context, images, matrix, flip, labels, step = shard
-        images = self._pixel_mean(self.network_input(images, matrix, flip, context))
+        images = self._pixel_mean(self._training_input(images, matrix, flip, context))
         target = self.target(_array(labels, context))
         for trick in self.recipe.tricks:
             images, target = trick.batch(images, target, step)

@@ -274,6 +274,21 @@ def test_a_device_that_is_sent_pixels_gets_what_the_host_computes(hybrid):
         np.testing.assert_allclose(seen.asnumpy(), sent.asnumpy(), atol=2e-5)
 
 
+def test_arrays_that_are_written_anew_wait_for_their_readers():
+    """Of six batches each is read by a slow operator that is still under way when its array's turn comes again."""
+    network_input, weight = NetworkInput(reuse=2), mx.nd.random.normal(shape=(64, 3, 7, 7))
+    batches, plain = [photo(8, 64, 64, 3) + np.uint8(k) for k in range(6)], coefficients("none", 0, 0, range(8), **RAW)
+    slow = dict(kernel=(7, 7), num_filter=64, no_bias=True)
+    seen = [mx.nd.Convolution(network_input(images, *plain, mx.cpu()), weight, **slow) for images in batches]
+    for images, found in zip(batches, seen):
+        alone = mx.nd.Convolution(NetworkInput()(images, *plain, mx.cpu()), weight, **slow)
+        np.testing.assert_array_equal(found.asnumpy(), alone.asnumpy())
+    first, second, third = (
+        network_input(images[:3], *(part[:3] for part in plain), mx.cpu()) for images in batches[:3]
+    )
+    assert third.handle.value == first.handle.value != second.handle.value
+
+
 UNDER_AMP = """
 import sys
 import gluon_tricks
