@@ -10,7 +10,7 @@ import json
 import pathlib
 import tempfile
 
-from benchmarks import loader, models, scaling, train, transfer
+from benchmarks import loader, models, profile, scaling, train, transfer
 from benchmarks.results import machine
 from gluon_tricks.core.arguments import Parser
 from gluon_tricks.core.commands import command
@@ -21,11 +21,15 @@ from gluon_tricks.core.reading import IMAGE_BYTES, read_bytes
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.record_writer import RecordWriter
 
+_WHAT = ("loader", "train", "models", "profile", "scaling", "transfer")
+
 
 @command
 def main(argv: list[str] | None = None) -> int:
     parser = Parser(__doc__)
-    parser.add_argument("what", choices=("loader", "train", "models", "scaling", "transfer"), help="what is timed")
+    parser.add_argument(
+        "what", choices=("loader", "train", "models", "profile", "scaling", "transfer"), help="what is timed"
+    )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--rec", help="records to read (the built-in shapes)")
     source.add_argument("--photos", type=pathlib.Path, help="a folder of images, repeated to about 1000")
@@ -40,16 +44,16 @@ def main(argv: list[str] | None = None) -> int:
         help="(resnet50_v1d; models: mobilenet1.0, inceptionv3 too; transfer: resnet50_v1b)",
     )
     parser.add_argument("--scale", default="small", help="for transfer: small (images of 300 and 240 px) or paper")
-    parser.add_argument(
-        "--steps", type=int, default=8, metavar="N", help="steps in a round of train, models, scaling, transfer (8)"
-    )
+    parser.add_argument("--steps", type=int, default=8, metavar="N", help="steps in a round, of all but loader (8)")
     parser.add_argument(
         "--rounds", type=int, default=5, metavar="N", help="rounds, in each of which every contestant has a turn (5)"
     )
     parser.add_argument(
         "--ranks", type=int, default=2, metavar="N", help="for scaling: number of ranks compared with one (2)"
     )
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="for scaling (float32)")
+    parser.add_argument(
+        "--dtype", choices=("float32", "bfloat16"), default="float32", help="for scaling and profile (float32)"
+    )
     parser.add_argument(
         "--accumulate", type=int, default=1, metavar="K", help="for scaling: batches for one update (1)"
     )
@@ -63,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
     results, lines = _measure(args)
     print(*lines, sep="\n")
     if args.out:
-        kinds = {"scaling": "seconds", "transfer": "seconds_per_image"}
+        kinds = {"scaling": "seconds", "transfer": "seconds_per_image", "profile": "milliseconds_and_calls_of_a_step"}
         kind = kinds.get(args.what, "images_per_second")
         record = {"what": lines, "machine": machine(), kind: results}
         write_text(args.out, json.dumps(record, indent=2) + "\n", named=True)
@@ -74,6 +78,8 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, list[float]], list[str
     if args.what == "models":
         names = [args.model] if args.model else ["resnet50_v1d", "mobilenet1.0", "inceptionv3"]
         return models.run(names, args.batch_size or 16, args.steps, args.rounds)
+    if args.what == "profile":
+        return profile.run(args.model or "resnet50_v1d", args.dtype, args.batch_size or 16, args.steps)
     if args.what == "scaling":
         return scaling.run(
             args.model or "resnet50_v1d", args.input_size, args.batch_size or 16, args.dtype, args.ranks, args.steps,
