@@ -10,7 +10,7 @@
     for each step:
         target = w at the labels' classes, else 0
         images, target = batch(images, target, step)
-        l = loss(images, net(images), target)
+        l = loss(images, net(images), target)    loss(criterion(cross-entropy))
 
 Hooks return new values and change nothing (after_initialize and from_images apart, whose purpose it is).
 Their order is the order of the tricks in the recipe.
@@ -156,6 +156,10 @@ class Trick:
     def least_weight(self, classes: int) -> float:
         """A number that none of label_weights is below, but for classes without images."""
         return 1.0
+
+    def criterion(self, criterion: Loss) -> Loss:
+        """The loss of an image by its target alone, in the place of the task's: the first of what `loss` changes."""
+        return criterion
 
     def loss(self, loss: Loss, load_network: Callable) -> Loss:
         """The loss per image; load_network(run or file): a trained network on the devices of this run."""

@@ -38,6 +38,10 @@ class Mixup(Trick):
         require(self.per in ("batch", "image"), self, "per must be 'batch' or 'image'")
         require(self.partner in ("reversed", "permuted"), self, "partner must be 'reversed' or 'permuted'")
 
+    @classmethod
+    def slot(cls) -> str:
+        return "mixing"
+
     def doubt(self, epochs: int) -> str:
         line = f"mixup is off in the last {self.off_epochs} epochs: it has no effect, as the run ends at epoch {epochs}"
         return line if self.off_epochs >= epochs else ""
