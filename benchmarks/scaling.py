@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -16,10 +17,10 @@ from typing import Any
 import mxnet as mx
 import tqdm
 
+from benchmarks import links
 from gluon_tricks.core.wording import byte_size, plural
 from gluon_tricks.ranks import distributed, launcher
 from gluon_tricks.ranks.gradients import BUCKET_BYTES, Gradients
-from gluon_tricks.ranks.hosts import parse_hosts
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.training.job import Job, Options
 from gluon_tricks.training.loop import train_epoch, train_step
@@ -30,42 +31,48 @@ PARTS = ("step", "compute", "messages", "loop", "waiting loop")
 
 
 def run(
-    model: str, size: int, batch_size: int, dtype: str, ranks: int, steps: int, rounds: int,
-    bucket_bytes: int = BUCKET_BYTES, accumulate: int = 1,
+    model: str, size: int, batch: int, dtype: str, ranks: int, steps: int, rounds: int,
+    bucket_bytes: int = BUCKET_BYTES, accumulate: int = 1, link: float | None = None,
 ) -> tuple[dict[str, list[float]], list[str]]:  # fmt: skip
     """Returns seconds of every part in every round, and lines that say what they mean.
 
     The jobs of a round are started one after the other, so that no rank that waits takes time from another.
 
     Args:
-        model: of the zoo; size: px; batch_size: images of a rank in a round of a step; dtype: float32 or bfloat16.
+        model: of the zoo; size: px; batch: images of a rank in a round of a step; dtype: float32 or bfloat16.
         ranks: compared with one; each has one thread.
         steps: timed in a row.
         bucket_bytes, accumulate: see Gradients and Recipe.
+        link: Gbit/s between the two halves of the ranks; None: they are on one machine, without a network.
+
+    Raises:
+        Refused: the link cannot be made here.
     """
     arguments = dict(
-        model=model, size=size, batch_size=batch_size, dtype=dtype, steps=steps, bucket_bytes=bucket_bytes,
+        model=model, size=size, batch_size=batch, dtype=dtype, steps=steps, bucket_bytes=bucket_bytes,
         accumulate=accumulate,
     )  # fmt: skip
     found: dict[str, list[float]] = {}
     facts: dict = {}
-    for number in tqdm.tqdm([1, ranks] * rounds, desc="measuring", unit=" jobs", disable=None):
-        facts = _job(number, arguments)
-        for part in PARTS:
-            found.setdefault(f"{number} ranks, {part}, s", []).append(facts[part])
-    return found, _lines(found, facts, ranks, batch_size * accumulate, f"{model} at {size} px, {dtype}")
+    with contextlib.ExitStack() as stack:
+        alone = links.here(1)
+        place = stack.enter_context(links.slowed(ranks, link)) if link else links.here(ranks)
+        for number in tqdm.tqdm([1, ranks] * rounds, desc="measuring", unit=" jobs", disable=None):
+            facts = _job(alone if number == 1 else place, number, arguments)
+            for part in PARTS:
+                found.setdefault(f"{number} ranks, {part}, s", []).append(facts[part])
+    what = f"{model} at {size} px, {dtype}" + (f", a link of {link:g} Gbit/s" if link else "")
+    return found, _lines(found, facts, ranks, batch * accumulate, what)
 
 
-def _job(ranks: int, arguments: dict) -> dict:
+def _job(place: links.Place, ranks: int, arguments: dict) -> dict:
     """What rank 0 of a job measured."""
     with tempfile.TemporaryDirectory(prefix="gluon_tricks_scaling_") as scratch:
         out = pathlib.Path(scratch) / "out.json"
         words = [sys.executable, "-m", __name__, json.dumps(arguments), str(out)]
-        logs, more = pathlib.Path(scratch) / "logs", {"OMP_NUM_THREADS": "1"}
+        logs, more = pathlib.Path(scratch) / "logs", {"OMP_NUM_THREADS": "1", **place.environment}
         with open(pathlib.Path(scratch) / "said", "w") as said:
-            job = launcher.Launch(
-                words, ranks, parse_hosts(None, ranks), logs, [launcher.horovodrun()], out=said, more=more
-            )
+            job = launcher.Launch(words, ranks, place.hosts, logs, place.runner, out=said, more=more)
             failure = job.wait()
         if failure is not None:
             raise RuntimeError(f"{failure}: {' / '.join(failure.tail)}")
