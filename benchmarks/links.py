@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import shlex
 import shutil
 import signal
 import subprocess
@@ -21,11 +22,15 @@ NAME = "slowed"  # of both ends of the link, by which Horovod finds it
 ADDRESSES = ("10.213.77.1", "10.213.77.2")  # seen in the two namespaces alone
 QUEUE = 0.05  # seconds that a packet may wait for its turn
 
-# What horovodrun starts in place of ssh, for the second namespace; {0} is its name.
+# Horovod's Gloo looks up the host's own name, whatever --network-interfaces says: in a namespace that is its address.
+_NAMED = 'echo "$0" > /proc/sys/kernel/hostname && exec "$@"'
+# What horovodrun starts in place of ssh, for the second namespace. Options come before and after the host, and what is
+# left is the command.
 SSH = """#!/bin/sh
-while :; do case "$1" in -o|-p|-i) shift 2;; -*) shift;; *) break;; esac; done
-shift
-exec ip netns exec {0} sh -c "$*"
+options() {{ while :; do case "$1" in -o|-p|-i) shift 2;; -*) shift;; *) break;; esac; done; left=$#; }}
+options "$@"; shift $(($# - left + 1))
+options "$@"; shift $(($# - left))
+exec {0} sh -c "$*"
 """
 
 
@@ -66,19 +71,24 @@ def slowed(ranks: int, gbit: float) -> Iterator[Place]:
         _join(names, gbit)
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gluon_tricks_link_")))
         ssh = folder / "ssh"
-        ssh.write_text(SSH.format(names[1]), encoding="ascii")
+        ssh.write_text(SSH.format(shlex.join(_inside(names[1], ADDRESSES[1]))), encoding="ascii")
         ssh.chmod(0o755)
-        runner = ["ip", "netns", "exec", names[0], launcher.horovodrun(), "--network-interfaces", NAME]
+        runner = [*_inside(names[0], ADDRESSES[0]), launcher.horovodrun(), "--network-interfaces", NAME]
         path = f"{folder}{os.pathsep}{os.environ['PATH']}"
         yield Place(runner, [Host(address, ranks // 2) for address in ADDRESSES], {"PATH": path})
+
+
+def _inside(name: str, address: str) -> list[str]:
+    """The words before a command that runs it in a namespace, as a host of that name."""
+    return ["ip", "netns", "exec", name, "unshare", "--uts", "sh", "-c", _NAMED, address]
 
 
 def _require(ranks: int) -> None:
     if ranks % 2:
         raise Refused(f"--link has half of the ranks at each end, but --ranks is {ranks}: give an even number")
-    missing = [name for name in ("ip", "tc") if shutil.which(name) is None]
+    missing = [name for name in ("ip", "tc", "unshare") if shutil.which(name) is None]
     if missing:
-        raise Refused(f"--link needs Linux with iproute2, but {' and '.join(missing)} is missing: install iproute2")
+        raise Refused(f"--link needs Linux with iproute2 and util-linux, but {' and '.join(missing)} is missing: install it")
     if os.geteuid() != 0:
         raise Refused("--link makes network namespaces, which only root may do here: run it as root")
 

@@ -116,8 +116,13 @@ def measure_rank(
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="gluon_tricks_scaling_") as folder:
         job = prepare(recipe, pathlib.Path(folder), Options(contexts=[mx.cpu()], threads=1, log_interval=10**9))
-        job.journal.close()
-    job.gradients = Gradients(list(job.net.collect_params().values()), accumulate > 1, bucket_bytes)
+        job.gradients = Gradients(list(job.net.collect_params().values()), accumulate > 1, bucket_bytes)
+        with job.journal:  # the loop writes the losses of its steps
+            return {**_measure(job, steps), "bytes": job.gradients.bytes, "buckets": len(job.gradients.buckets)}
+
+
+def _measure(job: Job, steps: int) -> dict[str, float]:
+    """Seconds of each of PARTS."""
     batch = next(iter(job.task.train.epoch(0)))
     alone = dataclasses.replace(job, gradients=_Mute(job.gradients))
     parts = {
@@ -132,7 +137,7 @@ def measure_rank(
     asking = dataclasses.replace(job.options, should_stop=lambda: distributed.agree(False))
     found["loop"] = _loop(job, batch)
     found["waiting loop"] = _loop(dataclasses.replace(job, options=asking), batch)
-    return {**found, "bytes": job.gradients.bytes, "buckets": len(job.gradients.buckets)}
+    return found
 
 
 def _loop(job: Job, batch: Any) -> float:
@@ -148,7 +153,8 @@ class _Mute:
     """Gradients that stay on their rank."""
 
     def __init__(self, gradients: Gradients):
-        self.accumulate, self.clear, self.first = gradients.accumulate, gradients.clear, gradients.first
+        self.accumulate, self.clear = gradients.accumulate, gradients.clear
+        self.add_round, self.first = gradients.add_round, gradients.first
 
     def sum_over_ranks(self) -> None:
         pass
