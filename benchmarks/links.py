@@ -88,7 +88,9 @@ def _require(ranks: int) -> None:
         raise Refused(f"--link has half of the ranks at each end, but --ranks is {ranks}: give an even number")
     missing = [name for name in ("ip", "tc", "unshare") if shutil.which(name) is None]
     if missing:
-        raise Refused(f"--link needs Linux with iproute2 and util-linux, but {' and '.join(missing)} is missing: install it")
+        raise Refused(
+            f"--link needs Linux with iproute2 and util-linux, but {' and '.join(missing)} is missing: install it"
+        )
     if os.geteuid() != 0:
         raise Refused("--link makes network namespaces, which only root may do here: run it as root")
 

@@ -78,17 +78,17 @@ class Gradients:
 
 
 def in_buckets(parameters: Sequence[mx.gluon.Parameter], bucket_bytes: int) -> Iterator[list[mx.gluon.Parameter]]:
-    """The parameters in order, cut into parts of one dtype and about so many bytes.
+    """The parameters in order, cut into parts of one dtype (np.float32 is "float32") and about so many bytes.
 
     Args:
         parameters: or whatever else has a shape and a dtype; the last one comes first, as in backward.
         bucket_bytes: a part is closed when it has so many.
     """
-    for dtype in dict.fromkeys(parameter.dtype for parameter in parameters):
+    for dtype in dict.fromkeys(np.dtype(parameter.dtype) for parameter in parameters):
         part, size = [], 0
-        for parameter in (parameter for parameter in parameters if parameter.dtype == dtype):
+        for parameter in (parameter for parameter in parameters if np.dtype(parameter.dtype) == dtype):
             part.append(parameter)
-            size += int(np.prod(parameter.shape)) * np.dtype(dtype).itemsize
+            size += int(np.prod(parameter.shape)) * dtype.itemsize
             if size >= bucket_bytes:
                 yield part
                 part, size = [], 0
