@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import pathlib
 import tempfile
 
@@ -75,6 +76,7 @@ def main(argv: list[str] | None = None) -> int:
         if getattr(args, flag) and args.what != "scaling":
             raise Refused(f"--{flag} is for scaling: benchmark.py scaling --{flag} ...")
     if args.predict:
+        _refuse_beside_predict(args)
         print(*scaling_words.tell(args.predict), sep="\n")
         return 0
     if args.out:
@@ -86,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
         kind = kinds.get(args.what, "images_per_second")
         record = {"what": lines, "machine": machine(), kind: results}
         if args.what == "scaling":
-            record["setting"] = _setting(args)
+            record["setting"] = {**_setting(args), "cycle_ms": float(os.environ.get("HOROVOD_CYCLE_TIME", 10))}
         write_text(args.out, json.dumps(record, indent=2) + "\n", named=True)
     return 0
 
@@ -106,6 +108,15 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, list[float]], list[str
             return loader.run(rec, args.input_size, args.batch_size or 64, args.threads, args.rounds)
         model = args.model or "resnet50_v1d"
         return train.run(rec, model, args.input_size, args.batch_size or 16, args.threads, args.steps, args.rounds)
+
+
+def _refuse_beside_predict(args: argparse.Namespace) -> None:
+    for flag, word in {"model": "model", "batch_size": "batch", "link": "link", "out": ""}.items():
+        if getattr(args, flag) is not None:
+            name = f"--{flag.replace('_', '-')}"
+            raise Refused(
+                f"{name} is for measuring: with --predict " + (f"give {word}=VALUE" if word else "nothing is written")
+            )
 
 
 def _setting(args: argparse.Namespace) -> dict:

@@ -87,6 +87,7 @@ def _lines(found: dict[str, list[float]], facts: dict, ranks: int, images: int, 
         return statistics.median(x / y for x, y in zip(found[a], found[b]))
 
     efficiency = ratio("1 ranks, step, s", f"{ranks} ranks, step, s")
+    in_loop = ratio("1 ranks, loop, s", f"{ranks} ranks, loop, s")
     contention = ratio("1 ranks, compute, s", f"{ranks} ranks, compute, s")
     compute, step, messages = (median(ranks, part) for part in ("compute", "step", "messages"))
     hidden = 1 - min(max(step - compute, 0.0) / messages, 1.0)
@@ -95,6 +96,8 @@ def _lines(found: dict[str, list[float]], facts: dict, ranks: int, images: int, 
         f"{what}, {images} images a rank and step, one thread a rank",
         f"1 rank: {images / median(1, 'step'):.2f} images/s; {ranks} ranks: {ranks * images / step:.2f} images/s; "
         f"efficiency {efficiency:.3f}",
+        f"in the training loop, which waits for nothing: 1 rank {images / median(1, 'loop'):.2f} images/s; "
+        f"{ranks} ranks: {ranks * images / loop:.2f} images/s; efficiency {in_loop:.3f}",
         f"without messages the ranks would have {contention:.3f}: the rest is the machine's (memory, clock)",
         f"a step of {ranks} ranks: {step:.3f} s; without messages {compute:.3f} s; messages alone {messages:.3f} s, "
         f"of which {hidden:.0%} are hidden behind the backward pass",

@@ -15,7 +15,7 @@ import pathlib
 import statistics
 from collections.abc import Sequence
 
-from benchmarks.scaling_model import Cluster, Work, messages_of, predict
+from benchmarks.scaling_model import Cluster, Message, Work, messages_of, predict
 from gluon_tricks.core.files import write_text
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -89,7 +89,7 @@ class Row:
 
 
 @functools.cache
-def _tensors(model: str, size: int, dtype: str):
+def _tensors(model: str, size: int, dtype: str) -> tuple[Message, ...]:
     """Every parameter a message of its own: Horovod fuses those that are ready."""
     return messages_of(model, size, dtype, bucket_bytes=1)
 
@@ -143,7 +143,6 @@ def left_out(rows: Sequence[Row]) -> list[float]:
 
 # --- this repository's own measurements -----------------------------------------------------------------------------
 
-LOOKING = 0.010  # seconds between two looks of Horovod, as ranks/distributed.py has it
 TCP_FRAMES = 0.94  # share of a slowed link that is not frames and headers
 # Measured before records had their setting in them; the built-in shapes have ten classes and networks of CIFAR too.
 OLD = {
@@ -151,7 +150,8 @@ OLD = {
     "cifar_resnet20_v1-32-waiting": dict(model="cifar_resnet20_v1", size=32, batch=8),
     "cifar_resnet20_v1-32-batch2-waiting": dict(model="cifar_resnet20_v1", size=32, batch=2),
 }
-COMMON = dict(ranks=2, bucket_bytes=2**25, link=None, classes=10, accumulate=1)
+# cycle_ms: as ranks/distributed.py has it
+COMMON = dict(ranks=2, bucket_bytes=2**25, link=None, classes=10, accumulate=1, cycle_ms=10.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,21 +171,26 @@ class Own:
     def measured(self) -> float:
         return self.seconds["1 step"] / self.seconds[f"{self.setting['ranks']} step"]
 
-    def messages(self):
+    @property
+    def cycle(self) -> float:
+        """Seconds between two looks of Horovod."""
+        return self.setting["cycle_ms"] / 1000
+
+    def messages(self) -> tuple[Message, ...]:
         model, size, bucket, classes = (self.setting[key] for key in ("model", "size", "bucket_bytes", "classes"))
         return messages_of(model, size, "float32", bucket, classes)  # as they are on a CPU, whatever it computes in
 
     def rate(self) -> float:
         """GB/s of the ring: "messages" lasts two looks longer, of the messages and of the ranks' meeting after it."""
         n, size = self.setting["ranks"], sum(message.bytes for message in self.messages())
-        return 2 * (n - 1) / n * size / (self.seconds[f"{n} messages"] - 2 * LOOKING) / 1e9
+        return 2 * (n - 1) / n * size / (self.seconds[f"{n} messages"] - 2 * self.cycle) / 1e9
 
     def predicted(self, rate: float) -> float:
         """The efficiency, given what the ranks take without messages, and a ring of so many GB/s without a link."""
         n, link = self.setting["ranks"], self.setting["link"]
         inside = min(rate, link * TCP_FRAMES / 8) if link else rate
         beside = min(self.seconds["1 compute"] / self.seconds[f"{n} compute"], 1.0)
-        cluster = Cluster(ranks=n, per_host=n, inside=inside, cycle=LOOKING, beside=beside)
+        cluster = Cluster(ranks=n, per_host=n, inside=inside, cycle=self.cycle, beside=beside)
         batch = self.setting["batch"]
         return predict(cluster, Work(self.messages(), batch, batch / self.seconds["1 compute"])).efficiency
 

@@ -43,6 +43,20 @@ def test_flags_of_scaling_alone(capsys):
         assert f"refused: {flag} is for scaling: benchmark.py scaling {flag}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "flag, value, says",
+    [
+        ("--model", "vgg16", "give model=VALUE"),
+        ("--batch-size", "64", "give batch=VALUE"),
+        ("--link", "10", "give link=VALUE"),
+        ("--out", "record.json", "nothing is written"),
+    ],
+)
+def test_flags_that_a_prediction_would_not_heed(flag, value, says, capsys):
+    assert main.main(["scaling", flag, value, "--predict", *LEAST]) == 2
+    assert capsys.readouterr().err == f"refused: {flag} is for measuring: with --predict {says}\n"
+
+
 def test_a_word_that_is_refused_is_exit_code_2(capsys):
     assert main.main(["scaling", "--predict", "ranks=x"]) == 2
     assert capsys.readouterr().err == "refused: --predict ranks='x' is not a whole number (in all)\n"
