@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import pathlib
 import tempfile
 
-from benchmarks import loader, models, profile, scaling, time_to_accuracy, train, transfer
+from benchmarks import loader, models, profile, scaling, scaling_words, time_to_accuracy, train, transfer
 from benchmarks.results import machine
-from gluon_tricks.core.arguments import Parser, whole
+from gluon_tricks.core.arguments import Parser, real, whole
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.errors import Refused
@@ -67,9 +68,29 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--bucket", type=float, default=32, metavar="MIB", help="for scaling: size of one message, MiB (32)"
     )
+    parser.add_argument(
+        "--link",
+        type=real(0.01, 100),
+        metavar="GBIT",
+        help="for scaling: half of the ranks each behind a link of so many Gbit/s (as root on Linux)",
+    )
+    parser.add_argument(
+        "--predict",
+        nargs="+",
+        metavar="WORD=VALUE",
+        help="for scaling: nothing is measured; the efficiency to expect, such as ranks=512 images_per_second=1200; "
+        f"words: {', '.join(scaling_words.WORDS)}",
+    )
     _accuracy_flags(parser.add_argument_group("time_to_accuracy"))
     parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="write every round as JSON")
     args = parser.parse_args(argv)
+    for flag in ("link", "predict"):
+        if getattr(args, flag) and args.what != "scaling":
+            raise Refused(f"--{flag} is for scaling: benchmark.py scaling --{flag} ...")
+    if args.predict:
+        _refuse_beside_predict(args)
+        print(*scaling_words.tell(args.predict), sep="\n")
+        return 0
     if args.out:
         require_writable(args.out, "--out")
     results, lines = _measure(args)
@@ -77,6 +98,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.out:
         kind = _KINDS.get(args.what, "images_per_second")
         record = {"what": lines, "machine": machine(), kind: results}
+        if args.what == "scaling":
+            record["setting"] = {**_setting(args), "cycle_ms": float(os.environ.get("HOROVOD_CYCLE_TIME", 10))}
         write_text(args.out, json.dumps(record, indent=2) + "\n", named=True)
     return 0
 
@@ -114,10 +137,7 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, list[float]], list[str
     if args.what == "time_to_accuracy":
         return _time_to_accuracy(args)
     if args.what == "scaling":
-        return scaling.run(
-            args.model or "resnet50_v1d", args.input_size, args.batch_size or 16, args.dtype, args.ranks, args.steps,
-            args.rounds, int(args.bucket * 2**20), args.accumulate,
-        )  # fmt: skip
+        return scaling.run(**_setting(args), steps=args.steps, rounds=args.rounds)
     if args.what == "transfer":
         model = args.model or "resnet50_v1b"
         return transfer.run(model, args.scale, args.batch_size or 2, args.threads, args.steps, args.rounds)
@@ -127,6 +147,23 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, list[float]], list[str
             return loader.run(rec, args.input_size, args.batch_size or 64, args.threads, args.rounds)
         model = args.model or "resnet50_v1d"
         return train.run(rec, model, args.input_size, args.batch_size or 16, args.threads, args.steps, args.rounds)
+
+
+def _refuse_beside_predict(args: argparse.Namespace) -> None:
+    for flag, word in {"model": "model", "batch_size": "batch", "link": "link", "out": ""}.items():
+        if getattr(args, flag) is not None:
+            name = f"--{flag.replace('_', '-')}"
+            raise Refused(
+                f"{name} is for measuring: with --predict " + (f"give {word}=VALUE" if word else "nothing is written")
+            )
+
+
+def _setting(args: argparse.Namespace) -> dict:
+    """What is measured of scaling; benchmarks/scaling_fit.py reads it from the record."""
+    return dict(
+        model=args.model or "resnet50_v1d", size=args.input_size, batch=args.batch_size or 16, dtype=args.dtype,
+        ranks=args.ranks, bucket_bytes=int(args.bucket * 2**20), accumulate=args.accumulate, link=args.link,
+    )  # fmt: skip
 
 
 def _packed(folder: pathlib.Path, scratch: str) -> str:

@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping
 
 from gluon_tricks.core.commands import words_of
 from gluon_tricks.core.environment import inherited_environment
-from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import write_text
 from gluon_tricks.core.reading import TOLD_BYTES, read_text
 from gluon_tricks.data.packed import packed_photos
@@ -26,6 +25,7 @@ from gluon_tricks.data.records import Records
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.registry import get_recipe
 from gluon_tricks.report.told import read_events, read_metrics
+from gluon_tricks.tasks.registry import require_task
 
 Rows = list[dict[str, float]]  # of each epoch: seconds of training since the start, top1
 
@@ -83,8 +83,7 @@ def lines_of(seconds: Mapping[str, list[float]], rows: Mapping[str, list[Rows]],
 
 def _with_data(name: str, data: pathlib.Path, scratch: pathlib.Path) -> Recipe:
     recipe = get_recipe(name)
-    if not isinstance(recipe, Recipe):
-        raise Refused(f"{name} trains no classifier: choose another recipe")
+    require_task(recipe, Recipe, name)
     train, val = packed_photos(data, scratch / "data", "--photos")
     classes = count_classes(Records(train), Records(val), recipe.classes)
     return recipe.set(data="records", train=train, val=val, classes=classes).resolved()

@@ -43,7 +43,7 @@ def test_bad_input_is_refused_before_any_training(tiny_records, capsys, tmp_path
         ([], "--photos is missing"),
         (["--photos", str(tmp_path), "--top1", "75"], "--top1 75: it must lie in (0, 1]"),
         (["--photos", str(tmp_path / "none")], "there is no such folder"),
-        (["--photos", str(tiny_records), "--against", "faster_rcnn_voc"], "trains no classifier"),
+        (["--photos", str(tiny_records), "--against", "faster_rcnn_voc"], "this command trains classifiers"),
     ):
         words = ["time_to_accuracy", "--runs", str(tmp_path / "runs"), "--recipe", "imagenette", *words]
         assert main(words) == 2
