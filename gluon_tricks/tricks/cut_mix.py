@@ -28,6 +28,7 @@ class CutMix(Trick):
 
     Source: Yun et al., CutMix (ICCV 2019), section 3.1, equations 1 and 2 (alpha 1).
     Differs: the authors mix every second batch of CIFAR, and all of ImageNet; here all. See mixup_or_cut_mix.
+    Avoid where: objects are small, or a class shows in one place only: what is pasted then says nothing of its class.
     """
 
     alpha: float = within(0, 1000, default=1.0)

@@ -21,6 +21,7 @@ class MixupOrCutMix(Trick):
 
     Source: timm, and with it Wightman et al., ResNet strikes back (2021), section 3: mixup's alpha 0.1 (A3) or 0.2,
         CutMix's 1.0, each for half of the batches.
+    Avoid where: the run is short, as of either of the two.
     """
 
     mixup_alpha: float = within(0, 1000, default=0.2)

@@ -32,6 +32,7 @@ class RandomErasing(Trick):
         0.4, aspect from 0.3). Defaults: torchvision's later range of areas, timm's 0.25.
     Differs: the paper draws the aspect uniformly, and fills with uniform noise; torchvision and timm draw its
         logarithm, as here, and normal noise. Rectangles of a batch show parts of one field of noise.
+    Avoid where: objects are small: a rectangle may hide all of one.
     """
 
     probability: float = within(0, 1, default=0.25)

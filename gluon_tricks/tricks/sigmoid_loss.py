@@ -27,6 +27,7 @@ class SigmoidLoss(Trick):
 
     Source: Wightman et al., ResNet strikes back (2021), section 3.1; timm's thresholds (0.2 in A3's recipe).
     Differs: timm can start the last biases at -log(K - 1); here they start at 0, as in its recipes.
+    Avoid where: the probabilities are to be those of one class among all. SGD at the softmax's rates needs over=sum.
     """
 
     one_class = True
