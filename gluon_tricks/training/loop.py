@@ -55,7 +55,7 @@ def train_and_evaluate(recipe: Settings, run_dir: str | os.PathLike, options: Op
             epoch = job.epochs[0]
             try:
                 train_epoch(job, epoch)
-                scores = job.task.evaluate(job.net, until_stopped(job, job.task.val.epoch()))
+                scores = evaluate(job)
                 finish_epoch(job, epoch, scores)
             except Diverged as found:
                 roll_back(job, found)
@@ -137,6 +137,12 @@ def update(job: Job) -> None:
     factor = job.scale.value
     if job.scale.accepts(job.gradients.first()):
         job.trainer.update(job.recipe.batch_size * factor)
+        job.average.add(job.step_context())
+
+
+def evaluate(job: Job) -> Scores:
+    """Validation scores of the network that the run is to end with: as it was trained, or its average."""
+    return job.average.evaluate(lambda: job.task.evaluate(job.net, until_stopped(job, job.task.val.epoch())), job.task)
 
 
 def finish_epoch(job: Job, epoch: int, scores: Scores) -> None:
@@ -147,6 +153,7 @@ def finish_epoch(job: Job, epoch: int, scores: Scores) -> None:
         "train_loss": progress.loss_sum / progress.images,
         **({"train_error": progress.wrong / progress.counted} if progress.counted else {}),
         **scores.row(),
+        **job.average.row(),
         "lr": job.factor(progress.step - 1) * job.lr_at(progress.step - 1),
         "images_per_second": progress.images / progress.seconds,
     }
@@ -154,7 +161,8 @@ def finish_epoch(job: Job, epoch: int, scores: Scores) -> None:
     progress.val_images = scores.images
     progress.loss_sum, progress.images, progress.seconds = 0.0, 0, 0.0
     progress.wrong, progress.counted = 0, 0
-    job.journal.epoch(progress.history, str(scores), scores.per_class())
+    said = f"{scores}{job.average.words(scores.labels[scores.compared])}"
+    job.journal.epoch(progress.history, said, scores.per_class())
     tell_of_validation(job)
     keep_found(job)
     if (epoch + 1) % job.options.checkpoint_epochs == 0 or not job.epochs:
@@ -194,7 +202,8 @@ def draw_predictions(job: Job, epoch: int) -> None:
         with writing(folder):
             folder.mkdir(exist_ok=True)
         path = folder / f"epoch-{epoch + 1:04d}.png"
-        job.task.draw(job.net, path)
+        with job.average.kept():
+            job.task.draw(job.net, path)
         job.journal.picture(epoch + 1, "validation images", read_bytes(path, IMAGE_BYTES))
 
 
@@ -207,7 +216,8 @@ def show_scores(job: Job, epoch: int) -> None:
 
 def finish_run(job: Job) -> Scores:
     """Writes the final network and what shows the run; returns the run's scores."""
-    more = job.task.final_scores(job.net, until_stopped(job, job.task.final_val.epoch()))
+    with job.average.kept():
+        more = job.task.final_scores(job.net, until_stopped(job, job.task.final_val.epoch()))
     if more:  # before final.params, by which a run counts as done
         keep_found(job)
         job.journal.say(", ".join(f"{name} {value:.1%}" for name, value in more.items()))
@@ -215,7 +225,8 @@ def finish_run(job: Job) -> Scores:
     row = with_final(job.progress.history[-1], job.task.scores, more)
     scores = job.task.scores.from_row(row, job.progress.val_images)
     if distributed.rank() == 0:
-        save_final(job.net, job.journal.folder, job.recipe)
+        with job.average.kept():
+            save_final(job.net, job.journal.folder, job.recipe)
     job.journal.event("done", **scores.row())
     show_run(job, scores)
     distributed.wait_for_all()  # a rank that had left would count as hanging

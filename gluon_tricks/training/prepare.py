@@ -29,6 +29,7 @@ from gluon_tricks.ranks.gradients import Gradients
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.protocol import Task
 from gluon_tricks.tasks.registry import task_of
+from gluon_tricks.training.average import Average
 from gluon_tricks.training.divergence import Watch
 from gluon_tricks.training.job import Job, Options
 from gluon_tricks.training.journal import Journal, early_warnings
@@ -66,13 +67,14 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     gradients = Gradients(list(net.collect_params().values()), accumulate=recipe.rounds(devices) > 1)
     if len(contexts) > 1:  # a Trainer's first sum gives all devices the first one's numbers, running statistics too
         trainer.allreduce_grads()
-    journal = _open_run(net, run_dir, options, task)
+    average = Average(recipe, net, task.scores)
+    journal = _open_run(net, run_dir, options, task, average.columns)
     try:
         job = Job(
             recipe, options, contexts, journal, task, net, trainer, gradients, Rounds(recipe, net, devices), loss,
             lr_at, plan,
             LossScale(precision == "float16"), checkpoint.Progress(step=recipe.start_epoch * plan.steps_per_epoch),
-            Watch(recipe),
+            average, Watch(recipe),
         )  # fmt: skip
         if distributed.rank() == 0:
             for name, text in task.run_files.items():
@@ -128,18 +130,25 @@ def _require_alike(task: Task) -> None:
         )
 
 
-def _open_run(net: mx.gluon.Block, run_dir: pathlib.Path, options: Options, task: Task) -> Journal:
-    """Claims the run directory: rank 0 for all, so that all are refused if it is."""
+def _open_run(
+    net: mx.gluon.Block, run_dir: pathlib.Path, options: Options, task: Task, columns: Sequence[str]
+) -> Journal:
+    """Claims the run directory: rank 0 for all, so that all are refused if it is.
+
+    Args:
+        columns: of metrics.csv beside those of the scores.
+    """
     journal, refusal = None, ""
     try:
         if distributed.rank() == 0:
-            _require_space(net, run_dir, options)
+            _require_space(net, run_dir, options, task.recipe)
             if (run_dir / "recipe.json").exists() and not options.resume:
                 raise Refused(
                     f"{run_dir} holds a run already: continue it with --resume auto, or give another --save-dir"
                 )
         journal = Journal(
-            run_dir, silent=distributed.rank() != 0, extra_log=options.extra_log, scores=task.scores.columns,
+            run_dir, silent=distributed.rank() != 0, extra_log=options.extra_log,
+            scores=(*task.scores.columns, *columns),
             of_training=("train_loss", "train_error") if task.train_error else ("train_loss",),
         )  # fmt: skip
     except Refused as error:
@@ -166,6 +175,7 @@ def _resume(job: Job) -> tuple[str, int]:
     name = distributed.broadcast(name.encode()).decode()
     if not name:
         broadcast_parameters(job.net)
+        job.average.begin()
         return "", job.recipe.epochs
     return name, job.restore(folder / name, distributed.broadcast(data))
 
@@ -256,12 +266,13 @@ def _trainer(net, recipe: Settings, contexts: Sequence[mx.Context]) -> mx.gluon.
     return mx.gluon.Trainer(net.collect_params(), recipe.optimizer, numbers, kvstore=store, update_on_kvstore=False)
 
 
-def _require_space(net: mx.gluon.Block, run_dir: pathlib.Path, options: Options) -> None:
+def _require_space(net: mx.gluon.Block, run_dir: pathlib.Path, options: Options, recipe: Settings) -> None:
     """Refuses a disk without room for the checkpoints that will lie there at once."""
     numbers = sum(int(np.prod(parameter.shape)) for parameter in parameters_by_name(net).values())
     there = len(checkpoint.list_checkpoints(run_dir / "checkpoints"))
     checkpoints = max(options.keep + 3 - there, 1)  # and the best, one to roll back to, and one being written
-    needed = numbers * (10 * checkpoints + 8)  # float16: 2 + 4 master + 4 momentum bytes; final and exported
+    # Of a number at least 10 bytes: 2 in float16, 4 of its master, 4 of momentum; then the final and the exported one.
+    needed = numbers * (max(10, 4 * (recipe.copies() - 1)) * checkpoints + 8)
     folder = next(path for path in (run_dir.absolute(), *run_dir.absolute().parents) if path.exists())
     free = shutil.disk_usage(folder).free
     if free < needed:

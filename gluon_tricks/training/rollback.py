@@ -81,6 +81,7 @@ def _start_again(job: Job) -> None:
     dtypes = {name: p.dtype for name, p in parameters_by_name(job.net).items()}
     set_parameters(job.net, {name: array.astype(dtypes[name]) for name, array in arrays.items()}, "the start")
     broadcast_parameters(job.net)
+    job.average.begin()
     for updater in job.trainer._updaters:
         updater.states.clear()
         updater.states_synced.clear()

@@ -7,6 +7,7 @@ from gluon_tricks.tricks.class_weights import ClassWeights
 from gluon_tricks.tricks.cosine import Cosine
 from gluon_tricks.tricks.data_dependent_init import DataDependentInit
 from gluon_tricks.tricks.distillation import Distillation
+from gluon_tricks.tricks.ema import Ema
 from gluon_tricks.tricks.exponential_decay import ExponentialDecay
 from gluon_tricks.tricks.label_smoothing import LabelSmoothing
 from gluon_tricks.tricks.linear_decay import LinearDecay
@@ -35,6 +36,7 @@ TRICKS: tuple[type[Trick], ...] = (
     Distillation,
     Mixup,
     ClassWeights,
+    Ema,
 )
 
 __all__ = ["TRICKS", "StepContext", "Loss", "Trick", *(trick.__name__ for trick in TRICKS)]
