@@ -15,6 +15,7 @@ from gluon_tricks.ranks import distributed
 from gluon_tricks.ranks.gradients import Gradients
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.protocol import Task, TaskLoss, errors_of
+from gluon_tricks.training.ascent import Ascent
 from gluon_tricks.training.average import Average
 from gluon_tricks.training.divergence import Watch
 from gluon_tricks.training.journal import Journal
@@ -87,6 +88,7 @@ class Job:
         scale: of the loss; it does nothing unless the precision is float16.
         progress: where the run stands.
         average: of the weights over the updates, if the recipe has one.
+        ascent: takes gradients at other weights, if the recipe asks for it.
         watch: is shown every step's loss, and tells when they diverge.
         lr_factor: on every learning rate, in (0, 1]; rollbacks lower it.
     """
@@ -106,6 +108,7 @@ class Job:
     scale: LossScale
     progress: checkpoint.Progress
     average: Average
+    ascent: Ascent
     watch: Watch
     lr_factor: float = 1.0
 

@@ -21,6 +21,7 @@ from gluon_tricks.report.single import NAME, write_report
 from gluon_tricks.tasks.findings import Found, save_found
 from gluon_tricks.tasks.pictures import as_png
 from gluon_tricks.tasks.protocol import Scores, Shard, with_final
+from gluon_tricks.training.ascent import refine
 from gluon_tricks.training.curves import draw_curves
 from gluon_tricks.training.divergence import Diverged
 from gluon_tricks.training.final_network import save_final
@@ -74,11 +75,20 @@ def train_epoch(job: Job, epoch: int) -> None:
 
 
 def train_step(job: Job, batch: Any) -> list[mx.nd.NDArray]:
-    """One update with the mean gradient of the global batch. X, y, z and losses are lists, of each device's shard.
+    """One update with the mean gradient of the global batch.
 
     Returns:
         what is told of each shard, see tally.
     """
+    sums = backpropagate(job, batch)
+    for _ in job.ascent.elsewhere(job.step_context()):  # the same images at other weights, where a trick wants it
+        backpropagate(job, batch)
+    update(job)
+    return sums
+
+
+def backpropagate(job: Job, batch: Any) -> list[mx.nd.NDArray]:
+    """The gradients of every device. X, y, z and losses are lists, of each device's shard. Returns: see tally."""
     sums = []
     for images in micro_batches(job, batch):  # one, unless gradients accumulate
         X, y = preprocess(job, images)
@@ -87,7 +97,6 @@ def train_step(job: Job, batch: Any) -> list[mx.nd.NDArray]:
             losses = loss(job, X, z, y)
         backward(job, losses)
         sums += tally(job, z, y, losses)
-    update(job)
     return sums
 
 
@@ -134,9 +143,10 @@ def update(job: Job) -> None:
     """Sums the gradients over devices and ranks, and moves the parameters by their mean over the global batch."""
     job.trainer.allreduce_grads()  # over the devices of this rank
     job.gradients.sum_over_ranks()
-    factor = job.scale.value
+    divisor = job.recipe.batch_size * job.scale.value
     if job.scale.accepts(job.gradients.first()):
-        job.trainer.update(job.recipe.batch_size * factor)
+        refine(job.gradients, job.recipe, divisor)
+        job.trainer.update(divisor)
         job.average.add(job.step_context())
 
 

@@ -29,11 +29,13 @@ from gluon_tricks.ranks.gradients import Gradients
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.protocol import Task
 from gluon_tricks.tasks.registry import task_of
+from gluon_tricks.training.ascent import Ascent
 from gluon_tricks.training.average import Average
 from gluon_tricks.training.divergence import Watch
 from gluon_tricks.training.job import Job, Options
 from gluon_tricks.training.journal import Journal, early_warnings
 from gluon_tricks.training.loss_scale import LossScale
+from gluon_tricks.training.optimizer import make_trainer
 from gluon_tricks.training.rounds import Rounds, doubt_of_norms, images_of_a_norm
 
 
@@ -61,7 +63,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     recipe = task.recipe
     said += _parts(net, recipe)
     lr_at, plan = recipe.schedule(task.train.steps_per_epoch)
-    trainer = _trainer(net, recipe, contexts)
+    trainer = make_trainer(net, recipe, contexts)
     # In the order of the layers, which a Trainer's own list, sorted by name, has not.
     devices = len(contexts) * distributed.ranks()
     gradients = Gradients(list(net.collect_params().values()), accumulate=recipe.rounds(devices) > 1)
@@ -74,7 +76,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
             recipe, options, contexts, journal, task, net, trainer, gradients, Rounds(recipe, net, devices), loss,
             lr_at, plan,
             LossScale(precision == "float16"), checkpoint.Progress(step=recipe.start_epoch * plan.steps_per_epoch),
-            average, Watch(recipe),
+            average, Ascent(recipe, net, trainer, gradients), Watch(recipe),
         )  # fmt: skip
         if distributed.rank() == 0:
             for name, text in task.run_files.items():
@@ -256,14 +258,6 @@ def _parts(net: mx.gluon.HybridBlock, recipe: Settings) -> list[str]:
         frozen + (", at random numbers: no trained network is named" if random else ""),
         *multiply_rates(net, recipe.lr_mult),
     ]
-
-
-def _trainer(net, recipe: Settings, contexts: Sequence[mx.Context]) -> mx.gluon.Trainer:
-    momentum = "beta1" if recipe.optimizer == "adam" else "momentum"
-    numbers = {"learning_rate": recipe.base_lr(), momentum: recipe.momentum, "wd": recipe.wd}
-    store = None if len(contexts) == 1 else "device" if contexts[0].device_type == "gpu" else "local"
-    numbers["multi_precision"] = recipe.dtype == "float16"  # the float32 master copy of section 3.2
-    return mx.gluon.Trainer(net.collect_params(), recipe.optimizer, numbers, kvstore=store, update_on_kvstore=False)
 
 
 def _require_space(net: mx.gluon.Block, run_dir: pathlib.Path, options: Options, recipe: Settings) -> None:

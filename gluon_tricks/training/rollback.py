@@ -85,4 +85,6 @@ def _start_again(job: Job) -> None:
     for updater in job.trainer._updaters:
         updater.states.clear()
         updater.states_synced.clear()
+    for counts in job.trainer.optimizer._all_index_update_counts.values():  # by which Adam corrects its beginning
+        counts.clear()
     job.progress = checkpoint.Progress(step=job.recipe.start_epoch * job.plan.steps_per_epoch)

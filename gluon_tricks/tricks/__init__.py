@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from gluon_tricks.tricks.base import Loss, StepContext, Trick
 from gluon_tricks.tricks.class_weights import ClassWeights
+from gluon_tricks.tricks.clip_gradients import ClipGradients
 from gluon_tricks.tricks.cosine import Cosine
 from gluon_tricks.tricks.data_dependent_init import DataDependentInit
+from gluon_tricks.tricks.decoupled_decay import DecoupledDecay
 from gluon_tricks.tricks.distillation import Distillation
 from gluon_tricks.tricks.ema import Ema
 from gluon_tricks.tricks.exponential_decay import ExponentialDecay
@@ -16,7 +18,9 @@ from gluon_tricks.tricks.mixup import Mixup
 from gluon_tricks.tricks.no_bias_decay import NoBiasDecay
 from gluon_tricks.tricks.plateau import Plateau
 from gluon_tricks.tricks.poly_decay import PolyDecay
+from gluon_tricks.tricks.sam import Sam
 from gluon_tricks.tricks.step_decay import StepDecay
+from gluon_tricks.tricks.trust_ratio import TrustRatio
 from gluon_tricks.tricks.warmup import Warmup
 from gluon_tricks.tricks.zero_gamma import ZeroGamma
 
@@ -37,6 +41,10 @@ TRICKS: tuple[type[Trick], ...] = (
     Mixup,
     ClassWeights,
     Ema,
+    ClipGradients,
+    DecoupledDecay,
+    TrustRatio,
+    Sam,
 )
 
 __all__ = ["TRICKS", "StepContext", "Loss", "Trick", *(trick.__name__ for trick in TRICKS)]
