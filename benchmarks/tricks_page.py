@@ -47,6 +47,11 @@ _FLAGS = {  # of gluon-tricks train, as docs/training.md has them
     "mixup_or_cut_mix": "`--mixup --cutmix`",
     "random_erasing": "`--random-erasing`",
     "sigmoid_loss": "`--bce`",
+    "ema": "`--ema`",
+    "clip_gradients": "`--clip-grad 1`",
+    "decoupled_decay": "`--optimizer adamw`",
+    "trust_ratio": "`--optimizer lars`, `lamb`",
+    "sam": "`--sam`",
 }
 _HEAD = """# Refinements, one by one
 
@@ -131,7 +136,7 @@ def page() -> str:
 
 def _section(label: str, doc: dict[str, str], places: list[tuple[str, float, str]], step: str) -> str:
     lines = [f"## {label}", "", "```", doc[""], "```", ""]
-    lines += ["```", inspect.cleandoc("Args:\n" + doc["Args"]), "```", ""] if "Args" in doc else []
+    lines += ["```", f"Args:\n    {doc['Args']}", "```", ""] if "Args" in doc else []
     lines += [f"- **{name}:** {_flowing(doc[name])}" for name in ("Source", "Differs") if name in doc]
     for place, given, own in places:
         told = [f"published {given:+.2f}"] if not math.isnan(given) else []

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from gluon_tricks.cli import flags, gluoncv_scripts
 from gluon_tricks.cli.balance import with_balance
 from gluon_tricks.cli.images import require_one_mean, with_records
+from gluon_tricks.cli.optimizer_flags import with_optimizer
 from gluon_tricks.cli.parts import with_parts
 from gluon_tricks.cli.photos import photos_named, require_one_set_of_images, with_fitting_batch, with_photos
 from gluon_tricks.cli.refinement_flags import with_refinements
@@ -168,7 +169,7 @@ def _with_fields(recipe: Recipe, args: argparse.Namespace) -> Recipe:
         given.setdefault("mean_of", "")
     if args.resume_params:
         given["start_epoch"] = args.resume_epoch or 0
-    return with_parts(recipe.set(**given), args)
+    return with_optimizer(with_parts(recipe.set(**given), args), args)
 
 
 def _with_network(recipe: Recipe, args: argparse.Namespace) -> Recipe:

@@ -9,6 +9,7 @@ from typing import Any
 
 from gluon_tricks.cli import gluoncv_flags
 from gluon_tricks.cli.balance import balance_flags
+from gluon_tricks.cli.optimizer_flags import optimizer_flags
 from gluon_tricks.cli.parts import parts_flags
 from gluon_tricks.cli.photos import photo_flags
 from gluon_tricks.cli.refinement_flags import one_class_flags, refinement_flags
@@ -238,6 +239,7 @@ def optimisation_flags(group, without_lr: str = "the recipe's") -> None:
     group.add_argument("--momentum", type=float, metavar="M", help="momentum of the optimiser (the recipe's, 0.9)")
     group.add_argument("--wd", "--weight-decay", type=float, help="weight decay (the recipe's)")
     parts_flags(group)
+    optimizer_flags(group)
 
 
 def _gluoncv_flags(group) -> None:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from gluon_tricks.tricks.base import Loss, StepContext, Trick
 from gluon_tricks.tricks.class_weights import ClassWeights
+from gluon_tricks.tricks.clip_gradients import ClipGradients
 from gluon_tricks.tricks.cosine import Cosine
 from gluon_tricks.tricks.cut_mix import CutMix
 from gluon_tricks.tricks.data_dependent_init import DataDependentInit
+from gluon_tricks.tricks.decoupled_decay import DecoupledDecay
 from gluon_tricks.tricks.distillation import Distillation
+from gluon_tricks.tricks.ema import Ema
 from gluon_tricks.tricks.exponential_decay import ExponentialDecay
 from gluon_tricks.tricks.label_smoothing import LabelSmoothing
 from gluon_tricks.tricks.linear_decay import LinearDecay
@@ -21,8 +24,10 @@ from gluon_tricks.tricks.no_bias_decay import NoBiasDecay
 from gluon_tricks.tricks.plateau import Plateau
 from gluon_tricks.tricks.poly_decay import PolyDecay
 from gluon_tricks.tricks.random_erasing import RandomErasing
+from gluon_tricks.tricks.sam import Sam
 from gluon_tricks.tricks.sigmoid_loss import SigmoidLoss
 from gluon_tricks.tricks.step_decay import StepDecay
+from gluon_tricks.tricks.trust_ratio import TrustRatio
 from gluon_tricks.tricks.warmup import Warmup
 from gluon_tricks.tricks.zero_gamma import ZeroGamma
 
@@ -46,6 +51,11 @@ TRICKS: tuple[type[Trick], ...] = (
     RandomErasing,
     SigmoidLoss,
     ClassWeights,
+    Ema,
+    ClipGradients,
+    DecoupledDecay,
+    TrustRatio,
+    Sam,
 )
 
 __all__ = ["TRICKS", "StepContext", "Loss", "Trick", *(trick.__name__ for trick in TRICKS)]

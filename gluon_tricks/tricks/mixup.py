@@ -23,7 +23,7 @@ class Mixup(Trick):
             place of a random permutation of it ("permuted").
 
     Source: section 5.4, equations 7 and 8 (alpha 0.2).
-    Avoid where: the run is short or the network small: mixed images take longer to learn (the paper gives them 200 epochs
+    Avoid where: the run is short or the network small: mixed images take longer to learn (in the paper 200 epochs
         in place of 120).
     """
 

@@ -20,7 +20,7 @@ def test_every_refinement_says_its_source_and_where_to_avoid_it(trick):
 
 
 def test_differences_of_the_paper_and_ours():
-    """Table 6, ResNet-50-D: cosine 77.73 - 77.26, mixup 79.01 - 78.37, which builds on smoothing and not on distillation."""
+    """Table 6, ResNet-50-D: cosine 77.73 - 77.26, mixup 79.01 - 78.37, the row of smoothing."""
     table = get_table("table6")
     assert tricks_page.published(table, "resnet50_v1d", table.row("cosine")) == pytest.approx(0.47)
     assert tricks_page.published(table, "resnet50_v1d", table.row("mixup")) == pytest.approx(0.64)

@@ -10,7 +10,10 @@ from mxnet import autograd
 from gluon_tricks.networks.of_recipe import initialised_network
 from gluon_tricks.ranks.gradients import Gradients, in_buckets
 from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.tasks.classification.evaluation import ClassificationScores
 from gluon_tricks.tasks.classification.task import cross_entropy
+from gluon_tricks.training.ascent import Ascent
+from gluon_tricks.training.average import Average
 from gluon_tricks.training.loop import train_step
 from gluon_tricks.training.loss_scale import LossScale
 from gluon_tricks.training.rounds import Rounds
@@ -83,6 +86,8 @@ def test_several_rounds_are_one_batch():
         )
         job = types.SimpleNamespace(
             task=task, net=net, trainer=trainer, gradients=gradients, loss=cross_entropy, scale=LossScale(False),
+            ascent=Ascent(Recipe(), net, trainer, gradients),
+            average=Average(Recipe(), net, ClassificationScores),
             recipe=recipe.set(batch_size=8), step_context=lambda rounds=rounds: rounds, rounds=Rounds(recipe, net, 1),
         )  # fmt: skip
         for _ in range(2):
