@@ -46,7 +46,8 @@ class _Live:
         return epoch is not None
 
     def __str__(self) -> str:
-        return "  ".join(part for part in (self.name, self.epoch, self.scores, self.pace, self.left) if part)
+        first = self.scores.partition(", ")[0]  # such as top-1
+        return "  ".join(part for part in (self.name, self.epoch, first, self.pace, self.left) if part)
 
 
 class Board:
@@ -64,7 +65,8 @@ class Board:
         self._running: dict[int, _Live] = {}  # id of a cell -> what is known of it
         self._needed, self._all = [cell.source for cell in todo if cell.source], len(todo)
         self._begun, self._done, self._failed = 0, 0, 0
-        self._drawn, self._at = 0, 0.0  # lines of the block on the terminal, when
+        self._block: list[str] = []  # on the terminal
+        self._at = 0.0  # when it was drawn
 
     def started(self, cell: Cell, log: pathlib.Path) -> None:
         """A cell is about to be started."""
@@ -97,8 +99,8 @@ class Board:
             self._say(f"stopping {plural(count, 'training')}: {each}; a second Ctrl-C ends at once")
 
     def show(self) -> None:
-        """Draws the block again, if it is time to."""
-        if self._live and time.monotonic() - self._at >= _EVERY:
+        """Draws the block again, if it is time to and something in it has changed."""
+        if self._live and time.monotonic() - self._at >= _EVERY and self._lines() != self._block:
             self._erase()
             self._draw()
 
@@ -118,18 +120,20 @@ class Board:
         if self._live:
             self._draw()
 
-    def _draw(self) -> None:
+    def _lines(self) -> list[str]:
+        """The block, as it fits the terminal now."""
         width, height = shutil.get_terminal_size()
-        shown = [str(live) for live in self._running.values()][: max(height - 3, 1)]
         waiting = self._all - self._done - self._failed - len(self._running)
         last = f"{self._count()}, {plural(len(self._running), 'cell')} in training, {waiting} waiting"
-        for line in (*shown, last):
-            print(fitting(one_line(line), width - 1), file=self._out)
-        self._out.flush()
-        self._drawn, self._at = len(shown) + 1, time.monotonic()
+        shown = [str(live) for live in self._running.values()][: max(height - 3, 1)]
+        return [fitting(one_line(line), width - 1) for line in (*shown, last)]
+
+    def _draw(self) -> None:
+        self._block, self._at = self._lines(), time.monotonic()
+        print(*self._block, sep="\n", file=self._out, flush=True)
 
     def _erase(self) -> None:
-        if self._drawn:
-            control(self._out, f"\x1b[{self._drawn}A\r\x1b[J")  # up, to the left, clear what is below
+        if self._block:
+            control(self._out, f"\x1b[{len(self._block)}A\r\x1b[J")  # up, to the left, clear what is below
             self._out.flush()
-        self._drawn = 0
+        self._block = []
