@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from gluon_tricks.core.files import opened_to_append, writing
 from gluon_tricks.core.reading import opened
+from gluon_tricks.core.wording import one_line
 
 _AT_ONCE = 1 << 20  # bytes
 
@@ -24,7 +25,8 @@ class CellLog:
     def __init__(self, path: pathlib.Path, words: Sequence[str]):
         with writing(path):
             self.file = opened_to_append(path)
-            print(f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S} {shlex.join(words)}", file=self.file, flush=True)
+            now = f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S}"
+            print(now, one_line(shlex.join(words)), file=self.file, flush=True)
         self._read, self._rest, self.last = opened(path), b"", ""
         self._read.seek(0, 2)
 

@@ -53,7 +53,7 @@ def _total(todo: Sequence[Cell], lengths: Sequence[float | None], jobs: int, dev
         return f"{count}, whose time could not be measured on this machine now ({devices}): try again when it is idle"
     hours, _ = in_turns(todo, [hours or 0.0 for hours in lengths], jobs)
     beside = f", {jobs} cells at a time with one thread each" if jobs > 1 else ""
-    more = f", and what {plural(unknown, 'cell')} takes, of which no time is known" if unknown else ""
+    more = f", without {plural(unknown, 'cell')} whose time is not known" if unknown else ""
     sooner = "; those with a plateau may end sooner, by results that nobody knows yet"
     said = sooner if any(cell.recipe.open_ended for cell in todo) else ""
     return f"{count}, about {_time(hours)} of training on this machine ({devices}){beside}{more}{said}"
