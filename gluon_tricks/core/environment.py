@@ -99,7 +99,7 @@ def physical_cores() -> int:
 
 def threads() -> int:
     """How many threads MXNet computes with in this process: OMP_NUM_THREADS, which this module sets where it is not."""
-    return int(os.environ["OMP_NUM_THREADS"]) or physical_cores()
+    return int(os.environ.get("OMP_NUM_THREADS", "0")) or physical_cores()
 
 
 _set_here: set[str] = set()

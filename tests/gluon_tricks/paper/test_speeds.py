@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import time
+import types
 
 import mxnet as mx
 import pytest
@@ -61,11 +62,11 @@ def test_those_that_play_together_play_until_each_has_enough(player):
 
 def test_what_was_played_at_the_deadline_counts(player, tmp_path):
     since = time.monotonic()
-    played = play_together([player("0", 1), player("1", 2)], 8)
+    played = play_together([player("0", 1), player("1", 2)], 20)
     assert [one.rounds for one in played] == [(10.0,), (10.0, 20.0)]
     late = Contestant("0", "players:slow_start", {}, player("0", 1).environment)
     assert play_together([late], 0.5) == [Played()]
-    assert time.monotonic() - since < 30
+    assert time.monotonic() - since < 50
 
 
 def test_one_that_dies_says_of_what(player):
@@ -82,6 +83,7 @@ def playing(monkeypatch, *played):
         return answers.pop(0)
 
     monkeypatch.setattr(speeds, "play_together", play_together)
+    monkeypatch.setattr(speeds, "task_of", lambda recipe: types.SimpleNamespace(drawn=lambda recipe: recipe))
     return asked
 
 
