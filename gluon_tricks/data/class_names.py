@@ -44,7 +44,7 @@ def in_words(names: Sequence[str]) -> tuple[str, ...]:
         words = imagenet_names()
     except Exception as error:  # of another package's import: names in words are worth no result
         log.warning(
-            "ImageNet's ids are told as they are: GluonCV, which has their words, fails (%s)", one_line(error, 200)
+            "ImageNet's ids are told as they are: GluonCV, which has the words, fails (%s)", one_line(error, 200)
         )
         return tuple(names)
     return tuple(words.get(name, name) for name in names)
