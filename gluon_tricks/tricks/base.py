@@ -10,7 +10,7 @@
     for each step:
         target = w at the labels' classes, else 0
         images, target = batch(images, target, step)
-        l = loss(images, net(images), target)
+        l = loss(images, net(images), target)    loss(criterion(cross-entropy))
         g = the gradient of l's mean over the global batch
         e = ascent(g); where there is one, g = the gradient of the same batch at weights + e
         weights = the optimiser's update of them with gradients(g)
@@ -207,6 +207,10 @@ class Trick:
     def least_weight(self, classes: int) -> float:
         """A number that none of label_weights is below, but for classes without images."""
         return 1.0
+
+    def criterion(self, criterion: Loss) -> Loss:
+        """The loss of an image by its target alone, in the place of the task's: the first of what `loss` changes."""
+        return criterion
 
     def loss(self, loss: Loss, load_network: Callable) -> Loss:
         """The loss per image; load_network(run or file): a trained network on the devices of this run."""

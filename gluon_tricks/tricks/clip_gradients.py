@@ -24,6 +24,7 @@ class ClipGradients(Trick):
 
     Source: Pascanu et al., On the difficulty of training recurrent neural networks (2013), algorithm 1; |g| + 1e-6 as
         PyTorch has it.
+    Avoid where: gradients are seldom long: a clipped one makes a smaller step than its rate says.
     """
 
     norm: float = within(0, 1e9, default=1.0)

@@ -24,6 +24,7 @@ class DecoupledDecay(Trick):
 
     Source: Loshchilov & Hutter, Decoupled weight decay regularization (ICLR 2019), algorithm 2, lr being the schedule's
         rate as in PyTorch.
+    Avoid where: SGD with momentum reaches more, as in most published trainings of ResNets.
     """
 
     beta2: float = within(0, 1, default=0.999)

@@ -26,6 +26,7 @@ class Ema(Trick):
         the Inception architecture (2016), section 8. The warm-up is TensorFlow's, which timm has too.
     Differs: from torchvision, which begins anew in every step of the rate's warm-up; timm and torchvision average the
         running statistics too, other than stochastic weight averaging, which computes them anew.
+    Avoid where: the run has few updates: of 0.9999 an average is over about 10,000 of them.
     """
 
     decay: float = within(0, 1, default=0.9999)

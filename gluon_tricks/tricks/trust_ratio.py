@@ -29,6 +29,7 @@ class TrustRatio(Trick):
     Differs: MXNet's LARS corrects the momentum for a changed rate, in the first four arrays of a step alone, which also
         makes two devices' weights part; and tells biases by their names. Neither optimiser's lengths are exact there
         (see norms.length).
+    Avoid where: the batch is at most a few thousand images, where linear scaling does as well.
     """
 
     coefficient: float | None = within(0, 1e6, default=None)

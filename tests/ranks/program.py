@@ -8,8 +8,9 @@ import types
 import mxnet as mx
 import numpy as np
 
-from gluon_tricks.data.augment import Preprocess, coefficients
+from gluon_tricks.data.augment import coefficients
 from gluon_tricks.data.loader import RecordLoader
+from gluon_tricks.data.network_input import NetworkInput
 from gluon_tricks.data.records import Records
 from gluon_tricks.networks.of_recipe import broadcast_parameters, initialised_network, parameters_by_name
 from gluon_tricks.ranks import distributed
@@ -96,11 +97,11 @@ def scores(records):
         Records(records / "val.rec"), size=32, batch_size=2, train=False, threads=1,
         rank=distributed.rank(), ranks=distributed.ranks(),
     )  # fmt: skip
-    preprocess, recipe = Preprocess("float32"), Recipe().resolved()
+    network_input, recipe = NetworkInput(), Recipe().resolved()
 
     def prepared(images, context):
         matrix, flip = coefficients("none", 0, 0, range(len(images)), recipe.mean, recipe.std)
-        return preprocess(*(mx.nd.array(part, dtype=part.dtype) for part in (images, matrix, flip)))
+        return network_input(images, matrix, flip, context)
 
     each = {}
     found = evaluate(net, loader.epoch(), prepared, [mx.cpu()], found=each)
