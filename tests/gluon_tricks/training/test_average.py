@@ -279,3 +279,15 @@ def test_imperative_mode_gives_the_same(recipe, tmp_path):
         for mode in ("hybrid", "imperative")
     )
     assert imperative == pytest.approx(hybrid, rel=1e-3)
+
+
+def test_a_norm_of_the_input_that_learns_nothing(recipe, tmp_path):
+    """GluonCV's networks of version 2 begin with one. It has no backward, by which MXNet's CPU moves statistics."""
+    job = prepare(recipe.set(model="cifar_resnet20_v2"), tmp_path / "run", Options(**OPTIONS))
+    with job.journal:
+        first, *_, last = stepped(job)
+    average = job.average.arrays()
+    for name in ("features.0.running_mean", "features.0.running_var"):
+        np.testing.assert_array_equal(last[name], first[name])
+        np.testing.assert_array_equal(average[name], first[name])
+    assert not np.array_equal(average["features.1.weight"], last["features.1.weight"])
