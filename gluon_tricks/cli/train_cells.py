@@ -49,7 +49,7 @@ def train_cells(
 
     Args:
         jobs: how many at a time; None: as at_a_time finds.
-        anew: see at_a_time.
+        anew: see told_speeds.
     """
     if todo:
         require_data(todo, runs, table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from gluon_tricks.core.environment import threads
@@ -44,10 +45,10 @@ def cells_at_a_time(todo: Sequence[Cell], speeds: Speeds) -> int:
 
 def _faster(todo: Sequence[Cell], most: int, speeds: Speeds) -> int:
     """1, or as many as the memory holds up to `most`. Raises RuntimeError: a training that was measured has died."""
-    first = todo[0].recipe
-    alone = speeds.of(first, 1, LIMIT / 2)
+    first, since = todo[0].recipe, time.monotonic()
+    alone = speeds.of(first, 1, LIMIT)
     if alone is None:
-        speeds.say(f"{described(first)} could not be measured in {LIMIT / 2:.0f} s on this machine now: {_ONE}")
+        speeds.say(f"{described(first)} could not be measured in {LIMIT:.0f} s on this machine now: {_ONE}")
         return 1
     room = available_memory()
     jobs = min(most, int(room // max(alone.memory, 1)))
@@ -55,9 +56,9 @@ def _faster(todo: Sequence[Cell], most: int, speeds: Speeds) -> int:
         needed = byte_size(2 * alone.memory)
         speeds.say(f"two cells at a time take about {needed} of memory, and {byte_size(room)} are available: {_ONE}")
         return 1
-    beside = speeds.of(first, jobs, LIMIT / 2)
+    beside = speeds.of(first, jobs, max(LIMIT - (time.monotonic() - since), 1))
     if beside is None:
-        speeds.say(f"{jobs} side by side could not be measured in {LIMIT / 2:.0f} s on this machine now: {_ONE}")
+        speeds.say(f"{jobs} side by side could not be measured in what was left of {LIMIT:.0f} s: {_ONE}")
         return 1
     gain = jobs * beside.images_per_second / alone.images_per_second
     images = estimate.work(todo)

@@ -50,13 +50,21 @@ class Speed:
         images_per_second: of one training, beside as many others as were measured together.
         memory: bytes that a process of it takes, with the batch of its recipe.
         rounds: that were counted; 0: only the first one, in which MXNet also gets ready, was over in time.
+        load: of the machine before, as of os.getloadavg.
         date: of the measurement, such as 2026-11-27; "": just now.
     """
 
     images_per_second: float
     memory: int
     rounds: int
+    load: float = 0.0
     date: str = ""
+
+    def doubts(self) -> str:
+        """Why not to rely on it, as a part of a sentence; "": nothing."""
+        first = "" if self.rounds else ", a guess from its first step alone, in which MXNet also gets ready"
+        busy = f", while other programs were running (load {self.load:.0f})" if self.load > usable_cores() else ""
+        return first + busy
 
 
 def kind_of(recipe: Settings) -> tuple:
@@ -106,6 +114,7 @@ def measured(recipe: Settings, jobs: int, seconds: float = LIMIT) -> Speed | Non
     one_thread = {"OMP_NUM_THREADS": "1"} if jobs > 1 else {}
     cores = cores_apart()[:jobs] if jobs > 1 else [None]
     together = [Contestant(str(k), f"{__name__}:training", arguments, one_thread, core) for k, core in enumerate(cores)]
+    load = os.getloadavg()[0]
     played = play_together(together, seconds, least=_LEAST)
     if not all(one.rounds for one in played):
         return None
@@ -114,7 +123,7 @@ def measured(recipe: Settings, jobs: int, seconds: float = LIMIT) -> Speed | Non
     least, most = (max(one.memory[k] for one in played) for k in (0, -1))
     there = choose_contexts(None, say=lambda line: None)
     part = recipe.batch_size / (_images_of_a_device(recipe, there) * len(there))
-    speed = Speed(statistics.mean(rates), round(least + (most - least) * max(part, 1)), counted)
+    speed = Speed(statistics.mean(rates), round(least + (most - least) * max(part, 1)), counted, load)
     _keep(_key(recipe, jobs), speed)
     return speed
 
@@ -165,12 +174,12 @@ class Speeds:
             what = described(recipe) + (f", {jobs} side by side" if jobs > 1 else "")
             before = None if self._anew else kept(recipe, jobs)
             if before:
-                self.say(f"{what}: measured before, on {before.date} (--measure measures anew)")
+                self.say(f"{what}: measured before, on {before.date}{before.doubts()} (--measure measures anew)")
             else:
                 self.say(f"measuring {what} ({place}{', ' if place else ''}at most {seconds:.0f} s)")
             self._found[key] = speed = before or measured(recipe, jobs, seconds)
-            if speed and not speed.rounds:
-                self.say(f"{what}: a guess from its first step alone, in which MXNet also gets ready")
+            if speed and not before and speed.doubts():
+                self.say(f"{what}: measured{speed.doubts()}")
         return self._found[key]
 
 
@@ -197,7 +206,8 @@ def _speed(found: object, key: dict) -> Speed:
     """Raises ValueError: it is not what _keep writes of this key."""
     if not isinstance(found, dict) or found.pop("of", None) != key:
         raise ValueError("it is of something else")
-    wanted = {"images_per_second": (int, float), "memory": (int,), "rounds": (int,), "date": (str,)}
+    number = (int, float)
+    wanted = {"images_per_second": number, "memory": (int,), "rounds": (int,), "load": number, "date": (str,)}
     if found.keys() != wanted.keys() or any(type(found[name]) not in kinds for name, kinds in wanted.items()):
         raise ValueError("it has other fields")
     if not 0 < found["images_per_second"] < math.inf or found["memory"] < 0 or found["rounds"] < 0:

@@ -256,7 +256,7 @@ def test_the_plan_measures_each_kind_of_network(tmp_path, capsys, monkeypatch):
     assert script.main([*words, "--runs", str(tmp_path)]) == 0
     again = capsys.readouterr()
     assert again.out == said.out
-    assert re.fullmatch(rf"{kind}: measured before, on \d{{4}}-\d\d-\d\d \(--measure measures anew\)\n", again.err)
+    assert re.fullmatch(rf"{kind}: measured before, on \d{{4}}-\d\d-\d\d.* \(--measure measures anew\)\n", again.err)
 
 
 def test_the_plan_of_table_6_has_the_papers_four_runs(tmp_path, capsys, monkeypatch):
@@ -409,29 +409,29 @@ def one_after_the_other(tmp_path_factory):
     return finals(folder)
 
 
-def checkpoints(folder):
-    return {path.parts[-4] for path in folder.glob("smoke/*/seed0/checkpoints/step-*")}
-
-
-@two_cores
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
-def test_side_by_side_stopped_and_gone_on_with_it_is_the_same(number, one_after_the_other, tmp_path):
-    """Two at a time, stopped when one has a checkpoint: exit code 75, no process left; the same command goes on to the
-    same networks, bit for bit, as one after the other."""
-    words = [*words_of("reproduce"), *PAIR, "--runs", str(tmp_path), "--jobs", "2"]
+def stopped(words, folder, number):
+    """Runs a command, sends it a signal when a run in the folder has a checkpoint; returns (exit code, out, err)."""
     pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with subprocess.Popen(words, start_new_session=True, **pipes) as process:
         deadline = time.monotonic() + 300
-        while not checkpoints(tmp_path):
+        while not list(folder.glob("smoke/*/seed0/checkpoints/step-*")):
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.01)
         process.send_signal(number)
         out, err = process.communicate(timeout=300)
-    assert process.returncode == 75
-    assert err.endswith("interrupted: the same command goes on where it stopped\n")
-    assert "--- 2 of 4: " in out and "training" in out[out.index("stopping ") :] and "failed" not in out
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
-    assert "ps -eo args" in listed and str(tmp_path) not in listed
+    assert "ps -eo args" in listed and str(folder) not in listed  # no training is left
+    return process.returncode, out, err
+
+
+@two_cores
+def test_side_by_side_stopped_and_gone_on_with_it_is_the_same(one_after_the_other, tmp_path):
+    """Two at a time, stopped when one has a checkpoint: exit code 75, no process left; the same command goes on to the
+    same networks, bit for bit, as one after the other."""
+    words = [*words_of("reproduce"), *PAIR, "--runs", str(tmp_path), "--jobs", "2"]
+    code, out, err = stopped(words, tmp_path, signal.SIGINT)
+    assert code == 75 and err.endswith("interrupted: the same command goes on where it stopped\n")
+    assert "--- 2 of 4: " in out and "training" in out[out.index("stopping ") :] and "failed" not in out
 
     done = subprocess.run(words, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
@@ -441,3 +441,13 @@ def test_side_by_side_stopped_and_gone_on_with_it_is_the_same(number, one_after_
     student = logs["table6-resnet50_v1d-distill_mixup"].splitlines()
     assert "--resume auto" in student[0] and "everything about it is in" in student[-1]
     assert any("going on from step-" in log for log in logs.values())
+
+
+@two_cores
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_scheduler_stops_all_cells(number, tmp_path):
+    rows = ["table6", "--columns", "resnet50_v1d", "--rows", "mixup,distill_mixup", "--scale", "smoke"]
+    words = [*words_of("reproduce"), *rows, "--runs", str(tmp_path), "--jobs", "2"]
+    code, out, err = stopped(words, tmp_path, number)
+    assert code == 75 and err.endswith("interrupted: the same command goes on where it stopped\n")
+    assert "stopping 2 trainings: each writes a checkpoint" in out and "failed" not in out

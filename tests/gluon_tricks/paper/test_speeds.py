@@ -50,6 +50,7 @@ def player(tmp_path):
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.5, 9.0, 9.0))
     monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "speeds"
 
@@ -91,7 +92,7 @@ def test_a_speed_is_the_mean_over_processes_of_the_median_round(monkeypatch):
     """Without the first round: (20 + 40) / 2. Batch 64 at 64 px is measured whole, so memory is what it was."""
     monkeypatch.setattr(speeds, "cores_apart", lambda: [3, 5, 7])
     asked = playing(monkeypatch, [Played((1, 10, 20, 90), (5, 6, 8, 8, 8)), Played((9, 40, 40), (4, 7, 7, 7))])
-    assert measured(RECIPE, 2, 12.0) == Speed(30.0, 8, 2)
+    assert measured(RECIPE, 2, 12.0) == Speed(30.0, 8, 2, 0.5)
     ((one, other), seconds), *_ = asked
     assert (one.core, other.core, seconds) == (3, 5, 12.0) and one.environment == {"OMP_NUM_THREADS": "1"}
     assert one.arguments["recipe"]["batch_size"] == 64 and one.name != other.name
@@ -100,14 +101,14 @@ def test_a_speed_is_the_mean_over_processes_of_the_median_round(monkeypatch):
 def test_alone_it_has_all_threads_and_a_large_batch_takes_more_memory(monkeypatch):
     """Of 64 images at 224 px 16 are measured: 1000 + (1600 - 1000) 64 / 16 bytes."""
     asked = playing(monkeypatch, [Played((1, 10, 20), (1000, 1500, 1600, 1600))])
-    assert measured(RECIPE.set(input_size=224), 1) == Speed(15.0, 3400, 2)
+    assert measured(RECIPE.set(input_size=224), 1) == Speed(15.0, 3400, 2, 0.5)
     ((one,), seconds), *_ = asked
     assert one.core is None and one.environment == {} and seconds == 30.0
 
 
 def test_the_first_round_counts_if_it_is_all_there_is(monkeypatch):
     playing(monkeypatch, [Played((7.0,), (1, 1))], [Played((), ())])
-    assert measured(RECIPE, 1) == Speed(7.0, 1, 0)
+    assert measured(RECIPE, 1) == Speed(7.0, 1, 0, 0.5)
     assert measured(RECIPE.set(batch_size=32), 1) is None
     assert kept(RECIPE, 1).rounds == 0 and kept(RECIPE.set(batch_size=32), 1) is None
 
@@ -121,8 +122,8 @@ def test_what_was_measured_is_kept_by_what_it_depends_on(monkeypatch, cache):
     assert kept(RECIPE.set(net={"use_se": True}), 1) is None
     monkeypatch.setenv("OMP_NUM_THREADS", str(environment.threads() + 1))
     assert kept(RECIPE, 1) is None
-    monkeypatch.undo()
-    monkeypatch.setenv("GLUON_TRICKS_CACHE", str(cache.parent))
+    monkeypatch.setenv("OMP_NUM_THREADS", str(environment.threads() - 1))
+    assert kept(RECIPE, 1)
     monkeypatch.setattr(speeds, "cpu_name", lambda: "another")
     assert kept(RECIPE, 1) is None and len(list(cache.iterdir())) == 1
 
@@ -137,6 +138,7 @@ def test_what_was_measured_is_kept_by_what_it_depends_on(monkeypatch, cache):
         (lambda found: json.dumps({**found, "more": 1}), "it has other fields"),
         (lambda found: json.dumps({**found, "rounds": True}), "it has other fields"),
         (lambda found: json.dumps({**found, "images_per_second": 0}), "a number is out of its bounds"),
+        (lambda found: json.dumps({**found, "load": "x"}), "it has other fields"),
         (lambda found: json.dumps({**found, "memory": -1}), "a number is out of its bounds"),
         (lambda found: json.dumps({**found, "images_per_second": "NaN"}).replace('"NaN"', "NaN"), "no number of JSON"),
         (lambda found: json.dumps({**found, "date": "x\x1b"}), "Invalid isoformat string"),
@@ -176,13 +178,25 @@ def test_each_kind_is_told_before_it_is_measured_and_measured_once(monkeypatch):
     assert said == [
         f"measuring {what} (1 of 3, at most 15 s)",
         f"measuring {what}, 2 side by side (at most 30 s)",
-        f"{what}, 2 side by side: a guess from its first step alone, in which MXNet also gets ready",
+        f"{what}, 2 side by side: measured, a guess from its first step alone, in which MXNet also gets ready",
     ]
     said.clear()
     assert Speeds(said.append).of(RECIPE, 1).images_per_second == 10 and len(asked) == 2
     date = kept(RECIPE, 1).date
     assert said == [f"{what}: measured before, on {date} (--measure measures anew)"]
     assert Speeds(said.append, anew=True).of(RECIPE, 1).images_per_second == 11
+
+
+def test_a_busy_machine_is_told_of_now_and_the_next_time(monkeypatch):
+    playing(monkeypatch, [Played((1, 10), (1, 1))])
+    monkeypatch.setattr(os, "getloadavg", lambda: (16.8, 9.0, 9.0))
+    monkeypatch.setattr(speeds, "usable_cores", lambda: 8)
+    said = []
+    for _ in range(2):
+        Speeds(said.append).of(RECIPE, 1)
+    what, busy = "resnet18_v1d at 64 px, batch 64, float32: measured", "while other programs were running (load 17)"
+    assert said[1] == f"{what}, {busy}"
+    assert said[2] == f"{what} before, on {kept(RECIPE, 1).date}, {busy} (--measure measures anew)"
 
 
 def test_a_real_training_is_measured():
@@ -295,9 +309,9 @@ def test_memory_and_time_that_do_not_suffice(cells, monkeypatch):
     assert said[-1] == f"two cells at a time take about 2 kB of memory, and 2 kB are available: {how_many._ONE}"
     jobs, said = chosen(cells, monkeypatch)
     assert jobs == 1 and "resnet18_v1d at 64 px, batch 64" in said[-1]
-    assert said[-1].endswith(f"could not be measured in 15 s on this machine now: {how_many._ONE}")
+    assert said[-1].endswith(f"could not be measured in 30 s on this machine now: {how_many._ONE}")
     jobs, said = chosen(cells, monkeypatch, resnet18_v1d_1=100.0)
-    assert jobs == 1 and said[-1].startswith("2 side by side could not be measured in 15 s")
+    assert jobs == 1 and said[-1].startswith("2 side by side could not be measured in what was left of 30 s")
 
 
 def test_a_measurement_that_fails_is_no_obstacle(cells, monkeypatch):
