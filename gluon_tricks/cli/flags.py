@@ -12,6 +12,7 @@ from gluon_tricks.cli.balance import balance_flags
 from gluon_tricks.cli.parts import parts_flags
 from gluon_tricks.cli.photos import photo_flags
 from gluon_tricks.cli.selection import selection_flags
+from gluon_tricks.cli.size_flags import size_flags
 from gluon_tricks.core.arguments import MOST_GPUS, MOST_THREADS, Parser, whole
 from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.augment import AUGMENTS
@@ -152,6 +153,7 @@ def _data_flags(group) -> None:
         help="threads of the loader (all cores)",
     )
     group.add_argument("--input-size", type=int, metavar="PX", help="side of the network's input (the recipe's)")
+    size_flags(group)
     group.add_argument(
         "--crop-ratio",
         type=float,

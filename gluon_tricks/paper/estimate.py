@@ -42,7 +42,8 @@ def plan(todo: Sequence[Cell]) -> list[str]:
         seconds = 1 / rates[_kind(cell.recipe)]  # an image
         teacher = FORWARD / rates[_kind(_teaching(cell))] if _learns(cell) else 0.0
         epochs = cell.recipe.epochs - len(cell.metrics())
-        hours = epochs * (train * (seconds + teacher) + val * seconds * FORWARD) / 3600
+        pixels = cell.recipe.relative_pixels(len(cell.metrics()))  # of a training image, on which its time depends
+        hours = epochs * (train * pixels * (seconds + teacher) + val * seconds * FORWARD) / 3600
         total += hours
         most = "at most " if cell.recipe.open_ended else ""  # its validation results may end it earlier
         images = f"{most}{plural(epochs, 'epoch')} of {plural(train, 'image')}"

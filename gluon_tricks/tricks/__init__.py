@@ -15,6 +15,7 @@ from gluon_tricks.tricks.mixup import Mixup
 from gluon_tricks.tricks.no_bias_decay import NoBiasDecay
 from gluon_tricks.tricks.plateau import Plateau
 from gluon_tricks.tricks.poly_decay import PolyDecay
+from gluon_tricks.tricks.resizing import Resizing
 from gluon_tricks.tricks.step_decay import StepDecay
 from gluon_tricks.tricks.warmup import Warmup
 from gluon_tricks.tricks.zero_gamma import ZeroGamma
@@ -35,6 +36,7 @@ TRICKS: tuple[type[Trick], ...] = (
     Distillation,
     Mixup,
     ClassWeights,
+    Resizing,
 )
 
 __all__ = ["TRICKS", "StepContext", "Loss", "Trick", *(trick.__name__ for trick in TRICKS)]
