@@ -117,10 +117,12 @@ def _recipe_flags(group, kind: type[Recipe]) -> None:
         "--auto_aug",
         "--auto-aug",
         "--auto-augment",
-        action="store_true",
-        default=None,
+        nargs="?",
+        const="autoaugment",
+        metavar="POLICY",
         dest="auto_augment",
-        help="AutoAugment's policies for ImageNet, before images are cropped (the recipe's)",
+        help="autoaugment (its policies for ImageNet; what the flag alone means), trivial (TrivialAugment), rand or "
+        "rand-m9-n2 (RandAugment: magnitude 9 of 30, 2 operations) (the recipe's)",
     )
     group.add_argument("--seed", type=int, help="seed of all random numbers (the recipe's, 0)")
 

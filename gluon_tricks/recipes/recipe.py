@@ -11,6 +11,7 @@ from gluon_tricks.core.bounds import within
 from gluon_tricks.core.errors import Refused, require_known
 from gluon_tricks.core.json_text import json_or_text
 from gluon_tricks.core.wording import is_plain, quoted, some
+from gluon_tricks.recipes.policies import policy_of
 from gluon_tricks.recipes.settings import Settings, free, usual_preprocessing
 from gluon_tricks.recipes.sizes import ImageSizes
 from gluon_tricks.recipes.values import trick_from_json, trick_named
@@ -61,7 +62,10 @@ class Recipe(ImageSizes, Settings):
         pad_colour: of that border: "mean", which is 0 once normalised, or "black".
         augment: "paper" (flip, PCA noise, brightness, saturation, hue), "gluoncv" (flip, PCA noise, brightness,
             contrast, saturation), "alexnet" (flip, PCA noise), "flip" or "none".
-        auto_augment: before the crop one of AutoAugment's policies changes the image (see data.auto_augment).
+        auto_augment: "autoaugment": before the crop one of its policies changes the image (see data.auto_augment);
+            "trivial" (TrivialAugment), "rand" or with numbers "rand-m9-n2" (RandAugment): operations that are drawn
+            change the crop (see data.random_policies); "": none. True and False of recipes before 0.9.0 are
+            "autoaugment" and "".
         mean_of: "channels" or "pixels": what is subtracted is the training images' own mean, of every channel or at
             every pixel, which a run finds before its first step; mean is then set to it, or to its channels'. "": it is
             mean.
@@ -111,14 +115,20 @@ class Recipe(ImageSizes, Settings):
     pad: int = within(0, LARGEST_INPUT, default=4)
     pad_colour: str = "mean"
     augment: str = "paper"
-    auto_augment: bool = False
+    auto_augment: str = ""
     mean_of: str = ""
     init: str = "paper"
     init_sd: float = within(1e-6, 10, default=0.01)
     aux_weight: float = within(0, 1e4, default=0.3)
 
+    def __post_init__(self) -> None:
+        if isinstance(self.auto_augment, bool):
+            object.__setattr__(self, "auto_augment", "autoaugment" if self.auto_augment else "")
+        super().__post_init__()
+
     def constraints(self) -> Iterator[tuple[bool, str]]:
         yield from super().constraints()
+        policy_of(self.auto_augment)  # which refuses what is none
         yield (
             self.crop_ratio is None or 0 < self.crop_ratio <= 1,
             f"crop_ratio is {self.crop_ratio}: it must lie in (0, 1]",
