@@ -1,7 +1,8 @@
 """Checkpoints: everything a run needs to go on bit for bit, in one safetensors file, written whole or not at all.
 
 A file holds tensors and a JSON header, and nothing in it is ever executed. Tensors are named `parameter/NAME`
-(structural names of the network) and `optimizer/NAME/K` (the K-th array of the optimiser's state).
+(structural names of the network), `optimizer/NAME/K` (the K-th array of the optimiser's state) and, of a run that
+averages its weights, `average/NAME` (the averaged network, whole, in float32).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import pathlib
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import mxnet as mx
@@ -24,6 +25,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import is_leftover, write_atomically, writing
 from gluon_tricks.core.reading import PARAMETER_BYTES, read_bytes
 from gluon_tricks.core.wording import quoted, shortened
+from gluon_tricks.networks.averaged import keeps_average
 from gluon_tricks.networks.of_recipe import parameters_by_name, set_parameters
 from gluon_tricks.networks.optimizer_state import optimizer_arrays, restore_optimizer
 from gluon_tricks.recipes.kinds import recipe_from_json
@@ -75,16 +77,18 @@ class Progress:
 
 def save_checkpoint(
     path: pathlib.Path, net, trainer: mx.gluon.Trainer, progress: Progress, recipe: Settings, data_digest: str,
-    val_digest: str = "",
+    val_digest: str = "", averages: Mapping[str, np.ndarray] | None = None,
 ) -> None:  # fmt: skip
     """Writes a checkpoint; waits for every pending computation on the parameters.
 
     Args:
         path: ends in .safetensors; appears only when the file is whole and on the disk.
         data_digest, val_digest: of the training and the validation records; resuming on others is refused.
+        averages: the averaged network, by the names of the parameters; None: there is none.
     """
     arrays = {f"parameter/{name}": p.list_data()[0].asnumpy() for name, p in parameters_by_name(net).items()}
     arrays.update({f"optimizer/{name}": array for name, array in optimizer_arrays(net, trainer).items()})
+    arrays.update({f"average/{name}": array for name, array in (averages or {}).items()})
     header = {
         "format": FORMAT,
         "progress": dataclasses.asdict(progress),
@@ -242,6 +246,17 @@ def _digest(array: np.ndarray) -> str:
 def _header_digest(header: dict[str, Any]) -> str:
     parts = {part: header[part] for part in ("progress", "recipe", "data")}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def part_of_run(arrays: Mapping[str, np.ndarray], header: dict[str, Any]) -> str:
+    """Which of a checkpoint's networks is the run's: "parameter", the trained one, or "average"."""
+    kept = keeps_average(recipe_from_json(header["recipe"]), _rows(header))
+    return "average" if kept and any(name.startswith("average/") for name in arrays) else "parameter"
+
+
+def _rows(header: dict[str, Any]) -> list[dict[str, float]]:
+    rows = header["progress"].get("history", [])
+    return rows if isinstance(rows, list) and all(isinstance(row, dict) for row in rows) else []
 
 
 def named(arrays: dict[str, np.ndarray], kind: str, dtype: str | None = None) -> dict[str, np.ndarray]:

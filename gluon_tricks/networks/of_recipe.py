@@ -113,7 +113,7 @@ def _group_norm(
 
 def require_images(
     net: mx.gluon.HybridBlock, shape: tuple[int, int, int], context: mx.Context, to_train: bool = False,
-    number_bytes: int = 4,
+    number_bytes: int = 4, copies: int = 3,
 ) -> None:  # fmt: skip
     """Refuses images that a network cannot take, or that take more memory than its device has, before any is taken.
 
@@ -123,6 +123,7 @@ def require_images(
     Args:
         shape: how many images the device has at a time, their height and width, px.
         number_bytes: of a number in the network.
+        copies: of Settings.copies, in training.
 
     Raises:
         Refused: too small, too large, or too many for the memory.
@@ -133,7 +134,7 @@ def require_images(
         summary = summarise(net, (height, width), images)
         outputs = [row.activation_bytes for row in summary.rows if row.layers]
         needed += number_bytes * (sum(outputs) if to_train else max(outputs)) // 4
-        needed += number_bytes * summary.total.parameters * (3 if to_train else 1)  # gradients and momentum
+        needed += number_bytes * summary.total.parameters * (copies if to_train else 1)
     if needed > there:
         raise Refused(
             f"{net.name} needs at least {needed / 1e9:.1f} GB of memory for {images} images of {height}x{width} px, "
@@ -184,7 +185,7 @@ def _require_size(net: mx.gluon.HybridBlock, recipe: Recipe, contexts: Sequence[
     """Refuses training images of a size that the network cannot take, or that do not fit into the memory."""
     shape, number_bytes = training_shape(recipe, contexts, size, size), 4 if recipe.dtype == "float32" else 2
     try:
-        require_images(net, shape, contexts[0], to_train=True, number_bytes=number_bytes)
+        require_images(net, shape, contexts[0], to_train=True, number_bytes=number_bytes, copies=recipe.copies())
     except Refused as error:
         if size == recipe.input_size:
             raise
@@ -253,12 +254,18 @@ def average_statistics(net: mx.gluon.Block) -> None:
     So there is one network to evaluate and to save. On one device of one rank nothing is done.
     """
     running = [p for name, p in parameters_by_name(net).items() if name.endswith(("running_mean", "running_var"))]
-    if not running or len(running[0].list_data()) * distributed.ranks() == 1:
+    average_arrays([p.list_data() for p in running])
+
+
+def average_arrays(arrays: Sequence[Sequence[mx.nd.NDArray]]) -> None:
+    """Gives every device of every rank the mean over them. Args: arrays: of each thing the one of each device."""
+    if not arrays or len(arrays[0]) * distributed.ranks() == 1:
         return
-    means = [np.mean([array.asnumpy() for array in p.list_data()], axis=0, dtype="float64") for p in running]
+    means = [np.mean([array.asnumpy() for array in of_devices], axis=0, dtype="float64") for of_devices in arrays]
     flat = distributed.total(np.concatenate([mean.ravel() for mean in means])) / distributed.ranks()
-    for p, mean in zip(running, np.split(flat, np.cumsum([mean.size for mean in means])[:-1])):
-        p.set_data(mx.nd.array(mean.reshape(p.shape), dtype=p.dtype))
+    for of_devices, mean in zip(arrays, np.split(flat, np.cumsum([mean.size for mean in means])[:-1])):
+        for array in of_devices:
+            array[:] = mean.reshape(array.shape)
 
 
 def restore_plain_layout(net: mx.gluon.Block) -> None:

@@ -15,6 +15,8 @@ from gluon_tricks.ranks import distributed
 from gluon_tricks.ranks.gradients import Gradients
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.protocol import Task, TaskLoss, errors_of
+from gluon_tricks.training.ascent import Ascent
+from gluon_tricks.training.average import Average
 from gluon_tricks.training.divergence import Watch
 from gluon_tricks.training.journal import Journal
 from gluon_tricks.training.loss_scale import LossScale
@@ -85,6 +87,8 @@ class Job:
         plan: the run's length in steps.
         scale: of the loss; it does nothing unless the precision is float16.
         progress: where the run stands.
+        average: of the weights over the updates, if the recipe has one.
+        ascent: takes gradients at other weights, if the recipe asks for it.
         watch: is shown every step's loss, and tells when they diverge.
         lr_factor: on every learning rate, in (0, 1]; rollbacks lower it.
     """
@@ -103,6 +107,8 @@ class Job:
     plan: Plan
     scale: LossScale
     progress: checkpoint.Progress
+    average: Average
+    ascent: Ascent
     watch: Watch
     lr_factor: float = 1.0
 
@@ -141,6 +147,7 @@ class Job:
         """
         read, (train, val) = checkpoint.parse_checkpoint(data, path), self._digests()
         self.progress = checkpoint.restore(path, read, self.net, self.trainer, self.recipe, train, self.contexts, val)
+        self.average.restore(checkpoint.named(read[0], "average"), self.progress.history, path)
         if self.scale.active:
             self.scale = LossScale(True, self.progress.loss_scale, self.progress.good_steps)
         self.apply_rollbacks()
@@ -159,7 +166,8 @@ class Job:
         folder, progress = self.journal.folder / "checkpoints", self.progress
         progress.loss_scale, progress.good_steps = self.scale.value, self.scale.good_steps
         path = checkpoint.checkpoint_path(folder, progress.step)
-        checkpoint.save_checkpoint(path, self.net, self.trainer, progress, self.recipe, *self._digests())
+        averages = self.average.arrays()
+        checkpoint.save_checkpoint(path, self.net, self.trainer, progress, self.recipe, *self._digests(), averages)
         checkpoint.prune(folder, self.options.keep, progress.best[0], progress.step - self.recipe.divergence_steps)
         self.journal.event("checkpoint", step=self.progress.step, file=path.name)
 

@@ -10,10 +10,10 @@ from typing import NoReturn
 import mxnet as mx
 import numpy as np
 
-from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.networks.of_recipe import average_statistics, restore_plain_layout
 from gluon_tricks.ranks import distributed, heartbeat
 from gluon_tricks.training.job import Job
+from gluon_tricks.training.rounds import seed_network
 
 _PENDING = 2  # steps that are dispatched and not waited for
 
@@ -48,7 +48,7 @@ class Steps:
             self._read_oldest()
         self._stop_if_asked()
         self._job.trainer.set_learning_rate(self._lr())
-        _seed_network(self._job.recipe.seed, self._job.progress.step)
+        seed_network(self._job.recipe.seed, self._job.progress.step)
 
     def end(self, sums: Sequence[mx.nd.NDArray]) -> None:
         """After a step. Args: sums: of each shard of this rank, still on its device (see loop.tally)."""
@@ -95,6 +95,7 @@ class Steps:
             self._read_oldest()
         mx.nd.waitall()
         average_statistics(self._job.net)
+        self._job.average.settle()
         now = time.monotonic()
         self._job.progress.seconds += now - self._since
         self._since = now
@@ -111,6 +112,7 @@ def until_stopped(job: Job, batches: Iterable) -> Iterator:
         if distributed.agree(job.options.should_stop()):
             mx.nd.waitall()  # a forward under way changes its weights' layout; read meanwhile they can come out wrong
             restore_plain_layout(job.net)
+            job.average.put_back()
             _save_and_stop(job)
         heartbeat.moved()
         yield batch
@@ -119,11 +121,6 @@ def until_stopped(job: Job, batches: Iterable) -> Iterator:
 def _save_and_stop(job: Job) -> NoReturn:
     job.checkpoint()
     raise Interrupted(f"stopped after step {job.progress.step} of {job.plan.steps}")
-
-
-def _seed_network(seed: int, step: int) -> None:
-    """Dropout's numbers follow from (seed, step): MXNet's own random state cannot be read, so cannot be saved."""
-    mx.random.seed(int(generator(seed, "network", step, distributed.rank()).integers(2**31)))
 
 
 def _over_ranks(sums: Sequence[mx.nd.NDArray], asked: bool, step: int) -> list[mx.nd.NDArray]:

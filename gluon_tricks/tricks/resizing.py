@@ -34,6 +34,8 @@ class Resizing(Trick):
     Source: Howard, Training ImageNet in 3 hours for 25 minutes (fast.ai, 2018), the entry to DAWNBench: 128 px, then
         224, then 288 ("steps"). "linear" is FFCV's form of it (Leclerc et al., FFCV, 2023).
     Differs: DAWNBench's entries also change the batch with the size, so that a step has about as many pixels.
+    Avoid where: the parts by which classes are recognised are only a few pixels large, or the loader and not the
+        network sets the speed: a photo is decoded as a whole, however small it is made.
     """
 
     sizes: tuple[int, ...] = within(1, 4096, default=())

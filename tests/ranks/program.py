@@ -16,8 +16,10 @@ from gluon_tricks.networks.of_recipe import broadcast_parameters, initialised_ne
 from gluon_tricks.ranks import distributed
 from gluon_tricks.ranks.gradients import Gradients
 from gluon_tricks.recipes.recipe import Recipe
-from gluon_tricks.tasks.classification.evaluation import evaluate
+from gluon_tricks.tasks.classification.evaluation import ClassificationScores, evaluate
 from gluon_tricks.tasks.classification.task import cross_entropy
+from gluon_tricks.training.ascent import Ascent
+from gluon_tricks.training.average import Average
 from gluon_tricks.training.loop import train_step
 from gluon_tricks.training.loss_scale import LossScale
 from gluon_tricks.training.rounds import Rounds
@@ -72,6 +74,8 @@ def twenty_steps(accumulate=1):
     )
     job = types.SimpleNamespace(
         task=task, net=net, trainer=trainer, gradients=gradients, loss=cross_entropy, scale=LossScale(False),
+        ascent=Ascent(Recipe(), net, trainer, gradients),
+        average=Average(Recipe(), net, ClassificationScores),
         recipe=Recipe(batch_size=IMAGES), step_context=lambda: None, rounds=Rounds(Recipe(), net, 1),
     )  # fmt: skip
     for _ in range(20):

@@ -16,8 +16,11 @@ from gluon_tricks.ranks.gradients import Gradients
 from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks.classification import task
+from gluon_tricks.tasks.classification.evaluation import ClassificationScores
 from gluon_tricks.tasks.classification.task import cross_entropy
 from gluon_tricks.trained.load import load_network
+from gluon_tricks.training.ascent import Ascent
+from gluon_tricks.training.average import Average
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate, train_step
 from gluon_tricks.training.loss_scale import LossScale
@@ -135,6 +138,8 @@ def test_two_devices_do_what_one_does(recipe):
         job = types.SimpleNamespace(
             task=task, net=net, trainer=trainer, gradients=Gradients(trainer._params), loss=cross_entropy,
             scale=LossScale(False), recipe=recipe.set(batch_size=8), step_context=lambda: None,
+            ascent=Ascent(Recipe(), net, trainer, None),
+            average=Average(Recipe(), net, ClassificationScores),
             rounds=Rounds(recipe, net, len(contexts)),
         )  # fmt: skip
         batch = [mx.gluon.utils.split_and_load(part, contexts) for part in (images, target)]
