@@ -61,7 +61,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     with early_warnings() as more:
         net, loss = task.network(restored=goes_on), task.loss()
     recipe = task.recipe
-    said += _parts(net, recipe)
+    said += [*_parts(net, recipe), recipe.sizes_in_words()]
     lr_at, plan = recipe.schedule(task.train.steps_per_epoch)
     trainer = make_trainer(net, recipe, contexts)
     # In the order of the layers, which a Trainer's own list, sorted by name, has not.

@@ -54,7 +54,9 @@ def test_a_line_for_a_classifier(name):
     assert recipe.batch_size == int(value(line, "--batch-size")) * devices
     assert recipe.base_lr() == pytest.approx(float(value(line, "--lr")) * each_lr)
     assert recipe.wd == float(value(line, "--wd", 1e-4)) and recipe.optimizer == "nag"
-    assert recipe.dtype == value(line, "--dtype", "float32") and recipe.auto_augment == ("--auto_aug" in line.flags)
+    assert recipe.dtype == value(line, "--dtype", "float32") and recipe.auto_augment == "autoaugment" * (
+        "--auto_aug" in line.flags
+    )
     tricks = {type(trick): trick for trick in recipe.tricks}
     for flag, kind in (("--last-gamma", ZeroGamma), ("--no-wd", NoBiasDecay), ("--label-smoothing", LabelSmoothing)):
         assert (kind in tricks) == (flag in line.flags), flag

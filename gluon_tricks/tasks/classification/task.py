@@ -130,7 +130,8 @@ class Classification:
         folder = shapes.ensure(name="few_shapes")
         files = {split: (str(folder / f"{split}.rec"),) for split in ("train", "val")}
         of_its_own = dict(photos={}, classes=None, only_classes=(), per_class=0, sampling="plain", pretrained="")
-        return recipe.set(data="records", **files, **of_its_own).without("class_weights")
+        drawn = recipe.set(data="records", **files, **of_its_own, train_size=None)  # `sides` are what is measured
+        return drawn.without("class_weights").without("resizing")
 
     @classmethod
     def exported_form(cls, trained: Trained) -> tuple[mx.gluon.HybridBlock, Preprocessing | None]:
@@ -184,7 +185,8 @@ class Classification:
         self.train = self.loader_of(recipe, train, True, batch_size, options)
         self.val = self.loader_of(recipe, val, False, batch_size, options)
         dtype, hybrid = input_dtype(recipe.dtype), recipe.mode == "hybrid"
-        self._training_input = NetworkInput(dtype, hybrid, reuse=_AHEAD)
+        one_size = len(recipe.training_sizes) == 1
+        self._training_input = NetworkInput(dtype, hybrid, one_shape=one_size, reuse=_AHEAD)
         self.network_input = NetworkInput(dtype, hybrid)
 
     @property
@@ -209,8 +211,9 @@ class Classification:
         """The images of a resolved recipe as training takes them, or as validation after each epoch does."""
         crops = {"crop": training_crop(recipe)} if train else {"crop_ratio": recipe.crop_ratio}
         return RecordLoader(
-            records, train=train, size=recipe.input_size, classes=recipe.classes, batch_size=batch_size,
-            balanced=train and recipe.sampling == "balanced", options=options, **crops,
+            records, train=train, size=recipe.own_size if train else recipe.input_size, classes=recipe.classes,
+            batch_size=batch_size, balanced=train and recipe.sampling == "balanced", options=options, **crops,
+            copies=recipe.aug_repeats, size_of_epoch=recipe.size_at,
         )  # fmt: skip
 
     @property

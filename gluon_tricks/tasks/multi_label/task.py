@@ -68,8 +68,8 @@ class MultiLabel(Classification):
     @classmethod
     def drawn(cls, recipe: MultiLabelRecipe) -> MultiLabelRecipe:
         """Of which there are fewer than an initialisation takes."""
-        drawn = recipe.set(data="few_scenes", train=(), val=(), classes=None, class_names=())
-        return drawn.without("data_dependent_init")
+        drawn = recipe.set(data="few_scenes", train=(), val=(), classes=None, class_names=(), train_size=None)
+        return drawn.without("data_dependent_init").without("resizing")
 
     @classmethod
     def look(
@@ -96,8 +96,9 @@ class MultiLabel(Classification):
         cls, recipe: MultiLabelRecipe, records: LabelledImages, train: bool, batch_size: int, options: ReadOptions
     ) -> TagLoader:
         return TagLoader(
-            records, train=train, size=recipe.input_size, batch_size=batch_size, options=options,
-            crop=training_crop(recipe) if train else None, crop_ratio=recipe.crop_ratio,
+            records, train=train, size=recipe.own_size if train else recipe.input_size, batch_size=batch_size,
+            crop=training_crop(recipe) if train else None, crop_ratio=recipe.crop_ratio, options=options,
+            copies=recipe.aug_repeats, size_of_epoch=recipe.size_at,
         )  # fmt: skip
 
     @property
