@@ -32,6 +32,7 @@ from gluon_tricks.data.packed import pack_cifar
 from gluon_tricks.data.places365 import categories, places365
 from gluon_tricks.data.record_file import write_index
 from gluon_tricks.data.records import BadRecord, Records
+from gluon_tricks.data.shards import record_paths
 
 INTERRUPTED = "interrupted: nothing was written"
 
@@ -136,7 +137,7 @@ def _tell(prefix: str, manifest: dict) -> None:
 
 def check_and_tell(options: argparse.Namespace) -> int:
     spoilt = False
-    for path in options.check:
+    for path in record_paths(options.check):
         report = check(Records(path), jobs=options.jobs)
         print(f"{path}: " + "\n".join(report.lines(options.verbose)))
         spoilt = spoilt or bool(report.problems)

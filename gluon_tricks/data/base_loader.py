@@ -33,6 +33,11 @@ _LISTED = 10  # of the undecodable images, in an error; the log has named all
 _told: weakref.WeakKeyDictionary[Any, set[int]] = weakref.WeakKeyDictionary()  # records -> images told of
 
 
+def _dtype(count: int) -> type[np.signedinteger]:
+    """Of the places of so many images: half the memory where they fit."""
+    return np.int32 if count < 1 << 31 else np.int64
+
+
 class UndecodableImages(BadRecord):
     """More than 1 % of the images cannot be decoded; the message lists where each of them lies."""
 
@@ -117,7 +122,7 @@ class StepLoader(abc.ABC):
         self.records, self.batch_size, self.train, self.options = records, batch_size, train, options
         self.undecodable: dict[int, tuple] = {}
         self._told = _told.setdefault(records, set())
-        self._images = np.arange(len(records)) if images is None else images
+        self._images = np.arange(len(records), dtype=_dtype(len(records))) if images is None else images
         self._labels = labels if train else None
         n, self.global_batch = len(self._images), batch_size * options.ranks
         self.steps_per_epoch = n // self.global_batch if train else math.ceil(n / self.global_batch)
@@ -162,7 +167,7 @@ class StepLoader(abc.ABC):
         if self._labels is not None:
             count = self.steps_per_epoch * self.global_batch
             return self._images[balanced_order(self._labels, count, generator(self.seed, "balanced", epoch))]
-        return self._images[generator(self.seed, "shuffle", epoch).permutation(len(self._images))]
+        return generator(self.seed, "shuffle", epoch).permutation(self._images)
 
     @abc.abstractmethod
     def _begin(self, count: int) -> Any:
@@ -190,7 +195,7 @@ class StepLoader(abc.ABC):
 
     def _batches(self, epoch: int, start_step: int) -> Iterator:
         order, rank, ranks = self._order(epoch), self.options.rank, self.options.ranks
-        epochs = np.full(len(order), epoch) if self._labels is None else epoch + REPEAT * repeats(order)
+        again = np.broadcast_to(0, len(order)) if self._labels is None else repeats(order)
         threads = self.options.threads or usable_cores()
         pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="loader")
         pending: collections.deque = collections.deque()
@@ -198,7 +203,8 @@ class StepLoader(abc.ABC):
             for step in range(start_step, self.steps_per_epoch):
                 first = (step * ranks + rank) * self.batch_size
                 places = slice(first, first + self.batch_size)
-                pending.append(self._start(pool, list(zip(order[places].tolist(), epochs[places].tolist()))))
+                epochs = epoch + REPEAT * again[places]
+                pending.append(self._start(pool, list(zip(order[places].tolist(), epochs.tolist()))))
                 if len(pending) > self.options.prefetch:
                     yield self._finish(*pending.popleft())
             while pending:
@@ -224,7 +230,7 @@ class StepLoader(abc.ABC):
                     undecodable.append(image)
                 if not self.train or self._too_many(len(undecodable)):
                     break  # left out; or _finish stops the run
-                following = np.searchsorted(self._images, image) + 1
+                following = np.searchsorted(self._images, self._images.dtype.type(image)) + 1
                 image = int(self._images[following % len(self._images)])
         return undecodable
 
