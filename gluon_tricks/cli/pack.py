@@ -6,6 +6,7 @@
     %(prog)s FOLDER OUT_PREFIX --ground-truth FILE   ImageNet's flat validation folder
     %(prog)s FOLDER OUT_PREFIX --places365 LIST --classes categories_places365.txt
     %(prog)s FOLDER OUT_FOLDER --cifar               CIFAR's binary files: OUT_FOLDER/train.rec and val.rec
+    %(prog)s FOLDER OUT_PREFIX --shards 1000         many files: OUT_PREFIX-00000-of-01000.rec and so on
     %(prog)s --check FILE.rec ...                    look for what would spoil a training
     %(prog)s --index FILE.rec                        make FILE.idx again
 
@@ -18,11 +19,12 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+import re
 
 from gluon_tricks.core.arguments import MOST_THREADS, Parser, whole
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import byte_size, plural, some
+from gluon_tricks.core.wording import byte_size, plural, quoted, some
 from gluon_tricks.data import sources
 from gluon_tricks.data.check import check
 from gluon_tricks.data.cifar import is_cifar
@@ -32,8 +34,10 @@ from gluon_tricks.data.packed import pack_cifar
 from gluon_tricks.data.places365 import categories, places365
 from gluon_tricks.data.record_file import write_index
 from gluon_tricks.data.records import BadRecord, Records
-from gluon_tricks.data.shards import record_paths
+from gluon_tricks.data.shard_writer import MOST_SHARDS
+from gluon_tricks.data.shards import record_paths, shard_name
 
+_LEAST = 10**6  # bytes of a shard
 INTERRUPTED = "interrupted: nothing was written"
 
 
@@ -70,6 +74,16 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--no-verify", dest="verify", action="store_false", help="do not decode the images: faster, keeps broken ones"
     )
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--shards",
+        type=whole(1, MOST_SHARDS),
+        metavar="N",
+        help="write N files, OUT_PREFIX-00000-of-0000N.rec and so on",
+    )
+    group.add_argument(
+        "--shard-size", type=_bytes, metavar="SIZE", help="write files of at most this size, such as 1GB or 500MB"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     parser.add_argument("--check", nargs="+", metavar="FILE", help="report on packed files")
     parser.add_argument("--index", metavar="FILE", help="make the .idx of a .rec again")
@@ -84,9 +98,19 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     if options.meta and not options.ground_truth or options.places365 and not options.classes:
         parser.error("--meta belongs to --ground-truth, and --places365 takes --classes categories_places365.txt")
     others = (options.list, options.ground_truth, options.places365, options.classes, options.resize, options.quality)
+    others += (options.shards, options.shard_size)
     if options.cifar and (any(others) or not options.verify):
         parser.error("--cifar goes with FOLDER, OUT_FOLDER, --seed, --jobs and --overwrite alone")
     return options
+
+
+def _bytes(text: str) -> int:
+    """A size in words: 1GB, 500 MB, 1.5TB, or a number of bytes."""
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,3})?) ?([kMGT]?)B?", text)
+    size = int(float(match[1]) * 1000 ** "_kMGT".index(match[2] or "_")) if match else 0
+    if size < _LEAST:
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is no size of at least 1 MB: write it as 1GB or 500MB")
+    return size
 
 
 def find(options: argparse.Namespace) -> sources.Source:
@@ -120,6 +144,8 @@ def pack_and_tell(options: argparse.Namespace) -> int:
         jobs=options.jobs,
         overwrite=options.overwrite,
         verify=options.verify,
+        shards=options.shards,
+        shard_bytes=options.shard_size,
     )
     for line in left_out_lines(left_out, options.out_prefix, options.verbose):
         print(line)
@@ -132,7 +158,9 @@ def pack_and_tell(options: argparse.Namespace) -> int:
 
 def _tell(prefix: str, manifest: dict) -> None:
     images, classes = plural(manifest["count"], "image"), plural(len(manifest["classes"]), "class")
-    print(f"{prefix}.rec: {images}, {classes}, {byte_size(manifest['rec']['bytes'])}")
+    count = manifest.get("shards")
+    name = f"{shard_name(prefix, 0, count)} and so on, {plural(count, 'shard')}" if count else f"{prefix}.rec"
+    print(f"{name}: {images}, {classes}, {byte_size(manifest['rec']['bytes'])}")
 
 
 def check_and_tell(options: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ import hashlib
 import numbers
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -123,6 +123,14 @@ class RecordWriter:
         labels = require_vector(label, f"image {id}") if several else ()
         return [k for k, value in enumerate(labels) if value == PRESENT] if several else [label]
 
+    @property
+    def size(self) -> int:
+        """Bytes of the .rec so far."""
+        return self._rec.tell()
+
+    def finish(self) -> None:
+        """Nothing is left to do: as of ShardWriter."""
+
     def manifest(self) -> dict:
         """What goes into the .json: format, version, classes, counts, and size and sha256 of the other two."""
         sizes = {".rec": self._rec.tell(), ".idx": self._idx.tell()}
@@ -210,6 +218,17 @@ def _open_alone(path: pathlib.Path):
     finally:
         if before is not None:
             before.close()
+
+
+@contextlib.contextmanager
+def alone(prefix: pathlib.Path) -> Iterator[None]:
+    """Keeps other processes from writing PREFIX.rec. Raises Refused if one does."""
+    path = pathlib.Path(f"{prefix}.rec{_PARTIAL}")
+    with _open_alone(path):
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def _to_disk(file) -> None:
