@@ -10,7 +10,7 @@ import json
 import pathlib
 import tempfile
 
-from benchmarks import loader, models, profile, scaling, train, transfer
+from benchmarks import loader, models, profile, records, scaling, train, transfer
 from benchmarks.results import machine
 from gluon_tricks.core.arguments import Parser
 from gluon_tricks.core.commands import command
@@ -21,15 +21,13 @@ from gluon_tricks.core.reading import IMAGE_BYTES, read_bytes
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.record_writer import RecordWriter
 
-_WHAT = ("loader", "train", "models", "profile", "scaling", "transfer")
+_WHAT = ("loader", "records", "train", "models", "profile", "scaling", "transfer")
 
 
 @command
 def main(argv: list[str] | None = None) -> int:
     parser = Parser(__doc__)
-    parser.add_argument(
-        "what", choices=("loader", "train", "models", "profile", "scaling", "transfer"), help="what is timed"
-    )
+    parser.add_argument("what", choices=_WHAT, help="what is timed")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--rec", help="records to read (the built-in shapes)")
     source.add_argument("--photos", type=pathlib.Path, help="a folder of images, repeated to about 1000")
@@ -68,6 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     print(*lines, sep="\n")
     if args.out:
         kinds = {"scaling": "seconds", "transfer": "seconds_per_image", "profile": "milliseconds_and_calls_of_a_step"}
+        kinds["records"] = "seconds_and_megabytes"
         kind = kinds.get(args.what, "images_per_second")
         record = {"what": lines, "machine": machine(), kind: results}
         write_text(args.out, json.dumps(record, indent=2) + "\n", named=True)
@@ -78,6 +77,8 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, list[float]], list[str
     if args.what == "models":
         names = [args.model] if args.model else ["resnet50_v1d", "mobilenet1.0", "inceptionv3"]
         return models.run(names, args.batch_size or 16, args.steps, args.rounds)
+    if args.what == "records":
+        return records.run(args.rounds)
     if args.what == "profile":
         return profile.run(args.model or "resnet50_v1d", args.dtype, args.batch_size or 16, args.steps)
     if args.what == "scaling":

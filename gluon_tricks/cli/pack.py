@@ -32,7 +32,7 @@ from gluon_tricks.data.folders import class_folders
 from gluon_tricks.data.pack import left_out_lines, pack
 from gluon_tricks.data.packed import pack_cifar
 from gluon_tricks.data.places365 import categories, places365
-from gluon_tricks.data.record_file import write_index
+from gluon_tricks.data.record_file import write_index, write_labels
 from gluon_tricks.data.records import BadRecord, Records
 from gluon_tricks.data.shard_writer import MOST_SHARDS
 from gluon_tricks.data.shards import record_paths, shard_name
@@ -87,10 +87,13 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     parser.add_argument("--check", nargs="+", metavar="FILE", help="report on packed files")
     parser.add_argument("--index", metavar="FILE", help="make the .idx of a .rec again")
+    parser.add_argument(
+        "--labels", nargs="+", metavar="FILE", help="write the .labels of files that were packed before version 0.9"
+    )
     parser.add_argument("--verbose", action="store_true", help="list every class, file and record")
     options = parser.parse_args(argv)
-    if sum([options.out_prefix is not None, options.check is not None, options.index is not None]) != 1:
-        parser.error("give FOLDER and OUT_PREFIX, or --check, or --index")
+    if sum(given is not None for given in (options.out_prefix, options.check, options.index, options.labels)) != 1:
+        parser.error("give FOLDER and OUT_PREFIX, or --check, --index or --labels")
     if options.folder is not None and options.out_prefix is None:
         parser.error("give FOLDER and OUT_PREFIX")
     if sum(map(bool, (options.list, options.ground_truth, options.places365, options.voc))) > 1:
@@ -180,6 +183,10 @@ def main(argv: list[str] | None = None) -> int:
             return check_and_tell(options)
         if options.index:
             print(f"{options.index}: the .idx lists {plural(write_index(options.index), 'record')}")
+            return 0
+        if options.labels:
+            for path in record_paths(options.labels):
+                print(f"{path}: its .labels has {plural(write_labels(path), 'label')}")
             return 0
         return pack_and_tell(options)
     except BadRecord as error:

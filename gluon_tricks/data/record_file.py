@@ -14,11 +14,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from gluon_tricks.core.errors import Refused, Told
-from gluon_tricks.core.files import write_text
+from gluon_tricks.core.files import write_atomically, write_text
 from gluon_tricks.core.reading import read_bytes
 from gluon_tricks.data.file_names import name_at, read_names
 from gluon_tricks.data.handles import Handle
-from gluon_tricks.data.label_table import read_labels
+from gluon_tricks.data.label_table import ENDING, read_labels, to_bytes
 from gluon_tricks.data.manifest import read_manifest
 from gluon_tricks.data.record_index import Offsets, parse_index
 from gluon_tricks.data.recordio import MARK, MAX_LENGTH, PART, decode_labels, walk
@@ -183,12 +183,20 @@ class RecordFile:
         return self.manifest.get("rec", {}).get("sha256", digest.hexdigest()) == digest.hexdigest()
 
     @functools.cached_property
+    def table(self) -> np.ndarray | None:
+        """(n,) int32: the labels that stand beside the file, if they do."""
+        return read_labels(self.path, self.manifest, self.identity[1], len(self.offsets))
+
+    @functools.cached_property
     def labels(self) -> tuple[np.ndarray, np.ndarray]:
         """(n,) float32 label words (nan where a record holds several), and (n,) uint32 how many each record holds."""
+        if self.table is not None:
+            return _fixed(self.table.astype(np.float32)), np.broadcast_to(np.uint32(1), len(self.offsets))
+        return self.gathered()
+
+    def gathered(self) -> tuple[np.ndarray, np.ndarray]:
+        """As `labels`, from the heads of all records."""
         count = len(self.offsets)
-        told = read_labels(self.path, self.manifest, self.identity[1], count)
-        if told is not None:
-            return _fixed(told.astype(np.float32)), np.broadcast_to(np.uint32(1), count)
         pieces = [range(first, min(first + 4096, count)) for first in range(0, count, 4096)]
         with concurrent.futures.ThreadPoolExecutor(32) as pool:  # hide the latency of a disk asked for each of them
             labels, counts = map(np.concatenate, zip(*pool.map(self._gather, pieces)))
@@ -268,3 +276,23 @@ def write_index(rec: str | os.PathLike) -> int:
         records = [(offset, key) for key, (offset, _) in enumerate(records)]
     write_text(rec.with_suffix(".idx"), "".join(f"{id}\t{offset}\n" for offset, id in records))
     return len(records)
+
+
+def write_labels(rec: str | os.PathLike) -> int:
+    """Writes FILE.labels beside records that were packed without it, once more reading all of them; how many they are.
+
+    Raises: Refused where the manifest is missing or tells of another .rec or .idx, or a record has no single class.
+    """
+    file = RecordFile(pathlib.Path(rec))
+    sha256 = file.manifest.get("rec", {}).get("sha256", "")
+    if not sha256 or file.manifest.get("idx", {}).get("sha256") != file.identity[1] or not file.is_as_packed():
+        raise Refused(
+            f"{rec} and its .idx are not those of {file.path.with_suffix('.json').name}, whose digests say which "
+            "records the labels belong to: pack again with gluon-tricks pack"
+        )
+    labels, counts = file.gathered()
+    if (counts > 1).any() or not ((labels >= 0) & (labels == np.floor(labels)) & (labels < 1 << 31)).all():
+        raise Refused(f"{rec} has records without one class each: see gluon-tricks pack --check {rec}")
+    content = to_bytes(labels.astype(int), sha256)
+    write_atomically(file.path.with_suffix(ENDING), lambda path: path.write_bytes(content))
+    return len(labels)

@@ -13,7 +13,8 @@ import concurrent.futures
 import hashlib
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -48,12 +49,12 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return pixels if axis is None else cv2.flip(pixels, axis)
 
 
-def _opened(paths: Sequence[pathlib.Path]) -> list[RecordFile]:
-    """The files, opened side by side: of a disk far away each one is waited for."""
-    if len(paths) == 1:
-        return [RecordFile(paths[0])]
-    with concurrent.futures.ThreadPoolExecutor(min(_SIDE_BY_SIDE, len(paths))) as pool:
-        return list(pool.map(RecordFile, paths))
+def _side_by_side(look: Callable[[Any], Any], at: Sequence) -> list:
+    """What is found at each of several files, on threads: of a disk far away each one is waited for."""
+    if len(at) == 1:
+        return [look(at[0])]
+    with concurrent.futures.ThreadPoolExecutor(min(_SIDE_BY_SIDE, len(at))) as pool:
+        return list(pool.map(look, at))
 
 
 class Records:
@@ -81,7 +82,7 @@ class Records:
         paths = record_paths(paths)
         if not paths:
             raise Refused("no .rec file is named: name at least one")
-        self._files = _opened(paths)
+        self._files = _side_by_side(RecordFile, paths)
         self._firsts = [0, *np.cumsum([len(file.offsets) for file in self._files]).tolist()]
         self.paths = tuple(file.path for file in self._files)
         self.classes = self._common_classes()
@@ -157,11 +158,15 @@ class Records:
 
     def labels(self) -> np.ndarray:
         """All labels, (n,) float32 as stored (nan where a record holds several); only the headers are read."""
-        return np.concatenate([file.labels[0] for file in self._files])
+        return np.concatenate([labels for labels, _ in self._labels()])
 
     def label_counts(self) -> np.ndarray:
         """How many labels each record holds, (n,): 1, or another number in records for other tasks."""
-        return np.concatenate([file.labels[1] for file in self._files])
+        return np.concatenate([counts for _, counts in self._labels()])
+
+    def _labels(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        _side_by_side(lambda file: file.table, self._files)  # gathering them has threads of its own
+        return [file.labels for file in self._files]
 
     def label_vectors(self, count: int) -> np.ndarray:
         """All labels of records that hold `count` each, (n, count) float32 as stored; no image is read."""

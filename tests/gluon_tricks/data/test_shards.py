@@ -1,6 +1,8 @@
 """Several .rec files as one set: which are meant, what of them is read, and how many are open."""
 
 import collections
+import hashlib
+import json
 import os
 import pathlib
 
@@ -9,6 +11,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from gluon_tricks.cli import pack
 from gluon_tricks.cli import train as training
 from gluon_tricks.cli.command_line import parse, recipe_from_flags
 from gluon_tricks.core.errors import Refused
@@ -269,6 +272,26 @@ def test_a_record_with_another_label_than_was_counted_is_named(tmp_path):
     with pytest.raises(BadRecord, match="record 0 of .*a.rec at byte 0: it has label 0, and 1 was counted"):
         found.read(0)
     assert found.read(1)[0] == 1
+
+
+def test_the_labels_of_records_that_were_packed_without_them(tmp_path, capsys):
+    file, other = series(tmp_path, of=2)
+    table = file.with_suffix(".labels")
+    whole = table.read_bytes()
+    table.unlink()
+    assert pack.main(["--labels", str(tmp_path / "train-*.rec")]) == 0 and table.read_bytes() == whole
+    assert capsys.readouterr().out.splitlines() == [f"{path}: its .labels has 3 labels" for path in (file, other)]
+    for path, says in ((file, "are not those of"), (other, "records without one class each")):
+        content = bytearray(path.read_bytes())
+        content[12:16] = np.float32(0.5).tobytes()  # another label than was packed
+        path.write_bytes(content)
+        path.with_suffix(".labels").unlink()
+        if path == other:
+            told = json.loads(path.with_suffix(".json").read_text())
+            told["rec"]["sha256"] = hashlib.sha256(content).hexdigest()
+            path.with_suffix(".json").write_text(json.dumps(told))
+        assert pack.main(["--labels", str(path)]) == 2 and says in capsys.readouterr().err
+        assert not path.with_suffix(".labels").exists()
 
 
 # --- how many are open
