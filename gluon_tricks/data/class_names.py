@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import pathlib
 import re
 from collections.abc import Sequence
 
@@ -12,7 +11,8 @@ from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import one_line
 from gluon_tricks.data import sources
 from gluon_tricks.data.builtin import shapes
-from gluon_tricks.data.recipe_records import IMAGENET_FOLDER
+from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, records_are_here
+from gluon_tricks.data.shards import record_paths
 from gluon_tricks.recipes.recipe import Recipe
 
 log = logging.getLogger("gluon_tricks.data")
@@ -31,8 +31,9 @@ def training_names(recipe: Recipe) -> tuple[str, ...] | None:
         return tuple(map(str, recipe.photos["classes"]))
     if recipe.data in shapes.DATA_SETS:
         return tuple(shapes.CLASSES)
-    records = [IMAGENET_FOLDER / "train.rec"] if recipe.data == "imagenet" else map(pathlib.Path, recipe.train)
-    manifests = [expanded(path).with_suffix(".json") for path in records]
+    records = [IMAGENET_FOLDER / "train.rec"] if recipe.data == "imagenet" else recipe.train
+    found = record_paths([expanded(path) for path in records]) if records_are_here(recipe) else records
+    manifests = [expanded(path).with_suffix(".json") for path in found]
     return sources.read_classes(manifests[0]) if manifests and manifests[0].is_file() else None
 
 
