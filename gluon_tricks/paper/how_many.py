@@ -13,7 +13,7 @@ from gluon_tricks.paper import estimate
 from gluon_tricks.paper.cells import Cell
 from gluon_tricks.paper.order import in_turns
 from gluon_tricks.paper.run_cells import begun_with
-from gluon_tricks.paper.speeds import LIMIT, Speeds, described
+from gluon_tricks.paper.speeds import LIMIT, Speeds, described, kept
 
 _ONE = "the cells are trained one after the other"
 
@@ -46,7 +46,9 @@ def cells_at_a_time(todo: Sequence[Cell], speeds: Speeds) -> int:
 def _faster(todo: Sequence[Cell], most: int, speeds: Speeds) -> int:
     """1, or as many as the memory holds up to `most`. Raises RuntimeError: a training that was measured has died."""
     first, since = todo[0].recipe, time.monotonic()
-    alone = speeds.of(first, 1, LIMIT)
+    before = [kept(first, jobs) for jobs in (1, most)]
+    now = any(speed is None or speed.doubts() for speed in before)  # else each would be of another state of the machine
+    alone = speeds.of(first, 1, LIMIT, now=now)
     if alone is None:
         speeds.say(f"{described(first)} could not be measured in {LIMIT:.0f} s on this machine now: {_ONE}")
         return 1
@@ -56,7 +58,7 @@ def _faster(todo: Sequence[Cell], most: int, speeds: Speeds) -> int:
         needed = byte_size(2 * alone.memory)
         speeds.say(f"two cells at a time take about {needed} of memory, and {byte_size(room)} are available: {_ONE}")
         return 1
-    beside = speeds.of(first, jobs, max(LIMIT - (time.monotonic() - since), 1))
+    beside = speeds.of(first, jobs, max(LIMIT - (time.monotonic() - since), 1), now=now)
     if beside is None:
         speeds.say(f"{jobs} side by side could not be measured in what was left of {LIMIT:.0f} s: {_ONE}")
         return 1

@@ -167,12 +167,19 @@ class Speeds:
     def __init__(self, say: Callable[[str], None], anew: bool = False):
         self.say, self._anew, self._found = say, anew, {}
 
-    def of(self, recipe: Settings, jobs: int, seconds: float = LIMIT, place: str = "") -> Speed | None:
-        """See measured; of what was measured before, kept. Args: place: among several, such as "1 of 3"."""
+    def of(
+        self, recipe: Settings, jobs: int, seconds: float = LIMIT, place: str = "", now: bool = False
+    ) -> Speed | None:
+        """See measured; of what was measured before, kept.
+
+        Args:
+            place: among several, such as "1 of 3".
+            now: not from what is kept.
+        """
         key = kind_of(recipe), jobs
         if key not in self._found:
             what = described(recipe) + (f", {jobs} side by side" if jobs > 1 else "")
-            before = None if self._anew else kept(recipe, jobs)
+            before = None if self._anew or now else kept(recipe, jobs)
             if before:
                 self.say(f"{what}: measured before, on {before.date}{before.doubts()} (--measure measures anew)")
             else:

@@ -227,7 +227,8 @@ class Known(Speeds):
         super().__init__(self.said.append)
         self.rates = rates
 
-    def of(self, recipe, jobs, seconds=30.0, place=""):
+    def of(self, recipe, jobs, seconds=30.0, place="", now=False):
+        self.asked = [*getattr(self, "asked", []), (jobs, now)]
         rate = self.rates.get(f"{recipe.model}_{jobs}")
         return rate and Speed(rate, 1000, 3)
 
@@ -286,6 +287,24 @@ def test_side_by_side_where_that_is_faster(cells, monkeypatch):
     assert jobs == 1 and said[-1].endswith("0.90 times the images/s of one after the other: " + how_many._ONE)
 
 
+@pytest.mark.parametrize(
+    "alone, beside, now",
+    [
+        (Speed(100.0, 1, 3), None, True),
+        (None, Speed(65.0, 1, 3), True),
+        (Speed(100.0, 1, 3), Speed(65.0, 1, 3, load=1.0), False),
+        (Speed(100.0, 1, 3), Speed(65.0, 1, 0), True),  # a guess
+        (Speed(9.0, 1, 3, load=64.0), Speed(65.0, 1, 3), True),  # of a busy machine
+    ],
+)
+def test_only_what_was_measured_alike_is_compared(alone, beside, now, cells, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setattr(how_many, "kept", lambda recipe, jobs: {1: alone, 2: beside}[jobs])
+    monkeypatch.setattr(speeds, "usable_cores", lambda: 2)
+    known = Known(resnet18_v1d_1=100.0, resnet18_v1d_2=65.0)
+    assert how_many.cells_at_a_time(cells[:2], known) == 2 and known.asked == [(1, now), (2, now)]
+
+
 def test_three_cells_in_pairs_may_end_no_sooner(cells, monkeypatch):
     """Three of 6000 images: one after the other 180 s; in pairs 2 * 6000 / 65 = 185 s."""
     runs = Runs(cells[0].folder, get_scale("imagenette"), ("train.rec",), ("val.rec",))
@@ -315,7 +334,7 @@ def test_memory_and_time_that_do_not_suffice(cells, monkeypatch):
 
 
 def test_a_measurement_that_fails_is_no_obstacle(cells, monkeypatch):
-    def dies(self, *rest):
+    def dies(self, *rest, **more):
         raise RuntimeError("the contestant 0 died: Traceback\nMemoryError")
 
     monkeypatch.setattr(Known, "of", dies)
