@@ -97,7 +97,7 @@ class Average:
         self._keeps = keeps_average(self._recipe, rows)
         for name, of_devices in self._averages.items() if self.active else ():
             if name not in arrays or arrays[name].shape != of_devices[0].shape:
-                raise Refused(f"{source} is damaged (the average of {name}): use an older checkpoint")
+                raise Refused(f"{source} is damaged (the average of {name}): use an older one")
             for array in of_devices:
                 array[:] = arrays[name]
 
