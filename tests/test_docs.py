@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import scaling_fit, scaling_words
+from benchmarks.records import CASES
 from gluon_tricks.paper import power
 from gluon_tricks.paper.cells import Runs
 from gluon_tricks.paper.paired import Effect, could_tell
@@ -99,6 +100,16 @@ def test_the_banned_words_are_found():
     said = "a rank stands still; the file cannot be had; it has to be had; mend it; tells 5 classes apart; does without"
     assert all(re.search(word, f"{said}, saying so") for word in WORDS)
     assert not any(re.search(word, "amend a recommended part; a tell-tale; without") for word in WORDS)
+
+
+def test_the_table_of_many_records():
+    measured = json.loads((ROOT / "results" / "benchmark-records.json").read_text())["seconds_and_megabytes"]
+    assert set(measured) == set(CASES)
+    for case, (images, _, files) in CASES.items():
+        of = {key: np.median([one[key] for one in measured[case]]) for key in measured[case][0]}
+        seconds = " | ".join(f"{of[f'{what}_seconds']:.1f} s" for what in ("open", "count", "shuffle"))
+        assert f"| {images:,} | {files:,} | {seconds} | {of['megabytes']:.0f} MB |" in text_of("docs/photos.md")
+        assert of["rec_kilobytes"] == files * (4 + 8 + 64) / 1000 and of["open_files"] == min(files, 1024 // 4)
 
 
 def test_the_number_of_networks():

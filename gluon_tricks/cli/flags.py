@@ -148,7 +148,9 @@ def _record_flags(group) -> None:
 
 
 def _data_flags(group) -> None:
-    group.add_argument("--rec-train", nargs="+", metavar="FILE", help="training records (the recipe's)")
+    group.add_argument(
+        "--rec-train", nargs="+", metavar="FILE", help="training records: files, 'train-*.rec' or @LIST (the recipe's)"
+    )
     group.add_argument("--rec-val", nargs="+", metavar="FILE", help="validation records (the recipe's)")
     group.add_argument(
         *("-j", "--num-data-workers", "--data-nthreads"),

@@ -21,6 +21,7 @@ from gluon_tricks.data.base_loader import UndecodableImages
 from gluon_tricks.data.lists import read_lines, require_distinct
 from gluon_tricks.data.loader import Batch, RecordLoader
 from gluon_tricks.data.records import Records
+from gluon_tricks.data.shards import in_words
 from gluon_tricks.data.sources import Source, listed_entries
 
 
@@ -76,7 +77,7 @@ def image_names(listing: str | os.PathLike, records: Records) -> list[str]:
     if labelled or not lines:
         raise Refused(f"{listing} is not the list of the test images, a name in each line: {labelled or 'it is empty'}")
     names, ids = [line.lstrip("/") for _, line in lines], [records.read(i)[1] for i in range(len(records))]
-    files = ", ".join(map(str, records.paths))
+    files = in_words(records.paths)
     if len(set(ids)) < len(ids) or not set(ids) <= set(range(len(names))):
         raise Refused(
             f"{files} with {len(ids)} images was not packed from {listing}, which names {len(names)}: give the packed "

@@ -64,6 +64,7 @@ class RecordFile:
 
     def __init__(self, path: pathlib.Path):
         self.path = path
+        self._labels: tuple[np.ndarray, np.ndarray] | None = None
         require_rec(path)
         with unreadable_told(path, Refused):
             self._handle = Handle(path)
@@ -182,17 +183,19 @@ class RecordFile:
             digest.update(self._bytes(start, _LONG))
         return self.manifest.get("rec", {}).get("sha256", digest.hexdigest()) == digest.hexdigest()
 
-    @functools.cached_property
-    def table(self) -> np.ndarray | None:
-        """(n,) int32: the labels that stand beside the file, if they do."""
-        return read_labels(self.path, self.manifest, self.identity[1], len(self.offsets))
+    def look_up_labels(self) -> None:
+        """Reads the labels that stand beside the file, if they do."""
+        count = len(self.offsets)
+        table = None if self._labels else read_labels(self.path, self.manifest, self.identity[1], count)
+        if table is not None:
+            self._labels = _fixed(table.astype(np.float32)), np.broadcast_to(np.uint32(1), count)
 
-    @functools.cached_property
+    @property
     def labels(self) -> tuple[np.ndarray, np.ndarray]:
         """(n,) float32 label words (nan where a record holds several), and (n,) uint32 how many each record holds."""
-        if self.table is not None:
-            return _fixed(self.table.astype(np.float32)), np.broadcast_to(np.uint32(1), len(self.offsets))
-        return self.gathered()
+        self.look_up_labels()
+        self._labels = self._labels or self.gathered()
+        return self._labels
 
     def gathered(self) -> tuple[np.ndarray, np.ndarray]:
         """As `labels`, from the heads of all records."""
@@ -217,9 +220,9 @@ class RecordFile:
 
     def require_label(self, k: int, label: float) -> None:
         """Raises ValueError where the .labels, by which classes were counted, say another label of record k."""
-        known = self.__dict__.get("labels")  # not gathered for this
-        if known and not (label == known[0][k] or math.isnan(label) and math.isnan(known[0][k])):
-            raise ValueError(f"it has label {label:g}, and {known[0][k]:g} was counted")
+        known = self._labels[0][k] if self._labels else label  # they are not gathered for this
+        if label != known and not (math.isnan(label) and math.isnan(known)):
+            raise ValueError(f"it has label {label:g}, and {known:g} was counted")
 
     def label_vectors(self, count: int) -> np.ndarray:
         """(n, count) float32: the labels of each record, all of which hold so many."""

@@ -165,7 +165,7 @@ class Records:
         return np.concatenate([counts for _, counts in self._labels()])
 
     def _labels(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        _side_by_side(lambda file: file.table, self._files)  # gathering them has threads of its own
+        _side_by_side(RecordFile.look_up_labels, self._files)  # gathering others has threads of its own
         return [file.labels for file in self._files]
 
     def label_vectors(self, count: int) -> np.ndarray:

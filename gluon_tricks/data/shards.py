@@ -23,7 +23,7 @@ from gluon_tricks.data.lists import read_lines
 
 _SHARD = re.compile(r"(?P<stem>.*)-(?P<number>\d+)-of-(?P<of>\d+)\.rec", re.DOTALL)
 LIST = "@"
-_NAMED = 3  # of the missing shards, in a message
+_NAMED = 3  # of many files, in a line
 
 
 def shard_name(stem: str, number: int, of: int, ending: str = ".rec") -> str:
@@ -61,6 +61,12 @@ def record_paths(names: str | os.PathLike | Sequence[str | os.PathLike], flag: s
     _require_once(paths, flag)
     require_whole_series(paths, flag)
     return paths
+
+
+def in_words(names: Sequence[object]) -> str:
+    """The first few of the files, and how many more there are."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(map(str, names[:_NAMED])) + more
 
 
 def in_shell_order(names: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 from gluon_tricks.core.wording import as_utf8, plural
 from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.requirements import of_one_class
+from gluon_tricks.data.shards import in_words
 from gluon_tricks.networks.of_recipe import input_dtype
 from gluon_tricks.tasks.classification.class_report import class_lines, class_values, names_of
 from gluon_tricks.tasks.classification.evaluation import ClassificationScores, evaluate, scores_of, wilson
@@ -100,7 +101,7 @@ class ClassificationValidation:
     def headline(self, result: dict[str, Any]) -> str:
         """Which network, on how many of which images."""
         images = plural(result["images"], "image")
-        return f"{result['model']} ({self.source}) on {images} of {', '.join(result['records'])}"
+        return f"{result['model']} ({self.source}) on {images} of {in_words(result['records'])}"
 
     def lines(self, scores: ClassificationScores, result: dict[str, Any]) -> list[str]:
         told, theirs = [self.headline(result)], result["published"] or {}

@@ -14,6 +14,7 @@ from gluon_tricks.core.wording import as_utf8, plural, some
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.label_vectors import LabelledImages
+from gluon_tricks.data.shards import in_words
 from gluon_tricks.networks.load import Trained, require_classifier
 from gluon_tricks.networks.of_recipe import input_dtype, require_images
 from gluon_tricks.recipes.multi_label import MultiLabelRecipe
@@ -116,7 +117,7 @@ def open_validation(
     )
     side = recipe.input_size
     require_images(trained.net, (loader.batch_size * loader.crops // len(contexts), side, side), contexts[0])
-    place = ", ".join(map(str, records.paths)) if recipe.data == "records" else recipe.data
+    place = in_words(records.paths) if recipe.data == "records" else recipe.data
     if recipe.of_folder:
         place += f" ({', '.join(recipe.val_splits)})"
     return TagValidation(trained.net, recipe, source, place, records, loader, contexts)

@@ -151,6 +151,16 @@ def test_flags_mean_the_same_quoted_expanded_listed_or_as_a_folder(tmp_path, mon
     assert flags("--rec-train", "t/train-2.rec", "t/train-1.rec", "--rec-val", val).train == (wanted[1], wanted[0])
 
 
+def test_a_run_goes_on_in_its_own_order(tmp_path):
+    """Begun by an earlier version, or in a shell that lists names otherwise."""
+    files = {k: str(write(tmp_path / f"train-{k}.rec", [k, k + 1])) for k in (1, 2, 10)}
+    val = str(write(tmp_path / "val.rec", [50, 51]))
+    begun = get_recipe("imagenet").set(data="records", train=(files[1], files[10], files[2]), val=(val,))
+    words = ["--rec-train", str(tmp_path / "train-*.rec"), "--rec-val", val, "--num-gpus", "0"]
+    assert recipe_from_flags(parse(words), 1, begun)[0].train == begun.train
+    assert recipe_from_flags(parse(words), 1)[0].train == (files[1], files[2], files[10])
+
+
 def test_a_recipe_with_a_pattern_is_run_and_saved_with_its_files(tmp_path):
 
     files = series(tmp_path / "t", of=3, each=4)
