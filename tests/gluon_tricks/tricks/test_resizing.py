@@ -116,6 +116,10 @@ def test_what_a_recipe_says_of_it():
     many = Recipe(input_size=224, epochs=300, tricks=(Resizing((32,), multiple=1),)).sizes_in_words()
     assert many.count(" px from epoch ") == 12 and "32 px from epoch 1 on" in many and "224 px from epoch" in many
     assert recipe_from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+    shorter = recipe.set(train_size=160, input_size=256), larger, Recipe(input_size=224)
+    assert [one.sizes_in_short() for one in shorter] == [
+        "128 to 160 px in training, 256 px in use", "112 px in training, 224 px in use", "224 px"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -295,8 +299,8 @@ def test_a_mean_image_is_subtracted_at_every_size(recipe, tmp_path, monkeypatch)
 
 
 def test_a_teacher_is_asked_about_images_of_every_size(recipe, tmp_path):
-    """It was trained on the largest of them; one of another size must be meant."""
-    train_and_evaluate(recipe.set(input_size=24, epochs=1), tmp_path / "teacher")
+    """It was trained on the largest of them, and is for 32 px as the student; one of another size must be meant."""
+    train_and_evaluate(recipe.set(epochs=1), tmp_path / "teacher")
     student = recipe.add(Distillation(teacher=str(tmp_path / "teacher")))
     assert train_and_evaluate(student, tmp_path / "student").images == 20
     with pytest.raises(Refused, match="was trained on images of 24 px and these have 28 px"):
