@@ -197,7 +197,7 @@ class StepLoader(abc.ABC):
     def _batches(self, epoch: int, start_step: int) -> Iterator:
         order, rank, ranks = self._order(epoch), self.options.rank, self.options.ranks
         once = self._labels is None and self._copies == 1
-        epochs = np.full(len(order), epoch) if once else epoch + REPEAT * repeats(order)
+        again = np.broadcast_to(0, len(order)) if once else repeats(order)
         threads = self.options.threads or usable_cores()
         pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="loader")
         pending: collections.deque = collections.deque()
@@ -205,8 +205,8 @@ class StepLoader(abc.ABC):
             for step in range(start_step, self.steps_per_epoch):
                 first = (step * ranks + rank) * self.batch_size
                 places = slice(first, first + self.batch_size)
-                wanted = list(zip(order[places].tolist(), epochs[places].tolist()))
-                pending.append(self._start(pool, epoch, wanted))
+                epochs = epoch + REPEAT * again[places]
+                pending.append(self._start(pool, epoch, list(zip(order[places].tolist(), epochs.tolist()))))
                 if len(pending) > self.options.prefetch:
                     yield self._finish(*pending.popleft())
             while pending:
