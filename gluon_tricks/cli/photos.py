@@ -163,5 +163,5 @@ def with_fitting_batch(recipe: Recipe, args: argparse.Namespace, count: int) -> 
     steps = count // recipe.batch_size
     return recipe, [
         f"recipe {recipe.name} on {plural(count, 'training photo')}: {plural(recipe.epochs, 'epoch')} of "
-        f"{plural(steps, 'step')}, batch {recipe.batch_size}, {recipe.input_size} px"
+        f"{plural(steps, 'step')}, batch {recipe.batch_size}, {recipe.sizes_in_short()}"
     ]

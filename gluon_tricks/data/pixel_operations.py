@@ -49,7 +49,7 @@ def rotate(image: np.ndarray, magnitude: float) -> np.ndarray:
 
 
 def brightness(image: np.ndarray, magnitude: float) -> np.ndarray:
-    """(1 + magnitude) x."""
+    """(1 + magnitude) x, as all levels cut down to whole ones of 0 to 255."""
     return _looked_up(image, _blend(np.float32(0), _LEVELS, 1 + magnitude))
 
 
@@ -61,7 +61,7 @@ def contrast(image: np.ndarray, magnitude: float) -> np.ndarray:
 
 def colour(image: np.ndarray, magnitude: float) -> np.ndarray:
     """g + (1 + magnitude) (x - g), g being the pixel's grey."""
-    return _blend(_grey(image)[..., None].astype(np.float32), image, 1 + magnitude)
+    return _blend(cv2.merge([_grey(image)] * 3), image, 1 + magnitude)
 
 
 def sharpness(image: np.ndarray, magnitude: float) -> np.ndarray:

@@ -49,6 +49,13 @@ class ImageSizes:
         sizes = [self.size_at(epoch) for epoch in range(done, self.epochs)]
         return sum((size / self.input_size) ** 2 for size in sizes) / len(sizes) if sizes else 1.0
 
+    def sizes_in_short(self) -> str:
+        """The sizes in some words: "224 px" where there is one."""
+        low, high = self.training_sizes[0], self.training_sizes[-1]
+        if (low, high) == (self.input_size, self.input_size):
+            return f"{high} px"
+        return f"{high if low == high else f'{low} to {high}'} px in training, {self.input_size} px in use"
+
     def sizes_in_words(self) -> str:
         """How the size of the training images goes, or differs from that in use, in words; "": neither."""
         if self.training_sizes == (self.input_size,):

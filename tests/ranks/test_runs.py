@@ -78,6 +78,18 @@ def test_two_ranks_with_a_frozen_part_and_a_plateau(launch, tiny_records, tmp_pa
         np.testing.assert_allclose(others[name], value, rtol=0, atol=tolerance, err_msg=name)
 
 
+def test_two_ranks_with_images_of_two_sizes_in_copies_and_a_policy(launch, tiny_records, tmp_path):
+    """Epochs of 16 and 24 px, every image twice in a batch, changed anew: the same as of one process."""
+    words = ["--resizing", "16", "--train-size", "24", "--aug-repeats", "2", "--auto-augment", "rand"]
+    done = launch(2, tmp_path / "logs", *training(tiny_records, tmp_path / "two", "--batch-size", "6", *words))
+    assert done.returncode == 0, done.stderr
+    assert "training images of 16 px from epoch 1 on, 24 px from epoch 2 on; validation at 32 px" in done.stdout
+    alone(*training(tiny_records, tmp_path / "one", "--batch-size", "12", *words))
+    others = values(tmp_path / "one")
+    for name, value in values(tmp_path / "two").items():
+        np.testing.assert_allclose(others[name], value, atol=1e-5, err_msg=name)
+
+
 def outcome(run):
     """Arrays of the last checkpoint, rows of metrics.csv."""
     with open(run / "metrics.csv") as file:

@@ -336,7 +336,7 @@ class Classification:
 
     def describe(self) -> str:
         recipe, images = self.recipe, plural(len(self.train.records), "image")
-        return f"{recipe.model} on {images} of {plural(recipe.classes, 'class')} at {recipe.input_size} px"
+        return f"{recipe.model} on {images} of {plural(recipe.classes, 'class')} at {recipe.sizes_in_short()}"
 
 
 def _array(part: np.ndarray, context: mx.Context) -> mx.nd.NDArray:

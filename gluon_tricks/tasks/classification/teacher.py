@@ -34,6 +34,7 @@ def load_teacher(source: str, recipe: Recipe, contexts: Sequence[mx.Context], re
             f"{called} was trained on images of several classes each and has no softmax to learn from: name another"
         )
     seen = teacher.preprocessing.input_size if "input_size" in getattr(teacher, "stated", ()) else 0
+    seen = trained.recipe.own_size if trained.recipe is not None else seen
     if seen not in (0, wanted):
         raise Refused(
             f"{called} was trained on images of {seen} px and these have {wanted} px: train one on such images, or say "

@@ -146,4 +146,4 @@ class MultiLabel(Classification):
     def describe(self) -> str:
         recipe, images = self.recipe, plural(len(self.train.records), "image")
         several = f"{plural(recipe.classes, 'class')}, several an image"
-        return f"{recipe.model} on {images} of {several}, at {recipe.input_size} px"
+        return f"{recipe.model} on {images} of {several}, at {recipe.sizes_in_short()}"

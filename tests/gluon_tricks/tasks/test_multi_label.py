@@ -25,7 +25,7 @@ from gluon_tricks.trained.interface import evaluate, predict
 from gluon_tricks.trained.load import load_network
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate
-from gluon_tricks.tricks import TRICKS, ClassWeights, Distillation, LabelSmoothing, Resizing, StepContext
+from gluon_tricks.tricks import TRICKS, ClassWeights, Distillation, LabelSmoothing, Resizing, SigmoidLoss, StepContext
 from gluon_tricks.tricks.schedule import Plan
 from model_zoo import get_model
 
@@ -180,7 +180,7 @@ def test_it_starts_from_a_classifier_of_other_classes(run, tiny_records, tmp_pat
 def test_every_trick(kind):
     """It does one step of a tagger's training with a finite loss, or is refused by a sentence."""
     trick = kind(**{"distillation": {"teacher": "run"}, "data_dependent_init": {"images": 4}}.get(kind.label(), {}))
-    if kind in (LabelSmoothing, Distillation, ClassWeights):
+    if kind in (LabelSmoothing, Distillation, ClassWeights, SigmoidLoss):
         with pytest.raises(Refused, match=f"{kind.label()} takes images of one class each"):
             TINY.add(trick)
         return

@@ -30,7 +30,8 @@ from gluon_tricks.trained.load import load_network
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate
 from gluon_tricks.training.steps import Interrupted
-from gluon_tricks.tricks import Distillation, Resizing
+from gluon_tricks.tricks import Distillation, Resizing, StepContext
+from gluon_tricks.tricks.schedule import Plan
 
 
 def sizes(trick, size, epochs):
@@ -115,6 +116,10 @@ def test_what_a_recipe_says_of_it():
     many = Recipe(input_size=224, epochs=300, tricks=(Resizing((32,), multiple=1),)).sizes_in_words()
     assert many.count(" px from epoch ") == 12 and "32 px from epoch 1 on" in many and "224 px from epoch" in many
     assert recipe_from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+    shorter = recipe.set(train_size=160, input_size=256), larger, Recipe(input_size=224)
+    assert [one.sizes_in_short() for one in shorter] == [
+        "128 to 160 px in training, 256 px in use", "112 px in training, 224 px in use", "224 px"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -278,9 +283,24 @@ def test_a_compiled_network_learns_what_one_that_is_not_does(recipe, tmp_path):
         np.testing.assert_allclose(one.data().asnumpy(), other.data().asnumpy(), atol=1e-5)
 
 
+def test_a_mean_image_is_subtracted_at_every_size(recipe, tmp_path, monkeypatch):
+    """That of 32 px, made 16 px: what the network is given is smaller by the deviation of that, pixel by pixel."""
+    monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path / "cache"))
+    recipe = recipe.set(mean_of="pixels", augment="none")
+    task = task_of(recipe)(recipe, [mx.cpu()], 1)
+    (shards,) = task.micro_batches(next(task.train.epoch()), StepContext(0, 0, Plan(3, 3)))
+    found = task.preprocess(shards[0])[0].asnumpy()
+    pixels = shards[0][1].transpose(0, 3, 1, 2)
+    mean, std = (np.reshape(values, (3, 1, 1)) for values in (task.recipe.mean, task.recipe.std))
+    small = cv2.resize(task._mean_image.pixels().astype(np.float32), (16, 16), interpolation=cv2.INTER_LINEAR)
+    assert found.shape == (16, 3, 16, 16) and task._mean_image.pixels().shape == (32, 32, 3)
+    np.testing.assert_allclose(found, (pixels - small.transpose(2, 0, 1)) / std, atol=1e-3)
+    assert np.abs((pixels - mean) / std - found).max() > 0.05  # without it
+
+
 def test_a_teacher_is_asked_about_images_of_every_size(recipe, tmp_path):
-    """It was trained on the largest of them; one of another size must be meant."""
-    train_and_evaluate(recipe.set(input_size=24, epochs=1), tmp_path / "teacher")
+    """It was trained on the largest of them, and is for 32 px as the student; one of another size must be meant."""
+    train_and_evaluate(recipe.set(epochs=1), tmp_path / "teacher")
     student = recipe.add(Distillation(teacher=str(tmp_path / "teacher")))
     assert train_and_evaluate(student, tmp_path / "student").images == 20
     with pytest.raises(Refused, match="was trained on images of 24 px and these have 28 px"):
