@@ -21,6 +21,7 @@ from benchmarks import (
     time_to_accuracy,
     train,
     transfer,
+    tricks,
 )
 from benchmarks.results import machine
 from gluon_tricks.core.arguments import Parser, real, whole
@@ -32,7 +33,7 @@ from gluon_tricks.core.reading import IMAGE_BYTES, read_bytes
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.record_writer import RecordWriter
 
-_WHAT = ("loader", "records", "train", "models", "profile", "scaling", "transfer", "time_to_accuracy")
+_WHAT = ("loader", "records", "train", "models", "profile", "scaling", "transfer", "tricks", "time_to_accuracy")
 _KINDS = {
     "records": "seconds_and_megabytes",
     "scaling": "seconds",
@@ -147,6 +148,8 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, list[float]], list[str
         return records.run(args.rounds)
     if args.what == "profile":
         return profile.run(args.model or "resnet50_v1d", args.dtype, args.batch_size or 16, args.steps)
+    if args.what == "tricks":
+        return tricks.run(args.model or "resnet18_v1d", args.input_size, args.batch_size or 64, args.rounds)
     if args.what == "time_to_accuracy":
         return _time_to_accuracy(args)
     if args.what == "scaling":

@@ -19,6 +19,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 
+from benchmarks.tricks import ratios
 from gluon_tricks.core.files import write_text
 from gluon_tricks.recipes.registry import TABLES
 from gluon_tricks.recipes.tables.rows import Row, Table
@@ -113,7 +114,7 @@ def ours(table: Table, column: str, row: Row) -> str:
 def costs() -> dict[str, float]:
     """Trick -> the time of a step with it to that of one without, where it was measured."""
     path = RESULTS / "benchmark-tricks.json"
-    return json.loads(path.read_text())["ratio"] if path.is_file() else {}
+    return ratios(json.loads(path.read_text())["images_per_second"]) if path.is_file() else {}
 
 
 def page() -> str:

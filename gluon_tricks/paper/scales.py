@@ -30,6 +30,7 @@ _BOTTLENECKS = {f"resnet50_{variant}": f"resnet26_{variant}" for variant in ("v1
 # "8 Nvidia V100 GPUs" (section 2.1): a batch normalisation saw an eighth of the batch, 32 images or 128. The paper's
 # scale fixes that; a proxy leaves it to the machine, as the images of one device.
 PAPER_DEVICES = 8
+_MULTIPLE = 8  # px, of a proxy's training images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +73,14 @@ class Scale:
             classes=None,
             tricks=tuple(self._shrunk(trick) for trick in recipe.tricks),
         )
-        return recipe.set(**{**changes, **self.set, **table.proxy}).resolved()
+        return self._sized(recipe, recipe.set(**{**changes, **self.set, **table.proxy}).resolved())
+
+    def _sized(self, full: Recipe, proxy: Recipe) -> Recipe:
+        """The proxy with training images that are as much smaller than its input as those of the full recipe are."""
+        if full.train_size is None:
+            return proxy
+        share = full.train_size / full.resolved().input_size
+        return proxy.set(train_size=max(round(share * proxy.input_size / _MULTIPLE), 1) * _MULTIPLE)
 
     def needs(self, table: Table) -> tuple[str, str]:
         """What a table's recipes have as `data`, and what that is in words."""

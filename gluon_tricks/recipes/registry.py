@@ -28,6 +28,7 @@ from gluon_tricks.recipes.tables import (
     magic_table1,
     magic_table2,
     magic_table3,
+    modern,
     table1,
     table2,
     table3,
@@ -76,6 +77,7 @@ _MODULES = (
     cvjena_table1,
     cvjena_figure1,
     cvjena_bn,
+    modern,
 )
 TABLES: dict[str, Table] = {module.TABLE.name: module.TABLE for module in _MODULES}
 

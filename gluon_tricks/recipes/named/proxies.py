@@ -1,7 +1,16 @@
 """Small recipes: minutes on two cores."""
 
 from gluon_tricks.recipes.recipe import Recipe
-from gluon_tricks.tricks import Cosine, LabelSmoothing, LinearScaling, NoBiasDecay, Warmup, ZeroGamma
+from gluon_tricks.tricks import (
+    Cosine,
+    Ema,
+    LabelSmoothing,
+    LinearScaling,
+    NoBiasDecay,
+    Resizing,
+    Warmup,
+    ZeroGamma,
+)
 
 # lr 0.1 belongs to batch 64 here: these images are learnt in few steps.
 _EFFICIENT = (LinearScaling(reference=64), Warmup(1), ZeroGamma(), NoBiasDecay(), Cosine(), LabelSmoothing())
@@ -25,4 +34,10 @@ IMAGENETTE = SHAPES.set(name="imagenette", data="records", min_area=0.35, epochs
 # A person's own photos: gluon-tricks train --data PHOTOS, which also says how many epochs suit their number.
 PHOTOS = IMAGENETTE.set(name="photos", input_size=128, epochs=30, batch_size=32)
 
-RECIPES = (SHAPES, IMAGENETTE, PHOTOS)
+# For benchmark.py time_to_accuracy: small images that grow, tested larger than trained, and the average of the weights.
+IMAGENETTE_FAST = IMAGENETTE.set(
+    name="imagenette_fast", epochs=24, input_size=160, train_size=128, crop_ratio=1.0, augment="flip",
+    auto_augment="trivial",
+).add(Resizing((64,)), Ema(decay=0.998))  # fmt: skip
+
+RECIPES = (SHAPES, IMAGENETTE, PHOTOS, IMAGENETTE_FAST)

@@ -1,0 +1,33 @@
+"""What each refinement costs: who takes part, and the ratio that is told."""
+
+import pytest
+
+from benchmarks import tricks
+from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.tricks import TRICKS
+
+
+def test_a_ratio_is_the_median_over_rounds_beside_a_plain_one(monkeypatch):
+    """100/50, 100/40 and 90/45 are 2, 2.5 and 2."""
+    rates = {"sam": [50.0, 40.0, 45.0]}
+    asked = []
+
+    def measure(contestants, rounds):
+        asked.append([contestant.name for contestant in contestants])
+        return {c.name: rates.get(c.name, [100.0, 100.0, 90.0]) for c in contestants}
+
+    monkeypatch.setattr(tricks, "measure", measure)
+    found, lines = tricks.run("resnet18_v1d", 64, 64, 3)
+    assert "resnet18_v1d at 64 px, batch 64: a step with sam takes 2.00 times as long" in lines
+    assert "resnet18_v1d at 64 px, batch 64: a step with mixup takes 1.00 times as long" in lines
+    assert all(names[0] == "a plain training beside " + ", ".join(names[1:]) for names in asked)
+    measured = {name for names in asked for name in names[1:]}
+    assert measured | tricks._OF_NO_STEP == {trick.label() for trick in TRICKS} and not measured & tricks._OF_NO_STEP
+    assert found["sam"] == rates["sam"]
+
+
+@pytest.mark.parametrize("trick", [t for t in TRICKS if t.label() not in tricks._OF_NO_STEP], ids=lambda t: t.label())
+def test_every_refinement_stands_alone_in_a_recipe(trick):
+    recipe = tricks.with_trick(Recipe(model="resnet18_v1d", input_size=64, batch_size=64, lr=0.01), trick)
+    assert any(isinstance(one, trick) for one in recipe.tricks)
+    assert Recipe.from_json(recipe.to_json()) == recipe
