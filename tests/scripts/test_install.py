@@ -1,5 +1,6 @@
 """What scripts/install_horovod.sh and install_opencv.sh decide, on pretended machines: nothing is really built."""
 
+import os
 import pathlib
 import shutil
 import subprocess
@@ -26,7 +27,9 @@ PYTHON = r"""#!/bin/sh
 here=${0%/*}
 case "$*" in
 -) ;;  # the names for numpy
-*"import gluon_tricks, horovod.mxnet"*) [ -e "$here/horovod" ] || { echo "ImportError: no Horovod" >&2; exit 1; } ;;
+*"import gluon_tricks, horovod.mxnet"*)
+  [ -e "$here/horovod" ] || { echo "ImportError: no Horovod" >&2; exit 1; }
+  case "$*" in *'"mpi" == "mpi"'*) [ -e "$here/mpi" ] || { echo "ImportError: no MPI" >&2; exit 1; } ;; esac ;;
 *"m.version('mxnet-cu117')"*) [ -e "$here/mxnet-cu117" ] ;;
 *'m.version("opencv-python")'*) echo 4.11.0.86 ;;
 "-c import cv2") [ ! -e "$here/no_cv2" ] || { echo "Traceback"; cat "$here/no_cv2"; exit 1; } >&2 ;;
@@ -38,7 +41,8 @@ case "$*" in
     "TOOLS=${CMAKE_TOOLCHAIN_FILE:-CUDA}" >>"$here/builds"
   if [ "${HOROVOD_GPU_OPERATIONS:-}" ]; then log=$here/nccl_fails; else log=$here/build_fails; fi
   [ ! -e "$log" ] || { cat "$log"; exit 1; }
-  [ -e "$here/nothing_comes" ] || touch "$here/horovod" ;;
+  [ -e "$here/nothing_comes" ] || touch "$here/horovod"
+  [ "${HOROVOD_WITHOUT_MPI:-}" ] || touch "$here/mpi" ;;
 *) echo "an unexpected call: $*" >>"$here/calls" ;;
 esac
 """
@@ -158,11 +162,54 @@ def test_no_network(machine, built):
 def test_cause_of_a_failed_build(machine, built):
     (machine.bin / "horovod").touch()  # one is installed: MPI is asked for, so it is built anew
     (machine.bin / "build_fails").write_text(NO_MEMORY)
+    machine.has(machine.tools / "mpicxx")
     assert built(HOROVOD_WITH_MPI="1") == [
         "Horovod could not be built: c++: fatal error: Killed signal terminated program cc1plus "
-        f"(log: {machine.venv}/horovod-build.log){INSTEAD}"
+        f"(log: {machine.venv}/horovod-build.log): the one with Gloo that was there stays "
+        f"(HOROVOD=mpi sh {SCRIPTS}/install_horovod.sh venv tries again)"
     ]
     assert machine.noted("builds") == [f"NCCL= MPI=built CMAKE={machine.bin}/cmake TOOLS={machine.venv}/no_cuda.cmake"]
+
+
+def test_a_word_that_is_none(machine):
+    said = ["HOROVOD=mpo is not known: give gloo (the default) or mpi (MPI besides Gloo, for mpirun and srun)"]
+    assert machine.run("install_horovod.sh", HOROVOD="mpo") == (2, said)
+    made = subprocess.run(
+        ["make", "--dry-run", "HOROVOD=mpo", "venv"],
+        env={"PATH": os.environ["PATH"]},  # nothing of the make that may run the tests
+        capture_output=True,
+        text=True,
+        cwd=SCRIPTS.parent,
+    )
+    assert made.returncode == 2 and said[0] in made.stderr and made.stdout == ""
+
+
+def test_mpi_is_asked_for(machine, built):
+    (machine.bin / "horovod").touch()  # one with Gloo alone
+    machine.has(machine.tools / "mpicxx")
+    assert built(HOROVOD="mpi") == []
+    once = [f"NCCL= MPI=built CMAKE={machine.bin}/cmake TOOLS={machine.venv}/no_cuda.cmake"]
+    assert machine.noted("builds") == once
+    assert machine.run("install_horovod.sh", HOROVOD="mpi") == (0, [])
+    assert machine.run("install_horovod.sh", HOROVOD="gloo") == (0, [])  # it has Gloo too
+    assert machine.noted("builds") == once
+
+
+def test_gloo_is_asked_for_by_name(machine, built):
+    assert built(HOROVOD="gloo", HOROVOD_WITH_MPI="1") == []
+    assert machine.noted("builds") == [f"NCCL= MPI=1 CMAKE={machine.bin}/cmake TOOLS={machine.venv}/no_cuda.cmake"]
+
+
+def test_mpi_without_its_compiler(machine):
+    machine.has(machine.tools / "g++")
+    why = "Horovod is not built with MPI, there is no mpicxx (in Debian: libopenmpi-dev and openmpi-bin)"
+    again = f"(HOROVOD=mpi sh {SCRIPTS}/install_horovod.sh venv tries again)"
+    said = [f"{why}: training runs as one process {again}"]
+    assert machine.run("install_horovod.sh", HOROVOD="mpi") == (1, said)  # asked for by name: make ends, too
+    (machine.bin / "horovod").touch()
+    said = [f"{why}: the one with Gloo that was there stays {again}"]
+    assert machine.run("install_horovod.sh", HOROVOD="mpi") == (1, said)
+    assert machine.noted("builds") == []
 
 
 def test_another_build_is_asked_for(machine, built):

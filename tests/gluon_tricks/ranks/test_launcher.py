@@ -30,6 +30,23 @@ def test_a_horovod_without_gloo_is_refused(tmp_path, monkeypatch):
         launcher.horovodrun()
 
 
+@pytest.mark.parametrize(
+    "said, built",
+    [
+        ("Gloo: True MPI: False NCCL: False", ["Gloo"]),
+        ("Gloo: True MPI: True NCCL: False", ["Gloo", "MPI"]),
+        ("Gloo: True MPI: False NCCL: True", ["Gloo", "NCCL"]),
+    ],
+)
+def test_what_a_horovod_was_built_with(tmp_path, monkeypatch, said, built):
+    for name, words in (("horovodrun", "exit 1"), ("python", f"echo {said}")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{words}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert launcher.built_with() == built
+    assert launcher.horovodrun() == str(tmp_path / "horovodrun")
+
+
 def test_ends_are_named():
     assert str(Failure(2, launcher._signed(256 - 9))) == "rank 2 ended by SIGKILL"
     assert str(Failure(0, launcher._signed(128 + 6))) == "rank 0 ended by SIGABRT"
