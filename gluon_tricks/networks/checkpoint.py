@@ -1,7 +1,8 @@
 """Checkpoints: everything a run needs to go on bit for bit, in one safetensors file, written whole or not at all.
 
 A file holds tensors and a JSON header, and nothing in it is ever executed. Tensors are named `parameter/NAME`
-(structural names of the network) and `optimizer/NAME/K` (the K-th array of the optimiser's state).
+(structural names of the network) and `optimizer/NAME/K` (the K-th array of the optimiser's state). Within an epoch of
+several devices `statistics/NAME` has the running statistics of each, and `parameter/NAME` their mean.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import json
 import pathlib
 import re
 import shutil
-from collections.abc import Sequence
+import types
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import mxnet as mx
@@ -26,6 +28,7 @@ from gluon_tricks.core.reading import PARAMETER_BYTES, read_bytes
 from gluon_tricks.core.wording import quoted, shortened
 from gluon_tricks.networks.of_recipe import parameters_by_name, set_parameters
 from gluon_tricks.networks.optimizer_state import optimizer_arrays, restore_optimizer
+from gluon_tricks.networks.statistics import set_statistics_of_devices
 from gluon_tricks.recipes.kinds import recipe_from_json
 from gluon_tricks.recipes.settings import Settings
 from model_zoo import formats
@@ -75,15 +78,19 @@ class Progress:
 
 def save_checkpoint(
     path: pathlib.Path, net, trainer: mx.gluon.Trainer, progress: Progress, recipe: Settings, data_digest: str,
-    val_digest: str = "",
+    val_digest: str = "", statistics: Mapping[str, np.ndarray] = types.MappingProxyType({}),
 ) -> None:  # fmt: skip
     """Writes a checkpoint; waits for every pending computation on the parameters.
 
     Args:
         path: ends in .safetensors; appears only when the file is whole and on the disk.
         data_digest, val_digest: of the training and the validation records; resuming on others is refused.
+        statistics: see statistics.statistics_of_devices.
     """
     arrays = {f"parameter/{name}": p.list_data()[0].asnumpy() for name, p in parameters_by_name(net).items()}
+    for name, each in statistics.items():
+        arrays[f"statistics/{name}"] = each
+        arrays[f"parameter/{name}"] = each.mean(axis=0, dtype="float64").astype(each.dtype)
     arrays.update({f"optimizer/{name}": array for name, array in optimizer_arrays(net, trainer).items()})
     header = {
         "format": FORMAT,
@@ -216,6 +223,7 @@ def restore(
     if header["data"] != data_digest or validated not in ("", val_digest):
         raise Refused(f"{path} was trained on other records than those given: resume with the same files")
     set_parameters(net, named(arrays, "parameter"), path)
+    set_statistics_of_devices(net, named(arrays, "statistics"))
     restore_optimizer(net, trainer, named(arrays, "optimizer"), contexts)
     return _progress(header["progress"], path)
 

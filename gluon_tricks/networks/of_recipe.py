@@ -230,20 +230,6 @@ def broadcast_parameters(net: mx.gluon.Block) -> None:
     set_parameters(net, safetensors.numpy.load(data), "rank 0's network")
 
 
-def average_statistics(net: mx.gluon.Block) -> None:
-    """Gives every device of every rank the mean of their running statistics, each having seen its shards only.
-
-    So there is one network to evaluate and to save. On one device of one rank nothing is done.
-    """
-    running = [p for name, p in parameters_by_name(net).items() if name.endswith(("running_mean", "running_var"))]
-    if not running or len(running[0].list_data()) * distributed.ranks() == 1:
-        return
-    means = [np.mean([array.asnumpy() for array in p.list_data()], axis=0, dtype="float64") for p in running]
-    flat = distributed.total(np.concatenate([mean.ravel() for mean in means])) / distributed.ranks()
-    for p, mean in zip(running, np.split(flat, np.cumsum([mean.size for mean in means])[:-1])):
-        p.set_data(mx.nd.array(mean.reshape(p.shape), dtype=p.dtype))
-
-
 def restore_plain_layout(net: mx.gluon.Block) -> None:
     """Undoes what a predict-mode forward does on a CPU: oneDNN leaves weights in a blocked layout.
 

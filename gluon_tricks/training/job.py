@@ -11,6 +11,7 @@ import mxnet as mx
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks import checkpoint
+from gluon_tricks.networks.statistics import statistics_of_devices
 from gluon_tricks.ranks import distributed
 from gluon_tricks.ranks.gradients import Gradients
 from gluon_tricks.recipes.settings import Settings
@@ -154,12 +155,14 @@ class Job:
 
     def checkpoint(self) -> None:
         """Writes a checkpoint of this moment (rank 0, for all) and removes those that are no longer kept."""
+        statistics = statistics_of_devices(self.net)
         if distributed.rank() != 0:
             return
         folder, progress = self.journal.folder / "checkpoints", self.progress
         progress.loss_scale, progress.good_steps = self.scale.value, self.scale.good_steps
         path = checkpoint.checkpoint_path(folder, progress.step)
-        checkpoint.save_checkpoint(path, self.net, self.trainer, progress, self.recipe, *self._digests())
+        digests = self._digests()
+        checkpoint.save_checkpoint(path, self.net, self.trainer, progress, self.recipe, *digests, statistics)
         checkpoint.prune(folder, self.options.keep, progress.best[0], progress.step - self.recipe.divergence_steps)
         self.journal.event("checkpoint", step=self.progress.step, file=path.name)
 
