@@ -57,6 +57,17 @@ build() {
     horovod==0.28.1 && works "$wanted"
 }
 
+# MXNet's NCCL, which a process loads anyway, unless a variable names another. Its wheel lacks the name to link by.
+nccl_of_the_wheel() {
+  if [ "${HOROVOD_NCCL_HOME:-}${HOROVOD_NCCL_INCLUDE:-}${HOROVOD_NCCL_LIB:-}" ]; then return; fi
+  for nccl in "$venv"/lib/python3*/site-packages/nvidia/nccl; do
+    if [ ! -e "$nccl/lib/libnccl.so.2" ]; then return; fi
+    mkdir -p "$venv/nccl"
+    ln -sf "$nccl/lib/libnccl.so.2" "$venv/nccl/libnccl.so"
+    export HOROVOD_NCCL_INCLUDE="$nccl/include" HOROVOD_NCCL_LIB="$venv/nccl" HOROVOD_NCCL_LINK=SHARED
+  done
+}
+
 # The last line of the log that names a cause, not what followed from it.
 reason() {
   awk '
@@ -87,10 +98,13 @@ if "$python" -m pip install --quiet 'setuptools<70' wheel 'cmake>=3.21,<4' >"$lo
   if has mxnet-cu117; then
     # The build imports MXNet without gluon_tricks, which would have loaded the CUDA libraries.
     LD_LIBRARY_PATH=$(printf '%s:' "$venv"/lib/python*/site-packages/nvidia/*/lib)${LD_LIBRARY_PATH:-}
-    export LD_LIBRARY_PATH
+    # And its headers take in those of cuBLAS and others, which the same wheels have.
+    CPLUS_INCLUDE_PATH=$(printf '%s:' "$venv"/lib/python*/site-packages/nvidia/*/include)${CPLUS_INCLUDE_PATH:-}
+    CPLUS_INCLUDE_PATH=${CPLUS_INCLUDE_PATH%:} # an empty one would be this folder
+    export LD_LIBRARY_PATH CPLUS_INCLUDE_PATH
     if ! command -v nvcc >/dev/null 2>&1; then
       why="there is no nvcc"
-    elif build HOROVOD_GPU_OPERATIONS=NCCL >"$log" 2>&1; then # not tried: no GPU was there
+    elif nccl_of_the_wheel && build HOROVOD_GPU_OPERATIONS=NCCL >"$log" 2>&1; then # built, but never run: no GPU was there
       exit 0
     else
       why=$(reason)

@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Sequence
 from typing import TextIO
 
-from gluon_tricks.core.environment import inherited_environment
+from gluon_tricks.core.environment import inherited_environment, with_cuda_libraries
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import opened_to_append, writing
 from gluon_tricks.core.reading import opened
@@ -63,8 +63,8 @@ def _horovodrun() -> tuple[str, list[str]]:
             "there is no horovodrun beside this Python: scripts/install_horovod.sh of the repository builds it"
         )
     # Not by its --check-build, which imports MXNet anew for each of seven questions.
-    words = [sys.executable, "-c", _ASK]
-    built = subprocess.run(words, capture_output=True, text=True, env=inherited_environment(), timeout=300)
+    words, environment = [sys.executable, "-c", _ASK], with_cuda_libraries(inherited_environment())
+    built = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=300)
     if "Gloo: True" not in built.stdout:
         said = (built.stderr + built.stdout).strip().splitlines()
         raise Refused(
@@ -136,7 +136,7 @@ class Launch:
         self.logs, self.out, self.err, self.stops = logs, out, err, 0
         self.lives, self.stuck = heartbeat.RankMonitor(), ""
         self.mark = uuid.uuid4().hex
-        environment = of_ranks(inherited_environment(), passed)
+        environment = of_ranks(with_cuda_libraries(inherited_environment()), passed)
         words = [*runner, "--gloo", "--disable-cache", "-np", str(ranks)]
         words += ["-H", ",".join(f"{host.name}:{host.slots}" for host in hosts), *command]
         with writing(logs):

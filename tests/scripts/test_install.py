@@ -19,6 +19,8 @@ SYSTEM = (
     "mv",
     "rm",
     "touch",
+    "mkdir",
+    "ln",
     "cat",
 )  # what the scripts and fakes call
 
@@ -37,6 +39,8 @@ case "$*" in
 "-m pip install"*cmake*) [ ! -e "$here/no_network" ] || { cat "$here/no_network"; exit 1; } ;;
 "-m pip install"*horovod==*)
   echo "$*" >>"$here/calls"
+  echo "${HOROVOD_NCCL_LINK:-} ${HOROVOD_NCCL_INCLUDE:-} ${HOROVOD_NCCL_LIB:-}" \
+    "${CPLUS_INCLUDE_PATH:-}" >>"$here/nccl_of"
   echo "NCCL=${HOROVOD_GPU_OPERATIONS:-} MPI=${HOROVOD_WITHOUT_MPI:-built} CMAKE=$HOROVOD_CMAKE" \
     "TOOLS=${CMAKE_TOOLCHAIN_FILE:-CUDA}" >>"$here/builds"
   if [ "${HOROVOD_GPU_OPERATIONS:-}" ]; then log=$here/nccl_fails; else log=$here/build_fails; fi
@@ -237,6 +241,22 @@ def test_nccl_with_mxnet_for_cuda(machine, built):
     machine.has(machine.tools / "nvcc")
     assert built() == []
     assert machine.noted("builds") == [f"NCCL=NCCL MPI=1 CMAKE={machine.bin}/cmake TOOLS=CUDA"]
+
+
+def test_nccl_and_headers_of_the_wheels(machine, built):
+    """The wheel of NCCL has its header, and a library without the name to link by; another NCCL may be named."""
+    (machine.bin / "mxnet-cu117").touch()
+    machine.has(machine.tools / "nvcc")
+    wheels = machine.venv / "lib" / "python3.11" / "site-packages" / "nvidia"
+    for folder in ("nccl/lib", "nccl/include", "cublas/include"):
+        (wheels / folder).mkdir(parents=True)
+    (wheels / "nccl" / "lib" / "libnccl.so.2").touch()
+    assert built() == []
+    headers = f"{wheels}/cublas/include:{wheels}/nccl/include"
+    assert machine.noted("nccl_of") == [f"SHARED {wheels}/nccl/include {machine.venv}/nccl {headers}"]
+    assert (machine.venv / "nccl" / "libnccl.so").resolve() == wheels / "nccl" / "lib" / "libnccl.so.2"
+    assert machine.run("install_horovod.sh", HOROVOD_GPU_OPERATIONS="NCCL", HOROVOD_NCCL_HOME="/mine")[0] == 0
+    assert machine.noted("nccl_of")[1:] == [f"   {headers}"]
 
 
 def test_without_nccl_where_it_fails(machine, built):
