@@ -85,12 +85,14 @@ class Runs:
     def start(self, words: Sequence[object]) -> subprocess.Popen:
         return self.first.start(words, stderr=subprocess.STDOUT)
 
-    def tell(self, what: str, words: Sequence[object], code: int, said: str, run: pathlib.Path, lines: int = 12) -> str:
+    def tell(self, what: str, words: Sequence[object], code: int, said: str, run: pathlib.Path, lines: int = 6) -> str:
         """Adds a job to what is told; returns the digest of its final.params, "" if it has none."""
         final = run / "final.params"
         digest = hashlib.sha256(final.read_bytes()).hexdigest() if final.exists() else ""
         row = {"what": what, "command": self._short(shlex.join(map(str, words))), "exit_code": code}
-        row["said"] = self._short(said).splitlines()[-lines:]
+        row["said"] = [line for line in self._short(said).splitlines() if not re.match("epoch .*  step |-*$", line)][
+            -lines:
+        ]
         row["final_params_sha256"] = digest
         self.told.append(row)
         print(f"{what}: exit code {code}, final.params {digest[:16] or 'none'}", flush=True)
@@ -179,10 +181,11 @@ def hosts_ranks(host: Host) -> Iterator[int]:
                 yield pid
 
 
-def batch_script(folder: pathlib.Path) -> pathlib.Path:
-    """The batch script of docs/multi_node.md, which puts its runs into the folder where it is submitted."""
-    (text,) = re.findall(r"```\n(#!/bin/sh\n.*?)```", (ROOT / "docs" / "multi_node.md").read_text(), re.DOTALL)
-    path = folder / "train.sbatch"
+def batch_script(folder: pathlib.Path, name: str) -> pathlib.Path:
+    """The batch script of docs/multi_node.md whose job has this name."""
+    texts = re.findall(r"```\n(#!/bin/sh\n.*?)```", (ROOT / "docs" / "multi_node.md").read_text(), re.DOTALL)
+    (text,) = (text for text in texts if f"--job-name={name} " in text)
+    path = folder / f"{name}.sbatch"
     path.write_text(text)
     return path
 
@@ -213,7 +216,7 @@ class Queue:
     """Jobs of Slurm, submitted on the first host."""
 
     def __init__(self, runs: Runs):
-        self.runs, self.host, self.script = runs, runs.first, batch_script(runs.folder)
+        self.runs, self.host = runs, runs.first
 
     def submit(self, *words: object) -> str:
         done = self.host.run(["sbatch", "--parsable", f"--output={self.runs.folder}/%j.log", *words])
@@ -229,9 +232,11 @@ class Queue:
         said = self.host.run(["scontrol", "show", "job", job]).stdout
         return (re.findall(rf"\b{field}=(\S+)", said) or [""])[0]
 
-    def train(self, what: str, flags: Sequence[str] = (), act: Callable[[str], None] | None = None) -> None:
-        """A job of the batch script, to its end; `act` is given its number once it is in its second epoch."""
-        words = ["--ntasks-per-node=1", "--cpus-per-task=1", *flags, self.script, *RECIPE]
+    def train(
+        self, what: str, flags: Sequence[str] = (), act: Callable[[str], None] | None = None, script: str = "train"
+    ) -> None:
+        """A job of a batch script, to its end; `act` is given its number once it is in its second epoch."""
+        words = ["--ntasks-per-node=1", "--cpus-per-task=1", *flags, batch_script(self.runs.folder, script), *RECIPE]
         job = self.submit(*words)
         run = ROOT / "runs" / f"job-{job}"  # as the batch script says
         if run.exists():
@@ -242,13 +247,13 @@ class Queue:
         wait_for(lambda: self.state(job) in ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "PREEMPTED"), seconds=900)
         code = int(self.state(job, "ExitCode").partition(":")[0])
         what = f"{what} ({self.state(job)}, requeued {self.state(job, 'Restarts')} times)"
-        said = [line for line in self.log(job).splitlines() if not re.match(r"epoch .*  step ", line)]
-        self.runs.tell(what, ["sbatch", *words], code, "\n".join(said), run, lines=40)
+        self.runs.tell(what, ["sbatch", *words], code, self.log(job), run, lines=60)
         shutil.rmtree(run)
+        shutil.rmtree(f"{run}.logs", ignore_errors=True)
 
 
 def slurm(runs: Runs, network: Network) -> None:
-    """The batch script alone; preempted; longer than its time limit."""
+    """The batch script alone; preempted; longer than its time limit; that of launch.py, preempted."""
     runs.training("launch.py, two ranks on one host", "launch", launched(2, runs.folder / "logs"))
     with slurm_cluster(runs.folder, runs.hosts):
         queue = Queue(runs)
@@ -256,6 +261,7 @@ def slurm(runs: Runs, network: Network) -> None:
         queue.train("sbatch, two hosts")
         queue.train("the same, preempted by a job of a higher partition", act=lambda job: queue.submit(*urgent))
         queue.train("the same, with a time limit that it exceeds", ["--time=1", "--signal=USR1@25"])
+        queue.train("launch.py from a batch script, preempted", act=lambda job: queue.submit(*urgent), script="launch")
     shown = [
         line
         for line in (runs.folder / "slurmctld.log").read_text().splitlines()
