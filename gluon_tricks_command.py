@@ -66,9 +66,7 @@ def _stopped_or_not(code: int) -> int:
 
     Of several ranks one is the first to be gone, and srun and mpirun then send SIGTERM to the others.
     """
-    from gluon_tricks.core.errors import RESUMABLE
-
-    if code == RESUMABLE:
+    if code == os.EX_TEMPFAIL:  # 75, RESUMABLE of gluon_tricks.core.errors
         for number in (*_STOPS, signal.SIGUSR1):
             signal.signal(number, signal.SIG_IGN)
     return code

@@ -39,6 +39,7 @@ RECIPE = (
     "--recipe shapes --set data=few_shapes --model cifar_resnet20_v1 --input-size 32 --num-epochs 6 "
     "--batch-size 16 -j 1 --log-interval 5 --dtype float32"
 ).split()
+RECORDS = "--rec-train /data/train.rec --rec-val /data/val.rec"
 SCRIPT = "scripts/train_imagenet.py"
 # Two numbers added in any order are one sum, so two ranks end alike. What chooses OpenBLAS's code must be equal, too.
 PASSED = ("OMP_NUM_THREADS", "GLUON_TRICKS_CACHE", *sorted(name for name in os.environ if name.startswith("OPENBLAS_")))
@@ -182,11 +183,11 @@ def hosts_ranks(host: Host) -> Iterator[int]:
 
 
 def batch_script(folder: pathlib.Path, name: str) -> pathlib.Path:
-    """The batch script of docs/multi_node.md whose job has this name."""
+    """The batch script of docs/multi_node.md whose job has this name, with the recipe for its records and two ranks."""
     texts = re.findall(r"```\n(#!/bin/sh\n.*?)```", (ROOT / "docs" / "multi_node.md").read_text(), re.DOTALL)
     (text,) = (text for text in texts if f"--job-name={name} " in text)
     path = folder / f"{name}.sbatch"
-    path.write_text(text)
+    path.write_text(text.replace(RECORDS, shlex.join(RECIPE)).replace("-np 8", "-np 2"))
     return path
 
 
@@ -236,7 +237,7 @@ class Queue:
         self, what: str, flags: Sequence[str] = (), act: Callable[[str], None] | None = None, script: str = "train"
     ) -> None:
         """A job of a batch script, to its end; `act` is given its number once it is in its second epoch."""
-        words = ["--ntasks-per-node=1", "--cpus-per-task=1", *flags, batch_script(self.runs.folder, script), *RECIPE]
+        words = ["--ntasks-per-node=1", "--cpus-per-task=1", *flags, batch_script(self.runs.folder, script)]
         job = self.submit(*words)
         run = ROOT / "runs" / f"job-{job}"  # as the batch script says
         if run.exists():
