@@ -1,7 +1,9 @@
-"""The loader against MXNet's ImageRecordIter, on the same records."""
+"""The loader against MXNet's ImageRecordIter and, where it is installed, DALI on the CPU, on the same records."""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import itertools
 import time
 from collections.abc import Callable, Iterable
@@ -11,8 +13,9 @@ import mxnet as mx
 from benchmarks.results import compare
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural
-from gluon_tricks.data.augment import Preprocess, coefficients
+from gluon_tricks.data.augment import coefficients
 from gluon_tricks.data.loader import RecordLoader
+from gluon_tricks.data.network_input import NetworkInput
 from gluon_tricks.data.records import Records
 from gluon_tricks.paper.contest import Contestant, measure
 
@@ -26,32 +29,39 @@ def run(rec: str, size: int, batch_size: int, threads: int, rounds: int) -> tupl
     if len(Records(rec)) < batch_size:
         raise Refused(f"{rec} has {plural(len(Records(rec)), 'image')}, less than a batch of {batch_size}")
     common = dict(rec=rec, size=size, batch_size=batch_size, threads=threads)
-    names = {"crop": "ours, crop", "full": "ours, augmented"}
-    theirs = {"crop": "ImageRecordIter, crop", "full": "ImageRecordIter, augmented"}
+    sides = {"ours": "ours", "ImageRecordIter": "image_record_iter", **({"DALI": "dali"} if has_dali() else {})}
     contestants = [
-        Contestant(who[work], f"{__name__}:{function}", {**common, "augmented": work == "full"})
-        for work in ("crop", "full")
-        for who, function in ((names, "ours"), (theirs, "image_record_iter"))
+        Contestant(f"{side}, {work}", f"{__name__}:{function}", {**common, "augmented": work == "augmented"})
+        for work in ("crop", "augmented")
+        for side, function in sides.items()
     ]
     results = measure(contestants, rounds)
-    what = f"loader at {size} px, {plural(threads, 'thread')}"
-    return results, [compare(results, what, names[work], theirs[work]) for work in names]
+    what, others = f"loader at {size} px, {plural(threads, 'thread')}", [side for side in sides if side != "ours"]
+    return results, [
+        compare(results, what, f"ours, {work}", f"{other}, {work}")
+        for work in ("crop", "augmented")
+        for other in others
+    ]
+
+
+def has_dali() -> bool:
+    """Whether NVIDIA's DALI is installed, whose CPU operators need no GPU."""
+    return importlib.util.find_spec("nvidia") is not None and importlib.util.find_spec("nvidia.dali") is not None
 
 
 def ours(rec: str, size: int, batch_size: int, threads: int, augmented: bool) -> Callable[[], float]:
-    """Our loader; with `augmented`, and the augmentation on the device."""
+    """Our loader; with `augmented`, and what makes the network's input of it."""
     loader = RecordLoader(Records(rec), size=size, batch_size=batch_size, train=True, threads=threads, classes=10**6)
-    preprocess = Preprocess()
-    preprocess.hybridize(static_alloc=True, static_shape=True)
+    network_input = NetworkInput(reuse=4)
 
     def batches() -> Iterable:
         for epoch in itertools.count():
             for batch in loader.epoch(epoch):
-                images = mx.nd.array(batch.images, dtype="uint8")
                 if augmented:
-                    matrix, flip = coefficients("gluoncv", 0, epoch, batch.indices)
-                    images = preprocess(images, mx.nd.array(matrix), mx.nd.array(flip))
-                yield images
+                    drawn = coefficients("gluoncv", 0, epoch, batch.indices)
+                    yield network_input(batch.images, *drawn, mx.cpu())
+                else:
+                    yield mx.nd.array(batch.images, dtype="uint8")
 
     return _timed(batches(), batch_size, len(loader.records))
 
@@ -82,6 +92,31 @@ def image_record_iter_options(rec: str, size: int, batch_size: int, threads: int
             mean_r=123.68, mean_g=116.779, mean_b=103.939, std_r=58.393, std_g=57.12, std_b=57.375,
         )  # fmt: skip
     return options
+
+
+def dali(rec: str, size: int, batch_size: int, threads: int, augmented: bool) -> Callable[[], float]:
+    """A pipeline of DALI's CPU operators: what ImageRecordIter is asked for."""
+    pipeline = importlib.import_module("nvidia.dali").Pipeline(batch_size, threads, device_id=None, seed=1)
+    fn, types = (importlib.import_module(f"nvidia.dali.{name}") for name in ("fn", "types"))
+    with pipeline:
+        data, labels = fn.readers.mxnet(path=[rec], index_path=[rec[:-3] + "idx"], random_shuffle=True)
+        part = dict(random_area=[0.08, 1.0], random_aspect_ratio=[3 / 4, 4 / 3])
+        images = fn.resize(fn.decoders.image_random_crop(data, output_type=types.RGB, **part), size=[size, size])
+        if augmented:
+            names = ("brightness", "contrast", "saturation")
+            images = fn.color_twist(images, **{name: fn.random.uniform(range=[0.6, 1.4]) for name in names})
+            mean, std = [123.68, 116.779, 103.939], [58.393, 57.12, 57.375]
+            images = fn.crop_mirror_normalize(
+                images, dtype=types.FLOAT, output_layout="CHW", mean=mean, std=std, mirror=fn.random.coin_flip()
+            )
+        pipeline.set_outputs(images, labels)
+    pipeline.build()
+
+    def batches() -> Iterable:
+        while True:
+            yield mx.nd.array(pipeline.run()[0].as_array(), dtype="float32" if augmented else "uint8")
+
+    return _timed(batches(), batch_size, len(Records(rec)))
 
 
 def _timed(batches: Iterable, batch_size: int, images: int) -> Callable[[], float]:

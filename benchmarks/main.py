@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import pathlib
 import tempfile
 
-from benchmarks import loader, models, scaling, train, transfer
+from benchmarks import loader, models, profile, scaling, scaling_words, time_to_accuracy, train, transfer
 from benchmarks.results import machine
-from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.arguments import Parser, real, whole
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.errors import Refused
@@ -21,14 +22,25 @@ from gluon_tricks.core.reading import IMAGE_BYTES, read_bytes
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.record_writer import RecordWriter
 
+_WHAT = ("loader", "train", "models", "profile", "scaling", "transfer", "time_to_accuracy")
+_KINDS = {
+    "scaling": "seconds",
+    "time_to_accuracy": "seconds",
+    "transfer": "seconds_per_image",
+    "profile": "milliseconds_and_calls_of_a_step",
+}  # what --out calls the numbers; of the others they are images/s
+
 
 @command
 def main(argv: list[str] | None = None) -> int:
     parser = Parser(__doc__)
-    parser.add_argument("what", choices=("loader", "train", "models", "scaling", "transfer"), help="what is timed")
+    parser.add_argument("what", choices=_WHAT, help="what is timed")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--rec", help="records to read (the built-in shapes)")
-    source.add_argument("--photos", type=pathlib.Path, help="a folder of images, repeated to about 1000")
+    source.add_argument(
+        "--photos", type=pathlib.Path,
+        help="a folder of images, repeated to about 1000; time_to_accuracy: train.rec and val.rec, or class folders",
+    )  # fmt: skip
     parser.add_argument("--input-size", type=int, default=224, metavar="PX", help="side of the images (224)")
     parser.add_argument("--batch-size", type=int, metavar="N", help="default 64 for loader, 2 for transfer, else 16")
     parser.add_argument(
@@ -40,45 +52,92 @@ def main(argv: list[str] | None = None) -> int:
         help="(resnet50_v1d; models: mobilenet1.0, inceptionv3 too; transfer: resnet50_v1b)",
     )
     parser.add_argument("--scale", default="small", help="for transfer: small (images of 300 and 240 px) or paper")
-    parser.add_argument(
-        "--steps", type=int, default=8, metavar="N", help="steps in a round of train, models, scaling, transfer (8)"
-    )
+    parser.add_argument("--steps", type=int, default=8, metavar="N", help="steps in a round, of all but loader (8)")
     parser.add_argument(
         "--rounds", type=int, default=5, metavar="N", help="rounds, in each of which every contestant has a turn (5)"
     )
     parser.add_argument(
         "--ranks", type=int, default=2, metavar="N", help="for scaling: number of ranks compared with one (2)"
     )
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="for scaling (float32)")
+    parser.add_argument(
+        "--dtype", choices=("float32", "bfloat16"), default="float32", help="for scaling and profile (float32)"
+    )
     parser.add_argument(
         "--accumulate", type=int, default=1, metavar="K", help="for scaling: batches for one update (1)"
     )
     parser.add_argument(
         "--bucket", type=float, default=32, metavar="MIB", help="for scaling: size of one message, MiB (32)"
     )
+    parser.add_argument(
+        "--link",
+        type=real(0.01, 100),
+        metavar="GBIT",
+        help="for scaling: half of the ranks each behind a link of so many Gbit/s (as root on Linux)",
+    )
+    parser.add_argument(
+        "--predict",
+        nargs="+",
+        metavar="WORD=VALUE",
+        help="for scaling: nothing is measured; the efficiency to expect, such as ranks=512 images_per_second=1200; "
+        f"words: {', '.join(scaling_words.WORDS)}",
+    )
+    _accuracy_flags(parser.add_argument_group("time_to_accuracy"))
     parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="write every round as JSON")
     args = parser.parse_args(argv)
+    for flag in ("link", "predict"):
+        if getattr(args, flag) and args.what != "scaling":
+            raise Refused(f"--{flag} is for scaling: benchmark.py scaling --{flag} ...")
+    if args.predict:
+        _refuse_beside_predict(args)
+        print(*scaling_words.tell(args.predict), sep="\n")
+        return 0
     if args.out:
         require_writable(args.out, "--out")
     results, lines = _measure(args)
     print(*lines, sep="\n")
     if args.out:
-        kinds = {"scaling": "seconds", "transfer": "seconds_per_image"}
-        kind = kinds.get(args.what, "images_per_second")
+        kind = _KINDS.get(args.what, "images_per_second")
         record = {"what": lines, "machine": machine(), kind: results}
+        if args.what == "scaling":
+            record["setting"] = {**_setting(args), "cycle_ms": float(os.environ.get("HOROVOD_CYCLE_TIME", 10))}
         write_text(args.out, json.dumps(record, indent=2) + "\n", named=True)
     return 0
+
+
+def _accuracy_flags(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--recipe", default="imagenette_fast", metavar="NAME", help="the fast one (imagenette_fast)")
+    group.add_argument(
+        "--against", default="imagenette", metavar="NAME", help="the paper's, PyTorch's too (imagenette)"
+    )
+    group.add_argument("--top1", type=float, default=0.75, metavar="SHARE", help="to be reached (0.75)")
+    group.add_argument("--seeds", type=whole(1, 100), default=3, metavar="N", help="trainings of each, in turns (3)")
+    runs = "folder of the trainings: done ones are not done again (runs/time_to_accuracy)"
+    group.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs/time_to_accuracy"), help=runs)
+
+
+def _time_to_accuracy(args: argparse.Namespace) -> tuple[dict[str, list[float]], list[str]]:
+    if args.photos is None:
+        raise Refused("--photos is missing: name the photos that are trained on")
+    if not 0 < args.top1 <= 1:
+        raise Refused(f"--top1 {args.top1:g}: it must lie in (0, 1], such as 0.75")
+    args.runs.mkdir(parents=True, exist_ok=True)
+
+    def keep(rows) -> None:
+        write_text(args.runs / "rows.json", json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+
+    return time_to_accuracy.run(args.photos, args.recipe, args.against, args.top1, args.seeds, args.runs, keep)
 
 
 def _measure(args: argparse.Namespace) -> tuple[dict[str, list[float]], list[str]]:
     if args.what == "models":
         names = [args.model] if args.model else ["resnet50_v1d", "mobilenet1.0", "inceptionv3"]
         return models.run(names, args.batch_size or 16, args.steps, args.rounds)
+    if args.what == "profile":
+        return profile.run(args.model or "resnet50_v1d", args.dtype, args.batch_size or 16, args.steps)
+    if args.what == "time_to_accuracy":
+        return _time_to_accuracy(args)
     if args.what == "scaling":
-        return scaling.run(
-            args.model or "resnet50_v1d", args.input_size, args.batch_size or 16, args.dtype, args.ranks, args.steps,
-            args.rounds, int(args.bucket * 2**20), args.accumulate,
-        )  # fmt: skip
+        return scaling.run(**_setting(args), steps=args.steps, rounds=args.rounds)
     if args.what == "transfer":
         model = args.model or "resnet50_v1b"
         return transfer.run(model, args.scale, args.batch_size or 2, args.threads, args.steps, args.rounds)
@@ -88,6 +147,23 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, list[float]], list[str
             return loader.run(rec, args.input_size, args.batch_size or 64, args.threads, args.rounds)
         model = args.model or "resnet50_v1d"
         return train.run(rec, model, args.input_size, args.batch_size or 16, args.threads, args.steps, args.rounds)
+
+
+def _refuse_beside_predict(args: argparse.Namespace) -> None:
+    for flag, word in {"model": "model", "batch_size": "batch", "link": "link", "out": ""}.items():
+        if getattr(args, flag) is not None:
+            name = f"--{flag.replace('_', '-')}"
+            raise Refused(
+                f"{name} is for measuring: with --predict " + (f"give {word}=VALUE" if word else "nothing is written")
+            )
+
+
+def _setting(args: argparse.Namespace) -> dict:
+    """What is measured of scaling; benchmarks/scaling_fit.py reads it from the record."""
+    return dict(
+        model=args.model or "resnet50_v1d", size=args.input_size, batch=args.batch_size or 16, dtype=args.dtype,
+        ranks=args.ranks, bucket_bytes=int(args.bucket * 2**20), accumulate=args.accumulate, link=args.link,
+    )  # fmt: skip
 
 
 def _packed(folder: pathlib.Path, scratch: str) -> str:

@@ -1,4 +1,7 @@
-"""Networks on one fixed batch: ours, GluonCV's and, where it is installed, timm's under PyTorch, taking turns."""
+"""Networks on one fixed batch: ours, GluonCV's and, where it is installed, timm's under PyTorch, taking turns.
+
+Beside them large matrix products: what a network reaches of their rate is what it makes of the machine.
+"""
 
 from __future__ import annotations
 
@@ -11,28 +14,31 @@ from collections.abc import Callable, Sequence
 import mxnet as mx
 import numpy as np
 
+from benchmarks import machine_rate
 from benchmarks.results import compare
 from gluon_tricks.core import foreign, keyed_random
 from gluon_tricks.machine.devices import start_precision
 from gluon_tricks.paper.contest import Contestant, measure
 from model_zoo import get_model
 from model_zoo.inference import fuse, quantise
+from model_zoo.summary import summarise
 
 _PREDICTIONS = 4  # batches to predict in the time of one training step, roughly: rounds of equal length
 
 
 def run(models: Sequence[str], batch_size: int, steps: int, rounds: int) -> tuple[dict[str, list[float]], list[str]]:
-    """Returns images/s of every contestant and round, and a line per comparison.
+    """Returns images/s of every contestant and round, and a line per comparison; of matrix products GFLOP/s.
 
     Args:
         models: names that both zoos know; each runs at its native size.
-        batch_size: images per step; steps: training steps in a round.
+        batch_size: images per step; prediction is measured with single images too.
+        steps: training steps in a round.
     """
     results, lines = {}, []
     for model in models:
-        for work in ("training", "prediction"):
+        for work, images in (("training", batch_size), ("prediction", batch_size), ("prediction", 1)):
             for dtype in ("float32", "bfloat16"):
-                measured, compared = _contest(model, work, dtype, batch_size, steps, rounds)
+                measured, compared = _contest(model, work, dtype, images, steps, rounds)
                 results.update(measured)
                 lines += compared
     return results, lines
@@ -49,23 +55,41 @@ def _contest(model, work, dtype, batch_size, steps, rounds):
     vanilla = f"ours, {model[:-1]}"  # of resnet50_v1d: resnet50_v1
     if model.endswith("_v1d") and work == "training":
         sides[vanilla] = ("mxnet_network", {"zoo": "ours", "model": model[:-1]})
-    if work == "prediction":
-        sides["ours, fused"] = ("mxnet_network", {"zoo": "ours", "form": "fused"})
-        if dtype == "float32":
-            sides["ours, int8"] = ("mxnet_network", {"zoo": "ours", "form": "int8"})
+    if work == "prediction" and dtype == "float32":  # in bfloat16 fused operators are slower, and other numbers
+        sides.update({f"ours, {form}": ("mxnet_network", {"zoo": "ours", "form": form}) for form in ("fused", "int8")})
     names = {side: f"{what}: {side}" for side in sides}
     contestants = [
         Contestant(names[side], f"{__name__}:{function}", {**common, **extra})
         for side, (function, extra) in sides.items()
     ]
-    results = measure(contestants, rounds)
-    short = {side: results[name] for side, name in names.items()}
+    measured = measure([*contestants, *machine_rate.contestants(dtype)], rounds)
+    short = {side: measured[name] for side, name in names.items()}
     lines = [compare(short, what, "ours", other) for other in ("GluonCV", "timm") if other in sides]
     lines += [compare(short, what, other, "ours") for other in ("ours, fused", "ours, int8") if other in sides]
     if vanilla in sides:
         slower = 1 - statistics.median(d / v for d, v in zip(short["ours"], short[vanilla]))
         lines.append(f"{what}: {slower:.1%} slower than {vanilla}; the paper's ResNet-50-D (section 4.2): 3 %")
-    return results, lines
+    short.pop(vanilla, None)  # of another number of products
+    lines += _fractions(f"{what}: ", net, work, short, machine_rate.machine_rate(measured, dtype))
+    if batch_size == 1:
+        lines += [f"{what}: {side} {1000 / statistics.median(rates):.2f} ms an image" for side, rates in short.items()]
+    return {name if name in names.values() else f"{what}: {name}": rates for name, rates in measured.items()}, lines
+
+
+def _fractions(what: str, net, work: str, rates: dict[str, list[float]], machine: list[float]) -> list[str]:
+    """A line on what each reaches of the machine's rate. A training step multiplies three times what prediction does.
+
+    Args:
+        rates: images/s of each round.
+        machine: GFLOP/s of each round.
+    """
+    each = 2e-9 * summarise(net, net.input_size).total.multiply_adds * (3 if work == "training" else 1)  # of an image
+    return [
+        f"{what}{side} {each * statistics.median(found):.0f} GFLOP/s, "
+        f"{statistics.median(each * rate / most for rate, most in zip(found, machine)):.2f} of the machine's "
+        f"{statistics.median(machine):.0f}"
+        for side, found in rates.items()
+    ]
 
 
 def mxnet_network(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -16,10 +17,10 @@ from typing import Any
 import mxnet as mx
 import tqdm
 
+from benchmarks import links
 from gluon_tricks.core.wording import byte_size, plural
 from gluon_tricks.ranks import distributed, launcher
 from gluon_tricks.ranks.gradients import BUCKET_BYTES, Gradients
-from gluon_tricks.ranks.hosts import parse_hosts
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.training.job import Job, Options
 from gluon_tricks.training.loop import train_epoch, train_step
@@ -30,42 +31,48 @@ PARTS = ("step", "compute", "messages", "loop", "waiting loop")
 
 
 def run(
-    model: str, size: int, batch_size: int, dtype: str, ranks: int, steps: int, rounds: int,
-    bucket_bytes: int = BUCKET_BYTES, accumulate: int = 1,
+    model: str, size: int, batch: int, dtype: str, ranks: int, steps: int, rounds: int,
+    bucket_bytes: int = BUCKET_BYTES, accumulate: int = 1, link: float | None = None,
 ) -> tuple[dict[str, list[float]], list[str]]:  # fmt: skip
     """Returns seconds of every part in every round, and lines that say what they mean.
 
     The jobs of a round are started one after the other, so that no rank that waits takes time from another.
 
     Args:
-        model: of the zoo; size: px; batch_size: images of a rank in a round of a step; dtype: float32 or bfloat16.
+        model: of the zoo; size: px; batch: images of a rank in a round of a step; dtype: float32 or bfloat16.
         ranks: compared with one; each has one thread.
         steps: timed in a row.
         bucket_bytes, accumulate: see Gradients and Recipe.
+        link: Gbit/s between the two halves of the ranks; None: they are on one machine, without a network.
+
+    Raises:
+        Refused: the link cannot be made here.
     """
     arguments = dict(
-        model=model, size=size, batch_size=batch_size, dtype=dtype, steps=steps, bucket_bytes=bucket_bytes,
+        model=model, size=size, batch_size=batch, dtype=dtype, steps=steps, bucket_bytes=bucket_bytes,
         accumulate=accumulate,
     )  # fmt: skip
     found: dict[str, list[float]] = {}
     facts: dict = {}
-    for number in tqdm.tqdm([1, ranks] * rounds, desc="measuring", unit=" jobs", disable=None):
-        facts = _job(number, arguments)
-        for part in PARTS:
-            found.setdefault(f"{number} ranks, {part}, s", []).append(facts[part])
-    return found, _lines(found, facts, ranks, batch_size * accumulate, f"{model} at {size} px, {dtype}")
+    with contextlib.ExitStack() as stack:
+        alone = links.here(1)
+        place = stack.enter_context(links.slowed(ranks, link)) if link else links.here(ranks)
+        for number in tqdm.tqdm([1, ranks] * rounds, desc="measuring", unit=" jobs", disable=None):
+            facts = _job(alone if number == 1 else place, number, arguments)
+            for part in PARTS:
+                found.setdefault(f"{number} ranks, {part}, s", []).append(facts[part])
+    what = f"{model} at {size} px, {dtype}" + (f", a link of {link:g} Gbit/s" if link else "")
+    return found, _lines(found, facts, ranks, batch * accumulate, what)
 
 
-def _job(ranks: int, arguments: dict) -> dict:
+def _job(place: links.Place, ranks: int, arguments: dict) -> dict:
     """What rank 0 of a job measured."""
     with tempfile.TemporaryDirectory(prefix="gluon_tricks_scaling_") as scratch:
         out = pathlib.Path(scratch) / "out.json"
         words = [sys.executable, "-m", __name__, json.dumps(arguments), str(out)]
-        logs, more = pathlib.Path(scratch) / "logs", {"OMP_NUM_THREADS": "1"}
+        logs, more = pathlib.Path(scratch) / "logs", {"OMP_NUM_THREADS": "1", **place.environment}
         with open(pathlib.Path(scratch) / "said", "w") as said:
-            job = launcher.Launch(
-                words, ranks, parse_hosts(None, ranks), logs, [launcher.horovodrun()], out=said, more=more
-            )
+            job = launcher.Launch(words, ranks, place.hosts, logs, place.runner, out=said, more=more)
             failure = job.wait()
         if failure is not None:
             raise RuntimeError(f"{failure}: {' / '.join(failure.tail)}")
@@ -80,6 +87,7 @@ def _lines(found: dict[str, list[float]], facts: dict, ranks: int, images: int, 
         return statistics.median(x / y for x, y in zip(found[a], found[b]))
 
     efficiency = ratio("1 ranks, step, s", f"{ranks} ranks, step, s")
+    in_loop = ratio("1 ranks, loop, s", f"{ranks} ranks, loop, s")
     contention = ratio("1 ranks, compute, s", f"{ranks} ranks, compute, s")
     compute, step, messages = (median(ranks, part) for part in ("compute", "step", "messages"))
     hidden = 1 - min(max(step - compute, 0.0) / messages, 1.0)
@@ -88,6 +96,8 @@ def _lines(found: dict[str, list[float]], facts: dict, ranks: int, images: int, 
         f"{what}, {images} images a rank and step, one thread a rank",
         f"1 rank: {images / median(1, 'step'):.2f} images/s; {ranks} ranks: {ranks * images / step:.2f} images/s; "
         f"efficiency {efficiency:.3f}",
+        f"in the training loop, which waits for nothing: 1 rank {images / median(1, 'loop'):.2f} images/s; "
+        f"{ranks} ranks: {ranks * images / loop:.2f} images/s; efficiency {in_loop:.3f}",
         f"without messages the ranks would have {contention:.3f}: the rest is the machine's (memory, clock)",
         f"a step of {ranks} ranks: {step:.3f} s; without messages {compute:.3f} s; messages alone {messages:.3f} s, "
         f"of which {hidden:.0%} are hidden behind the backward pass",
@@ -109,8 +119,13 @@ def measure_rank(
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="gluon_tricks_scaling_") as folder:
         job = prepare(recipe, pathlib.Path(folder), Options(contexts=[mx.cpu()], threads=1, log_interval=10**9))
-        job.journal.close()
-    job.gradients = Gradients(list(job.net.collect_params().values()), accumulate > 1, bucket_bytes)
+        job.gradients = Gradients(list(job.net.collect_params().values()), accumulate > 1, bucket_bytes)
+        with job.journal:  # the loop writes the losses of its steps
+            return {**_measure(job, steps), "bytes": job.gradients.bytes, "buckets": len(job.gradients.buckets)}
+
+
+def _measure(job: Job, steps: int) -> dict[str, float]:
+    """Seconds of each of PARTS."""
     batch = next(iter(job.task.train.epoch(0)))
     alone = dataclasses.replace(job, gradients=_Mute(job.gradients))
     parts = {
@@ -125,7 +140,7 @@ def measure_rank(
     asking = dataclasses.replace(job.options, should_stop=lambda: distributed.agree(False))
     found["loop"] = _loop(job, batch)
     found["waiting loop"] = _loop(dataclasses.replace(job, options=asking), batch)
-    return {**found, "bytes": job.gradients.bytes, "buckets": len(job.gradients.buckets)}
+    return found
 
 
 def _loop(job: Job, batch: Any) -> float:
@@ -141,7 +156,8 @@ class _Mute:
     """Gradients that stay on their rank."""
 
     def __init__(self, gradients: Gradients):
-        self.accumulate, self.clear, self.first = gradients.accumulate, gradients.clear, gradients.first
+        self.accumulate, self.clear = gradients.accumulate, gradients.clear
+        self.add_round, self.first = gradients.add_round, gradients.first
 
     def sum_over_ranks(self) -> None:
         pass

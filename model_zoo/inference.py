@@ -47,7 +47,7 @@ def fuse(net: HybridBlock, images: mx.nd.NDArray) -> None:
 
 
 def _own(outputs) -> np.ndarray:
-    return (outputs[0] if isinstance(outputs, (list, tuple)) else outputs).asnumpy()
+    return (outputs[0] if isinstance(outputs, (list, tuple)) else outputs).astype("float32").asnumpy()
 
 
 def quantise(net: HybridBlock, batches: Iterable[mx.nd.NDArray]) -> HybridBlock:

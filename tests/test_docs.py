@@ -10,6 +10,7 @@ import re
 import numpy as np
 import pytest
 
+from benchmarks import scaling_fit, scaling_words
 from gluon_tricks.paper import power
 from gluon_tricks.paper.cells import Runs
 from gluon_tricks.paper.paired import Effect, could_tell
@@ -338,6 +339,26 @@ def test_the_house_is_as_it_is_told():
         )
     for path in re.findall(r"`((?:gluon_tricks|model_zoo|tests)/[\w/]+(?:\.py|/))`", page):
         assert (ROOT / path).exists(), path
+
+
+def test_what_is_said_of_scaling_is_as_the_model_has_it():
+    """The table, the constants, the errors and the example; tests/benchmarks/test_scaling_fit.py holds the model."""
+    found = json.loads((ROOT / "results" / "scaling" / "model.json").read_text(encoding="utf-8"))
+    page, text = text_of("docs/multi_node.md"), prose("docs/multi_node.md")
+    assert scaling_fit.in_page(page, scaling_fit.table(found)) == page
+    assert len(found["own"]) == len(scaling_fit.own()) and len(found["published"]) == len(scaling_fit.published()[1])
+    constants, errors = found["constants"], found["errors"]
+    rdma, tcp = (f"{1e6 * constants[f'{transport}_step']:.0f}" for transport in ("rdma", "tcp"))
+    for sentence in (
+        f"({100 * constants['rdma']:.0f} % by RDMA, {100 * constants['tcp']:.0f} % by TCP)",
+        f"({rdma} and {tcp} µs)",
+        f"deviation of a rank's step ({100 * constants['jitter']:.1f} %)",
+        f"Of {len(found['published'])} published efficiencies the predictions are off by {errors['median']:.3f} "
+        f"(median), nine in ten by at most {errors['nine_in_ten']:.3f}, the worst by {errors['largest']:.3f}.",
+    ):
+        assert sentence in text
+    command, shown = re.search(r"scaling --predict (.*?)\n```\n.*?```\n(.*?)\n```", page, re.DOTALL).groups()
+    assert shown.splitlines() == scaling_words.tell(command.replace("\\", "").split())[1:4]
 
 
 def ends(*folders):

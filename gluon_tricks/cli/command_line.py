@@ -10,18 +10,19 @@ import argparse
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 from gluon_tricks.cli import flags, gluoncv_scripts
 from gluon_tricks.cli.balance import with_balance
 from gluon_tricks.cli.images import require_one_mean, with_records
+from gluon_tricks.cli.optimizer_flags import with_optimizer
 from gluon_tricks.cli.parts import with_parts
 from gluon_tricks.cli.photos import photos_named, require_one_set_of_images, with_fitting_batch, with_photos
+from gluon_tricks.cli.refinement_flags import with_refinements
 from gluon_tricks.cli.selection import with_selection
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
-from gluon_tricks.networks.load import model_of, pinned, starting_point
+from gluon_tricks.networks.load import model_of, starting_point
 from gluon_tricks.recipes.recipe import Recipe, apply_setting
 from gluon_tricks.recipes.registry import get_recipe, is_cell
 from gluon_tricks.recipes.settings import Settings
@@ -30,14 +31,10 @@ from gluon_tricks.tricks import (
     Cosine,
     DataDependentInit,
     Distillation,
-    LabelSmoothing,
     LinearDecay,
-    Mixup,
-    NoBiasDecay,
     Plateau,
     PolyDecay,
     StepDecay,
-    Trick,
     Warmup,
     ZeroGamma,
 )
@@ -97,7 +94,7 @@ def changed_by_flags(
     recipe = _with_fields(recipe, args)
     recipe = _with_network(recipe, args)
     recipe = _with_schedule(recipe, args)
-    recipe = _with_refinements(recipe, args, form)
+    recipe = with_refinements(recipe, args, form)
     for setting in args.set:
         key, _, text = setting.partition("=")
         if key == "pretrained":  # a tag such as 121e1579 would be read as a number
@@ -172,7 +169,7 @@ def _with_fields(recipe: Recipe, args: argparse.Namespace) -> Recipe:
         given.setdefault("mean_of", "")
     if args.resume_params:
         given["start_epoch"] = args.resume_epoch or 0
-    return with_parts(recipe.set(**given), args)
+    return with_optimizer(with_parts(recipe.set(**given), args), args)
 
 
 def _with_network(recipe: Recipe, args: argparse.Namespace) -> Recipe:
@@ -238,43 +235,6 @@ def _step_decay(args: argparse.Namespace, epochs: int, old: StepDecay) -> StepDe
             raise Refused(f"--lr-decay-period {args.lr_decay_period}: it takes 1 or more epochs")
         at = tuple(range(args.lr_decay_period, max(epochs, args.lr_decay_period + 1), args.lr_decay_period))
     return StepDecay(at, old.by if args.lr_decay is None else args.lr_decay)
-
-
-def _with_refinements(recipe: Recipe, args: argparse.Namespace, form: str) -> Recipe:
-    if args.last_gamma:
-        recipe = recipe.add(ZeroGamma())
-    if args.no_wd:
-        recipe = recipe.add(NoBiasDecay())
-    if args.label_smoothing is not None:
-        recipe = _with_trick(recipe, LabelSmoothing, True, {"form": form}, {"eps": args.label_smoothing})
-    given = {"temperature": args.temperature, "hard_weight": args.hard_weight}
-    given["teacher"] = pinned(args.teacher) if args.teacher else None
-    if args.hard_weight is not None:
-        given["form"] = "gluoncv"  # the one that has such a weight
-    flags = "--temperature and --hard-weight go with --teacher RUN"
-    recipe = _with_trick(recipe, Distillation, bool(args.teacher), {"form": form}, given, flags)
-    given = {"alpha": args.mixup_alpha, "off_epochs": args.mixup_off_epoch}
-    return _with_trick(recipe, Mixup, args.mixup, {}, given, "--mixup-alpha and --mixup-off-epoch go with --mixup")
-
-
-def _with_trick(
-    recipe: Recipe, kind: type[Trick], asked: bool, default: dict[str, Any], given: dict[str, Any], flags: str = ""
-) -> Recipe:
-    """The recipe with a trick added, or changed where it has it: what no flag gives stays as the recipe has it.
-
-    Args:
-        asked: whether it is to be added.
-        default: fields of one that is added.
-        given: fields by flags, None where a flag is not given.
-        flags: what to say where they are given and there is no such trick.
-    """
-    present = next((trick for trick in recipe.tricks if isinstance(trick, kind)), None)
-    given = {field: value for field, value in given.items() if value is not None}
-    if present:
-        return recipe.add(dataclasses.replace(present, **given))
-    if not asked and given:
-        raise Refused(flags)
-    return recipe.add(kind(**{**default, **given})) if asked else recipe
 
 
 def _without_what_cannot_be(recipe: Recipe, args: argparse.Namespace) -> tuple[Recipe, list[str]]:

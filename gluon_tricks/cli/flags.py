@@ -9,8 +9,10 @@ from typing import Any
 
 from gluon_tricks.cli import gluoncv_flags
 from gluon_tricks.cli.balance import balance_flags
+from gluon_tricks.cli.optimizer_flags import optimizer_flags
 from gluon_tricks.cli.parts import parts_flags
 from gluon_tricks.cli.photos import photo_flags
+from gluon_tricks.cli.refinement_flags import one_class_flags, refinement_flags
 from gluon_tricks.cli.selection import selection_flags
 from gluon_tricks.core.arguments import MOST_GPUS, MOST_THREADS, Parser, whole
 from gluon_tricks.core.wording import quoted
@@ -49,8 +51,8 @@ def parser() -> Parser:
     _network_flags(parser.add_argument_group("network"))
     _optimisation_flags(parser.add_argument_group("optimisation"))
     refinements = parser.add_argument_group("refinements")
-    _one_class_flags(refinements)
-    _refinement_flags(refinements)
+    one_class_flags(refinements)
+    refinement_flags(refinements)
     run_flags(parser.add_argument_group("run"))
     _gluoncv_flags(parser.add_argument_group("GluonCV's scripts"))
     return parser
@@ -58,7 +60,7 @@ def parser() -> Parser:
 
 _NOT_OF_TAGS = (
     *("data_dir", "val_split", "rec_train_idx", "rec_val_idx", "num_training_samples"),
-    *("label_smoothing", "teacher", "temperature", "hard_weight"),
+    *("label_smoothing", "teacher", "temperature", "hard_weight", "bce"),
 )
 
 
@@ -75,7 +77,7 @@ def tag_parser(description: str, own_flags: Callable[[Any], None]) -> Parser:
     _data_flags(data)
     _network_flags(parser.add_argument_group("network"))
     _optimisation_flags(parser.add_argument_group("optimisation"))
-    _refinement_flags(parser.add_argument_group("refinements"))
+    refinement_flags(parser.add_argument_group("refinements"))
     run_flags(parser.add_argument_group("run"))
     parser.set_defaults(use_rec=False, script=SCRIPTS[0], drop_rate=None, **dict.fromkeys(_NOT_OF_TAGS))
     return parser
@@ -237,21 +239,7 @@ def optimisation_flags(group, without_lr: str = "the recipe's") -> None:
     group.add_argument("--momentum", type=float, metavar="M", help="momentum of the optimiser (the recipe's, 0.9)")
     group.add_argument("--wd", "--weight-decay", type=float, help="weight decay (the recipe's)")
     parts_flags(group)
-
-
-def _one_class_flags(group) -> None:
-    """Of the refinements that take images of one class each."""
-    group.add_argument(
-        "--label-smoothing",
-        nargs="?",
-        type=float,
-        const=0.1,
-        metavar="EPS",
-        help="smoothing of the target (off; EPS: 0.1)",
-    )
-    group.add_argument("--teacher", metavar="SRC", help=f"distillation: {SOURCE}")
-    group.add_argument("--temperature", type=float, metavar="T", help="temperature of distillation (20)")
-    group.add_argument("--hard-weight", type=float, metavar="W", help="weight of the hard loss in GluonCV's form (0.5)")
+    optimizer_flags(group)
 
 
 def _gluoncv_flags(group) -> None:
@@ -275,12 +263,6 @@ def _auto(text: str) -> str:
             "parameters alone with --resume-params"
         )
     return text
-
-
-def _refinement_flags(group) -> None:
-    group.add_argument("--mixup", action="store_true", help="train on mixed pairs of images")
-    group.add_argument("--mixup-alpha", type=float, metavar="A", help="alpha of mixup's Beta distribution (0.2)")
-    group.add_argument("--mixup-off-epoch", type=int, metavar="N", help="no mixup in the last N epochs (0)")
 
 
 def run_flags(group) -> None:

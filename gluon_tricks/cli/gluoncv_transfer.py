@@ -102,7 +102,6 @@ def _fcn_flags(group) -> None:
     group.add_argument("--syncbn", action="store_true", help="GluonCV's: batch normalisation over all ranks")
     group.add_argument("--no-wd", action="store_true", help="no weight decay on biases, gamma and beta")
     group.add_argument("--mode", choices=("hybrid", "imperative"), help="hybrid: compiled to a graph (hybrid)")
-    group.add_argument("--optimizer", choices=("sgd", "nag", "adam"), help="optimiser (the recipe's, sgd)")
     gluoncv_flags.add(group, gluoncv_flags.SEGMENTATION)
 
 

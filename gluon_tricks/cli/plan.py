@@ -26,6 +26,7 @@ def show(args: argparse.Namespace, recipe_from_flags: Callable) -> int:
         if args.resume:
             raise Refused("--plan is for a new run: what a run was started with is in RUN/recipe.json")
         recipe, notes = recipe_from_flags(args, max(args.num_gpus or 1, 1), None)
+        recipe.optimizer_and_numbers()  # refuses tricks that are not for the optimiser
         notes = [*notes, *task_of(recipe).told_of(recipe)]
     except Refused as error:
         print(f"refused: {one_line(error)}", file=sys.stderr)

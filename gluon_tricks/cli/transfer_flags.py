@@ -10,6 +10,7 @@ from typing import Any
 from gluon_tricks.cli import gluoncv_transfer
 from gluon_tricks.cli.command_line import new_doubts, numbers
 from gluon_tricks.cli.flags import optimisation_flags, run_flags
+from gluon_tricks.cli.optimizer_flags import with_optimizer
 from gluon_tricks.cli.parts import with_parts
 from gluon_tricks.cli.selection import class_names
 from gluon_tricks.core.arguments import MOST_THREADS, Parser, whole
@@ -41,7 +42,6 @@ _FIELDS = {  # flag -> field
     "void": "void",
     "num_classes": "classes",
     "mode": "mode",
-    "optimizer": "optimizer",
     "aux_weight": "aux_weight",
 }
 _OWN_DATA = {  # flag -> the data sets that it goes with
@@ -159,7 +159,7 @@ def recipe_from_flags(
     _refuse_what_has_no_effect(args, recipe)
     given = {field: getattr(args, flag, None) for flag, field in _FIELDS.items()}
     given = {field: value for field, value in given.items() if value is not None}
-    recipe = with_parts(recipe.set(**{**_of_own_data(args), **given}), args)
+    recipe = with_optimizer(with_parts(recipe.set(**{**_of_own_data(args), **given}), args), args)
     if args.base_params:
         recipe = _with_base(recipe, args, begun)
     if args.data:

@@ -1,17 +1,16 @@
-"""From the loader's uint8 batch to the network's input: flip, colour, PCA noise and normalisation on the device.
+"""From the loader's uint8 batch to the network's input: flip, colour, PCA noise and normalisation.
 
-Every colour operation is affine in RGB, so on the host they compose to one 3x7 matrix per image, and the device
-does one small product:
+Every colour operation is affine in RGB, so they compose to one 3x7 matrix per image, and one small product of each
+pixel does them all:
 
     y = A x + B m + c,    matrix = [A | B | c],    x: a pixel's RGB, m: the mean RGB of its image
 
-`coefficients` draws and composes, `Preprocess` applies; `augmented` is both, for a loop of one's own.
+`coefficients` draws and composes, `network_input.NetworkInput` applies; `augmented` is both, for a loop of one's own.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 
 import mxnet as mx
@@ -19,6 +18,7 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.keyed_random import generator
+from gluon_tricks.data.network_input import NetworkInput
 from gluon_tricks.data.pixel_mean import PixelMean
 from model_zoo.mean_image import MeanImage
 from model_zoo.preprocessing import IMAGENET
@@ -154,7 +154,7 @@ def coefficients(
     mean: Sequence[float] = MEAN_RGB,
     std: Sequence[float] = STD_RGB,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws the augmentation of each image: what `Preprocess` needs beside the images.
+    """Draws the augmentation of each image: what `NetworkInput` needs beside the images.
 
     Args:
         kind: a key of AUGMENTS: "paper", "gluoncv", "alexnet" (flip and PCA noise), "flip" or "none" (normalise only).
@@ -200,56 +200,6 @@ def _draws(seed: int, epoch: int | Sequence[int], images: Sequence[int]) -> tupl
     return np.array([rng.random(5) for rng in streams]), np.array([rng.standard_normal(3) for rng in streams])
 
 
-class Preprocess(mx.gluon.HybridBlock):
-    """Applies `coefficients` to a batch: mirrored where flip is 1, then y = A x + B m + c at every pixel.
-
-    Always computed in float32, also under `amp.init("bfloat16")`.
-
-    Args:
-        dtype: of the result: the network's own.
-
-    Inputs:
-        images: (N, H, W, 3) uint8, RGB, of any size.
-        matrix: (N, 3, 7) float32.
-        flip: (N,) float32, 0 or 1.
-
-    Returns: (N, 3, H, W).
-    """
-
-    def __init__(self, dtype: str = "float32"):
-        super().__init__()
-        self._dtype = dtype
-
-    def hybrid_forward(self, F, images, matrix, flip):
-        slope, of_mean, offset = (
-            F.slice_axis(matrix, axis=2, begin=begin, end=end) for begin, end in ((0, 3), (3, 6), (6, 7))
-        )
-        source, area = self._source(F, images, flip)
-        pixels = F.cast(F.take(images.reshape((-1, 3)), source, axis=0), "float32")  # (N, H*W, 3)
-        # As a product with ones: the mean operator along this axis takes ten times as long.
-        ones = F.ones_like(F.cast(source, "float32")).expand_dims(2)
-        mean = F.broadcast_div(F.batch_dot(pixels, ones, transpose_a=True), area)  # (N, 3, 1)
-        offset = offset + F.batch_dot(of_mean, mean)  # (N, 3, 1)
-        # Transposing the pixels inside the product gives the network's layout for nothing.
-        result = F.broadcast_add(F.batch_dot(slope, pixels, transpose_b=True), offset)  # (N, 3, H*W)
-        result = F.reshape_like(result, images, lhs_begin=2, lhs_end=3, rhs_begin=1, rhs_end=3)  # (N, 3, H, W)
-        return result if self._dtype == "float32" else F.cast(result, self._dtype)
-
-    def _source(self, F, images, flip):
-        """The number of the pixel that comes to each place, (N, H*W) int32, and H * W, (1, 1, 1) float32.
-
-        Gathering pixels is three times as fast as reversing everything and choosing. The counting starts from the
-        inputs because `arange` cannot be traced under AMP and the shape is unknown here.
-        """
-        plane = F.cast(F.slice(images, begin=(0, 0, 0, 0), end=(1, None, None, 1)), "float32")
-        order = F.contrib.arange_like(plane)  # (1, H, W, 1): y W + x
-        orders = F.concat(order, F.reverse(order, axis=2), dim=0).reshape((2, -1))  # as it is, mirrored
-        area = F.max(order, keepdims=True).reshape((1, 1, 1)) + 1
-        stride = F.cast(area.reshape((1, 1)), "int32")
-        image = F.cast(F.contrib.arange_like(flip, axis=0), "int32").reshape((-1, 1))  # (N, 1)
-        return F.broadcast_add(F.take(F.cast(orders, "int32"), flip), F.broadcast_mul(image, stride)), area
-
-
 def augmented(
     images: np.ndarray, indices: Sequence[int], context: mx.Context | None = None, *, kind: str = "paper",
     seed: int = 0, epoch: int = 0, mean: Sequence[float] = MEAN_RGB, std: Sequence[float] = STD_RGB,
@@ -273,12 +223,7 @@ def augmented(
 
     Source: Bag of Tricks, section 2.1.
     """
-    arrays = (images, *coefficients(kind, seed, epoch, indices, mean, std))
-    return _preprocess()(*(mx.nd.array(array, ctx=context, dtype=array.dtype) for array in arrays))
+    return _NETWORK_INPUT(images, *coefficients(kind, seed, epoch, indices, mean, std), context or mx.cpu())
 
 
-@functools.cache
-def _preprocess() -> Preprocess:
-    block = Preprocess()
-    block.hybridize()
-    return block
+_NETWORK_INPUT = NetworkInput()

@@ -14,7 +14,7 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import expanded
 from gluon_tricks.data.class_names import training_names
-from gluon_tricks.networks.checkpoint import is_checkpoint, list_checkpoints, named, read_checkpoint
+from gluon_tricks.networks.checkpoint import is_checkpoint, list_checkpoints, named, part_of_run, read_checkpoint
 from gluon_tricks.networks.normalisation import alike, by_pixels, read_mean_image, require_alike
 from gluon_tricks.networks.of_recipe import restored_classifier
 from gluon_tricks.recipes.kinds import read_recipe, recipe_from_json
@@ -146,7 +146,8 @@ def starting_point(source: str, model: str) -> str:
     _require_classifiers(recipe, source, ", and a classifier starts from a classifier")
     if recipe is not None and recipe.model != model:
         raise Refused(f"{source} is a {recipe.model}, and the network is to be a {model}: use --model {recipe.model}")
-    part = "#parameter" if is_checkpoint(path) and not formats.split(path)[1] else ""
+    whole = is_checkpoint(path) and not formats.split(path)[1]
+    part = f"#{part_of_run(*read_checkpoint(path))}" if whole else ""
     return f"{path.absolute()}{part}"
 
 
@@ -203,7 +204,8 @@ def _open_file(
     _refuse_exported(path)
     if not graph and is_checkpoint(path):
         arrays, header = read_checkpoint(formats.split(path)[0])
-        recipe, arrays = recipe_from_json(header["recipe"]).resolved(), named(arrays, "parameter", "float32")
+        recipe = recipe_from_json(header["recipe"]).resolved()
+        arrays = named(arrays, part_of_run(arrays, header), "float32")
     restore = restorer(recipe) if recipe else None
     if graph:
         net = import_symbol(path, contexts)

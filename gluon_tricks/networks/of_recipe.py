@@ -113,7 +113,7 @@ def _group_norm(
 
 def require_images(
     net: mx.gluon.HybridBlock, shape: tuple[int, int, int], context: mx.Context, to_train: bool = False,
-    number_bytes: int = 4,
+    number_bytes: int = 4, copies: int = 3,
 ) -> None:  # fmt: skip
     """Refuses images that a network cannot take, or that take more memory than its device has, before any is taken.
 
@@ -123,6 +123,7 @@ def require_images(
     Args:
         shape: how many images the device has at a time, their height and width, px.
         number_bytes: of a number in the network.
+        copies: of Settings.copies, in training.
 
     Raises:
         Refused: too small, too large, or too many for the memory.
@@ -133,7 +134,7 @@ def require_images(
         summary = summarise(net, (height, width), images)
         outputs = [row.activation_bytes for row in summary.rows if row.layers]
         needed += number_bytes * (sum(outputs) if to_train else max(outputs)) // 4
-        needed += number_bytes * summary.total.parameters * (3 if to_train else 1)  # gradients and momentum
+        needed += number_bytes * summary.total.parameters * (copies if to_train else 1)
     if needed > there:
         raise Refused(
             f"{net.name} needs at least {needed / 1e9:.1f} GB of memory for {images} images of {height}x{width} px, "
@@ -164,7 +165,8 @@ def initialised_network(recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gl
     mx.random.seed(recipe.seed)
     net = untrained(recipe, pretrained=recipe.pretrained, ctx=list(contexts), to_train=True)
     shape = training_shape(recipe, contexts, recipe.input_size, recipe.input_size)
-    require_images(net, shape, contexts[0], to_train=True, number_bytes=4 if recipe.dtype == "float32" else 2)
+    number_bytes = 4 if recipe.dtype == "float32" else 2
+    require_images(net, shape, contexts[0], to_train=True, number_bytes=number_bytes, copies=recipe.copies())
     chosen, heads = starts(recipe, net), net.output_parts if recipe.new_head else ()
     anew = {id(p) for name, p in parameters_by_name(net).items() if name.split(".")[0] in heads}
     for name, parameter in net.collect_params().items():

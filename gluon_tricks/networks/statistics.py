@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import mxnet as mx
 import numpy as np
 
@@ -9,9 +11,10 @@ from gluon_tricks.networks.of_recipe import parameters_by_name
 from gluon_tricks.ranks import distributed
 
 
-def running_statistics(net: mx.gluon.Block) -> dict[str, mx.gluon.Parameter]:
-    """The parameters that batch normalisation moves in training, by structural name."""
-    return {name: p for name, p in parameters_by_name(net).items() if name.endswith(("running_mean", "running_var"))}
+def statistics_on_devices(net: mx.gluon.Block) -> dict[str, list[mx.nd.NDArray]]:
+    """Structural name -> a running mean or variance on each device of this rank."""
+    running = ("running_mean", "running_var")
+    return {name: p.list_data() for name, p in parameters_by_name(net).items() if name.endswith(running)}
 
 
 def average_statistics(net: mx.gluon.Block) -> None:
@@ -19,56 +22,54 @@ def average_statistics(net: mx.gluon.Block) -> None:
 
     So there is one network to evaluate and to save. On one device of one rank nothing is done.
     """
-    running = running_statistics(net).values()
-    if not running or _devices(net) == 1:
+    average_arrays(list(statistics_on_devices(net).values()))
+
+
+def average_arrays(arrays: Sequence[Sequence[mx.nd.NDArray]]) -> None:
+    """Gives every device of every rank the mean over them. Args: arrays: of each thing the one of each device."""
+    if not arrays or len(arrays[0]) * distributed.ranks() == 1:
         return
-    means = [np.mean([array.asnumpy() for array in p.list_data()], axis=0, dtype="float64") for p in running]
+    means = [np.mean([array.asnumpy() for array in of_devices], axis=0, dtype="float64") for of_devices in arrays]
     flat = distributed.total(np.concatenate([mean.ravel() for mean in means])) / distributed.ranks()
-    for p, mean in zip(running, np.split(flat, np.cumsum([mean.size for mean in means])[:-1])):
-        p.set_data(mx.nd.array(mean.reshape(p.shape), dtype=p.dtype))
+    for of_devices, mean in zip(arrays, np.split(flat, np.cumsum([mean.size for mean in means])[:-1])):
+        for array in of_devices:
+            array[:] = mean.reshape(array.shape)
 
 
-def statistics_of_devices(net: mx.gluon.Block) -> dict[str, np.ndarray]:
-    """NAME -> what every device of every rank has, (devices of all ranks, ...); {} where all have the same.
+def each_device(arrays: Mapping[str, Sequence[mx.nd.NDArray]]) -> dict[str, np.ndarray]:
+    """What every device of every rank has, (devices of all ranks, ...) by name; {} where all have the same.
 
     A run that is stopped within an epoch goes on from these: the mean of them would be averaged once more than in a
     run that is not, and so be rounded otherwise. All ranks must call it alike.
+
+    Args:
+        arrays: name -> what each device of this rank has.
     """
-    running, devices = running_statistics(net), _devices(net)
-    if not running or devices == 1:
+    here = len(next(iter(arrays.values()), ()))
+    if here * distributed.ranks() <= 1:
         return {}
-    mine = [np.concatenate([arrays[k].asnumpy().ravel() for arrays in _arrays(running)]) for k in _of_rank(net)]
-    table = np.zeros((devices, len(mine[0])))
-    table[distributed.rank() * len(mine) :][: len(mine)] = mine
-    table = distributed.total(table.ravel()).reshape(devices, -1)  # the others have zeros there: exact
+    mine = [np.concatenate([of_devices[k].asnumpy().ravel() for of_devices in arrays.values()]) for k in range(here)]
+    table = np.zeros((here * distributed.ranks(), len(mine[0])))
+    table[distributed.rank() * here :][:here] = mine
+    table = distributed.total(table.ravel()).reshape(table.shape)  # the others have zeros there: exact
     if (table == table[0]).all():
         return {}
-    parts = np.split(table, np.cumsum([int(np.prod(p.shape)) for p in running.values()])[:-1], axis=1)
-    return {name: part.reshape(devices, *p.shape).astype(p.dtype) for (name, p), part in zip(running.items(), parts)}
+    parts = np.split(table, np.cumsum([first.size for first, *_ in arrays.values()])[:-1], axis=1)
+    return {
+        name: part.reshape(-1, *first.shape).astype(first.dtype)
+        for (name, (first, *_)), part in zip(arrays.items(), parts)
+    }
 
 
-def set_statistics_of_devices(net: mx.gluon.Block, arrays: dict[str, np.ndarray]) -> None:
+def set_each_device(arrays: Mapping[str, Sequence[mx.nd.NDArray]], saved: Mapping[str, np.ndarray]) -> None:
     """Gives every device of this rank what it had; of another number of devices nothing is done.
 
     Args:
-        arrays: what statistics_of_devices gave.
+        arrays: as of each_device.
+        saved: what that gave.
     """
-    devices, first = _devices(net), distributed.rank() * len(_of_rank(net))
-    for name, parameter in running_statistics(net).items():
-        if name in arrays and arrays[name].shape == (devices, *parameter.shape):
-            for k, array in enumerate(parameter.list_data()):
-                array[:] = mx.nd.array(arrays[name][first + k], ctx=array.context, dtype=array.dtype)
-
-
-def _arrays(running: dict[str, mx.gluon.Parameter]) -> list[list[mx.nd.NDArray]]:
-    return [p.list_data() for p in running.values()]
-
-
-def _of_rank(net: mx.gluon.Block) -> range:
-    """The devices of this rank."""
-    return range(next((len(arrays) for arrays in _arrays(running_statistics(net))), 1))
-
-
-def _devices(net: mx.gluon.Block) -> int:
-    """How many devices all ranks have."""
-    return len(_of_rank(net)) * distributed.ranks()
+    for name, of_devices in arrays.items():
+        here = len(of_devices)
+        if name in saved and saved[name].shape == (here * distributed.ranks(), *of_devices[0].shape):
+            for array, own in zip(of_devices, saved[name][distributed.rank() * here :]):
+                array[:] = own

@@ -42,6 +42,7 @@ def plan(todo: Sequence[Cell]) -> list[str]:
         seconds = 1 / rates[_kind(cell.recipe)]  # an image
         teacher = FORWARD / rates[_kind(_teaching(cell))] if _learns(cell) else 0.0
         epochs = cell.recipe.epochs - len(cell.metrics())
+        val *= 1 + any(trick.averages for trick in cell.recipe.tricks)  # the average is validated too
         hours = epochs * (train * (seconds + teacher) + val * seconds * FORWARD) / 3600
         total += hours
         most = "at most " if cell.recipe.open_ended else ""  # its validation results may end it earlier
@@ -74,7 +75,9 @@ def _teaching(cell: Cell) -> Settings:
 
 
 def _kind(recipe: Settings) -> tuple:
-    return recipe.task, recipe.model, str(recipe.net), recipe.sides, recipe.batch_size, recipe.dtype, recipe.freeze
+    passes = 1 + sum(trick.climbs for trick in recipe.tricks)
+    network = recipe.task, recipe.model, str(recipe.net), recipe.sides
+    return *network, recipe.batch_size, recipe.dtype, recipe.freeze, passes
 
 
 def _part(recipe: Settings) -> tuple:

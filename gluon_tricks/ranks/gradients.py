@@ -39,7 +39,7 @@ class Gradients:
     ):
         self.trained = [parameter for parameter in parameters if parameter.grad_req != "null"]
         self.accumulate = accumulate
-        self.buckets = [_flattened(part) for part in _parts(self.trained[::-1], bucket_bytes)]
+        self.buckets = [_flattened(part) for part in in_buckets(self.trained[::-1], bucket_bytes)]
         self._sums = [[mx.nd.zeros_like(array) for array in bucket] for bucket in self.buckets] if accumulate else []
 
     def clear(self) -> None:
@@ -77,13 +77,18 @@ class Gradients:
         return sum(array.size * array.dtype().itemsize for array in self.first())
 
 
-def _parts(parameters: Sequence[mx.gluon.Parameter], bucket_bytes: int) -> Iterator[list[mx.gluon.Parameter]]:
-    """The parameters in order, cut into parts of one dtype and about so many bytes."""
-    for dtype in dict.fromkeys(parameter.dtype for parameter in parameters):
+def in_buckets(parameters: Sequence[mx.gluon.Parameter], bucket_bytes: int) -> Iterator[list[mx.gluon.Parameter]]:
+    """The parameters in order, cut into parts of one dtype (np.float32 is "float32") and about so many bytes.
+
+    Args:
+        parameters: or whatever else has a shape and a dtype; the last one comes first, as in backward.
+        bucket_bytes: a part is closed when it has so many.
+    """
+    for dtype in dict.fromkeys(np.dtype(parameter.dtype) for parameter in parameters):
         part, size = [], 0
-        for parameter in (parameter for parameter in parameters if parameter.dtype == dtype):
+        for parameter in (parameter for parameter in parameters if np.dtype(parameter.dtype) == dtype):
             part.append(parameter)
-            size += int(np.prod(parameter.shape)) * np.dtype(dtype).itemsize
+            size += int(np.prod(parameter.shape)) * dtype.itemsize
             if size >= bucket_bytes:
                 yield part
                 part, size = [], 0

@@ -208,7 +208,9 @@ class Recipe(Settings):
         return f"the images differ from those that {self.model} usually takes: {', '.join(told)}" if told else ""
 
     def loss(self, loss: Loss, load_network: Callable) -> Loss:
-        """The loss per image with every trick's change (see Trick.loss)."""
+        """The loss per image with every trick's change (see Trick.criterion and Trick.loss)."""
+        for trick in self.tricks:
+            loss = trick.criterion(loss)
         for trick in self.tricks:
             loss = trick.loss(loss, load_network)
         return loss

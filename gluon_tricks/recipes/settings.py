@@ -243,6 +243,23 @@ class Settings(Comparable):
         """Whether epochs with these validation errors are all that there are."""
         return len(errors) + self.start_epoch >= self.epochs or any(trick.ends(errors) for trick in self.tricks)
 
+    def optimizer_and_numbers(self) -> tuple[str, dict[str, Any]]:
+        """The optimiser that the tricks make of the recipe's, as of training.optimizer, and its keywords.
+
+        Raises:
+            Refused: a trick is not for this optimiser.
+        """
+        name, momentum = self.optimizer, "beta1" if self.optimizer == "adam" else "momentum"
+        numbers = {"learning_rate": self.base_lr(), momentum: self.momentum, "wd": self.wd}
+        for trick in self.tricks:
+            name, numbers = trick.optimizer(name, numbers)
+        return name, numbers
+
+    def copies(self) -> int:
+        """How many numbers a device has of each of the network's: weight, gradient, and what updates need besides."""
+        state = 2 if self.optimizer == "adam" else 1
+        return 2 + state + sum(trick.averages + trick.climbs for trick in self.tricks)
+
     @property
     def open_ended(self) -> bool:
         """Whether rates and length follow from validation results; `epochs` is then the most."""

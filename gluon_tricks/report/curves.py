@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from gluon_tricks.networks.averaged import AVERAGE, RAW
 from gluon_tricks.page.charts import Line, Mark, chart
 from gluon_tricks.report.run import Run
 
@@ -28,6 +29,10 @@ def run_curves(run: Run) -> str:
         Line(f"{label}, validation", epochs, _column(run.rows, column), k + 1)
         for k, (column, label) in enumerate(measured_of(run).items())
     ]
+    for end, name in ((RAW, "of the trained weights"), (AVERAGE, "of their average")):
+        if any(map(math.isfinite, both := _column(run.rows, f"{run.scores.compared}{end}"))):
+            label = run.scores.labels[run.scores.compared]
+            measured.append(Line(f"{label}, {name}", epochs, both, len(measured) + 1))
     wrong = _column(run.rows, "train_error")
     if any(map(math.isfinite, wrong)):
         first = run.scores.labels[run.scores.in_tables[0]]

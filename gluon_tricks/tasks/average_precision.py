@@ -28,6 +28,7 @@ class Precisions:
 
     columns: ClassVar[tuple[str, ...]] = ("val_map07", "val_map")
     in_tables: ClassVar[tuple[str, str]] = columns
+    compared: ClassVar[str] = "val_map07"
     at_end: ClassVar[dict[str, str]] = {}
     labels: ClassVar[dict[str, str]] = {"val_map07": "mAP (VOC07, 11 points)", "val_map": "mAP (area)"}
 

@@ -188,7 +188,11 @@ class OnBase(abc.ABC):
         if begins is not None:
             begins(base)
         require_images(
-            base.features_at(base.stages), training_shape(recipe, contexts, *recipe.sides), contexts[0], to_train=True
+            base.features_at(base.stages),
+            training_shape(recipe, contexts, *recipe.sides),
+            contexts[0],
+            to_train=True,
+            copies=recipe.copies(),
         )
         net = cls.build(recipe, base, layers)
         for trick in recipe.tricks:

@@ -45,6 +45,7 @@ class Scores(Protocol):
     Attributes:
         columns: of metrics.csv.
         in_tables: the two of them that the paper's tables have, fractions.
+        compared: the one of them that `best` is.
         at_end: those of them that a run scores at its end in another way too -> what final_scores calls that, which
             counts in their place there and in tables.
         labels: those of them that are told -> what they are called; the losses among them need not be there.
@@ -54,6 +55,7 @@ class Scores(Protocol):
 
     columns: ClassVar[tuple[str, ...]]
     in_tables: ClassVar[tuple[str, str]]
+    compared: ClassVar[str]
     at_end: ClassVar[dict[str, str]]
     labels: ClassVar[dict[str, str]]
     images: int

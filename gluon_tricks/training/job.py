@@ -11,11 +11,13 @@ import mxnet as mx
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks import checkpoint
-from gluon_tricks.networks.statistics import statistics_of_devices
+from gluon_tricks.networks.statistics import each_device, statistics_on_devices
 from gluon_tricks.ranks import distributed
 from gluon_tricks.ranks.gradients import Gradients
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.protocol import Task, TaskLoss, errors_of
+from gluon_tricks.training.ascent import Ascent
+from gluon_tricks.training.average import Average
 from gluon_tricks.training.divergence import Watch
 from gluon_tricks.training.journal import Journal
 from gluon_tricks.training.loss_scale import LossScale
@@ -86,6 +88,8 @@ class Job:
         plan: the run's length in steps.
         scale: of the loss; it does nothing unless the precision is float16.
         progress: where the run stands.
+        average: of the weights over the updates, if the recipe has one.
+        ascent: takes gradients at other weights, if the recipe asks for it.
         watch: is shown every step's loss, and tells when they diverge.
         lr_factor: on every learning rate, in (0, 1]; rollbacks lower it.
     """
@@ -104,6 +108,8 @@ class Job:
     plan: Plan
     scale: LossScale
     progress: checkpoint.Progress
+    average: Average
+    ascent: Ascent
     watch: Watch
     lr_factor: float = 1.0
 
@@ -142,6 +148,8 @@ class Job:
         """
         read, (train, val) = checkpoint.parse_checkpoint(data, path), self._digests()
         self.progress = checkpoint.restore(path, read, self.net, self.trainer, self.recipe, train, self.contexts, val)
+        of_devices = checkpoint.named(read[0], "average_of_devices")
+        self.average.restore(checkpoint.named(read[0], "average"), self.progress.history, path, of_devices)
         if self.scale.active:
             self.scale = LossScale(True, self.progress.loss_scale, self.progress.good_steps)
         self.apply_rollbacks()
@@ -155,14 +163,14 @@ class Job:
 
     def checkpoint(self) -> None:
         """Writes a checkpoint of this moment (rank 0, for all) and removes those that are no longer kept."""
-        statistics = statistics_of_devices(self.net)
+        of_devices = {"parameter": each_device(statistics_on_devices(self.net)), "average": self.average.each_device()}
         if distributed.rank() != 0:
             return
         folder, progress = self.journal.folder / "checkpoints", self.progress
         progress.loss_scale, progress.good_steps = self.scale.value, self.scale.good_steps
         path = checkpoint.checkpoint_path(folder, progress.step)
-        digests = self._digests()
-        checkpoint.save_checkpoint(path, self.net, self.trainer, progress, self.recipe, *digests, statistics)
+        averages, digests = self.average.arrays(), self._digests()
+        checkpoint.save_checkpoint(path, self.net, self.trainer, progress, self.recipe, *digests, averages, of_devices)
         checkpoint.prune(folder, self.options.keep, progress.best[0], progress.step - self.recipe.divergence_steps)
         self.journal.event("checkpoint", step=self.progress.step, file=path.name)
 

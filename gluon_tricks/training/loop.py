@@ -21,6 +21,7 @@ from gluon_tricks.report.single import NAME, write_report
 from gluon_tricks.tasks.findings import Found, save_found
 from gluon_tricks.tasks.pictures import as_png
 from gluon_tricks.tasks.protocol import Scores, Shard, with_final
+from gluon_tricks.training.ascent import refine
 from gluon_tricks.training.curves import draw_curves
 from gluon_tricks.training.divergence import Diverged
 from gluon_tricks.training.final_network import save_final
@@ -55,7 +56,7 @@ def train_and_evaluate(recipe: Settings, run_dir: str | os.PathLike, options: Op
             epoch = job.epochs[0]
             try:
                 train_epoch(job, epoch)
-                scores = job.task.evaluate(job.net, until_stopped(job, job.task.val.epoch()))
+                scores = evaluate(job)
                 finish_epoch(job, epoch, scores)
             except Diverged as found:
                 roll_back(job, found)
@@ -74,11 +75,20 @@ def train_epoch(job: Job, epoch: int) -> None:
 
 
 def train_step(job: Job, batch: Any) -> list[mx.nd.NDArray]:
-    """One update with the mean gradient of the global batch. X, y, z and losses are lists, of each device's shard.
+    """One update with the mean gradient of the global batch.
 
     Returns:
         what is told of each shard, see tally.
     """
+    sums = backpropagate(job, batch)
+    for _ in job.ascent.elsewhere(job.step_context()):  # the same images at other weights, where a trick wants it
+        backpropagate(job, batch)
+    update(job)
+    return sums
+
+
+def backpropagate(job: Job, batch: Any) -> list[mx.nd.NDArray]:
+    """The gradients of every device. X, y, z and losses are lists, of each device's shard. Returns: see tally."""
     sums = []
     for images in micro_batches(job, batch):  # one, unless gradients accumulate
         X, y = preprocess(job, images)
@@ -87,7 +97,6 @@ def train_step(job: Job, batch: Any) -> list[mx.nd.NDArray]:
             losses = loss(job, X, z, y)
         backward(job, losses)
         sums += tally(job, z, y, losses)
-    update(job)
     return sums
 
 
@@ -134,9 +143,16 @@ def update(job: Job) -> None:
     """Sums the gradients over devices and ranks, and moves the parameters by their mean over the global batch."""
     job.trainer.allreduce_grads()  # over the devices of this rank
     job.gradients.sum_over_ranks()
-    factor = job.scale.value
+    divisor = job.recipe.batch_size * job.scale.value
     if job.scale.accepts(job.gradients.first()):
-        job.trainer.update(job.recipe.batch_size * factor)
+        refine(job.gradients, job.recipe, divisor)
+        job.trainer.update(divisor)
+        job.average.add(job.step_context())
+
+
+def evaluate(job: Job) -> Scores:
+    """Validation scores of the network that the run is to end with: as it was trained, or its average."""
+    return job.average.evaluate(lambda: job.task.evaluate(job.net, until_stopped(job, job.task.val.epoch())), job.task)
 
 
 def finish_epoch(job: Job, epoch: int, scores: Scores) -> None:
@@ -147,6 +163,7 @@ def finish_epoch(job: Job, epoch: int, scores: Scores) -> None:
         "train_loss": progress.loss_sum / progress.images,
         **({"train_error": progress.wrong / progress.counted} if progress.counted else {}),
         **scores.row(),
+        **job.average.row(),
         "lr": job.factor(progress.step - 1) * job.lr_at(progress.step - 1),
         "images_per_second": progress.images / progress.seconds,
     }
@@ -154,7 +171,8 @@ def finish_epoch(job: Job, epoch: int, scores: Scores) -> None:
     progress.val_images = scores.images
     progress.loss_sum, progress.images, progress.seconds = 0.0, 0, 0.0
     progress.wrong, progress.counted = 0, 0
-    job.journal.epoch(progress.history, str(scores), scores.per_class())
+    said = f"{scores}{job.average.words(scores.labels[scores.compared])}"
+    job.journal.epoch(progress.history, said, scores.per_class())
     tell_of_validation(job)
     keep_found(job)
     if (epoch + 1) % job.options.checkpoint_epochs == 0 or not job.epochs:
@@ -194,7 +212,8 @@ def draw_predictions(job: Job, epoch: int) -> None:
         with writing(folder):
             folder.mkdir(exist_ok=True)
         path = folder / f"epoch-{epoch + 1:04d}.png"
-        job.task.draw(job.net, path)
+        with job.average.kept():
+            job.task.draw(job.net, path)
         job.journal.picture(epoch + 1, "validation images", read_bytes(path, IMAGE_BYTES))
 
 
@@ -207,7 +226,8 @@ def show_scores(job: Job, epoch: int) -> None:
 
 def finish_run(job: Job) -> Scores:
     """Writes the final network and what shows the run; returns the run's scores."""
-    more = job.task.final_scores(job.net, until_stopped(job, job.task.final_val.epoch()))
+    with job.average.kept():
+        more = job.task.final_scores(job.net, until_stopped(job, job.task.final_val.epoch()))
     if more:  # before final.params, by which a run counts as done
         keep_found(job)
         job.journal.say(", ".join(f"{name} {value:.1%}" for name, value in more.items()))
@@ -215,7 +235,8 @@ def finish_run(job: Job) -> Scores:
     row = with_final(job.progress.history[-1], job.task.scores, more)
     scores = job.task.scores.from_row(row, job.progress.val_images)
     if distributed.rank() == 0:
-        save_final(job.net, job.journal.folder, job.recipe)
+        with job.average.kept():
+            save_final(job.net, job.journal.folder, job.recipe)
     job.journal.event("done", **scores.row())
     show_run(job, scores)
     distributed.wait_for_all()  # a rank that had left would count as hanging

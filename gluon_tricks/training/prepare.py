@@ -29,10 +29,13 @@ from gluon_tricks.ranks.gradients import Gradients
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.protocol import Task
 from gluon_tricks.tasks.registry import task_of
+from gluon_tricks.training.ascent import Ascent
+from gluon_tricks.training.average import Average
 from gluon_tricks.training.divergence import Watch
 from gluon_tricks.training.job import Job, Options
 from gluon_tricks.training.journal import Journal, early_warnings
 from gluon_tricks.training.loss_scale import LossScale
+from gluon_tricks.training.optimizer import make_trainer
 from gluon_tricks.training.rounds import Rounds, doubt_of_norms, images_of_a_norm
 
 
@@ -60,19 +63,20 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     recipe = task.recipe
     said += _parts(net, recipe)
     lr_at, plan = recipe.schedule(task.train.steps_per_epoch)
-    trainer = _trainer(net, recipe, contexts)
+    trainer = make_trainer(net, recipe, contexts)
     # In the order of the layers, which a Trainer's own list, sorted by name, has not.
     devices = len(contexts) * distributed.ranks()
     gradients = Gradients(list(net.collect_params().values()), accumulate=recipe.rounds(devices) > 1)
     if len(contexts) > 1:  # a Trainer's first sum gives all devices the first one's numbers, running statistics too
         trainer.allreduce_grads()
-    journal = _open_run(net, run_dir, options, task)
+    average = Average(recipe, net, task.scores)
+    journal = _open_run(net, run_dir, options, task, average.columns)
     try:
         job = Job(
             recipe, options, contexts, journal, task, net, trainer, gradients, Rounds(recipe, net, devices), loss,
             lr_at, plan,
             LossScale(precision == "float16"), checkpoint.Progress(step=recipe.start_epoch * plan.steps_per_epoch),
-            Watch(recipe),
+            average, Ascent(recipe, net, trainer, gradients), Watch(recipe),
         )  # fmt: skip
         if distributed.rank() == 0:
             for name, text in task.run_files.items():
@@ -128,18 +132,25 @@ def _require_alike(task: Task) -> None:
         )
 
 
-def _open_run(net: mx.gluon.Block, run_dir: pathlib.Path, options: Options, task: Task) -> Journal:
-    """Claims the run directory: rank 0 for all, so that all are refused if it is."""
+def _open_run(
+    net: mx.gluon.Block, run_dir: pathlib.Path, options: Options, task: Task, columns: Sequence[str]
+) -> Journal:
+    """Claims the run directory: rank 0 for all, so that all are refused if it is.
+
+    Args:
+        columns: of metrics.csv beside those of the scores.
+    """
     journal, refusal = None, ""
     try:
         if distributed.rank() == 0:
-            _require_space(net, run_dir, options)
+            _require_space(net, run_dir, options, task.recipe)
             if (run_dir / "recipe.json").exists() and not options.resume:
                 raise Refused(
                     f"{run_dir} holds a run already: continue it with --resume auto, or give another --save-dir"
                 )
         journal = Journal(
-            run_dir, silent=distributed.rank() != 0, extra_log=options.extra_log, scores=task.scores.columns,
+            run_dir, silent=distributed.rank() != 0, extra_log=options.extra_log,
+            scores=(*task.scores.columns, *columns),
             of_training=("train_loss", "train_error") if task.train_error else ("train_loss",),
         )  # fmt: skip
     except Refused as error:
@@ -166,6 +177,7 @@ def _resume(job: Job) -> tuple[str, int]:
     name = distributed.broadcast(name.encode()).decode()
     if not name:
         broadcast_parameters(job.net)
+        job.average.begin()
         return "", job.recipe.epochs
     return name, job.restore(folder / name, distributed.broadcast(data))
 
@@ -248,20 +260,13 @@ def _parts(net: mx.gluon.HybridBlock, recipe: Settings) -> list[str]:
     ]
 
 
-def _trainer(net, recipe: Settings, contexts: Sequence[mx.Context]) -> mx.gluon.Trainer:
-    momentum = "beta1" if recipe.optimizer == "adam" else "momentum"
-    numbers = {"learning_rate": recipe.base_lr(), momentum: recipe.momentum, "wd": recipe.wd}
-    store = None if len(contexts) == 1 else "device" if contexts[0].device_type == "gpu" else "local"
-    numbers["multi_precision"] = recipe.dtype == "float16"  # the float32 master copy of section 3.2
-    return mx.gluon.Trainer(net.collect_params(), recipe.optimizer, numbers, kvstore=store, update_on_kvstore=False)
-
-
-def _require_space(net: mx.gluon.Block, run_dir: pathlib.Path, options: Options) -> None:
+def _require_space(net: mx.gluon.Block, run_dir: pathlib.Path, options: Options, recipe: Settings) -> None:
     """Refuses a disk without room for the checkpoints that will lie there at once."""
     numbers = sum(int(np.prod(parameter.shape)) for parameter in parameters_by_name(net).values())
     there = len(checkpoint.list_checkpoints(run_dir / "checkpoints"))
     checkpoints = max(options.keep + 3 - there, 1)  # and the best, one to roll back to, and one being written
-    needed = numbers * (10 * checkpoints + 8)  # float16: 2 + 4 master + 4 momentum bytes; final and exported
+    # Of a number at least 10 bytes: 2 in float16, 4 of its master, 4 of momentum; then the final and the exported one.
+    needed = numbers * (max(10, 4 * (recipe.copies() - 1)) * checkpoints + 8)
     folder = next(path for path in (run_dir.absolute(), *run_dir.absolute().parents) if path.exists())
     free = shutil.disk_usage(folder).free
     if free < needed:

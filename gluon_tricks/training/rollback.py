@@ -81,7 +81,10 @@ def _start_again(job: Job) -> None:
     dtypes = {name: p.dtype for name, p in parameters_by_name(job.net).items()}
     set_parameters(job.net, {name: array.astype(dtypes[name]) for name, array in arrays.items()}, "the start")
     broadcast_parameters(job.net)
+    job.average.begin()
     for updater in job.trainer._updaters:
         updater.states.clear()
         updater.states_synced.clear()
+    for counts in job.trainer.optimizer._all_index_update_counts.values():  # by which Adam corrects its beginning
+        counts.clear()
     job.progress = checkpoint.Progress(step=job.recipe.start_epoch * job.plan.steps_per_epoch)

@@ -9,6 +9,7 @@ import mxnet as mx
 
 from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.core.wording import plural
+from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tricks import StepContext
 
@@ -31,7 +32,7 @@ class Rounds:
     def __init__(self, recipe: Settings, net: mx.gluon.Block, devices: int):
         self._fixed, self._group = recipe.bn_batch is not None, 0
         several = self._fixed and recipe.rounds(devices) > 1
-        self._norms = list(_norms_over_batches(net)) if several else []
+        self._statistics = running_statistics(net) if several else {}
 
     def each(self, rounds: Iterable[Sequence], step: StepContext) -> Iterator[Sequence]:
         """The rounds one after the other; when the last is through, the running statistics are those of the step.
@@ -41,7 +42,7 @@ class Rounds:
             step: of the first shard.
         """
         self._step, self._group = step, step.shard_index if self._fixed else 0
-        statistics = [one for norm in self._norms for one in _statistics(norm)]
+        statistics = [one for of_devices in self._statistics.values() for one in of_devices]
         before, sums, count = [one.read() for one in statistics], [], 0
         for shards in rounds:
             yield shards  # its forward and backward are under way
@@ -62,7 +63,12 @@ class Rounds:
             yield shard
 
 
-class _Statistic:
+def seed_network(seed: int, step: int) -> None:
+    """Dropout's numbers follow from (seed, step): MXNet's own random state cannot be read, so cannot be saved."""
+    mx.random.seed(int(generator(seed, "network", step, distributed.rank()).integers(2**31)))
+
+
+class Statistic:
     """A running mean or variance on one device.
 
     MXNet's backward writes it without its engine knowing: what reads it next may come first, and what writes it be
@@ -80,11 +86,15 @@ class _Statistic:
         mx.nd.where(self._all, value, self._gradient, out=self._array)
 
 
-def _statistics(norm: mx.gluon.nn.BatchNorm) -> Iterator[_Statistic]:
-    trained = next(parameter for parameter in (norm.gamma, norm.beta) if parameter.grad_req != "null")
-    for parameter in (norm.running_mean, norm.running_var):
-        for array, gradient in zip(parameter.list_data(), trained.list_grad()):
-            yield _Statistic(array, gradient)
+def running_statistics(net: mx.gluon.Block) -> dict[mx.gluon.Parameter, list[Statistic]]:
+    """The running means and variances that training moves -> each on every device. Call it when gradients are there."""
+    found = {}
+    for norm in _norms_over_batches(net):
+        trained = next(parameter for parameter in (norm.gamma, norm.beta) if parameter.grad_req != "null")
+        for parameter in (norm.running_mean, norm.running_var):
+            pairs = zip(parameter.list_data(), trained.list_grad())
+            found[parameter] = [Statistic(array, gradient) for array, gradient in pairs]
+    return found
 
 
 def images_of_a_norm(recipe: Settings, net: mx.gluon.Block, devices: int) -> int | None:

@@ -10,11 +10,11 @@ from typing import NoReturn
 import mxnet as mx
 import numpy as np
 
-from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.networks.of_recipe import restore_plain_layout
 from gluon_tricks.networks.statistics import average_statistics
 from gluon_tricks.ranks import distributed, heartbeat
 from gluon_tricks.training.job import Job
+from gluon_tricks.training.rounds import seed_network
 
 _PENDING = 2  # steps that are dispatched and not waited for
 
@@ -49,7 +49,7 @@ class Steps:
             self._read_oldest()
         self._stop_if_asked()
         self._job.trainer.set_learning_rate(self._lr())
-        _seed_network(self._job.recipe.seed, self._job.progress.step)
+        seed_network(self._job.recipe.seed, self._job.progress.step)
 
     def end(self, sums: Sequence[mx.nd.NDArray]) -> None:
         """After a step. Args: sums: of each shard of this rank, still on its device (see loop.tally)."""
@@ -69,6 +69,7 @@ class Steps:
         if kind is None:
             self._settle()
             average_statistics(self._job.net)
+            self._job.average.settle()
             self._stop_if_asked()
 
     def _lr(self) -> float:
@@ -112,6 +113,7 @@ def until_stopped(job: Job, batches: Iterable) -> Iterator:
         if distributed.agree(job.options.should_stop()):
             mx.nd.waitall()  # a forward under way changes its weights' layout; read meanwhile they can come out wrong
             restore_plain_layout(job.net)
+            job.average.put_back()
             _save_and_stop(job)
         heartbeat.moved()
         yield batch
@@ -120,11 +122,6 @@ def until_stopped(job: Job, batches: Iterable) -> Iterator:
 def _save_and_stop(job: Job) -> NoReturn:
     job.checkpoint()
     raise Interrupted(f"stopped after step {job.progress.step} of {job.plan.steps}")
-
-
-def _seed_network(seed: int, step: int) -> None:
-    """Dropout's numbers follow from (seed, step): MXNet's own random state cannot be read, so cannot be saved."""
-    mx.random.seed(int(generator(seed, "network", step, distributed.rank()).integers(2**31)))
 
 
 def _over_ranks(sums: Sequence[mx.nd.NDArray], asked: bool, step: int) -> list[mx.nd.NDArray]:

@@ -10,7 +10,12 @@
     for each step:
         target = w at the labels' classes, else 0
         images, target = batch(images, target, step)
-        l = loss(images, net(images), target)
+        l = loss(images, net(images), target)    loss(criterion(cross-entropy))
+        g = the gradient of l's mean over the global batch
+        e = ascent(g); where there is one, g = the gradient of the same batch at weights + e
+        weights = the optimiser's update of them with gradients(g)
+        average = d average + (1 - d) weights where d = average(step) is a number
+    after each epoch: validate the weights, and the average where there is one
 
 Hooks return new values and change nothing (after_initialize and from_images apart, whose purpose it is).
 Their order is the order of the tricks in the recipe.
@@ -149,6 +154,52 @@ class Trick:
         """
         return images, target
 
+    def optimizer(self, name: str, numbers: dict) -> tuple[str, dict]:
+        """The optimiser in the place of another. Args: name: of training.optimizer; numbers: keywords of it."""
+        return name, numbers
+
+    @property
+    def climbs(self) -> bool:
+        """Whether ascent has a step; a step of training then has two forward and backward passes."""
+        return False
+
+    def ascent(self, sums: Sequence[mx.nd.NDArray]) -> Sequence[mx.nd.NDArray]:
+        """What is added to the weights before the gradient is taken that they are updated with.
+
+        Args:
+            sums: the gradient at the weights, as flat arrays of one device; only its direction may count.
+
+        Returns: arrays of the same shapes, float32.
+        """
+        return sums
+
+    def gradients(self, sums: Sequence[mx.nd.NDArray], divisor: float) -> Sequence[mx.nd.NDArray]:
+        """The gradient before the update, as flat arrays of one device that it leaves as they are.
+
+        Args:
+            sums: divisor times the gradient of the mean loss over the global batch, float32 or float16.
+
+        Returns: the same list, or arrays of the same shapes, float32.
+        """
+        return sums
+
+    @property
+    def averages(self) -> bool:
+        """Whether the weights are averaged over the updates."""
+        return False
+
+    def average(self, step: StepContext) -> float | None:
+        """How much of the average stays after this update, in [0, 1]; None: all of it, and nothing is done."""
+        return None
+
+    def keeps_average(self, raw: float, average: float) -> bool:
+        """Whether the average is the network of the run, and not the weights as they were trained.
+
+        Args:
+            raw, average: the newest validation scores of the two, in [0, 1], more being better.
+        """
+        return True
+
     def least_loss(self, least: float, classes: int) -> float:
         """The least that the loss of an image can be, as trained, least being that before the trick; nats."""
         return least
@@ -156,6 +207,10 @@ class Trick:
     def least_weight(self, classes: int) -> float:
         """A number that none of label_weights is below, but for classes without images."""
         return 1.0
+
+    def criterion(self, criterion: Loss) -> Loss:
+        """The loss of an image by its target alone, in the place of the task's: the first of what `loss` changes."""
+        return criterion
 
     def loss(self, loss: Loss, load_network: Callable) -> Loss:
         """The loss per image; load_network(run or file): a trained network on the devices of this run."""

@@ -36,6 +36,7 @@ class ClassWeights(Trick):
         its images: a batch with many images of small classes counts for more. And PyTorch weights each term of a
         smoothed label by the class of the term: the label of a large class then stands for a small one, as soon as
         its own w (1 - eps) is the smaller of the two.
+    Avoid where: classes are of about equal size, or what counts is the share of right answers over all images.
     """
 
     one_class = True

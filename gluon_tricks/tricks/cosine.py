@@ -14,6 +14,7 @@ class Cosine(Decay):
 
     Source: section 5.1, equation 1.
     Differs: from GluonCV, which divides by T - 1 so that its last update has lr 0; here 0 would be step T's.
+    Avoid where: it is not known beforehand how long the run will be: the rate of each step follows from the last one.
     """
 
     def factor(self, step: int, plan: schedule.Plan) -> float:

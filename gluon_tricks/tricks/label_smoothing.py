@@ -19,6 +19,7 @@ class LabelSmoothing(Trick):
         form: "paper" as above; "gluoncv": 1 - eps + eps/K and eps/K, whose eps is the paper's eps (K-1)/K.
 
     Source: section 5.2, equation 4.
+    Avoid where: the network's probabilities are to be those of the labels, or it is to teach another by distillation.
     """
 
     one_class = True

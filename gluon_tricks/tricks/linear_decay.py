@@ -14,6 +14,7 @@ class LinearDecay(Decay):
 
     Source: cvjena's ImageNet models with batch normalisation (linear decay to 0); GluonCV's --lr-mode linear.
     Differs: from GluonCV, which divides by T - 1 (see Cosine).
+    Avoid where: the last epochs are to be spent at small rates: cosine has more of them.
     """
 
     def factor(self, step: int, plan: schedule.Plan) -> float:

@@ -16,6 +16,7 @@ class LinearScaling(Trick):
         reference: the batch size that the base learning rate belongs to.
 
     Source: section 3.1, linear scaling learning rate.
+    Avoid where: the batch is so large that rates in proportion to it diverge; beyond about 8192 images see trust_ratio.
     """
 
     reference: int = within(1, 1 << 20, default=256)

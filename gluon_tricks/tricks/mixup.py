@@ -23,6 +23,8 @@ class Mixup(Trick):
             place of a random permutation of it ("permuted").
 
     Source: section 5.4, equations 7 and 8 (alpha 0.2).
+    Avoid where: the run is short or the network small: mixed images take longer to learn (in the paper 200 epochs
+        in place of 120).
     """
 
     alpha: float = within(0, 1000, default=0.2)
@@ -37,6 +39,10 @@ class Mixup(Trick):
         require(self.off_epochs >= 0, self, "off_epochs must be 0 or more")
         require(self.per in ("batch", "image"), self, "per must be 'batch' or 'image'")
         require(self.partner in ("reversed", "permuted"), self, "partner must be 'reversed' or 'permuted'")
+
+    @classmethod
+    def slot(cls) -> str:
+        return "mixing"
 
     def doubt(self, epochs: int) -> str:
         line = f"mixup is off in the last {self.off_epochs} epochs: it has no effect, as the run ends at epoch {epochs}"

@@ -31,6 +31,7 @@ class Plateau(Decay):
     Source: Krizhevsky et al., ImageNet classification (2012), section 5: divided by 10 when the validation error rate
         stopped improving with the current rate, three times before the end. He et al. (2015), section 3.4, as well.
     Differs: neither says after how many epochs, as it was done by hand.
+    Avoid where: there are few validation images: noise then decides when the rate falls.
     """
 
     by: float = 0.1

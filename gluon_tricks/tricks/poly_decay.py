@@ -19,6 +19,7 @@ class PolyDecay(Decay):
 
     Source: GluonCV's --lr-mode poly; Chen et al., DeepLab (2017), which multiplies so with power 0.9.
     Differs: from GluonCV, which divides by T - 1 (see Cosine).
+    Avoid where: there is no reason to leave cosine, beside which it has one more number to choose.
     """
 
     power: float = within(0, 1000, default=2.0)

@@ -19,6 +19,7 @@ class StepDecay(Decay):
         by: what the rate is multiplied by, in (0, 1].
 
     Source: section 2.1 (divided by 10 at epochs 30, 60 and 90 of 120).
+    Avoid where: the run's length changes: its epochs have to be changed with it.
     """
 
     epochs: tuple[float, ...] = within(0, 1e6, default=(30, 60, 90))

@@ -21,6 +21,7 @@ class Warmup(Trick):
     Source: section 3.1, learning rate warmup (5 epochs, from 0). Detectron's, which section 6.1 names, rises from a
         third of eta.
     Differs: from GluonCV, whose --warmup-lr was accepted and not used; and whose first step has lr 0.
+    Avoid where: the run starts from trained weights at a small rate, which nothing has to be led up to.
     """
 
     epochs: float = within(0, 1e6, default=5)

@@ -13,6 +13,7 @@ class ZeroGamma(Trick):
 
     Source: section 3.1, zero gamma.
     Differs: from GluonCV, where the basic blocks of v1b ignore it; networks without residual blocks refuse it.
+    Avoid where: the network has no residual branches, or starts from trained weights.
     """
 
     def net_kwargs(self) -> dict:

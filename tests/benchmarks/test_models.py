@@ -1,6 +1,6 @@
 """The contest of networks: who takes part, and what is told of them."""
 
-from benchmarks import models
+from benchmarks import machine_rate, models
 
 
 def test_resnet_d_is_measured_beside_the_vanilla_one(monkeypatch):
@@ -8,16 +8,45 @@ def test_resnet_d_is_measured_beside_the_vanilla_one(monkeypatch):
     asked = []
 
     def measure(contestants, rounds):
-        asked.append([contestant.arguments["model"] for contestant in contestants])
-        speeds = {"resnet50_v1d": [97.0, 90.0, 97.0], "resnet50_v1": [100.0] * 3}
-        return {contestant.name: speeds[contestant.arguments["model"]] for contestant in contestants}
+        asked.append([contestant.arguments.get("model") for contestant in contestants])
+        speeds = {"resnet50_v1d": [97.0, 90.0, 97.0], "resnet50_v1": [100.0] * 3, None: [5000.0] * 3}
+        return {contestant.name: speeds[contestant.arguments.get("model")] for contestant in contestants}
 
     monkeypatch.setattr(models, "measure", measure)
     monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: None)
     _, lines = models._contest("resnet50_v1d", "training", "float32", 8, 2, 3)
-    assert asked == [["resnet50_v1d", "resnet50_v1d", "resnet50_v1"]]
-    assert lines[-1] == (
+    assert asked == [["resnet50_v1d", "resnet50_v1d", "resnet50_v1", None]]
+    (slower,) = [line for line in lines if "slower" in line]
+    assert slower == (
         "training with resnet50_v1d at 224 px, batch 8, float32: 3.0% slower than ours, resnet50_v1; "
         "the paper's ResNet-50-D (section 4.2): 3 %"
     )
     assert not any("slower" in line for line in models._contest("resnet50_v1d", "prediction", "bfloat16", 8, 2, 3)[1])
+
+
+def test_a_network_is_told_as_a_fraction_of_the_machines_products(monkeypatch):
+    """resnet18_v1 takes 1.814 G multiply-adds an image at 224 px: 20 images/s of training are 217.7 GFLOP/s."""
+
+    def measure(contestants, rounds):
+        of_machine = {
+            "matrix products by MXNet, float32": [400.0, 435.4],
+            "matrix products by PyTorch, float32": [435.4] * 2,
+        }
+        return {c.name: of_machine.get(c.name, [20.0, 20.0]) for c in contestants}
+
+    monkeypatch.setattr(models, "measure", measure)
+    found, lines = models._contest("resnet18_v1", "training", "float32", 16, 2, 2)
+    what = "training with resnet18_v1 at 224 px, batch 16, float32: "
+    assert what + "ours 218 GFLOP/s, 0.50 of the machine's 435" in lines
+    assert found[what + "matrix products by PyTorch, float32"] == [435.4] * 2
+    _, lines = models._contest("resnet18_v1", "prediction", "float32", 1, 2, 2)
+    what = "prediction with resnet18_v1 at 224 px, batch 1, float32: "
+    assert what + "ours 73 GFLOP/s, 0.17 of the machine's 435" in lines
+    assert what + "ours, int8 50.00 ms an image" in lines
+
+
+def test_products_are_counted_as_two_operations_each(monkeypatch):
+    """A product of n x n matrices that takes 1 ms is 2 n^3 / 1 ms: 2.147 TFLOP/s for n = 1024."""
+    assert machine_rate.mxnet_products("float32")() > 0
+    monkeypatch.setattr(machine_rate, "_per_second", lambda product: product())
+    assert machine_rate._player({1024: lambda: 1000, 512: lambda: 1000})() == 2 * 1024**3 * 1000 / 1e9

@@ -8,16 +8,19 @@ import types
 import mxnet as mx
 import numpy as np
 
-from gluon_tricks.data.augment import Preprocess, coefficients
+from gluon_tricks.data.augment import coefficients
 from gluon_tricks.data.loader import RecordLoader
+from gluon_tricks.data.network_input import NetworkInput
 from gluon_tricks.data.records import Records
 from gluon_tricks.networks.of_recipe import broadcast_parameters, initialised_network, parameters_by_name
-from gluon_tricks.networks.statistics import average_statistics, set_statistics_of_devices, statistics_of_devices
+from gluon_tricks.networks.statistics import average_statistics, each_device, set_each_device, statistics_on_devices
 from gluon_tricks.ranks import distributed
 from gluon_tricks.ranks.gradients import Gradients
 from gluon_tricks.recipes.recipe import Recipe
-from gluon_tricks.tasks.classification.evaluation import evaluate
+from gluon_tricks.tasks.classification.evaluation import ClassificationScores, evaluate
 from gluon_tricks.tasks.classification.task import cross_entropy
+from gluon_tricks.training.ascent import Ascent
+from gluon_tricks.training.average import Average
 from gluon_tricks.training.loop import train_step
 from gluon_tricks.training.loss_scale import LossScale
 from gluon_tricks.training.rounds import Rounds
@@ -72,6 +75,8 @@ def twenty_steps(accumulate=1):
     )
     job = types.SimpleNamespace(
         task=task, net=net, trainer=trainer, gradients=gradients, loss=cross_entropy, scale=LossScale(False),
+        ascent=Ascent(Recipe(), net, trainer, gradients),
+        average=Average(Recipe(), net, ClassificationScores),
         recipe=Recipe(batch_size=IMAGES), step_context=lambda: None, rounds=Rounds(Recipe(), net, 1),
     )  # fmt: skip
     for _ in range(20):
@@ -93,11 +98,11 @@ def scores(records):
         Records(records / "val.rec"), size=32, batch_size=2, train=False, threads=1,
         rank=distributed.rank(), ranks=distributed.ranks(),
     )  # fmt: skip
-    preprocess, recipe = Preprocess("float32"), Recipe().resolved()
+    network_input, recipe = NetworkInput(), Recipe().resolved()
 
     def prepared(images, context):
         matrix, flip = coefficients("none", 0, 0, range(len(images)), recipe.mean, recipe.std)
-        return preprocess(*(mx.nd.array(part, dtype=part.dtype) for part in (images, matrix, flip)))
+        return network_input(images, matrix, flip, context)
 
     each = {}
     found = evaluate(net, loader.epoch(), prepared, [mx.cpu()], found=each)
@@ -127,11 +132,11 @@ def statistics():
     net = mx.gluon.nn.BatchNorm(in_channels=2)
     net.initialize()
     net.running_mean.set_data(mx.nd.array([0.1 + distributed.rank(), 0.7]))  # neither is exact in binary
-    kept = statistics_of_devices(net)
+    kept = each_device(statistics_on_devices(net))
     average_statistics(net)
     found = {"kept": kept["running_mean"], "mean": net.running_mean.data().asnumpy()}
-    found["same"] = len(statistics_of_devices(net))  # now that all ranks have the mean
-    set_statistics_of_devices(net, kept)
+    found["same"] = len(each_device(statistics_on_devices(net)))  # now that all ranks have the mean
+    set_each_device(statistics_on_devices(net), kept)
     return {**found, "back": net.running_mean.data().asnumpy()}
 
 

@@ -29,6 +29,7 @@ class ClassificationScores:
 
     columns: ClassVar[tuple[str, ...]] = ("val_loss", "val_top1", "val_top5")
     in_tables: ClassVar[tuple[str, str]] = ("val_top1", "val_top5")
+    compared: ClassVar[str] = "val_top1"
     at_end: ClassVar[dict[str, str]] = {}
     labels: ClassVar[dict[str, str]] = {"val_loss": "loss", "val_top1": "top-1", "val_top5": "top-5"}
 

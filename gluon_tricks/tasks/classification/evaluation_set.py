@@ -9,8 +9,9 @@ import mxnet as mx
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.data.augment import Preprocess, coefficients
+from gluon_tricks.data.augment import coefficients
 from gluon_tricks.data.loader import RecordLoader
+from gluon_tricks.data.network_input import NetworkInput
 from gluon_tricks.data.pixel_mean import PixelMean
 from gluon_tricks.data.recipe_records import find_records
 from gluon_tricks.data.records import Records
@@ -51,15 +52,13 @@ class EvaluationSet:
         Args:
             one_shape: all images that come have one shape.
         """
-        normalise = Preprocess(dtype)
-        normalise.hybridize(static_alloc=True, static_shape=one_shape)
+        normalise = NetworkInput(dtype, one_shape=one_shape)
         mean, std = self.preprocessing.mean, self.preprocessing.std
         pixel_mean = PixelMean(self.preprocessing.mean_image, mean, std)
 
         def preprocess(images, context):
             matrix, flip = coefficients("none", 0, 0, range(len(images)), mean, std)
-            arrays = (mx.nd.array(part, ctx=context, dtype=part.dtype) for part in (images, matrix, flip))
-            return pixel_mean(normalise(*arrays))
+            return pixel_mean(normalise(images, matrix, flip, context))
 
         return preprocess
 

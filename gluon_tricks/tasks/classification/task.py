@@ -15,11 +15,12 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural
-from gluon_tricks.data.augment import Preprocess, coefficients
+from gluon_tricks.data.augment import coefficients
 from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.class_names import in_words
 from gluon_tricks.data.loader import Batch, RecordLoader
+from gluon_tricks.data.network_input import NetworkInput
 from gluon_tricks.data.own_photos import record_of_run
 from gluon_tricks.data.pixel_mean import PixelMean
 from gluon_tricks.data.recipe_crop import training_crop
@@ -71,6 +72,8 @@ from gluon_tricks.tasks.protocol import (
 from gluon_tricks.tasks.training_mean import with_own_mean
 from gluon_tricks.tricks import StepContext
 from model_zoo.preprocessing import Preprocessing
+
+_AHEAD = 4  # rounds of a device of which some work may be pending
 
 
 def cross_entropy(images, logits, target):
@@ -180,9 +183,9 @@ class Classification:
         batch_size, options = recipe.batch_size // distributed.ranks(), read_options(recipe, threads)
         self.train = self.loader_of(recipe, train, True, batch_size, options)
         self.val = self.loader_of(recipe, val, False, batch_size, options)
-        self.network_input = Preprocess(input_dtype(recipe.dtype))
-        if recipe.mode == "hybrid":
-            self.network_input.hybridize(static_alloc=True, static_shape=True)
+        dtype, hybrid = input_dtype(recipe.dtype), recipe.mode == "hybrid"
+        self._training_input = NetworkInput(dtype, hybrid, reuse=_AHEAD)
+        self.network_input = NetworkInput(dtype, hybrid)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -247,10 +250,10 @@ class Classification:
         with contextlib.closing(loader.epoch()) as batches:
             batch = next(batches)
         matrix, flip = coefficients(recipe.augment, recipe.seed, batch.epochs, batch.indices, recipe.mean, recipe.std)
-        normalised, found = Preprocess("float32"), []
+        normalised, found = NetworkInput("float32", hybrid=False), []
         for first in range(0, count, recipe.batch_size):
             some = slice(first, first + recipe.batch_size)
-            images = normalised(*(_array(part[some], context) for part in (batch.images, matrix, flip)))
+            images = normalised(batch.images[some], matrix[some], flip[some], context)
             found.append(self._pixel_mean(images))
         return mx.nd.concat(*found, dim=0)
 
@@ -273,7 +276,7 @@ class Classification:
     def preprocess(self, shard: Shard) -> tuple[mx.nd.NDArray, mx.nd.NDArray]:
         """Images (n, 3, H, W) and target (n, K): augmented, mixed, smoothed. Source: section 2.1, Algorithm 1."""
         context, images, matrix, flip, labels, step = shard
-        images = self._pixel_mean(self.network_input(*(_array(part, context) for part in (images, matrix, flip))))
+        images = self._pixel_mean(self._training_input(images, matrix, flip, context))
         target = self.target(_array(labels, context))
         for trick in self.recipe.tricks:
             images, target = trick.batch(images, target, step)
@@ -293,7 +296,7 @@ class Classification:
     def evaluation_input(self, images: np.ndarray, context: mx.Context) -> mx.nd.NDArray:
         """Images (n, H, W, 3) uint8 as the network sees them: normalised, not augmented."""
         matrix, flip = coefficients("none", 0, 0, range(len(images)), self.recipe.mean, self.recipe.std)
-        return self._pixel_mean(self.network_input(*(_array(part, context) for part in (images, matrix, flip))))
+        return self._pixel_mean(self.network_input(images, matrix, flip, context))
 
     def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> ClassificationScores:
         self.found = {}

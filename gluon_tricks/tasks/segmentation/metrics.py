@@ -25,6 +25,7 @@ class SegmentationScores:
 
     columns: ClassVar[tuple[str, ...]] = ("val_pix_acc", "val_miou")
     in_tables: ClassVar[tuple[str, str]] = columns
+    compared: ClassVar[str] = "val_miou"
     at_end: ClassVar[dict[str, str]] = {}
     labels: ClassVar[dict[str, str]] = {"val_pix_acc": "pixAcc", "val_miou": "mIoU"}
 

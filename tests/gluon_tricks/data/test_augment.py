@@ -15,12 +15,12 @@ from gluon_tricks.data.augment import (
     AUGMENTS,
     MEAN_RGB,
     STD_RGB,
-    Preprocess,
     coefficients,
     compose,
     hue_matrix,
     pca_offset,
 )
+from gluon_tricks.data.network_input import NetworkInput, Preprocess, on_host
 from gluon_tricks.recipes.recipe import Recipe
 
 RAW = {"mean": (0, 0, 0), "std": (1, 1, 1)}
@@ -29,10 +29,11 @@ PIXELS = np.array([[[[200, 50, 20], [10, 120, 90]]]], np.uint8)  # (1, 1, 2, 3)
 
 
 def apply(images, matrix, flip=None):
-    """What the device makes of it, back in the layout of the input: (N, H, W, 3)."""
+    """What the operators make of it, back in the layout of the input (N, H, W, 3); the host makes the same."""
     flip = np.zeros(len(images)) if flip is None else flip
-    out = Preprocess()(mx.nd.array(images, dtype="uint8"), mx.nd.array(matrix), mx.nd.array(flip))
-    return out.asnumpy().transpose(0, 2, 3, 1)
+    out = Preprocess()(mx.nd.array(images, dtype="uint8"), mx.nd.array(matrix), mx.nd.array(flip)).asnumpy()
+    np.testing.assert_allclose(on_host(images, matrix, flip), out, rtol=2e-6, atol=2e-6 * np.abs(matrix).max() * 255)
+    return out.transpose(0, 2, 3, 1)
 
 
 def one(brightness=1.0, contrast=1.0, saturation=1.0, hue=1.0, pca=(0, 0, 0)):
@@ -256,6 +257,36 @@ def test_the_result_has_the_dtype_asked_for():
     images, matrix, flip = (mx.nd.array(photo(2, 4, 4, 3), dtype="uint8"), mx.nd.array(one()), mx.nd.zeros(1))
     assert Preprocess("float16")(images[:1], matrix, flip).dtype == np.float16
     assert Preprocess()(images[:1], matrix, flip).dtype == np.float32
+    for dtype in ("float16", "float32"):
+        assert NetworkInput(dtype)(photo(1, 4, 4, 3), one(), np.zeros(1), mx.cpu(1)).dtype == np.dtype(dtype)
+
+
+@pytest.mark.parametrize("hybrid", [True, False])
+def test_a_device_that_is_sent_pixels_gets_what_the_host_computes(hybrid):
+    """The operators are for GPUs, which this CPU stands for: equal to rounding, of any number and size of images."""
+    network_input = NetworkInput(hybrid=hybrid, one_shape=False)
+    for count, height, width in ((4, 16, 16), (1, 1, 1), (2, 5, 9), (3, 7, 1)):
+        images = photo(count, height, width, 3)
+        matrix, flip = coefficients("gluoncv", 0, 0, range(count))
+        seen = network_input(images, matrix, flip, mx.cpu(1))
+        assert seen.context == mx.cpu(1)
+        sent = network_input._block(*(mx.nd.array(part, dtype=part.dtype) for part in (images, matrix, flip)))
+        np.testing.assert_allclose(seen.asnumpy(), sent.asnumpy(), atol=2e-5)
+
+
+def test_arrays_that_are_written_anew_wait_for_their_readers():
+    """Of six batches each is read by a slow operator that is still under way when its array's turn comes again."""
+    network_input, weight = NetworkInput(reuse=2), mx.nd.random.normal(shape=(64, 3, 7, 7))
+    batches, plain = [photo(8, 64, 64, 3) + np.uint8(k) for k in range(6)], coefficients("none", 0, 0, range(8), **RAW)
+    slow = dict(kernel=(7, 7), num_filter=64, no_bias=True)
+    seen = [mx.nd.Convolution(network_input(images, *plain, mx.cpu()), weight, **slow) for images in batches]
+    for images, found in zip(batches, seen):
+        alone = mx.nd.Convolution(NetworkInput()(images, *plain, mx.cpu()), weight, **slow)
+        np.testing.assert_array_equal(found.asnumpy(), alone.asnumpy())
+    first, second, third = (
+        network_input(images[:3], *(part[:3] for part in plain), mx.cpu()) for images in batches[:3]
+    )
+    assert third.handle.value == first.handle.value != second.handle.value
 
 
 UNDER_AMP = """
@@ -264,7 +295,7 @@ import gluon_tricks
 import numpy as np, mxnet as mx
 from mxnet.contrib import amp
 amp.init("bfloat16")
-from gluon_tricks.data.augment import Preprocess
+from gluon_tricks.data.network_input import Preprocess
 given = np.load(sys.argv[1])
 block = Preprocess()
 block.hybridize(static_alloc=True, static_shape=True)

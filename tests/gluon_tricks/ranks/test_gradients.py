@@ -8,9 +8,12 @@ import pytest
 from mxnet import autograd
 
 from gluon_tricks.networks.of_recipe import initialised_network
-from gluon_tricks.ranks.gradients import Gradients
+from gluon_tricks.ranks.gradients import Gradients, in_buckets
 from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.tasks.classification.evaluation import ClassificationScores
 from gluon_tricks.tasks.classification.task import cross_entropy
+from gluon_tricks.training.ascent import Ascent
+from gluon_tricks.training.average import Average
 from gluon_tricks.training.loop import train_step
 from gluon_tricks.training.loss_scale import LossScale
 from gluon_tricks.training.rounds import Rounds
@@ -83,6 +86,8 @@ def test_several_rounds_are_one_batch():
         )
         job = types.SimpleNamespace(
             task=task, net=net, trainer=trainer, gradients=gradients, loss=cross_entropy, scale=LossScale(False),
+            ascent=Ascent(Recipe(), net, trainer, gradients),
+            average=Average(Recipe(), net, ClassificationScores),
             recipe=recipe.set(batch_size=8), step_context=lambda rounds=rounds: rounds, rounds=Rounds(recipe, net, 1),
         )  # fmt: skip
         for _ in range(2):
@@ -92,3 +97,14 @@ def test_several_rounds_are_one_batch():
     assert one_loss == pytest.approx(two_loss, rel=1e-5)
     for a, b in zip(one, two):
         np.testing.assert_allclose(a, b, atol=2e-6)
+
+
+def test_two_spellings_of_a_dtype_share_a_bucket():
+    """4 numbers and 6 of four bytes; what has another dtype comes in a bucket of its own, after them."""
+
+    def entry(dtype, *shape):
+        return types.SimpleNamespace(dtype=dtype, shape=shape)
+
+    first, half, second = entry("float32", 4), entry("float16", 8), entry(np.float32, 2, 3)
+    assert list(in_buckets([first, half, second], 2**20)) == [[first, second], [half]]
+    assert list(in_buckets([first, half, second], 16)) == [[first], [second], [half]]

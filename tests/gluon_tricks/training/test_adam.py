@@ -9,7 +9,7 @@ from gluon_tricks.networks.optimizer_state import restore_optimizer
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate
-from gluon_tricks.training.prepare import _trainer
+from gluon_tricks.training.optimizer import make_trainer
 from model_zoo import formats
 
 
@@ -17,7 +17,7 @@ def test_three_updates_by_hand():
     """w = 1, gradients 1, 2, 3 and weight decay 0.01; Kingma & Ba, algorithm 1 (here in float64, to 1e-5)."""
     net = mx.gluon.nn.Dense(1, use_bias=False, in_units=1)
     net.initialize(mx.init.One())
-    trainer = _trainer(net, Recipe(optimizer="adam", lr=0.1, wd=0.01), [mx.cpu()])
+    trainer = make_trainer(net, Recipe(optimizer="adam", lr=0.1, wd=0.01), [mx.cpu()])
     weight, mean, square = 1.0, 0.0, 0.0
     for k in (1, 2, 3):
         with mx.autograd.record():
@@ -50,7 +50,7 @@ def test_a_run_goes_on_bit_for_bit(tiny_records, tmp_path, devices):
 def test_a_state_of_another_shape_is_refused():
     net = mx.gluon.nn.Dense(2, use_bias=False, in_units=3)
     net.initialize()
-    trainer = _trainer(net, Recipe(optimizer="adam", lr=0.1), [mx.cpu()])
+    trainer = make_trainer(net, Recipe(optimizer="adam", lr=0.1), [mx.cpu()])
     fine = {"weight/0": np.zeros((2, 3)), "weight/1": np.ones((2, 3)), "weight/updates": np.array(7)}
     restore_optimizer(net, trainer, fine, [mx.cpu()])
     assert trainer.optimizer._all_index_update_counts[0] == {0: 7}

@@ -18,8 +18,11 @@ from gluon_tricks.ranks.gradients import Gradients
 from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks.classification import task
+from gluon_tricks.tasks.classification.evaluation import ClassificationScores
 from gluon_tricks.tasks.classification.task import cross_entropy
 from gluon_tricks.trained.load import load_network
+from gluon_tricks.training.ascent import Ascent
+from gluon_tricks.training.average import Average
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate, train_step
 from gluon_tricks.training.loss_scale import LossScale
@@ -137,6 +140,8 @@ def test_two_devices_do_what_one_does(recipe):
         job = types.SimpleNamespace(
             task=task, net=net, trainer=trainer, gradients=Gradients(trainer._params), loss=cross_entropy,
             scale=LossScale(False), recipe=recipe.set(batch_size=8), step_context=lambda: None,
+            ascent=Ascent(Recipe(), net, trainer, None),
+            average=Average(Recipe(), net, ClassificationScores),
             rounds=Rounds(recipe, net, len(contexts)),
         )  # fmt: skip
         batch = [mx.gluon.utils.split_and_load(part, contexts) for part in (images, target)]
@@ -228,17 +233,19 @@ def test_a_stop_of_two_devices_is_resumable_bit_for_bit(recipe, tmp_path):
     with pytest.raises(Interrupted, match="after step 2 of 6"):
         train_and_evaluate(recipe, tmp_path / "run", Options(contexts=devices, should_stop=lambda: next(asked)))
     saved, _ = read_checkpoint(tmp_path / "run" / "checkpoints" / "step-000000002.safetensors")
-    running = {name.partition("/")[2] for name in saved if name.startswith("statistics/")}
+    running = {name.partition("/")[2] for name in saved if name.startswith("parameter_of_devices/")}
     assert running == {n for n in parameters_by_name(load_network(tmp_path / "whole")) if "running" in n} != set()
     for name in running:
-        first, second = saved[f"statistics/{name}"]
+        first, second = saved[f"parameter_of_devices/{name}"]
         np.testing.assert_allclose(saved[f"parameter/{name}"], (first + second) / 2, rtol=1e-6, err_msg=name)
-    assert any((saved[f"statistics/{name}"][0] != saved[f"statistics/{name}"][1]).any() for name in running)
+    assert any(
+        (saved[f"parameter_of_devices/{name}"][0] != saved[f"parameter_of_devices/{name}"][1]).any() for name in running
+    )
     train_and_evaluate(recipe, tmp_path / "run", Options(contexts=devices, resume=True))
     whole, other = ((tmp_path / run / "final.params").read_bytes() for run in ("whole", "run"))
     assert whole == other
     saved, _ = read_checkpoint(tmp_path / "run" / "checkpoints" / "step-000000006.safetensors")
-    assert not any(name.startswith("statistics/") for name in saved)  # after an epoch all have the same
+    assert not any(name.startswith("parameter_of_devices/") for name in saved)  # after an epoch all have the same
 
 
 def test_a_checkpoint_of_two_devices_goes_on_on_one(recipe, tmp_path):

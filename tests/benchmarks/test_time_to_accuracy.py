@@ -1,0 +1,74 @@
+"""Seconds to an accuracy: when it counts as reached, and what trains."""
+
+import json
+import math
+
+import pytest
+
+from benchmarks import time_to_accuracy, torch_loop
+from benchmarks.main import main
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.recipes.recipe import Recipe
+
+
+def rows(*tops):
+    """Epochs of 10 s."""
+    return [{"seconds": 10.0 * k, "top1": top} for k, top in enumerate(tops, start=1)]
+
+
+def test_the_first_epoch_that_is_there_counts():
+    assert time_to_accuracy.seconds_to(rows(0.5, 0.75, 0.7, 0.8), 0.75) == 20
+    assert math.isinf(time_to_accuracy.seconds_to(rows(0.5, 0.749), 0.75))
+
+
+def test_ratios_are_of_pairs_of_seeds_and_only_where_all_got_there():
+    """10/20, 30/40 and 20/50: the median is 0.50. PyTorch never got there once: it has no ratio."""
+    found = {
+        "fast": [rows(0.8), rows(0.1, 0.1, 0.75), rows(0.1, 0.75)],
+        "paper": [rows(0.1, 0.8), rows(0, 0, 0, 0.8), rows(0, 0, 0, 0, 0.9)],
+        "PyTorch, paper": [rows(0.75), rows(0.7), rows(0.75)],
+    }
+    seconds = {side: [time_to_accuracy.seconds_to(of_seed, 0.75) for of_seed in runs] for side, runs in found.items()}
+    lines = time_to_accuracy.lines_of(seconds, found, 0.75, "fast")
+    assert lines == [
+        "75.0% top-1: fast 10 s, 30 s, 20 s; best 80.00%",
+        "75.0% top-1: paper 20 s, 40 s, 50 s; best 90.00%",
+        "75.0% top-1: PyTorch, paper 10 s, never, 10 s; best 75.00%",
+        "75.0% top-1: fast in 0.50 of paper's time",
+    ]
+
+
+def test_bad_input_is_refused_before_any_training(tiny_records, capsys, tmp_path):
+    for words, said in (
+        ([], "--photos is missing"),
+        (["--photos", str(tmp_path), "--top1", "75"], "--top1 75: it must lie in (0, 1]"),
+        (["--photos", str(tmp_path / "none")], "there is no such folder"),
+        (["--photos", str(tiny_records), "--against", "faster_rcnn_voc"], "this command trains classifiers"),
+    ):
+        words = ["time_to_accuracy", "--runs", str(tmp_path / "runs"), "--recipe", "imagenette", *words]
+        assert main(words) == 2
+        assert said in capsys.readouterr().err
+    with pytest.raises(Refused, match="timm has no caffenet"):
+        torch_loop.network_name(Recipe(model="caffenet"))
+
+
+@pytest.mark.slow
+def test_all_three_train_and_what_is_done_is_not_done_again(tiny_records, tmp_path, capfd):
+    pytest.importorskip("torch")
+    recipe = Recipe(
+        name="tiny", model="resnet18_v1b", data="records", input_size=32, min_area=0.5, epochs=2, batch_size=8, lr=0.01
+    )
+    (tmp_path / "tiny.json").write_text(json.dumps(recipe.to_json()))
+    (tmp_path / "other.json").write_text(json.dumps(recipe.set(name="other", epochs=1).to_json()))
+    words = ["time_to_accuracy", "--photos", str(tiny_records), "--seeds", "1", "--top1", "0.01"]
+    words += ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out.json")]
+    words += ["--recipe", str(tmp_path / "tiny.json"), "--against", str(tmp_path / "other.json")]
+    assert main(words) == 0
+    told = json.loads((tmp_path / "runs" / "rows.json").read_text())["rows"]
+    assert [len(of_seed) for runs in told.values() for of_seed in runs] == [2, 1, 1]
+    assert all(row["seconds"] > 0 and 0 <= row["top1"] <= 1 for runs in told.values() for row in runs[0])
+    found = json.loads((tmp_path / "out.json").read_text())["seconds"]
+    capfd.readouterr()
+    assert main(words) == 0
+    assert json.loads((tmp_path / "out.json").read_text())["seconds"] == found
+    assert "epoch 1" not in capfd.readouterr().out
