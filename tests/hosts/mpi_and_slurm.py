@@ -86,14 +86,14 @@ class Runs:
     def start(self, words: Sequence[object]) -> subprocess.Popen:
         return self.first.start(words, stderr=subprocess.STDOUT)
 
-    def tell(self, what: str, words: Sequence[object], code: int, said: str, run: pathlib.Path, lines: int = 6) -> str:
+    def tell(self, what: str, words: Sequence[object], code: int, said: str, run: pathlib.Path, lines: int = 5) -> str:
         """Adds a job to what is told; returns the digest of its final.params, "" if it has none."""
         final = run / "final.params"
         digest = hashlib.sha256(final.read_bytes()).hexdigest() if final.exists() else ""
         row = {"what": what, "command": self._short(shlex.join(map(str, words))), "exit_code": code}
-        row["said"] = [line for line in self._short(said).splitlines() if not re.match("epoch .*  step |-*$", line)][
-            -lines:
-        ]
+        told = [line for line in self._short(said).splitlines() if not re.match("epoch .*  step |-*$", line)]
+        ours = [line for line in told[:-lines] if re.match("stopped |going on ", line)]
+        row["said"] = ours + told[-lines:]
         row["final_params_sha256"] = digest
         self.told.append(row)
         print(f"{what}: exit code {code}, final.params {digest[:16] or 'none'}", flush=True)
