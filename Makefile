@@ -1,12 +1,17 @@
 # make train | make test | make test-fast | make lint | make venv: each makes .venv first if it is missing or setup.py has changed.
-# PYTHON=python3.12 picks the interpreter, EXTRA=cu117 the build of MXNet for NVIDIA GPUs.
+# PYTHON=python3.12 picks the interpreter, EXTRA=cu117 the build of MXNet for NVIDIA GPUs, HOROVOD=mpi Horovod with MPI.
 
 PYTHON ?= python3
 EXTRA ?= cpu
+HOROVOD ?= gloo
 TEST_EXTRAS ?= dev,export,interop
 VENV := .venv
 RUN := $(VENV)/bin/python
 PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+
+ifeq ($(filter $(HOROVOD),gloo mpi),)
+$(error HOROVOD=$(HOROVOD) is not known: give gloo (the default) or mpi (MPI besides Gloo, for mpirun and srun))
+endif
 
 # The programs of docs/serving.md run without MXNet, and with a newer onnx than MXNet's exporter takes.
 SERVING := $(PYTHON) -m venv $(VENV)/serving && \
@@ -27,7 +32,7 @@ lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
-venv: $(VENV)/.$(EXTRA)
+venv: $(VENV)/.horovod-$(HOROVOD)
 
 $(VENV)/.$(EXTRA): setup.py scripts/install_opencv.sh scripts/install_horovod.sh
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 9) <= sys.version_info < (3, 13))' || \
@@ -36,10 +41,13 @@ $(VENV)/.$(EXTRA): setup.py scripts/install_opencv.sh scripts/install_horovod.sh
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --editable '.[$(EXTRA)]'
 	@sh scripts/install_opencv.sh $(VENV)
-	@sh scripts/install_horovod.sh $(VENV)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.$(EXTRA)
+$(VENV)/.horovod-$(HOROVOD): $(VENV)/.$(EXTRA)
+	@HOROVOD=$(HOROVOD) sh scripts/install_horovod.sh $(VENV)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.horovod-$(HOROVOD)
 	$(VENV)/bin/pip install --quiet --editable '.[$(TEST_EXTRAS)]'
 	@sh scripts/install_opencv.sh $(VENV)
 	$(if $(findstring export,$(TEST_EXTRAS)),$(SERVING))

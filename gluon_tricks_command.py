@@ -45,7 +45,7 @@ def main(word: str = "", *flags: str) -> None:
         sys.exit(_cannot_start(error, words))
     interrupted = getattr(command, "INTERRUPTED", "interrupted")
     if interrupted is None:
-        sys.exit(command.main(rest))
+        sys.exit(_stopped_or_not(command.main(rest)))
     run(lambda: command.main(rest), interrupted)
 
 
@@ -59,6 +59,17 @@ def _cannot_start(error: Exception, words: list[str]) -> int:
     else:
         print(f"refused: {wrong}: {remedy}; gluon-tricks doctor examines this one", file=sys.stderr)
     return 2
+
+
+def _stopped_or_not(code: int) -> int:
+    """A rank that has stopped resumably keeps its exit code while Python ends.
+
+    Of several ranks one is the first to be gone, and srun and mpirun then send SIGTERM to the others.
+    """
+    if code == os.EX_TEMPFAIL:  # 75, RESUMABLE of gluon_tricks.core.errors
+        for number in (*_STOPS, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_IGN)
+    return code
 
 
 def run(main: Callable[[], int], interrupted: str = "interrupted") -> None:

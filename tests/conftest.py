@@ -39,7 +39,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 # What starts many processes or trains for long, longest first: begun last, one of these would be waited for alone.
 LONG = (
-    *("ranks/", "scripts/test_reproduce", "gluon_tricks/test_every_family", "faults/test_hostile_networks"),
+    *("hosts/", "ranks/", "scripts/test_reproduce", "gluon_tricks/test_every_family", "faults/test_hostile_networks"),
     *("faults/test_kills", "faults/test_memory", "faults/", "gluon_tricks/tasks/test_transfer"),
     *("gluon_tricks/machine/test_precision", "gluon_tricks/machine/test_devices", "gluon_tricks/training/"),
     *("gluon_tricks/report/", "gluon_tricks/paper/test_speeds", "gluon_tricks/paper/test_side_by_side"),

@@ -45,17 +45,29 @@ CUDA_LIBRARIES = (
 )
 
 
-def _load_cuda_libraries() -> None:
-    """Loads the nvidia-*-cu11 wheels' libraries, so that mxnet-cu117 needs no CUDA toolkit on the machine."""
+def _cuda_libraries() -> list[pathlib.Path]:
+    """The libraries that the nvidia-*-cu11 wheels have for mxnet-cu117; [] where that is not installed."""
     try:
         importlib.metadata.version("mxnet-cu117")
     except importlib.metadata.PackageNotFoundError:
-        return
-    for root in map(pathlib.Path, sys.path):
-        for package, library in CUDA_LIBRARIES:
-            path = root / "nvidia" / package / "lib" / library
-            if path.exists():
-                ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+        return []
+    paths = [pathlib.Path(root, "nvidia", p, "lib", library) for root in sys.path for p, library in CUDA_LIBRARIES]
+    return [path for path in paths if path.exists()]
+
+
+def _load_cuda_libraries() -> None:
+    """Loads these wheels' libraries, so that mxnet-cu117 needs no CUDA toolkit on the machine."""
+    for path in _cuda_libraries():
+        ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+
+
+def with_cuda_libraries(environment: dict[str, str]) -> dict[str, str]:
+    """An environment for programs that import MXNet without this module, such as horovodrun: they find the wheels'."""
+    folders = dict.fromkeys(str(path.parent) for path in _cuda_libraries())
+    if not folders:
+        return environment
+    there = [environment["LD_LIBRARY_PATH"]] if environment.get("LD_LIBRARY_PATH") else []
+    return {**environment, "LD_LIBRARY_PATH": os.pathsep.join([*there, *folders])}
 
 
 # How many processes a launcher started on this machine. Slurm's srun binds each to its own cores by itself.

@@ -131,10 +131,11 @@ def check_cuda_libraries(cuda_build: bool, missing: Collection[str], imported: b
     return Finding(level, what, "pip install '.[cu117]' brings them")
 
 
-def check_horovod(refusal: str) -> Finding:
-    """Horovod's build; refusal: why horovodrun cannot start ranks, "" if it can."""
+def check_horovod(refusal: str, built: Sequence[str] = ("Gloo",)) -> Finding:
+    """Horovod's build; refusal: why horovodrun cannot start ranks, "" if it can; built: see launcher.built_with."""
     if not refusal:
-        return Finding(OK, "Horovod, with MXNet and Gloo")
+        launchers = "gluon-tricks launch, mpirun and srun" if "MPI" in built else "gluon-tricks launch"
+        return Finding(OK, f"Horovod, with MXNet and {', '.join(built)}: ranks are started by {launchers}")
     return Finding(WARNING, f"no training as several ranks: {refusal}")
 
 

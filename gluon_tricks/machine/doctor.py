@@ -161,8 +161,7 @@ def _examine_devices(mx, cuda_package: bool) -> Iterator[Finding]:
         yield checks.check_cuda_libraries(cuda_build, missing, imported=True)
         yield checks.check_cpu(usable_cores(), devices.cpu_has_bfloat16())
         try:
-            launcher.horovodrun()
-            yield checks.check_horovod("")
+            yield checks.check_horovod("", launcher.built_with())
         except Refused as error:
             yield checks.check_horovod(str(error))
     else:

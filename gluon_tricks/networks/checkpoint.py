@@ -2,7 +2,8 @@
 
 A file holds tensors and a JSON header, and nothing in it is ever executed. Tensors are named `parameter/NAME`
 (structural names of the network), `optimizer/NAME/K` (the K-th array of the optimiser's state) and, of a run that
-averages its weights, `average/NAME` (the averaged network, whole, in float32).
+averages its weights, `average/NAME` (the averaged network, whole, in float32). Within an epoch of several devices
+`parameter_of_devices/NAME` has the running statistics of each, and `parameter/NAME` their mean; and so for the average.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from gluon_tricks.core.wording import quoted, shortened
 from gluon_tricks.networks.averaged import keeps_average
 from gluon_tricks.networks.of_recipe import parameters_by_name, set_parameters
 from gluon_tricks.networks.optimizer_state import optimizer_arrays, restore_optimizer
+from gluon_tricks.networks.statistics import set_each_device, statistics_on_devices
 from gluon_tricks.recipes.kinds import recipe_from_json
 from gluon_tricks.recipes.settings import Settings
 from model_zoo import formats
@@ -78,6 +80,7 @@ class Progress:
 def save_checkpoint(
     path: pathlib.Path, net, trainer: mx.gluon.Trainer, progress: Progress, recipe: Settings, data_digest: str,
     val_digest: str = "", averages: Mapping[str, np.ndarray] | None = None,
+    of_devices: Mapping[str, Mapping[str, np.ndarray]] | None = None,
 ) -> None:  # fmt: skip
     """Writes a checkpoint; waits for every pending computation on the parameters.
 
@@ -85,10 +88,15 @@ def save_checkpoint(
         path: ends in .safetensors; appears only when the file is whole and on the disk.
         data_digest, val_digest: of the training and the validation records; resuming on others is refused.
         averages: the averaged network, by the names of the parameters; None: there is none.
+        of_devices: for "parameter" and "average" the running statistics of every device, as of statistics.each_device.
     """
     arrays = {f"parameter/{name}": p.list_data()[0].asnumpy() for name, p in parameters_by_name(net).items()}
     arrays.update({f"optimizer/{name}": array for name, array in optimizer_arrays(net, trainer).items()})
     arrays.update({f"average/{name}": array for name, array in (averages or {}).items()})
+    for kind, statistics in (of_devices or {}).items():
+        for name, each in statistics.items():
+            arrays[f"{kind}_of_devices/{name}"] = each
+            arrays[f"{kind}/{name}"] = each.mean(axis=0, dtype="float64").astype(each.dtype)
     header = {
         "format": FORMAT,
         "progress": dataclasses.asdict(progress),
@@ -220,6 +228,7 @@ def restore(
     if header["data"] != data_digest or validated not in ("", val_digest):
         raise Refused(f"{path} was trained on other records than those given: resume with the same files")
     set_parameters(net, named(arrays, "parameter"), path)
+    set_each_device(statistics_on_devices(net), named(arrays, "parameter_of_devices"))
     restore_optimizer(net, trainer, named(arrays, "optimizer"), contexts)
     return _progress(header["progress"], path)
 

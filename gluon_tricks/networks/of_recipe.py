@@ -248,26 +248,6 @@ def broadcast_parameters(net: mx.gluon.Block) -> None:
     set_parameters(net, safetensors.numpy.load(data), "rank 0's network")
 
 
-def average_statistics(net: mx.gluon.Block) -> None:
-    """Gives every device of every rank the mean of their running statistics, each having seen its shards only.
-
-    So there is one network to evaluate and to save. On one device of one rank nothing is done.
-    """
-    running = [p for name, p in parameters_by_name(net).items() if name.endswith(("running_mean", "running_var"))]
-    average_arrays([p.list_data() for p in running])
-
-
-def average_arrays(arrays: Sequence[Sequence[mx.nd.NDArray]]) -> None:
-    """Gives every device of every rank the mean over them. Args: arrays: of each thing the one of each device."""
-    if not arrays or len(arrays[0]) * distributed.ranks() == 1:
-        return
-    means = [np.mean([array.asnumpy() for array in of_devices], axis=0, dtype="float64") for of_devices in arrays]
-    flat = distributed.total(np.concatenate([mean.ravel() for mean in means])) / distributed.ranks()
-    for of_devices, mean in zip(arrays, np.split(flat, np.cumsum([mean.size for mean in means])[:-1])):
-        for array in of_devices:
-            array[:] = mean.reshape(array.shape)
-
-
 def restore_plain_layout(net: mx.gluon.Block) -> None:
     """Undoes what a predict-mode forward does on a CPU: oneDNN leaves weights in a blocked layout.
 

@@ -52,7 +52,7 @@ def start(chatty: bool = False) -> None:
     if "HOROVOD_SIZE" not in os.environ and not horovod.mpi_built():
         raise Refused(
             f"{launched} ranks were started by MPI or Slurm, and this Horovod was built without MPI: build it with "
-            "HOROVOD_WITH_MPI=1 sh scripts/install_horovod.sh ENVIRONMENT in the repository, or start the ranks with "
+            "HOROVOD=mpi sh scripts/install_horovod.sh ENVIRONMENT in the repository, or start the ranks with "
             "gluon-tricks launch"
         )
     horovod.init()

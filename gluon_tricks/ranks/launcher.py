@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Sequence
 from typing import TextIO
 
-from gluon_tricks.core.environment import inherited_environment
+from gluon_tricks.core.environment import inherited_environment, with_cuda_libraries
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import opened_to_append, writing
 from gluon_tricks.core.reading import opened
@@ -31,6 +31,8 @@ RESTARTED = "GLUON_TRICKS_RESTARTED"  # in the environment of ranks that were st
 _MARK = "GLUON_TRICKS_LAUNCH"  # in the environment of every rank: which launch it belongs to
 _LINE = re.compile(r"\[(\d+)\]<(stdout|stderr)>:")
 _EXIT = re.compile(r"Process (\d+) exit with status code (-?\d+)")
+_ASK = """import horovod.mxnet as horovod
+print("Gloo:", horovod.gloo_built(), "MPI:", horovod.mpi_built(), "NCCL:", bool(horovod.nccl_built()))"""
 _TAIL_BYTES = 1 << 16
 _TAIL = 12  # last lines of the log that are shown of a rank that failed
 
@@ -41,21 +43,35 @@ def horovodrun() -> str:
     Raises:
         Refused: Horovod is not there, or was built without MXNet or Gloo.
     """
+    return _horovodrun()[0]
+
+
+def built_with() -> list[str]:
+    """What the Horovod of this Python exchanges messages by: "Gloo" for `horovodrun`, and "MPI" and "NCCL" if built so.
+
+    Raises:
+        Refused: as of `horovodrun`.
+    """
+    return _horovodrun()[1]
+
+
+def _horovodrun() -> tuple[str, list[str]]:
+    """The launcher's path, and what Horovod was built with."""
     path = shutil.which("horovodrun", path=f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if path is None:
         raise Refused(
             "there is no horovodrun beside this Python: scripts/install_horovod.sh of the repository builds it"
         )
     # Not by its --check-build, which imports MXNet anew for each of seven questions.
-    words = [sys.executable, "-c", "import horovod.mxnet as horovod; print('Gloo:', horovod.gloo_built())"]
-    built = subprocess.run(words, capture_output=True, text=True, env=inherited_environment(), timeout=300)
+    words, environment = [sys.executable, "-c", _ASK], with_cuda_libraries(inherited_environment())
+    built = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=300)
     if "Gloo: True" not in built.stdout:
         said = (built.stderr + built.stdout).strip().splitlines()
         raise Refused(
             f"this Horovod was built without {'Gloo' if 'Gloo: ' in built.stdout else 'MXNet'} "
             f"({said[-1] if said else 'it said nothing'}): scripts/install_horovod.sh of the repository builds it anew"
         )
-    return path
+    return path, [name for name in ("Gloo", "MPI", "NCCL") if f"{name}: True" in built.stdout]
 
 
 @dataclasses.dataclass
@@ -120,7 +136,7 @@ class Launch:
         self.logs, self.out, self.err, self.stops = logs, out, err, 0
         self.lives, self.stuck = heartbeat.RankMonitor(), ""
         self.mark = uuid.uuid4().hex
-        environment = of_ranks(inherited_environment(), passed)
+        environment = of_ranks(with_cuda_libraries(inherited_environment()), passed)
         words = [*runner, "--gloo", "--disable-cache", "-np", str(ranks)]
         words += ["-H", ",".join(f"{host.name}:{host.slots}" for host in hosts), *command]
         with writing(logs):

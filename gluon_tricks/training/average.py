@@ -11,7 +11,8 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.averaged import AVERAGE, RAW, averaging, keeps_average
-from gluon_tricks.networks.of_recipe import average_arrays, parameters_by_name, restore_plain_layout
+from gluon_tricks.networks.of_recipe import parameters_by_name, restore_plain_layout
+from gluon_tricks.networks.statistics import average_arrays, each_device, set_each_device
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.protocol import Scores, Task
 from gluon_tricks.training import many_arrays
@@ -73,6 +74,10 @@ class Average:
 
     # --- in checkpoints
 
+    def each_device(self) -> dict[str, np.ndarray]:
+        """Its running statistics on every device of every rank, as of statistics.each_device: called by all ranks."""
+        return each_device({name: self._averages[name] for name in self._statistics}) if self.active else {}
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Every parameter of the averaged network by its structural name; what training does not move is as it is."""
         if not self.active:
@@ -83,23 +88,29 @@ class Average:
             for name, parameter in there.items()
         }
 
-    def restore(self, arrays: Mapping[str, np.ndarray], rows: Sequence[Mapping[str, float]], source: Any) -> None:
+    def restore(
+        self, arrays: Mapping[str, np.ndarray], rows: Sequence[Mapping[str, float]], source: Any,
+        of_devices: Mapping[str, np.ndarray] | None = None,
+    ) -> None:  # fmt: skip
         """Takes the average from arrays() of before, the network being that of then already.
 
         Args:
             rows: of metrics.csv, so far.
             source: what an error names.
+            of_devices: each_device() of then.
 
         Raises:
             Refused: an array is missing or has another shape.
         """
         self.begin()
         self._keeps = keeps_average(self._recipe, rows)
-        for name, of_devices in self._averages.items() if self.active else ():
-            if name not in arrays or arrays[name].shape != of_devices[0].shape:
+        for name, there in self._averages.items() if self.active else ():
+            if name not in arrays or arrays[name].shape != there[0].shape:
                 raise Refused(f"{source} is damaged (the average of {name}): use an older one")
-            for array in of_devices:
+            for array in there:
                 array[:] = arrays[name]
+        if self.active:
+            set_each_device({name: self._averages[name] for name in self._statistics}, of_devices or {})
 
     # --- in use
 

@@ -11,6 +11,7 @@ import mxnet as mx
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks import checkpoint
+from gluon_tricks.networks.statistics import each_device, statistics_on_devices
 from gluon_tricks.ranks import distributed
 from gluon_tricks.ranks.gradients import Gradients
 from gluon_tricks.recipes.settings import Settings
@@ -147,7 +148,8 @@ class Job:
         """
         read, (train, val) = checkpoint.parse_checkpoint(data, path), self._digests()
         self.progress = checkpoint.restore(path, read, self.net, self.trainer, self.recipe, train, self.contexts, val)
-        self.average.restore(checkpoint.named(read[0], "average"), self.progress.history, path)
+        of_devices = checkpoint.named(read[0], "average_of_devices")
+        self.average.restore(checkpoint.named(read[0], "average"), self.progress.history, path, of_devices)
         if self.scale.active:
             self.scale = LossScale(True, self.progress.loss_scale, self.progress.good_steps)
         self.apply_rollbacks()
@@ -161,13 +163,14 @@ class Job:
 
     def checkpoint(self) -> None:
         """Writes a checkpoint of this moment (rank 0, for all) and removes those that are no longer kept."""
+        of_devices = {"parameter": each_device(statistics_on_devices(self.net)), "average": self.average.each_device()}
         if distributed.rank() != 0:
             return
         folder, progress = self.journal.folder / "checkpoints", self.progress
         progress.loss_scale, progress.good_steps = self.scale.value, self.scale.good_steps
         path = checkpoint.checkpoint_path(folder, progress.step)
-        averages = self.average.arrays()
-        checkpoint.save_checkpoint(path, self.net, self.trainer, progress, self.recipe, *self._digests(), averages)
+        averages, digests = self.average.arrays(), self._digests()
+        checkpoint.save_checkpoint(path, self.net, self.trainer, progress, self.recipe, *digests, averages, of_devices)
         checkpoint.prune(folder, self.options.keep, progress.best[0], progress.step - self.recipe.divergence_steps)
         self.journal.event("checkpoint", step=self.progress.step, file=path.name)
 

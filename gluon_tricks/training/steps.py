@@ -10,7 +10,8 @@ from typing import NoReturn
 import mxnet as mx
 import numpy as np
 
-from gluon_tricks.networks.of_recipe import average_statistics, restore_plain_layout
+from gluon_tricks.networks.of_recipe import restore_plain_layout
+from gluon_tricks.networks.statistics import average_statistics
 from gluon_tricks.ranks import distributed, heartbeat
 from gluon_tricks.training.job import Job
 from gluon_tricks.training.rounds import seed_network
@@ -67,6 +68,8 @@ class Steps:
     def __exit__(self, kind, error, trace) -> None:
         if kind is None:
             self._settle()
+            average_statistics(self._job.net)
+            self._job.average.settle()
             self._stop_if_asked()
 
     def _lr(self) -> float:
@@ -94,8 +97,6 @@ class Steps:
         while self._pending:
             self._read_oldest()
         mx.nd.waitall()
-        average_statistics(self._job.net)
-        self._job.average.settle()
         now = time.monotonic()
         self._job.progress.seconds += now - self._since
         self._since = now

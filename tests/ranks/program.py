@@ -13,6 +13,7 @@ from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.network_input import NetworkInput
 from gluon_tricks.data.records import Records
 from gluon_tricks.networks.of_recipe import broadcast_parameters, initialised_network, parameters_by_name
+from gluon_tricks.networks.statistics import average_statistics, each_device, set_each_device, statistics_on_devices
 from gluon_tricks.ranks import distributed
 from gluon_tricks.ranks.gradients import Gradients
 from gluon_tricks.recipes.recipe import Recipe
@@ -126,9 +127,23 @@ def messages():
     return found
 
 
+def statistics():
+    """Every rank's running means as a checkpoint keeps them; what this rank has once averaged, and once it is back."""
+    net = mx.gluon.nn.BatchNorm(in_channels=2)
+    net.initialize()
+    net.running_mean.set_data(mx.nd.array([0.1 + distributed.rank(), 0.7]))  # neither is exact in binary
+    kept = each_device(statistics_on_devices(net))
+    average_statistics(net)
+    found = {"kept": kept["running_mean"], "mean": net.running_mean.data().asnumpy()}
+    found["same"] = len(each_device(statistics_on_devices(net)))  # now that all ranks have the mean
+    set_each_device(statistics_on_devices(net), kept)
+    return {**found, "back": net.running_mean.data().asnumpy()}
+
+
 def results(records):
     found = {f"message/{name}": value for name, value in messages().items()}
     found.update({f"sync/{name}": value for name, value in step_of_a_resnet().items()})
+    found.update({f"statistics/{name}": value for name, value in statistics().items()})
     for rounds in (1, 2):
         found.update({f"steps{rounds}/{name}": value for name, value in twenty_steps(rounds).items()})
     found["scores"], found["each"] = scores(records)

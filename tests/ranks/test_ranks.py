@@ -72,6 +72,16 @@ def test_all_ranks_have_the_same_parameters(ranks):
                 np.testing.assert_array_equal(other[name], values, err_msg=name)
 
 
+def test_every_rank_s_statistics_are_kept(ranks):
+    """Exactly, on all ranks: a run goes on from them bit for bit; the mean is (N - 1) / 2 + 0.1."""
+    table = np.array([[0.1 + rank, 0.7] for rank in range(len(ranks))], "float32")
+    for rank, found in enumerate(ranks):
+        kept = of(found, "statistics")
+        np.testing.assert_array_equal(kept["kept"], table)
+        np.testing.assert_array_equal(kept["back"], table[rank])
+        assert kept["mean"] == pytest.approx([(len(ranks) - 1) / 2 + 0.1, 0.7], rel=1e-6) and kept["same"] == 0
+
+
 def test_unequal_shards_are_scored_exactly(ranks, alone):
     """20 images in batches of 2 a rank: 2 ranks see 10 each, of 3 ranks the last sees 6."""
     for found in ranks:

@@ -45,6 +45,34 @@ def test_a_signal_to_the_launcher_stops_the_job(launch, tiny_records, tmp_path):
     assert job.returncode == 75 and "stopped after step" in out, err
 
 
+def test_a_rank_that_has_stopped_keeps_its_exit_code(launch, tiny_records, tmp_path):
+    """The launcher's SIGTERM, because another rank was gone first, and one more after a second; as Python ends."""
+    words = [str(word) for word in training(tiny_records, tmp_path / "run", "--batch-size", "6", "--num-epochs", "300")]
+    wrapper = tmp_path / "slow_to_go.py"
+    wrapper.write_text(
+        "import atexit, itertools, os, signal, sys, time\n"
+        "import gluon_tricks_command\n"
+        "from gluon_tricks.training import loop\n"
+        "def signalled():\n"
+        "    for _ in range(2):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        time.sleep(1.2)\n"
+        "    print('was let go', flush=True)\n"
+        "atexit.register(signalled)\n"
+        "step, count = loop.train_step, itertools.count(1)\n"
+        "def stopped(*words):\n"
+        "    if next(count) == 3: os.kill(os.getpid(), signal.SIGUSR1)\n"
+        "    return step(*words)\n"
+        "loop.train_step = stopped\n"
+        f"sys.argv[1:] = {words[1:]!r}\n"
+        "gluon_tricks_command.main('train')\n"
+    )
+    done = launch(2, tmp_path / "logs", wrapper)
+    assert done.returncode == 75, done.stderr
+    for rank in range(2):
+        assert (tmp_path / "logs" / f"rank.{rank}.log").read_text().endswith("was let go\n")
+
+
 def test_all_ranks_go_back_together(launch, tiny_records, tmp_path):
     """The loss of rank 1 alone is NaN, in step 7: both go back to the checkpoint of step 4, as that of 6 is suspect."""
     words = [str(word) for word in training(tiny_records, tmp_path / "run", "--batch-size", "6", "--save-steps", "3")]

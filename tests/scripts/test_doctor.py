@@ -18,10 +18,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 def no_horovod(monkeypatch):
     """Asking the real one starts two processes that import MXNet."""
 
-    def horovodrun():
+    def built_with():
         raise Refused("there is no horovodrun")
 
-    monkeypatch.setattr(launcher, "horovodrun", horovodrun)
+    monkeypatch.setattr(launcher, "built_with", built_with)
     monkeypatch.setattr(doctor, "loader_speed", functools.partial(doctor.loader_speed, seconds=0.05))
 
 

@@ -1,5 +1,6 @@
 """What scripts/install_horovod.sh and install_opencv.sh decide, on pretended machines: nothing is really built."""
 
+import os
 import pathlib
 import shutil
 import subprocess
@@ -18,6 +19,8 @@ SYSTEM = (
     "mv",
     "rm",
     "touch",
+    "mkdir",
+    "ln",
     "cat",
 )  # what the scripts and fakes call
 
@@ -26,7 +29,9 @@ PYTHON = r"""#!/bin/sh
 here=${0%/*}
 case "$*" in
 -) ;;  # the names for numpy
-*"import gluon_tricks, horovod.mxnet"*) [ -e "$here/horovod" ] || { echo "ImportError: no Horovod" >&2; exit 1; } ;;
+*"import gluon_tricks, horovod.mxnet"*)
+  [ -e "$here/horovod" ] || { echo "ImportError: no Horovod" >&2; exit 1; }
+  case "$*" in *'"mpi" == "mpi"'*) [ -e "$here/mpi" ] || { echo "ImportError: no MPI" >&2; exit 1; } ;; esac ;;
 *"m.version('mxnet-cu117')"*) [ -e "$here/mxnet-cu117" ] ;;
 *'m.version("opencv-python")'*) echo 4.11.0.86 ;;
 "-c import cv2") [ ! -e "$here/no_cv2" ] || { echo "Traceback"; cat "$here/no_cv2"; exit 1; } >&2 ;;
@@ -34,11 +39,14 @@ case "$*" in
 "-m pip install"*cmake*) [ ! -e "$here/no_network" ] || { cat "$here/no_network"; exit 1; } ;;
 "-m pip install"*horovod==*)
   echo "$*" >>"$here/calls"
+  echo "${HOROVOD_NCCL_LINK:-} ${HOROVOD_NCCL_INCLUDE:-} ${HOROVOD_NCCL_LIB:-}" \
+    "${CPLUS_INCLUDE_PATH:-}" >>"$here/nccl_of"
   echo "NCCL=${HOROVOD_GPU_OPERATIONS:-} MPI=${HOROVOD_WITHOUT_MPI:-built} CMAKE=$HOROVOD_CMAKE" \
     "TOOLS=${CMAKE_TOOLCHAIN_FILE:-CUDA}" >>"$here/builds"
   if [ "${HOROVOD_GPU_OPERATIONS:-}" ]; then log=$here/nccl_fails; else log=$here/build_fails; fi
   [ ! -e "$log" ] || { cat "$log"; exit 1; }
-  [ -e "$here/nothing_comes" ] || touch "$here/horovod" ;;
+  [ -e "$here/nothing_comes" ] || touch "$here/horovod"
+  [ "${HOROVOD_WITHOUT_MPI:-}" ] || touch "$here/mpi" ;;
 *) echo "an unexpected call: $*" >>"$here/calls" ;;
 esac
 """
@@ -158,11 +166,54 @@ def test_no_network(machine, built):
 def test_cause_of_a_failed_build(machine, built):
     (machine.bin / "horovod").touch()  # one is installed: MPI is asked for, so it is built anew
     (machine.bin / "build_fails").write_text(NO_MEMORY)
+    machine.has(machine.tools / "mpicxx")
     assert built(HOROVOD_WITH_MPI="1") == [
         "Horovod could not be built: c++: fatal error: Killed signal terminated program cc1plus "
-        f"(log: {machine.venv}/horovod-build.log){INSTEAD}"
+        f"(log: {machine.venv}/horovod-build.log): the one with Gloo that was there stays "
+        f"(HOROVOD=mpi sh {SCRIPTS}/install_horovod.sh venv tries again)"
     ]
     assert machine.noted("builds") == [f"NCCL= MPI=built CMAKE={machine.bin}/cmake TOOLS={machine.venv}/no_cuda.cmake"]
+
+
+def test_a_word_that_is_none(machine):
+    said = ["HOROVOD=mpo is not known: give gloo (the default) or mpi (MPI besides Gloo, for mpirun and srun)"]
+    assert machine.run("install_horovod.sh", HOROVOD="mpo") == (2, said)
+    made = subprocess.run(
+        ["make", "--dry-run", "HOROVOD=mpo", "venv"],
+        env={"PATH": os.environ["PATH"]},  # nothing of the make that may run the tests
+        capture_output=True,
+        text=True,
+        cwd=SCRIPTS.parent,
+    )
+    assert made.returncode == 2 and said[0] in made.stderr and made.stdout == ""
+
+
+def test_mpi_is_asked_for(machine, built):
+    (machine.bin / "horovod").touch()  # one with Gloo alone
+    machine.has(machine.tools / "mpicxx")
+    assert built(HOROVOD="mpi") == []
+    once = [f"NCCL= MPI=built CMAKE={machine.bin}/cmake TOOLS={machine.venv}/no_cuda.cmake"]
+    assert machine.noted("builds") == once
+    assert machine.run("install_horovod.sh", HOROVOD="mpi") == (0, [])
+    assert machine.run("install_horovod.sh", HOROVOD="gloo") == (0, [])  # it has Gloo too
+    assert machine.noted("builds") == once
+
+
+def test_gloo_is_asked_for_by_name(machine, built):
+    assert built(HOROVOD="gloo", HOROVOD_WITH_MPI="1") == []
+    assert machine.noted("builds") == [f"NCCL= MPI=1 CMAKE={machine.bin}/cmake TOOLS={machine.venv}/no_cuda.cmake"]
+
+
+def test_mpi_without_its_compiler(machine):
+    machine.has(machine.tools / "g++")
+    why = "Horovod is not built with MPI, there is no mpicxx (in Debian: libopenmpi-dev and openmpi-bin)"
+    again = f"(HOROVOD=mpi sh {SCRIPTS}/install_horovod.sh venv tries again)"
+    said = [f"{why}: training runs as one process {again}"]
+    assert machine.run("install_horovod.sh", HOROVOD="mpi") == (1, said)  # asked for by name: make ends, too
+    (machine.bin / "horovod").touch()
+    said = [f"{why}: the one with Gloo that was there stays {again}"]
+    assert machine.run("install_horovod.sh", HOROVOD="mpi") == (1, said)
+    assert machine.noted("builds") == []
 
 
 def test_another_build_is_asked_for(machine, built):
@@ -190,6 +241,22 @@ def test_nccl_with_mxnet_for_cuda(machine, built):
     machine.has(machine.tools / "nvcc")
     assert built() == []
     assert machine.noted("builds") == [f"NCCL=NCCL MPI=1 CMAKE={machine.bin}/cmake TOOLS=CUDA"]
+
+
+def test_nccl_and_headers_of_the_wheels(machine, built):
+    """The wheel of NCCL has its header, and a library without the name to link by; another NCCL may be named."""
+    (machine.bin / "mxnet-cu117").touch()
+    machine.has(machine.tools / "nvcc")
+    wheels = machine.venv / "lib" / "python3.11" / "site-packages" / "nvidia"
+    for folder in ("nccl/lib", "nccl/include", "cublas/include"):
+        (wheels / folder).mkdir(parents=True)
+    (wheels / "nccl" / "lib" / "libnccl.so.2").touch()
+    assert built() == []
+    headers = f"{wheels}/cublas/include:{wheels}/nccl/include"
+    assert machine.noted("nccl_of") == [f"SHARED {wheels}/nccl/include {machine.venv}/nccl {headers}"]
+    assert (machine.venv / "nccl" / "libnccl.so").resolve() == wheels / "nccl" / "lib" / "libnccl.so.2"
+    assert machine.run("install_horovod.sh", HOROVOD_GPU_OPERATIONS="NCCL", HOROVOD_NCCL_HOME="/mine")[0] == 0
+    assert machine.noted("nccl_of")[1:] == [f"   {headers}"]
 
 
 def test_without_nccl_where_it_fails(machine, built):

@@ -94,6 +94,11 @@ def test_no_horovod_is_a_warning_with_its_remedy():
     expect(checks.check_horovod(""), OK)
 
 
+def test_horovods_controllers():
+    expect(checks.check_horovod("", ["Gloo"]), OK, "with MXNet and Gloo: ranks are started by gluon-tricks launch$")
+    expect(checks.check_horovod("", ["Gloo", "MPI"]), OK, "MXNet and Gloo, MPI: .* launch, mpirun and srun$")
+
+
 def test_cpu():
     expect(checks.check_cpu(1, False), OK, "1 core for .*no bfloat16")
     expect(checks.check_cpu(8, True), OK, "8 cores for .*multiplies bfloat16")

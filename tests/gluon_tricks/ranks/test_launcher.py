@@ -9,6 +9,7 @@ import pytest
 from gluon_tricks.core.environment import inherited_environment
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.ranks import launcher
+from gluon_tricks.ranks.hosts import Host
 from gluon_tricks.ranks.launcher import Failure
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -28,6 +29,46 @@ def test_a_horovod_without_gloo_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Refused, match="there is no horovodrun beside this Python"):
         launcher.horovodrun()
+
+
+@pytest.mark.parametrize(
+    "said, built",
+    [
+        ("Gloo: True MPI: False NCCL: False", ["Gloo"]),
+        ("Gloo: True MPI: True NCCL: False", ["Gloo", "MPI"]),
+        ("Gloo: True MPI: False NCCL: True", ["Gloo", "NCCL"]),
+    ],
+)
+def test_what_a_horovod_was_built_with(tmp_path, monkeypatch, said, built):
+    for name, words in (("horovodrun", "exit 1"), ("python", f"echo {said}")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{words}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert launcher.built_with() == built
+    assert launcher.horovodrun() == str(tmp_path / "horovodrun")
+
+
+def test_horovodrun_finds_the_cuda_libraries_of_wheels(tmp_path, monkeypatch):
+    """It imports MXNet without gluon_tricks, which loads them; and so do all that it starts on other hosts."""
+    for package, library in (("cudnn", "libcudnn.so.8"), ("nccl", "libnccl.so.2"), ("nccl", "libnccl.so.3")):
+        folder = tmp_path / "nvidia" / package / "lib"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / library).touch()
+    for name, words in (("horovodrun", "echo $LD_LIBRARY_PATH"), ("python", 'echo "Gloo: True NCCL: True"')):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{words}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/mine")
+
+    def seen():
+        job = launcher.Launch([], 1, [Host("localhost", 1)], tmp_path / "logs", [launcher.horovodrun()])
+        assert job.wait() is None
+        return (tmp_path / "logs" / "horovodrun.log").read_text().splitlines()[-1]
+
+    assert seen() == "/mine"  # MXNet's CPU build needs none
+    monkeypatch.setattr("importlib.metadata.version", {"mxnet-cu117": "1.9.1"}.__getitem__)
+    assert seen() == f"/mine:{tmp_path}/nvidia/cudnn/lib:{tmp_path}/nvidia/nccl/lib"
 
 
 def test_ends_are_named():

@@ -17,8 +17,8 @@ def test_the_ladder_begins_at_the_papers_best_row_without_a_teacher():
 
 
 def test_torchvisions_differences_add_up_to_its_recipe():
-    """76.130 + 0.364 (rates) + 0.312 + 1.800 + 0.190 + 0.318 (smoothing) + 0.118 (mixup) + 0.278 + 0.526 + 0.160 + 0.254
-    + 0.224 + 0.184 = 80.858."""
+    """76.130 + 0.364 (rates) + 0.312 + 1.800 + 0.190 + 0.318 (smoothing) + 0.118 (mixup) + 0.278 + 0.526 + 0.160
+    + 0.254 + 0.224 + 0.184 = 80.858."""
     gains = [row.gain["resnet50_v1d"] for row in TABLE.shown("resnet50_v1d")[1:]]
     published = TABLE.row("torchvision").paper["resnet50_v1b"][0] - TABLE.row("baseline").paper["resnet50_v1b"][0]
     assert sum(gains) + 0.364 + 0.318 + 0.118 == pytest.approx(published)

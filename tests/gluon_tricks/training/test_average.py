@@ -204,9 +204,9 @@ def test_a_run_goes_on_bit_for_bit(recipe, tmp_path, devices):
     """Stopped in the middle of an epoch, and in the evaluation of the average.
 
     Each step asks once, each batch of an evaluation once: after step 3 come step 4, two batches of the trained network
-    and the first of the average. Several devices settle their statistics at a checkpoint: there is one at step 3.
+    and the first of the average. Of several devices the first checkpoint has the statistics of each.
     """
-    options = dict(OPTIONS, contexts=[mx.cpu(k) for k in range(devices)], checkpoint_steps=3)
+    options = dict(OPTIONS, contexts=[mx.cpu(k) for k in range(devices)])
     train_and_evaluate(recipe, tmp_path / "whole", Options(**options))
     for stop in (3, 4):
         asked = itertools.count(1)
@@ -215,6 +215,11 @@ def test_a_run_goes_on_bit_for_bit(recipe, tmp_path, devices):
                 recipe, tmp_path / "parts",
                 Options(**options, resume=True, should_stop=lambda a=asked, at=stop: next(a) >= at),
             )  # fmt: skip
+        kinds = {
+            name.split("/")[0] for name in read_checkpoint(list_checkpoints(tmp_path / "parts/checkpoints")[-1])[0]
+        }
+        of_devices = {"parameter_of_devices", "average_of_devices"} if devices > 1 and stop == 3 else set()
+        assert kinds == {"parameter", "optimizer", "average"} | of_devices
     train_and_evaluate(recipe, tmp_path / "parts", Options(**options, resume=True))
     newest = [list_checkpoints(tmp_path / run / "checkpoints")[-1] for run in ("whole", "parts")]
     one, other = (read_checkpoint(path)[0] for path in newest)

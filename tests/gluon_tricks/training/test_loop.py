@@ -11,7 +11,9 @@ import pytest
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.foreign import import_tensorboard
-from gluon_tricks.networks.of_recipe import average_statistics, initialised_network, parameters_by_name
+from gluon_tricks.networks.checkpoint import read_checkpoint
+from gluon_tricks.networks.of_recipe import initialised_network, parameters_by_name
+from gluon_tricks.networks.statistics import average_statistics
 from gluon_tricks.ranks.gradients import Gradients
 from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.recipe import Recipe
@@ -221,6 +223,41 @@ def test_a_stop_is_resumable(recipe, tmp_path):
     job = prepare(recipe, tmp_path / "run", Options(resume=True))
     job.journal.close()
     assert job.progress.step == 2 and job.progress.images == 32 and job.epochs == range(0, 3)
+
+
+def test_a_stop_of_two_devices_is_resumable_bit_for_bit(recipe, tmp_path):
+    """Each has running statistics of its own within an epoch: their mean, taken once more, would be rounded anew."""
+    recipe, devices = recipe.set(epochs=2), [mx.cpu(0), mx.cpu(1)]
+    train_and_evaluate(recipe, tmp_path / "whole", Options(contexts=devices))
+    asked = iter([False, True])
+    with pytest.raises(Interrupted, match="after step 2 of 6"):
+        train_and_evaluate(recipe, tmp_path / "run", Options(contexts=devices, should_stop=lambda: next(asked)))
+    saved, _ = read_checkpoint(tmp_path / "run" / "checkpoints" / "step-000000002.safetensors")
+    running = {name.partition("/")[2] for name in saved if name.startswith("parameter_of_devices/")}
+    assert running == {n for n in parameters_by_name(load_network(tmp_path / "whole")) if "running" in n} != set()
+    for name in running:
+        first, second = saved[f"parameter_of_devices/{name}"]
+        np.testing.assert_allclose(saved[f"parameter/{name}"], (first + second) / 2, rtol=1e-6, err_msg=name)
+    assert any(
+        (saved[f"parameter_of_devices/{name}"][0] != saved[f"parameter_of_devices/{name}"][1]).any() for name in running
+    )
+    train_and_evaluate(recipe, tmp_path / "run", Options(contexts=devices, resume=True))
+    whole, other = ((tmp_path / run / "final.params").read_bytes() for run in ("whole", "run"))
+    assert whole == other
+    saved, _ = read_checkpoint(tmp_path / "run" / "checkpoints" / "step-000000006.safetensors")
+    assert not any(name.startswith("parameter_of_devices/") for name in saved)  # after an epoch all have the same
+
+
+def test_a_checkpoint_of_two_devices_goes_on_on_one(recipe, tmp_path):
+    asked = iter([False, True])
+    with pytest.raises(Interrupted):
+        options = Options(contexts=[mx.cpu(0), mx.cpu(1)], should_stop=lambda: next(asked))
+        train_and_evaluate(recipe.set(epochs=1), tmp_path / "run", options)
+    saved, _ = read_checkpoint(tmp_path / "run" / "checkpoints" / "step-000000002.safetensors")
+    job = prepare(recipe.set(epochs=1), tmp_path / "run", Options(contexts=[mx.cpu(0)], resume=True))
+    job.journal.close()
+    for name, parameter in parameters_by_name(job.net).items():
+        np.testing.assert_array_equal(parameter.data().asnumpy(), saved[f"parameter/{name}"], err_msg=name)
 
 
 def test_refused_before_any_work(recipe, tmp_path):
