@@ -164,10 +164,9 @@ class StepLoader(abc.ABC):
             return self._images
         count = -(-self.steps_per_epoch * self.global_batch // self._copies)
         if self._labels is not None:
-            places = balanced_order(self._labels, count, generator(self.seed, "balanced", epoch))
+            order = self._images[balanced_order(self._labels, count, generator(self.seed, "balanced", epoch))]
         else:
-            places = generator(self.seed, "shuffle", epoch).permutation(len(self._images))
-        order = self._images[places]
+            order = generator(self.seed, "shuffle", epoch).permutation(self._images)
         return order if self._copies == 1 else repeated_order(order[:count], self._copies, self.global_batch)
 
     @abc.abstractmethod
