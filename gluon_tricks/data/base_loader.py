@@ -33,6 +33,11 @@ _LISTED = 10  # of the undecodable images, in an error; the log has named all
 _told: weakref.WeakKeyDictionary[Any, set[int]] = weakref.WeakKeyDictionary()  # records -> images told of
 
 
+def _dtype(count: int) -> type[np.signedinteger]:
+    """Of the places of so many images: half the memory where they fit."""
+    return np.int32 if count < 1 << 31 else np.int64
+
+
 class UndecodableImages(BadRecord):
     """More than 1 % of the images cannot be decoded; the message lists where each of them lies."""
 
@@ -120,7 +125,7 @@ class StepLoader(abc.ABC):
         self.records, self.batch_size, self.train, self.options = records, batch_size, train, options
         self.undecodable: dict[int, tuple] = {}
         self._told = _told.setdefault(records, set())
-        self._images = np.arange(len(records)) if images is None else images
+        self._images = np.arange(len(records), dtype=_dtype(len(records))) if images is None else images
         self._labels, self._copies = (labels, copies) if train else (None, 1)
         n, self.global_batch = len(self._images), batch_size * options.ranks
         self.steps_per_epoch = n // self.global_batch if train else math.ceil(n / self.global_batch)
@@ -164,7 +169,8 @@ class StepLoader(abc.ABC):
             return self._images
         count = -(-self.steps_per_epoch * self.global_batch // self._copies)
         if self._labels is not None:
-            order = self._images[balanced_order(self._labels, count, generator(self.seed, "balanced", epoch))]
+            places = balanced_order(self._labels, count, generator(self.seed, "balanced", epoch))
+            order = self._images[places]
         else:
             order = generator(self.seed, "shuffle", epoch).permutation(self._images)
         return order if self._copies == 1 else repeated_order(order[:count], self._copies, self.global_batch)
@@ -231,7 +237,7 @@ class StepLoader(abc.ABC):
                     undecodable.append(image)
                 if not self.train or self._too_many(len(undecodable)):
                     break  # left out; or _finish stops the run
-                following = np.searchsorted(self._images, image) + 1
+                following = np.searchsorted(self._images, self._images.dtype.type(image)) + 1
                 image = int(self._images[following % len(self._images)])
         return undecodable
 

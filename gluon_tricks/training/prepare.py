@@ -13,7 +13,7 @@ import numpy as np
 
 import gluon_tricks
 from gluon_tricks.core.commit import commit
-from gluon_tricks.core.environment import usable_cores
+from gluon_tricks.core.environment import threads, usable_cores
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import write_text
 from gluon_tricks.core.reading import PARAMETER_BYTES, read_bytes
@@ -303,6 +303,7 @@ def _announce(job: Job, lines: Sequence[str], resumed_from: str, of_precision: s
         contexts=[str(context) for context in job.contexts],
         ranks=distributed.ranks(),
         cores=usable_cores(),
+        threads=threads(),
         bn_batch=seen,
         what=job.task.describe(),
         records=job.task.train.records.digest,

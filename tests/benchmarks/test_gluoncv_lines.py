@@ -143,7 +143,7 @@ def test_a_detectors_flags_that_are_refused(text, says):
         (detect, "--resume x.params", "argument --resume: 'x.params', but it takes auto"),
         (segment, "--model psp", "argument --model: psp is not there: the paper's segmenter is FCN"),
         (segment, "--dataset pascal_aug", "masks of others: --dataset masks with --data FOLDER"),
-        (segment, "--optimizer lamb", "argument --optimizer: invalid choice: 'lamb'"),
+        (segment, "--optimizer ftrl", "argument --optimizer: invalid choice: 'ftrl'"),
     ],
 )
 def test_values_that_are_refused(command, text, says, capsys):

@@ -19,12 +19,13 @@ from gluon_tricks.data.augment import coefficients
 from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.class_names import in_words
+from gluon_tricks.data.handles import open_at_once
 from gluon_tricks.data.loader import Batch, RecordLoader
 from gluon_tricks.data.network_input import NetworkInput
 from gluon_tricks.data.own_photos import record_of_run
 from gluon_tricks.data.pixel_mean import PixelMean
 from gluon_tricks.data.recipe_crop import training_crop
-from gluon_tricks.data.recipe_records import count_classes, find_records, records_are_here
+from gluon_tricks.data.recipe_records import count_classes, find_records, records_are_here, with_found
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
 from gluon_tricks.networks.load import Trained, check_start
@@ -171,7 +172,7 @@ class Classification:
     def __init__(self, recipe: Recipe, contexts: Sequence[mx.Context], threads: int | None):
         train, val = find_records(recipe)
         require_apart(train, val)
-        recipe = recipe.set(classes=count_classes(train, val, recipe.classes)).resolved()
+        recipe = with_found(recipe, train, val).set(classes=count_classes(train, val, recipe.classes)).resolved()
         self.scores, self._balance = scores_of(recipe.classes), Balance(recipe, train)
         self._balance.warn()
         self._begin(recipe, train, val, contexts, threads)
@@ -222,7 +223,7 @@ class Classification:
 
     @property
     def open_files(self) -> int:
-        return len(self.train.records.paths) + len(self.val.records.paths)
+        return open_at_once(len(self.train.records.paths) + len(self.val.records.paths))
 
     def network(self, restored: bool = False) -> mx.gluon.HybridBlock:
         recipe = self.recipe

@@ -12,8 +12,10 @@ import scipy.special
 
 from gluon_tricks.core.wording import plural
 from gluon_tricks.data.base_loader import ReadOptions
+from gluon_tricks.data.handles import open_at_once
 from gluon_tricks.data.label_vectors import PRESENT, LabelledImages
 from gluon_tricks.data.recipe_crop import training_crop
+from gluon_tricks.data.recipe_records import with_found
 from gluon_tricks.data.requirements import require_apart
 from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import restore_plain_layout
@@ -87,7 +89,7 @@ class MultiLabel(Classification):
         train, val = find_images(recipe)
         require_apart(train, val)
         names = train.classes or val.classes or recipe.class_names
-        recipe = recipe.set(classes=train.vectors.shape[1], class_names=tuple(names)).resolved()
+        recipe = with_found(recipe, train, val).set(classes=train.vectors.shape[1], class_names=tuple(names)).resolved()
         self._threads = threads
         self._begin(recipe, train, val, contexts, threads)
 
@@ -108,7 +110,8 @@ class MultiLabel(Classification):
 
     @property
     def open_files(self) -> int:
-        return len(self.train.records.paths) + len(self.val.records.paths) if self.recipe.data == "records" else 0
+        files = len(self.train.records.paths) + len(self.val.records.paths)
+        return open_at_once(files) if self.recipe.data == "records" else 0
 
     @property
     def names(self) -> tuple[str, ...]:
