@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 
+from benchmarks.torch_loop import network_name
 from gluon_tricks.core.commands import words_of
 from gluon_tricks.core.environment import inherited_environment
 from gluon_tricks.core.files import write_text
@@ -49,6 +50,7 @@ def run(
         for name in (fast, paper)
     }
     if importlib.util.find_spec("torch") and importlib.util.find_spec("timm"):
+        network_name(recipes[paper])  # refuses what it has not, before any training
         sides[f"PyTorch, {paper}"] = lambda seed: _torch(recipes[paper].set(seed=seed), scratch / f"torch-{seed}")
     rows: dict[str, list[Rows]] = {side: [] for side in sides}
     for seed in range(seeds):

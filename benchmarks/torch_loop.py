@@ -45,7 +45,12 @@ class Photos:
 
 
 def network_name(recipe: Recipe) -> str:
-    """timm's name of a recipe's network. Raises Refused: it has none."""
+    """timm's name of a recipe's network. Raises Refused: it has none, or the recipe has what this loop has not."""
+    if recipe.training_sizes != (recipe.input_size,) or recipe.aug_repeats > 1 or recipe.auto_augment:
+        raise Refused(
+            f"the recipe {recipe.name} has sizes by epoch, repeated augmentation or a policy, which the PyTorch loop "
+            "has not: leave them out of the recipe of --against"
+        )
     peers = get_model(recipe.model).peers
     if "timm" not in peers:
         raise Refused(f"timm has no {recipe.model}: choose a recipe of another network")

@@ -19,9 +19,8 @@ def with_policy(crop: Crop, auto_augment: str) -> Crop:
     policy = policy_of(auto_augment)
     if policy.name == "rand":
         return RandAugmented(crop, policy.magnitude, policy.count)
-    return {"": lambda: crop, "autoaugment": lambda: AutoAugmented(crop), "trivial": lambda: TrivialAugmented(crop)}[
-        policy.name
-    ]()
+    kinds = {"autoaugment": AutoAugmented, "trivial": TrivialAugmented}
+    return kinds[policy.name](crop) if policy.name else crop
 
 
 def _crop(recipe: Recipe) -> Crop:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import math
 from collections.abc import Sequence
 
 from gluon_tricks.core.bounds import within
@@ -50,12 +51,10 @@ class Resizing(Trick):
         require(self.form in ("linear", "steps"), self, "form must be 'linear' or 'steps'")
 
     def doubt(self, epochs: int) -> str:
-        last = self._from(epochs)[-1]
-        if epochs > 1 and last < epochs:
-            return ""
-        if epochs == 1 and not self.epochs and self.form == "linear":
-            return "resizing has no effect in a run of one epoch, which is the last one"
-        return f"resizing reaches the last size at epoch {last:g} only, and the run ends at epoch {epochs}"
+        first_at_last = math.ceil(self._from(epochs)[-1])
+        if first_at_last >= epochs:
+            return f"resizing reaches the last size at epoch {first_at_last} only, and the run ends at epoch {epochs}"
+        return "" if first_at_last else "resizing has no effect in a run of one epoch, which has the last size"
 
     def image_size(self, size: int, epoch: int, epochs: int) -> int:
         before = self.sizes or (self._whole(size * 4 / 7, size),)

@@ -9,6 +9,7 @@ from benchmarks import time_to_accuracy, torch_loop
 from benchmarks.main import main
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.tricks import Resizing
 
 
 def rows(*tops):
@@ -50,6 +51,9 @@ def test_bad_input_is_refused_before_any_training(tiny_records, capsys, tmp_path
         assert said in capsys.readouterr().err
     with pytest.raises(Refused, match="timm has no caffenet"):
         torch_loop.network_name(Recipe(model="caffenet"))
+    for later in (dict(train_size=160), dict(aug_repeats=2), dict(auto_augment="trivial"), dict(tricks=(Resizing(),))):
+        with pytest.raises(Refused, match="which the PyTorch loop has not: leave them out of the recipe of --against"):
+            torch_loop.network_name(Recipe(input_size=224, epochs=3, **later))
 
 
 @pytest.mark.slow

@@ -79,6 +79,8 @@ def test_it_ends_with_the_recipes_own_size_exactly():
         (Resizing((128,), epochs=(8,)), 9, ""),
         (Resizing((128,)), 2, ""),
         (Resizing((128,), form="steps"), 9, ""),
+        (Resizing((128,), form="steps"), 1, "reaches the last size at epoch 1 only, and the run ends at epoch 1"),
+        (Resizing((96, 112, 128), form="steps"), 2, "at epoch 2 only"),  # from 1.5 on
     ],
 )
 def test_what_has_no_effect_is_told(trick, epochs, says):
