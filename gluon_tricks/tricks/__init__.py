@@ -28,6 +28,7 @@ from gluon_tricks.tricks.resizing import Resizing
 from gluon_tricks.tricks.sam import Sam
 from gluon_tricks.tricks.sigmoid_loss import SigmoidLoss
 from gluon_tricks.tricks.step_decay import StepDecay
+from gluon_tricks.tricks.stochastic_depth import StochasticDepth
 from gluon_tricks.tricks.trust_ratio import TrustRatio
 from gluon_tricks.tricks.warmup import Warmup
 from gluon_tricks.tricks.zero_gamma import ZeroGamma
@@ -51,6 +52,7 @@ TRICKS: tuple[type[Trick], ...] = (
     MixupOrCutMix,
     RandomErasing,
     SigmoidLoss,
+    StochasticDepth,
     ClassWeights,
     Resizing,
     Ema,
