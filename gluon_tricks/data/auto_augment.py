@@ -12,9 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 import PIL.Image
-import PIL.ImageEnhance
-import PIL.ImageOps
 
+from gluon_tricks.data import pixel_operations
 from gluon_tricks.data.crop import TRIES, Crop
 
 # A pair: (operation, probability, magnitude of 0 to 9), twice.
@@ -48,26 +47,31 @@ POLICIES = (
 _GREY = (128, 128, 128)  # where nothing of the image is
 
 
-def _enhanced(kind: Callable) -> Callable:
-    return lambda image, share: kind(image).enhance(1 + 0.9 * share)
+def _enhanced(name: str) -> Callable:
+    return lambda image, share: pixel_operations.OPERATIONS[name](image, 0.9 * share)
 
 
-def _sheared(image: PIL.Image.Image, share: float) -> PIL.Image.Image:
-    return image.transform(image.size, PIL.Image.AFFINE, (1, 0.3 * share, 0, 0, 1, 0), fillcolor=_GREY)
+def _rotated(image: np.ndarray, share: float) -> np.ndarray:
+    return np.asarray(PIL.Image.fromarray(image).rotate(30 * share, fillcolor=_GREY))
 
 
-# (image, magnitude as a share of the largest in [-1, 1], whose sign is drawn) -> the image.
-_OPERATIONS: dict[str, Callable[[PIL.Image.Image, float], PIL.Image.Image]] = {
-    "autocontrast": lambda image, share: PIL.ImageOps.autocontrast(image),
-    "equalize": lambda image, share: PIL.ImageOps.equalize(image),
-    "invert": lambda image, share: PIL.ImageOps.invert(image),
-    "posterize": lambda image, share: PIL.ImageOps.posterize(image, 8 - round(4 * abs(share))),
-    "solarize": lambda image, share: PIL.ImageOps.solarize(image, 255 - 255 * abs(share)),
-    "rotate": lambda image, share: image.rotate(30 * share, fillcolor=_GREY),
+def _sheared(image: np.ndarray, share: float) -> np.ndarray:
+    picture, affine = PIL.Image.fromarray(image), (1, 0.3 * share, 0, 0, 1, 0)
+    return np.asarray(picture.transform(picture.size, PIL.Image.AFFINE, affine, fillcolor=_GREY))
+
+
+# (image, magnitude as a share of the largest in [-1, 1], whose sign is drawn) -> the image, (H, W, 3) uint8 BGR.
+_OPERATIONS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
+    "autocontrast": pixel_operations.auto_contrast,
+    "equalize": pixel_operations.equalize,
+    "invert": lambda image, share: 255 - image,
+    "posterize": lambda image, share: pixel_operations.posterize(image, 8 - round(4 * abs(share))),
+    "solarize": lambda image, share: pixel_operations.solarize(image, 255 - 255 * abs(share)),
+    "rotate": _rotated,
     "shear_x": _sheared,
-    "colour": _enhanced(PIL.ImageEnhance.Color),
-    "contrast": _enhanced(PIL.ImageEnhance.Contrast),
-    "sharpness": _enhanced(PIL.ImageEnhance.Sharpness),
+    "colour": _enhanced("colour"),
+    "contrast": _enhanced("contrast"),
+    "sharpness": _enhanced("sharpness"),
 }
 
 
@@ -103,8 +107,8 @@ def changed(pixels: np.ndarray, draws: np.ndarray) -> np.ndarray:
     Returns: (height, width, 3) uint8, BGR.
     """
     policy = POLICIES[int(draws[0, 2] * len(POLICIES))]
-    image = PIL.Image.fromarray(np.ascontiguousarray(pixels[..., ::-1]))
+    image = np.ascontiguousarray(pixels)
     for (operation, probability, magnitude), (u_done, u_sign, *_) in zip(policy, draws.tolist()):
         if u_done < probability:
             image = _OPERATIONS[operation](image, (1 if u_sign < 0.5 else -1) * magnitude / 9)
-    return np.ascontiguousarray(np.asarray(image)[..., ::-1])
+    return image

@@ -1,4 +1,4 @@
-"""The operations of TrivialAugment and RandAugment, as Pillow has them, level for level.
+"""The operations of TrivialAugment, RandAugment and AutoAugment, as Pillow has them, level for level.
 
 Those that map a level to a level are a table of 256, by OpenCV, and so is what sharpening takes from the neighbours.
 Shears and rotations are Pillow's own: OpenCV rounds a pixel's place otherwise.

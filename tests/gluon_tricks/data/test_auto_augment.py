@@ -4,6 +4,8 @@ import importlib
 
 import numpy as np
 import PIL.Image
+import PIL.ImageEnhance
+import PIL.ImageOps
 import pytest
 
 from gluon_tricks.core import foreign
@@ -48,11 +50,37 @@ def test_an_operation_is_torchvisions(name, magnitude, sign, torchvision):
     image = PIL.Image.fromarray(PIXELS)
     nearest = torchvision.InterpolationMode.NEAREST
     theirs = torchvision._apply_op(image, their_name, level, nearest, list(auto_augment._GREY))
-    ours = auto_augment._OPERATIONS[name](image, sign * magnitude / 9)
+    ours = auto_augment._OPERATIONS[name](np.ascontiguousarray(PIXELS[..., ::-1]), sign * magnitude / 9)[..., ::-1]
     if name == "shear_x":  # the same map from pixel to pixel but for roundings
         assert (np.asarray(ours) == np.asarray(theirs)).mean() > 0.9
     else:  # their magnitudes are float32
         np.testing.assert_allclose(np.asarray(ours, float), np.asarray(theirs, float), atol=1)
+
+
+PILLOWS = {  # (image, share of the largest magnitude)
+    "autocontrast": lambda image, share: PIL.ImageOps.autocontrast(image),
+    "equalize": lambda image, share: PIL.ImageOps.equalize(image),
+    "invert": lambda image, share: PIL.ImageOps.invert(image),
+    "posterize": lambda image, share: PIL.ImageOps.posterize(image, 8 - round(4 * abs(share))),
+    "solarize": lambda image, share: PIL.ImageOps.solarize(image, 255 - 255 * abs(share)),
+    "rotate": lambda image, share: image.rotate(30 * share, fillcolor=(128, 128, 128)),
+    "shear_x": lambda image, share: image.transform(
+        image.size, PIL.Image.Transform.AFFINE, (1, 0.3 * share, 0, 0, 1, 0), fillcolor=(128, 128, 128)
+    ),
+    "colour": lambda image, share: PIL.ImageEnhance.Color(image).enhance(1 + 0.9 * share),
+    "contrast": lambda image, share: PIL.ImageEnhance.Contrast(image).enhance(1 + 0.9 * share),
+    "sharpness": lambda image, share: PIL.ImageEnhance.Sharpness(image).enhance(1 + 0.9 * share),
+}
+
+
+@pytest.mark.parametrize("name", sorted(PILLOWS))
+def test_an_operation_is_pillows_level_for_level(name):
+    """At every magnitude and sign: what runs of earlier versions, which had Pillow do it, go on with."""
+    assert sorted(auto_augment._OPERATIONS) == sorted(PILLOWS)
+    for share in np.arange(-9, 10) / 9:
+        theirs = np.asarray(PILLOWS[name](PIL.Image.fromarray(PIXELS), share))
+        ours = auto_augment._OPERATIONS[name](np.ascontiguousarray(PIXELS[..., ::-1]), share)
+        np.testing.assert_array_equal(ours[..., ::-1], theirs)
 
 
 def draws(policy, done=(0.0, 0.0), sign=0.9):
