@@ -49,7 +49,7 @@ CIFAR10_2015 = CIFAR10.set(
     bn_batch=64,
 ).add(StepDecay((32_000 / _STEPS, 48_000 / _STEPS)))
 
-# For benchmark.py time_to_accuracy: a sixth of the epochs.
+# For gluon-tricks benchmark time_to_accuracy: a sixth of the epochs.
 CIFAR_FAST = CIFAR10.set(name="cifar_fast", epochs=32, lr=0.2, wd=5e-4).add(
     Warmup(4), LinearDecay(), NoBiasDecay(), LabelSmoothing(), RandomErasing(0.25), Ema(decay=0.999), Resizing((24,))
 )
