@@ -307,3 +307,13 @@ def test_a_checkpoint_without_a_whole_average_is_refused(recipe, tmp_path):
         for odd in ({key: array for key, array in arrays.items() if key != name}, {**arrays, name: arrays[name][:1]}):
             with pytest.raises(Refused, match=r"file is damaged \(the average of stem.0.weight\): use an older one"):
                 job.average.restore(odd, [], "file")
+
+
+@pytest.mark.parametrize("keep", ["average", "better", "raw"])
+def test_a_finished_run_that_is_resumed_writes_the_same_network(recipe, tmp_path, keep):
+    run, recipe = tmp_path / "run", recipe.add(Ema(0.9, keep=keep))
+    train_and_evaluate(recipe, run, Options(**OPTIONS))
+    before = formats.read(run / "final.params")
+    (run / "final.params").unlink()
+    train_and_evaluate(recipe, run, Options(**OPTIONS, resume=True))
+    assert same(formats.read(run / "final.params"), before)
