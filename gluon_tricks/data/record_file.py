@@ -188,6 +188,7 @@ class RecordFile:
         count = len(self.offsets)
         table = None if self._labels else read_labels(self.path, self.manifest, self.identity[1], count)
         if table is not None:
+            self.require_unchanged()
             self._labels = _fixed(table.astype(np.float32)), np.broadcast_to(np.uint32(1), count)
 
     @property

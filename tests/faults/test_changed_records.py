@@ -43,8 +43,12 @@ def test_a_file_whose_name_goes_to_another_is_read_to_its_end(child, rec, case):
     assert (done.returncode, done.stdout) == (0, "all 12 batches of 12, the labels' sum is 72\n"), done.stderr
 
 
+@pytest.mark.parametrize("beside", [True, False])  # the labels are read from .labels, or from the records
 @pytest.mark.parametrize("case", ["cut", "empty"])
-def test_labels_of_a_file_that_is_cut(child, rec, case):
+def test_labels_of_a_file_that_is_cut(child, rec, case, beside):
+    assert rec.with_suffix(".labels").exists()
+    if not beside:
+        rec.with_suffix(".labels").unlink()
     done = child("changed_records.py", rec, "labels", case)
     assert done.returncode == 0, done.stderr
     assert f"{rec} was written to while it was in use" in done.stdout
