@@ -14,14 +14,18 @@ from benchmarks.results import compare
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural
 from gluon_tricks.data.augment import coefficients
+from gluon_tricks.data.crop import AreaCrop
 from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.network_input import NetworkInput
+from gluon_tricks.data.recipe_crop import with_policy
 from gluon_tricks.data.records import Records
 from gluon_tricks.paper.contest import Contestant, measure
 
+_POLICIES = ("autoaugment", "trivial", "rand-m9-n2")
+
 
 def run(rec: str, size: int, batch_size: int, threads: int, rounds: int) -> tuple[dict[str, list[float]], list[str]]:
-    """Random resized crops alone, and with flip, colour jitter, PCA noise and normalisation.
+    """Random resized crops alone, with flip, colour jitter, PCA noise and normalisation, and with policies.
 
     Returns:
         images/s of every contestant and round; a line per comparison.
@@ -35,13 +39,17 @@ def run(rec: str, size: int, batch_size: int, threads: int, rounds: int) -> tupl
         for work in ("crop", "augmented")
         for side, function in sides.items()
     ]
+    plain = {**common, "augmented": False}
+    contestants += [
+        Contestant(f"ours, {policy}", f"{__name__}:ours", {**plain, "policy": policy}) for policy in _POLICIES
+    ]
     results = measure(contestants, rounds)
     what, others = f"loader at {size} px, {plural(threads, 'thread')}", [side for side in sides if side != "ours"]
     return results, [
         compare(results, what, f"ours, {work}", f"{other}, {work}")
         for work in ("crop", "augmented")
         for other in others
-    ]
+    ] + [compare(results, what, f"ours, {policy}", "ours, crop") for policy in _POLICIES]
 
 
 def has_dali() -> bool:
@@ -49,9 +57,16 @@ def has_dali() -> bool:
     return importlib.util.find_spec("nvidia") is not None and importlib.util.find_spec("nvidia.dali") is not None
 
 
-def ours(rec: str, size: int, batch_size: int, threads: int, augmented: bool) -> Callable[[], float]:
-    """Our loader; with `augmented`, and what makes the network's input of it."""
-    loader = RecordLoader(Records(rec), size=size, batch_size=batch_size, train=True, threads=threads, classes=10**6)
+def ours(rec: str, size: int, batch_size: int, threads: int, augmented: bool, policy: str = "") -> Callable[[], float]:
+    """Our loader; with `augmented`, and what makes the network's input of it.
+
+    Args:
+        policy: as auto_augment of a recipe.
+    """
+    loader = RecordLoader(
+        Records(rec), size=size, batch_size=batch_size, train=True, threads=threads, classes=10**6,
+        crop=with_policy(AreaCrop(), policy),
+    )  # fmt: skip
     network_input = NetworkInput(reuse=4)
 
     def batches() -> Iterable:

@@ -11,7 +11,17 @@ import os
 import pathlib
 import tempfile
 
-from benchmarks import loader, models, profile, scaling, scaling_words, time_to_accuracy, train, transfer
+from benchmarks import (
+    loader,
+    models,
+    profile,
+    records,
+    scaling,
+    scaling_words,
+    time_to_accuracy,
+    train,
+    transfer,
+)
 from benchmarks.results import machine
 from gluon_tricks.core.arguments import Parser, real, whole
 from gluon_tricks.core.commands import command
@@ -22,8 +32,9 @@ from gluon_tricks.core.reading import IMAGE_BYTES, read_bytes
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.record_writer import RecordWriter
 
-_WHAT = ("loader", "train", "models", "profile", "scaling", "transfer", "time_to_accuracy")
+_WHAT = ("loader", "records", "train", "models", "profile", "scaling", "transfer", "time_to_accuracy")
 _KINDS = {
+    "records": "seconds_and_megabytes",
     "scaling": "seconds",
     "time_to_accuracy": "seconds",
     "transfer": "seconds_per_image",
@@ -132,6 +143,8 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, list[float]], list[str
     if args.what == "models":
         names = [args.model] if args.model else ["resnet50_v1d", "mobilenet1.0", "inceptionv3"]
         return models.run(names, args.batch_size or 16, args.steps, args.rounds)
+    if args.what == "records":
+        return records.run(args.rounds)
     if args.what == "profile":
         return profile.run(args.model or "resnet50_v1d", args.dtype, args.batch_size or 16, args.steps)
     if args.what == "time_to_accuracy":

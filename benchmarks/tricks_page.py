@@ -52,6 +52,7 @@ _FLAGS = {  # of gluon-tricks train, as docs/training.md has them
     "decoupled_decay": "`--optimizer adamw`",
     "trust_ratio": "`--optimizer lars`, `lamb`",
     "sam": "`--sam`",
+    "resizing": "`--resizing 128`",
 }
 _HEAD = """# Refinements, one by one
 

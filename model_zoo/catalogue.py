@@ -89,6 +89,9 @@ KEYWORDS = {
     "norm_kwargs": "further arguments for it",
     "dilated": "output stride 8, for segmentation",
     "final_drop": "dropout before the head",
+    "drop_path": "stochastic depth: how often training drops the last residual branch; those before it less often",
+    "drop_path_per": 'whether each `"image"` draws that by itself, or the whole `"batch"` at once',
+    "blur": "max pool and strides without aliasing, by BlurPool",
     "hidden": "outputs of each of the two hidden dense layers (4096)",
     "hidden_drop": "dropout after the hidden dense layers",
     "batch_norm": "batch normalisation before every relu",
@@ -165,6 +168,11 @@ Not all have `dilated`. `resnet*_v1` and `se_resnet50_v1` have the stride of a b
 where a dilation does nothing: segmentation starts from v1b, as in GluonCV. The necks of Inception-v3 and GoogLeNet
 average a window of fixed size, and the dense layers of AlexNet, VGG and their kin take flattened maps of one size. The
 CIFAR networks end at stride 4.
+
+`blur` changes what a network computes and none of its parameters, and `drop_path` nothing but training. A parameter
+file does not tell either: say `blur=True` again where one is read (a run does so by itself). timm's `resnetblur18`,
+`resnetblur50`, `resnetblur50d` and `resnetblur101d` are `resnet18_v1b`, `resnet50_v1b`, `resnet50_v1d` and
+`resnet101_v1d` with it.
 
 `norm_layer` is called with `norm_kwargs` and, if it takes that, with `in_channels`. `use_global_stats` needs a layer
 that has it, as BatchNorm does; `cvjena_alexnet` and `cvjena_vgg19` need one that takes vectors too, as GroupNorm does

@@ -18,6 +18,7 @@ from model_zoo.classifier import Classifier, Peer
 from model_zoo.norm import BATCH_NORM, Norm
 from model_zoo.preprocessing import CIFAR10, Preprocessing
 from model_zoo.resnet import BasicBlock, Variant, conv3x3
+from model_zoo.stochastic_depth import drop_paths
 
 DEPTHS = (20, 32, 44, 56, 110)  # 6n + 2: the stem, n blocks of two convolutions in each of three stages, and the head
 WIDTHS = (16, 32, 64)  # channels of stage 1 to 3
@@ -53,6 +54,7 @@ class CifarResNet(_CifarNet):
         classes: number of logits, at least 1.
         last_gamma: zero gamma: the last norm of every residual branch starts at gamma = 0.
         norm: makes the normalisation layers.
+        drop_path, drop_path_per: stochastic depth, see stochastic_depth.drop_paths.
 
     Returns: called with images (N, 3, H, W): logits (N, classes), both of the parameters' dtype.
 
@@ -64,9 +66,16 @@ class CifarResNet(_CifarNet):
         norm; the paper's has no parameters (every other pixel, new channels of zeros).
     """
 
-    def __init__(self, name: str, depth: int, *, classes: int = 10, last_gamma: bool = False, norm: Norm = BATCH_NORM):
+    def __init__(
+        self, name: str, depth: int, *, classes: int = 10, last_gamma: bool = False, norm: Norm = BATCH_NORM,
+        drop_path: float = 0.0, drop_path_per: str = "image",
+    ):  # fmt: skip
+        drops = drop_paths(name, drop_path, drop_path_per, (depth - 2) // 2)
         last_norm = functools.partial(norm, gamma_initializer="zeros") if last_gamma else norm
-        block = functools.partial(BasicBlock, Variant(), norm, last_norm, dilations=(1, 1))
+
+        def block(**sizes):
+            return BasicBlock(Variant(), norm, last_norm, dilations=(1, 1), drop_path=next(drops), **sizes)
+
         super().__init__(name, depth, block, norm, classes, _peers(name, depth))
 
 

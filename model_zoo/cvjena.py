@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock, nn
@@ -29,6 +29,7 @@ from model_zoo.hidden_layers import (
 from model_zoo.norm import BATCH_NORM, Norm
 from model_zoo.preprocessing import RAW, Preprocessing
 from model_zoo.resnet import STRIDES_AND_DILATIONS, WIDTHS
+from model_zoo.stochastic_depth import MakeDropPath, drop_paths, no_drop_path
 
 HE = Start(mx.init.MSRAPrelu("in", slope=0))  # Gaussian, variance 2 / inputs of an output
 
@@ -166,11 +167,15 @@ class PreactivationBlock(HybridBlock):
             input itself.
         first: the input was normalised and rectified by the stem: the block begins with its first convolution. The
             authors' generator then projects what comes after that one; the published weights need it so.
+        drop_path: makes what ends the residual branch.
 
     Source: He et al., Identity mappings in deep residual networks (ECCV 2016), figure 4 (e).
     """
 
-    def __init__(self, norm: Norm, in_channels: int, convs, projection: int | None, first: bool):
+    def __init__(
+        self, norm: Norm, in_channels: int, convs, projection: int | None, first: bool,
+        drop_path: MakeDropPath = no_drop_path,
+    ):  # fmt: skip
         super().__init__()
         layers, channels = [], in_channels
         with self.name_scope():
@@ -184,11 +189,13 @@ class PreactivationBlock(HybridBlock):
             self.opening.add(*layers[:opening])
             self.body.add(*layers[opening:])
             opened = convs[0][0] if first else in_channels
+            self.drop_path = drop_path()
             self.shortcut = None if projection is None else _conv(opened, channels, 1, projection)
 
     def hybrid_forward(self, F, x):
         opened = self.opening(x)
-        return self.body(opened) + (x if self.shortcut is None else self.shortcut(opened))
+        out = self.body(opened) if self.drop_path is None else self.drop_path(self.body(opened))
+        return out + (x if self.shortcut is None else self.shortcut(opened))
 
 
 def _conv(in_channels: int, channels: int, kernel: int, stride: int = 1, dilation: int = 1) -> nn.Conv2D:
@@ -205,6 +212,7 @@ class CvjenaResNet(Classifier):
         classes: number of logits, at least 1.
         norm: makes the normalisation layers.
         dilated: output stride 8 for segmentation: stages 3 and 4 have stride 1 and dilations 2 and 4.
+        drop_path, drop_path_per: stochastic depth, see stochastic_depth.drop_paths.
 
     Returns: called with images (N, 3, H, W), of any range: logits (N, classes), both of the parameters' dtype.
 
@@ -226,8 +234,11 @@ class CvjenaResNet(Classifier):
         classes: int = 1000,
         norm: Norm = BATCH_NORM,
         dilated: bool = False,
+        drop_path: float = 0.0,
+        drop_path_per: str = "image",
     ):
         bottleneck, counts = split_depth(name, depth)
+        drops = drop_paths(name, drop_path, drop_path_per, sum(counts))
         super().__init__(name, classes=classes, smallest_side=5, preprocessing=Preprocessing(224, **RAW))
         with self.name_scope():
             self.stem = _make_stem(norm)
@@ -235,7 +246,7 @@ class CvjenaResNet(Classifier):
             for number, sizes in enumerate(zip(WIDTHS, counts, *STRIDES_AND_DILATIONS[bool(dilated)]), start=1):
                 stage = nn.HybridSequential(prefix=f"stage{number}_")
                 with stage.name_scope():
-                    channels = _add_blocks(stage, norm, channels, bottleneck, *sizes)
+                    channels = _add_blocks(stage, norm, channels, bottleneck, *sizes, drops)
                     if number == 4:
                         stage.add(norm(in_channels=channels), nn.Activation("relu"))
                 setattr(self, f"stage{number}", stage)
@@ -256,8 +267,9 @@ def _make_stem(norm: Norm) -> nn.HybridSequential:
 
 
 def _add_blocks(
-    stage, norm, channels: int, bottleneck: bool, width: int, count: int, stride: int, dilation: int
-) -> int:
+    stage, norm, channels: int, bottleneck: bool, width: int, count: int, stride: int, dilation: int,
+    drops: Iterator[MakeDropPath],
+) -> int:  # fmt: skip
     """Adds the stage's blocks; returns the channels they end with. channels: of the stage's input."""
     out = 4 * width if bottleneck else width
     for k in range(count):
@@ -267,7 +279,7 @@ def _add_blocks(
             convs = [(width, 1, 1, 1), (width, 3, *step), (out, 1, 1, 1)]
         else:
             convs = [(width, 3, *step), (out, 3, 1, dilation)]
-        stage.add(PreactivationBlock(norm, channels, convs, None if channels == out else step[0], first))
+        stage.add(PreactivationBlock(norm, channels, convs, None if channels == out else step[0], first, next(drops)))
         channels = out
     return channels
 

@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Iterator
 from typing import Callable
 
 from mxnet.gluon import HybridBlock, nn
 from mxnet.gluon.contrib.nn import Identity
 
 from gluon_tricks.core.errors import Refused
-from model_zoo.classifier import Classifier, Peer, check_drop, first_dilation
+from model_zoo.blur_pool import BlurPool
+from model_zoo.classifier import Classifier, check_drop, check_switch, first_dilation
 from model_zoo.norm import BATCH_NORM, Norm
+from model_zoo.resnet_peers import peers
+from model_zoo.stochastic_depth import MakeDropPath, drop_paths, no_drop_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Variant:
         groups, widening: the 3x3 convolution of a bottleneck has that many groups and that many times the channels.
         se: squeeze and excitation: every channel of the residual is scaled by a number in (0, 1) that two layers find
             from the means of all channels: "dense" layers without bias, or "conv" 1x1 with biases.
+        blur: a convolution of the residual branch that has a stride has none, and what comes after its relu is
+            blurred and halved (BlurPool); so is the stem's max pool.
 
     Source: Bag of Tricks, section 4, figure 1 (which shows the blocks of stage 4) and figure 2; Xie et al., Aggregated
         residual transformations (CVPR 2017), for groups; Hu et al., Squeeze-and-excitation networks, for se.
@@ -45,6 +51,15 @@ class Variant:
     groups: int = 1
     widening: int = 1
     se: str | None = None
+    blur: bool = False
+
+    def stride_of(self, stride: int) -> int:
+        """Of the convolution that changes the size."""
+        return 1 if self.blur else stride
+
+    def make_blur(self, stride: int) -> BlurPool | None:
+        """What halves the size after that convolution and its relu; None: the convolution itself."""
+        return BlurPool() if self.blur and stride > 1 else None
 
 
 _A = Variant(biased_1x1=True)
@@ -116,6 +131,11 @@ def excite(F, x, excitation):
     return F.broadcast_mul(x, F.reshape(factors, shape=(0, -1, 1, 1)))
 
 
+def _through(layer: HybridBlock | None, x):
+    """x itself where there is no such layer."""
+    return x if layer is None else layer(x)
+
+
 class BasicBlock(HybridBlock):
     """Two 3x3 convolutions (18 and 34 layers).
 
@@ -123,26 +143,32 @@ class BasicBlock(HybridBlock):
         norm: makes the normalisation layers; last_norm: the one that closes the residual branch.
         width: channels of the 3x3 convolutions.
         dilations: of the convolution with the stride, and of the other one.
+        drop_path: makes what ends the residual branch.
     """
 
     expansion = 1  # channels of the output / width
 
-    def __init__(self, variant: Variant, norm: Norm, last_norm: Callable, in_channels, width, stride, dilations):
+    def __init__(
+        self, variant: Variant, norm: Norm, last_norm: Callable, in_channels, width, stride, dilations,
+        drop_path: MakeDropPath = no_drop_path,
+    ):  # fmt: skip
         super().__init__()
         with self.name_scope():
-            self.conv1 = conv3x3(in_channels, width, stride, dilations[0])
+            self.conv1 = conv3x3(in_channels, width, variant.stride_of(stride), dilations[0])
             self.bn1 = norm(in_channels=width)
             self.relu1 = nn.Activation("relu")
+            self.blur = variant.make_blur(stride)
             self.conv2 = conv3x3(width, width, 1, dilations[1])
             self.bn2 = last_norm(in_channels=width)
             self.relu2 = nn.Activation("relu")
             self.se = make_excitation(variant.se, width)
+            self.drop_path = drop_path()
             self.shortcut = make_shortcut(variant, norm, in_channels, width, stride)
 
     def hybrid_forward(self, F, x):
-        out = self.relu1(self.bn1(self.conv1(x)))
-        out = excite(F, self.bn2(self.conv2(out)), self.se)
-        return self.relu2(out + (x if self.shortcut is None else self.shortcut(x)))
+        out = _through(self.blur, self.relu1(self.bn1(self.conv1(x))))
+        out = _through(self.drop_path, excite(F, self.bn2(self.conv2(out)), self.se))
+        return self.relu2(out + _through(self.shortcut, x))
 
 
 class Bottleneck(HybridBlock):
@@ -150,28 +176,34 @@ class Bottleneck(HybridBlock):
 
     expansion = 4
 
-    def __init__(self, variant: Variant, norm: Norm, last_norm: Callable, in_channels, width, stride, dilations):
+    def __init__(
+        self, variant: Variant, norm: Norm, last_norm: Callable, in_channels, width, stride, dilations,
+        drop_path: MakeDropPath = no_drop_path,
+    ):  # fmt: skip
         super().__init__()
         channels, width = width * self.expansion, width * variant.widening
         stride_1x1, stride_3x3 = (1, stride) if variant.stride_on_3x3 else (stride, 1)
         with self.name_scope():
-            self.conv1 = conv1x1(in_channels, width, stride_1x1, variant.biased_1x1)
+            self.conv1 = conv1x1(in_channels, width, variant.stride_of(stride_1x1), variant.biased_1x1)
             self.bn1 = norm(in_channels=width)
             self.relu1 = nn.Activation("relu")
-            self.conv2 = conv3x3(width, width, stride_3x3, dilations[0], variant.groups)
+            self.blur1 = variant.make_blur(stride_1x1)
+            self.conv2 = conv3x3(width, width, variant.stride_of(stride_3x3), dilations[0], variant.groups)
             self.bn2 = norm(in_channels=width)
             self.relu2 = nn.Activation("relu")
+            self.blur2 = variant.make_blur(stride_3x3)
             self.conv3 = conv1x1(width, channels, 1, variant.biased_1x1)
             self.bn3 = last_norm(in_channels=channels)
             self.relu3 = nn.Activation("relu")
             self.se = make_excitation(variant.se, channels)
+            self.drop_path = drop_path()
             self.shortcut = make_shortcut(variant, norm, in_channels, channels, stride)
 
     def hybrid_forward(self, F, x):
-        out = self.relu1(self.bn1(self.conv1(x)))
-        out = self.relu2(self.bn2(self.conv2(out)))
-        out = excite(F, self.bn3(self.conv3(out)), self.se)
-        return self.relu3(out + (x if self.shortcut is None else self.shortcut(x)))
+        out = _through(self.blur1, self.relu1(self.bn1(self.conv1(x))))
+        out = _through(self.blur2, self.relu2(self.bn2(self.conv2(out))))
+        out = _through(self.drop_path, excite(F, self.bn3(self.conv3(out)), self.se))
+        return self.relu3(out + _through(self.shortcut, x))
 
 
 STAGES = {  # depth -> block, blocks in stage 1 to 4
@@ -197,6 +229,9 @@ class ResNet(Classifier):
         norm: makes the normalisation layers.
         dilated: output stride 8 for segmentation: stages 3 and 4 have stride 1 and dilations 2 and 4. Not for v1.
         final_drop: probability with which Dropout zeroes a feature before the head, in [0, 1).
+        drop_path, drop_path_per: stochastic depth, see stochastic_depth.drop_paths.
+        blur: max pool and strides without aliasing, as timm's resnetblur50 has them (see Variant and BlurPool). The
+            parameters are those of the plain network.
 
     Returns: called with images (N, 3, H, W): logits (N, classes), both of the parameters' dtype.
 
@@ -204,12 +239,14 @@ class ResNet(Classifier):
         Refused: an argument out of its range; images of another shape or too small for the network.
 
     Source: He et al., Deep residual learning (CVPR 2016); Bag of Tricks, section 4 (v1b, v1c, v1d are its ResNet-B, C
-        and D), 3.1 (zero gamma), 6.2 (a dilated base network for FCN) and table 1 (the others).
+        and D), 3.1 (zero gamma), 6.2 (a dilated base network for FCN) and table 1 (the others); blur: Zhang
+        (ICML 2019).
     Differs: the text of section 4.2 gives the first two convolutions of ResNet-C's stem a stride of 2; here the first
         alone has it, as in figure 2b and GluonCV: with both every map would have half its side.
         GluonCV ignores last_gamma in the basic blocks of v1b and turns its meaning round in ResNeXt; it has no
         v1c and v1d of 18 and 34 layers and nothing of 26, in v1 neither use_global_stats nor final_drop, and no
         dilated ResNeXt. 26 layers are timm's: the bottlenecks of ResNet-50, two a stage.
+        Zhang blurs the shortcuts that change the size too; timm leaves them as they are, and so does blur here.
     """
 
     def __init__(
@@ -223,22 +260,27 @@ class ResNet(Classifier):
         norm: Norm = BATCH_NORM,
         dilated: bool = False,
         final_drop: float = 0.0,
+        drop_path: float = 0.0,
+        drop_path_per: str = "image",
+        blur: bool = False,
     ):
         traits, (block, counts) = VARIANTS[variant], STAGES[depth]
+        traits = dataclasses.replace(traits, blur=check_switch(name, blur=blur))
+        drops = drop_paths(name, drop_path, drop_path_per, sum(counts))
         if dilated and not traits.stride_on_3x3:
             raise Refused(f"{name} has no dilated form: with dilated=True use resnet{depth}_v1b, _v1c or _v1d")
         # MXNet refuses a 2x2 pool on a 1x1 map; the last such pool sees the images at stride 16 (4 if dilated).
-        smallest_side = 1 if not traits.pooled_shortcut else 5 if dilated else 17
-        super().__init__(name, classes=classes, smallest_side=smallest_side, peers=_peers(name, depth, variant))
+        smallest_side = 1 if not (traits.pooled_shortcut or blur) else 5 if dilated else 17
+        super().__init__(name, classes=classes, smallest_side=smallest_side, peers=peers(name, depth, variant, blur))
         last_norm = functools.partial(norm, gamma_initializer="zeros") if last_gamma else norm
         with self.name_scope():
-            self.stem = _make_stem((32, 32, 64) if traits.deep_stem else (64,), norm)
+            self.stem = _make_stem(traits, norm)
             in_channels = WIDTHS[0]
             stages = zip(WIDTHS, counts, *STRIDES_AND_DILATIONS[bool(dilated)])
             for i, (width, count, stride, dilation) in enumerate(stages, start=1):
                 build = functools.partial(block, traits, norm, last_norm, width=width)
                 channels = (in_channels, width * block.expansion)
-                setattr(self, f"stage{i}", _make_stage(i, build, count, channels, stride, dilation))
+                setattr(self, f"stage{i}", _make_stage(i, build, count, channels, stride, dilation, drops))
                 in_channels = channels[1]
             self.neck = nn.HybridSequential(prefix="neck_")
             self.neck.add(nn.GlobalAvgPool2D())
@@ -247,8 +289,9 @@ class ResNet(Classifier):
             self.head = nn.Dense(classes, in_units=in_channels)
 
 
-def _make_stem(widths: tuple[int, ...], norm: Norm) -> nn.HybridSequential:
+def _make_stem(variant: Variant, norm: Norm) -> nn.HybridSequential:
     """(N, 3, H, W) -> (N, 64, H/4, W/4): one 7x7 or several 3x3 convolutions, the first of stride 2, and a max pool."""
+    widths = (32, 32, 64) if variant.deep_stem else (64,)
     stem = nn.HybridSequential(prefix="stem_")
     with stem.name_scope():
         if len(widths) == 1:
@@ -258,52 +301,29 @@ def _make_stem(widths: tuple[int, ...], norm: Norm) -> nn.HybridSequential:
             for in_channels, width in zip((3, *widths), widths):
                 stem.add(conv3x3(in_channels, width, 2 if in_channels == 3 else 1))
                 stem.add(norm(in_channels=width), nn.Activation("relu"))
-        stem.add(nn.MaxPool2D(3, 2, padding=1))
+        stem.add(nn.MaxPool2D(3, variant.stride_of(2), padding=1))
+        if variant.blur:
+            stem.add(BlurPool())
     return stem
 
 
-def _make_stage(number: int, build: Callable, count: int, channels: tuple[int, int], stride: int, dilation: int):
-    """A sequence of blocks made by build(in_channels=, stride=, dilations=); channels: into and out of the stage."""
+def _make_stage(
+    number: int, build: Callable, count: int, channels: tuple[int, int], stride: int, dilation: int,
+    drops: Iterator[MakeDropPath],
+):  # fmt: skip
+    """A sequence of blocks made by build(in_channels=, stride=, dilations=, drop_path=).
+
+    Args:
+        channels: into and out of the stage.
+        drops: of this and the following blocks of the network.
+    """
     stage = nn.HybridSequential(prefix=f"stage{number}_")
+    first = dict(in_channels=channels[0], stride=stride, dilations=(first_dilation(dilation), dilation))
+    others = dict(in_channels=channels[1], stride=1, dilations=(dilation, dilation))
     with stage.name_scope():
-        stage.add(build(in_channels=channels[0], stride=stride, dilations=(first_dilation(dilation), dilation)))
-        for _ in range(count - 1):
-            stage.add(build(in_channels=channels[1], stride=1, dilations=(dilation, dilation)))
+        for k in range(count):
+            stage.add(build(**(others if k else first), drop_path=next(drops)))
     return stage
-
-
-_V1 = {
-    **{"stem.0": "features.0", "stem.1": "features.1"},
-    **{"stage1": "features.4", "stage2": "features.5", "stage3": "features.6", "stage4": "features.7"},
-    **{"conv1": "body.0", "bn1": "body.1", "conv2": "body.3", "bn2": "body.4", "conv3": "body.6", "bn3": "body.7"},
-    **{"shortcut": "downsample", "head": "output"},
-}
-_V1B = {
-    **{"stem.0": "conv1", "stem.1": "bn1"},
-    **{"stage1": "layer1", "stage2": "layer2", "stage3": "layer3", "stage4": "layer4"},
-    **{"se.0": "se.fc1", "se.2": "se.fc2", "shortcut": "downsample", "head": "fc"},
-}
-_V1C = {
-    **_V1B,
-    **{"stem.0": "conv1.0", "stem.1": "conv1.1", "stem.3": "conv1.3", "stem.4": "conv1.4"},
-    **{"stem.6": "conv1.6", "stem.7": "bn1"},
-}
-
-
-def _peers(name: str, depth: int, variant: str) -> dict[str, Peer]:
-    deep_stem = VARIANTS[variant].deep_stem
-    torch = _V1C if deep_stem else _V1B
-    gluoncv = torch if variant in ("v1b", "v1c", "v1d") else _V1
-    unnamed = depth == 26 or deep_stem and depth < 50
-    peers = {"gluoncv": Peer(None if unnamed else name, gluoncv)}
-    timm = {"v1b": f"resnet{depth}", "v1d": f"resnet{depth}d", "32x4d": name, "se_32x4d": name.replace("_", "", 1)}
-    if depth >= 50:
-        timm["v1c"] = f"resnet{depth}c"
-    if variant in timm:
-        peers["timm"] = Peer(timm[variant], torch)
-    if variant == "v1b" and depth != 26 or name == "resnext50_32x4d":
-        peers["torchvision"] = Peer(timm[variant], torch)
-    return peers
 
 
 _NAMES = {

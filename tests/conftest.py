@@ -42,7 +42,7 @@ LONG = (
     *("hosts/", "ranks/", "scripts/test_reproduce", "gluon_tricks/test_every_family", "faults/test_hostile_networks"),
     *("faults/test_kills", "faults/test_memory", "faults/", "gluon_tricks/tasks/test_transfer"),
     *("gluon_tricks/machine/test_precision", "gluon_tricks/machine/test_devices", "gluon_tricks/training/"),
-    "gluon_tricks/report/",
+    *("gluon_tricks/report/", "gluon_tricks/paper/test_speeds", "gluon_tricks/paper/test_side_by_side"),
     *("gluon_tricks/tasks/test_detector", "gluon_tricks/tasks/test_segmenter"),
     *("benchmarks/", "gluon_tricks/networks/", "gluon_tricks/trained/", "gluon_tricks/data/test_shapes"),
     *(

@@ -210,7 +210,7 @@ def test_every_task_has_its_record_and_all_of_the_protocol():
 OPENED = {
     "gluon_tricks.core.commands": ("open(os.devnull, 'w')",),
     "gluon_tricks.core.environment": (
-        "pathlib.Path('/sys/devices/system/cpu/cpu0/topology/thread_siblings_list').read_text('ascii')",
+        "pathlib.Path(f'/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list').read_text('ascii')",
         "pathlib.Path('/proc/cpuinfo').read_text(encoding='utf-8')",
     ),
     "gluon_tricks.core.scratch": (  # folders, for their locks
@@ -232,7 +232,10 @@ OPENED = {
     ),
     "gluon_tricks.paper.contest": (
         "open(_errors(scratch, contestant.name), 'w')",
+        "open(_output(scratch, contestant.name), 'w')",
         "_errors(scratch, name).read_text()",
+        "output.read_text()",
+        "pathlib.Path('/proc/self/status').read_text('ascii', 'replace')",
     ),
     "gluon_tricks.ranks.hosts": ("pathlib.Path('/proc/sys/kernel/random/boot_id').read_text(encoding='ascii')",),
     "gluon_tricks.ranks.launcher": ("path.read_text(errors='replace')",),  # /proc/PID/environ

@@ -19,6 +19,7 @@ from gluon_tricks.cli.parts import with_parts
 from gluon_tricks.cli.photos import photos_named, require_one_set_of_images, with_fitting_batch, with_photos
 from gluon_tricks.cli.refinement_flags import with_refinements
 from gluon_tricks.cli.selection import with_selection
+from gluon_tricks.cli.size_flags import with_sizes
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
@@ -169,7 +170,8 @@ def _with_fields(recipe: Recipe, args: argparse.Namespace) -> Recipe:
         given.setdefault("mean_of", "")
     if args.resume_params:
         given["start_epoch"] = args.resume_epoch or 0
-    return with_optimizer(with_parts(recipe.set(**given), args), args)
+    recipe = with_optimizer(with_parts(recipe.set(**given), args), args)
+    return with_sizes(recipe, args)
 
 
 def _with_network(recipe: Recipe, args: argparse.Namespace) -> Recipe:

@@ -14,6 +14,7 @@ from gluon_tricks.cli.parts import parts_flags
 from gluon_tricks.cli.photos import photo_flags
 from gluon_tricks.cli.refinement_flags import one_class_flags, refinement_flags
 from gluon_tricks.cli.selection import selection_flags
+from gluon_tricks.cli.size_flags import size_flags
 from gluon_tricks.core.arguments import MOST_GPUS, MOST_THREADS, Parser, whole
 from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.augment import AUGMENTS
@@ -118,10 +119,12 @@ def _recipe_flags(group, kind: type[Recipe]) -> None:
         "--auto_aug",
         "--auto-aug",
         "--auto-augment",
-        action="store_true",
-        default=None,
+        nargs="?",
+        const="autoaugment",
+        metavar="POLICY",
         dest="auto_augment",
-        help="AutoAugment's policies for ImageNet, before images are cropped (the recipe's)",
+        help="autoaugment (its policies for ImageNet; what the flag alone means), trivial (TrivialAugment), rand or "
+        "rand-m9-n2 (RandAugment: magnitude 9 of 30, 2 operations) (the recipe's)",
     )
     group.add_argument("--seed", type=int, help="seed of all random numbers (the recipe's, 0)")
 
@@ -154,6 +157,7 @@ def _data_flags(group) -> None:
         help="threads of the loader (all cores)",
     )
     group.add_argument("--input-size", type=int, metavar="PX", help="side of the network's input (the recipe's)")
+    size_flags(group)
     group.add_argument(
         "--crop-ratio",
         type=float,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+from collections.abc import Sequence
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import expanded
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.data.record_file import require_rec
+from gluon_tricks.data.shards import in_shell_order, record_paths, require_whole_series
 from gluon_tricks.recipes.recipe import Recipe
 
 
@@ -20,10 +22,10 @@ def with_records(recipe: Recipe, args: argparse.Namespace) -> Recipe:
         if index and [str(pathlib.Path(path)) for path in index] != expected:
             raise Refused(f"--rec-{split}-idx {' '.join(index)}: the .idx must lie beside its .rec, with the same name")
         if files:
-            places = [expanded(file) for file in files]
-            for place in places:
-                require_rec(place, f"--rec-{split}: ")
-            paths = tuple(str(place.absolute()) for place in places)
+            paths = _paths(files, f"--rec-{split}: ")
+            before = getattr(recipe, split)
+            if sorted(paths) == sorted(before):  # a shell may list a run's shards in another order than it has them
+                paths = before
             recipe = recipe.set(data="records", photos={}, **{split: paths})
     if args.use_rec and not args.rec_train and not imagenet_is_here():
         raise Refused(
@@ -31,6 +33,16 @@ def with_records(recipe: Recipe, args: argparse.Namespace) -> Recipe:
             "and --rec-val"
         )
     return recipe
+
+
+def _paths(files: Sequence[str], flag: str) -> tuple[str, ...]:
+    """The records that the words of a flag mean, from the root on: patterns fit the same, quoted or not."""
+    named = [str(expanded(file)) for file in in_shell_order(files)]
+    places = record_paths(named, flag)
+    require_whole_series(places, flag)
+    for place in places:
+        require_rec(place, flag)
+    return tuple(str(place.absolute()) for place in places)
 
 
 def require_one_mean(recipe: Recipe, args: argparse.Namespace) -> None:

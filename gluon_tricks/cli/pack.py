@@ -6,6 +6,7 @@
     %(prog)s FOLDER OUT_PREFIX --ground-truth FILE   ImageNet's flat validation folder
     %(prog)s FOLDER OUT_PREFIX --places365 LIST --classes categories_places365.txt
     %(prog)s FOLDER OUT_FOLDER --cifar               CIFAR's binary files: OUT_FOLDER/train.rec and val.rec
+    %(prog)s FOLDER OUT_PREFIX --shards 1000         many files: OUT_PREFIX-00000-of-01000.rec and so on
     %(prog)s --check FILE.rec ...                    look for what would spoil a training
     %(prog)s --index FILE.rec                        make FILE.idx again
 
@@ -18,11 +19,12 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+import re
 
 from gluon_tricks.core.arguments import MOST_THREADS, Parser, whole
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import byte_size, plural, some
+from gluon_tricks.core.wording import byte_size, plural, quoted, some
 from gluon_tricks.data import sources
 from gluon_tricks.data.check import check
 from gluon_tricks.data.cifar import is_cifar
@@ -30,9 +32,12 @@ from gluon_tricks.data.folders import class_folders
 from gluon_tricks.data.pack import left_out_lines, pack
 from gluon_tricks.data.packed import pack_cifar
 from gluon_tricks.data.places365 import categories, places365
-from gluon_tricks.data.record_file import write_index
+from gluon_tricks.data.record_file import write_index, write_labels
 from gluon_tricks.data.records import BadRecord, Records
+from gluon_tricks.data.shard_writer import MOST_SHARDS
+from gluon_tricks.data.shards import record_paths, shard_name
 
+_LEAST = 10**6  # bytes of a shard
 INTERRUPTED = "interrupted: nothing was written"
 
 
@@ -69,13 +74,26 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--no-verify", dest="verify", action="store_false", help="do not decode the images: faster, keeps broken ones"
     )
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--shards",
+        type=whole(1, MOST_SHARDS),
+        metavar="N",
+        help="write N files, OUT_PREFIX-00000-of-0000N.rec and so on",
+    )
+    group.add_argument(
+        "--shard-size", type=_bytes, metavar="SIZE", help="write files of at most this size, such as 1GB or 500MB"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     parser.add_argument("--check", nargs="+", metavar="FILE", help="report on packed files")
     parser.add_argument("--index", metavar="FILE", help="make the .idx of a .rec again")
+    parser.add_argument(
+        "--labels", nargs="+", metavar="FILE", help="write the .labels of files that were packed before version 0.9"
+    )
     parser.add_argument("--verbose", action="store_true", help="list every class, file and record")
     options = parser.parse_args(argv)
-    if sum([options.out_prefix is not None, options.check is not None, options.index is not None]) != 1:
-        parser.error("give FOLDER and OUT_PREFIX, or --check, or --index")
+    if sum(given is not None for given in (options.out_prefix, options.check, options.index, options.labels)) != 1:
+        parser.error("give FOLDER and OUT_PREFIX, or --check, --index or --labels")
     if options.folder is not None and options.out_prefix is None:
         parser.error("give FOLDER and OUT_PREFIX")
     if sum(map(bool, (options.list, options.ground_truth, options.places365, options.voc))) > 1:
@@ -83,9 +101,19 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     if options.meta and not options.ground_truth or options.places365 and not options.classes:
         parser.error("--meta belongs to --ground-truth, and --places365 takes --classes categories_places365.txt")
     others = (options.list, options.ground_truth, options.places365, options.classes, options.resize, options.quality)
+    others += (options.shards, options.shard_size)
     if options.cifar and (any(others) or not options.verify):
         parser.error("--cifar goes with FOLDER, OUT_FOLDER, --seed, --jobs and --overwrite alone")
     return options
+
+
+def _bytes(text: str) -> int:
+    """A size in words: 1GB, 500 MB, 1.5TB, or a number of bytes."""
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,3})?) ?([kMGT]?)B?", text)
+    size = int(float(match[1]) * 1000 ** "_kMGT".index(match[2] or "_")) if match else 0
+    if size < _LEAST:
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is no size of at least 1 MB: write it as 1GB or 500MB")
+    return size
 
 
 def find(options: argparse.Namespace) -> sources.Source:
@@ -119,6 +147,8 @@ def pack_and_tell(options: argparse.Namespace) -> int:
         jobs=options.jobs,
         overwrite=options.overwrite,
         verify=options.verify,
+        shards=options.shards,
+        shard_bytes=options.shard_size,
     )
     for line in left_out_lines(left_out, options.out_prefix, options.verbose):
         print(line)
@@ -131,12 +161,14 @@ def pack_and_tell(options: argparse.Namespace) -> int:
 
 def _tell(prefix: str, manifest: dict) -> None:
     images, classes = plural(manifest["count"], "image"), plural(len(manifest["classes"]), "class")
-    print(f"{prefix}.rec: {images}, {classes}, {byte_size(manifest['rec']['bytes'])}")
+    count = manifest.get("shards")
+    name = f"{shard_name(prefix, 0, count)} and so on, {plural(count, 'shard')}" if count else f"{prefix}.rec"
+    print(f"{name}: {images}, {classes}, {byte_size(manifest['rec']['bytes'])}")
 
 
 def check_and_tell(options: argparse.Namespace) -> int:
     spoilt = False
-    for path in options.check:
+    for path in record_paths(options.check):
         report = check(Records(path), jobs=options.jobs)
         print(f"{path}: " + "\n".join(report.lines(options.verbose)))
         spoilt = spoilt or bool(report.problems)
@@ -151,6 +183,10 @@ def main(argv: list[str] | None = None) -> int:
             return check_and_tell(options)
         if options.index:
             print(f"{options.index}: the .idx lists {plural(write_index(options.index), 'record')}")
+            return 0
+        if options.labels:
+            for path in record_paths(options.labels):
+                print(f"{path}: its .labels has {plural(write_labels(path), 'label')}")
             return 0
         return pack_and_tell(options)
     except BadRecord as error:

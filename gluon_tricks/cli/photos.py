@@ -83,7 +83,7 @@ def with_photos(
         return _of_run(recipe, args, begun)
     before = recipe.photos if not folder else {}
     fraction = before.get("val_split") if args.val_split is None else args.val_split
-    at_most = before.get("at_most") or stored_edge(asked.input_size, asked.crop_ratio)
+    at_most = before.get("at_most") or stored_edge(max(asked.input_size, asked.own_size), asked.crop_ratio)
     photos = OwnPhotos(folder or before["folder"], flag if folder else "the photos of the recipe,", fraction, at_most)
     if not args.plan:
         _pack_once(photos)

@@ -33,7 +33,7 @@ def show(args: argparse.Namespace, recipe_from_flags: Callable) -> int:
         return 2
     found = {"mean": None} if getattr(recipe, "mean_of", "") else {}  # in the images, by a run
     print(json.dumps({**recipe.to_json(), **found}, indent=2), flush=True)
-    for line in (*notes, rates_in_words(recipe)):
+    for line in filter(None, (*notes, rates_in_words(recipe), recipe.sizes_in_words())):
         print(one_line(line), file=sys.stderr)
     return 0
 

@@ -3,6 +3,7 @@
     %(prog)s table6                                      on ImageNet, the paper's setting
     %(prog)s table6 --scale imagenette --data PHOTOS     a proxy, minutes a cell on two cores
     %(prog)s table6 --plan                               what would be run, and roughly how long it would take
+    %(prog)s table6 --scale long --data PHOTOS --jobs 4  four cells at a time, of one thread each
     %(prog)s table5 --show                               only what there is
     %(prog)s table8 --data VOCdevkit                     its base networks are trained first, where they are missing
     %(prog)s degradation --scale small --data cifar-10-batches-bin    plain and residual networks on CIFAR-10
@@ -15,21 +16,28 @@
 A cell is a run directory: done ones are kept, interrupted ones go on. After a training the whole table is also written
 as Markdown, CSV and HTML beside the runs; --show writes no table. At the paper's scale the ResNet of table 6 is trained
 four times, as the paper's was, unless --seeds says otherwise.
+
+--jobs N trains N cells at a time, each in a process of one thread on a core of its own; what each prints goes to
+seedK.log beside its run. Without --jobs a measurement of half a minute decides, where there are cores and cells for it.
+Its results, and those of --plan, which takes half a minute a network at most, are kept for the next time in
+~/.cache/gluon_tricks/speeds ($GLUON_TRICKS_CACHE). Ctrl-C, SIGTERM and SIGUSR1 stop all cells, each with a checkpoint.
 Exit codes: 0 done, 1 a cell failed or a disk is full, 2 refused, 75 interrupted (the same command goes on).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import pathlib
 import shlex
 import shutil
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from gluon_tricks.cli.train_cells import require_data, train_cells
-from gluon_tricks.core.arguments import Parser, whole
+from gluon_tricks.cli.train_cells import at_a_time, require_data, require_jobs, told_speeds, train_cells
+from gluon_tricks.core.arguments import MOST_THREADS, Parser, whole
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import RESUMABLE, Refused, require_known
 from gluon_tricks.core.files import (
@@ -88,6 +96,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--png", type=pathlib.Path, metavar="FILE", help="draw the differences there, or its own curves"
     )
     parser.add_argument("--launch", default="", metavar="WORDS", help='before a training: "horovodrun -np 8" (none)')
+    parser.add_argument("--jobs", type=whole(1, MOST_THREADS), metavar="N", help="cells at a time (measured)")
+    parser.add_argument("--measure", action="store_true", help="measure anew what was measured before")
     return parser.parse_args(argv)
 
 
@@ -102,11 +112,23 @@ _FORMS = {
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     try:
-        with no_empty_folders(args.runs):
+        with no_empty_folders(args.runs), _stopped_by_a_scheduler():
             return _reproduce(args)
     except KeyboardInterrupt:
         print("interrupted: the same command goes on where it stopped", file=sys.stderr)
         return RESUMABLE
+
+
+@contextlib.contextmanager
+def _stopped_by_a_scheduler() -> Iterator[None]:
+    """Takes SIGUSR1, by which a scheduler warns, for what SIGTERM is here."""
+    handler, before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGUSR1)
+    if callable(handler):
+        signal.signal(signal.SIGUSR1, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def _reproduce(args: argparse.Namespace) -> int:
@@ -123,8 +145,8 @@ def _reproduce(args: argparse.Namespace) -> int:
     wanted = runs.cells(table.name, columns, rows, args.seeds)
     if args.plan:
         told = power.plan(table.name, runs, args.seeds, columns, rows)
-        return _plan(cells.missing(wanted), runs, table, [*_repeated(args, runs, table, columns, rows), *told])
-    failed = 0 if args.show else train_cells(cells.missing(wanted), runs, table, launcher)
+        return _plan(args, cells.missing(wanted), runs, table, [*_repeated(args, runs, table, columns, rows), *told])
+    failed = 0 if args.show else train_cells(cells.missing(wanted), runs, table, launcher, args.jobs, args.measure)
     _show(table, runs, args, columns, rows)
     if not args.show:
         _write(table, runs, max((cell.recipe.seed + 1 for cell in wanted), default=1))
@@ -149,6 +171,9 @@ def _check(args: argparse.Namespace) -> list[str]:
         raise Refused(f"--launch {args.launch}: {error}") from None
     if launcher and not shutil.which(launcher[0]):
         raise Refused(f"--launch {args.launch}: there is no program {launcher[0]}")
+    if args.show and (args.jobs or args.measure):
+        raise Refused(f"{'--jobs' if args.jobs else '--measure'}: --show trains and measures nothing; leave it out")
+    require_jobs(args.jobs, bool(launcher))
     return launcher
 
 
@@ -169,8 +194,8 @@ def _figure(args: argparse.Namespace, runs: cells.Runs, launcher: Sequence[str])
     wanted = runs.cells(table.name, ["resnet50_v1d"], rows, args.seeds or 1) if rows else []
     todo = cells.missing(wanted, networks=args.what == "figure4")
     if args.plan:
-        return _plan(todo, runs, table)
-    if not args.show and train_cells(todo, runs, table, launcher):
+        return _plan(args, todo, runs, table)
+    if not args.show and train_cells(todo, runs, table, launcher, args.jobs, args.measure):
         return 1
     more = {"networks": args.network} if args.network else {}
     for path in figures.draw(args.what, runs, args.seeds or max(runs.seeds(wanted), 1), **more):
@@ -178,10 +203,14 @@ def _figure(args: argparse.Namespace, runs: cells.Runs, launcher: Sequence[str])
     return 0
 
 
-def _plan(todo: Sequence[cells.Cell], runs: cells.Runs, table: Table, said: Sequence[str] = ()) -> int:
+def _plan(
+    args: argparse.Namespace, todo: Sequence[cells.Cell], runs: cells.Runs, table: Table, said: Sequence[str] = ()
+) -> int:
     if todo and runs.scale.title:  # of the paper's own images the numbers are known
         require_data(todo, runs, table)
-    print(*estimate.plan(todo), *said, sep="\n")
+    speeds = told_speeds(args.measure)
+    jobs = 1 if args.launch else at_a_time(todo, runs, args.jobs, speeds)
+    print(*estimate.plan(todo, jobs, speeds), *said, sep="\n")
     return 0
 
 

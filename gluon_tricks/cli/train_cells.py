@@ -1,34 +1,90 @@
-"""The cells of a table, trained one after the other: what is refused before the first, and what is said of each."""
+"""The cells of a table, trained one after the other or side by side: what is refused before the first, what is said."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
+from gluon_tricks.core.environment import inherited_environment, threads, usable_cores
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import no_empty_folders
+from gluon_tricks.core.wording import plural
 from gluon_tricks.machine.devices import choose_contexts
-from gluon_tricks.paper import estimate, run_cells
+from gluon_tricks.paper import estimate, run_cells, side_by_side
+from gluon_tricks.paper.board import Board
 from gluon_tricks.paper.cells import Cell, Runs
+from gluon_tricks.paper.how_many import cells_at_a_time
+from gluon_tricks.paper.speeds import Speeds
 from gluon_tricks.recipes.tables.rows import Table
 from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.training.prepare import require_splittable
 
 
-def train_cells(todo: Sequence[Cell], runs: Runs, table: Table, launcher: Sequence[str]) -> int:
-    """Runs the cells one after the other; returns how many failed."""
+def require_jobs(jobs: int | None, launched: bool) -> None:
+    """Refuses a number of cells at a time that this machine or a launcher does not allow. Args: jobs: None: not given.
+
+    Raises:
+        Refused: more than cores, or several cells where each would take several processes or all GPUs.
+    """
+    if jobs is None or jobs == 1:
+        return
+    cores = usable_cores()
+    if jobs > cores:
+        raise Refused(
+            f"--jobs {jobs}: this process may use {plural(cores, 'core')}, and each cell takes one: give 1 to {cores}"
+        )
+    if launched:
+        raise Refused(
+            f"--jobs {jobs}: with --launch each cell takes several processes by itself; leave one of them out"
+        )
+    if choose_contexts(None, say=lambda line: None)[0].device_type == "gpu":
+        raise Refused(f"--jobs {jobs}: the cells would share the GPUs of this machine; give --jobs 1")
+
+
+def train_cells(
+    todo: Sequence[Cell], runs: Runs, table: Table, launcher: Sequence[str], jobs: int | None = None,
+    anew: bool = False,
+) -> int:  # fmt: skip
+    """Trains the cells; returns how many failed.
+
+    Args:
+        jobs: how many at a time; None: as at_a_time finds.
+        anew: see told_speeds.
+    """
     if todo:
         require_data(todo, runs, table)
         if not launcher:
             _require_splittable(todo)
-        _announce(todo, runs, launcher)
+        jobs = _announce(todo, runs, launcher, jobs, anew)
+    if todo and jobs > 1:
+        return side_by_side.train(todo, jobs, run_cells.trainer, Board(todo))
     failed, sources = 0, [cell.source for cell in todo if cell.source]
     for k, cell in enumerate(todo, start=1):
         needed = ", which other cells need first" if cell in sources else ""
         print(f"--- {k} of {len(todo)}: {cell.name}, seed {cell.recipe.seed}{needed}", flush=True)
         words = run_cells.trainer(cell, launcher)
         with no_empty_folders(cell.folder.parent):
-            failed += not run_cells.run(cell, words, lambda line: print(line, flush=True))
+            say = lambda line: print(line, flush=True)  # noqa: E731
+            failed += not run_cells.run(cell, words, say, 0 if launcher else _kept_threads(cell))
     return failed
+
+
+def _kept_threads(cell: Cell) -> int:
+    """1 for a cell that was begun with one thread, beside others, unless OMP_NUM_THREADS is given; 0: as any."""
+    if "OMP_NUM_THREADS" in inherited_environment() or threads() == 1 or run_cells.begun_with(cell) != 1:
+        return 0
+    print("going on with one thread, as it was begun: with more the last bits would be others", flush=True)
+    return 1
+
+
+def at_a_time(todo: Sequence[Cell], runs: Runs, jobs: int | None, speeds: Speeds) -> int:
+    """How many cells are trained at a time: as asked for, else as a measurement finds; at the scale smoke one."""
+    return jobs or (1 if runs.scale.name == "smoke" else cells_at_a_time(todo, speeds))
+
+
+def told_speeds(anew: bool) -> Speeds:
+    """Speeds that are told of on stderr. Args: anew: to measure again what was measured before."""
+    return Speeds(lambda line: print(line, file=sys.stderr, flush=True), anew)
 
 
 def require_data(todo: Sequence[Cell], runs: Runs, table: Table) -> None:
@@ -54,14 +110,17 @@ def _require_splittable(todo: Sequence[Cell]) -> None:
             raise Refused(f'{cell.name}: {refused} (--launch "horovodrun -np N")') from None
 
 
-def _announce(todo: Sequence[Cell], runs: Runs, launcher: Sequence[str]) -> None:
-    """Says, before the first cell, how much is going to be trained and roughly for how long."""
+def _announce(todo: Sequence[Cell], runs: Runs, launcher: Sequence[str], jobs: int | None, anew: bool) -> int:
+    """Says, before the first cell, how much is going to be trained and roughly for how long; returns at_a_time."""
     amount = estimate.amount(todo)
     if launcher or runs.scale.name == "smoke":  # of other machines nothing is known; these take seconds
         print(f"to train: {amount}", flush=True)
-        return
+        return jobs or 1
     print(f"to train: {amount}; measuring how long that takes on this machine", flush=True)
+    speeds = told_speeds(anew)
+    jobs = at_a_time(todo, runs, jobs, speeds)
     try:
-        print(estimate.plan(todo)[-1], flush=True)
+        print(estimate.plan(todo, jobs, speeds)[-1], flush=True)
     except RuntimeError as error:  # of the measurement alone
         print(f"the time cannot be estimated: {str(error).strip().splitlines()[-1]}", flush=True)
+    return jobs

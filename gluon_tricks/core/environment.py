@@ -82,11 +82,36 @@ def usable_cores() -> int:
 
 
 def _threads_per_core() -> int:
+    return max(len(_siblings(0).replace("-", ",").split(",")), 1)
+
+
+def _siblings(core: int) -> str:
+    """The logical cores of one's physical core, as Linux lists them: "0,4" or "0-1"; "": not known."""
     try:
-        siblings = pathlib.Path("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list").read_text("ascii")
+        return pathlib.Path(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list").read_text("ascii")
     except OSError:
-        return 1
-    return max(len(siblings.replace("-", ",").split(",")), 1)
+        return ""
+
+
+def cores_apart() -> list[int]:
+    """The numbers of the logical cores that this process may use, one of each physical core before the others."""
+    seen: dict[str, int] = {}  # physical core -> how many of its logical ones have come
+    turns = []
+    for core in sorted(os.sched_getaffinity(0)):
+        physical = _siblings(core).strip() or str(core)
+        seen[physical] = seen.get(physical, 0) + 1
+        turns.append((seen[physical], core))
+    return [core for _, core in sorted(turns)][: usable_cores()]
+
+
+def physical_cores() -> int:
+    """How many processes of one thread find a physical core each among those that this process may use."""
+    return max(usable_cores() // _threads_per_core(), 1)
+
+
+def threads() -> int:
+    """How many threads MXNet computes with in this process: OMP_NUM_THREADS, which this module sets where it is not."""
+    return int(os.environ.get("OMP_NUM_THREADS", "0")) or physical_cores()
 
 
 _set_here: set[str] = set()
@@ -117,7 +142,7 @@ def _limit_images() -> None:
 
 def _use_every_core() -> None:
     """One thread per physical core: left alone, MXNet takes half the logical ones, hyper-threads or not."""
-    _set_by_default("OMP_NUM_THREADS", str(max(usable_cores() // _threads_per_core(), 1)))
+    _set_by_default("OMP_NUM_THREADS", str(physical_cores()))
 
 
 def _allow_amx() -> None:

@@ -130,6 +130,11 @@ class Harmless:
         return getattr(self._stream, name)
 
 
+def control(stream: TextIO, sequence: str) -> None:
+    """Writes a control sequence of our own to a terminal, which harmless_output would show as text."""
+    (stream._stream if isinstance(stream, Harmless) else stream).write(sequence)
+
+
 @contextlib.contextmanager
 def harmless_output() -> Iterator[None]:
     r"""Whatever is printed, however a file or a class is called: no terminal obeys it, and no encoding fails at it.
@@ -154,3 +159,10 @@ def columns(text: str) -> int:
 def padded(text: str, width: int) -> str:
     """A text with spaces behind it, that it takes so many columns."""
     return text + " " * (width - columns(text))
+
+
+def fitting(text: str, width: int) -> str:
+    """The beginning of a text that takes at most so many columns of a terminal."""
+    while columns(text) > width:
+        text = text[: min(len(text) - 1, max(width, 0))]
+    return text

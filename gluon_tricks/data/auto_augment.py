@@ -85,6 +85,9 @@ class AutoAugmented(Crop):
     def require_size(self, size: int) -> None:
         self.crop.require_size(size)
 
+    def scaled(self, size: int, of: int) -> AutoAugmented:
+        return dataclasses.replace(self, crop=self.crop.scaled(size, of))
+
     def cut(self, pixels: np.ndarray, size: int, draws: np.ndarray) -> np.ndarray:
         return self.crop.cut(changed(pixels, draws[TRIES:]), size, draws[:TRIES])
 

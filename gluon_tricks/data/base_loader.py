@@ -22,7 +22,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.core.wording import plural
 from gluon_tricks.data.records import BadRecord
-from gluon_tricks.data.sampling import balanced_order, repeats
+from gluon_tricks.data.sampling import balanced_order, repeated_order, repeats
 
 log = logging.getLogger("gluon_tricks.data")
 
@@ -31,6 +31,11 @@ _MOST_IMAGES = 1 << 20  # of a batch
 REPEAT = 1 << 32  # see StepLoader; far more than there are epochs
 _LISTED = 10  # of the undecodable images, in an error; the log has named all
 _told: weakref.WeakKeyDictionary[Any, set[int]] = weakref.WeakKeyDictionary()  # records -> images told of
+
+
+def _dtype(count: int) -> type[np.signedinteger]:
+    """Of the places of so many images: half the memory where they fit."""
+    return np.int32 if count < 1 << 31 else np.int64
 
 
 class UndecodableImages(BadRecord):
@@ -73,9 +78,10 @@ class StepLoader(abc.ABC):
     the r-th B of these, so a step's images are the same for any number of ranks R at an equal global batch B R.
     The last incomplete global batch is dropped. Validation: the images in order, each exactly once over all ranks.
 
-    Training with `labels`: in place of the shuffle every class is drawn equally often (see balanced_order). What is
-    random about an image follows from (seed, epoch, image); where it comes again in an epoch, for the r-th time, epoch
-    + r * 2**32 stands in place of the epoch, so that it is cropped and coloured anew.
+    Training with `labels`: in place of the shuffle every class is drawn equally often (see balanced_order). With
+    `copies`: every image comes so many times in one step, of as many images (see repeated_order). What is random about
+    an image follows from (seed, epoch, image); where it comes again in an epoch, for the r-th time, epoch + r * 2**32
+    stands in place of the epoch, so that it is cropped and coloured anew.
 
     An image that cannot be decoded is named in the log once, however many loaders of the same records meet it. Training
     takes the next one that can be decoded in its place; validation leaves it out. OpenCV's own threads are switched off
@@ -91,6 +97,7 @@ class StepLoader(abc.ABC):
         options: seed, threads, rank among ranks, prefetch.
         images: which of the records are used, in ascending order; default: all.
         labels: (n,) int, of these images; None: classes come as often as they have images.
+        copies: of an image in a step of training, >= 1.
 
     Attributes:
         global_batch: B R, images of all ranks in each step.
@@ -112,13 +119,14 @@ class StepLoader(abc.ABC):
         options: ReadOptions,
         images: np.ndarray | None = None,
         labels: np.ndarray | None = None,
+        copies: int = 1,
     ):
         require_bounds("batch_size", batch_size, (1, _MOST_IMAGES))
         self.records, self.batch_size, self.train, self.options = records, batch_size, train, options
         self.undecodable: dict[int, tuple] = {}
         self._told = _told.setdefault(records, set())
-        self._images = np.arange(len(records)) if images is None else images
-        self._labels = labels if train else None
+        self._images = np.arange(len(records), dtype=_dtype(len(records))) if images is None else images
+        self._labels, self._copies = (labels, copies) if train else (None, 1)
         n, self.global_batch = len(self._images), batch_size * options.ranks
         self.steps_per_epoch = n // self.global_batch if train else math.ceil(n / self.global_batch)
         if self.steps_per_epoch == 0:
@@ -159,14 +167,17 @@ class StepLoader(abc.ABC):
         """The images in the order in which the steps of all ranks take them."""
         if not self.train:
             return self._images
+        count = -(-self.steps_per_epoch * self.global_batch // self._copies)
         if self._labels is not None:
-            count = self.steps_per_epoch * self.global_batch
-            return self._images[balanced_order(self._labels, count, generator(self.seed, "balanced", epoch))]
-        return self._images[generator(self.seed, "shuffle", epoch).permutation(len(self._images))]
+            places = balanced_order(self._labels, count, generator(self.seed, "balanced", epoch))
+            order = self._images[places]
+        else:
+            order = generator(self.seed, "shuffle", epoch).permutation(self._images)
+        return order if self._copies == 1 else repeated_order(order[:count], self._copies, self.global_batch)
 
     @abc.abstractmethod
-    def _begin(self, count: int) -> Any:
-        """An empty batch with `count` slots to fill."""
+    def _begin(self, count: int, epoch: int) -> Any:
+        """An empty batch of an epoch with `count` slots to fill."""
 
     @abc.abstractmethod
     def _load(self, image: int, epoch: int, batch: Any, slot: int) -> bool:
@@ -190,7 +201,8 @@ class StepLoader(abc.ABC):
 
     def _batches(self, epoch: int, start_step: int) -> Iterator:
         order, rank, ranks = self._order(epoch), self.options.rank, self.options.ranks
-        epochs = np.full(len(order), epoch) if self._labels is None else epoch + REPEAT * repeats(order)
+        once = self._labels is None and self._copies == 1
+        again = np.broadcast_to(0, len(order)) if once else repeats(order)
         threads = self.options.threads or usable_cores()
         pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="loader")
         pending: collections.deque = collections.deque()
@@ -198,7 +210,8 @@ class StepLoader(abc.ABC):
             for step in range(start_step, self.steps_per_epoch):
                 first = (step * ranks + rank) * self.batch_size
                 places = slice(first, first + self.batch_size)
-                pending.append(self._start(pool, list(zip(order[places].tolist(), epochs[places].tolist()))))
+                epochs = epoch + REPEAT * again[places]
+                pending.append(self._start(pool, epoch, list(zip(order[places].tolist(), epochs.tolist()))))
                 if len(pending) > self.options.prefetch:
                     yield self._finish(*pending.popleft())
             while pending:
@@ -206,9 +219,9 @@ class StepLoader(abc.ABC):
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _start(self, pool: concurrent.futures.Executor, wanted: list[tuple[int, int]]) -> tuple[Any, list]:
-        """Hands a batch, (image, epoch) of each slot, to the threads; each slot is filled by one of them."""
-        batch = self._begin(len(wanted))
+    def _start(self, pool: concurrent.futures.Executor, epoch: int, wanted: list[tuple[int, int]]) -> tuple[Any, list]:
+        """Hands a batch, (image, by which it is keyed) of each slot, to the threads, of which one fills each slot."""
+        batch = self._begin(len(wanted), epoch)
         tasks = [
             pool.submit(self._fill, batch, slot, wanted[slot : slot + self._chunk])
             for slot in range(0, len(wanted), self._chunk)
@@ -224,7 +237,7 @@ class StepLoader(abc.ABC):
                     undecodable.append(image)
                 if not self.train or self._too_many(len(undecodable)):
                     break  # left out; or _finish stops the run
-                following = np.searchsorted(self._images, image) + 1
+                following = np.searchsorted(self._images, self._images.dtype.type(image)) + 1
                 image = int(self._images[following % len(self._images)])
         return undecodable
 

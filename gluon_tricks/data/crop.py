@@ -36,6 +36,10 @@ class Crop:
     def require_size(self, size: int) -> None:
         """Refuses a size that the crop cannot have, before any image is read."""
 
+    def scaled(self, size: int, of: int) -> Crop:
+        """This crop, made for `of` px, for crops of size px which show as much of an image."""
+        return self
+
     def cut(self, pixels: np.ndarray, size: int, draws: np.ndarray) -> np.ndarray:
         """The crop of an image.
 
@@ -93,6 +97,10 @@ class SideCrop(Crop):
         if not size <= self.side[0] <= self.side[1]:
             raise Refused(f"a crop of {size} px out of images of side {list(self.side)}: low must be {size} or more")
 
+    def scaled(self, size: int, of: int) -> SideCrop:
+        low, high = (-(-side * size // of) for side in self.side)  # rounded up: no smaller than the crop
+        return dataclasses.replace(self, side=(low, high))
+
     def cut(self, pixels: np.ndarray, size: int, draws: np.ndarray) -> np.ndarray:
         u_side, _, u_x, u_y = draws[0].tolist()
         side = self.side[0] + int(u_side * (self.side[1] - self.side[0] + 1))
@@ -116,6 +124,9 @@ class PadCrop(Crop):
     pad: int
     colour: tuple[int, int, int] = (0, 0, 0)
     crop_ratio: float = 1.0
+
+    def scaled(self, size: int, of: int) -> PadCrop:
+        return dataclasses.replace(self, pad=round(self.pad * size / of))
 
     def cut(self, pixels: np.ndarray, size: int, draws: np.ndarray) -> np.ndarray:
         pixels = centre_crop(pixels, size, self.crop_ratio)

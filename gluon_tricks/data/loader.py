@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
 from typing import NamedTuple
 
 import cv2
@@ -26,7 +27,7 @@ class Batch(NamedTuple):
     """The images of one rank in one step.
 
     Attributes:
-        images: (b, size, size, 3) uint8, RGB.
+        images: (b, size, size, 3) uint8, RGB; size is that of the batch's epoch.
         labels: (b,) int64.
         indices: (b,) int64, which image of the records each one is; -1 for padding.
         count: how many of the b are real; the rest, at the end, is padding (zeros). In training always b.
@@ -61,6 +62,9 @@ class RecordLoader(StepLoader):
         aspect: range of its width / height, log-uniform.
         crop_ratio: of validation, in (0, 1].
         balanced: training draws every class equally often.
+        copies: of an image in a step of training, each augmented anew, >= 1; an epoch has as many images.
+        size_of_epoch: epoch -> px of its training images, where they change: a crop then is that of `size` of an image
+            that is so much larger or smaller (see Crop.scaled). Default: size.
         options: seed, threads, rank among ranks, prefetch.
         named: any of these by its name: `seed=3` is `options=ReadOptions(seed=3)`.
 
@@ -88,6 +92,8 @@ class RecordLoader(StepLoader):
         aspect: tuple[float, float] = (3 / 4, 4 / 3),
         crop_ratio: float = 0.875,
         balanced: bool = False,
+        copies: int = 1,
+        size_of_epoch: Callable[[int], int] | None = None,
         options: ReadOptions = ReadOptions(),
         **named: int | None,
     ):
@@ -95,17 +101,24 @@ class RecordLoader(StepLoader):
             raise Refused(f"records is the name {records}: open the file first, with Records(...)")
         if size < 1:
             raise Refused(f"size is {size}: it must be at least 1")
+        if copies < 1:
+            raise Refused(f"copies is {copies}: it must be at least 1")
         if not 0 < crop_ratio <= 1:
             raise Refused(f"crop_ratio {crop_ratio} must lie in (0, 1]")
         options = dataclasses.replace(options, **named)
         labels = records.labels().astype(int) if balanced else None
-        super().__init__(records, batch_size=batch_size, train=train, options=options, labels=labels)
+        super().__init__(records, batch_size=batch_size, train=train, options=options, labels=labels, copies=copies)
         self.size, self.crop, self.crop_ratio = size, crop or AreaCrop(area, aspect), crop_ratio
         self.crop.require_size(size)
+        self._size_of_epoch = size_of_epoch if train else None
         self.classes = classes if classes is not None else len(records.classes) if records.classes else None
 
-    def _begin(self, count: int) -> Batch:
-        b, size = self.batch_size, self.size
+    def size_at(self, epoch: int) -> int:
+        """px of a side of the images of an epoch."""
+        return self._size_of_epoch(epoch) if self._size_of_epoch else self.size
+
+    def _begin(self, count: int, epoch: int) -> Batch:
+        b, size = self.batch_size, self.size_at(epoch)
         images, (labels, epochs) = np.empty((b, size, size, 3), np.uint8), np.zeros((2, b), np.int64)
         return Batch(images, labels, np.full(b, -1, np.int64), count, epochs)
 
@@ -131,7 +144,8 @@ class RecordLoader(StepLoader):
 
     def _put(self, pixels: np.ndarray, image: int, epoch: int, batch: Batch, slot: int) -> None:
         """Cuts out of a decoded image (H, W, 3) BGR what the batch has of it."""
-        cv2.cvtColor(self._cropped(pixels, image, epoch), cv2.COLOR_BGR2RGB, dst=batch.images[slot])
+        place = batch.images[slot]
+        cv2.cvtColor(self._cropped(pixels, place.shape[1], image, epoch), cv2.COLOR_BGR2RGB, dst=place)
         batch.epochs[slot] = epoch
 
     def _label(self, label: float, image: int, id: int) -> int:
@@ -144,10 +158,12 @@ class RecordLoader(StepLoader):
             )
         return int(label)
 
-    def _cropped(self, pixels: np.ndarray, image: int, epoch: int) -> np.ndarray:
+    def _cropped(self, pixels: np.ndarray, size: int, image: int, epoch: int) -> np.ndarray:
+        """The (size, size, 3) BGR that the batch has of an image."""
         if not self.train:
-            return centre_crop(pixels, self.size, self.crop_ratio)
-        return self.crop.cut(pixels, self.size, generator(self.seed, "crop", epoch, image).random((self.crop.rows, 4)))
+            return centre_crop(pixels, size, self.crop_ratio)
+        crop = self.crop if size == self.size else self.crop.scaled(size, self.size)
+        return crop.cut(pixels, size, generator(self.seed, "crop", epoch, image).random((crop.rows, 4)))
 
     def _place(self, image: int) -> tuple:
         path, offset = self.records.place(image)

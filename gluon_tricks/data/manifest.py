@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from gluon_tricks.core.errors import Refused
@@ -16,9 +18,12 @@ def read_manifest(path: pathlib.Path) -> tuple[dict[str, Any], str]:
     """The manifest and its sha256, which where the photos lay (its `folder`) does not change.
 
     Every entry may be missing. Those that this project reads are of their kind: count, classes, and of rec and idx
-    their bytes and sha256.
+    their bytes and sha256. Classes that many files share are one object.
 
-    Raises: Refused when it cannot be read, is no JSON object, is too large, or has an entry of another kind.
+    A shard says its classes by `classes_of`, the manifest of all shards in the same folder and the classes' digest.
+
+    Raises: Refused when it cannot be read, is no JSON object, is too large, or has an entry of another kind; or when
+        the manifest of all shards is missing or names other classes.
     """
     remedy = "pack again, or delete it: the classes then have no names"
     try:
@@ -34,7 +39,37 @@ def read_manifest(path: pathlib.Path) -> tuple[dict[str, Any], str]:
         raise Refused(f"{path} is no manifest: {wrong}; {remedy}")
     if "folder" in manifest:
         content = to_text({key: value for key, value in manifest.items() if key != "folder"})
-    return manifest, hashlib.sha256(content).hexdigest()
+    digest = hashlib.sha256(content).hexdigest()
+    if "classes_of" in manifest:
+        named = manifest["classes_of"]
+        manifest["classes"] = _classes_of_all(path.parent / named["manifest"], named["sha256"])
+    elif "classes" in manifest:
+        manifest["classes"] = _shared(tuple(manifest["classes"]))
+    return manifest, digest
+
+
+def classes_of(manifest: str, classes: Sequence[str]) -> dict[str, str]:
+    """What a shard says of its classes. Args: manifest: the name of that of all shards."""
+    return {"manifest": manifest, "sha256": _digest(classes)}
+
+
+def _digest(classes: Sequence[str]) -> str:
+    return hashlib.sha256(json.dumps(list(classes)).encode()).hexdigest()
+
+
+@functools.lru_cache(maxsize=8)
+def _shared(classes: tuple[str, ...]) -> list[str]:
+    return list(classes)
+
+
+@functools.lru_cache(maxsize=8)
+def _classes_of_all(path: pathlib.Path, sha256: str) -> list[str]:
+    if not path.is_file():
+        raise Refused(f"{path}, which names the classes of the shards beside it, is missing: copy it too")
+    manifest, _ = read_manifest(path)
+    if _digest(manifest.get("classes", [])) != sha256:
+        raise Refused(f"{path} names other classes than the shards beside it were packed with: copy both again")
+    return manifest["classes"]
 
 
 def to_text(manifest: dict[str, Any]) -> bytes:
@@ -51,6 +86,10 @@ def _wrong_entry(manifest: Any) -> str:
     rec, idx = manifest.get("rec", {}), manifest.get("idx", {})
     if not all(isinstance(part.get("sha256", ""), str) for part in (rec, idx)):
         return '"sha256" should be text'
+    named = manifest.get("classes_of", {"manifest": "", "sha256": ""})
+    texts = named.values() if isinstance(named, dict) and named.keys() == {"manifest", "sha256"} else [None]
+    if not all(isinstance(text, str) and "/" not in text for text in texts):
+        return '"classes_of" should have the name of a "manifest" in this folder and a "sha256"'
     numbers = (manifest.get("count", 0), rec.get("bytes", 0), idx.get("bytes", 0))
     if not all(type(number) is int and number >= 0 for number in numbers):
         return '"count" and "bytes" should be whole numbers'

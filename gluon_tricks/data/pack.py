@@ -14,10 +14,11 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import no_empty_folders, write_text
 from gluon_tricks.core.keyed_random import generator
-from gluon_tricks.core.wording import byte_size, printable
+from gluon_tricks.core.wording import byte_size, plural, printable
 from gluon_tricks.data.encoding import NoImage, encoded
 from gluon_tricks.data.parallel import in_order, silent_codecs
 from gluon_tricks.data.record_writer import LEFT_OUT, RecordWriter, full_disk_told
+from gluon_tricks.data.shard_writer import ShardWriter
 from gluon_tricks.data.sources import Entry, Source
 
 _RECORD_OVERHEAD = 64  # bytes per image, at most: mark, header, padding and the line of the .idx
@@ -37,6 +38,8 @@ def pack(
     at_most: int | None = None,
     look: Callable[[Entry, bytes, np.ndarray], None] | None = None,
     about: dict | None = None,
+    shards: int | None = None,
+    shard_bytes: int | None = None,
 ) -> tuple[dict, list[str]]:
     """Packs the images of a source, globally shuffled, into PREFIX.rec, .idx, .json and .files.
 
@@ -58,6 +61,8 @@ def pack(
         look: is shown each image, on one of several threads: its entry, the file's bytes, and the pixels stored
             (H, W, 3) uint8, BGR.
         about: further entries of the manifest.
+        shards: write so many files of about as many images each, PREFIX-00000-of-01000.rec and so on, and PREFIX.json.
+        shard_bytes: the same with as many files as have at most so many bytes each.
 
     Returns: (manifest, what was left out and why).
 
@@ -76,9 +81,10 @@ def pack(
     attempt = source.stored or functools.partial(
         _attempt, resize=resize, quality=quality, verify=verify, at_most=at_most, look=look
     )
-    writer = RecordWriter(prefix, source.classes, overwrite=overwrite, about={**how, **(about or {})})
+    writer = _writer(source, prefix, overwrite, {**how, **(about or {})}, shards, shard_bytes)
     with no_empty_folders(pathlib.Path(prefix).parent), writer, silent_codecs():
         broken = _write_shuffled(source, writer, attempt, seed, jobs)
+        writer.finish()
         manifest = writer.manifest()
         if manifest["count"] == 0:
             count = len(source.entries)
@@ -88,14 +94,31 @@ def pack(
     return manifest, left_out
 
 
+def _writer(
+    source: Source, prefix: str | os.PathLike, overwrite: bool, about: dict, shards: int | None, most_bytes: int | None
+) -> RecordWriter | ShardWriter:
+    if shards is None and most_bytes is None:
+        return RecordWriter(prefix, source.classes, overwrite=overwrite, about=about)
+    if (shards or 1) > len(source.entries):
+        raise Refused(f"{shards} shards of {plural(len(source.entries), 'image')}: give fewer shards")
+    return ShardWriter(prefix, source.classes, shards=shards, most_bytes=most_bytes, overwrite=overwrite, about=about)
+
+
 def _write_shuffled(
-    source: Source, writer: RecordWriter, attempt: Callable[[Entry], bytes | NoImage], seed: int, jobs: int | None
+    source: Source,
+    writer: RecordWriter | ShardWriter,
+    attempt: Callable[[Entry], bytes | NoImage],
+    seed: int,
+    jobs: int | None,
 ) -> list[str]:
     """Writes the images; returns which files are none, and why."""
     shuffled = [source.entries[i] for i in generator(seed, "pack").permutation(len(source.entries))]
     broken, folder = [], os.path.join(source.folder, "")
     cv2.setNumThreads(0)  # the images are what runs in parallel
-    for entry, image in zip(shuffled, in_order(attempt, shuffled, jobs=jobs, what="packing")):
+    shards, images = getattr(writer, "shards", None), in_order(attempt, shuffled, jobs=jobs, what="packing")
+    for k, (entry, image) in enumerate(zip(shuffled, images)):
+        if shards:
+            writer.turn_to(k * shards // len(shuffled))
         if isinstance(image, NoImage):
             broken.append(f"{entry.path} ({image})")
         else:

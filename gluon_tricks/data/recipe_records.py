@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from typing import TypeVar
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import expanded
@@ -13,9 +14,12 @@ from gluon_tricks.data.own_photos import packed_again
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import class_labels, of_one_class
 from gluon_tricks.data.selection import selected
+from gluon_tricks.data.shards import means_several, record_paths
 from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.recipes.settings import Settings
 
 IMAGENET_FOLDER = pathlib.Path("~/.mxnet/datasets/imagenet/rec")  # GluonCV's default place
+AnyRecipe = TypeVar("AnyRecipe", bound=Settings)
 DATA_SETS = (*shapes.DATA_SETS, "imagenet", "records")
 
 
@@ -27,8 +31,25 @@ def imagenet_is_here() -> bool:
 def records_are_here(recipe: Recipe) -> bool:
     """Whether the packed records that a recipe names are there, which pictures that are drawn on first use are not."""
     if recipe.data == "records":
-        return all(expanded(path).is_file() for path in (*recipe.train, *recipe.val))
+        return all(map(_is_here, (*recipe.train, *recipe.val)))
     return recipe.data == "imagenet" and imagenet_is_here()
+
+
+def _is_here(name: str) -> bool:
+    try:
+        return all(path.is_file() for path in record_paths(expanded(name)))
+    except Refused:
+        return False
+
+
+def with_found(recipe: AnyRecipe, train: Records, val: Records) -> AnyRecipe:
+    """The recipe with the files that its patterns, lists and folders mean now, so that it opens the same ones again."""
+    found = {
+        split: tuple(str(path.absolute()) for path in records.paths)
+        for split, records in (("train", train), ("val", val))
+        if any(map(means_several, getattr(recipe, split)))
+    }
+    return recipe.set(**found)
 
 
 def find_records(recipe: Recipe) -> tuple[Records, Records]:

@@ -14,10 +14,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from gluon_tricks.core.errors import Refused, Told
-from gluon_tricks.core.files import write_text
-from gluon_tricks.core.reading import opened, read_bytes
+from gluon_tricks.core.files import write_atomically, write_text
+from gluon_tricks.core.reading import read_bytes
 from gluon_tricks.data.file_names import name_at, read_names
+from gluon_tricks.data.handles import Handle
+from gluon_tricks.data.label_table import ENDING, read_labels, to_bytes
 from gluon_tricks.data.manifest import read_manifest
+from gluon_tricks.data.record_index import Offsets, parse_index
 from gluon_tricks.data.recordio import MARK, MAX_LENGTH, PART, decode_labels, walk
 
 _NO_MANIFEST = hashlib.sha256(b"{}").hexdigest()
@@ -51,6 +54,11 @@ def require_rec(path: pathlib.Path, flag: str = "") -> None:
         raise Refused(f"{flag}there is no {path}: check the name, or pack it with gluon-tricks pack")
 
 
+def _fixed(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
+
+
 class RecordFile:
     """One .rec with its .idx and, if there is one, its manifest; everything that can be seen cheaply is checked."""
 
@@ -58,8 +66,8 @@ class RecordFile:
         self.path = path
         require_rec(path)
         with unreadable_told(path, Refused):
-            self.file = opened(path, buffering=0)  # as long as the records are
-        self.size, self.written = self._state()
+            self._handle = Handle(path)
+            self.size, self.written = self._handle.state()
         if self.size == 0:
             raise Refused(f"{path} is empty: pack it again with gluon-tricks pack")
         if self._bytes(0, 4) != MARK:
@@ -78,23 +86,19 @@ class RecordFile:
         manifest = path.with_suffix(".json")
         self.manifest, digest = read_manifest(manifest) if os.path.lexists(manifest) else ({}, _NO_MANIFEST)
         self.identity = (self.size, hashlib.sha256(listing).hexdigest(), digest)
-        self.ends = self._check()
+        self._check()
 
-    def _parse(self, index: pathlib.Path, listing: bytes) -> np.ndarray:
-        try:
-            offsets = np.array(listing.split(), np.int64).reshape(-1, 2)[:, 1]
-        except (ValueError, OverflowError):
-            offsets = np.array([-1])
-        if not len(offsets) or (offsets < 0).any() or (offsets % 4).any() or not listing.endswith(b"\n"):
+    def _parse(self, index: pathlib.Path, listing: bytes) -> Offsets:
+        offsets = parse_index(listing)
+        if offsets is None:
             what = "empty" if not listing.strip() else 'damaged or truncated: a line is not "key<tab>offset"'
             raise Refused(f"{index} is {what}; " + INDEX_REMEDY.format(self.path))
-        return offsets
+        self._last = int(offsets.max())
+        return Offsets(offsets, self.size)
 
-    def _check(self) -> np.ndarray:
-        """Compares .rec, .idx and manifest; returns where each record ends at the latest."""
-        path, count, remedy = self.path, len(self.offsets), INDEX_REMEDY.format(self.path)
-        in_order = np.sort(self.offsets)
-        last = int(in_order[-1])
+    def _check(self) -> None:
+        """Compares .rec, .idx and manifest."""
+        path, count, last, remedy = self.path, len(self.offsets), self._last, INDEX_REMEDY.format(self.path)
         end = self._end(last) if last + PART.size <= self.size else math.inf
         if end > self.size:
             raise Refused(
@@ -115,28 +119,23 @@ class RecordFile:
             raise Refused(
                 f"the .idx of {path} is truncated, or the .rec has grown since it was made ({listed}{told}): {remedy}"
             )
-        for i in np.linspace(0, count - 1, 16).astype(int):  # a few places tell the index of another file
+        for i in np.linspace(0, count - 1, 16).astype(int).tolist():  # a few places tell the index of another file
             if self._bytes(self.offsets[i], 4) != MARK:
                 raise Refused(
                     f"the .idx of {path} belongs to another .rec: no record starts at byte {self.offsets[i]}; {remedy}"
                 )
-        following = np.append(in_order[1:], self.size)
-        return following[np.searchsorted(in_order, self.offsets)]
 
     def _bytes(self, start: int, length: int) -> bytes:
         with unreadable_told(self.path):
-            return os.pread(self.file.fileno(), int(length), int(start))
-
-    def _state(self) -> tuple[int, int]:
-        state = os.fstat(self.file.fileno())
-        return state.st_size, state.st_mtime_ns
+            return self._handle.read(int(start), int(length))
 
     def require_unchanged(self) -> None:
         """To be called after reading: what was read counts only if nobody has written to the file since it was opened.
 
         A file that was replaced or removed by its name is still there for those who have it open.
         """
-        size, written = self._state()
+        with unreadable_told(self.path):
+            size, written = self._handle.state()
         if (size, written) != (self.size, self.written):
             how = f"it had {self.size} bytes and has {size}" if size != self.size else f"it still has {size} bytes"
             raise BadRecord(
@@ -162,7 +161,7 @@ class RecordFile:
         return start
 
     def record(self, i: int) -> bytes:
-        start, end = int(self.offsets[i]), int(self.ends[i])
+        start, end = self.offsets[i], self.offsets.end(i)
         if end - start > _LONG:  # an .idx that leaves records out may have any number of them in between
             end = min(end, self._end(start))
         data = self._bytes(start, end - start)
@@ -184,26 +183,43 @@ class RecordFile:
         return self.manifest.get("rec", {}).get("sha256", digest.hexdigest()) == digest.hexdigest()
 
     @functools.cached_property
+    def table(self) -> np.ndarray | None:
+        """(n,) int32: the labels that stand beside the file, if they do."""
+        return read_labels(self.path, self.manifest, self.identity[1], len(self.offsets))
+
+    @functools.cached_property
     def labels(self) -> tuple[np.ndarray, np.ndarray]:
         """(n,) float32 label words (nan where a record holds several), and (n,) uint32 how many each record holds."""
-        # Not through a memory map: a file that is cut while it is read would end the process.
+        if self.table is not None:
+            return _fixed(self.table.astype(np.float32)), np.broadcast_to(np.uint32(1), len(self.offsets))
+        return self.gathered()
 
-        def gather(offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            heads = b"".join(self._bytes(at, _HEAD).ljust(_HEAD, b"\0") for at in offsets.tolist())
-            words = np.frombuffer(heads, "<u4").reshape(-1, _HEAD // 4)  # mark, length, flag, label, ids, further label
-            flag = words[:, 2]
-            label = np.where(flag == 1, words[:, 8], words[:, 3]).view("<f4")
-            if (words[:, 0] != np.frombuffer(MARK, "<u4")).any():
-                self.require_unchanged()
-                raise Refused(f"{self.path} or its .idx is damaged; " + INDEX_REMEDY.format(self.path))
-            return np.where(flag <= 1, label, np.float32(math.nan)), np.maximum(flag, 1)
-
-        pieces = np.array_split(self.offsets, math.ceil(len(self.offsets) / 4096))
+    def gathered(self) -> tuple[np.ndarray, np.ndarray]:
+        """As `labels`, from the heads of all records."""
+        count = len(self.offsets)
+        pieces = [range(first, min(first + 4096, count)) for first in range(0, count, 4096)]
         with concurrent.futures.ThreadPoolExecutor(32) as pool:  # hide the latency of a disk asked for each of them
-            labels, counts = map(np.concatenate, zip(*pool.map(gather, pieces)))
+            labels, counts = map(np.concatenate, zip(*pool.map(self._gather, pieces)))
         self.require_unchanged()
-        labels.flags.writeable = counts.flags.writeable = False
-        return labels, counts
+        return _fixed(labels), _fixed(counts)
+
+    def _gather(self, some: range) -> tuple[np.ndarray, np.ndarray]:
+        """As `labels`, from the heads of some of the records."""
+        # Not through a memory map: a file that is cut while it is read would end the process.
+        heads = b"".join(self._bytes(at, _HEAD).ljust(_HEAD, b"\0") for at in self.offsets.some(some.start, some.stop))
+        words = np.frombuffer(heads, "<u4").reshape(-1, _HEAD // 4)  # mark, length, flag, label, ids, further label
+        flag = words[:, 2]
+        label = np.where(flag == 1, words[:, 8], words[:, 3]).view("<f4")
+        if (words[:, 0] != np.frombuffer(MARK, "<u4")).any():
+            self.require_unchanged()
+            raise Refused(f"{self.path} or its .idx is damaged; " + INDEX_REMEDY.format(self.path))
+        return np.where(flag <= 1, label, np.float32(math.nan)), np.maximum(flag, 1)
+
+    def require_label(self, k: int, label: float) -> None:
+        """Raises ValueError where the .labels, by which classes were counted, say another label of record k."""
+        known = self.__dict__.get("labels")  # not gathered for this
+        if known and not (label == known[0][k] or math.isnan(label) and math.isnan(known[0][k])):
+            raise ValueError(f"it has label {label:g}, and {known[0][k]:g} was counted")
 
     def label_vectors(self, count: int) -> np.ndarray:
         """(n, count) float32: the labels of each record, all of which hold so many."""
@@ -212,7 +228,7 @@ class RecordFile:
             raise Refused(f"{self.path} or its .idx is damaged; " + INDEX_REMEDY.format(self.path))
 
         def labels_at(k: int) -> np.ndarray:
-            start = int(self.offsets[k])
+            start = self.offsets[k]
             data = self._bytes(start, head + 4 * count)
             whole = len(data) == head + 4 * count and data[:4] == MARK
             if whole and PART.unpack_from(data)[1] & MAX_LENGTH >= 24 + 4 * count:
@@ -241,7 +257,7 @@ class RecordFile:
 
     def name(self, k: int) -> str:
         """The name of the file that record k was packed from; "" if it is not known."""
-        return name_at(self._names, int(self.offsets[k]))
+        return name_at(self._names, self.offsets[k])
 
 
 def write_index(rec: str | os.PathLike) -> int:
@@ -260,3 +276,23 @@ def write_index(rec: str | os.PathLike) -> int:
         records = [(offset, key) for key, (offset, _) in enumerate(records)]
     write_text(rec.with_suffix(".idx"), "".join(f"{id}\t{offset}\n" for offset, id in records))
     return len(records)
+
+
+def write_labels(rec: str | os.PathLike) -> int:
+    """Writes FILE.labels beside records that were packed without it, once more reading all of them; how many they are.
+
+    Raises: Refused where the manifest is missing or tells of another .rec or .idx, or a record has no single class.
+    """
+    file = RecordFile(pathlib.Path(rec))
+    sha256 = file.manifest.get("rec", {}).get("sha256", "")
+    if not sha256 or file.manifest.get("idx", {}).get("sha256") != file.identity[1] or not file.is_as_packed():
+        raise Refused(
+            f"{rec} and its .idx are not those of {file.path.with_suffix('.json').name}, whose digests say which "
+            "records the labels belong to: pack again with gluon-tricks pack"
+        )
+    labels, counts = file.gathered()
+    if (counts > 1).any() or not ((labels >= 0) & (labels == np.floor(labels)) & (labels < 1 << 31)).all():
+        raise Refused(f"{rec} has records without one class each: see gluon-tricks pack --check {rec}")
+    content = to_bytes(labels.astype(int), sha256)
+    write_atomically(file.path.with_suffix(ENDING), lambda path: path.write_bytes(content))
+    return len(labels)

@@ -1,7 +1,8 @@
-"""Writing packed records: PREFIX.rec, .idx, .json (the manifest) and .files (names), all of them or none."""
+"""Writing packed records: PREFIX.rec, .idx, .json (the manifest), .files (names) and .labels, all of them or none."""
 
 from __future__ import annotations
 
+import array
 import contextlib
 import errno
 import fcntl
@@ -9,7 +10,7 @@ import hashlib
 import numbers
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -17,6 +18,7 @@ import gluon_tricks
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite, opened_anew, opened_to_append, require_name
 from gluon_tricks.core.wording import quoted
+from gluon_tricks.data import label_table
 from gluon_tricks.data.file_names import ENDING, last_line, name_line
 from gluon_tricks.data.label_vectors import PRESENT, require_vector
 from gluon_tricks.data.lists import require_distinct
@@ -25,11 +27,14 @@ from gluon_tricks.data.recordio import encode_record
 
 FORMAT = 1  # of the manifest
 LEFT_OUT = ".left_out.txt"
+ENDINGS = (".rec", ".idx", ENDING, label_table.ENDING, ".json")  # the manifest last
 _PARTIAL = ".partial"
 
 
 class RecordWriter:
     """Writes one set of .rec, .idx, .json and, where names are given, .files; a context manager.
+
+    Of images with one label each the labels are written once more, to .labels, where they are read at once.
 
     The files grow under temporary names beside the target (PREFIX.rec.partial, ...). Leaving the context in peace
     flushes them to the disk and renames them, the manifest last; leaving it by an error removes them. What a killed
@@ -53,7 +58,7 @@ class RecordWriter:
             )
         require_name(f"{prefix}{LEFT_OUT}", "the name of the packed files")
         self.classes, self.about = require_distinct(classes, f"{prefix}.rec"), dict(about or {})
-        self.targets = {ending: pathlib.Path(f"{prefix}{ending}") for ending in (".rec", ".idx", ENDING, ".json")}
+        self.targets = {ending: pathlib.Path(f"{prefix}{ending}") for ending in ENDINGS}
         there = [str(path) for path in self.targets.values() if os.path.lexists(path)]
         if there and not overwrite:
             raise Refused(f"{' and '.join(there)} exist already: give --overwrite, or another name")
@@ -76,6 +81,7 @@ class RecordWriter:
         self._hashes = {".rec": hashlib.sha256(), ".idx": hashlib.sha256()}
         self._per_class, self._count, self._several = [0] * len(self.classes), 0, None
         self._names: list[str] = []  # lines of .files
+        self._labels = array.array("i")
         return self
 
     def add(self, label: int | Sequence[int], id: int, image: bytes, name: str = "") -> None:
@@ -94,6 +100,8 @@ class RecordWriter:
                 file.write(data)
                 self._hashes[ending].update(data)
         self._count += 1
+        if not self._several:
+            self._labels.append(int(label))
         for k in present:
             self._per_class[k] += 1
 
@@ -115,6 +123,14 @@ class RecordWriter:
         labels = require_vector(label, f"image {id}") if several else ()
         return [k for k, value in enumerate(labels) if value == PRESENT] if several else [label]
 
+    @property
+    def size(self) -> int:
+        """Bytes of the .rec so far."""
+        return self._rec.tell()
+
+    def finish(self) -> None:
+        """Nothing is left to do: as of ShardWriter."""
+
     def manifest(self) -> dict:
         """What goes into the .json: format, version, classes, counts, and size and sha256 of the other two."""
         sizes = {".rec": self._rec.tell(), ".idx": self._idx.tell()}
@@ -127,6 +143,15 @@ class RecordWriter:
             "classes": list(self.classes),
             "images_per_class": self._per_class,
         }
+
+    def _beside(self) -> dict[str, bytes]:
+        """What is written beside .rec and .idx, by ending."""
+        sha256, content = self._hashes[".rec"].hexdigest(), {}
+        if self._names:
+            content[ENDING] = "".join([*self._names, last_line(sha256)]).encode()
+        if self._labels:
+            content[label_table.ENDING] = label_table.to_bytes(self._labels, sha256)
+        return {**content, ".json": to_text(self.manifest())}
 
     def __exit__(self, kind, error, trace) -> None:
         try:
@@ -150,23 +175,22 @@ class RecordWriter:
                 path.unlink(missing_ok=True)
 
     def _commit(self) -> None:
+        beside = self._beside()
         with full_disk_told(self.targets[".rec"].parent):
-            with opened_anew(self._partial[".json"]) as file:
-                file.write(to_text(self.manifest()))
-                _to_disk(file)
-            with opened_anew(self._partial[ENDING]) as file:
-                file.writelines(line.encode() for line in self._names)
-                file.write(last_line(self._hashes[".rec"].hexdigest()).encode())
-                _to_disk(file)
+            for ending, content in beside.items():
+                with opened_anew(self._partial[ending]) as file:
+                    file.write(content)
+                    _to_disk(file)
             _to_disk(self._rec)
             _to_disk(self._idx)
         # An old manifest or index must never stand beside new records, not even if the power fails here.
-        for ending in (".json", ".idx", ENDING):
+        for ending in reversed(ENDINGS[1:]):
             self.targets[ending].unlink(missing_ok=True)
-        if not self._names:
-            self._partial.pop(ENDING).unlink()
         for ending, partial in self._partial.items():
-            partial.replace(self.targets[ending])
+            if ending in (".rec", ".idx", *beside):
+                partial.replace(self.targets[ending])
+            else:  # a killed run's
+                partial.unlink(missing_ok=True)
         folder = os.open(self.targets[".rec"].parent, os.O_RDONLY)
         os.fsync(folder)
         os.close(folder)
@@ -194,6 +218,17 @@ def _open_alone(path: pathlib.Path):
     finally:
         if before is not None:
             before.close()
+
+
+@contextlib.contextmanager
+def alone(prefix: pathlib.Path) -> Iterator[None]:
+    """Keeps other processes from writing PREFIX.rec. Raises Refused if one does."""
+    path = pathlib.Path(f"{prefix}.rec{_PARTIAL}")
+    with _open_alone(path):
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def _to_disk(file) -> None:

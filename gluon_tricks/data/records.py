@@ -8,10 +8,13 @@ MXNet's im2rec (.rec and .idx) are read as well.
 from __future__ import annotations
 
 import bisect
+import collections
+import concurrent.futures
 import hashlib
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,7 +24,9 @@ from gluon_tricks.data.decoding import decode
 from gluon_tricks.data.headers import image_header
 from gluon_tricks.data.record_file import INDEX_REMEDY, BadRecord, RecordFile
 from gluon_tricks.data.recordio import decode_record
+from gluon_tricks.data.shards import record_paths
 
+_SIDE_BY_SIDE = 32  # files that are opened at once
 MOST_CLASSES = 1 << 20  # far beyond any data set; the label of a damaged record may be any number
 
 
@@ -44,14 +49,24 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return pixels if axis is None else cv2.flip(pixels, axis)
 
 
+def _side_by_side(look: Callable[[Any], Any], at: Sequence) -> list:
+    """What is found at each of several files, on threads: of a disk far away each one is waited for."""
+    if len(at) == 1:
+        return [look(at[0])]
+    with concurrent.futures.ThreadPoolExecutor(min(_SIDE_BY_SIDE, len(at))) as pool:
+        return list(pool.map(look, at))
+
+
 class Records:
     """The images of one or several .rec files, as one list: image i in [0, n).
 
-    Reading keeps no state (os.pread at the offsets of the .idx), so any number of threads may read at once.
+    Any number of threads may read at once (os.pread at the offsets of the .idx), and any number of files may be named:
+    only so many are open at a time (data.handles). Opening reads the .idx, the manifest and a few places of each file;
+    labels are read from the .labels beside it, or else from the heads of the records.
 
     Args:
-        paths: a .rec, or several; the .idx must lie beside each, and a .json manifest may (files packed by MXNet's
-            im2rec have none).
+        paths: a .rec, or several; patterns (train-*.rec), lists (@shards.txt) and folders of shards (data.shards). The
+            .idx must lie beside each, and a .json manifest may (files packed by MXNet's im2rec have none).
 
     Attributes:
         paths: the files, in order.
@@ -59,28 +74,29 @@ class Records:
         digest: hex identity of the data, cheap to get: sizes, indices and manifests, not names and not the images.
 
     Raises:
-        Refused: a file is missing, empty, truncated or no RecordIO, or the files name different classes.
+        Refused: a file is missing, empty, truncated or no RecordIO, one of a series of shards is missing, or the files
+            name different classes.
     """
 
     def __init__(self, paths: str | os.PathLike | Sequence[str | os.PathLike]):
-        paths = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+        paths = record_paths(paths)
         if not paths:
             raise Refused("no .rec file is named: name at least one")
-        self._files = [RecordFile(pathlib.Path(path)) for path in paths]
+        self._files = _side_by_side(RecordFile, paths)
         self._firsts = [0, *np.cumsum([len(file.offsets) for file in self._files]).tolist()]
         self.paths = tuple(file.path for file in self._files)
         self.classes = self._common_classes()
         self.digest = hashlib.sha256(repr([file.identity for file in self._files]).encode()).hexdigest()
 
     def _common_classes(self) -> tuple[str, ...] | None:
-        named = [(file.path, tuple(file.manifest["classes"])) for file in self._files if "classes" in file.manifest]
+        named = [(file.path, file.manifest["classes"]) for file in self._files if "classes" in file.manifest]
         for path, classes in named[1:]:
-            if classes != named[0][1]:
+            if classes is not named[0][1] and classes != named[0][1]:
                 raise Refused(
                     f"{named[0][0]} and {path} name different classes ({len(named[0][1])} and {len(classes)}), so "
                     "their labels do not fit together: pack the second with --classes and the first's .json"
                 )
-        return named[0][1] if named else None
+        return tuple(named[0][1]) if named else None
 
     def __len__(self) -> int:
         return self._firsts[-1]
@@ -101,7 +117,9 @@ class Records:
         """
         file, k = self._find(i)
         try:
-            return decode_record(file.record(k))
+            label, id, image = decode_record(file.record(k))
+            file.require_label(k, label)
+            return label, id, image
         except ValueError as error:  # Refused is one
             file.require_unchanged()
             (path, offset), name = self.place(i), self.name(i)
@@ -111,7 +129,7 @@ class Records:
     def place(self, i: int) -> tuple[pathlib.Path, int]:
         """The (file, byte offset) where image i lies, for messages."""
         file, k = self._find(i)
-        return file.path, int(file.offsets[k])
+        return file.path, file.offsets[k]
 
     def name(self, i: int) -> str:
         """The name of the file that image i was packed from; "" where the packing told none."""
@@ -126,9 +144,12 @@ class Records:
 
     def copies(self, other: Records) -> Iterator[tuple[pathlib.Path, pathlib.Path]]:
         """Pairs of files, one of these and one of the other records, that hold the same images; each pair once."""
+        alike = collections.defaultdict(list)  # of a thousand shards, those that can be the same
+        for place, theirs in enumerate(other._files):
+            alike[theirs.identity[:2]].append((place, theirs))
         for k, mine in enumerate(self._files):
-            for theirs in self._files[k + 1 :] if other is self else other._files:
-                if mine.same_as(theirs):
+            for place, theirs in alike[mine.identity[:2]]:
+                if (other is not self or place > k) and mine.same_as(theirs):
                     yield mine.path, theirs.path
 
     def not_as_packed(self) -> list[pathlib.Path]:
@@ -137,11 +158,15 @@ class Records:
 
     def labels(self) -> np.ndarray:
         """All labels, (n,) float32 as stored (nan where a record holds several); only the headers are read."""
-        return np.concatenate([file.labels[0] for file in self._files])
+        return np.concatenate([labels for labels, _ in self._labels()])
 
     def label_counts(self) -> np.ndarray:
         """How many labels each record holds, (n,): 1, or another number in records for other tasks."""
-        return np.concatenate([file.labels[1] for file in self._files])
+        return np.concatenate([counts for _, counts in self._labels()])
+
+    def _labels(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        _side_by_side(lambda file: file.table, self._files)  # gathering them has threads of its own
+        return [file.labels for file in self._files]
 
     def label_vectors(self, count: int) -> np.ndarray:
         """All labels of records that hold `count` each, (n, count) float32 as stored; no image is read."""

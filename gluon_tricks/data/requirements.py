@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.data.manifest import read_manifest
 from gluon_tricks.data.records import Records
 
 
@@ -43,11 +44,23 @@ def of_one_class(records: Records) -> str:
     labels = records.labels()
     if len(labels) < 2 or not (labels == labels[0]).all():
         return ""
-    name = f" ({records.classes[int(labels[0])]})" if 0 <= labels[0] < len(records.classes or ()) else ""
+    classes = records.classes or ()
+    name = f" ({classes[int(labels[0])]})" if 0 <= labels[0] < len(classes) else ""
+    if len(classes) > 1 and _of_own_photos(records):
+        return (
+            f"all {len(labels)} images of {records.paths[0]} are of one class{name}, and there are {len(classes)}: add "
+            "photos, as a class needs two different ones, one to train on and one to validate on"
+        )
     return (
         f"all {len(labels)} images of {records.paths[0]} have label {labels[0]:g}{name}; if an unlabelled folder was "
         "packed as one class, pack class folders, or give --ground-truth for ImageNet's validation images"
     )
+
+
+def _of_own_photos(records: Records) -> bool:
+    """Whether they were packed and split from a person's photos, which their manifest then says."""
+    path = records.paths[0].with_suffix(".json")
+    return path.is_file() and "split" in read_manifest(path)[0]
 
 
 def require_apart(train: Records, val: Records) -> None:

@@ -1,4 +1,4 @@
-"""Balanced sampling: the order of an epoch in which every class comes equally often."""
+"""The order of an epoch: every class equally often, or every image several times in one batch."""
 
 from __future__ import annotations
 
@@ -34,6 +34,29 @@ def _taken(images: np.ndarray, times: int, random: np.random.Generator) -> np.nd
     """So many of the images, all of them in random order before any of them again."""
     rounds = -(-times // len(images))
     return random.permuted(np.tile(images, (rounds, 1)), axis=1).ravel()[:times]
+
+
+def repeated_order(order: np.ndarray, times: int, batch: int) -> np.ndarray:
+    """Which image comes when, where every image of an order comes so many times in one batch.
+
+    Each batch has the next B / M images of the order once, then all of them again: [7, 3, 5, ...] -> [7, 3, 7, 3, 5,
+    ...] for M = 2 and B = 4. So ranks, devices and what batch normalisation sees together have different images, as far
+    as there are. Where M does not divide B, the copies of the last image of a batch go on in the next one.
+
+    Args:
+        order: (n,).
+        times: M >= 1.
+        batch: B >= 1, images of all ranks in a step.
+
+    Returns: (n times,).
+
+    Source: Hoffer et al., Augment your batch (CVPR 2020), section 3: M differently augmented copies of B / M images.
+    Differs: their batch is M times as large; here it stays, as in the samplers of timm and torchvision, and so does
+        the length of an epoch. Those give the copies to different ranks.
+    """
+    in_turn = np.repeat(order, times)
+    steps = (in_turn[first : first + batch] for first in range(0, len(in_turn), batch))
+    return np.concatenate([images[np.argsort(repeats(images), kind="stable")] for images in steps])
 
 
 def repeats(order: np.ndarray) -> np.ndarray:

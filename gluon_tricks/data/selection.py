@@ -39,7 +39,7 @@ class Selection(Records):
         numbers = _numbers(whole, classes) if classes else np.unique(labels).tolist()
         self.classes = tuple(classes) or whole.classes
         self._new = {old: new for new, old in enumerate(numbers)} if classes else {k: k for k in numbers}
-        parts = [_some(np.flatnonzero(labels == k), k, per_class, seed) for k in numbers]
+        parts = [_some(places, k, per_class, seed) for k, places in zip(numbers, _places(labels, numbers))]
         _require_enough(whole, numbers, parts, max(per_class, 1))
         self.kept = np.sort(np.concatenate(parts))
         told = json.dumps([whole.digest, self.classes and list(self.classes), numbers])
@@ -58,7 +58,9 @@ class Selection(Records):
         return float(self._new.get(label, label)), number, data
 
     def labels(self) -> np.ndarray:
-        return np.array([self._new[int(label)] for label in super().labels()[self.kept]], "float32")
+        new = np.zeros(max(self._new) + 1, np.float32)
+        new[[*self._new]] = [*self._new.values()]
+        return new[super().labels()[self.kept].astype(int)]
 
     def label_counts(self) -> np.ndarray:
         return super().label_counts()[self.kept]
@@ -80,6 +82,14 @@ def _numbers(whole: Records, classes: Sequence[str]) -> list[int]:
         if name not in places:
             require_known(name, names, "class", str(whole.paths[0]))
     return [places[name] if whole.classes else int(name) for name in classes]
+
+
+def _places(labels: np.ndarray, numbers: Sequence[int]) -> list[np.ndarray]:
+    """Where each of the numbers stands among the labels, ascending; all of them are found at once."""
+    by_label = np.argsort(labels, kind="stable")
+    in_order = labels[by_label]
+    ends = np.searchsorted(in_order, numbers), np.searchsorted(in_order, numbers, "right")
+    return [by_label[first:last] for first, last in zip(*ends)]
 
 
 def _some(places: np.ndarray, label: int, count: int, seed: int) -> np.ndarray:

@@ -141,7 +141,7 @@ class ViewLoader(RecordLoader):
         self.views = tuple(views)
         super().__init__(records, size=1, batch_size=batch_size, train=False, classes=classes, options=options)
 
-    def _begin(self, count: int) -> ViewBatch:
+    def _begin(self, count: int, epoch: int) -> ViewBatch:
         return empty_batch(self.views, self.batch_size, count)
 
     def _put(self, pixels: np.ndarray, image: int, epoch: int, batch: ViewBatch, slot: int) -> None:

@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import os
 import pathlib
+import re
 from collections.abc import Callable, Sequence
 
 import mxnet as mx
@@ -116,11 +117,21 @@ def require_usable(contexts: Sequence[mx.Context], *, gpus: Sequence[Gpu] | None
 
 def cpu_has_bfloat16() -> bool:
     """Whether this CPU multiplies bfloat16 (AVX512_BF16 or AMX_BF16)."""
-    try:
-        text = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
+    text = _cpu_info()
     return "avx512_bf16" in text or "amx_bf16" in text
+
+
+def cpu_name() -> str:
+    """The CPU's model as it calls itself; "": not known."""
+    found = re.search(r"^model name\s*:\s*(.*)$", _cpu_info(), re.MULTILINE)
+    return found[1].strip() if found else ""
+
+
+def _cpu_info() -> str:
+    try:
+        return pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def choose_precision(

@@ -22,6 +22,8 @@ import numpy as np
 
 from gluon_tricks.core.environment import CUDA_LIBRARIES, usable_cores
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.data.handles import open_at_once
+from gluon_tricks.data.shards import record_paths
 from gluon_tricks.machine import checks
 from gluon_tricks.machine.checks import Finding
 
@@ -132,10 +134,19 @@ def examine(run_dir: pathlib.Path, rec: Sequence[str] = ()) -> Iterator[Finding]
     yield checks.check_opencv(cv2.__version__ if cv2 else "", error)
     yield examine_disk(run_dir)
     yield examine_memory()
-    yield examine_descriptors(len(rec))
+    yield examine_descriptors(_open_at_once(rec))
     if cv2:
         for path in rec:
             yield from examine_records(path)
+
+
+def _open_at_once(rec: Sequence[str]) -> int:
+    """How many record files a training on these holds open."""
+    found = 0
+    for name in rec:
+        with contextlib.suppress(Refused):  # told when they are examined
+            found += len(record_paths(name))
+    return open_at_once(found)
 
 
 def _examine_devices(mx, cuda_package: bool) -> Iterator[Finding]:

@@ -164,9 +164,7 @@ def initialised_network(recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gl
     recipe = recipe.resolved()
     mx.random.seed(recipe.seed)
     net = untrained(recipe, pretrained=recipe.pretrained, ctx=list(contexts), to_train=True)
-    shape = training_shape(recipe, contexts, recipe.input_size, recipe.input_size)
-    number_bytes = 4 if recipe.dtype == "float32" else 2
-    require_images(net, shape, contexts[0], to_train=True, number_bytes=number_bytes, copies=recipe.copies())
+    _require_size(net, recipe, contexts, recipe.training_sizes[-1])
     chosen, heads = starts(recipe, net), net.output_parts if recipe.new_head else ()
     anew = {id(p) for name, p in parameters_by_name(net).items() if name.split(".")[0] in heads}
     for name, parameter in net.collect_params().items():
@@ -174,9 +172,27 @@ def initialised_network(recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gl
             default = mx.init.MSRAPrelu()
             parameter.initialize(chosen[name], ctx=list(contexts), default_init=default, force_reinit=True)
     _materialise(net, recipe.input_size)
+    for size in recipe.training_sizes if recipe.training_sizes != (recipe.input_size,) else ():
+        _require_size(net, recipe, contexts, size)
+    if recipe.input_size > recipe.training_sizes[-1]:
+        require_images(net, training_shape(recipe, contexts, recipe.input_size, recipe.input_size), contexts[0])
     for trick in recipe.tricks:
         trick.after_initialize(net)
     return net
+
+
+def _require_size(net: mx.gluon.HybridBlock, recipe: Recipe, contexts: Sequence[mx.Context], size: int) -> None:
+    """Refuses training images of a size that the network cannot take, or that do not fit into the memory."""
+    shape, number_bytes = training_shape(recipe, contexts, size, size), 4 if recipe.dtype == "float32" else 2
+    try:
+        require_images(net, shape, contexts[0], to_train=True, number_bytes=number_bytes, copies=recipe.copies())
+    except Refused as error:
+        if size == recipe.input_size:
+            raise
+        raise Refused(
+            f"training images of {size} px, where the network is for {recipe.input_size} px: {error}; or leave out "
+            "resizing and train_size"
+        ) from None
 
 
 def input_dtype(precision: str) -> str:

@@ -1,26 +1,36 @@
-"""Contestants in processes of their own, asked for one round after the other.
+"""Contestants in processes of their own, asked for one round after the other, or playing at the same time.
 
 A precision cannot be undone within a process, and a machine's speed drifts: so every contestant lives in its own
-process and they take turns, A B C A B C ..., idle ones waiting for a line on stdin.
+process and they take turns, A B C A B C ..., idle ones waiting for a line on stdin. Those that play together are
+copies of one: what each of several processes reaches beside the others.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import json
+import math
 import os
 import pathlib
+import re
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
 
 import tqdm
 
+from gluon_tricks.core.children import as_child
+
 _MARK = "round: "
+_MEMORY = "memory: "  # the most that the process has had so far, in bytes
+_LOOK = 0.1  # seconds between looks at what contestants that play together have told
+_MOST_ROUNDS = 1000  # of those; a pipe holds so many lines
 _REST = 1.0  # seconds between turns, in which the last contestant's threads finish what they make ahead
 
 
@@ -33,12 +43,27 @@ class Contestant:
         place: "module:function" of a function(**arguments) that gets ready and returns round() -> images/s.
         arguments: JSON values.
         environment: variables of its process.
+        core: the logical core that its process stays on; None: any.
     """
 
     name: str
     place: str
     arguments: dict[str, Any]
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
+    core: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Played:
+    """What a contestant has told by the end of its time.
+
+    Args:
+        rounds: images/s of each, the one of warming up before the others.
+        memory: bytes that its process had before the first and after each, at most.
+    """
+
+    rounds: tuple[float, ...] = ()
+    memory: tuple[int, ...] = ()
 
 
 def measure(contestants: Sequence[Contestant], rounds: int) -> dict[str, list[float]]:
@@ -54,24 +79,82 @@ def measure(contestants: Sequence[Contestant], rounds: int) -> dict[str, list[fl
                 if k > 0:
                     results[name].append(value)
         finally:
-            for worker in workers.values():
-                worker.kill()
-                worker.wait()
+            _end(workers.values())
     return results
 
 
-def _start(contestant: Contestant, scratch: str) -> subprocess.Popen:
+def play_together(
+    contestants: Sequence[Contestant], seconds: float, rounds: int = 2, least: float = 0.0
+) -> list[Played]:
+    """Rounds that contestants play at the same time, one after the other, until there are enough of each.
+
+    Args:
+        contestants: of different names.
+        seconds: after which all are ended, whatever they are doing.
+        rounds: of each, after one of warming up.
+        least: seconds after the first round of the last one, before which they are not ended.
+
+    Raises:
+        RuntimeError: one has died.
+    """
+    deadline, since = time.monotonic() + seconds, math.inf
+    with tempfile.TemporaryDirectory(prefix="gluon_tricks_contest_") as scratch:
+        workers = [_start_writing(contestant, scratch) for contestant in contestants]
+        try:
+            while True:
+                time.sleep(min(_LOOK, max(deadline - time.monotonic(), 0)))
+                gone = [c.name for c, worker in zip(contestants, workers) if worker.poll() is not None]
+                played = [_played(_output(scratch, contestant.name)) for contestant in contestants]
+                counts = [len(one.rounds) for one in played]
+                now = time.monotonic()
+                since = min(since, now) if min(counts) else math.inf
+                if now >= deadline or (min(counts) > rounds and now - since >= least):
+                    return played
+                if gone:
+                    raise RuntimeError(_why_it_died(gone[0], scratch))
+        finally:
+            _end(workers)
+
+
+def _start_writing(contestant: Contestant, scratch: str) -> subprocess.Popen:
+    """Starts a contestant that plays round after round and writes what it tells to a file."""
+    with open(_output(scratch, contestant.name), "w") as output:
+        worker = _start(contestant, scratch, output)
+    with contextlib.suppress(BrokenPipeError):
+        worker.stdin.write("\n" * _MOST_ROUNDS)
+        worker.stdin.flush()
+    return worker
+
+
+def _played(output: pathlib.Path) -> Played:
+    whole = output.read_text().rpartition("\n")[0].split("\n")  # the last line may not be complete
+    rounds = tuple(float(line[len(_MARK) :]) for line in whole if line.startswith(_MARK))
+    return Played(rounds, tuple(int(line[len(_MEMORY) :]) for line in whole if line.startswith(_MEMORY)))
+
+
+def _end(workers: Iterable[subprocess.Popen]) -> None:
+    for worker in workers:
+        worker.kill()
+        worker.wait()
+
+
+def _start(contestant: Contestant, scratch: str, output: TextIO | int = subprocess.PIPE) -> subprocess.Popen:
     words = [sys.executable, "-m", __name__, contestant.place, json.dumps(contestant.arguments)]
     environment = {**os.environ, "TMPDIR": scratch, **contestant.environment}
     with open(_errors(scratch, contestant.name), "w") as errors:
         return subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
-        )
+            words, stdin=subprocess.PIPE, stdout=output, stderr=errors, text=True, env=environment,
+            preexec_fn=as_child(signal.SIGKILL, contestant.core),
+        )  # fmt: skip
 
 
 def _errors(scratch: str, name: str) -> pathlib.Path:
     """What a contestant writes to stderr: in a file, as a full pipe would stop it."""
     return pathlib.Path(scratch) / f"{name}.stderr"
+
+
+def _output(scratch: str, name: str) -> pathlib.Path:
+    return pathlib.Path(scratch) / f"{name}.stdout"
 
 
 def _round(worker: subprocess.Popen, name: str, scratch: str) -> float:
@@ -83,14 +166,26 @@ def _round(worker: subprocess.Popen, name: str, scratch: str) -> float:
     for line in worker.stdout:
         if line.startswith(_MARK):
             return float(line[len(_MARK) :])
-    raise RuntimeError(f"the contestant {name} died: {_errors(scratch, name).read_text()[-2000:]}")
+    raise RuntimeError(_why_it_died(name, scratch))
+
+
+def _why_it_died(name: str, scratch: str) -> str:
+    return f"the contestant {name} died: {_errors(scratch, name).read_text()[-2000:]}"
 
 
 def _serve(place: str, arguments: dict[str, Any]) -> None:
     module, function = place.split(":")
     play = getattr(importlib.import_module(module), function)(**arguments)
+    _tell_memory()
     for _ in sys.stdin:
-        print(f"{_MARK}{play()}", flush=True)
+        value = play()
+        _tell_memory()
+        print(f"{_MARK}{value}", flush=True)
+
+
+def _tell_memory() -> None:
+    found = re.search(r"^VmHWM:\s*(\d+) kB", pathlib.Path("/proc/self/status").read_text("ascii", "replace"), re.M)
+    print(f"{_MEMORY}{1024 * int(found[1]) if found else 0}", flush=True)
 
 
 if __name__ == "__main__":

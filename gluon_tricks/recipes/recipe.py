@@ -11,7 +11,9 @@ from gluon_tricks.core.bounds import within
 from gluon_tricks.core.errors import Refused, require_known
 from gluon_tricks.core.json_text import json_or_text
 from gluon_tricks.core.wording import is_plain, quoted, some
+from gluon_tricks.recipes.policies import policy_of
 from gluon_tricks.recipes.settings import Settings, free, usual_preprocessing
+from gluon_tricks.recipes.sizes import ImageSizes
 from gluon_tricks.recipes.values import trick_from_json, trick_named
 from gluon_tricks.tricks import ClassWeights, Loss
 from model_zoo.mean_image import LARGEST_SIDE
@@ -25,7 +27,7 @@ _LARGEST_BATCH = 1 << 36  # pixels over all devices: 65,536 images of 1024 px
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe(Settings):
+class Recipe(ImageSizes, Settings):
     """The training of a classifier, to the last number that decides its result.
 
     Args: as for Settings, and
@@ -43,8 +45,11 @@ class Recipe(Settings):
         sampling: "plain", or "balanced": an epoch, of as many images, draws every class equally often (see
             data.sampling).
         new_head: the head starts from random numbers, where `pretrained` has one of as many classes too.
-        input_size: side of the network's input, pixels; None: the network's own.
-        teacher_size: side of the images that a teacher was trained on; None: input_size.
+        input_size: side of the network's input, pixels, in validation and in use; None: the network's own.
+        train_size: side of the training images, px; None: input_size. A larger input_size is to test at a larger size.
+        aug_repeats: an epoch, of as many images, has each of fewer so many times in one batch, each time augmented
+            anew (see data.sampling).
+        teacher_size: side of the images that a teacher was trained on; None: train_size, or input_size.
         crop_ratio: validation crops input_size from images of shorter edge ceil(input_size / crop_ratio); None: the
             network's own.
         crop: of a training image (see data.crop): "area" (a random part, resized), "side" (a random square, the shorter
@@ -57,7 +62,10 @@ class Recipe(Settings):
         pad_colour: of that border: "mean", which is 0 once normalised, or "black".
         augment: "paper" (flip, PCA noise, brightness, saturation, hue), "gluoncv" (flip, PCA noise, brightness,
             contrast, saturation), "alexnet" (flip, PCA noise), "flip" or "none".
-        auto_augment: before the crop one of AutoAugment's policies changes the image (see data.auto_augment).
+        auto_augment: "autoaugment": before the crop one of its policies changes the image (see data.auto_augment);
+            "trivial" (TrivialAugment), "rand" or with numbers "rand-m9-n2" (RandAugment): operations that are drawn
+            change the crop (see data.random_policies); "": none. True and False of recipes before 0.9.0 are
+            "autoaugment" and "".
         mean_of: "channels" or "pixels": what is subtracted is the training images' own mean, of every channel or at
             every pixel, which a run finds before its first step; mean is then set to it, or to its channels'. "": it is
             mean.
@@ -96,6 +104,8 @@ class Recipe(Settings):
     sampling: str = "plain"
     new_head: bool = False
     input_size: int | None = within(1, LARGEST_INPUT, default=None)
+    train_size: int | None = within(1, LARGEST_INPUT, default=None)
+    aug_repeats: int = within(1, 1024, default=1)
     teacher_size: int | None = within(1, LARGEST_INPUT, default=None)
     crop_ratio: float | None = None
     crop: str = "area"
@@ -105,14 +115,20 @@ class Recipe(Settings):
     pad: int = within(0, LARGEST_INPUT, default=4)
     pad_colour: str = "mean"
     augment: str = "paper"
-    auto_augment: bool = False
+    auto_augment: str = ""
     mean_of: str = ""
     init: str = "paper"
     init_sd: float = within(1e-6, 10, default=0.01)
     aux_weight: float = within(0, 1e4, default=0.3)
 
+    def __post_init__(self) -> None:
+        if isinstance(self.auto_augment, bool):
+            object.__setattr__(self, "auto_augment", "autoaugment" if self.auto_augment else "")
+        super().__post_init__()
+
     def constraints(self) -> Iterator[tuple[bool, str]]:
         yield from super().constraints()
+        policy_of(self.auto_augment)  # which refuses what is none
         yield (
             self.crop_ratio is None or 0 < self.crop_ratio <= 1,
             f"crop_ratio is {self.crop_ratio}: it must lie in (0, 1]",
@@ -123,12 +139,20 @@ class Recipe(Settings):
             f"input_size {self.input_size} over crop_ratio {self.crop_ratio}: images would be resized to {resized:.3g} "
             f"px, and {LARGEST_RESIZED} are the most",
         )
-        pixels = self.batch_size * (self.input_size or 1) ** 2
+        largest = max(self.input_size or 1, self.train_size or 1)
+        pixels = self.batch_size * largest**2
         yield (
             pixels <= _LARGEST_BATCH,
-            f"batch_size {self.batch_size} and input_size {self.input_size}: a batch would have {pixels:.3g} pixels, "
+            f"batch_size {self.batch_size} and input_size {largest}: a batch would have {pixels:.3g} pixels, "
             f"and {_LARGEST_BATCH:.3g} are the most",
         )
+        yield (
+            self.aug_repeats <= self.batch_size,
+            f"aug_repeats is {self.aug_repeats} and batch_size {self.batch_size}: an image comes so many times in one "
+            "batch, so make it smaller",
+        )
+        if self.own_size:
+            self.size_at(self.start_epoch)  # a trick refuses what it cannot make of it
         starts = [trick.label() for trick in self.tricks if trick.replaces_weights]
         yield (
             not self.shallow or not (self.pretrained or starts),
@@ -176,10 +200,11 @@ class Recipe(Settings):
                 len(values) == 2 and values[0] <= values[1],
                 f"{field} is {list(values)}: it takes two numbers, the lower one first",
             )
+        size = "train_size" if self.train_size else "input_size"
         yield (
-            self.crop not in ("side", "square") or (self.input_size or 1) <= self.side[0],
-            f"input_size is {self.input_size} and side {list(self.side)}: a crop is no larger than the image, so set "
-            f"side to {self.input_size} or more, or input_size to {self.side[0]} or less",
+            self.crop not in ("side", "square") or (self.own_size or 1) <= self.side[0],
+            f"{size} is {self.own_size} and side {list(self.side)}: a crop is no larger than the image, so set side "
+            f"to {self.own_size} or more, or {size} to {self.side[0]} or less",
         )
 
     def deciding(self, situation: str) -> dict[str, Any]:
@@ -189,11 +214,6 @@ class Recipe(Settings):
 
     def starting_from(self, weights: str) -> Recipe:
         return self.set(pretrained=weights)
-
-    @property
-    def sides(self) -> tuple[int, int]:
-        """The sides of what the network is trained on, px."""
-        return self.input_size, self.input_size
 
     def unusual_images(self) -> str:
         """In which of size, mean and deviation the images differ from the network's own, in words; "": in none."""

@@ -161,6 +161,14 @@ class Settings(Comparable):
         """The shorter and the longer side of what the network is trained on, px."""
         raise NotImplementedError
 
+    def relative_pixels(self, done: int = 0) -> float:
+        """The pixels of a training image, on average over the epochs after so many, to those of one of `sides`."""
+        return 1.0
+
+    def sizes_in_words(self) -> str:
+        """How the size of the training images goes, or differs from that in use, in words; "": neither."""
+        return ""
+
     # --- changing one -------------------------------------------------------------------------------------------
 
     def set(self, **changes: Any) -> Settings:

@@ -84,7 +84,7 @@ class TransferRecipe(Settings):
             "set within=false, which keeps what the network computes",
         )
         for trick in self.tricks:
-            hooks = ("batch", "label_weights", "criterion", "loss", "net_kwargs")
+            hooks = ("batch", "image_size", "label_weights", "criterion", "loss", "net_kwargs")
             changed = [name for name in hooks if name in vars(type(trick))]
             yield not changed, f"{trick.label()} is for training classifiers, such as the base network: leave it out"
 

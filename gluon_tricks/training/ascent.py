@@ -25,7 +25,9 @@ class Ascent:
 
     def __init__(self, recipe: Settings, net: mx.gluon.Block, trainer: mx.gluon.Trainer, gradients: Gradients):
         self._trick = next((trick for trick in recipe.tricks if trick.climbs), None)
-        self._recipe, self._net, self._trainer, self._gradients = recipe, net, trainer, gradients
+        self._seed, self._trainer, self._gradients = recipe.seed, trainer, gradients
+        of_devices = running_statistics(net).values() if self._trick else ()
+        self._statistics = [one for statistics in of_devices for one in statistics]
 
     def elsewhere(self, step: StepContext) -> Iterator[None]:
         """Once, after the gradient at the weights is there: meanwhile they are where it is to be taken.
@@ -37,8 +39,7 @@ class Ascent:
             return
         self._trainer.allreduce_grads()
         self._gradients.sum_over_ranks()
-        statistics = [one for of_devices in running_statistics(self._net).values() for one in of_devices]
-        moved = [one.read() for one in statistics]
+        moved = [one.read() for one in self._statistics]
         weights = [array for parameter in self._gradients.trained for array in parameter.list_data()]
         before = [array.copy() for array in weights]
         change(self._gradients, self._trick.ascent)
@@ -46,11 +47,11 @@ class Ascent:
         for device in dict.fromkeys(array.context for array in weights):
             here = [(array, step) for array, step in zip(weights, steps) if array.context == device]
             many_arrays.add(*zip(*here))
-        seed_network(self._recipe.seed, step.step)
+        seed_network(self._seed, step.step)
         yield
         for array, value in zip(weights, before):
             value.copyto(array)
-        for one, value in zip(statistics, moved):
+        for one, value in zip(self._statistics, moved):
             one.write(value)
 
 

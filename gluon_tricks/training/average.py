@@ -51,8 +51,8 @@ class Average:
         names = {id(parameter): name for name, parameter in parameters.items()}
         moving = running_statistics(self._net)
         self._statistics = {names[id(parameter)]: of_devices for parameter, of_devices in moving.items()}
-        self._weights = [name for name, parameter in parameters.items() if parameter.grad_req != "null"]
-        self._averages = {name: [_float32(parameters[name].list_data()[0])] for name in self._weights}
+        self._weights = {name: parameter for name, parameter in parameters.items() if parameter.grad_req != "null"}
+        self._averages = {name: [_float32(p.list_data()[0])] for name, p in self._weights.items()}
         for name in self._statistics:
             self._averages[name] = [_float32(array) for array in parameters[name].list_data()]
 
@@ -61,8 +61,7 @@ class Average:
         stays = self._trick.average(step) if self.active else None
         if stays is None:
             return
-        parameters = parameters_by_name(self._net)
-        now = [parameters[name].list_data()[0].astype("float32", copy=False) for name in self._weights]
+        now = [parameter.list_data()[0].astype("float32", copy=False) for parameter in self._weights.values()]
         many_arrays.move([self._averages[name][0] for name in self._weights], now, 1 - stays)
         for k in range(len(next(iter(self._statistics.values()), ()))):
             now = [of_devices[k].read() for of_devices in self._statistics.values()]
@@ -107,7 +106,7 @@ class Average:
         self._keeps = keeps_average(self._recipe, rows)
         for name, there in self._averages.items() if self.active else ():
             if name not in arrays or arrays[name].shape != there[0].shape:
-                raise Refused(f"{source} is damaged (the average of {name}): use an older checkpoint")
+                raise Refused(f"{source} is damaged (the average of {name}): use an older one")
             for array in there:
                 array[:] = arrays[name]
         if self.active:

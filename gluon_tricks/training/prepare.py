@@ -13,7 +13,7 @@ import numpy as np
 
 import gluon_tricks
 from gluon_tricks.core.commit import commit
-from gluon_tricks.core.environment import usable_cores
+from gluon_tricks.core.environment import threads, usable_cores
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import write_text
 from gluon_tricks.core.reading import PARAMETER_BYTES, read_bytes
@@ -61,7 +61,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     with early_warnings() as more:
         net, loss = task.network(restored=goes_on), task.loss()
     recipe = task.recipe
-    said += _parts(net, recipe)
+    said += [*_parts(net, recipe), recipe.sizes_in_words()]
     lr_at, plan = recipe.schedule(task.train.steps_per_epoch)
     trainer = make_trainer(net, recipe, contexts)
     # In the order of the layers, which a Trainer's own list, sorted by name, has not.
@@ -303,6 +303,7 @@ def _announce(job: Job, lines: Sequence[str], resumed_from: str, of_precision: s
         contexts=[str(context) for context in job.contexts],
         ranks=distributed.ranks(),
         cores=usable_cores(),
+        threads=threads(),
         bn_batch=seen,
         what=job.task.describe(),
         records=job.task.train.records.digest,

@@ -73,16 +73,22 @@ class Statistic:
 
     MXNet's backward writes it without its engine knowing: what reads it next may come first, and what writes it be
     overwritten. That backward also writes the gradient of the layer's gamma or beta, for which the engine does wait.
-    Hence operators that take this gradient too, and make nothing of it.
+    Hence operators that take this gradient too, and make nothing of it. A layer that learns neither, and whose input
+    learns nothing, has no backward, and its statistics stay as they are.
     """
 
-    def __init__(self, array: mx.nd.NDArray, gradient: mx.nd.NDArray):
+    def __init__(self, array: mx.nd.NDArray, gradient: mx.nd.NDArray | None):
         self._array, self._gradient, self._all = array, gradient, mx.nd.ones_like(array)
 
     def read(self) -> mx.nd.NDArray:
+        if self._gradient is None:
+            return self._array.copy()
         return mx.nd.where(self._all, self._array, self._gradient)
 
     def write(self, value: mx.nd.NDArray) -> None:
+        if self._gradient is None:
+            value.copyto(self._array)
+            return
         mx.nd.where(self._all, value, self._gradient, out=self._array)
 
 
@@ -90,10 +96,11 @@ def running_statistics(net: mx.gluon.Block) -> dict[mx.gluon.Parameter, list[Sta
     """The running means and variances that training moves -> each on every device. Call it when gradients are there."""
     found = {}
     for norm in _norms_over_batches(net):
-        trained = next(parameter for parameter in (norm.gamma, norm.beta) if parameter.grad_req != "null")
+        trained = next((parameter for parameter in (norm.gamma, norm.beta) if parameter.grad_req != "null"), None)
         for parameter in (norm.running_mean, norm.running_var):
-            pairs = zip(parameter.list_data(), trained.list_grad())
-            found[parameter] = [Statistic(array, gradient) for array, gradient in pairs]
+            arrays = parameter.list_data()
+            gradients = trained.list_grad() if trained else [None] * len(arrays)
+            found[parameter] = [Statistic(array, gradient) for array, gradient in zip(arrays, gradients)]
     return found
 
 

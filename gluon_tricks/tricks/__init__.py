@@ -24,6 +24,7 @@ from gluon_tricks.tricks.no_bias_decay import NoBiasDecay
 from gluon_tricks.tricks.plateau import Plateau
 from gluon_tricks.tricks.poly_decay import PolyDecay
 from gluon_tricks.tricks.random_erasing import RandomErasing
+from gluon_tricks.tricks.resizing import Resizing
 from gluon_tricks.tricks.sam import Sam
 from gluon_tricks.tricks.sigmoid_loss import SigmoidLoss
 from gluon_tricks.tricks.step_decay import StepDecay
@@ -51,6 +52,7 @@ TRICKS: tuple[type[Trick], ...] = (
     RandomErasing,
     SigmoidLoss,
     ClassWeights,
+    Resizing,
     Ema,
     ClipGradients,
     DecoupledDecay,

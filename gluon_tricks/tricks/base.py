@@ -7,6 +7,7 @@
     w = label_weights(classes, images of each), else 1
     for each epoch, errors being those of the epochs before:
         stop if ends(errors);  lr = lr_factor(errors) * lr_at(step)
+        size = image_size(size, epoch, epochs)     of the training images
     for each step:
         target = w at the labels' classes, else 0
         images, target = batch(images, target, step)
@@ -134,6 +135,18 @@ class Trick:
     def ends(self, errors: Sequence[float]) -> bool:
         """Whether the run ends here, before the last epoch of its plan. Args: as of lr_factor."""
         return False
+
+    def image_size(self, size: int, epoch: int, epochs: int) -> int:
+        """The side of the training images of an epoch, px.
+
+        Args:
+            size: what it is without this trick.
+            epoch: counted from 0, of `epochs` that the run has.
+
+        Raises:
+            Refused: it is for images of another size.
+        """
+        return size
 
     def label_weights(self, names: Sequence[str], counts: Sequence[int]) -> np.ndarray | None:
         """How often a label of each class counts in the loss, (K,), 0 where it has no image; None: once.

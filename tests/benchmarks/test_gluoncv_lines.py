@@ -54,7 +54,9 @@ def test_a_line_for_a_classifier(name):
     assert recipe.batch_size == int(value(line, "--batch-size")) * devices
     assert recipe.base_lr() == pytest.approx(float(value(line, "--lr")) * each_lr)
     assert recipe.wd == float(value(line, "--wd", 1e-4)) and recipe.optimizer == "nag"
-    assert recipe.dtype == value(line, "--dtype", "float32") and recipe.auto_augment == ("--auto_aug" in line.flags)
+    assert recipe.dtype == value(line, "--dtype", "float32") and recipe.auto_augment == "autoaugment" * (
+        "--auto_aug" in line.flags
+    )
     tricks = {type(trick): trick for trick in recipe.tricks}
     for flag, kind in (("--last-gamma", ZeroGamma), ("--no-wd", NoBiasDecay), ("--label-smoothing", LabelSmoothing)):
         assert (kind in tricks) == (flag in line.flags), flag
@@ -141,7 +143,7 @@ def test_a_detectors_flags_that_are_refused(text, says):
         (detect, "--resume x.params", "argument --resume: 'x.params', but it takes auto"),
         (segment, "--model psp", "argument --model: psp is not there: the paper's segmenter is FCN"),
         (segment, "--dataset pascal_aug", "masks of others: --dataset masks with --data FOLDER"),
-        (segment, "--optimizer lamb", "argument --optimizer: invalid choice: 'lamb'"),
+        (segment, "--optimizer ftrl", "argument --optimizer: invalid choice: 'ftrl'"),
     ],
 )
 def test_values_that_are_refused(command, text, says, capsys):

@@ -118,7 +118,7 @@ def test_images_and_masks(hostile):
             annotated.file_bytes(path)
 
 
-@pytest.mark.parametrize("ending", [".rec", ".json", ".files"])
+@pytest.mark.parametrize("ending", [".rec", ".json", ".files", ".labels"])
 def test_packed_records(ending, hostile, tmp_path):
     path, reason = hostile
     pack(tmp_path / "a")
@@ -126,6 +126,10 @@ def test_packed_records(ending, hostile, tmp_path):
     (tmp_path / f"a{ending}").symlink_to(path)
     if ending == ".files":  # costs the names only
         assert read_names(tmp_path / "a.rec", {}) == b"" and Records(tmp_path / "a.rec").name(0) == ""
+        return
+    if ending == ".labels":  # costs the time alone
+        records = Records(tmp_path / "a.rec")
+        assert records.labels().tolist() == [records.read(i)[0] for i in range(len(records))]
         return
     wanted = {(".rec", NOWHERE): "there is no", (".rec", FOLDER): "is a folder", (".rec", LARGE): "is not a RecordIO"}
     with pytest.raises(Refused, match=wanted.get((ending, reason), reason)):

@@ -48,3 +48,15 @@ def test_averaged_statistics_are_those_of_all_ranks(launch, tiny_records, tmp_pa
     newest = read_checkpoint(list_checkpoints(run / "checkpoints")[-1])[0]
     assert all(np.array_equal(newest[f"average/{name}"], array) for name, array in final.items())
     assert any("running_var" in name and np.abs(array - 1).max() > 1e-3 for name, array in final.items())
+
+
+def test_statistics_over_all_ranks(launch, tiny_records, tmp_path):
+    """SyncBatchNorm on two ranks is batch normalisation on one, in both passes of SAM and in the average."""
+    words = ("--num-epochs", "1", *FLAGS[2:])
+    two, one = (training(tiny_records, tmp_path / run, *words, norm=()) for run in ("two", "one"))
+    done = launch(2, tmp_path / "logs", *two, "--batch-size", "6", "--sync-bn", "--lr", "0.001")
+    assert done.returncode == 0, done.stderr
+    alone(*one, "--batch-size", "12", "--lr", "0.001")
+    final, other = (formats.read(tmp_path / run / "final.params") for run in ("one", "two"))
+    for name, array in final.items():
+        np.testing.assert_allclose(other[name], array, atol=2e-3, rtol=1e-2, err_msg=name)

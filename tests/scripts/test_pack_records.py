@@ -76,7 +76,9 @@ def test_class_folders_are_packed_untouched_and_shuffled(folder, tmp_path, capsy
     for ending in ("rec", "idx"):
         data = (tmp_path / "out" / f"train.{ending}").read_bytes()
         assert manifest[ending] == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    assert sorted(os.listdir(tmp_path / "out")) == [f"train.{ending}" for ending in ("files", "idx", "json", "rec")]
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        f"train.{ending}" for ending in ("files", "idx", "json", "labels", "rec")
+    ]
 
 
 def test_the_file_depends_on_the_seed_and_not_on_the_threads(folder, tmp_path):
@@ -355,7 +357,7 @@ def test_an_interrupted_run_leaves_nothing_half_made(folder, tmp_path, kill):
     else:
         assert process.returncode == 128 + kill and left == [] and said == "interrupted: nothing was written\n"
     assert run(folder, tmp_path / "a") == 0
-    assert sorted(path.name for path in tmp_path.glob("a.*")) == ["a.files", "a.idx", "a.json", "a.rec"]
+    assert sorted(path.name for path in tmp_path.glob("a.*")) == ["a.files", "a.idx", "a.json", "a.labels", "a.rec"]
     assert len(Records(tmp_path / "a.rec")) == 18
 
 

@@ -26,6 +26,12 @@ from gluon_tricks.paper import run_cells
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    """As of all tests: so no command measures by itself whether cells are faster side by side."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
 @pytest.fixture
 def few_pictures(tmp_path, monkeypatch):
     """Fewer built-in pictures, in this process and in that of each cell: 64 shapes and 8 scenes to train on."""
@@ -167,7 +173,8 @@ def test_a_transfer_from_its_base_network_to_the_table(few_pictures, photos, tmp
 def test_what_one_process_cannot_train_is_refused_before_the_first_cell(tmp_path, capsys, monkeypatch):
     """Table 9 has batch normalisation over ranks: two devices take two of them. A launcher starts those itself."""
     monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("gluon_tricks.cli.train_cells.choose_contexts", lambda count: [mx.gpu(0), mx.gpu(1)])
+    gpus = [mx.gpu(0), mx.gpu(1)]
+    monkeypatch.setattr("gluon_tricks.cli.train_cells.choose_contexts", lambda count, **rest: gpus)
     words = ["table9", "--scale", "smoke", "--rows", "standard", "--runs", str(tmp_path / "runs")]
     assert script.main(words) == 2
     said = capsys.readouterr()
@@ -197,9 +204,9 @@ def test_a_figure_runs_what_it_is_drawn_from(tmp_path, capsys):
 def test_a_long_training_is_announced(what, rows, photos, tmp_path, capsys, monkeypatch):
     """How many cells and epochs, and how long, before the first cell: tables and figures alike."""
     monkeypatch.setattr(
-        script.estimate, "plan", lambda todo: ["a line a cell", f"{len(todo)} cells, about 38.2 minutes"]
+        script.estimate, "plan", lambda todo, *rest: ["a line a cell", f"{len(todo)} cells, about 38.2 minutes"]
     )
-    monkeypatch.setattr(run_cells, "run", lambda cell, words, say: say("training") or False)
+    monkeypatch.setattr(run_cells, "run", lambda cell, words, say, *rest: say("training") or False)
     words = [what, *rows, "--scale", "imagenette", "--data", str(photos), "--runs", str(tmp_path / "runs")]
     assert script.main(words) == 1
     out = capsys.readouterr().out
@@ -209,7 +216,7 @@ def test_a_long_training_is_announced(what, rows, photos, tmp_path, capsys, monk
         "2 cells, about 38.2 minutes",
     ]
 
-    def fails(todo):
+    def fails(todo, *rest):
         raise RuntimeError("the contestant died: Traceback\nMemoryError")
 
     monkeypatch.setattr(script.estimate, "plan", fails)
@@ -234,19 +241,27 @@ def test_photos_are_packed_once_and_again_when_they_change(photos, tmp_path):
     assert val != first[1][0] and len(Records([val])) == 11 and len(Records([first[1][0]])) == 12
 
 
-def test_the_plan_measures_each_kind_of_network(tmp_path, capsys):
-    """MobileNet has no residual blocks, and so no zero gamma."""
+def test_the_plan_measures_each_kind_of_network(tmp_path, capsys, monkeypatch):
+    """MobileNet has no residual blocks, and so no zero gamma. The second time it measures nothing."""
+    monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path / "cache"))
     words = ["table6", "--columns", "mobilenet1.0", "--rows", "efficient,mixup", "--scale", "smoke", "--plan"]
     assert script.main([*words, "--runs", str(tmp_path)]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    said = capsys.readouterr()
+    kind = r"mobilenet0.25 at 32 px, batch 64, b?float(16|32)"
+    assert re.match(rf"measuring {kind} \(1 of 1, at most 30 s\)\n", said.err)
+    lines = said.out.splitlines()
     assert re.fullmatch(r"table3/mobilenet1.0/efficient, seed 0: 1 epoch of 640 images, about .*", lines[0])
     assert re.fullmatch(r"table6/mobilenet1.0/mixup, seed 0: 2 epochs of 640 images, about .*", lines[1])
     assert re.fullmatch(r"2 cells, about .* of training on this machine \(.*\)", lines[2])
+    assert script.main([*words, "--runs", str(tmp_path)]) == 0
+    again = capsys.readouterr()
+    assert again.out == said.out
+    assert re.fullmatch(rf"{kind}: measured before, on \d{{4}}-\d\d-\d\d.* \(--measure measures anew\)\n", again.err)
 
 
 def test_the_plan_of_table_6_has_the_papers_four_runs(tmp_path, capsys, monkeypatch):
     """Six rows of ResNet-50-D four times, one once, and the two teachers; the estimate is of all of them."""
-    monkeypatch.setattr(script.estimate, "_rates", lambda recipes: collections.defaultdict(lambda: 100.0))
+    monkeypatch.setattr(script.estimate, "_rates", lambda recipes, *rest: collections.defaultdict(lambda: 100.0))
     words = ["table6", "--columns", "resnet50_v1d", "--plan", "--runs", str(tmp_path)]
     assert script.main(words) == 0
     *lines, total, said, unknown = capsys.readouterr().out.splitlines()
@@ -258,7 +273,7 @@ def test_the_plan_of_table_6_has_the_papers_four_runs(tmp_path, capsys, monkeypa
 
 
 def test_the_plan_of_table_2_is_that_of_three_networks(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(script.estimate, "_rates", lambda recipes: collections.defaultdict(lambda: 100.0))
+    monkeypatch.setattr(script.estimate, "_rates", lambda recipes, *rest: collections.defaultdict(lambda: 100.0))
     assert script.main(["table2", "--plan", "--runs", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(",")[0] for line in lines[:-1]] == [
@@ -338,6 +353,9 @@ def test_a_look_changes_nothing(tmp_path, capsys):
         (["table6", "--launch", "nosuchprogram -np 2"], "there is no program nosuchprogram"),
         (["table6", "--launch", '"'], '--launch ": No closing quotation'),
         (["table6", "--show", "--csv", "/nowhere/x.csv"], "--csv /nowhere/x.csv: there is no such folder"),
+        (["table6", "--show", "--jobs", "1"], "--jobs: --show trains and measures nothing; leave it out"),
+        (["figure3", "--show", "--measure"], "--measure: --show trains and measures nothing; leave it out"),
+        (["table6", "--jobs", "1000"], "and each cell takes one: give 1 to "),
     ],
 )
 def test_refusals(words, says, tmp_path, capsys, monkeypatch):
@@ -349,3 +367,87 @@ def test_refusals(words, says, tmp_path, capsys, monkeypatch):
 def test_a_file_holds_no_runs(capsys):
     assert script.main(["table6", "--show", "--runs", __file__]) == 2
     assert "it is a file; name the folder of the runs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "2.5", "2000", "two"])
+def test_numbers_of_cells_that_are_none(jobs, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        script.main(["table6", "--jobs", jobs])
+    assert capsys.readouterr().err.startswith("refused: argument --jobs: ")
+
+
+def test_cells_side_by_side_have_a_core_each_and_no_gpus_or_ranks(tmp_path, monkeypatch, capsys):
+    words = ["table6", "--scale", "smoke", "--runs", str(tmp_path / "runs")]
+    monkeypatch.setattr("gluon_tricks.cli.train_cells.usable_cores", lambda: 3)
+    assert script.main([*words, "--jobs", "4"]) == 2
+    said = "refused: --jobs 4: this process may use 3 cores, and each cell takes one: give 1 to 3\n"
+    assert capsys.readouterr().err == said
+    assert script.main([*words, "--jobs", "2", "--launch", "true"]) == 2
+    assert "--jobs 2: with --launch each cell takes several processes by itself" in capsys.readouterr().err
+    monkeypatch.setattr("gluon_tricks.cli.train_cells.choose_contexts", lambda count, **rest: [mx.gpu(0)])
+    assert script.main([*words, "--jobs", "2", "--plan"]) == 2
+    assert "the cells would share the GPUs of this machine; give --jobs 1" in capsys.readouterr().err
+    assert not list(tmp_path.glob("runs/*"))
+
+
+PAIR = ["table6", "--columns", "resnet50_v1d", "--rows", "mixup,distill_mixup,cosine", "--scale", "smoke"]
+two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two cells at a time take two cores")
+
+
+def finals(folder):
+    return {path.parts[-3]: path.read_bytes() for path in folder.glob("smoke/*/seed0/final.params")}
+
+
+@pytest.fixture(scope="module")
+def one_after_the_other(tmp_path_factory):
+    """The networks of PAIR and their teacher, trained one after the other with one thread: folder -> bytes."""
+    folder = tmp_path_factory.mktemp("alone")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    words = [*words_of("reproduce"), *PAIR, "--runs", str(folder), "--jobs", "1"]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0 and not list(folder.rglob("*.log")), done.stderr
+    return finals(folder)
+
+
+def stopped(words, folder, number):
+    """Runs a command, sends it a signal when a run in the folder has a checkpoint; returns (exit code, out, err)."""
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(words, start_new_session=True, **pipes) as process:
+        deadline = time.monotonic() + 300
+        while not list(folder.glob("smoke/*/seed0/checkpoints/step-*")):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=300)
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+    assert "ps -eo args" in listed and str(folder) not in listed  # no training is left
+    return process.returncode, out, err
+
+
+@two_cores
+def test_side_by_side_stopped_and_gone_on_with_it_is_the_same(one_after_the_other, tmp_path):
+    """Two at a time, stopped when one has a checkpoint: exit code 75, no process left; the same command goes on to the
+    same networks, bit for bit, as one after the other."""
+    words = [*words_of("reproduce"), *PAIR, "--runs", str(tmp_path), "--jobs", "2"]
+    code, out, err = stopped(words, tmp_path, signal.SIGINT)
+    assert code == 75 and err.endswith("interrupted: the same command goes on where it stopped\n")
+    assert "--- 2 of 4: " in out and "training" in out[out.index("stopping ") :] and "failed" not in out
+
+    done = subprocess.run(words, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert finals(tmp_path) == one_after_the_other and len(one_after_the_other) == 4
+    logs = {path.parts[-2]: path.read_text() for path in tmp_path.rglob("seed0.log")}
+    assert logs.keys() == one_after_the_other.keys()
+    student = logs["table6-resnet50_v1d-distill_mixup"].splitlines()
+    assert "--resume auto" in student[0] and "everything about it is in" in student[-1]
+    assert any("going on from step-" in log for log in logs.values())
+
+
+@two_cores
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_scheduler_stops_all_cells(number, tmp_path):
+    rows = ["table6", "--columns", "resnet50_v1d", "--rows", "mixup,distill_mixup", "--scale", "smoke"]
+    words = [*words_of("reproduce"), *rows, "--runs", str(tmp_path), "--jobs", "2"]
+    code, out, err = stopped(words, tmp_path, number)
+    assert code == 75 and err.endswith("interrupted: the same command goes on where it stopped\n")
+    assert "stopping 2 trainings: each writes a checkpoint" in out and "failed" not in out

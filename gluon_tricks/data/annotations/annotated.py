@@ -195,7 +195,7 @@ class AnnotatedLoader(StepLoader):
             raise Refused(f"the network starts from {count} images, and there are {len(found)}: set images to fewer")
         return np.stack(found)
 
-    def _begin(self, count: int) -> list:
+    def _begin(self, count: int, epoch: int) -> list:
         return [None] * count
 
     def _place(self, image: int) -> tuple[pathlib.Path]:

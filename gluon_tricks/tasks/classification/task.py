@@ -19,12 +19,13 @@ from gluon_tricks.data.augment import coefficients
 from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.class_names import in_words
+from gluon_tricks.data.handles import open_at_once
 from gluon_tricks.data.loader import Batch, RecordLoader
 from gluon_tricks.data.network_input import NetworkInput
 from gluon_tricks.data.own_photos import record_of_run
 from gluon_tricks.data.pixel_mean import PixelMean
 from gluon_tricks.data.recipe_crop import training_crop
-from gluon_tricks.data.recipe_records import count_classes, find_records, records_are_here
+from gluon_tricks.data.recipe_records import count_classes, find_records, records_are_here, with_found
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
 from gluon_tricks.networks.load import Trained, check_start
@@ -130,7 +131,8 @@ class Classification:
         folder = shapes.ensure(name="few_shapes")
         files = {split: (str(folder / f"{split}.rec"),) for split in ("train", "val")}
         of_its_own = dict(photos={}, classes=None, only_classes=(), per_class=0, sampling="plain", pretrained="")
-        return recipe.set(data="records", **files, **of_its_own).without("class_weights")
+        drawn = recipe.set(data="records", **files, **of_its_own, train_size=None)  # `sides` are what is measured
+        return drawn.without("class_weights").without("resizing")
 
     @classmethod
     def exported_form(cls, trained: Trained) -> tuple[mx.gluon.HybridBlock, Preprocessing | None]:
@@ -170,7 +172,7 @@ class Classification:
     def __init__(self, recipe: Recipe, contexts: Sequence[mx.Context], threads: int | None):
         train, val = find_records(recipe)
         require_apart(train, val)
-        recipe = recipe.set(classes=count_classes(train, val, recipe.classes)).resolved()
+        recipe = with_found(recipe, train, val).set(classes=count_classes(train, val, recipe.classes)).resolved()
         self.scores, self._balance = scores_of(recipe.classes), Balance(recipe, train)
         self._balance.warn()
         self._begin(recipe, train, val, contexts, threads)
@@ -184,7 +186,8 @@ class Classification:
         self.train = self.loader_of(recipe, train, True, batch_size, options)
         self.val = self.loader_of(recipe, val, False, batch_size, options)
         dtype, hybrid = input_dtype(recipe.dtype), recipe.mode == "hybrid"
-        self._training_input = NetworkInput(dtype, hybrid, reuse=_AHEAD)
+        one_size = len(recipe.training_sizes) == 1
+        self._training_input = NetworkInput(dtype, hybrid, one_shape=one_size, reuse=_AHEAD)
         self.network_input = NetworkInput(dtype, hybrid)
 
     @property
@@ -209,8 +212,9 @@ class Classification:
         """The images of a resolved recipe as training takes them, or as validation after each epoch does."""
         crops = {"crop": training_crop(recipe)} if train else {"crop_ratio": recipe.crop_ratio}
         return RecordLoader(
-            records, train=train, size=recipe.input_size, classes=recipe.classes, batch_size=batch_size,
-            balanced=train and recipe.sampling == "balanced", options=options, **crops,
+            records, train=train, size=recipe.own_size if train else recipe.input_size, classes=recipe.classes,
+            batch_size=batch_size, balanced=train and recipe.sampling == "balanced", options=options, **crops,
+            copies=recipe.aug_repeats, size_of_epoch=recipe.size_at,
         )  # fmt: skip
 
     @property
@@ -219,7 +223,7 @@ class Classification:
 
     @property
     def open_files(self) -> int:
-        return len(self.train.records.paths) + len(self.val.records.paths)
+        return open_at_once(len(self.train.records.paths) + len(self.val.records.paths))
 
     def network(self, restored: bool = False) -> mx.gluon.HybridBlock:
         recipe = self.recipe

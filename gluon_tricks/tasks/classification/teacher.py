@@ -28,7 +28,7 @@ def load_teacher(source: str, recipe: Recipe, contexts: Sequence[mx.Context], re
     """
     called, why = f"the teacher {source}", ": a teacher is a classifier"
     trained = open_classifier(source, ctx=contexts, called=called, why=why)
-    teacher, wanted = trained.net, recipe.teacher_size or recipe.input_size
+    teacher, wanted = trained.net, recipe.teacher_size or recipe.own_size
     if trained.recipe is not None and trained.recipe.probabilities != recipe.probabilities:
         raise Refused(
             f"{called} was trained on images of several classes each and has no softmax to learn from: name another"
@@ -40,12 +40,12 @@ def load_teacher(source: str, recipe: Recipe, contexts: Sequence[mx.Context], re
             f"that it is meant with --set teacher_size={seen}"
         )
     require_same_normalisation(recipe, trained, called)
-    side = recipe.input_size
-    try:
-        shape = own(teacher(mx.nd.zeros((1, 3, side, side), ctx=contexts[0]))).shape
-    except mx.MXNetError as error:
-        why = str(error).splitlines()[-1]
-        raise Refused(f"{called} does not take images of {side} px: {why}") from None
+    for side in recipe.training_sizes:
+        try:
+            shape = own(teacher(mx.nd.zeros((1, 3, side, side), ctx=contexts[0]))).shape
+        except mx.MXNetError as error:
+            why = str(error).splitlines()[-1]
+            raise Refused(f"{called} does not take images of {side} px: {why}") from None
     if shape != (1, recipe.classes):
         raise Refused(f"{called} has {shape[-1]} classes and the data has {recipe.classes}: train it on this data")
     require_same_classes(called, trained, records)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -26,28 +27,29 @@ class TagLoader(RecordLoader):
 
     def __init__(
         self, records: LabelledImages, *, size: int, batch_size: int, train: bool, crop: Crop | None = None,
-        crop_ratio: float = 0.875, crops: int = 1, options: ReadOptions = ReadOptions(),
+        crop_ratio: float = 0.875, crops: int = 1, copies: int = 1, size_of_epoch: Callable[[int], int] | None = None,
+        options: ReadOptions = ReadOptions(),
     ):  # fmt: skip
         self.crops = crops
         super().__init__(
             records, size=size, batch_size=batch_size, train=train, crop=crop, crop_ratio=crop_ratio, options=options,
-            classes=records.vectors.shape[1],
+            classes=records.vectors.shape[1], copies=copies, size_of_epoch=size_of_epoch,
         )  # fmt: skip
 
-    def _begin(self, count: int) -> Batch:
-        b, size, classes = self.batch_size, self.size, self.classes
+    def _begin(self, count: int, epoch: int) -> Batch:
+        b, size, classes = self.batch_size, self.size_at(epoch), self.classes
         images = np.empty((b, self.crops * size, size, 3), np.uint8)
         return Batch(images, np.zeros((b, classes), np.int8), np.full(b, -1, np.int64), count, np.zeros(b, np.int64))
 
     def _label(self, label: float, image: int, id: int) -> np.ndarray:
         return self.records.vectors[image]
 
-    def _cropped(self, pixels: np.ndarray, image: int, epoch: int) -> np.ndarray:
+    def _cropped(self, pixels: np.ndarray, size: int, image: int, epoch: int) -> np.ndarray:
         if self.crops == 1:
-            return super()._cropped(pixels, image, epoch)
-        side = math.ceil(self.size / self.crop_ratio - 1e-9)  # as of a centre crop
+            return super()._cropped(pixels, size, image, epoch)
+        side = math.ceil(size / self.crop_ratio - 1e-9)  # as of a centre crop
         draws = generator(self.seed, "test crops", image).random((self.crops, 5))
-        found = [SideCrop((side, side)).cut(pixels, self.size, own[None, :4]) for own in draws]
+        found = [SideCrop((side, side)).cut(pixels, size, own[None, :4]) for own in draws]
         return np.concatenate([crop[:, ::-1] if own[4] < 0.5 else crop for crop, own in zip(found, draws)])
 
 

@@ -12,8 +12,10 @@ import scipy.special
 
 from gluon_tricks.core.wording import plural
 from gluon_tricks.data.base_loader import ReadOptions
+from gluon_tricks.data.handles import open_at_once
 from gluon_tricks.data.label_vectors import PRESENT, LabelledImages
 from gluon_tricks.data.recipe_crop import training_crop
+from gluon_tricks.data.recipe_records import with_found
 from gluon_tricks.data.requirements import require_apart
 from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import restore_plain_layout
@@ -68,8 +70,8 @@ class MultiLabel(Classification):
     @classmethod
     def drawn(cls, recipe: MultiLabelRecipe) -> MultiLabelRecipe:
         """Of which there are fewer than an initialisation takes."""
-        drawn = recipe.set(data="few_scenes", train=(), val=(), classes=None, class_names=())
-        return drawn.without("data_dependent_init")
+        drawn = recipe.set(data="few_scenes", train=(), val=(), classes=None, class_names=(), train_size=None)
+        return drawn.without("data_dependent_init").without("resizing")
 
     @classmethod
     def look(
@@ -87,7 +89,7 @@ class MultiLabel(Classification):
         train, val = find_images(recipe)
         require_apart(train, val)
         names = train.classes or val.classes or recipe.class_names
-        recipe = recipe.set(classes=train.vectors.shape[1], class_names=tuple(names)).resolved()
+        recipe = with_found(recipe, train, val).set(classes=train.vectors.shape[1], class_names=tuple(names)).resolved()
         self._threads = threads
         self._begin(recipe, train, val, contexts, threads)
 
@@ -96,8 +98,9 @@ class MultiLabel(Classification):
         cls, recipe: MultiLabelRecipe, records: LabelledImages, train: bool, batch_size: int, options: ReadOptions
     ) -> TagLoader:
         return TagLoader(
-            records, train=train, size=recipe.input_size, batch_size=batch_size, options=options,
-            crop=training_crop(recipe) if train else None, crop_ratio=recipe.crop_ratio,
+            records, train=train, size=recipe.own_size if train else recipe.input_size, batch_size=batch_size,
+            crop=training_crop(recipe) if train else None, crop_ratio=recipe.crop_ratio, options=options,
+            copies=recipe.aug_repeats, size_of_epoch=recipe.size_at,
         )  # fmt: skip
 
     @property
@@ -107,7 +110,8 @@ class MultiLabel(Classification):
 
     @property
     def open_files(self) -> int:
-        return len(self.train.records.paths) + len(self.val.records.paths) if self.recipe.data == "records" else 0
+        files = len(self.train.records.paths) + len(self.val.records.paths)
+        return open_at_once(files) if self.recipe.data == "records" else 0
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -84,3 +84,26 @@ def test_a_number_of_threads_that_is_none_is_replaced_and_told(monkeypatch, caps
     environment._set_by_default("OMP_NUM_THREADS", "3")
     assert environment.os.environ["OMP_NUM_THREADS"] == "3"
     assert capsys.readouterr().err == "OMP_NUM_THREADS is 'a\\x1bb', which is no whole number: 3 is taken\n"
+
+
+def test_one_logical_core_of_each_physical_one_comes_first(monkeypatch):
+    """Of eight logical cores on four physical ones, k and k + 4 being one, a process may use six."""
+    monkeypatch.setattr(environment.os, "sched_getaffinity", lambda pid: {1, 2, 3, 4, 5, 7})
+    monkeypatch.setattr(environment, "_siblings", lambda core: f"{core % 4},{core % 4 + 4}\n")
+    assert environment.cores_apart() == [1, 2, 3, 4, 5, 7]  # 4 is 0's sibling, and 0 is not ours
+    assert environment.physical_cores() == 3
+    monkeypatch.setattr(environment, "_siblings", lambda core: f"{core - core % 2}-{core - core % 2 + 1}\n")
+    assert environment.cores_apart() == [1, 2, 4, 7, 3, 5]
+    monkeypatch.setattr(environment, "_siblings", lambda core: "")
+    assert environment.cores_apart() == [1, 2, 3, 4, 5, 7] and environment.physical_cores() == 6
+    monkeypatch.setenv("MPI_LOCALNRANKS", "3")
+    assert environment.cores_apart() == [1, 2] and environment.physical_cores() == 2
+
+
+@pytest.mark.parametrize("given, threads", [("3", 3), ("0", 2), (None, 2)])
+def test_how_many_threads_there_are(given, threads, monkeypatch):
+    monkeypatch.setattr(environment, "physical_cores", lambda: 2)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if given:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert environment.threads() == threads

@@ -15,6 +15,7 @@ from gluon_tricks.data.crop import (
     centre_crop,
     random_crop,
 )
+from gluon_tricks.data.random_policies import RandAugmented, TrivialAugmented
 from gluon_tricks.data.recipe_crop import training_crop
 from gluon_tricks.recipes.recipe import Recipe
 
@@ -108,7 +109,16 @@ def test_a_recipe_names_its_crop():
     assert training_crop(recipe.set(crop="pad", pad=3)) == PadCrop(3, (124, 117, 104), recipe.crop_ratio)
     assert training_crop(recipe.set(crop="pad", pad_colour="black")) == PadCrop(4, (0, 0, 0), recipe.crop_ratio)
     assert training_crop(recipe.set(crop="centre")) == CentreCrop(recipe.crop_ratio)
-    assert training_crop(recipe.set(crop="centre", auto_augment=True)) == AutoAugmented(CentreCrop(recipe.crop_ratio))
+    centre = CentreCrop(recipe.crop_ratio)
+    for word, crop in (
+        (True, AutoAugmented(centre)),
+        ("autoaugment", AutoAugmented(centre)),
+        ("trivial", TrivialAugmented(centre)),
+        ("rand", RandAugmented(centre, 9, 2)),
+        ("rand-m7-n3", RandAugmented(centre, 7, 3)),
+        ("rand-n1", RandAugmented(centre, 9, 1)),
+    ):
+        assert training_crop(recipe.set(crop="centre", auto_augment=word)) == crop
 
 
 @pytest.mark.parametrize(

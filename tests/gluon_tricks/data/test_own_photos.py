@@ -15,6 +15,7 @@ from gluon_tricks.data import own_photos, pack, packed
 from gluon_tricks.data.near_copies import look_of, near_copies
 from gluon_tricks.data.own_photos import ABOUT, OwnPhotos, stored_edge
 from gluon_tricks.data.photo_folder import look_into
+from gluon_tricks.data.recipe_records import count_classes
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.split import split_by_content
 
@@ -134,6 +135,8 @@ def test_a_single_photo_is_trained_on_and_no_pair_is_refused(tmp_path):
     own.pack()
     assert own.counts()["bee"] == [2, 0]
     assert "no photo to validate on, because there is but one: bee" in own.said()
+    with pytest.raises(Refused, match=r"val.rec are of one class \(ant\), and there are 2: add photos"):
+        count_classes(*map(Records, own.paths), None)
     for path in tmp_path.glob("ant/[12].jpg"):
         path.unlink()
     with pytest.raises(Refused, match="no class of .* has two different photos"):

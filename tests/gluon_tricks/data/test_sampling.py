@@ -4,13 +4,15 @@ import cv2
 import numpy as np
 import pytest
 
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.data.augment import coefficients
 from gluon_tricks.data.base_loader import REPEAT
 from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.data.records import Records
-from gluon_tricks.data.sampling import balanced_order, repeats
+from gluon_tricks.data.sampling import balanced_order, repeated_order, repeats
+from gluon_tricks.recipes.recipe import Recipe
 
 SIZES = (70, 3, 20, 7)  # 100 images of four classes: 25 of each in an epoch
 
@@ -138,3 +140,55 @@ def test_an_undecodable_image_that_comes_often_counts_once(tmp_path):
     assert [batch.count for batch in batches] == [25] * 4 and sorted(loader.undecodable) == [40]
     indices = joined(batches, "indices")
     assert (indices == 41).sum() >= 50 and (indices != 40).all() and indices.min() >= 0
+
+
+def test_every_image_comes_several_times_in_one_batch():
+    """M = 2 and B = 4: two images, then the same two. M = 3 and B = 4: 7 7 7 3, 3 3 5 5, 5, each sorted by copies."""
+    assert repeated_order(np.array([7, 3, 5, 1]), 2, 4).tolist() == [7, 3, 7, 3, 5, 1, 5, 1]
+    assert repeated_order(np.array([7, 3, 5]), 3, 4).tolist() == [7, 3, 7, 7, 3, 5, 3, 5, 5]
+    assert repeated_order(np.array([7, 3]), 1, 4).tolist() == [7, 3]
+
+
+def test_copies_are_those_of_the_shuffle_each_augmented_anew(unequal):
+    """100 images in batches of 10 with 5 copies: 2 in a step, 20 in an epoch of as many steps as without copies."""
+    batches = epoch_of(unequal, 2, balanced=False, copies=5, seed=5)
+    shuffle = generator(5, "shuffle", 2).permutation(100)
+    assert [batch.indices.tolist() for batch in batches] == [[*shuffle[2 * s : 2 * s + 2]] * 5 for s in range(10)]
+    assert batches[3].epochs.tolist() == [2 + REPEAT * r for r in (0, 0, 1, 1, 2, 2, 3, 3, 4, 4)]
+    matrix, flip = coefficients("paper", 5, batches[3].epochs, batches[3].indices)
+    for place in (0, 1):
+        assert len({batches[3].images[k].tobytes() for k in range(place, 10, 2)}) == 5
+        assert len({matrix[k].tobytes() for k in range(place, 10, 2)}) == 5
+    plain = epoch_of(unequal, 2, balanced=False, seed=5)  # the first copy is as in an epoch in which it comes once
+    np.testing.assert_array_equal(batches[0].images[:2], plain[0].images[:2])
+    others = joined(epoch_of(unequal, 3, balanced=False, copies=5, seed=5), "indices")
+    assert len({*others} | {*shuffle[:20]}) > 25
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_copies_are_the_same_on_any_ranks_from_any_step_on(unequal, ranks, balanced):
+    options = dict(copies=4, balanced=balanced, seed=1)
+    alone = epoch_of(unequal, 2, batch_size=18, **options)
+    shared = [epoch_of(unequal, 2, batch_size=18 // ranks, rank=r, ranks=ranks, **options) for r in range(ranks)]
+    for step, batch in enumerate(alone):
+        for field in ("images", "labels", "indices", "epochs"):
+            together = np.concatenate([getattr(shared[rank][step], field) for rank in range(ranks)])
+            np.testing.assert_array_equal(getattr(batch, field), together)
+    assert_same(alone[3:], epoch_of(unequal, 2, batch_size=18, start_step=3, threads=3, **options))
+    images, often = np.unique(joined(alone, "indices"), return_counts=True)
+    assert often.sum() == 90 and (often % 4 == 0).sum() >= len(images) - 1  # 22.5 times four
+
+
+def test_balanced_classes_come_equally_often_with_copies(unequal):
+    """Batches of 32: 96 images of 24 that are drawn, six of each class."""
+    batches = epoch_of(unequal, batch_size=32, copies=4)
+    assert np.bincount(joined(batches, "labels")).tolist() == [24] * 4
+
+
+def test_validation_knows_no_copies(unequal):
+    assert joined(epoch_of(unequal, train=False, copies=3), "indices").tolist() == list(range(100))
+    with pytest.raises(Refused, match="copies is 0: it must be at least 1"):
+        epoch_of(unequal, copies=0)
+    with pytest.raises(Refused, match="aug_repeats is 9 and batch_size 8: an image comes so many times in one batch"):
+        Recipe(batch_size=8, aug_repeats=9)

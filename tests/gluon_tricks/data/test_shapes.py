@@ -14,7 +14,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.builtin import outlines, shapes
 
 SMALL = {"train": 30, "val": 20}
-FILES = {f"{split}.{ending}" for split in ("train", "val") for ending in ("rec", "idx", "json")}
+FILES = {f"{split}.{ending}" for split in ("train", "val") for ending in ("rec", "idx", "json", "labels")}
 
 
 class Fixed:

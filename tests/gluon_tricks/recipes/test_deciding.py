@@ -37,14 +37,14 @@ OTHER = {  # where adding one gives no value of the field
     "name": "other", "model": "resnet18_v1b", "net": {"final_drop": 0.5}, "mean": (1.0, 2.0, 3.0), 
     "std": (1.0, 2.0, 3.0), "momentum": 0.5, "dtype": "bfloat16", "mode": "imperative", "tricks": (Cosine(),),
     "pretrained": "true", "data": "imagenet", "train": ("a.rec",), "val": ("b.rec",), "input_size": 64,
-    "teacher_size": 64, "crop_ratio": 0.5, "min_area": 0.5, "augment": "none", "init": "gluoncv",
+    "train_size": 64, "teacher_size": 64, "crop_ratio": 0.5, "min_area": 0.5, "augment": "none", "init": "gluoncv",
     "base_params": "run",
     "class_names": ("a", "c"), "train_splits": ("a",), "val_splits": ("b",), "roi": "small", "mask_values": (0, 9),
     "void": 9, "lr": 0.5, "rollback_lr": 1.0,
     "only_classes": tuple("abcdefghij"), "per_class": 3, "new_head": True,
     "freeze": ("stem",), "lr_mult": {"head": 2.0},
     "bn_batch": 2, "final_scales": "several", "aspect": (0.5, 1.0), "side": (300, 400), "pad_colour": "black",
-    "mean_of": "pixels", "shallow": "run", "sampling": "balanced", "auto_augment": True,
+    "mean_of": "pixels", "shallow": "run", "sampling": "balanced", "auto_augment": "trivial",
     "photos": {"folder": "/p", "val_split": 0.3, "at_most": 512, "classes": ["a", "b"], "digests": []},
 }  # fmt: skip
 FIELDS = [(kind, field.name) for kind in WANTED for field in dataclasses.fields(WANTED[kind])]

@@ -25,7 +25,7 @@ from gluon_tricks.trained.interface import evaluate, predict
 from gluon_tricks.trained.load import load_network
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate
-from gluon_tricks.tricks import TRICKS, ClassWeights, Distillation, LabelSmoothing, StepContext
+from gluon_tricks.tricks import TRICKS, ClassWeights, Distillation, LabelSmoothing, Resizing, StepContext
 from gluon_tricks.tricks.schedule import Plan
 from model_zoo import get_model
 
@@ -191,7 +191,8 @@ def test_every_trick(kind):
     net, loss = task.network(), task.loss()
     (shards,) = task.micro_batches(next(task.train.epoch()), StepContext(0, 0, Plan(2, 2)))
     X, y = task.preprocess(shards[0])
-    assert X.shape == (4, 3, 24, 24) and y.shape == (4, 20)
+    side = 16 if kind is Resizing else 24  # the whole 8 px next to 4/7 of 24
+    assert X.shape == (4, 3, side, side) and y.shape == (4, 20)
     values = loss(X, task.forward(net, X), y).asnumpy()
     assert values.shape == (4,) and np.isfinite(values).all()
     assert recipe.schedule(2)[0](0) >= 0

@@ -129,9 +129,10 @@ def test_two_devices_and_rounds_and_both_modes_do_the_same(recipe, tmp_path):
 def test_groups_of_a_fixed_size_on_two_devices(recipe, tmp_path):
     """bn_batch: batch normalisation sees 3 images on any number of devices; SAM leaves the first pass's statistics.
 
-    One step: after more, roundings have grown in such groups, with and without tricks.
+    One step: after more, roundings have grown in such groups, with and without tricks. And a seed at which they cross
+    no ReLU's 0 in the second pass, as 8, 9, 10 and 12 are; at 5, 6, 7 and 11 one does.
     """
-    recipe = recipe.set(bn_batch=3, epochs=1).without("mixup").add(Sam(0.1), Ema(0.9))
+    recipe = recipe.set(bn_batch=3, epochs=1, seed=8).without("mixup").add(Sam(0.1), Ema(0.9))
     found = []
     for devices in (1, 2):
         options = Options(**{**OPTIONS, "contexts": [mx.cpu(k) for k in range(devices)]})

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.checkpoint import list_checkpoints, named, read_checkpoint
 from gluon_tricks.networks.load import starting_point
 from gluon_tricks.networks.of_recipe import parameters_by_name
@@ -284,3 +285,25 @@ def test_imperative_mode_gives_the_same(recipe, tmp_path):
         for mode in ("hybrid", "imperative")
     )
     assert imperative == pytest.approx(hybrid, rel=1e-3)
+
+
+def test_a_norm_of_the_input_that_learns_nothing(recipe, tmp_path):
+    """GluonCV's networks of version 2 begin with one. It has no backward, by which MXNet's CPU moves statistics."""
+    job = prepare(recipe.set(model="cifar_resnet20_v2"), tmp_path / "run", Options(**OPTIONS))
+    with job.journal:
+        first, *_, last = stepped(job)
+    average = job.average.arrays()
+    for name in ("features.0.running_mean", "features.0.running_var"):
+        np.testing.assert_array_equal(last[name], first[name])
+        np.testing.assert_array_equal(average[name], first[name])
+    assert not np.array_equal(average["features.1.weight"], last["features.1.weight"])
+
+
+def test_a_checkpoint_without_a_whole_average_is_refused(recipe, tmp_path):
+    job = prepare(recipe, tmp_path / "run", Options(**OPTIONS))
+    with job.journal:
+        arrays = job.average.arrays()
+        name = "stem.0.weight"
+        for odd in ({key: array for key, array in arrays.items() if key != name}, {**arrays, name: arrays[name][:1]}):
+            with pytest.raises(Refused, match=r"file is damaged \(the average of stem.0.weight\): use an older one"):
+                job.average.restore(odd, [], "file")

@@ -11,6 +11,7 @@ from gluon_tricks.paper import estimate
 from gluon_tricks.paper.cells import Cell
 from gluon_tricks.paper.metrics import mean_history
 from gluon_tricks.paper.own_scale import sooner
+from gluon_tricks.paper.speeds import kind_of
 from gluon_tricks.recipes.recipe import Recipe, apply_setting
 from gluon_tricks.recipes.transfer import DetectionRecipe
 from gluon_tricks.tasks.classification.evaluation import ClassificationScores
@@ -193,7 +194,7 @@ def test_a_rollback_takes_the_rate_back_too(recipe, tmp_path, monkeypatch):
 
 
 def test_a_plan_says_that_nobody_knows(tmp_path, monkeypatch):
-    monkeypatch.setattr(estimate, "_rates", lambda recipes: {estimate._kind(recipes[0]): 1000.0})
+    monkeypatch.setattr(estimate, "_rates", lambda recipes, *rest: {kind_of(recipes[0]): 1000.0})
     monkeypatch.setattr(estimate, "_images", lambda cell: (1000, 0))
     cell = Cell("table6/a/b", Recipe(epochs=10, input_size=32, tricks=(Plateau(),)), tmp_path / "seed0")
     first, last = estimate.plan([cell])

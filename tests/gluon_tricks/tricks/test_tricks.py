@@ -232,7 +232,7 @@ def test_zero_gamma_asks_the_network():
 
 def test_every_trick_is_named_once():
     labels = [trick.label() for trick in TRICKS]
-    assert len(set(labels)) == len(labels) == 24
+    assert len(set(labels)) == len(labels) == 25
     assert LabelSmoothing.label() == "label_smoothing"
 
 
