@@ -24,7 +24,7 @@ CPUS = [mx.cpu(k) for k in range(8)]
 def recipe(tiny_records):
     """Of 48 images three steps of 16; dropout, mixup by image and augmentation draw numbers for every group.
 
-    With some seeds rounding takes a number across a ReLU's 0, and networks that are equal but for it part: not with 2.
+    With some seeds rounding takes a number across a ReLU's 0, and what was equal parts: not with 2.
     """
     return Recipe(
         model="cifar_resnet20_v1", data="records", train=(str(tiny_records / "train.rec"),),
