@@ -34,7 +34,7 @@ IMAGENETTE = SHAPES.set(name="imagenette", data="records", min_area=0.35, epochs
 # A person's own photos: gluon-tricks train --data PHOTOS, which also says how many epochs suit their number.
 PHOTOS = IMAGENETTE.set(name="photos", input_size=128, epochs=30, batch_size=32)
 
-# For gluon-tricks benchmark time_to_accuracy: small images that grow, tested larger than trained, and the average of the weights.
+# For gluon-tricks benchmark time_to_accuracy: small images that grow, tested larger than trained, averaged weights.
 IMAGENETTE_FAST = IMAGENETTE.set(
     name="imagenette_fast", epochs=24, input_size=160, train_size=128, crop_ratio=1.0, augment="flip",
     auto_augment="trivial",
