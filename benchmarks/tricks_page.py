@@ -48,6 +48,7 @@ _FLAGS = {  # of gluon-tricks train, as docs/training.md has them
     "mixup_or_cut_mix": "`--mixup --cutmix`",
     "random_erasing": "`--random-erasing`",
     "sigmoid_loss": "`--bce`",
+    "stochastic_depth": "`--drop-path 0.1`",
     "ema": "`--ema`",
     "clip_gradients": "`--clip-grad 1`",
     "decoupled_decay": "`--optimizer adamw`",

@@ -36,6 +36,7 @@ from gluon_tricks.tricks import (
     Plateau,
     PolyDecay,
     StepDecay,
+    StochasticDepth,
     Warmup,
     ZeroGamma,
 )
@@ -243,6 +244,7 @@ def _without_what_cannot_be(recipe: Recipe, args: argparse.Namespace) -> tuple[R
     """The recipe without its tricks that the network has no keyword for; one that was asked for is refused later."""
     asked = {setting.partition("=")[0].partition(".")[0] for setting in args.set}
     asked |= {ZeroGamma.label()} if args.last_gamma else set()
+    asked |= {StochasticDepth.label()} if args.drop_path is not None else set()
     said = []
     for trick in recipe.tricks:
         missing = set(trick.net_kwargs()) - set(keywords(recipe.model))

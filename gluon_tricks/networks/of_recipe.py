@@ -22,9 +22,11 @@ from gluon_tricks.ranks import distributed
 from gluon_tricks.ranks.sync_batch_norm import SyncBatchNorm
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
-from model_zoo import get_model
+from model_zoo import get_model, keywords
 from model_zoo.classifier import is_whole
 from model_zoo.summary import summarise
+
+_TRAINING_ALONE = ("drop_path", "drop_path_per")  # keywords of networks
 
 
 def untrained(recipe: Recipe, pretrained: str = "", ctx=None, to_train: bool = False) -> mx.gluon.HybridBlock:
@@ -50,17 +52,32 @@ def network_keywords(recipe: Settings, to_train: bool, others: Sequence[str] = (
     """The recipe's keywords of its network, or base network, a normalisation layer being made from its name.
 
     Args:
+        to_train: as of untrained; otherwise without what the network does in training alone.
         others: keywords that are not for the recipe to say, beside those that never are.
 
     Raises:
         Refused: it says one of them, or a normalisation layer that there is not.
     """
     kwargs = recipe.net_kwargs()
+    _require_taken(recipe)
+    if not to_train:  # else an exported graph would have the dropped branches' operators, which fusion cannot pass
+        kwargs = {name: value for name, value in kwargs.items() if name not in _TRAINING_ALONE}
     for name in {"pretrained", "ctx", "any_classes", *others} & kwargs.keys():
         raise Refused(f"net.{name} cannot be set here: use --set classes=K, --use-pretrained or --num-gpus")
     if "norm_layer" in kwargs:
         kwargs["norm_layer"] = _norm_layer(kwargs["norm_layer"], recipe.model, to_train and distributed.ranks() > 1)
     return kwargs
+
+
+def _require_taken(recipe: Settings) -> None:
+    """Refuses a trick whose keywords the network does not take."""
+    for trick in recipe.tricks:
+        missing = [name for name in trick.net_kwargs() if name not in keywords(recipe.model)]
+        if missing:
+            raise Refused(
+                f"{trick.label()} is for networks that take {', '.join(missing)}, the residual ones, and "
+                f"{recipe.model} does not: leave {trick.label()} out, or choose another network"
+            )
 
 
 def restored_classifier(

@@ -5,7 +5,7 @@ import pytest
 from gluon_tricks.cli import command_line
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.recipes.recipe import Recipe
-from gluon_tricks.tricks import CutMix, Mixup, MixupOrCutMix, RandomErasing, SigmoidLoss
+from gluon_tricks.tricks import CutMix, Mixup, MixupOrCutMix, RandomErasing, SigmoidLoss, StochasticDepth
 
 
 def tricks(*words, begun=None):
@@ -24,6 +24,9 @@ def tricks(*words, begun=None):
         ("--mixup --cutmix --set mixup_or_cut_mix.cut=0.3", [MixupOrCutMix(cut=0.3)]),
         ("--random-erasing", [RandomErasing()]),
         ("--random-erasing 0.5 --set random_erasing.fill=noise", [RandomErasing(0.5, fill="noise")]),
+        ("--mixup --random-erasing", [RandomErasing(), Mixup()]),
+        ("--drop-path --model resnet50_v1d", [StochasticDepth()]),
+        ("--drop-path 0.2 --set stochastic_depth.per=batch", [StochasticDepth(0.2, "batch")]),
         ("--bce", [SigmoidLoss()]),
         ("--bce 0.2", [SigmoidLoss(0.2)]),
         ("--set sigmoid_loss.over=sum", [SigmoidLoss(over="sum")]),
@@ -40,6 +43,7 @@ def test_flags(words, expected):
         (CutMix(0.5), "--mixup", MixupOrCutMix(0.2, 0.5)),
         (CutMix(0.5), "--cutmix-alpha 0.7", CutMix(0.7)),
         (MixupOrCutMix(cut=0.9), "--mixup-alpha 0.3", MixupOrCutMix(0.3, cut=0.9)),
+        (StochasticDepth(0.3, "batch"), "--drop-path 0.2", StochasticDepth(0.2, "batch")),
         (MixupOrCutMix(cut=0.9), "--cutmix --cutmix-alpha 2", MixupOrCutMix(0.2, 2.0, cut=0.9)),
     ],
 )
@@ -56,6 +60,7 @@ def test_what_a_recipe_has_stays_where_no_flag_says_otherwise(present, words, ex
         ("--mixup-off-epoch 1", "--mixup-alpha and --mixup-off-epoch go with --mixup"),
         ("--cutmix --cutmix-alpha -1", "alpha must be 0, or 0.0001 and more"),
         ("--random-erasing 2", "probability is 2.0: it must lie in|probability must lie in"),
+        ("--drop-path 1", r"rate must lie in \[0, 1\)"),
         ("--bce 1.5", "threshold is 1.5|threshold must lie in"),
     ],
 )
