@@ -32,7 +32,8 @@ from gluon_tricks.core.files import require_name
 from gluon_tricks.core.wording import plural, quoted
 from gluon_tricks.ranks import launcher
 from gluon_tricks.ranks.environment import of_ranks
-from gluon_tricks.ranks.hosts import check_hosts, parse_hosts
+from gluon_tricks.ranks.failure import Failure
+from gluon_tricks.ranks.hosts import Host, check_hosts, has_file, parse_hosts
 
 _STOPS = {number: number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}  # and what the ranks get
 _STOPS[signal.SIGHUP] = signal.SIGTERM  # the terminal is gone
@@ -100,19 +101,13 @@ def launch(args: argparse.Namespace) -> int:
     if wrong:
         raise Refused(f"{'; '.join(wrong.values())}: fix it, or leave the host out of -H")
     runner = [launcher.horovodrun(), *(["-p", str(args.ssh_port)] if args.ssh_port else []), *more_words]
-    logs, ranks, more = (
-        args.logs or pathlib.Path("runs") / time.strftime(f"launch-%Y%m%d-%H%M%S-{os.getpid()}"),
-        args.ranks,
-        {},
-    )
+    logs = args.logs or pathlib.Path("runs") / time.strftime(f"launch-%Y%m%d-%H%M%S-{os.getpid()}")
+    ranks, more, begun = args.ranks, {}, "--resume" in command
     for restart in range(args.max_restarts + 1):
-        job = launcher.Launch(command, ranks, hosts, logs, runner, more=more, passed=args.pass_on)
-        before = {number: signal.getsignal(number) for number in _STOPS}
-        for number in _STOPS:
-            signal.signal(number, lambda number, frame, job=job: job.stop(_STOPS[number]))
-        failure = job.wait(args.stuck_after)
-        for number, handler in before.items():  # until the next start there is no job to stop
-            signal.signal(number, handler)
+        job = launcher.Launch(
+            command, ranks, hosts, logs, runner, more=more, passed=args.pass_on, ssh_port=args.ssh_port
+        )
+        failure = _wait(job, args.stuck_after)
         if failure is None:
             return 0
         if failure.code == RESUMABLE and not failure.stuck:
@@ -120,7 +115,8 @@ def launch(args: argparse.Namespace) -> int:
         print(f"{failure}; the logs are in {logs}", *failure.tail, sep="\n  ", file=sys.stderr, flush=True)
         if not failure.is_loss() or job.stops or restart == args.max_restarts:
             return 2 if failure.code == 2 else 1
-        hosts, ranks = _those_that_answer(hosts, args, script)
+        begun = begun or job.lives.has_begun()
+        hosts, ranks = _those_that_answer(hosts, args, script, begun)
         if "--resume" not in command:
             command += ["--resume", "auto"]
         more = {launcher.RESTARTED: f"restart {restart + 1} of {args.max_restarts}, {failure}"}
@@ -128,8 +124,25 @@ def launch(args: argparse.Namespace) -> int:
     return 1
 
 
-def _those_that_answer(hosts, args: argparse.Namespace, script: pathlib.Path | None):
-    """The hosts that are still there, and how many ranks they take."""
+def _wait(job: launcher.Launch, stuck_after: float) -> Failure | None:
+    """Until the job ends; signals are for the job, and again for this process when there is none to stop."""
+    before = {number: signal.getsignal(number) for number in _STOPS}
+    for number in _STOPS:
+        signal.signal(number, lambda number, frame: job.stop(_STOPS[number]))
+    failure = job.wait(stuck_after)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    return failure
+
+
+def _those_that_answer(
+    hosts: Sequence[Host], args: argparse.Namespace, script: pathlib.Path | None, begun: bool = False
+) -> tuple[list[Host], int]:
+    """The hosts that are still there, and how many ranks they take.
+
+    Args:
+        begun: there is a run to go on with, on the first host's disk at least.
+    """
     wrong = check_hosts(hosts, script, args.ssh_port)
     left = [host for host in hosts if host.name not in wrong]
     if not left:
@@ -138,7 +151,19 @@ def _those_that_answer(hosts, args: argparse.Namespace, script: pathlib.Path | N
         )
     for line in wrong.values():
         print(f"left out: {line}", file=sys.stderr)
+    if begun and left[0] != hosts[0]:
+        _require_the_run(args, hosts[0], left[0])
     return left, min(args.ranks, sum(host.slots for host in left))
+
+
+def _require_the_run(args: argparse.Namespace, lost: Host, first: Host) -> None:
+    """Refuses to go on where the run is not: another would begin there."""
+    run = pathlib.Path(args.command[args.command.index("--save-dir") + 1])
+    if not has_file(first, args.ssh_port, run / "recipe.json"):
+        raise Refused(
+            f"the run {run} is on {lost.name} and not on {first.name}, which would be the first host now: once "
+            f"{lost.name} answers, give the same command with --resume auto"
+        )
 
 
 @command

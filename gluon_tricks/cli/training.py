@@ -30,6 +30,7 @@ from gluon_tricks.data.records import BadRecord
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.networks.checkpoint import list_checkpoints
 from gluon_tricks.ranks import distributed, heartbeat, launcher
+from gluon_tricks.ranks.failure import OTHER_ENDED
 from gluon_tricks.recipes.kinds import read_recipe, recipe_from_json
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.training.divergence import Diverged
@@ -104,7 +105,7 @@ def train(
     except mx.MXNetError as error:
         if "Horovod has been shut down" not in str(error):
             raise
-        print("another rank has ended, so this one cannot go on", file=sys.stderr, flush=True)
+        print(OTHER_ENDED, file=sys.stderr, flush=True)
         time.sleep(10)  # the launcher is to see the end of that one first
         return 1
     except (BadRecord, Diverged) as error:

@@ -67,5 +67,12 @@ def _close_broken_output() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        with contextlib.suppress(OSError), open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        with contextlib.suppress(OSError):
+            output_to_nowhere(sys.stdout.fileno())
+
+
+def output_to_nowhere(*descriptors: int) -> None:
+    """From now on what is written to these, such as 1 and 2, is lost and is no error."""
+    with open(os.devnull, "w") as nowhere:
+        for descriptor in descriptors:
+            os.dup2(nowhere.fileno(), descriptor)

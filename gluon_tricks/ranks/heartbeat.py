@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 
+from gluon_tricks.core.commands import output_to_nowhere
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import quoted
 
 MARK = "gluon_tricks heartbeat:"  # then: step, number of moves so far, 1 if it waits for other ranks
 VARIABLE = "GLUON_TRICKS_HEARTBEAT"  # seconds between two; without it there are none
 
+_unheard = threading.Lock()  # taken once there is no launcher any more
 _place = {"step": 0, "moves": 0, "waiting": 0}
 
 
@@ -49,10 +52,33 @@ def waiting() -> Iterator[None]:
 
 
 def _beat(seconds: float) -> None:
+    """Without anyone to hear it, as when the launcher was killed on another machine, the rank is asked to stop."""
     while True:
-        sys.stderr.write(f"{MARK} {_place['step']} {_place['moves']} {_place['waiting']}\n")
-        sys.stderr.flush()
+        try:
+            sys.stderr.write(f"{MARK} {_place['step']} {_place['moves']} {_place['waiting']}\n")
+            sys.stderr.flush()
+        except OSError:
+            _nobody_hears()
+            return
         time.sleep(seconds)
+
+
+@contextlib.contextmanager
+def with_or_without_launcher() -> Iterator[None]:
+    """What is printed inside may find nobody to hear it any more: then, too, the rank is asked to stop."""
+    try:
+        yield
+    except BrokenPipeError:
+        if VARIABLE not in os.environ:
+            raise
+        _nobody_hears()
+
+
+def _nobody_hears() -> None:
+    """The process asks itself to stop, once; what it says until then goes nowhere."""
+    if _unheard.acquire(blocking=False):
+        output_to_nowhere(1, 2)
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 class RankMonitor:
@@ -73,10 +99,19 @@ class RankMonitor:
         self._beats[rank] = now, moved if words[:1] == before[:1] else now, step, words
         return True
 
+    def silent(self, after: float) -> dict[int, tuple[float, str]]:
+        """Rank -> seconds since its last sign of life and the step that it told, where these are more than `after`."""
+        now = self._clock()
+        return {rank: (now - beat, step) for rank, (beat, _, step, _) in self._beats.items() if now - beat > after}
+
+    def has_begun(self) -> bool:
+        """Whether any rank has done a step."""
+        return any(step != "0" for _, _, step, _ in self._beats.values())
+
     def stuck(self, after: float) -> str:
         """Which ranks have been silent for so many seconds, or else hang while others wait; "": none."""
         now, beats = self._clock(), sorted(self._beats.items())
-        silent = [(rank, step) for rank, (beat, _, step, _) in beats if now - beat > after]
+        silent = [(rank, step) for rank, (_, step) in sorted(self.silent(after).items())]
         still = [
             (rank, step)
             for rank, (_, moved, step, words) in beats

@@ -67,10 +67,9 @@ def check_hosts(hosts: Sequence[Host], script: pathlib.Path | None, ssh_port: in
     test += "from gluon_tricks.ranks import hosts; print(*hosts.identity())"
     words = f"cd {shlex.quote(os.getcwd())}" + (f" && test -f {shlex.quote(str(script))}" if script else "")
     words += f" && {shlex.quote(sys.executable)} -c {shlex.quote(test)}"
-    port = ["-p", str(ssh_port)] if ssh_port else []
     wrong, named = {}, {}  # named: host name -> who has it, of -H, and which machine that is
     for host in hosts:
-        who, problem = (" ".join(identity()), "") if host.is_here else _ask(host.name, port, words)
+        who, problem = (" ".join(identity()), "") if host.is_here else _ask(host.name, ssh_port, words)
         if not problem:
             name, _, machine = who.partition(" ")
             other, its = named.setdefault(name, (host.name, machine))
@@ -83,14 +82,38 @@ def check_hosts(hosts: Sequence[Host], script: pathlib.Path | None, ssh_port: in
     return wrong
 
 
-def _ask(name: str, port: Sequence[str], words: str) -> tuple[str, str]:
+def run_there(name: str, ssh_port: int | None, words: Sequence[str]) -> bool:
+    """Whether a command on another machine, in the folder of this process, ends well."""
+    line = f"cd {shlex.quote(os.getcwd())} && {shlex.join(words)}"
+    try:
+        done = subprocess.run(_ssh(name, ssh_port, line), capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
+
+
+def has_file(host: Host, ssh_port: int | None, path: pathlib.Path) -> bool:
+    """Whether a host has a file; a relative path begins at the folder of this process."""
+    return path.exists() if host.is_here else run_there(host.name, ssh_port, ["test", "-e", str(path)])
+
+
+def _ssh(name: str, ssh_port: int | None, line: str) -> list[str]:
+    port = ["-p", str(ssh_port)] if ssh_port else []
+    return ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", *port, name, line]
+
+
+def _ask(name: str, ssh_port: int | None, line: str) -> tuple[str, str]:
     """The last line that a command prints on another machine, or what is wrong with it."""
-    ssh = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", *port, name, words]
+    ssh = _ssh(name, ssh_port, line)
     try:
         done = subprocess.run(ssh, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
     except subprocess.TimeoutExpired:
         return "", f"{name} did not answer over ssh within 60 s"
     said = (done.stderr.strip().splitlines() or ["no such folder or script there"])[-1]
+    if done.returncode == 255 and "HOST IDENTIFICATION HAS CHANGED" in done.stderr:
+        return "", f"{name} has another host key than ssh knows it by, so it may be another machine ({said})"
+    if done.returncode == 255 and "Host key verification failed" in said:
+        return "", f"ssh does not know the host key of {name} yet ({said}): log in there once by hand"
     if done.returncode == 255:
         return "", f"{name} does not answer ssh without a password ({said})"
     if done.returncode:

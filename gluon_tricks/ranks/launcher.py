@@ -25,7 +25,8 @@ from gluon_tricks.core.files import opened_to_append, writing
 from gluon_tricks.core.reading import opened
 from gluon_tricks.ranks import heartbeat
 from gluon_tricks.ranks.environment import of_ranks
-from gluon_tricks.ranks.hosts import Host
+from gluon_tricks.ranks.failure import Failure
+from gluon_tricks.ranks.hosts import Host, run_there
 
 RESTARTED = "GLUON_TRICKS_RESTARTED"  # in the environment of ranks that were started again: why
 _MARK = "GLUON_TRICKS_LAUNCH"  # in the environment of every rank: which launch it belongs to
@@ -35,6 +36,7 @@ _ASK = """import horovod.mxnet as horovod
 print("Gloo:", horovod.gloo_built(), "MPI:", horovod.mpi_built(), "NCCL:", bool(horovod.nccl_built()))"""
 _TAIL_BYTES = 1 << 16
 _TAIL = 12  # last lines of the log that are shown of a rank that failed
+_SILENT = 10  # seconds without a heartbeat, of which there is one a second, after which a rank counts as silent
 
 
 def horovodrun() -> str:
@@ -74,47 +76,6 @@ def _horovodrun() -> tuple[str, list[str]]:
     return path, [name for name in ("Gloo", "MPI", "NCCL") if f"{name}: True" in built.stdout]
 
 
-@dataclasses.dataclass
-class Failure:
-    """How a job ended that did not end well: the first rank to go, its exit code, the end of its log; or why it had to.
-
-    Args:
-        stuck: which ranks hung, in words.
-    """
-
-    rank: int | None
-    code: int
-    tail: tuple[str, ...] = ()
-    stuck: str = ""
-
-    def consequence(self) -> int:
-        """How much it looks like what the end of another rank has led to; the ends' order alone does not tell.
-
-        Of a rank that is lost the others hear at once: Horovod shuts down in them, or horovodrun ends them.
-        """
-        if self.code in (-signal.SIGTERM, 128 + signal.SIGTERM):
-            return 3
-        if self.code in (-signal.SIGABRT, 128 + signal.SIGABRT):
-            return 2
-        return int(self.code == 1 and any("Horovod has been shut down" in line for line in self.tail))
-
-    def is_loss(self) -> bool:
-        """Whether a rank was lost, so that starting again may help: it ended by a signal, hung, or has said why.
-
-        A training that is refused or stops by itself ("stopped: ...") would do so again.
-        """
-        return bool(self.stuck) or self.code != 2 and not any(line.startswith("stopped: ") for line in self.tail)
-
-    def __str__(self) -> str:
-        if self.stuck:
-            return self.stuck
-        if self.rank is None:
-            return f"horovodrun ended with exit code {self.code}"
-        number = -self.code if self.code < 0 else self.code - 128
-        named = number in {s.value for s in signal.Signals}
-        return f"rank {self.rank} ended by {signal.Signals(number).name if named else f'exit code {self.code}'}"
-
-
 class Launch:
     """One start of a job.
 
@@ -126,14 +87,16 @@ class Launch:
         out, err: take rank 0's lines.
         more: environment variables of the ranks.
         passed: names of variables that they get beside those of environment.of_ranks, or NAME=VALUE.
+        ssh_port: of the hosts.
     """
 
     def __init__(
         self, command: Sequence[str], ranks: int, hosts: Sequence[Host], logs: pathlib.Path, runner: Sequence[str],
         out: TextIO = sys.stdout, err: TextIO = sys.stderr, more: dict[str, str] | None = None,
-        passed: Sequence[str] = (),
+        passed: Sequence[str] = (), ssh_port: int | None = None,
     ):  # fmt: skip
         self.logs, self.out, self.err, self.stops = logs, out, err, 0
+        self.hosts, self.ssh_port = hosts, ssh_port
         self.lives, self.stuck = heartbeat.RankMonitor(), ""
         self.mark = uuid.uuid4().hex
         environment = of_ranks(with_cuda_libraries(inherited_environment()), passed)
@@ -141,7 +104,7 @@ class Launch:
         words += ["-H", ",".join(f"{host.name}:{host.slots}" for host in hosts), *command]
         with writing(logs):
             logs.mkdir(parents=True, exist_ok=True)
-        self._files = {}
+        self._files, self._begins = {}, {}
         self.process = subprocess.Popen(
             words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
             env={**environment, heartbeat.VARIABLE: "1", **(more or {}), _MARK: self.mark},
@@ -157,12 +120,14 @@ class Launch:
         """
         watcher = threading.Thread(target=self._watch, args=(stuck_after,), daemon=True)
         watcher.start()
-        ends: list[Failure] = []
+        ends, silent = [], ""
         for line in self.process.stdout:
             found = _LINE.match(line)
             if found is None:
                 left = _EXIT.search(line)
-                ends += [Failure(int(left[1]), _signed(int(left[2])))] if left else []
+                if left:
+                    silent = silent if ends else self._silent()
+                    ends.append(Failure(int(left[1]), _signed(int(left[2])), host=self._host_of(int(left[1]))))
                 self._write("horovodrun.log", line)
             elif not self.lives.hear(int(found[1]), line[found.end() :]):
                 self._show(int(found[1]), found[2], line[found.end() :])
@@ -175,7 +140,23 @@ class Launch:
         if code and not ends:
             return Failure(None, code, self._tail("horovodrun.log"))
         ends = [dataclasses.replace(end, tail=self._tail(f"rank.{end.rank}.log")) for end in ends]
-        return min(ends, key=Failure.consequence, default=None)
+        first = min(ends, key=Failure.consequence, default=None)
+        return Failure(None, code, stuck=silent) if first and silent and first.consequence() else first
+
+    def _host_of(self, rank: int) -> str:
+        """Where a rank runs; "" here."""
+        host = [host for host in self.hosts for _ in range(host.slots)][rank]
+        return "" if host.is_here else host.name
+
+    def _silent(self) -> str:
+        """Which ranks are no longer heard of, in words: of a host that is cut off there is no end to see."""
+        words = []
+        for rank, (seconds, step) in sorted(self.lives.silent(_SILENT).items()):
+            where = f" on {self._host_of(rank)}" if self._host_of(rank) else ""
+            words.append(
+                f"rank {rank}{where} has given no sign of life for {seconds:.0f} s; the step it last reported: {step}"
+            )
+        return ", ".join(words)
 
     def _watch(self, stuck_after: float) -> None:
         while self.process.poll() is None and not self.stuck:
@@ -185,14 +166,25 @@ class Launch:
             self.process.terminate()
 
     def stop(self, number: int) -> None:
-        """Passes a signal on: to a rank here, which makes all of them stop together; otherwise, or again, to all."""
+        """Passes a signal on: to one rank, which makes all of them stop together; when it comes again, to all."""
         self.stops += 1
         here = ranks_here(self.mark)
+        if self.stops == 1 and not here and not all(host.is_here for host in self.hosts):
+            threading.Thread(target=self._stop_elsewhere, args=(number,), daemon=True).start()
+            return
         if self.stops > 1 or not here:
             self.process.terminate()  # horovodrun ends every rank, after 5 seconds by force
         for pid in here.values() if self.stops > 1 else list(here.values())[:1]:
             with contextlib.suppress(ProcessLookupError):  # it has just ended
                 os.kill(pid, number)
+
+    def _stop_elsewhere(self, number: int) -> None:
+        """A signal to a rank of another host, or the end where none can be told."""
+        code = f"from gluon_tricks.ranks import launcher; launcher.tell({self.mark!r}, {int(number)})"
+        for host in self.hosts:
+            if not host.is_here and run_there(host.name, self.ssh_port, [sys.executable, "-c", code]):
+                return
+        self.process.terminate()
 
     def _show(self, rank: int, stream: str, line: str) -> None:
         self._write(f"rank.{rank}.log", line)
@@ -204,12 +196,14 @@ class Launch:
         with contextlib.suppress(OSError):  # nor is a full disk: the ranks find that out by themselves
             if name not in self._files:
                 self._files[name] = opened_to_append(self.logs / name)  # closed by wait
+                self._begins[name] = os.fstat(self._files[name].fileno()).st_size
             print(line.rstrip("\n"), file=self._files[name], flush=True)
 
     def _tail(self, name: str) -> tuple[str, ...]:
-        with contextlib.suppress(OSError):
+        """The last lines of a log that were written since this start."""
+        with contextlib.suppress(OSError, KeyError):  # KeyError: nothing was written
             with opened(self.logs / name) as file:
-                file.seek(max(file.seek(0, os.SEEK_END) - _TAIL_BYTES, 0))
+                file.seek(max(file.seek(0, os.SEEK_END) - _TAIL_BYTES, self._begins[name]))
                 return tuple(file.read(_TAIL_BYTES).decode("utf-8", "replace").splitlines()[-_TAIL:])
         return ()
 
@@ -236,3 +230,14 @@ def ranks_here(mark: str) -> dict[int, int]:
         if variables.get(_MARK) == mark and "HOROVOD_RANK" in variables:
             found[int(variables["HOROVOD_RANK"])] = int(path.parent.name)
     return dict(sorted(found.items()))
+
+
+def tell(mark: str, number: int) -> None:
+    """Signals one rank of a launch that runs on this machine; without any the process ends with exit code 1.
+
+    Another machine runs it for `Launch.stop`.
+    """
+    here = ranks_here(mark)
+    if not here:
+        sys.exit(1)
+    os.kill(min(here.items())[1], number)

@@ -27,6 +27,7 @@ from gluon_tricks.core.files import CannotWrite, opened_to_append, require_name,
 from gluon_tricks.core.foreign import import_tensorboard
 from gluon_tricks.core.reading import TOLD_BYTES, read_text
 from gluon_tricks.core.wording import one_line
+from gluon_tricks.ranks import heartbeat
 from gluon_tricks.training.step_losses import StepLosses
 from gluon_tricks.tricks.schedule import Plan
 
@@ -109,8 +110,9 @@ class Journal:
             return
         line = one_line(line)
         self._log(line)
-        tqdm.tqdm.write(line, file=sys.stdout)
-        sys.stdout.flush()
+        with heartbeat.with_or_without_launcher():
+            tqdm.tqdm.write(line, file=sys.stdout)
+            sys.stdout.flush()
 
     def warn(self, line: str) -> None:
         """say, and an event."""

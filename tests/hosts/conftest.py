@@ -4,6 +4,8 @@ import contextlib
 import csv
 import importlib.util
 import os
+import pathlib
+import shutil
 import sys
 import time
 
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 from gluon_tricks.networks.checkpoint import list_checkpoints, read_checkpoint
+from tests.ranks.conftest import training
 
 from . import network as made
 
@@ -23,12 +26,6 @@ def network(missing, tmp_path_factory):
     if importlib.util.find_spec("horovod") is None:
         missing("Horovod is not installed: make venv builds it where there is a C++ compiler")
     return lambda **settings: made.Network(tmp_path_factory.mktemp("hosts"), **settings)
-
-
-@pytest.fixture
-def two_hosts(network):
-    with network() as both:
-        yield both
 
 
 def command(hosts, logs, words, *flags):
@@ -46,21 +43,10 @@ def run(host, *words, **more):
     return host.run(command(*words), env=ENVIRONMENT, **more)
 
 
-@contextlib.contextmanager
-def started(host, *words):
-    """launch.py on a host: its process, which ends with the context at the latest."""
-    process = host.start(command(*words), env=ENVIRONMENT)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
 def wait_for(process, condition, seconds=120):
     until = time.monotonic() + seconds
     while not condition():
-        assert process.poll() is None, process.communicate()
+        assert process is None or process.poll() is None, process.communicate()
         assert time.monotonic() < until, f"not within {seconds} s"
         time.sleep(0.05)
 
@@ -82,3 +68,58 @@ def assert_the_same(folder, other):
     assert arrays.keys() == others.keys() and rows == other_rows
     for name, array in arrays.items():
         np.testing.assert_array_equal(others[name], array, err_msg=name)
+
+
+class Holdable:
+    """A training of `held.py` on two hosts, in the sixth of whose eight steps host2 can be held.
+
+    Args:
+        network: that has the hosts.
+        records: of tests/conftest.py.
+        launching: the number of the host that launch.py runs on.
+        flags: of launch.py.
+        more: of the training.
+    """
+
+    def __init__(self, network, records, name="run", launching=1, flags=(), more=()):
+        self.network, self.launching = network, network.hosts[launching - 1]
+        self.one, self.two = network.hosts[:2]
+        self.logs, self.run = network.folder / f"{name}-logs", self.one.path(name)
+        words = training(records, network.disk / name, "--batch-size", "6", "--save-steps", "3", *more)
+        self.words = [pathlib.Path(__file__).with_name("held.py"), network.disk, *words[1:]]
+        self.flags = flags
+
+    @contextlib.contextmanager
+    def held(self, *more):
+        """The job, held; it goes on when the context ends."""
+        self.two.path("hold").touch()
+        process = self.start(*more)
+        try:
+            wait_for(process, self.two.path("held").exists)
+            yield process
+            self.two.path("held").unlink()
+        except BaseException:
+            process.kill()
+            raise
+
+    def start(self, *more):
+        return self.launching.start(self._command(more), env=ENVIRONMENT)
+
+    def finish(self, *more):
+        """From start or checkpoint to the end."""
+        return self.launching.run(self._command(more), env=ENVIRONMENT)
+
+    def _command(self, more):
+        return command("host1:1,host2:1", self.logs, [*self.words, *more], *self.flags)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(network, tiny_records, tmp_path_factory):
+    """The folder of the same run with both ranks on one host, which nothing disturbs."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with network() as hosts:
+        job = Holdable(hosts, tiny_records)
+        done = hosts.hosts[0].run(command("host1:2", folder / "logs", job.words), env=ENVIRONMENT)
+        assert done.returncode == 0, done.stderr
+        shutil.copytree(job.run, folder / "run")
+    return folder / "run"

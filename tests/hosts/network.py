@@ -153,13 +153,13 @@ class Host:
         return pathlib.Path(f"/proc/{self.pid}/root{self.disk}") / path
 
     def processes(self, word: str = "") -> list[int]:
-        """Ids, here, of its processes but init, or of those that have a word on their command line."""
+        """Ids, here, of its processes but init, or of those that have some words on their command line."""
         found = []
         mine = os.readlink(f"/proc/{self.pid}/ns/pid")
         for path in pathlib.Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):  # ended meanwhile
                 here = os.readlink(path / "ns/pid") == mine and int(path.name) != self.pid
-                if here and (not word or word.encode() in (path / "cmdline").read_bytes().split(b"\0")):
+                if here and word.encode() in (path / "cmdline").read_bytes().replace(b"\0", b" "):
                     found.append(int(path.name))
         return found
 
@@ -208,7 +208,13 @@ class Host:
 
     def mount(self, *words: object) -> None:
         """A mount that this host alone sees."""
-        subprocess.run(["nsenter", "--target", str(self.pid), "--mount", "mount", *map(str, words)], check=True)
+        self._in_its_mounts("mount", *words)
+
+    def unmount(self, folder: pathlib.Path) -> None:
+        self._in_its_mounts("umount", folder)
+
+    def _in_its_mounts(self, *words: object) -> None:
+        subprocess.run(["nsenter", "--target", str(self.pid), "--mount", *map(str, words)], check=True)
 
 
 class Network:
@@ -276,6 +282,7 @@ class Network:
         known = []
         for host, name in zip(self.hosts, self.names):
             (host.folder / "home" / ".ssh").mkdir(parents=True, mode=0o700)
+            (host.folder / "home" / "empty").mkdir()
             _key(host.folder / "host_key")
             words = (host.folder / "host_key.pub").read_text().split()[:2]
             known += [" ".join([one if self.port == 22 else f"[{one}]:{self.port}", *words])

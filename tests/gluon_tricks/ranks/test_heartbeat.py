@@ -1,5 +1,9 @@
 """Which rank hangs, as the ranks' heartbeats tell."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from gluon_tricks.core.errors import Refused
@@ -42,6 +46,65 @@ def test_who_stands_still():
     now[0] = 52.0
     hear((9, 9, 1), (9, 10, 1), (9, 9, 1))
     assert lives.stuck(10).count("has not moved for 10 s; the step it last reported: 9") == 3
+
+
+def test_who_is_silent_and_whether_there_is_a_step():
+    now = [0.0]
+    lives = RankMonitor(lambda: now[0])
+    assert not lives.has_begun() and lives.silent(10) == {}
+    for time, beats in ((0, {0: "0 0 0", 1: "0 0 0"}), (5, {0: "0 0 1", 1: "0 0 0"}), (30, {0: "0 0 1"})):
+        now[0] = time
+        for rank, words in beats.items():
+            lives.hear(rank, f"gluon_tricks heartbeat: {words}")
+    assert lives.silent(10) == {1: (25.0, "0")} and lives.silent(25) == {} and not lives.has_begun()
+    lives.hear(1, "gluon_tricks heartbeat: 1 1 0")
+    assert lives.silent(10) == {} and lives.has_begun()
+
+
+UNHEARD = """
+import signal, sys, time
+from gluon_tricks.ranks import heartbeat
+asked = []
+signal.signal(signal.SIGTERM, lambda *_: asked.append(1))
+{start}
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(100):
+    {say}
+    time.sleep(0.1)
+    if asked: break
+time.sleep(0.5)
+print("this is not to end it", flush=True)
+sys.exit(10 + len(asked))
+"""
+
+
+@pytest.mark.parametrize(
+    "start, say",
+    [
+        ("heartbeat.start()", "pass"),
+        ("", "exec('with heartbeat.with_or_without_launcher(): print(1, flush=True)')"),
+    ],
+)
+def test_a_rank_that_nobody_hears_asks_itself_to_stop_once(start, say):
+    """By its heartbeat, or by what it says; with a launcher it is heard."""
+    environment = {**os.environ, heartbeat.VARIABLE: "0.1"}
+    rank = subprocess.Popen(
+        [sys.executable, "-c", UNHEARD.format(start=start, say=say)], env=environment, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    while rank.stdout.readline() != "ready\n":
+        pass
+    rank.stdout.close()
+    rank.stdin.write("\n")
+    rank.stdin.close()
+    assert rank.wait(timeout=60) == 11
+
+
+def test_without_a_launcher_an_output_that_is_closed_is_an_error(monkeypatch):
+    monkeypatch.delenv(heartbeat.VARIABLE, raising=False)
+    with pytest.raises(BrokenPipeError), heartbeat.with_or_without_launcher():
+        raise BrokenPipeError
 
 
 @pytest.mark.parametrize("seconds", ["x", "nan", "-1", "0", ""])

@@ -1,0 +1,61 @@
+"""How a job ended that did not end well: which rank was the first to go, and why."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+
+OTHER_ENDED = "another rank has ended, so this one cannot go on"  # what a rank says before it ends for that reason
+_LOST_BY_SSH = -1  # ssh's own exit code, 255, as launcher.signed takes it
+
+
+@dataclasses.dataclass
+class Failure:
+    """How a job ended that did not end well: the first rank to go, its exit code, the end of its log; or why it had to.
+
+    Args:
+        stuck: which ranks hung or fell silent, in words.
+        host: where the rank ran, if that is another machine.
+    """
+
+    rank: int | None
+    code: int
+    tail: tuple[str, ...] = ()
+    stuck: str = ""
+    host: str = ""
+
+    def consequence(self) -> int:
+        """How much it looks like what the end of another rank has led to; the ends' order alone does not tell. 0: none.
+
+        Of a rank that is lost the others hear at once: Horovod shuts down in them, or horovodrun ends them, or the ssh
+        by which it started them.
+        """
+        if self.code in (-signal.SIGTERM, 128 + signal.SIGTERM):
+            return 4
+        if self.code in (-signal.SIGABRT, 128 + signal.SIGABRT):
+            return 3
+        if any(OTHER_ENDED in line or "Horovod has been shut down" in line for line in self.tail):
+            return 2
+        return int(self._is_lost_by_ssh())
+
+    def _is_lost_by_ssh(self) -> bool:
+        return bool(self.host) and self.code == _LOST_BY_SSH
+
+    def is_loss(self) -> bool:
+        """Whether a rank was lost, so that starting again may help: it ended by a signal, hung, or has said why.
+
+        A training that is refused or stops by itself ("stopped: ...") would do so again.
+        """
+        return bool(self.stuck) or self.code != 2 and not any(line.startswith("stopped: ") for line in self.tail)
+
+    def __str__(self) -> str:
+        if self.stuck:
+            return self.stuck
+        if self.rank is None:
+            return f"horovodrun ended with exit code {self.code}"
+        rank = f"rank {self.rank}" + (f" on {self.host}" if self.host else "")
+        if self._is_lost_by_ssh():
+            return f"{rank} was lost: its ssh connection has ended"
+        number = -self.code if self.code < 0 else self.code - 128
+        named = number in {s.value for s in signal.Signals}
+        return f"{rank} ended by {signal.Signals(number).name if named else f'exit code {self.code}'}"
