@@ -82,12 +82,12 @@ def doc_of(trick: type[Trick]) -> dict[str, str]:
 
 
 def rows_of(trick: type[Trick]) -> Iterator[tuple[Table, str, Row]]:
-    """The rows of tables that add it and nothing else, column by column."""
+    """The rows of tables that add it and nothing else (of mixup longer training with it), column by column."""
     for table in (TABLES[name] for name in _SHOWN if name in TABLES):
         for column in table.columns:
             for row in table.shown(column):
                 added = (*row.add, *row.also.get(column, ()))
-                if [type(one) for one in added] == [trick]:
+                if [type(one) for one in added] == [trick] and row.set.keys() <= {"epochs"}:
                     yield table, column, row
 
 

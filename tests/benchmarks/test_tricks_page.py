@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import tricks_page
 from gluon_tricks.recipes.registry import get_table
-from gluon_tricks.tricks import TRICKS, Cosine, Mixup
+from gluon_tricks.tricks import TRICKS, Cosine, Mixup, StochasticDepth
 
 
 def test_the_page_is_up_to_date():
@@ -28,4 +28,5 @@ def test_differences_of_the_paper_and_ours():
     places = [(table.name, column, row.key) for table, column, row in tricks_page.rows_of(Cosine)]
     assert ("table6", "resnet50_v1d", "cosine") in places and ("table6", "mobilenet1.0", "cosine") in places
     assert {row.key for _, _, row in tricks_page.rows_of(Mixup)} == {"mixup"}
+    assert not list(tricks_page.rows_of(StochasticDepth))  # timm's A2 differs from A3 in more than that
     assert "scale imagenette" in tricks_page.ours(table, "resnet50_v1d", table.row("cosine"))
