@@ -157,7 +157,7 @@ class _Mute:
 
     def __init__(self, gradients: Gradients):
         self.accumulate, self.clear = gradients.accumulate, gradients.clear
-        self.add_round, self.first = gradients.add_round, gradients.first
+        self.add_round, self.first, self.buckets = gradients.add_round, gradients.first, gradients.buckets
 
     def sum_over_ranks(self) -> None:
         pass
