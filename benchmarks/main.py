@@ -45,6 +45,28 @@ _KINDS = {
 
 @command
 def main(argv: list[str] | None = None) -> int:
+    args = _parser().parse_args(argv)
+    for flag in ("link", "predict"):
+        if getattr(args, flag) and args.what != "scaling":
+            raise Refused(f"--{flag} is for scaling: benchmark.py scaling --{flag} ...")
+    if args.predict:
+        _refuse_beside_predict(args)
+        print(*scaling_words.tell(args.predict), sep="\n")
+        return 0
+    if args.out:
+        require_writable(args.out, "--out")
+    results, lines = _measure(args)
+    print(*lines, sep="\n")
+    if args.out:
+        kind = _KINDS.get(args.what, "images_per_second")
+        record = {"what": lines, "machine": machine(), kind: results}
+        if args.what == "scaling":
+            record["setting"] = {**_setting(args), "cycle_ms": float(os.environ.get("HOROVOD_CYCLE_TIME", 10))}
+        write_text(args.out, json.dumps(record, indent=2) + "\n", named=True)
+    return 0
+
+
+def _parser() -> Parser:
     parser = Parser(__doc__)
     parser.add_argument("what", choices=_WHAT, help="what is timed")
     source = parser.add_mutually_exclusive_group()
@@ -95,25 +117,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     _accuracy_flags(parser.add_argument_group("time_to_accuracy"))
     parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="write every round as JSON")
-    args = parser.parse_args(argv)
-    for flag in ("link", "predict"):
-        if getattr(args, flag) and args.what != "scaling":
-            raise Refused(f"--{flag} is for scaling: benchmark.py scaling --{flag} ...")
-    if args.predict:
-        _refuse_beside_predict(args)
-        print(*scaling_words.tell(args.predict), sep="\n")
-        return 0
-    if args.out:
-        require_writable(args.out, "--out")
-    results, lines = _measure(args)
-    print(*lines, sep="\n")
-    if args.out:
-        kind = _KINDS.get(args.what, "images_per_second")
-        record = {"what": lines, "machine": machine(), kind: results}
-        if args.what == "scaling":
-            record["setting"] = {**_setting(args), "cycle_ms": float(os.environ.get("HOROVOD_CYCLE_TIME", 10))}
-        write_text(args.out, json.dumps(record, indent=2) + "\n", named=True)
-    return 0
+    return parser
 
 
 def _accuracy_flags(group: argparse._ArgumentGroup) -> None:

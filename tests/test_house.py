@@ -142,6 +142,7 @@ def test_the_loop_names_no_trick():
         "gluon_tricks.training.loop",
         "gluon_tricks.training.steps",
         "gluon_tricks.training.prepare",
+        "gluon_tricks.training.requirements",
         "gluon_tricks.training.job",
     ):
         concrete = [name for name in imported(FILES[module]) if name.startswith("gluon_tricks.tricks")]

@@ -17,7 +17,7 @@ from gluon_tricks.paper.how_many import cells_at_a_time
 from gluon_tricks.paper.speeds import Speeds
 from gluon_tricks.recipes.tables.rows import Table
 from gluon_tricks.tasks.registry import task_of
-from gluon_tricks.training.prepare import require_splittable
+from gluon_tricks.training.requirements import require_splittable
 
 
 def require_jobs(jobs: int | None, launched: bool) -> None:

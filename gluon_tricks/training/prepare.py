@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
-import platform
-import shutil
 from collections.abc import Sequence
 
 import mxnet as mx
-import numpy as np
 
-import gluon_tricks
-from gluon_tricks.core.commit import commit
-from gluon_tricks.core.environment import threads, usable_cores
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import write_text
 from gluon_tricks.core.reading import PARAMETER_BYTES, read_bytes
-from gluon_tricks.core.wording import byte_size, plural
-from gluon_tricks.machine import doctor
-from gluon_tricks.machine.checks import PROBLEM, WARNING
+from gluon_tricks.core.wording import plural
 from gluon_tricks.machine.devices import choose_contexts, choose_precision, require_usable, start_precision
 from gluon_tricks.networks import checkpoint
-from gluon_tricks.networks.of_recipe import broadcast_parameters, parameters_by_name
+from gluon_tricks.networks.of_recipe import broadcast_parameters
 from gluon_tricks.networks.parts import freeze, multiply_rates
 from gluon_tricks.ranks import distributed
 from gluon_tricks.ranks.gradients import Gradients
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.protocol import Task
 from gluon_tricks.tasks.registry import task_of
+from gluon_tricks.training.announce import announce
 from gluon_tricks.training.ascent import Ascent
 from gluon_tricks.training.average import Average
 from gluon_tricks.training.divergence import Watch
@@ -36,7 +28,14 @@ from gluon_tricks.training.job import Job, Options
 from gluon_tricks.training.journal import Journal, early_warnings
 from gluon_tricks.training.loss_scale import LossScale
 from gluon_tricks.training.optimizer import make_trainer
-from gluon_tricks.training.rounds import Rounds, doubt_of_norms, images_of_a_norm
+from gluon_tricks.training.requirements import (
+    look_at_the_machine,
+    require_alike,
+    require_readable,
+    require_space,
+    require_splittable,
+)
+from gluon_tricks.training.rounds import Rounds
 
 
 def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
@@ -45,7 +44,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     Raises:
         Refused: one sentence on what cannot work; nothing has been written but the empty run directory.
     """
-    _require_readable(recipe)
+    require_readable(recipe)
     distributed.start()
     said = list(options.notes)
     contexts = _contexts(options, said)
@@ -55,8 +54,8 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     require_splittable(recipe, contexts)
     with early_warnings() as warned:
         task = task_of(recipe)(recipe.set(dtype=precision), contexts, options.threads)
-    said += _look_at_the_machine(task.open_files)
-    _require_alike(task)
+    said += look_at_the_machine(task.open_files)
+    require_alike(task)
     goes_on = _goes_on(run_dir, options)
     with early_warnings() as more:
         net, loss = task.network(restored=goes_on), task.loss()
@@ -88,48 +87,11 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
         for line in [*warned, *more]:
             journal.warn(line)
         asked = f" in place of {asked}" if why and not options.dtype_given else ""
-        _announce(job, [*said, why if options.dtype_given else ""], resumed_from, asked)
+        announce(job, [*said, why if options.dtype_given else ""], resumed_from, asked)
     except BaseException:
         journal.close()
         raise
     return job
-
-
-def _require_readable(recipe: Settings) -> None:
-    """Refuses a recipe that could not be read back from the run, such as one with a trick of a program."""
-    try:
-        type(recipe).from_json(json.loads(json.dumps(recipe.to_json())))
-    except (Refused, TypeError) as error:
-        raise Refused(
-            f"the run could not be read back from its recipe.json ({error}): a trick of your own goes into TRICKS of "
-            "gluon_tricks/tricks/__init__.py, or into a loop of your own"
-        ) from None
-
-
-def _look_at_the_machine(files: int) -> list[str]:
-    """What gluon-tricks doctor would warn of that concerns a training; the disk is looked at when its need is known.
-
-    Raises:
-        Refused: what it would call a problem.
-    """
-    findings = doctor.examine_memory(), doctor.examine_descriptors(files)
-    for finding in findings:
-        if finding.level == PROBLEM:
-            raise Refused(f"{finding.what}: {finding.remedy}")
-    return [f"{finding.what}: {finding.remedy}" for finding in findings if finding.level == WARNING]
-
-
-def _require_alike(task: Task) -> None:
-    """Refuses ranks that would train something else than rank 0 does; where their files lie may differ."""
-    digests = task.train.records.digest, task.val.records.digest
-    odd = distributed.differing(
-        json.dumps([task.recipe.deciding("ranks"), digests, gluon_tricks.__version__, mx.__version__])
-    )
-    if odd:
-        raise Refused(
-            f"of {distributed.ranks()} ranks, {', '.join(map(str, odd))} have another recipe, precision, version or "
-            "other records than rank 0: give all the same command, the same installation and the same files"
-        )
 
 
 def _open_run(
@@ -143,7 +105,7 @@ def _open_run(
     journal, refusal = None, ""
     try:
         if distributed.rank() == 0:
-            _require_space(net, run_dir, options, task.recipe)
+            require_space(net, run_dir, options, task.recipe)
             if (run_dir / "recipe.json").exists() and not options.resume:
                 raise Refused(
                     f"{run_dir} holds a run already: continue it with --resume auto, or give another --save-dir"
@@ -228,28 +190,6 @@ def _contexts(options: Options, said: list[str]) -> list[mx.Context]:
     return contexts
 
 
-def require_splittable(recipe: Settings, contexts: Sequence[mx.Context]) -> None:
-    """Refuses a batch that does not split evenly over the devices, and SyncBatchNorm over several of one rank."""
-    devices = len(contexts) * distributed.ranks()
-    parts = devices * (recipe.bn_batch or recipe.accumulate)
-    if recipe.bn_batch and recipe.batch_size % parts:
-        raise Refused(
-            f"a batch of {recipe.batch_size} cannot be split over {plural(devices, 'device')} in rounds of bn_batch "
-            f"{recipe.bn_batch} each: make it a multiple of {parts}, use other devices, or set bn_batch=null"
-        )
-    if recipe.batch_size % parts:
-        rounds = f", {recipe.accumulate} micro-batches each" if recipe.accumulate > 1 else ""
-        raise Refused(
-            f"a batch of {recipe.batch_size} cannot be split evenly over {devices} devices "
-            f"({len(contexts)} on each of {plural(distributed.ranks(), 'rank')}{rounds}): make it a multiple of "
-            f"{parts}, or use fewer"
-        )
-    if recipe.net.get("norm_layer") == "SyncBatchNorm" and len(contexts) > 1:
-        raise Refused(
-            f"SyncBatchNorm is over ranks and this one has {len(contexts)} devices: start a rank for each, or use one"
-        )
-
-
 def _parts(net: mx.gluon.HybridBlock, recipe: Settings) -> list[str]:
     """Freezes what the recipe says, and sets the rates of parts of the network; lines on that."""
     frozen = freeze(net, recipe.freeze)
@@ -258,69 +198,3 @@ def _parts(net: mx.gluon.HybridBlock, recipe: Settings) -> list[str]:
         frozen + (", at random numbers: no trained network is named" if random else ""),
         *multiply_rates(net, recipe.lr_mult),
     ]
-
-
-def _require_space(net: mx.gluon.Block, run_dir: pathlib.Path, options: Options, recipe: Settings) -> None:
-    """Refuses a disk without room for the checkpoints that will lie there at once."""
-    numbers = sum(int(np.prod(parameter.shape)) for parameter in parameters_by_name(net).values())
-    there = len(checkpoint.list_checkpoints(run_dir / "checkpoints"))
-    checkpoints = max(options.keep + 3 - there, 1)  # and the best, one to roll back to, and one being written
-    # Of a number at least 10 bytes: 2 in float16, 4 of its master, 4 of momentum; then the final and the exported one.
-    needed = numbers * (max(10, 4 * (recipe.copies() - 1)) * checkpoints + 8)
-    folder = next(path for path in (run_dir.absolute(), *run_dir.absolute().parents) if path.exists())
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise Refused(
-            f"{folder} has {byte_size(free)} free and the checkpoints need {byte_size(needed)}: "
-            "make room, keep fewer, or give another --save-dir"
-        )
-
-
-def _announce(job: Job, lines: Sequence[str], resumed_from: str, of_precision: str) -> None:
-    """Tells what is going to happen, to the person and to the record. Args: of_precision: words that follow it."""
-    recipe, journal = job.recipe, job.journal
-    for line in filter(None, lines):
-        journal.say(line)
-    devices = ", ".join(map(str, job.contexts)) + (
-        f" on {distributed.ranks()} ranks" if distributed.ranks() > 1 else ""
-    )
-    seen = images_of_a_norm(recipe, job.net, len(job.contexts) * distributed.ranks())
-    norm = f"; batch normalisation over {plural(seen, 'image')}" if seen not in (None, recipe.batch_size) else ""
-    journal.say(
-        f"{job.task.describe()}: {plural(recipe.epochs, 'epoch')} of {plural(job.plan.steps_per_epoch, 'step')}, "
-        f"batch {recipe.batch_size}, {recipe.dtype}{of_precision}, {devices}{norm}"
-    )
-    for line in job.task.told:
-        journal.say(line)
-    if resumed_from:
-        journal.say(f"going on from {resumed_from}, after step {job.progress.step} of {job.plan.steps}")
-    if job.options.restarted:
-        journal.event("restart", reason=job.options.restarted)
-    journal.event(
-        "resume" if resumed_from else "start",
-        step=job.progress.step,
-        precision=recipe.dtype,
-        contexts=[str(context) for context in job.contexts],
-        ranks=distributed.ranks(),
-        cores=usable_cores(),
-        threads=threads(),
-        bn_batch=seen,
-        what=job.task.describe(),
-        records=job.task.train.records.digest,
-        val_records=job.task.val.records.digest,
-        val_images=len(job.task.val.records),
-        **job.task.recorded,
-        base_lr=recipe.base_lr(),
-        steps_per_epoch=job.plan.steps_per_epoch,
-        versions={
-            "gluon_tricks": gluon_tricks.__version__,
-            "mxnet": mx.__version__,
-            "python": platform.python_version(),
-        },
-        machine=platform.platform(),
-        commit=commit(),
-    )
-    if doubt := doubt_of_norms(seen):
-        journal.warn(doubt)
-    journal.start(recipe.to_json(), job.progress.history)
-    journal.start_steps(job.plan, recipe.batch_size, job.progress.step, job.options.log_interval)

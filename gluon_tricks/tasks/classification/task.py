@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import json
@@ -15,15 +14,12 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural
-from gluon_tricks.data.augment import coefficients
 from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.class_names import in_words
 from gluon_tricks.data.handles import open_at_once
 from gluon_tricks.data.loader import Batch, RecordLoader
-from gluon_tricks.data.network_input import NetworkInput
 from gluon_tricks.data.own_photos import record_of_run
-from gluon_tricks.data.pixel_mean import PixelMean
 from gluon_tricks.data.recipe_crop import training_crop
 from gluon_tricks.data.recipe_records import count_classes, find_records, records_are_here, with_found
 from gluon_tricks.data.records import Records
@@ -52,6 +48,7 @@ from gluon_tricks.tasks.classification.evaluation import (
     probabilities,
     scores_of,
 )
+from gluon_tricks.tasks.classification.inputs import Inputs
 from gluon_tricks.tasks.classification.prediction import classify, open_looking
 from gluon_tricks.tasks.classification.report import ClassifierReport
 from gluon_tricks.tasks.classification.teacher import load_teacher
@@ -73,8 +70,6 @@ from gluon_tricks.tasks.protocol import (
 from gluon_tricks.tasks.training_mean import with_own_mean
 from gluon_tricks.tricks import StepContext
 from model_zoo.preprocessing import Preprocessing
-
-_AHEAD = 4  # rounds of a device of which some work may be pending
 
 
 def cross_entropy(images, logits, target):
@@ -180,15 +175,10 @@ class Classification:
     def _begin(self, recipe: Recipe, train, val, contexts: Sequence[mx.Context], threads: int | None) -> None:
         """Everything of an object but its scores, once the recipe has what the data says."""
         recipe, self._mean_image = with_own_mean(recipe, train, self.loader_of, threads)
-        self._pixel_mean = PixelMean(self._mean_image, recipe.mean, recipe.std)
-        self.recipe, self.contexts = recipe, list(contexts)
+        self.recipe, self.contexts, self._inputs = recipe, list(contexts), Inputs(recipe, self._mean_image)
         batch_size, options = recipe.batch_size // distributed.ranks(), read_options(recipe, threads)
         self.train = self.loader_of(recipe, train, True, batch_size, options)
         self.val = self.loader_of(recipe, val, False, batch_size, options)
-        dtype, hybrid = input_dtype(recipe.dtype), recipe.mode == "hybrid"
-        one_size = len(recipe.training_sizes) == 1
-        self._training_input = NetworkInput(dtype, hybrid, one_shape=one_size, reuse=_AHEAD)
-        self.network_input = NetworkInput(dtype, hybrid)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -246,20 +236,10 @@ class Classification:
         Raises:
             Refused: there are not as many.
         """
-        recipe, context = self.recipe, self.contexts[0]
-        records = self.train.records
+        records, options = self.train.records, ReadOptions(self.recipe.seed, prefetch=1)
         if len(records) < count:
             raise Refused(f"the network starts from {count} images, and there are {len(records)}: set images to fewer")
-        loader = self.loader_of(recipe, records, True, count, ReadOptions(recipe.seed, prefetch=1))
-        with contextlib.closing(loader.epoch()) as batches:
-            batch = next(batches)
-        matrix, flip = coefficients(recipe.augment, recipe.seed, batch.epochs, batch.indices, recipe.mean, recipe.std)
-        normalised, found = NetworkInput("float32", hybrid=False), []
-        for first in range(0, count, recipe.batch_size):
-            some = slice(first, first + recipe.batch_size)
-            images = normalised(batch.images[some], matrix[some], flip[some], context)
-            found.append(self._pixel_mean(images))
-        return mx.nd.concat(*found, dim=0)
+        return self._inputs.sample(self.loader_of(self.recipe, records, True, count, options), self.contexts[0])
 
     def loss(self) -> TaskLoss:
         return with_auxiliaries(self.recipe.loss(self.image_loss, self._load_teacher), self.recipe.aux_weight)
@@ -269,10 +249,8 @@ class Classification:
 
     def micro_batches(self, batch: Batch, step: StepContext) -> Iterator[list[Shard]]:
         """Of every device: its context, images (n, H, W, 3) uint8, colour matrices, flips, labels, and draw."""
-        recipe = self.recipe
-        matrix, flip = coefficients(recipe.augment, recipe.seed, batch.epochs, batch.indices, recipe.mean, recipe.std)
-        parts, devices = (batch.images, matrix, flip, batch.labels), len(self.contexts)
-        rounds = recipe.rounds(devices * distributed.ranks())
+        parts, devices = (batch.images, *self._inputs.drawn(batch), batch.labels), len(self.contexts)
+        rounds = self.recipe.rounds(devices * distributed.ranks())
         for k, shards in enumerate(split_batch(parts, rounds, self.contexts)):
             first = step.shard_index + k * devices
             yield [(*shard, dataclasses.replace(step, shard_index=first + d)) for d, shard in enumerate(shards)]
@@ -280,7 +258,7 @@ class Classification:
     def preprocess(self, shard: Shard) -> tuple[mx.nd.NDArray, mx.nd.NDArray]:
         """Images (n, 3, H, W) and target (n, K): augmented, mixed, smoothed. Source: section 2.1, Algorithm 1."""
         context, images, matrix, flip, labels, step = shard
-        images = self._pixel_mean(self._training_input(images, matrix, flip, context))
+        images = self._inputs.of_training(images, matrix, flip, context)
         target = self.target(_array(labels, context))
         for trick in self.recipe.tricks:
             images, target = trick.batch(images, target, step)
@@ -299,8 +277,7 @@ class Classification:
 
     def evaluation_input(self, images: np.ndarray, context: mx.Context) -> mx.nd.NDArray:
         """Images (n, H, W, 3) uint8 as the network sees them: normalised, not augmented."""
-        matrix, flip = coefficients("none", 0, 0, range(len(images)), self.recipe.mean, self.recipe.std)
-        return self._pixel_mean(self.network_input(images, matrix, flip, context))
+        return self._inputs.of_evaluation(images, context)
 
     def evaluate(self, net: mx.gluon.HybridBlock, batches: Iterable) -> ClassificationScores:
         self.found = {}

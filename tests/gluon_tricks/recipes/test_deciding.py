@@ -14,7 +14,7 @@ from gluon_tricks.paper.cells import Cell
 from gluon_tricks.recipes.kinds import KINDS
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import declared
-from gluon_tricks.training import prepare
+from gluon_tricks.training import requirements
 from gluon_tricks.tricks import TRICKS, Cosine, Distillation, Mixup
 
 SITUATIONS = ("cells", "resume", "ranks")  # where two recipes are compared
@@ -117,16 +117,18 @@ def test_a_run_goes_on_by_its_own_recipe(kind, field, tmp_path):
 def test_ranks_have_one_recipe(kind, field, monkeypatch):
     """Rank 0 has the one, rank 1 the other."""
     said = []
-    monkeypatch.setattr(prepare.distributed, "ranks", lambda: 2)
-    monkeypatch.setattr(prepare.distributed, "differing", lambda text: said.append(text) or [1] * (text != said[0]))
+    monkeypatch.setattr(requirements.distributed, "ranks", lambda: 2)
+    monkeypatch.setattr(
+        requirements.distributed, "differing", lambda text: said.append(text) or [1] * (text != said[0])
+    )
     records = types.SimpleNamespace(records=types.SimpleNamespace(digest="d"))
     first, other = (
         types.SimpleNamespace(recipe=r, train=records, val=records) for r in (WANTED[kind], changed(kind, field))
     )
-    prepare._require_alike(first)
+    requirements.require_alike(first)
     fine = contextlib.nullcontext() if field in FREE["ranks"] else pytest.raises(Refused, match="1 have another recipe")
     with fine:
-        prepare._require_alike(other)
+        requirements.require_alike(other)
 
 
 @pytest.mark.parametrize("field, found", [("classes", 3), ("class_names", ("a", "b", "c")), ("dense_side", 7)])

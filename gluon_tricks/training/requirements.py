@@ -1,0 +1,98 @@
+"""What a training asks before anything is built: of its recipe, the machine, the ranks and the disk."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shutil
+from collections.abc import Sequence
+
+import mxnet as mx
+import numpy as np
+
+import gluon_tricks
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import byte_size, plural
+from gluon_tricks.machine import doctor
+from gluon_tricks.machine.checks import PROBLEM, WARNING
+from gluon_tricks.networks import checkpoint
+from gluon_tricks.networks.of_recipe import parameters_by_name
+from gluon_tricks.ranks import distributed
+from gluon_tricks.recipes.settings import Settings
+from gluon_tricks.tasks.protocol import Task
+from gluon_tricks.training.job import Options
+
+
+def require_readable(recipe: Settings) -> None:
+    """Refuses a recipe that could not be read back from the run, such as one with a trick of a program."""
+    try:
+        type(recipe).from_json(json.loads(json.dumps(recipe.to_json())))
+    except (Refused, TypeError) as error:
+        raise Refused(
+            f"the run could not be read back from its recipe.json ({error}): a trick of your own goes into TRICKS of "
+            "gluon_tricks/tricks/__init__.py, or into a loop of your own"
+        ) from None
+
+
+def look_at_the_machine(files: int) -> list[str]:
+    """What gluon-tricks doctor would warn of that concerns a training; the disk is looked at when its need is known.
+
+    Raises:
+        Refused: what it would call a problem.
+    """
+    findings = doctor.examine_memory(), doctor.examine_descriptors(files)
+    for finding in findings:
+        if finding.level == PROBLEM:
+            raise Refused(f"{finding.what}: {finding.remedy}")
+    return [f"{finding.what}: {finding.remedy}" for finding in findings if finding.level == WARNING]
+
+
+def require_alike(task: Task) -> None:
+    """Refuses ranks that would train something else than rank 0 does; where their files lie may differ."""
+    digests = task.train.records.digest, task.val.records.digest
+    odd = distributed.differing(
+        json.dumps([task.recipe.deciding("ranks"), digests, gluon_tricks.__version__, mx.__version__])
+    )
+    if odd:
+        raise Refused(
+            f"of {distributed.ranks()} ranks, {', '.join(map(str, odd))} have another recipe, precision, version or "
+            "other records than rank 0: give all the same command, the same installation and the same files"
+        )
+
+
+def require_splittable(recipe: Settings, contexts: Sequence[mx.Context]) -> None:
+    """Refuses a batch that does not split evenly over the devices, and SyncBatchNorm over several of one rank."""
+    devices = len(contexts) * distributed.ranks()
+    parts = devices * (recipe.bn_batch or recipe.accumulate)
+    if recipe.bn_batch and recipe.batch_size % parts:
+        raise Refused(
+            f"a batch of {recipe.batch_size} cannot be split over {plural(devices, 'device')} in rounds of bn_batch "
+            f"{recipe.bn_batch} each: make it a multiple of {parts}, use other devices, or set bn_batch=null"
+        )
+    if recipe.batch_size % parts:
+        rounds = f", {recipe.accumulate} micro-batches each" if recipe.accumulate > 1 else ""
+        raise Refused(
+            f"a batch of {recipe.batch_size} cannot be split evenly over {devices} devices "
+            f"({len(contexts)} on each of {plural(distributed.ranks(), 'rank')}{rounds}): make it a multiple of "
+            f"{parts}, or use fewer"
+        )
+    if recipe.net.get("norm_layer") == "SyncBatchNorm" and len(contexts) > 1:
+        raise Refused(
+            f"SyncBatchNorm is over ranks and this one has {len(contexts)} devices: start a rank for each, or use one"
+        )
+
+
+def require_space(net: mx.gluon.Block, run_dir: pathlib.Path, options: Options, recipe: Settings) -> None:
+    """Refuses a disk without room for the checkpoints that will lie there at once."""
+    numbers = sum(int(np.prod(parameter.shape)) for parameter in parameters_by_name(net).values())
+    there = len(checkpoint.list_checkpoints(run_dir / "checkpoints"))
+    checkpoints = max(options.keep + 3 - there, 1)  # and the best, one to roll back to, and one being written
+    # Of a number at least 10 bytes: 2 in float16, 4 of its master, 4 of momentum; then the final and the exported one.
+    needed = numbers * (max(10, 4 * (recipe.copies() - 1)) * checkpoints + 8)
+    folder = next(path for path in (run_dir.absolute(), *run_dir.absolute().parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise Refused(
+            f"{folder} has {byte_size(free)} free and the checkpoints need {byte_size(needed)}: "
+            "make room, keep fewer, or give another --save-dir"
+        )
