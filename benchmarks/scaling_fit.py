@@ -22,6 +22,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 RECORDS = ROOT / "results" / "scaling"
 PAGE = ROOT / "docs" / "multi_node.md"
 MARKS = ("<!-- scaling: python -m benchmarks.scaling_fit -->\n", "<!-- end of scaling -->\n")
+COST_MARKS = ("<!-- cost: python -m benchmarks.scaling_fit -->\n", "<!-- end of cost -->\n")
+COSTS = ("resnet50_v1d-loop", "cifar_resnet20_v1-loop")  # records, each with those of its slowed links
 LATENCY = {"rdma": 2e-6, "tcp": 20e-6}  # seconds; no source states its network's
 FUSION = 2**26  # bytes; Horovod's own
 
@@ -159,11 +161,12 @@ class Own:
     """A record of `benchmark.py scaling`.
 
     Args:
-        name: of its file; setting: of the run.
+        name: of its file; setting: of the run; cpu: of the machine.
         seconds: medians of its parts, of one rank and of all: "1 compute", "2 messages", ...
     """
 
     name: str
+    cpu: str
     setting: dict
     seconds: dict[str, float]
 
@@ -206,14 +209,15 @@ def own() -> list[Own]:
                 f"{key.split()[0]} {key.split(', ')[1]}": statistics.median(values)
                 for key, values in read["seconds"].items()
             }
-            found.append(Own(path.stem, COMMON | setting, seconds))
+            found.append(Own(path.stem, read["machine"]["cpu"], COMMON | setting, seconds))
     return found
 
 
-def loopback_rate(records: Sequence[Own]) -> float:
-    """GB/s of Gloo's ring within this machine: of the largest messages that were measured without a slowed link."""
+def loopback_rates(records: Sequence[Own]) -> dict[str, float]:
+    """GB/s of Gloo's ring within each machine: of the largest messages that were measured without a slowed link."""
     free = [record for record in records if not record.setting["link"]]
-    return max(free, key=lambda record: sum(message.bytes for message in record.messages())).rate()
+    free.sort(key=lambda record: sum(message.bytes for message in record.messages()))
+    return {record.cpu: record.rate() for record in free}
 
 
 # --- what is written ------------------------------------------------------------------------------------------------
@@ -224,11 +228,11 @@ def result() -> dict:
     sources, rows = published()
     predicted = left_out(rows)
     records = own()
-    rate = loopback_rate(records)
+    rates = loopback_rates(records)
     errors = sorted(abs(p - row.measured) for p, row in zip(predicted, rows))
     return {
         "constants": {name: float(f"{value:.3g}") for name, value in dataclasses.asdict(fit(rows)).items()},
-        "loopback_gb_per_second": round(rate, 2),
+        "loopback_gb_per_second": {cpu: round(rate, 2) for cpu, rate in rates.items()},
         "errors": {
             "of": "efficiency, published measurements, constants fitted to the other sources",
             "mean": round(statistics.fmean(errors), 3),
@@ -244,7 +248,7 @@ def result() -> dict:
         ],
         "own": [
             {"record": each.name, **each.setting}
-            | {"measured": round(each.measured, 3), "predicted": round(each.predicted(rate), 3)}
+            | {"measured": round(each.measured, 3), "predicted": round(each.predicted(rates[each.cpu]), 3)}
             for each in records
         ],
     }
@@ -272,18 +276,51 @@ def table(found: dict) -> list[str]:
     return lines
 
 
+def cost_table(records: Sequence[Own]) -> list[str]:
+    """What two ranks cost in the loop, as lines of Markdown: the medians of the records, without and with links."""
+    head = ("", "1 rank", "2 ranks, loopback", "10 Gbit/s between them", "1 Gbit/s")
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    named = {record.name: record for record in records}
+    for name in COSTS:
+        runs = [named[f"{name}{link}"] for link in ("", "-link10", "-link1")]
+        what = "{model}, {size} px, {batch} images a rank: a step of the loop".format(**runs[0].setting)
+        one = runs[0].seconds
+        rows = (
+            (what, _time(one["1 loop"]), [_beside(run, "loop") for run in runs]),
+            ("the same without messages", _time(one["1 compute"]), [_beside(run, "compute") for run in runs]),
+            ("messages alone", "", [_time(run.seconds["2 messages"]) for run in runs]),
+        )
+        lines += [f"| {' | '.join([title, first, *cells])} |" for title, first, cells in rows]
+    return lines
+
+
+def _beside(run: Own, part: str) -> str:
+    """Seconds of a part on two ranks, and the efficiency beside one rank of the same run."""
+    one, two = (run.seconds[f"{ranks} {part}"] for ranks in (1, 2))
+    return f"{_time(two)}: {one / two:.2f}"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
+
+
 def _joined(values: Sequence[float]) -> str:
     return ", ".join(f"{value:.3f}" for value in values)
 
 
-def in_page(page: str, lines: Sequence[str]) -> str:
+def in_page(page: str, lines: Sequence[str], marks: tuple[str, str] = MARKS) -> str:
     """The page with these lines between its marks."""
-    before, rest = page.split(MARKS[0])
-    return before + MARKS[0] + "\n" + "\n".join(lines) + "\n\n" + MARKS[1] + rest.split(MARKS[1])[1]
+    before, rest = page.split(marks[0])
+    return before + marks[0] + "\n" + "\n".join(lines) + "\n\n" + marks[1] + rest.split(marks[1])[1]
+
+
+def with_tables(page: str, found: dict) -> str:
+    """docs/multi_node.md with its two tables. Args: found: see result."""
+    return in_page(in_page(page, table(found)), cost_table(own()), COST_MARKS)
 
 
 if __name__ == "__main__":
     found = result()
     write_text(RECORDS / "model.json", json.dumps(found, indent=1) + "\n")
-    write_text(PAGE, in_page(PAGE.read_text(encoding="utf-8"), table(found)))
+    write_text(PAGE, with_tables(PAGE.read_text(encoding="utf-8"), found))
     print(json.dumps({key: found[key] for key in ("constants", "errors")}))

@@ -356,7 +356,7 @@ def test_what_is_said_of_scaling_is_as_the_model_has_it():
     """The table, the constants, the errors and the example; tests/benchmarks/test_scaling_fit.py holds the model."""
     found = json.loads((ROOT / "results" / "scaling" / "model.json").read_text(encoding="utf-8"))
     page, text = text_of("docs/multi_node.md"), prose("docs/multi_node.md")
-    assert scaling_fit.in_page(page, scaling_fit.table(found)) == page
+    assert scaling_fit.with_tables(page, found) == page
     assert len(found["own"]) == len(scaling_fit.own()) and len(found["published"]) == len(scaling_fit.published()[1])
     constants, errors = found["constants"], found["errors"]
     rdma, tcp = (f"{1e6 * constants[f'{transport}_step']:.0f}" for transport in ("rdma", "tcp"))
