@@ -121,7 +121,7 @@ def _parser() -> Parser:
 
 
 def _accuracy_flags(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--recipe", default="imagenette_fast", metavar="NAME", help="the fast one (imagenette_fast)")
+    group.add_argument("--recipe", default="imagenette64_fast", metavar="NAME", help="the fast one (imagenette64_fast)")
     group.add_argument(
         "--against", default="imagenette", metavar="NAME", help="the paper's, PyTorch's too (imagenette)"
     )

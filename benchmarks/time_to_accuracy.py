@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from benchmarks.torch_loop import network_name
 from gluon_tricks.core.commands import words_of
 from gluon_tricks.core.environment import inherited_environment
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import write_text
 from gluon_tricks.core.reading import TOLD_BYTES, read_text
 from gluon_tricks.data.packed import packed_photos
@@ -38,13 +39,17 @@ def run(
 
     Args:
         data: photos, as reproduce.py takes them.
-        fast, paper: recipes; PyTorch trains what `paper` says.
+        fast, paper: recipes, by name or file; PyTorch trains what `paper` says.
         top1: to be reached, a fraction.
         seeds: 0 to seeds - 1.
         scratch: where the runs lie; what is done there already is not done again.
         keep: is given all rows after each training: name -> a list of rows for each seed.
     """
-    recipes = {name: _with_data(name, data, scratch) for name in (fast, paper)}
+    read = [_with_data(name, data, scratch) for name in (fast, paper)]
+    fast, paper = (recipe.name for recipe in read)
+    if fast == paper:
+        raise Refused(f"--recipe and --against are both {fast}: give two recipes of different names")
+    recipes = dict(zip((fast, paper), read))
     sides: dict[str, Callable[[int], Rows]] = {
         name: lambda seed, name=name: _ours(recipes[name].set(seed=seed), scratch / f"{name}-{seed}")
         for name in (fast, paper)

@@ -40,4 +40,9 @@ IMAGENETTE_FAST = IMAGENETTE.set(
     auto_augment="trivial",
 ).add(Resizing((64,)), Ema(decay=0.998))  # fmt: skip
 
-RECIPES = (SHAPES, IMAGENETTE, PHOTOS, IMAGENETTE_FAST)
+# The same at the size of imagenette, 64 px; its numbers were chosen on that validation set, in five trials of seed 0.
+IMAGENETTE64_FAST = IMAGENETTE.set(
+    name="imagenette64_fast", epochs=7, lr=0.15, wd=5e-4, train_size=56, augment="flip"
+).add(Resizing((32,), multiple=8))  # fmt: skip
+
+RECIPES = (SHAPES, IMAGENETTE, PHOTOS, IMAGENETTE_FAST, IMAGENETTE64_FAST)
