@@ -61,7 +61,11 @@ def main(argv: list[str] | None = None) -> int:
         kind = _KINDS.get(args.what, "images_per_second")
         record = {"what": lines, "machine": machine(), kind: results}
         if args.what == "scaling":
-            record["setting"] = {**_setting(args), "cycle_ms": float(os.environ.get("HOROVOD_CYCLE_TIME", 10))}
+            record["setting"] = {
+                **_setting(args),
+                "cycle_ms": float(os.environ.get("HOROVOD_CYCLE_TIME", 10)),
+                "meetings": 0,
+            }
         write_text(args.out, json.dumps(record, indent=2) + "\n", named=True)
     return 0
 

@@ -27,7 +27,7 @@ from gluon_tricks.training.loop import train_epoch, train_step
 from gluon_tricks.training.prepare import prepare
 from gluon_tricks.tricks import NoBiasDecay, ZeroGamma
 
-PARTS = ("step", "compute", "messages", "loop", "waiting loop")
+PARTS = ("step", "compute", "compute CPU", "messages", "loop", "waiting loop")
 
 
 def run(
@@ -86,6 +86,9 @@ def _lines(found: dict[str, list[float]], facts: dict, ranks: int, images: int, 
     def ratio(a: str, b: str) -> float:
         return statistics.median(x / y for x, y in zip(found[a], found[b]))
 
+    def cores(number: int) -> float:
+        return median(number, "compute CPU") / median(number, "compute")
+
     efficiency = ratio("1 ranks, step, s", f"{ranks} ranks, step, s")
     in_loop = ratio("1 ranks, loop, s", f"{ranks} ranks, loop, s")
     contention = ratio("1 ranks, compute, s", f"{ranks} ranks, compute, s")
@@ -98,7 +101,8 @@ def _lines(found: dict[str, list[float]], facts: dict, ranks: int, images: int, 
         f"efficiency {efficiency:.3f}",
         f"in the training loop, which waits for nothing: 1 rank {images / median(1, 'loop'):.2f} images/s; "
         f"{ranks} ranks: {ranks * images / loop:.2f} images/s; efficiency {in_loop:.3f}",
-        f"without messages the ranks would have {contention:.3f}: the rest is the machine's (memory, clock)",
+        f"without messages the ranks would have {contention:.3f}: the rest is the machine's (cores, memory, clock); a "
+        f"rank alone computes on {cores(1):.2f} cores at a time, one of {ranks} on {cores(ranks):.2f}",
         f"a step of {ranks} ranks: {step:.3f} s; without messages {compute:.3f} s; messages alone {messages:.3f} s, "
         f"of which {hidden:.0%} are hidden behind the backward pass",
         f"a step of the loop on {ranks} ranks: {1000 * loop:.1f} ms; if it asked all ranks after every step whether to "
@@ -110,7 +114,7 @@ def _lines(found: dict[str, list[float]], facts: dict, ranks: int, images: int, 
 def measure_rank(
     model: str, size: int, batch_size: int, dtype: str, steps: int, bucket_bytes: int, accumulate: int
 ) -> dict:
-    """Seconds a step on this rank: as it is, without messages, and the messages alone; the same on every rank."""
+    """Seconds a step on this rank: as it is, without messages, and the messages alone; CPU time too."""
     distributed.start()
     recipe = Recipe(
         name="scaling", model=model, data="few_shapes", input_size=size, dtype=dtype, lr=0.01,
@@ -135,7 +139,12 @@ def _measure(job: Job, steps: int) -> dict[str, float]:
     }
     for play in parts.values():  # warms up
         _seconds(play, 1)
-    found = {name: _seconds(play, steps) for name, play in parts.items()}
+    found = {}
+    for name, play in parts.items():
+        before = time.process_time()
+        found[name] = _seconds(play, steps)
+        if name == "compute":
+            found["compute CPU"] = (time.process_time() - before) / steps
     job.plan = dataclasses.replace(job.plan, steps_per_epoch=steps)
     asking = dataclasses.replace(job.options, should_stop=lambda: distributed.agree(False))
     found["loop"] = _loop(job, batch)
@@ -164,14 +173,14 @@ class _Mute:
 
 
 def _seconds(play: Callable[[], None], times: int) -> float:
-    """Mean of several in a row; each begins and ends when all ranks are ready, so it is that of the slowest."""
+    """Mean of several in a row, which begin and end when all ranks are ready: that of the slowest rank."""
     mx.nd.waitall()
     distributed.wait_for_all()
     started = time.perf_counter()
     for _ in range(times):
         play()
         mx.nd.waitall()
-        distributed.wait_for_all()
+    distributed.wait_for_all()
     return (time.perf_counter() - started) / times
 
 

@@ -152,8 +152,8 @@ OLD = {
     "cifar_resnet20_v1-32-waiting": dict(model="cifar_resnet20_v1", size=32, batch=8),
     "cifar_resnet20_v1-32-batch2-waiting": dict(model="cifar_resnet20_v1", size=32, batch=2),
 }
-# cycle_ms: as ranks/distributed.py has it
-COMMON = dict(ranks=2, bucket_bytes=2**25, link=None, classes=10, accumulate=1, cycle_ms=10.0)
+# cycle_ms: as ranks/distributed.py has it; meetings: of the ranks, after every step
+COMMON = dict(ranks=2, bucket_bytes=2**25, link=None, classes=10, accumulate=1, cycle_ms=10.0, meetings=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,9 +184,10 @@ class Own:
         return messages_of(model, size, "float32", bucket, classes)  # as they are on a CPU, whatever it computes in
 
     def rate(self) -> float:
-        """GB/s of the ring: "messages" lasts two looks longer, of the messages and of the ranks' meeting after it."""
+        """GB/s of the ring: "messages" lasts a look longer, and another where the ranks met after them."""
         n, size = self.setting["ranks"], sum(message.bytes for message in self.messages())
-        return 2 * (n - 1) / n * size / (self.seconds[f"{n} messages"] - 2 * self.cycle) / 1e9
+        looks = (1 + self.setting["meetings"]) * self.cycle
+        return 2 * (n - 1) / n * size / (self.seconds[f"{n} messages"] - looks) / 1e9
 
     def predicted(self, rate: float) -> float:
         """The efficiency, given what the ranks take without messages, and a ring of so many GB/s without a link."""

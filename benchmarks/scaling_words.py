@@ -46,7 +46,7 @@ WORDS = {
     "images_per_second": Word("", 1e-6, 1e9, unit="of one rank that trains alone"),
     "dtype": Word("float32", names=tuple(SIZES), unit="of the gradients"),
     "bucket": Word("32", 1e-3, 1e6, unit="MiB of a message"),
-    "cycle": Word("10", 0.0, 1e4, unit="ms between two looks of Horovod"),
+    "cycle": Word("1", 0.0, 1e4, unit="ms between two looks of Horovod, as on GPUs; 10 on CPUs"),
     "jitter": Word(None, 0.0, 100.0, unit="percent, standard deviation of a rank's step (fitted)"),
     "beside": Word("1", 1e-3, 1.0, unit="speed of a rank beside the others of its machine, of that alone"),
     "backward": Word("0.667", 1e-3, 0.999, unit="part of a step's time"),

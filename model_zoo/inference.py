@@ -27,14 +27,15 @@ def fuse(net: HybridBlock, images: mx.nd.NDArray) -> None:
         images: any batch of the size to come, float32 (N, 3, H, W).
 
     Raises:
-        Refused: MXNet's fused operators give other logits, as of cifar_resnet20_v2, or none, as of se_resnet50_v1. The
-            network is then as it was, but not hybridized.
+        Refused: MXNet's fused operators give other logits, as of cifar_resnet20_v2, or none, as of se_resnet50_v1 and
+            of a ResNet whose last maps are 1 x 1 px. The network is then as it was, but not hybridized.
     """
     net.hybridize(False)
     expected = _own(net(images))
     try:
         net.optimize_for(images, backend="MKLDNN", static_alloc=True, static_shape=True)
-        difference = np.abs(_own(net(images)) - expected).max() / max(np.abs(expected).max(), np.finfo("float32").tiny)
+        found = [_own(net(images)) for _ in range(2)]  # with maps of 1 x 1 px only the second pass fails
+        difference = np.abs(found[-1] - expected).max() / max(np.abs(expected).max(), np.finfo("float32").tiny)
         wrong = "" if difference <= TOLERANCE else f"their logits differ by {difference:.1e} of the largest"
     except mx.MXNetError as error:
         wrong = str(error).strip().splitlines()[-1][:200]

@@ -147,10 +147,10 @@ def _what_to_train(
         if path:
             require_name(path, flag)
     heartbeat.start()
-    distributed.start(chatty=chatty)
     restarted = os.environ.get(launcher.RESTARTED, "")
     notes = [f"started again: {restarted}"] if restarted else []
     contexts = choose_contexts(args.num_gpus, say=notes.append)
+    distributed.start(chatty=chatty or contexts[0].device_type == "gpu")
     devices = (1 if distributed.ranks() > 1 else len(contexts)) * distributed.ranks()
     run, begun = _run_to_go_on_with(args, start, restarted) if args.resume else (args.save_dir, None)
     recipe, more = recipe_from_flags(args, devices, begun)

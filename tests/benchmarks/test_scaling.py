@@ -8,8 +8,8 @@ import pytest
 from benchmarks import links, main, scaling
 from gluon_tricks.ranks.hosts import Host
 
-PARTS = {"step": 0.5, "compute": 0.4, "messages": 0.2, "loop": 0.5, "waiting loop": 0.6}
-ALONE = {"step": 0.4, "compute": 0.4, "messages": 0.0, "loop": 0.3, "waiting loop": 0.3}
+PARTS = {"step": 0.5, "compute": 0.4, "compute CPU": 0.4, "messages": 0.2, "loop": 0.5, "waiting loop": 0.6}
+ALONE = {"step": 0.4, "compute": 0.4, "compute CPU": 0.5, "messages": 0.0, "loop": 0.3, "waiting loop": 0.3}
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
@@ -48,7 +48,7 @@ def test_one_rank_is_on_this_machine_and_the_others_behind_the_link(jobs, tmp_pa
     assert jobs == [(Host("here", 1), 1, 4), ("2 ranks at 10.0 Gbit/s", 2, 4)] * 2
     setting = json.loads(out.read_text())["setting"]
     assert (setting["link"], setting["batch"], setting["model"]) == (10.0, 4, "cifar_resnet20_v1")
-    assert (setting["bucket_bytes"], setting["ranks"], setting["cycle_ms"]) == (2**25, 2, 10.0)
+    assert (setting["bucket_bytes"], setting["ranks"], setting["cycle_ms"], setting["meetings"]) == (2**25, 2, 10.0, 0)
 
 
 def test_without_a_link_all_are_here(jobs, capsys):
@@ -58,6 +58,7 @@ def test_without_a_link_all_are_here(jobs, capsys):
     assert "Gbit/s" not in told
     assert "1 rank: 40.00 images/s; 4 ranks: 128.00 images/s; efficiency 0.800" in told  # 16 images in 0.4 and 0.5 s
     assert "waits for nothing: 1 rank 53.33 images/s; 4 ranks: 128.00 images/s; efficiency 0.600" in told  # 0.3 s
+    assert "a rank alone computes on 1.25 cores at a time, one of 4 on 1.00" in told
 
 
 def test_a_link_beyond_its_bounds(capsys):

@@ -35,6 +35,17 @@ def test_fused_is_the_same_and_training_goes_on_after_hybridize(net, images):
     net.hybridize(False)
 
 
+def test_what_only_the_second_pass_cannot_compute_is_refused(images):
+    """32 px: the last maps have 1 x 1."""
+    net = get_model("resnet18_v1b", classes=3)
+    net.initialize(mx.init.Xavier())
+    x = images(2, 32)
+    expected = net(x).asnumpy()
+    with pytest.raises(Refused, match="cannot compute resnet18_v1b"):
+        fuse(net, x)
+    np.testing.assert_array_equal(net(x).asnumpy(), expected)
+
+
 @quantises
 def test_8_bits_stay_near(net, images):
     x = images(8, 48)
