@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
 from gluon_tricks.core.environment import usable_cores
@@ -22,3 +23,9 @@ def machine() -> dict[str, Any]:
     """What the numbers were measured on."""
     names = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
     return {"cpu": names[0] if names else "", "cores": usable_cores(), "python": platform.python_version()}
+
+
+def in_page(page: str, lines: Sequence[str], marks: tuple[str, str]) -> str:
+    """The page with these lines between its marks, two lines of it."""
+    before, rest = page.split(marks[0])
+    return before + marks[0] + "\n" + "\n".join(lines) + "\n\n" + marks[1] + rest.split(marks[1])[1]

@@ -15,6 +15,7 @@ import pathlib
 import statistics
 from collections.abc import Sequence
 
+from benchmarks.results import in_page
 from benchmarks.scaling_model import Cluster, Message, Work, messages_of, predict
 from gluon_tricks.core.files import write_text
 
@@ -309,15 +310,9 @@ def _joined(values: Sequence[float]) -> str:
     return ", ".join(f"{value:.3f}" for value in values)
 
 
-def in_page(page: str, lines: Sequence[str], marks: tuple[str, str] = MARKS) -> str:
-    """The page with these lines between its marks."""
-    before, rest = page.split(marks[0])
-    return before + marks[0] + "\n" + "\n".join(lines) + "\n\n" + marks[1] + rest.split(marks[1])[1]
-
-
 def with_tables(page: str, found: dict) -> str:
     """docs/multi_node.md with its two tables. Args: found: see result."""
-    return in_page(in_page(page, table(found)), cost_table(own()), COST_MARKS)
+    return in_page(in_page(page, table(found), MARKS), cost_table(own()), COST_MARKS)
 
 
 if __name__ == "__main__":

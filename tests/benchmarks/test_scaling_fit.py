@@ -7,7 +7,7 @@ import statistics
 import pytest
 
 from benchmarks import scaling_fit
-from benchmarks.scaling_fit import Constants, Own, Row, fit, in_page, left_out, off, own, published
+from benchmarks.scaling_fit import Constants, Own, Row, fit, left_out, off, own, published
 
 STATED = json.loads((scaling_fit.RECORDS / "model.json").read_text())
 CONSTANTS = Constants(**STATED["constants"])
@@ -123,12 +123,6 @@ def test_records_with_their_setting_are_found(tmp_path, monkeypatch):
     (found,) = own()
     assert (found.name, found.cpu, found.setting["link"], found.setting["classes"]) == ("a", "a CPU", 10.0, 10)
     assert found.seconds["2 messages"] == 2.0
-
-
-def test_the_table_goes_between_its_marks():
-    begin, end = scaling_fit.MARKS
-    page = f"above\n{begin}old\n{end}below\n"
-    assert in_page(page, ["| a |", "| b |"]) == f"above\n{begin}\n| a |\n| b |\n\n{end}below\n"
 
 
 def test_every_machine_has_the_rate_of_its_largest_messages():

@@ -1,0 +1,165 @@
+"""The tables of docs/measured.md, made from the records in results/.
+
+python -m benchmarks.measured_page            write them
+python -m benchmarks.measured_page --check    exit with 2 if they are not what would be written
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import statistics
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from benchmarks.machine_rate import NAME
+from benchmarks.results import in_page
+from gluon_tricks.core.files import write_text
+from model_zoo import get_model
+from model_zoo.summary import summarise
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+RESULTS, PAGE = ROOT / "results", ROOT / "docs" / "measured.md"
+NETWORKS = ("resnet50_v1d", "mobilenet1.0", "inceptionv3")
+_DTYPES = ("float32", "bfloat16")
+Rates = Mapping[str, Sequence[float]]  # of each contestant, in every round
+
+
+def networks(machine: str = "") -> list[str]:
+    """Training and prediction beside the peers'. Args: machine: what the records' names have behind "models-"."""
+    head = (
+        "network, precision", "training: ours", "GluonCV", "timm", "prediction: ours", "GluonCV", "timm", "fused",
+        "int8",
+    )  # fmt: skip
+    rows = [head, ["---"] * len(head)]
+    for name in NETWORKS:
+        rates = _read(f"benchmark-models-{machine}{name}")
+        size = get_model(name).input_size
+        for dtype in _DTYPES:
+            training, prediction = (
+                _of(rates, f"{work} with {name} at {size} px, batch 16, {dtype}") for work in ("training", "prediction")
+            )
+            rows.append(
+                [f"{name}, {dtype}"]
+                + [_rate(training, "ours"), *(_beside(training, "ours", peer) for peer in ("GluonCV", "timm"))]
+                + [_rate(prediction, "ours"), *(_beside(prediction, "ours", peer) for peer in ("GluonCV", "timm"))]
+                + [_beside(prediction, form, "ours", shown=form) for form in ("ours, fused", "ours, int8")]
+            )
+    return _table(rows)
+
+
+def fractions(machine: str) -> list[str]:
+    """What of the machine's matrix products each reaches, and how long a single image takes."""
+    head = (
+        "network, precision", "matrix products", "training: ours", "GluonCV", "timm", "prediction: ours", "GluonCV",
+        "timm", "fused", "int8", "one image: ours", "timm", "fused", "int8",
+    )  # fmt: skip
+    rows = [head, ["---"] * len(head)]
+    for name in NETWORKS:
+        rates, net = _read(f"benchmark-models-{machine}{name}"), get_model(name)
+        size, each = net.input_size, 2e-9 * summarise(net, net.input_size).total.multiply_adds
+        for dtype in _DTYPES:
+            what = f"with {name} at {size} px"
+            training, prediction, single = (
+                _of(rates, f"{work} {what}, batch {batch}, {dtype}")
+                for work, batch in (("training", 16), ("prediction", 16), ("prediction", 1))
+            )
+            forms = ("ours", "GluonCV", "timm", "ours, fused", "ours, int8")
+            rows.append(
+                [f"{name}, {dtype}", f"{statistics.median(_machine(prediction, dtype)):.0f} GFLOP/s"]
+                + [_part(training, side, 3 * each, dtype) for side in forms[:3]]
+                + [_part(prediction, side, each, dtype) for side in forms]
+                + [_milliseconds(single, side) for side in ("ours", "timm", *forms[3:])]
+            )
+    return _table(rows)
+
+
+def loader(names: Mapping[str, str]) -> list[str]:
+    """The loader beside others'. Args: names: of records, and what was read, in words."""
+    rows = [("what", "ours", "theirs", "ratio"), ["---"] * 4]
+    for name, photos in names.items():
+        rates = _read(name)
+        for side in rates:
+            who, _, work = side.rpartition(", ")
+            if who and who != "ours" and f"ours, {work}" in rates:
+                ours, ratio = f"ours, {work}", _ratio(rates, f"ours, {work}", side)
+                rows.append((f"{photos}, {work}", _rate(rates, ours), f"{who} {_rate(rates, side)}", f"{ratio:.2f}x"))
+    return _table(rows)
+
+
+def told(name: str) -> list[str]:
+    """What a benchmark printed."""
+    return ["```", *json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["what"], "```"]
+
+
+SECTIONS: dict[str, Callable[[], list[str]]] = {
+    "networks, Xeon": networks,
+}
+
+
+def page(text: str) -> str:
+    """docs/measured.md with its tables."""
+    for name, lines in SECTIONS.items():
+        marks = f"<!-- {name}: python -m benchmarks.measured_page -->\n", f"<!-- end of {name} -->\n"
+        text = in_page(text, lines(), marks)
+    return text
+
+
+def _read(name: str) -> Rates:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["images_per_second"]
+
+
+def _of(rates: Rates, what: str) -> Rates:
+    """The contestants of one contest by their short names."""
+    return {key[len(what) + 2 :]: found for key, found in rates.items() if key.startswith(f"{what}: ")}
+
+
+def _ratio(rates: Rates, a: str, b: str) -> float:
+    return statistics.median(x / y for x, y in zip(rates[a], rates[b]))
+
+
+def _rate(rates: Rates, side: str) -> str:
+    """images/s: three digits of it."""
+    value = statistics.median(rates[side])
+    return f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
+
+
+def _beside(rates: Rates, a: str, b: str, shown: str = "") -> str:
+    """One side's images/s and the ratio a / b; "": it was not there. Args: shown: whose (b)."""
+    if a not in rates or b not in rates:
+        return ""
+    return f"{_rate(rates, shown or b)} ({_ratio(rates, a, b):.2f}x)"
+
+
+def _machine(rates: Rates, dtype: str) -> list[float]:
+    """GFLOP/s of the faster library in each round."""
+    found = [rates[name] for who in ("MXNet", "PyTorch") if (name := NAME.format(who, dtype)) in rates]
+    return [max(of_round) for of_round in zip(*found)]
+
+
+def _part(rates: Rates, side: str, each: float, dtype: str) -> str:
+    """The part of the machine's rate. Args: each: GFLOP of an image."""
+    if side not in rates:
+        return ""
+    return f"{statistics.median(each * rate / most for rate, most in zip(rates[side], _machine(rates, dtype))):.2f}"
+
+
+def _milliseconds(rates: Rates, side: str) -> str:
+    return f"{1000 / statistics.median(rates[side]):.1f} ms" if side in rates else ""
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(row)} |".replace("|  |", "| |") for row in rows]
+
+
+def main(words: Sequence[str]) -> int:
+    before = PAGE.read_text(encoding="utf-8")
+    after = page(before)
+    if "--check" in words:
+        return 2 * (after != before)
+    write_text(PAGE, after)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
