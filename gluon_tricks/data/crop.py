@@ -21,6 +21,7 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 
 _MAX_ASPECT = 8
+REDUCTIONS = (8, 4, 2)  # of JPEG's decoder
 TRIES = 10  # at an area crop that fits, before the middle of the image is taken
 
 
@@ -39,6 +40,13 @@ class Crop:
     def scaled(self, size: int, of: int) -> Crop:
         """This crop, made for `of` px, for crops of size px which show as much of an image."""
         return self
+
+    def shrinks(self, width: int, height: int, size: int, draws: np.ndarray) -> float:
+        """How many times smaller the image's pixels become by cut; 1: they stay, or are not known to shrink.
+
+        Args: as of cut, of an image of width x height px.
+        """
+        return 1.0
 
     def cut(self, pixels: np.ndarray, size: int, draws: np.ndarray) -> np.ndarray:
         """The crop of an image.
@@ -71,6 +79,10 @@ class AreaCrop(Crop):
         if not (0 < self.area[0] <= self.area[1] <= 1 and 0 < self.aspect[0] <= self.aspect[1]):
             raise Refused(f"area {self.area} must lie in (0, 1], aspect {self.aspect} above 0, low <= high")
 
+    def shrinks(self, width: int, height: int, size: int, draws: np.ndarray) -> float:
+        _, _, w, h = random_crop(width, height, draws, self.area, self.aspect)
+        return min(w, h) / size
+
     def cut(self, pixels: np.ndarray, size: int, draws: np.ndarray) -> np.ndarray:
         height, width = pixels.shape[:2]
         x, y, w, h = random_crop(width, height, draws, self.area, self.aspect)
@@ -101,9 +113,14 @@ class SideCrop(Crop):
         low, high = (-(-side * size // of) for side in self.side)  # rounded up: no smaller than the crop
         return dataclasses.replace(self, side=(low, high))
 
+    def shrinks(self, width: int, height: int, size: int, draws: np.ndarray) -> float:
+        return min(width, height) / self._side(draws)
+
+    def _side(self, draws: np.ndarray) -> int:
+        return self.side[0] + int(draws[0, 0] * (self.side[1] - self.side[0] + 1))
+
     def cut(self, pixels: np.ndarray, size: int, draws: np.ndarray) -> np.ndarray:
-        u_side, _, u_x, u_y = draws[0].tolist()
-        side = self.side[0] + int(u_side * (self.side[1] - self.side[0] + 1))
+        side, (u_x, u_y) = self._side(draws), draws[0, 2:].tolist()
         if self.square:
             return _square(centre_crop(pixels, side, 1.0), size, u_x, u_y)
         return _square_of_resized(pixels, side, size, u_x, u_y)
@@ -128,6 +145,9 @@ class PadCrop(Crop):
     def scaled(self, size: int, of: int) -> PadCrop:
         return dataclasses.replace(self, pad=round(self.pad * size / of))
 
+    def shrinks(self, width: int, height: int, size: int, draws: np.ndarray) -> float:
+        return min(width, height) / resized_edge(size, self.crop_ratio)
+
     def cut(self, pixels: np.ndarray, size: int, draws: np.ndarray) -> np.ndarray:
         pixels = centre_crop(pixels, size, self.crop_ratio)
         padded = cv2.copyMakeBorder(pixels, *[self.pad] * 4, cv2.BORDER_CONSTANT, value=self.colour[::-1])
@@ -139,6 +159,9 @@ class CentreCrop(Crop):
     """What validation cuts out. Args: crop_ratio: of validation."""
 
     crop_ratio: float = 0.875
+
+    def shrinks(self, width: int, height: int, size: int, draws: np.ndarray) -> float:
+        return min(width, height) / resized_edge(size, self.crop_ratio)
 
     def cut(self, pixels: np.ndarray, size: int, draws: np.ndarray) -> np.ndarray:
         return centre_crop(pixels, size, self.crop_ratio)

@@ -22,6 +22,7 @@ class ImageHeader(NamedTuple):
         depth: bits of a channel.
         pages: of a TIFF, smaller copies and masks of one apart.
         photometric: of a TIFF, what its numbers mean: 0 that the largest is black, 5 CMYK.
+        sides: (width, height) of a JPEG as it is shown, turned, px; of others (0, 0).
     """
 
     format: str
@@ -34,6 +35,7 @@ class ImageHeader(NamedTuple):
     depth: int = 8
     pages: int = 1
     photometric: int = 1
+    sides: tuple[int, int] = (0, 0)
 
 
 # Colour types of PNG's IHDR: grey, RGB, palette (shown as RGB), grey with alpha, RGB with alpha.
@@ -102,8 +104,11 @@ def image_header(image: bytes) -> ImageHeader:
             # One with several scans is kept as numbers of 16 bits until the last.
             scans, components = _scans(image, at, marker), max(image[at + 9], 3)
             number_bytes = 3 + (2 * components if scans > 1 else 0)
-            depth = image[at + 4]
-            return ImageHeader("jpeg", image[at + 9], orientation, width * height, number_bytes, scans, depth=depth)
+            sides = (width, height) if orientation < 5 else (height, width)
+            return ImageHeader(
+                "jpeg", image[at + 9], orientation, width * height, number_bytes, scans, depth=image[at + 4],
+                sides=sides,
+            )  # fmt: skip
     return ImageHeader("jpeg", orientation=orientation)
 
 

@@ -55,6 +55,9 @@ class TrivialAugmented(Crop):
     def scaled(self, size: int, of: int) -> TrivialAugmented:
         return dataclasses.replace(self, crop=self.crop.scaled(size, of))
 
+    def shrinks(self, width: int, height: int, size: int, draws: np.ndarray) -> float:
+        return self.crop.shrinks(width, height, size, draws[:TRIES])
+
     def cut(self, pixels: np.ndarray, size: int, draws: np.ndarray) -> np.ndarray:
         image = self.crop.cut(pixels, size, draws[:TRIES])
         u_operation, u_level, u_sign, _ = draws[TRIES].tolist()
@@ -93,6 +96,9 @@ class RandAugmented(Crop):
 
     def scaled(self, size: int, of: int) -> RandAugmented:
         return dataclasses.replace(self, crop=self.crop.scaled(size, of))
+
+    def shrinks(self, width: int, height: int, size: int, draws: np.ndarray) -> float:
+        return self.crop.shrinks(width, height, size, draws[:TRIES])
 
     def cut(self, pixels: np.ndarray, size: int, draws: np.ndarray) -> np.ndarray:
         image = self.crop.cut(pixels, size, draws[:TRIES])

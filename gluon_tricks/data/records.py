@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.data.crop import REDUCTIONS
 from gluon_tricks.data.decoding import decode
 from gluon_tricks.data.headers import image_header
 from gluon_tricks.data.record_file import INDEX_REMEDY, BadRecord, RecordFile
@@ -30,12 +31,18 @@ _SIDE_BY_SIDE = 32  # files that are opened at once
 MOST_CLASSES = 1 << 20  # far beyond any data set; the label of a damaged record may be any number
 
 
-def decode_image(data: bytes) -> np.ndarray | None:
+_REDUCED = {1: cv2.IMREAD_COLOR} | {k: getattr(cv2, f"IMREAD_REDUCED_COLOR_{k}") for k in REDUCTIONS}
+
+
+def decode_image(data: bytes, reduction: int = 1) -> np.ndarray | None:
     """The (height, width, 3) uint8 BGR pixels of an encoded image, turned as its EXIF says; None if it has none.
 
     Nor are there any of a JPEG that is cut off, or of an image that is not decoded for what its header says (why_not).
+
+    Args:
+        reduction: 1, or one of REDUCTIONS: so many times smaller, each side rounded up.
     """
-    pixels = decode(data, cv2.IMREAD_COLOR)
+    pixels = decode(data, _REDUCED[reduction])
     if data.startswith((b"RIFF", b"\x89PNG")) and pixels is not None:  # of JPEG and TIFF OpenCV does it
         return _upright(pixels, image_header(data).orientation)
     return pixels

@@ -204,7 +204,7 @@ class Classification:
         return RecordLoader(
             records, train=train, size=recipe.own_size if train else recipe.input_size, classes=recipe.classes,
             batch_size=batch_size, balanced=train and recipe.sampling == "balanced", options=options, **crops,
-            copies=recipe.aug_repeats, size_of_epoch=recipe.size_at,
+            copies=recipe.aug_repeats, size_of_epoch=recipe.size_at, reduced=recipe.decode == "reduced",
         )  # fmt: skip
 
     @property

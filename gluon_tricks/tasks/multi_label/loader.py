@@ -27,13 +27,13 @@ class TagLoader(RecordLoader):
 
     def __init__(
         self, records: LabelledImages, *, size: int, batch_size: int, train: bool, crop: Crop | None = None,
-        crop_ratio: float = 0.875, crops: int = 1, copies: int = 1, size_of_epoch: Callable[[int], int] | None = None,
-        options: ReadOptions = ReadOptions(),
+        crop_ratio: float = 0.875, crops: int = 1, copies: int = 1, reduced: bool = False,
+        size_of_epoch: Callable[[int], int] | None = None, options: ReadOptions = ReadOptions(),
     ):  # fmt: skip
         self.crops = crops
         super().__init__(
             records, size=size, batch_size=batch_size, train=train, crop=crop, crop_ratio=crop_ratio, options=options,
-            classes=records.vectors.shape[1], copies=copies, size_of_epoch=size_of_epoch,
+            classes=records.vectors.shape[1], copies=copies, size_of_epoch=size_of_epoch, reduced=reduced,
         )  # fmt: skip
 
     def _begin(self, count: int, epoch: int) -> Batch:

@@ -100,7 +100,7 @@ class MultiLabel(Classification):
         return TagLoader(
             records, train=train, size=recipe.own_size if train else recipe.input_size, batch_size=batch_size,
             crop=training_crop(recipe) if train else None, crop_ratio=recipe.crop_ratio, options=options,
-            copies=recipe.aug_repeats, size_of_epoch=recipe.size_at,
+            copies=recipe.aug_repeats, size_of_epoch=recipe.size_at, reduced=recipe.decode == "reduced",
         )  # fmt: skip
 
     @property

@@ -44,7 +44,7 @@ OTHER = {  # where adding one gives no value of the field
     "only_classes": tuple("abcdefghij"), "per_class": 3, "new_head": True,
     "freeze": ("stem",), "lr_mult": {"head": 2.0},
     "bn_batch": 2, "final_scales": "several", "aspect": (0.5, 1.0), "side": (300, 400), "pad_colour": "black",
-    "mean_of": "pixels", "shallow": "run", "sampling": "balanced", "auto_augment": "trivial",
+    "mean_of": "pixels", "shallow": "run", "sampling": "balanced", "decode": "reduced", "auto_augment": "trivial",
     "photos": {"folder": "/p", "val_split": 0.3, "at_most": 512, "classes": ["a", "b"], "digests": []},
 }  # fmt: skip
 FIELDS = [(kind, field.name) for kind in WANTED for field in dataclasses.fields(WANTED[kind])]
