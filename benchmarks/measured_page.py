@@ -94,6 +94,7 @@ def told(name: str) -> list[str]:
 
 SECTIONS: dict[str, Callable[[], list[str]]] = {
     "networks, Xeon": networks,
+    "time to accuracy": lambda: told("time_to_accuracy/imagenette64"),
 }
 
 
