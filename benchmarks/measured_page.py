@@ -12,6 +12,7 @@ import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
+from benchmarks import scaling_fit
 from benchmarks.machine_rate import NAME
 from benchmarks.results import in_page
 from gluon_tricks.core.files import write_text
@@ -32,7 +33,7 @@ def networks(machine: str = "") -> list[str]:
         "int8",
     )  # fmt: skip
     rows = [head, ["---"] * len(head)]
-    for name in NETWORKS:
+    for name in _measured(machine):
         rates = _read(f"benchmark-models-{machine}{name}")
         size = get_model(name).input_size
         for dtype in _DTYPES:
@@ -55,7 +56,7 @@ def fractions(machine: str) -> list[str]:
         "timm", "fused", "int8", "one image: ours", "timm", "fused", "int8",
     )  # fmt: skip
     rows = [head, ["---"] * len(head)]
-    for name in NETWORKS:
+    for name in _measured(machine):
         rates, net = _read(f"benchmark-models-{machine}{name}"), get_model(name)
         size, each = net.input_size, 2e-9 * summarise(net, net.input_size).total.multiply_adds
         for dtype in _DTYPES:
@@ -89,11 +90,57 @@ def loader(names: Mapping[str, str]) -> list[str]:
 
 def told(name: str) -> list[str]:
     """What a benchmark printed."""
-    return ["```", *json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["what"], "```"]
+    return ["```", *_record(name)["what"], "```"]
+
+
+_LOADERS = {"benchmark-loader-epyc-photos": "photos", "benchmark-loader-epyc-shapes": "small files"}
+
+
+def speeds() -> list[str]:
+    """The rows of README.md's table that are about speed."""
+    train = _read("benchmark-train-resnet50_v1d-224")
+    half, single, gluoncv = "the loop, bfloat16", "the loop, float32", "GluonCV's loop, float32"
+    photos = _read("benchmark-loader-epyc-photos")
+    prediction = _of(
+        _read("benchmark-models-resnet50_v1d"), "prediction with resnet50_v1d at 224 px, batch 16, float32"
+    )
+    fused, int8 = (_ratio(prediction, f"ours, {form}", "ours") for form in ("fused", "int8"))
+    seconds = _record("time_to_accuracy/imagenette64")["seconds"]
+    of_paper, of_torch = (
+        _ratio(seconds, "imagenette64_fast", other) for other in ("imagenette", "PyTorch, imagenette")
+    )
+    ranks = next(record.seconds for record in scaling_fit.own() if record.name == "resnet50_v1d-loop")
+    efficiency, silent = (ranks[f"1 {part}"] / ranks[f"2 {part}"] for part in ("loop", "compute"))
+    iterator = _ratio(photos, "ours, augmented", "ImageRecordIter, augmented")
+    rows = {
+        "the loop with ResNet-50-D at 224 px, bfloat16 against float32": (
+            f"{_rate(train, half)} and {_rate(train, single)} images/s"
+        ),
+        "the loop against a loop of GluonCV's parts, ResNet-50-D at 224 px, float32": (
+            f"{_ratio(train, single, gluoncv):.2f} times as fast"
+        ),
+        "the loader against MXNet's ImageRecordIter, photos to augmented crops of 224 px": (
+            f"{iterator:.2f} times as fast"
+        ),
+        "prediction with ResNet-50-D, float32, against timm under PyTorch": (
+            f"{_ratio(prediction, 'ours', 'timm'):.2f} times as fast; fused operators make ours {fused:.2f} times as "
+            f"fast, 8-bit integers {int8:.1f} times"
+        ),
+        "the same photos, 75 % top-1 by the recipe `imagenette64_fast`, 3 seeds": (
+            f"in {of_paper:.2f} of the time that the paper's refinements take, {of_torch:.2f} of a PyTorch loop's"
+        ),
+        "training with two processes against one, ResNet-50-D at 224 px": (
+            f"efficiency {efficiency:.2f}; {silent:.2f} without messages"
+        ),
+    }
+    return [f"| {what} | {result} |" for what, result in rows.items()]
 
 
 SECTIONS: dict[str, Callable[[], list[str]]] = {
+    "loader": lambda: loader(_LOADERS),
     "networks, Xeon": networks,
+    "networks, EPYC": lambda: networks("epyc-"),
+    "parts, EPYC": lambda: fractions("epyc-"),
     "time to accuracy": lambda: told("time_to_accuracy/imagenette64"),
 }
 
@@ -106,8 +153,16 @@ def page(text: str) -> str:
     return text
 
 
+def _measured(machine: str) -> list[str]:
+    return [name for name in NETWORKS if (RESULTS / f"benchmark-models-{machine}{name}.json").is_file()]
+
+
+def _record(name: str) -> dict:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
 def _read(name: str) -> Rates:
-    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["images_per_second"]
+    return _record(name)["images_per_second"]
 
 
 def _of(rates: Rates, what: str) -> Rates:

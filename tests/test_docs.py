@@ -10,7 +10,7 @@ import re
 import numpy as np
 import pytest
 
-from benchmarks import scaling_fit, scaling_words
+from benchmarks import measured_page, scaling_fit, scaling_words
 from benchmarks.records import CASES
 from gluon_tricks.paper import power
 from gluon_tricks.paper.cells import Runs
@@ -334,6 +334,11 @@ def test_the_readmes_scores_are_those_of_the_records():
         f"4 epochs | {100 * float(masks['val_pix_acc']):.1f} % pixAcc, {100 * float(masks['val_miou']):.1f} % mIoU",
     ):
         assert score in readme
+
+
+def test_the_readmes_speeds_are_those_of_the_records():
+    rows = [row for row in measured_page.speeds() if row not in text_of("README.md").splitlines()]
+    assert not rows
 
 
 def test_the_house_is_as_it_is_told():
