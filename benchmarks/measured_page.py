@@ -205,7 +205,7 @@ def _milliseconds(rates: Rates, side: str) -> str:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(row)} |".replace("|  |", "| |") for row in rows]
+    return ["|" + "".join(f" {cell} |" if cell else " |" for cell in row) for row in rows]
 
 
 def main(words: Sequence[str]) -> int:
