@@ -47,7 +47,7 @@ def of_one_network(records, monkeypatch):
 def test_networks_are_beside_their_peers(of_one_network):
     """Ratios are medians over the rounds of ours / theirs; of fused and 8-bit networks theirs / ours."""
     head, _, single, half = measured_page.networks("m-")
-    assert head.count("|") == single.count("|") == half.count("|") == 11
+    assert head.count("|") == single.count("|") == half.count("|") == 10
     assert single == (
         "| resnet18_v1b, float32 | 10.0 | 10.0 (2.00x) | 20.0 (0.50x) "
         "| 200 | 200 (2.00x) | 400 (0.50x) | 800 (4.00x) | 1600 (8.00x) |"

@@ -91,8 +91,8 @@ def test_refusals_before_any_work(words, says, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     "words, says",
     [
-        ("--mixup --mixup-alpha -0.2", "mixup: alpha must be 0 or more"),
-        ("--set mixup.alpha=-1", "mixup: alpha must be 0 or more"),
+        ("--mixup --mixup-alpha -0.2", "mixup: alpha must be 0, or 0.0001 and more"),
+        ("--set mixup.alpha=-1", "mixup: alpha must be 0, or 0.0001 and more"),
         ("--mixup --mixup-alpha inf", "mixup: alpha must be finite"),
         ("--label-smoothing 1", "label_smoothing: eps must lie in [0, 1)"),
         ("--label-smoothing -0.1", "label_smoothing: eps must lie in [0, 1)"),

@@ -54,7 +54,7 @@ def test_settings():
     [
         ("mixpu=on", "no recipe field or trick 'mixpu': did you mean mixup"),
         ("mixup.alhpa=1", "no number 'alhpa' in the trick mixup: did you mean alpha"),
-        ("mixup.alpha=-1", "alpha must be 0 or more"),
+        ("mixup.alpha=-1", "alpha must be 0, or 0.0001 and more"),
         ("label_smoothing.eps=1", r"eps must lie in \[0, 1\)"),
         ("teacher_size=0", "teacher_size is 0"),
         ("epoch=3", "did you mean .*epochs"),

@@ -114,7 +114,7 @@ def test_a_recipe_mixes_in_one_way():
         (lambda: CutMix(per="step"), "per must be 'batch' or 'image'"),
         (lambda: CutMix(partner="next"), "partner must be 'reversed' or 'permuted'"),
         (lambda: MixupOrCutMix(cut=1.5), "cut must lie in"),
-        (lambda: MixupOrCutMix(mixup_alpha=-1), "alpha must be 0 or more"),
+        (lambda: MixupOrCutMix(mixup_alpha=-1), "alpha must be 0, or 0.0001 and more"),
     ],
 )
 def test_numbers_without_sense_are_refused(make, words):

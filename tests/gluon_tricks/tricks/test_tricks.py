@@ -241,7 +241,7 @@ def test_every_trick_is_named_once():
     [
         (lambda: LabelSmoothing(1.0), "eps must lie in"),
         (lambda: LabelSmoothing(0.1, "mine"), "form must be"),
-        (lambda: Mixup(-0.1), "alpha must be 0 or more"),
+        (lambda: Mixup(-0.1), "alpha must be 0, or 0.0001 and more"),
         (lambda: Mixup(1e-8), "alpha must be 0, or 0.0001 and more"),
         (lambda: Mixup(per="pixel"), "per must be"),
         (lambda: ExponentialDecay(every=0), "every must be positive"),
