@@ -85,8 +85,10 @@ class TransferRecipe(Settings):
         )
         for trick in self.tricks:
             hooks = ("batch", "image_size", "label_weights", "criterion", "loss", "net_kwargs")
-            changed = [name for name in hooks if name in vars(type(trick))]
-            yield not changed, f"{trick.label()} is for training classifiers, such as the base network: leave it out"
+            yield (
+                not any(trick.has(hook) for hook in hooks),
+                f"{trick.label()} is for training classifiers, such as the base network: leave it out",
+            )
 
 
 @dataclasses.dataclass(frozen=True)

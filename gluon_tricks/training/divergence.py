@@ -36,7 +36,7 @@ class Watch:
     def __init__(self, recipe: Settings):
         self._factor, self._patience = recipe.divergence_factor, recipe.divergence_steps
         self._least = 0.0
-        last = sorted(recipe.tricks, key=lambda trick: "criterion" in vars(type(trick)))  # another loss: another least
+        last = sorted(recipe.tricks, key=lambda trick: trick.has("criterion"))  # another loss: another least
         for trick in last if recipe.classes else ():
             self._least = trick.least_loss(self._least, recipe.classes)
         for trick in recipe.tricks if recipe.classes else ():

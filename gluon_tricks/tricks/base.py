@@ -87,6 +87,11 @@ class Trick:
         """The trick's name in recipes: LabelSmoothing is label_smoothing."""
         return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
 
+    @classmethod
+    def has(cls, hook: str) -> bool:
+        """Whether the trick, or a class it is made of, has a hook of its own."""
+        return getattr(cls, hook) is not getattr(Trick, hook)
+
     def net_kwargs(self) -> dict:
         """Keyword arguments for get_model."""
         return {}

@@ -75,7 +75,9 @@ def records(tmp_path):
 def test_every_image_once_in_all_its_views(records, threads, monkeypatch):
     records, pixels = records
     decoded, decode = [], loader_module.decode_image
-    monkeypatch.setattr(loader_module, "decode_image", lambda data: decoded.append(len(data)) or decode(data))
+    monkeypatch.setattr(
+        loader_module, "decode_image", lambda data, reduction: decoded.append(len(data)) or decode(data)
+    )
     monkeypatch.setattr(ViewLoader, "_too_many", lambda self, count: False)
     views = (View(16, 12, "top left"), View(16, None), View(20, 14, mirrored=True), View(20, 12))
     loader = ViewLoader(records, views, batch_size=3, classes=7, options=ReadOptions(threads=threads))

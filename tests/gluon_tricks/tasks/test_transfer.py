@@ -34,7 +34,7 @@ from gluon_tricks.training import loop
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate
 from gluon_tricks.training.steps import Interrupted
-from gluon_tricks.tricks import Mixup, PolyDecay, StepDecay, Warmup, ZeroGamma
+from gluon_tricks.tricks import CutMix, Mixup, PolyDecay, StepDecay, Warmup, ZeroGamma
 from model_zoo import get_model
 
 TINY = {
@@ -258,6 +258,7 @@ def test_what_cannot_work_is_refused_before_any_work(recipe, says, tmp_path, mon
     [
         (dict(dtype="float16"), "dtype is 'float16': choose one of float32, bfloat16"),
         (dict(tricks=(Mixup(),)), "mixup is for training classifiers"),
+        (dict(tricks=(CutMix(),)), "cut_mix is for training classifiers"),
         (dict(tricks=(ZeroGamma(),)), "zero_gamma is for training classifiers"),
         (dict(classes=3, class_names=("a", "b")), "class_names has 2 names and classes is 3"),
         (dict(classes=10**9), "classes is 1000000000"),

@@ -262,3 +262,9 @@ def test_hooks_that_a_trick_lacks_change_nothing():
     trick, image = Cosine(), object()
     assert trick.batch(image, image, DRAW) == (image, image)
     assert trick.loss(image, None) is image and trick.base_lr(0.1, 1024) == 0.1 and trick.net_kwargs() == {}
+
+
+def test_a_trick_knows_its_hooks_those_of_a_base_too():
+    mixing = {trick for trick in TRICKS if trick.slot() == "mixing"}
+    assert len(mixing) == 3 and all(trick.has("batch") and not trick.has("schedule") for trick in mixing)
+    assert Cosine.has("schedule") and not Cosine.has("batch")
