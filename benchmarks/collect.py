@@ -54,5 +54,7 @@ def _last_part(place: str | list[str]) -> str | list[str]:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit("refused: give RUNS TO PREFIX, such as runs/tables/small results/tables/small magic_table")
     runs, to, prefix = sys.argv[1:]
     print(f"{collect(pathlib.Path(runs), pathlib.Path(to), prefix)} runs are in {to}")
