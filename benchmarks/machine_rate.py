@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import mxnet as mx
 
@@ -25,9 +25,9 @@ def contestants(dtype: str) -> list[Contestant]:
     ]
 
 
-def machine_rate(results: dict[str, list[float]], dtype: str) -> list[float]:
-    """GFLOP/s of the machine in each round: those of the faster library."""
-    found = [results[c.name] for c in contestants(dtype) if c.name in results]
+def machine_rate(results: Mapping[str, Sequence[float]], dtype: str) -> list[float]:
+    """GFLOP/s of the machine in each round: those of the faster library, of those that are among the results."""
+    found = [results[name] for who in ("MXNet", "PyTorch") if (name := NAME.format(who, dtype)) in results]
     return [max(of_round) for of_round in zip(*found)]
 
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks import scaling_fit
-from benchmarks.machine_rate import NAME
+from benchmarks.machine_rate import machine_rate
 from benchmarks.results import in_page
 from gluon_tricks.core.files import write_text
 from model_zoo import get_model
@@ -67,7 +67,7 @@ def fractions(machine: str) -> list[str]:
             )
             forms = ("ours", "GluonCV", "timm", "ours, fused", "ours, int8")
             rows.append(
-                [f"{name}, {dtype}", f"{statistics.median(_machine(prediction, dtype)):.0f} GFLOP/s"]
+                [f"{name}, {dtype}", f"{statistics.median(machine_rate(prediction, dtype)):.0f} GFLOP/s"]
                 + [_part(training, side, 3 * each, dtype) for side in forms[:3]]
                 + [_part(prediction, side, each, dtype) for side in forms]
                 + [_milliseconds(single, side) for side in ("ours", "timm", *forms[3:])]
@@ -187,17 +187,11 @@ def _beside(rates: Rates, a: str, b: str, shown: str = "") -> str:
     return f"{_rate(rates, shown or b)} ({_ratio(rates, a, b):.2f}x)"
 
 
-def _machine(rates: Rates, dtype: str) -> list[float]:
-    """GFLOP/s of the faster library in each round."""
-    found = [rates[name] for who in ("MXNet", "PyTorch") if (name := NAME.format(who, dtype)) in rates]
-    return [max(of_round) for of_round in zip(*found)]
-
-
 def _part(rates: Rates, side: str, each: float, dtype: str) -> str:
     """The part of the machine's rate. Args: each: GFLOP of an image."""
     if side not in rates:
         return ""
-    return f"{statistics.median(each * rate / most for rate, most in zip(rates[side], _machine(rates, dtype))):.2f}"
+    return f"{statistics.median(each * rate / most for rate, most in zip(rates[side], machine_rate(rates, dtype))):.2f}"
 
 
 def _milliseconds(rates: Rates, side: str) -> str:
