@@ -183,7 +183,7 @@ def _refuse_beside_predict(args: argparse.Namespace) -> None:
 
 
 def _setting(args: argparse.Namespace) -> dict:
-    """What is measured of scaling; benchmarks/scaling_fit.py reads it from the record."""
+    """What is measured of scaling; benchmarks/scaling_own.py reads it from the record."""
     return dict(
         model=args.model or "resnet50_v1d", size=args.input_size, batch=args.batch_size or 16, dtype=args.dtype,
         ranks=args.ranks, bucket_bytes=int(args.bucket * 2**20), accumulate=args.accumulate, link=args.link,

@@ -12,7 +12,7 @@ import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import scaling_fit
+from benchmarks import scaling_own
 from benchmarks.machine_rate import machine_rate
 from benchmarks.results import in_page
 from gluon_tricks.core.files import write_text
@@ -109,7 +109,7 @@ def speeds() -> list[str]:
     of_paper, of_torch = (
         _ratio(seconds, "imagenette64_fast", other) for other in ("imagenette", "PyTorch, imagenette")
     )
-    ranks = next(record.seconds for record in scaling_fit.own() if record.name == "resnet50_v1d-loop")
+    ranks = next(record.seconds for record in scaling_own.own() if record.name == "resnet50_v1d-loop")
     efficiency, silent = (ranks[f"1 {part}"] / ranks[f"2 {part}"] for part in ("loop", "compute"))
     iterator = _ratio(photos, "ours, augmented", "ImageRecordIter, augmented")
     rows = {

@@ -10,7 +10,7 @@ import re
 import numpy as np
 import pytest
 
-from benchmarks import measured_page, scaling_fit, scaling_words
+from benchmarks import measured_page, scaling_fit, scaling_own, scaling_page, scaling_words
 from benchmarks.records import CASES
 from gluon_tricks.paper import power
 from gluon_tricks.paper.cells import Runs
@@ -361,8 +361,8 @@ def test_what_is_said_of_scaling_is_as_the_model_has_it():
     """The table, the constants, the errors and the example; tests/benchmarks/test_scaling_fit.py holds the model."""
     found = json.loads((ROOT / "results" / "scaling" / "model.json").read_text(encoding="utf-8"))
     page, text = text_of("docs/multi_node.md"), prose("docs/multi_node.md")
-    assert scaling_fit.with_tables(page, found) == page
-    assert len(found["own"]) == len(scaling_fit.own()) and len(found["published"]) == len(scaling_fit.published()[1])
+    assert scaling_page.with_tables(page, found) == page
+    assert len(found["own"]) == len(scaling_own.own()) and len(found["published"]) == len(scaling_fit.published()[1])
     constants, errors = found["constants"], found["errors"]
     rdma, tcp = (f"{1e6 * constants[f'{transport}_step']:.0f}" for transport in ("rdma", "tcp"))
     for sentence in (

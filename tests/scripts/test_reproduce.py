@@ -294,7 +294,7 @@ def test_show_runs_nothing(tmp_path, capsys):
 def test_a_look_changes_nothing(tmp_path, capsys):
     """Of runs that are there it says so where another scale was asked for; --csv is written, as it was named."""
     runs = tmp_path / "tables"
-    shutil.copytree(pathlib.Path(__file__).parents[2] / "results" / "tables", runs)
+    shutil.copytree(pathlib.Path(__file__).parents[2] / "results/tables/imagenette", runs / "imagenette")
     before = sorted((path, path.stat().st_mtime_ns) for path in runs.rglob("*"))
     words = ["table6", "--show", "--runs", str(runs)]
     assert script.main([*words, "--scale", "imagenette", "--csv", str(tmp_path / "t.csv")]) == 0
