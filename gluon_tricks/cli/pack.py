@@ -41,7 +41,7 @@ _LEAST = 10**6  # bytes of a shard
 INTERRUPTED = "interrupted: nothing was written"
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
+def _parser() -> Parser:
     parser = Parser(__doc__)
     parser.add_argument("folder", nargs="?", help="the images")
     parser.add_argument("out_prefix", nargs="?", help="the packed files' name without ending")
@@ -91,6 +91,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--labels", nargs="+", metavar="FILE", help="write the .labels of files that were packed before version 0.9"
     )
     parser.add_argument("--verbose", action="store_true", help="list every class, file and record")
+    return parser
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = _parser()
     options = parser.parse_args(argv)
     if sum(given is not None for given in (options.out_prefix, options.check, options.index, options.labels)) != 1:
         parser.error("give FOLDER and OUT_PREFIX, or --check, --index or --labels")

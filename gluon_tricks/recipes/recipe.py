@@ -134,6 +134,14 @@ class Recipe(ImageSizes, Settings):
     def constraints(self) -> Iterator[tuple[bool, str]]:
         yield from super().constraints()
         policy_of(self.auto_augment)  # which refuses what is none
+        yield from self._constraints_of_sizes()
+        if self.own_size:
+            self.size_at(self.start_epoch)  # a trick refuses what it cannot make of it
+        yield from self._constraints_of_weights()
+        yield from self._constraints_of_classes()
+        yield from self._constraints_of_crop()
+
+    def _constraints_of_sizes(self) -> Iterator[tuple[bool, str]]:
         yield (
             self.crop_ratio is None or 0 < self.crop_ratio <= 1,
             f"crop_ratio is {self.crop_ratio}: it must lie in (0, 1]",
@@ -156,8 +164,13 @@ class Recipe(ImageSizes, Settings):
             f"aug_repeats is {self.aug_repeats} and batch_size {self.batch_size}: an image comes so many times in one "
             "batch, so make it smaller",
         )
-        if self.own_size:
-            self.size_at(self.start_epoch)  # a trick refuses what it cannot make of it
+        yield (
+            self.mean_of != "pixels" or (self.input_size or 1) <= LARGEST_SIDE,
+            f"input_size is {self.input_size} and mean_of pixels: a mean image has at most {LARGEST_SIDE} px a side, "
+            "so set mean_of to channels",
+        )
+
+    def _constraints_of_weights(self) -> Iterator[tuple[bool, str]]:
         starts = [trick.label() for trick in self.tricks if trick.replaces_weights]
         yield (
             not self.shallow or not (self.pretrained or starts),
@@ -169,6 +182,8 @@ class Recipe(ImageSizes, Settings):
             f"pretrained {self.pretrained} and {', '.join(starts)}, which sets all weights anew: leave one out, or set "
             "within=false, which keeps what the network computes",
         )
+
+    def _constraints_of_classes(self) -> Iterator[tuple[bool, str]]:
         kinds = {"folder": str, "val_split": (float, type(None)), "at_most": int, "classes": list, "digests": list}
         yield (
             not self.photos
@@ -190,12 +205,6 @@ class Recipe(ImageSizes, Settings):
             or not any(isinstance(trick, ClassWeights) and trick.balanced for trick in self.tricks),
             "sampling balanced and class_weights balanced each make the classes count equally: leave one out",
         )
-        yield (
-            self.mean_of != "pixels" or (self.input_size or 1) <= LARGEST_SIDE,
-            f"input_size is {self.input_size} and mean_of pixels: a mean image has at most {LARGEST_SIDE} px a side, "
-            "so set mean_of to channels",
-        )
-        yield from self._constraints_of_crop()
 
     def _constraints_of_crop(self) -> Iterator[tuple[bool, str]]:
         yield 0 < self.min_area <= 1, f"min_area is {self.min_area}: it must lie in (0, 1]"
