@@ -1,15 +1,15 @@
-"""Measure speed side by side, in one run, taking turns: %(prog)s WHAT.
+"""Measure speed side by side, in one run, taking turns.
 
 Prints a line per comparison: what, ours, theirs, and the ratio. --out keeps every round as JSON.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import pathlib
 import tempfile
+from argparse import Namespace
 
 from benchmarks import (
     loader,
@@ -23,8 +23,8 @@ from benchmarks import (
     transfer,
     tricks,
 )
+from benchmarks.flags import Benchmark, Measured, parse
 from benchmarks.results import machine
-from gluon_tricks.core.arguments import Parser, real, whole
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.errors import Refused
@@ -32,110 +32,63 @@ from gluon_tricks.core.files import require_writable, write_text
 from gluon_tricks.core.reading import IMAGE_BYTES, read_bytes
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.record_writer import RecordWriter
-
-_WHAT = ("loader", "records", "train", "models", "profile", "scaling", "transfer", "tricks", "time_to_accuracy")
-_KINDS = {
-    "records": "seconds_and_megabytes",
-    "scaling": "seconds",
-    "time_to_accuracy": "seconds",
-    "transfer": "seconds_per_image",
-    "profile": "milliseconds_and_calls_of_a_step",
-}  # what --out calls the numbers; of the others they are images/s
+from model_zoo import keywords
 
 
 @command
 def main(argv: list[str] | None = None) -> int:
-    args = _parser().parse_args(argv)
-    for flag in ("link", "predict"):
-        if getattr(args, flag) and args.what != "scaling":
-            raise Refused(f"--{flag} is for scaling: benchmark.py scaling --{flag} ...")
-    if args.predict:
+    args = parse(__doc__, BENCHMARKS, argv)
+    if getattr(args, "model", None):
+        keywords(args.model)  # which refuses what is no network
+    if getattr(args, "predict", None):
         _refuse_beside_predict(args)
         print(*scaling_words.tell(args.predict), sep="\n")
         return 0
     if args.out:
         require_writable(args.out, "--out")
-    results, lines = _measure(args)
+    of = BENCHMARKS[args.what]
+    results, lines = of.run(args)
     print(*lines, sep="\n")
     if args.out:
-        kind = _KINDS.get(args.what, "images_per_second")
-        record = {"what": lines, "machine": machine(), kind: results}
-        if args.what == "scaling":
-            record["setting"] = {
-                **_setting(args),
-                "cycle_ms": float(os.environ.get("HOROVOD_CYCLE_TIME", 10)),
-                "meetings": 0,
-            }
+        setting = {"setting": _setting_of_record(args)} if args.what == "scaling" else {}
+        record = {"what": lines, "machine": machine(), of.numbers: results, **setting}
         write_text(args.out, json.dumps(record, indent=2) + "\n", named=True)
     return 0
 
 
-def _parser() -> Parser:
-    parser = Parser(__doc__)
-    parser.add_argument("what", choices=_WHAT, help="what is timed")
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--rec", help="records to read (the built-in shapes)")
-    source.add_argument(
-        "--photos", type=pathlib.Path,
-        help="a folder of images, repeated to about 1000; time_to_accuracy: train.rec and val.rec, or class folders",
-    )  # fmt: skip
-    parser.add_argument("--input-size", type=int, default=224, metavar="PX", help="side of the images (224)")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="default 64 for loader, 2 for transfer, else 16")
-    parser.add_argument(
-        "--threads", type=int, default=usable_cores(), metavar="N", help="threads of the loaders (%(default)s)"
-    )
-    parser.add_argument(
-        "--model",
-        metavar="NAME",
-        help="(resnet50_v1d; models: mobilenet1.0, inceptionv3 too; transfer: resnet50_v1b)",
-    )
-    parser.add_argument("--scale", default="small", help="for transfer: small (images of 300 and 240 px) or paper")
-    parser.add_argument("--steps", type=int, default=8, metavar="N", help="steps in a round, of all but loader (8)")
-    parser.add_argument(
-        "--rounds", type=int, default=5, metavar="N", help="rounds, in each of which every contestant has a turn (5)"
-    )
-    parser.add_argument(
-        "--ranks", type=int, default=2, metavar="N", help="for scaling: number of ranks compared with one (2)"
-    )
-    parser.add_argument(
-        "--dtype", choices=("float32", "bfloat16"), default="float32", help="for scaling and profile (float32)"
-    )
-    parser.add_argument(
-        "--accumulate", type=int, default=1, metavar="K", help="for scaling: batches for one update (1)"
-    )
-    parser.add_argument(
-        "--bucket", type=float, default=32, metavar="MIB", help="for scaling: size of one message, MiB (32)"
-    )
-    parser.add_argument(
-        "--link",
-        type=real(0.01, 100),
-        metavar="GBIT",
-        help="for scaling: half of the ranks each behind a link of so many Gbit/s (as root on Linux)",
-    )
-    parser.add_argument(
-        "--predict",
-        nargs="+",
-        metavar="WORD=VALUE",
-        help="for scaling: nothing is measured; the efficiency to expect, such as ranks=512 images_per_second=1200; "
-        f"words: {', '.join(scaling_words.WORDS)}",
-    )
-    _accuracy_flags(parser.add_argument_group("time_to_accuracy"))
-    parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="write every round as JSON")
-    return parser
+def _loader(args: Namespace) -> Measured:
+    with tempfile.TemporaryDirectory(prefix="gluon_tricks_benchmark_") as scratch:
+        return loader.run(_records(args, scratch), args.input_size, args.batch_size, args.threads, args.rounds)
 
 
-def _accuracy_flags(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--recipe", default="imagenette64_fast", metavar="NAME", help="the fast one (imagenette64_fast)")
-    group.add_argument(
-        "--against", default="imagenette", metavar="NAME", help="the paper's, PyTorch's too (imagenette)"
-    )
-    group.add_argument("--top1", type=float, default=0.75, metavar="SHARE", help="to be reached (0.75)")
-    group.add_argument("--seeds", type=whole(1, 100), default=3, metavar="N", help="trainings of each, in turns (3)")
-    runs = "folder of the trainings: done ones are not done again (runs/time_to_accuracy)"
-    group.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs/time_to_accuracy"), help=runs)
+def _train(args: Namespace) -> Measured:
+    with tempfile.TemporaryDirectory(prefix="gluon_tricks_benchmark_") as scratch:
+        rec = _records(args, scratch)
+        return train.run(rec, args.model, args.input_size, args.batch_size, args.threads, args.steps, args.rounds)
 
 
-def _time_to_accuracy(args: argparse.Namespace) -> tuple[dict[str, list[float]], list[str]]:
+def _models(args: Namespace) -> Measured:
+    names = [args.model] if args.model else ["resnet50_v1d", "mobilenet1.0", "inceptionv3"]
+    return models.run(names, args.batch_size, args.steps, args.rounds)
+
+
+def _profile(args: Namespace) -> Measured:
+    return profile.run(args.model, args.dtype, args.batch_size, args.steps, args.input_size)
+
+
+def _tricks(args: Namespace) -> Measured:
+    return tricks.run(args.model, args.input_size, args.batch_size, args.rounds)
+
+
+def _transfer(args: Namespace) -> Measured:
+    return transfer.run(args.model, args.scale, args.batch_size, args.threads, args.steps, args.rounds)
+
+
+def _scaling(args: Namespace) -> Measured:
+    return scaling.run(**_setting(args), steps=args.steps, rounds=args.rounds)
+
+
+def _time_to_accuracy(args: Namespace) -> Measured:
     if args.photos is None:
         raise Refused("--photos is missing: name the photos that are trained on")
     if not 0 < args.top1 <= 1:
@@ -148,32 +101,65 @@ def _time_to_accuracy(args: argparse.Namespace) -> tuple[dict[str, list[float]],
     return time_to_accuracy.run(args.photos, args.recipe, args.against, args.top1, args.seeds, args.runs, keep)
 
 
-def _measure(args: argparse.Namespace) -> tuple[dict[str, list[float]], list[str]]:
-    if args.what == "models":
-        names = [args.model] if args.model else ["resnet50_v1d", "mobilenet1.0", "inceptionv3"]
-        return models.run(names, args.batch_size or 16, args.steps, args.rounds)
-    if args.what == "records":
-        return records.run(args.rounds)
-    if args.what == "profile":
-        return profile.run(args.model or "resnet50_v1d", args.dtype, args.batch_size or 16, args.steps)
-    if args.what == "tricks":
-        return tricks.run(args.model or "resnet18_v1d", args.input_size, args.batch_size or 64, args.rounds)
-    if args.what == "time_to_accuracy":
-        return _time_to_accuracy(args)
-    if args.what == "scaling":
-        return scaling.run(**_setting(args), steps=args.steps, rounds=args.rounds)
-    if args.what == "transfer":
-        model = args.model or "resnet50_v1b"
-        return transfer.run(model, args.scale, args.batch_size or 2, args.threads, args.steps, args.rounds)
-    with tempfile.TemporaryDirectory(prefix="gluon_tricks_benchmark_") as scratch:
-        rec = args.rec or (_packed(args.photos, scratch) if args.photos else str(shapes.ensure() / "train.rec"))
-        if args.what == "loader":
-            return loader.run(rec, args.input_size, args.batch_size or 64, args.threads, args.rounds)
-        model = args.model or "resnet50_v1d"
-        return train.run(rec, model, args.input_size, args.batch_size or 16, args.threads, args.steps, args.rounds)
+_DATA = dict(rec=None, photos=None)
+_OF_PHOTOS = {"photos": "a folder of images, repeated to about 1000"}
+_TURNS = dict(steps=8, rounds=5)
+BENCHMARKS = {
+    "loader": Benchmark(
+        "our loader against MXNet's ImageRecordIter, images/s",
+        _loader, dict(**_DATA, input_size=224, batch_size=64, threads=usable_cores(), rounds=5), help=_OF_PHOTOS,
+    ),
+    "records": Benchmark(
+        "opening the records of ImageNet-1k and ImageNet-21k, and shuffling them",
+        lambda args: records.run(args.rounds), dict(rounds=5), "seconds_and_megabytes",
+    ),
+    "train": Benchmark(
+        "the loop against its parts, and against a loop of GluonCV's",
+        _train,
+        dict(**_DATA, model="resnet50_v1d", input_size=224, batch_size=16, threads=usable_cores(), **_TURNS),
+        help=_OF_PHOTOS,
+    ),
+    "models": Benchmark(
+        "networks at their native size against GluonCV's and timm's, and the machine's matrix products",
+        _models, dict(model=None, batch_size=16, **_TURNS),
+        help={"model": "the network (resnet50_v1d, mobilenet1.0 and inceptionv3)"},
+    ),
+    "profile": Benchmark(
+        "a training step, operator by operator",
+        _profile, dict(model="resnet50_v1d", input_size=None, dtype="float32", batch_size=16, steps=8),
+        "milliseconds_and_calls_of_a_step", {"input_size": "side of the images (the network's own)"},
+    ),
+    "scaling": Benchmark(
+        "several ranks against one, step and loop and messages",
+        _scaling,
+        dict(
+            model=None, input_size=224, batch_size=None, dtype="float32", ranks=2, accumulate=1, bucket=32, link=None,
+            predict=None, **_TURNS,
+        ),
+        "seconds", {"model": "the network (resnet50_v1d)", "batch_size": "images of a rank and step (16)"},
+    ),
+    "transfer": Benchmark(
+        "Faster-RCNN and FCN against GluonCV's",
+        _transfer, dict(model="resnet50_v1b", scale="small", batch_size=2, threads=usable_cores(), **_TURNS),
+        "seconds_per_image",
+    ),
+    "tricks": Benchmark(
+        "how much longer a step takes with each refinement",
+        _tricks, dict(model="resnet18_v1d", input_size=224, batch_size=64, rounds=5),
+    ),
+    "time_to_accuracy": Benchmark(
+        "seconds to an accuracy: ours, the paper's recipe, and that in a PyTorch loop",
+        _time_to_accuracy,
+        dict(
+            photos=None, recipe="imagenette64_fast", against="imagenette", top1=0.75, seeds=3,
+            runs=pathlib.Path("runs/time_to_accuracy"),
+        ),
+        "seconds", {"photos": "train.rec and val.rec, or class folders"},
+    ),
+}  # fmt: skip
 
 
-def _refuse_beside_predict(args: argparse.Namespace) -> None:
+def _refuse_beside_predict(args: Namespace) -> None:
     for flag, word in {"model": "model", "batch_size": "batch", "link": "link", "out": ""}.items():
         if getattr(args, flag) is not None:
             name = f"--{flag.replace('_', '-')}"
@@ -182,12 +168,21 @@ def _refuse_beside_predict(args: argparse.Namespace) -> None:
             )
 
 
-def _setting(args: argparse.Namespace) -> dict:
+def _setting(args: Namespace) -> dict:
     """What is measured of scaling; benchmarks/scaling_own.py reads it from the record."""
     return dict(
         model=args.model or "resnet50_v1d", size=args.input_size, batch=args.batch_size or 16, dtype=args.dtype,
         ranks=args.ranks, bucket_bytes=int(args.bucket * 2**20), accumulate=args.accumulate, link=args.link,
     )  # fmt: skip
+
+
+def _setting_of_record(args: Namespace) -> dict:
+    cycle_ms = float(os.environ.get("HOROVOD_CYCLE_TIME", 10))
+    return {**_setting(args), "cycle_ms": cycle_ms, "meetings": 0}
+
+
+def _records(args: Namespace, scratch: str) -> str:
+    return args.rec or (_packed(args.photos, scratch) if args.photos else str(shapes.ensure() / "train.rec"))
 
 
 def _packed(folder: pathlib.Path, scratch: str) -> str:

@@ -12,6 +12,7 @@ import mxnet as mx
 
 from benchmarks.models import mxnet_network
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.networks.of_recipe import require_images
 from model_zoo import get_model
 from model_zoo.summary import table
 
@@ -19,20 +20,28 @@ _ONE_BY_ONE = ("MXNET_EXEC_BULK_EXEC_TRAIN", "MXNET_EXEC_BULK_EXEC_INFERENCE")  
 _SMALL = 0.002  # of the whole time: what is below stands in one line
 
 
-def run(model: str, dtype: str, batch_size: int, steps: int) -> tuple[dict[str, list[float]], list[str]]:
+def run(
+    model: str, dtype: str, batch_size: int, steps: int, size: int | None = None
+) -> tuple[dict[str, list[float]], list[str]]:
     """Milliseconds a step of each operator, and the table of them.
 
     Operators run one by one here, so a step takes a little longer than it does in training.
 
     Args:
-        model: of the zoo, at its native size.
+        model: of the zoo.
         dtype: the precision.
         batch_size: images per step.
         steps: that are timed, after two that are not.
+        size: px of the images; default: the network's own.
+
+    Raises:
+        Refused: there is no such network, or it cannot take such images, or they do not fit into the memory.
     """
     for variable in _ONE_BY_ONE:
         os.environ[variable] = "0"  # read by the first step
-    size = get_model(model).input_size
+    net = get_model(model)
+    size = size or net.input_size
+    require_images(net, (batch_size, size, size), mx.cpu(), to_train=True)
     play = mxnet_network("ours", model, "training", dtype, batch_size, size, steps)
     for _ in range(2):
         play()

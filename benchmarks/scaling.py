@@ -18,6 +18,8 @@ import mxnet as mx
 import tqdm
 
 from benchmarks import links
+from benchmarks.train import usual_tricks
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import byte_size, plural
 from gluon_tricks.ranks import distributed, launcher
 from gluon_tricks.ranks.gradients import BUCKET_BYTES, Gradients
@@ -25,8 +27,8 @@ from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.training.job import Job, Options
 from gluon_tricks.training.loop import train_epoch, train_step
 from gluon_tricks.training.prepare import prepare
-from gluon_tricks.tricks import NoBiasDecay, ZeroGamma
 
+_REFUSED = "refused: "  # begins the last line of a rank that was given what it cannot take
 PARTS = ("step", "compute", "compute CPU", "messages", "loop", "waiting loop")
 
 
@@ -72,11 +74,19 @@ def _job(place: links.Place, ranks: int, arguments: dict) -> dict:
         words = [sys.executable, "-m", __name__, json.dumps(arguments), str(out)]
         logs, more = pathlib.Path(scratch) / "logs", {"OMP_NUM_THREADS": "1", **place.environment}
         with open(pathlib.Path(scratch) / "said", "w") as said:
-            job = launcher.Launch(words, ranks, place.hosts, logs, place.runner, out=said, more=more)
+            job = launcher.Launch(words, ranks, place.hosts, logs, place.runner, out=said, err=said, more=more)
             failure = job.wait()
         if failure is not None:
-            raise RuntimeError(f"{failure}: {' / '.join(failure.tail)}")
+            raise _why(failure)
         return json.loads(out.read_text())
+
+
+def _why(failure: launcher.Failure) -> Exception:
+    """What a job ended by: what a rank has refused is refused, everything else is an error of the program."""
+    last = failure.tail[-1] if failure.tail else ""
+    if last.startswith(_REFUSED):
+        return Refused(last[len(_REFUSED) :])
+    return RuntimeError(f"{failure}: {' / '.join(failure.tail)}")
 
 
 def _lines(found: dict[str, list[float]], facts: dict, ranks: int, images: int, what: str) -> list[str]:
@@ -119,7 +129,7 @@ def measure_rank(
     recipe = Recipe(
         name="scaling", model=model, data="few_shapes", input_size=size, dtype=dtype, lr=0.01,
         batch_size=batch_size * accumulate * distributed.ranks(), accumulate=accumulate, augment="gluoncv",
-        tricks=(NoBiasDecay(), ZeroGamma()), epochs=999,
+        tricks=usual_tricks(model), epochs=999,
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="gluon_tricks_scaling_") as folder:
         job = prepare(recipe, pathlib.Path(folder), Options(contexts=[mx.cpu()], threads=1, log_interval=10**9))
@@ -185,6 +195,9 @@ def _seconds(play: Callable[[], None], times: int) -> float:
 
 
 if __name__ == "__main__":
-    result = measure_rank(**json.loads(sys.argv[1]))
+    try:
+        result = measure_rank(**json.loads(sys.argv[1]))
+    except Refused as refused:
+        sys.exit(f"{_REFUSED}{refused}")
     if distributed.rank() == 0:
         pathlib.Path(sys.argv[2]).write_text(json.dumps(result))

@@ -204,7 +204,9 @@ def _filled(
 def _constructor(name: str):
     refuse_what_is_no_classifier(name)
     known = {**_REGISTRY, **gluoncv_networks.MODELS}
-    return known[errors.require_known(name, list(known), "model")]
+    counts = f"model_zoo.list_models() has {len(_REGISTRY)} names, list_gluoncv_models() those of GluonCV's other"
+    otherwise = f"{counts} {len(gluoncv_networks.MODELS)}"
+    return known[errors.require_known(name, list(known), "model", otherwise=otherwise)]
 
 
 def _with_one_norm(kwargs: dict) -> dict:

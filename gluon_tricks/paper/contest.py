@@ -26,8 +26,10 @@ from typing import Any, TextIO
 import tqdm
 
 from gluon_tricks.core.children import as_child
+from gluon_tricks.core.errors import Refused
 
 _MARK = "round: "
+_REFUSED = "refused: "  # to stderr, and then the end: what it was given it cannot take
 _MEMORY = "memory: "  # the most that the process has had so far, in bytes
 _LOOK = 0.1  # seconds between looks at what contestants that play together have told
 _MOST_ROUNDS = 1000  # of those; a pipe holds so many lines
@@ -67,7 +69,12 @@ class Played:
 
 
 def measure(contestants: Sequence[Contestant], rounds: int) -> dict[str, list[float]]:
-    """Images/s of each contestant in each round, after one round of warming up that does not count."""
+    """Images/s of each contestant in each round, after one round of warming up that does not count.
+
+    Raises:
+        Refused: one cannot work with its arguments.
+        RuntimeError: one has died.
+    """
     results: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
     with tempfile.TemporaryDirectory(prefix="gluon_tricks_contest_") as scratch:
         workers = {contestant.name: _start(contestant, scratch) for contestant in contestants}
@@ -166,11 +173,18 @@ def _round(worker: subprocess.Popen, name: str, scratch: str) -> float:
     for line in worker.stdout:
         if line.startswith(_MARK):
             return float(line[len(_MARK) :])
+    last = _said(name, scratch).rstrip().rpartition("\n")[2]
+    if last.startswith(_REFUSED):
+        raise Refused(last[len(_REFUSED) :])
     raise RuntimeError(_why_it_died(name, scratch))
 
 
 def _why_it_died(name: str, scratch: str) -> str:
-    return f"the contestant {name} died: {_errors(scratch, name).read_text()[-2000:]}"
+    return f"the contestant {name} died: {_said(name, scratch)[-2000:]}"
+
+
+def _said(name: str, scratch: str) -> str:
+    return _errors(scratch, name).read_text()
 
 
 def _serve(place: str, arguments: dict[str, Any]) -> None:
@@ -189,4 +203,7 @@ def _tell_memory() -> None:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1], json.loads(sys.argv[2]))
+    try:
+        _serve(sys.argv[1], json.loads(sys.argv[2]))
+    except Refused as refused:
+        sys.exit(f"{_REFUSED}{refused}")

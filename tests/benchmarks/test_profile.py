@@ -20,6 +20,13 @@ def test_operators_are_listed_by_their_time_and_small_ones_together():
     ]
 
 
+def test_images_of_another_size(capfd):
+    assert main("profile --model cifar_resnet20_v1 --input-size 40 --batch-size 2 --steps 1".split()) == 0
+    assert capfd.readouterr().out.startswith("training cifar_resnet20_v1 at 40 px, batch 2, float32: ")
+    assert main("profile --model alexnet --input-size 20 --batch-size 2 --steps 1".split()) == 2
+    assert "alexnet takes images of at least" in capfd.readouterr().err
+
+
 def test_a_step_of_a_network_is_profiled(tmp_path, capfd):
     """cifar_resnet20_v1 has 21 convolutions in its layers and shortcuts, each with one forward and one backward."""
     out = tmp_path / "profile.json"

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from benchmarks import links, main, scaling
+from benchmarks.train import usual_tricks
 from gluon_tricks.ranks.hosts import Host
 
 PARTS = {"step": 0.5, "compute": 0.4, "compute CPU": 0.4, "messages": 0.2, "loop": 0.5, "waiting loop": 0.6}
@@ -59,6 +60,12 @@ def test_without_a_link_all_are_here(jobs, capsys):
     assert "1 rank: 40.00 images/s; 4 ranks: 128.00 images/s; efficiency 0.800" in told  # 16 images in 0.4 and 0.5 s
     assert "waits for nothing: 1 rank 53.33 images/s; 4 ranks: 128.00 images/s; efficiency 0.600" in told  # 0.3 s
     assert "a rank alone computes on 1.25 cores at a time, one of 4 on 1.00" in told
+
+
+def test_networks_without_residual_branches_have_the_usual_refinements_too():
+    """Zero gamma is for those that have them."""
+    names = {model: [trick.label() for trick in usual_tricks(model)] for model in ("vgg16", "resnet18_v1b")}
+    assert names == {"vgg16": ["no_bias_decay"], "resnet18_v1b": ["no_bias_decay", "zero_gamma"]}
 
 
 def test_a_link_beyond_its_bounds(capsys):

@@ -37,12 +37,6 @@ def test_a_network_that_is_not_there():
         tell([*LEAST, "model=resnet50_v1x"])
 
 
-def test_flags_of_scaling_alone(capsys):
-    for flag, value in (("--predict", "ranks=2"), ("--link", "1")):
-        assert main.main(["models", flag, value]) == 2
-        assert f"refused: {flag} is for scaling: benchmark.py scaling {flag}" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     "flag, value, says",
     [
@@ -104,6 +98,6 @@ def test_a_slow_link_is_what_limits():
 
 def test_every_word_is_in_the_help(capsys):
     with pytest.raises(SystemExit):
-        main.main(["--help"])
+        main.main(["scaling", "--help"])
     told = " ".join(capsys.readouterr().out.split()).replace(" ", "")
     assert ",".join(scaling_words.WORDS) in told
