@@ -7,7 +7,9 @@ HOROVOD ?= gloo
 TEST_EXTRAS ?= dev,export,interop
 VENV := .venv
 RUN := $(VENV)/bin/python
-PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+# One worker more than cores, at most eight: tests of several hosts and ranks wait for each other for most of their time.
+WORKERS := $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 8 ? cores + 1 : 8)))
+PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 ifeq ($(filter $(HOROVOD),gloo mpi),)
 $(error HOROVOD=$(HOROVOD) is not known: give gloo (the default) or mpi (MPI besides Gloo, for mpirun and srun))

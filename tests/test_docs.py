@@ -405,6 +405,23 @@ def test_the_readmes_differences_are_those_of_the_records(before, after, also):
     assert said in prose("README.md")
 
 
+def test_what_is_said_of_reduced_decoding_is_as_the_records_have_it():
+    runs = {how: [records("decode", f"{how}-seed{seed}.csv") for seed in range(3)] for how in ("whole", "reduced")}
+    ends = {how: np.array([100 * float(rows[-1]["val_top1"]) for rows in found]) for how, found in runs.items()}
+    effect = Effect(tuple(ends["reduced"] - ends["whole"]))
+    low, high = effect.interval
+    seconds = {how: [sum(1 / float(row["images_per_second"]) for row in rows) for rows in runs[how]] for how in runs}
+    share = np.median(np.divide(seconds["reduced"], seconds["whole"]))
+    averaged = json.loads((ROOT / "results" / "decode" / "averaged.json").read_text(encoding="utf-8"))
+    whole, reduced = (100 * np.mean(averaged[how]) for how in ("whole", "reduced"))
+    for sentence in (
+        f"took {share:.2f} of the time, and ended at {ends['reduced'].mean():.2f} % in place of "
+        f"{ends['whole'].mean():.2f} % (three seeds, {effect.mean:+.2f}, 95 % interval {low:+.2f} to {high:+.2f})",
+        f"these networks have {reduced:.2f} %, and those of whole images {whole:.2f} %",
+    ):
+        assert sentence in prose("docs/training.md")
+
+
 def test_the_words_on_transfer_are_those_of_the_record():
     rows = list(records("tables", "small", "transfer_learning.csv"))
     tuned = {row["row"]: row for row in rows if row["row"].startswith("tuned") and row["mean_difference"]}

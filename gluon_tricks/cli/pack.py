@@ -99,6 +99,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     options = parser.parse_args(argv)
     if sum(given is not None for given in (options.out_prefix, options.check, options.index, options.labels)) != 1:
         parser.error("give FOLDER and OUT_PREFIX, or --check, --index or --labels")
+    for flag, heeded in {"check": ("jobs", "verbose"), "index": (), "labels": ()}.items():
+        if getattr(options, flag):
+            parser.require_alone(options, f"--{flag}", (flag, *heeded))
     if options.folder is not None and options.out_prefix is None:
         parser.error("give FOLDER and OUT_PREFIX")
     if sum(map(bool, (options.list, options.ground_truth, options.places365, options.voc))) > 1:

@@ -155,6 +155,7 @@ def _reproduce(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> list[str]:
     """Refuses what would fail only after the cells have been run; returns the words of --launch."""
+    _refuse_beside_mode(args)
     for flag in ("csv", "png"):
         if getattr(args, flag):
             require_writable(getattr(args, flag), f"--{flag}")
@@ -171,10 +172,20 @@ def _check(args: argparse.Namespace) -> list[str]:
         raise Refused(f"--launch {args.launch}: {error}") from None
     if launcher and not shutil.which(launcher[0]):
         raise Refused(f"--launch {args.launch}: there is no program {launcher[0]}")
-    if args.show and (args.jobs or args.measure):
-        raise Refused(f"{'--jobs' if args.jobs else '--measure'}: --show trains and measures nothing; leave it out")
     require_jobs(args.jobs, bool(launcher))
     return launcher
+
+
+def _refuse_beside_mode(args: argparse.Namespace) -> None:
+    """Refuses the flags that --plan and --show would not heed."""
+    modes = {
+        "plan": (("csv", "png"), "--plan shows no table"),
+        "show": (("jobs", "measure", "launch"), "--show trains and measures nothing"),
+    }  # mode -> flags, and why they change nothing
+    for mode, (flags, why) in modes.items():
+        for flag in flags:
+            if getattr(args, mode) and getattr(args, flag):
+                raise Refused(f"--{flag}: {why}; leave it out")
 
 
 def _written(what: str) -> list[str]:

@@ -80,6 +80,18 @@ class Parser(argparse.ArgumentParser):
             self.error(f"{quoted(left[0])} belongs to no flag: --help lists what this command takes")
         return found
 
+    def require_alone(self, options: argparse.Namespace, flag: str, heeded: Sequence[str]) -> None:
+        """Refuses what was given besides a flag that does a work of its own, and would be passed over.
+
+        Args:
+            flag: such as --check.
+            heeded: the names in `options` that count beside it.
+        """
+        for action in self._actions:
+            name = action.option_strings[-1] if action.option_strings else action.metavar or action.dest.upper()
+            if action.dest not in heeded and getattr(options, action.dest, action.default) != action.default:
+                self.error(f"{name} changes nothing beside {flag}: leave it out")
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"refused: {one_line(message)}\n")
 

@@ -328,6 +328,22 @@ def test_wrong_arguments_are_refused(folder, tmp_path, capsys):
         assert stop.value.code == 2
 
 
+@pytest.mark.parametrize(
+    "words, flag",
+    [
+        (["--check", "a.rec", "--resize", "64"], "--resize changes nothing beside --check"),
+        (["--check", "a.rec", "--no-verify"], "--no-verify changes nothing beside --check"),
+        (["--index", "a.rec", "--jobs", "2"], "--jobs changes nothing beside --index"),
+        (["--labels", "a.rec", "--shards", "2"], "--shards changes nothing beside --labels"),
+    ],
+)
+def test_what_a_work_of_its_own_would_not_heed_is_refused(words, flag, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(*words)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == f"refused: {flag}: leave it out\n"
+
+
 def test_two_writers_of_one_file_are_kept_apart(tmp_path):
     with RecordWriter(tmp_path / "a", ["x"]) as writer:
         writer.add(0, 1, b"one")
