@@ -422,6 +422,19 @@ def test_what_is_said_of_reduced_decoding_is_as_the_records_have_it():
         assert sentence in prose("docs/training.md")
 
 
+def test_what_is_said_of_imagenette_fast_is_as_the_records_have_it():
+    found = {}
+    for name in ("imagenette_fast", "imagenette_fast-0.9.1"):
+        rows = records("time_to_accuracy", f"{name}-epochs.csv")
+        images = 9469 // 64 * 64
+        seconds = sum(images / float(row["images_per_second"]) for row in rows)
+        found[name] = f"{100 * float(rows[-1]['val_top1']):.2f} %", len(rows), f"{seconds:.0f} s"
+    (top1, epochs, seconds), (before, _, then) = found.values()
+    text = prose("docs/measured.md")
+    assert f"tested at 160: {top1} top-1 after {epochs} epochs, {seconds} of training (one seed" in text
+    assert f"it was at {before} after {then}" in text
+
+
 def test_the_words_on_transfer_are_those_of_the_record():
     rows = list(records("tables", "small", "transfer_learning.csv"))
     tuned = {row["row"]: row for row in rows if row["row"].startswith("tuned") and row["mean_difference"]}
