@@ -160,12 +160,13 @@ BENCHMARKS = {
 
 
 def _refuse_beside_predict(args: Namespace) -> None:
-    for flag, word in {"model": "model", "batch_size": "batch", "link": "link", "out": ""}.items():
-        if getattr(args, flag) is not None:
-            name = f"--{flag.replace('_', '-')}"
-            raise Refused(
-                f"{name} is for measuring: with --predict " + (f"give {word}=VALUE" if word else "nothing is written")
-            )
+    """What belongs to measuring would be passed over: its word, if --predict has one, says the same."""
+    words = {"batch_size": "batch", "input_size": "size"}
+    for flag, usual in {**BENCHMARKS["scaling"].defaults, "out": None}.items():
+        if flag != "predict" and getattr(args, flag) != usual:
+            word = words.get(flag, flag)
+            instead = f"give {word}=VALUE" if word in scaling_words.WORDS else "nothing is measured or written"
+            raise Refused(f"--{flag.replace('_', '-')} is for measuring: with --predict {instead}")
 
 
 def _setting(args: Namespace) -> dict:

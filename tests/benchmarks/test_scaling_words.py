@@ -43,7 +43,10 @@ def test_a_network_that_is_not_there():
         ("--model", "vgg16", "give model=VALUE"),
         ("--batch-size", "64", "give batch=VALUE"),
         ("--link", "10", "give link=VALUE"),
-        ("--out", "record.json", "nothing is written"),
+        ("--input-size", "64", "give size=VALUE"),
+        ("--dtype", "bfloat16", "give dtype=VALUE"),
+        ("--steps", "3", "nothing is measured or written"),
+        ("--out", "record.json", "nothing is measured or written"),
     ],
 )
 def test_flags_that_a_prediction_would_not_heed(flag, value, says, capsys):
