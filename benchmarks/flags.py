@@ -89,7 +89,7 @@ def _tell(description: str, benchmarks: Mapping[str, Benchmark], word: str) -> N
     """--help, or that a benchmark has to be named before its flags."""
     width = max(map(len, benchmarks))
     lines = [description, *(f"  {name:{width}}  {of.what}" for name, of in benchmarks.items())]
-    parser = Parser("\n".join([*lines, "", "WHAT --help lists the flags of one."]), usage="%(prog)s WHAT ...")
+    parser = Parser("\n".join([*lines, "", "WHAT --help lists the flags of one."]), usage="%(prog)s [-h] WHAT ...")
     parser.parse_args([word] if word in ("-h", "--help") else [])
     first = f"{word} comes first" if word else "nothing is named"
     parser.error(f"{first}: name what is measured before its flags, one of {', '.join(benchmarks)}")
