@@ -405,6 +405,15 @@ def test_the_readmes_differences_are_those_of_the_records(before, after, also):
     assert said in prose("README.md")
 
 
+def test_the_words_on_the_scale_long_are_those_of_the_records():
+    efficient, cosine, smooth = (
+        100 * float(records("tables", "long", f"table6-resnet50_v1d-{row}", "seed0", "metrics.csv")[-1]["val_top1"])
+        for row in ("efficient", "cosine", "smooth")
+    )
+    said = f"{efficient:.2f} % with efficient training, {cosine:.2f} % with cosine decay, {smooth:.2f} % with label"
+    assert said in prose("docs/paper.md")
+
+
 def test_what_is_said_of_reduced_decoding_is_as_the_records_have_it():
     runs = {how: [records("decode", f"{how}-seed{seed}.csv") for seed in range(3)] for how in ("whole", "reduced")}
     ends = {how: np.array([100 * float(rows[-1]["val_top1"]) for rows in found]) for how, found in runs.items()}
