@@ -19,7 +19,7 @@ import tqdm
 
 from benchmarks import links
 from benchmarks.train import usual_tricks
-from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.errors import REFUSED, Refused, refusal_of
 from gluon_tricks.core.wording import byte_size, plural
 from gluon_tricks.ranks import distributed, launcher
 from gluon_tricks.ranks.gradients import BUCKET_BYTES, Gradients
@@ -28,7 +28,6 @@ from gluon_tricks.training.job import Job, Options
 from gluon_tricks.training.loop import train_epoch, train_step
 from gluon_tricks.training.prepare import prepare
 
-_REFUSED = "refused: "  # begins the last line of a rank that was given what it cannot take
 PARTS = ("step", "compute", "compute CPU", "messages", "loop", "waiting loop")
 
 
@@ -83,10 +82,7 @@ def _job(place: links.Place, ranks: int, arguments: dict) -> dict:
 
 def _why(failure: launcher.Failure) -> Exception:
     """What a job ended by: what a rank has refused is refused, everything else is an error of the program."""
-    last = failure.tail[-1] if failure.tail else ""
-    if last.startswith(_REFUSED):
-        return Refused(last[len(_REFUSED) :])
-    return RuntimeError(f"{failure}: {' / '.join(failure.tail)}")
+    return refusal_of("\n".join(failure.tail)) or RuntimeError(f"{failure}: {' / '.join(failure.tail)}")
 
 
 def _lines(found: dict[str, list[float]], facts: dict, ranks: int, images: int, what: str) -> list[str]:
@@ -198,6 +194,6 @@ if __name__ == "__main__":
     try:
         result = measure_rank(**json.loads(sys.argv[1]))
     except Refused as refused:
-        sys.exit(f"{_REFUSED}{refused}")
+        sys.exit(f"{REFUSED}{refused}")
     if distributed.rank() == 0:
         pathlib.Path(sys.argv[2]).write_text(json.dumps(result))

@@ -9,7 +9,7 @@ import pathlib
 import sys
 from collections.abc import Callable, Sequence
 
-from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.errors import REFUSED, Refused
 from gluon_tricks.core.files import CannotWrite
 from gluon_tricks.core.wording import harmless_output, one_line
 
@@ -28,7 +28,7 @@ def command(main: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence[s
                 sys.stdout.flush()
                 return code
             except Refused as error:
-                print(f"refused: {one_line(error)}", file=sys.stderr)
+                print(f"{REFUSED}{one_line(error)}", file=sys.stderr)
                 return 2
             except (CannotWrite, OSError) as error:
                 return output_fails(error)

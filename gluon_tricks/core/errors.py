@@ -28,6 +28,15 @@ class Refused(Told, ValueError):
     """
 
 
+REFUSED = "refused: "  # begins the last line that a process writes to stderr which has refused something
+
+
+def refusal_of(told: str) -> Refused | None:
+    """What another process has refused, by what it has written to stderr; None: it ended by something else."""
+    last = told.rstrip().rpartition("\n")[2]
+    return Refused(last[len(REFUSED) :]) if last.startswith(REFUSED) else None
+
+
 def require_known(name: str, names: Sequence[str], what: str, where: str = "", otherwise: str = "") -> str:
     """The name itself, if it is one of the names (in small letters).
 

@@ -26,10 +26,9 @@ from typing import Any, TextIO
 import tqdm
 
 from gluon_tricks.core.children import as_child
-from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.errors import REFUSED, Refused, refusal_of
 
 _MARK = "round: "
-_REFUSED = "refused: "  # to stderr, and then the end: what it was given it cannot take
 _MEMORY = "memory: "  # the most that the process has had so far, in bytes
 _LOOK = 0.1  # seconds between looks at what contestants that play together have told
 _MOST_ROUNDS = 1000  # of those; a pipe holds so many lines
@@ -173,10 +172,7 @@ def _round(worker: subprocess.Popen, name: str, scratch: str) -> float:
     for line in worker.stdout:
         if line.startswith(_MARK):
             return float(line[len(_MARK) :])
-    last = _said(name, scratch).rstrip().rpartition("\n")[2]
-    if last.startswith(_REFUSED):
-        raise Refused(last[len(_REFUSED) :])
-    raise RuntimeError(_why_it_died(name, scratch))
+    raise refusal_of(_said(name, scratch)) or RuntimeError(_why_it_died(name, scratch))
 
 
 def _why_it_died(name: str, scratch: str) -> str:
@@ -206,4 +202,4 @@ if __name__ == "__main__":
     try:
         _serve(sys.argv[1], json.loads(sys.argv[2]))
     except Refused as refused:
-        sys.exit(f"{_REFUSED}{refused}")
+        sys.exit(f"{REFUSED}{refused}")
