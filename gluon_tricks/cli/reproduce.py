@@ -30,21 +30,17 @@ import argparse
 import contextlib
 import os
 import pathlib
-import shlex
-import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 
-from gluon_tricks.cli.train_cells import at_a_time, require_data, require_jobs, told_speeds, train_cells
-from gluon_tricks.core.arguments import MOST_THREADS, Parser, whole
+from gluon_tricks.cli.reproduce_flags import check, parse
+from gluon_tricks.cli.train_cells import at_a_time, require_data, told_speeds, train_cells
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import RESUMABLE, Refused, require_known
 from gluon_tricks.core.files import (
     no_empty_folders,
     require_folder,
-    require_name,
-    require_writable,
     write_atomically,
     write_text,
     writing,
@@ -53,53 +49,11 @@ from gluon_tricks.core.reading import expanded
 from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
-from gluon_tricks.networks.load import SOURCE
 from gluon_tricks.paper import cells, estimate, figures, pictures, power, tables
 from gluon_tricks.paper.comparison import Comparison, compare
-from gluon_tricks.paper.scales import SCALES, TRANSFER_SCALES, get_scale, scales_of
+from gluon_tricks.paper.scales import get_scale, scales_of
 from gluon_tricks.recipes.registry import TABLES, get_table
 from gluon_tricks.recipes.tables.rows import Table
-
-
-def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = Parser(__doc__)
-    parser.add_argument(
-        "what", metavar="TABLE|FIGURE", help=", ".join({**dict.fromkeys(sorted(TABLES)), **figures.FIGURES})
-    )
-    scales = f"{', '.join(SCALES)} (imagenet); of most others {', '.join(TRANSFER_SCALES)} (paper)"
-    parser.add_argument("--scale", help=scales)
-    parser.add_argument("--columns", default="", metavar="NAME,NAME", help="such as resnet50_v1d (all columns)")
-    parser.add_argument("--rows", default="", metavar="ROW,ROW", help="such as cosine,mixup (all rows)")
-    seeds = "seeds 0 to N-1 of every row (1, table6: as the paper; shown: all)"
-    parser.add_argument("--seeds", type=whole(1, 1000), metavar="N", help=seeds)
-    photos = "train.rec and val.rec, or class folders"
-    parser.add_argument("--data", type=pathlib.Path, metavar="PATH", help=f"{photos}; tables 8 and 9: VOC, ADE20K")
-    parser.add_argument("--base-data", type=pathlib.Path, metavar="PATH", help=f"of their base networks: {photos}")
-    parser.add_argument(
-        "--runs",
-        type=pathlib.Path,
-        default=pathlib.Path("runs/tables"),
-        metavar="DIR",
-        help="folder of the runs (runs/tables)",
-    )
-    parser.add_argument(
-        "--network", action="append", default=[], metavar="[NAME=]SRC",
-        help=f"{SOURCE}: for transfer_learning one that is trained on the other classes, for magic_figure1 and "
-        "magic_figure2 one more to show, for magic_table3 what a row starts from, such as krizhevsky=caffenet.params; "
-        "repeatable",
-    )  # fmt: skip
-    mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--plan", action="store_true", help="run nothing, say what would be run and for how long")
-    mode.add_argument("--show", action="store_true", help="run nothing, show what there is")
-    parser.add_argument("--csv", type=pathlib.Path, metavar="FILE", help="write the CSV there too")
-    parser.add_argument(
-        "--png", type=pathlib.Path, metavar="FILE", help="draw the differences there, or its own curves"
-    )
-    parser.add_argument("--launch", default="", metavar="WORDS", help='before a training: "horovodrun -np 8" (none)')
-    parser.add_argument("--jobs", type=whole(1, MOST_THREADS), metavar="N", help="cells at a time (measured)")
-    parser.add_argument("--measure", action="store_true", help="measure anew what was measured before")
-    return parser.parse_args(argv)
-
 
 _FORMS = {
     ".md": tables.markdown,
@@ -110,7 +64,7 @@ _FORMS = {
 
 @command
 def main(argv: list[str] | None = None) -> int:
-    args = parse(argv)
+    args = parse(__doc__, argv)
     try:
         with no_empty_folders(args.runs), _stopped_by_a_scheduler():
             return _reproduce(args)
@@ -133,7 +87,7 @@ def _stopped_by_a_scheduler() -> Iterator[None]:
 
 def _reproduce(args: argparse.Namespace) -> int:
     require_known(args.what, [*TABLES, *figures.FIGURES], "table or figure")
-    launcher = _check(args)
+    launcher = check(args)
     runs = _runs(args)
     if not args.plan and not (args.show and args.what not in figures.FIGURES):
         require_folder(runs.root / runs.scale.name, "--runs", *_written(args.what))
@@ -151,41 +105,6 @@ def _reproduce(args: argparse.Namespace) -> int:
     if not args.show:
         _write(table, runs, max((cell.recipe.seed + 1 for cell in wanted), default=1))
     return 1 if failed else 0
-
-
-def _check(args: argparse.Namespace) -> list[str]:
-    """Refuses what would fail only after the cells have been run; returns the words of --launch."""
-    _refuse_beside_mode(args)
-    for flag in ("csv", "png"):
-        if getattr(args, flag):
-            require_writable(getattr(args, flag), f"--{flag}")
-    require_name(args.runs, "--runs")
-    if args.runs.is_file():
-        raise Refused(f"--runs {args.runs}: it is a file; name the folder of the runs")
-    try:
-        if not args.show:
-            args.runs.mkdir(parents=True, exist_ok=True)
-        launcher = shlex.split(args.launch)
-    except OSError as error:
-        raise Refused(f"--runs {args.runs}: no folder can be made there ({error.strerror})") from None
-    except ValueError as error:
-        raise Refused(f"--launch {args.launch}: {error}") from None
-    if launcher and not shutil.which(launcher[0]):
-        raise Refused(f"--launch {args.launch}: there is no program {launcher[0]}")
-    require_jobs(args.jobs, bool(launcher))
-    return launcher
-
-
-def _refuse_beside_mode(args: argparse.Namespace) -> None:
-    """Refuses the flags that --plan and --show would not heed."""
-    modes = {
-        "plan": (("csv", "png"), "--plan shows no table"),
-        "show": (("jobs", "measure", "launch"), "--show trains and measures nothing"),
-    }  # mode -> flags, and why they change nothing
-    for mode, (flags, why) in modes.items():
-        for flag in flags:
-            if getattr(args, mode) and getattr(args, flag):
-                raise Refused(f"--{flag}: {why}; leave it out")
 
 
 def _written(what: str) -> list[str]:
