@@ -126,5 +126,5 @@ def places(net: HybridBlock) -> dict[str, str]:
 
 def place(operator: Operator, prefixes: dict[str, str]) -> str:
     """The innermost block whose prefix the operator's name has; the operator's own name if there is none."""
-    known = [prefix for prefix in prefixes if prefix and operator.name.startswith(prefix)]
-    return prefixes[max(known, key=len)] if known else operator.name
+    starts = (operator.name[:end] for end in range(len(operator.name), 0, -1))  # the longest first
+    return next((prefixes[start] for start in starts if start in prefixes), operator.name)

@@ -83,15 +83,28 @@ def whitening(rows: np.ndarray, most: int) -> Whitening:
     """Of rows (S, D): their first `most` principal components, over the root of eigenvalue + 0.001."""
     mean = rows.mean(axis=0, dtype=np.float64)
     centred = rows - mean.astype(rows.dtype)
-    # Of a symmetric product BLAS computes one half, which is all that eigh reads.
-    product = scipy.linalg.blas.get_blas_funcs("syrk", (centred,))
-    covariance = product(1.0, centred.T, lower=1).astype(np.float64) / len(rows)
-    size = len(covariance)
-    wanted = min(most, size, len(rows) - 1)
-    values, vectors = scipy.linalg.eigh(covariance, subset_by_index=(size - wanted, size - 1))
+    few = len(rows) < rows.shape[1]
+    values, vectors = (_components_of_few if few else _components)(centred, min(most, rows.shape[1], len(rows) - 1))
     values, vectors = values[::-1], vectors[:, ::-1]  # largest first
     there = values > max(values[0], 0) * _LEAST
     return Whitening(mean, vectors[:, there] / np.sqrt(values[there] + _REGULAR))
+
+
+def _components(centred: np.ndarray, wanted: int) -> tuple[np.ndarray, np.ndarray]:
+    """The largest eigenvalues (P,) of the covariance of rows (S, D) of mean 0, rising, and its vectors (D, P)."""
+    # Of a symmetric product BLAS computes one half, which is all that eigh reads.
+    product = scipy.linalg.blas.get_blas_funcs("syrk", (centred,))
+    covariance = product(1.0, centred.T, lower=1).astype(np.float64) / len(centred)
+    size = len(covariance)
+    return scipy.linalg.eigh(covariance, subset_by_index=(size - wanted, size - 1))
+
+
+def _components_of_few(centred: np.ndarray, wanted: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same by the inner products of the rows (S, S), which has these eigenvalues too and is smaller if S < D."""
+    centred, size = centred.astype(np.float64), len(centred)
+    values, weights = scipy.linalg.eigh(centred @ centred.T / size, subset_by_index=(size - wanted, size - 1))
+    vectors = centred.T @ weights
+    return values, vectors / np.maximum(np.linalg.norm(vectors, axis=0), 1e-30)
 
 
 def pca(rows: np.ndarray, count: int) -> np.ndarray:
@@ -112,11 +125,14 @@ def kmeans(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray
     if not len(points):
         return np.zeros((0, rows.shape[1]))
     centres = points[rng.choice(len(points), count, replace=len(points) < count)]
-    ones = np.ones(len(points), np.float32)
+    ones, before = np.ones(len(points), np.float32), None
     for _ in range(_ROUNDS):
         nearest = np.concatenate([(part @ centres.T).argmax(axis=1) for part in np.array_split(points, 16)])
-        owned = scipy.sparse.csr_matrix((ones, (nearest, np.arange(len(points)))), shape=(count, len(points)))
         owners = np.unique(nearest)
+        if len(owners) == count and np.array_equal(nearest, before):
+            break  # the same rows give the same centres, now and in all rounds to come
+        before = nearest
+        owned = scipy.sparse.csr_matrix((ones, (nearest, np.arange(len(points)))), shape=(count, len(points)))
         centres = points[rng.choice(len(points), count)]  # for those without rows
         centres[owners] = (owned @ points)[owners]
         centres /= np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-12)

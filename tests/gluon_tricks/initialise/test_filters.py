@@ -51,6 +51,30 @@ def test_the_first_component_is_the_direction_of_the_largest_variance():
     np.testing.assert_allclose(abs(first / np.linalg.norm(first)), [0.6, 0.8], atol=0.01)
 
 
+def test_of_fewer_rows_than_dimensions_the_components_are_those_of_the_covariance():
+    rng = np.random.default_rng(0)
+    rows = (rng.standard_normal((12, 40)) * np.linspace(3, 0.1, 40) + 1).astype(np.float32)
+    values, vectors = np.linalg.eigh(np.cov(rows.T.astype(np.float64), bias=True))
+    expected = (vectors / np.sqrt(values.clip(0) + 0.001))[:, ::-1]
+    found = filters.whitening(rows, 40).matrix
+    assert found.shape == (40, 11)  # twelve points span eleven directions
+    signs = np.sign((found * expected[:, :11]).sum(axis=0))
+    np.testing.assert_allclose(found, expected[:, :11] * signs, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(filters.whitening(rows, 3).matrix, found[:, :3], rtol=1e-9)
+
+
+def test_kmeans_of_one_centre_ends_when_no_row_moves(monkeypatch):
+    """As of each channel of a depthwise convolution: it is the direction of the sum of its rows, after one round."""
+    rows = np.random.default_rng(0).standard_normal((200, 9)).astype(np.float32)
+    rounds, matrix = [], filters.scipy.sparse.csr_matrix
+    monkeypatch.setattr(filters.scipy.sparse, "csr_matrix", lambda *a, **k: rounds.append(1) or matrix(*a, **k))
+    found = filters.kmeans(rows, 1, np.random.default_rng(1))
+    assert len(rounds) == 1
+    white = filters.whitening(rows, 1)
+    points = np.sign((rows - white.mean) @ white.matrix)
+    np.testing.assert_allclose(found, np.sign(points.sum()) * white.matrix.T, rtol=1e-6)
+
+
 def test_kmeans_finds_planted_directions():
     """Rows along three axes, to both sides: with centres to spare there is one on each half axis, and none elsewhere.
 
