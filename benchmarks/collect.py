@@ -13,6 +13,7 @@ import json
 import pathlib
 import sys
 
+from gluon_tricks.core.errors import REFUSED
 from gluon_tricks.core.files import write_text
 from gluon_tricks.core.json_text import parse_json
 from gluon_tricks.core.reading import RECIPE_BYTES, TOLD_BYTES, read_bytes, read_text
@@ -55,6 +56,6 @@ def _last_part(place: str | list[str]) -> str | list[str]:
 
 if __name__ == "__main__":
     if len(sys.argv) != 4:
-        sys.exit("refused: give RUNS TO PREFIX, such as runs/tables/small results/tables/small magic_table")
+        sys.exit(f"{REFUSED}give RUNS TO PREFIX, such as runs/tables/small results/tables/small magic_table")
     runs, to, prefix = sys.argv[1:]
     print(f"{collect(pathlib.Path(runs), pathlib.Path(to), prefix)} runs are in {to}")

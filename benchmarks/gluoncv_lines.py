@@ -28,7 +28,7 @@ from benchmarks.results import machine
 from gluon_tricks.cli import command_line, detect, segment, transfer_flags
 from gluon_tricks.core.arguments import Parser, whole
 from gluon_tricks.core.commands import command
-from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.errors import REFUSED, Refused
 from gluon_tricks.core.files import write_text
 from gluon_tricks.core.wording import one_line, plural
 from gluon_tricks.data.builtin import scenes
@@ -93,7 +93,7 @@ def meaning(line: Line) -> tuple[Settings, list[str]]:
         with contextlib.redirect_stderr(errors):
             return means(line)
     except SystemExit:
-        raise Refused(one_line(errors.getvalue().strip()).removeprefix("refused: ")) from None
+        raise Refused(one_line(errors.getvalue().strip()).removeprefix(REFUSED)) from None
 
 
 def _classifier(line: Line) -> tuple[Settings, list[str]]:
@@ -155,7 +155,7 @@ def try_step(line: Line, folder: pathlib.Path, threads: int) -> str:
     done = subprocess.run(
         step_of(line, folder), cwd=folder, env=environment, capture_output=True, text=True, errors="replace"
     )
-    return RUNS if done.returncode == 0 else one_line(done.stderr.strip().splitlines()[-1]).removeprefix("refused: ")
+    return RUNS if done.returncode == 0 else one_line(done.stderr.strip().splitlines()[-1]).removeprefix(REFUSED)
 
 
 def result_of(line: Line, folder: pathlib.Path, threads: int) -> str:

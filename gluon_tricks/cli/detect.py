@@ -17,6 +17,8 @@ import sys
 from collections.abc import Sequence
 
 from gluon_tricks.cli import gluoncv_transfer, training, transfer_flags
+from gluon_tricks.core.commands import command
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.recipes.named.detection_segmentation import DETECTION
 
 INTERRUPTED = None  # training.StopRequest takes the signals
@@ -47,11 +49,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return gluoncv_transfer.prepared(transfer_flags.parser(__doc__, **MEANT, own_flags=own_flags).parse_args(argv))
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     if "custom-model" in words:
-        print(f"refused: custom-model: {_CUSTOM}", file=sys.stderr)
-        return 2
+        raise Refused(f"custom-model: {_CUSTOM}")
     args = parse(words)
     means = [functools.partial(f, **MEANT) for f in (transfer_flags.start, transfer_flags.recipe_from_flags)]
     return training.train(args, *means)

@@ -21,16 +21,15 @@ def show(args: argparse.Namespace, recipe_from_flags: Callable) -> int:
 
     Args:
         args, recipe_from_flags: as of training.train. --num-gpus are the devices that --batch-size is for; default: 1.
+
+    Raises:
+        Refused: what a training would refuse before it looks at images.
     """
-    try:
-        if args.resume:
-            raise Refused("--plan is for a new run: what a run was started with is in RUN/recipe.json")
-        recipe, notes = recipe_from_flags(args, max(args.num_gpus or 1, 1), None)
-        recipe.optimizer_and_numbers()  # refuses tricks that are not for the optimiser
-        notes = [*notes, *task_of(recipe).told_of(recipe)]
-    except Refused as error:
-        print(f"refused: {one_line(error)}", file=sys.stderr)
-        return 2
+    if args.resume:
+        raise Refused("--plan is for a new run: what a run was started with is in RUN/recipe.json")
+    recipe, notes = recipe_from_flags(args, max(args.num_gpus or 1, 1), None)
+    recipe.optimizer_and_numbers()  # refuses tricks that are not for the optimiser
+    notes = [*notes, *task_of(recipe).told_of(recipe)]
     found = {"mean": None} if getattr(recipe, "mean_of", "") else {}  # in the images, by a run
     print(json.dumps({**recipe.to_json(), **found}, indent=2), flush=True)
     for line in filter(None, (*notes, rates_in_words(recipe), recipe.sizes_in_words())):

@@ -16,6 +16,7 @@ import functools
 from collections.abc import Sequence
 
 from gluon_tricks.cli import gluoncv_transfer, training, transfer_flags
+from gluon_tricks.core.commands import command
 from gluon_tricks.recipes.named.detection_segmentation import SEGMENTATION
 
 INTERRUPTED = None  # training.StopRequest takes the signals
@@ -45,6 +46,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return gluoncv_transfer.prepared(transfer_flags.parser(__doc__, **MEANT, own_flags=own_flags).parse_args(argv))
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     words = [functools.partial(means, **MEANT) for means in (transfer_flags.start, transfer_flags.recipe_from_flags)]

@@ -18,6 +18,7 @@ import pathlib
 from gluon_tricks.cli import command_line, flags, training
 from gluon_tricks.cli.transfer_flags import class_names
 from gluon_tricks.core.arguments import whole
+from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import expanded
 from gluon_tricks.recipes.multi_label import MOST_CROPS, MultiLabelRecipe
@@ -91,6 +92,7 @@ def _with_images(recipe: MultiLabelRecipe, args: argparse.Namespace) -> MultiLab
     return recipe.set(**fields)
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
     args = flags.tag_parser(__doc__, own_flags).parse_args(argv)
     synchronised = args.sync_bn or any("SyncBatchNorm" in setting for setting in args.set)

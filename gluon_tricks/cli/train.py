@@ -7,10 +7,12 @@ RUN), 130 and 143 interrupted before anything was started (Ctrl-C, SIGTERM), 1 a
 from __future__ import annotations
 
 from gluon_tricks.cli import command_line, training
+from gluon_tricks.core.commands import command
 
 INTERRUPTED = None  # training.StopRequest takes the signals
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
     args = command_line.parse(argv)
     synchronised = args.sync_bn or any("SyncBatchNorm" in setting for setting in args.set)

@@ -25,7 +25,7 @@ from gluon_tricks.cli import plan
 from gluon_tricks.core.commands import why_stopped
 from gluon_tricks.core.errors import RESUMABLE, Refused
 from gluon_tricks.core.files import CannotWrite, require_name
-from gluon_tricks.core.wording import harmless_output, one_line, plural
+from gluon_tricks.core.wording import one_line, plural
 from gluon_tricks.data.records import BadRecord
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.networks.checkpoint import list_checkpoints
@@ -72,7 +72,6 @@ class StopRequest:
         return self.made
 
 
-@harmless_output()
 def train(
     args: argparse.Namespace,
     start: Callable[[argparse.Namespace], tuple[Settings, list[str]]],
@@ -87,6 +86,9 @@ def train(
         recipe_from_flags: (args, devices over all ranks, the recipe of the run that goes on or None) -> the recipe, and
             lines to tell.
         chatty: see distributed.start.
+
+    Raises:
+        Refused: before any work.
     """
     if args.plan:
         return plan.show(args, recipe_from_flags)
@@ -94,9 +96,6 @@ def train(
     try:
         recipe, run, options = _what_to_train(args, start, recipe_from_flags, chatty)
         scores = train_and_evaluate(recipe, run, options)
-    except Refused as error:
-        print(f"refused: {one_line(error)}", file=sys.stderr)
-        return 2
     except Interrupted as stop:
         if distributed.rank() == 0:
             print(f"{stop}; the same command with --resume auto --save-dir {run} continues", flush=True)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from gluon_tricks.core.commands import output_fails
+from gluon_tricks.core.errors import REFUSED
 from gluon_tricks.core.wording import one_line, printable, quoted
 
 MOST_THREADS = 1024
@@ -93,7 +94,7 @@ class Parser(argparse.ArgumentParser):
                 self.error(f"{name} changes nothing beside {flag}: leave it out")
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"refused: {one_line(message)}\n")
+        self.exit(2, f"{REFUSED}{one_line(message)}\n")
 
     def _print_message(self, message: str, file=None) -> None:
         """As argparse has it, which passes over an output that cannot be written, and over what is never flushed."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from gluon_tricks.core.children import as_child
 from gluon_tricks.core.environment import cores_apart, inherited_environment
-from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.errors import REFUSED, Refused
 from gluon_tricks.core.files import no_empty_folders
 from gluon_tricks.paper.board import Board
 from gluon_tricks.paper.cell_log import CellLog
@@ -92,7 +92,7 @@ def _start(cell: Cell, train: Sequence[str], core: int, running: list[_Training]
     try:
         missing = missing_source(cell)
     except Refused as refused:
-        missing = f"refused: {refused}"
+        missing = f"{REFUSED}{refused}"
     if missing:
         board.ended(cell, missing)
         return failed(cell, missing, lambda line: None)
@@ -123,7 +123,7 @@ def _end(training: _Training, running: list[_Training], board: Board) -> bool:
     try:
         reason = why_not_done(training.cell, training.process.returncode, training.log.last, training.program)
     except Refused as refused:
-        reason = f"refused: {refused}"
+        reason = f"{REFUSED}{refused}"
     board.ended(training.cell, reason)
     return not reason or failed(training.cell, reason, lambda line: None)
 
