@@ -1,5 +1,6 @@
 """gluon-tricks: every command is there, named as it was typed, and mistakes are one sentence."""
 
+import collections.abc
 import os
 import pathlib
 import subprocess
@@ -11,6 +12,7 @@ import gluon_tricks
 from gluon_tricks.cli import main
 from gluon_tricks.cli.flags import SCRIPTS as SCRIPTS_OF_TRAIN
 from gluon_tricks.core.commands import words_of
+from gluon_tricks.core.errors import Refused
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 # Under these names people have them in their scripts.
@@ -39,6 +41,30 @@ def test_a_command_is_called_as_it_was_typed(name, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert out.startswith(f"usage: gluon-tricks {name} [") and "%" not in out.replace("100 %", "")
     assert f"    {name} " in help_of(["--help"], capsys) and len(main.COMMANDS[name]) < 100
+
+
+@pytest.mark.parametrize(
+    "wrong, code, says",
+    [
+        (MemoryError("8 GB"), 1, "stopped: the memory does not suffice (8 GB)"),
+        (Refused("no"), 2, "refused: no"),
+        (OSError(28, "No space left on device", "a.json"), 1, "stopped: a.json: No"),
+    ],
+)
+@pytest.mark.parametrize("name", main.COMMANDS)
+def test_every_command_ends_with_a_sentence(name, wrong, code, says, capsys):
+    """Whatever goes wrong in it; here it is its words that cannot be had."""
+
+    class Words(collections.abc.Sequence):
+        def __getitem__(self, place):
+            raise wrong
+
+        def __len__(self):
+            raise wrong
+
+    assert main.find([name])[0].main(Words()) == code
+    out, err = capsys.readouterr()
+    assert not out and err.startswith(says) and err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
