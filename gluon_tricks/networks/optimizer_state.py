@@ -33,21 +33,33 @@ def optimizer_arrays(net, trainer: mx.gluon.Trainer) -> dict[str, np.ndarray]:
     Adam's correction for its beginning needs the number of updates too: NAME/updates.
     """
     names, arrays = _names_by_index(net, trainer), {}
+    counts = trainer.optimizer._all_index_update_counts.get(trainer._contexts[0].device_id, {})
     for index, state in trainer._updaters[0].states.items():
         arrays.update({f"{names[index]}/{k}": leaf.asnumpy() for k, leaf in enumerate(_leaves(state))})
         if isinstance(trainer.optimizer, mx.optimizer.Adam):
-            arrays[f"{names[index]}/updates"] = np.array(trainer.optimizer._all_index_update_counts[0][index], "int64")
+            arrays[f"{names[index]}/updates"] = np.array(counts[index], "int64")
     return arrays
 
 
+def clear_optimizer(trainer: mx.gluon.Trainer) -> None:
+    """Takes every device's optimiser back to before its first update."""
+    for updater in trainer._updaters:
+        updater.states.clear()
+        updater.states_synced.clear()
+    for counts in trainer.optimizer._all_index_update_counts.values():  # by which Adam corrects its beginning
+        counts.clear()
+
+
 def restore_optimizer(net, trainer: mx.gluon.Trainer, arrays: dict[str, np.ndarray], contexts) -> None:
-    """Gives every device's updater the state that optimizer_arrays read.
+    """Gives every device's updater the state that optimizer_arrays read, and no other.
 
     Raises:
         Refused: an array is missing or has another shape.
     """
+    clear_optimizer(trainer)  # a checkpoint from before the first update has none
     names, optimizer = _names_by_index(net, trainer), trainer.optimizer
-    for device, (updater, context) in enumerate(zip(trainer._updaters, contexts)):
+    for updater, context in zip(trainer._updaters, contexts):
+        counts = optimizer._all_index_update_counts.setdefault(context.device_id, {})
         for index, parameter in enumerate(trainer._params):
             if f"{names[index]}/0" not in arrays:
                 continue
@@ -58,7 +70,6 @@ def restore_optimizer(net, trainer: mx.gluon.Trainer, arrays: dict[str, np.ndarr
             updater.states[index] = state
             updater.states_synced[index] = True
             if f"{names[index]}/updates" in arrays:
-                counts = optimizer._all_index_update_counts.setdefault(device, {})
                 counts[index] = int(_of_shape(arrays, f"{names[index]}/updates", ()))
 
 

@@ -47,10 +47,9 @@ class AdamW(mx.optimizer.Adam):
             beta1=self.beta1, beta2=self.beta2, epsilon=self.epsilon, bias_correction=True,
         )  # fmt: skip
         if self.coefficient is not None and _adapts(self.param_dict[index]):
-            lr *= self.coefficient
-            mx.nd.lamb_update_phase2(weight, change, length([weight]), length([change]), out=weight, lr=lr)
-        else:
-            mx.nd.sgd_update(weight, change, out=weight, lr=lr, wd=0.0)
+            of_weight, of_change = length([weight]), length([change])
+            change = mx.nd.broadcast_mul(change, _ratio(self.coefficient, of_weight, of_change, of_change))
+        mx.nd.sgd_update(weight, change, out=weight, lr=lr, wd=0.0)
 
 
 class Lars(mx.optimizer.Optimizer):
@@ -72,13 +71,18 @@ class Lars(mx.optimizer.Optimizer):
             mx.nd.sgd_mom_update(weight, grad, state, out=weight, wd=wd, rescale_grad=self.rescale_grad, **numbers)
             return
         of_weight, of_gradient = length([weight]), length([grad]) * self.rescale_grad
-        ratio = self.coefficient * of_weight / (of_gradient + wd * of_weight)
-        ratio = mx.nd.where(of_weight * of_gradient > 0, ratio, mx.nd.ones_like(ratio))
+        ratio = _ratio(self.coefficient, of_weight, of_gradient, of_gradient + wd * of_weight)
         change = mx.nd.broadcast_mul(grad * self.rescale_grad + wd * weight, ratio)
         mx.nd.sgd_mom_update(weight, change, state, out=weight, wd=0.0, rescale_grad=1.0, **numbers)
 
 
 _OWN = {"adamw": AdamW, "lamb": AdamW, "lars": Lars}
+
+
+def _ratio(coefficient: float, of_weight: mx.nd.NDArray, of_gradient: mx.nd.NDArray, of_change) -> mx.nd.NDArray:
+    """The trust ratio, (1,): coefficient |w| / |change|, and 1 where a length is 0."""
+    ratio = coefficient * of_weight / of_change
+    return mx.nd.where(of_weight * of_gradient > 0, ratio, mx.nd.ones_like(ratio))
 
 
 def _adapts(parameter: mx.gluon.Parameter) -> bool:

@@ -13,6 +13,7 @@ from gluon_tricks.core.files import writing
 from gluon_tricks.core.reading import PARAMETER_BYTES, read_bytes
 from gluon_tricks.networks import checkpoint
 from gluon_tricks.networks.of_recipe import broadcast_parameters, parameters_by_name, set_parameters
+from gluon_tricks.networks.optimizer_state import clear_optimizer
 from gluon_tricks.ranks import distributed
 from gluon_tricks.training.divergence import Diverged, Watch
 from gluon_tricks.training.job import Job
@@ -82,9 +83,5 @@ def _start_again(job: Job) -> None:
     set_parameters(job.net, {name: array.astype(dtypes[name]) for name, array in arrays.items()}, "the start")
     broadcast_parameters(job.net)
     job.average.begin()
-    for updater in job.trainer._updaters:
-        updater.states.clear()
-        updater.states_synced.clear()
-    for counts in job.trainer.optimizer._all_index_update_counts.values():  # by which Adam corrects its beginning
-        counts.clear()
+    clear_optimizer(job.trainer)
     job.progress = checkpoint.Progress(step=job.recipe.start_epoch * job.plan.steps_per_epoch)

@@ -31,14 +31,15 @@ def test_three_updates_by_hand():
     assert weight == pytest.approx(0.70757, abs=1e-5)
 
 
-@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("devices", [[0], [0, 1], [2], [2, 1]])
 def test_a_run_goes_on_bit_for_bit(tiny_records, tmp_path, devices):
+    """The first device need not be number 0: MXNet counts updates by the numbers of devices."""
     files = {split: (str(tiny_records / f"{split}.rec"),) for split in ("train", "val")}
     recipe = Recipe(
         model="cifar_resnet20_v1", data="records", **files, input_size=32, batch_size=8, epochs=2, lr=1e-3, seed=5,
         optimizer="adam", tricks=(),
     )  # fmt: skip
-    contexts = [mx.cpu(k) for k in range(devices)]
+    contexts = [mx.cpu(k) for k in devices]
     options = dict(contexts=contexts, threads=1, picture_epochs=0)
     train_and_evaluate(recipe, tmp_path / "whole", Options(**options))
     train_and_evaluate(recipe.set(epochs=1), tmp_path / "parts", Options(**options))
@@ -62,3 +63,14 @@ def test_a_state_of_another_shape_is_refused():
         arrays = {key: array for key, array in {**fine, name: odd}.items() if array is not None}
         with pytest.raises(Refused, match=says):
             restore_optimizer(net, trainer, arrays, [mx.cpu()])
+
+
+def test_what_a_checkpoint_has_no_state_of_has_none():
+    """One from before the first update: momentum and counts of what came after it must not stay."""
+    net = mx.gluon.nn.Dense(2, use_bias=False, in_units=3)
+    net.initialize()
+    trainer = make_trainer(net, Recipe(optimizer="adam", lr=0.1), [mx.cpu()])
+    fine = {"weight/0": np.zeros((2, 3)), "weight/1": np.ones((2, 3)), "weight/updates": np.array(7)}
+    restore_optimizer(net, trainer, fine, [mx.cpu()])
+    restore_optimizer(net, trainer, {}, [mx.cpu()])
+    assert trainer._updaters[0].states == {} and trainer.optimizer._all_index_update_counts[0] == {}

@@ -137,6 +137,24 @@ def test_before_the_first_checkpoint_it_starts_again(recipe, tmp_path, monkeypat
     assert [event["epoch"] for event in events(tmp_path / "run", "epoch")] == [1]
 
 
+@pytest.mark.parametrize("numbers", [{}, {"optimizer": "adam", "lr": 1e-3}], ids=["nag", "adam"])
+def test_a_momentum_of_nan_goes_with_what_was_learnt(numbers, recipe, tmp_path, monkeypatch):
+    """Twice before the first epoch's end: the second time back to a checkpoint in which nothing has been updated."""
+    calls, step = iter(range(1, 1000)), loop.train_step
+
+    def poisoned(job, batch):
+        sums = step(job, batch)
+        if next(calls) in (2, 7):
+            for state in job.trainer._updaters[0].states.values():
+                for array in state if isinstance(state, tuple) else (state,):
+                    array[:] = math.nan
+        return sums
+
+    monkeypatch.setattr(loop, "train_step", poisoned)
+    loop.train_and_evaluate(recipe.set(epochs=1, **numbers), tmp_path / "run", Options(contexts=[mx.cpu()]))
+    assert [event["step"] for event in events(tmp_path / "run", "rollback")] == [0, 0]
+
+
 def test_a_checkpoint_with_nan_is_passed_over(recipe, tmp_path, monkeypatch):
     """An endless loop would be: the newest checkpoint has the parameters that the loss is NaN for."""
     broken = []

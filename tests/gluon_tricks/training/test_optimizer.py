@@ -130,9 +130,20 @@ def test_what_does_not_decay_is_not_adapted(recipe, formula):
     np.testing.assert_allclose(updated(net, trainer)[0], want, rtol=5e-6, atol=5e-7)
 
 
-@pytest.mark.parametrize("recipe", [LARS, LAMB])
+@pytest.mark.parametrize("recipe", [LARS, LAMB, ADAMW.add(TrustRatio(0.01))])
 def test_lengths_of_0_change_nothing(recipe):
     """A weight of zeros, and one whose gradient is 0: the rate stays, and nothing is divided by 0."""
+    found = []
+    for made in (recipe, recipe.without("trust_ratio")):
+        net, trainer = dense(made.set(wd=0.0))
+        net.weight.set_data(mx.nd.zeros((2, 3)))
+        net.weight.grad()[:] = mx.nd.array(GRADIENTS[0][:, :3])
+        net.bias.grad()[:] = 0
+        for parameter in (net.weight, net.bias):
+            parameter.data()._fresh_grad = True
+        trainer.update(1)
+        found.append(net.weight.data().asnumpy())
+    np.testing.assert_allclose(*found, rtol=1e-6)
     net, trainer = dense(recipe.set(wd=0.0))
     net.weight.set_data(mx.nd.zeros((2, 3)))
     assert np.isfinite(updated(net, trainer)[0]).all()
