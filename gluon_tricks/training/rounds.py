@@ -31,6 +31,7 @@ class Rounds:
 
     def __init__(self, recipe: Settings, net: mx.gluon.Block, devices: int):
         self._fixed, self._group = recipe.bn_batch is not None, 0
+        self._contexts = next(iter(net.collect_params().values())).list_ctx()
         several = self._fixed and recipe.rounds(devices) > 1
         self._statistics = running_statistics(net) if several else {}
 
@@ -55,10 +56,10 @@ class Rounds:
 
     def seeded(self, inputs: Sequence[Any]) -> Iterator[Any]:
         """What each device is given, right before its forward."""
-        for shard in inputs:
+        for shard, context in zip(inputs, self._contexts):
             if self._fixed:
                 numbers = generator(self._step.seed, "network of group", self._step.step, self._group)
-                mx.random.seed(int(numbers.integers(2**31)))
+                mx.random.seed(int(numbers.integers(2**31)), ctx=context)  # without ctx two GPUs draw other numbers
                 self._group += 1
             yield shard
 

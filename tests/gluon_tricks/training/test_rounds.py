@@ -70,6 +70,19 @@ def test_dropout_draws_alike_for_a_group_wherever_it_is(recipe, tmp_path):
     assert max(apart(one, two)) < 2e-5
 
 
+def test_each_device_has_the_numbers_of_its_group(recipe, tmp_path, monkeypatch):
+    """Seeded without a context, two GPUs draw other numbers; CPUs share a generator and cannot tell."""
+    seeded = []
+    monkeypatch.setattr(mx.random, "seed", lambda number, ctx="all": seeded.append((number, ctx)))
+    job = prepare(recipe.set(bn_batch=4), tmp_path, Options(contexts=CPUS[1:3]))
+    with job.journal:
+        seeded.clear()
+        train_epoch(job, 0)
+    groups = [(number, ctx) for number, ctx in seeded if ctx != "all"]
+    assert [ctx for _, ctx in groups] == CPUS[1:3] * 6  # two rounds of each of three steps
+    assert len({number for number, _ in groups}) == 12
+
+
 @pytest.mark.parametrize("hybrid", [False, True])
 def test_running_statistics_move_once_a_step(hybrid):
     """Means of 1 and 5 in two groups: from 0 to 0.1 x 3, from there to 0.9 x 0.3 + 0.1 x 3; one by one 0.59 at once."""
