@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ClassVar
@@ -44,6 +45,9 @@ from model_zoo import keywords
 from model_zoo.classifier import Classifier
 from model_zoo.whole_images import WholeImages
 
+# Sums of real pixels that may be under way, each by a name of its own: of three steps, and of SAM's two passes of each.
+_COUNTS = 6
+
 
 class Segmentation(OnBase):
     """See protocol.Task."""
@@ -66,6 +70,7 @@ class Segmentation(OnBase):
         sizes = dict(batch_size=recipe.batch_size // distributed.ranks(), crop=recipe.crop, base=recipe.base_size)
         self.train = SegmentationLoader(train, train=True, **sizes, options=options)
         self.val = SegmentationLoader(val, train=False, batch_size=1, options=options)
+        self._counted = itertools.cycle(range(_COUNTS))
 
     @classmethod
     def find_data(cls, recipe: SegmentationRecipe) -> tuple[MaskedImages, MaskedImages]:
@@ -134,7 +139,7 @@ class Segmentation(OnBase):
         That number, (1,), is the mean over the images of the global batch. It is not waited for: the loss needs it.
         """
         real = mx.nd.array([(batch.masks >= 0).sum()], ctx=self.contexts[0], dtype="float64")
-        real = distributed.sum_(real, f"real_pixels.{step.step % 4}") / self.recipe.batch_size
+        real = distributed.sum_(real, f"real_pixels.{next(self._counted)}") / self.recipe.batch_size
         rounds = self.recipe.rounds(len(self.contexts) * distributed.ranks())
         for shards in split_batch((batch.images, batch.masks), rounds, self.contexts):
             yield [(*shard, real) for shard in shards]

@@ -13,6 +13,8 @@ from mxnet import autograd
 
 import model_zoo
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.data.builtin import scenes
+from gluon_tricks.ranks import distributed
 from gluon_tricks.ranks.sync_batch_norm import SyncBatchNorm
 from gluon_tricks.recipes.transfer import SegmentationRecipe
 from gluon_tricks.tasks.segmentation.evaluation import class_probabilities, classify_pixels, evaluate_segmenter
@@ -194,6 +196,7 @@ def test_every_pixel_of_a_batch_counts_alike_however_it_is_split(monkeypatch):
     for contexts, rounds in (([mx.cpu(0), mx.cpu(1)], 1), ([mx.cpu()], 2), ([mx.cpu()], 1)):
         task = object.__new__(Segmentation)
         task.recipe, task.contexts = SegmentationRecipe(batch_size=2, accumulate=rounds).resolved(), contexts
+        task._counted = itertools.repeat(0)
         draw = types.SimpleNamespace(step=0)
         shards = [shard for micro_batch in task.micro_batches(batch, draw) for shard in micro_batch]
         nets = [together] if len(shards) == 1 else [Fixed(part) for part in logits]
@@ -201,6 +204,20 @@ def test_every_pixel_of_a_batch_counts_alike_however_it_is_split(monkeypatch):
         parts = [part.asnumpy() for part in parts]
         assert np.concatenate(parts) == pytest.approx(whole, rel=1e-5)
     assert whole[0] / whole[1] > 4
+
+
+def test_what_is_summed_over_ranks_has_a_name_of_its_own_while_it_is_under_way(tmp_path, monkeypatch):
+    """SAM takes the images of a step twice, and three steps may be under way: Horovod refuses a name twice."""
+    monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path))
+    monkeypatch.setitem(scenes.DATA_SETS, "few_scenes", (8, 4))
+    names = []
+    monkeypatch.setattr(distributed, "sum_", lambda array, name: names.append(name) or array)
+    task = Segmentation(SegmentationRecipe(dataset="few_scenes", batch_size=4).resolved(), [mx.cpu()], 1)
+    step = types.SimpleNamespace(step=0)
+    images = next(task.train.epoch())
+    for _ in range(12):
+        list(task.micro_batches(images, step))
+    assert all(len({*names[k : k + 6]}) == 6 for k in range(6)) and len({*names}) == 6
 
 
 def three_regions():
