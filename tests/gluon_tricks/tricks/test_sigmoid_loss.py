@@ -9,7 +9,7 @@ from gluon_tricks.recipes.multi_label import MultiLabelRecipe
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks.classification.task import cross_entropy
 from gluon_tricks.training.divergence import Watch
-from gluon_tricks.tricks import Distillation, LabelSmoothing, SigmoidLoss
+from gluon_tricks.tricks import ClassWeights, CutMix, Distillation, LabelSmoothing, Mixup, MixupOrCutMix, SigmoidLoss
 
 LOGITS = np.array([[0.0, np.log(3.0), -np.log(3.0)]])  # p = 1/2, 3/4, 1/4
 
@@ -82,3 +82,8 @@ def test_what_it_does_not_go_with():
         SigmoidLoss(1.0)
     with pytest.raises(Refused, match="over must be 'mean' or 'sum'"):
         SigmoidLoss(over="all")
+    for mixing in (Mixup(), CutMix(), MixupOrCutMix()):
+        with pytest.raises(Refused, match="share of each class of a mixed image, which class_weights change: set sig"):
+            Recipe(tricks=(mixing, ClassWeights(), SigmoidLoss(0.2)))
+        Recipe(tricks=(mixing, ClassWeights(), SigmoidLoss()))
+    Recipe(tricks=(LabelSmoothing(), ClassWeights(), SigmoidLoss(0.2)))
