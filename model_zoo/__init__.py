@@ -20,6 +20,7 @@ from mxnet.gluon import HybridBlock
 
 from model_zoo import (
     alexnet,
+    built_with,
     cifar_resnet,
     cvjena,
     densenet,
@@ -98,11 +99,15 @@ def get_model(
     for key in kwargs:
         errors.require_known(key, keywords(name), "argument", name)
     constructor, arguments = _constructor(name), _with_one_norm(kwargs)
+    net = constructor(**arguments)
+    net.keywords = kwargs
     if pretrained is False or pretrained is None:
-        return constructor(**arguments)
+        return net
     path = _file(name, pretrained)
+    values = formats.read(path)
+    built_with.require_alike(path, built_with.keywords_in(path, len(values)), kwargs)
     plain = _without_norms(name, arguments) if any_classes else None
-    return _filled(constructor(**arguments), formats.read(path), ctx, path, any_classes, plain)
+    return _filled(net, values, ctx, path, any_classes, plain)
 
 
 def _without_norms(name: str, arguments: Mapping) -> HybridBlock | None:
@@ -120,7 +125,7 @@ def keywords(name: str) -> list[str]:
 
 
 def load_model(path: str | os.PathLike, name: str | None = None, classes: int | None = None, ctx=None) -> HybridBlock:
-    """The network whose parameters a file holds, with them.
+    """The network whose parameters a file holds, with them, built as the file says (see built_with).
 
     Args:
         path: the file, of a kind that formats.read knows; or a repository, hf-hub:OWNER/NAME.
@@ -139,9 +144,10 @@ def load_model(path: str | os.PathLike, name: str | None = None, classes: int | 
     if name and is_model(told) and name != told:
         raise errors.Refused(f"{path} says that it holds a {told}, not a {name}: ask for {told}, or name no network")
     name = name or (told if is_model(told) else _recognised(path, values))
+    kwargs = built_with.keywords_in(path, len(values))
     if classes is None:
-        classes = weights.head_classes(get_model(name), values)
-    return _filled(get_model(name, **({} if classes is None else {"classes": classes})), values, ctx, path)
+        classes = weights.head_classes(get_model(name, **kwargs), values)
+    return _filled(get_model(name, **kwargs, **({} if classes is None else {"classes": classes})), values, ctx, path)
 
 
 def recognise(values: Mapping[str, np.ndarray]) -> list[tuple[str, int]]:

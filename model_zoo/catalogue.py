@@ -169,10 +169,12 @@ where a dilation does nothing: segmentation starts from v1b, as in GluonCV. The 
 average a window of fixed size, and the dense layers of AlexNet, VGG and their kin take flattened maps of one size. The
 CIFAR networks end at stride 4.
 
-`blur` changes what a network computes and none of its parameters, and `drop_path` nothing but training. A parameter
-file does not tell either: say `blur=True` again where one is read (a run does so by itself). timm's `resnetblur18`,
-`resnetblur50`, `resnetblur50d` and `resnetblur101d` are `resnet18_v1b`, `resnet50_v1b`, `resnet50_v1d` and
-`resnet101_v1d` with it.
+`blur` changes what a network computes and none of its parameters, and `drop_path` nothing but training. A run, a
+`.safetensors` file of `weights.save` or of `gluon-tricks convert`, and an export say `blur`, `dilated`, `hidden`,
+`batch_norm`, `depth`, MXNet's normalisation layers and their numbers, and are read as they were built; other files do
+not: say `get_model("resnet18_v1b", blur=True, pretrained=FILE)`. timm's `resnetblur18`, `resnetblur50`,
+`resnetblur50d` and `resnetblur101d` are `resnet18_v1b`, `resnet50_v1b`, `resnet50_v1d` and `resnet101_v1d` with `blur`,
+and are read so from the hub.
 
 `norm_layer` is called with `norm_kwargs` and, if it takes that, with `in_channels`. `use_global_stats` needs a layer
 that has it, as BatchNorm does; `cvjena_alexnet` and `cvjena_vgg19` need one that takes vectors too, as GroupNorm does

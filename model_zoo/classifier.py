@@ -9,6 +9,7 @@ import dataclasses
 import numbers
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock, nn
@@ -76,6 +77,7 @@ class Classifier(HybridBlock):
         super().__init__(prefix=f"{name}_")
         self.classes, self.usual, self._preprocessing = classes, preprocessing, preprocessing
         self.stated: tuple[str, ...] = ()
+        self.keywords: Mapping[str, Any] = {}  # of get_model, that it was built with
         self.smallest_side, self.largest_side = smallest_side, largest_side
         self.smallest_for_features = smallest_side if smallest_for_features is None else smallest_for_features
         self.peers = dict(peers or {})

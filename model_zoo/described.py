@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +63,7 @@ def described(
 
 
 def model_in(source: str | os.PathLike) -> str | None:
-    """The network that a parameter file says it holds, in itself or in timm's config beside it; None: it does not.
+    """The network that a parameter file says it holds, in itself or in what lies beside it; None: it does not.
 
     Raises:
         Refused: what it says is damaged.
@@ -72,7 +73,8 @@ def model_in(source: str | os.PathLike) -> str | None:
     if about.get("naming") in NAMINGS and "model" in about:
         return about["model"]
     config = timm_config.beside(path)
-    return config.model if config else None
+    model = config.model if config else told_beside(path).get("model")
+    return model if isinstance(model, str) else None
 
 
 def file_beside(path: pathlib.Path) -> pathlib.Path | None:
@@ -82,20 +84,29 @@ def file_beside(path: pathlib.Path) -> pathlib.Path | None:
     return beside if beside and beside.is_file() else None
 
 
+def told_beside(path: pathlib.Path) -> dict[str, Any]:
+    """What PREFIX-preprocessing.json says of the export that a file belongs to; {}: it is of none.
+
+    Raises:
+        Refused: it is damaged.
+    """
+    beside = file_beside(path)
+    if beside is None:
+        return {}
+    try:
+        values = parse_json(read_bytes(beside, MEAN_BYTES))
+    except ValueError as error:
+        raise Refused(f"{beside} does not say its preprocessing rightly: {str(error)[:200]}") from None
+    return values if isinstance(values, dict) else {}
+
+
 def exported_task(path: pathlib.Path) -> str | None:
     """The task of the detector or segmenter whose export a file belongs to; None: of no such export.
 
     Raises:
         Refused: what lies beside the file is damaged.
     """
-    beside = file_beside(path)
-    if beside is None:
-        return None
-    try:
-        values = parse_json(read_bytes(beside, MEAN_BYTES))
-    except ValueError as error:
-        raise Refused(f"{beside} does not say its preprocessing rightly: {str(error)[:200]}") from None
-    told = values.get("task") if isinstance(values, dict) else None
+    told = told_beside(path).get("task")
     return shortened(told, 50) if isinstance(told, str) else None
 
 
@@ -103,7 +114,8 @@ def in_words(preprocessing: Preprocessing, stated: tuple[str, ...]) -> str:
     """What `described` finds again in the metadata of a file."""
     whole = preprocessing.to_json()
     said_all = {*FIELDS} - {*stated} <= {"probabilities", "mean_image"}  # which files of older versions do not say
-    return json.dumps(whole if said_all else {key: whole[key] for key in whole if key in stated})
+    kept = {"crop" if field == "input_size" else field for field in stated}  # the crop's side is the input's
+    return json.dumps(whole if said_all else {key: whole[key] for key in whole if key in kept})
 
 
 def _parsed(text: str | bytes, path, usual: Preprocessing | None) -> tuple[Preprocessing, tuple[str, ...]]:

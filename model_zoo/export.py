@@ -24,6 +24,7 @@ import mxnet as mx
 from mxnet.gluon import HybridBlock
 
 from model_zoo import onnx_resize
+from model_zoo.built_with import told_keywords
 from model_zoo.graph import trace
 from model_zoo.preprocessing import Preprocessing
 from model_zoo.whole_images import WholeImages
@@ -194,7 +195,11 @@ def _random_images(shape: tuple[int, ...], draw: int) -> np.ndarray:
 
 
 def _description(net: HybridBlock, preprocessing: Steps, symbol: mx.sym.Symbol) -> dict:
-    return {"model": net.name, "input": "data", "outputs": _output_names(symbol), **preprocessing.to_json()}
+    keywords = told_keywords(getattr(net, "keywords", {}))
+    return {
+        "model": net.name, "input": "data", "outputs": _output_names(symbol), **preprocessing.to_json(),
+        **({"keywords": keywords} if keywords else {}),
+    }  # fmt: skip
 
 
 def _output_names(symbol: mx.sym.Symbol) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from model_zoo.classifier import Peer
 
-_TIMM_BLURRED = ("resnetblur18", "resnetblur50", "resnetblur50d", "resnetblur101d")
+BLURRED = ("resnetblur18", "resnetblur50", "resnetblur50d", "resnetblur101d")
 _V1 = {
     **{"stem.0": "features.0", "stem.1": "features.1"},
     **{"stage1": "features.4", "stage2": "features.5", "stage3": "features.6", "stage4": "features.7"},
@@ -44,6 +44,6 @@ def _blurred(plain: dict[str, Peer]) -> dict[str, Peer]:
     """The names of the parameters are the plain network's; timm alone has some of the networks by name."""
     found = {library: Peer(None, peer.names, peer.formerly) for library, peer in plain.items()}
     named = plain["timm"].model.replace("resnet", "resnetblur") if "timm" in plain else None
-    if named in _TIMM_BLURRED:
+    if named in BLURRED:
         found["timm"] = Peer(named, plain["timm"].names)
     return found

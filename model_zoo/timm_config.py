@@ -7,6 +7,7 @@ import difflib
 import math
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from gluon_tricks.core.errors import Refused
@@ -15,6 +16,7 @@ from gluon_tricks.core.reading import read_bytes
 from gluon_tricks.core.wording import plural, quoted
 from model_zoo.classifier import MOST_CLASSES
 from model_zoo.preprocessing import Preprocessing
+from model_zoo.resnet_peers import BLURRED
 from model_zoo.timm_files import ARCHITECTURES, FORMERLY
 
 NAME = "config.json"
@@ -36,6 +38,7 @@ class TimmConfig:
         architecture: timm's name of the network; model: ours.
         classes: number of logits.
         notes: in what timm's use of the network differs from ours, each a clause.
+        keywords: of get_model, by which ours is that network.
     """
 
     architecture: str
@@ -43,6 +46,7 @@ class TimmConfig:
     classes: int
     preprocessing: Preprocessing
     notes: tuple[str, ...] = ()
+    keywords: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def beside(path: str | os.PathLike) -> TimmConfig | None:
@@ -61,7 +65,7 @@ def beside(path: str | os.PathLike) -> TimmConfig | None:
         values = _values(config)
     except (ValueError, OSError):  # of another program: then the file is known by its own names alone
         return None
-    return _parsed(values, path) if _todays(values.get("architecture")) in ARCHITECTURES.values() else None
+    return _parsed(values, path) if _plain(_todays(values.get("architecture"))) in ARCHITECTURES.values() else None
 
 
 def read(path: str | os.PathLike, called: object = "") -> TimmConfig:
@@ -99,10 +103,15 @@ def _todays(architecture: object) -> str:
     return FORMERLY.get(architecture, architecture) if isinstance(architecture, str) else ""
 
 
+def _plain(architecture: str) -> str:
+    """The network without blurred strides."""
+    return architecture.replace("resnetblur", "resnet") if architecture in BLURRED else architecture
+
+
 def _parsed(values: dict[str, Any], called: object) -> TimmConfig:
     architecture = _todays(values["architecture"])
     ours = {theirs: name for name, theirs in ARCHITECTURES.items()}
-    if architecture not in ours:
+    if _plain(architecture) not in ours:
         near = difflib.get_close_matches(architecture[:100], ours, n=3)
         there = ", ".join(f"{theirs} ({ours[theirs]} here)" for theirs in near) or ", ".join(ours)
         raise Refused(f"{called} holds a {quoted(architecture)}, which the zoo does not have: it has {there}")
@@ -116,7 +125,10 @@ def _parsed(values: dict[str, Any], called: object) -> TimmConfig:
         preprocessing, notes = _preprocessing(said, classes)
     except (ValueError, TypeError, OverflowError) as error:
         raise Refused(f"{called} has a {NAME} that cannot be used: {error}") from None
-    return TimmConfig(architecture, ours[architecture], classes, preprocessing, notes)
+    plain = _plain(architecture)
+    return TimmConfig(
+        architecture, ours[plain], classes, preprocessing, notes, {"blur": True} if plain != architecture else {}
+    )
 
 
 def _require_plain(said: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from mxnet.gluon import HybridBlock
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import quoted, shortened
-from model_zoo import formats, timm_config
+from model_zoo import built_with, formats, timm_config
 from model_zoo.described import described, in_words
 from model_zoo.naming import NAMINGS, TORCH, differences, fits, naming_in, namings, parameters_of
 
@@ -116,8 +116,8 @@ def save(net: HybridBlock, path: str | os.PathLike, naming: str = "ours") -> Non
     """Writes the network's parameters under the names of one of NAMINGS.
 
     Args:
-        path: ends in .safetensors, whose metadata then says model, naming, classes and, where it is stated (see
-            Classifier), the preprocessing; or in .params, which has no place for these.
+        path: ends in .safetensors, whose metadata then says model, naming, classes, keywords (see built_with) and,
+            where it is stated (see Classifier), the preprocessing; or in .params, which has no place for these.
         naming: "gluoncv" for a .params file that `load_parameters` of GluonCV's network of the same name takes.
 
     Raises:
@@ -134,7 +134,9 @@ def values_of(net: HybridBlock) -> dict[str, np.ndarray]:
 
 def about(net: HybridBlock, naming: str) -> dict[str, str]:
     """What the metadata of a safetensors file says."""
-    told = {"preprocessing": in_words(net.preprocessing, net.stated)} if net.stated else {}
+    told = built_with.in_words(net.keywords)
+    if net.stated:
+        told["preprocessing"] = in_words(net.preprocessing, net.stated)
     return {"model": net.name, "naming": naming, "classes": str(net.classes), **told}
 
 

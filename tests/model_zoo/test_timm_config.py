@@ -34,6 +34,13 @@ def test_before_timm_0_8_all_stood_on_one_level(tmp_path):
     assert said.model == "resnet50_v1d" and said.preprocessing.classes == ("a", "b")
 
 
+@pytest.mark.parametrize("name", ["resnetblur18", "resnetblur50", "resnetblur50d", "resnetblur101d"])
+def test_blurred_networks_are_ours_with_a_keyword(name, tmp_path):
+    said, plain = (read(tmp_path, config(architecture=each)) for each in (name, name.replace("blur", "")))
+    assert (said.architecture, said.model, said.keywords) == (name, plain.model, {"blur": True})
+    assert plain.keywords == {}
+
+
 def test_names_by_number(tmp_path):
     assert read(tmp_path, config(label_names={"1": "b", "0": "a"})).preprocessing.classes == ("a", "b")
     assert read(tmp_path, config(label_names={"7": "b"})).preprocessing.classes is None  # not of every class

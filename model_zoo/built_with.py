@@ -1,0 +1,99 @@
+"""How a network was built, as a parameter file says it: the keywords of get_model that change what it computes."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from mxnet.gluon import nn
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.json_text import parse_json
+from gluon_tricks.core.wording import quoted
+from model_zoo import formats, timm_config
+from model_zoo.described import told_beside
+from model_zoo.naming import NAMINGS
+
+# Those of training alone are not told.
+_TOLD = ("blur", "dilated", "hidden", "batch_norm", "depth", "norm_layer", "norm_kwargs")
+_NORMS = {layer.__name__: layer for layer in (nn.BatchNorm, nn.GroupNorm, nn.InstanceNorm, nn.LayerNorm)}
+
+
+def told_keywords(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of get_model's keywords that a file tells, as JSON has it.
+
+    A layer of another class than those of MXNet's is left out: one over several ranks is BatchNorm for who reads it.
+    """
+    told = {key: keywords[key] for key in _TOLD if key in keywords}
+    layer, numbers = told.pop("norm_layer", nn.BatchNorm), told.pop("norm_kwargs", None) or {}
+    name = next((name for name, known in _NORMS.items() if known is layer), "BatchNorm")
+    taken = inspect.signature(_NORMS[name]).parameters
+    numbers = {key: value for key, value in numbers.items() if key in taken and _is_number(value)}
+    return {
+        **told,
+        **({"norm_layer": name} if name != "BatchNorm" else {}),
+        **({"norm_kwargs": numbers} if numbers else {}),
+    }
+
+
+def in_words(keywords: Mapping[str, Any]) -> dict[str, str]:
+    """The metadata of a safetensors file that says them."""
+    told = told_keywords(keywords)
+    return {"keywords": json.dumps(told)} if told else {}
+
+
+def keywords_in(source: str | os.PathLike, arrays: int) -> dict[str, Any]:
+    """The keywords that a parameter file says its network was built with; {}: it says none.
+
+    They stand in the metadata of a safetensors file of weights.save, in PREFIX-preprocessing.json beside an export's
+    parameters, or follow from config.json of timm's.
+
+    Args:
+        source: the file, as formats.read takes it.
+        arrays: how many it has.
+
+    Raises:
+        Refused: what it says is damaged.
+    """
+    path, _ = formats.split(source)
+    about = formats.metadata(path)
+    if about.get("naming") in NAMINGS:
+        return _parsed(about.get("keywords", "{}"), path, arrays)
+    config = timm_config.beside(path)
+    if config:
+        return dict(config.keywords)
+    return _parsed(json.dumps(told_beside(path).get("keywords", {})), path, arrays)
+
+
+def require_alike(source: str | os.PathLike, told: Mapping[str, Any], keywords: Mapping[str, Any]) -> None:
+    """Refuses a file whose network computes something else, which nothing but these words shows."""
+    if told.get("blur", False) and not keywords.get("blur", False):
+        raise Refused(f"{source} holds a network with blurred strides (BlurPool): give blur=True (--set net.blur=true)")
+
+
+def _parsed(text: str, path: os.PathLike, arrays: int) -> dict[str, Any]:
+    """From JSON to get_model's keywords. A network has no more layers than its file has arrays."""
+    try:
+        said = parse_json(text)
+        if not isinstance(said, dict) or not said.keys() <= {*_TOLD}:
+            raise ValueError(f"they are {quoted(said)}")
+        numbers = said.get("norm_kwargs", {})
+        if not isinstance(numbers, dict) or not all(map(_is_number, numbers.values())):
+            raise ValueError(f"norm_kwargs is {quoted(numbers)}")
+        if not all(_is_number(value) for key, value in said.items() if not key.startswith("norm_")):
+            raise ValueError(f"they are {quoted(said)}")
+        if said.get("depth", 0) > arrays:
+            raise ValueError(f"depth is {said['depth']}, and there are {arrays} arrays")
+        name = said.get("norm_layer", "BatchNorm")
+        if name not in _NORMS:
+            raise ValueError(f"norm_layer is {quoted(name)}")
+    except (ValueError, TypeError) as error:
+        raise Refused(f"{path} does not say rightly how its network was built: {str(error)[:200]}") from None
+    return {**said, **({"norm_layer": _NORMS[name]} if "norm_layer" in said else {})}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (bool, int, float))

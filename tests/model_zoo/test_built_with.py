@@ -1,0 +1,94 @@
+"""A parameter file says how its network was built, and reading it builds the same."""
+
+import json
+
+import mxnet as mx
+import numpy as np
+import pytest
+import safetensors.numpy
+from mxnet.gluon import nn
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.ranks.sync_batch_norm import SyncBatchNorm
+from model_zoo import built_with, export, formats, get_model, load_model, weights
+
+BUILT = [
+    ("resnet18_v1d", {"blur": True}),
+    ("resnet50_v1b", {"dilated": True}),
+    ("cifar_resnet20_v1", {"norm_layer": nn.GroupNorm, "norm_kwargs": {"num_groups": 4}}),
+    ("mobilenet0.25", {"norm_kwargs": {"epsilon": 0.1}}),
+    ("cvjena_resnet", {"depth": 10}),
+    ("vgg11", {"hidden": 32}),
+    ("caffenet", {"batch_norm": True, "hidden": 16}),
+]
+
+
+def built(name, keywords):
+    net = get_model(name, classes=3, **keywords)
+    mx.random.seed(1)
+    net.initialize(mx.init.Xavier())
+    for parameter in net.collect_params(".*running_var").values():
+        parameter.set_data(parameter.data() * 0.3)
+    return net
+
+
+def images(net):
+    side = net.input_size if net.name in ("vgg11", "caffenet") else 64  # dense layers over a map of one size
+    return mx.nd.array(np.random.default_rng(0).normal(size=(1, 3, side, side)))
+
+
+@pytest.mark.parametrize("name, keywords", BUILT, ids=[name for name, _ in BUILT])
+def test_a_file_and_an_export_are_read_as_they_were_built(name, keywords, tmp_path):
+    net = built(name, keywords)
+    expected = net(images(net)).asnumpy()
+    weights.save(net, tmp_path / "net.safetensors")
+    export.export_symbol(net, tmp_path / "net", net.preprocessing)
+    for file in ("net.safetensors", "net-0000.params"):
+        read = load_model(tmp_path / file)
+        assert (read.name, built_with.told_keywords(read.keywords)) == (name, built_with.told_keywords(keywords))
+        np.testing.assert_allclose(read(images(net)).asnumpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_blurred_parameters_are_for_a_blurred_network(tmp_path):
+    """Nothing else would show: names and shapes are the same."""
+    weights.save(built("resnet18_v1b", {"blur": True}), tmp_path / "net.safetensors")
+    get_model("resnet18_v1b", pretrained=tmp_path / "net.safetensors", classes=3, blur=True)
+    with pytest.raises(Refused, match=r"holds a network with blurred strides \(BlurPool\): give blur=True"):
+        get_model("resnet18_v1b", pretrained=tmp_path / "net.safetensors", classes=3)
+
+
+def test_what_is_of_training_alone_is_not_told():
+    keywords = {"norm_layer": SyncBatchNorm, "norm_kwargs": {"ranks": 2, "epsilon": 1e-3}, "drop_path": 0.1}
+    assert built_with.told_keywords({**keywords, "classes": 3, "final_drop": 0.5}) == {"norm_kwargs": {"epsilon": 1e-3}}
+    assert "keywords" not in weights.about(get_model("resnet18_v1b", drop_path=0.1), "ours")
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["{", "[]", '{"blur": "yes"}', '{"pretrained": true}', '{"depth": 1000000}', '{"norm_layer": "Dense"}']
+    + ['{"norm_layer": ["GroupNorm"]}', '{"norm_kwargs": [1]}', '{"norm_kwargs": {"epsilon": "x"}}', '{"depth": {}}'],
+)
+def test_damaged_words_are_refused(said, tmp_path):
+    weights.save(built("cvjena_resnet", {"depth": 10}), tmp_path / "net.safetensors")
+    about = {**formats.metadata(tmp_path / "net.safetensors"), "keywords": said}
+    values = safetensors.numpy.load_file(tmp_path / "net.safetensors")
+    safetensors.numpy.save_file(values, tmp_path / "net.safetensors", about)
+    with pytest.raises(Refused, match="net.safetensors does not say rightly how its network was built"):
+        load_model(tmp_path / "net.safetensors")
+
+
+def test_a_timm_file_without_names_keeps_its_size(tmp_path):
+    """Whatever of the preprocessing was said is said again by the file that it is saved in."""
+    net = built("resnet18_v1b", {"blur": True})
+    values = weights.as_theirs(net, weights.values_of(net), "timm")
+    values = {name: np.ascontiguousarray(value) for name, value in values.items()}
+    safetensors.numpy.save_file(values, tmp_path / "model.safetensors")
+    nested = {"input_size": [3, 176, 176], "crop_pct": 0.95, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+    config = {"architecture": "resnetblur18", "num_classes": 3, "pretrained_cfg": nested}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    read = load_model(tmp_path / "model.safetensors")
+    weights.save(read, tmp_path / "again.safetensors")
+    again = load_model(tmp_path / "again.safetensors")
+    assert again.preprocessing == read.preprocessing and again.preprocessing.input_size == 176
+    assert {*read.stated} <= {*again.stated} and "classes" not in again.stated
+    np.testing.assert_array_equal(again(images(net)).asnumpy(), net(images(net)).asnumpy())
