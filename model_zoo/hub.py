@@ -83,6 +83,8 @@ def _weights(repository: Repository) -> pathlib.Path:
         if path is not None:
             return path
     names = " nor ".join(timm_config.WEIGHTS)
+    if repository.silence:
+        raise Refused(f"{repository.silence}, and the cache {cache()} has neither {names}: try again later")
     if not repository.online:
         raise Refused(
             f"the cache {cache()} has neither {names} of {repository}, and the hub is not asked (HF_HUB_OFFLINE): "

@@ -41,12 +41,16 @@ class Repository:
         name: OWNER/NAME.
         endpoint: the hub's address.
         online: the hub may be asked; not any more once it did not answer.
+        asked: it was.
+        silence: how it did not answer; "": it did, or was not asked.
     """
 
     name: str
     revision: str
     endpoint: str
     online: bool
+    asked: bool = False
+    silence: str = ""
 
     @classmethod
     def named(cls, reference: str | os.PathLike) -> Repository:
@@ -67,10 +71,14 @@ class Repository:
 
     def whence(self) -> str:
         """Where its files come from, for a sentence."""
-        return f"from {self._shown(self.endpoint)}" if self.online else f"from the cache {cache()}, the hub not asked"
+        if self.asked and self.online:
+            return f"from {self._shown(self.endpoint)}"
+        return f"from the cache {cache()}, the hub {'silent' if self.silence else 'not asked'}"
 
     def file(self, name: str, most: int) -> pathlib.Path | None:
-        """One of its files, with its digest checked; None: it has none of this name, or the cache while offline.
+        """One of its files, with its digest checked; None: it has none of this name, or the cache where that counts.
+
+        Where the hub is not asked or does not answer, the cache has the last word, if it has anything of the revision.
 
         Args:
             most: bytes that it may have.
@@ -79,18 +87,21 @@ class Repository:
             Refused: the hub does not give it, or the digest is wrong.
             CannotWrite: the cache cannot be written.
         """
-        path = self._cached(name) if not self.online or _COMMIT.fullmatch(self.revision) else None
-        if path or not self.online:
-            return path
+        if not self.online:
+            return self._cached(name)
+        if _COMMIT.fullmatch(self.revision):
+            with contextlib.suppress(_Damaged):  # then it is downloaded again
+                if path := self._cached(name):
+                    return path
+        self.asked = True
         try:
             size = self._asked(name)
         except _Unreachable as error:
-            path = self._cached(name)
-            if path is None:
+            if not self._in_cache():
                 raise Refused(f"{error}, and the cache {cache()} does not have its {name}: try again later") from None
             log.warning("%s: what the cache has of it is taken", error)
-            self.online = False
-            return path
+            self.online, self.silence = False, str(error)
+            return self._cached(name)
         if size is not None and size > most:
             raise Refused(
                 f"{self}: its {name} has {byte_size(size)}, and {byte_size(most)} are the most: name another repository"
@@ -128,8 +139,16 @@ class Repository:
         except errors.LocalEntryNotFoundError:
             return None
         if wrong := _wrong_digest(path):
-            raise Refused(f"{path} is damaged ({wrong}): delete it and {path.resolve()}, and get it again")
+            raise _Damaged(f"{path} is damaged ({wrong}): delete it and {path.resolve()}, and get it again")
         return path
+
+    def _in_cache(self) -> bool:
+        """Whether the cache has any file of the revision."""
+        hub, errors = _import()
+        words = dict(revision=self.revision, cache_dir=cache(), local_files_only=True)
+        with contextlib.suppress(errors.LocalEntryNotFoundError):
+            return any(pathlib.Path(hub.snapshot_download(self.name, **words)).iterdir())
+        return False
 
     def _downloaded(self, name: str) -> pathlib.Path:
         """The file of the cache, downloaded if it is not there or its digest is not the one that the hub names."""
@@ -190,6 +209,10 @@ class Repository:
         """What a library says, on one line, without the password of the hub's address or of a proxy."""
         line = next((line for line in str(text).splitlines() if line.strip()), "no reason is given")
         return shortened(without_password(line, self.endpoint, *urllib.request.getproxies().values()), 300)
+
+
+class _Damaged(Refused):
+    """A file of the cache is not what it was."""
 
 
 class _Unreachable(Refused):

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import io
 import json
 import logging
 import os
@@ -118,6 +119,38 @@ def test_a_commit_that_the_cache_has_needs_no_hub(there, monkeypatch):
     there.requests.clear()
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert hub.fetch(pinned).name == "model.safetensors" and not there.requests
+
+
+@pytest.mark.parametrize("pinned", [False, True])
+@pytest.mark.parametrize("absent", ["config.json", "model.safetensors"])
+def test_what_a_repository_does_not_have_is_not_waited_for(absent, pinned, there, net, torch_libraries, monkeypatch):
+    """The cache has all there is of it, and the hub does not answer."""
+    del there.files[REPOSITORY, absent]
+    if absent == "model.safetensors":
+        torch, state = torch_libraries.torch, weights.as_theirs(net, weights.values_of(net), "timm")
+        file = io.BytesIO()
+        torch.save({name: torch.tensor(value) for name, value in state.items()}, file)
+        there.files[REPOSITORY, "pytorch_model.bin"] = file.getvalue()
+    reference = hub.pinned(REFERENCE) if pinned else REFERENCE
+    hub.fetch(reference)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    assert bias(load_model(reference, "mobilenet1.0")) == bias(net)
+
+
+def test_without_a_hub_what_is_missing_is_said(there, monkeypatch):
+    """The cache has its config.json alone."""
+    repository.Repository.named(REFERENCE).file("config.json", 10**6)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    said = refusal()
+    assert "Connection refused" in said and "has neither model.safetensors nor pytorch_model.bin: try again la" in said
+
+
+def test_where_it_came_from(there, monkeypatch, caplog):
+    pinned = hub.pinned(REFERENCE)
+    for asked, says in ((True, f"from {there.url}"), (False, "the hub not asked")):
+        caplog.clear()
+        hub.fetch(pinned)
+        assert says in caplog.text, asked
 
 
 def test_without_a_config_the_file_speaks_for_itself(local_hub, net, tmp_path):
@@ -268,6 +301,14 @@ def test_a_file_damaged_in_the_cache(there, monkeypatch, net):
     monkeypatch.delenv("HF_HUB_OFFLINE")
     assert bias(load_model(REFERENCE)) == bias(net)  # downloaded anew
     assert hub.fetch(REFERENCE).read_bytes() == whole
+
+
+def test_a_pinned_file_damaged_in_the_cache(there, net):
+    pinned = hub.pinned(REFERENCE)
+    path = hub.fetch(pinned)
+    whole = path.read_bytes()
+    path.resolve().write_bytes(whole[:-1] + b"?")
+    assert bias(load_model(pinned)) == bias(net) and hub.fetch(pinned).read_bytes() == whole
 
 
 def test_a_full_or_closed_disk(there, monkeypatch, tmp_path):
