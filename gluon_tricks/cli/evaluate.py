@@ -53,7 +53,7 @@ from gluon_tricks.tasks.classification.guesses import Guesses
 from gluon_tricks.tasks.classification.validation import ClassificationValidation
 from gluon_tricks.tasks.classification.views import Views
 from gluon_tricks.tasks.protocol import ScoringOptions, Task, Validation
-from gluon_tricks.tasks.registry import TASKS, task_of
+from gluon_tricks.tasks.registry import TASKS, task_of, task_of_network
 from gluon_tricks.trained.load import open_network
 from gluon_tricks.trained.wrong_photos import require_new_folder, write_wrong_photos
 from model_zoo.preprocessing import LARGEST_INPUT
@@ -232,7 +232,7 @@ def run(args: argparse.Namespace) -> Found:
         open_network(source, model=args.model, classes=args.classes, ctx=contexts) if is_there(source) else None
         for source in (args.pretrained, *args.members)
     )
-    task = task_of(trained.recipe if trained else None)
+    task = task_of_network(trained)
     _refuse_flags(args, task)
     options = ScoringOptions(
         model=args.model, classes=args.classes, rec_val=args.rec_val, batch_size=args.batch_size,

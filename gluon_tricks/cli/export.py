@@ -24,7 +24,7 @@ from gluon_tricks.data import sources
 from gluon_tricks.networks.load import SOURCE
 from gluon_tricks.networks.of_recipe import require_images
 from gluon_tricks.tasks.protocol import Task
-from gluon_tricks.tasks.registry import TASKS, task_of
+from gluon_tricks.tasks.registry import TASKS, task_of_network
 from gluon_tricks.trained.load import open_network
 from model_zoo.export import export_onnx, export_symbol, require_place
 from model_zoo.preprocessing import LARGEST_INPUT, Preprocessing
@@ -96,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
     require_place(options.target, options.to)
     trained = open_network(options.source, model=options.model, classes=options.classes)
-    task = task_of(trained.recipe)
+    task = task_of_network(trained)
     _refuse_flags(options, task)
     net, steps = task.exported_form(trained)
     if "input_size" in task.export_flags:

@@ -16,7 +16,7 @@ from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import restore_plain_layout
 from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tasks.protocol import Scores, ScoringOptions
-from gluon_tricks.tasks.registry import task_of
+from gluon_tricks.tasks.registry import task_of_network
 from gluon_tricks.trained.found_photos import Photo as Found
 from gluon_tricks.trained.found_photos import find_photos
 from gluon_tricks.trained.load import open_network
@@ -72,7 +72,7 @@ def evaluate(
     """
     records = [records] if isinstance(records, (str, os.PathLike)) else list(records)
     (first, trained, contexts), *others = _opened_all(network, model, classes, ctx)
-    task, folder = task_of(trained.recipe), str(expanded(data).absolute()) if data else None
+    task, folder = task_of_network(trained), str(expanded(data).absolute()) if data else None
     given = dict(rec_val=records, input_size=input_size, crop_ratio=crop_ratio, data=folder, multi_scale=multi_scale)
     given |= dict(crops=str(crops), scales=tuple(scales), dense=dense, members=_named(others), test_crops=test_crops)
     for option, value in given.items():

@@ -14,7 +14,7 @@ from gluon_tricks.data import sources
 from gluon_tricks.data.class_names import imagenet_names, in_words
 from gluon_tricks.networks.load import Trained, require_classifier
 from gluon_tricks.tasks.prediction import Prediction
-from gluon_tricks.tasks.registry import TASKS, task_of
+from gluon_tricks.tasks.registry import TASKS, task_of_network
 from gluon_tricks.trained.found_photos import Photo, folder_classes
 from gluon_tricks.trained.load import open_network
 
@@ -75,7 +75,7 @@ def open_predictor(
     opened = tuple((name, other or open_network(name, model=model, ctx=context)) for name, other in members)
     views = dict(crops=crops if crops != "1" else None, scales=tuple(scales) or None, dense=dense or None)
     asked = dict(threshold=threshold, multi_scale=multi_scale or None, **views, members=opened or None)
-    task, given = task_of(recipe), {option: value for option, value in asked.items() if value is not None}
+    task, given = task_of_network(trained), {option: value for option, value in asked.items() if value is not None}
     for option in given:
         if option not in task.prediction_options:
             others = " and ".join(f"{other.noun}s" for other in TASKS if option in other.prediction_options)
@@ -90,7 +90,7 @@ def _names(trained: Trained, source: str, class_file: str | None) -> tuple[tuple
     """Those of a file, else those of the training data, else ImageNet's, else numbers; and as the data have them."""
     net = trained.net
     classes = net.classes if isinstance(net.classes, int) else len(net.classes)
-    known = task_of(trained.recipe).class_names(trained)
+    known = task_of_network(trained).class_names(trained)
     if not known or len(known) != classes:
         known = imagenet_names() if classes == 1000 else (f"class {k}" for k in range(classes))
     known = tuple(known)

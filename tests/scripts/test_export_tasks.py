@@ -138,6 +138,10 @@ def test_predict_takes_what_it_can_and_refuses_the_rest(exported, tmp_path, monk
         else:
             says = "" if file.endswith(".params") else "is an exported graph only: name its parameters"
         assert (code, says in said, said.count("\n")) == ((2, True, 1) if says else (0, True, said.count("\n")))
+        if not says:
+            code, said = predict.main([*words, str(folder / file), "--threshold", "0.3"]), capsys.readouterr().err
+            tagger = task == "multi_label"
+            assert (code, "is for detectors and taggers" in said) == ((0, False) if tagger else (2, True))
 
 
 FLAGS = {

@@ -56,7 +56,6 @@ from gluon_tricks.tasks.classification.validation import ClassificationValidatio
 from gluon_tricks.tasks.classification.view_validation import ViewValidation, open_set, open_view_validation
 from gluon_tricks.tasks.classification.views import Views
 from gluon_tricks.tasks.findings import Arrays, TaskReport
-from gluon_tricks.tasks.multi_label.prediction import open_tagging
 from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tasks.protocol import (
     ONE_AT_A_TIME,
@@ -139,8 +138,7 @@ class Classification:
 
     @classmethod
     def names_one(cls, trained: Trained) -> bool:
-        """A tagger's export, which this opens too, names all that are there."""
-        return trained.net.preprocessing.probabilities != "sigmoid"
+        return True
 
     @classmethod
     def look(
@@ -149,8 +147,6 @@ class Classification:
     ) -> Callable[..., Prediction]:  # fmt: skip
         """See protocol.Task. Args: crops, scales, dense, members: as of ScoringOptions."""
         views = Views(crops, scales, dense)
-        if not cls.names_one(trained) and views.plain and not members:
-            return open_tagging(trained.net, names, context, 0.5)
         networks = [(trained.net.name, trained), *members]
         return functools.partial(classify, open_looking(networks, views, context), names)
 

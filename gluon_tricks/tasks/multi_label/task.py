@@ -74,6 +74,10 @@ class MultiLabel(Classification):
         return drawn.without("data_dependent_init").without("resizing")
 
     @classmethod
+    def names_one(cls, trained: Trained) -> bool:
+        return False
+
+    @classmethod
     def look(
         cls, trained: Trained, names: Sequence[str], context: mx.Context, threshold: float = 0.5
     ) -> Callable[[np.ndarray], Prediction]:

@@ -91,9 +91,11 @@ class TagValidation:
 def open_validation(
     source: str, contexts: Sequence[mx.Context], options: ScoringOptions, trained: Trained
 ) -> TagValidation:
-    """A tagger's run with images to score it on. Args and Raises: as for Task.open_validation."""
+    """A tagger with images to score it on. Args and Raises: as for Task.open_validation."""
     require_classifier(trained, source)
-    recipe = trained.recipe
+    recipe = trained.recipe or _recipe_of(trained.net)
+    if not trained.recipe and not options.rec_val and not options.data:
+        raise Refused(f"{source} is no run, which would name its images: name some with --rec-val or --data")
     if options.rec_val and options.data:
         raise Refused("--rec-val and --data name two sets of images: give one of them")
     asked = {"input_size": options.input_size, "crop_ratio": options.crop_ratio, "test_crops": options.test_crops}
@@ -107,7 +109,7 @@ def open_validation(
         asked["data"] = options.data
     recipe = recipe.set(**{name: value for name, value in asked.items() if value is not None})
     (records,) = find_images(recipe, ("val",))
-    own = trained.recipe.class_names
+    own = recipe.class_names
     if own and records.classes and tuple(own) != tuple(records.classes):
         raise Refused(
             f"{source} was trained on other classes ({some(own)}) than {records.paths[0]} has ({some(records.classes)})"
@@ -121,3 +123,12 @@ def open_validation(
     if recipe.of_folder:
         place += f" ({', '.join(recipe.val_splits)})"
     return TagValidation(trained.net, recipe, source, place, records, loader, contexts)
+
+
+def _recipe_of(net: mx.gluon.HybridBlock) -> MultiLabelRecipe:
+    """What is known of a parameter file of no run: the images that its network takes, and the classes."""
+    seen_as = net.preprocessing
+    return MultiLabelRecipe(
+        model=net.name, input_size=seen_as.input_size, crop_ratio=seen_as.crop_ratio, mean=seen_as.mean,
+        std=seen_as.std, classes=net.classes, class_names=seen_as.classes or (),
+    )  # fmt: skip

@@ -5,12 +5,13 @@ import dataclasses
 import json
 import shutil
 
+import cv2
 import mxnet as mx
 import numpy as np
 import pytest
 
+from gluon_tricks.cli import convert, export, pack, tag
 from gluon_tricks.cli import evaluate as evaluate_command
-from gluon_tricks.cli import export, pack, tag
 from gluon_tricks.cli import predict as predict_command
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.builtin import scenes
@@ -51,6 +52,27 @@ def run(tmp_path_factory, few_scenes):
     folder = tmp_path_factory.mktemp("runs") / "run"
     train_and_evaluate(TINY, folder, dataclasses.replace(QUICK, picture_epochs=2))
     return folder
+
+
+@pytest.mark.parametrize("form", ["converted", "exported"])
+def test_a_file_of_no_run_is_a_taggers(form, run, few_scenes, tmp_path, capsys):
+    """It gives each class a probability of its own: asked and scored as its run is."""
+    if form == "converted":
+        file, written = tmp_path / "net.safetensors", convert.main([str(run), str(tmp_path / "net.safetensors")])
+    else:
+        file, written = tmp_path / "net-0000.params", export.main([str(run), str(tmp_path / "net"), "--to", "symbol"])
+    assert written == 0
+    photo = decode(next((few_scenes / "images" / "validation").glob("*.jpg")).read_bytes(), cv2.IMREAD_COLOR)[..., ::-1]
+    asked = [predict(source, photo, threshold=0.4)[0].values for source in (run, file)]
+    assert [one["present"] for one in asked[0]["classes"]] == [one["present"] for one in asked[1]["classes"]]
+    np.testing.assert_allclose(*[[one["score"] for one in found["classes"]] for found in asked], atol=1e-5)
+    with pytest.raises(Refused, match="is a tagger"):
+        predict(file, photo, crops="flip")
+
+    scored = evaluate(run, test_crops=0, threads=1), evaluate(file, data=few_scenes, test_crops=0, threads=1)
+    np.testing.assert_allclose(*[[*found.row().values()] for found in scored], rtol=1e-5)
+    assert evaluate_command.main(["--pretrained", str(file)]) == 2
+    assert "is no run, which would name its images: name some with --rec-val or --data" in capsys.readouterr().err
 
 
 def events(run):

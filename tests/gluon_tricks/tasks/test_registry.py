@@ -9,6 +9,7 @@ import pytest
 
 from gluon_tricks.cli import evaluate as evaluate_command
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.networks.load import Trained
 from gluon_tricks.paper.run_cells import trainer
 from gluon_tricks.recipes import kinds as records
 from gluon_tricks.recipes.multi_label import MultiLabelRecipe
@@ -18,7 +19,7 @@ from gluon_tricks.tasks import registry
 from gluon_tricks.tasks.classification.task import Classification
 from gluon_tricks.tasks.detection.task import Detection
 from gluon_tricks.tasks.multi_label.task import MultiLabel
-from gluon_tricks.tasks.registry import require_task, task_of
+from gluon_tricks.tasks.registry import require_task, task_of, task_of_network
 from gluon_tricks.tasks.segmentation.task import Segmentation
 from gluon_tricks.trained.interface import evaluate, predict
 from gluon_tricks.training.job import Options
@@ -38,7 +39,7 @@ def test_what_a_recipe_leads_to(recipe, task, command, columns, sides):
     found = task_of(recipe)
     assert (found, found.command, found.scores.in_tables, recipe.sides) == (task, command, columns, sides)
     assert recipe.based == (not issubclass(task, Classification))
-    assert task_of(None) is Classification
+    assert task_of_network(Trained(None, recipe)) is task
 
 
 def test_a_commands_flags_are_the_tasks():
