@@ -24,6 +24,7 @@ from gluon_tricks.core.reading import TOLD_BYTES, read_text
 from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.recipe_records import count_classes
 from gluon_tricks.data.records import Records
+from gluon_tricks.paper.cells import Cell
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.registry import get_recipe
 from gluon_tricks.report.told import read_events, read_metrics
@@ -56,7 +57,9 @@ def run(
     }
     if importlib.util.find_spec("torch") and importlib.util.find_spec("timm"):
         network_name(recipes[paper])  # refuses what it has not, before any training
-        sides[f"PyTorch, {paper}"] = lambda seed: _torch(recipes[paper].set(seed=seed), scratch / f"torch-{seed}")
+        sides[f"PyTorch, {paper}"] = lambda seed: _torch(
+            recipes[paper].set(seed=seed), scratch / f"torch-{paper}-{seed}"
+        )
     rows: dict[str, list[Rows]] = {side: [] for side in sides}
     for seed in range(seeds):
         for side, train in sides.items():
@@ -98,11 +101,11 @@ def _with_data(name: str, data: pathlib.Path, scratch: pathlib.Path) -> Recipe:
 
 def _ours(recipe: Recipe, folder: pathlib.Path) -> Rows:
     """Trained by the command, in a process of its own."""
-    if not (folder / "final.params").is_file():
+    digests = (Records(files).digest for files in (recipe.train, recipe.val))
+    if not Cell(recipe.name, recipe, folder, None, *digests).is_done():
         path = folder.with_name(f"{folder.name}.json")
         write_text(path, json.dumps(recipe.to_json(), indent=1) + "\n")
-        words = ["--recipe", str(path), "--save-dir", str(folder), "--resume", "auto"]
-        subprocess.run([*words_of("train"), *words], env=inherited_environment(), check=True)
+        _train([*words_of("train"), "--recipe", str(path), "--save-dir", str(folder), "--resume", "auto"], folder)
     steps = next(event["steps_per_epoch"] for event in read_events(folder) if "steps_per_epoch" in event)
     rows, seconds = [], 0.0
     for row in read_metrics(folder):
@@ -114,10 +117,21 @@ def _ours(recipe: Recipe, folder: pathlib.Path) -> Rows:
 def _torch(recipe: Recipe, folder: pathlib.Path) -> Rows:
     """Trained by benchmarks.torch_loop, in a process of its own."""
     path, rows = folder.with_name(f"{folder.name}.recipe.json"), folder.with_name(f"{folder.name}.json")
+    images = folder.with_name(f"{folder.name}.images.json")
+    asked = {path: recipe.to_json(), images: [Records(files).digest for files in (recipe.train, recipe.val)]}
     done = json.loads(read_text(rows, TOLD_BYTES)) if rows.is_file() else []
+    for file, values in asked.items():
+        text = json.dumps(values, indent=1) + "\n"
+        if done and (not file.is_file() or read_text(file, TOLD_BYTES) != text):
+            raise Refused(f"{rows} is of another recipe or of other images ({file.name}): move it away, or use --runs")
+        write_text(file, text)
     if len(done) < recipe.epochs:
-        write_text(path, json.dumps(recipe.to_json(), indent=1) + "\n")
-        words = [sys.executable, "-m", "benchmarks.torch_loop", str(path), str(rows)]
-        subprocess.run(words, env=inherited_environment(), check=True)
+        _train([sys.executable, "-m", "benchmarks.torch_loop", str(path), str(rows)], folder)
         done = json.loads(read_text(rows, TOLD_BYTES))
     return done
+
+
+def _train(words: list[str], folder: pathlib.Path) -> None:
+    code = subprocess.run(words, env=inherited_environment()).returncode
+    if code:
+        raise Refused(f"the training {folder.name} has ended with exit code {code}: it has said why above")

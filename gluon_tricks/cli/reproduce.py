@@ -97,6 +97,9 @@ def _reproduce(args: argparse.Namespace) -> int:
     columns = _names(args.columns, [column for column in table.columns if table.shown(column)], "column", table)
     rows = _names(args.rows, [row.key for row in table.rows], "row", table)
     wanted = runs.cells(table.name, columns, rows, args.seeds)
+    for column, row in [(name, "") for name in columns] + [("", name) for name in rows]:
+        if not runs.cells(table.name, [column] if column else columns, [row] if row else rows, 1):
+            _refuse_no_cell(args, table, runs, column, row)
     if args.plan:
         told = power.plan(table.name, runs, args.seeds, columns, rows)
         return _plan(args, cells.missing(wanted), runs, table, [*_repeated(args, runs, table, columns, rows), *told])
@@ -105,6 +108,20 @@ def _reproduce(args: argparse.Namespace) -> int:
     if not args.show:
         _write(table, runs, max((cell.recipe.seed + 1 for cell in wanted), default=1))
     return 1 if failed else 0
+
+
+def _refuse_no_cell(args: argparse.Namespace, table: Table, runs: cells.Runs, column: str, row: str) -> None:
+    """Says why nothing of a column or row that was asked for can be run; what is only shown is shown as not run."""
+    asked = f"column {column}" if column else f"row {row}"
+    rows = [row] if row else args.rows.split(",")
+    keys = {shown.key for name in ([column] if column else table.columns) for shown in table.shown(name)}
+    if args.rows and not keys & {*rows}:
+        raise Refused(f"{asked} of {table.name} has none of what was asked for: it has {', '.join(sorted(keys))}")
+    weights = [found.weights for found in table.rows if found.key in rows and found.weights not in ("", *runs.networks)]
+    if weights and not args.show:
+        raise Refused(f"{asked} of {table.name} starts from weights: give --network {weights[0]}=SRC")
+    if not args.show:
+        raise Refused(f"{asked} of {table.name} has no proxy at the scale {runs.scale.name}: choose another")
 
 
 def _written(what: str) -> list[str]:
@@ -171,8 +188,8 @@ def _runs(args: argparse.Namespace) -> cells.Runs:
     data = str(expanded(args.data).absolute()) if args.data and folder else ""
     if train and not args.show:
         require_apart(Records(train), Records(val))
-    digest = Records(train).digest if train else ""
-    return cells.Runs(args.runs, scale, train, val, data, digest, _networks(args))
+    digests = [Records(files).digest if files else "" for files in (train, val)]
+    return cells.Runs(args.runs, scale, train, val, data, *digests, _networks(args))
 
 
 def _networks(args: argparse.Namespace) -> dict[str, str]:

@@ -60,6 +60,7 @@ def parse(description: str, argv: list[str] | None) -> argparse.Namespace:
 def check(args: argparse.Namespace) -> list[str]:
     """Refuses what would fail only after the cells have been run; returns the words of --launch."""
     _refuse_beside_mode(args)
+    _refuse_of_training(args)
     for flag in ("csv", "png"):
         if getattr(args, flag):
             require_writable(getattr(args, flag), f"--{flag}")
@@ -90,3 +91,14 @@ def _refuse_beside_mode(args: argparse.Namespace) -> None:
         for flag in flags:
             if getattr(args, mode) and getattr(args, flag):
                 raise Refused(f"--{flag}: {why}; leave it out")
+
+
+def _refuse_of_training(args: argparse.Namespace) -> None:
+    """Refuses the flags that a figure which is drawn without a training would not heed."""
+    if args.what not in figures.FIGURES or args.what in figures.ROWS:
+        return
+    images = ("data",) if args.what in figures.DIAGRAMS else ()
+    for flag in ("seeds", "jobs", "measure", "launch", *images):
+        if getattr(args, flag):
+            what = "images" if flag == "data" else "a training"
+            raise Refused(f"--{flag}: {args.what} is drawn without {what}; leave it out")

@@ -40,7 +40,8 @@ class Cell:
         recipe: at its scale, with seed and data.
         folder: of the run.
         source: the cell whose network it learns from (a teacher) or starts from (a base network).
-        digest: of the records that a classifier is trained on (Records.digest); "": not known.
+        digest, val_digest: of the records that a classifier is trained and validated on (Records.digest); "": not
+            known.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Cell:
     folder: pathlib.Path
     source: Cell | None = None
     digest: str = ""
+    val_digest: str = ""
 
     @property
     def failure(self) -> pathlib.Path:
@@ -88,19 +90,20 @@ class Cell:
             differences.remove("pretrained")  # a cell's is a cell, wherever the runs lie now
         if _are_others(stored.data, self.recipe.data):
             differences.append("data")
-        told = next((event["records"] for event in self.events() if "records" in event), "")
-        if self.digest and told and self._digest_of_part() != told:
-            differences.append("other images")
+        for split, (field, digest) in enumerate({"records": self.digest, "val_records": self.val_digest}.items()):
+            told = next((event[field] for event in self.events() if field in event), "")
+            if digest and told and self._digest_of_part(split, digest) != told:
+                differences.append("other images" if split == 0 else "other validation images")
         if differences:
             text = ", ".join(differences)
             raise Refused(f"{self.folder} holds a run of another recipe ({text}): move it away, or use --runs")
         ended = (self.folder / "final.params").is_file() or not (self.folder / "checkpoints").is_dir()
         return self._all_epochs(self.metrics()) and ended  # of some only the metrics have been kept
 
-    def _digest_of_part(self) -> str:
-        """That of the records, or of what the recipe takes of them."""
+    def _digest_of_part(self, split: int, whole: str) -> str:
+        """That of the training (0) or validation (1) records, or of what the recipe takes of them."""
         part = getattr(self.recipe, "only_classes", ()) or getattr(self.recipe, "per_class", 0)
-        return find_records(self.recipe)[0].digest if part else self.digest
+        return find_records(self.recipe)[split].digest if part else whole
 
     def _all_epochs(self, rows: list[dict[str, float]]) -> bool:
         """Whether these are all, of a run that validation results may have ended earlier."""
@@ -167,7 +170,7 @@ class Runs:
         train, val: packed images; () for the recipe's own data.
         data: of tables whose images are not packed (Table.reads_folder) their folder; "" for what is built in. train
             and val are those of the base networks then.
-        digest: of the training records (Records.digest); "": not known.
+        digest, val_digest: of the training and the validation records (Records.digest); "": not known.
         networks: name -> the trained network that rows start from (Row.weights), as far as given; "" -> the one in the
             place of what the recipes start from (Recipe.pretrained).
     """
@@ -178,12 +181,13 @@ class Runs:
     val: tuple[str, ...] = ()
     data: str = ""
     digest: str = ""
+    val_digest: str = ""
     networks: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def bases(self) -> Runs:
         """The runs of the base networks that those of this scale start from."""
-        return Runs(self.root, self.scale.bases, self.train, self.val, digest=self.digest)
+        return Runs(self.root, self.scale.bases, self.train, self.val, digest=self.digest, val_digest=self.val_digest)
 
     def cell(self, name: str, seed: int) -> Cell | None:
         """The cell of a name such as table6/resnet50_v1d/mixup.
@@ -212,7 +216,7 @@ class Runs:
             if isinstance(trick, Distillation):
                 source = self.cell(trick.teacher, 0)  # one network for all seeds
                 recipe = recipe.add(dataclasses.replace(trick, teacher=str(source.folder)))
-        return Cell(first, recipe, folder, source, self.digest)
+        return Cell(first, recipe, folder, source, self.digest, self.val_digest)
 
     def _started(self, recipe: Recipe) -> tuple[Recipe, Cell | None]:
         """The recipe that starts from the given network, or from that of the cell that it names, and this cell."""

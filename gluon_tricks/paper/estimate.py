@@ -67,7 +67,8 @@ def _hours(cell: Cell, train: int, val: int, rates: dict[tuple, float | None]) -
     teacher = FORWARD / rates[kind_of(_teaching(cell))] if _learns(cell) else 0.0
     val *= 1 + any(trick.averages for trick in cell.recipe.tricks)  # the average is validated too
     pixels = cell.recipe.relative_pixels(len(cell.metrics()))  # of a training image, on which its time depends
-    return _epochs_left(cell) * (train * pixels * (seconds + teacher) + val * seconds * FORWARD) / 3600
+    forward = 1 if cell.recipe.freeze else FORWARD  # frozen layers have no backward pass
+    return _epochs_left(cell) * (train * pixels * (seconds + teacher) + val * seconds * forward) / 3600
 
 
 def _unmeasured(cell: Cell, rates: dict[tuple, float | None]) -> str:

@@ -137,6 +137,8 @@ def _title(what: str, runs: Runs) -> str:
 
 ROWS = {"figure3": list(SCHEDULES.values()), "figure4": list(SMOOTHING.values())}  # of table 6, that are drawn from
 
+DIAGRAMS = ("figure1", "figure2")  # of networks
+
 # name -> panel -> how it is drawn; of figures that are drawn from a table of their own see pictures.py
 FIGURES = {
     "figure1": {"": lambda runs, seeds: diagrams.figure1()},

@@ -40,15 +40,26 @@ def plan(
         for line in lines_of(table_name, column, runs, 1):
             if line.cells and line.above and line.above.cells and (not rows or line.key in rows):
                 count = seeds or runs.repeats(table_name, column, table.row(line.key))
-                told[f"{table_name}/{column}/{line.key}"] = _line(line, measured, count)
+                name, above = f"{table_name}/{column}/{line.key}", line.above.key
+                pairs = count if not rows or above in rows else _done(runs, f"{table_name}/{column}/{above}", count)
+                if pairs < count:
+                    told[name] = f"there will be {plural(pairs, 'pair')}, as {above} is not run: add it to --rows"
+                else:
+                    told[name] = _line(line, measured, count)
     if not told:
         return []
     if not any(told.values()):
         return ["what a number of seeds could tell is not known: no pairs of seeds have been measured"]
-    said = [f"{name}: {line or 'not known, no pairs of seeds have been measured'}" for name, line in told.items()]
+    said = [f"{name}: {line or _UNKNOWN}" for name, line in told.items()]
     return [f"by the noise of the pairs measured so far ({_POWER}):", *said]
 
 
+def _done(runs: Runs, name: str, seeds: int) -> int:
+    """How many seeds of a cell have a result."""
+    return sum(cell.is_done() for seed in range(seeds) if (cell := runs.cell(name, seed)))
+
+
+_UNKNOWN = "not known, no pairs of seeds have been measured"
 _POWER = f"{100 * paired.POWER:.0f} % power, p {paired.LEVEL:g} of one test"
 
 

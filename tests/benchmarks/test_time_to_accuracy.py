@@ -76,3 +76,14 @@ def test_all_three_train_and_what_is_done_is_not_done_again(tiny_records, tmp_pa
     assert main(words) == 0
     assert json.loads((tmp_path / "out.json").read_text())["seconds"] == found
     assert "epoch 1" not in capfd.readouterr().out
+
+    for file, changed in (("tiny", recipe.set(lr=0.02)), ("other", recipe.set(name="other", epochs=1, lr=0.02))):
+        before = (tmp_path / f"{file}.json").read_text()
+        (tmp_path / f"{file}.json").write_text(json.dumps(changed.to_json()))
+        assert main(words) == 2
+        assert "of another recipe" in capfd.readouterr().err
+        (tmp_path / f"{file}.json").write_text(before)
+    found = tmp_path / "runs" / "torch-other-0.images.json"
+    found.write_text(found.read_text().replace("a", "b", 1))
+    assert main(words) == 2
+    assert f"torch-other-0.json is of another recipe or of other images ({found.name}): move" in capfd.readouterr().err

@@ -359,6 +359,22 @@ def test_a_look_changes_nothing(tmp_path, capsys):
         (["table6", "--plan", "--png", "t.png"], "--png: --plan shows no table; leave it out"),
         (["figure3", "--show", "--measure"], "--measure: --show trains and measures nothing; leave it out"),
         (["table6", "--jobs", "1000"], "and each cell takes one: give 1 to "),
+        (["figure1", "--data", "/nowhere"], "--data: figure1 is drawn without images; leave it out"),
+        (["figure2", "--seeds", "3"], "--seeds: figure2 is drawn without a training; leave it out"),
+        (["magic_figure1", "--jobs", "2"], "--jobs: magic_figure1 is drawn without a training; leave it out"),
+        (["magic_figure2", "--measure"], "--measure: magic_figure2 is drawn without a training; leave it out"),
+        (
+            ["table6", "--columns", "inceptionv3", "--scale", "imagenette", "--plan"],
+            "column inceptionv3 of table6 has no proxy at the scale imagenette: choose another",
+        ),
+        (
+            ["magic_table3", "--scale", "small", "--rows", "wang", "--plan"],
+            "row wang of magic_table3 starts from weights: give --network wang=SRC",
+        ),
+        (
+            ["table6", "--columns", "mobilenet1.0", "--rows", "long"],
+            "column mobilenet1.0 of table6 has none of what was asked for: it has cosine, ",
+        ),
     ],
 )
 def test_refusals(words, says, tmp_path, capsys, monkeypatch):

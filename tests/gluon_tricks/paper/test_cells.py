@@ -239,6 +239,11 @@ def test_a_run_on_other_images_is_refused(runs):
     assert Runs(runs.root, runs.scale).cell("table5/resnet50/v1b", 0).is_done()
     with pytest.raises(Refused, match=r"seed0 holds a run of another recipe \(other images\): move it away"):
         asked.is_done()
+    (cell.folder / "events.jsonl").write_text(json.dumps({"records": "of these", "val_records": "v"}) + "\n")
+    asked = dataclasses.replace(runs, digest="of these", val_digest="w")
+    with pytest.raises(Refused, match=r"seed0 holds a run of another recipe \(other validation images\): move it"):
+        asked.cell("table5/resnet50/v1b", 0).is_done()
+    assert dataclasses.replace(asked, val_digest="v").cell("table5/resnet50/v1b", 0).is_done()
 
 
 def test_drawn_images_are_no_photos(tmp_path):

@@ -43,7 +43,11 @@ def test_the_noise_is_that_of_the_nearest_pairs(at, leave):
     assert paired.could_tell(1, 41) < 0.45 < paired.could_tell(1, 40)
     assert said["v1d"].endswith("(standard deviation 1.00 of 3 pairs of this column)")
     assert told(power.plan("table5", runs, None))["v1b"].startswith("1 seed can tell nothing; the paper's +0.45 takes")
-    assert list(told(power.plan("table5", runs, 5, rows=["v1d"]))) == ["v1d"]
+    alone = told(power.plan("table5", runs, 5, rows=["v1d"]))
+    assert alone == {"v1d": "there will be 0 pairs, as v1c is not run: add it to --rows"}
+    assert list(told(power.plan("table5", runs, 5, rows=["v1c", "v1d"]))) == ["v1c", "v1d"]
+    assert told(power.plan("table5", runs, 3, rows=["v1b"]))["v1b"].startswith("3 seeds could tell")  # v1 is done
+    assert told(power.plan("table5", runs, 5, rows=["v1b"]))["v1b"].startswith("there will be 3 pairs, as v1 is not")
     # table 6's first row is ResNet-50-D of table 5: of that column nothing is known, nor of another one
     assert power.plan("table6", runs, 5)[0].startswith("what a number of seeds could tell is not known")
 
