@@ -16,7 +16,13 @@ from gluon_tricks.cli.balance import with_balance
 from gluon_tricks.cli.images import require_one_mean, with_records
 from gluon_tricks.cli.optimizer_flags import with_optimizer
 from gluon_tricks.cli.parts import with_parts
-from gluon_tricks.cli.photos import photos_named, require_one_set_of_images, with_fitting_batch, with_photos
+from gluon_tricks.cli.photos import (
+    photos_named,
+    refuse_split,
+    require_one_set_of_images,
+    with_fitting_batch,
+    with_photos,
+)
 from gluon_tricks.cli.refinement_flags import with_refinements
 from gluon_tricks.cli.selection import with_selection
 from gluon_tricks.cli.size_flags import with_sizes
@@ -71,6 +77,7 @@ def recipe_from_flags(
     notes = said + notes
     recipe = with_balance(with_selection(recipe, args), args)
     if not photos_named(args, recipe):
+        refuse_split(args)
         recipe, more = changed_by_flags(recipe, args, devices, begun)
         return recipe, notes + more
     asked, _ = changed_by_flags(recipe, args, devices, begun)  # a mistake in a flag is told before packing
@@ -204,7 +211,8 @@ def _with_schedule(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     present = [trick for trick in recipe.tricks if isinstance(trick, StepDecay)]
     plateaus = [trick for trick in recipe.tricks if isinstance(trick, Plateau)]
     if args.lr_mode in decays:
-        recipe = recipe.add(decays[args.lr_mode]())
+        old = (trick for trick in recipe.tricks if isinstance(trick, decays[args.lr_mode]))
+        recipe = recipe.add(next(old, decays[args.lr_mode]()))
     elif args.lr_mode == "constant":
         for trick in recipe.tricks:
             recipe = recipe.without(trick.label()) if trick.slot() == "decay" else recipe
@@ -224,8 +232,9 @@ def _with_schedule(recipe: Recipe, args: argparse.Namespace) -> Recipe:
 def _with_warmup(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     if args.warmup_epochs is not None or args.warmup_lr is not None:
         old = next((trick for trick in recipe.tricks if isinstance(trick, Warmup)), Warmup(0))
-        epochs = old.epochs if args.warmup_epochs is None else args.warmup_epochs
-        recipe = recipe.add(Warmup(epochs, args.warmup_lr or 0.0))
+        told = {} if args.warmup_epochs is None else {"epochs": args.warmup_epochs}
+        told |= {} if args.warmup_lr is None else {"start_lr": args.warmup_lr, "start_factor": 0.0}
+        recipe = recipe.add(dataclasses.replace(old, **told))
     return recipe
 
 

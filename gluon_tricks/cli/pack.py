@@ -109,7 +109,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     if options.meta and not options.ground_truth or options.places365 and not options.classes:
         parser.error("--meta belongs to --ground-truth, and --places365 takes --classes categories_places365.txt")
     others = (options.list, options.ground_truth, options.places365, options.classes, options.resize, options.quality)
-    others += (options.shards, options.shard_size)
+    others += (options.shards, options.shard_size, options.voc)
     if options.cifar and (any(others) or not options.verify):
         parser.error("--cifar goes with FOLDER, OUT_FOLDER, --seed, --jobs and --overwrite alone")
     return options

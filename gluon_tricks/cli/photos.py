@@ -60,7 +60,13 @@ def require_one_set_of_images(args: argparse.Namespace) -> None:
     if fraction is not None and not 0 < fraction < 1:
         raise Refused(f"--val-split {fraction:g}: it takes a fraction between 0 and 1, such as {FRACTION}")
     if fraction is not None and not (_flag(args)[1] or args.resume or args.recipe):
-        raise Refused(f"--val-split {fraction:g} goes with --data PHOTOS, whose photos it splits")
+        refuse_split(args)  # before anything is opened
+
+
+def refuse_split(args: argparse.Namespace) -> None:
+    """Refuses --val-split where no photos are named."""
+    if args.val_split is not None:
+        raise Refused(f"--val-split {args.val_split:g} goes with --data PHOTOS, whose photos it splits")
 
 
 def with_photos(
@@ -102,10 +108,16 @@ def with_photos(
 
 
 def _of_run(recipe: Recipe, args: argparse.Namespace, begun: Recipe) -> tuple[Recipe, int, list[str]]:
-    """The recipe on the records of the run that goes on, whatever has happened to the photos since."""
+    """The recipe on the records of the run that goes on, whatever has happened to the photos since.
+
+    What followed from the number of photos is as it was begun with, where no flag says it.
+    """
     photos = begun.photos
+    if recipe.name == begun.name:
+        recipe = recipe.set(epochs=begun.epochs, batch_size=begun.batch_size)
     if args.val_split is not None and args.val_split != photos["val_split"]:
-        raise Refused(f"--val-split {args.val_split:g}: the run was begun with {photos['val_split']}; leave it out")
+        split = f"with {photos['val_split']:g}" if photos["val_split"] else "on a folder that has its own val/"
+        raise Refused(f"--val-split {args.val_split:g}: the run was begun {split}; leave it out")
     recipe, said = recipe.set(data="records", train=begun.train, val=begun.val, photos=photos), []
     if not are_there(begun):
         now = photos_of(begun)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -237,5 +238,6 @@ def _with_schedule(recipe: TransferRecipe, args: argparse.Namespace) -> Transfer
         at = numbers(args.lr_decay_epoch, "--lr-decay-epoch") if args.lr_decay_epoch else old.epochs
         recipe = recipe.add(StepDecay(at, old.by if args.lr_decay is None else args.lr_decay))
     if args.warmup_epochs is not None:
-        recipe = recipe.add(Warmup(args.warmup_epochs))
+        old = next((trick for trick in recipe.tricks if isinstance(trick, Warmup)), Warmup())
+        recipe = recipe.add(dataclasses.replace(old, epochs=args.warmup_epochs))
     return recipe.add(NoBiasDecay()) if getattr(args, "no_wd", False) else recipe

@@ -101,7 +101,8 @@ class OwnPhotos:
 
     @property
     def is_packed(self) -> bool:
-        return records_in(self.place) is not None and (self.is_records or (self.place / ABOUT).is_file())
+        names = () if self.is_records else (ABOUT, *(f"{split}.json" for split in SPLITS))
+        return records_in(self.place) is not None and all((self.place / name).is_file() for name in names)
 
     @functools.cached_property
     def _sources(self) -> dict[str, Source]:
@@ -188,7 +189,9 @@ class OwnPhotos:
 
 
 def _counts(place: pathlib.Path) -> dict[str, list[int]]:
-    """Name of a class -> its images in the training and in the validation records."""
+    """Name of a class -> its images in the training and in the validation records; {}: they have no manifest."""
+    if not all(os.path.lexists(place / f"{split}.json") for split in SPLITS):
+        return {}
     train, val = (read_manifest(place / f"{split}.json")[0] for split in SPLITS)
     pairs = zip(train.get("images_per_class", []), val.get("images_per_class", []))
     return {name: list(counts) for name, counts in zip(train.get("classes", []), pairs)}

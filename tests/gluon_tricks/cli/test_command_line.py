@@ -1,5 +1,7 @@
 """GluonCV's command lines, and what they mean here."""
 
+import json
+
 import pytest
 
 from gluon_tricks.cli.command_line import parse, recipe_from_flags
@@ -14,6 +16,7 @@ from gluon_tricks.tricks import (
     Mixup,
     NoBiasDecay,
     Plateau,
+    PolyDecay,
     StepDecay,
     Warmup,
     ZeroGamma,
@@ -65,6 +68,14 @@ def test_gluoncvs_defaults():
 def test_what_gluoncv_ignored_or_fixed():
     got = recipe(RECORDS + "--warmup-epochs 2 --warmup-lr 0.01 --label-smoothing 0.2")
     assert Warmup(2, 0.01) in got.tricks and LabelSmoothing(0.2, "gluoncv") in got.tricks
+
+
+def test_a_flag_leaves_the_other_numbers_of_its_trick(tmp_path):
+    """Of a recipe that warms up from a rate of its own, and falls by a power of its own."""
+    begun = Recipe(tricks=(Warmup(5, 0.01), PolyDecay(power=3.0)))
+    (tmp_path / "recipe.json").write_text(json.dumps(begun.to_json()))
+    got = recipe(f"--recipe {tmp_path}/recipe.json {RECORDS} --warmup-epochs 2 --lr-mode poly").tricks
+    assert Warmup(2, 0.01) in got and PolyDecay(power=3.0) in got
 
 
 def test_step_decay_flags():

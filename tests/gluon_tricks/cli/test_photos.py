@@ -105,6 +105,8 @@ def test_gluoncvs_flag_keeps_its_defaults(photos, tiny_records):
         ("--data photos --val-split -0.5", "--val-split -0.5: it takes a fraction"),
         ("--data photos --val-split nan", "--val-split nan: it takes a fraction"),
         ("--val-split 0.3", "--val-split 0.3 goes with --data PHOTOS"),
+        ("--recipe shapes --val-split 0.3", "--val-split 0.3 goes with --data PHOTOS"),
+        ("--recipe imagenette --rec-train a.rec --rec-val b.rec --val-split 0.3", "--val-split 0.3 goes with --data"),
         ("--data nowhere", "--data nowhere: there is no such folder"),
         ("--data photos --model resnet18", "resnet18"),
         ("--data photos --only-classes red", "name two classes or more"),
@@ -114,6 +116,35 @@ def test_mistakes_take_one_sentence_and_no_packing(photos, words, says):
     with pytest.raises(Refused, match=says) as error:
         meant(*words.split())
     assert "\n" not in str(error.value) and not pathlib.Path("cache").exists()
+
+
+@pytest.mark.parametrize("name", ["photos", "imagenette"])
+def test_the_same_command_goes_on(photos, name):
+    """As a job script has it, whose first start begins the run: what followed from the photos' number stays."""
+    words = ("--data", photos, "--recipe", name)
+    begun, _ = meant(*words)
+    again, _ = meant(*words, begun=begun)
+    assert (again.epochs, again.batch_size) == (begun.epochs, begun.batch_size) == (100 if name == "photos" else 10, 8)
+    longer, _ = meant(*words, "--num-epochs", 120, "--batch-size", 4, begun=begun)
+    assert (longer.epochs, longer.batch_size) == (120, 4)
+
+
+def test_records_without_a_manifest_are_taken_as_they_are(tiny_records, tmp_path):
+    """As MXNet's im2rec writes them."""
+    (tmp_path / "own").mkdir()
+    for split in ("train", "val"):
+        for suffix in ("rec", "idx"):
+            shutil.copy(tiny_records / f"{split}.{suffix}", tmp_path / "own")
+    got, said = meant("--data", tmp_path / "own")
+    assert got.train == (str(tmp_path / "own" / "train.rec"),) and "48 training photos" in said[-1]
+
+
+def test_a_manifest_that_is_gone_is_packed_again(photos):
+    train, _ = find_records(meant("--data", photos)[0])
+    (gone,) = pathlib.Path("cache/photos").glob("*/train.json")
+    gone.unlink()
+    again, _ = find_records(meant("--data", photos)[0])
+    assert again.digest == train.digest and gone.is_file()
 
 
 def test_a_plan_packs_nothing(photos, capsys):
