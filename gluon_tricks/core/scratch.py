@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 
+from gluon_tricks.core.locks import lock
 from gluon_tricks.core.reading import expanded
 
 CACHE = "GLUON_TRICKS_CACHE"  # names the folder of what can be made again
@@ -59,13 +60,12 @@ def scratch_folder(parent: pathlib.Path, prefix: str) -> Iterator[pathlib.Path]:
     path = parent / f"{prefix}.{secrets.token_hex(8)}"
     path.mkdir(0o700)
     try:
-        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            with contextlib.suppress(OSError):  # a file system without locks: then its leftovers stay
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(folder)  # on a file system without locks its leftovers stay
             yield path
         finally:
-            os.close(lock)
+            os.close(folder)
     finally:
         shutil.rmtree(path, ignore_errors=True)
 

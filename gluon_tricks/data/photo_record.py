@@ -18,6 +18,8 @@ from gluon_tricks.data.sources import Entry, Source
 _COMPARED = 100_000  # photos, at most, among which near-copies are looked for: it takes a minute
 _LISTED = 10_000  # pairs
 _MOST_CLASSES = 10  # that are told one by one
+_PNG, _PNG_COLOUR_TYPE = b"\x89PNG\r\n\x1a\n", 25  # how such a file begins, and where that byte stands
+_PNG_KINDS = {3: ["a palette"], **dict.fromkeys((4, 6), ["transparency, which is dropped"])}  # colour type -> in words
 
 
 class Seen:
@@ -46,6 +48,7 @@ class Seen:
         self.contents[photo] = hashlib.sha256(data).digest()
         kinds = [f"{header.depth} bits a channel, of which {used_bits(data)} are used"] if header.depth == 16 else []
         kinds += {1: ["one channel"], 4: ["CMYK"]}.get(header.components, [])
+        kinds += _PNG_KINDS.get(data[_PNG_COLOUR_TYPE] if data.startswith(_PNG) else 0, [])
         if kinds:
             self.kinds[photo] = kinds
         if self.compared:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import array
 import contextlib
 import errno
-import fcntl
 import hashlib
 import numbers
 import os
@@ -17,6 +16,7 @@ import numpy as np
 import gluon_tricks
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite, opened_anew, opened_to_append, require_name
+from gluon_tricks.core.locks import lock
 from gluon_tricks.core.wording import quoted
 from gluon_tricks.data import label_table
 from gluon_tricks.data.file_names import ENDING, last_line, name_line
@@ -205,11 +205,11 @@ def _open_alone(path: pathlib.Path):
     try:
         if os.path.lexists(path) and not path.is_symlink():
             before = opened_to_append(path)
-            fcntl.flock(before, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(before)
             if not os.path.samestat(os.fstat(before.fileno()), os.stat(path)):
                 raise FileNotFoundError
         file = opened_anew(path)
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(file)
         return file
     except (BlockingIOError, FileNotFoundError, FileExistsError):  # locked, or renamed by its owner while we waited
         raise Refused(

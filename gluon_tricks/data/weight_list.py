@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import math
 import os
@@ -45,8 +46,9 @@ def _of_lines(path, lines: list[tuple[int, str]]) -> Iterator[tuple[str, str, fl
     for number, line in lines:
         name, tab, weight = line.rpartition("\t")
         if not tab:
-            *parts, weight = next(csv.reader([line]))
-            name = ",".join(parts)
+            with contextlib.suppress(csv.Error):  # a carriage return in the line, or it is too long
+                *parts, weight = next(csv.reader([line]))
+                name = ",".join(parts)
         try:
             value = float(weight)
         except ValueError:

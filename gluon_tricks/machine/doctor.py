@@ -111,7 +111,7 @@ def examine_records(path: str) -> Iterator[Finding]:
         records = Records(path)
         report = checks.check_report(path, check(records))
         yield from report
-        if report[0].level != checks.PROBLEM:
+        if report[0].level != checks.PROBLEM and (records.label_counts() == 1).all():  # the loader is a classifier's
             yield checks.check_loader(path, loader_speed(records), usable_cores())
     except (Refused, BadRecord) as error:
         yield Finding(checks.PROBLEM, str(error))

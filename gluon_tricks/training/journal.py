@@ -6,7 +6,6 @@ import contextlib
 import csv
 import datetime
 import errno
-import fcntl
 import glob
 import io
 import itertools
@@ -25,6 +24,7 @@ import tqdm
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite, opened_to_append, require_name, write_atomically, write_text, writing
 from gluon_tricks.core.foreign import import_tensorboard
+from gluon_tricks.core.locks import lock
 from gluon_tricks.core.reading import TOLD_BYTES, read_text
 from gluon_tricks.core.wording import one_line
 from gluon_tricks.ranks import heartbeat
@@ -90,7 +90,7 @@ class Journal:
                     raise OSError(errno.ELOOP, "it is a link: remove it", str(folder / name))
             (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
             self._lock = opened_to_append(folder / ".lock")  # held until close
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when the process dies
+            lock(self._lock)  # the system lets go of it when the process dies
             self._events = opened_to_append(folder / "events.jsonl")
             self._files = [opened_to_append(folder / "log.txt")]
             self._files += [opened_to_append(extra_log, named=True)] if extra_log else []

@@ -7,6 +7,7 @@ import threading
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 
 from gluon_tricks.core.errors import Refused
@@ -327,10 +328,14 @@ def test_how_photos_are_stored_is_told(tmp_path):
     for name, pixels in {"a/8.png": grey.astype(np.uint8), "a/12.png": grey, "b/16.tiff": grey * 16}.items():
         write(tmp_path / name, cv2.imencode(pathlib.Path(name).suffix, pixels)[1].tobytes())
     write(tmp_path / "b" / "1.jpg", scene(5))
+    with_alpha = np.dstack([scene(7), np.full(scene(7).shape[:2], 9, np.uint8)])
+    write(tmp_path / "b" / "alpha.png", cv2.imencode(".png", with_alpha)[1].tobytes())
+    PIL.Image.fromarray(scene(9)).quantize(16).save(tmp_path / "b" / "palette.png")
     own = OwnPhotos(tmp_path, "--data")
     own.pack()
     told = "\n".join(own.said())
     assert "3 with one channel" in told and "1 with 16 bits a channel, of which 12 are used" in told
+    assert "1 with a palette" in told and "1 with transparency, which is dropped" in told
     assert "these differ" in told
 
 

@@ -45,6 +45,8 @@ def test_names_in_braces_are_no_json(tmp_path):
         ("class,weight\ncat,1\n", "line 1 is 'class,weight': each line is"),
         ("cat,1\n,2\n", "line 2 is ',2'"),
         ("cat,1\ndog,1\n\ncat,2\n", r"names the class 'cat' twice \(line 4 is the second\)"),
+        (b"cat,1\rdog,2.5\n", "line 1 is "),
+        ("cat," + 140_000 * "1", "line 1 is "),
         ("cat,0\n", "line 1 gives 'cat' the weight 0: it takes 1e-06 to 1e"),
         ("cat\t-1\n", "line 1 gives 'cat' the weight -1"),
         ("cat\tnan\n", "line 1 gives 'cat' the weight nan"),

@@ -177,6 +177,15 @@ def test_sound_records_are_counted_and_timed(tiny_records, monkeypatch):
     assert "480 images/s" in speed.what
 
 
+def test_sound_records_of_several_labels_are_no_problem(tmp_path):
+    image = cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes()
+    with RecordWriter(tmp_path / "one", ["a", "b"]) as writer:
+        writer.add((1, 0), 0, image)
+        writer.add((1, 1), 1, image)
+    (whole,) = doctor.examine_records(str(tmp_path / "one.rec"))
+    expect(whole, OK, "one.rec: 2 images, 2 classes")
+
+
 def test_the_loaders_speed_is_that_of_whole_batches(tiny_records, monkeypatch):
     clock = iter([100.0, 100.5, 101.0, 101.5, 102.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
