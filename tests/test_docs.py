@@ -433,15 +433,19 @@ def test_what_is_said_of_reduced_decoding_is_as_the_records_have_it():
 
 def test_what_is_said_of_imagenette_fast_is_as_the_records_have_it():
     found = {}
-    for name in ("imagenette_fast", "imagenette_fast-0.9.1"):
+    for name in ("imagenette_fast", "imagenette_fast-0.9.3", "imagenette_fast-0.9.1"):
         rows = records("time_to_accuracy", f"{name}-epochs.csv")
         images = 9469 // 64 * 64
         seconds = sum(images / float(row["images_per_second"]) for row in rows)
         found[name] = f"{100 * float(rows[-1]['val_top1']):.2f} %", len(rows), f"{seconds:.0f} s"
-    (top1, epochs, seconds), (before, _, then) = found.values()
+    rates = json.loads((ROOT / "results" / "time_to_accuracy" / "imagenette_fast-machine.json").read_text())
+    float32, bfloat16 = (np.median(rates[dtype]) for dtype in ("float32", "bfloat16"))
+    assert f"multiplies matrices at {float32:.0f} and {bfloat16:.0f} GFLOP/s" in prose("docs/measured.md")
+    (top1, epochs, seconds), (shorter, fewer, sooner), (before, _, then) = found.values()
     text = prose("docs/measured.md")
     assert f"tested at 160: {top1} top-1 after {epochs} epochs, {seconds} of training (one seed" in text
-    assert f"it was at {before} after {then}" in text
+    assert f"{fewer} epochs without TrivialAugment ended at {shorter} after {sooner}" in text
+    assert f"before that at {before} after {then}" in text
 
 
 def test_the_words_on_transfer_are_those_of_the_record():
