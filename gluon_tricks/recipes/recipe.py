@@ -15,7 +15,7 @@ from gluon_tricks.recipes.policies import policy_of
 from gluon_tricks.recipes.settings import Settings, free, usual_preprocessing
 from gluon_tricks.recipes.sizes import ImageSizes
 from gluon_tricks.recipes.values import trick_from_json, trick_named
-from gluon_tricks.tricks import ClassWeights, Loss, SigmoidLoss
+from gluon_tricks.tricks import ClassWeights, Loss
 from model_zoo.mean_image import LARGEST_SIDE
 from model_zoo.preprocessing import LARGEST_INPUT, LARGEST_RESIZED
 
@@ -204,12 +204,6 @@ class Recipe(ImageSizes, Settings):
             self.sampling == "plain"
             or not any(isinstance(trick, ClassWeights) and trick.balanced for trick in self.tricks),
             "sampling balanced and class_weights balanced each make the classes count equally: leave one out",
-        )
-        compares = any(isinstance(trick, SigmoidLoss) and trick.threshold is not None for trick in self.tricks)
-        yield (
-            not compares or not {"class_weights", "mixing"} <= {trick.slot() for trick in self.tricks},
-            "sigmoid_loss.threshold looks at the share of each class of a mixed image, which class_weights change: set "
-            "sigmoid_loss.threshold=null, or sampling=balanced in the place of class_weights",
         )
 
     def _constraints_of_crop(self) -> Iterator[tuple[bool, str]]:

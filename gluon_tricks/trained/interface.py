@@ -53,7 +53,7 @@ def evaluate(
         crop_ratio: input_size over the shorter edge, in (0, 1]; default: the network's, or the run's.
         data: of a detector's, segmenter's or tagger's run: another folder of its kind of data set; default: the run's.
         multi_scale: of a segmenter: the mean over six scales and their mirror images.
-        test_crops: of a tagger: the mean over so many random crops, 0: the centre crop; default: the run's.
+        test_crops: of a tagger: the mean over so many random crops, 0: the centre crop; default: the run's, or 0.
         crops: of a classifier, over which the softmax is averaged: 1 (the centre), "flip" (and its mirror image), 5
             (and the corners), 10 (and their mirror images).
         scales: of a classifier: px of the shorter edge, over all of which it is averaged; (): the network's own.
@@ -100,7 +100,7 @@ def predict(
         model: of a parameter file that fits several networks.
         class_file: the classes' names, one a line, or a manifest of packed records; default: those of the run.
         ctx: the device of what is loaded; default: the CPU. A network stays where it is.
-        threshold: a detector's: the least score of a box, in [0, 1]; default 0.5.
+        threshold: a detector's or tagger's: the least score of a box or class, in [0, 1]; default 0.5.
         multi_scale: a segmenter's: the mean over six scales and their mirror images.
         crops, scales, dense: a classifier's, as for evaluate.
 

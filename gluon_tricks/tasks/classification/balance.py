@@ -8,10 +8,12 @@ from typing import Any
 import mxnet as mx
 import numpy as np
 
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import printable
 from gluon_tricks.data.class_counts import ClassCounts
 from gluon_tricks.data.records import Records
 from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.tricks import SigmoidLoss
 
 
 class Balance:
@@ -22,7 +24,8 @@ class Balance:
         train: the training images.
 
     Raises:
-        Refused: the recipe's weights are for other classes, or it draws from a class that has no image.
+        Refused: the recipe's weights are for other classes, or change what its loss looks at; or it draws from a class
+            that has no image.
     """
 
     def __init__(self, recipe: Recipe, train: Records):
@@ -32,6 +35,12 @@ class Balance:
         drawn = [1] * recipe.classes if self._sampled else self._counts.counts  # in proportion
         found = (trick.label_weights(self._counts.names, drawn) for trick in recipe.tricks)
         self._weights = next((weights for weights in found if weights is not None), None)
+        compares = any(isinstance(trick, SigmoidLoss) and trick.threshold is not None for trick in recipe.tricks)
+        if self._weights is not None and compares and any(trick.slot() == "mixing" for trick in recipe.tricks):
+            raise Refused(
+                "sigmoid_loss.threshold looks at the share of each class of a mixed image, which class_weights change: "
+                "set sigmoid_loss.threshold=null, or sampling=balanced in the place of class_weights"
+            )
         self._on_device: dict[mx.Context, mx.nd.NDArray] = {}
 
     def target(self, labels: mx.nd.NDArray) -> mx.nd.NDArray:

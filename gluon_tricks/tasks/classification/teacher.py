@@ -29,7 +29,8 @@ def load_teacher(source: str, recipe: Recipe, contexts: Sequence[mx.Context], re
     called, why = f"the teacher {source}", ": a teacher is a classifier"
     trained = open_classifier(source, ctx=contexts, called=called, why=why)
     teacher, wanted = trained.net, recipe.teacher_size or recipe.own_size
-    if trained.recipe is not None and trained.recipe.probabilities != recipe.probabilities:
+    said = trained.recipe or getattr(teacher, "preprocessing", recipe)  # a graph may not say it
+    if said.probabilities != recipe.probabilities:
         raise Refused(
             f"{called} was trained on images of several classes each and has no softmax to learn from: name another"
         )

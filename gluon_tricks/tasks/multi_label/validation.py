@@ -130,5 +130,5 @@ def _recipe_of(net: mx.gluon.HybridBlock) -> MultiLabelRecipe:
     seen_as = net.preprocessing
     return MultiLabelRecipe(
         model=net.name, input_size=seen_as.input_size, crop_ratio=seen_as.crop_ratio, mean=seen_as.mean,
-        std=seen_as.std, classes=net.classes, class_names=seen_as.classes or (),
+        std=seen_as.std, classes=net.classes, class_names=seen_as.classes or (), test_crops=0,
     )  # fmt: skip

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.data.records import Records
 from gluon_tricks.recipes.multi_label import MultiLabelRecipe
 from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.tasks.classification.balance import Balance
 from gluon_tricks.tasks.classification.task import cross_entropy
 from gluon_tricks.training.divergence import Watch
 from gluon_tricks.tricks import ClassWeights, CutMix, Distillation, LabelSmoothing, Mixup, MixupOrCutMix, SigmoidLoss
@@ -82,8 +84,13 @@ def test_what_it_does_not_go_with():
         SigmoidLoss(1.0)
     with pytest.raises(Refused, match="over must be 'mean' or 'sum'"):
         SigmoidLoss(over="all")
+
+
+def test_shares_are_those_of_weights_where_classes_have_some(tiny_records):
+    """A training is refused, and not the recipe of one that is done."""
+    train = Records(tiny_records / "train.rec")
     for mixing in (Mixup(), CutMix(), MixupOrCutMix()):
         with pytest.raises(Refused, match="share of each class of a mixed image, which class_weights change: set sig"):
-            Recipe(tricks=(mixing, ClassWeights(), SigmoidLoss(0.2)))
-        Recipe(tricks=(mixing, ClassWeights(), SigmoidLoss()))
-    Recipe(tricks=(LabelSmoothing(), ClassWeights(), SigmoidLoss(0.2)))
+            Balance(Recipe(classes=4, tricks=(mixing, ClassWeights(), SigmoidLoss(0.2))), train)
+        Balance(Recipe(classes=4, tricks=(mixing, ClassWeights(), SigmoidLoss())), train)
+    Balance(Recipe(classes=4, tricks=(LabelSmoothing(), ClassWeights(), SigmoidLoss(0.2))), train)
