@@ -25,10 +25,13 @@ _NORMS = {layer.__name__: layer for layer in (nn.BatchNorm, nn.GroupNorm, nn.Ins
 def told_keywords(keywords: Mapping[str, Any]) -> dict[str, Any]:
     """The part of get_model's keywords that a file tells, as JSON has it.
 
-    A layer of another class than those of MXNet's is left out: one over several ranks is BatchNorm for who reads it.
+    A layer of another class than those of MXNet's is left out: one over several ranks is BatchNorm for who reads it. A
+    function that makes one of MXNet's says which, and its numbers: reads_as.
     """
     told = {key: keywords[key] for key in _TOLD if key in keywords}
     layer, numbers = told.pop("norm_layer", nn.BatchNorm), told.pop("norm_kwargs", None) or {}
+    layer, usual = getattr(layer, "reads_as", (layer, {}))
+    numbers = {**usual, **numbers}
     name = next((name for name, known in _NORMS.items() if known is layer), "BatchNorm")
     taken = inspect.signature(_NORMS[name]).parameters
     numbers = {key: value for key, value in numbers.items() if key in taken and _is_number(value)}
@@ -69,9 +72,13 @@ def keywords_in(source: str | os.PathLike, arrays: int) -> dict[str, Any]:
 
 
 def require_alike(source: str | os.PathLike, told: Mapping[str, Any], keywords: Mapping[str, Any]) -> None:
-    """Refuses a file whose network computes something else, which nothing but these words shows."""
-    if told.get("blur", False) and not keywords.get("blur", False):
-        raise Refused(f"{source} holds a network with blurred strides (BlurPool): give blur=True (--set net.blur=true)")
+    """Refuses a file whose network computes something else, which nothing but these words shows.
+
+    The other way round is no mistake: a segmenter starts from a network that was not dilated.
+    """
+    for key in ("blur", "dilated"):
+        if told.get(key, False) and not keywords.get(key, False):
+            raise Refused(f"{source} holds a network with {key}=True: give that too (--set net.{key}=true)")
 
 
 def _parsed(text: str, path: os.PathLike, arrays: int) -> dict[str, Any]:

@@ -96,6 +96,7 @@ def restored_classifier(
 
 def _norm_layer(name: str, model: str, over_ranks: bool) -> Callable[..., mx.gluon.HybridBlock]:
     grouped = functools.partial(_group_norm, model)
+    grouped.reads_as = mx.gluon.nn.GroupNorm, {"num_groups": 32}  # see built_with.told_keywords
     layers = {"BatchNorm": mx.gluon.nn.BatchNorm, "GroupNorm": grouped, "SyncBatchNorm": mx.gluon.nn.BatchNorm}
     if not isinstance(name, str) or name not in layers:  # of a recipe file it may be anything
         raise Refused(f"net.norm_layer is {name!r}: choose one of {', '.join(layers)}")

@@ -9,7 +9,9 @@ import safetensors.numpy
 from mxnet.gluon import nn
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.networks.of_recipe import untrained
 from gluon_tricks.ranks.sync_batch_norm import SyncBatchNorm
+from gluon_tricks.recipes.recipe import Recipe
 from model_zoo import built_with, export, formats, get_model, load_model, weights
 
 BUILT = [
@@ -51,10 +53,21 @@ def test_a_file_and_an_export_are_read_as_they_were_built(name, keywords, tmp_pa
 
 def test_blurred_parameters_are_for_a_blurred_network(tmp_path):
     """Nothing else would show: names and shapes are the same."""
-    weights.save(built("resnet18_v1b", {"blur": True}), tmp_path / "net.safetensors")
-    get_model("resnet18_v1b", pretrained=tmp_path / "net.safetensors", classes=3, blur=True)
-    with pytest.raises(Refused, match=r"holds a network with blurred strides \(BlurPool\): give blur=True"):
-        get_model("resnet18_v1b", pretrained=tmp_path / "net.safetensors", classes=3)
+    for key in ("blur", "dilated"):
+        weights.save(built("resnet18_v1b", {key: True}), tmp_path / "net.safetensors")
+        get_model("resnet18_v1b", pretrained=tmp_path / "net.safetensors", classes=3, **{key: True})
+        with pytest.raises(Refused, match=f"holds a network with {key}=True: give that too"):
+            get_model("resnet18_v1b", pretrained=tmp_path / "net.safetensors", classes=3)
+
+
+def test_the_group_norm_of_a_recipe_is_told(tmp_path):
+    """--use-gn: 32 groups, which MXNet's layer by itself has not."""
+    net = untrained(Recipe(model="resnet18_v1b", classes=3, net={"norm_layer": "GroupNorm"}))
+    net.initialize(mx.init.Xavier())
+    weights.save(net, tmp_path / "net.safetensors")
+    read = load_model(tmp_path / "net.safetensors")
+    assert built_with.told_keywords(read.keywords) == {"norm_layer": "GroupNorm", "norm_kwargs": {"num_groups": 32}}
+    np.testing.assert_array_equal(read(images(net)).asnumpy(), net(images(net)).asnumpy())
 
 
 def test_what_is_of_training_alone_is_not_told():
