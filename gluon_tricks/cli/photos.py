@@ -85,6 +85,8 @@ def with_photos(
         Refused, CannotWrite: as OwnPhotos.
     """
     flag, folder = _flag(args)
+    if begun is not None and recipe.name == begun.name and args.recipe in (None, recipe.name):  # a file says its own
+        recipe = recipe.set(epochs=begun.epochs, batch_size=begun.batch_size)  # which followed from the photos' number
     if begun is not None and begun.photos and (not folder or _same(folder, begun.photos["folder"])):
         return _of_run(recipe, args, begun)
     before = recipe.photos if not folder else {}
@@ -108,13 +110,8 @@ def with_photos(
 
 
 def _of_run(recipe: Recipe, args: argparse.Namespace, begun: Recipe) -> tuple[Recipe, int, list[str]]:
-    """The recipe on the records of the run that goes on, whatever has happened to the photos since.
-
-    What followed from the number of photos is as it was begun with, where no flag says it.
-    """
+    """The recipe on the records of the run that goes on, whatever has happened to the photos since."""
     photos = begun.photos
-    if recipe.name == begun.name:
-        recipe = recipe.set(epochs=begun.epochs, batch_size=begun.batch_size)
     if args.val_split is not None and args.val_split != photos["val_split"]:
         split = f"with {photos['val_split']:g}" if photos["val_split"] else "on a folder that has its own val/"
         raise Refused(f"--val-split {args.val_split:g}: the run was begun {split}; leave it out")

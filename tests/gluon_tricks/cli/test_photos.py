@@ -129,6 +129,20 @@ def test_the_same_command_goes_on(photos, name):
     assert (longer.epochs, longer.batch_size) == (120, 4)
 
 
+def test_records_go_on_by_the_same_command_too(tiny_records):
+    words = ("--data", tiny_records, "--recipe", "photos")
+    begun, _ = meant(*words)
+    again, _ = meant(*words, begun=begun)
+    assert (again.epochs, again.batch_size) == (begun.epochs, begun.batch_size) == (100, 8)
+
+
+def test_a_recipe_file_says_its_own_epochs(photos, tmp_path):
+    """Changed in the file, the run goes on for more."""
+    begun, _ = meant("--data", photos, "--recipe", "imagenette")
+    (tmp_path / "own.json").write_text(json.dumps(begun.set(epochs=20).to_json()))
+    assert meant("--data", photos, "--recipe", tmp_path / "own.json", begun=begun)[0].epochs == 20
+
+
 def test_records_without_a_manifest_are_taken_as_they_are(tiny_records, tmp_path):
     """As MXNet's im2rec writes them."""
     (tmp_path / "own").mkdir()
