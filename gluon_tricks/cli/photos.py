@@ -59,7 +59,7 @@ def require_one_set_of_images(args: argparse.Namespace) -> None:
     fraction = args.val_split
     if fraction is not None and not 0 < fraction < 1:
         raise Refused(f"--val-split {fraction:g}: it takes a fraction between 0 and 1, such as {FRACTION}")
-    if fraction is not None and not (_flag(args)[1] or args.resume or args.recipe):
+    if not (_flag(args)[1] or args.resume or args.recipe):
         refuse_split(args)  # before anything is opened
 
 
