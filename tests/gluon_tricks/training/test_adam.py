@@ -48,29 +48,33 @@ def test_a_run_goes_on_bit_for_bit(tiny_records, tmp_path, devices):
     assert all(np.array_equal(array, parts[name]) for name, array in whole.items())
 
 
-def test_a_state_of_another_shape_is_refused():
+FINE = {"weight/0": np.zeros((2, 3)), "weight/1": np.ones((2, 3)), "weight/updates": np.array(7)}
+
+
+def restored():
+    """A layer and its trainer, with the state FINE."""
     net = mx.gluon.nn.Dense(2, use_bias=False, in_units=3)
     net.initialize()
     trainer = make_trainer(net, Recipe(optimizer="adam", lr=0.1), [mx.cpu()])
-    fine = {"weight/0": np.zeros((2, 3)), "weight/1": np.ones((2, 3)), "weight/updates": np.array(7)}
-    restore_optimizer(net, trainer, fine, [mx.cpu()])
+    restore_optimizer(net, trainer, FINE, [mx.cpu()])
+    return net, trainer
+
+
+def test_a_state_of_another_shape_is_refused():
+    net, trainer = restored()
     assert trainer.optimizer._all_index_update_counts[0] == {0: 7}
     for name, odd, says in (
         ("weight/0", np.zeros(6), r"weight/0 has shape \(6,\) and not \(2, 3\)"),
         ("weight/updates", np.zeros(2), r"weight/updates has shape \(2,\) and not \(\)"),
         ("weight/1", None, "weight/1 is missing"),
     ):
-        arrays = {key: array for key, array in {**fine, name: odd}.items() if array is not None}
+        arrays = {key: array for key, array in {**FINE, name: odd}.items() if array is not None}
         with pytest.raises(Refused, match=says):
             restore_optimizer(net, trainer, arrays, [mx.cpu()])
 
 
 def test_what_a_checkpoint_has_no_state_of_has_none():
     """One from before the first update: momentum and counts of what came after it must not stay."""
-    net = mx.gluon.nn.Dense(2, use_bias=False, in_units=3)
-    net.initialize()
-    trainer = make_trainer(net, Recipe(optimizer="adam", lr=0.1), [mx.cpu()])
-    fine = {"weight/0": np.zeros((2, 3)), "weight/1": np.ones((2, 3)), "weight/updates": np.array(7)}
-    restore_optimizer(net, trainer, fine, [mx.cpu()])
+    net, trainer = restored()
     restore_optimizer(net, trainer, {}, [mx.cpu()])
     assert trainer._updaters[0].states == {} and trainer.optimizer._all_index_update_counts[0] == {}
