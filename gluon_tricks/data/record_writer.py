@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-import gluon_tricks
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite, opened_anew, opened_to_append, require_name
 from gluon_tricks.core.locks import lock
@@ -132,11 +131,14 @@ class RecordWriter:
         """Nothing is left to do: as of ShardWriter."""
 
     def manifest(self) -> dict:
-        """What goes into the .json: format, version, classes, counts, and size and sha256 of the other two."""
+        """What goes into the .json: format, classes, counts, and size and sha256 of the other two.
+
+        Not this project's version: the manifest is in the data's digest, and the same images packed by a later version
+        are the same data.
+        """
         sizes = {".rec": self._rec.tell(), ".idx": self._idx.tell()}
         return {
             "format": FORMAT,
-            "gluon_tricks": gluon_tricks.__version__,
             "count": self._count,
             **self.about,
             **{end[1:]: {"bytes": sizes[end], "sha256": self._hashes[end].hexdigest()} for end in sizes},

@@ -9,7 +9,6 @@ import pathlib
 import re
 from collections.abc import Sequence
 
-import gluon_tricks
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import require_name, write_text
 from gluon_tricks.core.scratch import scratch_folder
@@ -122,7 +121,6 @@ class ShardWriter:
         digest = hashlib.sha256("".join(sha256 for _, _, sha256 in self._done).encode()).hexdigest()
         return {
             "format": FORMAT,
-            "gluon_tricks": gluon_tricks.__version__,
             "count": sum(count for count, _, _ in self._done),
             **self.about,
             "shards": len(self._done),

@@ -16,7 +16,7 @@ from gluon_tricks.core.wording import one_line, plural
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.recipe_records import DATA_SETS, find_records
 from gluon_tricks.networks.load import model_of, starting_point
-from gluon_tricks.paper.data_needed import require_data
+from gluon_tricks.paper.data_needed import digests_of_folder, require_data
 from gluon_tricks.paper.scales import AnyScale, family_of, scales_of
 from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.recipe import Recipe
@@ -90,15 +90,23 @@ class Cell:
             differences.remove("pretrained")  # a cell's is a cell, wherever the runs lie now
         if _are_others(stored.data, self.recipe.data):
             differences.append("data")
-        for split, (field, digest) in enumerate({"records": self.digest, "val_records": self.val_digest}.items()):
-            told = next((event[field] for event in self.events() if field in event), "")
-            if digest and told and self._digest_of_part(split, digest) != told:
-                differences.append("other images" if split == 0 else "other validation images")
+        differences += self._other_images()
         if differences:
             text = ", ".join(differences)
             raise Refused(f"{self.folder} holds a run of another recipe ({text}): move it away, or use --runs")
         ended = (self.folder / "final.params").is_file() or not (self.folder / "checkpoints").is_dir()
         return self._all_epochs(self.metrics()) and ended  # of some only the metrics have been kept
+
+    def _other_images(self) -> Iterator[str]:
+        """What of the images is not as the run tells of its own, in words."""
+        for split, field in enumerate(("records", "val_records")):
+            told = next((event[field] for event in self.events() if field in event), "")
+            digest = (self.digest, self.val_digest)[split]
+            here = self._digest_of_part(split, digest) if digest else ""
+            if told and self.recipe.reads_folder:
+                here = digests_of_folder(self.recipe)[split]
+            if told and here and here != told:
+                yield "other images" if split == 0 else "other validation images"
 
     def _digest_of_part(self, split: int, whole: str) -> str:
         """That of the training (0) or validation (1) records, or of what the recipe takes of them."""

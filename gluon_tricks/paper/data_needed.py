@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from typing import Any
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.data.records import Records
 from gluon_tricks.paper.scales import AnyScale
+from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables.rows import Table
+from gluon_tricks.tasks.registry import task_of
+
+# What of a recipe says which images it reads.
+_OF_IMAGES = ("task", "dataset", "data", "train_splits", "val_splits", "class_names", "mask_values", "void")
+_digests: dict[tuple[Any, ...], tuple[str, str]] = {}
 
 
 def require_data(table: Table, scale: AnyScale, train: Sequence[str], data: str) -> None:
@@ -43,3 +51,20 @@ def _require_classes(table: Table, scale: AnyScale, train: Sequence[str]) -> Non
             f"{table.name} at the scale {scale.name} has {wanted} classes and {train[0]} has "
             f"{len(names)}: name the paper's images with --data, or choose a smaller --scale"
         )
+
+
+def digests_of_folder(recipe: Settings) -> tuple[str, str]:
+    """Of the training and the validation images of a folder that is read as it is, once in a process.
+
+    ("", ""): they are built in, or not here, or cannot be read.
+    """
+    if not os.path.isdir(recipe.data):
+        return "", ""
+    key = tuple(getattr(recipe, name, None) for name in _OF_IMAGES)
+    if key not in _digests:
+        try:
+            train, val = task_of(recipe).find_data(recipe)
+        except Refused:  # results can be shown without their images
+            return "", ""
+        _digests[key] = train.digest, val.digest
+    return _digests[key]

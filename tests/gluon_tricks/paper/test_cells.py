@@ -5,15 +5,20 @@ import csv
 import dataclasses
 import io
 import json
+import shutil
 import sys
 
+import cv2
+import numpy as np
 import pytest
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.record_writer import RecordWriter
-from gluon_tricks.paper import cells, run_cells, tables
+from gluon_tricks.paper import cells, data_needed, run_cells, tables
 from gluon_tricks.paper.cells import Runs
 from gluon_tricks.paper.comparison import compare
+from gluon_tricks.paper.data_needed import digests_of_folder
+from gluon_tricks.paper.magic_scales import MAGIC_SCALES
 from gluon_tricks.paper.scales import TRANSFER_SCALES, get_scale
 from gluon_tricks.recipes.registry import TABLES
 from gluon_tricks.recipes.tables.rows import Row
@@ -623,3 +628,54 @@ def test_data_that_is_not_here_is_told_before_the_first_cell(tmp_path, monkeypat
 def test_an_interrupted_cell_interrupts(runs):
     with pytest.raises(KeyboardInterrupt):
         run_cells.run(runs.cell("table5/resnet50/v1b", 0), [sys.executable, "-c", "exit(75)"], print)
+
+
+def _voc(folder, test):
+    """A VOCdevkit of one training image, and of validation images whose files have so many bytes more."""
+    kit = folder / "VOC2007"
+    for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (kit / name).mkdir(parents=True, exist_ok=True)
+    jpeg = cv2.imencode(".jpg", np.zeros((30, 40, 3), np.uint8))[1].tobytes()
+    box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>8</ymax></bndbox>"
+    thing = f"<annotation><object><name>cat</name><difficult>0</difficult>{box}</object></annotation>"
+    for name, more in (("a", 0), ("b", test)):
+        (kit / f"JPEGImages/{name}.jpg").write_bytes(jpeg + bytes(more))
+        (kit / f"Annotations/{name}.xml").write_text(thing)
+    for split, name in (("trainval", "a"), ("test", "b")):
+        (kit / f"ImageSets/Main/{split}.txt").write_text(f"{name}\n")
+
+
+def _masks(folder, test):
+    for split, more in (("train", 0), ("val", test)):
+        for kind in ("images", "masks"):
+            (folder / kind / split).mkdir(parents=True, exist_ok=True)
+            pixels = np.zeros((30, 40, 3) if kind == "images" else (30, 40), np.uint8)
+            pixels[:9] = 1
+            png = cv2.imencode(".png", pixels)[1].tobytes()
+            (folder / kind / split / "a.png").write_bytes(png + bytes(more))
+
+
+@pytest.mark.parametrize(
+    "name, make, scales, columns",
+    [
+        ("table8/voc/standard", _voc, TRANSFER_SCALES, ("epoch", "val_map", "val_map_area")),
+        ("table9/ade20k/standard", _masks, TRANSFER_SCALES, ("epoch", "val_pix_acc", "val_miou")),
+        ("magic_table1/sgd_gaussian/none", _voc, MAGIC_SCALES, ("epoch", "val_map", "val_map_area")),
+    ],
+)
+def test_a_run_on_other_images_of_a_folder_is_refused(name, make, scales, columns, tmp_path, monkeypatch):
+    """Of detectors, segmenters and taggers; images that have gone are not compared."""
+    folder = tmp_path / "images"
+    make(folder, 0)
+    cell = Runs(tmp_path, get_scale("small", scales), ("t.rec",), ("v.rec",), str(folder)).cell(name, 0)
+    leave(cell, 0.5, columns=(*columns, "images_per_second"))
+    told = dict(zip(("records", "val_records"), digests_of_folder(cell.recipe)))
+    assert all(told.values())
+    (cell.folder / "events.jsonl").write_text(json.dumps({"event": "start", **told}) + "\n")
+    assert cell.is_done()
+    make(folder, 3)
+    monkeypatch.setattr(data_needed, "_digests", {})
+    with pytest.raises(Refused, match=r"seed0 holds a run of another recipe \(other validation images\): move it"):
+        cell.is_done()
+    shutil.rmtree(folder)
+    assert cell.is_done()
