@@ -30,7 +30,8 @@ _PUBLIC = {
         for name in (
             *("LinearScaling", "Warmup", "ZeroGamma", "DataDependentInit", "NoBiasDecay", "StepDecay", "Cosine"),
             *("ExponentialDecay", "LinearDecay", "PolyDecay", "Plateau", "LabelSmoothing", "Distillation", "Mixup"),
-            *("Trick", "StepContext"),
+            *("CutMix", "MixupOrCutMix", "RandomErasing", "SigmoidLoss", "StochasticDepth", "ClassWeights", "Resizing"),
+            *("Ema", "ClipGradients", "DecoupledDecay", "TrustRatio", "Sam", "Trick", "StepContext"),
         )
     },
     "initialise_from_data": "gluon_tricks.initialise.data:initialise_from_data",

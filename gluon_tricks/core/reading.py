@@ -35,6 +35,13 @@ def expanded(path: str | os.PathLike) -> pathlib.Path:
     return pathlib.Path(os.path.expanduser(path))
 
 
+def file_of_run(parameters: pathlib.Path, name: str) -> pathlib.Path:
+    """Where a run's file is, or would be, beside its parameters; checkpoints lie in a folder of their own there."""
+    folder = parameters.absolute().parent
+    folders = [folder, folder.parent] if folder.name == "checkpoints" else [folder]
+    return next((place / name for place in folders if (place / name).exists()), folder / name)
+
+
 class Unreadable(OSError, Refused):
     """What was named cannot be read: it is no file, too large, not there, or the system refuses it.
 

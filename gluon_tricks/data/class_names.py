@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import pathlib
 import re
 from collections.abc import Sequence
 
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.foreign import import_gluoncv
-from gluon_tricks.core.reading import expanded
+from gluon_tricks.core.json_text import parse_json
+from gluon_tricks.core.reading import JSON_BYTES, expanded, file_of_run, read_bytes
 from gluon_tricks.core.wording import one_line
 from gluon_tricks.data import sources
 from gluon_tricks.data.builtin import shapes
@@ -16,6 +21,35 @@ from gluon_tricks.data.shards import record_paths
 from gluon_tricks.recipes.recipe import Recipe
 
 log = logging.getLogger("gluon_tricks.data")
+
+CLASSES = "classes.json"  # a run's file: the names in their order, whatever becomes of the images
+
+
+def kept_names(names: Sequence[str]) -> dict[str, str]:
+    """A run's file of its classes' names: name -> text; none where they have none."""
+    return {CLASSES: json.dumps([*names], indent=1) + "\n"} if names else {}
+
+
+def names_of_run(parameters: pathlib.Path) -> tuple[str, ...] | None:
+    """The names that a run has kept; None: it is of an older version, or its classes have none.
+
+    Args:
+        parameters: a file of it: its final parameters, or a checkpoint.
+
+    Raises:
+        Refused: the file is damaged.
+    """
+    path = file_of_run(parameters, CLASSES)
+    if not os.path.lexists(path):
+        return None
+    try:
+        names = parse_json(read_bytes(path, JSON_BYTES))
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError("it is no list of names")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)[:200]
+        raise Refused(f"{path} does not say the run's classes rightly ({reason}): delete it") from None
+    return tuple(names)
 
 
 def training_names(recipe: Recipe) -> tuple[str, ...] | None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import expanded
-from gluon_tricks.data.class_names import training_names
+from gluon_tricks.data.class_names import names_of_run, training_names
 from gluon_tricks.networks.checkpoint import is_checkpoint, list_checkpoints, named, part_of_run, read_checkpoint
 from gluon_tricks.networks.normalisation import alike, by_pixels, read_mean_image, require_alike
 from gluon_tricks.networks.of_recipe import restored_classifier
@@ -230,7 +230,7 @@ def _refuse_exported(path: pathlib.Path) -> None:
 
 def _preprocessing(recipe: Recipe, path: pathlib.Path) -> Preprocessing:
     """What a run's network was trained on. Args: path: of its parameters."""
-    names = training_names(recipe)
+    names = names_of_run(path) or training_names(recipe)
     if names and recipe.classes not in (None, len(names)):
         names = None  # other images lie there now
     image = read_mean_image(path) if recipe.mean_of == "pixels" else None

@@ -8,7 +8,7 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.json_text import parse_json
-from gluon_tricks.core.reading import MEAN_BYTES, read_bytes
+from gluon_tricks.core.reading import MEAN_BYTES, file_of_run, read_bytes
 from gluon_tricks.recipes.settings import Settings
 from model_zoo.mean_image import MeanImage
 from model_zoo.preprocessing import Preprocessing
@@ -18,11 +18,8 @@ _ROUNDING = 0.01  # of a deviation: of ImageNet's mean GluonCV has 116.779 where
 
 
 def read_mean_image(path: pathlib.Path) -> MeanImage:
-    """What a run subtracts from its images pixel by pixel; checkpoints lie in a folder of their own there."""
-    run = path.absolute().parent
-    file = next(
-        (folder / MEAN_IMAGE for folder in (run, run.parent) if (folder / MEAN_IMAGE).exists()), run / MEAN_IMAGE
-    )
+    """What a run subtracts from its images pixel by pixel. Args: path: of its parameters."""
+    file = file_of_run(path, MEAN_IMAGE)
     try:
         return MeanImage.from_json(parse_json(read_bytes(file, MEAN_BYTES)))
     except (OSError, ValueError) as error:

@@ -77,12 +77,12 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
             LossScale(precision == "float16"), checkpoint.Progress(step=recipe.start_epoch * plan.steps_per_epoch),
             average, Ascent(recipe, net, trainer, gradients), Watch(recipe),
         )  # fmt: skip
-        if distributed.rank() == 0:
-            for name, text in task.run_files.items():
-                write_text(run_dir / name, text)
         resumed_from, epochs = _resume(job)
         if goes_on and not resumed_from:
             raise Refused(f"the checkpoint of {run_dir} has just disappeared: check what else uses the folder")
+        if distributed.rank() == 0:  # not before other images have been refused
+            for name, text in task.run_files.items():
+                write_text(run_dir / name, text)
         said += _changed_epochs(job, epochs) if epochs != recipe.epochs else []
         for line in [*warned, *more]:
             journal.warn(line)

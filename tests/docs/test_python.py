@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import gluon_tricks
+from gluon_tricks.tricks import TRICKS
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
@@ -44,6 +45,10 @@ def test_the_page_runs(tmp_path, monkeypatch, capfd):
     said = capfd.readouterr().out
     line = r"^(?:red|blue) \d+\.\d %, (?:red|blue) \d+\.\d %; (?:right|wrong, it is red)$"
     assert len(re.findall(line, said, re.MULTILINE)) == 6
+
+
+def test_every_refinement_is_exported():
+    assert {trick.__name__ for trick in TRICKS} - {*PUBLIC} == set()
 
 
 def test_the_page_names_what_is_exported():

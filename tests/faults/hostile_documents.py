@@ -17,6 +17,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.data import places365, sources
 from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.check import check
+from gluon_tricks.data.class_names import kept_names, names_of_run
 from gluon_tricks.data.label_vectors import LabelledRecords
 from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.record_file import write_index
@@ -74,6 +75,7 @@ def make(folder):
     synsets = np.array([(k + 1, wnid, "some words", 0) for k, wnid in enumerate(CLASSES)], kinds)
     scipy.io.savemat(folder / "meta.mat", {"synsets": synsets})
     scipy.io.savemat(folder / "compressed.mat", {"synsets": synsets}, do_compression=True)
+    (folder / "classes.json").write_text(kept_names(("one", "Käfer"))["classes.json"])
     (folder / "mean_image.json").write_text(json.dumps(MeanImage.of(np.full((4, 4, 3), 117.0)).to_json()))
     (folder / "steps.csv").write_text("step,loss\n" + "".join(f"{k},{2 / k:.6g}\n" for k in range(1, 9)))
     recipe = Recipe(tricks=tuple(trick() for trick in TRICKS[:2]), net={"classes": 4})
@@ -119,6 +121,7 @@ def readers(good):
         "tags.rec": look_through_tags,
         "im2rec_tags.rec": lambda path: (write_index(path), look_through_tags(path)),
         "mean_image.json": lambda path: read_mean_image(path.with_name("final.params")),
+        "classes.json": lambda path: names_of_run(path.with_name("final.params")),
         "steps.csv": lambda path: read_step_losses(path.parent),
         "list.lst": lambda path: sources.list_file(photos, path),
         "classes.txt": sources.read_classes,

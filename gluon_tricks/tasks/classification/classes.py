@@ -22,9 +22,8 @@ def require_same_classes(source: str, trained: Trained, records: Records) -> Non
         raise Refused(
             f"the classes of {records.paths[0]} are not in ImageNet's order, that of their ids: pack it again"
         )
-    train = training_records(trained.recipe, required=False) if trained.recipe else None
-    told = getattr(trained.net, "preprocessing", None)  # of a file or an exported graph
-    known = train and train.classes if trained.recipe else told and told.classes
+    told = getattr(trained.net, "preprocessing", None)  # an exported graph may not say it
+    known = told and told.classes
     if known and names and list(known) != names:
         odd = next((a, b) for a, b in zip((*known, None), (*names, None)) if a != b)
         raise Refused(

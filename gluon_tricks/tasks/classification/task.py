@@ -16,7 +16,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural
 from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.builtin import shapes
-from gluon_tricks.data.class_names import in_words
+from gluon_tricks.data.class_names import in_words, kept_names
 from gluon_tricks.data.handles import open_at_once
 from gluon_tricks.data.loader import Batch, RecordLoader
 from gluon_tricks.data.own_photos import record_of_run
@@ -190,7 +190,7 @@ class Classification:
 
     @property
     def run_files(self) -> dict[str, str]:
-        files = record_of_run(self.recipe, self.train.records)
+        files = {**record_of_run(self.recipe, self.train.records), **kept_names(self.train.records.classes or ())}
         return {**files, MEAN_IMAGE: json.dumps(self._mean_image.to_json())} if self._mean_image else files
 
     @classmethod

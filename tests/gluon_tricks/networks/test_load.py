@@ -88,6 +88,11 @@ def test_a_runs_network_says_what_it_was_trained_on(sources, tmp_path):
     assert load_network(tmp_path / "run").preprocessing == Preprocessing(**seen_as, classes=("a", "b", "c", "d"))
     (tmp_path / "train.json").write_text(json.dumps({"classes": ["a", "b"]}))  # other images lie there now
     assert load_network(tmp_path / "run").preprocessing == Preprocessing(**seen_as)
+    (tmp_path / "run" / "classes.json").write_text('["k", "l", "m", "n"]')  # what the run has kept counts
+    assert load_network(tmp_path / "run").preprocessing == Preprocessing(**seen_as, classes=("k", "l", "m", "n"))
+    (tmp_path / "run" / "classes.json").write_text("{}")
+    with pytest.raises(Refused, match="classes.json does not say the run's classes rightly .*: delete it"):
+        load_network(tmp_path / "run")
     assert load_network(sources / "said.safetensors").preprocessing == get_model(NAME).preprocessing
 
 

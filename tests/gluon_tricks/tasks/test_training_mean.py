@@ -71,7 +71,7 @@ def test_it_is_the_mean_of_what_validation_would_see(photos):
     np.testing.assert_allclose(found.pixels(), mean_of_photos(photos), rtol=1e-6)
     np.testing.assert_allclose(task.recipe.mean, mean_of_photos(photos).mean(axis=(0, 1)), atol=5e-5)
     channels = Classification(recipe_of(photos, mean_of="channels"), CPU, 1)
-    assert channels.recipe.mean == task.recipe.mean and channels.run_files == {}
+    assert channels.recipe.mean == task.recipe.mean and {*channels.run_files} == {"classes.json"}
 
 
 def test_the_network_sees_pixels_less_the_mean_in_training_and_in_evaluation(photos):
@@ -152,6 +152,12 @@ def test_a_run_keeps_it_and_all_that_read_the_run_use_it(photos, tmp_path, capsy
     again = train_and_evaluate(recipe.set(epochs=2), run, Options(contexts=CPU, threads=1, resume=True))
     whole = train_and_evaluate(recipe.set(epochs=2), tmp_path / "other", Options(contexts=CPU, threads=1))
     assert again == whole  # the run that went on, and one without a stop
+    kept = (run / "mean_image.json").read_bytes()
+    assert json.loads((run / "classes.json").read_text()) == list(Records(photos / "train.rec").classes)
+    other = recipe.set(train=recipe.val, val=recipe.train, epochs=3)  # of another mean
+    with pytest.raises(Refused, match="on other records"):
+        train_and_evaluate(other, run, Options(contexts=CPU, threads=1, resume=True))
+    assert (run / "mean_image.json").read_bytes() == kept
     (run / "mean_image.json").unlink()
     with pytest.raises(Refused, match=r"less their mean image, and .*mean_image.json cannot be read .*: keep it in"):
         load_network(run)
