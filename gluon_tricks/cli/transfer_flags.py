@@ -161,8 +161,8 @@ def recipe_from_flags(
     given = {field: getattr(args, flag, None) for flag, field in _FIELDS.items()}
     given = {field: value for field, value in given.items() if value is not None}
     recipe = with_optimizer(with_parts(recipe.set(**{**_of_own_data(args), **given}), args), args)
-    if args.base_params:
-        recipe = _with_base(recipe, args, begun)
+    if args.base_params is not None:
+        recipe = _with_base(recipe, args, begun) if args.base_params else recipe.set(base_params="")
     if args.data:
         recipe = recipe.set(data=str(expanded(args.data).absolute()))
     if args.accumulate is not None:

@@ -23,7 +23,7 @@ from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.registry import TABLES, get_table, is_cell
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables.rows import Row, Table
-from gluon_tricks.report.told import read_events, read_metrics
+from gluon_tricks.report.told import read_events, read_metrics, scored_at_end
 from gluon_tricks.tasks.protocol import errors_of, with_final
 from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.tricks import Distillation
@@ -156,8 +156,7 @@ class Cell:
 
     def final_scores(self) -> dict[str, float]:
         """What was scored at its end alone, by its name (Task.final_scores); {}: nothing, as by older versions."""
-        told = [event["scores"] for event in self.events() if event.get("event") == "final_scores"]
-        return told[-1] if told and self.is_done() else {}
+        return scored_at_end(self.events()) if self.is_done() else {}
 
 
 def _are_others(stored: str, wanted: str) -> bool:

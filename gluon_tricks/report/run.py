@@ -17,7 +17,7 @@ from gluon_tricks.recipes.fields import declared
 from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.registry import get_recipe, list_recipes
 from gluon_tricks.recipes.settings import Settings
-from gluon_tricks.report.told import read_events, read_metrics, read_step_losses
+from gluon_tricks.report.told import is_number, read_events, read_metrics, read_step_losses, scored_at_end
 from gluon_tricks.tasks.findings import FILE, Found, read_found
 from gluon_tricks.tasks.protocol import Scores, Task, with_final
 from gluon_tricks.tasks.registry import task_of
@@ -68,9 +68,7 @@ class Run:
         return {name: value for name, value in self._scored_at_end().items() if name not in placed}
 
     def _scored_at_end(self) -> dict[str, float]:
-        told = [event.get("scores") for event in self.events if event.get("event") == "final_scores"]
-        last = told[-1] if told and isinstance(told[-1], dict) else {}
-        return {name: float(value) for name, value in last.items() if is_number(value)}
+        return scored_at_end(self.events)
 
     def begun(self) -> dict[str, Any]:
         """What its starts told of data, machine and versions, of each thing the newest."""
@@ -139,11 +137,6 @@ def read_run(folder: pathlib.Path) -> Run:
     found = read_found(folder, task.report.fields) if os.path.lexists(folder / FILE) else None
     text = json.dumps(json.loads(read_text(folder / "recipe.json", RECIPE_BYTES)), indent=2, ensure_ascii=False)
     return Run(folder, recipe, rows, [*read_events(folder)], read_step_losses(folder, True), found, text)
-
-
-def is_number(value: object) -> bool:
-    """Whether a value of JSON is a number that can be reckoned with."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and -1e300 < value < 1e300
 
 
 def _time(event: Mapping[str, Any]) -> datetime.datetime | None:

@@ -11,7 +11,8 @@ from gluon_tricks.core.wording import plural
 from gluon_tricks.page import matrix
 from gluon_tricks.page.skeleton import Section, folded, page, table, text
 from gluon_tricks.report.curves import run_curves
-from gluon_tricks.report.run import Run, is_number
+from gluon_tricks.report.run import Run
+from gluon_tricks.report.told import is_number
 
 NAME = "report.html"
 

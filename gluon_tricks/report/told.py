@@ -9,7 +9,7 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gluon_tricks.core.errors import Refused
@@ -72,3 +72,19 @@ def read_events(folder: pathlib.Path) -> Iterator[dict[str, Any]]:
                 event = json.loads(line)
                 if isinstance(event, dict):
                     yield event
+
+
+def scored_at_end(events: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """What a run scored at its end alone, by its name (Task.final_scores); {}: nothing, or it has gone on since."""
+    last: object = {}
+    for event in events:
+        if event.get("event") in ("start", "resume"):
+            last = {}
+        elif event.get("event") == "final_scores":
+            last = event.get("scores")
+    return {name: float(value) for name, value in last.items() if is_number(value)} if isinstance(last, dict) else {}
+
+
+def is_number(value: object) -> bool:
+    """Whether a value of JSON is a number that can be reckoned with."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -1e300 < value < 1e300

@@ -223,6 +223,9 @@ def test_large_photos_are_looked_at_smaller(segmenter, photos, tmp_path, monkeyp
     assert PIL.Image.open(tmp_path / "out" / "masks" / "wide.png").size == (90, 60)
     lines, _ = predicted(capsys, *words, "--multi-scale")
     assert lines[0].endswith(" (90 x 60 px is too large: the network has seen 30 x 20 px)")
+    monkeypatch.setattr(prediction, "most_pixels", lambda classes: 24 * 16)  # of very many classes
+    lines, _ = predicted(capsys, *words)
+    assert lines[0].endswith(" (90 x 60 px is too large: the network has seen 24 x 16 px)")
 
 
 def test_several_images_give_a_contact_sheet(classifier, photos, tmp_path, capsys):

@@ -13,6 +13,7 @@ from gluon_tricks.networks.of_recipe import restore_plain_layout
 from gluon_tricks.ranks import distributed
 from gluon_tricks.tasks.findings import Arrays
 from gluon_tricks.tasks.segmentation.kept_masks import KeptMasks
+from gluon_tricks.tasks.segmentation.loader import MOST_WHOLE
 from gluon_tricks.tasks.segmentation.metrics import SegmentationScores, confusion_matrix
 from gluon_tricks.tasks.segmentation.segmenter import Segmenter
 
@@ -26,7 +27,8 @@ def class_probabilities(
 
     Args:
         images: (n, 3, H, W) as the network takes them, of any size.
-        scales: by which the images' sides are multiplied; never to less than the network takes.
+        scales: by which the images' sides are multiplied; never to less than the network takes, nor to more than
+            MOST_WHOLE pixels.
         flips: mirrored images besides.
 
     Returns: (n, K, H, W) float32, the sum over K is 1.
@@ -39,6 +41,7 @@ def class_probabilities(
         raise Refused(f"scales {tuple(scales)}: give one number above 0 at least, such as {MULTI_SCALE}")
     sides, total = images.shape[2:], 0
     for scale in scales:
+        scale = min(scale, max((MOST_WHOLE / (sides[0] * sides[1])) ** 0.5, 1.0))
         height, width = (max(int(side * scale + 0.5), net.smallest_side) for side in sides)
         scaled = images
         if (height, width) != sides:

@@ -21,7 +21,7 @@ from gluon_tricks.data.records import BadRecord
 log = logging.getLogger("gluon_tricks.data")
 
 # Pixels, 2048 x 2048, as large as a photo that prediction looks at; at 4096 x 4096 MXNet ends by a signal (SIGFPE).
-_MOST_WHOLE = 1 << 22
+MOST_WHOLE = 1 << 22
 _MOST_NUMBERS = 1 << 30  # pixels times classes
 
 
@@ -71,7 +71,7 @@ def scale_and_crop(
 
 def most_pixels(classes: int) -> int:
     """Of an image that a network of so many classes is evaluated on: its probabilities take at most 4 GB."""
-    return min(_MOST_WHOLE, _MOST_NUMBERS // classes)
+    return min(MOST_WHOLE, _MOST_NUMBERS // classes)
 
 
 def at_most(image: np.ndarray, mask: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ from gluon_tricks.recipes.transfer import SegmentationRecipe
 from gluon_tricks.tasks import pictures
 from gluon_tricks.tasks.prediction import Prediction, percentages
 from gluon_tricks.tasks.segmentation.evaluation import MULTI_SCALE, class_probabilities, classify_pixels
+from gluon_tricks.tasks.segmentation.loader import most_pixels
 
 LONGEST = 2048  # px that a segmenter looks at; half as many at several scales, of which the largest is 1.75
 
@@ -23,7 +24,7 @@ def segment(
 ) -> Prediction:  # fmt: skip
     """The class of every pixel of an image, over it in colours."""
     (height, width), longest = image.shape[:2], LONGEST // 2 if multi_scale else LONGEST
-    note, scale = "", min(longest / max(height, width), 1)
+    note, scale = "", min(longest / max(height, width), (most_pixels(len(names)) / (height * width)) ** 0.5, 1)
     seen = image
     if scale < 1:
         small = max(round(width * scale), 1), max(round(height * scale), 1)

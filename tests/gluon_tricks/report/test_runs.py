@@ -46,6 +46,9 @@ def test_the_final_scores_count(made):
     final = read_run(one.folder).final()
     assert read_run(one.folder).besides() == {"more": 0.5}
     assert final["val_map"] == 0.875 and final["val_map07"] == 0.501
+    with open(one.folder / "events.jsonl", "a") as file:  # to more epochs, and not to their end
+        print(json.dumps({"event": "resume", "step": 4}), file=file)
+    assert read_run(one.folder).final()["val_map"] != 0.875 and read_run(one.folder).besides() == {}
 
 
 def test_what_was_changed(tmp_path):

@@ -361,7 +361,7 @@ def test_a_large_image_is_scaled_down_with_its_mask():
 
 
 def test_evaluation_takes_no_image_larger_than_its_network_can(masks, monkeypatch, caplog):
-    monkeypatch.setattr(segmentation_loader, "_MOST_WHOLE", 960)
+    monkeypatch.setattr(segmentation_loader, "MOST_WHOLE", 960)
     with caplog.at_level(logging.WARNING):
         batches = list(SegmentationLoader(masks, batch_size=1, train=False).epoch())
     sizes = [int(np.prod(shape)) for shape in masks.sizes]

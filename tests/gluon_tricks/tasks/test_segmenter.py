@@ -17,6 +17,7 @@ from gluon_tricks.data.builtin import scenes
 from gluon_tricks.ranks import distributed
 from gluon_tricks.ranks.sync_batch_norm import SyncBatchNorm
 from gluon_tricks.recipes.transfer import SegmentationRecipe
+from gluon_tricks.tasks.segmentation import evaluation
 from gluon_tricks.tasks.segmentation.evaluation import class_probabilities, classify_pixels, evaluate_segmenter
 from gluon_tricks.tasks.segmentation.loader import SegmentationBatch
 from gluon_tricks.tasks.segmentation.loss import segmentation_loss
@@ -292,7 +293,7 @@ def test_every_image_once_over_sizes_and_devices():
         evaluate_segmenter(net, [], first_channel, contexts, classes=3)
 
 
-def test_probabilities_are_averaged_over_scales_and_flips():
+def test_probabilities_are_averaged_over_scales_and_flips(monkeypatch):
     """A network that says class 0 left and class 1 right of the middle, whatever it sees: flipping makes it 1/2."""
 
     class Sides(Colours):
@@ -309,6 +310,9 @@ def test_probabilities_are_averaged_over_scales_and_flips():
     np.testing.assert_allclose(both, np.full((1, 2, 6, 8), 0.5), rtol=1e-5)
     assert net.seen == [(6, 8), (4, 4), (4, 4), (6, 8), (6, 8)]  # 3 would be less than the network takes
     assert len(class_probabilities(net, images, scales=(1.75,))) == 1 and net.seen[-1] == (11, 14)
+    monkeypatch.setattr(evaluation, "MOST_WHOLE", 75)  # 1.25 times these 6 x 8 pixels
+    assert class_probabilities(net, images, scales=(0.5, 1.75)).shape == (1, 2, 6, 8)
+    assert net.seen[-2:] == [(4, 4), (8, 10)]
     with pytest.raises(Refused, match="scales"):
         class_probabilities(net, images, scales=(0,))
 

@@ -354,6 +354,7 @@ def test_a_run_that_goes_on_says_what_it_stands_on(tmp_path):
     path = tmp_path / "recipe.json"  # which knows no dense_side yet, as a cell's
     path.write_text(json.dumps(begun.to_json()))
     assert words(f"--recipe {path} {flags}", DETECTION, "voc", dense) == dense
+    assert words(f"--recipe {path} --base-params=", DETECTION, "voc").base_params == ""
 
 
 def test_flags_change_what_they_name():
