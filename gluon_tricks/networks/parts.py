@@ -144,6 +144,8 @@ def _fix_in_training(block: mx.gluon.Block) -> int:
     """Makes a layer compute as in prediction; returns how many batch normalisations that are (0 or 1)."""
     if isinstance(block, mx.gluon.nn.Dropout):
         block._rate = 0
+    if hasattr(block, "droprate"):  # GluonCV's wide ResNets drop in their blocks, without a layer for it
+        block.droprate = 0
     if not isinstance(block, mx.gluon.nn.BatchNorm):
         return 0
     block._kwargs["use_global_stats"] = True

@@ -22,7 +22,8 @@ class DataDependentInit(Trick):
     Args:
         filters: of convolutions: "gaussian", "pca" or "kmeans" of the patches that they see.
         within, between: which of the two algorithms.
-        images: how many: the first of the first epoch's order, augmented as in training and not mixed.
+        images: how many: the first of the first epoch's order, augmented as in training and not mixed; of detectors
+            and segmenters their centre crops, of the base network's size.
         beta: mean of every channel.
         rounds: of the second algorithm.
         damping: alpha of it, in (0, 1].

@@ -145,6 +145,17 @@ def test_what_does_not_learn_anyway_is_refused():
     assert "0 of 6 parameters, 0 of 3.4e-05 M; 1 batch" in freeze(small(), ["*.running_mean"])
 
 
+def test_gluoncvs_wide_resnets_drop_nothing_where_they_are_frozen():
+    """Which have no layer for it."""
+    net = get_model("cifar_wideresnet16_10", classes=3, drop_rate=0.3)
+    net.initialize()
+    net(mx.nd.zeros((1, 3, 8, 8)))
+    rates = []
+    net.apply(lambda block: rates.append(block) if hasattr(block, "droprate") else None)
+    freeze(net, ["features.3"])
+    assert [block.droprate for block in rates] == [0, 0, 0.3, 0.3, 0.3, 0.3]
+
+
 def test_rates_of_what_does_not_learn_are_refused():
     net = small()
     freeze(net, ["features"])
