@@ -136,6 +136,15 @@ def test_the_teacher_comes_first_and_once(runs):
     assert [c.name for c in cells.missing(wanted[1:])] == names[1:]
 
 
+def test_a_teacher_whose_network_has_gone_comes_first(transfers):
+    """Of a base network's teacher too, of which the metrics alone are left: they teach nothing."""
+    cell = transfers.cell("table8/voc/distill", 0)
+    teacher, base = cell.source.source, cell.source
+    leave(teacher, 0.5)
+    assert teacher.is_done() and cells.missing([base]) == [teacher, base]
+    assert cells.missing([cell]) == [teacher, base, cell]
+
+
 def test_seeds_come_one_after_the_other(runs):
     wanted = runs.cells("table5", (), ("v1", "v1d"), 2)
     assert [(c.name.split("/")[2], c.recipe.seed) for c in wanted] == [("fp16", 0), ("v1d", 0), ("fp16", 1), ("v1d", 1)]
