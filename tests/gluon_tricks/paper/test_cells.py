@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from gluon_tricks.cli import train_cells
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.paper import cells, data_needed, run_cells, tables
@@ -632,6 +633,16 @@ def test_data_that_is_not_here_is_told_before_the_first_cell(tmp_path, monkeypat
         writer.add(0, 0, b"an image")
     places = (str(tmp_path / "places.rec"),)
     Runs(tmp_path, get_scale("imagenet"), places, places).require_data("table7")
+
+
+def test_images_of_base_networks_are_required_by_whichever_is_missing(tmp_path, monkeypatch):
+    """Also where that is only one with a teacher, which has been trained."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    runs = Runs(tmp_path, get_scale("paper", TRANSFER_SCALES))
+    base = runs.cell("table8/voc/distill", 0).source
+    assert base.source and not base.recipe.reads_folder
+    with pytest.raises(Refused, match="for the base networks, table6 is trained on ImageNet, .* with --base-data"):
+        train_cells.require_data([base], dataclasses.replace(runs, data="/voc"), TABLES["table8"])
 
 
 def test_an_interrupted_cell_interrupts(runs):
