@@ -20,7 +20,7 @@ from gluon_tricks.paper.cells import Runs
 from gluon_tricks.paper.comparison import compare
 from gluon_tricks.paper.data_needed import digests_of_folder
 from gluon_tricks.paper.magic_scales import MAGIC_SCALES
-from gluon_tricks.paper.scales import TRANSFER_SCALES, get_scale
+from gluon_tricks.paper.scales import TRANSFER_SCALES, get_scale, scales_of
 from gluon_tricks.recipes.registry import TABLES
 from gluon_tricks.recipes.tables.rows import Row
 
@@ -309,6 +309,26 @@ def test_a_proxys_images_are_refused_at_the_papers_scale(tmp_path, tiny_records)
     with pytest.raises(Refused, match="table6 at the scale imagenet has 1000 classes and .*train.rec has 4: name the"):
         Runs(tmp_path, get_scale("imagenet"), train, val).require_data("table6")
     Runs(tmp_path, get_scale("imagenette"), train, val).require_data("table6")
+
+
+@pytest.mark.parametrize(
+    "name, classes",
+    [
+        *[(name, 1000) for name in ("cvjena_table1", "cvjena_figure1", "cvjena_bn", "magic_figure3", "magic_figure4")],
+        ("degradation", 10),
+        ("transfer_learning", None),  # photos of one's own classes
+    ],
+)
+def test_other_documents_images_have_the_classes_of_their_tables(name, classes, tmp_path, tiny_records):
+    """Of recipes that leave them open."""
+    train, val = ((str(tiny_records / f"{split}.rec"),) for split in ("train", "val"))
+    for scale in scales_of(TABLES[name]).values():
+        runs = Runs(tmp_path, scale, train, val)
+        if scale.title or classes is None:
+            runs.require_data(name)
+            continue
+        with pytest.raises(Refused, match=f"{name} at the scale paper has {classes} classes and .*train.rec has 4: "):
+            runs.require_data(name)
 
 
 def test_places_are_no_imagenet(runs):
