@@ -444,6 +444,20 @@ def test_rows_are_compared_with_the_row_they_build_on(runs):
     assert {row["Row"]: row["Paper"] for row in section.rows}["+ cosine decay"] == "77.73 ± 0.13 / 93.82 ± 0.08"
 
 
+@pytest.mark.parametrize("name, mixup, both", [("table8", 81.10 - 80.71, 81.33 - 81.10), ("table9", -0.17, 0.25)])
+def test_base_networks_are_compared_as_they_stack(name, mixup, both, transfers):
+    """That with mixup stands on label smoothing, as in table 6; its recipe is that of its column."""
+    (section,) = compare(name, transfers, 1).sections
+    lines = {line.key: line for line in section.lines}
+    assert lines["mixup"].above.key == "smooth" and lines["distill_mixup"].above.key == "mixup"
+    differences = [lines[key].paper_difference() for key in ("mixup", "distill_mixup")]
+    assert differences == pytest.approx([mixup, both])
+    table = TABLES[name]
+    (column,) = table.columns
+    recipes = {row.key: table.recipe(column, row.key) for row in table.rows}
+    assert {*recipes["mixup"].differences(recipes["smooth"], "cells")} == {"base_params"}
+
+
 @pytest.fixture
 def with_own_row(monkeypatch):
     """with_own_row(table): the table has one more row, "own", of which the paper has no numbers."""
