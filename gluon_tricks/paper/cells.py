@@ -80,11 +80,10 @@ class Cell:
         stored = self.stored()
         if stored is None:
             return False
-        differences = [
-            name
-            for name, places in self.recipe.differences(stored, "cells").items()
-            if name not in PLACES or not (self.source or is_same_network(*places))  # a cell's is a cell, wherever it lies
-        ]
+        found = self.recipe.differences(stored, "cells")
+        # A cell's network is a cell's, wherever it lies now.
+        same = [name for name in PLACES if name in found and (self.source or is_same_network(*found[name]))]
+        differences = [name for name in found if name not in same]
         if (
             "bn_batch" in differences
             and stored.bn_batch is None

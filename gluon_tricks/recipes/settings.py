@@ -178,7 +178,7 @@ class Settings(Comparable):
         return dataclasses.replace(self, **changes)
 
     def add(self, *new: Trick) -> Settings:
-        """The recipe with tricks added, each where it belongs: in another's place of its slot, else see Trick.before."""
+        """The recipe with tricks added; of two in one slot the new takes the other's place, else see Trick.before."""
         kept = list(self.tricks)
         for trick in new:
             slots = [old.slot() for old in kept]
