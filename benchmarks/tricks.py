@@ -12,10 +12,12 @@ from gluon_tricks.tricks import TRICKS, DecoupledDecay, Trick, TrustRatio
 
 _PLAIN = "a plain training beside "
 _SEVERAL = 4  # that take turns with a plain training: as many as have room in memory
-# What changes no step: a rate, a start, what is looked up in a table. Distillation adds its teacher's forward pass.
+# What changes no step: a rate, a start, what is looked up in a table, the size of its images, with which its time goes.
+# Distillation adds its teacher's forward pass.
 _OF_NO_STEP = {
     "linear_scaling", "warmup", "zero_gamma", "data_dependent_init", "no_bias_decay", "step_decay", "cosine",
-    "exponential_decay", "linear_decay", "poly_decay", "plateau", "class_weights", "distillation",
+    "exponential_decay", "linear_decay", "poly_decay", "plateau", "class_weights", "resizing",
+    "distillation",
 }  # fmt: skip
 
 

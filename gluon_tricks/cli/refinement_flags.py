@@ -76,24 +76,12 @@ def with_refinements(recipe: Recipe, args: argparse.Namespace, form: str) -> Rec
     recipe = _with_trick(recipe, Distillation, bool(args.teacher), {"form": form}, given, flags)
     recipe = _with_mixing(recipe, args)
     if args.random_erasing is not None:
-        recipe = _with_erasing(recipe, args.random_erasing)
+        recipe = _with_trick(recipe, RandomErasing, True, {}, {"probability": args.random_erasing})
     if args.drop_path is not None:
         recipe = _with_trick(recipe, StochasticDepth, True, {}, {"rate": args.drop_path})
     if args.bce is not None:
         recipe = _with_trick(recipe, SigmoidLoss, True, {}, {"threshold": None if args.bce is True else args.bce})
     return recipe
-
-
-def _with_erasing(recipe: Recipe, probability: float) -> Recipe:
-    """One that is new comes before images are mixed, as timm has it."""
-    had = any(isinstance(trick, RandomErasing) for trick in recipe.tricks)
-    recipe = _with_trick(recipe, RandomErasing, True, {}, {"probability": probability})
-    if had:
-        return recipe
-    others, new = recipe.tricks[:-1], recipe.tricks[-1]
-    mixing = [k for k, trick in enumerate(others) if trick.slot() == Mixup.slot()]
-    place = mixing[0] if mixing else len(others)
-    return recipe.set(tricks=(*others[:place], new, *others[place:]))
 
 
 def _with_mixing(recipe: Recipe, args: argparse.Namespace) -> Recipe:

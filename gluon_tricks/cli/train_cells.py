@@ -70,11 +70,15 @@ def train_cells(
 
 
 def _kept_threads(cell: Cell) -> int:
-    """1 for a cell that was begun with one thread, beside others, unless OMP_NUM_THREADS is given; 0: as any."""
-    if "OMP_NUM_THREADS" in inherited_environment() or threads() == 1 or run_cells.begun_with(cell) != 1:
+    """As many as a cell was begun with, unless that are too many or OMP_NUM_THREADS says otherwise; 0: as any."""
+    begun, now = run_cells.begun_with(cell), threads()
+    if begun in (0, now):
         return 0
-    print("going on with one thread, as it was begun: with more the last bits would be others", flush=True)
-    return 1
+    if "OMP_NUM_THREADS" in inherited_environment() or begun > now:
+        print(f"begun with {plural(begun, 'thread')}, it goes on with {now}: the last bits of its result are others")
+        return 0
+    print(f"going on with {plural(begun, 'thread')}, as it was begun: with {now} the last bits would be others")
+    return begun
 
 
 def at_a_time(todo: Sequence[Cell], runs: Runs, jobs: int | None, speeds: Speeds) -> int:
@@ -95,7 +99,7 @@ def require_data(todo: Sequence[Cell], runs: Runs, table: Table) -> None:
     bases = [cell for cell in todo if not cell.recipe.reads_folder]
     if runs.scale.bases and bases:
         try:
-            runs.bases.require_data(next(cell.name for cell in bases if cell.source is None).split("/")[0])
+            runs.bases.require_data(bases[0].name.split("/")[0])  # all of them are trained on ImageNet
         except Refused as refused:
             raise Refused(f"for the base networks, {refused}".replace("--data", "--base-data")) from None
 

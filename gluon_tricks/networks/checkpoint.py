@@ -27,6 +27,7 @@ from gluon_tricks.core.files import is_leftover, write_atomically, writing
 from gluon_tricks.core.reading import PARAMETER_BYTES, read_bytes
 from gluon_tricks.core.wording import quoted, shortened
 from gluon_tricks.networks.averaged import keeps_average
+from gluon_tricks.networks.moved import PLACES, is_same_network
 from gluon_tricks.networks.of_recipe import parameters_by_name, set_parameters
 from gluon_tricks.networks.optimizer_state import optimizer_arrays, restore_optimizer
 from gluon_tricks.networks.statistics import set_each_device, statistics_on_devices
@@ -212,11 +213,12 @@ def restore(
         read: what parse_checkpoint gave.
 
     Raises:
-        Refused: another recipe, or other records.
+        Refused: another recipe, or other records. A network that it names may lie elsewhere now.
     """
     arrays, header = read
     differences = recipe.differences(recipe_from_json(header["recipe"]), "resume").items()
-    differing = [f"{name} was {quoted(old)} and is {quoted(new)}" for name, (old, new) in differences]
+    others = [(name, *both) for name, both in differences if name not in PLACES or not is_same_network(*both)]
+    differing = [f"{name} was {quoted(old)} and is {quoted(new)}" for name, old, new in others]
     if differing:
         run = path.parent.parent
         anew = "" if recipe.based else " --resume-params FILE"

@@ -16,6 +16,7 @@ from gluon_tricks.core.wording import one_line, plural
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.recipe_records import DATA_SETS, find_records
 from gluon_tricks.networks.load import model_of, starting_point
+from gluon_tricks.networks.moved import PLACES, is_same_network
 from gluon_tricks.paper.data_needed import digests_of_folder, require_data
 from gluon_tricks.paper.scales import AnyScale, family_of, scales_of
 from gluon_tricks.recipes.kinds import read_recipe
@@ -79,15 +80,16 @@ class Cell:
         stored = self.stored()
         if stored is None:
             return False
-        differences = list(self.recipe.differences(stored, "cells"))
+        found = self.recipe.differences(stored, "cells")
+        # A cell's network is a cell's, wherever it lies now.
+        same = [name for name in PLACES if name in found and (self.source or is_same_network(*found[name]))]
+        differences = [name for name in found if name not in same]
         if (
             "bn_batch" in differences
             and stored.bn_batch is None
             and self._seen_by_norms(stored) <= {self.recipe.bn_batch}
         ):
             differences.remove("bn_batch")  # the devices that it was trained on came to the same
-        if self.source and "pretrained" in differences:
-            differences.remove("pretrained")  # a cell's is a cell, wherever the runs lie now
         if _are_others(stored.data, self.recipe.data):
             differences.append("data")
         differences += self._other_images()
@@ -299,7 +301,7 @@ def missing(cells: Iterable[Cell], networks: bool = False) -> list[Cell]:
             continue
         source = cell.source
         if source and source.source and not source.has_result():  # a base network with a teacher
-            wanted += [other for other in missing([source.source]) if other not in wanted]
+            wanted += [other for other in missing([source.source], networks=True) if other not in wanted]
         if source and not source.has_result() and source not in wanted:
             wanted.append(source)
         wanted.append(cell)

@@ -45,7 +45,12 @@ def require_data(table: Table, scale: AnyScale, train: Sequence[str], data: str)
 
 
 def _require_classes(table: Table, scale: AnyScale, train: Sequence[str]) -> None:
-    names, wanted = Records(train).classes, scale.recipe(table, *table.names()[0].split("/")[1:]).classes
+    """Refuses images of another number of classes than the table's, whose numbers the document's scale is shown beside.
+
+    A proxy takes what its recipes take.
+    """
+    recipe = scale.recipe(table, *table.names()[0].split("/")[1:])
+    names, wanted = Records(train).classes, recipe.classes or (None if scale.title else table.classes)
     if wanted and names and len(names) != wanted:
         raise Refused(
             f"{table.name} at the scale {scale.name} has {wanted} classes and {train[0]} has "

@@ -13,7 +13,8 @@ from gluon_tricks.paper import estimate
 from gluon_tricks.paper.cells import Cell
 from gluon_tricks.paper.order import in_turns
 from gluon_tricks.paper.run_cells import begun_with
-from gluon_tricks.paper.speeds import LIMIT, Speeds, described, kept
+from gluon_tricks.paper.speeds import LIMIT, Speed, Speeds, described, kept
+from gluon_tricks.recipes.settings import Settings
 
 _ONE = "the cells are trained one after the other"
 
@@ -21,7 +22,8 @@ _ONE = "the cells are trained one after the other"
 def cells_at_a_time(todo: Sequence[Cell], speeds: Speeds) -> int:
     """As many as end soonest: one with all threads, or several of one thread each, on cores of their own.
 
-    OMP_NUM_THREADS limits how many. Cells that have begun go on with as many threads as they had, and decide for all.
+    OMP_NUM_THREADS limits how many, and so does the memory. Cells that have begun go on with as many threads as they
+    had, and decide for all.
 
     Args:
         todo: in the order of cells.missing.
@@ -31,16 +33,25 @@ def cells_at_a_time(todo: Sequence[Cell], speeds: Speeds) -> int:
     if most < 2 or choose_contexts(None, say=lambda line: None)[0].device_type == "gpu":
         return 1
     begun = {begun_with(cell) for cell in todo} - {0}
-    if begun:
-        speeds.say(f"{most} cells at a time with one thread each, as they were begun" if begun == {1} else
-                   f"{_ONE}, as they were begun")  # fmt: skip
-        return most if begun == {1} else 1
-    speeds.say(f"measuring whether cells side by side are faster (at most {LIMIT:.0f} s)")
+    if begun - {1}:
+        speeds.say(f"{_ONE}, as they were begun")
+        return 1
+    if not begun:
+        speeds.say(f"measuring whether cells side by side are faster (at most {LIMIT:.0f} s)")
     try:
-        return _faster(todo, most, speeds)
+        return _as_begun(todo, most, speeds) if begun else _faster(todo, most, speeds)
     except RuntimeError as error:  # of the measurement alone
         speeds.say(f"that cannot be measured ({str(error).strip().splitlines()[-1]}): {_ONE}")
         return 1
+
+
+def _as_begun(todo: Sequence[Cell], most: int, speeds: Speeds) -> int:
+    """As many as the memory holds up to `most`, of cells that were begun with one thread each. Raises: as _faster."""
+    first = todo[0].recipe
+    jobs = _room(first, speeds.of(first, 1, LIMIT), most, speeds)
+    if jobs > 1:
+        speeds.say(f"{jobs} cells at a time with one thread each, as they were begun")
+    return jobs
 
 
 def _faster(todo: Sequence[Cell], most: int, speeds: Speeds) -> int:
@@ -49,14 +60,8 @@ def _faster(todo: Sequence[Cell], most: int, speeds: Speeds) -> int:
     before = [kept(first, jobs) for jobs in (1, most)]
     now = any(speed is None or speed.doubts() for speed in before)  # else each would be of another state of the machine
     alone = speeds.of(first, 1, LIMIT, now=now)
-    if alone is None:
-        speeds.say(f"{described(first)} could not be measured in {LIMIT:.0f} s on this machine now: {_ONE}")
-        return 1
-    room = available_memory()
-    jobs = min(most, int(room // max(alone.memory, 1)))
+    jobs = _room(first, alone, most, speeds)
     if jobs < 2:
-        needed = byte_size(2 * alone.memory)
-        speeds.say(f"two cells at a time take about {needed} of memory, and {byte_size(room)} are available: {_ONE}")
         return 1
     beside = speeds.of(first, jobs, max(LIMIT - (time.monotonic() - since), 1), now=now)
     if beside is None:
@@ -70,3 +75,21 @@ def _faster(todo: Sequence[Cell], most: int, speeds: Speeds) -> int:
     late = ", but as one is left alone at the end, these cells end no sooner" if gain > 1 and not sooner else ""
     speeds.say(told + late + ("" if sooner else f": {_ONE}"))
     return jobs if sooner else 1
+
+
+def _room(first: Settings, alone: Speed | None, most: int, speeds: Speeds) -> int:
+    """How many cells the memory holds, up to `most`; 1, and why: it holds no two, or that is not known.
+
+    Args:
+        first, alone: a cell's recipe, and the speed of its training alone.
+    """
+    if alone is None:
+        speeds.say(f"{described(first)} could not be measured in {LIMIT:.0f} s on this machine now: {_ONE}")
+        return 1
+    room = available_memory()
+    jobs = min(most, int(room // max(alone.memory, 1)))
+    if jobs < 2:
+        needed = byte_size(2 * alone.memory)
+        speeds.say(f"two cells at a time take about {needed} of memory, and {byte_size(room)} are available: {_ONE}")
+        return 1
+    return jobs

@@ -178,14 +178,14 @@ class Settings(Comparable):
         return dataclasses.replace(self, **changes)
 
     def add(self, *new: Trick) -> Settings:
-        """The recipe with tricks added; one that shares its slot with another takes the other's place."""
+        """The recipe with tricks added; of two in one slot the new takes the other's place, else see Trick.before."""
         kept = list(self.tricks)
         for trick in new:
             slots = [old.slot() for old in kept]
             if trick.slot() in slots:
                 kept[slots.index(trick.slot())] = trick
             else:
-                kept.append(trick)
+                kept.insert(slots.index(trick.before) if trick.before in slots else len(kept), trick)
         return dataclasses.replace(self, tricks=tuple(kept))
 
     def without(self, label: str) -> Settings:

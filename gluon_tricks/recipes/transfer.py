@@ -38,7 +38,7 @@ class TransferRecipe(Settings):
     choices = {**Settings.choices, "init": ("", *INITS)}
 
     optimizer: str = "sgd"
-    base_params: str = free("cells", "ranks", default="")  # a cell's is a cell; all start with rank 0's parameters
+    base_params: str = free("ranks", default="")  # all start with rank 0's parameters
     init: str = ""
     init_sd: float = within(1e-6, 10, default=0.01)
     dataset: str = "scenes"

@@ -73,9 +73,11 @@ class Trick:
 
     Attributes:
         one_class: it only makes sense where each image is of one class, by a softmax over all of them.
+        before: the slot whose trick it comes before where it is added to a recipe; "": it comes last.
     """
 
     one_class: ClassVar[bool] = False
+    before: ClassVar[str] = ""
 
     @classmethod
     def slot(cls) -> str:

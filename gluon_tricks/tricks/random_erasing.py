@@ -20,7 +20,8 @@ class RandomErasing(Trick):
     """Of some images a rectangle is replaced by their mean colour, which is 0 once normalised, or by noise.
 
     Its area is uniform in `area` of the image's, its height / width log-uniform in `aspect`, its place anywhere inside.
-    The draws follow from the image's place in the global batch, so they are the same on any number of devices.
+    The draws follow from the image's place in the global batch, so they are the same on any number of devices. Where it
+    is added it comes before images are mixed, as torchvision has it.
 
     Args:
         probability: of an image's being erased, in [0, 1].
@@ -31,7 +32,8 @@ class RandomErasing(Trick):
     Source: Zhong et al., Random erasing data augmentation (AAAI 2020), algorithm 1 (probability 0.5, area from 0.02 to
         0.4, aspect from 0.3). Defaults: torchvision's later range of areas, timm's 0.25.
     Differs: the paper draws the aspect uniformly, and fills with uniform noise; torchvision and timm draw its
-        logarithm, as here, and normal noise. Rectangles of a batch show parts of one field of noise.
+        logarithm, as here, and normal noise. Rectangles of a batch show parts of one field of noise. Where it mixes
+        images too, timm's usual loader erases the mixed ones.
     Avoid where: objects are small: a rectangle may hide all of one.
     """
 
@@ -39,6 +41,8 @@ class RandomErasing(Trick):
     area: tuple[float, ...] = within(1e-6, 1, default=(0.02, 1 / 3))
     aspect: tuple[float, ...] = within(1e-3, 1e3, default=(0.3, 3.3))
     fill: str = "mean"
+
+    before = "mixing"
 
     def __post_init__(self) -> None:
         require(0 <= self.probability <= 1, self, "probability must lie in [0, 1]")

@@ -4,6 +4,7 @@ import pytest
 
 from benchmarks import tricks
 from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.tricks import TRICKS
 
 
@@ -31,3 +32,4 @@ def test_every_refinement_stands_alone_in_a_recipe(trick):
     recipe = tricks.with_trick(Recipe(model="resnet18_v1d", input_size=64, batch_size=64, lr=0.01), trick)
     assert any(isinstance(one, trick) for one in recipe.tricks)
     assert Recipe.from_json(recipe.to_json()) == recipe
+    assert task_of(recipe).drawn(recipe).tricks == recipe.tricks  # else a plain step would be measured

@@ -11,13 +11,22 @@ from gluon_tricks.recipes.tables.rows import Row, Table, variants
 
 
 class Base(NamedTuple):
-    """One of them: the row's key and label, the network, the cell that trains it, its top-1 in the paper (percent)."""
+    """One of them.
+
+    Args:
+        key, label: of its row.
+        model: the network.
+        cell: that trains it.
+        top1: in the paper, percent.
+        base: key of the row that its row is compared with; None: the row above.
+    """
 
     key: str
     label: str
     model: str
     cell: str
     top1: float
+    base: str | None = None
 
 
 BASES = (
@@ -26,7 +35,7 @@ BASES = (
     Base("cosine", "+ cosine", "resnet50_v1d", "table6/resnet50_v1d/cosine", 77.91),
     Base("smooth", "+ smooth", "resnet50_v1d", "table6/resnet50_v1d/smooth", 78.34),
     Base("distill", "+ distill w/o mixup", "resnet50_v1d", "table6/resnet50_v1d/distill", 78.67),
-    Base("mixup", "+ mixup w/o distill", "resnet50_v1d", "table6/resnet50_v1d/mixup", 79.16),
+    Base("mixup", "+ mixup w/o distill", "resnet50_v1d", "table6/resnet50_v1d/mixup", 79.16, "smooth"),
     Base("distill_mixup", "+ distill w/ mixup", "resnet50_v1d", "table6/resnet50_v1d/distill_mixup", 79.29),
 )
 TOP1 = {base.key: base.top1 for base in BASES}
@@ -43,6 +52,5 @@ TABLE = Table(
 
 def rows(column: str, paper: Mapping[str, tuple[float, float]]) -> tuple[Row, ...]:
     """A row for each base network; paper: key -> the paper's scores in percent."""
-    return variants(
-        *(Row(b.key, b.label, set=dict(model=b.model, base_params=b.cell), paper={column: paper[b.key]}) for b in BASES)
-    )
+    sets = {b.key: dict(model=b.model, base_params=b.cell) for b in BASES}
+    return variants(*(Row(b.key, b.label, sets[b.key], base=b.base, paper={column: paper[b.key]}) for b in BASES))

@@ -69,7 +69,7 @@ class Table:
         proxy: recipe fields of its proxies at small scales, beyond what the scale itself sets.
         photos: what its columns' records are packed from, if they are not ImageNet.
         images: how many of them are for training and for validation.
-        classes: how many they have.
+        classes: how many they have; None: any number.
         scores: what the two numbers of a cell are called.
         repeats: how often the paper ran the cells that it gives a spread of.
         family: of tables that are run at the same scales and share equal cells (see paper.scales.FAMILIES); "": the
@@ -83,7 +83,7 @@ class Table:
     proxy: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     photos: str = ""
     images: tuple[int, int] = IMAGENET_IMAGES
-    classes: int = 1000
+    classes: int | None = 1000
     scores: tuple[str, str] = ("top-1", "top-5")
     repeats: int = 1
     family: str = ""

@@ -61,5 +61,6 @@ TABLE = Table(
     ),
     photos="photos of your own classes (train/CLASS and val/CLASS, or packed records)",
     images=(10_000, 1_000),
+    classes=None,
     family=FAMILY,
 )

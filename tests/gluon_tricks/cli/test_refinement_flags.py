@@ -25,6 +25,8 @@ def tricks(*words, begun=None):
         ("--random-erasing", [RandomErasing()]),
         ("--random-erasing 0.5 --set random_erasing.fill=noise", [RandomErasing(0.5, fill="noise")]),
         ("--mixup --random-erasing", [RandomErasing(), Mixup()]),
+        ("--mixup --set random_erasing=on", [RandomErasing(), Mixup()]),
+        ("--random-erasing --cutmix", [RandomErasing(), CutMix()]),
         ("--drop-path --model resnet50_v1d", [StochasticDepth()]),
         ("--drop-path 0.2 --set stochastic_depth.per=batch", [StochasticDepth(0.2, "batch")]),
         ("--bce", [SigmoidLoss()]),

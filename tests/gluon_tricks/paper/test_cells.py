@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from gluon_tricks.cli import train_cells
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.paper import cells, data_needed, run_cells, tables
@@ -19,7 +20,7 @@ from gluon_tricks.paper.cells import Runs
 from gluon_tricks.paper.comparison import compare
 from gluon_tricks.paper.data_needed import digests_of_folder
 from gluon_tricks.paper.magic_scales import MAGIC_SCALES
-from gluon_tricks.paper.scales import TRANSFER_SCALES, get_scale
+from gluon_tricks.paper.scales import TRANSFER_SCALES, get_scale, scales_of
 from gluon_tricks.recipes.registry import TABLES
 from gluon_tricks.recipes.tables.rows import Row
 
@@ -134,6 +135,15 @@ def test_the_teacher_comes_first_and_once(runs):
     (wanted[0].folder).mkdir(parents=True)
     (wanted[0].folder / "final.params").write_bytes(b"")
     assert [c.name for c in cells.missing(wanted[1:])] == names[1:]
+
+
+def test_a_teacher_whose_network_has_gone_comes_first(transfers):
+    """Of a base network's teacher too, of which the metrics alone are left: they teach nothing."""
+    cell = transfers.cell("table8/voc/distill", 0)
+    teacher, base = cell.source.source, cell.source
+    leave(teacher, 0.5)
+    assert teacher.is_done() and cells.missing([base]) == [teacher, base]
+    assert cells.missing([cell]) == [teacher, base, cell]
 
 
 def test_seeds_come_one_after_the_other(runs):
@@ -301,6 +311,26 @@ def test_a_proxys_images_are_refused_at_the_papers_scale(tmp_path, tiny_records)
     Runs(tmp_path, get_scale("imagenette"), train, val).require_data("table6")
 
 
+@pytest.mark.parametrize(
+    "name, classes",
+    [
+        *[(name, 1000) for name in ("cvjena_table1", "cvjena_figure1", "cvjena_bn", "magic_figure3", "magic_figure4")],
+        ("degradation", 10),
+        ("transfer_learning", None),  # photos of one's own classes
+    ],
+)
+def test_other_documents_images_have_the_classes_of_their_tables(name, classes, tmp_path, tiny_records):
+    """Of recipes that leave them open."""
+    train, val = ((str(tiny_records / f"{split}.rec"),) for split in ("train", "val"))
+    for scale in scales_of(TABLES[name]).values():
+        runs = Runs(tmp_path, scale, train, val)
+        if scale.title or classes is None:
+            runs.require_data(name)
+            continue
+        with pytest.raises(Refused, match=f"{name} at the scale paper has {classes} classes and .*train.rec has 4: "):
+            runs.require_data(name)
+
+
 def test_places_are_no_imagenet(runs):
     """Their recipes are those of table 6 at small scales, and their images are not."""
     for row, other in (("efficient", "efficient"), ("best", "mixup")):
@@ -412,6 +442,20 @@ def test_rows_are_compared_with_the_row_they_build_on(runs):
     (alone,) = compare("table6", runs, 1, ["resnet50_v1d"], ["mixup"]).sections[0].lines
     assert alone.paired() == pytest.approx({0: 1}) and alone.above.key == "smooth"  # also where that row is not shown
     assert {row["Row"]: row["Paper"] for row in section.rows}["+ cosine decay"] == "77.73 ± 0.13 / 93.82 ± 0.08"
+
+
+@pytest.mark.parametrize("name, mixup, both", [("table8", 81.10 - 80.71, 81.33 - 81.10), ("table9", -0.17, 0.25)])
+def test_base_networks_are_compared_as_they_stack(name, mixup, both, transfers):
+    """That with mixup stands on label smoothing, as in table 6; its recipe is that of its column."""
+    (section,) = compare(name, transfers, 1).sections
+    lines = {line.key: line for line in section.lines}
+    assert lines["mixup"].above.key == "smooth" and lines["distill_mixup"].above.key == "mixup"
+    differences = [lines[key].paper_difference() for key in ("mixup", "distill_mixup")]
+    assert differences == pytest.approx([mixup, both])
+    table = TABLES[name]
+    (column,) = table.columns
+    recipes = {row.key: table.recipe(column, row.key) for row in table.rows}
+    assert {*recipes["mixup"].differences(recipes["smooth"], "cells")} == {"base_params"}
 
 
 @pytest.fixture
@@ -623,6 +667,16 @@ def test_data_that_is_not_here_is_told_before_the_first_cell(tmp_path, monkeypat
         writer.add(0, 0, b"an image")
     places = (str(tmp_path / "places.rec"),)
     Runs(tmp_path, get_scale("imagenet"), places, places).require_data("table7")
+
+
+def test_images_of_base_networks_are_required_by_whichever_is_missing(tmp_path, monkeypatch):
+    """Also where that is only one with a teacher, which has been trained."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    runs = Runs(tmp_path, get_scale("paper", TRANSFER_SCALES))
+    base = runs.cell("table8/voc/distill", 0).source
+    assert base.source and not base.recipe.reads_folder
+    with pytest.raises(Refused, match="for the base networks, table6 is trained on ImageNet, .* with --base-data"):
+        train_cells.require_data([base], dataclasses.replace(runs, data="/voc"), TABLES["table8"])
 
 
 def test_an_interrupted_cell_interrupts(runs):

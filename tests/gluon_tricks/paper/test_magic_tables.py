@@ -164,6 +164,20 @@ def test_a_row_is_run_where_its_weights_are_named(tmp_path):
     assert section.rows[4]["Supervision"] == "initialization" and section.rows[4]["Paper, pretraining"] == "54 seconds"
 
 
+@pytest.mark.parametrize("column, field", [("classification", "pretrained"), ("detection", "base_params")])
+def test_a_row_of_another_network_is_another_run(column, field, leave, tmp_path):
+    """Wherever its file lies now."""
+    first, second, copy = (tmp_path / name for name in ("a.params", "b.params", "c.params"))
+    for path, text in ((first, "1"), (second, "2"), (copy, "1")):
+        path.write_text(text)
+    runs = {path: Runs(tmp_path, SCALES["smoke"], networks={"krizhevsky": str(path)}) for path in (first, second, copy)}
+    cells = {path: given.cell(f"magic_table3/{column}/krizhevsky", 0) for path, given in runs.items()}
+    leave(runs[first], f"magic_table3/{column}/krizhevsky", 0.5)
+    assert cells[first].is_done() and cells[copy].is_done()
+    with pytest.raises(Refused, match=rf"seed0 holds a run of another recipe \({field}\): move it away"):
+        cells[second].is_done()
+
+
 def test_the_small_scale():
     recipe = SCALES["small"].recipe(get_table("magic_table1"), "adam_bn_kmeans", "both")
     assert (recipe.epochs, recipe.batch_size, recipe.input_size, recipe.side, recipe.lr) == (10, 10, 67, (76, 76), 1e-4)

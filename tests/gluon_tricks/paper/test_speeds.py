@@ -9,6 +9,7 @@ import types
 import mxnet as mx
 import pytest
 
+from gluon_tricks.cli import train_cells
 from gluon_tricks.core import environment
 from gluon_tricks.paper import contest, estimate, how_many, speeds
 from gluon_tricks.paper.cells import Runs
@@ -354,6 +355,44 @@ def test_cells_go_on_with_as_many_threads_as_they_were_begun(event, jobs, cells,
     begun(cells[1], **event)
     found, said = chosen(cells, monkeypatch, resnet18_v1d_1=100.0, resnet18_v1d_2=90.0)
     assert found == jobs and len(said) == 1 and said[0].endswith("as they were begun")
+
+
+def test_cells_that_have_begun_are_no_more_than_the_memory_holds(cells, monkeypatch):
+    """Of four cores and 1000 bytes a training 2999 bytes hold two; how much one takes may not be known."""
+    runs = Runs(cells[0].folder, get_scale("imagenette"), ("train.rec",), ("val.rec",))
+    four = [runs.cell("table6/resnet50_v1d/cosine", seed) for seed in range(4)]
+    begun(four[0], threads=1)
+    for memory, jobs, says in (
+        (9e9, 4, "4 cells at a time with one thread each, as they were begun"),
+        (2999, 2, "2 cells at a time with one thread each, as they were begun"),
+        (1999, 1, f"two cells at a time take about 2 kB of memory, and 2 kB are available: {how_many._ONE}"),
+    ):
+        assert chosen(four, monkeypatch, threads=4, memory=memory, resnet18_v1d_1=100.0) == (jobs, [says])
+    jobs, said = chosen(four, monkeypatch, threads=4)
+    assert jobs == 1 and said[-1].endswith(f"could not be measured in 30 s on this machine now: {how_many._ONE}")
+
+
+FEWER = "begun with 4 threads, it goes on with 2: the last bits of its result are others"
+
+
+@pytest.mark.parametrize(
+    "event, threads, given, kept, says",
+    [
+        ({"threads": 4}, 8, False, 4, "going on with 4 threads, as it was begun: with 8 the last bits would be others"),
+        ({"threads": 1}, 8, False, 1, "going on with 1 thread, as it was begun: with 8 the last bits would be others"),
+        ({"threads": 4}, 2, False, 0, FEWER),
+        ({"threads": 4}, 2, True, 0, FEWER),
+        ({"threads": 4}, 4, True, 0, ""),
+        ({}, 8, False, 0, ""),
+    ],
+)
+def test_a_cell_by_itself_keeps_its_threads(event, threads, given, kept, says, cells, monkeypatch, capsys):
+    """Not more than there are, nor where OMP_NUM_THREADS says how many."""
+    begun(cells[0], **event)
+    monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+    monkeypatch.setattr(train_cells, "inherited_environment", lambda: {"OMP_NUM_THREADS": "x"} if given else {})
+    assert train_cells._kept_threads(cells[0]) == kept and capsys.readouterr().out.strip() == says
+    assert train_cells._kept_threads(cells[3]) == 0
 
 
 def test_the_kind_of_a_training_has_no_epochs():

@@ -23,7 +23,7 @@ SITUATIONS = ("cells", "resume", "ranks")  # where two recipes are compared
 PLACES = {"name", "data", "train", "val", "photos"}  # what lies there is compared by its digest
 DIVERGENCE = {"divergence_factor", "divergence_steps", "rollbacks", "rollback_lr"}
 FREE = {
-    "cells": {*PLACES, *DIVERGENCE, "dtype", "mode", "base_params", "final_scales"},
+    "cells": {*PLACES, *DIVERGENCE, "dtype", "mode", "final_scales"},
     "resume": {*PLACES, *DIVERGENCE, "epochs", "final_scales", "test_crops"},
     "ranks": {*PLACES, "pretrained", "shallow", "base_params"},
 }

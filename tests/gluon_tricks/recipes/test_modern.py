@@ -1,5 +1,6 @@
 """The table of refinements after the paper: published numbers, and what its rows are."""
 
+import mxnet as mx
 import pytest
 
 from gluon_tricks.paper.scales import SCALES, get_scale
@@ -46,6 +47,25 @@ def test_whole_recipes_by_their_published_numbers():
     )
     assert MixupOrCutMix(0.1) in a3.tricks and SigmoidLoss(0.2) in a3.tricks
     assert StochasticDepth(0.05) in a2.tricks and not any(isinstance(trick, StochasticDepth) for trick in a3.tricks)
+
+
+def test_images_are_erased_before_they_are_mixed():
+    """As torchvision does it; in all rows that have both."""
+    for column, count in (("resnet50_v1d", 7), ("resnet50_v1b", 1)):
+        found = [[trick.label() for trick in TABLE.recipe(column, row.key).tricks] for row in TABLE.shown(column)]
+        erasing = [labels for labels in found if "random_erasing" in labels]
+        mixing = ({"mixup", "mixup_or_cut_mix"} & {*labels} for labels in erasing)
+        assert len(erasing) == count
+        assert all(labels.index("random_erasing") < labels.index(*mixed) for labels, mixed in zip(erasing, mixing))
+
+
+@pytest.mark.parametrize("row", ["a3", "a2"])
+def test_timms_optimizer_clips_the_whole_gradient(row):
+    """Its LAMB has max_grad_norm 1: a gradient (3, 4) is (0.6, 0.8) before the trust ratio."""
+    recipe = TABLE.recipe("resnet50_v1b", row)
+    (clips,) = [trick for trick in recipe.tricks if trick.has("gradients")]
+    (clipped,) = clips.gradients([mx.nd.array([3.0, 4.0])], 1.0)
+    assert clipped.asnumpy() == pytest.approx([0.6, 0.8], rel=1e-5) and recipe.optimizer_and_numbers()[0] == "lamb"
 
 
 @pytest.mark.parametrize("scale", list(SCALES))

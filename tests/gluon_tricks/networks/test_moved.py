@@ -1,0 +1,53 @@
+"""A network that lies elsewhere: a run goes on with it, and not with another."""
+
+import mxnet as mx
+import pytest
+
+from gluon_tricks.core.errors import Refused
+from gluon_tricks.networks.checkpoint import Progress, read_checkpoint, restore, save_checkpoint
+from gluon_tricks.networks.moved import PLACES, is_same_network
+from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.recipes.transfer import DetectionRecipe
+from gluon_tricks.tricks import Distillation
+
+CELL = "imagenette/table6-resnet152_v1d-smooth/seed0"
+
+
+def run(folder, parameters):
+    folder.mkdir(parents=True)
+    (folder / "final.params").write_bytes(parameters)
+    return str(folder)
+
+
+def test_which_places_have_one_network(tmp_path, monkeypatch):
+    """The runs of three folders: two copies, and one of another training."""
+    first, copy, other = (run(tmp_path / name / CELL, name[:1].encode()) for name in ("a", "as", "b"))
+    gone = str(tmp_path / "gone" / CELL)
+    assert is_same_network(first, copy) and not is_same_network(first, other)
+    assert is_same_network(gone, first) and is_same_network(gone + "/final.params", first + "/final.params")
+    assert not is_same_network(gone.replace("smooth", "mixup"), first)
+    assert not is_same_network(gone, str(tmp_path / "a/long/table6-resnet152_v1d-smooth/seed0"))
+    monkeypatch.chdir(tmp_path / "a")
+    assert is_same_network(CELL, first) and is_same_network(first, f"./{CELL}") and is_same_network(f"a/{CELL}", first)
+    file = first + "/final.params"
+    assert not is_same_network(f"{file}#average", file) and is_same_network(f"{file}#average", f"{file}#average")
+    assert not is_same_network("", first) and not is_same_network(first, "")
+    assert not is_same_network("true", "false") and not is_same_network("a\0", "b")
+
+
+@pytest.mark.parametrize("field", PLACES)
+def test_a_run_goes_on_where_what_it_names_was_moved(field, tmp_path):
+    def recipe(place):
+        if field == "distillation.teacher":
+            return Recipe(tricks=(Distillation(place),))
+        return DetectionRecipe(base_params=place) if field == "base_params" else Recipe(**{field: place})
+
+    net = mx.gluon.nn.Dense(1, in_units=1)
+    net.initialize()
+    trainer = mx.gluon.Trainer(net.collect_params(), "sgd", update_on_kvstore=False)
+    path, now = tmp_path / "c.safetensors", run(tmp_path / "now" / CELL, b"1")
+    save_checkpoint(path, net, trainer, Progress(), recipe(f"before/{CELL}"), "digest")
+    restore(path, read_checkpoint(path), net, trainer, recipe(now), "digest", [mx.cpu()])
+    other = run(tmp_path / "now" / "other" / "run" / "seed0", b"1")
+    with pytest.raises(Refused, match=f"another recipe .{field} was 'before/.* and is '.*other/run/seed0'"):
+        restore(path, read_checkpoint(path), net, trainer, recipe(other), "digest", [mx.cpu()])
