@@ -35,7 +35,7 @@ from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate
 from gluon_tricks.training.steps import Interrupted
 from gluon_tricks.tricks import CutMix, Mixup, PolyDecay, StepDecay, Warmup, ZeroGamma
-from model_zoo import get_model
+from model_zoo import get_model, weights
 
 TINY = {
     "detection": DetectionRecipe(
@@ -164,6 +164,24 @@ def test_the_base_is_the_trained_one_and_its_stem_stays(base, tmp_path):
     changed = "stage4.0.conv1.weight"
     assert not np.array_equal(trained[f"top_features.{changed}"], source[changed].asnumpy())
     assert not (tmp_path / "run" / "pictures").exists()
+
+
+@pytest.mark.parametrize("source", ["run", "run/final.params", "said.safetensors"])
+def test_a_base_with_other_keywords_is_refused(source, tmp_path, untrained_run):
+    """But a segmenter's base is dilated, whatever it starts from."""
+    classifier = Recipe(model="resnet18_v1b", classes=4, data="shapes", input_size=64)
+    (tmp_path / "run").mkdir()
+
+    def start(task, of, net):
+        untrained_run(classifier.set(net=of), tmp_path / "run")
+        weights.save(load_network(tmp_path / "run"), tmp_path / "said.safetensors")
+        return on_trained_base(TINY[task].set(base_params=str(tmp_path / source), classes=2, net=net), [mx.cpu()])
+
+    for task, key in (("detection", "blur"), ("segmentation", "blur"), ("detection", "dilated")):
+        with pytest.raises(Refused, match=f"{source} holds a network with {key}=True: give that too"):
+            start(task, {key: True}, {})
+    start("detection", {"blur": True}, {"blur": True})
+    start("segmentation", {"dilated": True}, {})
 
 
 def test_dense_layers_of_another_size_come_back(tmp_path):
