@@ -18,7 +18,7 @@ from model_zoo.described import told_beside
 from model_zoo.naming import NAMINGS
 
 # Those of training alone are not told.
-_TOLD = ("blur", "dilated", "hidden", "batch_norm", "depth", "norm_layer", "norm_kwargs")
+_TOLD = ("blur", "dilated", "hidden", "batch_norm", "depth", "use_aux", "norm_layer", "norm_kwargs")
 _NORMS = {layer.__name__: layer for layer in (nn.BatchNorm, nn.GroupNorm, nn.InstanceNorm, nn.LayerNorm)}
 
 

@@ -50,9 +50,10 @@ class TagValidation:
         return names_of(self.recipe, self.records)
 
     def score(self, batches: Iterable, precision: str | None = None, found: Arrays | None = None) -> MultiLabelScores:
-        dtype = input_dtype(precision or "float32")
-        self.net.cast(dtype)
-        self.net.hybridize(static_alloc=True, static_shape=True)
+        if precision:
+            self.net.hybridize(static_alloc=True, static_shape=True)
+            self.net.cast(input_dtype(precision))
+        dtype = dtype_of(self.net)
         seen = self.records, self.names
         return evaluate_tags(self.net, batches, self._preprocess(dtype), self.contexts, *seen, found)
 
