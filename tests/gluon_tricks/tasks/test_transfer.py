@@ -23,6 +23,7 @@ from gluon_tricks.recipes.kinds import read_recipe, recipe_from_json
 from gluon_tricks.recipes.named.detection_segmentation import DETECTION, SEGMENTATION
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
+from gluon_tricks.tasks.annotated_validation import AnnotatedValidation
 from gluon_tricks.tasks.detection import task as detection_task
 from gluon_tricks.tasks.detection.task import Detection, require_trainable
 from gluon_tricks.tasks.protocol import ScoringOptions
@@ -498,3 +499,18 @@ def test_the_loop_knows_no_task():
     with open(loop.__file__, encoding="utf-8") as file:
         text = file.read()
     assert not [word for word in ("classification", "detection", "segmentation", "top1") if word in text]
+
+
+def test_a_network_is_scored_as_it_is_unless_a_precision_is_asked_for():
+    net, seen = mx.gluon.nn.Dense(1, in_units=2), []
+    net.initialize()
+    net.cast("float64")
+
+    def score(net, batches, contexts, records, preprocess, found):
+        seen.append((preprocess(np.zeros((1, 2, 2, 3), np.uint8), mx.cpu()).dtype, net.weight.dtype, net._active))
+
+    task, loader = types.SimpleNamespace(score=score), types.SimpleNamespace(records=None)
+    validation = AnnotatedValidation(task, net, TINY["detection"].resolved(), "a run", "a folder", loader, [mx.cpu()])
+    validation.score([])
+    validation.score([], "float32")
+    assert seen == [(np.float64, "float64", False), (np.float32, "float32", True)]
