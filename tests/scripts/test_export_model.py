@@ -1,6 +1,7 @@
 import importlib.util
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from gluon_tricks.data import crop
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.trained.predict import open_predictor
 from gluon_tricks.trained.prediction_files import read_photo
-from model_zoo import get_model, published, weights
+from model_zoo import get_model, load_model, published, weights
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -111,11 +112,43 @@ def test_the_documented_script_says_what_predict_says(shared_data, tmp_path, mis
 def test_an_exported_symbol_says_no_size(run_directory, tmp_path, capsys):
     assert main(run_directory, tmp_path / "out", "--to", "symbol") == 0
     assert main(tmp_path / "out-symbol.json", tmp_path / "told", "--to", "symbol") == 0  # the file beside it does
-    assert "told: symbolblock" in (out := capsys.readouterr().out) and "of the file: mean (1.0, 2.0, 3.0)" in out
+    assert (
+        "told: resnet18_v1, 48x48 px" in (out := capsys.readouterr().out) and "of the file: mean (1.0, 2.0, 3.0)" in out
+    )
     (tmp_path / "out-preprocessing.json").unlink()
     assert main(tmp_path / "out-symbol.json", tmp_path / "again", "--to", "symbol") == 2
     assert "give --input-size" in capsys.readouterr().err
     assert main(tmp_path / "out-symbol.json", tmp_path / "again", "--to", "symbol", "--input-size", 48) == 0
+
+
+def test_an_export_of_an_export_says_the_same(tmp_path):
+    """Its network and how it was built, by which its parameters are read."""
+    norms = {"norm_layer": mx.gluon.nn.GroupNorm, "norm_kwargs": {"num_groups": 4}}
+    net = get_model("resnet18_v1b", classes=3, blur=True, **norms)
+    net.initialize()
+    weights.save(net, tmp_path / "net.safetensors")
+    assert main(tmp_path / "net.safetensors", tmp_path / "one", "--to", "symbol", "--input-size", 64) == 0
+    assert main(tmp_path / "one-symbol.json", tmp_path / "two", "--to", "symbol") == 0
+    one, two = (json.loads((tmp_path / f"{name}-preprocessing.json").read_text()) for name in ("one", "two"))
+    assert one == two and one["model"] == "resnet18_v1b" and one["keywords"]["norm_kwargs"] == {"num_groups": 4}
+    images = mx.nd.random.normal(shape=(1, 3, 64, 64))
+    np.testing.assert_allclose(load_model(tmp_path / "two-0000.params")(images).asnumpy(), net(images).asnumpy(), 1e-5)
+
+
+@pytest.mark.parametrize("first", ["symbol", "onnx"])
+def test_the_file_beside_one_form_is_not_anothers(first, run_directory, tmp_path, missing, capsys):
+    """Both forms of one network share it; of another network it would say wrong mean, size and classes."""
+    if importlib.util.find_spec("onnx") is None:
+        missing("onnx is not installed: pip install '.[export]'")
+    forms = {"symbol": tmp_path / "net", "onnx": tmp_path / "net.onnx"}
+    (other,) = {*forms} - {first}
+    assert main(run_directory, forms[first], "--to", first) == 0
+    assert main(run_directory, forms[other], "--to", other, "--rgb-std", "4,5,6") == 2
+    said = capsys.readouterr().err
+    assert re.search("net-preprocessing.json belongs to net.* too, of which it says another std than", said)
+    assert main(run_directory, forms[other], "--to", other) == 0
+    (tmp_path / "net-symbol.json").unlink()
+    assert main(run_directory, forms["onnx"], "--to", "onnx", "--rgb-std", "4,5,6") == 0
 
 
 def test_a_published_name_is_asked_for_by_tag(net, run_directory, tmp_path, monkeypatch):
