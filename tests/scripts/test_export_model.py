@@ -8,10 +8,12 @@ import sys
 
 import mxnet as mx
 import numpy as np
+import PIL.Image
 import pytest
 
 from gluon_tricks.cli import export as script
 from gluon_tricks.data import crop
+from gluon_tricks.recipes.multi_label import MultiLabelRecipe
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.trained.predict import open_predictor
 from gluon_tricks.trained.prediction_files import read_photo
@@ -80,6 +82,35 @@ def test_onnx(run_directory, tmp_path, missing, capsys):
     assert session.get_inputs()[0].shape == [2, 3, 48, 48]
 
 
+def run_documented_script(folder, photos) -> list[str]:
+    """What docs/export.md's script prints of the folder's net.onnx."""
+    document = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    (folder / "net.py").write_text(document[document.index("```python\n") + 10 :].partition("```")[0])
+    words = [sys.executable, "net.py", "net.onnx", *map(str, photos)]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_the_documented_script_names_several_classes_of_a_long_photo(tmp_path, missing, untrained_run):
+    """A tagger's by their sigmoid, of the middle 8 : 1."""
+    for name in ("onnx", "onnxruntime"):
+        if importlib.util.find_spec(name) is None:
+            missing(f"{name} is not installed: pip install '.[export]'")
+    names = ("ant", "bee", "cat", "dog", "elk", "fox")
+    about = dict(classes=6, class_names=names, data="folder", input_size=32)
+    untrained_run(MultiLabelRecipe(model="cifar_resnet20_v1", **about), tmp_path)
+    assert main(tmp_path, tmp_path / "net.onnx", "--to", "onnx") == 0
+    photo = np.random.default_rng(0).integers(0, 256, (20, 400, 3)).astype(np.uint8)
+    PIL.Image.fromarray(photo).save(tmp_path / "photo.png")
+    (line,) = run_documented_script(tmp_path, [tmp_path / "photo.png"])
+    found = open_predictor(str(tmp_path)).predict(photo).values["classes"]
+    scores = {one["index"]: one["score"] for one in found}
+    words = line.removeprefix(f"{tmp_path}/photo.png ").split(" ")
+    assert {k: float(words[-6:][k]) for k in scores} == pytest.approx(scores, abs=1e-4)
+    sure = [k for k in range(6) if float(words[-6:][k]) >= 0.5]
+    assert words[:-6] == [word for k in sure for word in (str(k), names[k])] and len(sure) != 1
+
+
 def test_the_documented_script_says_what_predict_says(shared_data, tmp_path, missing):
     """docs/export.md's script, with Pillow and onnxruntime alone, on photos of their own sizes."""
     for name in ("onnx", "onnxruntime"):
@@ -90,14 +121,8 @@ def test_the_documented_script_says_what_predict_says(shared_data, tmp_path, mis
     (tmp_path / "recipe.json").write_text(json.dumps(recipe.to_json()))
     shutil.copy(shared_data / "gluoncv_params" / f"{model}-0000.params", tmp_path / "final.params")
     assert main(tmp_path, tmp_path / "net.onnx", "--to", "onnx") == 0
-    document = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
-    code = document[document.index("```python\n") + 10 :].partition("```")[0]
-    (tmp_path / "net.py").write_text(code)
     photos = sorted((shared_data / "imagenet_photos").glob("*.J*"))[::4]
-    said = subprocess.run(
-        [sys.executable, "net.py", "net.onnx", *photos], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    lines, predictor = said.stdout.splitlines(), open_predictor(str(tmp_path))
+    lines, predictor = run_documented_script(tmp_path, photos), open_predictor(str(tmp_path))
     assert len(lines) == len(photos) > 10
     assert json.loads((tmp_path / "net-preprocessing.json").read_text())["longest_aspect"] == crop._MAX_ASPECT
     for line, photo in zip(lines, photos):
