@@ -94,7 +94,7 @@ def get_model(
 
     Raises:
         Refused: an unknown name or keyword, a published file that cannot be downloaded, or a file that does not hold
-            this network's parameters.
+            this network's parameters, or says that it holds another network.
     """
     for key in kwargs:
         errors.require_known(key, keywords(name), "argument", name)
@@ -105,8 +105,9 @@ def get_model(
         return net
     path = _file(name, pretrained)
     values = formats.read(path)
-    built_with.require_alike(path, built_with.keywords_in(path, len(values)), kwargs)
     plain = _without_norms(name, arguments) if any_classes else None
+    _require_said(path, name, getattr(plain, "name", name))
+    built_with.require_alike(path, built_with.keywords_in(path, len(values)), kwargs)
     return _filled(net, values, ctx, path, any_classes, plain)
 
 
@@ -141,13 +142,20 @@ def load_model(path: str | os.PathLike, name: str | None = None, classes: int | 
     if hub.is_reference(path):
         path = hub.fetch(os.fspath(path), name or "")
     values, told = formats.read(path), model_in(path)
-    if name and is_model(told) and name != told:
-        raise errors.Refused(f"{path} says that it holds a {told}, not a {name}: ask for {told}, or name no network")
+    if name:
+        _require_said(path, name)
     name = name or (told if is_model(told) else _recognised(path, values))
     kwargs = built_with.keywords_in(path, len(values))
     if classes is None:
         classes = weights.head_classes(get_model(name, **kwargs), values)
     return _filled(get_model(name, **kwargs, **({} if classes is None else {"classes": classes})), values, ctx, path)
+
+
+def _require_said(path, *names: str) -> None:
+    """Refuses a file that says it holds another network than these: some have the same names and shapes as others."""
+    told = model_in(path)
+    if is_model(told) and told not in names:
+        raise errors.Refused(f"{path} says that it holds a {told}, not a {names[0]}: ask for {told}")
 
 
 def recognise(values: Mapping[str, np.ndarray]) -> list[tuple[str, int]]:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import mxnet as mx
 from mxnet.gluon import nn
 
-from model_zoo.classifier import Peer, check_drop, check_switch
+from model_zoo.classifier import Peer, built_there, check_drop, check_switch
 from model_zoo.hidden_layers import (
     HIDDEN_WIDTH,
     BiasedConv,
@@ -152,7 +152,7 @@ class AlexNet(HiddenLayersClassifier):
     ):  # fmt: skip
         variant, norm = VARIANTS[name], BATCH_NORM if check_switch(name, batch_norm=batch_norm) else None
         sizes = dict(preprocessing=variant.preprocessing, smallest_side=variant.smallest_side)
-        super().__init__(name, classes=classes, peers=_PEERS if name == "alexnet" else None, **sizes)
+        super().__init__(name, classes=classes, peers=_peers(name, hidden, batch_norm), **sizes)
         with self.name_scope():
             in_channels = 3
             for number, convs in enumerate(variant.stages, start=1):
@@ -175,6 +175,13 @@ def _make_stage(
             closing.insert(0 if variant.norm_first else 1, variant.lrn())
         stage.add(*closing)
     return stage
+
+
+def _peers(name: str, hidden: int, batch_norm: bool) -> dict[str, Peer]:
+    """The others have no norms between its layers, and hidden layers of the usual width."""
+    if name != "alexnet" or batch_norm:
+        return {}
+    return built_there(_PEERS, **dict.fromkeys(_PEERS, hidden == HIDDEN_WIDTH))
 
 
 _PEERS = {

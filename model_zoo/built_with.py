@@ -18,7 +18,7 @@ from model_zoo.described import told_beside
 from model_zoo.naming import NAMINGS
 
 # Those of training alone are not told.
-_TOLD = ("blur", "dilated", "hidden", "batch_norm", "depth", "norm_layer", "norm_kwargs")
+_TOLD = ("blur", "dilated", "hidden", "batch_norm", "depth", "use_aux", "norm_layer", "norm_kwargs")
 _NORMS = {layer.__name__: layer for layer in (nn.BatchNorm, nn.GroupNorm, nn.InstanceNorm, nn.LayerNorm)}
 
 
@@ -72,13 +72,35 @@ def keywords_in(source: str | os.PathLike, arrays: int) -> dict[str, Any]:
 
 
 def require_alike(source: str | os.PathLike, told: Mapping[str, Any], keywords: Mapping[str, Any]) -> None:
-    """Refuses a file whose network computes something else, which nothing but these words shows.
+    """Refuses parameters whose network computes something else than one of these keywords, which no name shows.
 
     The other way round is no mistake: a segmenter starts from a network that was not dilated.
+
+    Args:
+        source: whose parameters they are.
+        told: get_model's keywords of their network, as far as they are known.
+        keywords: those of the network that is to have them.
     """
-    for key in ("blur", "dilated"):
-        if told.get(key, False) and not keywords.get(key, False):
-            raise Refused(f"{source} holds a network with {key}=True: give that too (--set net.{key}=true)")
+    asked = _hidden(keywords)
+    for key, value in _hidden(told).items():
+        if asked.get(key) != value:
+            name, _, number = key.partition(".")
+            said = {number: value} if number else value
+            words = said if isinstance(said, str) else json.dumps(said)
+            raise Refused(f"{source} holds a network with {name}={said}: give that too (--set 'net.{name}={words}')")
+
+
+def _hidden(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """What the names and shapes of parameters do not show of what a network computes; numbers as norm_kwargs.NAME."""
+    told = told_keywords(keywords)
+    layer, numbers = told.get("norm_layer", "BatchNorm"), told.get("norm_kwargs", {})
+    if layer == "GroupNorm":
+        numbers = {"num_groups": 1, **numbers}  # MXNet's own
+    return {
+        **{key: True for key in ("blur", "dilated") if told.get(key)},
+        **({"norm_layer": layer} if layer != "BatchNorm" else {}),
+        **{f"norm_kwargs.{key}": numbers[key] for key in ("num_groups", "epsilon") if key in numbers},
+    }
 
 
 def _parsed(text: str, path: os.PathLike, arrays: int) -> dict[str, Any]:

@@ -32,11 +32,20 @@ class Peer:
         names: our parameter names -> theirs, by whole segments ("stage1" -> "layer1"); what is not listed is called the
             same. torch's words for a norm's gamma and beta are not listed: weights.py adds them.
         formerly: their names -> those of files from before they renamed parameters, likewise.
+        can_build: whether that library can build it with the keywords it has; False: its files of the network without
+            them, whose parameters have the same names, are read, and none is written.
     """
 
     model: str | None
     names: Mapping[str, str]
     formerly: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    can_build: bool = True
+
+
+def built_there(peers: Mapping[str, Peer], **can_build: bool) -> dict[str, Peer]:
+    """The peers, with Peer.can_build of the libraries that are named."""
+    changed = {library: dataclasses.replace(peers[library], can_build=can) for library, can in can_build.items()}
+    return {**peers, **changed}
 
 
 class Classifier(HybridBlock):

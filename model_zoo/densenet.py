@@ -108,7 +108,7 @@ class DenseNet(Classifier):
         # left, which MXNet refuses on a 1x1 map.
         smallest, features, largest = (5, 5, None) if dilated else (221, 29, 444)
         sides = dict(smallest_side=smallest, smallest_for_features=features, largest_side=largest)
-        super().__init__(name, classes=classes, peers=_peers(name, depth), **sides)
+        super().__init__(name, classes=classes, peers=_peers(name, depth, bool(dilated)), **sides)
         drop = check_drop(name, layer_drop)
         pools, dilations = ((1, 0, 0), (1, 1, 2, 4)) if dilated else ((1, 1, 1), (1, 1, 1, 1))
         with self.name_scope():
@@ -145,7 +145,8 @@ def _make_stage(number: int, norm: Norm, layer: Callable, channels: int, count: 
 _TORCH_FORMERLY = {"norm1": "norm.1", "conv1": "conv.1", "norm2": "norm.2", "conv2": "conv.2"}
 
 
-def _peers(name: str, depth: int) -> dict[str, Peer]:
+def _peers(name: str, depth: int, dilated: bool) -> dict[str, Peer]:
+    """Dilated ones are here alone."""
     last_norm = f"stage4.{1 + STAGES[depth][3]}"
     gluoncv = {
         **{"stem.0": "features.0", "stem.1": "features.1", last_norm: "features.11", "head": "output"},
@@ -162,8 +163,8 @@ def _peers(name: str, depth: int) -> dict[str, Peer]:
         for k in range(count):
             gluoncv[f"stage{i}.{first + k}"] = f"features.{2 * i + 2}.{k}.1"  # .0 is the identity
             torch[f"stage{i}.{first + k}"] = f"features.denseblock{i}.denselayer{k + 1}"
-    theirs = Peer(name, torch, formerly=_TORCH_FORMERLY)
-    return {"gluoncv": Peer(name, gluoncv), "timm": theirs, "torchvision": theirs}
+    theirs = Peer(name, torch, _TORCH_FORMERLY, can_build=not dilated)
+    return {"gluoncv": Peer(name, gluoncv, can_build=not dilated), "timm": theirs, "torchvision": theirs}
 
 
 MODELS = {f"densenet{depth}": functools.partial(DenseNet, f"densenet{depth}", depth) for depth in STAGES}

@@ -25,6 +25,7 @@ from mxnet.gluon import HybridBlock
 
 from model_zoo import onnx_resize
 from model_zoo.built_with import told_keywords
+from model_zoo.described import told_beside
 from model_zoo.graph import trace
 from model_zoo.preprocessing import Preprocessing
 from model_zoo.whole_images import WholeImages
@@ -51,7 +52,8 @@ def export_onnx(
         segmenter, of the largest logit); None: not checked.
 
     Raises:
-        Refused: onnx is missing or too new, an operator that MXNet cannot export, other outputs, no such folder.
+        Refused: onnx is missing or too new, an operator that MXNet cannot export, other outputs, no such folder, or
+            one where a symbol of that name has another preprocessing.
         CannotWrite: the disk is full or read-only; nothing was written.
     """
     path = pathlib.Path(path)
@@ -60,6 +62,7 @@ def export_onnx(
         raise Refused(f"batch_size is {batch_size}: it takes 1 or more, or None for any")
     onnx = _import_onnx()
     symbol, parameters = _snapshot(net, preprocessing, batch_size)
+    described = _description(net, preprocessing, symbol, path.with_suffix(""), f"{path.stem}-symbol.json")
     parameters.update({name: mx.nd.ones_like(parameters[name]) for name in _fixed_gammas(symbol)})
 
     def write(folder: pathlib.Path) -> float | None:
@@ -75,7 +78,6 @@ def export_onnx(
         model.opset_import[0].version, model.ir_version = OPSET, IR_VERSION
         _keep_constants_from_inputs(model.graph)
         _order_outputs(model.graph, _output_names(symbol))
-        described = json.dumps(_description(net, preprocessing, symbol))
         onnx.helper.set_model_props(model, {"preprocessing": described})
         onnx.checker.check_model(model)
         onnx.save(model, file)
@@ -108,12 +110,14 @@ def export_symbol(net: HybridBlock, prefix: str | os.PathLike, preprocessing: St
     Returns: the largest difference to the network's outputs, as by export_onnx.
 
     Raises:
-        Refused: no parameters or not float32, outputs that differ, or no such folder.
+        Refused: no parameters or not float32, outputs that differ, no such folder, or one where an ONNX file of that
+            name has another preprocessing.
         CannotWrite: the disk is full or read-only; nothing was written.
     """
     prefix = pathlib.Path(prefix)
     require_place(prefix, "symbol")
     symbol, parameters = _snapshot(net, preprocessing, None)
+    described = _description(net, preprocessing, symbol, prefix, f"{prefix.name}.onnx")
     auxiliary = set(symbol.list_auxiliary_states())
 
     def write(folder: pathlib.Path) -> float:
@@ -121,7 +125,6 @@ def export_symbol(net: HybridBlock, prefix: str | os.PathLike, preprocessing: St
         pathlib.Path(graph).write_text(symbol.tojson(), encoding="utf-8")
         named = {f"{'aux' if name in auxiliary else 'arg'}:{name}": value for name, value in parameters.items()}
         pathlib.Path(values).write_bytes(bytes_of(lambda file: mx.nd.save(file, named)))
-        described = json.dumps(_description(net, preprocessing, symbol))
         (folder / f"{prefix.name}-preprocessing.json").write_text(described, encoding="utf-8")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that the type of "data" is open, as it always is
@@ -194,12 +197,24 @@ def _random_images(shape: tuple[int, ...], draw: int) -> np.ndarray:
     return generator(0, "export", draw).standard_normal(shape).astype("float32")
 
 
-def _description(net: HybridBlock, preprocessing: Steps, symbol: mx.sym.Symbol) -> dict:
+def _description(
+    net: HybridBlock, preprocessing: Steps, symbol: mx.sym.Symbol, prefix: pathlib.Path, other: str
+) -> str:
+    """The JSON of PREFIX-preprocessing.json. Args: other: the file of the network's other form, which it is of too."""
     keywords = told_keywords(getattr(net, "keywords", {}))
-    return {
+    text = json.dumps({
         "model": net.name, "input": "data", "outputs": _output_names(symbol), **preprocessing.to_json(),
         **({"keywords": keywords} if keywords else {}),
-    }  # fmt: skip
+    })  # fmt: skip
+    said = json.loads(text)
+    there = told_beside(prefix.with_name(f"{prefix.name}-symbol.json")) if prefix.with_name(other).exists() else {}
+    odd = sorted(key for key in {*said, *there} if said.get(key) != there.get(key)) if there else []
+    if odd:
+        raise Refused(
+            f"{prefix}-preprocessing.json belongs to {other} too, of which it says another {' and '.join(odd)} than "
+            "this network has: choose another name, or remove that file"
+        )
+    return text
 
 
 def _output_names(symbol: mx.sym.Symbol) -> list[str]:

@@ -117,17 +117,17 @@ class HiddenLayersClassifier(Classifier):
         first_dense = self.neck[1].weight
         if first_dense.shape[1] <= 0 or shape[2:] == self._fitting:
             return
-        seen, wanted = self._count_features(*shape[2:]), first_dense.shape[1]
+        seen, wanted = self.count_features(*shape[2:]), first_dense.shape[1]
         if seen != wanted:
             side = self.input_size
-            usual = f" ({side}x{side} would)" if self._count_features(side, side) == wanted else ""
+            usual = f" ({side}x{side} would)" if self.count_features(side, side) == wanted else ""
             raise Refused(
                 f"{self.name}: its dense layers take {wanted} features per image, but images of {shape[2]}x{shape[3]} "
                 f"pixels give {seen}: use images of the size that its first images had{usual}"
             )
         self._fitting = shape[2:]
 
-    def _count_features(self, height: int, width: int) -> int:
+    def count_features(self, height: int, width: int) -> int:
         """How many numbers the last feature map of an image of that size has."""
         x = mx.sym.var("images")
         for part in self.trunk:

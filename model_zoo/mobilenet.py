@@ -12,7 +12,7 @@ import functools
 
 from mxnet.gluon import HybridBlock, nn
 
-from model_zoo.classifier import Classifier, Peer, check_drop, first_dilation
+from model_zoo.classifier import Classifier, Peer, built_there, check_drop, first_dilation
 from model_zoo.norm import BATCH_NORM, Norm
 
 STEM_WIDTH = 32
@@ -80,7 +80,7 @@ class MobileNet(Classifier):
         dilated: bool = False,
         final_drop: float = 0.0,
     ):
-        super().__init__(name, classes=classes, peers=_peers(name))
+        super().__init__(name, classes=classes, peers=built_there(_peers(name), gluoncv=not dilated))
         in_channels = int(STEM_WIDTH * multiplier)
         with self.name_scope():
             self.stem = nn.HybridSequential(prefix="stem_")

@@ -271,7 +271,8 @@ class ResNet(Classifier):
             raise Refused(f"{name} has no dilated form: with dilated=True use resnet{depth}_v1b, _v1c or _v1d")
         # MXNet refuses a 2x2 pool on a 1x1 map; the last such pool sees the images at stride 16 (4 if dilated).
         smallest_side = 1 if not (traits.pooled_shortcut or blur) else 5 if dilated else 17
-        super().__init__(name, classes=classes, smallest_side=smallest_side, peers=peers(name, depth, variant, blur))
+        others = peers(name, depth, variant, blur, bool(dilated))
+        super().__init__(name, classes=classes, smallest_side=smallest_side, peers=others)
         last_norm = functools.partial(norm, gamma_initializer="zeros") if last_gamma else norm
         with self.name_scope():
             self.stem = _make_stem(traits, norm)

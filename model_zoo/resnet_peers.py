@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model_zoo.classifier import Peer
+from model_zoo.classifier import Peer, built_there
 
 BLURRED = ("resnetblur18", "resnetblur50", "resnetblur50d", "resnetblur101d")
 _V1 = {
@@ -23,8 +23,8 @@ _V1C = {
 }
 
 
-def peers(name: str, depth: int, variant: str, blur: bool) -> dict[str, Peer]:
-    """Of Classifier. Args: name, depth, variant, blur: as of ResNet."""
+def peers(name: str, depth: int, variant: str, blur: bool, dilated: bool) -> dict[str, Peer]:
+    """Of Classifier. Args: as of ResNet."""
     deep_stem = variant in ("v1c", "v1d")
     torch = _V1C if deep_stem else _V1B
     gluoncv = torch if variant in ("v1b", "v1c", "v1d") else _V1
@@ -37,7 +37,11 @@ def peers(name: str, depth: int, variant: str, blur: bool) -> dict[str, Peer]:
         found["timm"] = Peer(timm[variant], torch)
     if variant == "v1b" and depth != 26 or name == "resnext50_32x4d":
         found["torchvision"] = Peer(timm[variant], torch)
-    return _blurred(found) if blur else found
+    without = [  # libraries that lack the network as it is
+        *(["gluoncv"] if blur or dilated and variant.endswith("32x4d") else []),
+        *(["torchvision"] if "torchvision" in found and (blur or dilated and depth < 50) else []),
+    ]
+    return built_there(_blurred(found) if blur else found, **dict.fromkeys(without, False))
 
 
 def _blurred(plain: dict[str, Peer]) -> dict[str, Peer]:

@@ -25,8 +25,8 @@ from gluon_tricks.core.wording import quoted
 import mxnet as mx
 from mxnet.gluon import SymbolBlock
 
-from model_zoo import formats
-from model_zoo.described import described
+from model_zoo import built_with, formats
+from model_zoo.described import described, model_in
 from model_zoo.naming import PIXELS
 
 _LARGEST = 1 << 26  # bytes; the graph of a network of 200 layers has 3e5
@@ -51,6 +51,7 @@ _SETTINGS = {  # of operators that take more inputs with others: the only ones, 
     "_contrib_BilinearResize2D": {"height": None, "width": None},
 }
 _MANY = ("Concat", "add_n")  # as many as num_args says
+_NAME = re.compile(r"[\w.-]{1,100}")  # of a network
 _WORD = re.compile("[A-Za-z][A-Za-z0-9_]{0,30}")
 _NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{0,30})?(e[+-]?[0-9]{1,3})?")
 _LIMITS = {  # of the numbers in a setting: (lowest, highest); a stride of 0 is divided by, an edge of 1e6 px allocated
@@ -71,8 +72,8 @@ def import_symbol(path: str | os.PathLike, ctx=None) -> SymbolBlock:
         path: PREFIX-symbol.json; PREFIX-0000.params lies beside it. The graph's input is called "data".
         ctx: context or list of contexts; the default is the CPU.
 
-    Returns: the network; with `preprocessing`, and `stated` as of a Classifier, if PREFIX-preprocessing.json lies
-        there too.
+    Returns: the network; with name, `keywords`, `preprocessing` and `stated` as of a Classifier, as far as
+        PREFIX-preprocessing.json says them, if it lies there too.
 
     Raises:
         Refused: a file is missing, damaged or does not fit the other; or the graph has operators or settings that
@@ -104,6 +105,9 @@ def import_symbol(path: str | os.PathLike, ctx=None) -> SymbolBlock:
         net.collect_params().load_dict(values, ctx, cast_dtype=True, dtype_source="saved")
     except AssertionError as error:
         raise Refused(f"{beside} does not fit {path.name}: {str(error).splitlines()[0][:200]}") from None
+    net.keywords, model = built_with.keywords_in(beside, len(arrays)), model_in(beside)
+    if model and _NAME.fullmatch(model):
+        net._name = model
     found = described(path, {}, None)
     if found:
         net.preprocessing, net.stated = found

@@ -77,7 +77,8 @@ class VGG(HiddenLayersClassifier):
         self, name: str, depth: int, norm: Norm | None, *, classes: int = 1000, hidden: int = HIDDEN_WIDTH,
         hidden_drop: float = 0.5,
     ):  # fmt: skip
-        super().__init__(name, classes=classes, smallest_side=32, peers=_peers(name, depth, norm is not None))
+        peers = _peers(name, depth, norm is not None, hidden == HIDDEN_WIDTH)
+        super().__init__(name, classes=classes, smallest_side=32, peers=peers)
         he = Start(mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2))
         gauss = Start(mx.init.Normal(0.01))
         with self.name_scope():
@@ -87,8 +88,8 @@ class VGG(HiddenLayersClassifier):
             self.head = nn.Dense(classes, in_units=hidden, **gauss.initializers)
 
 
-def _peers(name: str, depth: int, normalised: bool) -> dict[str, Peer]:
-    """The others number the layers of all stages through, as features."""
+def _peers(name: str, depth: int, normalised: bool, usual_width: bool) -> dict[str, Peer]:
+    """The others number the layers of all stages through, as features; their hidden layers have the usual width."""
     layers = [3 * count + 1 if normalised else 2 * count + 1 for count in STAGES[depth]]
     stages = {}
     for number, count in enumerate(layers, start=1):
@@ -98,7 +99,7 @@ def _peers(name: str, depth: int, normalised: bool) -> dict[str, Peer]:
         "torchvision": {"neck.1": "classifier.0", "neck.4": "classifier.3", "head": "classifier.6"},
         "timm": {"neck.1": "pre_logits.fc1", "neck.4": "pre_logits.fc2", "head": "head.fc"},
     }
-    return {library: Peer(name, {**stages, **names}) for library, names in dense.items()}
+    return {library: Peer(name, {**stages, **names}, can_build=usual_width) for library, names in dense.items()}
 
 
 MODELS = {

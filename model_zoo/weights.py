@@ -15,12 +15,13 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import quoted, shortened
 from model_zoo import built_with, formats, timm_config
 from model_zoo.described import described, in_words
+from model_zoo.hidden_layers import HiddenLayersClassifier
 from model_zoo.naming import NAMINGS, TORCH, differences, fits, naming_in, namings, parameters_of
 
 log = logging.getLogger("model_zoo")
 
-# timm keeps VGG's hidden dense layers as convolutions over the 7x7 map: the same numbers in the same order.
-_CONVOLUTIONS = {"pre_logits.fc1.weight": (-1, 512, 7, 7), "pre_logits.fc2.weight": (-1, 4096, 1, 1)}
+# timm keeps VGG's hidden dense layers as convolutions over maps of such sides: the same numbers in the same order.
+_CONVOLUTIONS = {"pre_logits.fc1.weight": 7, "pre_logits.fc2.weight": 1}
 _TRANSFORMED = (
     "torchvision's own file was trained with auxiliary classifiers, which are left out, and on images normalised by "
     "mean 127.5 and std 127.5 on the 0..255 scale (its transform_input=True), so give it such and not ImageNet's usual"
@@ -176,14 +177,31 @@ def as_theirs(net: HybridBlock, values: Mapping[str, np.ndarray], naming: str) -
     Raises:
         Refused: the other library does not have this network.
     """
-    known = {library: names for (library, today), names in namings(net).items() if today and library in NAMINGS}
-    if naming not in known:
-        raise Refused(f"{net.name} has no counterpart in {naming!r}: choose {' or '.join(known)}")
-    renamed = {theirs: values[name] for theirs, name in reversed(known[naming].items())}
-    for name, shape in _CONVOLUTIONS.items() if naming == "timm" else ():
+    built = [name for name in NAMINGS if name == "ours" or name in net.peers and net.peers[name].can_build]
+    if naming not in built:
+        told = ", ".join(f"{key}={value}" for key, value in built_with.told_keywords(net.keywords).items())
+        raise Refused(
+            f"{net.name}{f' with {told}' if told else ''} has no counterpart in {naming!r}: choose {' or '.join(built)}"
+        )
+    _require_usual_map(net, values, naming)
+    renamed = {theirs: values[name] for theirs, name in reversed(namings(net)[naming, True].items())}
+    for name, side in _CONVOLUTIONS.items() if naming == "timm" else ():
         if name in renamed:
-            renamed[name] = renamed[name].reshape(shape)
+            renamed[name] = renamed[name].reshape(len(renamed[name]), -1, side, side)
     return renamed
+
+
+def _require_usual_map(net: HybridBlock, values: Mapping[str, np.ndarray], naming: str) -> None:
+    """Refuses hidden dense layers for images of another size: torch's average any map to that of the usual images."""
+    if naming not in TORCH or not isinstance(net, HiddenLayersClassifier):
+        return
+    side, seen = net.usual.input_size, values["neck.1.weight"].shape[1]
+    wanted = net.count_features(side, side)
+    if seen != wanted:
+        raise Refused(
+            f"{net.name} has dense layers that take {seen} features, and those in {naming!r} take the {wanted} of "
+            f"images of {side} px: train it on such images, or choose ours or gluoncv"
+        )
 
 
 def head_classes(net: HybridBlock, values: Mapping[str, np.ndarray]) -> int | None:

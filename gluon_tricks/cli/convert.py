@@ -7,7 +7,8 @@
     %(prog)s net.caffemodel net.safetensors --model cvjena_resnet10     Caffe's, with net.prototxt beside it
 
 DST ends in .safetensors, which also keeps mean, deviation, image size, crop ratio and class names, or in
-.params, which does not. The numbers stay as they are. Exit code: 0 done, 1 DST cannot be
+.params, which does not. The numbers stay as they are. Names of a library that cannot build the network
+with its keywords, such as a blurred one, are refused. Exit code: 0 done, 1 DST cannot be
 written, 2 refused.
 """
 

@@ -52,6 +52,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def read_runs(folders: Sequence[pathlib.Path]) -> list[Run]:
+    """The runs, which can stand side by side. Raises Refused: they cannot, or one of them is no run."""
+    runs = [read_run(folder) for folder in folders]
+    require_comparable(runs)
+    return runs
+
+
 def evaluate(run: Run, gpus: int | None, threads: int | None) -> None:
     """Has a run's network look at its validation images, and keeps what it finds. Raises Refused: they are missing."""
     contexts, found = choose_contexts(gpus), {}
@@ -81,14 +88,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
     several = len(args.runs) > 1
     out = args.out or (COMPARISON if several else args.runs[0] / NAME)
-    runs = [read_run(folder) for folder in args.runs]
-    if several:
-        require_comparable(runs)
+    runs = read_runs(args.runs)
     require_writable(out, "--out")
     if args.evaluate:
         for run in runs:
             evaluate(run, args.num_gpus, args.num_data_workers)
-        runs = [read_run(folder) for folder in args.runs]
+        runs = read_runs(args.runs)  # and compared: a run of an old version has its classes' names only now
     if several:
         write_comparison(runs, out)
     else:

@@ -16,11 +16,11 @@ from gluon_tricks.core.reading import expanded
 from gluon_tricks.data.class_names import names_of_run, training_names
 from gluon_tricks.networks.checkpoint import is_checkpoint, list_checkpoints, named, part_of_run, read_checkpoint
 from gluon_tricks.networks.normalisation import alike, by_pixels, read_mean_image, require_alike
-from gluon_tricks.networks.of_recipe import restored_classifier
+from gluon_tricks.networks.of_recipe import network_keywords, restored_classifier
 from gluon_tricks.recipes.kinds import read_recipe, recipe_from_json
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
-from model_zoo import formats, get_model, hub, is_model, load_model, published
+from model_zoo import built_with, formats, get_model, hub, is_model, load_model, published
 from model_zoo.classifier import Classifier
 from model_zoo.described import exported_task, file_beside, model_in
 from model_zoo.preprocessing import Preprocessing
@@ -272,10 +272,15 @@ def require_same_normalisation(recipe: Settings, trained: Trained, source: str) 
 
 
 def check_start(recipe: Settings, net: Classifier) -> None:
-    """The same for what a training starts from, recipe.pretrained; a file that does not say it gets a warning."""
+    """The same for what a training starts from, recipe.pretrained; a file that does not say it gets a warning.
+
+    A run's network that computes something else by its keywords is refused too: its files have the numbers alone.
+    """
     path = expanded(recipe.pretrained)
     there = formats.split(path)[0].exists()
     stored = recipe_of(path) if there else None
+    if stored:
+        built_with.require_alike(recipe.pretrained, network_keywords(stored, to_train=False), net.keywords)
     seen = stored if stored and not file_beside(path) else net.preprocessing
     if getattr(recipe, "mean_of", ""):  # the mean is to follow the images
         if not np.allclose(seen.mean, recipe.mean, atol=1):

@@ -218,6 +218,11 @@ def input_dtype(precision: str) -> str:
     return "float16" if precision == "float16" else "float32"
 
 
+def dtype_of(net: mx.gluon.HybridBlock) -> str:
+    """What a network is fed that somebody has opened, and maybe cast. An exported graph has float32."""
+    return np.dtype(next(iter(net.collect_params().values())).dtype).name
+
+
 def _materialise(net: mx.gluon.HybridBlock, input_size: int) -> None:
     """Gives parameters of deferred shape their data without a forward, which could change layout or statistics."""
     parameters = net.collect_params().values()

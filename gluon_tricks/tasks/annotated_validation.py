@@ -14,7 +14,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import as_utf8, plural
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.networks.load import Trained
-from gluon_tricks.networks.of_recipe import input_dtype
+from gluon_tricks.networks.of_recipe import dtype_of, input_dtype
 from gluon_tricks.recipes.transfer import TransferRecipe
 from gluon_tricks.tasks.findings import Arrays
 from gluon_tricks.tasks.protocol import Loader, Scores, ScoringOptions
@@ -68,9 +68,10 @@ class AnnotatedValidation:
     multi_scale: bool = False
 
     def score(self, batches: Iterable, precision: str | None = None, found: Arrays | None = None) -> Scores:
-        dtype = input_dtype(precision or "float32")
-        self.net.cast(dtype)
-        self.net.hybridize(static_alloc=True)  # the shapes of images differ
+        dtype = input_dtype(precision) if precision else dtype_of(self.net)
+        if precision:
+            self.net.cast(dtype)
+            self.net.hybridize(static_alloc=True)  # the shapes of images differ
         preprocess = functools.partial(_preprocess, self.recipe, dtype)
         options = {"multi_scale": True} if self.multi_scale else {}
         return self.task.score(self.net, batches, self.contexts, self.loader.records, preprocess, found, **options)

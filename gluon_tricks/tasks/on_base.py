@@ -33,7 +33,7 @@ from gluon_tricks.recipes.transfer import TransferRecipe
 from gluon_tricks.tasks.annotated_validation import AnnotatedValidation, open_validation
 from gluon_tricks.tasks.findings import Arrays
 from gluon_tricks.tasks.protocol import Loader, Scores, ScoringOptions
-from model_zoo import formats, get_model
+from model_zoo import built_with, formats, get_model
 from model_zoo.classifier import Classifier
 
 DRAWN = dict(dataset="few_scenes", data="", base_params="", classes=None, class_names=())  # fields of a recipe
@@ -170,7 +170,8 @@ class OnBase(abc.ABC):
             begins: changes the base's parameters, before anything stands on it.
 
         Raises:
-            Refused: base_params is nothing trained, or another network than recipe.model.
+            Refused: base_params is nothing trained, or another network than recipe.model, or it computes something
+                else by its keywords.
         """
         mx.random.seed(recipe.seed)
         if recipe.base_params and not restored:
@@ -178,6 +179,7 @@ class OnBase(abc.ABC):
             trained = require_classifier(opened, recipe.base_params)
             require_same_normalisation(recipe, opened, recipe.base_params)
             base, layers = cls.base_network(recipe, trained.classes, list(contexts), to_train=True)
+            built_with.require_alike(recipe.base_params, trained.keywords, base.keywords)
             arrays = {name: parameter.data().asnumpy() for name, parameter in parameters_by_name(trained).items()}
             set_parameters(base, arrays, recipe.base_params)
         else:

@@ -13,7 +13,7 @@ from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import printable
 from gluon_tricks.data.encoding import NoImage
 from gluon_tricks.networks.load import Trained
-from gluon_tricks.networks.of_recipe import restore_plain_layout
+from gluon_tricks.networks.of_recipe import dtype_of, restore_plain_layout
 from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tasks.protocol import Scores, ScoringOptions
 from gluon_tricks.tasks.registry import task_of_network
@@ -116,10 +116,9 @@ def predict(
     looked_at = [(_pixels(photo), photo) for photo in _each(photos)]
     (name, trained, contexts), *others = _opened_all(network, model, None, ctx)
     for source, of_source, _ in [(name, trained, contexts), *others]:
-        if _is_open(network) and _dtype(of_source.net) != "float32":
-            raise Refused(
-                f"{source} has {_dtype(of_source.net)} parameters: save it and name the file, which is read as float32"
-            )
+        dtype = dtype_of(of_source.net)
+        if _is_open(network) and dtype != "float32":
+            raise Refused(f"{source} has {dtype} parameters: save it and name the file, which is read as float32")
     predictor = open_predictor(
         name, class_file=class_file, context=contexts[0], threshold=threshold, multi_scale=multi_scale, trained=trained,
         crops=str(crops), scales=scales, dense=dense, members=_named(others),
@@ -170,11 +169,6 @@ def _opened(network: Source, model: str | None, classes: int | None, ctx) -> Ope
     if any(parameter._data is None and not parameter._deferred_init for parameter in parameters):
         raise Refused(f"{network.name} has no parameters yet: train it, or load some with pretrained=")
     return network.name, Trained(network), next(iter(parameters)).list_ctx()
-
-
-def _dtype(net: Network) -> str:
-    """What a network is fed. An exported graph has float32."""
-    return np.dtype(next(iter(net.collect_params().values())).dtype).name
 
 
 def _each(photos) -> list[np.ndarray | Found]:

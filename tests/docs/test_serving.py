@@ -4,15 +4,18 @@ import base64
 import contextlib
 import http.client
 import importlib.util
+import io
 import json
 import os
 import pathlib
 import re
 import subprocess
 import sys
+import types
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 
 from gluon_tricks.cli import export
@@ -20,6 +23,7 @@ from gluon_tricks.recipes.multi_label import MultiLabelRecipe
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.trained.interface import predict
+from gluon_tricks.trained.prediction_files import read_photo
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
@@ -109,6 +113,36 @@ print(json.dumps({**{name: answers(name) for name in names}, "mxnet": "mxnet" in
             globals()[f"compare_{name}"](answer, ours, photo)
     assert sum(len(answer["boxes"]) for answer in said["detector"]) > 3
     assert len({*map(str, said["segmenter"])}) == len(SIDES)
+
+
+def encoded_photos():
+    """Name -> bytes of an image: turned by its EXIF data in every way, and with every number of bits."""
+    rng = np.random.default_rng(1)
+    photo = cv2.resize(rng.integers(0, 256, (6, 4, 3)).astype(np.uint8), (32, 48))
+    for kind in ("JPEG", "PNG", "WEBP"):
+        for orientation in range(1, 9):
+            exif, file = PIL.Image.Exif(), io.BytesIO()
+            exif[0x010F], exif[0x0112] = "a maker", orientation
+            PIL.Image.fromarray(photo).save(file, kind, exif=exif)
+            yield f"{kind} {orientation}", file.getvalue()
+    for bits in (8, 10, 12, 14, 16):
+        deep = (photo.astype(np.uint32) * ((1 << bits) - 1) // 255).astype(np.uint16)
+        for kind, image in ((".png", deep), (".tiff", deep), (".png", deep[..., 0])):
+            yield f"{kind} of {bits} bits", cv2.imencode(kind, image)[1].tobytes()
+    yield "plain WebP", cv2.imencode(".webp", photo)[1].tobytes()
+
+
+def test_pixels_are_those_that_predict_sees(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", types.ModuleType("onnxruntime"))  # which this does not need
+    monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", "")  # the program sets it where it is not set
+    program = {}
+    exec(PROGRAMS["answers.py"], program)
+    for name, data in encoded_photos():
+        (tmp_path / "photo").write_bytes(data)
+        np.testing.assert_array_equal(program["pixels"](data), read_photo(tmp_path / "photo"), err_msg=name)
+    for cut in (b"", b"RIFF", data[:16], data[:40]):
+        with pytest.raises(ValueError, match="this is no image that can be decoded"):
+            program["pixels"](cut)
 
 
 def compare_classifier(answer, ours, photo):

@@ -60,6 +60,31 @@ def test_blurred_parameters_are_for_a_blurred_network(tmp_path):
             get_model("resnet18_v1b", pretrained=tmp_path / "net.safetensors", classes=3)
 
 
+@pytest.mark.parametrize(
+    "told, asked, says",
+    [
+        ({"norm_layer": nn.GroupNorm}, {"norm_layer": nn.InstanceNorm}, "norm_layer=GroupNorm"),
+        (
+            {"norm_layer": nn.GroupNorm},
+            {"norm_layer": nn.GroupNorm, "norm_kwargs": {"num_groups": 4}},
+            "num_groups.: 1",
+        ),
+        ({"norm_kwargs": {"epsilon": 0.1}}, {}, "norm_kwargs={'epsilon': 0.1}.* 'net.norm_kwargs={\"epsilon\": 0.1}'"),
+        ({"norm_kwargs": {"epsilon": 0.1}}, {"norm_kwargs": {"epsilon": 0.2}}, "give that too"),
+    ],
+)
+def test_norms_that_no_name_shows_are_compared(told, asked, says):
+    with pytest.raises(Refused, match=f"FILE holds a network with .*{says}"):
+        built_with.require_alike("FILE", told, asked)
+    built_with.require_alike("FILE", {}, asked)  # it does not say them
+
+
+def test_norms_that_compute_the_same_are_taken():
+    one = {"norm_layer": SyncBatchNorm, "norm_kwargs": {"ranks": 2, "momentum": 0.5}}
+    built_with.require_alike("FILE", one, {"norm_layer": nn.BatchNorm})
+    built_with.require_alike("FILE", {"norm_kwargs": {"epsilon": 0.1}}, {**one, "norm_kwargs": {"epsilon": 0.1}})
+
+
 def test_the_group_norm_of_a_recipe_is_told(tmp_path):
     """--use-gn: 32 groups, which MXNet's layer by itself has not."""
     net = untrained(Recipe(model="resnet18_v1b", classes=3, net={"norm_layer": "GroupNorm"}))

@@ -75,6 +75,25 @@ def test_logits_both_ways(name, library, model, torch_libraries, images):
     np.testing.assert_array_equal(logits(torch, theirs, x), expected)
 
 
+@pytest.mark.parametrize(
+    "name, library, model, options",
+    [
+        ("resnet18_v1b", "timm", "resnet18", dict(output_stride=8)),
+        ("mobilenet1.0", "timm", "mobilenetv1_100", dict(output_stride=8, act_layer="relu")),
+        ("resnet50_v1b", "torchvision", "resnet50", dict(replace_stride_with_dilation=(False, True, True))),
+    ],
+)
+def test_dilated(name, library, model, options, torch_libraries, images):
+    torch, x = torch_libraries.torch, images(1, 65)
+    make = torch_libraries.timm.create_model if library == "timm" else torch_libraries.torchvision.models.get_model
+    theirs = make(model, num_classes=7, **options).eval()
+    randomise(torch, theirs)
+    ours = get_model(name, classes=7, dilated=True)
+    weights.assign(ours, {key: value.numpy() for key, value in theirs.state_dict().items()})
+    assert_close(ours(x).asnumpy(), logits(torch, theirs, x))
+    assert weights.as_theirs(ours, weights.values_of(ours), library).keys() <= theirs.state_dict().keys()
+
+
 @pytest.mark.parametrize("name, library, model", PEERS)
 def test_names_and_shapes_of_all(name, library, model, torch_libraries):
     with torch_libraries.torch.device("meta"):  # shapes without numbers

@@ -57,7 +57,13 @@ def test_only_to_train_on(tmp_path, randomise):
     assert not [p for p in own.collect_params().values() if p._data is None]
 
 
-def test_another_network_is_refused_as_before(tmp_path, randomise):
-    _, path = saved(tmp_path, randomise, "vgg11", 32)
-    with pytest.raises(Refused, match="does not hold the parameters of vgg13_bn: "):
-        get_model("vgg13_bn", str(path), any_classes=True, classes=5, hidden=16)
+@pytest.mark.parametrize(
+    "saved_as, asked", [("vgg11", "vgg13_bn"), ("alexnet_2012", "caffenet"), ("caffenet", "caffenet_no_lrn")]
+)
+def test_a_file_of_another_network_is_refused(saved_as, asked, tmp_path, randomise):
+    """By the name that it says: the last two have names and shapes in common, and not what they compute."""
+    _, path = saved(tmp_path, randomise, saved_as, 67)
+    for any_classes in (False, True):
+        with pytest.raises(Refused, match=f"says that it holds a {saved_as}, not a {asked}: ask for {saved_as}"):
+            get_model(asked, str(path), any_classes=any_classes, classes=5, hidden=16)
+    get_model(saved_as, str(path), classes=5, hidden=16)

@@ -263,6 +263,49 @@ def test_a_library_without_this_network_is_refused(net, tmp_path):
         weights.as_theirs(get_model("resnet18_v1"), {}, "timm")
 
 
+@pytest.mark.parametrize(
+    "name, keywords, left",
+    [
+        ("resnet50_v1b", {"blur": True}, "ours or timm"),
+        ("resnet50_v1b", {"dilated": True}, "ours or gluoncv or timm or torchvision"),
+        ("resnet18_v1b", {"dilated": True}, "ours or gluoncv or timm"),
+        ("resnext50_32x4d", {"dilated": True}, "ours or timm or torchvision"),
+        ("mobilenet1.0", {"dilated": True}, "ours or timm"),
+        ("densenet121", {"dilated": True}, "ours"),
+        ("vgg11_bn", {"hidden": 64}, "ours"),
+        ("alexnet", {"hidden": 64}, "ours"),
+        ("alexnet", {"batch_norm": True}, "ours"),
+    ],
+)
+def test_what_a_library_cannot_build_is_not_written(name, keywords, left):
+    """Their own network of the name takes such a file or not; what it computes is something else."""
+    with pytest.raises(Refused) as refused:
+        weights.as_theirs(get_model(name, **keywords), {}, "caffe")
+    ((key, value),) = keywords.items()
+    assert str(refused.value) == f"{name} with {key}={value} has no counterpart in 'caffe': choose {left}"
+
+
+def test_a_plain_networks_file_is_read_into_one_that_its_library_lacks(tmp_path):
+    """Training a blurred network may start from GluonCV's plain one."""
+    plain = get_model("resnet18_v1", classes=2)
+    plain.initialize()
+    weights.save(plain, tmp_path / "x.params", "gluoncv")
+    blurred = get_model("resnet18_v1", pretrained=tmp_path / "x.params", classes=2, blur=True)
+    assert_equal(blurred, weights.values_of(plain))
+
+
+@pytest.mark.parametrize("name, side", [("vgg11", 64), ("vgg11", 448), ("alexnet", 160)])
+def test_hidden_layers_over_maps_of_another_size_are_no_torch_networks(name, side):
+    """512 channels in maps of 2x2 and of 14x14; AlexNet's 256 in 4x4."""
+    net, count = get_model(name), {64: 512 * 4, 448: 512 * 196, 160: 256 * 16}[side]
+    assert net.count_features(side, side) == count
+    given = {key: np.broadcast_to(np.float32(0), (1, count)) for key in naming.parameters_of(net)}
+    for library in {*weights.TORCH} & {*net.peers}:
+        with pytest.raises(Refused, match=f"{name} has dense layers that take {count} features, and .* of 224 px"):
+            weights.as_theirs(net, given, library)
+    assert weights.as_theirs(net, given, "gluoncv")
+
+
 # --- what wrappers put before the names ----------------------------------------------------------------------------
 
 

@@ -1,20 +1,23 @@
 import importlib.util
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
 
 import mxnet as mx
 import numpy as np
+import PIL.Image
 import pytest
 
 from gluon_tricks.cli import export as script
 from gluon_tricks.data import crop
+from gluon_tricks.recipes.multi_label import MultiLabelRecipe
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.trained.predict import open_predictor
 from gluon_tricks.trained.prediction_files import read_photo
-from model_zoo import get_model, published, weights
+from model_zoo import get_model, load_model, published, weights
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -79,6 +82,35 @@ def test_onnx(run_directory, tmp_path, missing, capsys):
     assert session.get_inputs()[0].shape == [2, 3, 48, 48]
 
 
+def run_documented_script(folder, photos) -> list[str]:
+    """What docs/export.md's script prints of the folder's net.onnx."""
+    document = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    (folder / "net.py").write_text(document[document.index("```python\n") + 10 :].partition("```")[0])
+    words = [sys.executable, "net.py", "net.onnx", *map(str, photos)]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_the_documented_script_names_several_classes_of_a_long_photo(tmp_path, missing, untrained_run):
+    """A tagger's by their sigmoid, of the middle 8 : 1."""
+    for name in ("onnx", "onnxruntime"):
+        if importlib.util.find_spec(name) is None:
+            missing(f"{name} is not installed: pip install '.[export]'")
+    names = ("ant", "bee", "cat", "dog", "elk", "fox")
+    about = dict(classes=6, class_names=names, data="folder", input_size=32)
+    untrained_run(MultiLabelRecipe(model="cifar_resnet20_v1", **about), tmp_path)
+    assert main(tmp_path, tmp_path / "net.onnx", "--to", "onnx") == 0
+    photo = np.random.default_rng(0).integers(0, 256, (20, 400, 3)).astype(np.uint8)
+    PIL.Image.fromarray(photo).save(tmp_path / "photo.png")
+    (line,) = run_documented_script(tmp_path, [tmp_path / "photo.png"])
+    found = open_predictor(str(tmp_path)).predict(photo).values["classes"]
+    scores = {one["index"]: one["score"] for one in found}
+    words = line.removeprefix(f"{tmp_path}/photo.png ").split(" ")
+    assert {k: float(words[-6:][k]) for k in scores} == pytest.approx(scores, abs=1e-4)
+    sure = [k for k in range(6) if float(words[-6:][k]) >= 0.5]
+    assert words[:-6] == [word for k in sure for word in (str(k), names[k])] and len(sure) != 1
+
+
 def test_the_documented_script_says_what_predict_says(shared_data, tmp_path, missing):
     """docs/export.md's script, with Pillow and onnxruntime alone, on photos of their own sizes."""
     for name in ("onnx", "onnxruntime"):
@@ -89,14 +121,8 @@ def test_the_documented_script_says_what_predict_says(shared_data, tmp_path, mis
     (tmp_path / "recipe.json").write_text(json.dumps(recipe.to_json()))
     shutil.copy(shared_data / "gluoncv_params" / f"{model}-0000.params", tmp_path / "final.params")
     assert main(tmp_path, tmp_path / "net.onnx", "--to", "onnx") == 0
-    document = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
-    code = document[document.index("```python\n") + 10 :].partition("```")[0]
-    (tmp_path / "net.py").write_text(code)
     photos = sorted((shared_data / "imagenet_photos").glob("*.J*"))[::4]
-    said = subprocess.run(
-        [sys.executable, "net.py", "net.onnx", *photos], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    lines, predictor = said.stdout.splitlines(), open_predictor(str(tmp_path))
+    lines, predictor = run_documented_script(tmp_path, photos), open_predictor(str(tmp_path))
     assert len(lines) == len(photos) > 10
     assert json.loads((tmp_path / "net-preprocessing.json").read_text())["longest_aspect"] == crop._MAX_ASPECT
     for line, photo in zip(lines, photos):
@@ -111,11 +137,43 @@ def test_the_documented_script_says_what_predict_says(shared_data, tmp_path, mis
 def test_an_exported_symbol_says_no_size(run_directory, tmp_path, capsys):
     assert main(run_directory, tmp_path / "out", "--to", "symbol") == 0
     assert main(tmp_path / "out-symbol.json", tmp_path / "told", "--to", "symbol") == 0  # the file beside it does
-    assert "told: symbolblock" in (out := capsys.readouterr().out) and "of the file: mean (1.0, 2.0, 3.0)" in out
+    assert (
+        "told: resnet18_v1, 48x48 px" in (out := capsys.readouterr().out) and "of the file: mean (1.0, 2.0, 3.0)" in out
+    )
     (tmp_path / "out-preprocessing.json").unlink()
     assert main(tmp_path / "out-symbol.json", tmp_path / "again", "--to", "symbol") == 2
     assert "give --input-size" in capsys.readouterr().err
     assert main(tmp_path / "out-symbol.json", tmp_path / "again", "--to", "symbol", "--input-size", 48) == 0
+
+
+def test_an_export_of_an_export_says_the_same(tmp_path):
+    """Its network and how it was built, by which its parameters are read."""
+    norms = {"norm_layer": mx.gluon.nn.GroupNorm, "norm_kwargs": {"num_groups": 4}}
+    net = get_model("resnet18_v1b", classes=3, blur=True, **norms)
+    net.initialize()
+    weights.save(net, tmp_path / "net.safetensors")
+    assert main(tmp_path / "net.safetensors", tmp_path / "one", "--to", "symbol", "--input-size", 64) == 0
+    assert main(tmp_path / "one-symbol.json", tmp_path / "two", "--to", "symbol") == 0
+    one, two = (json.loads((tmp_path / f"{name}-preprocessing.json").read_text()) for name in ("one", "two"))
+    assert one == two and one["model"] == "resnet18_v1b" and one["keywords"]["norm_kwargs"] == {"num_groups": 4}
+    images = mx.nd.random.normal(shape=(1, 3, 64, 64))
+    np.testing.assert_allclose(load_model(tmp_path / "two-0000.params")(images).asnumpy(), net(images).asnumpy(), 1e-5)
+
+
+@pytest.mark.parametrize("first", ["symbol", "onnx"])
+def test_the_file_beside_one_form_is_not_anothers(first, run_directory, tmp_path, missing, capsys):
+    """Both forms of one network share it; of another network it would say wrong mean, size and classes."""
+    if importlib.util.find_spec("onnx") is None:
+        missing("onnx is not installed: pip install '.[export]'")
+    forms = {"symbol": tmp_path / "net", "onnx": tmp_path / "net.onnx"}
+    (other,) = {*forms} - {first}
+    assert main(run_directory, forms[first], "--to", first) == 0
+    assert main(run_directory, forms[other], "--to", other, "--rgb-std", "4,5,6") == 2
+    said = capsys.readouterr().err
+    assert re.search("net-preprocessing.json belongs to net.* too, of which it says another std than", said)
+    assert main(run_directory, forms[other], "--to", other) == 0
+    (tmp_path / "net-symbol.json").unlink()
+    assert main(run_directory, forms["onnx"], "--to", "onnx", "--rgb-std", "4,5,6") == 0
 
 
 def test_a_published_name_is_asked_for_by_tag(net, run_directory, tmp_path, monkeypatch):

@@ -8,8 +8,11 @@ from typing import Union
 import mxnet as mx
 from mxnet.gluon import HybridBlock
 
+from gluon_tricks.networks.of_recipe import parameters_by_name, set_parameters
 from gluon_tricks.tasks.protocol import TaskLoss
 from gluon_tricks.tricks import Loss
+from model_zoo import get_model, keywords, weights
+from model_zoo.classifier import Classifier
 
 Outputs = Union[mx.nd.NDArray, Sequence[mx.nd.NDArray]]  # of a network: its logits; or its own, then others
 
@@ -28,6 +31,24 @@ class OwnOutput(HybridBlock):
 
     def hybrid_forward(self, F, images):
         return own(self.net(images))
+
+
+def without_auxiliaries(net: Classifier) -> Classifier:
+    """The network that gives another's own logits alone, with its parameters: googlenet_2014 of googlenet_2014_aux.
+
+    Returns: what get_model gives by that name and keywords; the network itself if it has no auxiliary classifiers.
+    """
+    if len(net.heads) == 1:
+        return net
+    name = net.name.removesuffix("_aux")
+    taken = keywords(name)
+    kwargs = {key: value for key, value in net.keywords.items() if key in taken} | {"classes": net.classes}
+    plain = get_model(name, **kwargs, **({"use_aux": False} if "use_aux" in taken else {}))
+    plain.initialize(ctx=next(iter(net.collect_params().values())).list_ctx())
+    values, wanted = weights.values_of(net), parameters_by_name(plain)
+    set_parameters(plain, {key: value for key, value in values.items() if key in wanted}, net.name)
+    plain.preprocessing, plain.stated = net.preprocessing, net.stated
+    return plain
 
 
 def with_auxiliaries(loss: Loss, weight: float) -> TaskLoss:

@@ -37,7 +37,7 @@ from gluon_tricks.networks.shallow import start_from_shallow
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks import pictures
-from gluon_tricks.tasks.classification.auxiliary import Outputs, with_auxiliaries
+from gluon_tricks.tasks.classification.auxiliary import Outputs, with_auxiliaries, without_auxiliaries
 from gluon_tricks.tasks.classification.balance import Balance
 from gluon_tricks.tasks.classification.class_scores import confusion_matrix
 from gluon_tricks.tasks.classification.confusion_picture import MOST_COUNTED, confusion_picture
@@ -68,6 +68,7 @@ from gluon_tricks.tasks.protocol import (
 )
 from gluon_tricks.tasks.training_mean import with_own_mean
 from gluon_tricks.tricks import StepContext
+from model_zoo.classifier import Classifier
 from model_zoo.preprocessing import Preprocessing
 
 
@@ -130,7 +131,8 @@ class Classification:
 
     @classmethod
     def exported_form(cls, trained: Trained) -> tuple[mx.gluon.HybridBlock, Preprocessing | None]:
-        return trained.net, getattr(trained.net, "preprocessing", None)  # a graph may not say it
+        net = trained.net
+        return without_auxiliaries(net) if isinstance(net, Classifier) else net, getattr(net, "preprocessing", None)
 
     @classmethod
     def class_names(cls, trained: Trained) -> Sequence[str] | None:

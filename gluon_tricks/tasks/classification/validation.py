@@ -8,13 +8,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import mxnet as mx
-import numpy as np
 
 from gluon_tricks.core.wording import as_utf8, plural
 from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.requirements import of_one_class
 from gluon_tricks.data.shards import in_words
-from gluon_tricks.networks.of_recipe import input_dtype
+from gluon_tricks.networks.of_recipe import dtype_of, input_dtype
 from gluon_tricks.tasks.classification.class_report import class_lines, class_values, names_of
 from gluon_tricks.tasks.classification.evaluation import ClassificationScores, evaluate, scores_of, wilson
 from gluon_tricks.tasks.classification.evaluation_set import EvaluationSet
@@ -53,8 +52,7 @@ class ClassificationValidation:
         net = self.evaluated.net
         if precision:
             self.set_precision(precision)
-        first = next(iter(net.collect_params().values()))  # an exported graph has float32
-        dtype = input_dtype(precision) if precision else np.dtype(first.dtype).name
+        dtype = input_dtype(precision) if precision else dtype_of(net)
         preprocess, kind = self.evaluated.preprocess(dtype), scores_of(net.classes)
         return evaluate(net, batches, preprocess, self.contexts, kind, found)
 

@@ -16,7 +16,7 @@ from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.label_vectors import LabelledImages
 from gluon_tricks.data.shards import in_words
 from gluon_tricks.networks.load import Trained, require_classifier
-from gluon_tricks.networks.of_recipe import input_dtype, require_images
+from gluon_tricks.networks.of_recipe import dtype_of, input_dtype, require_images
 from gluon_tricks.recipes.multi_label import MultiLabelRecipe
 from gluon_tricks.tasks.annotated_validation import values
 from gluon_tricks.tasks.findings import Arrays
@@ -50,9 +50,10 @@ class TagValidation:
         return names_of(self.recipe, self.records)
 
     def score(self, batches: Iterable, precision: str | None = None, found: Arrays | None = None) -> MultiLabelScores:
-        dtype = input_dtype(precision or "float32")
-        self.net.cast(dtype)
-        self.net.hybridize(static_alloc=True, static_shape=True)
+        dtype = input_dtype(precision) if precision else dtype_of(self.net)
+        if precision:
+            self.net.cast(dtype)
+            self.net.hybridize(static_alloc=True, static_shape=True)
         seen = self.records, self.names
         return evaluate_tags(self.net, batches, self._preprocess(dtype), self.contexts, *seen, found)
 

@@ -12,6 +12,7 @@ from gluon_tricks.recipes.registry import get_recipe
 from gluon_tricks.report.curves import run_curves
 from gluon_tricks.report.run import read_run
 from gluon_tricks.report.single import duration, write_report
+from gluon_tricks.tasks.findings import Found, save_found
 
 from .conftest import long_names, write_run
 
@@ -91,6 +92,21 @@ def test_side_by_side(made, tmp_path, capsys):
     assert "momentum" in settings and "0.25" in settings and "weight" not in settings
     classes = page.split('id="classes"')[1]
     assert classes.index(NAMES[3].split()[0] + " ") < classes.index(NAMES[0].split()[0] + " ")
+
+
+def test_runs_of_before_are_compared_once_their_classes_are_known(made, tmp_path, monkeypatch, capsys):
+    """A recipe of a classifier has no names: evaluation finds them."""
+    runs = {"one": made("classifier", ["ant", "bee"], "one"), "two": made("classifier", ["ant", "wasp"], "two")}
+    for run in runs.values():
+        (run.folder / "validation.safetensors").unlink()
+
+    def evaluate(run, gpus, threads):
+        save_found(run.folder, Found(runs[run.folder.name].run.found.names, "d" * 64, runs[run.folder.name].arrays))
+
+    monkeypatch.setattr(report, "evaluate", evaluate)
+    words, out = [str(run.folder) for run in runs.values()], tmp_path / "page.html"
+    assert report.main([*words, "--evaluate", "--out", str(out)]) == 2
+    assert "have other classes (the first difference: bee and wasp)" in capsys.readouterr().err and not out.exists()
 
 
 def test_times_in_words():

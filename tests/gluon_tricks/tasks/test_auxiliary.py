@@ -1,11 +1,14 @@
 """Auxiliary classifiers: loss and gradient by hand, and googlenet_2014_aux through a training and what follows."""
 
+import json
+
 import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import autograd
 
 import gluon_tricks
+from gluon_tricks.cli import export
 from gluon_tricks.initialise.data import initialise_from_data
 from gluon_tricks.networks.load import open_classifier
 from gluon_tricks.recipes.recipe import Recipe
@@ -14,7 +17,7 @@ from gluon_tricks.tasks.classification.task import Classification, cross_entropy
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate
 from gluon_tricks.tricks import Distillation, LabelSmoothing, Mixup
-from model_zoo import get_model, weights
+from model_zoo import get_model, load_model, weights
 from model_zoo.lrn import LRN
 
 NAME = "googlenet_2014_aux"
@@ -117,6 +120,22 @@ def test_what_follows_takes_its_own_output(run, recipe):
     np.testing.assert_allclose(
         teacher(images).asnumpy(), open_classifier(folder).net(images)[0].asnumpy(), rtol=1e-4, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("form", ["symbol", "onnx"])
+def test_its_own_output_alone_is_exported(form, run, tmp_path):
+    """As googlenet_2014, which gives it, and which the file's description makes again."""
+    if form == "onnx":
+        pytest.importorskip("onnx")
+    target = tmp_path / ("net.onnx" if form == "onnx" else "net")
+    assert export.main([str(run[0]), str(target), "--to", form]) == 0
+    said = json.loads((tmp_path / "net-preprocessing.json").read_text())
+    assert (said["model"], len(said["outputs"]), said["crop"]["height"]) == ("googlenet_2014", 1, 191)
+    assert said["classes"] == ["red", "green", "blue", "grey"]
+    if form == "symbol":
+        read, images = load_model(tmp_path / "net-0000.params"), mx.nd.random.uniform(shape=(2, 3, 191, 191))
+        expected = open_classifier(run[0]).net(images)[0].asnumpy()
+        np.testing.assert_allclose(read(images).asnumpy(), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_fine_tuning_to_other_classes_leaves_out_all_heads(run):

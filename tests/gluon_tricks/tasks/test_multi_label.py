@@ -21,9 +21,10 @@ from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.multi_label import MultiLabelRecipe
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks.multi_label.metrics import OVER_CROPS
+from gluon_tricks.tasks.protocol import ScoringOptions
 from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.trained.interface import evaluate, predict
-from gluon_tricks.trained.load import load_network
+from gluon_tricks.trained.load import load_network, open_network
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate
 from gluon_tricks.tricks import TRICKS, ClassWeights, Distillation, LabelSmoothing, Resizing, SigmoidLoss, StepContext
@@ -105,6 +106,18 @@ def test_it_is_scored_as_at_the_end(run):
     with open(run / "metrics.csv") as file:
         last = [*csv.DictReader(file)][-1]
     assert evaluate(run, test_crops=0, threads=1).loss == pytest.approx(float(last["val_loss"]), rel=1e-5)
+
+
+def test_an_open_network_is_scored_as_it_is(run):
+    """Its precision and its form are the caller's, unless one is asked for."""
+    opened, options = open_network(run), ScoringOptions(threads=1)
+    net, expected = opened.net, evaluate(run, threads=1)
+    net.cast("float64")
+    validation = task_of(TINY).open_validation(str(run), [mx.cpu()], options, opened)
+    assert validation.score(validation.loader.epoch()).loss == pytest.approx(expected.loss, rel=1e-5)
+    assert net.head.weight.dtype == "float64" and not net._active
+    validation.score(validation.loader.epoch(), "float32")
+    assert net.head.weight.dtype == "float32" and net._active
 
 
 def test_a_run_goes_on_bit_for_bit(run, tmp_path):

@@ -23,6 +23,7 @@ from gluon_tricks.recipes.kinds import read_recipe, recipe_from_json
 from gluon_tricks.recipes.named.detection_segmentation import DETECTION, SEGMENTATION
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
+from gluon_tricks.tasks.annotated_validation import AnnotatedValidation
 from gluon_tricks.tasks.detection import task as detection_task
 from gluon_tricks.tasks.detection.task import Detection, require_trainable
 from gluon_tricks.tasks.protocol import ScoringOptions
@@ -35,7 +36,7 @@ from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate
 from gluon_tricks.training.steps import Interrupted
 from gluon_tricks.tricks import CutMix, Mixup, PolyDecay, StepDecay, Warmup, ZeroGamma
-from model_zoo import get_model
+from model_zoo import get_model, weights
 
 TINY = {
     "detection": DetectionRecipe(
@@ -164,6 +165,24 @@ def test_the_base_is_the_trained_one_and_its_stem_stays(base, tmp_path):
     changed = "stage4.0.conv1.weight"
     assert not np.array_equal(trained[f"top_features.{changed}"], source[changed].asnumpy())
     assert not (tmp_path / "run" / "pictures").exists()
+
+
+@pytest.mark.parametrize("source", ["run", "run/final.params", "said.safetensors"])
+def test_a_base_with_other_keywords_is_refused(source, tmp_path, untrained_run):
+    """But a segmenter's base is dilated, whatever it starts from."""
+    classifier = Recipe(model="resnet18_v1b", classes=4, data="shapes", input_size=64)
+    (tmp_path / "run").mkdir()
+
+    def start(task, of, net):
+        untrained_run(classifier.set(net=of), tmp_path / "run")
+        weights.save(load_network(tmp_path / "run"), tmp_path / "said.safetensors")
+        return on_trained_base(TINY[task].set(base_params=str(tmp_path / source), classes=2, net=net), [mx.cpu()])
+
+    for task, key in (("detection", "blur"), ("segmentation", "blur"), ("detection", "dilated")):
+        with pytest.raises(Refused, match=f"{source} holds a network with {key}=True: give that too"):
+            start(task, {key: True}, {})
+    start("detection", {"blur": True}, {"blur": True})
+    start("segmentation", {"dilated": True}, {})
 
 
 def test_dense_layers_of_another_size_come_back(tmp_path):
@@ -481,3 +500,18 @@ def test_the_loop_knows_no_task():
     with open(loop.__file__, encoding="utf-8") as file:
         text = file.read()
     assert not [word for word in ("classification", "detection", "segmentation", "top1") if word in text]
+
+
+def test_a_network_is_scored_as_it_is_unless_a_precision_is_asked_for():
+    net, seen = mx.gluon.nn.Dense(1, in_units=2), []
+    net.initialize()
+    net.cast("float64")
+
+    def score(net, batches, contexts, records, preprocess, found):
+        seen.append((preprocess(np.zeros((1, 2, 2, 3), np.uint8), mx.cpu()).dtype, net.weight.dtype, net._active))
+
+    task, loader = types.SimpleNamespace(score=score), types.SimpleNamespace(records=None)
+    validation = AnnotatedValidation(task, net, TINY["detection"].resolved(), "a run", "a folder", loader, [mx.cpu()])
+    validation.score([])
+    validation.score([], "float32")
+    assert seen == [(np.float64, "float64", False), (np.float32, "float32", True)]

@@ -209,3 +209,23 @@ def test_weights_of_images_with_another_mean_are_refused(tiny_records, tmp_path,
         with pytest.raises(Refused, match=rf"{name} takes images of mean \[10.0, 20.0, 30.0\]"):
             network(pretrained=str(tmp_path / name))
     assert "does not say which mean" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "net, says",
+    [
+        ({"blur": True}, "blur=True: give that too .--set 'net.blur=true'"),
+        ({"dilated": True}, "dilated=True: give that too"),
+        ({"norm_kwargs": {"epsilon": 0.1}}, "norm_kwargs={'epsilon': 0.1}: give that too"),
+    ],
+)
+def test_a_run_of_a_network_with_other_keywords_is_refused(net, says, tiny_records, tmp_path, untrained_run):
+    """Its parameter files do not say them, and names and shapes are the same."""
+    files = {split: (str(tiny_records / f"{split}.rec"),) for split in ("train", "val")}
+    untrained_run(Recipe(model="resnet18_v1b", classes=4, data="records", **files, input_size=64, net=net), tmp_path)
+    recipe = Recipe(model="resnet18_v1b", data="records", **files, input_size=64, batch_size=16)
+    for fields in ({}, {"start_epoch": 1}):
+        recipe = recipe.set(pretrained=str(tmp_path / "final.params"), **fields)
+        with pytest.raises(Refused, match=f"final.params holds a network with {says}"):
+            Classification(recipe, [mx.cpu()], 1).network()
+        Classification(recipe.set(net=net), [mx.cpu()], 1).network()
