@@ -81,8 +81,8 @@ class Records:
         digest: hex identity of the data, cheap to get: sizes, indices and manifests, not names and not the images.
 
     Raises:
-        Refused: a file is missing, empty, truncated or no RecordIO, one of a series of shards is missing, or the files
-            name different classes.
+        Refused: a file is missing, named twice, empty, truncated or no RecordIO, one of a series of shards is missing,
+            or the files name different classes.
     """
 
     def __init__(self, paths: str | os.PathLike | Sequence[str | os.PathLike]):

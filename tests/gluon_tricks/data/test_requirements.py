@@ -119,8 +119,9 @@ def test_the_same_records_are_refused_for_training_and_validation(tmp_path, caps
     assert training.main(list(map(str, words))) == 2
     assert f"refused: {copy} is trained on too, as {a}: " in capsys.readouterr().err
     for train, val, says in (
-        ([a, a], [b], "hold the same images"),
-        ([a], [b, b], "hold the same images"),
+        ([a, copy], [b], "hold the same images"),
+        ([b], [a, copy], "hold the same images"),
+        ([a, a], [b], "named twice"),
         ([a], [a], "too"),
     ):
         with pytest.raises(Refused, match=says):
