@@ -14,7 +14,7 @@ from gluon_tricks.core.files import CannotWrite
 from gluon_tricks.core.wording import plural, printable
 from gluon_tricks.data.own_photos import FRACTION, OwnPhotos, are_there, photos_of, require_same, stored_edge
 from gluon_tricks.data.records import Records
-from gluon_tricks.ranks import distributed, heartbeat
+from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.registry import is_file
 
@@ -140,7 +140,7 @@ def _pack_once(photos: OwnPhotos | None) -> None:
     refusal: Exception | None = None
     if photos and distributed.local_rank() == 0:
         try:
-            photos.pack(heartbeat.moved)
+            photos.pack()
         except (Refused, CannotWrite) as error:
             refusal = error
     others = distributed.agree(refusal is not None)

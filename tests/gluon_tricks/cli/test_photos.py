@@ -249,7 +249,7 @@ def test_a_run_keeps_its_photos_when_more_are_added(trained, copied, capsys):
 def test_all_ranks_end_when_one_cannot_pack(photos, monkeypatch, error):
     """The one that packs says why; the others wait for it, and end too."""
 
-    def fails(self, each):
+    def fails(self):
         raise error
 
     monkeypatch.setattr(OwnPhotos, "pack", fails)
