@@ -60,7 +60,7 @@ def find_records(recipe: Recipe) -> tuple[Records, Records]:
     """
     train, val = _all_records(recipe)
     training = selected(train, recipe.only_classes, recipe.per_class, recipe.seed)
-    return training, selected(val, recipe.only_classes)
+    return training, selected(val, recipe.only_classes, least=0)
 
 
 def _all_records(recipe: Recipe) -> tuple[Records, Records]:

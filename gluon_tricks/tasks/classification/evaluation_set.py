@@ -112,7 +112,7 @@ def _of_run(run: str, trained: Trained, records: Records | None) -> EvaluationSe
     if records is None:
         records = find_records(recipe)[1]
     elif records.classes != recipe.only_classes:
-        records = selected(records, recipe.only_classes)
+        records = selected(records, recipe.only_classes, least=0)
     require_same_classes(run, trained, records)
     return EvaluationSet(trained.net, records, trained.net.preprocessing, train=train)
 
