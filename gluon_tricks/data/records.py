@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import first_difference
 from gluon_tricks.data.crop import REDUCTIONS
 from gluon_tricks.data.decoding import decode
 from gluon_tricks.data.headers import image_header
@@ -100,8 +101,9 @@ class Records:
         for path, classes in named[1:]:
             if classes is not named[0][1] and classes != named[0][1]:
                 raise Refused(
-                    f"{named[0][0]} and {path} name different classes ({len(named[0][1])} and {len(classes)}), so "
-                    "their labels do not fit together: pack the second with --classes and the first's .json"
+                    f"{named[0][0]} and {path} name different classes ({len(named[0][1])} and {len(classes)}, "
+                    f"{first_difference(named[0][1], classes)}), so their labels do not fit together: pack the second "
+                    "with --classes and the first's .json"
                 )
         return tuple(named[0][1]) if named else None
 

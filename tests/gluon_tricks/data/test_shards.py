@@ -130,7 +130,9 @@ def test_damaged_shards_are_refused_by_their_names(tmp_path):
     for ending in (".idx", ".json", ".labels"):
         files[3].with_suffix(ending).unlink()
     write(files[3], [9, 10, 11], ("ant", "cow"))
-    assert f"{files[0]} and {files[3]} name different classes (2 and 2)" in refusal(tmp_path / "train-*.rec")
+    assert f"{files[0]} and {files[3]} name different classes (2 and 2, the first difference: bee and cow)" in refusal(
+        tmp_path / "train-*.rec"
+    )
 
 
 def flags(*words):
