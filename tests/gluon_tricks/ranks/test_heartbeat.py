@@ -19,6 +19,7 @@ from gluon_tricks.data.split import split_by_content
 from gluon_tricks.initialise.data import initialise_from_data
 from gluon_tricks.ranks import distributed, heartbeat
 from gluon_tricks.ranks.heartbeat import RankMonitor
+from model_zoo.download import Download
 
 
 def test_who_stands_still():
@@ -144,7 +145,13 @@ def read_one_batch(folder, records):
     next(iter(loader.epoch()))
 
 
-@pytest.mark.parametrize("work, least", [(split_photos, 12), (initialise, 12), (read_one_batch, 5)])
+def download(folder):
+    """A teacher of 1 MiB, in pieces of 256 KiB."""
+    (folder / "there").write_bytes(bytes(1 << 20))
+    Download((folder / "there").as_uri(), folder / "here", (), 1 << 20, False).run()
+
+
+@pytest.mark.parametrize("work, least", [(split_photos, 12), (initialise, 12), (read_one_batch, 5), (download, 4)])
 def test_what_a_rank_does_alone_shows_that_it_moves(work, least, tmp_path, tiny_records):
     """However long the others wait for it."""
     before = moves.moves()
