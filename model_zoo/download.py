@@ -15,6 +15,7 @@ from typing import BinaryIO
 import tqdm
 
 from gluon_tricks.core.files import CannotWrite, writing
+from gluon_tricks.core.moves import moved
 
 _TIMEOUT = 10.0  # seconds without a byte
 
@@ -48,6 +49,7 @@ def _copy(source: BinaryIO, file: BinaryIO, most: int, bar: tqdm.tqdm | None = N
         with writing(file.name):
             file.write(chunk)
             file.flush()
+        moved()
         if bar is not None:
             bar.update(len(chunk))
 

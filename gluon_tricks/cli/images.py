@@ -10,7 +10,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import expanded
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.data.record_file import require_rec
-from gluon_tricks.data.shards import in_shell_order, record_paths, require_whole_series
+from gluon_tricks.data.shards import in_shell_order, record_paths
 from gluon_tricks.recipes.recipe import Recipe
 
 
@@ -39,7 +39,6 @@ def _paths(files: Sequence[str], flag: str) -> tuple[str, ...]:
     """The records that the words of a flag mean, from the root on: patterns fit the same, quoted or not."""
     named = [str(expanded(file)) for file in in_shell_order(files)]
     places = record_paths(named, flag)
-    require_whole_series(places, flag)
     for place in places:
         require_rec(place, flag)
     return tuple(str(place.absolute()) for place in places)

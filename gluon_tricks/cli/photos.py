@@ -14,8 +14,9 @@ from gluon_tricks.core.files import CannotWrite
 from gluon_tricks.core.wording import plural, printable
 from gluon_tricks.data.own_photos import FRACTION, OwnPhotos, are_there, photos_of, require_same, stored_edge
 from gluon_tricks.data.records import Records
-from gluon_tricks.ranks import distributed, heartbeat
+from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.recipes.registry import is_file
 
 _IMAGES = 50_000  # that the recipe `photos` trains on in all its epochs, of which it has 10 to 100
 _LEAST_STEPS = 4  # of an epoch, where the recipe decides the batch
@@ -85,8 +86,9 @@ def with_photos(
         Refused, CannotWrite: as OwnPhotos.
     """
     flag, folder = _flag(args)
-    if begun is not None and recipe.name == begun.name and args.recipe in (None, recipe.name):  # a file says its own
-        recipe = recipe.set(epochs=begun.epochs, batch_size=begun.batch_size)  # which followed from the photos' number
+    if begun is not None and asked.name == begun.name:  # the same command: what followed from the photos' number stays
+        kept = {} if args.recipe and is_file(args.recipe) else {"epochs": begun.epochs}  # a file says its own
+        recipe = recipe.set(batch_size=begun.batch_size, **kept)
     if begun is not None and begun.photos and (not folder or _same(folder, begun.photos["folder"])):
         return _of_run(recipe, args, begun)
     before = recipe.photos if not folder else {}
@@ -116,11 +118,12 @@ def _of_run(recipe: Recipe, args: argparse.Namespace, begun: Recipe) -> tuple[Re
         split = f"with {photos['val_split']:g}" if photos["val_split"] else "on a folder that has its own val/"
         raise Refused(f"--val-split {args.val_split:g}: the run was begun {split}; leave it out")
     recipe, said = recipe.set(data="records", train=begun.train, val=begun.val, photos=photos), []
-    if not are_there(begun):
-        now = photos_of(begun)
-        _pack_once(now)
-        require_same(now, begun)
-        return recipe.set(train=now.paths[0], val=now.paths[1]), 0, now.said()
+    gone = photos_of(begun) if not are_there(begun) else None
+    if distributed.agree(gone is not None):  # on this machine or on another, for whose packing all wait
+        _pack_once(gone)
+    if gone:
+        require_same(gone, begun)
+        return recipe.set(train=gone.paths[0], val=gone.paths[1]), 0, gone.said()
     with contextlib.suppress(Refused):  # the photos are gone, and the run needs them no more
         now = OwnPhotos(photos["folder"], "--data", photos["val_split"], photos["at_most"])
         if now.place.name != pathlib.Path(begun.train[0]).parent.name:
@@ -132,12 +135,12 @@ def _same(folder: str, other: str) -> bool:
     return os.path.abspath(os.path.expanduser(folder)) == os.path.abspath(other)
 
 
-def _pack_once(photos: OwnPhotos) -> None:
-    """Packs what is not packed: the first rank of each machine, while the others wait."""
+def _pack_once(photos: OwnPhotos | None) -> None:
+    """Packs what is not packed: the first rank of each machine, while the others wait. None: nothing, on this one."""
     refusal: Exception | None = None
-    if distributed.local_rank() == 0:
+    if photos and distributed.local_rank() == 0:
         try:
-            photos.pack(heartbeat.moved)
+            photos.pack()
         except (Refused, CannotWrite) as error:
             refusal = error
     others = distributed.agree(refusal is not None)

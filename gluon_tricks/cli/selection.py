@@ -35,6 +35,6 @@ def class_names(given: str, flag: str = "--classes") -> tuple[str, ...]:
     path = expanded(given)
     if os.path.exists(path) and not os.path.isdir(path):
         return read_classes(path)
-    if path.suffix in (".txt", ".json", ".names") or "/" in given:
+    if path.suffix in (".txt", ".json", ".names") or "/" in given and "," not in given:  # Places365 has a/airfield
         raise Refused(f"{flag} {given}: there is no such file")
     return tuple(name.strip() for name in given.split(","))

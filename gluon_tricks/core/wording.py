@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import sys
 import unicodedata
@@ -42,6 +43,12 @@ def quoted(value: object, most: int = 80) -> str:
         value = value[:most]
         return shortened(repr(value), most - 4) + " ..."
     return shortened(repr(value), most)
+
+
+def first_difference(one: Sequence[str], other: Sequence[str]) -> str:
+    """The first place where two lists of names differ, in words; of the shorter one `nothing` may stand there."""
+    a, b = next(pair for pair in itertools.zip_longest(one, other, fillvalue="nothing") if pair[0] != pair[1])
+    return f"the first difference: {shortened(a, 200)} and {shortened(b, 200)}"
 
 
 def shortened(text: str, most: int) -> str:

@@ -85,6 +85,7 @@ class AutoAugmented(Crop):
 
     crop: Crop
     rows = TRIES + 2
+    pixel_bytes = 3 + 30  # at the most: what the first operation gives, and what sharpening that takes
 
     def require_size(self, size: int) -> None:
         self.crop.require_size(size)

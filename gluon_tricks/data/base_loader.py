@@ -20,6 +20,7 @@ from gluon_tricks.core.bounds import require_bounds, within
 from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.keyed_random import generator
+from gluon_tricks.core.moves import moved
 from gluon_tricks.core.wording import plural
 from gluon_tricks.data.records import BadRecord
 from gluon_tricks.data.sampling import balanced_order, repeated_order, repeats
@@ -246,6 +247,7 @@ class StepLoader(abc.ABC):
         for task in tasks:
             for image in task.result():
                 self._note_undecodable(image)
+            moved()
         return self._complete(batch)
 
     def _too_many(self, undecodable: int) -> bool:

@@ -13,7 +13,7 @@ from gluon_tricks.data.headers import image_header
 from gluon_tricks.data.label_vectors import IGNORED, PRESENT, vectors_of
 from gluon_tricks.data.parallel import in_order, silent_codecs
 from gluon_tricks.data.records import MOST_CLASSES, Records, decode_image
-from gluon_tricks.data.requirements import of_one_class
+from gluon_tricks.data.requirements import is_shard, of_one_class
 
 # One row per record. `content` identifies copies: two checksums, 64 bits together.
 _ROW = np.dtype(
@@ -99,12 +99,15 @@ class Report:
             problems.append(
                 f"{len(found['undecodable'])} of {plural(count, 'image')}, more than 1 %, cannot be decoded: pack again"
             )
-        said = "" if self._vectors is not None else of_one_class(self._records)
-        if self._vectors is not None and not self.per_class.any():
-            said = f"no image shows any of the {plural(len(self.classes), 'class')}"
-        if said:
-            problems.append(said)
+        if len(self.classes) == 1 or not is_shard(self._records):
+            problems += filter(None, [self._too_few_classes()])
         return problems
+
+    def _too_few_classes(self) -> str:
+        """That there is but one class, or none, in words; "" where there are several."""
+        if self._vectors is None:
+            return of_one_class(self._records)
+        return "" if self.per_class.any() else f"no image shows any of the {plural(len(self.classes), 'class')}"
 
     def _described(self, i: int) -> str:
         return self._records.describe(int(i), int(self._rows["id"][i]))

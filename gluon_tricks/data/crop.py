@@ -30,9 +30,11 @@ class Crop:
 
     Attributes:
         rows: of the random numbers that it takes.
+        pixel_bytes: that it takes for each pixel of the whole image, besides the image.
     """
 
     rows: ClassVar[int] = TRIES
+    pixel_bytes: ClassVar[int] = 0
 
     def require_size(self, size: int) -> None:
         """Refuses a size that the crop cannot have, before any image is read."""

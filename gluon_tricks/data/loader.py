@@ -137,7 +137,7 @@ class RecordLoader(StepLoader):
         label, id, data = self.records.read(image)
         label = self._label(label, image, id)
         header = image_header(data)
-        with DECODING.share(bytes_of_decoding(header)):
+        with DECODING.share(bytes_of_decoding(header) + header.pixels * (self.crop.pixel_bytes if self.train else 0)):
             pixels = decode_image(data, self._reduction(header, image, epoch, batch))
             if pixels is None:
                 return False

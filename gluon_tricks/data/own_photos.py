@@ -11,7 +11,6 @@ import os
 import pathlib
 import re
 import sys
-from collections.abc import Callable
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import write_text
@@ -132,11 +131,8 @@ class OwnPhotos:
             return [*map(str, lines), *self._said, f"they are packed in {printable(self.place)}"]
         return list(self._said)
 
-    def pack(self, each: Callable[[], None] = lambda: None) -> None:
+    def pack(self) -> None:
         """Packs what is not packed.
-
-        Args:
-            each: called after each photo, on one of several threads.
 
         Raises:
             Refused: a photo cannot be read, or the folder changes meanwhile.
@@ -147,13 +143,13 @@ class OwnPhotos:
         again = "again, because it has changed, " if self._packed_before() else ""
         print(f"packing {printable(self.folder)} {again}into {printable(self.place)}", file=sys.stderr, flush=True)
         try:
-            self._pack(each)
+            self._pack()
         except Refused as error:
             self._require_unchanged(f" ({error})")
             raise
 
-    def _pack(self, each: Callable[[], None]) -> None:
-        seen = Seen(each, sum(len(source.entries) for source in self._sources.values()))
+    def _pack(self) -> None:
+        seen = Seen(sum(len(source.entries) for source in self._sources.values()))
         stored = any(source.stored for source in self._sources.values())
         how = {} if stored else {"at_most": self._at_most, "look": seen}
 

@@ -14,6 +14,7 @@ from typing import TextIO, TypeVar
 import tqdm
 
 from gluon_tricks.core.environment import usable_cores
+from gluon_tricks.core.moves import moved
 from gluon_tricks.core.wording import Harmless
 
 Item = TypeVar("Item")
@@ -76,7 +77,8 @@ def _results(work: Callable, items: Iterable, jobs: int) -> Iterator:
 
 
 def progress(results: Iterable, total: int, what: str, seconds: float = 30, unit: str = "images") -> Iterator:
-    """A bar on a terminal; in a log file or pipe a plain line every `seconds`."""
+    """A bar on a terminal; in a log file or pipe a plain line every `seconds`. Each result is a move of the process."""
+    results = _moving(results)
     if sys.stderr.isatty():
         yield from tqdm.tqdm(results, total=total, desc=what, unit=f" {unit}")
         return
@@ -86,3 +88,9 @@ def progress(results: Iterable, total: int, what: str, seconds: float = 30, unit
         if time.monotonic() - said >= seconds:
             said = time.monotonic()
             print(f"{what}: {done} of {total} {unit}", file=sys.stderr, flush=True)
+
+
+def _moving(results: Iterable) -> Iterator:
+    for result in results:
+        moved()
+        yield result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,6 @@ class Seen:
     """What packing sees of each photo: pack's `look`.
 
     Args:
-        each: called after each photo, on one of several threads.
         count: how many photos there will be.
 
     Attributes:
@@ -36,8 +35,8 @@ class Seen:
         smaller: those that were made smaller.
     """
 
-    def __init__(self, each: Callable[[], None], count: int):
-        self._each, self.compared = each, count <= _COMPARED
+    def __init__(self, count: int):
+        self.compared = count <= _COMPARED
         self.kinds: dict[Entry, list[str]] = {}
         self.looks: dict[Entry, Look] = {}
         self.contents: dict[Entry, bytes] = {}
@@ -55,7 +54,6 @@ class Seen:
             self.looks[photo] = look_of(pixels)
         if header.pixels > pixels.shape[0] * pixels.shape[1]:
             self.smaller.add(photo)
-        self._each()
 
 
 def record_of(

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import expanded
-from gluon_tricks.core.wording import quoted
+from gluon_tricks.core.wording import first_difference, quoted
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.lists import require_distinct
 from gluon_tricks.data.own_photos import packed_again
@@ -60,7 +60,7 @@ def find_records(recipe: Recipe) -> tuple[Records, Records]:
     """
     train, val = _all_records(recipe)
     training = selected(train, recipe.only_classes, recipe.per_class, recipe.seed)
-    return training, selected(val, recipe.only_classes)
+    return training, selected(val, recipe.only_classes, least=0)
 
 
 def _all_records(recipe: Recipe) -> tuple[Records, Records]:
@@ -83,10 +83,9 @@ def count_classes(train: Records, val: Records, expected: int | None) -> int:
         Refused: labels outside [0, K), training and validation that name different classes, or records of one class.
     """
     if train.classes and val.classes and train.classes != val.classes:
-        odd = sorted(set(train.classes) ^ set(val.classes))[:3]
         raise Refused(
             f"training has {len(train.classes)} classes and validation {len(val.classes)}, and they are not the same "
-            f"({', '.join(odd)} ...): pack validation with the training classes"
+            f"({first_difference(train.classes, val.classes)}): pack validation with the training classes"
         )
     named = next((records for records in (train, val) if records.classes), None)
     known = len(require_distinct(named.classes, named.paths[0])) if named else None

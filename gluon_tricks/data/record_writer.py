@@ -45,12 +45,16 @@ class RecordWriter:
         overwrite: replace files that are there.
         about: further entries of the manifest.
 
-    Raises: Refused when the files exist and overwrite is False, or another process is writing them.
+    Raises: Refused when the name is none of files, the files exist and overwrite is False, or another process is
+        writing them.
     """
 
     def __init__(
         self, prefix: str | os.PathLike, classes: Sequence[str], *, overwrite: bool = False, about: dict | None = None
     ):
+        if os.path.basename(prefix) in ("", ".", ".."):
+            files = os.path.join(prefix, "train")
+            raise Refused(f"{quoted(str(prefix))} is a folder's name: name the files in it, such as {files}")
         if str(prefix).endswith((".rec", ".idx", ".json")):
             raise Refused(
                 f"{prefix} should be the files' common name without its ending: .rec, .idx and .json are added"

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import first_difference
 from gluon_tricks.data.crop import REDUCTIONS
 from gluon_tricks.data.decoding import decode
 from gluon_tricks.data.headers import image_header
@@ -81,8 +82,8 @@ class Records:
         digest: hex identity of the data, cheap to get: sizes, indices and manifests, not names and not the images.
 
     Raises:
-        Refused: a file is missing, empty, truncated or no RecordIO, one of a series of shards is missing, or the files
-            name different classes.
+        Refused: a file is missing, named twice, empty, truncated or no RecordIO, one of a series of shards is missing,
+            or the files name different classes.
     """
 
     def __init__(self, paths: str | os.PathLike | Sequence[str | os.PathLike]):
@@ -100,8 +101,9 @@ class Records:
         for path, classes in named[1:]:
             if classes is not named[0][1] and classes != named[0][1]:
                 raise Refused(
-                    f"{named[0][0]} and {path} name different classes ({len(named[0][1])} and {len(classes)}), so "
-                    "their labels do not fit together: pack the second with --classes and the first's .json"
+                    f"{named[0][0]} and {path} name different classes ({len(named[0][1])} and {len(classes)}, "
+                    f"{first_difference(named[0][1], classes)}), so their labels do not fit together: pack the second "
+                    "with --classes and the first's .json"
                 )
         return tuple(named[0][1]) if named else None
 

@@ -57,10 +57,20 @@ def of_one_class(records: Records) -> str:
     )
 
 
+def is_shard(records: Records) -> bool:
+    """Whether they are one shard of a series, which may show fewer classes than all of it."""
+    return len(records.paths) == 1 and "classes_of" in _manifest(records)
+
+
 def _of_own_photos(records: Records) -> bool:
     """Whether they were packed and split from a person's photos, which their manifest then says."""
+    return "split" in _manifest(records)
+
+
+def _manifest(records: Records) -> dict:
+    """Of their first file; {}: there is none."""
     path = records.paths[0].with_suffix(".json")
-    return path.is_file() and "split" in read_manifest(path)[0]
+    return read_manifest(path)[0] if path.is_file() else {}
 
 
 def require_apart(train: Records, val: Records) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused, require_known
 from gluon_tricks.core.keyed_random import generator
-from gluon_tricks.core.wording import plural
+from gluon_tricks.core.wording import plural, some
 from gluon_tricks.data.record_file import RecordFile
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import class_labels
@@ -25,22 +25,23 @@ class Selection(Records):
         per_class: how many images of each, which follow from the seed; those of a smaller number are among those of a
             larger one, and neither depends on which other classes are taken. 0: all.
         seed: of the draw.
+        least: images that a class must have, where per_class is no more; 0: it may have none, as in validation.
 
     Attributes:
         kept: ascending places in the whole, (n,).
 
     Raises:
-        Refused: a class is unknown, is named twice, or has fewer images.
+        Refused: a class is unknown, is named twice, or has fewer images; or none of them has any.
     """
 
-    def __init__(self, whole: Records, classes: Sequence[str] = (), per_class: int = 0, seed: int = 0):
+    def __init__(self, whole: Records, classes: Sequence[str] = (), per_class: int = 0, seed: int = 0, least: int = 1):
         self._files, self._firsts, self.paths = whole._files, whole._firsts, whole.paths
         labels = class_labels(whole).astype(int)
         numbers = _numbers(whole, classes) if classes else np.unique(labels).tolist()
         self.classes = tuple(classes) or whole.classes
         self._new = {old: new for new, old in enumerate(numbers)} if classes else {k: k for k in numbers}
         parts = [_some(places, k, per_class, seed) for k, places in zip(numbers, _places(labels, numbers))]
-        _require_enough(whole, numbers, parts, max(per_class, 1))
+        _require_enough(whole, numbers, parts, max(per_class, least))
         self.kept = np.sort(np.concatenate(parts))
         told = json.dumps([whole.digest, self.classes and list(self.classes), numbers])
         self.digest = hashlib.sha256(told.encode() + self.kept.astype("<i8").tobytes()).hexdigest()
@@ -69,9 +70,11 @@ class Selection(Records):
         return super().label_vectors(count)[self.kept]
 
 
-def selected(records: Records, classes: Sequence[str] = (), per_class: int = 0, seed: int = 0) -> Records:
+def selected(
+    records: Records, classes: Sequence[str] = (), per_class: int = 0, seed: int = 0, least: int = 1
+) -> Records:
     """The records themselves where all of them are taken, else the Selection of them."""
-    return Selection(records, classes, per_class, seed) if classes or per_class else records
+    return Selection(records, classes, per_class, seed, least) if classes or per_class else records
 
 
 def _numbers(whole: Records, classes: Sequence[str]) -> list[int]:
@@ -105,3 +108,5 @@ def _require_enough(whole: Records, numbers: Sequence[int], parts: Sequence[np.n
                 f"{whole.paths[0]} has {plural(len(part), 'image')} of the class {name}, and {least} are asked for: "
                 "set per_class to fewer, or leave the class out of only_classes"
             )
+    if not any(map(len, parts)):
+        raise Refused(f"{whole.paths[0]} has no image of the classes {some([whole.classes[k] for k in numbers])}")

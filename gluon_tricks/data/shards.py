@@ -54,12 +54,10 @@ def record_paths(names: str | os.PathLike | Sequence[str | os.PathLike], flag: s
         Refused: a pattern fits nothing, a list is empty or names what is not there, a file is meant twice, or one of a
             series is missing.
     """
-    names = [names] if isinstance(names, (str, os.PathLike)) else list(names)
-    if not any(map(means_several, names)):
-        return [pathlib.Path(name) for name in names]
+    names = [names] if isinstance(names, (str, os.PathLike)) else names
     paths = [path for name in names for path in _meant(os.fspath(name), flag)]
     _require_once(paths, flag)
-    require_whole_series(paths, flag)
+    _require_whole_series(paths, flag)
     return paths
 
 
@@ -74,7 +72,7 @@ def in_shell_order(names: Sequence[str]) -> list[str]:
     return sorted(names, key=natural) if list(names) == sorted(names) else list(names)
 
 
-def require_whole_series(paths: Sequence[pathlib.Path], flag: str = "") -> None:
+def _require_whole_series(paths: Sequence[pathlib.Path], flag: str = "") -> None:
     """Refuses some of a numbered series without the others; one file alone may be meant so."""
     series: dict[tuple[str, str], set[int]] = {}
     for path in paths if len(paths) > 1 else ():

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import collections
 import hashlib
-from collections.abc import Callable
 from typing import NamedTuple
 
 from gluon_tricks.core.errors import Refused
@@ -35,7 +34,7 @@ class Split(NamedTuple):
     alone: tuple[str, ...]
 
 
-def split_by_content(source: Source, fraction: float, each: Callable[[], None] = lambda: None) -> Split:
+def split_by_content(source: Source, fraction: float) -> Split:
     """Takes photos of every class for validation.
 
     The exception to the rule above are classes of few photos: one that would have none to validate on gives the photo
@@ -43,18 +42,14 @@ def split_by_content(source: Source, fraction: float, each: Callable[[], None] =
 
     Args:
         fraction: of each class's photos, in (0, 1).
-        each: called after each file that was read.
 
     Raises:
         Refused: a file cannot be read, or no class has two different photos.
     """
-    contents = {}
-    for entry, content in zip(source.entries, in_order(_content, source.entries, what="reading")):
-        contents[entry] = content  # None: no image, which packing leaves out and tells
-        each()
+    contents = dict(zip(source.entries, in_order(_content, source.entries, what="reading")))
     of_class: dict[int, set[bytes]] = collections.defaultdict(set)
     for entry, content in contents.items():
-        if content:
+        if content:  # None: no image, which packing leaves out and tells
             of_class[entry.label].add(content)
     chosen = _chosen(of_class, fraction)
     if not chosen:

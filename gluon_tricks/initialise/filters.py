@@ -12,6 +12,8 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse
 
+from gluon_tricks.core.moves import moved
+
 MEMORY = 256 << 20  # bytes of a sample of patches; what is made of them takes three times as much
 MOST_PATCHES = 100_000
 _REGULAR = 1e-3  # added to eigenvalues before the root
@@ -64,6 +66,7 @@ def patches(chunks: Sequence[np.ndarray], window: Window, group: int, rng: np.ra
                 cut = maps[:, y : y + dh * (kh - 1) + 1 : dh, x : x + dw * (kw - 1) + 1 : dw]
                 found[row] = cut.reshape(-1)
                 row += 1
+        moved()
     return found
 
 
@@ -127,6 +130,7 @@ def kmeans(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray
     centres = points[rng.choice(len(points), count, replace=len(points) < count)]
     ones, before = np.ones(len(points), np.float32), None
     for _ in range(_ROUNDS):
+        moved()
         nearest = np.concatenate([(part @ centres.T).argmax(axis=1) for part in np.array_split(points, 16)])
         owners = np.unique(nearest)
         if len(owners) == count and np.array_equal(nearest, before):

@@ -19,6 +19,7 @@ from mxnet.base import _LIB, check_call
 from mxnet.ndarray.register import _imperative_invoke
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.moves import moved
 from model_zoo.graph import LAYERS, place, places, trace
 
 _CASTS = ("amp_cast", "amp_multicast")
@@ -193,6 +194,7 @@ class Graph:
             for of_output, output in zip(found, outputs):
                 output.wait_to_read()  # else the queue holds the memory of all chunks
                 of_output.append(output)
+            moved()
         return found
 
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from gluon_tricks.core import moves
 from gluon_tricks.core.commands import output_to_nowhere
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import quoted
@@ -19,7 +20,7 @@ MARK = "gluon_tricks heartbeat:"  # then: step, number of moves so far, 1 if it 
 VARIABLE = "GLUON_TRICKS_HEARTBEAT"  # seconds between two; without it there are none
 
 _unheard = threading.Lock()  # taken once there is no launcher any more
-_place = {"step": 0, "moves": 0, "waiting": 0}
+_place = {"step": 0, "waiting": 0}
 
 
 def start() -> None:
@@ -36,7 +37,7 @@ def start() -> None:
 
 def moved(step: int | None = None) -> None:
     """The process has got further: a step is done, or a batch of an evaluation."""
-    _place["moves"] += 1
+    moves.moved()
     if step is not None:
         _place["step"] = step
 
@@ -55,7 +56,7 @@ def _beat(seconds: float) -> None:
     """Without anyone to hear it, as when the launcher was killed on another machine, the rank is asked to stop."""
     while True:
         try:
-            sys.stderr.write(f"{MARK} {_place['step']} {_place['moves']} {_place['waiting']}\n")
+            sys.stderr.write(f"{MARK} {_place['step']} {moves.moves()} {_place['waiting']}\n")
             sys.stderr.flush()
         except OSError:
             _nobody_hears()

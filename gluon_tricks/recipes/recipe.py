@@ -58,6 +58,7 @@ class Recipe(ImageSizes, Settings):
             a border), "centre" (as in validation).
         decode: "whole", or "reduced": a JPEG of training is decoded 2, 4 or 8 times smaller where its crop is made so
             much smaller anyway, which takes less time and leaves less of what would alias; validation decodes whole.
+            Not with autoaugment, which changes the whole image.
         min_area: an area crop covers a fraction of the image uniform in [min_area, 1].
         aspect: its width / height is log-uniform in [low, high].
         side: of a side or square crop, what the shorter side becomes: uniform among the whole numbers of [low, high].
@@ -214,6 +215,11 @@ class Recipe(ImageSizes, Settings):
                 len(values) == 2 and values[0] <= values[1],
                 f"{field} is {list(values)}: it takes two numbers, the lower one first",
             )
+        yield (
+            self.decode == "whole" or self.auto_augment != "autoaugment",
+            f"decode is {self.decode} and auto_augment autoaugment, which changes the whole image before the crop: "
+            "leave one out",
+        )
         size = "train_size" if self.train_size else "input_size"
         yield (
             self.crop not in ("side", "square") or (self.own_size or 1) <= self.side[0],

@@ -98,7 +98,7 @@ def get_recipe(name: str) -> Settings:
     Raises:
         Refused: there is none of that name; near ones are listed.
     """
-    if name not in _RECIPES and (name.endswith(".json") or os.path.lexists(name) and not os.path.isdir(name)):
+    if is_file(name):
         return read_recipe(name)
     if name in _RECIPES:
         return _RECIPES[name]
@@ -109,6 +109,11 @@ def get_recipe(name: str) -> Settings:
         forms = "a cell is TABLE/COLUMN/ROW, the file of a run RUN/recipe.json"
         require_known(name, _cells(), "recipe", otherwise=forms)
     return _RECIPES[require_known(name, list(_RECIPES), "recipe")]
+
+
+def is_file(name: str) -> bool:
+    """Whether it names a file with a recipe."""
+    return name not in _RECIPES and (name.endswith(".json") or os.path.lexists(name) and not os.path.isdir(name))
 
 
 def is_cell(name: str) -> bool:

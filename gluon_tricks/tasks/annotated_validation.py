@@ -11,7 +11,7 @@ import mxnet as mx
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import as_utf8, plural
+from gluon_tricks.core.wording import as_utf8, first_difference, plural
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import dtype_of, input_dtype
@@ -113,10 +113,7 @@ def open_validation(
     loader, place = task.validation_loader(recipe, len(contexts), options.threads), task.place(recipe)
     names, own = recipe.class_names, loader.records.classes
     if names and tuple(names) != tuple(own):
-        odd = next((a, b) for a, b in zip((*names, None), (*own, None)) if a != b)
-        raise Refused(
-            f"{source} was trained on other classes than {place} has (the first difference: {odd[0]} and {odd[1]})"
-        )
+        raise Refused(f"{source} was trained on other classes than {place} has ({first_difference(names, own)})")
     return AnnotatedValidation(task, trained.net, recipe, source, place, loader, contexts, options.multi_scale)
 
 

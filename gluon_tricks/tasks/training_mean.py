@@ -20,7 +20,7 @@ from gluon_tricks.core.reading import MEAN_BYTES, read_text
 from gluon_tricks.core.scratch import cache_folder
 from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.parallel import progress
-from gluon_tricks.ranks import distributed, heartbeat
+from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.recipe import Recipe
 from model_zoo.mean_image import MeanImage
 
@@ -93,7 +93,6 @@ def _mean(loader: Any, side: int) -> np.ndarray:
         for batch in told if distributed.rank() == 0 else batches:
             sums += batch.images[: batch.count].sum(axis=0, dtype=np.int64)
             count += batch.count
-            heartbeat.moved()
     whole = distributed.total(np.append(sums.ravel().astype(np.float64), count))  # exact below 2**53
     if not whole[-1]:
         raise Refused("none of the training images can be decoded, so they have no mean: see gluon-tricks pack --check")

@@ -1,5 +1,6 @@
 """Folders and names that somebody prepared: what is written goes nowhere else, and what is printed is printable."""
 
+import functools
 import json
 import os
 import pathlib
@@ -12,6 +13,7 @@ from gluon_tricks.cli import export, pack, predict, reproduce
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.data.records import Records
+from gluon_tricks.data.shard_writer import ShardWriter
 from gluon_tricks.paper import tables
 from gluon_tricks.trained.contact_sheet import Shown, contact_sheet
 from gluon_tricks.trained.predict import Prediction
@@ -76,6 +78,12 @@ def test_packing_looks_at_its_places_first(tmp_path):
         RecordWriter(tmp_path / "a", ["x"], overwrite=True)
     with pytest.raises(Refused, match="no file can have a name of 256 bytes"):  # 243 and .left_out.txt
         RecordWriter(tmp_path / ("a" * 243), ["x"])
+    for name, instead in {"in/": "in/train", "in/..": "in/../train", ".": "./train", "": "train"}.items():
+        for write in (RecordWriter, functools.partial(ShardWriter, shards=2)):
+            with pytest.raises(Refused, match=f"^'{name}' is a folder's name: name the files in it, such as {instead}"):
+                write(name, ["x"])
+    photos(tmp_path / "photos", b"ok")
+    assert pack.main([str(tmp_path / "photos"), f"{tmp_path}/new/"]) == 2 and not (tmp_path / "new").exists()
     (tmp_path / "b.idx").symlink_to("nowhere")
     with pytest.raises(Refused, match="b.idx exist already: give --overwrite"):
         RecordWriter(tmp_path / "b", ["x"])

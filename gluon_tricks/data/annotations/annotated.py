@@ -18,6 +18,7 @@ import numpy as np
 import PIL.Image
 
 from gluon_tricks.core.errors import Refused, Told
+from gluon_tricks.core.moves import moved
 from gluon_tricks.core.reading import IMAGE_BYTES, opened, read_bytes
 from gluon_tricks.core.wording import plural, some
 from gluon_tricks.data.base_loader import StepLoader
@@ -191,6 +192,7 @@ class AnnotatedLoader(StepLoader):
                 pixels = self._pixels(image)
                 if pixels is not None:
                     found.append(cv2.cvtColor(centre_crop(pixels, size, crop_ratio), cv2.COLOR_BGR2RGB))
+            moved()
         if len(found) < count:
             raise Refused(f"the network starts from {count} images, and there are {len(found)}: set images to fewer")
         return np.stack(found)

@@ -24,6 +24,7 @@ from tqdm import tqdm
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite, writing
 from gluon_tricks.core.keyed_random import generator
+from gluon_tricks.core.moves import moved
 from gluon_tricks.core.scratch import CACHE, cache_folder, make_whole
 from gluon_tricks.data.builtin.outlines import CLASSES, fixed_point, outline, polar, pose, silhouette
 from gluon_tricks.data.manifest import read_manifest
@@ -189,6 +190,7 @@ def _write(prefix: pathlib.Path, pictures: Iterable[tuple[bytes, int]], about: d
         for id, (data, label) in enumerate(pictures):
             writer.add(label, id, data)
             bar.update()
+            moved()
 
 
 # name -> training and validation images; "few_shapes" is for trying the machinery in seconds.

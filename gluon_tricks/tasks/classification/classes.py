@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import first_difference
 from gluon_tricks.data.recipe_records import find_records
 from gluon_tricks.data.records import Records
 from gluon_tricks.networks.load import Trained
@@ -25,10 +26,9 @@ def require_same_classes(source: str, trained: Trained, records: Records) -> Non
     told = getattr(trained.net, "preprocessing", None)  # an exported graph may not say it
     known = told and told.classes
     if known and names and list(known) != names:
-        odd = next((a, b) for a, b in zip((*known, None), (*names, None)) if a != b)
         raise Refused(
-            f"{source} was trained on other classes than {records.paths[0]} has (the first difference: {odd[0]} and "
-            f"{odd[1]}): pack it with --classes and the training records' .json"
+            f"{source} was trained on other classes than {records.paths[0]} has ({first_difference(known, names)}): "
+            "pack it with --classes and the training records' .json"
         )
 
 

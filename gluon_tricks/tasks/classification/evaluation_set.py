@@ -17,7 +17,6 @@ from gluon_tricks.data.recipe_records import find_records
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import class_labels
 from gluon_tricks.data.selection import selected
-from gluon_tricks.data.shards import require_whole_series
 from gluon_tricks.networks.load import Trained, is_there, open_classifier, require_classifier
 from gluon_tricks.networks.of_recipe import require_images
 from gluon_tricks.tasks.classification.classes import require_same_classes, training_records
@@ -82,7 +81,6 @@ def open_evaluation_set(
         Refused: something is missing or does not fit; in one sentence.
     """
     records = Records(rec_val) if rec_val else None
-    require_whole_series(records.paths if records else (), "--rec-val: ")
     if records is None and not is_there(pretrained):  # only a run brings its own
         missing = f"there is no run {pretrained}, and --rec-val is missing"
         raise Refused(
@@ -114,7 +112,7 @@ def _of_run(run: str, trained: Trained, records: Records | None) -> EvaluationSe
     if records is None:
         records = find_records(recipe)[1]
     elif records.classes != recipe.only_classes:
-        records = selected(records, recipe.only_classes)
+        records = selected(records, recipe.only_classes, least=0)
     require_same_classes(run, trained, records)
     return EvaluationSet(trained.net, records, trained.net.preprocessing, train=train)
 

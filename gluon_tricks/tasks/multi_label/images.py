@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import quoted, some
+from gluon_tricks.core.wording import first_difference, plural, quoted, some
 from gluon_tricks.data.annotations.image_labels import read_voc_labels
 from gluon_tricks.data.builtin import scenes
 from gluon_tricks.data.label_vectors import LabelledImages, LabelledRecords, require_positives
@@ -56,10 +56,10 @@ def _require_alike(recipe: MultiLabelRecipe, first: LabelledImages, other: Label
     """Refuses images of other classes than the recipe's, or than the first ones'."""
     here, classes = first.paths[0], first.vectors.shape[1]
     if other.vectors.shape[1] != classes or (first.classes and other.classes and first.classes != other.classes):
-        told = [some(records.classes) if records.classes else records.vectors.shape[1] for records in (first, other)]
+        odd = f" ({first_difference(first.classes, other.classes)})" if first.classes and other.classes else ""
         raise Refused(
-            f"training has the classes {told[0]} and validation {told[1]}: pack validation with --classes and the "
-            "training records' .json"
+            f"training has {plural(classes, 'class')} and validation {other.vectors.shape[1]}, and they are not the "
+            f"same{odd}: pack validation with --classes and the training records' .json"
         )
     if recipe.classes not in (None, classes):
         raise Refused(f"{here} has {classes} classes and the recipe {recipe.classes}: give --set classes={classes}")

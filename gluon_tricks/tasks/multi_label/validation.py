@@ -10,7 +10,7 @@ import mxnet as mx
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import as_utf8, plural, some
+from gluon_tricks.core.wording import as_utf8, first_difference, plural
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.label_vectors import LabelledImages
@@ -112,9 +112,8 @@ def open_validation(
     (records,) = find_images(recipe, ("val",))
     own = recipe.class_names
     if own and records.classes and tuple(own) != tuple(records.classes):
-        raise Refused(
-            f"{source} was trained on other classes ({some(own)}) than {records.paths[0]} has ({some(records.classes)})"
-        )
+        odd = first_difference(own, records.classes)
+        raise Refused(f"{source} was trained on other classes than {records.paths[0]} has ({odd})")
     loader = loader_of_crops(
         recipe, records, options.batch_size * len(contexts), len(contexts), ReadOptions(threads=options.threads)
     )

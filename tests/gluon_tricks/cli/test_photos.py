@@ -118,10 +118,12 @@ def test_mistakes_take_one_sentence_and_no_packing(photos, words, says):
     assert "\n" not in str(error.value) and not pathlib.Path("cache").exists()
 
 
-@pytest.mark.parametrize("name", ["photos", "imagenette"])
-def test_the_same_command_goes_on(photos, name):
+@pytest.mark.parametrize("more", ["", "--set name=birds"])
+@pytest.mark.parametrize("name", ["photos", "imagenette", "own.json"])
+def test_the_same_command_goes_on(photos, name, more):
     """As a job script has it, whose first start begins the run: what followed from the photos' number stays."""
-    words = ("--data", photos, "--recipe", name)
+    pathlib.Path("own.json").write_text(json.dumps(get_recipe("imagenette").to_json()))
+    words = ("--data", photos, "--recipe", name, *more.split())
     begun, _ = meant(*words)
     again, _ = meant(*words, begun=begun)
     assert (again.epochs, again.batch_size) == (begun.epochs, begun.batch_size) == (100 if name == "photos" else 10, 8)
@@ -247,7 +249,7 @@ def test_a_run_keeps_its_photos_when_more_are_added(trained, copied, capsys):
 def test_all_ranks_end_when_one_cannot_pack(photos, monkeypatch, error):
     """The one that packs says why; the others wait for it, and end too."""
 
-    def fails(self, each):
+    def fails(self):
         raise error
 
     monkeypatch.setattr(OwnPhotos, "pack", fails)
@@ -257,6 +259,24 @@ def test_all_ranks_end_when_one_cannot_pack(photos, monkeypatch, error):
     monkeypatch.setattr(distributed, "agree", lambda asked: True)
     with pytest.raises(Refused, match="another rank could not pack the photos"):
         meant("--data", photos)
+
+
+@pytest.mark.parametrize("here, there", [(True, True), (True, False), (False, True)])
+def test_ranks_pack_again_together_where_records_are_gone(photos, monkeypatch, here, there):
+    """The first rank of one machine has them, that of another not: both go through the same collectives."""
+    begun, _ = meant("--data", photos)
+    for path in () if here else pathlib.Path("cache/photos").glob("*/train.rec"):
+        path.unlink()
+    asked = []
+
+    def agree(mine):
+        asked.append(mine)
+        return len(asked) == 1 and (mine or not there)  # packing fails nowhere
+
+    monkeypatch.setattr(distributed, "agree", agree)
+    again, _ = meant("--data", photos, begun=begun)
+    assert asked == ([False] if here and there else [not here, False])
+    assert (again.train, again.val) == (begun.train, begun.val) and pathlib.Path(again.train[0]).is_file()
 
 
 def test_a_hostile_recipe_is_refused():

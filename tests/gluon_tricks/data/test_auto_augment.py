@@ -1,6 +1,8 @@
 """AutoAugment's policies; torchvision, whose operations are Pillow's too, is the oracle."""
 
+import contextlib
 import importlib
+import tracemalloc
 
 import numpy as np
 import PIL.Image
@@ -10,9 +12,10 @@ import pytest
 
 from gluon_tricks.core import foreign
 from gluon_tricks.core.keyed_random import generator
-from gluon_tricks.data import auto_augment
+from gluon_tricks.data import auto_augment, decoding, loader
 from gluon_tricks.data.auto_augment import POLICIES, AutoAugmented, changed
 from gluon_tricks.data.crop import TRIES, AreaCrop
+from gluon_tricks.data.headers import image_header
 from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.records import Records
 
@@ -105,6 +108,33 @@ def test_the_crop_is_the_one_without_policies():
     numbers[TRIES:] = draws(12, (0.0, 0.9))
     wanted = AreaCrop().cut(PIXELS, 24, numbers[:TRIES])
     np.testing.assert_array_equal(AutoAugmented(AreaCrop()).cut(PIXELS, 24, numbers), wanted)
+
+
+@pytest.mark.parametrize("name", sorted(auto_augment._OPERATIONS))
+def test_the_memory_of_operations_is_asked_for(name):
+    """Each after another one, whose image it gets."""
+    image = np.ascontiguousarray(np.tile(PIXELS, (10, 10, 1)))
+    tracemalloc.start()
+    try:
+        auto_augment._OPERATIONS[name](auto_augment._OPERATIONS["invert"](image, 1.0), 0.5)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < AutoAugmented.pixel_bytes * image.size / 3 + 1e5
+
+
+@pytest.mark.parametrize("crop, each", [(AreaCrop(), 0), (AutoAugmented(AreaCrop()), 33)])
+def test_a_crop_that_changes_whole_images_shares_the_memory_for_it(crop, each, tiny_records, monkeypatch):
+    asked, budget = set(), decoding.Budget(1 << 30)
+    monkeypatch.setattr(loader, "DECODING", budget)
+    monkeypatch.setattr(budget, "share", lambda count: asked.add(count) or contextlib.nullcontext())
+    records = Records(tiny_records / "train.rec")
+    headers = [image_header(records.read(i)[2]) for i in range(len(records))]
+    next(iter(RecordLoader(records, size=8, batch_size=48, train=True, crop=crop).epoch()))
+    assert asked == {decoding.bytes_of_decoding(header) + each * header.pixels for header in headers}
+    asked.clear()
+    next(iter(RecordLoader(records, size=8, batch_size=48, train=False, crop=crop).epoch()))
+    assert asked == {decoding.bytes_of_decoding(header) for header in headers}
 
 
 def test_batches_follow_from_seed_and_epoch_alone(tiny_records):

@@ -196,7 +196,9 @@ def test_a_manifest_that_does_not_fit_is_refused(packed):
 def test_files_of_different_classes_are_refused(packed, tmp_path):
     with RecordWriter(tmp_path / "b", ["cat", "owl"]) as writer:
         writer.add(1, 5, b"more")
-    assert "name different classes (3 and 2)" in refusal([packed, tmp_path / "b.rec"])
+    assert "name different classes (3 and 2, the first difference: dog and owl)" in refusal(
+        [packed, tmp_path / "b.rec"]
+    )
 
 
 def test_a_damaged_record_is_named(packed):

@@ -84,6 +84,14 @@ def test_a_label_beyond_the_classes_is_named(tmp_path):
     assert count_classes(Records(gap), Records(few), None) == 8
 
 
+@pytest.mark.parametrize("classes, odd", [(("a", "c", "b"), "b and c"), (("a", "b"), "c and nothing")])
+def test_validation_of_other_classes_is_told_by_the_first(tmp_path, classes, odd):
+    """Also where they are the same in another order."""
+    train, val = ours(tmp_path / "t.rec", [0, 1, 2]), ours(tmp_path / "v.rec", [0, 1], classes)
+    with pytest.raises(Refused, match=rf"they are not the same \(the first difference: {odd}\): pack validation"):
+        count_classes(Records(train), Records(val), None)
+
+
 def test_an_image_is_told_by_its_name(tmp_path):
     rec = ours(tmp_path / "a.rec", [0, 1, 2])
     with pytest.raises(Refused, match=r"image 2 \(c/2.jpg, id 2\) of "):
@@ -119,8 +127,9 @@ def test_the_same_records_are_refused_for_training_and_validation(tmp_path, caps
     assert training.main(list(map(str, words))) == 2
     assert f"refused: {copy} is trained on too, as {a}: " in capsys.readouterr().err
     for train, val, says in (
-        ([a, a], [b], "hold the same images"),
-        ([a], [b, b], "hold the same images"),
+        ([a, copy], [b], "hold the same images"),
+        ([b], [a, copy], "hold the same images"),
+        ([a, a], [b], "named twice"),
         ([a], [a], "too"),
     ):
         with pytest.raises(Refused, match=says):

@@ -8,6 +8,7 @@ import pytest
 from gluon_tricks.cli import command_line, train
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.pack import RecordWriter
+from gluon_tricks.data.recipe_records import find_records
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.selection import Selection, _numbers, selected
 from gluon_tricks.recipes.multi_label import MultiLabelRecipe
@@ -91,6 +92,21 @@ def test_what_is_not_there_is_refused(records, classes, count, says):
         Selection(records, classes, count)
 
 
+def test_validation_may_lack_a_class(records, tmp_path):
+    """As without only_classes; training may not, and neither may have no image at all."""
+    with RecordWriter(tmp_path / "val", records.classes) as writer:
+        for k in (0, 1, 2, 0):
+            writer.add(k, writer.size, bytes([k]))
+    val = Records(tmp_path / "val.rec")
+    recipe = Recipe(data="records", train=(str(records.paths[0]),), val=(str(val.paths[0]),))
+    train, part = find_records(recipe.set(only_classes=("grey", "red", "blue")))
+    assert part.labels().tolist() == [1, 2, 1] and np.bincount(train.labels().astype(int)).tolist() == [6, 6, 6]
+    with pytest.raises(Refused, match="val.rec has 0 images of the class grey, and 1 are asked for"):
+        find_records(recipe.set(only_classes=("red", "grey"), train=recipe.val))
+    with pytest.raises(Refused, match="val.rec has no image of the classes grey"):
+        selected(val, ("grey",), least=0)
+
+
 @pytest.mark.parametrize(
     "fields, says",
     [
@@ -110,12 +126,15 @@ def test_recipes_that_make_no_sense(fields, says):
 
 def test_flags(tmp_path):
     (tmp_path / "names.txt").write_text("grey\nblue\n")
-    for given in ("grey,blue", str(tmp_path / "names.txt")):
+    places = "a/airfield,s/swimming_pool/outdoor"  # of Places365
+    named = {"grey,blue": ("grey", "blue"), str(tmp_path / "names.txt"): ("grey", "blue"), places: places.split(",")}
+    for given, names in named.items():
         args = command_line.parse(["--recipe", "shapes", "--only-classes", given, "--per-class", "10"])
         recipe, _ = command_line.recipe_from_flags(args, 1)
-        assert (recipe.only_classes, recipe.per_class) == (("grey", "blue"), 10)
-    with pytest.raises(Refused, match="--only-classes none.txt: there is no such file"):
-        command_line.recipe_from_flags(command_line.parse(["--only-classes", "none.txt"]), 1)
+        assert (recipe.only_classes, recipe.per_class) == (tuple(names), 10)
+    for given in ("none.txt", "a/airfield", "a,b/none.txt"):
+        with pytest.raises(Refused, match=f"--only-classes {given}: there is no such file"):
+            command_line.recipe_from_flags(command_line.parse(["--only-classes", given]), 1)
     with pytest.raises(Refused, match="--new-head goes with --use-pretrained"):
         command_line.recipe_from_flags(command_line.parse(["--recipe", "shapes", "--new-head"]), 1)
 

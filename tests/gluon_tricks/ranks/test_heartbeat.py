@@ -4,11 +4,22 @@ import os
 import subprocess
 import sys
 
+import cv2
+import mxnet as mx
+import numpy as np
 import pytest
+from mxnet.gluon import nn
 
+from gluon_tricks.core import moves
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.data.folders import class_folders
+from gluon_tricks.data.loader import RecordLoader
+from gluon_tricks.data.records import Records
+from gluon_tricks.data.split import split_by_content
+from gluon_tricks.initialise.data import initialise_from_data
 from gluon_tricks.ranks import distributed, heartbeat
 from gluon_tricks.ranks.heartbeat import RankMonitor
+from model_zoo.download import Download
 
 
 def test_who_stands_still():
@@ -17,8 +28,8 @@ def test_who_stands_still():
     lives = RankMonitor(lambda: now[0])
 
     def hear(*beats):
-        for rank, (step, moves, waits) in enumerate(beats):
-            assert lives.hear(rank, f"gluon_tricks heartbeat: {step} {moves} {waits}\n")
+        for rank, (step, made, waits) in enumerate(beats):
+            assert lives.hear(rank, f"gluon_tricks heartbeat: {step} {made} {waits}\n")
 
     assert not lives.hear(0, "epoch 1/2\n")
     hear((0, 0, 0), (0, 0, 0), (0, 0, 0))
@@ -107,6 +118,45 @@ def test_without_a_launcher_an_output_that_is_closed_is_an_error(monkeypatch):
     monkeypatch.delenv(heartbeat.VARIABLE, raising=False)
     with pytest.raises(BrokenPipeError), heartbeat.with_or_without_launcher():
         raise BrokenPipeError
+
+
+def split_photos(folder):
+    """12 files."""
+    for name in ("a/{}.png", "b/{}.png"):
+        for k in range(6):
+            path = folder / name.format(k)
+            path.parent.mkdir(exist_ok=True)
+            cv2.imwrite(str(path), np.full((4, 4, 3), 20 * k + 5 * len(name), np.uint8))
+    split_by_content(class_folders(folder), 0.5)
+
+
+def initialise(folder):
+    """60 images in three parts, through two layers twice and once more for the scale of each."""
+    net = nn.HybridSequential()
+    net.add(nn.Conv2D(4, 3, in_channels=3), nn.Dense(2))
+    net.initialize()
+    images = np.random.default_rng(0).standard_normal((60, 3, 8, 8)).astype(np.float32)
+    initialise_from_data(net, mx.nd.array(images), filters="kmeans", between=False)
+
+
+def read_one_batch(folder, records):
+    """40 images in tasks of 8."""
+    loader = RecordLoader(Records(records / "train.rec"), size=8, batch_size=40, train=True, prefetch=1)
+    next(iter(loader.epoch()))
+
+
+def download(folder):
+    """A teacher of 1 MiB, in pieces of 256 KiB."""
+    (folder / "there").write_bytes(bytes(1 << 20))
+    Download((folder / "there").as_uri(), folder / "here", (), 1 << 20, False).run()
+
+
+@pytest.mark.parametrize("work, least", [(split_photos, 12), (initialise, 12), (read_one_batch, 5), (download, 4)])
+def test_what_a_rank_does_alone_shows_that_it_moves(work, least, tmp_path, tiny_records):
+    """However long the others wait for it."""
+    before = moves.moves()
+    work(tmp_path, *[tiny_records] * (work is read_one_batch))
+    assert moves.moves() - before >= least
 
 
 @pytest.mark.parametrize("seconds", ["x", "nan", "-1", "0", ""])

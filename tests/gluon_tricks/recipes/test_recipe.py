@@ -82,6 +82,12 @@ def test_bad_settings_are_refused_in_one_sentence(setting, words):
         apply_setting(Recipe(), setting)
 
 
+def test_what_changes_whole_images_is_not_decoded_smaller():
+    reduced = Recipe(decode="reduced", auto_augment="trivial")  # which changes the crop
+    with pytest.raises(Refused, match="decode is reduced and auto_augment autoaugment, which .*: leave one out"):
+        reduced.set(auto_augment="autoaugment")
+
+
 def test_a_recipe_file_names_only_known_tricks(tmp_path):
     path = tmp_path / "recipe.json"
     path.write_text(json.dumps({"tricks": [{"trick": "os.system", "alpha": "rm"}]}))

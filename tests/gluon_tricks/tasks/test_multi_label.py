@@ -16,10 +16,12 @@ from gluon_tricks.cli import predict as predict_command
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.builtin import scenes
 from gluon_tricks.data.decoding import decode
+from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.paper.cells import Cell
 from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.multi_label import MultiLabelRecipe
 from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.tasks.multi_label.images import find_images
 from gluon_tricks.tasks.multi_label.metrics import OVER_CROPS
 from gluon_tricks.tasks.protocol import ScoringOptions
 from gluon_tricks.tasks.registry import task_of
@@ -254,6 +256,15 @@ def test_the_sample_of_an_initialisation():
 def test_images_that_are_not_there(changes, says):
     with pytest.raises(Refused, match=says):
         task_of(TINY)(TINY.set(**changes), [mx.cpu()], 1)
+
+
+def test_validation_of_classes_in_another_order(tmp_path):
+    for split, classes in (("train", "abcdefg"), ("val", "abcdegf")):
+        with RecordWriter(tmp_path / split, classes) as writer:
+            writer.add((1,) * 7, 0, b"image")
+    recipe = MultiLabelRecipe(data="records", train=(f"{tmp_path}/train.rec",), val=(f"{tmp_path}/val.rec",))
+    with pytest.raises(Refused, match=r"training has 7 classes and validation 7, .* \(the first difference: f and g\)"):
+        find_images(recipe)
 
 
 def test_the_same_images_in_both(few_scenes):
