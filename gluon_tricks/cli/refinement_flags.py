@@ -108,7 +108,8 @@ def _with_mixing(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     off = {"off_epochs": args.mixup_off_epoch}
     if mixes and cuts:
         alpha = {Mixup: "mixup_alpha", CutMix: "cut_mix_alpha"}.get(type(present))  # of the one that is there
-        kept = {alpha: present.alpha, "off_epochs": present.off_epochs} if alpha else {}
+        both = {field: getattr(present, field) for field in ("off_epochs", "per", "partner")} if alpha else {}
+        kept = {alpha: present.alpha, **both} if alpha else {}
         given = {"mixup_alpha": args.mixup_alpha, "cut_mix_alpha": args.cutmix_alpha, **off}
         return _with_trick(recipe, MixupOrCutMix, True, kept, given)
     if cuts:
