@@ -86,7 +86,7 @@ def with_photos(
     """
     flag, folder = _flag(args)
     if begun is not None and recipe.name == begun.name and args.recipe in (None, recipe.name):  # a file says its own
-        recipe = recipe.set(epochs=begun.epochs, batch_size=begun.batch_size)  # which followed from the photos' number
+        recipe = recipe.set(batch_size=begun.batch_size)  # which followed from the photos' number
     if begun is not None and begun.photos and (not folder or _same(folder, begun.photos["folder"])):
         return _of_run(recipe, args, begun)
     before = recipe.photos if not folder else {}
