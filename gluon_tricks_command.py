@@ -33,6 +33,7 @@ def main(word: str = "", *flags: str) -> None:
     A command is a module of gluon_tricks.cli with main(argv) -> exit code. Its INTERRUPTED is what an interruption
     says; None: until it has handlers of its own, a signal ends the process as during the imports.
     """
+    _open_streams()
     _handle(_leave)
     words = [word] * bool(word) + [*flags] + sys.argv[1:]
     try:
@@ -47,6 +48,17 @@ def main(word: str = "", *flags: str) -> None:
     if interrupted is None:
         sys.exit(_stopped_or_not(command.main(rest)))
     run(lambda: command.main(rest), interrupted)
+
+
+def _open_streams() -> None:
+    """What a shell has closed (>&-) leads to nowhere: else a file would get its number, and what is printed besides."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest number that is free, this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))
 
 
 def _cannot_start(error: Exception, words: list[str]) -> int:

@@ -72,6 +72,12 @@ def pinned(reference: str) -> str:
     return f"{repository}@{_commit(path)}"
 
 
+def may_have_meant(reference: str, pinned: str) -> bool:
+    """Whether a reference may have meant a pinned one at its time: of the same repository, and of no other commit."""
+    named, before = Repository.named(reference), Repository.named(pinned)
+    return named.name == before.name and (named.revision == before.revision or not named.is_pinned)
+
+
 def _config(repository: Repository) -> timm_config.TimmConfig | None:
     path = repository.file(timm_config.NAME, timm_config.CONFIG_BYTES)
     return None if path is None else timm_config.read(path, repository)

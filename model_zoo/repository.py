@@ -69,6 +69,11 @@ class Repository:
     def __str__(self) -> str:
         return f"{PREFIXES[0]}{self.name}"
 
+    @property
+    def is_pinned(self) -> bool:
+        """Whether the revision is a commit, which always means the same."""
+        return bool(_COMMIT.fullmatch(self.revision))
+
     def whence(self) -> str:
         """Where its files come from, for a sentence."""
         if self.asked and self.online:
@@ -89,7 +94,7 @@ class Repository:
         """
         if not self.online:
             return self._cached(name)
-        if _COMMIT.fullmatch(self.revision):
+        if self.is_pinned:
             with contextlib.suppress(_Damaged):  # then it is downloaded again
                 if path := self._cached(name):
                     return path

@@ -7,7 +7,6 @@ as in GluonCV; a recipe's batch_size is global.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import pathlib
 from collections.abc import Sequence
 
@@ -24,28 +23,18 @@ from gluon_tricks.cli.photos import (
     with_photos,
 )
 from gluon_tricks.cli.refinement_flags import with_refinements
+from gluon_tricks.cli.schedule_flags import numbers, told_of_decay, with_schedule
 from gluon_tricks.cli.selection import with_selection
 from gluon_tricks.cli.size_flags import with_sizes
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import quoted
+from gluon_tricks.core.together import one_after_another
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
-from gluon_tricks.networks.load import model_of, starting_point
+from gluon_tricks.networks.load import may_have_meant, model_of, starting_point
 from gluon_tricks.recipes.recipe import Recipe, apply_setting
-from gluon_tricks.recipes.registry import get_recipe, is_cell
+from gluon_tricks.recipes.registry import get_recipe, is_cell, recipe_going_on
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.registry import require_task
-from gluon_tricks.tricks import (
-    Cosine,
-    DataDependentInit,
-    Distillation,
-    LinearDecay,
-    Plateau,
-    PolyDecay,
-    StepDecay,
-    StochasticDepth,
-    Warmup,
-    ZeroGamma,
-)
+from gluon_tricks.tricks import DataDependentInit, Distillation, StochasticDepth, ZeroGamma
 from model_zoo import keywords
 from model_zoo.published import is_tag
 
@@ -56,7 +45,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def recipe_from_flags(
-    args: argparse.Namespace, devices: int, begun: Settings | None = None
+    args: argparse.Namespace, devices: int, begun: Settings | None = None, begun_on: int = 0
 ) -> tuple[Recipe, list[str]]:
     """The recipe that a command line means.
 
@@ -64,6 +53,7 @@ def recipe_from_flags(
         args: from parse().
         devices: over all ranks, which --batch-size is multiplied by.
         begun: the recipe of the run that goes on, which has what no flag gives; None: a new run.
+        begun_on: the devices that it began on, by which a rate of each device is multiplied; 0: `devices`.
 
     Returns:
         the recipe, and lines to tell about choices that were not asked for.
@@ -71,11 +61,11 @@ def recipe_from_flags(
     Raises:
         Refused: flags that name what is not there, or that do not go together.
     """
-    args, said = gluoncv_scripts.as_train_imagenet(args, devices, begun)
+    args, said = gluoncv_scripts.as_train_imagenet(args, begun_on or devices, begun)
     _refuse_what_is_replaced(args)
     recipe, notes = start(args, begun)
     notes = said + notes
-    recipe = with_balance(with_selection(recipe, args), args)
+    recipe = with_selection(recipe, args)
     if not photos_named(args, recipe):
         refuse_split(args)
         recipe, more = changed_by_flags(recipe, args, devices, begun)
@@ -91,34 +81,47 @@ def changed_by_flags(
     recipe: Recipe, args: argparse.Namespace, devices: int, begun: Settings | None
 ) -> tuple[Recipe, list[str]]:
     """What the flags make of the recipe that start found. Args, Returns and Raises: as for recipe_from_flags."""
-    before, notes = recipe, []
+    before = recipe
+    with one_after_another():
+        recipe, notes = _with_flags(recipe, args, devices, begun)
+        by_flags = recipe
+        for setting in args.set:
+            key, _, text = setting.partition("=")
+            if key == "pretrained":  # a tag such as 121e1579 would be read as a number
+                recipe = _from_trained(recipe, text, "--set pretrained", named=True, begun=begun)
+            else:
+                recipe = apply_setting(recipe, setting)
+    recipe = recipe.checked()
+    if begun is not None and args.recipe is None:
+        recipe = recipe.in_order_of(begun)
+    _require_teachers(recipe)
+    require_one_mean(recipe, args)
+    recipe, left_out = _without_what_cannot_be(recipe, args)
+    notes += [*told_of_decay(by_flags, recipe), *left_out, *new_doubts(recipe, before)]
+    unusual = recipe.unusual_images()
+    notes += [unusual] if unusual and begun is None else []
+    if args.num_training_samples is not None:
+        notes.append(f"--num-training-samples {args.num_training_samples}: not used, the records are counted")
+    return recipe.resolved(), notes
+
+
+def _with_flags(
+    recipe: Recipe, args: argparse.Namespace, devices: int, begun: Settings | None
+) -> tuple[Recipe, list[str]]:
+    """The same, but for --set."""
     form = "gluoncv" if recipe.name == "imagenet" else "paper"
     gluoncv = args.recipe is None and begun is None and form == "gluoncv"
+    recipe = with_balance(recipe, args)
     if args.accumulate is not None:
         recipe = recipe.set(accumulate=args.accumulate)
     if args.batch_size is not None or gluoncv:
         each = recipe.batch_size if args.batch_size is None else args.batch_size
         recipe = recipe.set(batch_size=each * recipe.accumulate * devices)
     recipe = with_records(recipe, args)
-    recipe = _with_fields(recipe, args)
-    recipe = _with_network(recipe, args)
-    recipe = _with_schedule(recipe, args)
-    recipe = with_refinements(recipe, args, form)
-    for setting in args.set:
-        key, _, text = setting.partition("=")
-        if key == "pretrained":  # a tag such as 121e1579 would be read as a number
-            recipe = _from_trained(recipe, text, "--set pretrained", named=True)
-        else:
-            recipe = apply_setting(recipe, setting)
-    _require_teachers(recipe)
-    require_one_mean(recipe, args)
-    recipe, left_out = _without_what_cannot_be(recipe, args)
-    notes += [*left_out, *new_doubts(recipe, before)]
-    unusual = recipe.unusual_images()
-    notes += [unusual] if unusual and begun is None else []
-    if args.num_training_samples is not None:
-        notes.append(f"--num-training-samples {args.num_training_samples}: not used, the records are counted")
-    return recipe.resolved(), notes
+    recipe = _with_fields(recipe, args, begun)
+    recipe = _with_network(recipe, args, begun)
+    recipe, notes = with_schedule(recipe, args)
+    return with_refinements(recipe, args, form, begun), notes
 
 
 def new_doubts(recipe: Settings, before: Settings) -> list[str]:
@@ -141,7 +144,7 @@ def start(args: argparse.Namespace, begun: Settings | None = None) -> tuple[Reci
     """The recipe that the flags change: the one named, the run's, `photos`, GluonCV's, or without data `shapes`."""
     named = args.recipe or (None if begun else gluoncv_scripts.recipe_of(args.script))
     if named or begun:
-        recipe = get_recipe(named) if named else begun
+        recipe = recipe_going_on(named, begun) if named else begun
         require_task(recipe, Recipe, named or recipe.name)
         if isinstance(begun, type(recipe)) and not recipe.train:  # a named recipe has no records: the run has
             recipe = recipe.set(data=begun.data, train=begun.train, val=begun.val, photos=begun.photos)
@@ -167,7 +170,7 @@ _FIELDS += (
 )  # flags that are fields of the recipe
 
 
-def _with_fields(recipe: Recipe, args: argparse.Namespace) -> Recipe:
+def _with_fields(recipe: Recipe, args: argparse.Namespace, begun: Settings | None) -> Recipe:
     given = {field: getattr(args, field) for field in _FIELDS if getattr(args, field) is not None}
     if given.get("init", "").startswith("data:"):
         recipe = recipe.add(DataDependentInit(filters=given.pop("init").removeprefix("data:")))
@@ -178,11 +181,11 @@ def _with_fields(recipe: Recipe, args: argparse.Namespace) -> Recipe:
         given.setdefault("mean_of", "")
     if args.resume_params:
         given["start_epoch"] = args.resume_epoch or 0
-    recipe = with_optimizer(with_parts(recipe.set(**given), args), args)
+    recipe = with_optimizer(with_parts(recipe.set(**given), args), args, rated=begun is not None)
     return with_sizes(recipe, args)
 
 
-def _with_network(recipe: Recipe, args: argparse.Namespace) -> Recipe:
+def _with_network(recipe: Recipe, args: argparse.Namespace, begun: Settings | None) -> Recipe:
     if args.use_se and not recipe.model.startswith("se_"):
         recipe = recipe.set(model=f"se_{recipe.model}")
     if args.batch_norm and not recipe.model.endswith("_bn"):
@@ -197,56 +200,13 @@ def _with_network(recipe: Recipe, args: argparse.Namespace) -> Recipe:
         recipe = recipe.set(net={**recipe.net, "norm_layer": "GroupNorm" if args.use_gn else "SyncBatchNorm"})
     for source, flag in ((args.resume_params, "--resume-params"), (args.use_pretrained, "--use-pretrained")):
         if source is not None:
-            recipe = _from_trained(recipe, source, flag, named=bool(args.model or args.use_se or args.batch_norm))
+            named = bool(args.model or args.use_se or args.batch_norm)
+            recipe = _from_trained(recipe, source, flag, named, begun)
     if args.new_head and not recipe.pretrained:
         raise Refused("--new-head goes with --use-pretrained: without it the whole network starts from random numbers")
     if args.new_head:
         recipe = recipe.set(new_head=True)
     return gluoncv_scripts.with_dropout(recipe, args.drop_rate)
-
-
-def _with_schedule(recipe: Recipe, args: argparse.Namespace) -> Recipe:
-    decays = {"cosine": Cosine, "poly": PolyDecay, "linear": LinearDecay}
-    stepped = any(v is not None for v in (args.lr_decay, args.lr_decay_period, args.lr_decay_epoch))
-    present = [trick for trick in recipe.tricks if isinstance(trick, StepDecay)]
-    plateaus = [trick for trick in recipe.tricks if isinstance(trick, Plateau)]
-    if args.lr_mode in decays:
-        old = (trick for trick in recipe.tricks if isinstance(trick, decays[args.lr_mode]))
-        recipe = recipe.add(next(old, decays[args.lr_mode]()))
-    elif args.lr_mode == "constant":
-        for trick in recipe.tricks:
-            recipe = recipe.without(trick.label()) if trick.slot() == "decay" else recipe
-    elif args.lr_mode == "plateau" or (args.lr_mode is None and args.lr_decay is not None and plateaus):
-        old = plateaus[0] if plateaus else Plateau()
-        recipe = recipe.add(old if args.lr_decay is None else dataclasses.replace(old, by=args.lr_decay))
-        if args.lr_decay_period or args.lr_decay_epoch:
-            raise Refused("--lr-decay-period and --lr-decay-epoch go with --lr-mode step: a plateau names no epochs")
-        return _with_warmup(recipe, args)
-    elif args.lr_mode == "step" or (stepped and present):
-        recipe = recipe.add(_step_decay(args, recipe.epochs, present[0] if present else StepDecay()))
-    if stepped and not any(isinstance(trick, StepDecay) for trick in recipe.tricks) and args.lr_mode is None:
-        raise Refused("--lr-decay, --lr-decay-period and --lr-decay-epoch go with --lr-mode step")
-    return _with_warmup(recipe, args)
-
-
-def _with_warmup(recipe: Recipe, args: argparse.Namespace) -> Recipe:
-    if args.warmup_epochs is not None or args.warmup_lr is not None:
-        old = next((trick for trick in recipe.tricks if isinstance(trick, Warmup)), Warmup(0))
-        told = {} if args.warmup_epochs is None else {"epochs": args.warmup_epochs}
-        told |= {} if args.warmup_lr is None else {"start_lr": args.warmup_lr, "start_factor": 0.0}
-        recipe = recipe.add(dataclasses.replace(old, **told))
-    return recipe
-
-
-def _step_decay(args: argparse.Namespace, epochs: int, old: StepDecay) -> StepDecay:
-    at = old.epochs
-    if args.lr_decay_epoch:
-        at = numbers(args.lr_decay_epoch, "--lr-decay-epoch")
-    if args.lr_decay_period:
-        if args.lr_decay_period < 1:
-            raise Refused(f"--lr-decay-period {args.lr_decay_period}: it takes 1 or more epochs")
-        at = tuple(range(args.lr_decay_period, max(epochs, args.lr_decay_period + 1), args.lr_decay_period))
-    return StepDecay(at, old.by if args.lr_decay is None else args.lr_decay)
 
 
 def _without_what_cannot_be(recipe: Recipe, args: argparse.Namespace) -> tuple[Recipe, list[str]]:
@@ -274,24 +234,20 @@ def _require_teachers(recipe: Recipe) -> None:
             )
 
 
-def numbers(text: str, flag: str) -> tuple[float, ...]:
-    """The numbers of a flag such as 30,60,90."""
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise Refused(f"{flag} takes numbers with commas between them, but got {quoted(text)}") from None
-
-
-def _from_trained(recipe: Recipe, text: str, flag: str, named: bool) -> Recipe:
+def _from_trained(recipe: Recipe, text: str, flag: str, named: bool, begun: Settings | None) -> Recipe:
     """The recipe that starts from SRC, from "true" (GluonCV's default file), a tag, or from nothing ("false" or "").
 
     Args:
         named: the network is named by a flag; else it is the one that SRC says it has, if it does.
+        begun: the recipe of a run that goes on, whose start stays: SRC may be gone, or have moved on.
     """
     if text.lower() in ("true", "false", ""):
         return recipe.set(pretrained="true" if text.lower() == "true" else "")
     if is_tag(text):
         return recipe.set(pretrained=text)
+    before = getattr(begun, "pretrained", "")
+    if before and may_have_meant(text, before):
+        return recipe.set(model=recipe.model if named else begun.model, pretrained=before)
     try:
         model = recipe.model if named else model_of(text) or recipe.model
         return recipe.set(model=model, pretrained=starting_point(text, model))

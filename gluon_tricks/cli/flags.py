@@ -61,7 +61,7 @@ def parser() -> Parser:
 
 _NOT_OF_TAGS = (
     *("data_dir", "val_split", "rec_train_idx", "rec_val_idx", "num_training_samples"),
-    *("label_smoothing", "teacher", "temperature", "hard_weight", "bce"),
+    *("class_weights", "sampling", "label_smoothing", "teacher", "temperature", "hard_weight", "bce"),
 )
 
 

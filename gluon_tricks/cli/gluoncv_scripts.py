@@ -32,8 +32,9 @@ def as_train_imagenet(
     """The flags by which train_imagenet does what the script does with the given ones, and lines to tell.
 
     Args:
-        devices: over all ranks, by which train_horovod multiplies its rate.
-        begun: the recipe of a run that goes on, which has the script's defaults.
+        devices: over all ranks, by which train_horovod multiplies its rate; of a run that goes on those that it began
+            on.
+        begun: the recipe of a run that goes on, which has the script's defaults, unless --recipe takes its place.
 
     Raises:
         Refused: a flag that asks for what there is not.
@@ -42,7 +43,8 @@ def as_train_imagenet(
     if args.script != "train_horovod":
         return args, lines
     given = {name: value for name, value in vars(args).items() if value is not None}
-    flags: dict[str, Any] = {**vars(args), **(_HOROVOD if begun is None else {}), **given}
+    defaults = _HOROVOD if begun is None else {**_HOROVOD, "epochs": begun.epochs} if args.recipe else {}
+    flags: dict[str, Any] = {**vars(args), **defaults, **given}
     if flags["lr"] is not None:
         flags["lr"] *= devices
     if (args.input_size or 0) >= _EFFICIENT:

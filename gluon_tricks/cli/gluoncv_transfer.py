@@ -35,19 +35,22 @@ class Script(NamedTuple):
         add_flags: adds them, and the others, to a group.
         recipe: what such a line starts from.
         others: its flags that are not followed.
-        meant: (recipe with what flags of ours say, flags, devices over all ranks, a new run) -> the recipe that the
-            line means, and lines to tell.
+        rate: that such a line has without --lr; None: the recipe's.
+        meant: (recipe with what flags of ours say, flags, devices over all ranks, the recipe of a run that goes on or
+            None) -> the recipe that the line means, and lines to tell.
     """
 
     own: tuple[str, ...]
     add_flags: Callable[[Any], None]
     recipe: TransferRecipe
     others: tuple[gluoncv_flags.Foreign, ...]
-    meant: Callable[[TransferRecipe, argparse.Namespace, int, bool], tuple[TransferRecipe, list[str]]]
+    rate: float | None
+    meant: Callable[[TransferRecipe, argparse.Namespace, int, Settings | None], tuple[TransferRecipe, list[str]]]
 
     def wrote(self, args: argparse.Namespace) -> bool:
         """Whether a line is GluonCV's."""
-        return any(getattr(args, name, None) not in (None, False) for name in self.own)
+        given = (getattr(args, name, None) for name in self.own)
+        return any(value is not None and value is not False for value in given)  # 0 is one
 
     def understood(
         self, recipe: TransferRecipe, args: argparse.Namespace, devices: int, begun: Settings | None
@@ -56,7 +59,7 @@ class Script(NamedTuple):
 
         Args:
             recipe: with what flags of ours say.
-            devices: over all ranks.
+            devices: over all ranks; of a run that goes on those that it began on.
             begun: the recipe of a run that goes on; None: a new run.
 
         Raises:
@@ -69,13 +72,13 @@ class Script(NamedTuple):
             lines.append(f"no --data: {recipe.dataset} is read from {home}")
         if not self.wrote(args):
             return recipe, lines
-        if begun is None and args.base_params is None and not recipe.base_params:
+        if _takes_defaults(args, begun) and args.base_params is None and not recipe.base_params:
             recipe = recipe.set(base_params=recipe.model, init="")
             lines.append(
                 f"the base network starts from GluonCV's published {recipe.model}, as in its script: --base-params SRC "
                 "names another start, --base-params '' random numbers"
             )
-        recipe, more = self.meant(recipe, args, devices, begun is None)
+        recipe, more = self.meant(recipe, args, devices, begun)
         return recipe, lines + more
 
 
@@ -134,11 +137,16 @@ def prepared(args: argparse.Namespace) -> argparse.Namespace:
     return argparse.Namespace(**flags)
 
 
+def _takes_defaults(args: argparse.Namespace, begun: Settings | None) -> bool:
+    """Whether what no flag gives is the script's: a run that goes on has it, unless --recipe takes its place."""
+    return begun is None or args.recipe is not None
+
+
 def _faster_rcnn(
-    recipe: DetectionRecipe, args: argparse.Namespace, devices: int, new: bool
+    recipe: DetectionRecipe, args: argparse.Namespace, devices: int, begun: Settings | None
 ) -> tuple[DetectionRecipe, list[str]]:
     lines = []
-    if args.batch_size is not None or new:
+    if args.batch_size is not None or _takes_defaults(args, begun):
         recipe = recipe.set(batch_size=(args.batch_size or devices) * recipe.accumulate)
     if args.batch_size is not None:
         lines.append(f"--batch-size {args.batch_size}: over all devices, as in GluonCV's script")
@@ -160,32 +168,26 @@ def _warmup(recipe: DetectionRecipe, args: argparse.Namespace) -> Warmup:
     if images is None or steps < 1:
         raise Refused(f"--lr-warmup {args.lr_warmup}: give the warm-up in epochs, as --warmup-epochs 0.5")
     factor = 1 / 3 if args.lr_warmup_factor is None else args.lr_warmup_factor
+    if recipe.batch_size > images:
+        raise Refused(f"the batch of {recipe.batch_size} is larger than the {images} images: make --batch-size smaller")
     return Warmup(epochs=steps / (images // recipe.batch_size), start_factor=factor)
 
 
 def _fcn_head(
-    recipe: SegmentationRecipe, args: argparse.Namespace, devices: int, new: bool
+    recipe: SegmentationRecipe, args: argparse.Namespace, devices: int, begun: Settings | None
 ) -> tuple[SegmentationRecipe, list[str]]:
-    """Its Trainer divides the gradient by the n images of a device once more: lr (g / n + wd w) = lr / n (g + n wd w).
-
-    The gradient of its auxiliary loss has the weight 1, whatever --aux-weight says.
-    """
-    lines = []
+    new = _takes_defaults(args, begun)
     if args.batch_size is not None or new:
         recipe = recipe.set(batch_size=(args.batch_size or _BATCH) * recipe.accumulate)
-    each = recipe.batch_size / (recipe.accumulate * devices)
-    if args.lr is not None or new:
-        lr, wd = args.lr or _LR, _WD if args.wd is None else args.wd
-        recipe = recipe.set(lr=lr / each, wd=wd * each)
-        lines.append(
-            f"the rate {lr:g} with weight decay {wd:g} is {lr / each:g} with {wd * each:g} here: GluonCV divides a "
-            f"mean gradient by the {each:g} images of a device again; --recipe fcn_ade20k has the paper's"
-        )
+    recipe, lines = _with_steps(recipe, args, recipe.batch_size / (recipe.accumulate * devices), new)
     if new and args.epochs is None:
-        recipe = recipe.set(epochs=_EPOCHS)
-    if new or args.aux:
-        weight = 1.0 if args.aux_weight is None else args.aux_weight
-        recipe = recipe.set(aux_weight=weight if args.aux else 0.0)
+        recipe = recipe.set(epochs=_EPOCHS if begun is None else begun.epochs)
+    if args.aux_weight is not None and not args.aux:
+        lines.append(f"--aux-weight {args.aux_weight:g}: not used without --aux, as in GluonCV")
+    if not args.aux:
+        recipe = recipe.set(aux_weight=0.0 if new else begun.aux_weight)
+    elif args.aux_weight is None:
+        recipe = recipe.set(aux_weight=1.0 if new else recipe.aux_weight or 1.0)
     if new or args.syncbn:
         rest = {key: value for key, value in recipe.net.items() if key != "norm_layer"}
         recipe = recipe.set(net={**rest, **({"norm_layer": "SyncBatchNorm"} if args.syncbn else {})})
@@ -197,11 +199,37 @@ def _fcn_head(
     return recipe, lines
 
 
+def _with_steps(
+    recipe: SegmentationRecipe, args: argparse.Namespace, each: float, new: bool
+) -> tuple[SegmentationRecipe, list[str]]:
+    """Its Trainer divides the gradient by the n images of a device once more: lr (g / n + wd w) = lr / n (g + n wd w).
+
+    The gradient of its auxiliary loss has the weight 1, whatever --aux-weight says.
+
+    Args:
+        each: n.
+        new: what no flag gives is the script's.
+    """
+    lr, wd = _LR if args.lr is None else args.lr, _WD if args.wd is None else args.wd
+    if new or args.lr is not None:
+        recipe = recipe.set(lr=lr / each)
+    if new or args.wd is not None:
+        recipe = recipe.set(wd=wd * each)
+    if not new and args.lr is args.wd is None:
+        return recipe, []
+    return recipe, [
+        f"the rate {recipe.lr * each:g} with weight decay {recipe.wd / each:g} is {recipe.lr:g} with {recipe.wd:g} "
+        f"here: GluonCV divides a mean gradient by the {each:g} images of a device again; --recipe fcn_ade20k has the "
+        "paper's"
+    ]
+
+
 FASTER_RCNN = Script(
     ("network", "gpus", "lr_warmup", "lr_warmup_factor", "disable_hybridization"),
     _faster_rcnn_flags,
     GLUONCV[0],
     gluoncv_flags.DETECTION,
+    None,
     _faster_rcnn,
 )
 FCN = Script(
@@ -209,5 +237,6 @@ FCN = Script(
     _fcn_flags,
     GLUONCV[1],
     gluoncv_flags.SEGMENTATION,
+    _LR,
     _fcn_head,
 )

@@ -84,10 +84,22 @@ def what_to_start(words: Sequence[str]) -> tuple[pathlib.Path | None, list[str]]
     return script, [sys.executable, *words]
 
 
+def value_of(flag: str, words: Sequence[str]) -> str | None:
+    """What the job's words give a flag, as argparse reads them: --flag VALUE, --flag=VALUE, or with a name cut short.
+
+    None: they do not have it. A name of three letters and fewer may be another flag's.
+    """
+    for place in reversed(range(len(words))):  # the last one counts
+        name, equals, value = words[place].partition("=")
+        if len(name) > len("--abc") and flag.startswith(name):
+            return value if equals else "".join(words[place + 1 : place + 2])
+    return None
+
+
 def launch(args: argparse.Namespace) -> int:
     """Starts the job, and starts it again as often as that was asked for."""
     script, command = what_to_start(args.command)
-    if args.max_restarts and "--save-dir" not in command:
+    if args.max_restarts and not value_of("--save-dir", command):
         raise Refused("--max-restarts goes on in the job's run directory: name it with --save-dir after --")
     if args.logs:
         require_name(args.logs, "--logs")
@@ -102,7 +114,8 @@ def launch(args: argparse.Namespace) -> int:
         raise Refused(f"{'; '.join(wrong.values())}: fix it, or leave the host out of -H")
     runner = [launcher.horovodrun(), *(["-p", str(args.ssh_port)] if args.ssh_port else []), *more_words]
     logs = args.logs or pathlib.Path("runs") / time.strftime(f"launch-%Y%m%d-%H%M%S-{os.getpid()}")
-    ranks, more, begun = args.ranks, {}, "--resume" in command
+    resumes = value_of("--resume", command) is not None
+    ranks, more, begun = args.ranks, {}, resumes
     for restart in range(args.max_restarts + 1):
         job = launcher.Launch(
             command, ranks, hosts, logs, runner, more=more, passed=args.pass_on, ssh_port=args.ssh_port
@@ -117,8 +130,8 @@ def launch(args: argparse.Namespace) -> int:
             return 2 if failure.code == 2 else 1
         begun = begun or job.lives.has_begun()
         hosts, ranks = _those_that_answer(hosts, args, script, begun)
-        if "--resume" not in command:
-            command += ["--resume", "auto"]
+        if not resumes:
+            command, resumes = [*command, "--resume", "auto"], True
         more = {launcher.RESTARTED: f"restart {restart + 1} of {args.max_restarts}, {failure}"}
         print(f"starting it again ({restart + 1} of {args.max_restarts}) with {plural(ranks, 'rank')}", flush=True)
     return 1
@@ -158,7 +171,7 @@ def _those_that_answer(
 
 def _require_the_run(args: argparse.Namespace, lost: Host, first: Host) -> None:
     """Refuses to go on where the run is not: another would begin there."""
-    run = pathlib.Path(args.command[args.command.index("--save-dir") + 1])
+    run = pathlib.Path(value_of("--save-dir", args.command))
     if not has_file(first, args.ssh_port, run / "recipe.json"):
         raise Refused(
             f"the run {run} is on {lost.name} and not on {first.name}, which would be the first host now: once "

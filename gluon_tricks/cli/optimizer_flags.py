@@ -19,6 +19,7 @@ _OPTIMIZERS: dict[str, tuple[str, tuple[Trick, ...]]] = {
     "lamb": ("adam", (DecoupledDecay(), TrustRatio())),
 }
 _CHANGES = (DecoupledDecay, TrustRatio)
+_OF_LIKE_RATES = ({"nag", "sgd"}, {"adam", "adamw"})  # each of the others takes rates of its own
 
 
 def optimizer_flags(group) -> None:
@@ -26,8 +27,8 @@ def optimizer_flags(group) -> None:
     group.add_argument(
         "--optimizer",
         choices=tuple(_OPTIMIZERS),
-        help="Nesterov's, SGD with momentum, Adam; Adam with decoupled weight decay; SGD and that Adam with a rate for "
-        "each layer, for large batches: give --lr with the last three (the recipe's)",
+        help="Nesterov's, SGD with momentum; Adam, Adam with decoupled weight decay; SGD and that Adam with a rate for "
+        "each layer, for large batches: of another kind than the recipe's it takes --lr (the recipe's)",
     )
     group.add_argument(
         "--ema",
@@ -50,14 +51,17 @@ def optimizer_flags(group) -> None:
     )
 
 
-def with_optimizer(recipe: Settings, args: argparse.Namespace) -> Settings:
+def with_optimizer(recipe: Settings, args: argparse.Namespace, rated: bool = False) -> Settings:
     """The recipe with what the four flags say.
+
+    Args:
+        rated: the command has a learning rate without --lr too, and not the recipe's.
 
     Raises:
         Refused: an optimiser that takes other learning rates than the recipe's, and no rate.
     """
     if args.optimizer is not None:
-        recipe = _with_named(recipe, args)
+        recipe = _with_named(recipe, args, rated)
     given = {Ema: ("decay", args.ema), ClipGradients: ("norm", args.clip_grad), Sam: ("rho", args.sam)}
     for kind, (field, value) in given.items():
         if value is not None:
@@ -66,14 +70,27 @@ def with_optimizer(recipe: Settings, args: argparse.Namespace) -> Settings:
     return recipe
 
 
-def _with_named(recipe: Settings, args: argparse.Namespace) -> Settings:
-    old, before = recipe.optimizer, [trick for trick in recipe.tricks if isinstance(trick, _CHANGES)]
-    base, usual = _OPTIMIZERS[args.optimizer]
-    after = [next((trick for trick in before if type(trick) is type(new)), new) for new in usual]
-    for kind in _CHANGES:
-        recipe = recipe.without(kind.label())
-    recipe = recipe.set(optimizer=base).add(*after)
-    said = args.lr is not None or any(setting.startswith("lr=") for setting in args.set)
-    if usual and not said and (base, after) != (old, before):
+def _with_named(recipe: Settings, args: argparse.Namespace, rated: bool) -> Settings:
+    """With the optimiser of --optimizer: what it has of the tricks is in the place of what the recipe had of them."""
+    old, (base, usual) = _name_of(recipe), _OPTIMIZERS[args.optimizer]
+    if old == args.optimizer:
+        return recipe
+    said = rated or args.lr is not None or any(setting.startswith("lr=") for setting in args.set)
+    if not said and not any({old, args.optimizer} <= alike for alike in _OF_LIKE_RATES):
         raise Refused(f"--optimizer {args.optimizer} takes another learning rate than the recipe's {old}: give --lr")
-    return recipe
+    had = {type(trick): trick for trick in recipe.tricks if isinstance(trick, _CHANGES)}
+    others = [trick for trick in recipe.tricks if type(trick) not in had]
+    place = next((k for k, trick in enumerate(recipe.tricks) if type(trick) in had), len(others))
+    new = [had.get(type(trick), trick) for trick in usual]
+    return recipe.set(optimizer=base, tricks=(*others[:place], *new, *others[place:]))
+
+
+def _name_of(recipe: Settings) -> str:
+    """What --optimizer calls the recipe's."""
+    changes = {type(trick) for trick in recipe.tricks if isinstance(trick, _CHANGES)}
+    names = (
+        name
+        for name, (base, usual) in _OPTIMIZERS.items()
+        if (base, changes) == (recipe.optimizer, {*map(type, usual)})
+    )
+    return next(names, recipe.optimizer)

@@ -9,6 +9,7 @@ from typing import Any
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.load import SOURCE, pinned
 from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tricks import (
     CutMix,
     Distillation,
@@ -60,8 +61,13 @@ def refinement_flags(group) -> None:
     )  # fmt: skip
 
 
-def with_refinements(recipe: Recipe, args: argparse.Namespace, form: str) -> Recipe:
-    """The recipe with what these flags say. Args: form: of label smoothing and distillation, where one is added."""
+def with_refinements(recipe: Recipe, args: argparse.Namespace, form: str, begun: Settings | None) -> Recipe:
+    """The recipe with what these flags say.
+
+    Args:
+        form: of label smoothing and distillation, where one is added.
+        begun: the recipe of a run that goes on, whose teacher stays where it is of a hub; None: a new run.
+    """
     if args.last_gamma:
         recipe = recipe.add(ZeroGamma())
     if args.no_wd:
@@ -69,7 +75,8 @@ def with_refinements(recipe: Recipe, args: argparse.Namespace, form: str) -> Rec
     if args.label_smoothing is not None:
         recipe = _with_trick(recipe, LabelSmoothing, True, {"form": form}, {"eps": args.label_smoothing})
     given = {"temperature": args.temperature, "hard_weight": args.hard_weight}
-    given["teacher"] = pinned(args.teacher) if args.teacher else None
+    teachers = (trick.teacher for trick in getattr(begun, "tricks", ()) if isinstance(trick, Distillation))
+    given["teacher"] = pinned(args.teacher, next(teachers, "")) if args.teacher else None
     if args.hard_weight is not None:
         given["form"] = "gluoncv"  # the one that has such a weight
     flags = "--temperature and --hard-weight go with --teacher RUN"
@@ -96,7 +103,8 @@ def _with_mixing(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     off = {"off_epochs": args.mixup_off_epoch}
     if mixes and cuts:
         alpha = {Mixup: "mixup_alpha", CutMix: "cut_mix_alpha"}.get(type(present))  # of the one that is there
-        kept = {alpha: present.alpha, "off_epochs": present.off_epochs} if alpha else {}
+        both = {field: getattr(present, field) for field in ("off_epochs", "per", "partner")} if alpha else {}
+        kept = {alpha: present.alpha, **both} if alpha else {}
         given = {"mixup_alpha": args.mixup_alpha, "cut_mix_alpha": args.cutmix_alpha, **off}
         return _with_trick(recipe, MixupOrCutMix, True, kept, given)
     if cuts:

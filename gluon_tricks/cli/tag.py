@@ -23,7 +23,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import expanded
 from gluon_tricks.recipes.multi_label import MOST_CROPS, MultiLabelRecipe
 from gluon_tricks.recipes.named.multi_label import MULTI_LABEL
-from gluon_tricks.recipes.registry import get_recipe
+from gluon_tricks.recipes.registry import recipe_going_on
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.registry import require_task
 
@@ -52,7 +52,7 @@ def start(args: argparse.Namespace, begun: Settings | None = None) -> tuple[Mult
     """The recipe that the flags change (the one named, the run's, the data set's), and lines to tell."""
     named = "voc" if args.data else "records" if args.rec_train or args.rec_val else "scenes"
     if args.recipe or begun:
-        recipe = get_recipe(args.recipe) if args.recipe else begun
+        recipe = recipe_going_on(args.recipe, begun) if args.recipe else begun
         require_task(recipe, MultiLabelRecipe, args.recipe or recipe.name)
         if isinstance(begun, type(recipe)) and not recipe.data:  # a named recipe has no images: the run has
             recipe = recipe.set(data=begun.data, train=begun.train, val=begun.val)
@@ -63,7 +63,7 @@ def start(args: argparse.Namespace, begun: Settings | None = None) -> tuple[Mult
 
 
 def recipe_from_flags(
-    args: argparse.Namespace, devices: int, begun: Settings | None = None
+    args: argparse.Namespace, devices: int, begun: Settings | None = None, begun_on: int = 0
 ) -> tuple[MultiLabelRecipe, list[str]]:
     """The recipe that a command line means, and lines to tell. Args and Raises: as in command_line."""
     if args.resume_states:

@@ -33,6 +33,7 @@ from gluon_tricks.ranks import distributed, heartbeat, launcher
 from gluon_tricks.ranks.failure import OTHER_ENDED
 from gluon_tricks.recipes.kinds import read_recipe, recipe_from_json
 from gluon_tricks.recipes.settings import Settings
+from gluon_tricks.report.told import read_events
 from gluon_tricks.training.divergence import Diverged
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.journal import last_epoch, make_run_directory, newest_run_directory
@@ -75,7 +76,7 @@ class StopRequest:
 def train(
     args: argparse.Namespace,
     start: Callable[[argparse.Namespace], tuple[Settings, list[str]]],
-    recipe_from_flags: Callable[[argparse.Namespace, int, Settings | None], tuple[Settings, list[str]]],
+    recipe_from_flags: Callable[..., tuple[Settings, list[str]]],
     chatty: bool = False,
 ) -> int:
     """Trains what the flags say; returns the exit code, having told the person why.
@@ -83,8 +84,8 @@ def train(
     Args:
         args: with the flags of flags.run_flags and --num-gpus.
         start: args -> the recipe that the flags change, and lines to tell.
-        recipe_from_flags: (args, devices over all ranks, the recipe of the run that goes on or None) -> the recipe, and
-            lines to tell.
+        recipe_from_flags: (args, devices over all ranks, the recipe of the run that goes on or None, the devices that
+            it began on or 0) -> the recipe, and lines to tell.
         chatty: see distributed.start.
 
     Raises:
@@ -151,8 +152,8 @@ def _what_to_train(
     contexts = choose_contexts(args.num_gpus, say=notes.append)
     distributed.start(chatty=chatty or contexts[0].device_type == "gpu")
     devices = (1 if distributed.ranks() > 1 else len(contexts)) * distributed.ranks()
-    run, begun = _run_to_go_on_with(args, start, restarted) if args.resume else (args.save_dir, None)
-    recipe, more = recipe_from_flags(args, devices, begun)
+    run, begun, began_on = _run_to_go_on_with(args, start, restarted) if args.resume else (args.save_dir, None, 0)
+    recipe, more = recipe_from_flags(args, devices, begun, began_on)
     if begun is not None:
         if args.recipe:
             _require_its_recipe(run, recipe, begun)
@@ -217,8 +218,8 @@ def _new_run(name: str) -> pathlib.Path:
 
 def _run_to_go_on_with(
     args: argparse.Namespace, start: Callable, restarted: str
-) -> tuple[pathlib.Path | None, Settings | None]:
-    """The run directory that --resume auto means, and its recipe; None where there is none.
+) -> tuple[pathlib.Path | None, Settings | None, int]:
+    """The run directory that --resume auto means, its recipe (None: there is none), and the devices that it began on.
 
     Rank 0 looks, which may be the only one to see it.
 
@@ -230,11 +231,21 @@ def _run_to_go_on_with(
     run = args.save_dir or newest_run_directory(name or start(args)[0].name)
     there = distributed.rank() == 0 and run is not None and os.path.lexists(run / "recipe.json")
     wrong = "" if there or restarted or run is None or _says_what_to_train(args) else _no_such_run(run)
-    found = str(run or ""), read_recipe(run / "recipe.json").to_json() if there else None, wrong
-    run, stored, wrong = json.loads(distributed.broadcast(json.dumps(found).encode()))
+    stored, began_on = (read_recipe(run / "recipe.json").to_json(), _began_on(run)) if there else (None, 0)
+    found = str(run or ""), stored, began_on, wrong
+    run, stored, began_on, wrong = json.loads(distributed.broadcast(json.dumps(found).encode()))
     if wrong:
         raise Refused(wrong)
-    return pathlib.Path(run) if run else None, recipe_from_json(stored) if stored else None
+    return pathlib.Path(run) if run else None, recipe_from_json(stored) if stored else None, began_on
+
+
+def _began_on(run: pathlib.Path) -> int:
+    """How many devices a run began on, over all ranks; 0: it does not tell."""
+    first = next((event for event in read_events(run) if event.get("event") == "start"), {})
+    ranks, contexts = first.get("ranks"), first.get("contexts")
+    if not isinstance(ranks, int) or not isinstance(contexts, list):
+        return 0
+    return ranks if ranks > 1 else len(contexts)
 
 
 def _says_what_to_train(args: argparse.Namespace) -> bool:

@@ -9,19 +9,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gluon_tricks.cli import gluoncv_transfer
-from gluon_tricks.cli.command_line import new_doubts, numbers
+from gluon_tricks.cli.command_line import new_doubts
 from gluon_tricks.cli.flags import optimisation_flags, run_flags
 from gluon_tricks.cli.optimizer_flags import with_optimizer
 from gluon_tricks.cli.parts import with_parts
+from gluon_tricks.cli.schedule_flags import numbers, told_of_decay
 from gluon_tricks.cli.selection import class_names
 from gluon_tricks.core.arguments import MOST_THREADS, Parser, whole
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import expanded
+from gluon_tricks.core.together import one_after_another
 from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.annotations.coco_files import looks_like_coco
 from gluon_tricks.networks.load import SOURCE, is_there, means_published, model_of, pinned
 from gluon_tricks.recipes.recipe import apply_setting
-from gluon_tricks.recipes.registry import get_recipe, is_cell, list_recipes
+from gluon_tricks.recipes.registry import is_cell, list_recipes, recipe_going_on
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.transfer import TransferRecipe
 from gluon_tricks.tasks.registry import require_task
@@ -128,7 +130,7 @@ def start(
     """The recipe that the flags change (the file's, the run's, the data set's), and lines to tell. Args: see below."""
     dataset = args.dataset or ("coco" if "coco" in recipes and args.data and looks_like_coco(args.data) else default)
     fresh = script.recipe if script.wrote(args) and dataset == script.recipe.dataset else recipes[dataset]
-    recipe = get_recipe(args.recipe) if args.recipe else begun or fresh
+    recipe = recipe_going_on(args.recipe, begun) if args.recipe else begun or fresh
     require_task(recipe, type(recipes[default]), args.recipe or recipe.name)
     if args.dataset and args.dataset != recipe.dataset:
         recipe = recipe.set(dataset=args.dataset, classes=None, class_names=())
@@ -138,14 +140,15 @@ def start(
 
 
 def recipe_from_flags(
-    args: argparse.Namespace, devices: int, begun: Settings | None, recipes: Mapping[str, TransferRecipe], default: str,
-    script: gluoncv_transfer.Script,
+    args: argparse.Namespace, devices: int, begun: Settings | None, begun_on: int = 0, *,
+    recipes: Mapping[str, TransferRecipe], default: str, script: gluoncv_transfer.Script,
 ) -> tuple[TransferRecipe, list[str]]:  # fmt: skip
     """The recipe that a command line means, and lines to tell.
 
     Args:
         devices: over all ranks.
         begun: the recipe of the run that goes on, which has what no flag gives; None: a new run.
+        begun_on: the devices that it began on, by which GluonCV's lines are understood; 0: `devices`.
         recipes, default: as for parser.
         script: GluonCV's, whose lines are understood.
 
@@ -155,23 +158,16 @@ def recipe_from_flags(
     for flag in ("resume_params", "resume_states", "resume_epoch"):
         if getattr(args, flag):
             raise Refused(f"--{flag.replace('_', '-')}: use --resume auto, which goes on with everything")
-    recipe, notes = start(args, recipes, default, script, begun)
-    before = recipe
-    _refuse_what_has_no_effect(args, recipe)
-    given = {field: getattr(args, flag, None) for flag, field in _FIELDS.items()}
-    given = {field: value for field, value in given.items() if value is not None}
-    recipe = with_optimizer(with_parts(recipe.set(**{**_of_own_data(args), **given}), args), args)
-    if args.base_params is not None:
-        recipe = _with_base(recipe, args, begun) if args.base_params else recipe.set(base_params="")
-    if args.data:
-        recipe = recipe.set(data=str(expanded(args.data).absolute()))
-    if args.accumulate is not None:
-        recipe = recipe.set(accumulate=args.accumulate)
-    if args.batch_size is not None:
-        recipe = recipe.set(batch_size=args.batch_size * recipe.accumulate * devices)
-    recipe, said = script.understood(_with_schedule(recipe, args), args, devices, begun)
-    for setting in args.set:
-        recipe = apply_setting(recipe, setting)
+    before, notes = start(args, recipes, default, script, begun)
+    _refuse_what_has_no_effect(args, before)
+    with one_after_another():
+        by_flags, said = _with_flags(before, args, (devices, begun_on or devices), begun, script)
+        recipe = by_flags
+        for setting in args.set:
+            recipe = apply_setting(recipe, setting)
+    recipe = recipe.checked()
+    if begun is not None and args.recipe is None:
+        recipe = recipe.in_order_of(begun)
     if begun is None and is_cell(recipe.base_params) and not is_there(recipe.base_params):
         raise Refused(
             f"the base network {recipe.base_params} is a recipe and no run yet: name a run with --base-params RUN, or "
@@ -179,7 +175,28 @@ def recipe_from_flags(
         )
     if not recipe.base_params and begun is None:
         notes.append("no --base-params: the base network starts from random numbers")
-    return recipe.resolved(), said + notes + new_doubts(recipe, before)
+    return recipe.resolved(), [*said, *notes, *told_of_decay(by_flags, recipe), *new_doubts(recipe, before)]
+
+
+def _with_flags(
+    recipe: TransferRecipe, args: argparse.Namespace, devices: tuple[int, int], begun: Settings | None,
+    script: gluoncv_transfer.Script,
+) -> tuple[TransferRecipe, list[str]]:  # fmt: skip
+    """The same, but for --set. Args: devices: over all ranks, now and when the run began."""
+    given = {field: getattr(args, flag, None) for flag, field in _FIELDS.items()}
+    given = {field: value for field, value in given.items() if value is not None}
+    recipe = with_parts(recipe.set(**{**_of_own_data(args), **given}), args)
+    rated = begun is not None or script.rate is not None and script.wrote(args)
+    recipe = with_optimizer(recipe, args, rated)
+    if args.base_params is not None:
+        recipe = _with_base(recipe, args, begun) if args.base_params else recipe.set(base_params="")
+    if args.data:
+        recipe = recipe.set(data=str(expanded(args.data).absolute()))
+    if args.accumulate is not None:
+        recipe = recipe.set(accumulate=args.accumulate)
+    if args.batch_size is not None:
+        recipe = recipe.set(batch_size=args.batch_size * recipe.accumulate * devices[0])
+    return script.understood(_with_schedule(recipe, args), args, devices[1], begun)
 
 
 def _with_base(recipe: TransferRecipe, args: argparse.Namespace, begun: Settings | None) -> TransferRecipe:
@@ -190,7 +207,7 @@ def _with_base(recipe: TransferRecipe, args: argparse.Namespace, begun: Settings
     source = args.base_params
     if is_there(source) or not means_published(source):
         source = str(expanded(source).absolute())
-    source = pinned(source)
+    source = pinned(source, getattr(begun, "base_params", ""))
     recipe = recipe.set(base_params=source)
     if begun is None:
         said = model_of(source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import re
 import sys
 import unicodedata
@@ -146,16 +147,19 @@ def control(stream: TextIO, sequence: str) -> None:
 def harmless_output() -> Iterator[None]:
     r"""Whatever is printed, however a file or a class is called: no terminal obeys it, and no encoding fails at it.
 
-    A terminal of another encoding than UTF-8 gets \\u732b for what it does not have.
+    A terminal of another encoding than UTF-8 gets \\u732b for what it does not have. A stream that is closed (None)
+    takes everything.
     """
     before = sys.stdout, sys.stderr
-    for stream in before:
-        stream.reconfigure(errors="backslashreplace")
-    sys.stdout, sys.stderr = map(Harmless, before)
-    try:
-        yield
-    finally:
-        sys.stdout, sys.stderr = before
+    with contextlib.ExitStack() as opened:
+        streams = [stream or opened.enter_context(open(os.devnull, "w")) for stream in before]
+        for stream in streams:
+            stream.reconfigure(errors="backslashreplace")
+        sys.stdout, sys.stderr = map(Harmless, streams)
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = before
 
 
 def columns(text: str) -> int:

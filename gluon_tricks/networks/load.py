@@ -110,9 +110,33 @@ def _is_at_hub(source: str | os.PathLike) -> bool:
     return hub.is_reference(source) and not is_there(source)
 
 
-def pinned(source: str) -> str:
-    """SRC as a recipe has it: of a repository at a hub with the commit that it means today."""
-    return hub.pinned(source) if _is_at_hub(source) else source
+def pinned(source: str, begun: str = "") -> str:
+    """SRC as a recipe has it: of a repository at a hub with the commit that it means today.
+
+    Args:
+        begun: what a run that goes on has for it: of the same repository its commit stays, and no hub is asked.
+    """
+    if not _is_at_hub(source):
+        return source
+    return begun if begun and may_have_meant(source, begun) else hub.pinned(source)
+
+
+def may_have_meant(source: str, begun: str) -> bool:
+    """Whether SRC may be what a run began with, of which nothing but its name is looked at.
+
+    It may be gone by now, and a run or a repository at a hub may have moved on. What is there under another name is
+    another; published files always are, as their names tell all.
+
+    Args:
+        begun: as starting_point or pinned gave it.
+    """
+    if _is_at_hub(source):
+        return hub.is_reference(begun) and hub.may_have_meant(source, begun)
+    if not is_there(source):
+        return not means_published(source)
+    (path, part), (before, part_before) = formats.split(source), formats.split(begun)
+    path = path.absolute()
+    return path in before.parents or path == before and part in ("", part_before)
 
 
 def is_there(source: str | os.PathLike) -> bool:

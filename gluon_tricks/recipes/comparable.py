@@ -1,4 +1,4 @@
-"""Comparing two recipes: what of each decides its result."""
+"""Comparing two recipes, what of each decides its result; and making one of them more like the other."""
 
 from __future__ import annotations
 
@@ -54,3 +54,15 @@ class Comparable:
         }
         names = [name for name in wanted if name in there and name not in left_open]
         return {name: (there[name], wanted[name]) for name in names if there[name] != wanted[name]}
+
+    def with_free_fields_of(self, other: Comparable, situation: str) -> Comparable:
+        """The recipe with what decides no result in a situation as another of its kind has it."""
+        names = [field.name for field in dataclasses.fields(self)]
+        taken = [name for name in names if situation in declared(type(self), name).get("free", ())]
+        return dataclasses.replace(self, **{name: getattr(other, name) for name in taken})
+
+    def in_order_of(self, other: Comparable) -> Comparable:
+        """The recipe with its tricks in the order of those that do the same work in another; further ones are last."""
+        places = {trick.slot(): place for place, trick in enumerate(other.tricks)}
+        ordered = sorted(self.tricks, key=lambda trick: places.get(trick.slot(), len(places)))
+        return dataclasses.replace(self, tricks=tuple(ordered))

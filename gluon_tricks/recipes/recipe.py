@@ -16,6 +16,7 @@ from gluon_tricks.recipes.settings import Settings, free, usual_preprocessing
 from gluon_tricks.recipes.sizes import ImageSizes
 from gluon_tricks.recipes.values import trick_from_json, trick_named
 from gluon_tricks.tricks import ClassWeights, Loss
+from gluon_tricks.tricks.mixing import Mixing
 from model_zoo.mean_image import LARGEST_SIDE
 from model_zoo.preprocessing import LARGEST_INPUT, LARGEST_RESIZED
 
@@ -260,10 +261,12 @@ def apply_setting(recipe: Settings, setting: str) -> Settings:
     """One `--set key=value`.
 
     `epochs=10` sets a field, `net.final_drop=0.2` a keyword of the network, `mixup.alpha=0.4` a number of a trick
-    (added if it is not there), `mixup=on` and `mixup=off` add and remove one. Values are JSON, else text.
+    (added if it is not there), `mixup=on` and `mixup=off` add and remove one. What is added takes the place of what
+    does the same work: of a decay always, of what mixes images by `on` alone. Values are JSON, else text.
 
     Raises:
-        Refused: it is not of this form, there is no such field, trick or number, or the value is not one it takes.
+        Refused: it is not of this form, there is no such field, trick or number, the value is not one it takes, or it
+            is a number of mixup while the recipe has CutMix, or the like.
     """
     key, equals, text = setting.partition("=")
     if not equals:
@@ -282,6 +285,11 @@ def apply_setting(recipe: Settings, setting: str) -> Settings:
         return recipe.add(trick_named(head)()) if value == "on" else recipe.without(head)
     if not dot:
         raise Refused(f"{head} is a trick: set it on or off, or one of its numbers such as {head}.NAME=VALUE")
-    present = [trick for trick in recipe.tricks if trick.label() == head]
-    numbers = dataclasses.asdict(present[0]) if present else {}
+    present = next((trick for trick in recipe.tricks if trick.slot() == trick_named(head).slot()), None)
+    other = present.label() if present else head
+    if other != head and present.slot() == Mixing.slot():
+        raise Refused(
+            f"--set {key}: the recipe has {other}: set {other}.NAME, or {head}=on before it, which takes its place"
+        )
+    numbers = dataclasses.asdict(present) if present and other == head else {}
     return recipe.add(trick_from_json({"trick": head, **numbers, field: value}))

@@ -116,6 +116,19 @@ def is_file(name: str) -> bool:
     return name not in _RECIPES and (name.endswith(".json") or os.path.lexists(name) and not os.path.isdir(name))
 
 
+def recipe_going_on(name: str, begun: Settings | None) -> Settings:
+    """get_recipe(name), for the run that goes on: what may change in a run is as it has it, if the recipe is its own.
+
+    A file says all of it itself.
+
+    Args:
+        begun: the recipe of the run; None: a new run.
+    """
+    recipe = get_recipe(name)
+    own = type(begun) is type(recipe) and name == recipe.name == begun.name
+    return recipe.with_free_fields_of(begun, "resume") if own else recipe
+
+
 def is_cell(name: str) -> bool:
     """Whether it is the name of a table's cell."""
     return name in _cells()

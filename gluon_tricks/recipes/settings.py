@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from gluon_tricks.core.bounds import within
 from gluon_tricks.core.errors import Refused, require_known
+from gluon_tricks.core.together import must_go_together
 from gluon_tricks.core.wording import quoted
 from gluon_tricks.recipes.comparable import Comparable
 from gluon_tricks.recipes.fields import declared, free
@@ -105,13 +106,17 @@ class Settings(Comparable):
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             check_value(field, getattr(self, field.name), declared(type(self), field.name).get("within"))
+        for field, choices in self.choices.items():
+            if getattr(self, field) not in choices:
+                raise Refused(f"{field} is {quoted(getattr(self, field))}: choose one of {', '.join(choices)}")
+        if must_go_together():
+            self._require_together()
+
+    def _require_together(self) -> None:
         for trick in self.tricks:
             for field in dataclasses.fields(trick):
                 label = f"{trick.label()}: "
                 check_value(field, getattr(trick, field.name), field.metadata.get("within"), label)
-        for field, choices in self.choices.items():
-            if getattr(self, field) not in choices:
-                raise Refused(f"{field} is {quoted(getattr(self, field))}: choose one of {', '.join(choices)}")
         for condition, problem in self.constraints():
             if not condition:
                 raise Refused(problem)
@@ -192,6 +197,10 @@ class Settings(Comparable):
         """The recipe without the trick of this label. Raises Refused: no trick has it."""
         trick_named(label)
         return dataclasses.replace(self, tricks=tuple(trick for trick in self.tricks if trick.label() != label))
+
+    def checked(self) -> Settings:
+        """The recipe, once its values have been set one after another. Raises Refused: they do not go together."""
+        return self.set(tricks=tuple(dataclasses.replace(trick) for trick in self.tricks))
 
     def starting_from(self, weights: str) -> Settings:
         """The recipe of a network that starts from trained parameters, which a file or a run has."""

@@ -18,6 +18,9 @@ class MixupOrCutMix(Trick):
         mixup_alpha, cut_mix_alpha: of their Beta distributions.
         cut: the share of the batches that are cut, in [0, 1].
         off_epochs: the last epochs, which train on images as they are.
+        per: of both, one draw for the global "batch", or one for each "image".
+        partner: of both, the image at the mirrored place of the device's shard ("reversed"), or at a place of a random
+            permutation of it ("permuted").
 
     Source: timm, and with it Wightman et al., ResNet strikes back (2021), section 3: mixup's alpha 0.1 (A3) or 0.2,
         CutMix's 1.0, each for half of the batches.
@@ -28,6 +31,8 @@ class MixupOrCutMix(Trick):
     cut_mix_alpha: float = within(0, 1000, default=1.0)
     cut: float = within(0, 1, default=0.5)
     off_epochs: int = within(0, 1_000_000, default=0)
+    per: str = "batch"
+    partner: str = "reversed"
 
     def __post_init__(self) -> None:
         require(0 <= self.cut <= 1, self, "cut must lie in [0, 1]")
@@ -46,4 +51,5 @@ class MixupOrCutMix(Trick):
         return chosen.batch(images, target, step)
 
     def _either(self) -> tuple[Mixup, CutMix]:
-        return Mixup(self.mixup_alpha, self.off_epochs), CutMix(self.cut_mix_alpha, self.off_epochs)
+        both = (self.off_epochs, self.per, self.partner)
+        return Mixup(self.mixup_alpha, *both), CutMix(self.cut_mix_alpha, *both)

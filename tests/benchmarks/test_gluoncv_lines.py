@@ -107,10 +107,9 @@ def test_other_models_and_data_are_refused_by_name(name):
         assert not ours and any(word in str(refused) for word in named), str(refused)
 
 
-def meant(command, text, devices=1, begun=None):
-    return transfer_flags.recipe_from_flags(
-        command.parse(text.split(" ") if text else []), devices, begun, **command.MEANT
-    )
+def meant(command, text, devices=1, begun=None, begun_on=0):
+    args = command.parse(text.split(" ") if text else [])
+    return transfer_flags.recipe_from_flags(args, devices, begun, begun_on, **command.MEANT)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +123,7 @@ def meant(command, text, devices=1, begun=None):
         ("--start-epoch 3", "--start-epoch 3: --resume auto goes on"),
         ("--lr-warmup x", "--lr-warmup x: give the warm-up in epochs"),
         ("--lr-warmup 100 --classes a,b --train-splits train", "--lr-warmup 100: give the warm-up in epochs"),
+        ("--lr-warmup 100 --batch-size 16552", "the batch of 16552 is larger than the 16551 images: make --batch-size"),
     ],
 )
 def test_a_detectors_flags_that_are_refused(text, says):
@@ -191,6 +191,41 @@ def test_what_a_segmenters_flags_mean():
     assert (without.aux_weight, without.lr, without.epochs, without.base_params) == (0, 1e-3 / 16, 50, "")
     assert segment.parse(["--ngpus", "2"]).num_gpus == 2 and segment.parse(["--no-cuda"]).num_gpus == 0
     assert any("published resnet50_v1b" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "--model fcn --backbone resnet50 --ngpus 4 --wd 0.0005",
+        "--model fcn --lr 0.02",
+        "--model fcn --lr 0.02 --wd 0.0005 --aux --aux-weight 0.4 --batch-size 8",
+        "--model fcn --aux-weight 0.4",
+        "--recipe fcn_ade20k --ngpus 4 --epochs 7",
+        "--model fcn --optimizer adam",
+    ],
+)
+def test_a_segmenters_line_goes_on(text):
+    """By itself, on the devices that it began with or on others, after a host was lost."""
+    begun, _ = meant(segment, text, 4)
+    assert meant(segment, text, 4, begun)[0] == meant(segment, text, 2, begun, 4)[0] == begun
+    assert meant(segment, text.replace(" --epochs 7", ""), 2, begun, 4)[0] == begun
+
+
+def test_a_flag_that_is_not_given_is_the_runs():
+    """--lr alone changes the rate alone; --aux alone keeps the weight."""
+    begun, _ = meant(segment, "--model fcn --wd 0.0005 --aux --aux-weight 0.4", 4)
+    assert (begun.lr, begun.wd, begun.aux_weight) == (1e-3 / 4, 0.0005 * 4, 0.4)
+    assert meant(segment, "--model fcn --aux --lr 0.02", 4, begun)[0] == begun.set(lr=0.02 / 4)
+    recipe, notes = meant(segment, "--model fcn --aux-weight 0.4")
+    assert recipe.aux_weight == 0 and "--aux-weight 0.4: not used without --aux, as in GluonCV" in notes
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [(segment, "--ngpus 0"), (detect, "--gpus "), (detect, "--lr-warmup-factor 0"), (segment, "--no-cuda")],
+)
+def test_a_number_of_0_makes_a_line_gluoncvs(command, text):
+    assert meant(command, text)[0].name.endswith("_gluoncv")
 
 
 def test_data_is_found_where_gluoncv_keeps_it(tmp_path):
@@ -303,8 +338,19 @@ def test_the_defaults_of_the_script_for_horovod():
     assert {trick.label() for trick in recipe.tricks} == {"linear_scaling", "cosine", "warmup"}
     assert classifier(f"{line} --lr 0.1", 8)[0].lr == 0.8
     assert classifier("--script train_horovod", 8, recipe)[0] == recipe
+    assert classifier(line, 8, recipe)[0] == recipe
     _, notes = classifier(f"{line} --input-size 320 --eval-frequency 5", 8)
     assert notes[0].startswith("--eval-frequency 5: ") and "EfficientNet" in notes[1]
+
+
+@pytest.mark.parametrize("recipe", ["", "--recipe shapes "])
+def test_a_line_for_horovod_goes_on_with_fewer_ranks(recipe):
+    """Its rate is that of the ranks that it began with: of 8, 0.4."""
+    line = f"--script train_horovod {recipe}--lr 0.05 --num-epochs 7 --batch-size 8"
+    begun, _ = classifier(line, 8)
+    for again in (line, line.replace(" --num-epochs 7", "")):
+        got, _ = command_line.recipe_from_flags(command_line.parse(again.split()), 4, begun, 8)
+        assert (got.lr, got.batch_size) == (0.4, 32) and got.set(batch_size=64) == begun  # see with_batch_of_run
 
 
 def test_the_scripts_for_cifar():

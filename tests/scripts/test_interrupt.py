@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM while a script starts and while it works: one line, the exit code, nothing swallowed."""
 
 import pathlib
+import shlex
 import signal
 import subprocess
 import sys
@@ -39,6 +40,32 @@ def test_a_signal_during_the_imports(command, number):
     done = python(start, command, str(int(number)))
     assert (done.returncode, done.stdout) == (128 + number, "")
     assert done.stderr == "interrupted before anything was started\n"
+
+
+PRINTS = """
+import subprocess, sys, types, interrupt
+class Command:
+    def main(words):
+        with open("file", "w") as file:
+            print("said", flush=True)
+            print("wrong", file=sys.stderr, flush=True)
+            subprocess.run([sys.executable, "-c", "print('by another')"], check=True)
+            print(file.fileno() > 2, sys.stdin.read(), file=file)
+        return 3
+sys.modules["gluon_tricks.cli.main"] = types.SimpleNamespace(find=lambda words, program: (Command, words))
+interrupt.main()
+"""
+
+
+@pytest.mark.parametrize("closed", [(1,), (2,), (0, 1, 2)], ids=str)
+def test_streams_that_are_closed(closed, tmp_path):
+    """As by >&- of a shell: the work is done, and no file gets what is printed, here or by another program."""
+    words = shlex.join([sys.executable, "-c", f"import sys; sys.path.insert(0, {str(SCRIPTS)!r})\n{PRINTS}"])
+    words = f"exec {words} </dev/null {' '.join(f'{number}>&-' for number in closed)}"
+    done = subprocess.run(["sh", "-c", words], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert (done.returncode, (tmp_path / "file").read_text()) == (3, "True \n"), done.stderr
+    assert done.stdout == ("" if 1 in closed else "said\nby another\n")
+    assert done.stderr == ("" if 2 in closed else "wrong\n")
 
 
 WORK = """

@@ -1,6 +1,7 @@
 """GluonCV's command lines, and what they mean here."""
 
 import json
+import pathlib
 
 import pytest
 
@@ -8,6 +9,7 @@ from gluon_tricks.cli.command_line import parse, recipe_from_flags
 from gluon_tricks.cli.training import with_batch_of_run
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.recipes.registry import get_recipe
 from gluon_tricks.tricks import (
     Cosine,
     Distillation,
@@ -328,6 +330,84 @@ def test_a_run_that_goes_on_has_what_no_flag_gives():
     for again in ("", line):
         assert recipe_from_flags(parse(again.split()), 3, begun) == (begun, [])
     assert recipe_from_flags(parse(["--num-epochs", "7"]), 1, begun) == (begun.set(epochs=7), [])
+
+
+def test_a_named_recipe_goes_on_as_the_run_has_it():
+    """What may change in a run: its epochs and what watches over its numbers. A file says its own."""
+    begun = recipe("--recipe shapes --num-epochs 20 --set rollbacks=7")
+    assert recipe_from_flags(parse(["--recipe", "shapes"]), 1, begun)[0] == begun
+    assert recipe_from_flags(parse("--recipe shapes --num-epochs 25".split()), 1, begun)[0] == begun.set(epochs=25)
+    pathlib.Path("shapes.json").write_text(json.dumps(begun.set(epochs=9).to_json()))
+    assert recipe_from_flags(parse(["--recipe", "shapes.json"]), 1, begun)[0].epochs == 9
+    assert recipe_from_flags(parse(["--recipe", "efficient"]), 1, begun)[0].epochs == get_recipe("efficient").epochs
+
+
+@pytest.mark.parametrize(
+    "flags, lines",
+    [
+        ("--lr-mode cosine --lr-decay 0.1", ["--lr-decay 0.1: not used with --lr-mode cosine"]),
+        ("--lr-mode constant --lr-decay-period 2", ["--lr-decay-period 2: not used with --lr-mode constant"]),
+        (
+            "--lr-mode poly --lr-decay-epoch 2,3 --lr-decay 0.1",
+            [f"--{flag}: not used with --lr-mode poly" for flag in ("lr-decay 0.1", "lr-decay-epoch 2,3")],
+        ),
+        (
+            "--lr-mode step --lr-decay-epoch 2,3 --lr-decay-period 2",
+            ["--lr-decay-epoch 2,3: not used with --lr-decay-period 2"],
+        ),
+        ("--lr-mode step --lr-decay-epoch 2 --lr-decay 0.1", []),
+        ("--lr-mode step --set cosine=on", ["--set cosine takes the place of step_decay"]),
+        ("--set plateau.patience=3", ["--set plateau takes the place of step_decay"]),
+        ("--lr-mode plateau --set plateau.patience=3", []),
+    ],
+)
+def test_what_is_said_of_a_decay_is_used_or_told_of(flags, lines):
+    assert recipe_from_flags(parse(f"{RECORDS} --num-epochs 90 {flags}".split()), 1)[1] == lines
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--recipe cifar10_2015 --batch-size 96 --set bn_batch=null",
+        "--recipe cifar10_2015 --accumulate 2 --set bn_batch=null",
+        "--recipe cifar10_2015 --sync-bn --set bn_batch=null",
+        "--recipe vgg16 --input-size 320 --set side=[320,320]",
+        "--recipe vgg16 --set input_size=320 --set side=[320,320]",
+        "--recipe fast16 --train-size 96 --resizing off",
+        "--recipe shapes --init data:pca --use-pretrained train.rec --set data_dependent_init=off",
+        "--recipe shapes --class-weights balanced --sampling balanced --set class_weights=off",
+        "--recipe shapes --set clip_gradients.norm=0 --set clip_gradients.value=0.5",
+        "--recipe shapes --set resizing.epochs=[2,4] --set resizing.sizes=[16,24]",
+    ],
+)
+def test_what_goes_together_in_the_end_is_taken(line):
+    """In whatever order it was said; without its last word it is refused."""
+    assert recipe(line) == Recipe.from_json(recipe(line).to_json())
+    with pytest.raises(Refused):
+        recipe(line.rpartition(" --")[0])
+
+
+@pytest.mark.parametrize("flag", ["--use-pretrained", "--resume-params"])
+def test_a_run_goes_on_from_its_own_start(flag):
+    """Which was a checkpoint: the run that it is of has ended since, or is gone, or is one at a hub that is silent."""
+    file = pathlib.Path("other") / "checkpoints" / "step-000000003.safetensors"
+    begun = recipe("--recipe shapes --model resnet18_v1d").set(pretrained=f"{file.absolute()}#parameter")
+
+    def again(source, begun):
+        return recipe_from_flags(parse(["--recipe", "shapes", "--model", begun.model, flag, source]), 1, begun)[0]
+
+    assert again("other", begun) == begun
+    file.parent.mkdir(parents=True)
+    (file.parent.parent / "final.params").touch()
+    assert again("other", begun) == begun
+    assert again("train.rec", begun).pretrained == str(pathlib.Path("train.rec").absolute())
+    begun = begun.set(pretrained=f"hf-hub:me/ours@{'a' * 40}")
+    assert again("hf-hub:me/ours", begun) == again("hf-hub:me/ours@main", begun) == begun
+
+
+def test_a_teacher_of_a_hub_stays_that_of_the_run():
+    begun = recipe("--recipe shapes").add(Distillation(f"hf-hub:me/ours@{'a' * 40}"))
+    assert recipe_from_flags(parse(["--teacher", "hf-hub:me/ours"]), 1, begun)[0] == begun
 
 
 def test_a_plateau_by_flags():

@@ -1,11 +1,14 @@
 """--optimizer, --ema, --clip-grad and --sam: what they make of a recipe."""
 
+import json
+
 import pytest
 
 from gluon_tricks.cli import command_line
 from gluon_tricks.cli.detect import main as detect
 from gluon_tricks.cli.train import main as train
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tricks import ClipGradients, DecoupledDecay, Ema, Sam, TrustRatio
 
 CHANGED = (ClipGradients, DecoupledDecay, Ema, Sam, TrustRatio)
@@ -32,13 +35,46 @@ def test_optimisers(name, optimizer, tricks):
     assert recipe.optimizer_and_numbers()[0] == name
 
 
-@pytest.mark.parametrize("name", ["adamw", "lars", "lamb"])
-def test_another_rate_is_asked_for(name):
-    with pytest.raises(
-        Refused, match=f"--optimizer {name} takes another learning rate than the recipe's nag: give --lr"
-    ):
-        meant("--optimizer", name)
-    assert meant("--optimizer", name, "--set", "lr=0.5")[0].lr == 0.5
+FROM = {"nag": Recipe(), "lars": Recipe(optimizer="sgd", tricks=(TrustRatio(),)), "adam": Recipe(optimizer="adam")}
+FROM["lamb"] = FROM["adam"].add(DecoupledDecay(), Ema(), TrustRatio())
+
+
+@pytest.mark.parametrize(
+    "old, name",
+    [
+        *(("nag", name) for name in ("adam", "adamw", "lars", "lamb")),
+        ("lars", "sgd"),
+        ("lars", "lamb"),
+        ("adam", "nag"),
+    ],
+)
+def test_an_optimiser_of_another_kind_asks_for_a_rate(old, name, tmp_path):
+    (tmp_path / "recipe.json").write_text(json.dumps(FROM[old].to_json()))
+    words = ["--recipe", str(tmp_path / "recipe.json"), "--optimizer", name]
+    says = f"--optimizer {name} takes another learning rate than the recipe's {old}: give --lr"
+    with pytest.raises(Refused, match=says):
+        meant(*words)
+    assert meant(*words, "--set", "lr=0.5")[0].lr == meant(*words, "--lr", "0.5")[0].lr == 0.5
+
+
+@pytest.mark.parametrize("old, name", [("nag", "sgd"), ("adam", "adamw"), ("lamb", "lamb")])
+def test_one_of_the_same_kind_takes_the_recipes_rate(old, name, tmp_path):
+    (tmp_path / "recipe.json").write_text(json.dumps(FROM[old].to_json()))
+    assert meant("--recipe", str(tmp_path / "recipe.json"), "--optimizer", name)[0].lr is None
+
+
+@pytest.mark.parametrize(
+    "old, name, tricks",
+    [
+        ("lamb", "lamb", (DecoupledDecay(), Ema(), TrustRatio())),
+        ("lamb", "adamw", (DecoupledDecay(), Ema())),
+        ("lars", "lamb", (DecoupledDecay(), TrustRatio())),  # trust_ratio comes after what it is to follow
+    ],
+)
+def test_tricks_are_replaced_in_their_place(old, name, tricks, tmp_path):
+    (tmp_path / "recipe.json").write_text(json.dumps(FROM[old].to_json()))
+    recipe, found = meant("--recipe", str(tmp_path / "recipe.json"), "--optimizer", name, "--lr", "0.1")
+    assert found == tricks and recipe.optimizer_and_numbers()[0] == name
 
 
 def test_a_run_that_goes_on_keeps_its_numbers():

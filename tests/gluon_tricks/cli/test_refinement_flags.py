@@ -43,6 +43,8 @@ def test_flags(words, expected):
     [
         (Mixup(0.4, 2), "--cutmix", MixupOrCutMix(0.4, 1.0, off_epochs=2)),
         (CutMix(0.5), "--mixup", MixupOrCutMix(0.2, 0.5)),
+        (Mixup(0.4, 2, "image", "permuted"), "--cutmix", MixupOrCutMix(0.4, 1.0, 0.5, 2, "image", "permuted")),
+        (CutMix(0.5, per="image"), "--mixup", MixupOrCutMix(0.2, 0.5, per="image")),
         (CutMix(0.5), "--cutmix-alpha 0.7", CutMix(0.7)),
         (MixupOrCutMix(cut=0.9), "--mixup-alpha 0.3", MixupOrCutMix(0.3, cut=0.9)),
         (StochasticDepth(0.3, "batch"), "--drop-path 0.2", StochasticDepth(0.2, "batch")),

@@ -1,11 +1,12 @@
 """What all training commands do before the first step."""
 
+import json
 import types
 
 import mxnet as mx
 import pytest
 
-from gluon_tricks.cli import training
+from gluon_tricks.cli import command_line, train, training
 from gluon_tricks.core.errors import Refused
 
 
@@ -37,3 +38,34 @@ def test_gpus_that_are_not_there_are_refused_before_ranks_meet(monkeypatch):
     args = types.SimpleNamespace(save_dir=None, logging_file=None, num_gpus=99)
     with pytest.raises(Refused, match="99"):
         training._what_to_train(args, None, None, False)
+
+
+@pytest.mark.parametrize(
+    "events, devices",
+    [
+        ([("start", 1, ["gpu(0)", "gpu(1)"]), ("resume", 1, ["cpu(0)"])], 2),
+        ([("warning", 7, []), ("start", 8, ["gpu(0)"]), ("start", 4, ["gpu(0)"])], 8),
+        ([("resume", 4, ["gpu(0)"])], 0),
+        ([("start", None, ["gpu(0)"]), ("start", 4, ["gpu(0)"])], 0),
+        ([], 0),
+    ],
+)
+def test_the_devices_that_a_run_began_on(events, devices, tmp_path):
+    """Those of its first start: a run that was lost before its first checkpoint has two."""
+    lines = [json.dumps(dict(event=kind, ranks=ranks, contexts=contexts)) for kind, ranks, contexts in events]
+    (tmp_path / "events.jsonl").write_text("\n".join(lines))
+    assert training._began_on(tmp_path) == devices
+
+
+def test_the_devices_that_a_run_began_on_are_told_of_its_recipe(tmp_path, monkeypatch):
+    """A line of GluonCV's whose rate is a rank's: the run began on 8, and goes on with one."""
+    args = command_line.parse(["--script", "train_horovod", "--recipe", "shapes", "--lr", "0.05"])
+    begun, _ = command_line.recipe_from_flags(args, 8)
+    (tmp_path / "recipe.json").write_text(json.dumps(begun.to_json()))
+    (tmp_path / "events.jsonl").write_text('{"event": "start", "ranks": 8, "contexts": ["cpu(0)"]}')
+    seen = []
+    monkeypatch.setattr(training, "train_and_evaluate", lambda recipe, *_: seen.append(recipe) or 1 / 0)
+    words = ["--script", "train_horovod", "--recipe", "shapes", "--lr", "0.05", "--batch-size", "128"]
+    with pytest.raises(ZeroDivisionError):
+        train.main([*words, "--resume", "auto", "--save-dir", str(tmp_path), "--num-gpus", "0"])
+    assert seen == [begun]

@@ -2,6 +2,8 @@ import os
 import sys
 import time
 
+import pytest
+
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import (
     as_utf8,
@@ -99,3 +101,11 @@ def test_a_password_in_an_address_is_not_shown():
     assert without_password("https://host/?sig=s3cret/a", "https://host/?sig=s3cret/a") == "https://host/?***"
     assert without_password("at host:80/a@b (port 80)", "http://host:80/a@b") == "at host:80/a@b (port 80)"
     assert without_password("from https://host/a@b", "https://host/a@b") == "from https://host/a@b"
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_a_closed_stream_takes_everything(name, monkeypatch):
+    monkeypatch.setattr(sys, name, None)
+    with harmless_output():
+        print("x", file=getattr(sys, name), flush=True)
+    assert getattr(sys, name) is None

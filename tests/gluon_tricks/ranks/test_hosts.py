@@ -3,11 +3,13 @@
 import os
 import pathlib
 import socket
+import types
 
 import pytest
 
 from gluon_tricks.cli import launch
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.ranks.failure import Failure
 from gluon_tricks.ranks.hosts import Host, check_hosts, parse_hosts
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -16,6 +18,45 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 def test_words_for_horovodrun_with_half_a_quotation(capsys):
     assert launch.main(["-np", "1", "--horovodrun", "'--verbose", "--", __file__]) == 2
     assert capsys.readouterr().err == 'refused: --horovodrun "\'--verbose": No closing quotation\n'
+
+
+@pytest.mark.parametrize(
+    "words, run, resumed",
+    [
+        ("--save-dir RUN --lr 0.1", "RUN", None),
+        ("--save-dir=RUN --resume=auto", "RUN", "auto"),
+        ("--save-d RUN --resume auto", "RUN", "auto"),
+        ("--save-di=a=b --resume-params x", "a=b", None),
+        ("--save-dir a --save-dir RUN", "RUN", None),
+        ("--save-frequency 3 --save-plot-dir x --seed 5", None, None),
+        ("--resume --save-dir", "", "--save-dir"),
+    ],
+)
+def test_flags_of_the_job(words, run, resumed):
+    """Both spellings, and the beginning of a name that is no other's."""
+    assert launch.value_of("--save-dir", words.split()) == run
+    assert launch.value_of("--resume", words.split()) == resumed
+
+
+@pytest.mark.parametrize("said", [["--save-dir=RUN"], ["--save-d", "RUN", "--resume=auto"]])
+def test_a_lost_job_is_started_again_with_its_own_flags(said, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    jobs = []
+
+    class Job:
+        stops, lives = 0, types.SimpleNamespace(has_begun=lambda: True)
+
+        def __init__(self, command, *rest, **named):
+            jobs.append([*command])
+
+        def wait(self, stuck_after):
+            return Failure(0, -9) if len(jobs) == 1 else None
+
+    monkeypatch.setattr(launch.launcher, "horovodrun", lambda: "horovodrun")
+    monkeypatch.setattr(launch.launcher, "Launch", Job)
+    assert launch.main(["-np", "1", "--max-restarts", "1", "--", "gluon-tricks", "train", *said]) == 0
+    first, again = (job[job.index(said[0]) :] for job in jobs)
+    assert first == said and again == [*said, *([] if "--resume=auto" in said else ["--resume", "auto"])]
 
 
 def test_hosts():

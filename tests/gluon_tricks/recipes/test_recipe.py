@@ -11,7 +11,7 @@ from gluon_tricks.recipes.recipe import Recipe, apply_setting
 from gluon_tricks.recipes.registry import get_recipe, list_recipes
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.training.loop import train_and_evaluate
-from gluon_tricks.tricks import TRICKS, LabelSmoothing, Mixup, Trick, Warmup
+from gluon_tricks.tricks import TRICKS, CutMix, LabelSmoothing, Mixup, MixupOrCutMix, Trick, Warmup
 
 
 @pytest.mark.parametrize("name", list_recipes())
@@ -47,6 +47,16 @@ def test_settings():
     assert (recipe.epochs, recipe.lr, recipe.net) == (7, 0.3, {"final_drop": 0.5})
     assert recipe.tricks == (Warmup(2), Mixup(0.4), LabelSmoothing(0.1))
     assert apply_setting(recipe, "mixup=off").tricks == (Warmup(2), LabelSmoothing(0.1))
+
+
+@pytest.mark.parametrize("present, other", [(MixupOrCutMix(), "mixup"), (Mixup(), "cut_mix"), (CutMix(), "mixup")])
+def test_a_number_of_another_mixing_does_not_take_it_away(present, other):
+    recipe, label = Recipe(tricks=(present,)), present.label()
+    says = f"--set {other}.alpha: the recipe has {label}: set {label}.NAME, or {other}=on before it, which takes its"
+    with pytest.raises(Refused, match=says):
+        apply_setting(recipe, f"{other}.alpha=0.1")
+    changed = apply_setting(apply_setting(recipe, f"{other}=on"), f"{other}.alpha=0.1")
+    assert [(trick.label(), trick.alpha) for trick in changed.tricks] == [(other, 0.1)]
 
 
 @pytest.mark.parametrize(

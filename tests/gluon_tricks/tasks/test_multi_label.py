@@ -324,6 +324,14 @@ def test_the_documents_numbers():
     assert get_model("caffenet").preprocessing.input_size == 227
 
 
+def test_a_named_recipe_goes_on_for_the_runs_epochs():
+    parser = tag.flags.tag_parser("x", tag.own_flags)
+    first = parser.parse_args("--recipe tags_scenes --num-epochs 11 --test-crops 3".split())
+    begun, _ = tag.recipe_from_flags(first, 1)
+    again, _ = tag.recipe_from_flags(parser.parse_args(["--recipe", "tags_scenes"]), 1, begun)
+    assert (begun.epochs, begun.test_crops) == (11, 3) and again == begun
+
+
 def test_the_recipe_of_flags(tmp_path):
     args = tag.flags.tag_parser("x", tag.own_flags).parse_args(
         ["--data", str(tmp_path), "--init", "data:kmeans", "--batch-size", "5", "--optimizer", "adam", "--mixup"]

@@ -374,6 +374,22 @@ def test_a_run_that_goes_on_says_what_it_stands_on(tmp_path):
     path.write_text(json.dumps(begun.to_json()))
     assert words(f"--recipe {path} {flags}", DETECTION, "voc", dense) == dense
     assert words(f"--recipe {path} --base-params=", DETECTION, "voc").base_params == ""
+    begun = begun.set(base_params=f"hf-hub:me/ours@{'a' * 40}")  # of a hub that is silent now
+    assert words("--base-params hf-hub:me/ours", DETECTION, "voc", begun) == begun
+
+
+def test_a_base_in_the_place_of_a_start():
+    """In whatever order it is said."""
+    begun = SEGMENTATION["scenes"].set(init="paper").resolved()
+    assert words("--base-params b --set init=", SEGMENTATION, "ade20k", begun).init == ""
+    with pytest.raises(Refused, match="init is paper, for a base that starts anew, and base_params"):
+        words("--base-params b", SEGMENTATION, "ade20k", begun)
+
+
+def test_a_named_recipe_goes_on_for_the_runs_epochs():
+    begun = SEGMENTATION["scenes"].set(epochs=11, rollbacks=7).resolved()
+    assert words("--recipe fcn_scenes", SEGMENTATION, "ade20k", begun) == begun
+    assert words("--recipe fcn_scenes --epochs 12", SEGMENTATION, "ade20k", begun) == begun.set(epochs=12)
 
 
 def test_flags_change_what_they_name():

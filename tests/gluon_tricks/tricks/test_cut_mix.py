@@ -100,6 +100,24 @@ def test_each_batch_is_mixed_or_cut_as_drawn():
     assert 70 < cut < 130  # a standard deviation is 8.7
 
 
+@pytest.mark.parametrize("cut", [0.0, 1.0])
+def test_either_has_one_share_for_all_or_one_for_each_image(cut):
+    """Row i is lam_i e_i + (1 - lam_i) e_(3-i): with its columns mirrored it adds up to e_i + e_(3-i)."""
+    images, target = batch(side=32)
+    for per, alike in (("batch", True), ("image", False)):
+        of_mixed = MixupOrCutMix(1.0, 1.0, cut, per=per).batch(images, target, DRAW)[1].asnumpy()
+        assert np.allclose(of_mixed + of_mixed[:, ::-1], np.eye(4) + np.eye(4)[::-1], atol=1e-6)
+        assert (len({*np.diag(of_mixed).round(6).tolist()}) == 1) == alike
+
+
+@pytest.mark.parametrize("cut, kind", [(0.0, Mixup), (1.0, CutMix)])
+def test_permuted_partners_are_those_of_the_one_that_is_drawn(cut, kind):
+    images, target = batch(count=8)
+    mixed = MixupOrCutMix(1.0, 1.0, cut, partner="permuted").batch(images, target, DRAW)[1].asnumpy()
+    np.testing.assert_array_equal(mixed, kind(1.0, partner="permuted").batch(images, target, DRAW)[1].asnumpy())
+    assert not np.array_equal(mixed, kind(1.0).batch(images, target, DRAW)[1].asnumpy())
+
+
 def test_a_recipe_mixes_in_one_way():
     recipe = Recipe().add(Mixup(0.4)).add(CutMix())
     assert recipe.tricks == (CutMix(),)
@@ -115,6 +133,8 @@ def test_a_recipe_mixes_in_one_way():
         (lambda: CutMix(partner="next"), "partner must be 'reversed' or 'permuted'"),
         (lambda: MixupOrCutMix(cut=1.5), "cut must lie in"),
         (lambda: MixupOrCutMix(mixup_alpha=-1), "alpha must be 0, or 0.0001 and more"),
+        (lambda: MixupOrCutMix(per="step"), "per must be 'batch' or 'image'"),
+        (lambda: MixupOrCutMix(partner="next"), "partner must be 'reversed' or 'permuted'"),
     ],
 )
 def test_numbers_without_sense_are_refused(make, words):
