@@ -49,11 +49,13 @@ from gluon_tricks.core.reading import expanded
 from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
+from gluon_tricks.networks.load import is_there, starting_point
 from gluon_tricks.paper import cells, estimate, figures, pictures, power, tables
 from gluon_tricks.paper.comparison import Comparison, compare
 from gluon_tricks.paper.scales import get_scale, scales_of
 from gluon_tricks.recipes.registry import TABLES, get_table
 from gluon_tricks.recipes.tables.rows import Table
+from model_zoo import published
 
 _FORMS = {
     ".md": tables.markdown,
@@ -208,12 +210,21 @@ def _networks(args: argparse.Namespace) -> dict[str, str]:
             raise Refused(f"--network {given}: give NAME=SRC, such as {names[-1]}=caffenet.params")
         if names:
             require_known(name, names, "network", args.what)
-            if not os.path.lexists(source):
-                raise Refused(f"--network {given}: there is no file {source}")
         elif found:
             raise Refused(f"--network {given}: {args.what} starts from one network; give it once")
-        found.update({name: os.path.abspath(source)} if names else {"": given})
+        found.update({name: _caffenet(given, source)} if names else {"": given})
     return found
+
+
+def _caffenet(given: str, source: str) -> str:
+    """A SRC of --network as recipes have it. Args: given: to --network."""
+    try:
+        start = starting_point(os.path.abspath(expanded(source)) if is_there(source) else source, "caffenet")
+        if published.is_tag(start) or start == "true":
+            published.lookup("caffenet")  # which refuses it: there is none
+    except Refused as error:
+        raise Refused(f"--network {given}: {error}") from None
+    return start
 
 
 def _names(text: str, names: list[str], what: str, table: Table) -> list[str]:

@@ -2,6 +2,7 @@
 
 import collections
 import csv
+import json
 import os
 import pathlib
 import re
@@ -15,6 +16,7 @@ import cv2
 import mxnet as mx
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from gluon_tricks.cli import reproduce as script
 from gluon_tricks.core.commands import words_of
@@ -22,6 +24,7 @@ from gluon_tricks.data.builtin import scenes, shapes
 from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records
 from gluon_tricks.paper import run_cells
+from gluon_tricks.recipes.recipe import Recipe
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -324,7 +327,9 @@ def test_a_look_changes_nothing(tmp_path, capsys):
         (["magic_table2", "--network", "wang=x"], "--network wang=x: nothing of magic_table2 starts from a trained"),
         (["magic_table3", "--network", "x"], "--network x: give NAME=SRC, such as krizhevsky=caffenet.params"),
         (["magic_table3", "--network", "wong=x"], "no network 'wong' in magic_table3: did you mean wang"),
-        (["magic_table3", "--network", "wang=none"], "--network wang=none: there is no file none"),
+        (["magic_table3", "--network", "wang=none"], "--network wang=none: there is no run or file none"),
+        (["magic_table3", "--network", "wang=caffenet"], "wang=caffenet: no parameters of caffenet were published"),
+        (["magic_table3", "--network", "wang=vgg16"], "wang=vgg16: --model caffenet contradicts vgg16"),
         (["magic_table1", "--base-data", "x"], "magic_table1 has no base networks; name its images with --data"),
         (["table5", "--scale", "imagenette", "--plan"], "name their folder with --data"),
         (["table5"], "there is no train.rec and val.rec in ~/.mxnet/datasets/imagenet/rec"),
@@ -381,6 +386,28 @@ def test_refusals(words, says, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert script.main([*words, "--runs", str(tmp_path)]) == 2
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "source, start",
+    [
+        ("run/../a.params", "HERE/a.params"),
+        ("net.pth#state_dict_ema", "HERE/net.pth#state_dict_ema"),
+        ("run", "HERE/run/final.params"),
+        ("hf-hub:me/caffenet", "hf-hub:me/caffenet@COMMIT"),
+    ],
+)
+def test_a_row_starts_from_any_form_of_a_trained_network(source, start, tmp_path, monkeypatch, local_hub):
+    monkeypatch.chdir(tmp_path)
+    local_hub.files = {("me/caffenet", "model.safetensors"): safetensors.numpy.save({"a": np.zeros(1)})}
+    for name in ("a.params", "net.pth", "run/final.params"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    (tmp_path / "run" / "recipe.json").write_text(json.dumps(Recipe(model="caffenet").to_json()))
+    found = script._networks(script.parse("", ["magic_table3", "--network", f"wang={source}"]))
+    commit = local_hub.commit("me/caffenet") if "COMMIT" in start else ""
+    assert found == {"wang": start.replace("HERE", str(tmp_path)).replace("COMMIT", commit)}
 
 
 def test_a_file_holds_no_runs(capsys):
