@@ -7,6 +7,7 @@ as in GluonCV; a recipe's batch_size is global.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import pathlib
 from collections.abc import Sequence
 
@@ -25,12 +26,13 @@ from gluon_tricks.cli.photos import (
 from gluon_tricks.cli.refinement_flags import with_refinements
 from gluon_tricks.cli.schedule_flags import numbers, told_of_decay, with_schedule
 from gluon_tricks.cli.selection import with_selection
+from gluon_tricks.cli.set_flag import with_setting
 from gluon_tricks.cli.size_flags import with_sizes
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.together import one_after_another
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
-from gluon_tricks.networks.load import may_have_meant, model_of, starting_point
-from gluon_tricks.recipes.recipe import Recipe, apply_setting
+from gluon_tricks.networks.load import as_kept, may_have_meant, model_of, starting_point
+from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.registry import get_recipe, is_cell, recipe_going_on
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.registry import require_task
@@ -90,7 +92,7 @@ def changed_by_flags(
             if key == "pretrained":  # a tag such as 121e1579 would be read as a number
                 recipe = _from_trained(recipe, text, "--set pretrained", named=True, begun=begun)
             else:
-                recipe = apply_setting(recipe, setting)
+                recipe = with_setting(recipe, setting, begun)
     recipe = recipe.checked()
     if begun is not None and args.recipe is None:
         recipe = recipe.in_order_of(begun)
@@ -173,7 +175,14 @@ _FIELDS += (
 def _with_fields(recipe: Recipe, args: argparse.Namespace, begun: Settings | None) -> Recipe:
     given = {field: getattr(args, field) for field in _FIELDS if getattr(args, field) is not None}
     if given.get("init", "").startswith("data:"):
-        recipe = recipe.add(DataDependentInit(filters=given.pop("init").removeprefix("data:")))
+        old = (trick for trick in recipe.tricks if isinstance(trick, DataDependentInit))
+        filters = given.pop("init").removeprefix("data:")
+        recipe = recipe.add(dataclasses.replace(next(old, DataDependentInit()), filters=filters))
+    elif "init" in given:
+        for trick in recipe.tricks:
+            recipe = recipe.without(trick.label()) if trick.replaces_weights else recipe
+    if given.get("shallow"):
+        given["shallow"] = as_kept(given["shallow"], getattr(begun, "shallow", ""))
     for flag, field in (("rgb_mean", "mean"), ("rgb_std", "std")):
         if getattr(args, flag):
             given[field] = numbers(getattr(args, flag), f"--{flag.replace('_', '-')}")

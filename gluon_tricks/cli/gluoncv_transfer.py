@@ -16,6 +16,7 @@ from gluon_tricks.cli import gluoncv_flags
 from gluon_tricks.core.arguments import MOST_GPUS, whole
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import expanded
+from gluon_tricks.data.annotations.boxes import VOC_CLASSES
 from gluon_tricks.recipes.named.detection_segmentation import GLUONCV
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.transfer import VOC_IMAGES, DetectionRecipe, SegmentationRecipe, TransferRecipe
@@ -160,7 +161,8 @@ def _faster_rcnn(
 
 
 def _warmup(recipe: DetectionRecipe, args: argparse.Namespace) -> Warmup:
-    images = VOC_IMAGES.get(recipe.train_splits) if recipe.dataset == "voc" and not recipe.class_names else None
+    of_voc = recipe.dataset == "voc" and recipe.class_names in ((), VOC_CLASSES)  # a run that goes on names them
+    images = VOC_IMAGES.get(recipe.train_splits) if of_voc else None
     try:
         steps = int(args.lr_warmup)
     except ValueError:

@@ -7,7 +7,7 @@ import dataclasses
 from typing import Any
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.networks.load import SOURCE, pinned
+from gluon_tricks.networks.load import SOURCE, as_kept
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tricks import (
@@ -76,7 +76,7 @@ def with_refinements(recipe: Recipe, args: argparse.Namespace, form: str, begun:
         recipe = _with_trick(recipe, LabelSmoothing, True, {"form": form}, {"eps": args.label_smoothing})
     given = {"temperature": args.temperature, "hard_weight": args.hard_weight}
     teachers = (trick.teacher for trick in getattr(begun, "tricks", ()) if isinstance(trick, Distillation))
-    given["teacher"] = pinned(args.teacher, next(teachers, "")) if args.teacher else None
+    given["teacher"] = as_kept(args.teacher, next(teachers, "")) if args.teacher else None
     if args.hard_weight is not None:
         given["form"] = "gluoncv"  # the one that has such a weight
     flags = "--temperature and --hard-weight go with --teacher RUN"

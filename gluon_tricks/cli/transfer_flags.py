@@ -15,6 +15,7 @@ from gluon_tricks.cli.optimizer_flags import with_optimizer
 from gluon_tricks.cli.parts import with_parts
 from gluon_tricks.cli.schedule_flags import numbers, told_of_decay
 from gluon_tricks.cli.selection import class_names
+from gluon_tricks.cli.set_flag import with_setting
 from gluon_tricks.core.arguments import MOST_THREADS, Parser, whole
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import expanded
@@ -22,12 +23,11 @@ from gluon_tricks.core.together import one_after_another
 from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.annotations.coco_files import looks_like_coco
 from gluon_tricks.networks.load import SOURCE, is_there, means_published, model_of, pinned
-from gluon_tricks.recipes.recipe import apply_setting
 from gluon_tricks.recipes.registry import is_cell, list_recipes, recipe_going_on
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.transfer import TransferRecipe
 from gluon_tricks.tasks.registry import require_task
-from gluon_tricks.tricks import NoBiasDecay, StepDecay, Warmup
+from gluon_tricks.tricks import NoBiasDecay, Plateau, StepDecay, Warmup
 
 _FIELDS = {  # flag -> field
     "base": "model",
@@ -164,7 +164,7 @@ def recipe_from_flags(
         by_flags, said = _with_flags(before, args, (devices, begun_on or devices), begun, script)
         recipe = by_flags
         for setting in args.set:
-            recipe = apply_setting(recipe, setting)
+            recipe = with_setting(recipe, setting, begun)
     recipe = recipe.checked()
     if begun is not None and args.recipe is None:
         recipe = recipe.in_order_of(begun)
@@ -247,7 +247,10 @@ def _of_own_data(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _with_schedule(recipe: TransferRecipe, args: argparse.Namespace) -> TransferRecipe:
-    if args.lr_decay is not None or args.lr_decay_epoch:
+    plateau = next((trick for trick in recipe.tricks if isinstance(trick, Plateau)), None)
+    if plateau and args.lr_decay is not None and not args.lr_decay_epoch:
+        recipe = recipe.add(dataclasses.replace(plateau, by=args.lr_decay))
+    elif args.lr_decay is not None or args.lr_decay_epoch:
         old = next((trick for trick in recipe.tricks if isinstance(trick, StepDecay)), None)
         if old is None and not args.lr_decay_epoch:
             raise Refused(f"--lr-decay {args.lr_decay} goes with --lr-decay-epoch: {recipe.name} has no step decay")

@@ -121,6 +121,15 @@ def pinned(source: str, begun: str = "") -> str:
     return begun if begun and may_have_meant(source, begun) else hub.pinned(source)
 
 
+def as_kept(source: str, begun: str = "") -> str:
+    """SRC as a recipe keeps it, to mean the same tomorrow and in another folder: pinned, or by its whole path.
+
+    Args:
+        begun: as of pinned.
+    """
+    return str(expanded(source).absolute()) if is_there(source) else pinned(source, begun)
+
+
 def may_have_meant(source: str, begun: str) -> bool:
     """Whether SRC may be what a run began with, of which nothing but its name is looked at.
 

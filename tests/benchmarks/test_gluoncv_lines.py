@@ -9,6 +9,7 @@ import pytest
 from benchmarks import gluoncv_lines
 from gluon_tricks.cli import command_line, detect, flags, gluoncv_flags, segment, training, transfer_flags
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.data.annotations.boxes import VOC_CLASSES
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.tricks import LabelSmoothing, Mixup, NoBiasDecay, StepDecay, Warmup, ZeroGamma
 from model_zoo import list_models
@@ -173,6 +174,9 @@ def test_what_a_detectors_flags_mean():
         assert f"--{flag}: " in told
     again = meant(detect, "--network resnet101_v1d --gpus 0,1 --batch-size 2", 2, recipe)[0]
     assert again == recipe  # a run that goes on has what no flag gives
+    begun = recipe.set(class_names=VOC_CLASSES)
+    line = "--network resnet101_v1d --gpus 0,1 --lr-warmup 1000 --lr-warmup-factor 0.5"
+    assert meant(detect, line, 2, begun)[0] == begun
 
 
 def test_what_a_segmenters_flags_mean():

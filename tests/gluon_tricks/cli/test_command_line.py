@@ -1,5 +1,6 @@
 """GluonCV's command lines, and what they mean here."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -12,6 +13,7 @@ from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.registry import get_recipe
 from gluon_tricks.tricks import (
     Cosine,
+    DataDependentInit,
     Distillation,
     LabelSmoothing,
     LinearScaling,
@@ -247,6 +249,23 @@ def test_where_parameters_come_from(line, pretrained):
 
 def test_a_file_of_parameters_is_named_in_full(tmp_path):
     assert recipe("--use-pretrained train.rec").pretrained == str(tmp_path / "train.rec")
+    sets = "--set shallow=train.rec --set distillation.teacher=val.rec"
+    for flags in ("--shallow train.rec --teacher val.rec", sets):
+        named = recipe(f"--recipe shapes {flags}")
+        assert (named.shallow, named.tricks[-1].teacher) == (str(tmp_path / "train.rec"), str(tmp_path / "val.rec"))
+    assert recipe("--recipe shapes --shallow gone").shallow == "gone"
+
+
+def test_a_start_from_images_and_another_start():
+    """The filters are named, the other numbers stay those of the recipe; a start of another kind takes its place."""
+    begun = recipe("--recipe shapes --model vgg11 --init data:kmeans --set data_dependent_init.images=20")
+    (start,) = [trick for trick in begun.tricks if isinstance(trick, DataDependentInit)]
+    assert (start.filters, start.images) == ("kmeans", 20)
+    assert recipe_from_flags(parse(["--init", "data:kmeans"]), 1, begun)[0] == begun
+    other, _ = recipe_from_flags(parse(["--init", "data:pca"]), 1, begun)
+    assert dataclasses.replace(start, filters="pca") in other.tricks
+    plain, _ = recipe_from_flags(parse(["--init", "kaiming"]), 1, begun)
+    assert plain.init == "kaiming" and plain.tricks == begun.without(start.label()).tricks
 
 
 def test_rounds_and_synchronised_statistics():

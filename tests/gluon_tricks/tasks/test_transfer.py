@@ -35,7 +35,7 @@ from gluon_tricks.training import loop
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate
 from gluon_tricks.training.steps import Interrupted
-from gluon_tricks.tricks import CutMix, Mixup, PolyDecay, StepDecay, Warmup, ZeroGamma
+from gluon_tricks.tricks import CutMix, Mixup, Plateau, PolyDecay, StepDecay, Warmup, ZeroGamma
 from model_zoo import get_model, weights
 
 TINY = {
@@ -398,6 +398,8 @@ def test_flags_change_what_they_name():
     )
     assert (recipe.model, recipe.lr, recipe.batch_size) == ("resnet50_v1d", 0.002, 6)  # 3 on each of two devices
     assert recipe.tricks == (Warmup(500 / 4137, start_factor=1 / 3), StepDecay((3.0, 4.0), 0.5))
+    plateau = words("--set plateau=on", SEGMENTATION, "ade20k")
+    assert Plateau(by=0.5) in words("--lr-decay 0.5", SEGMENTATION, "ade20k", plateau).tricks
     recipe = words(
         "--dataset masks --num-classes 11 --void 11 --crop-size 96 --set aux_weight=0", SEGMENTATION, "ade20k"
     )
