@@ -210,6 +210,7 @@ def test_every_task_has_its_record_and_all_of_the_protocol():
 # system's own, those in a scratch folder that the program has just made, and what was opened there already.
 OPENED = {
     "gluon_tricks.core.commands": ("open(os.devnull, 'w')",),
+    "gluon_tricks.core.wording": ("open(os.devnull, 'w')",),
     "gluon_tricks.core.environment": (
         "pathlib.Path(f'/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list').read_text('ascii')",
         "pathlib.Path('/proc/cpuinfo').read_text(encoding='utf-8')",
