@@ -171,10 +171,12 @@ CIFAR networks end at stride 4.
 
 `blur` changes what a network computes and none of its parameters, and `drop_path` nothing but training. A run, a
 `.safetensors` file of `weights.save` or of `gluon-tricks convert`, and an export say `blur`, `dilated`, `hidden`,
-`batch_norm`, `depth`, MXNet's normalisation layers and their numbers, and are read as they were built; other files do
-not: say `get_model("resnet18_v1b", blur=True, pretrained=FILE)`. timm's `resnetblur18`, `resnetblur50`,
+`batch_norm`, `depth`, `use_aux`, MXNet's normalisation layers and their numbers, and are read as they were built;
+other files do not: say `get_model("resnet18_v1b", blur=True, pretrained=FILE)`. timm's `resnetblur18`, `resnetblur50`,
 `resnetblur50d` and `resnetblur101d` are `resnet18_v1b`, `resnet50_v1b`, `resnet50_v1d` and `resnet101_v1d` with `blur`,
-and are read so from the hub.
+and are read so from the hub. `get_model`, `--use-pretrained`, `--resume-params` and `--base-params` refuse parameters
+of a network that has `blur`, `dilated` or other norms unless the new one is given them too. The other way round is
+allowed: an FCN's base network is dilated and starts from one that is not.
 
 `norm_layer` is called with `norm_kwargs` and, if it takes that, with `in_channels`. `use_global_stats` needs a layer
 that has it, as BatchNorm does; `cvjena_alexnet` and `cvjena_vgg19` need one that takes vectors too, as GroupNorm does

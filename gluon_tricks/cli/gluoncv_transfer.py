@@ -219,8 +219,9 @@ def _with_steps(
         recipe = recipe.set(wd=wd * each)
     if not new and args.lr is args.wd is None:
         return recipe, []
+    rate = recipe.base_lr()
     return recipe, [
-        f"the rate {recipe.lr * each:g} with weight decay {recipe.wd / each:g} is {recipe.lr:g} with {recipe.wd:g} "
+        f"the rate {rate * each:g} with weight decay {recipe.wd / each:g} is {rate:g} with {recipe.wd:g} "
         f"here: GluonCV divides a mean gradient by the {each:g} images of a device again; --recipe fcn_ade20k has the "
         "paper's"
     ]

@@ -62,7 +62,8 @@ class Comparable:
         return dataclasses.replace(self, **{name: getattr(other, name) for name in taken})
 
     def in_order_of(self, other: Comparable) -> Comparable:
-        """The recipe with its tricks in the order of those that do the same work in another; further ones are last."""
+        """The recipe with its tricks in the order of another, if that has the same or others for the same work."""
         places = {trick.slot(): place for place, trick in enumerate(other.tricks)}
-        ordered = sorted(self.tricks, key=lambda trick: places.get(trick.slot(), len(places)))
-        return dataclasses.replace(self, tricks=tuple(ordered))
+        if places.keys() != {trick.slot() for trick in self.tricks}:
+            return self
+        return dataclasses.replace(self, tricks=tuple(sorted(self.tricks, key=lambda trick: places[trick.slot()])))
