@@ -448,6 +448,15 @@ def test_what_is_said_of_imagenette_fast_is_as_the_records_have_it():
     assert f"before that at {before} after {then}" in text
 
 
+def test_what_is_said_of_cifar_fast_is_as_the_records_have_it():
+    rows, processor = (records("time_to_accuracy", f"cifar_fast-{what}.csv") for what in ("epochs", "processor"))
+    rows, last = list(rows), list(processor)[-1]
+    assert int(last["epoch"]) == len(rows) == get_recipe("cifar_fast").epochs
+    top1, text = f"{100 * float(rows[-1]['val_top1']):.2f} %", prose("docs/measured.md")
+    assert f"for {len(rows)} epochs, the first half on 24 px: {top1} top-1 of the 10,000 test images" in text
+    assert f"it took {last['processor_seconds']} s of processor time" in text
+
+
 def test_the_words_on_transfer_are_those_of_the_record():
     rows = list(records("tables", "small", "transfer_learning.csv"))
     tuned = {row["row"]: row for row in rows if row["row"].startswith("tuned") and row["mean_difference"]}

@@ -7,7 +7,6 @@ from gluon_tricks.tricks import (
     LinearDecay,
     Mixup,
     NoBiasDecay,
-    RandomErasing,
     Resizing,
     StepDecay,
     Warmup,
@@ -49,9 +48,9 @@ CIFAR10_2015 = CIFAR10.set(
     bn_batch=64,
 ).add(StepDecay((32_000 / _STEPS, 48_000 / _STEPS)))
 
-# For gluon-tricks benchmark time_to_accuracy: a sixth of the epochs.
-CIFAR_FAST = CIFAR10.set(name="cifar_fast", epochs=32, lr=0.2, wd=5e-4).add(
-    Warmup(4), LinearDecay(), NoBiasDecay(), LabelSmoothing(), RandomErasing(0.25), Ema(decay=0.999), Resizing((24,))
+# For gluon-tricks benchmark time_to_accuracy: an eighth of the epochs, the first half on images of 24 px.
+CIFAR_FAST = CIFAR10.set(name="cifar_fast", epochs=24, lr=0.2, wd=5e-4, dtype="float16").add(
+    Warmup(4), LinearDecay(), NoBiasDecay(), LabelSmoothing(), Ema(decay=0.999), Resizing((24,))
 )
 
 RECIPES = (CIFAR10, CIFAR10_MIXUP, CIFAR10_2015, CIFAR_FAST)
