@@ -179,9 +179,9 @@ def _make_stage(
 
 def _peers(name: str, hidden: int, batch_norm: bool) -> dict[str, Peer]:
     """The others have no norms between its layers, and hidden layers of the usual width."""
-    if name != "alexnet" or batch_norm:
+    if name != "alexnet":
         return {}
-    return built_there(_PEERS, **dict.fromkeys(_PEERS, hidden == HIDDEN_WIDTH))
+    return built_there(_PEERS, **dict.fromkeys(_PEERS, hidden == HIDDEN_WIDTH and not batch_norm))
 
 
 _PEERS = {

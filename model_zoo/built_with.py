@@ -99,7 +99,8 @@ def _hidden(keywords: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{key: True for key in ("blur", "dilated") if told.get(key)},
         **({"norm_layer": layer} if layer != "BatchNorm" else {}),
-        **{f"norm_kwargs.{key}": numbers[key] for key in ("num_groups", "epsilon") if key in numbers},
+        **({"norm_kwargs.num_groups": numbers["num_groups"]} if "num_groups" in numbers else {}),
+        **({"norm_kwargs.epsilon": numbers["epsilon"]} if numbers.get("epsilon", 1e-5) != 1e-5 else {}),  # MXNet's own
     }
 
 

@@ -33,7 +33,7 @@ from gluon_tricks.core.together import one_after_another
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.networks.load import as_kept, may_have_meant, model_of, starting_point
 from gluon_tricks.recipes.recipe import Recipe
-from gluon_tricks.recipes.registry import get_recipe, is_cell, recipe_going_on
+from gluon_tricks.recipes.registry import get_recipe, is_cell, is_file, recipe_going_on
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.registry import require_task
 from gluon_tricks.tricks import DataDependentInit, Distillation, StochasticDepth, ZeroGamma
@@ -94,7 +94,7 @@ def changed_by_flags(
             else:
                 recipe = with_setting(recipe, setting, begun)
     recipe = recipe.checked()
-    if begun is not None and args.recipe is None:
+    if begun is not None and not (args.recipe and is_file(args.recipe)):
         recipe = recipe.in_order_of(begun)
     _require_teachers(recipe)
     require_one_mean(recipe, args)

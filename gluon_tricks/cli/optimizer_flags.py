@@ -86,11 +86,11 @@ def _with_named(recipe: Settings, args: argparse.Namespace, rated: bool) -> Sett
 
 
 def _name_of(recipe: Settings) -> str:
-    """What --optimizer calls the recipe's."""
+    """What --optimizer calls the recipe's, or of one that it has no name for what it is made of."""
     changes = {type(trick) for trick in recipe.tricks if isinstance(trick, _CHANGES)}
     names = (
         name
         for name, (base, usual) in _OPTIMIZERS.items()
         if (base, changes) == (recipe.optimizer, {*map(type, usual)})
     )
-    return next(names, recipe.optimizer)
+    return next(names, " with ".join([recipe.optimizer, *sorted(kind.label() for kind in changes)]))

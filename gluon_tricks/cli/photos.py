@@ -87,8 +87,10 @@ def with_photos(
     """
     flag, folder = _flag(args)
     if begun is not None and asked.name == begun.name:  # the same command: what followed from the photos' number stays
-        kept = {} if args.recipe and is_file(args.recipe) else {"epochs": begun.epochs}  # a file says its own
-        recipe = recipe.set(batch_size=begun.batch_size, **kept)
+        if not (args.recipe and is_file(args.recipe)):
+            recipe = recipe.set(epochs=begun.epochs, batch_size=begun.batch_size)
+        elif begun.batch_size < recipe.batch_size:  # a file says its own, which few photos have made smaller
+            recipe = recipe.set(batch_size=begun.batch_size)
     if begun is not None and begun.photos and (not folder or _same(folder, begun.photos["folder"])):
         return _of_run(recipe, args, begun)
     before = recipe.photos if not folder else {}

@@ -19,7 +19,7 @@ def with_setting(recipe: Settings, setting: str, begun: Settings | None) -> Sett
     """
     key, _, text = setting.partition("=")
     source = json_or_text(text) if key in PLACES else None
-    if isinstance(source, str):
+    if isinstance(source, str) and source:  # else it is none
         setting = f"{key}={json.dumps(as_kept(source, _place(begun, key)))}"
     return apply_setting(recipe, setting)
 

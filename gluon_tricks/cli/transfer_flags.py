@@ -23,7 +23,7 @@ from gluon_tricks.core.together import one_after_another
 from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.annotations.coco_files import looks_like_coco
 from gluon_tricks.networks.load import SOURCE, is_there, means_published, model_of, pinned
-from gluon_tricks.recipes.registry import is_cell, list_recipes, recipe_going_on
+from gluon_tricks.recipes.registry import is_cell, is_file, list_recipes, recipe_going_on
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.transfer import TransferRecipe
 from gluon_tricks.tasks.registry import require_task
@@ -166,7 +166,7 @@ def recipe_from_flags(
         for setting in args.set:
             recipe = with_setting(recipe, setting, begun)
     recipe = recipe.checked()
-    if begun is not None and args.recipe is None:
+    if begun is not None and not (args.recipe and is_file(args.recipe)):
         recipe = recipe.in_order_of(begun)
     if begun is None and is_cell(recipe.base_params) and not is_there(recipe.base_params):
         raise Refused(

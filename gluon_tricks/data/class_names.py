@@ -66,8 +66,9 @@ def training_names(recipe: Recipe) -> tuple[str, ...] | None:
     if recipe.data in shapes.DATA_SETS:
         return tuple(shapes.CLASSES)
     records = [IMAGENET_FOLDER / "train.rec"] if recipe.data == "imagenet" else recipe.train
-    found = record_paths([expanded(path) for path in records]) if records_are_here(recipe) else records
-    manifests = [expanded(path).with_suffix(".json") for path in found]
+    first = [expanded(path) for path in records[:1]]  # each file names them all
+    found = record_paths(first) if records_are_here(recipe) else first
+    manifests = [path.with_suffix(".json") for path in found[:1]]
     return sources.read_classes(manifests[0]) if manifests and manifests[0].is_file() else None
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.manifest import read_manifest
 from gluon_tricks.data.records import Records
+from gluon_tricks.data.shards import shards_of
 
 
 def class_labels(records: Records, classes: int | None = None, said_by: str = "") -> np.ndarray:
@@ -58,8 +59,8 @@ def of_one_class(records: Records) -> str:
 
 
 def is_shard(records: Records) -> bool:
-    """Whether they are one shard of a series, which may show fewer classes than all of it."""
-    return len(records.paths) == 1 and "classes_of" in _manifest(records)
+    """Whether they are one shard of several, which may show fewer classes than all of them."""
+    return len(records.paths) == 1 and "classes_of" in _manifest(records) and shards_of(records.paths[0]) > 1
 
 
 def _of_own_photos(records: Records) -> bool:

@@ -67,20 +67,32 @@ def in_words(names: Sequence[object]) -> str:
     return ", ".join(map(str, names[:_NAMED])) + more
 
 
+def shards_of(path: pathlib.Path) -> int:
+    """How many shards there are by a file's name; 1: it is the only one, or none."""
+    shard = _SHARD.fullmatch(path.name)
+    return int(shard["of"]) if shard else 1
+
+
 def in_shell_order(names: Sequence[str]) -> list[str]:
     """Names as a shell lists what a pattern fits in natural order; others stay as a person has ordered them."""
     return sorted(names, key=natural) if list(names) == sorted(names) else list(names)
 
 
 def _require_whole_series(paths: Sequence[pathlib.Path], flag: str = "") -> None:
-    """Refuses some of a numbered series without the others; one file alone may be meant so."""
+    """Refuses some of a numbered series without the others; one file alone may be meant so.
+
+    A series may lie in several folders.
+    """
     series: dict[tuple[str, str], set[int]] = {}
+    places: dict[tuple[str, str], pathlib.Path] = {}
     for path in paths if len(paths) > 1 else ():
-        if shard := _SHARD.fullmatch(str(path)):
-            series.setdefault((shard["stem"], shard["of"]), set()).add(int(shard["number"]))
+        if shard := _SHARD.fullmatch(path.name):
+            key = shard["stem"], shard["of"]
+            series.setdefault(key, set()).add(int(shard["number"]))
+            places.setdefault(key, path.parent)
     for (stem, of), numbers in series.items():
         missing = itertools.islice((k for k in range(int(of)) if k not in numbers), _NAMED)
-        names = [f"{stem}-{k:0{len(of)}d}-of-{of}.rec" for k in missing]
+        names = [str(places[stem, of] / f"{stem}-{k:0{len(of)}d}-of-{of}.rec") for k in missing]
         if names:
             count = int(of) - sum(k < int(of) for k in numbers)
             more = f" and {count - len(names)} more" if count > len(names) else ""

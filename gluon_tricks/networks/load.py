@@ -133,8 +133,8 @@ def as_kept(source: str, begun: str = "") -> str:
 def may_have_meant(source: str, begun: str) -> bool:
     """Whether SRC may be what a run began with, of which nothing but its name is looked at.
 
-    It may be gone by now, and a run or a repository at a hub may have moved on. What is there under another name is
-    another; published files always are, as their names tell all.
+    It may be gone by now, as what the run began with then is, and a run or a repository at a hub may have moved on.
+    What is there under another name is another; published files always are, as their names tell all.
 
     Args:
         begun: as starting_point or pinned gave it.
@@ -142,7 +142,7 @@ def may_have_meant(source: str, begun: str) -> bool:
     if _is_at_hub(source):
         return hub.is_reference(begun) and hub.may_have_meant(source, begun)
     if not is_there(source):
-        return not means_published(source)
+        return not (is_there(begun) or means_published(source) or means_published(begun))
     (path, part), (before, part_before) = formats.split(source), formats.split(begun)
     path = path.absolute()
     return path in before.parents or path == before and part in ("", part_before)
@@ -368,5 +368,8 @@ def _file_of(run_or_file) -> pathlib.Path:
 
 
 def _recipe_beside(path: pathlib.Path) -> Settings | None:
+    """The recipe of the run that a file lies in; None: of none, as what was exported there as another network."""
     stored = path.parent / "recipe.json"
-    return read_recipe(stored).resolved() if os.path.lexists(stored) else None
+    recipe = read_recipe(stored).resolved() if os.path.lexists(stored) else None
+    exported = recipe and not recipe.based and file_beside(path)
+    return None if exported and model_in(path) not in (None, recipe.model) else recipe

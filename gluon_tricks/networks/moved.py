@@ -10,14 +10,14 @@ from model_zoo import formats
 
 # What of a recipe names a trained network.
 PLACES = ("pretrained", "shallow", "base_params", "distillation.teacher")
-_KEPT = 3  # names at the end of a path that a move keeps: of a table's cell SCALE/TABLE-COLUMN-ROW/seedK
+_KEPT = 3  # names at the end of a run's path that a move keeps: of a table's cell SCALE/TABLE-COLUMN-ROW/seedK
 
 
 def is_same_network(old: str, new: str) -> bool:
     """Whether two places have one network: a path in two spellings, equal files, or one that was moved since.
 
     Of runs the files are their final parameters. What is not there any more was moved if the last three names of its
-    path have stayed.
+    path have stayed, of a file in a run those of the run.
     """
     if not (old and new):  # "" is none
         return old == new
@@ -32,5 +32,9 @@ def _are_equal(one: pathlib.Path, other: pathlib.Path) -> bool:
     return all(file.is_file() for file in files) and filecmp.cmp(*files, shallow=False)
 
 
-def _last_names(place: str) -> tuple[str, ...]:
-    return pathlib.Path(os.path.abspath(place)).parts[-_KEPT:]
+def _last_names(place: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Those of the run, or of a file that is in none, and of what in the run is meant."""
+    parts = pathlib.Path(os.path.abspath(place)).parts
+    inside = 2 if "checkpoints" in parts[-2:-1] else 1 if parts[-1].startswith("final.params") else 0
+    run = len(parts) - inside
+    return parts[:run][-_KEPT:], parts[run:]

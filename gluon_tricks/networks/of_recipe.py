@@ -220,7 +220,9 @@ def input_dtype(precision: str) -> str:
 
 def dtype_of(net: mx.gluon.HybridBlock) -> str:
     """What a network is fed that somebody has opened, and maybe cast. An exported graph has float32."""
-    return np.dtype(next(iter(net.collect_params().values())).dtype).name
+    # Normalisation stays in float32 when a network is cast, and some begin with one.
+    halves = any(np.dtype(parameter.dtype) == np.float16 for parameter in net.collect_params().values())
+    return "float16" if halves else np.dtype(next(iter(net.collect_params().values())).dtype).name
 
 
 def _materialise(net: mx.gluon.HybridBlock, input_size: int) -> None:

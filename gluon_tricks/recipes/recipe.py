@@ -133,6 +133,12 @@ class Recipe(ImageSizes, Settings):
             object.__setattr__(self, "auto_augment", "autoaugment" if self.auto_augment else "")
         super().__post_init__()
 
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Settings:
+        """As of Settings. Beside autoaugment earlier versions decoded whole, whatever `decode` said."""
+        both = isinstance(values, dict) and values.get("auto_augment") == "autoaugment"
+        return super().from_json({**values, "decode": "whole"} if both else values)
+
     def constraints(self) -> Iterator[tuple[bool, str]]:
         yield from super().constraints()
         policy_of(self.auto_augment)  # which refuses what is none

@@ -82,6 +82,7 @@ def test_norms_that_no_name_shows_are_compared(told, asked, says):
 def test_norms_that_compute_the_same_are_taken():
     one = {"norm_layer": SyncBatchNorm, "norm_kwargs": {"ranks": 2, "momentum": 0.5}}
     built_with.require_alike("FILE", one, {"norm_layer": nn.BatchNorm})
+    built_with.require_alike("FILE", {"norm_kwargs": {"epsilon": 1e-5}}, {})  # which all of MXNet's layers have
     built_with.require_alike("FILE", {"norm_kwargs": {"epsilon": 0.1}}, {**one, "norm_kwargs": {"epsilon": 0.1}})
 
 

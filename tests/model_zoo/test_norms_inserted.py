@@ -67,3 +67,13 @@ def test_a_file_of_another_network_is_refused(saved_as, asked, tmp_path, randomi
         with pytest.raises(Refused, match=f"says that it holds a {saved_as}, not a {asked}: ask for {saved_as}"):
             get_model(asked, str(path), any_classes=any_classes, classes=5, hidden=16)
     get_model(saved_as, str(path), classes=5, hidden=16)
+
+
+@pytest.mark.parametrize("naming", ["gluoncv", "torchvision", "ours"])
+def test_a_file_without_norms_of_any_library(naming, tmp_path):
+    net = get_model("alexnet", classes=5)
+    net.initialize()
+    net(mx.nd.zeros((1, 3, 224, 224)))
+    weights.save(net, tmp_path / "plain.safetensors", naming)
+    found = get_model("alexnet", str(tmp_path / "plain.safetensors"), any_classes=True, classes=5, batch_norm=True)
+    np.testing.assert_array_equal(found.head.weight.data().asnumpy(), net.head.weight.data().asnumpy())

@@ -21,6 +21,7 @@ from gluon_tricks.tricks import (
     NoBiasDecay,
     Plateau,
     PolyDecay,
+    RandomErasing,
     StepDecay,
     Warmup,
     ZeroGamma,
@@ -254,6 +255,7 @@ def test_a_file_of_parameters_is_named_in_full(tmp_path):
         named = recipe(f"--recipe shapes {flags}")
         assert (named.shallow, named.tricks[-1].teacher) == (str(tmp_path / "train.rec"), str(tmp_path / "val.rec"))
     assert recipe("--recipe shapes --shallow gone").shallow == "gone"
+    assert recipe("--recipe shapes --set shallow=").shallow == ""
 
 
 def test_a_start_from_images_and_another_start():
@@ -416,12 +418,23 @@ def test_a_run_goes_on_from_its_own_start(flag):
         return recipe_from_flags(parse(["--recipe", "shapes", "--model", begun.model, flag, source]), 1, begun)[0]
 
     assert again("other", begun) == begun
+    kept = begun.set(pretrained=str(pathlib.Path("train.rec").absolute()))  # which is there
+    with pytest.raises(Refused, match="there is no run or .*file"):
+        again("typo", kept)
     file.parent.mkdir(parents=True)
     (file.parent.parent / "final.params").touch()
     assert again("other", begun) == begun
     assert again("train.rec", begun).pretrained == str(pathlib.Path("train.rec").absolute())
     begun = begun.set(pretrained=f"hf-hub:me/ours@{'a' * 40}")
     assert again("hf-hub:me/ours", begun) == again("hf-hub:me/ours@main", begun) == begun
+
+
+def test_a_named_recipe_goes_on_in_the_runs_order_of_tricks():
+    """As of an earlier version, which erased after mixing."""
+    flags = "--recipe shapes --set mixup=on --set random_erasing=on"
+    new = recipe(flags)
+    begun = new.set(tricks=(*(trick for trick in new.tricks if trick.label() != "random_erasing"), RandomErasing()))
+    assert begun != new and recipe_from_flags(parse(flags.split()), 1, begun)[0] == begun
 
 
 def test_a_teacher_of_a_hub_stays_that_of_the_run():

@@ -57,6 +57,17 @@ def test_an_optimiser_of_another_kind_asks_for_a_rate(old, name, tmp_path):
     assert meant(*words, "--set", "lr=0.5")[0].lr == meant(*words, "--lr", "0.5")[0].lr == 0.5
 
 
+@pytest.mark.parametrize("name", ["adam", "nag"])
+def test_an_optimiser_without_a_name_is_another(name, tmp_path):
+    """LAMB without its decay is no Adam."""
+    (tmp_path / "recipe.json").write_text(json.dumps(FROM["lamb"].without("decoupled_decay").to_json()))
+    words = ["--recipe", str(tmp_path / "recipe.json"), "--optimizer", name]
+    with pytest.raises(Refused, match="than the recipe's adam with trust_ratio: give --lr"):
+        meant(*words)
+    recipe, found = meant(*words, "--lr", "0.1")
+    assert recipe.optimizer == name and not any(isinstance(trick, TrustRatio) for trick in found)
+
+
 @pytest.mark.parametrize("old, name", [("nag", "sgd"), ("adam", "adamw"), ("lamb", "lamb")])
 def test_one_of_the_same_kind_takes_the_recipes_rate(old, name, tmp_path):
     (tmp_path / "recipe.json").write_text(json.dumps(FROM[old].to_json()))

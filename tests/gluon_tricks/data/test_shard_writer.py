@@ -77,6 +77,13 @@ def test_a_shard_of_one_class_is_sound_where_its_series_has_others(classes, labe
     assert first.level == (checks.OK if sound else checks.PROBLEM)
 
 
+def test_an_only_shard_is_looked_at_as_a_whole(tmp_path):
+    with ShardWriter(tmp_path / "train", "ab", shards=1) as writer:
+        for id in range(3):
+            writer.add(0, id, cv2.imencode(".png", np.full((8, 8, 3), id, np.uint8))[1].tobytes())
+    assert run("--check", tmp_path / "train-00000-of-00001.rec") == 2
+
+
 def test_shards_of_a_size(tmp_path):
     with ShardWriter(tmp_path / "a", ["x"], most_bytes=1200) as writer:
         for id, size in enumerate((500, 500, 500, 2000, 100, 100)):

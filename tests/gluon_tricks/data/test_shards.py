@@ -106,6 +106,18 @@ def test_a_missing_shard_is_named(tmp_path):
     assert len(Records(files[5])) == 3  # one alone is meant so
 
 
+def test_a_series_may_lie_in_several_folders(tmp_path):
+    files = series(tmp_path, of=3)
+    (tmp_path / "disk2").mkdir()
+    for end in (".rec", ".idx", ".json"):
+        moved = files[1].with_suffix(end)
+        if moved.exists():
+            moved.rename(tmp_path / "disk2" / moved.name)
+    there = tmp_path / "disk2" / files[1].name
+    assert [*shards.record_paths([files[0], there, files[2]])] == [files[0], there, files[2]]
+    assert refusal(files[0], there).startswith(f"{files[2]} of 3 shards is missing")
+
+
 def test_a_shard_that_is_named_twice(tmp_path):
     files = series(tmp_path)
     (tmp_path / "link.rec").symlink_to(files[0])

@@ -12,6 +12,7 @@ from gluon_tricks.cli import convert, export
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.checkpoint import Progress, save_checkpoint
 from gluon_tricks.networks.load import require_same_normalisation
+from gluon_tricks.networks.of_recipe import dtype_of
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.trained.load import load_network, open_network
 from model_zoo import get_model, published, weights
@@ -232,3 +233,12 @@ def test_what_was_exported_for_other_programs_is_refused(name, beside, says, tmp
     with pytest.raises(Refused, match=says) as refused:
         open_network(tmp_path / name)
     assert len(str(refused.value)) < 400 + len(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["cifar_resnet20_v1", "cifar_resnet20_v2"])  # the second begins with a normalisation
+def test_what_an_open_network_is_fed(name):
+    net = get_model(name, classes=2)
+    net.initialize()
+    assert dtype_of(net) == "float32"
+    net.cast("float16")
+    assert dtype_of(net) == "float16"

@@ -31,6 +31,8 @@ def test_which_places_have_one_network(tmp_path, monkeypatch):
     assert is_same_network(CELL, first) and is_same_network(first, f"./{CELL}") and is_same_network(f"a/{CELL}", first)
     file = first + "/final.params"
     assert not is_same_network(f"{file}#average", file) and is_same_network(f"{file}#average", f"{file}#average")
+    assert not is_same_network("/gone/b/runs/t/final.params", "/gone/c/runs/t/final.params")
+    assert not is_same_network("/gone/b/runs/t/checkpoints/s", "/gone/c/runs/t/checkpoints/s")
     assert not is_same_network("", first) and not is_same_network(first, "")
     assert not is_same_network("true", "false") and not is_same_network("a\0", "b")
 
@@ -49,5 +51,5 @@ def test_a_run_goes_on_where_what_it_names_was_moved(field, tmp_path):
     save_checkpoint(path, net, trainer, Progress(), recipe(f"before/{CELL}"), "digest")
     restore(path, read_checkpoint(path), net, trainer, recipe(now), "digest", [mx.cpu()])
     other = run(tmp_path / "now" / "other" / "run" / "seed0", b"1")
-    with pytest.raises(Refused, match=f"another recipe .{field} was 'before/.* and is '.*other/run/seed0'"):
+    with pytest.raises(Refused, match=f"another recipe .{field} was 'before/"):
         restore(path, read_checkpoint(path), net, trainer, recipe(other), "digest", [mx.cpu()])

@@ -96,6 +96,8 @@ def test_what_changes_whole_images_is_not_decoded_smaller():
     reduced = Recipe(decode="reduced", auto_augment="trivial")  # which changes the crop
     with pytest.raises(Refused, match="decode is reduced and auto_augment autoaugment, which .*: leave one out"):
         reduced.set(auto_augment="autoaugment")
+    stored = {**reduced.to_json(), "auto_augment": "autoaugment"}  # a run of when it was passed over
+    assert Recipe.from_json(stored) == reduced.set(auto_augment="autoaugment", decode="whole")
 
 
 def test_a_recipe_file_names_only_known_tricks(tmp_path):

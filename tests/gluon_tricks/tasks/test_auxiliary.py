@@ -1,6 +1,7 @@
 """Auxiliary classifiers: loss and gradient by hand, and googlenet_2014_aux through a training and what follows."""
 
 import json
+import shutil
 
 import mxnet as mx
 import numpy as np
@@ -136,6 +137,11 @@ def test_its_own_output_alone_is_exported(form, run, tmp_path):
         read, images = load_model(tmp_path / "net-0000.params"), mx.nd.random.uniform(shape=(2, 3, 191, 191))
         expected = open_classifier(run[0]).net(images)[0].asnumpy()
         np.testing.assert_allclose(read(images).asnumpy(), expected, rtol=1e-5, atol=1e-6)
+        shutil.copytree(run[0], tmp_path / "run")  # and where the recipe beside it says another network
+        for name in ("net-0000.params", "net-preprocessing.json"):
+            shutil.copy(tmp_path / name, tmp_path / "run" / name)
+        opened = open_classifier(tmp_path / "run" / "net-0000.params")
+        assert (opened.net.name, opened.recipe) == ("googlenet_2014", None)
 
 
 def test_fine_tuning_to_other_classes_leaves_out_all_heads(run):
