@@ -38,7 +38,7 @@ MEGABYTES = 3000  # that the process may have
 TARGETS = {
     "records": ("hostile_documents", r"packed\..*|im2rec\..*"),
     "tags": ("hostile_documents", r"(im2rec_)?tags\..*"),
-    "runs": ("hostile_documents", r"mean_image\.json|steps\.csv"),
+    "runs": ("hostile_documents", r"(mean_image|classes)\.json|steps\.csv"),
     "lists": ("hostile_documents", r".*\.(lst|txt)"),
     "photos": ("hostile_documents", r"(photo|progressive)\..*"),
     "recipes": ("hostile_documents", r"recipe\.json"),

@@ -10,7 +10,7 @@ def test_each_is_refused_or_read(judgements, tmp_path):
     found = judgements("hostile_documents.py", tmp_path, COUNT)
     totals = {kind: counter["refused"] + counter["read"] for kind, counter in found.items()}
     structured = {kind for kind in totals if kind.endswith((".json", ".txt", ".lst", ".idx"))}
-    assert len(totals) == 28 and len(structured) == 14
+    assert len(totals) == 29 and len(structured) == 15
     assert all(total == (2 if kind in structured else 1) * COUNT for kind, total in totals.items())
     images = {kind for kind in totals if kind.startswith(("photo.", "progressive."))}  # decode_image refuses nothing
     for kind in totals.keys() - images:
