@@ -31,7 +31,8 @@ from gluon_tricks.cli.size_flags import with_sizes
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.together import one_after_another
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
-from gluon_tricks.networks.load import as_kept, may_have_meant, model_of, starting_point
+from gluon_tricks.networks.load import model_of, starting_point
+from gluon_tricks.networks.source import as_kept, may_have_meant
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.registry import get_recipe, is_cell, is_file, recipe_going_on
 from gluon_tricks.recipes.settings import Settings

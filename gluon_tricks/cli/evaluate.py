@@ -45,7 +45,8 @@ from gluon_tricks.data.class_names import in_words
 from gluon_tricks.data.places365 import complete, image_names, write_submission
 from gluon_tricks.data.records import BadRecord
 from gluon_tricks.machine.devices import choose_contexts, choose_precision, start_precision
-from gluon_tricks.networks.load import SOURCE, is_there, recipe_of
+from gluon_tricks.networks.load import SOURCE, recipe_of
+from gluon_tricks.networks.source import is_there
 from gluon_tricks.recipes.multi_label import MOST_CROPS
 from gluon_tricks.tasks.classification.evaluation import collect_logits
 from gluon_tricks.tasks.classification.evaluation_set import EvaluationSet

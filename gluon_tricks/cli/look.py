@@ -43,7 +43,8 @@ from gluon_tricks.inside.viewed import (
 )
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.networks.checkpoint import list_checkpoints
-from gluon_tricks.networks.load import SOURCE, is_there, means_published
+from gluon_tricks.networks.load import SOURCE
+from gluon_tricks.networks.source import is_there, means_published
 from gluon_tricks.trained.found_photos import find_images
 
 Moments = list[tuple[str, Callable[[], Viewed]]]

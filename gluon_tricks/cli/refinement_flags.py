@@ -7,7 +7,8 @@ import dataclasses
 from typing import Any
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.networks.load import SOURCE, as_kept
+from gluon_tricks.networks.load import SOURCE
+from gluon_tricks.networks.source import as_kept
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tricks import (

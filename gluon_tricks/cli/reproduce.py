@@ -49,7 +49,8 @@ from gluon_tricks.core.reading import expanded
 from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
-from gluon_tricks.networks.load import is_there, starting_point
+from gluon_tricks.networks.load import starting_point
+from gluon_tricks.networks.source import is_there
 from gluon_tricks.paper import cells, estimate, figures, pictures, power, tables
 from gluon_tricks.paper.comparison import Comparison, compare
 from gluon_tricks.paper.scales import get_scale, scales_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from gluon_tricks.core.json_text import json_or_text
-from gluon_tricks.networks.load import as_kept
 from gluon_tricks.networks.moved import PLACES
+from gluon_tricks.networks.source import as_kept
 from gluon_tricks.recipes.recipe import apply_setting
 from gluon_tricks.recipes.settings import Settings
 

@@ -22,7 +22,8 @@ from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.together import one_after_another
 from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.annotations.coco_files import looks_like_coco
-from gluon_tricks.networks.load import SOURCE, is_there, means_published, model_of, pinned
+from gluon_tricks.networks.load import SOURCE, model_of
+from gluon_tricks.networks.source import is_there, means_published, pinned
 from gluon_tricks.recipes.registry import is_cell, is_file, list_recipes, recipe_going_on
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.transfer import TransferRecipe

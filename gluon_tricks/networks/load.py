@@ -17,6 +17,7 @@ from gluon_tricks.data.class_names import names_of_run, training_names
 from gluon_tricks.networks.checkpoint import is_checkpoint, list_checkpoints, named, part_of_run, read_checkpoint
 from gluon_tricks.networks.normalisation import alike, by_pixels, read_mean_image, require_alike
 from gluon_tricks.networks.of_recipe import network_keywords, restored_classifier
+from gluon_tricks.networks.source import is_at_hub, is_there
 from gluon_tricks.recipes.kinds import read_recipe, recipe_from_json
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
@@ -94,7 +95,7 @@ def open_with(
         Refused: there is no such thing, it does not say its network, or model or classes contradict it.
     """
     known, path = None, source
-    if _is_at_hub(source):
+    if is_at_hub(source):
         path = hub.fetch(os.fspath(source), model or "")
     elif not is_there(source):
         model, tag = _name_and_tag(str(source), model)
@@ -104,53 +105,6 @@ def open_with(
     if known and not trained.net.stated:
         trained.net.preprocessing = trained.net.usual  # GluonCV trained all that it published on it
     return trained
-
-
-def _is_at_hub(source: str | os.PathLike) -> bool:
-    return hub.is_reference(source) and not is_there(source)
-
-
-def pinned(source: str, begun: str = "") -> str:
-    """SRC as a recipe has it: of a repository at a hub with the commit that it means today.
-
-    Args:
-        begun: what a run that goes on has for it: of the same repository its commit stays, and no hub is asked.
-    """
-    if not _is_at_hub(source):
-        return source
-    return begun if begun and may_have_meant(source, begun) else hub.pinned(source)
-
-
-def as_kept(source: str, begun: str = "") -> str:
-    """SRC as a recipe keeps it, to mean the same tomorrow and in another folder: pinned, or by its whole path.
-
-    Args:
-        begun: as of pinned.
-    """
-    return str(expanded(source).absolute()) if is_there(source) else pinned(source, begun)
-
-
-def may_have_meant(source: str, begun: str) -> bool:
-    """Whether SRC may be what a run began with, of which nothing but its name is looked at.
-
-    It may be gone by now, as what the run began with then is, and a run or a repository at a hub may have moved on.
-    What is there under another name is another; published files always are, as their names tell all.
-
-    Args:
-        begun: as starting_point or pinned gave it.
-    """
-    if _is_at_hub(source):
-        return hub.is_reference(begun) and hub.may_have_meant(source, begun)
-    if not is_there(source):
-        return not (is_there(begun) or means_published(source) or means_published(begun))
-    (path, part), (before, part_before) = formats.split(source), formats.split(begun)
-    path = path.absolute()
-    return path in before.parents or path == before and part in ("", part_before)
-
-
-def is_there(source: str | os.PathLike) -> bool:
-    """Whether SRC is a run or a file of this machine."""
-    return os.path.exists(formats.split(source)[0])  # False, where pathlib raises, of a name that is too long
 
 
 def starting_point(source: str, model: str) -> str:
@@ -165,7 +119,7 @@ def starting_point(source: str, model: str) -> str:
     Raises:
         Refused: nothing trained there, a network of another task or name, or an exported graph.
     """
-    if _is_at_hub(source):
+    if is_at_hub(source):
         said = model_of(source)
         if said not in (None, model):
             raise Refused(f"{source} is a {said}, and the network is to be a {model}: use --model {said}")
@@ -329,13 +283,6 @@ def check_start(recipe: Settings, net: Classifier) -> None:
             "%s does not say which mean and deviation its images had: usual for %s are %s and %s, these have %s and %s",
             path, net.name, *map(list, (net.preprocessing.mean, net.preprocessing.std, recipe.mean, recipe.std)),
         )  # fmt: skip
-
-
-def means_published(source: str) -> bool:
-    """Whether SRC, as open_with takes it, where no such file is, means one that GluonCV published or one at a hub."""
-    if hub.is_reference(source):
-        return True
-    return is_model(source.partition("/")[0]) or published.is_tag(source.lower()) or source.lower() == "true"
 
 
 def _check_agrees(source, net: mx.gluon.HybridBlock, recipe: Settings | None, model: str, classes: int | None) -> None:

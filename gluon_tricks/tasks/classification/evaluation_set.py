@@ -17,8 +17,9 @@ from gluon_tricks.data.recipe_records import find_records
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import class_labels
 from gluon_tricks.data.selection import selected
-from gluon_tricks.networks.load import Trained, is_there, open_classifier, require_classifier
+from gluon_tricks.networks.load import Trained, open_classifier, require_classifier
 from gluon_tricks.networks.of_recipe import require_images
+from gluon_tricks.networks.source import is_there
 from gluon_tricks.tasks.classification.classes import require_same_classes, training_records
 from model_zoo import published
 from model_zoo.preprocessing import Preprocessing
