@@ -10,6 +10,7 @@ import argparse
 from typing import Any
 
 from gluon_tricks.cli import gluoncv_flags
+from gluon_tricks.cli.schedule_flags import OF_STEPS
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
@@ -45,6 +46,8 @@ def as_train_imagenet(
     given = {name: value for name, value in vars(args).items() if value is not None}
     defaults = _HOROVOD if begun is None else {**_HOROVOD, "epochs": begun.epochs} if args.recipe else {}
     flags: dict[str, Any] = {**vars(args), **defaults, **given}
+    if flags["lr_mode"] is None:
+        lines += _without_decay(flags)
     if flags["lr"] is not None:
         flags["lr"] *= devices
     if (args.input_size or 0) >= _EFFICIENT:
@@ -53,6 +56,13 @@ def as_train_imagenet(
             f"{_EFFICIENT} px and more as EfficientNet does"
         )
     return argparse.Namespace(**flags), lines
+
+
+def _without_decay(flags: dict[str, Any]) -> list[str]:
+    """Takes out the flags of a step decay, which the script's cosine has left out when the run began; lines to tell."""
+    given = {name: flags[name] for name in OF_STEPS if flags[name] is not None}
+    flags.update(dict.fromkeys(given))
+    return [f"--{name.replace('_', '-')} {value}: not used without --lr-mode step" for name, value in given.items()]
 
 
 def with_dropout(recipe: Recipe, rate: float | None) -> Recipe:

@@ -11,7 +11,7 @@ from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tricks import Cosine, LinearDecay, Plateau, PolyDecay, StepDecay, Warmup
 
-_OF_STEPS = ("lr_decay", "lr_decay_epoch", "lr_decay_period")
+OF_STEPS = ("lr_decay", "lr_decay_epoch", "lr_decay_period")
 _WITHOUT_STEPS = ("cosine", "poly", "linear", "constant")
 
 
@@ -26,7 +26,7 @@ def with_schedule(recipe: Recipe, args: argparse.Namespace) -> tuple[Recipe, lis
 
 def _with_decay(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     decays = {"cosine": Cosine, "poly": PolyDecay, "linear": LinearDecay}
-    stepped = any(getattr(args, flag) is not None for flag in _OF_STEPS)
+    stepped = any(getattr(args, flag) is not None for flag in OF_STEPS)
     present = [trick for trick in recipe.tricks if isinstance(trick, StepDecay)]
     plateaus = [trick for trick in recipe.tricks if isinstance(trick, Plateau)]
     if args.lr_mode in decays:
@@ -49,7 +49,7 @@ def _with_decay(recipe: Recipe, args: argparse.Namespace) -> Recipe:
 
 
 def _not_used(args: argparse.Namespace) -> list[str]:
-    given = {flag: getattr(args, flag) for flag in _OF_STEPS if getattr(args, flag) is not None}
+    given = {flag: getattr(args, flag) for flag in OF_STEPS if getattr(args, flag) is not None}
     beside = f"--lr-mode {args.lr_mode}"
     if args.lr_mode not in _WITHOUT_STEPS:
         given = {flag: value for flag, value in given.items() if flag == "lr_decay_epoch" and args.lr_decay_period}

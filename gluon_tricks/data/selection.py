@@ -37,7 +37,7 @@ class Selection(Records):
     def __init__(self, whole: Records, classes: Sequence[str] = (), per_class: int = 0, seed: int = 0, least: int = 1):
         self._files, self._firsts, self.paths = whole._files, whole._firsts, whole.paths
         labels = class_labels(whole).astype(int)
-        numbers = _numbers(whole, classes) if classes else np.unique(labels).tolist()
+        numbers = _numbers(whole, classes, least) if classes else np.unique(labels).tolist()
         self.classes = tuple(classes) or whole.classes
         self._new = {old: new for new, old in enumerate(numbers)} if classes else {k: k for k in numbers}
         parts = [_some(places, k, per_class, seed) for k, places in zip(numbers, _places(labels, numbers))]
@@ -77,14 +77,21 @@ def selected(
     return Selection(records, classes, per_class, seed, least) if classes or per_class else records
 
 
-def _numbers(whole: Records, classes: Sequence[str]) -> list[int]:
-    """The labels of the classes; records without names of classes call them 0, 1, ..."""
+def _numbers(whole: Records, classes: Sequence[str], least: int = 1) -> list[int]:
+    """The labels of the classes; records without names of classes call them 0, 1, ..., and do not tell which there are.
+
+    Of those any number may be a class that has no image, where none has to have one (`least` is 0).
+    """
     names = list(whole.classes or (f"{label:.0f}" for label in np.unique(whole.labels())))
     places = {name: k for k, name in enumerate(names)}  # a list would be gone through for each of thousands of classes
     for name in classes:
-        if name not in places:
+        if name not in places and (whole.classes or least or not _is_label(name)):
             require_known(name, names, "class", str(whole.paths[0]))
     return [places[name] if whole.classes else int(name) for name in classes]
+
+
+def _is_label(name: str) -> bool:
+    return name.isdecimal() and len(name) < 10 and str(int(name)) == name
 
 
 def _places(labels: np.ndarray, numbers: Sequence[int]) -> list[np.ndarray]:
@@ -101,12 +108,12 @@ def _some(places: np.ndarray, label: int, count: int, seed: int) -> np.ndarray:
 
 
 def _require_enough(whole: Records, numbers: Sequence[int], parts: Sequence[np.ndarray], least: int) -> None:
-    for k, part in zip(numbers, parts):
+    names = [whole.classes[k] if k < len(whole.classes or ()) else str(k) for k in numbers]
+    for name, part in zip(names, parts):
         if len(part) < least:
-            name = whole.classes[k] if k < len(whole.classes or ()) else str(k)
             raise Refused(
                 f"{whole.paths[0]} has {plural(len(part), 'image')} of the class {name}, and {least} are asked for: "
                 "set per_class to fewer, or leave the class out of only_classes"
             )
     if not any(map(len, parts)):
-        raise Refused(f"{whole.paths[0]} has no image of the classes {some([whole.classes[k] for k in numbers])}")
+        raise Refused(f"{whole.paths[0]} has no image of the classes {some(names)}")

@@ -27,6 +27,18 @@ def is_same_network(old: str, new: str) -> bool:
     return _last_names(old) == _last_names(new)
 
 
+def may_be_run(place: str, folder: pathlib.Path) -> bool:
+    """Whether a recipe's place may be a run that lay elsewhere: its last two names, of what it has, are the folder's.
+
+    Args:
+        place: of the run, or of its final parameters; of records that were collected it may be "final.params" alone.
+        folder: of the run now, .../TABLE-COLUMN-ROW/seedK.
+    """
+    run, _ = _parts(pathlib.Path(place))
+    last = run[-2:]
+    return bool(place) and last == folder.parts[len(folder.parts) - len(last) :]
+
+
 def _are_equal(one: pathlib.Path, other: pathlib.Path) -> bool:
     files = [place / "final.params" if place.is_dir() else place for place in (one, other)]
     return all(file.is_file() for file in files) and filecmp.cmp(*files, shallow=False)
@@ -34,7 +46,13 @@ def _are_equal(one: pathlib.Path, other: pathlib.Path) -> bool:
 
 def _last_names(place: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Those of the run, or of a file that is in none, and of what in the run is meant."""
-    parts = pathlib.Path(os.path.abspath(place)).parts
-    inside = 2 if "checkpoints" in parts[-2:-1] else 1 if parts[-1].startswith("final.params") else 0
+    run, inside = _parts(pathlib.Path(os.path.abspath(place)))
+    return run[-_KEPT:], inside
+
+
+def _parts(path: pathlib.Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A path's names up to the run, or to a file that is in none, and those of what in the run is meant."""
+    parts = path.parts
+    inside = 2 if "checkpoints" in parts[-2:-1] else 1 if parts[-1:] and parts[-1].startswith("final.params") else 0
     run = len(parts) - inside
-    return parts[:run][-_KEPT:], parts[run:]
+    return parts[:run], parts[run:]

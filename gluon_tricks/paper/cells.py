@@ -16,7 +16,7 @@ from gluon_tricks.core.wording import one_line, plural
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.recipe_records import DATA_SETS, find_records
 from gluon_tricks.networks.load import model_of, starting_point
-from gluon_tricks.networks.moved import PLACES, is_same_network
+from gluon_tricks.networks.moved import PLACES, is_same_network, may_be_run
 from gluon_tricks.paper.data_needed import digests_of_folder, require_data
 from gluon_tricks.paper.scales import AnyScale, family_of, scales_of
 from gluon_tricks.recipes.kinds import read_recipe
@@ -81,8 +81,7 @@ class Cell:
         if stored is None:
             return False
         found = self.recipe.differences(stored, "cells")
-        # A cell's network is a cell's, wherever it lies now.
-        same = [name for name in PLACES if name in found and (self.source or is_same_network(*found[name]))]
+        same = [name for name in PLACES if name in found and self._starts_alike(*found[name])]
         differences = [name for name in found if name not in same]
         if (
             "bn_batch" in differences
@@ -98,6 +97,10 @@ class Cell:
             raise Refused(f"{self.folder} holds a run of another recipe ({text}): move it away, or use --runs")
         ended = (self.folder / "final.params").is_file() or not (self.folder / "checkpoints").is_dir()
         return self._all_epochs(self.metrics()) and ended  # of some only the metrics have been kept
+
+    def _starts_alike(self, old: str, new: str) -> bool:
+        """Whether both places have one network: a cell's is that cell's, wherever it lies now."""
+        return is_same_network(old, new) or (self.source is not None and may_be_run(old, self.source.folder))
 
     def _other_images(self) -> Iterator[str]:
         """What of the images is not as the run tells of its own, in words."""

@@ -50,7 +50,7 @@ def _segment(words, begun=None):
 COMMANDS = {  # what begins a run -> its refinements
     "train": (_train, "", (*ALL, *CLASSIFIERS, *ONE_CLASS)),
     "train --recipe efficient": (_train, "--recipe efficient", (*ALL, *ONE_CLASS)),
-    "train_horovod": (_train, "--script train_horovod", ALL),
+    "train_horovod": (_train, "--script train_horovod", (*ALL, "--lr-decay 0.5", "--lr-decay-epoch 2,3")),
     "tag": (_tag, "", (*ALL, *CLASSIFIERS)),
     "detect": (_detect, "--dataset scenes", (*ALL, "--lr-decay-epoch 2,3", "--network resnet18_v1d --warmup-epochs 1")),
     "segment": (

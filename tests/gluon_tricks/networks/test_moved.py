@@ -1,11 +1,13 @@
 """A network that lies elsewhere: a run goes on with it, and not with another."""
 
+import pathlib
+
 import mxnet as mx
 import pytest
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.checkpoint import Progress, read_checkpoint, restore, save_checkpoint
-from gluon_tricks.networks.moved import PLACES, is_same_network
+from gluon_tricks.networks.moved import PLACES, is_same_network, may_be_run
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.transfer import DetectionRecipe
 from gluon_tricks.tricks import Distillation
@@ -35,6 +37,18 @@ def test_which_places_have_one_network(tmp_path, monkeypatch):
     assert not is_same_network("/gone/b/runs/t/checkpoints/s", "/gone/c/runs/t/checkpoints/s")
     assert not is_same_network("", first) and not is_same_network(first, "")
     assert not is_same_network("true", "false") and not is_same_network("a\0", "b")
+
+
+@pytest.mark.parametrize(
+    "place, answer",
+    [
+        *((f"before/{CELL}", True), (f"/long/{CELL[11:]}/final.params", True), ("final.params", True)),
+        *(("/mine/final.params", False), (f"/mine/{CELL}/x/final.params", False), ("mine.params", False)),
+        *((CELL.replace("smooth", "mixup"), False), (CELL.replace("seed0", "seed1"), False), ("", False)),
+    ],
+)
+def test_which_places_may_be_a_cell_s(place, answer):
+    assert may_be_run(place, pathlib.Path("runs") / CELL) == answer
 
 
 @pytest.mark.parametrize("field", PLACES)

@@ -241,6 +241,20 @@ def test_a_teacher_of_another_recipe_is_refused(runs):
         cells.missing(runs.cells("table6", ["resnet50_v1d"], ["distill"], 1))
 
 
+def test_a_network_that_was_given_is_not_that_of_a_cell(tmp_path):
+    """Whichever of both was trained first, the other one is asked for then."""
+    scale = get_scale("small", scales_of(TABLES["transfer_learning"]))
+    name = "transfer_learning/new_classes/frozen_10"
+    own = Runs(tmp_path, scale, ("train.rec",), ("val.rec",)).cell(name, 0)
+    given = dataclasses.replace(own, recipe=own.recipe.set(pretrained="/mine/best/final.params"), source=None)
+    for trained, asked in ((given, own), (own, given)):
+        shutil.rmtree(own.folder, ignore_errors=True)
+        leave(trained, 0.5, classes=None)
+        assert trained.is_done()
+        with pytest.raises(Refused, match=r"seed0 holds a run of another recipe \(pretrained\): move it away"):
+            asked.is_done()
+
+
 def test_a_run_on_other_images_is_refused(runs):
     """Wherever they lay and lie; what a run does not tell, and what is not known when it is shown, is not compared."""
     cell = runs.cell("table5/resnet50/v1b", 0)
