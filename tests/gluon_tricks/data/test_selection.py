@@ -77,9 +77,9 @@ def test_records_without_names_of_classes(records, tmp_path):
         (tmp_path / f"bare.{ending}").write_bytes(records.paths[0].with_suffix(f".{ending}").read_bytes())
     part = Selection(Records(tmp_path / "bare.rec"), ["3", "0"])
     assert part.labels()[:3].tolist() == [1.0, 0.0, 1.0] and part.classes == ("3", "0")
-    with RecordWriter(tmp_path / "val", ()) as writer:
+    with RecordWriter(tmp_path / "val", records.classes) as writer:
         writer.add(3, 0, b"3")
-    (tmp_path / "val.json").unlink(missing_ok=True)
+    (tmp_path / "val.json").unlink()
     val = Records(tmp_path / "val.rec")  # it has no image of the class 0, and does not tell that there is one
     assert selected(val, ["3", "0"], least=0).labels().tolist() == [0.0]
     with pytest.raises(Refused, match="val.rec has no image of the classes 1, 0"):
