@@ -59,6 +59,7 @@ class Progress:
         val_images: how many images the last of them was evaluated on.
         best: the checkpoint with the highest validation top-1, as its file name, and that top-1.
         rollbacks: the steps that the run was taken back to.
+        losses, high_losses: what training.divergence.Watch has seen of late.
     """
 
     step: int = 0
@@ -73,6 +74,8 @@ class Progress:
     val_images: int = 0
     best: tuple[str, float] = ("", -1.0)
     rollbacks: list[int] = dataclasses.field(default_factory=list)
+    losses: list[float] = dataclasses.field(default_factory=list)
+    high_losses: int = 0
 
 
 # --- writing ------------------------------------------------------------------------------------------------------
@@ -80,7 +83,7 @@ class Progress:
 
 def save_checkpoint(
     path: pathlib.Path, net, trainer: mx.gluon.Trainer, progress: Progress, recipe: Settings, data_digest: str,
-    val_digest: str = "", averages: Mapping[str, np.ndarray] | None = None,
+    val_digest: str = "", teacher_digest: str = "", averages: Mapping[str, np.ndarray] | None = None,
     of_devices: Mapping[str, Mapping[str, np.ndarray]] | None = None,
 ) -> None:  # fmt: skip
     """Writes a checkpoint; waits for every pending computation on the parameters.
@@ -88,6 +91,7 @@ def save_checkpoint(
     Args:
         path: ends in .safetensors; appears only when the file is whole and on the disk.
         data_digest, val_digest: of the training and the validation records; resuming on others is refused.
+        teacher_digest: of the network that is learnt from (network_digest); "": there is none. So too.
         averages: the averaged network, by the names of the parameters; None: there is none.
         of_devices: for "parameter" and "average" the running statistics of every device, as of statistics.each_device.
     """
@@ -104,6 +108,7 @@ def save_checkpoint(
         "recipe": recipe.to_json(),
         "data": data_digest,
         "val": val_digest,
+        "teacher": teacher_digest,
         "sha256": {name: _digest(array) for name, array in arrays.items()},
     }
     header["header_sha256"] = _header_digest(header)
@@ -204,7 +209,7 @@ def parse_checkpoint(data: bytes, path: pathlib.Path) -> tuple[dict[str, np.ndar
 
 def restore(
     path: pathlib.Path, read: tuple[dict[str, np.ndarray], dict[str, Any]], net, trainer: mx.gluon.Trainer,
-    recipe: Settings, data_digest: str, contexts: Sequence[mx.Context], val_digest: str = "",
+    recipe: Settings, data_digest: str, contexts: Sequence[mx.Context], val_digest: str = "", teacher_digest: str = "",
 ) -> Progress:  # fmt: skip
     """Puts the network and the optimiser where a checkpoint has them, and says where the run stands.
 
@@ -213,7 +218,7 @@ def restore(
         read: what parse_checkpoint gave.
 
     Raises:
-        Refused: another recipe, or other records. A network that it names may lie elsewhere now.
+        Refused: another recipe, other records or another teacher. A network that it names may lie elsewhere now.
     """
     arrays, header = read
     differences = recipe.differences(recipe_from_json(header["recipe"]), "resume").items()
@@ -229,6 +234,11 @@ def restore(
     validated = header.get("val", "")  # older ones do not say it
     if header["data"] != data_digest or validated not in ("", val_digest):
         raise Refused(f"{path} was trained on other records than those given: resume with the same files")
+    if header.get("teacher", "") not in ("", teacher_digest):
+        raise Refused(
+            f"{path} learnt from a teacher with other numbers than it has now: put the file back that it had then, or "
+            "start another run: --save-dir NEW"
+        )
     set_parameters(net, named(arrays, "parameter"), path)
     set_each_device(statistics_on_devices(net), named(arrays, "parameter_of_devices"))
     restore_optimizer(net, trainer, named(arrays, "optimizer"), contexts)
@@ -252,6 +262,13 @@ def _progress(values: dict[str, Any], path: pathlib.Path) -> Progress:
 
 def _digest(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def network_digest(net: mx.gluon.Block) -> str:
+    """Of a network's numbers, by the names of its parameters."""
+    parameters = sorted(parameters_by_name(net).items())
+    told = json.dumps([(name, _digest(parameter.list_data()[0].asnumpy())) for name, parameter in parameters])
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def _header_digest(header: dict[str, Any]) -> str:

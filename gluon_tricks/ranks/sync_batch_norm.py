@@ -21,7 +21,7 @@ class SyncBatchNorm(mx.gluon.nn.BatchNorm):
             statistics are used, so that there is nothing to send.
 
     A hybridized network must have static_shape: without it the layer computes now and then from arrays that MXNet has
-    overwritten (on CPUs, in float32: losses of 1e30).
+    overwritten (on CPUs, in float32: losses of 1e30). So does one that is not hybridized, from two such layers on.
 
     Raises:
         Refused: another axis.

@@ -240,7 +240,7 @@ class Settings(Comparable):
 
     def schedule(self, steps_per_epoch: int) -> tuple[Schedule, Plan]:
         """step -> lr for the whole run, and the plan it belongs to."""
-        plan = Plan(steps_per_epoch, self.epochs)
+        plan = Plan(steps_per_epoch, self.epochs, first_epoch=self.start_epoch)
         for trick in self.tricks:
             plan = trick.plan(plan)
         base = self.base_lr()

@@ -52,6 +52,7 @@ class OnBase(abc.ABC):
     recorded: ClassVar[Mapping[str, Any]] = {}
     run_files: ClassVar[Mapping[str, str]] = {}
     found: Arrays = {}  # of no evaluation yet
+    learnt_from: ClassVar[str] = ""
     recipe: TransferRecipe
     contexts: Sequence[mx.Context]
     val: Loader

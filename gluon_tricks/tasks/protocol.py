@@ -189,6 +189,7 @@ class Task(Protocol):
         told: of the training images, a line each, before the first step.
         recorded: the same for programs, in the event that starts the run.
         run_files: what the run keeps of what was found in the data: file name -> text.
+        learnt_from: the digest of the network that the loss learns from, once loss() was called; "": there is none.
     """
 
     kind: ClassVar[type[Settings]]
@@ -212,6 +213,7 @@ class Task(Protocol):
     told: Sequence[str]
     recorded: Mapping[str, Any]
     run_files: Mapping[str, str]
+    learnt_from: str
 
     # --- of the class: a recipe's data, its network, and what is done with one that is trained
 

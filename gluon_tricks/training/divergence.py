@@ -6,9 +6,11 @@ import collections
 import math
 import statistics
 
+from gluon_tricks.networks.checkpoint import Progress
 from gluon_tricks.recipes.settings import Settings
 
 _WINDOW, _ENOUGH = 200, 20  # losses that the median is of, and how many it takes
+_LEARNT = 0.01  # nats: a smaller median says that all has been learnt, and its multiples are small too
 
 
 class Diverged(RuntimeError):
@@ -31,9 +33,10 @@ class Watch:
 
     Args:
         recipe: divergence_factor and divergence_steps: how far over the running median, for how many steps in a row.
+        progress: of a run that goes on: what had been seen there.
     """
 
-    def __init__(self, recipe: Settings):
+    def __init__(self, recipe: Settings, progress: Progress | None = None):
         self._factor, self._patience = recipe.divergence_factor, recipe.divergence_steps
         self._least = 0.0
         last = sorted(recipe.tricks, key=lambda trick: trick.has("criterion"))  # another loss: another least
@@ -41,8 +44,8 @@ class Watch:
             self._least = trick.least_loss(self._least, recipe.classes)
         for trick in recipe.tricks if recipe.classes else ():
             self._least *= trick.least_weight(recipe.classes)
-        self._losses: collections.deque = collections.deque(maxlen=_WINDOW)
-        self._high = 0
+        seen = progress or Progress()
+        self._losses, self._high = collections.deque(seen.losses, maxlen=_WINDOW), seen.high_losses
 
     def look(self, step: int, loss: float) -> None:
         """Raises Diverged."""
@@ -50,7 +53,7 @@ class Watch:
             raise Diverged(step, f"the loss of step {step} is {loss}")
         loss -= self._least
         median = statistics.median(self._losses) if len(self._losses) >= _ENOUGH else math.inf
-        if loss <= self._factor * median:
+        if loss <= self._factor * max(median, _LEARNT):
             self._high = 0
             self._losses.append(loss)
             return
@@ -62,3 +65,7 @@ class Watch:
                 f"the loss{less} has been over {self._factor:g} times its median of {median:.3g} for {self._high} "
                 f"steps up to {step} ({loss:.3g})",
             )
+
+    def record(self, progress: Progress) -> None:
+        """Puts what it has seen where a checkpoint takes it from."""
+        progress.losses, progress.high_losses = [*self._losses], self._high

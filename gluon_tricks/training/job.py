@@ -146,8 +146,11 @@ class Job:
             path: what an error names.
             data: the file's bytes, which rank 0 may be the only one to have read.
         """
-        read, (train, val) = checkpoint.parse_checkpoint(data, path), self._digests()
-        self.progress = checkpoint.restore(path, read, self.net, self.trainer, self.recipe, train, self.contexts, val)
+        read, (train, *others) = checkpoint.parse_checkpoint(data, path), self._digests()
+        self.progress = checkpoint.restore(
+            path, read, self.net, self.trainer, self.recipe, train, self.contexts, *others
+        )
+        self.watch = Watch(self.recipe, self.progress)
         of_devices = checkpoint.named(read[0], "average_of_devices")
         self.average.restore(checkpoint.named(read[0], "average"), self.progress.history, path, of_devices)
         if self.scale.active:
@@ -168,11 +171,12 @@ class Job:
             return
         folder, progress = self.journal.folder / "checkpoints", self.progress
         progress.loss_scale, progress.good_steps = self.scale.value, self.scale.good_steps
+        self.watch.record(progress)
         path = checkpoint.checkpoint_path(folder, progress.step)
         averages, digests = self.average.arrays(), self._digests()
         checkpoint.save_checkpoint(path, self.net, self.trainer, progress, self.recipe, *digests, averages, of_devices)
         checkpoint.prune(folder, self.options.keep, progress.best[0], progress.step - self.recipe.divergence_steps)
         self.journal.event("checkpoint", step=self.progress.step, file=path.name)
 
-    def _digests(self) -> tuple[str, str]:
-        return self.task.train.records.digest, self.task.val.records.digest
+    def _digests(self) -> tuple[str, str, str]:
+        return self.task.train.records.digest, self.task.val.records.digest, self.task.learnt_from

@@ -31,6 +31,7 @@ from gluon_tricks.training.optimizer import make_trainer
 from gluon_tricks.training.requirements import (
     look_at_the_machine,
     require_alike,
+    require_one_teacher,
     require_readable,
     require_space,
     require_splittable,
@@ -59,6 +60,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     goes_on = _goes_on(run_dir, options)
     with early_warnings() as more:
         net, loss = task.network(restored=goes_on), task.loss()
+    require_one_teacher(task)
     recipe = task.recipe
     said += [*_parts(net, recipe), recipe.sizes_in_words()]
     lr_at, plan = recipe.schedule(task.train.steps_per_epoch)
@@ -74,7 +76,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
         job = Job(
             recipe, options, contexts, journal, task, net, trainer, gradients, Rounds(recipe, net, devices), loss,
             lr_at, plan,
-            LossScale(precision == "float16"), checkpoint.Progress(step=recipe.start_epoch * plan.steps_per_epoch),
+            LossScale(precision == "float16"), checkpoint.Progress(step=plan.first_step),
             average, Ascent(recipe, net, trainer, gradients), Watch(recipe),
         )  # fmt: skip
         resumed_from, epochs = _resume(job)

@@ -60,6 +60,16 @@ def require_alike(task: Task) -> None:
         )
 
 
+def require_one_teacher(task: Task) -> None:
+    """Refuses ranks that would learn from another network than rank 0 does, which lies in the same place there."""
+    odd = distributed.differing(task.learnt_from)
+    if odd:
+        raise Refused(
+            f"of {distributed.ranks()} ranks, {', '.join(map(str, odd))} have a teacher with other numbers than rank "
+            "0's: give all machines the same file"
+        )
+
+
 def require_splittable(recipe: Settings, contexts: Sequence[mx.Context]) -> None:
     """Refuses a batch that does not split evenly over the devices, and SyncBatchNorm over several of one rank."""
     devices = len(contexts) * distributed.ranks()
@@ -79,6 +89,18 @@ def require_splittable(recipe: Settings, contexts: Sequence[mx.Context]) -> None
     if recipe.net.get("norm_layer") == "SyncBatchNorm" and len(contexts) > 1:
         raise Refused(
             f"SyncBatchNorm is over ranks and this one has {len(contexts)} devices: start a rank for each, or use one"
+        )
+    if recipe.net.get("norm_layer") == "SyncBatchNorm" and distributed.ranks() > 1 and recipe.mode == "imperative":
+        raise Refused(
+            "SyncBatchNorm over ranks in the mode imperative: MXNet overwrites there what it computes with; "
+            "give --mode hybrid, or --set net.norm_layer=BatchNorm"
+        )
+    together = recipe.bn_batch or recipe.batch_size // parts
+    mixing = next((trick for trick in recipe.tricks if trick.slot() == "mixing"), None)
+    if mixing and together == 1:
+        raise Refused(
+            f"{mixing.label()}: a device has one image at a time and none to mix it with: use a larger batch, fewer "
+            f"devices or rounds, or --set {mixing.label()}=off"
         )
 
 

@@ -84,4 +84,4 @@ def _start_again(job: Job) -> None:
     broadcast_parameters(job.net)
     job.average.begin()
     clear_optimizer(job.trainer)
-    job.progress = checkpoint.Progress(step=job.recipe.start_epoch * job.plan.steps_per_epoch)
+    job.progress = checkpoint.Progress(step=job.plan.first_step)

@@ -45,7 +45,7 @@ class Ema(Trick):
         return True
 
     def average(self, step: StepContext) -> float | None:
-        times, left = divmod(step.step + 1, self.every)
+        times, left = divmod(step.step - step.plan.first_step + 1, self.every)
         if left:
             return None
         return min(self.decay, times / (self.warmup + times - 1))

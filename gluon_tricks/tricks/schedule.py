@@ -21,15 +21,22 @@ class Plan:
         steps_per_epoch: updates in an epoch, the same on every rank.
         epochs: epochs in the run.
         warmup_steps: m, the steps at its start that belong to the warm-up; a trick sets it.
+        first_epoch: the one that the run begins with; those before it count as done (Recipe.start_epoch).
     """
 
     steps_per_epoch: int
     epochs: int
     warmup_steps: int = 0
+    first_epoch: int = 0
 
     @property
     def steps(self) -> int:
         return self.steps_per_epoch * self.epochs
+
+    @property
+    def first_step(self) -> int:
+        """The steps that count as done when the run begins."""
+        return self.steps_per_epoch * self.first_epoch
 
     @property
     def decay_steps(self) -> int:

@@ -24,6 +24,7 @@ from gluon_tricks.data.recipe_crop import training_crop
 from gluon_tricks.data.recipe_records import count_classes, find_records, records_are_here, with_found
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
+from gluon_tricks.networks.checkpoint import network_digest
 from gluon_tricks.networks.load import Trained, check_start
 from gluon_tricks.networks.normalisation import MEAN_IMAGE
 from gluon_tricks.networks.of_recipe import (
@@ -92,6 +93,7 @@ class Classification:
     )  # fmt: skip
     report: ClassVar[type[TaskReport]] = ClassifierReport
     found: Arrays = {}  # of no evaluation yet
+    learnt_from = ""
     export_flags: ClassVar[tuple[str, ...]] = (
         "input_size", "batch_size", "crop_ratio", "rgb_mean", "rgb_std", "class_names",
     )  # fmt: skip
@@ -243,7 +245,9 @@ class Classification:
         return with_auxiliaries(self.recipe.loss(self.image_loss, self._load_teacher), self.recipe.aux_weight)
 
     def _load_teacher(self, source: str) -> mx.gluon.Block:
-        return load_teacher(source, self.recipe, self.contexts, self.train.records)
+        teacher = load_teacher(source, self.recipe, self.contexts, self.train.records)
+        self.learnt_from = network_digest(teacher)
+        return teacher
 
     def micro_batches(self, batch: Batch, step: StepContext) -> Iterator[list[Shard]]:
         """Of every device: its context, images (n, H, W, 3) uint8, colour matrices, flips, labels, and draw."""

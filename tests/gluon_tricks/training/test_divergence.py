@@ -8,7 +8,7 @@ import mxnet as mx
 import pytest
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.networks.checkpoint import list_checkpoints
+from gluon_tricks.networks.checkpoint import Progress, list_checkpoints, read_checkpoint
 from gluon_tricks.recipes.recipe import Recipe, apply_setting
 from gluon_tricks.training import loop
 from gluon_tricks.training.divergence import Diverged, Watch
@@ -42,6 +42,27 @@ def test_a_high_loss_is_seen_when_it_stays():
     watched([2.0] * 9 + [100.0] * 100)  # 9 losses are too few for a median
     with pytest.raises(Diverged):
         watched([2.0] * 30 + [4.1] * 5, divergence_factor=2.0, divergence_steps=5)
+
+
+def test_a_network_that_has_learnt_all_does_not_diverge():
+    """Its losses are exactly 0 in float32, of which everything is a multiple: up to 3 x 0.01 they are small."""
+    watched([0.0] * 299 + [1e-7] * 100)
+    watched([0.0] * 30 + [0.03] * 100)
+    with pytest.raises(Diverged, match="over 3 times its median of 0 for 20 steps up to 50"):
+        watched([0.0] * 30 + [0.031] * 20)
+
+
+@pytest.mark.parametrize("cut", [10, 30, 40, 49])
+def test_a_run_that_goes_on_has_seen_what_it_had_seen(cut):
+    """Wherever it was stopped, the divergence from step 31 on is seen at step 50."""
+    losses, recipe, progress = [2.0] * 30 + [6.1] * 20, Recipe(), Progress()
+    with pytest.raises(Diverged, match="over 3 times its median of 2 for 20 steps up to 50") as found:
+        for part in (range(cut), range(cut, 50)):
+            watch = Watch(recipe, progress)
+            for k in part:
+                watch.look(k + 1, losses[k])
+            watch.record(progress)
+    assert found.value.step == 31
 
 
 def test_what_smoothed_labels_leave_does_not_hide_a_divergence():
@@ -194,3 +215,19 @@ def test_it_gives_up_after_so_many_times(recipe, tmp_path, monkeypatch):
         0,
     ]  # what step 7 was NaN for is step 6
     assert [path.name for path in list_checkpoints(tmp_path / "run" / "checkpoints")] == ["step-000000000.safetensors"]
+
+
+def test_checkpoints_know_the_losses(recipe, tmp_path):
+    """24 losses of 4 epochs: what the last checkpoint has is what a new Watch is given."""
+    options = Options(contexts=[mx.cpu()], resume=True)
+    loop.train_and_evaluate(recipe, tmp_path / "run", options)
+    newest = list_checkpoints(tmp_path / "run" / "checkpoints")[-1]
+    progress = read_checkpoint(newest)[1]["progress"]
+    with open(tmp_path / "run" / "steps.csv", newline="") as file:
+        assert progress["losses"] == pytest.approx([float(row["loss"]) for row in csv.DictReader(file)], abs=1e-5)
+    job = prepare(recipe, tmp_path / "run", options)
+    with job.journal:
+        assert [*job.watch._losses] == progress["losses"] and len(progress["losses"]) == 24
+        job.watch._high = 7
+        job.checkpoint()
+    assert read_checkpoint(newest)[1]["progress"]["high_losses"] == 7

@@ -29,7 +29,17 @@ from gluon_tricks.training.loss_scale import LossScale
 from gluon_tricks.training.prepare import prepare
 from gluon_tricks.training.rounds import Rounds
 from gluon_tricks.training.steps import Interrupted
-from gluon_tricks.tricks import Cosine, Distillation, LabelSmoothing, Mixup, NoBiasDecay, Warmup, ZeroGamma
+from gluon_tricks.tricks import (
+    Cosine,
+    CutMix,
+    Distillation,
+    LabelSmoothing,
+    Mixup,
+    MixupOrCutMix,
+    NoBiasDecay,
+    Warmup,
+    ZeroGamma,
+)
 
 
 @pytest.fixture
@@ -263,6 +273,12 @@ def test_a_checkpoint_of_two_devices_goes_on_on_one(recipe, tmp_path):
 def test_refused_before_any_work(recipe, tmp_path):
     for change, options, words in (
         ({"batch_size": 15}, Options(contexts=[mx.cpu(0), mx.cpu(1)]), "cannot be split evenly over 2 devices"),
+        *(
+            ({"batch_size": 2, "tricks": (mixing,)}, Options(contexts=[mx.cpu(0), mx.cpu(1)]), f"{mixing.label()}: a")
+            for mixing in (Mixup(), CutMix(), MixupOrCutMix())
+        ),
+        ({"batch_size": 8, "bn_batch": 1, "tricks": (Mixup(),)}, Options(), "one image at a time and none to mix it"),
+        ({"batch_size": 4, "accumulate": 4, "tricks": (CutMix(),)}, Options(), "one image at a time and none to mix"),
         ({"classes": 3}, Options(), "the records have 4 classes and the recipe 3"),
         ({"batch_size": 64}, Options(), "48 images are not one batch of 64"),
         ({"val": ()}, Options(), "name the files for both"),

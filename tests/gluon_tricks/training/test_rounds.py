@@ -11,6 +11,7 @@ from gluon_tricks.networks.of_recipe import parameters_by_name
 from gluon_tricks.recipes.recipe import Recipe, apply_setting
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
+from gluon_tricks.training import requirements
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_epoch
 from gluon_tricks.training.prepare import prepare
@@ -124,3 +125,18 @@ def test_devices_that_do_not_divide_it_are_refused(recipe, tmp_path):
     with pytest.raises(Refused, match=says):
         prepare(apply_setting(recipe, "bn_batch=4"), tmp_path / "run", Options(contexts=CPUS))
     assert apply_setting(recipe.set(bn_batch=4), "bn_batch=null").bn_batch is None
+
+
+def test_a_norm_over_ranks_that_is_not_hybridized_is_refused(monkeypatch):
+    """Of a classifier, and of a segmenter, which has it without being asked. One rank has nn.BatchNorm in its place."""
+    asked = (
+        Recipe(batch_size=4, mode="imperative", net={"norm_layer": "SyncBatchNorm"}),
+        SegmentationRecipe(mode="imperative"),
+    )
+    for recipe in asked:
+        requirements.require_splittable(recipe, CPUS[:1])
+    monkeypatch.setattr(requirements.distributed, "ranks", lambda: 2)
+    for recipe in asked:
+        requirements.require_splittable(recipe.set(mode="hybrid"), CPUS[:1])
+        with pytest.raises(Refused, match="SyncBatchNorm over ranks in the mode imperative: .*; give --mode hybrid"):
+            requirements.require_splittable(recipe, CPUS[:1])

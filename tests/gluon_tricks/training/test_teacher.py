@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import types
 
 import cv2
 import mxnet as mx
@@ -11,7 +12,10 @@ import pytest
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.training import requirements
+from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate
+from gluon_tricks.training.steps import Interrupted
 from gluon_tricks.tricks import Distillation
 from model_zoo import get_model, weights
 
@@ -90,3 +94,26 @@ def test_a_network_that_takes_one_size_only(recipe, tmp_path):
     net.export(str(tmp_path / "dense"))
     says = refused(recipe, tmp_path / "dense-symbol.json", tmp_path)
     assert "dense-symbol.json does not take images of 32 px" in says
+
+
+def test_one_that_has_changed_since(recipe, tmp_path):
+    """At the same place, and by the same name: only its numbers tell."""
+    teacher, other = (leave_run(tmp_path / name) for name in ("teacher", "other"))
+    taught, resume = recipe.set(epochs=2).add(Distillation(str(teacher))), Options(resume=True)
+    steps = iter(range(100))
+    with pytest.raises(Interrupted):
+        train_and_evaluate(taught, tmp_path / "student", Options(should_stop=lambda: next(steps) == 1))
+    kept = (teacher / "final.params").read_bytes()
+    (teacher / "final.params").write_bytes((other / "final.params").read_bytes())
+    with pytest.raises(Refused, match="learnt from a teacher with other numbers than it has now: put the file back"):
+        train_and_evaluate(taught, tmp_path / "student", resume)
+    (teacher / "final.params").write_bytes(kept)
+    assert train_and_evaluate(taught, tmp_path / "student", resume).images == 20
+
+
+def test_ranks_have_one_teacher(monkeypatch):
+    monkeypatch.setattr(requirements.distributed, "ranks", lambda: 3)
+    monkeypatch.setattr(requirements.distributed, "differing", lambda text: [2] * (text != "rank 0's"))
+    requirements.require_one_teacher(types.SimpleNamespace(learnt_from="rank 0's"))
+    with pytest.raises(Refused, match="of 3 ranks, 2 have a teacher with other numbers than rank 0's: give all"):
+        requirements.require_one_teacher(types.SimpleNamespace(learnt_from="another"))

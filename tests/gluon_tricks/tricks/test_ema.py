@@ -19,6 +19,15 @@ def test_it_comes_up_to_its_decay():
     assert stays(Ema(0.9, warmup=1), range(3)) == [0.9, 0.9, 0.9]
 
 
+def test_it_counts_from_the_first_step_of_the_run():
+    """With a start epoch as without: the average begins as the weights that the run begins with."""
+    recipe = Recipe(batch_size=8, epochs=9, tricks=(Ema(0.9),))
+    for start in (0, 3):
+        _, plan = recipe.set(start_epoch=start).schedule(steps_per_epoch=20)
+        told = [recipe.tricks[0].average(StepContext(0, 20 * start + k, plan)) for k in range(3)]
+        assert told == pytest.approx([0.1, 2 / 11, 0.25])
+
+
 def test_every_third_update():
     assert stays(Ema(0.9, every=3), range(7)) == [None, None, 0.1, None, None, pytest.approx(2 / 11), None]
 
