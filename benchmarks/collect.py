@@ -2,8 +2,8 @@
 
     python -m benchmarks.collect runs/tables/small results/tables/small magic_table
 
-Of each cell whose name begins with PREFIX: metrics.csv, recipe.json with the last part of its folders' names alone, and
-of events.jsonl the scores at the end of the run; of a figure's also steps.csv; of one that failed, why.
+Of each cell whose name begins with PREFIX: metrics.csv, recipe.json with the ends of the paths in it alone, and of
+events.jsonl the scores at the end of the run; of a figure's also steps.csv; of one that failed, why.
 `reproduce --show --runs results/tables` then shows the table.
 """
 
@@ -12,13 +12,15 @@ from __future__ import annotations
 import json
 import pathlib
 import sys
+from typing import Any
 
 from gluon_tricks.core.errors import REFUSED
 from gluon_tricks.core.files import write_text
 from gluon_tricks.core.json_text import parse_json
 from gluon_tricks.core.reading import RECIPE_BYTES, TOLD_BYTES, read_bytes, read_text
+from gluon_tricks.networks import moved
 
-_PLACES = ("data", "train", "val", "base_params", "pretrained")  # fields of a recipe that name files
+_DATA = ("data", "train", "val")
 
 
 def collect(runs: pathlib.Path, to: pathlib.Path, prefix: str) -> int:
@@ -37,8 +39,7 @@ def collect(runs: pathlib.Path, to: pathlib.Path, prefix: str) -> int:
         for name in ("metrics.csv", *(["steps.csv"] if "figure" in folder.parent.name else [])):
             write_text(there / name, read_text(folder / name, TOLD_BYTES))
         recipe = parse_json(read_bytes(folder / "recipe.json", RECIPE_BYTES))
-        recipe.update({name: _last_part(recipe[name]) for name in _PLACES if name in recipe})
-        write_text(there / "recipe.json", json.dumps(recipe, indent=2) + "\n")
+        write_text(there / "recipe.json", json.dumps(_without_folders(recipe), indent=2) + "\n")
         told = read_text(folder / "events.jsonl", TOLD_BYTES).splitlines(keepends=True)
         scores = [line for line in told if json.loads(line).get("event") == "final_scores"]
         if scores:
@@ -50,8 +51,24 @@ def collect(runs: pathlib.Path, to: pathlib.Path, prefix: str) -> int:
     return count
 
 
-def _last_part(place: str | list[str]) -> str | list[str]:
-    return [_last_part(one) for one in place] if isinstance(place, list) else pathlib.PurePath(place).name
+def _without_folders(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's JSON with the ends of the paths in it: of data the last name, of a run the last two."""
+    shown = {**recipe, **{name: _end(recipe[name]) for name in _DATA if recipe.get(name)}}
+    shown.update({name: _end(recipe[name], 2) for name in moved.PLACES if recipe.get(name)})
+    if recipe.get("photos"):
+        shown["photos"] = {**recipe["photos"], "folder": _end(recipe["photos"]["folder"])}
+    shown["tricks"] = [
+        {name: _end(value, 2) if f"{trick['trick']}.{name}" in moved.PLACES else value for name, value in trick.items()}
+        for trick in recipe["tricks"]
+    ]
+    return shown
+
+
+def _end(place: str | list[str], names: int = 1) -> str | list[str]:
+    if isinstance(place, list):
+        return [_end(one, names) for one in place]
+    path = pathlib.PurePath(place)
+    return str(pathlib.PurePath(*path.parts[-names - (names > 1 and path.name == "final.params") :]))
 
 
 if __name__ == "__main__":

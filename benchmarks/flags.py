@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
@@ -12,12 +11,13 @@ from typing import Any, NoReturn
 from benchmarks import scaling_words
 from gluon_tricks.core.arguments import MOST_THREADS, Parser, real, whole
 from gluon_tricks.core.errors import require_known
+from gluon_tricks.core.reading import expanded
 
 Measured = tuple[dict[str, Any], list[str]]  # contestant -> what every round gave; the lines to print
 
 FLAGS: dict[str, dict[str, Any]] = {
     "rec": dict(metavar="REC", help="records to read (the built-in shapes)"),
-    "photos": dict(type=pathlib.Path, metavar="FOLDER"),
+    "photos": dict(type=expanded, metavar="FOLDER"),
     "input_size": dict(type=whole(1, 4096), metavar="PX", help="side of the images"),
     "batch_size": dict(type=whole(1, 1 << 16), metavar="N", help="images of a step"),
     "threads": dict(type=whole(1, MOST_THREADS), metavar="N", help="threads of the loaders"),
@@ -42,7 +42,7 @@ FLAGS: dict[str, dict[str, Any]] = {
     "against": dict(metavar="NAME", help="the paper's, PyTorch's too"),
     "top1": dict(type=float, metavar="SHARE", help="to be reached"),
     "seeds": dict(type=whole(1, 100), metavar="N", help="trainings of each, in turns"),
-    "runs": dict(type=pathlib.Path, metavar="FOLDER", help="of the trainings: done ones are not done again"),
+    "runs": dict(type=expanded, metavar="FOLDER", help="of the trainings: done ones are not done again"),
 }  # fmt: skip
 _ONE_OF = ("rec", "photos")
 
@@ -79,7 +79,7 @@ def parse(description: str, benchmarks: Mapping[str, Benchmark], words: Sequence
         settings = {**FLAGS[name], **({"help": of.help[name]} if name in of.help else {})}
         settings["help"] += f" ({default})" if default is not None else ""
         (source if name in _ONE_OF else parser).add_argument(f"--{name.replace('_', '-')}", default=default, **settings)
-    parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="write every round as JSON")
+    parser.add_argument("--out", type=expanded, metavar="FILE", help="write every round as JSON")
     args = parser.parse_args(rest)
     args.what = what
     return args

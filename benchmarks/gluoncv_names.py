@@ -28,7 +28,7 @@ from gluon_tricks.core.arguments import Parser
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import require_writable, write_text
-from gluon_tricks.core.reading import IMAGE_BYTES, read_bytes
+from gluon_tricks.core.reading import IMAGE_BYTES, expanded, read_bytes
 from gluon_tricks.core.wording import shortened
 from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.initialise.data import initialise_from_data
@@ -207,8 +207,8 @@ def table(networks: dict[str, dict]) -> str:
 def main(argv: list[str] | None = None) -> int:
     parser = Parser(__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="of networks (all)")
-    parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="what is in it of other networks stays")
-    parser.add_argument("--table", type=pathlib.Path, metavar="FILE", help="print what --out has written there")
+    parser.add_argument("--out", type=expanded, metavar="FILE", help="what is in it of other networks stays")
+    parser.add_argument("--table", type=expanded, metavar="FILE", help="print what --out has written there")
     parser.add_argument("--apart", metavar="NAME", help="one network, in this process")
     args = parser.parse_args(argv)
     if args.table:

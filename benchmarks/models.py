@@ -30,7 +30,7 @@ def run(models: Sequence[str], batch_size: int, steps: int, rounds: int) -> tupl
     """Returns images/s of every contestant and round, and a line per comparison; of matrix products GFLOP/s.
 
     Args:
-        models: names that both zoos know; each runs at its native size.
+        models: each runs at its native size, beside those of GluonCV's and timm's networks that are the same.
         batch_size: images per step; prediction is measured with single images too.
         steps: training steps in a round.
     """
@@ -49,8 +49,10 @@ def _contest(model, work, dtype, batch_size, steps, rounds):
     net = get_model(model)
     common = dict(model=model, work=work, dtype=dtype, batch_size=batch_size, size=net.input_size, steps=steps)
     what = f"{work} with {model} at {net.input_size} px, batch {batch_size}, {dtype}"
-    sides = {"ours": ("mxnet_network", {"zoo": "ours"}), "GluonCV": ("mxnet_network", {"zoo": "gluoncv"})}
-    if importlib.util.find_spec("timm") and "timm" in net.peers:
+    sides = {"ours": ("mxnet_network", {"zoo": "ours"})}
+    if "gluoncv" in net.peers and net.peers["gluoncv"].model:  # it has a name for it
+        sides["GluonCV"] = ("mxnet_network", {"zoo": "gluoncv"})
+    if importlib.util.find_spec("timm") and "timm" in net.peers and net.peers["timm"].model:
         sides["timm"] = ("timm_network", {"name": net.peers["timm"].model})
     vanilla = f"ours, {model[:-1]}"  # of resnet50_v1d: resnet50_v1
     if model.endswith("_v1d") and work == "training":

@@ -22,11 +22,31 @@ from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import write_text
 from gluon_tricks.core.foreign import import_torchvision
+from gluon_tricks.core.wording import some
 from gluon_tricks.data.records import Records
 from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.recipe import Recipe
-from gluon_tricks.tricks import LabelSmoothing, NoBiasDecay
+from gluon_tricks.tricks import (
+    Cosine,
+    Distillation,
+    LabelSmoothing,
+    LinearDecay,
+    LinearScaling,
+    Mixup,
+    NoBiasDecay,
+    PolyDecay,
+    StepDecay,
+    Warmup,
+    ZeroGamma,
+)
 from model_zoo import get_model
+
+_FIELDS = {  # of a recipe, with the values that this loop has
+    **dict(optimizer=("nag",), crop=("area",), augment=("paper", "gluoncv"), auto_augment=("",), aug_repeats=(1,)),
+    **dict(net=({},), sampling=("plain",), accumulate=(1,), bn_batch=(None,), freeze=((),), pretrained=("",)),
+}
+_TRICKS = (LinearScaling, Warmup, ZeroGamma, NoBiasDecay, LabelSmoothing, Cosine, StepDecay, LinearDecay, PolyDecay)
+_LEFT_OUT = (Mixup, Distillation)
 
 
 class Photos:
@@ -46,10 +66,13 @@ class Photos:
 
 def network_name(recipe: Recipe) -> str:
     """timm's name of a recipe's network. Raises Refused: it has none, or the recipe has what this loop has not."""
-    if recipe.training_sizes != (recipe.input_size,) or recipe.aug_repeats > 1 or recipe.auto_augment:
+    odd = [f"{name} {getattr(recipe, name)}" for name, known in _FIELDS.items() if getattr(recipe, name) not in known]
+    odd += ["training images of another size"] if recipe.training_sizes != (recipe.input_size,) else []
+    odd += [trick.label() for trick in recipe.tricks if not isinstance(trick, (*_TRICKS, *_LEFT_OUT))]
+    if odd:
         raise Refused(
-            f"the recipe {recipe.name} has sizes by epoch, repeated augmentation or a policy, which the PyTorch loop "
-            "has not: leave them out of the recipe of --against"
+            f"the recipe {recipe.name} has what the PyTorch loop has not ({some(odd)}): leave it out of the recipe of "
+            "--against"
         )
     peers = get_model(recipe.model).peers
     if "timm" not in peers:

@@ -16,6 +16,7 @@ import numpy as np
 from benchmarks.loader import image_record_iter_options
 from benchmarks.results import compare
 from gluon_tricks.core.environment import usable_cores
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.foreign import import_gluoncv
 from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.data.records import Records
@@ -25,7 +26,7 @@ from gluon_tricks.training.job import Job, Options
 from gluon_tricks.training.loop import train_epoch, train_step
 from gluon_tricks.training.prepare import prepare
 from gluon_tricks.tricks import NoBiasDecay, Trick, ZeroGamma
-from model_zoo import keywords
+from model_zoo import get_model, keywords
 
 # As a user of GluonCV gets it: MXNet takes half the logical cores unless OMP_NUM_THREADS says otherwise.
 _LEFT_ALONE = "GluonCV's loop, float32, MXNet's own number of threads"
@@ -41,7 +42,13 @@ def run(
         model: of both zoos.
         size: px; batch_size: images per step; threads: of either loader.
         steps: a round's.
+
+    Raises:
+        Refused: GluonCV has no such network.
     """
+    peer = get_model(model).peers.get("gluoncv")
+    if peer is None or not peer.model:
+        raise Refused(f"GluonCV has no {model} to be compared with: choose a network that it has, such as resnet50_v1d")
     half = str(max(usable_cores() // 2, 1))
     common = dict(rec=rec, model=model, size=size, batch_size=batch_size, threads=threads, steps=steps)
     contestants = [

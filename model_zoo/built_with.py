@@ -81,8 +81,8 @@ def require_alike(source: str | os.PathLike, told: Mapping[str, Any], keywords: 
         told: get_model's keywords of their network, as far as they are known.
         keywords: those of the network that is to have them.
     """
-    asked = _hidden(keywords)
-    for key, value in _hidden(told).items():
+    asked = hidden(keywords)
+    for key, value in hidden(told).items():
         if asked.get(key) != value:
             name, _, number = key.partition(".")
             said = {number: value} if number else value
@@ -90,7 +90,7 @@ def require_alike(source: str | os.PathLike, told: Mapping[str, Any], keywords: 
             raise Refused(f"{source} holds a network with {name}={said}: give that too (--set 'net.{name}={words}')")
 
 
-def _hidden(keywords: Mapping[str, Any]) -> dict[str, Any]:
+def hidden(keywords: Mapping[str, Any]) -> dict[str, Any]:
     """What the names and shapes of parameters do not show of what a network computes; numbers as norm_kwargs.NAME."""
     told = told_keywords(keywords)
     layer, numbers = told.get("norm_layer", "BatchNorm"), told.get("norm_kwargs", {})

@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import pathlib
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused  # before `import mxnet`, for which it prepares the process
 from gluon_tricks.core.files import require_writable, write_text
 from gluon_tricks.core.json_text import json_or_text
+from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import quoted
 
 # isort: split
@@ -234,7 +234,7 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument("--classes", type=int, metavar="K", help="number of logits (default: the network's own)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a keyword of the network")
     parser.add_argument("--layers", action="store_true", help="one row per operator, not per stage")
-    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write all of it there as well")
+    parser.add_argument("--json", type=expanded, metavar="FILE", help="write all of it there as well")
     parser.add_argument("--table1", action="store_true", help="the paper's table 1 with our counts beside it")
     parser.add_argument("--table5", action="store_true", help="the same for table 5")
     options = parser.parse_args(argv)

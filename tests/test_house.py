@@ -270,3 +270,8 @@ def test_files_are_opened_in_one_place():
     assert {module: sorted(calls) for module, calls in seen.items()} == {
         module: sorted(calls) for module, calls in OPENED.items()
     }
+
+
+def test_flags_that_are_paths_know_the_home_folder():
+    """--save-dir=~/run is no folder called ~: a shell leaves that as it is."""
+    assert [m for m, path in FILES.items() if "type=pathlib.Path" in path.read_text(encoding="utf-8")] == []

@@ -15,23 +15,23 @@ written, 2 refused.
 from __future__ import annotations
 
 import argparse
-import pathlib
 
 import numpy as np
 
 from gluon_tricks.core.arguments import Parser
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import plural
 from gluon_tricks.networks.load import SOURCE, open_classifier, require_classifier
-from model_zoo import caffe_files, formats, get_model, weights
+from model_zoo import built_with, caffe_files, formats, get_model, weights
 from model_zoo.classifier import Classifier
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("src", metavar="SRC", help=SOURCE)
-    parser.add_argument("dst", metavar="DST", type=pathlib.Path, help="the file to write")
+    parser.add_argument("dst", metavar="DST", type=expanded, help="the file to write")
     parser.add_argument("--model", metavar="NAME", help="the network, where SRC's parameters fit several")
     parser.add_argument("--to", choices=weights.NAMINGS, default="ours", help="whose names to write (ours)")
     return parser.parse_args(argv)
@@ -78,4 +78,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     if args.dst.suffix == ".params" and net.preprocessing != net.usual:
         print(f"{args.dst} keeps no mean, deviation, image size and class names: write .safetensors to keep them")
+    lost = built_with.hidden(net.keywords) if args.dst.suffix == ".params" else {}
+    if lost:
+        told = ", ".join(f"{name.removeprefix('norm_kwargs.')}={value}" for name, value in lost.items())
+        print(f"{args.dst} does not say {told}: whoever reads it has to, or write .safetensors, which does")
     return 0

@@ -12,6 +12,7 @@ import pathlib
 
 from gluon_tricks.core.arguments import Parser
 from gluon_tricks.core.commands import command
+from gluon_tricks.core.reading import expanded
 from gluon_tricks.machine import checks, doctor
 
 
@@ -19,7 +20,7 @@ from gluon_tricks.machine import checks, doctor
 def main(argv: list[str] | None = None) -> int:
     parser = Parser(__doc__)
     runs = pathlib.Path("runs")
-    parser.add_argument("--run-dir", type=pathlib.Path, default=runs, metavar="DIR", help="folder of the runs (runs)")
+    parser.add_argument("--run-dir", type=expanded, default=runs, metavar="DIR", help="folder of the runs (runs)")
     parser.add_argument("--rec", nargs="+", default=[], metavar="FILE", help="records to check (none)")
     options = parser.parse_args(argv)
     levels = []

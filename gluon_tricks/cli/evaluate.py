@@ -25,7 +25,6 @@ be written, 2 refused.
 from __future__ import annotations
 
 import argparse
-import pathlib
 import sys
 import time
 from typing import Any, NamedTuple
@@ -86,7 +85,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add_form_flags(parser)
     parser.add_argument("--places365", metavar="LIST", help="the list that Places365's test images were packed from")
     parser.add_argument(
-        "--submission", type=pathlib.Path, metavar="FILE", help="5 classes for each of them, for the test server"
+        "--submission", type=expanded, metavar="FILE", help="5 classes for each of them, for the test server"
     )
     add_view_flags(parser)
     parser.add_argument("--data", metavar="PATH", help="of a run on a folder with labels: another one than its own")
@@ -105,10 +104,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "-j", "--num-data-workers", type=whole(1, MOST_THREADS), metavar="N", help="threads of the loader (all cores)"
     )
     parser.add_argument(
-        "--errors", type=pathlib.Path, metavar="DIR",
+        "--errors", type=expanded, metavar="DIR",
         help="of a classifier: a new folder for the photos that are named wrongly, as DIR/TRUE/NAMED/...",
     )  # fmt: skip
-    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the result there too")
+    parser.add_argument("--json", type=expanded, metavar="FILE", help="write the result there too")
     args = parser.parse_args(argv)
     args.pretrained, *args.members = [args.pretrained] if isinstance(args.pretrained, str) else args.pretrained
     return args
@@ -225,7 +224,7 @@ def run(args: argparse.Namespace) -> Found:
         if path:
             require_writable(path, flag)
     if args.errors:
-        require_new_folder(expanded(args.errors), "--errors")
+        require_new_folder(args.errors, "--errors")
     _refuse_combinations(args)
     contexts = choose_contexts(args.num_gpus)
     precision = _begin(args, contexts)
@@ -260,7 +259,7 @@ def main(argv: list[str] | None = None) -> int:
             write_text(args.json, to_lines(found.result), named=True)
         if args.errors:  # last: whatever goes wrong with it, the scores are there
             names = in_words(found.result["class_names"])
-            print(write_wrong_photos(expanded(args.errors), found.records, found.guesses, names))
+            print(write_wrong_photos(args.errors, found.records, found.guesses, names))
     except BadRecord as error:
         raise Refused(str(error)) from None
     return 0

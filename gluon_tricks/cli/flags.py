@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ from gluon_tricks.cli.refinement_flags import one_class_flags, refinement_flags
 from gluon_tricks.cli.selection import selection_flags
 from gluon_tricks.cli.size_flags import size_flags
 from gluon_tricks.core.arguments import MOST_GPUS, MOST_THREADS, Parser, whole
+from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.augment import AUGMENTS
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER
@@ -274,7 +274,7 @@ def _auto(text: str) -> str:
 def run_flags(group) -> None:
     """Those of every training: where it is kept, how it goes on, what it tells."""
     group.add_argument("--plan", action="store_true", help="train nothing, print the recipe to the last number as JSON")
-    group.add_argument("--save-dir", type=pathlib.Path, metavar="RUN", help="run directory (runs/<recipe>-<n>)")
+    group.add_argument("--save-dir", type=expanded, metavar="RUN", help="run directory (runs/<recipe>-<n>)")
     group.add_argument(
         *("--save-frequency", "--save-period", "--save-interval"),
         type=whole(0),
@@ -306,4 +306,4 @@ def run_flags(group) -> None:
     )
     group.add_argument("--resume-states", metavar="FILE", help="not read (a pickle runs code): use --resume auto")
     group.add_argument("--log-interval", type=whole(1), default=50, metavar="N", help="steps between log lines (50)")
-    group.add_argument("--logging-file", type=pathlib.Path, metavar="FILE", help="write the log there too")
+    group.add_argument("--logging-file", type=expanded, metavar="FILE", help="write the log there too")

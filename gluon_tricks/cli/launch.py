@@ -29,6 +29,7 @@ from gluon_tricks.core.arguments import Parser, real, whole
 from gluon_tricks.core.commands import command, words_of
 from gluon_tricks.core.errors import RESUMABLE, Refused
 from gluon_tricks.core.files import require_name
+from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import plural, quoted
 from gluon_tricks.ranks import launcher
 from gluon_tricks.ranks.environment import of_ranks
@@ -64,7 +65,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="a variable that ranks get beside PATH, PYTHONPATH, MXNET_*, HOROVOD_*, ... (see docs/multi_node.md)",
     )  # fmt: skip
     parser.add_argument(
-        "--logs", type=pathlib.Path, metavar="DIR", help="folder of the ranks' logs (runs/launch-<date>-<time>-<pid>)"
+        "--logs", type=expanded, metavar="DIR", help="folder of the ranks' logs (runs/launch-<date>-<time>-<pid>)"
     )
     parser.add_argument(
         "command", nargs="+", metavar="-- COMMAND ...", help="gluon-tricks train or a Python file, and its arguments"

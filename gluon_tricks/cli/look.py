@@ -60,7 +60,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help=f"{', '.join(show.VIEWS)} (all that the network allows)",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=pathlib.Path, default=pathlib.Path("look"), metavar="FOLDER", help="folder for the results (look)"
+        "--out", type=expanded, default=pathlib.Path("look"), metavar="FOLDER", help="folder for the results (look)"
     )
     _add_images(parser.add_argument_group("images"))
     _add_choice(parser.add_argument_group("what is shown of them"))
@@ -180,7 +180,7 @@ def _draw(
     pictures: Pictures | None,
 ) -> list[Sheet]:  # fmt: skip
     """Draws the views into --out; returns the sheets and says what it has drawn."""
-    out, sheets, chosen = expanded(args.out), [], []
+    out, sheets, chosen = args.out, [], []
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     if {"occlusion", "invariance"} & {*views}:
@@ -212,7 +212,7 @@ def _is_chain(viewed: Viewed) -> bool:
 
 def run(args: argparse.Namespace) -> int:
     """Everything from the flags to the page; how many files are no images."""
-    choice, out = _choice(args), expanded(args.out)
+    choice, out = _choice(args), args.out
     require_folder(out, "--out", "index.html")
     if args.images and args.rec_val:
         raise Refused("--images and --rec-val both say which images: leave one out")

@@ -62,7 +62,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add_view_flags(parser)
     parser.add_argument(
         "--out",
-        type=pathlib.Path,
+        type=expanded,
         default=pathlib.Path("predictions"),
         metavar="FOLDER",
         help="folder for the results (predictions)",
@@ -77,7 +77,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     """Everything from the flags to the pictures; how many files are no images."""
-    photos, out = find_photos(args.images), expanded(args.out)
+    photos, out = find_photos(args.images), args.out
     require_folder(out, "--out", PAGE, TABLE)
     photos = _without_results(photos, args.images, out)
     predictor = open_predictor(
@@ -112,7 +112,7 @@ def _without_results(photos: Sequence[Photo], places: Sequence[str], out: pathli
 
 
 def _predict(args: argparse.Namespace, photos: Sequence[Photo], predictor: Predictor) -> int:
-    out, broken = expanded(args.out), 0
+    out, broken = args.out, 0
     about = {"network": predictor.network, "kind": predictor.kind, "params": as_utf8(args.params)}
     if args.members:
         about["members"] = [*map(as_utf8, args.members)]

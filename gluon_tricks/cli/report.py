@@ -40,7 +40,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("runs", nargs="+", type=expanded, metavar="RUN", help="the folder of a run; several: compare")
     parser.add_argument(
-        "--out", type=pathlib.Path, metavar="FILE", help=f"the page (RUN/{NAME}; of several runs {COMPARISON})"
+        "--out", type=expanded, metavar="FILE", help=f"the page (RUN/{NAME}; of several runs {COMPARISON})"
     )
     parser.add_argument("--evaluate", action="store_true", help="have the network look at its validation images again")
     parser.add_argument(

@@ -188,7 +188,7 @@ def _runs(args: argparse.Namespace) -> cells.Runs:
     if photos:
         packed = args.runs / (scale.bases or scale).name / "data"
         train, val = packed_photos(photos, packed, flag, packing=not args.show)
-    data = str(expanded(args.data).absolute()) if args.data and folder else ""
+    data = str(args.data.absolute()) if args.data and folder else ""
     if train and not args.show:
         require_apart(Records(train), Records(val))
     digests = [Records(files).digest if files else "" for files in (train, val)]

@@ -11,6 +11,7 @@ from gluon_tricks.cli.train_cells import require_jobs
 from gluon_tricks.core.arguments import MOST_THREADS, Parser, whole
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import require_name, require_writable
+from gluon_tricks.core.reading import expanded
 from gluon_tricks.networks.load import SOURCE
 from gluon_tricks.paper import figures
 from gluon_tricks.paper.scales import SCALES, TRANSFER_SCALES
@@ -29,11 +30,11 @@ def parse(description: str, argv: list[str] | None) -> argparse.Namespace:
     seeds = "seeds 0 to N-1 of every row (1, table6: as the paper; shown: all)"
     parser.add_argument("--seeds", type=whole(1, 1000), metavar="N", help=seeds)
     photos = "train.rec and val.rec, or class folders"
-    parser.add_argument("--data", type=pathlib.Path, metavar="PATH", help=f"{photos}; tables 8 and 9: VOC, ADE20K")
-    parser.add_argument("--base-data", type=pathlib.Path, metavar="PATH", help=f"of their base networks: {photos}")
+    parser.add_argument("--data", type=expanded, metavar="PATH", help=f"{photos}; tables 8 and 9: VOC, ADE20K")
+    parser.add_argument("--base-data", type=expanded, metavar="PATH", help=f"of their base networks: {photos}")
     parser.add_argument(
         "--runs",
-        type=pathlib.Path,
+        type=expanded,
         default=pathlib.Path("runs/tables"),
         metavar="DIR",
         help="folder of the runs (runs/tables)",
@@ -47,10 +48,8 @@ def parse(description: str, argv: list[str] | None) -> argparse.Namespace:
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--plan", action="store_true", help="run nothing, say what would be run and for how long")
     mode.add_argument("--show", action="store_true", help="run nothing, show what there is")
-    parser.add_argument("--csv", type=pathlib.Path, metavar="FILE", help="write the CSV there too")
-    parser.add_argument(
-        "--png", type=pathlib.Path, metavar="FILE", help="draw the differences there, or its own curves"
-    )
+    parser.add_argument("--csv", type=expanded, metavar="FILE", help="write the CSV there too")
+    parser.add_argument("--png", type=expanded, metavar="FILE", help="draw the differences there, or its own curves")
     parser.add_argument("--launch", default="", metavar="WORDS", help='before a training: "horovodrun -np 8" (none)')
     parser.add_argument("--jobs", type=whole(1, MOST_THREADS), metavar="N", help="cells at a time (measured)")
     parser.add_argument("--measure", action="store_true", help="measure anew what was measured before")

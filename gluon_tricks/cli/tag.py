@@ -13,7 +13,6 @@ started (Ctrl-C, SIGTERM), 1 anything else.
 from __future__ import annotations
 
 import argparse
-import pathlib
 
 from gluon_tricks.cli import command_line, flags, training
 from gluon_tricks.cli.transfer_flags import class_names
@@ -35,7 +34,7 @@ def own_flags(group) -> None:
     """Adds those flags to a group that only this command has."""
     group.add_argument("--dataset", choices=tuple(MULTI_LABEL), help="the recipe of a data set (by what is named)")
     group.add_argument(
-        "--data", type=pathlib.Path, metavar="PATH", help="VOCdevkit, or a folder with JPEGImages and Annotations"
+        "--data", type=expanded, metavar="PATH", help="VOCdevkit, or a folder with JPEGImages and Annotations"
     )
     group.add_argument("--train-splits", metavar="LISTS", help="--data: lists to train on (2007_trainval)")
     group.add_argument("--val-splits", metavar="LISTS", help="--data: lists to validate on (2007_test)")
@@ -80,7 +79,7 @@ def _with_images(recipe: MultiLabelRecipe, args: argparse.Namespace) -> MultiLab
         raise Refused(f"--dataset {args.dataset} takes no folder, and --data names {args.data}: leave one of them out")
     fields = {}
     if args.data:
-        fields.update(data=str(expanded(args.data).absolute()), train=(), val=())
+        fields.update(data=str(args.data.absolute()), train=(), val=())
     for flag in (flag for flag in _OF_FOLDERS if getattr(args, flag) is not None):
         if not (args.data or recipe.set(**fields).of_folder):
             raise Refused(f"--{flag.replace('_', '-')} goes with --data FOLDER: other images have their own")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -90,7 +89,7 @@ def parser(
         metavar="KEY=VALUE",
         help="change a field or trick; repeatable",
     )
-    group.add_argument("--data", type=pathlib.Path, metavar="PATH", help="the data set's folder, where it has one")
+    group.add_argument("--data", type=expanded, metavar="PATH", help="the data set's folder, where it has one")
     group.add_argument("--base", metavar="MODEL", help="base network of the zoo (that of --base-params)")
     group.add_argument(
         "--base-params", metavar="SRC", help=f"parameters of the base network: {SOURCE} (random numbers)"
@@ -192,7 +191,7 @@ def _with_flags(
     if args.base_params is not None:
         recipe = _with_base(recipe, args, begun) if args.base_params else recipe.set(base_params="")
     if args.data:
-        recipe = recipe.set(data=str(expanded(args.data).absolute()))
+        recipe = recipe.set(data=str(args.data.absolute()))
     if args.accumulate is not None:
         recipe = recipe.set(accumulate=args.accumulate)
     if args.batch_size is not None:

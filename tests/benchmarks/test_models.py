@@ -1,6 +1,9 @@
 """The contest of networks: who takes part, and what is told of them."""
 
-from benchmarks import machine_rate, models
+import pytest
+
+from benchmarks import machine_rate, models, train
+from gluon_tricks.core.errors import Refused
 
 
 def test_resnet_d_is_measured_beside_the_vanilla_one(monkeypatch):
@@ -22,6 +25,23 @@ def test_resnet_d_is_measured_beside_the_vanilla_one(monkeypatch):
         "the paper's ResNet-50-D (section 4.2): 3 %"
     )
     assert not any("slower" in line for line in models._contest("resnet50_v1d", "prediction", "bfloat16", 8, 2, 3)[1])
+
+
+def test_who_has_a_network_is_measured_beside_it(monkeypatch):
+    """GluonCV has no name for a ResNet-26, and neither library has the AlexNet of 2012."""
+    sides = []
+
+    def measure(contestants, rounds):
+        sides.append([c.name.rpartition(": ")[2] for c in contestants if ": " in c.name])
+        return {c.name: [10.0, 10.0] for c in contestants}
+
+    monkeypatch.setattr(models, "measure", measure)
+    monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: name)
+    for name in ("resnet26_v1b", "alexnet_2012", "resnet34_v1b"):
+        assert models._contest(name, "training", "float32", 8, 2, 2)[1]
+    assert sides == [["ours", "timm"], ["ours"], ["ours", "GluonCV", "timm"]]
+    with pytest.raises(Refused, match="GluonCV has no resnet26_v1b to be compared with"):
+        train.run("none.rec", "resnet26_v1b", 64, 8, 1, 1, 1)
 
 
 def test_a_network_is_told_as_a_fraction_of_the_machines_products(monkeypatch):

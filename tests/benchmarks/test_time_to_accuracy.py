@@ -9,7 +9,8 @@ from benchmarks import time_to_accuracy, torch_loop
 from benchmarks.main import main
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.recipes.recipe import Recipe
-from gluon_tricks.tricks import Resizing
+from gluon_tricks.recipes.registry import get_recipe
+from gluon_tricks.tricks import Ema, Resizing, Sam
 
 
 def rows(*tops):
@@ -51,8 +52,15 @@ def test_bad_input_is_refused_before_any_training(tiny_records, capsys, tmp_path
         assert said in capsys.readouterr().err
     with pytest.raises(Refused, match="timm has no caffenet"):
         torch_loop.network_name(Recipe(model="caffenet"))
-    for later in (dict(train_size=160), dict(aug_repeats=2), dict(auto_augment="trivial"), dict(tricks=(Resizing(),))):
-        with pytest.raises(Refused, match="which the PyTorch loop has not: leave them out of the recipe of --against"):
+    assert torch_loop.network_name(get_recipe("imagenette").set(input_size=224)) == "resnet18d"
+    for later in (
+        *(dict(train_size=160), dict(aug_repeats=2), dict(auto_augment="trivial"), dict(tricks=(Resizing(),))),
+        *(dict(optimizer="adam", lr=1e-3), dict(tricks=(Ema(),)), dict(tricks=(Sam(),)), dict(crop="pad")),
+        *(dict(augment="flip"), dict(sampling="balanced"), dict(net={"blur": True}), dict(accumulate=2)),
+    ):
+        with pytest.raises(
+            Refused, match=r"has what the PyTorch loop has not \(.+\): leave it out of the recipe of --"
+        ):
             torch_loop.network_name(Recipe(input_size=224, epochs=3, **later))
 
 

@@ -154,6 +154,20 @@ def test_params_do_not_keep_it_which_is_said(told, tmp_path, capsys):
     assert open_network(tmp_path / "x.params").net.stated == ()
 
 
+def test_params_do_not_keep_how_a_network_was_built_which_is_said(tmp_path, capsys):
+    """Blur and another epsilon change neither names nor shapes; hidden units change a shape, which tells."""
+    net = get_model("resnet18_v1b", classes=2, blur=True, norm_kwargs={"epsilon": 0.001})
+    net.initialize()
+    weights.save(net, tmp_path / "x.safetensors")
+    assert convert.main([str(tmp_path / "x.safetensors"), str(tmp_path / "x.params")]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        f"{tmp_path}/x.params does not say blur=True, epsilon=0.001: whoever reads it has to, or write .safetensors, "
+        "which does"
+    ]
+    assert convert.main([str(tmp_path / "x.safetensors"), str(tmp_path / "y.safetensors")]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     "source, model, tag, top1",
     [
