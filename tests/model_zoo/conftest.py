@@ -15,7 +15,8 @@ def randomise():
     """randomise(net, side): random weights, biases, gammas, betas and running statistics; returns the network."""
 
     def fill(net, side):
-        net.initialize(mx.init.Zero())
+        for parameter in net.collect_params().values():
+            parameter.initialize(mx.init.Zero())  # whatever its layer brings: drawing it would take long
         net(mx.nd.zeros((1, 3, side, side)))  # GluonCV infers its shapes
         mx.random.seed(1)
         for name, parameter in net._collect_params_with_prefix().items():
