@@ -22,7 +22,7 @@ def randomise():
         for name, parameter in net._collect_params_with_prefix().items():
             bound = (4.5 / np.prod(parameter.shape[1:])) ** 0.5 if name.endswith("weight") else 0.4
             low, high = (0.4, 1.1) if name.endswith(("gamma", "running_var")) else (-bound, bound)
-            parameter.set_data(mx.nd.random.uniform(low, high, parameter.shape))
+            mx.nd.random.uniform(low, high, out=parameter.data())
         return net
 
     return fill

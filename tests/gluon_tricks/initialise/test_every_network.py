@@ -12,7 +12,7 @@ from model_zoo import get_model, keywords, list_models
 @pytest.mark.parametrize("name", list_models())
 def test_unit_variance_then_rates_and_a_last_layer_of_zeros(name):
     mx.random.seed(0)
-    # DenseNets take small images dilated only; one of them is computed as it is. Dense layers have 4096 units otherwise.
+    # DenseNets take small images dilated only; one of them is computed as it is. VGG has 4096 hidden units otherwise.
     smaller = {"dilated": True} if name in ("densenet169", "densenet201") else {}
     smaller |= {"hidden": 256} if "hidden" in keywords(name) else {}
     net = get_model(name, classes=3, **smaller)
