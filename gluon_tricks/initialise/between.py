@@ -94,8 +94,10 @@ def _squared_gradients(
     for k, gradient in zip([*weights, *dense], gradients):
         squared = mx.nd.square(gradient)
         if k in weights:
-            rows = squared if each_weight else squared.sum(axis=0, keepdims=True)
-            found[k] = rows.asnumpy().reshape(len(rows), -1)
+            rows = squared.reshape((len(squared), -1))
+            if not each_weight:
+                rows = mx.nd.dot(mx.nd.ones_like(rows[:, :1]), rows, transpose_a=True)
+            found[k] = rows.asnumpy()
         else:
             inputs = mx.nd.square(dense[k][1].reshape((len(chunk), -1)))
             rows = squared if each_weight else squared.sum(axis=1, keepdims=True)
@@ -105,7 +107,7 @@ def _squared_gradients(
 
 def _rate(layer: str, squares: np.ndarray, weight: mx.gluon.Parameter) -> ChangeRate:
     """Args: squares: E[(dl / dW(i, j))^2] of each weight, or (1, columns) their sums over i."""
-    norm = max(float(mx.nd.square(weight.list_data()[0]).sum().asscalar()), 1e-30)
+    norm = max(float(np.square(weight.list_data()[0].asnumpy()).sum(dtype=np.float64)), 1e-30)
     mean = float(np.sqrt(squares.sum(axis=0, dtype=np.float64) / weight.shape[0] / norm).mean())
     each = np.sqrt(squares)
     middle = float(each.mean(dtype=np.float64))

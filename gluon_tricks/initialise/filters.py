@@ -61,11 +61,11 @@ def patches(chunks: Sequence[np.ndarray], window: Window, group: int, rng: np.ra
         for image in chunk:
             maps = image[group * channels : (group + 1) * channels]
             maps = np.pad(maps, ((0, 0), (ph, ph), (pw, pw)))
-            places = rng.choice(height * width, each, replace=False)
-            for y, x in zip((places // width) * sh, (places % width) * sw):
-                cut = maps[:, y : y + dh * (kh - 1) + 1 : dh, x : x + dw * (kw - 1) + 1 : dw]
-                found[row] = cut.reshape(-1)
-                row += 1
+            windows = np.lib.stride_tricks.sliding_window_view(maps, (dh * (kh - 1) + 1, dw * (kw - 1) + 1), (1, 2))
+            windows = windows[:, ::sh, ::sw, ::dh, ::dw]  # (C / groups, height, width, kh, kw), nothing copied
+            y, x = np.divmod(rng.choice(height * width, each, replace=False), width)
+            found[row : row + each] = windows[:, y, x].swapaxes(0, 1).reshape(each, size)
+            row += each
         moved()
     return found
 

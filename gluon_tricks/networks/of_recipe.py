@@ -89,7 +89,8 @@ def restored_classifier(
         return untrained(recipe, pretrained=str(source), ctx=list(contexts))
     net = untrained(recipe, ctx=list(contexts))
     check_parameters(net, arrays, source)  # before the recipe's number of classes is believed
-    net.initialize(ctx=list(contexts))
+    for parameter in net.collect_params().values():  # drawing numbers that are replaced takes long
+        parameter.initialize(mx.init.Zero(), ctx=list(contexts))
     set_parameters(net, arrays, source)
     return net
 

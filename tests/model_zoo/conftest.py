@@ -15,13 +15,14 @@ def randomise():
     """randomise(net, side): random weights, biases, gammas, betas and running statistics; returns the network."""
 
     def fill(net, side):
-        net.initialize(mx.init.Zero())
+        for parameter in net.collect_params().values():
+            parameter.initialize(mx.init.Zero())  # whatever its layer brings: drawing it would take long
         net(mx.nd.zeros((1, 3, side, side)))  # GluonCV infers its shapes
         mx.random.seed(1)
         for name, parameter in net._collect_params_with_prefix().items():
             bound = (4.5 / np.prod(parameter.shape[1:])) ** 0.5 if name.endswith("weight") else 0.4
             low, high = (0.4, 1.1) if name.endswith(("gamma", "running_var")) else (-bound, bound)
-            parameter.set_data(mx.nd.random.uniform(low, high, parameter.shape))
+            mx.nd.random.uniform(low, high, out=parameter.data())
         return net
 
     return fill

@@ -6,7 +6,7 @@ import pytest
 from mxnet.gluon import nn
 
 from gluon_tricks.core.errors import Refused
-from model_zoo import get_model
+from model_zoo import get_model, keywords
 from model_zoo.classifier import Classifier
 from model_zoo.dense import fully_convolutional
 
@@ -24,8 +24,10 @@ AT_THEIR_SIZE = {
 def made(name, side, classes=7):
     """With norms and biases that are not those of a beginning, so that no layer is left out unseen."""
     mx.random.seed(3)
-    keywords = {"batch_norm": True} if name == "caffenet" else {}
-    net = get_model(name, classes=classes, **keywords)
+    kwargs = {"batch_norm": True} if name == "caffenet" else {}
+    if "hidden" in keywords(name):  # 4096 otherwise: most of the numbers
+        kwargs["hidden"] = 64
+    net = get_model(name, classes=classes, **kwargs)
     for parameter in net.collect_params().values():  # weights get theirs below, of as many numbers as are in a VGG
         parameter.init = "zeros" if parameter.name.endswith("weight") else parameter.init
     net.initialize()
@@ -115,7 +117,7 @@ def test_the_least_side_has_a_map_as_large_as_the_dense_layers_take():
 
 
 def test_its_numbers_are_those_of_the_network_on_every_device():
-    net = get_model("vgg11", classes=3)
+    net = get_model("vgg11", classes=3, hidden=64)
     contexts = [mx.cpu(0), mx.cpu(1)]
     net.initialize(ctx=contexts)
     net(mx.nd.zeros((1, 3, 32, 32)))

@@ -15,6 +15,12 @@ DENSE_NORMS = ("cvjena_alexnet", "cvjena_vgg19")  # GroupNorm takes maps only
 SMALLER = [name for name in list_models() if name.split("_")[0] not in ALIKE]  # one of each kind
 
 
+def small(name, **kwargs):
+    """A network with 7 classes, and with 64 hidden units in place of 4096: most of AlexNet's and VGG's numbers."""
+    hidden = {"hidden": 64} if "hidden" in keywords(name) else {}
+    return get_model(name, classes=7, **hidden, **kwargs)
+
+
 def first(output):
     return output[0] if isinstance(output, (list, tuple)) else output
 
@@ -23,7 +29,7 @@ def first(output):
 def net(request):
     """A network with 7 classes, initialised. Its tests follow one another, so that one at a time is in memory."""
     mx.random.seed(1)
-    net = get_model(request.param, classes=7)
+    net = small(request.param)
     net.initialize(mx.init.Xavier())
     return net
 
@@ -76,7 +82,7 @@ def test_classes_and_layout_are_checked(name):
 @pytest.mark.parametrize("name", [name for name in SMALLER if "use_global_stats" in keywords(name)])
 def test_global_stats_hold_in_training_mode(name, x):
     kwargs = {key: 0.0 for key in keywords(name) if key.endswith("drop")}
-    net = get_model(name, classes=7, use_global_stats=True, **kwargs)
+    net = small(name, use_global_stats=True, **kwargs)
     net.initialize(mx.init.Xavier())
     expected = first(net(x(net))).asnumpy()
     with mx.autograd.train_mode():
@@ -114,7 +120,7 @@ def test_zero_gamma_is_in_the_last_norm_of_each_branch(name):
     "name", [name for name in SMALLER if "norm_layer" in keywords(name) and name not in DENSE_NORMS]
 )
 def test_group_norm_which_takes_no_in_channels(name, x):
-    net = get_model(name, classes=7, norm_layer=mx.gluon.nn.GroupNorm)  # one group
+    net = small(name, norm_layer=mx.gluon.nn.GroupNorm)  # one group
     net.initialize(mx.init.Xavier())
     with mx.autograd.record():
         out = first(net(x(net)))
@@ -176,7 +182,7 @@ def test_the_sides_are_the_least_and_the_most_that_work(name, capfd):
 )
 @pytest.mark.parametrize("hybridize", [False, True])
 def test_features_at_checks_images(name, side, hybridize):
-    net = get_model(name, classes=7)
+    net = small(name)
     net.initialize(mx.init.Xavier())
     features = net.features_at(sum(child.startswith("stage") for child in net._children))
     if hybridize:

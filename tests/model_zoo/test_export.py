@@ -18,7 +18,8 @@ from model_zoo.resnet import ResNet
 
 SMALL = {  # every operator of the zoo; python -m model_zoo.catalogue --try-onnx takes all networks
     **{name: functools.partial(get_model, name) for name in ("mobilenet0.25", "densenet121", "googlenet_2014_aux")},
-    **{name: functools.partial(get_model, name) for name in ("caffenet", "cifar_resnet20_v1", "cvjena_resnet10")},
+    "caffenet": functools.partial(get_model, "caffenet", hidden=64),  # in place of 4096
+    **{name: functools.partial(get_model, name) for name in ("cifar_resnet20_v1", "cvjena_resnet10")},
     "se_resnet18_v1": functools.partial(ResNet, "se_resnet18_v1", 18, "se_v1"),
     **{name: functools.partial(get_model, name) for name in ("resnet18_v1d", "inceptionv3", "googlenet")},
 }

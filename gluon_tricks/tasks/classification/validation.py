@@ -39,7 +39,10 @@ class ClassificationValidation:
 
     @functools.cached_property
     def loader(self) -> RecordLoader:
-        return self.evaluated.loader(self.batch_size * len(self.contexts), self.threads)
+        devices = len(self.contexts)
+        # Of fewer images than a batch is to have, the rest of it would be computed for nothing.
+        on_each = min(self.batch_size, max(-(-len(self.evaluated.records) // devices), 1))
+        return self.evaluated.loader(on_each * devices, self.threads)
 
     def set_precision(self, precision: str) -> None:
         """Makes the network compute in it, fast."""
