@@ -30,6 +30,7 @@ from .local_hub import LocalHub
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in a shell's background, and so in every program started here
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process that a test starts compiles the packages anew
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"  # where nothing listens: no test asks the real hub
 os.environ["HF_HOME"] = "/nonexistent"  # nor what the machine's user has downloaded
 foreign.import_gluoncv()  # for the tests that say `import gluoncv`, wherever torch is installed too

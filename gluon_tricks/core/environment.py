@@ -1,7 +1,7 @@
 """What must happen before `import mxnet`.
 
 Importing this module (any import of gluon_tricks or model_zoo does it) gives numpy the type names that MXNet
-1.9.1 still uses and loads the CUDA libraries that pip installed. After it `import mxnet` works as usual.
+1.9.1 still uses and loads the CUDA libraries that pip installed. After it `import mxnet` works as usual, but faster.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import sys
 import warnings
 
 import numpy as np
+
+from gluon_tricks.core import mxnet_import
 
 
 def _restore_numpy_aliases() -> None:
@@ -166,3 +168,4 @@ _limit_images()
 _allow_amx()
 _restore_numpy_aliases()
 _load_cuda_libraries()
+mxnet_import.install()

@@ -32,7 +32,14 @@ RESTARTED = "GLUON_TRICKS_RESTARTED"  # in the environment of ranks that were st
 _MARK = "GLUON_TRICKS_LAUNCH"  # in the environment of every rank: which launch it belongs to
 _LINE = re.compile(r"\[(\d+)\]<(stdout|stderr)>:")
 _EXIT = re.compile(r"Process (\d+) exit with status code (-?\d+)")
-_ASK = """import horovod.mxnet as horovod
+# As horovod.mxnet loads its library, which needs MXNet's; the packages themselves would take 20 times as long.
+_ASK = """import ctypes, importlib.util, os
+from horovod.common import basics, util
+package = os.path.join(os.path.dirname(os.path.dirname(basics.__file__)), "mxnet", "__init__.py")
+util.check_extension("horovod.mxnet", "HOROVOD_WITH_MXNET", package, "mpi_lib")
+mxnet = importlib.util.find_spec("mxnet") or exit("MXNet is not installed")
+ctypes.CDLL(os.path.join(os.path.dirname(mxnet.origin), "libmxnet.so"), mode=ctypes.RTLD_GLOBAL)
+horovod = basics.HorovodBasics(package, "mpi_lib")
 print("Gloo:", horovod.gloo_built(), "MPI:", horovod.mpi_built(), "NCCL:", bool(horovod.nccl_built()))"""
 _TAIL_BYTES = 1 << 16
 _TAIL = 12  # last lines of the log that are shown of a rank that failed

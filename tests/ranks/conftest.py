@@ -60,7 +60,8 @@ def training(records, save_dir, *more, norm=NO_STATISTICS):
     """The words of a small training on `tiny_records`: 2 epochs of 4 steps of 12 images."""
     words = ["scripts/train_imagenet.py", "--rec-train", records / "train.rec", "--rec-val", records / "val.rec"]
     words += ["--model", "cifar_resnet20_v1", "--input-size", "32", "--num-epochs", "2", "--lr", "0.01", "--last-gamma"]
-    return [*words, *norm, "-j", "1", "--log-interval", "1", "--save-dir", save_dir, *more]
+    words += [*norm, "-j", "1", "--log-interval", "1", "--picture-epochs", "0"]
+    return [*words, "--save-dir", save_dir, *more]
 
 
 def alone(*words):

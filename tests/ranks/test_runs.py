@@ -24,9 +24,10 @@ def balance(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def two(launch, tiny_records, balance, tmp_path_factory):
-    """(what it said, folder) of an undisturbed run of two ranks; in the folder are run and logs."""
+    """(what it said, folder) of an undisturbed run of two ranks, with pictures; in the folder are run and logs."""
     folder = tmp_path_factory.mktemp("two")
-    done = launch(2, folder / "logs", *training(tiny_records, folder / "run", "--batch-size", "6", *balance))
+    words = training(tiny_records, folder / "run", "--batch-size", "6", "--picture-epochs", "1", *balance)
+    done = launch(2, folder / "logs", *words)
     assert done.returncode == 0, done.stderr
     return done.stdout, folder
 
@@ -42,6 +43,7 @@ def test_a_run_of_two_ranks(two, tiny_records, balance, tmp_path):
     assert said.count("on 20 held-out images") == 1
     assert (folder / "logs" / "rank.0.log").read_text() == said
     assert not (folder / "logs" / "rank.1.log").exists()  # it had nothing to say
+    assert len([*(folder / "run" / "pictures").iterdir()]) == 2
     assert "class weights: 0.4 (red) to 1.6 (grey), 1 in the mean over the images drawn" in said
     alone(*training(tiny_records, tmp_path / "one", "--batch-size", "12", *balance))
     others = values(tmp_path / "one")
@@ -101,9 +103,9 @@ def test_lost_ranks_cost_nothing_but_time(two, launch, tiny_records, balance, tm
     """Frozen in a step, killed in an evaluation and in a write: each is named and an event, the end is bit for bit."""
     run, script = tmp_path / "run", pathlib.Path(__file__).with_name("lost_ranks.py")
     words = training(tiny_records, run, "--batch-size", "6", "--save-steps", "3", *balance)[1:]
-    done = launch(2, tmp_path / "logs", script, *words, flags=("--stuck-after", "30", "--max-restarts", "3"))
+    done = launch(2, tmp_path / "logs", script, *words, flags=("--stuck-after", "15", "--max-restarts", "3"))
     assert done.returncode == 0, done.stderr
-    frozen = "rank 1 has not moved for 30 s; the step it last reported: "
+    frozen = "rank 1 has not moved for 15 s; the step it last reported: "
     losses = [frozen, "rank 1 ended by SIGKILL; the logs", "rank 0 ended by SIGKILL; the logs"]
     places = [done.stderr.index(words) for words in losses]
     assert places == sorted(places)
@@ -118,7 +120,7 @@ def test_lost_ranks_cost_nothing_but_time(two, launch, tiny_records, balance, tm
     ]
     events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
     reasons = [event["reason"] for event in events if event["event"] == "restart"]
-    assert reasons[0].startswith("restart 1 of 3, rank 1 has not moved for 30 s")
+    assert reasons[0].startswith("restart 1 of 3, rank 1 has not moved for 15 s")
     assert reasons[1:] == ["restart 2 of 3, rank 1 ended by SIGKILL", "restart 3 of 3, rank 0 ended by SIGKILL"]
     (arrays, rows), (others, other_rows) = outcome(two[1] / "run"), outcome(run)
     assert arrays.keys() == others.keys() and rows == other_rows and len(rows) == 2

@@ -101,7 +101,7 @@ def prepare_net(recipe, folder):
 
 @pytest.mark.parametrize("tricks", [(Sam(), ClipGradients(0.5), Ema(0.9)), (ClipGradients(0.1),)])
 def test_a_run_goes_on_bit_for_bit(recipe, tmp_path, tricks):
-    recipe = recipe.set(momentum=0.9, optimizer="nag").add(*tricks)
+    recipe = recipe.set(momentum=0.9, optimizer="nag", input_size=16).add(*tricks)
     train_and_evaluate(recipe, tmp_path / "whole", Options(**OPTIONS))
     steps = iter(range(1, 100))
     with pytest.raises(Exception, match="stopped after step 3 of 8"):
@@ -113,7 +113,7 @@ def test_a_run_goes_on_bit_for_bit(recipe, tmp_path, tricks):
 
 def test_two_devices_and_rounds_and_both_modes_do_the_same(recipe, tmp_path):
     """Without batch statistics 12 images are 2 x 6 on two devices, and two rounds of 6 on one."""
-    recipe = recipe.set(net=GROUPED, epochs=1, momentum=0.9).add(Sam(0.1), ClipGradients(0.5), Ema(0.9))
+    recipe = recipe.set(net=GROUPED, input_size=16, epochs=1, momentum=0.9).add(Sam(0.1), ClipGradients(0.5), Ema(0.9))
     two = {**OPTIONS, "contexts": [mx.cpu(0), mx.cpu(1)]}
     ways = {"one": (recipe, OPTIONS), "devices": (recipe, two), "rounds": (recipe.set(accumulate=2), OPTIONS)}
     ways["imperative"] = recipe.set(mode="imperative"), OPTIONS

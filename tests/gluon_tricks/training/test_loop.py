@@ -41,6 +41,8 @@ from gluon_tricks.tricks import (
     ZeroGamma,
 )
 
+QUIET = Options(picture_epochs=0)
+
 
 @pytest.fixture
 def recipe(tiny_records):
@@ -58,6 +60,12 @@ def recipe(tiny_records):
         lr=0.02,
         tricks=(Warmup(1), ZeroGamma(), NoBiasDecay(), Cosine(), LabelSmoothing()),
     )
+
+
+@pytest.fixture
+def small(recipe):
+    """Of 0.3 million numbers in place of 11: most of a short run's time goes into a large network's checkpoints."""
+    return recipe.set(model="cifar_resnet20_v1")
 
 
 def board_of(folder):
@@ -165,10 +173,10 @@ def test_two_devices_do_what_one_does(recipe):
         np.testing.assert_allclose(two[name], values, atol=2e-6, err_msg=name)
 
 
-def test_a_run_on_two_devices(recipe, tmp_path):
+def test_a_run_on_two_devices(small, tmp_path):
     """The devices have seen different images; the network that is evaluated, saved and loaded is one."""
-    options = Options(contexts=[mx.cpu(1), mx.cpu(2)])
-    scores = train_and_evaluate(recipe.set(epochs=1), tmp_path / "run", options)
+    options = Options(contexts=[mx.cpu(1), mx.cpu(2)], picture_epochs=0)
+    scores = train_and_evaluate(small.set(epochs=1), tmp_path / "run", options)
     assert scores.images == 20 and "cpu(1), cpu(2)" in (tmp_path / "run" / "log.txt").read_text()
     one = load_network(tmp_path / "run" / "final.params")
     other = load_network(tmp_path / "run" / "checkpoints" / "step-000000003.safetensors")
@@ -186,11 +194,11 @@ def test_statistics_are_averaged_over_devices():
     assert [array.asnumpy().tolist() for array in net.running_mean.list_data()] == [[2.0, 4.0], [2.0, 4.0]]
 
 
-def test_a_student_learns_from_a_run(recipe, tmp_path):
+def test_a_student_learns_from_a_run(small, tmp_path):
     """The teacher is the same recipe without a teacher, from the same seed: only the soft loss tells the two apart."""
-    train_and_evaluate(recipe.set(epochs=1), tmp_path / "teacher")
-    distilled = recipe.set(epochs=1).add(Distillation(str(tmp_path / "teacher"), 2.0))
-    assert train_and_evaluate(distilled, tmp_path / "student").images == 20
+    train_and_evaluate(small.set(epochs=1), tmp_path / "teacher", QUIET)
+    distilled = small.set(epochs=1).add(Distillation(str(tmp_path / "teacher"), 2.0))
+    assert train_and_evaluate(distilled, tmp_path / "student", QUIET).images == 20
     teacher, student = (load_network(tmp_path / run).head.weight.data().asnumpy() for run in ("teacher", "student"))
     assert np.abs(student - teacher).max() > 1e-3  # two runs of one recipe differ by 1e-6 at most
 
@@ -220,9 +228,9 @@ def test_the_teacher_sees_the_images_of_its_student(recipe, tmp_path, monkeypatc
     assert not np.allclose(*given)  # the second were mixed
 
 
-def test_imperative_mode_gives_the_same(recipe, tmp_path):
-    hybrid = train_and_evaluate(recipe.set(epochs=1), tmp_path / "hybrid")
-    imperative = train_and_evaluate(recipe.set(epochs=1, mode="imperative"), tmp_path / "imperative")
+def test_imperative_mode_gives_the_same(small, tmp_path):
+    hybrid = train_and_evaluate(small.set(epochs=1), tmp_path / "hybrid", QUIET)
+    imperative = train_and_evaluate(small.set(epochs=1, mode="imperative"), tmp_path / "imperative", QUIET)
     assert imperative.loss == pytest.approx(hybrid.loss, rel=1e-3)
 
 
@@ -235,10 +243,10 @@ def test_a_stop_is_resumable(recipe, tmp_path):
     assert job.progress.step == 2 and job.progress.images == 32 and job.epochs == range(0, 3)
 
 
-def test_a_stop_of_two_devices_is_resumable_bit_for_bit(recipe, tmp_path):
+def test_a_stop_of_two_devices_is_resumable_bit_for_bit(small, tmp_path):
     """Each has running statistics of its own within an epoch: their mean, taken once more, would be rounded anew."""
-    recipe, devices = recipe.set(epochs=2), [mx.cpu(0), mx.cpu(1)]
-    train_and_evaluate(recipe, tmp_path / "whole", Options(contexts=devices))
+    recipe, devices = small.set(epochs=2), [mx.cpu(0), mx.cpu(1)]
+    train_and_evaluate(recipe, tmp_path / "whole", Options(contexts=devices, picture_epochs=0))
     asked = iter([False, True])
     with pytest.raises(Interrupted, match="after step 2 of 6"):
         train_and_evaluate(recipe, tmp_path / "run", Options(contexts=devices, should_stop=lambda: next(asked)))
@@ -251,7 +259,7 @@ def test_a_stop_of_two_devices_is_resumable_bit_for_bit(recipe, tmp_path):
     assert any(
         (saved[f"parameter_of_devices/{name}"][0] != saved[f"parameter_of_devices/{name}"][1]).any() for name in running
     )
-    train_and_evaluate(recipe, tmp_path / "run", Options(contexts=devices, resume=True))
+    train_and_evaluate(recipe, tmp_path / "run", Options(contexts=devices, resume=True, picture_epochs=0))
     whole, other = ((tmp_path / run / "final.params").read_bytes() for run in ("whole", "run"))
     assert whole == other
     saved, _ = read_checkpoint(tmp_path / "run" / "checkpoints" / "step-000000006.safetensors")

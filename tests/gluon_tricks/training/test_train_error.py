@@ -22,6 +22,8 @@ from gluon_tricks.training.loop import train_and_evaluate
 from gluon_tricks.training.steps import Interrupted
 from gluon_tricks.tricks import LabelSmoothing, Mixup
 
+QUIET = Options(picture_epochs=0)
+
 
 @pytest.fixture
 def recipe(tiny_records):
@@ -29,7 +31,7 @@ def recipe(tiny_records):
     files = {split: (str(tiny_records / f"{split}.rec"),) for split in ("train", "val")}
     return Recipe(
         name="tiny", model="cifar_resnet20_v1", net={"norm_layer": "GroupNorm", "norm_kwargs": {"num_groups": 4}},
-        data="records", **files, input_size=32,
+        data="records", **files, input_size=16,
         crop="centre", crop_ratio=1.0, augment="none", epochs=1, batch_size=8, lr=0.0, tricks=(LabelSmoothing(),),
     )  # fmt: skip
 
@@ -40,11 +42,11 @@ def errors(run):
 
 
 def test_of_a_network_that_learns_nothing_it_is_what_evaluation_finds(recipe, tmp_path):
-    train_and_evaluate(recipe.set(lr=0.02, epochs=3), tmp_path / "start")
+    train_and_evaluate(recipe.set(lr=0.02, epochs=3), tmp_path / "start", QUIET)
     recipe = recipe.set(pretrained=str(tmp_path / "start" / "final.params"))
-    train_and_evaluate(recipe, tmp_path / "run")
+    train_and_evaluate(recipe, tmp_path / "run", QUIET)
     net, resolved = load_network(tmp_path / "run"), recipe.resolved()
-    loader = RecordLoader(Records(recipe.train), size=32, batch_size=16, train=False, crop_ratio=1.0)
+    loader = RecordLoader(Records(recipe.train), size=16, batch_size=16, train=False, crop_ratio=1.0)
 
     def prepared(images, context):
         return normalised(images, context, resolved.mean, resolved.std)
@@ -56,24 +58,24 @@ def test_of_a_network_that_learns_nothing_it_is_what_evaluation_finds(recipe, tm
 
 def test_it_is_the_same_on_two_devices_and_in_two_rounds(recipe, tmp_path):
     recipe = recipe.set(lr=0.02, epochs=2)
-    train_and_evaluate(recipe, tmp_path / "one")
-    train_and_evaluate(recipe, tmp_path / "two", Options(contexts=[mx.cpu(0), mx.cpu(1)]))
-    train_and_evaluate(recipe.set(accumulate=2), tmp_path / "rounds")
+    train_and_evaluate(recipe, tmp_path / "one", QUIET)
+    train_and_evaluate(recipe, tmp_path / "two", Options(contexts=[mx.cpu(0), mx.cpu(1)], picture_epochs=0))
+    train_and_evaluate(recipe.set(accumulate=2), tmp_path / "rounds", QUIET)
     assert errors(tmp_path / "one") == errors(tmp_path / "two") == errors(tmp_path / "rounds")
 
 
 @pytest.mark.parametrize("tricks", [(), (Mixup(alpha=1.0),)])
 def test_a_run_that_is_stopped_counts_every_image_once(recipe, tmp_path, tricks):
     recipe = recipe.set(lr=0.02, epochs=2, tricks=tricks)
-    train_and_evaluate(recipe, tmp_path / "whole")
+    train_and_evaluate(recipe, tmp_path / "whole", QUIET)
     asked = itertools.count(1)
     for _ in range(3):
         try:
-            stops = Options(resume=True, should_stop=lambda: next(asked) % 5 == 0)
+            stops = Options(resume=True, picture_epochs=0, should_stop=lambda: next(asked) % 5 == 0)
             train_and_evaluate(recipe, tmp_path / "parts", stops)
         except Interrupted:
             continue
-    train_and_evaluate(recipe, tmp_path / "parts", Options(resume=True))
+    train_and_evaluate(recipe, tmp_path / "parts", Options(resume=True, picture_epochs=0))
     assert errors(tmp_path / "parts") == errors(tmp_path / "whole") and len(errors(tmp_path / "whole")) == 2
 
 
@@ -94,10 +96,10 @@ def test_an_epoch_that_an_older_version_began(recipe, tmp_path, monkeypatch):
 
     monkeypatch.setattr(loop.Job, "checkpoint", forgetful)
     with pytest.raises(Interrupted):
-        train_and_evaluate(recipe, tmp_path / "run", Options(should_stop=lambda: next(asked) == 4))
+        train_and_evaluate(recipe, tmp_path / "run", Options(picture_epochs=0, should_stop=lambda: next(asked) == 4))
     monkeypatch.undo()
     monkeypatch.setattr(loop, "tally", counting)
-    train_and_evaluate(recipe, tmp_path / "run", Options(resume=True))
+    train_and_evaluate(recipe, tmp_path / "run", Options(resume=True, picture_epochs=0))
     wrong = [float(sums.asnumpy()[1]) for (sums,) in seen]
     assert len(wrong) == 6 and float(errors(tmp_path / "run")[0]) == sum(wrong[4:]) / 16
 

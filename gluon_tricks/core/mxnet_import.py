@@ -1,0 +1,70 @@
+"""A faster `import mxnet`: without two packages that it imports and hardly uses.
+
+MXNet 1.9.1 derives a class that is deprecated from scikit-learn's where that is installed, which brings pandas with it,
+and imports scipy.stats for the calibration of int8 networks and for its own tests. Together they take a third of the
+time, and every command waits for it.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+import threading
+
+_NOT_NEEDED = ("sklearn", "scipy.stats")
+_USES_STATISTICS = (("mxnet.contrib.quantization", "stats"), ("mxnet.test_utils", "ss"))
+
+
+def install() -> None:
+    """From now on mxnet is imported so, unless it has been imported already."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds mxnet where Python does."""
+
+    def find_spec(self, fullname, path=None, target=None):
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target) if fullname == "mxnet" else None
+        if spec is not None and type(spec.loader) is importlib.machinery.SourceFileLoader:
+            spec.loader = _Loader(spec.loader.name, spec.loader.path)
+        return spec
+
+
+class _Loader(importlib.machinery.SourceFileLoader):
+    """Hides what is not needed from the import; Python's collector would go through all that comes, in vain."""
+
+    def exec_module(self, module):
+        hidden, collects = _Hidden(), gc.isenabled()
+        sys.meta_path.insert(0, hidden)
+        gc.disable()
+        try:
+            super().exec_module(module)
+        finally:
+            sys.meta_path.remove(hidden)
+            if collects:
+                gc.enable()
+        for user, name in _USES_STATISTICS:
+            if getattr(sys.modules.get(user), name, self) is None:
+                setattr(sys.modules[user], name, _Statistics())
+
+
+class _Hidden(importlib.abc.MetaPathFinder):
+    """Finds them not installed, which MXNet takes calmly; other threads find them."""
+
+    def __init__(self):
+        self._thread = threading.get_ident()
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname in _NOT_NEEDED and threading.get_ident() == self._thread:
+            raise ModuleNotFoundError(f"{fullname} is hidden for this import", name=fullname)
+
+
+class _Statistics:
+    """scipy.stats, imported when it is first used."""
+
+    def __getattr__(self, name):
+        return getattr(importlib.import_module("scipy.stats"), name)
