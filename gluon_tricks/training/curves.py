@@ -29,7 +29,7 @@ def draw_curves(progress: Progress, steps_per_epoch: int, path: pathlib.Path, re
     measured = {label: column for column, label in scores.labels.items() if column != "val_loss"}
     wrong = [row.get("train_error", math.nan) for row in history]  # earlier versions did not count them
     lost = {"training": "train_loss", **({"validation": "val_loss"} if "val_loss" in scores.labels else {})}
-    margins = dict(left=0.045, right=0.99, bottom=0.135, top=0.82, wspace=0.21)  # a layout that is sought takes longer
+    margins = dict(left=0.065, right=0.99, bottom=0.135, top=0.82, wspace=0.27)  # a layout that is sought takes longer
     figure, (losses, metrics, rates) = pyplot.subplots(1, 3, figsize=(13, 3.8), gridspec_kw=margins)
     for panel, title, columns in (
         (losses, "loss per image", lost),

@@ -74,7 +74,7 @@ def test_vectors_are_no_map_that_a_convolution_gave():
     """MXNet takes the one's operator for the other's, and reads past the vectors (see DenseMap).
 
     Each network has vectors of a length of its own, so that none finds the operators of another. With nn.Dense in place
-    of DenseMap each of these crashes, in this order too; of zfnet those of 17, 80 or 112 numbers do not.
+    of DenseMap each of these crashes, in this order too; of zfnet those of 80 or 112 numbers do not.
     """
     for name, hidden in zip(AFTER_DENSE, (16, 32, 48, 64, 128, 96), strict=True):
         print(name, flush=True)  # the last one printed is the one that crashed
