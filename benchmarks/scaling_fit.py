@@ -81,7 +81,13 @@ class Row:
         )  # fmt: skip
 
     def predicted(self, constants: Constants) -> float:
-        return predict(self.cluster(constants), self.work()).efficiency
+        return _efficiency(self, self.cluster(constants))
+
+
+@functools.lru_cache(maxsize=2**16)
+def _efficiency(row: Row, cluster: Cluster) -> float:
+    """Kept: a constant of the other transport changes nothing, and every fit begins with the same ones."""
+    return predict(cluster, row.work()).efficiency
 
 
 @functools.cache

@@ -35,24 +35,46 @@ def one_thread(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
-@pytest.fixture
-def few_pictures(tmp_path, monkeypatch):
-    """Fewer built-in pictures, in this process and in that of each cell: 64 shapes and 8 scenes to train on."""
-    counts = {"shapes": {"few_shapes": (64, 20)}, "scenes": {"few_scenes": (8, 4)}}
-    program = tmp_path / "few_pictures.py"
+SCENES = {"few_scenes": (8, 4)}
+
+
+def with_pictures(folder, monkeypatch, train):
+    """Fewer built-in pictures, in this process and in that of each cell: some shapes and 8 scenes to train on.
+
+    Returns the program that has them: its words are those of gluon-tricks.
+    """
+    few = {"few_shapes": (train, 20)}
+    program = folder / "few_pictures.py"
     program.write_text(
+        "import sys\n"
         "import gluon_tricks_command\n"
         "from gluon_tricks.data.builtin import scenes, shapes\n"
-        f"shapes.DATA_SETS.update({counts['shapes']})\n"
-        f"scenes.DATA_SETS.update({counts['scenes']})\n"
+        f"shapes.DATA_SETS.update({few})\n"
+        f"scenes.DATA_SETS.update({SCENES})\n"
+        "if sys.argv[1] == 'reproduce':\n"
+        "    from gluon_tricks.paper import run_cells\n"
+        "    run_cells.words_of = lambda command: [sys.executable, __file__, command]\n"
         "gluon_tricks_command.main()\n"
     )
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("GLUON_TRICKS_CACHE", str(folder / "cache"))
     monkeypatch.setattr(run_cells, "words_of", lambda command: [sys.executable, str(program), command])
-    for module in (shapes, scenes):
-        for name, count in counts[module.__name__.split(".")[-1]].items():
+    for module, counts in ((shapes, few), (scenes, SCENES)):
+        for name, count in counts.items():
             monkeypatch.setitem(module.DATA_SETS, name, count)
+    return program
+
+
+@pytest.fixture
+def few_pictures(tmp_path, monkeypatch):
+    """64 shapes to train on: one step an epoch."""
+    return with_pictures(tmp_path, monkeypatch, 64)
+
+
+@pytest.fixture
+def three_steps(tmp_path, monkeypatch):
+    """192 shapes to train on, three steps an epoch: what is stopped after its first checkpoint is in mid-run."""
+    return with_pictures(tmp_path, monkeypatch, 192)
 
 
 def test_a_cell_is_run_once_and_shown(few_pictures, tmp_path, capsys):
@@ -188,7 +210,7 @@ def test_what_one_process_cannot_train_is_refused_before_the_first_cell(tmp_path
     assert script.main([*words, "--launch", "true"]) == 1  # which trains nothing
 
 
-def test_a_figure_runs_what_it_is_drawn_from(tmp_path, capsys):
+def test_a_figure_runs_what_it_is_drawn_from(few_pictures, tmp_path, capsys):
     words = ["figure4", "--scale", "smoke", "--runs", str(tmp_path)]
     assert script.main([*words, "--plan"]) == 0
     assert "2 cells, about" in capsys.readouterr().out and not list(tmp_path.glob("smoke/table6*"))
@@ -444,13 +466,22 @@ def finals(folder):
     return {path.parts[-3]: path.read_bytes() for path in folder.glob("smoke/*/seed0/final.params")}
 
 
-@pytest.fixture(scope="module")
-def one_after_the_other(tmp_path_factory):
-    """The networks of PAIR and their teacher, trained one after the other with one thread: folder -> bytes."""
-    folder = tmp_path_factory.mktemp("alone")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    words = [*words_of("reproduce"), *PAIR, "--runs", str(folder), "--jobs", "1"]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=600)
+@pytest.fixture
+def one_after_the_other(three_steps, tmp_path):
+    """The networks of PAIR and their teacher, trained one after the other with one thread: folder -> bytes.
+
+    In one process, which may be switched to 16 bits, and so not in this one.
+    """
+    folder, program = tmp_path / "alone", tmp_path / "alone.py"
+    program.write_text(
+        "from gluon_tricks.cli import reproduce, train\n"
+        "from gluon_tricks.data.builtin import shapes\n"
+        "from gluon_tricks.paper import run_cells\n"
+        f"shapes.DATA_SETS.update({shapes.DATA_SETS})\n"
+        "run_cells.run = lambda cell, *rest: train.main(run_cells.words_for(cell, [])) == 0\n"
+        f"raise SystemExit(reproduce.main({[*PAIR, '--runs', str(folder), '--jobs', '1']}))\n"
+    )
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0 and not list(folder.rglob("*.log")), done.stderr
     return finals(folder)
 
@@ -471,18 +502,18 @@ def stopped(words, folder, number):
 
 
 @two_cores
-def test_side_by_side_stopped_and_gone_on_with_it_is_the_same(one_after_the_other, tmp_path):
+def test_side_by_side_stopped_and_gone_on_with_it_is_the_same(one_after_the_other, three_steps, tmp_path, capsys):
     """Two at a time, stopped when one has a checkpoint: exit code 75, no process left; the same command goes on to the
     same networks, bit for bit, as one after the other."""
-    words = [*words_of("reproduce"), *PAIR, "--runs", str(tmp_path), "--jobs", "2"]
-    code, out, err = stopped(words, tmp_path, signal.SIGINT)
+    runs = tmp_path / "runs"
+    words = [*PAIR, "--runs", str(runs), "--jobs", "2"]
+    code, out, err = stopped([sys.executable, str(three_steps), "reproduce", *words], runs, signal.SIGINT)
     assert code == 75 and err.endswith("interrupted: the same command goes on where it stopped\n")
     assert "--- 2 of 4: " in out and "training" in out[out.index("stopping ") :] and "failed" not in out
 
-    done = subprocess.run(words, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    assert finals(tmp_path) == one_after_the_other and len(one_after_the_other) == 4
-    logs = {path.parts[-2]: path.read_text() for path in tmp_path.rglob("seed0.log")}
+    assert script.main(words) == 0, capsys.readouterr().out
+    assert finals(runs) == one_after_the_other and len(one_after_the_other) == 4
+    logs = {path.parts[-2]: path.read_text() for path in runs.rglob("seed0.log")}
     assert logs.keys() == one_after_the_other.keys()
     student = logs["table6-resnet50_v1d-distill_mixup"].splitlines()
     assert "--resume auto" in student[0] and "everything about it is in" in student[-1]
@@ -491,9 +522,10 @@ def test_side_by_side_stopped_and_gone_on_with_it_is_the_same(one_after_the_othe
 
 @two_cores
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_scheduler_stops_all_cells(number, tmp_path):
+def test_a_scheduler_stops_all_cells(number, three_steps, tmp_path):
     rows = ["table6", "--columns", "resnet50_v1d", "--rows", "mixup,distill_mixup", "--scale", "smoke"]
-    words = [*words_of("reproduce"), *rows, "--runs", str(tmp_path), "--jobs", "2"]
-    code, out, err = stopped(words, tmp_path, number)
+    runs = tmp_path / "runs"
+    words = [sys.executable, str(three_steps), "reproduce", *rows, "--runs", str(runs), "--jobs", "2"]
+    code, out, err = stopped(words, runs, number)
     assert code == 75 and err.endswith("interrupted: the same command goes on where it stopped\n")
     assert "stopping 2 trainings: each writes a checkpoint" in out and "failed" not in out

@@ -74,12 +74,13 @@ def test_two_steps_at_a_small_size(name, tmp_path):
     small = dict(data="few_shapes", input_size=side, crop_ratio=side / 72, batch_size=2, epochs=1)
     job = prepare(recipe.set(side=(72, 80), **small), tmp_path / "run", Options(contexts=[mx.cpu()], threads=1))
     with job.journal:
-        before = {name: p.data().asnumpy() for name, p in job.net.collect_params().items() if p.grad_req != "null"}
+        learnt = {name: p for name, p in job.net.collect_params().items() if p.grad_req != "null"}
+        before = {name: p.data().asnumpy() for name, p in learnt.items()}
         for _, batch in zip(range(2), job.batches(0)):
             (sums,) = train_step(job, batch)  # of the loss, and of what the training score counts
             assert np.isfinite(sums.asnumpy()).all()
             job.progress.step += 1
-        after = {name: job.net.collect_params()[name].data().asnumpy() for name in before}
+        after = {name: p.data().asnumpy() for name, p in learnt.items()}
     moved = [name for name in before if not np.array_equal(before[name], after[name])]
     assert all(np.isfinite(array).all() for array in after.values()) and len(moved) > 0.9 * len(before)
     if recipe.mean_of:

@@ -167,22 +167,30 @@ def test_the_base_is_the_trained_one_and_its_stem_stays(base, tmp_path):
     assert not (tmp_path / "run" / "pictures").exists()
 
 
-@pytest.mark.parametrize("source", ["run", "run/final.params", "said.safetensors"])
-def test_a_base_with_other_keywords_is_refused(source, tmp_path, untrained_run):
-    """But a segmenter's base is dilated, whatever it starts from."""
+def test_a_base_with_other_keywords_is_refused(tmp_path, untrained_run):
+    """Named as a run, its file or a file that says so; but a segmenter's base is dilated, whatever it starts from."""
     classifier = Recipe(model="resnet18_v1b", classes=4, data="shapes", input_size=64)
-    (tmp_path / "run").mkdir()
+    sources = ("run", "run/final.params", "said.safetensors")
 
-    def start(task, of, net):
-        untrained_run(classifier.set(net=of), tmp_path / "run")
-        weights.save(load_network(tmp_path / "run"), tmp_path / "said.safetensors")
-        return on_trained_base(TINY[task].set(base_params=str(tmp_path / source), classes=2, net=net), [mx.cpu()])
+    def written(of):
+        (tmp_path / str(of) / "run").mkdir(parents=True)
+        untrained_run(classifier.set(net=of), tmp_path / str(of) / "run")
+        weights.save(load_network(tmp_path / str(of) / "run"), tmp_path / str(of) / "said.safetensors")
+        return [tmp_path / str(of) / source for source in sources]
 
-    for task, key in (("detection", "blur"), ("segmentation", "blur"), ("detection", "dilated")):
-        with pytest.raises(Refused, match=f"{source} holds a network with {key}=True: give that too"):
-            start(task, {key: True}, {})
-    start("detection", {"blur": True}, {"blur": True})
-    start("segmentation", {"dilated": True}, {})
+    def start(task, source, net):
+        return on_trained_base(TINY[task].set(base_params=str(source), classes=2, net=net), [mx.cpu()])
+
+    blurred, dilated = written({"blur": True}), written({"dilated": True})
+    for key, tasks, found in (("blur", TINY, blurred), ("dilated", ["detection"], dilated)):
+        for source, name in zip(found, sources):
+            for task in tasks:
+                with pytest.raises(Refused, match=f"{name} holds a network with {key}=True: give that too"):
+                    start(task, source, {})
+    for source in blurred:
+        start("detection", source, {"blur": True})
+    for source in dilated:
+        start("segmentation", source, {})
 
 
 def test_dense_layers_of_another_size_come_back(tmp_path):
