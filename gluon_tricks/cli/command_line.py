@@ -76,7 +76,7 @@ def recipe_from_flags(
     asked, _ = changed_by_flags(recipe, args, devices, begun)  # a mistake in a flag is told before packing
     recipe, count, more = with_photos(recipe, asked, args, begun)
     recipe, even_more = changed_by_flags(recipe, args, devices, begun)
-    recipe, fitted = with_fitting_batch(recipe, args, count) if begun is None else (recipe, [])
+    recipe, fitted = with_fitting_batch(recipe, args, count, devices) if begun is None else (recipe, [])
     return recipe, notes + more + even_more + fitted
 
 

@@ -193,6 +193,8 @@ def _refuse_combinations(args: argparse.Namespace) -> None:
     """Refuses flags that do not go together, before anything is opened."""
     if bool(args.submission) != bool(args.places365) or args.submission and (args.form or args.errors):
         raise Refused("--submission FILE and --places365 LIST go together, and without --form and --errors")
+    if args.form != "int8" and (args.calibration or args.calibration_batches):
+        raise Refused("--calibration and --calibration-batches go with --form int8: give that too, or leave them out")
     views = Views(args.crops, args.scales, args.dense)
     if (args.form or args.submission) and (args.members or not views.plain):
         flag = "--form" if args.form else "--submission"

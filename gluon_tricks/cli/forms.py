@@ -18,6 +18,8 @@ from gluon_tricks.tasks.classification.evaluation_set import EvaluationSet
 from gluon_tricks.tasks.classification.guesses import Guesses
 from model_zoo.inference import fuse, quantise
 
+_BATCHES = 4  # that int8 is calibrated on
+
 
 def add_form_flags(parser: Parser) -> None:
     """--form, --calibration and --calibration-batches."""
@@ -31,7 +33,7 @@ def add_form_flags(parser: Parser) -> None:
         help="images that determine the scales of int8 (of a run: its training set)",
     )
     parser.add_argument(
-        "--calibration-batches", type=whole(1), default=4, metavar="N", help="number of batches of them (4)"
+        "--calibration-batches", type=whole(1), metavar="N", help=f"number of batches of them ({_BATCHES})"
     )
 
 
@@ -65,7 +67,8 @@ def _calibration_images(evaluated: EvaluationSet, args: argparse.Namespace, prep
             "--calibration FILE"
         )
     loader = dataclasses.replace(evaluated, records=records).loader(args.batch_size)
-    return [preprocess(batch.images, context) for batch in itertools.islice(loader.epoch(), args.calibration_batches)]
+    batches = itertools.islice(loader.epoch(), args.calibration_batches or _BATCHES)
+    return [preprocess(batch.images, context) for batch in batches]
 
 
 def shown(loader):

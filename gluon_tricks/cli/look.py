@@ -48,6 +48,13 @@ from gluon_tricks.networks.source import is_there, means_published
 from gluon_tricks.trained.found_photos import find_images
 
 Moments = list[tuple[str, Callable[[], Viewed]]]
+_IMAGES = ("deconvolution", "evolution", "occlusion", "invariance")
+_VIEWS_OF = {  # flags that not every view uses
+    **dict.fromkeys(("images", "rec_val", "count"), _IMAGES),
+    **dict.fromkeys(("layers", "channels", "pick", "seed"), ("deconvolution", "evolution")),
+    **dict(checkpoints=("evolution",), photos=("occlusion", "invariance"), fill=("occlusion", "invariance")),
+    **dict.fromkeys(("patch", "stride"), ("occlusion",)),
+}
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -122,6 +129,16 @@ def _choice(args: argparse.Namespace) -> show.Choice:
     return show.Choice(
         tuple(args.layers), args.channels, pick, args.photos, args.patch, args.stride, fill, args.checkpoints, args.seed
     )
+
+
+def _refuse_unused(args: argparse.Namespace) -> None:
+    """Refuses flags of views alone that are not asked for."""
+    default = parse([args.source])
+    for flag, views in _VIEWS_OF.items() if args.views else ():
+        if getattr(args, flag) != getattr(default, flag) and not {*args.views} & {*views}:
+            raise Refused(
+                f"--{flag.replace('_', '-')} is of {' and '.join(views)}, not of --views {' '.join(args.views)}"
+            )
 
 
 def _moments(args: argparse.Namespace, viewed: Viewed, most: int) -> Moments:
@@ -213,6 +230,7 @@ def _is_chain(viewed: Viewed) -> bool:
 def run(args: argparse.Namespace) -> int:
     """Everything from the flags to the page; how many files are no images."""
     choice, out = _choice(args), args.out
+    _refuse_unused(args)
     require_folder(out, "--out", "index.html")
     if args.images and args.rec_val:
         raise Refused("--images and --rec-val both say which images: leave one out")

@@ -165,16 +165,25 @@ def _epochs(count: int) -> int:
     return min(max(10 * math.ceil(_IMAGES / max(count, 1) / 10), 10), 100)
 
 
-def with_fitting_batch(recipe: Recipe, args: argparse.Namespace, count: int) -> tuple[Recipe, list[str]]:
+def with_fitting_batch(recipe: Recipe, args: argparse.Namespace, count: int, devices: int) -> tuple[Recipe, list[str]]:
     """The recipe with a batch of which an epoch has some, unless a flag names it; and a line on what was chosen.
 
-    It is the same on any number of devices.
+    It is the same on any number of devices that it can be split over.
+
+    Raises:
+        Refused: of --plan: there are fewer photos than a batch.
     """
     named = args.batch_size is not None or any(setting.startswith("batch_size=") for setting in args.set)
     if not named and recipe.bn_batch is None and count < _LEAST_STEPS * recipe.batch_size:
         most = min(max(count // _LEAST_STEPS, min(count, 8)), recipe.batch_size)
-        recipe = recipe.set(batch_size=2 ** int(math.log2(max(most, 1))))
+        fitting, parts = 2 ** int(math.log2(max(most, 1))), devices * recipe.accumulate
+        recipe = recipe.set(batch_size=max(fitting // parts, 1) * parts if fitting % parts else fitting)
     steps = count // recipe.batch_size
+    if args.plan and not steps:  # else training says so, of whatever it has in the end
+        raise Refused(
+            f"{plural(count, 'training photo')} are not one batch of {recipe.batch_size}: make the batch smaller "
+            "(--batch-size), or add photos"
+        )
     return recipe, [
         f"recipe {recipe.name} on {plural(count, 'training photo')}: {plural(recipe.epochs, 'epoch')} of "
         f"{plural(steps, 'step')}, batch {recipe.batch_size}, {recipe.sizes_in_short()}"

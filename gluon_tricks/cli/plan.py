@@ -7,10 +7,13 @@ import json
 import sys
 from collections.abc import Callable
 
+import mxnet as mx
+
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import one_line, plural
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.registry import task_of
+from gluon_tricks.training.requirements import require_splittable
 
 _STEPS = 1000  # of an epoch: the rates at its ends do not depend on it, but for the last digits
 _MOST = 12  # rates that are told
@@ -27,7 +30,9 @@ def show(args: argparse.Namespace, recipe_from_flags: Callable) -> int:
     """
     if args.resume:
         raise Refused("--plan is for a new run: what a run was started with is in RUN/recipe.json")
-    recipe, notes = recipe_from_flags(args, max(args.num_gpus or 1, 1), None)
+    devices = max(args.num_gpus or 1, 1)
+    recipe, notes = recipe_from_flags(args, devices, None)
+    require_splittable(recipe, [mx.cpu(k) for k in range(devices)])
     recipe.optimizer_and_numbers()  # refuses tricks that are not for the optimiser
     notes = [*notes, *task_of(recipe).told_of(recipe)]
     found = {"mean": None} if getattr(recipe, "mean_of", "") else {}  # in the images, by a run

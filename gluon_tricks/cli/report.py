@@ -86,6 +86,8 @@ def validation_images(run: Run) -> tuple[Any | None, str]:
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
+    if not args.evaluate and (args.num_gpus, args.num_data_workers) != (None, None):
+        raise Refused("--num-gpus and --num-data-workers go with --evaluate: give that too, or leave them out")
     several = len(args.runs) > 1
     out = args.out or (COMPARISON if several else args.runs[0] / NAME)
     runs = read_runs(args.runs)

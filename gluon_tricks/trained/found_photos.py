@@ -28,8 +28,14 @@ class Photo(NamedTuple):
     folders: tuple[str, ...]
 
     def truth(self, classes: Mapping[str, int]) -> int | None:
-        """The class that the nearest folder says which has a class's name; None: none does. Args: of folder_classes."""
-        return next((classes[name] for name in map(_composed, self.folders) if name in classes), None)
+        """The class that its folders say: of those with a class's name the outermost, as training has it.
+
+        Args:
+            classes: of folder_classes.
+
+        Returns: None if no folder has a class's name.
+        """
+        return next((classes[name] for name in map(_composed, self.folders[::-1]) if name in classes), None)
 
 
 def folder_classes(*names: Sequence[str]) -> dict[str, int]:

@@ -242,11 +242,13 @@ def test_the_published_cifar_resnet20_on_real_images(cifar, capsys):
 def test_8_bits_and_fused_operators_beside_float32(cifar, tmp_path, capsys):
     for form, least in (("fused", 1.0), ("int8", 0.95)):
         words = (*cifar, "--form", form, "--batch-size", 50, "--json", tmp_path / "x.json")
-        lines = evaluated(capsys, *words, "--calibration", cifar[-1])
+        lines = evaluated(capsys, *words, *(["--calibration", cifar[-1]] if form == "int8" else []))
         result = json.loads((tmp_path / "x.json").read_text())
         assert lines[1].startswith("float32: top-1 99.00%") and lines[2].startswith(f"{form}: top-1 ")
         assert result["agreement"] >= least and result[form]["top1"] >= 0.95
     assert "name them with --calibration FILE" in refused(capsys, *cifar, "--form", "int8")
+    for words in (("--calibration", cifar[-1]), ("--form", "fused", "--calibration-batches", 3)):
+        assert "--calibration and --calibration-batches go with --form int8" in refused(capsys, *cifar, *words)
     assert "--form int8 is for CPUs and is compared with float32" in refused(
         capsys, *cifar, "--form", "int8", "--dtype", "bfloat16"
     )

@@ -64,7 +64,7 @@ def test_a_run_is_looked_at_from_all_sides(looked):
 
 
 def test_it_says_what_it_draws_and_the_same_twice(run, looked, tmp_path, capsys):
-    words = [str(run), "--out", str(tmp_path), *FEW, "--views", "invariance", "filters"]
+    words = [str(run), "--out", str(tmp_path), *FEW[:4], *FEW[6:8], "--views", "invariance", "filters"]
     assert script.main(words) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0] == (
@@ -109,12 +109,30 @@ def test_what_is_asked_for_and_cannot_be_is_refused(run, tmp_path, tiny_records,
     out = ["--out", tmp_path / "out", *FEW]
     branched = [tmp_path / "net.params", "--model", net.name, "--rec-val", tiny_records / "val.rec", *out]
     for words, says in (
-        ([*branched, "--views", "deconvolution"], "because it branches at stage1.0: deconvolution views are of"),
-        ([*branched, "--views", "evolution"], "has 0 checkpoints: an evolution takes a run with two or more"),
+        (
+            [*branched, "--views", "deconvolution", "occlusion"],
+            "because it branches at stage1.0: deconvolution views are of",
+        ),
+        (
+            [*branched, "--views", "evolution", "occlusion"],
+            "has 0 checkpoints: an evolution takes a run with two or more",
+        ),
         ([*branched, "--patch", "32"], "the square has 32 px and the image 32: choose 1 to 31 (--patch)"),
         ([*branched[:3], *out], "belongs to no run, so images are missing: name photos (--images) or packed"),
         (["vgg16", *out], "vgg16 belongs to no run, so images are missing"),
-        (["nowhere", "--views", "filters", *out], "there is no run or file nowhere"),
+        (["nowhere", *out[:4], "--views", "filters"], "there is no run or file nowhere"),
+        *(
+            ([run, *out[:4], "--views", *views, *words], f"{words[0]} is of ")
+            for views, words in (
+                (["filters"], ["--count", "7"]),
+                (["filters"], ["--images", tmp_path]),
+                (["filters"], ["--pick", "1"]),
+                (["filters", "invariance"], ["--patch", "9"]),
+                (["evolution"], ["--photos", "3"]),
+                (["occlusion"], ["--checkpoints", "3"]),
+                (["deconvolution", "evolution"], ["--fill", "1,2,3"]),
+            )
+        ),
         ([run, *out, "--layers", "stage9"], "cifar_plain20 has no layer 'stage9': there are stem.0, stage1.0.0,"),
         ([run, *out, "--layers", "stem.0", "--pick", "16"], "stem.0 has channels 0 to 15, and --pick names 16"),
         ([run, *out, "--pick", "1,x"], "--pick takes up to 300 whole numbers from 0 to 1048576 with commas"),

@@ -175,6 +175,20 @@ def test_a_plan_packs_nothing(photos, capsys):
     assert find_records(recipe)[0].digest == same.photos["digests"][0]
 
 
+def test_a_plan_refuses_what_training_would(photos, capsys):
+    """And a smaller batch is chosen only where it can be split as the flags say."""
+    for words, says in (
+        ("--batch-size 128", "training photos are not one batch of 128: make the batch smaller (--batch-size), or"),
+        ("--batch-size 9 --num-gpus 2 --set batch_size=9", "a batch of 9 cannot be split evenly over 2 devices"),
+        ("--set batch_size=9 --accumulate 2", "a batch of 9 cannot be split evenly over 1 devices"),
+    ):
+        assert main.main(["train", "--data", str(photos), "--plan", *words.split()]) == 2
+        assert says in capsys.readouterr().err
+    assert meant("--data", photos)[0].batch_size == 8 == meant("--data", photos, "--accumulate", 4)[0].batch_size
+    assert meant("--data", photos, "--accumulate", 16)[0].batch_size == 16
+    assert meant("--data", photos, devices=3)[0].batch_size == 6
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """The folder of photos, and a run on them by the command."""
