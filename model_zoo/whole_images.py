@@ -21,7 +21,7 @@ class WholeImages:
         longer_edge: px at most; larger photos are resized to it.
         shorter_edge: px to which the photo is resized unless the longer edge would exceed `longer_edge`; None: photos
             that are small enough stay as they are.
-        smallest_side: px that the network takes at least; smaller photos are enlarged.
+        smallest_side: px that the network takes at least; a smaller photo is enlarged, a detector's gets zeros.
         places: how many squares of 16 px, begun ones too, the input has at least; zeros are added to a smaller one.
         interpolation: of the resize, in words that begin with cv2's.
         one_by_one: whether the network takes one image at a time.

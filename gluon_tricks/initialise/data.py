@@ -153,13 +153,13 @@ def _chunks(net: mx.gluon.HybridBlock, images, size: int = _CHUNK) -> list[mx.nd
     if any(parameter._data is None and not parameter._deferred_init for parameter in parameters):
         raise Refused("the network has no numbers yet: call its initialize() first")
     context = parameters[0].list_ctx()[0] if parameters else mx.cpu()
-    dtype = np.dtype(parameters[0].dtype) if parameters else np.float32
-    if dtype not in (np.float32, np.float64):
-        raise Refused(f"the network is in {dtype}: initialise it in float32, and cast it then")
+    dtypes = [np.dtype(parameter.dtype).name for parameter in parameters] or ["float32"]
+    for odd in {*dtypes} - {"float32", "float64"}:  # norms stay in float32
+        raise Refused(f"the network is in {odd}: initialise it in float32, and cast it then")
     _require_reached(net)
     if any(parameter._deferred_init for parameter in parameters):
         net.infer_shape(mx.nd.array(images[:1]))
         for parameter in parameters:
             parameter._finish_deferred_init()
-    parts = np.array_split(images.astype(dtype, copy=False), -(-len(images) // size))
-    return [mx.nd.array(part, ctx=context, dtype=dtype) for part in parts]
+    parts = np.array_split(images.astype(dtypes[0], copy=False), -(-len(images) // size))
+    return [mx.nd.array(part, ctx=context, dtype=dtypes[0]) for part in parts]

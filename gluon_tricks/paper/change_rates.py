@@ -10,6 +10,7 @@ import mxnet as mx
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import no_empty_folders, write_text, writing
 from gluon_tricks.core.wording import plural, printable
+from gluon_tricks.data.pixel_mean import PixelMean
 from gluon_tricks.initialise.between import ChangeRate
 from gluon_tricks.initialise.data import change_rates, initialise_from_data
 from gluon_tricks.initialise.walk import Graph
@@ -80,7 +81,8 @@ def trained_rates(source: str, recipe: Recipe) -> list[ChangeRate]:
     recipe = recipe.set(
         input_size=seen_as.input_size, crop_ratio=seen_as.crop_ratio, mean=seen_as.mean, std=seen_as.std
     )
-    return change_rates(net, Classification(recipe.resolved(), [mx.cpu()], None).sample(IMAGES))
+    images = Classification(recipe.resolved(), [mx.cpu()], None).sample(IMAGES)
+    return change_rates(net, PixelMean(seen_as.mean_image, seen_as.mean, seen_as.std)(images))
 
 
 def rates_from(start: Start, images: mx.nd.NDArray, classes: int) -> list[ChangeRate]:

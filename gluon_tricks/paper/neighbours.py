@@ -14,9 +14,8 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import no_empty_folders, write_text, writing
 from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.core.wording import printable
-from gluon_tricks.data.augment import coefficients
+from gluon_tricks.data.augment import normalised
 from gluon_tricks.data.loader import RecordLoader
-from gluon_tricks.data.network_input import NetworkInput
 from gluon_tricks.data.records import Records
 from gluon_tricks.networks.load import open_classifier, require_classifier
 from gluon_tricks.paper.cells import Runs
@@ -162,14 +161,13 @@ def nearest(net: mx.gluon.HybridBlock, seen_as: Preprocessing, queries: Some, po
 
 def _features(net: mx.gluon.HybridBlock, seen_as: Preprocessing, some: Some):
     """Features of length 1 (n, C) float64, labels (n,), and which images these are (n,), batch by batch."""
-    normalise, features = NetworkInput(hybrid=False), net.features
+    features, as_seen = net.features, (mx.cpu(), seen_as.mean, seen_as.std, seen_as.mean_image)
     loader = RecordLoader(
         some, train=False, size=seen_as.input_size, crop_ratio=seen_as.crop_ratio, batch_size=min(_BATCH, len(some)),
     )  # fmt: skip
     for batch in tqdm.tqdm(loader.epoch(), total=loader.steps_per_epoch, unit="batch", disable=None):
-        matrix, flip = coefficients("none", 0, 0, range(len(batch.images)), seen_as.mean, seen_as.std)
         found = (
-            features(normalise(batch.images, matrix, flip, mx.cpu()))
+            features(normalised(batch.images, *as_seen))
             .asnumpy()[: batch.count]
             .reshape(batch.count, -1)
             .astype(np.float64)

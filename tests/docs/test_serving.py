@@ -24,6 +24,8 @@ from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.trained.interface import predict
 from gluon_tricks.trained.prediction_files import read_photo
+from model_zoo.preprocessing import Preprocessing
+from model_zoo.whole_images import WholeImages
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
@@ -143,6 +145,21 @@ def test_pixels_are_those_that_predict_sees(tmp_path, monkeypatch):
     for cut in (b"", b"RIFF", data[:16], data[:40]):
         with pytest.raises(ValueError, match="this is no image that can be decoded"):
             program["pixels"](cut)
+
+
+@pytest.mark.parametrize(
+    "task, sides, padded",
+    [("detection", (4, 96), (55, 96)), ("detection", (8, 5), (55, 55)), ("classification", (4, 4), (4, 4))],
+)
+def test_a_strip_is_as_high_as_a_detector_needs(task, sides, padded, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", types.ModuleType("onnxruntime"))
+    program = {}
+    exec(PROGRAMS["answers.py"], program)
+    network = object.__new__(program["Network"])
+    network.mean, network.steps = np.zeros(3, "float32"), Preprocessing(4).to_json()
+    if task == "detection":
+        network.steps = WholeImages(task, (0, 0, 0), (1, 1, 1), NAMES, {}, 96, 64, smallest_side=55, places=9).to_json()
+    assert network.input([np.ones((*sides, 3), np.uint8)]).shape == (1, 3, *padded)
 
 
 def compare_classifier(answer, ours, photo):

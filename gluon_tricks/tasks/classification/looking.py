@@ -11,7 +11,7 @@ import mxnet as mx
 import numpy as np
 
 from gluon_tricks.data.views import View, ViewBatch, by_size
-from gluon_tricks.networks.of_recipe import input_dtype
+from gluon_tricks.networks.of_recipe import dtype_of, input_dtype
 from gluon_tricks.tasks.classification.evaluation import network_logits
 from gluon_tricks.tasks.classification.evaluation_set import EvaluationSet
 from gluon_tricks.tasks.classification.views import Step, log_probabilities, mixed, views_of, weights_of
@@ -63,8 +63,7 @@ class Looking:
 
     def __init__(self, member: Member, loaded: Sequence[View], contexts: Sequence[mx.Context], most: int):
         self.member, self.loaded, self.contexts, self.most = member, loaded, contexts, most
-        first = next(iter(member.evaluated.net.collect_params().values()))
-        dtype = np.dtype(first.dtype).name  # bfloat16 networks are fed float32
+        dtype = dtype_of(member.evaluated.net)
         self._of_crops = member.evaluated.preprocess(dtype)
         self._of_whole = member.evaluated.preprocess(dtype, one_shape=False)
         self._places = {  # of a member's views of a size among those loaded

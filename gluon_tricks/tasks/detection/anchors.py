@@ -20,11 +20,12 @@ def map_size(net: HybridBlock, height: int, width: int) -> tuple[int, int]:
 
 
 def with_room(net: HybridBlock, images: mx.nd.NDArray, proposals: int) -> mx.nd.NDArray:
-    """Images (n, 3, H, W) with zeros at the right and at the bottom until there are so many anchors.
+    """Images (n, 3, H, W) with zeros at the right and at the bottom until the network takes them.
 
-    A strip or a small image has fewer, which GluonCV's network does not take.
+    A strip or a small image may be lower than the base's convolutions need, or have fewer anchors than proposals, which
+    GluonCV's network does not take.
     """
-    height, width = images.shape[2:]
+    height, width = (max(side, net.smallest_side) for side in images.shape[2:])
     while np.prod(map_size(net, height, width)) * len(net.settings.anchor_scales) * len(ASPECTS) < proposals:
         height, width = (height + STRIDE, width) if height <= width else (height, width + STRIDE)
     more = (height - images.shape[2], width - images.shape[3])

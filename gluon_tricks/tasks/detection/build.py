@@ -85,7 +85,7 @@ def build_detector(
         **dict(rpn_nms_thresh=0.7, rpn_min_size=settings.smallest_proposal),
         **dict(num_sample=settings.roi_samples, pos_iou_thresh=0.5, pos_ratio=0.25, max_num_gt=MOST_OBJECTS),
     )
-    net.settings, net.dense_side = settings, side
+    net.settings, net.dense_side, net.smallest_side = settings, side, base.smallest_for_features
     _initialise(net, next(iter(base.collect_params().values())).list_ctx(), settings.longest)
     _freeze(net, features, frozen_stages)
     return net

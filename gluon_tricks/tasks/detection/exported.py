@@ -47,7 +47,7 @@ def exported_form(net: HybridBlock, recipe: DetectionRecipe) -> tuple[ExportedDe
     settings = net.settings
     places = math.ceil(settings.proposals_in_prediction / (len(settings.anchor_scales) * len(ASPECTS)))
     steps = WholeImages(
-        recipe.task, recipe.mean, recipe.std, tuple(net.classes), MEANING, recipe.long, recipe.short, places=places,
-        one_by_one=True,
+        recipe.task, recipe.mean, recipe.std, tuple(net.classes), MEANING, recipe.long, recipe.short, net.smallest_side,
+        places, one_by_one=True,
     )  # fmt: skip
     return ExportedDetector(net), steps

@@ -34,7 +34,7 @@ class Detector(FasterRCNN):
     Called in training mode with images (n, 3, H, W), boxes (n, M, 4) and labels (n, M, 1), padded with -1, and in
     prediction with one image (1, 3, H, W); returns what FasterRCNN does.
 
-    In prediction an image with fewer anchors than proposals (a strip) is padded with zeros at the right or the bottom.
+    In prediction a strip or a small image is padded with zeros at the right and at the bottom: see with_room.
 
     Differs: GluonCV's network is built for one number of images in training, and its users hybridize it anew whenever
         they turn from training to prediction: its graph is another in each, and only the first is traced.

@@ -60,7 +60,7 @@ def with_targets(
         rng: draws the sample of anchors. The sample of regions follows mx.random.seed.
         sizes: (n, 2), height and width in px of each image without its padding, where no anchor is taken; None: H, W.
 
-    Returns: images, padded to have room for the proposals, boxes (n, M, 4) and classes (n, M, 1); and anchor_targets.
+    Returns: images, padded as by with_room, boxes (n, M, 4) and classes (n, M, 1); and anchor_targets.
         All float32 on the images' device.
 
     Raises:

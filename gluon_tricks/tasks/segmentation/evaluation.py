@@ -70,7 +70,7 @@ def predict_classes(
     net: Segmenter, images: mx.nd.NDArray, scales: Sequence[float] = (1.0,), flips: bool = False
 ) -> mx.nd.NDArray:
     """The likeliest class of every pixel, (n, H, W), as by classify_pixels. Args: as for class_probabilities."""
-    if tuple(scales) != (1.0,) or flips:
+    if tuple(scales) != (1.0,) or flips or min(images.shape[2:]) < net.smallest_side:
         return classify_pixels(class_probabilities(net, images, scales, flips))
     coarse = net.coarse(images).astype("float32", copy=False)  # the likeliest class of one copy needs no probabilities
     total = _resized(coarse.sum(axis=1, keepdims=True), images.shape[2:]).squeeze(axis=1)

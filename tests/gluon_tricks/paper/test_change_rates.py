@@ -15,6 +15,7 @@ from gluon_tricks.paper.cells import Runs
 from gluon_tricks.paper.scales import SCALES
 from gluon_tricks.tasks.classification.task import Classification
 from model_zoo import get_model
+from model_zoo.mean_image import MeanImage
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,13 @@ def test_a_trained_network_is_a_curve_of_its_own(tmp_path, monkeypatch):
     )
     found = change_rates.measured(Runs(tmp_path, SCALES["smoke"]), ["mine.params"])
     assert asked[0] == 63 and found == {"mine.params": rates_of(opened.net, seen)}
+    mean, std = opened.net.preprocessing.mean, opened.net.preprocessing.std
+    image = np.full((63, 63, 3), mean, np.float32) + std * np.arange(63)[:, None, None] / 63
+    opened.net.preprocessing = dataclasses.replace(opened.net.preprocessing, mean_image=MeanImage.of(image))
+    (by_pixels,) = change_rates.measured(Runs(tmp_path, SCALES["smoke"]), ["mine.params"]).values()
+    expected = rates_of(opened.net, seen - np.arange(63)[:, None] / 63)
+    assert [rate.mean for rate in by_pixels] == pytest.approx([rate.mean for rate in expected], rel=1e-3)
+    assert by_pixels[0].mean != pytest.approx(found["mine.params"][0].mean, rel=1e-2)
 
 
 def test_a_network_that_the_figure_cannot_show(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from gluon_tricks.paper import neighbours
 from gluon_tricks.paper.caffe_scales import CAFFE_SCALES
 from gluon_tricks.paper.cells import Runs
 from gluon_tricks.tasks.classification.task import Classification
+from model_zoo.mean_image import MeanImage
 from model_zoo.preprocessing import Preprocessing
 
 COLOURS = [(250, 10, 10), (200, 8, 8), (10, 250, 10), (8, 120, 8), (120, 120, 10), (10, 10, 250)]  # RGB
@@ -45,6 +46,21 @@ def test_the_smallest_angle_wins_whatever_the_length(records):
     unit = [np.array(colour) / np.linalg.norm(colour) for colour in COLOURS]
     expected = [unit[0] @ unit[1], unit[2] @ unit[3], max(unit[5] @ unit[k] for k in (1, 3, 4))]
     np.testing.assert_allclose(found.similarity, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("pixels", [False, True])
+def test_a_mean_image_is_subtracted_pixel_by_pixel(records, pixels):
+    """Of one colour nothing is left but where the mean image is 4 levels brighter (above) or darker (below) than it."""
+    image = np.full((16, 16, 3), COLOURS[0], np.float32)
+    image[:8] += 4
+    image[8:] -= 4
+    seen = []
+    net = MeanColour()
+    net.features = lambda images: seen.append(images.asnumpy()) or images.mean(axis=(2, 3))
+    seen_as = Preprocessing(16, 1.0, COLOURS[0], (2, 2, 2), mean_image=MeanImage.of(image) if pixels else None)
+    neighbours.nearest(net, seen_as, *[neighbours.Some(records, np.array([0]))] * 2)
+    expected = np.repeat([-2, 2], 8)[:, None] if pixels else 0  # over a deviation of 2
+    np.testing.assert_allclose(seen[0], np.broadcast_to(expected, (1, 3, 16, 16)), atol=1e-5)
 
 
 def test_the_sheet_and_its_numbers(tmp_path, monkeypatch):

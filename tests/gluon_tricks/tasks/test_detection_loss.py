@@ -1,5 +1,6 @@
 """Targets of anchors and the four losses: worked by hand, beside GluonCV's own training step, and repeatable."""
 
+import dataclasses
 import math
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.tasks.detection.anchors import with_room
 from gluon_tricks.tasks.detection.build import build_detector
+from gluon_tricks.tasks.detection.evaluation import predict
 from gluon_tricks.tasks.detection.loss import anchor_targets, detection_losses
 from gluon_tricks.tasks.detection.settings import RoISettings
 from model_zoo import get_model
@@ -91,7 +93,7 @@ def test_the_sample_of_anchors_is_half_positive_at_most_and_follows_the_generato
 class Answers:
     """A detector that says the same of everything: logits 0, offsets 0; its regions' targets are given."""
 
-    settings = SETTINGS
+    settings, smallest_side = SETTINGS, 1
 
     def __init__(self, net):
         self.rpn, self.features = net.rpn, net.features
@@ -204,6 +206,21 @@ def test_a_strip_has_room_for_the_proposals(net):
     assert (inside[24:] == -1).all() and (inside[:24] >= 0).any()
 
 
+@pytest.mark.parametrize("height, width, padded", [(4, 96, (55, 96)), (96, 54, (96, 55)), (3, 5, (55, 55))])
+def test_a_strip_is_as_high_as_the_convolutions_need(height, width, padded):
+    """CaffeNet's features need 55 px. In an image as low as that no anchor lies, so that its box is not learned."""
+    base = get_model("caffenet", classes=4, hidden=8)
+    base.initialize(mx.init.MSRAPrelu())
+    few = dataclasses.replace(SETTINGS, proposals=12, proposals_in_prediction=8)
+    net, image = build_detector(base, ("cat", "dog", "cow"), few), mx.nd.ones((1, 3, height, width))
+    assert with_room(net, image, 12).shape[2:] == padded
+    with autograd.record():
+        losses = detection_losses(net, image, rows([0, 0, 3, 2, 1])[None], generator(0, "anchors"))
+    assert all(np.isfinite(part.asscalar()) for part in losses) and (losses.rpn_class.asscalar() > 0) == (width == 54)
+    ids, _, boxes = predict(net, image)
+    assert ids.shape == (1, 24) and boxes.max().asscalar() <= max(height, width)
+
+
 def test_too_many_objects_and_too_large_images_are_refused(net):
     arguments = (np.full((1, 101, 5), -1), generator(0, "anchors"))
     with pytest.raises(Refused, match="101 objects: training takes at most 100"):
@@ -211,7 +228,7 @@ def test_too_many_objects_and_too_large_images_are_refused(net):
     with pytest.raises(Refused, match="2064x64 px are too large: a side has at most 2048 px"):
         sum(
             detection_losses(
-                SimpleNamespace(**vars(Answers(net)), settings=SETTINGS),
+                SimpleNamespace(**vars(Answers(net)), settings=SETTINGS, smallest_side=1),
                 mx.nd.zeros((1, 3, 2064, 64)),
                 *[rows(BOX)[None], generator(0, "anchors")],
             )

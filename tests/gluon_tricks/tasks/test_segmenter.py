@@ -293,6 +293,15 @@ def test_every_image_once_over_sizes_and_devices():
         evaluate_segmenter(net, [], first_channel, contexts, classes=3)
 
 
+def test_an_image_smaller_than_the_network_takes_is_enlarged():
+    """A strip of 2 x 6 px becomes 4 x 6, as in class_probabilities; its columns of classes stay where they are."""
+    net, columns = Colours(3), [0, 1, 2, 2, 1, 0]
+    mask = np.tile(np.int32(columns), (1, 2, 1))
+    strip = batch(np.repeat(mask[..., None], 3, axis=3).astype(np.uint8), mask)
+    scores = evaluate_segmenter(net, [strip], first_channel, [mx.cpu()], classes=3)
+    assert (scores.pix_acc, scores.miou) == (1, 1) and net.seen == [(4, 6)]
+
+
 def test_probabilities_are_averaged_over_scales_and_flips(monkeypatch):
     """A network that says class 0 left and class 1 right of the middle, whatever it sees: flipping makes it 1/2."""
 

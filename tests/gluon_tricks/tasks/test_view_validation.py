@@ -10,6 +10,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import parameters_by_name
+from gluon_tricks.tasks.classification import looking
 from gluon_tricks.tasks.classification.task import Classification
 from gluon_tricks.tasks.protocol import ScoringOptions
 from model_zoo import get_model
@@ -19,9 +20,9 @@ from model_zoo.preprocessing import Preprocessing
 CPU = [mx.cpu()]
 
 
-def cifar(seed=1, classes=4):
+def cifar(seed=1, classes=4, name="cifar_resnet20_v1"):
     mx.random.seed(seed)
-    net = get_model("cifar_resnet20_v1", classes=classes)
+    net = get_model(name, classes=classes)
     net.initialize(mx.init.Xavier())
     net.preprocessing = Preprocessing(24, 0.75, (120.0, 110, 100), (60.0, 60, 60))
     return net
@@ -147,6 +148,21 @@ def test_devices_batches_and_precision_change_nothing(tiny_records, options):
         net.collect_params().reset_ctx(contexts)
         found, _ = scored(net, records, contexts, batch_size=batch_size, precision=None, **options)
         assert losses(found) == pytest.approx(losses(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["cifar_resnet20_v1", "cifar_resnet20_v2"])
+@pytest.mark.parametrize("precision", ["float16", None])
+def test_a_network_in_float16_is_fed_float16(name, precision, tiny_records, monkeypatch):
+    """Also the second, which begins with a normalisation, in float32. No CPU computes them."""
+    net, seen = cifar(name=name), []
+    net(mx.nd.zeros((1, 3, 24, 24)))
+    if precision is None:  # as it was opened
+        net.cast("float16")
+    monkeypatch.setattr(
+        looking, "network_logits", lambda net, images: seen.append(images.dtype) or mx.nd.zeros((len(images), 4))
+    )
+    scored(net, tiny_records / "val.rec", precision=precision, crops="flip")
+    assert {*seen} == {np.float16}
 
 
 def test_the_network_is_left_as_it_was(tiny_records):
