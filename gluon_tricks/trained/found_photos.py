@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import pathlib
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import printable
+from gluon_tricks.core.wording import composed, printable
 from gluon_tricks.data.folders import is_leaving, looks_like_image
 
 
@@ -29,7 +28,7 @@ class Photo(NamedTuple):
 
     def truth(self, classes: Mapping[str, int]) -> int | None:
         """The class that the nearest folder says which has a class's name; None: none does. Args: of folder_classes."""
-        return next((classes[name] for name in map(_composed, self.folders) if name in classes), None)
+        return next((classes[name] for name in map(composed, self.folders) if name in classes), None)
 
 
 def folder_classes(*names: Sequence[str]) -> dict[str, int]:
@@ -41,7 +40,7 @@ def folder_classes(*names: Sequence[str]) -> dict[str, int]:
     """
     found: dict[str, set[int]] = {}
     for several in names:
-        for k, name in enumerate(map(_composed, several)):
+        for k, name in enumerate(map(composed, several)):
             found.setdefault(name, set()).add(k)
     return {name: min(classes) for name, classes in found.items() if len(classes) == 1}
 
@@ -97,8 +96,3 @@ def _refuse(error: OSError) -> NoReturn:
     raise Refused(
         f"{printable(error.filename)} is no file or folder that can be read ({error.strerror}): check the name"
     ) from None
-
-
-def _composed(name: str) -> str:
-    """A name as it is compared: macOS writes é as two letters, others as one."""
-    return unicodedata.normalize("NFC", name)

@@ -126,7 +126,9 @@ def test_one_file_replaces_the_shards_of_its_name(photos, tmp_path, capsys):
     assert "s-00000-of-00003.files, " in (said := capsys.readouterr().err) and "and 13 more exist already" in said
     assert len(Records(folder / "s-*-of-*.rec")) == 23
     assert run(photos, folder / "s", "--overwrite") == 0
-    assert set(os.listdir(folder)) == {f"{name}.{end}" for name in ("s", "s-b") for end in ("files", "idx", "json", "labels", "rec")}
+    assert set(os.listdir(folder)) == {
+        f"{name}.{end}" for name in ("s", "s-b") for end in ("files", "idx", "json", "labels", "rec")
+    }
 
 
 def test_too_many_shards_are_refused(photos, tmp_path, capsys):
