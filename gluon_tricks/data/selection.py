@@ -83,9 +83,8 @@ def _numbers(whole: Records, classes: Sequence[str], least: int = 1) -> list[int
     Of those any number may be a class that has no image, where none has to have one (`least` is 0).
     """
     names = list(whole.classes or (f"{label:.0f}" for label in np.unique(whole.labels())))
-    places = {
-        composed(name): k for k, name in enumerate(names)
-    }  # a list would be gone through for each of thousands of classes
+    # A list would be gone through for each of thousands of classes.
+    places = {composed(name): k for k, name in enumerate(names)}
     for name in classes:
         if composed(name) not in places and (whole.classes or least or not _is_label(name)):
             require_known(name, names, "class", str(whole.paths[0]))

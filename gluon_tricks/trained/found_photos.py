@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import composed, printable
+from gluon_tricks.core.wording import composed, plural, printable
 from gluon_tricks.data.folders import is_leaving, looks_like_image
 
 
@@ -71,6 +72,34 @@ def find_photos(places: Sequence[str | os.PathLike]) -> list[Photo]:
 def find_images(places: Sequence[str | os.PathLike]) -> list[pathlib.Path]:
     """The files that find_photos finds."""
     return [photo.path for photo in find_photos(places)]
+
+
+def without_results(
+    photos: Sequence[Photo], places: Sequence[str | os.PathLike], out: pathlib.Path, what: str,
+    are_results: Callable[[pathlib.Path, Sequence[Photo]], bool],
+) -> list[Photo]:  # fmt: skip
+    """The photos but for a command's earlier results, whose folder --out lies in one that was named; it says so.
+
+    Args:
+        what: the command made: "prediction".
+        are_results: (out, the photos in it) -> whether they are such results.
+
+    Raises:
+        Refused: the folder for the results holds what is to be looked at.
+    """
+    results = out.resolve()
+    real = {folder: folder.resolve() for folder in {photo.path.parent for photo in photos}}
+    inside = {folder for folder, place in real.items() if results in (place, *place.parents)}
+    if not inside:
+        return list(photos)
+    named = [(place if place.is_dir() else place.parent).resolve() for place in map(pathlib.Path, places)]
+    held = [photo for photo in photos if photo.path.parent in inside]
+    if any(results in (place, *place.parents) for place in named) or not are_results(out, held):
+        raise Refused(f"--out {out} is where images lie that are to be looked at: name another folder")
+    if len(held) == len(photos):
+        raise Refused(f"no images found but the pictures of an earlier {what} in --out {out}: name other ones")
+    print(f"left out: {plural(len(held), 'picture')} of an earlier {what} in --out {printable(out)}", file=sys.stderr)
+    return [photo for photo in photos if photo.path.parent not in inside]
 
 
 def _below(place: pathlib.Path) -> Iterator[pathlib.Path]:
