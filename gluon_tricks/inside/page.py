@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gluon_tricks.core.files import write_text
+from gluon_tricks.core.reading import opened
 from gluon_tricks.page.images import jpeg
 from gluon_tricks.page.skeleton import Section, page, text
 from gluon_tricks.tasks.pictures import save_png
@@ -68,7 +69,7 @@ def write_page(folder: pathlib.Path, title: str, facts: Sequence[str], sheets: S
 def is_page(path: pathlib.Path) -> bool:
     """Whether a file is a page that write_page wrote under the title of a network."""
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             return f"{TITLE}</title>".encode() in file.read(4000)
     except OSError:
         return False

@@ -69,11 +69,6 @@ def find_photos(places: Sequence[str | os.PathLike]) -> list[Photo]:
     return list(found.values())
 
 
-def find_images(places: Sequence[str | os.PathLike]) -> list[pathlib.Path]:
-    """The files that find_photos finds."""
-    return [photo.path for photo in find_photos(places)]
-
-
 def without_results(
     photos: Sequence[Photo], places: Sequence[str | os.PathLike], out: pathlib.Path, what: str,
     are_results: Callable[[pathlib.Path, Sequence[Photo]], bool],
