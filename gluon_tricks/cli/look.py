@@ -32,7 +32,7 @@ from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import as_utf8, plural, printable, quoted
 from gluon_tricks.data.records import BadRecord
 from gluon_tricks.inside import show
-from gluon_tricks.inside.page import Sheet, write_page
+from gluon_tricks.inside.page import TITLE, Sheet, is_page, write_page
 from gluon_tricks.inside.viewed import (
     Pictures,
     Viewed,
@@ -45,7 +45,7 @@ from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.networks.checkpoint import list_checkpoints
 from gluon_tricks.networks.load import SOURCE
 from gluon_tricks.networks.source import is_there, means_published
-from gluon_tricks.trained.found_photos import find_images
+from gluon_tricks.trained.found_photos import find_photos, without_results
 
 Moments = list[tuple[str, Callable[[], Viewed]]]
 _IMAGES = ("deconvolution", "evolution", "occlusion", "invariance")
@@ -234,9 +234,9 @@ def run(args: argparse.Namespace) -> int:
     require_folder(out, "--out", "index.html")
     if args.images and args.rec_val:
         raise Refused("--images and --rec-val both say which images: leave one out")
-    paths = find_images(args.images) if args.images else []
-    if out.resolve() in {path.parent.resolve() for path in paths}:
-        raise Refused(f"--out {out} is where images lie that are to be looked at: name another folder")
+    photos = find_photos(args.images) if args.images else []
+    photos = without_results(photos, args.images, out, "look", lambda out, _: is_page(out / "index.html"))
+    paths = [photo.path for photo in photos]
     without_images = args.views is not None and {*args.views} == {"filters"}
     published = not is_there(args.source) and means_published(args.source)  # else it is misspelt, which is told below
     if published and not (paths or args.rec_val or without_images):  # before it is downloaded
@@ -249,7 +249,7 @@ def run(args: argparse.Namespace) -> int:
     pictures = None if without_images else _pictures(args, viewed, paths)
     with no_empty_folders(out):
         sheets = _draw(args, viewed, choice, views, moments, pictures)
-        page = write_page(out, f"{viewed.net.name} seen from inside", _facts(args, viewed, pictures), sheets)
+        page = write_page(out, f"{viewed.net.name} {TITLE}", _facts(args, viewed, pictures), sheets)
     print(f"{printable(page)} shows them all: {plural(len(sheets), 'sheet')}")
     return len(pictures.broken) if pictures else 0
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite
-from gluon_tricks.core.wording import plural, printable
+from gluon_tricks.core.wording import composed, plural, printable
 from gluon_tricks.data.own_photos import FRACTION, OwnPhotos, are_there, photos_of, require_same, stored_edge
 from gluon_tricks.data.records import Records
 from gluon_tricks.ranks import distributed
@@ -156,7 +156,8 @@ def _training_photos(counts: Mapping[str, list[int]], recipe: Recipe) -> int:
     """How many photos there are to train on, of the classes and as many of each as the recipe takes."""
     if not counts:  # records without a manifest
         return len(Records(recipe.train))
-    taken = [counts.get(name, [0])[0] for name in recipe.only_classes or counts]
+    photos_of = {composed(name): photos for name, (photos, *_) in counts.items()}
+    taken = [photos_of.get(composed(name), 0) for name in recipe.only_classes or counts]
     return sum(min(count, recipe.per_class or count) for count in taken)
 
 

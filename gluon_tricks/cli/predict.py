@@ -30,7 +30,6 @@ import tqdm
 from gluon_tricks.cli.view_flags import add_view_flags
 from gluon_tricks.core.arguments import MOST_GPUS, Parser, real, whole
 from gluon_tricks.core.commands import command
-from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import no_empty_folders, require_folder
 from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import as_utf8, plural, printable
@@ -38,9 +37,9 @@ from gluon_tricks.data.encoding import NoImage
 from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.networks.load import SOURCE
 from gluon_tricks.trained.contact_sheet import PAGE, contact_sheet
-from gluon_tricks.trained.found_photos import Photo, find_photos
+from gluon_tricks.trained.found_photos import Photo, find_photos, without_results
 from gluon_tricks.trained.predict import Predictor, open_predictor
-from gluon_tricks.trained.prediction_files import Results, read_photo
+from gluon_tricks.trained.prediction_files import Results, is_result, read_photo
 from gluon_tricks.trained.prediction_table import TABLE, PredictionTable
 
 
@@ -79,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     """Everything from the flags to the pictures; how many files are no images."""
     photos, out = find_photos(args.images), args.out
     require_folder(out, "--out", PAGE, TABLE)
-    photos = _without_results(photos, args.images, out)
+    photos = without_results(photos, args.images, out, "prediction", _are_results)
     predictor = open_predictor(
         args.params, model=args.model, class_file=args.classes, context=choose_contexts(args.num_gpus)[0],
         threshold=args.threshold, multi_scale=args.multi_scale, crops=args.crops, scales=args.scales, dense=args.dense,
@@ -89,26 +88,9 @@ def run(args: argparse.Namespace) -> int:
         return _predict(args, photos, predictor)
 
 
-def _without_results(photos: Sequence[Photo], places: Sequence[str], out: pathlib.Path) -> list[Photo]:
-    """The photos but for the pictures of an earlier prediction, whose folder lies in one that was named.
-
-    Raises:
-        Refused: the folder for the results holds what is to be looked at.
-    """
-    results = out.resolve()
-    real = {folder: folder.resolve() for folder in {photo.path.parent for photo in photos}}
-    inside = {folder for folder, place in real.items() if results in (place, *place.parents)}
-    if not inside:
-        return list(photos)
-    named = [(place if place.is_dir() else place.parent).resolve() for place in map(pathlib.Path, places)]
-    if not (out / TABLE).is_file() or any(results in (place, *place.parents) for place in named):
-        raise Refused(f"--out {out} is where images lie that are to be looked at: name another folder")
-    others = [photo for photo in photos if photo.path.parent not in inside]
-    if not others:
-        raise Refused(f"no images found but the pictures of an earlier prediction in --out {out}: name other ones")
-    count = plural(len(photos) - len(others), "picture")
-    print(f"left out: {count} of an earlier prediction in --out {printable(out)}", file=sys.stderr)
-    return others
+def _are_results(out: pathlib.Path, inside: Sequence[Photo]) -> bool:
+    """Whether the images in --out are pictures of an earlier prediction; that of a single photo has no table."""
+    return (out / TABLE).is_file() or all(is_result(out, photo.path) for photo in inside)
 
 
 def _predict(args: argparse.Namespace, photos: Sequence[Photo], predictor: Predictor) -> int:

@@ -22,7 +22,7 @@ import tqdm
 from gluon_tricks.core.arguments import MOST_GPUS, MOST_THREADS, Parser, whole
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import require_writable
+from gluon_tricks.core.files import CannotWrite, require_writable
 from gluon_tricks.core.reading import expanded
 from gluon_tricks.data.records import BadRecord
 from gluon_tricks.machine.devices import choose_contexts
@@ -79,7 +79,7 @@ def validation_images(run: Run) -> tuple[Any | None, str]:
     """The images that a run is evaluated on; or None and the reason."""
     try:
         return run.task.validation_images(run.recipe), ""
-    except (Refused, OSError) as error:
+    except (Refused, CannotWrite, OSError) as error:
         return None, f"The validation images cannot be found: {error}."
 
 

@@ -27,6 +27,11 @@ def byte_size(count: float) -> str:
     return f"{count / 1000**power:.3g} {('kB', 'MB', 'GB', 'TB', 'PB')[power - 1]}"
 
 
+def composed(name: str) -> str:
+    """A name as it is compared: macOS writes é as two letters, others as one (Unicode's NFC)."""
+    return unicodedata.normalize("NFC", name)
+
+
 def some(names: Sequence[object], most: int = 5) -> str:
     """The first few of several names: a, b, c and 4 more; of a long one its beginning and end."""
     said = ", ".join(shortened(str(name), 200) for name in names[:most])

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import opened
-from gluon_tricks.core.wording import plural, some
+from gluon_tricks.core.wording import composed, plural, some
 from gluon_tricks.data.headers import begins_like_image, is_dicom
 from gluon_tricks.data.sources import Entry, Source, listed
 
@@ -43,23 +43,24 @@ def class_folders(folder: str | os.PathLike, classes: Sequence[str] | None = Non
     left_out += [f"{child.path} (no class)" for child in children if child.is_dir() and child not in folders]
     _refuse_splits(folder, folders)
     inside = {child.name: _below(child.path) if deep else listed(child.path) for child in folders}
-    given = set(classes or ())
-    named = [child for child in folders if child.name in given or may_be_class(inside[child.name])]
+    given = {*map(composed, classes or ())}
+    named = [child for child in folders if composed(child.name) in given or may_be_class(inside[child.name])]
     if not named:
         _refuse_without_class(folder, folders, sum(not child.is_dir() for child in children))
     left_out += [f"{child.path} (no image in it)" for child in folders if child not in named]
     classes = tuple(classes) if classes else tuple(child.name for child in named)
-    label_of = {name: label for label, name in enumerate(classes)}
-    unknown = [child.name for child in named if child.name not in label_of]
+    label_of = {composed(name): label for label, name in enumerate(classes)}
+    unknown = [child.name for child in named if composed(child.name) not in label_of]
     if unknown:
         raise Refused(
             f"{some(unknown)} in {folder}: not among the {plural(len(classes), 'class')} given: check --classes"
         )
     entries: list[Entry] = []
     for child in named:
+        label = label_of[composed(child.name)]
         for file in inside[child.name]:
             if file.is_file():
-                entries.append(Entry(len(entries), label_of[child.name], file.path, file.stat().st_size))
+                entries.append(Entry(len(entries), label, file.path, file.stat().st_size))
             else:
                 left_out.append(f"{file.path} (no file)")
     if not entries:

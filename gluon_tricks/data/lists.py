@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import LIST_BYTES, read_bytes
-from gluon_tricks.core.wording import is_plain, printable, quoted
+from gluon_tricks.core.wording import composed, is_plain, printable, quoted
 
 _BLANK = " \t"  # U+2028, U+0085, form feeds and other things that Python takes for white space are in real file names
 
@@ -57,9 +57,10 @@ def require_distinct(classes: Sequence[str], source: str | os.PathLike) -> tuple
                 f"{source}: the class of label {label}, {printable(name)}, has control characters or bytes that are no "
                 "UTF-8 in its name: correct the name in the list, or rename the folder"
             )
-        if name in places:
+        first = places.setdefault(composed(name), label)
+        if first != label:
+            forms = "" if classes[first] == name else ", written in two Unicode forms"
             raise Refused(
-                f"{source} names the class {quoted(name)} twice, labels {places[name]} and {label}: give it one label"
+                f"{source} names the class {quoted(name)} twice, labels {first} and {label}{forms}: give it one label"
             )
-        places[name] = label
     return tuple(classes)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import plural, printable, some
+from gluon_tricks.core.wording import composed, plural, printable, some
 from gluon_tricks.data.folders import class_folders, is_leaving, may_be_class
 from gluon_tricks.data.lists import require_distinct
 from gluon_tricks.data.sources import Source, listed
@@ -117,7 +117,8 @@ def _of_classes(folder: pathlib.Path, place: pathlib.Path, named: str) -> Source
 def _validation(folder: pathlib.Path, place: pathlib.Path, classes: tuple[str, ...], named: str) -> Source:
     """The class folders of val, with the labels of train's."""
     source = _found_in(folder, place)
-    unknown = [name for name in source.classes if name not in classes]
+    known = {*map(composed, classes)}
+    unknown = [name for name in source.classes if composed(name) not in known]
     if unknown:
         raise Refused(
             f"{named}: {printable(place)} has {some(unknown)}, which train lacks: a class is trained on photos of "
@@ -138,6 +139,6 @@ def _found_in(folder: pathlib.Path, place: pathlib.Path) -> Source:
 
 def _relabelled(source: Source, classes: tuple[str, ...]) -> Source:
     """The source with the labels that its classes have among others."""
-    label_of = {name: label for label, name in enumerate(classes)}
-    entries = [entry._replace(label=label_of[source.classes[entry.label]]) for entry in source.entries]
+    label_of = {composed(name): label for label, name in enumerate(classes)}
+    entries = [entry._replace(label=label_of[composed(source.classes[entry.label])]) for entry in source.entries]
     return source._replace(entries=entries, classes=classes)

@@ -9,6 +9,7 @@ import hashlib
 import numbers
 import os
 import pathlib
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite, opened_anew, opened_to_append, require_name
 from gluon_tricks.core.locks import lock
-from gluon_tricks.core.wording import quoted
+from gluon_tricks.core.wording import quoted, some
 from gluon_tricks.data import label_table
 from gluon_tricks.data.file_names import ENDING, last_line, name_line
 from gluon_tricks.data.label_vectors import PRESENT, require_vector
@@ -42,7 +43,7 @@ class RecordWriter:
     Args:
         prefix: the files' common name, without .rec.
         classes: class names in label order.
-        overwrite: replace files that are there.
+        overwrite: replace what is there: PREFIX.rec, and shards of this name of any number.
         about: further entries of the manifest.
 
     Raises: Refused when the name is none of files, the files exist and overwrite is False, or another process is
@@ -62,9 +63,8 @@ class RecordWriter:
         require_name(f"{prefix}{LEFT_OUT}", "the name of the packed files")
         self.classes, self.about = require_distinct(classes, f"{prefix}.rec"), dict(about or {})
         self.targets = {ending: pathlib.Path(f"{prefix}{ending}") for ending in ENDINGS}
-        there = [str(path) for path in self.targets.values() if os.path.lexists(path)]
-        if there and not overwrite:
-            raise Refused(f"{' and '.join(there)} exist already: give --overwrite, or another name")
+        if not overwrite:
+            require_none(self._there())
         self._require_places()
         self._partial = {ending: pathlib.Path(f"{path}{_PARTIAL}") for ending, path in self.targets.items()}
 
@@ -75,6 +75,10 @@ class RecordWriter:
             raise Refused(
                 f"{folders[0]} is a folder, where a file is to be written: move it away, or choose another name"
             )
+
+    def _there(self) -> list[pathlib.Path]:
+        """What is replaced."""
+        return packed_under(pathlib.Path(str(self.targets[".rec"]).removesuffix(".rec")))
 
     def __enter__(self) -> RecordWriter:
         with full_disk_told(self.targets[".rec"].parent):
@@ -190,8 +194,9 @@ class RecordWriter:
             _to_disk(self._rec)
             _to_disk(self._idx)
         # An old manifest or index must never stand beside new records, not even if the power fails here.
-        for ending in reversed(ENDINGS[1:]):
-            self.targets[ending].unlink(missing_ok=True)
+        for path in self._there():
+            if path != self.targets[".rec"]:
+                path.unlink()
         for ending, partial in self._partial.items():
             if ending in (".rec", ".idx", *beside):
                 partial.replace(self.targets[ending])
@@ -200,6 +205,21 @@ class RecordWriter:
         folder = os.open(self.targets[".rec"].parent, os.O_RDONLY)
         os.fsync(folder)
         os.close(folder)
+
+
+def packed_under(prefix: pathlib.Path) -> list[pathlib.Path]:
+    """What was packed under this name, in one file or in shards of any number; PREFIX.json first, then manifests."""
+    number, endings = r"(-\d{5}-of-\d{5})?", "|".join(map(re.escape, ENDINGS))
+    ours = re.compile(re.escape(prefix.name) + number + f"({endings})")
+    parent = prefix.parent
+    found = [path for path in (parent.iterdir() if parent.is_dir() else ()) if ours.fullmatch(path.name)]
+    return sorted(found, key=lambda path: (path.name != f"{prefix.name}.json", path.suffix != ".json", path))
+
+
+def require_none(there: Sequence[pathlib.Path]) -> None:
+    """Refuses to write where something was packed before."""
+    if there:
+        raise Refused(f"{some(sorted(map(str, there)), 3)} exist already: give --overwrite, or another name")
 
 
 def _open_alone(path: pathlib.Path):

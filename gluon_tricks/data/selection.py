@@ -10,7 +10,7 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused, require_known
 from gluon_tricks.core.keyed_random import generator
-from gluon_tricks.core.wording import plural, some
+from gluon_tricks.core.wording import composed, plural, some
 from gluon_tricks.data.record_file import RecordFile
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import class_labels
@@ -83,11 +83,12 @@ def _numbers(whole: Records, classes: Sequence[str], least: int = 1) -> list[int
     Of those any number may be a class that has no image, where none has to have one (`least` is 0).
     """
     names = list(whole.classes or (f"{label:.0f}" for label in np.unique(whole.labels())))
-    places = {name: k for k, name in enumerate(names)}  # a list would be gone through for each of thousands of classes
+    # A list would be gone through for each of thousands of classes.
+    places = {composed(name): k for k, name in enumerate(names)}
     for name in classes:
-        if name not in places and (whole.classes or least or not _is_label(name)):
+        if composed(name) not in places and (whole.classes or least or not _is_label(name)):
             require_known(name, names, "class", str(whole.paths[0]))
-    return [places[name] if whole.classes else int(name) for name in classes]
+    return [places[composed(name)] if whole.classes else int(name) for name in classes]
 
 
 def _is_label(name: str) -> bool:

@@ -6,16 +6,23 @@ import contextlib
 import hashlib
 import os
 import pathlib
-import re
 from collections.abc import Sequence
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import require_name, write_text
 from gluon_tricks.core.scratch import scratch_folder
-from gluon_tricks.core.wording import plural, some
+from gluon_tricks.core.wording import plural
 from gluon_tricks.data.lists import require_distinct
 from gluon_tricks.data.manifest import classes_of, to_text
-from gluon_tricks.data.record_writer import ENDINGS, FORMAT, RecordWriter, alone, full_disk_told
+from gluon_tricks.data.record_writer import (
+    ENDINGS,
+    FORMAT,
+    RecordWriter,
+    alone,
+    full_disk_told,
+    packed_under,
+    require_none,
+)
 from gluon_tricks.data.shards import shard_name
 
 MOST_SHARDS = 99_999
@@ -51,19 +58,11 @@ class ShardWriter:
         self.prefix, self.classes = pathlib.Path(prefix), require_distinct(classes, f"{prefix}.rec")
         require_name(shard_name(str(prefix), 0, 1, ".labels.partial"), "the name of the packed files")
         self.shards, self.most_bytes, self.about = shards, most_bytes, dict(about or {})
-        there = self._there()
-        if there and not overwrite:
-            raise Refused(f"{some(there, 3)} exist already: give --overwrite, or another name")
+        if not overwrite:
+            require_none(packed_under(self.prefix))
         self._done: list[tuple[int, int, str]] = []  # of each shard: images, bytes, sha256
         self._per_class = [0] * len(self.classes)
         self._writer: RecordWriter | None = None
-
-    def _there(self) -> list[pathlib.Path]:
-        """What was packed under this name."""
-        number, endings = r"(-\d{5}-of-\d{5})?", "|".join(map(re.escape, ENDINGS))
-        ours = re.compile(re.escape(self.prefix.name) + number + f"({endings})")
-        parent = self.prefix.parent
-        return sorted(path for path in (parent.iterdir() if parent.is_dir() else ()) if ours.fullmatch(path.name))
 
     def __enter__(self) -> ShardWriter:
         self._stack = contextlib.ExitStack()
@@ -141,7 +140,7 @@ class ShardWriter:
 
     def _move(self) -> None:
         # PREFIX.json goes first and comes last: shards without it are refused, also if the power fails here.
-        for path in sorted(self._there(), key=lambda path: path != self.prefix.with_name(f"{self.prefix.name}.json")):
+        for path in packed_under(self.prefix):
             path.unlink()
         of = len(self._done)
         for k in range(of):
@@ -156,6 +155,9 @@ class _Shard(RecordWriter):
     """One shard: its manifest refers to that of all for the classes, so that a thousand hold them once."""
 
     all: str  # name of the manifest of all shards
+
+    def _there(self) -> list[pathlib.Path]:
+        return []  # in a folder that is new; to list it for every shard would take the square of their number
 
     def told(self) -> dict:
         """What a manifest of its own would say."""

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from gluon_tricks.core.files import write_text
+from gluon_tricks.core.reading import opened
 from gluon_tricks.page.images import jpeg
 from gluon_tricks.page.skeleton import Section, page, text
 from gluon_tricks.tasks.pictures import save_png
 
+TITLE = "seen from inside"  # after the network's name
 _QUALITY = 92  # of the JPEGs: text stays sharp
 _INTRODUCTIONS = {
     "filters": "What the first layer looks for in the pixels themselves.",
@@ -62,6 +64,15 @@ def write_page(folder: pathlib.Path, title: str, facts: Sequence[str], sheets: S
     head = f"<h1>{text(title)}</h1>\n" + "\n".join(f"<p>{text(fact, 2000)}</p>" for fact in facts)
     write_text(folder / "index.html", page(title, head, sections))
     return folder / "index.html"
+
+
+def is_page(path: pathlib.Path) -> bool:
+    """Whether a file is a page that write_page wrote under the title of a network."""
+    try:
+        with opened(path) as file:
+            return f"{TITLE}</title>".encode() in file.read(4000)
+    except OSError:
+        return False
 
 
 def _figure(sheet: Sheet) -> str:

@@ -10,7 +10,7 @@ from gluon_tricks import tricks
 from gluon_tricks.core.bounds import within
 from gluon_tricks.core.errors import Refused, require_known
 from gluon_tricks.core.json_text import json_or_text
-from gluon_tricks.core.wording import is_plain, quoted, some
+from gluon_tricks.core.wording import composed, is_plain, quoted, some
 from gluon_tricks.recipes.policies import policy_of
 from gluon_tricks.recipes.settings import Settings, free, usual_preprocessing
 from gluon_tricks.recipes.sizes import ImageSizes
@@ -201,7 +201,7 @@ class Recipe(ImageSizes, Settings):
         )
         names = self.only_classes
         yield (
-            all(map(is_plain, names)) and len(names) != 1 and len({*names}) == len(names),
+            all(map(is_plain, names)) and len(names) != 1 and len({*map(composed, names)}) == len(names),
             f"only_classes are {some(names)}: name two classes or more, each once, without control characters",
         )
         yield (

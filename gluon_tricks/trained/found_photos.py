@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import pathlib
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import printable
+from gluon_tricks.core.wording import composed, plural, printable
 from gluon_tricks.data.folders import is_leaving, looks_like_image
 
 
@@ -35,7 +35,7 @@ class Photo(NamedTuple):
 
         Returns: None if no folder has a class's name.
         """
-        return next((classes[name] for name in map(_composed, self.folders[::-1]) if name in classes), None)
+        return next((classes[name] for name in map(composed, self.folders[::-1]) if name in classes), None)
 
 
 def folder_classes(*names: Sequence[str]) -> dict[str, int]:
@@ -47,7 +47,7 @@ def folder_classes(*names: Sequence[str]) -> dict[str, int]:
     """
     found: dict[str, set[int]] = {}
     for several in names:
-        for k, name in enumerate(map(_composed, several)):
+        for k, name in enumerate(map(composed, several)):
             found.setdefault(name, set()).add(k)
     return {name: min(classes) for name, classes in found.items() if len(classes) == 1}
 
@@ -75,9 +75,32 @@ def find_photos(places: Sequence[str | os.PathLike]) -> list[Photo]:
     return list(found.values())
 
 
-def find_images(places: Sequence[str | os.PathLike]) -> list[pathlib.Path]:
-    """The files that find_photos finds."""
-    return [photo.path for photo in find_photos(places)]
+def without_results(
+    photos: Sequence[Photo], places: Sequence[str | os.PathLike], out: pathlib.Path, what: str,
+    are_results: Callable[[pathlib.Path, Sequence[Photo]], bool],
+) -> list[Photo]:  # fmt: skip
+    """The photos but for a command's earlier results, whose folder --out lies in one that was named; it says so.
+
+    Args:
+        what: the command made: "prediction".
+        are_results: (out, the photos in it) -> whether they are such results.
+
+    Raises:
+        Refused: the folder for the results holds what is to be looked at.
+    """
+    results = out.resolve()
+    real = {folder: folder.resolve() for folder in {photo.path.parent for photo in photos}}
+    inside = {folder for folder, place in real.items() if results in (place, *place.parents)}
+    if not inside:
+        return list(photos)
+    named = [(place if place.is_dir() else place.parent).resolve() for place in map(pathlib.Path, places)]
+    held = [photo for photo in photos if photo.path.parent in inside]
+    if any(results in (place, *place.parents) for place in named) or not are_results(out, held):
+        raise Refused(f"--out {out} is where images lie that are to be looked at: name another folder")
+    if len(held) == len(photos):
+        raise Refused(f"no images found but the pictures of an earlier {what} in --out {out}: name other ones")
+    print(f"left out: {plural(len(held), 'picture')} of an earlier {what} in --out {printable(out)}", file=sys.stderr)
+    return [photo for photo in photos if photo.path.parent not in inside]
 
 
 def _below(place: pathlib.Path) -> Iterator[pathlib.Path]:
@@ -103,8 +126,3 @@ def _refuse(error: OSError) -> NoReturn:
     raise Refused(
         f"{printable(error.filename)} is no file or folder that can be read ({error.strerror}): check the name"
     ) from None
-
-
-def _composed(name: str) -> str:
-    """A name as it is compared: macOS writes é as two letters, others as one."""
-    return unicodedata.normalize("NFC", name)

@@ -132,6 +132,17 @@ def _fitting(name: str) -> str:
     return name.encode()[:_LONGEST_NAME].decode("utf-8", "ignore")
 
 
+def is_result(folder: pathlib.Path, image: pathlib.Path) -> bool:
+    """Whether an image in a folder of results is a picture, or a mask, that a prediction wrote there."""
+    folder, image = folder.resolve(), image.parent.resolve() / image.name
+    name = image.relative_to(folder)
+    told = _told_in(image.with_suffix(".json"))
+    if name.parts[0] == "masks" and not told:
+        told = _told_in(folder / pathlib.PurePath(*name.parts[1:]).with_suffix(".json"))
+        return "params" in told and told.get("mask") == name.as_posix()
+    return image.suffix == ".png" and {"file", "params"} <= told.keys()
+
+
 def _told_in(path: pathlib.Path) -> dict[str, Any]:
     """What a JSON file tells; nothing where it is none of ours."""
     with contextlib.suppress(OSError, ValueError, RecursionError):

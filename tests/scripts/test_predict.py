@@ -292,6 +292,17 @@ def test_the_place_of_the_results_may_lie_among_the_photos(classifier, tree, cap
     assert "is where images lie that are to be looked at" in errors  # not of an earlier prediction
 
 
+def test_the_result_of_a_single_photo_may_lie_among_the_photos(classifier, tree, capsys):
+    words = ("--params", classifier, "--out", tree / "out")
+    predicted(capsys, tree / "red" / "1.png", *words)
+    _, errors = predicted(capsys, tree, *words)
+    assert errors == f"left out: 1 picture of an earlier prediction in --out {tree}/out\n"
+    (tree / "out" / "predictions.csv").unlink()
+    (tree / "red" / "1.png").rename(tree / "out" / "mine.png")
+    _, errors = predicted(capsys, tree, *words, code=2)
+    assert "is where images lie that are to be looked at" in errors
+
+
 def test_a_folder_says_a_class_by_any_of_its_names(classifier, photos, tmp_path, capsys):
     """By what the records call it, here an id of ImageNet, in words, and as a file calls it."""
     biases = np.zeros(1000)

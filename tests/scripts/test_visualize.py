@@ -152,6 +152,13 @@ def test_the_images_stay_as_they_are(run, tmp_path, capsys):
     assert said == f"--out {tmp_path} is where images lie that are to be looked at: name another folder"
 
 
+def test_the_sheets_may_lie_among_the_images(run, tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "photo.png"), np.zeros((40, 40, 3), np.uint8))
+    words = [str(run), "--images", str(tmp_path), "--out", str(tmp_path / "look"), *FEW, "--views", "filters"]
+    assert script.main(words) == 0 and script.main(words) == 0
+    assert f"left out: 1 picture of an earlier look in --out {tmp_path}/look\n" in capsys.readouterr().err
+
+
 def test_a_diverged_network_is_refused(run, tmp_path, capsys):
     shutil.copytree(run, tmp_path / "run")
     net = get_model("cifar_plain20", classes=4)

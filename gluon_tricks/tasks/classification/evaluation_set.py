@@ -20,6 +20,7 @@ from gluon_tricks.data.selection import selected
 from gluon_tricks.networks.load import Trained, open_classifier, require_classifier
 from gluon_tricks.networks.of_recipe import require_images
 from gluon_tricks.networks.source import is_there
+from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks.classification.classes import require_same_classes, training_records
 from model_zoo import published
 from model_zoo.preprocessing import Preprocessing
@@ -31,14 +32,19 @@ class EvaluationSet:
 
     Args:
         records: None: none, the network is asked about single photos.
-        train: the records it was trained on, if it comes from a run and they are here.
+        recipe: of the run that it comes from, if it comes from one.
     """
 
     net: mx.gluon.HybridBlock
     records: Records | None
     preprocessing: Preprocessing
     published: published.Published | None = None
-    train: Records | None = None
+    recipe: Recipe | None = None
+
+    @property
+    def train(self) -> Records | None:
+        """The records that it was trained on, a run's photos packed again if need be; None: they are not here."""
+        return training_records(self.recipe) if self.recipe else None
 
     def loader(self, batch_size: int, threads: int | None = None) -> RecordLoader:
         """Every image once, in the order of the records."""
@@ -109,13 +115,12 @@ def open_evaluation_set(
 def _of_run(run: str, trained: Trained, records: Records | None) -> EvaluationSet:
     """With the run's preprocessing, and its own validation images unless others are given."""
     recipe = trained.recipe
-    train = training_records(recipe, required=records is None)
     if records is None:
         records = find_records(recipe)[1]
     elif records.classes != recipe.only_classes:
         records = selected(records, recipe.only_classes, least=0)
     require_same_classes(run, trained, records)
-    return EvaluationSet(trained.net, records, trained.net.preprocessing, train=train)
+    return EvaluationSet(trained.net, records, trained.net.preprocessing, recipe=recipe)
 
 
 def _check_labels(evaluated: EvaluationSet) -> None:

@@ -13,6 +13,7 @@ import pytest
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite
 from gluon_tricks.data import own_photos, pack, packed
+from gluon_tricks.data.folders import class_folders
 from gluon_tricks.data.near_copies import look_of, near_copies
 from gluon_tricks.data.own_photos import ABOUT, OwnPhotos, stored_edge
 from gluon_tricks.data.photo_folder import look_into
@@ -210,6 +211,20 @@ def test_train_and_val_are_taken_as_they_are(tmp_path, train, val):
     assert "test is not looked at" in said and f"{val} has no photo of ant" in said
     with pytest.raises(Refused, match="--val-split 0.5: --data .* has validation photos of its own"):
         OwnPhotos(tmp_path / "p", "--data", 0.5)
+
+
+def test_one_name_in_two_unicode_forms_is_one_class(tmp_path):
+    """A Mac's archive beside folders made elsewhere; in one place the two forms are refused."""
+    one, two = "caf\u00e9", "cafe\u0301"
+    for k, path in enumerate((f"train/{two}/1", "train/ant/2", f"val/{one}/3")):
+        write(tmp_path / f"{path}.jpg", scene(k))
+    found = look_into(tmp_path, "--data")
+    assert found.train.classes == found.val.classes == ("ant", two) and found.val.entries[0].label == 1
+    given = class_folders(tmp_path / "train", ["ant", one])
+    assert [entry.label for entry in given.entries] == [0, 1]
+    write(tmp_path / "train" / one / "4.jpg", scene(4))
+    with pytest.raises(Refused, match="twice, labels 1 and 2, written in two Unicode forms: give it one label"):
+        look_into(tmp_path, "--data")
 
 
 def test_train_alone_is_split(tmp_path):

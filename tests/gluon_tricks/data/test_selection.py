@@ -43,6 +43,12 @@ def test_two_classes_in_the_order_named(records):
         part.read(12)
 
 
+def test_a_class_is_found_by_either_unicode_form_of_its_name():
+    one, two = "caf\u00e9", "cafe\u0301"
+    whole = types.SimpleNamespace(classes=("ant", two), paths=("train.rec",))
+    assert _numbers(whole, [one]) == _numbers(whole, [two]) == [1]
+
+
 def test_images_of_each_class_are_nested_and_follow_from_the_seed(records):
     """Two of each within three of each, the same whichever other classes there are; other seeds take others."""
     two, three = (Selection(records, (), n, seed=5) for n in (2, 3))
@@ -122,6 +128,7 @@ def test_validation_may_lack_a_class(records, tmp_path):
     [
         (dict(only_classes=("a",)), "only_classes are a: name two classes or more"),
         (dict(only_classes=("a", "a")), "each once"),
+        (dict(only_classes=("caf\u00e9", "cafe\u0301")), "each once"),
         (dict(only_classes=("a", "b\x1b")), "without control characters"),
         (dict(only_classes=("a", "b"), classes=3), "classes is 3 and only_classes are 2: leave one out"),
         (dict(per_class=-1), "per_class is -1: it takes 0 or more"),

@@ -119,6 +119,18 @@ def test_what_is_there_is_not_overwritten_and_then_replaced_as_a_whole(photos, t
     assert not (tmp_path / "val.rec").exists() and len(Records(tmp_path / "val-*.rec")) == 23
 
 
+def test_one_file_replaces_the_shards_of_its_name(photos, tmp_path, capsys):
+    folder = tmp_path / "out"
+    assert run(photos, folder / "s", "--shards", 3) == 0 and run(photos, folder / "s-b") == 0
+    assert run(photos, folder / "s") == 2
+    assert "s-00000-of-00003.files, " in (said := capsys.readouterr().err) and "and 13 more exist already" in said
+    assert len(Records(folder / "s-*-of-*.rec")) == 23
+    assert run(photos, folder / "s", "--overwrite") == 0
+    assert set(os.listdir(folder)) == {
+        f"{name}.{end}" for name in ("s", "s-b") for end in ("files", "idx", "json", "labels", "rec")
+    }
+
+
 def test_too_many_shards_are_refused(photos, tmp_path, capsys):
     assert run(photos, tmp_path / "train", "--shards", 24) == 2
     assert "24 shards of 23 images: give fewer shards" in capsys.readouterr().err
