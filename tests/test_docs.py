@@ -457,6 +457,16 @@ def test_what_is_said_of_cifar_fast_is_as_the_records_have_it():
     assert f"it took {last['processor_seconds']} s of processor time" in text
 
 
+def test_the_words_on_modern_are_those_of_the_cells():
+    cells = ("modern-resnet50_v1d-trivial", "table6-resnet50_v1d-mixup", "modern-resnet50_v1b-paper")
+    runs = [records("tables", "imagenette", cell, "seed0", "metrics.csv") for cell in (*cells, "modern-resnet50_v1b-a3")]
+    trivial, without, baseline, a3 = (f"{100 * float(rows[-1]['val_top1']):.2f} %" for rows in runs)
+    text = prose("docs/paper.md")
+    assert f"with TrivialAugment {trivial} top-1 beside {without} of the same seed" in text
+    assert f"baseline, four epochs long, {baseline}, and A3, five epochs, {a3}" in text
+    assert [len(rows) for rows in runs] == [10, 10, 4, 5]
+
+
 def test_the_words_on_transfer_are_those_of_the_record():
     rows = list(records("tables", "small", "transfer_learning.csv"))
     tuned = {row["row"]: row for row in rows if row["row"].startswith("tuned") and row["mean_difference"]}
