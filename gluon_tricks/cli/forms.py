@@ -43,12 +43,15 @@ def compare(evaluated: EvaluationSet, args: argparse.Namespace, context: mx.Cont
     Returns: that, and what each image was taken for by the faster form.
     """
     preprocess, found, net, guesses = evaluated.preprocess("float32"), {}, evaluated.net, []
+    others = _calibration_records(evaluated, args) if args.form == "int8" else None  # refused before anything is scored
     for form in ("float32", args.form):
         loader = evaluated.loader(args.batch_size, args.num_data_workers)
         if form == "fused":
             fuse(net, mx.nd.zeros((args.batch_size, 3, *[evaluated.preprocessing.input_size] * 2)))
         elif form == "int8":
-            net = quantise(net, _calibration_images(evaluated, args, preprocess, context))
+            batches = dataclasses.replace(evaluated, records=others).loader(args.batch_size).epoch()
+            calibrating = itertools.islice(batches, args.calibration_batches or _BATCHES)
+            net = quantise(net, [preprocess(batch.images, context) for batch in calibrating])
         started = time.monotonic()
         scores = evaluate(net, shown(loader), preprocess, [context])
         seconds = time.monotonic() - started
@@ -58,17 +61,15 @@ def compare(evaluated: EvaluationSet, args: argparse.Namespace, context: mx.Cont
     return {**found, "images": scores.images, "agreement": float((one.named == other.named).mean())}, other
 
 
-def _calibration_images(evaluated: EvaluationSet, args: argparse.Namespace, preprocess, context) -> list[mx.nd.NDArray]:
-    """Batches of images other than those that are scored."""
+def _calibration_records(evaluated: EvaluationSet, args: argparse.Namespace) -> Records:
+    """Images other than those that are scored. Raises Refused: there are none."""
     records = Records(args.calibration) if args.calibration else evaluated.train
     if records is None:
         raise Refused(
             "--form int8 needs images to find its scales on, other than the scored ones: name them with "
             "--calibration FILE"
         )
-    loader = dataclasses.replace(evaluated, records=records).loader(args.batch_size)
-    batches = itertools.islice(loader.epoch(), args.calibration_batches or _BATCHES)
-    return [preprocess(batch.images, context) for batch in batches]
+    return records
 
 
 def shown(loader):

@@ -235,7 +235,7 @@ def run(args: argparse.Namespace) -> int:
     if args.images and args.rec_val:
         raise Refused("--images and --rec-val both say which images: leave one out")
     photos = find_photos(args.images) if args.images else []
-    photos = without_results(photos, args.images, out, "look", lambda out, _: is_page(out / "index.html"))
+    photos = without_results(photos, args.images, out, "look", lambda out, _: is_page(out / "index.html"), deep=False)
     paths = [photo.path for photo in photos]
     without_images = args.views is not None and {*args.views} == {"filters"}
     published = not is_there(args.source) and means_published(args.source)  # else it is misspelt, which is told below

@@ -178,7 +178,9 @@ def with_fitting_batch(recipe: Recipe, args: argparse.Namespace, count: int, dev
     if not named and recipe.bn_batch is None and count < _LEAST_STEPS * recipe.batch_size:
         most = min(max(count // _LEAST_STEPS, min(count, 8)), recipe.batch_size)
         fitting, parts = 2 ** int(math.log2(max(most, 1))), devices * recipe.accumulate
-        recipe = recipe.set(batch_size=max(fitting // parts, 1) * parts if fitting % parts else fitting)
+        least = 2 if any(trick.slot() == "mixing" for trick in recipe.tricks) else 1  # images of a device at a time
+        evenly = max(fitting // parts, least if count >= least * parts else 1) * parts
+        recipe = recipe.set(batch_size=evenly)
     steps = count // recipe.batch_size
     if args.plan and not steps:  # else training says so, of whatever it has in the end
         raise Refused(

@@ -13,7 +13,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import one_line, plural
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.registry import task_of
-from gluon_tricks.training.requirements import require_splittable
+from gluon_tricks.training.requirements import require_partners, require_splittable
 
 _STEPS = 1000  # of an epoch: the rates at its ends do not depend on it, but for the last digits
 _MOST = 12  # rates that are told
@@ -33,6 +33,7 @@ def show(args: argparse.Namespace, recipe_from_flags: Callable) -> int:
     devices = max(args.num_gpus or 1, 1)
     recipe, notes = recipe_from_flags(args, devices, None)
     require_splittable(recipe, [mx.cpu(k) for k in range(devices)])
+    require_partners(recipe, devices)
     recipe.optimizer_and_numbers()  # refuses tricks that are not for the optimiser
     notes = [*notes, *task_of(recipe).told_of(recipe)]
     found = {"mean": None} if getattr(recipe, "mean_of", "") else {}  # in the images, by a run

@@ -17,7 +17,7 @@ from gluon_tricks.paper.how_many import cells_at_a_time
 from gluon_tricks.paper.speeds import Speeds
 from gluon_tricks.recipes.tables.rows import Table
 from gluon_tricks.tasks.registry import task_of
-from gluon_tricks.training.requirements import require_splittable
+from gluon_tricks.training.requirements import require_one_device, require_splittable
 
 
 def require_jobs(jobs: int | None, launched: bool) -> None:
@@ -110,6 +110,7 @@ def _require_splittable(todo: Sequence[Cell]) -> None:
     for cell in todo:
         try:
             require_splittable(cell.recipe, contexts)
+            require_one_device(cell.recipe, contexts)
         except Refused as refused:
             raise Refused(f'{cell.name}: {refused} (--launch "horovodrun -np N")') from None
 

@@ -20,6 +20,11 @@ _CALLED = {  # what people call the folders, in small letters
 }
 
 
+def is_part(name: str) -> bool:
+    """Whether a folder is called as one of those for training, validation and testing."""
+    return name.lower() in sum(_CALLED.values(), ())
+
+
 class PhotoFolder(NamedTuple):
     """The photos of a folder.
 

@@ -266,6 +266,7 @@ def _digest(array: np.ndarray) -> str:
 
 def network_digest(net: mx.gluon.Block) -> str:
     """Of a network's numbers, by the names of its parameters."""
+    mx.nd.waitall()  # a forward under way changes its weights' layout: read meanwhile they can come out wrong
     parameters = sorted(parameters_by_name(net).items())
     told = json.dumps([(name, _digest(parameter.list_data()[0].asnumpy())) for name, parameter in parameters])
     return hashlib.sha256(told.encode()).hexdigest()

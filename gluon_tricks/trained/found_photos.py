@@ -11,6 +11,7 @@ from typing import NamedTuple, NoReturn
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import composed, plural, printable
 from gluon_tricks.data.folders import is_leaving, looks_like_image
+from gluon_tricks.data.photo_folder import is_part
 
 
 class Photo(NamedTuple):
@@ -30,12 +31,17 @@ class Photo(NamedTuple):
     def truth(self, classes: Mapping[str, int]) -> int | None:
         """The class that its folders say: of those with a class's name the outermost, as training has it.
 
+        One that may be a part of a data set, such as train, is passed over where a folder in it has a class's name.
+
         Args:
             classes: of folder_classes.
 
         Returns: None if no folder has a class's name.
         """
-        return next((classes[name] for name in map(composed, self.folders[::-1]) if name in classes), None)
+        named = [name for name in map(composed, self.folders[::-1]) if name in classes]
+        while len(named) > 1 and is_part(named[0]):
+            named.pop(0)
+        return classes[named[0]] if named else None
 
 
 def folder_classes(*names: Sequence[str]) -> dict[str, int]:
@@ -77,25 +83,30 @@ def find_photos(places: Sequence[str | os.PathLike]) -> list[Photo]:
 
 def without_results(
     photos: Sequence[Photo], places: Sequence[str | os.PathLike], out: pathlib.Path, what: str,
-    are_results: Callable[[pathlib.Path, Sequence[Photo]], bool],
+    are_results: Callable[[pathlib.Path, Sequence[Photo]], bool], deep: bool = True,
 ) -> list[Photo]:  # fmt: skip
     """The photos but for a command's earlier results, whose folder --out lies in one that was named; it says so.
 
     Args:
         what: the command made: "prediction".
         are_results: (out, the photos in it) -> whether they are such results.
+        deep: whether results lie in folders of --out too.
 
     Raises:
         Refused: the folder for the results holds what is to be looked at.
     """
     results = out.resolve()
+
+    def holds(place: pathlib.Path) -> bool:
+        return results == place or deep and results in place.parents
+
     real = {folder: folder.resolve() for folder in {photo.path.parent for photo in photos}}
-    inside = {folder for folder, place in real.items() if results in (place, *place.parents)}
+    inside = {folder for folder, place in real.items() if holds(place)}
     if not inside:
         return list(photos)
     named = [(place if place.is_dir() else place.parent).resolve() for place in map(pathlib.Path, places)]
     held = [photo for photo in photos if photo.path.parent in inside]
-    if any(results in (place, *place.parents) for place in named) or not are_results(out, held):
+    if any(map(holds, named)) or not are_results(out, held):
         raise Refused(f"--out {out} is where images lie that are to be looked at: name another folder")
     if len(held) == len(photos):
         raise Refused(f"no images found but the pictures of an earlier {what} in --out {out}: name other ones")

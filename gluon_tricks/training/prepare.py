@@ -31,7 +31,9 @@ from gluon_tricks.training.optimizer import make_trainer
 from gluon_tricks.training.requirements import (
     look_at_the_machine,
     require_alike,
+    require_one_device,
     require_one_teacher,
+    require_partners,
     require_readable,
     require_space,
     require_splittable,
@@ -53,11 +55,14 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     precision, why = choose_precision(asked, contexts)
     start_precision(precision, task_of(recipe).architecture(recipe) if precision == "bfloat16" else None)
     require_splittable(recipe, contexts)
+    require_one_device(recipe, contexts)
     with early_warnings() as warned:
         task = task_of(recipe)(recipe.set(dtype=precision), contexts, options.threads)
     said += look_at_the_machine(task.open_files)
     require_alike(task)
     goes_on = _goes_on(run_dir, options)
+    if not goes_on:  # as runs of earlier versions may
+        require_partners(recipe, len(contexts) * distributed.ranks())
     with early_warnings() as more:
         net, loss = task.network(restored=goes_on), task.loss()
     require_one_teacher(task)

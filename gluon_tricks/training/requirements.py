@@ -71,7 +71,7 @@ def require_one_teacher(task: Task) -> None:
 
 
 def require_splittable(recipe: Settings, contexts: Sequence[mx.Context]) -> None:
-    """Refuses a batch that does not split evenly over the devices, and SyncBatchNorm over several of one rank."""
+    """Refuses a batch that does not split evenly over the devices."""
     devices = len(contexts) * distributed.ranks()
     parts = devices * (recipe.bn_batch or recipe.accumulate)
     if recipe.bn_batch and recipe.batch_size % parts:
@@ -86,21 +86,30 @@ def require_splittable(recipe: Settings, contexts: Sequence[mx.Context]) -> None
             f"({len(contexts)} on each of {plural(distributed.ranks(), 'rank')}{rounds}): make it a multiple of "
             f"{parts}, or use fewer"
         )
-    if recipe.net.get("norm_layer") == "SyncBatchNorm" and len(contexts) > 1:
+
+
+def require_one_device(recipe: Settings, contexts: Sequence[mx.Context]) -> None:
+    """Refuses SyncBatchNorm over several devices of one rank, and over ranks where nothing is hybridized."""
+    if recipe.net.get("norm_layer") != "SyncBatchNorm":
+        return
+    if len(contexts) > 1:
         raise Refused(
             f"SyncBatchNorm is over ranks and this one has {len(contexts)} devices: start a rank for each, or use one"
         )
-    if recipe.net.get("norm_layer") == "SyncBatchNorm" and distributed.ranks() > 1 and recipe.mode == "imperative":
+    if distributed.ranks() > 1 and recipe.mode == "imperative":
         raise Refused(
             "SyncBatchNorm over ranks in the mode imperative: MXNet overwrites there what it computes with; "
             "give --mode hybrid, or --set net.norm_layer=BatchNorm"
         )
-    together = recipe.bn_batch or recipe.batch_size // parts
-    mixing = next((trick for trick in recipe.tricks if trick.slot() == "mixing"), None)
-    if mixing and together == 1:
+
+
+def require_partners(recipe: Settings, devices: int) -> None:
+    """Refuses to mix images of which a device has one at a time. Args: devices: over all ranks."""
+    mixing = next((trick.label() for trick in recipe.tricks if trick.slot() == "mixing"), "")
+    if mixing and recipe.batch_size // (devices * recipe.rounds(devices)) == 1:
         raise Refused(
-            f"{mixing.label()}: a device has one image at a time and none to mix it with: use a larger batch, fewer "
-            f"devices or rounds, or --set {mixing.label()}=off"
+            f"{mixing}: a device has one image at a time and none to mix it with: use a larger batch, fewer devices "
+            f"or rounds, or --set {mixing}=off"
         )
 
 

@@ -154,9 +154,15 @@ def test_the_images_stay_as_they_are(run, tmp_path, capsys):
 
 def test_the_sheets_may_lie_among_the_images(run, tmp_path, capsys):
     cv2.imwrite(str(tmp_path / "photo.png"), np.zeros((40, 40, 3), np.uint8))
-    words = [str(run), "--images", str(tmp_path), "--out", str(tmp_path / "look"), *FEW, "--views", "filters"]
+    words = [str(run), "--images", str(tmp_path), "--out", str(tmp_path / "look"), *FEW[:4], *FEW[6:]]
+    words += ["--views", "occlusion"]
     assert script.main(words) == 0 and script.main(words) == 0
     assert f"left out: 1 picture of an earlier look in --out {tmp_path}/look\n" in capsys.readouterr().err
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "photo.png").rename(tmp_path / "deep" / "photo.png")
+    words[2], words[4] = str(tmp_path / "deep"), str(tmp_path)  # above the photos: nothing of it lies among them
+    assert script.main(words) == 0
+    assert "--out" in refused([*words[:4], words[2], *words[5:]], capsys)
 
 
 def test_a_diverged_network_is_refused(run, tmp_path, capsys):

@@ -187,6 +187,7 @@ def test_a_plan_refuses_what_training_would(photos, capsys):
     assert meant("--data", photos)[0].batch_size == 8 == meant("--data", photos, "--accumulate", 4)[0].batch_size
     assert meant("--data", photos, "--accumulate", 16)[0].batch_size == 16
     assert meant("--data", photos, devices=3)[0].batch_size == 6
+    assert meant("--data", photos, "--accumulate", 8, "--mixup")[0].batch_size == 16  # none has one to mix with itself
 
 
 @pytest.fixture(scope="module")

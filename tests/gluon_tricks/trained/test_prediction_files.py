@@ -160,6 +160,9 @@ def test_the_truth_that_a_folder_says(name):
     folders = {("n04",): 3, (apart,): 1, ("deep", name, "x"): 1, ("val", "n03", "x"): 2, ("crane",): None, (): None}
     folders[("n04", name, "x")] = 1  # as in WRONG/TRUE/NAMED of evaluate --errors: training has it so too
     folders[("n04", name)] = 1
+    parts = folder_classes(("car", "train", "val"))
+    for inside, truth in {("car", "train"): 0, ("car", "train", "data"): 0, ("train",): 1, ("val", "train"): 2}.items():
+        assert Photo(pathlib.Path("x"), pathlib.PurePath("x"), inside).truth(parts) == truth, inside
     for inside, truth in folders.items():
         assert Photo(pathlib.Path("x"), pathlib.PurePath("x"), inside).truth(classes) == truth, inside
 

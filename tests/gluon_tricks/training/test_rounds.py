@@ -134,9 +134,9 @@ def test_a_norm_over_ranks_that_is_not_hybridized_is_refused(monkeypatch):
         SegmentationRecipe(mode="imperative"),
     )
     for recipe in asked:
-        requirements.require_splittable(recipe, CPUS[:1])
+        requirements.require_one_device(recipe, CPUS[:1])
     monkeypatch.setattr(requirements.distributed, "ranks", lambda: 2)
     for recipe in asked:
-        requirements.require_splittable(recipe.set(mode="hybrid"), CPUS[:1])
+        requirements.require_one_device(recipe.set(mode="hybrid"), CPUS[:1])
         with pytest.raises(Refused, match="SyncBatchNorm over ranks in the mode imperative: .*; give --mode hybrid"):
-            requirements.require_splittable(recipe, CPUS[:1])
+            requirements.require_one_device(recipe, CPUS[:1])
