@@ -167,5 +167,5 @@ def test_nothing_is_packed_where_one_of_the_two_is_there(ten, tmp_path, capsys):
     for path in (tmp_path / "out").glob("train.*"):
         path.unlink()
     assert command.main([str(ten), str(tmp_path / "out"), "--cifar"]) == 2
-    assert "val.rec" in capsys.readouterr().err and not (tmp_path / "out" / "train.rec").exists()
+    assert "out/val." in capsys.readouterr().err and not (tmp_path / "out" / "train.rec").exists()
     assert command.main([str(ten), str(tmp_path / "out"), "--cifar", "--overwrite"]) == 0

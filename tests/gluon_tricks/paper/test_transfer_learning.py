@@ -65,8 +65,8 @@ def test_a_network_that_is_given_takes_the_place(tmp_path):
 
 
 def test_a_cell_is_of_its_part_of_the_images(tmp_path):
-    """The digest that a run tells is that of the images it has taken; another seed's are others. The place of what it
-    started from decides nothing."""
+    """The digest that a run tells is that of the images it has taken; another seed's are others. Where the cell that it
+    started from lay decides nothing."""
     for split, count in (("train", 120), ("val", 20)):
         with RecordWriter(tmp_path / split, SYNSETS) as writer:
             for k in range(count):
@@ -76,7 +76,7 @@ def test_a_cell_is_of_its_part_of_the_images(tmp_path):
     runs = Runs(tmp_path / "runs", LITTLE_DATA_SCALES["small"], **files, digest=whole.digest)
     cell = runs.cell("transfer_learning/new_classes/frozen_10", 3)
     cell.folder.mkdir(parents=True)
-    stored = cell.recipe.set(pretrained="/elsewhere/final.params")
+    stored = cell.recipe.set(pretrained=f"/elsewhere/{cell.source.folder.parent.name}/seed0/final.params")
     (cell.folder / "recipe.json").write_text(json.dumps(stored.to_json()))
     (cell.folder / "metrics.csv").write_text("epoch,val_top1\n" + "1,0.5\n" * stored.epochs)
     for seed, fits in ((3, True), (4, False)):
