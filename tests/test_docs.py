@@ -450,11 +450,25 @@ def test_what_is_said_of_imagenette_fast_is_as_the_records_have_it():
 
 def test_what_is_said_of_cifar_fast_is_as_the_records_have_it():
     rows, processor = (records("time_to_accuracy", f"cifar_fast-{what}.csv") for what in ("epochs", "processor"))
-    rows, last = list(rows), list(processor)[-1]
+    rows, processor = list(rows), list(processor)
+    last = processor[-1]
     assert int(last["epoch"]) == len(rows) == get_recipe("cifar_fast").epochs
     top1, text = f"{100 * float(rows[-1]['val_top1']):.2f} %", prose("docs/measured.md")
     assert f"for {len(rows)} epochs, the first half on 24 px: {top1} top-1 of the 10,000 test images" in text
     assert f"it took {last['processor_seconds']} s of processor time" in text
+
+    tops = [float(row["val_top1"]) for row in records("time_to_accuracy", "cifar_fast-long-epochs.csv")]
+    share, mark = float(rows[-1]["val_top1"]) / tops[-1], 0.98 * tops[-1]
+    passed = next(epoch for epoch, top in enumerate(tops, start=1) if top >= mark)
+    seconds = {int(row["epoch"]): float(row["processor_seconds"]) for row in processor}
+    small, half = seconds[len(rows) // 2] / (len(rows) // 2), len(tops) // 2
+    large = (seconds[len(rows)] - seconds[len(rows) // 2]) / (len(rows) // 2)
+    about = 100 * round((half * small + (passed - half) * large) / 100)
+    assert (
+        f"for {len(tops)} epochs ends at {100 * tops[-1]:.2f} %" in text
+        and f"{share:.1%} of that".replace("%", " %") in text
+    )
+    assert f"98 %, {100 * mark:.2f} %, the long run passes after {passed} epochs, about {about} s by what" in text
 
 
 def test_the_words_on_modern_are_those_of_the_cells():
