@@ -22,7 +22,8 @@ class WholeImages:
         shorter_edge: px to which the photo is resized unless the longer edge would exceed `longer_edge`; None: photos
             that are small enough stay as they are.
         smallest_side: px that the network takes at least; a smaller photo is enlarged, a detector's gets zeros.
-        places: how many squares of 16 px, begun ones too, the input has at least; zeros are added to a smaller one.
+        places: how many places of 16 px the network's last map has at least; zeros are added to a smaller input.
+        added: px; a side of n px has (n + added) // 16 places: 15 where begun ones count.
         interpolation: of the resize, in words that begin with cv2's.
         one_by_one: whether the network takes one image at a time.
     """
@@ -36,6 +37,7 @@ class WholeImages:
     shorter_edge: int | None = None
     smallest_side: int = 1
     places: int = 1
+    added: int = PLACE - 1
     interpolation: str = "cv2.INTER_LINEAR"
     one_by_one: bool = False
 
@@ -76,7 +78,7 @@ class WholeImages:
             },
             "crop": None,
             "smallest_side": self.smallest_side,
-            "least_places": {"side": PLACE, "count": self.places},
+            "least_places": {"side": PLACE, "added": self.added, "count": self.places},
             "mean": list(self.mean),
             "std": list(self.std),
             "layout": "NCHW",

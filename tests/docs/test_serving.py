@@ -149,16 +149,18 @@ def test_pixels_are_those_that_predict_sees(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "task, sides, padded",
-    [("detection", (4, 96), (55, 96)), ("detection", (8, 5), (55, 55)), ("classification", (4, 4), (4, 4))],
+    [("detection", (4, 96), (71, 96)), ("detection", (8, 5), (87, 71)), ("classification", (4, 4), (4, 4))],
 )
 def test_a_strip_is_as_high_as_a_detector_needs(task, sides, padded, monkeypatch):
+    """CaffeNet's: 55 px, and (n - 7) // 16 places along n of them."""
     monkeypatch.setitem(sys.modules, "onnxruntime", types.ModuleType("onnxruntime"))
     program = {}
     exec(PROGRAMS["answers.py"], program)
     network = object.__new__(program["Network"])
     network.mean, network.steps = np.zeros(3, "float32"), Preprocessing(4).to_json()
     if task == "detection":
-        network.steps = WholeImages(task, (0, 0, 0), (1, 1, 1), NAMES, {}, 96, 64, smallest_side=55, places=9).to_json()
+        places = dict(places=20, added=-7)
+        network.steps = WholeImages(task, (0, 0, 0), (1, 1, 1), NAMES, {}, 96, 64, smallest_side=55, **places).to_json()
     assert network.input([np.ones((*sides, 3), np.uint8)]).shape == (1, 3, *padded)
 
 

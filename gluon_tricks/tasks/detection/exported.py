@@ -7,7 +7,8 @@ import math
 from mxnet.gluon import HybridBlock
 
 from gluon_tricks.recipes.transfer import DetectionRecipe
-from gluon_tricks.tasks.detection.settings import ASPECTS
+from gluon_tricks.tasks.detection.anchors import map_size
+from gluon_tricks.tasks.detection.settings import ASPECTS, STRIDE
 from model_zoo.whole_images import WholeImages
 
 MEANING = {
@@ -48,6 +49,14 @@ def exported_form(net: HybridBlock, recipe: DetectionRecipe) -> tuple[ExportedDe
     places = math.ceil(settings.proposals_in_prediction / (len(settings.anchor_scales) * len(ASPECTS)))
     steps = WholeImages(
         recipe.task, recipe.mean, recipe.std, tuple(net.classes), MEANING, recipe.long, recipe.short, net.smallest_side,
-        places, one_by_one=True,
+        places, _added(net), one_by_one=True,
     )  # fmt: skip
     return ExportedDetector(net), steps
+
+
+def _added(net: HybridBlock) -> int:
+    """The px by which a side of the feature map is (side + px) // STRIDE: a chain of strided layers is of that form."""
+    least = net.smallest_side
+    sizes = [map_size(net, side, side)[0] for side in range(least, least + STRIDE + 1)]
+    first = next(k for k, size in enumerate(sizes) if size > sizes[0])
+    return STRIDE * (sizes[0] + 1) - (least + first)

@@ -11,8 +11,11 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.networks.of_recipe import parameters_by_name, restore_plain_layout
+from gluon_tricks.recipes.transfer import DetectionRecipe
+from gluon_tricks.tasks.detection.anchors import map_size
 from gluon_tricks.tasks.detection.build import _side_of, build_detector
 from gluon_tricks.tasks.detection.evaluation import predict
+from gluon_tricks.tasks.detection.exported import exported_form
 from gluon_tricks.tasks.detection.loss import detection_losses
 from gluon_tricks.tasks.detection.metrics import overlaps
 from gluon_tricks.tasks.detection.settings import ROI_SETTINGS, RoISettings
@@ -103,6 +106,9 @@ def test_other_networks_split_at_stride_16(name, channels, top, monkeypatch):
     assert maps[1] == channels and abs(maps[2] - 20) <= 3 and abs(maps[3] - 30) <= 3
     assert parameters_by_name(net)["class_predictor.weight"].shape == (3, top)
     assert net._roi_size == ((6, 6) if name == "alexnet" else (7, 7))
+    added = exported_form(net, DetectionRecipe(model=name, dataset="voc"))[1].added  # as other programs count places
+    for side in range(net.smallest_side, net.smallest_side + 40):
+        assert map_size(net, side, side)[0] == (side + added) // 16
 
 
 @pytest.mark.parametrize("name, side", [("vgg11", 7), ("alexnet", 6)])
