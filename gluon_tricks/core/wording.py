@@ -52,9 +52,13 @@ def quoted(value: object, most: int = 80) -> str:
 
 
 def first_difference(one: Sequence[str], other: Sequence[str]) -> str:
-    """The first place where two lists of names differ, in words; of the shorter one `nothing` may stand there."""
-    a, b = next(pair for pair in itertools.zip_longest(one, other, fillvalue="nothing") if pair[0] != pair[1])
-    return f"the first difference: {shortened(a, 200)} and {shortened(b, 200)}"
+    """The first place where two lists of names differ, in words; "": they are the same, in whichever form of Unicode.
+
+    Of the shorter one `nothing` may stand there.
+    """
+    pairs = itertools.zip_longest(one, other, fillvalue="nothing")
+    odd = next((pair for pair in pairs if composed(pair[0]) != composed(pair[1])), None)
+    return f"the first difference: {shortened(odd[0], 200)} and {shortened(odd[1], 200)}" if odd else ""
 
 
 def shortened(text: str, most: int) -> str:

@@ -82,10 +82,10 @@ def count_classes(train: Records, val: Records, expected: int | None) -> int:
     Raises:
         Refused: labels outside [0, K), training and validation that name different classes, or records of one class.
     """
-    if train.classes and val.classes and train.classes != val.classes:
+    if train.classes and val.classes and (odd := first_difference(train.classes, val.classes)):
         raise Refused(
             f"training has {len(train.classes)} classes and validation {len(val.classes)}, and they are not the same "
-            f"({first_difference(train.classes, val.classes)}): pack validation with the training classes"
+            f"({odd}): pack validation with the training classes"
         )
     named = next((records for records in (train, val) if records.classes), None)
     known = len(require_distinct(named.classes, named.paths[0])) if named else None

@@ -99,10 +99,10 @@ class Records:
     def _common_classes(self) -> tuple[str, ...] | None:
         named = [(file.path, file.manifest["classes"]) for file in self._files if "classes" in file.manifest]
         for path, classes in named[1:]:
-            if classes is not named[0][1] and classes != named[0][1]:
+            if classes is not named[0][1] and (odd := first_difference(named[0][1], classes)):
                 raise Refused(
                     f"{named[0][0]} and {path} name different classes ({len(named[0][1])} and {len(classes)}, "
-                    f"{first_difference(named[0][1], classes)}), so their labels do not fit together: pack the second "
+                    f"{odd}), so their labels do not fit together: pack the second "
                     "with --classes and the first's .json"
                 )
         return tuple(named[0][1]) if named else None

@@ -10,7 +10,7 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import write_text
-from gluon_tricks.core.wording import plural, printable, some
+from gluon_tricks.core.wording import first_difference, plural, printable, some
 from gluon_tricks.page.bars import FEW, bar
 from gluon_tricks.page.skeleton import Section, page, table, text
 from gluon_tricks.report.curves import joint_curves
@@ -34,11 +34,10 @@ def require_comparable(runs: Sequence[Run]) -> None:
                 f"{first.folder} has {plural(len(ours), 'class')} and {run.folder} {plural(len(theirs), 'class')}: "
                 "compare runs of the same classes"
             )
-        odd = [pair for pair in zip(ours, theirs) if pair[0] != pair[1]]
-        if odd and "" not in odd[0]:
+        if all((*ours, *theirs)) and (odd := first_difference(ours, theirs)):
             raise Refused(
-                f"{first.folder} and {run.folder} have other classes (the first difference: {printable(odd[0][0])} and "
-                f"{printable(odd[0][1])}): compare runs of the same classes"
+                f"{first.folder} and {run.folder} have other classes ({printable(odd, 500)}): compare runs of the same "
+                "classes"
             )
     places = [run.folder.resolve() for run in runs]
     twice = [str(run.folder) for k, run in enumerate(runs) if places[k] in places[:k]]

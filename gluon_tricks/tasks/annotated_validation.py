@@ -112,8 +112,8 @@ def open_validation(
     recipe = recipe.set(data=data) if data else recipe
     loader, place = task.validation_loader(recipe, len(contexts), options.threads), task.place(recipe)
     names, own = recipe.class_names, loader.records.classes
-    if names and tuple(names) != tuple(own):
-        raise Refused(f"{source} was trained on other classes than {place} has ({first_difference(names, own)})")
+    if names and (odd := first_difference(names, own)):
+        raise Refused(f"{source} was trained on other classes than {place} has ({odd})")
     return AnnotatedValidation(task, trained.net, recipe, source, place, loader, contexts, options.multi_scale)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from gluon_tricks.core.bounds import within
 from gluon_tricks.core.errors import Refused, require_known
-from gluon_tricks.core.wording import some
+from gluon_tricks.core.wording import composed, some
 from gluon_tricks.tricks.base import Trick, require
 
 LEAST, MOST = 1e-6, 1e6  # that a class may weigh
@@ -46,7 +46,7 @@ class ClassWeights(Trick):
 
     def __post_init__(self) -> None:
         require(len(self.names) == len(self.weights), self, "names and weights must be as many")
-        require(len({*self.names}) == len(self.names), self, "each class must be named once")
+        require(len({*map(composed, self.names)}) == len(self.names), self, "each class must be named once")
 
     @property
     def balanced(self) -> bool:
@@ -59,15 +59,16 @@ class ClassWeights(Trick):
             there = counts > 0
             return np.divide(counts.sum(), there.sum() * counts, out=np.zeros_like(counts), where=there)
         for name in self.names:
-            require_known(name, names, "class", "the training images, and class_weights names it")
-        given = dict(zip(self.names, self.weights))
-        missing = [name for name in names if name not in given]
+            where = "the training images, and class_weights names it"
+            require_known(composed(name), [*map(composed, names)], "class", where)
+        given = dict(zip(map(composed, self.names), self.weights))
+        missing = [name for name in names if composed(name) not in given]
         if missing:
             raise Refused(
                 f"class_weights has no weight for {len(missing)} of {len(names)} classes ({some(missing, 3)}): give "
                 "each class one"
             )
-        weights = np.array([given[name] for name in names])
+        weights = np.array([given[composed(name)] for name in names])
         return weights * counts.sum() / (counts * weights).sum()
 
     def least_weight(self, classes: int) -> float:

@@ -20,7 +20,7 @@ import PIL.Image
 from gluon_tricks.core.errors import Refused, Told
 from gluon_tricks.core.moves import moved
 from gluon_tricks.core.reading import IMAGE_BYTES, opened, read_bytes
-from gluon_tricks.core.wording import plural, some
+from gluon_tricks.core.wording import first_difference, plural, some
 from gluon_tricks.data.base_loader import StepLoader
 from gluon_tricks.data.crop import centre_crop
 from gluon_tricks.data.decoding import DECODING, MOST_PIXELS, decode
@@ -97,7 +97,7 @@ def require_own_classes(count: int | None, names: Sequence[str], own: Sequence[s
         count, names: as a recipe gives them; None and (): those of the data set.
         own: names of the data set's classes.
     """
-    if (names and tuple(names) != tuple(own)) or count not in (None, len(own)):
+    if (names and first_difference(names, own)) or count not in (None, len(own)):
         given = f"class_names {some(names)}" if names else f"classes={count}"
         raise Refused(
             f"{given}: the data set {dataset} has its own {plural(len(own), 'class')} ({some(own)}): leave it out, "

@@ -22,7 +22,7 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import ANNOTATION_BYTES, Unreadable, expanded, read_bytes
-from gluon_tricks.core.wording import quoted, some
+from gluon_tricks.core.wording import composed, quoted, some
 from gluon_tricks.data.annotations.annotated import ENDINGS, Problem, file_bytes, read_all, stored_size
 from gluon_tricks.data.lists import read_lines
 
@@ -103,7 +103,7 @@ def read_voc(
         raise Refused('no split is named: give at least one, such as "2007_trainval"')
     root = expanded(root)
     entries = _listed(root, splits)
-    index_of = {name: k for k, name in enumerate(classes)}
+    index_of = {composed(name): k for k, name in enumerate(classes)}
     read = read_all(lambda entry: _read(entry, index_of), entries, what="reading annotations", folder=root, jobs=jobs)
     paths, sizes, boxes, lengths = (list(column) for column in zip(*read))
     digest = hashlib.sha256(repr(classes).encode())
@@ -245,7 +245,7 @@ def _box(thing: ElementTree.Element, size: tuple[int, int], index_of: dict[str, 
     """One row of the boxes."""
     height, width = size
     name, corners = thing.findtext("name", "").strip(), thing.find("bndbox")
-    if name not in index_of:
+    if composed(name) not in index_of:
         known = (
             f"The classes are {some([*index_of], 30)}: name those of your data with --classes, or fix the annotations"
         )
@@ -264,4 +264,4 @@ def _box(thing: ElementTree.Element, size: tuple[int, int], index_of: dict[str, 
     difficult = thing.findtext("difficult", "").strip() or "0"
     if difficult not in ("0", "1"):
         raise Problem(f"<difficult> of a {name} is {quoted(difficult)}, and it takes 0 or 1")
-    return *(inside - 1).tolist(), index_of[name], difficult == "1"
+    return *(inside - 1).tolist(), index_of[composed(name)], difficult == "1"

@@ -18,7 +18,7 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.json_text import parse_json
 from gluon_tricks.core.reading import expanded, read_bytes
-from gluon_tricks.core.wording import byte_size, is_plain, plural, quoted, some
+from gluon_tricks.core.wording import byte_size, composed, is_plain, plural, quoted, some
 from gluon_tricks.data.annotations.annotated import Problem, file_bytes, read_all, stored_size
 from gluon_tricks.data.annotations.boxes import BoxedImages
 
@@ -126,24 +126,27 @@ def _categories(
 ) -> tuple[tuple[str, ...], dict[Any, int | None]]:
     """The class names, and category id -> class index; None: one that was not chosen."""
     names: dict[Any, str] = {}
+    known: set[str] = set()
     for category in content["categories"]:
         number, name = category.get("id"), category.get("name")
         if not _is_id(number) or not isinstance(name, str) or not name.strip():
             raise Refused(f"{path}: a category is {quoted(category)}: it needs an id and a name")
         if not is_plain(name):
             raise Refused(f"{path}: the category {quoted(name)} has control characters in its name: correct it")
-        if number in names or name in names.values():
+        if number in names or composed(name) in known:
             raise Refused(f"{path}: the category {quoted(name)} or its id {quoted(number)} is there twice")
         names[number] = name
+        known.add(composed(name))
     if not names:
         raise Refused(f"{path} has no categories")
-    absent = [name for name in chosen if name not in names.values()]
+    absent = [name for name in chosen if composed(name) not in known]
     if absent and (train or len(absent) == len(chosen)):  # not every class need be in validation
         raise Refused(
             f"{path} has no category {some(absent)}: name classes as they are there, {some([*names.values()], 30)}"
         )
     ordered = chosen or tuple(names[number] for number in sorted(names, key=lambda n: (isinstance(n, str), n)))
-    return ordered, {number: ordered.index(name) if name in ordered else None for number, name in names.items()}
+    places = {composed(name): k for k, name in enumerate(ordered)}
+    return ordered, {number: places.get(composed(name)) for number, name in names.items()}
 
 
 def _is_id(value: object) -> bool:

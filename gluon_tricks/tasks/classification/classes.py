@@ -25,9 +25,9 @@ def require_same_classes(source: str, trained: Trained, records: Records) -> Non
         )
     told = getattr(trained.net, "preprocessing", None)  # an exported graph may not say it
     known = told and told.classes
-    if known and names and list(known) != names:
+    if known and names and (odd := first_difference(known, names)):
         raise Refused(
-            f"{source} was trained on other classes than {records.paths[0]} has ({first_difference(known, names)}): "
+            f"{source} was trained on other classes than {records.paths[0]} has ({odd}): "
             "pack it with --classes and the training records' .json"
         )
 

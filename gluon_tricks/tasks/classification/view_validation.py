@@ -10,7 +10,7 @@ from typing import Any
 import mxnet as mx
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import as_utf8, plural
+from gluon_tricks.core.wording import as_utf8, first_difference, plural
 from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.requirements import of_one_class
 from gluon_tricks.data.views import View, ViewLoader
@@ -85,11 +85,10 @@ def require_same_outputs(members: Sequence[Member]) -> None:
                 f"an ensemble averages networks of the same classes, and {first.source} has {one}, {other.source} {two}"
             )
         names, theirs = (member.evaluated.net.preprocessing.classes for member in (first, other))
-        if names and theirs and names != theirs:
-            odd = next((a, b) for a, b in zip(names, theirs) if a != b)
+        if names and theirs and (odd := first_difference(names, theirs)):
             raise Refused(
-                f"an ensemble averages networks of the same classes in the same order, and {first.source} has "
-                f"{odd[0]} where {other.source} has {odd[1]}"
+                f"an ensemble averages networks of the same classes in the same order, and {first.source} has others "
+                f"than {other.source} ({odd})"
             )
 
 

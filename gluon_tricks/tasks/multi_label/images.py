@@ -55,15 +55,15 @@ _DONE = {"train": "train on", "val": "validate on"}
 def _require_alike(recipe: MultiLabelRecipe, first: LabelledImages, other: LabelledImages) -> None:
     """Refuses images of other classes than the recipe's, or than the first ones'."""
     here, classes = first.paths[0], first.vectors.shape[1]
-    if other.vectors.shape[1] != classes or (first.classes and other.classes and first.classes != other.classes):
-        odd = f" ({first_difference(first.classes, other.classes)})" if first.classes and other.classes else ""
+    odd = first_difference(first.classes, other.classes) if first.classes and other.classes else ""
+    if odd or other.vectors.shape[1] != classes:
         raise Refused(
             f"training has {plural(classes, 'class')} and validation {other.vectors.shape[1]}, and they are not the "
-            f"same{odd}: pack validation with --classes and the training records' .json"
+            f"same{odd and f' ({odd})'}: pack validation with --classes and the training records' .json"
         )
     if recipe.classes not in (None, classes):
         raise Refused(f"{here} has {classes} classes and the recipe {recipe.classes}: give --set classes={classes}")
     names = recipe.class_names
-    if names and other.classes and tuple(names) != tuple(other.classes):
+    if names and other.classes and first_difference(names, other.classes):
         told = f"the classes {some(other.classes)} and the recipe {some(names)}"
         raise Refused(f"{other.paths[0]} has {told}: leave class_names out")

@@ -111,8 +111,7 @@ def open_validation(
     recipe = recipe.set(**{name: value for name, value in asked.items() if value is not None})
     (records,) = find_images(recipe, ("val",))
     own = recipe.class_names
-    if own and records.classes and tuple(own) != tuple(records.classes):
-        odd = first_difference(own, records.classes)
+    if own and records.classes and (odd := first_difference(own, records.classes)):
         raise Refused(f"{source} was trained on other classes than {records.paths[0]} has ({odd})")
     loader = loader_of_crops(
         recipe, records, options.batch_size * len(contexts), len(contexts), ReadOptions(threads=options.threads)

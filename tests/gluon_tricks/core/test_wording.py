@@ -9,6 +9,7 @@ from gluon_tricks.core.wording import (
     as_utf8,
     byte_size,
     columns,
+    first_difference,
     harmless_output,
     is_plain,
     one_line,
@@ -33,6 +34,11 @@ def test_a_size_has_three_digits_in_a_unit_that_fits():
     said = ["0 bytes", "1 byte", "999 bytes", "1 kB", "4.1 kB", "999 kB", "1 MB", "97.8 MB", "1.23 GB", "5 PB"]
     assert [byte_size(count) for count in sizes] == said
     assert byte_size(10_400_000) != byte_size(9_800_000)  # free and needed look different
+
+
+def test_the_first_difference_is_of_letters_and_not_of_their_form():
+    assert first_difference(("a", "caf\u00e9"), ["a", "cafe\u0301"]) == "" == first_difference((), ())
+    assert first_difference(("a", "b"), ("a",)) == "the first difference: b and nothing"
 
 
 def test_names_are_cut_and_padded_by_what_is_seen():

@@ -79,6 +79,11 @@ def test_other_classes(voc):
         read(images.paths[0], classes=("star", "star"))
 
 
+def test_a_class_is_found_in_either_form_of_unicode(voc):
+    images = read(voc(annotation(thing("caf\u00e9"))), classes=("disc", "cafe\u0301"))
+    assert images.boxes[0][:, 4].tolist() == [1]
+
+
 BOMB = "<!DOCTYPE a [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;&a;'>]><annotation>&b;</annotation>"
 
 

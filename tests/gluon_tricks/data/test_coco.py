@@ -114,6 +114,10 @@ def test_chosen_classes_in_their_order(coco, caplog):
     with pytest.raises(Refused, match="has no category dog: name classes as they are there, 猫, person, fire hydrant"):
         read_coco(*coco(held), ("dog", "猫"), train=True)
     assert read_coco(*coco(held), ("dog", "猫"), train=False).classes == ("dog", "猫")  # validation has no dog
+    named = content(thing(), categories=[{"id": 1, "name": "caf\u00e9"}])
+    assert read_coco(*coco(named), ("cafe\u0301",), train=True).boxes[0][:, 4].tolist() == [
+        0
+    ]  # in Unicode's other form
 
 
 @pytest.mark.parametrize("name", ["б а.jpg", "<b>.jpg", "x" * 200 + ".jpg", "deep/er/猫.jpg", "a%20b.jpg", "~a.jpg"])
@@ -142,6 +146,7 @@ NUMBERS = "it takes x, y, width, height in px"
         (content(categories=[{"id": 1, "name": "a\nb"}]), "has control characters in its name"),
         (content(categories=[{"id": True, "name": "a"}]), "it needs an id and a name"),
         (content(categories=[{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]), "its id 1 is there twice"),
+        (content(categories=[{"id": 1, "name": "\u00e9"}, {"id": 2, "name": "e\u0301"}]), "its id 2 is there twice"),
         (content(categories=[{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]), "the category 'a' or its id"),
         (content(images=[image(), image()]), "the image 'a.jpg' or its id 5 is there twice"),
         (content(images=[image(), image(6, "./a.jpg")]), "the image './a.jpg' or its id 6 is there twice"),

@@ -201,6 +201,13 @@ def test_files_of_different_classes_are_refused(packed, tmp_path):
     )
 
 
+def test_a_name_in_either_form_of_unicode_is_one_class(tmp_path):
+    for name, form in (("a", "caf\u00e9"), ("b", "cafe\u0301")):
+        with RecordWriter(tmp_path / name, ["ant", form]) as writer:
+            writer.add(1, 5, b"more")
+    assert Records([tmp_path / "a.rec", tmp_path / "b.rec"]).classes == ("ant", "caf\u00e9")
+
+
 def test_a_damaged_record_is_named(packed):
     damaged = bytearray(packed.read_bytes())
     damaged[44:48] = struct.pack("<I", 1000)  # the length of record 1

@@ -11,7 +11,9 @@ from gluon_tricks.data.pack import RecordWriter
 from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import parameters_by_name
 from gluon_tricks.tasks.classification import looking
+from gluon_tricks.tasks.classification.evaluation_set import EvaluationSet
 from gluon_tricks.tasks.classification.task import Classification
+from gluon_tricks.tasks.classification.view_validation import require_same_outputs
 from gluon_tricks.tasks.protocol import ScoringOptions
 from model_zoo import get_model
 from model_zoo.classifier import Classifier
@@ -186,3 +188,6 @@ def test_what_does_not_fit_together_is_refused(tiny_records):
         net.preprocessing = Preprocessing(24, classes=classes)
     with pytest.raises(Refused, match="was trained on other classes than .*difference: blue and green"):
         scored(named[0], records, members=[named[1]])
+    members = [looking.Member(net.name, EvaluationSet(net, None, net.preprocessing), None, ()) for net in named]
+    with pytest.raises(Refused, match=r"classes in the same order, .* \(the first difference: green and blue"):
+        require_same_outputs(members)

@@ -61,6 +61,13 @@ def test_given_weights_have_a_mean_of_1_over_the_images():
     assert GIVEN.label_weights("dcba", COUNTS[::-1]) == pytest.approx(np.array([5, 10, 20, 1]) * 81 / 240)
 
 
+def test_a_class_is_found_in_either_form_of_unicode():
+    weights = ClassWeights(("caf\u00e9", "bar"), (3.0, 1.0))
+    assert weights.label_weights(["bar", "cafe\u0301"], (1, 1)).tolist() == [0.5, 1.5]
+    with pytest.raises(ValueError, match="each class must be named once"):
+        ClassWeights(("caf\u00e9", "cafe\u0301"), (1.0, 2.0))
+
+
 @pytest.mark.parametrize(
     "names, words",
     [
