@@ -182,7 +182,17 @@ def _recognised(path, values: Mapping[str, np.ndarray]) -> str:
         raise errors.Refused(naming.which_part(path, inside))
     if len(found) != 1:
         whose = " or ".join(found) or "no network of the zoo"
-        raise errors.Refused(f"the names and shapes in {path} are those of {whose}: name it with model= (--model)")
+        built = (
+            ""
+            if found
+            else (
+                "; of one that was built with keywords make a .safetensors file, which keeps them: "
+                "model_zoo.weights.save(get_model(NAME, KEYWORD=..., pretrained=FILE), 'FILE.safetensors')"
+            )
+        )
+        raise errors.Refused(
+            f"the names and shapes in {path} are those of {whose}: name it with model= (--model){built}"
+        )
     return found[0]
 
 

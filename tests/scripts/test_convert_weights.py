@@ -112,7 +112,10 @@ def test_names_of_no_network(source, tmp_path, capsys):
     values = {f"x{name}": value for name, value in formats.read(source).items()}
     formats.write(tmp_path / "x.params", values, {})
     says = refused(capsys, tmp_path / "x.params", tmp_path / "y.params")
-    assert "are those of no network of the zoo: name it with model= (--model)" in says
+    assert (
+        "are those of no network of the zoo: name it with model= (--model)" in says
+        and "of one that was built with keywords make a .safetensors" in says
+    )
     says = refused(capsys, tmp_path / "x.params", tmp_path / "y.params", *MODEL)
     assert "does not hold the parameters of resnet18_v1b" in says
     assert not (tmp_path / "y.params").exists()
