@@ -74,7 +74,7 @@ def _squared_gradients(
     weights, dense = {}, {}  # index -> an array to differentiate by; of dense layers the input besides
 
     def computed(k, node, inputs, outputs) -> Chunks:
-        if node.kind != "FullyConnected":
+        if node.kind != "FullyConnected" or not graph.owns(k):
             weights[k] = graph.parameter(node, 1).data(graph.context)
             return outputs
         nothing = mx.nd.zeros_like(outputs[0])
@@ -128,7 +128,8 @@ def initialise_between(
 
     Returns: the layers that are left out: their scale does not reach the next layer (batch normalisation follows, so
         that it has no effect), or not as a factor of each channel (a sigmoid, a sum with what is not scaled alike, a
-        join along another axis than the channels).
+        join along another axis than the channels); or a parameter of the layer, or of one that it leads to, is used
+        more than once.
 
     Source: algorithm 2.
     Differs: the document undoes r_k in the layer above, by dividing its weights. But a layer whose weights are
@@ -137,7 +138,8 @@ def initialise_between(
         W the factors (2, 1/2, 1/2), and the rates, being divided by the squares of these, (1, 4, 1); scaling alone
         gives the factors (2, 1, 1/2) and the rates (1, 1, 1), and since the product of all r_k is 1, the output is
         the same once the biases are scaled by what has come from below. Where a path does not meet every layer, C~ is
-        the mean for which the output stays the same. Since r_k divides the rate of
+        the mean for which the output stays the same. A weight that is used twice, of which the document has none,
+        could undo one factor and not two: it is left as it is, with what leads to it. Since r_k divides the rate of
         layer k by r_k^2, a round takes a share alpha of every difference of log C~, and c rounds leave (1 - alpha)^c
         of it: they are taken together, and the rates are measured at the beginning and after half of the rounds. Local
         response normalisation is taken for homogeneous, as in the document, which it is for small numbers alone: on
@@ -192,7 +194,7 @@ class Scaling:
         self.graph = graph
         self._lrn = graph.prefixes(LRN)
         self._shapes = graph.shapes(shape)
-        self._own = {k for k, _ in graph.affine()}
+        self._own = {k for k, _ in graph.affine() if graph.owns(k)}
         ends = {k: self._ends(k) for k in self._own}
         self.free = {k for k in self._own if ends[k] <= self._own | {_OUTPUT}}
         self.last = {k for k in self._own if _OUTPUT in ends[k]}

@@ -98,27 +98,38 @@ class Graph:
         source = self.nodes[node.inputs[position][0]]
         return self.parameters.get(source.name) if source.kind == "null" else None
 
+    def _weight(self, node: Node) -> mx.gluon.Parameter | None:
+        """Of an affine layer its weight; None: it is another operator, or the weight is computed."""
+        return self.parameter(node, 1) if node.is_affine else None
+
     def affine(self) -> Iterator[tuple[int, Node]]:
         """The affine layers that have a weight of their own, in order; of one that is used twice the first use."""
         seen = set()
         for k, node in enumerate(self.nodes):
-            weight = self.parameter(node, 1) if node.is_affine else None
+            weight = self._weight(node)
             if weight is not None and weight.name not in seen:
                 seen.add(weight.name)
                 yield k, node
 
+    def owns(self, k: int) -> bool:
+        """Whether weight and bias of affine layer k are parameters that nothing else uses, nor the layer again."""
+        return all(
+            self.nodes[j].name in self.parameters and len(self.readers[j]) == 1 for j, _ in self.nodes[k].inputs[1:]
+        )
+
     def last(self) -> list[Node]:
         """The affine layers that no other one comes after, on the way to an output of the network."""
-        own, found = dict(self.affine()), {}
+        first, found = {self._weight(node).name: k for k, node in self.affine()}, set()
         waiting, seen = [head for head, _ in self.heads], set()
         while waiting:
             k = waiting.pop()
-            if k in own:
-                found[k] = own[k]
+            weight = self._weight(self.nodes[k])
+            if weight is not None:
+                found.add(first[weight.name])
             elif k not in seen:
                 seen.add(k)
                 waiting += [j for j, _ in self.nodes[k].inputs]
-        return [found[k] for k in sorted(found)]
+        return [self.nodes[k] for k in sorted(found)]
 
     def shapes(self, images: tuple[int, ...]) -> dict[tuple[int, int], tuple[int, ...]]:
         """The shape of each output (index of a node, which of its outputs). Args: images: the shape of what goes in."""

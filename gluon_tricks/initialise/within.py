@@ -37,6 +37,7 @@ def initialise_within(
         tell: gets a line about each layer.
 
     Source: algorithm 1 and section 3.3.
+    Differs: a layer that is used more than once, of which the document has none, is set where it is used first.
     """
     names = [node.path for _, node in graph.affine()]
     done = iter(range(1, len(names) + 1))

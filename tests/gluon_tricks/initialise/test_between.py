@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from mxnet.gluon import nn
 
+from gluon_tricks.initialise.between import measure
 from gluon_tricks.initialise.data import initialise_from_data
+from gluon_tricks.initialise.walk import Graph
 
 
 class Net(mx.gluon.HybridBlock):
@@ -29,8 +31,10 @@ def made(forward, **layers):
 
 
 def layers(names):
-    """Convolutions and the last layer."""
-    found = {name: nn.Conv2D(8, 3, padding=1, activation="relu") for name in "abc"} | {"head": nn.Dense(5)}
+    """Convolutions, the last layer, and another with its weights."""
+    head = nn.Dense(5)
+    found = {name: nn.Conv2D(8, 3, padding=1, activation="relu") for name in "abcd"}
+    found |= dict(head=head, tied=nn.Dense(5, params=head.params))
     return {name: found[name] for name in names.split()}
 
 
@@ -60,6 +64,14 @@ def half_of_a_split(net, F, x):
     return net.head(F.concat(F.split(branch(net, x), num_outputs=2)[1], net.c(x)))
 
 
+def a_layer_twice(net, F, x):
+    return net.head(F.concat(branch(net, x), branch(net, F.flip(x, axis=3)), net.d(net.c(x))))
+
+
+def two_of_one_weight(net, F, x):
+    return net.head(branch(net, x)) + net.tied(net.d(net.c(x)))
+
+
 @pytest.mark.parametrize(
     ("forward", "names", "left"),
     [
@@ -70,6 +82,8 @@ def half_of_a_split(net, F, x):
         (maps_joined(-1), "a b c head", ["b", "c"]),
         (maps_pooled_over_rows_and_channels, "a b c head", ["b", "c"]),
         (half_of_a_split, "a b c head", ["b"]),
+        (a_layer_twice, "a b c d head", ["a", "b"]),
+        (two_of_one_weight, "a b c d head tied", ["b", "head", "d"]),
     ],
 )
 def test_the_network_computes_what_it_did(forward, names, left):
@@ -81,4 +95,44 @@ def test_the_network_computes_what_it_did(forward, names, left):
     assert initialise_from_data(net, x, within=False) == left
     np.testing.assert_allclose(net(x).asnumpy(), before, atol=1e-5 * abs(before).max())
     scaled = {name for name, old in weights.items() if abs(getattr(net, name).weight.data().asnumpy() - old).max()}
-    assert scaled >= {*names.split()} - {*left, "head"}
+    assert scaled >= {*names.split()} - {*left, "head", "tied"}
+
+
+def test_a_bias_that_two_layers_share_is_not_scaled():
+    class Biased(mx.gluon.HybridBlock):
+        def __init__(self):
+            super().__init__()
+            self.low, self.head = nn.Dense(4, activation="relu"), nn.Dense(2)
+            self.left, self.right = (self.params.get(name, shape=(4, 4)) for name in ("left", "right"))
+            self.bias = self.params.get("bias", shape=(4,), init="normal")
+
+        def hybrid_forward(self, F, x, left, right, bias):
+            x = F.relu(F.FullyConnected(self.low(x), left, bias, num_hidden=4))
+            return self.head(F.relu(F.FullyConnected(x, right, bias, num_hidden=4)))
+
+    mx.random.seed(0)
+    net, x = Biased(), images()
+    net.initialize(mx.init.Xavier())
+    before = net(x).asnumpy()
+    left = initialise_from_data(net, x, within=False)
+    assert len(left) == 3 and left[0] == "low" and "head" not in left
+    np.testing.assert_allclose(net(x).asnumpy(), before, atol=1e-5 * abs(before).max())
+
+
+def test_the_last_layer_used_twice_is_zero_and_those_before_it_are_not():
+    net = made(lambda net, F, x: F.concat(net.head(net.a(x)), net.head(net.b(x))), **layers("a b head"))
+    x = images()
+    initialise_from_data(net, x, last_zero=True)
+    assert [node.path for node in Graph(net).last()] == ["head"]
+    assert net.a.weight.data().asnumpy().any() and net.b.weight.data().asnumpy().any()
+    assert not net(x).asnumpy().any()
+
+
+def test_the_rate_of_a_dense_layer_used_twice_is_of_both_uses():
+    """z = w (w x), w = 3, x = 2: dz/dw = 2 w x = 12, so C~ = 12 |eta| / 3."""
+    layer = nn.Dense(1, in_units=1, use_bias=False)
+    net = made(lambda net, F, x: net.layer(net.layer(x)), layer=layer)
+    layer.weight.set_data(mx.nd.array([[3]]))
+    (rate,) = measure(Graph(net), [mx.nd.array([[2.0]])], np.random.default_rng(1))
+    eta = abs(np.random.default_rng(1).standard_normal((1, 1))[0, 0])
+    assert rate.mean == pytest.approx(12 * eta / 3, rel=1e-5)
