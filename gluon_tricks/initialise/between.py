@@ -74,7 +74,7 @@ def _squared_gradients(
     weights, dense = {}, {}  # index -> an array to differentiate by; of dense layers the input besides
 
     def computed(k, node, inputs, outputs) -> Chunks:
-        if node.kind != "FullyConnected" or not graph.owns(k):
+        if node.kind != "FullyConnected" or outputs[0].ndim > 2 or not graph.owns(k):
             weights[k] = graph.parameter(node, 1).data(graph.context)
             return outputs
         nothing = mx.nd.zeros_like(outputs[0])
@@ -128,8 +128,8 @@ def initialise_between(
 
     Returns: the layers that are left out: their scale does not reach the next layer (batch normalisation follows, so
         that it has no effect), or not as a factor of each channel (a sigmoid, a sum with what is not scaled alike, a
-        join along another axis than the channels); or a parameter of the layer, or of one that it leads to, is used
-        more than once.
+        join along another axis than the channels, a dense layer with flatten=False, which reads no channels); or a
+        parameter of the layer, or of one that it leads to, is used more than once.
 
     Source: algorithm 2.
     Differs: the document undoes r_k in the layer above, by dividing its weights. But a layer whose weights are
@@ -194,7 +194,7 @@ class Scaling:
         self.graph = graph
         self._lrn = graph.prefixes(LRN)
         self._shapes = graph.shapes(shape)
-        self._own = {k for k, _ in graph.affine() if graph.owns(k)}
+        self._own = {k for k, _ in graph.affine() if self._undoes(k)}
         ends = {k: self._ends(k) for k in self._own}
         self.free = {k for k in self._own if ends[k] <= self._own | {_OUTPUT}}
         self.last = {k for k in self._own if _OUTPUT in ends[k]}
@@ -238,6 +238,11 @@ class Scaling:
         weight.set_data(mx.nd.array(values * factors, dtype=weight.dtype))
         if bias is not None:
             bias.set_data(bias.list_data()[0] * above)
+
+    def _undoes(self, k: int) -> bool:
+        """Whether affine layer k can undo what its input has grown by, with no effect elsewhere."""
+        of_places = self.graph.nodes[k].kind == "FullyConnected" and len(self._shapes[k, 0]) > 2  # flatten=False
+        return self.graph.owns(k) and not of_places
 
     def _passes(self, k: int) -> bool:
         """Whether a channel of the operator's output grows as that of its first input; of Concat, of all."""

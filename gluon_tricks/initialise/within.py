@@ -49,7 +49,8 @@ def initialise_within(
             bias.set_data(mx.nd.zeros(bias.shape, dtype=bias.dtype))
         if scale:
             outputs = graph.compute(node, [inputs, weight] + ([bias] if bias is not None else []))[0]
-            notes += _scale(weight, bias, *moments(outputs), beta)
+            axis = -1 if node.kind == "FullyConnected" else 1  # of the channels
+            notes += _scale(weight, bias, *moments(outputs, axis), beta)
         tell(f"{next(done)} of {len(names)}: {node.path} {', '.join(notes)}")
 
     graph.run(chunks, reached)

@@ -6,7 +6,7 @@ import pytest
 from mxnet.gluon import nn
 
 from gluon_tricks.initialise.between import measure
-from gluon_tricks.initialise.data import initialise_from_data
+from gluon_tricks.initialise.data import change_rates, initialise_from_data
 from gluon_tricks.initialise.walk import Graph
 
 
@@ -31,10 +31,10 @@ def made(forward, **layers):
 
 
 def layers(names):
-    """Convolutions, the last layer, and another with its weights."""
+    """Convolutions, a dense layer of every row, the last layer, and another with its weights."""
     head = nn.Dense(5)
     found = {name: nn.Conv2D(8, 3, padding=1, activation="relu") for name in "abcd"}
-    found |= dict(head=head, tied=nn.Dense(5, params=head.params))
+    found |= dict(row=nn.Dense(6, flatten=False), head=head, tied=nn.Dense(5, params=head.params))
     return {name: found[name] for name in names.split()}
 
 
@@ -64,6 +64,10 @@ def half_of_a_split(net, F, x):
     return net.head(F.concat(F.split(branch(net, x), num_outputs=2)[1], net.c(x)))
 
 
+def dense_rows(net, F, x):
+    return net.head(net.row(F.concat(branch(net, x), net.c(x), dim=1)))
+
+
 def a_layer_twice(net, F, x):
     return net.head(F.concat(branch(net, x), branch(net, F.flip(x, axis=3)), net.d(net.c(x))))
 
@@ -82,6 +86,7 @@ def two_of_one_weight(net, F, x):
         (maps_joined(-1), "a b c head", ["b", "c"]),
         (maps_pooled_over_rows_and_channels, "a b c head", ["b", "c"]),
         (half_of_a_split, "a b c head", ["b"]),
+        (dense_rows, "a b c row head", ["b", "c", "row"]),
         (a_layer_twice, "a b c d head", ["a", "b"]),
         (two_of_one_weight, "a b c d head tied", ["b", "head", "d"]),
     ],
@@ -136,3 +141,16 @@ def test_the_rate_of_a_dense_layer_used_twice_is_of_both_uses():
     (rate,) = measure(Graph(net), [mx.nd.array([[2.0]])], np.random.default_rng(1))
     eta = abs(np.random.default_rng(1).standard_normal((1, 1))[0, 0])
     assert rate.mean == pytest.approx(12 * eta / 3, rel=1e-5)
+
+
+def test_a_dense_layer_of_every_row():
+    """flatten=False: its channels are the last axis, (N, 3, 8, 6), and its rate is that of the 1x1 convolution."""
+    rows = made(lambda net, F, x: net.layer(x), layer=nn.Dense(6, flatten=False, in_units=8))
+    x = images(20)
+    initialise_from_data(rows, x, between=False)
+    np.testing.assert_allclose(rows(x).asnumpy().std(axis=(0, 1, 2)), 1, atol=2e-3)
+    np.testing.assert_allclose(rows(x).asnumpy().mean(axis=(0, 1, 2)), 0, atol=2e-3)
+    ones = made(lambda net, F, x: net.layer(F.transpose(x, (0, 3, 1, 2))), layer=nn.Conv2D(6, 1, in_channels=8))
+    ones.layer.weight.set_data(rows.layer.weight.data().reshape((6, 8, 1, 1)))
+    found = [np.mean([change_rates(net, x, seed=seed, chunk=1)[0].mean for seed in range(20)]) for net in (rows, ones)]
+    assert found[0] == pytest.approx(found[1], rel=0.1)
