@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import mxnet as mx
 import numpy as np
@@ -58,13 +59,27 @@ def measure(graph: Graph, chunks: Chunks, rng: np.random.Generator, each_weight:
     """
     layers = [*graph.affine()]
     squares: dict[int, np.ndarray] = {}  # (rows or 1, columns), summed over images
-    for chunk in chunks:
-        for k, found in _squared_gradients(graph, chunk, rng, each_weight).items():
-            # Of each weight of VGG in float64 they would take more than a gigabyte.
-            found = found if each_weight else found.astype(np.float64)
-            squares[k] = np.add(squares[k], found, out=squares[k]) if k in squares else found
+    with _none_frozen(graph):
+        for chunk in chunks:
+            for k, found in _squared_gradients(graph, chunk, rng, each_weight).items():
+                # Of each weight of VGG in float64 they would take more than a gigabyte.
+                found = found if each_weight else found.astype(np.float64)
+                squares[k] = np.add(squares[k], found, out=squares[k]) if k in squares else found
     images = sum(len(chunk) for chunk in chunks)
     return [_rate(node.path, squares[k] / images, graph.parameter(node, 1)) for k, node in layers]
+
+
+@contextlib.contextmanager
+def _none_frozen(graph: Graph) -> Iterator[None]:
+    """Weights that are not trained have gradients meanwhile: what is asked is how fast they would change."""
+    frozen = [weight for _, node in graph.affine() if (weight := graph.parameter(node, 1)).grad_req == "null"]
+    try:
+        for weight in frozen:
+            weight.grad_req = "write"
+        yield
+    finally:
+        for weight in frozen:
+            weight.grad_req = "null"
 
 
 def _squared_gradients(

@@ -154,3 +154,15 @@ def test_a_dense_layer_of_every_row():
     ones.layer.weight.set_data(rows.layer.weight.data().reshape((6, 8, 1, 1)))
     found = [np.mean([change_rates(net, x, seed=seed, chunk=1)[0].mean for seed in range(20)]) for net in (rows, ones)]
     assert found[0] == pytest.approx(found[1], rel=0.1)
+
+
+def test_frozen_layers_have_the_rates_that_they_would_have_and_stay_frozen():
+    found, x = [], images()
+    for frozen in (False, True):
+        net = made(lambda net, F, x: net.head(net.b(net.a(x))), **layers("a b head"))
+        if frozen:
+            net.a.collect_params().setattr("grad_req", "null")
+        found.append(change_rates(net, x))
+        assert initialise_from_data(net, x, within=False) == []
+        assert (net.a.weight.grad_req, net.b.weight.grad_req) == ("null" if frozen else "write", "write")
+    assert found[0] == found[1]
