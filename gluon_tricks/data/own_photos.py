@@ -43,7 +43,7 @@ class OwnPhotos:
     """The photos of a folder, packed or to be packed.
 
     Args:
-        folder: of class folders, of train and val of them, with train.rec and val.rec, or with CIFAR's binary files.
+        folder: of class folders, of train and val of them, with records (records_in), or with CIFAR's binary files.
         flag: that named it, for messages.
         fraction: of each class, to validate on; None: FRACTION, where the folder has no validation photos.
         at_most: px of the shorter edge of a stored photo.
@@ -96,6 +96,8 @@ class OwnPhotos:
     @property
     def paths(self) -> Paths:
         """Of the training and the validation records, packed or not."""
+        if self.is_records:
+            return records_in(self.folder)
         return tuple((str(self.place / f"{split}.rec"),) for split in SPLITS)
 
     @property
