@@ -125,6 +125,8 @@ def test_a_folder_of_the_records_of_training_and_validation(tmp_path, monkeypatc
     assert records_in(folder) is None and not records_are_here(imagenet)
     with pytest.raises(Refused, match=r"it has neither val.rec \(or its shards\) nor a folder val of class folders$"):
         packed_photos(folder, tmp_path / "cache", "--data")
+    with pytest.raises(Refused, match=f"--data {folder} has records, but neither val.rec nor its shards: pack them"):
+        OwnPhotos(folder, "--data")
 
 
 @pytest.mark.parametrize(
