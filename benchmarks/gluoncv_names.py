@@ -97,7 +97,8 @@ class Trial:
         words = ["--pretrained", str(self.folder / "run"), "--num-gpus", "0", "--json", str(report)]
         with contextlib.redirect_stdout(sys.stderr):
             code = evaluate.main(words)
-        if code or abs(json.loads(report.read_text())["loss"] - self.loss) > 1e-4 * self.loss:
+        found = None if code else json.loads(report.read_text())["loss"]  # null where it is not finite
+        if found is None or abs(found - self.loss) > 1e-4 * self.loss:
             raise Refused("evaluate gives another loss than the training")
 
     def symbol(self) -> None:

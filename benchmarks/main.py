@@ -5,7 +5,6 @@ Prints a line per comparison: what, ours, theirs, and the ratio. --out keeps eve
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 import tempfile
@@ -29,6 +28,7 @@ from gluon_tricks.core.commands import command
 from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import require_writable, write_text
+from gluon_tricks.core.json_text import to_json
 from gluon_tricks.core.reading import IMAGE_BYTES, read_bytes
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.record_writer import RecordWriter
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.out:
         setting = {"setting": _setting_of_record(args)} if args.what == "scaling" else {}
         record = {"what": lines, "machine": machine(), of.numbers: results, **setting}
-        write_text(args.out, json.dumps(record, indent=2) + "\n", named=True)
+        write_text(args.out, to_json(record, indent=2) + "\n", named=True)
     return 0
 
 
@@ -96,7 +96,7 @@ def _time_to_accuracy(args: Namespace) -> Measured:
     args.runs.mkdir(parents=True, exist_ok=True)
 
     def keep(rows) -> None:
-        write_text(args.runs / "rows.json", json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+        write_text(args.runs / "rows.json", to_json({"machine": machine(), "rows": rows}, indent=1) + "\n")
 
     return time_to_accuracy.run(args.photos, args.recipe, args.against, args.top1, args.seeds, args.runs, keep)
 

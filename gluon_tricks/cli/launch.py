@@ -172,7 +172,7 @@ def _those_that_answer(
 
 def _require_the_run(args: argparse.Namespace, lost: Host, first: Host) -> None:
     """Refuses to go on where the run is not: another would begin there."""
-    run = pathlib.Path(value_of("--save-dir", args.command))
+    run = expanded(value_of("--save-dir", args.command))
     if not has_file(first, args.ssh_port, run / "recipe.json"):
         raise Refused(
             f"the run {run} is on {lost.name} and not on {first.name}, which would be the first host now: once "

@@ -8,7 +8,7 @@
     %(prog)s FOLDER OUT_FOLDER --cifar               CIFAR's binary files: OUT_FOLDER/train.rec and val.rec
     %(prog)s FOLDER OUT_PREFIX --shards 1000         many files: OUT_PREFIX-00000-of-01000.rec and so on
     %(prog)s --check FILE.rec ...                    look for what would spoil a training
-    %(prog)s --index FILE.rec                        make FILE.idx again
+    %(prog)s --index FILE.rec ...                    make each FILE.idx again
 
 Packing writes OUT_PREFIX.rec, .idx, .json (the manifest) and .files (the photos' names), globally shuffled. Every image
 is decoded, and broken ones are left out. Exit code: 0 done, 2 refused, or --check found a problem; 130 interrupted (143
@@ -20,11 +20,12 @@ from __future__ import annotations
 import argparse
 import pathlib
 import re
+import sys
 
 from gluon_tricks.core.arguments import MOST_THREADS, Parser, whole
 from gluon_tricks.core.commands import command
-from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import byte_size, plural, quoted, some
+from gluon_tricks.core.errors import REFUSED, Refused
+from gluon_tricks.core.wording import byte_size, one_line, plural, quoted, some
 from gluon_tricks.data import sources
 from gluon_tricks.data.check import check
 from gluon_tricks.data.cifar import is_cifar
@@ -86,7 +87,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     parser.add_argument("--check", nargs="+", metavar="FILE", help="report on packed files")
-    parser.add_argument("--index", metavar="FILE", help="make the .idx of a .rec again")
+    parser.add_argument("--index", nargs="+", metavar="FILE", help="make the .idx of .rec files again")
     parser.add_argument(
         "--labels", nargs="+", metavar="FILE", help="write the .labels of files that were packed before version 0.9"
     )
@@ -174,28 +175,29 @@ def _tell(prefix: str, manifest: dict) -> None:
     print(f"{name}: {images}, {classes}, {byte_size(manifest['rec']['bytes'])}")
 
 
-def check_and_tell(options: argparse.Namespace) -> int:
-    spoilt = False
-    for path in record_paths(options.check):
-        report = check(Records(path), jobs=options.jobs)
-        print(f"{path}: " + "\n".join(report.lines(options.verbose)))
-        spoilt = spoilt or bool(report.problems)
-    return 2 if spoilt else 0
+def look_at_packed(options: argparse.Namespace) -> int:
+    """--check, --index or --labels, file by file; one that is refused keeps no other from its turn."""
+    code = 0
+    for path in record_paths(options.check or options.index or options.labels):
+        try:
+            if options.index:
+                print(f"{path}: the .idx lists {plural(write_index(path), 'record')}", flush=True)
+            elif options.labels:
+                print(f"{path}: its .labels has {plural(write_labels(path), 'label')}", flush=True)
+            else:
+                report = check(Records(path), jobs=options.jobs)
+                print(f"{path}: " + "\n".join(report.lines(options.verbose)), flush=True)
+                code = 2 if report.problems else code
+        except (Refused, BadRecord) as error:
+            print(f"{REFUSED}{one_line(error)}", file=sys.stderr, flush=True)
+            code = 2
+    return code
 
 
 @command
 def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
     try:
-        if options.check:
-            return check_and_tell(options)
-        if options.index:
-            print(f"{options.index}: the .idx lists {plural(write_index(options.index), 'record')}")
-            return 0
-        if options.labels:
-            for path in record_paths(options.labels):
-                print(f"{path}: its .labels has {plural(write_labels(path), 'label')}")
-            return 0
-        return pack_and_tell(options)
+        return look_at_packed(options) if options.out_prefix is None else pack_and_tell(options)
     except BadRecord as error:
         raise Refused(str(error)) from None

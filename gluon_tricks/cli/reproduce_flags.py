@@ -29,7 +29,7 @@ def parse(description: str, argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rows", default="", metavar="ROW,ROW", help="such as cosine,mixup (all rows)")
     seeds = "seeds 0 to N-1 of every row (1, table6: as the paper; shown: all)"
     parser.add_argument("--seeds", type=whole(1, 1000), metavar="N", help=seeds)
-    photos = "train.rec and val.rec, or class folders"
+    photos = "train.rec and val.rec, or shards of them, or class folders"
     parser.add_argument("--data", type=expanded, metavar="PATH", help=f"{photos}; tables 8 and 9: VOC, ADE20K")
     parser.add_argument("--base-data", type=expanded, metavar="PATH", help=f"of their base networks: {photos}")
     parser.add_argument(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from gluon_tricks.core.wording import quoted
@@ -33,9 +35,22 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError(str(error).partition(";")[0]) from None
 
 
+def to_json(value: Any, indent: int | None = None) -> str:
+    """A value as JSON that every reader takes, which has no word for nan and infinity: such a number is null."""
+    return json.dumps(_finite_or_null(value), indent=indent, allow_nan=False)
+
+
+def _finite_or_null(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite_or_null(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [*map(_finite_or_null, value)]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def to_lines(value: Any) -> str:
     """A value as JSON that a person can read: indented, but a list of numbers, such as a row of a matrix, on a line."""
-    text = json.dumps(value, indent=2)
+    text = to_json(value, indent=2)
     # No text in JSON holds the end of a line, so that what begins with one is no part of a text.
     return re.sub(r"\[\n[-+.\deE,\s]*\]", lambda numbers: f"[{' '.join(numbers[0][1:-1].split())}]", text) + "\n"
 

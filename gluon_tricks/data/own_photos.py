@@ -24,6 +24,7 @@ from gluon_tricks.data.packed import SPLITS, Paths, fingerprint, pack_splits, re
 from gluon_tricks.data.photo_folder import look_into
 from gluon_tricks.data.photo_record import Seen, record_of
 from gluon_tricks.data.records import Records
+from gluon_tricks.data.shards import packed_as
 from gluon_tricks.data.sources import Source
 from gluon_tricks.data.split import split_by_content
 from gluon_tricks.recipes.recipe import Recipe
@@ -43,7 +44,7 @@ class OwnPhotos:
     """The photos of a folder, packed or to be packed.
 
     Args:
-        folder: of class folders, of train and val of them, with train.rec and val.rec, or with CIFAR's binary files.
+        folder: of class folders, of train and val of them, with records (records_in), or with CIFAR's binary files.
         flag: that named it, for messages.
         fraction: of each class, to validate on; None: FRACTION, where the folder has no validation photos.
         at_most: px of the shorter edge of a stored photo.
@@ -79,9 +80,19 @@ class OwnPhotos:
         """The photos of train and, where the folder has some, of val; and lines."""
         if is_cifar(self.folder):
             return cifar_sources(self.folder), ()
+        self._require_no_records()
         found = look_into(self.folder, self._flag)
         sources = {"train": found.train, "val": found.val}
         return {split: source for split, source in sources.items() if source}, found.said
+
+    def _require_no_records(self) -> None:
+        """Refuses a folder of files where one of train.rec and val.rec lies, or its shards, and not the other."""
+        lacking = [split for split in SPLITS if not packed_as(self.folder / split)]
+        if len(lacking) == 1 and not any(path.is_dir() for path in self.folder.iterdir()):
+            raise Refused(
+                f"{self._flag} {printable(self.folder)} has records, but neither {lacking[0]}.rec nor its shards: "
+                "pack them with gluon-tricks pack, or name records of another place with --rec-train and --rec-val"
+            )
 
     def _name(self) -> str:
         """Of the folder in the cache: that of the photos, for people, and what stands for all that decides about it."""
@@ -96,6 +107,8 @@ class OwnPhotos:
     @property
     def paths(self) -> Paths:
         """Of the training and the validation records, packed or not."""
+        if self.is_records:
+            return records_in(self.folder)
         return tuple((str(self.place / f"{split}.rec"),) for split in SPLITS)
 
     @property

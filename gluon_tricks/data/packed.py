@@ -15,6 +15,7 @@ from gluon_tricks.core.scratch import CACHE, make_whole
 from gluon_tricks.data.cifar import cifar_sources, is_cifar
 from gluon_tricks.data.folders import class_folders
 from gluon_tricks.data.pack import RecordWriter, left_out_lines, pack
+from gluon_tricks.data.shards import packed_as
 from gluon_tricks.data.sources import Source
 
 SPLITS = ("train", "val")
@@ -26,21 +27,24 @@ def packed_photos(data: pathlib.Path, cache: pathlib.Path, flag: str, packing: b
     """Training and validation records of a folder that has both (own_photos.py is for others too).
 
     Args:
-        data: with train.rec and val.rec, with class folders train/CLASS and val/CLASS, or with CIFAR's binary files.
+        data: with records (records_in), with class folders train/CLASS and val/CLASS, or with CIFAR's binary files.
         cache: where class folders are packed, below a name that stands for what is in them now.
         flag: that named the folder.
         packing: whether to pack what has not been packed; else there are none of it.
 
     Raises:
-        Refused: the folder has neither, or its photos cannot be packed.
+        Refused: the folder has neither, its records are not whole, or its photos cannot be packed.
         CannotWrite: the disk is full or read-only.
     """
     require_folder(data, flag)
     if there := records_in(data):
         return there
-    for split in () if is_cifar(data) else SPLITS:
-        if not (data / split).is_dir():
-            raise Refused(f"{flag} {data}: it has neither {split}.rec nor a folder {split} of class folders")
+    lacking = () if is_cifar(data) else [split for split in SPLITS if not (data / split).is_dir()]
+    if lacking:
+        split = min(lacking, key=lambda split: len(packed_as(data / split)))
+        raise Refused(
+            f"{flag} {data}: it has neither {split}.rec (or its shards) nor a folder {split} of class folders"
+        )
     sources = cifar_sources(data) if is_cifar(data) else _class_folders(data)
     place = cache / fingerprint(data, sources)[:8]
     if packing and not records_in(place):
@@ -65,9 +69,13 @@ def require_folder(data: pathlib.Path, flag: str) -> None:
 
 
 def records_in(folder: pathlib.Path) -> Paths | None:
-    """train.rec and val.rec of a folder; None: it does not have both."""
-    paths = [(folder / f"{split}.rec").absolute() for split in SPLITS]
-    return ((str(paths[0]),), (str(paths[1]),)) if all(path.is_file() for path in paths) else None
+    """train.rec and val.rec of a folder, or the shards of each; None: it does not have both.
+
+    Raises:
+        Refused: some of the shards are missing, or records of one name are there twice.
+    """
+    train, val = (tuple(map(str, packed_as(folder.absolute() / split))) for split in SPLITS)
+    return (train, val) if train and val else None
 
 
 def fingerprint(folder: pathlib.Path, sources: Mapping[str, Source], *more: Any) -> str:

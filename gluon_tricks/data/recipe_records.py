@@ -11,10 +11,11 @@ from gluon_tricks.core.wording import first_difference, quoted
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.lists import require_distinct
 from gluon_tricks.data.own_photos import packed_again
+from gluon_tricks.data.packed import SPLITS, records_in
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import class_labels, of_one_class
 from gluon_tricks.data.selection import selected
-from gluon_tricks.data.shards import means_several, record_paths
+from gluon_tricks.data.shards import means_several, packed_as, record_paths
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
 
@@ -25,19 +26,16 @@ DATA_SETS = (*shapes.DATA_SETS, "imagenet", "records")
 
 def imagenet_is_here() -> bool:
     """Whether packed ImageNet lies at GluonCV's default place."""
-    return all((expanded(IMAGENET_FOLDER) / name).is_file() for name in ("train.rec", "val.rec"))
+    return records_in(expanded(IMAGENET_FOLDER)) is not None
 
 
 def records_are_here(recipe: Recipe) -> bool:
     """Whether the packed records that a recipe names are there, which pictures that are drawn on first use are not."""
-    if recipe.data == "records":
-        return all(map(_is_here, (*recipe.train, *recipe.val)))
-    return recipe.data == "imagenet" and imagenet_is_here()
-
-
-def _is_here(name: str) -> bool:
     try:
-        return all(path.is_file() for path in record_paths(expanded(name)))
+        if recipe.data == "records":
+            names = map(expanded, (*recipe.train, *recipe.val))
+            return all(path.is_file() for name in names for path in record_paths(name))
+        return recipe.data == "imagenet" and imagenet_is_here()
     except Refused:
         return False
 
@@ -73,7 +71,8 @@ def _all_records(recipe: Recipe) -> tuple[Records, Records]:
         return Records(train), Records(val)
     drawn = recipe.data in shapes.DATA_SETS
     folder = shapes.ensure(name=recipe.data) if drawn else expanded(IMAGENET_FOLDER)
-    return Records(folder / "train.rec"), Records(folder / "val.rec")
+    train, val = (packed_as(folder / split) or folder / f"{split}.rec" for split in SPLITS)
+    return Records(train), Records(val)
 
 
 def count_classes(train: Records, val: Records, expected: int | None) -> int:

@@ -57,8 +57,26 @@ def record_paths(names: str | os.PathLike | Sequence[str | os.PathLike], flag: s
     names = [names] if isinstance(names, (str, os.PathLike)) else names
     paths = [path for name in names for path in _meant(os.fspath(name), flag)]
     _require_once(paths, flag)
-    _require_whole_series(paths, flag)
+    if len(paths) > 1:  # one file alone may be meant so
+        _require_whole_series(paths, flag)
     return paths
+
+
+def packed_as(prefix: pathlib.Path) -> list[pathlib.Path]:
+    """PREFIX.rec, or the shards PREFIX-00000-of-01000.rec and so on, in order; []: there are neither.
+
+    Raises:
+        Refused: there are both, shards of two series, or some of a series without the others.
+    """
+    whole = prefix.with_name(f"{prefix.name}.rec")
+    beside = sorted(prefix.parent.glob(f"{glob.escape(prefix.name)}-*.rec"), key=lambda path: natural(path.name))
+    matches = [(path, _SHARD.fullmatch(path.name)) for path in beside]
+    shards = {path: shard["of"] for path, shard in matches if shard and shard["stem"] == prefix.name}
+    kinds = [*[whole] * whole.is_file(), *{of: path for path, of in shards.items()}.values()]
+    if len(kinds) > 1:
+        raise Refused(f"{kinds[0]} and {kinds[1].name} are two packings of the same name: take one of them away")
+    _require_whole_series([*shards])
+    return [*shards] or kinds
 
 
 def in_words(names: Sequence[object]) -> str:
@@ -79,13 +97,10 @@ def in_shell_order(names: Sequence[str]) -> list[str]:
 
 
 def _require_whole_series(paths: Sequence[pathlib.Path], flag: str = "") -> None:
-    """Refuses some of a numbered series without the others; one file alone may be meant so.
-
-    A series may lie in several folders.
-    """
+    """Refuses some of a numbered series without the others. A series may lie in several folders."""
     series: dict[tuple[str, str], set[int]] = {}
     places: dict[tuple[str, str], pathlib.Path] = {}
-    for path in paths if len(paths) > 1 else ():
+    for path in paths:
         if shard := _SHARD.fullmatch(path.name):
             key = shard["stem"], shard["of"]
             series.setdefault(key, set()).add(int(shard["number"]))

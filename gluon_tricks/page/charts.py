@@ -172,7 +172,7 @@ def _drawn(plane: _Plane, line: Line) -> str:
     if line.faint:
         return drawn
     marked = [place for piece in pieces for place in piece]
-    step = math.ceil(len(marked) / _MOST_POINTS)
+    step = math.ceil(len(marked) / _MOST_POINTS) or 1
     return drawn + "".join(_point(x, y, line.style) for x, y in marked[::-step][::-1])
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 
 import mxnet as mx
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import no_empty_folders, write_text, writing
+from gluon_tricks.core.json_text import to_json
 from gluon_tricks.core.wording import plural, printable
 from gluon_tricks.data.pixel_mean import PixelMean
 from gluon_tricks.initialise.between import ChangeRate
@@ -115,7 +115,7 @@ def magic_figure1(runs: Runs, seeds: int, networks: Sequence[str] = ()):
     folder = runs.root / runs.scale.name
     with no_empty_folders(folder), writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "magic_figure1.json", json.dumps(_numbers(found), indent=1))
+        write_text(folder / "magic_figure1.json", to_json(_numbers(found), indent=1))
     figure, panels = import_pyplot().subplots(1, 2, figsize=(11, 4.4), layout="constrained")
     titles = ("mean change rate of a layer (flat is better)", "coefficient of variation within a layer (low is better)")
     for panel, title, of in zip(panels, titles, ("mean", "variation")):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping, Sequence
 
 import mxnet as mx
@@ -12,6 +11,7 @@ import tqdm
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import no_empty_folders, write_text, writing
+from gluon_tricks.core.json_text import to_json
 from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.core.wording import printable
 from gluon_tricks.data.augment import normalised
@@ -193,7 +193,7 @@ def _write_numbers(runs: Runs, found: Mapping[str, Neighbours], queries: Some, p
     }
     with no_empty_folders(folder), writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "magic_figure2.json", json.dumps(told) + "\n")
+        write_text(folder / "magic_figure2.json", to_json(told) + "\n")
 
 
 def _sheet(size: int, crop_ratio: float, queries: Some, pool: Some, found: Mapping[str, Neighbours]):

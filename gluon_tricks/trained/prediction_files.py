@@ -15,6 +15,7 @@ import numpy as np
 import PIL.Image
 
 from gluon_tricks.core.files import no_empty_folders, write_atomically, write_text, writing
+from gluon_tricks.core.json_text import to_json
 from gluon_tricks.core.reading import IMAGE_BYTES, JSON_BYTES, read_bytes, read_text
 from gluon_tricks.core.wording import as_utf8, one_line
 from gluon_tricks.data.encoding import NoImage, decoded
@@ -75,7 +76,7 @@ class Results:
         if prediction.mask is not None:
             values["mask"] = mask.relative_to(self.folder).as_posix()
         with _made(data.parent):
-            write_text(data, json.dumps(values, indent=2) + "\n")  # first: it says whose
+            write_text(data, to_json(values, indent=2) + "\n")  # first: it says whose
             pictures.save_png(picture, prediction.picture)
         if prediction.mask is not None:
             with _made(mask.parent):

@@ -24,6 +24,7 @@ import tqdm
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite, opened_to_append, require_name, write_atomically, write_text, writing
 from gluon_tricks.core.foreign import import_tensorboard
+from gluon_tricks.core.json_text import to_json
 from gluon_tricks.core.locks import lock
 from gluon_tricks.core.reading import TOLD_BYTES, read_text
 from gluon_tricks.core.wording import one_line
@@ -125,12 +126,12 @@ class Journal:
                 print(f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S} {line}", file=file, flush=True)
 
     def event(self, kind: str, **values: Any) -> None:
-        """One line of events.jsonl: the time (UTC), the kind, and what belongs to it."""
+        """One line of events.jsonl: the time (UTC), the kind, and what belongs to it (a number not finite as null)."""
         if self.silent:
             return
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
         with writing(self.folder / "events.jsonl"):
-            print(json.dumps({"time": now, "event": kind, **values}), file=self._events, flush=True)
+            print(to_json({"time": now, "event": kind, **values}), file=self._events, flush=True)
 
     def start(self, recipe: dict[str, Any], rows: list[dict[str, float]]) -> None:
         """Writes the resolved recipe and the metrics so far (a resumed run forgets what came after its checkpoint)."""
@@ -244,9 +245,10 @@ class _Board:
         self.close = self._file.close
 
     def add(self, step: int, **values: float) -> None:
+        """Adds numbers that are finite: of others tensorboardX prints a line of its own."""
         from tensorboardX.summary import scalar
 
-        self._write(step, [scalar(name, value) for name, value in values.items()])
+        self._write(step, [scalar(name, value) for name, value in values.items() if math.isfinite(value)])
 
     def add_picture(self, step: int, name: str, png: bytes) -> None:
         from tensorboardX.proto.summary_pb2 import Summary

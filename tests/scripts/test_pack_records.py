@@ -394,6 +394,27 @@ def test_a_lost_index_is_made_anew_byte_for_byte(folder, tmp_path, capsys):
     assert (tmp_path / "same.idx").read_text() == "0\t0\n1\t36\n"  # ids repeat; 8 + 24 + 1 + 3 = 36
 
 
+@pytest.mark.parametrize("flag, says", [("--index", "the .idx lists 6 records"), ("--labels", "its .labels has 6")])
+def test_of_many_files_a_damaged_one_is_named_and_the_others_have_their_turn(flag, says, folder, tmp_path, capsys):
+    assert run(folder, tmp_path / "a", "--shards", 3) == 0
+    shards, ending = sorted(tmp_path.glob("a-*.rec")), "." + flag.removeprefix("--").replace("index", "idx")
+    lost = [path.with_suffix(ending) for path in shards]
+    contents = [path.read_bytes() for path in lost]
+    for path in lost:
+        path.unlink()
+    whole = shards[0].read_bytes()
+    shards[0].write_bytes(whole[:-10])
+    capsys.readouterr()
+    assert run(flag, tmp_path / "a-*.rec") == 2
+    told = capsys.readouterr()
+    assert [line.partition(": ")[0] for line in told.out.splitlines()] == [str(path) for path in shards[1:]]
+    assert told.out.count(says) == 2 and told.err.startswith("refused: ") and str(shards[0]) in told.err
+    assert [path.read_bytes() for path in lost[1:]] == contents[1:] and not lost[0].exists()
+    assert run("--check", tmp_path / "a-*.rec") == 2 and f"{shards[2]}: " in capsys.readouterr().out
+    shards[0].write_bytes(whole)
+    assert run(flag, *shards) == 0 and lost[0].read_bytes() == contents[0]
+
+
 def write_records(prefix, images, classes=("ant", "bee")):
     with RecordWriter(prefix, classes) as writer:
         for id, (label, image) in enumerate(images):

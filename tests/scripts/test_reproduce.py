@@ -360,7 +360,7 @@ def test_a_look_changes_nothing(tmp_path, capsys):
         (["table6", "--columns", "resnet"], "no column 'resnet' in table6"),
         (["table6", "--scale", "imagenete"], "no scale 'imagenete': did you mean imagenet"),
         (["table6", "--data", "/nowhere"], "--data /nowhere: there is no such folder"),
-        (["table6", "--data", "/"], "--data /: it has neither train.rec nor a folder train"),
+        (["table6", "--data", "/"], "--data /: it has neither train.rec (or its shards) nor a folder train"),
         (["table8"], "table8 at the scale paper is trained on Pascal VOC"),
         (
             ["table9", "--scale", "small", "--data", "x"],

@@ -1,9 +1,10 @@
 import json
 import time
 
+import numpy as np
 import pytest
 
-from gluon_tricks.core.json_text import json_or_text, parse_json
+from gluon_tricks.core.json_text import json_or_text, parse_json, to_json, to_lines
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,14 @@ def test_what_is_right_is_read():
     assert parse_json(json.dumps({"classes": ["[" * 100, '\\"' + "{" * 100]}))["classes"][0] == "[" * 100
     assert parse_json(b"[9007199254740993]") == [9007199254740993]
     assert parse_json(b"\xef\xbb\xbf[1]") == [1]  # with the byte order mark of some editors
+
+
+@pytest.mark.parametrize("write", [to_json, to_lines])
+def test_a_number_that_is_not_finite_is_null(write):
+    nan, inf = float("nan"), float("inf")
+    value = {"loss": inf, "rows": [(1, -inf), [nan, 2.5]], "in": {"x": np.float64(nan), "text": "NaN"}, "n": 3}
+    wanted = {"loss": None, "rows": [[1, None], [None, 2.5]], "in": {"x": None, "text": "NaN"}, "n": 3}
+    assert parse_json(write(value)) == wanted and value["loss"] == inf
 
 
 def test_behind_an_equals_sign_stands_json_or_a_text():

@@ -18,6 +18,8 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.data import handles, record_index, records, shards
 from gluon_tricks.data.loader import RecordLoader
+from gluon_tricks.data.own_photos import OwnPhotos
+from gluon_tricks.data.packed import packed_photos, records_in
 from gluon_tricks.data.recipe_records import find_records, records_are_here
 from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.data.records import BadRecord, Records
@@ -104,6 +106,50 @@ def test_a_missing_shard_is_named(tmp_path):
         file.unlink()
     assert f"{files[0]}, {files[1]}, {files[2]} and 1 more of 6 shards are missing" in refusal(pattern)
     assert len(Records(files[5])) == 3  # one alone is meant so
+
+
+def test_a_folder_of_the_records_of_training_and_validation(tmp_path, monkeypatch):
+    """One .rec or shards of each, for --data of every command and for ImageNet in its place."""
+    folder = tmp_path / ".mxnet" / "datasets" / "imagenet" / "rec"
+    files, val = series(folder), write(folder / "val.rec", [50, 51])
+    write(folder / "train-old-0-of-2.rec", [7])  # of another name
+    wanted = tuple(map(str, files)), (str(val),)
+    assert records_in(folder) == packed_photos(folder, tmp_path / "cache", "--data") == wanted
+    own = OwnPhotos(folder, "--data")
+    assert own.is_records and own.is_packed and own.paths == wanted
+    monkeypatch.setenv("HOME", str(tmp_path))
+    imagenet = get_recipe("imagenet")
+    assert flags("--use-rec").data == imagenet.data and records_are_here(imagenet)
+    assert [found.paths for found in find_records(imagenet.set(classes=2))] == [(*files,), (val,)]
+    val.unlink()
+    assert records_in(folder) is None and not records_are_here(imagenet)
+    with pytest.raises(Refused, match=r"it has neither val.rec \(or its shards\) nor a folder val of class folders$"):
+        packed_photos(folder, tmp_path / "cache", "--data")
+    with pytest.raises(Refused, match=f"--data {folder} has records, but neither val.rec nor its shards: pack them"):
+        OwnPhotos(folder, "--data")
+
+
+@pytest.mark.parametrize(
+    "more, without, says",
+    [
+        ([], [2], "train-00002-of-00004.rec of 4 shards is missing: copy or pack them again"),
+        ([], [0, 1, 2], "train-00001-of-00004.rec, .*train-00002-of-00004.rec of 4 shards are missing"),
+        (["train.rec"], [], "train.rec and train-00003-of-00004.rec are two packings of the same name: take one"),
+        (["train-0-of-2.rec"], [], "train-0-of-2.rec and train-.*.rec are two packings of the same name"),
+    ],
+)
+def test_a_folder_of_records_that_are_not_whole(tmp_path, monkeypatch, more, without, says):
+    folder = tmp_path / ".mxnet" / "datasets" / "imagenet" / "rec"
+    files = series(folder)
+    for name in ("val.rec", *more):
+        write(tmp_path / name, [50, 51]).rename(folder / name)
+    for k in without:
+        files[k].unlink()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for look in (records_in, lambda _: OwnPhotos(folder, "--data"), lambda _: flags("--use-rec")):
+        with pytest.raises(Refused, match=says):
+            look(folder)
+    assert not records_are_here(get_recipe("imagenet"))
 
 
 def test_a_series_may_lie_in_several_folders(tmp_path):

@@ -40,6 +40,13 @@ def test_what_is_not_finite_interrupts_a_line():
     assert chart("t", [Line("l", [1, 2], [np.nan, np.inf])], "x", "y") == ""
 
 
+@pytest.mark.parametrize("y, points", [([np.nan, np.nan], 0), ([np.inf, -np.inf], 0), ([np.inf, 3], 1), ([], 0)])
+def test_a_line_without_a_finite_number_stands_in_the_legend_alone(y, points):
+    drawn = chart("t", [Line("good", [1, 2], [1, 2]), Line("bad", [1, 2], y, 1)], "x", "y")
+    assert drawn.count('stroke="#0072b2" stroke-width="1.8"') == 2 + 1 and "<span>bad</span>" in drawn
+    assert drawn.count('stroke="#d55e00" stroke-width="1.8"') == points + 1  # one in the legend
+
+
 def test_the_axes_hold_all_points():
     drawn = chart("t", [Line("l", [1, 2, 3], [5, 5, 5])], "x", "y")
     for x, y in re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', drawn)[:3]:

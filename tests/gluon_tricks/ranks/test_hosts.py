@@ -143,3 +143,18 @@ def test_a_restart_takes_the_hosts_that_answer(ssh, monkeypatch, capsys):
     assert "left out: far does not answer ssh" in capsys.readouterr().err
     with pytest.raises(Refused, match="no host is left"):
         launch._those_that_answer([Host("far", 2)], args, pathlib.Path(args.command[0]))
+
+
+@pytest.mark.parametrize("said", ["--save-dir=~/RUN", "--save-dir=HOME/RUN"])
+def test_a_restart_without_the_first_host_finds_the_run(ssh, said, monkeypatch, tmp_path):
+    """Behind = a shell leaves ~ as it is, and to the host it is quoted."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    words = ["scripts/train_imagenet.py", said.replace("HOME", str(tmp_path))]
+    args = launch.parse(["-np", "2", "-H", "far:1,near:1", "--", *words])
+    hosts, script = parse_hosts(args.hosts, args.ranks), pathlib.Path(words[0])
+    with pytest.raises(Refused, match=f"the run {tmp_path}/RUN is on far and not on near, which would be the first"):
+        launch._those_that_answer(hosts, args, script, begun=True)
+    (tmp_path / "RUN").mkdir()
+    (tmp_path / "RUN" / "recipe.json").touch()
+    assert launch._those_that_answer(hosts, args, script, begun=True) == ([Host("near", 1)], 1)

@@ -3,13 +3,15 @@
 import concurrent.futures
 import csv
 import logging
+import math
 import pathlib
 
 import pytest
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite
-from gluon_tricks.report.told import read_step_losses
+from gluon_tricks.core.json_text import parse_json
+from gluon_tricks.report.told import read_events, read_metrics, read_step_losses, scored_at_end
 from gluon_tricks.training.journal import Journal, _clock, early_warnings, make_run_directory, newest_run_directory
 from gluon_tricks.tricks.schedule import Plan
 
@@ -80,6 +82,26 @@ def test_the_loss_of_every_step_and_what_going_back_forgets(tmp_path, capsys):
         journal.step(2, 0.5, 0.1)
     assert read_step_losses(run) == {1: 0.333333, 2: 0.5}
     assert read_step_losses(tmp_path / "older") == {}
+
+
+def test_numbers_that_are_not_finite_spoil_neither_lines_nor_files(tmp_path, capsys, caplog):
+    """In events.jsonl they are null, in metrics.csv nan and inf; TensorBoard, which would print a line, gets none."""
+    nan, inf = float("nan"), float("inf")
+    with Journal(tmp_path / "run", scores=SCORES) as journal:
+        journal.start_steps(Plan(10, 1), 8, 0, 5)
+        journal.step(5, nan, 0.1)
+        journal.epoch([{**ROW, "train_loss": nan, "val_loss": inf}], "top-1 25.00%")
+        journal.event("final_scores", scores={"mAP": nan, "top-1": 0.25})
+    assert len(capsys.readouterr().out.splitlines()) == 2 and not caplog.records
+    lines = (tmp_path / "run" / "events.jsonl").read_text().splitlines()
+    epoch, _ = map(parse_json, lines)
+    assert (epoch["train_loss"], epoch["val_loss"], epoch["val_top1"]) == (None, None, 0.25)
+    assert scored_at_end(read_events(tmp_path / "run")) == {"top-1": 0.25}
+    (row,) = read_metrics(tmp_path / "run")
+    assert math.isnan(row["train_loss"]) and row["val_loss"] == inf
+    (board,) = (tmp_path / "run" / "tensorboard").iterdir()
+    written = board.read_bytes()
+    assert b"epoch/val_top1" in written and b"epoch/val_loss" not in written and b"train/loss" not in written
 
 
 def test_a_run_of_before_the_training_error_goes_on(tmp_path, capsys):
