@@ -30,11 +30,13 @@ from gluon_tricks.networks.normalisation import MEAN_IMAGE
 from gluon_tricks.networks.of_recipe import (
     initialised_network,
     input_dtype,
+    outlined_network,
     restore_plain_layout,
     restored_classifier,
     untrained,
 )
 from gluon_tricks.networks.shallow import start_from_shallow
+from gluon_tricks.networks.source import require_there
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks import pictures
@@ -68,7 +70,7 @@ from gluon_tricks.tasks.protocol import (
     split_batch,
 )
 from gluon_tricks.tasks.training_mean import with_own_mean
-from gluon_tricks.tricks import StepContext
+from gluon_tricks.tricks import Distillation, StepContext
 from model_zoo.classifier import Classifier
 from model_zoo.preprocessing import Preprocessing
 
@@ -134,6 +136,15 @@ class Classification:
         for trick in ("class_weights", "label_smoothing", "resizing"):  # some are for as many classes, or for this size
             drawn = drawn.without(trick)
         return drawn
+
+    @classmethod
+    def outline(cls, recipe: Recipe) -> mx.gluon.HybridBlock:
+        net = outlined_network(recipe)
+        require_there(recipe.pretrained, recipe.model)
+        teachers = (trick.teacher for trick in recipe.tricks if isinstance(trick, Distillation))
+        for source in (recipe.shallow, *teachers):
+            require_there(source)
+        return net
 
     @classmethod
     def exported_form(cls, trained: Trained) -> tuple[mx.gluon.HybridBlock, Preprocessing | None]:
