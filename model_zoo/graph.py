@@ -69,7 +69,8 @@ def operators(symbol: mx.sym.Symbol, shape: tuple[int, ...]) -> list[Operator]:
     Raises:
         Refused: the graph cannot take this shape.
     """
-    internals = symbol.get_internals()
+    text = symbol.tojson()
+    internals = mx.sym.load_json(text).get_internals()  # without the casts of mixed precision, which the text has not
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # MXNet prints the arguments of a failure
             _, found, _ = internals.infer_shape(data=shape)
@@ -79,7 +80,7 @@ def operators(symbol: mx.sym.Symbol, shape: tuple[int, ...]) -> list[Operator]:
         raise Refused(
             f"the shape of the images, {shape}, does not determine the shapes of all parameters: initialise first"
         )
-    nodes = json.loads(symbol.tojson())["nodes"]
+    nodes = json.loads(text)["nodes"]
     shapes: list[list[tuple[int, ...]]] = []  # of each node's visible outputs
     last, seen = None, set()
     for k, (output, of_output) in enumerate(zip(internals.list_outputs(), found)):

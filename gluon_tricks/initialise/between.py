@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import mxnet as mx
 import numpy as np
@@ -17,9 +18,10 @@ from model_zoo.lrn import LRN
 
 log = logging.getLogger("gluon_tricks.initialise")
 
-# f(s x) = s f(x) for s > 0, channel by channel.
 _OUTPUT = -1
-_HOMOGENEOUS = {"relu", "Dropout", "Flatten", "flatten", "_copy", "identity", "Cast"}
+_CONCAT, _FLATTEN = ("Concat", "concat"), ("Flatten", "flatten")
+# f(s x) = s f(x) for s > 0, channel by channel.
+_HOMOGENEOUS = {"relu", "Dropout", "_copy", "identity", "Cast", *_FLATTEN}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,13 +59,27 @@ def measure(graph: Graph, chunks: Chunks, rng: np.random.Generator, each_weight:
     """
     layers = [*graph.affine()]
     squares: dict[int, np.ndarray] = {}  # (rows or 1, columns), summed over images
-    for chunk in chunks:
-        for k, found in _squared_gradients(graph, chunk, rng, each_weight).items():
-            # Of each weight of VGG in float64 they would take more than a gigabyte.
-            found = found if each_weight else found.astype(np.float64)
-            squares[k] = np.add(squares[k], found, out=squares[k]) if k in squares else found
+    with _none_frozen(graph):
+        for chunk in chunks:
+            for k, found in _squared_gradients(graph, chunk, rng, each_weight).items():
+                # Of each weight of VGG in float64 they would take more than a gigabyte.
+                found = found if each_weight else found.astype(np.float64)
+                squares[k] = np.add(squares[k], found, out=squares[k]) if k in squares else found
     images = sum(len(chunk) for chunk in chunks)
     return [_rate(node.path, squares[k] / images, graph.parameter(node, 1)) for k, node in layers]
+
+
+@contextlib.contextmanager
+def _none_frozen(graph: Graph) -> Iterator[None]:
+    """Weights that are not trained have gradients meanwhile: what is asked is how fast they would change."""
+    frozen = [weight for _, node in graph.affine() if (weight := graph.parameter(node, 1)).grad_req == "null"]
+    try:
+        for weight in frozen:
+            weight.grad_req = "write"
+        yield
+    finally:
+        for weight in frozen:
+            weight.grad_req = "null"
 
 
 def _squared_gradients(
@@ -72,12 +88,9 @@ def _squared_gradients(
     """Of each affine layer its weights' squared gradients (rows, columns), or their sums over rows (1, columns)."""
     weights, dense = {}, {}  # index -> an array to differentiate by; of dense layers the input besides
 
-    def reached(k, node, inputs) -> None:
-        if node.kind != "FullyConnected":
-            weights[k] = graph.parameter(node, 1).data(graph.context)
-
     def computed(k, node, inputs, outputs) -> Chunks:
-        if node.kind != "FullyConnected":
+        if node.kind != "FullyConnected" or outputs[0].ndim > 2 or not graph.owns(k):
+            weights[k] = graph.parameter(node, 1).data(graph.context)
             return outputs
         nothing = mx.nd.zeros_like(outputs[0])
         nothing.attach_grad()
@@ -86,7 +99,7 @@ def _squared_gradients(
 
     # Not in predict mode, in which oneDNN's max pooling keeps nothing for its gradient and gives what lies in memory.
     with autograd.record():
-        heads = [head[0] for head in graph.run([chunk], reached, computed)]
+        heads = [head[0] for head in graph.run([chunk], computed=computed)]
         etas = [mx.nd.array(rng.standard_normal(z.shape), ctx=z.context, dtype=z.dtype) for z in heads]
         loss = sum((z * eta).sum() for z, eta in zip(heads, etas))
     gradients = autograd.grad(loss, [*weights.values(), *(nothing for nothing, _ in dense.values())])
@@ -129,7 +142,9 @@ def initialise_between(
         damping: alpha, in (0, 1].
 
     Returns: the layers that are left out: their scale does not reach the next layer (batch normalisation follows, so
-        that it has no effect), or not as a factor (a sigmoid, or a sum with what is not scaled alike).
+        that it has no effect), or not as a factor of each channel (a sigmoid, a sum with what is not scaled alike, a
+        join along another axis than the channels, a dense layer with flatten=False, which reads no channels); or a
+        parameter of the layer, or of one that it leads to, is used more than once.
 
     Source: algorithm 2.
     Differs: the document undoes r_k in the layer above, by dividing its weights. But a layer whose weights are
@@ -138,13 +153,15 @@ def initialise_between(
         W the factors (2, 1/2, 1/2), and the rates, being divided by the squares of these, (1, 4, 1); scaling alone
         gives the factors (2, 1, 1/2) and the rates (1, 1, 1), and since the product of all r_k is 1, the output is
         the same once the biases are scaled by what has come from below. Where a path does not meet every layer, C~ is
-        the mean for which the output stays the same. Since r_k divides the rate of layer k by r_k^2, a round takes a
-        share alpha of every difference of log C~, and c rounds leave (1 - alpha)^c of it: they are taken together, and
-        the rates are measured at the beginning and after half of the rounds. Local response normalisation is taken for
-        homogeneous, as in the document, which it is for small numbers alone: on photos, after Algorithm 1, the outputs
-        of CaffeNet and GoogLeNet end up half as large, and are others. Of several outputs each last layer takes what
-        keeps its own, and no factors make its rate that of the others too: of GoogLeNet with auxiliary classifiers the
-        last layer of the first ends about 100 times as fast as the layers before it (8 drawn images, Gaussian).
+        the mean for which the output stays the same. A weight that is used twice, of which the document has none,
+        could undo one factor and not two: it is left as it is, with what leads to it. Since r_k divides the rate of
+        layer k by r_k^2, a round takes a share alpha of every difference of log C~, and c rounds leave (1 - alpha)^c
+        of it: they are taken together, and the rates are measured at the beginning and after half of the rounds. Local
+        response normalisation is taken for homogeneous, as in the document, which it is for small numbers alone: on
+        photos, after Algorithm 1, the outputs of CaffeNet and GoogLeNet end up half as large, and are others. Of
+        several outputs each last layer takes what keeps its own, and no factors make its rate that of the others too:
+        of GoogLeNet with auxiliary classifiers the last layer of the first ends about 100 times as fast as the layers
+        before it (8 drawn images, Gaussian).
     """
     scaling = Scaling(graph, chunks[0].shape)
     left = [node.path for k, node in graph.affine() if k not in scaling.free]
@@ -191,12 +208,8 @@ class Scaling:
     def __init__(self, graph: Graph, shape: tuple[int, ...]):
         self.graph = graph
         self._lrn = graph.prefixes(LRN)
-        self._channels = graph.channels(shape[1])
-        self._readers: dict[int, list[int]] = {}
-        for k, node in enumerate(graph.nodes):
-            for j, _ in node.inputs:
-                self._readers.setdefault(j, []).append(k)
-        self._own = {k for k, _ in graph.affine()}
+        self._shapes = graph.shapes(shape)
+        self._own = {k for k, _ in graph.affine() if self._undoes(k)}
         ends = {k: self._ends(k) for k in self._own}
         self.free = {k for k in self._own if ends[k] <= self._own | {_OUTPUT}}
         self.last = {k for k in self._own if _OUTPUT in ends[k]}
@@ -210,19 +223,21 @@ class Scaling:
         """By how much the input's channels and the output of each affine layer grow, for factors of its weights."""
         layers: dict[int, tuple[np.ndarray, float]] = {}
         scales: dict[int, np.ndarray] = {}  # node -> by how much each channel of its output has grown
+
+        def growth(source: tuple[int, int]) -> np.ndarray:
+            return scales.get(source[0], np.ones(math.prod(self._shapes[source][1:2])))
+
         for k, node in enumerate(self.graph.nodes):
-            below = scales.get(node.inputs[0][0]) if node.inputs else None
-            if below is None:
-                below = np.ones(self._channels.get(node.inputs[0][0], 1) if node.inputs else 1)
             if k in self._own:
+                below = growth(node.inputs[0])
                 free = k in self.free and k not in self.last
                 above = factors.get(k, 1.0) * float(np.exp(np.log(below).mean())) if free else 1.0
                 layers[k] = below, above
-                scales[k] = np.full(self._channels[k], above)
-            elif node.kind in ("Concat", "concat"):
-                scales[k] = np.concatenate([scales.get(j, np.ones(self._channels.get(j, 1))) for j, _ in node.inputs])
-            elif node.kind != "null" and self._passes(node):
-                scales[k] = below
+                scales[k] = np.full(self._shapes[k, 0][1], above)
+            elif node.kind != "null" and self._passes(k):
+                sources = node.inputs if node.kind in _CONCAT else node.inputs[:1]
+                below = np.concatenate([growth(source) for source in sources])
+                scales[k] = np.repeat(below, self._shapes[k, 0][1] // len(below)) if node.kind in _FLATTEN else below
         return layers
 
     def _rescale(self, node: Node, below: np.ndarray, above: float) -> None:
@@ -239,13 +254,22 @@ class Scaling:
         if bias is not None:
             bias.set_data(bias.list_data()[0] * above)
 
-    def _passes(self, node: Node) -> bool:
+    def _undoes(self, k: int) -> bool:
+        """Whether affine layer k can undo what its input has grown by, with no effect elsewhere."""
+        of_places = self.graph.nodes[k].kind == "FullyConnected" and len(self._shapes[k, 0]) > 2  # flatten=False
+        return self.graph.owns(k) and not of_places
+
+    def _passes(self, k: int) -> bool:
         """Whether a channel of the operator's output grows as that of its first input; of Concat, of all."""
+        node = self.graph.nodes[k]
         if node.kind in ("Activation", "LeakyReLU"):
             return node.attributes.get("act_type") in ("relu", "leaky", "prelu")
         if node.kind == "Pooling":
-            return node.attributes.get("pool_type", "max") in ("max", "avg")
-        return node.kind in {*_HOMOGENEOUS, "Concat", "concat"} or node.name.startswith(self._lrn)
+            by_channel = node.attributes.get("layout", "NCHW")[1] == "C"
+            return by_channel and node.attributes.get("pool_type", "max") in ("max", "avg")
+        if node.kind in _CONCAT:
+            return int(node.attributes.get("dim", 1)) % len(self._shapes[k, 0]) == 1
+        return node.kind in _HOMOGENEOUS or node.name.startswith(self._lrn)
 
     def _ends(self, k: int) -> set[int]:
         """The operators that the scale of node k's output gets to: affine layers, others, _OUTPUT of the network."""
@@ -257,8 +281,8 @@ class Scaling:
             seen.add(j)
             if any(j == head for head, _ in self.graph.heads):
                 found.add(_OUTPUT)
-            for reader in self._readers.get(j, []):
-                if self._passes(self.graph.nodes[reader]):
+            for reader in self.graph.readers.get(j, []):
+                if self._passes(reader):
                     waiting.append(reader)
                 else:
                     found.add(reader)

@@ -20,7 +20,7 @@ from mxnet.ndarray.register import _imperative_invoke
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.moves import moved
-from model_zoo.graph import LAYERS, place, places, trace
+from model_zoo.graph import LAYERS, operators, place, places, trace
 
 _CASTS = ("amp_cast", "amp_multicast")
 Chunks = list  # of NDArrays, the sample's images in parts: (n, ...) each
@@ -54,6 +54,9 @@ class Graph:
     Args:
         net: a network with parameters of known shape.
 
+    Attributes:
+        readers: index of a node -> indices of the operators that use what it gives, once for each use.
+
     Raises:
         Refused: it cannot be traced (a part of it is no HybridBlock, or it decides by its input's values).
     """
@@ -62,12 +65,12 @@ class Graph:
         self.parameters = {parameter.name: parameter for parameter in net.collect_params().values()}
         self.context = next((parameter.list_ctx()[0] for parameter in self.parameters.values()), mx.cpu())
         try:
-            symbol = trace(net)
+            self._symbol = trace(net)
         except Exception as error:  # whatever a user's own block does with a symbol
             why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise Refused(f"the network cannot be traced ({why}): it has to be a HybridBlock of HybridBlocks") from None
         self._net = net
-        graph, prefixes = json.loads(symbol.tojson()), places(net)
+        graph, prefixes = json.loads(self._symbol.tojson()), places(net)
         nodes = (
             Node(node["name"], node["op"], node.get("attrs", {}), tuple((j, k) for j, k, *_ in node["inputs"]), "")
             for node in graph["nodes"]
@@ -76,6 +79,10 @@ class Graph:
         self.nodes = [dataclasses.replace(node, inputs=tuple(map(self._uncast, node.inputs))) for node in self.nodes]
         self.nodes = [_of_one_rank(node) for node in self.nodes]
         self.heads = [self._uncast((j, k)) for j, k, *_ in graph["heads"]]
+        self.readers: dict[int, list[int]] = {}
+        for k, node in enumerate(self.nodes):
+            for j, _ in node.inputs if node.kind not in _CASTS else ():
+                self.readers.setdefault(j, []).append(k)
 
     def _uncast(self, source: tuple[int, int]) -> tuple[int, int]:
         """What mixed precision casts: here all is computed in the precision of the parameters."""
@@ -91,42 +98,47 @@ class Graph:
         source = self.nodes[node.inputs[position][0]]
         return self.parameters.get(source.name) if source.kind == "null" else None
 
+    def _weight(self, node: Node) -> mx.gluon.Parameter | None:
+        """Of an affine layer its weight; None: it is another operator, or the weight is computed."""
+        return self.parameter(node, 1) if node.is_affine else None
+
     def affine(self) -> Iterator[tuple[int, Node]]:
         """The affine layers that have a weight of their own, in order; of one that is used twice the first use."""
         seen = set()
         for k, node in enumerate(self.nodes):
-            weight = self.parameter(node, 1) if node.is_affine else None
+            weight = self._weight(node)
             if weight is not None and weight.name not in seen:
                 seen.add(weight.name)
                 yield k, node
 
+    def owns(self, k: int) -> bool:
+        """Whether weight and bias of affine layer k are parameters that nothing else uses, nor the layer again."""
+        return all(
+            self.nodes[j].name in self.parameters and len(self.readers[j]) == 1 for j, _ in self.nodes[k].inputs[1:]
+        )
+
     def last(self) -> list[Node]:
         """The affine layers that no other one comes after, on the way to an output of the network."""
-        own, found = dict(self.affine()), {}
+        first, found = {self._weight(node).name: k for k, node in self.affine()}, set()
         waiting, seen = [head for head, _ in self.heads], set()
         while waiting:
             k = waiting.pop()
-            if k in own:
-                found[k] = own[k]
+            weight = self._weight(self.nodes[k])
+            if weight is not None:
+                found.add(first[weight.name])
             elif k not in seen:
                 seen.add(k)
                 waiting += [j for j, _ in self.nodes[k].inputs]
-        return [found[k] for k in sorted(found)]
+        return [self.nodes[k] for k in sorted(found)]
 
-    def channels(self, images: int) -> dict[int, int]:
-        """How many channels the output of each node has. Args: images: of what goes in."""
-        found: dict[int, int] = {}
+    def shapes(self, images: tuple[int, ...]) -> dict[tuple[int, int], tuple[int, ...]]:
+        """The shape of each output (index of a node, which of its outputs). Args: images: the shape of what goes in."""
+        computed, found = iter(operators(self._symbol, images)), {}
         for k, node in enumerate(self.nodes):
-            weight = self.parameter(node, 1) if node.is_affine or node.kind == "BatchNorm" else None
-            if weight is not None:
-                groups = int(node.attributes.get("num_group", 1)) if node.kind == "Deconvolution" else 0
-                found[k] = weight.shape[1] * groups if groups else weight.shape[0]
-            elif node.kind in ("Concat", "concat"):
-                found[k] = sum(found[j] for j, _ in node.inputs)
-            elif node.name == "data" or not node.inputs:
-                found[k] = images if node.name == "data" else 1
+            if node.kind == "null":
+                found[k, 0] = images if node.name == "data" else self.parameters[node.name].shape
             else:
-                found[k] = found[node.inputs[0][0]]
+                found |= {(k, j): shape for j, shape in enumerate(next(computed).outputs)}
         return found
 
     def prefixes(self, kind: type) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ def initialise_within(
         tell: gets a line about each layer.
 
     Source: algorithm 1 and section 3.3.
+    Differs: a layer that is used more than once, of which the document has none, is set where it is used first.
     """
     names = [node.path for _, node in graph.affine()]
     done = iter(range(1, len(names) + 1))
@@ -48,7 +49,8 @@ def initialise_within(
             bias.set_data(mx.nd.zeros(bias.shape, dtype=bias.dtype))
         if scale:
             outputs = graph.compute(node, [inputs, weight] + ([bias] if bias is not None else []))[0]
-            notes += _scale(weight, bias, *moments(outputs), beta)
+            axis = -1 if node.kind == "FullyConnected" else 1  # of the channels
+            notes += _scale(weight, bias, *moments(outputs, axis), beta)
         tell(f"{next(done)} of {len(names)}: {node.path} {', '.join(notes)}")
 
     graph.run(chunks, reached)

@@ -17,7 +17,7 @@ from gluon_tricks.data.augment import normalised
 from gluon_tricks.data.crop import centre_crop
 from gluon_tricks.data.encoding import NoImage
 from gluon_tricks.inside.chain import Chain
-from gluon_tricks.networks.load import Trained, open_classifier, require_classifier
+from gluon_tricks.networks.load import Trained, open_classifier, require_classifier, require_finite_parameters
 from gluon_tricks.networks.of_recipe import parameters_by_name, require_images, restore_plain_layout
 from gluon_tricks.tasks.classification.auxiliary import own
 from gluon_tricks.tasks.classification.evaluation_set import open_evaluation_set
@@ -152,15 +152,14 @@ def open_viewed(
 
 
 def _require_numbers(net: Classifier, source: str | os.PathLike) -> None:
-    """Refuses parameters that are not there, not float32, or no numbers: relu and max would pass over those."""
+    """Refuses parameters that are not there, not float32, or no numbers."""
     for name, parameter in parameters_by_name(net).items():
         if parameter._data is None:
             raise Refused(f"{source} has no parameters yet ({name}): train it, or load some with pretrained=")
         if np.dtype(parameter.dtype) != np.float32:
             kind = np.dtype(parameter.dtype).name
             raise Refused(f"{source} has {kind} parameters: save it and name the file, which is read as float32")
-        if not np.isfinite(parameter.list_data()[0].asnumpy()).all():
-            raise Refused(f"{source} holds NaN or infinity in {name}: it is of a training that diverged, name another")
+    require_finite_parameters(net, source)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -169,10 +169,15 @@ def read_checkpoint(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str
     Raises:
         Refused: not a whole checkpoint of this project.
     """
+    return parse_checkpoint(checkpoint_bytes(path), path)
+
+
+def checkpoint_bytes(path: pathlib.Path) -> bytes:
+    """What parse_checkpoint takes. Raises Refused: the file cannot be read."""
     try:
-        return parse_checkpoint(read_bytes(path, PARAMETER_BYTES), path)
+        return read_bytes(path, PARAMETER_BYTES)
     except OSError as error:
-        raise Refused(f"{path} cannot be read ({error.strerror}): use another checkpoint") from error
+        raise Refused(f"{path} cannot be read ({error.strerror}): use an older checkpoint, or start anew") from error
 
 
 def parse_checkpoint(data: bytes, path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

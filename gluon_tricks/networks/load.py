@@ -16,7 +16,7 @@ from gluon_tricks.core.reading import expanded
 from gluon_tricks.data.class_names import names_of_run, training_names
 from gluon_tricks.networks.checkpoint import is_checkpoint, list_checkpoints, named, part_of_run, read_checkpoint
 from gluon_tricks.networks.normalisation import alike, by_pixels, read_mean_image, require_alike
-from gluon_tricks.networks.of_recipe import network_keywords, restored_classifier
+from gluon_tricks.networks.of_recipe import network_keywords, parameters_by_name, restored_classifier
 from gluon_tricks.networks.source import is_at_hub, is_there, name_and_tag
 from gluon_tricks.recipes.kinds import read_recipe, recipe_from_json
 from gluon_tricks.recipes.recipe import Recipe
@@ -181,9 +181,17 @@ def _open_file(
     else:
         net = load_model(path, model or None, classes, contexts)
     _check_agrees(run_or_file, net, recipe, model, classes)
+    require_finite_parameters(net, run_or_file)
     if recipe and not recipe.based and not file_beside(path):
         net.preprocessing = _preprocessing(recipe, path)
     return net, recipe, None if graph or arrays is not None else path
+
+
+def require_finite_parameters(net: mx.gluon.Block, source: str | os.PathLike) -> None:
+    """Refuses parameters that are no numbers: relu and max pass over those, so that the outputs need not show it."""
+    for name, parameter in parameters_by_name(net).items():
+        if not np.isfinite(parameter.list_data()[0].asnumpy().astype("float32", copy=False)).all():
+            raise Refused(f"{source} holds NaN or infinity in {name}: it is of a training that diverged, name another")
 
 
 def _refuse_exported(path: pathlib.Path) -> None:

@@ -59,7 +59,10 @@ class Cell:
 
     def metrics(self) -> list[dict[str, float]]:
         """A row per finished epoch. Raises Refused for a damaged file."""
-        return read_metrics(self.folder)
+        try:
+            return read_metrics(self.folder)
+        except Refused as error:
+            raise Refused(f"{error}: move {self.folder} away, and it is run again") from None
 
     def stored(self) -> Settings | None:
         """What it was trained by, of an older version's with today's defaults; None before it has begun."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.reading import TOLD_BYTES, read_text
+from gluon_tricks.core.reading import TOLD_BYTES, Unreadable, read_text
 from gluon_tricks.core.wording import quoted
 
 
@@ -29,8 +29,10 @@ def read_metrics(folder: pathlib.Path) -> list[dict[str, float]]:
     try:
         rows = csv.DictReader(io.StringIO(read_text(path, TOLD_BYTES), newline=""))
         return [{name: _number(value) for name, value in row.items()} for row in rows]
+    except Unreadable:
+        raise
     except (ValueError, TypeError) as error:
-        raise Refused(f"{path} is damaged ({error}): move {folder} away, and it is run again") from None
+        raise Refused(f"{path} is damaged ({error})") from None
 
 
 def _number(text: str) -> float:

@@ -6,15 +6,21 @@ import collections
 import math
 import statistics
 
+import mxnet as mx
+import numpy as np
+
 from gluon_tricks.networks.checkpoint import Progress
+from gluon_tricks.networks.of_recipe import parameters_by_name
+from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.settings import Settings
 
 _WINDOW, _ENOUGH = 200, 20  # losses that the median is of, and how many it takes
+_BEGINNING = 10  # until then so many times the first loss, or that of chance, stand for the median
 _LEARNT = 0.01  # nats: a smaller median says that all has been learnt, and its multiples are small too
 
 
 class Diverged(RuntimeError):
-    """The loss is not finite, or has been far over its running median for a while.
+    """The loss or a parameter is not finite, or the loss has been far over its running median for a while.
 
     Args:
         step: after whose update it was seen first; checkpoints from then on are suspect.
@@ -46,14 +52,15 @@ class Watch:
             self._least *= trick.least_weight(recipe.classes)
         seen = progress or Progress()
         self._losses, self._high = collections.deque(seen.losses, maxlen=_WINDOW), seen.high_losses
+        self._chance = math.log(recipe.classes or 1)
 
     def look(self, step: int, loss: float) -> None:
         """Raises Diverged."""
         if not math.isfinite(loss):
             raise Diverged(step, f"the loss of step {step} is {loss}")
         loss -= self._least
-        median = statistics.median(self._losses) if len(self._losses) >= _ENOUGH else math.inf
-        if loss <= self._factor * max(median, _LEARNT):
+        most, words = self._most(loss)
+        if loss <= most:
             self._high = 0
             self._losses.append(loss)
             return
@@ -62,10 +69,28 @@ class Watch:
             less = f", less the {self._least:.3g} that no network gets below," if self._least else ""
             raise Diverged(
                 step - self._high + 1,
-                f"the loss{less} has been over {self._factor:g} times its median of {median:.3g} for {self._high} "
-                f"steps up to {step} ({loss:.3g})",
+                f"the loss{less} has been over {words} for {self._high} steps up to {step} ({loss:.3g})",
             )
+
+    def _most(self, loss: float) -> tuple[float, str]:
+        """What a loss may be now, and that in words; at the beginning more, as untrained networks leap."""
+        if len(self._losses) >= _ENOUGH:
+            median = statistics.median(self._losses)
+            return self._factor * max(median, _LEARNT), f"{self._factor:g} times its median of {median:.3g}"
+        first, times = max(self._losses[0] if self._losses else loss, self._chance), _BEGINNING * self._factor
+        return times * max(first, _LEARNT), f"{times:g} times that of the beginning, {first:.3g},"
 
     def record(self, progress: Progress) -> None:
         """Puts what it has seen where a checkpoint takes it from."""
         progress.losses, progress.high_losses = [*self._losses], self._high
+
+
+def require_finite(net: mx.gluon.Block, step: int) -> None:
+    """Raises Diverged, on every rank, if a parameter of one is not finite after a step.
+
+    The loss need not show it: a relu makes 0 of NaN.
+    """
+    arrays = ((name, p.list_data()[0].asnumpy()) for name, p in parameters_by_name(net).items())
+    odd = next((name for name, array in arrays if not np.isfinite(array.astype("float32")).all()), "")
+    if distributed.agree(bool(odd)):
+        raise Diverged(step + 1, f"{odd or 'a parameter of another rank'} is not finite after step {step}")

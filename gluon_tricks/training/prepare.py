@@ -9,7 +9,6 @@ import mxnet as mx
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import write_text
-from gluon_tricks.core.reading import PARAMETER_BYTES, read_bytes
 from gluon_tricks.core.wording import plural
 from gluon_tricks.machine.devices import choose_contexts, choose_precision, require_usable, start_precision
 from gluon_tricks.networks import checkpoint
@@ -142,7 +141,7 @@ def _resume(job: Job) -> tuple[str, int]:
     if distributed.rank() == 0:
         checkpoint.remove_leftovers(job.journal.folder)
         saved = checkpoint.list_checkpoints(folder) if job.options.resume else []
-        name, data = (saved[-1].name, read_bytes(saved[-1], PARAMETER_BYTES)) if saved else ("", b"")
+        name, data = (saved[-1].name, checkpoint.checkpoint_bytes(saved[-1])) if saved else ("", b"")
     name = distributed.broadcast(name.encode()).decode()
     if not name:
         broadcast_parameters(job.net)

@@ -13,6 +13,7 @@ import numpy as np
 from gluon_tricks.networks.of_recipe import restore_plain_layout
 from gluon_tricks.networks.statistics import average_statistics
 from gluon_tricks.ranks import distributed, heartbeat
+from gluon_tricks.training.divergence import require_finite
 from gluon_tricks.training.job import Job
 from gluon_tricks.training.rounds import seed_network
 
@@ -63,12 +64,14 @@ class Steps:
         if every and job.progress.step % every == 0:
             self._settle()
             self._stop_if_asked()
+            require_finite(job.net, job.progress.step)
             job.checkpoint()
 
     def __exit__(self, kind, error, trace) -> None:
         if kind is None:
             self._settle()
             average_statistics(self._job.net)
+            require_finite(self._job.net, self._job.progress.step)
             self._job.average.settle()
             self._stop_if_asked()
 

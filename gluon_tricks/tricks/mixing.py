@@ -8,6 +8,7 @@ import mxnet as mx
 import numpy as np
 
 from gluon_tricks.core.bounds import within
+from gluon_tricks.core.wording import plural
 from gluon_tricks.tricks.base import StepContext, Trick, require
 
 
@@ -40,8 +41,9 @@ class Mixing(Trick):
         return "mixing"
 
     def doubt(self, epochs: int) -> str:
-        off = f"is off in the last {self.off_epochs} epochs: it has no effect, as the run ends at epoch {epochs}"
-        return f"{self.label()} {off}" if self.off_epochs >= epochs else ""
+        off = f"is off in the last {plural(self.off_epochs, 'epoch')}"
+        no_effect = f"{self.label()} {off}: it has no effect, as the run ends at epoch {epochs}"
+        return no_effect if self.off_epochs >= epochs else ""
 
     def batch(self, images, target, step: StepContext):
         if self.alpha == 0 or step.epoch >= step.plan.epochs - self.off_epochs:

@@ -51,12 +51,9 @@ class Plateau(Decay):
         return 1.0  # of the step alone; see lr_factor
 
     def doubt(self, epochs: int) -> str:
-        if self.drops and self.patience < epochs:
-            return ""
-        return (
-            f"plateau with a patience of {self.patience} epochs and {self.drops} drops: the rate never falls in "
-            f"{plural(epochs, 'epoch')}"
-        )
+        least = self.patience + 2  # the first epoch is a new best, and what follows from the last one comes too late
+        line = f"plateau with a patience of {plural(self.patience, 'epoch')}: it has no effect in fewer than {least}"
+        return f"{line}, and the run has {epochs}" if epochs < least else ""
 
     def lr_factor(self, errors: Sequence[float]) -> float:
         return self.by ** min(self._plateaus(errors), self.drops)

@@ -4,6 +4,7 @@ import json
 import os
 
 import cv2
+import mxnet as mx
 import numpy as np
 import pytest
 
@@ -21,8 +22,11 @@ from gluon_tricks.data.sources import read_classes
 from gluon_tricks.networks import checkpoint
 from gluon_tricks.paper.cells import Cell
 from gluon_tricks.recipes.kinds import read_recipe
+from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.trained.load import open_network
 from gluon_tricks.trained.prediction_files import read_photo
+from gluon_tricks.training.job import Options
+from gluon_tricks.training.loop import train_and_evaluate
 from model_zoo import described, formats, published, symbols, torch_files
 
 PIPE, DEVICE, FOLDER, NOWHERE, LARGE = (
@@ -96,6 +100,20 @@ def test_a_run_with_something_else_in_it(hostile):
     (path.parent / "why.failed").symlink_to(path)
     with pytest.raises(Refused, match=reason):
         Cell("x", type("R", (), {"epochs": 1}), path.parent / "why").state()
+
+
+def test_a_newest_checkpoint_that_is_something_else(hostile, tiny_records):
+    """A run does not go on from it: nothing could not be written, and doing the same again would not help."""
+    path, reason = hostile
+    checkpoints = path.parent / "run" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "step-000000004.safetensors").symlink_to(path)
+    train, val = ((str(tiny_records / f"{split}.rec"),) for split in ("train", "val"))
+    recipe = Recipe(model="cifar_resnet20_v1", data="records", train=train, val=val, input_size=32, batch_size=8)
+    (path.parent / "run" / "recipe.json").write_text(json.dumps(recipe.to_json()))
+    with pytest.raises(Refused, match=rf"step-000000004.* cannot be read \({reason}.*: use an older") as error:
+        train_and_evaluate(recipe, path.parent / "run", Options(contexts=[mx.cpu()], resume=True))
+    assert not isinstance(error.value, OSError)
 
 
 def test_images_and_masks(hostile):

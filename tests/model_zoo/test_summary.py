@@ -1,11 +1,13 @@
 import json
 
 import gluoncv
+import mxnet as mx
 import pytest
 from mxnet.gluon import nn
 
 from gluon_tricks.core.errors import Refused
 from model_zoo import get_model, summary
+from model_zoo.graph import operators
 from model_zoo.summary import human, main, paper_table, summarise
 
 
@@ -169,3 +171,10 @@ def test_one_thing_at_a_time(arguments, capsys):
     with pytest.raises(SystemExit):
         main(arguments)
     assert "give a model, or --table1 or --table5" in capsys.readouterr().err
+
+
+def test_the_casts_of_mixed_precision_are_no_operators():
+    images = mx.sym.amp_cast(mx.sym.Variable("data"), dtype="float16")
+    symbol = mx.sym.Activation(mx.sym.FullyConnected(images, num_hidden=3), act_type="relu")
+    found = [(operator.kind, operator.outputs) for operator in operators(symbol, (2, 5))]
+    assert found == [("FullyConnected", ((2, 3),)), ("Activation", ((2, 3),))]

@@ -447,6 +447,9 @@ def test_refused_before_anything_is_written(classifier, detector, photos, tmp_pa
     (tmp_path / "runs" / "shapes-1").mkdir(parents=True)
     (tmp_path / "runs" / "shapes-1" / "recipe.json").touch()
     planted([np.nan, 0]).save_parameters(str(tmp_path / "nan.params"))
+    huge = planted([0, 0])
+    huge.stage3[2].bn2.beta.set_data(mx.nd.full((64,), 3e38))  # their mean is infinite, and 0 times it no number
+    huge.save_parameters(str(tmp_path / "huge.params"))
     wide, run = photos / "wide.png", ("--params", classifier)
     for words, message in (
         ((tmp_path / "none", *run), "its ending or its first bytes\n"),
@@ -458,14 +461,15 @@ def test_refused_before_anything_is_written(classifier, detector, photos, tmp_pa
         ((wide, *run, "--multi-scale"), "--multi-scale is for segmenters, and"),
         ((wide, *run, "--scales", "20"), "sees crops of 24 px, which are larger than images of 20 px"),
         ((wide, *run, "--crops", 5, "--dense"), "--dense looks at whole images, which have no 5 crops"),
-        ((wide, *run, "--params", tmp_path / "nan.params", "--model", "cifar_resnet20_v1"), "has 4, "),
+        ((wide, *run, "--params", tmp_path / "huge.params", "--model", "cifar_resnet20_v1"), "has 4, "),
         ((wide, "--params", detector, "--crops", 10), "--crops is for classifiers, and"),
         ((wide, "--params", detector, "--params", detector), "an ensemble is for classifiers, and"),
         ((wide, *run, "--params", detector), "is a run of detection, and this is for classifiers"),
         ((wide, *run, "--out", photos), "is where images lie"),
         ((wide, "--params", tmp_path / "no-run"), "there is no run or file"),
         ((wide, "--params", tmp_path / "none"), "holds neither final.params nor a checkpoint"),
-        ((wide, "--params", tmp_path / "nan.params", "--model", "cifar_resnet20_v1"), "the network gives no numbers"),
+        ((wide, "--params", tmp_path / "nan.params", "--model", "cifar_resnet20_v1"), "holds NaN or infinity in head."),
+        ((wide, "--params", tmp_path / "huge.params", "--model", "cifar_resnet20_v1"), "the network gives no numbers"),
     ):
         lines, errors = predicted(capsys, "--out", tmp_path / "out", *words, code=2)
         assert not lines and errors.startswith("refused: ") and errors.count("\n") == 1 and message in errors

@@ -1,6 +1,7 @@
 """A run's folder may be anybody's: whatever is wrong with its files is one sentence, and no name leaves its place."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -129,7 +130,11 @@ def test_what_is_no_run(made, tmp_path, capsys):
     (one.folder / "metrics.csv").write_text("epoch,train_loss\n1,2\n")
     assert "metrics.csv is damaged: it has no column lr" in refused(capsys, one.folder)
     (one.folder / "metrics.csv").write_text("epoch\n1,2\n")
-    assert "metrics.csv is damaged" in refused(capsys, one.folder)
+    said = refused(capsys, one.folder)
+    assert "metrics.csv is damaged" in said and "run again" not in said  # which a report does not
+    (one.folder / "metrics.csv").unlink()
+    os.mkfifo(one.folder / "metrics.csv")
+    assert "metrics.csv cannot be read: it is a pipe" in refused(capsys, one.folder)
 
 
 def test_runs_that_cannot_be_compared(made, tmp_path, capsys):

@@ -5,6 +5,7 @@ import json
 import math
 
 import mxnet as mx
+import numpy as np
 import pytest
 
 from gluon_tricks.core.errors import Refused
@@ -39,9 +40,20 @@ def test_a_high_loss_is_seen_when_it_stays():
     assert found.value.step == 31
     watched([2.0] * 30 + [6.1] * 19 + [2.0] + [6.1] * 19)  # never 20 in a row
     watched([2.0] * 30 + [6.0] * 100)  # not over
-    watched([2.0] * 9 + [100.0] * 100)  # 9 losses are too few for a median
+    watched([2.0] * 9 + [60.0] * 100)  # 9 losses are too few for a median
     with pytest.raises(Diverged):
         watched([2.0] * 30 + [4.1] * 5, divergence_factor=2.0, divergence_steps=5)
+
+
+def test_what_explodes_in_the_first_steps_is_seen():
+    """Up to 30 times the first loss or ln K, for networks leap at the beginning; 3 ln 1000 = 20.7."""
+    with pytest.raises(Diverged, match="over 30 times that of the beginning, 2, for 20 steps up to 21") as found:
+        watched([2.0] + [61.0] * 20)
+    assert found.value.step == 2
+    watched([2.0, *[1e9] * 19, 2.0] * 10)  # never 20 in a row
+    watched([0.001] + [207.0] * 20, classes=1000)  # what it starts from had learnt all
+    with pytest.raises(Diverged):
+        watched([0.001] + [208.0] * 20, classes=1000)
 
 
 def test_a_network_that_has_learnt_all_does_not_diverge():
@@ -193,6 +205,28 @@ def test_a_checkpoint_with_nan_is_passed_over(recipe, tmp_path, monkeypatch):
     loop.train_and_evaluate(recipe, tmp_path / "run", Options(contexts=[mx.cpu()], should_stop=stop))
     (back,) = events(tmp_path / "run", "rollback")
     assert broken == [13] and back["step"] == 12
+
+
+@pytest.mark.parametrize("checkpoint_steps", [0, 1])
+def test_a_parameter_that_is_not_finite_is_seen_where_the_losses_stay_finite(
+    checkpoint_steps, recipe, tmp_path, monkeypatch
+):
+    """A relu makes 0 of NaN. Seen at the end of the epoch, or before a checkpoint would keep it."""
+    steps, step = iter(range(1, 1000)), loop.train_step
+
+    def poisoned(job, batch):
+        if next(steps) == 9:
+            weight = job.net.stem[0].weight
+            weight.set_data(weight.data() * math.nan)
+        return step(job, batch)
+
+    monkeypatch.setattr(loop, "train_step", poisoned)
+    options = Options(contexts=[mx.cpu()], checkpoint_steps=checkpoint_steps)
+    loop.train_and_evaluate(recipe.set(epochs=2), tmp_path / "run", options)
+    (back,) = events(tmp_path / "run", "rollback")
+    assert (back["seen_at"], back["step"]) == ((10, 8) if checkpoint_steps else (13, 6))
+    assert "is not finite after step" in back["reason"] and "nan" not in (tmp_path / "run" / "metrics.csv").read_text()
+    assert all(np.isfinite(p.asnumpy()).all() for p in mx.nd.load(str(tmp_path / "run" / "final.params")).values())
 
 
 def test_in_float16_the_loss_scale_is_lowered(recipe, tmp_path):

@@ -147,4 +147,5 @@ def test_what_has_no_effect_is_told():
         "cut_mix is off in the last 10 epochs: it has no effect, as the run ends at epoch 10"
     )
     assert MixupOrCutMix(off_epochs=3).doubt(3).startswith("mixup_or_cut_mix is off in the last 3 epochs")
+    assert CutMix(off_epochs=1).doubt(1).startswith("cut_mix is off in the last 1 epoch: ")
     assert CutMix(off_epochs=9).doubt(10) == MixupOrCutMix(off_epochs=2).doubt(3) == ""

@@ -78,9 +78,17 @@ def test_numbers_that_make_no_sense(numbers, says):
         Recipe(tricks=(Plateau(**numbers),))
 
 
-def test_a_doubt_where_it_can_have_no_effect():
-    assert "plateau with a patience of 5 epochs and 3 drops: the rate never falls in 5 epochs" == Plateau().doubt(5)
-    assert Plateau().doubt(6) == ""
+@pytest.mark.parametrize("drops", [0, 1, 3])
+@pytest.mark.parametrize("patience, says, least", [(1, "1 epoch", 3), (5, "5 epochs", 7)])
+def test_a_doubt_where_it_can_have_no_effect(drops, patience, says, least):
+    """Of errors of which none is better than the first: is there an epoch of another rate, or one that is left out?"""
+    trick = Plateau(patience=patience, drops=drops)
+    for epochs in range(1, 10):
+        before_last = [0.5] * (epochs - 1)
+        effect = rates(trick, before_last)[-1] < 1 or trick.ends(before_last)
+        assert bool(trick.doubt(epochs)) != effect
+    line = f"plateau with a patience of {says}: it has no effect in fewer than {least}, and the run has 2"
+    assert trick.doubt(2) == line
 
 
 def test_the_error_is_of_what_checkpoints_are_compared_by():
