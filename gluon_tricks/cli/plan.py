@@ -11,9 +11,11 @@ import mxnet as mx
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import one_line, plural
+from gluon_tricks.networks.parts import freeze, multiply_rates
+from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.registry import task_of
-from gluon_tricks.training.requirements import require_partners, require_splittable
+from gluon_tricks.training.requirements import require_one_device, require_partners, require_splittable
 
 _STEPS = 1000  # of an epoch: the rates at its ends do not depend on it, but for the last digits
 _MOST = 12  # rates that are told
@@ -23,24 +25,38 @@ def show(args: argparse.Namespace, recipe_from_flags: Callable) -> int:
     """Prints the recipe as JSON, which --recipe FILE takes, and on stderr its learning rates; returns the exit code.
 
     Args:
-        args, recipe_from_flags: as of training.train. --num-gpus are the devices that --batch-size is for; default: 1.
+        args, recipe_from_flags: as of training.train. The devices that --batch-size is for are the ranks, of which the
+            first one prints; without a launcher --num-gpus, or one.
 
     Raises:
         Refused: what a training would refuse before it looks at images.
     """
     if args.resume:
         raise Refused("--plan is for a new run: what a run was started with is in RUN/recipe.json")
-    devices = max(args.num_gpus or 1, 1)
+    distributed.start()
+    contexts = [mx.cpu(k) for k in range(1 if distributed.ranks() > 1 else args.num_gpus or 1)]
+    devices = len(contexts) * distributed.ranks()
     recipe, notes = recipe_from_flags(args, devices, None)
-    require_splittable(recipe, [mx.cpu(k) for k in range(devices)])
+    require_splittable(recipe, contexts)
+    require_one_device(recipe, contexts)
     require_partners(recipe, devices)
-    recipe.optimizer_and_numbers()  # refuses tricks that are not for the optimiser
+    _require_network(recipe)
     notes = [*notes, *task_of(recipe).told_of(recipe)]
+    if distributed.rank():
+        return 0
     found = {"mean": None} if getattr(recipe, "mean_of", "") else {}  # in the images, by a run
     print(json.dumps({**recipe.to_json(), **found}, indent=2), flush=True)
     for line in filter(None, (*notes, rates_in_words(recipe), recipe.sizes_in_words())):
         print(one_line(line), file=sys.stderr)
     return 0
+
+
+def _require_network(recipe: Settings) -> None:
+    """Refuses what the network is not made for; its parameters get no numbers."""
+    net = task_of(recipe).outline(recipe)
+    freeze(net, recipe.freeze)
+    multiply_rates(net, recipe.lr_mult)
+    recipe.optimizer_and_numbers()  # refuses tricks that are not for the optimiser
 
 
 def rates_in_words(recipe: Settings) -> str:

@@ -75,6 +75,12 @@ def _all_records(recipe: Recipe) -> tuple[Records, Records]:
     return Records(train), Records(val)
 
 
+def classes_known(recipe: Recipe) -> int | None:
+    """K, as far as a recipe says it before its records are there; None: it does not."""
+    drawn = shapes.CLASSES if recipe.data in shapes.DATA_SETS else ()
+    return recipe.classes or len(recipe.only_classes or recipe.photos.get("classes", ()) or drawn) or None
+
+
 def count_classes(train: Records, val: Records, expected: int | None) -> int:
     """K: as many as the recipe says, else the manifest, else the labels.
 

@@ -17,7 +17,7 @@ from gluon_tricks.data.class_names import names_of_run, training_names
 from gluon_tricks.networks.checkpoint import is_checkpoint, list_checkpoints, named, part_of_run, read_checkpoint
 from gluon_tricks.networks.normalisation import alike, by_pixels, read_mean_image, require_alike
 from gluon_tricks.networks.of_recipe import network_keywords, parameters_by_name, restored_classifier
-from gluon_tricks.networks.source import is_at_hub, is_there
+from gluon_tricks.networks.source import is_at_hub, is_there, name_and_tag
 from gluon_tricks.recipes.kinds import read_recipe, recipe_from_json
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
@@ -98,7 +98,7 @@ def open_with(
     if is_at_hub(source):
         path = hub.fetch(os.fspath(source), model or "")
     elif not is_there(source):
-        model, tag = _name_and_tag(str(source), model)
+        model, tag = name_and_tag(str(source), model)
         get_model(model)  # refuses a misspelt name before anything is asked of a server
         known, path = published.lookup(model, tag), published.fetch(model, tag)
     trained = Trained(*_open_file(restorer, path, model or "", classes, ctx), known)
@@ -125,7 +125,7 @@ def starting_point(source: str, model: str) -> str:
             raise Refused(f"{source} is a {said}, and the network is to be a {model}: use --model {said}")
         return hub.pinned(source)
     if not is_there(source):
-        return _name_and_tag(source, model)[1] or "true"
+        return name_and_tag(source, model)[1] or "true"
     path = _file_of(source)
     if path.name.endswith("-symbol.json"):
         raise Refused(_only_a_graph(path))
@@ -159,26 +159,6 @@ def _require_classifiers(recipe: Settings | None, source: str | os.PathLike, why
 def _only_a_graph(source: str | os.PathLike) -> str:
     parameters = str(source).replace("-symbol.json", "-0000.params")
     return f"{source} is an exported graph only: name its parameters, {parameters}, or the run"
-
-
-def _name_and_tag(source: str, model: str | None) -> tuple[str, str | None]:
-    """The published file that is meant: the network's name, and the tag, None for the default file."""
-    name, _, tag = source.partition("/")
-    if published.is_tag(tag.lower()) or (is_model(name) and not tag):
-        if model not in (None, name):
-            raise Refused(f"--model {model} contradicts {source}, which names a {name}: leave one out")
-        return name, tag.lower() or None
-    if is_model(name):
-        raise Refused(
-            f"there is no file {source}, and {tag!r} is no tag (8 hex digits); published tags of {name}: "
-            f"{published.tags(name)}"
-        )
-    word = source.lower()
-    if word != "true" and not published.is_tag(word):
-        raise Refused(f"there is no run or file {source}, and no published network of this name (NAME or NAME/TAG)")
-    if model is None:
-        raise Refused(f"{source!r} alone does not say which network's published file it is: name it with --model")
-    return model, None if word == "true" else word
 
 
 def _open_file(

@@ -131,7 +131,7 @@ def _group_norm(
 
 
 def require_images(
-    net: mx.gluon.HybridBlock, shape: tuple[int, int, int], context: mx.Context, to_train: bool = False,
+    net: mx.gluon.HybridBlock, shape: tuple[int, int, int], context: mx.Context | None, to_train: bool = False,
     number_bytes: int = 4, copies: int = 3,
 ) -> None:  # fmt: skip
     """Refuses images that a network cannot take, or that take more memory than its device has, before any is taken.
@@ -141,6 +141,7 @@ def require_images(
 
     Args:
         shape: how many images the device has at a time, their height and width, px.
+        context: the device; None: one of any memory.
         number_bytes: of a number in the network.
         copies: of Settings.copies, in training.
 
@@ -161,14 +162,18 @@ def require_images(
         )
 
 
-def _memory_of(context: mx.Context) -> int:
+def _memory_of(context: mx.Context | None) -> float:
+    if context is None:
+        return math.inf
     if context.device_type == "gpu":
         return mx.context.gpu_memory_info(context.device_id)[1]
     return doctor.whole_memory()
 
 
 def training_shape(recipe: Settings, contexts: Sequence[mx.Context], height: int, width: int) -> tuple[int, int, int]:
-    """What a device has at a time in training: images, height, width; several "CPUs" are one."""
+    """What a device has at a time in training: images, height, width; several "CPUs" are one. Of no device 1 image."""
+    if not contexts:
+        return 1, height, width
     devices = len(contexts) if contexts[0].device_type == "gpu" else 1
     rounds = recipe.rounds(len(contexts) * distributed.ranks())
     return recipe.batch_size // (distributed.ranks() * rounds * devices), height, width
@@ -183,28 +188,45 @@ def initialised_network(recipe: Recipe, contexts: Sequence[mx.Context]) -> mx.gl
     recipe = recipe.resolved()
     mx.random.seed(recipe.seed)
     net = untrained(recipe, pretrained=recipe.pretrained, ctx=list(contexts), to_train=True)
-    _require_size(net, recipe, contexts, recipe.training_sizes[-1])
+    _require_largest(net, recipe, contexts)
     chosen, heads = starts(recipe, net), net.output_parts if recipe.new_head else ()
     anew = {id(p) for name, p in parameters_by_name(net).items() if name.split(".")[0] in heads}
     for name, parameter in net.collect_params().items():
         if parameter._data is None or id(parameter) in anew:  # no file gave it, or not for these classes
             default = mx.init.MSRAPrelu()
             parameter.initialize(chosen[name], ctx=list(contexts), default_init=default, force_reinit=True)
+    _finish(net, recipe, contexts)
+    return net
+
+
+def outlined_network(recipe: Recipe) -> mx.gluon.HybridBlock:
+    """The same without parameters: their names and shapes, and what the tricks set of them.
+
+    Raises:
+        Refused: as of initialised_network, but for the memory of devices and the files that it starts from.
+    """
+    recipe = recipe.resolved()
+    net = untrained(recipe, to_train=True)
+    _require_largest(net, recipe, ())
+    _finish(net, recipe, ())
+    return net
+
+
+def _finish(net: mx.gluon.HybridBlock, recipe: Recipe, contexts: Sequence[mx.Context]) -> None:
+    """What follows from the shapes of the parameters: the sizes that the network takes, and what tricks change."""
     _materialise(net, recipe.input_size)
     for size in recipe.training_sizes if recipe.training_sizes != (recipe.input_size,) else ():
         _require_size(net, recipe, contexts, size)
-    if recipe.input_size > recipe.training_sizes[-1]:
-        require_images(net, training_shape(recipe, contexts, recipe.input_size, recipe.input_size), contexts[0])
     for trick in recipe.tricks:
         trick.after_initialize(net)
-    return net
 
 
 def _require_size(net: mx.gluon.HybridBlock, recipe: Recipe, contexts: Sequence[mx.Context], size: int) -> None:
     """Refuses training images of a size that the network cannot take, or that do not fit into the memory."""
     shape, number_bytes = training_shape(recipe, contexts, size, size), 4 if recipe.dtype == "float32" else 2
     try:
-        require_images(net, shape, contexts[0], to_train=True, number_bytes=number_bytes, copies=recipe.copies())
+        context = next(iter(contexts), None)
+        require_images(net, shape, context, to_train=True, number_bytes=number_bytes, copies=recipe.copies())
     except Refused as error:
         if size == recipe.input_size:
             raise
@@ -212,6 +234,14 @@ def _require_size(net: mx.gluon.HybridBlock, recipe: Recipe, contexts: Sequence[
             f"training images of {size} px, where the network is for {recipe.input_size} px: {error}; or leave out "
             "resizing and train_size"
         ) from None
+
+
+def _require_largest(net: mx.gluon.HybridBlock, recipe: Recipe, contexts: Sequence[mx.Context]) -> None:
+    """The same of the largest training images, and of those in use, before parameters get shapes by the latter."""
+    _require_size(net, recipe, contexts, recipe.training_sizes[-1])
+    if recipe.input_size != recipe.training_sizes[-1]:
+        shape = training_shape(recipe, contexts, recipe.input_size, recipe.input_size)
+        require_images(net, shape, next(iter(contexts), None))
 
 
 def input_dtype(precision: str) -> str:
@@ -227,9 +257,9 @@ def dtype_of(net: mx.gluon.HybridBlock) -> str:
 
 
 def _materialise(net: mx.gluon.HybridBlock, input_size: int) -> None:
-    """Gives parameters of deferred shape their data without a forward, which could change layout or statistics."""
+    """Gives all parameters their shapes and deferred data, by no forward, which could change layout or statistics."""
     parameters = net.collect_params().values()
-    if any(parameter._deferred_init for parameter in parameters):
+    if any(0 in parameter.shape for parameter in parameters):
         net.infer_shape(mx.nd.zeros((1, 3, input_size, input_size)))
         for parameter in parameters:
             parameter._finish_deferred_init()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import mxnet as mx
@@ -24,7 +25,7 @@ def freeze(net: mx.gluon.HybridBlock, patterns: Sequence[str]) -> str:
     learns any more. Their dropout drops nothing.
 
     Args:
-        net: initialised, before its first batch.
+        net: before its first batch.
         patterns: see `matching`.
 
     Returns: a line on what is frozen; "" without patterns.
@@ -158,4 +159,4 @@ def _forget_graph(block: mx.gluon.Block) -> None:
 
 
 def _millions(parameters) -> str:
-    return f"{sum(parameter.data(parameter.list_ctx()[0]).size for parameter in parameters) / 1e6:.3g}"
+    return f"{sum(math.prod(parameter.shape) for parameter in parameters) / 1e6:.3g}"

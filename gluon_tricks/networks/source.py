@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import expanded
 from model_zoo import formats, hub, is_model, published
 
@@ -23,6 +24,37 @@ def means_published(source: str) -> bool:
     if hub.is_reference(source):
         return True
     return is_model(source.partition("/")[0]) or published.is_tag(source.lower()) or source.lower() == "true"
+
+
+def require_there(source: str, model: str | None = None) -> None:
+    """Refuses SRC where it is no run, no file and no repository at a hub, and GluonCV published none of this name.
+
+    Args:
+        source: as open_with takes it; "": nothing is named.
+        model: as of open_with.
+    """
+    if source and not is_there(source) and not is_at_hub(source):
+        published.lookup(*name_and_tag(source, model))
+
+
+def name_and_tag(source: str, model: str | None) -> tuple[str, str | None]:
+    """The published file that is meant: the network's name, and the tag, None for the default file."""
+    name, _, tag = source.partition("/")
+    if published.is_tag(tag.lower()) or (is_model(name) and not tag):
+        if model not in (None, name):
+            raise Refused(f"--model {model} contradicts {source}, which names a {name}: leave one out")
+        return name, tag.lower() or None
+    if is_model(name):
+        raise Refused(
+            f"there is no file {source}, and {tag!r} is no tag (8 hex digits); published tags of {name}: "
+            f"{published.tags(name)}"
+        )
+    word = source.lower()
+    if word != "true" and not published.is_tag(word):
+        raise Refused(f"there is no run or file {source}, and no published network of this name (NAME or NAME/TAG)")
+    if model is None:
+        raise Refused(f"{source!r} alone does not say which network's published file it is: name it with --model")
+    return model, None if word == "true" else word
 
 
 def pinned(source: str, begun: str = "") -> str:

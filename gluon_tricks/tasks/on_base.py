@@ -27,6 +27,7 @@ from gluon_tricks.networks.of_recipe import (
     set_parameters,
     training_shape,
 )
+from gluon_tricks.networks.source import require_there
 from gluon_tricks.networks.start import starts
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.transfer import TransferRecipe
@@ -119,6 +120,13 @@ class OnBase(abc.ABC):
         return get_model(recipe.model, **cls._base_keywords(recipe, False))
 
     @classmethod
+    def outline(cls, recipe: TransferRecipe) -> mx.gluon.HybridBlock:
+        """See Task."""
+        if recipe.base_params:
+            require_there(recipe.base_params, _model_to_name(recipe))
+        return cls.on_trained_base(recipe.starting_from(""), ())
+
+    @classmethod
     def restored(
         cls, recipe: TransferRecipe, source: str | os.PathLike, contexts: Sequence[mx.Context],
         arrays: dict[str, np.ndarray] | None = None,
@@ -166,7 +174,7 @@ class OnBase(abc.ABC):
         """The recipe's network before its first step: the base trained, the rest random by the recipe's seed.
 
         Args:
-            contexts: devices of this rank.
+            contexts: devices of this rank; (): the CPU, whose memory is not looked at.
             restored: its numbers are going to be a checkpoint's: the base's file is not read.
             begins: changes the base's parameters, before anything stands on it.
 
@@ -193,7 +201,7 @@ class OnBase(abc.ABC):
         require_images(
             base.features_at(base.stages),
             training_shape(recipe, contexts, *recipe.sides),
-            contexts[0],
+            next(iter(contexts), None),
             to_train=True,
             copies=recipe.copies(),
         )
@@ -247,7 +255,13 @@ def _start_anew(base: Classifier, recipe: TransferRecipe, contexts: list[mx.Cont
 
 def open_base(recipe: TransferRecipe) -> Trained:
     """What the base network of a recipe starts from."""
+    model = _model_to_name(recipe)
+    return open_classifier(recipe.base_params, model=model, why=": a base network is a classifier")
+
+
+def _model_to_name(recipe: TransferRecipe) -> str | None:
+    """The base's model, where base_params does not say it. Raises Refused: it says another."""
     source, said = recipe.base_params, model_of(recipe.base_params)
     if said not in (None, recipe.model):
         raise Refused(f"{source} is a {said}, and the base is to be a {recipe.model}: use --base {said}")
-    return open_classifier(source, model=None if said else recipe.model, why=": a base network is a classifier")
+    return None if said else recipe.model

@@ -242,6 +242,14 @@ class Task(Protocol):
         """The network, or its base network, without parameters: to be looked at."""
 
     @classmethod
+    def outline(cls, recipe: Settings) -> mx.gluon.HybridBlock:
+        """The network before its first step, but for its numbers, of no data: to look at what it is made of.
+
+        Raises:
+            Refused: what `network` would refuse of the recipe itself; a source of weights that it names is not there.
+        """
+
+    @classmethod
     def restored(
         cls, recipe: Settings, source: str | os.PathLike, contexts: Sequence[mx.Context],
         arrays: dict[str, np.ndarray] | None = None,

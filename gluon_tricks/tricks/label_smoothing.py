@@ -31,17 +31,17 @@ class LabelSmoothing(Trick):
         require(0 <= self.eps < 1, self, "eps must lie in [0, 1)")
         require(self.form in ("paper", "gluoncv"), self, "form must be 'paper' or 'gluoncv'")
 
-    def _target(self, classes: int) -> tuple[float, float]:
-        """q of the true class, and of every other one."""
+    def shares(self, classes: int) -> tuple[float, float]:
+        """q of the true class, and of every other one. Args: classes: K."""
         off = self.eps / (classes - 1 if self.form == "paper" else classes)
         return 1 - (classes - 1) * off, off
 
     def least_loss(self, least: float, classes: int) -> float:
         """The entropy of q, which p = q attains."""
-        on, off = self._target(classes)
+        on, off = self.shares(classes)
         return least - on * math.log(on) - ((classes - 1) * off * math.log(off) if off else 0.0)
 
     def batch(self, images, target, step: StepContext):
-        on, off = self._target(target.shape[1])
+        on, off = self.shares(target.shape[1])
         whole = target.sum(axis=1, keepdims=True)  # (N, 1): 1, or what the label weighs
         return images, mx.nd.broadcast_add(target * (on - off), off * whole)  # (N, K): rows sum to as much

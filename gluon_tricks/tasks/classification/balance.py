@@ -1,4 +1,4 @@
-"""Classes of unequal size: what is told of them before a training, and how much the label of each counts."""
+"""Classes of unequal size, and their targets: what is told before a training, and how much each label counts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gluon_tricks.core.wording import printable
 from gluon_tricks.data.class_counts import ClassCounts
 from gluon_tricks.data.records import Records
 from gluon_tricks.recipes.recipe import Recipe
-from gluon_tricks.tricks import SigmoidLoss
+from gluon_tricks.tricks import LabelSmoothing, SigmoidLoss
 
 
 class Balance:
@@ -24,11 +24,12 @@ class Balance:
         train: the training images.
 
     Raises:
-        Refused: the recipe's weights are for other classes, or change what its loss looks at; or it draws from a class
-            that has no image.
+        Refused: the recipe's weights are for other classes, or change what its loss looks at; it draws from a class
+            that has no image; or its targets tell no class.
     """
 
     def __init__(self, recipe: Recipe, train: Records):
+        require_targets(recipe)
         self._counts, self._sampled = ClassCounts.of(train, recipe.classes), recipe.sampling == "balanced"
         if self._sampled:
             self._counts.require_all("sampling balanced draws every class equally often")
@@ -76,3 +77,27 @@ class Balance:
         if self._weights is not None:
             found["class_weights"] = dict(zip(self._counts.names, self._weights.tolist()))
         return found
+
+
+def require_targets(recipe: Recipe) -> None:
+    """Refuses label smoothing, and a threshold of the sigmoid loss, that make the targets of all classes the same.
+
+    A threshold that is an absent class's share too: rounding would decide. Images that are mixed have no other bounds.
+
+    Args:
+        recipe: with its classes.
+    """
+    smoothing = next((trick for trick in recipe.tricks if isinstance(trick, LabelSmoothing)), LabelSmoothing(0.0))
+    there, absent = smoothing.shares(recipe.classes)
+    shares = f"of {recipe.classes} classes an image's own has a share of {there:.4g} and every other one {absent:.4g}"
+    if there <= absent:
+        raise Refused(
+            f"label_smoothing.eps is {smoothing.eps:g}: {shares}, from which its own is not learnt: make eps smaller"
+        )
+    threshold = next((trick.threshold for trick in recipe.tricks if isinstance(trick, SigmoidLoss)), None)
+    if threshold is not None and not (absent < threshold < there or threshold == absent == 0):
+        smoothed = f" by label_smoothing.eps {smoothing.eps:g}" if smoothing.eps else ""
+        raise Refused(
+            f"sigmoid_loss.threshold is {threshold:g}, and {shares}{smoothed}: give a threshold between the two, as "
+            "otherwise every class has the same target"
+        )

@@ -21,7 +21,7 @@ from gluon_tricks.data.handles import open_at_once
 from gluon_tricks.data.loader import Batch, RecordLoader
 from gluon_tricks.data.own_photos import record_of_run
 from gluon_tricks.data.recipe_crop import training_crop
-from gluon_tricks.data.recipe_records import count_classes, find_records, records_are_here, with_found
+from gluon_tricks.data.recipe_records import classes_known, count_classes, find_records, records_are_here, with_found
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
 from gluon_tricks.networks.checkpoint import network_digest
@@ -30,16 +30,18 @@ from gluon_tricks.networks.normalisation import MEAN_IMAGE
 from gluon_tricks.networks.of_recipe import (
     initialised_network,
     input_dtype,
+    outlined_network,
     restore_plain_layout,
     restored_classifier,
     untrained,
 )
 from gluon_tricks.networks.shallow import start_from_shallow
+from gluon_tricks.networks.source import require_there
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks import pictures
 from gluon_tricks.tasks.classification.auxiliary import Outputs, with_auxiliaries, without_auxiliaries
-from gluon_tricks.tasks.classification.balance import Balance
+from gluon_tricks.tasks.classification.balance import Balance, require_targets
 from gluon_tricks.tasks.classification.class_scores import confusion_matrix
 from gluon_tricks.tasks.classification.confusion_picture import MOST_COUNTED, confusion_picture
 from gluon_tricks.tasks.classification.evaluation import (
@@ -68,7 +70,7 @@ from gluon_tricks.tasks.protocol import (
     split_batch,
 )
 from gluon_tricks.tasks.training_mean import with_own_mean
-from gluon_tricks.tricks import StepContext
+from gluon_tricks.tricks import Distillation, StepContext
 from model_zoo.classifier import Classifier
 from model_zoo.preprocessing import Preprocessing
 
@@ -117,6 +119,8 @@ class Classification:
     @classmethod
     def told_of(cls, recipe: Recipe) -> Sequence[str]:
         if not records_are_here(recipe):
+            if known := classes_known(recipe):
+                require_targets(recipe.set(classes=known))
             return []
         train, val = find_records(recipe)
         balance = Balance(recipe.set(classes=count_classes(train, val, recipe.classes)), train)
@@ -129,7 +133,18 @@ class Classification:
         files = {split: (str(folder / f"{split}.rec"),) for split in ("train", "val")}
         of_its_own = dict(photos={}, classes=None, only_classes=(), per_class=0, sampling="plain", pretrained="")
         drawn = recipe.set(data="records", **files, **of_its_own, train_size=None)  # `sides` are what is measured
-        return drawn.without("class_weights").without("resizing")
+        for trick in ("class_weights", "label_smoothing", "resizing"):  # some are for as many classes, or for this size
+            drawn = drawn.without(trick)
+        return drawn
+
+    @classmethod
+    def outline(cls, recipe: Recipe) -> mx.gluon.HybridBlock:
+        net = outlined_network(recipe)
+        require_there(recipe.pretrained, recipe.model)
+        teachers = (trick.teacher for trick in recipe.tricks if isinstance(trick, Distillation))
+        for source in (recipe.shallow, *teachers):
+            require_there(source)
+        return net
 
     @classmethod
     def exported_form(cls, trained: Trained) -> tuple[mx.gluon.HybridBlock, Preprocessing | None]:

@@ -132,7 +132,7 @@ def test_a_smoothed_label_counts_as_a_whole(form):
 def test_smoothing_alone_is_what_it_was_to_the_last_bit():
     for eps, form, classes in ((0.1, "paper", 1000), (0.1, "gluoncv", 10), (0.37, "paper", 7)):
         smoothing, labels = LabelSmoothing(eps, form), mx.nd.arange(classes)
-        on, off = smoothing._target(classes)
+        on, off = smoothing.shares(classes)
         hot = mx.nd.one_hot(labels, classes)
         np.testing.assert_array_equal(smoothing.batch(None, hot, DRAW)[1].asnumpy(), (hot * (on - off) + off).asnumpy())
 

@@ -158,6 +158,12 @@ def test_networks_of_one_size_are_refused(model, size, says):
         initialised_network(recipe, [mx.cpu()])
 
 
+def test_images_in_use_are_not_too_small_either():
+    recipe = Recipe(model="vgg11", input_size=8, train_size=64, classes=4)
+    with pytest.raises(Refused, match="vgg11 takes images of at least 32x32 pixels, but got 8x8"):
+        initialised_network(recipe, [mx.cpu()])
+
+
 def test_the_memory_that_counts_is_that_of_the_largest_size():
     """A million images of 32 px would fit where one epoch's of 4096 px do not."""
     recipe = Recipe(model="resnet18_v1", input_size=32, train_size=4096, classes=4, epochs=3, batch_size=1024)

@@ -1,5 +1,7 @@
 """The label-wise sigmoid loss, by hand and against PyTorch's binary cross-entropy."""
 
+import contextlib
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from gluon_tricks.data.records import Records
 from gluon_tricks.recipes.multi_label import MultiLabelRecipe
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks.classification.balance import Balance
-from gluon_tricks.tasks.classification.task import cross_entropy
+from gluon_tricks.tasks.classification.task import Classification, cross_entropy
 from gluon_tricks.training.divergence import Watch
 from gluon_tricks.tricks import ClassWeights, CutMix, Distillation, LabelSmoothing, Mixup, MixupOrCutMix, SigmoidLoss
 
@@ -94,3 +96,40 @@ def test_shares_are_those_of_weights_where_classes_have_some(tiny_records):
             Balance(Recipe(classes=4, tricks=(mixing, ClassWeights(), SigmoidLoss(0.2))), train)
         Balance(Recipe(classes=4, tricks=(mixing, ClassWeights(), SigmoidLoss())), train)
     Balance(Recipe(classes=4, tricks=(LabelSmoothing(), ClassWeights(), SigmoidLoss(0.2))), train)
+
+
+@pytest.mark.parametrize(
+    "threshold, smoothing, says",
+    [
+        (
+            0.04,
+            LabelSmoothing(),
+            "threshold is 0.04, and of 3 classes an image's own has a share of 0.9 and every other",
+        ),
+        (0.05, LabelSmoothing(), "every other one 0.05 by label_smoothing.eps 0.1: give a threshold between the two"),
+        (0.95, LabelSmoothing(), "threshold is 0.95"),
+        (0.03, LabelSmoothing(form="gluoncv"), "share of 0.9333 and every other one 0.03333"),
+        (None, LabelSmoothing(0.7), "label_smoothing.eps is 0.7: of 3 classes an image's own has a share of 0.3 and"),
+        (0.06, LabelSmoothing(), ""),
+        (0.89, LabelSmoothing(), ""),
+        (0.0, Mixup(), ""),
+        (0.95, Mixup(), ""),
+        (None, LabelSmoothing(), ""),
+        (None, LabelSmoothing(0.95, "gluoncv"), ""),
+    ],
+)
+def test_targets_tell_the_classes(threshold, smoothing, says):
+    """0.1 is shared by two other classes; in GluonCV's form by all three. It needs no records where K is known."""
+    recipe = Recipe(data="records", train=("gone.rec",), classes=3, tricks=(smoothing, SigmoidLoss(threshold)))
+    refused = pytest.raises(Refused, match=says) if says else contextlib.nullcontext()
+    for known in (recipe, recipe.set(classes=None, only_classes=("a", "b", "c"))):
+        with refused:
+            Classification.told_of(known)
+
+
+def test_targets_that_tell_no_class_are_not_trained_on(tiny_records):
+    """Of 4 classes the absent ones have 1/30; drawn pictures, by which a step is measured, have 10 classes."""
+    recipe = Recipe(classes=4, tricks=(LabelSmoothing(), SigmoidLoss(0.03)))
+    with pytest.raises(Refused, match="every other one 0.03333 by"):
+        Balance(recipe, Records(tiny_records / "train.rec"))
+    Classification.told_of(Classification.drawn(recipe))
