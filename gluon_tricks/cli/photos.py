@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import math
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite
@@ -17,6 +18,7 @@ from gluon_tricks.data.records import Records
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.registry import is_file
+from gluon_tricks.tasks.classification.beforehand import require_trainable, training_counts
 
 _IMAGES = 50_000  # that the recipe `photos` trains on in all its epochs, of which it has 10 to 100
 _LEAST_STEPS = 4  # of an epoch, where the recipe decides the batch
@@ -97,8 +99,11 @@ def with_photos(
     fraction = before.get("val_split") if args.val_split is None else args.val_split
     at_most = before.get("at_most") or stored_edge(max(asked.input_size, asked.own_size), asked.crop_ratio)
     photos = OwnPhotos(folder or before["folder"], flag if folder else "the photos of the recipe,", fraction, at_most)
-    if not args.plan:
-        _pack_once(photos)
+    look = functools.partial(_look_before_packing, photos, asked, args) if begun is None else lambda: None
+    if args.plan:
+        look()
+    else:
+        _pack_once(photos, look)
     train, val = photos.paths
     counts = photos.counts()
     about = {"folder": str(photos.folder), "val_split": photos.fraction, "at_most": at_most}
@@ -137,11 +142,26 @@ def _same(folder: str, other: str) -> bool:
     return os.path.abspath(os.path.expanduser(folder)) == os.path.abspath(other)
 
 
-def _pack_once(photos: OwnPhotos | None) -> None:
-    """Packs what is not packed: the first rank of each machine, while the others wait. None: nothing, on this one."""
+def _look_before_packing(photos: OwnPhotos, asked: Recipe, args: argparse.Namespace) -> None:
+    """Refuses what a training that begins would be refused for after minutes of packing."""
+    if photos.is_packed:
+        return
+    counts = training_counts(asked, photos.counts(), str(photos.folder))
+    if _says_batch(asked, args):
+        _require_a_batch(asked, sum(counts.counts))
+    require_trainable(asked, counts, str(photos.folder))
+
+
+def _pack_once(photos: OwnPhotos | None, look: Callable[[], None] = lambda: None) -> None:
+    """Packs what is not packed: the first rank of each machine, while the others wait. None: nothing, on this one.
+
+    Args:
+        look: refuses what need not be packed.
+    """
     refusal: Exception | None = None
     if photos and distributed.local_rank() == 0:
         try:
+            look()
             photos.pack()
         except (Refused, CannotWrite) as error:
             refusal = error
@@ -174,20 +194,30 @@ def with_fitting_batch(recipe: Recipe, args: argparse.Namespace, count: int, dev
     Raises:
         Refused: of --plan: there are fewer photos than a batch.
     """
-    named = args.batch_size is not None or any(setting.startswith("batch_size=") for setting in args.set)
-    if not named and recipe.bn_batch is None and count < _LEAST_STEPS * recipe.batch_size:
+    if not _says_batch(recipe, args) and count < _LEAST_STEPS * recipe.batch_size:
         most = min(max(count // _LEAST_STEPS, min(count, 8)), recipe.batch_size)
         fitting, parts = 2 ** int(math.log2(max(most, 1))), devices * recipe.accumulate
         least = 2 if any(trick.slot() == "mixing" for trick in recipe.tricks) else 1  # images of a device at a time
         evenly = max(fitting // parts, least if count >= least * parts else 1) * parts
         recipe = recipe.set(batch_size=evenly)
+    if args.plan:  # else training says so, of whatever it has in the end
+        _require_a_batch(recipe, count)
     steps = count // recipe.batch_size
-    if args.plan and not steps:  # else training says so, of whatever it has in the end
-        raise Refused(
-            f"{plural(count, 'training photo')} are not one batch of {recipe.batch_size}: make the batch smaller "
-            "(--batch-size), or add photos"
-        )
     return recipe, [
         f"recipe {recipe.name} on {plural(count, 'training photo')}: {plural(recipe.epochs, 'epoch')} of "
         f"{plural(steps, 'step')}, batch {recipe.batch_size}, {recipe.sizes_in_short()}"
     ]
+
+
+def _says_batch(recipe: Recipe, args: argparse.Namespace) -> bool:
+    """Whether a flag or the recipe holds to a batch, however few photos there are."""
+    named = args.batch_size is not None or any(setting.startswith("batch_size=") for setting in args.set)
+    return named or recipe.bn_batch is not None
+
+
+def _require_a_batch(recipe: Recipe, count: int) -> None:
+    if count < recipe.batch_size:
+        raise Refused(
+            f"{plural(count, 'training photo')} are not one batch of {recipe.batch_size}: make the batch smaller "
+            "(--batch-size), or add photos"
+        )

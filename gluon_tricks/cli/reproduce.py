@@ -91,14 +91,15 @@ def _stopped_by_a_scheduler() -> Iterator[None]:
 def _reproduce(args: argparse.Namespace) -> int:
     require_known(args.what, [*TABLES, *figures.FIGURES], "table or figure")
     launcher = check(args)
+    if args.what in TABLES:  # before photos are packed
+        table = get_table(args.what)
+        columns = _names(args.columns, [column for column in table.columns if table.shown(column)], "column", table)
+        rows = _names(args.rows, [row.key for row in table.rows], "row", table)
     runs = _runs(args)
     if not args.plan and not (args.show and args.what not in figures.FIGURES):
         require_folder(runs.root / runs.scale.name, "--runs", *_written(args.what))
     if args.what not in TABLES:
         return _figure(args, runs, launcher)
-    table = get_table(args.what)
-    columns = _names(args.columns, [column for column in table.columns if table.shown(column)], "column", table)
-    rows = _names(args.rows, [row.key for row in table.rows], "row", table)
     wanted = runs.cells(table.name, columns, rows, args.seeds)
     for column, row in [(name, "") for name in columns] + [("", name) for name in rows]:
         if not runs.cells(table.name, [column] if column else columns, [row] if row else rows, 1):
@@ -184,7 +185,7 @@ def _runs(args: argparse.Namespace) -> cells.Runs:
     if not scale.bases and args.base_data:
         raise Refused(f"--base-data {args.base_data}: {args.what} has no base networks; name its images with --data")
     flag, photos = ("--base-data", args.base_data) if scale.bases else ("--data", None if folder else args.data)
-    train, val = (), ()
+    networks, train, val = _networks(args), (), ()
     if photos:
         packed = args.runs / (scale.bases or scale).name / "data"
         train, val = packed_photos(photos, packed, flag, packing=not args.show)
@@ -192,7 +193,7 @@ def _runs(args: argparse.Namespace) -> cells.Runs:
     if train and not args.show:
         require_apart(Records(train), Records(val))
     digests = [Records(files).digest if files else "" for files in (train, val)]
-    return cells.Runs(args.runs, scale, train, val, data, *digests, _networks(args))
+    return cells.Runs(args.runs, scale, train, val, data, *digests, networks)
 
 
 def _networks(args: argparse.Namespace) -> dict[str, str]:

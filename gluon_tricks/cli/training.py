@@ -38,6 +38,7 @@ from gluon_tricks.training.divergence import Diverged
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.journal import last_epoch, make_run_directory, newest_run_directory
 from gluon_tricks.training.loop import train_and_evaluate
+from gluon_tricks.training.requirements import require_place
 from gluon_tricks.training.steps import Interrupted
 
 _WHAT = ("recipe", "model", "rec_train", "rec_val", "data_dir", "use_rec", "dataset", "data", "base", "base_params")
@@ -153,6 +154,7 @@ def _what_to_train(
     distributed.start(chatty=chatty or contexts[0].device_type == "gpu")
     devices = (1 if distributed.ranks() > 1 else len(contexts)) * distributed.ranks()
     run, begun, began_on = _run_to_go_on_with(args, start, restarted) if args.resume else (args.save_dir, None, 0)
+    require_place(run, args.logging_file, resume=bool(args.resume))
     recipe, more = recipe_from_flags(args, devices, begun, began_on)
     if begun is not None:
         if args.recipe:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from gluon_tricks.core.errors import Refused
@@ -61,9 +61,7 @@ def look_into(folder: pathlib.Path, flag: str) -> PhotoFolder:
         _require_not_too_deep(folders, named)
         return PhotoFolder(_of_classes(folder, folder, named), None, ())
     train = _of_classes(folder, splits["train"], named)
-    said = []
-    if "test" in splits:
-        said.append(f"{printable(splits['test'])} is not looked at: it is for testing what has been trained")
+    said = _not_looked_at(folders, splits)
     if "val" not in splits:
         return PhotoFolder(train, None, tuple(said))
     val = _validation(folder, splits["val"], train.classes, named)
@@ -77,16 +75,19 @@ def _splits(folders: Sequence[os.DirEntry], named: str) -> dict[str, pathlib.Pat
     """The folders train, val and test; {} where what is called so are classes.
 
     Raises:
-        Refused: there is a val or a test and no train, two of one kind, or one without class folders.
+        Refused: there is a val or a test and no train, two of one kind, or one without class folders; or one of them
+            has class folders beside folders of photos, where it may be either.
     """
     found: dict[str, list[os.DirEntry]] = {}
     for kind, names in _CALLED.items():
         found[kind] = [child for child in folders if child.name.lower() in names]
     inside = {child.path: listed(child.path) for child in folders}
-    others = [child for child in folders if child not in sum(found.values(), [])]
     split = [child for children in found.values() for child in children]
-    flat = [child for child in split if not any(entry.is_dir() for entry in inside[child.path])]
-    if not split or others and (len(split) == 1 or flat) and any(may_be_class(inside[child.path]) for child in others):
+    others = [child for child in folders if child not in split and inside[child.path]]
+    classes = [child for child in others if may_be_class(inside[child.path])]
+    flat = [child for child in split if not _holds_folders(inside[child.path])]
+    if not split or classes and len(split) - len(flat) < 2:
+        _require_flat(split, classes, named)
         return {}  # such as vehicles/train beside vehicles/bus
     for kind, children in found.items():
         if len(children) > 1:
@@ -99,6 +100,33 @@ def _splits(folders: Sequence[os.DirEntry], named: str) -> dict[str, pathlib.Pat
     if not found["train"]:
         raise Refused(f"{named} has {some([child.name for child in split])} and no train: name the class folders")
     return {kind: pathlib.Path(children[0].path) for kind, children in found.items() if children}
+
+
+def _holds_folders(inside: Sequence[os.DirEntry]) -> bool:
+    return any(entry.is_dir() and not is_leaving(entry.name) for entry in inside)
+
+
+def _require_flat(split: Sequence[os.DirEntry], classes: Sequence[os.DirEntry], named: str) -> None:
+    """Refuses a train of folders alone beside folders of photos: it may be a class, or hold the classes."""
+    for child in split if classes else ():
+        inside = listed(child.path)
+        if _holds_folders(inside) and not may_be_class(inside):
+            raise Refused(
+                f"{named} has {child.name} with folders in it beside {some([beside.name for beside in classes])} with "
+                f"photos in it: if {child.name} is a class, give it another name; if it is not, put all class folders "
+                "into train (and val) and move the rest away"
+            )
+
+
+def _not_looked_at(folders: Sequence[os.DirEntry], splits: Mapping[str, pathlib.Path]) -> list[str]:
+    """Lines on what lies beside train and val."""
+    said = []
+    if "test" in splits:
+        said.append(f"{printable(splits['test'])} is not looked at: it is for testing what has been trained")
+    beside = [child for child in folders if pathlib.Path(child.path) not in splits.values()]
+    if named := [printable(child.path) for child in beside if listed(child.path)]:
+        said.append(f"{some(named)} {'is' if len(named) == 1 else 'are'} not looked at: only train and val are")
+    return said
 
 
 def _require_not_too_deep(folders: Sequence[os.DirEntry], named: str) -> None:

@@ -96,8 +96,7 @@ def count_classes(train: Records, val: Records, expected: int | None) -> int:
     known = len(require_distinct(named.classes, named.paths[0])) if named else None
     for records in (train, val):
         class_labels(records, known, str(named.paths[0]) if named else "")
-    if expected is not None and known not in (None, expected):
-        raise Refused(f"the records have {known} classes and the recipe {expected}: give --set classes={known}")
+    require_count(known, expected)
     highest = int(max(train.labels().max(), val.labels().max()))
     if expected is None and known is None and highest >= len(train):  # or a damaged label decides the network's size
         raise Refused(
@@ -113,3 +112,9 @@ def count_classes(train: Records, val: Records, expected: int | None) -> int:
         if said := of_one_class(records):
             raise Refused(said)
     return expected or known or highest + 1
+
+
+def require_count(known: int | None, expected: int | None) -> None:
+    """Refuses another number of classes than the recipe's. Args: known, expected: None: nobody says it."""
+    if None not in (known, expected) and known != expected:
+        raise Refused(f"the records have {known} classes and the recipe {expected}: give --set classes={known}")

@@ -41,7 +41,8 @@ class Selection(Records):
         self.classes = tuple(classes) or whole.classes
         self._new = {old: new for new, old in enumerate(numbers)} if classes else {k: k for k in numbers}
         parts = [_some(places, k, per_class, seed) for k, places in zip(numbers, _places(labels, numbers))]
-        _require_enough(whole, numbers, parts, max(per_class, least))
+        called = [whole.classes[k] if k < len(whole.classes or ()) else str(k) for k in numbers]
+        require_enough(str(whole.paths[0]), called, [*map(len, parts)], max(per_class, least))
         self.kept = np.sort(np.concatenate(parts))
         told = json.dumps([whole.digest, self.classes and list(self.classes), numbers])
         self.digest = hashlib.sha256(told.encode() + self.kept.astype("<i8").tobytes()).hexdigest()
@@ -108,13 +109,13 @@ def _some(places: np.ndarray, label: int, count: int, seed: int) -> np.ndarray:
     return generator(seed, "images of a class", label).permutation(places)[:count] if count else places
 
 
-def _require_enough(whole: Records, numbers: Sequence[int], parts: Sequence[np.ndarray], least: int) -> None:
-    names = [whole.classes[k] if k < len(whole.classes or ()) else str(k) for k in numbers]
-    for name, part in zip(names, parts):
-        if len(part) < least:
+def require_enough(place: str, names: Sequence[str], counts: Sequence[int], least: int) -> None:
+    """Refuses classes of fewer images than are asked for, and all without any. Args: place: of the images."""
+    for name, count in zip(names, counts):
+        if count < least:
             raise Refused(
-                f"{whole.paths[0]} has {plural(len(part), 'image')} of the class {name}, and {least} are asked for: "
+                f"{place} has {plural(count, 'image')} of the class {name}, and {least} are asked for: "
                 "set per_class to fewer, or leave the class out of only_classes"
             )
-    if not any(map(len, parts)):
-        raise Refused(f"{whole.paths[0]} has no image of the classes {some(names)}")
+    if not any(counts):
+        raise Refused(f"{place} has no image of the classes {some(names)}")

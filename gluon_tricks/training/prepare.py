@@ -30,6 +30,7 @@ from gluon_tricks.training.optimizer import make_trainer
 from gluon_tricks.training.requirements import (
     look_at_the_machine,
     require_alike,
+    require_no_run,
     require_one_device,
     require_one_teacher,
     require_partners,
@@ -112,10 +113,7 @@ def _open_run(
     try:
         if distributed.rank() == 0:
             require_space(net, run_dir, options, task.recipe)
-            if (run_dir / "recipe.json").exists() and not options.resume:
-                raise Refused(
-                    f"{run_dir} holds a run already: continue it with --resume auto, or give another --save-dir"
-                )
+            require_no_run(run_dir, options.resume)
         journal = Journal(
             run_dir, silent=distributed.rank() != 0, extra_log=options.extra_log,
             scores=(*task.scores.columns, *columns),

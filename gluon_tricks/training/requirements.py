@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import shutil
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import numpy as np
 
 import gluon_tricks
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.files import CannotWrite, require_folder, require_writable
 from gluon_tricks.core.wording import byte_size, plural
 from gluon_tricks.machine import doctor
 from gluon_tricks.machine.checks import PROBLEM, WARNING
@@ -21,6 +23,7 @@ from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.protocol import Task
 from gluon_tricks.training.job import Options
+from gluon_tricks.training.journal import RUNS
 
 
 def require_readable(recipe: Settings) -> None:
@@ -32,6 +35,42 @@ def require_readable(recipe: Settings) -> None:
             f"the run could not be read back from its recipe.json ({error}): a trick of your own goes into TRICKS of "
             "gluon_tricks/tricks/__init__.py, or into a loop of your own"
         ) from None
+
+
+def require_place(run_dir: pathlib.Path | None, extra_log: pathlib.Path | None, resume: bool) -> None:
+    """Refuses, before photos are packed, a place in which a run cannot begin or go on; rank 0 looks for all.
+
+    Args:
+        run_dir: None: a new folder of RUNS.
+        extra_log, resume: as of Options.
+    """
+    refusal = ""
+    try:
+        if distributed.rank() == 0:
+            if run_dir:
+                require_no_run(run_dir, resume)
+            require_folder(run_dir or RUNS, "--save-dir" if run_dir else "the folder of runs")
+            if extra_log and not _is_made_with(run_dir or RUNS, extra_log):
+                require_writable(extra_log, "--logging-file")
+    except Refused as error:
+        refusal = str(error)
+    except CannotWrite as error:
+        refusal = f"{error}: give another place for it"
+    refusal = distributed.broadcast(refusal.encode()).decode()
+    if refusal:
+        raise Refused(refusal)
+
+
+def require_no_run(run_dir: pathlib.Path, resume: bool) -> None:
+    """Refuses the folder of a run that is not to go on."""
+    if (run_dir / "recipe.json").exists() and not resume:
+        raise Refused(f"{run_dir} holds a run already: continue it with --resume auto, or give another --save-dir")
+
+
+def _is_made_with(run_dir: pathlib.Path, file: pathlib.Path) -> bool:
+    """Whether a file is there, or the folder that it lies in is made for the run."""
+    folder, run = (pathlib.Path(os.path.realpath(path)) for path in (file.parent, run_dir))
+    return file.is_file() or not folder.exists() and (folder in run.parents or run in (folder, *folder.parents))
 
 
 def look_at_the_machine(files: int) -> list[str]:

@@ -361,6 +361,8 @@ def test_a_look_changes_nothing(tmp_path, capsys):
         (["table6", "--scale", "imagenete"], "no scale 'imagenete': did you mean imagenet"),
         (["table6", "--data", "/nowhere"], "--data /nowhere: there is no such folder"),
         (["table6", "--data", "/"], "--data /: it has neither train.rec (or its shards) nor a folder train"),
+        (["table6", "--data", "/", "--rows", "mixupp"], "no row 'mixupp' in table6: did you mean mixup"),
+        (["table6", "--data", "/", "--network", "x"], "--network x: nothing of table6 starts from a trained network"),
         (["table8"], "table8 at the scale paper is trained on Pascal VOC"),
         (
             ["table9", "--scale", "small", "--data", "x"],

@@ -11,7 +11,6 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import printable
 from gluon_tricks.data.class_counts import ClassCounts
-from gluon_tricks.data.records import Records
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tricks import LabelSmoothing, SigmoidLoss
 
@@ -21,16 +20,16 @@ class Balance:
 
     Args:
         recipe: with its classes.
-        train: the training images.
+        counts: of the training images.
 
     Raises:
         Refused: the recipe's weights are for other classes, or change what its loss looks at; it draws from a class
             that has no image; or its targets tell no class.
     """
 
-    def __init__(self, recipe: Recipe, train: Records):
+    def __init__(self, recipe: Recipe, counts: ClassCounts):
         require_targets(recipe)
-        self._counts, self._sampled = ClassCounts.of(train, recipe.classes), recipe.sampling == "balanced"
+        self._counts, self._sampled = counts, recipe.sampling == "balanced"
         if self._sampled:
             self._counts.require_all("sampling balanced draws every class equally often")
         drawn = [1] * recipe.classes if self._sampled else self._counts.counts  # in proportion

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import first_difference
@@ -12,22 +13,22 @@ from gluon_tricks.networks.load import Trained
 from gluon_tricks.recipes.recipe import Recipe
 
 
-def require_same_classes(source: str, trained: Trained, records: Records) -> None:
+def require_same_classes(source: str, trained: Trained, names: Sequence[str], place: str) -> None:
     """Refuses images of other classes than a network's, or in another order, as far as both have names.
 
     Args:
         source: the network in a message.
+        names: of the images' classes; (): nobody says them.
+        place: of the images, for a message.
     """
-    names = list(records.classes or ())
+    names = list(names)
     if trained.published and all(re.fullmatch(r"n\d{8}", name) for name in names) and names != sorted(names):
-        raise Refused(
-            f"the classes of {records.paths[0]} are not in ImageNet's order, that of their ids: pack it again"
-        )
+        raise Refused(f"the classes of {place} are not in ImageNet's order, that of their ids: pack it again")
     told = getattr(trained.net, "preprocessing", None)  # an exported graph may not say it
     known = told and told.classes
     if known and names and (odd := first_difference(known, names)):
         raise Refused(
-            f"{source} was trained on other classes than {records.paths[0]} has ({odd}): "
+            f"{source} was trained on other classes than {place} has ({odd}): "
             "pack it with --classes and the training records' .json"
         )
 

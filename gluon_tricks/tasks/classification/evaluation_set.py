@@ -101,7 +101,7 @@ def open_evaluation_set(
     elif records is None:
         raise Refused(f"{pretrained} belongs to no run, so --rec-val is missing: name the packed images")
     else:
-        require_same_classes(pretrained, trained, records)
+        require_same_classes(pretrained, trained, records.classes or (), str(records.paths[0]))
         evaluated = EvaluationSet(trained.net, records, trained.net.preprocessing, trained.published)
     asked = {"input_size": input_size, "crop_ratio": crop_ratio}
     given = {name: value for name, value in asked.items() if value is not None}
@@ -119,7 +119,7 @@ def _of_run(run: str, trained: Trained, records: Records | None) -> EvaluationSe
         records = find_records(recipe)[1]
     elif records.classes != recipe.only_classes:
         records = selected(records, recipe.only_classes, least=0)
-    require_same_classes(run, trained, records)
+    require_same_classes(run, trained, records.classes or (), str(records.paths[0]))
     return EvaluationSet(trained.net, records, trained.net.preprocessing, recipe=recipe)
 
 

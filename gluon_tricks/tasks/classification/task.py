@@ -16,6 +16,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural
 from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.builtin import shapes
+from gluon_tricks.data.class_counts import ClassCounts
 from gluon_tricks.data.class_names import in_words, kept_names
 from gluon_tricks.data.handles import open_at_once
 from gluon_tricks.data.loader import Batch, RecordLoader
@@ -123,7 +124,8 @@ class Classification:
                 require_targets(recipe.set(classes=known))
             return []
         train, val = find_records(recipe)
-        balance = Balance(recipe.set(classes=count_classes(train, val, recipe.classes)), train)
+        recipe = recipe.set(classes=count_classes(train, val, recipe.classes))
+        balance = Balance(recipe, ClassCounts.of(train, recipe.classes))
         balance.warn()
         return balance.lines()
 
@@ -183,7 +185,8 @@ class Classification:
         train, val = find_records(recipe)
         require_apart(train, val)
         recipe = with_found(recipe, train, val).set(classes=count_classes(train, val, recipe.classes)).resolved()
-        self.scores, self._balance = scores_of(recipe.classes), Balance(recipe, train)
+        self.scores = scores_of(recipe.classes)
+        self._balance = Balance(recipe, ClassCounts.of(train, recipe.classes))
         self._balance.warn()
         self._begin(recipe, train, val, contexts, threads)
 
@@ -260,7 +263,8 @@ class Classification:
         return with_auxiliaries(self.recipe.loss(self.image_loss, self._load_teacher), self.recipe.aux_weight)
 
     def _load_teacher(self, source: str) -> mx.gluon.Block:
-        teacher = load_teacher(source, self.recipe, self.contexts, self.train.records)
+        records = self.train.records
+        teacher = load_teacher(source, self.recipe, self.contexts, records.classes or (), str(records.paths[0]))
         self.learnt_from = network_digest(teacher)
         return teacher
 

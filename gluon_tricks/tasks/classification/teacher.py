@@ -7,21 +7,22 @@ from collections.abc import Sequence
 import mxnet as mx
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.data.records import Records
 from gluon_tricks.networks.load import open_classifier, require_same_normalisation
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks.classification.auxiliary import OwnOutput, own
 from gluon_tricks.tasks.classification.classes import require_same_classes
 
 
-def load_teacher(source: str, recipe: Recipe, contexts: Sequence[mx.Context], records: Records) -> mx.gluon.Block:
+def load_teacher(
+    source: str, recipe: Recipe, contexts: Sequence[mx.Context], names: Sequence[str], place: str
+) -> mx.gluon.Block:
     """A trained network that gives its own logits alone.
 
     Args:
         source: what it is called, as open_classifier takes it.
         recipe: the student's, resolved.
         contexts: its devices.
-        records: the training images.
+        names, place: of the training images' classes, as of require_same_classes.
 
     Raises:
         Refused: there is none, or it was trained on other images than these or on other classes.
@@ -50,5 +51,5 @@ def load_teacher(source: str, recipe: Recipe, contexts: Sequence[mx.Context], re
             raise Refused(f"{called} does not take images of {side} px: {why}") from None
     if shape != (1, recipe.classes):
         raise Refused(f"{called} has {shape[-1]} classes and the data has {recipe.classes}: train it on this data")
-    require_same_classes(called, trained, records)
+    require_same_classes(called, trained, names, place)
     return OwnOutput(teacher)

@@ -110,12 +110,40 @@ def test_gluoncvs_flag_keeps_its_defaults(photos, tiny_records):
         ("--data nowhere", "--data nowhere: there is no such folder"),
         ("--data photos --model resnet18", "resnet18"),
         ("--data photos --only-classes red", "name two classes or more"),
+        ("--data photos --only-classes red,gren", "no class 'gren' in .*photos: did you mean green"),
+        ("--data photos --per-class 10", "photos has 7 images of the class blue, and 10 are asked for"),
+        ("--data photos --class-weights weights.csv", "no class 'gren' in the training images"),
+        ("--data photos --set classes=7", "the records have 3 classes and the recipe 7"),
+        ("--data photos --batch-size 64", "29 training photos are not one batch of 64"),
+        ("--data photos --teacher none", "none"),
+        ("--data photos --use-pretrained none", "none"),
     ],
 )
 def test_mistakes_take_one_sentence_and_no_packing(photos, words, says):
+    pathlib.Path("weights.csv").write_text("red,1\ngren,2\nblue,1\n")
     with pytest.raises(Refused, match=says) as error:
         meant(*words.split())
     assert "\n" not in str(error.value) and not pathlib.Path("cache").exists()
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        ("--save-dir run", "run holds a run already: continue it with --resume auto, or give another --save-dir"),
+        ("--save-dir run/log.txt", "--save-dir run/log.txt: {here}/run/log.txt is no folder"),
+        ("--save-dir /proc/x", "refused: /proc/x cannot be written: "),
+        ("--logging-file nowhere/log.txt", "--logging-file nowhere/log.txt: there is no such folder"),
+        ("--logging-file run", "--logging-file run: it is a folder"),
+    ],
+)
+def test_a_place_that_a_run_cannot_have_is_refused_before_packing(photos, tmp_path, words, says, capsys):
+    (tmp_path / "run").mkdir()
+    for name in ("recipe.json", "log.txt"):
+        (tmp_path / "run" / name).write_text("{}")
+    assert main.main(["train", "--data", str(photos), "--num-gpus", "0", *words.split()]) == 2
+    err = capsys.readouterr().err
+    assert says.format(here=tmp_path) in err and "packing" not in err
+    assert not pathlib.Path("cache").exists() and not pathlib.Path("runs").exists()
 
 
 @pytest.mark.parametrize("more", ["", "--set name=birds"])
@@ -201,6 +229,22 @@ def trained(tmp_path_factory):
         words += ["--dtype", "float32"]  # bfloat16 would stay for the whole process
         assert main.main(["train", *map(str, words), "--num-gpus", "0"]) == 0
     return folder
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        ("--teacher", "the teacher {run} was trained on other classes than {here}/photos has"),
+        ("--per-class 5 --only-classes red,blue --teacher", "the teacher {run} has 3 classes and the data has 2"),
+        ("--rgb-mean 1,2,3 --use-pretrained", "final.params takes images of mean [123.68, "),
+    ],
+)
+def test_what_does_not_go_with_the_photos_is_refused_before_packing(photos, trained, tmp_path, words, says):
+    (photos / "green").rename(photos / "grey")
+    with pytest.raises(Refused) as error:
+        meant("--data", photos, *TINY.split(), *words.split(), trained / "run")
+    assert says.format(run=trained / "run", here=tmp_path) in str(error.value)
+    assert not pathlib.Path("cache").exists()
 
 
 def go_on(run, *words):

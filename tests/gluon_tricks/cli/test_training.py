@@ -1,6 +1,7 @@
 """What all training commands do before the first step."""
 
 import json
+import pathlib
 import types
 
 import mxnet as mx
@@ -8,6 +9,7 @@ import pytest
 
 from gluon_tricks.cli import command_line, train, training
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.training.requirements import require_place
 
 
 class Began(Exception):
@@ -69,3 +71,14 @@ def test_the_devices_that_a_run_began_on_are_told_of_its_recipe(tmp_path, monkey
     with pytest.raises(ZeroDivisionError):
         train.main([*words, "--resume", "auto", "--save-dir", str(tmp_path), "--num-gpus", "0"])
     assert seen == [begun]
+
+
+@pytest.mark.parametrize(
+    "run, log", [("a/b", "a/b/log.txt"), ("a/b", "a/log.txt"), ("a/b", "log.txt"), (None, "runs/log.txt")]
+)
+def test_a_log_may_lie_in_a_folder_that_is_made_for_the_run(run, log, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    require_place(run and pathlib.Path(run), pathlib.Path(log), resume=False)
+    assert not any(tmp_path.iterdir())
+    with pytest.raises(Refused, match="--logging-file c/log.txt: there is no such folder"):
+        require_place(run and pathlib.Path(run), pathlib.Path("c/log.txt"), resume=False)

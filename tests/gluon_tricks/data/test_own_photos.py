@@ -203,12 +203,14 @@ def test_train_and_val_are_taken_as_they_are(tmp_path, train, val):
             write(tmp_path / "p" / train / name / f"{k}.jpg", scene(k + 10 * (name == "bee")))
     write(tmp_path / "p" / val / "bee" / "x.jpg", scene(50))
     write(tmp_path / "p" / "test" / "ant" / "y.jpg", scene(51))
+    write(tmp_path / "p" / "unlabeled" / "z.jpg", scene(52))
     own = OwnPhotos(tmp_path / "p", "--data")
     own.pack()
     assert own.fraction is None and own.counts() == {"ant": [4, 0], "bee": [4, 1]}
     assert names(own.paths[1]) == {f"{val}/bee/x.jpg"}
     said = "\n".join(own.said())
     assert "test is not looked at" in said and f"{val} has no photo of ant" in said
+    assert f"{tmp_path}/p/unlabeled is not looked at: only train and val are" in said
     with pytest.raises(Refused, match="--val-split 0.5: --data .* has validation photos of its own"):
         OwnPhotos(tmp_path / "p", "--data", 0.5)
 
@@ -292,6 +294,15 @@ def folder_of(*files):
         ),
         (folder_of("train/a/1.jpg", "train/b/1.jpg", "val/猫/1.jpg"), "val has 猫, which train lacks"),
         (folder_of("train/a/1.jpg", "val/a/1.jpg"), "has photos of one class alone, a"),
+        (
+            folder_of("train/a/1.jpg", "train/b/1.jpg", "other/1.jpg"),
+            "has train with folders in it beside other with photos in it: if train is a class, give it another name",
+        ),
+        (folder_of("a/1.jpg", "b/1.jpg", "val/a/1.jpg", "val/b/1.jpg"), "has val with folders in it beside a, b with"),
+        (
+            folder_of("train/a/1.jpg", "train/b/1.jpg", "test/1.jpg", "other/1.jpg"),
+            "train with folders .* beside other",
+        ),
         (folder_of("a\nb/1.jpg", "c/1.jpg"), "control characters"),
     ],
 )
@@ -307,7 +318,20 @@ def test_classes_may_be_called_train_and_test(tmp_path):
     for k, name in enumerate(("train", "bus", "test")):
         for j in range(3):
             write(tmp_path / name / f"{j}.jpg", scene(10 * k + j))
-    assert [*OwnPhotos(tmp_path, "--data").counts()] == ["bus", "test", "train"]
+    write(tmp_path / "train" / "more" / "3.jpg", scene(33))
+    write(tmp_path / "bus" / "more" / "3.jpg", scene(34))
+    assert OwnPhotos(tmp_path, "--data").counts().keys() == {"bus", "test", "train"}
+
+
+def test_what_is_beside_train_and_holds_no_photos_is_no_class(tmp_path):
+    for k, place in enumerate(("train/ant", "train/bee", "unlabeled/may")):
+        for j in range(3):
+            write(tmp_path / place / f"{j}.jpg", scene(10 * k + j))
+    write(tmp_path / "labels" / "1.txt", b"text")
+    (tmp_path / "empty").mkdir()
+    found = look_into(tmp_path, "--data")
+    assert found.train.classes == ("ant", "bee")
+    assert found.said == (f"{tmp_path}/labels, {tmp_path}/unlabeled are not looked at: only train and val are",)
 
 
 def test_a_folder_of_records_is_taken_as_it_is(tiny_records):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.data.class_counts import ClassCounts
 from gluon_tricks.data.records import Records
 from gluon_tricks.recipes.multi_label import MultiLabelRecipe
 from gluon_tricks.recipes.recipe import Recipe
@@ -90,12 +91,12 @@ def test_what_it_does_not_go_with():
 
 def test_shares_are_those_of_weights_where_classes_have_some(tiny_records):
     """A training is refused, and not the recipe of one that is done."""
-    train = Records(tiny_records / "train.rec")
+    counts = ClassCounts.of(Records(tiny_records / "train.rec"), 4)
     for mixing in (Mixup(), CutMix(), MixupOrCutMix()):
         with pytest.raises(Refused, match="share of each class of a mixed image, which class_weights change: set sig"):
-            Balance(Recipe(classes=4, tricks=(mixing, ClassWeights(), SigmoidLoss(0.2))), train)
-        Balance(Recipe(classes=4, tricks=(mixing, ClassWeights(), SigmoidLoss())), train)
-    Balance(Recipe(classes=4, tricks=(LabelSmoothing(), ClassWeights(), SigmoidLoss(0.2))), train)
+            Balance(Recipe(classes=4, tricks=(mixing, ClassWeights(), SigmoidLoss(0.2))), counts)
+        Balance(Recipe(classes=4, tricks=(mixing, ClassWeights(), SigmoidLoss())), counts)
+    Balance(Recipe(classes=4, tricks=(LabelSmoothing(), ClassWeights(), SigmoidLoss(0.2))), counts)
 
 
 @pytest.mark.parametrize(
@@ -131,5 +132,5 @@ def test_targets_that_tell_no_class_are_not_trained_on(tiny_records):
     """Of 4 classes the absent ones have 1/30; drawn pictures, by which a step is measured, have 10 classes."""
     recipe = Recipe(classes=4, tricks=(LabelSmoothing(), SigmoidLoss(0.03)))
     with pytest.raises(Refused, match="every other one 0.03333 by"):
-        Balance(recipe, Records(tiny_records / "train.rec"))
+        Balance(recipe, ClassCounts.of(Records(tiny_records / "train.rec"), 4))
     Classification.told_of(Classification.drawn(recipe))
