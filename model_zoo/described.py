@@ -63,7 +63,7 @@ def described(
 
 
 def model_in(source: str | os.PathLike) -> str | None:
-    """The network that a parameter file says it holds, in itself or in what lies beside it; None: it does not.
+    """The network that a parameter file says it holds, in itself or beside it, in small letters; None: it does not.
 
     Raises:
         Refused: what it says is damaged.
@@ -71,10 +71,10 @@ def model_in(source: str | os.PathLike) -> str | None:
     path, _ = formats.split(source)
     about = formats.metadata(path)
     if about.get("naming") in NAMINGS and "model" in about:
-        return about["model"]
+        return about["model"].lower()
     config = timm_config.beside(path)
     model = config.model if config else told_beside(path).get("model")
-    return model if isinstance(model, str) else None
+    return model.lower() if isinstance(model, str) else None
 
 
 def file_beside(path: pathlib.Path) -> pathlib.Path | None:
