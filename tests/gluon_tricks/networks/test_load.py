@@ -138,13 +138,30 @@ def test_a_file_says_what_its_network_was_trained_on(told, name):
 
 @pytest.mark.parametrize(
     "text",
-    ['{"mean": [1, 2]}', "[", '{"crop": {}}', '{"std": [0, 1, 1]}', '{"classes": "abcd"}', '{"mean": null}', "7"],
+    [
+        '{"mean": [1, 2]}',
+        '{"std": [1, 1, 1e999]}',
+        "[",
+        '{"crop": {}}',
+        '{"std": [0, 1, 1]}',
+        '{"classes": "abcd"}',
+        '{"mean": null}',
+        "7",
+    ],
 )
 def test_a_damaged_description_is_refused(told, tmp_path, text):
     shutil.copy(told / "e-0000.params", tmp_path)
     (tmp_path / "e-preprocessing.json").write_text(text)
     with pytest.raises(Refused, match="e-preprocessing.json does not say its preprocessing rightly: "):
         open_network(tmp_path / "e-0000.params", model=NAME)
+
+
+@pytest.mark.parametrize("mean, scale", [((1, 2), (1, 1, 1)), ((1, 2, np.nan), (1, 1, 1)), ((1, 2, 3), (1, 1, np.inf))])
+def test_arrays_that_say_it_are_three_finite_numbers(sources, tmp_path, mean, scale):
+    pixels = {"net_init_mean": mx.nd.array(mean), "net_init_scale": mx.nd.array(scale)}
+    mx.nd.save(str(tmp_path / "x.params"), {**mx.nd.load(str(sources / "ours.params")), **pixels})
+    with pytest.raises(Refused, match="x.params has init_mean and init_scale that are not three finite numbers each"):
+        open_network(tmp_path / "x.params")
 
 
 def test_params_do_not_keep_it_which_is_said(told, tmp_path, capsys):
