@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gluon_tricks.core.environment  # noqa: F401  first: it prepares the process for `import mxnet`
 from gluon_tricks.core import errors
+from gluon_tricks.core.wording import quoted
 
 # isort: split
 import contextlib
@@ -68,7 +69,18 @@ def list_gluoncv_models() -> list[str]:
 
 def is_model(name: object) -> bool:
     """Whether get_model knows a network of this name."""
-    return isinstance(name, str) and (name in _REGISTRY or name in gluoncv_networks.MODELS)
+    return isinstance(name, str) and (name.lower() in _REGISTRY or name.lower() in gluoncv_networks.MODELS)
+
+
+def as_listed(name: str) -> str:
+    """A network's name as the lists have it, in small letters: as in GluonCV, one is named in capitals too.
+
+    Raises:
+        Refused: it is no text.
+    """
+    if not isinstance(name, str):
+        raise errors.Refused(f"the name of a network is a text such as 'resnet50_v1d', but got {quoted(name)}")
+    return name.lower()
 
 
 def get_model(
@@ -77,11 +89,12 @@ def get_model(
     """A network of the zoo.
 
     Args:
-        name: one of list_models() or list_gluoncv_models().
-        pretrained: where its parameters come from. True: the file that GluonCV published as its default; a tag such
-            as "117a384e": another of its files (published.PUBLISHED lists them); "hf-hub:OWNER/NAME": a repository at
-            the Hugging Face hub (timm_files.FILES lists timm's); all are downloaded where this machine does not have
-            them. Else the path of a file (see formats.read). False or None: the network is returned uninitialised.
+        name: one of list_models() or list_gluoncv_models(), in capitals or small letters.
+        pretrained: where its parameters come from. True, 1 or "true": the file that GluonCV published as its default; a
+            tag such as "117a384e": another of its files (published.PUBLISHED lists them); "hf-hub:OWNER/NAME": a
+            repository at the Hugging Face hub (timm_files.FILES lists timm's); all are downloaded where this machine
+            does not have them. Else the path of a file (see formats.read). False, 0, "false" or None: the network is
+            returned uninitialised.
         ctx: context or list of contexts for the parameters of a file; the default is the CPU. It goes with
             pretrained: a network without parameters yet gets its contexts from net.initialize.
         any_classes: to train on: take all but the head of a file with another number of classes, and a file of the
@@ -93,16 +106,18 @@ def get_model(
     Returns: the network: float images (N, 3, H, W) -> logits (N, classes).
 
     Raises:
-        Refused: an unknown name or keyword, a published file that cannot be downloaded, or a file that does not hold
-            this network's parameters, or says that it holds another network.
+        Refused: an unknown name or keyword, an empty list of contexts, a published file that cannot be downloaded, or
+            a file that does not hold this network's parameters, or says that it holds another network.
     """
+    name, pretrained = as_listed(name), _start(pretrained)
     for key in kwargs:
         errors.require_known(key, keywords(name), "argument", name)
     constructor, arguments = _constructor(name), _with_one_norm(kwargs)
     net = constructor(**arguments)
     net.keywords = kwargs
-    if pretrained is False or pretrained is None:
+    if pretrained is False:
         return net
+    require_context(ctx)
     path = _file(name, pretrained)
     values = formats.read(path)
     plain = _without_norms(name, arguments) if any_classes else None
@@ -137,8 +152,11 @@ def load_model(path: str | os.PathLike, name: str | None = None, classes: int | 
         ctx: context or list of contexts; the default is the CPU.
 
     Raises:
-        Refused: the file is missing or damaged, does not hold that network, or fits several.
+        Refused: the file is missing or damaged, does not hold that network, or fits several; or the list of contexts
+            is empty.
     """
+    require_context(ctx)
+    name = name and as_listed(name)
     if hub.is_reference(path):
         path = hub.fetch(os.fspath(path), name or "")
     values, told = formats.read(path), model_in(path)
@@ -149,6 +167,12 @@ def load_model(path: str | os.PathLike, name: str | None = None, classes: int | 
     if classes is None:
         classes = weights.head_classes(get_model(name, **kwargs), values)
     return _filled(get_model(name, **kwargs, **({} if classes is None else {"classes": classes})), values, ctx, path)
+
+
+def require_context(ctx) -> None:
+    """Refuses an empty list of contexts, on which a network would have no parameters."""
+    if isinstance(ctx, (list, tuple)) and not ctx:
+        raise errors.Refused("ctx is an empty list: name at least one context in it, or leave it out for the CPU")
 
 
 def _require_said(path, *names: str) -> None:
@@ -196,6 +220,17 @@ def _recognised(path, values: Mapping[str, np.ndarray]) -> str:
     return found[0]
 
 
+def _start(pretrained) -> bool | str | os.PathLike:
+    """get_model's argument of this name, with True and False for all that says so: 0 and 1 as well, as in GluonCV."""
+    if pretrained is None or isinstance(pretrained, (int, np.bool_)) and pretrained in (0, 1):
+        return bool(pretrained)
+    if isinstance(pretrained, str):
+        return {"true": True, "false": False}.get(pretrained.lower(), pretrained)
+    if isinstance(pretrained, os.PathLike):
+        return pretrained
+    raise errors.Refused(f"pretrained is {quoted(pretrained)}: give True, False, a tag, or the path of a file")
+
+
 def _file(name: str, pretrained) -> str | os.PathLike:
     """The parameter file that get_model's argument of this name means."""
     if pretrained is True:
@@ -205,7 +240,12 @@ def _file(name: str, pretrained) -> str | os.PathLike:
     if hub.is_reference(pretrained):
         return hub.fetch(os.fspath(pretrained), name)
     path = formats.split(pretrained)[0]
-    if not os.path.exists(path) or path.is_dir():
+    if os.fspath(pretrained) and path.is_dir():
+        raise errors.Refused(
+            f"{os.fspath(pretrained)} is a folder: give pretrained= a file, such as a run's final.params, or open a "
+            "run by gluon_tricks.load_network"
+        )
+    if not os.fspath(pretrained) or not os.path.exists(path):
         raise errors.Refused(
             f"there is no parameter file {os.fspath(pretrained)!r}, and it is no tag (8 hex digits); published tags of "
             f"{name}: {published.tags(name)}"
@@ -226,6 +266,7 @@ def _filled(
 
 
 def _constructor(name: str):
+    name = as_listed(name)
     refuse_what_is_no_classifier(name)
     known = {**_REGISTRY, **gluoncv_networks.MODELS}
     counts = f"model_zoo.list_models() has {len(_REGISTRY)} names, list_gluoncv_models() those of GluonCV's other"

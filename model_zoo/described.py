@@ -63,7 +63,7 @@ def described(
 
 
 def model_in(source: str | os.PathLike) -> str | None:
-    """The network that a parameter file says it holds, in itself or in what lies beside it; None: it does not.
+    """The network that a parameter file says it holds, in itself or beside it, in small letters; None: it does not.
 
     Raises:
         Refused: what it says is damaged.
@@ -71,10 +71,10 @@ def model_in(source: str | os.PathLike) -> str | None:
     path, _ = formats.split(source)
     about = formats.metadata(path)
     if about.get("naming") in NAMINGS and "model" in about:
-        return about["model"]
+        return about["model"].lower()
     config = timm_config.beside(path)
     model = config.model if config else told_beside(path).get("model")
-    return model if isinstance(model, str) else None
+    return model.lower() if isinstance(model, str) else None
 
 
 def file_beside(path: pathlib.Path) -> pathlib.Path | None:
@@ -127,7 +127,8 @@ def _parsed(text: str | bytes, path, usual: Preprocessing | None) -> tuple[Prepr
 
 def _with_pixels(preprocessing: Preprocessing, pixels: Mapping[str, np.ndarray], source) -> Preprocessing:
     """With the mean and the deviation that a file of GluonCV's export_block holds, called "mean" and "scale"."""
-    if {kind: value.size for kind, value in pixels.items()} != {"mean": 3, "scale": 3}:
-        raise Refused(f"{source} has init_mean and init_scale that are not three numbers each, for R, G and B")
+    sizes = {kind: value.size for kind, value in pixels.items()}
+    if sizes != {"mean": 3, "scale": 3} or not all(np.isfinite(value).all() for value in pixels.values()):
+        raise Refused(f"{source} has init_mean and init_scale that are not three finite numbers each, for R, G and B")
     mean, std = (tuple(round(float(value), 4) for value in pixels[kind].flat) for kind in ("mean", "scale"))
     return dataclasses.replace(preprocessing, mean=mean, std=std)

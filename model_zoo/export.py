@@ -105,7 +105,7 @@ def export_symbol(net: HybridBlock, prefix: str | os.PathLike, preprocessing: St
 
     Args:
         net, preprocessing: as for export_onnx; a symbol takes any batch size.
-        prefix: path and beginning of the names.
+        prefix: path and beginning of the names, no folder.
 
     Returns: the largest difference to the network's outputs, as by export_onnx.
 
@@ -114,8 +114,8 @@ def export_symbol(net: HybridBlock, prefix: str | os.PathLike, preprocessing: St
             name has another preprocessing.
         CannotWrite: the disk is full or read-only; nothing was written.
     """
-    prefix = pathlib.Path(prefix)
     require_place(prefix, "symbol")
+    prefix = pathlib.Path(prefix)
     symbol, parameters = _snapshot(net, preprocessing, None)
     described = _description(net, preprocessing, symbol, prefix, f"{prefix.name}.onnx")
     auxiliary = set(symbol.list_auxiliary_states())
@@ -139,12 +139,14 @@ def require_place(target: str | os.PathLike, form: str) -> None:
     """Finds out before any work whether export_onnx (form "onnx") or export_symbol ("symbol") can write there.
 
     Raises:
-        Refused: there is no such folder, or the name is wrong.
+        Refused: there is no such folder, or the name is wrong, such as that of a folder for a symbol.
         CannotWrite: the disk is full or read-only.
     """
     path = pathlib.Path(target)
     if form == "onnx" and path.suffix != ".onnx":
         raise Refused(f"{path}: the name of an ONNX file ends in .onnx")
+    if form == "symbol" and (os.path.isdir(path) or os.fspath(target).endswith(os.sep)):
+        raise Refused(f"{target} is a folder: add the beginning of the files' names, such as {path / 'network'}")
     if not path.parent.is_dir():
         raise Refused(f"there is no folder {path.parent} to write {path.name} to")
     ends = {"onnx": (f"{path.stem}.onnx",), "symbol": (f"{path.name}-symbol.json", f"{path.name}-0000.params")}

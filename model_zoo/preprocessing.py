@@ -54,6 +54,8 @@ class Preprocessing:
                 f"input_size {quoted(self.input_size)}, crop_ratio {self.crop_ratio}, std {self.std}: sizes take 1 to "
                 f"{LARGEST_INPUT}, crop_ratio lies in (0, 1], std is positive"
             )
+        if not all(map(math.isfinite, (*self.mean, *self.std))):
+            raise Refused(f"mean {self.mean}, std {self.std}: all of them take finite numbers")
         if self.input_size / self.crop_ratio > LARGEST_RESIZED:
             raise Refused(
                 f"input_size {self.input_size} over crop_ratio {self.crop_ratio}: images would be resized to "
@@ -75,19 +77,17 @@ class Preprocessing:
             said |= {name: values[name] for name in FIELDS[1:] if name in values}
             if "crop" in values:  # the rest of an export of before there were others
                 said = {"probabilities": "softmax", "mean_image": None, **said}
-            numbers = [said.get("input_size", 1), said.get("crop_ratio", 1.0)]
             for name in {"mean", "std"} & said.keys():
-                r, g, b = said[name] = tuple(map(float, said[name]))
-                numbers += [r, g, b]
+                r, g, b = map(float, said[name])
+                said[name] = r, g, b
             if "mean_image" in values:
                 image = values["mean_image"]
                 said["mean_image"] = None if image is None else MeanImage.from_json(image)
             if said.get("classes") is not None:
                 said["classes"] = tuple(said["classes"])
-            names = said.get("classes") or ()
-            if not (all(math.isfinite(n) for n in numbers) and all(type(name) is str for name in names)):
-                raise ValueError("a number is not finite, or a class has no name")
-            if type(numbers[0]) is not int or isinstance(values.get("classes"), str):
+            if not all(type(name) is str for name in said.get("classes") or ()):
+                raise ValueError("a class has no name")
+            if type(said.get("input_size", 1)) is not int or isinstance(values.get("classes"), str):
                 raise ValueError("the input's side is no whole number, or classes is no list")
             return (dataclasses.replace(usual, **said) if usual else cls(**said)), tuple(said)
         except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:

@@ -21,7 +21,7 @@ from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import quoted
 from gluon_tricks.data import sources
-from gluon_tricks.networks.load import SOURCE
+from gluon_tricks.networks.load import SOURCE, Trained
 from gluon_tricks.networks.of_recipe import require_images
 from gluon_tricks.tasks.protocol import Task
 from gluon_tricks.tasks.registry import TASKS, task_of_network
@@ -91,6 +91,15 @@ def _three(text: str | None, flag: str) -> tuple[float, ...] | None:
     return r, g, b
 
 
+def _whose(trained: Trained, options: argparse.Namespace) -> str:
+    """Where the mean and the deviation come from, in words."""
+    flags = [f"--rgb-{name}" for name in ("mean", "std") if getattr(options, f"rgb_{name}") is not None]
+    if len(flags) == 2:
+        return "of the flags"
+    stated = "of the file" if "mean" in getattr(trained.net, "stated", ()) else "assumed"
+    return " but for ".join(["of the run" if trained.recipe else stated, *flags])
+
+
 @command
 def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
@@ -110,7 +119,6 @@ def main(argv: list[str] | None = None) -> int:
     if difference is not None:
         checked = f"read back, its {steps.outputs_called} differ by at most {difference:.1e} of the largest"
     print(f"{options.target}: {net.name}, {steps.in_words}; {checked}")
-    whose = "of the run" if trained.recipe else "of the file" if "mean" in getattr(net, "stated", ()) else "assumed"
     whole = "" if getattr(steps, "mean_image", None) is None else " at every pixel (mean_image)"
-    print(f"preprocessing {whose}: mean {steps.mean}{whole}, std {steps.std} (RGB, 0..255)")
+    print(f"preprocessing {_whose(trained, options)}: mean {steps.mean}{whole}, std {steps.std} (RGB, 0..255)")
     return 0

@@ -176,7 +176,7 @@ def _data_flags(group) -> None:
 
 
 def _network_flags(group) -> None:
-    group.add_argument("--model", metavar="NAME", help="network of the model zoo (the recipe's)")
+    group.add_argument("--model", type=str.lower, metavar="NAME", help="network of the model zoo (the recipe's)")
     group.add_argument(
         "--mode", choices=("hybrid", "imperative", "symbolic"), help="hybrid: compiled to a graph (hybrid)"
     )

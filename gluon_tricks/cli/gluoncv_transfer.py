@@ -85,7 +85,7 @@ class Script(NamedTuple):
 
 def _faster_rcnn_flags(group) -> None:
     """Adds those of train_faster_rcnn to a group."""
-    group.add_argument("--network", metavar="MODEL", help="GluonCV's --base")
+    group.add_argument("--network", type=str.lower, metavar="MODEL", help="GluonCV's --base")
     group.add_argument("--gpus", type=_first_gpus, metavar="0,1", help="GluonCV's --num-gpus: as many, from the first")
     group.add_argument("--lr-warmup", metavar="N", help="GluonCV's --warmup-epochs, in steps (none)")
     group.add_argument("--lr-warmup-factor", type=float, metavar="F", help="what --lr-warmup rises from (1/3)")
@@ -98,7 +98,9 @@ def _faster_rcnn_flags(group) -> None:
 def _fcn_flags(group) -> None:
     """Adds those of GluonCV's segmentation to a group."""
     group.add_argument("--model", type=_fcn, metavar="fcn", help="GluonCV's: FCN is the only one")
-    group.add_argument("--backbone", metavar="NAME", help="GluonCV's --base: resnet50 is resnet50_v1b, and so on")
+    group.add_argument(
+        "--backbone", type=str.lower, metavar="NAME", help="GluonCV's --base: resnet50 is resnet50_v1b, and so on"
+    )
     group.add_argument("--ngpus", type=whole(0, MOST_GPUS), metavar="N", help="GluonCV's --num-gpus")
     group.add_argument("--no-cuda", action="store_true", help="GluonCV's --num-gpus 0: the CPU")
     group.add_argument("--aux", action="store_true", help="GluonCV's: with an auxiliary head")

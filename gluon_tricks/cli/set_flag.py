@@ -1,4 +1,4 @@
-"""--set FIELD=VALUE of every training: what names a trained network is kept as the flag for it would keep it."""
+"""--set FIELD=VALUE of every training: what names a network is kept as the flag for it would keep it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ def with_setting(recipe: Settings, setting: str, begun: Settings | None) -> Sett
     source = json_or_text(text) if key in PLACES else None
     if isinstance(source, str) and source:  # else it is none
         setting = f"{key}={json.dumps(as_kept(source, _place(begun, key)))}"
+    if key == "model":
+        setting = setting.lower()
     return apply_setting(recipe, setting)
 
 

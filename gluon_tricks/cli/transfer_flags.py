@@ -90,7 +90,9 @@ def parser(
         help="change a field or trick; repeatable",
     )
     group.add_argument("--data", type=expanded, metavar="PATH", help="the data set's folder, where it has one")
-    group.add_argument("--base", metavar="MODEL", help="base network of the zoo (that of --base-params)")
+    group.add_argument(
+        "--base", type=str.lower, metavar="MODEL", help="base network of the zoo (that of --base-params)"
+    )
     group.add_argument(
         "--base-params", metavar="SRC", help=f"parameters of the base network: {SOURCE} (random numbers)"
     )

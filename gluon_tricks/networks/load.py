@@ -21,7 +21,7 @@ from gluon_tricks.networks.source import is_at_hub, is_there, name_and_tag
 from gluon_tricks.recipes.kinds import read_recipe, recipe_from_json
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
-from model_zoo import built_with, formats, get_model, hub, is_model, load_model, published
+from model_zoo import as_listed, built_with, formats, get_model, hub, is_model, load_model, published, require_context
 from model_zoo.classifier import Classifier
 from model_zoo.described import exported_task, file_beside, model_in
 from model_zoo.preprocessing import Preprocessing
@@ -94,7 +94,7 @@ def open_with(
     Raises:
         Refused: there is no such thing, it does not say its network, or model or classes contradict it.
     """
-    known, path = None, source
+    known, path, model = None, source, model and as_listed(model)
     if is_at_hub(source):
         path = hub.fetch(os.fspath(source), model or "")
     elif not is_there(source):
@@ -165,6 +165,7 @@ def _open_file(
     restorer: Callable[[Settings], Restore], run_or_file: str | os.PathLike, model: str, classes: int | None, ctx
 ) -> tuple[mx.gluon.HybridBlock, Settings | None, pathlib.Path | None]:
     """A trained network of this machine, the recipe of its run and the parameter file that was read (see Trained)."""
+    require_context(ctx)
     path, arrays = _file_of(run_or_file), None
     contexts = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx or mx.cpu()]
     recipe, graph = _recipe_beside(path), path.name.endswith("-symbol.json")
@@ -237,7 +238,7 @@ def model_of(source: str | os.PathLike) -> str | None:
     if hub.is_reference(source):
         return hub.model_in(os.fspath(source))
     name = str(source).partition("/")[0]
-    return name if is_model(name) else None
+    return as_listed(name) if is_model(name) else None
 
 
 def require_same_normalisation(recipe: Settings, trained: Trained, source: str) -> None:

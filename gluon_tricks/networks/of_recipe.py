@@ -43,9 +43,8 @@ def untrained(recipe: Recipe, pretrained: str = "", ctx=None, to_train: bool = F
     kwargs = network_keywords(recipe, to_train)
     if recipe.classes is not None:
         kwargs["classes"] = recipe.classes
-    source = {"": False, "true": True}.get(pretrained, pretrained)
     begins = to_train and not recipe.start_epoch
-    return get_model(recipe.model, pretrained=source, ctx=ctx, any_classes=begins, **kwargs)
+    return get_model(recipe.model, pretrained=pretrained or False, ctx=ctx, any_classes=begins, **kwargs)
 
 
 def network_keywords(recipe: Settings, to_train: bool, others: Sequence[str] = ()) -> dict[str, Any]:

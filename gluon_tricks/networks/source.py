@@ -6,7 +6,7 @@ import os
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import expanded
-from model_zoo import formats, hub, is_model, published
+from model_zoo import as_listed, formats, hub, is_model, published
 
 
 def is_there(source: str | os.PathLike) -> bool:
@@ -40,6 +40,7 @@ def require_there(source: str, model: str | None = None) -> None:
 def name_and_tag(source: str, model: str | None) -> tuple[str, str | None]:
     """The published file that is meant: the network's name, and the tag, None for the default file."""
     name, _, tag = source.partition("/")
+    name = as_listed(name) if is_model(name) else name
     if published.is_tag(tag.lower()) or (is_model(name) and not tag):
         if model not in (None, name):
             raise Refused(f"--model {model} contradicts {source}, which names a {name}: leave one out")
@@ -58,13 +59,13 @@ def name_and_tag(source: str, model: str | None) -> tuple[str, str | None]:
 
 
 def pinned(source: str, begun: str = "") -> str:
-    """SRC as a recipe has it: of a repository at a hub with the commit that it means today.
+    """SRC as a recipe has it: a published file in small letters, a repository at a hub with its commit of today.
 
     Args:
         begun: what a run that goes on has for it: of the same repository its commit stays, and no hub is asked.
     """
     if not is_at_hub(source):
-        return source
+        return source.lower() if means_published(source) and not is_there(source) else source
     return begun if begun and may_have_meant(source, begun) else hub.pinned(source)
 
 

@@ -179,6 +179,13 @@ def test_the_resize_rule(size, ratio, edge):
     assert Preprocessing(size, ratio).to_json()["resize"]["shorter_edge"] == edge
 
 
+@pytest.mark.parametrize("field", ["mean", "std"])
+@pytest.mark.parametrize("number", ["nan", "inf"])
+def test_a_mean_or_deviation_that_is_no_number_is_refused(field, number):
+    with pytest.raises(Refused, match=rf"{field} \(1, 2, {number}\).*all of them take finite numbers$"):
+        Preprocessing(224, **{field: (1, 2, float(number))})
+
+
 def test_a_crop_larger_than_the_photo_is_refused():
     with pytest.raises(Refused, match="crop_ratio 1.5"):
         Preprocessing(224, 1.5)

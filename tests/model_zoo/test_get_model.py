@@ -17,15 +17,24 @@ def test_the_resnets_are_listed():
     assert names[0] == "resnet18_v1" and names[-1] == "resnet152_v1d"
 
 
-def test_a_network_knows_its_name():
-    assert get_model("resnet34_v1c").name == "resnet34_v1c"
+@pytest.mark.parametrize("name", ["resnet34_v1c", "ResNet34_v1c", "CIFAR_ResNet20_v1", "SqueezeNet1.0"])
+def test_a_network_knows_its_name_whose_letters_may_be_capitals(name):
+    assert model_zoo.is_model(name) and get_model(name).name == name.lower()
+    assert model_zoo.keywords(name) == model_zoo.keywords(name.lower())
+
+
+@pytest.mark.parametrize("name", [None, 5, ["resnet18_v1"]])
+def test_what_is_no_name_is_refused(name):
+    with pytest.raises(Refused, match=r"the name of a network is a text such as 'resnet50_v1d', but got (None|5|\[)"):
+        get_model(name)
+    assert not model_zoo.is_model(name)
 
 
 @pytest.mark.parametrize(
-    "name, near", [("resnet50_v1dd", "resnet50_v1d"), ("ResNet50_v1b", "resnet50_v1b"), ("resnet51_v1", "resnet50_v1")]
+    "name, near", [("resnet50_v1dd", "resnet50_v1d"), ("ResNet50v1b", "resnet50_v1b"), ("resnet51_v1", "resnet50_v1")]
 )
 def test_unknown_names_are_refused_with_near_ones(name, near):
-    with pytest.raises(Refused, match=rf"no model '{name}': did you mean (\w+, )*{near}(, \w+)*\?$"):
+    with pytest.raises(Refused, match=rf"no model '{name.lower()}': did you mean (\w+, )*{near}(, \w+)*\?$"):
         get_model(name)
 
 

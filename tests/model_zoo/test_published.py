@@ -233,8 +233,8 @@ def test_get_model_takes_the_default_or_a_tag(server, tmp_path, monkeypatch):
     sha1 = hashlib.sha1(content).hexdigest()
     server.answers = [answer(zipped({f"{NAME}-{sha1[:8]}.params": content}))]
     monkeypatch.setitem(published.PUBLISHED, NAME, (published.Published(sha1[:8], sha1),))
-    for pretrained in (True, sha1[:8], sha1[:8].upper()):
-        loaded = get_model(NAME, pretrained=pretrained, classes=10)
+    for pretrained in (True, 1, np.bool_(True), "true", "TRUE", sha1[:8], sha1[:8].upper()):
+        loaded = get_model(NAME.upper(), pretrained=pretrained, classes=10)
         assert (loaded.head.weight.data() == net.head.weight.data()).asnumpy().all()
     assert len(server.requests) == 1
     with pytest.raises(Refused, match=rf"{NAME}-{sha1[:8]}.params was saved with 10 classes.*: pass classes=10"):
@@ -338,6 +338,19 @@ def test_a_damaged_copy_is_refused(copy, server):
     copy.sent = b"x" * len(copy.files["timm/resnet18.gluon_in1k", "model.safetensors"])
     with pytest.raises(Refused, match="nor is there timm's copy of it: .* is not what the hub has"):
         get_model(NAME, pretrained=True)
+
+
+@pytest.mark.parametrize("pretrained", [False, None, 0, np.bool_(False), "false", "False"])
+def test_no_file_is_asked_for(server, pretrained):
+    with pytest.raises(RuntimeError, match="has not been initialized"):
+        get_model(NAME, pretrained=pretrained)(mx.nd.zeros((1, 3, 32, 32)))
+    assert not server.requests
+
+
+@pytest.mark.parametrize("pretrained", [2, 1.5, b"117a384e", ["117a384e"]])
+def test_what_names_no_parameters_is_refused(pretrained):
+    with pytest.raises(Refused, match="pretrained is .*: give True, False, a tag, or the path of a file$"):
+        get_model(NAME, pretrained=pretrained)
 
 
 @pytest.mark.parametrize("text", ["abc", "", "117a384", "final.params"])

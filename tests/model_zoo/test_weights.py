@@ -72,6 +72,13 @@ def test_several_contexts(net, saved):
     assert_equal(other, values(net))
 
 
+@pytest.mark.parametrize("none", [[], ()])
+def test_no_context_is_refused(saved, none):
+    for load in (lambda: get_model(NAME, pretrained=saved, ctx=none, classes=10), lambda: load_model(saved, ctx=none)):
+        with pytest.raises(Refused, match="ctx is an empty list: name at least one context in it, or leave it out"):
+            load()
+
+
 def test_float16_files_load_as_float32(net, tmp_path):
     path = tmp_path / "half.params"
     mx.nd.save(str(path), {name: mx.nd.array(value).astype("float16") for name, value in values(net).items()})
@@ -83,6 +90,8 @@ def test_float16_files_load_as_float32(net, tmp_path):
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(Refused, match="there is no parameter file .*none.params"):
         get_model(NAME, pretrained=tmp_path / "none.params")
+    with pytest.raises(Refused, match=f"^{tmp_path} is a folder: .* final.params, or open a run by .*load_network"):
+        get_model(NAME, pretrained=tmp_path)
 
 
 def test_another_model_is_named(tmp_path):

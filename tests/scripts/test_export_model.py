@@ -64,7 +64,8 @@ def test_a_parameter_file_with_its_flags(run_directory, tmp_path, capsys):
     flags = ["--model", "resnet18_v1", "--classes", 10, "--input-size", 32, "--rgb-std", "4,5,6", "--crop-ratio", 1]
     source = shutil.copy(run_directory / "final.params", tmp_path / "elsewhere.params")  # in the run its recipe counts
     assert main(source, tmp_path / "out", "--to", "symbol", *flags, "--class-names", names) == 0
-    assert "assumed: mean (123.68, 116.779, 103.939), std (4.0, 5.0, 6.0)" in capsys.readouterr().out
+    said = "preprocessing assumed but for --rgb-std: mean (123.68, 116.779, 103.939), std (4.0, 5.0, 6.0)"
+    assert said in capsys.readouterr().out
     steps = json.loads((tmp_path / "out-preprocessing.json").read_text())
     assert steps["std"] == [4, 5, 6] and steps["crop"]["width"] == 32 == steps["resize"]["shorter_edge"]
     assert steps["classes"] == list("abcdefghij")
@@ -205,7 +206,14 @@ def test_a_converted_file_says_its_network(net, tmp_path):
         (["RUN", "out", "--to", "symbol", "--classes", "7"], "--classes 7 contradicts"),
         (["RUN", "out.bin", "--to", "onnx"], "ends in .onnx"),
         (["RUN", "out", "--to", "symbol", "--rgb-mean", "1,2"], "--rgb-mean takes three numbers"),
+        (["RUN", "out", "--to", "symbol", "--rgb-mean", "1,2,nan"], "mean (1.0, 2.0, nan), std (58.393, "),
+        (["RUN", "out", "--to", "symbol", "--rgb-std", "1,1,inf"], "all of them take finite numbers"),
         (["RUN", "missing/out", "--to", "symbol"], "no folder"),
+        (["RUN", "run", "--to", "symbol"], "run is a folder: add the beginning of the files' names, such as run/"),
+        (["RUN", "run/", "--to", "symbol"], "run/ is a folder"),
+        (["RUN", "missing/", "--to", "symbol"], "missing/ is a folder"),
+        (["RUN", ".", "--to", "symbol"], ". is a folder"),
+        (["RUN", "run/", "--to", "onnx"], "ends in .onnx"),
     ],
 )
 def test_refused(run_directory, tmp_path, monkeypatch, capsys, arguments, message):

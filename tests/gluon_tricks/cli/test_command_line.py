@@ -235,6 +235,21 @@ def test_refusals_say_what_to_do(line, words):
 
 
 @pytest.mark.parametrize(
+    "line, model, pretrained",
+    [
+        ("--model ResNet18_v1b --use-pretrained", "resnet18_v1b", "true"),
+        ("--set model=ResNet18_v1b", "resnet18_v1b", ""),
+        ("--model VGG16 --batch-norm", "vgg16_bn", ""),
+        ("--use-pretrained ResNet50_v1d/117A384E", "resnet50_v1d", "117a384e"),
+        ("--model ResNet50_v1d --use-pretrained ResNet50_V1D", "resnet50_v1d", "true"),
+    ],
+)
+def test_a_networks_name_in_capitals(line, model, pretrained):
+    got = recipe(f"--recipe imagenet {line}")
+    assert (got.model, got.pretrained) == (model, pretrained)
+
+
+@pytest.mark.parametrize(
     "line, pretrained",
     [
         ("--use-pretrained", "true"),

@@ -13,6 +13,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.checkpoint import Progress, save_checkpoint
 from gluon_tricks.networks.load import require_same_normalisation
 from gluon_tricks.networks.of_recipe import dtype_of
+from gluon_tricks.networks.source import as_kept, pinned
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.trained.load import load_network, open_network
 from model_zoo import get_model, published, weights
@@ -137,13 +138,30 @@ def test_a_file_says_what_its_network_was_trained_on(told, name):
 
 @pytest.mark.parametrize(
     "text",
-    ['{"mean": [1, 2]}', "[", '{"crop": {}}', '{"std": [0, 1, 1]}', '{"classes": "abcd"}', '{"mean": null}', "7"],
+    [
+        '{"mean": [1, 2]}',
+        '{"std": [1, 1, 1e999]}',
+        "[",
+        '{"crop": {}}',
+        '{"std": [0, 1, 1]}',
+        '{"classes": "abcd"}',
+        '{"mean": null}',
+        "7",
+    ],
 )
 def test_a_damaged_description_is_refused(told, tmp_path, text):
     shutil.copy(told / "e-0000.params", tmp_path)
     (tmp_path / "e-preprocessing.json").write_text(text)
     with pytest.raises(Refused, match="e-preprocessing.json does not say its preprocessing rightly: "):
         open_network(tmp_path / "e-0000.params", model=NAME)
+
+
+@pytest.mark.parametrize("mean, scale", [((1, 2), (1, 1, 1)), ((1, 2, np.nan), (1, 1, 1)), ((1, 2, 3), (1, 1, np.inf))])
+def test_arrays_that_say_it_are_three_finite_numbers(sources, tmp_path, mean, scale):
+    pixels = {"net_init_mean": mx.nd.array(mean), "net_init_scale": mx.nd.array(scale)}
+    mx.nd.save(str(tmp_path / "x.params"), {**mx.nd.load(str(sources / "ours.params")), **pixels})
+    with pytest.raises(Refused, match="x.params has init_mean and init_scale that are not three finite numbers each"):
+        open_network(tmp_path / "x.params")
 
 
 def test_params_do_not_keep_it_which_is_said(told, tmp_path, capsys):
@@ -174,6 +192,8 @@ def test_params_do_not_keep_how_a_network_was_built_which_is_said(tmp_path, caps
         (NAME, None, None, 92.9),
         (f"{NAME}/121e1579", None, "121e1579", 92.9),
         (f"{NAME}/0A1B2C3D", NAME, "0a1b2c3d", None),
+        ("CIFAR_ResNet20_v1/121E1579", "CIFAR_ResNet20_V1", "121e1579", 92.9),
+        ("TRUE", "CIFAR_ResNet20_v1", None, 92.9),
         ("true", NAME, None, 92.9),
         ("121e1579", NAME, "121e1579", 92.9),
     ],
@@ -215,6 +235,36 @@ def test_refused(sources, store, monkeypatch, tmp_path, source, flags, says):
     with pytest.raises(Refused, match=says):
         open_network(source.replace("RUN", str(sources / "run")), **flags)
     assert not store
+
+
+def test_a_file_opens_by_its_networks_name_in_capitals(sources):
+    for source in ("run", "ours.params", "said.safetensors"):
+        assert open_network(sources / source, model=NAME.upper()).net.name == NAME
+
+
+@pytest.mark.parametrize("source", ["run", "ours.params"])
+def test_no_context_is_refused(sources, source):
+    with pytest.raises(Refused, match="ctx is an empty list"):
+        open_network(sources / source, ctx=[])
+
+
+@pytest.mark.parametrize(
+    "source, kept",
+    [
+        ("ResNet50_v1d/117A384E", "resnet50_v1d/117a384e"),
+        ("CIFAR_ResNet20_v1", NAME),
+        ("TRUE", "true"),
+        ("Runs/T", "Runs/T"),
+    ],
+)
+def test_a_published_file_is_kept_in_small_letters(source, kept):
+    assert pinned(source) == kept
+
+
+def test_a_file_is_kept_as_it_is_called(tmp_path, monkeypatch):
+    (tmp_path / "ResNet18_v1").touch()
+    monkeypatch.chdir(tmp_path)
+    assert pinned("ResNet18_v1") == "ResNet18_v1" and as_kept("ResNet18_v1") == str(tmp_path / "ResNet18_v1")
 
 
 def test_a_file_of_several_networks_asks_for_one(tmp_path):

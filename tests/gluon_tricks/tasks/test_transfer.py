@@ -257,6 +257,10 @@ def test_another_network_than_the_named_base_is_refused(base):
     for source in ("true", "efbb2ca3"):
         published = words(f"--base mobilenet1.0 --base-params {source}", DETECTION, "voc")
         assert (published.model, published.base_params) == ("mobilenet1.0", source)
+    published = words("--base-params MobileNet1.0/EFBB2CA3", DETECTION, "voc")
+    assert (published.model, published.base_params) == ("mobilenet1.0", "mobilenet1.0/efbb2ca3")
+    for flags in ("--base ResNet50_v1b", "--network ResNet50_v1b"):
+        assert words(flags, DETECTION, "voc").model == "resnet50_v1b"
     (run / "recipe.json").write_text(json.dumps(TINY["detection"].to_json()))
     with pytest.raises(Refused, match="is a run of detection: a base network is a classifier"):
         on_trained_base(recipe.set(base_params=str(run)), [mx.cpu()])
