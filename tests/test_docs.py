@@ -212,6 +212,7 @@ def test_the_papers_tables_are_those_of_the_records(title, table, column, scale)
 def test_what_could_be_told_is_as_the_plan_has_it(tmp_path):
     first, cosine, *_ = power.plan("table6", Runs(tmp_path, SCALES["long"]), 5)
     assert f"--seeds 5 --plan\n...\n{first}\n{cosine}\n```" in text_of("docs/paper.md")
+    _, cosine, *_ = power.plan("table6", Runs(tmp_path, SCALES["imagenette"]), 5)
     seeds = re.search(r"takes (\d+) seeds", cosine)[1]
     assert f"the paper's +0.47 of cosine decay would take {seeds} seeds" in prose("docs/paper.md")
 
@@ -407,12 +408,13 @@ def test_the_readmes_differences_are_those_of_the_records(before, after, also):
 
 
 def test_the_words_on_the_scale_long_are_those_of_the_records():
-    efficient, cosine, smooth = (
-        100 * float(records("tables", "long", f"table6-resnet50_v1d-{row}", "seed0", "metrics.csv")[-1]["val_top1"])
-        for row in ("efficient", "cosine", "smooth")
+    cosine, smooth = (
+        compared("table6", "resnet50_v1d", "long")[row] for row in ("+ cosine decay", "+ label smoothing")
     )
-    said = f"{efficient:.2f} % with efficient training, {cosine:.2f} % with cosine decay, {smooth:.2f} % with label"
-    assert said in prose("docs/paper.md")
+    text = prose("docs/paper.md")
+    assert f"{float(cosine['Our difference'][:-2]):.1f} points are left of them, by two seeds" in text
+    assert f"it gains {float(smooth['Our difference'][:-2]):.1f} by two seeds" in text
+    assert all(row["Our difference"][-1] == "~" and "(2)" in row["Ours, top-1"] for row in (cosine, smooth))
 
 
 def test_what_is_said_of_reduced_decoding_is_as_the_records_have_it():
