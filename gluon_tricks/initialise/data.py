@@ -39,7 +39,8 @@ def initialise_from_data(
             ones, or with within=False what they have.
         within: unit variance and mean beta of every affine layer's channels.
         between: the same change rate of all layers.
-        beta: mean of every channel; layers without biases are only scaled.
+        beta: mean of every channel; layers without biases are only scaled. Running statistics of batch normalisations
+            become the sample's.
         rounds, damping: of Algorithm 2; damping, alpha there, lies in (0, 1].
         last_zero: the last affine layers, those that give the logits, are 0 afterwards, weights and biases. Both
             algorithms come before and see them as they are without it: through zeros no gradient would come.
@@ -51,12 +52,14 @@ def initialise_from_data(
     Raises:
         Refused: no images, images that hold NaN, or whose shape or values no layer takes; fewer images than 2; a
             network that is not initialised, in another precision, cannot be traced, has a layer that no image reaches
-            or a transposed convolution; an unknown kind of filters.
+            or a transposed convolution; an unknown kind of filters, or one with which the network gives the same for
+            all images.
 
     Source: Krähenbühl et al., Data-dependent initializations of convolutional neural networks, ICLR 2016, algorithms 1
         and 2, sections 3.3 and 4.5 (the last layer).
-    Differs: see `between.initialise_between`. With batch normalisation, which makes the scale of the layer before it
-        meaningless, `between` scales the other layers alone: of a residual network that is its last layer.
+    Differs: see `within.initialise_within` and `between.initialise_between`. With batch normalisation, which makes the
+        scale of the layer before it meaningless, `between` scales the other layers alone: of a residual network that is
+        its last layer.
     """
     if filters not in FILTERS:
         raise Refused(f"filters is {filters!r}: choose one of {', '.join(FILTERS)}")

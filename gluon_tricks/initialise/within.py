@@ -9,6 +9,7 @@ from collections.abc import Callable
 import mxnet as mx
 import numpy as np
 
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.core.wording import plural
 from gluon_tricks.initialise import filters
@@ -29,6 +30,8 @@ def initialise_within(
         mean, std of z_k(i) over the sample and the map
         W_k(i, :) <- W_k(i, :) / std(i);  b_k(i) <- beta - mean(i) / std(i)
 
+    Batch normalisations get the sample's mean and variance of what they are given as their running statistics.
+
     Args:
         chunks: of the sample's images (n, 3, H, W), normalised.
         kind: "gaussian"; "pca" or "kmeans" for convolutions, dense layers being Gaussian.
@@ -36,13 +39,21 @@ def initialise_within(
         beta: mean of every channel, in layers that have biases; others are only scaled.
         tell: gets a line about each layer.
 
+    Raises:
+        Refused: images differ, and the network gives the same for all of them.
+
     Source: algorithm 1 and section 3.3.
-    Differs: a layer that is used more than once, of which the document has none, is set where it is used first.
+    Differs: a layer that is used more than once, of which the document has none, is set where it is used first. Nor has
+        it batch normalisation by running statistics (use_global_stats, or frozen). At 0 and 1 these would centre
+        nothing, and a depthwise filter without bias may make all that it sees negative, of which relu leaves 0.
     """
     names = [node.path for _, node in graph.affine()]
     done = iter(range(1, len(names) + 1))
 
     def reached(k: int, node: Node, inputs: Chunks) -> None:
+        if node.kind == "BatchNorm":
+            _set_statistics(graph, node, inputs)
+            return
         weight, bias = graph.parameter(node, 1), graph.parameter(node, 2)
         notes = _set_weights(node, weight, inputs, kind, scale, seed, k)
         if bias is not None and (scale or notes):
@@ -53,7 +64,33 @@ def initialise_within(
             notes += _scale(weight, bias, *moments(outputs, axis), beta)
         tell(f"{next(done)} of {len(names)}: {node.path} {', '.join(notes)}")
 
-    graph.run(chunks, reached)
+    outputs = [head for head in graph.run(chunks, reached) if isinstance(head, list)]  # else of parameters alone
+    if outputs and all(map(_alike, outputs)) and not _alike(chunks):
+        raise Refused(
+            f"with {kind} filters the network gives the same for all images: choose others of {', '.join(FILTERS)}, or "
+            "a network that has biases or batch normalisation"
+        )
+
+
+def _alike(chunks: Chunks) -> bool:
+    """Whether what belongs to each image is the same, but for rounding."""
+    first = chunks[0][:1]
+    farthest = max(mx.nd.abs(mx.nd.broadcast_sub(chunk, first)).max().asscalar() for chunk in chunks)
+    return farthest <= 1e-6 * mx.nd.abs(first).max().asscalar()
+
+
+def _set_statistics(graph: Graph, node: Node, inputs: Chunks) -> None:
+    """Running mean and variance of a batch normalisation: the sample's, or 1 where that is 0."""
+    mean, variance = moments(inputs, int(node.attributes.get("axis", 1)))
+    for position, values in ((3, mean), (4, np.where(_varies(variance), variance, 1.0))):
+        statistic = graph.parameter(node, position)
+        statistic.set_data(mx.nd.array(values, dtype=statistic.dtype))
+
+
+def _varies(variance: np.ndarray) -> np.ndarray:
+    """Of each channel whether it varies, but for rounding."""
+    std = np.sqrt(variance)
+    return std > 1e-6 * max(std.max(), 1e-30)
 
 
 def _set_weights(
@@ -107,9 +144,8 @@ def _window(node: Node, shape: tuple[int, ...]) -> filters.Window:
 
 def _scale(weight, bias, mean: np.ndarray, variance: np.ndarray, beta: float) -> list[str]:
     """W(i, :) / std(i), and b(i) = beta - mean(i) / std(i)."""
-    std = np.sqrt(variance)
-    alive = std > 1e-6 * max(std.max(), 1e-30)
-    divisor = np.where(alive, std, 1.0)
+    alive = _varies(variance)
+    divisor = np.where(alive, np.sqrt(variance), 1.0)
     values = weight.list_data()[0].asnumpy()
     values = values / divisor.reshape([-1, *[1] * (values.ndim - 1)])
     weight.set_data(mx.nd.array(values, dtype=weight.dtype))
