@@ -9,6 +9,7 @@ from gluon_tricks.initialise.walk import Graph, moments
 from gluon_tricks.recipes.recipe import Recipe, apply_setting
 from gluon_tricks.recipes.transfer import DetectionRecipe
 from gluon_tricks.tasks.classification.task import Classification
+from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.tricks import DataDependentInit
 
 
@@ -68,6 +69,18 @@ def test_all_training_images_though_they_are_no_whole_batches(recipe):
     few = Classification(recipe.set(input_size=8, model="cifar_resnet20_v1", tricks=(), batch_size=8), [mx.cpu()], 1)
     assert whole.sample(640).shape == (640, 3, 8, 8)
     np.testing.assert_array_equal(whole.sample(20).asnumpy(), few.sample(20).asnumpy())  # whatever the batch
+
+
+@pytest.mark.parametrize(
+    "model, says",
+    [("cifar_resnet20_v1", "takes images of mean"), ("resnet18_v1d", "frozen_stages is 4: resnet18_v1d has 0 to 3")],
+)
+def test_a_base_that_cannot_carry_a_detector_is_refused_before_the_work(model, says, capsys):
+    recipe = DetectionRecipe(model=model, dataset="few_scenes", frozen_stages=4, short=64, long=64)
+    recipe = recipe.add(DataDependentInit(images=4))
+    with pytest.raises(Refused, match=says):
+        task_of(recipe)(recipe, [mx.cpu()], 1).network()
+    assert "initialising" not in capsys.readouterr().out
 
 
 def test_what_it_cannot_start_from(recipe):
