@@ -30,7 +30,8 @@ def initialise_from_data(
     """Sets the weights of a network from images, so that all its layers learn at about the same rate.
 
     Filters, then Algorithm 1 (`within`), then Algorithm 2 (`between`); of `between` alone the network computes
-    afterwards what it did before, so that it may be a trained one.
+    afterwards what it did before, so that it may be a trained one. The log warns at the end of layers that have other
+    filters than asked for or constant channels, and of those that `between` left alone.
 
     Args:
         net: with initialised parameters, in float32 or float64; on several devices all get the same.
@@ -69,9 +70,9 @@ def initialise_from_data(
         raise Refused(f"beta must be a finite number, but got {beta}")
     with _shapes_refused(images):
         chunks = _chunks(net, images)
-        graph = _graph(net)
+        graph, noted = _graph(net), []
         if within or filters != "gaussian":
-            initialise_within(graph, chunks, filters, within, beta, seed, tell)
+            noted += initialise_within(graph, chunks, filters, within, beta, seed, tell)
         left = []
         if between:
             left = initialise_between(graph, _chunks(net, images, _FEW), rounds, damping, seed, tell)
@@ -80,7 +81,10 @@ def initialise_from_data(
             for parameter in filter(None, (graph.parameter(node, 1), graph.parameter(node, 2))):
                 parameter.set_data(mx.nd.zeros(parameter.shape, dtype=parameter.dtype))
     if left:
-        tell(f"between layers: {plural(len(left), 'layer')} left as they are, such as {some(left)}")
+        noted.append(f"between layers: {plural(len(left), 'layer')} left as they are, such as {some(left)}")
+        tell(noted[-1])
+    for line in noted:
+        log.warning(f"initialising: {line}")
     return left
 
 

@@ -10,6 +10,8 @@ from gluon_tricks.recipes.recipe import Recipe, apply_setting
 from gluon_tricks.recipes.transfer import DetectionRecipe
 from gluon_tricks.tasks.classification.task import Classification
 from gluon_tricks.tasks.registry import task_of
+from gluon_tricks.training.job import Options
+from gluon_tricks.training.prepare import prepare
 from gluon_tricks.tricks import DataDependentInit
 
 
@@ -45,6 +47,17 @@ def test_all_channels_of_its_first_images_have_unit_variance(recipe, capsys):
 
     Graph(net).run([task.sample(12)], computed=computed)
     assert len(found) == 8 and all(np.allclose(variance, 1, atol=1e-2) for variance in found.values())
+
+
+def test_the_run_keeps_what_is_not_as_asked(recipe, tmp_path):
+    """The last maps of 4 images have fewer patches than 64 filters; normalisation follows all layers but the head."""
+    recipe = recipe.set(model="cifar_resnet20_v1", input_size=8, tricks=(DataDependentInit("kmeans", images=4),))
+    prepare(recipe.resolved(), tmp_path / "run", Options(contexts=[mx.cpu()], threads=1)).journal.close()
+    log, events = ((tmp_path / "run" / name).read_text() for name in ("log.txt", "events.jsonl"))
+    for text in (log, events):
+        assert "initialising: between layers: 21 layers left as they are, such as stem.0, " in text
+        assert "initialising: stage3.2.conv2: gaussian in 1 of 1 group (fewer patches than filters, or " in text
+    assert "stem.0 kmeans" not in log  # progress
 
 
 def test_neither_devices_nor_a_checkpoint_change_it(recipe, capsys):
