@@ -30,7 +30,8 @@ def initialise_from_data(
     """Sets the weights of a network from images, so that all its layers learn at about the same rate.
 
     Filters, then Algorithm 1 (`within`), then Algorithm 2 (`between`); of `between` alone the network computes
-    afterwards what it did before, so that it may be a trained one.
+    afterwards what it did before, so that it may be a trained one. The log warns at the end of layers that have other
+    filters than asked for or constant channels, and of those that `between` left alone.
 
     Args:
         net: with initialised parameters, in float32 or float64; on several devices all get the same.
@@ -39,7 +40,8 @@ def initialise_from_data(
             ones, or with within=False what they have.
         within: unit variance and mean beta of every affine layer's channels.
         between: the same change rate of all layers.
-        beta: mean of every channel; layers without biases are only scaled.
+        beta: mean of every channel; layers without biases are only scaled. Running statistics of batch normalisations
+            become the sample's.
         rounds, damping: of Algorithm 2; damping, alpha there, lies in (0, 1].
         last_zero: the last affine layers, those that give the logits, are 0 afterwards, weights and biases. Both
             algorithms come before and see them as they are without it: through zeros no gradient would come.
@@ -51,12 +53,14 @@ def initialise_from_data(
     Raises:
         Refused: no images, images that hold NaN, or whose shape or values no layer takes; fewer images than 2; a
             network that is not initialised, in another precision, cannot be traced, has a layer that no image reaches
-            or a transposed convolution; an unknown kind of filters.
+            or a transposed convolution; an unknown kind of filters, or one with which the network gives the same for
+            all images.
 
     Source: Krähenbühl et al., Data-dependent initializations of convolutional neural networks, ICLR 2016, algorithms 1
         and 2, sections 3.3 and 4.5 (the last layer).
-    Differs: see `between.initialise_between`. With batch normalisation, which makes the scale of the layer before it
-        meaningless, `between` scales the other layers alone: of a residual network that is its last layer.
+    Differs: see `within.initialise_within` and `between.initialise_between`. With batch normalisation, which makes the
+        scale of the layer before it meaningless, `between` scales the other layers alone: of a residual network that is
+        its last layer.
     """
     if filters not in FILTERS:
         raise Refused(f"filters is {filters!r}: choose one of {', '.join(FILTERS)}")
@@ -66,9 +70,9 @@ def initialise_from_data(
         raise Refused(f"beta must be a finite number, but got {beta}")
     with _shapes_refused(images):
         chunks = _chunks(net, images)
-        graph = _graph(net)
+        graph, noted = _graph(net), []
         if within or filters != "gaussian":
-            initialise_within(graph, chunks, filters, within, beta, seed, tell)
+            noted += initialise_within(graph, chunks, filters, within, beta, seed, tell)
         left = []
         if between:
             left = initialise_between(graph, _chunks(net, images, _FEW), rounds, damping, seed, tell)
@@ -77,7 +81,10 @@ def initialise_from_data(
             for parameter in filter(None, (graph.parameter(node, 1), graph.parameter(node, 2))):
                 parameter.set_data(mx.nd.zeros(parameter.shape, dtype=parameter.dtype))
     if left:
-        tell(f"between layers: {plural(len(left), 'layer')} left as they are, such as {some(left)}")
+        noted.append(f"between layers: {plural(len(left), 'layer')} left as they are, such as {some(left)}")
+        tell(noted[-1])
+    for line in noted:
+        log.warning(f"initialising: {line}")
     return left
 
 

@@ -104,11 +104,19 @@ class Graph:
 
     def affine(self) -> Iterator[tuple[int, Node]]:
         """The affine layers that have a weight of their own, in order; of one that is used twice the first use."""
+        return self._first_uses(self._weight)
+
+    def norms(self) -> Iterator[tuple[int, Node]]:
+        """The batch normalisations with running statistics of their own; of one that is used twice the first use."""
+        return self._first_uses(lambda node: self.parameter(node, 3) if node.kind == "BatchNorm" else None)
+
+    def _first_uses(self, of: Callable[[Node], mx.gluon.Parameter | None]) -> Iterator[tuple[int, Node]]:
+        """The nodes for which `of` gives a parameter that it has not given before."""
         seen = set()
         for k, node in enumerate(self.nodes):
-            weight = self._weight(node)
-            if weight is not None and weight.name not in seen:
-                seen.add(weight.name)
+            parameter = of(node)
+            if parameter is not None and parameter.name not in seen:
+                seen.add(parameter.name)
                 yield k, node
 
     def owns(self, k: int) -> bool:
@@ -151,28 +159,29 @@ class Graph:
         self, chunks: Chunks, reached: Callable[[int, Node, Chunks], None] | None = None,
         computed: Callable[[int, Node, Chunks, Chunks], Chunks] | None = None,
     ) -> list[Chunks]:  # fmt: skip
-        """Computes the network's outputs: without dropout, batch normalisation being by the statistics of the sample.
+        """Computes the network's outputs: without dropout, batch normalisation being by the statistics of the sample
+        unless it always is by the running ones.
 
         Args:
             chunks: of the images (n, 3, H, W), normalised.
-            reached: called before each affine layer of `affine` with its index and its input; may change its
+            reached: called before each layer of `affine` and of `norms` with its index and its input; may change its
                 parameters.
-            computed: called after it with its index, its input and its output; what it returns takes the output's
-                place.
+            computed: called after each of `affine` with its index, its input and its output; what it returns takes the
+                output's place.
 
         Returns: of each output of the network its chunks.
         """
         uses = collections.Counter(source for node in self.nodes for source in node.inputs) + collections.Counter(
             self.heads
         )
-        own, values = {k for k, _ in self.affine()}, {}
+        own, norms, values = {k for k, _ in self.affine()}, {k for k, _ in self.norms()}, {}
         for k, node in enumerate(self.nodes):
             if node.kind in _CASTS:
                 continue
             if node.kind == "null":
                 values[k, 0] = self._variable(node, chunks)
                 continue
-            if k in own and reached:
+            if k in own | norms and reached:
                 reached(k, node, values[node.inputs[0]])
             inputs = [values[source] for source in node.inputs]
             for source in node.inputs:

@@ -176,7 +176,7 @@ class OnBase(abc.ABC):
         Args:
             contexts: devices of this rank; (): the CPU, whose memory is not looked at.
             restored: its numbers are going to be a checkpoint's: the base's file is not read.
-            begins: changes the base's parameters, before anything stands on it.
+            begins: changes the base's parameters, once nothing of the network can be refused any more.
 
         Raises:
             Refused: base_params is nothing trained, or another network than recipe.model, or it computes something
@@ -196,8 +196,6 @@ class OnBase(abc.ABC):
             base, layers = cls.base_network(recipe, classes, list(contexts), to_train=True)
             if recipe.init:
                 _start_anew(base, recipe, list(contexts))
-        if begins is not None:
-            begins(base)
         require_images(
             base.features_at(base.stages),
             training_shape(recipe, contexts, *recipe.sides),
@@ -206,6 +204,8 @@ class OnBase(abc.ABC):
             copies=recipe.copies(),
         )
         net = cls.build(recipe, base, layers)
+        if begins is not None:
+            begins(base)
         for trick in recipe.tricks:
             trick.after_initialize(net)
         net.cast(input_dtype(recipe.dtype))

@@ -1,5 +1,7 @@
 """Both algorithms of data-dependent initialisation, on networks small enough to work things out by hand."""
 
+import contextlib
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -257,6 +259,19 @@ def test_dead_channels_and_constant_images_give_finite_weights():
             assert all(np.isfinite(p.data().asnumpy()).all() for p in net.collect_params().values())
             assert len(lines) == 7
     assert "gaussian in 1 of 1 group" not in lines[0]  # one colour has patches enough
+
+
+@pytest.mark.parametrize("filters", ["gaussian", "kmeans"])
+def test_a_network_of_which_nothing_comes_out(filters):
+    """relu(-|z|) is 0 of all images; where these are alike themselves, there is nothing to refuse."""
+    images = sample(6, 8)
+    for given, refused in ((images, True), (images[:1].repeat(6, axis=0), False)):
+        net = nn.HybridSequential()
+        net.add(nn.Conv2D(4, 3, in_channels=3), nn.HybridLambda(lambda F, x: F.relu(-F.abs(x))), nn.Dense(2))
+        net.initialize()
+        says = f"^with {filters} filters the network gives the same for all images: choose others of gaussian, pca"
+        with pytest.raises(Refused, match=says) if refused else contextlib.nullcontext():
+            initialise_from_data(net, given, filters=filters, between=False)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,11 @@ from gluon_tricks.initialise.walk import Graph, moments
 from model_zoo import get_model, keywords, list_models
 
 
+def drawn(count, side):
+    coarse = np.random.default_rng(0).standard_normal((count, 3, -(-side // 4), -(-side // 4)))
+    return mx.nd.array(coarse.repeat(4, axis=2).repeat(4, axis=3)[:, :, :side, :side])
+
+
 @pytest.mark.parametrize("name", list_models())
 def test_unit_variance_then_rates_and_a_last_layer_of_zeros(name, monkeypatch):
     monkeypatch.setattr(filters, "MOST_PATCHES", 1000)  # 1000 filters have only layers that see fewer
@@ -20,10 +25,8 @@ def test_unit_variance_then_rates_and_a_last_layer_of_zeros(name, monkeypatch):
     net = get_model(name, classes=3, **smaller)
     net.initialize()
     side = max(net.smallest_side, 32)
-    rng = np.random.default_rng(0)
     count = 4 if side < 200 else 2  # of large images two are enough numbers
-    images = rng.standard_normal((count, 3, -(-side // 4), -(-side // 4))).repeat(4, axis=2).repeat(4, axis=3)
-    images = mx.nd.array(images[:, :, :side, :side])
+    images = drawn(count, side)
     initialise_from_data(net, images, filters="kmeans", between=False)
     variances = {}
 
@@ -43,3 +46,29 @@ def test_unit_variance_then_rates_and_a_last_layer_of_zeros(name, monkeypatch):
     outputs = net(images)
     for logits in outputs if isinstance(outputs, (list, tuple)) else [outputs]:
         assert logits.shape == (count, 3) and not logits.asnumpy().any()
+
+
+@pytest.mark.parametrize("filters", ["pca", "kmeans"])
+@pytest.mark.parametrize(
+    ("name", "always"),
+    [("mobilenet0.25", True), ("mobilenetv2_0.25", True), ("cifar_resnet20_v2", True), ("resnet18_v1", False)],
+)
+def test_by_running_statistics_it_is_centred_too(name, always, filters):
+    """As a frozen normalisation computes: a depthwise filter without bias may make all that it sees negative."""
+    mx.random.seed(0)
+    net = get_model(name, classes=3, use_global_stats=always)
+    net.initialize()
+    images, found = drawn(8, 64), []
+    initialise_from_data(net, images, filters=filters, between=False)
+    norms = [block for block in blocks(net) if isinstance(block, mx.gluon.nn.BatchNorm)]
+    for norm in norms:
+        norm.register_forward_hook(lambda _, __, output: found.append(moments([output])))
+    logits = net(images).asnumpy()
+    assert len(found) == len(norms) > 5 and (logits.std(axis=0) > 0.5).all()
+    for mean, variance in found:
+        assert np.abs(mean).max() < 0.05 and (variance > 0.9).any()
+        assert np.all((np.abs(variance - 1) < 0.1) | (variance < 1e-6))
+
+
+def blocks(block):
+    return [block, *(inner for child in block._children.values() for inner in blocks(child))]

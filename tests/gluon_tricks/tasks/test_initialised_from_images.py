@@ -9,6 +9,9 @@ from gluon_tricks.initialise.walk import Graph, moments
 from gluon_tricks.recipes.recipe import Recipe, apply_setting
 from gluon_tricks.recipes.transfer import DetectionRecipe
 from gluon_tricks.tasks.classification.task import Classification
+from gluon_tricks.tasks.registry import task_of
+from gluon_tricks.training.job import Options
+from gluon_tricks.training.prepare import prepare
 from gluon_tricks.tricks import DataDependentInit
 
 
@@ -46,6 +49,17 @@ def test_all_channels_of_its_first_images_have_unit_variance(recipe, capsys):
     assert len(found) == 8 and all(np.allclose(variance, 1, atol=1e-2) for variance in found.values())
 
 
+def test_the_run_keeps_what_is_not_as_asked(recipe, tmp_path):
+    """The last maps of 4 images have fewer patches than 64 filters; normalisation follows all layers but the head."""
+    recipe = recipe.set(model="cifar_resnet20_v1", input_size=8, tricks=(DataDependentInit("kmeans", images=4),))
+    prepare(recipe.resolved(), tmp_path / "run", Options(contexts=[mx.cpu()], threads=1)).journal.close()
+    log, events = ((tmp_path / "run" / name).read_text() for name in ("log.txt", "events.jsonl"))
+    for text in (log, events):
+        assert "initialising: between layers: 21 layers left as they are, such as stem.0, " in text
+        assert "initialising: stage3.2.conv2: gaussian in 1 of 1 group (fewer patches than filters, or " in text
+    assert "stem.0 kmeans" not in log  # progress
+
+
 def test_neither_devices_nor_a_checkpoint_change_it(recipe, capsys):
     _, _, one = start_of(recipe, [mx.cpu(0)])
     _, net, two = start_of(recipe, [mx.cpu(0), mx.cpu(1)])
@@ -68,6 +82,18 @@ def test_all_training_images_though_they_are_no_whole_batches(recipe):
     few = Classification(recipe.set(input_size=8, model="cifar_resnet20_v1", tricks=(), batch_size=8), [mx.cpu()], 1)
     assert whole.sample(640).shape == (640, 3, 8, 8)
     np.testing.assert_array_equal(whole.sample(20).asnumpy(), few.sample(20).asnumpy())  # whatever the batch
+
+
+@pytest.mark.parametrize(
+    "model, says",
+    [("cifar_resnet20_v1", "takes images of mean"), ("resnet18_v1d", "frozen_stages is 4: resnet18_v1d has 0 to 3")],
+)
+def test_a_base_that_cannot_carry_a_detector_is_refused_before_the_work(model, says, capsys):
+    recipe = DetectionRecipe(model=model, dataset="few_scenes", frozen_stages=4, short=64, long=64)
+    recipe = recipe.add(DataDependentInit(images=4))
+    with pytest.raises(Refused, match=says):
+        task_of(recipe)(recipe, [mx.cpu()], 1).network()
+    assert "initialising" not in capsys.readouterr().out
 
 
 def test_what_it_cannot_start_from(recipe):
