@@ -15,7 +15,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 
-from gluon_tricks.core.arguments import Parser
+from gluon_tricks.core.arguments import Parser, whole
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused  # before `import mxnet`, for which it prepares the process
 from gluon_tricks.core.files import require_writable, write_text
@@ -28,6 +28,9 @@ from mxnet.gluon import Constant, HybridBlock
 
 from model_zoo import get_model
 from model_zoo.graph import LAYERS, VIEWS, Operator, operators, place, places, trace
+from model_zoo.preprocessing import LARGEST_INPUT
+
+LARGEST_BATCH = 1 << 20
 
 COUNTED = (
     "layers: convolutions and dense layers, those of shortcuts too\n"
@@ -116,6 +119,9 @@ def summarise(net: HybridBlock, input_size: int | tuple[int, int], batch_size: i
     shape = (batch_size, channels, height, width)
     if min(shape) < 1:
         raise Refused(f"{net.name}: there are no images of shape {shape}: batch and sides take 1 or more")
+    if max(height, width) > LARGEST_INPUT or batch_size > LARGEST_BATCH:
+        most = f"sides take up to {LARGEST_INPUT}, the batch up to {LARGEST_BATCH}"
+        raise Refused(f"{net.name}: images of shape {shape} are too large: {most}")
     if hasattr(net, "check_images"):
         net.check_images(shape)
     symbol = trace(net)
@@ -229,9 +235,13 @@ def paper_table(number: int) -> str:
 def _parse(argv: Sequence[str] | None) -> Namespace:
     parser = Parser("The size of a network.", prog="python -m model_zoo.summary")
     parser.add_argument("model", nargs="?", help="a name of the zoo")
-    parser.add_argument("--input-size", type=int, metavar="PX", help="side of the images (default: the network's own)")
-    parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="images in the batch (default: 1)")
-    parser.add_argument("--classes", type=int, metavar="K", help="number of logits (default: the network's own)")
+    parser.add_argument(
+        "--input-size", type=whole(1, LARGEST_INPUT), metavar="PX", help="side of the images (the network's own)"
+    )
+    parser.add_argument("--batch-size", type=whole(1, LARGEST_BATCH), metavar="N", help="images in the batch (1)")
+    parser.add_argument(
+        "--classes", type=whole(1, 1 << 20), metavar="K", help="number of logits (default: the network's own)"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a keyword of the network")
     parser.add_argument("--layers", action="store_true", help="one row per operator, not per stage")
     parser.add_argument("--json", type=expanded, metavar="FILE", help="write all of it there as well")
@@ -240,6 +250,10 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
     options = parser.parse_args(argv)
     if bool(options.model) == (options.table1 or options.table5):
         parser.error("give a model, or --table1 or --table5")
+    of_a_model = ("input_size", "batch_size", "classes", "set", "layers", "json")
+    given = ["--" + name.replace("_", "-") for name in of_a_model if getattr(options, name) not in (None, False, [])]
+    if given and not options.model:
+        parser.error(f"{', '.join(given)}: only for a model; leave out with --table1 and --table5")
     return options
 
 
@@ -266,7 +280,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         given = keywords(options.set) | ({} if options.classes is None else {"classes": options.classes})
         net = get_model(options.model, **given)
         size = net.input_size if options.input_size is None else options.input_size
-        summary = summarise(net, size, options.batch_size)
+        summary = summarise(net, size, options.batch_size or 1)
         print(as_text(summary, options.layers))
         if options.json:
             write_text(options.json, json.dumps(summary.to_json(), indent=1), named=True)

@@ -102,6 +102,7 @@ def test_the_network_stays_uninitialised_and_trainable():
     [
         (lambda: get_model("resnet18_v1d"), 8, "at least 17x17 pixels, but got 8x8"),
         (lambda: get_model("resnet18_v1"), 0, r"\(1, 3, 0, 0\): batch and sides"),
+        (lambda: get_model("resnet18_v1"), 10**10, "too large: sides take up to"),
         (lambda: sequence(nn.Conv2D(3, 1, in_channels=4)), 8, r"tiny: .*\(1, 3, 8, 8\) do not fit: .*\[3,4,1,1\]"),
     ],
 )
@@ -171,6 +172,22 @@ def test_one_thing_at_a_time(arguments, capsys):
     with pytest.raises(SystemExit):
         main(arguments)
     assert "give a model, or --table1 or --table5" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--table5", "--json", "t.json", "--classes", "10"], "--classes, --json: only for a model"),
+        (["--table1", "--layers", "--set", "se=true"], "--set, --layers: only for a model"),
+        (["--table5", "--batch-size", "1"], "--batch-size: only for a model"),
+        (["resnet18_v1", "--input-size", "10000000000"], "--input-size"),
+        (["resnet18_v1", "--batch-size", "0"], "--batch-size"),
+    ],
+)
+def test_flags_that_do_not_fit(arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert message in capsys.readouterr().err
 
 
 def test_the_casts_of_mixed_precision_are_no_operators():
