@@ -21,8 +21,6 @@ def with_setting(recipe: Settings, setting: str, begun: Settings | None) -> Sett
     source = json_or_text(text) if key in PLACES else None
     if isinstance(source, str) and source:  # else it is none
         setting = f"{key}={json.dumps(as_kept(source, _place(begun, key)))}"
-    if key == "model":
-        setting = setting.lower()
     return apply_setting(recipe, setting)
 
 

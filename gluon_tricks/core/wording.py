@@ -56,9 +56,10 @@ def first_difference(one: Sequence[str], other: Sequence[str]) -> str:
 
     Of the shorter one `nothing` may stand there.
     """
-    pairs = itertools.zip_longest(one, other, fillvalue="nothing")
-    odd = next((pair for pair in pairs if composed(pair[0]) != composed(pair[1])), None)
-    return f"the first difference: {shortened(odd[0], 200)} and {shortened(odd[1], 200)}" if odd else ""
+    for pair in itertools.zip_longest(one, other):
+        if None in pair or composed(pair[0]) != composed(pair[1]):
+            return "the first difference: " + " and ".join(shortened(name or "nothing", 200) for name in pair)
+    return ""
 
 
 def shortened(text: str, most: int) -> str:

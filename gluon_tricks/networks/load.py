@@ -191,7 +191,8 @@ def _open_file(
 def require_finite_parameters(net: mx.gluon.Block, source: str | os.PathLike) -> None:
     """Refuses parameters that are no numbers: relu and max pass over those, so that the outputs need not show it."""
     for name, parameter in parameters_by_name(net).items():
-        if not np.isfinite(parameter.list_data()[0].asnumpy().astype("float32", copy=False)).all():
+        array = np.zeros(0) if parameter._data is None else parameter.list_data()[0].asnumpy()  # none: yet to be set
+        if not np.isfinite(array.astype("float32", copy=False)).all():
             raise Refused(f"{source} holds NaN or infinity in {name}: it is of a training that diverged, name another")
 
 
@@ -252,6 +253,7 @@ def check_start(recipe: Settings, net: Classifier) -> None:
 
     A run's network that computes something else by its keywords is refused too: its files have the numbers alone.
     """
+    require_finite_parameters(net, recipe.pretrained)
     path = expanded(recipe.pretrained)
     there = formats.split(path)[0].exists()
     stored = recipe_of(path) if there else None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from gluon_tricks.core.errors import require_known
+from gluon_tricks.core.errors import Refused, require_known
+from gluon_tricks.core.wording import quoted
 from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.named import (
     caffe,
@@ -92,12 +93,15 @@ def get_table(name: str) -> Table:
     return TABLES[require_known(name, list(TABLES), "table")]
 
 
-def get_recipe(name: str) -> Settings:
+def get_recipe(name: str | os.PathLike) -> Settings:
     """The recipe of a name, of a table's cell such as table6/resnet50_v1d/mixup, or in a file.
 
     Raises:
         Refused: there is none of that name; near ones are listed.
     """
+    if not isinstance(name, (str, os.PathLike)):
+        raise Refused(f"a recipe has a name such as 'imagenette', or is in a file, but got {quoted(name)}")
+    name = os.fspath(name)
     if is_file(name):
         return read_recipe(name)
     if name in _RECIPES:

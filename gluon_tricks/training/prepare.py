@@ -180,8 +180,9 @@ def _contexts(options: Options, said: list[str]) -> list[mx.Context]:
     if options.contexts is None:
         contexts = choose_contexts(None, say=said.append)
     else:
-        contexts = list(options.contexts)
-    if not contexts or len({context.device_type for context in contexts}) > 1:
+        contexts = [options.contexts] if isinstance(options.contexts, mx.Context) else list(options.contexts)
+    kinds = {getattr(context, "device_type", None) for context in contexts}
+    if len(kinds) != 1 or None in kinds:
         raise Refused(f"the devices are {contexts}: give at least one, all CPUs or all GPUs")
     if contexts[0].device_type == "gpu":
         require_usable(contexts)

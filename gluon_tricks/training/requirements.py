@@ -14,7 +14,7 @@ import numpy as np
 import gluon_tricks
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite, require_folder, require_writable
-from gluon_tricks.core.wording import byte_size, plural
+from gluon_tricks.core.wording import byte_size, plural, quoted
 from gluon_tricks.machine import doctor
 from gluon_tricks.machine.checks import PROBLEM, WARNING
 from gluon_tricks.networks import checkpoint
@@ -27,7 +27,9 @@ from gluon_tricks.training.journal import RUNS
 
 
 def require_readable(recipe: Settings) -> None:
-    """Refuses a recipe that could not be read back from the run, such as one with a trick of a program."""
+    """Refuses what is no recipe, and one that a run could not be read back by, such as one with a program's trick."""
+    if not isinstance(recipe, Settings):
+        raise Refused(f"train takes a recipe, such as get_recipe('imagenette'), but got {quoted(recipe)}")
     try:
         type(recipe).from_json(json.loads(json.dumps(recipe.to_json())))
     except (Refused, TypeError) as error:

@@ -39,6 +39,7 @@ def test_a_size_has_three_digits_in_a_unit_that_fits():
 def test_the_first_difference_is_of_letters_and_not_of_their_form():
     assert first_difference(("a", "caf\u00e9"), ["a", "cafe\u0301"]) == "" == first_difference((), ())
     assert first_difference(("a", "b"), ("a",)) == "the first difference: b and nothing"
+    assert first_difference(("a",), ("a", "nothing")) == "the first difference: nothing and nothing"  # it is a class
 
 
 def test_names_are_cut_and_padded_by_what_is_seen():

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from gluon_tricks.core.errors import Refused
@@ -207,3 +208,18 @@ def test_a_trick_of_a_program_is_for_its_own_loop(tmp_path):
     with pytest.raises(Refused, match="not be read back .*no trick 'halve'.*: a trick of your own goes into TRICKS"):
         train_and_evaluate(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_numbers_of_numpy_and_names_in_capitals_are_as_json_has_them():
+    recipe = Recipe(batch_size=np.int64(12), lr=np.float32(0.5), model="ResNet18_v1")
+    recipe = recipe.add(Mixup(alpha=np.float64(0.25)))
+    assert [type(value) for value in (recipe.batch_size, recipe.lr, recipe.tricks[0].alpha)] == [int, float, float]
+    assert recipe.model == "resnet18_v1" and Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+
+
+def test_a_recipe_is_in_a_file_that_a_path_names(tmp_path):
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(Recipe(epochs=3).to_json()))
+    assert get_recipe(path) == Recipe(epochs=3) == get_recipe(str(path))
+    with pytest.raises(Refused, match="a recipe has a name such as 'imagenette', or is in a file, but got 3"):
+        get_recipe(3)

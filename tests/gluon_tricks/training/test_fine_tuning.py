@@ -173,6 +173,17 @@ def test_a_run_starts_there_and_resumes_without_the_file(tiny_records, tmp_path,
     assert load_network(run).head.weight.shape == (4, 64)
 
 
+def test_a_start_that_is_no_numbers_is_refused(tiny_records, tmp_path):
+    files = {split: (str(tiny_records / f"{split}.rec"),) for split in ("train", "val")}
+    diverged = trained(classes=4)
+    diverged.head.bias.set_data(mx.nd.full((4,), np.nan))
+    diverged.save_parameters(str(tmp_path / "nan.params"))
+    recipe = Recipe(model=CIFAR, data="records", **files, input_size=32, batch_size=16)
+    recipe = recipe.set(pretrained=str(tmp_path / "nan.params"))
+    with pytest.raises(Refused, match="nan.params holds NaN or infinity in head.bias: it is of a training that"):
+        Classification(recipe, [mx.cpu()], 1).network()
+
+
 def test_weights_of_images_with_another_mean_are_refused(tiny_records, tmp_path, caplog, monkeypatch):
     """Known of a run, of what GluonCV published and of files that say it; one that does not gets a warning."""
     files = {split: (str(tiny_records / f"{split}.rec"),) for split in ("train", "val")}

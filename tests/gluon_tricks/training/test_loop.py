@@ -336,3 +336,16 @@ def test_a_directory_in_use_is_refused(recipe, tmp_path):
     with pytest.raises(Refused, match="in use by another run"):
         prepare(recipe, tmp_path / "run", Options(resume=True))
     job.journal.close()
+
+
+def test_what_is_no_recipe_and_no_device(tmp_path):
+    with pytest.raises(Refused, match=r"train takes a recipe, such as .*, but got 'imagenette'"):
+        train_and_evaluate("imagenette", tmp_path / "run")
+    for devices in ((), "cpu", [mx.cpu(), "gpu"]):
+        with pytest.raises(Refused, match="give at least one, all CPUs or all GPUs"):
+            train_and_evaluate(Recipe(), tmp_path / "run", Options(contexts=devices))
+
+
+def test_one_device_need_not_be_in_a_list(recipe, tmp_path):
+    with prepare(recipe, tmp_path / "run", Options(contexts=mx.cpu())).journal:
+        assert (tmp_path / "run").is_dir()
