@@ -135,8 +135,11 @@ class Classification:
         files = {split: (str(folder / f"{split}.rec"),) for split in ("train", "val")}
         of_its_own = dict(photos={}, classes=None, only_classes=(), per_class=0, sampling="plain", pretrained="")
         drawn = recipe.set(data="records", **files, **of_its_own, train_size=None)  # `sides` are what is measured
-        for trick in ("class_weights", "label_smoothing", "resizing"):  # some are for as many classes, or for this size
-            drawn = drawn.without(trick)
+        drawn = drawn.without("class_weights").without("resizing")
+        try:
+            require_targets(drawn.set(classes=len(shapes.CLASSES)))
+        except Refused:  # of as many classes; smoothing hardly costs time
+            drawn = drawn.without("label_smoothing")
         return drawn
 
     @classmethod
