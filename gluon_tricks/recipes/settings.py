@@ -8,15 +8,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
-
 from gluon_tricks.core.bounds import within
 from gluon_tricks.core.errors import Refused, require_known
 from gluon_tricks.core.together import must_go_together
 from gluon_tricks.core.wording import quoted
 from gluon_tricks.recipes.comparable import Comparable
 from gluon_tricks.recipes.fields import declared, free
-from gluon_tricks.recipes.values import check_value, trick_from_json, trick_named
+from gluon_tricks.recipes.values import as_python, check_value, trick_from_json, trick_named
 from gluon_tricks.tricks import Trick
 from gluon_tricks.tricks.schedule import Plan, Schedule
 from model_zoo import get_model
@@ -108,8 +106,7 @@ class Settings(Comparable):
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            _as_python(self, field.name)
-            check_value(field, getattr(self, field.name), declared(type(self), field.name).get("within"))
+            check_value(field, as_python(self, field.name), declared(type(self), field.name).get("within"))
         for field, choices in self.choices.items():
             if getattr(self, field) not in choices:
                 raise Refused(f"{field} is {quoted(getattr(self, field))}: choose one of {', '.join(choices)}")
@@ -121,8 +118,7 @@ class Settings(Comparable):
         for trick in self.tricks:
             for field in dataclasses.fields(trick):
                 label = f"{trick.label()}: "
-                _as_python(trick, field.name)
-                check_value(field, getattr(trick, field.name), field.metadata.get("within"), label)
+                check_value(field, as_python(trick, field.name), field.metadata.get("within"), label)
         for condition, problem in self.constraints():
             if not condition:
                 raise Refused(problem)
@@ -322,9 +318,3 @@ class Settings(Comparable):
 def usual_preprocessing(model: str) -> Preprocessing:
     """What a network of the zoo takes by itself."""
     return get_model(model).preprocessing
-
-
-def _as_python(of: Any, name: str) -> None:
-    """Makes a number of numpy's in a field one of Python's, as a recipe's JSON has it."""
-    if isinstance(value := getattr(of, name), np.generic):
-        object.__setattr__(of, name, value.item())

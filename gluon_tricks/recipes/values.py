@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
+
 from gluon_tricks import tricks
 from gluon_tricks.core.bounds import require_bounds
 from gluon_tricks.core.errors import Refused, require_known
@@ -38,6 +40,15 @@ _KINDS = {
     "float | None": (int, float, type(None)),
     "dict[str, Any]": (dict,),
 }
+
+
+def as_python(of: object, name: str) -> Any:
+    """The value of a field; a number of numpy's becomes one of Python's there, as a recipe's JSON has it."""
+    value = getattr(of, name)
+    if isinstance(value, np.generic):
+        value = value.item()
+        object.__setattr__(of, name, value)
+    return value
 
 
 def check_value(field: dataclasses.Field, value: Any, bounds: tuple[float, float] | None, where: str = "") -> None:
