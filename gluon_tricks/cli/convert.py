@@ -24,7 +24,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import plural
 from gluon_tricks.networks.load import SOURCE, open_classifier, require_classifier
-from model_zoo import built_with, caffe_files, formats, get_model, weights
+from model_zoo import built_with, caffe_files, formats, get_model, naming, weights
 from model_zoo.classifier import Classifier
 
 
@@ -78,8 +78,11 @@ def main(argv: list[str] | None = None) -> int:
     )
     if args.dst.suffix == ".params" and net.preprocessing != net.usual:
         print(f"{args.dst} keeps no mean, deviation, image size and class names: write .safetensors to keep them")
-    lost = built_with.hidden(net.keywords) if args.dst.suffix == ".params" else {}
-    if lost:
-        told = ", ".join(f"{name.removeprefix('norm_kwargs.')}={value}" for name, value in lost.items())
-        print(f"{args.dst} does not say {told}: whoever reads it has to, or write .safetensors, which does")
+    unsaid = built_with.hidden(net.keywords)
+    if unsaid and (args.dst.suffix == ".params" or args.to in naming.TORCH):
+        told = ", ".join(f"{name.removeprefix('norm_kwargs.')}={value}" for name, value in unsaid.items())
+        if args.dst.suffix == ".params":
+            print(f"{args.dst} does not say {told}: whoever reads it has to, or write .safetensors, which does")
+        else:
+            print(f"{args.dst} says {told} where {args.to} does not look: build the network there with the same")
     return 0

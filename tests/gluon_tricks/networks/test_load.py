@@ -186,6 +186,21 @@ def test_params_do_not_keep_how_a_network_was_built_which_is_said(tmp_path, caps
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
+@pytest.mark.parametrize("to, tells", [("timm", True), ("torchvision", True), ("gluoncv", False)])
+def test_libraries_that_do_not_look_into_the_metadata(to, tells, tmp_path, capsys):
+    net = get_model("resnet18_v1b", classes=2, norm_kwargs={"epsilon": 0.001, "momentum": 0.95})
+    net.initialize()
+    weights.save(net, tmp_path / "x.safetensors")
+    assert convert.main([str(tmp_path / "x.safetensors"), str(tmp_path / "y.safetensors"), "--to", to]) == 0
+    assert (
+        capsys.readouterr().out.splitlines()[1:]
+        == [
+            f"{tmp_path}/y.safetensors says epsilon=0.001 where {to} does not look: build the network there with the same"
+        ]
+        * tells
+    )
+
+
 @pytest.mark.parametrize(
     "source, model, tag, top1",
     [
