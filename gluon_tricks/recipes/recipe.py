@@ -267,8 +267,9 @@ def apply_setting(recipe: Settings, setting: str) -> Settings:
     """One `--set key=value`.
 
     `epochs=10` sets a field, `net.final_drop=0.2` a keyword of the network, `mixup.alpha=0.4` a number of a trick
-    (added if it is not there), `mixup=on` and `mixup=off` add and remove one. What is added takes the place of what
-    does the same work: of a decay always, of what mixes images by `on` alone. Values are JSON, else text.
+    (added if it is not there), `mixup=on` adds one, and leaves one that is there as it is, `mixup=off` removes it. What
+    is added takes the place of what does the same work: of a decay always, of what mixes images by `on` alone. Values
+    are JSON, else text.
 
     Raises:
         Refused: it is not of this form, there is no such field, trick or number, the value is not one it takes, or it
@@ -287,8 +288,11 @@ def apply_setting(recipe: Settings, setting: str) -> Settings:
     if head not in labels:
         require_known(head if dot else key, [*fields, *labels], "recipe field or trick")
         return recipe.set(**{key: value})
-    if not dot and value in ("on", "off"):
-        return recipe.add(trick_named(head)()) if value == "on" else recipe.without(head)
+    if not dot and value == "off":
+        return recipe.without(head)
+    if not dot and value == "on":
+        there = any(trick.label() == head for trick in recipe.tricks)
+        return recipe if there else recipe.add(trick_named(head)())
     if not dot:
         raise Refused(f"{head} is a trick: set it on or off, or one of its numbers such as {head}.NAME=VALUE")
     present = next((trick for trick in recipe.tricks if trick.slot() == trick_named(head).slot()), None)

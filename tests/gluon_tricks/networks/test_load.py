@@ -192,13 +192,8 @@ def test_libraries_that_do_not_look_into_the_metadata(to, tells, tmp_path, capsy
     net.initialize()
     weights.save(net, tmp_path / "x.safetensors")
     assert convert.main([str(tmp_path / "x.safetensors"), str(tmp_path / "y.safetensors"), "--to", to]) == 0
-    assert (
-        capsys.readouterr().out.splitlines()[1:]
-        == [
-            f"{tmp_path}/y.safetensors says epsilon=0.001 where {to} does not look: build the network there with the same"
-        ]
-        * tells
-    )
+    said = f"y.safetensors says epsilon=0.001 where {to} does not look: build the network there with the same"
+    assert capsys.readouterr().out.splitlines()[1:] == [f"{tmp_path}/{said}"] * tells
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ def test_settings():
     assert (recipe.epochs, recipe.lr, recipe.net) == (7, 0.3, {"final_drop": 0.5})
     assert recipe.tricks == (Warmup(2), Mixup(0.4), LabelSmoothing(0.1))
     assert apply_setting(recipe, "mixup=off").tricks == (Warmup(2), LabelSmoothing(0.1))
+    assert apply_setting(recipe, "mixup=on") == recipe  # its alpha was set before
 
 
 @pytest.mark.parametrize("present, other", [(MixupOrCutMix(), "mixup"), (Mixup(), "cut_mix"), (CutMix(), "mixup")])
