@@ -104,7 +104,7 @@ class RecordLoader(StepLoader):
     ):
         if isinstance(records, (str, os.PathLike)):
             raise Refused(f"records is the name {records}: open the file first, with Records(...)")
-        if not hasattr(records, "digest"):
+        if not hasattr(records, "describe"):
             raise Refused(f"records takes Records(...), but got {described(records)}")
         if not 0 < require_number("crop_ratio", crop_ratio) <= 1:
             raise Refused(f"crop_ratio {crop_ratio} must lie in (0, 1]")
