@@ -239,9 +239,9 @@ def augmented(
     """
     images, context, (mean, std) = as_images(images), context_of(context), _levels(mean, std)
     count, seed = len(images), require_whole("seed", seed, 0, 2**64 - 1)
-    indices = require_indices("indices", indices, (count,), 2**62, f"a number for each of {count} images", least=-1)
+    indices = require_indices("indices", indices, (count,), 2**62, f"a number for each image, {count} in all", least=-1)
     if np.ndim(epoch):
-        epoch = require_indices("epoch", epoch, (count,), 2**62, f"one for all of {count} images, or one for each")
+        epoch = require_indices("epoch", epoch, (count,), 2**62, f"one for all images, or one for each, {count} in all")
     else:
         epoch = require_whole("epoch", epoch, 0)
     return _NETWORK_INPUT(images, *coefficients(kind, seed, epoch, indices, mean, std), context)

@@ -136,7 +136,7 @@ def project(chain: Chain, layer: Layer, images: mx.nd.NDArray, units: np.ndarray
     _require_layers(chain, [layer])
     *inputs, x = [images, *_outputs(chain, layer.end, images)]
     below = (*x.shape[1:], 1, 1)[:3]
-    takes = f"channel, y and x of each of {len(images)} images, less than {', '.join(map(str, below))}"
+    takes = f"channel, y and x, less than {', '.join(map(str, below))}, for each image, {len(images)} in all"
     mask = np.zeros(x.shape, np.float32)
     for k, (channel, row, column) in enumerate(require_indices("units", units, (len(images), 3), below, takes)):
         mask[(k, channel, row, column) if x.ndim == 4 else (k, channel)] = 1

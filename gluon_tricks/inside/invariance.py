@@ -91,8 +91,8 @@ def invariance(
     images, fill, amounts = as_images(images), require_colour("fill", fill), _amounts(kind, amounts)
     start = _numbers(features, images)
     count, most = start[2].shape
-    a_class = f"of each of {count} images its class, 0 to {most - 1}"
-    classes = require_indices("classes", classes, (count,), most, a_class)
+    takes = f"a class from 0 to {most - 1} for each image, {count} in all"
+    classes = require_indices("classes", classes, (count,), most, takes)
     rows = []
     for amount in amounts:
         changed = np.stack([moved(image, kind, amount, fill) for image in images])

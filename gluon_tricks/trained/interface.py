@@ -79,7 +79,8 @@ def evaluate(
     """
     records = _record_files(records)
     (first, trained, contexts), *others = _opened_all(network, model, classes, ctx)
-    folder = None if data is None else str(expanded(require_path("data", data)).absolute())
+    named = "" if data is None else require_path("data", data)
+    folder = str(expanded(named).absolute()) if named else None
     require_kind("scales", scales, (list, tuple), "a list of px")
     task = task_of_network(trained)
     given = dict(rec_val=records, input_size=input_size, crop_ratio=crop_ratio, data=folder, multi_scale=multi_scale)

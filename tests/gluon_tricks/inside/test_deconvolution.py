@@ -68,7 +68,7 @@ def test_one_activation_goes_back_by_its_weights(chain, pixels):
 
 @pytest.mark.parametrize("units", [[(-1, 0, 0)], [(2, 0, 0)], [(0, 4, 0)], [(0, 0)], (0, 0, 0), [(0, 0, 0)] * 2, None])
 def test_an_activation_that_there_is_not_is_refused(chain, pixels, units):
-    with pytest.raises(Refused, match="units takes channel, y and x of each of 1 images, less than 2, 4, 3, but got"):
+    with pytest.raises(Refused, match="units takes channel, y and x, less than 2, 4, 3, for each image, 1 in all, but"):
         project(chain, chain.layers[0], normalise(pixels[:1]), units)
 
 
