@@ -6,7 +6,7 @@ Networks only: no data and no training.
 from __future__ import annotations
 
 import gluon_tricks.core.environment  # noqa: F401  first: it prepares the process for `import mxnet`
-from gluon_tricks.core import errors
+from gluon_tricks.core import errors, given
 from gluon_tricks.core.wording import quoted
 
 # isort: split
@@ -37,6 +37,7 @@ from model_zoo import (
     vgg,
     weights,
 )
+from model_zoo.contexts import contexts_of
 from model_zoo.described import model_in
 from model_zoo.gluoncv_table import refuse_what_is_no_classifier
 from model_zoo.norm import KEYWORDS as NORM_KEYWORDS
@@ -106,7 +107,7 @@ def get_model(
     Returns: the network: float images (N, 3, H, W) -> logits (N, classes).
 
     Raises:
-        Refused: an unknown name or keyword, an empty list of contexts, a published file that cannot be downloaded, or
+        Refused: an unknown name or keyword, contexts that are none, a published file that cannot be downloaded, or
             a file that does not hold this network's parameters, or says that it holds another network.
     """
     name, pretrained = as_listed(name), _start(pretrained)
@@ -117,7 +118,7 @@ def get_model(
     net.keywords = kwargs
     if pretrained is False:
         return net
-    require_context(ctx)
+    contexts_of(ctx)
     path = _file(name, pretrained)
     values = formats.read(path)
     plain = _without_norms(name, arguments) if any_classes else None
@@ -152,10 +153,10 @@ def load_model(path: str | os.PathLike, name: str | None = None, classes: int | 
         ctx: context or list of contexts; the default is the CPU.
 
     Raises:
-        Refused: the file is missing or damaged, does not hold that network, or fits several; or the list of contexts
-            is empty.
+        Refused: the file is missing or damaged, does not hold that network, or fits several; or contexts that are none.
     """
-    require_context(ctx)
+    given.require_path("path", path, "the name of a parameter file")
+    contexts_of(ctx)
     name = name and as_listed(name)
     if hub.is_reference(path):
         path = hub.fetch(os.fspath(path), name or "")
@@ -169,12 +170,6 @@ def load_model(path: str | os.PathLike, name: str | None = None, classes: int | 
     return _filled(get_model(name, **kwargs, **({} if classes is None else {"classes": classes})), values, ctx, path)
 
 
-def require_context(ctx) -> None:
-    """Refuses an empty list of contexts, on which a network would have no parameters."""
-    if isinstance(ctx, (list, tuple)) and not ctx:
-        raise errors.Refused("ctx is an empty list: name at least one context in it, or leave it out for the CPU")
-
-
 def _require_said(path, *names: str) -> None:
     """Refuses a file that says it holds another network than these: some have the same names and shapes as others."""
     told = model_in(path)
@@ -184,6 +179,7 @@ def _require_said(path, *names: str) -> None:
 
 def recognise(values: Mapping[str, np.ndarray]) -> list[tuple[str, int]]:
     """The networks of list_models() whose parameters these may be, by their names and shapes: (name, classes)."""
+    given.require_kind("values", values, Mapping, "name -> array, such as formats.read(FILE)")
     found = []
     for name, constructor in _REGISTRY.items():
         classes = weights.head_classes(_of_default(name), values)

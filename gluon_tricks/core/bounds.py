@@ -13,7 +13,7 @@ LONGEST_TEXT = 4096  # letters of one value: as long as a path may be
 _DEEPEST = 4  # lists and objects within each other
 _MOST_VALUES = 10_000  # in one list or object; the largest data sets have about as many classes
 _SMALLEST = 1e-30  # but for 0: MXNet's operators take no number beneath those of float32, even divided by the classes
-_LARGEST = 1 << 53  # of a number without bounds of its own: what a float holds exactly
+LARGEST = 1 << 53  # of a number without bounds of its own: what a float holds exactly
 
 
 def within(least: float, most: float, *, default: Any = dataclasses.MISSING) -> Any:
@@ -47,7 +47,7 @@ def require_bounds(name: str, value: Any, bounds: tuple[float, float] | None = N
 
 
 def _require_number(name: str, value: float, bounds: tuple[float, float] | None, where: str) -> None:
-    least, most = bounds or (-_LARGEST, _LARGEST)
+    least, most = bounds or (-LARGEST, LARGEST)
     if isinstance(value, float) and not math.isfinite(value):
         raise Refused(f"{where}{name} must be finite, but got {value}")
     if 0 < abs(value) < _SMALLEST:

@@ -51,6 +51,16 @@ def quoted(value: object, most: int = 80) -> str:
     return shortened(repr(value), most)
 
 
+def described(value: object) -> str:
+    """What a program gave in the place of something else, as a message shows it: a short value, or of which type."""
+    if value is None or isinstance(value, (str, bytes, int, float, list, tuple, dict, os.PathLike)):
+        return quoted(value)
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    name = type(value).__name__
+    return f"{'an' if re.match('[aeio]|nd', name.lower()) else 'a'} {name}"
+
+
 def first_difference(one: Sequence[str], other: Sequence[str]) -> str:
     """The first place where two lists of names differ, in words; "": they are the same, in whichever form of Unicode.
 

@@ -17,9 +17,13 @@ import mxnet as mx
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.given import require_indices, require_kind, require_numbers, require_whole
 from gluon_tricks.core.keyed_random import generator
+from gluon_tricks.core.wording import described
 from gluon_tricks.data.network_input import NetworkInput
 from gluon_tricks.data.pixel_mean import PixelMean
+from gluon_tricks.data.pixels import as_images
+from model_zoo.contexts import context_of
 from model_zoo.mean_image import MeanImage
 from model_zoo.preprocessing import IMAGENET
 
@@ -139,11 +143,20 @@ def normalised(
         mean_image: of net.preprocessing: what is subtracted pixel by pixel, in place of the mean.
 
     Returns: (n, 3, H, W) float32 on the device.
+
+    Raises:
+        Refused: one of them is none.
     """
+    images, context, (mean, std) = as_images(images), context_of(context), _levels(mean, std)
+    require_kind("mean_image", mean_image, (MeanImage, type(None)), "that of net.preprocessing")
     whole = PixelMean(mean_image, mean, std)
     pixels = mx.nd.array(images, ctx=context, dtype="uint8").astype("float32")
     mean, std = (mx.nd.array(value, ctx=context).reshape((1, 1, 1, 3)) for value in (mean, std))
     return whole(mx.nd.broadcast_div(mx.nd.broadcast_sub(pixels, mean), std).transpose((0, 3, 1, 2)))
+
+
+def _levels(mean: Sequence[float], std: Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return require_numbers("mean", mean, 3, -1e4, 1e4), require_numbers("std", std, 3, 1e-4, 1e4)  # as in a recipe
 
 
 def coefficients(
@@ -180,8 +193,8 @@ def coefficients(
         order. ImageRecordIter moreover takes R for B in them and cuts PCA noise down to whole levels; here nothing
         is clipped or rounded.
     """
-    if kind not in AUGMENTS:
-        raise Refused(f"there is no augmentation {kind!r}: choose one of {', '.join(AUGMENTS)}")
+    if not isinstance(kind, str) or kind not in AUGMENTS:
+        raise Refused(f"there is no augmentation {described(kind)}: choose one of {', '.join(AUGMENTS)}")
     augment, number = AUGMENTS[kind], len(images)
     if augment == Augment():
         one, zero = np.ones(number), np.zeros(number, np.float32)
@@ -202,28 +215,36 @@ def _draws(seed: int, epoch: int | Sequence[int], images: Sequence[int]) -> tupl
 
 def augmented(
     images: np.ndarray, indices: Sequence[int], context: mx.Context | None = None, *, kind: str = "paper",
-    seed: int = 0, epoch: int = 0, mean: Sequence[float] = MEAN_RGB, std: Sequence[float] = STD_RGB,
+    seed: int = 0, epoch: int | Sequence[int] = 0, mean: Sequence[float] = MEAN_RGB, std: Sequence[float] = STD_RGB,
 ) -> mx.nd.NDArray:  # fmt: skip
     """A loader's training images as a network takes them: flipped, jittered and normalised on the device.
 
     Args:
         images: (N, H, W, 3) uint8, RGB: `images` of a RecordLoader's batch.
         indices: the images' numbers in the data set, (N,): `indices` of the batch. The draws depend on seed, epoch and
-            this alone.
+            this alone; -1 stands for padding.
         context: the device; default: the CPU.
         kind: "paper" (flip, brightness, saturation, hue, PCA noise), "gluoncv" (contrast in place of hue), "alexnet"
             (flip, PCA noise), "flip" or "none".
-        seed, epoch: whole numbers >= 0.
+        seed: a whole number >= 0.
+        epoch: likewise, or one of each image, (N,): `epochs` of the batch.
         mean, std: of R, G and B, in levels 0..255: those of `net.preprocessing`; default: ImageNet's.
 
     Returns: (N, 3, H, W) float32 on the device.
 
     Raises:
-        Refused: there is no augmentation of that name.
+        Refused: there is no augmentation of that name, or an argument is none of these.
 
     Source: Bag of Tricks, section 2.1.
     """
-    return _NETWORK_INPUT(images, *coefficients(kind, seed, epoch, indices, mean, std), context or mx.cpu())
+    images, context, (mean, std) = as_images(images), context_of(context), _levels(mean, std)
+    count, seed = len(images), require_whole("seed", seed, 0, 2**64 - 1)
+    indices = require_indices("indices", indices, (count,), 2**62, f"a number for each image, {count} in all", least=-1)
+    if np.ndim(epoch):
+        epoch = require_indices("epoch", epoch, (count,), 2**62, f"one for all images, or one for each, {count} in all")
+    else:
+        epoch = require_whole("epoch", epoch, 0)
+    return _NETWORK_INPUT(images, *coefficients(kind, seed, epoch, indices, mean, std), context)
 
 
 _NETWORK_INPUT = NetworkInput()

@@ -16,11 +16,13 @@ import cv2
 import numpy as np
 
 from gluon_tricks.core.arguments import MOST_THREADS
-from gluon_tricks.core.bounds import require_bounds, within
+from gluon_tricks.core.bounds import within
 from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.given import require_whole
 from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.core.moves import moved
+from gluon_tricks.core.values import check_fields
 from gluon_tricks.core.wording import plural
 from gluon_tricks.data.records import BadRecord
 from gluon_tricks.data.sampling import balanced_order, repeated_order, repeats
@@ -53,21 +55,17 @@ class ReadOptions:
         rank, ranks: which of how many processes this is, 0 <= rank < ranks.
         prefetch: batches made ahead, >= 1; the memory is that of prefetch + 1 batches.
 
-    Raises: Refused when a value is out of range.
+    Raises: Refused when a value is no whole number, or out of range.
     """
 
-    seed: int = 0
+    seed: int = within(0, 2**64 - 1, default=0)
     threads: int | None = within(1, MOST_THREADS, default=None)
     rank: int = 0
     ranks: int = 1
     prefetch: int = within(1, 1000, default=3)
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            if "within" in field.metadata:
-                require_bounds(field.name, getattr(self, field.name), field.metadata["within"])
-        if not 0 <= self.seed < 2**64:
-            raise Refused(f"seed is {self.seed}: it must lie in [0, 2**64)")
+        check_fields(self)
         if not 0 <= self.rank < self.ranks:
             raise Refused(f"rank {self.rank} of {self.ranks}: ranks count from 0 to {self.ranks - 1}")
 
@@ -122,7 +120,8 @@ class StepLoader(abc.ABC):
         labels: np.ndarray | None = None,
         copies: int = 1,
     ):
-        require_bounds("batch_size", batch_size, (1, _MOST_IMAGES))
+        batch_size = require_whole("batch_size", batch_size, 1, _MOST_IMAGES)
+        copies = require_whole("copies", copies, 1)
         self.records, self.batch_size, self.train, self.options = records, batch_size, train, options
         self.undecodable: dict[int, tuple] = {}
         self._told = _told.setdefault(records, set())
@@ -156,12 +155,14 @@ class StepLoader(abc.ABC):
             start_step: in [0, steps_per_epoch]; the steps before are not read.
 
         Raises:
+            Refused: epoch or start_step is no such number.
             UndecodableImages: more than 1 % of all images are known to be undecodable.
             BadRecord: an image that cannot be used, though it may be decodable; the message says why.
-            ValueError: start_step is out of range.
         """
+        epoch, start_step = require_whole("epoch", epoch, 0, REPEAT - 1), require_whole("start_step", start_step)
         if not 0 <= start_step <= self.steps_per_epoch:
-            raise ValueError(f"start_step is {start_step}: an epoch has {plural(self.steps_per_epoch, 'step')}")
+            steps = plural(self.steps_per_epoch, "step")
+            raise Refused(f"start_step is {start_step}: an epoch has {steps}, so give 0 to {self.steps_per_epoch}")
         return self._batches(epoch, start_step)
 
     def _order(self, epoch: int) -> np.ndarray:

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.given import require_numbers
 
 _MAX_ASPECT = 8
 REDUCTIONS = (8, 4, 2)  # of JPEG's decoder
@@ -78,6 +79,8 @@ class AreaCrop(Crop):
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
 
     def __post_init__(self):
+        for name in ("area", "aspect"):
+            require_numbers(name, getattr(self, name), 2, -math.inf, math.inf)
         if not (0 < self.area[0] <= self.area[1] <= 1 and 0 < self.aspect[0] <= self.aspect[1]):
             raise Refused(f"area {self.area} must lie in (0, 1], aspect {self.aspect} above 0, low <= high")
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.given import require_names, require_path
 from gluon_tricks.core.reading import opened
 from gluon_tricks.core.wording import composed, plural, some
 from gluon_tricks.data.headers import begins_like_image, is_dicom
@@ -37,18 +38,18 @@ def class_folders(folder: str | os.PathLike, classes: Sequence[str] | None = Non
     Raises: Refused when there are no class folders, no files in them, a folder that is not in `classes`, or a level of
         folders too many.
     """
-    children = listed(folder)
+    children, classes = listed(require_path("folder", folder)), require_names("classes", classes or ())
     left_out = [f"{child.path} (not in a class folder)" for child in children if not child.is_dir()]
     folders = [child for child in children if child.is_dir() and not is_leaving(child.name)]
     left_out += [f"{child.path} (no class)" for child in children if child.is_dir() and child not in folders]
     _refuse_splits(folder, folders)
     inside = {child.name: _below(child.path) if deep else listed(child.path) for child in folders}
-    given = {*map(composed, classes or ())}
+    given = {*map(composed, classes)}
     named = [child for child in folders if composed(child.name) in given or may_be_class(inside[child.name])]
     if not named:
         _refuse_without_class(folder, folders, sum(not child.is_dir() for child in children))
     left_out += [f"{child.path} (no image in it)" for child in folders if child not in named]
-    classes = tuple(classes) if classes else tuple(child.name for child in named)
+    classes = classes or tuple(child.name for child in named)
     label_of = {composed(name): label for label, name in enumerate(classes)}
     unknown = [child.name for child in named if composed(child.name) not in label_of]
     if unknown:

@@ -15,12 +15,15 @@ import cv2
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.given import require_kind, require_number, require_whole
 from gluon_tricks.core.keyed_random import generator
+from gluon_tricks.core.wording import described
 from gluon_tricks.data.base_loader import ReadOptions, StepLoader
 from gluon_tricks.data.crop import REDUCTIONS, AreaCrop, Crop, centre_crop
 from gluon_tricks.data.decoding import DECODING, bytes_of_decoding
 from gluon_tricks.data.headers import ImageHeader, image_header
 from gluon_tricks.data.records import MOST_CLASSES, BadRecord, Records, decode_image
+from model_zoo.preprocessing import LARGEST_INPUT
 
 
 class Batch(NamedTuple):
@@ -101,23 +104,28 @@ class RecordLoader(StepLoader):
     ):
         if isinstance(records, (str, os.PathLike)):
             raise Refused(f"records is the name {records}: open the file first, with Records(...)")
-        if size < 1:
-            raise Refused(f"size is {size}: it must be at least 1")
-        if copies < 1:
-            raise Refused(f"copies is {copies}: it must be at least 1")
-        if not 0 < crop_ratio <= 1:
+        if not hasattr(records, "describe"):
+            raise Refused(f"records takes Records(...), but got {described(records)}")
+        if not 0 < require_number("crop_ratio", crop_ratio) <= 1:
             raise Refused(f"crop_ratio {crop_ratio} must lie in (0, 1]")
+        require_kind("options", options, ReadOptions, "ReadOptions(...)")
+        require_kind("crop", crop, (Crop, type(None)), "one of gluon_tricks.data.crop")
+        require_kind("size_of_epoch", size_of_epoch, (Callable, type(None)), "a function, epoch -> px")
         options = dataclasses.replace(options, **named)
         labels = records.labels().astype(int) if balanced else None
         super().__init__(records, batch_size=batch_size, train=train, options=options, labels=labels, copies=copies)
-        self.size, self.crop, self.crop_ratio = size, crop or AreaCrop(area, aspect), crop_ratio
+        self.size, self.crop_ratio = require_whole("size", size, 1, LARGEST_INPUT), crop_ratio
+        self.crop = AreaCrop(area, aspect) if crop is None else crop
         self.crop.require_size(size)
         self._size_of_epoch, self._reduced = size_of_epoch if train else None, reduced and train
-        self.classes = classes if classes is not None else len(records.classes) if records.classes else None
+        known = len(records.classes) if records.classes else None
+        self.classes = known if classes is None else require_whole("classes", classes, 1, MOST_CLASSES)
 
     def size_at(self, epoch: int) -> int:
         """px of a side of the images of an epoch."""
-        return self._size_of_epoch(epoch) if self._size_of_epoch else self.size
+        if not self._size_of_epoch:
+            return self.size
+        return require_whole(f"size_of_epoch({epoch})", self._size_of_epoch(epoch), 1, LARGEST_INPUT)
 
     def _begin(self, count: int, epoch: int) -> Batch:
         b, size = self.batch_size, self.size_at(epoch)

@@ -13,8 +13,9 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import no_empty_folders, write_text
+from gluon_tricks.core.given import require_function, require_kind, require_path, require_whole
 from gluon_tricks.core.keyed_random import generator
-from gluon_tricks.core.wording import byte_size, plural, printable
+from gluon_tricks.core.wording import byte_size, plural, printable, quoted
 from gluon_tricks.data.encoding import NoImage, encoded
 from gluon_tricks.data.parallel import in_order, silent_codecs
 from gluon_tricks.data.record_writer import LEFT_OUT, RecordWriter, full_disk_told
@@ -72,6 +73,16 @@ def pack(
 
     Differs: im2rec shrinks by bilinear sampling, which aliases; here pixels are averaged (cv2.INTER_AREA).
     """
+    _require_source(source)
+    require_path("prefix", prefix, "the files' common name")
+    require_kind("about", about, (dict, type(None)), "a dict")
+    require_whole("seed", seed, 0, 2**64 - 1)
+    if look is not None:
+        require_function("look", look, "a function (entry, bytes, pixels)")
+    counts = dict(resize=resize, quality=quality, jobs=jobs, at_most=at_most, shards=shards, shard_bytes=shard_bytes)
+    for name, count in counts.items():
+        if count is not None:
+            require_whole(name, count, 1)
     quality = _quality(resize or at_most, quality)
     if resize and source.stored:
         raise Refused(f"--resize {resize}: the images of {source.folder} are stored as they are; leave it out")
@@ -92,6 +103,14 @@ def pack(
         left_out = [printable(line, 5000) for line in (*sorted(broken), *sorted(source.left_out))]
         _list_left_out(prefix, left_out)
     return manifest, left_out
+
+
+def _require_source(source: object) -> None:
+    """Refuses the name of a folder, in which the images are yet to be found, and all else that is no source."""
+    if isinstance(source, (str, os.PathLike)):
+        folder = quoted(os.fspath(source))
+        raise Refused(f"source is the name {folder}: find its images first, with class_folders({folder})")
+    require_kind("source", source, Source, "what class_folders(FOLDER) finds")
 
 
 def _writer(

@@ -16,6 +16,7 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite, opened_anew, opened_to_append, require_name
+from gluon_tricks.core.given import require_kind, require_names, require_path, require_whole
 from gluon_tricks.core.locks import lock
 from gluon_tricks.core.wording import quoted, some
 from gluon_tricks.data import label_table
@@ -53,6 +54,7 @@ class RecordWriter:
     def __init__(
         self, prefix: str | os.PathLike, classes: Sequence[str], *, overwrite: bool = False, about: dict | None = None
     ):
+        require_path("prefix", prefix, "the files' common name")
         if os.path.basename(prefix) in ("", ".", ".."):
             files = os.path.join(prefix, "train")
             raise Refused(f"{quoted(str(prefix))} is a folder's name: name the files in it, such as {files}")
@@ -61,7 +63,9 @@ class RecordWriter:
                 f"{prefix} should be the files' common name without its ending: .rec, .idx and .json are added"
             )
         require_name(f"{prefix}{LEFT_OUT}", "the name of the packed files")
-        self.classes, self.about = require_distinct(classes, f"{prefix}.rec"), dict(about or {})
+        self.classes = require_distinct(require_names("classes", classes), f"{prefix}.rec")
+        require_kind("about", about, (dict, type(None)), "a dict")
+        self.about, self._rec = dict(about or {}), None
         self.targets = {ending: pathlib.Path(f"{prefix}{ending}") for ending in ENDINGS}
         if not overwrite:
             require_none(self._there())
@@ -95,13 +99,17 @@ class RecordWriter:
         """Appends one encoded image (JPEG, PNG, ...); label in [0, len(classes)), id unique in the file.
 
         Several labels are one for each class: 1 (present), 0 (absent) or -1 (not counted). `name` is that of the
-        image's file, for messages. Raises Refused: there is no such label.
+        image's file, for messages. Raises Refused: there is no such label or id, or no bytes.
         """
+        if self._rec is None:
+            raise Refused("records are written inside of a with statement: with RecordWriter(...) as writer: ...")
+        id, name = require_whole("id", id, 0, 2**64 - 1), require_path("name", name or "", "the name of a file")
+        require_kind("image", image, (bytes, bytearray, memoryview), "the bytes of a file, such as path.read_bytes()")
         present = self._present(label, id)
         if name:
             self._names.append(name_line(id, self._rec.tell(), name))
         line = f"{id}\t{self._rec.tell()}\n".encode()
-        record = encode_record(label if isinstance(label, numbers.Integral) else tuple(label), id, image)
+        record = encode_record(label if isinstance(label, numbers.Integral) else tuple(label), id, bytes(image))
         with full_disk_told(self.targets[".rec"].parent):
             for file, ending, data in ((self._rec, ".rec", record), (self._idx, ".idx", line)):
                 file.write(data)

@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.given import require_path
 from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import some
 from gluon_tricks.data.lists import read_lines
@@ -54,8 +55,9 @@ def record_paths(names: str | os.PathLike | Sequence[str | os.PathLike], flag: s
         Refused: a pattern fits nothing, a list is empty or names what is not there, a file is meant twice, or one of a
             series is missing.
     """
-    names = [names] if isinstance(names, (str, os.PathLike)) else names
-    paths = [path for name in names for path in _meant(os.fspath(name), flag)]
+    names = [names] if isinstance(names, (str, os.PathLike)) or not isinstance(names, Iterable) else names
+    texts = [require_path(f"{flag}paths", name, "names of .rec files") for name in names]
+    paths = [path for text in texts for path in _meant(text, flag)]
     _require_once(paths, flag)
     if len(paths) > 1:  # one file alone may be meant so
         _require_whole_series(paths, flag)

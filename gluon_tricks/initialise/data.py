@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 from collections.abc import Callable, Iterator
 
 import mxnet as mx
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.given import require_function, require_number, require_whole
 from gluon_tricks.core.keyed_random import generator
-from gluon_tricks.core.wording import plural, some
+from gluon_tricks.core.wording import described, plural, some
 from gluon_tricks.initialise.between import ChangeRate, initialise_between, measure
 from gluon_tricks.initialise.walk import Graph
 from gluon_tricks.initialise.within import FILTERS, initialise_within
@@ -62,13 +62,13 @@ def initialise_from_data(
         scale of the layer before it meaningless, `between` scales the other layers alone: of a residual network that is
         its last layer.
     """
-    if filters not in FILTERS:
-        raise Refused(f"filters is {filters!r}: choose one of {', '.join(FILTERS)}")
-    if not 0 < damping <= 1 or rounds < 0:
+    if not isinstance(filters, str) or filters not in FILTERS:
+        raise Refused(f"filters is {described(filters)}: choose one of {', '.join(FILTERS)}")
+    if not 0 < require_number("damping", damping) <= 1 or require_whole("rounds", rounds) < 0:
         raise Refused(f"damping must lie in (0, 1] and rounds be 0 or more, but got {damping} and {rounds}")
-    if not math.isfinite(beta):
-        raise Refused(f"beta must be a finite number, but got {beta}")
-    with _shapes_refused(images):
+    beta, seed = require_number("beta", beta), require_whole("seed", seed, 0, 2**64 - 1)
+    require_function("tell", tell, "a function that gets a line")
+    with shapes_refused(images):
         chunks = _chunks(net, images)
         graph, noted = _graph(net), []
         if within or filters != "gaussian":
@@ -105,7 +105,8 @@ def change_rates(
 
     Source: equations 1 to 3, figure 1.
     """
-    with _shapes_refused(images):
+    chunk, seed = require_whole("chunk", chunk, 1), require_whole("seed", seed, 0, 2**64 - 1)
+    with shapes_refused(images):
         chunks = _chunks(net, images, chunk)
         return measure(_graph(net), chunks, generator(seed, "change rates"), each_weight=True)
 
@@ -130,7 +131,7 @@ def _require_reached(net: mx.gluon.HybridBlock) -> None:
 
 
 @contextlib.contextmanager
-def _shapes_refused(images) -> Iterator[None]:
+def shapes_refused(images) -> Iterator[None]:
     """What MXNet says of images that a layer cannot take, in a sentence."""
     try:
         yield
@@ -152,8 +153,6 @@ def _chunks(net: mx.gluon.HybridBlock, images, size: int = _CHUNK) -> list[mx.nd
         )
     if len(images) < 2:
         raise Refused("one image has no variance over images: give 160, or at least 2")
-    if size < 1:
-        raise Refused(f"chunk is {size}: it takes 1 or more images at a time")
     if not isinstance(net, mx.gluon.HybridBlock):
         raise Refused(f"the network cannot be traced: a {type(net).__name__} is no HybridBlock, and it has to be one")
     parameters = list(net.collect_params().values())

@@ -6,12 +6,15 @@ Source: Zeiler and Fergus, Visualizing and understanding convolutional networks 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import mxnet as mx
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.given import require_indices, require_kind, require_whole
+from gluon_tricks.core.wording import described
+from gluon_tricks.initialise.data import shapes_refused
 from gluon_tricks.inside.chain import Chain, Layer
 
 
@@ -46,20 +49,47 @@ def strongest(
     Returns: of each layer, by its path.
 
     Raises:
-        Refused: an activation is infinite.
+        Refused: an activation is infinite; or what is given is no such network, layer, batch or number.
     """
+    _require_layers(chain, layers)
+    require_kind("batches", batches, Iterable, "batches of images, such as viewed.batches(pixels)")
+    require_whole("top", top, 1)
     found: dict[str, Strongest] = {}
     ends, seen = {layer.end: layer for layer in layers}, 0
     for images in batches:
-        x = images
-        for k, step in enumerate(chain.steps[: max(ends) + 1]):
-            x = chain.forward(step, x)
+        for k, x in enumerate(_outputs(chain, max(ends), images)):
             if k in ends:
                 path = ends[k].path
                 found[path] = _merged(found.get(path), _greatest(x, seen, path), top)
         seen += len(images)
+    if not found:
+        raise Refused("batches has no images to look at: give at least one batch")
     chain.settle()
     return found
+
+
+def _require_layers(chain: Chain, layers: Sequence[Layer]) -> None:
+    """Refuses what is no network step by step, or no layers of it."""
+    require_kind("chain", chain, Chain, "a network step by step, such as viewed.chain()")
+    some_of_it = 'of chain.layers, such as chain.layer("head")'
+    if not isinstance(layers, (list, tuple)) or not layers:
+        raise Refused(f"layers takes a list {some_of_it}, but got {described(layers)}")
+    for layer in layers:
+        require_kind("layer", layer, Layer, f"one {some_of_it}")
+        if layer not in chain.layers:
+            raise Refused(f"layer {layer.path} is of another network than {chain.name}: take one {some_of_it}")
+
+
+def _outputs(chain: Chain, last: int, images: mx.nd.NDArray) -> Iterator[mx.nd.NDArray]:
+    """What each step up to the last one gives for images. Raises: Refused, of what is no batch of images."""
+    if not isinstance(images, mx.nd.NDArray) or images.ndim != 4:
+        got = f"shape {images.shape}" if hasattr(images, "shape") else described(images)
+        raise Refused(f"images are an NDArray (n, 3, H, W), as viewed.normalise(pixels) gives it, but got {got}")
+    x = images
+    for step in chain.steps[: last + 1]:
+        with shapes_refused(images):
+            x = chain.forward(step, x)
+        yield x
 
 
 def _greatest(x: mx.nd.NDArray, first: int, path: str) -> Strongest:
@@ -99,16 +129,19 @@ def project(chain: Chain, layer: Layer, images: mx.nd.NDArray, units: np.ndarray
         units: (n, 3) channel, y and x of each image's activation.
 
     Returns: (n, 3, H, W) float32, in the scale of the network's input.
+
+    Raises:
+        Refused: no such network, layer or images, or an activation that the layer does not have.
     """
-    steps, inputs, x = chain.steps[: layer.end + 1], [], images
-    for step in steps:
-        inputs.append(x)
-        x = chain.forward(step, x)
+    _require_layers(chain, [layer])
+    *inputs, x = [images, *_outputs(chain, layer.end, images)]
+    below = (*x.shape[1:], 1, 1)[:3]
+    takes = f"channel, y and x, less than {', '.join(map(str, below))}, for each image, {len(images)} in all"
     mask = np.zeros(x.shape, np.float32)
-    for k, (channel, row, column) in enumerate(np.asarray(units)):
+    for k, (channel, row, column) in enumerate(require_indices("units", units, (len(images), 3), below, takes)):
         mask[(k, channel, row, column) if x.ndim == 4 else (k, channel)] = 1
     signal = x * mx.nd.array(mask, ctx=x.context, dtype=x.dtype)
-    for step in reversed(steps):
+    for step in reversed(chain.steps[: layer.end + 1]):
         signal = chain.back(step, inputs.pop(), signal)
     chain.settle()
     return signal.asnumpy().astype(np.float32)

@@ -11,6 +11,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.given import require_function, require_whole
+from gluon_tricks.core.wording import described
+from gluon_tricks.data.pixels import as_photo, require_colour
 
 MOST_POSITIONS = 1 << 16  # of one image: 256 a side
 
@@ -99,16 +102,29 @@ def occlusion_map(
         stride x stride px, so that the cells cover the image.
 
     Raises:
-        Refused: a square as large as the image, or a stride that leaves fewer than 2 or more than 256 places a side.
+        Refused: a square as large as the image, a stride that leaves fewer than 2 or more than 256 places a side, an
+            image that is no such array, or another colour.
 
     Differs: the paper does not say how large its grey square is.
     """
+    require_function("probabilities", probabilities, "a function such as viewed.probabilities")
+    image, fill = as_photo(image), require_colour("fill", fill)
+    patch, stride = require_whole("patch", patch, 0), require_whole("stride", stride, 0)
+    require_whole("batch_size", batch_size, 1)
     check_square(min(image.shape[:2]), patch, stride)
+    whole = _of_classes(probabilities, image[None])[0]
     rows, columns = (centres(length, stride) for length in image.shape[:2])
     places, found = [(y, x) for y in rows for x in columns], []
     for start in range(0, len(places), batch_size):
         part = places[start : start + batch_size]
-        found.append(probabilities(np.stack([occluded(image, y, x, patch, fill) for y, x in part])))
+        found.append(_of_classes(probabilities, np.stack([occluded(image, y, x, patch, fill) for y, x in part])))
         told(len(part))
     of_all = np.concatenate(found).reshape(len(rows), len(columns), -1)
-    return OcclusionMap(of_all, probabilities(image[None])[0], patch, stride)
+    return OcclusionMap(of_all, whole, patch, stride)
+
+
+def _of_classes(probabilities: Callable, images: np.ndarray) -> np.ndarray:
+    found = probabilities(images)
+    if not isinstance(found, np.ndarray) or found.ndim != 2 or len(found) != len(images):
+        raise Refused(f"probabilities gives an array (n, K), as viewed.probabilities does, but gave {described(found)}")
+    return found

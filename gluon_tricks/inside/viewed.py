@@ -12,10 +12,12 @@ import mxnet as mx
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.given import require_whole
 from gluon_tricks.core.wording import byte_size, printable
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.data.crop import centre_crop
 from gluon_tricks.data.encoding import NoImage
+from gluon_tricks.data.pixels import as_images
 from gluon_tricks.inside.chain import Chain
 from gluon_tricks.networks.load import Trained, open_classifier, require_classifier, require_finite_parameters
 from gluon_tricks.networks.of_recipe import parameters_by_name, require_images, restore_plain_layout
@@ -25,6 +27,7 @@ from gluon_tricks.tasks.prediction import require_finite
 from gluon_tricks.trained.predict import open_predictor
 from gluon_tricks.trained.prediction_files import read_photo
 from model_zoo.classifier import Classifier
+from model_zoo.contexts import context_of
 from model_zoo.preprocessing import IMAGENET, Preprocessing
 
 MOST_BYTES = 1 << 31  # of the images that are kept: 14,000 of 224 px
@@ -71,12 +74,13 @@ class Viewed:
         return Chain(self.net)
 
     def normalise(self, pixels: np.ndarray) -> mx.nd.NDArray:
-        """(n, H, W, 3) uint8 RGB -> the network's input (n, 3, H, W)."""
+        """(n, H, W, 3) uint8 RGB -> the network's input (n, 3, H, W). Raises: Refused: it is no such array."""
         seen_as = self.preprocessing
         return normalised(pixels, self.context, seen_as.mean, seen_as.std, seen_as.mean_image)
 
     def batches(self, pixels: np.ndarray) -> Iterator[mx.nd.NDArray]:
-        """Images (N, H, W, 3) uint8 RGB as the network's input, batch by batch."""
+        """Images (N, H, W, 3) uint8 RGB as the network's input, batch by batch. Raises: Refused, as normalise."""
+        pixels = as_images(pixels)
         for start in range(0, len(pixels), self.batch_size):
             yield self.normalise(pixels[start : start + self.batch_size])
 
@@ -136,7 +140,7 @@ def open_viewed(
         Refused: nothing trained there, a detector or segmenter, an exported graph, names that do not fit, or images
             that take more memory than there is; parameters that are no numbers.
     """
-    context = context or mx.cpu()
+    context, batch_size = context_of(context), require_whole("batch_size", batch_size, 1)
     if isinstance(source, Classifier):
         trained, source = Trained(source), source.name
         _require_numbers(trained.net, source)

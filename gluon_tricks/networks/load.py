@@ -12,6 +12,7 @@ import mxnet as mx
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.given import require_path
 from gluon_tricks.core.reading import expanded
 from gluon_tricks.data.class_names import names_of_run, training_names
 from gluon_tricks.networks.checkpoint import is_checkpoint, list_checkpoints, named, part_of_run, read_checkpoint
@@ -21,8 +22,9 @@ from gluon_tricks.networks.source import is_at_hub, is_there, name_and_tag
 from gluon_tricks.recipes.kinds import read_recipe, recipe_from_json
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import Settings
-from model_zoo import as_listed, built_with, formats, get_model, hub, is_model, load_model, published, require_context
+from model_zoo import as_listed, built_with, formats, get_model, hub, is_model, load_model, published
 from model_zoo.classifier import Classifier
+from model_zoo.contexts import contexts_of
 from model_zoo.described import exported_task, file_beside, model_in
 from model_zoo.preprocessing import Preprocessing
 from model_zoo.symbols import import_symbol
@@ -94,14 +96,15 @@ def open_with(
     Raises:
         Refused: there is no such thing, it does not say its network, or model or classes contradict it.
     """
-    known, path, model = None, source, model and as_listed(model)
+    require_path("source", source, "a run, a file or the name of a published one")
+    known, path, model, contexts = None, source, model and as_listed(model), contexts_of(ctx)
     if is_at_hub(source):
         path = hub.fetch(os.fspath(source), model or "")
     elif not is_there(source):
         model, tag = name_and_tag(str(source), model)
         get_model(model)  # refuses a misspelt name before anything is asked of a server
         known, path = published.lookup(model, tag), published.fetch(model, tag)
-    trained = Trained(*_open_file(restorer, path, model or "", classes, ctx), known)
+    trained = Trained(*_open_file(restorer, path, model or "", classes, contexts), known)
     if known and not trained.net.stated:
         trained.net.preprocessing = trained.net.usual  # GluonCV trained all that it published on it
     return trained
@@ -162,12 +165,14 @@ def _only_a_graph(source: str | os.PathLike) -> str:
 
 
 def _open_file(
-    restorer: Callable[[Settings], Restore], run_or_file: str | os.PathLike, model: str, classes: int | None, ctx
+    restorer: Callable[[Settings], Restore],
+    run_or_file: str | os.PathLike,
+    model: str,
+    classes: int | None,
+    contexts: list[mx.Context],
 ) -> tuple[mx.gluon.HybridBlock, Settings | None, pathlib.Path | None]:
     """A trained network of this machine, the recipe of its run and the parameter file that was read (see Trained)."""
-    require_context(ctx)
     path, arrays = _file_of(run_or_file), None
-    contexts = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx or mx.cpu()]
     recipe, graph = _recipe_beside(path), path.name.endswith("-symbol.json")
     _refuse_exported(path)
     if not graph and is_checkpoint(path):

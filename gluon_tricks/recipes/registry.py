@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from gluon_tricks.core.errors import Refused, require_known
-from gluon_tricks.core.wording import quoted
+from gluon_tricks.core.wording import described, quoted
 from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.named import (
     caffe,
@@ -85,6 +85,8 @@ TABLES: dict[str, Table] = {module.TABLE.name: module.TABLE for module in _MODUL
 
 def list_recipes(kind: type[Settings] = Settings) -> list[str]:
     """The names that get_recipe knows, of all tasks or of one kind of recipe; those of the tables' cells apart."""
+    if not isinstance(kind, type) or not issubclass(kind, Settings):
+        raise Refused(f"list_recipes takes a kind of recipe, such as DetectionRecipe, but got {described(kind)}")
     return [name for name, recipe in _RECIPES.items() if kind in (Settings, type(recipe))]
 
 

@@ -10,11 +10,13 @@ from typing import Any, ClassVar
 
 from gluon_tricks.core.bounds import within
 from gluon_tricks.core.errors import Refused, require_known
+from gluon_tricks.core.given import require_kind
 from gluon_tricks.core.together import must_go_together
+from gluon_tricks.core.values import as_python, check_value
 from gluon_tricks.core.wording import quoted
 from gluon_tricks.recipes.comparable import Comparable
 from gluon_tricks.recipes.fields import declared, free
-from gluon_tricks.recipes.values import as_python, check_value, trick_from_json, trick_named
+from gluon_tricks.recipes.values import trick_from_json, trick_named
 from gluon_tricks.tricks import Trick
 from gluon_tricks.tricks.schedule import Plan, Schedule
 from model_zoo import get_model
@@ -106,7 +108,8 @@ class Settings(Comparable):
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            check_value(field, as_python(self, field.name), declared(type(self), field.name).get("within"))
+            bounds = declared(type(self), field.name).get("within")
+            check_value(field, as_python(self, field), bounds, others=Trick)
         for field, choices in self.choices.items():
             if getattr(self, field) not in choices:
                 raise Refused(f"{field} is {quoted(getattr(self, field))}: choose one of {', '.join(choices)}")
@@ -117,8 +120,8 @@ class Settings(Comparable):
     def _require_together(self) -> None:
         for trick in self.tricks:
             for field in dataclasses.fields(trick):
-                label = f"{trick.label()}: "
-                check_value(field, as_python(trick, field.name), field.metadata.get("within"), label)
+                value, bounds = getattr(trick, field.name), field.metadata.get("within")
+                check_value(field, value, bounds, f"{trick.label()}: ", others=Trick)
         for condition, problem in self.constraints():
             if not condition:
                 raise Refused(problem)
@@ -188,6 +191,7 @@ class Settings(Comparable):
         """The recipe with tricks added; of two in one slot the new takes the other's place, else see Trick.before."""
         kept = list(self.tricks)
         for trick in new:
+            require_kind("add", trick, Trick, "tricks such as Mixup(alpha=0.2)")
             slots = [old.slot() for old in kept]
             if trick.slot() in slots:
                 kept[slots.index(trick.slot())] = trick

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol
 import mxnet as mx
 import numpy as np
 
+from gluon_tricks.core.values import check_fields
 from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.networks.load import Trained
 from gluon_tricks.ranks import distributed
@@ -132,6 +133,9 @@ class ScoringOptions:
     members: Sequence[tuple[str, Trained | None]] = ()
     test_crops: int | None = None
     threads: int | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 class Validation(Protocol):

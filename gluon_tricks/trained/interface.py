@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import mxnet as mx
 import numpy as np
+import PIL.Image
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.given import require_kind, require_path
 from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import printable
 from gluon_tricks.data.encoding import NoImage
+from gluon_tricks.data.pixels import PHOTO, as_photo
+from gluon_tricks.data.records import Records
 from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import dtype_of, restore_plain_layout
 from gluon_tricks.tasks.prediction import Prediction
@@ -23,14 +27,16 @@ from gluon_tricks.trained.load import open_network
 from gluon_tricks.trained.predict import open_predictor
 from gluon_tricks.trained.prediction_files import read_photo
 from model_zoo.classifier import Classifier
+from model_zoo.contexts import contexts_of
 
 Network = mx.gluon.HybridBlock
 Source = "str | os.PathLike | Network"
-Photo = "str | os.PathLike | np.ndarray"
+Images = "str | os.PathLike | Records"
+Photo = "str | os.PathLike | np.ndarray | mx.nd.NDArray | PIL.Image.Image"
 
 
 def evaluate(
-    network: Source | Sequence[Source], records: str | os.PathLike | Sequence[str | os.PathLike] = (), *,
+    network: Source | Sequence[Source], records: Images | Sequence[Images] = (), *,
     model: str | None = None, classes: int | None = None, batch_size: int = 64, input_size: int | None = None,
     crop_ratio: float | None = None, data: str | os.PathLike | None = None, multi_scale: bool = False,
     test_crops: int | None = None,
@@ -46,7 +52,8 @@ def evaluate(
         network: a run directory (a classifier's, tagger's, detector's or segmenter's), a checkpoint, a parameter file,
             NAME or NAME/TAG of a file that GluonCV published; or a network of get_model or load_network with its
             parameters. Of classifiers several: their ensemble.
-        records: one .rec file or several; of a run by default its own validation images. For classifiers and taggers.
+        records: one .rec file or several, or Records; of a run by default its own validation images. For classifiers
+            and taggers.
         model, classes: of a parameter file that fits several networks.
         batch_size: images on each device at a time, of classifiers.
         input_size: side of the input, px; default: the network's, or the run's.
@@ -70,11 +77,15 @@ def evaluate(
     Raises:
         Refused: nothing trained there, no images, or images of other classes; in one sentence.
     """
-    records = [records] if isinstance(records, (str, os.PathLike)) else list(records)
+    records = _record_files(records)
     (first, trained, contexts), *others = _opened_all(network, model, classes, ctx)
-    task, folder = task_of_network(trained), str(expanded(data).absolute()) if data else None
+    named = "" if data is None else require_path("data", data)
+    folder = str(expanded(named).absolute()) if named else None
+    require_kind("scales", scales, (list, tuple), "a list of px")
+    task = task_of_network(trained)
     given = dict(rec_val=records, input_size=input_size, crop_ratio=crop_ratio, data=folder, multi_scale=multi_scale)
     given |= dict(crops=str(crops), scales=tuple(scales), dense=dense, members=_named(others), test_crops=test_crops)
+    options = ScoringOptions(**given, batch_size=batch_size, threads=threads)
     for option, value in given.items():
         given_one = value not in (None, False, [], ()) and (option, value) != ("crops", "1")
         if given_one and option not in task.evaluation_flags:
@@ -82,7 +93,6 @@ def evaluate(
             raise Refused(f"{called} does not apply: {first} is a {task.noun}")
     if _is_open(network) and not records:
         raise Refused(f"records is missing: name the packed images that {first} is to be evaluated on")
-    options = ScoringOptions(**given, batch_size=batch_size, threads=threads)
     validation = task.open_validation(first, contexts, options, trained)
     return validation.score(validation.loader.epoch(), None if _is_open(network) else "float32")
 
@@ -96,7 +106,8 @@ def predict(
 
     Args:
         network: as for evaluate.
-        photos: one or several: files, trees of folders of them, or arrays (H, W, 3) uint8 RGB of any size.
+        photos: one or several: files, trees of folders of them, images of PIL, or arrays (H, W, 3) uint8 RGB of any
+            size, numpy's or MXNet's.
         model: of a parameter file that fits several networks.
         class_file: the classes' names, one a line, or a manifest of packed records; default: those of the run.
         ctx: the device of what is loaded; default: the CPU. A network stays where it is.
@@ -119,12 +130,14 @@ def predict(
         dtype = dtype_of(of_source.net)
         if _is_open(network) and dtype != "float32":
             raise Refused(f"{source} has {dtype} parameters: save it and name the file, which is read as float32")
+    require_kind("scales", scales, (list, tuple), "a list of px")
     predictor = open_predictor(
         name, class_file=class_file, context=contexts[0], threshold=threshold, multi_scale=multi_scale, trained=trained,
         crops=str(crops), scales=scales, dense=dense, members=_named(others),
     )  # fmt: skip
     predictions = [
-        predictor.predict(image) if photo is image else predictor.of_photo(image, photo) for image, photo in looked_at
+        predictor.of_photo(image, photo) if isinstance(photo, Found) else predictor.predict(image)
+        for image, photo in looked_at
     ]
     for of_source in [trained, *(other for _, other, _ in others)]:
         restore_plain_layout(of_source.net)  # it may go on being trained
@@ -159,7 +172,7 @@ def _named(others: Sequence[Opened]) -> tuple[tuple[str, Trained], ...]:
 
 def _opened(network: Source, model: str | None, classes: int | None, ctx) -> Opened:
     if isinstance(network, (str, os.PathLike)):
-        contexts = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx or mx.cpu()]
+        contexts = contexts_of(ctx)
         trained = open_network(network, model=model, classes=classes, ctx=contexts)
         return os.fspath(network), trained, contexts
     if not isinstance(network, Classifier):
@@ -171,25 +184,35 @@ def _opened(network: Source, model: str | None, classes: int | None, ctx) -> Ope
     return network.name, Trained(network), next(iter(parameters)).list_ctx()
 
 
-def _each(photos) -> list[np.ndarray | Found]:
+def _one_or_several(name: str, given: object, kinds: tuple[type, ...], takes: str) -> list:
+    """What an argument names, one by one. Raises: Refused, of what is of none of these kinds."""
+    several = [given] if isinstance(given, kinds) or not isinstance(given, Iterable) else list(given)
+    for one in several:
+        require_kind(name, one, kinds, takes)
+    return several
+
+
+def _record_files(records: Images | Sequence[Images]) -> list[str | os.PathLike]:
+    """The files that are named, those of Records too."""
+    named = _one_or_several("records", records, (str, os.PathLike, Records), "names of .rec files, or Records")
+    return [path for one in named for path in (one.paths if isinstance(one, Records) else [one])]
+
+
+def _each(photos: Photo | Iterable[Photo]) -> list[np.ndarray | mx.nd.NDArray | PIL.Image.Image | Found]:
     """Photos one by one, folders opened."""
-    if isinstance(photos, (str, os.PathLike, np.ndarray)):
-        photos = [photos]
-    found = []
-    for photo in photos:
-        found += [photo] if isinstance(photo, np.ndarray) else find_photos([photo])
+    found, kinds = [], (str, os.PathLike, *PHOTO)
+    for photo in _one_or_several("photos", photos, kinds, "files, folders, images of PIL, or arrays"):
+        found += [photo] if isinstance(photo, PHOTO) else find_photos([photo])
     if not found:
         raise Refused("there are no photos to look at: name at least one")
     return found
 
 
-def _pixels(photo: np.ndarray | Found) -> np.ndarray:
+def _pixels(photo: np.ndarray | mx.nd.NDArray | PIL.Image.Image | Found) -> np.ndarray:
     """(H, W, 3) uint8 RGB."""
-    if not isinstance(photo, np.ndarray):
-        try:
-            return read_photo(photo.path)
-        except NoImage as why:
-            raise Refused(f"{printable(photo.path)} is no photo to look at, leave it out: {why}") from None
-    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or 0 in photo.shape:
-        raise Refused(f"a photo is an array (H, W, 3) of uint8, RGB, and got {photo.dtype} {photo.shape}")
-    return photo
+    if not isinstance(photo, Found):
+        return as_photo(photo)
+    try:
+        return read_photo(photo.path)
+    except NoImage as why:
+        raise Refused(f"{printable(photo.path)} is no photo to look at, leave it out: {why}") from None

@@ -9,6 +9,7 @@ import mxnet as mx
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.given import require_number, require_path
 from gluon_tricks.core.wording import plural
 from gluon_tricks.data import sources
 from gluon_tricks.data.class_names import imagenet_names, in_words
@@ -17,6 +18,7 @@ from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tasks.registry import TASKS, task_of_network
 from gluon_tricks.trained.found_photos import Photo, folder_classes
 from gluon_tricks.trained.load import open_network
+from model_zoo.contexts import context_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,9 +66,9 @@ def open_predictor(
     Raises:
         Refused: nothing trained there, names that do not fit, a threshold out of range.
     """
-    if threshold is not None and not 0 <= threshold <= 1:
+    if threshold is not None and not 0 <= require_number("the threshold", threshold) <= 1:
         raise Refused(f"the threshold is {threshold}: it lies in [0, 1]")
-    context = context or mx.cpu()
+    context = context_of(context)
     trained = trained or open_network(source, model=model, ctx=context)
     net, recipe = trained.net, trained.recipe
     if isinstance(net, mx.gluon.SymbolBlock):
@@ -94,7 +96,8 @@ def _names(trained: Trained, source: str, class_file: str | None) -> tuple[tuple
     if not known or len(known) != classes:
         known = imagenet_names() if classes == 1000 else (f"class {k}" for k in range(classes))
     known = tuple(known)
-    if class_file:
+    if class_file is not None:
+        require_path("class_file", class_file)
         names = sources.read_classes(class_file)
         if len(names) != classes:
             raise Refused(

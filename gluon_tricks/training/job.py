@@ -10,6 +10,7 @@ from typing import Any
 import mxnet as mx
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.values import check_fields
 from gluon_tricks.networks import checkpoint
 from gluon_tricks.networks.statistics import each_device, statistics_on_devices
 from gluon_tricks.ranks import distributed
@@ -61,6 +62,7 @@ class Options:
     should_stop: Callable[[], bool] = lambda: False
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("log_interval", "checkpoint_epochs", "keep"):
             if getattr(self, name) < 1:
                 raise Refused(f"{name} is {getattr(self, name)}: it takes 1 or more")

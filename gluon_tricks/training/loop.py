@@ -11,6 +11,7 @@ import mxnet as mx
 from mxnet import autograd
 
 from gluon_tricks.core.files import CannotWrite, writing
+from gluon_tricks.core.given import require_kind, require_path
 from gluon_tricks.core.reading import IMAGE_BYTES, read_bytes
 from gluon_tricks.core.wording import one_line
 from gluon_tricks.networks.checkpoint import checkpoint_path
@@ -50,6 +51,8 @@ def train_and_evaluate(recipe: Settings, run_dir: str | os.PathLike, options: Op
 
     Source: Algorithm 1.
     """
+    require_path("run_dir", run_dir, "a folder for the run")
+    require_kind("options", options, (Options, type(None)), "Options(...)")
     job = prepare(recipe, pathlib.Path(run_dir), options or Options())
     with job.journal:
         while job.epochs:

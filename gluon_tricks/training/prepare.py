@@ -39,6 +39,7 @@ from gluon_tricks.training.requirements import (
     require_splittable,
 )
 from gluon_tricks.training.rounds import Rounds
+from model_zoo.contexts import contexts_of
 
 
 def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
@@ -180,10 +181,9 @@ def _contexts(options: Options, said: list[str]) -> list[mx.Context]:
     if options.contexts is None:
         contexts = choose_contexts(None, say=said.append)
     else:
-        contexts = [options.contexts] if isinstance(options.contexts, mx.Context) else list(options.contexts)
-    kinds = {getattr(context, "device_type", None) for context in contexts}
-    if len(kinds) != 1 or None in kinds:
-        raise Refused(f"the devices are {contexts}: give at least one, all CPUs or all GPUs")
+        contexts = contexts_of(options.contexts, "contexts")
+    if len({context.device_type for context in contexts}) > 1:
+        raise Refused(f"the devices are {contexts}: give all CPUs or all GPUs")
     if contexts[0].device_type == "gpu":
         require_usable(contexts)
         if distributed.ranks() > 1:

@@ -32,8 +32,11 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.given import require_kind
 from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.core.together import must_go_together
+from gluon_tricks.core.values import as_python, check_value
+from gluon_tricks.core.wording import described, plural
 from gluon_tricks.tricks.schedule import Plan, Schedule
 
 if TYPE_CHECKING:
@@ -79,6 +82,11 @@ class Trick:
 
     one_class: ClassVar[bool] = False
     before: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        """Refuses values of other types than the fields'; a trick then looks at its own, and a recipe at the bounds."""
+        for field in dataclasses.fields(self):
+            check_value(field, as_python(self, field), None, f"{self.label()}: ")
 
     @classmethod
     def slot(cls) -> str:
@@ -236,6 +244,31 @@ class Trick:
     def loss(self, loss: Loss, load_network: Callable) -> Loss:
         """The loss per image; load_network(run or file): a trained network on the devices of this run."""
         return loss
+
+
+def require_array(name: str, value: object) -> None:
+    """Refuses what is no array of MXNet's."""
+    if not hasattr(value, "context"):
+        raise Refused(f"{name} takes an NDArray, but got {described(value)}")
+
+
+def require_batch(images: object, target: object) -> None:
+    """Refuses what is no batch of a device with a row of target for each image: labels would be mixed as numbers.
+
+    Args:
+        images: None: they do not matter.
+    """
+    if images is not None:
+        require_array("images", images)
+    require_array("target", target)
+    if target.ndim != 2 or images is not None and len(images) != len(target):
+        seen = "" if images is None else f" for {plural(len(images), 'image')}"
+        raise Refused(f"target takes a row (K,) for each image, such as one_hot(labels), but got {target.shape}{seen}")
+
+
+def require_step(step: object) -> None:
+    """Refuses a step that is a number alone, by which nothing could be drawn."""
+    require_kind("step", step, StepContext, "StepContext(seed, step, plan)")
 
 
 def require(condition: bool, trick: Trick, what: str) -> None:

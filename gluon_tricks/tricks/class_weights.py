@@ -45,6 +45,7 @@ class ClassWeights(Trick):
     weights: tuple[float, ...] = within(LEAST, MOST, default=())
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(len(self.names) == len(self.weights), self, "names and weights must be as many")
         require(len({*map(composed, self.names)}) == len(self.names), self, "each class must be named once")
 

@@ -31,6 +31,7 @@ class ClipGradients(Trick):
     value: float = within(0, 1e9, default=0.0)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require((self.norm > 0) != (self.value > 0), self, "one of norm and value must be more than 0, the other 0")
 
     def gradients(self, sums, divisor: float):

@@ -44,6 +44,7 @@ class DataDependentInit(Trick):
     last_zero: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(self.filters in FILTERS, self, f"filters must be one of {', '.join(FILTERS)}")
         require(0 < self.damping <= 1, self, "damping must lie in (0, 1]")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from gluon_tricks.tricks.base import Trick
-from gluon_tricks.tricks.schedule import Plan, Schedule
+from gluon_tricks.tricks.schedule import Plan, Schedule, require_schedule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,4 +21,5 @@ class Decay(Trick):
         raise TypeError(f"{self.label()} does not say its factor")
 
     def schedule(self, lr_at: Schedule, plan: Plan) -> Schedule:
+        require_schedule(lr_at, plan)
         return lambda step: self.factor(step, plan) * lr_at(step)

@@ -32,6 +32,7 @@ class DecoupledDecay(Trick):
     no_decay: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(0 <= self.beta2 < 1, self, "beta2 must lie in [0, 1)")
         require(self.eps > 0, self, "eps must be more than 0")
 

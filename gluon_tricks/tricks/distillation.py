@@ -37,6 +37,7 @@ class Distillation(Trick):
     hard_weight: float | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(bool(self.teacher), self, "teacher must name a run directory or a parameter file")
         require(self.temperature > 0, self, "temperature must be positive")
         require(self.form in ("paper", "gluoncv"), self, "form must be 'paper' or 'gluoncv'")

@@ -35,6 +35,7 @@ class Ema(Trick):
     keep: str = "average"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(0 <= self.decay < 1, self, "decay must lie in [0, 1)")
         require(self.warmup >= 1, self, "warmup must be 1 or more")
         require(self.every >= 1, self, "every must be 1 or more")

@@ -27,6 +27,7 @@ class ExponentialDecay(Decay):
     every: float = within(0, 1e6, default=2.0)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(0 < self.by <= 1, self, "by must lie in (0, 1]")
         require(self.every > 0, self, "every must be positive")
 

@@ -7,7 +7,7 @@ import math
 
 import mxnet as mx
 
-from gluon_tricks.tricks.base import StepContext, Trick, require
+from gluon_tricks.tricks.base import StepContext, Trick, require, require_batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +28,7 @@ class LabelSmoothing(Trick):
     form: str = "paper"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(0 <= self.eps < 1, self, "eps must lie in [0, 1)")
         require(self.form in ("paper", "gluoncv"), self, "form must be 'paper' or 'gluoncv'")
 
@@ -42,6 +43,7 @@ class LabelSmoothing(Trick):
         return least - on * math.log(on) - ((classes - 1) * off * math.log(off) if off else 0.0)
 
     def batch(self, images, target, step: StepContext):
+        require_batch(images, target)
         on, off = self.shares(target.shape[1])
         whole = target.sum(axis=1, keepdims=True)  # (N, 1): 1, or what the label weighs
         return images, mx.nd.broadcast_add(target * (on - off), off * whole)  # (N, K): rows sum to as much

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from gluon_tricks.core.bounds import within
+from gluon_tricks.core.given import require_number, require_whole
 from gluon_tricks.tricks.base import Trick, require
 
 
@@ -22,7 +23,10 @@ class LinearScaling(Trick):
     reference: int = within(1, 1 << 20, default=256)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(self.reference > 0, self, "reference must be a positive batch size")
 
     def base_lr(self, lr: float, batch_size: int) -> float:
+        require_number("lr", lr)
+        require_whole("batch_size", batch_size, 1)
         return lr * batch_size / self.reference

@@ -9,7 +9,7 @@ import numpy as np
 
 from gluon_tricks.core.bounds import within
 from gluon_tricks.core.wording import plural
-from gluon_tricks.tricks.base import StepContext, Trick, require
+from gluon_tricks.tricks.base import StepContext, Trick, require, require_batch, require_step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Mixing(Trick):
     partner: str = "reversed"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         # Of a smaller one numpy's sampler tries for hours.
         require(self.alpha == 0 or self.alpha >= 1e-4, self, "alpha must be 0, or 0.0001 and more")
         require(self.off_epochs >= 0, self, "off_epochs must be 0 or more")
@@ -46,6 +47,8 @@ class Mixing(Trick):
         return no_effect if self.off_epochs >= epochs else ""
 
     def batch(self, images, target, step: StepContext):
+        require_batch(images, target)
+        require_step(step)
         if self.alpha == 0 or step.epoch >= step.plan.epochs - self.off_epochs:
             return images, target
         generator = step.generator(self.label(), per_shard=self.per == "image")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from gluon_tricks.core.bounds import within
-from gluon_tricks.tricks.base import StepContext, Trick, require
+from gluon_tricks.tricks.base import StepContext, Trick, require, require_batch, require_step
 from gluon_tricks.tricks.cut_mix import CutMix
 from gluon_tricks.tricks.mixup import Mixup
 
@@ -35,6 +35,7 @@ class MixupOrCutMix(Trick):
     partner: str = "reversed"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(0 <= self.cut <= 1, self, "cut must lie in [0, 1]")
         self._either()  # which look at their own numbers
 
@@ -46,6 +47,8 @@ class MixupOrCutMix(Trick):
         return self._either()[0].doubt(epochs).replace("mixup", self.label(), 1)
 
     def batch(self, images, target, step: StepContext):
+        require_batch(images, target)
+        require_step(step)
         mixup, cut_mix = self._either()
         chosen = cut_mix if step.generator("mixup or cut_mix").random() < self.cut else mixup
         return chosen.batch(images, target, step)

@@ -40,6 +40,7 @@ class Plateau(Decay):
     drops: int = within(0, 1000, default=3)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(0 < self.by <= 1, self, "by must lie in (0, 1]")
         require(self.improvement < 1, self, "improvement must lie in [0, 1)")
 

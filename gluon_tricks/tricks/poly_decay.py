@@ -25,6 +25,7 @@ class PolyDecay(Decay):
     power: float = within(0, 1000, default=2.0)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(self.power > 0, self, "power must be positive")
 
     def factor(self, step: int, plan: schedule.Plan) -> float:

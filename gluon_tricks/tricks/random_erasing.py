@@ -9,7 +9,7 @@ import mxnet as mx
 import numpy as np
 
 from gluon_tricks.core.bounds import within
-from gluon_tricks.tricks.base import StepContext, Trick, require
+from gluon_tricks.tricks.base import StepContext, Trick, require, require_array, require_step
 from gluon_tricks.tricks.rectangles import inside, replaced
 
 TRIES = 10  # at a rectangle that fits, before an image stays whole
@@ -45,6 +45,7 @@ class RandomErasing(Trick):
     before = "mixing"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(0 <= self.probability <= 1, self, "probability must lie in [0, 1]")
         for name in ("area", "aspect"):
             values = getattr(self, name)
@@ -52,6 +53,8 @@ class RandomErasing(Trick):
         require(self.fill in ("mean", "noise"), self, "fill must be 'mean' or 'noise'")
 
     def batch(self, images, target, step: StepContext):
+        require_array("images", images)
+        require_step(step)
         count, (height, width) = len(images), images.shape[2:]
         first = step.shard_index * count  # in the global batch, whose shards are of one size
         draws = step.generator("random_erasing").random((first + count, 1 + 4 * TRIES))[first:]

@@ -45,6 +45,7 @@ class Resizing(Trick):
     multiple: int = within(0, 4096, default=0)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(tuple(sorted(self.sizes)) == tuple(self.sizes), self, "sizes must not fall")
         require(tuple(sorted({*self.epochs})) == tuple(self.epochs), self, "epochs must rise")
         require(len(self.epochs) in (0, len(self.sizes or (1,))), self, "epochs must be as many as sizes, or none")

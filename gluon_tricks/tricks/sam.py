@@ -30,6 +30,7 @@ class Sam(Trick):
     rho: float = within(0, 1e3, default=0.05)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(self.rho > 0, self, "rho must be more than 0")
 
     @property

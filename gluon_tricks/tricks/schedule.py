@@ -10,12 +10,15 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 
+from gluon_tricks.core.given import require_function, require_kind
+from gluon_tricks.core.values import check_fields
+
 Schedule = Callable[[int], float]  # step -> lr (or a factor of it)
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """How long a run is, in steps.
+    """How long a run is, in steps. Raises Refused: one of them is no whole number.
 
     Args:
         steps_per_epoch: updates in an epoch, the same on every rank.
@@ -28,6 +31,9 @@ class Plan:
     epochs: int
     warmup_steps: int = 0
     first_epoch: int = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self, "the plan: ")
 
     @property
     def steps(self) -> int:
@@ -48,11 +54,18 @@ class Plan:
         return min(max(step - self.warmup_steps, 0) / self.decay_steps, 1.0)
 
 
+def require_schedule(lr_at: object, plan: object) -> None:
+    """Refuses what is no schedule, such as a rate alone, and what is no plan."""
+    require_function("lr_at", lr_at, "a function, step -> learning rate")
+    require_kind("plan", plan, Plan, "Plan(steps_per_epoch, epochs)")
+
+
 def warmup(lr_at: Schedule, steps: int, start_lr: float = 0.0) -> Schedule:
     """Linear warm-up: lr = start + (i/m) (eta - start) at the i-th of m steps, i = 1..m, so eta is reached exactly.
 
     Source: section 3.1, gradual warmup (start 0).
     """
+    require_function("lr_at", lr_at, "a function, step -> learning rate")
 
     def warmed(step: int) -> float:
         if step >= steps:

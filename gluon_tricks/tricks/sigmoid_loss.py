@@ -36,6 +36,7 @@ class SigmoidLoss(Trick):
     over: str = "mean"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(self.threshold is None or 0 <= self.threshold < 1, self, "threshold must lie in [0, 1), or be null")
         require(self.over in ("mean", "sum"), self, "over must be 'mean' or 'sum'")
 

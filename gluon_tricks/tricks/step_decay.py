@@ -26,6 +26,7 @@ class StepDecay(Decay):
     by: float = 0.1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(0 < self.by <= 1, self, "by must lie in (0, 1]")
         require(tuple(sorted(self.epochs)) == tuple(self.epochs), self, "epochs must rise")
 

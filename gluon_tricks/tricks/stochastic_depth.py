@@ -30,6 +30,7 @@ class StochasticDepth(Trick):
     per: str = "image"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(0 <= self.rate < 1, self, "rate must lie in [0, 1)")
         require(self.per in ("image", "batch"), self, "per must be 'image' or 'batch'")
 

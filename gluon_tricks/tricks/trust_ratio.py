@@ -35,6 +35,7 @@ class TrustRatio(Trick):
     coefficient: float | None = within(0, 1e6, default=None)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(self.coefficient is None or self.coefficient > 0, self, "coefficient must be more than 0")
 
     def optimizer(self, name: str, numbers: dict) -> tuple[str, dict]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from gluon_tricks.core.bounds import within
+from gluon_tricks.core.given import require_kind
 from gluon_tricks.tricks import schedule
 from gluon_tricks.tricks.base import Trick, require
 
@@ -29,12 +30,14 @@ class Warmup(Trick):
     start_factor: float = within(0, 1, default=0.0)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(self.epochs >= 0, self, "epochs must be 0 or more")
         require(self.start_lr >= 0, self, "start_lr must be 0 or more")
         require(0 <= self.start_factor <= 1, self, "start_factor must lie in [0, 1]")
         require(not (self.start_lr and self.start_factor), self, "start_lr and start_factor both say where it starts")
 
     def plan(self, plan: schedule.Plan) -> schedule.Plan:
+        require_kind("plan", plan, schedule.Plan, "Plan(steps_per_epoch, epochs)")
         steps = min(round(self.epochs * plan.steps_per_epoch), plan.steps)
         return dataclasses.replace(plan, warmup_steps=steps)
 
@@ -45,6 +48,7 @@ class Warmup(Trick):
         return f"warm-up of {self.epochs:g} epochs: {cut}" if self.epochs > epochs else ""
 
     def schedule(self, lr_at: schedule.Schedule, plan: schedule.Plan) -> schedule.Schedule:
+        schedule.require_schedule(lr_at, plan)
         if not self.start_factor:
             return schedule.warmup(lr_at, plan.warmup_steps, self.start_lr)
         factor_at = schedule.warmup(lambda step: 1.0, plan.warmup_steps, self.start_factor)

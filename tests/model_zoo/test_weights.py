@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gluon_tricks.core.errors import Refused
-from model_zoo import formats, get_model, load_model, naming, weights
+from model_zoo import formats, get_model, load_model, naming, recognise, weights
 from model_zoo.graph import trace
 
 NAME = "resnet18_v1b"
@@ -72,11 +72,26 @@ def test_several_contexts(net, saved):
     assert_equal(other, values(net))
 
 
-@pytest.mark.parametrize("none", [[], ()])
-def test_no_context_is_refused(saved, none):
+@pytest.mark.parametrize(
+    "none, says",
+    [
+        ([], "ctx is an empty list: name at least one context in it, or leave it out"),
+        ((), "ctx is an empty list"),
+        ("cpu", "ctx takes a context such as .*, but got 'cpu'"),
+        (mx.gpu(99), r"ctx is gpu\(99\), and MXNet finds"),
+    ],
+)
+def test_no_context_is_refused(saved, none, says):
     for load in (lambda: get_model(NAME, pretrained=saved, ctx=none, classes=10), lambda: load_model(saved, ctx=none)):
-        with pytest.raises(Refused, match="ctx is an empty list: name at least one context in it, or leave it out"):
+        with pytest.raises(Refused, match=says):
             load()
+
+
+def test_what_is_no_file_and_no_parameters_is_refused(net):
+    with pytest.raises(Refused, match="path takes the name of a parameter file, but got a ResNet"):
+        load_model(net)
+    with pytest.raises(Refused, match="values takes name -> array, such as .*, but got 'net.params'"):
+        recognise("net.params")
 
 
 def test_float16_files_load_as_float32(net, tmp_path):

@@ -15,9 +15,11 @@ from gluon_tricks.data.augment import (
     AUGMENTS,
     MEAN_RGB,
     STD_RGB,
+    augmented,
     coefficients,
     compose,
     hue_matrix,
+    normalised,
     pca_offset,
 )
 from gluon_tricks.data.network_input import NetworkInput, Preprocess, on_host
@@ -287,6 +289,49 @@ def test_arrays_that_are_written_anew_wait_for_their_readers():
         network_input(images[:3], *(part[:3] for part in plain), mx.cpu()) for images in batches[:3]
     )
     assert third.handle.value == first.handle.value != second.handle.value
+
+
+def test_arrays_of_mxnet_and_numbers_of_numpy_are_taken():
+    images, indices = photo(2, 4, 4, 3), np.array([5, -1])
+    wanted = augmented(images, indices, epoch=3, seed=2).asnumpy()
+    theirs = augmented(mx.nd.array(images, dtype="uint8"), mx.nd.array(indices), epoch=[3, 3], seed=np.int64(2))
+    np.testing.assert_array_equal(theirs.asnumpy(), wanted)
+    plain = normalised(mx.nd.array(images, dtype="uint8"), mean=np.array(MEAN_RGB)).asnumpy()
+    np.testing.assert_array_equal(plain, normalised(list(images)).asnumpy())
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"images": photo(2, 4, 4, 3) / 255}, r"images are an array \(N, H, W, 3\) of uint8, RGB, but got float64"),
+        ({"images": photo(4, 4, 3)}, r"but got uint8 \(4, 4, 3\)"),
+        ({"images": None}, "but got None"),
+        ({"context": "cpu"}, "context takes a context such as .*, but got 'cpu'"),
+        ({"context": [mx.cpu()]}, "context takes one context"),
+        ({"mean": 3}, "mean takes 3 numbers, but got 3"),
+        ({"std": (1, 1, 0)}, "std is 0"),
+        ({"indices": [0]}, r"indices takes a number for each image, 2 in all, but got \[0\]"),
+        ({"indices": 0}, "indices takes a number for each image, 2 in all"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": None}, "seed takes a whole number"),
+        ({"epoch": "a"}, "epoch takes a whole number, but got 'a'"),
+        ({"epoch": -1}, "epoch is -1"),
+        ({"epoch": [0, 1, 2]}, r"epoch takes one for all images, or one for each, 2 in all, but got \[0, 1, 2\]"),
+        ({"kind": 3}, "there is no augmentation 3: choose one of paper"),
+    ],
+)
+def test_what_cannot_be_augmented_is_refused(change, says):
+    given = {"images": photo(2, 4, 4, 3), "indices": [0, 1], **change}
+    with pytest.raises(Refused, match=says):
+        augmented(**given)
+    if not {*change} & {"indices", "seed", "epoch", "kind"}:
+        with pytest.raises(Refused, match=says):
+            normalised(**{name: value for name, value in given.items() if name != "indices"})
+
+
+def test_a_mean_image_is_that_of_a_network():
+    with pytest.raises(Refused, match="mean_image takes that of net.preprocessing, but got an ndarray"):
+        normalised(photo(2, 4, 4, 3), mean_image=np.zeros((4, 4, 3)))
 
 
 UNDER_AMP = """

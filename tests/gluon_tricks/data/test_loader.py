@@ -191,8 +191,14 @@ def test_the_stream_does_not_depend_on_threads_prefetch_or_start(many):
     list(loader.epoch(0))  # what was read before does not matter
     assert_same(whole[11:], list(loader.epoch(3, start_step=11)))
     assert list(loader.epoch(3, start_step=15)) == []
-    with pytest.raises(ValueError, match="start_step is 16: an epoch has 15 steps"):
-        loader.epoch(3, start_step=16)
+    for place, says in (
+        ((3, 16), "start_step is 16: an epoch has 15 steps, so give 0 to 15"), ((3, -1), "start_step is -1: an epoch"),
+        ((-1,), "epoch is -1"), ((2**70,), "epoch is .*: it takes"), (("a",), "epoch takes a whole number, but got"),
+        ((0, None), "start_step takes a whole number, but got None"), ((0, 1.5), "start_step takes a whole number"),
+    ):  # fmt: skip
+        with pytest.raises(Refused, match=says):
+            loader.epoch(*place)
+    assert_same(whole[14:], list(loader.epoch(np.int64(3), np.int64(14))))
 
 
 def test_another_seed_counts_from_the_next_epoch_that_begins(many):
@@ -315,6 +321,17 @@ def test_arguments_out_of_range_are_refused(many):
         ({"rank": 2, "ranks": 2}, "rank 2 of 2"),
         ({"area": (0.5, 0.2)}, "area"),
         ({"crop_ratio": 1.5}, "crop_ratio 1.5"),
+        ({"crop_ratio": None}, "crop_ratio takes a number, but got None"),
+        ({"batch_size": "8"}, "batch_size takes a whole number, but got '8'"),
+        ({"copies": 0}, "copies is 0"),
+        ({"classes": ["a"]}, "classes takes a whole number"),
+        ({"crop": "area"}, "crop takes one of gluon_tricks.data.crop, but got 'area'"),
+        ({"area": 0.5}, "area takes 2 numbers, but got 0.5"),
+        ({"size_of_epoch": 24}, "size_of_epoch takes a function, epoch -> px, but got 24"),
+        ({"size_of_epoch": lambda epoch: 0}, r"size_of_epoch\(0\) is 0"),
+        ({"options": {"seed": 3}}, "options takes ReadOptions"),
+        ({"threads": "2"}, r"threads must be int \| None, but got '2'"),
+        ({"seed": 0.5}, "seed must be int, but got 0.5"),
     ]:
         with pytest.raises(Refused, match=text):
             epoch_of(many, **options)
@@ -322,6 +339,11 @@ def test_arguments_out_of_range_are_refused(many):
         RecordLoader(many, size=24, batch_size=8, train=True, treads=2)
     with pytest.raises(Refused, match="records is the name train.rec: open the file first, with Records"):
         RecordLoader("train.rec", size=24, batch_size=8, train=True)
+    for size in (0, 1 << 20, None, "24"):
+        with pytest.raises(Refused, match="size (is|takes)"):
+            RecordLoader(many, size=size, batch_size=8, train=True)
+    with pytest.raises(Refused, match=r"records takes Records\(...\), but got \["):
+        RecordLoader([many], size=24, batch_size=8, train=True)
 
 
 def loader_threads() -> list:

@@ -8,6 +8,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.check import check
 from gluon_tricks.data.decoding import used_bits, why_not
 from gluon_tricks.data.encoding import NoImage
@@ -174,3 +175,36 @@ def test_a_check_counts_grey_tiffs_too(tmp_path):
     (tmp_path / "p" / "b" / "1.png").write_bytes(KINDS["rgb 16.png"][0])
     pack(class_folders(tmp_path / "p"), tmp_path / "x")
     assert len(check(Records(tmp_path / "x.rec")).found["greyscale"]) == 1
+
+
+@pytest.mark.parametrize(
+    "call, says",
+    [
+        (lambda folder: pack(folder, folder / "x"), r"source is the name '.*p': find its images first, with class_f"),
+        (lambda folder: pack(str(folder), folder / "x"), "source is the name"),
+        (lambda folder: pack(None, folder / "x"), r"source takes what class_folders\(FOLDER\) finds, but got None"),
+        (lambda folder: pack(class_folders(folder), None), "prefix takes the files' common name, but got None"),
+        (lambda folder: pack(class_folders(folder), folder / "x", resize=0), "resize is 0: it takes 1 or more"),
+        (lambda folder: pack(class_folders(folder), folder / "x", resize=8.5), "resize takes a whole number"),
+        (lambda folder: pack(class_folders(folder), folder / "x", seed=-1), "seed is -1"),
+        (lambda folder: pack(class_folders(folder), folder / "x", jobs=-1), "jobs is -1"),
+        (lambda folder: pack(class_folders(folder), folder / "x", shards="2"), "shards takes a whole number"),
+        (lambda folder: pack(class_folders(folder), folder / "x", about=["x"]), "about takes a dict"),
+        (lambda folder: pack(class_folders(folder), folder / "x", look=3), "look takes a function"),
+        (lambda folder: class_folders(3), "folder takes the name of a file or folder, but got 3"),
+        (lambda folder: class_folders(folder, "ant"), "classes takes a list of names, but got 'ant'"),
+        (
+            lambda folder: class_folders(folder, folder / "classes.json"),
+            "classes takes a list of names, but got",
+        ),
+        (lambda folder: class_folders(folder.parent), "lie a folder too deep"),
+        (lambda folder: class_folders(folder / "ant"), "no class folders"),
+    ],
+)
+def test_what_is_no_source_of_images_is_refused(tmp_path, call, says):
+    for name in ("ant", "bee"):
+        (tmp_path / "p" / name).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "p" / name / "0.png"), np.zeros((9, 9, 3), np.uint8))
+    with pytest.raises(Refused, match=says):
+        call(tmp_path / "p")
+    assert sorted(path.name for path in (tmp_path / "p").iterdir()) == ["ant", "bee"]

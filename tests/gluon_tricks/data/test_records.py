@@ -34,6 +34,40 @@ def test_a_label_that_is_no_class_is_not_written(label, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"id": -1}, "id is -1: it takes 0 or more"),
+        ({"id": "a"}, "id takes a whole number, but got 'a'"),
+        ({"image": np.zeros((4, 4, 3), np.uint8)}, r"image takes the bytes of a file, .*, but got an ndarray"),
+        ({"image": "cat.png"}, "image takes the bytes of a file, such as .*, but got 'cat.png'"),
+        ({"name": 3}, "name takes the name of a file, but got 3"),
+        ({"classes": "cat"}, "classes takes a list of names, but got 'cat'"),
+        ({"classes": [0, 1]}, "classes takes a list of names"),
+        ({"about": ["x"]}, "about takes a dict"),
+        ({"prefix": None}, "prefix takes the files' common name, but got None"),
+    ],
+)
+def test_what_is_none_of_a_record_is_refused(change, says, tmp_path):
+    given = {"prefix": tmp_path / "b", "classes": ["cat", "dog"], "about": None, "id": 7, "image": b"x", "name": ""}
+    given |= change
+    with pytest.raises(Refused, match=says):
+        with RecordWriter(given["prefix"], given["classes"], about=given["about"]) as writer:
+            writer.add(0, given["id"], given["image"], given["name"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_record_is_written_while_the_file_is_open(tmp_path):
+    with pytest.raises(Refused, match="records are written inside of a with statement: with RecordWriter"):
+        RecordWriter(tmp_path / "b", ["cat"]).add(0, 7, b"x")
+
+
+@pytest.mark.parametrize("paths", [None, 3, [3], [None], {"a": 1}.values()])
+def test_what_names_no_records_is_refused(paths):
+    with pytest.raises(Refused, match="paths takes names of .rec files, but got (None|3|1)"):
+        Records(paths)
+
+
 def test_records_lie_where_the_format_puts_them(packed):
     assert packed.with_suffix(".idx").read_text() == "10\t0\n11\t40\n12\t76\n"
     assert packed.stat().st_size == SIZE

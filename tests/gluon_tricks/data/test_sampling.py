@@ -188,7 +188,7 @@ def test_balanced_classes_come_equally_often_with_copies(unequal):
 
 def test_validation_knows_no_copies(unequal):
     assert joined(epoch_of(unequal, train=False, copies=3), "indices").tolist() == list(range(100))
-    with pytest.raises(Refused, match="copies is 0: it must be at least 1"):
+    with pytest.raises(Refused, match="copies is 0: it takes 1 or more"):
         epoch_of(unequal, copies=0)
     with pytest.raises(Refused, match="aug_repeats is 9 and batch_size 8: an image comes so many times in one batch"):
         Recipe(batch_size=8, aug_repeats=9)

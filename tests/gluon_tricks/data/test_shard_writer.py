@@ -68,7 +68,7 @@ def test_shards_hold_what_one_file_holds_in_its_order(photos, tmp_path, capsys):
 )
 def test_a_shard_of_one_class_is_sound_where_its_series_has_others(classes, labels, sound, tmp_path):
     """Of few classes, or packed in small shards."""
-    with ShardWriter(tmp_path / "train", classes, shards=2) as writer:
+    with ShardWriter(tmp_path / "train", [*classes], shards=2) as writer:
         for id in range(6):
             writer.turn_to(id // 3)
             writer.add(labels[id // 3], id, cv2.imencode(".png", np.full((8, 8, 3), id, np.uint8))[1].tobytes())
@@ -78,7 +78,7 @@ def test_a_shard_of_one_class_is_sound_where_its_series_has_others(classes, labe
 
 
 def test_an_only_shard_is_looked_at_as_a_whole(tmp_path):
-    with ShardWriter(tmp_path / "train", "ab", shards=1) as writer:
+    with ShardWriter(tmp_path / "train", ["a", "b"], shards=1) as writer:
         for id in range(3):
             writer.add(0, id, cv2.imencode(".png", np.full((8, 8, 3), id, np.uint8))[1].tobytes())
     assert run("--check", tmp_path / "train-00000-of-00001.rec") == 2

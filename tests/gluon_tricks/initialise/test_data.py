@@ -283,7 +283,13 @@ def test_a_network_of_which_nothing_comes_out(filters):
         (np.zeros((1, 3, 16, 16)), {}, "one image has no variance"),
         (np.zeros((4, 3, 16, 16)), {"filters": "ica"}, "filters is 'ica': choose one of gaussian, pca, kmeans"),
         (np.zeros((4, 3, 16, 16)), {"damping": 0}, r"damping must lie in \(0, 1\]"),
-        (np.zeros((4, 3, 16, 16)), {"beta": np.nan}, "beta must be a finite number, but got nan"),
+        (np.zeros((4, 3, 16, 16)), {"beta": np.nan}, "beta must be finite, but got nan"),
+        (np.zeros((4, 3, 16, 16)), {"beta": "0"}, "beta takes a number, but got '0'"),
+        (np.zeros((4, 3, 16, 16)), {"rounds": 2.5}, "rounds takes a whole number, but got 2.5"),
+        (np.zeros((4, 3, 16, 16)), {"damping": None}, "damping takes a number, but got None"),
+        (np.zeros((4, 3, 16, 16)), {"filters": 3}, "filters is 3: choose one of"),
+        (np.zeros((4, 3, 16, 16)), {"seed": -1}, "seed is -1: it takes 0 or more"),
+        (np.zeros((4, 3, 16, 16)), {"tell": None}, "tell takes a function that gets a line, but got None"),
     ],
 )
 def test_bad_input(images, options, says):

@@ -6,8 +6,8 @@ from mxnet import nd
 from mxnet.gluon import nn
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.inside.chain import Chain
-from gluon_tricks.inside.deconvolution import as_levels, pairs, strongest, window
+from gluon_tricks.inside.chain import Chain, Layer
+from gluon_tricks.inside.deconvolution import as_levels, pairs, project, strongest, window
 
 
 @pytest.fixture
@@ -57,6 +57,57 @@ def test_infinite_activations_are_refused(chain):
     images[:, 1:] = 0
     with pytest.raises(Refused, match="infinite numbers in 0: its parameters are those of a training that diverged"):
         strongest(chain, [images], chain.layers)
+
+
+def test_one_activation_goes_back_by_its_weights(chain, pixels):
+    """Of red alone: that of channel 0 at (1, 1) of image 1, where the red is 5; also as MXNet's numbers."""
+    for units in ([(0, 1, 1)], nd.array([[0, 1, 1]])):
+        found = project(chain, chain.layers[0], normalise(pixels[1:2]), units)
+        assert found[0, 0, 1, 1] == 5 and (found != 0).sum() == 1
+
+
+@pytest.mark.parametrize("units", [[(-1, 0, 0)], [(2, 0, 0)], [(0, 4, 0)], [(0, 0)], (0, 0, 0), [(0, 0, 0)] * 2, None])
+def test_an_activation_that_there_is_not_is_refused(chain, pixels, units):
+    with pytest.raises(Refused, match="units takes channel, y and x, less than 2, 4, 3, for each image, 1 in all, but"):
+        project(chain, chain.layers[0], normalise(pixels[:1]), units)
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"chain": nn.Dense(2)}, r"chain takes a network step by step, such as viewed.chain\(\), but got a Dense"),
+        ({"layer": "0"}, "layer takes one of chain.layers, such as .*, but got '0'"),
+        ({"layer": Layer("1", 1, 2, True)}, "layer 1 is of another network than hybridsequential"),
+        (
+            {"images": np.zeros((1, 4, 3, 3), np.uint8)},
+            r"images are an NDArray \(n, 3, H, W\), .*, but got",
+        ),
+        ({"images": nd.zeros((3, 4, 3))}, r"but got shape \(3, 4, 3\)"),
+        ({"images": nd.zeros((1, 2, 4, 3))}, r"the network does not take images of the shape \(1, 2, 4, 3\)"),
+    ],
+)
+def test_what_is_none_of_a_network_is_refused(chain, change, says):
+    given = {"chain": chain, "layer": chain.layers[0], "images": nd.zeros((1, 3, 4, 3)), **change}
+    with pytest.raises(Refused, match=says):
+        project(**given, units=[(0, 0, 0)])
+    with pytest.raises(Refused, match=says):
+        strongest(given["chain"], [given["images"]], [given["layer"]])
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"top": 0}, "top is 0: it takes 1 or more"),
+        ({"batches": None}, r"batches takes batches of images, such as viewed.batches\(pixels\), but got None"),
+        ({"batches": []}, "batches has no images to look at"),
+        ({"layers": []}, r"layers takes a list of chain.layers, .*, but got \[\]"),
+        ({"layers": "0"}, "layers takes a list of chain.layers, .*, but got '0'"),
+    ],
+)
+def test_where_there_is_nothing_to_look_at(chain, pixels, change, says):
+    given = {"batches": [normalise(pixels)], "layers": chain.layers, **change}
+    with pytest.raises(Refused, match=says):
+        strongest(chain, **given)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Invariance curves of features that can be worked out."""
 
+import mxnet as mx
 import numpy as np
 import pytest
 
@@ -64,6 +65,35 @@ def test_the_distance_is_over_the_length_and_of_nothing_0(image):
     assert curve.early.item() == pytest.approx(wanted) and curve.late.item() == 0
 
 
-def test_another_kind_is_refused(image):
-    with pytest.raises(Refused, match="'blur' is no way to change an image: choose one of shift, scale, rotation"):
-        invariance(features, image[None], [0], "blur")
+def test_arrays_of_mxnet_are_taken(image):
+    given = mx.nd.array(image[None], dtype="uint8"), mx.nd.array([1])
+    assert invariance(features, *given, "shift", (0.25,)).probability.shape == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"kind": "blur"}, "'blur' is no way to change an image: choose one of shift, scale, rotation"),
+        ({"kind": None}, "None is no way to change an image"),
+        ({"features": 3}, "features takes a function such as viewed.features, but got 3"),
+        ({"features": lambda x: x[:, 0, 0]}, "features gives early features, late ones and .*, but gave an ndarray"),
+        ({"images": np.zeros((16, 16, 3), np.uint8)}, r"images are an array .*, but got uint8 \(16, 16, 3\)"),
+        ({"images": np.zeros((1, 16, 16, 3))}, "images are an array .*, but got float64"),
+        ({"classes": [2]}, r"classes takes a class from 0 to 1 for each image, 1 in all, but got \[2\]"),
+        ({"classes": [-1]}, "classes takes a class from 0 to 1 for each image, 1 in all"),
+        ({"classes": 0}, "classes takes a class from 0 to 1 for each image, 1 in all"),
+        ({"classes": [0, 1]}, "classes takes a class from 0 to 1 for each image, 1 in all"),
+        ({"classes": ["red"]}, "classes takes a class from 0 to 1 for each image, 1 in all"),
+        ({"amounts": 0.5}, "amounts takes numbers, at least one, but got 0.5"),
+        ({"amounts": ()}, "amounts takes numbers, at least one"),
+        ({"amounts": (2,)}, "amounts is 2"),
+        ({"amounts": (np.nan,)}, "amounts must be finite"),
+        ({"kind": "scale", "amounts": (0,)}, "amounts is 0"),
+        ({"fill": (1, 2)}, "takes 3 numbers"),
+        ({"fill": (1, 2, 300)}, "is 300"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(image, change, says):
+    given = {"features": features, "images": image[None], "classes": [0], "kind": "shift", "amounts": (0.5,), **change}
+    with pytest.raises(Refused, match=says):
+        invariance(**given)

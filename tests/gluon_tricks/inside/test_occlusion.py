@@ -58,6 +58,25 @@ def test_a_square_that_shows_nothing_is_refused(image, patch, stride, says):
         occlusion_map(sees_white, image, patch, stride)
 
 
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"probabilities": 3}, "probabilities takes a function such as viewed.probabilities, but got 3"),
+        ({"probabilities": lambda x: (x, x, x)}, r"probabilities gives an array \(n, K\), as .* does, but gave \("),
+        ({"image": np.zeros((1, 16, 16, 3), np.uint8)}, r"a photo is an array .*, but got uint8 \(1, 16, 16, 3\)"),
+        ({"image": np.zeros((16, 16, 3))}, "a photo is an array .*, but got float64"),
+        ({"image": "photo.png"}, "but got 'photo.png'"),
+        ({"patch": 4.5}, "patch takes a whole number, but got 4.5"),
+        ({"stride": None}, "stride takes a whole number, but got None"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"fill": 3}, "takes 3 numbers, but got 3"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(image, change, says):
+    with pytest.raises(Refused, match=says):
+        occlusion_map(**{"probabilities": sees_white, "image": image, "patch": 4, "stride": 4, **change})
+
+
 def test_too_many_places_are_refused():
     with pytest.raises(Refused, match="has 262144 places with a stride of 1 px: choose a larger one"):
         occlusion_map(sees_white, np.zeros((512, 512, 3), np.uint8), 4, 1)

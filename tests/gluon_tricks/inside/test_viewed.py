@@ -43,6 +43,29 @@ def test_it_gives_features_and_probabilities():
         np.testing.assert_array_equal(parameter.data().asnumpy(), before[name])
 
 
+@pytest.mark.parametrize("method", ["features", "probabilities", "normalise"])
+def test_what_is_no_array_of_pixels_is_refused(method):
+    for pixels in (PIXELS / 255, PIXELS[0], PIXELS.transpose(0, 3, 1, 2), PIXELS[:0], None, "photo.png"):
+        with pytest.raises(Refused, match=r"images are an array \(N, H, W, 3\) of uint8, RGB, but got"):
+            getattr(open_viewed(planted()), method)(pixels)
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"context": "cpu"}, "context takes a context such as .*, but got 'cpu'"),
+        ({"batch_size": 0}, "batch_size is 0: it takes 1 or more"),
+        ({"class_file": 3}, "class_file takes the name of a file or folder, but got 3"),
+        ({"source": None}, "source takes a run, a file or the name of a published one, but got None"),
+        ({"source": mx.gluon.nn.Dense(2)}, "source takes a run, a file or .*, but got a Dense"),
+    ],
+)
+def test_what_cannot_be_opened_is_refused(change, says):
+    given = {"source": planted(), **change}
+    with pytest.raises(Refused, match=says):
+        open_viewed(**given)
+
+
 def test_a_mean_image_is_subtracted():
     net = planted()
     mean = MeanImage.of(PIXELS[0].astype(np.float32))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from gluon_tricks.recipes.recipe import Recipe, apply_setting
 from gluon_tricks.recipes.registry import get_recipe, list_recipes
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.training.loop import train_and_evaluate
-from gluon_tricks.tricks import TRICKS, CutMix, LabelSmoothing, Mixup, MixupOrCutMix, Trick, Warmup
+from gluon_tricks.tricks import TRICKS, CutMix, Distillation, LabelSmoothing, Mixup, MixupOrCutMix, Trick, Warmup
 
 
 @pytest.mark.parametrize("name", list_recipes())
@@ -216,6 +217,36 @@ def test_numbers_of_numpy_and_names_in_capitals_are_as_json_has_them():
     recipe = recipe.add(Mixup(alpha=np.float64(0.25)))
     assert [type(value) for value in (recipe.batch_size, recipe.lr, recipe.tricks[0].alpha)] == [int, float, float]
     assert recipe.model == "resnet18_v1" and Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+
+
+def test_paths_and_lists_are_as_json_has_them():
+    a, b = pathlib.Path("a"), pathlib.Path("b/c.rec")
+    recipe = Recipe(data=a, pretrained=a).set(train=[b], val=(a, "x")).add(Distillation(teacher=b))
+    assert (recipe.data, recipe.pretrained, recipe.train, recipe.val) == ("a", "a", ("b/c.rec",), ("a", "x"))
+    assert recipe.tricks[-1].teacher == "b/c.rec" and Recipe(shallow=a).shallow == "a"
+    photos = dict(folder=a, val_split=None, at_most=9, classes=[], digests=[])
+    assert Recipe(photos=photos).photos["folder"] == "a"
+    detection = DetectionRecipe(base_params=b, data=a)
+    assert (detection.base_params, detection.data) == ("b/c.rec", "a")
+    for made in (recipe, detection):
+        assert type(made).from_json(json.loads(json.dumps(made.to_json()))) == made
+
+
+@pytest.mark.parametrize(
+    "call, says",
+    [
+        (lambda: Recipe().add("mixup"), r"add takes tricks such as Mixup\(alpha=0.2\), but got 'mixup'"),
+        (lambda: Recipe().add(Mixup), "add takes tricks such as .*, but got the class Mixup"),
+        (lambda: Recipe().add([Mixup()]), "add takes tricks such as"),
+        (lambda: Recipe().without(Mixup), "the label of a trick takes a text such as 'mixup', but got the class Mixup"),
+        (lambda: Recipe().set(tricks=("mixup",)), r"tricks must be tuple\[Trick, ...\], but got \('mixup',\)"),
+        (lambda: Recipe().schedule("a"), "the plan: steps_per_epoch must be int, but got 'a'"),
+        (lambda: list_recipes("detection"), "list_recipes takes a kind of recipe, such as .*, but got 'detection'"),
+    ],
+)
+def test_what_is_no_trick_and_no_kind_is_refused(call, says):
+    with pytest.raises(Refused, match=says):
+        call()
 
 
 def test_a_recipe_is_in_a_file_that_a_path_names(tmp_path):

@@ -260,7 +260,7 @@ def test_images_that_are_not_there(changes, says):
 
 def test_validation_of_classes_in_another_order(tmp_path):
     for split, classes in (("train", "abcdefg"), ("val", "abcdegf")):
-        with RecordWriter(tmp_path / split, classes) as writer:
+        with RecordWriter(tmp_path / split, [*classes]) as writer:
             writer.add((1,) * 7, 0, b"image")
     recipe = MultiLabelRecipe(data="records", train=(f"{tmp_path}/train.rec",), val=(f"{tmp_path}/val.rec",))
     with pytest.raises(Refused, match=r"training has 7 classes and validation 7, .* \(the first difference: f and g\)"):

@@ -93,7 +93,7 @@ def gradients(tmp_path_factory):
     from gluon_tricks.data.label_vectors import LabelledRecords
 
     folder, (y, x) = tmp_path_factory.mktemp("gradients"), np.mgrid[:20, :24].astype(np.uint8)
-    with RecordWriter(folder / "x", "ab") as writer:
+    with RecordWriter(folder / "x", ["a", "b"]) as writer:
         for k in range(5):
             image = np.stack([np.full_like(x, k), 10 * y, 10 * x], axis=2)
             writer.add((k % 2, 1 - k % 2), k, cv2.imencode(".png", image)[1].tobytes())

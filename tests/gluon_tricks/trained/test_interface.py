@@ -5,8 +5,10 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from gluon_tricks import Refused, evaluate, get_model, load_network, predict
+from gluon_tricks import Records, Refused, evaluate, get_model, load_network, predict
 from gluon_tricks.networks.of_recipe import parameters_by_name
+
+PHOTO = np.zeros((9, 9, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,20 @@ def test_predictions_come_in_the_order_of_the_photos(net):
         np.testing.assert_array_equal(parameter.data().asnumpy(), before[name])
 
 
+def test_images_of_pil_and_arrays_of_mxnet_are_photos(net):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
+    image = PIL.Image.fromarray(pixels)
+    wanted, *others = predict(net, [pixels, image, mx.nd.array(pixels, dtype="uint8")])
+    assert [other.words for other in others] == [wanted.words] * 2 == [one.words for one in predict(net, [image] * 2)]
+    assert predict(net, image)[0].words == wanted.words
+    np.testing.assert_array_equal(others[0].picture, wanted.picture)
+
+
+def test_records_that_are_open_are_those_of_their_files(net, tiny_records):
+    val = tiny_records / "val.rec"
+    assert evaluate(net, Records(val)) == evaluate(net, [Records(val)]) == evaluate(net, val)
+
+
 def test_what_the_folder_of_a_photo_says_is_compared(net, tmp_path):
     for folder in ("class 1", "class 2", "elsewhere"):
         (tmp_path / folder).mkdir()
@@ -95,6 +111,27 @@ def other():
         (lambda net, val: predict(net, val), "is no photo to look at, leave it out: no JPEG, PNG"),
         (lambda net, val: predict(net, []), "there are no photos"),
         (lambda net, val: predict(net, np.zeros((9, 9, 3), np.uint8), threshold=0.5), "is for detectors"),
+        (lambda net, val: predict(net, PHOTO, threshold="0.5"), "the threshold takes a number, but got '0.5'"),
+        (lambda net, val: predict(net, PHOTO, scales=40), "scales takes a list of px, but got 40"),
+        (
+            lambda net, val: predict(net, PHOTO, class_file=3),
+            "class_file takes the name of a file or folder",
+        ),
+        (lambda net, val: predict(net, None), "photos takes files, folders, images of PIL, or arrays, but got None"),
+        (lambda net, val: predict(net, [PHOTO, 3]), "photos takes files, folders, images of PIL, or .*, but got 3"),
+        (lambda net, val: predict(net, Records(val)), "photos takes files, .*, but got a Records"),
+        (lambda net, val: predict(net, PHOTO.tolist()), r"photos takes files, .*, but got \[\[0, 0, 0\]"),
+        (lambda net, val: predict(net, mx.nd.array(PHOTO)), "a photo is an array .*, but got float32"),
+        (lambda net, val: evaluate(net, None), "records takes names of .rec files, or Records, but got None"),
+        (lambda net, val: evaluate(net, [3]), "records takes names of .rec files, or Records, but got 3"),
+        (lambda net, val: evaluate(net, val, batch_size="8"), "batch_size must be int, but got '8'"),
+        (lambda net, val: evaluate(net, val, input_size=32.5), r"input_size must be int \| None, but got 32.5"),
+        (lambda net, val: evaluate(net, val, scales=40), "scales takes a list of px, but got 40"),
+        (lambda net, val: evaluate(net, val, data=3), "data takes the name of a file or folder, but got 3"),
+        (lambda net, val: evaluate("run", val, ctx="cpu"), r"ctx takes a context such as mx.cpu\(\) .*, but got 'cpu'"),
+        (lambda net, val: evaluate("run", val, ctx=[mx.gpu(99)]), r"ctx is gpu\(99\), and MXNet finds"),
+        (lambda net, val: load_network(net), "source takes a run, a file or the name of .*, but got a CifarResNet"),
+        (lambda net, val: load_network("run", ctx="cpu"), "ctx takes a context .*, but got 'cpu'"),
     ],
 )
 def test_refused_in_one_sentence(net, tiny_records, call, says):

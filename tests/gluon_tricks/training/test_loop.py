@@ -341,9 +341,25 @@ def test_a_directory_in_use_is_refused(recipe, tmp_path):
 def test_what_is_no_recipe_and_no_device(tmp_path):
     with pytest.raises(Refused, match=r"train takes a recipe, such as .*, but got 'imagenette'"):
         train_and_evaluate("imagenette", tmp_path / "run")
-    for devices in ((), "cpu", [mx.cpu(), "gpu"]):
-        with pytest.raises(Refused, match="give at least one, all CPUs or all GPUs"):
+    for devices, says in (
+        ((), "contexts is an empty list"), ("cpu", "contexts takes a context such as .*, but got 'cpu'"),
+        ([mx.cpu(), "gpu"], "but got 'gpu'"), (mx.gpu(99), r"contexts is gpu\(99\), and MXNet finds"),
+    ):  # fmt: skip
+        with pytest.raises(Refused, match=says):
             train_and_evaluate(Recipe(), tmp_path / "run", Options(contexts=devices))
+
+
+@pytest.mark.parametrize(
+    "run_dir, options, says",
+    [
+        (None, Options(), "run_dir takes a folder for the run, but got None"),
+        ("run", {"threads": 1}, "options takes Options"),
+        ("run", Recipe(), "options takes Options.*, but got a Recipe"),
+    ],
+)
+def test_what_is_no_folder_and_no_options(run_dir, options, says):
+    with pytest.raises(Refused, match=says):
+        train_and_evaluate(Recipe(), run_dir, options)
 
 
 def test_one_device_need_not_be_in_a_list(recipe, tmp_path):

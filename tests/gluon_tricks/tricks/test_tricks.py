@@ -1,6 +1,8 @@
 """Each refinement against numbers worked out by hand."""
 
 import dataclasses
+import pathlib
+import re
 
 import mxnet as mx
 import numpy as np
@@ -13,20 +15,25 @@ from gluon_tricks.training.divergence import Diverged, Watch
 from gluon_tricks.tricks import (
     TRICKS,
     Cosine,
+    CutMix,
     Distillation,
     ExponentialDecay,
     LabelSmoothing,
+    LinearScaling,
     Mixup,
+    MixupOrCutMix,
     NoBiasDecay,
+    RandomErasing,
     StepContext,
     StepDecay,
     Warmup,
     ZeroGamma,
 )
-from gluon_tricks.tricks.schedule import Plan
+from gluon_tricks.tricks.schedule import Plan, warmup
 from model_zoo import get_model
 
-DRAW = StepContext(seed=3, step=5, plan=Plan(steps_per_epoch=2, epochs=10))
+PLAN = Plan(steps_per_epoch=2, epochs=10)
+DRAW = StepContext(seed=3, step=5, plan=PLAN)
 
 
 def one_hot(labels, classes):
@@ -251,11 +258,58 @@ def test_every_trick_is_named_once():
         (lambda: Distillation("run", hard_weight=0.5), "hard_weight goes with form 'gluoncv'"),
         (lambda: StepDecay((60, 30)), "epochs must rise"),
         (lambda: Warmup(-1), "epochs must be 0 or more"),
+        (lambda: Warmup().schedule(0.1, PLAN), "lr_at takes a function, step -> learning rate, but got 0.1"),
+        (lambda: Cosine().schedule(0.1, PLAN), "lr_at takes a function, step -> learning rate, but got 0.1"),
+        (lambda: Cosine().schedule(abs, 100), r"plan takes Plan\(steps_per_epoch, epochs\), but got 100"),
+        (lambda: Warmup().plan(100), r"plan takes Plan\(steps_per_epoch, epochs\), but got 100"),
+        (lambda: warmup(0.1, 5), "lr_at takes a function"),
+        (lambda: Plan(2.5, 10), "the plan: steps_per_epoch must be int, but got 2.5"),
+        (lambda: LinearScaling().base_lr("0.1", 16), "lr takes a number, but got '0.1'"),
+        (lambda: LinearScaling().base_lr(0.1, 0), "batch_size is 0"),
     ],
 )
 def test_numbers_without_sense_are_refused(make, words):
     with pytest.raises(Refused, match=words):
         make()
+
+
+@pytest.mark.parametrize("trick", TRICKS)
+def test_values_of_another_type_are_refused(trick):
+    """Before a trick compares them with anything, and before a recipe has it."""
+    needed = {"teacher": "run"} if trick is Distillation else {}
+    for field in dataclasses.fields(trick):
+        for value in ("x" if not field.type.startswith("str") else 3, object(), [[1]]):
+            says = rf"{trick.label()}: {field.name} must be {re.escape(field.type)}, but got"
+            with pytest.raises(Refused, match=says):
+                trick(**{**needed, field.name: value})
+
+
+def test_lists_paths_and_numbers_of_numpy_are_as_json_has_them():
+    assert StepDecay([30, np.int64(60)]) == StepDecay((30, 60)) == StepDecay(np.array([30, 60]))
+    teacher = Distillation(pathlib.Path("runs") / "teacher").teacher
+    assert teacher == "runs/teacher" and type(teacher) is str
+
+
+@pytest.mark.parametrize("trick", [LabelSmoothing(), Mixup(), CutMix(), MixupOrCutMix()])
+@pytest.mark.parametrize(
+    "target, says",
+    [
+        (mx.nd.array([0, 1]), r"target takes a row \(K,\) for each image, .*, but got \(2,\) for 2 images"),
+        (one_hot([0], 3), r"but got \(1, 3\) for 2 images"),
+        (np.eye(2), "target takes an NDArray, but got an ndarray"),
+    ],
+)
+def test_labels_are_no_target(trick, target, says):
+    with pytest.raises(Refused, match=says):
+        trick.batch(mx.nd.zeros((2, 3, 4, 4)), target, DRAW)
+
+
+@pytest.mark.parametrize("trick", [Mixup(), CutMix(), MixupOrCutMix(), RandomErasing()])
+def test_what_is_no_batch_of_a_device_and_no_step(trick):
+    with pytest.raises(Refused, match="images takes an NDArray, but got an ndarray"):
+        trick.batch(np.zeros((2, 3, 4, 4)), one_hot([0, 1], 2), DRAW)
+    with pytest.raises(Refused, match=r"step takes StepContext\(seed, step, plan\), but got 5"):
+        trick.batch(mx.nd.zeros((2, 3, 4, 4)), one_hot([0, 1], 2), 5)
 
 
 def test_hooks_that_a_trick_lacks_change_nothing():
