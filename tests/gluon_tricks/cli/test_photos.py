@@ -116,6 +116,9 @@ def test_gluoncvs_flag_keeps_its_defaults(photos, tiny_records):
         ("--data photos --set classes=7", "the records have 3 classes and the recipe 7"),
         ("--data photos --batch-size 64", "29 training photos are not one batch of 64"),
         ("--data photos --teacher none", "none"),
+        ("--data photos --mean-of channels --teacher none", "none"),
+        ("--data photos --freeze stage9", "freeze 'stage9' names nothing of resnet"),
+        ("--data photos --lr-mult stage9=2", "lr_mult 'stage9' names nothing of resnet"),
         ("--data photos --use-pretrained none", "none"),
     ],
 )
@@ -144,6 +147,13 @@ def test_a_place_that_a_run_cannot_have_is_refused_before_packing(photos, tmp_pa
     err = capsys.readouterr().err
     assert says.format(here=tmp_path) in err and "packing" not in err
     assert not pathlib.Path("cache").exists() and not pathlib.Path("runs").exists()
+
+
+def test_a_disk_without_room_for_checkpoints_is_refused_before_packing(photos, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10**6}))
+    with pytest.raises(Refused, match="has 1 MB free and the checkpoints need"):
+        meant("--data", photos, *TINY.split(), "--save-dir", "run")
+    assert not pathlib.Path("cache").exists()
 
 
 @pytest.mark.parametrize("more", ["", "--set name=birds"])
