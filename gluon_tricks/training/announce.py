@@ -34,6 +34,7 @@ def announce(job: Job, lines: Sequence[str], resumed_from: str, of_precision: st
         journal.say(line)
     if resumed_from:
         journal.say(f"going on from {resumed_from}, after step {job.progress.step} of {job.plan.steps}")
+    first = {"images": job.start_images, "of": "training", "records": job.task.train.records.digest}
     if job.options.restarted:
         journal.event("restart", reason=job.options.restarted)
     journal.event(
@@ -50,6 +51,7 @@ def announce(job: Job, lines: Sequence[str], resumed_from: str, of_precision: st
         val_records=job.task.val.records.digest,
         val_images=len(job.task.val.records),
         **job.task.recorded,
+        **({"initialised_from": first} if job.start_images and not resumed_from else {}),
         base_lr=recipe.base_lr(),
         steps_per_epoch=job.plan.steps_per_epoch,
         versions={

@@ -154,6 +154,7 @@ def _resume(job: Job) -> tuple[str, int]:
     name = distributed.broadcast(name.encode()).decode()
     if not name:
         broadcast_parameters(job.net)
+        job.keep_start()
         job.average.begin()
         return "", job.recipe.epochs
     return name, job.restore(folder / name, distributed.broadcast(data))
