@@ -175,7 +175,8 @@ def _changed_epochs(job: Job, before: int) -> list[str]:
     was = job.factor(last) * recipe.set(epochs=before).schedule(each)[0](last)
     now = job.factor(step) * job.lr_at(step)
     job.journal.event("epochs", step=step, before=before, now=recipe.epochs, lr_before=was, lr_now=now)
-    line = f"{recipe.epochs} epochs in place of {before}"
+    epochs = plural(recipe.epochs, "epoch")
+    line = f"{epochs} in place of {before}"
     if step == job.plan.steps:
         return [f"{line}: all of them are done"]
     if not job.epochs:
@@ -185,7 +186,7 @@ def _changed_epochs(job: Job, before: int) -> list[str]:
     until = (
         f"; until its end final.params is that of {before}" if (job.journal.folder / "final.params").exists() else ""
     )
-    return [f"{line}: the schedule ({decay}) is that of {recipe.epochs} epochs, so the learning rate {rate}{until}"]
+    return [f"{line}: the schedule ({decay}) is that of {epochs}, so the learning rate {rate}{until}"]
 
 
 def _contexts(options: Options, said: list[str]) -> list[mx.Context]:

@@ -134,7 +134,7 @@ def require_splittable(recipe: Settings, contexts: Sequence[mx.Context]) -> None
     if recipe.batch_size % parts:
         rounds = f", {recipe.accumulate} micro-batches each" if recipe.accumulate > 1 else ""
         raise Refused(
-            f"a batch of {recipe.batch_size} cannot be split evenly over {devices} devices "
+            f"a batch of {recipe.batch_size} cannot be split evenly over {plural(devices, 'device')} "
             f"({len(contexts)} on each of {plural(distributed.ranks(), 'rank')}{rounds}): make it a multiple of "
             f"{parts}, or use fewer"
         )

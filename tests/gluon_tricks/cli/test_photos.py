@@ -218,7 +218,7 @@ def test_a_plan_refuses_what_training_would(photos, capsys):
     for words, says in (
         ("--batch-size 128", "training photos are not one batch of 128: make the batch smaller (--batch-size), or"),
         ("--batch-size 9 --num-gpus 2 --set batch_size=9", "a batch of 9 cannot be split evenly over 2 devices"),
-        ("--set batch_size=9 --accumulate 2", "a batch of 9 cannot be split evenly over 1 devices"),
+        ("--set batch_size=9 --accumulate 2", "a batch of 9 cannot be split evenly over 1 device "),
     ):
         assert main.main(["train", "--data", str(photos), "--plan", *words.split()]) == 2
         assert says in capsys.readouterr().err

@@ -55,7 +55,7 @@ def test_the_run_keeps_what_is_not_as_asked(recipe, tmp_path):
     prepare(recipe.resolved(), tmp_path / "run", Options(contexts=[mx.cpu()], threads=1)).journal.close()
     log, events = ((tmp_path / "run" / name).read_text() for name in ("log.txt", "events.jsonl"))
     for text in (log, events):
-        assert "initialising: between layers: 21 layers left as they are, such as stem.0, " in text
+        assert "initialising: between layers: 21 layers left alone, such as stem.0, " in text
         assert "initialising: stage3.2.conv2: gaussian in 1 of 1 group (fewer patches than filters, or " in text
     assert "stem.0 kmeans" not in log  # progress
 
