@@ -20,6 +20,9 @@ from gluon_tricks.data.recipe_records import find_records
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.kinds import read_recipe, recipe_from_json
 from gluon_tricks.recipes.registry import get_recipe
+from gluon_tricks.training.job import Options
+from gluon_tricks.training.prepare import prepare
+from gluon_tricks.tricks import Distillation
 
 TINY = "--model mobilenet0.25 --input-size 32"
 
@@ -254,7 +257,19 @@ def test_what_does_not_go_with_the_photos_is_refused_before_packing(photos, trai
     with pytest.raises(Refused) as error:
         meant("--data", photos, *TINY.split(), *words.split(), trained / "run")
     assert says.format(run=trained / "run", here=tmp_path) in str(error.value)
-    assert not pathlib.Path("cache").exists()
+    assert "--classes" not in str(error.value) and not pathlib.Path("cache").exists()
+
+
+def test_photos_that_are_packed_have_no_other_advice(photos, trained, tmp_path):
+    """Of a teacher that knows other classes: what is packed by training is not to be packed by hand."""
+    (photos / "green").rename(photos / "grey")
+    recipe, _ = meant("--data", photos, *TINY.split())
+    with pytest.raises(Refused, match="than .*photos has .*: train it on these photos, or call the class folders as"):
+        prepare(
+            recipe.add(Distillation(str(trained / "run"))).set(dtype="float32"),
+            tmp_path / "student",
+            Options(contexts=[mx.cpu()]),
+        )
 
 
 def go_on(run, *words):
