@@ -162,7 +162,7 @@ class Job:
         """
         read, (train, *others) = checkpoint.parse_checkpoint(data, path), self._digests()
         self.progress = checkpoint.restore(
-            path, read, self.net, self.trainer, self.recipe, train, self.contexts, *others
+            path, read, self.net, self.trainer, self.recipe, train, self.contexts, *others, self.plan.steps_per_epoch
         )
         self.watch = Watch(self.recipe, self.progress)
         of_devices = checkpoint.named(read[0], "average_of_devices")

@@ -112,6 +112,10 @@ class Trick:
         """How many training images from_images takes."""
         return 0
 
+    def same_until(self, other: Trick, epoch: float) -> bool:
+        """Whether up to an epoch the run is the same with another one of this kind, whatever follows then."""
+        return self == other
+
     def from_images(self, net, sample: Callable, seed: int) -> None:
         """Changes to the parameters of a network that starts anew, by training images; on the first rank alone.
 
