@@ -12,7 +12,7 @@ import numpy as np
 from mxnet.gluon import HybridBlock
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import quoted, shortened
+from gluon_tricks.core.wording import plural, quoted, shortened
 from model_zoo import built_with, formats, timm_config
 from model_zoo.described import described, in_words
 from model_zoo.hidden_layers import HiddenLayersClassifier
@@ -161,7 +161,8 @@ def as_ours(
         seen, wanted = values[theirs].shape, parameters[name].shape
         if name.startswith(f"{net.head_name}.") and seen and fits((wanted[0], *seen[1:]), wanted):
             raise Refused(
-                f"{source} was saved with {seen[0]} classes, but {net.name} has {wanted[0]}: pass classes={seen[0]}"
+                f"{source} was saved with {plural(seen[0], 'class')}, but {net.name} has {wanted[0]}: pass "
+                f"classes={seen[0]}"
             )
     for theirs, name in wrong.items():
         seen, wanted = values[theirs].shape, parameters[name].shape

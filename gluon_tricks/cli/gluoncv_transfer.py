@@ -16,6 +16,7 @@ from gluon_tricks.cli import gluoncv_flags
 from gluon_tricks.core.arguments import MOST_GPUS, whole
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import expanded
+from gluon_tricks.core.wording import plural
 from gluon_tricks.data.annotations.boxes import VOC_CLASSES
 from gluon_tricks.recipes.named.detection_segmentation import GLUONCV
 from gluon_tricks.recipes.settings import Settings
@@ -173,7 +174,9 @@ def _warmup(recipe: DetectionRecipe, args: argparse.Namespace) -> Warmup:
         raise Refused(f"--lr-warmup {args.lr_warmup}: give the warm-up in epochs, as --warmup-epochs 0.5")
     factor = 1 / 3 if args.lr_warmup_factor is None else args.lr_warmup_factor
     if recipe.batch_size > images:
-        raise Refused(f"the batch of {recipe.batch_size} is larger than the {images} images: make --batch-size smaller")
+        raise Refused(
+            f"the batch of {recipe.batch_size} is larger than the {plural(images, 'image')}: make --batch-size smaller"
+        )
     return Warmup(epochs=steps / (images // recipe.batch_size), start_factor=factor)
 
 

@@ -19,6 +19,8 @@ from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.registry import is_file
 from gluon_tricks.tasks.classification.beforehand import require_trainable, training_counts
+from gluon_tricks.training.journal import RUNS
+from gluon_tricks.training.requirements import require_network, require_space
 
 _IMAGES = 50_000  # that the recipe `photos` trains on in all its epochs, of which it has 10 to 100
 _LEAST_STEPS = 4  # of an epoch, where the recipe decides the batch
@@ -150,6 +152,9 @@ def _look_before_packing(photos: OwnPhotos, asked: Recipe, args: argparse.Namesp
     if _says_batch(asked, args):
         _require_a_batch(asked, sum(counts.counts))
     require_trainable(asked, counts, str(photos.folder))
+    net = require_network(asked.set(classes=len(counts.names)))
+    if distributed.rank() == 0 and not args.plan:
+        require_space(net, args.save_dir or RUNS, args.keep, asked)
 
 
 def _pack_once(photos: OwnPhotos | None, look: Callable[[], None] = lambda: None) -> None:

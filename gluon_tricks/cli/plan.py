@@ -11,11 +11,15 @@ import mxnet as mx
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import one_line, plural
-from gluon_tricks.networks.parts import freeze, multiply_rates
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.registry import task_of
-from gluon_tricks.training.requirements import require_one_device, require_partners, require_splittable
+from gluon_tricks.training.requirements import (
+    require_network,
+    require_one_device,
+    require_partners,
+    require_splittable,
+)
 
 _STEPS = 1000  # of an epoch: the rates at its ends do not depend on it, but for the last digits
 _MOST = 12  # rates that are told
@@ -40,7 +44,7 @@ def show(args: argparse.Namespace, recipe_from_flags: Callable) -> int:
     require_splittable(recipe, contexts)
     require_one_device(recipe, contexts)
     require_partners(recipe, devices)
-    _require_network(recipe)
+    require_network(recipe)
     notes = [*notes, *task_of(recipe).told_of(recipe)]
     if distributed.rank():
         return 0
@@ -49,14 +53,6 @@ def show(args: argparse.Namespace, recipe_from_flags: Callable) -> int:
     for line in filter(None, (*notes, rates_in_words(recipe), recipe.sizes_in_words())):
         print(one_line(line), file=sys.stderr)
     return 0
-
-
-def _require_network(recipe: Settings) -> None:
-    """Refuses what the network is not made for; its parameters get no numbers."""
-    net = task_of(recipe).outline(recipe)
-    freeze(net, recipe.freeze)
-    multiply_rates(net, recipe.lr_mult)
-    recipe.optimizer_and_numbers()  # refuses tricks that are not for the optimiser
 
 
 def rates_in_words(recipe: Settings) -> str:

@@ -49,14 +49,14 @@ from gluon_tricks.core.reading import expanded
 from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
-from gluon_tricks.networks.load import starting_point
+from gluon_tricks.networks.load import model_of, starting_point
 from gluon_tricks.networks.source import is_there
 from gluon_tricks.paper import cells, estimate, figures, pictures, power, tables
 from gluon_tricks.paper.comparison import Comparison, compare
 from gluon_tricks.paper.scales import get_scale, scales_of
 from gluon_tricks.recipes.registry import TABLES, get_table
 from gluon_tricks.recipes.tables.rows import Table
-from model_zoo import published
+from model_zoo import formats, published
 
 _FORMS = {
     ".md": tables.markdown,
@@ -91,19 +91,20 @@ def _stopped_by_a_scheduler() -> Iterator[None]:
 def _reproduce(args: argparse.Namespace) -> int:
     require_known(args.what, [*TABLES, *figures.FIGURES], "table or figure")
     launcher = check(args)
+    runs = _without_images(args)
     if args.what in TABLES:  # before photos are packed
         table = get_table(args.what)
         columns = _names(args.columns, [column for column in table.columns if table.shown(column)], "column", table)
         rows = _names(args.rows, [row.key for row in table.rows], "row", table)
-    runs = _runs(args)
+        for column, row in [(name, "") for name in columns] + [("", name) for name in rows]:
+            if not runs.cells(table.name, [column] if column else columns, [row] if row else rows, 1):
+                _refuse_no_cell(args, table, runs, column, row)
+    runs = _with_images(runs, args)
     if not args.plan and not (args.show and args.what not in figures.FIGURES):
         require_folder(runs.root / runs.scale.name, "--runs", *_written(args.what))
     if args.what not in TABLES:
         return _figure(args, runs, launcher)
     wanted = runs.cells(table.name, columns, rows, args.seeds)
-    for column, row in [(name, "") for name in columns] + [("", name) for name in rows]:
-        if not runs.cells(table.name, [column] if column else columns, [row] if row else rows, 1):
-            _refuse_no_cell(args, table, runs, column, row)
     if args.plan:
         told = power.plan(table.name, runs, args.seeds, columns, rows)
         return _plan(args, cells.missing(wanted), runs, table, [*_repeated(args, runs, table, columns, rows), *told])
@@ -137,9 +138,6 @@ def _written(what: str) -> list[str]:
 
 def _figure(args: argparse.Namespace, runs: cells.Runs, launcher: Sequence[str]) -> int:
     """Draws a figure, after the cells of table 6 that it is drawn from."""
-    for flag in ("columns", "rows", "csv", "png"):
-        if getattr(args, flag):
-            raise Refused(f"--{flag} is for tables, and {args.what} is a figure")
     table = get_table(figures.TABLE_OF.get(args.what, "table6"))
     rows = figures.ROWS.get(args.what, ())
     wanted = runs.cells(table.name, ["resnet50_v1d"], rows, args.seeds or 1) if rows else []
@@ -178,31 +176,40 @@ def _repeated(
     return lines
 
 
-def _runs(args: argparse.Namespace) -> cells.Runs:
+def _without_images(args: argparse.Namespace) -> cells.Runs:
+    """Where the runs lie and what they start from; photos are not packed yet."""
     scales = scales_of(get_table(args.what if args.what in TABLES else figures.TABLE_OF.get(args.what, "table6")))
     scale = get_scale(args.scale or list(scales)[-1], scales)
-    folder = args.what in TABLES and get_table(args.what).reads_folder
     if not scale.bases and args.base_data:
         raise Refused(f"--base-data {args.base_data}: {args.what} has no base networks; name its images with --data")
-    flag, photos = ("--base-data", args.base_data) if scale.bases else ("--data", None if folder else args.data)
-    networks, train, val = _networks(args), (), ()
+    return cells.Runs(args.runs, scale, networks=_networks(args))
+
+
+def _with_images(runs: cells.Runs, args: argparse.Namespace) -> cells.Runs:
+    """The same on the images that are named, packed unless they are only shown."""
+    folder, bases = args.what in TABLES and get_table(args.what).reads_folder, runs.scale.bases
+    flag, photos = ("--base-data", args.base_data) if bases else ("--data", None if folder else args.data)
+    train, val = (), ()
     if photos:
-        packed = args.runs / (scale.bases or scale).name / "data"
+        packed = args.runs / (bases or runs.scale).name / "data"
         train, val = packed_photos(photos, packed, flag, packing=not args.show)
     data = str(args.data.absolute()) if args.data and folder else ""
     if train and not args.show:
         require_apart(Records(train), Records(val))
     digests = [Records(files).digest if files else "" for files in (train, val)]
-    return cells.Runs(args.runs, scale, train, val, data, *digests, networks)
+    return cells.Runs(runs.root, runs.scale, train, val, data, *digests, runs.networks)
 
 
 def _networks(args: argparse.Namespace) -> dict[str, str]:
     """Name -> trained network that rows start from; "": the one that all start from (Runs.networks)."""
     if args.what in ("magic_figure1", "magic_figure2"):  # which draw them
+        for given in args.network:
+            _start(args, given, given, "caffenet")
         return {}
     table = get_table(args.what) if args.what in TABLES else None
     names = table.weights if table else []
-    alone = table is not None and any(getattr(recipe, "pretrained", "") for recipe in table.columns.values())
+    recipes = table.columns.values() if table else ()
+    alone = next((recipe.model for recipe in recipes if getattr(recipe, "pretrained", "")), "")
     found = {}
     for given in args.network:
         name, equals, source = given.partition("=")
@@ -214,16 +221,28 @@ def _networks(args: argparse.Namespace) -> dict[str, str]:
             require_known(name, names, "network", args.what)
         elif found:
             raise Refused(f"--network {given}: {args.what} starts from one network; give it once")
-        found.update({name: _caffenet(given, source)} if names else {"": given})
+        if names:
+            found[name] = _start(args, given, source, "caffenet", named=True)
+        else:
+            _start(args, given, given, alone)
+            found[""] = given
     return found
 
 
-def _caffenet(given: str, source: str) -> str:
-    """A SRC of --network as recipes have it. Args: given: to --network."""
+def _start(args: argparse.Namespace, given: str, source: str, model: str, named: bool = False) -> str:
+    """A SRC of --network as recipes have it. A file is read, unless nothing is run.
+
+    Args:
+        given: to --network.
+        model: the network, where SRC does not say it; `named`: whatever it says.
+    """
     try:
-        start = starting_point(os.path.abspath(expanded(source)) if is_there(source) else source, "caffenet")
+        model = model if named else model_of(source) or model
+        start = starting_point(os.path.abspath(expanded(source)) if is_there(source) else source, model)
         if published.is_tag(start) or start == "true":
-            published.lookup("caffenet")  # which refuses it: there is none
+            published.lookup(model)  # which refuses one of which there is none
+        if is_there(start) and not (args.plan or args.show):
+            formats.read(start)
     except Refused as error:
         raise Refused(f"--network {given}: {error}") from None
     return start

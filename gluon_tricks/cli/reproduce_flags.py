@@ -60,6 +60,7 @@ def check(args: argparse.Namespace) -> list[str]:
     """Refuses what would fail only after the cells have been run; returns the words of --launch."""
     _refuse_beside_mode(args)
     _refuse_of_training(args)
+    _refuse_of_tables(args)
     for flag in ("csv", "png"):
         if getattr(args, flag):
             require_writable(getattr(args, flag), f"--{flag}")
@@ -90,6 +91,13 @@ def _refuse_beside_mode(args: argparse.Namespace) -> None:
         for flag in flags:
             if getattr(args, mode) and getattr(args, flag):
                 raise Refused(f"--{flag}: {why}; leave it out")
+
+
+def _refuse_of_tables(args: argparse.Namespace) -> None:
+    """Refuses the flags that a figure would not heed."""
+    for flag in ("columns", "rows", "csv", "png") if args.what in figures.FIGURES else ():
+        if getattr(args, flag):
+            raise Refused(f"--{flag} is for tables, and {args.what} is a figure")
 
 
 def _refuse_of_training(args: argparse.Namespace) -> None:

@@ -12,11 +12,16 @@ from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 
-def plural(count: int, noun: str) -> str:
-    """A count and its noun: 1 epoch, 2 epochs, 1 class, 0 classes, 3 batches; of several words the last one changes."""
+def plural(count: float, noun: str) -> str:
+    """A count and its noun: 1 epoch, 2 epochs, 1 class, 0 classes, 3 batches; of several words the last one changes.
+
+    Args:
+        count: a whole number, or a float: 0.5 epochs, 1 epoch.
+    """
+    number = f"{count:g}" if isinstance(count, float) else count
     if count == 1:
-        return f"{count} {noun}"
-    return f"{count} {noun}{'es' if noun.endswith(('ss', 'x', 'tch', 'sh')) else 's'}"
+        return f"{number} {noun}"
+    return f"{number} {noun}{'es' if noun.endswith(('ss', 'x', 'tch', 'sh')) else 's'}"
 
 
 def byte_size(count: float) -> str:

@@ -123,10 +123,10 @@ def _refuse_without_class(folder: str | os.PathLike, folders: Sequence[os.DirEnt
     files = [entry.path for entry in inside if entry.is_file()]
     if files:
         raise Refused(
-            f"no images found: none of the {len(files)} files in the folders of {folder} is an image; the first is "
-            f"{files[0]}"
+            f"no images found: of {plural(len(files), 'file')} in the folders of {folder} none is an image; the first "
+            f"is {files[0]}"
         )
     raise Refused(
-        f"no images found: {folder} has {beside} files and no class folders; "
+        f"no images found: {folder} has {plural(beside, 'file')} and no class folders; "
         "for a flat folder give --list, or --ground-truth for ImageNet's validation images"
     )

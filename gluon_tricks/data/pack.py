@@ -99,7 +99,7 @@ def pack(
         manifest = writer.manifest()
         if manifest["count"] == 0:
             count = len(source.entries)
-            raise Refused(f"no images found: none of the {count} files is an image; the first is {min(broken)}")
+            raise Refused(f"no images found: of {plural(count, 'file')} none is an image; the first is {min(broken)}")
         left_out = [printable(line, 5000) for line in (*sorted(broken), *sorted(source.left_out))]
         _list_left_out(prefix, left_out)
     return manifest, left_out

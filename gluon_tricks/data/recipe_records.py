@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import expanded
-from gluon_tricks.core.wording import first_difference, quoted
+from gluon_tricks.core.wording import first_difference, plural, quoted
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.lists import require_distinct
 from gluon_tricks.data.own_photos import packed_again
@@ -89,8 +89,8 @@ def count_classes(train: Records, val: Records, expected: int | None) -> int:
     """
     if train.classes and val.classes and (odd := first_difference(train.classes, val.classes)):
         raise Refused(
-            f"training has {len(train.classes)} classes and validation {len(val.classes)}, and they are not the same "
-            f"({odd}): pack validation with the training classes"
+            f"training has {plural(len(train.classes), 'class')} and validation {len(val.classes)}, and they are not "
+            f"the same ({odd}): pack validation with the training classes"
         )
     named = next((records for records in (train, val) if records.classes), None)
     known = len(require_distinct(named.classes, named.paths[0])) if named else None
@@ -105,7 +105,7 @@ def count_classes(train: Records, val: Records, expected: int | None) -> int:
         )
     if expected is not None and highest >= expected:
         raise Refused(
-            f"the records have labels up to {highest} and the recipe {expected} classes: "
+            f"the records have labels up to {highest} and the recipe {plural(expected, 'class')}: "
             f"give --set classes={highest + 1}"
         )
     for records in (train, val):
@@ -117,4 +117,6 @@ def count_classes(train: Records, val: Records, expected: int | None) -> int:
 def require_count(known: int | None, expected: int | None) -> None:
     """Refuses another number of classes than the recipe's. Args: known, expected: None: nobody says it."""
     if None not in (known, expected) and known != expected:
-        raise Refused(f"the records have {known} classes and the recipe {expected}: give --set classes={known}")
+        raise Refused(
+            f"the records have {plural(known, 'class')} and the recipe {expected}: give --set classes={known}"
+        )

@@ -16,6 +16,7 @@ import numpy as np
 from gluon_tricks.core.errors import Refused, Told
 from gluon_tricks.core.files import write_atomically, write_text
 from gluon_tricks.core.reading import read_bytes
+from gluon_tricks.core.wording import plural
 from gluon_tricks.data.file_names import name_at, read_names
 from gluon_tricks.data.handles import Handle
 from gluon_tricks.data.label_table import ENDING, read_labels, to_bytes
@@ -115,7 +116,7 @@ class RecordFile:
             )
         expected = self.manifest.get("count", count)
         if end < self.size or expected != count:
-            listed = f"it lists {count} records up to byte {int(min(end, self.size))} of {self.size}"
+            listed = f"it lists {plural(count, 'record')} up to byte {int(min(end, self.size))} of {self.size}"
             told = f"; the manifest says {expected}" if "count" in self.manifest else ""
             raise Refused(
                 f"the .idx of {path} is truncated, or the .rec has grown since it was made ({listed}{told}): {remedy}"

@@ -13,6 +13,7 @@ import numpy as np
 from mxnet import autograd
 
 from gluon_tricks.core.keyed_random import generator
+from gluon_tricks.core.wording import plural
 from gluon_tricks.initialise.walk import Chunks, Graph, Node
 from model_zoo.lrn import LRN
 
@@ -170,7 +171,8 @@ def initialise_between(
         logs = {k: np.log(rate.mean) for (k, _), rate in zip(graph.affine(), rates) if k in scaling.free and rate.mean}
         if len(logs) < 2 or not count:
             break
-        tell(f"log C~ of {len(logs)} layers: standard deviation {np.std([*logs.values()]):.3g}; {count} rounds follow")
+        deviation = np.std([*logs.values()])
+        tell(f"log C~ of {len(logs)} layers: standard deviation {deviation:.3g}, before {plural(count, 'round')}")
         scaling.apply(_rounds(scaling, logs, count, damping))
     return left
 

@@ -81,7 +81,7 @@ def initialise_from_data(
             for parameter in filter(None, (graph.parameter(node, 1), graph.parameter(node, 2))):
                 parameter.set_data(mx.nd.zeros(parameter.shape, dtype=parameter.dtype))
     if left:
-        noted.append(f"between layers: {plural(len(left), 'layer')} left as they are, such as {some(left)}")
+        noted.append(f"between layers: {plural(len(left), 'layer')} left alone, such as {some(left)}")
         tell(noted[-1])
     for line in noted:
         log.warning(f"initialising: {line}")
@@ -149,7 +149,7 @@ def _chunks(net: mx.gluon.HybridBlock, images, size: int = _CHUNK) -> list[mx.nd
     if not np.isfinite(images).all():
         bad = int((~np.isfinite(images).reshape(len(images), -1).all(axis=1)).sum())
         raise Refused(
-            f"{plural(bad, 'image')} of {len(images)} to initialise from hold NaN or infinity: leave them out"
+            f"NaN or infinity in {plural(bad, 'image')} of {len(images)} to initialise from: leave out what has it"
         )
     if len(images) < 2:
         raise Refused("one image has no variance over images: give 160, or at least 2")

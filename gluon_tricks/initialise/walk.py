@@ -22,7 +22,6 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.moves import moved
 from model_zoo.graph import LAYERS, operators, place, places, trace
 
-_CASTS = ("amp_cast", "amp_multicast")
 Chunks = list  # of NDArrays, the sample's images in parts: (n, ...) each
 
 
@@ -70,26 +69,18 @@ class Graph:
             why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise Refused(f"the network cannot be traced ({why}): it has to be a HybridBlock of HybridBlocks") from None
         self._net = net
-        graph, prefixes = json.loads(self._symbol.tojson()), places(net)
+        graph, prefixes = json.loads(self._symbol.tojson()), places(net)  # without the casts of mixed precision
         nodes = (
             Node(node["name"], node["op"], node.get("attrs", {}), tuple((j, k) for j, k, *_ in node["inputs"]), "")
             for node in graph["nodes"]
         )
         self.nodes = [dataclasses.replace(node, path=place(node, prefixes)) for node in nodes]
-        self.nodes = [dataclasses.replace(node, inputs=tuple(map(self._uncast, node.inputs))) for node in self.nodes]
         self.nodes = [_of_one_rank(node) for node in self.nodes]
-        self.heads = [self._uncast((j, k)) for j, k, *_ in graph["heads"]]
+        self.heads = [(j, k) for j, k, *_ in graph["heads"]]
         self.readers: dict[int, list[int]] = {}
         for k, node in enumerate(self.nodes):
-            for j, _ in node.inputs if node.kind not in _CASTS else ():
+            for j, _ in node.inputs:
                 self.readers.setdefault(j, []).append(k)
-
-    def _uncast(self, source: tuple[int, int]) -> tuple[int, int]:
-        """What mixed precision casts: here all is computed in the precision of the parameters."""
-        while self.nodes[source[0]].kind in _CASTS:
-            j, k = source
-            source = self.nodes[j].inputs[k]
-        return source
 
     def parameter(self, node: Node, position: int) -> mx.gluon.Parameter | None:
         """The parameter that is an input of a node (1: weight, 2: bias); None: there is none, or it is computed."""
@@ -176,8 +167,6 @@ class Graph:
         )
         own, norms, values = {k for k, _ in self.affine()}, {k for k, _ in self.norms()}, {}
         for k, node in enumerate(self.nodes):
-            if node.kind in _CASTS:
-                continue
             if node.kind == "null":
                 values[k, 0] = self._variable(node, chunks)
                 continue

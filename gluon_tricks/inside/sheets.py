@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import plural
 from gluon_tricks.inside.deconvolution import Pair, as_levels
 from gluon_tricks.tasks.lettering import shortened, width, write
 
@@ -97,9 +98,9 @@ def strongest_sheet(
     return _titled(
         paper,
         f"{network}: what makes {layer} fire",
-        f"Of each channel the 9 strongest activations over {images} images, one an image. Left: the activation gone "
-        "back to pixels (unpooling to where the maxima were, relu, transposed filters); grey is 0, what stands out "
-        f"made the channel fire. Right: the {seen}. Above each: the channel and its activations.",
+        f"Of each channel the 9 strongest activations over {plural(images, 'image')}, one an image. Left: the "
+        "activation gone back to pixels (unpooling to where the maxima were, relu, transposed filters); grey is 0, "
+        f"what stands out made the channel fire. Right: the {seen}. Above each: the channel and its activations.",
     )
 
 

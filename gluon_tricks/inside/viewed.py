@@ -13,7 +13,7 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.given import require_whole
-from gluon_tricks.core.wording import byte_size, printable
+from gluon_tricks.core.wording import byte_size, plural, printable
 from gluon_tricks.data.augment import normalised
 from gluon_tricks.data.crop import centre_crop
 from gluon_tricks.data.encoding import NoImage
@@ -202,7 +202,7 @@ def pictures_of_files(viewed: Viewed, paths: Sequence[pathlib.Path], count: int)
             pixels.append(centre_crop(image, viewed.side, viewed.preprocessing.crop_ratio))
     if not pixels:
         first = f"{printable(paths[0])} ({broken[0][1]})"
-        raise Refused(f"no images found: none of the {len(paths)} files, such as {first}, can be decoded")
+        raise Refused(f"no images found: of {plural(len(paths), 'file')} none can be decoded, such as {first}")
     return Pictures(np.stack(pixels), None, "the photos", tuple(broken))
 
 
@@ -229,7 +229,7 @@ def pictures_of_records(viewed: Viewed, source: str, count: int, rec_val: Sequen
         labels.append(batch.labels[: batch.count].copy())
     pixels, labels = np.concatenate(pixels)[:count], np.concatenate(labels)[:count].astype(np.int64)
     if not len(pixels):
-        raise Refused(f"none of the first {count} records of {evaluated.records.paths[0]} can be decoded")
+        raise Refused(f"of the first {plural(count, 'record')} of {evaluated.records.paths[0]} none can be decoded")
     return Pictures(pixels, labels, "the first validation images")
 
 

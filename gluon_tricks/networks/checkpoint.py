@@ -215,6 +215,7 @@ def parse_checkpoint(data: bytes, path: pathlib.Path) -> tuple[dict[str, np.ndar
 def restore(
     path: pathlib.Path, read: tuple[dict[str, np.ndarray], dict[str, Any]], net, trainer: mx.gluon.Trainer,
     recipe: Settings, data_digest: str, contexts: Sequence[mx.Context], val_digest: str = "", teacher_digest: str = "",
+    steps_per_epoch: int = 1,
 ) -> Progress:  # fmt: skip
     """Puts the network and the optimiser where a checkpoint has them, and says where the run stands.
 
@@ -226,7 +227,9 @@ def restore(
         Refused: another recipe, other records or another teacher. A network that it names may lie elsewhere now.
     """
     arrays, header = read
-    differences = recipe.differences(recipe_from_json(header["recipe"]), "resume").items()
+    progress = _progress(header["progress"], path)
+    begun, epoch = recipe_from_json(header["recipe"]), progress.step / steps_per_epoch
+    differences = recipe.differences_going_on(begun, epoch).items()
     others = [(name, *both) for name, both in differences if name not in PLACES or not is_same_network(*both)]
     differing = [f"{name} was {quoted(old)} and is {quoted(new)}" for name, old, new in others]
     if differing:
@@ -247,7 +250,7 @@ def restore(
     set_parameters(net, named(arrays, "parameter"), path)
     set_each_device(statistics_on_devices(net), named(arrays, "parameter_of_devices"))
     restore_optimizer(net, trainer, named(arrays, "optimizer"), contexts)
-    return _progress(header["progress"], path)
+    return progress
 
 
 def _progress(values: dict[str, Any], path: pathlib.Path) -> Progress:

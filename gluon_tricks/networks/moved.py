@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import filecmp
+import functools
+import hashlib
 import os
 import pathlib
 
+from gluon_tricks.core.reading import opened
+from gluon_tricks.recipes.settings import Settings
 from model_zoo import formats
 
 # What of a recipe names a trained network.
@@ -39,8 +43,32 @@ def may_be_run(place: str, folder: pathlib.Path) -> bool:
     return bool(place) and last == folder.parts[len(folder.parts) - len(last) :]
 
 
+def digests_of_networks(recipe: Settings) -> dict[str, str]:
+    """Of the files of the trained networks that a recipe names: which of PLACES -> digest; those that are here."""
+    named = {place: getattr(recipe, place, "") for place in PLACES}
+    named |= {f"{trick.label()}.teacher": trick.teacher for trick in recipe.tricks if hasattr(trick, "teacher")}
+    files = {place: _file(formats.split(source)[0]) for place, source in named.items() if source}
+    states = {place: (file, file.stat()) for place, file in files.items() if file.is_file()}
+    return {place: _digest(file, state.st_size, state.st_mtime_ns) for place, (file, state) in states.items()}
+
+
+@functools.lru_cache(maxsize=1000)
+def _digest(file: pathlib.Path, size: int, time: int) -> str:
+    """Of a file as it is now. Args: size, time: by which a change shows."""
+    found = hashlib.sha256()
+    with opened(file) as numbers:
+        while piece := numbers.read(1 << 20):
+            found.update(piece)
+    return found.hexdigest()
+
+
+def _file(place: pathlib.Path) -> pathlib.Path:
+    """Of a run its final parameters."""
+    return place / "final.params" if place.is_dir() else place
+
+
 def _are_equal(one: pathlib.Path, other: pathlib.Path) -> bool:
-    files = [place / "final.params" if place.is_dir() else place for place in (one, other)]
+    files = [_file(one), _file(other)]
     return all(file.is_file() for file in files) and filecmp.cmp(*files, shallow=False)
 
 

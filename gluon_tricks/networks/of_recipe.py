@@ -16,6 +16,7 @@ import safetensors.numpy
 from mxnet.base import _LIB, check_call
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import plural
 from gluon_tricks.machine import doctor
 from gluon_tricks.networks.start import starts
 from gluon_tricks.ranks import distributed
@@ -156,8 +157,8 @@ def require_images(
         needed += number_bytes * summary.total.parameters * (copies if to_train else 1)
     if needed > there:
         raise Refused(
-            f"{net.name} needs at least {needed / 1e9:.1f} GB of memory for {images} images of {height}x{width} px, "
-            f"and {context} has {there / 1e9:.1f} GB: use smaller images or a smaller batch"
+            f"{net.name} needs at least {needed / 1e9:.1f} GB of memory for {plural(images, 'image')} of "
+            f"{height}x{width} px, and {context} has {there / 1e9:.1f} GB: use smaller images or a smaller batch"
         )
 
 
@@ -274,7 +275,9 @@ def check_parameters(net: mx.gluon.Block, arrays: dict[str, np.ndarray], source)
     parameters = parameters_by_name(net)
     if set(parameters) != set(arrays):
         odd = sorted(set(parameters) ^ set(arrays))
-        raise Refused(f"{source} is of another network: {len(odd)} parameters differ in name, such as {odd[0]}")
+        raise Refused(
+            f"{source} is of another network: {plural(len(odd), 'parameter')} of another name, such as {odd[0]}"
+        )
     for name, parameter in parameters.items():
         seen, wanted = arrays[name].shape, parameter.shape  # 0: not known yet
         if len(seen) != len(wanted) or any(w not in (0, s) for s, w in zip(seen, wanted)):

@@ -16,7 +16,7 @@ from gluon_tricks.core.wording import one_line, plural
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.recipe_records import DATA_SETS, find_records
 from gluon_tricks.networks.load import model_of, starting_point
-from gluon_tricks.networks.moved import PLACES, is_same_network, may_be_run
+from gluon_tricks.networks.moved import PLACES, digests_of_networks, is_same_network, may_be_run
 from gluon_tricks.paper.data_needed import digests_of_folder, require_data
 from gluon_tricks.paper.scales import AnyScale, family_of, scales_of
 from gluon_tricks.recipes.kinds import read_recipe
@@ -94,7 +94,7 @@ class Cell:
             differences.remove("bn_batch")  # the devices that it was trained on came to the same
         if _are_others(stored.data, self.recipe.data):
             differences.append("data")
-        differences += self._other_images()
+        differences += [*self._other_images(), *self._other_networks()]
         if differences:
             text = ", ".join(differences)
             raise Refused(f"{self.folder} holds a run of another recipe ({text}): move it away, or use --runs")
@@ -115,6 +115,14 @@ class Cell:
                 here = digests_of_folder(self.recipe)[split]
             if told and here and here != told:
                 yield "other images" if split == 0 else "other validation images"
+
+    def _other_networks(self) -> Iterator[str]:
+        """What of the recipe names a trained network that has other numbers now than the run tells, in words."""
+        told = [event.get("networks") for event in self.events() if event.get("event") == "start"][-1:]
+        told = told[0] if told and isinstance(told[0], dict) else {}
+        for place, digest in digests_of_networks(self.recipe).items() if told else ():
+            if told.get(place, digest) != digest:
+                yield f"{place} has other numbers now"
 
     def _digest_of_part(self, split: int, whole: str) -> str:
         """That of the training (0) or validation (1) records, or of what the recipe takes of them."""

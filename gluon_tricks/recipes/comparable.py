@@ -15,11 +15,12 @@ class Comparable:
     """The base of Settings: a recipe that can be compared with another.
 
     Attributes:
-        task, tricks: as of Settings.
+        task, tricks, epochs: as of Settings.
     """
 
     task: ClassVar[str]
     tricks: Sequence[Trick]
+    epochs: int
 
     def deciding(self, situation: str) -> dict[str, Any]:
         """What decides the result: field -> value as in JSON, the tricks' names, and their numbers as mixup.alpha."""
@@ -54,6 +55,18 @@ class Comparable:
         }
         names = [name for name in wanted if name in there and name not in left_open]
         return {name: (there[name], wanted[name]) for name in names if there[name] != wanted[name]}
+
+    def differences_going_on(self, old: Comparable, epoch: float) -> dict[str, tuple[Any, Any]]:
+        """differences of the recipe of a run that goes on; for another number of epochs what is to come may differ.
+
+        Args:
+            epoch: where the run stands.
+        """
+        before = {trick.label(): trick for trick in old.tricks if old.epochs != self.epochs}
+        there = [trick for trick in self.tricks if trick.label() in before]
+        same = {trick.label() for trick in there if trick.same_until(before[trick.label()], epoch)}
+        found = self.differences(old, "resume")
+        return {name: both for name, both in found.items() if name.partition(".")[0] not in same}
 
     def with_free_fields_of(self, other: Comparable, situation: str) -> Comparable:
         """The recipe with what decides no result in a situation as another of its kind has it."""

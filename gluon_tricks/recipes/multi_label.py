@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from gluon_tricks.core.wording import is_plain, some
+from gluon_tricks.core.wording import is_plain, plural, some
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.settings import free
 from gluon_tricks.tricks import ExponentialDecay, Trick
@@ -72,8 +72,8 @@ class MultiLabelRecipe(Recipe):
         )
         yield (
             self.classes is None or len(self.class_names) in (0, self.classes),
-            f"class_names has {len(self.class_names)} names and classes is {self.classes}: give as many names as "
-            "classes",
+            f"class_names has {plural(len(self.class_names), 'name')} and classes is {self.classes}: give as many "
+            "names as classes",
         )
         yield (
             not self.only_classes and not self.per_class,

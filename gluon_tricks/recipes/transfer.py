@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gluon_tricks.core.bounds import within
-from gluon_tricks.core.wording import is_plain, some
+from gluon_tricks.core.wording import is_plain, plural, some
 from gluon_tricks.recipes.recipe import INITS
 from gluon_tricks.recipes.settings import Settings, free
 from gluon_tricks.tricks import PolyDecay, StepDecay, Trick, Warmup
@@ -54,8 +54,8 @@ class TransferRecipe(Settings):
         yield self.classes is None or self.classes <= 2**16, f"classes is {self.classes}: masks have at most {2**16}"
         yield (
             self.classes is None or len(self.class_names) in (0, self.classes),
-            f"class_names has {len(self.class_names)} names and classes is {self.classes}: give as many names as "
-            "classes",
+            f"class_names has {plural(len(self.class_names), 'name')} and classes is {self.classes}: give as many "
+            "names as classes",
         )
         yield (
             all(map(is_plain, self.class_names)),

@@ -89,6 +89,11 @@ class Run:
         steps = [event.get("step") for event in self.events if event.get("event") == kind]
         return [step / each for step in steps if is_number(step)] if each else []
 
+    def warnings(self) -> list[str]:
+        """What it has warned of, each once."""
+        told = [event.get("message") for event in self.events if event.get("event") == "warning"]
+        return list(dict.fromkeys(message for message in told if isinstance(message, str)))
+
     def seconds(self) -> tuple[float, int]:
         """How long it was trained, the times between its sessions left out; and how many sessions there were."""
         sessions: list[list[datetime.datetime]] = []

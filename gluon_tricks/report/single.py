@@ -15,6 +15,7 @@ from gluon_tricks.report.run import Run
 from gluon_tricks.report.told import is_number
 
 NAME = "report.html"
+_MOST_WARNINGS = 50  # a run on damaged photos has one for each
 
 
 def write_report(run: Run, path: pathlib.Path, images: Any | None, why: str = "", named: bool = False) -> None:
@@ -32,8 +33,18 @@ def write_report(run: Run, path: pathlib.Path, images: Any | None, why: str = ""
     if run.found is not None and images is not None and images.digest != run.found.digest:
         images, why = None, "The validation images are other ones than it was evaluated on."
     why = f"{why} So there are no pictures." if images is None and run.found is not None else ""
-    sections = [Section("training", "Training", run_curves(run)), *_of_task(run, images, why), *_how(run)]
+    training = Section("training", "Training", run_curves(run))
+    sections = [*_warnings(run), training, *_of_task(run, images, why), *_how(run)]
     write_text(path, page(f"{what_of(run)}: {run.name}", _head(run), sections, matrix.SCRIPT), named)
+
+
+def _warnings(run: Run) -> list[Section]:
+    """What the run has warned of; of very much the beginning."""
+    told = run.warnings()
+    lines = [text(line, 2000) for line in told[:_MOST_WARNINGS]]
+    lines += [f"and {len(told) - _MOST_WARNINGS} more, in log.txt"] if len(told) > _MOST_WARNINGS else []
+    shown = "".join(f"<li>{line}</li>" for line in lines)
+    return [Section("warnings", "Warnings", f"<ul>{shown}</ul>")] if lines else []
 
 
 def _of_task(run: Run, images: Any | None, why: str) -> list[Section]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from typing import Any
 
 import mxnet as mx
 
@@ -11,6 +12,7 @@ import gluon_tricks
 from gluon_tricks.core.commit import commit
 from gluon_tricks.core.environment import threads, usable_cores
 from gluon_tricks.core.wording import plural
+from gluon_tricks.networks.moved import digests_of_networks
 from gluon_tricks.ranks import distributed
 from gluon_tricks.training.job import Job
 from gluon_tricks.training.rounds import doubt_of_norms, images_of_a_norm
@@ -50,6 +52,7 @@ def announce(job: Job, lines: Sequence[str], resumed_from: str, of_precision: st
         val_records=job.task.val.records.digest,
         val_images=len(job.task.val.records),
         **job.task.recorded,
+        **({} if resumed_from else _begun_from(job)),
         base_lr=recipe.base_lr(),
         steps_per_epoch=job.plan.steps_per_epoch,
         versions={
@@ -64,3 +67,10 @@ def announce(job: Job, lines: Sequence[str], resumed_from: str, of_precision: st
         journal.warn(doubt)
     journal.start(recipe.to_json(), job.progress.history)
     journal.start_steps(job.plan, recipe.batch_size, job.progress.step, job.options.log_interval)
+
+
+def _begun_from(job: Job) -> dict[str, Any]:
+    """For the record of a start: the trained networks that the recipe names, and the images that it is found in."""
+    images = {"images": job.start_images, "of": "training", "records": job.task.train.records.digest}
+    found = {"networks": digests_of_networks(job.recipe), "initialised_from": images if job.start_images else {}}
+    return {name: value for name, value in found.items() if value}

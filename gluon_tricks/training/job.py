@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import mxnet as mx
+import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.values import check_fields
 from gluon_tricks.networks import checkpoint
+from gluon_tricks.networks.of_recipe import parameters_by_name
 from gluon_tricks.networks.statistics import each_device, statistics_on_devices
 from gluon_tricks.ranks import distributed
 from gluon_tricks.ranks.gradients import Gradients
@@ -94,6 +96,7 @@ class Job:
         ascent: takes gradients at other weights, if the recipe asks for it.
         watch: is shown every step's loss, and tells when they diverge.
         lr_factor: on every learning rate, in (0, 1]; rollbacks lower it.
+        start: the parameters by name before the first step, where finding them in images again would take minutes.
     """
 
     recipe: Settings
@@ -114,6 +117,7 @@ class Job:
     ascent: Ascent
     watch: Watch
     lr_factor: float = 1.0
+    start: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def epochs(self) -> range:
@@ -125,6 +129,16 @@ class Job:
     def errors(self) -> list[float]:
         """The validation error of every finished epoch, in [0, 1]."""
         return errors_of(self.progress.history, self.task.scores)
+
+    @property
+    def start_images(self) -> int:
+        """How many of the first training images the network begins from; 0: from random or trained numbers alone."""
+        return max((trick.start_images for trick in self.recipe.tricks), default=0)
+
+    def keep_start(self) -> None:
+        """Keeps the parameters of this moment, before the first step, if they came from images."""
+        parameters = parameters_by_name(self.net) if self.start_images else {}
+        self.start = {name: parameter.list_data()[0].asnumpy() for name, parameter in parameters.items()}
 
     def factor(self, step: int) -> float:
         """On lr_at of a step: that of rollbacks, times what the validation results before its epoch say."""
@@ -150,7 +164,7 @@ class Job:
         """
         read, (train, *others) = checkpoint.parse_checkpoint(data, path), self._digests()
         self.progress = checkpoint.restore(
-            path, read, self.net, self.trainer, self.recipe, train, self.contexts, *others
+            path, read, self.net, self.trainer, self.recipe, train, self.contexts, *others, self.plan.steps_per_epoch
         )
         self.watch = Watch(self.recipe, self.progress)
         of_devices = checkpoint.named(read[0], "average_of_devices")

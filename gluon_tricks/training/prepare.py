@@ -29,7 +29,9 @@ from gluon_tricks.training.loss_scale import LossScale
 from gluon_tricks.training.optimizer import make_trainer
 from gluon_tricks.training.requirements import (
     look_at_the_machine,
+    refused_by_rank_0,
     require_alike,
+    require_network,
     require_no_run,
     require_one_device,
     require_one_teacher,
@@ -65,7 +67,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     if not goes_on:  # as runs of earlier versions may
         require_partners(recipe, len(contexts) * distributed.ranks())
     with early_warnings() as more:
-        net, loss = task.network(restored=goes_on), task.loss()
+        loss, net = task.loss(), _network(task, run_dir, options, goes_on)
     require_one_teacher(task)
     recipe = task.recipe
     said += [*_parts(net, recipe), recipe.sizes_in_words()]
@@ -77,7 +79,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     if len(contexts) > 1:  # a Trainer's first sum gives all devices the first one's numbers, running statistics too
         trainer.allreduce_grads()
     average = Average(recipe, net, task.scores)
-    journal = _open_run(net, run_dir, options, task, average.columns)
+    journal = _open_run(run_dir, options, task, average.columns)
     try:
         job = Job(
             recipe, options, contexts, journal, task, net, trainer, gradients, Rounds(recipe, net, devices), loss,
@@ -92,7 +94,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
             for name, text in task.run_files.items():
                 write_text(run_dir / name, text)
         said += _changed_epochs(job, epochs) if epochs != recipe.epochs else []
-        for line in [*warned, *more]:
+        for line in dict.fromkeys([*warned, *more]):  # an outline may warn of what the network does
             journal.warn(line)
         asked = f" in place of {asked}" if why and not options.dtype_given else ""
         announce(job, [*said, why if options.dtype_given else ""], resumed_from, asked)
@@ -102,9 +104,19 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     return job
 
 
-def _open_run(
-    net: mx.gluon.Block, run_dir: pathlib.Path, options: Options, task: Task, columns: Sequence[str]
-) -> Journal:
+def _network(task: Task, run_dir: pathlib.Path, options: Options, restored: bool) -> mx.gluon.HybridBlock:
+    """The task's network, once there is room for it; one that starts is looked at before it gets its numbers."""
+
+    def require_room() -> None:
+        require_no_run(run_dir, options.resume)
+        require_space(net, run_dir, options.keep, task.recipe)
+
+    net = task.network(restored=True) if restored else require_network(task.recipe)
+    refused_by_rank_0(require_room)
+    return net if restored else task.network()
+
+
+def _open_run(run_dir: pathlib.Path, options: Options, task: Task, columns: Sequence[str]) -> Journal:
     """Claims the run directory: rank 0 for all, so that all are refused if it is.
 
     Args:
@@ -113,7 +125,6 @@ def _open_run(
     journal, refusal = None, ""
     try:
         if distributed.rank() == 0:
-            require_space(net, run_dir, options, task.recipe)
             require_no_run(run_dir, options.resume)
         journal = Journal(
             run_dir, silent=distributed.rank() != 0, extra_log=options.extra_log,
@@ -144,6 +155,7 @@ def _resume(job: Job) -> tuple[str, int]:
     name = distributed.broadcast(name.encode()).decode()
     if not name:
         broadcast_parameters(job.net)
+        job.keep_start()
         job.average.begin()
         return "", job.recipe.epochs
     return name, job.restore(folder / name, distributed.broadcast(data))
@@ -164,7 +176,8 @@ def _changed_epochs(job: Job, before: int) -> list[str]:
     was = job.factor(last) * recipe.set(epochs=before).schedule(each)[0](last)
     now = job.factor(step) * job.lr_at(step)
     job.journal.event("epochs", step=step, before=before, now=recipe.epochs, lr_before=was, lr_now=now)
-    line = f"{recipe.epochs} epochs in place of {before}"
+    epochs = plural(recipe.epochs, "epoch")
+    line = f"{epochs} in place of {before}"
     if step == job.plan.steps:
         return [f"{line}: all of them are done"]
     if not job.epochs:
@@ -174,7 +187,7 @@ def _changed_epochs(job: Job, before: int) -> list[str]:
     until = (
         f"; until its end final.params is that of {before}" if (job.journal.folder / "final.params").exists() else ""
     )
-    return [f"{line}: the schedule ({decay}) is that of {recipe.epochs} epochs, so the learning rate {rate}{until}"]
+    return [f"{line}: the schedule ({decay}) is that of {epochs}, so the learning rate {rate}{until}"]
 
 
 def _contexts(options: Options, said: list[str]) -> list[mx.Context]:

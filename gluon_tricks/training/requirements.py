@@ -6,7 +6,7 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -19,10 +19,11 @@ from gluon_tricks.machine import doctor
 from gluon_tricks.machine.checks import PROBLEM, WARNING
 from gluon_tricks.networks import checkpoint
 from gluon_tricks.networks.of_recipe import parameters_by_name
+from gluon_tricks.networks.parts import freeze, multiply_rates
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.protocol import Task
-from gluon_tricks.training.job import Options
+from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.training.journal import RUNS
 
 
@@ -46,18 +47,28 @@ def require_place(run_dir: pathlib.Path | None, extra_log: pathlib.Path | None, 
         run_dir: None: a new folder of RUNS.
         extra_log, resume: as of Options.
     """
-    refusal = ""
-    try:
-        if distributed.rank() == 0:
-            if run_dir:
-                require_no_run(run_dir, resume)
+
+    def look() -> None:
+        if run_dir:
+            require_no_run(run_dir, resume)
+        try:
             require_folder(run_dir or RUNS, "--save-dir" if run_dir else "the folder of runs")
             if extra_log and not _is_made_with(run_dir or RUNS, extra_log):
                 require_writable(extra_log, "--logging-file")
+        except CannotWrite as error:
+            raise Refused(f"{error}: give another place for it") from None
+
+    refused_by_rank_0(look)
+
+
+def refused_by_rank_0(look: Callable[[], None]) -> None:
+    """Rank 0 looks for all, and what it refuses all refuse."""
+    refusal = ""
+    try:
+        if distributed.rank() == 0:
+            look()
     except Refused as error:
         refusal = str(error)
-    except CannotWrite as error:
-        refusal = f"{error}: give another place for it"
     refusal = distributed.broadcast(refusal.encode()).decode()
     if refusal:
         raise Refused(refusal)
@@ -123,7 +134,7 @@ def require_splittable(recipe: Settings, contexts: Sequence[mx.Context]) -> None
     if recipe.batch_size % parts:
         rounds = f", {recipe.accumulate} micro-batches each" if recipe.accumulate > 1 else ""
         raise Refused(
-            f"a batch of {recipe.batch_size} cannot be split evenly over {devices} devices "
+            f"a batch of {recipe.batch_size} cannot be split evenly over {plural(devices, 'device')} "
             f"({len(contexts)} on each of {plural(distributed.ranks(), 'rank')}{rounds}): make it a multiple of "
             f"{parts}, or use fewer"
         )
@@ -154,11 +165,24 @@ def require_partners(recipe: Settings, devices: int) -> None:
         )
 
 
-def require_space(net: mx.gluon.Block, run_dir: pathlib.Path, options: Options, recipe: Settings) -> None:
-    """Refuses a disk without room for the checkpoints that will lie there at once."""
+def require_network(recipe: Settings) -> mx.gluon.HybridBlock:
+    """Refuses what the network is not made for, before it gets its numbers, from images maybe; returns its outline.
+
+    Raises:
+        Refused: as Task.outline; parts of it are named that it has not, or tricks that are not for the optimiser.
+    """
+    net = task_of(recipe).outline(recipe)
+    freeze(net, recipe.freeze)
+    multiply_rates(net, recipe.lr_mult)
+    recipe.optimizer_and_numbers()
+    return net
+
+
+def require_space(net: mx.gluon.Block, run_dir: pathlib.Path, keep: int, recipe: Settings) -> None:
+    """Refuses a disk without room for the checkpoints that will lie there at once. Args: keep: as of Options."""
     numbers = sum(int(np.prod(parameter.shape)) for parameter in parameters_by_name(net).values())
     there = len(checkpoint.list_checkpoints(run_dir / "checkpoints"))
-    checkpoints = max(options.keep + 3 - there, 1)  # and the best, one to roll back to, and one being written
+    checkpoints = max(keep + 3 - there, 1)  # and the best, one to roll back to, and one being written
     # Of a number at least 10 bytes: 2 in float16, 4 of its master, 4 of momentum; then the final and the exported one.
     needed = numbers * (max(10, 4 * (recipe.copies() - 1)) * checkpoints + 8)
     folder = next(path for path in (run_dir.absolute(), *run_dir.absolute().parents) if path.exists())

@@ -77,8 +77,9 @@ def _newest_good(folder: pathlib.Path, before: int) -> tuple[str, bytes]:
 
 def _start_again(job: Job) -> None:
     """The job as it was before its first step."""
-    fresh = job.task.network()
-    arrays = {name: p.list_data()[0].asnumpy() for name, p in parameters_by_name(fresh).items()}
+    arrays = job.start or {
+        name: parameter.list_data()[0].asnumpy() for name, parameter in parameters_by_name(job.task.network()).items()
+    }
     dtypes = {name: p.dtype for name, p in parameters_by_name(job.net).items()}
     set_parameters(job.net, {name: array.astype(dtypes[name]) for name, array in arrays.items()}, "the start")
     broadcast_parameters(job.net)

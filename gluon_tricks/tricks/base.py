@@ -115,6 +115,15 @@ class Trick:
         """Whether from_images sets weights anew, which a network that is trained already would lose."""
         return False
 
+    @property
+    def start_images(self) -> int:
+        """How many training images from_images takes."""
+        return 0
+
+    def same_until(self, other: Trick, epoch: float) -> bool:
+        """Whether up to an epoch the run is the same with another one of this kind, whatever follows then."""
+        return self == other
+
     def from_images(self, net, sample: Callable, seed: int) -> None:
         """Changes to the parameters of a network that starts anew, by training images; on the first rank alone.
 

@@ -52,6 +52,10 @@ class DataDependentInit(Trick):
     def replaces_weights(self) -> bool:
         return self.within or self.filters != "gaussian"
 
+    @property
+    def start_images(self) -> int:
+        return self.images
+
     def from_images(self, net, sample: Callable[[int], Any], seed: int) -> None:
         initialise_from_data(
             net, sample(self.images), filters=self.filters, within=self.within, between=self.between, beta=self.beta,

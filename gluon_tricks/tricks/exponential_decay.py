@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from gluon_tricks.core.bounds import within
+from gluon_tricks.core.wording import plural
 from gluon_tricks.tricks import schedule
 from gluon_tricks.tricks.base import require
 from gluon_tricks.tricks.decay import Decay
@@ -32,7 +33,8 @@ class ExponentialDecay(Decay):
         require(self.every > 0, self, "every must be positive")
 
     def doubt(self, epochs: int) -> str:
-        line = f"exponential decay every {self.every:g} epochs: it has no effect, as the run ends at epoch {epochs}"
+        every = plural(float(self.every), "epoch")
+        line = f"exponential decay every {every}: it has no effect, as the run ends at epoch {epochs}"
         return line if self.every >= epochs else ""
 
     def factor(self, step: int, plan: schedule.Plan) -> float:

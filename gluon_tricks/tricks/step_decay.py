@@ -34,5 +34,11 @@ class StepDecay(Decay):
         late = ", ".join(f"{epoch:g}" for epoch in self.epochs if epoch >= epochs)
         return f"step decay at epoch {late}: it has no effect, as the run ends at epoch {epochs}" if late else ""
 
+    def same_until(self, other: StepDecay, epoch: float) -> bool:
+        return self.by == other.by and self._before(epoch) == other._before(epoch)
+
+    def _before(self, epoch: float) -> list[float]:
+        return [at for at in self.epochs if at < epoch]
+
     def factor(self, step: int, plan: schedule.Plan) -> float:
         return schedule.steps(step / plan.steps_per_epoch, self.epochs, self.by)

@@ -47,6 +47,23 @@ def test_a_run_goes_on_for_longer(flags, tmp_path, capsys):
     assert stored[0] == stored[1] and stored[0]["epochs"] == 2
 
 
+def test_steps_to_come_follow_the_number_of_epochs(flags, tmp_path, capsys):
+    """With --lr-decay-period 1 a run of one epoch that goes on for two is a run of two, to the bit; at another rate of
+    the steps that are done, or of the same number of epochs, it is another recipe."""
+    stepped = [*flags, "--lr-mode", "step", "--lr-decay-period", "1"]
+    assert train(*stepped, "--num-epochs", 2, "--save-dir", tmp_path / "whole") == 0
+    assert train(*stepped, "--num-epochs", 1, "--save-dir", tmp_path / "run") == 0
+    for other in (("--num-epochs", 2, "--lr-decay-epoch", "0.5"), ("--num-epochs", 1, "--lr-decay-epoch", "7")):
+        changed = [*flags, "--lr-mode", "step", *other]
+        assert train(*changed, "--resume", "auto", "--save-dir", tmp_path / "run") == 2
+        assert "step_decay.epochs was [1] and is [" in capsys.readouterr().err
+    assert train(*stepped, "--resume", "auto", "--num-epochs", 2, "--save-dir", tmp_path / "run") == 0
+    assert "the schedule (step_decay) is that of 2 epochs, so the learning rate was 0.01 and goes on with 0.001" in (
+        capsys.readouterr().out
+    )
+    assert parameters(tmp_path / "run") == parameters(tmp_path / "whole")
+
+
 @pytest.fixture(scope="module")
 def run(flags, tmp_path_factory):
     """A run of one epoch, which is six steps, with a cosine decay."""

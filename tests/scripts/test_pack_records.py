@@ -265,11 +265,11 @@ def test_classes_of_a_manifest_give_the_labels(folder, tmp_path, capsys):
 def test_without_images_nothing_is_packed(tmp_path, capsys):
     assert "cannot read the folder" in refused(capsys, tmp_path / "none", tmp_path / "a")
     write(tmp_path / "flat" / "1.jpg", jpeg(1))
-    assert "1 files and no class folders" in refused(capsys, tmp_path / "flat", tmp_path / "a")
+    assert "has 1 file and no class folders" in refused(capsys, tmp_path / "flat", tmp_path / "a")
     (tmp_path / "hollow" / "cat").mkdir(parents=True)
     assert "no images found" in refused(capsys, tmp_path / "hollow", tmp_path / "a")
     write(tmp_path / "text" / "cat" / "a.txt", b"text")
-    assert "no images found: none of the 1 files" in refused(capsys, tmp_path / "text", tmp_path / "a")
+    assert "no images found: of 1 file in the folders of" in refused(capsys, tmp_path / "text", tmp_path / "a")
     assert not list(tmp_path.glob("a.*"))
 
 

@@ -413,6 +413,29 @@ def test_refusals(words, says, tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    "words, says",
+    [
+        (["transfer_learning", "--network", "nowhere"], "--network nowhere: there is no run or file nowhere"),
+        (["transfer_learning", "--network", "broken.params"], "--network broken.params: "),
+        (["magic_figure1", "--network", "nowhere"], "--network nowhere: there is no run or file nowhere"),
+        (["magic_figure2", "--network", "broken.params"], "--network broken.params: "),
+        (["magic_table3", "--network", "wang=broken.params"], "--network wang=broken.params: "),
+        (["figure3", "--rows", "x"], "--rows is for tables, and figure3 is a figure"),
+        (["figure4", "--columns", "x"], "--columns is for tables, and figure4 is a figure"),
+        (["magic_figure1", "--rows", "x"], "--rows is for tables, and magic_figure1 is a figure"),
+        (["table6", "--columns", "inceptionv3"], "column inceptionv3 of table6 has no proxy at the scale "),
+        (["magic_table3", "--rows", "wang"], "row wang of magic_table3 starts from weights: give --network wang=SRC"),
+    ],
+)
+def test_what_needs_no_images_is_refused_before_packing(words, says, photos, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.params").write_bytes(b"no parameters")
+    scale = "small" if words[0] in ("transfer_learning", "magic_figure2", "magic_table3") else "imagenette"
+    assert script.main([*words, "--scale", scale, "--data", str(photos), "--runs", "runs"]) == 2
+    assert says in capsys.readouterr().err and not [*tmp_path.rglob("*.rec")]
+
+
+@pytest.mark.parametrize(
     "source, start",
     [
         ("run/../a.params", "HERE/a.params"),
@@ -429,7 +452,7 @@ def test_a_row_starts_from_any_form_of_a_trained_network(source, start, tmp_path
         path.parent.mkdir(exist_ok=True)
         path.touch()
     (tmp_path / "run" / "recipe.json").write_text(json.dumps(Recipe(model="caffenet").to_json()))
-    found = script._networks(script.parse("", ["magic_table3", "--network", f"wang={source}"]))
+    found = script._networks(script.parse("", ["magic_table3", "--plan", "--network", f"wang={source}"]))
     commit = local_hub.commit("me/caffenet") if "COMMIT" in start else ""
     assert found == {"wang": start.replace("HERE", str(tmp_path)).replace("COMMIT", commit)}
 

@@ -262,7 +262,9 @@ def check_values(records: MaskedImages, *, jobs: int | None = None) -> np.ndarra
     for seen, counts in read_all(check, range(len(records)), what="checking masks", folder=folder, jobs=jobs):
         total[seen] += counts
     if not total[[v for v in records.values if v not in records.void]].any():
-        raise Refused(f"all pixels of the {len(records)} masks of {folder} are void: {records.told_values()}. {REMEDY}")
+        raise Refused(
+            f"all pixels of the {plural(len(records), 'mask')} of {folder} are void: {records.told_values()}. {REMEDY}"
+        )
     return total
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 
@@ -19,7 +20,7 @@ def require_same_classes(source: str, trained: Trained, names: Sequence[str], pl
     Args:
         source: the network in a message.
         names: of the images' classes; (): nobody says them.
-        place: of the images, for a message.
+        place: of the images, for a message: a file of records, or a folder of class folders.
     """
     names = list(names)
     if trained.published and all(re.fullmatch(r"n\d{8}", name) for name in names) and names != sorted(names):
@@ -27,10 +28,10 @@ def require_same_classes(source: str, trained: Trained, names: Sequence[str], pl
     told = getattr(trained.net, "preprocessing", None)  # an exported graph may not say it
     known = told and told.classes
     if known and names and (odd := first_difference(known, names)):
-        raise Refused(
-            f"{source} was trained on other classes than {place} has ({odd}): "
-            "pack it with --classes and the training records' .json"
-        )
+        remedy = "pack it with --classes and the training records' .json"
+        if os.path.isdir(place):  # which training packs by itself
+            remedy = "train it on these photos, or call the class folders as its classes"
+        raise Refused(f"{source} was trained on other classes than {place} has ({odd}): {remedy}")
 
 
 def training_records(recipe: Recipe) -> Records | None:

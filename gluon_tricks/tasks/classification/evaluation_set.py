@@ -9,6 +9,7 @@ import mxnet as mx
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import plural
 from gluon_tricks.data.augment import coefficients
 from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.network_input import NetworkInput
@@ -128,5 +129,7 @@ def _check_labels(evaluated: EvaluationSet) -> None:
     records, net = evaluated.records, evaluated.net
     path, names = records.paths[0], records.classes
     if names and len(names) != net.classes:
-        raise Refused(f"{path} has {len(names)} classes and {net.name} has {net.classes}: name records of its classes")
+        raise Refused(
+            f"{path} has {plural(len(names), 'class')} and {net.name} has {net.classes}: name records of its classes"
+        )
     class_labels(records, net.classes, net.name)

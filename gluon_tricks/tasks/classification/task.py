@@ -267,7 +267,8 @@ class Classification:
 
     def _load_teacher(self, source: str) -> mx.gluon.Block:
         records = self.train.records
-        teacher = load_teacher(source, self.recipe, self.contexts, records.classes or (), str(records.paths[0]))
+        place = self.recipe.photos.get("folder") or str(records.paths[0])
+        teacher = load_teacher(source, self.recipe, self.contexts, records.classes or (), place)
         self.learnt_from = network_digest(teacher)
         return teacher
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import mxnet as mx
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.wording import plural
 from gluon_tricks.networks.load import open_classifier, require_same_normalisation
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks.classification.auxiliary import OwnOutput, own
@@ -50,6 +51,8 @@ def load_teacher(
             why = str(error).splitlines()[-1]
             raise Refused(f"{called} does not take images of {side} px: {why}") from None
     if shape != (1, recipe.classes):
-        raise Refused(f"{called} has {shape[-1]} classes and the data has {recipe.classes}: train it on this data")
+        raise Refused(
+            f"{called} has {plural(shape[-1], 'class')} and the data has {recipe.classes}: train it on this data"
+        )
     require_same_classes(called, trained, names, place)
     return OwnOutput(teacher)

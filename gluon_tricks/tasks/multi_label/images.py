@@ -62,7 +62,9 @@ def _require_alike(recipe: MultiLabelRecipe, first: LabelledImages, other: Label
             f"same{odd and f' ({odd})'}: pack validation with --classes and the training records' .json"
         )
     if recipe.classes not in (None, classes):
-        raise Refused(f"{here} has {classes} classes and the recipe {recipe.classes}: give --set classes={classes}")
+        raise Refused(
+            f"{here} has {plural(classes, 'class')} and the recipe {recipe.classes}: give --set classes={classes}"
+        )
     names = recipe.class_names
     if names and other.classes and first_difference(names, other.classes):
         told = f"the classes {some(other.classes)} and the recipe {some(names)}"

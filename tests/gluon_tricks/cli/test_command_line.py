@@ -328,6 +328,10 @@ def test_a_run_keeps_its_global_batch_when_the_number_of_devices_changes():
             "--lr-mode constant --set exponential_decay.every=3",
             "exponential decay every 3 epochs: it has no effect, as the run ends at epoch 3",
         ),
+        (
+            "--num-epochs 1 --lr-mode constant --set exponential_decay.every=1",
+            "exponential decay every 1 epoch: it has no effect, as the run ends at epoch 1",
+        ),
         ("--warmup-epochs 3 --lr-decay-epoch 1,2", None),
         ("", None),  # GluonCV's own defaults, a decay at 40 and 60 of 3 epochs, are nobody's wish
     ],

@@ -20,6 +20,9 @@ from gluon_tricks.data.recipe_records import find_records
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.kinds import read_recipe, recipe_from_json
 from gluon_tricks.recipes.registry import get_recipe
+from gluon_tricks.training.job import Options
+from gluon_tricks.training.prepare import prepare
+from gluon_tricks.tricks import Distillation
 
 TINY = "--model mobilenet0.25 --input-size 32"
 
@@ -116,6 +119,9 @@ def test_gluoncvs_flag_keeps_its_defaults(photos, tiny_records):
         ("--data photos --set classes=7", "the records have 3 classes and the recipe 7"),
         ("--data photos --batch-size 64", "29 training photos are not one batch of 64"),
         ("--data photos --teacher none", "none"),
+        ("--data photos --mean-of channels --teacher none", "none"),
+        ("--data photos --freeze stage9", "freeze 'stage9' names nothing of resnet"),
+        ("--data photos --lr-mult stage9=2", "lr_mult 'stage9' names nothing of resnet"),
         ("--data photos --use-pretrained none", "none"),
     ],
 )
@@ -144,6 +150,13 @@ def test_a_place_that_a_run_cannot_have_is_refused_before_packing(photos, tmp_pa
     err = capsys.readouterr().err
     assert says.format(here=tmp_path) in err and "packing" not in err
     assert not pathlib.Path("cache").exists() and not pathlib.Path("runs").exists()
+
+
+def test_a_disk_without_room_for_checkpoints_is_refused_before_packing(photos, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10**6}))
+    with pytest.raises(Refused, match="has 1 MB free and the checkpoints need"):
+        meant("--data", photos, *TINY.split(), "--save-dir", "run")
+    assert not pathlib.Path("cache").exists()
 
 
 @pytest.mark.parametrize("more", ["", "--set name=birds"])
@@ -208,7 +221,7 @@ def test_a_plan_refuses_what_training_would(photos, capsys):
     for words, says in (
         ("--batch-size 128", "training photos are not one batch of 128: make the batch smaller (--batch-size), or"),
         ("--batch-size 9 --num-gpus 2 --set batch_size=9", "a batch of 9 cannot be split evenly over 2 devices"),
-        ("--set batch_size=9 --accumulate 2", "a batch of 9 cannot be split evenly over 1 devices"),
+        ("--set batch_size=9 --accumulate 2", "a batch of 9 cannot be split evenly over 1 device "),
     ):
         assert main.main(["train", "--data", str(photos), "--plan", *words.split()]) == 2
         assert says in capsys.readouterr().err
@@ -244,7 +257,19 @@ def test_what_does_not_go_with_the_photos_is_refused_before_packing(photos, trai
     with pytest.raises(Refused) as error:
         meant("--data", photos, *TINY.split(), *words.split(), trained / "run")
     assert says.format(run=trained / "run", here=tmp_path) in str(error.value)
-    assert not pathlib.Path("cache").exists()
+    assert "--classes" not in str(error.value) and not pathlib.Path("cache").exists()
+
+
+def test_photos_that_are_packed_have_no_other_advice(photos, trained, tmp_path):
+    """Of a teacher that knows other classes: what is packed by training is not to be packed by hand."""
+    (photos / "green").rename(photos / "grey")
+    recipe, _ = meant("--data", photos, *TINY.split())
+    with pytest.raises(Refused, match="than .*photos has .*: train it on these photos, or call the class folders as"):
+        prepare(
+            recipe.add(Distillation(str(trained / "run"))).set(dtype="float32"),
+            tmp_path / "student",
+            Options(contexts=[mx.cpu()]),
+        )
 
 
 def go_on(run, *words):

@@ -27,6 +27,7 @@ def test_counts_have_the_form_of_their_noun():
     said = [plural(1, "epoch"), plural(2, "epoch"), plural(0, "class"), plural(1, "class"), plural(3, "batch")]
     assert said == ["1 epoch", "2 epochs", "0 classes", "1 class", "3 batches"]
     assert plural(2, "validation image") == "2 validation images"
+    assert [plural(count, "epoch") for count in (1.0, 0.5, 2.0)] == ["1 epoch", "0.5 epochs", "2 epochs"]
 
 
 def test_a_size_has_three_digits_in_a_unit_that_fits():

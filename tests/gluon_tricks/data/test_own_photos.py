@@ -284,7 +284,7 @@ def folder_of(*files):
         (folder_of("1.jpg", "2.jpg"), r"has 2 files and no class folders: put .*p/CLASS/photo.jpg"),
         (folder_of("ant/1.jpg", "ant/2.jpg"), "has photos of one class alone, ant"),
         (folder_of("ant/1.jpg", "bee/1.txt"), "has photos of one class alone, ant"),
-        (folder_of("ant/1.txt", "bee/1.txt"), "none of the 2 files .* is an image"),
+        (folder_of("ant/1.txt", "bee/1.txt"), "of 2 files in .* none is an image"),
         (folder_of("photos/ant/1.jpg", "photos/bee/1.jpg"), "holds others: name .*p/photos"),
         (folder_of("train/1.jpg", "val/1.jpg"), "its train holds no class folders"),
         (folder_of("val/ant/1.jpg", "val/bee/1.jpg", "test/ant/1.jpg"), "has test, val and no train|has val, test"),

@@ -201,7 +201,7 @@ def test_layers_that_batch_normalisation_follows_are_left_out():
     left = initialise_from_data(net, images, tell=lines.append)
     layers = [node.path for _, node in Graph(net).affine()]
     assert left == layers[:-1] and layers[-1] == "head"
-    assert lines[-1].startswith(f"between layers: {len(left)} layers left as they are, such as ")
+    assert lines[-1].startswith(f"between layers: {len(left)} layers left alone, such as ")
 
 
 @pytest.mark.parametrize(("name", "last"), [("cifar_resnet20_v1", ["head"]), ("googlenet_2014", ["head"])])
@@ -279,7 +279,7 @@ def test_a_network_of_which_nothing_comes_out(filters):
     [
         (np.zeros((0, 3, 16, 16)), {}, "there are no images to initialise from"),
         (np.zeros((3, 16, 16)), {}, r"the shape \(3, 16, 16\), not \(n, 3, H, W\)"),
-        (np.full((4, 3, 16, 16), np.nan), {}, "4 images of 4 to initialise from hold NaN or infinity"),
+        (np.full((4, 3, 16, 16), np.nan), {}, "NaN or infinity in 4 images of 4 to initialise from"),
         (np.zeros((1, 3, 16, 16)), {}, "one image has no variance"),
         (np.zeros((4, 3, 16, 16)), {"filters": "ica"}, "filters is 'ica': choose one of gaussian, pca, kmeans"),
         (np.zeros((4, 3, 16, 16)), {"damping": 0}, r"damping must lie in \(0, 1\]"),

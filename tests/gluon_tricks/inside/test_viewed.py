@@ -104,7 +104,7 @@ def test_photos_are_cropped_as_the_network_takes_them(tmp_path):
     found = pictures_of_files(open_viewed(planted()), [tmp_path / "0.png", tmp_path / "1.png", tmp_path / "1.png"], 1)
     np.testing.assert_array_equal(found.pixels, PIXELS[:1])
     assert found.broken == ((tmp_path / "0.png", "no JPEG, PNG, BMP, WebP or TIFF"),) and found.labels is None
-    with pytest.raises(Refused, match=r"no images found: none of the 1 files, such as .*0.png \(no JPEG, "):
+    with pytest.raises(Refused, match=r"no images found: of 1 file none can be decoded, such as .*0.png \(no JPEG, "):
         pictures_of_files(open_viewed(planted()), [tmp_path / "0.png"], 1)
 
 

@@ -1,5 +1,6 @@
 """A network that lies elsewhere: a run goes on with it, and not with another."""
 
+import hashlib
 import pathlib
 
 import mxnet as mx
@@ -7,7 +8,7 @@ import pytest
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.checkpoint import Progress, read_checkpoint, restore, save_checkpoint
-from gluon_tricks.networks.moved import PLACES, is_same_network, may_be_run
+from gluon_tricks.networks.moved import PLACES, digests_of_networks, is_same_network, may_be_run
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.transfer import DetectionRecipe
 from gluon_tricks.tricks import Distillation
@@ -37,6 +38,16 @@ def test_which_places_have_one_network(tmp_path, monkeypatch):
     assert not is_same_network("/gone/b/runs/t/checkpoints/s", "/gone/c/runs/t/checkpoints/s")
     assert not is_same_network("", first) and not is_same_network(first, "")
     assert not is_same_network("true", "false") and not is_same_network("a\0", "b")
+
+
+def test_the_digests_of_the_networks_that_a_recipe_names(tmp_path):
+    """Of a run that of its final parameters; what is published or gone has none."""
+    teacher, base, digest = run(tmp_path / "t", b"teacher"), run(tmp_path / "b", b"base"), hashlib.sha256(b"base")
+    recipe = Recipe(pretrained=f"{base}/final.params", tricks=(Distillation(teacher),))
+    found = {"pretrained": digest.hexdigest(), "distillation.teacher": hashlib.sha256(b"teacher").hexdigest()}
+    assert digests_of_networks(recipe) == found
+    assert digests_of_networks(DetectionRecipe(base_params=base)) == {"base_params": digest.hexdigest()}
+    assert digests_of_networks(Recipe(pretrained="true")) == digests_of_networks(Recipe(shallow=f"{base}/gone")) == {}
 
 
 @pytest.mark.parametrize(

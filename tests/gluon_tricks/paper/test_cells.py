@@ -15,6 +15,7 @@ import pytest
 from gluon_tricks.cli import train_cells
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.record_writer import RecordWriter
+from gluon_tricks.networks.moved import digests_of_networks
 from gluon_tricks.paper import cells, data_needed, run_cells, tables
 from gluon_tricks.paper.cells import Runs
 from gluon_tricks.paper.comparison import compare
@@ -239,6 +240,35 @@ def test_a_teacher_of_another_recipe_is_refused(runs):
     (teacher.folder / "final.params").touch()
     with pytest.raises(Refused, match=r"table6-resnet152_v1d-smooth/seed0 holds a run of another recipe \(tricks\)"):
         cells.missing(runs.cells("table6", ["resnet50_v1d"], ["distill"], 1))
+
+
+@pytest.mark.parametrize(
+    "name, scales, place",
+    [
+        ("table8/voc/standard", TRANSFER_SCALES, "base_params"),
+        ("table9/ade20k/standard", TRANSFER_SCALES, "base_params"),
+        ("transfer_learning/new_classes/frozen_10", scales_of(TABLES["transfer_learning"]), "pretrained"),
+        ("table6/resnet50_v1d/distill", scales_of(TABLES["table6"]), "distillation.teacher"),
+    ],
+)
+def test_an_exchanged_source_is_noticed_under_a_finished_cell(name, scales, place, tmp_path):
+    """What it tells that it began from, and what stands there now; what is gone is not compared."""
+    scale = get_scale("imagenette" if "imagenette" in scales else "small", scales)
+    cell = Runs(tmp_path, scale, ("train.rec",), ("val.rec",)).cell(name, 0)
+    leave(cell, 0.5, columns=("epoch", "val_map", "val_miou", "images_per_second"), classes=cell.recipe.classes)
+    cell.source.folder.mkdir(parents=True)
+    file = cell.source.folder / "final.params"
+    file.write_bytes(b"before")
+    event = {"event": "start", "networks": digests_of_networks(cell.recipe)}
+    (cell.folder / "events.jsonl").write_text(json.dumps(event) + "\n")
+    assert [*event["networks"]] == [place] and cell.is_done()
+    file.write_bytes(b"another one")
+    with pytest.raises(
+        Refused, match=rf"holds a run of another recipe \({place} has other numbers now\): move it away"
+    ):
+        cell.is_done()
+    file.unlink()
+    assert cell.is_done()
 
 
 def test_a_network_that_was_given_is_not_that_of_a_cell(tmp_path):

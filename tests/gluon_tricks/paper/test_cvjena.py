@@ -170,7 +170,7 @@ def test_without_times_the_figure_is_over_epochs(runs):
 def test_the_command_writes_the_figure(runs, capsys, monkeypatch):
     leave(runs, f"{TABLE1}/alexnet/bn", 0, 0.30)
     leave(runs, f"{FIGURE1}/alexnet/constant", 0, 0.40)
-    monkeypatch.setattr(reproduce, "_runs", lambda args: runs)
+    monkeypatch.setattr(reproduce, "_with_images", lambda *rest: runs)
     assert reproduce.main([FIGURE1, "--scale", "small", "--runs", str(runs.root)]) == 0
     assert "its picture in .png too" in capsys.readouterr().out
     assert (runs.root / "small" / f"{FIGURE1}.png").read_bytes()[:4] == b"\x89PNG"

@@ -147,7 +147,7 @@ def test_nothing_has_been_run(runs):
 
 
 def test_the_command_writes_the_picture(done, capsys, monkeypatch):
-    monkeypatch.setattr(reproduce, "_runs", lambda args: done)
+    monkeypatch.setattr(reproduce, "_with_images", lambda *rest: done)
     assert reproduce.main(["degradation", "--scale", "small", "--seeds", "2", "--runs", str(done.root)]) == 0
     assert "its picture in .png too" in capsys.readouterr().out
     assert {path.name for path in (done.root / "small").glob("degradation.*")} == {

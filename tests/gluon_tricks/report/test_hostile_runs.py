@@ -45,7 +45,7 @@ def test_events_of_any_kind(made, tmp_path):
     keys = ("time", "step", "what", "steps_per_epoch", "contexts", "ranks", "versions", "machine", "cores", "base_lr")
     for odd in ODD_VALUES:
         events = [{"event": kind, **dict.fromkeys((*keys, "scores"), odd)} for kind in ("start", "resume", "rollback")]
-        events += [{"event": "final_scores", "scores": odd}, odd, {"event": odd}]
+        events += [{"event": "final_scores", "scores": odd}, {"event": "warning", "message": odd}, odd, {"event": odd}]
         (one.folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
         write_report(read_run(one.folder), tmp_path / "page.html", None)
         assert (tmp_path / "page.html").read_text(encoding="utf-8").rstrip().endswith("</html>"), odd

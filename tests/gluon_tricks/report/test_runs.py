@@ -52,6 +52,20 @@ def test_the_final_scores_count(made):
     assert read_run(one.folder).final()["val_map"] != 0.875 and read_run(one.folder).besides() == {}
 
 
+def test_warnings_are_shown_once_and_before_all_else(made):
+    one = made("classifier", NAMES)
+    write_report(one.run, one.folder / "report.html", None)
+    assert "Warnings" not in (one.folder / "report.html").read_text()
+    told = ["class <b>cat</b> has 3 images", "class <b>cat</b> has 3 images", *(f"photo {k}" for k in range(60)), 7]
+    with open(one.folder / "events.jsonl", "a") as file:
+        file.writelines(json.dumps({"event": "warning", "message": message}) + "\n" for message in told)
+    write_report(read_run(one.folder), one.folder / "report.html", None)
+    page = (one.folder / "report.html").read_text()
+    assert page.count("<li>class &lt;b&gt;cat&lt;/b&gt; has 3 images</li>") == 1
+    assert "<li>photo 48</li><li>and 11 more, in log.txt</li></ul>" in page and "photo 49" not in page
+    assert page.index('<section id="warnings">') < page.index('<section id="training">')
+
+
 def test_what_was_changed(tmp_path):
     """Against the recipe of that name; what the data decides, and preprocessing that is the network's own, is none."""
     base = get_recipe("imagenette")

@@ -12,7 +12,7 @@ from gluon_tricks.tasks.classification.task import Classification
 from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.prepare import prepare
-from gluon_tricks.tricks import DataDependentInit
+from gluon_tricks.tricks import DataDependentInit, Distillation
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_the_run_keeps_what_is_not_as_asked(recipe, tmp_path):
     prepare(recipe.resolved(), tmp_path / "run", Options(contexts=[mx.cpu()], threads=1)).journal.close()
     log, events = ((tmp_path / "run" / name).read_text() for name in ("log.txt", "events.jsonl"))
     for text in (log, events):
-        assert "initialising: between layers: 21 layers left as they are, such as stem.0, " in text
+        assert "initialising: between layers: 21 layers left alone, such as stem.0, " in text
         assert "initialising: stage3.2.conv2: gaussian in 1 of 1 group (fewer patches than filters, or " in text
     assert "stem.0 kmeans" not in log  # progress
 
@@ -94,6 +94,27 @@ def test_a_base_that_cannot_carry_a_detector_is_refused_before_the_work(model, s
     with pytest.raises(Refused, match=says):
         task_of(recipe)(recipe, [mx.cpu()], 1).network()
     assert "initialising" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        (lambda recipe: recipe.set(freeze=("stage9",)), "freeze 'stage9' names nothing of"),
+        (lambda recipe: recipe.set(lr_mult={"stage9": 2}), "lr_mult 'stage9' names nothing of"),
+        (lambda recipe: recipe.add(Distillation("nowhere")), "there is no run or file nowhere"),
+        (lambda recipe: recipe, "has 1 MB free and the checkpoints need"),
+        (
+            lambda recipe: DetectionRecipe(dataset="few_scenes", short=120, long=200, roi="small", freeze=("stage9",))
+            .set(model="resnet18_v1d", tricks=recipe.tricks, dtype="float32"),
+            "freeze 'stage9' names nothing of",
+        ),
+    ],
+)  # fmt: skip
+def test_what_can_be_known_before_is_refused_before(change, says, recipe, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10**6}))
+    with pytest.raises(Refused, match=says):
+        prepare(change(recipe).resolved(), tmp_path / "run", Options(contexts=[mx.cpu()], threads=1))
+    assert "initialising" not in capsys.readouterr().out and not (tmp_path / "run").exists()
 
 
 def test_what_it_cannot_start_from(recipe):

@@ -10,6 +10,7 @@ import pytest
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.checkpoint import Progress, list_checkpoints, read_checkpoint
+from gluon_tricks.networks.of_recipe import parameters_by_name
 from gluon_tricks.recipes.recipe import Recipe, apply_setting
 from gluon_tricks.training import loop
 from gluon_tricks.training.divergence import Diverged, Watch
@@ -17,7 +18,7 @@ from gluon_tricks.training.job import Options
 from gluon_tricks.training.loss_scale import LossScale
 from gluon_tricks.training.prepare import prepare
 from gluon_tricks.training.rollback import roll_back
-from gluon_tricks.tricks import Distillation, LabelSmoothing
+from gluon_tricks.tricks import DataDependentInit, Distillation, LabelSmoothing
 
 
 def watched(losses, **numbers):
@@ -168,6 +169,26 @@ def test_before_the_first_checkpoint_it_starts_again(recipe, tmp_path, monkeypat
     loop.train_and_evaluate(recipe.set(epochs=1), tmp_path / "run", Options(contexts=[mx.cpu()]))
     assert [event["step"] for event in events(tmp_path / "run", "rollback")] == [0]
     assert [event["epoch"] for event in events(tmp_path / "run", "epoch")] == [1]
+
+
+def test_it_starts_again_from_what_the_images_gave(recipe, tmp_path, monkeypatch):
+    """The algorithms are run once; the checkpoint of the rollback has what they gave, the biases and statistics too."""
+    found, from_images = [], DataDependentInit.from_images
+
+    def counted(self, net, *rest):
+        from_images(self, net, *rest)
+        found.append({name: p.data().asnumpy() for name, p in parameters_by_name(net).items()})
+
+    monkeypatch.setattr(DataDependentInit, "from_images", counted)
+    poison(monkeypatch, {4})
+    recipe = recipe.set(epochs=1).add(DataDependentInit(images=8, rounds=1))
+    loop.train_and_evaluate(recipe, tmp_path / "run", Options(contexts=[mx.cpu()], keep=9))
+    (start,) = found
+    (back,) = events(tmp_path / "run", "rollback")
+    arrays, _ = read_checkpoint(tmp_path / "run" / "checkpoints" / "step-000000000.safetensors")
+    assert back["step"] == 0 and all(np.array_equal(arrays[f"parameter/{name}"], start[name]) for name in start)
+    (begun,) = events(tmp_path / "run", "start")
+    assert begun["initialised_from"] == {"images": 8, "of": "training", "records": begun["records"]}
 
 
 @pytest.mark.parametrize("numbers", [{}, {"optimizer": "adam", "lr": 1e-3}], ids=["nag", "adam"])

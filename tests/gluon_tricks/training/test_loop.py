@@ -217,7 +217,7 @@ def test_the_teacher_sees_the_images_of_its_student(recipe, tmp_path, monkeypatc
     monkeypatch.setattr(task.Classification, "_load_teacher", lambda *args: Teacher())
     given = []
     for k, tricks in enumerate([(), (Mixup(1.0),)]):
-        job = prepare(plain.add(*tricks, Distillation("teacher")), tmp_path / str(k), Options(contexts=[mx.cpu()]))
+        job = prepare(plain.add(*tricks, Distillation("resnet18_v1")), tmp_path / str(k), Options(contexts=[mx.cpu()]))
         ((shard,),) = job.task.micro_batches(next(job.batches(0)), job.step_context())
         images, target = job.task.preprocess(shard)
         with mx.autograd.record():
