@@ -161,7 +161,7 @@ def _plan(
         require_data(todo, runs, table)
     speeds = told_speeds(args.measure)
     jobs = 1 if args.launch else at_a_time(todo, runs, args.jobs, speeds)
-    print(*estimate.plan(todo, jobs, speeds), *said, sep="\n")
+    print(*estimate.plan(todo, jobs, speeds), *estimate.replaced(todo), *said, sep="\n")
     return 0
 
 

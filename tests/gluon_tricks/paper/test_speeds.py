@@ -263,6 +263,22 @@ def test_a_plan_says_of_what_it_knows_no_time(cells):
     assert none.startswith("4 cells, whose time could not be measured on this machine now (")
 
 
+def test_a_record_whose_network_is_gone_counts_whole(cells):
+    """28 epochs in all, the teacher's 6 among them: as those of a row that has a record and no checkpoint of it."""
+    for cell, epochs in ((cells[1], 6), (cells[3], 4)):
+        cell.folder.mkdir(parents=True)
+        (cell.folder / "recipe.json").write_text(json.dumps({**cell.recipe.to_json(), "classes": 10}))
+        (cell.folder / "metrics.csv").write_text("epoch,val_top1\n" + "1,0.5\n" * epochs)
+    speeds = Known(resnet18_v1d_1=100.0, resnet34_v1d_1=50.0)
+    assert cells[1].is_done() and estimate.amount(cells) == "4 cells, 28 epochs in all"
+    assert estimate.plan(cells, 1, speeds)[1].endswith(": 6 epochs of 1000 images, about 2.0 minutes")
+    (line,) = estimate.replaced(cells)
+    assert line.startswith("table6/resnet152_v1d/smooth, seed 0, is done, but its network, ")
+    (cells[3].folder / "checkpoints").mkdir()
+    (cells[3].folder / "checkpoints" / "step-000000004.safetensors").touch()
+    assert estimate.work(cells) == [6000, 6000, 6000, 6000]
+
+
 # ---- And the number of cells at a time.
 
 
