@@ -1,5 +1,6 @@
 """How fast this machine trains: measured in a bounded time, kept; what plans and the number of cells make of it."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -11,9 +12,10 @@ import pytest
 
 from gluon_tricks.cli import train_cells
 from gluon_tricks.core import environment
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.paper import contest, estimate, how_many, speeds
 from gluon_tricks.paper.cells import Runs
-from gluon_tricks.paper.contest import Contestant, Played, play_together
+from gluon_tricks.paper.contest import Contestant, Played, measure, play_together
 from gluon_tricks.paper.scales import get_scale
 from gluon_tricks.paper.speeds import Speed, Speeds, kept, kind_of, measured
 from gluon_tricks.recipes.recipe import Recipe
@@ -31,6 +33,9 @@ def player(rounds, rest):
             time.sleep(60)
         return 10.0 * k
     return play
+def refusing():
+    from gluon_tricks.core.errors import Refused
+    raise Refused("nothing can be computed")
 def slow_start():
     time.sleep(60)
 """
@@ -74,6 +79,16 @@ def test_what_was_played_at_the_deadline_counts(player, tmp_path):
 def test_one_that_dies_says_of_what(player):
     with pytest.raises(RuntimeError, match="the contestant 1 died: .*out of breath"):
         play_together([player("0", 1000), player("1", 1, "dies")], 60, rounds=5, least=60)
+
+
+def test_one_that_refuses_ends_the_rounds_unless_it_is_optional(player, monkeypatch, capfd):
+    monkeypatch.setattr(contest, "_REST", 0.0)
+    refusing = Contestant("1", "players:refusing", {}, player("0", 1).environment)
+    with pytest.raises(Refused, match="nothing can be computed"):
+        measure([player("0", 1000), refusing], 1)
+    optional = dataclasses.replace(refusing, optional=True)
+    assert measure([player("0", 1000), optional, player("2", 1000)], 2) == {"0": [20.0, 30.0], "2": [20.0, 30.0]}
+    assert capfd.readouterr().err == "1 is left out: nothing can be computed\n"
 
 
 def playing(monkeypatch, *played):
