@@ -357,6 +357,19 @@ def test_a_look_changes_nothing(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    "what, says",
+    [("magic_figure1", "begins anew"), ("magic_figure2", "begins anew"), ("figure3", "goes on where it stopped")],
+)
+def test_an_interruption_says_what_the_same_command_does(what, says, tmp_path, capsys, monkeypatch):
+    def interrupted(*words):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(script, "_reproduce", interrupted)
+    assert script.main([what, "--scale", "smoke", "--runs", str(tmp_path)]) == 75
+    assert capsys.readouterr().err == f"interrupted: the same command {says}\n"
+
+
+@pytest.mark.parametrize(
     "words, says",
     [
         (["tabel6"], "no table or figure 'tabel6': did you mean table6"),
