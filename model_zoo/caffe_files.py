@@ -97,8 +97,9 @@ def prototxt_of(source: pathlib.Path) -> pathlib.Path:
 
 
 def _parsed(source: pathlib.Path, prototxt: pathlib.Path, side: int, target: pathlib.Path) -> Mapping[str, np.ndarray]:
-    text, plain = read_text(prototxt, RECIPE_BYTES, "surrogateescape"), target.with_name("net.prototxt")
-    plain.write_text(caffe_text.with_inputs_once(text), "utf-8", "surrogateescape")
+    text = caffe_text.with_inputs_once(read_text(prototxt, RECIPE_BYTES, "surrogateescape"))
+    plain = target.with_name("net.prototxt")
+    plain.write_text(text, "utf-8", "surrogateescape")
     words = [sys.executable, caffe_reader.__file__, *map(str, (plain, source.absolute(), side, target))]
     environment = {**os.environ, "PYTHONSAFEPATH": "1", "OPENCV_LOG_LEVEL": "SILENT"}
     try:
