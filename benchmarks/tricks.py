@@ -41,7 +41,9 @@ def run(model: str, size: int, batch_size: int, rounds: int) -> tuple[dict[str, 
     what = f"{model} at {size} px, batch {batch_size}"
     lines = [f"{what}: a step with {name} takes {ratio:.2f} times as long" for name, ratio in ratios(results).items()]
     return results, lines + [
-        f"{what}: {name} is left out: {model} has no {', '.join(missing)}" for name, missing in lacking.items() if missing
+        f"{what}: {name} is left out: {model} has no {', '.join(missing)}"
+        for name, missing in lacking.items()
+        if missing
     ]
 
 

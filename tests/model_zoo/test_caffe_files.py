@@ -176,7 +176,7 @@ DATA = 'layer { name: "train" type: "Data" top: "data" include { phase: TRAIN } 
     "head",
     [
         HEAD,
-        "name: 'AlexNet'  # input: \"none\"\ninput: \"data\"\ninput_dim: 10\n" + "input_dim: 8\n" * 3,
+        'name: \'AlexNet\'  # input: "none"\ninput: "data"\ninput_dim: 10\n' + "input_dim: 8\n" * 3,
         'input: "data" input_shape: < dim: [1, 3, 8, 8] >\n',
     ],
 )
