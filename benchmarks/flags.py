@@ -16,7 +16,7 @@ from gluon_tricks.core.reading import expanded
 Measured = tuple[dict[str, Any], list[str]]  # contestant -> what every round gave; the lines to print
 
 FLAGS: dict[str, dict[str, Any]] = {
-    "rec": dict(metavar="REC", help="records to read (the built-in shapes)"),
+    "rec": dict(metavar="REC", help="the file of records to read (the built-in shapes)"),
     "photos": dict(type=expanded, metavar="FOLDER"),
     "input_size": dict(type=whole(1, 4096), metavar="PX", help="side of the images"),
     "batch_size": dict(type=whole(1, 1 << 16), metavar="N", help="images of a step"),

@@ -37,7 +37,7 @@ def gluoncv_detector(ours: HybridBlock, recipe: DetectionRecipe) -> GluonCVNetwo
     Its script makes the targets of anchors in the workers of its data loader. Here they are part of the loss, as they
     are of ours: on a CPU the same cores make them either way.
     """
-    base = _gluoncv_base(recipe.model, use_global_stats=True)
+    base = gluoncv_base(recipe.model, use_global_stats=True)
     from gluoncv.model_zoo.rcnn.faster_rcnn import FasterRCNN
     from gluoncv.nn.bbox import BBoxClipToImage
 
@@ -115,7 +115,7 @@ def gluoncv_segmenter(ours: HybridBlock, recipe: SegmentationRecipe) -> GluonCVN
 
     By itself it takes resnet18_v1b or resnet50_v1s, whose stem is heavier; the base's layers go into their places.
     """
-    base = _gluoncv_base(recipe.model, dilated=True)
+    base = gluoncv_base(recipe.model, dilated=True)
     from gluoncv.loss import MixSoftmaxCrossEntropyLoss
     from gluoncv.model_zoo.fcn import FCN, _FCNHead
 
@@ -139,7 +139,7 @@ def gluoncv_segmenter(ours: HybridBlock, recipe: SegmentationRecipe) -> GluonCVN
     return GluonCVNetwork(net, loss, predict)
 
 
-def _gluoncv_base(model: str, **kwargs: bool) -> HybridBlock:
+def gluoncv_base(model: str, **kwargs: bool) -> HybridBlock:
     """GluonCV's base network. Raises Refused if it has none of the name that its detectors and segmenters could use."""
     zoo = import_gluoncv().model_zoo
     base = zoo.get_model(model, **kwargs) if model in zoo.get_model_list() else None

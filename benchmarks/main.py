@@ -29,9 +29,10 @@ from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import require_writable, write_text
 from gluon_tricks.core.json_text import to_json
-from gluon_tricks.core.reading import IMAGE_BYTES, read_bytes
+from gluon_tricks.core.reading import IMAGE_BYTES, expanded, read_bytes
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.record_writer import RecordWriter
+from gluon_tricks.data.shards import means_several
 from model_zoo import keywords
 
 
@@ -183,7 +184,14 @@ def _setting_of_record(args: Namespace) -> dict:
 
 
 def _records(args: Namespace, scratch: str) -> str:
-    return args.rec or (_packed(args.photos, scratch) if args.photos else str(shapes.ensure() / "train.rec"))
+    """The one file of records that all contestants read. Raises Refused: --rec means several."""
+    if args.rec and means_several(args.rec):
+        raise Refused(
+            f"--rec {args.rec}: it stands for several files, and ImageRecordIter reads one: name one .rec file"
+        )
+    if args.rec:
+        return str(expanded(args.rec))
+    return _packed(args.photos, scratch) if args.photos else str(shapes.ensure() / "train.rec")
 
 
 def _packed(folder: pathlib.Path, scratch: str) -> str:

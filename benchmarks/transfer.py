@@ -19,7 +19,7 @@ from typing import Any
 import mxnet as mx
 import numpy as np
 
-from benchmarks.gluoncv_transfer import GluonCVNetwork, gluoncv_detector, gluoncv_segmenter
+from benchmarks.gluoncv_transfer import GluonCVNetwork, gluoncv_base, gluoncv_detector, gluoncv_segmenter
 from gluon_tricks.core.errors import Refused, require_known
 from gluon_tricks.data.builtin import scenes
 from gluon_tricks.paper.contest import Contestant, measure
@@ -29,6 +29,7 @@ from gluon_tricks.tasks.segmentation.evaluation import predict_classes
 from gluon_tricks.training.job import Job, Options
 from gluon_tricks.training.loop import train_epoch, train_step
 from gluon_tricks.training.prepare import prepare
+from model_zoo import keywords
 
 # Sizes, RoI settings and numbers of classes of the recipes; "paper": those of VOC (whose 20 classes are 10) and ADE20K.
 SCALES = {
@@ -52,12 +53,13 @@ def run(
         batch_size: images per step; threads: of the loader; steps: a round's.
 
     Raises:
-        Refused: no such scale, or fewer images than a round takes.
+        Refused: no such scale, fewer images than a round takes, or a base that GluonCV does not have.
     """
     require_known(scale, list(SCALES), "scale")
     drawn = scenes.DATA_SETS["few_scenes"][0]
     if steps * batch_size > drawn:
         raise Refused(f"{steps} steps of {batch_size} images are more than the {drawn} there are: take fewer")
+    gluoncv_base(model)
     results, lines = {}, []
     with tempfile.TemporaryDirectory(prefix="gluon_tricks_benchmark_") as scratch:
         arrange(pathlib.Path(scratch))
@@ -184,7 +186,7 @@ def open_job(network: str, fields: dict[str, Any], batch_size: int, threads: int
         data: see `arrange`.
     """
     # Blocks that start as their shortcuts: in an untrained base their sums would grow until every box is the image.
-    net = {"last_gamma": True}
+    net = {"last_gamma": True} if "last_gamma" in keywords(fields["model"]) else {}
     common = dict(name="benchmark", net=net, batch_size=batch_size, lr=1e-6, tricks=(), epochs=999)
     recipe = CONTESTS[network].recipe({**common, "data": data}, fields)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="gluon_tricks_benchmark_"))

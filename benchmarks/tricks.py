@@ -9,6 +9,7 @@ from gluon_tricks.paper.contest import Contestant, measure
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.tricks import TRICKS, DecoupledDecay, Trick, TrustRatio
+from model_zoo import keywords
 
 _PLAIN = "a plain training beside "
 _SEVERAL = 4  # that take turns with a plain training: as many as have room in memory
@@ -22,22 +23,28 @@ _OF_NO_STEP = {
 
 
 def run(model: str, size: int, batch_size: int, rounds: int) -> tuple[dict[str, list[float]], list[str]]:
-    """Returns images/s of every contestant and round, and a line for each refinement.
+    """Returns images/s of every contestant and round, and a line for each refinement: also for one that is left out, as
+    the network lacks what it takes.
 
     Args:
         model: of the zoo; size: px of the images; batch_size: images per step.
     """
     plain = Recipe(name="plain", model=model, input_size=size, batch_size=batch_size, min_area=0.5, lr=0.01)
     recipes = {trick.label(): with_trick(plain, trick) for trick in TRICKS if trick.label() not in _OF_NO_STEP}
+    lacking = {name: sorted({*recipe.net_kwargs()} - {*keywords(model)}) for name, recipe in recipes.items()}
     results: dict[str, list[float]] = {}
-    names = list(recipes)
+    names = [name for name, missing in lacking.items() if not missing]
     for first in range(0, len(names), _SEVERAL):
         some = names[first : first + _SEVERAL]
         beside = _PLAIN + ", ".join(some)
         results |= measure([_contestant(beside, plain), *(_contestant(name, recipes[name]) for name in some)], rounds)
     what = f"{model} at {size} px, batch {batch_size}"
-    each = ratios(results).items()
-    return results, [f"{what}: a step with {name} takes {ratio:.2f} times as long" for name, ratio in each]
+    lines = [f"{what}: a step with {name} takes {ratio:.2f} times as long" for name, ratio in ratios(results).items()]
+    return results, lines + [
+        f"{what}: {name} is left out: {model} has no {', '.join(missing)}"
+        for name, missing in lacking.items()
+        if missing
+    ]
 
 
 def ratios(results: dict[str, list[float]]) -> dict[str, float]:

@@ -18,9 +18,9 @@ import mxnet as mx
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.reading import PARAMETER_BYTES, RECIPE_BYTES, opened
-from gluon_tricks.core.wording import one_line, plural, quoted, shortened
-from model_zoo import caffe_reader, weights
+from gluon_tricks.core.reading import PARAMETER_BYTES, RECIPE_BYTES, opened, read_text
+from gluon_tricks.core.wording import one_line, plural, quoted, shortened, some
+from model_zoo import caffe_reader, caffe_text, weights
 from model_zoo.classifier import Classifier
 from model_zoo.naming import fits, parameters_of
 from model_zoo.preprocessing import CAFFE
@@ -97,18 +97,33 @@ def prototxt_of(source: pathlib.Path) -> pathlib.Path:
 
 
 def _parsed(source: pathlib.Path, prototxt: pathlib.Path, side: int, target: pathlib.Path) -> Mapping[str, np.ndarray]:
-    words = [sys.executable, caffe_reader.__file__, *map(str, (prototxt.absolute(), source.absolute(), side, target))]
+    text = caffe_text.with_inputs_once(read_text(prototxt, RECIPE_BYTES, "surrogateescape"))
+    plain = target.with_name("net.prototxt")
+    plain.write_text(text, "utf-8", "surrogateescape")
+    words = [sys.executable, caffe_reader.__file__, *map(str, (plain, source.absolute(), side, target))]
     environment = {**os.environ, "PYTHONSAFEPATH": "1", "OPENCV_LOG_LEVEL": "SILENT"}
     try:
         done = subprocess.run(words, capture_output=True, env=environment, timeout=_SECONDS, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:
         raise Refused(f"{source}: OpenCV has not read it and {prototxt.name} in {_SECONDS} seconds") from None
     if done.returncode:
+        _refuse_made_twice(prototxt, text)
         said = done.stderr.decode("utf-8", "backslashreplace").strip().splitlines()
         reason = one_line(said[-1], 300) if said else f"its process ended with {done.returncode}"
         raise Refused(f"{source} and {prototxt.name} cannot be read by OpenCV: {reason}")
     with np.load(target, allow_pickle=False) as arrays:
         return dict(arrays)
+
+
+def _refuse_made_twice(prototxt: pathlib.Path, text: str) -> None:
+    """Refuses a prototxt in which two layers make one blob, as the data layers of one for training do."""
+    twice = caffe_text.made_twice(text)
+    if twice:
+        blob, makers = twice
+        raise Refused(
+            f"{prototxt} makes the blob {quoted(blob, 50)} {len(makers)} times, by {some(makers)}: delete all but one "
+            "of them; layers of data, losses and accuracies are of training, and input and input_shape stand for data"
+        )
 
 
 def _layers(

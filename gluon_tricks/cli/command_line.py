@@ -27,7 +27,7 @@ from gluon_tricks.cli.refinement_flags import with_refinements
 from gluon_tricks.cli.schedule_flags import numbers, told_of_decay, with_schedule
 from gluon_tricks.cli.selection import with_selection
 from gluon_tricks.cli.set_flag import with_setting
-from gluon_tricks.cli.size_flags import with_sizes
+from gluon_tricks.cli.size_flags import with_side, with_sizes
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.together import one_after_another
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
@@ -94,13 +94,14 @@ def changed_by_flags(
                 recipe = _from_trained(recipe, text, "--set pretrained", named=True, begun=begun)
             else:
                 recipe = with_setting(recipe, setting, begun)
+        recipe, of_side = with_side(recipe, before, args.set, begun)
     recipe = recipe.checked()
     if begun is not None and not (args.recipe and is_file(args.recipe)):
         recipe = recipe.in_order_of(begun)
     _require_teachers(recipe)
     require_one_mean(recipe, args)
     recipe, left_out = _without_what_cannot_be(recipe, args)
-    notes += [*told_of_decay(by_flags, recipe), *left_out, *new_doubts(recipe, before)]
+    notes += [*of_side, *told_of_decay(by_flags, recipe), *left_out, *new_doubts(recipe, before)]
     unusual = recipe.unusual_images()
     notes += [unusual] if unusual and begun is None else []
     if args.num_training_samples is not None:

@@ -72,7 +72,8 @@ def main(argv: list[str] | None = None) -> int:
         with no_empty_folders(args.runs), _stopped_by_a_scheduler():
             return _reproduce(args)
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on where it stopped", file=sys.stderr)
+        goes_on = "begins anew" if args.what in figures.UNTRAINED else "goes on where it stopped"
+        print(f"interrupted: the same command {goes_on}", file=sys.stderr)
         return RESUMABLE
 
 
@@ -159,7 +160,7 @@ def _plan(
         require_data(todo, runs, table)
     speeds = told_speeds(args.measure)
     jobs = 1 if args.launch else at_a_time(todo, runs, args.jobs, speeds)
-    print(*estimate.plan(todo, jobs, speeds), *said, sep="\n")
+    print(*estimate.plan(todo, jobs, speeds), *estimate.replaced(todo), *said, sep="\n")
     return 0
 
 

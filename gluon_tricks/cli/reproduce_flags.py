@@ -102,7 +102,7 @@ def _refuse_of_tables(args: argparse.Namespace) -> None:
 
 def _refuse_of_training(args: argparse.Namespace) -> None:
     """Refuses the flags that a figure which is drawn without a training would not heed."""
-    if args.what not in figures.FIGURES or args.what in figures.ROWS:
+    if args.what not in figures.UNTRAINED:
         return
     images = ("data",) if args.what in figures.DIAGRAMS else ()
     for flag in ("seeds", "jobs", "measure", "launch", *images):

@@ -1,4 +1,7 @@
-"""--train-size, --resizing and --aug-repeats: how large training images are, and how often each comes in a batch."""
+"""--train-size, --resizing and --aug-repeats: how large training images are, and how often each comes in a batch.
+
+And what another --input-size does to what the shorter side becomes before a square is cut out.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ import dataclasses
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import quoted
+from gluon_tricks.data.crop import SideCrop
 from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tricks import Resizing
 
 
@@ -58,3 +63,25 @@ def with_sizes(recipe: Recipe, args: argparse.Namespace) -> Recipe:
         return recipe.add(Resizing(sizes))
     epochs = present.epochs if len(present.epochs) == len(sizes) else ()
     return recipe.add(dataclasses.replace(present, sizes=sizes, epochs=epochs))
+
+
+def with_side(recipe: Recipe, before: Recipe, settings: list[str], begun: Settings | None) -> tuple[Recipe, list[str]]:
+    """The recipe whose `side` has gone with the input size, and a line on it: training and validation have one scale.
+
+    A `side` that is set stays, and with a train_size the input size is for validation alone.
+
+    Args:
+        before: the recipe without the flags.
+        settings: those of --set.
+        begun: the recipe of the run that goes on, which keeps its side; None: a new run.
+    """
+    given = any(setting.partition("=")[0] == "side" for setting in settings)
+    other_size = recipe.input_size not in (None, before.input_size) and recipe.train_size is None
+    if given or not other_size or not {before.crop, recipe.crop} <= {"side", "square"}:
+        return recipe, []
+    of = before.resolved().input_size
+    side = SideCrop(before.side).scaled(recipe.input_size, of).side
+    if side == recipe.side or begun is not None and side != getattr(begun, "side", None):
+        return recipe, []
+    told = f"side is {list(side)}, as {list(recipe.side)} is for images of {of} px: --set side=[LOW,HIGH] for another"
+    return recipe.set(side=side), [told] if begun is None else []

@@ -118,6 +118,7 @@ def _require_splittable(todo: Sequence[Cell]) -> None:
 def _announce(todo: Sequence[Cell], runs: Runs, launcher: Sequence[str], jobs: int | None, anew: bool) -> int:
     """Says, before the first cell, how much is going to be trained and roughly for how long; returns at_a_time."""
     amount = estimate.amount(todo)
+    print("".join(f"{line}\n" for line in estimate.replaced(todo)), end="", flush=True)
     if launcher or runs.scale.name == "smoke":  # of other machines nothing is known; these take seconds
         print(f"to train: {amount}", flush=True)
         return jobs or 1

@@ -9,11 +9,10 @@ import mxnet as mx
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import no_empty_folders, write_text, writing
 from gluon_tricks.core.json_text import to_json
-from gluon_tricks.core.wording import plural, printable
+from gluon_tricks.core.wording import printable
 from gluon_tricks.data.pixel_mean import PixelMean
 from gluon_tricks.initialise.between import ChangeRate
 from gluon_tricks.initialise.data import change_rates, initialise_from_data
-from gluon_tricks.initialise.walk import Graph
 from gluon_tricks.networks.load import open_classifier, require_classifier
 from gluon_tricks.paper.cells import Runs
 from gluon_tricks.recipes.recipe import Recipe
@@ -22,7 +21,7 @@ from gluon_tricks.tasks.lettering import import_pyplot
 from model_zoo import get_model
 
 IMAGES = 100
-LAYERS = 8  # of CaffeNet that have weights
+_CAFFENETS = ("caffenet", "caffenet_no_lrn")
 Start = Callable[[mx.gluon.HybridBlock, mx.nd.NDArray], object]
 
 
@@ -50,6 +49,8 @@ STARTS: dict[str, Start] = {
 def measured(runs: Runs, networks: Sequence[str] = ()) -> dict[str, list[ChangeRate]]:
     """The change rates of CaffeNet's layers, from each beginning, on the first training images of table 6's data.
 
+    A line says which beginning is measured.
+
     Args:
         networks: trained CaffeNets, as open_classifier takes them; each sees images of its own size.
 
@@ -65,18 +66,19 @@ def measured(runs: Runs, networks: Sequence[str] = ()) -> dict[str, list[ChangeR
     trained = {printable(source): trained_rates(source, recipe) for source in networks}
     task = Classification(recipe.resolved(), [mx.cpu()], None)
     images = task.sample(IMAGES)
-    return {name: rates_from(start, images, task.recipe.classes) for name, start in STARTS.items()} | trained
+    found = {}
+    for name, start in STARTS.items():
+        print(f"change rates on {len(images)} images: {name}", flush=True)
+        found[name] = rates_from(start, images, task.recipe.classes)
+    return found | trained
 
 
 def trained_rates(source: str, recipe: Recipe) -> list[ChangeRate]:
     """The change rates of a trained CaffeNet. Args: recipe: of its images, but for how it sees them."""
     net = require_classifier(open_classifier(source, ctx=[mx.cpu()]), source)
-    layers = len([*Graph(net).affine()])
-    if layers != LAYERS:
-        raise Refused(
-            f"{printable(source)} has {plural(layers, 'convolution or dense layer')} and the figure is of CaffeNet's "
-            f"{LAYERS}: name a CaffeNet"
-        )
+    if net.name not in _CAFFENETS:
+        raise Refused(f"{printable(source)} is a {net.name}, and the figure is of CaffeNet: name a CaffeNet")
+    print(f"change rates on {IMAGES} images: {printable(source)}", flush=True)
     seen_as = net.preprocessing
     recipe = recipe.set(
         input_size=seen_as.input_size, crop_ratio=seen_as.crop_ratio, mean=seen_as.mean, std=seen_as.std
@@ -125,7 +127,8 @@ def magic_figure1(runs: Runs, seeds: int, networks: Sequence[str] = ()):
         panel.set_xticks(range(len(rates)), [f"conv{k + 1}" if k < 5 else f"fc{k + 1}" for k in range(len(rates))])
         panel.grid(alpha=0.3)
     panels[0].legend()
-    figure.suptitle(f"CaffeNet before training, on the first {IMAGES} training images of the scale {runs.scale.name}")
+    when = "before training, and trained," if networks else "before training,"
+    figure.suptitle(f"CaffeNet {when} on the first {IMAGES} training images of the scale {runs.scale.name}")
     return figure
 
 

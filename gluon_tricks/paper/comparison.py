@@ -161,7 +161,7 @@ def _spearman(pairs: Sequence[tuple[float, float]]) -> str:
     return f"{scipy.stats.spearmanr(*zip(*whole)).correlation:+.2f} ({plural(len(whole), 'row')})"
 
 
-# Tables whose rows are not the two scores: what each shows, and what stands above the table.
+# Tables whose rows are not the two scores but their errors: what each shows, and what stands above the table.
 _SHOWN: Mapping[str, Callable[[Sequence[Line], Mapping[str, Effect]], list[dict[str, str]]]] = {
     "degradation": degradation.errors,
     "cvjena_table1": cvjena.errors_beside_originals,
@@ -209,6 +209,11 @@ class Comparison:
     scores: tuple[str, str]
     sections: tuple[Section, ...]
     legend: str = LEGEND
+
+    @property
+    def of_errors(self) -> bool:
+        """Whether what is shown are the errors of the scores."""
+        return self.name in _SHOWN
 
 
 def compare(

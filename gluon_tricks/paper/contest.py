@@ -45,6 +45,7 @@ class Contestant:
         arguments: JSON values.
         environment: variables of its process.
         core: the logical core that its process stays on; None: any.
+        optional: measure goes on without it if it refuses its arguments, and says so in a line on stderr.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Contestant:
     arguments: dict[str, Any]
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
     core: int | None = None
+    optional: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,17 +73,27 @@ def measure(contestants: Sequence[Contestant], rounds: int) -> dict[str, list[fl
     """Images/s of each contestant in each round, after one round of warming up that does not count.
 
     Raises:
-        Refused: one cannot work with its arguments.
+        Refused: one that is not optional cannot work with its arguments.
         RuntimeError: one has died.
     """
     results: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
+    optional = {contestant.name for contestant in contestants if contestant.optional}
     with tempfile.TemporaryDirectory(prefix="gluon_tricks_contest_") as scratch:
         workers = {contestant.name: _start(contestant, scratch) for contestant in contestants}
         try:
             turns = [(k, name) for k in range(rounds + 1) for name in workers]
             for k, name in tqdm.tqdm(turns, desc="measuring", unit=" rounds", disable=None):
+                if name not in results:
+                    continue
                 time.sleep(_REST)
-                value = _round(workers[name], name, scratch)
+                try:
+                    value = _round(workers[name], name, scratch)
+                except Refused as refused:
+                    if name not in optional:
+                        raise
+                    tqdm.tqdm.write(f"{name} is left out: {refused}", file=sys.stderr)
+                    del results[name]
+                    continue
                 if k > 0:
                     results[name].append(value)
         finally:

@@ -9,6 +9,7 @@ from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural
 from gluon_tricks.machine.devices import choose_contexts
+from gluon_tricks.networks.checkpoint import list_checkpoints
 from gluon_tricks.paper.cells import Cell
 from gluon_tricks.paper.order import in_turns
 from gluon_tricks.paper.speeds import LIMIT, Speeds, kind_of
@@ -66,7 +67,7 @@ def _hours(cell: Cell, train: int, val: int, rates: dict[tuple, float | None]) -
     seconds = 1 / rates[kind_of(cell.recipe)]  # an image
     teacher = FORWARD / rates[kind_of(_teaching(cell))] if _learns(cell) else 0.0
     val *= 1 + any(trick.averages for trick in cell.recipe.tricks)  # the average is validated too
-    pixels = cell.recipe.relative_pixels(len(cell.metrics()))  # of a training image, on which its time depends
+    pixels = cell.recipe.relative_pixels(_epochs_done(cell))  # of a training image, on which its time depends
     forward = 1 if cell.recipe.freeze else FORWARD  # frozen layers have no backward pass
     return _epochs_left(cell) * (train * pixels * (seconds + teacher) + val * seconds * forward) / 3600
 
@@ -83,7 +84,22 @@ def work(todo: Sequence[Cell]) -> list[int]:
 
 
 def _epochs_left(cell: Cell) -> int:
-    return cell.recipe.epochs - len(cell.metrics())
+    return cell.recipe.epochs - _epochs_done(cell)
+
+
+def _epochs_done(cell: Cell) -> int:
+    """How many epochs a training would not repeat: those of a record alone, without a checkpoint, it would."""
+    return len(cell.metrics()) if list_checkpoints(cell.folder / "checkpoints") else 0
+
+
+def replaced(todo: Sequence[Cell]) -> list[str]:
+    """A line for each cell that is done and is trained anew, as its network is gone and others need it."""
+    return [
+        f"{cell.name}, seed {cell.recipe.seed}, is done, but its network, {cell.folder / 'final.params'}, is gone: it "
+        "is trained anew, and its record is replaced; to keep the record, put the network back or take other --runs"
+        for cell in todo
+        if cell.is_done()
+    ]
 
 
 def amount(todo: Sequence[Cell]) -> str:

@@ -150,6 +150,8 @@ FIGURES = {
 }
 
 
+UNTRAINED = tuple(name for name in FIGURES if name not in ROWS)  # drawn without a training: nothing of them is kept
+
 TABLE_OF = {"magic_figure2": "magic_figure3"}  # figure -> the table whose scales and images it has; others: table6
 
 

@@ -45,12 +45,18 @@ def picture(comparison: Comparison, section: Section) -> tuple[bytes | None, str
 
 def differences(comparison: Comparison) -> bytes | None:
     """The differences of all columns with their intervals, the paper's beside them, as a PNG; None without any."""
+    figure = of_differences(comparison)
+    return _png(figure) if figure else None
+
+
+def of_differences(comparison: Comparison):
+    """The same as a matplotlib figure."""
     columns = [
         (section.title, [(line, section.effects[line.key]) for line in section.lines if line.key in section.effects])
         for section in comparison.sections
     ]
     columns = [(title, rows) for title, rows in columns if rows]
-    return _png(intervals(comparison.title, comparison.scores[0], columns)) if columns else None
+    return intervals(comparison.title, comparison.scores[0], columns, comparison.of_errors) if columns else None
 
 
 def whole(comparison: Comparison) -> bytes | None:

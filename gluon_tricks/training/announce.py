@@ -26,7 +26,8 @@ def announce(job: Job, lines: Sequence[str], resumed_from: str, of_precision: st
     devices = ", ".join(map(str, job.contexts)) + (
         f" on {distributed.ranks()} ranks" if distributed.ranks() > 1 else ""
     )
-    seen = images_of_a_norm(recipe, job.net, len(job.contexts) * distributed.ranks())
+    count = len(job.contexts) * distributed.ranks()
+    seen = images_of_a_norm(recipe, job.net, count)
     norm = f"; batch normalisation over {plural(seen, 'image')}" if seen not in (None, recipe.batch_size) else ""
     journal.say(
         f"{job.task.describe()}: {plural(recipe.epochs, 'epoch')} of {plural(job.plan.steps_per_epoch, 'step')}, "
@@ -63,7 +64,7 @@ def announce(job: Job, lines: Sequence[str], resumed_from: str, of_precision: st
         machine=platform.platform(),
         commit=commit(),
     )
-    if doubt := doubt_of_norms(seen):
+    if doubt := doubt_of_norms(recipe, seen, count):
         journal.warn(doubt)
     journal.start(recipe.to_json(), job.progress.history)
     journal.start_steps(job.plan, recipe.batch_size, job.progress.step, job.options.log_interval)

@@ -120,17 +120,23 @@ def images_of_a_norm(recipe: Settings, net: mx.gluon.Block, devices: int) -> int
 LEAST_IMAGES = 16
 
 
-def doubt_of_norms(images: int | None) -> str:
-    """What is to be feared where a batch normalisation sees few images; "": nothing.
+def doubt_of_norms(recipe: Settings, images: int | None, devices: int) -> str:
+    """What is to be feared where a batch normalisation sees few images, and what would help there; "": nothing.
+
+    Args:
+        images: see images_of_a_norm.
+        devices: over all ranks.
 
     Source: Simon et al., ImageNet pre-trained models with batch normalization (2016), section 3: 16 or more.
     """
     if images is None or images >= LEAST_IMAGES:
         return ""
+    larger = "a larger bn_batch" if recipe.bn_batch else "a larger batch"
+    split = devices > 1 and recipe.bn_batch is None and recipe.net.get("norm_layer") != "SyncBatchNorm"
     return (
         f"batch normalisation sees {plural(images, 'image')} at a time, and its statistics take {LEAST_IMAGES} or "
-        "more: use a larger batch, fewer devices or SyncBatchNorm, or, where the network is trained already, its "
-        "running statistics (--set net.use_global_stats=true)"
+        f"more: use {larger}{', fewer devices or SyncBatchNorm' if split else ''}, or, where the network is trained "
+        "already, its running statistics (--set net.use_global_stats=true)"
     )
 
 

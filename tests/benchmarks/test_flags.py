@@ -100,6 +100,15 @@ def test_what_a_contestant_or_a_rank_refuses_is_told_in_one_sentence(what, capsy
     assert told.startswith("refused: ") and ("at least" in told or "vgg16" in told)
 
 
+@pytest.mark.parametrize("what", ["loader", "train"])
+def test_several_files_of_records_are_refused(what, tmp_path, capsys):
+    for name in ("tr-1.rec", "tr-2.rec"):
+        (tmp_path / name).touch()
+    assert main.main([what, "--rec", f"{tmp_path}/tr-*.rec"]) == 2
+    said = capsys.readouterr().err
+    assert said.endswith("tr-*.rec: it stands for several files, and ImageRecordIter reads one: name one .rec file\n")
+
+
 @pytest.mark.parametrize("flag", ["--rounds", "--steps", "--batch-size", "--input-size", "--threads"])
 def test_numbers_have_bounds(flag, capsys):
     code, told = ends(["train", flag, "0"], capsys)

@@ -65,6 +65,26 @@ def test_a_network_is_told_as_a_fraction_of_the_machines_products(monkeypatch):
     assert what + "ours, int8 50.00 ms an image" in lines
 
 
+def test_a_form_that_mxnet_cannot_compute_is_left_out(monkeypatch):
+    asked = {}
+
+    def measure(contestants, rounds):
+        asked.update({c.name.rpartition(": ")[2]: c.optional for c in contestants})
+        return {c.name: [20.0, 20.0] for c in contestants if not c.name.endswith("ours, int8")}
+
+    monkeypatch.setattr(models, "measure", measure)
+    monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: None)
+    found, lines = models._contest("cifar_resnet20_v2", "prediction", "float32", 1, 2, 2)
+    assert {side for side, optional in asked.items() if optional} == {"ours, fused", "ours, int8"}
+    what = "prediction with cifar_resnet20_v2 at 32 px, batch 1, float32: "
+    assert what + "ours, fused 50.00 ms an image" in lines and not any("int8" in text for text in [*lines, *found])
+
+
+@pytest.mark.parametrize("work, images", [("training", 2), ("prediction", 1)])
+def test_auxiliary_classifiers_learn_and_predict_nothing(work, images):
+    assert models.mxnet_network("ours", "googlenet_2014_aux", work, "float32", images, 191, 1)() > 0
+
+
 def test_products_are_counted_as_two_operations_each(monkeypatch):
     """A product of n x n matrices that takes 1 ms is 2 n^3 / 1 ms: 2.147 TFLOP/s for n = 1024."""
     assert machine_rate.mxnet_products("float32")() > 0

@@ -109,6 +109,15 @@ def test_every_contestant_plays(arguments, network, monkeypatch):
         assert sum(moved) == expected, work
 
 
+def test_a_base_without_residual_blocks_is_given_no_argument_of_theirs(monkeypatch):
+    given = []
+    monkeypatch.setattr(transfer, "prepare", lambda recipe, *words: given.append(recipe.net) or 1 / 0)
+    for model in ("vgg16", "resnet18_v1b"):
+        with pytest.raises(ZeroDivisionError):
+            transfer.open_job("FCN", {"model": model}, 2, 1, 1, "data")
+    assert given == [{}, {"last_gamma": True}]
+
+
 def test_lines():
     """Ratios are of the same round: 2/1, 3/2 and 8/2 have the median 2, where the medians' ratio is 1.5."""
     found = {
@@ -126,6 +135,8 @@ def test_what_cannot_be_compared_is_refused(arguments):
         transfer.run("resnet18_v1b", "smal", 2, 1, 2, 1)
     with pytest.raises(Refused, match="5 steps of 2 images are more than the 8"):
         transfer.run("resnet18_v1b", "small", 2, 1, 5, 1)
+    with pytest.raises(Refused, match="GluonCV has no detector and no segmenter on vgg16: take a ResNet"):
+        transfer.run("vgg16", "small", 2, 1, 1, 1)
     there_only = {**arguments("FCN"), "fields": {"model": "resnet18_v1d", "crop": 32}}
     with pytest.raises(Refused, match="GluonCV has no detector and no segmenter on resnet18_v1d"):
         transfer.gluoncv_training(**there_only)

@@ -27,6 +27,14 @@ def test_a_ratio_is_the_median_over_rounds_beside_a_plain_one(monkeypatch):
     assert found["sam"] == rates["sam"]
 
 
+def test_what_a_network_cannot_take_is_left_out_by_name(monkeypatch):
+    monkeypatch.setattr(tricks, "measure", lambda contestants, rounds: {c.name: [1.0] for c in contestants})
+    found, lines = tricks.run("caffenet", 67, 2, 1)
+    says = "caffenet at 67 px, batch 2: stochastic_depth is left out: caffenet has no drop_path, drop_path_per"
+    assert [line for line in lines if "left out" in line] == [says]
+    assert "sam" in found and "stochastic_depth" not in found
+
+
 @pytest.mark.parametrize("trick", [t for t in TRICKS if t.label() not in tricks._OF_NO_STEP], ids=lambda t: t.label())
 def test_every_refinement_stands_alone_in_a_recipe(trick):
     recipe = tricks.with_trick(Recipe(model="resnet18_v1d", input_size=64, batch_size=64, lr=0.01), trick)

@@ -142,6 +142,7 @@ HEAD = 'input: "data" input_shape { dim: 1 dim: 3 dim: 8 dim: 8 }\n'
 CONV = (
     'layer { name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param { num_output: 2 kernel_size: 3 } }'
 )
+INPUT = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }\n'
 GOOD = caffe_writer.caffemodel([("c", "Convolution", [np.ones((2, 3, 3, 3)), np.ones(2)])])
 
 
@@ -149,6 +150,7 @@ GOOD = caffe_writer.caffemodel([("c", "Convolution", [np.ones((2, 3, 3, 3)), np.
     "prototxt, model, said",
     [
         ("layer {", GOOD, "cannot be read by OpenCV: "),
+        (HEAD + INPUT + CONV + "layer {", GOOD, "cannot be read by OpenCV: "),
         (HEAD + CONV, b"\xff" * 100, "cannot be read by OpenCV: "),
         (HEAD + CONV, GOOD[:-40], "cannot be read by OpenCV: "),
         (HEAD + CONV, b"", "do not belong together"),
@@ -158,12 +160,49 @@ GOOD = caffe_writer.caffemodel([("c", "Convolution", [np.ones((2, 3, 3, 3)), np.
         (HEAD + CONV.replace('"c"', '"d"'), GOOD, "(do not belong together|cannot be read by OpenCV)"),
         (HEAD + CONV, GOOD.replace(np.float32(1).tobytes(), np.float32(np.nan).tobytes()), "not finite"),
     ],
-    ids=["prototxt", "bytes", "cut", "empty", "kind", "huge", "no layer", "other names", "nan"],
+    ids=["prototxt", "end", "bytes", "cut", "empty", "kind", "huge", "no layer", "other names", "nan"],
 )
 def test_damaged_files(tmp_path, prototxt, model, said):
     (tmp_path / "net.prototxt").write_text(prototxt)
     (tmp_path / "net.caffemodel").write_bytes(model)
     with pytest.raises(Refused, match=said):
+        caffe_files.read(tmp_path / "net.caffemodel", 8)
+
+
+DATA = 'layer { name: "train" type: "Data" top: "data" include { phase: TRAIN } }\n'
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        HEAD,
+        'name: \'AlexNet\'  # input: "none"\ninput: "data"\ninput_dim: 10\n' + "input_dim: 8\n" * 3,
+        'input: "data" input_shape: < dim: [1, 3, 8, 8] >\n',
+    ],
+)
+def test_an_input_that_a_layer_makes_too_counts_once(head, tmp_path):
+    """As in the published AlexNet of cvjena."""
+    read = []
+    for text in (INPUT + CONV, head + INPUT + CONV):
+        (tmp_path / "net.prototxt").write_text(text)
+        (tmp_path / "net.caffemodel").write_bytes(GOOD)
+        read.append(caffe_files.read(tmp_path / "net.caffemodel", 8))
+    assert read[1].names == ("c",)
+    np.testing.assert_array_equal(read[1].logits, read[0].logits)
+
+
+@pytest.mark.parametrize(
+    "head, makers",
+    [
+        (DATA + DATA.replace("TRAIN", "TEST").replace("train", "test"), "train, test"),
+        (HEAD + DATA, "input, train"),
+        (HEAD.replace("input_shape", 'input: "more" input_shape') + INPUT, "input, data"),
+    ],
+)
+def test_a_blob_that_is_made_twice(head, makers, tmp_path):
+    (tmp_path / "net.prototxt").write_text(head + CONV)
+    (tmp_path / "net.caffemodel").write_bytes(GOOD)
+    with pytest.raises(Refused, match=f"net.prototxt makes the blob 'data' 2 times, by {makers}: delete all but one"):
         caffe_files.read(tmp_path / "net.caffemodel", 8)
 
 

@@ -250,6 +250,26 @@ def test_a_long_training_is_announced(what, rows, photos, tmp_path, capsys, monk
     )
 
 
+def test_a_record_that_will_be_replaced_is_announced(photos, tmp_path, capsys, monkeypatch):
+    """Figure 4 is drawn from networks: of what is done the scores alone have been kept."""
+
+    def keeps_its_scores(cell, *words):
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        (cell.folder / "recipe.json").write_text(json.dumps({**cell.recipe.to_json(), "classes": 2}))
+        (cell.folder / "metrics.csv").write_text("epoch,val_top1\n" + "1,0.5\n" * cell.recipe.epochs)
+        return True
+
+    monkeypatch.setattr(script.estimate, "plan", lambda todo, *rest: ["about 38.2 minutes"])
+    monkeypatch.setattr(run_cells, "run", keeps_its_scores)
+    words = ["figure4", "--scale", "imagenette", "--data", str(photos), "--runs", str(tmp_path / "runs")]
+    script.main(words)
+    assert "anew" not in capsys.readouterr().out
+    for more in (["--plan"], []):
+        script.main([*words, *more])
+        out = capsys.readouterr().out.partition("--- ")[0]
+        assert out.count(", is done, but its network, ") == out.count("it is trained anew, and its record is repl") == 2
+
+
 def test_photos_are_packed_once_and_again_when_they_change(photos, tmp_path):
     def packed(folder=photos, **kwargs):
         return packed_photos(folder, tmp_path / "data", "--data", **kwargs)
@@ -334,6 +354,19 @@ def test_a_look_changes_nothing(tmp_path, capsys):
     assert "nothing of table6 has been run at the scale imagenet" in (out := capsys.readouterr().out)
     assert out.endswith("runs of other scales are there: --scale imagenette\n")
     assert sorted((path, path.stat().st_mtime_ns) for path in runs.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "what, says",
+    [("magic_figure1", "begins anew"), ("magic_figure2", "begins anew"), ("figure3", "goes on where it stopped")],
+)
+def test_an_interruption_says_what_the_same_command_does(what, says, tmp_path, capsys, monkeypatch):
+    def interrupted(*words):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(script, "_reproduce", interrupted)
+    assert script.main([what, "--scale", "smoke", "--runs", str(tmp_path)]) == 75
+    assert capsys.readouterr().err == f"interrupted: the same command {says}\n"
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,42 @@ def test_other_images_than_the_networks_own_are_told_in_one_line(line, says):
     assert told == ([f"the images differ from those that {says}"] if says else [])
 
 
+@pytest.mark.parametrize(
+    "line, side, said",
+    [
+        ("--recipe alexnet_2012 --input-size 67", (76, 76), True),  # 256 * 67 / 227 is 75.6
+        ("--recipe caffenet --set input_size=454", (512, 512), True),
+        ("--recipe resnet18_2015 --input-size 112", (128, 240), True),
+        ("--recipe vgg16 --input-size 448 --crop square", (512, 512), True),
+        ("--recipe vgg16 --input-size 224", (256, 256), False),
+        ("--recipe vgg16 --input-size 112 --set side=[256,256]", (256, 256), False),
+        ("--recipe vgg16 --input-size 288 --train-size 224", (256, 256), False),  # larger in use alone
+        ("--recipe vgg16 --input-size 112 --crop area", (256, 256), False),
+        ("--recipe shapes --input-size 64 --crop side", (256, 256), False),  # whose side is of no size of its own
+    ],
+)
+def test_the_side_that_is_cropped_goes_with_the_input_size(line, side, said):
+    """And in a run that goes on it is what it was."""
+    got, notes = recipe_from_flags(parse(line.split()), 1)
+    assert got.side == side and any(note.startswith(f"side is {list(side)}, as [") for note in notes) == said
+    again, notes = recipe_from_flags(parse(line.split()), 1, got)
+    assert again.side == side and not any(note.startswith("side is") for note in notes)
+
+
+def test_a_run_of_an_earlier_version_keeps_its_side():
+    """Which did not go with the input size."""
+    begun = recipe("--recipe alexnet_2012 --input-size 67 --set side=[256,256]")
+    for line in ("--recipe alexnet_2012 --input-size 67", "--input-size 67", ""):
+        assert recipe_from_flags(parse(line.split()), 1, begun)[0].side == (256, 256)
+
+
+def test_a_size_that_is_none_is_refused_before_its_side():
+    for size in ("0", "-1", "1.5", "abc", "[1]", "99999999"):
+        with pytest.raises(Refused, match="input_size"):
+            recipe(f"--recipe vgg16 --set input_size={size}")
+    assert recipe("--recipe vgg16 --set input_size=null") == recipe("--recipe vgg16")
+
+
 def test_the_images_own_mean_and_a_mean_that_is_said():
     """--rgb-mean takes the place of a recipe's own mean; both said at once contradict each other."""
     assert recipe("--recipe alexnet_2012").mean_of == "pixels"
@@ -411,8 +447,8 @@ def test_what_is_said_of_a_decay_is_used_or_told_of(flags, lines):
         "--recipe cifar10_2015 --batch-size 96 --set bn_batch=null",
         "--recipe cifar10_2015 --accumulate 2 --set bn_batch=null",
         "--recipe cifar10_2015 --sync-bn --set bn_batch=null",
-        "--recipe vgg16 --input-size 320 --set side=[320,320]",
-        "--recipe vgg16 --set input_size=320 --set side=[320,320]",
+        "--recipe vgg16 --train-size 320 --set side=[320,320]",
+        "--recipe vgg16 --set train_size=320 --set side=[320,320]",
         "--recipe fast16 --train-size 96 --resizing off",
         "--recipe shapes --init data:pca --use-pretrained train.rec --set data_dependent_init=off",
         "--recipe shapes --class-weights balanced --sampling balanced --set class_weights=off",

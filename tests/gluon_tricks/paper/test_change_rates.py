@@ -37,11 +37,14 @@ def test_ours_are_flat_and_the_others_are_not(found):
 def test_the_figure_and_its_numbers(found, tmp_path, monkeypatch):
     monkeypatch.setattr(change_rates, "measured", lambda runs, networks: found)
     figure = change_rates.magic_figure1(Runs(tmp_path, SCALES["smoke"]), 1)
+    assert figure.get_suptitle().startswith("CaffeNet before training, on the first 100 training images")
     assert [len(panel.lines) for panel in figure.axes] == [5, 5]
     stored = json.loads((tmp_path / "smoke" / "magic_figure1.json").read_text())
     assert stored["k-means (ours)"][0]["layer"] == "stage1.0"
     drawn = figure.axes[0].lines[4].get_ydata()
     assert np.allclose(drawn, [rate["mean"] for rate in stored["k-means (ours)"]])
+    figure = change_rates.magic_figure1(Runs(tmp_path, SCALES["smoke"]), 1, ["mine.params"])
+    assert figure.get_suptitle().startswith("CaffeNet before training, and trained, on the first 100 training images")
 
 
 def trained(model, **shape) -> Trained:
@@ -77,7 +80,16 @@ def test_a_network_that_the_figure_cannot_show(tmp_path, monkeypatch):
     runs = Runs(tmp_path, SCALES["smoke"])
     with pytest.raises(Refused, match="there is no run or file nowhere"):
         change_rates.measured(runs, ["nowhere"])
-    monkeypatch.setattr(change_rates, "open_classifier", lambda source, ctx: trained("cifar_resnet20_v1"))
-    says = "mine has 22 convolution or dense layers and the figure is of CaffeNet's 8: name a CaffeNet"
-    with pytest.raises(Refused, match=says):
-        change_rates.measured(runs, ["mine"])
+    for name in ("cifar_resnet20_v1", "zfnet"):  # the latter has eight layers too
+        net = get_model(name, classes=10)
+        monkeypatch.setattr(change_rates, "open_classifier", lambda source, ctx, net=net: Trained(net))
+        with pytest.raises(Refused, match=f"mine is a {name}, and the figure is of CaffeNet: name a CaffeNet"):
+            change_rates.measured(runs, ["mine"])
+
+
+def test_each_beginning_is_told_when_it_is_measured(tmp_path, monkeypatch, capsys):
+    told = []
+    monkeypatch.setattr(change_rates, "rates_from", lambda *words: told.append(capsys.readouterr().out) or [])
+    monkeypatch.setattr(Classification, "sample", lambda task, count: mx.nd.zeros((count, 3, 63, 63)))
+    assert [*change_rates.measured(Runs(tmp_path, SCALES["smoke"]))] == [*change_rates.STARTS]
+    assert told == [f"change rates on 100 images: {name}\n" for name in change_rates.STARTS]

@@ -9,6 +9,7 @@ from gluon_tricks.cli import reproduce
 from gluon_tricks.paper import pictures, tables
 from gluon_tricks.paper.cells import Runs
 from gluon_tricks.paper.comparison import compare
+from gluon_tricks.paper.cvjena_scales import CVJENA_SCALES
 from gluon_tricks.paper.intervals import intervals
 from gluon_tricks.paper.scales import get_scale
 
@@ -83,3 +84,19 @@ def test_the_page_and_the_file(done, tmp_path, capsys):
     path.unlink()
     assert reproduce.main([*words, "--rows", "v1"]) == 0 and not path.exists()
     assert f"--png {path}: not written, as there is no difference to draw yet" in capsys.readouterr().out
+
+
+def test_tables_of_errors_have_differences_of_errors(tmp_path, leave):
+    """Top-1 rises by 30 and 32 points, 2.7 in the document: errors fall. Against its constant rate it has no number."""
+    runs = Runs(tmp_path, CVJENA_SCALES["small"], ("train.rec",), ("val.rec",))
+    leave(runs, "cvjena_table1/alexnet/original", 0.30, 0.30)
+    leave(runs, "cvjena_table1/alexnet/bn", 0.60, 0.62)
+    leave(runs, "cvjena_figure1/alexnet/constant", 0.50, 0.50)
+    for table, ours, papers in (("cvjena_table1", "-31.00 *", ["-2.70"]), ("cvjena_figure1", "+11.00 ~", [])):
+        comparison = compare(table, runs, 2, ["alexnet"])
+        panel, below = pictures.of_differences(comparison).axes
+        assert [text.get_text() for text in panel.texts] == [ours, *papers]
+        assert ours.split()[0] in tables.markdown(comparison)
+        assert panel.get_xlabel() == "difference, points of top-1 error"
+        legend = [text.get_text() for text in below.get_legend().get_texts()]
+        assert ("the paper's difference" in legend) == bool(papers)

@@ -1,5 +1,6 @@
 """How fast this machine trains: measured in a bounded time, kept; what plans and the number of cells make of it."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -11,9 +12,10 @@ import pytest
 
 from gluon_tricks.cli import train_cells
 from gluon_tricks.core import environment
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.paper import contest, estimate, how_many, speeds
 from gluon_tricks.paper.cells import Runs
-from gluon_tricks.paper.contest import Contestant, Played, play_together
+from gluon_tricks.paper.contest import Contestant, Played, measure, play_together
 from gluon_tricks.paper.scales import get_scale
 from gluon_tricks.paper.speeds import Speed, Speeds, kept, kind_of, measured
 from gluon_tricks.recipes.recipe import Recipe
@@ -31,6 +33,9 @@ def player(rounds, rest):
             time.sleep(60)
         return 10.0 * k
     return play
+def refusing():
+    from gluon_tricks.core.errors import Refused
+    raise Refused("nothing can be computed")
 def slow_start():
     time.sleep(60)
 """
@@ -74,6 +79,16 @@ def test_what_was_played_at_the_deadline_counts(player, tmp_path):
 def test_one_that_dies_says_of_what(player):
     with pytest.raises(RuntimeError, match="the contestant 1 died: .*out of breath"):
         play_together([player("0", 1000), player("1", 1, "dies")], 60, rounds=5, least=60)
+
+
+def test_one_that_refuses_ends_the_rounds_unless_it_is_optional(player, monkeypatch, capfd):
+    monkeypatch.setattr(contest, "_REST", 0.0)
+    refusing = Contestant("1", "players:refusing", {}, player("0", 1).environment)
+    with pytest.raises(Refused, match="nothing can be computed"):
+        measure([player("0", 1000), refusing], 1)
+    optional = dataclasses.replace(refusing, optional=True)
+    assert measure([player("0", 1000), optional, player("2", 1000)], 2) == {"0": [20.0, 30.0], "2": [20.0, 30.0]}
+    assert capfd.readouterr().err == "1 is left out: nothing can be computed\n"
 
 
 def playing(monkeypatch, *played):
@@ -261,6 +276,22 @@ def test_a_plan_says_of_what_it_knows_no_time(cells):
     assert lines[-1].endswith("), without 2 cells whose time is not known")
     none = estimate.plan(cells, 1, Known())[-1]
     assert none.startswith("4 cells, whose time could not be measured on this machine now (")
+
+
+def test_a_record_whose_network_is_gone_counts_whole(cells):
+    """28 epochs in all, the teacher's 6 among them: as those of a row that has a record and no checkpoint of it."""
+    for cell, epochs in ((cells[1], 6), (cells[3], 4)):
+        cell.folder.mkdir(parents=True)
+        (cell.folder / "recipe.json").write_text(json.dumps({**cell.recipe.to_json(), "classes": 10}))
+        (cell.folder / "metrics.csv").write_text("epoch,val_top1\n" + "1,0.5\n" * epochs)
+    speeds = Known(resnet18_v1d_1=100.0, resnet34_v1d_1=50.0)
+    assert cells[1].is_done() and estimate.amount(cells) == "4 cells, 28 epochs in all"
+    assert estimate.plan(cells, 1, speeds)[1].endswith(": 6 epochs of 1000 images, about 2.0 minutes")
+    (line,) = estimate.replaced(cells)
+    assert line.startswith("table6/resnet152_v1d/smooth, seed 0, is done, but its network, ")
+    (cells[3].folder / "checkpoints").mkdir()
+    (cells[3].folder / "checkpoints" / "step-000000004.safetensors").touch()
+    assert estimate.work(cells) == [6000, 6000, 6000, 6000]
 
 
 # ---- And the number of cells at a time.

@@ -53,7 +53,21 @@ def test_a_network_without_norms_has_no_running_statistics():
 
 @pytest.mark.parametrize("images, said", [(None, False), (1, True), (15, True), (16, False), (256, False)])
 def test_16_images_are_enough(images, said):
-    assert bool(doubt_of_norms(images)) == said
+    assert bool(doubt_of_norms(Recipe(), images, 1)) == said
+
+
+@pytest.mark.parametrize(
+    "fields, devices, helps",
+    [
+        ({}, 1, "a larger batch"),
+        ({}, 2, "a larger batch, fewer devices or SyncBatchNorm"),
+        ({"net": {"norm_layer": "SyncBatchNorm"}}, 2, "a larger batch"),
+        ({"bn_batch": 8}, 2, "a larger bn_batch"),
+    ],
+)
+def test_what_would_give_it_more_images(fields, devices, helps):
+    said = doubt_of_norms(Recipe(batch_size=16, **fields), 8, devices)
+    assert f" or more: use {helps}, or, where the network is trained already, its running statistics" in said
 
 
 def shifted(batch):
