@@ -291,6 +291,14 @@ def part_of_run(arrays: Mapping[str, np.ndarray], header: dict[str, Any]) -> str
     return "average" if kept and any(name.startswith("average/") for name in arrays) else "parameter"
 
 
+def part_named(path: pathlib.Path, arrays: Mapping[str, np.ndarray], header: dict[str, Any], part: str) -> str:
+    """Which of its networks FILE#PART names; that of the run by "". Raises: Refused: it holds none of that name."""
+    there = [kind for kind in ("parameter", "average") if any(name.startswith(f"{kind}/") for name in arrays)]
+    if part and part not in there:
+        raise Refused(f"{path} has no network {quoted(part)}: name {' or '.join(f'{path}#{kind}' for kind in there)}")
+    return part or part_of_run(arrays, header)
+
+
 def _rows(header: dict[str, Any]) -> list[dict[str, float]]:
     rows = header["progress"].get("history", [])
     return rows if isinstance(rows, list) and all(isinstance(row, dict) for row in rows) else []

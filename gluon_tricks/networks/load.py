@@ -15,7 +15,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.given import require_path
 from gluon_tricks.core.reading import expanded
 from gluon_tricks.data.class_names import names_of_run, training_names
-from gluon_tricks.networks.checkpoint import is_checkpoint, list_checkpoints, named, part_of_run, read_checkpoint
+from gluon_tricks.networks.checkpoint import is_checkpoint, list_checkpoints, named, part_named, read_checkpoint
 from gluon_tricks.networks.normalisation import alike, by_pixels, read_mean_image, require_alike
 from gluon_tricks.networks.of_recipe import network_keywords, parameters_by_name, restored_classifier
 from gluon_tricks.networks.source import is_at_hub, is_there, name_and_tag
@@ -136,9 +136,10 @@ def starting_point(source: str, model: str) -> str:
     _require_classifiers(recipe, source, ", and a classifier starts from a classifier")
     if recipe is not None and recipe.model != model:
         raise Refused(f"{source} is a {recipe.model}, and the network is to be a {model}: use --model {recipe.model}")
-    whole = is_checkpoint(path) and not formats.split(path)[1]
-    part = f"#{part_of_run(*read_checkpoint(path))}" if whole else ""
-    return f"{path.absolute()}{part}"
+    if not is_checkpoint(path):
+        return str(path.absolute())
+    file, part = formats.split(path)
+    return f"{file.absolute()}#{part_named(file, *read_checkpoint(file), part)}"
 
 
 def require_classifier(trained: Trained, source: str | os.PathLike) -> Classifier:
@@ -176,9 +177,10 @@ def _open_file(
     recipe, graph = _recipe_beside(path), path.name.endswith("-symbol.json")
     _refuse_exported(path)
     if not graph and is_checkpoint(path):
-        arrays, header = read_checkpoint(formats.split(path)[0])
+        file, part = formats.split(path)
+        arrays, header = read_checkpoint(file)
         recipe = recipe_from_json(header["recipe"]).resolved()
-        arrays = named(arrays, part_of_run(arrays, header), "float32")
+        arrays = named(arrays, part_named(file, arrays, header, part), "float32")
     restore = restorer(recipe) if recipe else None
     if graph:
         net = import_symbol(path, contexts)

@@ -23,9 +23,10 @@ class Ema(Trick):
             were trained ("raw"), or the "better" of the two by the newest validation.
 
     Source: Polyak & Juditsky, Acceleration of stochastic approximation by averaging (1992); Szegedy et al., Rethinking
-        the Inception architecture (2016), section 8. The warm-up is TensorFlow's, which timm has too.
-    Differs: from torchvision, which begins anew in every step of the rate's warm-up; timm and torchvision average the
-        running statistics too, other than stochastic weight averaging, which computes them anew.
+        the Inception architecture (2016), section 8. The warm-up is TensorFlow's.
+    Differs: timm's warm-up has d = 1 - (1 + k)^(-2/3), which is larger until k is about 700, and smaller from then on;
+        torchvision begins anew in every step of the rate's warm-up. Both average the running statistics too, other than
+        stochastic weight averaging, which computes them anew.
     Avoid where: the run has few updates: of 0.9999 an average is over about 10,000 of them.
     """
 

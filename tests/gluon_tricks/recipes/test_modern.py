@@ -30,6 +30,14 @@ def test_columns_show_their_own_rows():
     assert len(TABLE.shown("resnet50_v1d")) == 10
 
 
+def test_whole_recipes_are_compared_with_what_they_start_from():
+    """Timm's A3 has nothing of torchvision's recipe, which stands above it."""
+    assert {key: TABLE.row(key).base for key in ("torchvision", "a3", "a2")} == {
+        "torchvision": "baseline", "a3": "baseline", "a2": "a3",
+    }  # fmt: skip
+    assert TABLE.recipe("resnet50_v1b", "baseline").set(name="") == TABLE.columns["resnet50_v1b"].set(name="")
+
+
 def test_whole_recipes_by_their_published_numbers():
     torchvision, a3, a2 = (TABLE.recipe("resnet50_v1b", row) for row in ("torchvision", "a3", "a2"))
     assert torchvision.base_lr() == pytest.approx(0.5, rel=2e-3) and torchvision.wd == 2e-5

@@ -63,8 +63,10 @@ def test_a_run(task, tmp_path, capsys):
     final = formats.read(tmp_path / "whole" / "final.params")
     assert any(not np.array_equal(average[name], trained[name]) for name in average)
     assert final.keys() == average.keys() and all(np.array_equal(final[name], average[name]) for name in final)
-    loaded = parameters_by_name(load_network(tmp_path / "whole"))
-    assert all(np.array_equal(parameter.data().asnumpy(), average[name]) for name, parameter in loaded.items())
+    checkpoint = list_checkpoints(tmp_path / "whole" / "checkpoints")[-1]
+    for source, meant in ((tmp_path / "whole", average), (f"{checkpoint}#parameter", trained)):
+        loaded = parameters_by_name(load_network(source))
+        assert all(np.array_equal(parameter.data().asnumpy(), meant[name]) for name, parameter in loaded.items())
     with open(tmp_path / "whole" / "metrics.csv") as file:
         for row in csv.DictReader(file):
             assert row[COLUMN[task]] == row[f"{COLUMN[task]}_average"] and row[f"{COLUMN[task]}_raw"]

@@ -140,9 +140,17 @@ def test_both_are_evaluated_and_the_average_is_written(recipe, tmp_path):
     assert last[0] == last[1] == scores.top1
     told = f"(the average's; top-1 of the average {last[1]:.2%}, of the trained weights {last[2]:.2%})"
     assert told in (run / "log.txt").read_text() or last[1] == 0
-    for source in (run, list_checkpoints(run / "checkpoints")[-1]):  # both mean the average
-        assert same(values(load_network(source)), average)
-    assert starting_point(str(list_checkpoints(run / "checkpoints")[-1]), recipe.model).endswith("#average")
+    newest = list_checkpoints(run / "checkpoints")[-1]
+    both = {"": average, "#average": average, "#parameter": trained}
+    for source, meant in [(run, average), *((f"{newest}{part}", array) for part, array in both.items())]:
+        assert same(values(load_network(source)), meant)
+    for wrong in ("optimizer", "bogus"):
+        with pytest.raises(Refused, match=f"has no network '{wrong}': name .*#parameter or .*#average"):
+            load_network(f"{newest}#{wrong}")
+        with pytest.raises(Refused, match=f"has no network '{wrong}'"):
+            starting_point(f"{newest}#{wrong}", recipe.model)
+    for part, ends in (("", "#average"), ("#parameter", "#parameter")):
+        assert starting_point(f"{newest}{part}", recipe.model).endswith(f"{newest.name}{ends}")
     assert (run / "curves.png").exists() and (run / "report.html").exists()
 
 
