@@ -196,6 +196,7 @@ def scores_of(row):
         ("table 6, ResNet-50-D", "table6", "resnet50_v1d", "imagenette"),
         ("table 6, MobileNet", "table6", "mobilenet1.0", "imagenette"),
         ("table 6, ResNet-50-D, at `long`", "table6", "resnet50_v1d", "long"),
+        ("table 6, MobileNet, at `long`", "table6", "mobilenet1.0", "long"),
     ],
 )
 def test_the_papers_tables_are_those_of_the_records(title, table, column, scale):
@@ -407,14 +408,42 @@ def test_the_readmes_differences_are_those_of_the_records(before, after, also):
     assert said in prose("README.md")
 
 
+def long_row(column, row):
+    """The recorded row of table 6 at the scale long, and our difference in it."""
+    found = compared("table6", column, "long")[row]
+    return found, float(found["Our difference"][:-2]), found["Our difference"][-1]
+
+
 def test_the_words_on_the_scale_long_are_those_of_the_records():
-    cosine, smooth = (
-        compared("table6", "resnet50_v1d", "long")[row] for row in ("+ cosine decay", "+ label smoothing")
-    )
     text = prose("docs/paper.md")
-    assert f"{float(cosine['Our difference'][:-2]):.1f} points are left of them, by two seeds" in text
-    assert f"it gains {float(smooth['Our difference'][:-2]):.1f} by two seeds" in text
-    assert all(row["Our difference"][-1] == "~" and "(2)" in row["Ours, top-1"] for row in (cosine, smooth))
+    _, of_resnet, marked = long_row("resnet50_v1d", "+ cosine decay")
+    _, of_mobilenet, also = long_row("mobilenet1.0", "+ cosine decay")
+    assert (
+        f"{of_resnet:.1f} points are left of them, and of the MobileNet's ten {of_mobilenet:.1f}; both exceed" in text
+    )
+    assert marked == also == "*"
+    row, lost, marked = long_row("mobilenet1.0", "+ label smoothing")
+    papers = row["Paper's difference"]
+    assert f"it costs the MobileNet {-lost:.1f} points, beyond their noise, where the paper has {papers}." in text
+    assert marked == "*" and lost < 0
+    row, gained, marked = long_row("resnet50_v1d", "+ label smoothing")
+    papers, (low, high) = row["Paper's difference"], map(float, row["95 % interval"].split(" to "))
+    assert f"gains {gained:.1f}, which may be noise: the paper's {papers} is within its interval" in text
+    assert marked == "~" and low < float(papers) < high
+
+
+def test_the_errors_at_the_scale_long_are_those_of_the_records():
+    text = prose("docs/paper.md")
+    said = {
+        "mobilenet1.0": "errs on {} of its training images, as augmented, and on {} of the",
+        "resnet50_v1d": "errs on {} and {} of",
+    }
+    for column, words in said.items():
+        runs = [f"table6-{column}-cosine/seed{seed}" for seed in range(3)]
+        ends = [records("tables", "long", run, "metrics.csv")[-1] for run in runs]
+        train = np.mean([float(row["train_error"]) for row in ends])
+        val = 1 - np.mean([float(row["val_top1"]) for row in ends])
+        assert words.format(f"{100 * train:.1f} %", f"{100 * val:.1f} %") in text
 
 
 def test_what_is_said_of_reduced_decoding_is_as_the_records_have_it():
