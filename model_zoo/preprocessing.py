@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gluon_tricks.core.bounds import LARGEST_INPUT
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import quoted, shortened
 from model_zoo.mean_image import MeanImage
@@ -16,7 +17,6 @@ from model_zoo.mean_image import MeanImage
 IMAGENET = {"mean": (123.68, 116.779, 103.939), "std": (58.393, 57.12, 57.375), "crop_ratio": 0.875}
 CAFFE = {"mean": IMAGENET["mean"], "std": (1.0, 1.0, 1.0)}  # the mean subtracted, and no more
 RAW = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}  # pixels as they are
-LARGEST_INPUT = 4096  # px of a side of the input; the largest that is published has 1280
 LARGEST_RESIZED = 8192  # px of the shorter edge of what the crop is taken from: 200 MB, of a long photo 1.6 GB
 PROBABILITIES = ("softmax", "sigmoid")
 CIFAR10 = {"mean": (125.307, 122.961, 113.8575), "std": (51.5865, 50.847, 51.255), "crop_ratio": 1.0}

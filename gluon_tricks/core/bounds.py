@@ -13,6 +13,7 @@ LONGEST_TEXT = 4096  # letters of one value: as long as a path may be
 _DEEPEST = 4  # lists and objects within each other
 _MOST_VALUES = 10_000  # in one list or object; the largest data sets have about as many classes
 _SMALLEST = 1e-30  # but for 0: MXNet's operators take no number beneath those of float32, even divided by the classes
+LARGEST_INPUT = 4096  # px of a side of the input; the largest that is published has 1280
 LARGEST = 1 << 53  # of a number without bounds of its own: what a float holds exactly
 
 

@@ -33,8 +33,8 @@ def as_python(of: object, field: dataclasses.Field) -> Any:
     if "Path" in _type(field):
         return getattr(of, field.name)
     value = getattr(of, field.name)
-    several = isinstance(value, (list, np.ndarray)) and _type(field).startswith("tuple[")
-    plain = _plain(tuple(value) if several and np.ndim(value) else value)
+    several = isinstance(value, list) or isinstance(value, np.ndarray) and value.ndim > 0
+    plain = _plain(tuple(value) if several and _type(field).startswith("tuple[") else value)
     if plain is not value:
         object.__setattr__(of, field.name, plain)
     return plain

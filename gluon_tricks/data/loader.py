@@ -14,6 +14,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from gluon_tricks.core.bounds import LARGEST_INPUT
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.given import require_kind, require_number, require_whole
 from gluon_tricks.core.keyed_random import generator
@@ -23,7 +24,6 @@ from gluon_tricks.data.crop import REDUCTIONS, AreaCrop, Crop, centre_crop
 from gluon_tricks.data.decoding import DECODING, bytes_of_decoding
 from gluon_tricks.data.headers import ImageHeader, image_header
 from gluon_tricks.data.records import MOST_CLASSES, BadRecord, Records, decode_image
-from model_zoo.preprocessing import LARGEST_INPUT
 
 
 class Batch(NamedTuple):

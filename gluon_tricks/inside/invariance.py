@@ -108,7 +108,7 @@ def _amounts(kind: str, amounts: Sequence[float] | None) -> tuple[float, ...]:
         raise Refused(f"{described(kind)} is no way to change an image: choose one of {', '.join(AMOUNTS)}")
     if amounts is None:
         return AMOUNTS[kind]
-    if not isinstance(amounts, (list, tuple, np.ndarray)) or not len(amounts):
+    if not isinstance(amounts, (list, tuple, range, np.ndarray)) or not len(amounts):
         raise Refused(f"amounts takes numbers, at least one, but got {described(amounts)}")
     return tuple(require_number("amounts", amount, *_WITHIN[kind]) for amount in amounts)
 

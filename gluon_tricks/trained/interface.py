@@ -81,7 +81,7 @@ def evaluate(
     (first, trained, contexts), *others = _opened_all(network, model, classes, ctx)
     named = "" if data is None else require_path("data", data)
     folder = str(expanded(named).absolute()) if named else None
-    require_kind("scales", scales, (list, tuple), "a list of px")
+    require_kind("scales", scales, (list, tuple, range), "a list of px")
     task = task_of_network(trained)
     given = dict(rec_val=records, input_size=input_size, crop_ratio=crop_ratio, data=folder, multi_scale=multi_scale)
     given |= dict(crops=str(crops), scales=tuple(scales), dense=dense, members=_named(others), test_crops=test_crops)
@@ -130,7 +130,7 @@ def predict(
         dtype = dtype_of(of_source.net)
         if _is_open(network) and dtype != "float32":
             raise Refused(f"{source} has {dtype} parameters: save it and name the file, which is read as float32")
-    require_kind("scales", scales, (list, tuple), "a list of px")
+    require_kind("scales", scales, (list, tuple, range), "a list of px")
     predictor = open_predictor(
         name, class_file=class_file, context=contexts[0], threshold=threshold, multi_scale=multi_scale, trained=trained,
         crops=str(crops), scales=scales, dense=dense, members=_named(others),

@@ -147,7 +147,8 @@ class Classification:
         net = outlined_network(recipe)
         require_there(recipe.pretrained, recipe.model)
         teachers = (trick.teacher for trick in recipe.tricks if isinstance(trick, Distillation))
-        for source in (recipe.shallow, *teachers):
+        here = recipe.shallow if distributed.rank() == 0 else ""  # which reads it for all
+        for source in (here, *teachers):
             require_there(source)
         return net
 
