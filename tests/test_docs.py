@@ -414,7 +414,7 @@ def long_row(column, row):
     return found, float(found["Our difference"][:-2]), found["Our difference"][-1]
 
 
-def test_the_words_on_the_scale_long_are_those_of_the_records():
+def test_the_words_on_the_scale_long_are_those_of_the_records(tmp_path):
     text = prose("docs/paper.md")
     _, of_resnet, marked = long_row("resnet50_v1d", "+ cosine decay")
     _, of_mobilenet, also = long_row("mobilenet1.0", "+ cosine decay")
@@ -430,6 +430,20 @@ def test_the_words_on_the_scale_long_are_those_of_the_records():
     papers, (low, high) = row["Paper's difference"], map(float, row["95 % interval"].split(" to "))
     assert f"gains {gained:.1f}, which may be noise: the paper's {papers} is within its interval" in text
     assert marked == "~" and low < float(papers) < high
+    seeds = next(
+        line for line in power.plan("table6", Runs(tmp_path, SCALES["long"]), 5) if "resnet50_v1d/smooth" in line
+    )
+    assert f"would take {re.search(r'takes (.*?) seeds', seeds)[1]} seeds" in text
+    _, gained, marked = long_row("mobilenet1.0", "+ mixup w/o distill")
+    assert f"**Mixup of the MobileNet** gains {gained:.1f} points at `long`, in 50 epochs" in text and marked == "~"
+    first, cosine = (
+        [
+            float(records("tables", "long", f"table6-mobilenet1.0-{row}/seed{seed}", "metrics.csv")[-1]["val_top1"])
+            for seed in range(3)
+        ]
+        for row in ("efficient", "cosine")
+    )
+    assert f"differences there are equal to {100 * np.ptp(np.subtract(cosine, first)):.2f} points is chance" in text
 
 
 def test_the_errors_at_the_scale_long_are_those_of_the_records():
