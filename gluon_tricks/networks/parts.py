@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-import fnmatch
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import mxnet as mx
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.named_parts import matching, named_parts
 from gluon_tricks.core.wording import plural, quoted
 from gluon_tricks.networks.of_recipe import parameters_by_name
 
@@ -26,7 +25,7 @@ def freeze(net: mx.gluon.HybridBlock, patterns: Sequence[str]) -> str:
 
     Args:
         net: before its first batch.
-        patterns: see `matching`.
+        patterns: see core.named_parts.matching.
 
     Returns: a line on what is frozen; "" without patterns.
 
@@ -62,7 +61,7 @@ def _freezes(net: mx.gluon.HybridBlock, pattern: str) -> bool:
     named = matching([pattern])
     norms = [(path, block) for path, block in _blocks(net) if isinstance(block, mx.gluon.nn.BatchNorm)]
     moving = [(path, norm) for path, norm in norms if not norm._kwargs["use_global_stats"]]
-    learns = any(parameter.grad_req != "null" for parameter in _found(net, pattern, "freeze").values())
+    learns = any(parameter.grad_req != "null" for parameter in named_parts(net, pattern, "freeze").values())
     return learns or any(_is_frozen(net, path, norm, named) for path, norm in moving)
 
 
@@ -70,8 +69,8 @@ def multiply_rates(net: mx.gluon.HybridBlock, factors: Mapping[str, float]) -> l
     """Multiplies the learning rates (lr_mult) of parts of a network; returns a line for each pattern.
 
     Args:
-        factors: pattern (see `matching`) -> factor. Where several patterns name a parameter, all their factors count,
-            as does the one that the task itself gives to it (head_lr).
+        factors: pattern (see core.named_parts.matching) -> factor. Where several patterns name a parameter, all their
+            factors count, as does the one that the task itself gives to it (head_lr).
 
     Raises:
         Refused: a pattern names nothing that learns, or there are more than 1000.
@@ -79,7 +78,7 @@ def multiply_rates(net: mx.gluon.HybridBlock, factors: Mapping[str, float]) -> l
     _require_few("lr_mult", factors)
     lines, learning = [], _learning(net)
     for pattern, factor in factors.items():
-        found = {id(p): p for p in _found(net, pattern, "lr_mult").values() if p.grad_req != "null"}
+        found = {id(p): p for p in named_parts(net, pattern, "lr_mult").values() if p.grad_req != "null"}
         if not found:
             raise Refused(f"lr_mult {quoted(pattern)} names nothing of {net.name} that learns: leave it out")
         for parameter in found.values():
@@ -92,33 +91,6 @@ def multiply_rates(net: mx.gluon.HybridBlock, factors: Mapping[str, float]) -> l
 def _require_few(field: str, patterns: Collection[str]) -> None:
     if len(patterns) > MOST_PATTERNS:
         raise Refused(f"{field} has {len(patterns)} patterns, and {MOST_PATTERNS} are the most: * names several parts")
-
-
-def matching(patterns: Sequence[str]) -> Callable[[mx.gluon.Block, str], bool]:
-    """(network, name of a parameter or block) -> whether a pattern names it, or what it is in.
-
-    A pattern is a name or the beginning of one up to a dot (stage1, stage1.0), or has *, ? and [...] as file names do.
-    In every network `output` is what gives its results and follows from the classes, and `features` is all the rest.
-    """
-
-    def named(net: mx.gluon.Block, name: str) -> bool:
-        part = "output" if name.split(".")[0] in getattr(net, "output_parts", ("output",)) else "features"
-        called = name, f"{part}.{name}"
-        return any(fnmatch.fnmatchcase(c, pattern + end) for pattern in patterns for end in ("", ".*") for c in called)
-
-    return named
-
-
-def _found(net: mx.gluon.HybridBlock, pattern: str, field: str) -> dict[str, mx.gluon.Parameter]:
-    parameters, named = parameters_by_name(net), matching([pattern])
-    found = {name: parameter for name, parameter in parameters.items() if named(net, name)}
-    if not found:
-        parts = list(dict.fromkeys(name.split(".")[0] for name in parameters))
-        parts += [part for part in ("features", "output") if part not in parts]
-        near = difflib.get_close_matches(pattern, parts, n=1)
-        meant = f" (did you mean {near[0]}?)" if near else ""
-        raise Refused(f"{field} {quoted(pattern)} names nothing of {net.name}{meant}: its parts are {', '.join(parts)}")
-    return found
 
 
 def _learning(net: mx.gluon.HybridBlock) -> dict[int, mx.gluon.Parameter]:

@@ -95,6 +95,7 @@ class Job:
         average: of the weights over the updates, if the recipe has one.
         ascent: takes gradients at other weights, if the recipe asks for it.
         watch: is shown every step's loss, and tells when they diverge.
+        start_seconds: that the network took to get its numbers.
         lr_factor: on every learning rate, in (0, 1]; rollbacks lower it.
         start: the parameters by name before the first step, where finding them in images again would take minutes.
     """
@@ -116,6 +117,7 @@ class Job:
     average: Average
     ascent: Ascent
     watch: Watch
+    start_seconds: float = 0.0
     lr_factor: float = 1.0
     start: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import time
 from collections.abc import Sequence
 
 import mxnet as mx
@@ -67,7 +68,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     if not goes_on:  # as runs of earlier versions may
         require_partners(recipe, len(contexts) * distributed.ranks())
     with early_warnings() as more:
-        loss, net = task.loss(), _network(task, run_dir, options, goes_on)
+        loss, (net, start_seconds) = task.loss(), _network(task, run_dir, options, goes_on)
     require_one_teacher(task)
     recipe = task.recipe
     said += [*_parts(net, recipe), recipe.sizes_in_words()]
@@ -85,7 +86,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
             recipe, options, contexts, journal, task, net, trainer, gradients, Rounds(recipe, net, devices), loss,
             lr_at, plan,
             LossScale(precision == "float16"), checkpoint.Progress(step=plan.first_step),
-            average, Ascent(recipe, net, trainer, gradients), Watch(recipe),
+            average, Ascent(recipe, net, trainer, gradients), Watch(recipe), start_seconds=start_seconds,
         )  # fmt: skip
         resumed_from, epochs = _resume(job)
         if goes_on and not resumed_from:
@@ -104,8 +105,11 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     return job
 
 
-def _network(task: Task, run_dir: pathlib.Path, options: Options, restored: bool) -> mx.gluon.HybridBlock:
-    """The task's network, once there is room for it; one that starts is looked at before it gets its numbers."""
+def _network(task: Task, run_dir: pathlib.Path, options: Options, restored: bool) -> tuple[mx.gluon.HybridBlock, float]:
+    """The task's network, once there is room for it, and in how many seconds it got its numbers.
+
+    One that starts is looked at before.
+    """
 
     def require_room() -> None:
         require_no_run(run_dir, options.resume)
@@ -113,7 +117,8 @@ def _network(task: Task, run_dir: pathlib.Path, options: Options, restored: bool
 
     net = task.network(restored=True) if restored else require_network(task.recipe)
     refused_by_rank_0(require_room)
-    return net if restored else task.network()
+    begun = time.perf_counter()
+    return net if restored else task.network(), time.perf_counter() - begun
 
 
 def _open_run(run_dir: pathlib.Path, options: Options, task: Task, columns: Sequence[str]) -> Journal:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
 
 from gluon_tricks.core.bounds import within
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import quoted
+from gluon_tricks.core.named_parts import named_parts
 from gluon_tricks.tricks.base import Trick, require
 
 
@@ -20,7 +19,7 @@ class DecoupledDecay(Trick):
     Args:
         beta2: of the mean square, in [0, 1).
         eps: more than 0.
-        no_decay: what else does not decay: names of parameters or parts, with * and ? as file names have them.
+        no_decay: what else does not decay: parameters or parts, named as for freeze.
 
     Source: Loshchilov & Hutter, Decoupled weight decay regularization (ICLR 2019), algorithm 2, lr being the schedule's
         rate as in PyTorch.
@@ -42,18 +41,6 @@ class DecoupledDecay(Trick):
         return "adamw", {**numbers, "beta2": self.beta2, "epsilon": self.eps}
 
     def after_initialize(self, net) -> None:
-        parameters = net._collect_params_with_prefix()
         for pattern in self.no_decay:
-            meant = [name for name in parameters if _names(pattern, name)]
-            if not meant:
-                raise Refused(
-                    f"decoupled_decay.no_decay: {quoted(pattern)} names no parameter; there are {', '.join(parameters)}"
-                    if len(parameters) <= 5 else
-                    f"decoupled_decay.no_decay: {quoted(pattern)} names no parameter, such as {next(iter(parameters))}"
-                )  # fmt: skip
-            for name in meant:
-                parameters[name].wd_mult = 0.0
-
-
-def _names(pattern: str, name: str) -> bool:
-    return fnmatch.fnmatchcase(name, pattern) or name.startswith(f"{pattern}.")
+            for parameter in named_parts(net, pattern, "decoupled_decay.no_decay").values():
+                parameter.wd_mult = 0.0

@@ -10,7 +10,8 @@ from benchmarks.main import main
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.registry import get_recipe
-from gluon_tricks.tricks import Ema, Resizing, Sam
+from gluon_tricks.report.told import read_events, read_metrics
+from gluon_tricks.tricks import DataDependentInit, Ema, Resizing, Sam
 
 
 def rows(*tops):
@@ -70,8 +71,9 @@ def test_all_three_train_and_what_is_done_is_not_done_again(tiny_records, tmp_pa
     recipe = Recipe(
         name="tiny", model="resnet18_v1b", data="records", input_size=32, min_area=0.5, epochs=2, batch_size=8, lr=0.01
     )
+    other, recipe = recipe.set(name="other", epochs=1), recipe.add(DataDependentInit(filters="kmeans", images=8))
     (tmp_path / "tiny.json").write_text(json.dumps(recipe.to_json()))
-    (tmp_path / "other.json").write_text(json.dumps(recipe.set(name="other", epochs=1).to_json()))
+    (tmp_path / "other.json").write_text(json.dumps(other.to_json()))
     words = ["time_to_accuracy", "--photos", str(tiny_records), "--seeds", "1", "--top1", "0.01"]
     words += ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out.json")]
     words += ["--recipe", str(tmp_path / "tiny.json"), "--against", str(tmp_path / "other.json")]
@@ -80,12 +82,17 @@ def test_all_three_train_and_what_is_done_is_not_done_again(tiny_records, tmp_pa
     assert [len(of_seed) for runs in told.values() for of_seed in runs] == [2, 1, 1]
     assert all(row["seconds"] > 0 and 0 <= row["top1"] <= 1 for runs in told.values() for row in runs[0])
     found = json.loads((tmp_path / "out.json").read_text())["seconds"]
+    (begun,) = (event for event in read_events(tmp_path / "runs" / "tiny-0") if event["event"] == "start")
+    assert 0 < begun["initialised_from"]["seconds"] < found["tiny"][0]
+    rate = read_metrics(tmp_path / "runs" / "tiny-0")[0]["images_per_second"]
+    first = begun["initialised_from"]["seconds"] + begun["steps_per_epoch"] * recipe.batch_size / rate
+    assert told["tiny"][0][0]["seconds"] == pytest.approx(first)
     capfd.readouterr()
     assert main(words) == 0
     assert json.loads((tmp_path / "out.json").read_text())["seconds"] == found
     assert "epoch 1" not in capfd.readouterr().out
 
-    for file, changed in (("tiny", recipe.set(lr=0.02)), ("other", recipe.set(name="other", epochs=1, lr=0.02))):
+    for file, changed in (("tiny", recipe.set(lr=0.02)), ("other", other.set(lr=0.02))):
         before = (tmp_path / f"{file}.json").read_text()
         (tmp_path / f"{file}.json").write_text(json.dumps(changed.to_json()))
         assert main(words) == 2

@@ -25,7 +25,7 @@ NOT_THERE = "there is no run or file {}nothere, and no published network of this
         (
             train,
             '--optimizer adamw --lr 0.01 --set decoupled_decay.no_decay=["foo"]',
-            "no_decay: 'foo' names no parameter",
+            "no_decay 'foo' names nothing of",
         ),
         (train, "--model inceptionv3", "inceptionv3 takes images of at least 299x299 pixels, but got 32x32"),
         (train, "--model vgg11 --resizing 16", "images of 16 px, where the network is for 32 px: vgg11 takes images"),

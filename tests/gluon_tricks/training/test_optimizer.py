@@ -13,7 +13,7 @@ from gluon_tricks.training.loop import train_and_evaluate, train_epoch
 from gluon_tricks.training.optimizer import make_trainer
 from gluon_tricks.training.prepare import prepare
 from gluon_tricks.tricks import DecoupledDecay, NoBiasDecay, TrustRatio
-from model_zoo import formats
+from model_zoo import formats, get_model
 
 ADAMW = Recipe(optimizer="adam", lr=0.1, wd=0.05, momentum=0.8, tricks=(DecoupledDecay(0.95, 1e-6),))
 LARS = Recipe(optimizer="sgd", lr=2.0, wd=0.01, momentum=0.9, tricks=(TrustRatio(0.02),))
@@ -199,8 +199,19 @@ def test_a_trick_of_another_optimiser_is_refused(recipe, says):
 def test_what_does_not_decay_by_name():
     net, _ = dense(ADAMW.add(DecoupledDecay(no_decay=("b*",))))
     assert (net.weight.wd_mult, net.bias.wd_mult) == (1.0, 0.0)
-    with pytest.raises(Refused, match=r"no_decay: 'gamma' names no parameter; there are weight, bias"):
+    with pytest.raises(Refused, match=r"no_decay 'gamma' names nothing of .*: its parts are weight, bias,"):
         dense(ADAMW.add(DecoupledDecay(no_decay=("gamma",))))
+
+
+@pytest.mark.parametrize("name", ["cifar_resnet20_v1", "vgg11", "googlenet"])
+def test_what_does_not_decay_by_the_parts_of_every_network(name):
+    net = get_model(name, classes=2)
+    DecoupledDecay(no_decay=("output",)).after_initialize(net)
+    parameters = net._collect_params_with_prefix()
+    kept = {name for name, parameter in parameters.items() if parameter.wd_mult == 0}
+    assert kept == {name for name in parameters if name.split(".")[0] in net.output_parts}
+    DecoupledDecay(no_decay=("features",)).after_initialize(net)
+    assert all(parameter.wd_mult == 0 for parameter in parameters.values())
 
 
 @pytest.fixture
