@@ -103,7 +103,7 @@ def require_writable(path: pathlib.Path, what: str) -> None:
 
     Raises:
         Refused: no file can be called so, it is a folder, or in a folder that does not exist.
-        CannotWrite: the disk is full or read-only, or the device refuses.
+        CannotWrite: the disk is full or read-only, the device refuses, or it is a pipe that nobody reads.
     """
     require_name(path, what)
     target = pathlib.Path(os.path.realpath(path))  # of a link the place that it leads to
@@ -113,7 +113,9 @@ def require_writable(path: pathlib.Path, what: str) -> None:
     with writing(path):
         if not _is_device(path):
             _require_room(target.parent)
-        elif not path.is_fifo():  # whoever reads a pipe would take this for its end
+        elif path.is_fifo():
+            _to_named(path, os.O_WRONLY)  # left open, as whoever reads it would take its closing for the end
+        else:
             os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 import os
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -40,7 +41,8 @@ def require_number(name: str, value: object, least: float = -LARGEST, most: floa
 
 def require_numbers(name: str, values: object, count: int, least: float, most: float) -> tuple[float, ...]:
     """So many numbers of [least, most], as Python's. Raises: Refused."""
-    if not isinstance(values, (list, tuple, np.ndarray)) or np.shape(values) != (count,):
+    several = isinstance(values, (list, tuple)) or isinstance(values, np.ndarray) and values.ndim == 1
+    if not several or len(values) != count:
         raise Refused(f"{name} takes {count} numbers, but got {described(values)}")
     return tuple(require_number(name, value, least, most) for value in values)
 
@@ -77,8 +79,18 @@ def require_indices(
     Raises:
         Refused
     """
-    found = np.asarray(values.asnumpy() if hasattr(values, "asnumpy") else values)
+    found = _as_array(values.asnumpy() if hasattr(values, "asnumpy") else values)
     fitting = found.dtype.kind in "iuf" and found.shape == shape and ((least <= found) & (found < below)).all()
     if not fitting or (found != found.astype(np.int64)).any():
         raise Refused(f"{name} takes {takes}, but got {described(values)}")
     return found.astype(np.int64)
+
+
+def _as_array(values: object) -> np.ndarray:
+    """The array of values; of lists of differing lengths, which one numpy warns of and another refuses, an empty one."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return np.asarray(values)
+    except (ValueError, Warning):
+        return np.empty(0, object)

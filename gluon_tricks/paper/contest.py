@@ -27,6 +27,7 @@ import tqdm
 
 from gluon_tricks.core.children import as_child
 from gluon_tricks.core.errors import REFUSED, Refused, refusal_of
+from gluon_tricks.core.wording import one_line
 
 _MARK = "round: "
 _MEMORY = "memory: "  # the most that the process has had so far, in bytes
@@ -45,7 +46,7 @@ class Contestant:
         arguments: JSON values.
         environment: variables of its process.
         core: the logical core that its process stays on; None: any.
-        optional: measure goes on without it if it refuses its arguments, and says so in a line on stderr.
+        optional: measure goes on without it if it refuses its arguments or dies, and says so in a line on stderr.
     """
 
     name: str
@@ -74,7 +75,7 @@ def measure(contestants: Sequence[Contestant], rounds: int) -> dict[str, list[fl
 
     Raises:
         Refused: one that is not optional cannot work with its arguments.
-        RuntimeError: one has died.
+        RuntimeError: one that is not optional has died.
     """
     results: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
     optional = {contestant.name for contestant in contestants if contestant.optional}
@@ -88,10 +89,10 @@ def measure(contestants: Sequence[Contestant], rounds: int) -> dict[str, list[fl
                 time.sleep(_REST)
                 try:
                     value = _round(workers[name], name, scratch)
-                except Refused as refused:
+                except (Refused, RuntimeError) as why:
                     if name not in optional:
                         raise
-                    tqdm.tqdm.write(f"{name} is left out: {refused}", file=sys.stderr)
+                    tqdm.tqdm.write(f"{name} is left out: {one_line(why)}", file=sys.stderr)
                     del results[name]
                     continue
                 if k > 0:
@@ -121,7 +122,7 @@ def play_together(
         try:
             while True:
                 time.sleep(min(_LOOK, max(deadline - time.monotonic(), 0)))
-                gone = [c.name for c, worker in zip(contestants, workers) if worker.poll() is not None]
+                gone = [pair for pair in zip(contestants, workers) if pair[1].poll() is not None]
                 played = [_played(_output(scratch, contestant.name)) for contestant in contestants]
                 counts = [len(one.rounds) for one in played]
                 now = time.monotonic()
@@ -129,7 +130,8 @@ def play_together(
                 if now >= deadline or (min(counts) > rounds and now - since >= least):
                     return played
                 if gone:
-                    raise RuntimeError(_why_it_died(gone[0], scratch))
+                    contestant, worker = gone[0]
+                    raise RuntimeError(_why_it_died(contestant.name, worker, scratch))
         finally:
             _end(workers)
 
@@ -184,11 +186,13 @@ def _round(worker: subprocess.Popen, name: str, scratch: str) -> float:
     for line in worker.stdout:
         if line.startswith(_MARK):
             return float(line[len(_MARK) :])
-    raise refusal_of(_said(name, scratch)) or RuntimeError(_why_it_died(name, scratch))
+    raise refusal_of(_said(name, scratch)) or RuntimeError(_why_it_died(name, worker, scratch))
 
 
-def _why_it_died(name: str, scratch: str) -> str:
-    return f"the contestant {name} died: {_said(name, scratch)[-2000:]}"
+def _why_it_died(name: str, worker: subprocess.Popen, scratch: str) -> str:
+    code = worker.wait()
+    of = f" of {signal.Signals(-code).name}" if code < 0 else ""
+    return f"the contestant {name} died{of}: {_said(name, scratch).strip()[-2000:]}"
 
 
 def _said(name: str, scratch: str) -> str:

@@ -38,9 +38,14 @@ def write_report(run: Run, path: pathlib.Path, images: Any | None, why: str = ""
     write_text(path, page(f"{what_of(run)}: {run.name}", _head(run), sections, matrix.SCRIPT), named)
 
 
+def not_made(name: str) -> str:
+    """How a warning begins that a picture or page of a run is missing."""
+    return f"{name} could not be made"
+
+
 def _warnings(run: Run) -> list[Section]:
     """What the run has warned of; of very much the beginning."""
-    told = run.warnings()
+    told = [line for line in run.warnings() if not_made(NAME) not in line]  # it is made now
     lines = [text(line, 2000) for line in told[:_MOST_WARNINGS]]
     lines += [f"and {len(told) - _MOST_WARNINGS} more, in log.txt"] if len(told) > _MOST_WARNINGS else []
     shown = "".join(f"<li>{line}</li>" for line in lines)

@@ -16,6 +16,7 @@ from gluon_tricks.core.wording import printable
 from gluon_tricks.data.encoding import NoImage
 from gluon_tricks.data.pixels import PHOTO, as_photo
 from gluon_tricks.data.records import Records
+from gluon_tricks.data.selection import Selection
 from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import dtype_of, restore_plain_layout
 from gluon_tricks.tasks.prediction import Prediction
@@ -193,8 +194,10 @@ def _one_or_several(name: str, given: object, kinds: tuple[type, ...], takes: st
 
 
 def _record_files(records: Images | Sequence[Images]) -> list[str | os.PathLike]:
-    """The files that are named, those of Records too."""
+    """The files that are named, those of Records too. Raises: Refused, also of a part of Records."""
     named = _one_or_several("records", records, (str, os.PathLike, Records), "names of .rec files, or Records")
+    if any(isinstance(one, Selection) for one in named):
+        raise Refused("records is a Selection of the images of its files: pack those images into a file of their own")
     return [path for one in named for path in (one.paths if isinstance(one, Records) else [one])]
 
 

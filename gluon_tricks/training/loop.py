@@ -18,7 +18,7 @@ from gluon_tricks.networks.checkpoint import checkpoint_path
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.report.run import read_run
-from gluon_tricks.report.single import NAME, write_report
+from gluon_tricks.report.single import NAME, not_made, write_report
 from gluon_tricks.tasks.findings import Found, save_found
 from gluon_tricks.tasks.pictures import as_png
 from gluon_tricks.tasks.protocol import Scores, Shard, with_final
@@ -260,7 +260,7 @@ def show_run(job: Job, scores: Scores) -> None:
         except Exception as error:
             reason = one_line(f"{type(error).__name__}: {error}", 500)
             again = "; gluon-tricks report RUN makes it again" if name == NAME else ""
-            line = f"the run is complete, but {name} could not be made ({reason}){again}"
+            line = f"the run is complete, but {not_made(name)} ({reason}){again}"
             try:
                 job.journal.warn(line)
             except CannotWrite:

@@ -86,7 +86,7 @@ def build_detector(
         **dict(num_sample=settings.roi_samples, pos_iou_thresh=0.5, pos_ratio=0.25, max_num_gt=MOST_OBJECTS),
     )
     net.settings, net.dense_side, net.smallest_side = settings, side, base.smallest_for_features
-    _initialise(net, next(iter(base.collect_params().values())).list_ctx(), settings.longest)
+    _initialise(net, next(iter(base.collect_params().values())).list_ctx())
     _freeze(net, features, frozen_stages)
     return net
 
@@ -174,8 +174,11 @@ def _side_of(base: Classifier) -> int:
     return x.infer_shape(images=(1, 3, size, size))[1][0][2]
 
 
-def _initialise(net: HybridBlock, contexts: list[mx.Context], side: int) -> None:
-    """Gives every parameter that has none yet its data, without a forward."""
+def _initialise(net: HybridBlock, contexts: list[mx.Context]) -> None:
+    """Gives every parameter that has none yet its data, without a forward.
+
+    The shapes are those of the largest images: small ones have fewer anchors than proposals until they are padded.
+    """
     for constant in net.target_generator.collect_params().values():  # it is made when first asked for
         constant.reset_ctx(contexts)
     parameters = net.collect_params()
@@ -183,7 +186,7 @@ def _initialise(net: HybridBlock, contexts: list[mx.Context], side: int) -> None
         if parameter._data is None and not parameter._deferred_init:
             parameter.initialize(ctx=contexts)
     outputs = mx.sym.Group(list(net(mx.sym.var("images"))))
-    arguments, _, _ = outputs.infer_shape(images=(1, 3, side, side))
+    arguments, _, _ = outputs.infer_shape(images=(1, 3, STRIDE * ANCHOR_GRID, STRIDE * ANCHOR_GRID))
     for name, shape in zip(outputs.list_arguments(), arguments):
         if name in parameters and parameters[name]._deferred_init:
             parameters[name].shape = shape

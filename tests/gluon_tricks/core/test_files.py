@@ -11,7 +11,7 @@ import pytest
 
 from gluon_tricks.core import files
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.files import CannotWrite, opened_to_append, write_atomically
+from gluon_tricks.core.files import CannotWrite, opened_to_append, require_writable, write_atomically, write_text
 
 
 @pytest.fixture
@@ -119,6 +119,19 @@ def test_a_log_that_a_person_named_may_be_a_link_or_a_pipe_that_is_read(tmp_path
         assert os.get_blocking(file.fileno())
         file.write("line")
     assert os.read(reader, 9) == b"line"
+    os.close(reader)
+
+
+def test_a_pipe_that_a_person_named_is_written_to_while_somebody_reads_it(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(CannotWrite, match="pipe cannot be written: it is a pipe that nobody reads"):
+        require_writable(tmp_path / "pipe", "--out")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    require_writable(tmp_path / "pipe", "--out")
+    with pytest.raises(BlockingIOError):  # not the end of it, which would be b""
+        os.read(reader, 9)
+    write_text(tmp_path / "pipe", "page", named=True)
+    assert os.read(reader, 9) == b"page"
     os.close(reader)
 
 

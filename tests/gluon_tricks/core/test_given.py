@@ -42,6 +42,7 @@ def test_what_is_meant_comes_as_pythons_own():
         (lambda: require_numbers("mean", (1, 2), 3, 0, 255), r"mean takes 3 numbers, but got \(1, 2\)"),
         (lambda: require_numbers("mean", 5, 3, 0, 255), "mean takes 3 numbers, but got 5"),
         (lambda: require_numbers("mean", "abc", 3, 0, 255), "mean takes 3 numbers, but got 'abc'"),
+        (lambda: require_numbers("mean", [[1, 2], [3]], 2, 0, 255), r"mean takes a number, but got \[1, 2\]"),
         (lambda: require_path("file", 3), "file takes the name of a file or folder, but got 3"),
         (lambda: require_names("classes", "red"), "classes takes a list of names, but got 'red'"),
         (lambda: require_names("classes", [0, 1]), r"classes takes a list of names, but got \[0, 1\]"),
@@ -52,9 +53,14 @@ def test_what_is_meant_comes_as_pythons_own():
         (lambda: require_indices("labels", [0, -1], (2,), 3, "labels"), r"labels takes labels, but got \[0, -1\]"),
         (lambda: require_indices("labels", [0.5, 1], (2,), 3, "labels"), "labels takes labels"),
         (lambda: require_indices("labels", ["a", "b"], (2,), 3, "labels"), "labels takes labels"),
+        (
+            lambda: require_indices("labels", [[0, 1], [2]], (2,), 3, "labels"),
+            r"labels takes labels, but got \[\[0, 1\]",
+        ),
         (lambda: require_indices("labels", None, (2,), 3, "labels"), "labels takes labels, but got None"),
     ],
 )
+@pytest.mark.filterwarnings("error")  # which numpy gives for lists of differing lengths
 def test_what_is_not_meant_is_refused(call, says):
     with pytest.raises(Refused, match=says):
         call()

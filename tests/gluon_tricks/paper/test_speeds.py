@@ -36,6 +36,9 @@ def player(rounds, rest):
 def refusing():
     from gluon_tricks.core.errors import Refused
     raise Refused("nothing can be computed")
+def crashing():
+    print("out of memory", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), 9)
 def slow_start():
     time.sleep(60)
 """
@@ -81,14 +84,21 @@ def test_one_that_dies_says_of_what(player):
         play_together([player("0", 1000), player("1", 1, "dies")], 60, rounds=5, least=60)
 
 
-def test_one_that_refuses_ends_the_rounds_unless_it_is_optional(player, monkeypatch, capfd):
+@pytest.mark.parametrize(
+    "rest, error, why",
+    [
+        ("refusing", Refused, "nothing can be computed"),
+        ("crashing", RuntimeError, "the contestant 1 died of SIGKILL: out of memory"),
+    ],
+)
+def test_one_that_cannot_play_ends_the_rounds_unless_it_is_optional(rest, error, why, player, monkeypatch, capfd):
     monkeypatch.setattr(contest, "_REST", 0.0)
-    refusing = Contestant("1", "players:refusing", {}, player("0", 1).environment)
-    with pytest.raises(Refused, match="nothing can be computed"):
-        measure([player("0", 1000), refusing], 1)
-    optional = dataclasses.replace(refusing, optional=True)
+    unable = Contestant("1", f"players:{rest}", {}, player("0", 1).environment)
+    with pytest.raises(error, match=why):
+        measure([player("0", 1000), unable], 1)
+    optional = dataclasses.replace(unable, optional=True)
     assert measure([player("0", 1000), optional, player("2", 1000)], 2) == {"0": [20.0, 30.0], "2": [20.0, 30.0]}
-    assert capfd.readouterr().err == "1 is left out: nothing can be computed\n"
+    assert capfd.readouterr().err == f"1 is left out: {why}\n"
 
 
 def playing(monkeypatch, *played):

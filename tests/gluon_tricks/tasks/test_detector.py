@@ -1,5 +1,6 @@
 """Faster-RCNN on the zoo: whose parameters are what, GluonCV's own network beside it, and a scene learnt by heart."""
 
+import dataclasses
 import math
 
 import mxnet as mx
@@ -257,3 +258,17 @@ def test_proposals_that_are_no_numbers_are_none():
         found = block(anchors, score, boxes, image).asnumpy()[0]
         assert np.isfinite(found).all()
         np.testing.assert_allclose(found[:2], [[0.5, 1, 1, 11, 11], [-1, 1, 1, 11, 11]], atol=1e-5)
+
+
+@pytest.mark.parametrize("name, side", [("resnet18_v1b", 8), ("vgg11", 32)])
+def test_the_smallest_images_are_padded_until_they_have_anchors_for_all_proposals(name, side):
+    """40 proposals of 6 anchors a place take 7 places: maps of 3x3, of images of 48 px or, by strides, less."""
+    settings = dataclasses.replace(TINY, short=side, longest=side)
+    net = build_detector(
+        base(name, **({"use_global_stats": True} if name.startswith("resnet") else {})), CLASSES, settings
+    )
+    box = np.array([[[0, 0, side - 2, side - 2, 1]]], np.float32)
+    with autograd.record():
+        losses = detection_losses(net, mx.nd.zeros((1, 3, side, side)), box, generator(0, "anchors"))
+    assert all(math.isfinite(loss.asscalar()) for loss in losses)
+    assert predict(net, mx.nd.zeros((1, 3, side, side)))[2].shape[2] == 4

@@ -6,6 +6,7 @@ import PIL.Image
 import pytest
 
 from gluon_tricks import Records, Refused, evaluate, get_model, load_network, predict
+from gluon_tricks.data.selection import selected
 from gluon_tricks.networks.of_recipe import parameters_by_name
 
 PHOTO = np.zeros((9, 9, 3), np.uint8)
@@ -72,6 +73,12 @@ def test_images_of_pil_and_arrays_of_mxnet_are_photos(net):
 def test_records_that_are_open_are_those_of_their_files(net, tiny_records):
     val = tiny_records / "val.rec"
     assert evaluate(net, Records(val)) == evaluate(net, [Records(val)]) == evaluate(net, val)
+
+
+def test_a_part_of_records_is_not_taken_for_the_whole(net, tiny_records):
+    part = selected(Records(tiny_records / "val.rec"), per_class=1)
+    with pytest.raises(Refused, match="records is a Selection of the images of its files: pack those images"):
+        evaluate(net, [part])
 
 
 def test_what_the_folder_of_a_photo_says_is_compared(net, tmp_path):
