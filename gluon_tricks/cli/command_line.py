@@ -74,7 +74,7 @@ def recipe_from_flags(
         recipe, more = changed_by_flags(recipe, args, devices, begun)
         return recipe, notes + more
     asked, _ = changed_by_flags(recipe, args, devices, begun)  # a mistake in a flag is told before packing
-    recipe, count, more = with_photos(recipe, asked, args, begun)
+    recipe, count, more = with_photos(recipe, asked, args, devices, begun)
     recipe, even_more = changed_by_flags(recipe, args, devices, begun)
     recipe, fitted = with_fitting_batch(recipe, args, count, devices) if begun is None else (recipe, [])
     return recipe, notes + more + even_more + fitted

@@ -10,6 +10,8 @@ import os
 import pathlib
 from collections.abc import Callable, Mapping
 
+import mxnet as mx
+
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite
 from gluon_tricks.core.wording import composed, plural, printable
@@ -20,7 +22,7 @@ from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.registry import is_file
 from gluon_tricks.tasks.classification.beforehand import require_trainable, training_counts
 from gluon_tricks.training.journal import RUNS
-from gluon_tricks.training.requirements import require_network, require_space
+from gluon_tricks.training.requirements import require_devices, require_network, require_space
 
 _IMAGES = 50_000  # that the recipe `photos` trains on in all its epochs, of which it has 10 to 100
 _LEAST_STEPS = 4  # of an epoch, where the recipe decides the batch
@@ -75,13 +77,14 @@ def refuse_split(args: argparse.Namespace) -> None:
 
 
 def with_photos(
-    recipe: Recipe, asked: Recipe, args: argparse.Namespace, begun: Recipe | None
+    recipe: Recipe, asked: Recipe, args: argparse.Namespace, devices: int, begun: Recipe | None
 ) -> tuple[Recipe, int, list[str]]:
     """The recipe on the photos that are named, packed unless --plan is given.
 
     Args:
         recipe: that the flags will change.
         asked: what they make of it, which says how large photos are stored.
+        devices: over all ranks.
         begun: the recipe of the run that goes on, whose records stay while they are there; None: a new run.
 
     Returns: the recipe, how many photos it trains on, and lines to tell.
@@ -101,7 +104,7 @@ def with_photos(
     fraction = before.get("val_split") if args.val_split is None else args.val_split
     at_most = before.get("at_most") or stored_edge(max(asked.input_size, asked.own_size), asked.crop_ratio)
     photos = OwnPhotos(folder or before["folder"], flag if folder else "the photos of the recipe,", fraction, at_most)
-    look = functools.partial(_look_before_packing, photos, asked, args) if begun is None else lambda: None
+    look = functools.partial(_look_before_packing, photos, asked, args, devices) if begun is None else lambda: None
     if args.plan:
         look()
     else:
@@ -144,13 +147,15 @@ def _same(folder: str, other: str) -> bool:
     return os.path.abspath(os.path.expanduser(folder)) == os.path.abspath(other)
 
 
-def _look_before_packing(photos: OwnPhotos, asked: Recipe, args: argparse.Namespace) -> None:
+def _look_before_packing(photos: OwnPhotos, asked: Recipe, args: argparse.Namespace, devices: int) -> None:
     """Refuses what a training that begins would be refused for after minutes of packing."""
     if photos.is_packed:
         return
     counts = training_counts(asked, photos.counts(), str(photos.folder))
     if _says_batch(asked, args):
         _require_a_batch(asked, sum(counts.counts))
+    fitting, _ = with_fitting_batch(asked, args, sum(counts.counts), devices)
+    require_devices(fitting, [mx.cpu(k) for k in range(devices // distributed.ranks())])
     require_trainable(asked, counts, str(photos.folder))
     net = require_network(asked.set(classes=len(counts.names)))
     if distributed.rank() == 0 and not args.plan:

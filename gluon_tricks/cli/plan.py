@@ -14,12 +14,7 @@ from gluon_tricks.core.wording import one_line, plural
 from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.registry import task_of
-from gluon_tricks.training.requirements import (
-    require_network,
-    require_one_device,
-    require_partners,
-    require_splittable,
-)
+from gluon_tricks.training.requirements import require_devices, require_network
 
 _STEPS = 1000  # of an epoch: the rates at its ends do not depend on it, but for the last digits
 _MOST = 12  # rates that are told
@@ -41,9 +36,7 @@ def show(args: argparse.Namespace, recipe_from_flags: Callable) -> int:
     contexts = [mx.cpu(k) for k in range(1 if distributed.ranks() > 1 else args.num_gpus or 1)]
     devices = len(contexts) * distributed.ranks()
     recipe, notes = recipe_from_flags(args, devices, None)
-    require_splittable(recipe, contexts)
-    require_one_device(recipe, contexts)
-    require_partners(recipe, devices)
+    require_devices(recipe, contexts)
     require_network(recipe)
     notes = [*notes, *task_of(recipe).told_of(recipe)]
     if distributed.rank():

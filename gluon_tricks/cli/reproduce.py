@@ -160,7 +160,8 @@ def _plan(
         require_data(todo, runs, table)
     speeds = told_speeds(args.measure)
     jobs = 1 if args.launch else at_a_time(todo, runs, args.jobs, speeds)
-    print(*estimate.plan(todo, jobs, speeds), *estimate.replaced(todo), *said, sep="\n")
+    told = estimate.replaced(todo, runs.begun(table.name))
+    print(*estimate.plan(todo, jobs, speeds), *told, *said, sep="\n")
     return 0
 
 

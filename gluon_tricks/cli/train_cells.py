@@ -55,7 +55,7 @@ def train_cells(
         require_data(todo, runs, table)
         if not launcher:
             _require_splittable(todo)
-        jobs = _announce(todo, runs, launcher, jobs, anew)
+        jobs = _announce(todo, runs, table, launcher, jobs, anew)
     if todo and jobs > 1:
         return side_by_side.train(todo, jobs, run_cells.trainer, Board(todo))
     failed, sources = 0, [cell.source for cell in todo if cell.source]
@@ -115,10 +115,12 @@ def _require_splittable(todo: Sequence[Cell]) -> None:
             raise Refused(f'{cell.name}: {refused} (--launch "horovodrun -np N")') from None
 
 
-def _announce(todo: Sequence[Cell], runs: Runs, launcher: Sequence[str], jobs: int | None, anew: bool) -> int:
+def _announce(
+    todo: Sequence[Cell], runs: Runs, table: Table, launcher: Sequence[str], jobs: int | None, anew: bool
+) -> int:
     """Says, before the first cell, how much is going to be trained and roughly for how long; returns at_a_time."""
     amount = estimate.amount(todo)
-    print("".join(f"{line}\n" for line in estimate.replaced(todo)), end="", flush=True)
+    print("".join(f"{line}\n" for line in estimate.replaced(todo, runs.begun(table.name))), end="", flush=True)
     if launcher or runs.scale.name == "smoke":  # of other machines nothing is known; these take seconds
         print(f"to train: {amount}", flush=True)
         return jobs or 1

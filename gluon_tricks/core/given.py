@@ -87,7 +87,7 @@ def require_indices(
 
 
 def _as_array(values: object) -> np.ndarray:
-    """The array of values; of lists of differing lengths, which one numpy warns of and another refuses, an empty one."""
+    """The array of values; of lists of differing lengths, which numpy warns of or refuses by its version, none."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")

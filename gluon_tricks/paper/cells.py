@@ -118,11 +118,15 @@ class Cell:
 
     def _other_networks(self) -> Iterator[str]:
         """What of the recipe names a trained network that has other numbers now than the run tells, in words."""
-        told = [event.get("networks") for event in self.events() if event.get("event") == "start"][-1:]
-        told = told[0] if told and isinstance(told[0], dict) else {}
+        told = self.told_networks()
         for place, digest in digests_of_networks(self.recipe).items() if told else ():
             if told.get(place, digest) != digest:
                 yield f"{place} has other numbers now"
+
+    def told_networks(self) -> dict[str, str]:
+        """Place -> digest of the trained networks that its newest start named; {}: it does not tell."""
+        told = [event.get("networks") for event in self.events() if event.get("event") == "start"][-1:]
+        return told[0] if told and isinstance(told[0], dict) else {}
 
     def _digest_of_part(self, split: int, whole: str) -> str:
         """That of the training (0) or validation (1) records, or of what the recipe takes of them."""
@@ -280,6 +284,10 @@ class Runs:
         """How many seeds, from 0 on, there are runs of beside these cells'."""
         found = [path.name for cell in cells for path in cell.folder.parent.glob("seed*")]
         return max((int(name[4:]) + 1 for name in found if name[4:].isdigit()), default=0)
+
+    def begun(self, table: str) -> list[Cell]:
+        """All cells of a table, of as many seeds as there are runs of."""
+        return self.cells(table, (), (), max(self.seeds(self.cells(table, (), (), 1)), 1))
 
     def require_data(self, table: str) -> None:
         """See data_needed.require_data."""

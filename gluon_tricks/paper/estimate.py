@@ -92,12 +92,25 @@ def _epochs_done(cell: Cell) -> int:
     return len(cell.metrics()) if list_checkpoints(cell.folder / "checkpoints") else 0
 
 
-def replaced(todo: Sequence[Cell]) -> list[str]:
-    """A line for each cell that is done and is trained anew, as its network is gone and others need it."""
-    return [
+def replaced(todo: Sequence[Cell], shown: Sequence[Cell]) -> list[str]:
+    """A line for each cell that is done and is trained anew, as its network is gone and others need it.
+
+    And one for each that is done and tells that it began from a network that is trained anew.
+
+    Args:
+        shown: the cells of the table that is shown at the end.
+    """
+    anew = [
         f"{cell.name}, seed {cell.recipe.seed}, is done, but its network, {cell.folder / 'final.params'}, is gone: it "
         "is trained anew, and its record is replaced; to keep the record, put the network back or take other --runs"
         for cell in todo
+        if cell.is_done()
+    ]
+    learners = [cell for cell in shown if cell.source in todo and cell not in todo and cell.told_networks()]
+    return anew + [
+        f"{cell.name}, seed {cell.recipe.seed}, is done, and began from {cell.source.name}, which is trained anew: "
+        f"with other numbers there it will be refused; move {cell.folder} away, or put the old network back"
+        for cell in learners
         if cell.is_done()
     ]
 

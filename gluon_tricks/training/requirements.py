@@ -122,6 +122,13 @@ def require_one_teacher(task: Task) -> None:
         )
 
 
+def require_devices(recipe: Settings, contexts: Sequence[mx.Context]) -> None:
+    """Refuses what a new run on these devices would be refused for: its batch, its SyncBatchNorm or its mixing."""
+    require_splittable(recipe, contexts)
+    require_one_device(recipe, contexts)
+    require_partners(recipe, len(contexts) * distributed.ranks())
+
+
 def require_splittable(recipe: Settings, contexts: Sequence[mx.Context]) -> None:
     """Refuses a batch that does not split evenly over the devices."""
     devices = len(contexts) * distributed.ranks()

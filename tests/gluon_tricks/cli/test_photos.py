@@ -260,6 +260,24 @@ def test_what_does_not_go_with_the_photos_is_refused_before_packing(photos, trai
     assert "--classes" not in str(error.value) and not pathlib.Path("cache").exists()
 
 
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        ("--set batch_size=9", "a batch of 9 cannot be split evenly over 2 devices"),
+        (
+            "--set batch_size=12 --set bn_batch=4",
+            "a batch of 12 cannot be split over 2 devices in rounds",
+        ),
+        ("--set batch_size=2 --mixup", "mixup: a device has one image at a time and none to mix it with"),
+        ("--set net.norm_layer=SyncBatchNorm", "SyncBatchNorm is over ranks and this one has 2 devices"),
+    ],
+)
+def test_what_the_devices_cannot_train_is_refused_before_packing(photos, words, says):
+    with pytest.raises(Refused, match=says):
+        meant("--data", photos, *TINY.split(), *words.split(), devices=2)
+    assert not pathlib.Path("cache").exists()
+
+
 def test_photos_that_are_packed_have_no_other_advice(photos, trained, tmp_path):
     """Of a teacher that knows other classes: what is packed by training is not to be packed by hand."""
     (photos / "green").rename(photos / "grey")

@@ -16,7 +16,7 @@ from gluon_tricks.cli import train_cells
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.networks.moved import digests_of_networks
-from gluon_tricks.paper import cells, data_needed, run_cells, tables
+from gluon_tricks.paper import cells, data_needed, estimate, run_cells, tables
 from gluon_tricks.paper.cells import Runs
 from gluon_tricks.paper.comparison import compare
 from gluon_tricks.paper.data_needed import digests_of_folder
@@ -269,6 +269,9 @@ def test_an_exchanged_source_is_noticed_under_a_finished_cell(name, scales, plac
         cell.is_done()
     file.unlink()
     assert cell.is_done()
+    (said,) = estimate.replaced([cell.source], [cell, cell.source])
+    assert said.startswith(f"{cell.name}, seed 0, is done, and began from {cell.source.name}, which is trained anew: ")
+    assert not any("began from" in line for line in estimate.replaced([cell.source, cell], [cell, cell.source]))
 
 
 def test_a_network_that_was_given_is_not_that_of_a_cell(tmp_path):

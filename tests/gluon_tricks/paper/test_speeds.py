@@ -297,7 +297,7 @@ def test_a_record_whose_network_is_gone_counts_whole(cells):
     speeds = Known(resnet18_v1d_1=100.0, resnet34_v1d_1=50.0)
     assert cells[1].is_done() and estimate.amount(cells) == "4 cells, 28 epochs in all"
     assert estimate.plan(cells, 1, speeds)[1].endswith(": 6 epochs of 1000 images, about 2.0 minutes")
-    (line,) = estimate.replaced(cells)
+    (line,) = estimate.replaced(cells, cells)
     assert line.startswith("table6/resnet152_v1d/smooth, seed 0, is done, but its network, ")
     (cells[3].folder / "checkpoints").mkdir()
     (cells[3].folder / "checkpoints" / "step-000000004.safetensors").touch()
