@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, TextIO, TypeVar
 
 from gluon_tricks.core.errors import Refused, Told
+from gluon_tricks.core.owned import require_unowned
 from gluon_tricks.core.reading import KINDS
 from gluon_tricks.core.wording import is_plain, one_line, printable
 
@@ -102,7 +103,8 @@ def require_writable(path: pathlib.Path, what: str) -> None:
         what: the flag that names the file, for the message.
 
     Raises:
-        Refused: no file can be called so, it is a folder, or in a folder that does not exist.
+        Refused: no file can be called so, it is a folder or in one that does not exist, or a file that a run or records
+            cannot do without.
         CannotWrite: the disk is full or read-only, the device refuses, or it is a pipe that nobody reads.
     """
     require_name(path, what)
@@ -110,6 +112,7 @@ def require_writable(path: pathlib.Path, what: str) -> None:
     if target.is_dir() or not target.parent.is_dir() or target.is_symlink():  # the last: links in a circle
         wrong = "it is a folder" if target.is_dir() else "there is no such folder"
         raise Refused(f"{what} {path}: {'its links lead nowhere' if target.is_symlink() else wrong}")
+    require_unowned(target, what)
     with writing(path):
         if not _is_device(path):
             _require_room(target.parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ class Prediction:
         named: the class that the image was taken for; "": none in particular.
         truth: the class that it is known to be of; "": it is not known.
         right: whether they are the same; None: it is not known.
+        file: the photo's; None: it was given as pixels.
     """
 
     words: str
@@ -40,6 +42,7 @@ class Prediction:
     named: str = ""
     truth: str = ""
     right: bool | None = None
+    file: pathlib.Path | None = None
 
 
 def percentages(pairs: Sequence[tuple[str, float]]) -> str:

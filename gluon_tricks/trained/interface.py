@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import mxnet as mx
 import numpy as np
-import PIL.Image
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.given import require_kind, require_path
@@ -29,6 +30,8 @@ from gluon_tricks.trained.predict import open_predictor
 from gluon_tricks.trained.prediction_files import read_photo
 from model_zoo.classifier import Classifier
 from model_zoo.contexts import contexts_of
+
+log = logging.getLogger("gluon_tricks.trained.interface")
 
 Network = mx.gluon.HybridBlock
 Source = "str | os.PathLike | Network"
@@ -118,14 +121,16 @@ def predict(
 
     Returns:
         a Prediction of each photo, in their order: `words`, a line; `values`, for JSON; `picture`, (H, W, 3) uint8 RGB;
-        `mask`, (H, W) class indices, of a segmenter. Of a file in a folder that is called as one of a classifier's
-        classes also `truth`, its name, and `right`.
+        `mask`, (H, W) class indices, of a segmenter; `file`, the photo's if it has one. Of a file in a folder that is
+        called as one of a classifier's classes also `truth`, its name, and `right`.
 
     Raises:
-        Refused: nothing trained there, a photo that cannot be read, an option of another kind of network, or a
-            network that is not in float32.
+        Refused: nothing trained there, a photo that cannot be read (one in a folder that is named is left out, which
+            is logged), an option of another kind of network, or a network that is not in float32.
     """
-    looked_at = [(_pixels(photo), photo) for photo in _each(photos)]
+    looked_at = list(_looked_at(photos))
+    if not looked_at:
+        raise Refused("there are no photos to look at: name at least one")
     (name, trained, contexts), *others = _opened_all(network, model, None, ctx)
     for source, of_source, _ in [(name, trained, contexts), *others]:
         dtype = dtype_of(of_source.net)
@@ -137,7 +142,7 @@ def predict(
         crops=str(crops), scales=scales, dense=dense, members=_named(others),
     )  # fmt: skip
     predictions = [
-        predictor.of_photo(image, photo) if isinstance(photo, Found) else predictor.predict(image)
+        dataclasses.replace(predictor.of_photo(image, photo), file=photo.path) if photo else predictor.predict(image)
         for image, photo in looked_at
     ]
     for of_source in [trained, *(other for _, other, _ in others)]:
@@ -201,21 +206,15 @@ def _record_files(records: Images | Sequence[Images]) -> list[str | os.PathLike]
     return [path for one in named for path in (one.paths if isinstance(one, Records) else [one])]
 
 
-def _each(photos: Photo | Iterable[Photo]) -> list[np.ndarray | mx.nd.NDArray | PIL.Image.Image | Found]:
-    """Photos one by one, folders opened."""
+def _looked_at(photos: Photo | Iterable[Photo]) -> Iterator[tuple[np.ndarray, Found | None]]:
+    """Photos one by one, (H, W, 3) uint8 RGB, and the file of each that has one; folders opened."""
     found, kinds = [], (str, os.PathLike, *PHOTO)
     for photo in _one_or_several("photos", photos, kinds, "files, folders, images of PIL, or arrays"):
-        found += [photo] if isinstance(photo, PHOTO) else find_photos([photo])
-    if not found:
-        raise Refused("there are no photos to look at: name at least one")
-    return found
-
-
-def _pixels(photo: np.ndarray | mx.nd.NDArray | PIL.Image.Image | Found) -> np.ndarray:
-    """(H, W, 3) uint8 RGB."""
-    if not isinstance(photo, Found):
-        return as_photo(photo)
-    try:
-        return read_photo(photo.path)
-    except NoImage as why:
-        raise Refused(f"{printable(photo.path)} is no photo to look at, leave it out: {why}") from None
+        found += [(photo, None)] if isinstance(photo, PHOTO) else [(photo, file) for file in find_photos([photo])]
+    for photo, file in found:
+        try:
+            yield read_photo(file.path) if file else as_photo(photo), file
+        except NoImage as why:
+            if not os.path.isdir(photo):
+                raise Refused(f"{printable(file.path)} is no photo to look at, leave it out: {why}") from None
+            log.warning("%s is left out: %s", printable(file.path), why)

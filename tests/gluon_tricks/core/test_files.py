@@ -12,6 +12,7 @@ import pytest
 from gluon_tricks.core import files
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite, opened_to_append, require_writable, write_atomically, write_text
+from gluon_tricks.data.record_writer import ENDINGS
 
 
 @pytest.fixture
@@ -151,6 +152,34 @@ def test_names_that_no_new_file_may_have(name, wrong):
     with pytest.raises(Refused, match=wrong):
         files.require_name(name, "--out")
     files.require_name(f"{'x' * 255}/{'é' * 127}", "--out")
+
+
+RUN = ("recipe.json", "classes.json", "final.params", "events.jsonl", "metrics.csv", "validation.safetensors")
+
+
+@pytest.mark.parametrize("name", [*RUN, "mean_image.json", "steps.csv", "log.txt", "checkpoints/step-7.safetensors"])
+def test_a_file_of_a_run_is_not_written_over(name, tmp_path):
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    files.require_writable(run / name, "--json")  # as no run is there yet
+    (run / "recipe.json").write_text("{}")
+    (tmp_path / "link").symlink_to(run / name)
+    for path in (run / name, tmp_path / "link"):
+        with pytest.raises(Refused, match=rf"--json .*: that is a file of the run {run}, which would be lost: give"):
+            files.require_writable(path, "--json")
+    for own in ("scores.json", "report.html", "page.html", "final-symbol.json"):
+        files.require_writable(run / own, "--json")
+
+
+@pytest.mark.parametrize("ending", [*ENDINGS])
+def test_a_file_of_records_is_not_written_over(ending, tmp_path):
+    files.require_writable(tmp_path / f"val{ending}", "--json")
+    (tmp_path / "val.rec").write_bytes(b"")
+    with pytest.raises(
+        Refused, match=r"--json .*: that is a file of the records .*val\.rec, which it spoils: give"
+    ):
+        files.require_writable(tmp_path / f"val{ending}", "--json")
+    files.require_writable(tmp_path / "val-scores.json", "--json")
 
 
 def test_a_place_is_looked_at_before_the_work(tmp_path):

@@ -1,5 +1,6 @@
 """evaluate and predict as a program of one's own calls them: their figures, and what they refuse."""
 
+import cv2
 import mxnet as mx
 import numpy as np
 import PIL.Image
@@ -144,3 +145,20 @@ def other():
 def test_refused_in_one_sentence(net, tiny_records, call, says):
     with pytest.raises(Refused, match=says):
         call(net, tiny_records / "val.rec")
+
+
+def test_what_is_no_photo_in_a_folder_is_left_out_and_named_itself_refused(net, tmp_path, caplog):
+    for name in ("a.png", "deep/b.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / name), PHOTO)
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "deep" / "moving.gif").write_bytes(b"GIF89a")
+    found = predict(net, [tmp_path, PHOTO])
+    assert [one.file for one in found] == [tmp_path / "a.png", tmp_path / "deep" / "b.png", None]
+    assert "empty.jpg is left out: empty" in caplog.text and "moving.gif is left out: no JPEG" in caplog.text
+    with pytest.raises(Refused, match=r"empty\.jpg is no photo to look at, leave it out: empty"):
+        predict(net, [tmp_path, tmp_path / "empty.jpg"])
+    for name in ("a.png", "deep/b.png"):
+        (tmp_path / name).unlink()
+    with pytest.raises(Refused, match="there are no photos to look at"):
+        predict(net, tmp_path)
