@@ -14,7 +14,7 @@ import mxnet as mx
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite
-from gluon_tricks.core.wording import composed, plural, printable
+from gluon_tricks.core.wording import plural, printable
 from gluon_tricks.data.own_photos import FRACTION, OwnPhotos, are_there, photos_of, require_same, stored_edge
 from gluon_tricks.data.records import Records
 from gluon_tricks.ranks import distributed
@@ -114,7 +114,7 @@ def with_photos(
     about = {"folder": str(photos.folder), "val_split": photos.fraction, "at_most": at_most}
     about |= {"classes": [*counts], "digests": photos.digests()}
     recipe = recipe.set(data="records", train=train, val=val, photos={} if photos.is_records else about)
-    count = _training_photos(counts, recipe)
+    count = _training_photos(counts, recipe, str(photos.folder))
     said = photos.said()
     if args.plan and not photos.is_packed:
         said.append(f"{plural(count, 'photo')} to train on; all would be packed into {printable(photos.place)}")
@@ -182,13 +182,11 @@ def _pack_once(photos: OwnPhotos | None, look: Callable[[], None] = lambda: None
         raise Refused("another rank could not pack the photos, and has said why")
 
 
-def _training_photos(counts: Mapping[str, list[int]], recipe: Recipe) -> int:
+def _training_photos(counts: Mapping[str, list[int]], recipe: Recipe, place: str) -> int:
     """How many photos there are to train on, of the classes and as many of each as the recipe takes."""
     if not counts:  # records without a manifest
         return len(Records(recipe.train))
-    photos_of = {composed(name): photos for name, (photos, *_) in counts.items()}
-    taken = [photos_of.get(composed(name), 0) for name in recipe.only_classes or counts]
-    return sum(min(count, recipe.per_class or count) for count in taken)
+    return sum(training_counts(recipe, counts, place).counts)
 
 
 def _epochs(count: int) -> int:

@@ -22,6 +22,4 @@ def require_unowned(path: pathlib.Path, what: str) -> None:
         raise Refused(f"{what} {path}: that is a file of the run {folder}, which would be lost: give another name")
     records = path.with_suffix(".rec")
     if path.suffix in _OF_RECORDS and records.is_file():
-        raise Refused(
-            f"{what} {path}: that is a file of the records {records}, which it spoils: give another name"
-        )
+        raise Refused(f"{what} {path}: that is a file of the records {records}, which it spoils: give another name")

@@ -134,6 +134,16 @@ def test_mistakes_take_one_sentence_and_no_packing(photos, words, says):
 
 @pytest.mark.parametrize(
     "words, says",
+    [("--only-classes gren,rde", "no class 'gren' in .*: did you mean green"), ("--per-class 10", "and 10 are asked")],
+)
+def test_what_is_packed_is_planned_with_the_same_refusals(photos, words, says):
+    meant("--data", photos)
+    with pytest.raises(Refused, match=says):
+        meant("--data", photos, "--plan", *words.split())
+
+
+@pytest.mark.parametrize(
+    "words, says",
     [
         ("--save-dir run", "run holds a run already: continue it with --resume auto, or give another --save-dir"),
         ("--save-dir run/log.txt", "--save-dir run/log.txt: {here}/run/log.txt is no folder"),

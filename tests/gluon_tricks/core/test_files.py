@@ -175,9 +175,7 @@ def test_a_file_of_a_run_is_not_written_over(name, tmp_path):
 def test_a_file_of_records_is_not_written_over(ending, tmp_path):
     files.require_writable(tmp_path / f"val{ending}", "--json")
     (tmp_path / "val.rec").write_bytes(b"")
-    with pytest.raises(
-        Refused, match=r"--json .*: that is a file of the records .*val\.rec, which it spoils: give"
-    ):
+    with pytest.raises(Refused, match=r"--json .*: that is a file of the records .*val\.rec, which it spoils: give"):
         files.require_writable(tmp_path / f"val{ending}", "--json")
     files.require_writable(tmp_path / "val-scores.json", "--json")
 
