@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import pathlib
 import signal
@@ -53,6 +54,7 @@ from gluon_tricks.networks.load import model_of, starting_point
 from gluon_tricks.networks.source import is_there
 from gluon_tricks.paper import cells, estimate, figures, pictures, power, tables
 from gluon_tricks.paper.comparison import Comparison, compare
+from gluon_tricks.paper.data_needed import require_classes
 from gluon_tricks.paper.scales import get_scale, scales_of
 from gluon_tricks.recipes.registry import TABLES, get_table
 from gluon_tricks.recipes.tables.rows import Table
@@ -139,7 +141,7 @@ def _written(what: str) -> list[str]:
 
 def _figure(args: argparse.Namespace, runs: cells.Runs, launcher: Sequence[str]) -> int:
     """Draws a figure, after the cells of table 6 that it is drawn from."""
-    table = get_table(figures.TABLE_OF.get(args.what, "table6"))
+    table = get_table(_table_of(args.what))
     rows = figures.ROWS.get(args.what, ())
     wanted = runs.cells(table.name, ["resnet50_v1d"], rows, args.seeds or 1) if rows else []
     todo = cells.missing(wanted, networks=args.what == "figure4")
@@ -178,9 +180,14 @@ def _repeated(
     return lines
 
 
+def _table_of(what: str) -> str:
+    """The table itself, or the one whose cells a figure is drawn from."""
+    return what if what in TABLES else figures.TABLE_OF.get(what, "table6")
+
+
 def _without_images(args: argparse.Namespace) -> cells.Runs:
     """Where the runs lie and what they start from; photos are not packed yet."""
-    scales = scales_of(get_table(args.what if args.what in TABLES else figures.TABLE_OF.get(args.what, "table6")))
+    scales = scales_of(get_table(_table_of(args.what)))
     scale = get_scale(args.scale or list(scales)[-1], scales)
     if not scale.bases and args.base_data:
         raise Refused(f"--base-data {args.base_data}: {args.what} has no base networks; name its images with --data")
@@ -193,8 +200,11 @@ def _with_images(runs: cells.Runs, args: argparse.Namespace) -> cells.Runs:
     flag, photos = ("--base-data", args.base_data) if bases else ("--data", None if folder else args.data)
     train, val = (), ()
     if photos:
-        packed = args.runs / (bases or runs.scale).name / "data"
-        train, val = packed_photos(photos, packed, flag, packing=not args.show)
+        scale, table = bases or runs.scale, get_table("base" if bases else _table_of(args.what))
+        look = {}
+        if args.what in TABLES or args.what in figures.ROWS:  # others have no cells to train
+            look["look"] = functools.partial(require_classes, table, scale)
+        train, val = packed_photos(photos, args.runs / scale.name / "data", flag, packing=not args.show, **look)
     data = str(args.data.absolute()) if args.data and folder else ""
     if train and not args.show:
         require_apart(Records(train), Records(val))

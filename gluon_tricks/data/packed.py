@@ -6,7 +6,7 @@ import hashlib
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gluon_tricks.core.errors import Refused
@@ -23,7 +23,10 @@ _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"
 Paths = tuple[tuple[str, ...], tuple[str, ...]]  # of the training and of the validation records
 
 
-def packed_photos(data: pathlib.Path, cache: pathlib.Path, flag: str, packing: bool = True) -> Paths:
+def packed_photos(
+    data: pathlib.Path, cache: pathlib.Path, flag: str, packing: bool = True,
+    look: Callable[[Sequence[str], object], None] = lambda names, place: None,
+) -> Paths:  # fmt: skip
     """Training and validation records of a folder that has both (own_photos.py is for others too).
 
     Args:
@@ -31,6 +34,7 @@ def packed_photos(data: pathlib.Path, cache: pathlib.Path, flag: str, packing: b
         cache: where class folders are packed, below a name that stands for what is in them now.
         flag: that named the folder.
         packing: whether to pack what has not been packed; else there are none of it.
+        look: refuses, by the classes' names and the folder that has them, what need not be packed.
 
     Raises:
         Refused: the folder has neither, its records are not whole, or its photos cannot be packed.
@@ -48,6 +52,7 @@ def packed_photos(data: pathlib.Path, cache: pathlib.Path, flag: str, packing: b
     sources = cifar_sources(data) if is_cifar(data) else _class_folders(data)
     place = cache / fingerprint(data, sources)[:8]
     if packing and not records_in(place):
+        look(sources["train"].classes, data)
         pack_splits(sources, place)
     return records_in(place) or ((), ())
 

@@ -30,7 +30,7 @@ def require_data(table: Table, scale: AnyScale, train: Sequence[str], data: str)
         Refused: the table's images are not named and not here; says what to pack.
     """
     if train and not scale.bases:  # else they are those of the base networks
-        _require_classes(table, scale, train)
+        require_classes(table, scale, Records(train).classes or (), train[0])
         return
     wanted, photos = scale.needs(table)
     if data:
@@ -44,16 +44,20 @@ def require_data(table: Table, scale: AnyScale, train: Sequence[str], data: str)
         )
 
 
-def _require_classes(table: Table, scale: AnyScale, train: Sequence[str]) -> None:
+def require_classes(table: Table, scale: AnyScale, names: Sequence[str], place: object) -> None:
     """Refuses images of another number of classes than the table's, whose numbers the document's scale is shown beside.
 
     A proxy takes what its recipes take.
+
+    Args:
+        names: of the images' classes; (): not known.
+        place: where the images lie, for the message.
     """
     recipe = scale.recipe(table, *table.names()[0].split("/")[1:])
-    names, wanted = Records(train).classes, recipe.classes or (None if scale.title else table.classes)
+    wanted = recipe.classes or (None if scale.title else table.classes)
     if wanted and names and len(names) != wanted:
         raise Refused(
-            f"{table.name} at the scale {scale.name} has {wanted} classes and {train[0]} has "
+            f"{table.name} at the scale {scale.name} has {wanted} classes and {place} has "
             f"{len(names)}: name the paper's images with --data, or choose a smaller --scale"
         )
 

@@ -286,6 +286,19 @@ def test_photos_are_packed_once_and_again_when_they_change(photos, tmp_path):
     assert val != first[1][0] and len(Records([val])) == 11 and len(Records([first[1][0]])) == 12
 
 
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        (["table6", "--scale", "imagenet", "--data"], "table6 at the scale imagenet has 1000 classes and "),
+        (["figure4", "--scale", "imagenet", "--data"], "table6 at the scale imagenet has 1000 classes and "),
+        (["table8", "--scale", "paper", "--base-data"], "base at the scale imagenet has 1000 classes and "),
+    ],
+)
+def test_photos_of_other_classes_than_the_tables_are_not_packed(words, says, photos, tmp_path, capsys):
+    assert script.main([*words, str(photos), "--runs", str(tmp_path / "runs")]) == 2
+    assert f"{says}{photos} has 3: " in capsys.readouterr().err and not [*tmp_path.rglob("*.rec")]
+
+
 def test_the_plan_measures_each_kind_of_network(tmp_path, capsys, monkeypatch):
     """MobileNet has no residual blocks, and so no zero gamma. The second time it measures nothing."""
     monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path / "cache"))

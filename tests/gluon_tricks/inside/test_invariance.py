@@ -36,6 +36,11 @@ def test_a_shift_goes_downwards_and_what_comes_in_has_the_colour(image):
     assert (down[11:13, 7:9] == 200).all() and (down[:4] == (1, 2, 3)).all() and (down == 200).sum() == 12
 
 
+def test_a_range_of_amounts_is_a_list_of_them(image):
+    curve = invariance(features, image[None], [0], "rotation", range(0, 91, 45))
+    assert curve.amounts == (0, 45, 90)
+
+
 def test_a_whole_turn_returns_to_the_start():
     images = np.random.default_rng(0).integers(0, 256, (2, 15, 15, 3)).astype(np.uint8)
     curve = invariance(features, images, [0, 1], "rotation", fill=(0, 0, 0))

@@ -7,6 +7,7 @@ import pytest
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.of_recipe import initialised_network, parameters_by_name
 from gluon_tricks.networks.shallow import copy_ends
+from gluon_tricks.ranks import distributed
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.tasks.classification.task import Classification
 from gluon_tricks.training.job import Options
@@ -71,6 +72,14 @@ def test_a_training_starts_from_it_and_goes_on_without(tmp_path):
     with pytest.raises(Refused, match="vgg11.params"):
         Classification(recipe, [mx.cpu()], 1).network()
     assert Classification(recipe, [mx.cpu()], 1).network(restored=True)
+
+
+def test_rank_0_alone_needs_the_shallow_network(monkeypatch):
+    recipe = Recipe(model="vgg13", net=NARROW, classes=2, input_size=32, shallow="vgg11.params")
+    with pytest.raises(Refused, match="vgg11.params"):
+        Classification.outline(recipe)
+    monkeypatch.setattr(distributed, "rank", lambda: 1)
+    assert Classification.outline(recipe)
 
 
 @pytest.mark.parametrize("changes", [{"pretrained": "file"}, {"tricks": "data"}])

@@ -240,10 +240,12 @@ def test_paths_and_lists_are_as_json_has_them():
         (lambda: Recipe().add([Mixup()]), "add takes tricks such as"),
         (lambda: Recipe().without(Mixup), "the label of a trick takes a text such as 'mixup', but got the class Mixup"),
         (lambda: Recipe().set(tricks=("mixup",)), r"tricks must be tuple\[Trick, ...\], but got \('mixup',\)"),
+        (lambda: Recipe(mean=[[1, 2], [3]]), r"mean must be tuple\[float, .*, but got \(\[1, 2\], \[3\]\)"),
         (lambda: Recipe().schedule("a"), "the plan: steps_per_epoch must be int, but got 'a'"),
         (lambda: list_recipes("detection"), "list_recipes takes a kind of recipe, such as .*, but got 'detection'"),
     ],
 )
+@pytest.mark.filterwarnings("error")  # which numpy gives for lists of differing lengths
 def test_what_is_no_trick_and_no_kind_is_refused(call, says):
     with pytest.raises(Refused, match=says):
         call()

@@ -36,7 +36,8 @@ def test_views_and_ensembles(net, tiny_records, tmp_path):
     net.save_parameters(str(tmp_path / "net.params"))
     val, plain = tiny_records / "val.rec", evaluate(net, tiny_records / "val.rec")
     for networks, options in (
-        ([net, net], {}), ([net], dict(crops="flip")), (net, dict(crops=10, scales=(36, 40))), (net, dict(dense=True)),
+        ([net, net], {}), ([net], dict(crops="flip")), (net, dict(crops=10, scales=range(36, 41, 4))),
+        (net, dict(dense=True)),
         ([tmp_path / "net.params", tmp_path / "net.params"], dict(model=net.name, crops="flip")),
     ):  # fmt: skip
         scores = evaluate(networks, val, batch_size=8, **options)
@@ -46,7 +47,7 @@ def test_views_and_ensembles(net, tiny_records, tmp_path):
         scores.ensemble.views == 4 and len(scores.members) == 2 and scores.row() == pytest.approx(plain.row(), rel=1e-5)
     )
     photo = np.zeros((40, 50, 3), np.uint8)
-    (alone,), (both,) = predict(net, photo), predict([net, net], photo, crops=10, scales=(36, 40))
+    (alone,), (both,) = predict(net, photo), predict([net, net], photo, crops=10, scales=range(36, 41, 4))
     assert both.words == alone.words and both.values["views"] == 40 and "views" not in alone.values
 
 

@@ -1,5 +1,7 @@
 """How much of the average stays, by hand."""
 
+import dataclasses
+
 import pytest
 
 from gluon_tricks.core.errors import Refused
@@ -17,6 +19,14 @@ def test_it_comes_up_to_its_decay():
     assert stays(Ema(0.9), range(4)) == pytest.approx([0.1, 2 / 11, 0.25, 4 / 13])
     assert stays(Ema(0.9), (79, 80, 81, 5000)) == pytest.approx([80 / 89, 0.9, 0.9, 0.9])
     assert stays(Ema(0.9, warmup=1), range(3)) == [0.9, 0.9, 0.9]
+
+
+def test_timms_warm_up():
+    """Powers of 8: 1 - 8^(-2/3) = 3/4, 1 - 64^(-2/3) = 15/16; and 0.99 at the 1000th. gamma 2 takes twice as long."""
+    timms = Ema(0.9999, warmup=1, power=2 / 3)
+    assert stays(timms, (0, 7, 63, 999)) == pytest.approx([0, 3 / 4, 15 / 16, 0.99])
+    assert stays(dataclasses.replace(timms, warmup=2), (0, 14)) == pytest.approx([0, 3 / 4])
+    assert stays(dataclasses.replace(timms, decay=0.9), (7, 63)) == pytest.approx([3 / 4, 0.9])
 
 
 def test_it_counts_from_the_first_step_of_the_run():
