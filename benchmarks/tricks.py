@@ -37,7 +37,8 @@ def run(model: str, size: int, batch_size: int, rounds: int) -> tuple[dict[str, 
     for first in range(0, len(names), _SEVERAL):
         some = names[first : first + _SEVERAL]
         beside = _PLAIN + ", ".join(some)
-        results |= measure([_contestant(beside, plain), *(_contestant(name, recipes[name]) for name in some)], rounds)
+        refined = [_contestant(name, recipes[name], optional=True) for name in some]
+        results |= measure([_contestant(beside, plain), *refined], rounds)
     what = f"{model} at {size} px, batch {batch_size}"
     lines = [f"{what}: a step with {name} takes {ratio:.2f} times as long" for name, ratio in ratios(results).items()]
     return results, lines + [
@@ -54,6 +55,7 @@ def ratios(results: dict[str, list[float]]) -> dict[str, float]:
         name: statistics.median(p / q for p, q in zip(rates, results[name]))
         for beside, rates in plain.items()
         for name in beside.removeprefix(_PLAIN).split(", ")
+        if name in results
     }
 
 
@@ -68,6 +70,6 @@ def with_trick(plain: Recipe, trick: type[Trick]) -> Recipe:
         raise Refused(f"{trick.label()} has no usual numbers ({refused}): name it in benchmarks/tricks.py") from None
 
 
-def _contestant(name: str, recipe: Recipe) -> Contestant:
+def _contestant(name: str, recipe: Recipe, optional: bool = False) -> Contestant:
     drawn = task_of(recipe).drawn(recipe).set(epochs=999)
-    return Contestant(name, "gluon_tricks.paper.speeds:training", {"recipe": drawn.to_json()})
+    return Contestant(name, "gluon_tricks.paper.speeds:training", {"recipe": drawn.to_json()}, optional=optional)

@@ -57,6 +57,8 @@ class WholeImages:
         count = 1 if self.one_by_one else batch_size or 2
         short = max(min(self.shorter_edge or 64, 320), self.smallest_side)
         long = max(min(math.ceil(short * 1.3), self.longer_edge), self.smallest_side)
+        while (short + self.added) // PLACE * ((long + self.added) // PLACE) < self.places:  # as users add zeros
+            short, long = short + PLACE, long + PLACE
         return [(count, 3, long, short), (count, 3, short, long)]
 
     def doubt(self, outputs: Sequence) -> str:

@@ -27,6 +27,16 @@ def test_a_ratio_is_the_median_over_rounds_beside_a_plain_one(monkeypatch):
     assert found["sam"] == rates["sam"]
 
 
+def test_one_that_is_not_measured_costs_its_line_alone(monkeypatch):
+    def measure(contestants, rounds):
+        assert [one.optional for one in contestants] == [False] + [True] * (len(contestants) - 1)
+        return {one.name: [1.0] for one in contestants if one.name != "sam"}
+
+    monkeypatch.setattr(tricks, "measure", measure)
+    _, lines = tricks.run("resnet18_v1d", 64, 64, 1)
+    assert not any("sam" in line for line in lines) and any("a step with mixup takes" in line for line in lines)
+
+
 def test_what_a_network_cannot_take_is_left_out_by_name(monkeypatch):
     monkeypatch.setattr(tricks, "measure", lambda contestants, rounds: {c.name: [1.0] for c in contestants})
     found, lines = tricks.run("caffenet", 67, 2, 1)

@@ -262,7 +262,8 @@ def test_proposals_that_are_no_numbers_are_none():
 
 @pytest.mark.parametrize("name, side", [("resnet18_v1b", 8), ("vgg11", 32)])
 def test_the_smallest_images_are_padded_until_they_have_anchors_for_all_proposals(name, side):
-    """40 proposals of 6 anchors a place take 7 places: maps of 3x3, of images of 48 px or, by strides, less."""
+    """40 proposals in training take 7 places of 6 anchors each, 20 in prediction 4; an image of 8 px has one, and one
+    of 32 px 4."""
     settings = dataclasses.replace(TINY, short=side, longest=side)
     net = build_detector(
         base(name, **({"use_global_stats": True} if name.startswith("resnet") else {})), CLASSES, settings
