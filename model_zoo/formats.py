@@ -137,7 +137,7 @@ def require_place(path: pathlib.Path) -> None:
         raise Refused(f"{path} should end in .safetensors or .params, which says the kind of file to write")
     if not path.absolute().parent.is_dir():
         raise Refused(f"there is no folder {path.absolute().parent} to write {path.name} in")
-    require_writable(path, "DST")
+    require_writable(path, "DST", over_owned=True)  # a program of one's own may make a run's network anew
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ import numpy as np
 from gluon_tricks.core.arguments import Parser
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.owned import require_unowned
 from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import plural
 from gluon_tricks.networks.load import SOURCE, open_classifier, require_classifier
@@ -68,6 +69,7 @@ def _open_caffe(src: str, model: str | None) -> Classifier:
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     formats.require_place(args.dst)
+    require_unowned(args.dst.resolve(), "DST")
     net, values = open_source(args.src, args.model)
     values = weights.as_theirs(net, values, args.to)
     formats.write(args.dst, values, weights.about(net, args.to))

@@ -96,15 +96,16 @@ def no_empty_folders(path: str | os.PathLike) -> Iterator[None]:
                 os.rmdir(folder)
 
 
-def require_writable(path: pathlib.Path, what: str) -> None:
+def require_writable(path: pathlib.Path, what: str, over_owned: bool = False) -> None:
     """Finds out before any work whether a file that a person names can be written.
 
     Args:
         what: the flag that names the file, for the message.
+        over_owned: whether it may be a file that a run or records need (see core.owned).
 
     Raises:
         Refused: no file can be called so, it is a folder or in one that does not exist, or a file that a run or records
-            cannot do without.
+            need.
         CannotWrite: the disk is full or read-only, the device refuses, or it is a pipe that nobody reads.
     """
     require_name(path, what)
@@ -112,7 +113,8 @@ def require_writable(path: pathlib.Path, what: str) -> None:
     if target.is_dir() or not target.parent.is_dir() or target.is_symlink():  # the last: links in a circle
         wrong = "it is a folder" if target.is_dir() else "there is no such folder"
         raise Refused(f"{what} {path}: {'its links lead nowhere' if target.is_symlink() else wrong}")
-    require_unowned(target, what)
+    if not over_owned:
+        require_unowned(target, what)
     with writing(path):
         if not _is_device(path):
             _require_room(target.parent)
