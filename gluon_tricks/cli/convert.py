@@ -69,7 +69,8 @@ def _open_caffe(src: str, model: str | None) -> Classifier:
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     formats.require_place(args.dst)
-    require_unowned(args.dst.resolve(), "DST")
+    if args.dst.exists():  # else a run may get its network back
+        require_unowned(args.dst.resolve(), "DST")
     net, values = open_source(args.src, args.model)
     values = weights.as_theirs(net, values, args.to)
     formats.write(args.dst, values, weights.about(net, args.to))

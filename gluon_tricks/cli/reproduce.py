@@ -203,7 +203,7 @@ def _with_images(runs: cells.Runs, args: argparse.Namespace) -> cells.Runs:
         scale, table = bases or runs.scale, get_table("base" if bases else _table_of(args.what))
         look = {}
         if args.what in TABLES or args.what in figures.ROWS:  # others have no cells to train
-            look["look"] = functools.partial(require_classes, table, scale)
+            look["look"] = functools.partial(require_classes, table, scale, flag=flag)
         train, val = packed_photos(photos, args.runs / scale.name / "data", flag, packing=not args.show, **look)
     data = str(args.data.absolute()) if args.data and folder else ""
     if train and not args.show:

@@ -11,15 +11,17 @@ _OF_A_RUN += ("metrics.csv", "steps.csv", "log.txt")  # its pages, pictures and 
 _OF_RECORDS = (".rec", ".idx", ".files", ".labels", ".json")
 
 
-def require_unowned(path: pathlib.Path, what: str) -> None:
+def require_unowned(path: pathlib.Path, what: str, run: pathlib.Path | None = None) -> None:
     """Refuses a path, links followed, whose file a run or records could not be read without.
 
     Args:
         what: the flag that names it, for the message.
+        run: a folder that will be a run's, links followed.
     """
     folder = path.parent.parent if path.parent.name == "checkpoints" else path.parent
-    if (path.name in _OF_A_RUN or folder != path.parent) and (folder / "recipe.json").is_file():
-        raise Refused(f"{what} {path}: that is a file of the run {folder}, which would be lost: give another name")
+    is_run = folder == run or (folder / "recipe.json").is_file()
+    if is_run and (path.name in _OF_A_RUN or folder != path.parent):
+        raise Refused(f"{what} {path}: the run {folder} has a file of its own under that name: give another")
     records = path.with_suffix(".rec")
     if path.suffix in _OF_RECORDS and records.is_file():
-        raise Refused(f"{what} {path}: that is a file of the records {records}, which it spoils: give another name")
+        raise Refused(f"{what} {path}: the records {records} have a file of their own under that name: give another")

@@ -44,7 +44,7 @@ def require_data(table: Table, scale: AnyScale, train: Sequence[str], data: str)
         )
 
 
-def require_classes(table: Table, scale: AnyScale, names: Sequence[str], place: object) -> None:
+def require_classes(table: Table, scale: AnyScale, names: Sequence[str], place: object, flag: str = "--data") -> None:
     """Refuses images of another number of classes than the table's, whose numbers the document's scale is shown beside.
 
     A proxy takes what its recipes take.
@@ -52,13 +52,14 @@ def require_classes(table: Table, scale: AnyScale, names: Sequence[str], place: 
     Args:
         names: of the images' classes; (): not known.
         place: where the images lie, for the message.
+        flag: that names them.
     """
     recipe = scale.recipe(table, *table.names()[0].split("/")[1:])
     wanted = recipe.classes or (None if scale.title else table.classes)
     if wanted and names and len(names) != wanted:
         raise Refused(
             f"{table.name} at the scale {scale.name} has {wanted} classes and {place} has "
-            f"{len(names)}: name the paper's images with --data, or choose a smaller --scale"
+            f"{len(names)}: name the paper's images with {flag}, or choose a smaller --scale"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.given import require_kind, require_path
 from gluon_tricks.core.reading import expanded
-from gluon_tricks.core.wording import printable
+from gluon_tricks.core.wording import plural, printable
 from gluon_tricks.data.encoding import NoImage
 from gluon_tricks.data.pixels import PHOTO, as_photo
 from gluon_tricks.data.records import Records
@@ -128,9 +128,7 @@ def predict(
         Refused: nothing trained there, a photo that cannot be read (one in a folder that is named is left out, which
             is logged), an option of another kind of network, or a network that is not in float32.
     """
-    looked_at = list(_looked_at(photos))
-    if not looked_at:
-        raise Refused("there are no photos to look at: name at least one")
+    looked_at = _looked_at(photos)
     (name, trained, contexts), *others = _opened_all(network, model, None, ctx)
     for source, of_source, _ in [(name, trained, contexts), *others]:
         dtype = dtype_of(of_source.net)
@@ -206,15 +204,22 @@ def _record_files(records: Images | Sequence[Images]) -> list[str | os.PathLike]
     return [path for one in named for path in (one.paths if isinstance(one, Records) else [one])]
 
 
-def _looked_at(photos: Photo | Iterable[Photo]) -> Iterator[tuple[np.ndarray, Found | None]]:
+def _looked_at(photos: Photo | Iterable[Photo]) -> list[tuple[np.ndarray, Found | None]]:
     """Photos one by one, (H, W, 3) uint8 RGB, and the file of each that has one; folders opened."""
     found, kinds = [], (str, os.PathLike, *PHOTO)
     for photo in _one_or_several("photos", photos, kinds, "files, folders, images of PIL, or arrays"):
         found += [(photo, None)] if isinstance(photo, PHOTO) else [(photo, file) for file in find_photos([photo])]
+    if not found:
+        raise Refused("there are no photos to look at: name at least one")
+    looked_at, wrong = [], ""
     for photo, file in found:
         try:
-            yield read_photo(file.path) if file else as_photo(photo), file
+            looked_at.append((read_photo(file.path) if file else as_photo(photo), file))
         except NoImage as why:
             if not os.path.isdir(photo):
                 raise Refused(f"{printable(file.path)} is no photo to look at, leave it out: {why}") from None
             log.warning("%s is left out: %s", printable(file.path), why)
+            wrong = wrong or f"{printable(file.path)}: {why}"
+    if not looked_at:
+        raise Refused(f"none of {plural(len(found), 'file')} is a photo to look at, such as {wrong}")
+    return looked_at

@@ -14,6 +14,7 @@ import numpy as np
 import gluon_tricks
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite, require_folder, require_writable
+from gluon_tricks.core.owned import require_unowned
 from gluon_tricks.core.wording import byte_size, plural, quoted
 from gluon_tricks.machine import doctor
 from gluon_tricks.machine.checks import PROBLEM, WARNING
@@ -53,8 +54,10 @@ def require_place(run_dir: pathlib.Path | None, extra_log: pathlib.Path | None, 
             require_no_run(run_dir, resume)
         try:
             require_folder(run_dir or RUNS, "--save-dir" if run_dir else "the folder of runs")
+            if extra_log:
+                _require_log_of_its_own(extra_log, run_dir)
             if extra_log and not _is_made_with(run_dir or RUNS, extra_log):
-                require_writable(extra_log, "--logging-file")
+                require_writable(extra_log, "--logging-file", over_owned=True)
         except CannotWrite as error:
             raise Refused(f"{error}: give another place for it") from None
 
@@ -78,6 +81,13 @@ def require_no_run(run_dir: pathlib.Path, resume: bool) -> None:
     """Refuses the folder of a run that is not to go on."""
     if (run_dir / "recipe.json").exists() and not resume:
         raise Refused(f"{run_dir} holds a run already: continue it with --resume auto, or give another --save-dir")
+
+
+def _require_log_of_its_own(extra_log: pathlib.Path, run_dir: pathlib.Path | None) -> None:
+    """Refuses to append the log to what a run or records need; to the run's own log it may go a second time."""
+    log, run = (pathlib.Path(os.path.realpath(path)) if path else None for path in (extra_log, run_dir))
+    if log != (run and run / "log.txt"):
+        require_unowned(log, "--logging-file", run)
 
 
 def _is_made_with(run_dir: pathlib.Path, file: pathlib.Path) -> bool:

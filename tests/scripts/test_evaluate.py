@@ -204,7 +204,9 @@ def test_refusals_before_any_work(parameters, tiny_records, tmp_path, capsys):
     assert "five.rec has 5 classes and cifar_resnet20_v1 has 4" in says
     assert "no such folder" in refused(capsys, *common(parameters, val, "--json", tmp_path / "no" / "x.json"))
     manifest = val.with_suffix(".json")
-    assert f"is a file of the records {val.resolve()}" in refused(capsys, *common(parameters, val, "--json", manifest))
+    assert f"the records {val.resolve()} have a file of their own" in refused(
+        capsys, *common(parameters, val, "--json", manifest)
+    )
     says = refused(capsys, *common(parameters, val, "--multi-scale"))
     assert "--multi-scale does not apply: " in says and says.endswith(" is a classifier\n")
     with pytest.raises(SystemExit) as ended:

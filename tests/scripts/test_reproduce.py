@@ -296,7 +296,8 @@ def test_photos_are_packed_once_and_again_when_they_change(photos, tmp_path):
 )
 def test_photos_of_other_classes_than_the_tables_are_not_packed(words, says, photos, tmp_path, capsys):
     assert script.main([*words, str(photos), "--runs", str(tmp_path / "runs")]) == 2
-    assert f"{says}{photos} has 3: " in capsys.readouterr().err and not [*tmp_path.rglob("*.rec")]
+    said = f"{says}{photos} has 3: name the paper's images with {words[-1]}, or choose"
+    assert said in capsys.readouterr().err and not [*tmp_path.rglob("*.rec")]
 
 
 def test_the_plan_measures_each_kind_of_network(tmp_path, capsys, monkeypatch):

@@ -82,3 +82,16 @@ def test_a_log_may_lie_in_a_folder_that_is_made_for_the_run(run, log, tmp_path, 
     assert not any(tmp_path.iterdir())
     with pytest.raises(Refused, match="--logging-file c/log.txt: there is no such folder"):
         require_place(run and pathlib.Path(run), pathlib.Path("c/log.txt"), resume=False)
+
+
+def test_a_log_does_not_go_into_what_a_run_or_records_need(tmp_path):
+    """The run's own log.txt may have it twice, as some restarted commands have it."""
+    run, other = tmp_path / "run", tmp_path / "other"
+    other.mkdir()
+    for file in (other / "recipe.json", other / "events.jsonl", tmp_path / "val.rec", tmp_path / "val.json"):
+        file.write_text("{}")
+    for log in (other / "events.jsonl", other / "log.txt", run / "events.jsonl", tmp_path / "val.json"):
+        with pytest.raises(Refused, match=f"--logging-file {log}: the .* a file of (?:its|their) own under that name"):
+            require_place(run, log, resume=False)
+    require_place(run, run / "log.txt", resume=False)
+    require_place(other, other / "log.txt", resume=True)

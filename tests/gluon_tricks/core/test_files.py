@@ -165,7 +165,7 @@ def test_a_file_of_a_run_is_not_written_over(name, tmp_path):
     (run / "recipe.json").write_text("{}")
     (tmp_path / "link").symlink_to(run / name)
     for path in (run / name, tmp_path / "link"):
-        with pytest.raises(Refused, match=rf"--json .*: that is a file of the run {run}, which would be lost: give"):
+        with pytest.raises(Refused, match=rf"--json .*: the run {run} has a file of its own under that name: give"):
             files.require_writable(path, "--json")
     for own in ("scores.json", "report.html", "page.html", "final-symbol.json"):
         files.require_writable(run / own, "--json")
@@ -175,7 +175,7 @@ def test_a_file_of_a_run_is_not_written_over(name, tmp_path):
 def test_a_file_of_records_is_not_written_over(ending, tmp_path):
     files.require_writable(tmp_path / f"val{ending}", "--json")
     (tmp_path / "val.rec").write_bytes(b"")
-    with pytest.raises(Refused, match=r"--json .*: that is a file of the records .*val\.rec, which it spoils: give"):
+    with pytest.raises(Refused, match=r"--json .*: the records .*val\.rec have a file of their own under"):
         files.require_writable(tmp_path / f"val{ending}", "--json")
     files.require_writable(tmp_path / "val-scores.json", "--json")
 

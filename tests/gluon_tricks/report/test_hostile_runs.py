@@ -145,5 +145,5 @@ def test_runs_that_cannot_be_compared(made, tmp_path, capsys):
     assert "(the first difference: background and x)" in refused(capsys, one.folder, other.folder)
     assert "is named twice" in refused(capsys, one.folder, one.folder)
     assert "there is no such folder" in refused(capsys, one.folder, "--out", tmp_path / "no" / "page.html")
-    assert "is a file of the run" in refused(capsys, one.folder, "--out", one.folder / "recipe.json")
+    assert "has a file of its own under that name" in refused(capsys, one.folder, "--out", one.folder / "recipe.json")
     require_comparable([one.run, made("classifier", NAMES, name="two").run])
