@@ -227,7 +227,7 @@ OPENED = {
         "open(theirs, 'w', buffering=1, errors='backslashreplace', closefd=False)",
     ),
     "gluon_tricks.machine.devices": ("pathlib.Path('/proc/cpuinfo').read_text(encoding='utf-8')",),
-    "gluon_tricks.machine.doctor": (
+    "gluon_tricks.core.memory": (
         "(root / 'proc/meminfo').read_text(encoding='ascii')",
         "(root / 'proc/self/cgroup').read_text(encoding='utf-8')",
         "(place / name).read_text('ascii')",

@@ -76,11 +76,16 @@ def with_cuda_libraries(environment: dict[str, str]) -> dict[str, str]:
 _LOCAL_SIZES = ("HOROVOD_LOCAL_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS")
 
 
-def usable_cores() -> int:
-    """The logical cores this process may use: those of the machine, or its part if a launcher started several."""
+def local_processes() -> int:
+    """How many processes a launcher started on this machine; 1 without one."""
     processes = next((os.environ[name] for name in _LOCAL_SIZES if name in os.environ), "1")
     known = re.fullmatch("0*[1-9][0-9]{0,8}", processes)  # what else is there is no launcher's: it counts as one
-    return max(len(os.sched_getaffinity(0)) // (int(processes) if known else 1), 1)
+    return int(processes) if known else 1
+
+
+def usable_cores() -> int:
+    """The logical cores this process may use: those of the machine, or its part if a launcher started several."""
+    return max(len(os.sched_getaffinity(0)) // local_processes(), 1)
 
 
 def _threads_per_core() -> int:

@@ -23,6 +23,7 @@ from gluon_tricks.data.base_loader import ReadOptions, StepLoader
 from gluon_tricks.data.crop import REDUCTIONS, AreaCrop, Crop, centre_crop
 from gluon_tricks.data.decoding import DECODING, bytes_of_decoding
 from gluon_tricks.data.headers import ImageHeader, image_header
+from gluon_tricks.data.kept_images import KeptImages
 from gluon_tricks.data.records import MOST_CLASSES, BadRecord, Records, decode_image
 
 
@@ -67,6 +68,7 @@ class RecordLoader(StepLoader):
         balanced: training draws every class equally often.
         copies: of an image in a step of training, each augmented anew, >= 1; an epoch has as many images.
         reduced: training decodes a JPEG 2, 4 or 8 times smaller where its crop is made so much smaller anyway.
+        keep: bytes of memory for decoded images, >= 0: those that fit are decoded once, and not in every epoch.
         size_of_epoch: epoch -> px of its training images, where they change: a crop then is that of `size` of an image
             that is so much larger or smaller (see Crop.scaled). Default: size.
         options: seed, threads, rank among ranks, prefetch.
@@ -98,6 +100,7 @@ class RecordLoader(StepLoader):
         balanced: bool = False,
         copies: int = 1,
         reduced: bool = False,
+        keep: int = 0,
         size_of_epoch: Callable[[int], int] | None = None,
         options: ReadOptions = ReadOptions(),
         **named: int | None,
@@ -118,6 +121,9 @@ class RecordLoader(StepLoader):
         self.crop = AreaCrop(area, aspect) if crop is None else crop
         self.crop.require_size(size)
         self._size_of_epoch, self._reduced = size_of_epoch if train else None, reduced and train
+        if require_whole("keep", keep, 0) and reduced:
+            raise Refused("reduced and keep: a kept image is decoded whole, so leave one out")
+        self._kept, self._pixel_bytes = KeptImages(keep, len(records)), self.crop.pixel_bytes if train else 0
         known = len(records.classes) if records.classes else None
         self.classes = known if classes is None else require_whole("classes", classes, 1, MOST_CLASSES)
 
@@ -142,14 +148,20 @@ class RecordLoader(StepLoader):
         return batch._replace(count=len(real))
 
     def _load(self, image: int, epoch: int, batch: Batch, slot: int) -> bool:
-        label, id, data = self.records.read(image)
-        label = self._label(label, image, id)
-        header = image_header(data)
-        with DECODING.share(bytes_of_decoding(header) + header.pixels * (self.crop.pixel_bytes if self.train else 0)):
-            pixels = decode_image(data, self._reduction(header, image, epoch, batch))
-            if pixels is None:
-                return False
-            self._put(pixels, image, epoch, batch, slot)
+        if kept := self._kept.get(image):
+            label, pixels = kept
+            with DECODING.share(pixels.size // 3 * self._pixel_bytes):
+                self._put(pixels, image, epoch, batch, slot)
+        else:
+            stored, id, data = self.records.read(image)
+            label = self._label(stored, image, id)
+            header = image_header(data)
+            with DECODING.share(bytes_of_decoding(header) + header.pixels * self._pixel_bytes):
+                pixels = decode_image(data, self._reduction(header, image, epoch, batch))
+                if pixels is None:
+                    return False
+                self._kept.keep(image, label, pixels)
+                self._put(pixels, image, epoch, batch, slot)
         batch.labels[slot], batch.indices[slot] = label, image
         return True
 

@@ -15,9 +15,9 @@ import numpy as np
 import safetensors.numpy
 from mxnet.base import _LIB, check_call
 
+from gluon_tricks.core import memory
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural
-from gluon_tricks.machine import doctor
 from gluon_tricks.networks.start import starts
 from gluon_tricks.ranks import distributed
 from gluon_tricks.ranks.sync_batch_norm import SyncBatchNorm
@@ -167,7 +167,7 @@ def _memory_of(context: mx.Context | None) -> float:
         return math.inf
     if context.device_type == "gpu":
         return mx.context.gpu_memory_info(context.device_id)[1]
-    return doctor.whole_memory()
+    return memory.whole_memory()
 
 
 def training_shape(recipe: Settings, contexts: Sequence[mx.Context], height: int, width: int) -> tuple[int, int, int]:

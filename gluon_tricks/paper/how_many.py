@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 
 from gluon_tricks.core.environment import threads
+from gluon_tricks.core.memory import available_memory
 from gluon_tricks.core.wording import byte_size
 from gluon_tricks.machine.devices import choose_contexts
-from gluon_tricks.machine.doctor import available_memory
 from gluon_tricks.paper import estimate
 from gluon_tricks.paper.cells import Cell
 from gluon_tricks.paper.order import in_turns

@@ -23,7 +23,7 @@ from model_zoo.preprocessing import LARGEST_INPUT, LARGEST_RESIZED
 INITS = ("paper", "gluoncv", "gaussian", "plain", "kaiming", "kaiming_out", "kaiming_conv")  # see networks.start
 OWN_MEANS = {"channels": "of every channel", "pixels": "at every pixel"}
 SAMPLINGS = ("plain", "balanced")  # see data.sampling
-DECODINGS = ("whole", "reduced")  # see Recipe
+DECODINGS = ("whole", "reduced", "once")  # see Recipe
 CROPS = ("area", "side", "square", "pad", "centre")  # see data.crop
 _LARGEST_BATCH = 1 << 36  # pixels over all devices: 65,536 images of 1024 px
 
@@ -59,7 +59,8 @@ class Recipe(ImageSizes, Settings):
             a border), "centre" (as in validation).
         decode: "whole", or "reduced": a JPEG of training is decoded 2, 4 or 8 times smaller where its crop is made so
             much smaller anyway, which takes less time and leaves less of what would alias; validation decodes whole.
-            Not with autoaugment, which changes the whole image.
+            Not with autoaugment, which changes the whole image. "once": as whole, and what is decoded stays in memory
+            as far as there is room (see data.kept_images): the same training in less time.
         min_area: an area crop covers a fraction of the image uniform in [min_area, 1].
         aspect: its width / height is log-uniform in [low, high].
         side: of a side or square crop, what the shorter side becomes: uniform among the whole numbers of [low, high].
@@ -223,7 +224,7 @@ class Recipe(ImageSizes, Settings):
                 f"{field} is {list(values)}: it takes two numbers, the lower one first",
             )
         yield (
-            self.decode == "whole" or self.auto_augment != "autoaugment",
+            self.decode != "reduced" or self.auto_augment != "autoaugment",
             f"decode is {self.decode} and auto_augment autoaugment, which changes the whole image before the crop: "
             "leave one out",
         )
@@ -235,8 +236,12 @@ class Recipe(ImageSizes, Settings):
         )
 
     def deciding(self, situation: str) -> dict[str, Any]:
-        """As of Settings; a mean that follows from the images, which have a digest, decides nothing by itself."""
+        """As of Settings; a mean that follows from the images, which have a digest, decides nothing by itself.
+
+        Nor does how often an image is decoded.
+        """
         values = super().deciding(situation)
+        values["decode"] = {"once": "whole"}.get(self.decode, self.decode)
         return {name: value for name, value in values.items() if name != "mean" or not self.mean_of}
 
     def starting_from(self, weights: str) -> Recipe:

@@ -19,6 +19,7 @@ from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.class_counts import ClassCounts
 from gluon_tricks.data.class_names import in_words, kept_names
 from gluon_tricks.data.handles import open_at_once
+from gluon_tricks.data.kept_images import room_for_images
 from gluon_tricks.data.loader import Batch, RecordLoader
 from gluon_tricks.data.own_photos import record_of_run
 from gluon_tricks.data.recipe_crop import training_crop
@@ -227,6 +228,7 @@ class Classification:
             records, train=train, size=recipe.own_size if train else recipe.input_size, classes=recipe.classes,
             batch_size=batch_size, balanced=train and recipe.sampling == "balanced", options=options, **crops,
             copies=recipe.aug_repeats, size_of_epoch=recipe.size_at, reduced=recipe.decode == "reduced",
+            keep=room_for_images() if recipe.decode == "once" else 0,
         )  # fmt: skip
 
     @property

@@ -27,13 +27,14 @@ class TagLoader(RecordLoader):
 
     def __init__(
         self, records: LabelledImages, *, size: int, batch_size: int, train: bool, crop: Crop | None = None,
-        crop_ratio: float = 0.875, crops: int = 1, copies: int = 1, reduced: bool = False,
+        crop_ratio: float = 0.875, crops: int = 1, copies: int = 1, reduced: bool = False, keep: int = 0,
         size_of_epoch: Callable[[int], int] | None = None, options: ReadOptions = ReadOptions(),
     ):  # fmt: skip
         self.crops = crops
         super().__init__(
             records, size=size, batch_size=batch_size, train=train, crop=crop, crop_ratio=crop_ratio, options=options,
             classes=records.vectors.shape[1], copies=copies, size_of_epoch=size_of_epoch, reduced=reduced,
+            keep=keep,
         )  # fmt: skip
 
     def _begin(self, count: int, epoch: int) -> Batch:

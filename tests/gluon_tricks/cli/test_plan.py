@@ -66,7 +66,7 @@ START |= {train: "--recipe shapes --model cifar_resnet20_v1 --input-size 32".spl
 )
 def test_what_a_larger_machine_would_train(command, words, monkeypatch, capsys):
     """Nothing is opened, and no memory is asked for."""
-    monkeypatch.setattr(of_recipe.doctor, "whole_memory", lambda: 1)
+    monkeypatch.setattr(of_recipe.memory, "whole_memory", lambda: 1)
     assert command.main([*START[command], *words.split(), "--plan"]) == 0, capsys.readouterr().err
 
 

@@ -137,33 +137,6 @@ def test_loader():
     expect(checks.check_loader("a.rec", 199.0, 2), WARNING, "--resize")
 
 
-def machine(root, cgroup, limits):
-    """A machine with 8000 kB available, and these files under /sys/fs/cgroup."""
-    for name, text in {
-        "proc/meminfo": "MemTotal: 16000 kB\nMemFree: 10 kB\nMemAvailable: 8000 kB\n",
-        "proc/self/cgroup": cgroup,
-        **{f"sys/fs/cgroup/{name}": text for name, text in limits.items()},
-    }.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
-    return doctor.available_memory(root)
-
-
-@pytest.mark.parametrize(
-    "cgroup, limits, available",
-    [
-        ("0::/\n", {}, 8192000),
-        ("0::/\n", {"memory.max": "1000000\n"}, 1000000),
-        ("0::/job/step\n", {"job/memory.max": "5000\n", "job/step/memory.max": "max\n"}, 5000),
-        ("4:memory:/job\n1:cpu:/\n", {"memory/job/memory.limit_in_bytes": "7000\n"}, 7000),
-        ("4:memory:/elsewhere\n", {"memory/memory.limit_in_bytes": "9223372036854771712\n"}, 8192000),
-    ],
-)
-def test_memory_is_that_of_the_container_or_job(tmp_path, cgroup, limits, available):
-    assert machine(tmp_path, cgroup, limits) == available
-    assert doctor.whole_memory(tmp_path) == (16384000 if available == 8192000 else available)
-
-
 def test_the_disk_of_a_folder_that_is_not_there_yet(tmp_path):
     assert f"{tmp_path}: " in doctor.examine_disk(tmp_path / "runs" / "1").what
     (tmp_path / "file").touch()

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from gluon_tricks.cli import detect, segment, transfer_flags
+from gluon_tricks.core import memory
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.annotations.annotated import require_apart
 from gluon_tricks.data.annotations.boxes import BoxedImages
 from gluon_tricks.data.builtin import scenes
-from gluon_tricks.machine import doctor
 from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import parameters_by_name
 from gluon_tricks.recipes.kinds import read_recipe, recipe_from_json
@@ -278,7 +278,7 @@ def test_another_network_than_the_named_base_is_refused(base):
     ],
 )
 def test_what_cannot_work_is_refused_before_any_work(recipe, says, tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor, "whole_memory", lambda: 10**9)
+    monkeypatch.setattr(memory, "whole_memory", lambda: 10**9)
     with pytest.raises(Refused, match=says):
         train_and_evaluate(recipe, tmp_path / "run", Options(contexts=[mx.cpu()]))
     assert not (tmp_path / "run").exists()

@@ -1,0 +1,70 @@
+"""Decoded images that stay in memory, so that only the first epoch decodes them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+import numpy as np
+
+from gluon_tricks.core.environment import local_processes
+from gluon_tricks.core.memory import available_memory
+from gluon_tricks.core.wording import byte_size, plural
+
+log = logging.getLogger("gluon_tricks.data")
+
+
+def room_for_images() -> int:
+    """Bytes for the decoded images of one loader: a quarter of what is free, divided among the machine's ranks.
+
+    Training and validation have a loader each, so that half is left for the network.
+    """
+    return available_memory() // 4 // local_processes()
+
+
+class KeptImages:
+    """Images that stay until the end, in the order in which they come, as long as there is room.
+
+    None is given up for another: each comes once in an epoch, in a random order, and what is given up for what came
+    last would come before it again. Any number of threads may use it at once.
+
+    Args:
+        most: bytes of pixels, >= 0.
+        of: how many images there are, for the line that says how many are kept.
+    """
+
+    def __init__(self, most: int, of: int):
+        self._most, self._of, self._taken, self._complete = most, of, 0, not most
+        self._images: dict[int, tuple[Any, np.ndarray]] = {}
+        self._changing = threading.Lock()
+
+    def get(self, image: int) -> tuple[Any, np.ndarray] | None:
+        """The label and the pixels (height, width, 3) of an image, which nobody may change; None: it is not kept."""
+        return self._images.get(image)
+
+    def keep(self, image: int, label: Any, pixels: np.ndarray) -> None:
+        """Keeps an image if there is room."""
+        if self._complete:
+            return
+        pixels.setflags(write=False)
+        with self._changing:
+            if self._complete or image in self._images:
+                return
+            if full := self._taken + pixels.nbytes > self._most:
+                self._complete = True
+            else:
+                self._images[image] = label, pixels
+                self._taken += pixels.nbytes
+                self._complete = len(self._images) == self._of
+            if self._complete:
+                self._tell(full)
+
+    def _tell(self, full: bool) -> None:
+        kept, taken = len(self._images), byte_size(self._taken)
+        if full:
+            log.info(
+                "%d of %s stay in memory (%s); each epoch decodes the others", kept, plural(self._of, "image"), taken
+            )
+        else:
+            log.info("all %s stay in memory, decoded (%s)", plural(kept, "image"), taken)
