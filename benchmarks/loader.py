@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 import mxnet as mx
 
-from benchmarks.results import compare
+from benchmarks.results import comparisons
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural
 from gluon_tricks.data.augment import coefficients
@@ -35,21 +35,24 @@ def run(rec: str, size: int, batch_size: int, threads: int, rounds: int) -> tupl
     common = dict(rec=rec, size=size, batch_size=batch_size, threads=threads)
     sides = {"ours": "ours", "ImageRecordIter": "image_record_iter", **({"DALI": "dali"} if has_dali() else {})}
     contestants = [
-        Contestant(f"{side}, {work}", f"{__name__}:{function}", {**common, "augmented": work == "augmented"})
+        Contestant(
+            f"{side}, {work}",
+            f"{__name__}:{function}",
+            {**common, "augmented": work == "augmented"},
+            optional=side != "ours",
+        )
         for work in ("crop", "augmented")
         for side, function in sides.items()
     ]
     plain = {**common, "augmented": False}
     contestants += [
-        Contestant(f"ours, {policy}", f"{__name__}:ours", {**plain, "policy": policy}) for policy in _POLICIES
+        Contestant(f"ours, {policy}", f"{__name__}:ours", {**plain, "policy": policy}, optional=True)
+        for policy in _POLICIES
     ]
     results = measure(contestants, rounds)
     what, others = f"loader at {size} px, {plural(threads, 'thread')}", [side for side in sides if side != "ours"]
-    return results, [
-        compare(results, what, f"ours, {work}", f"{other}, {work}")
-        for work in ("crop", "augmented")
-        for other in others
-    ] + [compare(results, what, f"ours, {policy}", "ours, crop") for policy in _POLICIES]
+    pairs = [(f"ours, {work}", f"{other}, {work}") for work in ("crop", "augmented") for other in others]
+    return results, comparisons(results, what, pairs + [(f"ours, {policy}", "ours, crop") for policy in _POLICIES])
 
 
 def has_dali() -> bool:

@@ -23,7 +23,7 @@ from benchmarks import (
     tricks,
 )
 from benchmarks.flags import Benchmark, Measured, parse
-from benchmarks.results import machine
+from benchmarks.results import machine, precisions
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.errors import Refused
@@ -41,6 +41,10 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(__doc__, BENCHMARKS, argv)
     if getattr(args, "model", None):
         keywords(args.model)  # which refuses what is no network
+    if getattr(args, "dtype", None) not in (None, *precisions()) and not getattr(args, "predict", None):
+        raise Refused(
+            f"--dtype {args.dtype}: this CPU does not multiply it (AVX512_BF16 or AMX_BF16), so measure float32"
+        )
     if getattr(args, "predict", None):
         _refuse_beside_predict(args)
         print(*scaling_words.tell(args.predict), sep="\n")

@@ -15,7 +15,7 @@ import mxnet as mx
 import numpy as np
 
 from benchmarks import machine_rate
-from benchmarks.results import compare
+from benchmarks.results import WITHOUT_BFLOAT16, compare, precisions
 from gluon_tricks.core import foreign, keyed_random
 from gluon_tricks.machine.devices import start_precision
 from gluon_tricks.paper.contest import Contestant, measure
@@ -39,11 +39,11 @@ def run(models: Sequence[str], batch_size: int, steps: int, rounds: int) -> tupl
     results, lines = {}, []
     for model in models:
         for work, images in (("training", batch_size), ("prediction", batch_size), ("prediction", 1)):
-            for dtype in ("float32", "bfloat16"):
+            for dtype in precisions():
                 measured, compared = _contest(model, work, dtype, images, steps, rounds)
                 results.update(measured)
                 lines += compared
-    return results, lines
+    return results, lines + ([] if "bfloat16" in precisions() else [WITHOUT_BFLOAT16])
 
 
 def _contest(model, work, dtype, batch_size, steps, rounds):

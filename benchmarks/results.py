@@ -8,6 +8,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from gluon_tricks.core.environment import usable_cores
+from gluon_tricks.machine.devices import cpu_has_bfloat16
+
+WITHOUT_BFLOAT16 = "bfloat16 is left out: this CPU does not multiply it (AVX512_BF16 or AMX_BF16)"
+
+
+def precisions() -> tuple[str, ...]:
+    """What this CPU multiplies; in what it does not, a network would be measured in float32, or not at all."""
+    return ("float32", "bfloat16") if cpu_has_bfloat16() else ("float32",)
+
+
+def comparisons(results: dict[str, list[float]], what: str, pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """The lines of those pairs (ours, theirs) of which both were measured."""
+    return [compare(results, what, *pair) for pair in pairs if {*pair} <= results.keys()]
 
 
 def compare(results: dict[str, list[float]], what: str, ours: str, theirs: str) -> str:

@@ -16,6 +16,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 
+import mxnet as mx
+
 from benchmarks.torch_loop import network_name
 from gluon_tricks.core.commands import words_of
 from gluon_tricks.core.environment import inherited_environment
@@ -25,6 +27,7 @@ from gluon_tricks.core.reading import TOLD_BYTES, read_text
 from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.recipe_records import count_classes
 from gluon_tricks.data.records import Records
+from gluon_tricks.machine.devices import choose_precision
 from gluon_tricks.paper.cells import Cell
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.registry import get_recipe
@@ -58,8 +61,9 @@ def run(
     }
     if importlib.util.find_spec("torch") and importlib.util.find_spec("timm"):
         network_name(recipes[paper])  # refuses what it has not, before any training
+        precision, _ = choose_precision(recipes[paper].dtype, [mx.cpu()])  # which ours has too
         sides[f"PyTorch, {paper}"] = lambda seed: _torch(
-            recipes[paper].set(seed=seed), scratch / f"torch-{paper}-{seed}"
+            recipes[paper].set(seed=seed, dtype=precision), scratch / f"torch-{paper}-{seed}"
         )
     rows: dict[str, list[Rows]] = {side: [] for side in sides}
     for seed in range(seeds):

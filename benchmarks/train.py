@@ -14,7 +14,7 @@ import mxnet as mx
 import numpy as np
 
 from benchmarks.loader import image_record_iter_options
-from benchmarks.results import compare
+from benchmarks.results import WITHOUT_BFLOAT16, comparisons, precisions
 from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.foreign import import_gluoncv
@@ -53,19 +53,20 @@ def run(
     common = dict(rec=rec, model=model, size=size, batch_size=batch_size, threads=threads, steps=steps)
     contestants = [
         *(Contestant(f"{n}, {d}", f"{__name__}:{f}", {**common, "dtype": d})
-          for d in ("float32", "bfloat16") for n, f in (("the loop", "loop"), ("one fixed batch", "fixed_batch"))),
-        Contestant("GluonCV's loop, float32", f"{__name__}:gluoncv_loop", common),
-        Contestant(_LEFT_ALONE, f"{__name__}:gluoncv_loop", common, {"OMP_NUM_THREADS": half}),
+          for d in precisions() for n, f in (("the loop", "loop"), ("one fixed batch", "fixed_batch"))),
+        Contestant("GluonCV's loop, float32", f"{__name__}:gluoncv_loop", common, optional=True),
+        Contestant(_LEFT_ALONE, f"{__name__}:gluoncv_loop", common, {"OMP_NUM_THREADS": half}, optional=True),
     ]  # fmt: skip
     results = measure(contestants, rounds)
     what = f"training {model} at {size} px, batch {batch_size}"
-    return results, [
-        compare(results, what, "the loop, float32", "one fixed batch, float32"),
-        compare(results, what, "the loop, bfloat16", "one fixed batch, bfloat16"),
-        compare(results, what, "the loop, bfloat16", "the loop, float32"),
-        compare(results, what, "the loop, float32", "GluonCV's loop, float32"),
-        compare(results, what, "the loop, float32", _LEFT_ALONE),
+    pairs = [
+        ("the loop, float32", "one fixed batch, float32"),
+        ("the loop, bfloat16", "one fixed batch, bfloat16"),
+        ("the loop, bfloat16", "the loop, float32"),
+        ("the loop, float32", "GluonCV's loop, float32"),
+        ("the loop, float32", _LEFT_ALONE),
     ]
+    return results, comparisons(results, what, pairs) + ([] if "bfloat16" in precisions() else [WITHOUT_BFLOAT16])
 
 
 def loop(**arguments) -> Callable[[], float]:

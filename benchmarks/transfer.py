@@ -71,11 +71,13 @@ def run(
             found = {}
             for work, sides in _WORK.items():
                 names = {side: f"{title}, {work}: {side}" for side in sides}
-                measured = measure(
-                    [Contestant(names[side], f"{__name__}:{place}", common) for side, place in sides.items()], rounds
-                )
+                contestants = [
+                    Contestant(names[side], f"{__name__}:{place}", common, optional=side != "ours")
+                    for side, place in sides.items()
+                ]
+                measured = measure(contestants, rounds)
                 results.update(measured)
-                found[work] = {side: measured[name] for side, name in names.items()}
+                found[work] = {side: measured[name] for side, name in names.items() if name in measured}
             lines += compared(f"{title} on {model}, {scale} scale, batch {batch_size}", found)
     return results, lines
 
@@ -84,7 +86,8 @@ def compared(what: str, found: dict[str, dict[str, list[float]]]) -> list[str]:
     """Lines that say what was found; ratios are medians over the rounds.
 
     Args:
-        found: work -> side -> seconds per image in each round.
+        found: work -> side -> seconds per image in each round; of ours, and of the others as far as they could be
+            measured.
     """
 
     def ratio(a: Sequence[float], b: Sequence[float]) -> float:
@@ -92,17 +95,24 @@ def compared(what: str, found: dict[str, dict[str, list[float]]]) -> list[str]:
 
     lines = []
     for work, sides in found.items():
-        ours, theirs = sides["ours"], sides["GluonCV"]
-        lines.append(
-            f"{what}, {work}: ours {statistics.median(ours):.3f} s an image, GluonCV on the same base "
-            f"{statistics.median(theirs):.3f} s: ours takes {ratio(ours, theirs):.2f} of its time"
+        ours, theirs = sides["ours"], sides.get("GluonCV")
+        line = f"{what}, {work}: ours {statistics.median(ours):.3f} s an image"
+        if theirs:
+            line += (
+                f", GluonCV on the same base {statistics.median(theirs):.3f} s: ours takes {ratio(ours, theirs):.2f} "
+                "of its time"
+            )
+        lines.append(line)
+    step, loop, loader = (found["training"].get(side) for side in ("ours", "the loop", "the loader"))
+    parts = []
+    if loop:
+        parts.append(
+            f"the loop: {statistics.median(loop):.3f} s an image, {ratio(loop, step):.2f} of a step whose batch is "
+            "there"
         )
-    step, loop, loader = (found["training"][side] for side in ("ours", "the loop", "the loader"))
-    lines.append(
-        f"{what}, the loop: {statistics.median(loop):.3f} s an image, {ratio(loop, step):.2f} of a step whose batch is "
-        f"there; the loader alone {statistics.median(loader):.4f} s, {ratio(loader, step):.1%} of such a step"
-    )
-    return lines
+    if loader:
+        parts.append(f"the loader alone {statistics.median(loader):.4f} s, {ratio(loader, step):.1%} of such a step")
+    return lines + ([f"{what}, {'; '.join(parts)}"] if parts else [])
 
 
 def arrange(folder: pathlib.Path) -> None:

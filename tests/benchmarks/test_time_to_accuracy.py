@@ -3,11 +3,13 @@
 import json
 import math
 
+import mxnet as mx
 import pytest
 
 from benchmarks import time_to_accuracy, torch_loop
 from benchmarks.main import main
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.machine.devices import choose_precision
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.registry import get_recipe
 from gluon_tricks.report.told import read_events, read_metrics
@@ -71,7 +73,10 @@ def test_all_three_train_and_what_is_done_is_not_done_again(tiny_records, tmp_pa
     recipe = Recipe(
         name="tiny", model="resnet18_v1b", data="records", input_size=32, min_area=0.5, epochs=2, batch_size=8, lr=0.01
     )
-    other, recipe = recipe.set(name="other", epochs=1), recipe.add(DataDependentInit(filters="kmeans", images=8))
+    other, recipe = (
+        recipe.set(name="other", epochs=1, dtype="float16"),
+        recipe.add(DataDependentInit(filters="kmeans", images=8)),
+    )
     (tmp_path / "tiny.json").write_text(json.dumps(recipe.to_json()))
     (tmp_path / "other.json").write_text(json.dumps(other.to_json()))
     words = ["time_to_accuracy", "--photos", str(tiny_records), "--seeds", "1", "--top1", "0.01"]
@@ -87,6 +92,8 @@ def test_all_three_train_and_what_is_done_is_not_done_again(tiny_records, tmp_pa
     rate = read_metrics(tmp_path / "runs" / "tiny-0")[0]["images_per_second"]
     first = begun["initialised_from"]["seconds"] + begun["steps_per_epoch"] * recipe.batch_size / rate
     assert told["tiny"][0][0]["seconds"] == pytest.approx(first)
+    written = json.loads((tmp_path / "runs" / "torch-other-0.recipe.json").read_text())
+    assert written["dtype"] == choose_precision("float16", [mx.cpu()])[0]  # PyTorch too computes as ours does
     capfd.readouterr()
     assert main(words) == 0
     assert json.loads((tmp_path / "out.json").read_text())["seconds"] == found
