@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gluon_tricks.core.environment import usable_cores
-from gluon_tricks.machine.devices import cpu_has_bfloat16
+from gluon_tricks.machine.devices import cpu_has_bfloat16, cpu_name
 
 WITHOUT_BFLOAT16 = "bfloat16 is left out: this CPU does not multiply it (AVX512_BF16 or AMX_BF16)"
 
@@ -34,8 +34,7 @@ def compare(results: dict[str, list[float]], what: str, ours: str, theirs: str) 
 
 def machine() -> dict[str, Any]:
     """What the numbers were measured on."""
-    names = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
-    return {"cpu": names[0] if names else "", "cores": usable_cores(), "python": platform.python_version()}
+    return {"cpu": cpu_name(), "cores": usable_cores(), "python": platform.python_version()}
 
 
 def in_page(page: str, lines: Sequence[str], marks: tuple[str, str]) -> str:

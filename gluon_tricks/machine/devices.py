@@ -115,6 +115,9 @@ def require_usable(contexts: Sequence[mx.Context], *, gpus: Sequence[Gpu] | None
             )
 
 
+_VECTORS = ("AMX_BF16", "AVX512_BF16", "AVX512F", "AVX2", "AVX")  # the widest first
+
+
 def cpu_has_bfloat16() -> bool:
     """Whether this CPU multiplies bfloat16 (AVX512_BF16 or AMX_BF16)."""
     text = _cpu_info()
@@ -122,9 +125,15 @@ def cpu_has_bfloat16() -> bool:
 
 
 def cpu_name() -> str:
-    """The CPU's model as it calls itself; "": not known."""
-    found = re.search(r"^model name\s*:\s*(.*)$", _cpu_info(), re.MULTILINE)
-    return found[1].strip() if found else ""
+    """The CPU's model as it calls itself and its widest vectors, as "AMD EPYC (AVX2)"; "": not known.
+
+    In virtual machines CPUs of several years have one name, and differ twofold in speed.
+    """
+    text = _cpu_info()
+    found = re.search(r"^model name\s*:\s*(.*)$", text, re.MULTILINE)
+    flags = set(re.findall(r"\w+", text))
+    widest = next((vectors for vectors in _VECTORS if vectors.lower() in flags), "")
+    return found[1].strip() + (f" ({widest})" if widest else "") if found else ""
 
 
 def _cpu_info() -> str:

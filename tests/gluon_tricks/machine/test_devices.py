@@ -10,6 +10,7 @@ import mxnet as mx
 import pytest
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.machine import devices
 from gluon_tricks.machine.devices import Gpu, choose_contexts, choose_precision, require_usable
 from gluon_tricks.ranks import distributed
 
@@ -87,6 +88,21 @@ def test_precision(dtype, context, bfloat16, used):
     got, line = choose_precision(dtype, [context], has_bfloat16=bfloat16)
     assert got == used
     assert bool(line) == (used != dtype) and (not line or (dtype in line and used in line))
+
+
+@pytest.mark.parametrize(
+    "info, name, bfloat16",
+    [
+        ("model name\t: AMD EPYC\nflags\t\t: fpu avx f16c avx2 bmi2\n", "AMD EPYC (AVX2)", False),
+        ("model name\t: AMD EPYC\nflags\t\t: avx avx2 avx512f avx512_bf16\n", "AMD EPYC (AVX512_BF16)", True),
+        ("model name : Xeon(R)\nflags : avx2 avx512f avx512_bf16 amx_bf16\n", "Xeon(R) (AMX_BF16)", True),
+        ("model name\t: Neoverse-N1\nFeatures\t: fp asimd\n", "Neoverse-N1", False),
+        ("", "", False),
+    ],
+)
+def test_the_name_of_a_cpu_says_what_it_multiplies(info, name, bfloat16, monkeypatch):
+    monkeypatch.setattr(devices, "_cpu_info", lambda: info)
+    assert devices.cpu_name() == name and devices.cpu_has_bfloat16() is bfloat16
 
 
 def test_bfloat16_on_a_gpu_is_refused():
