@@ -27,6 +27,8 @@ _POLICIES = ("autoaugment", "trivial", "rand-m9-n2")
 def run(rec: str, size: int, batch_size: int, threads: int, rounds: int) -> tuple[dict[str, list[float]], list[str]]:
     """Random resized crops alone, with flip, colour jitter, PCA noise and normalisation, and with policies.
 
+    "reduced" has all of the second, and decodes smaller what its crop makes smaller (decode=reduced of a recipe).
+
     Returns:
         images/s of every contestant and round; a line per comparison.
     """
@@ -49,9 +51,12 @@ def run(rec: str, size: int, batch_size: int, threads: int, rounds: int) -> tupl
         Contestant(f"ours, {policy}", f"{__name__}:ours", {**plain, "policy": policy}, optional=True)
         for policy in _POLICIES
     ]
+    reduced = {**common, "augmented": True, "reduced": True}
+    contestants.append(Contestant("ours, reduced", f"{__name__}:ours", reduced, optional=True))
     results = measure(contestants, rounds)
     what, others = f"loader at {size} px, {plural(threads, 'thread')}", [side for side in sides if side != "ours"]
     pairs = [(f"ours, {work}", f"{other}, {work}") for work in ("crop", "augmented") for other in others]
+    pairs += [("ours, reduced", f"{side}, augmented") for side in sides]
     return results, comparisons(results, what, pairs + [(f"ours, {policy}", "ours, crop") for policy in _POLICIES])
 
 
@@ -60,15 +65,18 @@ def has_dali() -> bool:
     return importlib.util.find_spec("nvidia") is not None and importlib.util.find_spec("nvidia.dali") is not None
 
 
-def ours(rec: str, size: int, batch_size: int, threads: int, augmented: bool, policy: str = "") -> Callable[[], float]:
+def ours(
+    rec: str, size: int, batch_size: int, threads: int, augmented: bool, policy: str = "", reduced: bool = False
+) -> Callable[[], float]:
     """Our loader; with `augmented`, and what makes the network's input of it.
 
     Args:
         policy: as auto_augment of a recipe.
+        reduced: JPEGs are decoded smaller where their crop is made so much smaller anyway.
     """
     loader = RecordLoader(
         Records(rec), size=size, batch_size=batch_size, train=True, threads=threads, classes=10**6,
-        crop=with_policy(AreaCrop(), policy),
+        crop=with_policy(AreaCrop(), policy), reduced=reduced,
     )  # fmt: skip
     network_input = NetworkInput(reuse=4)
 

@@ -36,7 +36,7 @@ def networks(machine: str = "") -> list[str]:
     for name in _measured(machine):
         rates = _read(f"benchmark-models-{machine}{name}")
         size = get_model(name).input_size
-        for dtype in _DTYPES:
+        for dtype in _precisions(rates, name):
             training, prediction = (
                 _of(rates, f"{work} with {name} at {size} px, batch 16, {dtype}") for work in ("training", "prediction")
             )
@@ -59,7 +59,7 @@ def fractions(machine: str) -> list[str]:
     for name in _measured(machine):
         rates, net = _read(f"benchmark-models-{machine}{name}"), get_model(name)
         size, each = net.input_size, 2e-9 * summarise(net, net.input_size).total.multiply_adds
-        for dtype in _DTYPES:
+        for dtype in _precisions(rates, name):
             what = f"with {name} at {size} px"
             training, prediction, single = (
                 _of(rates, f"{work} {what}, batch {batch}, {dtype}")
@@ -82,9 +82,11 @@ def loader(names: Mapping[str, str]) -> list[str]:
         rates = _read(name)
         for side in rates:
             who, _, work = side.rpartition(", ")
-            if who and who != "ours" and f"ours, {work}" in rates:
-                ours, ratio = f"ours, {work}", _ratio(rates, f"ours, {work}", side)
-                rows.append((f"{photos}, {work}", _rate(rates, ours), f"{who} {_rate(rates, side)}", f"{ratio:.2f}x"))
+            for ours in (f"ours, {work}", *(["ours, reduced"] if work == "augmented" else [])):
+                if who and who != "ours" and ours in rates:
+                    what = f"{photos}, {work}" + (", decoded smaller" if ours == "ours, reduced" else "")
+                    ratio = _ratio(rates, ours, side)
+                    rows.append((what, _rate(rates, ours), f"{who} {_rate(rates, side)}", f"{ratio:.2f}x"))
     return _table(rows)
 
 
@@ -155,6 +157,11 @@ def page(text: str) -> str:
 
 def _measured(machine: str) -> list[str]:
     return [name for name in NETWORKS if (RESULTS / f"benchmark-models-{machine}{name}.json").is_file()]
+
+
+def _precisions(rates: Rates, name: str) -> list[str]:
+    """Those that a network was measured in: not every CPU multiplies bfloat16."""
+    return [dtype for dtype in _DTYPES if any(f" {name} " in key and f" {dtype}: ours" in key for key in rates)]
 
 
 def _record(name: str) -> dict:

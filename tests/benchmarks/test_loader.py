@@ -20,6 +20,10 @@ def test_every_contestant_plays_and_is_compared(tiny_records, monkeypatch):
     monkeypatch.setattr(loader, "measure", measured)
     rec = str(tiny_records / "train.rec")
     _, lines = loader.run(rec, 16, 8, 1, 1)
+    assert (
+        lines[-4]
+        == "loader at 16 px, 1 thread: ours, reduced 4.0 images/s, ImageRecordIter, augmented 4.0 images/s: 1.00x"
+    )
     assert lines[-3:] == [
         "loader at 16 px, 1 thread: ours, autoaugment 1.0 images/s, ours, crop 4.0 images/s: 0.25x",
         "loader at 16 px, 1 thread: ours, trivial 2.0 images/s, ours, crop 4.0 images/s: 0.50x",
@@ -28,10 +32,12 @@ def test_every_contestant_plays_and_is_compared(tiny_records, monkeypatch):
     crops, begin = [], RecordLoader.__init__
 
     def watched(self, *args, **named):
-        crops.append(named["crop"])
+        crops.append((named["crop"], named["reduced"]))
         begin(self, *args, **named)
 
     monkeypatch.setattr(RecordLoader, "__init__", watched)
-    for name in ("crop", "augmented", "trivial", "rand-m9-n2"):
+    for name in ("crop", "augmented", "trivial", "rand-m9-n2", "reduced"):
         assert np.isfinite(loader.ours(**seen[f"ours, {name}"].arguments)())
-    assert crops == [AreaCrop(), AreaCrop(), TrivialAugmented(AreaCrop()), RandAugmented(AreaCrop(), 9, 2)]
+    plain = AreaCrop()
+    whole = [plain, plain, TrivialAugmented(plain), RandAugmented(plain, 9, 2)]
+    assert crops == [*((crop, False) for crop in whole), (plain, True)]

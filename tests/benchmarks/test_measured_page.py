@@ -70,6 +70,18 @@ def test_the_loader_is_beside_each_of_the_others(records):
         "| photos, crop | 200 | ImageRecordIter 100 | 2.00x |",
         "| photos, crop | 200 | DALI 50.0 | 4.00x |",
     ]
+    records("b", {"ours, augmented": [100], "DALI, augmented": [50], "ours, reduced": [300], "ours, trivial": [9]})
+    assert measured_page.loader({"b": "photos"})[2:] == [
+        "| photos, augmented | 100 | DALI 50.0 | 2.00x |",
+        "| photos, augmented, decoded smaller | 300 | DALI 50.0 | 6.00x |",
+    ]
+
+
+def test_a_machine_without_bfloat16_has_rows_of_float32_alone(of_one_network, records):
+    rates = {name: found for name, found in measured_page._read("benchmark-models-m-resnet18_v1b").items()}
+    records("benchmark-models-n-resnet18_v1b", {k: found for k, found in rates.items() if "bfloat16" not in k})
+    for made in (measured_page.networks, measured_page.fractions):
+        assert made("n-") == made("m-")[:3]
 
 
 def test_what_was_printed_is_shown_as_it_is(records):
