@@ -31,7 +31,7 @@ class KeptImages:
 
     Args:
         most: bytes of pixels, >= 0.
-        of: how many images there are, for the line that says how many are kept.
+        of: how many images there are, for the warning that says how many of them are kept.
     """
 
     def __init__(self, most: int, of: int):
@@ -51,20 +51,12 @@ class KeptImages:
         with self._changing:
             if self._complete or image in self._images:
                 return
-            if full := self._taken + pixels.nbytes > self._most:
+            if self._taken + pixels.nbytes > self._most:
                 self._complete = True
+                log.warning(
+                    "memory holds %d of %s decoded (%s): each epoch decodes the others",
+                    len(self._images), plural(self._of, "image"), byte_size(self._taken),
+                )  # fmt: skip
             else:
                 self._images[image] = label, pixels
                 self._taken += pixels.nbytes
-                self._complete = len(self._images) == self._of
-            if self._complete:
-                self._tell(full)
-
-    def _tell(self, full: bool) -> None:
-        kept, taken = len(self._images), byte_size(self._taken)
-        if full:
-            log.info(
-                "%d of %s stay in memory (%s); each epoch decodes the others", kept, plural(self._of, "image"), taken
-            )
-        else:
-            log.info("all %s stay in memory, decoded (%s)", plural(kept, "image"), taken)
