@@ -206,7 +206,7 @@ def _refuse_combinations(args: argparse.Namespace) -> None:
 def _begin(args: argparse.Namespace, contexts: list[mx.Context]) -> str:
     """Starts the precision, before any network is built; which one it is."""
     precision, why = choose_precision(args.dtype, contexts)
-    if args.form and (precision != "float32" or contexts[0].device_type != "cpu"):
+    if args.form and (args.dtype != "float32" or contexts[0].device_type != "cpu"):
         raise Refused(f"--form {args.form} is for CPUs and is compared with float32: use --num-gpus 0 --dtype float32")
     recipe = recipe_of(args.pretrained) if precision != "float32" and is_there(args.pretrained) else None
     if recipe and precision not in recipe.choices["dtype"]:

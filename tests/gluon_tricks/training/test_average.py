@@ -198,7 +198,7 @@ def test_the_averaged_statistics_fit_the_averaged_weights(tiny_records, recipe, 
 def test_another_network_is_kept(recipe, tmp_path, keep):
     """With decay 0.9999 from the start the average is still the first weights: of four classes it knows nothing."""
     run = tmp_path / "run"
-    recipe = recipe.set(epochs=6, tricks=(Ema(0.9999, warmup=1, keep=keep),))
+    recipe = recipe.set(epochs=12, tricks=(Ema(0.9999, warmup=1, keep=keep),))
     train_and_evaluate(recipe, run, Options(**OPTIONS))
     kept, average, raw = columns(run, "val_top1", "val_top1_average", "val_top1_raw")[-1]
     assert kept == raw > average
