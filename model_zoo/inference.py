@@ -28,7 +28,8 @@ def fuse(net: HybridBlock, images: mx.nd.NDArray) -> None:
 
     Raises:
         Refused: MXNet's fused operators give other logits, as of cifar_resnet20_v2, or none, as of se_resnet50_v1 and
-            of a ResNet whose last maps are 1 x 1 px. The network is then as it was, but not hybridized.
+            of a ResNet whose last maps are 1 x 1 px on CPUs with AVX512. The network is then as it was, but not
+            hybridized.
     """
     net.hybridize(False)
     expected = _own(net(images))

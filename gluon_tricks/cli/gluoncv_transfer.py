@@ -17,11 +17,11 @@ from gluon_tricks.core.arguments import MOST_GPUS, whole
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import plural
-from gluon_tricks.data.annotations.boxes import VOC_CLASSES
+from gluon_tricks.data.annotations.boxes import VOC_CLASSES, count_listed
 from gluon_tricks.recipes.named.detection_segmentation import GLUONCV
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.transfer import VOC_IMAGES, DetectionRecipe, SegmentationRecipe, TransferRecipe
-from gluon_tricks.tricks import Warmup
+from gluon_tricks.tricks import DecoupledDecay, TrustRatio, Warmup
 
 # Where GluonCV's scripts have their data, and look for it.
 _HOMES = {"voc": "~/.mxnet/datasets/voc", "ade20k": "~/.mxnet/datasets/ade/ADEChallengeData2016"}
@@ -164,8 +164,7 @@ def _faster_rcnn(
 
 
 def _warmup(recipe: DetectionRecipe, args: argparse.Namespace) -> Warmup:
-    of_voc = recipe.dataset == "voc" and recipe.class_names in ((), VOC_CLASSES)  # a run that goes on names them
-    images = VOC_IMAGES.get(recipe.train_splits) if of_voc else None
+    images = _training_images(recipe)
     try:
         steps = int(args.lr_warmup)
     except ValueError:
@@ -178,6 +177,16 @@ def _warmup(recipe: DetectionRecipe, args: argparse.Namespace) -> Warmup:
             f"the batch of {recipe.batch_size} is larger than the {plural(images, 'image')}: make --batch-size smaller"
         )
     return Warmup(epochs=steps / (images // recipe.batch_size), start_factor=factor)
+
+
+def _training_images(recipe: DetectionRecipe) -> int | None:
+    """How many there are: those that the lists name, where the data is there, else VOC's; None: not known."""
+    if recipe.dataset != "voc":
+        return None
+    if recipe.data and os.path.isdir(expanded(recipe.data)):
+        return count_listed(recipe.data, recipe.train_splits)
+    of_voc = recipe.class_names in ((), VOC_CLASSES)  # a run that goes on names them
+    return VOC_IMAGES.get(recipe.train_splits) if of_voc else None
 
 
 def _fcn_head(
@@ -211,25 +220,33 @@ def _with_steps(
 ) -> tuple[SegmentationRecipe, list[str]]:
     """Its Trainer divides the gradient by the n images of a device once more: lr (g / n + wd w) = lr / n (g + n wd w).
 
-    The gradient of its auxiliary loss has the weight 1, whatever --aux-weight says.
+    Of Adam, whose steps are as long however long gradients are, the rate stays, and wd too where it is decoupled. The
+    gradient of its auxiliary loss has the weight 1, whatever --aux-weight says.
 
     Args:
         each: n.
         new: what no flag gives is the script's.
     """
     lr, wd = _LR if args.lr is None else args.lr, _WD if args.wd is None else args.wd
+    of_lr = 1 if _is_scale_free(recipe) else each
+    of_wd = 1 if any(isinstance(trick, DecoupledDecay) for trick in recipe.tricks) else each
     if new or args.lr is not None:
-        recipe = recipe.set(lr=lr / each)
+        recipe = recipe.set(lr=lr / of_lr)
     if new or args.wd is not None:
-        recipe = recipe.set(wd=wd * each)
-    if not new and args.lr is args.wd is None:
+        recipe = recipe.set(wd=wd * of_wd)
+    if not new and args.lr is args.wd is None or of_lr == of_wd == 1:
         return recipe, []
     rate = recipe.base_lr()
     return recipe, [
-        f"the rate {rate * each:g} with weight decay {recipe.wd / each:g} is {rate:g} with {recipe.wd:g} "
+        f"the rate {rate * of_lr:g} with weight decay {recipe.wd / of_wd:g} is {rate:g} with {recipe.wd:g} "
         f"here: GluonCV divides a mean gradient by the {each:g} images of a device again; --recipe fcn_ade20k has the "
         "paper's"
     ]
+
+
+def _is_scale_free(recipe: SegmentationRecipe) -> bool:
+    """Whether a step is as long however long its gradient is: of Adam, and of rates of each layer (LARS, LAMB)."""
+    return recipe.optimizer == "adam" or any(isinstance(trick, TrustRatio) for trick in recipe.tricks)
 
 
 FASTER_RCNN = Script(

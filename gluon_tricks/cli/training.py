@@ -131,7 +131,10 @@ def train(
 
 
 def _cannot_write(wrong: str, run: pathlib.Path | None) -> int:
-    saved = list_checkpoints(run / "checkpoints") if run else []
+    if run is None:  # photos were to be packed, or built-in pictures to be made
+        print(f"stopped: {one_line(wrong)}", file=sys.stderr)
+        return 1
+    saved = list_checkpoints(run / "checkpoints")
     remedy = "there is no checkpoint to go on from"
     if saved:
         go_on = f"the same command with --resume auto --save-dir {run} continues from {saved[-1].name}"

@@ -45,6 +45,13 @@ class UndecodableImages(BadRecord):
     """More than 1 % of the images cannot be decoded; the message lists where each of them lies."""
 
 
+def too_few(images: int, batch_size: int, ranks: int) -> Refused:
+    """The refusal of images that are not one step. Args: batch_size: of a rank."""
+    return Refused(
+        f"{images} images are not one batch of {batch_size} on {plural(ranks, 'rank')}: make the batch smaller"
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class ReadOptions:
     """How a loader reads: for which of several processes, on how many threads, and by which random numbers.
@@ -130,10 +137,7 @@ class StepLoader(abc.ABC):
         n, self.global_batch = len(self._images), batch_size * options.ranks
         self.steps_per_epoch = n // self.global_batch if train else math.ceil(n / self.global_batch)
         if self.steps_per_epoch == 0:
-            raise Refused(
-                f"{n} images are not one batch of {batch_size} on {plural(options.ranks, 'rank')}: make the batch "
-                "smaller"
-            )
+            raise too_few(n, batch_size, options.ranks)
         cv2.setNumThreads(0)
 
     @property

@@ -12,7 +12,7 @@ from gluon_tricks.core.given import require_names, require_path
 from gluon_tricks.core.reading import opened
 from gluon_tricks.core.wording import composed, plural, some
 from gluon_tricks.data.headers import begins_like_image, is_dicom
-from gluon_tricks.data.sources import Entry, Source, listed
+from gluon_tricks.data.sources import Entry, Listed, Source, listed
 
 # Folders that archivers, file managers, network drives and notebooks leave behind, in small letters. Hidden ones
 # (.ipynb_checkpoints, .Trashes) are passed over anyway.
@@ -74,7 +74,7 @@ def is_leaving(name: str) -> bool:
     return name.lower() in _LEAVINGS
 
 
-def _below(folder: str | os.PathLike, above: tuple[str, ...] = ()) -> list[os.DirEntry]:
+def _below(folder: str | os.PathLike, above: tuple[str, ...] = ()) -> list[Listed]:
     """The files of a folder and of those in it, sorted by name; a link back to one that it lies in is not followed."""
     here, found = os.path.realpath(folder), []
     for entry in listed(folder) if here not in above else ():
@@ -82,7 +82,7 @@ def _below(folder: str | os.PathLike, above: tuple[str, ...] = ()) -> list[os.Di
     return found
 
 
-def may_be_class(files: Sequence[os.DirEntry]) -> bool:
+def may_be_class(files: Sequence[Listed]) -> bool:
     """Whether one of a folder's files looks like an image, by its ending or by its content; or it is empty."""
     return not files or any(file.is_file() and looks_like_image(file.path) for file in files)
 
@@ -99,7 +99,7 @@ def looks_like_image(path: str | os.PathLike) -> bool:
         return False  # packing tells that it cannot be read, if the folder is a class
 
 
-def _refuse_splits(folder: str | os.PathLike, folders: Sequence[os.DirEntry]) -> None:
+def _refuse_splits(folder: str | os.PathLike, folders: Sequence[Listed]) -> None:
     """Refuses the parent of train/ and val/."""
     splits = [child for child in folders if child.name.lower() in _SPLITS]
     hold_folders = not any(may_be_class(listed(child.path)) for child in splits)
@@ -111,7 +111,7 @@ def _refuse_splits(folder: str | os.PathLike, folders: Sequence[os.DirEntry]) ->
         )
 
 
-def _refuse_without_class(folder: str | os.PathLike, folders: Sequence[os.DirEntry], beside: int) -> NoReturn:
+def _refuse_without_class(folder: str | os.PathLike, folders: Sequence[Listed], beside: int) -> NoReturn:
     """Refuses a folder without class folders, telling what it has instead."""
     inside = [entry for child in folders for entry in listed(child.path)]
     for below in inside:

@@ -121,7 +121,18 @@ class OwnPhotos:
         if "val" in self._found:
             return self._found
         split = split_by_content(self._found["train"], self.fraction)
+        self._require_several_classes(split.val)
         return {"train": split.train, "val": split.val}
+
+    def _require_several_classes(self, val: Source) -> None:
+        """Refuses, before anything is packed, photos of which one class alone is validated on: any score is 100 %."""
+        labels = {entry.label for entry in val.entries}
+        if len(labels) == 1 < len(val.classes):
+            name = printable(val.classes[labels.pop()])
+            raise Refused(
+                f"{self._flag} {printable(self.folder)}: of its {len(val.classes)} classes {name} alone has two "
+                "different photos, one to train on and one to validate on: add photos of the others"
+            )
 
     def counts(self) -> dict[str, list[int]]:
         """Name of a class -> its photos to train and to validate on; before packing with files that are no images."""

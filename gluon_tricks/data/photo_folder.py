@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -11,7 +10,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import composed, plural, printable, some
 from gluon_tricks.data.folders import class_folders, is_leaving, may_be_class
 from gluon_tricks.data.lists import require_distinct
-from gluon_tricks.data.sources import Source, listed
+from gluon_tricks.data.sources import Listed, Source, listed
 
 _CALLED = {  # what people call the folders, in small letters
     "train": ("train", "training"),
@@ -71,14 +70,14 @@ def look_into(folder: pathlib.Path, flag: str) -> PhotoFolder:
     return PhotoFolder(train, val, tuple(said))
 
 
-def _splits(folders: Sequence[os.DirEntry], named: str) -> dict[str, pathlib.Path]:
+def _splits(folders: Sequence[Listed], named: str) -> dict[str, pathlib.Path]:
     """The folders train, val and test; {} where what is called so are classes.
 
     Raises:
         Refused: there is a val or a test and no train, two of one kind, or one without class folders; or one of them
             has class folders beside folders of photos, where it may be either.
     """
-    found: dict[str, list[os.DirEntry]] = {}
+    found: dict[str, list[Listed]] = {}
     for kind, names in _CALLED.items():
         found[kind] = [child for child in folders if child.name.lower() in names]
     inside = {child.path: listed(child.path) for child in folders}
@@ -102,11 +101,11 @@ def _splits(folders: Sequence[os.DirEntry], named: str) -> dict[str, pathlib.Pat
     return {kind: pathlib.Path(children[0].path) for kind, children in found.items() if children}
 
 
-def _holds_folders(inside: Sequence[os.DirEntry]) -> bool:
+def _holds_folders(inside: Sequence[Listed]) -> bool:
     return any(entry.is_dir() and not is_leaving(entry.name) for entry in inside)
 
 
-def _require_flat(split: Sequence[os.DirEntry], classes: Sequence[os.DirEntry], named: str) -> None:
+def _require_flat(split: Sequence[Listed], classes: Sequence[Listed], named: str) -> None:
     """Refuses a train of folders alone beside folders of photos: it may be a class, or hold the classes."""
     for child in split if classes else ():
         inside = listed(child.path)
@@ -118,7 +117,7 @@ def _require_flat(split: Sequence[os.DirEntry], classes: Sequence[os.DirEntry], 
             )
 
 
-def _not_looked_at(folders: Sequence[os.DirEntry], splits: Mapping[str, pathlib.Path]) -> list[str]:
+def _not_looked_at(folders: Sequence[Listed], splits: Mapping[str, pathlib.Path]) -> list[str]:
     """Lines on what lies beside train and val."""
     said = []
     if "test" in splits:
@@ -129,7 +128,7 @@ def _not_looked_at(folders: Sequence[os.DirEntry], splits: Mapping[str, pathlib.
     return said
 
 
-def _require_not_too_deep(folders: Sequence[os.DirEntry], named: str) -> None:
+def _require_not_too_deep(folders: Sequence[Listed], named: str) -> None:
     """Refuses the folder around the one with the class folders, which unpacking an archive leaves."""
     inside = listed(folders[0].path)
     if len(folders) == 1 and not any(entry.is_file() for entry in inside) and any(entry.is_dir() for entry in inside):

@@ -7,6 +7,7 @@ validation set packed from the same classes have the same labels.
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 import pathlib
 import re
@@ -248,9 +249,32 @@ def _names(rows: Iterable[tuple[int, int, str]]) -> tuple[str, ...]:
     return tuple(str(label) for label in range(count))
 
 
-def listed(folder: str | os.PathLike) -> list[os.DirEntry]:
+class Listed:
+    """Something in a folder, as os.DirEntry has it. A link that leads to itself is neither a folder nor a file."""
+
+    __slots__ = ("name", "path", "_entry")
+
+    def __init__(self, entry: os.DirEntry):
+        self.name, self.path, self._entry = entry.name, entry.path, entry
+
+    def is_dir(self) -> bool:
+        with contextlib.suppress(OSError):
+            return self._entry.is_dir()
+        return False
+
+    def is_file(self) -> bool:
+        with contextlib.suppress(OSError):
+            return self._entry.is_file()
+        return False
+
+    def stat(self) -> os.stat_result:
+        return self._entry.stat()
+
+
+def listed(folder: str | os.PathLike) -> list[Listed]:
     """What a folder holds, hidden entries apart, sorted by name."""
     try:
-        return sorted((e for e in os.scandir(folder) if not e.name.startswith(".")), key=lambda e: e.name)
+        found = (Listed(entry) for entry in os.scandir(folder) if not entry.name.startswith("."))
+        return sorted(found, key=lambda entry: entry.name)
     except OSError as error:
         raise Refused(f"cannot read the folder {folder}: {error.strerror}") from None

@@ -177,7 +177,13 @@ def checkpoint_bytes(path: pathlib.Path) -> bytes:
     try:
         return read_bytes(path, PARAMETER_BYTES)
     except OSError as error:
-        raise Refused(f"{path} cannot be read ({error.strerror}): use an older checkpoint, or start anew") from error
+        raise Refused(f"{path} cannot be read ({error.strerror}): {_instead(path)}") from error
+
+
+def _instead(path: pathlib.Path) -> str:
+    """What there is in the place of a checkpoint that cannot be used, in words."""
+    older = [other for other in list_checkpoints(path.parent) if other.name < path.name]
+    return f"use {older[-1].name}, from which a run goes on once this one is moved away" if older else "start anew"
 
 
 def parse_checkpoint(data: bytes, path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -194,21 +200,19 @@ def parse_checkpoint(data: bytes, path: pathlib.Path) -> tuple[dict[str, np.ndar
         metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
         header = json.loads(metadata.get(_HEADER, "{}"))
     except (ValueError, RecursionError, KeyError, safetensors.SafetensorError) as error:
-        raise Refused(
-            f"{path} is not a whole checkpoint ({shortened(str(error), 200)}): use an older one, or start anew"
-        ) from error
+        raise Refused(f"{path} is not a whole checkpoint ({shortened(str(error), 200)}): {_instead(path)}") from error
     seen = header.get("format") if isinstance(header, dict) else None
     if seen != FORMAT:
         raise Refused(f"{path} is not a checkpoint of this version: expected {FORMAT!r}, saw {quoted(seen, 50)}")
     if [type(header.get(part)) for part in ("sha256", "progress", "recipe", "data")] != [dict, dict, dict, str]:
-        raise Refused(f"{path} is damaged (its header): use an older checkpoint")
+        raise Refused(f"{path} is damaged (its header): {_instead(path)}")
     if header.get("header_sha256", _header_digest(header)) != _header_digest(header):  # older ones have none
-        raise Refused(f"{path} is damaged (digest of its header): use an older checkpoint")
+        raise Refused(f"{path} is damaged (digest of its header): {_instead(path)}")
     damaged = [
         name for name, digest in header["sha256"].items() if name not in arrays or _digest(arrays[name]) != digest
     ]
     if damaged or len(arrays) != len(header["sha256"]):
-        raise Refused(f"{path} is damaged (digest of {damaged or 'its list of arrays'}): use an older checkpoint")
+        raise Refused(f"{path} is damaged (digest of {damaged or 'its list of arrays'}): {_instead(path)}")
     return arrays, header
 
 

@@ -31,8 +31,7 @@ class DataDependentInit(Trick):
 
     Source: Krähenbühl et al., ICLR 2016, algorithms 1 and 2; section 4.5 for last_zero.
     Differs: see initialise_between. Of several ranks the first computes, and the others get what it has.
-    Avoid where: the network has batch normalisation, which does the work of both algorithms, or starts from trained
-        weights. Filters of patches can shorten a training with batch normalisation too (recipe imagenette64_fast).
+    Avoid where: the network has batch normalisation, which does the same work, or starts from trained weights.
     """
 
     filters: str = "gaussian"

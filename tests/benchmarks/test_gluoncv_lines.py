@@ -187,7 +187,7 @@ def test_what_a_segmenters_flags_mean():
         "--epochs 9 --dtype float32"
     )
     recipe, notes = meant(segment, text, devices=2)
-    assert (recipe.batch_size, recipe.lr, recipe.wd) == (8, 0.02 / 4, 0.001 * 4) and NoBiasDecay() in recipe.tricks
+    assert (recipe.batch_size, recipe.lr, recipe.wd) == (8, 0.02, 0.001 * 4) and NoBiasDecay() in recipe.tricks
     assert (recipe.aux_weight, recipe.optimizer, recipe.momentum, recipe.net) == (0.3, "adam", 0.8, {})
     assert (recipe.crop, recipe.base_size, recipe.epochs) == (400, 500, 9)
     assert meant(segment, text, 2, recipe)[0] == recipe == meant(segment, "", 2, recipe)[0]
@@ -195,6 +195,42 @@ def test_what_a_segmenters_flags_mean():
     assert (without.aux_weight, without.lr, without.epochs, without.base_params) == (0, 1e-3 / 16, 50, "")
     assert segment.parse(["--ngpus", "2"]).num_gpus == 2 and segment.parse(["--no-cuda"]).num_gpus == 0
     assert any("published resnet50_v1b" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    "optimizer, lr, wd",
+    [
+        ("sgd", 0.02 / 8, 0.008),
+        ("adam", 0.02, 0.008),
+        ("adamw", 0.02, 0.001),
+        ("lars", 0.02, 0.008),
+        ("lamb", 0.02, 0.001),
+    ],
+)
+def test_a_mean_gradient_divided_again_changes_what_depends_on_its_length(optimizer, lr, wd):
+    """By 8: SGD's steps are so much shorter; Adam's are as long, but for the decay that is added to the gradient."""
+    line = f"--model fcn --batch-size 8 --lr 0.02 --wd 0.001 --optimizer {optimizer}"
+    recipe, notes = meant(segment, line)
+    assert (recipe.lr, recipe.wd) == pytest.approx((lr, wd))
+    told = [note for note in notes if note.startswith("the rate ")]
+    assert all(f"the rate 0.02 with weight decay 0.001 is {lr:g} with {wd:g} here" in note for note in told)
+    assert bool(told) is ((lr, wd) != (0.02, 0.001))
+
+
+def test_a_warm_up_in_steps_is_of_the_images_that_there_are(tmp_path):
+    lists = tmp_path / "VOC2007" / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    (lists / "trainval.txt").write_text("a\nb\nc\nd\ne\nf\n")
+    line = f"--network resnet18_v1b --data {tmp_path} --lr-warmup 4"
+    for splits, batch, epochs in (("2007_trainval", 1, 4 / 6), ("2007_trainval", 2, 4 / 3)):
+        recipe, _ = meant(detect, f"{line} --train-splits {splits} --batch-size {batch} --classes a,b")
+        assert recipe.tricks[-1] == Warmup(epochs, start_factor=1 / 3)
+    for more, says in (
+        ("--train-splits 2007_trainval --batch-size 7", "the batch of 7 is larger than the 6 images"),
+        ("--train-splits 2012_trainval", "there is no folder JPEGImages or VOC2012"),
+    ):
+        with pytest.raises(Refused, match=says):
+            meant(detect, f"{line} {more}")
 
 
 @pytest.mark.parametrize(

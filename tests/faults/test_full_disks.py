@@ -9,7 +9,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_tricks.cli import benchmark, convert, evaluate, export, look, pack, predict, reproduce
+from gluon_tricks.cli import benchmark, convert, evaluate, export, look, pack, predict, reproduce, train
 from gluon_tricks.core import files
 from gluon_tricks.data.builtin import scenes, shapes
 from model_zoo import catalogue, get_model, published, summary
@@ -110,6 +110,20 @@ def test_a_disk_that_is_too_small(name, source, small, capsys):
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "reproduce --runs"])
 def test_a_read_only_disk(name, source, read_only, capsys):
     assert "Read-only file system" in told_in_one_sentence(name, source, read_only, capsys)
+
+
+@pytest.mark.parametrize("disk", ["small", "read_only"])
+def test_a_cache_for_photos_that_cannot_be_packed(disk, source, request, tmp_path, monkeypatch, capsys):
+    """No run has begun, so nothing is said of going on with one."""
+    disk = request.getfixturevalue(disk)
+    monkeypatch.setenv("GLUON_TRICKS_CACHE", str(disk))
+    words = ["--data", str(source / "photos"), *NET, "--input-size", "32", "--save-dir", str(tmp_path / "run")]
+    assert train.main(words) == 1
+    *_, said = capsys.readouterr().err.splitlines()
+    assert (
+        said.startswith("stopped: ") and str(disk) in said and said.endswith("puts what is packed by itself elsewhere")
+    )
+    assert {*names_in(disk)} <= {"photos"} and not (tmp_path / "run").exists()  # the folder of all packed photos
 
 
 def test_a_folder_for_runs_on_a_read_only_disk(read_only, capsys):

@@ -111,7 +111,7 @@ def test_a_newest_checkpoint_that_is_something_else(hostile, tiny_records):
     train, val = ((str(tiny_records / f"{split}.rec"),) for split in ("train", "val"))
     recipe = Recipe(model="cifar_resnet20_v1", data="records", train=train, val=val, input_size=32, batch_size=8)
     (path.parent / "run" / "recipe.json").write_text(json.dumps(recipe.to_json()))
-    with pytest.raises(Refused, match=rf"step-000000004.* cannot be read \({reason}.*: use an older") as error:
+    with pytest.raises(Refused, match=rf"step-000000004.* cannot be read \({reason}.*: start anew") as error:
         train_and_evaluate(recipe, path.parent / "run", Options(contexts=[mx.cpu()], resume=True))
     assert not isinstance(error.value, OSError)
 

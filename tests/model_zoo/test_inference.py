@@ -1,11 +1,13 @@
 """Fused and 8-bit prediction, beside the network they are made of."""
 
+import itertools
+
 import mxnet as mx
 import numpy as np
 import pytest
 
 from gluon_tricks.core.errors import Refused
-from model_zoo import get_model
+from model_zoo import get_model, inference
 from model_zoo.inference import fuse, quantise
 
 quantises = pytest.mark.own_process(reason="MXNet's quantisation pass reads memory that it has freed")
@@ -35,15 +37,40 @@ def test_fused_is_the_same_and_training_goes_on_after_hybridize(net, images):
     net.hybridize(False)
 
 
-def test_what_only_the_second_pass_cannot_compute_is_refused(images):
-    """32 px: the last maps have 1 x 1."""
+@pytest.fixture
+def small_maps(images):
+    """A network whose last maps have 1 x 1 px, its images and its logits."""
     net = get_model("resnet18_v1b", classes=3)
     net.initialize(mx.init.Xavier())
     x = images(2, 32)
-    expected = net(x).asnumpy()
-    with pytest.raises(Refused, match="cannot compute resnet18_v1b"):
+    return net, x, net(x).asnumpy()
+
+
+def test_what_only_the_second_pass_cannot_compute_is_refused(small_maps, monkeypatch):
+    net, x, expected = small_maps
+    passes, own = itertools.count(), inference._own
+
+    def failing(outputs):  # after the plain network and the first pass
+        if next(passes) == 2:
+            raise mx.MXNetError("could not create a primitive")
+        return own(outputs)
+
+    monkeypatch.setattr(inference, "_own", failing)
+    with pytest.raises(Refused, match=r"cannot compute resnet18_v1b \(could not create a primitive\)"):
         fuse(net, x)
     np.testing.assert_array_equal(net(x).asnumpy(), expected)
+
+
+def test_maps_of_one_pixel_are_computed_or_refused(small_maps):
+    """By the CPU: with AVX512 MXNet cannot compute them, and says so in the second pass; with AVX2 it can."""
+    net, x, expected = small_maps
+    try:
+        fuse(net, x)
+    except Refused as refused:
+        assert "cannot compute resnet18_v1b" in str(refused)
+        np.testing.assert_array_equal(net(x).asnumpy(), expected)
+    else:
+        np.testing.assert_allclose(net(x).asnumpy(), expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
 
 
 @quantises

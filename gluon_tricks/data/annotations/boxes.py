@@ -113,6 +113,11 @@ def read_voc(
     return BoxedImages(classes, paths, np.array(sizes, np.int64), boxes, digest.hexdigest())
 
 
+def count_listed(root: str | os.PathLike, splits: Sequence[str]) -> int:
+    """How many images the lists of some splits name. Raises Refused: a list is missing or empty."""
+    return len(_listed(expanded(root), splits))
+
+
 def _listed(root: pathlib.Path, splits: Sequence[str]) -> list[_Entry]:
     entries: list[_Entry] = []
     known: set[tuple[pathlib.Path, str]] = set()

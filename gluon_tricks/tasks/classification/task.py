@@ -14,7 +14,7 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural
-from gluon_tricks.data.base_loader import ReadOptions
+from gluon_tricks.data.base_loader import ReadOptions, too_few
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.class_counts import ClassCounts
 from gluon_tricks.data.class_names import in_words, kept_names
@@ -125,6 +125,8 @@ class Classification:
                 require_targets(recipe.set(classes=known))
             return []
         train, val = find_records(recipe)
+        if len(train) < recipe.batch_size:
+            raise too_few(len(train), recipe.batch_size, 1)
         recipe = recipe.set(classes=count_classes(train, val, recipe.classes))
         balance = Balance(recipe, ClassCounts.of(train, recipe.classes))
         balance.warn()

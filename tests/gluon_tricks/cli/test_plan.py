@@ -52,6 +52,17 @@ START = {command: ["--base", "mobilenet0.25"] for command in (detect, segment)}
 START |= {train: "--recipe shapes --model cifar_resnet20_v1 --input-size 32".split(), tag: []}
 
 
+def test_fewer_images_than_a_batch(tiny_records, capsys):
+    """As a training says it."""
+    words = [*START[train], "--set", "data=records", "--batch-size", "512"]
+    words += [f"--rec-{split}={tiny_records}/{split}.rec" for split in ("train", "val")]
+    said = set()
+    for more in (["--plan"], []):
+        assert train.main([*words, *more]) == 2
+        said.add(capsys.readouterr().err.splitlines()[-1])
+    assert said == {"refused: 48 images are not one batch of 512 on 1 rank: make the batch smaller"}
+
+
 @pytest.mark.parametrize(
     "command, words",
     [

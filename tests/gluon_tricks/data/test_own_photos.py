@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import threading
 
 import cv2
@@ -131,14 +132,22 @@ def test_small_classes_have_both(tmp_path, count, fraction):
 def test_a_single_photo_is_trained_on_and_no_pair_is_refused(tmp_path):
     for k in range(3):
         write(tmp_path / "ant" / f"{k}.jpg", scene(k))
+        write(tmp_path / "cat" / f"{k}.jpg", scene(20 + k))
     write(tmp_path / "bee" / "0.jpg", scene(7))
     write(tmp_path / "bee" / "copy.jpg", scene(7))
     own = OwnPhotos(tmp_path, "--data", 0.9)
     own.pack()
     assert own.counts()["bee"] == [2, 0]
     assert "no photo to validate on, because there is but one: bee" in own.said()
-    with pytest.raises(Refused, match=r"val.rec are of one class \(ant\), and there are 2: add photos"):
-        count_classes(*map(Records, own.paths), None)
+    assert count_classes(*map(Records, own.paths), None) == 3
+    shutil.rmtree(tmp_path / "cat")
+    for begin in (OwnPhotos.pack, OwnPhotos.counts):  # as training does, and --plan
+        own = OwnPhotos(tmp_path, "--data", 0.9)
+        with pytest.raises(
+            Refused, match="--data .*: of its 2 classes ant alone has two different photos.*: add photos"
+        ):
+            begin(own)
+        assert not own.place.exists()
     for path in tmp_path.glob("ant/[12].jpg"):
         path.unlink()
     with pytest.raises(Refused, match="no class of .* has two different photos"):
@@ -245,6 +254,8 @@ def test_deep_linked_hidden_and_foreign_files(photos, tmp_path, capsys):
     write(photos / "bee" / "cut.jpg", jpeg(scene(73))[:-40])
     (photos / "ant" / "loop").symlink_to(photos / "ant")
     (photos / "ant" / "nowhere.jpg").symlink_to(tmp_path / "nowhere")
+    for circle in (photos / "circle", photos / "ant" / "circle", photos / "bee" / "circle.jpg"):
+        circle.symlink_to(circle)
     (photos / "linked").symlink_to(write(tmp_path / "elsewhere" / "far.jpg", scene(74)).parent)
     write(tmp_path / "elsewhere" / "near.jpg", scene(75))
     (photos / "bee" / "linked.jpg").symlink_to(tmp_path / "elsewhere" / "far.jpg")
@@ -258,6 +269,9 @@ def test_deep_linked_hidden_and_foreign_files(photos, tmp_path, capsys):
         "notes.txt": "no JPEG",
         "cut.jpg": "cut off",
         "nowhere.jpg": "no file",
+        f"{photos}/circle": "not in a class folder",
+        "ant/circle": "no file",
+        "circle.jpg": "no file",
     }.items():
         assert any(name in line and why in line for line in told.splitlines()), name
     own = OwnPhotos(photos, "--data")

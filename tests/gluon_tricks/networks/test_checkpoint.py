@@ -88,6 +88,22 @@ def test_damage_is_found(tmp_path):
         read_checkpoint(path)
 
 
+def test_what_to_do_about_a_damaged_one_names_the_one_before_it(tmp_path):
+    net, trainer = small_net([mx.cpu()])
+    paths = [tmp_path / f"step-00000000{step}.safetensors" for step in (3, 6, 9)]
+    for path in paths:
+        save_checkpoint(path, net, trainer, Progress(), Recipe(), "data")
+    whole = paths[0].read_bytes()
+    for damaged in (whole[:-4], whole[:-4] + b"\0\0\0\1"):
+        paths[1].write_bytes(damaged)
+        with pytest.raises(Refused, match="step-000000006.*: use step-000000003.safetensors, from which a run goes on"):
+            read_checkpoint(paths[1])
+        paths[0].write_bytes(damaged)
+        with pytest.raises(Refused, match="step-000000003.*: start anew"):
+            read_checkpoint(paths[0])
+        paths[0].write_bytes(whole)
+
+
 def test_another_recipe_or_other_data_is_refused(tmp_path):
     net, trainer = small_net([mx.cpu()])
     path = tmp_path / "c.safetensors"
