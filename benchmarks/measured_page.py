@@ -140,9 +140,12 @@ def speeds() -> list[str]:
 
 SECTIONS: dict[str, Callable[[], list[str]]] = {
     "loader": lambda: loader(_LOADERS),
+    "loader, AVX2": lambda: loader({"benchmark-loader-avx2-photos": "photos"}),
     "networks, Xeon": networks,
     "networks, EPYC": lambda: networks("epyc-"),
     "parts, EPYC": lambda: fractions("epyc-"),
+    "networks, AVX2": lambda: networks("avx2-"),
+    "parts, AVX2": lambda: fractions("avx2-"),
     "time to accuracy": lambda: told("time_to_accuracy/imagenette64"),
 }
 

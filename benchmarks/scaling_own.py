@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import statistics
 from collections.abc import Sequence
 
@@ -75,7 +76,8 @@ def own() -> list[Own]:
                 f"{key.split()[0]} {key.split(', ')[1]}": statistics.median(values)
                 for key, values in read["seconds"].items()
             }
-            found.append(Own(path.stem, read["machine"]["cpu"], COMMON | setting, seconds))
+            cpu = re.sub(r" \((AMX|AVX)\w*\)$", "", read["machine"]["cpu"])  # which older records have not
+            found.append(Own(path.stem, cpu, COMMON | setting, seconds))
     return found
 
 

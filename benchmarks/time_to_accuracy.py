@@ -61,9 +61,10 @@ def run(
     }
     if importlib.util.find_spec("torch") and importlib.util.find_spec("timm"):
         network_name(recipes[paper])  # refuses what it has not, before any training
-        precision, _ = choose_precision(recipes[paper].dtype, [mx.cpu()])  # which ours has too
+        asked = recipes[paper].dtype
+        dtype = asked if choose_precision(asked, [mx.cpu()])[0] != "float32" else "float32"  # as ours has it
         sides[f"PyTorch, {paper}"] = lambda seed: _torch(
-            recipes[paper].set(seed=seed, dtype=precision), scratch / f"torch-{paper}-{seed}"
+            recipes[paper].set(seed=seed, dtype=dtype), scratch / f"torch-{paper}-{seed}"
         )
     rows: dict[str, list[Rows]] = {side: [] for side in sides}
     for seed in range(seeds):

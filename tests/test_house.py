@@ -231,6 +231,8 @@ OPENED = {
         "(root / 'proc/meminfo').read_text(encoding='ascii')",
         "(root / 'proc/self/cgroup').read_text(encoding='utf-8')",
         "(place / name).read_text('ascii')",
+        "(place / 'memory.stat').read_text('ascii')",
+        "there.read_text('ascii')",
     ),
     "gluon_tricks.paper.contest": (
         "open(_errors(scratch, contestant.name), 'w')",

@@ -8,6 +8,7 @@ hold (recipes.named.detection_segmentation).
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from gluon_tricks.recipes.named.detection_segmentation import GLUONCV
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.transfer import VOC_IMAGES, DetectionRecipe, SegmentationRecipe, TransferRecipe
 from gluon_tricks.tricks import DecoupledDecay, TrustRatio, Warmup
+from gluon_tricks.tricks.trust_ratio import LARS_COEFFICIENT
 
 # Where GluonCV's scripts have their data, and look for it.
 _HOMES = {"voc": "~/.mxnet/datasets/voc", "ade20k": "~/.mxnet/datasets/ade/ADEChallengeData2016"}
@@ -220,20 +222,24 @@ def _with_steps(
 ) -> tuple[SegmentationRecipe, list[str]]:
     """Its Trainer divides the gradient by the n images of a device once more: lr (g / n + wd w) = lr / n (g + n wd w).
 
-    Of Adam, whose steps are as long however long gradients are, the rate stays, and wd too where it is decoupled. The
-    gradient of its auxiliary loss has the weight 1, whatever --aux-weight says.
+    Of Adam, whose steps are as long however long gradients are, the rate stays, and wd too where it is decoupled; of
+    LARS the coefficient makes up for it in the weights that it has rates for. The gradient of its auxiliary loss has
+    the weight 1, whatever --aux-weight says.
 
     Args:
         each: n.
         new: what no flag gives is the script's.
     """
     lr, wd = _LR if args.lr is None else args.lr, _WD if args.wd is None else args.wd
-    of_lr = 1 if _is_scale_free(recipe) else each
+    of_lr = 1 if recipe.optimizer == "adam" else each
     of_wd = 1 if any(isinstance(trick, DecoupledDecay) for trick in recipe.tricks) else each
     if new or args.lr is not None:
         recipe = recipe.set(lr=lr / of_lr)
     if new or args.wd is not None:
         recipe = recipe.set(wd=wd * of_wd)
+    if new and of_lr != 1:
+        of_lars = [trick for trick in recipe.tricks if isinstance(trick, TrustRatio) and trick.coefficient is None]
+        recipe = recipe.add(*(dataclasses.replace(trick, coefficient=LARS_COEFFICIENT * each) for trick in of_lars))
     if not new and args.lr is args.wd is None or of_lr == of_wd == 1:
         return recipe, []
     rate = recipe.base_lr()
@@ -242,11 +248,6 @@ def _with_steps(
         f"here: GluonCV divides a mean gradient by the {each:g} images of a device again; --recipe fcn_ade20k has the "
         "paper's"
     ]
-
-
-def _is_scale_free(recipe: SegmentationRecipe) -> bool:
-    """Whether a step is as long however long its gradient is: of Adam, and of rates of each layer (LARS, LAMB)."""
-    return recipe.optimizer == "adam" or any(isinstance(trick, TrustRatio) for trick in recipe.tricks)
 
 
 FASTER_RCNN = Script(

@@ -31,11 +31,11 @@ class KeptImages:
 
     Args:
         most: bytes of pixels, >= 0.
-        of: how many images there are, for the warning that says how many of them are kept.
+        of: how many images there are, for the warning that they do not all fit.
     """
 
     def __init__(self, most: int, of: int):
-        self._most, self._of, self._taken, self._complete = most, of, 0, not most
+        self._most, self._of, self._taken, self._warned = most, of, 0, False
         self._images: dict[int, tuple[Any, np.ndarray]] = {}
         self._changing = threading.Lock()
 
@@ -45,18 +45,16 @@ class KeptImages:
 
     def keep(self, image: int, label: Any, pixels: np.ndarray) -> None:
         """Keeps an image if there is room."""
-        if self._complete:
+        if not self._most:
             return
         pixels.setflags(write=False)
         with self._changing:
-            if self._complete or image in self._images:
+            if image in self._images:
                 return
-            if self._taken + pixels.nbytes > self._most:
-                self._complete = True
-                log.warning(
-                    "memory holds %d of %s decoded (%s): each epoch decodes the others",
-                    len(self._images), plural(self._of, "image"), byte_size(self._taken),
-                )  # fmt: skip
-            else:
+            if self._taken + pixels.nbytes <= self._most:
                 self._images[image] = label, pixels
                 self._taken += pixels.nbytes
+            elif not self._warned:
+                self._warned = True
+                images, room = plural(self._of, "decoded image"), byte_size(self._most)
+                log.warning("%s do not all fit into %s of memory: each epoch decodes the others", images, room)

@@ -119,20 +119,26 @@ class OwnPhotos:
     @functools.cached_property
     def _sources(self) -> dict[str, Source]:
         if "val" in self._found:
+            remedy = "put photos of the others there too"
+            self._require_several_classes(
+                self._found["val"], "its photos to validate on are all of one class, {}", remedy
+            )
             return self._found
         split = split_by_content(self._found["train"], self.fraction)
-        self._require_several_classes(split.val)
+        remedy = "add photos of the others, as a class needs one to train on and one to validate on"
+        self._require_several_classes(split.val, "of its classes {} alone has two different photos", remedy)
         return {"train": split.train, "val": split.val}
 
-    def _require_several_classes(self, val: Source) -> None:
-        """Refuses, before anything is packed, photos of which one class alone is validated on: any score is 100 %."""
+    def _require_several_classes(self, val: Source, wrong: str, remedy: str) -> None:
+        """Refuses, before anything is packed, photos of which one class alone is validated on: any score is 100 %.
+
+        Args:
+            wrong: with a place for the class's name.
+        """
         labels = {entry.label for entry in val.entries}
-        if len(labels) == 1 < len(val.classes):
-            name = printable(val.classes[labels.pop()])
-            raise Refused(
-                f"{self._flag} {printable(self.folder)}: of its {len(val.classes)} classes {name} alone has two "
-                "different photos, one to train on and one to validate on: add photos of the others"
-            )
+        if len(labels) == 1 and min(len(val.entries), len(val.classes)) > 1:
+            wrong = wrong.format(printable(val.classes[labels.pop()]))
+            raise Refused(f"{self._flag} {printable(self.folder)}: {wrong}, and there are {len(val.classes)}: {remedy}")
 
     def counts(self) -> dict[str, list[int]]:
         """Name of a class -> its photos to train and to validate on; before packing with files that are no images."""
@@ -165,6 +171,7 @@ class OwnPhotos:
         if self.is_packed:
             return
         again = "again, because it has changed, " if self._packed_before() else ""
+        _ = self._sources  # which may be refused
         print(f"packing {printable(self.folder)} {again}into {printable(self.place)}", file=sys.stderr, flush=True)
         try:
             self._pack()

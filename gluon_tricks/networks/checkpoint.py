@@ -177,12 +177,15 @@ def checkpoint_bytes(path: pathlib.Path) -> bytes:
     try:
         return read_bytes(path, PARAMETER_BYTES)
     except OSError as error:
-        raise Refused(f"{path} cannot be read ({error.strerror}): {_instead(path)}") from error
+        raise Refused(f"{path} cannot be read ({error.strerror}): {instead_of(path)}") from error
 
 
-def _instead(path: pathlib.Path) -> str:
+def instead_of(path: pathlib.Path) -> str:
     """What there is in the place of a checkpoint that cannot be used, in words."""
-    older = [other for other in list_checkpoints(path.parent) if other.name < path.name]
+    of_run = list_checkpoints(path.parent)
+    if path not in of_run:
+        return "use another one, or train again"
+    older = of_run[: of_run.index(path)]
     return f"use {older[-1].name}, from which a run goes on once this one is moved away" if older else "start anew"
 
 
@@ -200,19 +203,19 @@ def parse_checkpoint(data: bytes, path: pathlib.Path) -> tuple[dict[str, np.ndar
         metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
         header = json.loads(metadata.get(_HEADER, "{}"))
     except (ValueError, RecursionError, KeyError, safetensors.SafetensorError) as error:
-        raise Refused(f"{path} is not a whole checkpoint ({shortened(str(error), 200)}): {_instead(path)}") from error
+        raise Refused(f"{path} is not a whole checkpoint ({shortened(str(error), 200)}): {instead_of(path)}") from error
     seen = header.get("format") if isinstance(header, dict) else None
     if seen != FORMAT:
         raise Refused(f"{path} is not a checkpoint of this version: expected {FORMAT!r}, saw {quoted(seen, 50)}")
     if [type(header.get(part)) for part in ("sha256", "progress", "recipe", "data")] != [dict, dict, dict, str]:
-        raise Refused(f"{path} is damaged (its header): {_instead(path)}")
+        raise Refused(f"{path} is damaged (its header): {instead_of(path)}")
     if header.get("header_sha256", _header_digest(header)) != _header_digest(header):  # older ones have none
-        raise Refused(f"{path} is damaged (digest of its header): {_instead(path)}")
+        raise Refused(f"{path} is damaged (digest of its header): {instead_of(path)}")
     damaged = [
         name for name, digest in header["sha256"].items() if name not in arrays or _digest(arrays[name]) != digest
     ]
     if damaged or len(arrays) != len(header["sha256"]):
-        raise Refused(f"{path} is damaged (digest of {damaged or 'its list of arrays'}): {_instead(path)}")
+        raise Refused(f"{path} is damaged (digest of {damaged or 'its list of arrays'}): {instead_of(path)}")
     return arrays, header
 
 
@@ -263,9 +266,9 @@ def _progress(values: dict[str, Any], path: pathlib.Path) -> Progress:
     wanted = {f.name: type(value) for f, value in zip(dataclasses.fields(Progress), dataclasses.astuple(Progress()))}
     wanted["best"] = list  # JSON's
     if {name: type(value) for name, value in values.items()} != wanted or not 0 <= values["step"] < 1 << 53:
-        raise Refused(f"{path} is damaged (where the run stands): use an older checkpoint")
+        raise Refused(f"{path} is damaged (where the run stands): {instead_of(path)}")
     if [type(part) for part in values["best"]] != [str, float] or not all(type(r) is dict for r in values["history"]):
-        raise Refused(f"{path} is damaged (its history): use an older checkpoint")
+        raise Refused(f"{path} is damaged (its history): {instead_of(path)}")
     return Progress(**{**values, "best": tuple(values["best"])})
 
 

@@ -32,6 +32,7 @@ from gluon_tricks.training.requirements import (
     look_at_the_machine,
     refused_by_rank_0,
     require_alike,
+    require_its_precision,
     require_network,
     require_no_run,
     require_one_device,
@@ -55,6 +56,8 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     distributed.start()
     said = list(options.notes)
     contexts = _contexts(options, said)
+    if goes_on := _goes_on(run_dir, options):
+        refused_by_rank_0(lambda: require_its_precision(run_dir, contexts))
     asked = recipe.dtype
     precision, why = choose_precision(asked, contexts)
     start_precision(precision, task_of(recipe).architecture(recipe) if precision == "bfloat16" else None)
@@ -64,7 +67,6 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
         task = task_of(recipe)(recipe.set(dtype=precision), contexts, options.threads)
     said += look_at_the_machine(task.open_files)
     require_alike(task)
-    goes_on = _goes_on(run_dir, options)
     if not goes_on:  # as runs of earlier versions may
         require_partners(recipe, len(contexts) * distributed.ranks())
     with early_warnings() as more:

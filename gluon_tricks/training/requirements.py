@@ -18,10 +18,12 @@ from gluon_tricks.core.owned import require_unowned
 from gluon_tricks.core.wording import byte_size, plural, quoted
 from gluon_tricks.machine import doctor
 from gluon_tricks.machine.checks import PROBLEM, WARNING
+from gluon_tricks.machine.devices import choose_precision
 from gluon_tricks.networks import checkpoint
 from gluon_tricks.networks.of_recipe import parameters_by_name
 from gluon_tricks.networks.parts import freeze, multiply_rates
 from gluon_tricks.ranks import distributed
+from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.protocol import Task
 from gluon_tricks.tasks.registry import task_of
@@ -75,6 +77,23 @@ def refused_by_rank_0(look: Callable[[], None]) -> None:
     refusal = distributed.broadcast(refusal.encode()).decode()
     if refusal:
         raise Refused(refusal)
+
+
+def require_its_precision(run_dir: pathlib.Path, contexts: Sequence[mx.Context]) -> None:
+    """Refuses to go on with a run of another precision than what the devices compute in its place."""
+    if not (run_dir / "recipe.json").is_file():
+        return
+    begun = read_recipe(run_dir / "recipe.json")
+    try:
+        here, _ = choose_precision(begun.dtype, contexts)
+    except Refused:
+        here = "float16 or float32"  # bfloat16 on GPUs
+    if here != begun.dtype:
+        anew = "" if begun.based else " --resume-params FILE"
+        raise Refused(
+            f"{run_dir} was begun in {begun.dtype}, and this machine computes in {here}: go on with it on a machine of "
+            f"the first one's kind, or start another run: --save-dir NEW{anew}"
+        )
 
 
 def require_no_run(run_dir: pathlib.Path, resume: bool) -> None:

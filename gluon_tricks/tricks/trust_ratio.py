@@ -8,7 +8,8 @@ from gluon_tricks.core.bounds import within
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.tricks.base import Trick, require
 
-_BECOMES = {"sgd": ("lars", 0.001), "adamw": ("lamb", 1.0)}
+LARS_COEFFICIENT = 0.001
+_BECOMES = {"sgd": ("lars", LARS_COEFFICIENT), "adamw": ("lamb", 1.0)}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -203,15 +203,19 @@ def test_what_a_segmenters_flags_mean():
         ("sgd", 0.02 / 8, 0.008),
         ("adam", 0.02, 0.008),
         ("adamw", 0.02, 0.001),
-        ("lars", 0.02, 0.008),
+        ("lars", 0.02 / 8, 0.008),
         ("lamb", 0.02, 0.001),
     ],
 )
 def test_a_mean_gradient_divided_again_changes_what_depends_on_its_length(optimizer, lr, wd):
-    """By 8: SGD's steps are so much shorter; Adam's are as long, but for the decay that is added to the gradient."""
+    """By 8: SGD's steps are so much shorter; Adam's are as long, but for the decay that is added to the gradient;
+    of LARS c n |w| / (|g| + n wd |w|) lr / n (g + n wd w) is what GluonCV's loop would do."""
     line = f"--model fcn --batch-size 8 --lr 0.02 --wd 0.001 --optimizer {optimizer}"
     recipe, notes = meant(segment, line)
     assert (recipe.lr, recipe.wd) == pytest.approx((lr, wd))
+    ratios = {trick.label(): trick.coefficient for trick in recipe.tricks if trick.label() == "trust_ratio"}
+    assert ratios == {"lars": {"trust_ratio": 0.008}, "lamb": {"trust_ratio": None}}.get(optimizer, {})
+    assert meant(segment, line, 1, recipe)[0] == recipe
     told = [note for note in notes if note.startswith("the rate ")]
     assert all(f"the rate 0.02 with weight decay 0.001 is {lr:g} with {wd:g} here" in note for note in told)
     assert bool(told) is ((lr, wd) != (0.02, 0.001))

@@ -202,8 +202,9 @@ class Classification:
         recipe, self._mean_image = with_own_mean(recipe, train, self.loader_of, threads)
         self.recipe, self.contexts, self._inputs = recipe, list(contexts), Inputs(recipe, self._mean_image)
         batch_size, options = recipe.batch_size // distributed.ranks(), read_options(recipe, threads)
-        self.train = self.loader_of(recipe, train, True, batch_size, options)
-        self.val = self.loader_of(recipe, val, False, batch_size, options)
+        keep = room_for_images() if recipe.decode == "once" else 0
+        self.train = self.loader_of(recipe, train, True, batch_size, options, keep)
+        self.val = self.loader_of(recipe, val, False, batch_size, options, keep)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -223,14 +224,20 @@ class Classification:
         return {**files, MEAN_IMAGE: json.dumps(self._mean_image.to_json())} if self._mean_image else files
 
     @classmethod
-    def loader_of(cls, recipe: Recipe, records, train: bool, batch_size: int, options: ReadOptions) -> RecordLoader:
-        """The images of a resolved recipe as training takes them, or as validation after each epoch does."""
+    def loader_of(
+        cls, recipe: Recipe, records, train: bool, batch_size: int, options: ReadOptions, keep: int = 0
+    ) -> RecordLoader:
+        """The images of a resolved recipe as training takes them, or as validation after each epoch does.
+
+        Args:
+            keep: bytes for decoded images, of a loader whose images come more than once.
+        """
         crops = {"crop": training_crop(recipe)} if train else {"crop_ratio": recipe.crop_ratio}
         return RecordLoader(
             records, train=train, size=recipe.own_size if train else recipe.input_size, classes=recipe.classes,
             batch_size=batch_size, balanced=train and recipe.sampling == "balanced", options=options, **crops,
             copies=recipe.aug_repeats, size_of_epoch=recipe.size_at, reduced=recipe.decode == "reduced",
-            keep=room_for_images() if recipe.decode == "once" else 0,
+            keep=keep,
         )  # fmt: skip
 
     @property

@@ -13,7 +13,6 @@ import scipy.special
 from gluon_tricks.core.wording import plural
 from gluon_tricks.data.base_loader import ReadOptions
 from gluon_tricks.data.handles import open_at_once
-from gluon_tricks.data.kept_images import room_for_images
 from gluon_tricks.data.label_vectors import PRESENT, LabelledImages
 from gluon_tricks.data.recipe_crop import training_crop
 from gluon_tricks.data.recipe_records import with_found
@@ -100,13 +99,14 @@ class MultiLabel(Classification):
 
     @classmethod
     def loader_of(
-        cls, recipe: MultiLabelRecipe, records: LabelledImages, train: bool, batch_size: int, options: ReadOptions
-    ) -> TagLoader:
+        cls, recipe: MultiLabelRecipe, records: LabelledImages, train: bool, batch_size: int, options: ReadOptions,
+        keep: int = 0,
+    ) -> TagLoader:  # fmt: skip
         return TagLoader(
             records, train=train, size=recipe.own_size if train else recipe.input_size, batch_size=batch_size,
             crop=training_crop(recipe) if train else None, crop_ratio=recipe.crop_ratio, options=options,
             copies=recipe.aug_repeats, size_of_epoch=recipe.size_at, reduced=recipe.decode == "reduced",
-            keep=room_for_images() if recipe.decode == "once" else 0,
+            keep=keep,
         )  # fmt: skip
 
     @property

@@ -24,9 +24,29 @@ def machine(root, cgroup, limits):
         ("0::/\n", {"memory.max": "1000000\n"}, 1000000),
         ("0::/job/step\n", {"job/memory.max": "5000\n", "job/step/memory.max": "max\n"}, 5000),
         ("4:memory:/job\n1:cpu:/\n", {"memory/job/memory.limit_in_bytes": "7000\n"}, 7000),
+        (
+            "0::/job\n",
+            {
+                **{"job/memory.max": "5000\n", "job/memory.current": "3000\n"},
+                "job/memory.stat": "anon 2000\nfile 1000\ninactive_file 700\n",
+            },
+            2700,
+        ),
+        ("0::/job\n", {"job/memory.max": "5000\n", "job/memory.current": "5100\n"}, 0),
+        (
+            "4:memory:/job\n",
+            {
+                **{"memory/job/memory.limit_in_bytes": "7000\n", "memory/job/memory.usage_in_bytes": "4000\n"},
+                "memory/job/memory.stat": "inactive_file 1\ntotal_inactive_file 500\n",
+            },
+            3500,
+        ),
         ("4:memory:/elsewhere\n", {"memory/memory.limit_in_bytes": "9223372036854771712\n"}, 8192000),
     ],
 )
 def test_memory_is_that_of_the_container_or_job(tmp_path, cgroup, limits, available):
     assert machine(tmp_path, cgroup, limits) == available
-    assert whole_memory(tmp_path) == (16384000 if available == 8192000 else available)
+    (limit,) = [int(text) for name, text in limits.items() if "max" in name or "limit" in name if text != "max\n"] or [
+        0
+    ]
+    assert whole_memory(tmp_path) == min(limit or 16384000, 16384000)

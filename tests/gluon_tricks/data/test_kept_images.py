@@ -11,7 +11,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import byte_size
 from gluon_tricks.data import kept_images, loader
 from gluon_tricks.data.crop import AreaCrop, CentreCrop, PadCrop, SideCrop
-from gluon_tricks.data.kept_images import room_for_images
+from gluon_tricks.data.kept_images import KeptImages, room_for_images
 from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.recipe_crop import with_policy
 from gluon_tricks.data.record_writer import RecordWriter
@@ -87,8 +87,32 @@ def test_no_more_than_there_is_room_for(room, kept, records, decoded, caplog):
     with caplog.at_level(logging.WARNING, "gluon_tricks.data"):
         assert_same(batches(records, keep=room, threads=1), batches(records))
     assert len(decoded) == 36 + 12 + 2 * (12 - kept)
-    says = f"memory holds {kept} of 12 images decoded ({byte_size(kept * BYTES)}): each epoch decodes the others"
+    says = f"12 decoded images do not all fit into {byte_size(room)} of memory: each epoch decodes the others"
     assert caplog.messages == [says] * (kept < 12)
+
+
+def test_one_that_is_too_large_keeps_no_smaller_one_out():
+    kept = KeptImages(10, of=3)
+    for image, side in ((0, 2), (1, 1), (2, 1), (0, 2)):
+        kept.keep(image, image, np.zeros((side, side, 3), np.uint8))
+    assert [kept.get(image) is not None for image in range(3)] == [False, True, True]
+
+
+def test_what_is_read_once_is_not_kept(tmp_path, monkeypatch):
+    """The images of an own mean, of an initialisation, of a picture."""
+    monkeypatch.setenv("GLUON_TRICKS_CACHE", str(tmp_path))
+    made, begin = [], RecordLoader.__init__
+
+    def watched(self, *args, **named):
+        made.append(named.get("keep", 0))
+        begin(self, *args, **named)
+
+    monkeypatch.setattr(RecordLoader, "__init__", watched)
+    recipe = Recipe(data="few_shapes", mean_of="channels", model="cifar_resnet20_v1", input_size=32, batch_size=8)
+    task = task_of(recipe)(recipe.set(decode="once"), [mx.cpu()], 1)
+    task.sample(4)
+    task._drawn_batch()
+    assert [keep > 0 for keep in made] == [False, True, True, False, False]
 
 
 def test_what_cannot_be_decoded_is_left_out_as_before(tmp_path, decoded):

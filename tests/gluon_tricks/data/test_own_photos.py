@@ -19,7 +19,9 @@ from gluon_tricks.data.near_copies import look_of, near_copies
 from gluon_tricks.data.own_photos import ABOUT, OwnPhotos, stored_edge
 from gluon_tricks.data.photo_folder import look_into
 from gluon_tricks.data.recipe_records import count_classes
+from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.data.records import Records
+from gluon_tricks.data.requirements import of_one_class
 from gluon_tricks.data.split import split_by_content
 
 
@@ -144,7 +146,7 @@ def test_a_single_photo_is_trained_on_and_no_pair_is_refused(tmp_path):
     for begin in (OwnPhotos.pack, OwnPhotos.counts):  # as training does, and --plan
         own = OwnPhotos(tmp_path, "--data", 0.9)
         with pytest.raises(
-            Refused, match="--data .*: of its 2 classes ant alone has two different photos.*: add photos"
+            Refused, match="--data .*: of its classes ant alone has two .*, and there are 2: add photos"
         ):
             begin(own)
         assert not own.place.exists()
@@ -152,6 +154,32 @@ def test_a_single_photo_is_trained_on_and_no_pair_is_refused(tmp_path):
         path.unlink()
     with pytest.raises(Refused, match="no class of .* has two different photos"):
         OwnPhotos(tmp_path, "--data").pack()
+
+
+def test_validation_photos_of_one_class_are_refused_before_packing(tmp_path):
+    for k, place in enumerate(["train/ant", "train/ant", "train/bee", "train/bee", "val/ant", "val/ant"]):
+        write(tmp_path / place / f"{k}.jpg", scene(k))
+    for begin in (OwnPhotos.pack, OwnPhotos.counts):
+        own = OwnPhotos(tmp_path, "--data")
+        with pytest.raises(
+            Refused, match="validate on are all of one class, ant, and there are 2: put photos of the oth"
+        ):
+            begin(own)
+        assert not own.place.exists()
+    (tmp_path / "val" / "ant" / "5.jpg").unlink()  # of one photo nothing is said, as without a folder val
+    OwnPhotos(tmp_path, "--data").pack()
+
+
+def test_records_of_own_photos_of_one_class(tmp_path):
+    """As earlier versions packed them."""
+    with RecordWriter(tmp_path / "val", ["ant", "bee"]) as writer:
+        for k in range(2):
+            writer.add(0, k, jpeg(scene(k)))
+    manifest = tmp_path / "val.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "split": {}}))
+    said = of_one_class(Records(tmp_path / "val.rec"))
+    assert said.endswith("val.rec are of one class (ant), and there are 2: add photos, as a class needs two different "
+                         "ones, one to train on and one to validate on")  # fmt: skip
 
 
 def test_one_photo_in_two_classes_is_told_and_lies_on_one_side(photos):

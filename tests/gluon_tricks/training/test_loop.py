@@ -243,6 +243,30 @@ def test_a_stop_is_resumable(recipe, tmp_path):
     assert job.progress.step == 2 and job.progress.images == 32 and job.epochs == range(0, 3)
 
 
+@pytest.mark.parametrize(
+    "begun, has_bfloat16, says",
+    [
+        ("bfloat16", False, "was begun in bfloat16, and this machine computes in float32"),
+        ("float16", False, "was begun in float16, and this machine computes in float32"),
+        ("float16", True, "was begun in float16, and this machine computes in bfloat16"),
+    ],
+)
+def test_a_run_of_another_kind_of_machine_is_refused_before_its_network_is_built(
+    begun, has_bfloat16, says, small, tmp_path, monkeypatch
+):
+    """As after a queue has moved it; the file of a recipe has the precision that was computed in."""
+    run = tmp_path / "run"
+    train_and_evaluate(small, run, Options(contexts=[mx.cpu()]))
+    assert read_recipe(run / "recipe.json").dtype == "float32"
+    (run / "recipe.json").write_text(json.dumps(small.set(dtype=begun).to_json()))
+    monkeypatch.setattr("gluon_tricks.machine.devices.cpu_has_bfloat16", lambda: has_bfloat16)
+    monkeypatch.setattr("gluon_tricks.training.prepare.task_of", None)
+    with pytest.raises(
+        Refused, match=f"run {says}: go on with it on a machine of the first one's kind, or start anothe"
+    ):
+        train_and_evaluate(small.set(dtype=begun), run, Options(contexts=[mx.cpu()], resume=True))
+
+
 def test_a_stop_of_two_devices_is_resumable_bit_for_bit(small, tmp_path):
     """Each has running statistics of its own within an epoch: their mean, taken once more, would be rounded anew."""
     recipe, devices = small.set(epochs=2), [mx.cpu(0), mx.cpu(1)]
