@@ -171,9 +171,9 @@ class OwnPhotos:
         if self.is_packed:
             return
         again = "again, because it has changed, " if self._packed_before() else ""
-        _ = self._sources  # which may be refused
-        print(f"packing {printable(self.folder)} {again}into {printable(self.place)}", file=sys.stderr, flush=True)
         try:
+            _ = self._sources  # which may be refused
+            print(f"packing {printable(self.folder)} {again}into {printable(self.place)}", file=sys.stderr, flush=True)
             self._pack()
         except Refused as error:
             self._require_unchanged(f" ({error})")

@@ -81,9 +81,10 @@ def refused_by_rank_0(look: Callable[[], None]) -> None:
 
 def require_its_precision(run_dir: pathlib.Path, contexts: Sequence[mx.Context]) -> None:
     """Refuses to go on with a run of another precision than what the devices compute in its place."""
-    if not (run_dir / "recipe.json").is_file():
+    try:
+        begun = read_recipe(run_dir / "recipe.json")
+    except Refused:  # it is gone or damaged: the checkpoint has it too
         return
-    begun = read_recipe(run_dir / "recipe.json")
     try:
         here, _ = choose_precision(begun.dtype, contexts)
     except Refused:
