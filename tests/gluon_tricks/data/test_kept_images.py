@@ -9,13 +9,13 @@ import pytest
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import byte_size
-from gluon_tricks.data import kept_images, loader
+from gluon_tricks.data import kept_images
 from gluon_tricks.data.crop import AreaCrop, CentreCrop, PadCrop, SideCrop
 from gluon_tricks.data.kept_images import KeptImages, room_for_images
 from gluon_tricks.data.loader import RecordLoader
 from gluon_tricks.data.recipe_crop import with_policy
 from gluon_tricks.data.record_writer import RecordWriter
-from gluon_tricks.data.records import Records, decode_image
+from gluon_tricks.data.records import Records
 from gluon_tricks.recipes.recipe import DECODINGS, Recipe
 from gluon_tricks.recipes.registry import get_recipe
 from gluon_tricks.tasks.registry import task_of
@@ -24,19 +24,6 @@ SHAPE = (40, 48, 3)
 BYTES = 40 * 48 * 3
 CROPS = {"area": AreaCrop(), "side": SideCrop((40, 56)), "square": SideCrop((40, 56), square=True),
          "as_is": SideCrop((40, 40)), "pad": PadCrop(4, crop_ratio=1.0), "centre": CentreCrop(1.0)}  # fmt: skip
-
-
-@pytest.fixture
-def decoded(monkeypatch):
-    """How many images were decoded."""
-    seen = []
-
-    def decoding(data, reduction=1):
-        seen.append(reduction)
-        return decode_image(data, reduction)
-
-    monkeypatch.setattr(loader, "decode_image", decoding)
-    return seen
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +50,12 @@ def assert_same(one, other):
 
 @pytest.mark.parametrize("policy", ["", "trivial", "rand-m9-n2", "autoaugment"])
 @pytest.mark.parametrize("crop", CROPS)
-def test_every_crop_is_the_same_and_decodes_once(crop, policy, records, decoded):
+def test_every_crop_is_the_same_and_decodes_once(crop, policy, records, reductions):
     crop = with_policy(CROPS[crop], policy)
     wanted = batches(records, crop=crop)
-    assert len(decoded) == 36
+    assert len(reductions) == 36
     assert_same(batches(records, crop=crop, keep=10**9), wanted)
-    assert len(decoded) == 36 + 12
+    assert len(reductions) == 36 + 12
 
 
 @pytest.mark.parametrize("way", [dict(train=False), dict(balanced=True), dict(copies=2), dict(threads=3),
@@ -83,10 +70,10 @@ def test_an_epoch_that_is_gone_on_with(records):
 
 
 @pytest.mark.parametrize("room, kept", [(5 * BYTES, 5), (6 * BYTES - 1, 5), (BYTES - 1, 0), (12 * BYTES, 12)])
-def test_no_more_than_there_is_room_for(room, kept, records, decoded, caplog):
+def test_no_more_than_there_is_room_for(room, kept, records, reductions, caplog):
     with caplog.at_level(logging.WARNING, "gluon_tricks.data"):
         assert_same(batches(records, keep=room, threads=1), batches(records))
-    assert len(decoded) == 36 + 12 + 2 * (12 - kept)
+    assert len(reductions) == 36 + 12 + 2 * (12 - kept)
     says = f"12 decoded images do not all fit into {byte_size(room)} of memory: each epoch decodes the others"
     assert caplog.messages == [says] * (kept < 12)
 
@@ -115,7 +102,7 @@ def test_what_is_read_once_is_not_kept(tmp_path, monkeypatch):
     assert [keep > 0 for keep in made] == [False, True, True, False, False]
 
 
-def test_what_cannot_be_decoded_is_left_out_as_before(tmp_path, decoded):
+def test_what_cannot_be_decoded_is_left_out_as_before(tmp_path, reductions):
     whole = cv2.imencode(".jpg", np.zeros(SHAPE, np.uint8))[1].tobytes()
     with RecordWriter(tmp_path / "r", ["a"]) as writer:
         for k in range(200):
@@ -123,7 +110,10 @@ def test_what_cannot_be_decoded_is_left_out_as_before(tmp_path, decoded):
     made = RecordLoader(Records(tmp_path / "r.rec"), size=32, batch_size=100, train=True, keep=10**9)
     for epoch in range(2):
         assert sum(batch.count for batch in made.epoch(epoch)) == 200 and [*made.undecodable] == [150]
-    assert len(decoded) in (201, 202)  # the broken one twice, and the one in its place perhaps by two threads at once
+    assert len(reductions) in (
+        201,
+        202,
+    )  # the broken one twice, and the one in its place perhaps by two threads at once
 
 
 def test_reduced_images_are_not_kept(records):

@@ -48,19 +48,6 @@ def records_of(folder, *images):
     return Records(folder / "r.rec")
 
 
-@pytest.fixture
-def reductions(monkeypatch):
-    """What decode_image was asked for."""
-    asked = []
-
-    def decoding(data, reduction=1):
-        asked.append(reduction)
-        return decode_image(data, reduction)
-
-    monkeypatch.setattr(loader, "decode_image", decoding)
-    return asked
-
-
 def test_the_sides_are_those_of_the_turned_image(tmp_path):
     assert image_header(encoded()).sides == (400, 300) and image_header(turned(tmp_path)).sides == (300, 400)
     assert image_header(encoded("png")).sides == (0, 0)
