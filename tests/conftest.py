@@ -1,5 +1,7 @@
 """Shared by all tests: where the real data lies, and what a missing piece means."""
 
+import gluon_tricks  # isort: skip  # noqa: F401  first: it prepares the process for `import mxnet`, as everywhere
+
 import ctypes
 import dataclasses
 import gc

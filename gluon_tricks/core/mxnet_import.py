@@ -1,8 +1,8 @@
-"""A faster `import mxnet`: without two packages that it imports and hardly uses.
+"""A faster `import mxnet`: without two packages that it imports and hardly uses, and functions it compiles in vain.
 
 MXNet 1.9.1 derives a class that is deprecated from scikit-learn's where that is installed, which brings pandas with it,
-and imports scipy.stats for the calibration of int8 networks and for its own tests. Together they take a third of the
-time, and every command waits for it.
+and imports scipy.stats for the calibration of int8 networks and for its own tests. And it compiles the functions of all
+operators (late_functions). Together they take more than half of the time, and every command waits for it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ import importlib.machinery
 import sys
 import threading
 
+from gluon_tricks.core import late_functions
+
+_OF_OPERATORS = ("mxnet.ndarray.register", "mxnet.symbol.register")  # what gives every operator its function, by exec
 _NOT_NEEDED = ("sklearn", "scipy.stats")
 _USES_STATISTICS = (("mxnet.contrib.quantization", "stats"), ("mxnet.test_utils", "ss"))
 
@@ -28,9 +31,10 @@ class _Finder(importlib.abc.MetaPathFinder):
     """Finds mxnet where Python does."""
 
     def find_spec(self, fullname, path=None, target=None):
-        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target) if fullname == "mxnet" else None
+        loader = _LOADERS.get(fullname)
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target) if loader else None
         if spec is not None and type(spec.loader) is importlib.machinery.SourceFileLoader:
-            spec.loader = _Loader(spec.loader.name, spec.loader.path)
+            spec.loader = loader(spec.loader.name, spec.loader.path)
         return spec
 
 
@@ -50,6 +54,17 @@ class _Loader(importlib.machinery.SourceFileLoader):
         for user, name in _USES_STATISTICS:
             if getattr(sys.modules.get(user), name, self) is None:
                 setattr(sys.modules[user], name, _Statistics())
+
+
+class _OperatorsLoader(importlib.machinery.SourceFileLoader):
+    """Compiles the function of an operator when it is called."""
+
+    def exec_module(self, module):
+        module.exec = lambda code, _, local: late_functions.define(code, vars(module), local)
+        super().exec_module(module)
+
+
+_LOADERS = {"mxnet": _Loader, **dict.fromkeys(_OF_OPERATORS, _OperatorsLoader)}
 
 
 class _Hidden(importlib.abc.MetaPathFinder):
