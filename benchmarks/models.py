@@ -72,7 +72,7 @@ def _contest(model, work, dtype, batch_size, steps, rounds):
     lines += [compare(short, what, other, "ours") for other in ("ours, fused", "ours, int8") if other in short]
     if vanilla in sides:
         slower = 1 - statistics.median(d / v for d, v in zip(short["ours"], short[vanilla]))
-        lines.append(f"{what}: {slower:.1%} slower than {vanilla}; the paper's ResNet-50-D (section 4.2): 3 %")
+        lines.append(f"{what}: {slower:.1%} slower than {vanilla}; the paper's ResNet-50-D (section 4.3): 3 %")
     short.pop(vanilla, None)  # of another number of products
     lines += _fractions(f"{what}: ", net, work, short, machine_rate.machine_rate(measured, dtype))
     if batch_size == 1:

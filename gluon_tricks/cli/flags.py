@@ -27,7 +27,8 @@ from gluon_tricks.recipes.registry import list_recipes
 
 SCRIPTS = ("train_imagenet", "train_horovod", "train_cifar10", "train_mixup_cifar10")  # see gluoncv_scripts
 _DESCRIPTION = """\
-Train a network on your photos, or on images in RecordIO files. Without data it runs the recipe `shapes`.
+Train a network on your photos, or on images in RecordIO files. Without data, and with no
+packed ImageNet in ~/.mxnet/datasets/imagenet/rec, it runs the recipe `shapes`.
 
     %(prog)s --data PHOTOS                                 class folders PHOTOS/CLASS/*, or train/ and val/ of them
     %(prog)s --rec-train train.rec --rec-val val.rec --model resnet50_v1d --num-epochs 120

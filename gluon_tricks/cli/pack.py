@@ -10,9 +10,9 @@
     %(prog)s --check FILE.rec ...                    look for what would spoil a training
     %(prog)s --index FILE.rec ...                    make each FILE.idx again
 
-Packing writes OUT_PREFIX.rec, .idx, .json (the manifest) and .files (the photos' names), globally shuffled. Every image
-is decoded, and broken ones are left out. Exit code: 0 done, 2 refused, or --check found a problem; 130 interrupted (143
-by SIGTERM); 1 anything else.
+Packing writes OUT_PREFIX.rec, .idx, .json (the manifest), .labels and .files (the photos' names), globally shuffled.
+Every image is decoded, and broken ones are left out. Exit code: 0 done, 2 refused, or --check found a problem; 130
+interrupted (143 by SIGTERM); 1 anything else.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def test_resnet_d_is_measured_beside_the_vanilla_one(monkeypatch):
     (slower,) = [line for line in lines if "slower" in line]
     assert slower == (
         "training with resnet50_v1d at 224 px, batch 8, float32: 3.0% slower than ours, resnet50_v1; "
-        "the paper's ResNet-50-D (section 4.2): 3 %"
+        "the paper's ResNet-50-D (section 4.3): 3 %"
     )
     assert not any("slower" in line for line in models._contest("resnet50_v1d", "prediction", "bfloat16", 8, 2, 3)[1])
 
