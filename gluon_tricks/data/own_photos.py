@@ -26,7 +26,7 @@ from gluon_tricks.data.photo_record import Seen, record_of
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.shards import packed_as
 from gluon_tricks.data.sources import Source
-from gluon_tricks.data.split import split_by_content
+from gluon_tricks.data.split import said_of_unreadable, split_by_content
 from gluon_tricks.recipes.recipe import Recipe
 
 ABOUT = "photos.json"  # beside the records, and in each run on them: what was packed, how it was split, what was seen
@@ -126,17 +126,20 @@ class OwnPhotos:
             return self._found
         split = split_by_content(self._found["train"], self.fraction)
         remedy = "add photos of the others, as a class needs one to train on and one to validate on"
-        self._require_several_classes(split.val, "of its classes {} alone has two different photos", remedy)
+        wrong = "of its classes {} alone has two different photos" + said_of_unreadable(split.unreadable)
+        self._require_several_classes(split.val, wrong, remedy, len(split.unreadable))
         return {"train": split.train, "val": split.val}
 
-    def _require_several_classes(self, val: Source, wrong: str, remedy: str) -> None:
+    def _require_several_classes(self, val: Source, wrong: str, remedy: str, unreadable: int = 0) -> None:
         """Refuses, before anything is packed, photos of which one class alone is validated on: any score is 100 %.
 
         Args:
             wrong: with a place for the class's name.
+            unreadable: classes of which no file is an image. A single photo to validate on is let pass, unless these
+                are all the others.
         """
-        labels = {entry.label for entry in val.entries}
-        if len(labels) == 1 and min(len(val.entries), len(val.classes)) > 1:
+        labels, several = {entry.label for entry in val.entries}, min(len(val.entries), len(val.classes)) > 1
+        if len(labels) == 1 and (several or unreadable == len(val.classes) - 1 > 0):
             wrong = wrong.format(printable(val.classes[labels.pop()]))
             raise Refused(f"{self._flag} {printable(self.folder)}: {wrong}, and there are {len(val.classes)}: {remedy}")
 
