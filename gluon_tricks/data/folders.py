@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import os
-import pathlib
 from collections.abc import Sequence
 from typing import NoReturn
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.given import require_names, require_path
-from gluon_tricks.core.reading import opened
 from gluon_tricks.core.wording import composed, plural, some
-from gluon_tricks.data.headers import begins_like_image, is_dicom
-from gluon_tricks.data.sources import Entry, Listed, Source, listed
+from gluon_tricks.data.folder_entries import Listed, is_leaving, listed, looks_like_image
+from gluon_tricks.data.sources import Entry, Source
 
-# Folders that archivers, file managers, network drives and notebooks leave behind, in small letters. Hidden ones
-# (.ipynb_checkpoints, .Trashes) are passed over anyway.
-_LEAVINGS = {
-    *("__macosx", "@eadir", "#recycle", "@recycle", "@recently-snapshot", "$recycle.bin", "recycler", "lost+found"),
-    *("system volume information", "ipynb_checkpoints", "__pycache__"),
-}
 _SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
-_ENDINGS = {
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"),
-    *(".gif", ".heic", ".avif", ".jp2", ".ppm", ".pgm", ".dcm"),  # cannot be packed, but their folder is a class
-}
 
 
 def class_folders(folder: str | os.PathLike, classes: Sequence[str] | None = None, deep: bool = False) -> Source:
@@ -69,11 +57,6 @@ def class_folders(folder: str | os.PathLike, classes: Sequence[str] | None = Non
     return Source(entries, classes, left_out, str(folder))
 
 
-def is_leaving(name: str) -> bool:
-    """Whether a folder of this name is one that file managers and the like leave."""
-    return name.lower() in _LEAVINGS
-
-
 def _below(folder: str | os.PathLike, above: tuple[str, ...] = ()) -> list[Listed]:
     """The files of a folder and of those in it, sorted by name; a link back to one that it lies in is not followed."""
     here, found = os.path.realpath(folder), []
@@ -85,18 +68,6 @@ def _below(folder: str | os.PathLike, above: tuple[str, ...] = ()) -> list[Liste
 def may_be_class(files: Sequence[Listed]) -> bool:
     """Whether one of a folder's files looks like an image, by its ending or by its content; or it is empty."""
     return not files or any(file.is_file() and looks_like_image(file.path) for file in files)
-
-
-def looks_like_image(path: str | os.PathLike) -> bool:
-    """Whether a file's ending or its first bytes are an image's, be it one that is not decoded here."""
-    if pathlib.PurePath(path).suffix.lower() in _ENDINGS:
-        return True
-    try:
-        with opened(path) as file:
-            begin = file.read(132)
-            return begins_like_image(begin) or is_dicom(begin)
-    except OSError:
-        return False  # packing tells that it cannot be read, if the folder is a class
 
 
 def _refuse_splits(folder: str | os.PathLike, folders: Sequence[Listed]) -> None:

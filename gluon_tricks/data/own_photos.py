@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 import sys
+from collections.abc import Sequence
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import write_text
@@ -126,21 +127,21 @@ class OwnPhotos:
             return self._found
         split = split_by_content(self._found["train"], self.fraction)
         remedy = "add photos of the others, as a class needs one to train on and one to validate on"
-        wrong = "of its classes {} alone has two different photos" + said_of_unreadable(split.unreadable)
-        self._require_several_classes(split.val, wrong, remedy, len(split.unreadable))
+        wrong = "of its classes {} alone has two different photos"
+        self._require_several_classes(split.val, wrong, remedy, split.unreadable)
         return {"train": split.train, "val": split.val}
 
-    def _require_several_classes(self, val: Source, wrong: str, remedy: str, unreadable: int = 0) -> None:
+    def _require_several_classes(self, val: Source, wrong: str, remedy: str, unreadable: Sequence[str] = ()) -> None:
         """Refuses, before anything is packed, photos of which one class alone is validated on: any score is 100 %.
 
         Args:
             wrong: with a place for the class's name.
-            unreadable: classes of which no file is an image. A single photo to validate on is let pass, unless these
-                are all the others.
+            unreadable: names of classes of which no file is an image. A single photo to validate on is let pass, unless
+                these are all the others.
         """
         labels, several = {entry.label for entry in val.entries}, min(len(val.entries), len(val.classes)) > 1
-        if len(labels) == 1 and (several or unreadable == len(val.classes) - 1 > 0):
-            wrong = wrong.format(printable(val.classes[labels.pop()]))
+        if len(labels) == 1 and (several or len(unreadable) == len(val.classes) - 1 > 0):
+            wrong = wrong.format(printable(val.classes[labels.pop()])) + said_of_unreadable(unreadable)
             raise Refused(f"{self._flag} {printable(self.folder)}: {wrong}, and there are {len(val.classes)}: {remedy}")
 
     def counts(self) -> dict[str, list[int]]:

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import composed, plural, printable, some
-from gluon_tricks.data.folders import class_folders, is_leaving, may_be_class
+from gluon_tricks.data.folder_entries import Listed, is_leaving, listed
+from gluon_tricks.data.folders import class_folders, may_be_class
 from gluon_tricks.data.lists import require_distinct
-from gluon_tricks.data.sources import Listed, Source, listed
+from gluon_tricks.data.sources import Source
 
 _CALLED = {  # what people call the folders, in small letters
     "train": ("train", "training"),

@@ -7,16 +7,16 @@ validation set packed from the same classes have the same labels.
 from __future__ import annotations
 
 import collections
-import contextlib
 import os
 import pathlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural, printable, quoted, some
 from gluon_tricks.data.annotations.image_labels import read_voc_labels
+from gluon_tricks.data.folder_entries import listed, looks_like_image
 from gluon_tricks.data.label_vectors import require_vector
 from gluon_tricks.data.lists import read_lines, require_distinct, words
 from gluon_tricks.data.manifest import read_manifest
@@ -186,19 +186,37 @@ def imagenet_validation(
 def _matched(
     folder: str | os.PathLike, listing: str, images: Sequence[str], labels: Sequence[int], classes: tuple[str, ...]
 ) -> Source:
-    """Brings the files of a flat folder and the labels of a listing together, by the names without ending."""
-    files = {pathlib.Path(file.name).stem: file.name for file in listed(folder) if file.is_file()}
-    stems = [pathlib.Path(image).stem for image in images]
-    missing = [stem for stem in stems if stem not in files]
+    """Brings the files of a flat folder and the labels of a listing together, by the names with or without ending."""
+    of_stem: dict[str, list[str]] = collections.defaultdict(list)
+    for file in listed(folder):
+        if file.is_file():
+            of_stem[pathlib.Path(file.name).stem].append(file.name)
+    files = [_files_of(folder, image, of_stem) for image in images]
+    missing = [pathlib.Path(image).stem for image, found in zip(images, files) if not found]
     if missing:
-        raise Refused(f"{folder} lacks {some(missing)} of the {len(stems)} images in {listing}: compare the two")
-    known = set(stems)
-    if len(known) < len(stems):
-        twice = [stem for stem, times in collections.Counter(stems).items() if times > 1]
+        raise Refused(f"{folder} lacks {some(missing)} of the {len(files)} images in {listing}: compare the two")
+    several = next((found for found in files if len(found) > 1), ())
+    if several:
+        raise Refused(f"{folder} has {some(several)}, and {listing} does not say which: name the file with its ending")
+    names = [name for (name,) in files]
+    if len(known := set(names)) < len(names):
+        twice = [pathlib.Path(name).stem for name, times in collections.Counter(names).items() if times > 1]
         raise Refused(f"{listing} names {some(twice)} more than once: every image has one label")
-    left_out = [f"{name} (not in {listing})" for stem, name in files.items() if stem not in known]
-    rows = [(index, label, files[stem]) for index, (stem, label) in enumerate(zip(stems, labels))]
+    left_out = [f"{name} (not in {listing})" for found in of_stem.values() for name in found if name not in known]
+    rows = [(index, label, name) for index, (name, label) in enumerate(zip(names, labels))]
     return Source(listed_entries(folder, rows, listing), classes, left_out, str(folder))
+
+
+def _files_of(folder: str | os.PathLike, image: str, of_stem: Mapping[str, Sequence[str]]) -> Sequence[str]:
+    """The files that a listing may mean by a name: the one of that name, else those with the same name but the ending.
+
+    Of several these are the ones that look like an image: 0001.jpg, and not the 0001.xml beside it.
+    """
+    name = pathlib.PurePath(image)
+    found = of_stem.get(name.stem, ())
+    if name.name in found:
+        return (name.name,)
+    return found if len(found) < 2 else [file for file in found if looks_like_image(os.path.join(folder, file))]
 
 
 def _read_meta(path: str | os.PathLike | None) -> dict[str, str]:
@@ -247,34 +265,3 @@ def _names(rows: Iterable[tuple[int, int, str]]) -> tuple[str, ...]:
     if len(pairs) == len(names) == count and "" not in names:
         return tuple(name for _, name in sorted(pairs))
     return tuple(str(label) for label in range(count))
-
-
-class Listed:
-    """Something in a folder, as os.DirEntry has it. A link that leads to itself is neither a folder nor a file."""
-
-    __slots__ = ("name", "path", "_entry")
-
-    def __init__(self, entry: os.DirEntry):
-        self.name, self.path, self._entry = entry.name, entry.path, entry
-
-    def is_dir(self) -> bool:
-        with contextlib.suppress(OSError):
-            return self._entry.is_dir()
-        return False
-
-    def is_file(self) -> bool:
-        with contextlib.suppress(OSError):
-            return self._entry.is_file()
-        return False
-
-    def stat(self) -> os.stat_result:
-        return self._entry.stat()
-
-
-def listed(folder: str | os.PathLike) -> list[Listed]:
-    """What a folder holds, hidden entries apart, sorted by name."""
-    try:
-        found = (Listed(entry) for entry in os.scandir(folder) if not entry.name.startswith("."))
-        return sorted(found, key=lambda entry: entry.name)
-    except OSError as error:
-        raise Refused(f"cannot read the folder {folder}: {error.strerror}") from None

@@ -10,7 +10,7 @@ from typing import NamedTuple, NoReturn
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import composed, plural, printable
-from gluon_tricks.data.folders import is_leaving, looks_like_image
+from gluon_tricks.data.folder_entries import is_leaving, looks_like_image
 from gluon_tricks.data.photo_folder import is_part
 
 

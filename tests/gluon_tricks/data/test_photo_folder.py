@@ -38,14 +38,10 @@ def test_photos_of_which_none_is_an_image_are_told_with_the_reason(tmp_path):
 
 
 def test_classes_without_a_readable_image_are_named(tmp_path):
-    folder = write(tmp_path / "p", "ant/0.jpg", "bee/1.heic", "bee/2.heic", "cow/3.jpg")
-    with pytest.raises(
-        Refused, match="no class of .* has two different photos, .*, and bee has no readable image: add"
-    ):
+    folder = write(tmp_path / "p", "ant/0.jpg", "{b}/1.heic", "{b}/2.heic", "cow/3.jpg")
+    with pytest.raises(Refused, match="no class of .* has two different photos.*, and {b} has no readable image: add"):
         OwnPhotos(folder, "--data").pack()
     write(folder, "ant/0.jpg", "ant/1.jpg", "cow/2.heic", "cow/3.heic")
     (folder / "cow" / "3.jpg").unlink()
-    with pytest.raises(
-        Refused, match="ant alone has two different photos, and bee, cow have no readable image, and th"
-    ):
+    with pytest.raises(Refused, match="ant alone .*photos, and cow, {b} have no readable image, and th"):
         OwnPhotos(folder, "--data").pack()
