@@ -7,6 +7,7 @@ validation set packed from the same classes have the same labels.
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 import pathlib
 import re
@@ -14,6 +15,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.json_text import parse_json
+from gluon_tricks.core.reading import JSON_BYTES, read_bytes
 from gluon_tricks.core.wording import plural, printable, quoted, some
 from gluon_tricks.data.annotations.image_labels import read_voc_labels
 from gluon_tricks.data.folder_entries import listed, looks_like_image
@@ -22,6 +25,8 @@ from gluon_tricks.data.lists import read_lines, require_distinct, words
 from gluon_tricks.data.manifest import read_manifest
 from gluon_tricks.data.matlab import read_structures
 from gluon_tricks.data.records import MOST_CLASSES
+
+_CLASSES_ARE_IN = "give the .json that gluon-tricks pack wrote, a run's classes.json, or a .txt with one name a line"
 
 
 class Entry(NamedTuple):
@@ -52,15 +57,30 @@ class Source(NamedTuple):
 
 
 def read_classes(path: str | os.PathLike) -> tuple[str, ...]:
-    """Class names in label order, from the manifest of packed records or from a text file, one name a line."""
+    """Class names in label order: of a manifest of packed records, a run's classes.json, or a text with one name a line.
+
+    Raises: Refused when the file cannot be read, or names no class or one twice.
+    """
     if not str(path).endswith(".json"):
         return require_distinct([line.strip(" \t") for _, line in read_lines(path)], path)
     if not os.path.lexists(path):  # a name that was typed, so "delete it" would not help
         raise Refused(f"cannot read {path}: No such file or directory")
-    manifest, _ = read_manifest(pathlib.Path(path))
-    if "classes" not in manifest:
-        raise Refused(f'{path} is no manifest: it has no "classes"; give one that gluon-tricks pack wrote')
-    return require_distinct(manifest["classes"], path)
+    names = _json_list(path)
+    if names is None:
+        manifest, _ = read_manifest(pathlib.Path(path), _CLASSES_ARE_IN)
+        if "classes" not in manifest:
+            raise Refused(f'{path} is no manifest: it has no "classes"; {_CLASSES_ARE_IN}')
+        names = manifest["classes"]
+    return require_distinct(names, path)
+
+
+def _json_list(path: str | os.PathLike) -> list[str] | None:
+    """The names that a JSON file lists, as a run's does; None: it is something else."""
+    with contextlib.suppress(OSError, ValueError):  # told as of a manifest
+        names = parse_json(read_bytes(path, JSON_BYTES))
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return names
+    return None
 
 
 def list_file(folder: str | os.PathLike, path: str | os.PathLike, classes: Sequence[str] | None = None) -> Source:
@@ -71,7 +91,7 @@ def list_file(folder: str | os.PathLike, path: str | os.PathLike, classes: Seque
     label says whether class k is present (1), absent (0) or does not count (-1).
 
     Raises: Refused naming the line with a wrong form, a label that is no class, other labels than the first line has, a
-    path that leaves FOLDER, a missing file or an index that comes twice.
+    path that leaves FOLDER, a missing file, a file with two labels or an index that comes twice.
     """
     rows, labels_of = [], None
     for number, line in read_lines(path):
@@ -241,13 +261,19 @@ def _read_meta(path: str | os.PathLike | None) -> dict[str, str]:
 def listed_entries(
     folder: str | os.PathLike, rows: Iterable[tuple[int, int | tuple, str]], listing: str
 ) -> list[Entry]:
-    """The files of a list, rows being (index, label, path). Raises Refused for missing ones and paths that lead out."""
-    entries, missing = [], []
+    """The files of a list, rows being (index, label, path).
+
+    Raises: Refused for missing ones, paths that lead out, and a file with two labels.
+    """
+    entries, missing, label_of = [], [], {}
     for index, label, name in rows:
         if os.path.isabs(name) or os.path.normpath(name).split(os.sep)[0] == os.pardir:
             raise Refused(
                 f"{listing} names {quoted(name)}, which lies outside {folder}: paths are relative to the folder"
             )
+        first = label_of.setdefault(os.path.normpath(name), label)
+        if first != label:
+            raise Refused(f"{listing} names {os.path.normpath(name)} with two labels, {first} and {label}: give it one")
         path = os.path.join(folder, name)
         if os.path.isfile(path):
             entries.append(Entry(index, label, path, os.path.getsize(path)))
