@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+from collections.abc import Sequence
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import opened
@@ -20,6 +21,8 @@ _ENDINGS = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"),
     *(".gif", ".heic", ".avif", ".jp2", ".ppm", ".pgm", ".dcm"),  # cannot be packed, but their folder is a class
 }
+_RUN = ("recipe.json", "events.jsonl")  # in the folder of each run
+_PREDICTIONS = ("predictions.csv", "index.html")  # in that of the predictions of several photos
 
 
 class Listed:
@@ -56,6 +59,21 @@ def listed(folder: str | os.PathLike) -> list[Listed]:
 def is_leaving(name: str) -> bool:
     """Whether a folder of this name is one that file managers and the like leave."""
     return name.lower() in _LEAVINGS
+
+
+def is_output(folder: str | os.PathLike) -> bool:
+    """Whether this program wrote a folder: a run, a folder of runs without photos beside them, or predictions."""
+    if _has(folder, _RUN) or _has(folder, _PREDICTIONS):
+        return True
+    with contextlib.suppress(Refused):  # told by whoever looks for photos there
+        inside = listed(folder)
+        if any(entry.is_dir() and _has(entry.path, _RUN) for entry in inside):
+            return not any(entry.is_file() and looks_like_image(entry.path) for entry in inside)
+    return False
+
+
+def _has(folder: str | os.PathLike, names: Sequence[str]) -> bool:
+    return all(os.path.isfile(os.path.join(folder, name)) for name in names)
 
 
 def looks_like_image(path: str | os.PathLike) -> bool:

@@ -9,16 +9,18 @@ from typing import NoReturn
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.given import require_names, require_path
 from gluon_tricks.core.wording import composed, plural, some
-from gluon_tricks.data.folder_entries import Listed, is_leaving, listed, looks_like_image
+from gluon_tricks.data.folder_entries import Listed, is_leaving, is_output, listed, looks_like_image
 from gluon_tricks.data.sources import Entry, Source
 
 _SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
+_OUTPUT = "results of gluon-tricks"
 
 
 def class_folders(folder: str | os.PathLike, classes: Sequence[str] | None = None, deep: bool = False) -> Source:
     """The files FOLDER/<class>/*; labels 0 .. K-1 in the sorted order of the folder names, or that of `classes`.
 
-    A folder with files of which none looks like an image is no class, nor is what file managers and the like leave.
+    A folder with files of which none looks like an image is no class, nor is what file managers and the like leave, nor
+    runs and predictions of this program.
 
     Args:
         deep: those of folders within a class folder are the class's too.
@@ -28,15 +30,18 @@ def class_folders(folder: str | os.PathLike, classes: Sequence[str] | None = Non
     """
     children, classes = listed(require_path("folder", folder)), require_names("classes", classes or ())
     left_out = [f"{child.path} (not in a class folder)" for child in children if not child.is_dir()]
+    given = {*map(composed, classes)}
     folders = [child for child in children if child.is_dir() and not is_leaving(child.name)]
     left_out += [f"{child.path} (no class)" for child in children if child.is_dir() and child not in folders]
+    outputs = [child for child in folders if composed(child.name) not in given and is_output(child.path)]
+    left_out += [f"{child.path} ({_OUTPUT})" for child in outputs]
+    folders = [child for child in folders if child not in outputs]
     _refuse_splits(folder, folders)
     inside = {child.name: _below(child.path) if deep else listed(child.path) for child in folders}
-    given = {*map(composed, classes)}
     named = [child for child in folders if composed(child.name) in given or may_be_class(inside[child.name])]
     if not named:
         _refuse_without_class(folder, folders, sum(not child.is_dir() for child in children))
-    left_out += [f"{child.path} (no image in it)" for child in folders if child not in named]
+    left_out += [f"{child.path} ({_why_no_class(child)})" for child in folders if child not in named]
     classes = classes or tuple(child.name for child in named)
     label_of = {composed(name): label for label, name in enumerate(classes)}
     unknown = [child.name for child in named if composed(child.name) not in label_of]
@@ -51,18 +56,40 @@ def class_folders(folder: str | os.PathLike, classes: Sequence[str] | None = Non
             if file.is_file():
                 entries.append(Entry(len(entries), label, file.path, file.stat().st_size))
             else:
-                left_out.append(f"{file.path} (no file)")
+                left_out.append(f"{file.path} ({_why_no_file(file)})")
     if not entries:
         raise Refused(f"no images found: the {len(named)} folders of {folder}, such as {named[0].name}, hold no files")
     return Source(entries, classes, left_out, str(folder))
 
 
 def _below(folder: str | os.PathLike, above: tuple[str, ...] = ()) -> list[Listed]:
-    """The files of a folder and of those in it, sorted by name; a link back to one that it lies in is not followed."""
+    """The files of a folder and of those in it, sorted by name; a link back to one that it lies in is not followed.
+
+    What this program wrote comes as the folder that it is.
+    """
     here, found = os.path.realpath(folder), []
     for entry in listed(folder) if here not in above else ():
-        found += [entry] if not entry.is_dir() else [] if is_leaving(entry.name) else _below(entry.path, (*above, here))
+        if not entry.is_dir() or is_output(entry.path):
+            found.append(entry)
+        elif not is_leaving(entry.name):
+            found += _below(entry.path, (*above, here))
     return found
+
+
+def _why_no_file(entry: Listed) -> str:
+    if not entry.is_dir():
+        return "no file"
+    return _OUTPUT if is_output(entry.path) else "a folder within a class folder, which is not looked into"
+
+
+def _why_no_class(folder: Listed) -> str:
+    """Why a folder without an image is none; one of an image may lie deeper."""
+    for below in listed(folder.path):
+        deeper = listed(below.path) if below.is_dir() and not is_leaving(below.name) else ()
+        image = next((file.path for file in deeper if file.is_file() and looks_like_image(file.path)), None)
+        if image:
+            return f"its images lie a folder deeper, such as {image}"
+    return "no image in it"
 
 
 def may_be_class(files: Sequence[Listed]) -> bool:

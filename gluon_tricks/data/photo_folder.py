@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import composed, plural, printable, some
-from gluon_tricks.data.folder_entries import Listed, is_leaving, listed
+from gluon_tricks.data.folder_entries import Listed, is_leaving, is_output, listed
 from gluon_tricks.data.folders import class_folders, may_be_class
 from gluon_tricks.data.lists import require_distinct
 from gluon_tricks.data.sources import Source
@@ -56,9 +56,10 @@ def look_into(folder: pathlib.Path, flag: str) -> PhotoFolder:
             f"{named} has {plural(len(children), 'file')} and no class folders: put the photos of each class into a "
             f"folder of its own, {printable(folder)}/CLASS/photo.jpg"
         )
-    splits = _splits(folders, named)
+    photos = [child for child in folders if not is_output(child.path)]
+    splits = _splits(photos, named)
     if not splits:
-        _require_not_too_deep(folders, named)
+        _require_not_too_deep(photos, named)
         return PhotoFolder(_of_classes(folder, folder, named), None, ())
     train = _of_classes(folder, splits["train"], named)
     said = _not_looked_at(folders, splits)
@@ -131,8 +132,8 @@ def _not_looked_at(folders: Sequence[Listed], splits: Mapping[str, pathlib.Path]
 
 def _require_not_too_deep(folders: Sequence[Listed], named: str) -> None:
     """Refuses the folder around the one with the class folders, which unpacking an archive leaves."""
-    inside = listed(folders[0].path)
-    if len(folders) == 1 and not any(entry.is_file() for entry in inside) and any(entry.is_dir() for entry in inside):
+    inside = listed(folders[0].path) if len(folders) == 1 else []
+    if inside and not any(entry.is_file() for entry in inside) and any(entry.is_dir() for entry in inside):
         raise Refused(f"{named} has one folder, which holds others: name {printable(folders[0].path)}")
 
 

@@ -57,7 +57,7 @@ class Source(NamedTuple):
 
 
 def read_classes(path: str | os.PathLike) -> tuple[str, ...]:
-    """Class names in label order: of a manifest of packed records, a run's classes.json, or a text with one name a line.
+    """Class names in label order: a manifest's, those of a run's classes.json, or of a text file, one name a line.
 
     Raises: Refused when the file cannot be read, or names no class or one twice.
     """

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.data.folders import class_folders
 from gluon_tricks.data.own_photos import OwnPhotos
+from gluon_tricks.trained.found_photos import find_photos
 
 HEIC = b"\0\0\0\x18ftypheic" + bytes(64)
 
@@ -45,3 +47,64 @@ def test_classes_without_a_readable_image_are_named(tmp_path):
     (folder / "cow" / "3.jpg").unlink()
     with pytest.raises(Refused, match="ant alone .*photos, and cow, {b} have no readable image, and th"):
         OwnPhotos(folder, "--data").pack()
+
+
+def run_in(folder):
+    """A run of this program, with pictures."""
+    return write(folder, "recipe.json", "events.jsonl", "log.txt", "pictures/a.jpg", "pictures/b.jpg")
+
+
+def predictions_in(folder):
+    return write(folder, "predictions.csv", "index.html", "ant/a.jpg", "c.jpg")
+
+
+def test_results_of_this_program_among_the_photos_are_no_class(tmp_path, capsys):
+    folder = write(tmp_path / "p", *(f"{name}/{k}.jpg" for name in ("ant", "bee") for k in range(20)))
+    before = OwnPhotos(folder, "--data")
+    before.pack()
+    run_in(folder / "runs" / "photos-1")
+    run_in(folder / "mine")
+    predictions_in(folder / "predictions")
+    predictions_in(folder / "ant" / "predictions")
+    again = OwnPhotos(folder, "--data")
+    assert again.is_packed and [*again.counts()] == ["ant", "bee"]
+    assert OwnPhotos(folder, "--data").place == before.place
+    write(folder, "bee/new.jpg")
+    capsys.readouterr()
+    OwnPhotos(folder, "--data").pack()
+    told = capsys.readouterr().err
+    for name in ("runs", "mine", "predictions", "ant/predictions"):
+        assert f"left out: {folder}/{name} (results of gluon-tricks)" in told
+    (folder / "train").mkdir()
+    for name in ("ant", "bee"):
+        (folder / name).rename(folder / "train" / name)
+    assert [*OwnPhotos(folder, "--data").counts()] == ["ant", "bee"]
+
+
+def test_a_class_with_runs_beside_its_photos_stays_one(tmp_path):
+    folder = write(tmp_path / "p", "ant/0.jpg", "ant/1.jpg", "bee/0.jpg", "bee/1.jpg")
+    run_in(folder / "ant" / "photos-1")
+    found = class_folders(folder, deep=True)
+    assert found.classes == ("ant", "bee") and len(found.entries) == 4
+    assert class_folders(run_in(tmp_path / "q" / "mine").parent, ["mine"]).classes == ("mine",)  # who says so
+
+
+def test_photos_are_not_looked_for_in_results_of_this_program(tmp_path, capsys):
+    folder = write(tmp_path / "p", "ant/0.jpg")
+    run_in(folder / "runs" / "photos-1")
+    predictions_in(folder / "ant" / "predictions")
+    (photo,) = find_photos([folder])
+    assert photo.path == folder / "ant" / "0.jpg"
+    assert capsys.readouterr().err == "".join(
+        f"left out: {folder}/{name} (results of gluon-tricks)\n" for name in ("runs", "ant/predictions")
+    )
+    assert len(find_photos([folder / "runs" / "photos-1" / "pictures"])) == 2  # they are named
+
+
+def test_what_is_left_out_of_class_folders_has_its_true_reason(tmp_path):
+    folder = write(tmp_path / "p", "ant/0.jpg", "ant/more/1.jpg", "cat/deep/2.jpg", "notes/a.txt")
+    assert class_folders(folder).left_out == [
+        f"{folder}/cat (its images lie a folder deeper, such as {folder}/cat/deep/2.jpg)",
+        f"{folder}/notes (no image in it)",
+        f"{folder}/ant/more (a folder within a class folder, which is not looked into)",
+    ]
