@@ -59,8 +59,10 @@ class Source(NamedTuple):
 def read_classes(path: str | os.PathLike) -> tuple[str, ...]:
     """Class names in label order: a manifest's, those of a run's classes.json, or of a text file, one name a line.
 
-    Raises: Refused when the file cannot be read, or names no class or one twice.
+    Raises: Refused when the file has no name or cannot be read, or names no class or one twice.
     """
+    if not str(path).strip():
+        raise Refused("the file of the classes' names has no name: perhaps a variable of a script is empty; name it")
     if not str(path).endswith(".json"):
         return require_distinct([line.strip(" \t") for _, line in read_lines(path)], path)
     if not os.path.lexists(path):  # a name that was typed, so "delete it" would not help
