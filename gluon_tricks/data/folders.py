@@ -12,7 +12,11 @@ from gluon_tricks.core.wording import composed, plural, some
 from gluon_tricks.data.folder_entries import Listed, is_leaving, is_output, listed, looks_like_image
 from gluon_tricks.data.sources import Entry, Source
 
-_SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
+CALLED = {  # what people call the parts of a data set, in small letters
+    "train": ("train", "training", "train_set", "training_set"),
+    "val": ("val", "valid", "validation", "val_set", "valid_set", "validation_set"),
+    "test": ("test", "testing", "test_set", "testing_set"),
+}
 _OUTPUT = "results of gluon-tricks"
 
 
@@ -99,7 +103,7 @@ def may_be_class(files: Sequence[Listed]) -> bool:
 
 def _refuse_splits(folder: str | os.PathLike, folders: Sequence[Listed]) -> None:
     """Refuses the parent of train/ and val/."""
-    splits = [child for child in folders if child.name.lower() in _SPLITS]
+    splits = [child for child in folders if child.name.lower() in sum(CALLED.values(), ())]
     hold_folders = not any(may_be_class(listed(child.path)) for child in splits)
     if splits and (len(splits) == len(folders) or len(splits) > 1 and hold_folders):
         first = next((child.path for child in splits if child.name.lower().startswith("train")), splits[0].path)

@@ -7,6 +7,7 @@ import pytest
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.folders import class_folders
 from gluon_tricks.data.own_photos import OwnPhotos
+from gluon_tricks.data.photo_folder import look_into
 from gluon_tricks.trained.found_photos import find_photos
 
 HEIC = b"\0\0\0\x18ftypheic" + bytes(64)
@@ -108,3 +109,28 @@ def test_what_is_left_out_of_class_folders_has_its_true_reason(tmp_path):
         f"{folder}/notes (no image in it)",
         f"{folder}/ant/more (a folder within a class folder, which is not looked into)",
     ]
+
+
+def both(*folders):
+    """Three photos of each class in each folder."""
+    return [f"{folder}/{name}/{k}.jpg" for folder in folders for name in ("cat", "dog") for k in range(3)]
+
+
+def test_training_set_and_test_set_are_parts_and_no_classes(tmp_path):
+    folder = write(tmp_path / "p", *both("training_set", "test_set"))
+    own = OwnPhotos(folder, "--data")
+    assert [*own.counts()] == ["cat", "dog"] and any("test_set is not looked at" in line for line in own.said())
+    with pytest.raises(Refused, match="holds test_set, training_set, which are no classes: .* first .*/training_set"):
+        class_folders(folder)
+    folder = write(tmp_path / "q", *both("train_set", "validation_set"))
+    assert OwnPhotos(folder, "--data").counts() == {"cat": [3, 3], "dog": [3, 3]}
+
+
+def test_classes_that_hold_the_same_folders_are_told(tmp_path):
+    folder = write(tmp_path / "p", *both("2021", "2022"))
+    (line,) = look_into(folder, "--data").said
+    assert line.startswith("2021, 2022 are taken for classes, and have the same folders in them (cat, dog): if these")
+    assert f"a folder too deep: name {folder}/2021 or another alone" in line
+    write(folder, "2021/here.jpg")
+    assert look_into(folder, "--data").said == ()
+    assert look_into(write(tmp_path / "q", "ant/a/1.jpg", "ant/b/1.jpg", "bee/a/1.jpg"), "--data").said == ()
