@@ -148,8 +148,8 @@ def _said_of_common_folders(folders: Sequence[Listed]) -> list[str]:
     tops = [top for top, names in below.items() if not {*names}.isdisjoint(common)]
     return [
         f"{printable(some(tops))} are taken for classes, and have the same folders in them "
-        f"({printable(some(common))}): if these are the classes, they lie a folder too deep: name {printable(folders[0].path)} or another alone, or "
-        "put the photos of each class into one folder"
+        f"({printable(some(common))}): if these are the classes, they lie a folder too deep: name "
+        f"{printable(folders[0].path)} or another alone, or put the photos of each class into one folder"
     ]
 
 
