@@ -184,7 +184,7 @@ class OwnPhotos:
             raise
 
     def _pack(self) -> None:
-        seen = Seen(sum(len(source.entries) for source in self._sources.values()))
+        seen = Seen(sum(len(source.entries) for source in self._sources.values()), self._at_most)
         stored = any(source.stored for source in self._sources.values())
         how = {} if stored else {"at_most": self._at_most, "look": seen}
 

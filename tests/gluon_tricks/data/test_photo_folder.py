@@ -1,12 +1,16 @@
 """What lies in a folder of photos beside them: files that are no image, results of this program, folders too many."""
 
+import json
+import struct
+
 import cv2
 import numpy as np
 import pytest
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.folders import class_folders
-from gluon_tricks.data.own_photos import OwnPhotos
+from gluon_tricks.data.headers import image_header
+from gluon_tricks.data.own_photos import ABOUT, OwnPhotos
 from gluon_tricks.data.photo_folder import look_into
 from gluon_tricks.trained.found_photos import find_photos
 
@@ -134,3 +138,20 @@ def test_classes_that_hold_the_same_folders_are_told(tmp_path):
     write(folder, "2021/here.jpg")
     assert look_into(folder, "--data").said == ()
     assert look_into(write(tmp_path / "q", "ant/a/1.jpg", "ant/b/1.jpg", "bee/a/1.jpg"), "--data").said == ()
+
+
+def test_a_picture_smaller_than_its_tile_is_not_told_as_made_smaller(tmp_path):
+    folder = write(tmp_path / "p", *both("."))
+    tags = {256: 32, 257: 24, 258: 8, 259: 1, 262: 1, 277: 1, 322: 256, 323: 256, 324: 134, 325: 256 * 256}
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    tiled = b"II*\0" + struct.pack("<IH", 8, len(tags)) + directory + bytes(4) + bytes(256 * 256)
+    (folder / "cat" / "tiled.tiff").write_bytes(tiled)
+    assert image_header((folder / "cat" / "tiled.tiff").read_bytes()).pixels == 256 * 256
+    own = OwnPhotos(folder, "--data")
+    own.pack()
+    assert sum(map(sum, own.counts().values())) == 7  # it is packed
+    assert json.loads((own.place / ABOUT).read_text())["made_smaller"] == 0
+    write(folder, "cat/new.jpg")
+    smaller = OwnPhotos(folder, "--data", at_most=12)
+    smaller.pack()
+    assert json.loads((smaller.place / ABOUT).read_text())["made_smaller"] >= 7  # the photos of 24 px
