@@ -33,7 +33,7 @@ from gluon_tricks.recipes.recipe import Recipe
 ABOUT = "photos.json"  # beside the records, and in each run on them: what was packed, how it was split, what was seen
 FRACTION = 0.2  # of each class's photos to validate on
 STORED = 512  # px of the shorter edge of a stored photo, at most: twice what an input of 224 px takes
-_VERSION = 1  # another number for any change in what is packed of the same photos
+_VERSION = 2  # another number for any change in what is packed of the same photos
 
 
 def stored_edge(input_size: int, crop_ratio: float) -> int:
@@ -174,7 +174,7 @@ class OwnPhotos:
         """
         if self.is_packed:
             return
-        again = "again, because it has changed, " if self._packed_before() else ""
+        again = "again, because it has changed or an older version packed it, " if self._packed_before() else ""
         try:
             _ = self._sources  # which may be refused
             print(f"packing {printable(self.folder)} {again}into {printable(self.place)}", file=sys.stderr, flush=True)
