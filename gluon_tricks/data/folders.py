@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NoReturn
 
 from gluon_tricks.core.errors import Refused
@@ -33,13 +33,10 @@ def class_folders(folder: str | os.PathLike, classes: Sequence[str] | None = Non
         folders too many.
     """
     children, classes = listed(require_path("folder", folder)), require_names("classes", classes or ())
-    left_out = [f"{child.path} (not in a class folder)" for child in children if not child.is_dir()]
     given = {*map(composed, classes)}
-    folders = [child for child in children if child.is_dir() and not is_leaving(child.name)]
-    left_out += [f"{child.path} (no class)" for child in children if child.is_dir() and child not in folders]
-    outputs = [child for child in folders if composed(child.name) not in given and is_output(child.path)]
-    left_out += [f"{child.path} ({_OUTPUT})" for child in outputs]
-    folders = [child for child in folders if child not in outputs]
+    why_none = {child: _why_no_class_folder(child, given) for child in children}
+    left_out = [f"{child.path} ({why})" for child, why in why_none.items() if why]
+    folders = [child for child, why in why_none.items() if not why]
     _refuse_splits(folder, folders)
     inside = {child.name: _below(child.path) if deep else listed(child.path) for child in folders}
     named = [child for child in folders if composed(child.name) in given or may_be_class(inside[child.name])]
@@ -66,6 +63,15 @@ def class_folders(folder: str | os.PathLike, classes: Sequence[str] | None = Non
     return Source(entries, classes, left_out, str(folder))
 
 
+def _why_no_class_folder(child: Listed, given: Collection[str]) -> str:
+    """Why what lies in a folder is no class whatever it holds; "": it may be one. Args: given: names of classes."""
+    if not child.is_dir():
+        return "not in a class folder"
+    if is_leaving(child.name):
+        return "no class"
+    return _OUTPUT if composed(child.name) not in given and is_output(child.path) else ""
+
+
 def _below(folder: str | os.PathLike, above: tuple[str, ...] = ()) -> list[Listed]:
     """The files of a folder and of those in it, sorted by name; a link back to one that it lies in is not followed.
 
@@ -89,7 +95,7 @@ def _why_no_file(entry: Listed) -> str:
 def _why_no_class(folder: Listed) -> str:
     """Why a folder without an image is none; one of an image may lie deeper."""
     for below in listed(folder.path):
-        deeper = listed(below.path) if below.is_dir() and not is_leaving(below.name) else ()
+        deeper = listed(below.path) if not _why_no_class_folder(below, ()) else ()
         image = next((file.path for file in deeper if file.is_file() and looks_like_image(file.path)), None)
         if image:
             return f"its images lie a folder deeper, such as {image}"
