@@ -68,7 +68,7 @@ def of_classifier(options: argparse.Namespace, start: Preprocessing | None) -> P
         "crop_ratio": options.crop_ratio,
         "mean": _three(options.rgb_mean, "--rgb-mean"),
         "std": _three(options.rgb_std, "--rgb-std"),
-        "classes": sources.read_classes(options.class_names) if options.class_names else None,
+        "classes": sources.read_classes(options.class_names) if options.class_names is not None else None,
     }
     given = {key: value for key, value in given.items() if value is not None}
     return dataclasses.replace(start, **given, **({"mean_image": None} if "mean" in given else {}))

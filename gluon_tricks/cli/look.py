@@ -234,7 +234,7 @@ def run(args: argparse.Namespace) -> int:
     require_folder(out, "--out", "index.html")
     if args.images and args.rec_val:
         raise Refused("--images and --rec-val both say which images: leave one out")
-    photos = find_photos(args.images) if args.images else []
+    photos = find_photos(args.images, args.out) if args.images else []
     photos = without_results(photos, args.images, out, "look", lambda out, _: is_page(out / "index.html"), deep=False)
     paths = [photo.path for photo in photos]
     without_images = args.views is not None and {*args.views} == {"filters"}

@@ -39,6 +39,9 @@ from gluon_tricks.data.shard_writer import MOST_SHARDS
 from gluon_tricks.data.shards import record_paths, shard_name
 
 _LEAST = 10**6  # bytes of a shard
+_NAMES = {"folder": "FOLDER", "out_prefix": "OUT_PREFIX"} | {  # what takes the name of a file or a list
+    flag: f"--{flag.replace('_', '-')}" for flag in ("list", "voc", "ground_truth", "places365", "meta", "classes")
+}
 INTERRUPTED = "interrupted: nothing was written"
 
 
@@ -98,6 +101,9 @@ def _parser() -> Parser:
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = _parser()
     options = parser.parse_args(argv)
+    for name, called in _NAMES.items():
+        if getattr(options, name) is not None and not getattr(options, name).strip():
+            parser.error(f"{called} names nothing: perhaps a variable of a script is empty; give a name")
     if sum(given is not None for given in (options.out_prefix, options.check, options.index, options.labels)) != 1:
         parser.error("give FOLDER and OUT_PREFIX, or --check, --index or --labels")
     for flag, heeded in {"check": ("jobs", "verbose"), "index": (), "labels": ()}.items():

@@ -76,7 +76,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     """Everything from the flags to the pictures; how many files are no images."""
-    photos, out = find_photos(args.images), args.out
+    photos, out = find_photos(args.images, args.out), args.out
     require_folder(out, "--out", PAGE, TABLE)
     photos = without_results(photos, args.images, out, "prediction", _are_results)
     predictor = open_predictor(

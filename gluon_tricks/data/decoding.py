@@ -93,6 +93,8 @@ def _why_not(data: bytes, header: ImageHeader) -> str:
         return f"a PNG with {header.texts} texts, and {_MOST_TEXTS} are the most"
     if header.format == "jpeg" and not header.pixels:
         return "a JPEG whose size is not found at its beginning"
+    if header.pages < 1:
+        return "a camera's raw file: export its picture as JPEG"
     if header.pages > 1:
         return "a TIFF of several pages: save each as a file of its own"
     if header.depth > (8 if header.format == "jpeg" else 16) or header.depth == 16 and header.photometric == _CMYK:

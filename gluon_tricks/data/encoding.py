@@ -10,6 +10,7 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import IMAGE_BYTES, read_bytes
+from gluon_tricks.core.wording import plural
 from gluon_tricks.data.decoding import of_no_format, why_not
 from gluon_tricks.data.headers import begins_like_image
 from gluon_tricks.data.recordio import MAX_LENGTH
@@ -21,6 +22,11 @@ _LONGEST_JPEG = 65500  # px of an edge
 
 class NoImage(ValueError):
     """A file has no image, or none that can be packed; the message is the reason in a few words."""
+
+
+def none_is_an_image(count: int, first: str) -> str:
+    """What is said of so many files of which none is an image. Args: first: one of them and why it is none."""
+    return f"no images found: of {plural(count, 'file')} none is an image; the first is {first}"
 
 
 def encoded(

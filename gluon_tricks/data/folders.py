@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import os
-import pathlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NoReturn
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.given import require_names, require_path
-from gluon_tricks.core.reading import opened
 from gluon_tricks.core.wording import composed, plural, some
-from gluon_tricks.data.headers import begins_like_image, is_dicom
-from gluon_tricks.data.sources import Entry, Listed, Source, listed
+from gluon_tricks.data.folder_entries import Listed, is_leaving, is_output, listed, looks_like_image
+from gluon_tricks.data.sources import Entry, Source
 
-# Folders that archivers, file managers, network drives and notebooks leave behind, in small letters. Hidden ones
-# (.ipynb_checkpoints, .Trashes) are passed over anyway.
-_LEAVINGS = {
-    *("__macosx", "@eadir", "#recycle", "@recycle", "@recently-snapshot", "$recycle.bin", "recycler", "lost+found"),
-    *("system volume information", "ipynb_checkpoints", "__pycache__"),
+CALLED = {  # what people call the parts of a data set, in small letters
+    "train": ("train", "training", "train_set", "training_set"),
+    "val": ("val", "valid", "validation", "val_set", "valid_set", "validation_set"),
+    "test": ("test", "testing", "test_set", "testing_set"),
 }
-_SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
-_ENDINGS = {
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"),
-    *(".gif", ".heic", ".avif", ".jp2", ".ppm", ".pgm", ".dcm"),  # cannot be packed, but their folder is a class
-}
+_OUTPUT = "results of gluon-tricks"
 
 
 def class_folders(folder: str | os.PathLike, classes: Sequence[str] | None = None, deep: bool = False) -> Source:
     """The files FOLDER/<class>/*; labels 0 .. K-1 in the sorted order of the folder names, or that of `classes`.
 
-    A folder with files of which none looks like an image is no class, nor is what file managers and the like leave.
+    A folder with files of which none looks like an image is no class, nor is what file managers and the like leave, nor
+    runs and predictions of this program.
 
     Args:
         deep: those of folders within a class folder are the class's too.
@@ -39,16 +33,16 @@ def class_folders(folder: str | os.PathLike, classes: Sequence[str] | None = Non
         folders too many.
     """
     children, classes = listed(require_path("folder", folder)), require_names("classes", classes or ())
-    left_out = [f"{child.path} (not in a class folder)" for child in children if not child.is_dir()]
-    folders = [child for child in children if child.is_dir() and not is_leaving(child.name)]
-    left_out += [f"{child.path} (no class)" for child in children if child.is_dir() and child not in folders]
+    given = {*map(composed, classes)}
+    why_none = {child: _why_no_class_folder(child, given) for child in children}
+    left_out = [f"{child.path} ({why})" for child, why in why_none.items() if why]
+    folders = [child for child, why in why_none.items() if not why]
     _refuse_splits(folder, folders)
     inside = {child.name: _below(child.path) if deep else listed(child.path) for child in folders}
-    given = {*map(composed, classes)}
     named = [child for child in folders if composed(child.name) in given or may_be_class(inside[child.name])]
     if not named:
         _refuse_without_class(folder, folders, sum(not child.is_dir() for child in children))
-    left_out += [f"{child.path} (no image in it)" for child in folders if child not in named]
+    left_out += [f"{child.path} ({_why_no_class(child)})" for child in folders if child not in named]
     classes = classes or tuple(child.name for child in named)
     label_of = {composed(name): label for label, name in enumerate(classes)}
     unknown = [child.name for child in named if composed(child.name) not in label_of]
@@ -63,23 +57,49 @@ def class_folders(folder: str | os.PathLike, classes: Sequence[str] | None = Non
             if file.is_file():
                 entries.append(Entry(len(entries), label, file.path, file.stat().st_size))
             else:
-                left_out.append(f"{file.path} (no file)")
+                left_out.append(f"{file.path} ({_why_no_file(file)})")
     if not entries:
         raise Refused(f"no images found: the {len(named)} folders of {folder}, such as {named[0].name}, hold no files")
     return Source(entries, classes, left_out, str(folder))
 
 
-def is_leaving(name: str) -> bool:
-    """Whether a folder of this name is one that file managers and the like leave."""
-    return name.lower() in _LEAVINGS
+def _why_no_class_folder(child: Listed, given: Collection[str]) -> str:
+    """Why what lies in a folder is no class whatever it holds; "": it may be one. Args: given: names of classes."""
+    if not child.is_dir():
+        return "not in a class folder"
+    if is_leaving(child.name):
+        return "no class"
+    return _OUTPUT if composed(child.name) not in given and is_output(child.path) else ""
 
 
 def _below(folder: str | os.PathLike, above: tuple[str, ...] = ()) -> list[Listed]:
-    """The files of a folder and of those in it, sorted by name; a link back to one that it lies in is not followed."""
+    """The files of a folder and of those in it, sorted by name; a link back to one that it lies in is not followed.
+
+    What this program wrote comes as the folder that it is.
+    """
     here, found = os.path.realpath(folder), []
     for entry in listed(folder) if here not in above else ():
-        found += [entry] if not entry.is_dir() else [] if is_leaving(entry.name) else _below(entry.path, (*above, here))
+        if not entry.is_dir() or is_output(entry.path):
+            found.append(entry)
+        elif not is_leaving(entry.name):
+            found += _below(entry.path, (*above, here))
     return found
+
+
+def _why_no_file(entry: Listed) -> str:
+    if not entry.is_dir():
+        return "no file"
+    return _OUTPUT if is_output(entry.path) else "a folder within a class folder, which is not looked into"
+
+
+def _why_no_class(folder: Listed) -> str:
+    """Why a folder without an image is none; one of an image may lie deeper."""
+    for below in listed(folder.path):
+        deeper = listed(below.path) if not _why_no_class_folder(below, ()) else ()
+        image = next((file.path for file in deeper if file.is_file() and looks_like_image(file.path)), None)
+        if image:
+            return f"its images lie a folder deeper, such as {image}"
+    return "no image in it"
 
 
 def may_be_class(files: Sequence[Listed]) -> bool:
@@ -87,21 +107,9 @@ def may_be_class(files: Sequence[Listed]) -> bool:
     return not files or any(file.is_file() and looks_like_image(file.path) for file in files)
 
 
-def looks_like_image(path: str | os.PathLike) -> bool:
-    """Whether a file's ending or its first bytes are an image's, be it one that is not decoded here."""
-    if pathlib.PurePath(path).suffix.lower() in _ENDINGS:
-        return True
-    try:
-        with opened(path) as file:
-            begin = file.read(132)
-            return begins_like_image(begin) or is_dicom(begin)
-    except OSError:
-        return False  # packing tells that it cannot be read, if the folder is a class
-
-
 def _refuse_splits(folder: str | os.PathLike, folders: Sequence[Listed]) -> None:
     """Refuses the parent of train/ and val/."""
-    splits = [child for child in folders if child.name.lower() in _SPLITS]
+    splits = [child for child in folders if child.name.lower() in sum(CALLED.values(), ())]
     hold_folders = not any(may_be_class(listed(child.path)) for child in splits)
     if splits and (len(splits) == len(folders) or len(splits) > 1 and hold_folders):
         first = next((child.path for child in splits if child.name.lower().startswith("train")), splits[0].path)

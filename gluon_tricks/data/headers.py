@@ -20,7 +20,7 @@ class ImageHeader(NamedTuple):
         scans: how often a JPEG's picture is gone over.
         texts: compressed texts in a PNG, of which OpenCV unpacks and keeps 8 MB each.
         depth: bits of a channel.
-        pages: of a TIFF, smaller copies and masks of one apart.
+        pages: of a TIFF, smaller copies and masks of one apart; 0: a camera's raw file, whose picture is no page.
         photometric: of a TIFF, what its numbers mean: 0 that the largest is black, 5 CMYK.
         sides: (width, height) of a JPEG as it is shown, turned, px; of others (0, 0).
     """
@@ -214,10 +214,13 @@ def _webp_pixels(image: bytes) -> int:
     return most
 
 
-_TIFF_NUMBERS = {1: "B", 3: "H", 4: "I"}  # by the kind of a tag
+_TIFF_NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I"}  # by the kind of a tag
 _WIDTH, _HEIGHT, _BITS, _SAMPLES, _ROWS, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 258, 277, 278, 322, 323
 _SUBFILE, _PHOTOMETRIC, _PALETTE = 254, 262, 3
-_NO_PAGE = 1 | 4  # of _SUBFILE: a smaller copy of a page, a mask
+_SMALLER = 1  # of _SUBFILE: a smaller copy of a page
+_NO_PAGE = _SMALLER | 4  # and a mask
+_BELOW = 330  # directories below the one that has this tag
+_OF_A_SENSOR = (32803, 34892)  # of _PHOTOMETRIC: colours by the sensor's filters, or before they are balanced
 _MOST_PAGES = 64  # looked at
 
 
@@ -240,12 +243,23 @@ def _tiff_start(image: bytes, at: int = 4) -> int:
 
 def _tiff_pages(image: bytes) -> int:
     start, pages, seen = _tiff_start(image), 0, set()
+    if _is_raw(image, _tiff_tags(image, start)):
+        return 0
     order = "little" if image.startswith(b"II") else "big"
     while start and start not in seen and start + 2 <= len(image) and len(seen) < _MOST_PAGES:
         seen.add(start)
         pages += not _tiff_tags(image, start).get(_SUBFILE, 0) & _NO_PAGE
         start = _tiff_start(image, start + 2 + 12 * int.from_bytes(image[start : start + 2], order))
-    return pages
+    return pages or 1
+
+
+def _is_raw(image: bytes, tags: dict[int, int]) -> bool:
+    """Whether a TIFF, by its first directory, is a camera's raw file, of which one would decode the thumbnail.
+
+    NEF, ARW and DNG begin with a smaller copy and have the picture in directories below; CR2 has a mark of its own.
+    """
+    below = tags.get(_SUBFILE, 0) & _SMALLER and _BELOW in tags
+    return bool(below) or tags.get(_PHOTOMETRIC) in _OF_A_SENSOR or image[8:11] == b"CR\2"
 
 
 def _tiff_tags(image: bytes, start: int) -> dict[int, int]:

@@ -13,8 +13,10 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.json_text import parse_json
 from gluon_tricks.core.reading import JSON_BYTES, read_bytes
 
+_REMEDY = "pack again, or delete it: the classes then have no names"
 
-def read_manifest(path: pathlib.Path) -> tuple[dict[str, Any], str]:
+
+def read_manifest(path: pathlib.Path, remedy: str = _REMEDY) -> tuple[dict[str, Any], str]:
     """The manifest and its sha256, which where the photos lay (its `folder`) does not change.
 
     Every entry may be missing. Those that this project reads are of their kind: count, classes, and of rec and idx
@@ -22,10 +24,12 @@ def read_manifest(path: pathlib.Path) -> tuple[dict[str, Any], str]:
 
     A shard says its classes by `classes_of`, the manifest of all shards in the same folder and the classes' digest.
 
+    Args:
+        remedy: for the message, where it is damaged.
+
     Raises: Refused when it cannot be read, is no JSON object, is too large, or has an entry of another kind; or when
         the manifest of all shards is missing or names other classes.
     """
-    remedy = "pack again, or delete it: the classes then have no names"
     try:
         content = read_bytes(path, JSON_BYTES)
     except OSError as error:

@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 import sys
+from collections.abc import Sequence
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import write_text
@@ -26,13 +27,13 @@ from gluon_tricks.data.photo_record import Seen, record_of
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.shards import packed_as
 from gluon_tricks.data.sources import Source
-from gluon_tricks.data.split import split_by_content
+from gluon_tricks.data.split import said_of_unreadable, split_by_content
 from gluon_tricks.recipes.recipe import Recipe
 
 ABOUT = "photos.json"  # beside the records, and in each run on them: what was packed, how it was split, what was seen
 FRACTION = 0.2  # of each class's photos to validate on
 STORED = 512  # px of the shorter edge of a stored photo, at most: twice what an input of 224 px takes
-_VERSION = 1  # another number for any change in what is packed of the same photos
+_VERSION = 2  # another number for any change in what is packed of the same photos
 
 
 def stored_edge(input_size: int, crop_ratio: float) -> int:
@@ -126,18 +127,21 @@ class OwnPhotos:
             return self._found
         split = split_by_content(self._found["train"], self.fraction)
         remedy = "add photos of the others, as a class needs one to train on and one to validate on"
-        self._require_several_classes(split.val, "of its classes {} alone has two different photos", remedy)
+        wrong = "of its classes {} alone has two different photos"
+        self._require_several_classes(split.val, wrong, remedy, split.unreadable)
         return {"train": split.train, "val": split.val}
 
-    def _require_several_classes(self, val: Source, wrong: str, remedy: str) -> None:
+    def _require_several_classes(self, val: Source, wrong: str, remedy: str, unreadable: Sequence[str] = ()) -> None:
         """Refuses, before anything is packed, photos of which one class alone is validated on: any score is 100 %.
 
         Args:
             wrong: with a place for the class's name.
+            unreadable: names of classes of which no file is an image. A single photo to validate on is let pass, unless
+                these are all the others.
         """
-        labels = {entry.label for entry in val.entries}
-        if len(labels) == 1 and min(len(val.entries), len(val.classes)) > 1:
-            wrong = wrong.format(printable(val.classes[labels.pop()]))
+        labels, several = {entry.label for entry in val.entries}, min(len(val.entries), len(val.classes)) > 1
+        if len(labels) == 1 and (several or len(unreadable) == len(val.classes) - 1 > 0):
+            wrong = wrong.format(printable(val.classes[labels.pop()])) + said_of_unreadable(unreadable)
             raise Refused(f"{self._flag} {printable(self.folder)}: {wrong}, and there are {len(val.classes)}: {remedy}")
 
     def counts(self) -> dict[str, list[int]]:
@@ -170,7 +174,7 @@ class OwnPhotos:
         """
         if self.is_packed:
             return
-        again = "again, because it has changed, " if self._packed_before() else ""
+        again = "again, because it has changed or an older version packed it, " if self._packed_before() else ""
         try:
             _ = self._sources  # which may be refused
             print(f"packing {printable(self.folder)} {again}into {printable(self.place)}", file=sys.stderr, flush=True)
@@ -180,7 +184,7 @@ class OwnPhotos:
             raise
 
     def _pack(self) -> None:
-        seen = Seen(sum(len(source.entries) for source in self._sources.values()))
+        seen = Seen(sum(len(source.entries) for source in self._sources.values()), self._at_most)
         stored = any(source.stored for source in self._sources.values())
         how = {} if stored else {"at_most": self._at_most, "look": seen}
 

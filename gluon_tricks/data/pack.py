@@ -16,7 +16,7 @@ from gluon_tricks.core.files import no_empty_folders, write_text
 from gluon_tricks.core.given import require_function, require_kind, require_path, require_whole
 from gluon_tricks.core.keyed_random import generator
 from gluon_tricks.core.wording import byte_size, plural, printable, quoted
-from gluon_tricks.data.encoding import NoImage, encoded
+from gluon_tricks.data.encoding import NoImage, encoded, none_is_an_image
 from gluon_tricks.data.parallel import in_order, silent_codecs
 from gluon_tricks.data.record_writer import LEFT_OUT, RecordWriter, full_disk_told
 from gluon_tricks.data.shard_writer import ShardWriter
@@ -98,8 +98,7 @@ def pack(
         writer.finish()
         manifest = writer.manifest()
         if manifest["count"] == 0:
-            count = len(source.entries)
-            raise Refused(f"no images found: of {plural(count, 'file')} none is an image; the first is {min(broken)}")
+            raise Refused(none_is_an_image(len(source.entries), min(broken)))
         left_out = [printable(line, 5000) for line in (*sorted(broken), *sorted(source.left_out))]
         _list_left_out(prefix, left_out)
     return manifest, left_out

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+import collections
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import composed, plural, printable, some
-from gluon_tricks.data.folders import class_folders, is_leaving, may_be_class
+from gluon_tricks.data.folder_entries import Listed, is_leaving, is_output, listed, looks_like_image
+from gluon_tricks.data.folders import CALLED, class_folders, may_be_class
 from gluon_tricks.data.lists import require_distinct
-from gluon_tricks.data.sources import Listed, Source, listed
-
-_CALLED = {  # what people call the folders, in small letters
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation"),
-    "test": ("test", "testing"),
-}
+from gluon_tricks.data.sources import Source
 
 
 def is_part(name: str) -> bool:
     """Whether a folder is called as one of those for training, validation and testing."""
-    return name.lower() in sum(_CALLED.values(), ())
+    return name.lower() in sum(CALLED.values(), ())
 
 
 class PhotoFolder(NamedTuple):
@@ -55,10 +51,11 @@ def look_into(folder: pathlib.Path, flag: str) -> PhotoFolder:
             f"{named} has {plural(len(children), 'file')} and no class folders: put the photos of each class into a "
             f"folder of its own, {printable(folder)}/CLASS/photo.jpg"
         )
-    splits = _splits(folders, named)
+    photos = [child for child in folders if not is_output(child.path)]
+    splits = _splits(photos, named)
     if not splits:
-        _require_not_too_deep(folders, named)
-        return PhotoFolder(_of_classes(folder, folder, named), None, ())
+        _require_not_too_deep(photos, named)
+        return PhotoFolder(_of_classes(folder, folder, named), None, tuple(_said_of_common_folders(photos)))
     train = _of_classes(folder, splits["train"], named)
     said = _not_looked_at(folders, splits)
     if "val" not in splits:
@@ -78,7 +75,7 @@ def _splits(folders: Sequence[Listed], named: str) -> dict[str, pathlib.Path]:
             has class folders beside folders of photos, where it may be either.
     """
     found: dict[str, list[Listed]] = {}
-    for kind, names in _CALLED.items():
+    for kind, names in CALLED.items():
         found[kind] = [child for child in folders if child.name.lower() in names]
     inside = {child.path: listed(child.path) for child in folders}
     split = [child for children in found.values() for child in children]
@@ -130,9 +127,30 @@ def _not_looked_at(folders: Sequence[Listed], splits: Mapping[str, pathlib.Path]
 
 def _require_not_too_deep(folders: Sequence[Listed], named: str) -> None:
     """Refuses the folder around the one with the class folders, which unpacking an archive leaves."""
-    inside = listed(folders[0].path)
-    if len(folders) == 1 and not any(entry.is_file() for entry in inside) and any(entry.is_dir() for entry in inside):
+    inside = listed(folders[0].path) if len(folders) == 1 else []
+    if inside and not any(entry.is_file() for entry in inside) and any(entry.is_dir() for entry in inside):
         raise Refused(f"{named} has one folder, which holds others: name {printable(folders[0].path)}")
+
+
+def _said_of_common_folders(folders: Sequence[Listed]) -> list[str]:
+    """A line on folders without photos beside their folders, where two of these have the same names in several.
+
+    They may be classes whose photos lie in folders alike (cat/2021, cat/2022, dog/2021, dog/2022), or hold the classes.
+    """
+    inside = {child.name: listed(child.path) for child in folders}
+    if any(entry.is_file() and looks_like_image(entry.path) for entries in inside.values() for entry in entries):
+        return []
+    below = {top: [entry.name for entry in entries if entry.is_dir()] for top, entries in inside.items()}
+    times = collections.Counter(name for names in below.values() for name in names)
+    common = sorted(name for name, count in times.items() if count > 1)
+    if len(common) < 2:
+        return []
+    tops = [top for top, names in below.items() if not {*names}.isdisjoint(common)]
+    return [
+        f"{printable(some(tops))} are taken for classes, and have the same folders in them "
+        f"({printable(some(common))}): if these are the classes, they lie a folder too deep: name "
+        f"{printable(folders[0].path)} or another alone, or put the photos of each class into one folder"
+    ]
 
 
 def _of_classes(folder: pathlib.Path, place: pathlib.Path, named: str) -> Source:

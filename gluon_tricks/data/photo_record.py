@@ -27,6 +27,7 @@ class Seen:
 
     Args:
         count: how many photos there will be.
+        at_most: px of the shorter edge of what is stored, at most; None: all are stored as they are.
 
     Attributes:
         compared: whether they are few enough to look for near-copies.
@@ -35,8 +36,8 @@ class Seen:
         smaller: those that were made smaller.
     """
 
-    def __init__(self, count: int):
-        self.compared = count <= _COMPARED
+    def __init__(self, count: int, at_most: int | None):
+        self.compared, self._at_most = count <= _COMPARED, at_most
         self.kinds: dict[Entry, list[str]] = {}
         self.looks: dict[Entry, Look] = {}
         self.contents: dict[Entry, bytes] = {}
@@ -52,7 +53,8 @@ class Seen:
             self.kinds[photo] = kinds
         if self.compared:
             self.looks[photo] = look_of(pixels)
-        if header.pixels > pixels.shape[0] * pixels.shape[1]:
+        # Made smaller is what has the edge asked for now and had more pixels; of a TIFF header.pixels may be a tile's.
+        if min(pixels.shape[:2]) == self._at_most and header.pixels > pixels.shape[0] * pixels.shape[1]:
             self.smaller.add(photo)
 
 

@@ -11,17 +11,22 @@ import contextlib
 import os
 import pathlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.json_text import parse_json
+from gluon_tricks.core.reading import JSON_BYTES, read_bytes
 from gluon_tricks.core.wording import plural, printable, quoted, some
 from gluon_tricks.data.annotations.image_labels import read_voc_labels
+from gluon_tricks.data.folder_entries import listed, looks_like_image
 from gluon_tricks.data.label_vectors import require_vector
 from gluon_tricks.data.lists import read_lines, require_distinct, words
 from gluon_tricks.data.manifest import read_manifest
 from gluon_tricks.data.matlab import read_structures
 from gluon_tricks.data.records import MOST_CLASSES
+
+_CLASSES_ARE_IN = "give the .json that gluon-tricks pack wrote, a run's classes.json, or a .txt with one name a line"
 
 
 class Entry(NamedTuple):
@@ -52,15 +57,32 @@ class Source(NamedTuple):
 
 
 def read_classes(path: str | os.PathLike) -> tuple[str, ...]:
-    """Class names in label order, from the manifest of packed records or from a text file, one name a line."""
+    """Class names in label order: a manifest's, those of a run's classes.json, or of a text file, one name a line.
+
+    Raises: Refused when the file has no name or cannot be read, or names no class or one twice.
+    """
+    if not str(path).strip():
+        raise Refused("the file of the classes' names has no name: perhaps a variable of a script is empty; name it")
     if not str(path).endswith(".json"):
         return require_distinct([line.strip(" \t") for _, line in read_lines(path)], path)
     if not os.path.lexists(path):  # a name that was typed, so "delete it" would not help
         raise Refused(f"cannot read {path}: No such file or directory")
-    manifest, _ = read_manifest(pathlib.Path(path))
-    if "classes" not in manifest:
-        raise Refused(f'{path} is no manifest: it has no "classes"; give one that gluon-tricks pack wrote')
-    return require_distinct(manifest["classes"], path)
+    names = _json_list(path)
+    if names is None:
+        manifest, _ = read_manifest(pathlib.Path(path), _CLASSES_ARE_IN)
+        if "classes" not in manifest:
+            raise Refused(f'{path} is no manifest: it has no "classes"; {_CLASSES_ARE_IN}')
+        names = manifest["classes"]
+    return require_distinct(names, path)
+
+
+def _json_list(path: str | os.PathLike) -> list[str] | None:
+    """The names that a JSON file lists, as a run's does; None: it is something else."""
+    with contextlib.suppress(OSError, ValueError):  # told as of a manifest
+        names = parse_json(read_bytes(path, JSON_BYTES))
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return names
+    return None
 
 
 def list_file(folder: str | os.PathLike, path: str | os.PathLike, classes: Sequence[str] | None = None) -> Source:
@@ -71,7 +93,7 @@ def list_file(folder: str | os.PathLike, path: str | os.PathLike, classes: Seque
     label says whether class k is present (1), absent (0) or does not count (-1).
 
     Raises: Refused naming the line with a wrong form, a label that is no class, other labels than the first line has, a
-    path that leaves FOLDER, a missing file or an index that comes twice.
+    path that leaves FOLDER, a missing file, a file with two labels or an index that comes twice.
     """
     rows, labels_of = [], None
     for number, line in read_lines(path):
@@ -186,19 +208,37 @@ def imagenet_validation(
 def _matched(
     folder: str | os.PathLike, listing: str, images: Sequence[str], labels: Sequence[int], classes: tuple[str, ...]
 ) -> Source:
-    """Brings the files of a flat folder and the labels of a listing together, by the names without ending."""
-    files = {pathlib.Path(file.name).stem: file.name for file in listed(folder) if file.is_file()}
-    stems = [pathlib.Path(image).stem for image in images]
-    missing = [stem for stem in stems if stem not in files]
+    """Brings the files of a flat folder and the labels of a listing together, by the names with or without ending."""
+    of_stem: dict[str, list[str]] = collections.defaultdict(list)
+    for file in listed(folder):
+        if file.is_file():
+            of_stem[pathlib.Path(file.name).stem].append(file.name)
+    files = [_files_of(folder, image, of_stem) for image in images]
+    missing = [pathlib.Path(image).stem for image, found in zip(images, files) if not found]
     if missing:
-        raise Refused(f"{folder} lacks {some(missing)} of the {len(stems)} images in {listing}: compare the two")
-    known = set(stems)
-    if len(known) < len(stems):
-        twice = [stem for stem, times in collections.Counter(stems).items() if times > 1]
+        raise Refused(f"{folder} lacks {some(missing)} of the {len(files)} images in {listing}: compare the two")
+    several = next((found for found in files if len(found) > 1), ())
+    if several:
+        raise Refused(f"{folder} has {some(several)}, and {listing} does not say which: name the file with its ending")
+    names = [name for (name,) in files]
+    if len(known := set(names)) < len(names):
+        twice = [pathlib.Path(name).stem for name, times in collections.Counter(names).items() if times > 1]
         raise Refused(f"{listing} names {some(twice)} more than once: every image has one label")
-    left_out = [f"{name} (not in {listing})" for stem, name in files.items() if stem not in known]
-    rows = [(index, label, files[stem]) for index, (stem, label) in enumerate(zip(stems, labels))]
+    left_out = [f"{name} (not in {listing})" for found in of_stem.values() for name in found if name not in known]
+    rows = [(index, label, name) for index, (name, label) in enumerate(zip(names, labels))]
     return Source(listed_entries(folder, rows, listing), classes, left_out, str(folder))
+
+
+def _files_of(folder: str | os.PathLike, image: str, of_stem: Mapping[str, Sequence[str]]) -> Sequence[str]:
+    """The files that a listing may mean by a name: the one of that name, else those with the same name but the ending.
+
+    Of several these are the ones that look like an image: 0001.jpg, and not the 0001.xml beside it.
+    """
+    name = pathlib.PurePath(image)
+    found = of_stem.get(name.stem, ())
+    if name.name in found:
+        return (name.name,)
+    return found if len(found) < 2 else [file for file in found if looks_like_image(os.path.join(folder, file))]
 
 
 def _read_meta(path: str | os.PathLike | None) -> dict[str, str]:
@@ -223,13 +263,19 @@ def _read_meta(path: str | os.PathLike | None) -> dict[str, str]:
 def listed_entries(
     folder: str | os.PathLike, rows: Iterable[tuple[int, int | tuple, str]], listing: str
 ) -> list[Entry]:
-    """The files of a list, rows being (index, label, path). Raises Refused for missing ones and paths that lead out."""
-    entries, missing = [], []
+    """The files of a list, rows being (index, label, path).
+
+    Raises: Refused for missing ones, paths that lead out, and a file with two labels.
+    """
+    entries, missing, label_of = [], [], {}
     for index, label, name in rows:
         if os.path.isabs(name) or os.path.normpath(name).split(os.sep)[0] == os.pardir:
             raise Refused(
                 f"{listing} names {quoted(name)}, which lies outside {folder}: paths are relative to the folder"
             )
+        first = label_of.setdefault(os.path.normpath(name), label)
+        if first != label:
+            raise Refused(f"{listing} names {os.path.normpath(name)} with two labels, {first} and {label}: give it one")
         path = os.path.join(folder, name)
         if os.path.isfile(path):
             entries.append(Entry(index, label, path, os.path.getsize(path)))
@@ -247,34 +293,3 @@ def _names(rows: Iterable[tuple[int, int, str]]) -> tuple[str, ...]:
     if len(pairs) == len(names) == count and "" not in names:
         return tuple(name for _, name in sorted(pairs))
     return tuple(str(label) for label in range(count))
-
-
-class Listed:
-    """Something in a folder, as os.DirEntry has it. A link that leads to itself is neither a folder nor a file."""
-
-    __slots__ = ("name", "path", "_entry")
-
-    def __init__(self, entry: os.DirEntry):
-        self.name, self.path, self._entry = entry.name, entry.path, entry
-
-    def is_dir(self) -> bool:
-        with contextlib.suppress(OSError):
-            return self._entry.is_dir()
-        return False
-
-    def is_file(self) -> bool:
-        with contextlib.suppress(OSError):
-            return self._entry.is_file()
-        return False
-
-    def stat(self) -> os.stat_result:
-        return self._entry.stat()
-
-
-def listed(folder: str | os.PathLike) -> list[Listed]:
-    """What a folder holds, hidden entries apart, sorted by name."""
-    try:
-        found = (Listed(entry) for entry in os.scandir(folder) if not entry.name.startswith("."))
-        return sorted(found, key=lambda entry: entry.name)
-    except OSError as error:
-        raise Refused(f"cannot read the folder {folder}: {error.strerror}") from None

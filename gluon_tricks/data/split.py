@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import collections
 import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import IMAGE_BYTES, opened
+from gluon_tricks.core.wording import printable, some
+from gluon_tricks.data.encoding import NoImage, encoded, none_is_an_image
 from gluon_tricks.data.headers import begins_like_image
 from gluon_tricks.data.parallel import in_order
 from gluon_tricks.data.sources import Entry, Source
@@ -27,11 +30,13 @@ class Split(NamedTuple):
     Attributes:
         train, val: the parts.
         alone: names of classes without a photo to validate on: they have but one, or copies of one.
+        unreadable: names of classes of which no file is an image that is read.
     """
 
     train: Source
     val: Source
     alone: tuple[str, ...]
+    unreadable: tuple[str, ...]
 
 
 def split_by_content(source: Source, fraction: float) -> Split:
@@ -44,24 +49,42 @@ def split_by_content(source: Source, fraction: float) -> Split:
         fraction: of each class's photos, in (0, 1).
 
     Raises:
-        Refused: a file cannot be read, or no class has two different photos.
+        Refused: a file cannot be read, none is an image, or no class has two different photos.
     """
     contents = dict(zip(source.entries, in_order(_content, source.entries, what="reading")))
     of_class: dict[int, set[bytes]] = collections.defaultdict(set)
     for entry, content in contents.items():
         if content:  # None: no image, which packing leaves out and tells
             of_class[entry.label].add(content)
+    if not of_class:
+        raise Refused(none_is_an_image(len(contents), _why_none(min(source.entries, key=lambda entry: entry.path))))
+    unreadable = tuple(name for k, name in enumerate(source.classes) if k not in of_class)
     chosen = _chosen(of_class, fraction)
     if not chosen:
         raise Refused(
-            f"no class of {source.folder} has two different photos, one to train on and one to validate on: add photos"
+            f"no class of {source.folder} has two different photos, one to train on and one to validate on"
+            f"{said_of_unreadable(unreadable)}: add photos"
         )
     parts = [], []
     for entry, content in contents.items():
         parts[content in chosen].append(entry)
     train, val = (source._replace(entries=part) for part in parts)
     alone = [source.classes[k] for k, inside in sorted(of_class.items()) if not inside & chosen]
-    return Split(train, val._replace(left_out=[]), tuple(alone))
+    return Split(train, val._replace(left_out=[]), tuple(alone), unreadable)
+
+
+def said_of_unreadable(names: Sequence[str]) -> str:
+    """What a refusal says of classes without an image that is read: ", and bee has no readable image"; "": none."""
+    return f", and {printable(some(names))} {'has' if len(names) == 1 else 'have'} no readable image" if names else ""
+
+
+def _why_none(entry: Entry) -> str:
+    """A file that is no image and why, as packing tells it."""
+    try:
+        encoded(entry.path, None, None, verify=True)
+    except NoImage as why:
+        return f"{entry.path} ({why})"
+    return entry.path  # it has become one meanwhile
 
 
 def _chosen(of_class: dict[int, set[bytes]], fraction: float) -> set[bytes]:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import composed, plural, printable
-from gluon_tricks.data.folders import is_leaving, looks_like_image
+from gluon_tricks.core.wording import composed, plural, printable, some
+from gluon_tricks.data.folder_entries import is_leaving, is_output, looks_like_image
 from gluon_tricks.data.photo_folder import is_part
 
 
@@ -58,11 +58,15 @@ def folder_classes(*names: Sequence[str]) -> dict[str, int]:
     return {name: min(classes) for name, classes in found.items() if len(classes) == 1}
 
 
-def find_photos(places: Sequence[str | os.PathLike]) -> list[Photo]:
+def find_photos(places: Sequence[str | os.PathLike], out: pathlib.Path | None = None) -> list[Photo]:
     """The files that are named, and the images below folders, each once, in the order of their names.
 
     An image is what training takes for one, by its ending or its first bytes. Links to folders are followed, but no
-    folder is looked through twice. What is hidden, and what file managers leave, is passed over.
+    folder is looked through twice. What is hidden, and what file managers leave, is passed over; so are this program's
+    runs and predictions in a folder that is named, and it says so.
+
+    Args:
+        out: the folder of results to come, of which without_results decides.
 
     Raises:
         Refused: a place that is not there or cannot be read, or no image at all.
@@ -70,7 +74,7 @@ def find_photos(places: Sequence[str | os.PathLike]) -> list[Photo]:
     found: dict[str, Photo] = {}
     for place in map(pathlib.Path, places):
         above = pathlib.Path(os.path.abspath(place)).parent
-        for path in [place] if place.is_file() else sorted(_below(place)):
+        for path in [place] if place.is_file() else sorted(_below(place, out)):
             absolute = pathlib.Path(os.path.abspath(path))
             inside = absolute.relative_to(above).parent.parts or (above.name,)
             name = pathlib.PurePath(path.name) if path == place else path.relative_to(place)
@@ -114,7 +118,7 @@ def without_results(
     return [photo for photo in photos if photo.path.parent not in inside]
 
 
-def _below(place: pathlib.Path) -> Iterator[pathlib.Path]:
+def _below(place: pathlib.Path, out: pathlib.Path | None) -> Iterator[pathlib.Path]:
     """The image files below a folder. A folder that lies there and that a link leads to comes under its own name."""
     seen, waiting = set(), [str(place)]
     if not place.is_dir():
@@ -127,10 +131,19 @@ def _below(place: pathlib.Path) -> Iterator[pathlib.Path]:
                 continue
             seen.add((state.st_dev, state.st_ino))
             below[:] = sorted(name for name in below if name[0] != "." and not is_leaving(name))
+            outputs = [name for name in below if _is_earlier_output(os.path.join(folder, name), out)]
+            if outputs:
+                told = some([printable(os.path.join(folder, name)) for name in outputs])
+                print(f"left out: {told} (results of gluon-tricks)", file=sys.stderr)
+                below[:] = [name for name in below if name not in outputs]
             inside = [os.path.join(folder, name) for name in below]
             waiting += [path for path in inside if os.path.islink(path)]  # which os.walk does not go into
             paths = (pathlib.Path(folder, name) for name in files if name[0] != ".")
             yield from (path for path in paths if path.is_file() and looks_like_image(path))
+
+
+def _is_earlier_output(folder: str, out: pathlib.Path | None) -> bool:
+    return is_output(folder) and not (out and os.path.realpath(folder) == os.path.realpath(out))
 
 
 def _refuse(error: OSError) -> NoReturn:

@@ -13,9 +13,11 @@ import PIL.ImageOps
 import pytest
 
 from gluon_tricks.cli import pack as script
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.headers import image_header, is_cut_jpeg
 from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records, decode_image
+from gluon_tricks.data.sources import read_classes
 
 
 def picture(kind: str, mode="RGB", **options) -> bytes:
@@ -165,7 +167,7 @@ def test_leavings_are_no_classes(tmp_path, capsys):
         said = capsys.readouterr().out
         assert "2 images, 2 classes" in said and Records(tmp_path / "out.rec").classes == ("ant", "bee")
         for name in ("ant/Thumbs.db (no JPEG", "__MACOSX (no class", "@eaDir (no class", "notes (no image in it",
-                     "checkpoints (no image in it", "Thumbs.db (not in a class folder"):  # fmt: skip
+                     "checkpoints (its images lie a folder deeper", "Thumbs.db (not in a class folder"):  # fmt: skip
             assert f"photos/{name}" in said, name
 
 
@@ -196,3 +198,17 @@ def test_reproduce_tells_what_of_its_photos_is_left_out(tmp_path, capsys):
     packed_photos(tmp_path / "data", tmp_path / "cache", "--data")
     lines = [f"left out: {tmp_path}/data/{split}/bee/2.jpg (a JPEG that is cut off)" for split in ("train", "val")]
     assert capsys.readouterr().err.splitlines() == lines
+
+
+@pytest.mark.parametrize("value", ["", " "])
+@pytest.mark.parametrize("flag", ["--list", "--voc", "--ground-truth", "--places365", "--meta", "--classes"])
+def test_a_flag_without_a_name_is_not_taken_as_left_out(tmp_path, capsys, flag, value):
+    write(tmp_path / "photos" / "ant", {"1.jpg": JPEG})
+    for words, called in {(tmp_path / "out", flag, value): flag, (value,): "OUT_PREFIX"}.items():
+        with pytest.raises(SystemExit, match="2"):
+            run(tmp_path / "photos", *words)
+        said = capsys.readouterr().err
+        assert f"{called} names nothing: perhaps a variable of a script is empty; give" in said
+        assert said.count("\n") == 1 and not [*tmp_path.glob("out*")]
+    with pytest.raises(Refused, match="the file of the classes' names has no name: perhaps"):
+        read_classes(value)

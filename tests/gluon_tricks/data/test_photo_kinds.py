@@ -6,6 +6,7 @@ import struct
 import cv2
 import numpy as np
 import PIL.Image
+import PIL.TiffImagePlugin
 import pytest
 
 from gluon_tricks.core.errors import Refused
@@ -125,7 +126,22 @@ def test_where_the_largest_number_is_black():
 
 
 PAGES = by_pil(GREY, "TIFF", save_all=True, append_images=[PIL.Image.fromarray(GREY)])
+
+
+def raw(*tags):
+    """A TIFF that has further tags (tag, kind, value) in its first directory, as cameras' raw files have."""
+    entries = PIL.TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, kind, value in tags:
+        entries.tagtype[tag], entries[tag] = kind, value
+    return by_pil(COLOUR, "TIFF", tiffinfo=entries)
+
+
+RAW = "a camera's raw file: export its picture as JPEG"
 NOT_READ = {
+    "nef.tif": (raw((254, 4, 1), (330, 4, 8)), RAW),
+    "dng.tif": (raw((254, 4, 1), (330, 13, 8)), RAW),
+    "sensor.tif": (patched(by_cv(".tiff", GREY), 262, 32803), RAW),
+    "cr2.tif": (PAGES[:4] + struct.pack("<I", 16) + b"CR\2\0" + bytes(4) + PAGES[8:], RAW),
     "scan.dcm": (bytes(128) + b"DICM" + bytes(60), "a DICOM file: export its picture as PNG"),
     "stack.tiff": (PAGES, "a TIFF of several pages: save each as a file of its own"),
     "float.tiff": (by_cv(".tiff", RAMP.astype(np.float32)), "a TIFF of 32 bits a channel: save it as PNG with 8 or 16"),
@@ -154,6 +170,8 @@ def test_what_is_not_read_takes_one_sentence(name, tmp_path, monkeypatch, capsys
 
 def test_a_thumbnail_is_no_page():
     """A smaller copy of the page (NewSubfileType 1), as cameras and editors add it."""
+    for tags in ([(254, 4, 1)], [(330, 4, 8)], [(254, 4, 0), (330, 4, 8)]):  # the file's one picture, whatever it says
+        assert decode_image(raw(*tags)) is not None and image_header(raw(*tags)).pages <= 1
     second = patched_second(PAGES, 254, 1)
     assert image_header(PAGES).pages == 2 and image_header(second).pages == 1 and decode_image(second) is not None
 
