@@ -202,6 +202,19 @@ def require_partners(recipe: Settings, devices: int) -> None:
         )
 
 
+def require_startable(recipe: Settings, devices: int) -> None:
+    """Refuses what no run can begin with, before its task goes through all images for their mean.
+
+    Args:
+        devices: over all ranks.
+
+    Raises:
+        Refused: as of require_partners and require_network.
+    """
+    require_partners(recipe, devices)
+    require_network(recipe)
+
+
 def require_network(recipe: Settings) -> mx.gluon.HybridBlock:
     """Refuses what the network is not made for, before it gets its numbers, from images maybe; returns its outline.
 
