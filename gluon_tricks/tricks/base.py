@@ -250,6 +250,14 @@ class Trick:
         """A number that none of label_weights is below, but for classes without images."""
         return 1.0
 
+    def chance_loss(self, chance: float, classes: int) -> float:
+        """The loss of an image whose logits are all alike, chance being that before the trick; nats."""
+        return chance
+
+    def loss_share(self, classes: int) -> float:
+        """How much of the loss of all classes together the loss of an image is: 1, or 1 / K of a mean over them."""
+        return 1.0
+
     def criterion(self, criterion: Loss) -> Loss:
         """The loss of an image by its target alone, in the place of the task's: the first of what `loss` changes."""
         return criterion
