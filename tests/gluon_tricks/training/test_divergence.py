@@ -247,6 +247,19 @@ def test_a_checkpoint_with_nan_is_passed_over(recipe, tmp_path, monkeypatch):
     assert broken == [13] and back["step"] == 12
 
 
+def test_a_damaged_checkpoint_goes_where_a_rollback_goes_behind_it(recipe, tmp_path):
+    """A run that is resumed would stop at it."""
+    folder = tmp_path / "run" / "checkpoints"
+    job = prepare(recipe, tmp_path / "run", Options(contexts=[mx.cpu()]))
+    with job.journal:
+        job.checkpoint()
+        for step in (6, 12):
+            (folder / f"step-{step:09}.safetensors").write_bytes(b"half of it")
+        roll_back(job, Diverged(9, "found by hand"))
+    assert job.progress.step == 0
+    assert [path.name for path in list_checkpoints(folder)] == ["step-000000000.safetensors"]
+
+
 @pytest.mark.parametrize("checkpoint_steps", [0, 1])
 def test_a_parameter_that_is_not_finite_is_seen_where_the_losses_stay_finite(
     checkpoint_steps, recipe, tmp_path, monkeypatch
