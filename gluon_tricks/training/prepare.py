@@ -65,7 +65,7 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     require_one_device(recipe, contexts)
     with early_warnings() as warned:
         if not goes_on:  # as runs of earlier versions may
-            require_startable(recipe, len(contexts) * distributed.ranks())
+            require_startable(recipe, len(contexts) * distributed.ranks(), precision)
         task = task_of(recipe)(recipe.set(dtype=precision), contexts, options.threads)
     said += look_at_the_machine(task.open_files)
     require_alike(task)
