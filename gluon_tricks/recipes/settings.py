@@ -49,8 +49,8 @@ class Settings(Comparable):
         mode: "hybrid" or "imperative".
         seed: of every random number of the run.
         divergence_factor, divergence_steps: a loss over so many times its running median (of at least 0.01; before
-            20 losses ten times the first or log K) for so many steps in a row, or a loss or a parameter that is not
-            finite, takes the run back to a checkpoint.
+            20 losses ten times the first or log K; both in the unit of the loss) for so many steps in a row, or a loss
+            or a parameter that is not finite, takes the run back to a checkpoint.
         rollbacks: how often at most.
         rollback_lr: what each of them multiplies the learning rates by, in (0, 1]; 1 keeps them (float16 lowers its
             loss scale instead).

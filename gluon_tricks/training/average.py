@@ -145,9 +145,15 @@ class Average:
         restore_plain_layout(self._net)
         self._raw = None
 
-    def kept(self) -> contextlib.AbstractContextManager:
-        """The network is the one that final.params gets: as it was trained, or the average."""
-        return self.in_place() if self._keeps else contextlib.nullcontext()
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[dict[str, np.ndarray]]:
+        """The network is the one that final.params gets: as it was trained, or the average.
+
+        Gives the average's own arrays by structural name, which a network of float16 rounds; none of the trained one.
+        """
+        with self.in_place() if self._keeps else contextlib.nullcontext():
+            averages = self._averages if self._keeps else {}
+            yield {name: arrays[0].asnumpy() for name, arrays in averages.items()}
 
     def evaluate(self, score: Callable[[], Scores], task: Task) -> Scores:
         """The scores of the network that counts; where there is an average, both are scored.

@@ -16,7 +16,7 @@ from gluon_tricks.recipes.settings import Settings
 
 _WINDOW, _ENOUGH = 200, 20  # losses that the median is of, and how many it takes
 _BEGINNING = 10  # until then so many times the first loss, or that of chance, stand for the median
-_LEARNT = 0.01  # nats: a smaller median says that all has been learnt, and its multiples are small too
+_LEARNT = 0.01  # nats, of all classes: a smaller median says that all has been learnt, and its multiples are small too
 
 
 class Diverged(RuntimeError):
@@ -48,11 +48,13 @@ class Watch:
         last = sorted(recipe.tricks, key=lambda trick: trick.has("criterion"))  # another loss: another least
         for trick in last if recipe.classes else ():
             self._least = trick.least_loss(self._least, recipe.classes)
+        self._chance, self._learnt = math.log(recipe.classes or 1), _LEARNT
         for trick in recipe.tricks if recipe.classes else ():
             self._least *= trick.least_weight(recipe.classes)
+            self._chance = trick.chance_loss(self._chance, recipe.classes)
+            self._learnt *= trick.loss_share(recipe.classes)
         seen = progress or Progress()
         self._losses, self._high = collections.deque(seen.losses, maxlen=_WINDOW), seen.high_losses
-        self._chance = math.log(recipe.classes or 1)
 
     def look(self, step: int, loss: float) -> None:
         """Raises Diverged."""
@@ -76,9 +78,9 @@ class Watch:
         """What a loss may be now, and that in words; at the beginning more, as untrained networks leap."""
         if len(self._losses) >= _ENOUGH:
             median = statistics.median(self._losses)
-            return self._factor * max(median, _LEARNT), f"{self._factor:g} times its median of {median:.3g}"
+            return self._factor * max(median, self._learnt), f"{self._factor:g} times its median of {median:.3g}"
         first, times = max(self._losses[0] if self._losses else loss, self._chance), _BEGINNING * self._factor
-        return times * max(first, _LEARNT), f"{times:g} times that of the beginning, {first:.3g},"
+        return times * max(first, self._learnt), f"{times:g} times that of the beginning, {first:.3g},"
 
     def record(self, progress: Progress) -> None:
         """Puts what it has seen where a checkpoint takes it from."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import mxnet as mx
+import numpy as np
 
 from gluon_tricks.core.files import CannotWrite, write_atomically, write_together
 from gluon_tricks.networks.of_recipe import parameters_by_name
@@ -14,13 +16,19 @@ from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.registry import task_of
 
 
-def save_final(net, folder: pathlib.Path, recipe: Settings) -> None:
+def save_final(
+    net, folder: pathlib.Path, recipe: Settings, averages: Mapping[str, np.ndarray] = MappingProxyType({})
+) -> None:
     """Writes the trained network in float32: final.params; where it is exported, final-symbol.json and -0000.params.
 
     Both are of the network of one process: without the layers that work over ranks.
+
+    Args:
+        averages: name -> float32 array that the network has in its own precision, as of Average.kept.
     """
     mx.nd.waitall()  # a forward under way changes its weights' layout; read meanwhile they can come out wrong
     arrays = {name: p.list_data()[0].asnumpy().astype("float32") for name, p in parameters_by_name(net).items()}
+    arrays.update(averages)
     plain = task_of(recipe).restored(recipe, folder, [mx.cpu()], arrays)
     write_atomically(folder / "final.params", lambda temporary: _save_parameters(plain, temporary))
     if not task_of(recipe).exported:

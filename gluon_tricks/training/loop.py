@@ -238,8 +238,8 @@ def finish_run(job: Job) -> Scores:
     row = with_final(job.progress.history[-1], job.task.scores, more)
     scores = job.task.scores.from_row(row, job.progress.val_images)
     if distributed.rank() == 0:
-        with job.average.kept():
-            save_final(job.net, job.journal.folder, job.recipe)
+        with job.average.kept() as averages:
+            save_final(job.net, job.journal.folder, job.recipe, averages)
     job.journal.event("done", **scores.row())
     show_run(job, scores)
     distributed.wait_for_all()  # a rank that had left would count as hanging

@@ -37,10 +37,10 @@ from gluon_tricks.training.requirements import (
     require_no_run,
     require_one_device,
     require_one_teacher,
-    require_partners,
     require_readable,
     require_space,
     require_splittable,
+    require_startable,
 )
 from gluon_tricks.training.rounds import Rounds
 from model_zoo.contexts import contexts_of
@@ -64,11 +64,11 @@ def prepare(recipe: Settings, run_dir: pathlib.Path, options: Options) -> Job:
     require_splittable(recipe, contexts)
     require_one_device(recipe, contexts)
     with early_warnings() as warned:
+        if not goes_on:  # as runs of earlier versions may
+            require_startable(recipe, len(contexts) * distributed.ranks(), precision)
         task = task_of(recipe)(recipe.set(dtype=precision), contexts, options.threads)
     said += look_at_the_machine(task.open_files)
     require_alike(task)
-    if not goes_on:  # as runs of earlier versions may
-        require_partners(recipe, len(contexts) * distributed.ranks())
     with early_warnings() as more:
         loss, (net, start_seconds) = task.loss(), _network(task, run_dir, options, goes_on)
     require_one_teacher(task)

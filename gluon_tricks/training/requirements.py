@@ -156,7 +156,7 @@ def require_devices(recipe: Settings, contexts: Sequence[mx.Context]) -> None:
     """Refuses what a new run on these devices would be refused for: its batch, its SyncBatchNorm or its mixing."""
     require_splittable(recipe, contexts)
     require_one_device(recipe, contexts)
-    require_partners(recipe, len(contexts) * distributed.ranks())
+    require_mixing(recipe, len(contexts) * distributed.ranks())
 
 
 def require_splittable(recipe: Settings, contexts: Sequence[mx.Context]) -> None:
@@ -192,14 +192,44 @@ def require_one_device(recipe: Settings, contexts: Sequence[mx.Context]) -> None
         )
 
 
-def require_partners(recipe: Settings, devices: int) -> None:
-    """Refuses to mix images of which a device has one at a time. Args: devices: over all ranks."""
-    mixing = next((trick.label() for trick in recipe.tricks if trick.slot() == "mixing"), "")
-    if mixing and recipe.batch_size // (devices * recipe.rounds(devices)) == 1:
+def require_mixing(recipe: Settings, devices: int) -> None:
+    """Refuses to mix images of which a device has one at a time, or up to an epoch that nobody knows.
+
+    Args:
+        devices: over all ranks.
+    """
+    trick = next((trick for trick in recipe.tricks if trick.slot() == "mixing"), None)
+    mixing = trick.label() if trick else ""
+    if trick and recipe.batch_size // (devices * recipe.rounds(devices)) == 1:
         raise Refused(
             f"{mixing}: a device has one image at a time and none to mix it with: use a larger batch, fewer devices "
             f"or rounds, or --set {mixing}=off"
         )
+    if off := recipe.open_ended and getattr(trick, "off_epochs", 0):
+        raise Refused(
+            f"{mixing} is off in the last {plural(off, 'epoch')} and validation results end the run, so nobody knows "
+            f"before which they are: set {mixing}.off_epochs=0, or another schedule"
+        )
+
+
+def require_startable(recipe: Settings, devices: int, precision: str) -> None:
+    """Refuses what no run can begin with, before its task goes through all images for their mean.
+
+    Args:
+        devices: over all ranks.
+        precision: that the devices compute in.
+
+    Raises:
+        Refused: as of require_mixing and require_network; or steps of a gradient ascent would round away in float16.
+    """
+    require_mixing(recipe, devices)
+    climbing = next((trick.label() for trick in recipe.tricks if trick.climbs), "")
+    if climbing and precision == "float16":
+        raise Refused(
+            f"{climbing} and float16, in which its step is mostly rounded away when it is added to the weights: give "
+            f"--dtype float32, or --set {climbing}=off"
+        )
+    require_network(recipe)
 
 
 def require_network(recipe: Settings) -> mx.gluon.HybridBlock:

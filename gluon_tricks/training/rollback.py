@@ -66,12 +66,13 @@ def _newest_good(folder: pathlib.Path, before: int) -> tuple[str, bytes]:
     checkpoints are deleted, so that a run that is resumed does not go on from them.
     """
     for path in reversed(checkpoint.list_checkpoints(folder)):
-        with writing(path), contextlib.suppress(Refused):  # a damaged one
+        with contextlib.suppress(Refused):  # a damaged one
             data = read_bytes(path, PARAMETER_BYTES)
             arrays, header = checkpoint.parse_checkpoint(data, path)
             if header["progress"]["step"] < before - 1 and all(np.isfinite(array).all() for array in arrays.values()):
                 return path.name, data
-            path.unlink()
+        with writing(path):
+            path.unlink(missing_ok=True)
     return "", b""
 
 

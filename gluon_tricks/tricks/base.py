@@ -38,6 +38,7 @@ from gluon_tricks.core.together import must_go_together
 from gluon_tricks.core.values import as_python, check_value
 from gluon_tricks.core.wording import described, plural
 from gluon_tricks.tricks.schedule import Plan, Schedule
+from model_zoo.preprocessing import IMAGENET
 
 if TYPE_CHECKING:
     import mxnet as mx
@@ -55,12 +56,15 @@ class StepContext:
         step: updates made before this one.
         plan: the run's length.
         shard_index: which shard of the global batch the hook is given, counted over all rounds, ranks and devices.
+        mean, std: what the images of the hook have been normalised by, per channel (RGB), on the 0..255 scale.
     """
 
     seed: int
     step: int
     plan: Plan
     shard_index: int = 0
+    mean: tuple[float, ...] = IMAGENET["mean"]
+    std: tuple[float, ...] = IMAGENET["std"]
 
     @property
     def epoch(self) -> int:
@@ -244,6 +248,14 @@ class Trick:
 
     def least_weight(self, classes: int) -> float:
         """A number that none of label_weights is below, but for classes without images."""
+        return 1.0
+
+    def chance_loss(self, chance: float, classes: int) -> float:
+        """The loss of an image whose logits are all alike, chance being that before the trick; nats."""
+        return chance
+
+    def loss_share(self, classes: int) -> float:
+        """How much of the loss of all classes together the loss of an image is: 1, or 1 / K of a mean over them."""
         return 1.0
 
     def criterion(self, criterion: Loss) -> Loss:

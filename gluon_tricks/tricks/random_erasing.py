@@ -11,13 +11,14 @@ import numpy as np
 from gluon_tricks.core.bounds import within
 from gluon_tricks.tricks.base import StepContext, Trick, require, require_array, require_step
 from gluon_tricks.tricks.rectangles import inside, replaced
+from model_zoo.preprocessing import IMAGENET
 
 TRIES = 10  # at a rectangle that fits, before an image stays whole
 
 
 @dataclasses.dataclass(frozen=True)
 class RandomErasing(Trick):
-    """Of some images a rectangle is replaced by their mean colour, which is 0 once normalised, or by noise.
+    """Of some images a rectangle is replaced by the mean colour of all, or by noise about it.
 
     Its area is uniform in `area` of the image's, its height / width log-uniform in `aspect`, its place anywhere inside.
     The draws follow from the image's place in the global batch, so they are the same on any number of devices. Where it
@@ -27,7 +28,8 @@ class RandomErasing(Trick):
         probability: of an image's being erased, in [0, 1].
         area: (low, high), shares of the image, in (0, 1].
         aspect: (low, high), above 0.
-        fill: "mean", or "noise": of N(0, 1) in each channel of each pixel.
+        fill: "mean": what the network subtracts, which is 0 once normalised, or ImageNet's where it subtracts nothing;
+            or "noise" about it: N(0, 1) of ImageNet's deviation in each channel of each pixel.
 
     Source: Zhong et al., Random erasing data augmentation (AAAI 2020), algorithm 1 (probability 0.5, area from 0.02 to
         0.4, aspect from 0.3). Defaults: torchvision's later range of areas, timm's 0.25.
@@ -60,10 +62,14 @@ class RandomErasing(Trick):
         draws = step.generator("random_erasing").random((first + count, 1 + 4 * TRIES))[first:]
         boxes = np.stack([self.box(of_image, height, width) for of_image in draws])
         mask = inside(boxes, images)
-        if self.fill == "mean":
+        colour, deviation = fill_of(step)
+        if self.fill == "mean" and not colour.any():
             return mx.nd.broadcast_mul(images, 1 - mask), target
-        noise = step.generator("random_erasing noise").standard_normal((1, *images.shape[1:]), dtype=np.float32)
-        return replaced(images, mx.nd.array(noise, ctx=images.context, dtype=images.dtype), mask), target
+        by = colour
+        if self.fill == "noise":
+            noise = step.generator("random_erasing noise").standard_normal((1, *images.shape[1:]), dtype=np.float32)
+            by = colour + deviation * noise
+        return replaced(images, mx.nd.array(by, ctx=images.context, dtype=images.dtype), mask), target
 
     def box(self, draws: np.ndarray, height: int, width: int) -> np.ndarray:
         """An image's rectangle (4,), as of rectangles.inside; without area if it stays whole.
@@ -82,3 +88,11 @@ class RandomErasing(Trick):
                 x, y = int(u_x * (width - w + 1)), int(u_y * (height - h + 1))
                 return np.array([x, y, x + w, y + h])
         return np.zeros(4, np.int64)
+
+
+def fill_of(step: StepContext) -> tuple[np.ndarray, np.ndarray]:
+    """Mean colour and deviation of images as the network sees them: (1, 3, 1, 1) each, float32."""
+    mean, std, usual_mean, usual_std = (
+        np.float32(values).reshape(1, -1, 1, 1) for values in (step.mean, step.std, IMAGENET["mean"], IMAGENET["std"])
+    )
+    return (0 * mean if mean.any() else usual_mean / std), usual_std / std

@@ -24,7 +24,8 @@ class Sam(Trick):
     Source: Foret et al., Sharpness-aware minimization (ICLR 2021), equations 2 and 3, algorithm 1 (rho 0.05).
     Differs: g is the mean over the global batch. The document takes that of each accelerator's images for the step,
         which its section 4.1 finds to generalise better the fewer they are.
-    Avoid where: time counts: each step takes two passes. Batches of hundreds of images on one device gain less.
+    Avoid where: time counts: each step takes two passes. Batches of hundreds of images on one device gain less. In
+        float16 it is refused: weights of float16 mostly round its step away.
     """
 
     rho: float = within(0, 1e3, default=0.05)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import mxnet as mx
 
@@ -54,3 +55,10 @@ class SigmoidLoss(Trick):
     def least_loss(self, least: float, classes: int) -> float:
         """0: of a smoothed target it is more, which is left out."""
         return 0.0
+
+    def chance_loss(self, chance: float, classes: int) -> float:
+        """Of logits of 0, where each question is open."""
+        return classes * self.loss_share(classes) * math.log(2)
+
+    def loss_share(self, classes: int) -> float:
+        return 1 / classes if self.over == "mean" else 1.0

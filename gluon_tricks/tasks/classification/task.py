@@ -288,6 +288,7 @@ class Classification:
         """Of every device: its context, images (n, H, W, 3) uint8, colour matrices, flips, labels, and draw."""
         parts, devices = (batch.images, *self._inputs.drawn(batch), batch.labels), len(self.contexts)
         rounds = self.recipe.rounds(devices * distributed.ranks())
+        step = dataclasses.replace(step, mean=self.recipe.mean, std=self.recipe.std)
         for k, shards in enumerate(split_batch(parts, rounds, self.contexts)):
             first = step.shard_index + k * devices
             yield [(*shard, dataclasses.replace(step, shard_index=first + d)) for d, shard in enumerate(shards)]

@@ -25,6 +25,7 @@ from gluon_tricks.tasks.training_mean import channel_mean, training_mean
 from gluon_tricks.trained.load import load_network
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate
+from gluon_tricks.tricks import Distillation, Mixup
 from model_zoo.mean_image import MeanImage
 from model_zoo.preprocessing import Preprocessing
 
@@ -224,3 +225,19 @@ def test_a_training_that_starts_from_it_follows_its_own_images(photos, tmp_path,
     assert "was trained on images of mean" in caplog.text
     with pytest.raises(Refused, match=r"at every pixel and deviation \[1, 1, 1\]: give --set mean_of=pixels"):
         Classification(recipe_of(photos, pretrained=start, mean_of=""), CPU, 1).network()
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        (dict(freeze=("nothing_of_it",)), "nothing_of_it"),
+        (dict(tricks=(Mixup(0.2),), batch_size=1), "a device has one image at a time"),
+        (dict(net={"of_no_network": 1}), "of_no_network"),
+        (dict(tricks=(Distillation("no/teacher"),)), "no/teacher"),
+    ],
+    ids=["freeze", "partners", "keyword", "teacher"],
+)
+def test_what_needs_no_images_is_refused_before_all_are_gone_through(changes, words, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_mean", lambda *_: pytest.fail("a pass over all images"))
+    with pytest.raises(Refused, match=words):
+        train_and_evaluate(recipe_of(photos, **changes), tmp_path / "run", Options(contexts=CPU, threads=1))

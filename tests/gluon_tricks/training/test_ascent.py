@@ -1,14 +1,17 @@
 """Sharpness-aware minimisation in the loop, and shortened gradients: the second pass, and what it must not change."""
 
+import contextlib
 import csv
 
 import mxnet as mx
 import numpy as np
 import pytest
 
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.of_recipe import parameters_by_name
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.training import loop
+from gluon_tricks.training import prepare as prepare_module
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import backpropagate, train_and_evaluate, train_step
 from gluon_tricks.training.prepare import prepare
@@ -175,3 +178,13 @@ def test_images_a_second_count_real_images(recipe, tmp_path, monkeypatch):
         (row,) = csv.DictReader(file)
     assert float(row["images_per_second"]) == pytest.approx(48 / seconds)
     assert float(row["train_loss"]) == pytest.approx(loss) and 0.5 < loss < 3
+
+
+def test_weights_of_float16_would_lose_the_step(recipe, tmp_path, monkeypatch):
+    """It is refused where the devices compute in it, not where it is asked for alone."""
+    recipe = recipe.add(Sam()).set(dtype="float16")
+    for precision in ("float16", "float32"):
+        monkeypatch.setattr(prepare_module, "choose_precision", lambda *_, precision=precision: (precision, "here"))
+        refused = pytest.raises(Refused, match="sam and float16, in which its step is mostly rounded away")
+        with refused if precision == "float16" else contextlib.nullcontext():
+            prepare(recipe, tmp_path / precision, Options(**OPTIONS)).journal.close()

@@ -1,5 +1,6 @@
 """The average of the weights: its numbers, its place beside them, and in theirs at the end."""
 
+import contextlib
 import csv
 import itertools
 import types
@@ -117,6 +118,24 @@ def test_of_float16_it_is_float32():
     with average.in_place():
         assert net.weight.data().dtype == np.float16 and net.weight.data().asscalar() == 1.0
     assert net.weight.data().asscalar() == 1 + 2**-10
+
+
+def test_a_network_of_float16_does_not_round_what_is_written(recipe, tmp_path, monkeypatch):
+    """There is no float16 on CPUs: the network is rounded by hand, as often as the average is in its place."""
+    in_place = Average.in_place
+
+    @contextlib.contextmanager
+    def rounded(self):
+        with in_place(self):
+            for parameter in parameters_by_name(self._net).values():
+                for array in parameter.list_data():
+                    array[:] = array.astype("float16").astype("float32")
+            yield
+
+    monkeypatch.setattr(Average, "in_place", rounded)
+    train_and_evaluate(recipe.set(epochs=1), tmp_path / "run", Options(**OPTIONS))
+    arrays, _ = read_checkpoint(list_checkpoints(tmp_path / "run" / "checkpoints")[-1])
+    assert same(formats.read(tmp_path / "run" / "final.params"), named(arrays, "average"))
 
 
 def test_what_does_not_learn_stays_to_the_last_bit(recipe, tmp_path):

@@ -18,7 +18,7 @@ from gluon_tricks.training.job import Options
 from gluon_tricks.training.loss_scale import LossScale
 from gluon_tricks.training.prepare import prepare
 from gluon_tricks.training.rollback import roll_back
-from gluon_tricks.tricks import DataDependentInit, Distillation, LabelSmoothing
+from gluon_tricks.tricks import DataDependentInit, Distillation, LabelSmoothing, SigmoidLoss
 
 
 def watched(losses, **numbers):
@@ -63,6 +63,24 @@ def test_a_network_that_has_learnt_all_does_not_diverge():
     watched([0.0] * 30 + [0.03] * 100)
     with pytest.raises(Diverged, match="over 3 times its median of 0 for 20 steps up to 50"):
         watched([0.0] * 30 + [0.031] * 20)
+
+
+def test_a_mean_over_the_classes_diverges_as_their_sum_does():
+    """Over 1000 classes: all logits 0 give ln 2, chance is (ln 1000 + 1) / 1000 = 0.0079, and 1e-5 a nat's 100th."""
+    mean, of_sum = (dict(classes=1000, tricks=(SigmoidLoss(over=over),)) for over in ("mean", "sum"))
+    chance = (math.log(1000) + 1) / 1000
+    with pytest.raises(Diverged, match="over 3 times its median of 0.002 for 20 steps up to 320") as found:
+        watched([math.log(2)] * 20 + [0.01] * 80 + [0.002] * 200 + [chance] * 20, **mean)
+    assert found.value.step == 301
+    watched([0.0] * 299 + [1e-7] * 100, **mean)  # all is learnt, and small losses stay small
+    watched([0.0] * 30 + [0.99 * 3e-5] * 100, **mean)
+    with pytest.raises(Diverged):
+        watched([0.0] * 30 + [1.01 * 3e-5] * 20, **mean)
+    watched([0.0] * 30 + [0.03] * 100, **of_sum)
+    for numbers, beginning in ((mean, math.log(2)), (of_sum, 1000 * math.log(2))):
+        watched([0.001] + [29.9 * beginning] * 20, **numbers)
+        with pytest.raises(Diverged, match="over 30 times that of the beginning"):
+            watched([0.001] + [30.1 * beginning] * 20, **numbers)
 
 
 @pytest.mark.parametrize("cut", [10, 30, 40, 49])
@@ -227,6 +245,19 @@ def test_a_checkpoint_with_nan_is_passed_over(recipe, tmp_path, monkeypatch):
     loop.train_and_evaluate(recipe, tmp_path / "run", Options(contexts=[mx.cpu()], should_stop=stop))
     (back,) = events(tmp_path / "run", "rollback")
     assert broken == [13] and back["step"] == 12
+
+
+def test_a_damaged_checkpoint_goes_where_a_rollback_goes_behind_it(recipe, tmp_path):
+    """A run that is resumed would stop at it."""
+    folder = tmp_path / "run" / "checkpoints"
+    job = prepare(recipe, tmp_path / "run", Options(contexts=[mx.cpu()]))
+    with job.journal:
+        job.checkpoint()
+        for step in (6, 12):
+            (folder / f"step-{step:09}.safetensors").write_bytes(b"half of it")
+        roll_back(job, Diverged(9, "found by hand"))
+    assert job.progress.step == 0
+    assert [path.name for path in list_checkpoints(folder)] == ["step-000000000.safetensors"]
 
 
 @pytest.mark.parametrize("checkpoint_steps", [0, 1])

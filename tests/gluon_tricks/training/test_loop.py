@@ -37,6 +37,7 @@ from gluon_tricks.tricks import (
     Mixup,
     MixupOrCutMix,
     NoBiasDecay,
+    Plateau,
     Warmup,
     ZeroGamma,
 )
@@ -310,6 +311,11 @@ def test_refused_before_any_work(recipe, tmp_path):
             for mixing in (Mixup(), CutMix(), MixupOrCutMix())
         ),
         ({"batch_size": 8, "bn_batch": 1, "tricks": (Mixup(),)}, Options(), "one image at a time and none to mix it"),
+        (
+            {"tricks": (Plateau(), CutMix(off_epochs=2))},
+            Options(),
+            "cut_mix is off in the last 2 epochs and validation",
+        ),
         ({"batch_size": 4, "accumulate": 4, "tricks": (CutMix(),)}, Options(), "one image at a time and none to mix"),
         ({"classes": 3}, Options(), "the records have 4 classes and the recipe 3"),
         ({"batch_size": 64}, Options(), "48 images are not one batch of 64"),

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.tasks.classification.task import Classification
 from gluon_tricks.tricks import RandomErasing, StepContext
 from gluon_tricks.tricks.random_erasing import TRIES
 from gluon_tricks.tricks.schedule import Plan
+from model_zoo.preprocessing import IMAGENET
 
 DRAW = StepContext(seed=3, step=5, plan=Plan(steps_per_epoch=2, epochs=10))
 
@@ -59,6 +62,47 @@ def test_what_is_erased_is_a_rectangle_and_the_rest_stays(fill, dtype):
         assert not values.any()
     else:
         assert abs(values.mean()) < 0.2 and 0.8 < values.std() < 1.2
+
+
+@pytest.mark.parametrize(
+    "mean, std, colour, deviation",
+    [
+        ((0, 0, 0), (1, 1, 1), IMAGENET["mean"], IMAGENET["std"]),
+        ((0, 0, 0), (255, 255, 255), [m / 255 for m in IMAGENET["mean"]], [s / 255 for s in IMAGENET["std"]]),
+        (IMAGENET["mean"], (1, 1, 1), (0, 0, 0), IMAGENET["std"]),
+        (IMAGENET["mean"], IMAGENET["std"], (0, 0, 0), (1, 1, 1)),
+    ],
+    ids=["levels", "255ths", "less the mean", "normalised"],
+)
+def test_what_fills_is_in_the_units_of_the_network(mean, std, colour, deviation):
+    step, whole = (
+        dataclasses.replace(DRAW, mean=mean, std=std),
+        dict(probability=1.0, area=(0.9, 0.9), aspect=(1.0, 1.0)),
+    )
+    images = mx.nd.full((4, 3, 64, 64), 1e3)
+    for fill in ("mean", "noise"):
+        erased = RandomErasing(**whole, fill=fill).batch(images, None, step)[0].asnumpy().transpose(1, 0, 2, 3)
+        for channel, level, spread in zip(erased, colour, deviation):
+            values = channel[channel != 1e3]
+            if fill == "mean":
+                np.testing.assert_array_equal(values, np.float32(level))
+            else:
+                assert values.mean() == pytest.approx(level, abs=0.1 * spread)
+                assert values.std() == pytest.approx(spread, rel=0.1)
+
+
+def test_a_training_tells_by_what_its_images_are_normalised(tiny_records):
+    """The levels themselves, in which 0 would be black."""
+    files = {split: (str(tiny_records / f"{split}.rec"),) for split in ("train", "val")}
+    recipe = Recipe(
+        model="cifar_resnet20_v1", data="records", **files, input_size=32, batch_size=4, augment="none",
+        mean=(0, 0, 0), std=(1, 1, 1), tricks=(RandomErasing(1.0),),
+    )  # fmt: skip
+    task = Classification(recipe, [mx.cpu()], 1)
+    ((shard,),) = task.micro_batches(next(iter(task.train.epoch())), DRAW)
+    images = task.preprocess(shard)[0].asnumpy().transpose(0, 2, 3, 1)
+    filled = (images == np.float32(IMAGENET["mean"])).all(axis=3)
+    assert filled.any(axis=(1, 2)).all()
 
 
 def test_draws_follow_from_the_place_in_the_global_batch():
