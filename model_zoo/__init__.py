@@ -123,7 +123,7 @@ def get_model(
     values = formats.read(path)
     plain = _without_norms(name, arguments) if any_classes else None
     _require_said(path, name, getattr(plain, "name", name))
-    built_with.require_alike(path, built_with.keywords_in(path, len(values)), kwargs)
+    built_with.require_alike(path, built_with.keywords_in(path, len(values)), net)
     return _filled(net, values, ctx, path, any_classes, plain)
 
 

@@ -14,6 +14,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.json_text import parse_json
 from gluon_tricks.core.wording import quoted
 from model_zoo import formats, timm_config
+from model_zoo.classifier import Classifier
 from model_zoo.described import told_beside
 from model_zoo.naming import NAMINGS
 
@@ -71,18 +72,18 @@ def keywords_in(source: str | os.PathLike, arrays: int) -> dict[str, Any]:
     return _parsed(json.dumps(told_beside(path).get("keywords", {})), path, arrays)
 
 
-def require_alike(source: str | os.PathLike, told: Mapping[str, Any], keywords: Mapping[str, Any]) -> None:
-    """Refuses parameters whose network computes something else than one of these keywords, which no name shows.
+def require_alike(source: str | os.PathLike, told: Mapping[str, Any], net: Classifier) -> None:
+    """Refuses parameters whose network computes something else by its keywords, which no name shows.
 
     The other way round is no mistake: a segmenter starts from a network that was not dilated.
 
     Args:
         source: whose parameters they are.
         told: get_model's keywords of their network, as far as they are known.
-        keywords: those of the network that is to have them.
+        net: the network that is to have them.
     """
-    asked = hidden(keywords)
-    for key, value in hidden(told).items():
+    asked = hidden(net.keywords, net.usual_epsilon)
+    for key, value in hidden(told, net.usual_epsilon).items():
         if asked.get(key) != value:
             name, _, number = key.partition(".")
             said = {number: value} if number else value
@@ -90,17 +91,23 @@ def require_alike(source: str | os.PathLike, told: Mapping[str, Any], keywords: 
             raise Refused(f"{source} holds a network with {name}={said}: give that too (--set 'net.{name}={words}')")
 
 
-def hidden(keywords: Mapping[str, Any]) -> dict[str, Any]:
-    """What the names and shapes of parameters do not show of what a network computes; numbers as norm_kwargs.NAME."""
+def hidden(keywords: Mapping[str, Any], usual_epsilon: float) -> dict[str, Any]:
+    """What the names and shapes of parameters do not show of what a network computes; numbers as norm_kwargs.NAME.
+
+    Args:
+        keywords: get_model's.
+        usual_epsilon: the network's, see Classifier.
+    """
     told = told_keywords(keywords)
     layer, numbers = told.get("norm_layer", "BatchNorm"), told.get("norm_kwargs", {})
     if layer == "GroupNorm":
         numbers = {"num_groups": 1, **numbers}  # MXNet's own
+    epsilon = numbers.get("epsilon", usual_epsilon)
     return {
         **{key: True for key in ("blur", "dilated") if told.get(key)},
         **({"norm_layer": layer} if layer != "BatchNorm" else {}),
         **({"norm_kwargs.num_groups": numbers["num_groups"]} if "num_groups" in numbers else {}),
-        **({"norm_kwargs.epsilon": numbers["epsilon"]} if numbers.get("epsilon", 1e-5) != 1e-5 else {}),  # MXNet's own
+        **({"norm_kwargs.epsilon": epsilon} if epsilon != usual_epsilon else {}),
     }
 
 

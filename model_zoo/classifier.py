@@ -67,6 +67,7 @@ class Classifier(HybridBlock):
     """
 
     output_parts = ("head", "output")  # names of what gives the logits; all else is features
+    usual_epsilon = 1e-5  # of its normalisation layers, where norm_kwargs do not say another: MXNet's own
 
     def __init__(
         self,

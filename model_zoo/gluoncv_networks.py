@@ -179,7 +179,13 @@ class _Builder:
         elif norm.norm_layer is not nn.BatchNorm or norm.norm_kwargs:
             arguments |= {"norm_layer": self._make, "norm_kwargs": dict(norm.norm_kwargs or {})}
         theirs = import_gluoncv().model_zoo.get_model
-        block = theirs(name.removesuffix(_GROUPED), pretrained=False, **arguments)
+        try:
+            block = theirs(name.removesuffix(_GROUPED), pretrained=False, **arguments)
+        except TypeError as error:
+            if "multiple values" not in str(error):
+                raise
+            said = "GluonCV's code says itself what norm_kwargs say: leave them out"
+            raise Refused(f"{name}: {said} ({error})") from error
         for parameter in block.collect_params().values():
             parameter._shape = parameter._shape or (0,)  # a pruned network's: not known yet, but of one axis
         layers = [layer for layer in _blocks(block) if hasattr(layer, "gamma") and hasattr(layer, "beta")]

@@ -91,10 +91,12 @@ class GoogLeNet(Classifier):
         not all of it. No auxiliary classifiers (see googlenet_2014_aux).
     """
 
+    usual_epsilon = 0.001
+
     def __init__(self, name: str, *, classes: int = 1000, norm: Norm = BATCH_NORM, final_drop: float = 0.4):
         sides = dict(smallest_side=223, smallest_for_features=31, largest_side=446)  # a last map of 7x7 to 13x13
         super().__init__(name, classes=classes, peers=_peers(name), **sides)
-        norm = norm.defaulting_to(epsilon=0.001)
+        norm = norm.defaulting_to(epsilon=self.usual_epsilon)
         unit, last_pool = functools.partial(NormedConv, norm), functools.partial(nn.MaxPool2D, 2, 2)
         with self.name_scope():
             channels = _make_trunk(self, unit, kernel=3, last_pool=last_pool, norms=[])

@@ -83,10 +83,12 @@ class InceptionV3(Classifier):
         the 8x8 numbers at the top left of the last map, which for images of more than 330 px is not all of it.
     """
 
+    usual_epsilon = 0.001
+
     def __init__(self, name: str, *, classes: int = 1000, norm: Norm = BATCH_NORM, final_drop: float = 0.5):
         sides = dict(smallest_side=299, smallest_for_features=75, largest_side=554)  # a last map of 8x8 to 15x15
         super().__init__(name, classes=classes, preprocessing=Preprocessing(299), peers=_peers(name), **sides)
-        norm = norm.defaulting_to(epsilon=0.001)
+        norm = norm.defaulting_to(epsilon=self.usual_epsilon)
         with self.name_scope():
             channels = 3
             for part, parts in PARTS.items():

@@ -178,9 +178,12 @@ def as_theirs(net: HybridBlock, values: Mapping[str, np.ndarray], naming: str) -
     Raises:
         Refused: the other library does not have this network.
     """
-    built = [name for name in NAMINGS if name == "ours" or name in net.peers and net.peers[name].can_build]
+    keywords = built_with.told_keywords(net.keywords)
+    lost = TORCH if "norm_layer" in keywords else ()  # there all norms are BatchNorm
+    peers = [name for name, peer in net.peers.items() if peer.can_build and name not in lost]
+    built = [name for name in NAMINGS if name in ("ours", *peers)]
     if naming not in built:
-        told = ", ".join(f"{key}={value}" for key, value in built_with.told_keywords(net.keywords).items())
+        told = ", ".join(f"{key}={value}" for key, value in keywords.items())
         raise Refused(
             f"{net.name}{f' with {told}' if told else ''} has no counterpart in {naming!r}: choose {' or '.join(built)}"
         )

@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     if args.dst.suffix == ".params" and net.preprocessing != net.usual:
         print(f"{args.dst} keeps no mean, deviation, image size and class names: write .safetensors to keep them")
-    unsaid = built_with.hidden(net.keywords)
+    unsaid = built_with.hidden(net.keywords, net.usual_epsilon)
     if unsaid and (args.dst.suffix == ".params" or args.to in naming.TORCH):
         told = ", ".join(f"{name.removeprefix('norm_kwargs.')}={value}" for name, value in unsaid.items())
         if args.dst.suffix == ".params":

@@ -6,12 +6,15 @@ import argparse
 import dataclasses
 import itertools
 import time
+from collections.abc import Iterable
 
 import mxnet as mx
+import numpy as np
 import tqdm
 
 from gluon_tricks.core.arguments import Parser, whole
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.data.loader import Batch
 from gluon_tricks.data.records import Records
 from gluon_tricks.tasks.classification.evaluation import evaluate
 from gluon_tricks.tasks.classification.evaluation_set import EvaluationSet
@@ -50,8 +53,8 @@ def compare(evaluated: EvaluationSet, args: argparse.Namespace, context: mx.Cont
             fuse(net, mx.nd.zeros((args.batch_size, 3, *[evaluated.preprocessing.input_size] * 2)))
         elif form == "int8":
             batches = dataclasses.replace(evaluated, records=others).loader(args.batch_size).epoch()
-            calibrating = itertools.islice(batches, args.calibration_batches or _BATCHES)
-            net = quantise(net, [preprocess(batch.images, context) for batch in calibrating])
+            calibrating = without_padding(itertools.islice(batches, args.calibration_batches or _BATCHES))
+            net = quantise(net, [preprocess(images, context) for images in calibrating])
         started = time.monotonic()
         scores = evaluate(net, shown(loader), preprocess, [context])
         seconds = time.monotonic() - started
@@ -59,6 +62,16 @@ def compare(evaluated: EvaluationSet, args: argparse.Namespace, context: mx.Cont
         guesses.append(scores.guesses)
     one, other = guesses
     return {**found, "images": scores.images, "agreement": float((one.named == other.named).mean())}, other
+
+
+def without_padding(batches: Iterable[Batch]) -> list[np.ndarray]:
+    """The images of the whole batches, (b, H, W, 3) uint8 each; where there is none, one batch of real ones repeated.
+
+    Padding is black: it would take part in the scales.
+    """
+    batches = list(batches)
+    whole = [batch.images for batch in batches if batch.count == len(batch.images)]
+    return whole or [batch.images[np.arange(len(batch.images)) % batch.count] for batch in batches if batch.count]
 
 
 def _calibration_records(evaluated: EvaluationSet, args: argparse.Namespace) -> Records:

@@ -265,7 +265,7 @@ def check_start(recipe: Settings, net: Classifier) -> None:
     there = formats.split(path)[0].exists()
     stored = recipe_of(path) if there else None
     if stored:
-        built_with.require_alike(recipe.pretrained, network_keywords(stored, to_train=False), net.keywords)
+        built_with.require_alike(recipe.pretrained, network_keywords(stored, to_train=False), net)
     seen = stored if stored and not file_beside(path) else net.preprocessing
     if getattr(recipe, "mean_of", ""):  # the mean is to follow the images
         if not np.allclose(seen.mean, recipe.mean, atol=1):

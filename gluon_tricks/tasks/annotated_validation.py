@@ -17,6 +17,7 @@ from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import dtype_of, input_dtype
 from gluon_tricks.recipes.transfer import TransferRecipe
 from gluon_tricks.tasks.findings import Arrays
+from gluon_tricks.tasks.other_data import of_a_run
 from gluon_tricks.tasks.protocol import Loader, Scores, ScoringOptions
 
 
@@ -110,7 +111,8 @@ def open_validation(
     if data and not recipe.data:
         raise Refused(f"--data {data}: the data set of {source} is {recipe.dataset}, which is built in: leave it out")
     recipe = recipe.set(data=data) if data else recipe
-    loader, place = task.validation_loader(recipe, len(contexts), options.threads), task.place(recipe)
+    with of_a_run(source, recipe):
+        loader, place = task.validation_loader(recipe, len(contexts), options.threads), task.place(recipe)
     names, own = recipe.class_names, loader.records.classes
     if names and (odd := first_difference(names, own)):
         raise Refused(f"{source} was trained on other classes than {place} has ({odd})")

@@ -188,7 +188,7 @@ class OnBase(abc.ABC):
             trained = require_classifier(opened, recipe.base_params)
             require_same_normalisation(recipe, opened, recipe.base_params)
             base, layers = cls.base_network(recipe, trained.classes, list(contexts), to_train=True)
-            built_with.require_alike(recipe.base_params, trained.keywords, base.keywords)
+            built_with.require_alike(recipe.base_params, trained.keywords, base)
             arrays = {name: parameter.data().asnumpy() for name, parameter in parameters_by_name(trained).items()}
             set_parameters(base, arrays, recipe.base_params)
         else:

@@ -63,6 +63,7 @@ def evaluate(
         input_size: side of the input, px; default: the network's, or the run's.
         crop_ratio: input_size over the shorter edge, in (0, 1]; default: the network's, or the run's.
         data: of a detector's, segmenter's or tagger's run: another folder of its kind of data set; default: the run's.
+            A tagger that is a network or no run takes a folder too.
         multi_scale: of a segmenter: the mean over six scales and their mirror images.
         test_crops: of a tagger: the mean over so many random crops, 0: the centre crop; default: the run's, or 0.
         crops: of a classifier, over which the softmax is averaged: 1 (the centre), "flip" (and its mirror image), 5
@@ -95,7 +96,7 @@ def evaluate(
         if given_one and option not in task.evaluation_flags:
             called = {"rec_val": "records", "members": "an ensemble"}.get(option, option)
             raise Refused(f"{called} does not apply: {first} is a {task.noun}")
-    if _is_open(network) and not records:
+    if _is_open(network) and not records and not data:
         raise Refused(f"records is missing: name the packed images that {first} is to be evaluated on")
     validation = task.open_validation(first, contexts, options, trained)
     return validation.score(validation.loader.epoch(), None if _is_open(network) else "float32")

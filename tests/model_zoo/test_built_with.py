@@ -12,7 +12,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.of_recipe import untrained
 from gluon_tricks.ranks.sync_batch_norm import SyncBatchNorm
 from gluon_tricks.recipes.recipe import Recipe
-from model_zoo import built_with, export, formats, get_model, load_model, weights
+from model_zoo import built_with, export, formats, get_model, list_models, load_model, weights
 
 BUILT = [
     ("resnet18_v1d", {"blur": True}),
@@ -60,6 +60,12 @@ def test_blurred_parameters_are_for_a_blurred_network(tmp_path):
             get_model("resnet18_v1b", pretrained=tmp_path / "net.safetensors", classes=3)
 
 
+def with_keywords(keywords):
+    net = get_model("mobilenet0.25")
+    net.keywords = keywords
+    return net
+
+
 @pytest.mark.parametrize(
     "told, asked, says",
     [
@@ -75,15 +81,46 @@ def test_blurred_parameters_are_for_a_blurred_network(tmp_path):
 )
 def test_norms_that_no_name_shows_are_compared(told, asked, says):
     with pytest.raises(Refused, match=f"FILE holds a network with .*{says}"):
-        built_with.require_alike("FILE", told, asked)
-    built_with.require_alike("FILE", {}, asked)  # it does not say them
+        built_with.require_alike("FILE", told, with_keywords(asked))
+    built_with.require_alike("FILE", {}, with_keywords(asked))  # it does not say them
+
+
+def of_another_epsilon():
+    """The networks whose norms usually have another epsilon than MXNet's."""
+    return [name for name in list_models() if get_model(name).usual_epsilon != 1e-5]
+
+
+def epsilons(net):
+    found = []
+    net.apply(lambda layer: found.append(layer._kwargs["eps"]) if isinstance(layer, nn.BatchNorm) else None)
+    return {*found}
+
+
+def test_each_network_knows_the_epsilon_that_its_norms_have():
+    for name in list_models():
+        net = get_model(name)
+        assert epsilons(net) <= {net.usual_epsilon}, name
+    assert {"inceptionv3", "googlenet"} <= {*of_another_epsilon()}
+
+
+@pytest.mark.parametrize("name", of_another_epsilon())
+def test_an_epsilon_is_another_than_that_of_the_network(name, tmp_path):
+    file = tmp_path / "net.safetensors"
+    weights.save(built(name, {"norm_kwargs": {"epsilon": 1e-5}}), file)
+    assert epsilons(load_model(file)) == {1e-5}
+    with pytest.raises(Refused, match=r"holds a network with norm_kwargs={'epsilon': 1e-05}: give that too"):
+        get_model(name, pretrained=file, classes=3)
+    get_model(name, pretrained=file, classes=3, norm_kwargs={"epsilon": 1e-5})
+    weights.save(built(name, {"norm_kwargs": {"epsilon": 0.001}}), file)
+    get_model(name, pretrained=file, classes=3)
 
 
 def test_norms_that_compute_the_same_are_taken():
     one = {"norm_layer": SyncBatchNorm, "norm_kwargs": {"ranks": 2, "momentum": 0.5}}
-    built_with.require_alike("FILE", one, {"norm_layer": nn.BatchNorm})
-    built_with.require_alike("FILE", {"norm_kwargs": {"epsilon": 1e-5}}, {})  # which all of MXNet's layers have
-    built_with.require_alike("FILE", {"norm_kwargs": {"epsilon": 0.1}}, {**one, "norm_kwargs": {"epsilon": 0.1}})
+    built_with.require_alike("FILE", one, with_keywords({"norm_layer": nn.BatchNorm}))
+    built_with.require_alike("FILE", {"norm_kwargs": {"epsilon": 1e-5}}, with_keywords({}))  # all layers have it
+    asked = with_keywords({**one, "norm_kwargs": {"epsilon": 0.1}})
+    built_with.require_alike("FILE", {"norm_kwargs": {"epsilon": 0.1}}, asked)
 
 
 def test_the_group_norm_of_a_recipe_is_told(tmp_path):

@@ -222,6 +222,11 @@ def test_norms_are_gluoncvs_keyword_or_refused(name):
     assert norms and all(norm._kwargs["use_global_stats"] for norm in norms)
 
 
+def test_an_epsilon_that_gluoncvs_code_says_itself_is_refused():
+    with pytest.raises(Refused, match="GluonCV's code says itself what norm_kwargs say: leave them out .*'epsilon'"):
+        get_model("nasnet_4_1056", norm_kwargs={"epsilon": 0.5})
+
+
 def test_group_norm_of_each_channel_is_gluoncvs():
     theirs, ours = gluoncv.nn.GroupNorm(8, in_channels=16), ChannelGroupNorm(16, 8)
     x = mx.nd.random.normal(3, 2, shape=(2, 16, 5, 7))

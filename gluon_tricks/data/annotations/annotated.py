@@ -42,6 +42,19 @@ class Annotated(Protocol):
     paths: Sequence[pathlib.Path]
 
 
+class OtherData(Refused):
+    """Data that are not as a training was told, whose remedy is that it is told otherwise.
+
+    Args:
+        text: what is wrong.
+        remedy: what follows it: which flags of a training say otherwise; a trained network is past them.
+    """
+
+    def __init__(self, text: str, remedy: str = ""):
+        super().__init__(f"{text}{remedy}")
+        self.text = text
+
+
 class Problem(Told, ValueError):
     """What is wrong with one file: the text names it.
 
@@ -84,10 +97,13 @@ def refuse(problems: Sequence[Problem], total: int, folder: str | os.PathLike) -
     if problems:
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         remedies = dict.fromkeys(problem.remedy.rstrip(".") or _REMEDY for problem in problems)
-        raise Refused(
+        text = (
             f"{len(problems)} of {plural(total, 'image')} of {folder} cannot be used: "
-            f"{'; '.join(map(str, problems[:_SHOWN]))}{more}. {'. '.join(remedies)}"
+            f"{'; '.join(map(str, problems[:_SHOWN]))}{more}"
         )
+        if any(problem.remedy for problem in problems):
+            raise OtherData(text, f". {'. '.join(remedies)}")
+        raise Refused(f"{text}. {'. '.join(remedies)}")
 
 
 def require_own_classes(count: int | None, names: Sequence[str], own: Sequence[str], dataset: str) -> None:

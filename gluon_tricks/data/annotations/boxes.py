@@ -23,7 +23,7 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import ANNOTATION_BYTES, Unreadable, expanded, read_bytes
 from gluon_tricks.core.wording import composed, quoted, some
-from gluon_tricks.data.annotations.annotated import ENDINGS, Problem, file_bytes, read_all, stored_size
+from gluon_tricks.data.annotations.annotated import ENDINGS, OtherData, Problem, file_bytes, read_all, stored_size
 from gluon_tricks.data.lists import read_lines
 
 log = logging.getLogger("gluon_tricks.data")
@@ -158,9 +158,9 @@ def find_listing(root: pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.
     listing = lists / f"{name}.txt"
     if not os.path.exists(listing):
         there = [path.stem for path in sorted(lists.glob("*.txt"))] if lists.is_dir() else []
-        raise Refused(
-            f"there is no list {listing} (there are {some(there, 10) or 'none'}): name the lists with --train-splits "
-            "and --val-splits"
+        raise OtherData(
+            f"there is no list {listing} (there are {some(there, 10) or 'none'})",
+            ": name the lists with --train-splits and --val-splits",
         )
     return listing, folder
 

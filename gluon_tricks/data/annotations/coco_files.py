@@ -9,6 +9,7 @@ import pathlib
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import quoted, some
+from gluon_tricks.data.annotations.annotated import OtherData
 
 _FILES = (
     *("annotations/instances_{}.json", "annotations/{}.json", "instances_{}.json", "{}.json"),
@@ -43,7 +44,7 @@ def find_coco(root: str | os.PathLike, split: str) -> tuple[pathlib.Path, list[p
         path = root / split
         word = path.stem.removeprefix("instances_")
         if not os.path.isfile(path):
-            raise Refused(f"there is no {path}: name the files with --train-splits and --val-splits")
+            raise OtherData(f"there is no {path}", ": name the files with --train-splits and --val-splits")
     else:
         path, word = _of_word(root, split)
     folders = [root / pattern.format(word) for pattern in _FOLDERS]
@@ -59,16 +60,16 @@ def _of_word(root: pathlib.Path, split: str) -> tuple[pathlib.Path, str]:
                 return root / pattern.format(word), word
         dated = sorted(root.glob(f"annotations/instances_{glob.escape(word)}*.json"))
         if len(dated) > 1:
-            raise Refused(
-                f"{root} has several annotations for {split} ({some([path.name for path in dated])}): name one of them "
-                "with --train-splits or --val-splits"
+            raise OtherData(
+                f"{root} has several annotations for {split} ({some([path.name for path in dated])})",
+                ": name one of them with --train-splits or --val-splits",
             )
         if dated:
             return dated[0], dated[0].stem.removeprefix("instances_")
     there = [str(path.relative_to(root)) for path in _annotations(root)]
-    raise Refused(
-        f"{root} has no annotations/instances_{split}.json (there are {some(there, 10) or 'no JSON files'}): name the "
-        "files with --train-splits and --val-splits"
+    raise OtherData(
+        f"{root} has no annotations/instances_{split}.json (there are {some(there, 10) or 'no JSON files'})",
+        ": name the files with --train-splits and --val-splits",
     )
 
 

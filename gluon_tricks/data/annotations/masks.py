@@ -25,7 +25,7 @@ from gluon_tricks.core.foreign import import_gluoncv
 from gluon_tricks.core.reading import expanded
 from gluon_tricks.core.wording import plural, some
 from gluon_tricks.data.annotations import mask_file
-from gluon_tricks.data.annotations.annotated import ENDINGS, Problem, file_bytes, read_all, stored_size
+from gluon_tricks.data.annotations.annotated import ENDINGS, OtherData, Problem, file_bytes, read_all, stored_size
 from gluon_tricks.data.decoding import DECODING
 
 log = logging.getLogger("gluon_tricks.data")
@@ -262,9 +262,8 @@ def check_values(records: MaskedImages, *, jobs: int | None = None) -> np.ndarra
     for seen, counts in read_all(check, range(len(records)), what="checking masks", folder=folder, jobs=jobs):
         total[seen] += counts
     if not total[[v for v in records.values if v not in records.void]].any():
-        raise Refused(
-            f"all pixels of the {plural(len(records), 'mask')} of {folder} are void: {records.told_values()}. {REMEDY}"
-        )
+        text = f"all pixels of the {plural(len(records), 'mask')} of {folder} are void: {records.told_values()}"
+        raise OtherData(text, f". {REMEDY}")
     return total
 
 

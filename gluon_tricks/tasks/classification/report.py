@@ -47,20 +47,24 @@ class ClassifierReport:
         matrix = confusion_matrix(self.truth[named], self.guess[named], len(self.names))
         return ClassScores(matrix)
 
+    @functools.cached_property
+    def _count(self) -> np.ndarray:
+        """Images of each class (K,), with those that were taken for nothing."""
+        return np.bincount(self.truth, minlength=len(self.names))
+
     def sections(self) -> list[Section]:
         if len(self.names) > _MOST_CLASSES:
             said = f"<p>Not for {len(self.names):,} classes: up to {_MOST_CLASSES:,} are shown one by one.</p>"
             return [Section("classes", "Each class", said), self._mistakes()]
         scores, macro = self._scores, self._scores.macro()
-        there = np.bincount(self.truth, minlength=len(self.names)) > 0
         columns = {"precision": scores.precision, "recall": scores.recall, "F1": scores.f1}
-        columns = {name: np.where(there, values, np.nan) for name, values in columns.items()}
+        columns = {name: np.where(self._count > 0, values, np.nan) for name, values in columns.items()}
         words = (
             f"<p>Precision: of the images named so, the share that is. Recall: of the images that are, the share named "
             f"so. F1: their harmonic mean. Means over the classes: {macro['precision']:.1%}, {macro['recall']:.1%} and "
             f"{macro['f1']:.1%}.</p>"
         )
-        bars = class_bars(self.names, "images", np.bincount(self.truth, minlength=len(self.names)), columns)
+        bars = class_bars(self.names, "images", self._count, columns)
         return [
             Section("classes", "Each class", words + bars),
             Section("confusions", "The most frequent confusions", self._confusions()),
@@ -69,7 +73,7 @@ class ClassifierReport:
         ]
 
     def per_class(self) -> tuple[str, np.ndarray]:
-        return "F1", self._scores.f1
+        return "F1", np.where(self._count > 0, self._scores.f1, np.nan)
 
     def intervals(self, final: Mapping[str, float]) -> dict[str, tuple[float, float]]:
         shares = [column for column in ("val_top1", "val_top5") if 0 <= final[column] <= 1]
@@ -85,9 +89,8 @@ class ClassifierReport:
         largest = self._scores.largest_confusions()
         if not largest:
             return "<p>There is none.</p>"
-        totals = np.bincount(self.truth, minlength=len(self.names))
         rows = [
-            [text(self.names[t]), text(self.names[p]), f"{count:,}", f"{count / totals[t]:.1%}"]
+            [text(self.names[t]), text(self.names[p]), f"{count:,}", f"{count / self._count[t]:.1%}"]
             for t, p, count in largest
         ]
         return table(["what it is", "taken for", "images", "of the class"], rows, numbers=(2, 3))

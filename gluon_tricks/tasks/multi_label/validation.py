@@ -24,6 +24,7 @@ from gluon_tricks.tasks.multi_label.evaluation import evaluate_tags
 from gluon_tricks.tasks.multi_label.images import find_images, names_of
 from gluon_tricks.tasks.multi_label.loader import TagLoader, loader_of_crops
 from gluon_tricks.tasks.multi_label.metrics import MultiLabelScores
+from gluon_tricks.tasks.other_data import of_a_run
 from gluon_tricks.tasks.protocol import ScoringOptions
 
 
@@ -109,7 +110,8 @@ def open_validation(
             )
         asked["data"] = options.data
     recipe = recipe.set(**{name: value for name, value in asked.items() if value is not None})
-    (records,) = find_images(recipe, ("val",))
+    with of_a_run(source, recipe):
+        (records,) = find_images(recipe, ("val",))
     own = recipe.class_names
     if own and records.classes and (odd := first_difference(own, records.classes)):
         raise Refused(f"{source} was trained on other classes than {records.paths[0]} has ({odd})")

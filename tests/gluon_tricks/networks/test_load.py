@@ -196,6 +196,19 @@ def test_libraries_that_do_not_look_into_the_metadata(to, tells, tmp_path, capsy
     assert capsys.readouterr().out.splitlines()[1:] == [f"{tmp_path}/{said}"] * tells
 
 
+@pytest.mark.parametrize("to", ["timm", "torchvision"])
+@pytest.mark.parametrize("layer", ["GroupNorm", "InstanceNorm"])
+def test_norms_that_a_library_cannot_have_are_refused_before_anything_is_written(to, layer, tmp_path, capsys):
+    net = get_model("resnet18_v1b", classes=2, norm_layer=getattr(mx.gluon.nn, layer))
+    net.initialize()
+    net(mx.nd.zeros((1, 3, 64, 64)))
+    weights.save(net, tmp_path / "x.safetensors")
+    assert convert.main([str(tmp_path / "x.safetensors"), str(tmp_path / "y.safetensors"), "--to", to]) == 2
+    said = f"resnet18_v1b with norm_layer={layer} has no counterpart in '{to}': choose ours or gluoncv"
+    assert said in capsys.readouterr().err and not (tmp_path / "y.safetensors").exists()
+    assert convert.main([str(tmp_path / "x.safetensors"), str(tmp_path / "y.params"), "--to", "gluoncv"]) == 0
+
+
 @pytest.mark.parametrize(
     "source, model, tag, top1",
     [

@@ -12,6 +12,7 @@ from gluon_tricks.recipes.registry import get_recipe
 from gluon_tricks.report.curves import run_curves
 from gluon_tricks.report.run import read_run
 from gluon_tricks.report.single import duration, write_report
+from gluon_tricks.tasks.classification.report import ClassifierReport
 from gluon_tricks.tasks.findings import Found, save_found
 
 from .conftest import long_names, write_run
@@ -106,6 +107,15 @@ def test_side_by_side(made, tmp_path, capsys):
     assert "momentum" in settings and "0.25" in settings and "weight" not in settings
     classes = page.split('id="classes"')[1]
     assert classes.index(NAMES[3].split()[0] + " ") < classes.index(NAMES[0].split()[0] + " ")
+
+
+def test_a_class_without_images_has_no_score(made):
+    """None of three images is of the last class, which one is taken for."""
+    run = made("classifier", NAMES)
+    truth, guess = np.array([0, 0, 1], np.int32), np.array([0, len(NAMES) - 1, 0], np.int32)
+    arrays = {key: values[:3] for key, values in run.arrays.items()} | {"truth": truth, "guess": guess}
+    called, scores = ClassifierReport(Found(NAMES, "d", arrays), None).per_class()
+    assert called == "F1" and scores[:2].tolist() == [0.5, 0] and np.isnan(scores[2:]).all()
 
 
 def test_runs_of_before_are_compared_once_their_classes_are_known(made, tmp_path, monkeypatch, capsys):

@@ -13,7 +13,7 @@ from gluon_tricks.cli import export
 from gluon_tricks.initialise.data import initialise_from_data
 from gluon_tricks.networks.load import open_classifier
 from gluon_tricks.recipes.recipe import Recipe
-from gluon_tricks.tasks.classification.auxiliary import OwnOutput, with_auxiliaries
+from gluon_tricks.tasks.classification.auxiliary import OwnOutput, with_auxiliaries, without_auxiliaries
 from gluon_tricks.tasks.classification.task import Classification, cross_entropy
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate
@@ -55,6 +55,15 @@ def test_weight_0_trains_none_of_them():
         loss = with_auxiliaries(cross_entropy, 0)(None, [main, other], target)
     loss.backward()
     assert not other.grad.asnumpy().any() and main.grad.asnumpy().any()
+
+
+def test_a_network_that_was_asked_for_its_auxiliaries_is_asked_for_none():
+    net = get_model("nasnet_4_1056", classes=2, use_aux=True)
+    net.initialize()
+    net(mx.nd.zeros((1, 3, 224, 224)))
+    plain = without_auxiliaries(net)
+    assert (len(net.heads), len(plain.heads)) == (2, 1) and plain.keywords["use_aux"] is False
+    np.testing.assert_array_equal(plain.head.weight.data().asnumpy(), net.head.weight.data().asnumpy())
 
 
 def test_an_auxiliary_loss_that_is_not_finite_shows():

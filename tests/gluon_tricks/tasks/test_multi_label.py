@@ -122,6 +122,13 @@ def test_an_open_network_is_scored_as_it_is(run):
     assert net.head.weight.dtype == "float32" and net._active
 
 
+def test_an_open_network_is_scored_on_a_folder(run, few_scenes, tmp_path):
+    assert convert.main([str(run), str(tmp_path / "net.safetensors")]) == 0
+    net = load_network(tmp_path / "net.safetensors")
+    scored = [evaluate(one, data=few_scenes, threads=1) for one in (net, tmp_path / "net.safetensors")]
+    np.testing.assert_allclose(*[[*found.row().values()] for found in scored], rtol=1e-5)
+
+
 def test_a_run_goes_on_bit_for_bit(run, tmp_path):
     train_and_evaluate(TINY.set(tricks=()), tmp_path / "whole", QUICK)
     train_and_evaluate(TINY.set(tricks=(), epochs=1), tmp_path / "parts", QUICK)

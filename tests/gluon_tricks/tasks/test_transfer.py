@@ -20,12 +20,14 @@ from gluon_tricks.data.builtin import scenes
 from gluon_tricks.networks.load import Trained
 from gluon_tricks.networks.of_recipe import parameters_by_name
 from gluon_tricks.recipes.kinds import read_recipe, recipe_from_json
+from gluon_tricks.recipes.multi_label import MultiLabelRecipe
 from gluon_tricks.recipes.named.detection_segmentation import DETECTION, SEGMENTATION
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.transfer import DetectionRecipe, SegmentationRecipe
 from gluon_tricks.tasks.annotated_validation import AnnotatedValidation
 from gluon_tricks.tasks.detection import task as detection_task
 from gluon_tricks.tasks.detection.task import Detection, require_trainable
+from gluon_tricks.tasks.multi_label.task import MultiLabel
 from gluon_tricks.tasks.protocol import ScoringOptions
 from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.tasks.segmentation import task as segmentation_task
@@ -487,6 +489,22 @@ def test_own_classes_of_a_detector_reach_its_run_and_its_evaluation(tmp_path, ca
         Refused, match="0.xml: unknown class 'Käfer'.*The classes are cat, dog: name those of your data"
     ):
         Detection(recipe.set(class_names=("cat", "dog")), [mx.cpu()], 1)
+
+
+def test_evaluation_says_what_a_run_takes_and_names_no_flags_of_a_training(tmp_path):
+    own = dict(data=str(own_voc(tmp_path)), train_splits=("train",), val_splits=("val",))
+    recipe = DetectionRecipe(class_names=("cat", "dog"), batch_size=1, **own)
+    tagger = MultiLabelRecipe(class_names=("cat", "dog"), **own)
+    net = get_model("cifar_resnet20_v1", classes=2)
+    takes = "RUN takes data like its own, with the validation list {} and the classes cat, dog$"
+    for splits, says in ((("val",), "unknown class 'Käfer'"), (("test",), "there is no list .*test.txt")):
+        for task, stored in (
+            (Detection, Trained(None, recipe.set(val_splits=splits))),
+            (MultiLabel, Trained(net, tagger.set(val_splits=splits))),
+        ):
+            with pytest.raises(Refused, match=f"{says}.*: {takes.format(*splits)}") as refusal:
+                task.open_validation("RUN", [mx.cpu()], ScoringOptions(), stored)
+            assert "--" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(
