@@ -138,7 +138,7 @@ def _of_run(recipe: Recipe, args: argparse.Namespace, begun: Recipe) -> tuple[Re
         return recipe.set(train=gone.paths[0], val=gone.paths[1]), 0, gone.said()
     with contextlib.suppress(Refused):  # the photos are gone, and the run needs them no more
         now = OwnPhotos(photos["folder"], "--data", photos["val_split"], photos["at_most"])
-        if now.place.name != pathlib.Path(begun.train[0]).parent.name:
+        if not now.were_packed_in(pathlib.Path(begun.train[0]).parent):
             said.append(f"{printable(now.folder)} has changed: the run goes on with the photos as it began with them")
     return recipe, 0, said
 

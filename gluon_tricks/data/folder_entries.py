@@ -61,13 +61,18 @@ def is_leaving(name: str) -> bool:
     return name.lower() in _LEAVINGS
 
 
-def is_output(folder: str | os.PathLike) -> bool:
-    """Whether this program wrote a folder: a run, a folder of runs without photos beside them, or predictions."""
+def is_output(folder: str | os.PathLike, levels: int = 3) -> bool:
+    """Whether this program wrote a folder: a run, predictions of several photos, or a folder of nothing but these.
+
+    Args:
+        levels: of folders that are looked into.
+    """
     if _has(folder, _RUN) or _has(folder, _PREDICTIONS):
         return True
     with contextlib.suppress(Refused):  # told by whoever looks for photos there
-        inside = listed(folder)
-        if any(entry.is_dir() and _has(entry.path, _RUN) for entry in inside):
+        inside = listed(folder) if levels else []
+        within = [entry for entry in inside if entry.is_dir()]
+        if within and all(is_output(entry.path, levels - 1) for entry in within):
             return not any(entry.is_file() and looks_like_image(entry.path) for entry in inside)
     return False
 

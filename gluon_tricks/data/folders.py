@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Collection, Sequence
 from typing import NoReturn
@@ -37,6 +38,9 @@ def class_folders(folder: str | os.PathLike, classes: Sequence[str] | None = Non
     why_none = {child: _why_no_class_folder(child, given) for child in children}
     left_out = [f"{child.path} ({why})" for child, why in why_none.items() if why]
     folders = [child for child, why in why_none.items() if not why]
+    outputs = [child.name for child, why in why_none.items() if why == _OUTPUT]
+    if outputs and not folders:
+        raise Refused(f"no images found: {folder} holds {_OUTPUT} ({some(outputs)}): name the folder of the photos")
     _refuse_splits(folder, folders)
     inside = {child.name: _below(child.path) if deep else listed(child.path) for child in folders}
     named = [child for child in folders if composed(child.name) in given or may_be_class(inside[child.name])]
@@ -95,10 +99,11 @@ def _why_no_file(entry: Listed) -> str:
 def _why_no_class(folder: Listed) -> str:
     """Why a folder without an image is none; one of an image may lie deeper."""
     for below in listed(folder.path):
-        deeper = listed(below.path) if not _why_no_class_folder(below, ()) else ()
-        image = next((file.path for file in deeper if file.is_file() and looks_like_image(file.path)), None)
-        if image:
-            return f"its images lie a folder deeper, such as {image}"
+        with contextlib.suppress(Refused):  # one that cannot be read
+            deeper = listed(below.path) if not _why_no_class_folder(below, ()) else ()
+            image = next((file.path for file in deeper if file.is_file() and looks_like_image(file.path)), None)
+            if image:
+                return f"its images lie a folder deeper, such as {image}"
     return "no image in it"
 
 

@@ -95,11 +95,15 @@ class OwnPhotos:
                 "pack them with gluon-tricks pack, or name records of another place with --rec-train and --rec-val"
             )
 
-    def _name(self) -> str:
+    def _name(self, version: int = _VERSION) -> str:
         """Of the folder in the cache: that of the photos, for people, and what stands for all that decides about it."""
         classes = [source.classes for source in self._found.values()]
-        how = classes, str(self.folder), self.fraction, self._at_most, _VERSION
+        how = classes, str(self.folder), self.fraction, self._at_most, version
         return f"{self._own_name}-{fingerprint(self.folder, self._found, how)[:16]}"
+
+    def were_packed_in(self, place: pathlib.Path) -> bool:
+        """Whether they, as they are, have that place, be it by an earlier version."""
+        return not self.is_records and place.name in {self._name(version) for version in range(1, _VERSION + 1)}
 
     @property
     def _own_name(self) -> str:

@@ -145,11 +145,11 @@ def _said_of_common_folders(folders: Sequence[Listed]) -> list[str]:
     common = sorted(name for name, count in times.items() if count > 1)
     if len(common) < 2:
         return []
-    tops = [top for top, names in below.items() if not {*names}.isdisjoint(common)]
+    tops = [child for child in folders if not {*below[child.name]}.isdisjoint(common)]
     return [
-        f"{printable(some(tops))} are taken for classes, and have the same folders in them "
+        f"{printable(some([child.name for child in tops]))} are taken for classes, and have the same folders in them "
         f"({printable(some(common))}): if these are the classes, they lie a folder too deep: name "
-        f"{printable(folders[0].path)} or another alone, or put the photos of each class into one folder"
+        f"{printable(tops[0].path)} or another alone, or put the photos of each class into one folder"
     ]
 
 

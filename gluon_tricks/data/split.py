@@ -17,7 +17,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import IMAGE_BYTES, opened
 from gluon_tricks.core.wording import printable, some
 from gluon_tricks.data.encoding import NoImage, encoded, none_is_an_image
-from gluon_tricks.data.headers import begins_like_image
+from gluon_tricks.data.headers import begins_like_image, image_header
 from gluon_tricks.data.parallel import in_order
 from gluon_tricks.data.sources import Entry, Source
 
@@ -104,12 +104,12 @@ def _place(content: bytes) -> float:
 
 
 def _content(entry: Entry) -> bytes | None:
-    """The SHA-256 of a file; None of one that does not begin as an image, or is too large for one."""
+    """The SHA-256 of a file; None of one that does not begin as an image, is too large or a camera's raw file."""
     digest = hashlib.sha256()
     try:
         with opened(entry.path) as file:
             piece = file.read(_PIECE)
-            if not begins_like_image(piece) or entry.size > IMAGE_BYTES:
+            if not begins_like_image(piece) or entry.size > IMAGE_BYTES or image_header(piece).pages < 1:
                 return None
             while piece:
                 digest.update(piece)

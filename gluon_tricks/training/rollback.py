@@ -10,7 +10,7 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import writing
-from gluon_tricks.core.reading import PARAMETER_BYTES, read_bytes
+from gluon_tricks.core.reading import PARAMETER_BYTES, Unreadable, read_bytes
 from gluon_tricks.networks import checkpoint
 from gluon_tricks.networks.of_recipe import broadcast_parameters, parameters_by_name, set_parameters
 from gluon_tricks.networks.optimizer_state import clear_optimizer
@@ -66,8 +66,11 @@ def _newest_good(folder: pathlib.Path, before: int) -> tuple[str, bytes]:
     checkpoints are deleted, so that a run that is resumed does not go on from them.
     """
     for path in reversed(checkpoint.list_checkpoints(folder)):
-        with contextlib.suppress(Refused):  # a damaged one
+        try:
             data = read_bytes(path, PARAMETER_BYTES)
+        except Unreadable:  # now, perhaps: its numbers may be good
+            continue
+        with contextlib.suppress(Refused):  # a damaged one
             arrays, header = checkpoint.parse_checkpoint(data, path)
             if header["progress"]["step"] < before - 1 and all(np.isfinite(array).all() for array in arrays.values()):
                 return path.name, data

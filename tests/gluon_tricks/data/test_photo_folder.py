@@ -15,6 +15,8 @@ from gluon_tricks.data.photo_folder import look_into
 from gluon_tricks.trained.found_photos import find_photos
 
 HEIC = b"\0\0\0\x18ftypheic" + bytes(64)
+RAW = b"II*\0\x10\0\0\0CR\2\0" + bytes(64)  # of a camera: CR2
+OF_NONE = {".heic": HEIC, ".cr2": RAW}
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +34,7 @@ def write(folder, *files):
     for k, file in enumerate(files):
         path = folder / file
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(jpeg(k) if file.endswith(".jpg") else HEIC if file.endswith(".heic") else b"")
+        path.write_bytes(jpeg(k) if file.endswith(".jpg") else OF_NONE.get(path.suffix, b""))
     return folder
 
 
@@ -52,6 +54,26 @@ def test_classes_without_a_readable_image_are_named(tmp_path):
     (folder / "cow" / "3.jpg").unlink()
     with pytest.raises(Refused, match="ant alone .*photos, and cow, {b} have no readable image, and th"):
         OwnPhotos(folder, "--data").pack()
+
+
+def test_a_camera_s_raw_files_are_neither_validated_on_nor_a_class(tmp_path):
+    folder = write(tmp_path / "p", "ant/0.jpg", "ant/1.jpg", *(f"bee/{k}.cr2" for k in range(20)))
+    assert image_header(RAW).pages == 0
+    with pytest.raises(Refused, match="ant alone has two different photos, and bee has no readable image"):
+        OwnPhotos(folder, "--data").pack()
+    write(folder, *(f"ant/{k}.cr2" for k in range(5)), "bee/5.jpg", "bee/6.jpg")
+    photos = OwnPhotos(folder, "--data")
+    photos.pack()
+    assert photos.counts() == {"ant": [1, 1], "bee": [1, 1]}
+
+
+def test_photos_that_an_earlier_version_packed_are_known_as_the_same(tmp_path):
+    folder = write(tmp_path / "p", *(f"{name}/{k}.jpg" for name in ("ant", "bee") for k in range(3)))
+    photos = OwnPhotos(folder, "--data")
+    places = [photos.place.with_name(photos._name(version)) for version in (1, 2)]
+    assert places[0] != places[1] == photos.place and all(map(photos.were_packed_in, places))
+    write(folder, "ant/7.jpg")
+    assert not any(map(OwnPhotos(folder, "--data").were_packed_in, places))
 
 
 def run_in(folder):
@@ -94,6 +116,28 @@ def test_a_class_with_runs_beside_its_photos_stays_one(tmp_path):
     assert class_folders(run_in(tmp_path / "q" / "mine").parent, ["mine"]).classes == ("mine",)  # who says so
 
 
+def test_folders_of_photos_beside_a_run_stay_what_they_are(tmp_path):
+    folder = write(tmp_path / "p", *(f"project/{name}/{k}.jpg" for name in ("ant", "bee") for k in range(3)))
+    run_in(folder / "project" / "mine")
+    assert len(find_photos([str(folder)])) == 6
+    write(folder / "classes", "ant/2021/0.jpg", "ant/2022/1.jpg", "bee/2.jpg")
+    run_in(folder / "classes" / "ant" / "photos-1")
+    source = look_into(folder / "classes", "--data").train
+    assert source.classes == ("ant", "bee") and len([e for e in source.entries if e.path.endswith(".jpg")]) == 3
+    write(folder / "parts", *(f"{part}/{name}/0.jpg" for part in ("train", "val") for name in ("ant", "bee")))
+    run_in(folder / "parts" / "train" / "mine")
+    assert look_into(folder / "parts", "--data").val is not None
+
+
+def test_a_folder_of_results_alone_is_told_as_one(tmp_path):
+    run_in(tmp_path / "runs" / "photos-1")
+    run_in(tmp_path / "runs" / "table6" / "seed0")
+    why = r"no images found: .*runs holds results of gluon-tricks \(photos-1, table6\): name the folder of the photos"
+    for find in (class_folders, lambda folder: look_into(folder, "--data")):
+        with pytest.raises(Refused, match=why):
+            find(tmp_path / "runs")
+
+
 def test_photos_are_not_looked_for_in_results_of_this_program(tmp_path, capsys):
     folder = write(tmp_path / "p", "ant/0.jpg")
     run_in(folder / "runs" / "photos-1")
@@ -131,7 +175,7 @@ def test_training_set_and_test_set_are_parts_and_no_classes(tmp_path):
 
 
 def test_classes_that_hold_the_same_folders_are_told(tmp_path):
-    folder = write(tmp_path / "p", *both("2021", "2022"))
+    folder = write(tmp_path / "p", *both("2021", "2022"), "0_notes/of.txt")
     (line,) = look_into(folder, "--data").said
     assert line.startswith("2021, 2022 are taken for classes, and have the same folders in them (cat, dog): if these")
     assert f"a folder too deep: name {folder}/2021 or another alone" in line

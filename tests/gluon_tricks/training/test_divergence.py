@@ -260,6 +260,17 @@ def test_a_damaged_checkpoint_goes_where_a_rollback_goes_behind_it(recipe, tmp_p
     assert [path.name for path in list_checkpoints(folder)] == ["step-000000000.safetensors"]
 
 
+def test_a_checkpoint_that_cannot_be_read_now_is_not_deleted(recipe, tmp_path):
+    """A drive that is away for a moment, or here no file, leaves its numbers as they are."""
+    folder = tmp_path / "run" / "checkpoints"
+    job = prepare(recipe, tmp_path / "run", Options(contexts=[mx.cpu()]))
+    with job.journal:
+        job.checkpoint()
+        (folder / "step-000000006.safetensors").mkdir()
+        roll_back(job, Diverged(9, "found by hand"))
+    assert job.progress.step == 0 and (folder / "step-000000006.safetensors").is_dir()
+
+
 @pytest.mark.parametrize("checkpoint_steps", [0, 1])
 def test_a_parameter_that_is_not_finite_is_seen_where_the_losses_stay_finite(
     checkpoint_steps, recipe, tmp_path, monkeypatch
