@@ -43,7 +43,8 @@ def without_auxiliaries(net: Classifier) -> Classifier:
     name = net.name.removesuffix("_aux")
     taken = keywords(name)
     kwargs = {key: value for key, value in net.keywords.items() if key in taken} | {"classes": net.classes}
-    plain = get_model(name, **{**kwargs, **({"use_aux": False} if "use_aux" in taken else {})})
+    kwargs |= {"use_aux": False} if "use_aux" in taken else {}
+    plain = get_model(name, **kwargs)
     plain.initialize(ctx=next(iter(net.collect_params().values())).list_ctx())
     values, wanted = weights.values_of(net), parameters_by_name(plain)
     set_parameters(plain, {key: value for key, value in values.items() if key in wanted}, net.name)
