@@ -122,13 +122,23 @@ def save(net: HybridBlock, path: str | os.PathLike, naming: str = "ours") -> Non
         naming: "gluoncv" for a .params file that `load_parameters` of GluonCV's network of the same name takes.
 
     Raises:
-        Refused: another ending, or the other library does not have this network.
+        Refused: another ending, the other library does not have this network, or it has parameters without numbers.
     """
     formats.write(path, as_theirs(net, values_of(net), naming), about(net, naming))
 
 
 def values_of(net: HybridBlock) -> dict[str, np.ndarray]:
-    """The network's parameters by our names."""
+    """The network's parameters by our names.
+
+    Raises:
+        Refused: it has none yet, or of some the shape is not known yet.
+    """
+    for name, parameter in parameters_of(net).items():
+        if parameter._data is None:
+            told = "without numbers: call its initialize() first, or give get_model pretrained="
+            if parameter._deferred_init:
+                told = "of unknown shape: pass a batch of images through it first"
+            raise Refused(f"{net.name} has parameters, such as {name}, {told}")
     mx.nd.waitall()  # a forward still under way changes its weights' layout; read meanwhile they come out wrong
     return {name: p.data(p.list_ctx()[0]).asnumpy() for name, p in parameters_of(net).items()}
 

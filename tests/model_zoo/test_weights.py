@@ -283,6 +283,22 @@ def test_a_convolution_becomes_a_dense_layer_and_back():
     assert {name: value.shape for name, value in back.items()} == {name: v.shape for name, v in values.items()}
 
 
+@pytest.mark.parametrize(
+    ("name", "initialised", "says"),
+    [
+        (NAME, False, "resnet18_v1b has parameters, such as stem.0.weight, without numbers: call its initialize()"),
+        ("vgg11", True, "vgg11 has parameters, such as neck.1.weight, of unknown shape: pass a batch of images"),
+    ],
+)
+def test_parameters_without_numbers_are_not_written(name, initialised, says, tmp_path):
+    net = get_model(name, classes=10)
+    if initialised:
+        net.initialize()
+    with pytest.raises(Refused, match=re.escape(says)):
+        weights.save(net, tmp_path / "net.safetensors")
+    assert not [*tmp_path.iterdir()]
+
+
 def test_a_library_without_this_network_is_refused(net, tmp_path):
     with pytest.raises(Refused, match="no counterpart in 'timm': choose ours or gluoncv"):
         weights.as_theirs(get_model("resnet18_v1"), {}, "timm")
