@@ -25,7 +25,7 @@ from gluon_tricks.tasks.protocol import Scores, ScoringOptions
 from gluon_tricks.tasks.registry import task_of_network
 from gluon_tricks.trained.found_photos import Photo as Found
 from gluon_tricks.trained.found_photos import find_photos
-from gluon_tricks.trained.load import open_network
+from gluon_tricks.trained.load import open_to_ask
 from gluon_tricks.trained.predict import open_predictor
 from gluon_tricks.trained.prediction_files import read_photo
 from model_zoo.classifier import Classifier
@@ -178,7 +178,7 @@ def _named(others: Sequence[Opened]) -> tuple[tuple[str, Trained], ...]:
 def _opened(network: Source, model: str | None, classes: int | None, ctx) -> Opened:
     if isinstance(network, (str, os.PathLike)):
         contexts = contexts_of(ctx)
-        trained = open_network(network, model=model, classes=classes, ctx=contexts)
+        trained = open_to_ask(network, model=model, classes=classes, ctx=contexts)
         return os.fspath(network), trained, contexts
     if not isinstance(network, Classifier):
         kind = type(network).__name__
