@@ -76,7 +76,9 @@ def test_vectors_are_no_map_that_a_convolution_gave():
     Each network has vectors of a length of its own, so that none finds the operators of another. With nn.Dense in place
     of DenseMap each of these crashes, in this order too; of zfnet those of 80 or 112 numbers do not.
     """
-    for name, hidden in zip(AFTER_DENSE, (16, 32, 48, 64, 128, 96), strict=True):
+    lengths = (16, 32, 48, 64, 128, 96)
+    assert len(lengths) == len(AFTER_DENSE)
+    for name, hidden in zip(AFTER_DENSE, lengths):
         print(name, flush=True)  # the last one printed is the one that crashed
         net = get_model(name, classes=3, hidden=hidden, **AFTER_DENSE[name])
         net.initialize()
