@@ -110,7 +110,7 @@ def predict(
     """What a trained classifier, detector or segmenter says of photos.
 
     Args:
-        network: as for evaluate.
+        network: as for evaluate. A network is left as it is; of many photos it is faster when it is hybridized.
         photos: one or several: files, trees of folders of them, images of PIL, or arrays (H, W, 3) uint8 RGB of any
             size, numpy's or MXNet's.
         model: of a parameter file that fits several networks.
