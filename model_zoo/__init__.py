@@ -236,7 +236,7 @@ def _file(name: str, pretrained) -> str | os.PathLike:
     if hub.is_reference(pretrained):
         return hub.fetch(os.fspath(pretrained), name)
     path = formats.split(pretrained)[0]
-    if os.fspath(pretrained) and path.is_dir():
+    if os.fspath(pretrained) and os.path.isdir(path):
         raise errors.Refused(
             f"{os.fspath(pretrained)} is a folder: give pretrained= a file, such as a run's final.params, or open a "
             "run by gluon_tricks.load_network"

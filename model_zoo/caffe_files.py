@@ -18,7 +18,7 @@ import mxnet as mx
 import numpy as np
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.reading import PARAMETER_BYTES, RECIPE_BYTES, opened, read_text
+from gluon_tricks.core.reading import PARAMETER_BYTES, RECIPE_BYTES, expanded, opened, read_text
 from gluon_tricks.core.wording import one_line, plural, quoted, shortened, some
 from model_zoo import caffe_reader, caffe_text, weights
 from model_zoo.classifier import Classifier
@@ -62,7 +62,7 @@ def read(source: str | os.PathLike, side: int) -> CaffeNetwork:
     Raises:
         Refused: a file is missing or damaged, they do not belong together, or a layer is of no kind that is read.
     """
-    source = pathlib.Path(source).expanduser()
+    source = expanded(source)
     prototxt = prototxt_of(source)
     for path, most in ((source, PARAMETER_BYTES), (prototxt, RECIPE_BYTES)):
         opened(path, most).close()
@@ -81,10 +81,10 @@ def read(source: str | os.PathLike, side: int) -> CaffeNetwork:
 
 def prototxt_of(source: pathlib.Path) -> pathlib.Path:
     """NAME.prototxt or deploy.prototxt beside NAME.caffemodel, or the only prototxt there. Raises Refused: none is."""
-    if not source.exists():
+    if not os.path.exists(source):
         raise Refused(f"there is no parameter file {source}")
     for path in (source.with_suffix(".prototxt"), source.with_name("deploy.prototxt")):
-        if path.exists():
+        if os.path.exists(path):
             return path
     found = sorted(source.parent.glob("*.prototxt"))
     if len(found) != 1:

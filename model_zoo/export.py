@@ -147,7 +147,7 @@ def require_place(target: str | os.PathLike, form: str) -> None:
         raise Refused(f"{path}: the name of an ONNX file ends in .onnx")
     if form == "symbol" and (os.path.isdir(path) or os.fspath(target).endswith(os.sep)):
         raise Refused(f"{target} is a folder: add the beginning of the files' names, such as {path / 'network'}")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise Refused(f"there is no folder {path.parent} to write {path.name} to")
     ends = {"onnx": (f"{path.stem}.onnx",), "symbol": (f"{path.name}-symbol.json", f"{path.name}-0000.params")}
     described = f"{path.stem if form == 'onnx' else path.name}-preprocessing.json"

@@ -135,7 +135,7 @@ def require_place(path: pathlib.Path) -> None:
     """Finds out before any work whether `write` can write there. Raises Refused and CannotWrite as it does."""
     if path.suffix not in (".safetensors", ".params"):
         raise Refused(f"{path} should end in .safetensors or .params, which says the kind of file to write")
-    if not path.absolute().parent.is_dir():
+    if not os.path.isdir(path.absolute().parent):
         raise Refused(f"there is no folder {path.absolute().parent} to write {path.name} in")
     require_writable(path, "DST", over_owned=True)  # a program of one's own may make a run's network anew
 

@@ -159,7 +159,8 @@ def fetch(name: str, tag: str | None = None) -> pathlib.Path:
     It lies in $MXNET_HOME/models, else in ~/.mxnet/models, as GluonCV's own. Any number of processes may fetch it at
     once: each downloads for itself, and the name appears when the file is whole and its digest right. Of a default
     file timm may have a copy at the Hugging Face hub, with timm's names for the parameters: it is taken from the hub's
-    cache, or where GluonCV's server fails from the hub. A line says what was taken.
+    cache, or where GluonCV's server fails from the hub. A line says what was taken, unless it is GluonCV's
+    file on this machine.
 
     Args:
         name: of a network; tag: None for the default.

@@ -56,7 +56,7 @@ def drop_paths(name: str, rate: float, per: str, blocks: int) -> Iterator[MakeDr
         first block, by (l - 1) / (L - 1).
     """
     check_drop(name, rate)
-    if per not in _AXES:
+    if not isinstance(per, str) or per not in _AXES:
         raise Refused(f"{name}: drop_path_per is {per!r}: choose one of {', '.join(_AXES)}")
     return (_maker(rate * block / blocks, per) for block in range(1, blocks + 1))
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 
 from gluon_tricks.core.arguments import Parser, whole
 from gluon_tricks.core.commands import command
-from gluon_tricks.core.errors import Refused  # before `import mxnet`, for which it prepares the process
+from gluon_tricks.core.errors import Refused, require_known  # before `import mxnet`, for which it prepares the process
 from gluon_tricks.core.files import require_writable, write_text
 from gluon_tricks.core.json_text import json_or_text
 from gluon_tricks.core.reading import expanded
@@ -26,7 +26,7 @@ from gluon_tricks.core.wording import quoted
 # isort: split
 from mxnet.gluon import Constant, HybridBlock
 
-from model_zoo import get_model
+from model_zoo import get_model, keywords
 from model_zoo.graph import LAYERS, VIEWS, Operator, operators, place, places, trace
 from model_zoo.preprocessing import LARGEST_INPUT
 
@@ -257,14 +257,14 @@ def _parse(argv: Sequence[str] | None) -> Namespace:
     return options
 
 
-def keywords(settings: Sequence[str]) -> dict:
-    """["last_gamma=true", ...] -> keywords for get_model; values are JSON, else text."""
+def settings_of(model: str, settings: Sequence[str]) -> dict:
+    """["last_gamma=true", ...] -> keywords of a network, of those that it has; values are JSON, else text."""
     values = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
             raise Refused(f"--set takes key=value, but got {quoted(setting)}")
-        values[key] = json_or_text(text)
+        values[require_known(key, keywords(model), "argument", model)] = json_or_text(text)
     return values
 
 
@@ -277,7 +277,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if getattr(options, f"table{number}"):
             print(paper_table(number), end="\n\n" if number == 1 and options.table5 else "\n")
     if options.model:
-        given = keywords(options.set) | ({} if options.classes is None else {"classes": options.classes})
+        given = settings_of(options.model, options.set) | (
+            {} if options.classes is None else {"classes": options.classes}
+        )
         net = get_model(options.model, **given)
         size = net.input_size if options.input_size is None else options.input_size
         summary = summarise(net, size, options.batch_size or 1)

@@ -109,7 +109,9 @@ def among_norms(net: HybridBlock, plain: HybridBlock, values: Mapping[str, np.nd
     """
     normalising = {name.rpartition(".")[0] for name in parameters_of(net) if name.endswith(".gamma")}
     others = [name for name in parameters_of(net) if name.rpartition(".")[0] not in normalising]
-    places = dict(zip(parameters_of(plain), others, strict=True))
+    inside = parameters_of(plain)
+    assert len(inside) == len(others), f"{net.name} and {plain.name} have other layers than those that normalise"
+    places = dict(zip(inside, others))
     return {places[name]: value for name, value in values.items()}
 
 

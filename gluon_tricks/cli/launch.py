@@ -29,7 +29,7 @@ from gluon_tricks.core.arguments import Parser, real, whole
 from gluon_tricks.core.commands import command, words_of
 from gluon_tricks.core.errors import RESUMABLE, Refused
 from gluon_tricks.core.files import require_name
-from gluon_tricks.core.reading import expanded
+from gluon_tricks.core.reading import expanded, why_unseen
 from gluon_tricks.core.wording import plural, quoted
 from gluon_tricks.ranks import launcher
 from gluon_tricks.ranks.environment import of_ranks
@@ -80,8 +80,10 @@ def what_to_start(words: Sequence[str]) -> tuple[pathlib.Path | None, list[str]]
     if words[0] == sys.executable:  # as reproduce --launch puts it
         return None, [*words]
     script = pathlib.Path(words[0])
-    if not script.is_file():
-        raise Refused(f"there is no script {script}: after -- comes gluon-tricks train or a Python file")
+    if not os.path.isfile(script):
+        raise Refused(
+            f"there is no script {script}{why_unseen(script)}: after -- comes gluon-tricks train or a Python file"
+        )
     return script, [sys.executable, *words]
 
 

@@ -52,9 +52,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def read_runs(folders: Sequence[pathlib.Path]) -> list[Run]:
-    """The runs, which can stand side by side. Raises Refused: they cannot, or one of them is no run."""
-    runs = [read_run(folder) for folder in folders]
+def read_runs(folders: Sequence[pathlib.Path], found: bool = True) -> list[Run]:
+    """The runs, which can stand side by side. Args: found: as of read_run. Raises Refused: they cannot, or are none."""
+    runs = [read_run(folder, found) for folder in folders]
     require_comparable(runs)
     return runs
 
@@ -90,12 +90,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise Refused("--num-gpus and --num-data-workers go with --evaluate: give that too, or leave them out")
     several = len(args.runs) > 1
     out = args.out or (COMPARISON if several else args.runs[0] / NAME)
-    runs = read_runs(args.runs)
+    runs = read_runs(args.runs, found=not args.evaluate)
     require_writable(out, "--out")
     if args.evaluate:
         for run in runs:
             evaluate(run, args.num_gpus, args.num_data_workers)
-        runs = read_runs(args.runs)  # and compared: a run of an old version has its classes' names only now
+        runs = read_runs(args.runs)  # and compared: the classes' names are known only now
     if several:
         write_comparison(runs, out)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import pathlib
 import shlex
 import shutil
@@ -65,7 +66,7 @@ def check(args: argparse.Namespace) -> list[str]:
         if getattr(args, flag):
             require_writable(getattr(args, flag), f"--{flag}")
     require_name(args.runs, "--runs")
-    if args.runs.is_file():
+    if os.path.isfile(args.runs):
         raise Refused(f"--runs {args.runs}: it is a file; name the folder of the runs")
     try:
         if not args.show:

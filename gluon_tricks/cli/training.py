@@ -261,7 +261,7 @@ def _says_what_to_train(args: argparse.Namespace) -> bool:
 
 def _no_such_run(run: pathlib.Path) -> str:
     """What is wrong where --save-dir names a folder that is not there; "" where it is."""
-    if run.is_dir():
+    if os.path.isdir(run):
         return ""
     runs = [path.parent.name for path in run.absolute().parent.glob("*/recipe.json")]
     near = [str(run.with_name(name)) for name in difflib.get_close_matches(run.name, runs)]

@@ -87,7 +87,7 @@ def no_empty_folders(path: str | os.PathLike) -> Iterator[None]:
     So a full disk, whose folders can be made where files cannot, is left as it was.
     """
     path = pathlib.Path(path).absolute()
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    missing = [folder for folder in (path, *path.parents) if not os.path.exists(folder)]
     try:
         yield
     finally:

@@ -35,11 +35,25 @@ def expanded(path: str | os.PathLike) -> pathlib.Path:
     return pathlib.Path(os.path.expanduser(path))
 
 
+def why_unseen(path: str | os.PathLike) -> str:
+    """Why the system does not show what a name leads to, such as " (Permission denied)"; "": it does, or there is none.
+
+    It goes behind what is said where os.path finds nothing; pathlib's exists, is_file and is_dir raise an error then.
+    """
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (OSError, ValueError) as error:  # the latter of a NUL in the name
+        return f" ({getattr(error, 'strerror', None) or _NO_NAME})"
+    return ""
+
+
 def file_of_run(parameters: pathlib.Path, name: str) -> pathlib.Path:
     """Where a run's file is, or would be, beside its parameters; checkpoints lie in a folder of their own there."""
     folder = parameters.absolute().parent
     folders = [folder, folder.parent] if folder.name == "checkpoints" else [folder]
-    return next((place / name for place in folders if (place / name).exists()), folder / name)
+    return next((place / name for place in folders if os.path.exists(place / name)), folder / name)
 
 
 class Unreadable(OSError, Refused):
@@ -106,6 +120,7 @@ KINDS = {
     stat.S_IFDIR: "it is a folder, not a file",
     stat.S_IFSOCK: "it is a socket, not a file",
 }
+_NO_NAME = "no file can have this name"
 _REASONS = {errno.EISDIR: KINDS[stat.S_IFDIR], errno.ENXIO: KINDS[stat.S_IFSOCK]}
 
 
@@ -126,4 +141,4 @@ def _told(path: str | os.PathLike) -> Iterator[None]:
         reason = _REASONS.get(error.errno, error.strerror or str(error))
         raise Unreadable(error.errno or errno.EIO, reason, os.fspath(path)) from None
     except ValueError:  # a NUL in the name
-        raise Unreadable(errno.EINVAL, "no file can have this name", os.fspath(path)) from None
+        raise Unreadable(errno.EINVAL, _NO_NAME, os.fspath(path)) from None

@@ -11,6 +11,7 @@ from typing import Any
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite, writing
+from gluon_tricks.core.reading import why_unseen
 from gluon_tricks.core.scratch import CACHE, make_whole
 from gluon_tricks.data.cifar import cifar_sources, is_cifar
 from gluon_tricks.data.folders import class_folders
@@ -43,7 +44,7 @@ def packed_photos(
     require_folder(data, flag)
     if there := records_in(data):
         return there
-    lacking = () if is_cifar(data) else [split for split in SPLITS if not (data / split).is_dir()]
+    lacking = () if is_cifar(data) else [split for split in SPLITS if not os.path.isdir(data / split)]
     if lacking:
         split = min(lacking, key=lambda split: len(packed_as(data / split)))
         raise Refused(
@@ -64,9 +65,9 @@ def _class_folders(data: pathlib.Path) -> dict[str, Source]:
 
 def require_folder(data: pathlib.Path, flag: str) -> None:
     """Refuses what is no folder. Args: flag: that named it."""
-    if not data.exists():
-        raise Refused(f"{flag} {data}: there is no such folder")
-    if not data.is_dir():
+    if not os.path.exists(data):
+        raise Refused(f"{flag} {data}: there is no such folder{why_unseen(data)}")
+    if not os.path.isdir(data):
         remedies = {".rec": "name records with --rec-train and --rec-val"}
         remedies |= dict.fromkeys(_ARCHIVES, "unpack the archive first")
         remedy = remedies.get(data.suffix.lower(), "name the folder in which the class folders lie")

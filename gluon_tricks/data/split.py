@@ -29,7 +29,8 @@ class Split(NamedTuple):
 
     Attributes:
         train, val: the parts.
-        alone: names of classes without a photo to validate on: they have but one, or copies of one.
+        alone: names of classes without a photo to validate on: they have but one, or copies of one, or
+            other classes need theirs to train on.
         unreadable: names of classes of which no file is an image that is read.
     """
 
@@ -43,7 +44,8 @@ def split_by_content(source: Source, fraction: float) -> Split:
     """Takes photos of every class for validation.
 
     The exception to the rule above are classes of few photos: one that would have none to validate on gives the photo
-    of the lowest place, one that would have none to train on keeps that of the highest.
+    of the lowest place, one that would have none to train on keeps that of the highest. Where classes share copies,
+    no photo is given that another of them alone has to train on.
 
     Args:
         fraction: of each class's photos, in (0, 1).
@@ -96,7 +98,16 @@ def _chosen(of_class: dict[int, set[bytes]], fraction: float) -> set[bytes]:
     for _, inside in sorted(of_class.items()):
         if inside <= chosen:
             chosen.remove(max(inside))
+    for _, inside in sorted(of_class.items()):  # whose only one to validate on another class has kept to train on
+        if len(inside) > 1 and not inside & chosen:
+            chosen |= {*sorted(inside - _last_to_train_on(of_class, chosen))[:1]}
     return chosen
+
+
+def _last_to_train_on(of_class: dict[int, set[bytes]], chosen: set[bytes]) -> set[bytes]:
+    """The contents without which a class would have none to train on."""
+    left = [inside - chosen for inside in of_class.values()]
+    return {content for rest in left if len(rest) == 1 for content in rest}
 
 
 def _place(content: bytes) -> float:

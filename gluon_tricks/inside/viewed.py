@@ -24,7 +24,7 @@ from gluon_tricks.networks.of_recipe import parameters_by_name, require_images, 
 from gluon_tricks.tasks.classification.auxiliary import own
 from gluon_tricks.tasks.classification.evaluation_set import open_evaluation_set
 from gluon_tricks.tasks.prediction import require_finite
-from gluon_tricks.trained.predict import open_predictor
+from gluon_tricks.trained.predict import names_of
 from gluon_tricks.trained.prediction_files import read_photo
 from model_zoo.classifier import Classifier
 from model_zoo.contexts import context_of
@@ -147,9 +147,10 @@ def open_viewed(
         context = next(iter(trained.net.collect_params().values())).list_ctx()[0]
     else:
         trained = open_classifier(source, model=model, ctx=context)
+        trained.net.hybridize(static_alloc=True, static_shape=True)
     net = require_classifier(trained, source)
     _require_numbers(net, source)
-    names = open_predictor(str(source), class_file=class_file, context=context, trained=trained).names
+    names, _ = names_of(trained, str(source), class_file)
     side = net.preprocessing.input_size
     require_images(net, (batch_size, side, side), context)
     return Viewed(net, net.preprocessing, names, context, batch_size, trained)

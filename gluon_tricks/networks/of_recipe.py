@@ -62,8 +62,8 @@ def network_keywords(recipe: Settings, to_train: bool, others: Sequence[str] = (
     _require_taken(recipe)
     if not to_train:  # else an exported graph would have the dropped branches' operators, which fusion cannot pass
         kwargs = {name: value for name, value in kwargs.items() if name not in _TRAINING_ALONE}
-    for name in {"pretrained", "ctx", "any_classes", *others} & kwargs.keys():
-        raise Refused(f"net.{name} cannot be set here: use --set classes=K, --use-pretrained or --num-gpus")
+    for name in {"name", "pretrained", "ctx", "any_classes", *others} & kwargs.keys():
+        raise Refused(f"net.{name} cannot be set here: use --model, --set classes=K, --use-pretrained or --num-gpus")
     if "norm_layer" in kwargs:
         kwargs["norm_layer"] = _norm_layer(kwargs["norm_layer"], recipe.model, to_train and distributed.ranks() > 1)
     return kwargs

@@ -29,28 +29,38 @@ def confusion(names: Sequence[str], matrix: np.ndarray, what: str, shares: bool 
         what: is counted ("images").
         shares: cells have percent of their row in place of counts.
     """
-    if len(names) <= FEW:
+    totals, wrong, classes = matrix.sum(axis=1), int(matrix.sum() - np.trace(matrix)), len(names)
+    if classes <= FEW:
         said = "percent of its row" if shares else f"how many {what}"
         about = f"<p>Row: what it is. Column: what it was taken for, by the row's number. A cell: {said}.</p>"
-        return about + numbered(names, matrix, what, range(len(names)), shares)
+        return about + numbered(names, matrix, totals, what, range(classes), shares)
     chosen = _most_confused(matrix)
-    names, matrix = [names[k] for k in chosen], matrix[np.ix_(chosen, chosen)]
-    order, tree = clustered(matrix)
+    names, matrix, totals = [names[k] for k in chosen], matrix[np.ix_(chosen, chosen)], totals[chosen]
+    order, tree = clustered(matrix, totals)
     blocks = worst_blocks(matrix, tree)
     told = "".join(
         f"<h3>{k}. {text(names[max(block, key=lambda c: _wrong(matrix, block, c))])} and others</h3>"
-        + numbered(names, matrix, what, block, shares)
+        + numbered(names, matrix, totals, what, block, shares)
         for k, block in enumerate(blocks, 1)
     )
+    shown = plural(classes, "class")
+    if len(chosen) < classes:
+        shown = f"the {len(chosen)} of {shown} with most mistakes"
     return (
-        f"{_map(names, matrix, order, what)}<h3>The blocks of most confusion</h3>{_block_words(matrix, blocks)}{told}"
+        f"{_map(names, matrix, totals, order, what, shown)}<h3>The blocks of most confusion</h3>"
+        f"{_block_words(matrix, blocks, wrong)}{told}"
     )
 
 
-def numbered(names: Sequence[str], matrix: np.ndarray, what: str, of: Sequence[int], shares: bool = False) -> str:
-    """The cells of some classes as a table; columns have the numbers of the rows."""
+def numbered(
+    names: Sequence[str], matrix: np.ndarray, totals: np.ndarray, what: str, of: Sequence[int], shares: bool = False
+) -> str:
+    """The cells of some classes as a table; columns have the numbers of the rows.
+
+    Args:
+        totals: of the rows, (K,); of a part of a matrix those of the whole one.
+    """
     of = [*of]
-    totals = np.maximum(matrix.sum(axis=1), 1)
     heads = "".join(f'<th scope="col" title="{text(names[k])}">{n}</th>' for n, k in enumerate(of, 1))
     rows = []
     for n, k in enumerate(of, 1):
@@ -63,7 +73,7 @@ def numbered(names: Sequence[str], matrix: np.ndarray, what: str, of: Sequence[i
 
 
 def _cell(names, matrix, totals, k: int, other: int, what: str, shares: bool) -> str:
-    count, share = int(matrix[k, other]), float(matrix[k, other] / totals[k])
+    count, share = int(matrix[k, other]), float(matrix[k, other] / max(totals[k], 1))
     said = (f"{100 * share:.0f}" if share >= 0.005 else "&lt;1" if count else "") if shares else f"{count or ''}"
     tip = f"{names[k]} taken for {names[other]}: {count:,} {what}, {share:.1%}"
     red, green, blue = _colours(np.array([[share]]), np.array([[k == other]]))[0, 0]
@@ -88,16 +98,19 @@ def _most_confused(matrix: np.ndarray) -> np.ndarray:
     return np.sort(np.argsort(-wrong, kind="stable")[:_MOST])
 
 
-def clustered(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def clustered(matrix: np.ndarray, totals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The classes in an order in which those that are taken for each other are neighbours, and scipy's tree of them.
 
     Classes are the nearer the larger the share of either that is taken for the other; the tree is by mean distances
     (average linkage).
+
+    Args:
+        totals: as of numbered.
     """
     import scipy.cluster.hierarchy
     import scipy.spatial.distance
 
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    shares = matrix / np.maximum(totals, 1)[:, None]
     alike = (shares + shares.T) / 2
     np.fill_diagonal(alike, 0)
     distances = 1 - alike / max(alike.max(), 1e-12)
@@ -127,8 +140,8 @@ def _wrong(matrix: np.ndarray, block: Sequence[int], k: int) -> int:
     return int(matrix[k, others].sum() + matrix[others, k].sum())
 
 
-def _block_words(matrix: np.ndarray, blocks: Sequence[Sequence[int]]) -> str:
-    wrong = matrix.sum() - np.trace(matrix)
+def _block_words(matrix: np.ndarray, blocks: Sequence[Sequence[int]], wrong: int) -> str:
+    """Args: wrong: all mistakes, those of classes that are not shown too."""
     if not blocks:
         return "<p>No two classes are confused.</p>"
     inside = sum(int(matrix[np.ix_(b, b)].sum() - matrix[b, b].sum()) for b in blocks)
@@ -138,10 +151,15 @@ def _block_words(matrix: np.ndarray, blocks: Sequence[Sequence[int]]) -> str:
     )
 
 
-def _map(names: Sequence[str], matrix: np.ndarray, order: np.ndarray, what: str) -> str:
-    """The whole matrix as a picture of a pixel a cell, which a script enlarges and reads out."""
+def _map(names: Sequence[str], matrix: np.ndarray, totals: np.ndarray, order: np.ndarray, what: str, shown: str) -> str:
+    """The matrix as a picture of a pixel a cell, which a script enlarges and reads out.
+
+    Args:
+        totals: as of numbered.
+        shown: which classes it has, in words.
+    """
     ordered = matrix[np.ix_(order, order)]
-    shares = ordered / np.maximum(ordered.sum(axis=1, keepdims=True), 1)
+    shares = ordered / np.maximum(totals[order], 1)[:, None]
     picture = _colours(shares, np.eye(len(order), dtype=bool))
     picture = cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST) if len(order) < 400 else picture
     rows, columns = np.nonzero(ordered)
@@ -157,8 +175,8 @@ def _map(names: Sequence[str], matrix: np.ndarray, order: np.ndarray, what: str)
         f'<div class="tools"><button type="button" data-zoom="1.6" aria-label="closer">+</button>'
         f'<button type="button" data-zoom="0.625" aria-label="farther">−</button>'
         f'<button type="button" data-zoom="0">all</button></div><div class="map">'
-        f'<img src="{png(picture)}" alt="confusion matrix of {plural(len(order), "class")}" draggable="false"></div>'
-        f'<div class="tools"><output>{plural(len(order), "class")}</output></div>'
+        f'<img src="{png(picture)}" alt="confusion matrix of {shown}" draggable="false"></div>'
+        f'<div class="tools"><output>{shown}</output></div>'
         f'<script type="application/json" class="cells">{data}</script>'
     )
 

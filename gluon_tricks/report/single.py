@@ -115,11 +115,11 @@ def final_images(run: Run) -> int:
 
 
 def duration(seconds: float) -> str:
-    """1 h 02 min, 3 min 20 s, 12 s."""
-    hours, minutes, rest = int(seconds) // 3600, int(seconds) // 60 % 60, round(seconds % 60)
+    """1 h 02 min, 3 min 20 s, 12 s: cut off, so that no second is a minute."""
+    hours, minutes, rest = int(seconds) // 3600, int(seconds) // 60 % 60, int(seconds) % 60
     if hours:
         return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {int(seconds) % 60:02d} s" if minutes else f"{rest} s"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def _how(run: Run) -> list[Section]:

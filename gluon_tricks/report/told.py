@@ -31,7 +31,7 @@ def read_metrics(folder: pathlib.Path) -> list[dict[str, float]]:
         return [{name: _number(value) for name, value in row.items()} for row in rows]
     except Unreadable:
         raise
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, csv.Error) as error:  # the last of a quote that nothing closes
         raise Refused(f"{path} is damaged ({error})") from None
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
+import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.core.reading import KINDS
 from gluon_tricks.core.wording import composed, plural, printable, some
 from gluon_tricks.data.folder_entries import is_leaving, is_output, looks_like_image
 from gluon_tricks.data.photo_folder import is_part
@@ -74,7 +77,7 @@ def find_photos(places: Sequence[str | os.PathLike], out: pathlib.Path | None = 
     found: dict[str, Photo] = {}
     for place in map(pathlib.Path, places):
         above = pathlib.Path(os.path.abspath(place)).parent
-        for path in [place] if place.is_file() else sorted(_below(place, out)):
+        for path in [place] if os.path.isfile(place) else sorted(_below(place, out)):
             absolute = pathlib.Path(os.path.abspath(path))
             inside = absolute.relative_to(above).parent.parts or (above.name,)
             name = pathlib.PurePath(path.name) if path == place else path.relative_to(place)
@@ -108,7 +111,7 @@ def without_results(
     inside = {folder for folder, place in real.items() if holds(place)}
     if not inside:
         return list(photos)
-    named = [(place if place.is_dir() else place.parent).resolve() for place in map(pathlib.Path, places)]
+    named = [(place if os.path.isdir(place) else place.parent).resolve() for place in map(pathlib.Path, places)]
     held = [photo for photo in photos if photo.path.parent in inside]
     if any(map(holds, named)) or not are_results(out, held):
         raise Refused(f"--out {out} is where images lie that are to be looked at: name another folder")
@@ -121,8 +124,7 @@ def without_results(
 def _below(place: pathlib.Path, out: pathlib.Path | None) -> Iterator[pathlib.Path]:
     """The image files below a folder. A folder that lies there and that a link leads to comes under its own name."""
     seen, waiting = set(), [str(place)]
-    if not place.is_dir():
-        _refuse(FileNotFoundError(2, "No such file or directory", str(place)))
+    _require_folder(place)
     while waiting:
         for folder, below, files in os.walk(waiting.pop(0), onerror=_refuse):
             state = os.stat(folder)
@@ -139,7 +141,18 @@ def _below(place: pathlib.Path, out: pathlib.Path | None) -> Iterator[pathlib.Pa
             inside = [os.path.join(folder, name) for name in below]
             waiting += [path for path in inside if os.path.islink(path)]  # which os.walk does not go into
             paths = (pathlib.Path(folder, name) for name in files if name[0] != ".")
-            yield from (path for path in paths if path.is_file() and looks_like_image(path))
+            yield from (path for path in paths if os.path.isfile(path) and looks_like_image(path))
+
+
+def _require_folder(place: pathlib.Path) -> None:
+    try:
+        kind = stat.S_IFMT(os.stat(place).st_mode)
+    except OSError as error:
+        _refuse(error)
+    except ValueError:
+        _refuse(OSError(errno.EINVAL, "no file can have this name", str(place)))
+    if kind != stat.S_IFDIR:
+        _refuse(OSError(errno.EINVAL, KINDS.get(kind, "it is no file"), str(place)))
 
 
 def _is_earlier_output(folder: str, out: pathlib.Path | None) -> bool:

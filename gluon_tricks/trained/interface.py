@@ -25,7 +25,7 @@ from gluon_tricks.tasks.protocol import Scores, ScoringOptions
 from gluon_tricks.tasks.registry import task_of_network
 from gluon_tricks.trained.found_photos import Photo as Found
 from gluon_tricks.trained.found_photos import find_photos
-from gluon_tricks.trained.load import open_network
+from gluon_tricks.trained.load import open_to_ask
 from gluon_tricks.trained.predict import open_predictor
 from gluon_tricks.trained.prediction_files import read_photo
 from model_zoo.classifier import Classifier
@@ -110,7 +110,7 @@ def predict(
     """What a trained classifier, detector or segmenter says of photos.
 
     Args:
-        network: as for evaluate.
+        network: as for evaluate. A network is left as it is; of many photos it is faster when it is hybridized.
         photos: one or several: files, trees of folders of them, images of PIL, or arrays (H, W, 3) uint8 RGB of any
             size, numpy's or MXNet's.
         model: of a parameter file that fits several networks.
@@ -178,7 +178,7 @@ def _named(others: Sequence[Opened]) -> tuple[tuple[str, Trained], ...]:
 def _opened(network: Source, model: str | None, classes: int | None, ctx) -> Opened:
     if isinstance(network, (str, os.PathLike)):
         contexts = contexts_of(ctx)
-        trained = open_network(network, model=model, classes=classes, ctx=contexts)
+        trained = open_to_ask(network, model=model, classes=classes, ctx=contexts)
         return os.fspath(network), trained, contexts
     if not isinstance(network, Classifier):
         kind = type(network).__name__

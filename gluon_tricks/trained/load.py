@@ -9,6 +9,7 @@ import mxnet as mx
 
 from gluon_tricks.networks.load import Trained, open_with
 from gluon_tricks.tasks.registry import task_of
+from model_zoo.classifier import Classifier
 
 
 def open_network(
@@ -17,6 +18,17 @@ def open_network(
 ) -> Trained:  # fmt: skip
     """The network that SRC means. Args and Raises: as for networks.load.open_with."""
     return open_with(lambda recipe: task_of(recipe).restored, source, model=model, classes=classes, ctx=ctx)
+
+
+def open_to_ask(
+    source: str | os.PathLike, *, model: str | None = None, classes: int | None = None,
+    ctx: mx.Context | Sequence[mx.Context] | None = None,
+) -> Trained:  # fmt: skip
+    """The network that SRC means; what sees images of one shape alone is made fast. Args and Raises: as above."""
+    trained = open_network(source, model=model, classes=classes, ctx=ctx)
+    if isinstance(trained.net, Classifier):
+        trained.net.hybridize(static_alloc=True, static_shape=True)
+    return trained
 
 
 def load_network(

@@ -17,7 +17,7 @@ from gluon_tricks.networks.load import Trained, require_classifier
 from gluon_tricks.tasks.prediction import Prediction
 from gluon_tricks.tasks.registry import TASKS, task_of_network
 from gluon_tricks.trained.found_photos import Photo, folder_classes
-from gluon_tricks.trained.load import open_network
+from gluon_tricks.trained.load import open_to_ask
 from model_zoo.contexts import context_of
 
 
@@ -61,7 +61,7 @@ def open_predictor(
         multi_scale: a segmenter's mean over six scales and their mirror images.
         crops, scales, dense: a classifier's mean over views of the photo, see classification.views.Views.
         members: other classifiers as they are called, and they themselves if they are open: the mean over all is told.
-        trained: the network, if it is open already.
+        trained: the network, if it is open already; it is left as it is.
 
     Raises:
         Refused: nothing trained there, names that do not fit, a threshold out of range.
@@ -69,12 +69,12 @@ def open_predictor(
     if threshold is not None and not 0 <= require_number("the threshold", threshold) <= 1:
         raise Refused(f"the threshold is {threshold}: it lies in [0, 1]")
     context = context_of(context)
-    trained = trained or open_network(source, model=model, ctx=context)
+    trained = trained or open_to_ask(source, model=model, ctx=context)
     net, recipe = trained.net, trained.recipe
     if isinstance(net, mx.gluon.SymbolBlock):
         require_classifier(trained, source)
-    names, ids = _names(trained, source, class_file)
-    opened = tuple((name, other or open_network(name, model=model, ctx=context)) for name, other in members)
+    names, ids = names_of(trained, source, class_file)
+    opened = tuple((name, other or open_to_ask(name, model=model, ctx=context)) for name, other in members)
     views = dict(crops=crops if crops != "1" else None, scales=tuple(scales) or None, dense=dense or None)
     asked = dict(threshold=threshold, multi_scale=multi_scale or None, **views, members=opened or None)
     task, given = task_of_network(trained), {option: value for option, value in asked.items() if value is not None}
@@ -88,8 +88,11 @@ def open_predictor(
     return Predictor(recipe.model if recipe else net.name, task.kind.task, names, look, folders)
 
 
-def _names(trained: Trained, source: str, class_file: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Those of a file, else those of the training data, else ImageNet's, else numbers; and as the data have them."""
+def names_of(trained: Trained, source: str, class_file: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a network's classes are called, and what the data call them.
+
+    The former is by a file, else as in the training data, else ImageNet's, else numbers.
+    """
     net = trained.net
     classes = net.classes if isinstance(net.classes, int) else len(net.classes)
     known = task_of_network(trained).class_names(trained)

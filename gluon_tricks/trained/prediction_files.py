@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 import PIL.Image
 
-from gluon_tricks.core.files import no_empty_folders, write_atomically, write_text, writing
+from gluon_tricks.core.files import file_name, no_empty_folders, write_atomically, write_text, writing
 from gluon_tricks.core.json_text import to_json
 from gluon_tricks.core.reading import IMAGE_BYTES, JSON_BYTES, read_bytes, read_text
-from gluon_tricks.core.wording import as_utf8, one_line
+from gluon_tricks.core.wording import as_utf8
 from gluon_tricks.data.encoding import NoImage, decoded
 from gluon_tricks.tasks import pictures
 from gluon_tricks.tasks.prediction import Prediction
@@ -93,7 +93,7 @@ class Results:
 
     def _place(self, name: pathlib.PurePath, file: str) -> list[pathlib.Path]:
         """The three files of an image that are free, or its own from before."""
-        number, folder, stem = 1, self._folder(name.parent), _fitting(one_line(name.stem))
+        number, folder, stem = 1, self._folder(name.parent), _called(name.stem)
         while True:
             place = folder / (stem + (f"-{number}" if number > 1 else ""))
             picture, data, mask = (place.with_name(place.name + ending) for ending in (".png", ".json", ".png"))
@@ -105,7 +105,7 @@ class Results:
     def _folder(self, parent: pathlib.PurePath) -> pathlib.PurePath:
         """The folder, seen from that of the results, for images of a folder: another where something has its name."""
         found = pathlib.PurePath()
-        for part in map(_fitting, map(one_line, parent.parts)):
+        for part in map(_called, parent.parts):
             number, name = 1, part
             while os.path.lexists(self.folder / found / name) and not (self.folder / found / name).is_dir():
                 number += 1
@@ -128,9 +128,9 @@ def _made(folder: pathlib.Path) -> Iterator[None]:
         yield
 
 
-def _fitting(name: str) -> str:
-    """The beginning of a name that leaves room for an ending in the 255 bytes that a file's name may have."""
-    return name.encode()[:_LONGEST_NAME].decode("utf-8", "ignore")
+def _called(name: str) -> str:
+    """What is called after a photo or its folder, with room for an ending in the 255 bytes of a file's name."""
+    return file_name(name, _LONGEST_NAME)
 
 
 def is_result(folder: pathlib.Path, image: pathlib.Path) -> bool:

@@ -9,16 +9,18 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_tricks.cli import export, pack, predict, reproduce
+from gluon_tricks.cli import detect, export, launch, look, pack, predict, reproduce, segment, train
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.shard_writer import ShardWriter
 from gluon_tricks.paper import tables
 from gluon_tricks.trained.contact_sheet import Shown, contact_sheet
+from gluon_tricks.trained.found_photos import find_photos
 from gluon_tricks.trained.predict import Prediction
 from gluon_tricks.trained.prediction_files import Results
 from gluon_tricks.training.journal import Journal
+from model_zoo import get_model
 
 JPEG = cv2.imencode(".jpg", np.full((8, 8, 3), 90, np.uint8))[1].tobytes()
 ODD = {  # name -> how it is printed
@@ -199,3 +201,39 @@ def test_places_are_looked_at_before_anything_is_opened(command, tmp_path, capsy
     }[command]
     assert command.main(words) == 2
     assert last_line(capsys) == f"refused: {wrong.format(tmp_path)}"
+
+
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    "command, words, says",
+    [
+        (predict, [LONG, "--params", "run"], "is no file or folder that can be read (File name too long)"),
+        (look, ["run", "--images", LONG], "is no file or folder that can be read (File name too long)"),
+        (train, ["--data", LONG], "there is no such folder (File name too long)"),
+        (train, ["--data-dir", LONG], "there is no such folder (File name too long)"),
+        (detect, ["--dataset", "coco", "--data", LONG], "instances_train.json (File name too long)"),
+        (segment, ["--dataset", "ade20k", "--data", LONG], "ADEChallengeData2016 (File name too long): check --data"),
+        (launch, ["-np", "1", LONG], "(File name too long): after -- comes gluon-tricks train"),
+        (reproduce, ["table6", "--scale", "smoke", "--runs", LONG], "no file can have a name of 300 bytes"),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_refused(command, words, says, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert command.main(words) == 2
+    assert says in last_line(capsys)
+
+
+@pytest.mark.parametrize("name", [f"{LONG}.params", f"{LONG}.caffemodel", LONG])
+def test_parameters_of_a_name_that_no_file_can_have(name):
+    with pytest.raises(Refused, match="there is no parameter file"):
+        get_model("caffenet", pretrained=name)
+
+
+def test_a_photo_that_is_none_is_told_as_what_it_is(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for name, says in (("pipe.jpg", "it is a pipe, not a file"), ("nothing", "No such file or directory"),
+                       ("a\0b", "no file can have this name")):  # fmt: skip
+        with pytest.raises(Refused, match=f"is no file or folder that can be read \\({says}\\): check the name"):
+            find_photos([tmp_path / name])

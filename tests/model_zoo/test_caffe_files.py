@@ -122,6 +122,11 @@ def test_layers_that_are_left_over(written):
         caffe_files.assign(get_model("vgg11", classes=5, hidden=16), caffe_files.read(path, 32), path)
 
 
+def test_the_folder_of_nobody_is_a_file_that_is_not_there():
+    with pytest.raises(Refused, match="there is no parameter file ~nobody_x.caffemodel"):
+        caffe_files.read("~nobody_x.caffemodel", 32)
+
+
 def test_the_prototxt_is_looked_for(tmp_path):
     path = tmp_path / "net.caffemodel"
     with pytest.raises(Refused, match="there is no parameter file"):

@@ -52,6 +52,28 @@ def test_the_users_arguments_win_over_the_networks(kwargs, epsilon):
     assert layer._kwargs["eps"] == epsilon and layer.gamma.shape == (3,)
 
 
+@pytest.mark.parametrize(
+    "kwargs, says",
+    [
+        ({"epsilon": "x"}, "epsilon is 'x', but it takes a number from 0 on"),
+        ({"epsilon": True}, "epsilon is True"),
+        ({"epsilon": float("nan")}, "epsilon is nan"),
+        ({"epsilon": -1e-5}, "epsilon is -1e-05"),
+        ({"momentum": [0.9]}, r"momentum is \[0.9\], but it takes a number of \[0, 1\]"),
+        ({"momentum": 1.5}, "momentum is 1.5"),
+        ({"axis": "x"}, "axis is 'x', but it takes a whole number"),
+        ({"use_global_stats": "x"}, "use_global_stats is 'x', but it takes true or false"),
+        ({"beta_initializer": 3}, "beta_initializer is 3, but it takes the name of an initialiser such as 'ones'"),
+        ({"gamma_initializer": "nope"}, "gamma_initializer is 'nope'"),
+        ({"params": 3}, "BatchNorm cannot be made with .*params"),
+    ],
+)
+def test_arguments_of_no_layer_are_refused_before_it_computes(kwargs, says):
+    for name in ("resnet18_v1", "densenet121"):
+        with pytest.raises(Refused, match=says):
+            get_model(name, norm_kwargs=kwargs)
+
+
 def test_what_a_block_asks_of_one_layer_wins():
     layer = Norm(norm_kwargs={"gamma_initializer": "ones"})(in_channels=2, gamma_initializer="zeros")
     layer.initialize()
@@ -76,7 +98,9 @@ def test_vectors_are_no_map_that_a_convolution_gave():
     Each network has vectors of a length of its own, so that none finds the operators of another. With nn.Dense in place
     of DenseMap each of these crashes, in this order too; of zfnet those of 80 or 112 numbers do not.
     """
-    for name, hidden in zip(AFTER_DENSE, (16, 32, 48, 64, 128, 96), strict=True):
+    lengths = (16, 32, 48, 64, 128, 96)
+    assert len(lengths) == len(AFTER_DENSE)
+    for name, hidden in zip(AFTER_DENSE, lengths):
         print(name, flush=True)  # the last one printed is the one that crashed
         net = get_model(name, classes=3, hidden=hidden, **AFTER_DENSE[name])
         net.initialize()

@@ -116,6 +116,7 @@ def test_it_is_the_plain_network_elsewhere(images, randomise, tmp_path):
         ({"drop_path": 1.0}, "resnet18_v1: a dropout of 1.0, but a probability to drop lies in"),
         ({"drop_path": "half"}, "a dropout of 'half'"),
         ({"drop_path": 0.1, "drop_path_per": "row"}, "drop_path_per is 'row': choose one of image, batch"),
+        ({"drop_path": 0.1, "drop_path_per": ["image"]}, r"drop_path_per is \['image'\]: choose one of image, batch"),
     ],
 )
 def test_numbers_without_sense_are_refused(kwargs, says):

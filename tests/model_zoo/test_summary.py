@@ -154,6 +154,9 @@ def test_the_command(tmp_path, capsys):
     [
         (["resnet18_v1", "--set", "zero=1"], "no argument 'zero' in resnet18_v1"),
         (["resnet18_v1", "--set", "zero"], "takes key=value"),
+        *((["resnet18_v1", "--set", f"{key}=1"], f"no argument '{key}'") for key in ("name", "pretrained", "ctx")),
+        (["resnet18_v1", "--set", "any_classes=true"], "no argument 'any_classes' in resnet18_v1"),
+        (["resnet18_v1", "--set", 'norm_kwargs={"epsilon": "x"}'], "epsilon is 'x'"),
         (["resnet18_v1", "--set", "classes=abc"], "classes='abc'"),
         (["cvjena_resnet", "--set", "depth=abc"], "depth='abc'"),
         (["cvjena_resnet", "--set", "depth=Infinity"], "depth=inf"),

@@ -19,7 +19,7 @@ import PIL.Image
 
 from gluon_tricks.core.errors import Refused, Told
 from gluon_tricks.core.moves import moved
-from gluon_tricks.core.reading import IMAGE_BYTES, opened, read_bytes
+from gluon_tricks.core.reading import IMAGE_BYTES, opened, read_bytes, why_unseen
 from gluon_tricks.core.wording import first_difference, plural, some
 from gluon_tricks.data.base_loader import StepLoader
 from gluon_tricks.data.crop import centre_crop
@@ -141,8 +141,8 @@ def same_bytes(*paths: pathlib.Path) -> bool:
 
 def file_bytes(path: pathlib.Path) -> int:
     """The size of a file. Raises Problem when there is none or none in it."""
-    if not path.is_file():
-        raise Problem(f"{path} is no file" if path.exists() else f"there is no {path}")
+    if not os.path.isfile(path):
+        raise Problem(f"{path} is no file" if os.path.exists(path) else f"there is no {path}{why_unseen(path)}")
     size = path.stat().st_size
     if size == 0:
         raise Problem(f"{path} is empty")

@@ -153,11 +153,11 @@ def find_listing(root: pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.
                 "--data and the splits"
             )
     lists = folder / "ImageSets" / "Main"
-    if not lists.is_dir():
+    if not os.path.isdir(lists):
         lists = folder / "ImageSets"
     listing = lists / f"{name}.txt"
     if not os.path.exists(listing):
-        there = [path.stem for path in sorted(lists.glob("*.txt"))] if lists.is_dir() else []
+        there = [path.stem for path in sorted(lists.glob("*.txt"))] if os.path.isdir(lists) else []
         raise OtherData(
             f"there is no list {listing} (there are {some(there, 10) or 'none'})",
             ": name the lists with --train-splits and --val-splits",

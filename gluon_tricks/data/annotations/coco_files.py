@@ -7,7 +7,7 @@ import os
 import pathlib
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.reading import expanded
+from gluon_tricks.core.reading import expanded, why_unseen
 from gluon_tricks.core.wording import quoted, some
 from gluon_tricks.data.annotations.annotated import OtherData
 
@@ -16,6 +16,7 @@ _FILES = (
     *("{}/_annotations.coco.json", "{}/annotations.json"),
 )
 _OTHER_WORDS = {"val": ("valid", "validation"), "train": ("training",)}
+_ANY = ("annotations/*.json", "*.json", "*/*.coco.json")
 _FOLDERS = ("{}", "images/{}", "images", ".")
 
 
@@ -58,7 +59,7 @@ def _of_word(root: pathlib.Path, split: str) -> tuple[pathlib.Path, str]:
         for pattern in _FILES:
             if os.path.isfile(root / pattern.format(word)):
                 return root / pattern.format(word), word
-        dated = sorted(root.glob(f"annotations/instances_{glob.escape(word)}*.json"))
+        dated = _matching(root, f"annotations/instances_{glob.escape(word)}*.json")
         if len(dated) > 1:
             raise OtherData(
                 f"{root} has several annotations for {split} ({some([path.name for path in dated])})",
@@ -66,12 +67,13 @@ def _of_word(root: pathlib.Path, split: str) -> tuple[pathlib.Path, str]:
             )
         if dated:
             return dated[0], dated[0].stem.removeprefix("instances_")
-    there = [str(path.relative_to(root)) for path in _annotations(root)]
+    there = some([str(path.relative_to(root)) for path in _matching(root, *_ANY)], 10)
     raise OtherData(
-        f"{root} has no annotations/instances_{split}.json (there are {some(there, 10) or 'no JSON files'})",
+        f"{root} has no annotations/instances_{split}.json{why_unseen(root)} (there are {there or 'no JSON files'})",
         ": name the files with --train-splits and --val-splits",
     )
 
 
-def _annotations(root: pathlib.Path) -> list[pathlib.Path]:
-    return sorted(path for pattern in ("annotations/*.json", "*.json", "*/*.coco.json") for path in root.glob(pattern))
+def _matching(root: pathlib.Path, *patterns: str) -> list[pathlib.Path]:
+    """The files of a folder that match, sorted; none where it is none, of which glob makes errors of the system."""
+    return sorted(path for pattern in patterns for path in root.glob(pattern)) if os.path.isdir(root) else []

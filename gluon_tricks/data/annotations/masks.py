@@ -22,7 +22,7 @@ import numpy as np
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.foreign import import_gluoncv
-from gluon_tricks.core.reading import expanded
+from gluon_tricks.core.reading import expanded, why_unseen
 from gluon_tricks.core.wording import plural, some
 from gluon_tricks.data.annotations import mask_file
 from gluon_tricks.data.annotations.annotated import ENDINGS, OtherData, Problem, file_bytes, read_all, stored_size
@@ -126,11 +126,13 @@ def read_ade20k(root: str | os.PathLike, split: str, *, jobs: int | None = None)
     if split not in ("training", "validation"):
         raise Refused(f'the split is {split!r}: ADE20K has "training" and "validation"')
     root = expanded(root)
-    folder = next((place for place in (root, root / "ADEChallengeData2016") if (place / "images").is_dir()), None)
+    folder = next((place for place in (root, root / "ADEChallengeData2016") if os.path.isdir(place / "images")), None)
     if folder is None:
-        raise Refused(f"there is no folder images in {root} or {root / 'ADEChallengeData2016'}: check --data")
+        raise Refused(
+            f"there is no folder images in {root} or {root / 'ADEChallengeData2016'}{why_unseen(root)}: check --data"
+        )
     images, masks = folder / "images", folder / "annotations"
-    if any((images / name).is_dir() for name in ("training", "validation")):
+    if any(os.path.isdir(images / name) for name in ("training", "validation")):
         images, masks = images / split, masks / split
     import_gluoncv()
     from gluoncv.data import ADE20KSegmentation
@@ -221,8 +223,10 @@ def _look_through(
 def _list_images(images: pathlib.Path, masks: pathlib.Path) -> list[pathlib.Path]:
     """The images of a folder, sorted; how many masks have none is logged. Raises Refused: no folder, or no images."""
     for folder in (images, masks):
-        if not folder.is_dir():
-            raise Refused(f"there is no folder {folder}: check the names of the folders of images and masks")
+        if not os.path.isdir(folder):
+            raise Refused(
+                f"there is no folder {folder}{why_unseen(folder)}: check the names of the folders of images and masks"
+            )
     paths = sorted(path for path in images.iterdir() if path.suffix.lower() in ENDINGS and path.name[0] != ".")
     if not paths:
         raise Refused(f"no images found: {images} holds no file that ends in {', '.join(ENDINGS)}")

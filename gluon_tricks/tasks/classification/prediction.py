@@ -21,7 +21,7 @@ _AT_A_TIME = 16  # crops of a photo
 
 
 def open_looking(networks: Sequence[tuple[str, Trained]], views: Views, context: mx.Context) -> list[Looking]:
-    """Networks ready to be asked about photos, with what they are called.
+    """Networks ready to be asked about photos, with what they are called; in float32, and left as they are.
 
     Raises:
         Refused: they have other classes than each other, or cannot see what the views are.
@@ -31,8 +31,10 @@ def open_looking(networks: Sequence[tuple[str, Trained]], views: Views, context:
         net = require_classifier(trained, source)
         size = net.preprocessing.input_size
         require_images(net, (1, size, size), context)
-        members.append(open_member(source, EvaluationSet(net, None, net.preprocessing), views, context))
-        members[-1].set_precision("float32")
+        member = open_member(source, EvaluationSet(net, None, net.preprocessing), views, context)
+        if member.dense and net._active:
+            member.dense.hybridize(static_alloc=True)  # as the network is; the shapes of whole images differ
+        members.append(member)
     require_same_outputs(members)
     return [Looking(member, loaded_views(members), [context], _AT_A_TIME) for member in members]
 

@@ -23,10 +23,11 @@ _MOST_BARS = 20
 def open_tagging(
     net: mx.gluon.HybridBlock, names: Sequence[str], context: mx.Context, threshold: float
 ) -> Callable[[np.ndarray], Prediction]:
-    """A tagger ready to be asked about photos. Args: as for tag, but the network's own preprocessing is taken."""
+    """A tagger, left as it is, ready to be asked about photos.
+
+    Args: as for tag, but the network's own preprocessing is taken.
+    """
     seen_as = net.preprocessing
-    net.cast("float32")
-    net.hybridize(static_alloc=True, static_shape=True)
     require_images(net, (1, seen_as.input_size, seen_as.input_size), context)
     return functools.partial(tag, net, seen_as, names, context, threshold)
 

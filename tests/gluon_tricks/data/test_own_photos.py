@@ -131,6 +131,20 @@ def test_small_classes_have_both(tmp_path, count, fraction):
         assert {entry.label for entry in part.entries} == {0, 1}
 
 
+@pytest.mark.parametrize("fraction", [0.01, 0.5, 0.99])
+@pytest.mark.parametrize("shared", range(4))
+def test_classes_that_share_a_photo_have_both(tmp_path, fraction, shared):
+    """The photo of lowest or highest place that one class gives back is not the only one that another validates on."""
+    for k in range(4):
+        write(tmp_path / "bee" / f"{k}.jpg", scene(k))
+    write(tmp_path / "cat" / "copy.jpg", scene(shared))
+    for folder, k in (("ant", shared), ("ant", 9), ("dog", shared), ("dog", 8)):
+        write(tmp_path / folder / f"{k}.jpg", scene(k))
+    split = split_by_content(look_into(tmp_path, "--data").train, fraction)
+    assert {entry.label for entry in split.train.entries} == {0, 1, 2, 3} and split.alone == ("cat",)
+    assert {entry.label for entry in split.val.entries} == {0, 1, 3}
+
+
 def test_a_single_photo_is_trained_on_and_no_pair_is_refused(tmp_path):
     for k in range(3):
         write(tmp_path / "ant" / f"{k}.jpg", scene(k))

@@ -76,7 +76,7 @@ def groups(k=40, size=4, wrong=5):
 
 def test_classes_that_are_confused_come_together():
     counts = groups()
-    order, tree = matrix.clustered(counts)
+    order, tree = matrix.clustered(counts, counts.sum(axis=1))
     assert sorted(order.tolist()) == list(range(40))
     assert all(len({k % 10 for k in order[at : at + 4].tolist()}) == 1 for at in range(0, 40, 4))
     blocks = matrix.worst_blocks(counts, tree)
@@ -87,9 +87,10 @@ def test_classes_that_are_confused_come_together():
 def test_no_block_of_classes_that_have_nothing_to_do_with_each_other():
     counts = np.diag(np.full(40, 50))
     counts[0, 1], counts[7, 30] = 9, 3
-    assert [sorted(b) for b in matrix.worst_blocks(counts, matrix.clustered(counts)[1])] == [[0, 1], [7, 30]]
+    tree = matrix.clustered(counts, counts.sum(axis=1))[1]
+    assert [sorted(b) for b in matrix.worst_blocks(counts, tree)] == [[0, 1], [7, 30]]
     right = np.diag(np.full(40, 50))
-    assert matrix.worst_blocks(right, matrix.clustered(right)[1]) == []
+    assert matrix.worst_blocks(right, matrix.clustered(right, right.sum(axis=1))[1]) == []
     assert "No two classes are confused" in matrix.confusion([f"n{k}" for k in range(40)], right, "images")
 
 
@@ -109,3 +110,22 @@ def test_a_map_of_too_many_classes_has_those_with_most_mistakes():
     counts[np.arange(150, 1150), np.arange(151, 1151)] = 1
     chosen = matrix._most_confused(counts)
     assert len(chosen) == 1000 and (np.diff(chosen) > 0).all() and chosen[0] >= 150
+
+
+def test_shares_of_a_map_are_of_all_classes():
+    """Of 300 images of class 0 180 are taken for class 1, and 100 for classes that the map leaves out.
+
+    There are 180 + 100 + 999 mistakes; the block of classes 0 and 1 has 181 of them, five others have 2 each.
+    """
+    counts, first = np.diag(np.full(1100, 3)), np.arange(1000)
+    counts[first, first ^ 1] = 1
+    counts[0, :2], counts[0, 1000:] = (20, 180), 1
+    told = matrix.confusion([f"n{k}" for k in range(1100)], counts, "images")
+    assert 'title="n0 taken for n1: 180 images, 60.0%"' in told and "n1050" not in told
+    assert "15% of all mistakes lie in 6 blocks" in told
+    assert told.count("the 1000 of 1100 classes with most mistakes") == 2
+
+
+def test_the_whole_of_a_map_says_no_more_than_how_many_classes():
+    told = matrix.confusion([f"n{k}" for k in range(40)], groups(), "images")
+    assert told.count("of 40 classes") == 1 and "<output>40 classes</output>" in told

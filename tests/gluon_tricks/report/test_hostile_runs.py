@@ -132,6 +132,9 @@ def test_what_is_no_run(made, tmp_path, capsys):
     (one.folder / "metrics.csv").write_text("epoch\n1,2\n")
     said = refused(capsys, one.folder)
     assert "metrics.csv is damaged" in said and "run again" not in said  # which a report does not
+    for stray in ('epoch,"train_loss\n' + "1,2\n" * 40_000, "epoch\0\n1,2\n", '"' + "0" * 200_000):
+        (one.folder / "metrics.csv").write_text(stray)
+        assert "metrics.csv is damaged" in refused(capsys, one.folder)
     (one.folder / "metrics.csv").unlink()
     os.mkfifo(one.folder / "metrics.csv")
     assert "metrics.csv cannot be read: it is a pipe" in refused(capsys, one.folder)

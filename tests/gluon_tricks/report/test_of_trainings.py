@@ -126,7 +126,11 @@ def test_a_run_of_before_is_evaluated_once(trained, capsys, tmp_path):
     assert "--evaluate" in page and 'id="matrix"' not in page and "<svg" in page
     assert report.main([str(folder), "--out", out, "-j", "1"]) == 2
     assert "--num-gpus and --num-data-workers go with --evaluate" in capsys.readouterr().err
+    (folder / FILE).write_bytes(b"x")  # as a copy that was cut short
+    assert report.main([str(folder), "--out", out]) == 2
+    assert f"{FILE} is damaged" in capsys.readouterr().err
     assert report.main([str(folder), "--evaluate", "--out", out, "--num-gpus", "0", "-j", "1"]) == 0
+    assert read_run(folder).found is not None
     capsys.readouterr()
     page = (tmp_path / "page.html").read_text()
     assert re.findall(r'<section id="(\w+)"', page) == [

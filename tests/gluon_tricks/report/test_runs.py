@@ -135,6 +135,7 @@ def test_runs_of_before_are_compared_once_their_classes_are_known(made, tmp_path
 
 def test_times_in_words():
     assert [duration(s) for s in (0.4, 12.3, 200, 3720)] == ["0 s", "12 s", "3 min 20 s", "1 h 02 min"]
+    assert [duration(s) for s in (59.7, 119.7, 3599.7)] == ["59 s", "1 min 59 s", "59 min 59 s"]
 
 
 @pytest.mark.parametrize("kind", ["loose", "packed", "detached", "worktree", "none", "damaged"])

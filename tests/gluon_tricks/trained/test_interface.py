@@ -1,5 +1,7 @@
 """evaluate and predict as a program of one's own calls them: their figures, and what they refuse."""
 
+import dataclasses
+
 import cv2
 import mxnet as mx
 import numpy as np
@@ -8,7 +10,9 @@ import pytest
 
 from gluon_tricks import Records, Refused, evaluate, get_model, load_network, predict
 from gluon_tricks.data.selection import selected
+from gluon_tricks.inside.viewed import open_viewed
 from gluon_tricks.networks.of_recipe import parameters_by_name
+from model_zoo.inference import fuse
 
 PHOTO = np.zeros((9, 9, 3), np.uint8)
 
@@ -61,6 +65,26 @@ def test_predictions_come_in_the_order_of_the_photos(net):
     assert [len(predict(net, photo)) for photo in photos] == [1, 1]
     for name, parameter in parameters_by_name(net).items():
         np.testing.assert_array_equal(parameter.data().asnumpy(), before[name])
+
+
+@pytest.mark.parametrize("probabilities", ["softmax", "sigmoid"])
+def test_a_network_that_is_asked_is_left_as_it_is(probabilities, monkeypatch):
+    net = other()
+    monkeypatch.setattr(net, "preprocessing", dataclasses.replace(net.preprocessing, probabilities=probabilities))
+    photo, arrays = np.zeros((40, 50, 3), np.uint8), {name: p.data() for name, p in parameters_by_name(net).items()}
+    graphs = []
+    for options in ({}, dict(dense=True)) if probabilities == "softmax" else ({},):
+        predict(net, photo, **options)
+        assert not net._active and not any(part._active for part in net._children.values())
+    open_viewed(net)
+    assert not net._active
+    fuse(net, mx.nd.zeros((1, 3, 32, 32)))
+    graphs.append(net._cached_op)
+    for options in ({}, dict(dense=True)) if probabilities == "softmax" else ({},):
+        predict(net, photo, **options)
+        graphs.append(net._cached_op)
+    assert net._active and all(graph is graphs[0] for graph in graphs)
+    assert all(parameter.data() is arrays[name] for name, parameter in parameters_by_name(net).items())
 
 
 def test_images_of_pil_and_arrays_of_mxnet_are_photos(net):

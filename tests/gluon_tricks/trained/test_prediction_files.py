@@ -235,3 +235,15 @@ def test_the_page_in_a_browser(tmp_path, missing):
     dom = subprocess.run([chromium, *words], capture_output=True, text=True, timeout=120).stdout
     told = json.loads(html.unescape(dom.partition("<title>")[2].partition("</title>")[0]))
     assert told == [True, [*"bcead"], [*"bce"], [*"ba"], ["b"], ["d"]]
+
+
+@pytest.mark.parametrize("name, called", [("..jpg", "_"), ("...jpg", "_."), (".a.jpg", "_a"), ("in/..jpg", "in/_")])
+def test_what_is_called_as_no_file_can_be_has_results_all_the_same(tmp_path, name, called):
+    prediction = Prediction("cat 90.0%", {}, np.zeros((9, 9, 3), np.uint8), np.zeros((9, 9), np.uint8))
+    results = Results(tmp_path)
+    for _ in range(2):  # the second replaces the first
+        told = results.add(pathlib.Path("photos") / name, prediction, {"params": "run"}, pathlib.PurePath(name))
+        assert told == tmp_path / f"{called}.json"
+    assert {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*")} == {
+        f"{called}.json", f"{called}.png", f"masks/{called}.png",
+    }  # fmt: skip

@@ -142,8 +142,9 @@ def test_what_is_refused(tmp_path):
     mx.nd.save(str(tmp_path / "wide.params"), {name: mx.nd.array(value) for name, value in wide.items()})
     with pytest.raises(Refused, match=r"wide.params does not fit cifar_resnet20_v1: stage1.0.conv1.weight"):
         start(str(tmp_path / "wide.params"))
-    with pytest.raises(Refused, match="net.any_classes cannot be set here"):
-        start("", net={"any_classes": True})
+    for name in ("any_classes", "name"):
+        with pytest.raises(Refused, match=f"net.{name} cannot be set here"):
+            start("", net={name: True})
     for other in (
         lambda: untrained(Recipe(model=CIFAR, classes=4), pretrained=path),
         lambda: load_network(path, model=CIFAR, classes=4),
