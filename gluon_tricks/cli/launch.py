@@ -10,8 +10,8 @@ without a password, and the same folder with the same environment. SIGINT, SIGTE
 their step, with a checkpoint; a second one ends them. --max-restarts starts a job whose rank was lost again, from its
 newest checkpoint and on the hosts that still answer.
 
-Exit codes: 0 done, 2 refused, 75 interrupted and resumable, 130 and 143 interrupted before anything was
-started (Ctrl-C, SIGTERM), 1 anything else.
+Exit codes: 0 done, 2 refused, 75 interrupted and resumable, 130, 143 and 138 interrupted before anything was
+started (Ctrl-C, SIGTERM, SIGUSR1), 1 anything else.
 """
 
 from __future__ import annotations
@@ -126,6 +126,9 @@ def launch(args: argparse.Namespace) -> int:
             return 0
         if failure.code == RESUMABLE and not failure.stuck:
             return RESUMABLE
+        if job.stops and failure.code != 2 and not job.lives.has_begun():
+            print(f"interrupted before a rank told of a step; the logs are in {logs}", file=sys.stderr, flush=True)
+            return 128 + job.stops[0]
         print(f"{failure}; the logs are in {logs}", *failure.tail, sep="\n  ", file=sys.stderr, flush=True)
         if not failure.is_loss() or job.stops or restart == args.max_restarts:
             return 2 if failure.code == 2 else 1
@@ -139,9 +142,13 @@ def launch(args: argparse.Namespace) -> int:
 
 
 def _wait(job: launcher.Launch, stuck_after: float) -> Failure | None:
-    """Until the job ends; signals are for the job, and again for this process when there is none to stop."""
+    """Until the job ends; signals are for the job, and again for this process when there is none to stop.
+
+    One that is ignored stays so: SIGHUP after nohup, SIGINT in the background of a shell's script.
+    """
     before = {number: signal.getsignal(number) for number in _STOPS}
-    for number in _STOPS:
+    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
+    for number in before:
         signal.signal(number, lambda number, frame: job.stop(_STOPS[number]))
     failure = job.wait(stuck_after)
     for number, handler in before.items():

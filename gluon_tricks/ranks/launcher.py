@@ -102,7 +102,7 @@ class Launch:
         out: TextIO = sys.stdout, err: TextIO = sys.stderr, more: dict[str, str] | None = None,
         passed: Sequence[str] = (), ssh_port: int | None = None,
     ):  # fmt: skip
-        self.logs, self.out, self.err, self.stops = logs, out, err, 0
+        self.logs, self.out, self.err, self.stops = logs, out, err, []  # stops: the signals that were passed on
         self.hosts, self.ssh_port = hosts, ssh_port
         self.lives, self.stuck = heartbeat.RankMonitor(), ""
         self.mark = uuid.uuid4().hex
@@ -174,14 +174,14 @@ class Launch:
 
     def stop(self, number: int) -> None:
         """Passes a signal on: to one rank, which makes all of them stop together; when it comes again, to all."""
-        self.stops += 1
+        self.stops.append(number)
         here = ranks_here(self.mark)
-        if self.stops == 1 and not here and not all(host.is_here for host in self.hosts):
+        if len(self.stops) == 1 and not here and not all(host.is_here for host in self.hosts):
             threading.Thread(target=self._stop_elsewhere, args=(number,), daemon=True).start()
             return
-        if self.stops > 1 or not here:
+        if len(self.stops) > 1 or not here:
             self.process.terminate()  # horovodrun ends every rank, after 5 seconds by force
-        for pid in here.values() if self.stops > 1 else list(here.values())[:1]:
+        for pid in here.values() if len(self.stops) > 1 else list(here.values())[:1]:
             with contextlib.suppress(ProcessLookupError):  # it has just ended
                 os.kill(pid, number)
 
