@@ -1,8 +1,9 @@
 """Where gluon-tricks and scripts/*.py begin: before the package, whose import needs numpy and takes a while.
 
-From here on Ctrl-C and SIGTERM (and SIGUSR1 to ranks) lead to one line. Left alone, Python raises an exception wherever the program happens to
-be: it is lost where a library that is being imported catches everything (the run then goes to its end), and it is a
-traceback where nothing does. What is imported here has been imported by Python's own start, or is small.
+From here on Ctrl-C and SIGTERM (and SIGUSR1 to ranks) lead to one line. Left alone, Python raises an exception wherever
+the program happens to be: it is lost where a library that is being imported catches everything (the run then goes to
+its end), and it is a traceback where nothing does. What is imported here has been imported by Python's own start, or is
+small.
 """
 
 from __future__ import annotations
