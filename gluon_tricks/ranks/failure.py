@@ -6,7 +6,14 @@ import dataclasses
 import signal
 
 OTHER_ENDED = "another rank has ended, so this one cannot go on"  # what a rank says before it ends for that reason
-_LOST_BY_SSH = -1  # ssh's own exit code, 255, as launcher.signed takes it
+_HARMLESS = {"SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGWINCH"}
+_ENDING = {number.value for number in signal.Signals if number.name not in _HARMLESS}  # signals that end a process
+_UNKNOWN = 255  # ssh's own exit code, and that of exit(-1)
+
+
+def signed(code: int) -> int:
+    """The exit code as of subprocess.Popen: horovodrun shows a process that signal 9 ended as 256 - 9."""
+    return code - 256 if code != _UNKNOWN and 256 - code in _ENDING else code
 
 
 @dataclasses.dataclass
@@ -39,7 +46,7 @@ class Failure:
         return int(self._is_lost_by_ssh())
 
     def _is_lost_by_ssh(self) -> bool:
-        return bool(self.host) and self.code == _LOST_BY_SSH
+        return bool(self.host) and self.code == _UNKNOWN
 
     def is_loss(self) -> bool:
         """Whether a rank was lost, so that starting again may help: it ended by a signal, hung, or has said why.
@@ -57,5 +64,4 @@ class Failure:
         if self._is_lost_by_ssh():
             return f"{rank} was lost: its ssh connection has ended"
         number = -self.code if self.code < 0 else self.code - 128
-        named = number in {s.value for s in signal.Signals}
-        return f"{rank} ended by {signal.Signals(number).name if named else f'exit code {self.code}'}"
+        return f"{rank} ended by {signal.Signals(number).name if number in _ENDING else f'exit code {self.code}'}"

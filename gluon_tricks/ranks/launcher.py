@@ -25,7 +25,7 @@ from gluon_tricks.core.files import opened_to_append, writing
 from gluon_tricks.core.reading import opened
 from gluon_tricks.ranks import heartbeat
 from gluon_tricks.ranks.environment import of_ranks
-from gluon_tricks.ranks.failure import Failure
+from gluon_tricks.ranks.failure import Failure, signed
 from gluon_tricks.ranks.hosts import Host, run_there
 
 RESTARTED = "GLUON_TRICKS_RESTARTED"  # in the environment of ranks that were started again: why
@@ -134,7 +134,7 @@ class Launch:
                 left = _EXIT.search(line)
                 if left:
                     silent = silent if ends else self._silent()
-                    ends.append(Failure(int(left[1]), _signed(int(left[2])), host=self._host_of(int(left[1]))))
+                    ends.append(Failure(int(left[1]), signed(int(left[2])), host=self._host_of(int(left[1]))))
                 self._write("horovodrun.log", line)
             elif not self.lives.hear(int(found[1]), line[found.end() :]):
                 self._show(int(found[1]), found[2], line[found.end() :])
@@ -219,11 +219,6 @@ def _as_a_child() -> None:
     """horovodrun ends with its launcher, however that ends, and leaves SIGUSR1 to the ranks."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-
-
-def _signed(code: int) -> int:
-    """horovodrun shows a process that signal 9 ended as 256 - 9."""
-    return code - 256 if code > 192 else code
 
 
 def ranks_here(mark: str) -> dict[int, int]:
