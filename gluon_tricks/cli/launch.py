@@ -110,10 +110,10 @@ def launch(args: argparse.Namespace) -> int:
         raise Refused(f"--horovodrun {quoted(args.horovodrun)}: {error}") from None
     hosts = parse_hosts(args.hosts, args.ranks)
     of_ranks(os.environ, args.pass_on)
+    runner = [launcher.horovodrun(), *(["-p", str(args.ssh_port)] if args.ssh_port else []), *more_words]
     wrong = check_hosts(hosts, script, args.ssh_port)
     if wrong:
         raise Refused(f"{'; '.join(wrong.values())}: fix it, or leave the host out of -H")
-    runner = [launcher.horovodrun(), *(["-p", str(args.ssh_port)] if args.ssh_port else []), *more_words]
     logs = args.logs or pathlib.Path("runs") / time.strftime(f"launch-%Y%m%d-%H%M%S-{os.getpid()}")
     resumes = value_of("--resume", command) is not None
     ranks, more, begun = args.ranks, {}, resumes
