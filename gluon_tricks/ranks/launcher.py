@@ -66,7 +66,8 @@ def built_with() -> list[str]:
 
 def _horovodrun() -> tuple[str, list[str]]:
     """The launcher's path, and what Horovod was built with."""
-    path = shutil.which("horovodrun", path=f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    folders = [str(pathlib.Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    path = shutil.which("horovodrun", path=os.pathsep.join(folders))
     if path is None:
         raise Refused(
             "there is no horovodrun beside this Python: scripts/install_horovod.sh of the repository builds it"

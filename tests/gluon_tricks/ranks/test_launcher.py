@@ -29,6 +29,9 @@ def test_a_horovod_without_gloo_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Refused, match="there is no horovodrun beside this Python"):
         launcher.horovodrun()
+    monkeypatch.delenv("PATH")  # as by env -i
+    with pytest.raises(Refused, match="there is no horovodrun beside this Python"):
+        launcher.horovodrun()
 
 
 @pytest.mark.parametrize(
