@@ -34,7 +34,7 @@ from gluon_tricks.core.wording import plural, quoted
 from gluon_tricks.ranks import launcher
 from gluon_tricks.ranks.environment import of_ranks
 from gluon_tricks.ranks.failure import Failure
-from gluon_tricks.ranks.hosts import Host, check_hosts, has_file, parse_hosts
+from gluon_tricks.ranks.hosts import Host, check_hosts, has_file, parse_hosts, require_plain_folder
 
 _STOPS = {number: number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}  # and what the ranks get
 _STOPS[signal.SIGHUP] = signal.SIGTERM  # the terminal is gone
@@ -110,6 +110,7 @@ def launch(args: argparse.Namespace) -> int:
         raise Refused(f"--horovodrun {quoted(args.horovodrun)}: {error}") from None
     hosts = parse_hosts(args.hosts, args.ranks)
     of_ranks(os.environ, args.pass_on)
+    require_plain_folder(hosts)
     runner = [launcher.horovodrun(), *(["-p", str(args.ssh_port)] if args.ssh_port else []), *more_words]
     wrong = check_hosts(hosts, script, args.ssh_port)
     if wrong:

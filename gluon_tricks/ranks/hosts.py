@@ -16,6 +16,7 @@ import gluon_tricks
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural, quoted, shortened
 
+_NOT_PLAIN = re.compile("[ \t\n\"'\\\\$`&|;<>()]")
 _HOST = re.compile("[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 
 
@@ -55,6 +56,15 @@ def parse_hosts(text: str | None, ranks: int) -> list[Host]:
     if places < ranks:
         raise Refused(f"-np {ranks}: the hosts of -H have places for {plural(places, 'rank')}")
     return hosts
+
+
+def require_plain_folder(hosts: Sequence[Host]) -> None:
+    """Refuses a folder whose path a shell takes for another: Horovod gives it to those of other hosts unquoted."""
+    if _NOT_PLAIN.search(os.getcwd()) and not all(host.is_here for host in hosts):
+        raise Refused(
+            f"the folder {quoted(os.getcwd())} has a character by which Horovod does not find it on other hosts: "
+            "start from one whose path has no spaces, quotes, or others of a shell's"
+        )
 
 
 def check_hosts(hosts: Sequence[Host], script: pathlib.Path | None, ssh_port: int | None = None) -> dict[str, str]:

@@ -170,6 +170,19 @@ def test_a_host_here_that_horovod_takes_for_another(ssh, monkeypatch):
     assert check_hosts([Host("far", 2)], None) == {}
 
 
+@pytest.mark.parametrize("name, refused", [("my runs", True), ("$x", True), ("it's", True), ("Läufe-1.0_b", False)])
+def test_a_folder_that_other_hosts_would_not_find(name, refused, monkeypatch, tmp_path, capsys):
+    """Horovod's own line is `cd {pwd}`: the ranks there would run in the home folder."""
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / name)
+    hosts.require_plain_folder([Host("localhost", 2)])
+    if not refused:
+        return hosts.require_plain_folder([Host("localhost", 1), Host("far", 1)])
+    assert launch.main(["-np", "2", "-H", "localhost:1,far:1", "--", "gluon-tricks", "train"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("refused: the folder ") and said.count("\n") == 1 and name.split("'")[0] in said
+
+
 def test_a_restart_takes_the_hosts_that_answer(ssh, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     args = launch.parse(["-np", "5", "--", "scripts/train_imagenet.py"])
