@@ -58,6 +58,16 @@ def parse_hosts(text: str | None, ranks: int) -> list[Host]:
     return hosts
 
 
+def with_ranks(hosts: Sequence[Host], ranks: int) -> list[Host]:
+    """The first hosts, with no more places than there are ranks: Horovod starts one in every place."""
+    taken = []
+    for host in hosts:
+        here = min(host.slots, ranks - sum(other.slots for other in taken))
+        if here:
+            taken.append(Host(host.name, here))
+    return taken
+
+
 def require_plain_folder(hosts: Sequence[Host]) -> None:
     """Refuses a folder whose path a shell takes for another: Horovod gives it to those of other hosts unquoted."""
     if _NOT_PLAIN.search(os.getcwd()) and not all(host.is_here for host in hosts):

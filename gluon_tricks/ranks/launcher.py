@@ -26,7 +26,7 @@ from gluon_tricks.core.reading import opened
 from gluon_tricks.ranks import heartbeat
 from gluon_tricks.ranks.environment import of_ranks
 from gluon_tricks.ranks.failure import Failure, signed
-from gluon_tricks.ranks.hosts import Host, run_there
+from gluon_tricks.ranks.hosts import Host, run_there, with_ranks
 
 RESTARTED = "GLUON_TRICKS_RESTARTED"  # in the environment of ranks that were started again: why
 _MARK = "GLUON_TRICKS_LAUNCH"  # in the environment of every rank: which launch it belongs to
@@ -104,12 +104,12 @@ class Launch:
         passed: Sequence[str] = (), ssh_port: int | None = None,
     ):  # fmt: skip
         self.logs, self.out, self.err, self.stops = logs, out, err, []  # stops: the signals that were passed on
-        self.hosts, self.ssh_port = hosts, ssh_port
+        self.hosts, self.ssh_port = with_ranks(hosts, ranks), ssh_port
         self.lives, self.stuck = heartbeat.RankMonitor(), ""
         self.mark = uuid.uuid4().hex
         environment = of_ranks(with_cuda_libraries(inherited_environment()), passed)
         words = [*runner, "--gloo", "--disable-cache", "-np", str(ranks)]
-        words += ["-H", ",".join(f"{host.name}:{host.slots}" for host in hosts), *command]
+        words += ["-H", ",".join(f"{host.name}:{host.slots}" for host in self.hosts), *command]
         with writing(logs):
             logs.mkdir(parents=True, exist_ok=True)
         self._files, self._begins = {}, {}

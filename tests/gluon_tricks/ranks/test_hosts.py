@@ -170,6 +170,15 @@ def test_a_host_here_that_horovod_takes_for_another(ssh, monkeypatch):
     assert check_hosts([Host("far", 2)], None) == {}
 
 
+def test_no_more_ranks_than_asked_for():
+    """Horovod would start one in each place."""
+    three = [Host("a", 2), Host("b", 2), Host("c", 1)]
+    assert hosts.with_ranks(three, 5) == three
+    assert hosts.with_ranks(three, 3) == [Host("a", 2), Host("b", 1)]
+    assert hosts.with_ranks(three, 2) == [Host("a", 2)]
+    assert hosts.with_ranks(three, 1) == [Host("a", 1)]
+
+
 @pytest.mark.parametrize("name, refused", [("my runs", True), ("$x", True), ("it's", True), ("Läufe-1.0_b", False)])
 def test_a_folder_that_other_hosts_would_not_find(name, refused, monkeypatch, tmp_path, capsys):
     """Horovod's own line is `cd {pwd}`: the ranks there would run in the home folder."""
