@@ -58,7 +58,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="end a job in which a rank hangs for S seconds (600)",
     )
     parser.add_argument(
-        "--horovodrun", default="", metavar="WORDS", help='more words for horovodrun: "--verbose" (none)'
+        "--horovodrun", default="", metavar="WORDS", help="more words for horovodrun: --horovodrun=--verbose (none)"
     )
     parser.add_argument(
         "-x", "--pass-on", action="append", default=[], metavar="NAME[=VALUE]",

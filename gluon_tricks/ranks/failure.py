@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import signal
 
 OTHER_ENDED = "another rank has ended, so this one cannot go on"  # what a rank says before it ends for that reason
+# Before a rank's line, where horovodrun has --prefix-output-with-timestamp.
+TIME = "(?:[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} [0-9]{4})?"
+_STOPPED = re.compile(f"{TIME} ?stopped: ")
 _HARMLESS = {"SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGWINCH"}
 _ENDING = {number.value for number in signal.Signals if number.name not in _HARMLESS}  # signals that end a process
 _UNKNOWN = 255  # ssh's own exit code, and that of exit(-1)
@@ -53,7 +57,7 @@ class Failure:
 
         A training that is refused or stops by itself ("stopped: ...") would do so again.
         """
-        return bool(self.stuck) or self.code != 2 and not any(line.startswith("stopped: ") for line in self.tail)
+        return bool(self.stuck) or self.code != 2 and not any(map(_STOPPED.match, self.tail))
 
     def __str__(self) -> str:
         if self.stuck:

@@ -25,12 +25,12 @@ from gluon_tricks.core.files import opened_to_append, writing
 from gluon_tricks.core.reading import opened
 from gluon_tricks.ranks import heartbeat
 from gluon_tricks.ranks.environment import of_ranks
-from gluon_tricks.ranks.failure import Failure, signed
+from gluon_tricks.ranks.failure import TIME, Failure, signed
 from gluon_tricks.ranks.hosts import Host, run_there, with_ranks
 
 RESTARTED = "GLUON_TRICKS_RESTARTED"  # in the environment of ranks that were started again: why
 _MARK = "GLUON_TRICKS_LAUNCH"  # in the environment of every rank: which launch it belongs to
-_LINE = re.compile(r"\[(\d+)\]<(stdout|stderr)>:")
+_LINE = re.compile(rf"({TIME})\[(\d+)\]<(stdout|stderr)>:(.*)", re.DOTALL)
 _EXIT = re.compile(r"Process (\d+) exit with status code (-?\d+)")
 # As horovod.mxnet loads its library, which needs MXNet's; the packages themselves would take 20 times as long.
 _ASK = """import ctypes, importlib.util, os
@@ -137,8 +137,10 @@ class Launch:
                     silent = silent if ends else self._silent()
                     ends.append(Failure(int(left[1]), signed(int(left[2])), host=self._host_of(int(left[1]))))
                 self._write("horovodrun.log", line)
-            elif not self.lives.hear(int(found[1]), line[found.end() :]):
-                self._show(int(found[1]), found[2], line[found.end() :])
+                continue
+            when, rank, stream, said = found.groups()
+            if not self.lives.hear(int(rank), said):
+                self._show(int(rank), stream, f"{when} {said}" if when else said)
         code = self.process.wait()
         for file in self._files.values():
             with contextlib.suppress(OSError):

@@ -1,5 +1,6 @@
 """What is checked before ranks are started, and how their ends are named."""
 
+import io
 import pathlib
 import subprocess
 import sys
@@ -72,6 +73,24 @@ def test_horovodrun_finds_the_cuda_libraries_of_wheels(tmp_path, monkeypatch):
     assert seen() == "/mine"  # MXNet's CPU build needs none
     monkeypatch.setattr("importlib.metadata.version", {"mxnet-cu117": "1.9.1"}.__getitem__)
     assert seen() == f"/mine:{tmp_path}/nvidia/cudnn/lib:{tmp_path}/nvidia/nccl/lib"
+
+
+def test_lines_that_begin_with_their_time(tmp_path):
+    """By --horovodrun=--prefix-output-with-timestamp: heartbeats are heard, and rank 1's log has its lines."""
+    when = "Sun Nov  9 02:05:33 2026"
+    runner = tmp_path / "runner"
+    runner.write_text(
+        f"#!/bin/sh\necho '{when}[1]<stderr>:gluon_tricks heartbeat: 7 7 0'\n"
+        f"echo '{when}[0]<stdout>:epoch 1'\necho '{when}[1]<stderr>:stopped: no [2]<stdout>: here'\n"
+        "echo 'Process 1 exit with status code 1.'\nexit 1\n"
+    )
+    runner.chmod(0o700)
+    out = io.StringIO()
+    job = launcher.Launch(["x"], 2, [Host("localhost", 2)], tmp_path / "logs", [str(runner)], out=out)
+    failure = job.wait()
+    assert job.lives.has_begun() and out.getvalue() == f"{when} epoch 1\n"
+    assert failure.tail == (f"{when} stopped: no [2]<stdout>: here",) and not failure.is_loss()
+    assert Failure(1, 1, ("it has stopped: here",)).is_loss()
 
 
 def test_ends_are_named():
