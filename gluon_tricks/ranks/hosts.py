@@ -99,7 +99,7 @@ def check_hosts(hosts: Sequence[Host], script: pathlib.Path | None, ssh_port: in
                 "correct /etc/hosts, or name it localhost"
             )
         if not problem:
-            name, address, machine = who.split(" ", 2)
+            name, address, machine = [*who.split(" ", 2), "", ""][:3]
             addresses[host.name] = machine, address
             other, its = named.setdefault(name, (host.name, machine))
             problem = its != machine and (
@@ -132,13 +132,21 @@ def _unreachable(addresses: Mapping[str, tuple[str, str]]) -> dict[str, str]:
     """
     wrong = {}
     for name, (machine, address) in addresses.items():
-        others = [other for its, other in addresses.values() if its != machine]
-        if address.startswith("127.") and any(socket.inet_aton(other) >= socket.inet_aton(address) for other in others):
+        others = [_packed(other) for its, other in addresses.values() if its != machine]
+        if address.startswith("127.") and any(other >= _packed(address) for other in others):
             wrong[name] = (
                 f"the host name of {name} leads to {address} there, where no other machine reaches it (in /etc/hosts "
                 "give it the machine's address in the network)"
             )
     return wrong
+
+
+def _packed(address: str) -> bytes:
+    """By which addresses are compared; b"" of what is none, as where a login says more than it was asked."""
+    try:
+        return socket.inet_aton(address)
+    except OSError:
+        return b""
 
 
 def run_there(name: str, ssh_port: int | None, words: Sequence[str]) -> bool:
@@ -186,6 +194,6 @@ def identity() -> tuple[str, str, str, str]:
     try:
         address = socket.gethostbyname(name)
     except OSError:
-        address = "0.0.0.0"  # none
+        address = "none"
     boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     return name, address, boot, os.readlink("/proc/self/ns/net")

@@ -145,7 +145,8 @@ def test_two_machines_of_one_name(ssh, monkeypatch, capsys):
         (("192.168.0.1", "127.0.0.1"), ["b"]),
         (("127.0.1.1", "10.0.0.2"), []),  # the rank of a connects, as tried on two hosts
         (("10.0.0.1", "192.168.0.2"), []),
-        (("127.0.1.1", "0.0.0.0"), []),  # whose name leads nowhere
+        (("127.0.1.1", "none"), []),  # whose name leads nowhere
+        (("127.0.1.1", ""), []),
     ],
 )
 def test_addresses_that_no_other_machine_reaches(addresses, unreachable):
