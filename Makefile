@@ -1,11 +1,13 @@
 # make train | make test | make test-fast | make lint | make venv: each makes .venv first if it is missing or setup.py has changed.
-# PYTHON=python3.12 picks the interpreter, EXTRA=cu117 the build of MXNet for NVIDIA GPUs, HOROVOD=mpi Horovod with MPI.
+# PYTHON=python3.12 picks the interpreter, EXTRA=cu117 the build of MXNet for NVIDIA GPUs, HOROVOD=mpi Horovod with MPI;
+# a .venv that is there keeps the last two.
 
 PYTHON ?= python3
-EXTRA ?= cpu
-HOROVOD ?= gloo
-TEST_EXTRAS ?= dev,export,interop
 VENV := .venv
+# What .venv was made for, where nothing else is asked for.
+EXTRA ?= $(patsubst .%,%,$(notdir $(firstword $(wildcard $(VENV)/.cu[0-9]*) .cpu)))
+HOROVOD ?= $(patsubst .horovod-%,%,$(notdir $(firstword $(wildcard $(VENV)/.horovod-mpi) .horovod-gloo)))
+TEST_EXTRAS ?= dev,export,interop
 RUN := $(VENV)/bin/python
 # One worker more than cores, at most eight: tests of several hosts and ranks wait for each other for most of their time.
 WORKERS := $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 8 ? cores + 1 : 8)))

@@ -1,8 +1,9 @@
 """Where gluon-tricks and scripts/*.py begin: before the package, whose import needs numpy and takes a while.
 
-From here on Ctrl-C and SIGTERM lead to one line. Left alone, Python raises an exception wherever the program happens to
-be: it is lost where a library that is being imported catches everything (the run then goes to its end), and it is a
-traceback where nothing does. What is imported here has been imported by Python's own start, or is small.
+From here on Ctrl-C and SIGTERM (and SIGUSR1 to ranks) lead to one line. Left alone, Python raises an exception wherever
+the program happens to be: it is lost where a library that is being imported catches everything (the run then goes to
+its end), and it is a traceback where nothing does. What is imported here has been imported by Python's own start, or is
+small.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ def _handle(handler: Callable) -> None:
     for number in _STOPS:
         if signal.getsignal(number) != signal.SIG_IGN:  # as in the background of a shell's script
             signal.signal(number, handler)
+    if "GLUON_TRICKS_LAUNCH" in os.environ:  # a rank of gluon-tricks launch, which inherits SIGUSR1 ignored
+        signal.signal(signal.SIGUSR1, handler)
 
 
 def _leave(number: int, frame) -> None:

@@ -74,7 +74,7 @@ def slowed(ranks: int, gbit: float) -> Iterator[Place]:
         ssh.write_text(SSH.format(shlex.join(_inside(names[1], ADDRESSES[1]))), encoding="ascii")
         ssh.chmod(0o755)
         runner = [*_inside(names[0], ADDRESSES[0]), launcher.horovodrun(), "--network-interfaces", NAME]
-        path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+        path = f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         yield Place(runner, [Host(address, ranks // 2) for address in ADDRESSES], {"PATH": path})
 
 

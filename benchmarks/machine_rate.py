@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import mxnet as mx
 
-from gluon_tricks.core import foreign
 from gluon_tricks.machine.devices import start_precision
 from gluon_tricks.paper.contest import Contestant
 
@@ -21,7 +20,8 @@ def contestants(dtype: str) -> list[Contestant]:
     """Those who multiply: MXNet and, where it is installed, PyTorch, each GFLOP/s in a round."""
     makers = {"MXNet": "mxnet_products", **({"PyTorch": "torch_products"} if importlib.util.find_spec("torch") else {})}
     return [
-        Contestant(NAME.format(who, dtype), f"{__name__}:{maker}", {"dtype": dtype}) for who, maker in makers.items()
+        Contestant(NAME.format(who, dtype), f"{__name__}:{maker}", {"dtype": dtype}, optional=who != "MXNet")
+        for who, maker in makers.items()
     ]
 
 
@@ -47,7 +47,6 @@ def torch_products(dtype: str) -> Callable[[], float]:
     """The same products by PyTorch."""
     import torch
 
-    foreign.import_torchvision()
     pairs = {n: [torch.randn(n, n, dtype=getattr(torch, dtype)) for _ in range(2)] for n in SIDES}
     return _player({n: lambda pair=pair: torch.mm(*pair) for n, pair in pairs.items()})
 

@@ -5,6 +5,7 @@ Prints a line per comparison: what, ours, theirs, and the ratio. --out keeps eve
 
 from __future__ import annotations
 
+import math
 import os
 import pathlib
 import tempfile
@@ -30,6 +31,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import require_writable, write_text
 from gluon_tricks.core.json_text import to_json
 from gluon_tricks.core.reading import IMAGE_BYTES, expanded, read_bytes
+from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.builtin import shapes
 from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.data.shards import means_several
@@ -49,13 +51,14 @@ def main(argv: list[str] | None = None) -> int:
         _refuse_beside_predict(args)
         print(*scaling_words.tell(args.predict), sep="\n")
         return 0
+    setting = {}
     if args.out:
         require_writable(args.out, "--out")
+        setting = {"setting": _setting_of_record(args)} if args.what == "scaling" else {}
     of = BENCHMARKS[args.what]
     results, lines = of.run(args)
     print(*lines, sep="\n")
     if args.out:
-        setting = {"setting": _setting_of_record(args)} if args.what == "scaling" else {}
         record = {"what": lines, "machine": machine(), of.numbers: results, **setting}
         write_text(args.out, to_json(record, indent=2) + "\n", named=True)
     return 0
@@ -183,8 +186,19 @@ def _setting(args: Namespace) -> dict:
 
 
 def _setting_of_record(args: Namespace) -> dict:
-    cycle_ms = float(os.environ.get("HOROVOD_CYCLE_TIME", 10))
-    return {**_setting(args), "cycle_ms": cycle_ms, "meetings": 0}
+    return {**_setting(args), "cycle_ms": _cycle_ms(), "meetings": 0}
+
+
+def _cycle_ms() -> float:
+    """How often Horovod looks for messages. Raises Refused: the variable that says so is no number."""
+    given = os.environ.get("HOROVOD_CYCLE_TIME", "10")
+    try:
+        cycle = float(given)
+    except ValueError:
+        cycle = math.nan
+    if not 0 <= cycle < math.inf:
+        raise Refused(f"HOROVOD_CYCLE_TIME is {quoted(given)}: give a number of milliseconds, such as 5")
+    return cycle
 
 
 def _records(args: Namespace, scratch: str) -> str:

@@ -111,8 +111,8 @@ def speeds() -> list[str]:
     of_paper, of_torch = (
         _ratio(seconds, "imagenette64_fast", other) for other in ("imagenette", "PyTorch, imagenette")
     )
-    ranks = next(record.seconds for record in scaling_own.own() if record.name == "resnet50_v1d-loop")
-    efficiency, silent = (ranks[f"1 {part}"] / ranks[f"2 {part}"] for part in ("loop", "compute"))
+    ranks = next(record for record in scaling_own.own() if record.name == "resnet50_v1d-loop")
+    efficiency, silent = (ranks.efficiency(part) for part in ("loop", "compute"))
     iterator = _ratio(photos, "ours, augmented", "ImageRecordIter, augmented")
     rows = {
         "the loop with ResNet-50-D at 224 px, bfloat16 against float32": (

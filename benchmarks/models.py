@@ -63,12 +63,14 @@ def _contest(model, work, dtype, batch_size, steps, rounds):
         sides.update({f"ours, {form}": ("mxnet_network", {"zoo": "ours", "form": form}) for form in ("fused", "int8")})
     names = {side: f"{what}: {side}" for side in sides}
     contestants = [
-        Contestant(names[side], f"{__name__}:{function}", {**common, **extra}, optional="form" in extra)
+        Contestant(
+            names[side], f"{__name__}:{function}", {**common, **extra}, optional="form" in extra or side == "timm"
+        )
         for side, (function, extra) in sides.items()
     ]
     measured = measure([*contestants, *machine_rate.contestants(dtype)], rounds)
     short = {side: measured[name] for side, name in names.items() if name in measured}
-    lines = [compare(short, what, "ours", other) for other in ("GluonCV", "timm") if other in sides]
+    lines = [compare(short, what, "ours", other) for other in ("GluonCV", "timm") if other in short]
     lines += [compare(short, what, other, "ours") for other in ("ours, fused", "ours, int8") if other in short]
     if vanilla in sides:
         slower = 1 - statistics.median(d / v for d, v in zip(short["ours"], short[vanilla]))

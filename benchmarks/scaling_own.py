@@ -28,17 +28,27 @@ class Own:
 
     Args:
         name: of its file; setting: of the run; cpu: of the machine.
-        seconds: medians of its parts, of one rank and of all: "1 compute", "2 messages", ...
+        rounds: seconds of its parts in every round, of one rank and of all: "1 compute", "2 messages", ...
     """
 
     name: str
     cpu: str
     setting: dict
-    seconds: dict[str, float]
+    rounds: dict[str, list[float]]
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """The medians of its parts."""
+        return {part: statistics.median(values) for part, values in self.rounds.items()}
 
     @property
     def measured(self) -> float:
-        return self.seconds["1 step"] / self.seconds[f"{self.setting['ranks']} step"]
+        return self.efficiency("step")
+
+    def efficiency(self, part: str) -> float:
+        """Of all ranks in a part, beside one: the median of the rounds' ratios."""
+        one, all_ = self.rounds[f"1 {part}"], self.rounds[f"{self.setting['ranks']} {part}"]
+        return statistics.median(x / y for x, y in zip(one, all_))
 
     @property
     def cycle(self) -> float:
@@ -59,7 +69,7 @@ class Own:
         """The efficiency, given what the ranks take without messages, and a ring of so many GB/s without a link."""
         n, link = self.setting["ranks"], self.setting["link"]
         inside = min(rate, link * TCP_FRAMES / 8) if link else rate
-        beside = min(self.seconds["1 compute"] / self.seconds[f"{n} compute"], 1.0)
+        beside = min(self.efficiency("compute"), 1.0)
         cluster = Cluster(ranks=n, per_host=n, inside=inside, cycle=self.cycle, beside=beside)
         batch = self.setting["batch"]
         return predict(cluster, Work(self.messages(), batch, batch / self.seconds["1 compute"])).efficiency
@@ -72,12 +82,9 @@ def own() -> list[Own]:
         read = json.loads(path.read_text(encoding="utf-8"))
         setting = read.get("setting") or OLD.get(path.stem)
         if setting and "seconds" in read and setting.get("accumulate", 1) == 1:
-            seconds = {
-                f"{key.split()[0]} {key.split(', ')[1]}": statistics.median(values)
-                for key, values in read["seconds"].items()
-            }
+            rounds = {f"{key.split()[0]} {key.split(', ')[1]}": values for key, values in read["seconds"].items()}
             cpu = re.sub(r" \((AMX|AVX)\w*\)$", "", read["machine"]["cpu"])  # which older records have not
-            found.append(Own(path.stem, cpu, COMMON | setting, seconds))
+            found.append(Own(path.stem, cpu, COMMON | setting, rounds))
     return found
 
 

@@ -96,8 +96,7 @@ def cost_table(records: Sequence[Own]) -> list[str]:
 
 def _beside(run: Own, part: str) -> str:
     """Seconds of a part on two ranks, and the efficiency beside one rank of the same run."""
-    one, two = (run.seconds[f"{ranks} {part}"] for ranks in (1, 2))
-    return f"{_time(two)}: {one / two:.2f}"
+    return f"{_time(run.seconds[f'2 {part}'])}: {run.efficiency(part):.2f}"
 
 
 def _time(seconds: float) -> str:

@@ -44,11 +44,13 @@ def run(
         steps: a round's.
 
     Raises:
-        Refused: GluonCV has no such network.
+        Refused: GluonCV has no such network, or all images are of one class.
     """
     peer = get_model(model).peers.get("gluoncv")
     if peer is None or not peer.model:
         raise Refused(f"GluonCV has no {model} to be compared with: choose a network that it has, such as resnet50_v1d")
+    if len(np.unique(Records(rec).labels())) < 2:
+        raise Refused("all images to train on are of one class: name a folder of several images, or other records")
     half = str(max(usable_cores() // 2, 1))
     common = dict(rec=rec, model=model, size=size, batch_size=batch_size, threads=threads, steps=steps)
     contestants = [

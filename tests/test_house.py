@@ -82,6 +82,7 @@ DEFERRED = {
     "fontTools": "takes about 25 ms, and only a command that draws letters needs it",
     "torch": "need not be installed",
     "horovod": "need not be installed",
+    "psutil": "is there with horovod",
     "huggingface_hub": "takes a third of a second, and only what asks the hub needs it",
     "gluon_tricks.tasks.detection.faster_rcnn": "imports gluoncv",
     "gluon_tricks.cli.main": "by gluon_tricks_command alone: signals are handled before numpy is imported",

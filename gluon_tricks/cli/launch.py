@@ -10,8 +10,8 @@ without a password, and the same folder with the same environment. SIGINT, SIGTE
 their step, with a checkpoint; a second one ends them. --max-restarts starts a job whose rank was lost again, from its
 newest checkpoint and on the hosts that still answer.
 
-Exit codes: 0 done, 2 refused, 75 interrupted and resumable, 130 and 143 interrupted before anything was
-started (Ctrl-C, SIGTERM), 1 anything else.
+Exit codes: 0 done, 2 refused, 75 interrupted and resumable, 130, 143 and 138 interrupted before anything was
+started (Ctrl-C, SIGTERM, SIGUSR1), 1 anything else.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from gluon_tricks.core.wording import plural, quoted
 from gluon_tricks.ranks import launcher
 from gluon_tricks.ranks.environment import of_ranks
 from gluon_tricks.ranks.failure import Failure
-from gluon_tricks.ranks.hosts import Host, check_hosts, has_file, parse_hosts
+from gluon_tricks.ranks.hosts import Host, check_hosts, has_file, parse_hosts, require_plain_folder
 
 _STOPS = {number: number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}  # and what the ranks get
 _STOPS[signal.SIGHUP] = signal.SIGTERM  # the terminal is gone
@@ -58,7 +58,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="end a job in which a rank hangs for S seconds (600)",
     )
     parser.add_argument(
-        "--horovodrun", default="", metavar="WORDS", help='more words for horovodrun: "--verbose" (none)'
+        "--horovodrun", default="", metavar="WORDS", help="more words for horovodrun: --horovodrun=--verbose (none)"
     )
     parser.add_argument(
         "-x", "--pass-on", action="append", default=[], metavar="NAME[=VALUE]",
@@ -112,10 +112,11 @@ def launch(args: argparse.Namespace) -> int:
         raise Refused(f"--horovodrun {quoted(args.horovodrun)}: {error}") from None
     hosts = parse_hosts(args.hosts, args.ranks)
     of_ranks(os.environ, args.pass_on)
+    require_plain_folder(hosts)
+    runner = [launcher.horovodrun(), *(["-p", str(args.ssh_port)] if args.ssh_port else []), *more_words]
     wrong = check_hosts(hosts, script, args.ssh_port)
     if wrong:
         raise Refused(f"{'; '.join(wrong.values())}: fix it, or leave the host out of -H")
-    runner = [launcher.horovodrun(), *(["-p", str(args.ssh_port)] if args.ssh_port else []), *more_words]
     logs = args.logs or pathlib.Path("runs") / time.strftime(f"launch-%Y%m%d-%H%M%S-{os.getpid()}")
     resumes = value_of("--resume", command) is not None
     ranks, more, begun = args.ranks, {}, resumes
@@ -128,6 +129,9 @@ def launch(args: argparse.Namespace) -> int:
             return 0
         if failure.code == RESUMABLE and not failure.stuck:
             return RESUMABLE
+        if job.stops and failure.code != 2 and not job.lives.has_begun():
+            print(f"interrupted before a rank told of a step; the logs are in {logs}", file=sys.stderr, flush=True)
+            return 128 + job.stops[0]
         print(f"{failure}; the logs are in {logs}", *failure.tail, sep="\n  ", file=sys.stderr, flush=True)
         if not failure.is_loss() or job.stops or restart == args.max_restarts:
             return 2 if failure.code == 2 else 1
@@ -141,9 +145,13 @@ def launch(args: argparse.Namespace) -> int:
 
 
 def _wait(job: launcher.Launch, stuck_after: float) -> Failure | None:
-    """Until the job ends; signals are for the job, and again for this process when there is none to stop."""
+    """Until the job ends; signals are for the job, and again for this process when there is none to stop.
+
+    One that is ignored stays so: SIGHUP after nohup, SIGINT in the background of a shell's script.
+    """
     before = {number: signal.getsignal(number) for number in _STOPS}
-    for number in _STOPS:
+    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
+    for number in before:
         signal.signal(number, lambda number, frame: job.stop(_STOPS[number]))
     failure = job.wait(stuck_after)
     for number, handler in before.items():

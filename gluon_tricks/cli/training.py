@@ -58,8 +58,9 @@ class StopRequest:
         mouth.setblocking(False)
         self._mouth = mouth  # kept open
         signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
-        for number in _STOP:
-            signal.signal(number, lambda number, frame: None)
+        for number in _STOP:  # what a shell's script ignores in its background stays so; ranks inherit SIGUSR1 ignored
+            if number == signal.SIGUSR1 or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, lambda number, frame: None)
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:

@@ -88,10 +88,6 @@ def usable_cores() -> int:
     return max(len(os.sched_getaffinity(0)) // local_processes(), 1)
 
 
-def _threads_per_core() -> int:
-    return max(len(_siblings(0).replace("-", ",").split(",")), 1)
-
-
 def _siblings(core: int) -> str:
     """The logical cores of one's physical core, as Linux lists them: "0,4" or "0-1"; "": not known."""
     try:
@@ -100,12 +96,17 @@ def _siblings(core: int) -> str:
         return ""
 
 
+def _physical(core: int) -> str:
+    """A name for a logical core's physical one; where that is not known it is one by itself."""
+    return _siblings(core).strip() or str(core)
+
+
 def cores_apart() -> list[int]:
     """The numbers of the logical cores that this process may use, one of each physical core before the others."""
     seen: dict[str, int] = {}  # physical core -> how many of its logical ones have come
     turns = []
     for core in sorted(os.sched_getaffinity(0)):
-        physical = _siblings(core).strip() or str(core)
+        physical = _physical(core)
         seen[physical] = seen.get(physical, 0) + 1
         turns.append((seen[physical], core))
     return [core for _, core in sorted(turns)][: usable_cores()]
@@ -113,7 +114,7 @@ def cores_apart() -> list[int]:
 
 def physical_cores() -> int:
     """How many processes of one thread find a physical core each among those that this process may use."""
-    return max(usable_cores() // _threads_per_core(), 1)
+    return max(len({_physical(core) for core in os.sched_getaffinity(0)}) // local_processes(), 1)
 
 
 def threads() -> int:

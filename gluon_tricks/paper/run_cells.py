@@ -98,7 +98,8 @@ def why_not_done(cell: Cell, code: int, last: str, program: str) -> str:
         KeyboardInterrupt: it was asked to stop.
         Refused: its directory holds another run.
     """
-    stops = (signal.SIGINT, signal.SIGTERM)  # before a training has its handler, and before Python has any
+    # Before a training has its handlers, and before Python has any.
+    stops = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
     full = last.startswith("stopped: ")  # by itself: its disk is full
     if code == RESUMABLE and not full or code in [128 + number for number in stops] or -code in stops:
         raise KeyboardInterrupt

@@ -140,7 +140,8 @@ def broadcast(data: bytes) -> bytes:
         piece = np.zeros(min(_PIECE, size - start), np.uint8)
         if rank() == 0:
             piece[:] = np.frombuffer(data, np.uint8, len(piece), start)
-        pieces.append(sum_(mx.nd.array(piece, dtype="uint8"), "broadcast").asnumpy().tobytes())
+        with heartbeat.waiting():
+            pieces.append(sum_(mx.nd.array(piece, dtype="uint8"), "broadcast").asnumpy().tobytes())
     return b"".join(pieces)
 
 

@@ -15,11 +15,14 @@ from gluon_tricks.core.wording import quoted
 NAMES = (
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TERM", "COLUMNS"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    *("HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_OFFLINE", "XDG_CACHE_HOME"),
     *("LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH", "VIRTUAL_ENV", "CONDA_PREFIX", "SSH_AUTH_SOCK"),
 )  # SSH_AUTH_SOCK is the place of ssh's agent, and ssh is started by horovodrun
 PREFIXES = (
     *("LC_", "PYTHON", "GLUON_TRICKS_", "MXNET_", "DMLC_", "HOROVOD_", "GLOO_", "NCCL_", "CUDA_", "CUDNN_", "NVIDIA_"),
     *("OMP_", "GOMP_", "KMP_", "MKL_", "DNNL_", "MKLDNN_", "ONEDNN_", "OPENBLAS_", "OPENCV_", "MALLOC_", "SLURM_"),
+    "HF_",
 )
 # What is a secret by its name, or an address with a password in it, is passed on only where it is asked for.
 _SECRET = re.compile("TOKEN|SECRET|PASSW|PASSPHRASE|_PASS$|_PWD$|CREDENTIAL|KEY$|JWT|_AUTH$", re.IGNORECASE)

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import signal
 
 OTHER_ENDED = "another rank has ended, so this one cannot go on"  # what a rank says before it ends for that reason
-_LOST_BY_SSH = -1  # ssh's own exit code, 255, as launcher.signed takes it
+# Before a rank's line, where horovodrun has --prefix-output-with-timestamp.
+TIME = "(?:[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} [0-9]{4})?"
+_STOPPED = re.compile(f"{TIME} ?stopped: ")
+_HARMLESS = {"SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGWINCH"}
+_ENDING = {number.value for number in signal.Signals if number.name not in _HARMLESS}  # signals that end a process
+_UNKNOWN = 255  # ssh's own exit code, and that of exit(-1)
+
+
+def signed(code: int) -> int:
+    """The exit code as of subprocess.Popen: horovodrun shows a process that signal 9 ended as 256 - 9."""
+    return code - 256 if code != _UNKNOWN and 256 - code in _ENDING else code
 
 
 @dataclasses.dataclass
@@ -39,14 +50,14 @@ class Failure:
         return int(self._is_lost_by_ssh())
 
     def _is_lost_by_ssh(self) -> bool:
-        return bool(self.host) and self.code == _LOST_BY_SSH
+        return bool(self.host) and self.code == _UNKNOWN
 
     def is_loss(self) -> bool:
         """Whether a rank was lost, so that starting again may help: it ended by a signal, hung, or has said why.
 
         A training that is refused or stops by itself ("stopped: ...") would do so again.
         """
-        return bool(self.stuck) or self.code != 2 and not any(line.startswith("stopped: ") for line in self.tail)
+        return bool(self.stuck) or self.code != 2 and not any(map(_STOPPED.match, self.tail))
 
     def __str__(self) -> str:
         if self.stuck:
@@ -57,5 +68,4 @@ class Failure:
         if self._is_lost_by_ssh():
             return f"{rank} was lost: its ssh connection has ended"
         number = -self.code if self.code < 0 else self.code - 128
-        named = number in {s.value for s in signal.Signals}
-        return f"{rank} ended by {signal.Signals(number).name if named else f'exit code {self.code}'}"
+        return f"{rank} ended by {signal.Signals(number).name if number in _ENDING else f'exit code {self.code}'}"

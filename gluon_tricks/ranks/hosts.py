@@ -10,12 +10,13 @@ import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import gluon_tricks
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import plural, quoted, shortened
 
+_NOT_PLAIN = re.compile("[ \t\n\"'\\\\$`&|;<>()]")
 _HOST = re.compile("[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 
 
@@ -57,8 +58,28 @@ def parse_hosts(text: str | None, ranks: int) -> list[Host]:
     return hosts
 
 
+def with_ranks(hosts: Sequence[Host], ranks: int) -> list[Host]:
+    """The first hosts, with no more places than there are ranks: Horovod starts one in every place."""
+    taken = []
+    for host in hosts:
+        here = min(host.slots, ranks - sum(other.slots for other in taken))
+        if here:
+            taken.append(Host(host.name, here))
+    return taken
+
+
+def require_plain_folder(hosts: Sequence[Host]) -> None:
+    """Refuses a folder whose path a shell takes for another: Horovod gives it to those of other hosts unquoted."""
+    if _NOT_PLAIN.search(os.getcwd()) and not all(host.is_here for host in hosts):
+        raise Refused(
+            f"the folder {quoted(os.getcwd())} has a character by which Horovod does not find it on other hosts: "
+            "start from one whose path has no spaces, quotes, or others of a shell's"
+        )
+
+
 def check_hosts(hosts: Sequence[Host], script: pathlib.Path | None, ssh_port: int | None = None) -> dict[str, str]:
-    """Host -> what is wrong with it: it must answer, have the same Python, package and script, and its own name.
+    """Host -> what is wrong with it: it must answer, have the same Python, package and script, and its own name, which
+    leads to an address that the others reach.
 
     Args:
         script: a file that the ranks run, if they run one.
@@ -68,10 +89,18 @@ def check_hosts(hosts: Sequence[Host], script: pathlib.Path | None, ssh_port: in
     words = f"cd {shlex.quote(os.getcwd())}" + (f" && test -f {shlex.quote(str(script))}" if script else "")
     words += f" && {shlex.quote(sys.executable)} -c {shlex.quote(test)}"
     wrong, named = {}, {}  # named: host name -> who has it, of -H, and which machine that is
+    addresses = {}  # host -> which machine that is, and the address that the machine's name leads to there
     for host in hosts:
-        who, problem = (" ".join(identity()), "") if host.is_here else _ask(host.name, ssh_port, words)
+        by_ssh = not host.is_here or _is_elsewhere_to_horovod(host.name)
+        who, problem = _ask(host.name, ssh_port, words) if by_ssh else (" ".join(identity()), "")
+        if problem and host.is_here:
+            problem += (
+                f": Horovod asks for ssh, as the name {host.name} leads to no address of this machine's interfaces; "
+                "correct /etc/hosts, or name it localhost"
+            )
         if not problem:
-            name, _, machine = who.partition(" ")
+            name, address, machine = [*who.split(" ", 2), "", ""][:3]
+            addresses[host.name] = machine, address
             other, its = named.setdefault(name, (host.name, machine))
             problem = its != machine and (
                 f"{other} and {host.name} are two machines with one host name, {name}, by which Horovod takes them for "
@@ -79,7 +108,45 @@ def check_hosts(hosts: Sequence[Host], script: pathlib.Path | None, ssh_port: in
             )
         if problem:
             wrong[host.name] = problem
+    return _unreachable(addresses) | wrong
+
+
+def _is_elsewhere_to_horovod(name: str) -> bool:
+    """Whether Horovod starts the ranks of a host by ssh, as Debian's 127.0.1.1 makes it do on this machine."""
+    try:
+        address = socket.gethostbyname(name)
+    except OSError:
+        return True
+    if address == "127.0.0.1":
+        return False
+    import psutil  # which Horovod needs, and nothing else here
+
+    interfaces = psutil.net_if_addrs().values()
+    return address not in {found.address for addresses in interfaces for found in addresses}
+
+
+def _unreachable(addresses: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+    """Host -> that its machine's own name leads to itself alone, where another is to connect to it.
+
+    Of two ranks that of the higher address connects, whatever network interface is chosen.
+    """
+    wrong = {}
+    for name, (machine, address) in addresses.items():
+        others = [_packed(other) for its, other in addresses.values() if its != machine]
+        if address.startswith("127.") and any(other >= _packed(address) for other in others):
+            wrong[name] = (
+                f"the host name of {name} leads to {address} there, where no other machine reaches it (in /etc/hosts "
+                "give it the machine's address in the network)"
+            )
     return wrong
+
+
+def _packed(address: str) -> bytes:
+    """By which addresses are compared; b"" of what is none, as where a login says more than it was asked."""
+    try:
+        return socket.inet_aton(address)
+    except OSError:
+        return b""
 
 
 def run_there(name: str, ssh_port: int | None, words: Sequence[str]) -> bool:
@@ -121,7 +188,12 @@ def _ask(name: str, ssh_port: int | None, line: str) -> tuple[str, str]:
     return (done.stdout.strip().splitlines() or [""])[-1], ""
 
 
-def identity() -> tuple[str, str, str]:
-    """This machine's host name; and its boot and network, which no other machine has."""
+def identity() -> tuple[str, str, str, str]:
+    """This machine's host name and the address it leads to; and its boot and network, which no other machine has."""
+    name = socket.gethostname()
+    try:
+        address = socket.gethostbyname(name)
+    except OSError:
+        address = "none"
     boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return socket.gethostname(), boot, os.readlink("/proc/self/ns/net")
+    return name, address, boot, os.readlink("/proc/self/ns/net")

@@ -25,12 +25,12 @@ from gluon_tricks.core.files import opened_to_append, writing
 from gluon_tricks.core.reading import opened
 from gluon_tricks.ranks import heartbeat
 from gluon_tricks.ranks.environment import of_ranks
-from gluon_tricks.ranks.failure import Failure
-from gluon_tricks.ranks.hosts import Host, run_there
+from gluon_tricks.ranks.failure import TIME, Failure, signed
+from gluon_tricks.ranks.hosts import Host, run_there, with_ranks
 
 RESTARTED = "GLUON_TRICKS_RESTARTED"  # in the environment of ranks that were started again: why
 _MARK = "GLUON_TRICKS_LAUNCH"  # in the environment of every rank: which launch it belongs to
-_LINE = re.compile(r"\[(\d+)\]<(stdout|stderr)>:")
+_LINE = re.compile(rf"({TIME})\[(\d+)\]<(stdout|stderr)>:(.*)", re.DOTALL)
 _EXIT = re.compile(r"Process (\d+) exit with status code (-?\d+)")
 # As horovod.mxnet loads its library, which needs MXNet's; the packages themselves would take 20 times as long.
 _ASK = """import ctypes, importlib.util, os
@@ -66,7 +66,8 @@ def built_with() -> list[str]:
 
 def _horovodrun() -> tuple[str, list[str]]:
     """The launcher's path, and what Horovod was built with."""
-    path = shutil.which("horovodrun", path=f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    folders = [str(pathlib.Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    path = shutil.which("horovodrun", path=os.pathsep.join(folders))
     if path is None:
         raise Refused(
             "there is no horovodrun beside this Python: scripts/install_horovod.sh of the repository builds it"
@@ -102,13 +103,13 @@ class Launch:
         out: TextIO = sys.stdout, err: TextIO = sys.stderr, more: dict[str, str] | None = None,
         passed: Sequence[str] = (), ssh_port: int | None = None,
     ):  # fmt: skip
-        self.logs, self.out, self.err, self.stops = logs, out, err, 0
-        self.hosts, self.ssh_port = hosts, ssh_port
+        self.logs, self.out, self.err, self.stops = logs, out, err, []  # stops: the signals that were passed on
+        self.hosts, self.ssh_port = with_ranks(hosts, ranks), ssh_port
         self.lives, self.stuck = heartbeat.RankMonitor(), ""
         self.mark = uuid.uuid4().hex
         environment = of_ranks(with_cuda_libraries(inherited_environment()), passed)
         words = [*runner, "--gloo", "--disable-cache", "-np", str(ranks)]
-        words += ["-H", ",".join(f"{host.name}:{host.slots}" for host in hosts), *command]
+        words += ["-H", ",".join(f"{host.name}:{host.slots}" for host in self.hosts), *command]
         with writing(logs):
             logs.mkdir(parents=True, exist_ok=True)
         self._files, self._begins = {}, {}
@@ -134,10 +135,12 @@ class Launch:
                 left = _EXIT.search(line)
                 if left:
                     silent = silent if ends else self._silent()
-                    ends.append(Failure(int(left[1]), _signed(int(left[2])), host=self._host_of(int(left[1]))))
+                    ends.append(Failure(int(left[1]), signed(int(left[2])), host=self._host_of(int(left[1]))))
                 self._write("horovodrun.log", line)
-            elif not self.lives.hear(int(found[1]), line[found.end() :]):
-                self._show(int(found[1]), found[2], line[found.end() :])
+                continue
+            when, rank, stream, said = found.groups()
+            if not self.lives.hear(int(rank), said):
+                self._show(int(rank), stream, f"{when} {said}" if when else said)
         code = self.process.wait()
         for file in self._files.values():
             with contextlib.suppress(OSError):
@@ -174,14 +177,14 @@ class Launch:
 
     def stop(self, number: int) -> None:
         """Passes a signal on: to one rank, which makes all of them stop together; when it comes again, to all."""
-        self.stops += 1
+        self.stops.append(number)
         here = ranks_here(self.mark)
-        if self.stops == 1 and not here and not all(host.is_here for host in self.hosts):
+        if len(self.stops) == 1 and not here and not all(host.is_here for host in self.hosts):
             threading.Thread(target=self._stop_elsewhere, args=(number,), daemon=True).start()
             return
-        if self.stops > 1 or not here:
+        if len(self.stops) > 1 or not here:
             self.process.terminate()  # horovodrun ends every rank, after 5 seconds by force
-        for pid in here.values() if self.stops > 1 else list(here.values())[:1]:
+        for pid in here.values() if len(self.stops) > 1 else list(here.values())[:1]:
             with contextlib.suppress(ProcessLookupError):  # it has just ended
                 os.kill(pid, number)
 
@@ -219,11 +222,6 @@ def _as_a_child() -> None:
     """horovodrun ends with its launcher, however that ends, and leaves SIGUSR1 to the ranks."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-
-
-def _signed(code: int) -> int:
-    """horovodrun shows a process that signal 9 ended as 256 - 9."""
-    return code - 256 if code > 192 else code
 
 
 def ranks_here(mark: str) -> dict[int, int]:

@@ -81,7 +81,8 @@ class Steps:
     def _read_oldest(self) -> None:
         """Waits for a step's sums and adds them to the epoch's; tells the journal and looks whether all is well."""
         job, (step, message, lr) = self._job, self._pending.popleft()
-        totals = np.sum([array.asnumpy() for array in message], axis=0, dtype=np.float64).tolist()
+        with heartbeat.waiting():  # of several ranks it has the sums of all
+            totals = np.sum([array.asnumpy() for array in message], axis=0, dtype=np.float64).tolist()
         if distributed.ranks() > 1:
             self._stop |= totals.pop() > 0
         summed, *wrong = totals
@@ -99,7 +100,8 @@ class Steps:
         """Waits for everything dispatched, so that the run can be saved or evaluated."""
         while self._pending:
             self._read_oldest()
-        mx.nd.waitall()
+        with heartbeat.waiting():
+            mx.nd.waitall()
         now = time.monotonic()
         self._job.progress.seconds += now - self._since
         self._since = now

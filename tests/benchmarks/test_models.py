@@ -1,5 +1,7 @@
 """The contest of networks: who takes part, and what is told of them."""
 
+import sys
+
 import pytest
 
 from benchmarks import machine_rate, models, train
@@ -78,6 +80,31 @@ def test_a_form_that_mxnet_cannot_compute_is_left_out(monkeypatch):
     assert {side for side, optional in asked.items() if optional} == {"ours, fused", "ours, int8"}
     what = "prediction with cifar_resnet20_v2 at 32 px, batch 1, float32: "
     assert what + "ours, fused 50.00 ms an image" in lines and not any("int8" in text for text in [*lines, *found])
+
+
+def test_a_pytorch_that_does_not_work_is_left_out(monkeypatch):
+    """Without torchvision timm cannot be imported; products of matrices need neither."""
+    asked = {}
+
+    def measure(contestants, rounds):
+        asked.update({c.name: c.optional for c in contestants})
+        return {c.name: [20.0, 20.0] for c in contestants if not c.optional}
+
+    monkeypatch.setattr(models, "measure", measure)
+    monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: object())
+    found, lines = models._contest("resnet18_v1b", "training", "float32", 2, 2, 2)
+    what = "training with resnet18_v1b at 224 px, batch 2, float32: "
+    left_out = {what + "timm", "matrix products by PyTorch, float32"}
+    assert {name for name, optional in asked.items() if optional} == left_out and not any("timm" in x for x in lines)
+    assert any(text.startswith(what + "ours") and text.endswith("of the machine's 20") for text in lines)
+
+
+def test_products_of_pytorch_need_no_torchvision(monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    monkeypatch.setattr(machine_rate, "SIDES", (8,))
+    monkeypatch.setattr(machine_rate, "_SECONDS", 0)
+    assert machine_rate.torch_products("float32")() > 0
 
 
 @pytest.mark.parametrize("work, images", [("training", 2), ("prediction", 1)])

@@ -1,5 +1,7 @@
 """What is said of the contestants' rounds, and of CPUs that do not multiply bfloat16."""
 
+import cv2
+import numpy as np
 import pytest
 
 from benchmarks import loader, main, models, profile, results, scaling, train, transfer
@@ -52,6 +54,14 @@ def test_bfloat16_that_is_asked_for_by_name_is_refused_there(what, module, monke
         assert main.main([what]) == 0
     said = capsys.readouterr().err
     assert said.startswith("refused: --dtype bfloat16: this CPU does not multiply it") and "measure float32" in said
+
+
+def test_images_of_one_class_are_refused_before_the_loop_is_measured(tmp_path, monkeypatch, capsys):
+    """A folder of one image, which stands for a class of its own."""
+    monkeypatch.setattr(train, "measure", lambda *words: pytest.fail("it was measured"))
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 8, 3), np.uint8))
+    assert main.main(["train", "--photos", str(tmp_path), "--input-size", "32"]) == 2
+    assert capsys.readouterr().err.startswith("refused: all images to train on are of one class: name a folder of ")
 
 
 def test_who_dies_is_left_out_and_the_rest_is_compared(tiny_records, monkeypatch):

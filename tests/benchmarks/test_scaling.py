@@ -52,6 +52,15 @@ def test_one_rank_is_on_this_machine_and_the_others_behind_the_link(jobs, tmp_pa
     assert (setting["bucket_bytes"], setting["ranks"], setting["cycle_ms"], setting["meetings"]) == (2**25, 2, 10.0, 0)
 
 
+@pytest.mark.parametrize("cycle", ["5ms", "", "nan", "-1"])
+def test_a_cycle_that_is_no_number_is_refused_before_the_measurement(cycle, jobs, tmp_path, monkeypatch, capsys):
+    """It stands in the record, which is written last."""
+    monkeypatch.setenv("HOROVOD_CYCLE_TIME", cycle)
+    assert main.main(["scaling", "--rounds", "1", "--out", str(tmp_path / "record.json")]) == 2
+    said = f"refused: HOROVOD_CYCLE_TIME is '{cycle}': give a number of milliseconds, such as 5\n"
+    assert (jobs, capsys.readouterr().err) == ([], said)
+
+
 def test_without_a_link_all_are_here(jobs, capsys):
     assert main.main(["scaling", "--ranks", "4", "--rounds", "1"]) == 0
     assert jobs == [(Host("here", 1), 1, 16), (Host("here", 4), 4, 16)]

@@ -15,6 +15,7 @@ def test_own_measurements():
     ResNet-18's 44.7 MB (ten classes: 11.18 M parameters) are one message of 32 MiB and a rest that is ready at the end.
     """
     seconds = {"1 step": 1.0, "1 compute": 1.0, "2 step": 1.4, "2 compute": 1.25, "2 messages": 0.020 + 0.447}
+    seconds = {part: [value] for part, value in seconds.items()}
     setting = COMMON | dict(model="resnet18_v1b", size=64, batch=8)
     record = Own("r", "a CPU", setting, seconds)
     size = sum(message.bytes for message in record.messages())
@@ -41,10 +42,16 @@ def test_records_with_their_setting_are_found(tmp_path, monkeypatch):
     assert found.seconds["2 messages"] == 2.0
 
 
+def test_an_efficiency_is_the_median_of_the_rounds_ratios():
+    """Of 1.0, 0.5 and 0.8; the ratio of the medians is 0.5."""
+    record = Own("r", "a CPU", COMMON, {"1 step": [1.0, 2.0, 4.0], "2 step": [1.0, 4.0, 5.0]})
+    assert record.measured == record.efficiency("step") == pytest.approx(0.8)
+
+
 def test_every_machine_has_the_rate_of_its_largest_messages():
     def of(name, cpu, model, seconds, **more):
         setting = COMMON | dict(model=model, size=64, batch=8) | more
-        return Own(name, cpu, setting, {"2 messages": 0.020 + seconds})
+        return Own(name, cpu, setting, {"2 messages": [0.020 + seconds]})
 
     large, small, slow = (
         of("a", "x", "resnet18_v1b", 0.1),
@@ -58,6 +65,7 @@ def test_every_machine_has_the_rate_of_its_largest_messages():
 def test_what_two_ranks_cost_is_told_by_the_medians(monkeypatch):
     def of(name, loop, messages):
         seconds = {"1 loop": 2.0, "2 loop": loop, "1 compute": 0.02, "2 compute": 0.025, "2 messages": messages}
+        seconds = {part: [value] for part, value in seconds.items()}
         return Own(name, "x", COMMON | dict(model="vgg16", size=64, batch=8), seconds)
 
     monkeypatch.setattr(scaling_page, "COSTS", ("a",))

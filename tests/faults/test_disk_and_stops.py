@@ -152,6 +152,17 @@ def test_a_second_signal_ends_at_once():
             process.kill()
 
 
+def test_what_is_ignored_stays_so():
+    """SIGINT, as in the background of a shell's script; but not SIGUSR1, which a launcher's ranks inherit ignored."""
+    code = "import os, signal, time\n"
+    code += "for number in (signal.SIGINT, signal.SIGUSR1): signal.signal(number, signal.SIG_IGN)\n"
+    code += "from gluon_tricks.cli.training import StopRequest; stop = StopRequest()\n"
+    code += "for number in (signal.SIGINT, signal.SIGUSR1):\n"
+    code += "  os.kill(os.getpid(), number); time.sleep(0.5); print(stop())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.stdout == "False\nTrue\n", done.stderr
+
+
 def test_a_stop_during_an_evaluation(tiny_records, tmp_path, monkeypatch):
     """It is a stop at the end of the epoch's training: what goes on begins with that evaluation."""
     import mxnet as mx

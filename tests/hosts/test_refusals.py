@@ -44,6 +44,20 @@ def test_equal_host_names(network, tmp_path):
     assert said.startswith("host1 and host2 are two machines with one host name, node, by which Horovod takes them")
 
 
+def test_host_names_that_lead_to_themselves(network, tmp_path):
+    """As Debian's /etc/hosts has it; one of the two does no harm, since its rank connects to the other's 10.77.0.1."""
+    with network(hosts=2) as two:
+        for host in two.hosts:
+            (host.folder / "hosts").write_text(
+                "127.0.0.1 localhost\n"
+                + "".join(f"{'127.0.1.1' if other is host else other.address} {other.name}\n" for other in two.hosts)
+            )
+        said = refusal(two.hosts[0], tmp_path / "logs").split("; ")
+    assert [words.partition(" there, where no other machine reaches it")[0] for words in said] == [
+        f"the host name of {name} leads to 127.0.1.1" for name in ("host1", "host2")
+    ]
+
+
 def test_host_keys_and_keys(three, tmp_path):
     """Another host key than the known one, none that is known, and a host that does not take ours."""
     one, two, _ = three.hosts

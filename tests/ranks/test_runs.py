@@ -3,6 +3,7 @@
 import csv
 import json
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -127,6 +128,26 @@ def test_lost_ranks_cost_nothing_but_time(two, launch, tiny_records, balance, tm
     for name, array in arrays.items():
         np.testing.assert_array_equal(others[name], array, err_msg=name)
     assert not list((run / "checkpoints").glob(".*"))  # what the third start left half written
+
+
+def test_the_rank_that_hangs_is_named_alone(launch, tiny_records, tmp_path):
+    """In Python, with its heartbeat: rank 0 waits for its part of the loss meanwhile, and is innocent."""
+    wrapper = tmp_path / "hanging.py"
+    words = [str(word) for word in training(tiny_records, tmp_path / "run", "--batch-size", "6")]
+    wrapper.write_text(
+        "import itertools, os, sys, time\n"
+        "from gluon_tricks.training import loop\n"
+        "from gluon_tricks.cli import train\n"
+        "step, count = loop.train_step, itertools.count(1)\n"
+        "last = 6 if os.environ['HOROVOD_RANK'] == '1' else None\n"
+        "loop.train_step = lambda *a: step(*a) if next(count) != last else time.sleep(10**6)\n"
+        f"sys.exit(train.main({words[1:]!r}))\n"
+    )
+    done = launch(2, tmp_path / "logs", wrapper, flags=("--stuck-after", "30"))
+    assert done.returncode == 1
+    assert re.fullmatch(
+        "rank 1 has not moved for 30 s; the step it last reported: [345]; the logs .*", done.stderr.splitlines()[0]
+    ), done.stderr
 
 
 def test_ranks_that_differ_are_refused(launch, tiny_records, tmp_path):

@@ -188,6 +188,48 @@ def test_a_word_that_is_none(machine):
     assert made.returncode == 2 and said[0] in made.stderr and made.stdout == ""
 
 
+@pytest.mark.parametrize(
+    "there, extra, horovod",
+    [
+        ((), "cpu", "gloo"),
+        (("cu117", "horovod-gloo"), "cu117", "gloo"),
+        (("cpu", "horovod-mpi"), "cpu", "mpi"),
+        (("cu117", "horovod-mpi", "horovod-gloo"), "cu117", "mpi"),
+    ],
+)
+def test_what_an_environment_was_made_for_is_kept(tmp_path, there, extra, horovod):
+    """Also when setup.py is newer, after which all is made anew; EXTRA=cpu by name makes another."""
+    (tmp_path / "Makefile").write_text((SCRIPTS.parent / "Makefile").read_text())
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / ".venv").mkdir()
+    for name in (
+        "setup.py",
+        "scripts/install_opencv.sh",
+        "scripts/install_horovod.sh",
+        *[f".venv/.{n}" for n in there],
+    ):
+        (tmp_path / name).touch()
+
+    def would_do(*words):
+        made = subprocess.run(
+            ["make", "--dry-run", *words],
+            env={"PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+        )
+        return made.stdout
+
+    for name in there:
+        os.utime(tmp_path / ".venv" / f".{name}", (2e9, 2e9))
+    assert ("rm -rf .venv" in would_do("train")) == (not there)
+    for name in there:
+        os.utime(tmp_path / ".venv" / f".{name}", (1, 1))
+    made = would_do("train")
+    assert f"--editable '.[{extra}]'" in made and f"HOROVOD={horovod} sh" in made
+    assert "--editable '.[cpu]'" in would_do("EXTRA=cpu", "train")
+
+
 def test_mpi_is_asked_for(machine, built):
     (machine.bin / "horovod").touch()  # one with Gloo alone
     machine.has(machine.tools / "mpicxx")

@@ -42,6 +42,25 @@ def test_a_signal_during_the_imports(command, number):
     assert done.stderr == "interrupted before anything was started\n"
 
 
+def test_a_rank_is_stopped_by_sigusr1_while_it_starts():
+    """horovodrun leaves it to the ranks, which inherit it ignored; before the work and in it."""
+    code = """
+        import os, signal, types, interrupt
+        def hit(words):
+            os.kill(os.getpid(), signal.SIGUSR1)
+            time.sleep(0.05)
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        os.environ["GLUON_TRICKS_LAUNCH"] = "x"
+        said = None if "none" in sys.argv else "interrupted: in the work"
+        command = types.SimpleNamespace(main=hit, INTERRUPTED=said)
+        sys.modules["gluon_tricks.cli.main"] = types.SimpleNamespace(find=lambda words, program: (command, words))
+        interrupt.main()
+    """
+    for word, said in (("none", "interrupted before anything was started"), ("", "interrupted: in the work")):
+        done = python(f"import time\n{textwrap.dedent(code)}", word)
+        assert (done.returncode, done.stderr) == (128 + signal.SIGUSR1, f"{said}\n")
+
+
 PRINTS = """
 import subprocess, sys, types, interrupt
 class Command:

@@ -91,9 +91,12 @@ def test_one_logical_core_of_each_physical_one_comes_first(monkeypatch):
     monkeypatch.setattr(environment.os, "sched_getaffinity", lambda pid: {1, 2, 3, 4, 5, 7})
     monkeypatch.setattr(environment, "_siblings", lambda core: f"{core % 4},{core % 4 + 4}\n")
     assert environment.cores_apart() == [1, 2, 3, 4, 5, 7]  # 4 is 0's sibling, and 0 is not ours
-    assert environment.physical_cores() == 3
+    assert environment.physical_cores() == 4
     monkeypatch.setattr(environment, "_siblings", lambda core: f"{core - core % 2}-{core - core % 2 + 1}\n")
-    assert environment.cores_apart() == [1, 2, 4, 7, 3, 5]
+    assert environment.cores_apart() == [1, 2, 4, 7, 3, 5] and environment.physical_cores() == 4
+    monkeypatch.setattr(environment.os, "sched_getaffinity", lambda pid: {2, 3, 4, 5})  # as by taskset
+    assert environment.physical_cores() == 2
+    monkeypatch.setattr(environment.os, "sched_getaffinity", lambda pid: {1, 2, 3, 4, 5, 7})
     monkeypatch.setattr(environment, "_siblings", lambda core: "")
     assert environment.cores_apart() == [1, 2, 3, 4, 5, 7] and environment.physical_cores() == 6
     monkeypatch.setenv("MPI_LOCALNRANKS", "3")

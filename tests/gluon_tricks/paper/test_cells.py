@@ -726,9 +726,11 @@ def test_images_of_base_networks_are_required_by_whichever_is_missing(tmp_path, 
         train_cells.require_data([base], dataclasses.replace(runs, data="/voc"), TABLES["table8"])
 
 
-def test_an_interrupted_cell_interrupts(runs):
+@pytest.mark.parametrize("code", ["exit(75)", "exit(143)", "exit(138)", "import os; os.kill(os.getpid(), 10)"])
+def test_an_interrupted_cell_interrupts(runs, code):
+    """With a checkpoint, or before it had begun; 10 is SIGUSR1."""
     with pytest.raises(KeyboardInterrupt):
-        run_cells.run(runs.cell("table5/resnet50/v1b", 0), [sys.executable, "-c", "exit(75)"], print)
+        run_cells.run(runs.cell("table5/resnet50/v1b", 0), [sys.executable, "-c", code], print)
 
 
 def _voc(folder, test):

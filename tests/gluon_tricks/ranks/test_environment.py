@@ -10,11 +10,14 @@ from gluon_tricks.ranks.hosts import Host
 NEEDED = {
     "PATH": "/bin", "PYTHONPATH": "/code", "LD_LIBRARY_PATH": "/cuda", "HOME": "/home/u", "MXNET_HOME": "/m",
     "HOROVOD_CYCLE_TIME": "5", "OMP_NUM_THREADS": "2", "DNNL_VERBOSE": "1", "NCCL_DEBUG": "INFO",
-    "CUDA_VISIBLE_DEVICES": "0", "GLUON_TRICKS_CACHE": "/c",
+    "CUDA_VISIBLE_DEVICES": "0", "GLUON_TRICKS_CACHE": "/c", "HF_HOME": "/h", "HF_HUB_OFFLINE": "1",
+    "HF_ENDPOINT": "https://mirror", "HF_HUB_CACHE": "/h/hub", "HUGGINGFACE_HUB_CACHE": "/h/hub",
+    "XDG_CACHE_HOME": "/x", "TRANSFORMERS_OFFLINE": "1", "REQUESTS_CA_BUNDLE": "/ca.pem",
 }  # fmt: skip
 SECRETS = {
     "AWS_SECRET_ACCESS_KEY": "s1", "GITHUB_TOKEN": "s2", "DATABASE_URL": "s3", "MXNET_API_TOKEN": "s4",
     "GLUON_TRICKS_PASSWORD": "s5", "CUDA_LICENSE_KEY": "s6", "MXNET_GLUON_REPO": "https://me:s7@host/zoo",
+    "HF_TOKEN": "s12",
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from gluon_tricks.cli import launch
 from gluon_tricks.core.errors import Refused
+from gluon_tricks.ranks import hosts
 from gluon_tricks.ranks.failure import Failure
 from gluon_tricks.ranks.hosts import Host, check_hosts, parse_hosts
 
@@ -101,7 +102,7 @@ def ssh(tmp_path, monkeypatch):
         'for word; do last=$word; case "$word" in near|far|bare|twin) host=$word;; esac; done\n'
         'if [ "$host" = far ]; then echo "ssh: connect to host far port 22: No route to host" >&2; exit 255; fi\n'
         'if [ "$host" = bare ]; then echo "ModuleNotFoundError: No module named \'gluon_tricks\'" >&2; exit 1; fi\n'
-        'if [ "$host" = twin ]; then echo "$(hostname) another-boot net:[1]"; exit; fi\n'
+        'if [ "$host" = twin ]; then echo "$(hostname) 10.0.0.9 another-boot net:[1]"; exit; fi\n'
         'exec sh -c "$last"\n'
     )
     script.chmod(0o755)
@@ -124,6 +125,7 @@ def test_hosts_are_asked_before_anything_is_started(ssh, monkeypatch):
 def test_two_machines_of_one_name(ssh, monkeypatch, capsys):
     """Gloo would end in "Connection refused"; one machine under two names is none of it."""
     monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(launch.launcher, "horovodrun", lambda: "horovodrun")
     words = ["scripts/train_imagenet.py", "--no-such-flag"]
     assert launch.main(["-np", "2", "-H", "near:1,twin:1", "--", *words]) == 2
     said = f"near and twin are two machines with one host name, {socket.gethostname()}, by which Horovod"
@@ -131,15 +133,71 @@ def test_two_machines_of_one_name(ssh, monkeypatch, capsys):
     assert err.startswith(f"refused: {said} takes them for one (sudo ") and err.endswith(
         "or leave the host out of -H\n"
     )
-    hosts = [Host(name, 1) for name in ("localhost", "near", "twin")]
-    assert list(check_hosts(hosts, pathlib.Path(words[0]))) == ["twin"]
+    three = [Host(name, 1) for name in ("localhost", "near", "twin")]
+    assert list(check_hosts(three, pathlib.Path(words[0]))) == ["twin"]
+
+
+@pytest.mark.parametrize(
+    "addresses, unreachable",
+    [
+        (("127.0.1.1", "127.0.1.1"), ["a", "b"]),
+        (("127.0.1.1", "192.168.0.2"), ["a"]),
+        (("192.168.0.1", "127.0.0.1"), ["b"]),
+        (("127.0.1.1", "10.0.0.2"), []),  # the rank of a connects, as tried on two hosts
+        (("10.0.0.1", "192.168.0.2"), []),
+        (("127.0.1.1", "none"), []),  # whose name leads nowhere
+        (("127.0.1.1", ""), []),
+    ],
+)
+def test_addresses_that_no_other_machine_reaches(addresses, unreachable):
+    machines = {name: (f"machine {name}", address) for name, address in zip("ab", addresses)}
+    wrong = hosts._unreachable(machines)
+    assert list(wrong) == unreachable
+    for name in wrong:
+        assert wrong[name].startswith(f"the host name of {name} leads to 127.0.")
+    one = {name: ("machine", "127.0.1.1") for name in "ab"}  # by two names
+    assert hosts._unreachable(one) == {}
+
+
+def test_a_host_here_that_horovod_takes_for_another(ssh, monkeypatch):
+    """As by Debian's "127.0.1.1 far" in /etc/hosts: it must answer ssh, as "near" does."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(Host, "is_here", True)
+    monkeypatch.setattr(socket, "gethostbyname", lambda name: "127.0.1.1")
+    assert check_hosts([Host("near", 2)], None) == {}
+    (wrong,) = check_hosts([Host("far", 2)], None).values()
+    assert wrong.startswith("far does not answer ssh") and wrong.endswith("/etc/hosts, or name it localhost")
+    monkeypatch.setattr(socket, "gethostbyname", lambda name: "127.0.0.1")
+    assert check_hosts([Host("far", 2)], None) == {}
+
+
+def test_no_more_ranks_than_asked_for():
+    """Horovod would start one in each place."""
+    three = [Host("a", 2), Host("b", 2), Host("c", 1)]
+    assert hosts.with_ranks(three, 5) == three
+    assert hosts.with_ranks(three, 3) == [Host("a", 2), Host("b", 1)]
+    assert hosts.with_ranks(three, 2) == [Host("a", 2)]
+    assert hosts.with_ranks(three, 1) == [Host("a", 1)]
+
+
+@pytest.mark.parametrize("name, refused", [("my runs", True), ("$x", True), ("it's", True), ("Läufe-1.0_b", False)])
+def test_a_folder_that_other_hosts_would_not_find(name, refused, monkeypatch, tmp_path, capsys):
+    """Horovod's own line is `cd {pwd}`: the ranks there would run in the home folder."""
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / name)
+    hosts.require_plain_folder([Host("localhost", 2)])
+    if not refused:
+        return hosts.require_plain_folder([Host("localhost", 1), Host("far", 1)])
+    assert launch.main(["-np", "2", "-H", "localhost:1,far:1", "--", "gluon-tricks", "train"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("refused: the folder ") and said.count("\n") == 1 and name.split("'")[0] in said
 
 
 def test_a_restart_takes_the_hosts_that_answer(ssh, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     args = launch.parse(["-np", "5", "--", "scripts/train_imagenet.py"])
-    hosts, ranks = launch._those_that_answer([Host("near", 3), Host("far", 2)], args, pathlib.Path(args.command[0]))
-    assert (hosts, ranks) == ([Host("near", 3)], 3)
+    left, ranks = launch._those_that_answer([Host("near", 3), Host("far", 2)], args, pathlib.Path(args.command[0]))
+    assert (left, ranks) == ([Host("near", 3)], 3)
     assert "left out: far does not answer ssh" in capsys.readouterr().err
     with pytest.raises(Refused, match="no host is left"):
         launch._those_that_answer([Host("far", 2)], args, pathlib.Path(args.command[0]))
@@ -152,9 +210,9 @@ def test_a_restart_without_the_first_host_finds_the_run(ssh, said, monkeypatch, 
     monkeypatch.setenv("HOME", str(tmp_path))
     words = ["scripts/train_imagenet.py", said.replace("HOME", str(tmp_path))]
     args = launch.parse(["-np", "2", "-H", "far:1,near:1", "--", *words])
-    hosts, script = parse_hosts(args.hosts, args.ranks), pathlib.Path(words[0])
+    two, script = parse_hosts(args.hosts, args.ranks), pathlib.Path(words[0])
     with pytest.raises(Refused, match=f"the run {tmp_path}/RUN is on far and not on near, which would be the first"):
-        launch._those_that_answer(hosts, args, script, begun=True)
+        launch._those_that_answer(two, args, script, begun=True)
     (tmp_path / "RUN").mkdir()
     (tmp_path / "RUN" / "recipe.json").touch()
-    assert launch._those_that_answer(hosts, args, script, begun=True) == ([Host("near", 1)], 1)
+    assert launch._those_that_answer(two, args, script, begun=True) == ([Host("near", 1)], 1)

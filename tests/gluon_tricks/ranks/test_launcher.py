@@ -1,5 +1,6 @@
 """What is checked before ranks are started, and how their ends are named."""
 
+import io
 import pathlib
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 from gluon_tricks.core.environment import inherited_environment
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.ranks import launcher
-from gluon_tricks.ranks.failure import Failure
+from gluon_tricks.ranks.failure import Failure, signed
 from gluon_tricks.ranks.hosts import Host
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -27,6 +28,9 @@ def test_a_horovod_without_gloo_is_refused(tmp_path, monkeypatch):
             launcher.horovodrun()
     fake.unlink()
     monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Refused, match="there is no horovodrun beside this Python"):
+        launcher.horovodrun()
+    monkeypatch.delenv("PATH")  # as by env -i
     with pytest.raises(Refused, match="there is no horovodrun beside this Python"):
         launcher.horovodrun()
 
@@ -71,14 +75,35 @@ def test_horovodrun_finds_the_cuda_libraries_of_wheels(tmp_path, monkeypatch):
     assert seen() == f"/mine:{tmp_path}/nvidia/cudnn/lib:{tmp_path}/nvidia/nccl/lib"
 
 
+def test_lines_that_begin_with_their_time(tmp_path):
+    """By --horovodrun=--prefix-output-with-timestamp: heartbeats are heard, and rank 1's log has its lines."""
+    when = "Sun Nov  9 02:05:33 2026"
+    runner = tmp_path / "runner"
+    runner.write_text(
+        f"#!/bin/sh\necho '{when}[1]<stderr>:gluon_tricks heartbeat: 7 7 0'\n"
+        f"echo '{when}[0]<stdout>:epoch 1'\necho '{when}[1]<stderr>:stopped: no [2]<stdout>: here'\n"
+        "echo 'Process 1 exit with status code 1.'\nexit 1\n"
+    )
+    runner.chmod(0o700)
+    out = io.StringIO()
+    job = launcher.Launch(["x"], 2, [Host("localhost", 2)], tmp_path / "logs", [str(runner)], out=out)
+    failure = job.wait()
+    assert job.lives.has_begun() and out.getvalue() == f"{when} epoch 1\n"
+    assert failure.tail == (f"{when} stopped: no [2]<stdout>: here",) and not failure.is_loss()
+    assert Failure(1, 1, ("it has stopped: here",)).is_loss()
+
+
 def test_ends_are_named():
-    assert str(Failure(2, launcher._signed(256 - 9))) == "rank 2 ended by SIGKILL"
-    assert str(Failure(0, launcher._signed(128 + 6))) == "rank 0 ended by SIGABRT"
-    assert str(Failure(1, launcher._signed(2))) == "rank 1 ended by exit code 2"
+    assert str(Failure(2, signed(256 - 9))) == "rank 2 ended by SIGKILL"
+    assert str(Failure(0, signed(128 + 6))) == "rank 0 ended by SIGABRT"
+    assert str(Failure(1, signed(2))) == "rank 1 ended by exit code 2"
     assert str(Failure(None, 1)) == "horovodrun ended with exit code 1"
-    assert str(Failure(3, launcher._signed(128 + 9), host="b")) == "rank 3 on b ended by SIGKILL"
-    assert str(Failure(3, launcher._signed(255), host="b")) == "rank 3 on b was lost: its ssh connection has ended"
-    assert str(Failure(3, launcher._signed(128 + 1))) == "rank 3 ended by SIGHUP"
+    assert str(Failure(3, signed(128 + 9), host="b")) == "rank 3 on b ended by SIGKILL"
+    assert str(Failure(3, signed(255), host="b")) == "rank 3 on b was lost: its ssh connection has ended"
+    assert str(Failure(3, signed(128 + 1))) == "rank 3 ended by SIGHUP"
+    assert str(Failure(3, signed(-1 & 255))) == "rank 3 ended by exit code 255"
+    assert str(Failure(3, signed(256 - 17))) == "rank 3 ended by exit code 239", "SIGCHLD ends nothing"
+    assert str(Failure(3, signed(128 + 28))) == "rank 3 ended by exit code 156", "nor SIGWINCH"
 
 
 def test_the_cause_is_told_from_its_consequences():
@@ -94,10 +119,10 @@ def test_the_cause_is_told_from_its_consequences():
 def test_what_ssh_lost_is_a_cause_unless_there_is_another():
     """Exit code 255: a host that went away, or a rank that horovodrun ended by ending its ssh."""
     said = "another rank has ended, so this one cannot go on"
-    lost, shut, killed = Failure(1, -1, host="b"), Failure(0, 1, (said,)), Failure(2, -9, host="c")
+    lost, shut, killed = Failure(1, 255, host="b"), Failure(0, 1, (said,)), Failure(2, -9, host="c")
     assert min([shut, lost], key=Failure.consequence) is lost
     assert min([lost, shut, killed], key=Failure.consequence) is killed
-    assert min([Failure(3, -1, (said,), host="d"), lost], key=Failure.consequence) is lost
+    assert min([Failure(3, 255, (said,), host="d"), lost], key=Failure.consequence) is lost
     assert [end.consequence() for end in (killed, lost, shut)] == [0, 1, 2]
 
 

@@ -1,0 +1,52 @@
+"""What signals to gluon-tricks launch do to its job, without one."""
+
+import os
+import signal
+import types
+
+import pytest
+
+from gluon_tricks.cli import launch
+from gluon_tricks.ranks.failure import Failure
+
+
+@pytest.fixture
+def handlers():
+    """The handlers that a test sets are of no concern to the next."""
+    before = {number: signal.getsignal(number) for number in launch._STOPS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number, passed_on", [(signal.SIGINT, signal.SIGINT), (signal.SIGHUP, signal.SIGTERM)])
+@pytest.mark.parametrize("ignored", [True, False])
+def test_what_is_ignored_stays_so(handlers, number, passed_on, ignored):
+    """SIGHUP after nohup, SIGINT in the background of a shell's script; others are for the job."""
+    signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    stops = []
+    job = types.SimpleNamespace(stop=stops.append, wait=lambda stuck_after: os.kill(os.getpid(), number))
+    assert launch._wait(job, 600) is None
+    assert stops == ([] if ignored else [passed_on])
+    assert signal.getsignal(number) == (signal.SIG_IGN if ignored else signal.SIG_DFL)
+
+
+@pytest.mark.parametrize(
+    "stops, failure, begun, code, said",
+    [
+        ([signal.SIGINT], Failure(0, -2), False, 130, "interrupted before a rank told of a step; the logs are in "),
+        ([signal.SIGTERM, signal.SIGTERM], Failure(None, -15), False, 143, "interrupted before a rank told of a step;"),
+        ([signal.SIGUSR1], Failure(0, 138), False, 138, "interrupted before a rank told of a step;"),
+        ([signal.SIGINT], Failure(0, 75), False, 75, ""),
+        ([signal.SIGINT], Failure(0, 2), False, 2, "rank 0 ended by exit code 2;"),
+        ([signal.SIGINT, signal.SIGINT], Failure(0, -2), True, 1, "rank 0 ended by SIGINT;"),
+        ([], Failure(0, -2), False, 1, "rank 0 ended by SIGINT;"),
+    ],
+)
+def test_a_stop_before_anything_has_begun(stops, failure, begun, code, said, monkeypatch, capsys):
+    job = types.SimpleNamespace(stops=stops, lives=types.SimpleNamespace(has_begun=lambda: begun))
+    job.wait = lambda stuck_after: failure
+    monkeypatch.setattr(launch.launcher, "horovodrun", lambda: "horovodrun")
+    monkeypatch.setattr(launch.launcher, "Launch", lambda *words, **named: job)
+    assert launch.main(["-np", "1", "--", "gluon-tricks", "train"]) == code
+    assert capsys.readouterr().err.startswith(said)
