@@ -127,8 +127,5 @@ def _announce(
     print(f"to train: {amount}; measuring how long that takes on this machine", flush=True)
     speeds = told_speeds(anew)
     jobs = at_a_time(todo, runs, jobs, speeds)
-    try:
-        print(estimate.plan(todo, jobs, speeds)[-1], flush=True)
-    except RuntimeError as error:  # of the measurement alone
-        print(f"the time cannot be estimated: {str(error).strip().splitlines()[-1]}", flush=True)
+    print(estimate.plan(todo, jobs, speeds)[-1], flush=True)
     return jobs

@@ -12,7 +12,7 @@ from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.networks.checkpoint import list_checkpoints
 from gluon_tricks.paper.cells import Cell
 from gluon_tricks.paper.order import in_turns
-from gluon_tricks.paper.speeds import LIMIT, Speeds, kind_of
+from gluon_tricks.paper.speeds import LIMIT, Speeds, described, kind_of
 from gluon_tricks.recipes.registry import get_table
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.registry import task_of
@@ -42,7 +42,7 @@ def plan(todo: Sequence[Cell], jobs: int = 1, speeds: Speeds | None = None) -> l
         lengths.append(hours)
         most = "at most " if cell.recipe.open_ended else ""  # its validation results may end it earlier
         images = f"{most}{plural(_epochs_left(cell), 'epoch')} of {plural(train, 'image')}"
-        unknown = f"{_unmeasured(cell, rates)} could not be measured in {LIMIT:.0f} s on this machine now"
+        unknown = f"{_unmeasured(cell, rates)} could not be measured on this machine now"
         time = unknown if hours is None else f"{most or 'about '}{_time(hours)}"
         lines.append(f"{cell.name}, seed {cell.recipe.seed}: {images}, {time}")
     return [*lines, _total(todo, lengths, jobs, devices)]
@@ -51,7 +51,7 @@ def plan(todo: Sequence[Cell], jobs: int = 1, speeds: Speeds | None = None) -> l
 def _total(todo: Sequence[Cell], lengths: Sequence[float | None], jobs: int, devices: str) -> str:
     unknown, count = lengths.count(None), plural(len(todo), "cell")
     if unknown == len(todo):
-        return f"{count}, whose time could not be measured on this machine now ({devices}): try again when it is idle"
+        return f"{count}, whose time could not be measured on this machine now ({devices})"
     hours, _ = in_turns(todo, [hours or 0.0 for hours in lengths], jobs)
     beside = f", {jobs} cells at a time with one thread each" if jobs > 1 else ""
     more = f", without {plural(unknown, 'cell')} whose time is not known" if unknown else ""
@@ -146,7 +146,13 @@ def _rates(recipes: Sequence[Settings], jobs: int, speeds: Speeds) -> dict[tuple
     kinds = {kind_of(recipe): recipe for recipe in reversed(recipes)}
     found = {}
     for number, (kind, recipe) in enumerate(reversed(kinds.items()), start=1):
-        speed = speeds.of(recipe, jobs, place=f"{number} of {len(kinds)}")
+        try:
+            speed = speeds.of(recipe, jobs, place=f"{number} of {len(kinds)}")
+            why = f"not even one step was over in {LIMIT:.0f} s; try again when the machine is idle"
+        except RuntimeError as error:  # the training that was measured has died
+            speed, why = None, str(error).strip().splitlines()[-1]
+        if speed is None:
+            speeds.say(f"{described(recipe)} cannot be measured: {why}")
         found[kind] = speed.images_per_second if speed else None
     return found
 

@@ -241,13 +241,23 @@ def test_a_long_training_is_announced(what, rows, photos, tmp_path, capsys, monk
         "2 cells, about 38.2 minutes",
     ]
 
-    def fails(todo, *rest):
+
+def test_a_plan_of_a_network_that_cannot_be_measured_ends_well(photos, tmp_path, capsys, monkeypatch):
+    """Nor does a training: both say why."""
+
+    def fails(*rest):
         raise RuntimeError("the contestant died: Traceback\nMemoryError")
 
-    monkeypatch.setattr(script.estimate, "plan", fails)
-    assert (
-        script.main(words) == 1 and "the time cannot be estimated: MemoryError\n--- 1 of 2" in capsys.readouterr().out
-    )
+    monkeypatch.setattr("gluon_tricks.paper.speeds.measured", fails)
+    monkeypatch.setattr(run_cells, "run", lambda cell, words, say, *rest: say("training") or False)
+    words = ["table6", "--rows", "cosine", "--columns", "resnet50_v1d", "--scale", "imagenette", "--jobs", "1"]
+    words += ["--data", str(photos), "--runs", str(tmp_path / "runs"), "--measure"]
+    assert script.main([*words, "--plan"]) == 0
+    told = capsys.readouterr()
+    assert "cannot be measured: MemoryError" in told.err and "resnet18_v1d could not be measured on this" in told.out
+    assert script.main(words) == 1
+    told = capsys.readouterr()
+    assert "cannot be measured: MemoryError" in told.err and "whose time could not be measured" in told.out
 
 
 def test_a_record_that_will_be_replaced_is_announced(photos, tmp_path, capsys, monkeypatch):
