@@ -101,7 +101,7 @@ def _reproduce(args: argparse.Namespace) -> int:
         rows = _names(args.rows, [row.key for row in table.rows], "row", table)
         for column, row in [(name, "") for name in columns] + [("", name) for name in rows]:
             if not runs.cells(table.name, [column] if column else columns, [row] if row else rows, 1):
-                _refuse_no_cell(args, table, runs, column, row)
+                _refuse_no_cell(args, table, runs, column, row, columns)
     runs = _with_images(runs, args)
     if not args.plan and not (args.show and args.what not in figures.FIGURES):
         require_folder(runs.root / runs.scale.name, "--runs", *_written(args.what))
@@ -118,11 +118,20 @@ def _reproduce(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _refuse_no_cell(args: argparse.Namespace, table: Table, runs: cells.Runs, column: str, row: str) -> None:
-    """Says why nothing of a column or row that was asked for can be run; what is only shown is shown as not run."""
+def _refuse_no_cell(
+    args: argparse.Namespace, table: Table, runs: cells.Runs, column: str, row: str, columns: Sequence[str]
+) -> None:
+    """Says why nothing of a column or row that was asked for can be run; what is only shown is shown as not run.
+
+    Args:
+        columns: that were asked for; (): all.
+    """
     asked = f"column {column}" if column else f"row {row}"
     rows = [row] if row else args.rows.split(",")
-    keys = {shown.key for name in ([column] if column else table.columns) for shown in table.shown(name)}
+    of_row = [name for name in table.columns if row in [shown.key for shown in table.shown(name)]]
+    if row and columns and not {*of_row} & {*columns}:
+        raise Refused(f"{asked} of {table.name} is in none of these columns: it is in {', '.join(of_row)}")
+    keys = {shown.key for shown in table.shown(column)} if column else {row}
     if args.rows and not keys & {*rows}:
         raise Refused(f"{asked} of {table.name} has none of what was asked for: it has {', '.join(sorted(keys))}")
     weights = [found.weights for found in table.rows if found.key in rows and found.weights not in ("", *runs.networks)]

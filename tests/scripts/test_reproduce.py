@@ -461,6 +461,10 @@ def test_an_interruption_says_what_the_same_command_does(what, says, tmp_path, c
             ["table6", "--columns", "mobilenet1.0", "--rows", "long"],
             "column mobilenet1.0 of table6 has none of what was asked for: it has cosine, ",
         ),
+        (
+            ["table6", "--columns", "mobilenet1.0,inceptionv3", "--rows", "efficient,long", "--scale", "imagenet"],
+            "row long of table6 is in none of these columns: it is in resnet50_v1d",
+        ),
     ],
 )
 def test_refusals(words, says, tmp_path, capsys, monkeypatch):
