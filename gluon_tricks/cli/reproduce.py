@@ -36,7 +36,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from gluon_tricks.cli.reproduce_flags import check, parse
-from gluon_tricks.cli.train_cells import at_a_time, require_data, told_speeds, train_cells
+from gluon_tricks.cli.train_cells import at_a_time, require_data, require_parts, told_speeds, train_cells
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import RESUMABLE, Refused, require_known
 from gluon_tricks.core.files import (
@@ -169,6 +169,7 @@ def _plan(
 ) -> int:
     if todo and runs.scale.title:  # of the paper's own images the numbers are known
         require_data(todo, runs, table)
+    require_parts(todo)
     speeds = told_speeds(args.measure)
     jobs = 1 if args.launch else at_a_time(todo, runs, args.jobs, speeds)
     told = estimate.replaced(todo, runs.begun(table.name))

@@ -257,7 +257,7 @@ def test_a_plan_of_a_network_that_cannot_be_measured_ends_well(photos, tmp_path,
     assert "cannot be measured: MemoryError" in told.err and "resnet18_v1d could not be measured on this" in told.out
     assert script.main(words) == 1
     told = capsys.readouterr()
-    assert "cannot be measured: MemoryError" in told.err and "whose time could not be measured" in told.out
+    assert "cannot be measured: MemoryError" in told.err and "1 cell, whose time is not known (" in told.out
 
 
 def test_a_record_that_will_be_replaced_is_announced(photos, tmp_path, capsys, monkeypatch):
@@ -485,6 +485,7 @@ def test_refusals(words, says, tmp_path, capsys, monkeypatch):
         (["figure4", "--columns", "x"], "--columns is for tables, and figure4 is a figure"),
         (["magic_figure1", "--rows", "x"], "--rows is for tables, and magic_figure1 is a figure"),
         (["table6", "--columns", "inceptionv3"], "column inceptionv3 of table6 has no proxy at the scale "),
+        (["transfer_learning"], "transfer_learning at the scale small takes images of the classes n03394916, "),
         (["magic_table3", "--rows", "wang"], "row wang of magic_table3 starts from weights: give --network wang=SRC"),
     ],
 )
