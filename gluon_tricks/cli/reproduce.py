@@ -216,6 +216,8 @@ def _with_images(runs: cells.Runs, args: argparse.Namespace) -> cells.Runs:
             look["look"] = functools.partial(require_classes, table, scale, flag=flag)
         train, val = packed_photos(photos, args.runs / scale.name / "data", flag, packing=not args.show, **look)
     data = str(args.data.absolute()) if args.data and folder else ""
+    if data and not args.show and not args.data.is_dir():  # before runs on another folder are looked at
+        raise Refused(f"--data {args.data}: there is no such folder")
     if train and not args.show:
         require_apart(Records(train), Records(val))
     digests = [Records(files).digest if files else "" for files in (train, val)]

@@ -8,7 +8,8 @@ from typing import Any
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.wording import some
-from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
+from gluon_tricks.data.builtin import shapes
+from gluon_tricks.data.recipe_records import DATA_SETS, IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.data.records import Records
 from gluon_tricks.paper.scales import AnyScale
 from gluon_tricks.recipes.settings import Settings
@@ -70,6 +71,14 @@ def require_classes(table: Table, scale: AnyScale, names: Sequence[str], place: 
             f"{table.name} at the scale {scale.name} takes images of the classes {some([*asked])}, and {place} has no "
             f"{some(lacking)}: name images of these with {flag}, or choose another --scale"
         )
+
+
+def are_others(stored: str, wanted: str) -> bool:
+    """Whether `data` means other images: drawn ones and no drawn ones, or another folder beside the old one."""
+    if {stored, wanted} & {*DATA_SETS}:
+        return stored != wanted and bool({stored, wanted} & {*shapes.DATA_SETS})
+    folders = [os.path.realpath(folder) for folder in (stored, wanted) if folder]
+    return len(folders) == 2 and folders[0] != folders[1] and all(map(os.path.exists, folders))
 
 
 def digests_of_folder(recipe: Settings) -> tuple[str, str]:

@@ -423,7 +423,7 @@ def test_an_interruption_says_what_the_same_command_does(what, says, tmp_path, c
         (["table8"], "table8 at the scale paper is trained on Pascal VOC"),
         (
             ["table9", "--scale", "small", "--data", "x"],
-            "x/images/train: check the names of the folders",
+            "--data x: there is no such folder",
         ),
         (["table8", "--scale", "imagenette"], "no scale 'imagenette': there are smoke, small, paper"),
         (["table6", "--base-data", "x"], "--base-data x: table6 has no base networks"),
