@@ -14,9 +14,9 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import read_text
 from gluon_tricks.core.wording import one_line, plural
 from gluon_tricks.data.recipe_records import find_records
-from gluon_tricks.networks.load import model_of, starting_point
 from gluon_tricks.networks.moved import PLACES, digests_of_networks, is_same_network, may_be_run
 from gluon_tricks.paper.data_needed import are_others, digests_of_folder, require_data
+from gluon_tricks.paper.given import starting_from
 from gluon_tricks.paper.scales import AnyScale, family_of, scales_of
 from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.recipe import Recipe
@@ -245,8 +245,7 @@ class Runs:
         """The recipe that starts from the given network, or from that of the cell that it names, and this cell."""
         given = self.networks.get("")
         if recipe.pretrained and given:
-            model = model_of(given) or recipe.model
-            return recipe.set(model=model, pretrained=starting_point(given, model)), None
+            return starting_from(recipe, given), None
         if not is_cell(recipe.pretrained):
             return recipe, None
         source = self.cell(recipe.pretrained, 0)  # one network for all seeds

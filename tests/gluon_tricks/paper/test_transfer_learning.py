@@ -17,8 +17,10 @@ from gluon_tricks.paper.comparison import compare
 from gluon_tricks.paper.little_data_scales import LITTLE_DATA_SCALES
 from gluon_tricks.paper.pictures import PICTURES
 from gluon_tricks.paper.speeds import Speed, Speeds
+from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.registry import get_table
 from model_zoo import get_model, weights
+from model_zoo.preprocessing import Preprocessing
 
 TABLE, NEW = get_table("transfer_learning"), "new_classes"
 ROWS = [f"{method}_{count}" for count in (10, 50, "all") for method in ("frozen", "tuned")]
@@ -64,6 +66,39 @@ def test_a_network_that_is_given_takes_the_place(tmp_path):
     cell = runs.cells(TABLE.name, (), ("frozen_10",), 1)[0]
     assert (cell.recipe.model, cell.recipe.pretrained, cell.source) == ("resnet18_v1b", str(path), None)
     assert starting_point(str(path), "resnet18_v1b") == str(path)
+
+
+def started_at(scale, source, tmp_path):
+    runs = Runs(tmp_path, LITTLE_DATA_SCALES[scale], networks={"": str(source)})
+    recipe = runs.cell("transfer_learning/new_classes/frozen_10", 0).recipe
+    return recipe.model, recipe.input_size, recipe.crop_ratio, recipe.mean, recipe.std
+
+
+@pytest.mark.parametrize("name", ["inceptionv3", "vgg16", "cvjena_alexnet"])
+def test_images_are_made_as_a_given_network_takes_them(name, tmp_path, monkeypatch):
+    """As is usual for it, of the size that the scale sets, where it sets one; inceptionv3 takes 299 px."""
+    monkeypatch.setattr("gluon_tricks.paper.given.starting_point", lambda source, model: "true")
+    own = get_model(name).preprocessing
+    usual = (name, own.input_size, own.crop_ratio, own.mean, own.std)
+    assert started_at("paper", name, tmp_path) == usual
+    assert started_at("small", name, tmp_path) == (name, 64, *usual[2:])
+
+
+def test_images_are_made_as_the_given_run_or_file_says(tmp_path):
+    """The run's recipe, its network's keywords too; and what stands in a file of the converter's."""
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "final.params").touch()
+    told = dict(model="resnet18_v1b", input_size=96, crop_ratio=0.5, mean=(1.0, 2.0, 3.0), std=(4.0, 5.0, 6.0))
+    (run / "recipe.json").write_text(json.dumps(Recipe(**told, net={"deep_stem": True}).to_json()))
+    assert started_at("paper", run, tmp_path) == tuple(told.values())
+    given = Runs(tmp_path, LITTLE_DATA_SCALES["paper"], networks={"": str(run)})
+    assert given.cell("transfer_learning/new_classes/frozen_10", 0).recipe.net == {"deep_stem": True}
+    net = get_model("resnet18_v1b", classes=3)
+    net.initialize()
+    net.preprocessing = Preprocessing(96, 0.5, told["mean"], told["std"])
+    weights.save(net, tmp_path / "net.safetensors")
+    assert started_at("paper", tmp_path / "net.safetensors", tmp_path) == tuple(told.values())
 
 
 def test_a_cell_is_of_its_part_of_the_images(tmp_path):
