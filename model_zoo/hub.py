@@ -10,7 +10,8 @@ import pathlib
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import PARAMETER_BYTES
 from gluon_tricks.core.wording import plural
-from model_zoo import described, timm_config
+from model_zoo import described, formats, timm_config
+from model_zoo.preprocessing import Preprocessing
 from model_zoo.repository import PREFIXES, Repository, cache
 
 log = logging.getLogger("model_zoo")
@@ -63,6 +64,16 @@ def model_in(reference: str) -> str | None:
     repository = Repository.named(reference)
     config = _config(repository)
     return config.model if config else described.model_in(_weights(repository))
+
+
+def preprocessing_in(reference: str, usual: Preprocessing) -> Preprocessing:
+    """What a repository says of the images of its network. Args: usual: what it does not say. Raises: as fetch does."""
+    repository = Repository.named(reference)
+    if config := _config(repository):
+        return config.preprocessing
+    path = _weights(repository)
+    found = described.described(path, formats.read(path), usual)
+    return found[0] if found else usual
 
 
 def pinned(reference: str) -> str:

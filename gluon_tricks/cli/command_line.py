@@ -32,9 +32,9 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.together import one_after_another
 from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.networks.load import model_of, starting_point
-from gluon_tricks.networks.source import as_kept, may_have_meant
+from gluon_tricks.networks.source import as_kept, is_there, may_have_meant
 from gluon_tricks.recipes.recipe import Recipe
-from gluon_tricks.recipes.registry import get_recipe, is_cell, is_file, recipe_going_on
+from gluon_tricks.recipes.registry import get_recipe, is_cell, is_file, recipe_going_on, weights_of
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.registry import require_task
 from gluon_tricks.tricks import DataDependentInit, Distillation, StochasticDepth, ZeroGamma
@@ -99,6 +99,8 @@ def changed_by_flags(
     if begun is not None and not (args.recipe and is_file(args.recipe)):
         recipe = recipe.in_order_of(begun)
     _require_teachers(recipe)
+    if begun is None:
+        _require_start(recipe)
     require_one_mean(recipe, args)
     recipe, left_out = _without_what_cannot_be(recipe, args)
     notes += [*of_side, *told_of_decay(by_flags, recipe), *left_out, *new_doubts(recipe, before)]
@@ -243,6 +245,21 @@ def _require_teachers(recipe: Recipe) -> None:
                 f"the teacher {trick.teacher} is a recipe and no run yet: train it (--recipe {trick.teacher}) and name "
                 f"its run with --teacher RUN, or use gluon-tricks reproduce {table}, which does both"
             )
+
+
+def _require_start(recipe: Recipe) -> None:
+    """Refuses a new run of a cell whose start is another cell, or a network that nobody has named."""
+    table, start = recipe.name.partition("/")[0], recipe.pretrained
+    if is_cell(start) and not is_there(start):
+        raise Refused(
+            f"the network to start from, {start}, is a recipe and no run yet: name its run with --use-pretrained RUN, "
+            f"or use gluon-tricks reproduce {table}, which trains it"
+        )
+    if start and start == weights_of(recipe):
+        raise Refused(
+            f"{recipe.name} starts from the weights {start}: name them with --use-pretrained SRC, or use gluon-tricks "
+            f"reproduce {table} --network {start}=SRC"
+        )
 
 
 def _from_trained(recipe: Recipe, text: str, flag: str, named: bool, begun: Settings | None) -> Recipe:

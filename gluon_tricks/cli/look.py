@@ -94,8 +94,9 @@ def _add_choice(group) -> None:
         help="such as stage3.4 (all of a network with few convolutions, else the last of each stage; and the head)",
     )  # fmt: skip
     group.add_argument(
-        "--channels", type=whole(1, 300), default=6, metavar="N", help="of each layer, drawn from those that fire (6)"
-    )
+        "--channels", type=whole(1, 300), metavar="N",
+        help="of each layer, drawn from those that fire (6; of an evolution 4)",
+    )  # fmt: skip
     group.add_argument("--pick", metavar="K,K", help="these channels instead, counted from 0")
     group.add_argument("--seed", type=whole(0, (1 << 64) - 1), default=0, help="of the draw of channels (0)")
     group.add_argument(

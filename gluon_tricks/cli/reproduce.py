@@ -36,7 +36,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from gluon_tricks.cli.reproduce_flags import check, parse
-from gluon_tricks.cli.train_cells import at_a_time, require_data, told_speeds, train_cells
+from gluon_tricks.cli.train_cells import at_a_time, require_data, require_parts, told_speeds, train_cells
 from gluon_tricks.core.commands import command
 from gluon_tricks.core.errors import RESUMABLE, Refused, require_known
 from gluon_tricks.core.files import (
@@ -101,7 +101,7 @@ def _reproduce(args: argparse.Namespace) -> int:
         rows = _names(args.rows, [row.key for row in table.rows], "row", table)
         for column, row in [(name, "") for name in columns] + [("", name) for name in rows]:
             if not runs.cells(table.name, [column] if column else columns, [row] if row else rows, 1):
-                _refuse_no_cell(args, table, runs, column, row)
+                _refuse_no_cell(args, table, runs, column, row, columns)
     runs = _with_images(runs, args)
     if not args.plan and not (args.show and args.what not in figures.FIGURES):
         require_folder(runs.root / runs.scale.name, "--runs", *_written(args.what))
@@ -118,11 +118,20 @@ def _reproduce(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _refuse_no_cell(args: argparse.Namespace, table: Table, runs: cells.Runs, column: str, row: str) -> None:
-    """Says why nothing of a column or row that was asked for can be run; what is only shown is shown as not run."""
+def _refuse_no_cell(
+    args: argparse.Namespace, table: Table, runs: cells.Runs, column: str, row: str, columns: Sequence[str]
+) -> None:
+    """Says why nothing of a column or row that was asked for can be run; what is only shown is shown as not run.
+
+    Args:
+        columns: that were asked for; (): all.
+    """
     asked = f"column {column}" if column else f"row {row}"
     rows = [row] if row else args.rows.split(",")
-    keys = {shown.key for name in ([column] if column else table.columns) for shown in table.shown(name)}
+    of_row = [name for name in table.columns if row in [shown.key for shown in table.shown(name)]]
+    if row and columns and not {*of_row} & {*columns}:
+        raise Refused(f"{asked} of {table.name} is in none of these columns: it is in {', '.join(of_row)}")
+    keys = {shown.key for shown in table.shown(column)} if column else {row}
     if args.rows and not keys & {*rows}:
         raise Refused(f"{asked} of {table.name} has none of what was asked for: it has {', '.join(sorted(keys))}")
     weights = [found.weights for found in table.rows if found.key in rows and found.weights not in ("", *runs.networks)]
@@ -160,6 +169,7 @@ def _plan(
 ) -> int:
     if todo and runs.scale.title:  # of the paper's own images the numbers are known
         require_data(todo, runs, table)
+    require_parts(todo)
     speeds = told_speeds(args.measure)
     jobs = 1 if args.launch else at_a_time(todo, runs, args.jobs, speeds)
     told = estimate.replaced(todo, runs.begun(table.name))
@@ -206,6 +216,8 @@ def _with_images(runs: cells.Runs, args: argparse.Namespace) -> cells.Runs:
             look["look"] = functools.partial(require_classes, table, scale, flag=flag)
         train, val = packed_photos(photos, args.runs / scale.name / "data", flag, packing=not args.show, **look)
     data = str(args.data.absolute()) if args.data and folder else ""
+    if data and not args.show and not args.data.is_dir():  # before runs on another folder are looked at
+        raise Refused(f"--data {args.data}: there is no such folder")
     if train and not args.show:
         require_apart(Records(train), Records(val))
     digests = [Records(files).digest if files else "" for files in (train, val)]

@@ -17,7 +17,7 @@ from gluon_tricks.paper.how_many import cells_at_a_time
 from gluon_tricks.paper.speeds import Speeds
 from gluon_tricks.recipes.tables.rows import Table
 from gluon_tricks.tasks.registry import task_of
-from gluon_tricks.training.requirements import require_one_device, require_splittable
+from gluon_tricks.training.requirements import require_mixing, require_one_device, require_splittable
 
 
 def require_jobs(jobs: int | None, launched: bool) -> None:
@@ -96,12 +96,28 @@ def require_data(todo: Sequence[Cell], runs: Runs, table: Table) -> None:
     runs.require_data(table.name)
     for recipe in {c.recipe.task: c.recipe for c in reversed(todo) if c.recipe.reads_folder}.values():
         task_of(recipe).find_data(recipe)
+    require_parts(todo)
     bases = [cell for cell in todo if not cell.recipe.reads_folder]
     if runs.scale.bases and bases:
         try:
             runs.bases.require_data(bases[0].name.split("/")[0])  # all of them are trained on ImageNet
         except Refused as refused:
             raise Refused(f"for the base networks, {refused}".replace("--data", "--base-data")) from None
+
+
+def require_parts(todo: Sequence[Cell]) -> None:
+    """Refuses named records without the classes, or the images of each, that a cell takes of them."""
+    parts = {}
+    for cell in todo:
+        part = getattr(cell.recipe, "only_classes", ()), getattr(cell.recipe, "per_class", 0)
+        if any(part) and cell.recipe.train:
+            parts.setdefault(part, cell)
+    for cell in parts.values():
+        try:
+            task_of(cell.recipe).find_data(cell.recipe)
+        except Refused as refused:
+            reason = str(refused).partition(": set per_class")[0]  # which no flag of reproduce does
+            raise Refused(f"{cell.name}: {reason}: name other images with --data, or other --rows") from None
 
 
 def _require_splittable(todo: Sequence[Cell]) -> None:
@@ -113,6 +129,10 @@ def _require_splittable(todo: Sequence[Cell]) -> None:
             require_one_device(cell.recipe, contexts)
         except Refused as refused:
             raise Refused(f'{cell.name}: {refused} (--launch "horovodrun -np N")') from None
+        try:
+            require_mixing(cell.recipe, len(contexts))
+        except Refused as refused:
+            raise Refused(f"{cell.name}: {refused}") from None
 
 
 def _announce(
@@ -127,8 +147,5 @@ def _announce(
     print(f"to train: {amount}; measuring how long that takes on this machine", flush=True)
     speeds = told_speeds(anew)
     jobs = at_a_time(todo, runs, jobs, speeds)
-    try:
-        print(estimate.plan(todo, jobs, speeds)[-1], flush=True)
-    except RuntimeError as error:  # of the measurement alone
-        print(f"the time cannot be estimated: {str(error).strip().splitlines()[-1]}", flush=True)
+    print(estimate.plan(todo, jobs, speeds)[-1], flush=True)
     return jobs

@@ -70,6 +70,7 @@ class StopRequest:
                 os._exit(128 + number)
             if number in _STOP and not self.made:
                 self.made, first = True, time.monotonic()
+                heartbeat.stopping()
 
     def __call__(self) -> bool:
         return self.made

@@ -23,7 +23,7 @@ from gluon_tricks.core.wording import quoted
 from gluon_tricks.data.annotations.coco_files import looks_like_coco
 from gluon_tricks.networks.load import SOURCE, model_of
 from gluon_tricks.networks.source import is_there, means_published, pinned
-from gluon_tricks.recipes.registry import is_cell, is_file, list_recipes, recipe_going_on
+from gluon_tricks.recipes.registry import is_cell, is_file, list_recipes, recipe_going_on, weights_of
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.transfer import TransferRecipe
 from gluon_tricks.tasks.registry import require_task
@@ -174,6 +174,11 @@ def recipe_from_flags(
         raise Refused(
             f"the base network {recipe.base_params} is a recipe and no run yet: name a run with --base-params RUN, or "
             "use gluon-tricks reproduce, which trains it"
+        )
+    if begun is None and recipe.base_params and recipe.base_params == weights_of(recipe):
+        raise Refused(
+            f"{recipe.name} starts from the weights {recipe.base_params}: name them with --base-params SRC, or use "
+            f"gluon-tricks reproduce {recipe.name.partition('/')[0]} --network {recipe.base_params}=SRC"
         )
     if not recipe.base_params and begun is None:
         notes.append("no --base-params: the base network starts from random numbers")

@@ -25,7 +25,7 @@ from gluon_tricks.inside.viewed import Pictures, Viewed
 VIEWS = ("filters", "deconvolution", "evolution", "occlusion", "invariance")
 _FEW_LAYERS = 6  # up to so many convolutions are all shown
 _PATCHES = 9  # of a channel
-_ROWS = 4  # channels of an evolution
+_CHANNELS, _ROWS = 6, 4  # of a layer that are drawn where nobody says how many; of an evolution
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Choice:
 
     Args:
         layers: their paths; (): all convolutions of a network of few, else the last one of each stage; and the head.
-        channels: how many of each layer, drawn among those that fire.
+        channels: how many of each layer, drawn among those that fire; None: 6, of an evolution 4.
         pick: these instead.
         photos: how many images get an occlusion map and curves.
         patch, stride: px, of the square; None: two ninths and a 14th of the image's side.
@@ -44,7 +44,7 @@ class Choice:
     """
 
     layers: tuple[str, ...] = ()
-    channels: int = 6
+    channels: int | None = None
     pick: tuple[int, ...] = ()
     photos: int = 4
     patch: int | None = None
@@ -88,13 +88,20 @@ def check_pick(layers: Sequence[Layer], pick: Sequence[int]) -> None:
             )
 
 
-def chosen_channels(layer: Layer, found: Strongest, choice: Choice, number: int) -> list[int]:
-    """Those that are picked, or some of those that fire. Args: number: of the layer among those that are shown."""
+def chosen_channels(
+    layer: Layer, found: Strongest, choice: Choice, number: int, usual: int = _CHANNELS
+) -> list[int]:  # fmt: skip
+    """Those that are picked, or some of those that fire.
+
+    Args:
+        number: of the layer among those that are shown.
+        usual: how many, where the choice does not say it.
+    """
     if choice.pick:
         return list(choice.pick)
-    firing = np.flatnonzero(found.values[:, 0] > 0)
-    drawn = generator(choice.seed, "channels", number).permutation(firing)[: choice.channels]
-    return sorted(map(int, drawn)) or [*range(min(choice.channels, layer.channels))]
+    firing, count = np.flatnonzero(found.values[:, 0] > 0), choice.channels or usual
+    drawn = generator(choice.seed, "channels", number).permutation(firing)[:count]
+    return sorted(map(int, drawn)) or [*range(min(count, layer.channels))]
 
 
 def called(viewed: Viewed, chain: Chain, layer: Layer, channel: int) -> str:
@@ -182,7 +189,7 @@ def show_evolution(
         chain = viewed.chain()
         layers = chosen_layers(chain, choice.layers)
         found = find_strongest(viewed, chain, layers, pictures.pixels, 1)
-        channels = {a.path: chosen_channels(a, found[a.path], choice, k)[:_ROWS] for k, a in enumerate(layers)}
+        channels = {a.path: chosen_channels(a, found[a.path], choice, k, _ROWS) for k, a in enumerate(layers)}
     for name, opened in moments:
         then = opened()
         filters.append((name, first_filters(then)[1]))

@@ -13,11 +13,10 @@ from typing import Any
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import read_text
 from gluon_tricks.core.wording import one_line, plural
-from gluon_tricks.data.builtin import shapes
-from gluon_tricks.data.recipe_records import DATA_SETS, find_records
-from gluon_tricks.networks.load import model_of, starting_point
+from gluon_tricks.data.recipe_records import find_records
 from gluon_tricks.networks.moved import PLACES, digests_of_networks, is_same_network, may_be_run
-from gluon_tricks.paper.data_needed import digests_of_folder, require_data
+from gluon_tricks.paper.data_needed import are_others, digests_of_folder, require_data
+from gluon_tricks.paper.given import starting_from
 from gluon_tricks.paper.scales import AnyScale, family_of, scales_of
 from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.recipe import Recipe
@@ -92,7 +91,7 @@ class Cell:
             and self._seen_by_norms(stored) <= {self.recipe.bn_batch}
         ):
             differences.remove("bn_batch")  # the devices that it was trained on came to the same
-        if _are_others(stored.data, self.recipe.data):
+        if are_others(stored.data, self.recipe.data) and not self._told_of_folder():
             differences.append("data")
         differences += [*self._other_images(), *self._other_networks()]
         if differences:
@@ -115,6 +114,11 @@ class Cell:
                 here = digests_of_folder(self.recipe)[split]
             if told and here and here != told:
                 yield "other images" if split == 0 else "other validation images"
+
+    def _told_of_folder(self) -> bool:
+        """Whether the run tells the digests of its folder's images, and those of here are known: they decide then."""
+        told = any("records" in event for event in self.events())
+        return told and self.recipe.reads_folder and all(digests_of_folder(self.recipe))
 
     def _other_networks(self) -> Iterator[str]:
         """What of the recipe names a trained network that has other numbers now than the run tells, in words."""
@@ -179,14 +183,6 @@ class Cell:
         return scored_at_end(self.events()) if self.is_done() else {}
 
 
-def _are_others(stored: str, wanted: str) -> bool:
-    """Whether `data` means other images: drawn ones and no drawn ones, or another folder beside the old one."""
-    if {stored, wanted} & {*DATA_SETS}:
-        return stored != wanted and bool({stored, wanted} & {*shapes.DATA_SETS})
-    folders = [pathlib.Path(os.path.realpath(folder)) for folder in (stored, wanted) if folder]
-    return len(folders) == 2 and folders[0] != folders[1] and folders[0].exists()
-
-
 @dataclasses.dataclass(frozen=True)
 class Runs:
     """All cells of a scale, below one folder.
@@ -249,8 +245,7 @@ class Runs:
         """The recipe that starts from the given network, or from that of the cell that it names, and this cell."""
         given = self.networks.get("")
         if recipe.pretrained and given:
-            model = model_of(given) or recipe.model
-            return recipe.set(model=model, pretrained=starting_point(given, model)), None
+            return starting_from(recipe, given), None
         if not is_cell(recipe.pretrained):
             return recipe, None
         source = self.cell(recipe.pretrained, 0)  # one network for all seeds

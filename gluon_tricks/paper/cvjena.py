@@ -13,7 +13,7 @@ import numpy as np
 from gluon_tricks.core.wording import plural
 from gluon_tricks.paper import paired
 from gluon_tricks.paper.cells import Cell
-from gluon_tricks.paper.line import Line, mean_of
+from gluon_tricks.paper.line import Line, error_of
 from gluon_tricks.paper.paired import Effect
 from gluon_tricks.recipes.tables import cvjena_table1
 from gluon_tricks.tasks.lettering import import_pyplot
@@ -34,9 +34,9 @@ def _row(line: Line, effects: Mapping[str, Effect]) -> dict[str, str]:
     beside = f" ({line.above.label})" if line.above else ""
     return {
         "Network": line.label,
-        "Document, top-1 / top-5 error": _both([100 - score for score in line.paper]),
-        "Ours, top-1 error": _ours(line, 0),
-        "Ours, top-5 error": _ours(line, 1) if line.has_second_score() else "",
+        "Document, top-1 / top-5 error": _both([*map(error_of, line.paper)]),
+        "Ours, top-1 error": line.ours(0, error_of),
+        "Ours, top-5 error": line.ours(1, error_of) if line.has_second_score() else "",
         **paired.shown(effects, line.key, "Difference", beside=beside),
     }
 
@@ -54,11 +54,6 @@ def errors_beside_originals(lines: Sequence[Line], effects: Mapping[str, Effect]
 
 def _both(values: Sequence[float]) -> str:
     return " / ".join("-" if math.isnan(value) else f"{value:.1f}" for value in values)
-
-
-def _ours(line: Line, k: int) -> str:
-    found = [100 - score for score in line.top(k).values()]
-    return mean_of(found) if found else line.ours(k)
 
 
 def training_hours(cell: Cell) -> np.ndarray:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.data.recipe_records import IMAGENET_FOLDER, imagenet_is_here
+from gluon_tricks.core.wording import some
+from gluon_tricks.data.builtin import shapes
+from gluon_tricks.data.recipe_records import DATA_SETS, IMAGENET_FOLDER, imagenet_is_here
 from gluon_tricks.data.records import Records
 from gluon_tricks.paper.scales import AnyScale
 from gluon_tricks.recipes.settings import Settings
@@ -47,7 +49,7 @@ def require_data(table: Table, scale: AnyScale, train: Sequence[str], data: str)
 def require_classes(table: Table, scale: AnyScale, names: Sequence[str], place: object, flag: str = "--data") -> None:
     """Refuses images of another number of classes than the table's, whose numbers the document's scale is shown beside.
 
-    A proxy takes what its recipes take.
+    A proxy takes what its recipes take; where these name classes, they must be there.
 
     Args:
         names: of the images' classes; (): not known.
@@ -61,6 +63,22 @@ def require_classes(table: Table, scale: AnyScale, names: Sequence[str], place: 
             f"{table.name} at the scale {scale.name} has {wanted} classes and {place} has "
             f"{len(names)}: name the paper's images with {flag}, or choose a smaller --scale"
         )
+    shown = [scale.recipe(table, column, row.key) for column in table.columns for row in table.shown(column)]
+    asked = dict.fromkeys(name for recipe in shown for name in getattr(recipe, "only_classes", ()))
+    lacking = [name for name in asked if names and name not in names]
+    if lacking:
+        raise Refused(
+            f"{table.name} at the scale {scale.name} takes images of the classes {some([*asked])}, and {place} has no "
+            f"{some(lacking)}: name images of these with {flag}, or choose another --scale"
+        )
+
+
+def are_others(stored: str, wanted: str) -> bool:
+    """Whether `data` means other images: drawn ones and no drawn ones, or another folder beside the old one."""
+    if {stored, wanted} & {*DATA_SETS}:
+        return stored != wanted and bool({stored, wanted} & {*shapes.DATA_SETS})
+    folders = [os.path.realpath(folder) for folder in (stored, wanted) if folder]
+    return len(folders) == 2 and folders[0] != folders[1] and all(map(os.path.exists, folders))
 
 
 def digests_of_folder(recipe: Settings) -> tuple[str, str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from gluon_tricks.core.wording import plural
 from gluon_tricks.paper import paired
-from gluon_tricks.paper.line import Line, mean_of
+from gluon_tricks.paper.line import Line, error_of, mean_of
 from gluon_tricks.paper.metrics import mean_history
 from gluon_tricks.paper.paired import Effect
 from gluon_tricks.tasks.lettering import import_pyplot
@@ -34,12 +34,11 @@ def errors(lines: Sequence[Line], effects: Mapping[str, Effect]) -> list[dict[st
 
 
 def _row(line: Line, test: Mapping[str, Effect], in_training: Mapping[str, Effect]) -> dict[str, str]:
-    found = [100 - top1 for top1 in line.top(0).values()]
     beside = f" ({line.above.label})" if line.above else ""
     return {
         "Network": line.label,
-        "Paper, test error": "-" if math.isnan(line.paper[0]) else f"{100 - line.paper[0]:.2f}",
-        "Ours, test error": mean_of(found) if found else line.ours(0),
+        "Paper, test error": "-" if math.isnan(line.paper[0]) else f"{error_of(line.paper[0]):.2f}",
+        "Ours, test error": line.ours(0, error_of),
         "Ours, training error": _told(training(line)),
         **paired.shown(test, line.key, "Difference, test error", "Test: ", beside),
         **paired.shown(in_training, line.key, "Difference, training error", "Training: ", beside),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Optional
 
 from gluon_tricks.core.environment import usable_cores
 from gluon_tricks.core.errors import Refused
@@ -12,12 +13,13 @@ from gluon_tricks.machine.devices import choose_contexts
 from gluon_tricks.networks.checkpoint import list_checkpoints
 from gluon_tricks.paper.cells import Cell
 from gluon_tricks.paper.order import in_turns
-from gluon_tricks.paper.speeds import LIMIT, Speeds, kind_of
+from gluon_tricks.paper.speeds import LIMIT, Speeds, described, kind_of
 from gluon_tricks.recipes.registry import get_table
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.tricks import Distillation
 
+Images = Optional[tuple[int, int]]  # training and validation; None: not known
 FORWARD = 1 / 3  # of a training step: the backward pass computes two products where the forward has one
 
 
@@ -34,24 +36,31 @@ def plan(todo: Sequence[Cell], jobs: int = 1, speeds: Speeds | None = None) -> l
     devices = plural(len(contexts), "GPU") if contexts[0].device_type == "gpu" else plural(usable_cores(), "core")
     asked = [*(cell.recipe for cell in todo), *(_teaching(cell) for cell in todo if _learns(cell))]
     rates = _rates(asked, jobs, speeds or Speeds(lambda line: print(line, file=sys.stderr)))
-    lines, lengths, counted = [], [], {}
+    lines, lengths, counted = [], [], {}  # counted: of cells of the same images once
     for cell in todo:
         data = cell.recipe.task, cell.recipe.data, *_part(cell.recipe), cell.name.split("/")[0]
-        train, val = counted[data] = counted.get(data) or _images(cell)
-        hours = _hours(cell, train, val, rates)
+        counted[data] = images = counted.get(data) or _images(cell)
+        hours = _hours(cell, images, rates)
         lengths.append(hours)
         most = "at most " if cell.recipe.open_ended else ""  # its validation results may end it earlier
-        images = f"{most}{plural(_epochs_left(cell), 'epoch')} of {plural(train, 'image')}"
-        unknown = f"{_unmeasured(cell, rates)} could not be measured in {LIMIT:.0f} s on this machine now"
-        time = unknown if hours is None else f"{most or 'about '}{_time(hours)}"
-        lines.append(f"{cell.name}, seed {cell.recipe.seed}: {images}, {time}")
+        epochs = f"{most}{plural(_epochs_left(cell), 'epoch')}"
+        lines.append(f"{cell.name}, seed {cell.recipe.seed}: {epochs} of {_told(cell, images, hours, rates)}")
     return [*lines, _total(todo, lengths, jobs, devices)]
+
+
+def _told(cell: Cell, images: Images, hours: float | None, rates: dict[tuple, float | None]) -> str:
+    """On how many images a cell is trained, and for how long."""
+    if images is None:
+        return f"{plural(cell.recipe.per_class, 'image')} of each class, whose number is not known without --data"
+    unmeasured = f"{_unmeasured(cell, rates)} could not be measured on this machine now"
+    about = "at most" if cell.recipe.open_ended else "about"
+    return f"{plural(images[0], 'image')}, {unmeasured if hours is None else f'{about} {_time(hours)}'}"
 
 
 def _total(todo: Sequence[Cell], lengths: Sequence[float | None], jobs: int, devices: str) -> str:
     unknown, count = lengths.count(None), plural(len(todo), "cell")
     if unknown == len(todo):
-        return f"{count}, whose time could not be measured on this machine now ({devices}): try again when it is idle"
+        return f"{count}, whose time is not known ({devices})"
     hours, _ = in_turns(todo, [hours or 0.0 for hours in lengths], jobs)
     beside = f", {jobs} cells at a time with one thread each" if jobs > 1 else ""
     more = f", without {plural(unknown, 'cell')} whose time is not known" if unknown else ""
@@ -60,10 +69,11 @@ def _total(todo: Sequence[Cell], lengths: Sequence[float | None], jobs: int, dev
     return f"{count}, about {_time(hours)} of training on this machine ({devices}){beside}{more}{said}"
 
 
-def _hours(cell: Cell, train: int, val: int, rates: dict[tuple, float | None]) -> float | None:
-    """How long a cell takes; None: something of it could not be measured."""
-    if _unmeasured(cell, rates):
+def _hours(cell: Cell, images: Images, rates: dict[tuple, float | None]) -> float | None:
+    """How long a cell takes; None: something of it could not be measured, or nobody knows on how many images."""
+    if images is None or _unmeasured(cell, rates):
         return None
+    train, val = images
     seconds = 1 / rates[kind_of(cell.recipe)]  # an image
     teacher = FORWARD / rates[kind_of(_teaching(cell))] if _learns(cell) else 0.0
     val *= 1 + any(trick.averages for trick in cell.recipe.tricks)  # the average is validated too
@@ -79,8 +89,8 @@ def _unmeasured(cell: Cell, rates: dict[tuple, float | None]) -> str:
 
 
 def work(todo: Sequence[Cell]) -> list[int]:
-    """How many images each cell has still to be trained on, over all its epochs."""
-    return [_epochs_left(cell) * _images(cell)[0] for cell in todo]
+    """How many images each cell has still to be trained on, over all its epochs; 0: nobody knows."""
+    return [_epochs_left(cell) * (_images(cell) or (0, 0))[0] for cell in todo]
 
 
 def _epochs_left(cell: Cell) -> int:
@@ -146,14 +156,26 @@ def _rates(recipes: Sequence[Settings], jobs: int, speeds: Speeds) -> dict[tuple
     kinds = {kind_of(recipe): recipe for recipe in reversed(recipes)}
     found = {}
     for number, (kind, recipe) in enumerate(reversed(kinds.items()), start=1):
-        speed = speeds.of(recipe, jobs, place=f"{number} of {len(kinds)}")
+        try:
+            speed = speeds.of(recipe, jobs, place=f"{number} of {len(kinds)}")
+            why = f"not even one step was over in {LIMIT:.0f} s; try again when the machine is idle"
+        except RuntimeError as error:  # the training that was measured has died
+            speed, why = None, str(error).strip().splitlines()[-1]
+        if speed is None:
+            speeds.say(f"{described(recipe)} cannot be measured: {why}")
         found[kind] = speed.images_per_second if speed else None
     return found
 
 
-def _images(cell: Cell) -> tuple[int, int]:
-    """Training and validation images: those of the records, or those of the paper where they are not here."""
+def _images(cell: Cell) -> Images:
+    """Training and validation images: those of the records, or those of the paper where none are named and here.
+
+    None: so many of each class, and nobody has said of how many classes.
+    """
     try:
         return tuple(len(records) for records in task_of(cell.recipe).find_data(cell.recipe))
     except Refused:
-        return get_table(cell.name.split("/")[0]).images
+        if getattr(cell.recipe, "train", ()):
+            raise
+        each = getattr(cell.recipe, "per_class", 0)
+        return None if each else get_table(cell.name.split("/")[0]).images

@@ -83,11 +83,11 @@ def figure4b(runs: Runs, seeds: int):
     """Histograms of the largest logit minus the mean of the others, over the validation images. Source: figure 4b.
 
     Raises:
-        Refused: one of the two has not been run.
+        Refused: of one of the two there is no network.
     """
     gaps = {}
     for label, row in SMOOTHING.items():
-        cells = done(runs, f"table6/resnet50_v1d/{row}", seeds)
+        cells = with_network(runs, f"table6/resnet50_v1d/{row}", seeds)
         gaps[f"{label} ({plural(len(cells), 'seed')})"] = np.concatenate([logit_gaps(_logits(cell)) for cell in cells])
     texts = dict(xlabel="largest logit minus the mean of the others", ylabel="fraction of images")
     figure, panel = _panel(**texts, title=_title("logits with and without label smoothing", runs))
@@ -127,6 +127,21 @@ def done(runs: Runs, name: str, seeds: int) -> Sequence[Cell]:
             f"this figure is drawn from runs of {name}, and there is none at the scale {runs.scale.name}: "
             f"run gluon-tricks reproduce {name.split('/')[0]} --rows {name.split('/')[2]} "
             f"--scale {runs.scale.name} first"
+        )
+    return cells
+
+
+def with_network(runs: Runs, name: str, seeds: int) -> Sequence[Cell]:
+    """Those of `done` whose network is there: of some only the scores have been kept.
+
+    Raises:
+        Refused: there is none.
+    """
+    cells = [cell for cell in done(runs, name, seeds) if cell.has_result()]
+    if not cells:
+        raise Refused(
+            f"this figure is drawn from networks, and of {name} only the scores have been kept at the scale "
+            f"{runs.scale.name}: run gluon-tricks reproduce figure4 --scale {runs.scale.name} without --show"
         )
     return cells
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -42,15 +42,19 @@ class Line:
         scores = {cell.recipe.seed: cell.scores() for cell in self.cells}
         return {seed: 100 * score[k] for seed, score in scores.items() if score is not None and np.isfinite(score[k])}
 
-    def ours(self, k: int) -> str:
-        """mean ± standard deviation (number of seeds), or what there is instead; seeds that failed, with the reason."""
-        values = list(self.top(k).values())
+    def ours(self, k: int, told: Callable[[float], float] = float) -> str:
+        """mean ± standard deviation (number of seeds), or what there is instead; seeds that failed, with the reason.
+
+        Args:
+            told: score -> what is shown of it, such as an error, both in percent.
+        """
+        values = [told(score) for score in self.top(k).values()]
         if not self.cells:
             return f"not run (needs --network {self.weights}=SRC)" if self.weights else "no proxy"
         if not values:
             begun = [(f"seed {c.recipe.seed} ", c.state()) for c in self.cells if c.state() != "not run"]
-            told = [(seed if len(self.cells) > 1 else "") + state for seed, state in begun]
-            return "; ".join(told).replace("done", "done, without a score") or "not run"
+            states = [(seed if len(self.cells) > 1 else "") + state for seed, state in begun]
+            return "; ".join(states).replace("done", "done, without a score") or "not run"
         failed = [f"; seed {c.recipe.seed} {c.state()}" for c in self.cells if c.state().startswith("failed")]
         computed = sorted(self.precisions())
         mixed = f" in {' and '.join(computed)}" if len(computed) > 1 else ""
@@ -86,6 +90,11 @@ class Line:
         """Seed -> the difference of the first score."""
         ours, theirs = self.top(0), self.above.top(0) if self.above else {}
         return {seed: ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())}
+
+
+def error_of(score: float) -> float:
+    """Both in percent."""
+    return 100 - score
 
 
 def mean_of(values: Sequence[float]) -> str:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Sequence
 
+from gluon_tricks.core.children import as_child
 from gluon_tricks.core.commands import words_of
 from gluon_tricks.core.environment import inherited_environment, threads
 from gluon_tricks.core.errors import RESUMABLE
@@ -20,7 +21,8 @@ from gluon_tricks.tasks.registry import task_of
 def run(cell: Cell, train: Sequence[str], say: Callable[[str], None], with_threads: int = 0) -> bool:
     """Trains a cell to its end, from its newest checkpoint if it has one; returns whether it got there.
 
-    An interruption is passed on to the training, once, which then writes a checkpoint.
+    An interruption is passed on to the training, once, which then writes a checkpoint; so it does when this process is
+    killed.
 
     Args:
         train: the words of the command that trains, such as gluon-tricks train.
@@ -37,7 +39,8 @@ def run(cell: Cell, train: Sequence[str], say: Callable[[str], None], with_threa
         environment["OMP_NUM_THREADS"] = str(with_threads)
     pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="backslashreplace")
     # In a session of its own a Ctrl-C does not reach it beside us: a second signal would end it at once.
-    with subprocess.Popen(words, env=environment, start_new_session=True, **pipes) as process:
+    own = dict(start_new_session=True, preexec_fn=as_child(signal.SIGTERM))
+    with subprocess.Popen(words, env=environment, **own, **pipes) as process:
         try:
             for line in process.stdout:
                 say(line.rstrip())

@@ -19,7 +19,8 @@ from gluon_tricks.core.wording import quoted
 MARK = "gluon_tricks heartbeat:"  # then: step, number of moves so far, 1 if it waits for other ranks
 VARIABLE = "GLUON_TRICKS_HEARTBEAT"  # seconds between two; without it there are none
 
-_unheard = threading.Lock()  # taken once there is no launcher any more
+_unheard = threading.Lock()  # taken once there is no launcher any more, nor another who reads what is said
+_stopping = threading.Event()  # set once the process has been asked to stop
 _place = {"step": 0, "waiting": 0}
 
 
@@ -64,22 +65,28 @@ def _beat(seconds: float) -> None:
         time.sleep(seconds)
 
 
+def stopping() -> None:
+    """The process has been asked to stop: it does not ask itself once more, as a second request ends it at once."""
+    _stopping.set()
+
+
 @contextlib.contextmanager
-def with_or_without_launcher() -> Iterator[None]:
-    """What is printed inside may find nobody to hear it any more: then, too, the rank is asked to stop."""
+def heard_or_not() -> Iterator[None]:
+    """What is printed inside may find nobody to hear it any more: then, too, a process that can be is asked to stop."""
     try:
         yield
     except BrokenPipeError:
-        if VARIABLE not in os.environ:
+        if not callable(signal.getsignal(signal.SIGTERM)):
             raise
         _nobody_hears()
 
 
 def _nobody_hears() -> None:
-    """The process asks itself to stop, once; what it says until then goes nowhere."""
+    """The process asks itself to stop, unless it was asked before; what it says until then goes nowhere."""
     if _unheard.acquire(blocking=False):
         output_to_nowhere(1, 2)
-        os.kill(os.getpid(), signal.SIGTERM)
+        if not _stopping.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 class RankMonitor:

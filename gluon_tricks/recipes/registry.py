@@ -108,10 +108,10 @@ def get_recipe(name: str | os.PathLike) -> Settings:
         return read_recipe(name)
     if name in _RECIPES:
         return _RECIPES[name]
-    if name.count("/") == 2:
-        table, column, row = name.split("/")
-        return get_table(table).recipe(column, row)
-    if "/" in name:  # of fewer or more parts than a cell's
+    table, *rest = name.split("/")
+    if table in TABLES and len(rest) == 2:
+        return TABLES[table].recipe(*rest)
+    if rest:  # of no table, or of fewer or more parts than a cell's
         forms = "a cell is TABLE/COLUMN/ROW, the file of a run RUN/recipe.json"
         require_known(name, _cells(), "recipe", otherwise=forms)
     return _RECIPES[require_known(name, list(_RECIPES), "recipe")]
@@ -138,6 +138,12 @@ def recipe_going_on(name: str, begun: Settings | None) -> Settings:
 def is_cell(name: str) -> bool:
     """Whether it is the name of a table's cell."""
     return name in _cells()
+
+
+def weights_of(recipe: Settings) -> str:
+    """What a table's cell starts from that somebody has to name a file of (Row.weights); "": nothing."""
+    table, *rest = recipe.name.split("/")
+    return get_table(table).row(rest[1]).weights if is_cell(recipe.name) else ""
 
 
 def _cells() -> list[str]:

@@ -111,7 +111,7 @@ class Journal:
             return
         line = one_line(line)
         self._log(line)
-        with heartbeat.with_or_without_launcher():
+        with heartbeat.heard_or_not():
             tqdm.tqdm.write(line, file=sys.stdout)
             sys.stdout.flush()
 

@@ -153,6 +153,13 @@ def test_where_it_came_from(there, monkeypatch, caplog):
         assert says in caplog.text, asked
 
 
+def test_what_a_repository_says_of_its_images_is_known_without_its_parameters(there):
+    usual = get_model("mobilenet1.0").preprocessing
+    said = hub.preprocessing_in(REFERENCE, usual)
+    assert (said.input_size, said.crop_ratio, said.mean, said.std) == (96, 0.9, (127.5,) * 3, (127.5, 63.75, 127.5))
+    assert "model.safetensors" not in there.downloads()
+
+
 def test_without_a_config_the_file_speaks_for_itself(local_hub, net, tmp_path):
     weights.save(net, tmp_path / "model.safetensors")
     local_hub.files = {("me/own", "model.safetensors"): (tmp_path / "model.safetensors").read_bytes()}

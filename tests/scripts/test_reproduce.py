@@ -241,13 +241,23 @@ def test_a_long_training_is_announced(what, rows, photos, tmp_path, capsys, monk
         "2 cells, about 38.2 minutes",
     ]
 
-    def fails(todo, *rest):
+
+def test_a_plan_of_a_network_that_cannot_be_measured_ends_well(photos, tmp_path, capsys, monkeypatch):
+    """Nor does a training: both say why."""
+
+    def fails(*rest):
         raise RuntimeError("the contestant died: Traceback\nMemoryError")
 
-    monkeypatch.setattr(script.estimate, "plan", fails)
-    assert (
-        script.main(words) == 1 and "the time cannot be estimated: MemoryError\n--- 1 of 2" in capsys.readouterr().out
-    )
+    monkeypatch.setattr("gluon_tricks.paper.speeds.measured", fails)
+    monkeypatch.setattr(run_cells, "run", lambda cell, words, say, *rest: say("training") or False)
+    words = ["table6", "--rows", "cosine", "--columns", "resnet50_v1d", "--scale", "imagenette", "--jobs", "1"]
+    words += ["--data", str(photos), "--runs", str(tmp_path / "runs"), "--measure"]
+    assert script.main([*words, "--plan"]) == 0
+    told = capsys.readouterr()
+    assert "cannot be measured: MemoryError" in told.err and "resnet18_v1d could not be measured on this" in told.out
+    assert script.main(words) == 1
+    told = capsys.readouterr()
+    assert "cannot be measured: MemoryError" in told.err and "1 cell, whose time is not known (" in told.out
 
 
 def test_a_record_that_will_be_replaced_is_announced(photos, tmp_path, capsys, monkeypatch):
@@ -413,7 +423,7 @@ def test_an_interruption_says_what_the_same_command_does(what, says, tmp_path, c
         (["table8"], "table8 at the scale paper is trained on Pascal VOC"),
         (
             ["table9", "--scale", "small", "--data", "x"],
-            "x/images/train: check the names of the folders",
+            "--data x: there is no such folder",
         ),
         (["table8", "--scale", "imagenette"], "no scale 'imagenette': there are smoke, small, paper"),
         (["table6", "--base-data", "x"], "--base-data x: table6 has no base networks"),
@@ -451,6 +461,10 @@ def test_an_interruption_says_what_the_same_command_does(what, says, tmp_path, c
             ["table6", "--columns", "mobilenet1.0", "--rows", "long"],
             "column mobilenet1.0 of table6 has none of what was asked for: it has cosine, ",
         ),
+        (
+            ["table6", "--columns", "mobilenet1.0,inceptionv3", "--rows", "efficient,long", "--scale", "imagenet"],
+            "row long of table6 is in none of these columns: it is in resnet50_v1d",
+        ),
     ],
 )
 def test_refusals(words, says, tmp_path, capsys, monkeypatch):
@@ -471,6 +485,7 @@ def test_refusals(words, says, tmp_path, capsys, monkeypatch):
         (["figure4", "--columns", "x"], "--columns is for tables, and figure4 is a figure"),
         (["magic_figure1", "--rows", "x"], "--rows is for tables, and magic_figure1 is a figure"),
         (["table6", "--columns", "inceptionv3"], "column inceptionv3 of table6 has no proxy at the scale "),
+        (["transfer_learning"], "transfer_learning at the scale small takes images of the classes n03394916, "),
         (["magic_table3", "--rows", "wang"], "row wang of magic_table3 starts from weights: give --network wang=SRC"),
     ],
 )

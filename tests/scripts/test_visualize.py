@@ -77,6 +77,20 @@ def test_it_says_what_it_draws_and_the_same_twice(run, looked, tmp_path, capsys)
         assert (tmp_path / name).read_bytes() == (looked / name).read_bytes()
 
 
+@pytest.mark.parametrize("words, count", [([], 4), (["--channels", "5"], 5), (["--pick", "1,2,3,5,7,9"], 6)])
+def test_an_evolution_has_the_channels_that_are_asked_for(words, count, run, tmp_path, capsys, monkeypatch):
+    titles, draw = [], script.show.sheets.evolution_sheet
+
+    def seen(rows, names, *rest):
+        titles.append(names)
+        return draw(rows, names, *rest)
+
+    monkeypatch.setattr(script.show.sheets, "evolution_sheet", seen)
+    words = [str(run), "--out", str(tmp_path), "--views", "evolution", "--layers", "stage1.0.0", *FEW[:4], *words]
+    assert script.main(words) == 0
+    assert len(titles[0]) == count
+
+
 def test_photos_and_a_parameter_file_of_a_network_with_branches(tmp_path, capsys):
     """It has no checkpoints and no way back; a file that is no image is left out."""
     net = get_model("cifar_resnet20_v1", classes=3)

@@ -143,6 +143,18 @@ def test_a_teacher_that_is_a_cell_says_how_to_come_by_it(tmp_path):
     assert recipe(DISTILL).tricks[-1] == Distillation("table6/resnet152_v1d/smooth")
 
 
+def test_a_start_that_is_a_cell_says_how_to_come_by_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    says = (
+        "start from, cvjena_bn/alexnet/without, is a recipe and no run yet: name its run with --use-pretrained "
+        "RUN, or use gluon-tricks reproduce cvjena_bn, which trains it"
+    )
+    for line in ("--recipe cvjena_bn/alexnet/inserted", "--recipe cvjena_bn/alexnet/fine_tuned"):
+        with pytest.raises(Refused, match=says):
+            recipe(line)
+        assert recipe(f"{line} --use-pretrained false").pretrained == ""
+
+
 RAW_227 = (227, 227 / 256, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))  # what cvjena_alexnet was trained on
 IMAGENET = ((123.68, 116.779, 103.939), (58.393, 57.12, 57.375))
 CIFAR10 = ((125.307, 122.961, 113.8575), (51.5865, 50.847, 51.255))

@@ -158,6 +158,18 @@ def test_a_network_with_branches_is_refused(name, why):
         Chain(net)
 
 
+@pytest.mark.parametrize("name", ["mobilenetv2_0.25", "mobilenetv3_small"])
+def test_of_the_mobilenets_the_later_ones_branch(name):
+    """As docs/looking.md says; and they have no stages, which curves of invariance take."""
+    net = get_model(name)
+    net.initialize(mx.init.Zero())
+    net(nd.zeros((1, 3, 224, 224)))
+    with pytest.raises(Refused, match="it branches at"):
+        Chain(net)
+    with pytest.raises(Refused, match="no stages"):
+        net.features_at(1)
+
+
 def test_a_step_without_a_way_back_is_refused():
     with pytest.raises(Refused, match="1 is a sigmoid, for which there is no way back"):
         chain_of(nn.Conv2D(1, 1, in_channels=1), nn.Activation("sigmoid"))

@@ -133,6 +133,14 @@ def test_errors_beside_the_originals(runs):
     assert "Errors of one crop in percent" in tables.markdown(comparison)
 
 
+def test_a_seed_that_failed_is_told_of(runs):
+    leave(runs, f"{TABLE1}/alexnet/bn", 0, 0.30)
+    runs.cell(f"{TABLE1}/alexnet/bn", 1).failure.write_text("refused: no room")
+    bn = compare(TABLE1, runs, 2).sections[0].rows[1]
+    assert bn["Ours, top-1 error"] == "30.00 (1); seed 1 failed: refused: no room"
+    assert bn["Ours, top-5 error"] == "7.50 (1)"
+
+
 def test_the_time_of_training(runs):
     """640 images an epoch at 64 a second: 10 seconds an epoch."""
     cell = leave(runs, f"{TABLE1}/alexnet/bn", 0, 0.3)

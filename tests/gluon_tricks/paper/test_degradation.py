@@ -108,6 +108,16 @@ def test_a_run_without_training_errors_is_shown(runs):
     assert [line.get_label() for line in panel.lines] == ["plain-20 (1 seed), test"]
 
 
+def test_a_seed_that_failed_and_other_precisions_are_told_of(done):
+    failed = done.cell("degradation/cifar10/plain20", 2)
+    failed.failure.write_text("refused: no room")
+    stored = done.cell("degradation/cifar10/plain20", 1).folder / "recipe.json"
+    stored.write_text(json.dumps({**json.loads(stored.read_text()), "dtype": "bfloat16"}))
+    texts = compare("degradation", done, 3).sections[0].rows[0]
+    says = "25.00 ± 0.00 (2) in bfloat16 and float32; seed 2 failed: refused: no room"
+    assert texts["Ours, test error"] == says
+
+
 def test_the_curves(done):
     plain, residual = degradation.curves(compare("degradation", done, 2).sections[0].lines).axes
     assert (plain.get_title(), residual.get_title()) == ("plain networks", "residual networks")

@@ -83,7 +83,7 @@ def test_figures_of_runs_that_were_not_made_are_refused(tmp_path):
 
 
 def test_logits_of_runs(tmp_path, monkeypatch, tiny_records):
-    """Networks that always give the logits (bias, 0, 0, 0): the gap is the bias."""
+    """Networks that always give the logits (bias, 0, 0, 0): the gap is the bias. A seed of scores alone is left out."""
     runs = Runs(tmp_path, get_scale("smoke"), *((str(tiny_records / f"{split}.rec"),) for split in ("train", "val")))
     for row, bias in (("cosine", 3), ("smooth", 1)):
         cell = runs.cell(f"table6/resnet50_v1d/{row}", 0)
@@ -96,11 +96,20 @@ def test_logits_of_runs(tmp_path, monkeypatch, tiny_records):
         (cell.folder / "recipe.json").write_text(json.dumps(recipe.to_json()))
         (cell.folder / "metrics.csv").write_text("epoch,val_top1\n1,0.25\n")
     monkeypatch.setattr(Cell, "is_done", lambda cell: True)  # these are of another network than the table's
-    panel = figures.figure4b(runs, 1).axes[0]
+    panel = figures.figure4b(runs, 2).axes[0]
     labels = [text.get_text() for text in panel.get_legend().get_texts()]
     assert labels == ["without label smoothing (1 seed): mean 3.00", "with label smoothing (1 seed): mean 1.00"]
     title = panel.get_title().split("\n")
     assert title[-1].endswith("nothing about the paper's)") and max(map(len, title)) < 65  # no wider than the panel
+
+
+def test_networks_of_which_the_scores_alone_were_kept_are_asked_for(tmp_path, leave):
+    runs = Runs(tmp_path, get_scale("imagenette"))
+    for row in ("cosine", "smooth"):
+        leave(runs, f"table6/resnet50_v1d/{row}", 0.5)
+    says = "networks, and of table6/resnet50_v1d/cosine only the scores .* figure4 --scale imagenette without --show"
+    with pytest.raises(Refused, match=says):
+        figures.figure4b(runs, 1)
 
 
 def test_figures_are_files(tmp_path):

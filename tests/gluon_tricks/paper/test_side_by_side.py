@@ -225,6 +225,43 @@ def test_a_killed_one_says_by_what(runs, trained):
     assert cosine.state() == "failed: killed by SIGKILL; the same command goes on"
 
 
+ONE_BY_ONE = """
+import pathlib, sys, time
+from gluon_tricks.cli.training import StopRequest
+from gluon_tricks.paper import run_cells
+from gluon_tricks.paper.cells import Runs
+from gluon_tricks.paper.scales import get_scale
+from gluon_tricks.ranks import heartbeat
+
+if "--recipe" not in sys.argv:
+    cell = Runs(pathlib.Path(sys.argv[1]), get_scale("imagenette")).cell("table6/resnet50_v1d/cosine", 0)
+    run_cells.run(cell, [sys.executable, __file__], lambda line: print(line, flush=True))
+stop = StopRequest()
+print("ready", flush=True)
+while not stop():
+    time.sleep(0.01)
+time.sleep(1.5)  # after which another request would end it at once
+with heartbeat.heard_or_not():
+    print("stopped behind its step", flush=True)
+time.sleep(0.5)
+pathlib.Path(sys.argv[4] + ".saved").touch()
+"""
+
+
+def test_a_training_by_itself_ends_with_its_parent(tmp_path):
+    """Which is killed: it is asked to stop, once, and what it says then, which nobody hears, is no end of it."""
+    (tmp_path / "program.py").write_text(ONE_BY_ONE)
+    root = pathlib.Path(__file__).resolve().parents[3]
+    words = [sys.executable, str(tmp_path / "program.py"), str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(root)}) as parent:
+        assert parent.stdout.readline() == b"ready\n"
+        parent.send_signal(signal.SIGKILL)
+    end = time.monotonic() + 60
+    while not list(tmp_path.rglob("seed0.saved")):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def test_trainings_end_with_their_parent(tmp_path):
     """Which is killed: they get SIGTERM, as by a person, and have time for a checkpoint."""
     child = (

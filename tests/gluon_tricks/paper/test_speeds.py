@@ -279,13 +279,36 @@ def test_a_plan_of_cells_side_by_side(cells):
 
 def test_a_plan_says_of_what_it_knows_no_time(cells):
     """Without the teacher's speed its own time and the student's are not known: 60 + 100 s are."""
-    lines = estimate.plan(cells, 1, Known(resnet18_v1d_1=100.0))
-    says = "resnet34_v1d could not be measured in 30 s on this machine now"
+    speeds = Known(resnet18_v1d_1=100.0)
+    lines = estimate.plan(cells, 1, speeds)
+    why, _ = speeds.said  # of its training and of its teaching, in float32
+    assert why.startswith("resnet34_v1d at 64 px, batch 64, ")
+    assert why.endswith(" cannot be measured: not even one step was over in 30 s; try again when the machine is idle")
+    says = "resnet34_v1d could not be measured on this machine now"
     assert [line.endswith(says) for line in lines] == [False, True, True, False, False]
     assert lines[-1].startswith("4 cells, about 2.7 minutes of training on this machine (")
     assert lines[-1].endswith("), without 2 cells whose time is not known")
     none = estimate.plan(cells, 1, Known())[-1]
-    assert none.startswith("4 cells, whose time could not be measured on this machine now (")
+    assert none.startswith("4 cells, whose time is not known (")
+
+
+def test_a_training_that_dies_when_it_is_measured_is_no_end_of_a_plan(cells, monkeypatch):
+    """The teacher's own: the other rows' times are told, and why this one's is not."""
+    known = Known.of
+
+    def dies(self, recipe, *rest, **more):
+        if recipe.model == "resnet34_v1d":
+            raise RuntimeError("the contestant 0 died: Traceback\nMemoryError")
+        return known(self, recipe, *rest, **more)
+
+    monkeypatch.setattr(Known, "of", dies)
+    speeds = Known(resnet18_v1d_1=100.0)
+    lines = estimate.plan(cells, 1, speeds)
+    assert [line.endswith("resnet34_v1d could not be measured on this machine now") for line in lines] == [
+        *(False, True, True, False, False)
+    ]
+    why, _ = speeds.said  # of its training and of its teaching, in float32
+    assert why.startswith("resnet34_v1d at 64 px, ") and why.endswith(" cannot be measured: MemoryError")
 
 
 def test_a_record_whose_network_is_gone_counts_whole(cells):

@@ -245,7 +245,10 @@ def test_every_name_gives_its_recipe():
     [
         ("table6/resnet50_v1d/mixupp", "no row 'mixupp' in table6: did you mean mixup"),
         ("table6/resnet50/mixup", "no column 'resnet50' in table6: did you mean resnet50_v1d"),
-        ("table66/resnet50_v1d/mixup", "no table 'table66': did you mean table6"),
+        ("table66/resnet50_v1d/mixup", "no recipe 'table66/resnet50_v1d/mixup': did you mean table6/resnet50_v1d/mix"),
+        ("./runs/shapes-1", r"no recipe './runs/shapes-1': a cell is .*, the file of a run RUN/recipe\.json"),
+        ("runs/shapes-1", r"no recipe 'runs/shapes-1': a cell is .*, the file of a run RUN/recipe\.json"),
+        ("runs/tables/x", r"no recipe 'runs/tables/x': a cell is .*, the file of a run RUN/recipe\.json"),
         ("efficent", "no recipe 'efficent': did you mean efficient"),
     ],
 )

@@ -1,6 +1,7 @@
 """Which rank hangs, as the ranks' heartbeats tell."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -97,7 +98,7 @@ sys.exit(10 + len(asked))
     "start, say",
     [
         ("heartbeat.start()", "pass"),
-        ("", "exec('with heartbeat.with_or_without_launcher(): print(1, flush=True)')"),
+        ("", "exec('with heartbeat.heard_or_not(): print(1, flush=True)')"),
     ],
 )
 def test_a_rank_that_nobody_hears_asks_itself_to_stop_once(start, say):
@@ -117,9 +118,10 @@ def test_a_rank_that_nobody_hears_asks_itself_to_stop_once(start, say):
     assert rank.wait(timeout=60) == 11, "10 + how often it was asked, 20 + that if what it says finds nobody"
 
 
-def test_without_a_launcher_an_output_that_is_closed_is_an_error(monkeypatch):
-    monkeypatch.delenv(heartbeat.VARIABLE, raising=False)
-    with pytest.raises(BrokenPipeError), heartbeat.with_or_without_launcher():
+def test_where_nobody_can_ask_it_to_stop_an_output_that_is_closed_is_an_error(monkeypatch):
+    """As in a program of one's own, which SIGTERM would kill."""
+    monkeypatch.setattr(heartbeat.signal, "getsignal", lambda number: signal.SIG_DFL)
+    with pytest.raises(BrokenPipeError), heartbeat.heard_or_not():
         raise BrokenPipeError
 
 

@@ -339,6 +339,14 @@ def test_a_named_recipe_goes_on_for_the_runs_epochs():
     assert (begun.epochs, begun.test_crops) == (11, 3) and again == begun
 
 
+def test_a_cell_that_starts_from_weights_asks_for_them(tmp_path):
+    parser = tag.flags.tag_parser("x", tag.own_flags)
+    args = parser.parse_args(["--recipe", "magic_table3/classification/krizhevsky", "--data", str(tmp_path)])
+    says = "starts from the weights krizhevsky: name them with --use-pretrained SRC, or use .* --network krizhevsky=SRC"
+    with pytest.raises(Refused, match=says):
+        tag.recipe_from_flags(args, 1)
+
+
 def test_the_recipe_of_flags(tmp_path):
     args = tag.flags.tag_parser("x", tag.own_flags).parse_args(
         ["--data", str(tmp_path), "--init", "data:kmeans", "--batch-size", "5", "--optimizer", "adam", "--mixup"]

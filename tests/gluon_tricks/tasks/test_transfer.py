@@ -429,6 +429,14 @@ def test_a_cell_is_trained_on_a_base_that_is_named():
     assert words(f"{cell} --base-params resnet50_v1d/117a384e", SEGMENTATION, "ade20k").model == "resnet50_v1d"
 
 
+def test_a_cell_that_starts_from_weights_asks_for_them():
+    cell = "--recipe magic_table3/detection/krizhevsky"
+    says = "starts from the weights krizhevsky: name them with --base-params SRC, or use .* --network krizhevsky=SRC"
+    with pytest.raises(Refused, match=says):
+        words(cell, DETECTION, "voc")
+    assert words("--recipe magic_table3/detection/kmeans", DETECTION, "voc").base_params == ""
+
+
 def test_flags_of_own_data(tmp_path):
     recipe = words("--classes Käfer,猫 --train-splits train --val-splits val,more", DETECTION, "voc")
     assert (recipe.class_names, recipe.train_splits, recipe.val_splits) == (
