@@ -243,7 +243,10 @@ OPENED = {
         "pathlib.Path('/proc/self/status').read_text('ascii', 'replace')",
     ),
     "gluon_tricks.ranks.hosts": ("pathlib.Path('/proc/sys/kernel/random/boot_id').read_text(encoding='ascii')",),
-    "gluon_tricks.ranks.launcher": ("path.read_text(errors='replace')",),  # /proc/PID/environ
+    "gluon_tricks.ranks.launcher": (
+        "path.read_text(errors='replace')",  # /proc/PID/environ
+        "status.read_text(errors='replace')",  # /proc/PID/status
+    ),
     "model_zoo.catalogue": ("TARGET.read_text(encoding='utf-8')",),
     "model_zoo.formats": ("safetensors.safe_open(path, framework='np')",),  # begun with `opened`
     "model_zoo.download": (

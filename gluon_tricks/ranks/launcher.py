@@ -185,8 +185,7 @@ class Launch:
         if len(self.stops) > 1 or not here:
             self.process.terminate()  # horovodrun ends every rank, after 5 seconds by force
         for pid in here.values() if len(self.stops) > 1 else list(here.values())[:1]:
-            with contextlib.suppress(ProcessLookupError):  # it has just ended
-                os.kill(pid, number)
+            threading.Thread(target=_send, args=(pid, number), daemon=True).start()
 
     def _stop_elsewhere(self, number: int) -> None:
         """A signal to a rank of another host, or the end where none can be told."""
@@ -222,6 +221,21 @@ def _as_a_child() -> None:
     """horovodrun ends with its launcher, however that ends, and leaves SIGUSR1 to the ranks."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+
+def _send(pid: int, number: int) -> None:
+    """Signals a process as soon as it does not ignore that, as ranks do SIGUSR1 while Python starts."""
+    with contextlib.suppress(OSError):  # it has ended
+        while _ignored(pid) >> (number - 1) & 1:
+            time.sleep(0.05)
+        os.kill(pid, number)
+
+
+def _ignored(pid: int) -> int:
+    """A bit for each signal that a process ignores, the lowest for signal 1."""
+    status = pathlib.Path(f"/proc/{pid}/status")
+    lines = status.read_text(errors="replace").splitlines()
+    return next(int(line.split()[1], 16) for line in lines if line.startswith("SigIgn:"))
 
 
 def ranks_here(mark: str) -> dict[int, int]:

@@ -2,6 +2,7 @@
 
 import io
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -73,6 +74,17 @@ def test_horovodrun_finds_the_cuda_libraries_of_wheels(tmp_path, monkeypatch):
     assert seen() == "/mine"  # MXNet's CPU build needs none
     monkeypatch.setattr("importlib.metadata.version", {"mxnet-cu117": "1.9.1"}.__getitem__)
     assert seen() == f"/mine:{tmp_path}/nvidia/cudnn/lib:{tmp_path}/nvidia/nccl/lib"
+
+
+def test_a_signal_waits_until_it_is_not_ignored():
+    """A rank inherits SIGUSR1 ignored; Python then takes a moment to start."""
+    code = "import signal, sys, time; signal.signal(signal.SIGUSR1, signal.SIG_IGN); print('ready', flush=True); "
+    code += "time.sleep(0.5); signal.signal(signal.SIGUSR1, lambda *_: sys.exit(7)); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        launcher._send(process.pid, signal.SIGUSR1)
+        assert process.wait(timeout=30) == 7
+    launcher._send(process.pid, signal.SIGUSR1)  # it has ended: nothing happens
 
 
 def test_lines_that_begin_with_their_time(tmp_path):
