@@ -131,7 +131,7 @@ def launch(args: argparse.Namespace) -> int:
             return RESUMABLE
         if job.stops and failure.code != 2 and not job.lives.has_begun():
             print(f"interrupted before a rank told of a step; the logs are in {logs}", file=sys.stderr, flush=True)
-            return 128 + job.stops[0]
+            return RESUMABLE if restart and begun else 128 + job.stops[0]
         print(f"{failure}; the logs are in {logs}", *failure.tail, sep="\n  ", file=sys.stderr, flush=True)
         if not failure.is_loss() or job.stops or restart == args.max_restarts:
             return 2 if failure.code == 2 else 1

@@ -50,3 +50,19 @@ def test_a_stop_before_anything_has_begun(stops, failure, begun, code, said, mon
     monkeypatch.setattr(launch.launcher, "Launch", lambda *words, **named: job)
     assert launch.main(["-np", "1", "--", "gluon-tricks", "train"]) == code
     assert capsys.readouterr().err.startswith(said)
+
+
+@pytest.mark.parametrize("had_begun, code", [(True, 75), (False, 143)])
+def test_a_stop_before_the_first_step_of_a_restart(had_begun, code, monkeypatch):
+    """There is something to go on from where the start before had begun."""
+
+    def job(stops, failure, begun):
+        lives = types.SimpleNamespace(has_begun=lambda: begun)
+        return types.SimpleNamespace(stops=stops, lives=lives, wait=lambda stuck_after: failure)
+
+    jobs = [job([], Failure(0, -9), had_begun), job([signal.SIGTERM], Failure(0, 143), False)]
+    monkeypatch.setattr(launch.launcher, "horovodrun", lambda: "horovodrun")
+    monkeypatch.setattr(launch.launcher, "Launch", lambda *words, **named: jobs.pop(0))
+    monkeypatch.setattr(launch, "_those_that_answer", lambda hosts, *others: (hosts, 1))
+    assert launch.main(["-np", "1", "--max-restarts", "1", "--", "gluon-tricks", "train"]) == code
+    assert not jobs
