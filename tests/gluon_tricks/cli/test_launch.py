@@ -64,5 +64,5 @@ def test_a_stop_before_the_first_step_of_a_restart(had_begun, code, monkeypatch)
     monkeypatch.setattr(launch.launcher, "horovodrun", lambda: "horovodrun")
     monkeypatch.setattr(launch.launcher, "Launch", lambda *words, **named: jobs.pop(0))
     monkeypatch.setattr(launch, "_those_that_answer", lambda hosts, *others: (hosts, 1))
-    assert launch.main(["-np", "1", "--max-restarts", "1", "--", "gluon-tricks", "train"]) == code
+    assert launch.main(["-np", "1", "--max-restarts", "1", "--", "gluon-tricks", "train", "--save-dir", "run"]) == code
     assert not jobs
