@@ -8,7 +8,7 @@ import importlib
 
 import gluon_tricks.core.environment  # noqa: F401  first: it prepares the process for `import mxnet`
 
-__version__ = "0.9.11"
+__version__ = "0.9.12"
 
 # Where each public name comes from: a module, or an object in it.
 _PUBLIC = {
