@@ -19,7 +19,7 @@ import PIL.Image
 
 from gluon_tricks.core.errors import Refused, Told
 from gluon_tricks.core.moves import moved
-from gluon_tricks.core.reading import IMAGE_BYTES, opened, read_bytes, why_unseen
+from gluon_tricks.core.reading import IMAGE_BYTES, Unreadable, opened, read_bytes, why_unseen
 from gluon_tricks.core.wording import first_difference, plural, some
 from gluon_tricks.data.base_loader import StepLoader
 from gluon_tricks.data.crop import centre_crop
@@ -152,13 +152,15 @@ def file_bytes(path: pathlib.Path) -> int:
 def stored_size(path: pathlib.Path) -> tuple[int, int]:
     """The (height, width) that the header of an image file says; its pixels are not read.
 
-    Raises: Problem when it is not an image or has more than MOST_PIXELS.
+    Raises: Problem when it cannot be read, is not an image or has more than MOST_PIXELS.
     """
     try:
-        with opened(path) as file, PIL.Image.open(file) as image:
+        with opened(path, IMAGE_BYTES) as file, PIL.Image.open(file) as image:
             width, height = image.size
     except PIL.Image.DecompressionBombError:
         width = height = MOST_PIXELS
+    except Unreadable as error:
+        raise Problem(str(error)) from None
     except (OSError, ValueError, SyntaxError):  # Pillow's, by the kind of damage
         raise Problem(f"{path} is not an image") from None
     if width * height > MOST_PIXELS:
