@@ -23,7 +23,7 @@ from gluon_tricks.core.reading import IMAGE_BYTES, Unreadable, opened, read_byte
 from gluon_tricks.core.wording import first_difference, plural, some
 from gluon_tricks.data.base_loader import StepLoader
 from gluon_tricks.data.crop import centre_crop
-from gluon_tricks.data.decoding import DECODING, MOST_PIXELS, decode
+from gluon_tricks.data.decoding import DECODING, MOST_PIXELS, decode, why_not
 from gluon_tricks.data.parallel import in_order
 from gluon_tricks.data.records import BadRecord
 
@@ -32,6 +32,7 @@ Result = TypeVar("Result")
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
 
 PIL.Image.MAX_IMAGE_PIXELS = MOST_PIXELS  # beyond its own limit, two thirds of this, it prints a warning
+_PLAIN = ("JPEG", "MPO", "BMP", "WEBP")  # of Pillow's formats, those that are decoded whatever else they hold
 _SHOWN = 3  # problems told of in an error
 _REMEDY = "Fix them, or take them out of the list or folder"
 
@@ -150,22 +151,30 @@ def file_bytes(path: pathlib.Path) -> int:
 
 
 def stored_size(path: pathlib.Path) -> tuple[int, int]:
-    """The (height, width) that the header of an image file says; its pixels are not read.
+    """The (height, width) that the header of an image file says; its pixels are not decoded.
 
-    Raises: Problem when it cannot be read, is not an image or has more than MOST_PIXELS.
+    Raises: Problem when it cannot be read, or is no image that `decode` takes.
     """
     try:
-        with opened(path, IMAGE_BYTES) as file, PIL.Image.open(file) as image:
-            width, height = image.size
-    except PIL.Image.DecompressionBombError:
-        width = height = MOST_PIXELS
+        kind, (width, height) = _seen_by_pillow(path)
+        plain = kind in _PLAIN and width * height <= MOST_PIXELS
+        why = "" if plain else why_not(read_bytes(path, IMAGE_BYTES))
     except Unreadable as error:
         raise Problem(str(error)) from None
-    except (OSError, ValueError, SyntaxError):  # Pillow's, by the kind of damage
-        raise Problem(f"{path} is not an image") from None
-    if width * height > MOST_PIXELS:
-        raise Problem(f"{path} has more than {MOST_PIXELS} pixels")
+    if why or not kind:
+        raise Problem(f"{path} is {why or 'no image that can be decoded'}")
     return height, width
+
+
+def _seen_by_pillow(path: pathlib.Path) -> tuple[str | None, tuple[int, int]]:
+    """Pillow's name for the format of an image file, and its (width, height); None: it does not open it."""
+    try:
+        with opened(path, IMAGE_BYTES) as file, PIL.Image.open(file) as image:
+            return image.format, image.size
+    except Unreadable:
+        raise
+    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):  # by the kind of damage
+        return None, (0, 0)
 
 
 def read_stored(path: pathlib.Path) -> np.ndarray | None:

@@ -8,6 +8,7 @@ import shutil
 import cv2
 import mxnet as mx
 import numpy as np
+import PIL.Image
 import pytest
 
 from gluon_tricks.cli import detect, transfer_flags
@@ -188,6 +189,14 @@ def test_missing_images_are_counted(coco):
         read_coco(path, folders, train=True)
     with pytest.raises(Refused, match="none.json"):
         read_coco(path.with_name("none.json"), folders, train=True)
+
+
+@pytest.mark.parametrize("form", ["GIF", "AVIF"])
+def test_an_image_that_is_opened_and_not_decoded(coco, form):
+    path, folders = coco(content(images=[image(name="a.gif")]))
+    PIL.Image.new("RGB", (40, 30)).save(folders[0] / "a.gif", form)
+    with pytest.raises(Refused, match="1 of 1 image .*a.gif is no JPEG, PNG, BMP, WebP or TIFF"):
+        read_coco(path, folders, train=True)
 
 
 LAYOUTS = {  # place of the annotations, images beside train/ -> the split by which they are found

@@ -97,6 +97,13 @@ def test_blurred_masks_are_told_as_such(folders):
         check_values(images)
 
 
+def test_an_image_that_is_opened_and_not_decoded(folders):
+    images, masks = folders(u1([0, 1]))
+    PIL.Image.new("RGB", (2, 1)).save(images / "0.jpg", "GIF")
+    with pytest.raises(Refused, match="0.jpg is no JPEG, PNG, BMP, WebP or TIFF"):
+        read_masks(images, masks, 2)
+
+
 def test_a_mask_of_another_format_is_named(folders):
     images, masks = folders(u1([0, 1]))
     (masks / "0.png").rename(masks / "0.jpg")
@@ -140,7 +147,7 @@ def test_what_headers_show_is_found_before(folders):
     assert "2.png holds RGB, and not one number" in said[2]
     assert "3.png holds RGB and alpha, and not" in said[3]
     assert said[2].endswith("Write classes as numbers, not colours")
-    assert "4.png is not a PNG" in said[4] and "5.jpg is not an image" in said[5]
+    assert "4.png is not a PNG" in said[4] and "5.jpg is no JPEG, PNG" in said[5]
     with pytest.raises(Refused, match="6 of 7 images of .*; and 3 more. Fix them, .*. Write classes as numbers"):
         read_masks(images, masks, 2)
 
