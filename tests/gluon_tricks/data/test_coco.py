@@ -205,7 +205,10 @@ LAYOUTS = {  # place of the annotations, images beside train/ -> the split by wh
     "annotations/{}.json": "train",
     "{}/_annotations.coco.json": "train",  # Roboflow's
     "{}.json": "train",
+    "instances_{}.json": "train",
+    "{}/annotations.json": "train",
     "labels/{}_v2.json": "labels/train_v2.json",
+    "{}_v2.JSON": "train_v2.JSON",
 }
 
 
@@ -219,6 +222,7 @@ def test_layouts(coco, tmp_path, place, images):
         target.mkdir(parents=True, exist_ok=True)
         shutil.move(tmp_path / "train" / "a.jpg", target / "a.jpg")
     path, folders = find_coco(tmp_path, LAYOUTS[place])
+    assert looks_like_coco(tmp_path, [LAYOUTS[place]])
     assert read_coco(path, folders, train=True).paths == [target / "a.jpg"]
 
 
@@ -234,8 +238,16 @@ def test_valid_is_val_and_what_is_ambiguous_is_refused(coco, tmp_path):
     for split in ("", "../x", "a\0", "none.json"):
         with pytest.raises(Refused, match="name (a JSON file|the files)"):
             find_coco(tmp_path, split)
-    (tmp_path / "JPEGImages").mkdir()
-    assert not looks_like_coco(tmp_path) and not looks_like_coco(tmp_path / "none")
+    assert not looks_like_coco(tmp_path / "none")
+
+
+@pytest.mark.parametrize("images", ["JPEGImages", "VOC2007/JPEGImages", "VOCdevkit/VOC2007/JPEGImages"])
+def test_in_the_layout_of_voc_only_a_named_file_is_of_coco(coco, tmp_path, images):
+    coco(content(thing()), place="{}.json")
+    assert looks_like_coco(tmp_path)
+    (tmp_path / images).mkdir(parents=True)
+    assert not looks_like_coco(tmp_path) and not looks_like_coco(tmp_path, ["train", "val"])
+    assert looks_like_coco(tmp_path, ["train.json", "val.json"])
 
 
 @pytest.fixture
@@ -272,3 +284,10 @@ def test_the_flags(own):
     chosen = meant(f"--data {own} --classes 猫,person --val-splits annotations/instances_val.json")
     assert chosen.class_names == ("猫", "person") and chosen.val_splits == ("annotations/instances_val.json",)
     assert meant(f"--data {own} --dataset voc").dataset == "voc"
+
+
+def test_files_that_are_named_are_of_this_format(tmp_path):
+    """As in the documents: nothing else in the folder tells of it."""
+    flags = f"--data {tmp_path} --train-splits a/train.json --val-splits a/val.json --classes cat,dog"
+    found = transfer_flags.recipe_from_flags(detect.parse(flags.split()), 1, None, **detect.MEANT)[0]
+    assert (found.dataset, found.train_splits, found.val_splits) == ("coco", ("a/train.json",), ("a/val.json",))
