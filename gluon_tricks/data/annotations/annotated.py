@@ -7,10 +7,12 @@ other than in classification; MATLAB, in which the development kits of VOC and A
 from __future__ import annotations
 
 import abc
+import collections
 import functools
+import hashlib
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 import cv2
@@ -124,9 +126,7 @@ def require_own_classes(count: int | None, names: Sequence[str], own: Sequence[s
 
 def require_apart(train: Annotated, val: Annotated) -> None:
     """Refuses validation images that are trained on too: the same files, or copies of the same name."""
-    trained = {(path.name, path.stat().st_size): path for path in train.paths}
-    pairs = [(path, trained.get((path.name, path.stat().st_size))) for path in val.paths]
-    both = [path for path, other in pairs if other and (path == other or same_bytes(path, other))]
+    both = [path for _, path in copies(train.paths, val.paths)]
     if both:
         raise Refused(
             f"{len(both)} of the {len(val.paths)} validation images are trained on too, such as {both[0]}: keep them "
@@ -134,10 +134,19 @@ def require_apart(train: Annotated, val: Annotated) -> None:
         )
 
 
-def same_bytes(*paths: pathlib.Path) -> bool:
-    """Whether two image files have the same content."""
-    a, b = (read_bytes(path, IMAGE_BYTES) for path in paths)
-    return a == b
+def copies(
+    paths: Sequence[pathlib.Path], others: Sequence[pathlib.Path]
+) -> Iterator[tuple[pathlib.Path, pathlib.Path]]:
+    """Pairs of files, one of each list, that are the same or copies of the same name; each of `others` at most once."""
+    alike = collections.defaultdict(list)
+    for path in paths:
+        alike[path.name, path.stat().st_size].append(path)
+    content = functools.cache(lambda path: hashlib.sha256(read_bytes(path, IMAGE_BYTES)).digest())
+    for other in others:
+        candidates = alike.get((other.name, other.stat().st_size), [])
+        twin = next((path for path in candidates if path == other or content(path) == content(other)), None)
+        if twin:
+            yield twin, other
 
 
 def file_bytes(path: pathlib.Path) -> int:
