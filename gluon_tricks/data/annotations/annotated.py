@@ -149,6 +149,15 @@ def copies(
             yield twin, other
 
 
+def file_of(folder: pathlib.Path, name: str, endings: Sequence[str]) -> pathlib.Path:
+    """The file of a name with one of some endings, in small letters or capitals; there is none: as it should be called.
+
+    Raises: OSError where no file can have the name.
+    """
+    places = [folder / f"{name}{ending}" for ending in (*endings, *map(str.upper, endings))]
+    return next((place for place in places if place.is_file()), places[0])
+
+
 def file_bytes(path: pathlib.Path) -> int:
     """The size of a file. Raises Problem when there is none or none in it."""
     if not os.path.isfile(path):

@@ -23,7 +23,15 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import ANNOTATION_BYTES, Unreadable, expanded, read_bytes
 from gluon_tricks.core.wording import composed, quoted, some
-from gluon_tricks.data.annotations.annotated import ENDINGS, OtherData, Problem, file_bytes, read_all, stored_size
+from gluon_tricks.data.annotations.annotated import (
+    ENDINGS,
+    OtherData,
+    Problem,
+    file_bytes,
+    file_of,
+    read_all,
+    stored_size,
+)
 from gluon_tricks.data.lists import read_lines
 
 log = logging.getLogger("gluon_tricks.data")
@@ -181,15 +189,12 @@ def _read(entry: _Entry, index_of: dict[str, int]) -> tuple[pathlib.Path, tuple[
         raise Problem(f"{entry.listing} names {quoted(entry.name)}, which leads out of the folder")
     if entry.repeated:
         raise Problem(f"{entry.listing} names {quoted(entry.name)}, which was named before")
-    images = entry.folder / "JPEGImages"
-    endings = (*ENDINGS, *(ending.upper() for ending in ENDINGS))
-    candidates = [images / f"{entry.name}{ending}" for ending in endings]
     try:
-        path = next((path for path in candidates if path.is_file()), candidates[0])
+        path = file_of(entry.folder / "JPEGImages", entry.name, ENDINGS)
+        annotation = file_of(entry.folder / "Annotations", entry.name, (".xml",))
     except OSError as error:  # a name of more than 255 bytes
         raise Problem(f"{entry.listing} names {quoted(entry.name)}: {error.strerror}") from None
     length, size = file_bytes(path), stored_size(path)
-    annotation = entry.folder / "Annotations" / f"{entry.name}.xml"
     return path, size, _read_annotation(annotation, size, index_of), length
 
 

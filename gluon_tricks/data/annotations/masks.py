@@ -25,7 +25,15 @@ from gluon_tricks.core.foreign import import_gluoncv
 from gluon_tricks.core.reading import expanded, why_unseen
 from gluon_tricks.core.wording import plural, some
 from gluon_tricks.data.annotations import mask_file
-from gluon_tricks.data.annotations.annotated import ENDINGS, OtherData, Problem, file_bytes, read_all, stored_size
+from gluon_tricks.data.annotations.annotated import (
+    ENDINGS,
+    OtherData,
+    Problem,
+    file_bytes,
+    file_of,
+    read_all,
+    stored_size,
+)
 from gluon_tricks.data.decoding import DECODING
 
 log = logging.getLogger("gluon_tricks.data")
@@ -210,7 +218,7 @@ def _look_through(
     def read(path: pathlib.Path) -> tuple[pathlib.Path, tuple[int, int], tuple[int, int]]:
         if uses[path.stem] > 1:
             raise Problem(f"{path} has the same mask as another image")
-        mask = masks / f"{path.stem}.png"
+        mask = file_of(masks, path.stem, (".png",))
         lengths, size = (file_bytes(path), mask_file.bytes_of(mask, path)), stored_size(path)
         mask_size = mask_file.size_of(mask)
         if mask_size != size:

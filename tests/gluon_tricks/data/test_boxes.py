@@ -213,6 +213,14 @@ def test_names_that_are_too_long(voc, split):
         read_voc(root / ("x" * 300), ("2007_trainval",))
 
 
+def test_endings_in_capitals(voc):
+    folder = voc(annotation(thing())) / "VOCdevkit/VOC2007"
+    before = read(folder.parent).digest
+    (folder / "JPEGImages/0.jpg").rename(folder / "JPEGImages/0.JPG")
+    (folder / "Annotations/0.xml").rename(folder / "Annotations/0.XML")
+    assert read(folder.parent).digest == before
+
+
 def test_images_that_are_none(voc):
     root = voc(annotation(), annotation())
     images = root / "VOCdevkit/VOC2007/JPEGImages"

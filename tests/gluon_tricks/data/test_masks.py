@@ -97,6 +97,13 @@ def test_blurred_masks_are_told_as_such(folders):
         check_values(images)
 
 
+def test_masks_whose_ending_is_in_capitals(folders):
+    images, masks = folders(u1([0, 1]))
+    (masks / "0.png").rename(masks / "0.PNG")
+    found = read_masks(images, masks, 2)
+    assert found.masks == [masks / "0.PNG"] and found.read_mask(0).tolist() == [[0, 1]]
+
+
 def test_an_image_that_is_opened_and_not_decoded(folders):
     images, masks = folders(u1([0, 1]))
     PIL.Image.new("RGB", (2, 1)).save(images / "0.jpg", "GIF")
