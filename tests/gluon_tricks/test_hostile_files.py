@@ -123,7 +123,7 @@ def test_images_and_masks(hostile):
     with pytest.raises(BadRecord, match=reason):
         annotated.read_stored(path)
     with pytest.raises(Problem, match=f"named cannot be read: .*{reason}"):
-        annotated.stored_size(path)
+        annotated.stored_image(path)
     if reason == LARGE:
         with pytest.raises(encoding.NoImage, match="512 MB or more"):
             encoding.encoded(str(path), None, None, True)

@@ -2,6 +2,7 @@
 
 Annotations count the pixels of the file as it is stored. So pictures are not turned by their EXIF orientation here,
 other than in classification; MATLAB, in which the development kits of VOC and ADE20K are written, does not turn either.
+TIFFs alone are, as OpenCV turns them whatever it is told.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import abc
 import collections
 import functools
 import hashlib
+import logging
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -26,8 +28,11 @@ from gluon_tricks.core.wording import first_difference, plural, some
 from gluon_tricks.data.base_loader import StepLoader
 from gluon_tricks.data.crop import centre_crop
 from gluon_tricks.data.decoding import DECODING, MOST_PIXELS, decode, why_not
+from gluon_tricks.data.headers import exif_orientation, image_header
 from gluon_tricks.data.parallel import in_order
 from gluon_tricks.data.records import BadRecord
+
+log = logging.getLogger("gluon_tricks.data")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -168,31 +173,58 @@ def file_bytes(path: pathlib.Path) -> int:
     return size
 
 
-def stored_size(path: pathlib.Path) -> tuple[int, int]:
-    """The (height, width) that the header of an image file says; its pixels are not decoded.
+class Stored(NamedTuple):
+    """What an image file says of itself: its (height, width) as it is read, and the EXIF orientation that it has then.
+
+    That is 1 to 8, and 1 of a TIFF, which is turned when it is read.
+    """
+
+    size: tuple[int, int]
+    orientation: int
+
+    def told(self) -> str:
+        """The size in words; where it is shown with its sides swapped, that too."""
+        turned = " (its EXIF data turns it, which annotations here do not follow)" if self.orientation > 4 else ""
+        return f"{self.size[1]} x {self.size[0]} px{turned}"
+
+
+def tell_turned(images: Sequence[Stored], paths: Sequence[pathlib.Path], folder: str | os.PathLike, what: str) -> None:
+    """Logs how many images their EXIF data turn. Args: what: "boxes" or "masks"."""
+    turned = [path for image, path in zip(images, paths) if image.orientation != 1]
+    if turned:
+        log.warning(
+            "%d of %s of %s are turned by their EXIF data, which annotations here do not follow, such as %s: %s are "
+            "taken for the photo as it is stored", len(turned), plural(len(paths), "image"), folder, turned[0], what,
+        )  # fmt: skip
+
+
+def stored_image(path: pathlib.Path) -> Stored:
+    """What the header of an image file says; its pixels are not decoded.
 
     Raises: Problem when it cannot be read, or is no image that `decode` takes.
     """
     try:
-        kind, (width, height) = _seen_by_pillow(path)
-        plain = kind in _PLAIN and width * height <= MOST_PIXELS
-        why = "" if plain else why_not(read_bytes(path, IMAGE_BYTES))
+        kind, (width, height), exif = _seen_by_pillow(path)
+        orientation, why = exif_orientation(exif.removeprefix(b"Exif\0\0")), ""
+        if kind not in _PLAIN or width * height > MOST_PIXELS:
+            data = read_bytes(path, IMAGE_BYTES)
+            orientation, why = 1 if kind == "TIFF" else image_header(data).orientation, why_not(data)
     except Unreadable as error:
         raise Problem(str(error)) from None
     if why or not kind:
         raise Problem(f"{path} is {why or 'no image that can be decoded'}")
-    return height, width
+    return Stored((height, width), orientation)
 
 
-def _seen_by_pillow(path: pathlib.Path) -> tuple[str | None, tuple[int, int]]:
-    """Pillow's name for the format of an image file, and its (width, height); None: it does not open it."""
+def _seen_by_pillow(path: pathlib.Path) -> tuple[str | None, tuple[int, int], bytes]:
+    """Pillow's name for the format of an image file, its (width, height) and EXIF data; None: it does not open it."""
     try:
         with opened(path, IMAGE_BYTES) as file, PIL.Image.open(file) as image:
-            return image.format, image.size
+            return image.format, image.size, image.info.get("exif", b"")
     except Unreadable:
         raise
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):  # by the kind of damage
-        return None, (0, 0)
+        return None, (0, 0), b""
 
 
 def read_stored(path: pathlib.Path) -> np.ndarray | None:

@@ -221,6 +221,19 @@ def test_endings_in_capitals(voc):
     assert read(folder.parent).digest == before
 
 
+def test_images_that_exif_turns(voc, caplog):
+    root = voc(annotation(thing(box=(1, 1, 30, 40)), size=""), annotation(thing()))
+    for k, orientation in enumerate((8, 2)):
+        exif = PIL.Image.Exif()
+        exif[274] = orientation
+        PIL.Image.new("RGB", (40, 30)).save(root / f"VOCdevkit/VOC2007/JPEGImages/{k}.jpg", exif=exif)
+    with pytest.raises(Refused, match="0.xml: the box .* is outside the image of 40 x 30 px .its EXIF data turns it"):
+        read(root)
+    (root / "VOCdevkit/VOC2007/Annotations/0.xml").write_text(annotation())
+    read(root)
+    assert "2 of 2 images of" in caplog.text and "boxes are taken for the photo as it is stored" in caplog.text
+
+
 def test_images_that_are_none(voc):
     root = voc(annotation(), annotation())
     images = root / "VOCdevkit/VOC2007/JPEGImages"

@@ -42,6 +42,13 @@ def content(*things, images=None, categories=CATEGORIES):
     return {"info": {}, "images": [*images], "annotations": annotations, "categories": [*categories]}
 
 
+def turn(path, orientation):
+    """Writes 40 x 30 px that are shown turned."""
+    exif = PIL.Image.Exif()
+    exif[274] = orientation
+    PIL.Image.new("RGB", (40, 30)).save(path, exif=exif)
+
+
 @pytest.fixture
 def coco(tmp_path):
     """make(what the file holds, split, its place) -> (file, its folders); every image named has 40 x 30 px."""
@@ -196,6 +203,23 @@ def test_an_image_that_is_opened_and_not_decoded(coco, form):
     path, folders = coco(content(images=[image(name="a.gif")]))
     PIL.Image.new("RGB", (40, 30)).save(folders[0] / "a.gif", form)
     with pytest.raises(Refused, match="1 of 1 image .*a.gif is no JPEG, PNG, BMP, WebP or TIFF"):
+        read_coco(path, folders, train=True)
+
+
+def test_images_that_exif_turns(coco, caplog):
+    """Boxes count the pixels as they are stored: told of, and where the sides are swapped the refusal says why."""
+    path, folders = coco(content(thing(), images=[image(width=40, height=30), image(6, "b.jpg")]))
+    upright = read_coco(path, folders, train=True)
+    assert "EXIF" not in caplog.text
+    turn(folders[0] / "a.jpg", 3)
+    turned = read_coco(path, folders, train=True)
+    assert (
+        "1 of 2 images of" in caplog.text and "such as" in caplog.text and "a.jpg: boxes are taken for" in caplog.text
+    )
+    np.testing.assert_array_equal(turned.boxes[0], upright.boxes[0])
+    path.write_text(json.dumps(content(images=[image(width=30, height=40)])))
+    turn(folders[0] / "a.jpg", 6)
+    with pytest.raises(Refused, match=r"says 30 x 40 px, .* stored has 40 x 30 px \(its EXIF data turns it, which"):
         read_coco(path, folders, train=True)
 
 
