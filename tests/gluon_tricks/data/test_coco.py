@@ -298,6 +298,16 @@ def test_a_run_keeps_its_classes_and_its_identity(own, tmp_path_factory):
         Detection(recipe.set(data=""), [mx.cpu()], 1)
 
 
+@pytest.mark.parametrize("things", [(), [thing(iscrowd=1)]])
+def test_images_without_an_object_are_not_evaluated_on(own, coco, things):
+    """Refused before the pass over them."""
+    recipe = DETECTION["coco"].set(data=str(own), batch_size=1)
+    stored = Trained(None, Detection(recipe, [mx.cpu()], 1).recipe)
+    coco(content(*things), "val")
+    with pytest.raises(Refused, match=r"no validation image \(of 1\) has an object that is not difficult"):
+        Detection.open_validation("run", [mx.cpu()], ScoringOptions(data=str(own)), stored)
+
+
 def test_the_flags(own):
     def meant(text):
         return transfer_flags.recipe_from_flags(detect.parse(text.split()), 1, None, **detect.MEANT)[0]
