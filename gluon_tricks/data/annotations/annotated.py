@@ -39,7 +39,7 @@ Result = TypeVar("Result")
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
 
 PIL.Image.MAX_IMAGE_PIXELS = MOST_PIXELS  # beyond its own limit, two thirds of this, it prints a warning
-_PLAIN = ("JPEG", "MPO", "BMP", "WEBP")  # of Pillow's formats, those that are decoded whatever else they hold
+_PLAIN = ("JPEG", "MPO", "BMP", "WEBP")  # Pillow's formats whose files are not read whole: decoding refuses few of them
 _SHOWN = 3  # problems told of in an error
 _REMEDY = "Fix them, or take them out of the list or folder"
 
@@ -205,8 +205,9 @@ def stored_image(path: pathlib.Path) -> Stored:
     """
     try:
         kind, (width, height), exif = _seen_by_pillow(path)
-        orientation, why = exif_orientation(exif.removeprefix(b"Exif\0\0")), ""
-        if kind not in _PLAIN or width * height > MOST_PIXELS:
+        if kind in _PLAIN and width * height <= MOST_PIXELS:
+            orientation, why = exif_orientation(exif.removeprefix(b"Exif\0\0")), ""
+        else:
             data = read_bytes(path, IMAGE_BYTES)
             orientation, why = 1 if kind == "TIFF" else image_header(data).orientation, why_not(data)
     except Unreadable as error:
