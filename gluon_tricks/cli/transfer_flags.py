@@ -130,7 +130,8 @@ def start(
     begun: Settings | None = None,
 ) -> tuple[TransferRecipe, list[str]]:  # fmt: skip
     """The recipe that the flags change (the file's, the run's, the data set's), and lines to tell. Args: see below."""
-    dataset = args.dataset or ("coco" if "coco" in recipes and args.data and looks_like_coco(args.data) else default)
+    coco = "coco" in recipes and args.data and looks_like_coco(args.data, sum(_lists(args).values(), ()))
+    dataset = args.dataset or ("coco" if coco else default)
     fresh = script.recipe if script.wrote(args) and dataset == script.recipe.dataset else recipes[dataset]
     recipe = recipe_going_on(args.recipe, begun) if args.recipe else begun or fresh
     require_task(recipe, type(recipes[default]), args.recipe or recipe.name)
@@ -247,10 +248,13 @@ def _of_own_data(args: argparse.Namespace) -> dict[str, Any]:
         fields["mask_values"] = values = tuple(int(v) for v in numbers(args.mask_values, "--mask-values"))
         if args.void in values:
             raise Refused(f"--void {args.void} is one of --mask-values {args.mask_values}: a value is a class or none")
-    for flag in ("train_splits", "val_splits"):
-        if getattr(args, flag, None) is not None:
-            fields[flag] = tuple(getattr(args, flag).split(","))
-    return fields
+    return {**fields, **_lists(args)}
+
+
+def _lists(args: argparse.Namespace) -> dict[str, tuple[str, ...]]:
+    """The lists or files that are named for training and for validation."""
+    given = {flag: getattr(args, flag, None) for flag in ("train_splits", "val_splits")}
+    return {flag: tuple(text.split(",")) for flag, text in given.items() if text is not None}
 
 
 def _with_schedule(recipe: TransferRecipe, args: argparse.Namespace) -> TransferRecipe:

@@ -86,7 +86,7 @@ def _why_not(data: bytes, header: ImageHeader) -> str:
     if header.format == "other":
         return of_no_format(data)
     if header.pixels > MOST_PIXELS:
-        return f"more than {MOST_PIXELS / 1e6:.0f} million pixels"
+        return f"an image of more than {MOST_PIXELS / 1e6:.0f} million pixels"
     if header.scans > MOST_SCANS or header.scans * header.pixels > _MOST_SCANNED:
         return f"a JPEG of {header.scans} scans, which would take minutes to decode"
     if header.texts > _MOST_TEXTS:

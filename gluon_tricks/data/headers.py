@@ -73,7 +73,7 @@ def image_header(image: bytes) -> ImageHeader:
         width, height = struct.unpack_from(">II", image, 16)
         exif = next(
             (
-                _orientation(content)
+                exif_orientation(content)
                 for kind, content in itertools.islice(_png_chunks(image), _MOST_PARTS)
                 if kind == b"eXIf"
             ),
@@ -88,7 +88,7 @@ def image_header(image: bytes) -> ImageHeader:
             (content for kind, content in itertools.islice(_riff_chunks(image), _MOST_PARTS) if kind == b"EXIF"), b""
         )
         # Lossless takes 4 bytes for a pixel beside those of the picture, and lossy 1.5.
-        return ImageHeader("webp", 3, _orientation(exif.removeprefix(b"Exif\0\0")), _webp_pixels(image), 8)
+        return ImageHeader("webp", 3, exif_orientation(exif.removeprefix(b"Exif\0\0")), _webp_pixels(image), 8)
     if image.startswith((b"II*\0", b"MM\0*")):
         return _tiff_header(image)
     if image.startswith(b"BM"):
@@ -98,7 +98,7 @@ def image_header(image: bytes) -> ImageHeader:
     orientation = 1
     for marker, at, length in _jpeg_segments(image):
         if marker == 0xE1 and image[at + 4 : at + 10] == b"Exif\0\0":
-            orientation = _orientation(image[at + 10 : at + 2 + length])
+            orientation = exif_orientation(image[at + 10 : at + 2 + length])
         if marker in _FRAMES and at + 9 < len(image):
             height, width = struct.unpack_from(">HH", image, at + 5)
             # One with several scans is kept as numbers of 16 bits until the last.
@@ -231,7 +231,7 @@ def _tiff_header(image: bytes) -> ImageHeader:
     depth = tags.get(_BITS, 1)
     number_bytes = (6 if depth == 16 else 3) + _tiff_bytes(tags)
     return ImageHeader(
-        "tiff", components, _orientation(image), _tiff_pixels(tags), number_bytes, depth=depth,
+        "tiff", components, exif_orientation(image), _tiff_pixels(tags), number_bytes, depth=depth,
         pages=_tiff_pages(image), photometric=photometric,
     )  # fmt: skip
 
@@ -289,7 +289,7 @@ def _tiff_bytes(tags: dict[int, int]) -> int:
     return max(4, tags.get(_SAMPLES, 1) * max(tags.get(_BITS, 8) // 8, 1))
 
 
-def _orientation(tiff: bytes) -> int:
+def exif_orientation(tiff: bytes) -> int:
     """Tag 0x0112 of the first directory of an EXIF block; 1 if there is none."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     try:

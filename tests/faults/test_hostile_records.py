@@ -97,7 +97,7 @@ def test_a_bomb_is_left_out_of_packing(tmp_path):
         (tmp_path / "photos" / "cat" / name).write_bytes(image)
     manifest, left_out = pack(folders.class_folders(tmp_path / "photos"), tmp_path / "a", resize=8)
     assert manifest["count"] == 1
-    assert left_out == [f"{tmp_path}/photos/cat/bomb.jpg (more than 134 million pixels)"]
+    assert left_out == [f"{tmp_path}/photos/cat/bomb.jpg (an image of more than 134 million pixels)"]
 
 
 def test_labels_do_not_decide_how_large_a_network_is(tmp_path):

@@ -122,8 +122,8 @@ def test_images_and_masks(hostile):
         read_photo(path)
     with pytest.raises(BadRecord, match=reason):
         annotated.read_stored(path)
-    with pytest.raises(Problem, match="is not an image"):
-        annotated.stored_size(path)
+    with pytest.raises(Problem, match=f"named cannot be read: .*{reason}"):
+        annotated.stored_image(path)
     if reason == LARGE:
         with pytest.raises(encoding.NoImage, match="512 MB or more"):
             encoding.encoded(str(path), None, None, True)

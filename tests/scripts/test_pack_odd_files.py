@@ -69,7 +69,7 @@ BROKEN = {
     "page.jpg": (b"<html>404</html>", "no JPEG, PNG, BMP, WebP or TIFF"),
     "moving.gif": (picture("GIF"), "no JPEG, PNG, BMP, WebP or TIFF"),
     "empty.jpg": (b"", "empty"),
-    "bomb.png": (PNG[:16] + (60000).to_bytes(4, "big") * 2 + PNG[24:], "more than 134 million pixels"),
+    "bomb.png": (PNG[:16] + (60000).to_bytes(4, "big") * 2 + PNG[24:], "an image of more than 134 million pixels"),
 }
 
 

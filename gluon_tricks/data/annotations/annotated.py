@@ -2,16 +2,20 @@
 
 Annotations count the pixels of the file as it is stored. So pictures are not turned by their EXIF orientation here,
 other than in classification; MATLAB, in which the development kits of VOC and ADE20K are written, does not turn either.
+TIFFs alone are, as OpenCV turns them whatever it is told.
 """
 
 from __future__ import annotations
 
 import abc
+import collections
 import functools
+import hashlib
+import logging
 import os
 import pathlib
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -19,19 +23,23 @@ import PIL.Image
 
 from gluon_tricks.core.errors import Refused, Told
 from gluon_tricks.core.moves import moved
-from gluon_tricks.core.reading import IMAGE_BYTES, opened, read_bytes, why_unseen
+from gluon_tricks.core.reading import IMAGE_BYTES, Unreadable, opened, read_bytes, why_unseen
 from gluon_tricks.core.wording import first_difference, plural, some
 from gluon_tricks.data.base_loader import StepLoader
 from gluon_tricks.data.crop import centre_crop
-from gluon_tricks.data.decoding import DECODING, MOST_PIXELS, decode
+from gluon_tricks.data.decoding import DECODING, MOST_PIXELS, decode, why_not
+from gluon_tricks.data.headers import exif_orientation, image_header
 from gluon_tricks.data.parallel import in_order
 from gluon_tricks.data.records import BadRecord
+
+log = logging.getLogger("gluon_tricks.data")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
 
 PIL.Image.MAX_IMAGE_PIXELS = MOST_PIXELS  # beyond its own limit, two thirds of this, it prints a warning
+_PLAIN = ("JPEG", "MPO", "BMP", "WEBP")  # Pillow's formats whose files are not read whole: decoding refuses few of them
 _SHOWN = 3  # problems told of in an error
 _REMEDY = "Fix them, or take them out of the list or folder"
 
@@ -123,9 +131,7 @@ def require_own_classes(count: int | None, names: Sequence[str], own: Sequence[s
 
 def require_apart(train: Annotated, val: Annotated) -> None:
     """Refuses validation images that are trained on too: the same files, or copies of the same name."""
-    trained = {(path.name, path.stat().st_size): path for path in train.paths}
-    pairs = [(path, trained.get((path.name, path.stat().st_size))) for path in val.paths]
-    both = [path for path, other in pairs if other and (path == other or same_bytes(path, other))]
+    both = [path for _, path in copies(train.paths, val.paths)]
     if both:
         raise Refused(
             f"{len(both)} of the {len(val.paths)} validation images are trained on too, such as {both[0]}: keep them "
@@ -133,10 +139,28 @@ def require_apart(train: Annotated, val: Annotated) -> None:
         )
 
 
-def same_bytes(*paths: pathlib.Path) -> bool:
-    """Whether two image files have the same content."""
-    a, b = (read_bytes(path, IMAGE_BYTES) for path in paths)
-    return a == b
+def copies(
+    paths: Sequence[pathlib.Path], others: Sequence[pathlib.Path]
+) -> Iterator[tuple[pathlib.Path, pathlib.Path]]:
+    """Pairs of files, one of each list, that are the same or copies of the same name; each of `others` at most once."""
+    alike = collections.defaultdict(list)
+    for path in paths:
+        alike[path.name, path.stat().st_size].append(path)
+    content = functools.cache(lambda path: hashlib.sha256(read_bytes(path, IMAGE_BYTES)).digest())
+    for other in others:
+        candidates = alike.get((other.name, other.stat().st_size), [])
+        twin = next((path for path in candidates if path == other or content(path) == content(other)), None)
+        if twin:
+            yield twin, other
+
+
+def file_of(folder: pathlib.Path, name: str, endings: Sequence[str]) -> pathlib.Path:
+    """The file of a name with one of some endings, in small letters or capitals; there is none: as it should be called.
+
+    Raises: OSError where no file can have the name.
+    """
+    places = [folder / f"{name}{ending}" for ending in (*endings, *map(str.upper, endings))]
+    return next((place for place in places if place.is_file()), places[0])
 
 
 def file_bytes(path: pathlib.Path) -> int:
@@ -149,21 +173,59 @@ def file_bytes(path: pathlib.Path) -> int:
     return size
 
 
-def stored_size(path: pathlib.Path) -> tuple[int, int]:
-    """The (height, width) that the header of an image file says; its pixels are not read.
+class Stored(NamedTuple):
+    """What an image file says of itself: its (height, width) as it is read, and the EXIF orientation that it has then.
 
-    Raises: Problem when it is not an image or has more than MOST_PIXELS.
+    That is 1 to 8, and 1 of a TIFF, which is turned when it is read.
+    """
+
+    size: tuple[int, int]
+    orientation: int
+
+    def told(self) -> str:
+        """The size in words; where it is shown with its sides swapped, that too."""
+        turned = " (its EXIF data turns it, which annotations here do not follow)" if self.orientation > 4 else ""
+        return f"{self.size[1]} x {self.size[0]} px{turned}"
+
+
+def tell_turned(images: Sequence[Stored], paths: Sequence[pathlib.Path], folder: str | os.PathLike, what: str) -> None:
+    """Logs how many images their EXIF data turn. Args: what: "boxes" or "masks"."""
+    turned = [path for image, path in zip(images, paths) if image.orientation != 1]
+    if turned:
+        log.warning(
+            "%d of %s of %s are turned by their EXIF data, which annotations here do not follow, such as %s: %s are "
+            "taken for the photo as it is stored", len(turned), plural(len(paths), "image"), folder, turned[0], what,
+        )  # fmt: skip
+
+
+def stored_image(path: pathlib.Path) -> Stored:
+    """What the header of an image file says; its pixels are not decoded.
+
+    Raises: Problem when it cannot be read, or is no image that `decode` takes.
     """
     try:
-        with opened(path) as file, PIL.Image.open(file) as image:
-            width, height = image.size
-    except PIL.Image.DecompressionBombError:
-        width = height = MOST_PIXELS
-    except (OSError, ValueError, SyntaxError):  # Pillow's, by the kind of damage
-        raise Problem(f"{path} is not an image") from None
-    if width * height > MOST_PIXELS:
-        raise Problem(f"{path} has more than {MOST_PIXELS} pixels")
-    return height, width
+        kind, (width, height), exif = _seen_by_pillow(path)
+        if kind in _PLAIN and width * height <= MOST_PIXELS:
+            orientation, why = exif_orientation(exif.removeprefix(b"Exif\0\0")), ""
+        else:
+            data = read_bytes(path, IMAGE_BYTES)
+            orientation, why = 1 if kind == "TIFF" else image_header(data).orientation, why_not(data)
+    except Unreadable as error:
+        raise Problem(str(error)) from None
+    if why or not kind:
+        raise Problem(f"{path} is {why or 'no image that can be decoded'}")
+    return Stored((height, width), orientation)
+
+
+def _seen_by_pillow(path: pathlib.Path) -> tuple[str | None, tuple[int, int], bytes]:
+    """Pillow's name for the format of an image file, its (width, height) and EXIF data; None: it does not open it."""
+    try:
+        with opened(path, IMAGE_BYTES) as file, PIL.Image.open(file) as image:
+            return image.format, image.size, image.info.get("exif", b"")
+    except Unreadable:
+        raise
+    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):  # by the kind of damage
+        return None, (0, 0), b""
 
 
 def read_stored(path: pathlib.Path) -> np.ndarray | None:

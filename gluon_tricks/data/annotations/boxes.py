@@ -23,7 +23,17 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import ANNOTATION_BYTES, Unreadable, expanded, read_bytes
 from gluon_tricks.core.wording import composed, quoted, some
-from gluon_tricks.data.annotations.annotated import ENDINGS, OtherData, Problem, file_bytes, read_all, stored_size
+from gluon_tricks.data.annotations.annotated import (
+    ENDINGS,
+    OtherData,
+    Problem,
+    Stored,
+    file_bytes,
+    file_of,
+    read_all,
+    stored_image,
+    tell_turned,
+)
 from gluon_tricks.data.lists import read_lines
 
 log = logging.getLogger("gluon_tricks.data")
@@ -105,7 +115,9 @@ def read_voc(
     entries = _listed(root, splits)
     index_of = {composed(name): k for k, name in enumerate(classes)}
     read = read_all(lambda entry: _read(entry, index_of), entries, what="reading annotations", folder=root, jobs=jobs)
-    paths, sizes, boxes, lengths = (list(column) for column in zip(*read))
+    paths, images, boxes, lengths = (list(column) for column in zip(*read))
+    tell_turned(images, paths, root, "boxes")
+    sizes = [image.size for image in images]
     digest = hashlib.sha256(repr(classes).encode())
     for entry, size, length, of_image in zip(entries, sizes, lengths, boxes):
         folder = "" if entry.folder == root else entry.folder.name
@@ -175,36 +187,33 @@ def report_classes(records: BoxedImages, folder: str | os.PathLike, *, train: bo
         log.warning("no %s image of %s has the class %s: %s", which, folder, some(absent), what)
 
 
-def _read(entry: _Entry, index_of: dict[str, int]) -> tuple[pathlib.Path, tuple[int, int], np.ndarray, int]:
-    """Path, (height, width), boxes and length in bytes of one image."""
+def _read(entry: _Entry, index_of: dict[str, int]) -> tuple[pathlib.Path, Stored, np.ndarray, int]:
+    """Path, size and orientation, boxes and length in bytes of one image."""
     if os.path.isabs(entry.name) or os.pardir in pathlib.PurePath(entry.name).parts:
         raise Problem(f"{entry.listing} names {quoted(entry.name)}, which leads out of the folder")
     if entry.repeated:
         raise Problem(f"{entry.listing} names {quoted(entry.name)}, which was named before")
-    images = entry.folder / "JPEGImages"
-    endings = (*ENDINGS, *(ending.upper() for ending in ENDINGS))
-    candidates = [images / f"{entry.name}{ending}" for ending in endings]
     try:
-        path = next((path for path in candidates if path.is_file()), candidates[0])
+        path = file_of(entry.folder / "JPEGImages", entry.name, ENDINGS)
+        annotation = file_of(entry.folder / "Annotations", entry.name, (".xml",))
     except OSError as error:  # a name of more than 255 bytes
         raise Problem(f"{entry.listing} names {quoted(entry.name)}: {error.strerror}") from None
-    length, size = file_bytes(path), stored_size(path)
-    annotation = entry.folder / "Annotations" / f"{entry.name}.xml"
-    return path, size, _read_annotation(annotation, size, index_of), length
+    length, image = file_bytes(path), stored_image(path)
+    return path, image, _read_annotation(annotation, image, index_of), length
 
 
-def _read_annotation(path: pathlib.Path, size: tuple[int, int], index_of: dict[str, int]) -> np.ndarray:
-    """The boxes (M, 6) of one annotation, which is compared with the image's (height, width)."""
+def _read_annotation(path: pathlib.Path, image: Stored, index_of: dict[str, int]) -> np.ndarray:
+    """The boxes (M, 6) of one annotation, which is compared with the image's size."""
     file_bytes(path)
     try:
         root = _parse(read_bytes(path, ANNOTATION_BYTES))
         told = root.find("size")
-        if told is not None and (_number(told, "height"), _number(told, "width")) != size:
+        if told is not None and (_number(told, "height"), _number(told, "width")) != image.size:
             raise Problem(
                 f"it says {_number(told, 'width'):g} x {_number(told, 'height'):g} px, "
-                f"and the image as it is stored has {size[1]} x {size[0]}"
+                f"and the image as it is stored has {image.told()}"
             )
-        boxes = [_box(thing, size, index_of) for thing in root.findall("object")]
+        boxes = [_box(thing, image, index_of) for thing in root.findall("object")]
     except Unreadable as error:
         raise Problem(str(error)) from None
     except Problem as problem:
@@ -246,9 +255,9 @@ def _number(element: ElementTree.Element, name: str) -> float:
     return value
 
 
-def _box(thing: ElementTree.Element, size: tuple[int, int], index_of: dict[str, int]) -> tuple[float, ...]:
+def _box(thing: ElementTree.Element, image: Stored, index_of: dict[str, int]) -> tuple[float, ...]:
     """One row of the boxes."""
-    height, width = size
+    height, width = image.size
     name, corners = thing.findtext("name", "").strip(), thing.find("bndbox")
     if composed(name) not in index_of:
         known = (
@@ -263,9 +272,9 @@ def _box(thing: ElementTree.Element, size: tuple[int, int], index_of: dict[str, 
         raise Problem(f"{what} is empty")
     inside = np.clip([xmin, ymin, xmax, ymax], 1, [width, height, width, height])
     if np.abs(inside - [xmin, ymin, xmax, ymax]).max() > 1:
-        raise Problem(f"{what} is outside the image of {width} x {height} px")
+        raise Problem(f"{what} is outside the image of {image.told()}")
     if inside[2] <= inside[0] or inside[3] <= inside[1]:
-        raise Problem(f"{what} is empty within the image of {width} x {height} px")
+        raise Problem(f"{what} is empty within the image of {image.told()}")
     difficult = thing.findtext("difficult", "").strip() or "0"
     if difficult not in ("0", "1"):
         raise Problem(f"<difficult> of a {name} is {quoted(difficult)}, and it takes 0 or 1")

@@ -19,7 +19,7 @@ from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.json_text import parse_json
 from gluon_tricks.core.reading import expanded, read_bytes
 from gluon_tricks.core.wording import byte_size, composed, is_plain, plural, quoted, some
-from gluon_tricks.data.annotations.annotated import Problem, file_bytes, read_all, stored_size
+from gluon_tricks.data.annotations.annotated import Problem, Stored, file_bytes, read_all, stored_image, tell_turned
 from gluon_tricks.data.annotations.boxes import BoxedImages
 
 log = logging.getLogger("gluon_tricks.data")
@@ -76,7 +76,9 @@ def read_coco(
     rows = {"index_of": index_of[1], "train": train, "told": told, "folder": folder, "path": path}
     read = read_all(lambda image: _read(image, **rows), images, what="reading annotations", folder=path, jobs=jobs)
     told.say(path, train)
-    paths, sizes, boxes, lengths = (list(column) for column in zip(*read))
+    paths, files, boxes, lengths = (list(column) for column in zip(*read))
+    tell_turned(files, paths, path, "boxes")
+    sizes = [file.size for file in files]
     digest = hashlib.sha256(repr(index_of[0]).encode())
     for image, size, length, of_image in zip(images, sizes, lengths, boxes):
         digest.update(repr((image.name, size, length)).encode() + of_image.astype("<f4").tobytes())
@@ -206,24 +208,24 @@ def _folder(images: list[_Image], folders: list[pathlib.Path], path: pathlib.Pat
 
 def _read(
     image: _Image, index_of: dict, train: bool, told: _Told, folder: pathlib.Path, path: pathlib.Path
-) -> tuple[pathlib.Path, tuple[int, int], np.ndarray, int]:
-    """Path, (height, width), boxes and length in bytes of one image."""
+) -> tuple[pathlib.Path, Stored, np.ndarray, int]:
+    """Path, size and orientation, boxes and length in bytes of one image."""
     name = pathlib.PurePosixPath(image.name)
     if name.is_absolute() or os.pardir in name.parts:
         raise Problem(f"{path} names {quoted(image.name)}, which leads out of the folder")
     file = folder / image.name
     try:
-        length, size = file_bytes(file), stored_size(file)
+        length, stored = file_bytes(file), stored_image(file)
     except OSError as error:  # a name of more than 255 bytes
         raise Problem(f"{path} names {quoted(image.name)}: {error.strerror}") from None
-    if image.size is not None and image.size != size:
+    if image.size is not None and image.size != stored.size:
         raise Problem(
             f"{file}: {path.name} says {quoted(image.size[1])} x {quoted(image.size[0])} px, and the image as it is "
-            f"stored has {size[1]} x {size[0]}"
+            f"stored has {stored.told()}"
         )
     boxes = []
     for thing in image.things:
-        box = _box(thing, size, image, path)
+        box = _box(thing, stored.size, image, path)
         index, crowd = index_of[thing["category_id"]], thing.get("iscrowd") in (1, True) or thing.get("ignore") == 1
         if index is None:
             told.others.append(image.name)
@@ -234,7 +236,7 @@ def _read(
             told.cut += [image.name] * cut
             told.crowds += [image.name] * crowd
             boxes += [] if crowd and train else [(*inside, index, float(crowd))]
-    return file, size, np.array(boxes, np.float32).reshape(-1, 6), length
+    return file, stored, np.array(boxes, np.float32).reshape(-1, 6), length
 
 
 def _box(

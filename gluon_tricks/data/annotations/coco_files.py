@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import pathlib
+from collections.abc import Sequence
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.reading import expanded, why_unseen
@@ -17,15 +18,30 @@ _FILES = (
 )
 _OTHER_WORDS = {"val": ("valid", "validation"), "train": ("training",)}
 _ANY = ("annotations/*.json", "*.json", "*/*.coco.json")
+_SURE = ("annotations/*.json", "*/_annotations.coco.json")  # of this format whatever they are called
+_OF_VOC = ("JPEGImages", "VOC*/JPEGImages", "VOCdevkit/VOC*/JPEGImages")
 _FOLDERS = ("{}", "images/{}", "images", ".")
 
 
-def looks_like_coco(root: str | os.PathLike) -> bool:
-    """Whether a folder has annotations of this format, and none in VOC's layout."""
+def looks_like_coco(root: str | os.PathLike, splits: Sequence[str] = ()) -> bool:
+    """Whether a folder has annotations of this format for training, and none in VOC's layout; or a split names a file.
+
+    Args:
+        root: the data's folder.
+        splits: as they are given for training and validation; a word says nothing of the format.
+    """
     root = expanded(root)
-    if os.path.isdir(root / "JPEGImages") or not os.path.isdir(root):
+    if any(map(_names_file, splits)):
+        return True
+    if not os.path.isdir(root) or any(next(root.glob(pattern), None) for pattern in _OF_VOC):
         return False
-    return any(next(root.glob(pattern), None) for pattern in ("annotations/*.json", "*/_annotations.coco.json"))
+    words = ("train", *_OTHER_WORDS["train"])
+    files = (pattern.format(word) for word in words for pattern in _FILES)
+    return any(next(root.glob(pattern), None) for pattern in (*_SURE, *files))
+
+
+def _names_file(split: str) -> bool:
+    return split.lower().endswith(".json")
 
 
 def find_coco(root: str | os.PathLike, split: str) -> tuple[pathlib.Path, list[pathlib.Path]]:
@@ -41,7 +57,7 @@ def find_coco(root: str | os.PathLike, split: str) -> tuple[pathlib.Path, list[p
     root = expanded(root)
     if not split or "\0" in split:
         raise Refused(f"the split is {quoted(split)}: name a JSON file, or a word such as train")
-    if split.endswith(".json"):
+    if _names_file(split):
         path = root / split
         word = path.stem.removeprefix("instances_")
         if not os.path.isfile(path):

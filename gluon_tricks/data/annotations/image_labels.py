@@ -11,7 +11,7 @@ import numpy as np
 
 from gluon_tricks.core.reading import IMAGE_BYTES, expanded, read_bytes
 from gluon_tricks.core.wording import printable
-from gluon_tricks.data.annotations.annotated import same_bytes
+from gluon_tricks.data.annotations.annotated import copies
 from gluon_tricks.data.annotations.boxes import VOC_CLASSES, BoxedImages, find_listing, read_voc
 from gluon_tricks.data.label_vectors import ABSENT, IGNORED, PRESENT
 from gluon_tricks.data.lists import read_lines, words
@@ -67,13 +67,8 @@ class LabelledFolder:
 
     def copies(self, other: LabelledFolder) -> Iterator[tuple[pathlib.Path, pathlib.Path]]:
         """Pairs of files, one of these and one of the other images, that are the same or copies of the same name."""
-        if other is self:  # read_voc refuses an image that is listed twice
-            return
-        mine = {(path.name, path.stat().st_size): path for path in self.paths}
-        for path in getattr(other, "paths", ()):
-            twin = mine.get((path.name, path.stat().st_size))
-            if twin and (twin == path or same_bytes(twin, path)):
-                yield twin, path
+        # Of themselves there are none: read_voc refuses an image that is listed twice.
+        return iter(()) if other is self else copies(self.paths, getattr(other, "paths", ()))
 
 
 def read_voc_labels(

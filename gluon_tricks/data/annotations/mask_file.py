@@ -13,7 +13,7 @@ import PIL.ImageFile
 from gluon_tricks.core.reading import IMAGE_BYTES, Unreadable, opened
 from gluon_tricks.data.annotations.annotated import Problem, file_bytes
 
-_OTHERS = (".PNG", ".jpg", ".JPG", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".npy", ".mat")
+_OTHERS = (".jpg", ".JPG", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".npy", ".mat")
 
 
 def stored_values(mask: pathlib.Path) -> np.ndarray:

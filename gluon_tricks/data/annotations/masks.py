@@ -25,7 +25,17 @@ from gluon_tricks.core.foreign import import_gluoncv
 from gluon_tricks.core.reading import expanded, why_unseen
 from gluon_tricks.core.wording import plural, some
 from gluon_tricks.data.annotations import mask_file
-from gluon_tricks.data.annotations.annotated import ENDINGS, OtherData, Problem, file_bytes, read_all, stored_size
+from gluon_tricks.data.annotations.annotated import (
+    ENDINGS,
+    OtherData,
+    Problem,
+    Stored,
+    file_bytes,
+    file_of,
+    read_all,
+    stored_image,
+    tell_turned,
+)
 from gluon_tricks.data.decoding import DECODING
 
 log = logging.getLogger("gluon_tricks.data")
@@ -171,13 +181,14 @@ def read_masks(
     names, values, void = _checked(classes, tuple(values), tuple(void))
     paths = _list_images(images, masks)
     files = _look_through(paths, masks, jobs)
+    tell_turned([image for _, image, _ in files], paths, images, "masks")
     first = values[0] if values == tuple(range(values[0], values[0] + len(names))) else values
     identity = [names, void, first, [(path.name, *lengths) for path, (_, _, lengths) in zip(paths, files)]]
     return MaskedImages(
         names,
         paths,
         [mask for mask, _, _ in files],
-        np.array([size for _, size, _ in files], np.int64),
+        np.array([image.size for _, image, _ in files], np.int64),
         values,
         void,
         hashlib.sha256(repr(identity).encode()).hexdigest(),
@@ -203,19 +214,19 @@ def _checked(
 
 def _look_through(
     paths: Sequence[pathlib.Path], masks: pathlib.Path, jobs: int | None
-) -> list[tuple[pathlib.Path, tuple[int, int], tuple[int, int]]]:
-    """Of each image the mask, its (height, width), and the bytes of both files. Raises Refused: see read_masks."""
+) -> list[tuple[pathlib.Path, Stored, tuple[int, int]]]:
+    """Of each image the mask, its size and orientation, and the bytes of both files. Raises Refused: see read_masks."""
     uses = collections.Counter(path.stem for path in paths)
 
-    def read(path: pathlib.Path) -> tuple[pathlib.Path, tuple[int, int], tuple[int, int]]:
+    def read(path: pathlib.Path) -> tuple[pathlib.Path, Stored, tuple[int, int]]:
         if uses[path.stem] > 1:
             raise Problem(f"{path} has the same mask as another image")
-        mask = masks / f"{path.stem}.png"
-        lengths, size = (file_bytes(path), mask_file.bytes_of(mask, path)), stored_size(path)
+        mask = file_of(masks, path.stem, (".png",))
+        lengths, image = (file_bytes(path), mask_file.bytes_of(mask, path)), stored_image(path)
         mask_size = mask_file.size_of(mask)
-        if mask_size != size:
-            raise Problem(f"{mask} has {mask_size[1]} x {mask_size[0]} px and its image {size[1]} x {size[0]}")
-        return mask, size, lengths
+        if mask_size != image.size:
+            raise Problem(f"{mask} has {mask_size[1]} x {mask_size[0]} px and its image {image.told()}")
+        return mask, image, lengths
 
     return read_all(read, paths, what="looking through masks", folder=paths[0].parent, jobs=jobs)
 

@@ -85,6 +85,7 @@ class Detection(OnBase):
     @classmethod
     def validation_loader(cls, recipe: DetectionRecipe, batch_size: int, threads: int | None) -> DetectionLoader:
         records = cls.validation_images(recipe)
+        require_objects(records)
         sizes = dict(batch_size=batch_size, short=recipe.short, long=recipe.long)
         return DetectionLoader(records, train=False, **sizes, options=ReadOptions(threads=threads))
 
@@ -184,8 +185,15 @@ def require_trainable(train: BoxedImages, val: BoxedImages) -> None:
         )
     if not any(len(boxes) for boxes in train.boxes):
         raise Refused(f"no training image (of {len(train)}) has a box: check the lists and annotations")
+    require_objects(val)
+
+
+def require_objects(val: BoxedImages) -> None:
+    """Refuses images on which nothing can be scored."""
     if not any((boxes[:, 5] == 0).any() for boxes in val.boxes):
-        raise Refused(f"no validation image (of {len(val)}) has an object that is not difficult: check the lists")
+        raise Refused(
+            f"no validation image (of {len(val)}) has an object that is not difficult: check the lists and annotations"
+        )
 
 
 def find_boxes(recipe: DetectionRecipe, splits: Sequence[str] = scenes.SPLITS) -> tuple[BoxedImages, ...]:

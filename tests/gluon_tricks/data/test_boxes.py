@@ -8,6 +8,7 @@ import pytest
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.data.annotations.boxes import VOC_CLASSES, read_voc, report_classes
+from gluon_tricks.data.annotations.image_labels import read_voc_labels
 
 OBJECT = (
     "<object><name>{}</name>{}<bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox></object>"
@@ -21,6 +22,30 @@ def annotation(*objects, size=SIZE):
 
 def thing(name="cat", box=(1, 1, 40, 30), more="<difficult>0</difficult>"):
     return OBJECT.format(name, more, *box)
+
+
+def saved(form, **options):
+    """Writes a picture of 40 x 30 px in a format of Pillow's."""
+    return lambda path: PIL.Image.new("RGB", (40, 30)).save(path, form, **options)
+
+
+def save_of_12_bits(path):
+    data = cv2.imencode(".jpg", np.zeros((30, 40, 3), np.uint8))[1].tobytes()
+    path.write_bytes(data.replace(b"\xff\xc0\0\x11\x08", b"\xff\xc0\0\x11\x0c"))
+
+
+def save_half(path):
+    saved("PNG")(path)
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+UNDECODED = [
+    (saved("GIF"), "no JPEG, PNG, BMP, WebP or TIFF"),
+    (saved("PPM"), "no JPEG, PNG, BMP, WebP or TIFF"),
+    (saved("TIFF", save_all=True, append_images=[PIL.Image.new("RGB", (40, 30))]), "a TIFF of several pages"),
+    (save_of_12_bits, "a JPEG of 12 bits a channel"),
+    (save_half, "a PNG that is cut off"),
+]
 
 
 @pytest.fixture
@@ -188,20 +213,50 @@ def test_names_that_are_too_long(voc, split):
         read_voc(root / ("x" * 300), ("2007_trainval",))
 
 
+def test_endings_in_capitals(voc):
+    folder = voc(annotation(thing())) / "VOCdevkit/VOC2007"
+    before = read(folder.parent).digest
+    (folder / "JPEGImages/0.jpg").rename(folder / "JPEGImages/0.JPG")
+    (folder / "Annotations/0.xml").rename(folder / "Annotations/0.XML")
+    assert read(folder.parent).digest == before
+
+
+def test_images_that_exif_turns(voc, caplog):
+    root = voc(annotation(thing(box=(1, 1, 30, 40)), size=""), annotation(thing()))
+    for k, orientation in enumerate((8, 2)):
+        exif = PIL.Image.Exif()
+        exif[274] = orientation
+        PIL.Image.new("RGB", (40, 30)).save(root / f"VOCdevkit/VOC2007/JPEGImages/{k}.jpg", exif=exif)
+    with pytest.raises(Refused, match="0.xml: the box .* is outside the image of 40 x 30 px .its EXIF data turns it"):
+        read(root)
+    (root / "VOCdevkit/VOC2007/Annotations/0.xml").write_text(annotation())
+    read(root)
+    assert "2 of 2 images of" in caplog.text and "boxes are taken for the photo as it is stored" in caplog.text
+
+
 def test_images_that_are_none(voc):
     root = voc(annotation(), annotation())
     images = root / "VOCdevkit/VOC2007/JPEGImages"
     (images / "0.jpg").write_text("no image")
     (images / "1.jpg").write_bytes(b"")
-    with pytest.raises(Refused, match=r"2 of 2 .*0.jpg is not an image; .*1.jpg is empty\."):
+    with pytest.raises(Refused, match=r"2 of 2 .*0.jpg is no JPEG, PNG, BMP, WebP or TIFF; .*1.jpg is empty\."):
         read(root)
     # A PNG that claims 60000 x 60000 px is not believed.
     PIL.Image.new("L", (40, 30)).save(images / "0.png")
     claims = bytearray((images / "0.png").read_bytes())
     claims[16:24] = (60000).to_bytes(4, "big") * 2
     (images / "0.jpg").write_bytes(bytes(claims))
-    with pytest.raises(Refused, match="0.jpg (is not an image|has more than)"):
+    with pytest.raises(Refused, match="0.jpg is an image of more than 134 million pixels"):
         read(root)
+
+
+@pytest.mark.parametrize(("save", "says"), UNDECODED)
+def test_images_that_are_opened_and_not_decoded(voc, save, says):
+    root = voc(annotation())
+    save(root / "VOCdevkit/VOC2007/JPEGImages/0.jpg")
+    for reader in (read, lambda root: read_voc_labels(root, ("2007_trainval",))):
+        with pytest.raises(Refused, match=f"1 of 1 image .*0.jpg is {says}"):
+            reader(root)
 
 
 def test_an_image_is_not_turned_by_its_exif(voc):

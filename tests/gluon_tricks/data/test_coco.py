@@ -8,6 +8,7 @@ import shutil
 import cv2
 import mxnet as mx
 import numpy as np
+import PIL.Image
 import pytest
 
 from gluon_tricks.cli import detect, transfer_flags
@@ -39,6 +40,13 @@ def content(*things, images=None, categories=CATEGORIES):
     images = [image()] if images is None else images
     annotations = [{**one, "id": k} for k, one in enumerate(things, 1)]
     return {"info": {}, "images": [*images], "annotations": annotations, "categories": [*categories]}
+
+
+def turn(path, orientation):
+    """Writes 40 x 30 px that are shown turned."""
+    exif = PIL.Image.Exif()
+    exif[274] = orientation
+    PIL.Image.new("RGB", (40, 30)).save(path, exif=exif)
 
 
 @pytest.fixture
@@ -190,13 +198,41 @@ def test_missing_images_are_counted(coco):
         read_coco(path.with_name("none.json"), folders, train=True)
 
 
+@pytest.mark.parametrize("form", ["GIF", "AVIF"])
+def test_an_image_that_is_opened_and_not_decoded(coco, form):
+    path, folders = coco(content(images=[image(name="a.gif")]))
+    PIL.Image.new("RGB", (40, 30)).save(folders[0] / "a.gif", form)
+    with pytest.raises(Refused, match="1 of 1 image .*a.gif is no JPEG, PNG, BMP, WebP or TIFF"):
+        read_coco(path, folders, train=True)
+
+
+def test_images_that_exif_turns(coco, caplog):
+    """Boxes count the pixels as they are stored: told of, and where the sides are swapped the refusal says why."""
+    path, folders = coco(content(thing(), images=[image(width=40, height=30), image(6, "b.jpg")]))
+    upright = read_coco(path, folders, train=True)
+    assert "EXIF" not in caplog.text
+    turn(folders[0] / "a.jpg", 3)
+    turned = read_coco(path, folders, train=True)
+    assert (
+        "1 of 2 images of" in caplog.text and "such as" in caplog.text and "a.jpg: boxes are taken for" in caplog.text
+    )
+    np.testing.assert_array_equal(turned.boxes[0], upright.boxes[0])
+    path.write_text(json.dumps(content(images=[image(width=30, height=40)])))
+    turn(folders[0] / "a.jpg", 6)
+    with pytest.raises(Refused, match=r"says 30 x 40 px, .* stored has 40 x 30 px \(its EXIF data turns it, which"):
+        read_coco(path, folders, train=True)
+
+
 LAYOUTS = {  # place of the annotations, images beside train/ -> the split by which they are found
     "annotations/instances_{}.json": "train",
     "annotations/instances_{}2017.json": "train",
     "annotations/{}.json": "train",
     "{}/_annotations.coco.json": "train",  # Roboflow's
     "{}.json": "train",
+    "instances_{}.json": "train",
+    "{}/annotations.json": "train",
     "labels/{}_v2.json": "labels/train_v2.json",
+    "{}_v2.JSON": "train_v2.JSON",
 }
 
 
@@ -210,6 +246,7 @@ def test_layouts(coco, tmp_path, place, images):
         target.mkdir(parents=True, exist_ok=True)
         shutil.move(tmp_path / "train" / "a.jpg", target / "a.jpg")
     path, folders = find_coco(tmp_path, LAYOUTS[place])
+    assert looks_like_coco(tmp_path, [LAYOUTS[place]])
     assert read_coco(path, folders, train=True).paths == [target / "a.jpg"]
 
 
@@ -225,8 +262,16 @@ def test_valid_is_val_and_what_is_ambiguous_is_refused(coco, tmp_path):
     for split in ("", "../x", "a\0", "none.json"):
         with pytest.raises(Refused, match="name (a JSON file|the files)"):
             find_coco(tmp_path, split)
-    (tmp_path / "JPEGImages").mkdir()
-    assert not looks_like_coco(tmp_path) and not looks_like_coco(tmp_path / "none")
+    assert not looks_like_coco(tmp_path / "none")
+
+
+@pytest.mark.parametrize("images", ["JPEGImages", "VOC2007/JPEGImages", "VOCdevkit/VOC2007/JPEGImages"])
+def test_in_the_layout_of_voc_only_a_named_file_is_of_coco(coco, tmp_path, images):
+    coco(content(thing()), place="{}.json")
+    assert looks_like_coco(tmp_path)
+    (tmp_path / images).mkdir(parents=True)
+    assert not looks_like_coco(tmp_path) and not looks_like_coco(tmp_path, ["train", "val"])
+    assert looks_like_coco(tmp_path, ["train.json", "val.json"])
 
 
 @pytest.fixture
@@ -253,6 +298,16 @@ def test_a_run_keeps_its_classes_and_its_identity(own, tmp_path_factory):
         Detection(recipe.set(data=""), [mx.cpu()], 1)
 
 
+@pytest.mark.parametrize("things", [(), [thing(iscrowd=1)]])
+def test_images_without_an_object_are_not_evaluated_on(own, coco, things):
+    """Refused before the pass over them."""
+    recipe = DETECTION["coco"].set(data=str(own), batch_size=1)
+    stored = Trained(None, Detection(recipe, [mx.cpu()], 1).recipe)
+    coco(content(*things), "val")
+    with pytest.raises(Refused, match=r"no validation image \(of 1\) has an object that is not difficult"):
+        Detection.open_validation("run", [mx.cpu()], ScoringOptions(data=str(own)), stored)
+
+
 def test_the_flags(own):
     def meant(text):
         return transfer_flags.recipe_from_flags(detect.parse(text.split()), 1, None, **detect.MEANT)[0]
@@ -263,3 +318,10 @@ def test_the_flags(own):
     chosen = meant(f"--data {own} --classes 猫,person --val-splits annotations/instances_val.json")
     assert chosen.class_names == ("猫", "person") and chosen.val_splits == ("annotations/instances_val.json",)
     assert meant(f"--data {own} --dataset voc").dataset == "voc"
+
+
+def test_files_that_are_named_are_of_this_format(tmp_path):
+    """As in the documents: nothing else in the folder tells of it."""
+    flags = f"--data {tmp_path} --train-splits a/train.json --val-splits a/val.json --classes cat,dog"
+    found = transfer_flags.recipe_from_flags(detect.parse(flags.split()), 1, None, **detect.MEANT)[0]
+    assert (found.dataset, found.train_splits, found.val_splits) == ("coco", ("a/train.json",), ("a/val.json",))

@@ -7,7 +7,7 @@ import PIL.Image
 import pytest
 
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.data.annotations.annotated import Problem
+from gluon_tricks.data.annotations.annotated import Problem, read_stored, stored_image
 from gluon_tricks.data.annotations.masks import check_values, read_ade20k, read_masks, require_classes
 
 
@@ -97,6 +97,40 @@ def test_blurred_masks_are_told_as_such(folders):
         check_values(images)
 
 
+def test_masks_whose_ending_is_in_capitals(folders):
+    images, masks = folders(u1([0, 1]))
+    (masks / "0.png").rename(masks / "0.PNG")
+    found = read_masks(images, masks, 2)
+    assert found.masks == [masks / "0.PNG"] and found.read_mask(0).tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_images_that_exif_turns(folders, caplog, form):
+    images, masks = folders(u1([0, 1]), u1([0, 1]))
+    exif = PIL.Image.Exif()
+    exif[274] = 6
+    PIL.Image.new("RGB", (2, 1)).save(images / "1.jpg", form, exif=exif)
+    read_masks(images, masks, 2)
+    assert "1 of 2 images of" in caplog.text and "1.jpg: masks are taken for the photo as it is stored" in caplog.text
+    PIL.Image.new("L", (1, 2)).save(masks / "1.png")
+    with pytest.raises(Refused, match="1.png has 1 x 2 px and its image 2 x 1 px .its EXIF data turns it, which"):
+        read_masks(images, masks, 2)
+
+
+def test_a_tiff_is_turned_as_it_is_read(tmp_path):
+    exif = PIL.Image.Exif()
+    exif[274] = 6
+    PIL.Image.new("RGB", (2, 1)).save(tmp_path / "a.tif", exif=exif)
+    assert stored_image(tmp_path / "a.tif") == ((2, 1), 1) and read_stored(tmp_path / "a.tif").shape == (2, 1, 3)
+
+
+def test_an_image_that_is_opened_and_not_decoded(folders):
+    images, masks = folders(u1([0, 1]))
+    PIL.Image.new("RGB", (2, 1)).save(images / "0.jpg", "GIF")
+    with pytest.raises(Refused, match="0.jpg is no JPEG, PNG, BMP, WebP or TIFF"):
+        read_masks(images, masks, 2)
+
+
 def test_a_mask_of_another_format_is_named(folders):
     images, masks = folders(u1([0, 1]))
     (masks / "0.png").rename(masks / "0.jpg")
@@ -140,7 +174,7 @@ def test_what_headers_show_is_found_before(folders):
     assert "2.png holds RGB, and not one number" in said[2]
     assert "3.png holds RGB and alpha, and not" in said[3]
     assert said[2].endswith("Write classes as numbers, not colours")
-    assert "4.png is not a PNG" in said[4] and "5.jpg is not an image" in said[5]
+    assert "4.png is not a PNG" in said[4] and "5.jpg is no JPEG, PNG" in said[5]
     with pytest.raises(Refused, match="6 of 7 images of .*; and 3 more. Fix them, .*. Write classes as numbers"):
         read_masks(images, masks, 2)
 

@@ -232,6 +232,19 @@ def test_copies_are_the_same_images(tmp_path):
         require_apart(train, copy)
 
 
+def test_images_of_one_name_and_size_are_told_apart(tmp_path):
+    """As the frames of several cameras, which number them alike and store them without compression."""
+    places = [tmp_path / name / "0001.bmp" for name in ("cam1", "cam2", "copy", "other")]
+    for path, text in zip(places, ("one", "two", "one", "six")):
+        path.parent.mkdir()
+        path.write_text(text)
+    train, other = (types.SimpleNamespace(paths=paths) for paths in (places[:2], places[3:]))
+    require_apart(train, other)
+    for path in places[:3]:
+        with pytest.raises(Refused, match="1 of the 1 validation images are trained on too"):
+            require_apart(train, types.SimpleNamespace(paths=[path]))
+
+
 def test_the_heads_of_a_segmenter_learn_faster():
     net = on_trained_base(TINY["segmentation"].set(classes=11), [mx.cpu()])
     factors = {name: p.lr_mult for name, p in parameters_by_name(net).items()}
