@@ -235,7 +235,7 @@ def _counts(place: pathlib.Path) -> dict[str, list[int]]:
 def _add_to_manifest(path: pathlib.Path, record: dict) -> None:
     """Says in a manifest where the photos lie and how they were split."""
     split = {key: record[key] for key in ("val_split", "by", "classes")}
-    split["near_copies"] = len(record["near_copies"])
+    split["near_copies"] = record["pairs"]["near_copies"]
     write_text(path, to_text({**read_manifest(path)[0], "folder": record["folder"], "split": split}).decode())
 
 

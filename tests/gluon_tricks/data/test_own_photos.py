@@ -13,7 +13,7 @@ import pytest
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite
-from gluon_tricks.data import own_photos, pack, packed
+from gluon_tricks.data import own_photos, pack, packed, photo_record
 from gluon_tricks.data.folders import class_folders
 from gluon_tricks.data.near_copies import look_of, near_copies
 from gluon_tricks.data.own_photos import ABOUT, OwnPhotos, stored_edge
@@ -221,6 +221,26 @@ def test_near_copies_across_the_split_are_told(photos):
     (line,) = [line for line in own.said() if "nearly the same" in line]
     assert line.startswith("1 validation photo nearly the same as a training photo") and of in line
     assert json.loads((own.place / "val.json").read_text())["split"]["near_copies"] == 1
+
+
+def test_pairs_beyond_those_that_are_listed_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(photo_record, "_LISTED", 2)
+    for k in range(5):
+        picture = scene(k)
+        write(tmp_path / "train" / "ant" / f"{k}.jpg", jpeg(picture))
+        write(tmp_path / "val" / "ant" / f"{k}.jpg", jpeg(picture, 70))
+        write(tmp_path / "train" / "bee" / f"{k}.jpg", jpeg(scene(k + 50)))
+        write(tmp_path / "val" / "bee" / f"{k}.jpg", jpeg(scene(k + 50)))
+        write(tmp_path / "train" / "bee" / f"ant {k}.jpg", jpeg(picture))
+    own = OwnPhotos(tmp_path, "--data")
+    own.pack()
+    record = json.loads((own.place / ABOUT).read_text())
+    assert len(record["near_copies"]) == 2 == len(record["labelled_twice"])
+    assert record["pairs"] == {"labelled_twice": 5, "near_copies": 10}
+    assert json.loads((own.place / "val.json").read_text())["split"]["near_copies"] == 10
+    near, twice = ([line for line in own.said() if said in line] for said in ("nearly the same", "same file in two"))
+    assert near[0].startswith("10 validation photos nearly") and near[0].endswith("; and 7 more (photos.json)")
+    assert twice[0].endswith("; and 2 more (photos.json)")
 
 
 @pytest.mark.parametrize(
