@@ -122,9 +122,8 @@ def lines_of(record: Mapping[str, Any]) -> list[str]:
     lost = [name for name, counts in classes.items() if not any(counts)]
     if lost:
         lines.append(f"classes of which no photo can be read, so that the network cannot learn them: {some(lost)}")
-    alone = [name for name, (one, other) in classes.items() if one and not other]
-    if alone and record["val_split"]:
-        lines.append(f"no photo to validate on, because there is but one: {some(alone)}")
+    if record["val_split"]:
+        lines += _lines_of_alone(classes)
     if record["taken_as_rgb"]:
         kinds = ", ".join(f"{count} with {kind}" for kind, count in record["taken_as_rgb"].items())
         lines.append(f"taken as RGB of 8 bits: {kinds}")
@@ -135,6 +134,16 @@ def lines_of(record: Mapping[str, Any]) -> list[str]:
             "of one device, save them with 8 bits (docs/photos.md)"
         )
     return lines + _lines_of_copies(record)
+
+
+def _lines_of_alone(classes: Mapping[str, Sequence[int]]) -> list[str]:
+    """The classes of a split that have no photo to validate on, by the reason."""
+    alone = {name: train for name, (train, val) in classes.items() if train and not val}
+    of_reason = {
+        "there is but one": [name for name, train in alone.items() if train == 1],
+        "the others are copies or cannot be read": [name for name, train in alone.items() if train > 1],
+    }
+    return [f"no photo to validate on, because {why}: {some(names)}" for why, names in of_reason.items() if names]
 
 
 def _each(classes: Mapping[str, list[int]]) -> str:

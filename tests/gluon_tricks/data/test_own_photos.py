@@ -150,11 +150,15 @@ def test_a_single_photo_is_trained_on_and_no_pair_is_refused(tmp_path):
         write(tmp_path / "ant" / f"{k}.jpg", scene(k))
         write(tmp_path / "cat" / f"{k}.jpg", scene(20 + k))
     write(tmp_path / "bee" / "0.jpg", scene(7))
+    own = OwnPhotos(tmp_path, "--data", 0.9)
+    own.pack()
+    assert own.counts()["bee"] == [1, 0]
+    assert "no photo to validate on, because there is but one: bee" in own.said()
     write(tmp_path / "bee" / "copy.jpg", scene(7))
     own = OwnPhotos(tmp_path, "--data", 0.9)
     own.pack()
     assert own.counts()["bee"] == [2, 0]
-    assert "no photo to validate on, because there is but one: bee" in own.said()
+    assert "no photo to validate on, because the others are copies or cannot be read: bee" in own.said()
     assert count_classes(*map(Records, own.paths), None) == 3
     shutil.rmtree(tmp_path / "cat")
     for begin in (OwnPhotos.pack, OwnPhotos.counts):  # as training does, and --plan
@@ -221,6 +225,24 @@ def test_near_copies_across_the_split_are_told(photos):
     (line,) = [line for line in own.said() if "nearly the same" in line]
     assert line.startswith("1 validation photo nearly the same as a training photo") and of in line
     assert json.loads((own.place / "val.json").read_text())["split"]["near_copies"] == 1
+
+
+def test_a_class_whose_photo_to_validate_on_is_broken_has_more_than_one(tmp_path):
+    for k in range(6):
+        write(tmp_path / "ant" / f"{k}.jpg", scene(k))
+        write(tmp_path / "bee" / f"{k}.jpg", scene(100 + k))
+    for k in range(3):
+        write(tmp_path / "cat" / f"{k}.jpg", scene(20 + k))
+    for k in range(1000):  # until the broken one is that which is chosen
+        write(tmp_path / "cat" / "2.jpg", jpeg(scene(22))[: 400 + k])
+        split = split_by_content(look_into(tmp_path, "--data").train, 0.01)
+        if [entry.path for entry in split.val.entries if entry.label == 2] == [str(tmp_path / "cat" / "2.jpg")]:
+            break
+    own = OwnPhotos(tmp_path, "--data", 0.01)
+    own.pack()
+    assert own.counts()["cat"] == [2, 0]
+    (line,) = [line for line in own.said() if "no photo to validate on" in line]
+    assert line.endswith("because the others are copies or cannot be read: cat")
 
 
 def test_pairs_beyond_those_that_are_listed_are_counted(tmp_path, monkeypatch):
