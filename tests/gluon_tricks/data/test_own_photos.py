@@ -547,10 +547,21 @@ def test_where_the_photos_lie_does_not_change_the_digest(photos):
     assert other.place != own.place and [Records(paths).digest for paths in other.paths] == first
 
 
-def test_a_spoilt_record_of_the_photos_costs_its_lines_alone(photos):
+@pytest.mark.parametrize("text", ["{", "[]", "null", '"said"', "{}", '{"said": 5}', '{"said": "text"}', b"\xff"])
+def test_a_spoilt_record_of_the_photos_costs_its_lines_alone(photos, text):
     own = OwnPhotos(photos, "--data")
     own.pack()
-    (own.place / ABOUT).write_text("{")
+    (own.place / ABOUT).write_bytes(text if isinstance(text, bytes) else text.encode())
     again = OwnPhotos(pathlib.Path(photos), "--data")
     assert again.is_packed and again.said() == []
     assert own_photos.FRACTION == again.fraction
+
+
+@pytest.mark.parametrize("value", [None, 5, "40 20 2", [[40], 20, 2], [40.5, 20, 2]])
+def test_a_spoilt_manifest_of_the_photos_is_refused(photos, value):
+    own = OwnPhotos(photos, "--data")
+    own.pack()
+    manifest = own.place / "train.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "images_per_class": value}))
+    with pytest.raises(Refused, match='is no manifest: "images_per_class" should be a list of whole numbers; pack'):
+        OwnPhotos(photos, "--data").counts()
