@@ -336,6 +336,10 @@ def test_the_papers_scale_is_imagenets(tmp_path):
         ({"contexts": ["gpu(0)"] * 4, "ranks": 1}, False),
         ({"contexts": ["gpu(0)"] * 4, "ranks": 1, "bn_batch": 128}, True),
         (None, True),  # only its metrics have been kept
+        ({"contexts": 8, "ranks": 1}, True),  # as somebody has left it: it does not tell
+        ({"contexts": ["gpu(0)"], "ranks": 0}, True),
+        ({"contexts": ["gpu(0)"]}, True),
+        ({"contexts": ["gpu(0)"], "ranks": 8, "bn_batch": [128]}, False),
     ],
 )
 def test_a_run_of_before_counts_by_what_its_norms_saw(event, done, tmp_path):
@@ -570,6 +574,10 @@ def test_table_3_projects_an_epoch_of_imagenet(runs):
     (cell.folder / "events.jsonl").write_text(f"{json.dumps(start)}\n{json.dumps(resumed)}\n")
     text = tables.markdown(compare("table3", runs, 1, ["resnet50_v1"]))
     assert cells_of(text, "Baseline, batch 256, FP32")[-4] == "2 cores and 8 GPUs"
+    for odd in ({"contexts": 5}, {"contexts": []}, {"contexts": [1]}, {"ranks": None}, {"cores": "2"}, {"cores": []}):
+        (cell.folder / "events.jsonl").write_text(json.dumps({**start, **odd}) + "\n")
+        text = tables.markdown(compare("table3", runs, 1, ["resnet50_v1"]))
+        assert cells_of(text, "Baseline, batch 256, FP32")[-4] == ""
     (cell.folder / "events.jsonl").unlink()  # speeds of a machine that nobody names
     text = tables.markdown(compare("table3", runs, 1, ["resnet50_v1"]))
     assert cells_of(text, "Baseline, batch 256, FP32")[-5:] == ["13.3", "", "", "", ""]
