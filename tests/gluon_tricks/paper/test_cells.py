@@ -761,13 +761,29 @@ def _voc(folder, test):
 
 
 def _masks(folder, test):
-    for split, more in (("train", 0), ("val", test)):
+    for split, more in (("train", 0), ("val", 1 + test)):
         for kind in ("images", "masks"):
             (folder / kind / split).mkdir(parents=True, exist_ok=True)
             pixels = np.zeros((30, 40, 3) if kind == "images" else (30, 40), np.uint8)
             pixels[:9] = 1
             png = cv2.imencode(".png", pixels)[1].tobytes()
             (folder / kind / split / "a.png").write_bytes(png + bytes(more))
+
+
+@pytest.mark.parametrize(
+    "name, make, file, splits",
+    [
+        ("table8/voc/standard", _voc, "VOC2007/ImageSets/Main/{}.txt", ("trainval", "test")),
+        ("table9/ade20k/standard", _masks, "images/{}/a.png", ("train", "val")),
+    ],
+)
+def test_a_folder_that_each_cell_would_be_refused_for_is_told_before_the_bases(name, make, file, splits, tmp_path):
+    """Its validation image is trained on too."""
+    make(tmp_path / "images", 0)
+    shutil.copy(*(tmp_path / "images" / file.format(split) for split in splits))
+    runs = Runs(tmp_path, get_scale("small", TRANSFER_SCALES), ("t.rec",), ("v.rec",), str(tmp_path / "images"))
+    with pytest.raises(Refused, match="1 of the 1 validation images are trained on too"):
+        train_cells.require_data([runs.cell(name, 0)], runs, TABLES[name.split("/")[0]])
 
 
 @pytest.mark.parametrize(
