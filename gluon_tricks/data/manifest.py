@@ -19,8 +19,8 @@ _REMEDY = "pack again, or delete it: the classes then have no names"
 def read_manifest(path: pathlib.Path, remedy: str = _REMEDY) -> tuple[dict[str, Any], str]:
     """The manifest and its sha256, which where the photos lay (its `folder`) does not change.
 
-    Every entry may be missing. Those that this project reads are of their kind: count, classes, and of rec and idx
-    their bytes and sha256. Classes that many files share are one object.
+    Every entry may be missing. Those that this project reads are of their kind: count, classes, images_per_class, and
+    of rec and idx their bytes and sha256. Classes that many files share are one object.
 
     A shard says its classes by `classes_of`, the manifest of all shards in the same folder and the classes' digest.
 
@@ -95,9 +95,16 @@ def _wrong_entry(manifest: Any) -> str:
     if not all(isinstance(text, str) and "/" not in text for text in texts):
         return '"classes_of" should have the name of a "manifest" in this folder and a "sha256"'
     numbers = (manifest.get("count", 0), rec.get("bytes", 0), idx.get("bytes", 0))
-    if not all(type(number) is int and number >= 0 for number in numbers):
+    if not all(map(_is_count, numbers)):
         return '"count" and "bytes" should be whole numbers'
+    each = manifest.get("images_per_class", [])
+    if not isinstance(each, list) or not all(map(_is_count, each)):
+        return '"images_per_class" should be a list of whole numbers'
     classes = manifest.get("classes", [])
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         return '"classes" should be a list of names'
     return ""
+
+
+def _is_count(number: Any) -> bool:
+    return type(number) is int and number >= 0

@@ -164,10 +164,12 @@ class OwnPhotos:
         """What was packed, how it was split and what was seen, in lines."""
         if not self.is_packed or self.is_records:
             return list(self._said)
-        with contextlib.suppress(OSError, ValueError, KeyError):  # somebody has written to it: the records are whole
-            lines = parse_json(read_bytes(self.place / ABOUT, JSON_BYTES))["said"]
-            return [*map(str, lines), *self._said, f"they are packed in {printable(self.place)}"]
-        return list(self._said)
+        with contextlib.suppress(OSError, ValueError):
+            record = parse_json(read_bytes(self.place / ABOUT, JSON_BYTES))
+            lines = record.get("said") if isinstance(record, dict) else None
+            if isinstance(lines, list):
+                return [*map(str, lines), *self._said, f"they are packed in {printable(self.place)}"]
+        return list(self._said)  # somebody has written to the file: the records are whole
 
     def pack(self) -> None:
         """Packs what is not packed.
@@ -235,7 +237,7 @@ def _counts(place: pathlib.Path) -> dict[str, list[int]]:
 def _add_to_manifest(path: pathlib.Path, record: dict) -> None:
     """Says in a manifest where the photos lie and how they were split."""
     split = {key: record[key] for key in ("val_split", "by", "classes")}
-    split["near_copies"] = len(record["near_copies"])
+    split["near_copies"] = record["pairs"]["near_copies"]
     write_text(path, to_text({**read_manifest(path)[0], "folder": record["folder"], "split": split}).decode())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from gluon_tricks.data.near_copies import Look, look_of, near_copies
 from gluon_tricks.data.sources import Entry, Source
 
 _COMPARED = 100_000  # photos, at most, among which near-copies are looked for: it takes a minute
-_LISTED = 10_000  # pairs
+_LISTED = 10_000  # pairs, at most; all are counted
 _MOST_CLASSES = 10  # that are told one by one
 _PNG, _PNG_COLOUR_TYPE = b"\x89PNG\r\n\x1a\n", 25  # how such a file begins, and where that byte stands
 _PNG_KINDS = {3: ["a palette"], **dict.fromkeys((4, 6), ["transparency, which is dropped"])}  # colour type -> in words
@@ -73,9 +73,10 @@ def record_of(
         about: further entries.
     """
 
-    def named(pairs: Iterable[tuple[Entry, Entry]]) -> list[list[str]]:
-        return [[as_utf8(photo.path.removeprefix(f"{folder}/")) for photo in pair] for pair in pairs][:_LISTED]
+    def named(pairs: Sequence[tuple[Entry, Entry]]) -> list[list[str]]:
+        return [[as_utf8(photo.path.removeprefix(f"{folder}/")) for photo in pair] for pair in pairs[:_LISTED]]
 
+    pairs = {"labelled_twice": _labelled_twice(seen), "near_copies": _near_copies(sources, seen)}
     taken = collections.Counter(kind for kinds in seen.kinds.values() for kind in kinds)
     record = {
         "folder": as_utf8(folder),
@@ -85,8 +86,8 @@ def record_of(
         **about,
         "taken_as_rgb": dict(sorted(taken.items())),
         "made_smaller": len(seen.smaller),
-        "labelled_twice": named(_labelled_twice(seen)),
-        "near_copies": named(_near_copies(sources, seen)),
+        **{kind: named(found) for kind, found in pairs.items()},
+        "pairs": {kind: len(found) for kind, found in pairs.items()},
         "compared": seen.compared,
     }
     return {**record, "said": lines_of(record)}
@@ -121,9 +122,8 @@ def lines_of(record: Mapping[str, Any]) -> list[str]:
     lost = [name for name, counts in classes.items() if not any(counts)]
     if lost:
         lines.append(f"classes of which no photo can be read, so that the network cannot learn them: {some(lost)}")
-    alone = [name for name, (one, other) in classes.items() if one and not other]
-    if alone and record["val_split"]:
-        lines.append(f"no photo to validate on, because there is but one: {some(alone)}")
+    if record["val_split"]:
+        lines += _lines_of_alone(classes)
     if record["taken_as_rgb"]:
         kinds = ", ".join(f"{count} with {kind}" for kind, count in record["taken_as_rgb"].items())
         lines.append(f"taken as RGB of 8 bits: {kinds}")
@@ -136,6 +136,16 @@ def lines_of(record: Mapping[str, Any]) -> list[str]:
     return lines + _lines_of_copies(record)
 
 
+def _lines_of_alone(classes: Mapping[str, Sequence[int]]) -> list[str]:
+    """The classes of a split that have no photo to validate on, by the reason."""
+    alone = {name: train for name, (train, val) in classes.items() if train and not val}
+    of_reason = {
+        "there is but one": [name for name, train in alone.items() if train == 1],
+        "the others are copies or cannot be read": [name for name, train in alone.items() if train > 1],
+    }
+    return [f"no photo to validate on, because {why}: {some(names)}" for why, names in of_reason.items() if names]
+
+
 def _each(classes: Mapping[str, list[int]]) -> str:
     if len(classes) > _MOST_CLASSES:
         return ""
@@ -143,20 +153,21 @@ def _each(classes: Mapping[str, list[int]]) -> str:
 
 
 def _lines_of_copies(record: Mapping[str, Any]) -> list[str]:
-    lines = []
-    if twice := record["labelled_twice"]:
-        lines.append(f"the same file in two classes, so one label is wrong: {_pairs(twice)}")
-    if near := record["near_copies"]:
+    lines, counts = [], record["pairs"]
+    if twice := counts["labelled_twice"]:
+        said = _pairs(record["labelled_twice"], twice)
+        lines.append(f"the same file in two classes, so one label is wrong: {said}")
+    if near := counts["near_copies"]:
         lines.append(
-            f"{plural(len(near), 'validation photo')} nearly the same as a training photo, so the scores are too high: "
-            f"{_pairs(near)}"
+            f"{plural(near, 'validation photo')} nearly the same as a training photo, so the scores are too high: "
+            f"{_pairs(record['near_copies'], near)}"
         )
     if not record["compared"]:
         lines.append(f"near-copies of validation photos were not looked for: there are more than {_COMPARED} photos")
     return lines
 
 
-def _pairs(pairs: list[list[str]]) -> str:
-    """The first three of several pairs."""
+def _pairs(pairs: list[list[str]], count: int) -> str:
+    """The first three of several pairs. Args: count: of all, of which `pairs` may be the first ones."""
     said = "; ".join(f"{printable(one)} and {printable(other)}" for one, other in pairs[:3])
-    return said + (f"; and {len(pairs) - 3} more (photos.json)" if len(pairs) > 3 else "")
+    return said + (f"; and {count - 3} more (photos.json)" if count > 3 else "")

@@ -200,7 +200,7 @@ def parse_checkpoint(data: bytes, path: pathlib.Path) -> tuple[dict[str, np.ndar
     """
     try:
         arrays = safetensors.numpy.load(data)  # checks the lengths that the file claims
-        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
+        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__") or {}
         header = json.loads(metadata.get(_HEADER, "{}"))
     except (ValueError, RecursionError, KeyError, safetensors.SafetensorError) as error:
         raise Refused(f"{path} is not a whole checkpoint ({shortened(str(error), 200)}): {instead_of(path)}") from error

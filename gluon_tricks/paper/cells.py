@@ -23,7 +23,7 @@ from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.registry import TABLES, get_table, is_cell
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables.rows import Row, Table
-from gluon_tricks.report.told import read_events, read_metrics, scored_at_end
+from gluon_tricks.report.told import read_events, read_metrics, scored_at_end, sessions
 from gluon_tricks.tasks.protocol import errors_of, with_final
 from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.tricks import Distillation
@@ -88,7 +88,7 @@ class Cell:
         if (
             "bn_batch" in differences
             and stored.bn_batch is None
-            and self._seen_by_norms(stored) <= {self.recipe.bn_batch}
+            and all(seen == self.recipe.bn_batch for seen in self._seen_by_norms(stored))
         ):
             differences.remove("bn_batch")  # the devices that it was trained on came to the same
         if are_others(stored.data, self.recipe.data) and not self._told_of_folder():
@@ -143,13 +143,12 @@ class Cell:
             return len(rows) == self.recipe.epochs
         return self.recipe.ends(errors_of(rows, task_of(self.recipe).scores))
 
-    def _seen_by_norms(self, stored: Settings) -> set[int | None]:
+    def _seen_by_norms(self, stored: Settings) -> list[int | None]:
         """How many images a batch normalisation saw at a time: as the run tells, or as its devices do."""
-        begun = [event for event in self.events() if "contexts" in event]
-        return {
+        return [
             event.get("bn_batch", stored.batch_size // (len(event["contexts"]) * event["ranks"] * stored.accumulate))
-            for event in begun
-        }
+            for event in sessions(self.events())
+        ]
 
     def precision(self) -> str:
         """What it was computed in, which the machine may have decided; "" before it has begun."""

@@ -18,6 +18,7 @@ from gluon_tricks.paper.paired import Effect
 from gluon_tricks.recipes.registry import get_table
 from gluon_tricks.recipes.tables import base_networks, magic_table3, table2, table3, table7
 from gluon_tricks.recipes.tables.rows import IMAGENET_IMAGES, Row
+from gluon_tricks.report.told import sessions
 from model_zoo import get_model
 from model_zoo.summary import PAPER, human, summarise
 
@@ -53,7 +54,8 @@ def _number(value: float | None, digits: str = ".2f") -> str:
 
 def _speed(line: Line) -> dict[str, str]:
     """Table 3: what an epoch takes on the devices that the runs name, and would take with ImageNet's images."""
-    told = [(cell, event) for cell in line.cells if cell.is_done() for event in cell.events() if "contexts" in event]
+    done, needed = [cell for cell in line.cells if cell.is_done()], ("cores", "steps_per_epoch")
+    told = [(cell, event) for cell in done for event in sessions(cell.events(), *needed)]
     runs = {cell.folder: cell for cell, _ in told}.values()
     rates = [row["images_per_second"] for cell in runs for row in cell.metrics()]
     minutes = 1 / np.median(rates) / 60 if rates else None  # an image

@@ -16,6 +16,7 @@ from gluon_tricks.paper.cells import Cell
 from gluon_tricks.paper.line import Line, error_of
 from gluon_tricks.paper.paired import Effect
 from gluon_tricks.recipes.tables import cvjena_table1
+from gluon_tricks.report.told import tell
 from gluon_tricks.tasks.lettering import import_pyplot
 
 LEGEND = (
@@ -61,7 +62,7 @@ def training_hours(cell: Cell) -> np.ndarray:
 
     Returns: (epochs,), hours of training alone; empty where the run has not kept how many images it had.
     """
-    told = [event["steps_per_epoch"] for event in cell.events() if "steps_per_epoch" in event]
+    told = [event["steps_per_epoch"] for event in cell.events() if tell(event, "steps_per_epoch")]
     if not told:
         return np.zeros(0)
     rates = np.array([row["images_per_second"] for row in cell.metrics()])

@@ -17,7 +17,7 @@ from gluon_tricks.recipes.fields import declared
 from gluon_tricks.recipes.kinds import read_recipe
 from gluon_tricks.recipes.registry import get_recipe, list_recipes
 from gluon_tricks.recipes.settings import Settings
-from gluon_tricks.report.told import is_number, read_events, read_metrics, read_step_losses, scored_at_end
+from gluon_tricks.report.told import is_number, read_events, read_metrics, read_step_losses, scored_at_end, tell
 from gluon_tricks.tasks.findings import FILE, Found, read_found
 from gluon_tricks.tasks.protocol import Scores, Task, with_final
 from gluon_tricks.tasks.registry import task_of
@@ -80,8 +80,8 @@ class Run:
 
     def steps_per_epoch(self) -> int:
         """0: it is not told."""
-        told = self.begun().get("steps_per_epoch")
-        return int(told) if is_number(told) and told >= 1 else 0
+        told = self.begun()
+        return int(told["steps_per_epoch"]) if tell(told, "steps_per_epoch") else 0
 
     def places(self, kind: str) -> list[float]:
         """At which epochs, such as 2.5, there were events of a kind that name a step."""

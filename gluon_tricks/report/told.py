@@ -87,6 +87,25 @@ def scored_at_end(events: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     return {name: float(value) for name, value in last.items() if is_number(value)} if isinstance(last, dict) else {}
 
 
+def sessions(events: Iterable[Mapping[str, Any]], *needed: str) -> list[Mapping[str, Any]]:
+    """The events with which a run has begun and gone on that tell its contexts and ranks rightly; others are left out.
+
+    Args:
+        needed: further counts that they must tell, such as "cores", which older versions do not.
+    """
+    counts = ("ranks", *needed)
+    return [event for event in events if _are_contexts(event.get("contexts")) and tell(event, *counts)]
+
+
+def tell(event: Mapping[str, Any], *counts: str) -> bool:
+    """Whether an event has these, as numbers of 1 or more."""
+    return all(is_number(event.get(name)) and event[name] >= 1 for name in counts)
+
+
+def _are_contexts(value: object) -> bool:
+    return isinstance(value, list) and value != [] and all(isinstance(context, str) for context in value)
+
+
 def is_number(value: object) -> bool:
     """Whether a value of JSON is a number that can be reckoned with."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and -1e300 < value < 1e300

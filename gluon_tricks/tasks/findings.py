@@ -38,7 +38,8 @@ class Field:
 
     Args:
         dtype: its type.
-        shape: a number for each axis, or a letter: K is the number of classes, others must agree among the arrays.
+        shape: a number for each axis, or a letter: K is the number of classes, "K+1" one more, others must agree among
+            the arrays.
         least, most: bounds of its numbers; "K": below the number of classes. None: any.
         nan: whether it may hold NaN.
     """
@@ -118,7 +119,7 @@ def read_found(folder: pathlib.Path, fields: Mapping[str, Field]) -> Found:
         names, digest = _header(data)
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError, MemoryError) as error:
         raise Refused(_damaged(path, f"it cannot be read: {quoted(str(error), 120)}")) from None
-    sizes: dict[str, int] = {"K": len(names)}
+    sizes: dict[str, int] = {"K": len(names), "K+1": len(names) + 1}
     for name, field in fields.items():
         wrong = _wrong(arrays.get(name), field, sizes)
         if wrong:

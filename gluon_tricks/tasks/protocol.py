@@ -227,7 +227,11 @@ class Task(Protocol):
 
     @classmethod
     def find_data(cls, recipe: Settings) -> tuple[Any, Any]:
-        """The training and the validation images, checked. Raises Refused: they are not there, or contradict it."""
+        """The training and the validation images, checked.
+
+        Raises:
+            Refused: they are not there, contradict the recipe, or share images.
+        """
 
     @classmethod
     def validation_images(cls, recipe: Settings) -> Any:

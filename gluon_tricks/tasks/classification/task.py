@@ -112,7 +112,9 @@ class Classification:
 
     @classmethod
     def find_data(cls, recipe: Recipe) -> tuple[Records, Records]:
-        return find_records(recipe)
+        train, val = find_records(recipe)
+        require_apart(train, val)
+        return train, val
 
     @classmethod
     def validation_images(cls, recipe: Recipe) -> Records:
@@ -124,7 +126,7 @@ class Classification:
             if known := classes_known(recipe):
                 require_targets(recipe.set(classes=known))
             return []
-        train, val = find_records(recipe)
+        train, val = cls.find_data(recipe)
         if len(train) < recipe.batch_size:
             raise too_few(len(train), recipe.batch_size, 1)
         recipe = recipe.set(classes=count_classes(train, val, recipe.classes))
@@ -189,8 +191,7 @@ class Classification:
         return ClassificationValidation(evaluated, source, contexts, options.batch_size, options.threads)
 
     def __init__(self, recipe: Recipe, contexts: Sequence[mx.Context], threads: int | None):
-        train, val = find_records(recipe)
-        require_apart(train, val)
+        train, val = self.find_data(recipe)
         recipe = with_found(recipe, train, val).set(classes=count_classes(train, val, recipe.classes)).resolved()
         self.scores = scores_of(recipe.classes)
         self._balance = Balance(recipe, ClassCounts.of(train, recipe.classes))

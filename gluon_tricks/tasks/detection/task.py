@@ -57,10 +57,7 @@ class Detection(OnBase):
     export_flags: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, recipe: DetectionRecipe, contexts: Sequence[mx.Context], threads: int | None):
-        train, val = find_boxes(recipe)
-        require_own_classes(recipe.classes, recipe.class_names, train.classes, recipe.dataset)
-        require_apart(train, val)
-        require_trainable(train, val)
+        train, val = self.find_data(recipe)
         self.contexts = list(contexts)
         self.recipe = recipe.set(classes=len(train.classes), class_names=train.classes).resolved()
         common = dict(
@@ -72,7 +69,11 @@ class Detection(OnBase):
 
     @classmethod
     def find_data(cls, recipe: DetectionRecipe) -> tuple[BoxedImages, BoxedImages]:
-        return find_boxes(recipe)
+        train, val = find_boxes(recipe)
+        require_own_classes(recipe.classes, recipe.class_names, train.classes, recipe.dataset)
+        require_apart(train, val)
+        require_trainable(train, val)
+        return train, val
 
     @classmethod
     def place(cls, recipe: DetectionRecipe) -> str:

@@ -56,8 +56,10 @@ class MultiLabel(Classification):
         return cls.scores
 
     @classmethod
-    def find_data(cls, recipe: MultiLabelRecipe) -> tuple[LabelledImages, ...]:
-        return find_images(recipe)
+    def find_data(cls, recipe: MultiLabelRecipe) -> tuple[LabelledImages, LabelledImages]:
+        train, val = find_images(recipe)
+        require_apart(train, val)
+        return train, val
 
     @classmethod
     def validation_images(cls, recipe: MultiLabelRecipe) -> LabelledImages:
@@ -90,8 +92,7 @@ class MultiLabel(Classification):
         return open_validation(source, contexts, options, trained)
 
     def __init__(self, recipe: MultiLabelRecipe, contexts: Sequence[mx.Context], threads: int | None):
-        train, val = find_images(recipe)
-        require_apart(train, val)
+        train, val = self.find_data(recipe)
         names = train.classes or val.classes or recipe.class_names
         recipe = with_found(recipe, train, val).set(classes=train.vectors.shape[1], class_names=tuple(names)).resolved()
         self._threads = threads

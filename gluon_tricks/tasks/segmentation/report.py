@@ -43,7 +43,7 @@ class SegmenterReport:
     """See findings.TaskReport."""
 
     fields: ClassVar[dict[str, Field]] = {
-        "matrix": Field("int64", ("K", "J"), 0, 2**53),
+        "matrix": Field("int64", ("K", "K+1"), 0, 2**53),
         "image": Field("int32", ("n",), 0),
         "right": Field("int64", ("n",), 0),
         "pixels": Field("int64", ("n",), 0),

@@ -61,9 +61,7 @@ class Segmentation(OnBase):
     export_flags: ClassVar[tuple[str, ...]] = ("batch_size",)
 
     def __init__(self, recipe: SegmentationRecipe, contexts: Sequence[mx.Context], threads: int | None):
-        train, val = find_masks(recipe)
-        require_own_classes(recipe.classes, recipe.class_names, train.classes, recipe.dataset)
-        require_apart(train, val)
+        train, val = self.find_data(recipe)
         self.contexts = list(contexts)
         self.recipe = recipe.set(classes=len(train.classes), class_names=train.classes).resolved()
         options = read_options(recipe, threads)
@@ -74,7 +72,10 @@ class Segmentation(OnBase):
 
     @classmethod
     def find_data(cls, recipe: SegmentationRecipe) -> tuple[MaskedImages, MaskedImages]:
-        return find_masks(recipe)
+        train, val = find_masks(recipe)
+        require_own_classes(recipe.classes, recipe.class_names, train.classes, recipe.dataset)
+        require_apart(train, val)
+        return train, val
 
     @classmethod
     def drawn(cls, recipe: SegmentationRecipe) -> SegmentationRecipe:

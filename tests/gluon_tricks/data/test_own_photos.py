@@ -13,7 +13,7 @@ import pytest
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import CannotWrite
-from gluon_tricks.data import own_photos, pack, packed
+from gluon_tricks.data import own_photos, pack, packed, photo_record
 from gluon_tricks.data.folders import class_folders
 from gluon_tricks.data.near_copies import look_of, near_copies
 from gluon_tricks.data.own_photos import ABOUT, OwnPhotos, stored_edge
@@ -150,11 +150,15 @@ def test_a_single_photo_is_trained_on_and_no_pair_is_refused(tmp_path):
         write(tmp_path / "ant" / f"{k}.jpg", scene(k))
         write(tmp_path / "cat" / f"{k}.jpg", scene(20 + k))
     write(tmp_path / "bee" / "0.jpg", scene(7))
+    own = OwnPhotos(tmp_path, "--data", 0.9)
+    own.pack()
+    assert own.counts()["bee"] == [1, 0]
+    assert "no photo to validate on, because there is but one: bee" in own.said()
     write(tmp_path / "bee" / "copy.jpg", scene(7))
     own = OwnPhotos(tmp_path, "--data", 0.9)
     own.pack()
     assert own.counts()["bee"] == [2, 0]
-    assert "no photo to validate on, because there is but one: bee" in own.said()
+    assert "no photo to validate on, because the others are copies or cannot be read: bee" in own.said()
     assert count_classes(*map(Records, own.paths), None) == 3
     shutil.rmtree(tmp_path / "cat")
     for begin in (OwnPhotos.pack, OwnPhotos.counts):  # as training does, and --plan
@@ -221,6 +225,44 @@ def test_near_copies_across_the_split_are_told(photos):
     (line,) = [line for line in own.said() if "nearly the same" in line]
     assert line.startswith("1 validation photo nearly the same as a training photo") and of in line
     assert json.loads((own.place / "val.json").read_text())["split"]["near_copies"] == 1
+
+
+def test_a_class_whose_photo_to_validate_on_is_broken_has_more_than_one(tmp_path):
+    for k in range(6):
+        write(tmp_path / "ant" / f"{k}.jpg", scene(k))
+        write(tmp_path / "bee" / f"{k}.jpg", scene(100 + k))
+    for k in range(3):
+        write(tmp_path / "cat" / f"{k}.jpg", scene(20 + k))
+    for k in range(1000):  # until the broken one is that which is chosen
+        write(tmp_path / "cat" / "2.jpg", jpeg(scene(22))[: 400 + k])
+        split = split_by_content(look_into(tmp_path, "--data").train, 0.01)
+        if [entry.path for entry in split.val.entries if entry.label == 2] == [str(tmp_path / "cat" / "2.jpg")]:
+            break
+    own = OwnPhotos(tmp_path, "--data", 0.01)
+    own.pack()
+    assert own.counts()["cat"] == [2, 0]
+    (line,) = [line for line in own.said() if "no photo to validate on" in line]
+    assert line.endswith("because the others are copies or cannot be read: cat")
+
+
+def test_pairs_beyond_those_that_are_listed_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(photo_record, "_LISTED", 2)
+    for k in range(5):
+        picture = scene(k)
+        write(tmp_path / "train" / "ant" / f"{k}.jpg", jpeg(picture))
+        write(tmp_path / "val" / "ant" / f"{k}.jpg", jpeg(picture, 70))
+        write(tmp_path / "train" / "bee" / f"{k}.jpg", jpeg(scene(k + 50)))
+        write(tmp_path / "val" / "bee" / f"{k}.jpg", jpeg(scene(k + 50)))
+        write(tmp_path / "train" / "bee" / f"ant {k}.jpg", jpeg(picture))
+    own = OwnPhotos(tmp_path, "--data")
+    own.pack()
+    record = json.loads((own.place / ABOUT).read_text())
+    assert len(record["near_copies"]) == 2 == len(record["labelled_twice"])
+    assert record["pairs"] == {"labelled_twice": 5, "near_copies": 10}
+    assert json.loads((own.place / "val.json").read_text())["split"]["near_copies"] == 10
+    near, twice = ([line for line in own.said() if said in line] for said in ("nearly the same", "same file in two"))
+    assert near[0].startswith("10 validation photos nearly") and near[0].endswith("; and 7 more (photos.json)")
+    assert twice[0].endswith("; and 2 more (photos.json)")
 
 
 @pytest.mark.parametrize(
@@ -505,10 +547,21 @@ def test_where_the_photos_lie_does_not_change_the_digest(photos):
     assert other.place != own.place and [Records(paths).digest for paths in other.paths] == first
 
 
-def test_a_spoilt_record_of_the_photos_costs_its_lines_alone(photos):
+@pytest.mark.parametrize("text", ["{", "[]", "null", '"said"', "{}", '{"said": 5}', '{"said": "text"}', b"\xff"])
+def test_a_spoilt_record_of_the_photos_costs_its_lines_alone(photos, text):
     own = OwnPhotos(photos, "--data")
     own.pack()
-    (own.place / ABOUT).write_text("{")
+    (own.place / ABOUT).write_bytes(text if isinstance(text, bytes) else text.encode())
     again = OwnPhotos(pathlib.Path(photos), "--data")
     assert again.is_packed and again.said() == []
     assert own_photos.FRACTION == again.fraction
+
+
+@pytest.mark.parametrize("value", [None, 5, "40 20 2", [[40], 20, 2], [40.5, 20, 2]])
+def test_a_spoilt_manifest_of_the_photos_is_refused(photos, value):
+    own = OwnPhotos(photos, "--data")
+    own.pack()
+    manifest = own.place / "train.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "images_per_class": value}))
+    with pytest.raises(Refused, match='is no manifest: "images_per_class" should be a list of whole numbers; pack'):
+        OwnPhotos(photos, "--data").counts()

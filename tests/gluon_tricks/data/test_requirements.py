@@ -17,6 +17,8 @@ from gluon_tricks.data.recipe_records import count_classes
 from gluon_tricks.data.record_writer import RecordWriter
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import class_labels, of_one_class, require_apart
+from gluon_tricks.recipes.recipe import Recipe
+from gluon_tricks.tasks.classification.task import Classification
 from model_zoo import get_model, weights
 
 JPEG = cv2.imencode(".jpg", np.full((32, 32, 3), 90, np.uint8))[1].tobytes()
@@ -134,6 +136,8 @@ def test_the_same_records_are_refused_for_training_and_validation(tmp_path, caps
     ):
         with pytest.raises(Refused, match=says):
             require_apart(Records(train), Records(val))
+    with pytest.raises(Refused, match="is trained on too"):
+        Classification.find_data(Recipe(data="records", train=(str(a),), val=(str(copy),)))
     require_apart(Records(a), Records(b))  # of the same sizes and offsets, but not the same
 
 

@@ -83,9 +83,12 @@ def test_damage_is_found(tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(Refused, match="not a whole checkpoint|is damaged"):
             read_checkpoint(path)
-    safetensors.numpy.save_file({"x": np.zeros(2)}, path)
-    with pytest.raises(Refused, match="not a checkpoint of this version"):
-        read_checkpoint(path)
+    bare = safetensors.numpy.save({"x": np.zeros(2)})
+    null = b'{"__metadata__":null,"x":{"dtype":"F64","shape":[2],"data_offsets":[0,16]}}'
+    for other in (bare, len(null).to_bytes(8, "little") + null + bytes(16)):
+        path.write_bytes(other)
+        with pytest.raises(Refused, match="not a checkpoint of this version"):
+            read_checkpoint(path)
 
 
 def test_what_to_do_about_a_damaged_one_names_the_one_before_it(tmp_path):

@@ -336,6 +336,10 @@ def test_the_papers_scale_is_imagenets(tmp_path):
         ({"contexts": ["gpu(0)"] * 4, "ranks": 1}, False),
         ({"contexts": ["gpu(0)"] * 4, "ranks": 1, "bn_batch": 128}, True),
         (None, True),  # only its metrics have been kept
+        ({"contexts": 8, "ranks": 1}, True),  # as somebody has left it: it does not tell
+        ({"contexts": ["gpu(0)"], "ranks": 0}, True),
+        ({"contexts": ["gpu(0)"]}, True),
+        ({"contexts": ["gpu(0)"], "ranks": 8, "bn_batch": [128]}, False),
     ],
 )
 def test_a_run_of_before_counts_by_what_its_norms_saw(event, done, tmp_path):
@@ -570,6 +574,10 @@ def test_table_3_projects_an_epoch_of_imagenet(runs):
     (cell.folder / "events.jsonl").write_text(f"{json.dumps(start)}\n{json.dumps(resumed)}\n")
     text = tables.markdown(compare("table3", runs, 1, ["resnet50_v1"]))
     assert cells_of(text, "Baseline, batch 256, FP32")[-4] == "2 cores and 8 GPUs"
+    for odd in ({"contexts": 5}, {"contexts": []}, {"contexts": [1]}, {"ranks": None}, {"cores": "2"}, {"cores": []}):
+        (cell.folder / "events.jsonl").write_text(json.dumps({**start, **odd}) + "\n")
+        text = tables.markdown(compare("table3", runs, 1, ["resnet50_v1"]))
+        assert cells_of(text, "Baseline, batch 256, FP32")[-4] == ""
     (cell.folder / "events.jsonl").unlink()  # speeds of a machine that nobody names
     text = tables.markdown(compare("table3", runs, 1, ["resnet50_v1"]))
     assert cells_of(text, "Baseline, batch 256, FP32")[-5:] == ["13.3", "", "", "", ""]
@@ -753,13 +761,29 @@ def _voc(folder, test):
 
 
 def _masks(folder, test):
-    for split, more in (("train", 0), ("val", test)):
+    for split, more in (("train", 0), ("val", 1 + test)):
         for kind in ("images", "masks"):
             (folder / kind / split).mkdir(parents=True, exist_ok=True)
             pixels = np.zeros((30, 40, 3) if kind == "images" else (30, 40), np.uint8)
             pixels[:9] = 1
             png = cv2.imencode(".png", pixels)[1].tobytes()
             (folder / kind / split / "a.png").write_bytes(png + bytes(more))
+
+
+@pytest.mark.parametrize(
+    "name, make, file, splits",
+    [
+        ("table8/voc/standard", _voc, "VOC2007/ImageSets/Main/{}.txt", ("trainval", "test")),
+        ("table9/ade20k/standard", _masks, "images/{}/a.png", ("train", "val")),
+    ],
+)
+def test_a_folder_that_each_cell_would_be_refused_for_is_told_before_the_bases(name, make, file, splits, tmp_path):
+    """Its validation image is trained on too."""
+    make(tmp_path / "images", 0)
+    shutil.copy(*(tmp_path / "images" / file.format(split) for split in splits))
+    runs = Runs(tmp_path, get_scale("small", TRANSFER_SCALES), ("t.rec",), ("v.rec",), str(tmp_path / "images"))
+    with pytest.raises(Refused, match="1 of the 1 validation images are trained on too"):
+        train_cells.require_data([runs.cell(name, 0)], runs, TABLES[name.split("/")[0]])
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,9 @@ def test_the_time_of_training(runs):
     """640 images an epoch at 64 a second: 10 seconds an epoch."""
     cell = leave(runs, f"{TABLE1}/alexnet/bn", 0, 0.3)
     assert list(cvjena.training_hours(cell)) == pytest.approx([10 * epoch / 3600 for epoch in range(1, 13)])
+    for odd in (None, "10", [10], 0):  # as somebody has left it
+        (cell.folder / "events.jsonl").write_text(json.dumps({"event": "start", "steps_per_epoch": odd}) + "\n")
+        assert len(cvjena.training_hours(cell)) == 0
 
 
 def test_the_figure(runs):

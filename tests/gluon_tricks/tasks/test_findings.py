@@ -4,13 +4,14 @@ import cv2
 import numpy as np
 import pytest
 
+from gluon_tricks.core.errors import Refused
 from gluon_tricks.ranks import distributed
 from gluon_tricks.tasks.average_precision import average_precisions
 from gluon_tricks.tasks.findings import Field, Found, curve, read_found, save_found
 from gluon_tricks.tasks.pictures import overlay
 from gluon_tricks.tasks.segmentation import kept_masks
 from gluon_tricks.tasks.segmentation.kept_masks import KeptMasks, decoded, encoded
-from gluon_tricks.tasks.segmentation.report import spread
+from gluon_tricks.tasks.segmentation.report import SegmenterReport, spread
 
 
 def test_a_curve():
@@ -41,6 +42,18 @@ def test_the_file_gives_back_what_was_written(tmp_path):
     assert again.names == ("猫", "<b>", "a\nb", "caf\\xe9") and again.digest == "digest"
     for name, array in arrays.items():
         np.testing.assert_array_equal(again.arrays[name], array)
+
+
+@pytest.mark.parametrize("columns", [0, 2, 4])
+def test_a_confusion_matrix_has_a_column_for_no_class(tmp_path, columns):
+    """Of two classes it is (2, 3): what has another width is damaged."""
+    matrices = [np.zeros((2, width), np.int64) for width in (3, columns)]
+    for matrix in matrices:
+        save_found(tmp_path, Found("ab", "digest", {**KeptMasks().of_all_ranks(), "matrix": matrix}))
+        if matrix is matrices[0]:
+            assert read_found(tmp_path, SegmenterReport.fields).arrays["matrix"].shape == (2, 3)
+    with pytest.raises(Refused, match=rf"is damaged \(matrix has the shape \(2, {columns}\)\): make it again"):
+        read_found(tmp_path, SegmenterReport.fields)
 
 
 def masks(shares):

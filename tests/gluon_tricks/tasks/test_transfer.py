@@ -1,6 +1,7 @@
 """Detectors and segmenters through the same loop as classifiers: trained, stopped, resumed, loaded, refused."""
 
 import csv
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -218,8 +219,25 @@ def test_images_that_are_trained_on_are_no_validation(task, tmp_path, monkeypatc
     name = {"detection": "find_boxes", "segmentation": "find_masks"}[task]
     found = getattr(module, name)(TINY[task])
     monkeypatch.setattr(module, name, lambda recipe: found[1:] * 2)
-    with pytest.raises(Refused, match=r"2 of the 2 validation images are trained on too, such as .*: keep them out"):
+    says = r"2 of the 2 validation images are trained on too, such as .*: keep them out"
+    with pytest.raises(Refused, match=says):
         train_and_evaluate(TINY[task], tmp_path / "run", Options(contexts=[mx.cpu()]))
+    with pytest.raises(Refused, match=says):  # before the cells of a table, whose base networks take hours
+        task_of(TINY[task]).find_data(TINY[task])
+
+
+@pytest.mark.parametrize("task", TINY)
+def test_other_classes_than_the_data_set_has_are_found_before_training(task):
+    with pytest.raises(Refused, match="classes=3: the data set few_scenes has its own"):
+        task_of(TINY[task]).find_data(TINY[task].set(classes=3))
+
+
+def test_data_without_a_box_are_found_before_training(monkeypatch):
+    train, val = detection_task.find_boxes(TINY["detection"])
+    bare = dataclasses.replace(train, boxes=[boxes[:0] for boxes in train.boxes])
+    monkeypatch.setattr(detection_task, "find_boxes", lambda recipe: (bare, val))
+    with pytest.raises(Refused, match=r"no training image \(of 4\) has a box"):
+        Detection.find_data(TINY["detection"])
 
 
 def test_copies_are_the_same_images(tmp_path):
