@@ -115,8 +115,9 @@ def test_what_smoothed_labels_leave_does_not_hide_a_divergence():
         ((LabelSmoothing(0.5, form="gluoncv"),), -0.75 * math.log(0.75) - 0.25 * math.log(0.25)),
         ((LabelSmoothing(0.5), Distillation("run")), math.log(2)),
         ((LabelSmoothing(0.5), Distillation("run", form="gluoncv", hard_weight=0.25)), math.log(2) / 4),
+        ((Distillation("run", form="gluoncv", hard_weight=0.25), LabelSmoothing(0.5)), math.log(2) / 4),
     ],
-    ids=["none", "no smoothing", "half", "gluoncv", "distilled", "distilled gluoncv"],
+    ids=["none", "no smoothing", "half", "gluoncv", "distilled", "distilled gluoncv", "distilled gluoncv first"],
 )
 def test_the_least_that_a_loss_can_be(tricks, least):
     assert Watch(Recipe(classes=2, tricks=tricks))._least == pytest.approx(least)
