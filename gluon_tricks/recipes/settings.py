@@ -288,6 +288,11 @@ class Settings(Comparable):
         return self.kept_copies() + 1 + sum(trick.climbs for trick in self.tricks)
 
     @property
+    def start_images(self) -> int:
+        """How many of the first training images the network begins from; 0: from random or trained numbers alone."""
+        return max((trick.start_images for trick in self.tricks), default=0)
+
+    @property
     def open_ended(self) -> bool:
         """Whether rates and length follow from validation results; `epochs` is then the most."""
         return any(trick.open_ended for trick in self.tricks)
