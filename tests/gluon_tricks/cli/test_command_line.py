@@ -391,6 +391,16 @@ def test_the_lines_on_a_global_batch_tell_devices_and_micro_batches_apart():
             "--num-epochs 1 --lr-mode constant --set exponential_decay.every=1",
             "exponential decay every 1 epoch: it has no effect, as the run ends at epoch 1",
         ),
+        (
+            "--warmup-epochs 1 --lr-mode constant --set exponential_decay.every=2",
+            "exponential decay every 2 epochs after a warm-up of 1: it has no effect, as the run ends at epoch 3",
+        ),
+        ("--warmup-epochs 1 --lr-mode constant --set exponential_decay.every=1.9", None),
+        (
+            "--warmup-epochs 3 --lr-mode cosine",
+            "cosine: it has no effect, as the warm-up takes the whole run",
+        ),
+        ("--warmup-epochs 2.9 --lr-mode cosine", None),
         ("--warmup-epochs 3 --lr-decay-epoch 1,2", None),
         ("", None),  # GluonCV's own defaults, a decay at 40 and 60 of 3 epochs, are nobody's wish
     ],
