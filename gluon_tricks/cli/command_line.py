@@ -130,10 +130,14 @@ def _with_flags(
     return with_refinements(recipe, args, form, begun), notes
 
 
+_STEPS = 1000  # of an epoch, on which no doubt depends
+
+
 def new_doubts(recipe: Settings, before: Settings) -> list[str]:
     """Lines on tricks that have no effect in so few epochs, but for those that had none in the recipe before either."""
-    old = {trick for trick in before.tricks if trick.doubt(before.epochs)}
-    return [line for trick in recipe.tricks if trick not in old and (line := trick.doubt(recipe.epochs))]
+    (_, was), (_, plan) = before.schedule(_STEPS), recipe.schedule(_STEPS)
+    old = {trick for trick in before.tricks if trick.doubt(was)}
+    return [line for trick in recipe.tricks if trick not in old and (line := trick.doubt(plan))]
 
 
 def _refuse_what_is_replaced(args: argparse.Namespace) -> None:

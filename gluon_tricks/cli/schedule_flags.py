@@ -86,9 +86,10 @@ def _step_decay(args: argparse.Namespace, epochs: int, old: StepDecay) -> StepDe
     return StepDecay(at, old.by if args.lr_decay is None else args.lr_decay)
 
 
-def numbers(text: str, flag: str) -> tuple[float, ...]:
-    """The numbers of a flag such as 30,60,90."""
+def numbers(text: str, flag: str, kind: type[float] | type[int] = float) -> tuple[float, ...]:
+    """The numbers of a flag such as 30,60,90. Args: kind: int: whole ones alone."""
     try:
-        return tuple(float(part) for part in text.split(","))
+        return tuple(kind(part) for part in text.split(","))
     except ValueError:
-        raise Refused(f"{flag} takes numbers with commas between them, but got {quoted(text)}") from None
+        wanted = "whole numbers" if kind is int else "numbers"
+        raise Refused(f"{flag} takes {wanted} with commas between them, but got {quoted(text)}") from None

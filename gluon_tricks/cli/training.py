@@ -164,7 +164,7 @@ def _what_to_train(
     if begun is not None:
         if args.recipe:
             _require_its_recipe(run, recipe, begun)
-        recipe, changed = with_batch_of_run(recipe, begun.batch_size, devices * recipe.accumulate)
+        recipe, changed = with_batch_of_run(recipe, begun.batch_size, devices)
         more += changed
     elif args.resume and not args.recipe:  # whoever leaves everything to the run may have mistyped its name
         more.insert(0, f"--resume auto: no run has begun in {run or 'runs'}, so a new one starts")
@@ -173,13 +173,13 @@ def _what_to_train(
     return recipe, run or _new_run(recipe.name), options
 
 
-def with_batch_of_run(recipe: Settings, stored: int, parts: int) -> tuple[Settings, list[str]]:
+def with_batch_of_run(recipe: Settings, stored: int, devices: int) -> tuple[Settings, list[str]]:
     """The recipe with the global batch that a run was started with, when it goes on with another number of devices.
 
     Args:
         recipe: what the command line means with this many devices.
         stored: the run's global batch.
-        parts: devices over all ranks, times rounds.
+        devices: over all ranks.
 
     Returns:
         the recipe, and a line that tells of the change.
@@ -187,17 +187,19 @@ def with_batch_of_run(recipe: Settings, stored: int, parts: int) -> tuple[Settin
     Raises:
         Refused: the batch cannot be split evenly over so many devices.
     """
+    parts = devices * recipe.accumulate
     each = recipe.batch_size // parts
     if stored == recipe.batch_size or each < 1 or stored % each:
         return recipe, []
+    rounds = f" in {recipe.accumulate} micro-batches each" if recipe.accumulate > 1 else ""
     if stored % parts:
         raise Refused(
-            f"the run has a global batch of {stored}, which cannot be split evenly over {parts} devices: go on with a "
-            f"number of devices that divides {stored}"
+            f"the run has a global batch of {stored}, which cannot be split evenly over {plural(devices, 'device')}"
+            f"{rounds}: go on with a number of devices that divides {stored // recipe.accumulate}"
         )
     return recipe.set(batch_size=stored), [
-        f"going on with the run's global batch of {stored}: {plural(stored // parts, 'image')} on each of "
-        f"{plural(parts, 'device')}"
+        f"going on with the run's global batch of {stored}: {plural(stored // devices, 'image')} on each of "
+        f"{plural(devices, 'device')}{rounds}"
     ]
 
 

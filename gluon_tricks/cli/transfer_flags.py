@@ -245,7 +245,7 @@ def _of_own_data(args: argparse.Namespace) -> dict[str, Any]:
     elif getattr(args, "num_classes", None) is not None or getattr(args, "mask_values", None) is not None:
         fields.update(classes=None, class_names=())
     if getattr(args, "mask_values", None) is not None:
-        fields["mask_values"] = values = tuple(int(v) for v in numbers(args.mask_values, "--mask-values"))
+        fields["mask_values"] = values = numbers(args.mask_values, "--mask-values", int)
         if args.void in values:
             raise Refused(f"--void {args.void} is one of --mask-values {args.mask_values}: a value is a class or none")
     return {**fields, **_lists(args)}

@@ -10,6 +10,12 @@ from gluon_tricks.data.records import Records
 from gluon_tricks.data.shards import shards_of
 
 
+def require_start(asked: int, there: int) -> None:
+    """Refuses fewer training images than a network starts from. Args: asked: Settings.start_images; 0: none."""
+    if there < asked:
+        raise Refused(f"the network starts from {asked} images, and there are {there}: set images to fewer")
+
+
 def class_labels(records: Records, classes: int | None = None, said_by: str = "") -> np.ndarray:
     """The labels (n,) float32: whole numbers in [0, classes), or from 0 on if that is None.
 

@@ -12,8 +12,9 @@ from gluon_tricks.core.reading import opened
 from gluon_tricks.recipes.settings import Settings
 from model_zoo import formats
 
-# What of a recipe names a trained network.
-PLACES = ("pretrained", "shallow", "base_params", "distillation.teacher")
+# What of a recipe names a trained network: one to start from, or one to learn from.
+STARTS = ("pretrained", "shallow", "base_params")
+PLACES = (*STARTS, "distillation.teacher")
 _KEPT = 3  # names at the end of a run's path that a move keeps: of a table's cell SCALE/TABLE-COLUMN-ROW/seedK
 
 

@@ -23,7 +23,7 @@ from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.recipes.registry import TABLES, get_table, is_cell
 from gluon_tricks.recipes.settings import Settings
 from gluon_tricks.recipes.tables.rows import Row, Table
-from gluon_tricks.report.told import read_events, read_metrics, scored_at_end, sessions
+from gluon_tricks.report.told import networks_told, read_events, read_metrics, scored_at_end, sessions
 from gluon_tricks.tasks.protocol import errors_of, with_final
 from gluon_tricks.tasks.registry import task_of
 from gluon_tricks.tricks import Distillation
@@ -129,8 +129,7 @@ class Cell:
 
     def told_networks(self) -> dict[str, str]:
         """Place -> digest of the trained networks that its newest start named; {}: it does not tell."""
-        told = [event.get("networks") for event in self.events() if event.get("event") == "start"][-1:]
-        return told[0] if told and isinstance(told[0], dict) else {}
+        return networks_told(self.events())
 
     def _digest_of_part(self, split: int, whole: str) -> str:
         """That of the training (0) or validation (1) records, or of what the recipe takes of them."""

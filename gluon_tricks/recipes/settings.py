@@ -278,10 +278,19 @@ class Settings(Comparable):
             name, numbers = trick.optimizer(name, numbers)
         return name, numbers
 
-    def copies(self) -> int:
-        """How many numbers a device has of each of the network's: weight, gradient, and what updates need besides."""
+    def kept_copies(self) -> int:
+        """How many numbers a checkpoint has of each of the network's: weight, the optimiser's state, average."""
         state = 2 if self.optimizer == "adam" else 1
-        return 2 + state + sum(trick.averages + trick.climbs for trick in self.tricks)
+        return 1 + state + sum(trick.averages for trick in self.tricks)
+
+    def copies(self) -> int:
+        """How many of them a device has: the gradient too, and the weight while a gradient is taken elsewhere."""
+        return self.kept_copies() + 1 + sum(trick.climbs for trick in self.tricks)
+
+    @property
+    def start_images(self) -> int:
+        """How many of the first training images the network begins from; 0: from random or trained numbers alone."""
+        return max((trick.start_images for trick in self.tricks), default=0)
 
     @property
     def open_ended(self) -> bool:

@@ -76,6 +76,12 @@ def read_events(folder: pathlib.Path) -> Iterator[dict[str, Any]]:
                     yield event
 
 
+def networks_told(events: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Place -> digest of the trained networks that a run's newest start named; {}: it does not tell."""
+    told = [event.get("networks") for event in events if event.get("event") == "start"][-1:]
+    return told[0] if told and isinstance(told[0], dict) else {}
+
+
 def scored_at_end(events: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     """What a run scored at its end alone, by its name (Task.final_scores); {}: nothing, or it has gone on since."""
     last: object = {}

@@ -73,10 +73,10 @@ def announce(job: Job, lines: Sequence[str], resumed_from: str, of_precision: st
 def _begun_from(job: Job) -> dict[str, Any]:
     """For the record of a start: the trained networks that the recipe names, and the images that it is found in."""
     images = {
-        "images": job.start_images,
+        "images": job.recipe.start_images,
         "of": "training",
         "records": job.task.train.records.digest,
         "seconds": job.start_seconds,
     }
-    found = {"networks": digests_of_networks(job.recipe), "initialised_from": images if job.start_images else {}}
+    found = {"networks": digests_of_networks(job.recipe), "initialised_from": images if job.recipe.start_images else {}}
     return {name: value for name, value in found.items() if value}

@@ -45,8 +45,9 @@ class Watch:
     def __init__(self, recipe: Settings, progress: Progress | None = None):
         self._factor, self._patience = recipe.divergence_factor, recipe.divergence_steps
         self._least = 0.0
-        last = sorted(recipe.tricks, key=lambda trick: trick.has("criterion"))  # another loss: another least
-        for trick in last if recipe.classes else ():
+        # As a step has them: the target, the criterion in the place of the task's, the loss that is made of it.
+        in_turn = sorted(recipe.tricks, key=lambda trick: (trick.has("loss"), trick.has("criterion")))
+        for trick in in_turn if recipe.classes else ():
             self._least = trick.least_loss(self._least, recipe.classes)
         self._chance, self._learnt = math.log(recipe.classes or 1), _LEARNT
         for trick in recipe.tricks if recipe.classes else ():

@@ -132,14 +132,9 @@ class Job:
         """The validation error of every finished epoch, in [0, 1]."""
         return errors_of(self.progress.history, self.task.scores)
 
-    @property
-    def start_images(self) -> int:
-        """How many of the first training images the network begins from; 0: from random or trained numbers alone."""
-        return max((trick.start_images for trick in self.recipe.tricks), default=0)
-
     def keep_start(self) -> None:
         """Keeps the parameters of this moment, before the first step, if they came from images."""
-        parameters = parameters_by_name(self.net) if self.start_images else {}
+        parameters = parameters_by_name(self.net) if self.recipe.start_images else {}
         self.start = {name: parameter.list_data()[0].asnumpy() for name, parameter in parameters.items()}
 
     def factor(self, step: int) -> float:

@@ -250,8 +250,8 @@ def require_space(net: mx.gluon.Block, run_dir: pathlib.Path, keep: int, recipe:
     numbers = sum(int(np.prod(parameter.shape)) for parameter in parameters_by_name(net).values())
     there = len(checkpoint.list_checkpoints(run_dir / "checkpoints"))
     checkpoints = max(keep + 3 - there, 1)  # and the best, one to roll back to, and one being written
-    # Of a number at least 10 bytes: 2 in float16, 4 of its master, 4 of momentum; then the final and the exported one.
-    needed = numbers * (max(10, 4 * (recipe.copies() - 1)) * checkpoints + 8)
+    each = 4 * recipe.kept_copies() + (2 if recipe.dtype == "float16" else 0)  # which has a float32 master besides
+    needed = numbers * (each * checkpoints + 8)  # and the final and the exported one
     folder = next(path for path in (run_dir.absolute(), *run_dir.absolute().parents) if path.exists())
     free = shutil.disk_usage(folder).free
     if free < needed:

@@ -144,8 +144,8 @@ class Trick:
         """The plan of the run."""
         return plan
 
-    def doubt(self, epochs: int) -> str:
-        """What of it has no effect in a run of so many epochs, as a line to tell; "": all has."""
+    def doubt(self, plan: Plan) -> str:
+        """What of it has no effect in a run, as a line to tell; "": all has. Args: plan: after every trick's plan()."""
         return ""
 
     def schedule(self, lr_at: Schedule, plan: Plan) -> Schedule:

@@ -16,6 +16,10 @@ class Decay(Trick):
     def slot(cls) -> str:
         return "decay"
 
+    def doubt(self, plan: Plan) -> str:
+        wholly = f"{self.label().replace('_', ' ')}: it has no effect, as the warm-up takes the whole run"
+        return wholly if plan.warmup_steps >= plan.steps else ""
+
     def factor(self, step: int, plan: Plan) -> float:
         """The factor at a step: 1 while the warm-up lasts, but that step decay falls at the epochs it names."""
         raise TypeError(f"{self.label()} does not say its factor")

@@ -32,10 +32,11 @@ class ExponentialDecay(Decay):
         require(0 < self.by <= 1, self, "by must lie in (0, 1]")
         require(self.every > 0, self, "every must be positive")
 
-    def doubt(self, epochs: int) -> str:
-        every = plural(float(self.every), "epoch")
-        line = f"exponential decay every {every}: it has no effect, as the run ends at epoch {epochs}"
-        return line if self.every >= epochs else ""
+    def doubt(self, plan: schedule.Plan) -> str:
+        every, warmup = plural(float(self.every), "epoch"), plan.warmup_steps / plan.steps_per_epoch
+        after = f" after a warm-up of {warmup:g}" if warmup else ""
+        line = f"exponential decay every {every}{after}: it has no effect, as the run ends at epoch {plan.epochs}"
+        return line if warmup + self.every >= plan.epochs else ""
 
     def factor(self, step: int, plan: schedule.Plan) -> float:
         return self.by ** (max(step - plan.warmup_steps, 0) // max(round(self.every * plan.steps_per_epoch), 1))

@@ -10,6 +10,7 @@ import numpy as np
 from gluon_tricks.core.bounds import within
 from gluon_tricks.core.wording import plural
 from gluon_tricks.tricks.base import StepContext, Trick, require, require_batch, require_step
+from gluon_tricks.tricks.schedule import Plan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,10 +42,10 @@ class Mixing(Trick):
     def slot(cls) -> str:
         return "mixing"
 
-    def doubt(self, epochs: int) -> str:
+    def doubt(self, plan: Plan) -> str:
         off = f"is off in the last {plural(self.off_epochs, 'epoch')}"
-        no_effect = f"{self.label()} {off}: it has no effect, as the run ends at epoch {epochs}"
-        return no_effect if self.off_epochs >= epochs else ""
+        no_effect = f"{self.label()} {off}: it has no effect, as the run ends at epoch {plan.epochs}"
+        return no_effect if self.off_epochs >= plan.own_epochs else ""
 
     def batch(self, images, target, step: StepContext):
         require_batch(images, target)

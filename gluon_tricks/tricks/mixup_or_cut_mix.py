@@ -8,6 +8,7 @@ from gluon_tricks.core.bounds import within
 from gluon_tricks.tricks.base import StepContext, Trick, require, require_batch, require_step
 from gluon_tricks.tricks.cut_mix import CutMix
 from gluon_tricks.tricks.mixup import Mixup
+from gluon_tricks.tricks.schedule import Plan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +44,8 @@ class MixupOrCutMix(Trick):
     def slot(cls) -> str:
         return "mixing"
 
-    def doubt(self, epochs: int) -> str:
-        return self._either()[0].doubt(epochs).replace("mixup", self.label(), 1)
+    def doubt(self, plan: Plan) -> str:
+        return self._either()[0].doubt(plan).replace("mixup", self.label(), 1)
 
     def batch(self, images, target, step: StepContext):
         require_batch(images, target)

@@ -51,10 +51,10 @@ class Plateau(Decay):
     def factor(self, step: int, plan: schedule.Plan) -> float:
         return 1.0  # of the step alone; see lr_factor
 
-    def doubt(self, epochs: int) -> str:
+    def doubt(self, plan: schedule.Plan) -> str:
         least = self.patience + 2  # the first epoch is a new best, and what follows from the last one comes too late
         line = f"plateau with a patience of {plural(self.patience, 'epoch')}: it has no effect in fewer than {least}"
-        return f"{line}, and the run has {epochs}" if epochs < least else ""
+        return f"{line}, and the run has {plan.own_epochs}" if plan.own_epochs < least else ""
 
     def lr_factor(self, errors: Sequence[float]) -> float:
         return self.by ** min(self._plateaus(errors), self.drops)

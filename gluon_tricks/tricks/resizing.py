@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from gluon_tricks.core.bounds import within
 from gluon_tricks.tricks.base import Trick, require
+from gluon_tricks.tricks.schedule import Plan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +52,12 @@ class Resizing(Trick):
         require(len(self.epochs) in (0, len(self.sizes or (1,))), self, "epochs must be as many as sizes, or none")
         require(self.form in ("linear", "steps"), self, "form must be 'linear' or 'steps'")
 
-    def doubt(self, epochs: int) -> str:
-        first_at_last = math.ceil(self._from(epochs)[-1])
+    def doubt(self, plan: Plan) -> str:
+        epochs, first_at_last = plan.epochs, math.ceil(self._from(plan.epochs)[-1])
         if first_at_last >= epochs:
             return f"resizing reaches the last size at epoch {first_at_last} only, and the run ends at epoch {epochs}"
+        if plan.first_epoch and first_at_last <= plan.first_epoch:
+            return f"resizing has no effect in a run from epoch {plan.first_epoch} on, which has the last size"
         return "" if first_at_last else "resizing has no effect in a run of one epoch, which has the last size"
 
     def image_size(self, size: int, epoch: int, epochs: int) -> int:

@@ -40,6 +40,11 @@ class Plan:
         return self.steps_per_epoch * self.epochs
 
     @property
+    def own_epochs(self) -> int:
+        """Those that the run really has."""
+        return self.epochs - self.first_epoch
+
+    @property
     def first_step(self) -> int:
         """The steps that count as done when the run begins."""
         return self.steps_per_epoch * self.first_epoch

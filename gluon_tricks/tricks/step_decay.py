@@ -30,9 +30,9 @@ class StepDecay(Decay):
         require(0 < self.by <= 1, self, "by must lie in (0, 1]")
         require(tuple(sorted(self.epochs)) == tuple(self.epochs), self, "epochs must rise")
 
-    def doubt(self, epochs: int) -> str:
-        late = ", ".join(f"{epoch:g}" for epoch in self.epochs if epoch >= epochs)
-        return f"step decay at epoch {late}: it has no effect, as the run ends at epoch {epochs}" if late else ""
+    def doubt(self, plan: schedule.Plan) -> str:
+        late = ", ".join(f"{epoch:g}" for epoch in self.epochs if epoch >= plan.epochs)
+        return f"step decay at epoch {late}: it has no effect, as the run ends at epoch {plan.epochs}" if late else ""
 
     def same_until(self, other: StepDecay, epoch: float) -> bool:
         return self.by == other.by and self._before(epoch) == other._before(epoch)

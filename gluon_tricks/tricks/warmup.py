@@ -41,11 +41,11 @@ class Warmup(Trick):
         steps = min(round(self.epochs * plan.steps_per_epoch), plan.steps)
         return dataclasses.replace(plan, warmup_steps=steps)
 
-    def doubt(self, epochs: int) -> str:
+    def doubt(self, plan: schedule.Plan) -> str:
         if self.epochs == 0 and self.start_lr:
             return f"warm-up of 0 epochs: the rate {self.start_lr:g} that it starts from has no effect"
-        cut = f"it is cut to the run's {epochs}, whose last step alone has the full rate"
-        return f"warm-up of {self.epochs:g} epochs: {cut}" if self.epochs > epochs else ""
+        cut = f"it is cut to the run's {plan.epochs}, whose last step alone has the full rate"
+        return f"warm-up of {self.epochs:g} epochs: {cut}" if self.epochs > plan.epochs else ""
 
     def schedule(self, lr_at: schedule.Schedule, plan: schedule.Plan) -> schedule.Schedule:
         schedule.require_schedule(lr_at, plan)

@@ -31,6 +31,7 @@ from gluon_tricks.data.decoding import DECODING, MOST_PIXELS, decode, why_not
 from gluon_tricks.data.headers import exif_orientation, image_header
 from gluon_tricks.data.parallel import in_order
 from gluon_tricks.data.records import BadRecord
+from gluon_tricks.data.requirements import require_start
 
 log = logging.getLogger("gluon_tricks.data")
 
@@ -263,6 +264,7 @@ class AnnotatedLoader(StepLoader):
             Refused: there are not as many that can be decoded.
         """
         found: list[np.ndarray] = []
+        require_start(count, len(self.records))  # before any is decoded
         for image in self._order(0).tolist():
             if len(found) == count:
                 break
@@ -271,8 +273,7 @@ class AnnotatedLoader(StepLoader):
                 if pixels is not None:
                     found.append(cv2.cvtColor(centre_crop(pixels, size, crop_ratio), cv2.COLOR_BGR2RGB))
             moved()
-        if len(found) < count:
-            raise Refused(f"the network starts from {count} images, and there are {len(found)}: set images to fewer")
+        require_start(count, len(found))
         return np.stack(found)
 
     def _begin(self, count: int, epoch: int) -> list:

@@ -10,6 +10,7 @@ from gluon_tricks.core.errors import require_known
 from gluon_tricks.core.wording import composed
 from gluon_tricks.data.class_counts import ClassCounts
 from gluon_tricks.data.recipe_records import require_count
+from gluon_tricks.data.requirements import require_start
 from gluon_tricks.data.selection import require_enough
 from gluon_tricks.networks.load import check_start
 from gluon_tricks.networks.of_recipe import untrained
@@ -41,7 +42,7 @@ def training_counts(recipe: Recipe, counts: Mapping[str, Sequence[int]], place: 
 
 
 def require_trainable(recipe: Recipe, counts: ClassCounts, place: str) -> None:
-    """Refuses class weights, a start and a teacher that do not go with the classes.
+    """Refuses class weights, a start and a teacher that do not go with the classes or with so few images.
 
     Networks are opened on the CPU. One that wants the mean of the images is looked at when they are there.
 
@@ -54,6 +55,7 @@ def require_trainable(recipe: Recipe, counts: ClassCounts, place: str) -> None:
         Refused: as building the task, its network and its loss would.
     """
     require_count(len(counts.names), recipe.classes)
+    require_start(recipe.start_images, sum(counts.counts))
     recipe, contexts = recipe.set(classes=len(counts.names)).resolved(), [mx.cpu()]
     Balance(recipe, counts)
     if recipe.mean_of:

@@ -25,7 +25,7 @@ from gluon_tricks.data.own_photos import record_of_run
 from gluon_tricks.data.recipe_crop import training_crop
 from gluon_tricks.data.recipe_records import classes_known, count_classes, find_records, records_are_here, with_found
 from gluon_tricks.data.records import Records
-from gluon_tricks.data.requirements import require_apart
+from gluon_tricks.data.requirements import require_apart, require_start
 from gluon_tricks.networks.checkpoint import network_digest
 from gluon_tricks.networks.load import Trained, check_start
 from gluon_tricks.networks.normalisation import MEAN_IMAGE
@@ -129,6 +129,7 @@ class Classification:
         train, val = cls.find_data(recipe)
         if len(train) < recipe.batch_size:
             raise too_few(len(train), recipe.batch_size, 1)
+        require_start(recipe.start_images, len(train))
         recipe = recipe.set(classes=count_classes(train, val, recipe.classes))
         balance = Balance(recipe, ClassCounts.of(train, recipe.classes))
         balance.warn()
@@ -200,6 +201,7 @@ class Classification:
 
     def _begin(self, recipe: Recipe, train, val, contexts: Sequence[mx.Context], threads: int | None) -> None:
         """Everything of an object but its scores, once the recipe has what the data says."""
+        require_start(recipe.start_images, len(train))  # before a pass over all images for their mean
         recipe, self._mean_image = with_own_mean(recipe, train, self.loader_of, threads)
         self.recipe, self.contexts, self._inputs = recipe, list(contexts), Inputs(recipe, self._mean_image)
         batch_size, options = recipe.batch_size // distributed.ranks(), read_options(recipe, threads)
@@ -271,8 +273,7 @@ class Classification:
             Refused: there are not as many.
         """
         records, options = self.train.records, ReadOptions(self.recipe.seed, prefetch=1)
-        if len(records) < count:
-            raise Refused(f"the network starts from {count} images, and there are {len(records)}: set images to fewer")
+        require_start(count, len(records))
         return self._inputs.sample(self.loader_of(self.recipe, records, True, count, options), self.contexts[0])
 
     def loss(self) -> TaskLoss:

@@ -347,15 +347,26 @@ def test_rounds_and_synchronised_statistics():
 
 def test_a_run_keeps_its_global_batch_when_the_number_of_devices_changes():
     """Started with 3 devices of 8 images; `--batch-size 8` with 2 devices means 16, with 4 devices 32."""
-    recipe, said = with_batch_of_run(Recipe(batch_size=16), 24, parts=2)
+    recipe, said = with_batch_of_run(Recipe(batch_size=16), 24, devices=2)
     assert recipe.batch_size == 24 and said == [
         "going on with the run's global batch of 24: 12 images on each of 2 devices"
     ]
-    assert with_batch_of_run(Recipe(batch_size=32), 24, parts=4)[0].batch_size == 24
+    assert with_batch_of_run(Recipe(batch_size=32), 24, devices=4)[0].batch_size == 24
     with pytest.raises(Refused, match="global batch of 24, which cannot be split evenly over 5 devices"):
-        with_batch_of_run(Recipe(batch_size=40), 24, parts=5)
+        with_batch_of_run(Recipe(batch_size=40), 24, devices=5)
     for stored in (16, 100):  # the same; asked for another one
-        assert with_batch_of_run(Recipe(batch_size=16), stored, parts=2) == (Recipe(batch_size=16), [])
+        assert with_batch_of_run(Recipe(batch_size=16), stored, devices=2) == (Recipe(batch_size=16), [])
+
+
+def test_the_lines_on_a_global_batch_tell_devices_and_micro_batches_apart():
+    """`--batch-size 16 --accumulate 2` is 32 on one device, 64 on two, and `--batch-size 1` 16 on eight."""
+    recipe, said = with_batch_of_run(Recipe(batch_size=64, accumulate=2), 32, devices=2)
+    assert recipe.batch_size == 32 and said == [
+        "going on with the run's global batch of 32: 16 images on each of 2 devices in 2 micro-batches each"
+    ]
+    says = "batch of 24, which cannot be split evenly over 8 devices in 2 micro-batches each: .* that divides 12"
+    with pytest.raises(Refused, match=says):
+        with_batch_of_run(Recipe(batch_size=16, accumulate=2), 24, devices=8)
 
 
 @pytest.mark.parametrize(
@@ -380,6 +391,16 @@ def test_a_run_keeps_its_global_batch_when_the_number_of_devices_changes():
             "--num-epochs 1 --lr-mode constant --set exponential_decay.every=1",
             "exponential decay every 1 epoch: it has no effect, as the run ends at epoch 1",
         ),
+        (
+            "--warmup-epochs 1 --lr-mode constant --set exponential_decay.every=2",
+            "exponential decay every 2 epochs after a warm-up of 1: it has no effect, as the run ends at epoch 3",
+        ),
+        ("--warmup-epochs 1 --lr-mode constant --set exponential_decay.every=1.9", None),
+        (
+            "--warmup-epochs 3 --lr-mode cosine",
+            "cosine: it has no effect, as the warm-up takes the whole run",
+        ),
+        ("--warmup-epochs 2.9 --lr-mode cosine", None),
         ("--warmup-epochs 3 --lr-decay-epoch 1,2", None),
         ("", None),  # GluonCV's own defaults, a decay at 40 and 60 of 3 epochs, are nobody's wish
     ],

@@ -25,6 +25,7 @@ from gluon_tricks.training.prepare import prepare
 from gluon_tricks.tricks import Distillation
 
 TINY = "--model mobilenet0.25 --input-size 32"
+FROM_500 = f"--data photos {TINY} --init data:kmeans --set data_dependent_init.images=500"
 
 
 @pytest.fixture(autouse=True)
@@ -123,6 +124,8 @@ def test_gluoncvs_flag_keeps_its_defaults(photos, tiny_records):
         ("--data photos --freeze stage9", "freeze 'stage9' names nothing of resnet"),
         ("--data photos --lr-mult stage9=2", "lr_mult 'stage9' names nothing of resnet"),
         ("--data photos --use-pretrained none", "none"),
+        (FROM_500, "the network starts from 500 images, and there are 29: set images to fewer"),
+        (f"{FROM_500} --plan", "the network starts from 500 images, and there are 29"),
     ],
 )
 def test_mistakes_take_one_sentence_and_no_packing(photos, words, says):
@@ -130,6 +133,12 @@ def test_mistakes_take_one_sentence_and_no_packing(photos, words, says):
     with pytest.raises(Refused, match=says) as error:
         meant(*words.split())
     assert "\n" not in str(error.value) and not pathlib.Path("cache").exists()
+
+
+def test_a_start_from_more_photos_than_are_packed_is_planned_with_its_refusal(photos, capsys):
+    meant("--data", photos)
+    assert main.main(["train", *FROM_500.split(), "--plan"]) == 2
+    assert "the network starts from 500 images, and there are 29" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -494,6 +494,14 @@ def test_flags_of_own_data(tmp_path):
         ),
         ("--classes cat,dog", SEGMENTATION, "--classes goes with --dataset masks: ade20k has its own"),
         ("--mask-values 0,255", SEGMENTATION, "--mask-values goes with --dataset masks"),
+        *(
+            (
+                f"--dataset masks --mask-values {text}",
+                SEGMENTATION,
+                "--mask-values takes whole numbers with commas .*, but",
+            )
+            for text in ("0,nan", "0,1e400", "0,1.5", "0,")
+        ),
         ("--dataset masks --mask-values 0,255 --void 255", SEGMENTATION, "--void 255 is one of --mask-values 0,255"),
         ("--dataset masks --mask-values 0,255 --num-classes 3", SEGMENTATION, "one value for each class"),
     ):

@@ -10,7 +10,7 @@ import pytest
 
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.networks.checkpoint import Progress, list_checkpoints, read_checkpoint
-from gluon_tricks.networks.of_recipe import parameters_by_name
+from gluon_tricks.networks.of_recipe import initialised_network, parameters_by_name
 from gluon_tricks.recipes.recipe import Recipe, apply_setting
 from gluon_tricks.training import loop
 from gluon_tricks.training.divergence import Diverged, Watch
@@ -115,8 +115,9 @@ def test_what_smoothed_labels_leave_does_not_hide_a_divergence():
         ((LabelSmoothing(0.5, form="gluoncv"),), -0.75 * math.log(0.75) - 0.25 * math.log(0.25)),
         ((LabelSmoothing(0.5), Distillation("run")), math.log(2)),
         ((LabelSmoothing(0.5), Distillation("run", form="gluoncv", hard_weight=0.25)), math.log(2) / 4),
+        ((Distillation("run", form="gluoncv", hard_weight=0.25), LabelSmoothing(0.5)), math.log(2) / 4),
     ],
-    ids=["none", "no smoothing", "half", "gluoncv", "distilled", "distilled gluoncv"],
+    ids=["none", "no smoothing", "half", "gluoncv", "distilled", "distilled gluoncv", "distilled gluoncv first"],
 )
 def test_the_least_that_a_loss_can_be(tricks, least):
     assert Watch(Recipe(classes=2, tricks=tricks))._least == pytest.approx(least)
@@ -208,6 +209,34 @@ def test_it_starts_again_from_what_the_images_gave(recipe, tmp_path, monkeypatch
     (begun,) = events(tmp_path / "run", "start")
     seconds = begun["initialised_from"].pop("seconds")
     assert begun["initialised_from"] == {"images": 8, "of": "training", "records": begun["records"]} and seconds > 0
+
+
+@pytest.mark.parametrize("now", ["as it was", "gone", "another"])
+def test_what_a_run_started_from_is_needed_to_start_again(now, recipe, tmp_path):
+    """Of a run that is resumed. Where it is not there the checkpoint stays, to go on from when it is back."""
+    run, file, options = tmp_path / "run", tmp_path / "start.params", Options(contexts=[mx.cpu()], resume=True)
+    start, other = (initialised_network(recipe.set(classes=4, seed=seed), [mx.cpu()]) for seed in (1, 2))
+    start.save_parameters(str(file))
+    recipe = recipe.set(pretrained=str(file))
+    job = prepare(recipe, run, options)
+    with job.journal:
+        job.net.head.weight.set_data(job.net.head.weight.data() * 0)
+        job.checkpoint()
+    if now == "gone":
+        file.unlink()
+    elif now == "another":
+        other.save_parameters(str(file))
+    job = prepare(recipe, run, options)
+    with job.journal:
+        if now == "as it was":
+            roll_back(job, Diverged(1, "found by hand"))
+            assert np.array_equal(job.net.head.weight.data().asnumpy(), start.head.weight.data().asnumpy())
+        else:
+            says = r"found by hand; no checkpoint is from before, .*: pretrained '.*start.params' is gone, or has other"
+            with pytest.raises(Diverged, match=says):
+                roll_back(job, Diverged(1, "found by hand"))
+            (path,) = list_checkpoints(run / "checkpoints")
+            assert not read_checkpoint(path)[0]["parameter/head.weight"].any()
 
 
 @pytest.mark.parametrize("numbers", [{}, {"optimizer": "adam", "lr": 1e-3}], ids=["nag", "adam"])

@@ -27,17 +27,20 @@ from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate, train_step
 from gluon_tricks.training.loss_scale import LossScale
 from gluon_tricks.training.prepare import prepare
+from gluon_tricks.training.requirements import require_space
 from gluon_tricks.training.rounds import Rounds
 from gluon_tricks.training.steps import Interrupted
 from gluon_tricks.tricks import (
     Cosine,
     CutMix,
     Distillation,
+    Ema,
     LabelSmoothing,
     Mixup,
     MixupOrCutMix,
     NoBiasDecay,
     Plateau,
+    Sam,
     Warmup,
     ZeroGamma,
 )
@@ -357,8 +360,43 @@ def test_refused_before_any_work(recipe, tmp_path):
 
 def test_too_little_disk_is_refused(recipe, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10**8}))
-    with pytest.raises(Refused, match="has 100 MB free and the checkpoints need 649 MB"):
+    with pytest.raises(Refused, match="has 100 MB free and the checkpoints need 537 MB"):
         train_and_evaluate(recipe, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "numbers, each",
+    [
+        ({}, 8),
+        ({"tricks": (Sam(),)}, 8),  # the weights that it goes back to are in no checkpoint
+        ({"tricks": (Ema(),)}, 12),
+        ({"optimizer": "adam"}, 12),
+        ({"dtype": "float16"}, 10),
+        ({"dtype": "float16", "optimizer": "adam"}, 14),
+        ({"dtype": "float16", "tricks": (Ema(),)}, 14),
+        ({"dtype": "float16", "optimizer": "adam", "tricks": (Ema(),)}, 18),
+    ],
+)
+def test_the_disk_is_asked_for_what_checkpoints_hold(numbers, each, tmp_path, monkeypatch):
+    """1000 x 1000 weights, in keep + 3 checkpoints of so many bytes a number, and twice as they are."""
+    net, asked = mx.gluon.nn.Dense(1000, in_units=1000, use_bias=False), (each * 4 + 8) * 10**6
+    recipe = Recipe(**{"tricks": (), "lr": 1e-3, **numbers})
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": asked}))
+    require_space(net, tmp_path, 1, recipe)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": asked - 1}))
+    with pytest.raises(Refused, match="and the checkpoints need"):
+        require_space(net, tmp_path, 1, recipe)
+
+
+@pytest.mark.parametrize("numbers", [{}, {"tricks": (Sam(),)}, {"tricks": (Ema(),)}, {"optimizer": "adam"}])
+def test_a_checkpoint_is_as_large_as_was_asked_for(numbers, recipe, tmp_path):
+    recipe = recipe.set(**{"model": "cifar_resnet20_v1", "epochs": 1, "lr": 1e-3, "tricks": (), **numbers})
+    train_and_evaluate(recipe, tmp_path, QUIET)
+    (path,) = (tmp_path / "checkpoints").iterdir()
+    arrays, _ = read_checkpoint(path)
+    count = sum(array.size for name, array in arrays.items() if name.startswith("parameter/"))
+    written = sum(array.nbytes for array in arrays.values())
+    assert written == pytest.approx(4 * recipe.kept_copies() * count, rel=0.02)  # running statistics have no state
 
 
 def test_a_directory_in_use_is_refused(recipe, tmp_path):

@@ -143,9 +143,10 @@ def test_numbers_without_sense_are_refused(make, words):
 
 
 def test_what_has_no_effect_is_told():
-    assert CutMix(off_epochs=10).doubt(10) == (
+    assert CutMix(off_epochs=10).doubt(Plan(1, 10)) == (
         "cut_mix is off in the last 10 epochs: it has no effect, as the run ends at epoch 10"
     )
-    assert MixupOrCutMix(off_epochs=3).doubt(3).startswith("mixup_or_cut_mix is off in the last 3 epochs")
-    assert CutMix(off_epochs=1).doubt(1).startswith("cut_mix is off in the last 1 epoch: ")
-    assert CutMix(off_epochs=9).doubt(10) == MixupOrCutMix(off_epochs=2).doubt(3) == ""
+    assert MixupOrCutMix(off_epochs=3).doubt(Plan(1, 3)).startswith("mixup_or_cut_mix is off in the last 3 epochs")
+    assert CutMix(off_epochs=1).doubt(Plan(1, 1)).startswith("cut_mix is off in the last 1 epoch: ")
+    assert CutMix(off_epochs=9).doubt(Plan(1, 10)) == MixupOrCutMix(off_epochs=2).doubt(Plan(1, 3)) == ""
+    assert CutMix(off_epochs=2).doubt(Plan(1, 10, first_epoch=8)) != ""  # its last two are all that it has

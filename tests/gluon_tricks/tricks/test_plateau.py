@@ -24,6 +24,7 @@ from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate
 from gluon_tricks.training.steps import Interrupted
 from gluon_tricks.tricks import Cosine, Plateau, StepDecay, Warmup
+from gluon_tricks.tricks.schedule import Plan
 
 TWO = Plateau(by=0.1, patience=2, drops=2)
 
@@ -86,9 +87,9 @@ def test_a_doubt_where_it_can_have_no_effect(drops, patience, says, least):
     for epochs in range(1, 10):
         before_last = [0.5] * (epochs - 1)
         effect = rates(trick, before_last)[-1] < 1 or trick.ends(before_last)
-        assert bool(trick.doubt(epochs)) != effect
+        assert bool(trick.doubt(Plan(1, epochs))) != effect
     line = f"plateau with a patience of {says}: it has no effect in fewer than {least}, and the run has 2"
-    assert trick.doubt(2) == line
+    assert trick.doubt(Plan(1, 2)) == trick.doubt(Plan(1, 9, first_epoch=7)) == line
 
 
 def test_the_error_is_of_what_checkpoints_are_compared_by():

@@ -84,7 +84,14 @@ def test_it_ends_with_the_recipes_own_size_exactly():
     ],
 )
 def test_what_has_no_effect_is_told(trick, epochs, says):
-    assert says in trick.doubt(epochs) and bool(says) == bool(trick.doubt(epochs))
+    doubt = trick.doubt(Plan(1, epochs))
+    assert says in doubt and bool(says) == bool(doubt)
+
+
+def test_a_run_that_begins_at_the_last_size_is_told():
+    trick = Resizing((128,), epochs=(8,))
+    assert trick.doubt(Plan(1, 9, first_epoch=7)) == ""
+    assert trick.doubt(Plan(1, 9, first_epoch=8)).startswith("resizing has no effect in a run from epoch 8 on")
 
 
 @pytest.mark.parametrize(
