@@ -4,9 +4,13 @@
 
 PYTHON ?= python3
 VENV := .venv
-# What .venv was made for, where nothing else is asked for.
-EXTRA ?= $(patsubst .%,%,$(notdir $(firstword $(wildcard $(VENV)/.cu[0-9]*) .cpu)))
-HOROVOD ?= $(patsubst .horovod-%,%,$(notdir $(firstword $(wildcard $(VENV)/.horovod-mpi) .horovod-gloo)))
+# What .venv was made for, where nothing else is asked for; found out once, as what is made anew begins by removing it.
+ifndef EXTRA
+EXTRA := $(patsubst .%,%,$(notdir $(firstword $(wildcard $(VENV)/.cu[0-9]*) .cpu)))
+endif
+ifndef HOROVOD
+HOROVOD := $(patsubst .horovod-%,%,$(notdir $(firstword $(wildcard $(VENV)/.horovod-mpi) .horovod-gloo)))
+endif
 TEST_EXTRAS ?= dev,export,interop
 RUN := $(VENV)/bin/python
 # One worker more than cores, at most eight: tests of several hosts and ranks wait for each other for most of their time.

@@ -17,13 +17,14 @@ started (Ctrl-C, SIGTERM, SIGUSR1), 1 anything else.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import pathlib
 import shlex
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from gluon_tricks.core.arguments import Parser, real, whole
 from gluon_tricks.core.commands import command, words_of
@@ -111,6 +112,7 @@ def launch(args: argparse.Namespace) -> int:
     except ValueError as error:  # a quotation mark without its other
         raise Refused(f"--horovodrun {quoted(args.horovodrun)}: {error}") from None
     hosts = parse_hosts(args.hosts, args.ranks)
+    hosts = hosts if args.max_restarts else launcher.with_ranks(hosts, args.ranks)  # the others are there to go on with
     of_ranks(os.environ, args.pass_on)
     require_plain_folder(hosts)
     runner = [launcher.horovodrun(), *(["-p", str(args.ssh_port)] if args.ssh_port else []), *more_words]
@@ -129,14 +131,19 @@ def launch(args: argparse.Namespace) -> int:
             return 0
         if failure.code == RESUMABLE and not failure.stuck:
             return RESUMABLE
-        if job.stops and failure.code != 2 and not job.lives.has_begun():
+        if job.stops and failure.code != 2 and not job.has_begun():
             print(f"interrupted before a rank told of a step; the logs are in {logs}", file=sys.stderr, flush=True)
             return RESUMABLE if restart and begun else 128 + job.stops[0]
         print(f"{failure}; the logs are in {logs}", *failure.tail, sep="\n  ", file=sys.stderr, flush=True)
         if not failure.is_loss() or job.stops or restart == args.max_restarts:
             return 2 if failure.code == 2 else 1
         begun = begun or job.lives.has_begun()
-        hosts, ranks = _those_that_answer(hosts, args, script, begun)
+        stops = []
+        with _signals_to(stops.append):
+            hosts, ranks = _those_that_answer(hosts, args, script, begun)
+        if stops:
+            print(f"interrupted before it was started again; the logs are in {logs}", file=sys.stderr, flush=True)
+            return RESUMABLE if begun else 128 + stops[0]
         if not resumes:
             command, resumes = [*command, "--resume", "auto"], True
         more = {launcher.RESTARTED: f"restart {restart + 1} of {args.max_restarts}, {failure}"}
@@ -145,18 +152,26 @@ def launch(args: argparse.Namespace) -> int:
 
 
 def _wait(job: launcher.Launch, stuck_after: float) -> Failure | None:
-    """Until the job ends; signals are for the job, and again for this process when there is none to stop.
+    """Until the job ends; signals are for the job, and again for this process when there is none to stop."""
+    with _signals_to(job.stop):
+        return job.wait(stuck_after)
+
+
+@contextlib.contextmanager
+def _signals_to(stop: Callable[[int], None]) -> Iterator[None]:
+    """A function gets the signals that end this process otherwise, as the ranks are to get them.
 
     One that is ignored stays so: SIGHUP after nohup, SIGINT in the background of a shell's script.
     """
     before = {number: signal.getsignal(number) for number in _STOPS}
     before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
     for number in before:
-        signal.signal(number, lambda number, frame: job.stop(_STOPS[number]))
-    failure = job.wait(stuck_after)
-    for number, handler in before.items():
-        signal.signal(number, handler)
-    return failure
+        signal.signal(number, lambda number, frame: stop(_STOPS[number]))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _those_that_answer(

@@ -46,7 +46,7 @@ from gluon_tricks.core.files import (
     write_text,
     writing,
 )
-from gluon_tricks.core.reading import expanded
+from gluon_tricks.core.reading import expanded, why_unseen
 from gluon_tricks.data.packed import packed_photos
 from gluon_tricks.data.records import Records
 from gluon_tricks.data.requirements import require_apart
@@ -216,8 +216,8 @@ def _with_images(runs: cells.Runs, args: argparse.Namespace) -> cells.Runs:
             look["look"] = functools.partial(require_classes, table, scale, flag=flag)
         train, val = packed_photos(photos, args.runs / scale.name / "data", flag, packing=not args.show, **look)
     data = str(args.data.absolute()) if args.data and folder else ""
-    if data and not args.show and not args.data.is_dir():  # before runs on another folder are looked at
-        raise Refused(f"--data {args.data}: there is no such folder")
+    if data and not args.show and not os.path.isdir(data):  # before runs on another folder are looked at
+        raise Refused(f"--data {args.data}: there is no such folder{why_unseen(data)}")
     if train and not args.show:
         require_apart(Records(train), Records(val))
     digests = [Records(files).digest if files else "" for files in (train, val)]

@@ -193,9 +193,12 @@ def with_batch_of_run(recipe: Settings, stored: int, devices: int) -> tuple[Sett
         return recipe, []
     rounds = f" in {recipe.accumulate} micro-batches each" if recipe.accumulate > 1 else ""
     if stored % parts:
+        remedy = f"a number of devices that divides {stored // recipe.accumulate}"
+        if stored % recipe.accumulate:
+            remedy = f"an --accumulate that divides {stored}"
         raise Refused(
             f"the run has a global batch of {stored}, which cannot be split evenly over {plural(devices, 'device')}"
-            f"{rounds}: go on with a number of devices that divides {stored // recipe.accumulate}"
+            f"{rounds}: go on with {remedy}"
         )
     return recipe.set(batch_size=stored), [
         f"going on with the run's global batch of {stored}: {plural(stored // devices, 'image')} on each of "

@@ -112,6 +112,11 @@ class RankMonitor:
         now = self._clock()
         return {rank: (now - beat, step) for rank, (beat, _, step, _) in self._beats.items() if now - beat > after}
 
+    @property
+    def are_told(self) -> bool:
+        """Whether any rank gives signs of life; a program without this package gives none."""
+        return bool(self._beats)
+
     def has_begun(self) -> bool:
         """Whether any rank has done a step."""
         return any(step != "0" for _, _, step, _ in self._beats.values())

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import gluon_tricks
 from gluon_tricks.core.errors import Refused
-from gluon_tricks.core.wording import plural, quoted, shortened
+from gluon_tricks.core.wording import plural, printable, quoted, shortened
 
 _NOT_PLAIN = re.compile("[ \t\n\"'\\\\$`&|;<>()]")
 _HOST = re.compile("[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
@@ -70,9 +70,9 @@ def with_ranks(hosts: Sequence[Host], ranks: int) -> list[Host]:
 
 def require_plain_folder(hosts: Sequence[Host]) -> None:
     """Refuses a folder whose path a shell takes for another: Horovod gives it to those of other hosts unquoted."""
-    if _NOT_PLAIN.search(os.getcwd()) and not all(host.is_here for host in hosts):
+    if _NOT_PLAIN.search(os.getcwd()) and any(_is_elsewhere_to_horovod(host.name) for host in hosts):
         raise Refused(
-            f"the folder {quoted(os.getcwd())} has a character by which Horovod does not find it on other hosts: "
+            f"the folder {printable(os.getcwd())} has a character by which Horovod does not find it on other hosts: "
             "start from one whose path has no spaces, quotes, or others of a shell's"
         )
 

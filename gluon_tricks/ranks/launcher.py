@@ -29,6 +29,7 @@ from gluon_tricks.ranks.failure import TIME, Failure, signed
 from gluon_tricks.ranks.hosts import Host, run_there, with_ranks
 
 RESTARTED = "GLUON_TRICKS_RESTARTED"  # in the environment of ranks that were started again: why
+_OWN_LOG = "horovodrun.log"
 _MARK = "GLUON_TRICKS_LAUNCH"  # in the environment of every rank: which launch it belongs to
 _LINE = re.compile(rf"({TIME})\[(\d+)\]<(stdout|stderr)>:(.*)", re.DOTALL)
 _EXIT = re.compile(r"Process (\d+) exit with status code (-?\d+)")
@@ -136,7 +137,7 @@ class Launch:
                 if left:
                     silent = silent if ends else self._silent()
                     ends.append(Failure(int(left[1]), signed(int(left[2])), host=self._host_of(int(left[1]))))
-                self._write("horovodrun.log", line)
+                self._write(_OWN_LOG, line)
                 continue
             when, rank, stream, said = found.groups()
             if not self.lives.hear(int(rank), said):
@@ -148,10 +149,14 @@ class Launch:
         if self.stuck:
             return Failure(None, code, stuck=self.stuck)
         if code and not ends:
-            return Failure(None, code, self._tail("horovodrun.log"))
+            return Failure(None, code, self._tail(_OWN_LOG))
         ends = [dataclasses.replace(end, tail=self._tail(f"rank.{end.rank}.log")) for end in ends]
         first = min(ends, key=Failure.consequence, default=None)
         return Failure(None, code, stuck=silent) if first and silent and first.consequence() else first
+
+    def has_begun(self) -> bool:
+        """Whether any rank has done a step; of a program that does not tell whether one has written a line."""
+        return self.lives.has_begun() or (not self.lives.are_told and any(name != _OWN_LOG for name in self._files))
 
     def _host_of(self, rank: int) -> str:
         """Where a rank runs; "" here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -127,7 +128,7 @@ def read_run(folder: pathlib.Path, found: bool = True) -> Run:
     """A run that has finished an epoch.
 
     Args:
-        found: with what its newest evaluation found; False: it is to be evaluated, and the file is not looked at.
+        found: with what its newest evaluation found; False: it is to be evaluated, and a damaged file counts as none.
 
     Raises:
         Refused: it is no run, has no finished epoch, or one of its files is damaged.
@@ -142,7 +143,9 @@ def read_run(folder: pathlib.Path, found: bool = True) -> Run:
     if missing or any(not math.isfinite(row["epoch"]) for row in rows):
         wrong = f"it has no column {sorted(missing)[0]}" if missing else "an epoch has no number"
         raise Refused(f"{folder / 'metrics.csv'} is damaged: {wrong}; copy it again")
-    known = read_found(folder, task.report.fields) if found and os.path.lexists(folder / FILE) else None
+    known = None
+    with contextlib.suppress(*() if found else (Refused,)):
+        known = read_found(folder, task.report.fields) if os.path.lexists(folder / FILE) else None
     text = json.dumps(json.loads(read_text(folder / "recipe.json", RECIPE_BYTES)), indent=2, ensure_ascii=False)
     return Run(folder, recipe, rows, [*read_events(folder)], read_step_losses(folder, True), known, text)
 

@@ -11,7 +11,7 @@ import numpy as np
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.core.files import writing
 from gluon_tricks.core.reading import PARAMETER_BYTES, Unreadable, read_bytes
-from gluon_tricks.core.wording import quoted
+from gluon_tricks.core.wording import printable
 from gluon_tricks.networks import checkpoint
 from gluon_tricks.networks.moved import STARTS, digests_of_networks
 from gluon_tricks.networks.of_recipe import broadcast_parameters, parameters_by_name, set_parameters
@@ -114,6 +114,6 @@ def _require_as_begun(job: Job) -> None:
     for place in STARTS:
         if now.get(place) != told.get(place, now.get(place)):
             raise Refused(
-                f"{place} {quoted(getattr(job.recipe, place))} is gone, or has other numbers than at the start: put "
+                f"{place} {printable(getattr(job.recipe, place))} is gone, or has other numbers than at the start: put "
                 "the file back, and go on with --resume auto"
             )

@@ -156,12 +156,9 @@ def copies(
 
 
 def file_of(folder: pathlib.Path, name: str, endings: Sequence[str]) -> pathlib.Path:
-    """The file of a name with one of some endings, in small letters or capitals; there is none: as it should be called.
-
-    Raises: OSError where no file can have the name.
-    """
+    """The file of a name with one of some endings, small or capital; where there is none, as it should be called."""
     places = [folder / f"{name}{ending}" for ending in (*endings, *map(str.upper, endings))]
-    return next((place for place in places if place.is_file()), places[0])
+    return next((place for place in places if os.path.isfile(place)), places[0])
 
 
 def file_bytes(path: pathlib.Path) -> int:
@@ -222,11 +219,19 @@ def _seen_by_pillow(path: pathlib.Path) -> tuple[str | None, tuple[int, int], by
     """Pillow's name for the format of an image file, its (width, height) and EXIF data; None: it does not open it."""
     try:
         with opened(path, IMAGE_BYTES) as file, PIL.Image.open(file) as image:
-            return image.format, image.size, image.info.get("exif", b"")
+            return image.format, _as_read(image), image.info.get("exif", b"")
     except Unreadable:
         raise
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):  # by the kind of damage
         return None, (0, 0), b""
+
+
+def _as_read(image: PIL.Image.Image) -> tuple[int, int]:
+    """The (width, height) of what OpenCV reads: it turns TIFFs, which Pillow does too in newer versions."""
+    if image.format != "TIFF":
+        return image.size
+    width, height = image.tag_v2[256], image.tag_v2[257]
+    return (height, width) if image.tag_v2.get(274, 1) > 4 else (width, height)
 
 
 def read_stored(path: pathlib.Path) -> np.ndarray | None:

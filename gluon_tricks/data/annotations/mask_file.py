@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import struct
 from typing import NamedTuple
@@ -33,9 +34,9 @@ def stored_values(mask: pathlib.Path) -> np.ndarray:
 
 def bytes_of(mask: pathlib.Path, image: pathlib.Path) -> int:
     """The size of an image's mask file. Raises Problem: there is none."""
-    if not mask.exists():
+    if not os.path.exists(mask):
         # Not by glob: for each of 100,000 masks that are not there it would go through 100,000 files.
-        others = [mask.with_suffix(ending).name for ending in _OTHERS if mask.with_suffix(ending).exists()]
+        others = [mask.with_suffix(ending).name for ending in _OTHERS if os.path.exists(mask.with_suffix(ending))]
         raise Problem(f"{image} has no mask {mask}" + (f": {others[0]} there is not a PNG" if others else ""))
     return file_bytes(mask)
 

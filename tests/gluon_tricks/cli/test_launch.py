@@ -44,8 +44,7 @@ def test_what_is_ignored_stays_so(handlers, number, passed_on, ignored):
     ],
 )
 def test_a_stop_before_anything_has_begun(stops, failure, begun, code, said, monkeypatch, capsys):
-    job = types.SimpleNamespace(stops=stops, lives=types.SimpleNamespace(has_begun=lambda: begun))
-    job.wait = lambda stuck_after: failure
+    job = types.SimpleNamespace(stop=print, stops=stops, has_begun=lambda: begun, wait=lambda stuck_after: failure)
     monkeypatch.setattr(launch.launcher, "horovodrun", lambda: "horovodrun")
     monkeypatch.setattr(launch.launcher, "Launch", lambda *words, **named: job)
     assert launch.main(["-np", "1", "--", "gluon-tricks", "train"]) == code
@@ -57,12 +56,33 @@ def test_a_stop_before_the_first_step_of_a_restart(had_begun, code, monkeypatch)
     """There is something to go on from where the start before had begun."""
 
     def job(stops, failure, begun):
-        lives = types.SimpleNamespace(has_begun=lambda: begun)
-        return types.SimpleNamespace(stops=stops, lives=lives, wait=lambda stuck_after: failure)
+        has_begun = lambda: begun  # noqa: E731
+        lives = types.SimpleNamespace(has_begun=has_begun)
+        return types.SimpleNamespace(
+            stop=print, stops=stops, lives=lives, has_begun=has_begun, wait=lambda stuck_after: failure
+        )
 
     jobs = [job([], Failure(0, -9), had_begun), job([signal.SIGTERM], Failure(0, 143), False)]
     monkeypatch.setattr(launch.launcher, "horovodrun", lambda: "horovodrun")
     monkeypatch.setattr(launch.launcher, "Launch", lambda *words, **named: jobs.pop(0))
     monkeypatch.setattr(launch, "_those_that_answer", lambda hosts, *others: (hosts, 1))
-    assert launch.main(["-np", "1", "--max-restarts", "1", "--", "gluon-tricks", "train", "--save-dir", "run"]) == code
+    words = ["-np", "1", "--max-restarts", "1", "--", "gluon-tricks", "train", "--save-dir", "run"]
+    assert launch.main(words) == code
     assert not jobs
+
+
+@pytest.mark.parametrize("had_begun, code", [(True, 75), (False, 138)])
+def test_a_stop_between_two_starts(handlers, had_begun, code, monkeypatch, capsys):
+    lives = types.SimpleNamespace(has_begun=lambda: had_begun)
+    job = types.SimpleNamespace(stop=print, stops=[], lives=lives, wait=lambda stuck_after: Failure(0, -9))
+
+    def asks(hosts, *others):
+        os.kill(os.getpid(), signal.SIGUSR1)
+        return hosts, 1
+
+    monkeypatch.setattr(launch.launcher, "horovodrun", lambda: "horovodrun")
+    monkeypatch.setattr(launch.launcher, "Launch", lambda *words, **named: job)
+    monkeypatch.setattr(launch, "_those_that_answer", asks)
+    words = ["-np", "1", "--max-restarts", "1", "--", "gluon-tricks", "train", "--save-dir", "run"]
+    assert launch.main(words) == code
+    assert "interrupted before it was started again" in capsys.readouterr().err

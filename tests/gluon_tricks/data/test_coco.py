@@ -8,6 +8,7 @@ import shutil
 import cv2
 import mxnet as mx
 import numpy as np
+import PIL.features
 import PIL.Image
 import pytest
 
@@ -200,6 +201,8 @@ def test_missing_images_are_counted(coco):
 
 @pytest.mark.parametrize("form", ["GIF", "AVIF"])
 def test_an_image_that_is_opened_and_not_decoded(coco, form):
+    if form == "AVIF" and not PIL.features.check("avif"):
+        pytest.skip("this Pillow was built without AVIF")
     path, folders = coco(content(images=[image(name="a.gif")]))
     PIL.Image.new("RGB", (40, 30)).save(folders[0] / "a.gif", form)
     with pytest.raises(Refused, match="1 of 1 image .*a.gif is no JPEG, PNG, BMP, WebP or TIFF"):

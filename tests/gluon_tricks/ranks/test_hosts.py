@@ -45,7 +45,7 @@ def test_a_lost_job_is_started_again_with_its_own_flags(said, monkeypatch, tmp_p
     jobs = []
 
     class Job:
-        stops, lives = 0, types.SimpleNamespace(has_begun=lambda: True)
+        stops, lives, stop = (), types.SimpleNamespace(has_begun=lambda: True), print
 
         def __init__(self, command, *rest, **named):
             jobs.append([*command])

@@ -8,6 +8,7 @@ import torch
 from gluon_tricks.core.errors import Refused
 from gluon_tricks.recipes.recipe import Recipe
 from gluon_tricks.training import rollback
+from gluon_tricks.training.divergence import Diverged
 from gluon_tricks.training.job import Options
 from gluon_tricks.training.loop import train_and_evaluate, train_epoch
 from gluon_tricks.training.optimizer import make_trainer
@@ -249,7 +250,7 @@ def test_from_the_start_again_adam_is_at_its_beginning(small, tmp_path):
     job = prepare(small.set(**KINDS["adamw"]), tmp_path / "run", Options(**OPTIONS))
     with job.journal:
         train_epoch(job, 0)
-        rollback._start_again(job)
+        rollback._start_again(job, Diverged(1, "found by hand"))
         job.task.train.reseed(5)
         train_epoch(job, 0)
     assert set(job.trainer.optimizer._index_update_count.values()) == {6}
