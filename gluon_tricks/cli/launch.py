@@ -131,7 +131,7 @@ def launch(args: argparse.Namespace) -> int:
             return 0
         if failure.code == RESUMABLE and not failure.stuck:
             return RESUMABLE
-        if job.stops and failure.code != 2 and not job.has_begun():
+        if job.stops and failure.code != 2 and (failure.code == 128 + job.stops[0] or not job.has_begun()):
             print(f"interrupted before a rank told of a step; the logs are in {logs}", file=sys.stderr, flush=True)
             return RESUMABLE if restart and begun else 128 + job.stops[0]
         print(f"{failure}; the logs are in {logs}", *failure.tail, sep="\n  ", file=sys.stderr, flush=True)

@@ -156,9 +156,12 @@ def copies(
 
 
 def file_of(folder: pathlib.Path, name: str, endings: Sequence[str]) -> pathlib.Path:
-    """The file of a name with one of some endings, small or capital; where there is none, as it should be called."""
+    """The file of a name with one of some endings, small or capital; where there is none, as it should be called.
+
+    Raises: OSError where no file can have the name.
+    """
     places = [folder / f"{name}{ending}" for ending in (*endings, *map(str.upper, endings))]
-    return next((place for place in places if os.path.isfile(place)), places[0])
+    return next((place for place in places if place.is_file()), places[0])
 
 
 def file_bytes(path: pathlib.Path) -> int:

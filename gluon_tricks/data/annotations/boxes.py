@@ -193,8 +193,11 @@ def _read(entry: _Entry, index_of: dict[str, int]) -> tuple[pathlib.Path, Stored
         raise Problem(f"{entry.listing} names {quoted(entry.name)}, which leads out of the folder")
     if entry.repeated:
         raise Problem(f"{entry.listing} names {quoted(entry.name)}, which was named before")
-    path = file_of(entry.folder / "JPEGImages", entry.name, ENDINGS)
-    annotation = file_of(entry.folder / "Annotations", entry.name, (".xml",))
+    try:
+        path = file_of(entry.folder / "JPEGImages", entry.name, ENDINGS)
+        annotation = file_of(entry.folder / "Annotations", entry.name, (".xml",))
+    except OSError as error:  # a name of more than 255 bytes
+        raise Problem(f"{entry.listing} names {quoted(entry.name)}: {error.strerror}") from None
     length, image = file_bytes(path), stored_image(path)
     return path, image, _read_annotation(annotation, image, index_of), length
 

@@ -367,6 +367,8 @@ def test_the_lines_on_a_global_batch_tell_devices_and_micro_batches_apart():
     says = "batch of 24, which cannot be split evenly over 8 devices in 2 micro-batches each: .* that divides 12"
     with pytest.raises(Refused, match=says):
         with_batch_of_run(Recipe(batch_size=16, accumulate=2), 24, devices=8)
+    with pytest.raises(Refused, match="go on with an --accumulate that divides 24"):  # no number of devices helps
+        with_batch_of_run(Recipe(batch_size=20, accumulate=5), 24, devices=1)
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,15 @@ def test_lines_that_begin_with_their_time(tmp_path):
     assert Failure(1, 1, ("it has stopped: here",)).is_loss()
 
 
+@pytest.mark.parametrize("line, begun", [("[0]<stdout>:hello", True), ("starting", False)])
+def test_a_program_without_heartbeats_has_begun_when_it_writes(tmp_path, line, begun):
+    runner = tmp_path / "runner"
+    runner.write_text(f"#!/bin/sh\necho '{line}'\n")
+    runner.chmod(0o700)
+    job = launcher.Launch(["x"], 1, [Host("localhost", 1)], tmp_path / "logs", [str(runner)], out=io.StringIO())
+    assert job.wait() is None and job.has_begun() == begun
+
+
 def test_ends_are_named():
     assert str(Failure(2, signed(256 - 9))) == "rank 2 ended by SIGKILL"
     assert str(Failure(0, signed(128 + 6))) == "rank 0 ended by SIGABRT"
