@@ -230,6 +230,26 @@ def test_what_an_environment_was_made_for_is_kept(tmp_path, there, extra, horovo
     assert "--editable '.[cpu]'" in would_do("EXTRA=cpu", "train")
 
 
+def test_an_environment_made_anew_has_horovod_with_mpi_again(tmp_path):
+    """What .venv was made for is looked up before the first recipe removes it."""
+    (tmp_path / "Makefile").write_text((SCRIPTS.parent / "Makefile").read_text())
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / ".venv").mkdir()
+    for name in (".venv/.cpu", ".venv/.horovod-mpi"):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (1, 1))
+    (tmp_path / "setup.py").touch()
+    (tmp_path / "scripts" / "install_opencv.sh").touch()
+    (tmp_path / "scripts" / "install_horovod.sh").write_text('echo "$HOROVOD" > said\n')
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\n[ $1 != -m ] || { mkdir -p .venv/bin; ln -s /bin/true .venv/bin/pip; }\n")
+    python.chmod(0o700)
+    words = ["make", f"PYTHON={python}", "venv"]
+    made = subprocess.run(words, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, cwd=tmp_path)
+    assert made.returncode == 0 and "rm -rf .venv" in made.stdout, made.stderr
+    assert (tmp_path / "said").read_text() == "mpi\n" and (tmp_path / ".venv" / ".horovod-mpi").exists()
+
+
 def test_mpi_is_asked_for(machine, built):
     (machine.bin / "horovod").touch()  # one with Gloo alone
     machine.has(machine.tools / "mpicxx")
